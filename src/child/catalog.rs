@@ -1,0 +1,175 @@
+//! What a child announced: tools, resources, templates, prompts. Payloads stay raw JSON; only
+//! what the gateway itself needs is read out.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// One announced tool.
+#[derive(Debug, Clone)]
+pub struct Tool {
+    /// The tool's name.
+    pub name: Box<str>,
+    /// The description, whole.
+    pub description: Option<Box<str>>,
+    /// `inputSchema`, unchanged.
+    pub input_schema: Box<RawValue>,
+    /// The whole entry, unchanged.
+    pub raw: Box<RawValue>,
+}
+
+/// One announced resource.
+#[derive(Debug, Clone)]
+pub struct Resource {
+    /// The URI.
+    pub uri: Box<str>,
+    /// The name.
+    pub name: Option<Box<str>>,
+    /// The MIME type.
+    pub mime_type: Option<Box<str>>,
+    /// The whole entry, unchanged.
+    pub raw: Box<RawValue>,
+}
+
+/// The last good lists of a server.
+#[derive(Debug, Clone, Default)]
+pub struct Catalog {
+    tools: Vec<Tool>,
+    tool_index: HashMap<Box<str>, usize>,
+    resources: Vec<Resource>,
+    templates: Vec<Box<RawValue>>,
+    prompts: Vec<Box<RawValue>>,
+    loaded: bool,
+}
+
+#[derive(Deserialize)]
+struct ToolEntry {
+    name: Box<str>,
+    #[serde(default)]
+    description: Option<Box<str>>,
+    #[serde(rename = "inputSchema")]
+    input_schema: Option<Box<RawValue>>,
+}
+
+#[derive(Deserialize)]
+struct ResourceEntry {
+    uri: Box<str>,
+    #[serde(default)]
+    name: Option<Box<str>>,
+    #[serde(default, rename = "mimeType")]
+    mime_type: Option<Box<str>>,
+}
+
+impl Catalog {
+    /// Builds a catalog from the raw entries of the four lists. Entries without a name (tools) or
+    /// a URI (resources) are left out; their number is returned.
+    pub fn build(
+        tools: Vec<Box<RawValue>>,
+        resources: Vec<Box<RawValue>>,
+        templates: Vec<Box<RawValue>>,
+        prompts: Vec<Box<RawValue>>,
+    ) -> (Catalog, usize) {
+        let given = tools.len() + resources.len();
+        let tools: Vec<Tool> = tools.into_iter().filter_map(read_tool).collect();
+        let resources: Vec<Resource> = resources.into_iter().filter_map(read_resource).collect();
+        let unusable = given - tools.len() - resources.len();
+        let tool_index = tools.iter().enumerate().map(|(index, tool)| (tool.name.clone(), index)).collect();
+        (Catalog { tools, tool_index, resources, templates, prompts, loaded: true }, unusable)
+    }
+
+    /// False until a child has announced its lists for the first time.
+    pub fn is_loaded(&self) -> bool {
+        self.loaded
+    }
+
+    /// The tools, in the order the server gave them.
+    pub fn tools(&self) -> &[Tool] {
+        &self.tools
+    }
+
+    /// The tool of this exact name.
+    pub fn tool(&self, name: &str) -> Option<&Tool> {
+        self.tool_index.get(name).map(|&index| &self.tools[index])
+    }
+
+    /// The resources, in the order the server gave them.
+    pub fn resources(&self) -> &[Resource] {
+        &self.resources
+    }
+
+    /// The resource templates, unchanged.
+    pub fn resource_templates(&self) -> &[Box<RawValue>] {
+        &self.templates
+    }
+
+    /// The prompts, unchanged.
+    pub fn prompts(&self) -> &[Box<RawValue>] {
+        &self.prompts
+    }
+
+    /// The tool name closest to `wanted`, when it is close enough to be a slip of the hand.
+    pub fn closest_tool(&self, wanted: &str) -> Option<&str> {
+        let limit = (wanted.chars().count() / 3).clamp(1, 5);
+        self.tools
+            .iter()
+            .map(|tool| (edit_distance(wanted, &tool.name), &*tool.name))
+            .filter(|(distance, _)| *distance <= limit)
+            .min_by_key(|(distance, _)| *distance)
+            .map(|(_, name)| name)
+    }
+}
+
+fn read_tool(raw: Box<RawValue>) -> Option<Tool> {
+    let entry: ToolEntry = serde_json::from_str(raw.get()).ok()?;
+    let input_schema = match entry.input_schema {
+        Some(schema) => schema,
+        None => RawValue::from_string("{\"type\":\"object\"}".to_owned()).ok()?,
+    };
+    Some(Tool { name: entry.name, description: entry.description, input_schema, raw })
+}
+
+fn read_resource(raw: Box<RawValue>) -> Option<Resource> {
+    let entry: ResourceEntry = serde_json::from_str(raw.get()).ok()?;
+    Some(Resource { uri: entry.uri, name: entry.name, mime_type: entry.mime_type, raw })
+}
+
+/// Levenshtein distance over characters. Names are at most 256 characters, so the square is small.
+fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().take(256).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().take(256).enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, cb) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(ca != *cb);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(text: &str) -> Box<RawValue> {
+        RawValue::from_string(text.to_owned()).expect("valid JSON")
+    }
+
+    #[test]
+    fn suggests_the_closest_tool_and_nothing_far_away() {
+        let tools = vec![raw(r#"{"name":"get_weather"}"#), raw(r#"{"name":"add"}"#)];
+        let (catalog, _) = Catalog::build(tools, vec![], vec![], vec![]);
+        assert_eq!(catalog.closest_tool("get_whether"), Some("get_weather"));
+        assert_eq!(catalog.closest_tool("launch_rocket"), None);
+    }
+
+    #[test]
+    fn entries_without_a_name_are_counted_not_kept() {
+        let (catalog, unusable) = Catalog::build(vec![raw("{}"), raw(r#"{"name":"a"}"#)], vec![raw("1")], vec![], vec![]);
+        assert_eq!((catalog.tools().len(), catalog.resources().len(), unusable), (1, 0, 2));
+        assert!(catalog.tool("a").is_some());
+    }
+}

@@ -1,0 +1,3 @@
+//! One process.
+mod catalog;
+pub use catalog::{Catalog, Resource, Tool};

@@ -1,0 +1,257 @@
+//! Everything that can go wrong for a caller, as a closed set with three facts: what happened,
+//! whose fault it is, and whether asking again is safe. Nothing here knows a status code; each
+//! dialect translates with one exhaustive `match`.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::supervisor::Problem;
+
+/// Whose fault an [`Error`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The request cannot be carried out as it was asked.
+    Caller,
+    /// The MCP server misbehaved, is down or said no.
+    Server,
+    /// The gateway itself: overloaded, stopping, or its store failed.
+    Gateway,
+}
+
+/// Whether repeating the same request is safe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// The request never reached the MCP server: repeat at will.
+    Safe,
+    /// The request reached the MCP server and its outcome is unknown: it may have been carried out.
+    OutcomeUnknown,
+    /// Repeating gives the same answer.
+    Pointless,
+}
+
+/// What went wrong, in the words of no dialect.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// No server has this id or name.
+    #[error("Server '{name}' not found")]
+    ServerNotFound {
+        /// What the caller asked for.
+        name: String,
+    },
+    /// The operator switched the server off.
+    #[error("Server '{name}' is disabled")]
+    ServerDisabled {
+        /// The server's name.
+        name: String,
+    },
+    /// The definition has no command (a `url` entry): it is kept and listed, never started.
+    #[error("Server '{name}' has no command")]
+    NoCommand {
+        /// The server's name.
+        name: String,
+    },
+    /// The tool is not in the server's catalog.
+    #[error("Tool '{tool}' not found{}", suggestion.as_ref().map(|s| format!(". Did you mean '{s}'?")).unwrap_or_default())]
+    ToolNotFound {
+        /// What the caller asked for.
+        tool: String,
+        /// The closest name in the catalog, when one is close.
+        suggestion: Option<String>,
+    },
+    /// The server does not have the resource.
+    #[error("{message}")]
+    ResourceNotFound {
+        /// The server's own words, or ours when the server has no resources at all.
+        message: String,
+    },
+    /// The server answered `-32602` to a tool it announced.
+    #[error("{message}")]
+    InvalidArguments {
+        /// The server's own words.
+        message: String,
+    },
+    /// Any other JSON-RPC error of the server, passed on as it came.
+    #[error("{message}")]
+    Rpc {
+        /// The JSON-RPC error code.
+        code: i64,
+        /// The JSON-RPC error message.
+        message: String,
+        /// The JSON-RPC error data, raw JSON.
+        data: Option<Bytes>,
+    },
+    /// The server answered with something that is not what MCP says it should be.
+    #[error("the MCP server sent an unusable reply: {reason}")]
+    BadReply {
+        /// What is wrong with the reply.
+        reason: String,
+    },
+    /// The server is not running, cannot start, or died during the call.
+    #[error("{reason}")]
+    Unreachable {
+        /// What the server is doing instead of answering, its cause and its last words on stderr.
+        reason: String,
+        /// True when the request had been handed to the child: the outcome is unknown.
+        in_flight: bool,
+        /// When the next start is due, if that is known.
+        retry_after: Option<Duration>,
+    },
+    /// The deadline passed. The child was told to cancel.
+    #[error("no answer within {} ms", after.as_millis())]
+    TimedOut {
+        /// The deadline the call had.
+        after: Duration,
+        /// True when the request had been handed to the child.
+        in_flight: bool,
+    },
+    /// As many calls as the server may have are in flight, and the queue is full or too old.
+    #[error("too many calls are waiting for this server")]
+    Overloaded {
+        /// When it is worth asking again.
+        retry_after: Duration,
+    },
+    /// The daemon is stopping.
+    #[error("the gateway is shutting down")]
+    ShuttingDown,
+    /// A server of this name exists with another definition.
+    #[error("Server '{name}' already exists")]
+    AlreadyExists {
+        /// The name that is taken.
+        name: String,
+    },
+    /// A definition that cannot be accepted; every problem at once.
+    #[error("{}", problems.first().map(|p| p.to_string()).unwrap_or_default())]
+    InvalidDefinition {
+        /// What is wrong, each with its path.
+        problems: Vec<Problem>,
+    },
+    /// A file that import or export was asked for is not there.
+    #[error("File '{path}' not found")]
+    FileNotFound {
+        /// The path as the caller wrote it.
+        path: String,
+    },
+    /// A file could not be read.
+    #[error("Failed to read file: {reason}")]
+    FileRead {
+        /// The operating system's reason.
+        reason: String,
+    },
+    /// A file could not be written.
+    #[error("Failed to write to file: {reason}")]
+    FileWrite {
+        /// The operating system's reason.
+        reason: String,
+    },
+    /// A file's content is not a configuration.
+    #[error("File '{path}' {reason}")]
+    FileContent {
+        /// The path as the caller wrote it.
+        path: String,
+        /// What is wrong, worded to follow the path.
+        reason: String,
+    },
+    /// A path outside the configured root.
+    #[error("File path is outside the configured root '{root}'")]
+    OutsideRoot {
+        /// The directory that paths must stay in.
+        root: String,
+    },
+    /// The store refused a change; nothing was changed.
+    #[error("the change could not be stored: {reason}")]
+    Store {
+        /// The store's reason.
+        reason: String,
+    },
+    /// A defect of the gateway. The text is for the log, not for the caller.
+    #[error("internal error: {reason}")]
+    Internal {
+        /// What broke.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// Whose fault it is.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Error::ServerNotFound { .. }
+            | Error::ServerDisabled { .. }
+            | Error::NoCommand { .. }
+            | Error::ToolNotFound { .. }
+            | Error::ResourceNotFound { .. }
+            | Error::InvalidArguments { .. }
+            | Error::AlreadyExists { .. }
+            | Error::InvalidDefinition { .. }
+            | Error::FileNotFound { .. }
+            | Error::FileRead { .. }
+            | Error::FileWrite { .. }
+            | Error::FileContent { .. }
+            | Error::OutsideRoot { .. } => Fault::Caller,
+            Error::Rpc { .. } | Error::BadReply { .. } | Error::Unreachable { .. } | Error::TimedOut { .. } => {
+                Fault::Server
+            }
+            Error::Overloaded { .. }
+            | Error::ShuttingDown
+            | Error::Store { .. }
+            | Error::Internal { .. } => Fault::Gateway,
+        }
+    }
+
+    /// Whether the same request may be sent again without the risk of doing something twice.
+    pub fn retry(&self) -> Retry {
+        match self {
+            Error::Unreachable { in_flight: true, .. }
+            | Error::TimedOut { in_flight: true, .. }
+            | Error::BadReply { .. } => Retry::OutcomeUnknown,
+            Error::Unreachable { .. }
+            | Error::TimedOut { .. }
+            | Error::Overloaded { .. }
+            | Error::ShuttingDown
+            | Error::Store { .. }
+            | Error::Internal { .. } => Retry::Safe,
+            Error::ServerNotFound { .. }
+            | Error::ServerDisabled { .. }
+            | Error::NoCommand { .. }
+            | Error::ToolNotFound { .. }
+            | Error::ResourceNotFound { .. }
+            | Error::InvalidArguments { .. }
+            | Error::Rpc { .. }
+            | Error::AlreadyExists { .. }
+            | Error::InvalidDefinition { .. }
+            | Error::FileNotFound { .. }
+            | Error::FileRead { .. }
+            | Error::FileWrite { .. }
+            | Error::FileContent { .. }
+            | Error::OutsideRoot { .. } => Retry::Pointless,
+        }
+    }
+
+    /// The name of the outcome in metrics and logs: one word a variant, stable.
+    pub fn outcome(&self) -> &'static str {
+        match self {
+            Error::ServerNotFound { .. } => "server_not_found",
+            Error::ServerDisabled { .. } => "server_disabled",
+            Error::NoCommand { .. } => "no_command",
+            Error::ToolNotFound { .. } => "tool_not_found",
+            Error::ResourceNotFound { .. } => "resource_not_found",
+            Error::InvalidArguments { .. } => "invalid_arguments",
+            Error::Rpc { .. } => "rpc_error",
+            Error::BadReply { .. } => "bad_reply",
+            Error::Unreachable { .. } => "unreachable",
+            Error::TimedOut { .. } => "timed_out",
+            Error::Overloaded { .. } => "overloaded",
+            Error::ShuttingDown => "shutting_down",
+            Error::AlreadyExists { .. } => "already_exists",
+            Error::InvalidDefinition { .. } => "invalid_definition",
+            Error::FileNotFound { .. } => "file_not_found",
+            Error::FileRead { .. } => "file_read",
+            Error::FileWrite { .. } => "file_write",
+            Error::FileContent { .. } => "file_content",
+            Error::OutsideRoot { .. } => "outside_root",
+            Error::Store { .. } => "store",
+            Error::Internal { .. } => "internal",
+        }
+    }
+}

@@ -1,0 +1,371 @@
+//! What a server is: the entry of an `mcpServers` map, checked. Pure; knows no file and no store.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+/// One thing that is wrong with a setting: where, and what would be right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The path of the setting, for example `args` or `mcpServers.git.env.HOME`.
+    pub path: String,
+    /// What is wrong and what would be right, worded to follow the path.
+    pub reason: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.path, self.reason)
+    }
+}
+
+/// Which protocol era the gateway speaks to a child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EraChoice {
+    /// Probe with `server/discover`, fall back to `initialize`.
+    #[default]
+    Auto,
+    /// `initialize` only (2024-11-05 to 2025-11-25).
+    Legacy,
+    /// `server/discover` only (2026-07-28).
+    Modern,
+}
+
+/// How a server is treated. Every member has a default; see `docs/configuration.md`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// The era to speak.
+    pub era: EraChoice,
+    /// From spawn to the end of the handshake and the first lists.
+    pub start_timeout: Duration,
+    /// How many calls the child may have in flight.
+    pub max_in_flight: usize,
+    /// How many further calls may wait for a place.
+    pub queue: usize,
+    /// How long a call may wait for a place.
+    pub queue_age: Duration,
+    /// After closing stdin, how long the tree may take to end by itself.
+    pub stdin_grace: Duration,
+    /// After SIGTERM, how long the tree may take to end.
+    pub term_grace: Duration,
+    /// The longest frame a child may send, in bytes.
+    pub max_frame: usize,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Policy {
+            era: EraChoice::Auto,
+            start_timeout: Duration::from_secs(60),
+            max_in_flight: 256,
+            queue: 256,
+            queue_age: Duration::from_secs(5),
+            stdin_grace: Duration::from_secs(2),
+            term_grace: Duration::from_secs(5),
+            max_frame: 16 * 1024 * 1024,
+        }
+    }
+}
+
+/// A checked server definition. `raw` is the entry as it was written, unknown members and order
+/// included; the typed members are what was read out of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Definition {
+    raw: Map<String, Value>,
+    command: Option<String>,
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+    cwd: Option<String>,
+    enabled: bool,
+    policy: Policy,
+}
+
+/// The member of an entry that holds what only this gateway knows.
+const OWN_MEMBER: &str = "mcpvisor";
+
+impl Definition {
+    /// Checks one entry of an `mcpServers` map and reports every problem at once. Paths are
+    /// relative to the entry (`args`, `env.HOME`, `mcpvisor.era`). Unknown members are kept.
+    pub fn parse(raw: Map<String, Value>) -> Result<Definition, Vec<Problem>> {
+        let mut problems = Problems::default();
+        let command = match raw.get("command") {
+            Some(Value::String(text)) if text.trim().is_empty() => problems.add("command", "must not be empty"),
+            Some(Value::String(text)) if text.contains('\0') => problems.add("command", "must not contain NUL"),
+            Some(Value::String(text)) => Some(text.clone()),
+            Some(Value::Null) | None => {
+                if raw.get("url").or_else(|| raw.get("ws_url")).is_none() {
+                    problems.add::<()>("command", "is required: the program to run");
+                }
+                None
+            }
+            Some(_) => problems.add("command", "must be a string"),
+        };
+        let args = string_array(&raw, "args", &mut problems);
+        let env = string_map(&raw, "env", &mut problems);
+        let cwd = optional_string(&raw, "cwd", &mut problems);
+        let enabled = match raw.get("disabled") {
+            None | Some(Value::Null) => true,
+            Some(Value::Bool(disabled)) => !disabled,
+            Some(_) => problems.add("disabled", "must be true or false").unwrap_or(true),
+        };
+        let policy = match raw.get(OWN_MEMBER) {
+            None | Some(Value::Null) => Policy::default(),
+            Some(Value::Object(own)) => parse_policy(own, &mut problems),
+            Some(_) => problems.add(OWN_MEMBER, "must be an object").unwrap_or_default(),
+        };
+        if problems.0.is_empty() {
+            Ok(Definition { raw, command, args, env, cwd, enabled, policy })
+        } else {
+            Err(problems.0)
+        }
+    }
+
+    /// The program to run; `None` for an entry that names a URL, which is kept but never started.
+    pub fn command(&self) -> Option<&str> {
+        self.command.as_deref()
+    }
+
+    /// The program's arguments.
+    pub fn args(&self) -> &[String] {
+        &self.args
+    }
+
+    /// The environment given in the entry, in its order. Values may be secrets: do not log them.
+    pub fn env(&self) -> &[(String, String)] {
+        &self.env
+    }
+
+    /// The working directory, when the entry names one.
+    pub fn cwd(&self) -> Option<&str> {
+        self.cwd.as_deref()
+    }
+
+    /// False when the entry says `"disabled": true`.
+    pub fn enabled(&self) -> bool {
+        self.enabled
+    }
+
+    /// How the server is to be treated.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The entry's `description`, if it is a string.
+    pub fn description(&self) -> Option<&str> {
+        self.raw.get("description").and_then(Value::as_str)
+    }
+
+    /// The entry as it was written, unknown members and order included.
+    pub fn raw(&self) -> &Map<String, Value> {
+        &self.raw
+    }
+}
+
+/// Checks a server's name: 1 to 128 characters, no control characters, no blank at either end,
+/// not `.` or `..`.
+pub fn check_name(name: &str) -> Result<(), Problem> {
+    let bad = |reason: &str| Err(Problem { path: "name".into(), reason: reason.into() });
+    if name.is_empty() || name.chars().count() > 128 {
+        return bad("must be 1 to 128 characters long");
+    }
+    if name.chars().any(char::is_control) {
+        return bad("must not contain control characters");
+    }
+    if name.trim() != name {
+        return bad("must not begin or end with a blank");
+    }
+    if name == "." || name == ".." {
+        return bad("must not be '.' or '..'");
+    }
+    Ok(())
+}
+
+/// Reads a duration: `"500ms"`, `"10s"`, `"2m"`, `"1h"`, or a number of seconds.
+pub fn parse_duration(value: &Value) -> Option<Duration> {
+    match value {
+        Value::Number(seconds) => {
+            let seconds = seconds.as_f64()?;
+            (0.0..=86_400.0 * 366.0).contains(&seconds).then(|| Duration::from_secs_f64(seconds))
+        }
+        Value::String(text) => {
+            let text = text.trim();
+            let split = text.find(|c: char| !c.is_ascii_digit())?;
+            let amount: u64 = text[..split].parse().ok()?;
+            let unit_ms = match &text[split..] {
+                "ms" => 1,
+                "s" => 1_000,
+                "m" => 60_000,
+                "h" => 3_600_000,
+                _ => return None,
+            };
+            amount.checked_mul(unit_ms).map(Duration::from_millis)
+        }
+        _ => None,
+    }
+}
+
+#[derive(Default)]
+struct Problems(Vec<Problem>);
+
+impl Problems {
+    /// Notes a problem and yields nothing, so that a check can go on to the next member.
+    fn add<T>(&mut self, path: &str, reason: &str) -> Option<T> {
+        self.0.push(Problem { path: path.to_owned(), reason: reason.to_owned() });
+        None
+    }
+}
+
+fn optional_string(raw: &Map<String, Value>, member: &str, problems: &mut Problems) -> Option<String> {
+    match raw.get(member) {
+        None | Some(Value::Null) => None,
+        Some(Value::String(text)) if text.is_empty() => problems.add(member, "must not be empty"),
+        Some(Value::String(text)) => Some(text.clone()),
+        Some(_) => problems.add(member, "must be a string"),
+    }
+}
+
+fn string_array(raw: &Map<String, Value>, member: &str, problems: &mut Problems) -> Vec<String> {
+    let texts = match raw.get(member) {
+        None | Some(Value::Null) => Some(Vec::new()),
+        Some(Value::Array(items)) => items.iter().map(|item| item.as_str().map(str::to_owned)).collect(),
+        Some(_) => None,
+    };
+    let Some(texts) = texts else {
+        return problems.add(member, "must be an array of strings").unwrap_or_default();
+    };
+    if texts.iter().any(|text| text.contains('\0')) {
+        problems.add::<()>(member, "must not contain NUL");
+    }
+    texts
+}
+
+fn string_map(raw: &Map<String, Value>, member: &str, problems: &mut Problems) -> Vec<(String, String)> {
+    let entries = match raw.get(member) {
+        None | Some(Value::Null) => return Vec::new(),
+        Some(Value::Object(entries)) => entries,
+        Some(_) => {
+            return problems.add(member, "must be an object of strings").unwrap_or_default();
+        }
+    };
+    let mut out = Vec::with_capacity(entries.len());
+    for (name, value) in entries {
+        if name.is_empty() || name.contains(['=', '\0']) {
+            problems.add::<()>(member, "names must not be empty and must not contain '=' or NUL");
+        }
+        match value {
+            Value::String(text) if text.contains('\0') => {
+                problems.add::<()>(&format!("{member}.{name}"), "must not contain NUL");
+            }
+            Value::String(text) => out.push((name.clone(), text.clone())),
+            _ => {
+                problems.add::<()>(member, "must be an object of strings");
+            }
+        }
+    }
+    out
+}
+
+fn parse_policy(own: &Map<String, Value>, problems: &mut Problems) -> Policy {
+    let mut policy = Policy::default();
+    for (member, value) in own {
+        let path = format!("{OWN_MEMBER}.{member}");
+        match member.as_str() {
+            "era" => match value.as_str() {
+                Some("auto") => policy.era = EraChoice::Auto,
+                Some("legacy") => policy.era = EraChoice::Legacy,
+                Some("modern") => policy.era = EraChoice::Modern,
+                _ => drop(problems.add::<()>(&path, "must be \"auto\", \"legacy\" or \"modern\"")),
+            },
+            "start_timeout" => set_duration(&mut policy.start_timeout, value, &path, problems),
+            "queue_age" => set_duration(&mut policy.queue_age, value, &path, problems),
+            "stdin_grace" => set_duration(&mut policy.stdin_grace, value, &path, problems),
+            "term_grace" => set_duration(&mut policy.term_grace, value, &path, problems),
+            "max_in_flight" => set_count(&mut policy.max_in_flight, value, 1..=4096, &path, problems),
+            "queue" => set_count(&mut policy.queue, value, 0..=65_536, &path, problems),
+            "max_frame" => set_count(&mut policy.max_frame, value, 1024..=(1 << 30), &path, problems),
+            _ => drop(problems.add::<()>(&path, "is not a known setting")),
+        }
+    }
+    policy
+}
+
+fn set_duration(slot: &mut Duration, value: &Value, path: &str, problems: &mut Problems) {
+    match parse_duration(value) {
+        Some(duration) => *slot = duration,
+        None => drop(problems.add::<()>(path, "must be a duration such as \"500ms\", \"10s\" or \"2m\"")),
+    }
+}
+
+fn set_count(
+    slot: &mut usize,
+    value: &Value,
+    range: std::ops::RangeInclusive<usize>,
+    path: &str,
+    problems: &mut Problems,
+) {
+    match value.as_u64().and_then(|n| usize::try_from(n).ok()).filter(|n| range.contains(n)) {
+        Some(count) => *slot = count,
+        None => {
+            let reason = format!("must be a whole number from {} to {}", range.start(), range.end());
+            problems.add::<()>(path, &reason);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn parse(value: Value) -> Result<Definition, Vec<String>> {
+        let Value::Object(raw) = value else { panic!("the test gives an object") };
+        Definition::parse(raw).map_err(|problems| problems.iter().map(Problem::to_string).collect())
+    }
+
+    #[test]
+    fn reports_every_problem_at_once() {
+        let problems = parse(json!({
+            "command": "", "args": "x", "env": {"A": 1}, "cwd": 5, "disabled": "no",
+            "mcpvisor": {"era": "old", "start_timeout": "soon", "max_in_flight": 0, "typo": 1}
+        }))
+        .expect_err("everything is wrong");
+        assert_eq!(problems.len(), 9, "{problems:#?}");
+        assert!(problems.contains(&"args must be an array of strings".to_owned()));
+        assert!(problems.contains(&"mcpvisor.typo is not a known setting".to_owned()));
+    }
+
+    #[test]
+    fn keeps_unknown_members_and_their_order() {
+        let given = json!({"zeta": 1, "command": "npx", "alpha": {"b": 1, "a": 2}, "args": null});
+        let definition = parse(given.clone()).expect("valid");
+        assert_eq!(serde_json::to_string(definition.raw()).unwrap(), serde_json::to_string(&given).unwrap());
+        assert!(definition.args().is_empty());
+    }
+
+    #[test]
+    fn a_url_entry_is_kept_without_a_command() {
+        let definition = parse(json!({"url": "http://localhost:1/mcp"})).expect("valid");
+        assert_eq!(definition.command(), None);
+    }
+
+    #[test]
+    fn durations_are_read_in_four_units() {
+        for (text, ms) in [("500ms", 500), ("10s", 10_000), ("2m", 120_000), ("1h", 3_600_000)] {
+            assert_eq!(parse_duration(&json!(text)), Some(Duration::from_millis(ms)));
+        }
+        for bad in [json!("10"), json!("s"), json!(-1), json!("1d"), json!(null), json!("")] {
+            assert_eq!(parse_duration(&bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_are_bounded_and_printable() {
+        for good in ["demo", "a/b", "ü", "two words"] {
+            assert!(check_name(good).is_ok(), "{good}");
+        }
+        for bad in ["", ".", "..", " a", "a ", "a\nb", &"x".repeat(129)] {
+            assert!(check_name(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! What an operator sees of a server: its state and why. Plain values, published by the replica.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use serde_json::Value;
+
+/// The state of a server's replica.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Switched off by the operator, or without a command to run.
+    Disabled,
+    /// Enabled, not running, and nothing asks for it.
+    Idle,
+    /// A child was spawned, or waits for its turn, and is not ready yet.
+    Starting,
+    /// The handshake is done: calls are served.
+    Ready,
+    /// Serves calls, but its last probe was not answered.
+    Degraded,
+    /// On its way down the stop ladder.
+    Stopping,
+    /// Crashed; the next start is due at `until`.
+    Backoff {
+        /// How many starts in a row have failed.
+        attempt: u32,
+        /// When the next start is due.
+        until: Instant,
+        /// What the last child ended of.
+        cause: Cause,
+    },
+    /// Cannot run until its definition or its surroundings change.
+    Failed {
+        /// What has to be mended.
+        cause: Cause,
+    },
+}
+
+impl State {
+    /// The state's name, one word, as in the API, the log and the metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            State::Disabled => "disabled",
+            State::Idle => "idle",
+            State::Starting => "starting",
+            State::Ready => "ready",
+            State::Degraded => "degraded",
+            State::Stopping => "stopping",
+            State::Backoff { .. } => "backoff",
+            State::Failed { .. } => "failed",
+        }
+    }
+
+    /// Every name that [`State::name`] can give, for metrics that show one series a state.
+    pub const NAMES: [&'static str; 8] =
+        ["disabled", "idle", "starting", "ready", "degraded", "stopping", "backoff", "failed"];
+
+    /// Why the server does not run, where that is known.
+    pub fn cause(&self) -> Option<&Cause> {
+        match self {
+            State::Backoff { cause, .. } | State::Failed { cause } => Some(cause),
+            State::Disabled | State::Idle | State::Starting | State::Ready | State::Degraded | State::Stopping => None,
+        }
+    }
+}
+
+/// Why a child ended or could not start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// The process could not be started: the operating system's error and what it was about.
+    Spawn {
+        /// For example `command 'nmx' not found in PATH (ENOENT)`.
+        reason: String,
+    },
+    /// The process ended with this exit code.
+    Exited {
+        /// The exit code.
+        code: i32,
+    },
+    /// The process was ended by this signal.
+    Signalled {
+        /// The signal's number.
+        signal: i32,
+    },
+    /// The start deadline passed.
+    StartTimeout {
+        /// What the child had not done: `server/discover`, `initialize`, `tools/list`.
+        phase: &'static str,
+        /// The deadline.
+        after: Duration,
+    },
+    /// The handshake failed: the child answered, but not as MCP says.
+    Handshake {
+        /// What it said.
+        reason: String,
+    },
+    /// The child broke the wire: a frame beyond the limit, its stdout closed.
+    Protocol {
+        /// What it did.
+        reason: String,
+    },
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::Spawn { reason } => write!(f, "could not be started: {reason}"),
+            Cause::Exited { code } => write!(f, "exited with code {code}"),
+            Cause::Signalled { signal } => write!(f, "was ended by signal {signal}"),
+            Cause::StartTimeout { phase, after } => {
+                write!(f, "did not answer {phase} within {} s", after.as_secs_f64())
+            }
+            Cause::Handshake { reason } => write!(f, "failed the handshake: {reason}"),
+            Cause::Protocol { reason } => write!(f, "broke the protocol: {reason}"),
+        }
+    }
+}
+
+/// What a child said of itself in its handshake.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Introduction {
+    /// The protocol version agreed on, for example `2025-11-25`.
+    pub protocol_version: Box<str>,
+    /// True for a child of the stateless era (2026-07-28).
+    pub modern: bool,
+    /// `serverInfo.name`.
+    pub server_name: Option<Box<str>>,
+    /// `serverInfo.version`.
+    pub server_version: Option<Box<str>>,
+    /// The capabilities object, as the child sent it.
+    pub capabilities: Value,
+    /// The `instructions` text, if any.
+    pub instructions: Option<Box<str>>,
+}
+
+/// A snapshot of a server's replica.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// The state.
+    pub state: State,
+    /// Since when, on the wall clock.
+    pub since: SystemTime,
+    /// The number of the current or last child; 0 before the first.
+    pub incarnation: u64,
+    /// How many children were started after the first.
+    pub restarts: u64,
+    /// The process id of the running child.
+    pub pid: Option<u32>,
+    /// What the running (or last) child said of itself.
+    pub introduction: Option<Arc<Introduction>>,
+    /// How the last child ended.
+    pub last_exit: Option<Cause>,
+    /// The last lines the last ended child wrote on stderr, newest last.
+    pub last_stderr: Arc<[String]>,
+}
