@@ -7,21 +7,30 @@ const _: () = assert!(cfg!(panic = "unwind"), "a supervisor needs unwinding pani
 
 #[forbid(unsafe_code)]
 pub mod jsonrpc;
+
 #[forbid(unsafe_code)]
 pub mod mcp;
+
 // The one place that may hold `unsafe`, each with its SAFETY comment.
 pub mod process;
+
 #[forbid(unsafe_code)]
 pub mod child;
+
 #[forbid(unsafe_code)]
 pub mod supervisor;
+
 #[forbid(unsafe_code)]
 pub mod access;
+
 #[forbid(unsafe_code)]
 pub mod store;
+
 #[forbid(unsafe_code)]
 pub mod service;
+
 #[forbid(unsafe_code)]
 pub mod http;
+
 #[forbid(unsafe_code)]
 pub mod config;

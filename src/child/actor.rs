@@ -18,7 +18,7 @@ use super::refresh;
 use super::stderr::{self, StderrRing};
 use super::wire::{self, Control, Notice, WireEnd, Wiring};
 use crate::mcp::Era;
-use crate::process::{Exit, ExitReport, Host, Ladder, Pipes, Process, Spec, SpawnError, TreeGuard};
+use crate::process::{Exit, ExitReport, Host, Ladder, Pipes, Process, SpawnError, Spec, TreeGuard};
 
 /// How many notifications may wait for whoever listens; the oldest make room.
 const NOTICES: usize = 64;
@@ -145,6 +145,8 @@ pub struct ChildState {
     fault: Option<Fault>,
     exit: Option<ExitReport>,
     wire_open: bool,
+    /// Whether the handshake has yet to say how it ended.
+    shaking: bool,
     stderr: StderrRing,
 }
 
@@ -168,7 +170,11 @@ impl Actor for ChildActor {
     type State = ChildState;
     type Arguments = ChildArgs;
 
-    async fn pre_start(&self, myself: ActorRef<ChildMsg>, args: ChildArgs) -> Result<ChildState, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        myself: ActorRef<ChildMsg>,
+        args: ChildArgs,
+    ) -> Result<ChildState, ActorProcessingErr> {
         myself.send_message(ChildMsg::Start)?;
         Ok(ChildState {
             args,
@@ -177,6 +183,7 @@ impl Actor for ChildActor {
             fault: None,
             exit: None,
             wire_open: false,
+            shaking: false,
             stderr: StderrRing::default(),
         })
     }
@@ -190,7 +197,11 @@ impl Actor for ChildActor {
         match message {
             ChildMsg::Start if state.stopping => state.end_unspawned(&myself, None),
             ChildMsg::Start => state.start(&myself),
-            ChildMsg::HandshakeDone(result) => state.handshake_done(result),
+            ChildMsg::HandshakeDone(result) => {
+                state.shaking = false;
+                state.handshake_done(result);
+                state.finish_if_done(&myself);
+            }
             ChildMsg::WireEnded(WireEndReport(end)) => {
                 state.wire_open = false;
                 state.wire_ended(end);
@@ -249,8 +260,12 @@ impl ChildState {
             let end = wire::run(pipes.stdout, pipes.stdin, wiring).await;
             let _ = actor.send_message(ChildMsg::WireEnded(WireEndReport(end)));
         });
-        let drained =
-            stderr::drain(pipes.stderr, self.stderr.clone(), self.args.counters.clone(), self.args.server.clone());
+        let drained = stderr::drain(
+            pipes.stderr,
+            self.stderr.clone(),
+            self.args.counters.clone(),
+            self.args.server.clone(),
+        );
         let drained = tokio::spawn(drained).abort_handle();
         let actor = myself.clone();
         tokio::spawn(watch_process(process, order_in, actor));
@@ -263,16 +278,17 @@ impl ChildState {
             let _ = actor.send_message(ChildMsg::HandshakeDone(result));
         });
         self.wire_open = true;
+        self.shaking = true;
         let helpers = vec![drained, handshake.abort_handle()];
         self.running = Some(Running { _guard: guard, control, order: Some(order), notices, helpers });
     }
 
     fn handshake_done(&mut self, result: Result<(Link, Introduced), HandshakeError>) {
-        if self.stopping || self.exit.is_some() {
+        if self.stopping {
             return;
         }
         match (result, &mut self.running) {
-            (Ok((link, introduced)), Some(running)) if self.wire_open => {
+            (Ok((link, introduced)), Some(running)) if self.wire_open && self.exit.is_none() => {
                 self.args.catalog.store(introduced.catalog.clone());
                 let fresh = refresh::keep_fresh(
                     link.clone(),
@@ -306,7 +322,8 @@ impl ChildState {
             WireEnd::Eof => "it closed its stdout".to_owned(),
             WireEnd::StdinClosed => "it closed its stdin".to_owned(),
             WireEnd::Oversize(over) => {
-                self.fault.get_or_insert(Fault::Wire(format!("it sent a line of more than {} bytes", over.limit)));
+                self.fault
+                    .get_or_insert(Fault::Wire(format!("it sent a line of more than {} bytes", over.limit)));
                 return self.order(Ladder::KILL);
             }
         };
@@ -317,12 +334,14 @@ impl ChildState {
 
     fn stop(&mut self, drain: Duration) {
         self.stopping = true;
+        self.shaking = false;
         let Some(running) = &mut self.running else { return };
         // The helpers' own calls must not keep the child from being drained.
         running.helpers.drain(1..).for_each(|helper| helper.abort());
         if let Some(order) = running.order.take() {
             let close = Control::Close { until: Instant::now() + drain, ladder: self.args.ladder, order };
-            if let Err(Control::Close { ladder, order, .. }) = running.control.try_send(close).map_err(unsent) {
+            if let Err(Control::Close { ladder, order, .. }) = running.control.try_send(close).map_err(unsent)
+            {
                 let _ = order.send(ladder);
             }
         }
@@ -348,7 +367,7 @@ impl ChildState {
     }
 
     fn finish_if_done(&mut self, myself: &ActorRef<ChildMsg>) {
-        let Some(report) = self.exit.filter(|_| !self.wire_open) else { return };
+        let Some(report) = self.exit.filter(|_| !self.wire_open && !self.shaking) else { return };
         if report.orphans > 0 {
             let server = &self.args.server;
             tracing::error!(server = %server, orphans = report.orphans, "processes of the tree could not be ended");
@@ -356,7 +375,9 @@ impl ChildState {
         let end = if self.stopping {
             End::Stopped { exit: report.exit }
         } else {
-            End::Failed { exit: report.exit, why: self.fault.take() }
+            // A pipe that closed because the process was ending is not what it died of.
+            let why = self.fault.take().filter(|fault| report.forced || !matches!(fault, Fault::Wire(_)));
+            End::Failed { exit: report.exit, why }
         };
         (self.args.report)(Report::Ended { end, stderr: self.stderr.tail(LAST_LINES) });
         myself.stop(None);

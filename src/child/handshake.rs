@@ -111,7 +111,11 @@ pub(super) async fn shake_hands(
 
 /// Probes in place; a server that answers neither way within the grace is asked both ways, and
 /// the first usable answer settles the era (spec 2026-07-28, basic/transports/stdio).
-async fn open_by_probe(link: &Link, deadline: Instant, phase: &Phase) -> Result<(Era, Facts), HandshakeError> {
+async fn open_by_probe(
+    link: &Link,
+    deadline: Instant,
+    phase: &Phase,
+) -> Result<(Era, Facts), HandshakeError> {
     let mut probe = std::pin::pin!(discover(link, deadline, phase));
     let verdict = tokio::select! {
         verdict = &mut probe => Some(verdict),
@@ -152,7 +156,11 @@ fn unsupported(offered: &[String]) -> HandshakeError {
     HandshakeError::Refused(format!("it speaks only {}", offered.join(", ")))
 }
 
-async fn discover(link: &Link, deadline: Instant, phase: &Phase) -> Result<(Probe, Option<Facts>), HandshakeError> {
+async fn discover(
+    link: &Link,
+    deadline: Instant,
+    phase: &Phase,
+) -> Result<(Probe, Option<Facts>), HandshakeError> {
     phase.set(method::DISCOVER);
     let link = link.in_era(Era::Modern, mcp::modern_meta());
     match ask(&link, method::DISCOVER, Bytes::new(), deadline, phase).await? {
@@ -221,7 +229,11 @@ pub(super) async fn reload_catalog(link: &Link, facts: &Facts) -> Result<Catalog
 
 /// Reads all pages of a list, within bounds. A child that announces a list and does not know the
 /// method has an empty one.
-async fn load_list(link: &Link, kind: ListKind, deadline: Instant) -> Result<Vec<Box<RawValue>>, HandshakeError> {
+async fn load_list(
+    link: &Link,
+    kind: ListKind,
+    deadline: Instant,
+) -> Result<Vec<Box<RawValue>>, HandshakeError> {
     let mut entries = Vec::new();
     let mut cursor: Option<String> = None;
     for _ in 0..MAX_PAGES {
@@ -235,14 +247,19 @@ async fn load_list(link: &Link, kind: ListKind, deadline: Instant) -> Result<Vec
             Outcome::Result(result) => result,
             Outcome::Error(error) if error.code == -32601 => return Ok(entries),
             Outcome::Error(error) => return Err(HandshakeError::Refused(refusal(kind.method(), &error))),
-            Outcome::Unusable(reason) => return Err(HandshakeError::Refused(format!("{}: {reason}", kind.method()))),
+            Outcome::Unusable(reason) => {
+                return Err(HandshakeError::Refused(format!("{}: {reason}", kind.method())));
+            }
             Outcome::TimedOut { .. } => return Err(HandshakeError::TimedOut { phase: kind.method() }),
             Outcome::Gone { .. } => return Err(HandshakeError::Gone),
         };
         let mut page = mcp::read_page(kind, &result).map_err(HandshakeError::Refused)?;
         entries.append(&mut page.entries);
         if entries.len() > MAX_ENTRIES {
-            return Err(HandshakeError::Refused(format!("{} gave more than {MAX_ENTRIES} entries", kind.method())));
+            return Err(HandshakeError::Refused(format!(
+                "{} gave more than {MAX_ENTRIES} entries",
+                kind.method()
+            )));
         }
         match page.next_cursor {
             None => return Ok(entries),

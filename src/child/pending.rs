@@ -112,7 +112,8 @@ impl<W> Pending<W> {
     }
 
     fn take_if(&mut self, take: impl Fn(&Entry<W>) -> bool) -> Vec<(u64, W)> {
-        let slots: Vec<usize> = self.entries.iter().filter(|(_, entry)| take(entry)).map(|(slot, _)| slot).collect();
+        let slots: Vec<usize> =
+            self.entries.iter().filter(|(_, entry)| take(entry)).map(|(slot, _)| slot).collect();
         slots
             .into_iter()
             .map(|slot| {

@@ -73,10 +73,18 @@ async fn listen(link: &Link, facts: &Facts) {
     let members = Bytes::from(format!("\"notifications\":{{{}}}", filter.join(",")));
     loop {
         let limits = Limits { idle: FOR_EVER, hard: Instant::now() + FOR_EVER };
-        let call = Call { method: method::LISTEN, members: members.clone(), meta: Bytes::new(), progress: false, limits };
+        let call = Call {
+            method: method::LISTEN,
+            members: members.clone(),
+            meta: Bytes::new(),
+            progress: false,
+            limits,
+        };
         match link.call(call).await {
             Outcome::Result(_) => tokio::time::sleep(DEBOUNCE).await,
-            Outcome::Error(_) | Outcome::Unusable(_) | Outcome::TimedOut { .. } | Outcome::Gone { .. } => return,
+            Outcome::Error(_) | Outcome::Unusable(_) | Outcome::TimedOut { .. } | Outcome::Gone { .. } => {
+                return;
+            }
         }
     }
 }

@@ -78,7 +78,8 @@ impl LineCutter {
     /// The line so far, printable; `None` when there is nothing to show.
     fn finish(&mut self) -> Option<String> {
         let text = String::from_utf8_lossy(&self.line);
-        let mut line: String = without_escapes(&text).chars().filter(|c| !c.is_control() || *c == '\t').collect();
+        let mut line: String =
+            without_escapes(&text).chars().filter(|c| !c.is_control() || *c == '\t').collect();
         if self.overflowed {
             line.push('…');
         }
@@ -106,7 +107,12 @@ fn without_escapes(text: &str) -> String {
 }
 
 /// Reads a child's stderr to its end.
-pub(super) async fn drain(mut stderr: impl AsyncRead + Unpin, ring: StderrRing, counters: Arc<Counters>, server: Arc<str>) {
+pub(super) async fn drain(
+    mut stderr: impl AsyncRead + Unpin,
+    ring: StderrRing,
+    counters: Arc<Counters>,
+    server: Arc<str>,
+) {
     let mut buffer = vec![0u8; 4 * 1024];
     let mut cutter = LineCutter::default();
     let mut keep = |line: String| {

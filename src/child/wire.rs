@@ -224,8 +224,17 @@ impl Wire {
         while self.out.len() < HIGH_WATER {
             let Some(id) = self.backlog.pop_front() else { return };
             // A call that is over was taken out of the table, and with it what it would have written.
-            let Some(call) = self.pending.get_mut(id).and_then(|waiter| waiter.unsent.take()) else { continue };
-            jsonrpc::push_request(&mut self.out, id, call.method, &call.members, &[&call.meta], call.progress);
+            let Some(call) = self.pending.get_mut(id).and_then(|waiter| waiter.unsent.take()) else {
+                continue;
+            };
+            jsonrpc::push_request(
+                &mut self.out,
+                id,
+                call.method,
+                &call.members,
+                &[&call.meta],
+                call.progress,
+            );
         }
     }
 
@@ -258,14 +267,18 @@ impl Wire {
     fn take_notification(&mut self, name: String, params: Option<Bytes>) {
         match name.as_str() {
             method::PROGRESS => {
-                let token = params.as_deref().and_then(|params| serde_json::from_slice::<ProgressParams>(params).ok());
+                let token = params
+                    .as_deref()
+                    .and_then(|params| serde_json::from_slice::<ProgressParams>(params).ok());
                 // Progress for an unknown token is dropped: some servers go on after cancellation.
                 if let Some(ProgressParams { token }) = token {
                     self.pending.progress(token, Instant::now());
                 }
             }
             method::CANCELLED => {
-                let id = params.as_deref().and_then(|params| serde_json::from_slice::<CancelledParams>(params).ok());
+                let id = params
+                    .as_deref()
+                    .and_then(|params| serde_json::from_slice::<CancelledParams>(params).ok());
                 if let Some(waiter) = id.and_then(|CancelledParams { id }| self.pending.complete(id)) {
                     waiter.gone();
                 }

@@ -54,7 +54,11 @@ impl Framer {
         loop {
             let Some(found) = memchr::memchr(b'\n', &self.buffer[self.scanned..]) else {
                 self.scanned = self.buffer.len();
-                return if self.scanned > self.limit { Err(Oversize { limit: self.limit }) } else { Ok(None) };
+                return if self.scanned > self.limit {
+                    Err(Oversize { limit: self.limit })
+                } else {
+                    Ok(None)
+                };
             };
             let end = self.scanned + found;
             if end > self.limit {

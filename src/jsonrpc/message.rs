@@ -131,7 +131,14 @@ fn read_error(raw: &RawValue, slice: &dyn Fn(&RawValue) -> Bytes) -> RpcError {
 
 /// Appends a request. `members` are the members of `params` without braces, `meta` those of
 /// `params._meta`; both are JSON on one line. With `progress` the id doubles as progress token.
-pub fn push_request(out: &mut BytesMut, id: u64, method: &str, members: &[u8], meta: &[&[u8]], progress: bool) {
+pub fn push_request(
+    out: &mut BytesMut,
+    id: u64,
+    method: &str,
+    members: &[u8],
+    meta: &[&[u8]],
+    progress: bool,
+) {
     out.reserve(members.len() + meta.iter().map(|part| part.len() + 1).sum::<usize>() + method.len() + 120);
     out.put_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
     push_number(out, id);
@@ -244,7 +251,10 @@ mod tests {
         else {
             panic!("an error response")
         };
-        assert_eq!((error.code, error.message.as_str(), error.data), (-32601, "no \"x\"", Some(Bytes::from("[1]"))));
+        assert_eq!(
+            (error.code, error.message.as_str(), error.data),
+            (-32601, "no \"x\"", Some(Bytes::from("[1]")))
+        );
     }
 
     #[test]
@@ -265,9 +275,18 @@ mod tests {
     #[test]
     fn what_cannot_be_meant_for_us_is_noise() {
         for text in [
-            "hello", "[1]", "5", "\"x\"", "{}", "{\"id\":1}", "{\"id\":\"1\",\"result\":1}", "{\"id\":1.5,\"result\":1}",
-            "{\"id\":-1,\"result\":1}", "{\"id\":1,\"result\":1,\"error\":{},\"method\":\"x\",\"id\":2}",
-            "{\"id\":1.5,\"method\":\"x\"}", "{\"id\":1,\"result\":1",
+            "hello",
+            "[1]",
+            "5",
+            "\"x\"",
+            "{}",
+            "{\"id\":1}",
+            "{\"id\":\"1\",\"result\":1}",
+            "{\"id\":1.5,\"result\":1}",
+            "{\"id\":-1,\"result\":1}",
+            "{\"id\":1,\"result\":1,\"error\":{},\"method\":\"x\",\"id\":2}",
+            "{\"id\":1.5,\"method\":\"x\"}",
+            "{\"id\":1,\"result\":1",
         ] {
             assert_eq!(incoming(text), Incoming::Noise, "{text}");
         }

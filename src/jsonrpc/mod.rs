@@ -9,4 +9,6 @@ mod message;
 
 pub use depth::{MAX_DEPTH, too_deep};
 pub use framing::{Framer, Oversize};
-pub use message::{Incoming, RpcError, classify, one_line, push_error, push_notification, push_request, push_result};
+pub use message::{
+    Incoming, RpcError, classify, one_line, push_error, push_notification, push_request, push_result,
+};

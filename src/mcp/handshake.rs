@@ -83,7 +83,8 @@ pub fn read_probe_error(error: &RpcError) -> Probe {
 
 /// Reads an `InitializeResult`, or says what is wrong with it.
 pub fn read_initialize(result: &[u8]) -> Result<Facts, String> {
-    let result: Value = serde_json::from_slice(result).map_err(|_| "initialize did not answer with an object")?;
+    let result: Value =
+        serde_json::from_slice(result).map_err(|_| "initialize did not answer with an object")?;
     let version = result["protocolVersion"].as_str().ok_or("initialize answered without protocolVersion")?;
     // Some servers echo the modern version although they went through `initialize` (rmcp 1.8).
     let version = if version >= MODERN_VERSION { OFFERED_LEGACY_VERSION } else { version };
@@ -131,14 +132,18 @@ mod tests {
         let read = |text: &str| read_discover(text.as_bytes()).0;
         assert_eq!(read(r#"{"supportedVersions":["2026-07-28"],"capabilities":{}}"#), Probe::Modern);
         assert_eq!(read(r#"{"supportedVersions":["2025-11-25"]}"#), Probe::Legacy);
-        assert_eq!(read(r#"{"supportedVersions":["2027-09-09"]}"#), Probe::Unsupported { offered: vec!["2027-09-09".into()] });
+        assert_eq!(
+            read(r#"{"supportedVersions":["2027-09-09"]}"#),
+            Probe::Unsupported { offered: vec!["2027-09-09".into()] }
+        );
         assert_eq!(read("{}"), Probe::Legacy);
         assert_eq!(read("7"), Probe::Legacy);
     }
 
     #[test]
     fn an_echoed_modern_version_counts_as_legacy() {
-        let facts = read_initialize(br#"{"protocolVersion":"2026-07-28","serverInfo":{"name":"x"}}"#).unwrap();
+        let facts =
+            read_initialize(br#"{"protocolVersion":"2026-07-28","serverInfo":{"name":"x"}}"#).unwrap();
         assert_eq!(&*facts.protocol_version, OFFERED_LEGACY_VERSION);
         assert_eq!(facts.server_name.as_deref(), Some("x"));
         assert!(read_initialize(b"{}").is_err());

@@ -62,14 +62,15 @@ pub struct ListPage {
 
 /// Reads a page, or says what is wrong with it.
 pub fn read_page(kind: ListKind, result: &[u8]) -> Result<ListPage, String> {
-    let members: HashMap<Cow<'_, str>, &RawValue> =
-        serde_json::from_slice(result).map_err(|_| format!("{} did not answer with an object", kind.method()))?;
+    let members: HashMap<Cow<'_, str>, &RawValue> = serde_json::from_slice(result)
+        .map_err(|_| format!("{} did not answer with an object", kind.method()))?;
     let entries = members
         .get(kind.member())
         .ok_or_else(|| format!("{} answered without '{}'", kind.method(), kind.member()))?;
     let entries = serde_json::from_str(entries.get())
         .map_err(|_| format!("{} answered '{}' that is not an array", kind.method(), kind.member()))?;
-    let next_cursor = members.get("nextCursor").and_then(|raw| serde_json::from_str(raw.get()).ok()).flatten();
+    let next_cursor =
+        members.get("nextCursor").and_then(|raw| serde_json::from_str(raw.get()).ok()).flatten();
     Ok(ListPage { entries, next_cursor })
 }
 

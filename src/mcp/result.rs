@@ -30,8 +30,8 @@ struct ToolResultMembers<'a> {
 
 /// Reads a tool's result, or says why it is none. Payloads of the answer are slices of `result`.
 pub fn read_tool_result(result: &Bytes) -> Result<ToolResult, String> {
-    let members: ToolResultMembers<'_> =
-        serde_json::from_slice(result).map_err(|_| "the result is not a tools/call result object".to_owned())?;
+    let members: ToolResultMembers<'_> = serde_json::from_slice(result)
+        .map_err(|_| "the result is not a tools/call result object".to_owned())?;
     match members.result_type.as_deref() {
         None | Some("complete") => {}
         Some("input_required") => {
@@ -73,7 +73,9 @@ mod tests {
 
     #[test]
     fn payloads_stay_as_they_were_written() {
-        let result = read(r#"{"content":[ {"type":"text"} ],"structuredContent":{ "a":1.0 },"isError":false}"#).unwrap();
+        let result =
+            read(r#"{"content":[ {"type":"text"} ],"structuredContent":{ "a":1.0 },"isError":false}"#)
+                .unwrap();
         assert_eq!(result.content, r#"[ {"type":"text"} ]"#);
         assert_eq!(result.structured.unwrap(), r#"{ "a":1.0 }"#);
     }
@@ -87,7 +89,14 @@ mod tests {
 
     #[test]
     fn what_is_no_result_is_refused_with_a_reason() {
-        for text in ["5", "[]", "null", r#"{"content":{}}"#, r#"{"resultType":"input_required"}"#, r#"{"resultType":"task"}"#] {
+        for text in [
+            "5",
+            "[]",
+            "null",
+            r#"{"content":{}}"#,
+            r#"{"resultType":"input_required"}"#,
+            r#"{"resultType":"task"}"#,
+        ] {
             assert!(read(text).is_err(), "{text}");
         }
     }

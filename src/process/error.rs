@@ -18,7 +18,10 @@ impl SpawnError {
     pub(super) fn new(what: String, error: &io::Error) -> SpawnError {
         let errno = error.raw_os_error().map(nix::errno::Errno::from_raw);
         use nix::errno::Errno::*;
-        let permanent = matches!(errno, Some(ENOENT | EACCES | ENOEXEC | ENOTDIR | EISDIR | ELOOP | EPERM | E2BIG | EINVAL));
+        let permanent = matches!(
+            errno,
+            Some(ENOENT | EACCES | ENOEXEC | ENOTDIR | EISDIR | ELOOP | EPERM | E2BIG | EINVAL)
+        );
         let errno = errno.map_or_else(|| error.kind().to_string(), |errno| format!("{errno:?}"));
         SpawnError { what, errno, permanent }
     }

@@ -101,7 +101,12 @@ impl Host {
         let mut command = self.command(spec, &mark)?;
         let mut leaders = self.0.leaders();
         let mut child = command.spawn().map_err(|error| describe(spec, &error))?;
-        let no_pipe = || SpawnError::new("a pipe to the child is missing".to_owned(), &io::Error::from(io::ErrorKind::BrokenPipe));
+        let no_pipe = || {
+            SpawnError::new(
+                "a pipe to the child is missing".to_owned(),
+                &io::Error::from(io::ErrorKind::BrokenPipe),
+            )
+        };
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).ok_or_else(no_pipe)?;
         leaders.insert(pid);
         drop(leaders);
@@ -118,8 +123,10 @@ impl Host {
 
     fn command(&self, spec: &Spec, mark: &str) -> Result<Command, SpawnError> {
         let settings = &self.0.settings;
-        let configured_path = spec.env.iter().rev().find(|(name, _)| name == "PATH").map(|(_, value)| OsStr::new(value));
-        let base_path = settings.base_env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_os_str());
+        let configured_path =
+            spec.env.iter().rev().find(|(name, _)| name == "PATH").map(|(_, value)| OsStr::new(value));
+        let base_path =
+            settings.base_env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_os_str());
         let program = match &settings.own_command {
             Some((name, path)) if *name == spec.command => path.clone(),
             _ => resolve::resolve(&spec.command, configured_path.or(base_path))?,
@@ -197,7 +204,9 @@ fn await_end(handles: &[std::os::fd::OwnedFd], limit: Duration) {
 
 fn describe(spec: &Spec, error: &io::Error) -> SpawnError {
     let what = match error.raw_os_error().map(nix::errno::Errno::from_raw) {
-        Some(nix::errno::Errno::ENOENT) => format!("the interpreter that '{}' names does not exist", spec.command),
+        Some(nix::errno::Errno::ENOENT) => {
+            format!("the interpreter that '{}' names does not exist", spec.command)
+        }
         Some(nix::errno::Errno::ENOEXEC) => format!("'{}' is not a program for this machine", spec.command),
         _ => format!("'{}' could not be run", spec.command),
     };

@@ -47,6 +47,8 @@ pub enum Exit {
 pub struct ExitReport {
     /// How the leader ended.
     pub exit: Exit,
+    /// Whether the leader had to be sent a signal, or ended without.
+    pub forced: bool,
     /// How many processes of the tree had to be killed after it.
     pub killed: usize,
     /// How many processes could not be ended. Anything but 0 is an alarm.
@@ -69,27 +71,40 @@ impl Process {
     /// its tree is left, and reaps it. An `order` that is dropped means [`Ladder::KILL`].
     ///
     /// `leader_ended` is told as soon as the leader has ended, before its tree is swept.
-    pub async fn run_to_end(mut self, order: oneshot::Receiver<Ladder>, leader_ended: oneshot::Sender<()>) -> ExitReport {
+    pub async fn run_to_end(
+        mut self,
+        order: oneshot::Receiver<Ladder>,
+        leader_ended: oneshot::Sender<()>,
+    ) -> ExitReport {
+        let mut forced = false;
         tokio::select! {
             _ = self.watch.ended() => {}
-            order = order => self.descend(order.unwrap_or(Ladder::KILL)).await,
+            order = order => forced = self.descend(order.unwrap_or(Ladder::KILL)).await,
         }
-        if timeout_at(Instant::now(), self.watch.ended()).await.is_ok() {
+        if self.leader_has_ended().await {
             let _ = leader_ended.send(());
+        } else {
+            forced = true;
         }
         let killed = self.kill_rest().await;
-        self.reap(killed).await
+        self.reap(forced, killed).await
     }
 
-    /// The rungs above SIGKILL.
-    async fn descend(&self, ladder: Ladder) {
+    /// The rungs above SIGKILL. Says whether the leader was sent a signal.
+    async fn descend(&self, ladder: Ladder) -> bool {
         if self.gone_by(Instant::now() + ladder.stdin_grace).await || ladder == Ladder::KILL {
-            return;
+            return false;
         }
+        let forced = !self.leader_has_ended().await;
         self.tree.signal(Signal::SIGTERM);
         // A stopped process takes note of nothing but SIGKILL until it is continued.
         self.tree.signal(Signal::SIGCONT);
         self.gone_by(Instant::now() + ladder.term_grace).await;
+        forced
+    }
+
+    async fn leader_has_ended(&self) -> bool {
+        timeout_at(Instant::now(), self.watch.ended()).await.is_ok()
     }
 
     /// Whether the whole tree has ended by `deadline`; waits no longer than it takes.
@@ -125,7 +140,7 @@ impl Process {
         killed.len()
     }
 
-    async fn reap(&mut self, killed: usize) -> ExitReport {
+    async fn reap(&mut self, forced: bool, killed: usize) -> ExitReport {
         let orphans = self.members().await.len();
         self.tree.set_gone();
         let exit = match tokio::time::timeout(KILL_GRACE, self.child.wait()).await {
@@ -134,7 +149,7 @@ impl Process {
         };
         self.tree.host.forget(self.tree.leader);
         self.tree.host.reap_adopted();
-        ExitReport { exit, killed, orphans }
+        ExitReport { exit, forced, killed, orphans }
     }
 
     /// The living members of the tree; read off the runtime, `/proc` may be long.

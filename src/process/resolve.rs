@@ -26,14 +26,16 @@ pub(super) fn resolve(command: &str, search_path: Option<&OsStr>) -> Result<Path
         }
     }
     let searched = search_path.to_string_lossy();
-    Err(refused
-        .unwrap_or_else(|| SpawnError::not_found(format!("command '{command}' was not found in PATH '{searched}'"))))
+    Err(refused.unwrap_or_else(|| {
+        SpawnError::not_found(format!("command '{command}' was not found in PATH '{searched}'"))
+    }))
 }
 
 fn check(command: &str, path: PathBuf) -> Result<PathBuf, SpawnError> {
     let shown = path.display();
-    let metadata = std::fs::metadata(&path)
-        .map_err(|error| SpawnError::new(format!("command '{command}' does not exist at '{shown}'"), &error))?;
+    let metadata = std::fs::metadata(&path).map_err(|error| {
+        SpawnError::new(format!("command '{command}' does not exist at '{shown}'"), &error)
+    })?;
     if metadata.is_file() && metadata.permissions().mode() & 0o111 != 0 {
         return Ok(path);
     }
@@ -49,7 +51,9 @@ mod tests {
     fn finds_a_bare_name_in_the_given_path_only() {
         assert!(resolve("sh", Some(OsStr::new("/nowhere:/bin"))).unwrap().ends_with("sh"));
         let error = resolve("sh", Some(OsStr::new("/nowhere"))).unwrap_err();
-        assert!(error.permanent && error.to_string().contains("'sh'") && error.to_string().contains("ENOENT"));
+        assert!(
+            error.permanent && error.to_string().contains("'sh'") && error.to_string().contains("ENOENT")
+        );
         assert!(resolve("sh", None).is_err());
     }
 

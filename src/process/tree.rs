@@ -34,7 +34,8 @@ impl Tree {
         proc_fs::pids()
             .filter(|&pid| {
                 proc_fs::stat(pid).is_some_and(|stat| {
-                    !stat.is_zombie() && (stat.group == self.leader || proc_fs::has_variable(pid, &self.mark, false))
+                    !stat.is_zombie()
+                        && (stat.group == self.leader || proc_fs::has_variable(pid, &self.mark, false))
                 })
             })
             .collect()
