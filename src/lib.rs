@@ -9,4 +9,7 @@ pub mod access;
 pub mod service;
 pub mod store;
 pub mod http;
+pub mod telemetry;
 pub mod config;
+pub mod cli;
+pub mod signals;
