@@ -33,4 +33,13 @@ pub mod service;
 pub mod http;
 
 #[forbid(unsafe_code)]
+pub mod telemetry;
+
+#[forbid(unsafe_code)]
 pub mod config;
+
+#[forbid(unsafe_code)]
+pub mod cli;
+
+#[forbid(unsafe_code)]
+pub mod signals;
