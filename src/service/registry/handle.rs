@@ -17,6 +17,8 @@ use crate::service::Error;
 /// How many changes may wait. Callers beyond wait for a place, each within its own request.
 const QUEUE: usize = 64;
 
+/// Ends with the result of the last flush.
+type Thread = JoinHandle<Result<(), Error>>;
 type Job = Box<dyn FnOnce(&mut Registry) + Send>;
 
 enum Message {
@@ -33,7 +35,8 @@ pub struct RegistryHandle {
     published: Arc<ArcSwap<ServerList>>,
     instance_id: Arc<str>,
     closing: Arc<AtomicBool>,
-    thread: Arc<Mutex<Option<JoinHandle<Result<(), Error>>>>>,
+    /// Taken by whoever closes the registry first.
+    thread: Arc<Mutex<Option<Thread>>>,
 }
 
 impl Registry {
@@ -50,7 +53,9 @@ impl Registry {
                 self.announce_to(announce);
                 run(self, queue)
             })
-            .map_err(|error| Error::Internal { reason: format!("the registry's thread did not start: {error}") })?;
+            .map_err(|error| Error::Internal {
+                reason: format!("the registry's thread did not start: {error}"),
+            })?;
         Ok(RegistryHandle {
             jobs,
             published,
@@ -136,7 +141,9 @@ impl RegistryHandle {
         let joined = tokio::task::spawn_blocking(move || thread.join()).await;
         match joined {
             Ok(Ok(flushed)) => flushed,
-            Ok(Err(_)) | Err(_) => Err(Error::Internal { reason: "the registry's thread panicked".to_owned() }),
+            Ok(Err(_)) | Err(_) => {
+                Err(Error::Internal { reason: "the registry's thread panicked".to_owned() })
+            }
         }
     }
 

@@ -166,7 +166,13 @@ pub(super) struct Stamp<'a> {
 
 impl Stamp<'_> {
     /// A server that is made now.
-    pub(super) fn entry(&mut self, name: &str, definition: Definition, origin: Origin, position: u64) -> ServerEntry {
+    pub(super) fn entry(
+        &mut self,
+        name: &str,
+        definition: Definition,
+        origin: Origin,
+        position: u64,
+    ) -> ServerEntry {
         ServerEntry {
             id: (self.new_id)(),
             name: name.into(),
@@ -232,8 +238,13 @@ pub(super) fn after_import(
     stamp: &mut Stamp<'_>,
 ) -> Vec<Arc<ServerEntry>> {
     let mut entries = Vec::with_capacity(wanted.len());
-    for (position, (name, definition)) in (0u64..).zip(wanted) {
-        entries.push(match live.by_name(&name) {
+    let mut free = 0;
+    for (name, definition) in wanted {
+        let existing = live.by_name(&name);
+        // A server that already stands behind the ones before it stays where it is.
+        let position = existing.map_or(free, |entry| entry.position.max(free));
+        free = position + 1;
+        entries.push(match existing {
             None => Arc::new(stamp.entry(&name, definition, Origin::Api, position)),
             Some(entry) => imported(entry, definition, position, stamp),
         });
@@ -261,8 +272,11 @@ fn imported(
     Arc::new(next)
 }
 
-/// The text of an entry: unlike `==` it tells the order of members apart.
-fn written(raw: &Raw) -> String {
+/// The text of an object: unlike `==` it tells the order of members apart.
+pub(super) fn written(raw: &Raw) -> String {
     // A map with string keys always has a text.
     serde_json::to_string(raw).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -225,7 +225,7 @@ impl Registry {
         frame: &Map<String, Value>,
     ) -> Result<(), Error> {
         // Compared as text, since the order of members is kept too.
-        let changed = Value::Object(frame.clone()).to_string() != Value::Object(self.frame.clone()).to_string();
+        let changed = merge::written(frame) != merge::written(&self.frame);
         if changed {
             batch.push(ledger::put_frame(frame).map_err(stored)?);
         }

@@ -1,7 +1,7 @@
 //! The first key: without one nobody could call `/v1`, so the first start makes it and leaves its
 //! text where only the daemon's user can read it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 
 use super::OpenError;
@@ -17,7 +17,11 @@ const MEMBER: &str = "user_owner";
 /// All keys; where there is none yet, the first one is made. The file is written before the key is
 /// stored: a key that nobody can read would lock everybody out, a file with a key that does not
 /// work is replaced at the next start.
-pub(super) fn load_keys(ledger: &mut Ledger, data_dir: &Path, now: SystemTime) -> Result<Vec<KeyRecord>, OpenError> {
+pub(super) fn load_keys(
+    ledger: &mut Ledger,
+    data_dir: &Path,
+    now: SystemTime,
+) -> Result<Vec<KeyRecord>, OpenError> {
     let path = data_dir.join(FILE);
     let keys = ledger.keys()?;
     if !keys.is_empty() {
@@ -34,7 +38,7 @@ pub(super) fn load_keys(ledger: &mut Ledger, data_dir: &Path, now: SystemTime) -
 }
 
 /// The text of a key is shown once; a file that was moved away is how it should be.
-fn hint(keys: &[KeyRecord], path: &PathBuf) {
+fn hint(keys: &[KeyRecord], path: &Path) {
     if keys.iter().any(|key| key.role == Role::Owner) && !path.exists() {
         tracing::info!(path = %path.display(), "the owner key stays valid although its file is gone; it is not written again");
     }

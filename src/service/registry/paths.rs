@@ -178,3 +178,143 @@ pub(super) fn reason(error: &io::Error) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::process::Command;
+
+    use super::*;
+
+    /// A root with a file in it, a file outside, and the daemon's directory inside the root.
+    struct Place {
+        outer: tempfile::TempDir,
+        confinement: Confinement,
+    }
+
+    impl Place {
+        fn new() -> Place {
+            let outer = tempfile::tempdir().unwrap();
+            let root = outer.path().join("root");
+            let data_dir = root.join("data");
+            fs::create_dir_all(data_dir.join("store")).unwrap();
+            fs::write(root.join("in.json"), b"inside").unwrap();
+            fs::write(outer.path().join("out.json"), b"canary").unwrap();
+            symlink(outer.path().join("out.json"), root.join("leads-out")).unwrap();
+            symlink("in.json", root.join("leads-in")).unwrap();
+            symlink("nothing", root.join("leads-nowhere")).unwrap();
+            symlink(outer.path(), root.join("dir-out")).unwrap();
+            assert!(Command::new("mkfifo").arg(root.join("fifo")).status().unwrap().success());
+            Place { confinement: Confinement { root, data_dir }, outer }
+        }
+
+        fn absolute(&self, name: &str) -> String {
+            self.outer.path().join(name).display().to_string()
+        }
+
+        fn read(&self, path: &str) -> Result<String, String> {
+            let content = self.confinement.read(path).map_err(|error| error.to_string())?;
+            Ok(String::from_utf8(content).unwrap())
+        }
+
+        fn write(&self, path: &str) -> Result<(), String> {
+            self.confinement.write(path, b"new").map_err(|error| error.to_string())
+        }
+
+        fn outside(&self) -> String {
+            format!("File path is outside the configured root '{}'", self.confinement.root.display())
+        }
+    }
+
+    #[test]
+    fn files_inside_the_root_are_read() {
+        let place = Place::new();
+        for path in ["in.json", "./in.json", "data/../in.json", "leads-in", &place.absolute("root/in.json")] {
+            assert_eq!(place.read(path).as_deref(), Ok("inside"), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_leads_out_of_the_root_is_refused_whether_or_not_it_exists() {
+        let place = Place::new();
+        let absolute =
+            [place.absolute("out.json"), place.absolute("none.json"), place.absolute("none/none.json")];
+        let relative = ["../out.json", "../none.json", "leads-out", "dir-out/out.json", "dir-out/none.json"];
+        let system = ["/etc/passwd", "/proc/self/environ", "/none"];
+        let all = absolute.iter().map(String::as_str).chain(relative).chain(system);
+        for path in all {
+            assert_eq!(place.read(path), Err(place.outside()), "{path}");
+            assert_eq!(place.write(path), Err(place.outside()), "{path}");
+        }
+        assert_eq!(fs::read(place.outer.path().join("out.json")).unwrap(), b"canary");
+        assert_eq!(fs::read_dir(place.outer.path()).unwrap().count(), 2, "nothing was made outside");
+    }
+
+    #[test]
+    fn only_regular_files_are_read() {
+        let place = Place::new();
+        assert_eq!(place.read("none.json"), Err("File 'none.json' not found".into()));
+        assert_eq!(place.read("none/../../out.json"), Err("File 'none/../../out.json' not found".into()));
+        assert_eq!(place.read("fifo"), Err("Failed to read file: it is not a regular file".into()));
+        assert_eq!(place.read("data"), Err("Failed to read file: Is a directory".into()));
+        assert_eq!(place.read("in.json/x"), Err("Failed to read file: Not a directory".into()));
+        assert_eq!(
+            place.read("a\0b").unwrap_err(),
+            "Failed to read file: file name contained an unexpected NUL byte"
+        );
+    }
+
+    #[test]
+    fn what_the_kernel_makes_up_is_no_file_even_where_everything_is_allowed() {
+        let place = Place::new();
+        let anywhere = Confinement { root: "/".into(), ..place.confinement.clone() };
+        let error = anywhere.read("/proc/self/environ").unwrap_err().to_string();
+        assert_eq!(error, "Failed to read file: it is not a regular file");
+        let error = anywhere.write("/proc/self/comm", b"x").unwrap_err().to_string();
+        assert_eq!(error, "Failed to write to file: it is not a regular file");
+        assert_eq!(anywhere.read(&place.absolute("out.json")).unwrap(), b"canary");
+    }
+
+    #[test]
+    fn a_file_beyond_the_limit_is_refused() {
+        let place = Place::new();
+        let file = File::create(place.confinement.root.join("big")).unwrap();
+        file.set_len(MAX_FILE).unwrap();
+        assert_eq!(place.read("big").map(|content| content.len() as u64), Ok(MAX_FILE));
+        file.set_len(MAX_FILE + 1).unwrap();
+        assert_eq!(place.read("big"), Err("Failed to read file: it is larger than 16 MiB".into()));
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_and_private() {
+        let place = Place::new();
+        let root = &place.confinement.root;
+        let files = || fs::read_dir(root).unwrap().count();
+        fs::set_permissions(root.join("in.json"), fs::Permissions::from_mode(0o644)).unwrap();
+        let before = files();
+        place.write("leads-in").expect("written through the link");
+        assert_eq!(fs::read(root.join("in.json")).unwrap(), b"new");
+        assert!(root.join("leads-in").symlink_metadata().unwrap().is_symlink(), "the link itself stays");
+        assert_eq!(files(), before, "nothing temporary is left");
+        place.write("other.json").expect("made");
+        for name in ["in.json", "other.json"] {
+            assert_eq!(fs::metadata(root.join(name)).unwrap().permissions().mode() & 0o777, 0o600, "{name}");
+        }
+    }
+
+    #[test]
+    fn only_regular_files_are_written_and_never_the_daemons_own() {
+        let place = Place::new();
+        let failed = |reason: &str| Err(format!("Failed to write to file: {reason}"));
+        assert_eq!(place.write("fifo"), failed("it is not a regular file"));
+        assert_eq!(place.write("data"), failed("Is a directory"));
+        assert_eq!(place.write("new/"), failed("Is a directory"));
+        assert_eq!(place.write("none/f.json"), failed("No such file or directory"));
+        assert_eq!(place.write("in.json/x"), failed("Not a directory"));
+        assert_eq!(place.write("leads-nowhere"), failed("it is a symbolic link to nothing"));
+        for own in ["data/owner.key", "data/lock", "data/store/db", "data/store/../store/db"] {
+            assert_eq!(place.write(own), failed("the daemon keeps its own files there"), "{own}");
+        }
+        place.write("data/config.json").expect("beside them there is room");
+    }
+}
