@@ -1,6 +1,7 @@
 //! What the gateway does, in the words of no dialect: plain data in, plain data out.
 
 mod error;
+pub mod registry;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
