@@ -10,3 +10,4 @@ pub mod service;
 pub mod store;
 pub mod http;
 pub mod config;
+pub mod cli;
