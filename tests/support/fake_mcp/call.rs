@@ -3,7 +3,6 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
@@ -78,6 +77,7 @@ impl Server {
         match name {
             "sleep" => self.sleep(call, Duration::from_millis(count("ms"))),
             "progress" => self.progress(call, count("ms"), count("every_ms")),
+            "gather" => self.gather(call, count("count"), batch),
             "ask" => return self.ask(call, batch),
             "big" => {
                 let bytes = usize::try_from(count("bytes")).unwrap_or_default();
@@ -139,6 +139,19 @@ impl Server {
         }
     }
 
+    /// Keeps calls until there are `count`, then answers them all: calls that arrive one after the
+    /// other's answer never get there. Cancelled ones count for nothing.
+    fn gather(&mut self, call: &Call<'_>, count: u64, batch: &mut Vec<u8>) {
+        let ticket = self.stats.begin(call.id);
+        self.gathered.push(self.later(call, ticket, &text("gathered")));
+        self.gathered.retain(|waiting| self.stats.is_open(waiting.ticket));
+        if self.gathered.len() as u64 >= count {
+            for waiting in std::mem::take(&mut self.gathered) {
+                waiting.finish(batch);
+            }
+        }
+    }
+
     fn later(&self, call: &Call<'_>, ticket: u64, body: &str) -> Later {
         Later {
             id: call.id.to_owned(),
@@ -173,7 +186,7 @@ impl Server {
 }
 
 /// A call whose answer comes from the timer.
-struct Later {
+pub(crate) struct Later {
     id: String,
     frame: String,
     ticket: u64,
@@ -250,9 +263,11 @@ fn crash(arguments: &Value) {
     eprintln!("fake-mcp: crashing, as told");
     let signal = arguments["signal"].as_i64().and_then(|n| i32::try_from(n).ok());
     if let Some(signal) = signal.and_then(|n| nix::sys::signal::Signal::try_from(n).ok()) {
-        // The rest of the process must not outrun the signal.
-        if nix::sys::signal::kill(nix::unistd::Pid::this(), signal).is_ok() {
-            thread::sleep(Duration::from_secs(1));
+        // Twice, because the runtime's own handler for memory faults lets the first one pass.
+        for _ in 0..2 {
+            if let Err(error) = nix::sys::signal::kill(nix::unistd::Pid::this(), signal) {
+                eprintln!("fake-mcp: cannot signal itself: {error}");
+            }
         }
     }
     crate::die(arguments["code"].as_i64().and_then(|n| i32::try_from(n).ok()).unwrap_or(1))

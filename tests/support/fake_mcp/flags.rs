@@ -48,14 +48,16 @@ tools
   echo {nonce?, text?}    the arguments as structuredContent; text, else nonce, as text
   sleep {ms}              answers after ms; any number at once, in the order they end
   progress {ms, every_ms} like sleep, with notifications/progress when a token was given
+  gather {count}          answers once so many gather calls are waiting, then all of them
   big {bytes}             a text of so many bytes
   fail {message?}         a result with isError
+  empty                   a result without content
   error {code?, message?} a JSON-RPC error
   crash {code?, signal?}  ends the process, without an answer
   env, fds, pid           the environment, the open descriptors and the id of this process
   meta                    the _meta of the call
-  stats                   executions, in_flight, max_in_flight (of sleep, progress and ask), cancelled,
-                          notifications, client (the params of initialize)
+  stats                   executions, in_flight, max_in_flight (of sleep, progress, gather and ask),
+                          cancelled, notifications, client (the params of initialize)
   ask                     sends roots/list, sampling/createMessage, elicitation/create and an unknown
                           request to the client and reports the four answers (legacy)
   spawn_child {mode, clear_env?, hold_stdout?}

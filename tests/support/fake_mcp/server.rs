@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use crate::call::Call;
+use crate::call::{Call, Later};
 use crate::flags::{Era, Flags, Probe};
 use crate::output::{self, Output};
 use crate::stats::Stats;
@@ -76,6 +76,8 @@ pub(crate) struct Server {
     shook_hands: bool,
     pub(crate) added_tools: usize,
     pub(crate) broke_line: bool,
+    /// The calls of `gather` that wait for more of their kind.
+    pub(crate) gathered: Vec<Later>,
     next_request: u64,
     /// Requests to the client: id → the number of the ask and the method.
     questions: HashMap<u64, (u64, &'static str)>,
@@ -94,6 +96,7 @@ impl Server {
             shook_hands: false,
             added_tools: 0,
             broke_line: false,
+            gathered: Vec::new(),
             next_request: 0,
             questions: HashMap::new(),
             asks: HashMap::new(),

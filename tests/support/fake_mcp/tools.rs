@@ -12,10 +12,11 @@ pub(crate) const RESOURCES: [(&str, &str, &str, &str); 2] = [
 ];
 
 /// The name of every tool that does something of its own; all others answer like `echo`.
-pub(crate) const OWN: [(&str, &str); 17] = [
+pub(crate) const OWN: [(&str, &str); 18] = [
     ("echo", "Returns its arguments."),
     ("sleep", "Answers after a while."),
     ("progress", "Answers after a while and tells how far it is."),
+    ("gather", "Answers when enough calls of it are waiting."),
     ("big", "Returns a large text."),
     ("fail", "Fails, and says so."),
     ("error", "Answers with a JSON-RPC error."),
@@ -51,6 +52,7 @@ fn properties(tool: &str) -> Value {
         "echo" => json!({"nonce": {"description": "returned as it is"}, "text": {"type": "string"}}),
         "sleep" => json!({"ms": count}),
         "progress" => json!({"ms": count, "every_ms": count}),
+        "gather" => json!({"count": count}),
         "big" | "log_stderr" => json!({"bytes": count}),
         "fail" => json!({"message": {"type": "string"}}),
         "error" => json!({"code": {"type": "integer"}, "message": {"type": "string"}}),
