@@ -2,7 +2,9 @@
 //! server; every flag adds one fault that a real server has been seen to have. Nothing a client
 //! sends makes it panic: like the common SDKs, it drops what it cannot read.
 
+mod answers;
 mod call;
+mod feed;
 mod flags;
 mod grandchild;
 mod output;

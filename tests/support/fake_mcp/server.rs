@@ -2,15 +2,16 @@
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
+use crate::answers::method_not_found;
 use crate::call::{Call, Later};
+use crate::feed::{Feed, flood_notifications, storm, subscription};
 use crate::flags::{Era, Flags, Probe};
 use crate::output::{self, Output};
 use crate::stats::Stats;
@@ -19,40 +20,9 @@ use crate::tools;
 use crate::wire::{self, Message, Meta, Params, Refusal};
 
 /// The one version of the modern era.
-const MODERN: &str = "2026-07-28";
-/// The versions of the legacy era, the latest last.
-const LEGACY: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
+pub(crate) const MODERN: &str = "2026-07-28";
 /// A batch of answers is written when it has grown to so many bytes.
 const FULL_BATCH: usize = 256 * 1024;
-
-/// Who is told that the tools have changed.
-#[derive(Default)]
-pub(crate) struct Feed {
-    legacy: AtomicBool,
-    listens: Mutex<Vec<String>>,
-}
-
-impl Feed {
-    /// Adds a `tools/list_changed` for each listener: one for the legacy session, one for each
-    /// `subscriptions/listen`.
-    pub(crate) fn tools_changed(&self, output: &Output, batch: &mut Vec<u8>) {
-        const METHOD: &str = "notifications/tools/list_changed";
-        if self.legacy.load(Ordering::Relaxed) {
-            output.frame(batch, &wire::notification(METHOD, "{}"));
-        }
-        for id in self.listens.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            output.frame(batch, &wire::notification(METHOD, &subscription(id, "")));
-        }
-    }
-
-    fn listens(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
-        self.listens.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn subscription(id: &str, more: &str) -> String {
-    format!(r#"{{"_meta":{{"io.modelcontextprotocol/subscriptionId":{id}}}{more}}}"#)
-}
 
 /// A call of `ask` that waits for the client's answers.
 pub(crate) struct Ask {
@@ -63,7 +33,7 @@ pub(crate) struct Ask {
 }
 
 /// What a request is answered with; `None` for not now, or never.
-type Answer = Result<Option<Value>, Refusal>;
+pub(crate) type Answer = Result<Option<Value>, Refusal>;
 
 /// The server: everything that only the reading thread touches, and the parts shared by all.
 pub(crate) struct Server {
@@ -267,98 +237,6 @@ impl Server {
         }
     }
 
-    /// The methods that both eras have.
-    fn common(&self, modern: bool, method: &str, params: &Params<'_>) -> Answer {
-        let resources = !self.flags.no_resources;
-        match method {
-            "tools/list" => self.tool_page(params.cursor.as_deref()).map(Some),
-            "resources/list" if resources => Ok(Some(tools::resources())),
-            "resources/templates/list" if resources => Ok(Some(tools::templates())),
-            "resources/read" if resources => {
-                let uri = params.uri.as_deref().unwrap_or_default();
-                let code = if modern { -32602 } else { -32002 };
-                tools::read(uri).map(Some).ok_or_else(|| Refusal {
-                    code,
-                    message: format!("Resource not found: {uri}"),
-                    data: Some(json!({"uri": uri})),
-                })
-            }
-            "prompts/list" => Ok(Some(tools::prompts())),
-            "prompts/get" if params.name.as_deref() == Some("greet") => {
-                let arguments: Value =
-                    params.arguments.and_then(|a| serde_json::from_str(a.get()).ok()).unwrap_or_default();
-                Ok(Some(tools::greeting(arguments["name"].as_str().unwrap_or("somebody"))))
-            }
-            "prompts/get" => Err(Refusal::new(-32602, "Unknown prompt")),
-            _ => Err(method_not_found(method)),
-        }
-    }
-
-    fn tool_page(&self, cursor: Option<&str>) -> Result<Value, Refusal> {
-        let bad_cursor = || Refusal::new(-32602, "Invalid cursor");
-        let all = tools::list(self.flags.tools, self.added_tools);
-        if self.flags.page_loop {
-            let number: u64 =
-                cursor.map_or(Ok(0), |c| c.trim_start_matches("loop-").parse()).map_err(|_| bad_cursor())?;
-            let page =
-                if number == 0 { all } else { vec![tools::entry(&format!("loop_{number}"), "One more.")] };
-            return Ok(json!({"tools": page, "nextCursor": format!("loop-{}", number + 1)}));
-        }
-        let pages = self.flags.pages.max(1);
-        let number = match cursor {
-            None => 0,
-            Some("") => 1,
-            Some(cursor) => {
-                cursor.strip_prefix("page-").and_then(|n| n.parse().ok()).ok_or_else(bad_cursor)?
-            }
-        };
-        if number >= pages {
-            return Err(bad_cursor());
-        }
-        let size = all.len().div_ceil(pages);
-        let page: Vec<Value> = all.into_iter().skip(number * size).take(size).collect();
-        let mut body = json!({"tools": page});
-        if number + 1 < pages {
-            let next = if number == 0 { String::new() } else { format!("page-{}", number + 1) };
-            body["nextCursor"] = next.into();
-        }
-        Ok(body)
-    }
-
-    fn initialize(&self, params: &Params<'_>) -> Value {
-        let asked = params.protocol_version.as_deref().unwrap_or_default();
-        let known = LEGACY.iter().copied().find(|version| *version == asked);
-        let version = self.flags.protocol.as_deref().or(known).unwrap_or(LEGACY[LEGACY.len() - 1]);
-        let info: Value = serde_json::from_str(tools::SERVER_INFO).unwrap_or_default();
-        json!({
-            "protocolVersion": version,
-            "capabilities": self.capabilities(),
-            "serverInfo": info,
-            "instructions": "A scripted server for tests."
-        })
-    }
-
-    fn discover(&self) -> Value {
-        let version = self.flags.protocol.as_deref().unwrap_or(MODERN);
-        let mut versions = vec![version];
-        if self.flags.era == Era::Both {
-            versions.extend(LEGACY.iter().rev());
-        }
-        json!({
-            "supportedVersions": versions,
-            "capabilities": self.capabilities(),
-            "instructions": "A scripted server for tests."
-        })
-    }
-
-    fn capabilities(&self) -> Value {
-        let mut capabilities = json!({"tools": {"listChanged": true}, "prompts": {}});
-        if !self.flags.no_resources {
-            capabilities["resources"] = json!({});
-        }
-        capabilities
-    }
-
     /// The handshake's answer: now, later (then `None` is returned), or never.
     fn delayed(&self, id: &str, modern: bool, body: Value) -> Option<Value> {
         if self.flags.hang_init {
@@ -474,28 +352,4 @@ pub(crate) fn result(modern: bool, cacheable: bool, body: &str) -> String {
     format!(
         r#"{{"resultType":"complete",{cache}"_meta":{{"io.modelcontextprotocol/serverInfo":{info}}}{rest}"#
     )
-}
-
-fn method_not_found(method: &str) -> Refusal {
-    Refusal::new(-32601, format!("Method not found: {method}"))
-}
-
-fn flood_notifications(output: &Output, count: usize) {
-    let mut batch = Vec::new();
-    for number in 0..count {
-        let params = format!(r#"{{"level":"info","data":"notification {number}"}}"#);
-        output.frame(&mut batch, &wire::notification("notifications/message", &params));
-        if batch.len() >= 64 * 1024 {
-            output.send(&mut batch);
-        }
-    }
-    output.send(&mut batch);
-}
-
-fn storm(timer: Arc<Timer>, feed: Arc<Feed>, output: Arc<Output>) {
-    let (again, next) = (Arc::clone(&timer), Arc::clone(&output));
-    timer.after(Duration::from_millis(1), move |batch| {
-        feed.tools_changed(&output, batch);
-        storm(again, feed, next);
-    });
 }
