@@ -8,22 +8,21 @@
 //! and the number of slow calls are limited.
 
 mod offer;
+mod running;
+mod wire;
 
-use std::collections::HashMap;
-use std::io::{self, BufRead, Read, Write};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::io::{self, BufRead, Write};
+use std::sync::Mutex;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
 use offer::{Offered, Slow};
+use running::{Begun, MAX_SLOW, Running};
+use wire::{Line, RpcError, is_id, read_line, response, send};
 
-/// The longest message that is read, in bytes.
-const MAX_MESSAGE: usize = 4 * 1024 * 1024;
-/// So many slow calls may run at once.
-const MAX_SLOW: usize = 64;
 /// The version of the stateless era.
 const MODERN: &str = "2026-07-28";
 /// The versions with a handshake, the latest first.
@@ -70,24 +69,6 @@ enum Keep {
     Long,
     /// The answer is old at once.
     Never,
-}
-
-/// A JSON-RPC error.
-#[derive(Debug, PartialEq)]
-struct RpcError {
-    code: i64,
-    message: String,
-    data: Option<Value>,
-}
-
-impl RpcError {
-    fn new(code: i64, message: impl Into<String>) -> RpcError {
-        RpcError { code, message: message.into(), data: None }
-    }
-
-    fn invalid_params(message: impl Into<String>) -> RpcError {
-        RpcError::new(-32602, message)
-    }
 }
 
 /// One request, its envelope and its era checked.
@@ -429,123 +410,6 @@ fn finish(era: Era, keep: Keep, mut body: Value) -> Value {
         }
     }
     body
-}
-
-fn response(id: &Value, result: Value) -> Value {
-    json!({"jsonrpc": "2.0", "id": id, "result": result})
-}
-
-/// Writes one message as one line. The lock is held for the write only.
-fn send<W: Write>(output: &Mutex<W>, message: &Value) -> io::Result<()> {
-    let mut line = message.to_string();
-    line.push('\n');
-    let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
-    output.write_all(line.as_bytes())?;
-    output.flush()
-}
-
-/// Whether a value can be an id or a progress token: a string or an integer.
-fn is_id(value: &Value) -> bool {
-    value.is_string() || value.is_i64() || value.is_u64()
-}
-
-/// What was read.
-#[derive(Debug, PartialEq, Eq)]
-enum Line {
-    Whole,
-    TooLong,
-    End,
-}
-
-/// Reads one line into `line`; of a longer one than allowed the rest is skipped, not kept.
-fn read_line<R: BufRead>(input: &mut R, line: &mut Vec<u8>) -> io::Result<Line> {
-    line.clear();
-    let limit = MAX_MESSAGE as u64 + 1;
-    if input.by_ref().take(limit).read_until(b'\n', line)? == 0 {
-        return Ok(Line::End);
-    }
-    if line.len() <= MAX_MESSAGE || line.ends_with(b"\n") {
-        return Ok(Line::Whole);
-    }
-    input.skip_until(b'\n')?;
-    Ok(Line::TooLong)
-}
-
-/// Whether a slow call may begin.
-#[derive(Debug, PartialEq, Eq)]
-enum Begun {
-    Yes,
-    SameId,
-    TooMany,
-}
-
-/// The slow calls that run, and the means to stop them.
-#[derive(Default)]
-struct Running {
-    calls: Mutex<Calls>,
-    bell: Condvar,
-}
-
-#[derive(Default)]
-struct Calls {
-    /// Id as JSON text → whether it was cancelled.
-    cancelled: HashMap<String, bool>,
-    closed: bool,
-}
-
-impl Running {
-    fn begin(&self, id: &Value) -> Begun {
-        let mut calls = self.lock();
-        if calls.cancelled.contains_key(&id.to_string()) {
-            return Begun::SameId;
-        }
-        if calls.cancelled.len() >= MAX_SLOW {
-            return Begun::TooMany;
-        }
-        calls.cancelled.insert(id.to_string(), false);
-        Begun::Yes
-    }
-
-    fn end(&self, id: &Value) {
-        self.lock().cancelled.remove(&id.to_string());
-    }
-
-    fn count(&self) -> usize {
-        self.lock().cancelled.len()
-    }
-
-    /// Cancels a call; an unknown id is nothing to complain about.
-    fn cancel(&self, id: &Value) {
-        if let Some(cancelled) = self.lock().cancelled.get_mut(&id.to_string()) {
-            *cancelled = true;
-        }
-        self.bell.notify_all();
-    }
-
-    fn close(&self) {
-        self.lock().closed = true;
-        self.bell.notify_all();
-    }
-
-    /// Waits; false as soon as the call is to stop.
-    fn wait_until(&self, id: &Value, due: Instant) -> bool {
-        let key = id.to_string();
-        let mut calls = self.lock();
-        loop {
-            if calls.closed || calls.cancelled.get(&key).copied().unwrap_or(true) {
-                return false;
-            }
-            let left = due.saturating_duration_since(Instant::now());
-            if left == Duration::ZERO {
-                return true;
-            }
-            calls = self.bell.wait_timeout(calls, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Calls> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 #[cfg(test)]

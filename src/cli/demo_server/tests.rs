@@ -1,5 +1,6 @@
 use std::io::{BufReader, PipeReader, PipeWriter, pipe};
 
+use super::wire::MAX_MESSAGE;
 use super::*;
 
 fn noon() -> OffsetDateTime {
@@ -252,7 +253,7 @@ fn a_message_beyond_the_limit_is_skipped_and_the_next_one_served() {
 fn a_slow_call_tells_its_progress_and_does_not_hold_up_the_others() {
     let mut talk = Talk::start();
     let mut slow =
-        modern("slow", "tools/call", json!({"name": "slow", "arguments": {"duration_ms": 200, "steps": 4}}));
+        modern("slow", "tools/call", json!({"name": "slow", "arguments": {"duration_ms": 500, "steps": 4}}));
     slow["params"]["_meta"]["progressToken"] = "tok".into();
     talk.say(&slow);
     talk.say(&modern(2, "tools/call", json!({"name": "echo", "arguments": {"text": "quick"}})));
