@@ -284,6 +284,11 @@ impl Gateway {
         self.0.registry.close().await
     }
 
+    /// Resolves when the registry has ended without having been asked to: the daemon cannot go on.
+    pub async fn failed(&self) {
+        self.0.registry.ended().await;
+    }
+
     fn entry(&self, id_or_name: &str) -> Result<Arc<ServerEntry>, Error> {
         self.0.registry.server(id_or_name).ok_or_else(|| not_found(id_or_name))
     }
