@@ -6,8 +6,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -84,6 +84,10 @@ impl TestGateway {
     pub(crate) async fn start_refused(self) -> (ExitStatus, String) {
         let mut gateway = self.launch();
         let status = gateway.wait_exit("the daemon refuses to start").await;
+        // It has ended, so its last words are on the way: the readers end with them.
+        for reader in gateway.readers.drain(..) {
+            reader.join().expect("a reader does not panic");
+        }
         let output = gateway.output();
         gateway.stop().await;
         (status, output)
@@ -110,14 +114,15 @@ impl TestGateway {
         }
         arguments.extend(self.arguments);
         let output = Arc::default();
-        let process = Some(spawn(&data, &arguments, &output));
+        let (process, readers) = spawn(&data, &arguments, &output);
         Gateway {
             directory: Some(directory),
             data,
             arguments,
             id,
-            process,
+            process: Some(process),
             output,
+            readers,
             address: None,
             key: String::new(),
             idle: Mutex::default(),
@@ -133,6 +138,7 @@ pub(crate) struct Gateway {
     id: String,
     process: Option<Child>,
     output: Arc<Mutex<Vec<String>>>,
+    readers: Vec<JoinHandle<()>>,
     address: Option<SocketAddr>,
     key: String,
     idle: Mutex<Vec<Connection>>,
@@ -146,7 +152,7 @@ impl Gateway {
 
     /// Everything the daemon wrote, as far as it is kept.
     pub(crate) fn output(&self) -> String {
-        self.output.lock().expect("no panic while writing").join("\n")
+        lock(&self.output).join("\n")
     }
 
     /// A definition that the harness will find again, for servers made through the API.
@@ -175,14 +181,14 @@ impl Gateway {
 
     /// Sends a request over a connection that is kept alive for the next one.
     pub(crate) async fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Reply {
-        let kept = self.idle.lock().expect("no panic here").pop().filter(Connection::is_usable);
+        let kept = lock(&self.idle).pop().filter(Connection::is_usable);
         let mut connection = match kept {
             Some(connection) => connection,
             None => self.connect().await,
         };
         let reply = connection.send(method, path, body).await;
         let reply = reply.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
-        self.idle.lock().expect("no panic here").push(connection);
+        lock(&self.idle).push(connection);
         reply
     }
 
@@ -261,7 +267,7 @@ impl Gateway {
     /// Waits until the daemon has ended by itself.
     pub(crate) async fn wait_exit(&mut self, what: &str) -> ExitStatus {
         let mut process = self.process.take().expect("the daemon runs");
-        self.idle.lock().expect("no panic here").clear();
+        lock(&self.idle).clear();
         let end = tokio::time::Instant::now() + DEADLINE;
         loop {
             match process.try_wait().expect("our own child") {
@@ -280,8 +286,10 @@ impl Gateway {
     /// Starts the ended daemon again, on the same data directory and with the same files.
     pub(crate) async fn restart(&mut self) {
         assert!(self.process.is_none(), "the daemon has ended");
-        self.output.lock().expect("no panic while writing").push("--- restart ---".to_owned());
-        self.process = Some(spawn(&self.data, &self.arguments, &self.output));
+        lock(&self.output).push("--- restart ---".to_owned());
+        let (process, readers) = spawn(&self.data, &self.arguments, &self.output);
+        self.process = Some(process);
+        self.readers = readers;
         self.learn_address().await;
     }
 
@@ -317,8 +325,8 @@ impl Gateway {
         let process = Mutex::new(self.process.as_mut().expect("started"));
         let output = Arc::clone(&self.output);
         let address = wait_until("the daemon says where it listens", DEADLINE, || async {
-            let exited = process.lock().expect("no panic here").try_wait().expect("our own child");
-            let lines = output.lock().expect("no panic while writing");
+            let exited = lock(&process).try_wait().expect("our own child");
+            let lines = lock(&output);
             let latest = lines.iter().rposition(|line| line == "--- restart ---").map_or(0, |n| n + 1);
             let address = lines[latest..].iter().find_map(|line| address_in(line));
             assert!(address.is_some() || exited.is_none(), "the daemon did not start: {exited:?}");
@@ -353,31 +361,39 @@ impl Drop for Gateway {
     }
 }
 
-fn spawn(data: &Path, arguments: &[String], output: &Arc<Mutex<Vec<String>>>) -> Child {
+fn spawn(
+    data: &Path,
+    arguments: &[String],
+    output: &Arc<Mutex<Vec<String>>>,
+) -> (Child, Vec<JoinHandle<()>>) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mcpvisor"));
     command.args(arguments).current_dir(data).env_clear();
     command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", data).env(CANARY, "sings");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut process = command.spawn().expect("the daemon can be started");
-    capture("out", process.stdout.take().expect("piped"), output);
-    capture("err", process.stderr.take().expect("piped"), output);
-    process
+    let out = capture("out", process.stdout.take().expect("piped"), output);
+    let err = capture("err", process.stderr.take().expect("piped"), output);
+    (process, vec![out, err])
 }
 
 /// Keeps the last lines of a stream. A thread, so that it goes on while a test blocks or fails.
-fn capture(stream: &'static str, from: impl Read + Send + 'static, output: &Arc<Mutex<Vec<String>>>) {
+fn capture(
+    stream: &'static str,
+    from: impl Read + Send + 'static,
+    output: &Arc<Mutex<Vec<String>>>,
+) -> JoinHandle<()> {
     let output = Arc::clone(output);
     thread::spawn(move || {
         for line in BufReader::new(from).split(b'\n') {
             let Ok(line) = line else { return };
-            let mut kept = output.lock().expect("no panic while writing");
+            let mut kept = lock(&output);
             if kept.len() >= KEPT_LINES {
                 // The start is worth keeping: it says where the daemon listens.
                 kept.remove(KEPT_LINES / 4);
             }
             kept.push(format!("{stream}: {}", String::from_utf8_lossy(&line)));
         }
-    });
+    })
 }
 
 /// The address in a line such as `out: listening on http://127.0.0.1:4711/`.
@@ -391,6 +407,11 @@ fn address_in(line: &str) -> Option<SocketAddr> {
 fn marked(mut definition: Value, id: &str) -> Value {
     definition["env"][TEST_ID] = id.into();
     definition
+}
+
+/// Takes a lock also after a panic: a failing test still wants its output.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn write(path: &Path, text: &str) {
