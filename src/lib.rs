@@ -44,5 +44,4 @@ pub mod cli;
 #[forbid(unsafe_code)]
 pub mod signals;
 
-#[forbid(unsafe_code)]
-pub mod app;
+//pub mod app;

@@ -81,9 +81,9 @@ const MAX_ERROR_MESSAGE: usize = 4096;
 
 /// Says what a frame is. Payloads of the answer are slices of `frame`.
 pub fn classify(frame: &Bytes) -> Incoming {
-    let Ok(envelope) = serde_json::from_slice::<Envelope<'_>>(frame) else {
-        return Incoming::Noise;
-    };
+    // serde takes an array for a struct, too; JSON-RPC does not.
+    let envelope = frame.starts_with(b"{").then(|| serde_json::from_slice::<Envelope<'_>>(frame).ok());
+    let Some(envelope) = envelope.flatten() else { return Incoming::Noise };
     let slice = |raw: &RawValue| frame.slice_ref(raw.get().as_bytes());
     match envelope {
         Envelope { id: Some(id), method: None, result: Some(result), error: None, .. } => match own_id(id) {
