@@ -1,0 +1,112 @@
+//! For operators and their machines: liveness, readiness and metrics. Errors are
+//! `{"error": "<text>"}`.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{CONNECTION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use axum::routing::get;
+use serde_json::{Value, json};
+
+use super::Shared;
+use super::auth::{Denied, admit_to_metrics};
+use super::guard::Refusal;
+
+/// The Prometheus text format that is written.
+const METRICS_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The operational routes.
+pub(super) fn routes() -> Router<Shared> {
+    Router::new().route("/healthz", get(health)).route("/readyz", get(ready)).route("/metrics", get(metrics))
+}
+
+/// The process serves: it can answer this.
+async fn health() -> Response {
+    answer(StatusCode::OK, &json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}))
+}
+
+async fn ready(State(shared): State<Shared>) -> Response {
+    let readiness = shared.gateway.readiness();
+    match readiness.ready {
+        true => answer(StatusCode::OK, &json!({"status": "ready"})),
+        false => {
+            let waiting = json!({"status": "not_ready", "waiting_for": readiness.waiting_for});
+            answer(StatusCode::SERVICE_UNAVAILABLE, &waiting)
+        }
+    }
+}
+
+async fn metrics(State(shared): State<Shared>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    match admit_to_metrics(&shared, &parts) {
+        Ok(()) => {
+            let mut response = Response::new(Body::from(shared.gateway.render_metrics()));
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(METRICS_FORMAT));
+            response
+        }
+        Err(denied) => refuse(&denied),
+    }
+}
+
+fn refuse(denied: &Denied) -> Response {
+    match denied {
+        Denied::Missing | Denied::Refused { .. } => {
+            let mut response = error(StatusCode::UNAUTHORIZED, "Authentication required");
+            response.headers_mut().insert(WWW_AUTHENTICATE, denied.challenge());
+            response.extensions_mut().insert(denied.failed_login());
+            response
+        }
+        Denied::RoleTooLow => error(StatusCode::FORBIDDEN, "The key's role does not allow this"),
+    }
+}
+
+/// No route has this path.
+pub(super) fn unknown_route() -> Response {
+    error(StatusCode::NOT_FOUND, "Not found")
+}
+
+/// The path is known and the method is not.
+pub(super) fn wrong_method() -> Response {
+    error(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed")
+}
+
+/// What the guard refuses on a path that is in no dialect.
+pub(super) fn refusal(refusal: Refusal<'_>) -> Response {
+    match refusal {
+        Refusal::AmbiguousFraming => {
+            let text = "The request has Content-Length and Transfer-Encoding, or more than one length";
+            let mut response = error(StatusCode::BAD_REQUEST, text);
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            response
+        }
+        Refusal::BadHost => {
+            error(StatusCode::BAD_REQUEST, "The request must have exactly one valid Host header")
+        }
+        Refusal::ForeignHost => {
+            error(StatusCode::FORBIDDEN, "The Host header names a host that is not allowed")
+        }
+        Refusal::ForeignOrigin => {
+            error(StatusCode::FORBIDDEN, "The Origin header names an origin that is not allowed")
+        }
+        Refusal::Internal { request_id, cause } => {
+            let mut body = json!({"error": "An unexpected error occurred", "request_id": request_id});
+            if let Some(cause) = cause {
+                body["cause"] = Value::from(cause);
+            }
+            answer(StatusCode::INTERNAL_SERVER_ERROR, &body)
+        }
+    }
+}
+
+fn error(status: StatusCode, text: &str) -> Response {
+    answer(status, &json!({"error": text}))
+}
+
+fn answer(status: StatusCode, body: &Value) -> Response {
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,215 @@
+//! Credentials: reading them from a request, and what they are needed for.
+
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::{ApiAuth, Shared};
+use crate::service::{Gateway, Principal, Refused};
+
+/// `X-API-Key`, one of the three ways to send a key (contract, section 4.1).
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// Why a request is not let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Denied {
+    /// No credential was sent.
+    Missing,
+    /// The credential is not a key of ours, or cannot be read as one.
+    Refused {
+        /// Why.
+        refused: Refused,
+        /// The beginning of what was sent, for the log; never enough to use.
+        prefix: String,
+    },
+    /// The key is good and its role may not do this.
+    RoleTooLow,
+}
+
+/// Marks a 401 for the guard, which logs it together with the peer.
+#[derive(Debug, Clone)]
+pub(super) struct FailedLogin {
+    /// The beginning of the credential; empty when there was none.
+    pub(super) prefix: String,
+}
+
+impl Denied {
+    /// The challenge of a 401 (RFC 9110, section 15.5.2; RFC 6750, section 3).
+    pub(super) fn challenge(&self) -> HeaderValue {
+        match self {
+            Denied::Missing => HeaderValue::from_static("Bearer realm=\"mcp\""),
+            Denied::Refused { .. } | Denied::RoleTooLow => {
+                HeaderValue::from_static("Bearer realm=\"mcp\", error=\"invalid_token\"")
+            }
+        }
+    }
+
+    /// What the log is told.
+    pub(super) fn failed_login(&self) -> FailedLogin {
+        match self {
+            Denied::Refused { prefix, .. } => FailedLogin { prefix: prefix.clone() },
+            Denied::Missing | Denied::RoleTooLow => FailedLogin { prefix: String::new() },
+        }
+    }
+}
+
+/// Says who is calling, by the key in the headers.
+pub(super) fn authenticate(gateway: &Gateway, headers: &HeaderMap) -> Result<Principal, Denied> {
+    match credential(headers) {
+        Credential::None => Err(Denied::Missing),
+        Credential::Unusable => Err(Denied::Refused { refused: Refused::Unknown, prefix: String::new() }),
+        Credential::Token(token) => gateway
+            .authenticate(token)
+            .map_err(|refused| Denied::Refused { refused, prefix: shown_prefix(token) }),
+    }
+}
+
+/// Lets a request use `/api`, or says why not (contract, section 10.5).
+pub(super) fn admit_to_api(shared: &Shared, parts: &Parts) -> Result<(), Denied> {
+    let open = match shared.settings.api_auth {
+        ApiAuth::Off => true,
+        ApiAuth::Required => false,
+        ApiAuth::Auto => shared.bound_to_loopback && parts.extensions.get::<Local>().is_some(),
+    };
+    if open {
+        return Ok(());
+    }
+    match authenticate(&shared.gateway, &parts.headers)?.role.may_administer() {
+        true => Ok(()),
+        false => Err(Denied::RoleTooLow),
+    }
+}
+
+/// Lets a request read the metrics: any key, or none where only this machine can ask.
+pub(super) fn admit_to_metrics(shared: &Shared, parts: &Parts) -> Result<(), Denied> {
+    if shared.bound_to_loopback {
+        return Ok(());
+    }
+    authenticate(&shared.gateway, &parts.headers).map(drop)
+}
+
+/// On a request whose peer, `Host` and `Origin` are loopback and that no proxy has passed on
+/// for somebody else. Set by the guard only.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Local;
+
+/// Whether a proxy says that the request is from somewhere else. A proxy on this machine makes
+/// every peer look local; the usual ones say whom they speak for.
+pub(super) fn came_from_elsewhere(headers: &HeaderMap) -> bool {
+    if headers.contains_key("forwarded") {
+        return true;
+    }
+    headers.get_all("x-forwarded-for").iter().chain(headers.get_all("x-real-ip")).any(|value| {
+        let text = value.to_str().unwrap_or("?");
+        text.split(',').any(|part| {
+            !part.trim().parse::<std::net::IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+        })
+    })
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Credential<'a> {
+    None,
+    /// Present, but unreadable, of another scheme, or two that differ.
+    Unusable,
+    Token(&'a str),
+}
+
+/// The key in `Authorization: Bearer`, `Authorization: ApiKey` or `X-API-Key`. The same key
+/// may be sent in several ways; different ones are no credential at all.
+fn credential(headers: &HeaderMap) -> Credential<'_> {
+    let authorizations =
+        headers.get_all(AUTHORIZATION).iter().map(|value| value.to_str().ok().and_then(in_scheme));
+    let api_keys = headers.get_all(X_API_KEY).iter().map(|value| value.to_str().ok().map(str::trim));
+    let mut found = Credential::None;
+    for token in authorizations.chain(api_keys) {
+        let Some(token) = token.filter(|token| !token.is_empty()) else { return Credential::Unusable };
+        match found {
+            Credential::Token(before) if before != token => return Credential::Unusable,
+            _ => found = Credential::Token(token),
+        }
+    }
+    found
+}
+
+fn in_scheme(value: &str) -> Option<&str> {
+    let (scheme, token) = value.trim().split_once(' ')?;
+    let known = scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("apikey");
+    known.then(|| token.trim())
+}
+
+/// The first characters of a key, as lists of keys show them, and never more than a quarter.
+fn shown_prefix(token: &str) -> String {
+    let shown = (token.chars().count() / 4).min(11);
+    token.chars().take(shown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(given: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in given {
+            map.append(*name, HeaderValue::from_static(value));
+        }
+        map
+    }
+
+    #[test]
+    fn three_ways_to_send_a_key() {
+        for given in [
+            ("authorization", "Bearer k"),
+            ("authorization", "bEARER   k "),
+            ("authorization", "ApiKey k"),
+            ("x-api-key", "k"),
+        ] {
+            assert_eq!(credential(&headers(&[given])), Credential::Token("k"), "{given:?}");
+        }
+        assert_eq!(credential(&headers(&[])), Credential::None);
+    }
+
+    #[test]
+    fn the_same_key_twice_is_one_and_different_keys_are_none() {
+        let same = headers(&[("authorization", "Bearer k"), ("x-api-key", "k")]);
+        assert_eq!(credential(&same), Credential::Token("k"));
+        for other in [
+            [("authorization", "Bearer k"), ("x-api-key", "l")],
+            [("authorization", "Bearer k"), ("authorization", "Bearer l")],
+            [("authorization", "Basic abc"), ("x-api-key", "k")],
+        ] {
+            assert_eq!(credential(&headers(&other)), Credential::Unusable, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn garbled_credentials_are_unusable_not_missing() {
+        for value in ["Bearer", "Bearer ", "Basic abc", "k", "", "Bearer \u{e9}"] {
+            let mut map = HeaderMap::new();
+            map.insert(AUTHORIZATION, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            assert_eq!(credential(&map), Credential::Unusable, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn the_log_never_sees_enough_of_a_key() {
+        assert_eq!(shown_prefix("pk_live_0123456789012345678901234567890123456789abc"), "pk_live_012");
+        assert_eq!(shown_prefix("short"), "s");
+    }
+
+    #[test]
+    fn the_challenge_names_an_error_only_when_something_was_sent() {
+        assert_eq!(Denied::Missing.challenge(), "Bearer realm=\"mcp\"");
+        let refused = Denied::Refused { refused: Refused::Unknown, prefix: String::new() };
+        assert_eq!(refused.challenge(), "Bearer realm=\"mcp\", error=\"invalid_token\"");
+    }
+
+    #[test]
+    fn a_proxy_that_speaks_for_others_is_not_local() {
+        assert!(!came_from_elsewhere(&headers(&[])));
+        assert!(!came_from_elsewhere(&headers(&[("x-forwarded-for", "127.0.0.1, ::1")])));
+        assert!(came_from_elsewhere(&headers(&[("x-forwarded-for", "127.0.0.1, 10.0.0.1")])));
+        assert!(came_from_elsewhere(&headers(&[("x-real-ip", "unknown")])));
+        assert!(came_from_elsewhere(&headers(&[("forwarded", "for=127.0.0.1")])));
+    }
+}

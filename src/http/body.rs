@@ -1,0 +1,359 @@
+//! Request bodies: content type, size, time, depth, and a lenient reader of JSON objects that
+//! leaves members as the text they came in.
+
+use std::fmt;
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::{HeaderMap, Request};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// How deep JSON may be nested. Payloads stay text here, and whoever reads them later may
+/// recurse; 128 is also where `serde_json` stops.
+const MAX_DEPTH: u32 = 128;
+
+/// Why a body cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Unusable {
+    /// The content type is missing or not JSON.
+    NotJson,
+    /// The body is longer than allowed.
+    TooLong {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The body did not arrive in time.
+    TooSlow {
+        /// The time it had.
+        limit: Duration,
+    },
+    /// The connection broke, or the body's framing did.
+    Broken,
+    /// There is no body.
+    Empty,
+    /// It is not JSON, or nested too deeply.
+    Malformed {
+        /// What is wrong and where.
+        reason: String,
+    },
+    /// It is JSON, but not an object.
+    NotAnObject {
+        /// The value is `null` or `[]`: nothing was said.
+        nothing: bool,
+    },
+}
+
+/// Reads a JSON body: checks the content type, then the length, then reads. The result is
+/// valid UTF-8 and not nested too deeply; whether it is JSON shows in [`object`].
+pub(super) async fn read(
+    request: Request<Body>,
+    limit: usize,
+    patience: Duration,
+) -> Result<Bytes, Unusable> {
+    if !is_json(request.headers()) {
+        return Err(Unusable::NotJson);
+    }
+    let announced =
+        request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: u64| length > limit as u64) {
+        return Err(Unusable::TooLong { limit });
+    }
+    let bytes = match tokio::time::timeout(patience, collect(request.into_body(), limit)).await {
+        Ok(collected) => collected?,
+        Err(_) => return Err(Unusable::TooSlow { limit: patience }),
+    };
+    if !depth_is_fine(&bytes) {
+        return Err(Unusable::Malformed { reason: format!("nested more than {MAX_DEPTH} levels deep") });
+    }
+    Ok(bytes)
+}
+
+/// `application/json` with any parameters, or any `application/*+json` (contract, section 3).
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(Ok(value)) = headers.get(CONTENT_TYPE).map(|value| value.to_str()) else { return false };
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    let Some((kind, subtype)) = essence.split_once('/') else { return false };
+    let suffixed =
+        subtype.len() > 5 && subtype.as_bytes()[subtype.len() - 5..].eq_ignore_ascii_case(b"+json");
+    kind.eq_ignore_ascii_case("application") && (subtype.eq_ignore_ascii_case("json") || suffixed)
+}
+
+/// The whole body. A body that arrives in one piece, as most do, is not copied.
+async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Unusable> {
+    let mut first = Bytes::new();
+    let mut more = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| Unusable::Broken)?.into_data() else { continue };
+        if first.len() + more.len() + data.len() > limit {
+            return Err(Unusable::TooLong { limit });
+        }
+        if first.is_empty() && more.is_empty() {
+            first = data;
+        } else {
+            more.extend_from_slice(&std::mem::take(&mut first));
+            more.extend_from_slice(&data);
+        }
+        if body.is_end_stream() {
+            break;
+        }
+    }
+    Ok(if more.is_empty() { first } else { more.freeze() })
+}
+
+/// Whether a JSON text is nested no deeper than allowed. Says nothing about its validity.
+pub(super) fn depth_is_fine(text: &[u8]) -> bool {
+    let mut depth = 0u32;
+    let mut at = 0;
+    while let Some(byte) = text.get(at) {
+        at += 1;
+        match byte {
+            b'{' | b'[' => {
+                depth += 1;
+                if depth > MAX_DEPTH {
+                    return false;
+                }
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'"' => at = end_of_string(text, at),
+            _ => {}
+        }
+    }
+    true
+}
+
+/// The index behind the quote that ends the string which begins at `at`.
+fn end_of_string(text: &[u8], mut at: usize) -> usize {
+    while let Some(found) = memchr::memchr2(b'"', b'\\', &text[at..]) {
+        at += found + 1;
+        if text[at - 1] == b'"' {
+            return at;
+        }
+        at = (at + 1).min(text.len());
+    }
+    text.len()
+}
+
+/// The wanted members of a JSON object, each as the text it came in.
+#[derive(Debug)]
+pub(super) struct Object<'a, const N: usize> {
+    /// In the order of the names asked for; `None` when absent or `null`.
+    pub(super) members: [Option<&'a RawValue>; N],
+    /// True for `{}`.
+    pub(super) empty: bool,
+}
+
+/// Reads the members of an object by name. Unknown members are ignored but must be JSON; of
+/// duplicates the last one counts (contract, section 3).
+pub(super) fn object<'a, const N: usize>(
+    bytes: &'a [u8],
+    names: [&str; N],
+) -> Result<Object<'a, N>, Unusable> {
+    let text = std::str::from_utf8(bytes).map_err(|error| Unusable::Malformed {
+        reason: format!("not UTF-8 after byte {}", error.valid_up_to()),
+    })?;
+    let begin = text.trim_ascii_start();
+    if begin.is_empty() {
+        return Err(Unusable::Empty);
+    }
+    if !begin.starts_with('{') {
+        serde_json::from_str::<IgnoredAny>(text).map_err(malformed)?;
+        let inside = begin.trim_ascii_end().strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        let nothing =
+            begin.starts_with("null") || inside.is_some_and(|inside| inside.trim_ascii().is_empty());
+        return Err(Unusable::NotAnObject { nothing });
+    }
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let object = reader.deserialize_map(ObjectVisitor { names }).map_err(malformed)?;
+    reader.end().map_err(malformed)?;
+    Ok(object)
+}
+
+fn malformed(error: serde_json::Error) -> Unusable {
+    Unusable::Malformed { reason: error.to_string() }
+}
+
+struct ObjectVisitor<'n, const N: usize> {
+    names: [&'n str; N],
+}
+
+impl<'de, const N: usize> Visitor<'de> for ObjectVisitor<'_, N> {
+    type Value = Object<'de, N>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut object = Object { members: [None; N], empty: true };
+        while let Some(index) = map.next_key_seed(NameIndex { names: &self.names })? {
+            object.empty = false;
+            match index {
+                Some(index) => {
+                    let value: &RawValue = map.next_value()?;
+                    object.members[index] = (value.get() != "null").then_some(value);
+                }
+                None => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(object)
+    }
+}
+
+/// Reads a member's name as its place among the wanted ones, without keeping the text.
+struct NameIndex<'n> {
+    names: &'n [&'n str],
+}
+
+impl<'de> DeserializeSeed<'de> for NameIndex<'_> {
+    type Value = Option<usize>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for NameIndex<'_> {
+    type Value = Option<usize>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a member's name")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(self.names.iter().position(|wanted| *wanted == name))
+    }
+}
+
+/// A member as a string, when it is one.
+pub(super) fn string(raw: &RawValue) -> Option<String> {
+    serde_json::from_str(raw.get()).ok()
+}
+
+/// Whether a member is an object.
+pub(super) fn is_object(raw: &RawValue) -> bool {
+    raw.get().starts_with('{')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    fn request(content_type: Option<&'static str>, body: Body) -> Request<Body> {
+        let mut request = Request::new(body);
+        if let Some(content_type) = content_type {
+            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        }
+        request
+    }
+
+    async fn read_text(content_type: Option<&'static str>, body: &'static str) -> Result<Bytes, Unusable> {
+        read(request(content_type, Body::from(body)), 16, Duration::from_secs(5)).await
+    }
+
+    #[tokio::test]
+    async fn only_json_content_types_are_read() {
+        for good in ["application/json", "Application/JSON; charset=utf-8", "application/vnd.api+json"] {
+            assert_eq!(read_text(Some(good), "{}").await, Ok(Bytes::from_static(b"{}")), "{good}");
+        }
+        for bad in [
+            None,
+            Some("text/plain"),
+            Some("application/+json-seq"),
+            Some("application/x-www-form-urlencoded"),
+        ] {
+            assert_eq!(read_text(bad, "{}").await, Err(Unusable::NotJson), "{bad:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_long_body_is_refused_whether_announced_or_not() {
+        let long = "{\"a\":\"0123456789\"}";
+        assert_eq!(read_text(Some("application/json"), long).await, Err(Unusable::TooLong { limit: 16 }));
+        let mut announced = request(Some("application/json"), Body::empty());
+        announced.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("17"));
+        assert_eq!(read(announced, 16, Duration::from_secs(5)).await, Err(Unusable::TooLong { limit: 16 }));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_never_ends_is_given_up() {
+        struct Endless;
+        impl HttpBody for Endless {
+            type Data = Bytes;
+            type Error = std::convert::Infallible;
+            fn poll_frame(
+                self: std::pin::Pin<&mut Self>,
+                _: &mut std::task::Context<'_>,
+            ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>> {
+                std::task::Poll::Pending
+            }
+        }
+        let limit = Duration::from_secs(30);
+        let read = read(request(Some("application/json"), Body::new(Endless)), 16, limit).await;
+        assert_eq!(read, Err(Unusable::TooSlow { limit }));
+    }
+
+    #[test]
+    fn depth_counts_brackets_outside_strings_only() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(depth_is_fine(nested(128).as_bytes()));
+        assert!(!depth_is_fine(nested(129).as_bytes()));
+        assert!(depth_is_fine(format!("\"\\\"{}\"", nested(500)).as_bytes()));
+        assert!(depth_is_fine(nested(1).repeat(500).as_bytes()));
+        assert!(depth_is_fine(b"\"unended \\"));
+    }
+
+    #[test]
+    fn wanted_members_come_as_they_were_written() {
+        let text =
+            br#" {"other": [1, {"b": 2}], "a": { "x" : 1e400 }, "b": null, "a": "\u0061", "\u0062": 5} "#;
+        let object = object(text, ["a", "b", "c"]).expect("an object");
+        let texts = object.members.map(|member| member.map(RawValue::get));
+        assert_eq!(texts, [Some("\"\\u0061\""), Some("5"), None]);
+        assert!(!object.empty);
+    }
+
+    #[test]
+    fn what_is_not_an_object_is_told_apart() {
+        let read = |text: &str| object(text.as_bytes(), ["a"]).map(|object| object.empty);
+        assert_eq!(read("{}"), Ok(true));
+        assert_eq!(read(" \n"), Err(Unusable::Empty));
+        for nothing in ["null", "[ ]", " [] "] {
+            assert_eq!(read(nothing), Err(Unusable::NotAnObject { nothing: true }), "{nothing}");
+        }
+        for other in ["[1]", "\"x\"", "5", "true"] {
+            assert_eq!(read(other), Err(Unusable::NotAnObject { nothing: false }), "{other}");
+        }
+        for bad in ["{", "{\"a\":NaN}", "{\"a\":1}x", "nul", "[", "{\"b\":01}", "{\"a\" 1}", "\u{feff}{}"] {
+            assert!(matches!(read(bad), Err(Unusable::Malformed { .. })), "{bad}");
+        }
+        assert!(matches!(object(b"{\"a\":\"\xff\"}", ["b"]), Err(Unusable::Malformed { .. })));
+    }
+
+    proptest! {
+        /// The reader agrees with `serde_json::Value` on what is an object and what its members are.
+        #[test]
+        fn agrees_with_a_full_parse(pairs in proptest::collection::vec(("[abc]", 0i32..5), 0..6)) {
+            let text = format!("{{{}}}", pairs.iter().map(|(k, v)| format!("\"{k}\": [{v}]")).collect::<Vec<_>>().join(","));
+            let full: Value = serde_json::from_str(&text).unwrap();
+            let read = object(text.as_bytes(), ["a", "b", "c"]).unwrap();
+            prop_assert_eq!(read.empty, pairs.is_empty());
+            for (name, member) in ["a", "b", "c"].iter().zip(read.members) {
+                let member = member.map(|raw| serde_json::from_str::<Value>(raw.get()).unwrap());
+                prop_assert_eq!(full.get(*name), member.as_ref());
+            }
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            depth_is_fine(&bytes);
+            drop(object(&bytes, ["a"]));
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Where the requests on a connection begin and end, read from the bytes themselves. Pure.
+//!
+//! hyper takes `Transfer-Encoding` over `Content-Length` and drops the loser before anybody
+//! can see it, and it folds two equal lengths into one. Both are what request smuggling is
+//! made of (RFC 9112, section 6.3), so this watches the bytes before hyper does and says
+//! which head must be refused. It also knows whether a head has begun and not ended, which
+//! is the difference between a slow client and an idle connection.
+
+use memchr::memchr;
+
+/// How much of a line that arrives in pieces is kept. Names and lengths are far shorter; a
+/// framing header beyond it is refused.
+const LINE_KEPT: usize = 512;
+
+/// Follows the framing of one connection.
+#[derive(Debug)]
+pub(super) struct Framing {
+    place: Place,
+    /// Heads that have ended so far.
+    heads: u64,
+    /// The first head that must be refused, counted from 1.
+    bad_head: Option<u64>,
+    head: Head,
+    /// The beginning of a line whose end has not arrived.
+    line: Vec<u8>,
+}
+
+/// What the next byte belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Head,
+    /// A body with so many bytes to come.
+    Body(u64),
+    ChunkSize,
+    /// A chunk with so many bytes to come.
+    Chunk(u64),
+    ChunkEnd,
+    Trailer,
+    /// A head was refused: nothing behind it is read.
+    Over,
+}
+
+/// What the head that is being read has said so far.
+#[derive(Debug, Default)]
+struct Head {
+    begun: bool,
+    lengths: u32,
+    length: u64,
+    encoded: bool,
+    unusable: bool,
+}
+
+impl Framing {
+    /// A connection of which nothing has been read.
+    pub(super) fn new() -> Framing {
+        Framing { place: Place::Head, heads: 0, bad_head: None, head: Head::default(), line: Vec::new() }
+    }
+
+    /// Takes the next bytes of the connection, cut anywhere.
+    pub(super) fn feed(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            match self.place {
+                Place::Over => return,
+                Place::Body(left) => bytes = self.skip(bytes, left, Place::Body, Place::Head),
+                Place::Chunk(left) => bytes = self.skip(bytes, left, Place::Chunk, Place::ChunkEnd),
+                Place::Head | Place::ChunkSize | Place::ChunkEnd | Place::Trailer => {
+                    bytes = self.read_line(bytes);
+                }
+            }
+        }
+    }
+
+    /// The first head that must be refused, counted from 1 over the connection's requests.
+    pub(super) fn bad_head(&self) -> Option<u64> {
+        self.bad_head
+    }
+
+    /// True when a head has begun and its end has not arrived.
+    pub(super) fn mid_head(&self) -> bool {
+        self.place == Place::Head && (self.head.begun || !self.line.is_empty())
+    }
+
+    fn skip<'a>(&mut self, bytes: &'a [u8], left: u64, same: fn(u64) -> Place, next: Place) -> &'a [u8] {
+        let taken = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
+        let left = left - taken as u64;
+        self.place = if left == 0 { next } else { same(left) };
+        &bytes[taken..]
+    }
+
+    fn read_line<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        let Some(end) = memchr(b'\n', bytes) else {
+            let room = (LINE_KEPT + 1).saturating_sub(self.line.len());
+            self.line.extend_from_slice(&bytes[..room.min(bytes.len())]);
+            return &[];
+        };
+        if self.line.is_empty() {
+            self.take_line(&bytes[..end]);
+        } else {
+            let mut line = std::mem::take(&mut self.line);
+            let room = (LINE_KEPT + 1).saturating_sub(line.len());
+            line.extend_from_slice(&bytes[..room.min(end)]);
+            self.take_line(&line);
+            line.clear();
+            self.line = line;
+        }
+        &bytes[end + 1..]
+    }
+
+    fn take_line(&mut self, line: &[u8]) {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        match self.place {
+            Place::Head if line.is_empty() => self.end_head(),
+            Place::Head if !self.head.begun => self.head.begun = true,
+            Place::Head => self.head.take(line),
+            Place::ChunkSize => match chunk_size(line) {
+                Some(0) => self.place = Place::Trailer,
+                Some(size) => self.place = Place::Chunk(size),
+                None => self.refuse(self.heads + 1),
+            },
+            Place::ChunkEnd => self.place = Place::ChunkSize,
+            Place::Trailer if line.is_empty() => self.place = Place::Head,
+            Place::Trailer | Place::Body(_) | Place::Chunk(_) | Place::Over => {}
+        }
+    }
+
+    fn end_head(&mut self) {
+        let head = std::mem::take(&mut self.head);
+        if !head.begun {
+            return; // empty lines before a request line are allowed (RFC 9112, section 2.2)
+        }
+        self.heads += 1;
+        if head.unusable || head.lengths > 1 || (head.encoded && head.lengths > 0) {
+            self.refuse(self.heads);
+        } else if head.encoded {
+            self.place = Place::ChunkSize;
+        } else if head.length > 0 {
+            self.place = Place::Body(head.length);
+        }
+    }
+
+    fn refuse(&mut self, head: u64) {
+        self.bad_head = Some(head);
+        self.place = Place::Over;
+    }
+}
+
+impl Head {
+    fn take(&mut self, line: &[u8]) {
+        if !matches!(line.first(), Some(b'c' | b'C' | b't' | b'T')) {
+            return;
+        }
+        let Some(colon) = memchr(b':', line) else { return };
+        let name = line[..colon].trim_ascii_end();
+        if name.eq_ignore_ascii_case(b"content-length") {
+            self.lengths += 1;
+            let text = line[colon + 1..].trim_ascii();
+            let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+            let length = std::str::from_utf8(text).ok().filter(|_| digits).and_then(|text| text.parse().ok());
+            match length {
+                Some(length) if line.len() <= LINE_KEPT => self.length = length,
+                _ => self.unusable = true,
+            }
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            self.encoded = true;
+            self.unusable |= line.len() > LINE_KEPT;
+        }
+    }
+}
+
+/// The size at the beginning of a chunk's line, in hexadecimal, before any extension.
+fn chunk_size(line: &[u8]) -> Option<u64> {
+    let end = line.iter().position(|b| !b.is_ascii_hexdigit()).unwrap_or(line.len());
+    let rest = line[end..].trim_ascii_start();
+    if end == 0 || !(rest.is_empty() || rest[0] == b';') {
+        return None;
+    }
+    u64::from_str_radix(std::str::from_utf8(&line[..end]).ok()?, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn bad_head(text: &str) -> Option<u64> {
+        let mut framing = Framing::new();
+        framing.feed(text.as_bytes());
+        framing.bad_head()
+    }
+
+    #[test]
+    fn length_and_encoding_together_are_refused_in_any_order_and_case() {
+        for head in [
+            "POST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\ncontent-length: 3\r\n\r\n",
+            "POST / HTTP/1.1\ncontent-LENGTH:3\nHost: x\nTRANSFER-encoding:gzip, chunked\n\n",
+            "POST / HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\n",
+            "POST / HTTP/1.1\r\nContent-Length: +3\r\n\r\n",
+            "POST / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n",
+        ] {
+            assert_eq!(bad_head(head), Some(1), "{head:?}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_looks_like_a_head_is_a_body() {
+        let inner = "GET / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let plain = format!("POST / HTTP/1.1\r\nContent-Length: {}\r\n\r\n{inner}", inner.len());
+        let chunked = format!(
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{:x};ext=1\r\n{inner}\r\n0\r\nT: 1\r\n\r\n",
+            inner.len()
+        );
+        assert_eq!(bad_head(&plain), None);
+        assert_eq!(bad_head(&chunked), None);
+        assert_eq!(bad_head(&format!("{plain}{chunked}{inner}")), Some(3), "the third request is real");
+    }
+
+    #[test]
+    fn a_broken_chunk_makes_the_next_head_bad() {
+        assert_eq!(bad_head("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"), Some(2));
+        assert_eq!(chunk_size(b"1F ; x"), Some(31));
+        assert_eq!(chunk_size(b""), None);
+        assert_eq!(chunk_size(b"1 2"), None);
+    }
+
+    #[test]
+    fn knows_when_a_head_is_half_there() {
+        let mut framing = Framing::new();
+        assert!(!framing.mid_head());
+        framing.feed(b"GE");
+        assert!(framing.mid_head());
+        framing.feed(b"T / HTTP/1.1\r\nHost: x\r\n");
+        assert!(framing.mid_head());
+        framing.feed(b"\r\n");
+        assert!(!framing.mid_head());
+    }
+
+    proptest! {
+        /// Any cut of the bytes gives the same verdict, and no bytes make it panic.
+        #[test]
+        fn cuts_do_not_matter(
+            pieces in proptest::collection::vec(prop_oneof![
+                Just("POST / HTTP/1.1\r\n"), Just("Content-Length: 5\r\n"), Just("\r\n"), Just("hello"),
+                Just("Transfer-Encoding: chunked\r\n"), Just("5\r\nhello\r\n"), Just("0\r\n\r\n"), Just("\n"), Just("x"),
+            ], 0..20),
+            cuts in proptest::collection::vec(1usize..9, 1..40),
+        ) {
+            let text = pieces.concat();
+            let mut whole = Framing::new();
+            whole.feed(text.as_bytes());
+            let mut pieced = Framing::new();
+            let mut rest = text.as_bytes();
+            for cut in cuts.iter().cycle() {
+                if rest.is_empty() { break; }
+                let (now, later) = rest.split_at((*cut).min(rest.len()));
+                pieced.feed(now);
+                rest = later;
+            }
+            prop_assert_eq!(whole.bad_head(), pieced.bad_head());
+            prop_assert_eq!(whole.mid_head(), pieced.mid_head());
+            prop_assert_eq!(whole.place, pieced.place);
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! What every request passes before a route sees it and every answer after: framing, `Host`,
+//! `Origin`, the request id, CORS, and panics, which become an internal error of one request.
+//!
+//! One service and one future by hand. Ordinary middleware boxes a future a layer, and a
+//! stack of them costs a call as much as the rest of the front.
+
+use std::any::Any;
+use std::convert::Infallible;
+use std::future::Future;
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::{Body, HttpBody};
+use axum::http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
+    ACCESS_CONTROL_REQUEST_METHOD, ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, VARY,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
+use axum::response::Response;
+use axum::routing::future::RouteFuture;
+use tower_service::Service;
+
+use super::Surface;
+use super::auth::{FailedLogin, Local, came_from_elsewhere};
+use super::connection::Watch;
+use super::origin::{Checked, Objection, Policy};
+
+/// The header that names a request; taken from the client or made here.
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The longest request id that is taken from a client, in characters (contract, section 3).
+const MAX_REQUEST_ID: usize = 128;
+
+/// What the guard refuses or answers itself; each surface words it in its own shape.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Refusal<'a> {
+    /// The head can be read in two ways, so its end is not certain.
+    AmbiguousFraming,
+    /// No `Host`, several, or an unreadable one.
+    BadHost,
+    /// A `Host` that is not ours.
+    ForeignHost,
+    /// An `Origin` that may not use this front.
+    ForeignOrigin,
+    /// A defect. The request id is all that a caller needs to report it.
+    Internal {
+        /// The request's id.
+        request_id: &'a str,
+        /// What broke; only when the front is told to say so.
+        cause: Option<&'a str>,
+    },
+}
+
+/// Marks an answer as the outcome of a defect: the guard logs the text and words the answer.
+#[derive(Debug, Clone)]
+pub(super) struct Defect(pub(super) String);
+
+/// Marks the answer to an `OPTIONS` on a path that has routes.
+#[derive(Debug, Clone, Copy)]
+struct Options;
+
+/// The answer to `OPTIONS` on a known path; the guard completes it from `Allow`.
+pub(super) fn options() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    response.extensions_mut().insert(Options);
+    response
+}
+
+/// Where a request came in.
+pub struct Visit {
+    pub(super) peer: IpAddr,
+    pub(super) well_framed: bool,
+    pub(super) watch: Option<Arc<Watch>>,
+}
+
+impl Visit {
+    /// A request that arrives without a connection of ours, as in tests and benches.
+    pub fn from(peer: IpAddr) -> Visit {
+        Visit { peer, well_framed: true, watch: None }
+    }
+}
+
+/// The guard with the routes behind it. Cheap to clone.
+#[derive(Clone)]
+pub struct Guard {
+    policy: Arc<Policy>,
+    debug: bool,
+    router: Router,
+}
+
+impl Guard {
+    pub(super) fn new(policy: Policy, debug: bool, router: Router) -> Guard {
+        Guard { policy: Arc::new(policy), debug, router }
+    }
+
+    /// Answers a request. The future never fails and never panics.
+    pub fn call<B>(&self, mut request: Request<B>, visit: Visit) -> Guarded
+    where
+        B: HttpBody<Data = bytes::Bytes> + Send + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
+        let surface = Surface::of(request.uri().path());
+        let mut about = About {
+            surface,
+            debug: self.debug,
+            request_id: request_id(request.headers()),
+            origin: None,
+            requested_headers: None,
+            watch: visit.watch,
+            peer: visit.peer,
+            trace: tracing::enabled!(tracing::Level::DEBUG)
+                .then(|| (request.method().clone(), request.uri().clone(), Instant::now())),
+        };
+        let checked = match self.policy.check(request.uri(), request.headers()) {
+            _ if !visit.well_framed => {
+                return about.refuse(StatusCode::BAD_REQUEST, Refusal::AmbiguousFraming);
+            }
+            Err(Objection::BadHost) => return about.refuse(StatusCode::BAD_REQUEST, Refusal::BadHost),
+            Err(Objection::ForeignHost) => return about.refuse(StatusCode::FORBIDDEN, Refusal::ForeignHost),
+            Err(Objection::ForeignOrigin) => {
+                return about.refuse(StatusCode::FORBIDDEN, Refusal::ForeignOrigin);
+            }
+            Ok(checked) => checked,
+        };
+        about.note_origin(&checked, request.method(), request.headers());
+        if surface == Surface::McpCli
+            && checked.loopback
+            && visit.peer.is_loopback()
+            && !came_from_elsewhere(request.headers())
+        {
+            request.extensions_mut().insert(Local);
+        }
+        // The router is cloned because a service is called by `&mut`; it is one pointer.
+        Guarded { step: Step::Routed(self.router.clone().call(request)), about }
+    }
+}
+
+/// The answer to be. See [`Guard::call`].
+pub struct Guarded {
+    step: Step,
+    about: About,
+}
+
+enum Step {
+    Refused(Option<Response>),
+    Routed(RouteFuture<Infallible>),
+}
+
+/// What of a request its answer needs.
+struct About {
+    surface: Surface,
+    debug: bool,
+    request_id: HeaderValue,
+    /// The accepted `Origin`.
+    origin: Option<HeaderValue>,
+    /// What a preflight asks for.
+    requested_headers: Option<HeaderValue>,
+    watch: Option<Arc<Watch>>,
+    peer: IpAddr,
+    trace: Option<(Method, Uri, Instant)>,
+}
+
+impl Future for Guarded {
+    type Output = Result<Response, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let response = match &mut this.step {
+            Step::Refused(response) => response.take().unwrap_or_default(),
+            Step::Routed(routed) => {
+                // A panic leaves nothing behind that is used again: the future is not polled any more.
+                match catch_unwind(AssertUnwindSafe(|| Pin::new(routed).poll(cx))) {
+                    Ok(polled) => match ready!(polled) {
+                        Ok(response) => response,
+                        Err(never) => match never {},
+                    },
+                    Err(panic) => {
+                        this.about.internal_error(&format!("a handler panicked: {}", panic_text(&*panic)))
+                    }
+                }
+            }
+        };
+        Poll::Ready(Ok(this.about.finish(response)))
+    }
+}
+
+impl About {
+    fn refuse(self, status: StatusCode, refusal: Refusal<'_>) -> Guarded {
+        let mut response = self.surface.refusal(refusal);
+        debug_assert_eq!(response.status(), status, "each surface answers a refusal with the same status");
+        *response.status_mut() = status;
+        if matches!(refusal, Refusal::AmbiguousFraming) {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Guarded { step: Step::Refused(Some(response)), about: self }
+    }
+
+    fn note_origin(&mut self, checked: &Checked, method: &Method, headers: &HeaderMap) {
+        if !checked.has_origin {
+            return;
+        }
+        self.origin = headers.get(ORIGIN).cloned();
+        if method == Method::OPTIONS && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
+            self.requested_headers = headers.get(ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+        }
+    }
+
+    fn internal_error(&self, cause: &str) -> Response {
+        let request_id = self.request_id.to_str().unwrap_or_default();
+        tracing::error!(request_id, cause, "internal error");
+        self.surface.refusal(Refusal::Internal { request_id, cause: self.debug.then_some(cause) })
+    }
+
+    fn finish(&mut self, mut response: Response) -> Response {
+        if response.status() == StatusCode::INTERNAL_SERVER_ERROR
+            && let Some(Defect(cause)) = response.extensions_mut().remove::<Defect>()
+        {
+            response = self.internal_error(&cause);
+        } else if response.status() == StatusCode::METHOD_NOT_ALLOWED
+            && response.extensions_mut().remove::<Options>().is_some()
+        {
+            self.complete_options(&mut response);
+        } else if response.status() == StatusCode::UNAUTHORIZED
+            && let Some(FailedLogin { prefix }) = response.extensions_mut().remove::<FailedLogin>()
+        {
+            tracing::info!(peer = %self.peer, prefix, "authentication failed");
+        }
+        let headers = response.headers_mut();
+        if let Some(origin) = self.origin.take() {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            headers.append(VARY, HeaderValue::from_static("Origin"));
+            headers.insert(
+                ACCESS_CONTROL_EXPOSE_HEADERS,
+                HeaderValue::from_static("X-Request-Id, Retry-After, WWW-Authenticate, Allow"),
+            );
+        }
+        if let Some((method, uri, since)) = self.trace.take() {
+            let request_id = self.request_id.to_str().unwrap_or_default();
+            let (status, us) = (response.status().as_u16(), since.elapsed().as_micros());
+            tracing::debug!(request_id, %method, path = uri.path(), status, us, "answered");
+        }
+        let request_id = std::mem::replace(&mut self.request_id, HeaderValue::from_static(""));
+        response.headers_mut().insert(X_REQUEST_ID, request_id);
+        if let Some(watch) = self.watch.take() {
+            watch.answered();
+        }
+        response
+    }
+
+    /// `OPTIONS` on a known path: which methods there are, and for a preflight that they and
+    /// the headers it asks for may be used.
+    fn complete_options(&mut self, response: &mut Response) {
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        let headers = response.headers_mut();
+        headers.remove(CONTENT_LENGTH);
+        headers.remove(CONTENT_TYPE);
+        let routed = headers.get(ALLOW).and_then(|allow| allow.to_str().ok()).unwrap_or_default();
+        let methods = format!("{},OPTIONS", routed.replace(',', ", ")).replace(",OPTIONS", ", OPTIONS");
+        let Ok(methods) = HeaderValue::try_from(methods) else { return };
+        if self.origin.is_some() {
+            headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods.clone());
+            headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+            if let Some(requested) = self.requested_headers.take() {
+                headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, requested);
+            }
+        }
+        headers.insert(ALLOW, methods);
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&'static str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text")
+}
+
+/// The client's request id when it sent one that can be repeated, else one of ours.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let mut given = headers.get_all(X_REQUEST_ID).iter();
+    match (given.next(), given.next()) {
+        (Some(id), None)
+            if (1..=MAX_REQUEST_ID).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic) =>
+        {
+            id.clone()
+        }
+        _ => new_request_id(),
+    }
+}
+
+/// `req_`, eight digits for this run of the daemon, and a number that counts up. Ids name log
+/// lines and protect nothing, so they need not be unguessable.
+fn new_request_id() -> HeaderValue {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    static RUN: OnceLock<u64> = OnceLock::new();
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let run = *RUN.get_or_init(|| RandomState::new().hash_one(std::process::id()));
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let mut id = *b"req_00000000_00000000000";
+    let (head, tail) = id.split_at_mut(12);
+    for (text, mut value) in [(&mut head[4..], run), (&mut tail[1..], number)] {
+        for place in text.iter_mut().rev() {
+            *place = DIGITS[(value & 0xf) as usize];
+            value >>= 4;
+        }
+    }
+    HeaderValue::from_bytes(&id).unwrap_or_else(|_| HeaderValue::from_static("req"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,246 @@
+//! The listener over real sockets, before routes of the tests' own.
+
+use axum::Router;
+use axum::routing::{get, post};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::*;
+use crate::http::origin::Policy;
+
+/// Nothing here takes long; this only keeps a broken test from hanging.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Server {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+    /// A request is in the handler of `/wait`.
+    entered: Arc<Notify>,
+    /// Lets `/wait` answer.
+    release: Arc<Notify>,
+    /// The request in `/wait` was given up.
+    dropped: Arc<Notify>,
+}
+
+struct NotifyOnDrop(Arc<Notify>);
+
+impl Drop for NotifyOnDrop {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+fn bounds() -> Bounds {
+    let patience = Patience { head: PATIENCE * 10, idle: PATIENCE * 10, write: PATIENCE * 10 };
+    Bounds { patience, max_connections: 8 }
+}
+
+async fn start(bounds: Bounds) -> Server {
+    let [entered, release, dropped] = [(); 3].map(|()| Arc::new(Notify::new()));
+    let wait = {
+        let (entered, release, dropped) = (entered.clone(), release.clone(), dropped.clone());
+        async move || {
+            let _given_up = NotifyOnDrop(dropped);
+            entered.notify_one();
+            release.notified().await;
+            "waited"
+        }
+    };
+    let router = Router::new()
+        .route("/ok", get(async || "ok"))
+        .route("/echo", post(async |body: String| body))
+        .route("/big", get(async || "x".repeat(32 * 1024 * 1024)))
+        .route("/wait", get(wait));
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let (stop, stopped) = watch::channel(false);
+    let guard = Guard::new(Policy::new(true, &[], &[]), false, router);
+    let task = tokio::spawn(serve(listener, guard, bounds, stopped));
+    Server { address, stop, task, entered, release, dropped }
+}
+
+impl Server {
+    async fn connect(&self) -> TcpStream {
+        timeout(PATIENCE, TcpStream::connect(self.address)).await.expect("in time").expect("accepted")
+    }
+
+    async fn ended(self) {
+        timeout(PATIENCE, self.task).await.expect("every connection ends").expect("no panic");
+    }
+}
+
+/// Sends bytes and reads one answer whose body has a known length.
+async fn exchange(stream: &mut TcpStream, request: &str) -> String {
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    answer(stream).await
+}
+
+async fn answer(stream: &mut TcpStream) -> String {
+    let mut read = Vec::new();
+    let whole = |read: &[u8]| {
+        let text = String::from_utf8_lossy(read).to_ascii_lowercase();
+        let (head, body) = text.split_once("\r\n\r\n")?;
+        let length = head.split("content-length: ").nth(1)?.split("\r\n").next()?.parse::<usize>().ok()?;
+        (body.len() >= length).then_some(())
+    };
+    while whole(&read).is_none() {
+        let mut piece = [0; 4096];
+        let count = timeout(PATIENCE, stream.read(&mut piece)).await.expect("an answer").expect("readable");
+        assert!(count > 0, "closed after {:?}", String::from_utf8_lossy(&read));
+        read.extend_from_slice(&piece[..count]);
+    }
+    String::from_utf8(read).expect("UTF-8")
+}
+
+/// Reads until the server closes; whether it sent anything before.
+async fn closed(stream: &mut TcpStream) -> usize {
+    let mut rest = Vec::new();
+    // A reset is an end, too: the server may close while it has unread bytes.
+    drop(timeout(PATIENCE, stream.read_to_end(&mut rest)).await.expect("the server closes"));
+    rest.len()
+}
+
+const OK: &str = "GET /ok HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+#[tokio::test]
+async fn a_connection_serves_many_requests_cut_anywhere() {
+    let server = start(bounds()).await;
+    let mut stream = server.connect().await;
+    for cut in [1, 5, 20, OK.len() - 1] {
+        stream.write_all(&OK.as_bytes()[..cut]).await.expect("sent");
+        stream.flush().await.expect("sent");
+        let text = exchange(&mut stream, &OK[cut..]).await;
+        assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("\r\n\r\nok"), "{text}");
+    }
+    let chunked = "POST /echo HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
+    assert!(exchange(&mut stream, chunked).await.ends_with("abcde"));
+    assert!(exchange(&mut stream, OK).await.ends_with("ok"));
+}
+
+#[tokio::test]
+async fn length_with_encoding_and_two_lengths_are_answered_400_and_closed() {
+    let server = start(bounds()).await;
+    for extra in [
+        "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n",
+        "Content-Length: 3\r\nContent-Length: 3\r\n",
+    ] {
+        let mut stream = server.connect().await;
+        assert!(exchange(&mut stream, OK).await.ends_with("ok"));
+        let request = format!("POST /echo HTTP/1.1\r\nHost: localhost\r\n{extra}\r\n0\r\n\r\n{OK}");
+        let text = exchange(&mut stream, &request).await;
+        assert!(text.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{extra:?}: {text}");
+        assert!(!text.contains("200 OK"), "what follows must not be taken for a request");
+        assert_eq!(closed(&mut stream).await, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_half_sent_head_is_closed_and_further_bytes_do_not_help() {
+    let mut bounds = bounds();
+    bounds.patience.head = Duration::from_millis(300);
+    bounds.patience.idle = Duration::from_millis(600);
+    let server = start(bounds).await;
+    let mut half = server.connect().await;
+    half.write_all(b"GET /ok HT").await.expect("sent");
+    assert_eq!(closed(&mut half).await, 0);
+    for (first, piece) in [("GET /ok HTTP/1.1\r\n", "a: b\r\n"), ("\r\n", "\r\n"), ("\r", "\n\r")] {
+        let mut slow = server.connect().await;
+        assert!(exchange(&mut slow, OK).await.ends_with("ok"));
+        slow.write_all(first.as_bytes()).await.expect("sent");
+        let trickle = async {
+            while slow.write_all(piece.as_bytes()).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(PATIENCE, trickle).await.expect("a connection is not held by more bytes");
+    }
+}
+
+#[tokio::test]
+async fn an_idle_connection_outlives_the_head_deadline_and_ends_at_its_own() {
+    let mut bounds = bounds();
+    bounds.patience.head = Duration::from_millis(50);
+    bounds.patience.idle = Duration::from_millis(600);
+    let server = start(bounds).await;
+    let mut stream = server.connect().await;
+    assert!(exchange(&mut stream, OK).await.ends_with("ok"));
+    let mut byte = [0; 1];
+    let early = timeout(Duration::from_millis(200), stream.read(&mut byte)).await;
+    assert!(early.is_err(), "still open after the head's deadline");
+    assert!(exchange(&mut stream, OK).await.ends_with("ok"));
+    assert_eq!(closed(&mut stream).await, 0);
+}
+
+#[tokio::test]
+async fn a_client_that_stops_reading_is_closed() {
+    let mut bounds = bounds();
+    bounds.patience.write = Duration::from_millis(300);
+    let server = start(bounds).await;
+    let mut stream = server.connect().await;
+    stream.write_all(OK.replace("/ok", "/big").as_bytes()).await.expect("sent");
+    server.stop.send(true).expect("serving");
+    // Only the deadline can end this connection: its answer is larger than what the kernel holds.
+    server.ended().await;
+    drop(stream);
+}
+
+#[tokio::test]
+async fn stopping_ends_idle_and_half_open_connections_at_once_and_busy_ones_after_their_answer() {
+    let server = start(bounds()).await;
+    let mut idle = server.connect().await;
+    assert!(exchange(&mut idle, OK).await.ends_with("ok"));
+    let mut half = server.connect().await;
+    half.write_all(b"GET /ok HT").await.expect("sent");
+    let mut silent = server.connect().await;
+    let mut busy = server.connect().await;
+    busy.write_all(OK.replace("/ok", "/wait").as_bytes()).await.expect("sent");
+    timeout(PATIENCE, server.entered.notified()).await.expect("the handler is entered");
+    server.stop.send(true).expect("serving");
+    for stream in [&mut idle, &mut half, &mut silent] {
+        assert_eq!(closed(stream).await, 0);
+    }
+    assert!(!server.task.is_finished(), "one request is being served");
+    server.release.notify_one();
+    let text = answer(&mut busy).await;
+    assert!(text.ends_with("waited") && text.contains("connection: close"), "{text}");
+    let address = server.address;
+    server.ended().await;
+    assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_cancels_its_request() {
+    let server = start(bounds()).await;
+    let mut stream = server.connect().await;
+    stream.write_all(OK.replace("/ok", "/wait").as_bytes()).await.expect("sent");
+    timeout(PATIENCE, server.entered.notified()).await.expect("the handler is entered");
+    drop(stream);
+    timeout(PATIENCE, server.dropped.notified()).await.expect("the handler's future is dropped");
+}
+
+#[tokio::test]
+async fn connections_beyond_the_bound_wait_their_turn() {
+    let server = start(Bounds { max_connections: 1, ..bounds() }).await;
+    let mut first = server.connect().await;
+    assert!(exchange(&mut first, OK).await.ends_with("ok"));
+    let mut second = server.connect().await;
+    second.write_all(OK.as_bytes()).await.expect("sent");
+    let mut byte = [0; 1];
+    assert!(timeout(Duration::from_millis(200), second.peek(&mut byte)).await.is_err(), "not served yet");
+    drop(first);
+    assert!(answer(&mut second).await.ends_with("ok"));
+}
+
+#[tokio::test]
+async fn dropping_the_server_closes_everything() {
+    let server = start(bounds()).await;
+    let mut stream = server.connect().await;
+    stream.write_all(OK.replace("/ok", "/wait").as_bytes()).await.expect("sent");
+    timeout(PATIENCE, server.entered.notified()).await.expect("the handler is entered");
+    server.task.abort();
+    assert_eq!(closed(&mut stream).await, 0);
+}

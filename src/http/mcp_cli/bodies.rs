@@ -1,0 +1,291 @@
+//! The shapes of `/api`: what requests say and what answers look like (contract, section 5).
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::errors::{Failure, NO_DATA};
+use crate::http::body::{Object, object};
+use crate::service::{Catalog, Definition, ServerView};
+
+/// What stands for a value of `env` that is not shown.
+const REDACTED: &str = "[REDACTED]";
+
+/// A server to add: its name and the members of its definition that this dialect knows.
+#[derive(Debug, PartialEq)]
+pub(super) struct NewServer {
+    /// The name, not yet checked.
+    pub(super) name: String,
+    /// `command`, `args` and `env`, as far as they are given.
+    pub(super) members: Map<String, Value>,
+}
+
+/// Reads the body of `POST /api/servers`. What is checked first is fixed by the reference.
+pub(super) fn read_new_server(body: &[u8]) -> Result<NewServer, Failure> {
+    let [name, command, args, env] = some(object(body, ["name", "command", "args", "env"])?)?;
+    let name = text(name, "name", "Server name is required")?;
+    if command.is_none_or(says_nothing) {
+        return Err(Failure::bad_request("Command is required"));
+    }
+    Ok(NewServer { name, members: definition_members([command, args, env])? })
+}
+
+/// Reads the body of `PUT /api/servers/{name}`: presence counts, so `[]` and `{}` clear.
+pub(super) fn read_changes(body: &[u8]) -> Result<Map<String, Value>, Failure> {
+    let members = some(object(body, ["command", "args", "env"])?)?;
+    if members.iter().all(Option::is_none) {
+        return Err(Failure::bad_request("At least one of command, args, or env must be provided"));
+    }
+    if members[0].is_some_and(|command| command.get() == "\"\"") {
+        return Err(Failure::bad_request("Command is required"));
+    }
+    definition_members(members)
+}
+
+/// Reads the path in the body of an export or import.
+pub(super) fn read_path(body: &[u8]) -> Result<String, Failure> {
+    let [path] = some(object(body, ["filepath"])?)?;
+    text(path, "filepath", "File path is required")
+}
+
+fn some<const N: usize>(object: Object<'_, N>) -> Result<[Option<&RawValue>; N], Failure> {
+    if object.empty { Err(Failure::bad_request(NO_DATA)) } else { Ok(object.members) }
+}
+
+/// Values that the original takes for "not given".
+fn says_nothing(raw: &RawValue) -> bool {
+    matches!(raw.get(), "\"\"" | "false" | "0")
+}
+
+fn text(raw: Option<&RawValue>, field: &str, missing: &str) -> Result<String, Failure> {
+    let raw = raw.filter(|raw| !says_nothing(raw)).ok_or_else(|| Failure::bad_request(missing))?;
+    crate::http::body::string(raw).ok_or_else(|| Failure::bad_request(format!("{field} must be a string")))
+}
+
+fn definition_members(members: [Option<&RawValue>; 3]) -> Result<Map<String, Value>, Failure> {
+    let mut map = Map::new();
+    for (name, raw) in ["command", "args", "env"].into_iter().zip(members) {
+        let Some(raw) = raw else { continue };
+        let value = serde_json::from_str(raw.get())
+            .map_err(|error| Failure::bad_request(format!("{name} is not valid JSON: {error}")))?;
+        map.insert(name.to_owned(), value);
+    }
+    Ok(map)
+}
+
+/// Puts the stored values back where a client sent the placeholder it was shown.
+pub(super) fn restore_redacted(members: &mut Map<String, Value>, stored: &Definition) -> Result<(), Failure> {
+    let Some(Value::Object(env)) = members.get_mut("env") else { return Ok(()) };
+    for (name, value) in env.iter_mut().filter(|(_, value)| *value == REDACTED) {
+        let Some((_, kept)) = stored.env().iter().find(|(stored, _)| stored == name) else {
+            let error =
+                format!("env.{name} must have a value: there is none stored that {REDACTED} could stand for");
+            return Err(Failure::bad_request(error));
+        };
+        *value = Value::String(kept.clone());
+    }
+    Ok(())
+}
+
+/// A server as this dialect shows it: exactly these four members.
+#[derive(Serialize)]
+struct Shown<'a> {
+    name: &'a str,
+    command: &'a str,
+    args: &'a [String],
+    env: Env<'a>,
+}
+
+struct Env<'a> {
+    entries: &'a [(String, String)],
+    redact: bool,
+}
+
+impl Serialize for Env<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.entries.len()))?;
+        for (name, value) in self.entries {
+            map.serialize_entry(name, if self.redact { REDACTED } else { value })?;
+        }
+        map.end()
+    }
+}
+
+fn shown<'a>(name: &'a str, definition: &'a Definition, redact: bool) -> Shown<'a> {
+    Shown {
+        name,
+        command: definition.command().unwrap_or_default(),
+        args: if definition.command().is_some() { definition.args() } else { &[] },
+        env: Env { entries: definition.env(), redact },
+    }
+}
+
+/// The answer to `GET /api/servers/{name}`.
+pub(super) fn server(name: &str, definition: &Definition, redact: bool) -> Vec<u8> {
+    to_vec(&shown(name, definition, redact))
+}
+
+/// The answer to `GET /api/servers`.
+pub(super) fn servers(servers: &[ServerView], redact: bool) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Servers<'a> {
+        servers: Vec<Shown<'a>>,
+    }
+    let shown = servers.iter().map(|server| shown(&server.name, &server.definition, redact));
+    to_vec(&Servers { servers: shown.collect() })
+}
+
+/// The answer to `GET /api/servers/{name}/tools`.
+pub(super) fn tools(catalog: &Catalog) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Tools<'a> {
+        status: &'static str,
+        tools: Vec<Tool<'a>>,
+    }
+    #[derive(Serialize)]
+    struct Tool<'a> {
+        name: &'a str,
+        description: &'a str,
+        parameters: &'a RawValue,
+    }
+    let tools = catalog.tools().iter().map(|tool| Tool {
+        name: &tool.name,
+        description: tool.description.as_deref().unwrap_or_default(),
+        parameters: &tool.input_schema,
+    });
+    to_vec(&Tools { status: "success", tools: tools.collect() })
+}
+
+/// The answer to a change: `{"status": "success", "message": ...}`.
+pub(super) fn done(message: &str) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Done<'a> {
+        status: &'static str,
+        message: &'a str,
+    }
+    to_vec(&Done { status: "success", message })
+}
+
+/// The answer to `GET /api/status`. The version is the dialect's, not the program's.
+pub(super) const STATUS: &str = r#"{"status":"ok","service":"mcp-cli-api","version":"0.1.0"}"#;
+
+fn to_vec<T: Serialize>(value: &T) -> Vec<u8> {
+    // Writing plain values to memory cannot fail.
+    serde_json::to_vec(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::response::IntoResponse;
+    use serde_json::json;
+
+    async fn error(result: Result<impl std::fmt::Debug, Failure>) -> String {
+        let response = result.expect_err("must be refused").into_response();
+        assert_eq!(response.status(), 400);
+        let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.expect("in memory");
+        let body: Value = serde_json::from_slice(&body).expect("JSON");
+        body["error"].as_str().expect("a text").to_owned()
+    }
+
+    fn definition(entry: Value) -> Definition {
+        let Value::Object(entry) = entry else { panic!("the test gives an object") };
+        Definition::parse(entry).expect("valid")
+    }
+
+    #[tokio::test]
+    async fn a_new_server_is_checked_in_the_order_of_the_reference() {
+        for (body, text) in [
+            ("{}", "No data provided"),
+            ("[]", "No data provided"),
+            ("null", "No data provided"),
+            ("[1]", "The request body must be a JSON object"),
+            ("{\"foo\":1}", "Server name is required"),
+            ("{\"name\":\"\",\"command\":\"\"}", "Server name is required"),
+            ("{\"name\":null,\"command\":\"x\"}", "Server name is required"),
+            ("{\"name\":5,\"command\":\"x\"}", "name must be a string"),
+            ("{\"name\":\"a\"}", "Command is required"),
+            ("{\"name\":\"a\",\"command\":\"\"}", "Command is required"),
+        ] {
+            assert_eq!(error(read_new_server(body.as_bytes())).await, text, "{body}");
+        }
+    }
+
+    #[test]
+    fn only_the_three_members_of_a_definition_are_passed_on() {
+        let body = br#"{"env":null,"args":["b"],"name":"a","command":"npx","disabled":true,"x":1}"#;
+        let new = read_new_server(body).expect("valid");
+        assert_eq!(new.name, "a");
+        assert_eq!(Value::Object(new.members), json!({"command": "npx", "args": ["b"]}));
+    }
+
+    #[tokio::test]
+    async fn changes_need_one_of_three_members_and_empty_ones_count() {
+        for (body, text) in [
+            ("{}", "No data provided"),
+            ("{\"foo\":1}", "At least one of command, args, or env must be provided"),
+            ("{\"args\":null}", "At least one of command, args, or env must be provided"),
+            ("{\"command\":\"\",\"args\":[]}", "Command is required"),
+        ] {
+            assert_eq!(error(read_changes(body.as_bytes())).await, text, "{body}");
+        }
+        let changes = read_changes(b"{\"args\":[],\"env\":{},\"name\":\"other\"}").expect("valid");
+        assert_eq!(Value::Object(changes), json!({"args": [], "env": {}}));
+    }
+
+    #[tokio::test]
+    async fn a_path_is_required_and_is_text() {
+        for (body, text) in [
+            ("{}", "No data provided"),
+            ("{\"filepath\":\"\"}", "File path is required"),
+            ("{\"path\":\"x\"}", "File path is required"),
+            ("{\"filepath\":[\"x\"]}", "filepath must be a string"),
+        ] {
+            assert_eq!(error(read_path(body.as_bytes())).await, text, "{body}");
+        }
+        assert_eq!(read_path(b"{\"filepath\":\"/a/b\"}").expect("valid"), "/a/b");
+    }
+
+    #[test]
+    fn a_server_is_shown_with_four_members_always() {
+        let plain = definition(json!({"command": "npx", "env": {"B": "2", "A": "1"}, "disabled": true}));
+        let text = String::from_utf8(server("n", &plain, false)).expect("UTF-8");
+        assert_eq!(text, r#"{"name":"n","command":"npx","args":[],"env":{"B":"2","A":"1"}}"#);
+        let url = definition(json!({"url": "http://x/", "args": ["a"]}));
+        let text = String::from_utf8(server("n", &url, false)).expect("UTF-8");
+        assert_eq!(text, r#"{"name":"n","command":"","args":[],"env":{}}"#);
+    }
+
+    #[tokio::test]
+    async fn redacted_values_survive_a_round_trip() {
+        let stored = definition(json!({"command": "npx", "env": {"KEY": "secret"}}));
+        let shown: Value = serde_json::from_slice(&server("n", &stored, true)).expect("JSON");
+        assert_eq!(shown["env"], json!({"KEY": "[REDACTED]"}));
+        let mut sent = read_changes(br#"{"env":{"KEY":"[REDACTED]","NEW":"1"}}"#).expect("valid");
+        restore_redacted(&mut sent, &stored).expect("stored");
+        assert_eq!(Value::Object(sent), json!({"env": {"KEY": "secret", "NEW": "1"}}));
+        let mut unknown = read_changes(br#"{"env":{"OTHER":"[REDACTED]"}}"#).expect("valid");
+        assert!(
+            error(restore_redacted(&mut unknown, &stored)).await.starts_with("env.OTHER must have a value")
+        );
+    }
+
+    #[test]
+    fn tools_keep_their_whole_description_and_schema() {
+        let raw = |text: &str| RawValue::from_string(text.to_owned()).expect("JSON");
+        let tools = vec![
+            raw(r#"{"name":"a","description":"one\ntwo","inputSchema":{"type":"object", "z":1}}"#),
+            raw(r#"{"name":"b","inputSchema":{"a":[ ]}}"#),
+        ];
+        let (catalog, _) = Catalog::build(tools, vec![], vec![], vec![]);
+        let text = String::from_utf8(super::tools(&catalog)).expect("UTF-8");
+        assert_eq!(
+            text,
+            concat!(
+                r#"{"status":"success","tools":[{"name":"a","description":"one\ntwo","#,
+                r#""parameters":{"type":"object", "z":1}},{"name":"b","description":"","parameters":{"a":[ ]}}]}"#
+            )
+        );
+    }
+}

@@ -1,0 +1,320 @@
+//! How `/api` says that something went wrong: `{"error": "<text>"}`, with `code` where a
+//! program may want to tell cases apart (contract, section 5.2).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::http::auth::Denied;
+use crate::http::body::Unusable;
+use crate::http::clock::retry_seconds;
+use crate::http::guard::{Defect, Refusal};
+use crate::service::{Error, Gateway};
+
+/// An answer of `/api` that is not a success.
+#[derive(Debug)]
+pub(super) struct Failure(Box<Answer>);
+
+/// Boxed, so that a handler's success is not as large as its rare failure.
+#[derive(Debug)]
+struct Answer {
+    status: StatusCode,
+    error: String,
+    code: Option<&'static str>,
+    available_servers: Option<Vec<Arc<str>>>,
+    /// Every problem of a definition, when there is more than the one in `error`.
+    problems: Option<Vec<String>>,
+    request_id: Option<String>,
+    retry_after: Option<Duration>,
+    denied: Option<Denied>,
+    defect: Option<String>,
+    close: bool,
+}
+
+impl Failure {
+    pub(super) fn new(status: StatusCode, error: impl Into<String>) -> Failure {
+        Failure(Box::new(Answer {
+            status,
+            error: error.into(),
+            code: None,
+            available_servers: None,
+            problems: None,
+            request_id: None,
+            retry_after: None,
+            denied: None,
+            defect: None,
+            close: false,
+        }))
+    }
+
+    /// A request that cannot be carried out as it was asked.
+    pub(super) fn bad_request(error: impl Into<String>) -> Failure {
+        Failure::new(StatusCode::BAD_REQUEST, error)
+    }
+
+    /// Translates an error of the gateway; the names of the servers go with the two errors
+    /// that are about a name.
+    pub(super) fn of(error: Error, gateway: &Gateway) -> Failure {
+        let about_names = matches!(error, Error::ServerNotFound { .. } | Error::AlreadyExists { .. });
+        let mut failure = Failure::from(error);
+        if about_names {
+            failure.0.available_servers =
+                Some(gateway.servers().into_iter().map(|server| server.name).collect());
+        }
+        failure
+    }
+
+    fn code(mut self, code: &'static str) -> Failure {
+        self.0.code = Some(code);
+        self
+    }
+
+    fn retry(mut self, after: Option<Duration>) -> Failure {
+        self.0.retry_after = after;
+        self
+    }
+
+    fn closing(mut self) -> Failure {
+        self.0.close = true;
+        self
+    }
+}
+
+const UNEXPECTED: &str = "An unexpected error occurred";
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let answer = *self.0;
+        #[derive(Serialize)]
+        struct Shape<'a> {
+            error: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            code: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            available_servers: Option<&'a [Arc<str>]>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            problems: Option<&'a [String]>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            request_id: Option<&'a str>,
+        }
+        let shape = Shape {
+            error: &answer.error,
+            code: answer.code,
+            available_servers: answer.available_servers.as_deref(),
+            problems: answer.problems.as_deref(),
+            request_id: answer.request_id.as_deref(),
+        };
+        let mut response = Response::new(Body::from(serde_json::to_vec(&shape).unwrap_or_default()));
+        *response.status_mut() = answer.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(wait) = answer.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(retry_seconds(wait)));
+        }
+        if answer.close {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        if let Some(denied) = answer.denied {
+            headers.insert(WWW_AUTHENTICATE, denied.challenge());
+            response.extensions_mut().insert(denied.failed_login());
+        }
+        if let Some(reason) = answer.defect {
+            response.extensions_mut().insert(Defect(reason));
+        }
+        response
+    }
+}
+
+/// The one translation of what can go wrong into statuses and texts. An upstream failure is
+/// a 500 in this dialect, by its reference.
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        let text = error.to_string();
+        let failure = |status| Failure::new(status, text.clone());
+        let upstream = failure(StatusCode::INTERNAL_SERVER_ERROR);
+        match error {
+            Error::ServerNotFound { .. }
+            | Error::ToolNotFound { .. }
+            | Error::ResourceNotFound { .. }
+            | Error::FileNotFound { .. } => failure(StatusCode::NOT_FOUND),
+            Error::AlreadyExists { .. } => failure(StatusCode::CONFLICT),
+            Error::ServerDisabled { .. } => failure(StatusCode::CONFLICT).code("mcp_inactive"),
+            Error::InvalidDefinition { problems } => {
+                let mut failure = failure(StatusCode::BAD_REQUEST);
+                if problems.len() > 1 {
+                    failure.0.problems = Some(problems.iter().map(ToString::to_string).collect());
+                }
+                failure
+            }
+            Error::InvalidArguments { .. } | Error::FileContent { .. } | Error::OutsideRoot { .. } => {
+                failure(StatusCode::BAD_REQUEST)
+            }
+            Error::NoCommand { .. } => upstream.code("mcp_unreachable"),
+            Error::Unreachable { retry_after, .. } => upstream.code("mcp_unreachable").retry(retry_after),
+            Error::TimedOut { .. } => upstream.code("mcp_timeout"),
+            Error::Rpc { .. } | Error::BadReply { .. } => upstream.code("mcp_error"),
+            Error::Overloaded { retry_after } => {
+                failure(StatusCode::SERVICE_UNAVAILABLE).code("service_unavailable").retry(Some(retry_after))
+            }
+            Error::ShuttingDown => failure(StatusCode::SERVICE_UNAVAILABLE).code("service_unavailable"),
+            Error::FileRead { .. } | Error::FileWrite { .. } | Error::Store { .. } => upstream,
+            Error::Internal { .. } => {
+                let mut failure = Failure::new(StatusCode::INTERNAL_SERVER_ERROR, UNEXPECTED);
+                failure.0.defect = Some(text);
+                failure
+            }
+        }
+    }
+}
+
+impl From<Denied> for Failure {
+    fn from(denied: Denied) -> Failure {
+        match denied {
+            Denied::Missing | Denied::Refused { .. } => {
+                let mut failure = Failure::new(StatusCode::UNAUTHORIZED, "Authentication required");
+                failure.0.denied = Some(denied);
+                failure
+            }
+            Denied::RoleTooLow => Failure::new(StatusCode::FORBIDDEN, "An owner or admin key is required"),
+        }
+    }
+}
+
+impl From<Unusable> for Failure {
+    fn from(unusable: Unusable) -> Failure {
+        match unusable {
+            Unusable::NotJson => {
+                Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json")
+            }
+            Unusable::TooLong { limit } => {
+                let error = format!("The request body is longer than {limit} bytes");
+                Failure::new(StatusCode::PAYLOAD_TOO_LARGE, error).closing()
+            }
+            Unusable::TooSlow { limit } => {
+                let error = format!("The request body did not arrive within {} s", limit.as_secs_f64());
+                Failure::new(StatusCode::REQUEST_TIMEOUT, error).closing()
+            }
+            Unusable::Broken => Failure::bad_request("The request body could not be read").closing(),
+            Unusable::Empty => Failure::bad_request("The request body is empty"),
+            Unusable::Malformed { reason } => {
+                Failure::bad_request(format!("The request body is not valid JSON: {reason}"))
+            }
+            Unusable::NotAnObject { nothing: true } => Failure::bad_request(NO_DATA),
+            Unusable::NotAnObject { nothing: false } => {
+                Failure::bad_request("The request body must be a JSON object")
+            }
+        }
+    }
+}
+
+/// What this dialect says to `{}`, `[]` and `null`.
+pub(super) const NO_DATA: &str = "No data provided";
+
+impl From<Refusal<'_>> for Failure {
+    fn from(refusal: Refusal<'_>) -> Failure {
+        let forbidden = |error| Failure::new(StatusCode::FORBIDDEN, error);
+        match refusal {
+            Refusal::AmbiguousFraming => Failure::bad_request(
+                "The request has Content-Length and Transfer-Encoding, or more than one length",
+            ),
+            Refusal::BadHost => Failure::bad_request("The request must have exactly one valid Host header"),
+            Refusal::ForeignHost => forbidden("The Host header names a host that is not allowed"),
+            Refusal::ForeignOrigin => forbidden("The Origin header names an origin that is not allowed"),
+            Refusal::Internal { request_id, cause } => {
+                let error =
+                    cause.map_or_else(|| UNEXPECTED.to_owned(), |cause| format!("{UNEXPECTED}: {cause}"));
+                let mut failure = Failure::new(StatusCode::INTERNAL_SERVER_ERROR, error);
+                failure.0.request_id = Some(request_id.to_owned());
+                failure
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::tests::every_error;
+    use serde_json::{Value, json};
+
+    async fn answer(failure: Failure) -> (u16, Response, Value) {
+        let mut response = failure.into_response();
+        let body = std::mem::take(response.body_mut());
+        let body = axum::body::to_bytes(body, usize::MAX).await.expect("in memory");
+        (response.status().as_u16(), response, serde_json::from_slice(&body).expect("JSON"))
+    }
+
+    #[tokio::test]
+    async fn every_error_has_its_status_and_text() {
+        let expected = [
+            ("server_not_found", 404, json!({"error": "Server 'x' not found"})),
+            ("server_disabled", 409, json!({"error": "Server 'x' is disabled", "code": "mcp_inactive"})),
+            ("no_command", 500, json!({"error": "Server 'x' has no command", "code": "mcp_unreachable"})),
+            ("tool_not_found", 404, json!({"error": "Tool 't' not found. Did you mean 'u'?"})),
+            ("resource_not_found", 404, json!({"error": "secret"})),
+            ("invalid_arguments", 400, json!({"error": "secret"})),
+            ("rpc_error", 500, json!({"error": "secret", "code": "mcp_error"})),
+            (
+                "bad_reply",
+                500,
+                json!({"error": "the MCP server sent an unusable reply: secret", "code": "mcp_error"}),
+            ),
+            ("unreachable", 500, json!({"error": "secret", "code": "mcp_unreachable"})),
+            ("timed_out", 500, json!({"error": "no answer within 3000 ms", "code": "mcp_timeout"})),
+            (
+                "overloaded",
+                503,
+                json!({"error": "too many calls are waiting for this server", "code": "service_unavailable"}),
+            ),
+            (
+                "shutting_down",
+                503,
+                json!({"error": "the gateway is shutting down", "code": "service_unavailable"}),
+            ),
+            ("already_exists", 409, json!({"error": "Server 'x' already exists"})),
+            (
+                "invalid_definition",
+                400,
+                json!({
+                    "error": "args must be an array of strings",
+                    "problems": ["args must be an array of strings", "env must be an object of strings"],
+                }),
+            ),
+            ("file_not_found", 404, json!({"error": "File '/f' not found"})),
+            ("file_read", 500, json!({"error": "Failed to read file: secret"})),
+            ("file_write", 500, json!({"error": "Failed to write to file: secret"})),
+            ("file_content", 400, json!({"error": "File '/f' is not a valid JSON file"})),
+            ("outside_root", 400, json!({"error": "File path is outside the configured root '/r'"})),
+            ("store", 500, json!({"error": "the change could not be stored: secret"})),
+            ("internal", 500, json!({"error": "An unexpected error occurred"})),
+        ];
+        let errors = every_error();
+        assert_eq!(errors.len(), expected.len());
+        for (error, (outcome, status, shape)) in errors.into_iter().zip(expected) {
+            assert_eq!(error.outcome(), outcome);
+            let (answered, response, body) = answer(error.into()).await;
+            assert_eq!((answered, body), (status, shape), "{outcome}");
+            assert_eq!(outcome == "internal", response.extensions().get::<Defect>().is_some(), "{outcome}");
+        }
+    }
+
+    #[tokio::test]
+    async fn waiting_times_are_said_in_retry_after() {
+        let (_, response, _) =
+            answer(Error::Overloaded { retry_after: Duration::from_millis(10) }.into()).await;
+        assert_eq!(response.headers()[RETRY_AFTER], "1");
+    }
+
+    #[tokio::test]
+    async fn the_cause_of_an_internal_error_shows_only_on_request() {
+        let (_, _, body) = answer(Refusal::Internal { request_id: "r", cause: None }.into()).await;
+        assert_eq!(body, json!({"error": "An unexpected error occurred", "request_id": "r"}));
+        let (_, _, body) = answer(Refusal::Internal { request_id: "r", cause: Some("why") }.into()).await;
+        assert_eq!(body["error"], json!("An unexpected error occurred: why"));
+    }
+}

@@ -1,0 +1,147 @@
+//! `/api`: the MCP CLI dialect (contract, section 5). It defines programs to run, so who may
+//! use it is decided before anything else (section 10.5).
+
+mod bodies;
+mod errors;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequestParts, Path, Request};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use bytes::Bytes;
+
+use self::errors::Failure;
+use super::auth::admit_to_api;
+use super::guard::Refusal;
+use super::{Shared, body};
+use crate::service::Error;
+
+/// The routes of the dialect.
+pub(super) fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/api/status", get(status))
+        .route("/api/servers", get(list).post(add))
+        .route("/api/servers/{name}", get(detail).put(change).delete(remove))
+        .route("/api/servers/{name}/tools", get(tools))
+        .route("/api/config/export", post(export))
+        .route("/api/config/import", post(import))
+}
+
+/// A caller who may use this dialect, and what the handlers need.
+struct Api(Shared);
+
+impl FromRequestParts<Shared> for Api {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Api, Failure> {
+        admit_to_api(shared, parts)?;
+        Ok(Api(shared.clone()))
+    }
+}
+
+impl Api {
+    async fn read(&self, request: Request) -> Result<Bytes, Failure> {
+        let settings = &self.0.settings;
+        Ok(body::read(request, settings.body_limit, settings.body_timeout).await?)
+    }
+
+    fn fail(&self, error: Error) -> Failure {
+        Failure::of(error, &self.0.gateway)
+    }
+
+    /// The name in a path. One that is not UTF-8 when decoded names nothing that exists.
+    fn name(&self, path: Result<Path<String>, PathRejection>) -> Result<String, Failure> {
+        match path {
+            Ok(Path(name)) => Ok(name),
+            Err(_) => Err(self.fail(Error::ServerNotFound { name: "\u{fffd}".to_owned() })),
+        }
+    }
+}
+
+type Name = Result<Path<String>, PathRejection>;
+
+async fn status(_: Api) -> Response {
+    json(bodies::STATUS)
+}
+
+async fn list(api: Api) -> Response {
+    json(bodies::servers(&api.0.gateway.servers(), api.0.settings.redact_env))
+}
+
+async fn detail(api: Api, name: Name) -> Result<Response, Failure> {
+    let name = api.name(name)?;
+    let server = api.0.gateway.server_named(&name).map_err(|error| api.fail(error))?;
+    Ok(json(bodies::server(&server.name, &server.definition, api.0.settings.redact_env)))
+}
+
+async fn add(api: Api, request: Request) -> Result<Response, Failure> {
+    let new = bodies::read_new_server(&api.read(request).await?)?;
+    api.0.gateway.add_server(&new.name, new.members).await.map_err(|error| api.fail(error))?;
+    Ok(json(bodies::done(&format!("Server '{}' added successfully", new.name))))
+}
+
+async fn change(api: Api, name: Name, request: Request) -> Result<Response, Failure> {
+    let mut members = bodies::read_changes(&api.read(request).await?)?;
+    let name = api.name(name)?;
+    if api.0.settings.redact_env {
+        let stored = api.0.gateway.server_named(&name).map_err(|error| api.fail(error))?;
+        bodies::restore_redacted(&mut members, &stored.definition)?;
+    }
+    api.0.gateway.update_server(&name, members).await.map_err(|error| api.fail(error))?;
+    Ok(json(bodies::done(&format!("Server '{name}' updated successfully"))))
+}
+
+async fn remove(api: Api, name: Name) -> Result<Response, Failure> {
+    let name = api.name(name)?;
+    api.0.gateway.remove_server(&name).await.map_err(|error| api.fail(error))?;
+    Ok(json(bodies::done(&format!("Server '{name}' removed successfully"))))
+}
+
+async fn tools(api: Api, name: Name) -> Result<Response, Failure> {
+    let name = api.name(name)?;
+    // In this dialect a server has a name and no other id.
+    let server = api.0.gateway.server_named(&name).map_err(|error| api.fail(error))?;
+    let (_, catalog) = api.0.gateway.catalog(&server.id, None).await.map_err(|error| api.fail(error))?;
+    Ok(json(bodies::tools(&catalog)))
+}
+
+async fn export(api: Api, request: Request) -> Result<Response, Failure> {
+    let path = bodies::read_path(&api.read(request).await?)?;
+    api.0.gateway.export_config(&path).await.map_err(|error| api.fail(error))?;
+    Ok(json(bodies::done(&format!("Configuration exported to {path}"))))
+}
+
+async fn import(api: Api, request: Request) -> Result<Response, Failure> {
+    let path = bodies::read_path(&api.read(request).await?)?;
+    api.0.gateway.import_config(&path).await.map_err(|error| api.fail(error))?;
+    Ok(json(bodies::done(&format!("Configuration imported from {path}"))))
+}
+
+fn json(body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// No route has this path; said without asking for a key.
+pub(super) fn unknown_route() -> Response {
+    Failure::new(StatusCode::NOT_FOUND, "Not found").into_response()
+}
+
+/// The path is known and the method is not; who may not use the dialect learns only that.
+pub(super) fn wrong_method(shared: &Shared, parts: &Parts) -> Response {
+    match admit_to_api(shared, parts) {
+        Ok(()) => Failure::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed").into_response(),
+        Err(denied) => Failure::from(denied).into_response(),
+    }
+}
+
+/// What the guard refuses, in this dialect's shape.
+pub(super) fn refusal(refusal: Refusal<'_>) -> Response {
+    Failure::from(refusal).into_response()
+}

@@ -1,0 +1,358 @@
+//! The shapes of `/v1`: what requests say and what answers look like (contract, 4.5 to 4.8);
+//! what children said is in `payloads`.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::errors::Failure;
+use crate::http::body::{is_object, object, string};
+use crate::http::clock::timestamp;
+use crate::service::{ServerView, State, Tool, ToolCall};
+
+/// The longest id, name or tool name in a request, in characters.
+const MAX_NAME: usize = 256;
+
+/// How long a call may take when it does not say, and at most.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Deadlines {
+    /// Without `timeout`.
+    pub(super) default: Duration,
+    /// The largest `timeout`.
+    pub(super) longest: Duration,
+}
+
+/// Notes what is wrong with each field, so that one answer names them all.
+#[derive(Default)]
+struct Fields {
+    problems: Map<String, Value>,
+}
+
+impl Fields {
+    fn problem(&mut self, field: &str, reason: impl Into<String>) {
+        self.problems.insert(field.to_owned(), Value::String(reason.into()));
+    }
+
+    fn name(&mut self, field: &str, raw: Option<&RawValue>) -> String {
+        let Some(raw) = raw else {
+            self.problem(field, "is required");
+            return String::new();
+        };
+        match string(raw) {
+            Some(name) if (1..=MAX_NAME).contains(&name.chars().count()) => return name,
+            Some(_) => self.problem(field, format!("must be 1 to {MAX_NAME} characters long")),
+            None => self.problem(field, "must be a string"),
+        }
+        String::new()
+    }
+
+    fn timeout(&mut self, raw: Option<&RawValue>, deadlines: Deadlines) -> Duration {
+        let Some(raw) = raw else { return deadlines.default.min(deadlines.longest) };
+        let longest = u64::try_from(deadlines.longest.as_millis()).unwrap_or(u64::MAX);
+        match raw.get().parse() {
+            Ok(ms) if (1..=longest).contains(&ms) => Duration::from_millis(ms),
+            _ => {
+                self.problem(
+                    "timeout",
+                    format!("must be a whole number of milliseconds from 1 to {longest}"),
+                );
+                Duration::ZERO
+            }
+        }
+    }
+
+    /// An object, as the slice of the body that it is.
+    fn object(&mut self, field: &str, raw: Option<&RawValue>, body: &Bytes) -> Option<Bytes> {
+        let raw = raw?;
+        if !is_object(raw) {
+            self.problem(field, "must be an object");
+            return None;
+        }
+        Some(body.slice_ref(raw.get().as_bytes()))
+    }
+
+    fn finish<T>(self, value: T) -> Result<T, Failure> {
+        if self.problems.is_empty() { Ok(value) } else { Err(Failure::invalid_fields(self.problems)) }
+    }
+}
+
+/// Reads the body of `POST /v1/mcp/invoke`. `arguments` and `context` stay slices of it.
+pub(super) fn read_invoke(body: &Bytes, deadlines: Deadlines) -> Result<ToolCall, Failure> {
+    let [server, tool, arguments, timeout, context] =
+        object(body, ["mcp_id", "tool", "arguments", "timeout", "context"])?.members;
+    let mut fields = Fields::default();
+    let call = ToolCall {
+        server: fields.name("mcp_id", server),
+        tool: fields.name("tool", tool),
+        arguments: fields.object("arguments", arguments, body),
+        timeout: fields.timeout(timeout, deadlines),
+        context: fields.object("context", context, body),
+    };
+    fields.finish(call)
+}
+
+/// What `POST /v1/mcp/resources` asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ResourceQuery {
+    /// Id or name of the server.
+    pub(super) server: String,
+    /// The resource to read; `None` lists them.
+    pub(super) uri: Option<String>,
+    /// The caller's deadline.
+    pub(super) timeout: Duration,
+}
+
+/// Reads the body of `POST /v1/mcp/resources`.
+pub(super) fn read_resources(body: &[u8], deadlines: Deadlines) -> Result<ResourceQuery, Failure> {
+    let [server, uri, timeout] = object(body, ["mcp_id", "uri", "timeout"])?.members;
+    let mut fields = Fields::default();
+    let server = fields.name("mcp_id", server);
+    let uri = uri.and_then(|raw| match string(raw) {
+        Some(uri) if !uri.is_empty() => Some(uri),
+        _ => {
+            fields.problem("uri", "must be a non-empty string");
+            None
+        }
+    });
+    let timeout = fields.timeout(timeout, deadlines);
+    fields.finish(ResourceQuery { server, uri, timeout })
+}
+
+/// Which page of a list is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Page {
+    page: u64,
+    per_page: u64,
+}
+
+#[derive(Serialize)]
+struct Pagination {
+    page: u64,
+    per_page: u64,
+    total: u64,
+    total_pages: u64,
+}
+
+impl Page {
+    fn of<T>(self, items: &[T]) -> (&[T], Pagination) {
+        let total = items.len() as u64;
+        let begin = (self.page - 1).saturating_mul(self.per_page).min(total);
+        let end = begin.saturating_add(self.per_page).min(total);
+        let pagination = Pagination {
+            page: self.page,
+            per_page: self.per_page,
+            total,
+            total_pages: total.div_ceil(self.per_page),
+        };
+        (&items[begin as usize..end as usize], pagination)
+    }
+}
+
+/// The query of `GET /v1/mcps`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ListQuery {
+    page: Page,
+    /// `active` or `inactive` only.
+    active: Option<bool>,
+    health: Option<Health>,
+}
+
+/// Reads the query of `GET /v1/mcps`: unknown parameters are ignored, of repeated ones the
+/// last counts, and every bad one is named.
+pub(super) fn read_list(query: &[(String, String)]) -> Result<ListQuery, Failure> {
+    let mut fields = Fields::default();
+    let last =
+        |name: &str| query.iter().rev().find(|(given, _)| given == name).map(|(_, value)| value.as_str());
+    let mut number = |name: &str, default: u64| match last(name).map(|text| (text, text.parse::<u64>())) {
+        None => default,
+        Some((text, Ok(number))) if number >= 1 && !text.starts_with('+') => number,
+        Some(_) => {
+            fields.problem(name, "must be an integer >= 1");
+            default
+        }
+    };
+    let page = Page { page: number("page", 1), per_page: number("per_page", 20).min(100) };
+    let active = match last("status") {
+        None | Some("all") => None,
+        Some("active") => Some(true),
+        Some("inactive") => Some(false),
+        Some(_) => {
+            fields.problem("status", "must be active, inactive or all");
+            None
+        }
+    };
+    let health = match last("health") {
+        None => None,
+        Some("healthy") => Some(Health::Healthy),
+        Some("unhealthy") => Some(Health::Unhealthy),
+        Some("unknown") => Some(Health::Unknown),
+        Some(_) => {
+            fields.problem("health", "must be healthy, unhealthy or unknown");
+            None
+        }
+    };
+    fields.finish(ListQuery { page, active, health })
+}
+
+/// `health` of an MCP (contract, section 4.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Health {
+    Healthy,
+    Unhealthy,
+    Unknown,
+}
+
+/// `crashed_before` tells a start after a crash from a first one.
+fn health(state: &State, crashed_before: bool) -> Health {
+    match state {
+        State::Ready => Health::Healthy,
+        State::Starting if crashed_before => Health::Unhealthy,
+        State::Disabled | State::Idle | State::Starting | State::Stopping => Health::Unknown,
+        State::Degraded | State::Backoff { .. } | State::Failed { .. } => Health::Unhealthy,
+    }
+}
+
+fn health_of(server: &ServerView) -> Health {
+    health(&server.status.state, server.status.last_exit.is_some())
+}
+
+#[derive(Serialize)]
+struct Item<'a> {
+    id: &'a str,
+    name: &'a str,
+    endpoint_url: Option<&'a str>,
+    description: Option<&'a str>,
+    status: &'static str,
+    health: Health,
+    created_at: String,
+    last_active: Option<String>,
+    request_count: u64,
+    transport: &'static str,
+    state: &'static str,
+    cause: Option<String>,
+    restarts: u64,
+    protocol_version: Option<&'a str>,
+    server_info: Option<ServerInfo<'a>>,
+    resources_count: usize,
+    prompts_count: usize,
+}
+
+#[derive(Serialize)]
+struct ServerInfo<'a> {
+    name: Option<&'a str>,
+    version: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Detail<'a> {
+    #[serde(flatten)]
+    item: Item<'a>,
+    health_checked_at: Option<String>,
+    updated_at: String,
+    stats: Stats,
+    tools: Vec<ToolItem<'a>>,
+}
+
+#[derive(Serialize)]
+struct Stats {
+    total_requests: u64,
+    requests_today: u64,
+    error_rate: f64,
+    avg_latency_ms: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct ToolItem<'a> {
+    name: &'a str,
+    description: Option<&'a str>,
+    input_schema: &'a RawValue,
+}
+
+#[derive(Serialize)]
+struct Success<T> {
+    success: bool,
+    data: T,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pagination: Option<Pagination>,
+}
+
+fn success<T: Serialize>(data: T, pagination: Option<Pagination>) -> Vec<u8> {
+    // Writing plain values to memory cannot fail.
+    serde_json::to_vec(&Success { success: true, data, pagination }).unwrap_or_default()
+}
+
+/// The answer to `GET /v1/mcps`: newest first, ties by id.
+pub(super) fn list(mut servers: Vec<ServerView>, query: ListQuery) -> Vec<u8> {
+    servers.retain(|server| {
+        query.active.is_none_or(|active| server.definition.enabled() == active)
+            && query.health.is_none_or(|health| health_of(server) == health)
+    });
+    servers.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| a.id.cmp(&b.id)));
+    let (shown, pagination) = query.page.of(&servers);
+    let items: Vec<Item<'_>> = shown.iter().map(item).collect();
+    success(items, Some(pagination))
+}
+
+/// The answer to `GET /v1/mcps/{id}`.
+pub(super) fn detail(server: &ServerView) -> Vec<u8> {
+    let traffic = &server.traffic;
+    let health = health_of(server);
+    success(
+        Detail {
+            item: item(server),
+            health_checked_at: (health != Health::Unknown).then(|| timestamp(server.status.since)),
+            updated_at: timestamp(server.updated_at),
+            stats: Stats {
+                total_requests: traffic.calls,
+                requests_today: traffic.calls_today,
+                error_rate: error_rate(traffic.errors, traffic.calls),
+                avg_latency_ms: average_ms(traffic.total_latency, traffic.calls),
+            },
+            tools: server.catalog.tools().iter().map(tool_item).collect(),
+        },
+        None,
+    )
+}
+
+fn tool_item(tool: &Tool) -> ToolItem<'_> {
+    ToolItem { name: &tool.name, description: tool.description.as_deref(), input_schema: &tool.input_schema }
+}
+
+fn item(server: &ServerView) -> Item<'_> {
+    let introduction = server.status.introduction.as_deref();
+    Item {
+        id: &server.id,
+        name: &server.name,
+        endpoint_url: None,
+        description: server.definition.description(),
+        status: if server.definition.enabled() { "active" } else { "inactive" },
+        health: health_of(server),
+        created_at: timestamp(server.created_at),
+        last_active: server.traffic.last_active.map(timestamp),
+        request_count: server.traffic.calls,
+        transport: "stdio",
+        state: server.status.state.name(),
+        cause: server.status.state.cause().map(ToString::to_string),
+        restarts: server.status.restarts,
+        protocol_version: introduction.map(|said| &*said.protocol_version),
+        server_info: introduction.map(|said| ServerInfo {
+            name: said.server_name.as_deref(),
+            version: said.server_version.as_deref(),
+        }),
+        resources_count: server.catalog.resources().len(),
+        prompts_count: server.catalog.prompts().len(),
+    }
+}
+
+/// A fraction from 0 to 1 with two decimals; 0 without calls.
+fn error_rate(errors: u64, calls: u64) -> f64 {
+    if calls == 0 { 0.0 } else { (errors as f64 / calls as f64 * 100.0).round() / 100.0 }
+}
+
+fn average_ms(total: Duration, calls: u64) -> Option<u64> {
+    (calls > 0).then(|| u64::try_from(total.as_millis() / u128::from(calls)).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,374 @@
+//! How `/v1` says that something went wrong: `{"success": false, "error": {...}}` and the
+//! catalogue of codes (contract, sections 4.2 and 4.3).
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+use crate::http::auth::Denied;
+use crate::http::body::Unusable;
+use crate::http::clock::retry_seconds;
+use crate::http::guard::{Defect, Refusal};
+use crate::service::{Error, Refused};
+
+/// An answer of `/v1` that is not a success.
+#[derive(Debug)]
+pub(super) struct Failure(Box<Answer>);
+
+/// Boxed, so that a handler's success is not as large as its rare failure.
+#[derive(Debug)]
+struct Answer {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    /// A JSON object, when there is something to say.
+    details: Option<Box<RawValue>>,
+    retry_after: Option<Duration>,
+    denied: Option<Denied>,
+    defect: Option<String>,
+    close: bool,
+}
+
+impl Failure {
+    pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Failure {
+        Failure(Box::new(Answer {
+            status,
+            code,
+            message: message.into(),
+            details: None,
+            retry_after: None,
+            denied: None,
+            defect: None,
+            close: false,
+        }))
+    }
+
+    /// A request that names every field that is wrong.
+    pub(super) fn invalid_fields(problems: Map<String, Value>) -> Failure {
+        let message = match problems.keys().next() {
+            Some(field) if problems.len() == 1 => format!("The request was invalid: check '{field}'"),
+            _ => "The request was invalid".to_owned(),
+        };
+        Failure::new(StatusCode::BAD_REQUEST, "invalid_request", message).with(&problems)
+    }
+
+    /// The tool ran and said that it failed. `text` is what it said, `content` its raw blocks.
+    pub(super) fn tool_failed(text: &str, content: &RawValue) -> Failure {
+        #[derive(Serialize)]
+        struct Details<'a> {
+            mcp_error: &'a str,
+            content: &'a RawValue,
+        }
+        let message = "The tool reported an error";
+        Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "mcp_error", message)
+            .with(&Details { mcp_error: text, content })
+    }
+
+    /// A defect: the text goes to the log, the guard words the answer.
+    fn defect(reason: String) -> Failure {
+        let mut failure = Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", UNEXPECTED);
+        failure.0.defect = Some(reason);
+        failure
+    }
+
+    fn with<T: Serialize + ?Sized>(mut self, details: &T) -> Failure {
+        self.0.details = serde_json::value::to_raw_value(details).ok();
+        self
+    }
+
+    fn retry(mut self, after: Option<Duration>) -> Failure {
+        self.0.retry_after = after;
+        self
+    }
+
+    fn closing(mut self) -> Failure {
+        self.0.close = true;
+        self
+    }
+}
+
+const UNEXPECTED: &str = "An unexpected error occurred";
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let answer = *self.0;
+        #[derive(Serialize)]
+        struct Envelope<'a> {
+            success: bool,
+            error: Inside<'a>,
+        }
+        #[derive(Serialize)]
+        struct Inside<'a> {
+            code: &'a str,
+            message: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            details: Option<&'a RawValue>,
+        }
+        let error =
+            Inside { code: answer.code, message: &answer.message, details: answer.details.as_deref() };
+        let body = serde_json::to_vec(&Envelope { success: false, error }).unwrap_or_default();
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = answer.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(wait) = answer.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(retry_seconds(wait)));
+        }
+        if answer.close {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        if let Some(denied) = answer.denied {
+            headers.insert(WWW_AUTHENTICATE, denied.challenge());
+            response.extensions_mut().insert(denied.failed_login());
+        }
+        if let Some(reason) = answer.defect {
+            response.extensions_mut().insert(Defect(reason));
+        }
+        response
+    }
+}
+
+/// The one translation of what can go wrong into statuses and codes.
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        let text = error.to_string();
+        match error {
+            Error::ServerNotFound { .. } => Failure::new(StatusCode::NOT_FOUND, "not_found", "MCP not found"),
+            Error::ServerDisabled { .. } => {
+                Failure::new(StatusCode::CONFLICT, "mcp_inactive", "MCP is disabled")
+            }
+            Error::NoCommand { .. } => Failure::new(StatusCode::BAD_GATEWAY, "mcp_unreachable", text)
+                .with(&json!({"phase": "not_sent"})),
+            Error::ToolNotFound { .. } => Failure::new(StatusCode::NOT_FOUND, "tool_not_found", text),
+            Error::ResourceNotFound { .. } => Failure::new(StatusCode::NOT_FOUND, "resource_not_found", text),
+            Error::InvalidArguments { .. } => {
+                Failure::new(StatusCode::BAD_REQUEST, "invalid_arguments", text)
+            }
+            Error::Rpc { code, message, data } => {
+                let data = data.as_deref().and_then(|data| serde_json::from_slice::<&RawValue>(data).ok());
+                mcp_error("The MCP returned an error", &message, Some(code), data)
+            }
+            Error::BadReply { reason } => mcp_error("The MCP sent an unusable reply", &reason, None, None),
+            Error::Unreachable { in_flight, retry_after, .. } => {
+                Failure::new(StatusCode::BAD_GATEWAY, "mcp_unreachable", text)
+                    .with(&json!({"phase": phase(in_flight)}))
+                    .retry(retry_after)
+            }
+            Error::TimedOut { after, in_flight } => {
+                let timeout_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+                Failure::new(StatusCode::GATEWAY_TIMEOUT, "mcp_timeout", text)
+                    .with(&json!({"phase": phase(in_flight), "timeout_ms": timeout_ms}))
+            }
+            Error::Overloaded { retry_after } => {
+                Failure::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", text)
+                    .retry(Some(retry_after))
+            }
+            Error::ShuttingDown => Failure::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", text),
+            Error::AlreadyExists { .. } => Failure::new(StatusCode::CONFLICT, "already_exists", text),
+            Error::InvalidDefinition { problems } => {
+                let details: Map<String, Value> = problems
+                    .into_iter()
+                    .map(|problem| (problem.path, Value::String(problem.reason)))
+                    .collect();
+                Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "validation_error", text).with(&details)
+            }
+            Error::FileNotFound { .. } => Failure::new(StatusCode::NOT_FOUND, "not_found", text),
+            Error::FileContent { .. } | Error::OutsideRoot { .. } => {
+                Failure::new(StatusCode::BAD_REQUEST, "invalid_request", text)
+            }
+            Error::FileRead { .. }
+            | Error::FileWrite { .. }
+            | Error::Store { .. }
+            | Error::Internal { .. } => Failure::defect(text),
+        }
+    }
+}
+
+/// Whether the request had been handed to the child: if so, it may have been carried out.
+fn phase(in_flight: bool) -> &'static str {
+    if in_flight { "in_flight" } else { "not_sent" }
+}
+
+fn mcp_error(what: &str, said: &str, code: Option<i64>, data: Option<&RawValue>) -> Failure {
+    #[derive(Serialize)]
+    struct Details<'a> {
+        mcp_error: &'a str,
+        mcp_code: Option<i64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        mcp_data: Option<&'a RawValue>,
+    }
+    let details = Details { mcp_error: said, mcp_code: code, mcp_data: data };
+    Failure::new(StatusCode::BAD_GATEWAY, "mcp_error", format!("{what}: {said}")).with(&details)
+}
+
+impl From<Denied> for Failure {
+    fn from(denied: Denied) -> Failure {
+        match denied {
+            Denied::Missing | Denied::Refused { refused: Refused::Unknown, .. } => {
+                let message = "Invalid or missing API key";
+                let mut failure = Failure::new(StatusCode::UNAUTHORIZED, "unauthorized", message);
+                failure.0.denied = Some(denied);
+                failure
+            }
+            Denied::RoleTooLow => {
+                Failure::new(StatusCode::FORBIDDEN, "forbidden", "Your role does not allow this action")
+            }
+        }
+    }
+}
+
+impl From<Unusable> for Failure {
+    fn from(unusable: Unusable) -> Failure {
+        let invalid = |status, message: String| Failure::new(status, "invalid_request", message);
+        match unusable {
+            Unusable::NotJson => {
+                invalid(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json".into())
+            }
+            Unusable::TooLong { limit } => {
+                let message = format!("The request body is longer than {limit} bytes");
+                Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", message).closing()
+            }
+            Unusable::TooSlow { limit } => {
+                let message = format!("The request body did not arrive within {} s", limit.as_secs_f64());
+                invalid(StatusCode::REQUEST_TIMEOUT, message).closing()
+            }
+            Unusable::Broken => {
+                invalid(StatusCode::BAD_REQUEST, "The request body could not be read".into()).closing()
+            }
+            Unusable::Empty => invalid(StatusCode::BAD_REQUEST, "The request body is empty".into()),
+            Unusable::Malformed { reason } => {
+                invalid(StatusCode::BAD_REQUEST, format!("The request body is not valid JSON: {reason}"))
+            }
+            Unusable::NotAnObject { nothing: _ } => {
+                invalid(StatusCode::BAD_REQUEST, "The request body must be a JSON object".into())
+            }
+        }
+    }
+}
+
+impl From<Refusal<'_>> for Failure {
+    fn from(refusal: Refusal<'_>) -> Failure {
+        let forbidden = |message| Failure::new(StatusCode::FORBIDDEN, "forbidden", message);
+        let invalid = |message| Failure::new(StatusCode::BAD_REQUEST, "invalid_request", message);
+        match refusal {
+            Refusal::AmbiguousFraming => {
+                invalid("The request has Content-Length and Transfer-Encoding, or more than one length")
+            }
+            Refusal::BadHost => invalid("The request must have exactly one valid Host header"),
+            Refusal::ForeignHost => forbidden("The Host header names a host that is not allowed"),
+            Refusal::ForeignOrigin => forbidden("The Origin header names an origin that is not allowed"),
+            Refusal::Internal { request_id, cause: _ } => {
+                Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", UNEXPECTED)
+                    .with(&json!({"request_id": request_id}))
+            }
+        }
+    }
+}
+
+pub(super) fn not_found() -> Failure {
+    Failure::new(StatusCode::NOT_FOUND, "not_found", "Not found")
+}
+
+pub(super) fn method_not_allowed() -> Failure {
+    Failure::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::tests::every_error;
+
+    async fn answer(failure: Failure) -> (u16, Response, Value) {
+        let mut response = failure.into_response();
+        let body = std::mem::take(response.body_mut());
+        let body = axum::body::to_bytes(body, usize::MAX).await.expect("in memory");
+        (response.status().as_u16(), response, serde_json::from_slice(&body).expect("JSON"))
+    }
+
+    #[tokio::test]
+    async fn every_error_has_its_status_and_code() {
+        let expected = [
+            ("server_not_found", 404, "not_found"),
+            ("server_disabled", 409, "mcp_inactive"),
+            ("no_command", 502, "mcp_unreachable"),
+            ("tool_not_found", 404, "tool_not_found"),
+            ("resource_not_found", 404, "resource_not_found"),
+            ("invalid_arguments", 400, "invalid_arguments"),
+            ("rpc_error", 502, "mcp_error"),
+            ("bad_reply", 502, "mcp_error"),
+            ("unreachable", 502, "mcp_unreachable"),
+            ("timed_out", 504, "mcp_timeout"),
+            ("overloaded", 503, "service_unavailable"),
+            ("shutting_down", 503, "service_unavailable"),
+            ("already_exists", 409, "already_exists"),
+            ("invalid_definition", 422, "validation_error"),
+            ("file_not_found", 404, "not_found"),
+            ("file_read", 500, "internal_error"),
+            ("file_write", 500, "internal_error"),
+            ("file_content", 400, "invalid_request"),
+            ("outside_root", 400, "invalid_request"),
+            ("store", 500, "internal_error"),
+            ("internal", 500, "internal_error"),
+        ];
+        let errors = every_error();
+        assert_eq!(errors.len(), expected.len());
+        for (error, (outcome, status, code)) in errors.into_iter().zip(expected) {
+            assert_eq!(error.outcome(), outcome);
+            let (answered, response, body) = answer(error.into()).await;
+            assert_eq!((answered, &body["error"]["code"]), (status, &json!(code)), "{outcome}");
+            assert_eq!(body["success"], json!(false));
+            assert!(body["error"]["message"].as_str().is_some_and(|message| !message.is_empty()));
+            assert_eq!(status == 500, response.extensions().get::<Defect>().is_some(), "{outcome}");
+            if status == 500 {
+                assert!(!body.to_string().contains("secret"), "{outcome}: {body}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lost_call_says_whether_it_was_sent_and_when_to_ask_again() {
+        let lost = Error::Unreachable {
+            reason: "the child exited with code 1".into(),
+            in_flight: true,
+            retry_after: Some(Duration::from_millis(1500)),
+        };
+        let (_, response, body) = answer(lost.into()).await;
+        assert_eq!(body["error"]["details"], json!({"phase": "in_flight"}));
+        assert_eq!(response.headers()[RETRY_AFTER], "2");
+    }
+
+    #[tokio::test]
+    async fn a_server_s_own_error_is_passed_on() {
+        let data = Some(bytes::Bytes::from_static(b"{\"why\":1}"));
+        let (_, _, body) = answer(Error::Rpc { code: -32001, message: "no".into(), data }.into()).await;
+        let details = json!({"mcp_error": "no", "mcp_code": -32001, "mcp_data": {"why": 1}});
+        assert_eq!(body["error"]["details"], details);
+    }
+
+    #[tokio::test]
+    async fn a_401_carries_a_challenge_and_a_403_does_not() {
+        let (status, response, _) = answer(Denied::Missing.into()).await;
+        assert_eq!(
+            (status, &response.headers()[WWW_AUTHENTICATE]),
+            (401, &HeaderValue::from_static("Bearer realm=\"mcp\""))
+        );
+        let (status, response, body) = answer(Denied::RoleTooLow.into()).await;
+        assert_eq!((status, &body["error"]["code"]), (403, &json!("forbidden")));
+        assert!(!response.headers().contains_key(WWW_AUTHENTICATE));
+    }
+
+    #[tokio::test]
+    async fn an_internal_error_tells_the_request_id_and_nothing_else() {
+        let refusal = Refusal::Internal { request_id: "req_1", cause: Some("secret") };
+        let (status, _, body) = answer(refusal.into()).await;
+        assert_eq!(status, 500);
+        assert_eq!(body["error"]["details"], json!({"request_id": "req_1"}));
+        assert!(!body.to_string().contains("secret"));
+    }
+}

@@ -1,0 +1,186 @@
+//! The answers of `/v1` that carry what a child said. Payloads are copied as they are and
+//! never parsed into a tree; the envelope is written around them (contract, 4.7 and 4.8).
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::errors::Failure;
+use crate::http::body::{depth_is_fine, object, string};
+use crate::http::clock::push_now;
+use crate::service::{Catalog, Resource, ResourceReply, ServerView, ToolReply};
+
+/// The answer to a tool call. The payloads are copied as they are, never parsed into a tree.
+pub(super) fn invoked(tool: &str, reply: &ToolReply) -> Result<Vec<u8>, Failure> {
+    if reply.is_error {
+        let content = serde_json::from_slice::<&RawValue>(&reply.content).unwrap_or(RawValue::NULL);
+        return Err(Failure::tool_failed(&joined_text(&reply.content), content));
+    }
+    let structured = reply.structured.as_ref().map_or(0, Bytes::len);
+    let mut out = Vec::with_capacity(256 + structured.max(reply.content.len()) + reply.content.len());
+    out.extend_from_slice(b"{\"success\":true,\"data\":{\"result\":");
+    push_result(&mut out, reply);
+    out.extend_from_slice(b",\"metadata\":{\"mcp_id\":");
+    push_string(&mut out, &reply.server_id);
+    out.extend_from_slice(b",\"tool\":");
+    push_string(&mut out, tool);
+    push_timing(&mut out, reply.latency);
+    out.extend_from_slice(b"},\"content\":");
+    out.extend_from_slice(&reply.content);
+    out.extend_from_slice(b",\"is_error\":false}}");
+    Ok(out)
+}
+
+/// `result` by the three rules of contract 4.7: the structured content; else a lone text
+/// block, parsed when it is a JSON object or array; else the blocks.
+fn push_result(out: &mut Vec<u8>, reply: &ToolReply) {
+    if let Some(structured) = &reply.structured {
+        out.extend_from_slice(structured);
+        return;
+    }
+    let Some(literal) = lone_text(&reply.content) else {
+        out.extend_from_slice(&reply.content);
+        return;
+    };
+    match serde_json::from_str::<Cow<'_, str>>(literal.get()) {
+        Ok(text) if is_json_container(&text) => out.extend_from_slice(text.trim().as_bytes()),
+        _ => out.extend_from_slice(literal.get().as_bytes()),
+    }
+}
+
+/// Whether a text is a JSON object or array that may be put into an answer as it is.
+fn is_json_container(text: &str) -> bool {
+    text.trim_ascii_start().starts_with(['{', '['])
+        && depth_is_fine(text.as_bytes())
+        && serde_json::from_str::<IgnoredAny>(text).is_ok()
+}
+
+/// A content block, as far as it is looked at.
+#[derive(Deserialize)]
+struct Block<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    text: Option<&'a RawValue>,
+}
+
+impl<'a> Block<'a> {
+    fn text(self) -> Option<&'a RawValue> {
+        self.text.filter(|text| self.kind.as_deref() == Some("text") && text.get().starts_with('"'))
+    }
+}
+
+/// The text of the only block, as a JSON string literal, when it is a text block.
+fn lone_text(content: &[u8]) -> Option<&RawValue> {
+    struct OneBlock;
+    impl<'de> Visitor<'de> for OneBlock {
+        type Value = Option<&'de RawValue>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("content blocks")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut blocks: A) -> Result<Self::Value, A::Error> {
+            let first: Option<Block<'de>> = blocks.next_element()?;
+            let mut more = false;
+            while blocks.next_element::<IgnoredAny>()?.is_some() {
+                more = true;
+            }
+            Ok(first.filter(|_| !more).and_then(Block::text))
+        }
+    }
+    let mut reader = serde_json::Deserializer::from_slice(content);
+    serde::Deserializer::deserialize_seq(&mut reader, OneBlock).ok().flatten()
+}
+
+/// The text blocks, joined by line ends.
+fn joined_text(content: &[u8]) -> String {
+    let blocks: Vec<Block<'_>> = serde_json::from_slice(content).unwrap_or_default();
+    let texts: Vec<String> = blocks.into_iter().filter_map(Block::text).filter_map(string).collect();
+    texts.join("\n")
+}
+
+/// The answer to a resource read. Each entry is as MCP gave it, with `name` filled in for the
+/// resource that was asked for.
+pub(super) fn resource_read(uri: &str, reply: &ResourceReply) -> Vec<u8> {
+    let size: usize = reply.contents.iter().map(|entry| entry.get().len()).sum();
+    let mut out = Vec::with_capacity(256 + size + uri.len());
+    out.extend_from_slice(b"{\"success\":true,\"data\":{\"contents\":[");
+    for (index, entry) in reply.contents.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        push_named(&mut out, entry, uri, reply.name.as_deref());
+    }
+    out.extend_from_slice(b"],\"metadata\":{\"mcp_id\":");
+    push_string(&mut out, &reply.server_id);
+    out.extend_from_slice(b",\"uri\":");
+    push_string(&mut out, uri);
+    push_timing(&mut out, reply.latency);
+    out.extend_from_slice(b"}}}");
+    out
+}
+
+/// One entry of `contents`; a name goes in front when the entry is the resource and has none.
+fn push_named(out: &mut Vec<u8>, entry: &RawValue, uri: &str, name: Option<&str>) {
+    let text = entry.get();
+    let nameless = object(text.as_bytes(), ["uri", "name"]).is_ok_and(|object| {
+        let [own, name] = object.members;
+        name.is_none() && own.and_then(string).as_deref() == Some(uri)
+    });
+    match (name, text.strip_prefix('{')) {
+        (Some(name), Some(rest)) if nameless => {
+            out.extend_from_slice(b"{\"name\":");
+            push_string(out, name);
+            out.push(b',');
+            out.extend_from_slice(rest.as_bytes());
+        }
+        _ => out.extend_from_slice(text.as_bytes()),
+    }
+}
+
+/// The answer to a resource listing: the entries as MCP gave them.
+pub(super) fn resource_list(server: &ServerView, catalog: &Catalog, latency: Duration) -> Vec<u8> {
+    let mut out = Vec::with_capacity(1024);
+    out.extend_from_slice(b"{\"success\":true,\"data\":{\"contents\":");
+    push_entries(&mut out, catalog.resources().iter().map(|resource: &Resource| &*resource.raw));
+    out.extend_from_slice(b",\"resource_templates\":");
+    push_entries(&mut out, catalog.resource_templates().iter().map(|template| &**template));
+    out.extend_from_slice(b",\"metadata\":{\"mcp_id\":");
+    push_string(&mut out, &server.id);
+    push_timing(&mut out, latency);
+    out.extend_from_slice(b"}}}");
+    out
+}
+
+fn push_entries<'a>(out: &mut Vec<u8>, entries: impl Iterator<Item = &'a RawValue>) {
+    out.push(b'[');
+    for (index, entry) in entries.enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(entry.get().as_bytes());
+    }
+    out.push(b']');
+}
+
+fn push_timing(out: &mut Vec<u8>, latency: Duration) {
+    out.extend_from_slice(b",\"latency_ms\":");
+    push_json(out, &u64::try_from(latency.as_millis()).unwrap_or(u64::MAX));
+    out.extend_from_slice(b",\"timestamp\":\"");
+    push_now(out);
+    out.push(b'"');
+}
+
+fn push_string(out: &mut Vec<u8>, text: &str) {
+    push_json(out, text);
+}
+
+fn push_json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
+    // Writing a string or a number to memory cannot fail.
+    drop(serde_json::to_writer(out, value));
+}
