@@ -1,12 +1,45 @@
 //! mcpvisor supervises MCP servers as child processes and puts one HTTP front door before them.
-#![forbid(unsafe_code)]
+//!
+//! The modules, in reading order from the wire up; `ARCHITECTURE.md` says who may name whom.
+#![deny(unsafe_code)]
 
 const _: () = assert!(cfg!(panic = "unwind"), "a supervisor needs unwinding panics");
 
-pub mod supervisor;
+#[forbid(unsafe_code)]
+pub mod jsonrpc;
+
+#[forbid(unsafe_code)]
+pub mod mcp;
+
+// The one place that may hold `unsafe`, each with its SAFETY comment.
+pub mod process;
+
+#[forbid(unsafe_code)]
 pub mod child;
+
+#[forbid(unsafe_code)]
+pub mod supervisor;
+
+#[forbid(unsafe_code)]
 pub mod access;
-pub mod service;
+
+#[forbid(unsafe_code)]
 pub mod store;
+
+#[forbid(unsafe_code)]
+pub mod service;
+
+#[forbid(unsafe_code)]
 pub mod http;
+
+#[forbid(unsafe_code)]
+pub mod telemetry;
+
+#[forbid(unsafe_code)]
 pub mod config;
+
+#[forbid(unsafe_code)]
+pub mod cli;
+
+#[forbid(unsafe_code)]
+pub mod signals;

@@ -84,7 +84,12 @@ pub struct NewKey {
 
 impl NewKey {
     /// Makes a key: `pk_live_` and 43 base62 characters, 256 bits of which are random.
-    pub fn generate(name: &str, member_id: &str, role: Role, created_at: u64) -> Result<NewKey, getrandom::Error> {
+    pub fn generate(
+        name: &str,
+        member_id: &str,
+        role: Role,
+        created_at: u64,
+    ) -> Result<NewKey, getrandom::Error> {
         let mut seed = [0u8; 32];
         getrandom::fill(&mut seed)?;
         let text = format!("pk_live_{}", base62(seed));

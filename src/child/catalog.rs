@@ -168,7 +168,8 @@ mod tests {
 
     #[test]
     fn entries_without_a_name_are_counted_not_kept() {
-        let (catalog, unusable) = Catalog::build(vec![raw("{}"), raw(r#"{"name":"a"}"#)], vec![raw("1")], vec![], vec![]);
+        let (catalog, unusable) =
+            Catalog::build(vec![raw("{}"), raw(r#"{"name":"a"}"#)], vec![raw("1")], vec![], vec![]);
         assert_eq!((catalog.tools().len(), catalog.resources().len(), unusable), (1, 0, 2));
         assert!(catalog.tool("a").is_some());
     }

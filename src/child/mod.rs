@@ -1,3 +1,21 @@
-//! One process.
+//! One run of a process, from spawn to exit: the actor that owns it, the task that owns its
+//! pipes and calls, the handshake, and what it announced.
+
+mod actor;
+mod call;
 mod catalog;
+mod counters;
+mod handshake;
+mod pending;
+mod refresh;
+mod stderr;
+mod wire;
+
+pub use actor::{ChildActor, ChildArgs, ChildMsg, End, Fault, Report, WireEndReport};
+pub use call::{Call, Link, Outcome};
 pub use catalog::{Catalog, Resource, Tool};
+pub use counters::{CounterReading, Counters};
+pub use handshake::{HandshakeError, Introduced, Opening, Phase};
+pub use pending::{Limits, Pending};
+pub use stderr::StderrRing;
+pub use wire::Notice;

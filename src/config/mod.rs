@@ -1,1 +1,175 @@
-//! Files, flags and environment.
+//! Files, flags and environment variables: the only code that knows them. Reads everything,
+//! reports every problem at once, and hands out one strict [`Config`], the sum of what the parts
+//! of the daemon need to be told.
+//!
+//! Of the same setting a flag wins over an environment variable, that over the configuration file,
+//! and that over the default. Nothing is created or changed: loading only reads.
+
+mod environment;
+mod file;
+mod json;
+mod problem;
+mod report;
+mod section;
+mod servers_file;
+mod settings;
+mod values;
+
+use std::path::{Path, PathBuf};
+
+pub use environment::{
+    ENV_CONFIG, ENV_DATA_DIR, ENV_DEBUG, ENV_HOST, ENV_LOG, ENV_PORT, ENV_SERVERS, Environment,
+    ProcessEnvironment,
+};
+pub use problem::{ConfigProblem, Position};
+pub use report::{describe, list_problems};
+pub use servers_file::ServersFile;
+pub use settings::{ApiAuth, Config, HttpSettings, StartSettings};
+pub use values::host as read_host;
+
+use crate::telemetry::logging::Level;
+use problem::Problems;
+use section::Document;
+use servers_file::Named;
+
+/// The servers file that is read when none is named and this one exists in the working directory.
+pub const DEFAULT_SERVERS_FILE: &str = "config/servers.json";
+
+/// What was asked for on the command line. `None` and an empty list stand for "not given".
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Flags {
+    /// The configuration file.
+    pub config: Option<PathBuf>,
+    /// The servers files; they replace those of the configuration file.
+    pub servers: Vec<PathBuf>,
+    /// The address to listen on, as [`read_host`] gives it.
+    pub host: Option<String>,
+    /// The port to listen on.
+    pub port: Option<u16>,
+    /// Where the store lives.
+    pub data_dir: Option<PathBuf>,
+    /// Verbose log and error texts.
+    pub debug: Option<bool>,
+    /// The address to listen on when nothing else names one: the two program names differ in it.
+    pub default_host: Option<&'static str>,
+}
+
+impl Flags {
+    /// These flags, with what they leave open taken from others.
+    fn or(self, others: Flags) -> Flags {
+        Flags {
+            config: self.config.or(others.config),
+            servers: if self.servers.is_empty() { others.servers } else { self.servers },
+            host: self.host.or(others.host),
+            port: self.port.or(others.port),
+            data_dir: self.data_dir.or(others.data_dir),
+            debug: self.debug.or(others.debug),
+            default_host: self.default_host.or(others.default_host),
+        }
+    }
+}
+
+/// Reads and checks everything that configures the daemon.
+///
+/// # Errors
+/// Every problem of every source, those of one source together. Never empty.
+pub fn load(flags: &Flags, env: &dyn Environment) -> Result<Config, Vec<ConfigProblem>> {
+    let mut problems = Problems::default();
+    let flags = flags.clone().or(environment::flags_from(env, &mut problems));
+    let working_dir = env.working_dir();
+
+    let mut config = Config::with_defaults(PathBuf::new());
+    if let Some(host) = flags.default_host {
+        config.http.host = host.to_owned();
+    }
+    let paths = match &flags.config {
+        Some(named) => read_file(named, &working_dir, &mut config, &mut problems),
+        None => file::Paths::default(),
+    };
+
+    config.http.host = flags.host.unwrap_or(config.http.host);
+    config.http.port = flags.port.unwrap_or(config.http.port);
+    config.http.debug = flags.debug.unwrap_or(false);
+    if config.http.debug {
+        config.log.level = config.log.level.max(Level::Debug);
+    }
+    config.log.directives = environment::log_directives(env, &mut problems);
+    config.data_dir = flags
+        .data_dir
+        .map(|dir| working_dir.join(dir))
+        .or(paths.data_dir)
+        .unwrap_or_else(|| environment::default_data_dir(env));
+    config.config_root = paths.config_root.unwrap_or_else(|| config.data_dir.clone());
+
+    let named = if flags.servers.is_empty() {
+        paths.servers.unwrap_or_else(|| default_servers(&working_dir))
+    } else {
+        flags.servers.iter().map(|path| named(path, &working_dir)).collect()
+    };
+    config.servers = servers_file::read_all(&named, &mut problems);
+    problems.into_result(config)
+}
+
+fn read_file(path: &Path, working_dir: &Path, config: &mut Config, problems: &mut Problems) -> file::Paths {
+    let Named { shown, path } = named(path, working_dir);
+    let text = match servers_file::read_text(&path) {
+        Ok(text) => text,
+        Err(error) => {
+            problems.source(&shown, format!("cannot be read: {error}"));
+            return file::Paths::default();
+        }
+    };
+    let base = path.parent().unwrap_or(working_dir).to_owned();
+    let paths = file::apply(Document { source: &shown, text: &text }, &base, config, problems);
+    config.file = Some(path);
+    paths
+}
+
+fn named(path: &Path, working_dir: &Path) -> Named {
+    Named { shown: path.display().to_string(), path: working_dir.join(path) }
+}
+
+/// The default file if it is there. One that is there and cannot be looked at is read too, so that
+/// the reason comes out as a problem.
+fn default_servers(working_dir: &Path) -> Vec<Named> {
+    let default = named(Path::new(DEFAULT_SERVERS_FILE), working_dir);
+    if default.path.try_exists().unwrap_or(true) { vec![default] } else { Vec::new() }
+}
+
+#[cfg(test)]
+pub(crate) mod test_support {
+    use super::Environment;
+    use std::collections::HashMap;
+    use std::ffi::OsString;
+    use std::path::PathBuf;
+
+    /// An environment made of values.
+    pub(crate) struct MapEnvironment {
+        pub(crate) vars: HashMap<String, OsString>,
+        pub(crate) dir: PathBuf,
+    }
+
+    impl MapEnvironment {
+        pub(crate) fn new(vars: &[(&str, &str)]) -> MapEnvironment {
+            let vars = vars.iter().map(|(name, value)| ((*name).to_owned(), value.into())).collect();
+            MapEnvironment { vars, dir: PathBuf::from("/nonexistent/working/dir") }
+        }
+
+        pub(crate) fn within(dir: &std::path::Path, vars: &[(&str, &str)]) -> MapEnvironment {
+            MapEnvironment { dir: dir.to_owned(), ..MapEnvironment::new(vars) }
+        }
+    }
+
+    impl Environment for MapEnvironment {
+        fn var(&self, name: &str) -> Option<OsString> {
+            self.vars.get(name).cloned()
+        }
+
+        fn working_dir(&self) -> PathBuf {
+            self.dir.clone()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -189,13 +189,13 @@ impl Error {
             | Error::FileWrite { .. }
             | Error::FileContent { .. }
             | Error::OutsideRoot { .. } => Fault::Caller,
-            Error::Rpc { .. } | Error::BadReply { .. } | Error::Unreachable { .. } | Error::TimedOut { .. } => {
-                Fault::Server
+            Error::Rpc { .. }
+            | Error::BadReply { .. }
+            | Error::Unreachable { .. }
+            | Error::TimedOut { .. } => Fault::Server,
+            Error::Overloaded { .. } | Error::ShuttingDown | Error::Store { .. } | Error::Internal { .. } => {
+                Fault::Gateway
             }
-            Error::Overloaded { .. }
-            | Error::ShuttingDown
-            | Error::Store { .. }
-            | Error::Internal { .. } => Fault::Gateway,
         }
     }
 

@@ -1,13 +1,14 @@
 //! What the gateway does, in the words of no dialect: plain data in, plain data out.
 
 mod error;
+pub mod registry;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use serde_json::{Map, Value};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 pub use crate::access::{Principal, Refused, Role};
 pub use crate::child::{Catalog, Resource, Tool};
@@ -108,31 +109,79 @@ pub struct Gateway {}
 
 impl Gateway {
     /// Says who a key belongs to.
-    pub fn authenticate(&self, token: &str) -> Result<Principal, Refused> { let _ = token; unimplemented!() }
+    pub fn authenticate(&self, token: &str) -> Result<Principal, Refused> {
+        let _ = token;
+        unimplemented!()
+    }
     /// All servers, in the order they were made.
-    pub fn servers(&self) -> Vec<ServerView> { unimplemented!() }
+    pub fn servers(&self) -> Vec<ServerView> {
+        unimplemented!()
+    }
     /// The server of this id or exact name; an id wins over a name.
-    pub fn server(&self, id_or_name: &str) -> Result<ServerView, Error> { let _ = id_or_name; unimplemented!() }
+    pub fn server(&self, id_or_name: &str) -> Result<ServerView, Error> {
+        let _ = id_or_name;
+        unimplemented!()
+    }
     /// The server of this exact name.
-    pub fn server_named(&self, name: &str) -> Result<ServerView, Error> { let _ = name; unimplemented!() }
+    pub fn server_named(&self, name: &str) -> Result<ServerView, Error> {
+        let _ = name;
+        unimplemented!()
+    }
     /// The catalog of a server; waits for a starting child up to its start deadline.
-    pub async fn catalog(&self, id_or_name: &str, wait: Option<Duration>) -> Result<(ServerView, Arc<Catalog>), Error> { let _ = (id_or_name, wait); unimplemented!() }
+    pub async fn catalog(
+        &self,
+        id_or_name: &str,
+        wait: Option<Duration>,
+    ) -> Result<(ServerView, Arc<Catalog>), Error> {
+        let _ = (id_or_name, wait);
+        unimplemented!()
+    }
     /// Calls a tool. Never repeats a call that may have reached the child. Dropping the future cancels the call.
-    pub async fn call_tool(&self, call: ToolCall) -> Result<ToolReply, Error> { let _ = call; unimplemented!() }
+    pub async fn call_tool(&self, call: ToolCall) -> Result<ToolReply, Error> {
+        let _ = call;
+        unimplemented!()
+    }
     /// Reads a resource.
-    pub async fn read_resource(&self, server: &str, uri: &str, timeout: Duration) -> Result<ResourceReply, Error> { let _ = (server, uri, timeout); unimplemented!() }
+    pub async fn read_resource(
+        &self,
+        server: &str,
+        uri: &str,
+        timeout: Duration,
+    ) -> Result<ResourceReply, Error> {
+        let _ = (server, uri, timeout);
+        unimplemented!()
+    }
     /// Adds a server. The same definition again is no change; another one is [`Error::AlreadyExists`]. Durable when it returns.
-    pub async fn add_server(&self, name: &str, raw: Map<String, Value>) -> Result<(), Error> { let _ = (name, raw); unimplemented!() }
+    pub async fn add_server(&self, name: &str, raw: Map<String, Value>) -> Result<(), Error> {
+        let _ = (name, raw);
+        unimplemented!()
+    }
     /// Replaces the given members of a definition. Durable when it returns.
-    pub async fn update_server(&self, name: &str, members: Map<String, Value>) -> Result<(), Error> { let _ = (name, members); unimplemented!() }
+    pub async fn update_server(&self, name: &str, members: Map<String, Value>) -> Result<(), Error> {
+        let _ = (name, members);
+        unimplemented!()
+    }
     /// Removes a server; its child is stopped in the background. Durable when it returns.
-    pub async fn remove_server(&self, name: &str) -> Result<(), Error> { let _ = name; unimplemented!() }
+    pub async fn remove_server(&self, name: &str) -> Result<(), Error> {
+        let _ = name;
+        unimplemented!()
+    }
     /// Writes all definitions to a file.
-    pub async fn export_config(&self, path: &str) -> Result<(), Error> { let _ = path; unimplemented!() }
+    pub async fn export_config(&self, path: &str) -> Result<(), Error> {
+        let _ = path;
+        unimplemented!()
+    }
     /// Replaces all definitions by those of a file, all or nothing; identical ones keep running.
-    pub async fn import_config(&self, path: &str) -> Result<(), Error> { let _ = path; unimplemented!() }
+    pub async fn import_config(&self, path: &str) -> Result<(), Error> {
+        let _ = path;
+        unimplemented!()
+    }
     /// Whether the daemon can serve.
-    pub fn readiness(&self) -> Readiness { unimplemented!() }
+    pub fn readiness(&self) -> Readiness {
+        unimplemented!()
+    }
     /// All metrics in the Prometheus text format.
-    pub fn render_metrics(&self) -> String { unimplemented!() }
+    pub fn render_metrics(&self) -> String {
+        unimplemented!()
+    }
 }

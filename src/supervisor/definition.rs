@@ -90,8 +90,12 @@ impl Definition {
     pub fn parse(raw: Map<String, Value>) -> Result<Definition, Vec<Problem>> {
         let mut problems = Problems::default();
         let command = match raw.get("command") {
-            Some(Value::String(text)) if text.trim().is_empty() => problems.add("command", "must not be empty"),
-            Some(Value::String(text)) if text.contains('\0') => problems.add("command", "must not contain NUL"),
+            Some(Value::String(text)) if text.trim().is_empty() => {
+                problems.add("command", "must not be empty")
+            }
+            Some(Value::String(text)) if text.contains('\0') => {
+                problems.add("command", "must not contain NUL")
+            }
             Some(Value::String(text)) => Some(text.clone()),
             Some(Value::Null) | None => {
                 if raw.get("url").or_else(|| raw.get("ws_url")).is_none() {

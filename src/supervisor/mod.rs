@@ -1,5 +1,75 @@
-//! Supervisor and replicas.
+//! Supervision: one supervisor, one replica a server, one child a replica at a time.
+//!
+//! What a server is ([`Definition`]), what an operator sees of it ([`Status`]), the state machine
+//! that decides ([`Lifecycle`]) and the directory that calls are routed by.
+
+mod actor;
+mod backoff;
+mod brake;
 mod definition;
+mod directory;
+mod lifecycle;
+mod replica;
 mod status;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{Actor, ActorRef, SpawnErr};
+use tokio::sync::oneshot;
+
+pub use actor::ServerSpec;
+pub use brake::BrakeSettings;
 pub use definition::{Definition, EraChoice, Policy, Problem, check_name, parse_duration};
+pub use directory::{CallPermit, Directory, NotAdmitted, ServerHandle};
+pub use lifecycle::{Effect, Ending, Event, Lifecycle, Wanted};
 pub use status::{Cause, Introduction, State, Status};
+
+use crate::process::Host;
+
+/// The way in to the supervisor. Cheap to clone.
+#[derive(Clone)]
+pub struct Supervisor {
+    actor: ActorRef<actor::SupervisorMsg>,
+    directory: Directory,
+}
+
+impl Supervisor {
+    /// Starts the supervisor with no servers. The handle resolves when the supervisor ends, which
+    /// it does only when the daemon stops or when it failed.
+    pub async fn start(
+        host: Host,
+        brake: BrakeSettings,
+    ) -> Result<(Supervisor, tokio::task::JoinHandle<()>), SpawnErr> {
+        let directory = Directory::default();
+        let args = actor::SupervisorArgs { host, brake, directory: directory.clone() };
+        let (actor, ended) = Actor::spawn(None, actor::SupervisorActor, args).await?;
+        Ok((Supervisor { actor, directory }, ended))
+    }
+
+    /// Makes it so that these servers are there and no others. Does not wait. May be called from
+    /// any thread.
+    pub fn apply(&self, servers: Vec<ServerSpec>) {
+        let _ = self.actor.send_message(actor::SupervisorMsg::Apply(servers));
+    }
+
+    /// Gives a server a new child, at once, whatever its backoff says. Does not wait.
+    pub fn restart(&self, id: &Arc<str>) {
+        let _ = self.actor.send_message(actor::SupervisorMsg::Restart(id.clone()));
+    }
+
+    /// Where calls are routed by.
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// Ends all servers side by side and returns when no process is left. Calls in flight may
+    /// take `drain`.
+    pub async fn shutdown(&self, drain: Duration) {
+        let (done, ended) = oneshot::channel();
+        if self.actor.send_message(actor::SupervisorMsg::Shutdown { drain, done }).is_ok() {
+            let _ = ended.await;
+        }
+        self.actor.stop(None);
+    }
+}

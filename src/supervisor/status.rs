@@ -60,7 +60,12 @@ impl State {
     pub fn cause(&self) -> Option<&Cause> {
         match self {
             State::Backoff { cause, .. } | State::Failed { cause } => Some(cause),
-            State::Disabled | State::Idle | State::Starting | State::Ready | State::Degraded | State::Stopping => None,
+            State::Disabled
+            | State::Idle
+            | State::Starting
+            | State::Ready
+            | State::Degraded
+            | State::Stopping => None,
         }
     }
 }

@@ -1,0 +1,404 @@
+//! The actor that owns one run of a process: it starts the tasks, hears how they end, and
+//! reports to its replica. It never waits for the child; everything slow is a task that sends a
+//! message when it is done.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot};
+use tokio::task::AbortHandle;
+
+use super::call::Link;
+use super::catalog::Catalog;
+use super::counters::Counters;
+use super::handshake::{self, HandshakeError, Introduced, Opening, Phase};
+use super::refresh;
+use super::stderr::{self, StderrRing};
+use super::wire::{self, Control, Notice, WireEnd, Wiring};
+use crate::mcp::Era;
+use crate::process::{Exit, ExitReport, Host, Ladder, Pipes, Process, SpawnError, Spec, TreeGuard};
+
+/// How many notifications may wait for whoever listens; the oldest make room.
+const NOTICES: usize = 64;
+/// How many lines of stderr a report carries.
+const LAST_LINES: usize = 20;
+/// How long a child that closed a pipe gets to end by itself.
+const BROKEN_GRACE: Duration = Duration::from_millis(500);
+
+/// What a child is started with.
+pub struct ChildArgs {
+    /// The server's name, for the log.
+    pub server: Arc<str>,
+    /// The number of this run.
+    pub incarnation: u64,
+    /// What to run.
+    pub spec: Spec,
+    /// Who starts processes.
+    pub host: Host,
+    /// Which opening to try.
+    pub opening: Opening,
+    /// From now to the end of the handshake.
+    pub start_timeout: Duration,
+    /// How the child is stopped.
+    pub ladder: Ladder,
+    /// The longest frame it may send.
+    pub max_frame: usize,
+    /// How many calls may wait in its channel.
+    pub max_in_flight: usize,
+    /// Where its lists are published.
+    pub catalog: Arc<ArcSwap<Catalog>>,
+    /// Where its doings are counted.
+    pub counters: Arc<Counters>,
+    /// Who is told what becomes of it. Must not block.
+    pub report: Box<dyn Fn(Report) + Send + Sync>,
+}
+
+/// What becomes of a child, in this order; `Ended` is always the last and always comes, unless
+/// the actor itself is killed.
+#[derive(Debug)]
+pub enum Report {
+    /// The process runs.
+    Spawned {
+        /// Its id.
+        pid: u32,
+    },
+    /// The handshake is done, calls can be made.
+    Ready {
+        /// Where calls go.
+        link: Link,
+        /// What the child said of itself.
+        introduced: Introduced,
+    },
+    /// A pipe broke or the process ended: no call succeeds any more, the end follows.
+    Lost,
+    /// The process and its tree are gone, or never were.
+    Ended {
+        /// Why.
+        end: End,
+        /// The last lines of stderr, newest last.
+        stderr: Vec<String>,
+    },
+}
+
+/// Why a child is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// It could not be started.
+    NotSpawned(SpawnError),
+    /// It was stopped, as it was told.
+    Stopped {
+        /// How it ended.
+        exit: Exit,
+    },
+    /// It ended, or had to be ended, unasked.
+    Failed {
+        /// How it ended.
+        exit: Exit,
+        /// What was wrong before it ended, if it did not just end.
+        why: Option<Fault>,
+    },
+}
+
+/// What a child did wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// The handshake failed.
+    Handshake(HandshakeError),
+    /// It broke the wire.
+    Wire(String),
+}
+
+/// What the actor is told.
+pub enum ChildMsg {
+    /// Spawn the process. Sent by the actor to itself, so that `pre_start` stays cheap.
+    Start,
+    /// The handshake has ended.
+    HandshakeDone(Result<(Link, Introduced), HandshakeError>),
+    /// The calls task has ended.
+    WireEnded(WireEndReport),
+    /// The leader has ended; its tree is being swept.
+    LeaderEnded,
+    /// The tree is gone.
+    TreeEnded(ExitReport),
+    /// Stop: take no new calls, let those in flight finish for at most `drain`, then the ladder.
+    Stop {
+        /// How long calls in flight may take.
+        drain: Duration,
+    },
+    /// Stop at once: SIGKILL for the whole tree.
+    Kill,
+}
+
+/// Why the calls task ended. Opaque outside the child.
+pub struct WireEndReport(WireEnd);
+
+/// The actor.
+pub struct ChildActor;
+
+/// What the actor owns.
+pub struct ChildState {
+    args: ChildArgs,
+    running: Option<Running>,
+    stopping: bool,
+    fault: Option<Fault>,
+    exit: Option<ExitReport>,
+    wire_open: bool,
+    /// Whether the handshake has yet to say how it ended.
+    shaking: bool,
+    stderr: StderrRing,
+}
+
+/// A process that runs. Dropping it kills the tree.
+struct Running {
+    _guard: TreeGuard,
+    control: mpsc::Sender<Control>,
+    order: Option<oneshot::Sender<Ladder>>,
+    notices: broadcast::Sender<Notice>,
+    helpers: Vec<AbortHandle>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.helpers.iter().for_each(AbortHandle::abort);
+    }
+}
+
+impl Actor for ChildActor {
+    type Msg = ChildMsg;
+    type State = ChildState;
+    type Arguments = ChildArgs;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<ChildMsg>,
+        args: ChildArgs,
+    ) -> Result<ChildState, ActorProcessingErr> {
+        myself.send_message(ChildMsg::Start)?;
+        Ok(ChildState {
+            args,
+            running: None,
+            stopping: false,
+            fault: None,
+            exit: None,
+            wire_open: false,
+            shaking: false,
+            stderr: StderrRing::default(),
+        })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<ChildMsg>,
+        message: ChildMsg,
+        state: &mut ChildState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            ChildMsg::Start if state.stopping => state.end_unspawned(&myself, None),
+            ChildMsg::Start => state.start(&myself),
+            ChildMsg::HandshakeDone(result) => {
+                state.shaking = false;
+                state.handshake_done(result);
+                state.finish_if_done(&myself);
+            }
+            ChildMsg::WireEnded(WireEndReport(end)) => {
+                state.wire_open = false;
+                state.wire_ended(end);
+                state.finish_if_done(&myself);
+            }
+            ChildMsg::LeaderEnded => {
+                state.lost();
+                state.tell_wire(Control::ProcessEnded);
+            }
+            ChildMsg::TreeEnded(report) => {
+                state.exit = Some(report);
+                state.finish_if_done(&myself);
+            }
+            ChildMsg::Stop { drain } => state.stop(drain),
+            ChildMsg::Kill => {
+                state.stopping = true;
+                state.order(Ladder::KILL);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl ChildState {
+    fn start(&mut self, myself: &ActorRef<ChildMsg>) {
+        match self.args.host.spawn(&self.args.spec) {
+            Ok((process, guard, pipes)) => self.run(myself, process, guard, pipes),
+            Err(error) => self.end_unspawned(myself, Some(error)),
+        }
+    }
+
+    fn end_unspawned(&mut self, myself: &ActorRef<ChildMsg>, error: Option<SpawnError>) {
+        let end = error.map_or(End::Stopped { exit: Exit::Code(0) }, End::NotSpawned);
+        (self.args.report)(Report::Ended { end, stderr: Vec::new() });
+        myself.stop(None);
+    }
+
+    fn run(&mut self, myself: &ActorRef<ChildMsg>, process: Process, guard: TreeGuard, pipes: Pipes) {
+        (self.args.report)(Report::Spawned { pid: guard.pid() });
+        let (calls, calls_in) = mpsc::channel(self.args.max_in_flight.max(16));
+        let (control, control_in) = mpsc::channel(4);
+        let (order, order_in) = oneshot::channel();
+        let (notices, _) = broadcast::channel(NOTICES);
+        let abandoned = Arc::new(Notify::new());
+        let wiring = Wiring {
+            server: self.args.server.clone(),
+            calls: calls_in,
+            abandoned: abandoned.clone(),
+            control: control_in,
+            notices: notices.clone(),
+            counters: self.args.counters.clone(),
+            max_frame: self.args.max_frame,
+        };
+        let actor = myself.clone();
+        tokio::spawn(async move {
+            let end = wire::run(pipes.stdout, pipes.stdin, wiring).await;
+            let _ = actor.send_message(ChildMsg::WireEnded(WireEndReport(end)));
+        });
+        let drained = stderr::drain(
+            pipes.stderr,
+            self.stderr.clone(),
+            self.args.counters.clone(),
+            self.args.server.clone(),
+        );
+        let drained = tokio::spawn(drained).abort_handle();
+        let actor = myself.clone();
+        tokio::spawn(watch_process(process, order_in, actor));
+        let link = Link::new(calls, abandoned, self.args.incarnation, Era::Legacy, bytes::Bytes::new());
+        let deadline = Instant::now() + self.args.start_timeout;
+        let opening = self.args.opening;
+        let actor = myself.clone();
+        let handshake = tokio::spawn(async move {
+            let result = handshake::shake_hands(&link, opening, deadline, &Phase::default()).await;
+            let _ = actor.send_message(ChildMsg::HandshakeDone(result));
+        });
+        self.wire_open = true;
+        self.shaking = true;
+        let helpers = vec![drained, handshake.abort_handle()];
+        self.running = Some(Running { _guard: guard, control, order: Some(order), notices, helpers });
+    }
+
+    fn handshake_done(&mut self, result: Result<(Link, Introduced), HandshakeError>) {
+        if self.stopping {
+            return;
+        }
+        match (result, &mut self.running) {
+            (Ok((link, introduced)), Some(running)) if self.wire_open && self.exit.is_none() => {
+                self.args.catalog.store(introduced.catalog.clone());
+                let fresh = refresh::keep_fresh(
+                    link.clone(),
+                    introduced.facts.clone(),
+                    running.notices.subscribe(),
+                    self.args.catalog.clone(),
+                    self.args.server.clone(),
+                );
+                running.helpers.push(tokio::spawn(fresh).abort_handle());
+                (self.args.report)(Report::Ready { link, introduced });
+            }
+            (Ok(_), _) => {}
+            (Err(error), _) => {
+                let ended_by_itself = matches!(error, HandshakeError::Gone | HandshakeError::GoneOnProbe);
+                self.fault.get_or_insert(Fault::Handshake(error));
+                if !ended_by_itself {
+                    self.order(Ladder { stdin_grace: Duration::ZERO, ..self.args.ladder });
+                }
+            }
+        }
+    }
+
+    fn wire_ended(&mut self, end: WireEnd) {
+        self.lost();
+        if self.stopping {
+            return;
+        }
+        let why = match end {
+            // The usual way to end; the exit says more.
+            WireEnd::Eof if self.exit.is_some() => return,
+            WireEnd::Eof => "it closed its stdout".to_owned(),
+            WireEnd::StdinClosed => "it closed its stdin".to_owned(),
+            WireEnd::Oversize(over) => {
+                self.fault
+                    .get_or_insert(Fault::Wire(format!("it sent a line of more than {} bytes", over.limit)));
+                return self.order(Ladder::KILL);
+            }
+        };
+        // A child that is ending closes its pipes a moment before it can be seen to have ended.
+        self.fault.get_or_insert(Fault::Wire(why));
+        self.order(Ladder { stdin_grace: BROKEN_GRACE, ..self.args.ladder });
+    }
+
+    fn stop(&mut self, drain: Duration) {
+        self.stopping = true;
+        self.shaking = false;
+        let Some(running) = &mut self.running else { return };
+        // The helpers' own calls must not keep the child from being drained.
+        running.helpers.drain(1..).for_each(|helper| helper.abort());
+        if let Some(order) = running.order.take() {
+            let close = Control::Close { until: Instant::now() + drain, ladder: self.args.ladder, order };
+            if let Err(Control::Close { ladder, order, .. }) = running.control.try_send(close).map_err(unsent)
+            {
+                let _ = order.send(ladder);
+            }
+        }
+    }
+
+    /// Starts the ladder now, without draining. Only the first order counts.
+    fn order(&mut self, ladder: Ladder) {
+        if let Some(order) = self.running.as_mut().and_then(|running| running.order.take()) {
+            let _ = order.send(ladder);
+        }
+    }
+
+    fn tell_wire(&mut self, control: Control) {
+        if let Some(running) = &self.running {
+            let _ = running.control.try_send(control);
+        }
+    }
+
+    fn lost(&mut self) {
+        if !self.stopping {
+            (self.args.report)(Report::Lost);
+        }
+    }
+
+    fn finish_if_done(&mut self, myself: &ActorRef<ChildMsg>) {
+        let Some(report) = self.exit.filter(|_| !self.wire_open && !self.shaking) else { return };
+        if report.orphans > 0 {
+            let server = &self.args.server;
+            tracing::error!(server = %server, orphans = report.orphans, "processes of the tree could not be ended");
+        }
+        let end = if self.stopping {
+            End::Stopped { exit: report.exit }
+        } else {
+            // A pipe that closed because the process was ending is not what it died of.
+            let why = self.fault.take().filter(|fault| report.forced || !matches!(fault, Fault::Wire(_)));
+            End::Failed { exit: report.exit, why }
+        };
+        (self.args.report)(Report::Ended { end, stderr: self.stderr.tail(LAST_LINES) });
+        myself.stop(None);
+    }
+}
+
+fn unsent<T>(error: mpsc::error::TrySendError<T>) -> T {
+    match error {
+        mpsc::error::TrySendError::Full(value) | mpsc::error::TrySendError::Closed(value) => value,
+    }
+}
+
+/// Sees a process to its end and says so, in two steps.
+async fn watch_process(process: Process, order: oneshot::Receiver<Ladder>, actor: ActorRef<ChildMsg>) {
+    let (leader_ended, leader) = oneshot::channel();
+    let early = actor.clone();
+    let told = async move {
+        if leader.await.is_ok() {
+            let _ = early.send_message(ChildMsg::LeaderEnded);
+        }
+    };
+    let (report, ()) = tokio::join!(process.run_to_end(order, leader_ended), told);
+    let _ = actor.send_message(ChildMsg::TreeEnded(report));
+}

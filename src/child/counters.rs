@@ -1,0 +1,54 @@
+//! What a server's children did that is not a call's outcome. Read by metrics and by the API.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counts since the daemon started, over all children of a server.
+#[derive(Debug, Default)]
+pub struct Counters {
+    noise: AtomicU64,
+    late_replies: AtomicU64,
+    stderr_lines: AtomicU64,
+    dropped_notices: AtomicU64,
+}
+
+/// A reading of [`Counters`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CounterReading {
+    /// Lines on stdout that were no message.
+    pub noise: u64,
+    /// Replies to calls that were over, or never made.
+    pub late_replies: u64,
+    /// Lines on stderr.
+    pub stderr_lines: u64,
+    /// Notifications that nobody could take.
+    pub dropped_notices: u64,
+}
+
+impl Counters {
+    /// Counts a noise line and says how many there have been.
+    pub(super) fn noise(&self) -> u64 {
+        self.noise.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub(super) fn late_reply(&self) {
+        self.late_replies.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn stderr_line(&self) {
+        self.stderr_lines.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn dropped_notice(&self) {
+        self.dropped_notices.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The counts now.
+    pub fn read(&self) -> CounterReading {
+        CounterReading {
+            noise: self.noise.load(Ordering::Relaxed),
+            late_replies: self.late_replies.load(Ordering::Relaxed),
+            stderr_lines: self.stderr_lines.load(Ordering::Relaxed),
+            dropped_notices: self.dropped_notices.load(Ordering::Relaxed),
+        }
+    }
+}

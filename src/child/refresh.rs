@@ -1,0 +1,90 @@
+//! Keeps a running child's catalog fresh: listens for change notifications and reads the lists
+//! again, at most once a second, one reading at a time.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::call::{Call, Link, Outcome};
+use super::catalog::Catalog;
+use super::handshake::{self, HandshakeError};
+use super::pending::Limits;
+use super::wire::Notice;
+use crate::mcp::{Era, Facts, method};
+
+/// The least time between two readings of the lists.
+const DEBOUNCE: Duration = Duration::from_secs(1);
+/// How long a listen request may live; it has no natural end.
+const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Runs as long as the child: to be aborted with it.
+pub(super) async fn keep_fresh(
+    link: Link,
+    facts: Facts,
+    mut notices: broadcast::Receiver<Notice>,
+    catalog: Arc<ArcSwap<Catalog>>,
+    server: Arc<str>,
+) {
+    let listening = listen(&link, &facts);
+    let refreshing = async {
+        loop {
+            match notices.recv().await {
+                Ok(notice) if is_list_change(&notice.method) => {}
+                // What was missed may have been a change.
+                Err(RecvError::Lagged(_)) => {}
+                Ok(_) => continue,
+                Err(RecvError::Closed) => return,
+            }
+            match handshake::reload_catalog(&link, &facts).await {
+                Ok(fresh) => catalog.store(Arc::new(fresh)),
+                Err(HandshakeError::Gone) => return,
+                Err(error) => tracing::warn!(server = %server, ?error, "the changed lists could not be read"),
+            }
+            tokio::time::sleep(DEBOUNCE).await;
+        }
+    };
+    tokio::join!(listening, refreshing);
+}
+
+fn is_list_change(name: &str) -> bool {
+    matches!(name, method::TOOLS_CHANGED | method::RESOURCES_CHANGED | method::PROMPTS_CHANGED)
+}
+
+/// A modern child says that something changed only on a stream that was asked for (spec
+/// 2026-07-28, basic/patterns/subscriptions). One that ends the stream is asked again.
+async fn listen(link: &Link, facts: &Facts) {
+    let wanted = [
+        ("tools", "toolsListChanged"),
+        ("resources", "resourcesListChanged"),
+        ("prompts", "promptsListChanged"),
+    ];
+    let filter: Vec<String> = wanted
+        .iter()
+        .filter(|(capability, _)| facts.capabilities[capability]["listChanged"] == true)
+        .map(|(_, flag)| format!("\"{flag}\":true"))
+        .collect();
+    if link.era() == Era::Legacy || filter.is_empty() {
+        return;
+    }
+    let members = Bytes::from(format!("\"notifications\":{{{}}}", filter.join(",")));
+    loop {
+        let limits = Limits { idle: FOR_EVER, hard: Instant::now() + FOR_EVER };
+        let call = Call {
+            method: method::LISTEN,
+            members: members.clone(),
+            meta: Bytes::new(),
+            progress: false,
+            limits,
+        };
+        match link.call(call).await {
+            Outcome::Result(_) => tokio::time::sleep(DEBOUNCE).await,
+            Outcome::Error(_) | Outcome::Unusable(_) | Outcome::TimedOut { .. } | Outcome::Gone { .. } => {
+                return;
+            }
+        }
+    }
+}

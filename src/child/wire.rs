@@ -1,0 +1,404 @@
+//! The task that owns a child's stdin and stdout and the table of calls in flight. One loop, and
+//! nothing in it waits for the child: writing, reading, new calls, deadlines and callers who
+//! left are all awaited at once, so that a child that does not read cannot keep us from reading.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, Bytes, BytesMut};
+use serde::Deserialize;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot};
+use tokio::time::Sleep;
+
+use super::call::{Call, Outcome, Submitted};
+use super::counters::Counters;
+use super::pending::Pending;
+use crate::jsonrpc::{self, Framer, Incoming, Oversize};
+use crate::mcp::{self, Answer, method};
+use crate::process::Ladder;
+
+/// No further call is written while more than this waits to be read by the child, in bytes.
+const HIGH_WATER: usize = 256 * 1024;
+/// Answers to a child's own requests are dropped beyond this: it asks, but does not read.
+const ANSWER_LIMIT: usize = 1024 * 1024;
+/// How many calls are taken from the channel at once.
+const BATCH: usize = 64;
+/// After the process has ended, how long its last words may take to come out of the pipe. It is
+/// needed in full only when a grandchild keeps the pipe open.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+/// How many noise lines are logged in full.
+const NOISE_SHOWN: u64 = 5;
+
+/// What the child's actor tells the task.
+pub(super) enum Control {
+    /// Take no new calls; when none is in flight, at `until` at the latest, close stdin and
+    /// start the ladder.
+    Close { until: Instant, ladder: Ladder, order: oneshot::Sender<Ladder> },
+    /// The process has ended: read what is left in the pipe, then end.
+    ProcessEnded,
+}
+
+/// Why the task ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum WireEnd {
+    /// The child closed its stdout, or ended.
+    Eof,
+    /// The child closed its stdin while it was to be used.
+    StdinClosed,
+    /// A frame grew beyond the limit.
+    Oversize(Oversize),
+}
+
+/// A notification of the child that is not about one call.
+#[derive(Debug, Clone)]
+pub struct Notice {
+    /// The method.
+    pub method: Arc<str>,
+    /// The `params`, raw JSON.
+    pub params: Option<Bytes>,
+}
+
+/// What the task is given.
+pub(super) struct Wiring {
+    pub(super) server: Arc<str>,
+    pub(super) calls: mpsc::Receiver<Submitted>,
+    pub(super) abandoned: Arc<Notify>,
+    pub(super) control: mpsc::Receiver<Control>,
+    pub(super) notices: broadcast::Sender<Notice>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) max_frame: usize,
+}
+
+struct Waiter {
+    reply: oneshot::Sender<Outcome>,
+    method: &'static str,
+    /// The call, as long as it has not been written.
+    unsent: Option<Call>,
+}
+
+impl Waiter {
+    fn gone(self) {
+        let sent = self.unsent.is_none();
+        let _ = self.reply.send(Outcome::Gone { sent });
+    }
+}
+
+struct Wire {
+    server: Arc<str>,
+    notices: broadcast::Sender<Notice>,
+    counters: Arc<Counters>,
+    pending: Pending<Waiter>,
+    /// Ids of calls that wait for the child to read. Some may be over already.
+    backlog: VecDeque<u64>,
+    out: BytesMut,
+    framer: Framer,
+    closing: Option<(Instant, Ladder, oneshot::Sender<Ladder>)>,
+    stdin_lost: bool,
+}
+
+/// Runs until the child's stdout ends, then answers every call that is left.
+pub(super) async fn run<R, W>(mut stdout: R, stdin: W, wiring: Wiring) -> WireEnd
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let Wiring { server, mut calls, abandoned, mut control, notices, counters, max_frame } = wiring;
+    let mut wire = Wire {
+        server,
+        notices,
+        counters,
+        pending: Pending::default(),
+        backlog: VecDeque::new(),
+        out: BytesMut::new(),
+        framer: Framer::new(max_frame),
+        closing: None,
+        stdin_lost: false,
+    };
+    let mut stdin = Some(stdin);
+    let mut batch = Vec::with_capacity(BATCH);
+    let mut expiry = Alarm::new();
+    let mut phase = Alarm::new();
+    let mut last_words = None;
+    let end = loop {
+        wire.write_backlog();
+        if wire.may_close_stdin() && stdin.take().is_some() {
+            wire.start_ladder();
+        }
+        expiry.set(wire.pending.next_expiry());
+        phase.set(last_words.or(wire.closing.as_ref().filter(|_| stdin.is_some()).map(|(until, ..)| *until)));
+        tokio::select! {
+            written = write_some(&mut stdin, &mut wire.out), if stdin.is_some() && !wire.out.is_empty() => {
+                if written.is_err() {
+                    stdin = None;
+                    wire.lose_stdin();
+                    last_words.get_or_insert_with(|| Instant::now() + LAST_WORDS);
+                }
+            }
+            read = stdout.read_buf(wire.framer.read_buffer()) => match read {
+                Ok(0) | Err(_) => break if wire.stdin_lost { WireEnd::StdinClosed } else { WireEnd::Eof },
+                Ok(count) => {
+                    wire.framer.filled(count);
+                    if let Err(oversize) = wire.take_frames() {
+                        break WireEnd::Oversize(oversize);
+                    }
+                }
+            },
+            count = calls.recv_many(&mut batch, BATCH), if !calls.is_closed() || !calls.is_empty() => {
+                if count > 0 {
+                    let now = Instant::now();
+                    batch.drain(..).for_each(|submitted| wire.register(submitted, now));
+                }
+            }
+            _ = abandoned.notified() => wire.cancel_abandoned(),
+            _ = expiry.rung() => wire.expire(Instant::now()),
+            _ = phase.rung() => match last_words {
+                Some(_) => break if wire.stdin_lost { WireEnd::StdinClosed } else { WireEnd::Eof },
+                None => {
+                    stdin = None;
+                    wire.start_ladder();
+                }
+            },
+            Some(message) = control.recv() => match message {
+                Control::Close { until, ladder, order } => {
+                    calls.close();
+                    wire.closing = Some((until, ladder, order));
+                }
+                Control::ProcessEnded => {
+                    last_words.get_or_insert_with(|| Instant::now() + LAST_WORDS);
+                }
+            },
+        }
+    };
+    calls.close();
+    while let Ok(submitted) = calls.try_recv() {
+        if let Submitted::Call { reply, .. } = submitted {
+            let _ = reply.send(Outcome::Gone { sent: false });
+        }
+    }
+    wire.pending.drain().into_iter().for_each(|(_, waiter)| waiter.gone());
+    wire.start_ladder();
+    end
+}
+
+/// Writes as much as the child takes. Cancel safe: nothing is lost when another branch is first.
+async fn write_some<W: AsyncWrite + Unpin>(stdin: &mut Option<W>, out: &mut BytesMut) -> std::io::Result<()> {
+    let Some(stdin) = stdin else { return Ok(()) };
+    let written = stdin.write(out).await?;
+    if written == 0 {
+        return Err(std::io::ErrorKind::WriteZero.into());
+    }
+    out.advance(written);
+    Ok(())
+}
+
+impl Wire {
+    fn register(&mut self, submitted: Submitted, now: Instant) {
+        let (call, reply) = match submitted {
+            Submitted::Call { call, reply } => (call, reply),
+            Submitted::Notification(name) => return jsonrpc::push_notification(&mut self.out, name, b""),
+        };
+        if reply.is_closed() {
+            return;
+        }
+        if self.stdin_lost {
+            let _ = reply.send(Outcome::Gone { sent: false });
+            return;
+        }
+        if call.limits.hard <= now {
+            let _ = reply.send(Outcome::TimedOut { sent: false });
+            return;
+        }
+        let limits = call.limits;
+        let waiter = Waiter { reply, method: call.method, unsent: Some(call) };
+        match self.pending.insert(limits, now, waiter) {
+            Ok(id) => self.backlog.push_back(id),
+            Err(waiter) => waiter.gone(),
+        }
+    }
+
+    /// Writes waiting calls into the buffer, as long as the child keeps reading.
+    fn write_backlog(&mut self) {
+        while self.out.len() < HIGH_WATER {
+            let Some(id) = self.backlog.pop_front() else { return };
+            // A call that is over was taken out of the table, and with it what it would have written.
+            let Some(call) = self.pending.get_mut(id).and_then(|waiter| waiter.unsent.take()) else {
+                continue;
+            };
+            jsonrpc::push_request(
+                &mut self.out,
+                id,
+                call.method,
+                &call.members,
+                &[&call.meta],
+                call.progress,
+            );
+        }
+    }
+
+    fn take_frames(&mut self) -> Result<(), Oversize> {
+        while let Some(frame) = self.framer.next_frame()? {
+            match jsonrpc::classify(&frame) {
+                Incoming::Response { id, outcome } => self.answer_call(id, outcome, &frame),
+                Incoming::Notification { method, params } => self.take_notification(method, params),
+                Incoming::Request { id, method, .. } => self.answer_child(&id, &method),
+                Incoming::Noise => self.note_noise(&frame),
+            }
+        }
+        Ok(())
+    }
+
+    fn answer_call(&mut self, id: u64, outcome: Result<Bytes, jsonrpc::RpcError>, frame: &[u8]) {
+        let Some(waiter) = self.pending.complete(id) else {
+            self.counters.late_reply();
+            return;
+        };
+        let outcome = match outcome {
+            _ if jsonrpc::too_deep(frame) => Outcome::Unusable("it is nested deeper than 128 levels"),
+            Ok(result) => Outcome::Result(result),
+            Err(error) => Outcome::Error(error),
+        };
+        // A caller who has just left is told nothing, and needs no cancellation any more.
+        let _ = waiter.reply.send(outcome);
+    }
+
+    fn take_notification(&mut self, name: String, params: Option<Bytes>) {
+        match name.as_str() {
+            method::PROGRESS => {
+                let token = params
+                    .as_deref()
+                    .and_then(|params| serde_json::from_slice::<ProgressParams>(params).ok());
+                // Progress for an unknown token is dropped: some servers go on after cancellation.
+                if let Some(ProgressParams { token }) = token {
+                    self.pending.progress(token, Instant::now());
+                }
+            }
+            method::CANCELLED => {
+                let id = params
+                    .as_deref()
+                    .and_then(|params| serde_json::from_slice::<CancelledParams>(params).ok());
+                if let Some(waiter) = id.and_then(|CancelledParams { id }| self.pending.complete(id)) {
+                    waiter.gone();
+                }
+            }
+            _ => {
+                if self.notices.send(Notice { method: name.into(), params }).is_err() {
+                    self.counters.dropped_notice();
+                }
+            }
+        }
+    }
+
+    fn answer_child(&mut self, id: &[u8], name: &str) {
+        if self.out.len() > ANSWER_LIMIT || self.stdin_lost {
+            self.counters.dropped_notice();
+            return;
+        }
+        match mcp::answer(name) {
+            Answer::Result(result) => jsonrpc::push_result(&mut self.out, id, result.as_bytes()),
+            Answer::Error(code, message) => jsonrpc::push_error(&mut self.out, id, code, message),
+        }
+    }
+
+    fn note_noise(&mut self, frame: &[u8]) {
+        if self.counters.noise() <= NOISE_SHOWN {
+            let line = String::from_utf8_lossy(&frame[..frame.len().min(200)]);
+            tracing::warn!(server = %self.server, "stdout line that is no message: {}", line.escape_debug());
+        }
+    }
+
+    fn cancel_abandoned(&mut self) {
+        let left = self.pending.abandon(|waiter| waiter.reply.is_closed());
+        left.into_iter().for_each(|(id, waiter)| self.cancel(id, &waiter, "the caller has left"));
+    }
+
+    fn expire(&mut self, now: Instant) {
+        for (id, waiter) in self.pending.expire(now) {
+            self.cancel(id, &waiter, "the deadline has passed");
+            let sent = waiter.unsent.is_none();
+            let _ = waiter.reply.send(Outcome::TimedOut { sent });
+        }
+    }
+
+    /// Tells the child that a result is not wanted any more, if it ever heard of the call.
+    /// `initialize` must not be cancelled (spec 2025-11-25, basic/utilities/cancellation).
+    fn cancel(&mut self, id: u64, waiter: &Waiter, reason: &str) {
+        let known_to_child = waiter.unsent.is_none() && waiter.method != method::INITIALIZE;
+        if known_to_child && !self.stdin_lost && self.out.len() <= ANSWER_LIMIT {
+            let members = format!("\"requestId\":{id},\"reason\":\"{reason}\"");
+            jsonrpc::push_notification(&mut self.out, method::CANCELLED, members.as_bytes());
+        }
+    }
+
+    fn may_close_stdin(&self) -> bool {
+        self.closing.is_some() && self.pending.is_empty() && self.out.is_empty()
+    }
+
+    /// The child does not read any more: what was not written never will be.
+    fn lose_stdin(&mut self) {
+        self.stdin_lost = true;
+        self.out.clear();
+        while let Some(id) = self.backlog.pop_front() {
+            if let Some(waiter) = self.pending.complete(id) {
+                waiter.gone();
+            }
+        }
+        self.start_ladder();
+    }
+
+    fn start_ladder(&mut self) {
+        if let Some((_, ladder, order)) = self.closing.take() {
+            let _ = order.send(ladder);
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct ProgressParams {
+    #[serde(rename = "progressToken")]
+    token: u64,
+}
+
+#[derive(Deserialize)]
+struct CancelledParams {
+    #[serde(rename = "requestId")]
+    id: u64,
+}
+
+/// A timer that is moved only when its time changes.
+struct Alarm {
+    sleep: Option<Pin<Box<Sleep>>>,
+    at: Option<Instant>,
+}
+
+impl Alarm {
+    fn new() -> Alarm {
+        Alarm { sleep: None, at: None }
+    }
+
+    fn set(&mut self, at: Option<Instant>) {
+        if at == self.at {
+            return;
+        }
+        self.at = at;
+        if let Some(at) = at {
+            match &mut self.sleep {
+                Some(sleep) => sleep.as_mut().reset(at.into()),
+                None => self.sleep = Some(Box::pin(tokio::time::sleep_until(at.into()))),
+            }
+        }
+    }
+
+    /// Resolves when the time has come; never, when none is set.
+    async fn rung(&mut self) {
+        match (&mut self.sleep, self.at) {
+            (Some(sleep), Some(_)) => {
+                sleep.as_mut().await;
+                self.at = None;
+            }
+            _ => std::future::pending().await,
+        }
+    }
+}

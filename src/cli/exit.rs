@@ -1,0 +1,58 @@
+//! How the process ends: every exit code there is, and nothing else. The numbers 74 and 78 are
+//! those of BSD's `sysexits.h`.
+
+use std::process::ExitCode;
+
+/// An exit code. The list in `docs/configuration.md` is checked against this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: stopped in order, or did what was asked.
+    Graceful,
+    /// 1: a defect of the daemon.
+    Internal,
+    /// 2: the command line cannot be understood.
+    Usage,
+    /// 3: stopped, but calls or children had to be cut off.
+    Forced,
+    /// 74: input or output failed: the store, or an address to listen on.
+    Io,
+    /// 78: the configuration is wrong.
+    Config,
+}
+
+impl Exit {
+    /// Every exit code.
+    pub const ALL: [Exit; 6] =
+        [Exit::Graceful, Exit::Internal, Exit::Usage, Exit::Forced, Exit::Io, Exit::Config];
+
+    /// The number that the parent process sees.
+    pub fn code(self) -> u8 {
+        match self {
+            Exit::Graceful => 0,
+            Exit::Internal => 1,
+            Exit::Usage => 2,
+            Exit::Forced => 3,
+            Exit::Io => 74,
+            Exit::Config => 78,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reference_lists_every_code() {
+        let reference = include_str!("../../docs/configuration.md");
+        for exit in Exit::ALL {
+            assert!(reference.contains(&format!("\n| {} | ", exit.code())), "{exit:?} is not listed");
+        }
+    }
+}

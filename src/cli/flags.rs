@@ -1,0 +1,220 @@
+//! The flags, declared once for both programs.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use super::Exit;
+use crate::config::{self, Flags};
+
+/// Which of the two programs was started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Program {
+    /// `mcpvisor`, with subcommands; listens on 127.0.0.1:5000.
+    Mcpvisor,
+    /// `mcp-server`, without; listens on 0.0.0.0:5000.
+    McpServer,
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Run the daemon.
+    Serve(Flags),
+    /// Check the configuration, say what would run, and end.
+    Check(Flags),
+    /// Be the built-in MCP server on stdin and stdout.
+    DemoServer,
+}
+
+/// Nothing is to be run: the command line is wrong, or asked for help or the version.
+#[derive(Debug)]
+pub struct Refused(Box<clap::Error>);
+
+impl Refused {
+    /// Prints the text where it belongs (help and version to stdout, a complaint to stderr) and
+    /// says how to end.
+    pub fn report(self) -> Exit {
+        let exit = match self.0.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Graceful,
+            _ => Exit::Usage,
+        };
+        if self.0.print().is_err() { Exit::Io } else { exit }
+    }
+}
+
+/// Reads a command line; the first of `args` is the program's own name.
+///
+/// # Errors
+/// A text to show instead of running.
+pub fn parse<I, A>(program: Program, args: I) -> Result<Command, Refused>
+where
+    I: IntoIterator<Item = A>,
+    A: Into<OsString> + Clone,
+{
+    let command = match program {
+        Program::Mcpvisor => read::<Mcpvisor, _, _>(args).map(|line| match line.command {
+            Subcommands::Serve(flags) => flags.into_command(None),
+            Subcommands::DemoServer => Command::DemoServer,
+        }),
+        Program::McpServer => {
+            read::<McpServer, _, _>(args).map(|line| line.flags.into_command(Some("0.0.0.0")))
+        }
+    };
+    command.map_err(|error| Refused(Box::new(error)))
+}
+
+fn read<P, I, A>(args: I) -> Result<P, clap::Error>
+where
+    P: CommandFactory + FromArgMatches,
+    I: IntoIterator<Item = A>,
+    A: Into<OsString> + Clone,
+{
+    let matches = P::command().try_get_matches_from(args)?;
+    P::from_arg_matches(&matches).map_err(|error| error.format(&mut P::command()))
+}
+
+/// Supervises MCP servers as child processes and serves them over HTTP.
+#[derive(Debug, Parser)]
+#[command(name = "mcpvisor", version)]
+struct Mcpvisor {
+    #[command(subcommand)]
+    command: Subcommands,
+}
+
+#[derive(Debug, Subcommand)]
+enum Subcommands {
+    /// Run the daemon (listens on 127.0.0.1:5000 unless told otherwise)
+    Serve(ServeFlags),
+    /// Be a small MCP server on stdin and stdout, to try the gateway with
+    DemoServer,
+}
+
+/// Supervises MCP servers and serves them over HTTP: `mcpvisor serve`, but listening on
+/// 0.0.0.0:5000 unless told otherwise.
+#[derive(Debug, Parser)]
+#[command(name = "mcp-server", version)]
+struct McpServer {
+    #[command(flatten)]
+    flags: ServeFlags,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "A flag wins over its environment variable, that over the configuration file.\n\
+                  Exit codes: 0 stopped in order, 1 defect, 2 usage, 3 forced stop, 74 input or output, 78 configuration.")]
+struct ServeFlags {
+    /// Configuration file, TOML [env: MCPVISOR_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// File with `mcpServers`, may be given several times [env: MCPVISOR_SERVERS, separated by ':']
+    #[arg(long, value_name = "FILE")]
+    servers: Vec<PathBuf>,
+    /// Address or name to listen on [env: MCPVISOR_HOST]
+    #[arg(long, value_parser = host)]
+    host: Option<String>,
+    /// Port to listen on, 0 for any free one [env: MCPVISOR_PORT]
+    #[arg(long)]
+    port: Option<u16>,
+    /// Directory of the store [env: MCPVISOR_DATA_DIR]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Verbose log and error texts [env: MCPVISOR_DEBUG]
+    #[arg(long)]
+    debug: bool,
+    /// Check the configuration, say what would run, and end
+    #[arg(long)]
+    check: bool,
+}
+
+impl ServeFlags {
+    fn into_command(self, default_host: Option<&'static str>) -> Command {
+        let flags = Flags {
+            config: self.config,
+            servers: self.servers,
+            host: self.host,
+            port: self.port,
+            data_dir: self.data_dir,
+            debug: self.debug.then_some(true),
+            default_host,
+        };
+        if self.check { Command::Check(flags) } else { Command::Serve(flags) }
+    }
+}
+
+fn host(text: &str) -> Result<String, &'static str> {
+    config::read_host(text).ok_or("must be an IP address or a host name")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(program: Program, line: &str) -> Result<Command, Refused> {
+        parse(program, line.split(' '))
+    }
+
+    #[test]
+    fn the_declarations_are_sound() {
+        Mcpvisor::command().debug_assert();
+        McpServer::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_arrives() {
+        let expected = Flags {
+            config: Some("c.toml".into()),
+            servers: vec!["a.json".into(), "b.json".into()],
+            host: Some("::1".into()),
+            port: Some(0),
+            data_dir: Some("d".into()),
+            debug: Some(true),
+            default_host: None,
+        };
+        let flags =
+            "--config c.toml --servers a.json --servers b.json --host [::1] --port 0 --data-dir d --debug";
+        let serve = words(Program::Mcpvisor, &format!("mcpvisor serve {flags}")).expect("understood");
+        assert_eq!(serve, Command::Serve(expected.clone()));
+        let check = words(Program::Mcpvisor, &format!("mcpvisor serve --check {flags}")).expect("understood");
+        assert_eq!(check, Command::Check(expected.clone()));
+        let twin = words(Program::McpServer, &format!("mcp-server {flags}")).expect("understood");
+        assert_eq!(twin, Command::Serve(Flags { default_host: Some("0.0.0.0"), ..expected }));
+    }
+
+    #[test]
+    fn without_flags_everything_is_left_open() {
+        let serve = words(Program::Mcpvisor, "mcpvisor serve").expect("understood");
+        assert_eq!(serve, Command::Serve(Flags::default()));
+        let twin = words(Program::McpServer, "mcp-server").expect("understood");
+        assert_eq!(twin, Command::Serve(Flags { default_host: Some("0.0.0.0"), ..Flags::default() }));
+        assert_eq!(
+            words(Program::Mcpvisor, "mcpvisor demo-server").expect("understood"),
+            Command::DemoServer
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_a_usage_error() {
+        for line in [
+            "mcpvisor",
+            "mcpvisor run",
+            "mcpvisor serve extra",
+            "mcpvisor serve --port 65536",
+            "mcpvisor serve --port -1",
+            "mcpvisor serve --host a/b",
+            "mcpvisor serve --prot 1",
+            "mcpvisor serve --config",
+        ] {
+            let refused = words(Program::Mcpvisor, line).expect_err(line);
+            assert_eq!(refused.0.exit_code(), 2, "{line}");
+        }
+        assert_eq!(
+            words(Program::McpServer, "mcp-server serve").expect_err("no subcommands").0.exit_code(),
+            2
+        );
+        for line in ["mcpvisor --help", "mcpvisor --version", "mcpvisor serve --help"] {
+            assert_eq!(words(Program::Mcpvisor, line).expect_err(line).0.exit_code(), 0, "{line}");
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! The command line: what can be asked for, as values. Two programs share it: `mcpvisor` with
+//! subcommands, and `mcp-server`, which is `mcpvisor serve` with other defaults.
+//!
+//! Flags that an environment variable can stand in for leave that to [`crate::config`], which also
+//! weighs the configuration file: only there a wrong variable is reported together with every
+//! other problem.
+
+mod exit;
+mod flags;
+
+use std::io::Write;
+
+pub use exit::Exit;
+pub use flags::{Command, Program, Refused, parse};
+
+use crate::config::{Environment, Flags, describe, list_problems, load};
+
+/// `serve --check`: writes every problem of the configuration to `err`, or to `out` what would run.
+/// Starts nothing and changes nothing.
+pub fn check(flags: &Flags, env: &dyn Environment, out: &mut dyn Write, err: &mut dyn Write) -> Exit {
+    let (written, exit) = match load(flags, env) {
+        Ok(config) => (out.write_all(describe(&config).as_bytes()), Exit::Graceful),
+        Err(problems) => (err.write_all(list_problems(&problems).as_bytes()), Exit::Config),
+    };
+    if written.is_err() { Exit::Io } else { exit }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::test_support::MapEnvironment;
+
+    fn run(env: &MapEnvironment) -> (Exit, String, String) {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let exit = check(&Flags::default(), env, &mut out, &mut err);
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+        (exit, text(out), text(err))
+    }
+
+    #[test]
+    fn check_shows_what_would_run_or_all_problems() {
+        let (exit, out, err) = run(&MapEnvironment::new(&[("MCPVISOR_PORT", "8000")]));
+        assert_eq!((exit, err.as_str()), (Exit::Graceful, ""));
+        assert!(out.contains("http://127.0.0.1:8000\n"), "{out}");
+
+        let (exit, out, err) = run(&MapEnvironment::new(&[("MCPVISOR_PORT", "x"), ("MCPVISOR_DEBUG", "x")]));
+        assert_eq!((exit, out.as_str()), (Exit::Config, ""));
+        assert!(err.ends_with("2 problems in 2 places\n"), "{err}");
+    }
+
+    #[test]
+    fn a_full_disk_under_the_output_is_an_io_problem() {
+        struct Full;
+        impl Write for Full {
+            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+                Err(std::io::ErrorKind::StorageFull.into())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let exit = check(&Flags::default(), &MapEnvironment::new(&[]), &mut Full, &mut Vec::new());
+        assert_eq!(exit, Exit::Io);
+    }
+}

@@ -1,0 +1,354 @@
+//! The configuration file: which settings there are, what each may be, and where it goes. The
+//! reference for operators is `docs/configuration.md`.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use toml::de::{DeTable, DeValue};
+
+use super::problem::{Position, Problems};
+use super::section::{Document, Section, show_duration, texts};
+use super::servers_file::Named;
+use super::settings::{ApiAuth, Config};
+use super::values;
+use crate::telemetry::logging::Level;
+
+/// What only a configuration file can leave to be settled later: paths that a flag or a variable
+/// may replace, and a default that hangs on them.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Paths {
+    pub(super) data_dir: Option<PathBuf>,
+    pub(super) config_root: Option<PathBuf>,
+    /// `None` when the file does not say; an empty list says "none".
+    pub(super) servers: Option<Vec<Named>>,
+}
+
+const MS: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Puts the settings of a file's text over `config`. Relative paths in it start from `base`, the
+/// directory of the file.
+pub(super) fn apply(
+    document: Document<'_>,
+    base: &Path,
+    config: &mut Config,
+    problems: &mut Problems,
+) -> Paths {
+    let mut paths = Paths::default();
+    let (table, errors) = DeTable::parse_recoverable(document.text);
+    for error in &errors {
+        let position = error.span().map(|span| Position::of(document.text, span.start));
+        problems.at(document.source, position, "", format!("is not valid TOML: {}", error.message()));
+    }
+    if !errors.is_empty() {
+        // What can be made out of a broken file would only bring problems that are not there.
+        return paths;
+    }
+    let mut top = Section::top(document, table.get_ref());
+    server(top.section("server", problems), base, config, &mut paths, problems);
+    http(top.section("http", problems), document, config, problems);
+    api(top.section("api", problems), base, config, &mut paths, problems);
+    starts(top.section("starts", problems), config, problems);
+    log(top.section("log", problems), config, problems);
+    top.finish(problems);
+    paths
+}
+
+fn server(mut s: Section<'_>, base: &Path, config: &mut Config, paths: &mut Paths, problems: &mut Problems) {
+    s.set("host", values::HOST, &mut config.http.host, problems, |value| values::host(value.as_str()?));
+    s.count("port", 0..=65_535, &mut config.http.port, problems);
+    s.set("data_dir", PATH, &mut paths.data_dir, problems, |value| path(value, base).map(Some));
+    s.set("servers", "an array of file names", &mut paths.servers, problems, |value| {
+        texts(value, |name| usable(name).then(|| Named { shown: name.to_owned(), path: base.join(name) }))
+            .map(Some)
+    });
+    s.count("workers", 1..=256, &mut config.workers, problems);
+    s.duration("drain", Duration::ZERO..=HOUR, &mut config.drain, problems);
+    s.finish(problems);
+}
+
+fn http(mut s: Section<'_>, document: Document<'_>, config: &mut Config, problems: &mut Problems) {
+    let http = &mut config.http;
+    s.set("allowed_hosts", values::AUTHORITY, &mut http.allowed_hosts, problems, |value| {
+        texts(value, values::authority)
+    });
+    s.set("allowed_origins", values::ORIGIN, &mut http.allowed_origins, problems, |value| {
+        texts(value, values::origin).filter(|all| all.len() == 1 || all.iter().all(|one| one != "*"))
+    });
+    let size = format!("{}, from 1 KiB to 64 MiB", values::SIZE);
+    s.set("body_limit", &size, &mut http.body_limit, problems, |value| {
+        let bytes = match value {
+            DeValue::String(text) => values::size(text)?,
+            other => usize::try_from(super::section::integer(other)?).ok()?,
+        };
+        (1024..=64 << 20).contains(&bytes).then_some(bytes)
+    });
+    s.duration("header_timeout", 100 * MS..=HOUR, &mut http.header_timeout, problems);
+    s.duration("body_timeout", 100 * MS..=HOUR, &mut http.body_timeout, problems);
+    s.duration("keep_alive", 100 * MS..=DAY, &mut http.keep_alive, problems);
+    s.count("max_connections", 1..=1_000_000, &mut http.max_connections, problems);
+    s.duration("call_timeout", MS..=DAY, &mut http.call_timeout, problems);
+    s.duration("max_call_timeout", MS..=DAY, &mut http.max_call_timeout, problems);
+    if http.call_timeout > http.max_call_timeout {
+        let most = show_duration(http.max_call_timeout);
+        let at = s.position("call_timeout").or_else(|| s.position("max_call_timeout"));
+        let reason = format!(
+            "must not be longer than http.max_call_timeout, which is {most} (found {})",
+            show_duration(http.call_timeout)
+        );
+        problems.at(document.source, at, "http.call_timeout", reason);
+    }
+    s.finish(problems);
+}
+
+fn api(mut s: Section<'_>, base: &Path, config: &mut Config, paths: &mut Paths, problems: &mut Problems) {
+    let auths = [("auto", ApiAuth::Auto), ("required", ApiAuth::Required), ("off", ApiAuth::Off)];
+    s.choice("auth", &auths, &mut config.http.api_auth, problems);
+    s.switch("redact_env", &mut config.http.redact_env, problems);
+    s.set("config_root", PATH, &mut paths.config_root, problems, |value| path(value, base).map(Some));
+    s.finish(problems);
+}
+
+fn starts(mut s: Section<'_>, config: &mut Config, problems: &mut Problems) {
+    s.count("concurrent", 1..=1_000, &mut config.starts.concurrent, problems);
+    s.count("per_second", 1..=10_000, &mut config.starts.per_second, problems);
+    s.finish(problems);
+}
+
+fn log(mut s: Section<'_>, config: &mut Config, problems: &mut Problems) {
+    let levels = Level::ALL.map(|level| (level.name(), level));
+    s.choice("level", &levels, &mut config.log.level, problems);
+    s.finish(problems);
+}
+
+const PATH: &str = "a path";
+
+fn path(value: &DeValue<'_>, base: &Path) -> Option<PathBuf> {
+    value.as_str().filter(|text| usable(text)).map(|text| base.join(text))
+}
+
+/// No file can have an empty name or one with a NUL in it.
+fn usable(path: &str) -> bool {
+    !path.is_empty() && !path.contains('\0')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(text: &str) -> (Config, Paths, Vec<String>) {
+        let mut config = Config::with_defaults("/data".into());
+        let mut problems = Problems::default();
+        let paths =
+            apply(Document { source: "c.toml", text }, Path::new("/etc/m"), &mut config, &mut problems);
+        (config, paths, problems.lines())
+    }
+
+    /// One line `section.key = value` is read, and is the only problem.
+    fn only_problem(setting: &str) -> String {
+        let (_, _, lines) = read(setting);
+        assert_eq!(lines.len(), 1, "{setting}: {lines:#?}");
+        lines[0].clone()
+    }
+
+    #[test]
+    fn every_kind_of_wrong_value_is_told_what_it_must_be() {
+        let cases = [
+            ("server.host = 'a b'", "server.host must be an IP address or a host name (found 'a b')"),
+            ("server.host = 7", "server.host must be an IP address or a host name (found 7)"),
+            ("server.port = 65536", "server.port must be a whole number from 0 to 65535 (found 65536)"),
+            ("server.port = -1", "server.port must be a whole number from 0 to 65535 (found -1)"),
+            ("server.port = '5000'", "server.port must be a whole number from 0 to 65535 (found '5000')"),
+            ("server.data_dir = ''", "server.data_dir must be a path (found '')"),
+            ("server.servers = 'a.json'", "server.servers must be an array of file names (found 'a.json')"),
+            ("server.servers = ['a', 1]", "server.servers must be an array of file names (found ['a', 1])"),
+            ("server.workers = 0", "server.workers must be a whole number from 1 to 256 (found 0)"),
+            (
+                "server.drain = '20'",
+                "server.drain must be a duration from 0ms to 1h, such as \"500ms\", \"10s\" or \"2m\" (found '20')",
+            ),
+            (
+                "server.drain = -0.5",
+                "server.drain must be a duration from 0ms to 1h, such as \"500ms\", \"10s\" or \"2m\" (found -0.5)",
+            ),
+            (
+                "http.keep_alive = '25h'",
+                "http.keep_alive must be a duration from 100ms to 24h, such as \"500ms\", \"10s\" or \"2m\" (found '25h')",
+            ),
+            (
+                "http.body_limit = '1MB'",
+                "http.body_limit must be a number of bytes or a size such as \"512KiB\" or \"1MiB\", from 1 KiB to 64 MiB (found '1MB')",
+            ),
+            (
+                "http.body_limit = 1023",
+                "http.body_limit must be a number of bytes or a size such as \"512KiB\" or \"1MiB\", from 1 KiB to 64 MiB (found 1023)",
+            ),
+            (
+                "http.allowed_hosts = ['http://x']",
+                "http.allowed_hosts must be an array of host names or addresses, each with or without a port (found ['http://x'])",
+            ),
+            (
+                "http.allowed_origins = ['*', 'http://x']",
+                "http.allowed_origins must be an array of origins such as \"https://gui.example:8443\" (no path, no trailing slash), or [\"*\"] (found ['*', 'http://x'])",
+            ),
+            (
+                "http.call_timeout = '10m'",
+                "http.call_timeout must not be longer than http.max_call_timeout, which is 5m (found 10m)",
+            ),
+            ("api.auth = 'none'", "api.auth must be one of \"auto\", \"required\", \"off\" (found 'none')"),
+            ("api.redact_env = 1", "api.redact_env must be true or false (found 1)"),
+            (
+                "starts.concurrent = 1.5",
+                "starts.concurrent must be a whole number from 1 to 1000 (found 1.5)",
+            ),
+            (
+                "log.level = 'loud'",
+                "log.level must be one of \"error\", \"warn\", \"info\", \"debug\", \"trace\" (found 'loud')",
+            ),
+            ("server = 1", "server must be a section: [server] (found 1)"),
+            ("[[http]]", "http must be a section: [http] (found [[http]])"),
+        ];
+        for (setting, problem) in cases {
+            let line = only_problem(setting);
+            let (place, found) = line.split_once(": ").expect("a place");
+            assert!(place.starts_with("c.toml:1:"), "{line}");
+            assert_eq!(found, problem);
+        }
+    }
+
+    #[test]
+    fn unknown_names_are_problems_with_a_suggestion() {
+        assert_eq!(only_problem("[htpp]"), "c.toml:1:2: htpp is not a known section; did you mean \"http\"?");
+        assert_eq!(
+            only_problem("\n[server]\nprot = 1"),
+            "c.toml:3:1: server.prot is not a known setting; did you mean \"port\"?"
+        );
+        assert_eq!(only_problem("[log]\n'a b' = 1"), "c.toml:2:1: log.\"a b\" is not a known setting");
+    }
+
+    #[test]
+    fn all_problems_of_a_file_come_at_once() {
+        let (_, _, lines) = read("[server]\nport = 'x'\nhost = 1\nx = 1\n[log]\nlevel = 1\n[nope]\n");
+        assert_eq!(lines.len(), 5, "{lines:#?}");
+    }
+
+    #[test]
+    fn every_syntax_error_has_its_place_and_hides_what_follows_from_it() {
+        let (_, _, lines) = read("[server]\nport = \nhost = 'a\n");
+        assert_eq!(lines.len(), 2, "{lines:#?}");
+        assert!(lines[0].starts_with("c.toml:2:8: is not valid TOML: "), "{lines:#?}");
+        assert!(lines[1].starts_with("c.toml:3:"), "{lines:#?}");
+        let (_, _, lines) = read("a = 1\na = 2\n");
+        assert!(lines[0].starts_with("c.toml:2:1: is not valid TOML: duplicate key"), "{lines:#?}");
+    }
+
+    #[test]
+    fn relative_paths_start_from_the_file() {
+        let (_, paths, lines) =
+            read("[server]\ndata_dir = 'd'\nservers = ['s.json', '/x.json']\n[api]\nconfig_root = '/'\n");
+        assert!(lines.is_empty(), "{lines:#?}");
+        assert_eq!(paths.data_dir.as_deref(), Some(Path::new("/etc/m/d")));
+        assert_eq!(paths.config_root.as_deref(), Some(Path::new("/")));
+        let servers: Vec<PathBuf> = paths.servers.unwrap().into_iter().map(|named| named.path).collect();
+        assert_eq!(servers, [Path::new("/etc/m/s.json"), Path::new("/x.json")]);
+    }
+
+    #[test]
+    fn numbers_stand_for_seconds_and_bytes() {
+        let (config, _, lines) = read("server.drain = 1.5\nhttp.body_limit = 0x1000\nserver.port = 1_000");
+        assert!(lines.is_empty(), "{lines:#?}");
+        assert_eq!(config.drain, Duration::from_millis(1500));
+        assert_eq!(config.http.body_limit, 4096);
+        assert_eq!(config.http.port, 1000);
+    }
+
+    fn any_config() -> impl Strategy<Value = Config> {
+        let auth = prop::sample::select(vec![ApiAuth::Auto, ApiAuth::Required, ApiAuth::Off]);
+        let level = prop::sample::select(Level::ALL.to_vec());
+        let numbers = (any::<u16>(), 1usize..=256, 1024usize..=64 << 20, 1usize..=1_000_000, 1usize..=1000);
+        let times = (0u64..=3_600_000, 100u64..=3_600_000, 1u64..=100_000, 100_000u64..=86_400_000);
+        let texts = ("[a-z]{1,20}", prop::collection::vec("[a-z]{1,9}(:[1-9][0-9]{0,3})?", 0..4));
+        (auth, level, numbers, times, texts, any::<bool>(), 1u32..=10_000).prop_map(
+            |(
+                auth,
+                level,
+                (port, workers, body, connections, starts),
+                times,
+                (host, hosts),
+                redact,
+                rate,
+            )| {
+                let mut config = Config::with_defaults("/data".into());
+                config.workers = workers;
+                config.drain = Duration::from_millis(times.0);
+                config.starts.concurrent = starts;
+                config.starts.per_second = rate;
+                config.log.level = level;
+                let http = &mut config.http;
+                (http.host, http.port, http.api_auth) = (host, port, auth);
+                http.allowed_origins = hosts.iter().map(|host| format!("https://{host}")).collect();
+                http.allowed_hosts = hosts;
+                (http.body_limit, http.max_connections) = (body, connections);
+                http.header_timeout = Duration::from_millis(times.1);
+                http.body_timeout = Duration::from_millis(times.1 / 2 + 50);
+                http.keep_alive = Duration::from_millis(times.3);
+                http.call_timeout = Duration::from_millis(times.2);
+                http.max_call_timeout = Duration::from_millis(times.3);
+                http.redact_env = redact;
+                config
+            },
+        )
+    }
+
+    fn write(config: &Config) -> String {
+        let http = &config.http;
+        let auth = match http.api_auth {
+            ApiAuth::Auto => "auto",
+            ApiAuth::Required => "required",
+            ApiAuth::Off => "off",
+        };
+        let time = |duration: Duration| format!("{:?}", show_duration(duration));
+        format!(
+            "[server]\nhost = {:?}\nport = {}\nworkers = {}\ndrain = {}\n\
+             [http]\nallowed_hosts = {:?}\nallowed_origins = {:?}\nbody_limit = {}\nheader_timeout = {}\n\
+             body_timeout = {}\nkeep_alive = {}\nmax_connections = {}\ncall_timeout = {}\nmax_call_timeout = {}\n\
+             [api]\nauth = {auth:?}\nredact_env = {}\n[starts]\nconcurrent = {}\nper_second = {}\n[log]\nlevel = {:?}\n",
+            http.host,
+            http.port,
+            config.workers,
+            time(config.drain),
+            http.allowed_hosts,
+            http.allowed_origins,
+            http.body_limit,
+            time(http.header_timeout),
+            time(http.body_timeout),
+            time(http.keep_alive),
+            http.max_connections,
+            time(http.call_timeout),
+            time(http.max_call_timeout),
+            http.redact_env,
+            config.starts.concurrent,
+            config.starts.per_second,
+            config.log.level.name(),
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(config in any_config()) {
+            let (back, _, lines) = read(&write(&config));
+            prop_assert!(lines.is_empty(), "{lines:#?}");
+            prop_assert_eq!(back, config);
+        }
+
+        #[test]
+        fn never_panics(text in "\\PC{0,80}", value in r#"['"\[\]{}a1.:\-+_ =\n]{0,30}"#) {
+            read(&text);
+            for setting in ["server.port", "server.drain", "server.servers", "http.allowed_origins", "log"] {
+                read(&format!("{setting} = {value}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! What is wrong with a configuration: one problem per wrong setting, each with the place it was
+//! read from. Collecting never stops at the first one, so that one run shows them all.
+
+use std::fmt;
+
+/// A place in a text, both numbers counted from 1; the column counts characters, not bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// The line.
+    pub line: usize,
+    /// The character in the line.
+    pub column: usize,
+}
+
+impl Position {
+    /// The position of a byte offset in a text. An offset past the end is the end.
+    pub(super) fn of(text: &str, offset: usize) -> Position {
+        let before = text.as_bytes().get(..offset).unwrap_or(text.as_bytes());
+        let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        Position {
+            line: before.iter().filter(|byte| **byte == b'\n').count() + 1,
+            column: String::from_utf8_lossy(&before[line_start..]).chars().count() + 1,
+        }
+    }
+}
+
+/// One thing that is wrong with the configuration.
+///
+/// Shown on one line as `config.toml:3:8: server.port must be … (found "x")`. Control characters
+/// of a foreign text are escaped when it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigProblem {
+    /// Where the setting was read from: a file as it was named, or an environment variable.
+    pub source: String,
+    /// Where in the file, when that is known.
+    pub position: Option<Position>,
+    /// The path of the setting, `server.port` or `mcpServers.git.args`; empty when the problem is
+    /// about the source as a whole.
+    pub path: String,
+    /// What is wrong and what would be right, worded to follow the path.
+    pub reason: String,
+}
+
+impl fmt::Display for ConfigProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut line = self.source.clone();
+        if let Some(Position { line: row, column }) = self.position {
+            line.push_str(&format!(":{row}:{column}"));
+        }
+        line.push_str(": ");
+        if !self.path.is_empty() {
+            line.push_str(&self.path);
+            line.push(' ');
+        }
+        line.push_str(&self.reason);
+        f.write_str(&one_line(&line))
+    }
+}
+
+/// The problems found so far.
+#[derive(Debug, Default)]
+pub(super) struct Problems(Vec<ConfigProblem>);
+
+impl Problems {
+    /// Notes a problem of a source as a whole.
+    pub(super) fn source(&mut self, source: &str, reason: impl Into<String>) {
+        self.at(source, None, "", reason);
+    }
+
+    /// Notes a problem of one setting.
+    pub(super) fn at(
+        &mut self,
+        source: &str,
+        position: Option<Position>,
+        path: impl Into<String>,
+        reason: impl Into<String>,
+    ) {
+        self.0.push(ConfigProblem {
+            source: source.to_owned(),
+            position,
+            path: path.into(),
+            reason: reason.into(),
+        });
+    }
+
+    /// The value when nothing was wrong, else every problem, those of one source together and in
+    /// the order of its text.
+    pub(super) fn into_result<T>(self, value: T) -> Result<T, Vec<ConfigProblem>> {
+        if self.0.is_empty() {
+            return Ok(value);
+        }
+        let mut sources: Vec<String> = Vec::new();
+        for problem in &self.0 {
+            if !sources.contains(&problem.source) {
+                sources.push(problem.source.clone());
+            }
+        }
+        let mut problems = self.0;
+        problems.sort_by_key(|problem| {
+            let rank = sources.iter().position(|source| *source == problem.source);
+            (rank, problem.position.map(|at| (at.line, at.column)))
+        });
+        Err(problems)
+    }
+
+    #[cfg(test)]
+    pub(super) fn lines(&self) -> Vec<String> {
+        self.0.iter().map(ConfigProblem::to_string).collect()
+    }
+}
+
+/// A text with every control character written as an escape, so that it stays on its line and
+/// cannot steer a terminal.
+pub(super) fn one_line(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    crate::telemetry::logging::escape(text, &mut out);
+    out
+}
+
+/// A member's name as a step of a path: bare when it is plain, else in quotes.
+pub(super) fn path_step(name: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '@' | '/');
+    if !name.is_empty() && name.chars().all(plain) { name.to_owned() } else { format!("{name:?}") }
+}
+
+/// The known name that a mistyped one most likely stands for: at most a third of its characters,
+/// and at least one, may differ.
+pub(super) fn closest<'k>(given: &str, known: &[&'k str]) -> Option<&'k str> {
+    let allowed = (given.chars().count() / 3).max(1);
+    known
+        .iter()
+        .map(|name| (distance(&given.to_lowercase(), &name.to_lowercase()), *name))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+/// The end of a sentence about an unknown name: a suggestion, or nothing.
+pub(super) fn did_you_mean(given: &str, known: &[&str]) -> String {
+    closest(given, known).map(|name| format!("; did you mean {name:?}?")).unwrap_or_default()
+}
+
+/// How many characters must be inserted, removed, replaced or swapped with their neighbour to turn
+/// one text into the other (optimal string alignment). Texts beyond 64 characters are not compared.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(65).collect(), b.chars().take(65).collect());
+    if a.len() > 64 || b.len() > 64 {
+        return usize::MAX;
+    }
+    let mut before_last = vec![0; b.len() + 1];
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for i in 0..a.len() {
+        let mut row = vec![i + 1; b.len() + 1];
+        for j in 0..b.len() {
+            let replace = last[j] + usize::from(a[i] != b[j]);
+            row[j + 1] = replace.min(last[j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] {
+                row[j + 1] = row[j + 1].min(before_last[j - 1] + 1);
+            }
+        }
+        before_last = std::mem::replace(&mut last, row);
+    }
+    last[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_counts_lines_and_characters_from_one() {
+        let text = "ab\nüx = 1\n";
+        assert_eq!(Position::of(text, 0), Position { line: 1, column: 1 });
+        assert_eq!(Position::of(text, 3), Position { line: 2, column: 1 });
+        assert_eq!(Position::of(text, 5), Position { line: 2, column: 2 });
+        assert_eq!(Position::of(text, 999), Position { line: 3, column: 1 });
+    }
+
+    #[test]
+    fn a_problem_is_one_line_whatever_it_quotes() {
+        let problem = ConfigProblem {
+            source: "a.toml".into(),
+            position: Some(Position { line: 2, column: 1 }),
+            path: "x\u{1b}[31m".into(),
+            reason: "is\nodd".into(),
+        };
+        assert_eq!(problem.to_string(), "a.toml:2:1: x\\u{1b}[31m is\\nodd");
+    }
+
+    #[test]
+    fn suggestions_are_close_or_absent() {
+        let known = ["host", "port", "data_dir", "keep_alive"];
+        assert_eq!(closest("prot", &known), Some("port"));
+        assert_eq!(closest("keepalive", &known), Some("keep_alive"));
+        assert_eq!(closest("data-dir", &known), Some("data_dir"));
+        assert_eq!(closest("Host", &known), Some("host"));
+        assert_eq!(closest("colour", &known), None);
+        assert_eq!(closest(&"x".repeat(10_000), &known), None);
+    }
+
+    #[test]
+    fn problems_come_out_by_source_and_in_the_order_of_the_text() {
+        let mut problems = Problems::default();
+        let at = |line| Some(Position { line, column: 1 });
+        problems.at("b", at(9), "late", "is wrong");
+        problems.source("a", "is gone");
+        problems.at("b", at(2), "early", "is wrong");
+        let lines: Vec<_> =
+            problems.into_result(()).expect_err("three").iter().map(ToString::to_string).collect();
+        assert_eq!(lines, ["b:2:1: early is wrong", "b:9:1: late is wrong", "a: is gone"]);
+    }
+}

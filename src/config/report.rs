@@ -1,0 +1,123 @@
+//! What an operator is shown of a configuration: its problems, or what it would run. Values of
+//! servers' `env` and their arguments may be secrets and are never shown.
+
+use super::problem::one_line;
+use super::settings::{ApiAuth, Config};
+use super::{ConfigProblem, section::show_duration};
+use crate::supervisor::Definition;
+
+/// All problems, one a line, those of one source together, and how many there are.
+pub fn list_problems(problems: &[ConfigProblem]) -> String {
+    let mut out = String::new();
+    let mut sources: Vec<&str> = Vec::new();
+    for problem in problems {
+        out.push_str(&format!("{problem}\n"));
+        if !sources.contains(&problem.source.as_str()) {
+            sources.push(&problem.source);
+        }
+    }
+    let problem_word = if problems.len() == 1 { "problem" } else { "problems" };
+    let place_word = if sources.len() == 1 { "place" } else { "places" };
+    out.push_str(&format!("{} {problem_word} in {} {place_word}\n", problems.len(), sources.len()));
+    out
+}
+
+/// What would run with a configuration, some lines for people.
+pub fn describe(config: &Config) -> String {
+    let http = &config.http;
+    let host = if http.host.contains(':') { format!("[{}]", http.host) } else { http.host.clone() };
+    let auth = match http.api_auth {
+        ApiAuth::Auto => "auto",
+        ApiAuth::Required => "required",
+        ApiAuth::Off => "off",
+    };
+    let mut out = String::from("configuration is valid\n");
+    let mut line = |name: &str, value: &str| out.push_str(&format!("{name:<13}{}\n", one_line(value)));
+    if let Some(file) = &config.file {
+        line("file", &file.display().to_string());
+    }
+    line("listen", &format!("http://{host}:{}", http.port));
+    line("/api auth", auth);
+    line("data", &config.data_dir.display().to_string());
+    line("config root", &config.config_root.display().to_string());
+    line("workers", &config.workers.to_string());
+    line("drain", &show_duration(config.drain));
+    for file in &config.servers {
+        line("servers file", &file.path.display().to_string());
+        for (name, entry) in &file.entries {
+            line("", &format!("{name}: {}", run(entry)));
+        }
+    }
+    if config.servers.is_empty() {
+        line("servers file", "none");
+    }
+    out
+}
+
+fn run(entry: &serde_json::Map<String, serde_json::Value>) -> String {
+    let Ok(definition) = Definition::parse(entry.clone()) else { return "not valid".to_owned() };
+    let Some(command) = definition.command() else { return "no command; kept, never started".to_owned() };
+    let arguments = match definition.args().len() {
+        0 => String::new(),
+        1 => " with 1 argument".to_owned(),
+        n => format!(" with {n} arguments"),
+    };
+    let disabled = if definition.enabled() { "" } else { " (disabled)" };
+    format!("{command}{arguments}{disabled}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ServersFile;
+    use serde_json::{Map, Value, json};
+
+    fn entry(value: Value) -> Map<String, Value> {
+        value.as_object().cloned().expect("an object")
+    }
+
+    #[test]
+    fn shows_what_would_run_and_no_secret() {
+        let mut config = Config::with_defaults("/data".into());
+        config.http.host = "::1".into();
+        config.servers.push(ServersFile {
+            path: "/s.json".into(),
+            entries: vec![
+                (
+                    "git".into(),
+                    entry(json!({"command": "git", "args": ["--token=s3cret"], "env": {"K": "s3cret"}})),
+                ),
+                ("off\u{1b}".into(), entry(json!({"command": "x", "disabled": true}))),
+                ("far".into(), entry(json!({"url": "http://user:s3cret@h/"}))),
+            ],
+            extra: Map::new(),
+        });
+        assert_eq!(
+            describe(&config),
+            "configuration is valid\n\
+             listen       http://[::1]:5000\n\
+             /api auth    auto\n\
+             data         /data\n\
+             config root  /data\n\
+             workers      1\n\
+             drain        20s\n\
+             servers file /s.json\n             \
+             git: git with 1 argument\n             \
+             off\\u{1b}: x (disabled)\n             \
+             far: no command; kept, never started\n"
+        );
+    }
+
+    #[test]
+    fn problems_are_counted_with_their_places() {
+        let problem = |source: &str| ConfigProblem {
+            source: source.into(),
+            position: None,
+            path: String::new(),
+            reason: "is odd".into(),
+        };
+        assert_eq!(list_problems(&[problem("a")]), "a: is odd\n1 problem in 1 place\n");
+        let three = list_problems(&[problem("a"), problem("a"), problem("b")]);
+        assert!(three.ends_with("3 problems in 2 places\n"), "{three}");
+    }
+}

@@ -1,0 +1,225 @@
+//! Reading one TOML table: each setting is asked for by name, with what it may be; wrong values
+//! and, at the end, names that nobody asked for become problems with their line and column.
+
+use std::ops::{Range, RangeInclusive};
+use std::time::Duration;
+
+use serde_json::{Number, Value};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::problem::{Position, Problems, did_you_mean, path_step};
+use crate::supervisor::parse_duration;
+
+/// The text that is being read and how to call it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Document<'d> {
+    pub(super) source: &'d str,
+    pub(super) text: &'d str,
+}
+
+impl Document<'_> {
+    fn position(&self, span: &Range<usize>) -> Option<Position> {
+        Some(Position::of(self.text, span.start))
+    }
+
+    /// A value as it stands in the file, shortened.
+    fn quote(&self, span: Range<usize>) -> String {
+        let text = self.text.get(span).unwrap_or_default();
+        match text.char_indices().nth(60) {
+            Some((end, _)) => format!("{}…", &text[..end]),
+            None => text.to_owned(),
+        }
+    }
+}
+
+struct Entry<'t> {
+    name: &'t str,
+    name_span: Range<usize>,
+    value: &'t Spanned<DeValue<'t>>,
+}
+
+/// One table of the file. Ask for every setting, then call [`Section::finish`].
+pub(super) struct Section<'t> {
+    document: Document<'t>,
+    path: String,
+    entries: Vec<Entry<'t>>,
+    asked: Vec<&'static str>,
+}
+
+impl<'t> Section<'t> {
+    /// The table of the whole file.
+    pub(super) fn top(document: Document<'t>, table: &'t DeTable<'t>) -> Section<'t> {
+        Section::new(document, String::new(), table)
+    }
+
+    fn new(document: Document<'t>, path: String, table: &'t DeTable<'t>) -> Section<'t> {
+        let entries = table
+            .iter()
+            .map(|(name, value)| Entry { name: name.get_ref().as_ref(), name_span: name.span(), value })
+            .collect();
+        Section { document, path, entries, asked: Vec::new() }
+    }
+
+    /// The table of this name; an empty one when it is not there.
+    pub(super) fn section(&mut self, name: &'static str, problems: &mut Problems) -> Section<'t> {
+        let path = self.path_of(name);
+        let empty = Section { document: self.document, path, entries: Vec::new(), asked: Vec::new() };
+        let Some(entry) = self.take(name) else { return empty };
+        match entry.value.get_ref() {
+            DeValue::Table(table) => Section::new(self.document, empty.path, table),
+            _ => {
+                self.wrong(&entry, &format!("a section: [{}]", empty.path), problems);
+                empty
+            }
+        }
+    }
+
+    /// Reads a setting into its slot, or notes that it "must be" what is expected.
+    pub(super) fn set<T>(
+        &mut self,
+        name: &'static str,
+        expected: &str,
+        slot: &mut T,
+        problems: &mut Problems,
+        read: impl FnOnce(&DeValue<'_>) -> Option<T>,
+    ) {
+        let Some(entry) = self.take(name) else { return };
+        match read(entry.value.get_ref()) {
+            Some(value) => *slot = value,
+            None => self.wrong(&entry, expected, problems),
+        }
+    }
+
+    /// Reads a duration within a range.
+    pub(super) fn duration(
+        &mut self,
+        name: &'static str,
+        range: RangeInclusive<Duration>,
+        slot: &mut Duration,
+        problems: &mut Problems,
+    ) {
+        let (least, most) = (show_duration(*range.start()), show_duration(*range.end()));
+        let expected = format!("a duration from {least} to {most}, such as \"500ms\", \"10s\" or \"2m\"");
+        self.set(name, &expected, slot, problems, |value| {
+            duration(value).filter(|duration| range.contains(duration))
+        });
+    }
+
+    /// Reads a whole number within a range.
+    pub(super) fn count<T: TryFrom<u64>>(
+        &mut self,
+        name: &'static str,
+        range: RangeInclusive<u64>,
+        slot: &mut T,
+        problems: &mut Problems,
+    ) {
+        let expected = format!("a whole number from {} to {}", range.start(), range.end());
+        self.set(name, &expected, slot, problems, |value| {
+            integer(value).filter(|number| range.contains(number)).and_then(|number| T::try_from(number).ok())
+        });
+    }
+
+    /// Reads one of a few words.
+    pub(super) fn choice<T: Copy>(
+        &mut self,
+        name: &'static str,
+        choices: &[(&str, T)],
+        slot: &mut T,
+        problems: &mut Problems,
+    ) {
+        let words: Vec<String> = choices.iter().map(|(word, _)| format!("{word:?}")).collect();
+        let expected = format!("one of {}", words.join(", "));
+        self.set(name, &expected, slot, problems, |value| {
+            let given = value.as_str()?;
+            choices.iter().find(|(word, _)| *word == given).map(|(_, choice)| *choice)
+        });
+    }
+
+    /// Reads `true` or `false`.
+    pub(super) fn switch(&mut self, name: &'static str, slot: &mut bool, problems: &mut Problems) {
+        self.set(name, "true or false", slot, problems, |value| value.as_bool());
+    }
+
+    /// The position of a setting's value, when it is there.
+    pub(super) fn position(&self, name: &str) -> Option<Position> {
+        let entry = self.entries.iter().find(|entry| entry.name == name)?;
+        self.document.position(&entry.value.span())
+    }
+
+    /// Reports every name that nobody asked for.
+    pub(super) fn finish(self, problems: &mut Problems) {
+        #[cfg(test)]
+        KNOWN.with_borrow_mut(|known| known.push((self.path.clone(), self.asked.clone())));
+        for entry in &self.entries {
+            if self.asked.contains(&entry.name) {
+                continue;
+            }
+            let what = if self.path.is_empty() { "section" } else { "setting" };
+            let reason = format!("is not a known {what}{}", did_you_mean(entry.name, &self.asked));
+            let position = self.document.position(&entry.name_span);
+            problems.at(self.document.source, position, self.path_of(entry.name), reason);
+        }
+    }
+
+    fn take(&mut self, name: &'static str) -> Option<Entry<'t>> {
+        self.asked.push(name);
+        let entry = self.entries.iter().find(|entry| entry.name == name)?;
+        Some(Entry { name: entry.name, name_span: entry.name_span.clone(), value: entry.value })
+    }
+
+    fn wrong(&self, entry: &Entry<'_>, expected: &str, problems: &mut Problems) {
+        let found = self.document.quote(entry.value.span());
+        let position = self.document.position(&entry.value.span());
+        let reason = format!("must be {expected} (found {found})");
+        problems.at(self.document.source, position, self.path_of(entry.name), reason);
+    }
+
+    fn path_of(&self, name: &str) -> String {
+        if self.path.is_empty() { path_step(name) } else { format!("{}.{}", self.path, path_step(name)) }
+    }
+}
+
+#[cfg(test)]
+thread_local! {
+    static KNOWN: std::cell::RefCell<Vec<(String, Vec<&'static str>)>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+/// The sections below the top that were read on this thread meanwhile, each with the settings that
+/// were asked for: what the documentation has to name.
+#[cfg(test)]
+pub(super) fn known_settings(read: impl FnOnce()) -> Vec<(String, Vec<&'static str>)> {
+    KNOWN.take();
+    read();
+    KNOWN.take().into_iter().filter(|(path, _)| !path.is_empty()).collect()
+}
+
+/// A TOML integer that is not negative.
+pub(super) fn integer(value: &DeValue<'_>) -> Option<u64> {
+    let number = value.as_integer()?;
+    u64::from_str_radix(number.as_str(), number.radix()).ok()
+}
+
+/// An array of strings, each through a check; nothing when one of them fails it.
+pub(super) fn texts<T>(value: &DeValue<'_>, read: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
+    value.as_array()?.iter().map(|item| item.get_ref().as_str().and_then(&read)).collect()
+}
+
+fn duration(value: &DeValue<'_>) -> Option<Duration> {
+    let plain = match value {
+        DeValue::String(text) => Value::String(text.to_string()),
+        DeValue::Integer(_) => Value::Number(integer(value)?.into()),
+        DeValue::Float(number) => Value::Number(Number::from_f64(number.as_str().parse().ok()?)?),
+        _ => return None,
+    };
+    parse_duration(&plain)
+}
+
+/// A duration in the largest unit that shows it whole.
+pub(super) fn show_duration(duration: Duration) -> String {
+    let ms = duration.as_millis();
+    let units: [(u128, &str); 4] = [(3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];
+    let (unit, name) =
+        units.into_iter().find(|(unit, _)| ms >= *unit && ms.is_multiple_of(*unit)).unwrap_or((1, "ms"));
+    format!("{}{name}", ms / unit)
+}

@@ -1,0 +1,331 @@
+//! Frames to messages and back. What an incoming frame is, is decided in one pass that skips the
+//! payloads; outgoing frames are written into one buffer, payloads spliced in as they came.
+
+use std::borrow::Cow;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// A JSON-RPC error object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RpcError {
+    /// The code.
+    pub code: i64,
+    /// The message, at most a few kilobytes are kept.
+    pub message: String,
+    /// The data, raw JSON.
+    pub data: Option<Bytes>,
+}
+
+/// What a frame from a peer turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Incoming {
+    /// An answer to request `id`, which was ours: only we use integers that small.
+    Response {
+        /// The id we gave the request.
+        id: u64,
+        /// The `result`, raw JSON, or the error.
+        outcome: Result<Bytes, RpcError>,
+    },
+    /// A request of the peer.
+    Request {
+        /// The peer's id, raw JSON: a string or an integer.
+        id: Bytes,
+        /// The method.
+        method: String,
+        /// The `params`, raw JSON.
+        params: Option<Bytes>,
+    },
+    /// A notification.
+    Notification {
+        /// The method.
+        method: String,
+        /// The `params`, raw JSON.
+        params: Option<Bytes>,
+    },
+    /// Not a JSON-RPC message that could be meant for us.
+    Noise,
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow, default, deserialize_with = "present")]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    method: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    params: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    result: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+}
+
+/// A member that is there, also when its value is `null`: `"result": null` answers a request.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+#[derive(Deserialize)]
+struct ErrorObject<'a> {
+    code: i64,
+    #[serde(borrow, default)]
+    message: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    data: Option<&'a RawValue>,
+}
+
+/// The longest error message of a peer that is kept, in characters.
+const MAX_ERROR_MESSAGE: usize = 4096;
+
+/// Says what a frame is. Payloads of the answer are slices of `frame`.
+pub fn classify(frame: &Bytes) -> Incoming {
+    let Ok(envelope) = serde_json::from_slice::<Envelope<'_>>(frame) else {
+        return Incoming::Noise;
+    };
+    let slice = |raw: &RawValue| frame.slice_ref(raw.get().as_bytes());
+    match envelope {
+        Envelope { id: Some(id), method: None, result: Some(result), error: None, .. } => match own_id(id) {
+            Some(id) => Incoming::Response { id, outcome: Ok(slice(result)) },
+            None => Incoming::Noise,
+        },
+        Envelope { id: Some(id), method: None, error: Some(error), .. } => match own_id(id) {
+            Some(id) => Incoming::Response { id, outcome: Err(read_error(error, &slice)) },
+            None => Incoming::Noise,
+        },
+        Envelope { id: Some(id), method: Some(method), params, .. } if is_id(id) => {
+            Incoming::Request { id: slice(id), method: method.into_owned(), params: params.map(slice) }
+        }
+        Envelope { id: None, method: Some(method), params, .. } => {
+            Incoming::Notification { method: method.into_owned(), params: params.map(slice) }
+        }
+        _ => Incoming::Noise,
+    }
+}
+
+fn own_id(id: &RawValue) -> Option<u64> {
+    id.get().parse().ok()
+}
+
+/// JSON-RPC ids are strings or integers here; MCP forbids null, and fractions are refused by most peers.
+fn is_id(id: &RawValue) -> bool {
+    let text = id.get();
+    text.starts_with('"') || text.parse::<i64>().is_ok() || text.parse::<u64>().is_ok()
+}
+
+fn read_error(raw: &RawValue, slice: &dyn Fn(&RawValue) -> Bytes) -> RpcError {
+    match serde_json::from_str::<ErrorObject<'_>>(raw.get()) {
+        Ok(error) => RpcError {
+            code: error.code,
+            message: error.message.unwrap_or_default().chars().take(MAX_ERROR_MESSAGE).collect(),
+            data: error.data.map(slice),
+        },
+        Err(_) => RpcError {
+            code: -32603,
+            message: "the server sent an error that is not a JSON-RPC error object".to_owned(),
+            data: None,
+        },
+    }
+}
+
+/// Appends a request. `members` are the members of `params` without braces, `meta` those of
+/// `params._meta`; both are JSON on one line. With `progress` the id doubles as progress token.
+pub fn push_request(
+    out: &mut BytesMut,
+    id: u64,
+    method: &str,
+    members: &[u8],
+    meta: &[&[u8]],
+    progress: bool,
+) {
+    out.reserve(members.len() + meta.iter().map(|part| part.len() + 1).sum::<usize>() + method.len() + 120);
+    out.put_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
+    push_number(out, id);
+    out.put_slice(b",\"method\":\"");
+    out.put_slice(method.as_bytes());
+    out.put_slice(b"\",\"params\":{");
+    out.put_slice(members);
+    let has_meta = progress || meta.iter().any(|part| !part.is_empty());
+    if has_meta {
+        if !members.is_empty() {
+            out.put_u8(b',');
+        }
+        out.put_slice(b"\"_meta\":{");
+        let mut first = true;
+        for part in meta.iter().filter(|part| !part.is_empty()) {
+            if !first {
+                out.put_u8(b',');
+            }
+            first = false;
+            out.put_slice(part);
+        }
+        if progress {
+            out.put_slice(if first { b"\"progressToken\":" } else { b",\"progressToken\":" });
+            push_number(out, id);
+        }
+        out.put_u8(b'}');
+    }
+    out.put_slice(b"}}\n");
+}
+
+/// Appends a notification; `members` as in [`push_request`].
+pub fn push_notification(out: &mut BytesMut, method: &str, members: &[u8]) {
+    out.put_slice(b"{\"jsonrpc\":\"2.0\",\"method\":\"");
+    out.put_slice(method.as_bytes());
+    if members.is_empty() {
+        out.put_slice(b"\"}\n");
+    } else {
+        out.put_slice(b"\",\"params\":{");
+        out.put_slice(members);
+        out.put_slice(b"}}\n");
+    }
+}
+
+/// Appends the answer to a peer's request. `id` and `result` are raw JSON on one line.
+pub fn push_result(out: &mut BytesMut, id: &[u8], result: &[u8]) {
+    out.put_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
+    out.put_slice(id);
+    out.put_slice(b",\"result\":");
+    out.put_slice(result);
+    out.put_slice(b"}\n");
+}
+
+/// Appends an error answer to a peer's request. `message` is JSON string content: no quote, no escape.
+pub fn push_error(out: &mut BytesMut, id: &[u8], code: i32, message: &str) {
+    debug_assert!(!message.contains(['"', '\\', '\n']));
+    out.put_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
+    out.put_slice(id);
+    out.put_slice(b",\"error\":{\"code\":");
+    out.put_slice(code.to_string().as_bytes());
+    out.put_slice(b",\"message\":\"");
+    out.put_slice(message.as_bytes());
+    out.put_slice(b"\"}}\n");
+}
+
+/// JSON on one line. Valid JSON has raw line breaks between tokens only, so blanks can stand for them.
+pub fn one_line(json: Bytes) -> Bytes {
+    if memchr::memchr2(b'\n', b'\r', &json).is_none() {
+        return json;
+    }
+    let mut text = BytesMut::from(&json[..]);
+    for byte in text.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')) {
+        *byte = b' ';
+    }
+    text.freeze()
+}
+
+fn push_number(out: &mut BytesMut, number: u64) {
+    let mut digits = [0u8; 20];
+    let mut at = digits.len();
+    let mut rest = number;
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.put_slice(&digits[at..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn incoming(text: &str) -> Incoming {
+        classify(&Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    #[test]
+    fn responses_keep_their_payload_as_it_was_written() {
+        let outcome = Ok(Bytes::from_static(b"{ \"n\": 12345678901234567890123 }"));
+        assert_eq!(
+            incoming(r#"{"result":{ "n": 12345678901234567890123 },"id":7,"jsonrpc":"2.0"}"#),
+            Incoming::Response { id: 7, outcome }
+        );
+        let Incoming::Response { id: 8, outcome: Err(error) } =
+            incoming(r#"{"id":8,"error":{"code":-32601,"message":"no \"x\"","data":[1]}}"#)
+        else {
+            panic!("an error response")
+        };
+        assert_eq!(
+            (error.code, error.message.as_str(), error.data),
+            (-32601, "no \"x\"", Some(Bytes::from("[1]")))
+        );
+    }
+
+    #[test]
+    fn null_is_a_result_and_a_null_error_is_none() {
+        let null = Incoming::Response { id: 1, outcome: Ok(Bytes::from_static(b"null")) };
+        assert_eq!(incoming(r#"{"id":1,"result":null}"#), null);
+        assert_eq!(incoming(r#"{"id":1,"result":null,"error":null}"#), null);
+        assert_eq!(incoming(r#"{"id":null,"error":{"code":-32700,"message":"x"}}"#), Incoming::Noise);
+    }
+
+    #[test]
+    fn requests_and_notifications_are_told_apart_by_their_id() {
+        assert!(matches!(incoming(r#"{"id":"a","method":"ping"}"#), Incoming::Request { .. }));
+        assert!(matches!(incoming(r#"{"id":0,"method":"ping"}"#), Incoming::Request { .. }));
+        assert!(matches!(incoming(r#"{"method":"x","params":{}}"#), Incoming::Notification { .. }));
+    }
+
+    #[test]
+    fn what_cannot_be_meant_for_us_is_noise() {
+        for text in [
+            "hello",
+            "[1]",
+            "5",
+            "\"x\"",
+            "{}",
+            "{\"id\":1}",
+            "{\"id\":\"1\",\"result\":1}",
+            "{\"id\":1.5,\"result\":1}",
+            "{\"id\":-1,\"result\":1}",
+            "{\"id\":1,\"result\":1,\"error\":{},\"method\":\"x\",\"id\":2}",
+            "{\"id\":1.5,\"method\":\"x\"}",
+            "{\"id\":1,\"result\":1",
+        ] {
+            assert_eq!(incoming(text), Incoming::Noise, "{text}");
+        }
+    }
+
+    #[test]
+    fn requests_are_written_with_spliced_members_and_meta() {
+        let mut out = BytesMut::new();
+        push_request(&mut out, 12, "tools/call", b"\"name\":\"a\"", &[b"", b"\"k\":1"], true);
+        push_request(&mut out, 0, "tools/list", b"", &[], false);
+        assert_eq!(
+            &out[..],
+            b"{\"jsonrpc\":\"2.0\",\"id\":12,\"method\":\"tools/call\",\"params\":{\"name\":\"a\",\"_meta\":{\"k\":1,\"progressToken\":12}}}\n\
+              {\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"tools/list\",\"params\":{}}\n"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_classified(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            classify(&Bytes::from(bytes));
+        }
+
+        #[test]
+        fn a_request_is_one_line_of_valid_json(
+            id in any::<u64>(), progress in any::<bool>(), text in "\\PC{0,40}", meta in any::<bool>()
+        ) {
+            let value = serde_json::to_string_pretty(&serde_json::json!({"a": text, "b": [1, 2]})).unwrap();
+            let value = one_line(Bytes::from(value));
+            let mut members = b"\"v\":".to_vec();
+            members.extend_from_slice(&value);
+            let mut out = BytesMut::new();
+            let parts: &[&[u8]] = if meta { &[b"\"m\":1"] } else { &[] };
+            push_request(&mut out, id, "x/y", &members, parts, progress);
+            prop_assert_eq!(memchr::memchr(b'\n', &out), Some(out.len() - 1));
+            let parsed: serde_json::Value = serde_json::from_slice(&out).unwrap();
+            prop_assert_eq!(&parsed["id"], &serde_json::json!(id));
+            prop_assert_eq!(&parsed["params"]["v"]["a"], &serde_json::json!(text));
+            prop_assert_eq!(parsed["params"]["_meta"]["progressToken"].as_u64(), progress.then_some(id));
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! The wire: JSON-RPC 2.0 messages as lines of UTF-8. No IO, no MCP.
+//!
+//! Payloads (`params`, `result`, `error.data`) are never parsed here: they are slices of the
+//! frame they came in, and are spliced into the frame they leave in.
+
+mod depth;
+mod framing;
+mod message;
+
+pub use depth::{MAX_DEPTH, too_deep};
+pub use framing::{Framer, Oversize};
+pub use message::{
+    Incoming, RpcError, classify, one_line, push_error, push_notification, push_request, push_result,
+};

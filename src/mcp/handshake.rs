@@ -1,0 +1,152 @@
+//! What the two openings say: `server/discover` and `initialize`.
+
+use serde_json::{Value, json};
+
+use super::era::{MODERN_VERSION, OFFERED_LEGACY_VERSION, client_info};
+use crate::jsonrpc::RpcError;
+
+/// What the answer to the probe means.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Probe {
+    /// The child speaks the modern revision.
+    Modern,
+    /// It does not; `initialize` is next.
+    Legacy,
+    /// It is modern, but of revisions that the gateway does not speak.
+    Unsupported {
+        /// What it offers.
+        offered: Vec<String>,
+    },
+}
+
+/// The handshake's facts, in the form both eras share.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Facts {
+    /// The version agreed on.
+    pub protocol_version: Box<str>,
+    /// `serverInfo.name`.
+    pub server_name: Option<Box<str>>,
+    /// `serverInfo.version`.
+    pub server_version: Option<Box<str>>,
+    /// The capabilities object.
+    pub capabilities: Value,
+    /// The instructions.
+    pub instructions: Option<Box<str>>,
+}
+
+/// The members of `initialize`'s params, without braces.
+pub fn initialize_params() -> String {
+    let params = json!({
+        "protocolVersion": OFFERED_LEGACY_VERSION,
+        "capabilities": {},
+        "clientInfo": client_info(),
+    })
+    .to_string();
+    params[1..params.len() - 1].to_owned()
+}
+
+/// Reads a `DiscoverResult`. A result without the modern version is a legacy child's odd answer,
+/// unless it names versions, which only a modern child does.
+pub fn read_discover(result: &[u8]) -> (Probe, Option<Facts>) {
+    let Ok(result) = serde_json::from_slice::<Value>(result) else {
+        return (Probe::Legacy, None);
+    };
+    let Some(offered) = strings(&result["supportedVersions"]) else {
+        return (Probe::Legacy, None);
+    };
+    if !offered.iter().any(|version| version == MODERN_VERSION) {
+        let newer = offered.iter().any(|version| version.as_str() > OFFERED_LEGACY_VERSION);
+        return (if newer { Probe::Unsupported { offered } } else { Probe::Legacy }, None);
+    }
+    let info = &result["_meta"]["io.modelcontextprotocol/serverInfo"];
+    (Probe::Modern, Some(facts(MODERN_VERSION, info, &result)))
+}
+
+/// Says what an error answer to the probe means. Only the three errors of the modern revision
+/// are evidence for it; everything else is a legacy server that does not know the method.
+pub fn read_probe_error(error: &RpcError) -> Probe {
+    match error.code {
+        -32020 | -32021 => Probe::Modern,
+        -32022 => {
+            let data: Value =
+                error.data.as_deref().and_then(|data| serde_json::from_slice(data).ok()).unwrap_or_default();
+            let offered = strings(&data["supported"]).unwrap_or_default();
+            if offered.iter().any(|version| version == MODERN_VERSION) {
+                Probe::Modern
+            } else {
+                Probe::Unsupported { offered }
+            }
+        }
+        _ => Probe::Legacy,
+    }
+}
+
+/// Reads an `InitializeResult`, or says what is wrong with it.
+pub fn read_initialize(result: &[u8]) -> Result<Facts, String> {
+    let result: Value =
+        serde_json::from_slice(result).map_err(|_| "initialize did not answer with an object")?;
+    let version = result["protocolVersion"].as_str().ok_or("initialize answered without protocolVersion")?;
+    // Some servers echo the modern version although they went through `initialize` (rmcp 1.8).
+    let version = if version >= MODERN_VERSION { OFFERED_LEGACY_VERSION } else { version };
+    Ok(facts(version, &result["serverInfo"], &result))
+}
+
+fn facts(version: &str, info: &Value, result: &Value) -> Facts {
+    let text = |value: &Value| value.as_str().map(|text| text.chars().take(256).collect::<String>().into());
+    Facts {
+        protocol_version: version.chars().take(32).collect::<String>().into(),
+        server_name: text(&info["name"]),
+        server_version: text(&info["version"]),
+        capabilities: result["capabilities"].clone(),
+        instructions: result["instructions"].as_str().map(Into::into),
+    }
+}
+
+fn strings(value: &Value) -> Option<Vec<String>> {
+    Some(value.as_array()?.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(code: i64, data: Option<&'static str>) -> RpcError {
+        RpcError { code, message: String::new(), data: data.map(|d| d.as_bytes().into()) }
+    }
+
+    #[test]
+    fn only_modern_errors_are_evidence_for_the_modern_era() {
+        for code in [-32601, -32602, -32600, -32603, -32700, -32000, 0] {
+            assert_eq!(read_probe_error(&error(code, None)), Probe::Legacy, "{code}");
+        }
+        assert_eq!(read_probe_error(&error(-32020, None)), Probe::Modern);
+        assert_eq!(read_probe_error(&error(-32022, Some(r#"{"supported":["2026-07-28"]}"#))), Probe::Modern);
+        assert_eq!(
+            read_probe_error(&error(-32022, Some(r#"{"supported":["2027-01-01"]}"#))),
+            Probe::Unsupported { offered: vec!["2027-01-01".into()] }
+        );
+    }
+
+    #[test]
+    fn a_discover_result_settles_the_era_by_its_versions() {
+        let read = |text: &str| read_discover(text.as_bytes()).0;
+        assert_eq!(read(r#"{"supportedVersions":["2026-07-28"],"capabilities":{}}"#), Probe::Modern);
+        assert_eq!(read(r#"{"supportedVersions":["2025-11-25"]}"#), Probe::Legacy);
+        assert_eq!(
+            read(r#"{"supportedVersions":["2027-09-09"]}"#),
+            Probe::Unsupported { offered: vec!["2027-09-09".into()] }
+        );
+        assert_eq!(read("{}"), Probe::Legacy);
+        assert_eq!(read("7"), Probe::Legacy);
+    }
+
+    #[test]
+    fn an_echoed_modern_version_counts_as_legacy() {
+        let facts =
+            read_initialize(br#"{"protocolVersion":"2026-07-28","serverInfo":{"name":"x"}}"#).unwrap();
+        assert_eq!(&*facts.protocol_version, OFFERED_LEGACY_VERSION);
+        assert_eq!(facts.server_name.as_deref(), Some("x"));
+        assert!(read_initialize(b"{}").is_err());
+        assert!(read_initialize(b"[]").is_err());
+    }
+}

@@ -1,0 +1,103 @@
+//! Results of `tools/call` and `resources/read`: only what a dialect's answer needs is read, the
+//! payloads stay slices of the frame.
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// A `CallToolResult`, payloads untouched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolResult {
+    /// `structuredContent`, raw JSON.
+    pub structured: Option<Bytes>,
+    /// `content`, a raw JSON array.
+    pub content: Bytes,
+    /// `isError`.
+    pub is_error: bool,
+}
+
+#[derive(Deserialize)]
+struct ToolResultMembers<'a> {
+    #[serde(borrow, default, rename = "structuredContent")]
+    structured: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    content: Option<&'a RawValue>,
+    #[serde(default, rename = "isError")]
+    is_error: Option<bool>,
+    #[serde(borrow, default, rename = "resultType")]
+    result_type: Option<std::borrow::Cow<'a, str>>,
+}
+
+/// Reads a tool's result, or says why it is none. Payloads of the answer are slices of `result`.
+pub fn read_tool_result(result: &Bytes) -> Result<ToolResult, String> {
+    let members: ToolResultMembers<'_> = serde_json::from_slice(result)
+        .map_err(|_| "the result is not a tools/call result object".to_owned())?;
+    match members.result_type.as_deref() {
+        None | Some("complete") => {}
+        Some("input_required") => {
+            return Err("the tool asks for more input, which this interface cannot give".to_owned());
+        }
+        Some(other) => return Err(format!("the result is of the unknown type '{}'", other.escape_debug())),
+    }
+    let slice = |raw: &RawValue| result.slice_ref(raw.get().as_bytes());
+    let content = match members.content {
+        None => Bytes::from_static(b"[]"),
+        Some(raw) if raw.get().starts_with('[') => slice(raw),
+        Some(_) => return Err("'content' is not an array".to_owned()),
+    };
+    let is_error = members.is_error.unwrap_or(false);
+    Ok(ToolResult { structured: members.structured.map(slice), content, is_error })
+}
+
+/// The `contents` of a `ReadResourceResult`, each entry raw JSON.
+pub type ReadContents = Vec<Box<RawValue>>;
+
+/// Reads a `resources/read` result, or says why it is none.
+pub fn read_contents(result: &[u8]) -> Result<ReadContents, String> {
+    #[derive(Deserialize)]
+    struct Members {
+        contents: ReadContents,
+    }
+    serde_json::from_slice::<Members>(result)
+        .map(|members| members.contents)
+        .map_err(|_| "the result has no 'contents' array".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &'static str) -> Result<ToolResult, String> {
+        read_tool_result(&Bytes::from_static(text.as_bytes()))
+    }
+
+    #[test]
+    fn payloads_stay_as_they_were_written() {
+        let result =
+            read(r#"{"content":[ {"type":"text"} ],"structuredContent":{ "a":1.0 },"isError":false}"#)
+                .unwrap();
+        assert_eq!(result.content, r#"[ {"type":"text"} ]"#);
+        assert_eq!(result.structured.unwrap(), r#"{ "a":1.0 }"#);
+    }
+
+    #[test]
+    fn missing_members_have_their_defaults() {
+        let result = read("{}").unwrap();
+        assert_eq!((result.content, result.structured, result.is_error), (Bytes::from("[]"), None, false));
+        assert!(read(r#"{"resultType":"complete","isError":true}"#).unwrap().is_error);
+    }
+
+    #[test]
+    fn what_is_no_result_is_refused_with_a_reason() {
+        for text in [
+            "5",
+            "[]",
+            "null",
+            r#"{"content":{}}"#,
+            r#"{"resultType":"input_required"}"#,
+            r#"{"resultType":"task"}"#,
+        ] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Starts processes, marked so that they can be found again, and knows which of our children
+//! somebody waits for.
+
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
+
+use super::ladder::Process;
+use super::pidfd::{self, Watch};
+use super::tree::{Tree, TreeGuard, reap_adopted, signal_marked};
+use super::{SpawnError, proc_fs, resolve};
+
+/// The variable that marks every process of ours: `INSTANCE.N`, N counting the children.
+pub const MARK_VARIABLE: &str = "MCPVISOR_MARK";
+
+/// How long leftovers of an earlier daemon may take to end after SIGTERM.
+const LEFTOVER_GRACE: Duration = Duration::from_secs(1);
+
+/// What a [`Host`] needs to know.
+#[derive(Debug, Clone)]
+pub struct HostSettings {
+    /// Tells this daemon's processes from those of others; the same after a restart.
+    pub instance: String,
+    /// The variables that every child gets. Nothing else of our environment reaches one.
+    pub base_env: Vec<(OsString, OsString)>,
+    /// A bare command of this name means the file beside it: the running executable.
+    pub own_command: Option<(String, PathBuf)>,
+}
+
+/// What to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spec {
+    /// A path, or a name to look up in the child's PATH.
+    pub command: String,
+    /// The arguments.
+    pub args: Vec<String>,
+    /// Variables beside the base ones, which they override.
+    pub env: Vec<(String, String)>,
+    /// The working directory; ours when `None`.
+    pub cwd: Option<PathBuf>,
+}
+
+/// A child's three pipes.
+pub struct Pipes {
+    /// What the child reads.
+    pub stdin: ChildStdin,
+    /// What the child writes.
+    pub stdout: ChildStdout,
+    /// What the child complains.
+    pub stderr: ChildStderr,
+}
+
+/// Starts processes. Cheap to clone.
+#[derive(Clone)]
+pub struct Host(Arc<HostInner>);
+
+pub(super) struct HostInner {
+    settings: HostSettings,
+    spawned: AtomicU64,
+    /// Children whose end somebody waits for. Held while one is spawned, so that no child can
+    /// end and be reaped as adopted before it is in here.
+    leaders: Mutex<HashSet<i32>>,
+}
+
+impl HostInner {
+    fn leaders(&self) -> MutexGuard<'_, HashSet<i32>> {
+        self.leaders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets a leader that was reaped.
+    pub(super) fn forget(&self, leader: i32) {
+        self.leaders().remove(&leader);
+    }
+
+    /// Reaps ended orphans that the kernel made our children.
+    pub(super) fn reap_adopted(&self) -> usize {
+        reap_adopted(&self.leaders())
+    }
+}
+
+impl Host {
+    /// Makes this process the one that orphans of its children fall to, so that none is lost.
+    pub fn new(settings: HostSettings) -> io::Result<Host> {
+        nix::sys::prctl::set_child_subreaper(true)?;
+        let inner = HostInner { settings, spawned: AtomicU64::new(0), leaders: Mutex::default() };
+        Ok(Host(Arc::new(inner)))
+    }
+
+    /// Starts a process in a group of its own. Must be called inside a runtime.
+    pub fn spawn(&self, spec: &Spec) -> Result<(Process, TreeGuard, Pipes), SpawnError> {
+        let number = self.0.spawned.fetch_add(1, Ordering::Relaxed) + 1;
+        let mark = format!("{}.{number}", self.0.settings.instance);
+        let mut command = self.command(spec, &mark)?;
+        let mut leaders = self.0.leaders();
+        let mut child = command.spawn().map_err(|error| describe(spec, &error))?;
+        let no_pipe = || {
+            SpawnError::new(
+                "a pipe to the child is missing".to_owned(),
+                &io::Error::from(io::ErrorKind::BrokenPipe),
+            )
+        };
+        let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).ok_or_else(no_pipe)?;
+        leaders.insert(pid);
+        drop(leaders);
+        let tree = Arc::new(Tree::new(pid, format!("{MARK_VARIABLE}={mark}"), self.0.clone()));
+        let guard = TreeGuard(tree.clone());
+        let pipes = match (child.stdin.take(), child.stdout.take(), child.stderr.take()) {
+            (Some(stdin), Some(stdout), Some(stderr)) => Pipes { stdin, stdout, stderr },
+            _ => return Err(no_pipe()),
+        };
+        let watch = Watch::open(pid)
+            .map_err(|error| SpawnError::new("the child could not be watched".to_owned(), &error))?;
+        Ok((Process::new(child, watch, tree), guard, pipes))
+    }
+
+    fn command(&self, spec: &Spec, mark: &str) -> Result<Command, SpawnError> {
+        let settings = &self.0.settings;
+        let configured_path =
+            spec.env.iter().rev().find(|(name, _)| name == "PATH").map(|(_, value)| OsStr::new(value));
+        let base_path =
+            settings.base_env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_os_str());
+        let program = match &settings.own_command {
+            Some((name, path)) if *name == spec.command => path.clone(),
+            _ => resolve::resolve(&spec.command, configured_path.or(base_path))?,
+        };
+        let mut command = Command::new(program);
+        if let Some(cwd) = &spec.cwd {
+            let what = || format!("working directory '{}' cannot be used", cwd.display());
+            let metadata = std::fs::metadata(cwd).map_err(|error| SpawnError::new(what(), &error))?;
+            if !metadata.is_dir() {
+                return Err(SpawnError::new(what(), &io::Error::from_raw_os_error(nix::libc::ENOTDIR)));
+            }
+            command.current_dir(cwd);
+        }
+        command
+            .args(&spec.args)
+            .env_clear()
+            .envs(settings.base_env.iter().map(|(name, value)| (name, value)))
+            .envs(spec.env.iter().map(|(name, value)| (name, value)))
+            .env(MARK_VARIABLE, mark)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0);
+        Ok(command)
+    }
+
+    /// Ends what an earlier daemon of this instance left behind, politely first, and says how
+    /// many processes that were. To be called before anything is spawned. Blocks for at most a
+    /// few seconds.
+    pub fn sweep_leftovers(&self) -> usize {
+        let entry = format!("{MARK_VARIABLE}={}.", self.0.settings.instance);
+        let own = std::process::id().cast_signed();
+        let find = || -> Vec<i32> {
+            proc_fs::pids()
+                .filter(|&pid| pid != own)
+                .filter(|&pid| proc_fs::stat(pid).is_some_and(|stat| !stat.is_zombie()))
+                .filter(|&pid| proc_fs::has_variable(pid, &entry, true))
+                .collect()
+        };
+        let mut ended = HashSet::new();
+        for round in 0..super::tree::KILL_ROUNDS {
+            let found = find();
+            if found.is_empty() {
+                break;
+            }
+            let handles: Vec<_> = found.iter().filter_map(|&pid| pidfd::open(pid)).collect();
+            let signal = if round == 0 { Signal::SIGTERM } else { Signal::SIGKILL };
+            for &pid in &found {
+                if signal_marked(pid, &entry, true, signal) {
+                    ended.insert(pid);
+                }
+            }
+            await_end(&handles, LEFTOVER_GRACE);
+        }
+        self.0.reap_adopted();
+        ended.len()
+    }
+
+    /// Reaps ended orphans that fell to us; for when SIGCHLD came.
+    pub fn reap_adopted(&self) -> usize {
+        self.0.reap_adopted()
+    }
+}
+
+/// Waits until all these processes have ended, at most `limit` for the whole.
+fn await_end(handles: &[std::os::fd::OwnedFd], limit: Duration) {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let deadline = std::time::Instant::now() + limit;
+    for handle in handles {
+        let left = deadline.saturating_duration_since(std::time::Instant::now());
+        let Ok(left) = Timespec::try_from(left) else { return };
+        let _ = poll(&mut [PollFd::new(handle, PollFlags::IN)], Some(&left));
+    }
+}
+
+fn describe(spec: &Spec, error: &io::Error) -> SpawnError {
+    let what = match error.raw_os_error().map(nix::errno::Errno::from_raw) {
+        Some(nix::errno::Errno::ENOENT) => {
+            format!("the interpreter that '{}' names does not exist", spec.command)
+        }
+        Some(nix::errno::Errno::ENOEXEC) => format!("'{}' is not a program for this machine", spec.command),
+        _ => format!("'{}' could not be run", spec.command),
+    };
+    SpawnError::new(what, error)
+}

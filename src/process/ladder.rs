@@ -1,0 +1,184 @@
+//! From a running process to an empty tree: wait, ask, insist, reap.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use tokio::process::Child;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+use super::pidfd::Watch;
+use super::tree::{KILL_ROUNDS, Tree};
+
+/// How long a process that was sent SIGKILL may take to end before it is given up as stuck in
+/// the kernel.
+const KILL_GRACE: Duration = Duration::from_secs(5);
+
+/// How much time a tree gets on each rung, counted from when its stdin was closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ladder {
+    /// To end by itself, before SIGTERM.
+    pub stdin_grace: Duration,
+    /// To end after SIGTERM, before SIGKILL.
+    pub term_grace: Duration,
+}
+
+impl Ladder {
+    /// SIGKILL at once.
+    pub const KILL: Ladder = Ladder { stdin_grace: Duration::ZERO, term_grace: Duration::ZERO };
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// By itself, with this code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+    /// It did not end: it is stuck in the kernel, and left behind.
+    Stuck,
+}
+
+/// The end of a process and of its tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExitReport {
+    /// How the leader ended.
+    pub exit: Exit,
+    /// Whether the leader had to be sent a signal, or ended without.
+    pub forced: bool,
+    /// How many processes of the tree had to be killed after it.
+    pub killed: usize,
+    /// How many processes could not be ended. Anything but 0 is an alarm.
+    pub orphans: usize,
+}
+
+/// A running process: the leader of a tree. Dropping it kills the tree.
+pub struct Process {
+    child: Child,
+    watch: Watch,
+    tree: Arc<Tree>,
+}
+
+impl Process {
+    pub(super) fn new(child: Child, watch: Watch, tree: Arc<Tree>) -> Process {
+        Process { child, watch, tree }
+    }
+
+    /// Waits until the process ends by itself or `order` comes, then makes sure that nothing of
+    /// its tree is left, and reaps it. An `order` that is dropped means [`Ladder::KILL`].
+    ///
+    /// `leader_ended` is told as soon as the leader has ended, before its tree is swept.
+    pub async fn run_to_end(
+        mut self,
+        order: oneshot::Receiver<Ladder>,
+        leader_ended: oneshot::Sender<()>,
+    ) -> ExitReport {
+        let mut forced = false;
+        tokio::select! {
+            _ = self.watch.ended() => {}
+            order = order => forced = self.descend(order.unwrap_or(Ladder::KILL)).await,
+        }
+        if self.leader_has_ended().await {
+            let _ = leader_ended.send(());
+        } else {
+            forced = true;
+        }
+        let killed = self.kill_rest().await;
+        self.reap(forced, killed).await
+    }
+
+    /// The rungs above SIGKILL. Says whether the leader was sent a signal.
+    async fn descend(&self, ladder: Ladder) -> bool {
+        if self.gone_by(Instant::now() + ladder.stdin_grace).await || ladder == Ladder::KILL {
+            return false;
+        }
+        let forced = !self.leader_has_ended().await;
+        self.tree.signal(Signal::SIGTERM);
+        // A stopped process takes note of nothing but SIGKILL until it is continued.
+        self.tree.signal(Signal::SIGCONT);
+        self.gone_by(Instant::now() + ladder.term_grace).await;
+        forced
+    }
+
+    async fn leader_has_ended(&self) -> bool {
+        timeout_at(Instant::now(), self.watch.ended()).await.is_ok()
+    }
+
+    /// Whether the whole tree has ended by `deadline`; waits no longer than it takes.
+    async fn gone_by(&self, deadline: Instant) -> bool {
+        loop {
+            if timeout_at(deadline, self.watch.ended()).await.is_err() {
+                return false;
+            }
+            let Some(&member) = self.members().await.first() else { return true };
+            if !ended_by(member, deadline).await {
+                return false;
+            }
+        }
+    }
+
+    /// Kills what is left of the tree and says how many processes that were.
+    async fn kill_rest(&self) -> usize {
+        let mut killed = std::collections::HashSet::new();
+        for _ in 0..KILL_ROUNDS {
+            let members = self.members().await;
+            if members.is_empty() {
+                break;
+            }
+            self.tree.signal(Signal::SIGKILL);
+            let deadline = Instant::now() + KILL_GRACE;
+            for member in members {
+                ended_by(member, deadline).await;
+                if member != self.tree.leader {
+                    killed.insert(member);
+                }
+            }
+        }
+        killed.len()
+    }
+
+    async fn reap(&mut self, forced: bool, killed: usize) -> ExitReport {
+        let orphans = self.members().await.len();
+        self.tree.set_gone();
+        let exit = match tokio::time::timeout(KILL_GRACE, self.child.wait()).await {
+            Ok(Ok(status)) => exit_of(status),
+            Ok(Err(_)) | Err(_) => Exit::Stuck,
+        };
+        self.tree.host.forget(self.tree.leader);
+        self.tree.host.reap_adopted();
+        ExitReport { exit, forced, killed, orphans }
+    }
+
+    /// The living members of the tree; read off the runtime, `/proc` may be long.
+    async fn members(&self) -> Vec<i32> {
+        let tree = self.tree.clone();
+        tokio::task::spawn_blocking(move || tree.members()).await.unwrap_or_default()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if !self.tree.is_gone() {
+            self.tree.kill_now();
+        }
+    }
+}
+
+/// Whether another process has ended by `deadline`.
+async fn ended_by(pid: i32, deadline: Instant) -> bool {
+    match Watch::open(pid) {
+        Ok(watch) => timeout_at(deadline, watch.ended()).await.is_ok(),
+        Err(_) => true,
+    }
+}
+
+fn exit_of(status: ExitStatus) -> Exit {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Exit::Code(code),
+        (None, Some(signal)) => Exit::Signal(signal),
+        (None, None) => Exit::Stuck,
+    }
+}

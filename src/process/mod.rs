@@ -1,0 +1,18 @@
+//! Processes and their trees: the only code that touches `tokio::process`, `nix` and `/proc`.
+//!
+//! Facts only, no policy: what to start, how it ended, whether anything of its tree is left.
+//! A stopped child means an empty tree, not a dead leader: wrappers such as `npx` put two
+//! processes between us and the server, and grandchildren may leave the process group.
+
+mod error;
+mod host;
+mod ladder;
+mod pidfd;
+mod proc_fs;
+mod resolve;
+mod tree;
+
+pub use error::SpawnError;
+pub use host::{Host, HostSettings, MARK_VARIABLE, Pipes, Spec};
+pub use ladder::{Exit, ExitReport, Ladder, Process};
+pub use tree::TreeGuard;

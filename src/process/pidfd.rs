@@ -1,0 +1,34 @@
+//! A handle on a process that a recycled pid cannot fool.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use tokio::io::unix::AsyncFd;
+
+/// Opens a handle; `None` when the process is gone.
+pub(super) fn open(pid: i32) -> Option<OwnedFd> {
+    let pid = rustix::process::Pid::from_raw(pid)?;
+    rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::NONBLOCK).ok()
+}
+
+/// A process whose end can be awaited.
+pub(super) struct Watch(AsyncFd<OwnedFd>);
+
+impl Watch {
+    /// Watches a process; must be called inside a runtime. `None` when the process is gone or no
+    /// more files can be opened.
+    pub(super) fn open(pid: i32) -> io::Result<Watch> {
+        let pidfd = open(pid).ok_or(io::ErrorKind::NotFound)?;
+        // SAFETY: an `OwnedFd` is a valid, open descriptor and gives the same one at every call;
+        // it is moved in here and nobody else can close it before the `AsyncFd` is dropped.
+        let watched = unsafe { AsyncFd::register(pidfd) };
+        watched.map(Watch).map_err(io::Error::from)
+    }
+
+    /// Resolves when the process has ended. It is not reaped by that.
+    pub(super) async fn ended(&self) {
+        // An error can only mean that the runtime is going away; nothing runs after that.
+        let _ = self.0.readable().await;
+    }
+}

@@ -1,0 +1,70 @@
+//! What `/proc` says of a process. Everything here is a snapshot that may be out of date at once.
+
+use std::fs;
+
+/// A line of `/proc/PID/stat`, as far as it is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stat {
+    pub(super) state: u8,
+    pub(super) parent: i32,
+    pub(super) group: i32,
+}
+
+impl Stat {
+    /// Ended, and only waiting for its parent to take note.
+    pub(super) fn is_zombie(self) -> bool {
+        matches!(self.state, b'Z' | b'X')
+    }
+}
+
+/// All process ids there are.
+pub(super) fn pids() -> impl Iterator<Item = i32> {
+    fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+}
+
+/// Reads a process's state, parent and group; `None` when it is gone.
+pub(super) fn stat(pid: i32) -> Option<Stat> {
+    parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// Whether the environment a process was started with has this `NAME=value` entry, or, with
+/// `prefix`, one that begins so. A process of another user counts as having none.
+pub(super) fn has_variable(pid: i32, entry: &str, prefix: bool) -> bool {
+    let Ok(environ) = fs::read(format!("/proc/{pid}/environ")) else {
+        return false;
+    };
+    environ.split(|&byte| byte == 0).any(|variable| {
+        if prefix { variable.starts_with(entry.as_bytes()) } else { variable == entry.as_bytes() }
+    })
+}
+
+fn parse_stat(line: &str) -> Option<Stat> {
+    // The name in parentheses may itself hold blanks and parentheses: count from the last one.
+    let mut fields = line[line.rfind(')')? + 1..].split_ascii_whitespace();
+    let state = *fields.next()?.as_bytes().first()?;
+    let parent = fields.next()?.parse().ok()?;
+    let group = fields.next()?.parse().ok()?;
+    Some(Stat { state, parent, group })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_does_not_shift_the_fields() {
+        let stat = parse_stat("7 (a) b) (c) S 1 42 42 0 -1").unwrap();
+        assert_eq!(stat, Stat { state: b'S', parent: 1, group: 42 });
+        assert_eq!(parse_stat("nonsense"), None);
+    }
+
+    #[test]
+    fn finds_itself() {
+        let own = std::process::id().cast_signed();
+        assert!(pids().any(|pid| pid == own));
+        assert!(!stat(own).unwrap().is_zombie());
+    }
+}

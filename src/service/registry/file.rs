@@ -1,0 +1,238 @@
+//! The `mcpServers` file, as desktop clients write it (contract 5.3): read, checked and written.
+//! Order and unknown members survive, also beside `mcpServers`.
+
+use serde_json::{Map, Value};
+
+use super::list::ServerList;
+use super::merge::Raw;
+use crate::service::Error;
+use crate::supervisor::{Definition, Problem, check_name};
+
+/// The member that holds the servers.
+const SERVERS: &str = "mcpServers";
+
+/// More servers than this are refused: each is a process.
+pub const MAX_SERVERS: usize = 10_000;
+
+/// The content of a servers file, taken apart and not yet checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServersFile {
+    /// The top level with an empty `mcpServers`, which keeps the place where the servers stood.
+    frame: Map<String, Value>,
+    /// The entries of `mcpServers`.
+    servers: Map<String, Value>,
+}
+
+/// The entries alone, without anything beside `mcpServers`; of two with one name the last counts.
+impl FromIterator<(String, Map<String, Value>)> for ServersFile {
+    fn from_iter<I: IntoIterator<Item = (String, Map<String, Value>)>>(entries: I) -> ServersFile {
+        let servers = entries.into_iter().map(|(name, raw)| (name, Value::Object(raw))).collect();
+        ServersFile { frame: empty_frame(), servers }
+    }
+}
+
+impl ServersFile {
+    /// Takes a file's content apart. `path` is for the error's text: what the caller wrote.
+    pub fn parse(path: &str, content: &[u8]) -> Result<ServersFile, Error> {
+        let refuse = |reason: &str| Error::FileContent { path: path.to_owned(), reason: reason.to_owned() };
+        // Editors of another operating system begin a file with a byte order mark.
+        let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
+        let content: Value =
+            serde_json::from_slice(content).map_err(|_| refuse("is not a valid JSON file"))?;
+        let Value::Object(mut frame) = content else {
+            return Err(refuse("does not contain an 'mcpServers' object"));
+        };
+        let Some(Value::Object(servers)) = frame.get_mut(SERVERS) else {
+            return Err(refuse("does not contain an 'mcpServers' object"));
+        };
+        let servers = std::mem::take(servers);
+        Ok(ServersFile { frame, servers })
+    }
+
+    /// What stands around the servers.
+    pub(super) fn frame(&self) -> &Map<String, Value> {
+        &self.frame
+    }
+
+    /// The entries as they were written.
+    pub(super) fn servers(&self) -> &Map<String, Value> {
+        &self.servers
+    }
+
+    /// Checks every entry and reports all problems at once, each with server and member:
+    /// `mcpServers.git.args`.
+    pub(super) fn definitions(&self) -> Result<Vec<(String, Definition)>, Error> {
+        let mut problems = Vec::new();
+        let mut definitions = Vec::with_capacity(self.servers.len());
+        if self.servers.len() > MAX_SERVERS {
+            problems.push(too_many());
+        }
+        for (name, entry) in &self.servers {
+            let path = format!("{SERVERS}.{name}");
+            if let Err(problem) = check_name(name) {
+                problems.push(Problem {
+                    path: path.clone(),
+                    reason: format!("has a bad name: it {}", problem.reason),
+                });
+            }
+            let Value::Object(raw) = entry else {
+                problems.push(Problem { path, reason: "must be an object".to_owned() });
+                continue;
+            };
+            match Definition::parse(raw.clone()) {
+                Ok(definition) => definitions.push((name.clone(), definition)),
+                Err(found) => problems.extend(
+                    found
+                        .into_iter()
+                        .map(|p| Problem { path: format!("{path}.{}", p.path), reason: p.reason }),
+                ),
+            }
+        }
+        if problems.is_empty() { Ok(definitions) } else { Err(Error::InvalidDefinition { problems }) }
+    }
+}
+
+/// The problem of a set that would become too large.
+pub(super) fn too_many() -> Problem {
+    Problem { path: SERVERS.to_owned(), reason: format!("must not hold more than {MAX_SERVERS} servers") }
+}
+
+/// A top level with nothing but an empty `mcpServers`.
+pub(super) fn empty_frame() -> Map<String, Value> {
+    Map::from_iter([(SERVERS.to_owned(), Value::Object(Map::new()))])
+}
+
+/// Whether there is something beside `mcpServers`.
+pub(super) fn has_extras(frame: &Map<String, Value>) -> bool {
+    frame.keys().any(|member| member != SERVERS)
+}
+
+/// The text of the file: two blanks to indent, servers in their order, a line end at the end.
+pub(super) fn render(frame: &Map<String, Value>, list: &ServerList) -> Result<String, Error> {
+    let entry = |raw: &Raw| Value::Object(raw.clone());
+    let servers =
+        list.entries().iter().map(|server| (server.name.to_string(), entry(server.definition.raw())));
+    let mut content = frame.clone();
+    content.insert(SERVERS.to_owned(), Value::Object(servers.collect()));
+    let mut text = serde_json::to_string_pretty(&content).map_err(|error| Error::Internal {
+        reason: format!("the servers file cannot be written: {error}"),
+    })?;
+    text.push('\n');
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::UNIX_EPOCH;
+
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::super::merge::{Stamp, after_import};
+    use super::*;
+
+    fn refusal(content: &str) -> String {
+        ServersFile::parse("/p/f.json", content.as_bytes()).expect_err("no servers file").to_string()
+    }
+
+    #[test]
+    fn what_is_no_servers_file_is_said_in_the_references_words() {
+        for content in ["", "{", "nope", "{\"mcpServers\": {}} x", "{\"mcpServers\": {\"a\": NaN}}"] {
+            assert_eq!(refusal(content), "File '/p/f.json' is not a valid JSON file", "{content}");
+        }
+        for content in ["[1]", "5", "null", "{}", "{\"mcpServers\": []}", "{\"mcpServers\": null}"] {
+            assert_eq!(
+                refusal(content),
+                "File '/p/f.json' does not contain an 'mcpServers' object",
+                "{content}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_bad_entry_is_named_with_server_and_member() {
+        let content = json!({"mcpServers": {
+            "ok": {"command": "x"}, "git": {"command": "x", "args": "y", "env": {"A": 1}}, "n": 5, " b": {"command": ""}
+        }});
+        let file = ServersFile::parse("f", content.to_string().as_bytes()).unwrap();
+        let Err(Error::InvalidDefinition { problems }) = file.definitions() else {
+            panic!("entries are bad")
+        };
+        let problems: Vec<String> = problems.iter().map(Problem::to_string).collect();
+        assert_eq!(
+            problems,
+            [
+                "mcpServers.git.args must be an array of strings",
+                "mcpServers.git.env must be an object of strings",
+                "mcpServers.n must be an object",
+                "mcpServers. b has a bad name: it must not begin or end with a blank",
+                "mcpServers. b.command must not be empty",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_set_beyond_the_limit_is_refused() {
+        let entries = |count: usize| {
+            (0..count).map(|n| (n.to_string(), Map::from_iter([("command".into(), "x".into())])))
+        };
+        assert_eq!(
+            ServersFile::from_iter(entries(MAX_SERVERS)).definitions().map(|d| d.len()).ok(),
+            Some(MAX_SERVERS)
+        );
+        assert!(ServersFile::from_iter(entries(MAX_SERVERS + 1)).definitions().is_err());
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_obstacle() {
+        assert!(ServersFile::parse("f", b"\xef\xbb\xbf{\"mcpServers\": {}}").is_ok());
+    }
+
+    fn json_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            ".{0,6}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(2, 8, 3, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+                members(inner).prop_map(Value::Object),
+            ]
+        })
+    }
+
+    fn members(value: impl Strategy<Value = Value>) -> impl Strategy<Value = Map<String, Value>> {
+        prop::collection::vec(("[a-z]{1,3}", value), 0..4).prop_map(|members| members.into_iter().collect())
+    }
+
+    fn entry() -> impl Strategy<Value = Value> {
+        // Members whose names the gateway does not know, on both sides of one that it does.
+        (members(json_value()), members(json_value())).prop_map(|(before, after)| {
+            let unknown = |(name, value)| (format!("x-{name}"), value);
+            let mut entry: Map<String, Value> = before.into_iter().map(unknown).collect();
+            entry.insert("command".into(), "run".into());
+            entry.extend(after.into_iter().map(unknown));
+            Value::Object(entry)
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn an_exported_import_is_the_same_text(
+            before in members(json_value()), after in members(json_value()), servers in members(entry()),
+        ) {
+            let mut content = before;
+            content.insert(SERVERS.into(), Value::Object(servers));
+            content.extend(after);
+            let text = serde_json::to_string_pretty(&content).unwrap() + "\n";
+            let file = ServersFile::parse("f", text.as_bytes()).unwrap();
+            let mut new_id = || -> Arc<str> { uuid::Uuid::now_v7().to_string().into() };
+            let mut stamp = Stamp { now: UNIX_EPOCH, new_id: &mut new_id };
+            let list = ServerList::new(after_import(&ServerList::default(), file.definitions().unwrap(), &mut stamp));
+            prop_assert_eq!(render(file.frame(), &list).unwrap(), text);
+        }
+    }
+}

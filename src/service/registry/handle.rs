@@ -1,0 +1,177 @@
+//! The registry's thread and the way to it: changes are jobs on a bounded queue, done one after
+//! the other; the set of servers is read without asking anybody.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use arc_swap::ArcSwap;
+use serde_json::{Map, Value};
+use tokio::sync::{mpsc, oneshot};
+
+use super::file::ServersFile;
+use super::list::{ServerEntry, ServerList};
+use super::{Announce, Applied, Registry};
+use crate::service::Error;
+
+/// How many changes may wait. Callers beyond wait for a place, each within its own request.
+const QUEUE: usize = 64;
+
+/// Ends with the result of the last flush.
+type Thread = JoinHandle<Result<(), Error>>;
+type Job = Box<dyn FnOnce(&mut Registry) + Send>;
+
+enum Message {
+    Job(Job),
+    Close,
+}
+
+/// The way to the registry. Cheap to clone.
+///
+/// A change whose future is dropped before its turn is not made; one that has begun is finished.
+#[derive(Clone)]
+pub struct RegistryHandle {
+    jobs: mpsc::Sender<Message>,
+    published: Arc<ArcSwap<ServerList>>,
+    instance_id: Arc<str>,
+    closing: Arc<AtomicBool>,
+    /// Taken by whoever closes the registry first.
+    thread: Arc<Mutex<Option<Thread>>>,
+}
+
+impl Registry {
+    /// Starts the thread `registry`. `announce` is called on it: once now with the set as it is,
+    /// then after every change of the set and before the change is acknowledged. It must not wait
+    /// for the registry.
+    pub fn start(mut self, announce: Announce) -> Result<RegistryHandle, Error> {
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let published = self.published.clone();
+        let instance_id = self.instance_id().clone();
+        let thread = thread::Builder::new()
+            .name("registry".to_owned())
+            .spawn(move || {
+                self.announce_to(announce);
+                run(self, queue)
+            })
+            .map_err(|error| Error::Internal {
+                reason: format!("the registry's thread did not start: {error}"),
+            })?;
+        Ok(RegistryHandle {
+            jobs,
+            published,
+            instance_id,
+            closing: Arc::default(),
+            thread: Arc::new(Mutex::new(Some(thread))),
+        })
+    }
+}
+
+/// Does jobs until the registry is closed or nobody can ask any more, then flushes.
+fn run(mut registry: Registry, mut queue: mpsc::Receiver<Message>) -> Result<(), Error> {
+    while let Some(message) = queue.blocking_recv() {
+        match message {
+            Message::Job(job) => job(&mut registry),
+            Message::Close => break,
+        }
+    }
+    registry.settle()
+}
+
+impl RegistryHandle {
+    /// All servers as they are now. Takes no lock.
+    pub fn list(&self) -> Arc<ServerList> {
+        self.published.load_full()
+    }
+
+    /// The server of this id or exact name; an id wins over a name. Takes no lock.
+    pub fn server(&self, id_or_name: &str) -> Option<Arc<ServerEntry>> {
+        self.published.load().get(id_or_name).cloned()
+    }
+
+    /// The id of this installation: a UUID, made at the first start on the data directory.
+    pub fn instance_id(&self) -> &Arc<str> {
+        &self.instance_id
+    }
+
+    /// See [`Registry::add`].
+    pub async fn add(&self, name: &str, raw: Map<String, Value>) -> Result<(), Error> {
+        let name = name.to_owned();
+        self.ask(move |registry| registry.add(&name, raw)).await
+    }
+
+    /// See [`Registry::update`].
+    pub async fn update(&self, name: &str, members: Map<String, Value>) -> Result<(), Error> {
+        let name = name.to_owned();
+        self.ask(move |registry| registry.update(&name, members)).await
+    }
+
+    /// See [`Registry::remove`].
+    pub async fn remove(&self, name: &str) -> Result<(), Error> {
+        let name = name.to_owned();
+        self.ask(move |registry| registry.remove(&name)).await
+    }
+
+    /// See [`Registry::import`].
+    pub async fn import(&self, path: &str) -> Result<(), Error> {
+        let path = path.to_owned();
+        self.ask(move |registry| registry.import(&path)).await
+    }
+
+    /// See [`Registry::export`].
+    pub async fn export(&self, path: &str) -> Result<(), Error> {
+        let path = path.to_owned();
+        self.ask(move |registry| registry.export(&path)).await
+    }
+
+    /// See [`Registry::apply_file`].
+    pub async fn apply_file(&self, file_id: &str, file: ServersFile) -> Result<Applied, Error> {
+        let file_id = file_id.to_owned();
+        self.ask(move |registry| registry.apply_file(&file_id, &file)).await
+    }
+
+    /// Ends the registry: what was asked before is done, the store flushed, the thread joined.
+    /// What is asked later gets [`Error::ShuttingDown`]. A second call does nothing.
+    pub async fn close(&self) -> Result<(), Error> {
+        self.closing.store(true, Ordering::SeqCst);
+        // The thread may be gone already; the join below tells how it went.
+        let _ = self.jobs.send(Message::Close).await;
+        let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+            return Ok(());
+        };
+        let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+        match joined {
+            Ok(Ok(flushed)) => flushed,
+            Ok(Err(_)) | Err(_) => {
+                Err(Error::Internal { reason: "the registry's thread panicked".to_owned() })
+            }
+        }
+    }
+
+    /// Returns when the thread has ended, asked or not. Not asked means it panicked, and the set
+    /// of servers cannot change any more.
+    pub async fn ended(&self) {
+        self.jobs.closed().await;
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Registry) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        let job: Job = Box::new(move |registry| {
+            if !reply.is_closed() {
+                // The caller may have gone in the meantime; the change is made all the same.
+                let _ = reply.send(job(registry));
+            }
+        });
+        self.jobs.send(Message::Job(job)).await.map_err(|_| self.gone())?;
+        answer.await.map_err(|_| self.gone())?
+    }
+
+    fn gone(&self) -> Error {
+        if self.closing.load(Ordering::SeqCst) {
+            return Error::ShuttingDown;
+        }
+        Error::Internal { reason: "the registry's thread has ended".to_owned() }
+    }
+}

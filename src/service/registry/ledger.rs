@@ -1,0 +1,231 @@
+//! The registry's records in the store, and the one way to change them.
+//!
+//! A change that failed half-way (applied, not flushed) is taken back before anything else is
+//! written, so that the store never holds what callers were told was refused.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::list::{Origin, ServerEntry, ServerList};
+use crate::access::KeyRecord;
+use crate::store::{Op, Store, StoreError, decode, encode};
+use crate::supervisor::Definition;
+
+const SERVERS: &[u8] = b"s/";
+const KEYS: &[u8] = b"k/";
+const FRAME: &[u8] = b"m/extra";
+const INSTANCE: &[u8] = b"m/instance";
+
+/// Who this installation is: made once, at the first start on a data directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Instance {
+    pub(super) id: Arc<str>,
+    pub(super) created_at_ms: u64,
+}
+
+/// A server as it is stored.
+#[derive(Serialize, Deserialize)]
+struct StoredServer<'a> {
+    name: Arc<str>,
+    position: u64,
+    created_at_ms: u64,
+    updated_at_ms: u64,
+    origin: Origin,
+    definition: Cow<'a, Map<String, Value>>,
+}
+
+/// A servers file as it was last applied.
+#[derive(Default, Serialize, Deserialize)]
+struct LastApplied<'a> {
+    servers: Cow<'a, Map<String, Value>>,
+}
+
+/// The store, and what is still to be taken back in it.
+pub(super) struct Ledger {
+    store: Arc<dyn Store>,
+    undo: Option<Vec<Op>>,
+}
+
+impl Ledger {
+    pub(super) fn new(store: Arc<dyn Store>) -> Ledger {
+        Ledger { store, undo: None }
+    }
+
+    /// Carries out a batch; `Ok` means it is durable. After an error the store is as before, at
+    /// the latest when the next batch is accepted.
+    pub(super) fn commit(&mut self, batch: Vec<Op>) -> Result<(), StoreError> {
+        self.settle()?;
+        let undo = self.inverse(&batch)?;
+        let done = self.store.apply(batch).and_then(|()| self.store.flush());
+        if let Err(error) = &done {
+            tracing::error!(%error, "a change could not be stored and is taken back");
+            self.undo = Some(undo);
+            if let Err(error) = self.settle() {
+                tracing::error!(%error, "taking it back failed too; tried again before the next change");
+            }
+        }
+        done
+    }
+
+    /// Takes back what is left of a failed batch, and flushes.
+    pub(super) fn settle(&mut self) -> Result<(), StoreError> {
+        if let Some(undo) = &self.undo {
+            self.store.apply(undo.clone())?;
+        }
+        self.store.flush()?;
+        self.undo = None;
+        Ok(())
+    }
+
+    fn inverse(&self, batch: &[Op]) -> Result<Vec<Op>, StoreError> {
+        let mut seen = HashSet::new();
+        let touched = batch.iter().map(Op::key).filter(|key| seen.insert(*key));
+        touched
+            .map(|key| {
+                let key = key.to_vec();
+                Ok(match self.store.get(&key)? {
+                    Some(value) => Op::Put { key, value },
+                    None => Op::Delete { key },
+                })
+            })
+            .collect()
+    }
+
+    fn get<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, StoreError> {
+        self.store.get(key)?.map(|value| decode(key, &value)).transpose()
+    }
+
+    /// The instance, where it was made.
+    pub(super) fn instance(&self) -> Result<Option<Instance>, StoreError> {
+        self.get(INSTANCE)
+    }
+
+    /// What stands around the servers in an exported file.
+    pub(super) fn frame(&self) -> Result<Option<Map<String, Value>>, StoreError> {
+        self.get(FRAME)
+    }
+
+    /// The entries that a servers file had when it was last applied; none when it never was.
+    pub(super) fn last_applied(&self, file: &str) -> Result<Map<String, Value>, StoreError> {
+        let last: Option<LastApplied<'static>> = self.get(&file_key(file))?;
+        Ok(last.unwrap_or_default().servers.into_owned())
+    }
+
+    /// All keys.
+    pub(super) fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
+        let records = self.store.scan_prefix(KEYS)?;
+        records.iter().map(|(key, value)| decode(key, value)).collect()
+    }
+
+    /// All servers in their order.
+    pub(super) fn servers(&self) -> Result<ServerList, StoreError> {
+        let records = self.store.scan_prefix(SERVERS)?;
+        let mut entries =
+            records.iter().map(|(key, value)| read_server(key, value)).collect::<Result<Vec<_>, _>>()?;
+        entries.sort_by_key(|entry| entry.position);
+        let mut names = HashSet::new();
+        if let Some(twice) = entries.iter().find(|entry| !names.insert(entry.name.clone())) {
+            let reason = format!("two servers are named '{}'", twice.name);
+            return Err(StoreError::Corrupt { what: "the set of servers".to_owned(), reason });
+        }
+        Ok(ServerList::new(entries))
+    }
+}
+
+fn read_server(key: &[u8], value: &[u8]) -> Result<Arc<ServerEntry>, StoreError> {
+    let id = String::from_utf8_lossy(&key[SERVERS.len()..]).into_owned();
+    let stored: StoredServer<'static> = decode(key, value)?;
+    let definition = Definition::parse(stored.definition.into_owned()).map_err(|problems| {
+        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        StoreError::Corrupt { what: format!("the server '{}'", stored.name), reason: problems.join(", ") }
+    })?;
+    Ok(Arc::new(ServerEntry {
+        id: id.into(),
+        name: stored.name,
+        definition: Arc::new(definition),
+        created_at: from_ms(stored.created_at_ms),
+        updated_at: from_ms(stored.updated_at_ms),
+        origin: stored.origin,
+        position: stored.position,
+    }))
+}
+
+/// The change that makes the stored set of servers `next` where it is `current`.
+pub(super) fn servers_changed(
+    current: &ServerList,
+    next: &[Arc<ServerEntry>],
+) -> Result<Vec<Op>, StoreError> {
+    let mut batch = Vec::new();
+    let kept: HashSet<&str> = next.iter().map(|entry| &*entry.id).collect();
+    for gone in current.entries().iter().filter(|entry| !kept.contains(&*entry.id)) {
+        batch.push(Op::Delete { key: server_key(&gone.id) });
+    }
+    for entry in next {
+        if !current.by_id(&entry.id).is_some_and(|before| Arc::ptr_eq(before, entry)) {
+            batch.push(put_server(entry)?);
+        }
+    }
+    Ok(batch)
+}
+
+fn put_server(entry: &ServerEntry) -> Result<Op, StoreError> {
+    let stored = StoredServer {
+        name: entry.name.clone(),
+        position: entry.position,
+        created_at_ms: to_ms(entry.created_at),
+        updated_at_ms: to_ms(entry.updated_at),
+        origin: entry.origin.clone(),
+        definition: Cow::Borrowed(entry.definition.raw()),
+    };
+    Ok(Op::Put { key: server_key(&entry.id), value: encode(&stored)? })
+}
+
+/// Stores who this installation is.
+pub(super) fn put_instance(instance: &Instance) -> Result<Op, StoreError> {
+    Ok(Op::Put { key: INSTANCE.to_vec(), value: encode(instance)? })
+}
+
+/// Stores what stands around the servers in an exported file.
+pub(super) fn put_frame(frame: &Map<String, Value>) -> Result<Op, StoreError> {
+    Ok(Op::Put { key: FRAME.to_vec(), value: encode(frame)? })
+}
+
+/// Stores a key, as its record: never the key itself.
+pub(super) fn put_key(record: &KeyRecord) -> Result<Op, StoreError> {
+    Ok(Op::Put { key: [KEYS, record.id.as_bytes()].concat(), value: encode(record)? })
+}
+
+/// Stores a servers file as it is applied now.
+pub(super) fn put_applied(file: &str, servers: &Map<String, Value>) -> Result<Op, StoreError> {
+    let applied = LastApplied { servers: Cow::Borrowed(servers) };
+    Ok(Op::Put { key: file_key(file), value: encode(&applied)? })
+}
+
+fn server_key(id: &str) -> Vec<u8> {
+    [SERVERS, id.as_bytes()].concat()
+}
+
+fn file_key(file: &str) -> Vec<u8> {
+    [b"f/", file.as_bytes()].concat()
+}
+
+/// A time as it is stored; times before 1970 become 1970.
+pub(super) fn to_ms(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn from_ms(ms: u64) -> SystemTime {
+    UNIX_EPOCH.checked_add(Duration::from_millis(ms)).unwrap_or(UNIX_EPOCH)
+}
+
+/// A time cut to what is stored, so that a value looks the same before and after a restart.
+pub(super) fn to_stored_precision(time: SystemTime) -> SystemTime {
+    from_ms(to_ms(time))
+}

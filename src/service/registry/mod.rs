@@ -1,0 +1,303 @@
+//! The one owner of the set of servers. Every change goes through here, one after the other:
+//! checked, stored, published, announced, acknowledged. Readers take the published set without a
+//! lock. Also owns what comes with the first start on a data directory: the installation's id and
+//! the owner's key.
+//!
+//! Does not start or stop anything: whoever is given the set by the announcement does.
+
+mod file;
+mod handle;
+mod ledger;
+mod list;
+mod merge;
+mod owner_key;
+mod paths;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use serde_json::{Map, Value};
+
+pub use file::{MAX_SERVERS, ServersFile};
+pub use handle::RegistryHandle;
+pub use list::{Origin, ServerEntry, ServerList};
+
+use self::ledger::{Instance, Ledger};
+use self::merge::{Stamp, Step};
+use self::paths::Confinement;
+use crate::access::KeyRing;
+use crate::service::Error;
+use crate::store::{Op, Store, StoreError};
+use crate::supervisor::{Definition, check_name};
+
+/// Who is told of a changed set of servers.
+pub type Announce = Box<dyn Fn(&Arc<ServerList>) + Send>;
+
+/// Where the registry finds and leaves files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The data directory; `owner.key` is written here.
+    pub data_dir: PathBuf,
+    /// The directory that import and export stay in, and that relative paths begin at; `None` is
+    /// the data directory, `/` is anywhere.
+    pub config_root: Option<PathBuf>,
+}
+
+/// Why the registry cannot be opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// The store cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no key yet and none can be made.
+    #[error("the owner key cannot be written to '{}': {reason}", path.display())]
+    OwnerKey {
+        /// The file that would hold it.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// What applying a servers file did, by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Made, because the file has them now.
+    pub added: Vec<String>,
+    /// Changed, because the file changed them.
+    pub changed: Vec<String>,
+    /// Made by somebody else and given the file's definition, because the file has them now.
+    pub taken_over: Vec<String>,
+    /// Removed, because the file has them no more.
+    pub removed: Vec<String>,
+}
+
+/// The registry before its thread runs, and what the thread works on. Its methods block on the disk.
+pub struct Registry {
+    ledger: Ledger,
+    confinement: Confinement,
+    published: Arc<ArcSwap<ServerList>>,
+    frame: Map<String, Value>,
+    instance: Instance,
+    announce: Option<Announce>,
+}
+
+impl Registry {
+    /// Loads the set of servers and the keys. The first start on a store makes the installation's
+    /// id and the owner's key, whose text is left in `owner.key` with mode 0600.
+    pub fn open(store: Arc<dyn Store>, settings: Settings, keys: &KeyRing) -> Result<Registry, OpenError> {
+        let mut ledger = Ledger::new(store);
+        let now = now();
+        let instance = match ledger.instance()? {
+            Some(instance) => instance,
+            None => {
+                let id = uuid::Uuid::new_v4().to_string().into();
+                let instance = Instance { id, created_at_ms: ledger::to_ms(now) };
+                ledger.commit(vec![ledger::put_instance(&instance)?])?;
+                instance
+            }
+        };
+        let list = ledger.servers()?;
+        let frame = ledger.frame()?.unwrap_or_else(file::empty_frame);
+        keys.replace(owner_key::load_keys(&mut ledger, &settings.data_dir, now)?);
+        let root = settings.config_root.unwrap_or_else(|| settings.data_dir.clone());
+        Ok(Registry {
+            ledger,
+            confinement: Confinement { root, data_dir: settings.data_dir },
+            published: Arc::new(ArcSwap::from_pointee(list)),
+            frame,
+            instance,
+            announce: None,
+        })
+    }
+
+    /// The id of this installation: a UUID, made at the first start on the data directory.
+    pub fn instance_id(&self) -> &Arc<str> {
+        &self.instance.id
+    }
+
+    /// All servers as they are now.
+    pub fn list(&self) -> Arc<ServerList> {
+        self.published.load_full()
+    }
+
+    /// Adds a server. The same definition again (contract 5.6) is no change; another one is
+    /// [`Error::AlreadyExists`]. Members that are `null` count as absent.
+    pub fn add(&mut self, name: &str, raw: Map<String, Value>) -> Result<(), Error> {
+        let list = self.list();
+        let raw = merge::without_nulls(raw);
+        let mut problems: Vec<_> = check_name(name).err().into_iter().collect();
+        let definition = match Definition::parse(raw) {
+            Ok(definition) if problems.is_empty() => definition,
+            parsed => {
+                problems.extend(parsed.err().unwrap_or_default());
+                return Err(Error::InvalidDefinition { problems });
+            }
+        };
+        if let Some(existing) = list.by_name(name) {
+            let same = merge::covered(definition.raw(), existing.definition.raw());
+            return if same { Ok(()) } else { Err(Error::AlreadyExists { name: name.to_owned() }) };
+        }
+        if list.entries().len() >= MAX_SERVERS {
+            return Err(Error::InvalidDefinition { problems: vec![file::too_many()] });
+        }
+        let mut entries = list.entries().to_vec();
+        let entry = with_stamp(|stamp| stamp.entry(name, definition, Origin::Api, list.next_position()));
+        entries.push(Arc::new(entry));
+        self.commit(entries, Vec::new())
+    }
+
+    /// Replaces the given members of a server's definition, each as a whole (contract 5.7). A
+    /// member that is `null` is not given. Nothing is written when nothing changes.
+    pub fn update(&mut self, name: &str, members: Map<String, Value>) -> Result<(), Error> {
+        let list = self.list();
+        let Some(existing) = list.by_name(name) else {
+            return Err(Error::ServerNotFound { name: name.to_owned() });
+        };
+        let Some(raw) = merge::with_members(existing.definition.raw(), members) else {
+            return Ok(());
+        };
+        let definition = Definition::parse(raw).map_err(|problems| Error::InvalidDefinition { problems })?;
+        let mut entries = list.entries().to_vec();
+        with_stamp(|stamp| merge::replace(&mut entries, name, |entry| stamp.redefined(entry, definition)));
+        self.commit(entries, Vec::new())
+    }
+
+    /// Removes a server. Added again under the same name, it is another server with another id.
+    pub fn remove(&mut self, name: &str) -> Result<(), Error> {
+        let list = self.list();
+        if list.by_name(name).is_none() {
+            return Err(Error::ServerNotFound { name: name.to_owned() });
+        }
+        let others = list.entries().iter().filter(|entry| *entry.name != *name).cloned().collect();
+        self.commit(others, Vec::new())
+    }
+
+    /// Replaces all servers by those of a file, all or nothing (contract 5.12). A server of the
+    /// same name stays the same server; one whose definition means the same keeps its times too.
+    pub fn import(&mut self, path: &str) -> Result<(), Error> {
+        let content = self.confinement.read(path)?;
+        let file = ServersFile::parse(path, &content)?;
+        let wanted = file.definitions()?;
+        let entries = with_stamp(|stamp| merge::after_import(&self.list(), wanted, stamp));
+        self.commit_with_frame(entries, Vec::new(), file.frame())
+    }
+
+    /// Writes all servers to a file (contract 5.11), mode 0600.
+    pub fn export(&mut self, path: &str) -> Result<(), Error> {
+        let text = file::render(&self.frame, &self.list())?;
+        self.confinement.write(path, text.as_bytes())
+    }
+
+    /// Applies a servers file: does what it added, changed and dropped since it was last applied,
+    /// all or nothing. Servers that it did not make are left alone, unless it newly asks for their
+    /// name. What stands beside `mcpServers` is kept where nothing is kept yet.
+    ///
+    /// `file_id` tells files apart: the canonical path.
+    pub fn apply_file(&mut self, file_id: &str, file: &ServersFile) -> Result<Applied, Error> {
+        let wanted = file.definitions()?;
+        let list = self.list();
+        let last = self.ledger.last_applied(file_id).map_err(stored)?;
+        let steps = merge::three_way(file_id, &last, &wanted, &list);
+        let applied = report(file_id, &steps);
+        if list.entries().len() + applied.added.len() - applied.removed.len() > MAX_SERVERS {
+            return Err(Error::InvalidDefinition { problems: vec![file::too_many()] });
+        }
+        let entries = with_stamp(|stamp| merge::after_steps(&list, steps, &file_id.into(), stamp));
+        let mut batch = Vec::new();
+        if last != *file.servers() {
+            batch.push(ledger::put_applied(file_id, file.servers()).map_err(stored)?);
+        }
+        let frame = if file::has_extras(&self.frame) { &self.frame.clone() } else { file.frame() };
+        self.commit_with_frame(entries, batch, frame)?;
+        Ok(applied)
+    }
+
+    /// Commits, together with what stands around the servers.
+    fn commit_with_frame(
+        &mut self,
+        entries: Vec<Arc<ServerEntry>>,
+        mut batch: Vec<Op>,
+        frame: &Map<String, Value>,
+    ) -> Result<(), Error> {
+        // Compared as text, since the order of members is kept too.
+        let changed = merge::written(frame) != merge::written(&self.frame);
+        if changed {
+            batch.push(ledger::put_frame(frame).map_err(stored)?);
+        }
+        self.commit(entries, batch)?;
+        if changed {
+            self.frame = frame.clone();
+        }
+        Ok(())
+    }
+
+    /// Stores a new set of servers and `batch` in one go; then publishes and announces the set.
+    /// Does nothing when there is no change; changes nothing when the store fails.
+    fn commit(&mut self, entries: Vec<Arc<ServerEntry>>, mut batch: Vec<Op>) -> Result<(), Error> {
+        let servers = ledger::servers_changed(&self.published.load(), &entries).map_err(stored)?;
+        let set_changed = !servers.is_empty();
+        batch.extend(servers);
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.ledger.commit(batch).map_err(stored)?;
+        if set_changed {
+            self.publish(Arc::new(ServerList::new(entries)));
+        }
+        Ok(())
+    }
+
+    fn publish(&self, list: Arc<ServerList>) {
+        self.published.store(list.clone());
+        if let Some(announce) = &self.announce {
+            announce(&list);
+        }
+    }
+
+    /// From now on tells `announce` of each change, beginning with the set as it is.
+    fn announce_to(&mut self, announce: Announce) {
+        announce(&self.list());
+        self.announce = Some(announce);
+    }
+
+    /// Brings the store to rest at the end.
+    fn settle(&mut self) -> Result<(), Error> {
+        self.ledger.settle().map_err(stored)
+    }
+}
+
+/// Names the steps for the caller and the log; a server that changes hands is worth a warning.
+fn report(file: &str, steps: &[Step]) -> Applied {
+    let mut applied = Applied::default();
+    for step in steps {
+        match step {
+            Step::Add { name, .. } => applied.added.push(name.clone()),
+            Step::Change { name, .. } => applied.changed.push(name.clone()),
+            Step::TakeOver { name, .. } => {
+                tracing::warn!(server = %name, file, "the servers file replaces a definition that it did not make");
+                applied.taken_over.push(name.clone());
+            }
+            Step::Remove { name } => applied.removed.push(name.clone()),
+        }
+    }
+    applied
+}
+
+fn stored(error: StoreError) -> Error {
+    Error::Store { reason: error.to_string() }
+}
+
+fn with_stamp<T>(make: impl FnOnce(&mut Stamp<'_>) -> T) -> T {
+    let mut new_id = || format!("mcp_{}", uuid::Uuid::now_v7().simple()).into();
+    make(&mut Stamp { now: now(), new_id: &mut new_id })
+}
+
+/// The time as it can be stored.
+fn now() -> SystemTime {
+    ledger::to_stored_precision(SystemTime::now())
+}

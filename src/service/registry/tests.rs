@@ -1,0 +1,362 @@
+//! The registry over a real store: what is kept, what is refused, who is told.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::access::Role;
+use crate::store::conformance::reopen;
+use crate::store::{DataDir, MemoryStore, OPEN_LIMIT, Record, open};
+
+fn object(value: Value) -> Map<String, Value> {
+    let Value::Object(object) = value else { panic!("the test gives an object") };
+    object
+}
+
+fn settings(dir: &Path) -> Settings {
+    Settings { data_dir: dir.to_owned(), config_root: None }
+}
+
+/// The registry of a directory, on the real store.
+fn on_disk(dir: &Path) -> Registry {
+    let store = reopen(|| open(&DataDir::open(dir)?, OPEN_LIMIT)).expect("the store opens");
+    Registry::open(store, settings(dir), &KeyRing::default()).expect("the registry opens")
+}
+
+fn in_memory(dir: &Path) -> Registry {
+    Registry::open(Arc::new(MemoryStore::default()), settings(dir), &KeyRing::default()).expect("opens")
+}
+
+fn names(list: &ServerList) -> Vec<&str> {
+    list.entries().iter().map(|entry| &*entry.name).collect()
+}
+
+fn command(name: &str) -> Map<String, Value> {
+    object(json!({"command": name}))
+}
+
+#[test]
+fn everything_is_there_again_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut registry = on_disk(dir.path());
+    for name in ["zeta", "alpha", "mid", "gone"] {
+        registry
+            .add(name, object(json!({"x-note": {"b": 1, "a": [2]}, "command": name, "args": ["1"]})))
+            .unwrap();
+    }
+    registry.remove("gone").unwrap();
+    registry.update("alpha", object(json!({"args": []}))).unwrap();
+    let before: Vec<ServerEntry> = registry.list().entries().iter().map(|entry| (**entry).clone()).collect();
+    let instance = registry.instance_id().clone();
+    drop(registry);
+
+    let registry = on_disk(dir.path());
+    let list = registry.list();
+    let after: Vec<ServerEntry> = list.entries().iter().map(|entry| (**entry).clone()).collect();
+    assert_eq!(names(&list), ["zeta", "alpha", "mid"]);
+    assert_eq!(after, before);
+    let text = Value::Object(list.entries()[1].definition.raw().clone()).to_string();
+    assert_eq!(text, r#"{"x-note":{"b":1,"a":[2]},"command":"alpha","args":[]}"#);
+    assert_eq!(registry.instance_id(), &instance);
+}
+
+#[test]
+fn the_first_start_makes_a_key_that_works_and_later_ones_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("owner.key");
+    let ring = KeyRing::default();
+    let start = |ring: &KeyRing| {
+        let store = reopen(|| open(&DataDir::open(dir.path())?, OPEN_LIMIT)).unwrap();
+        Registry::open(store, settings(dir.path()), ring).map(drop)
+    };
+    start(&ring).unwrap();
+    let text = fs::read_to_string(&file).unwrap();
+    let token = text.strip_suffix('\n').expect("a line");
+    let principal = ring.authenticate(token).expect("the key works");
+    assert_eq!((&*principal.member_id, principal.role), ("user_owner", Role::Owner));
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+
+    fs::remove_file(&file).unwrap();
+    let ring = KeyRing::default();
+    start(&ring).unwrap();
+    assert!(!file.exists(), "a key is shown once");
+    assert_eq!(ring.authenticate(token), Ok(principal));
+}
+
+#[test]
+fn a_key_that_cannot_be_written_is_not_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(MemoryStore::default());
+    fs::create_dir(dir.path().join("owner.key")).unwrap();
+    fs::write(dir.path().join("owner.key/in-the-way"), b"").unwrap();
+    let ring = KeyRing::default();
+    let error =
+        Registry::open(store.clone(), settings(dir.path()), &ring).err().expect("no place for the key");
+    assert!(matches!(&error, OpenError::OwnerKey { .. }), "{error}");
+    assert!(store.scan_prefix(b"k/").unwrap().is_empty());
+    fs::remove_dir_all(dir.path().join("owner.key")).unwrap();
+    Registry::open(store, settings(dir.path()), &ring).expect("the next start makes it");
+    let text = fs::read_to_string(dir.path().join("owner.key")).unwrap();
+    assert!(ring.authenticate(text.trim_end()).is_ok());
+}
+
+#[test]
+fn adding_again_is_no_change_and_adding_another_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut registry = in_memory(dir.path());
+    registry.add("a", command("1")).unwrap();
+    let list = registry.list();
+    registry.add("a", object(json!({"command": "1", "args": [], "env": null}))).expect("the same");
+    let error = registry.add("a", command("2")).unwrap_err();
+    assert!(matches!(&error, Error::AlreadyExists { name } if name == "a"), "{error}");
+    assert!(Arc::ptr_eq(&list, &registry.list()));
+    let Err(Error::InvalidDefinition { problems }) = registry.add(" ", object(json!({"args": 1}))) else {
+        panic!("nothing about it is right")
+    };
+    let paths: Vec<&str> = problems.iter().map(|problem| &*problem.path).collect();
+    assert_eq!(paths, ["name", "command", "args"]);
+}
+
+#[test]
+fn a_server_keeps_its_id_until_it_is_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut registry = in_memory(dir.path());
+    registry.add("a", command("1")).unwrap();
+    let first = registry.list().get("a").unwrap().clone();
+    assert!(first.id.starts_with("mcp_") && first.id.len() == 36, "{}", first.id);
+    registry.update("a", command("2")).unwrap();
+    let list = registry.list();
+    let second = list.get(&first.id).expect("found by id");
+    assert_eq!(
+        (&second.id, second.created_at, second.definition.command()),
+        (&first.id, first.created_at, Some("2"))
+    );
+    registry.update("a", object(json!({"command": "2", "env": {}}))).unwrap();
+    assert!(Arc::ptr_eq(&list, &registry.list()), "nothing changed");
+    assert!(matches!(registry.update("a", object(json!({"args": 5}))), Err(Error::InvalidDefinition { .. })));
+    registry.remove("a").unwrap();
+    assert!(matches!(registry.remove("a"), Err(Error::ServerNotFound { .. })));
+    assert!(matches!(registry.update("a", command("3")), Err(Error::ServerNotFound { .. })));
+    registry.add("a", command("2")).unwrap();
+    assert_ne!(registry.list().get("a").unwrap().id, first.id);
+}
+
+#[test]
+fn an_export_imports_again_with_order_and_unknown_members() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "{\n  \"$schema\": \"s\",\n  \"mcpServers\": {\n    \"z\": {\n      \"type\": \"stdio\",\n      \"command\": \"x\"\n    },\n    \"a\": {\n      \"url\": \"http://h\"\n    }\n  },\n  \"inputs\": []\n}\n";
+    fs::write(dir.path().join("in.json"), text).unwrap();
+    let mut registry = on_disk(dir.path());
+    registry.add("old", command("1")).unwrap();
+    registry.import("in.json").unwrap();
+    drop(registry);
+    let mut registry = on_disk(dir.path());
+    assert_eq!(names(&registry.list()), ["z", "a"]);
+    registry.export("out.json").unwrap();
+    assert_eq!(fs::read_to_string(dir.path().join("out.json")).unwrap(), text);
+    let list = registry.list();
+    registry.import("out.json").unwrap();
+    assert!(Arc::ptr_eq(&list, &registry.list()), "the same file again changes nothing");
+}
+
+#[test]
+fn a_bad_import_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut registry = in_memory(dir.path());
+    registry.add("a", command("1")).unwrap();
+    let list = registry.list();
+    let good_and_bad = json!({"mcpServers": {"b": {"command": "1"}, "c": {"command": 1}}}).to_string();
+    for content in ["not JSON", "[1]", "{\"mcpServers\": 1}", &good_and_bad] {
+        fs::write(dir.path().join("f.json"), content).unwrap();
+        registry.import("f.json").expect_err(content);
+    }
+    let error = registry.import("f.json").unwrap_err().to_string();
+    assert_eq!(error, "mcpServers.c.command must be a string");
+    assert!(matches!(registry.import("none.json"), Err(Error::FileNotFound { .. })));
+    assert!(Arc::ptr_eq(&list, &registry.list()));
+}
+
+#[test]
+fn a_servers_file_is_remembered_as_it_was_applied() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |servers: Value| {
+        ServersFile::parse("f", json!({"mcpServers": servers, "x": 1}).to_string().as_bytes()).unwrap()
+    };
+    let first = file(json!({"one": {"command": "1"}, "two": {"command": "2"}}));
+    let mut registry = on_disk(dir.path());
+    registry.add("api", command("1")).unwrap();
+    let applied = registry.apply_file("/f", &first).unwrap();
+    assert_eq!(applied, Applied { added: vec!["one".into(), "two".into()], ..Applied::default() });
+    registry.remove("one").unwrap();
+    drop(registry);
+
+    let mut registry = on_disk(dir.path());
+    assert_eq!(registry.apply_file("/f", &first).unwrap(), Applied::default(), "the file says nothing new");
+    assert_eq!(names(&registry.list()), ["api", "two"]);
+    let applied = registry.apply_file("/f", &file(json!({"api": {"command": "file"}}))).unwrap();
+    let expected =
+        Applied { taken_over: vec!["api".into()], removed: vec!["two".into()], ..Applied::default() };
+    assert_eq!(applied, expected);
+    let bad = registry.apply_file("/f", &file(json!({"api": {"command": ""}}))).unwrap_err();
+    assert_eq!(bad.to_string(), "mcpServers.api.command must not be empty");
+    registry.export("out.json").unwrap();
+    let exported: Value = serde_json::from_slice(&fs::read(dir.path().join("out.json")).unwrap()).unwrap();
+    assert_eq!(exported, json!({"mcpServers": {"api": {"command": "file"}}, "x": 1}));
+}
+
+/// A store that can be told to fail: `flush` only, or writing too.
+#[derive(Default)]
+struct FailingStore {
+    inner: MemoryStore,
+    flush_fails: AtomicBool,
+    apply_fails: AtomicBool,
+}
+
+impl FailingStore {
+    fn check(&self, fails: &AtomicBool) -> Result<(), StoreError> {
+        if !fails.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        Err(StoreError::Corrupt { what: "the test's store".into(), reason: "it was told to fail".into() })
+    }
+}
+
+impl Store for FailingStore {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.get(key)
+    }
+    fn scan_prefix(&self, prefix: &[u8]) -> Result<Vec<Record>, StoreError> {
+        self.inner.scan_prefix(prefix)
+    }
+    fn apply(&self, batch: Vec<Op>) -> Result<(), StoreError> {
+        self.check(&self.apply_fails)?;
+        self.inner.apply(batch)
+    }
+    fn flush(&self) -> Result<(), StoreError> {
+        self.check(&self.flush_fails)
+    }
+}
+
+#[test]
+fn what_could_not_be_stored_did_not_happen() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(FailingStore::default());
+    let mut registry = Registry::open(store.clone(), settings(dir.path()), &KeyRing::default()).unwrap();
+    registry.add("a", command("1")).unwrap();
+    let records = store.scan_prefix(b"").unwrap();
+    let list = registry.list();
+    for failing in [&store.flush_fails, &store.apply_fails] {
+        failing.store(true, Ordering::SeqCst);
+        for result in
+            [registry.add("b", command("1")), registry.update("a", command("2")), registry.remove("a")]
+        {
+            assert!(matches!(result, Err(Error::Store { .. })), "{result:?}");
+        }
+        assert!(Arc::ptr_eq(&list, &registry.list()));
+        failing.store(false, Ordering::SeqCst);
+    }
+    registry.settle().expect("the store works again");
+    assert_eq!(store.scan_prefix(b"").unwrap(), records, "as if nothing had been asked");
+    registry.add("b", command("1")).expect("changes are accepted again");
+    let again = Registry::open(store, settings(dir.path()), &KeyRing::default()).unwrap();
+    assert_eq!(names(&again.list()), ["a", "b"]);
+}
+
+#[test]
+fn two_servers_of_one_name_in_the_store_are_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(MemoryStore::default());
+    let mut registry = Registry::open(store.clone(), settings(dir.path()), &KeyRing::default()).unwrap();
+    registry.add("a", command("1")).unwrap();
+    let (_, value) = store.scan_prefix(b"s/").unwrap().remove(0);
+    store.apply(vec![Op::Put { key: b"s/mcp_twin".to_vec(), value }]).unwrap();
+    let error = Registry::open(store, settings(dir.path()), &KeyRing::default()).err().expect("damage");
+    assert_eq!(error.to_string(), "the set of servers is damaged: two servers are named 'a'");
+}
+
+/// Collects the announced sets, by their names.
+fn recorder() -> (Announce, Arc<Mutex<Vec<Vec<String>>>>) {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let sink = told.clone();
+    let announce: Announce = Box::new(move |list| {
+        sink.lock().unwrap().push(names(list).into_iter().map(str::to_owned).collect());
+    });
+    (announce, told)
+}
+
+#[tokio::test]
+async fn every_change_is_announced_before_it_is_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    let (announce, told) = recorder();
+    let mut registry = in_memory(dir.path());
+    registry.add("before", command("1")).unwrap();
+    let handle = registry.start(announce).unwrap();
+    handle.add("a", command("1")).await.unwrap();
+    assert_eq!(told.lock().unwrap().len(), 2, "once at start, once for the change");
+    handle.add("a", command("1")).await.unwrap();
+    handle.add("a", command("2")).await.unwrap_err();
+    handle.remove("before").await.unwrap();
+    handle.export("out.json").await.unwrap();
+    handle.import("out.json").await.unwrap();
+    let file = ServersFile::from_iter([("f".to_owned(), command("1"))]);
+    assert_eq!(handle.apply_file("/f", file).await.unwrap().added, ["f"]);
+    handle.update("f", command("2")).await.unwrap();
+    assert_eq!(names(&handle.list()), ["a", "f"]);
+    assert_eq!(handle.server("f").unwrap().definition.command(), Some("2"));
+    let expected = json!([["before"], ["before", "a"], ["a"], ["a", "f"], ["a", "f"]]);
+    assert_eq!(json!(*told.lock().unwrap()), expected);
+    handle.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_closed_registry_has_stored_everything_and_takes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let handle = on_disk(dir.path()).start(Box::new(|_| {})).unwrap();
+    let adding: Vec<_> = (0..100)
+        .map(|n| {
+            let handle = handle.clone();
+            tokio::spawn(async move { handle.add(&format!("s{n}"), command("1")).await })
+        })
+        .collect();
+    for added in adding {
+        added.await.unwrap().unwrap();
+    }
+    handle.close().await.unwrap();
+    handle.close().await.expect("closing twice is no error");
+    handle.ended().await;
+    assert!(matches!(handle.add("late", command("1")).await, Err(Error::ShuttingDown)));
+    assert_eq!(handle.list().entries().len(), 100, "reading goes on");
+    assert_eq!(on_disk(dir.path()).list().entries().len(), 100);
+}
+
+#[tokio::test]
+async fn a_change_that_nobody_waits_for_is_not_begun() {
+    let dir = tempfile::tempdir().unwrap();
+    let (release, held) = mpsc::channel::<()>();
+    // The announcement at start holds the thread, so the change stays in the queue.
+    let handle = in_memory(dir.path()).start(Box::new(move |_| held.recv().unwrap_or_default())).unwrap();
+    let waited_for = tokio::time::timeout(Duration::ZERO, handle.add("abandoned", command("1"))).await;
+    assert!(waited_for.is_err(), "it cannot have been done");
+    drop(release);
+    handle.add("kept", command("1")).await.unwrap();
+    assert_eq!(names(&handle.list()), ["kept"]);
+    handle.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_panic_of_the_thread_is_told_and_not_taken_for_a_shutdown() {
+    let dir = tempfile::tempdir().unwrap();
+    let announce: Announce = Box::new(|list| assert!(list.entries().is_empty(), "the test's panic"));
+    let handle = in_memory(dir.path()).start(announce).unwrap();
+    assert!(matches!(handle.add("a", command("1")).await, Err(Error::Internal { .. })));
+    handle.ended().await;
+    assert!(matches!(handle.add("b", command("1")).await, Err(Error::Internal { .. })));
+    assert!(matches!(handle.close().await, Err(Error::Internal { .. })));
+}

@@ -1,0 +1,148 @@
+//! The data directory: made private, locked for one daemon at a time.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::StoreError;
+
+const PRIVATE_DIR: u32 = 0o700;
+const PRIVATE_FILE: u32 = 0o600;
+
+const LOCK: &str = "lock";
+const STORE: &str = "store";
+
+/// Names directly inside the data directory that belong to the daemon; no caller of the API may
+/// have a file written there.
+pub const RESERVED_NAMES: [&str; 5] = [LOCK, STORE, "owner.key", "journal", "backup"];
+
+/// An open data directory. As long as one clone lives, no other process can open it.
+#[derive(Debug, Clone)]
+pub struct DataDir {
+    path: PathBuf,
+    _lock: Arc<File>,
+}
+
+impl DataDir {
+    /// Makes the directory where it is missing, closes it to other users (mode 0700, also one that
+    /// exists already), and locks it. A second daemon gets [`StoreError::Locked`].
+    pub fn open(path: &Path) -> Result<DataDir, StoreError> {
+        DirBuilder::new().recursive(true).mode(PRIVATE_DIR).create(path).map_err(|error| {
+            match error.kind() {
+                io::ErrorKind::AlreadyExists => StoreError::NotADirectory { path: path.to_owned() },
+                _ => StoreError::io("create the data directory", path, &error),
+            }
+        })?;
+        let path = path
+            .canonicalize()
+            .map_err(|error| StoreError::io("resolve the data directory", path, &error))?;
+        make_private(&path)?;
+        let lock = lock(&path)?;
+        Ok(DataDir { path, _lock: Arc::new(lock) })
+    }
+
+    /// The directory, absolute and without symbolic links.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the database is.
+    pub(super) fn store_path(&self) -> PathBuf {
+        self.path.join(STORE)
+    }
+}
+
+fn make_private(path: &Path) -> Result<(), StoreError> {
+    let mode = fs::metadata(path)
+        .map_err(|error| StoreError::io("read the mode of the data directory", path, &error))?
+        .permissions()
+        .mode()
+        & 0o7777;
+    if mode == PRIVATE_DIR {
+        return Ok(());
+    }
+    fs::set_permissions(path, Permissions::from_mode(PRIVATE_DIR))
+        .map_err(|error| StoreError::io("make private (mode 0700) the data directory", path, &error))?;
+    tracing::warn!(path = %path.display(), was = format!("{mode:04o}"), "data directory made private, mode 0700");
+    Ok(())
+}
+
+/// The lock is the kernel's (`flock`), so it goes with the process however that ends. Children do
+/// not inherit it: the file is closed on exec.
+fn lock(dir: &Path) -> Result<File, StoreError> {
+    let path = dir.join(LOCK);
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(PRIVATE_FILE)
+        .open(&path)
+        .map_err(|error| StoreError::io("create the lock file", &path, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path: dir.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(StoreError::io("lock", &path, &error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::conformance::reopen;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn a_missing_directory_is_made_private_with_its_parents() {
+        let outer = tempfile::tempdir().unwrap();
+        let path = outer.path().join("a/b");
+        let dir = DataDir::open(&path).expect("made");
+        assert_eq!(mode(dir.path()), 0o700);
+        assert_eq!(mode(&outer.path().join("a")), 0o700);
+        assert_eq!(mode(&path.join("lock")), 0o600);
+    }
+
+    #[test]
+    fn an_open_directory_is_closed_to_others() {
+        let outer = tempfile::tempdir().unwrap();
+        fs::set_permissions(outer.path(), Permissions::from_mode(0o755)).unwrap();
+        DataDir::open(outer.path()).expect("opened");
+        assert_eq!(mode(outer.path()), 0o700);
+    }
+
+    #[test]
+    fn a_second_opener_is_refused_until_the_first_is_gone() {
+        let outer = tempfile::tempdir().unwrap();
+        let first = DataDir::open(outer.path()).unwrap();
+        let clone = first.clone();
+        drop(first);
+        let refused = DataDir::open(outer.path()).expect_err("in use");
+        assert_eq!(refused, StoreError::Locked { path: clone.path().to_owned() });
+        drop(clone);
+        reopen(|| DataDir::open(outer.path())).expect("free again");
+    }
+
+    #[test]
+    fn a_file_in_its_place_is_named() {
+        let outer = tempfile::tempdir().unwrap();
+        let path = outer.path().join("file");
+        fs::write(&path, b"").unwrap();
+        assert_eq!(DataDir::open(&path).unwrap_err(), StoreError::NotADirectory { path: path.clone() });
+        let below = DataDir::open(&path.join("below")).unwrap_err();
+        assert!(matches!(below, StoreError::Io { kind: io::ErrorKind::NotADirectory, .. }), "{below:?}");
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_written_is_named() {
+        // The kernel lets nobody make a directory here, not even root.
+        let error = DataDir::open(Path::new("/proc/mcpvisor-data")).unwrap_err();
+        assert!(
+            error.to_string().starts_with("cannot create the data directory '/proc/mcpvisor-data': "),
+            "{error}"
+        );
+    }
+}

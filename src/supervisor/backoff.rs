@@ -1,0 +1,47 @@
+//! How long a crashed server waits before its next start. Pure.
+
+use std::time::Duration;
+
+/// The first delay; it doubles from there.
+const FIRST: Duration = Duration::from_secs(1);
+/// The longest delay of the first [`PATIENT_AFTER`] attempts.
+const CAP: Duration = Duration::from_secs(60);
+/// The delay once a server has failed more often than that.
+const LATE_CAP: Duration = Duration::from_secs(300);
+/// After so many failures in a row the server is tried only every [`LATE_CAP`].
+const PATIENT_AFTER: u32 = 10;
+/// How far the jitter spreads a delay to either side.
+const SPREAD: f64 = 0.2;
+
+/// A server that was ready for so long has recovered: its failures are forgotten.
+pub(super) const RECOVERED_AFTER: Duration = Duration::from_secs(60);
+/// How long a server waits that cannot be started as it is defined.
+pub(super) const RECHECK: Duration = Duration::from_secs(300);
+
+/// The delay after this many failures in a row (1 is the first), spread by `jitter` in `0..1`.
+pub(super) fn delay(failures: u32, jitter: f64) -> Duration {
+    let exact = if failures > PATIENT_AFTER {
+        LATE_CAP
+    } else {
+        FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(CAP)
+    };
+    exact.mul_f64(1.0 - SPREAD + 2.0 * SPREAD * jitter.clamp(0.0, 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doubles_to_a_minute_and_then_tries_every_five() {
+        let seconds: Vec<u64> = (1..=12).map(|n| delay(n, 0.5).as_secs()).collect();
+        assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60, 60, 60, 300, 300]);
+    }
+
+    #[test]
+    fn jitter_stays_within_a_fifth() {
+        assert_eq!(delay(1, 0.0), Duration::from_millis(800));
+        assert_eq!(delay(1, 1.0), Duration::from_millis(1200));
+        assert_eq!(delay(u32::MAX, 7.0), Duration::from_secs(360));
+    }
+}

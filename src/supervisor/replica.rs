@@ -1,0 +1,363 @@
+//! The replica actor: glue around [`Lifecycle`]. It hears what happens, performs the effects and
+//! publishes the state. It survives its children; its own end kills the one it has.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+
+use super::brake::{StartBrake, StartPermit};
+use super::definition::{Definition, EraChoice};
+use super::directory::ServerHandle;
+use super::lifecycle::{Effect, Ending, Event, Lifecycle, Wanted};
+use super::status::{Cause, Introduction, State};
+use crate::child::{
+    ChildActor, ChildArgs, ChildMsg, End, Fault, HandshakeError, Introduced, Link, Opening, Report,
+};
+use crate::mcp::Era;
+use crate::process::{Exit, Host, Ladder, Spec};
+
+/// How long the calls in flight may take when a child is stopped for a reason that can wait.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// What a replica is started with.
+pub(super) struct ReplicaArgs {
+    pub(super) handle: Arc<ServerHandle>,
+    pub(super) definition: Arc<Definition>,
+    pub(super) host: Host,
+    pub(super) brake: StartBrake,
+}
+
+/// What a replica is told.
+pub(super) enum ReplicaMsg {
+    /// The definition is this one now.
+    Define(Arc<Definition>),
+    /// Start a new child.
+    Restart,
+    /// Stop the child and end, letting calls in flight finish for at most this long.
+    Remove { drain: Duration },
+    /// The start brake gave way.
+    Granted(u64, StartPermit),
+    /// An alarm rang.
+    Alarm(u64),
+    /// A child has something to say.
+    Child(u64, Report),
+}
+
+pub(super) struct ReplicaActor;
+
+pub(super) struct ReplicaState {
+    args: ReplicaArgs,
+    life: Lifecycle,
+    child: Option<ActorRef<ChildMsg>>,
+    permit: Option<StartPermit>,
+    drain: Duration,
+}
+
+impl Actor for ReplicaActor {
+    type Msg = ReplicaMsg;
+    type State = ReplicaState;
+    type Arguments = ReplicaArgs;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<ReplicaMsg>,
+        args: ReplicaArgs,
+    ) -> Result<ReplicaState, ActorProcessingErr> {
+        let definition = args.definition.clone();
+        myself.send_message(ReplicaMsg::Define(definition))?;
+        Ok(ReplicaState { args, life: Lifecycle::default(), child: None, permit: None, drain: DRAIN })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<ReplicaMsg>,
+        message: ReplicaMsg,
+        state: &mut ReplicaState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            ReplicaMsg::Define(definition) => state.define(&myself, definition).await,
+            ReplicaMsg::Restart => state.on(&myself, Event::Restart).await,
+            ReplicaMsg::Remove { drain } => {
+                state.drain = drain;
+                state.on(&myself, Event::Wanted(Wanted::Removed)).await;
+            }
+            ReplicaMsg::Granted(epoch, permit) => {
+                state.permit = Some(permit);
+                state.on(&myself, Event::Granted { epoch }).await;
+            }
+            ReplicaMsg::Alarm(epoch) => state.on(&myself, Event::Alarm { epoch }).await,
+            ReplicaMsg::Child(incarnation, report) => state.heard(&myself, incarnation, report).await,
+        }
+        Ok(())
+    }
+
+    /// A child actor that ends without a report has failed itself; its guard has killed the tree.
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<ReplicaMsg>,
+        event: SupervisionEvent,
+        state: &mut ReplicaState,
+    ) -> Result<(), ActorProcessingErr> {
+        let (who, reason) = match event {
+            SupervisionEvent::ActorFailed(who, error) => (who, error.to_string()),
+            SupervisionEvent::ActorTerminated(who, _, reason) => (who, reason.unwrap_or_default()),
+            _ => return Ok(()),
+        };
+        if state.child.as_ref().is_some_and(|child| child.get_id() == who.get_id()) {
+            tracing::error!(server = %state.args.handle.name(), reason, "the child's actor ended before its child");
+            let cause = Cause::Protocol { reason: "the gateway lost track of it".to_owned() };
+            state
+                .ended(&myself, state.life.incarnation(), Ending::Crashed(cause.clone()), cause, Vec::new())
+                .await;
+        }
+        Ok(())
+    }
+}
+
+impl ReplicaState {
+    async fn define(&mut self, myself: &ActorRef<ReplicaMsg>, definition: Arc<Definition>) {
+        let changed = definition != self.args.definition;
+        if changed {
+            self.args.handle.set_policy(definition.policy());
+            self.args.definition = definition;
+        }
+        let runs = self.args.definition.enabled() && self.args.definition.command().is_some();
+        let wanted = if runs { Wanted::Running } else { Wanted::Stopped };
+        self.on(myself, Event::Wanted(wanted)).await;
+        if changed && runs {
+            self.on(myself, Event::Restart).await;
+        }
+    }
+
+    /// Takes an event in, performs its effects and publishes what came of it.
+    async fn on(&mut self, myself: &ActorRef<ReplicaMsg>, event: Event) {
+        let before = self.life.state();
+        let effects = self.life.on(event, Instant::now(), jitter());
+        for effect in effects {
+            self.perform(myself, effect).await;
+        }
+        let state = self.life.state();
+        if state != State::Starting {
+            self.permit = None;
+        }
+        if state != before {
+            self.publish(state);
+        }
+    }
+
+    async fn perform(&mut self, myself: &ActorRef<ReplicaMsg>, effect: Effect) {
+        match effect {
+            Effect::AskStart { epoch } => {
+                let brake = self.args.brake.clone();
+                let replica = myself.clone();
+                tokio::spawn(async move {
+                    let permit = brake.acquire().await;
+                    let _ = replica.send_message(ReplicaMsg::Granted(epoch, permit));
+                });
+            }
+            Effect::Spawn { incarnation, skip_probe } => self.spawn(myself, incarnation, skip_probe).await,
+            Effect::StopChild => {
+                self.args.handle.set_link(None);
+                if let Some(child) = &self.child {
+                    let _ = child.send_message(ChildMsg::Stop { drain: self.drain });
+                }
+            }
+            Effect::SetAlarm { epoch, at } => {
+                let delay = at.saturating_duration_since(Instant::now());
+                myself.send_after(delay, move || ReplicaMsg::Alarm(epoch));
+            }
+            Effect::Finished => myself.stop(None),
+        }
+    }
+
+    async fn spawn(&mut self, myself: &ActorRef<ReplicaMsg>, incarnation: u64, skip_probe: bool) {
+        let definition = &self.args.definition;
+        let policy = definition.policy();
+        let replica = myself.clone();
+        let args = ChildArgs {
+            server: self.args.handle.name().clone(),
+            incarnation,
+            spec: Spec {
+                command: definition.command().unwrap_or_default().to_owned(),
+                args: definition.args().to_vec(),
+                env: definition.env().to_vec(),
+                cwd: definition.cwd().map(Into::into),
+            },
+            host: self.args.host.clone(),
+            opening: match policy.era {
+                EraChoice::Auto if skip_probe => Opening::Legacy,
+                EraChoice::Auto => Opening::Probe,
+                EraChoice::Legacy => Opening::Legacy,
+                EraChoice::Modern => Opening::Modern,
+            },
+            start_timeout: policy.start_timeout,
+            ladder: Ladder { stdin_grace: policy.stdin_grace, term_grace: policy.term_grace },
+            max_frame: policy.max_frame,
+            max_in_flight: policy.max_in_flight,
+            catalog: self.args.handle.catalog_slot(),
+            counters: self.args.handle.counters().clone(),
+            report: Box::new(move |report| {
+                let _ = replica.send_message(ReplicaMsg::Child(incarnation, report));
+            }),
+        };
+        match Actor::spawn_linked(None, ChildActor, args, myself.get_cell()).await {
+            Ok((child, _)) => self.child = Some(child),
+            Err(error) => {
+                let cause = Cause::Spawn { reason: error.to_string() };
+                let report = Report::Ended {
+                    end: End::Failed { exit: Exit::Stuck, why: Some(Fault::Wire(cause.to_string())) },
+                    stderr: Vec::new(),
+                };
+                let _ = myself.send_message(ReplicaMsg::Child(incarnation, report));
+            }
+        }
+        self.args.handle.publish(|status| {
+            status.incarnation = incarnation;
+            status.restarts = incarnation.saturating_sub(1);
+        });
+    }
+
+    async fn heard(&mut self, myself: &ActorRef<ReplicaMsg>, incarnation: u64, report: Report) {
+        match report {
+            Report::Spawned { pid } if incarnation == self.life.incarnation() => {
+                self.args.handle.publish(|status| status.pid = Some(pid));
+            }
+            Report::Spawned { .. } => {}
+            Report::Ready { link, introduced } => self.ready(myself, incarnation, link, &introduced).await,
+            Report::Lost => {
+                self.args.handle.set_link(None);
+                self.on(myself, Event::Lost { incarnation }).await;
+            }
+            Report::Ended { end, stderr } => {
+                let policy = self.args.definition.policy();
+                let (ending, cause) = judge(end, policy.start_timeout);
+                self.ended(myself, incarnation, ending, cause, stderr).await;
+            }
+        }
+    }
+
+    async fn ready(
+        &mut self,
+        myself: &ActorRef<ReplicaMsg>,
+        incarnation: u64,
+        link: Link,
+        introduced: &Introduced,
+    ) {
+        if incarnation != self.life.incarnation() || self.life.state() != State::Starting {
+            return;
+        }
+        let introduction = Arc::new(introduction(introduced));
+        self.args.handle.publish(|status| status.introduction = Some(introduction));
+        // The link first: whoever sees `ready` finds it.
+        self.args.handle.set_link(Some(link));
+        self.on(myself, Event::Ready { incarnation }).await;
+    }
+
+    async fn ended(
+        &mut self,
+        myself: &ActorRef<ReplicaMsg>,
+        incarnation: u64,
+        ending: Ending,
+        cause: Cause,
+        stderr: Vec<String>,
+    ) {
+        if incarnation != self.life.incarnation() {
+            return;
+        }
+        self.child = None;
+        self.args.handle.set_link(None);
+        self.args.handle.publish(|status| {
+            status.pid = None;
+            status.last_exit = Some(cause);
+            status.last_stderr = stderr.into();
+        });
+        self.on(myself, Event::Ended { incarnation, ending }).await;
+    }
+
+    fn publish(&self, state: State) {
+        let name = self.args.handle.name();
+        match &state {
+            State::Backoff { attempt, until, cause } => {
+                let seconds = until.saturating_duration_since(Instant::now()).as_secs_f32();
+                let stderr = self
+                    .args
+                    .handle
+                    .status()
+                    .last_stderr
+                    .iter()
+                    .rev()
+                    .take(3)
+                    .rev()
+                    .cloned()
+                    .collect::<Vec<_>>();
+                let stderr = stderr.join(" | ");
+                tracing::warn!(server = %name, attempt, stderr, "{cause}; next start in {seconds:.1} s");
+            }
+            State::Failed { cause } => tracing::error!(server = %name, "{cause}"),
+            State::Ready => {
+                let tools = self.args.handle.catalog().tools().len();
+                let took = self.args.handle.status().since.elapsed().unwrap_or_default().as_millis();
+                tracing::info!(server = %name, tools, took_ms = took, "ready");
+            }
+            other => tracing::info!(server = %name, "{}", other.name()),
+        }
+        self.args.handle.publish(|status| {
+            status.state = state;
+            status.since = SystemTime::now();
+        });
+    }
+}
+
+/// What a child's end means for its replica, and how it is told to an operator.
+fn judge(end: End, start_timeout: Duration) -> (Ending, Cause) {
+    let of_exit = |exit: Exit| match exit {
+        Exit::Code(code) => Cause::Exited { code },
+        Exit::Signal(signal) => Cause::Signalled { signal },
+        Exit::Stuck => Cause::Protocol { reason: "it could not be ended".to_owned() },
+    };
+    match end {
+        End::NotSpawned(error) => {
+            let cause = Cause::Spawn { reason: error.to_string() };
+            let ending = if error.permanent {
+                Ending::Misconfigured(cause.clone())
+            } else {
+                Ending::Crashed(cause.clone())
+            };
+            (ending, cause)
+        }
+        End::Stopped { exit } => (Ending::Stopped, of_exit(exit)),
+        End::Failed { exit, why: None } => (Ending::Crashed(of_exit(exit)), of_exit(exit)),
+        End::Failed { exit, why: Some(Fault::Handshake(HandshakeError::GoneOnProbe)) } => {
+            (Ending::GoneOnProbe(of_exit(exit)), of_exit(exit))
+        }
+        End::Failed { exit, why: Some(fault) } => {
+            let cause = match fault {
+                Fault::Handshake(HandshakeError::TimedOut { phase }) => {
+                    Cause::StartTimeout { phase, after: start_timeout }
+                }
+                Fault::Handshake(HandshakeError::Refused(reason)) => Cause::Handshake { reason },
+                Fault::Handshake(HandshakeError::Gone | HandshakeError::GoneOnProbe) => of_exit(exit),
+                Fault::Wire(reason) => Cause::Protocol { reason },
+            };
+            (Ending::Crashed(cause.clone()), cause)
+        }
+    }
+}
+
+fn introduction(introduced: &Introduced) -> Introduction {
+    let facts = &introduced.facts;
+    Introduction {
+        protocol_version: facts.protocol_version.clone(),
+        modern: introduced.era == Era::Modern,
+        server_name: facts.server_name.clone(),
+        server_version: facts.server_version.clone(),
+        capabilities: facts.capabilities.clone(),
+        instructions: facts.instructions.clone(),
+    }
+}
+
+/// A number in `0..1` that differs from replica to replica.
+fn jitter() -> f64 {
+    f64::from(getrandom::u32().unwrap_or(u32::MAX / 2)) / f64::from(u32::MAX)
+}

@@ -1,0 +1,449 @@
+//! The metrics, each a typed field, in the Prometheus text format. The only file that names
+//! prometheus. Every family is listed in `docs/metrics.md`.
+//!
+//! Handles are resolved once a server; after that, counting touches atomics only. A family has at
+//! most [`MAX_SERIES`] series that name a server; servers beyond that share the label `other`.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use prometheus::core::Collector;
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+
+/// How many series of one family may name a server. A histogram counts as one.
+pub const MAX_SERIES: usize = 2000;
+
+/// The label of servers that found no room.
+pub const OTHER: &str = "other";
+
+/// The outcome of a call that ended well.
+pub const OK: &str = "ok";
+
+/// The upper bounds of the call duration histogram, in seconds.
+const DURATION_BUCKETS: [f64; 9] = [0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0, 300.0];
+
+/// What a call asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A tool call.
+    Tool,
+    /// A resource read.
+    Resource,
+    /// A list.
+    List,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Kind; 3] = [Kind::Tool, Kind::Resource, Kind::List];
+
+    /// The label's value.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Tool => "tool",
+            Kind::Resource => "resource",
+            Kind::List => "list",
+        }
+    }
+}
+
+/// A metric could not be declared or registered: a defect.
+#[derive(Debug, thiserror::Error)]
+#[error("metrics: {0}")]
+pub struct MetricsError(String);
+
+impl From<prometheus::Error> for MetricsError {
+    fn from(error: prometheus::Error) -> MetricsError {
+        MetricsError(error.to_string())
+    }
+}
+
+/// All metrics of the daemon. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics {
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+struct Shared {
+    registry: Registry,
+    families: Families,
+    http_connections: IntGauge,
+    states: &'static [&'static str],
+    table: Mutex<Table>,
+}
+
+/// The families with a server label.
+struct Families {
+    calls: IntCounterVec,
+    duration: HistogramVec,
+    in_flight: IntGaugeVec,
+    state: IntGaugeVec,
+    restarts: IntCounterVec,
+    stdout_noise: IntCounterVec,
+    stderr_lines: IntCounterVec,
+    late_replies: IntCounterVec,
+}
+
+/// What is resolved so far. Its lock is taken to resolve and to remove, never to count.
+#[derive(Default)]
+struct Table {
+    servers: HashMap<String, ServerMetrics>,
+    /// Series of the calls family that name a server.
+    call_series: usize,
+    /// Servers with state series of their own.
+    state_servers: usize,
+    /// Servers with series of their own in the families with one series a server.
+    plain_servers: usize,
+}
+
+impl Metrics {
+    /// Declares everything. `states` are the values of the state label: the names that
+    /// [`ServerMetrics::set_state`] may be given.
+    ///
+    /// # Errors
+    /// A declaration that prometheus refuses, which is a defect of this file.
+    pub fn new(version: &str, states: &'static [&'static str]) -> Result<Metrics, MetricsError> {
+        let registry = Registry::new();
+        let families = Families {
+            calls: counters(&registry, "mcpvisor_calls_total", CALLS_HELP, &["server", "kind", "outcome"])?,
+            duration: register(
+                &registry,
+                HistogramVec::new(
+                    HistogramOpts::new("mcpvisor_call_duration_seconds", "Duration of calls.")
+                        .buckets(DURATION_BUCKETS.to_vec()),
+                    &["server"],
+                )?,
+            )?,
+            in_flight: gauges(&registry, "mcpvisor_calls_in_flight", "Calls in flight.", &["server"])?,
+            state: gauges(&registry, "mcpvisor_server_state", STATE_HELP, &["server", "state"])?,
+            restarts: counters(&registry, "mcpvisor_server_restarts_total", RESTARTS_HELP, &["server"])?,
+            stdout_noise: counters(
+                &registry,
+                "mcpvisor_child_stdout_noise_lines_total",
+                "Lines on a child's stdout that are not JSON-RPC.",
+                &["server"],
+            )?,
+            stderr_lines: counters(
+                &registry,
+                "mcpvisor_child_stderr_lines_total",
+                "Lines on a child's stderr.",
+                &["server"],
+            )?,
+            late_replies: counters(
+                &registry,
+                "mcpvisor_child_late_replies_total",
+                "Replies of a child that nobody waited for any more.",
+                &["server"],
+            )?,
+        };
+        let http_connections =
+            register(&registry, IntGauge::new("mcpvisor_http_connections", "Open HTTP connections.")?)?;
+        gauges(
+            &registry,
+            "mcpvisor_build_info",
+            "Always 1; the label says which version runs.",
+            &["version"],
+        )?
+        .get_metric_with_label_values(&[version])?
+        .set(1);
+        registry.register(Box::new(ProcessCollector::for_self()))?;
+        let table = Mutex::default();
+        Ok(Metrics { shared: Arc::new(Shared { registry, families, http_connections, states, table }) })
+    }
+
+    /// The handles of a server, resolved at the first call and the same ones afterwards until the
+    /// server is removed.
+    ///
+    /// # Errors
+    /// A label that prometheus refuses, which is a defect of this file.
+    pub fn server(&self, name: &str) -> Result<ServerMetrics, MetricsError> {
+        let mut table = self.shared.table();
+        if let Some(known) = table.servers.get(name) {
+            return Ok(known.clone());
+        }
+        let made = self.resolve(name, &mut table)?;
+        table.servers.insert(name.to_owned(), made.clone());
+        Ok(made)
+    }
+
+    /// Forgets a server: its series disappear and make room. Handles that are still held count
+    /// into nothing from then on.
+    pub fn remove_server(&self, name: &str) {
+        let mut table = self.shared.table();
+        let Some(server) = table.servers.remove(name) else { return };
+        let inner = &server.inner;
+        inner.leave();
+        let families = &self.shared.families;
+        // Removing can only fail for series that are not there, which is what is wanted.
+        if inner.own_plain {
+            table.plain_servers -= 1;
+            let _ = families.duration.remove_label_values(&[name]);
+            let _ = families.in_flight.remove_label_values(&[name]);
+            for family in
+                [&families.restarts, &families.stdout_noise, &families.stderr_lines, &families.late_replies]
+            {
+                let _ = family.remove_label_values(&[name]);
+            }
+        }
+        if inner.own_state {
+            table.state_servers -= 1;
+            for state in self.shared.states {
+                let _ = families.state.remove_label_values(&[name, state]);
+            }
+        }
+        for series in inner.calls.swap(Arc::default()).iter().filter(|series| series.own) {
+            table.call_series -= 1;
+            let _ = families.calls.remove_label_values(&[name, series.kind.name(), series.outcome]);
+        }
+    }
+
+    /// Sets the number of open HTTP connections.
+    pub fn set_http_connections(&self, open: usize) {
+        self.shared.http_connections.set(i64::try_from(open).unwrap_or(i64::MAX));
+    }
+
+    /// Everything in the Prometheus text format, version 0.0.4.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        if let Err(error) = TextEncoder::new().encode_utf8(&self.shared.registry.gather(), &mut text) {
+            tracing::error!(%error, "the metrics could not be written completely");
+        }
+        text
+    }
+
+    fn resolve(&self, name: &str, table: &mut Table) -> Result<ServerMetrics, MetricsError> {
+        let families = &self.shared.families;
+        let own_plain = name != OTHER && table.plain_servers < MAX_SERIES;
+        let own_state = name != OTHER && (table.state_servers + 1) * self.shared.states.len() <= MAX_SERIES;
+        let plain = [if own_plain { name } else { OTHER }];
+        let state_label = if own_state { name } else { OTHER };
+        let states = self.shared.states.iter().map(|state| {
+            let gauge = families.state.get_metric_with_label_values(&[state_label, state])?;
+            Ok((*state, gauge))
+        });
+        let inner = ServerInner {
+            name: name.to_owned(),
+            own_plain,
+            own_state,
+            calls: ArcSwap::default(),
+            duration: families.duration.get_metric_with_label_values(&plain)?,
+            in_flight: families.in_flight.get_metric_with_label_values(&plain)?,
+            in_flight_now: AtomicI64::new(0),
+            states: states.collect::<Result<_, MetricsError>>()?,
+            state_now: AtomicUsize::new(NO_STATE),
+            restarts: families.restarts.get_metric_with_label_values(&plain)?,
+            stdout_noise: families.stdout_noise.get_metric_with_label_values(&plain)?,
+            stderr_lines: families.stderr_lines.get_metric_with_label_values(&plain)?,
+            late_replies: families.late_replies.get_metric_with_label_values(&plain)?,
+        };
+        for kind in Kind::ALL {
+            self.shared.add_call_series(&inner, kind, OK, table)?;
+        }
+        table.plain_servers += usize::from(own_plain);
+        table.state_servers += usize::from(own_state);
+        Ok(ServerMetrics { shared: Arc::clone(&self.shared), inner: Arc::new(inner) })
+    }
+}
+
+const CALLS_HELP: &str = "Calls by what they asked for and how they ended.";
+const STATE_HELP: &str = "1 for the state that the server is in; of `other`, how many servers are in it.";
+const RESTARTS_HELP: &str = "Children that were started after a server's first one.";
+
+impl Shared {
+    /// Nothing that runs under the lock can leave the table half changed in a way that matters, so
+    /// a panic elsewhere is no reason to stop counting.
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add_call_series(
+        &self,
+        inner: &ServerInner,
+        kind: Kind,
+        outcome: &'static str,
+        table: &mut Table,
+    ) -> Result<IntCounter, MetricsError> {
+        let own = inner.name != OTHER && table.call_series < MAX_SERIES;
+        let label = if own { inner.name.as_str() } else { OTHER };
+        let counter = self.families.calls.get_metric_with_label_values(&[label, kind.name(), outcome])?;
+        table.call_series += usize::from(own);
+        let mut series = inner.calls.load().as_ref().clone();
+        series.push(CallSeries { kind, outcome, counter: counter.clone(), own });
+        inner.calls.store(Arc::new(series));
+        Ok(counter)
+    }
+}
+
+/// The metrics of one server. Cheap to clone; hold on to it instead of asking again.
+#[derive(Clone)]
+pub struct ServerMetrics {
+    shared: Arc<Shared>,
+    inner: Arc<ServerInner>,
+}
+
+impl fmt::Debug for ServerMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerMetrics").field("server", &self.inner.name).finish_non_exhaustive()
+    }
+}
+
+struct ServerInner {
+    name: String,
+    own_plain: bool,
+    own_state: bool,
+    /// A handful of entries, read by every call: searching them is cheaper than hashing.
+    calls: ArcSwap<Vec<CallSeries>>,
+    duration: prometheus::Histogram,
+    in_flight: IntGauge,
+    /// What this server last put into `in_flight`, which it may share; [`GONE`] after removal.
+    in_flight_now: AtomicI64,
+    states: Vec<(&'static str, IntGauge)>,
+    /// Index of the state this server is counted under, [`NO_STATE`] or [`GONE_STATE`].
+    state_now: AtomicUsize,
+    restarts: IntCounter,
+    stdout_noise: IntCounter,
+    stderr_lines: IntCounter,
+    late_replies: IntCounter,
+}
+
+#[derive(Clone)]
+struct CallSeries {
+    kind: Kind,
+    outcome: &'static str,
+    counter: IntCounter,
+    own: bool,
+}
+
+const GONE: i64 = i64::MIN;
+const NO_STATE: usize = usize::MAX;
+const GONE_STATE: usize = usize::MAX - 1;
+
+impl ServerInner {
+    /// Takes this server out of gauges that it may share with others, for good.
+    fn leave(&self) {
+        let calls = self.in_flight_now.swap(GONE, Ordering::Relaxed);
+        if calls != GONE {
+            self.in_flight.sub(calls);
+        }
+        let state = self.state_now.swap(GONE_STATE, Ordering::Relaxed);
+        if let Some((_, gauge)) = self.states.get(state) {
+            gauge.dec();
+        }
+    }
+}
+
+impl ServerMetrics {
+    /// Counts a call that ended: [`OK`], or the name of what went wrong. Outcomes are words of the
+    /// program, never of a client or a child: each new one is a new series.
+    pub fn observe(&self, kind: Kind, outcome: &'static str, duration: Duration) {
+        self.inner.duration.observe(duration.as_secs_f64());
+        let find = |series: &[CallSeries]| {
+            series
+                .iter()
+                .find(|series| series.kind == kind && series.outcome == outcome)
+                .map(|series| series.counter.clone())
+        };
+        if let Some(counter) = find(&self.inner.calls.load()) {
+            return counter.inc();
+        }
+        let mut table = self.shared.table();
+        // Another call may have been first, and a removed server gets no new series.
+        if let Some(counter) = find(&self.inner.calls.load()) {
+            return counter.inc();
+        }
+        let current = table.servers.get(&self.inner.name);
+        if !current.is_some_and(|server| Arc::ptr_eq(&server.inner, &self.inner)) {
+            return;
+        }
+        match self.shared.add_call_series(&self.inner, kind, outcome, &mut table) {
+            Ok(counter) => counter.inc(),
+            Err(error) => tracing::error!(%error, "a call was not counted"),
+        }
+    }
+
+    /// Sets the number of calls in flight.
+    pub fn set_in_flight(&self, calls: usize) {
+        let calls = i64::try_from(calls).unwrap_or(i64::MAX);
+        let swapped = self
+            .inner
+            .in_flight_now
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |before| (before != GONE).then_some(calls));
+        // The differences of one server add up to its last value, in whatever order they arrive.
+        if let Ok(before) = swapped {
+            self.inner.in_flight.add(calls - before);
+        }
+    }
+
+    /// Sets the state, one of the names that [`Metrics::new`] was given; another one is logged as
+    /// a defect and changes nothing.
+    pub fn set_state(&self, state: &'static str) {
+        let Some(index) = self.inner.states.iter().position(|(name, _)| *name == state) else {
+            tracing::error!(state, "the metrics know no such state");
+            return;
+        };
+        let swapped = self.inner.state_now.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |before| {
+            (before != GONE_STATE).then_some(index)
+        });
+        let Ok(before) = swapped else { return };
+        if let Some((_, gauge)) = self.inner.states.get(before) {
+            gauge.dec();
+        }
+        self.inner.states[index].1.inc();
+    }
+
+    /// Counts a child that was started after the first one.
+    pub fn restarted(&self) {
+        self.inner.restarts.inc();
+    }
+
+    /// Counts lines on stdout that are not JSON-RPC.
+    pub fn stdout_noise(&self, lines: u64) {
+        self.inner.stdout_noise.inc_by(lines);
+    }
+
+    /// Counts lines on stderr.
+    pub fn stderr_lines(&self, lines: u64) {
+        self.inner.stderr_lines.inc_by(lines);
+    }
+
+    /// Counts a reply that nobody waited for any more.
+    pub fn late_reply(&self) {
+        self.inner.late_replies.inc();
+    }
+}
+
+fn counters(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntCounterVec, MetricsError> {
+    register(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
+}
+
+fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, MetricsError> {
+    register(registry, IntGaugeVec::new(Opts::new(name, help), labels)?)
+}
+
+fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> Result<C, MetricsError> {
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}
+
+#[cfg(test)]
+#[path = "metrics_tests.rs"]
+mod tests;

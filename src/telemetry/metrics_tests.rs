@@ -1,0 +1,190 @@
+use super::*;
+use std::collections::BTreeSet;
+
+const STATES: &[&str] = &["idle", "ready", "failed"];
+
+fn metrics() -> Metrics {
+    Metrics::new("1.2.3", STATES).expect("declared")
+}
+
+/// The value of a series, `name{label="value",…}` with labels in alphabetical order.
+fn value(metrics: &Metrics, series: &str) -> Option<f64> {
+    let text = metrics.render();
+    let line =
+        text.lines().find(|line| line.strip_prefix(series).is_some_and(|rest| rest.starts_with(' ')))?;
+    line.rsplit(' ').next()?.parse().ok()
+}
+
+fn series_of(metrics: &Metrics, family: &str) -> usize {
+    metrics.render().lines().filter(|line| line.starts_with(&format!("{family}{{"))).count()
+}
+
+#[test]
+fn calls_are_counted_by_kind_and_outcome() {
+    let metrics = metrics();
+    let git = metrics.server("git").unwrap();
+    git.observe(Kind::Tool, OK, Duration::from_millis(3));
+    git.observe(Kind::Tool, OK, Duration::from_millis(30));
+    git.observe(Kind::Tool, "timed_out", Duration::from_secs(30));
+    metrics.server("git").unwrap().observe(Kind::List, "timed_out", Duration::ZERO);
+    let calls = |kind: &str, outcome: &str| {
+        value(&metrics, &format!(r#"mcpvisor_calls_total{{kind="{kind}",outcome="{outcome}",server="git"}}"#))
+    };
+    assert_eq!(calls("tool", "ok"), Some(2.0));
+    assert_eq!(calls("tool", "timed_out"), Some(1.0));
+    assert_eq!(calls("list", "timed_out"), Some(1.0));
+    assert_eq!(calls("resource", "ok"), Some(0.0), "a rate needs a start at zero");
+    assert_eq!(calls("resource", "timed_out"), None);
+    assert_eq!(value(&metrics, r#"mcpvisor_call_duration_seconds_count{server="git"}"#), Some(4.0));
+    assert_eq!(
+        value(&metrics, r#"mcpvisor_call_duration_seconds_bucket{server="git",le="0.005"}"#),
+        Some(2.0)
+    );
+}
+
+#[test]
+fn one_state_of_a_server_is_set() {
+    let metrics = metrics();
+    let git = metrics.server("git").unwrap();
+    let state =
+        |name: &str| value(&metrics, &format!(r#"mcpvisor_server_state{{server="git",state="{name}"}}"#));
+    assert_eq!(STATES.iter().map(|name| state(name)).collect::<Vec<_>>(), [Some(0.0); 3]);
+    git.set_state("idle");
+    git.set_state("ready");
+    git.set_state("ready");
+    git.set_state("nonsense");
+    assert_eq!((state("idle"), state("ready"), state("failed")), (Some(0.0), Some(1.0), Some(0.0)));
+}
+
+#[test]
+fn the_rest_is_set_and_counted() {
+    let metrics = metrics();
+    let git = metrics.server("git").unwrap();
+    git.set_in_flight(5);
+    git.set_in_flight(2);
+    git.restarted();
+    git.stdout_noise(3);
+    git.stderr_lines(4);
+    git.late_reply();
+    metrics.set_http_connections(7);
+    for (series, expected) in [
+        (r#"mcpvisor_calls_in_flight{server="git"}"#, 2.0),
+        (r#"mcpvisor_server_restarts_total{server="git"}"#, 1.0),
+        (r#"mcpvisor_child_stdout_noise_lines_total{server="git"}"#, 3.0),
+        (r#"mcpvisor_child_stderr_lines_total{server="git"}"#, 4.0),
+        (r#"mcpvisor_child_late_replies_total{server="git"}"#, 1.0),
+        ("mcpvisor_http_connections", 7.0),
+        (r#"mcpvisor_build_info{version="1.2.3"}"#, 1.0),
+    ] {
+        assert_eq!(value(&metrics, series), Some(expected), "{series}");
+    }
+    assert!(value(&metrics, "process_open_fds").is_some_and(|fds| fds > 0.0));
+}
+
+#[test]
+fn a_removed_server_leaves_nothing_and_its_old_handles_count_into_nothing() {
+    let metrics = metrics();
+    let old = metrics.server("git").unwrap();
+    old.observe(Kind::Tool, "timed_out", Duration::ZERO);
+    metrics.remove_server("git");
+    metrics.remove_server("git");
+    assert!(!metrics.render().contains("git"));
+    old.observe(Kind::Tool, OK, Duration::ZERO);
+    old.observe(Kind::Tool, "unreachable", Duration::ZERO);
+    old.set_state("ready");
+    old.set_in_flight(1);
+    assert!(!metrics.render().contains("git"));
+    metrics.server("git").unwrap().observe(Kind::Tool, OK, Duration::ZERO);
+    old.observe(Kind::Tool, OK, Duration::ZERO);
+    let ok = r#"mcpvisor_calls_total{kind="tool",outcome="ok",server="git"}"#;
+    assert_eq!(value(&metrics, ok), Some(1.0));
+}
+
+#[test]
+fn servers_without_room_share_other_and_removal_makes_room() {
+    let metrics = metrics();
+    let count = MAX_SERIES + 10;
+    let servers: Vec<ServerMetrics> =
+        (0..count).map(|n| metrics.server(&format!("s{n}")).expect("resolved")).collect();
+    for server in &servers {
+        server.observe(Kind::Tool, "timed_out", Duration::ZERO);
+        server.set_state("ready");
+        server.set_in_flight(1);
+    }
+    let label_other = r#"server="other""#;
+    for family in ["mcpvisor_calls_total", "mcpvisor_calls_in_flight", "mcpvisor_server_state"] {
+        let others = metrics
+            .render()
+            .lines()
+            .filter(|line| line.starts_with(&format!("{family}{{")) && line.contains(label_other))
+            .count();
+        let own = series_of(&metrics, family) - others;
+        assert!((MAX_SERIES - STATES.len()..=MAX_SERIES).contains(&own), "{family}: {own}");
+        assert!((1..10).contains(&others), "{family}: {others} of `other`");
+    }
+    let in_flight = r#"mcpvisor_calls_in_flight{server="other"}"#;
+    let ready = r#"mcpvisor_server_state{server="other",state="ready"}"#;
+    assert_eq!(value(&metrics, in_flight), Some(10.0));
+    assert_eq!(value(&metrics, ready), Some((count - MAX_SERIES / STATES.len()) as f64));
+
+    servers[count - 1].set_state("failed");
+    metrics.remove_server(&format!("s{}", count - 2));
+    assert_eq!(value(&metrics, in_flight), Some(9.0));
+    assert_eq!(value(&metrics, ready), Some((count - MAX_SERIES / STATES.len() - 2) as f64));
+    metrics.remove_server("s0");
+    metrics.server("late").unwrap().set_in_flight(3);
+    assert_eq!(value(&metrics, r#"mcpvisor_calls_in_flight{server="late"}"#), Some(3.0));
+}
+
+#[test]
+fn a_server_called_other_is_one_of_the_others() {
+    let metrics = metrics();
+    metrics.server(OTHER).unwrap().set_in_flight(2);
+    metrics.remove_server(OTHER);
+    assert_eq!(value(&metrics, r#"mcpvisor_calls_in_flight{server="other"}"#), Some(0.0));
+}
+
+#[test]
+fn threads_that_count_the_same_new_outcome_lose_nothing() {
+    let metrics = metrics();
+    let git = metrics.server("git").unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for n in 0..1000 {
+                    git.observe(Kind::Tool, "bad_reply", Duration::ZERO);
+                    git.set_in_flight(n % 3);
+                }
+            });
+        }
+    });
+    git.set_in_flight(0);
+    let series = r#"mcpvisor_calls_total{kind="tool",outcome="bad_reply",server="git"}"#;
+    assert_eq!(value(&metrics, series), Some(8000.0));
+    assert_eq!(value(&metrics, r#"mcpvisor_calls_in_flight{server="git"}"#), Some(0.0));
+}
+
+#[test]
+fn label_values_are_escaped() {
+    let metrics = metrics();
+    metrics.server("a\"b\\c").unwrap().set_in_flight(1);
+    assert_eq!(value(&metrics, r#"mcpvisor_calls_in_flight{server="a\"b\\c"}"#), Some(1.0));
+}
+
+#[test]
+fn the_reference_lists_the_families_that_are_there_and_no_others() {
+    let metrics = metrics();
+    metrics.server("git").unwrap();
+    let rendered = metrics.render();
+    let there: BTreeSet<(&str, &str)> =
+        rendered.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
+    let reference = include_str!("../../docs/metrics.md");
+    let listed: BTreeSet<(&str, &str)> = reference
+        .lines()
+        .filter_map(|line| {
+            let mut cells = line.strip_prefix("| `")?.split(" | ");
+            Some((cells.next()?.trim_end_matches('`'), cells.next()?))
+        })
+        .collect();
+    assert_eq!(listed, there);
+}
