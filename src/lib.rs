@@ -43,3 +43,6 @@ pub mod cli;
 
 #[forbid(unsafe_code)]
 pub mod signals;
+
+#[forbid(unsafe_code)]
+pub mod app;

@@ -1,2 +1,10 @@
 //! The daemon.
-fn main() {}
+
+use std::process::ExitCode;
+
+use mcpvisor::app;
+use mcpvisor::cli::Program;
+
+fn main() -> ExitCode {
+    app::main(Program::Mcpvisor)
+}

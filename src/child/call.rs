@@ -32,7 +32,7 @@ pub enum Outcome {
 }
 
 /// One JSON-RPC request to a child.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Call {
     /// The method.
     pub method: &'static str,

@@ -1,187 +1,413 @@
 //! What the gateway does, in the words of no dialect: plain data in, plain data out.
 
+mod dispatch;
 mod error;
-pub mod registry;
+mod meter;
+mod registry;
+mod view;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use serde_json::value::RawValue;
+use dashmap::DashMap;
 use serde_json::{Map, Value};
 
+use self::dispatch::{Request, await_link, dispatch, unreachable};
+use self::meter::Meter;
+use crate::access::KeyRing;
+use crate::child::Limits;
+use crate::jsonrpc::{RpcError, one_line};
+use crate::mcp::{self, method};
+use crate::supervisor::{ServerHandle, ServerSpec, Supervisor};
+use crate::telemetry::metrics::{Kind, Metrics, OK};
+
+pub use self::error::{Error, Fault, Retry};
+pub use self::registry::*;
+pub use self::view::{Readiness, ResourceReply, ServerView, ToolCall, ToolReply, Traffic};
 pub use crate::access::{Principal, Refused, Role};
 pub use crate::child::{Catalog, Resource, Tool};
 pub use crate::supervisor::{Cause, Definition, Introduction, Problem, State, Status};
-pub use error::{Error, Fault, Retry};
 
-/// A server as it is now, for showing: a snapshot, taken without asking anybody.
-#[derive(Debug, Clone)]
-pub struct ServerView {
-    /// `mcp_…`: assigned at creation, never reused.
-    pub id: Arc<str>,
-    /// The name, unique among the servers.
-    pub name: Arc<str>,
-    /// The definition.
-    pub definition: Arc<Definition>,
-    /// When the server was made.
-    pub created_at: SystemTime,
-    /// When its definition last changed.
-    pub updated_at: SystemTime,
-    /// State, cause, incarnation and what the child said of itself.
-    pub status: Arc<Status>,
-    /// The last good lists.
-    pub catalog: Arc<Catalog>,
-    /// Calls since the daemon started.
-    pub traffic: Traffic,
-}
-
-/// What went through a server since the daemon started.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Traffic {
-    /// Tool calls and resource reads that reached dispatch.
-    pub calls: u64,
-    /// Those of them that did not end well.
-    pub errors: u64,
-    /// Calls of the current UTC day.
-    pub calls_today: u64,
-    /// The sum of all durations.
-    pub total_latency: Duration,
-    /// When the last call ended.
-    pub last_active: Option<SystemTime>,
-}
-
-/// A tool call as a dialect hands it over.
-#[derive(Debug)]
-pub struct ToolCall {
-    /// Id or exact name of the server.
-    pub server: String,
-    /// The tool's own name.
-    pub tool: String,
-    /// The `arguments` object, raw JSON; `None` stands for `{}`.
-    pub arguments: Option<Bytes>,
-    /// Forwarded as `_meta["plexmcp/context"]`, raw JSON object.
-    pub context: Option<Bytes>,
-    /// The caller's deadline.
-    pub timeout: Duration,
-}
-
-/// What a tool answered. The payloads are slices of the child's frame, untouched.
-#[derive(Debug, Clone)]
-pub struct ToolReply {
-    /// The server's id.
-    pub server_id: Arc<str>,
-    /// `structuredContent`, raw JSON, when the reply has one.
-    pub structured: Option<Bytes>,
-    /// `content`, a raw JSON array; `[]` when the reply has none.
-    pub content: Bytes,
-    /// `isError`.
-    pub is_error: bool,
-    /// From admission to the child's answer.
-    pub latency: Duration,
-}
-
-/// What `resources/read` answered.
-#[derive(Debug, Clone)]
-pub struct ResourceReply {
-    /// The server's id.
-    pub server_id: Arc<str>,
-    /// The entries of `contents`, each raw JSON.
-    pub contents: Vec<Box<RawValue>>,
-    /// The resource's name in the catalog, when it is listed there.
-    pub name: Option<Box<str>>,
-    /// From admission to the child's answer.
-    pub latency: Duration,
-}
-
-/// Whether the daemon can serve, for `/readyz`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Readiness {
-    /// True when every enabled server has left `starting` for the first time and the daemon is not stopping.
-    pub ready: bool,
-    /// Why not, one sentence each.
-    pub waiting_for: Vec<String>,
+/// How long calls may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GatewaySettings {
+    /// The deadline of a call that names none; progress starts it anew.
+    pub call_timeout: Duration,
+    /// What progress cannot extend a call beyond.
+    pub max_call_timeout: Duration,
 }
 
 /// The one entrance to everything the gateway does. Cheap to clone.
 #[derive(Clone)]
-pub struct Gateway {}
+pub struct Gateway(Arc<Inner>);
+
+struct Inner {
+    registry: RegistryHandle,
+    supervisor: Supervisor,
+    keys: KeyRing,
+    metrics: Metrics,
+    meters: Meters,
+    settings: GatewaySettings,
+    stopping: AtomicBool,
+}
+
+type Meters = Arc<DashMap<Arc<str>, Arc<Meter>>>;
 
 impl Gateway {
+    /// Starts the registry on its thread and has the supervisor follow it.
+    pub fn start(
+        registry: Registry,
+        supervisor: Supervisor,
+        keys: KeyRing,
+        metrics: Metrics,
+        settings: GatewaySettings,
+    ) -> Result<Gateway, Error> {
+        let meters = Meters::default();
+        let follow =
+            Follower { supervisor: supervisor.clone(), metrics: metrics.clone(), meters: meters.clone() };
+        let registry = registry.start(Box::new(move |servers| follow.apply(servers)))?;
+        let stopping = AtomicBool::new(false);
+        Ok(Gateway(Arc::new(Inner { registry, supervisor, keys, metrics, meters, settings, stopping })))
+    }
+
     /// Says who a key belongs to.
     pub fn authenticate(&self, token: &str) -> Result<Principal, Refused> {
-        let _ = token;
-        unimplemented!()
+        self.0.keys.authenticate(token)
     }
+
     /// All servers, in the order they were made.
     pub fn servers(&self) -> Vec<ServerView> {
-        unimplemented!()
+        self.0.registry.list().entries().iter().filter_map(|entry| self.view(entry)).collect()
     }
+
     /// The server of this id or exact name; an id wins over a name.
     pub fn server(&self, id_or_name: &str) -> Result<ServerView, Error> {
-        let _ = id_or_name;
-        unimplemented!()
+        let entry = self.entry(id_or_name)?;
+        self.view(&entry).ok_or_else(|| not_found(id_or_name))
     }
+
     /// The server of this exact name.
     pub fn server_named(&self, name: &str) -> Result<ServerView, Error> {
-        let _ = name;
-        unimplemented!()
+        let list = self.0.registry.list();
+        list.by_name(name).and_then(|entry| self.view(entry)).ok_or_else(|| not_found(name))
     }
-    /// The catalog of a server; waits for a starting child up to its start deadline.
+
+    /// The server with its lists. A server that has not announced any yet is waited for: up to
+    /// `wait`, or its start deadline.
     pub async fn catalog(
         &self,
         id_or_name: &str,
         wait: Option<Duration>,
     ) -> Result<(ServerView, Arc<Catalog>), Error> {
-        let _ = (id_or_name, wait);
-        unimplemented!()
+        let entry = self.entry(id_or_name)?;
+        let handle = self.handle(&entry)?;
+        if !handle.catalog().is_loaded() {
+            check_runs(&entry)?;
+            let wait = wait.unwrap_or(entry.definition.policy().start_timeout);
+            let deadline = Instant::now() + wait;
+            if await_link(&handle, 0, deadline).await?.is_none() {
+                return Err(Error::TimedOut { after: wait, in_flight: false });
+            }
+            // A child that is ready has announced its lists.
+            if !handle.catalog().is_loaded() {
+                return Err(unreachable(&entry.name, &handle.status(), false));
+            }
+        }
+        let view = self.view(&entry).ok_or_else(|| not_found(id_or_name))?;
+        let catalog = view.catalog.clone();
+        Ok((view, catalog))
     }
-    /// Calls a tool. Never repeats a call that may have reached the child. Dropping the future cancels the call.
+
+    /// Calls a tool. A call that may have reached the child is never repeated. Dropping the
+    /// future cancels the call.
     pub async fn call_tool(&self, call: ToolCall) -> Result<ToolReply, Error> {
-        let _ = call;
-        unimplemented!()
+        let entry = self.entry(&call.server)?;
+        check_runs(&entry)?;
+        let handle = self.handle(&entry)?;
+        check_tool(&handle, &call.tool)?;
+        let mut members =
+            Vec::with_capacity(call.tool.len() + call.arguments.as_ref().map_or(2, Bytes::len) + 32);
+        members.extend_from_slice(b"\"name\":");
+        push_string(&mut members, &call.tool)?;
+        members.extend_from_slice(b",\"arguments\":");
+        members.extend_from_slice(&one_line(call.arguments.unwrap_or(Bytes::from_static(b"{}"))));
+        let meta = match call.context {
+            None => Bytes::new(),
+            Some(context) => [b"\"plexmcp/context\":", &one_line(context)[..]].concat().into(),
+        };
+        let request = self.request(method::TOOLS_CALL, members.into(), meta, true, call.timeout);
+        let meter = self.meter(&entry)?;
+        let measured = meter.start(Kind::Tool);
+        let reply = dispatch(&handle, request).await.and_then(|said| match said {
+            Ok(result) => mcp::read_tool_result(&result).map_err(|reason| Error::BadReply { reason }),
+            Err(error) if error.code == -32602 => Err(Error::InvalidArguments { message: error.message }),
+            Err(error) => Err(from_rpc(error)),
+        });
+        let outcome = match &reply {
+            Ok(reply) if reply.is_error => "tool_error",
+            Ok(_) => OK,
+            Err(error) => error.outcome(),
+        };
+        let latency = measured.end(outcome);
+        reply.map(|reply| ToolReply {
+            server_id: entry.id.clone(),
+            structured: reply.structured,
+            content: reply.content,
+            is_error: reply.is_error,
+            latency,
+        })
     }
-    /// Reads a resource.
+
+    /// Reads a resource. `timeout` as in [`ToolCall::timeout`].
     pub async fn read_resource(
         &self,
         server: &str,
         uri: &str,
-        timeout: Duration,
+        timeout: Option<Duration>,
     ) -> Result<ResourceReply, Error> {
-        let _ = (server, uri, timeout);
-        unimplemented!()
+        let entry = self.entry(server)?;
+        check_runs(&entry)?;
+        let handle = self.handle(&entry)?;
+        let mut members = b"\"uri\":".to_vec();
+        push_string(&mut members, uri)?;
+        let request = self.request(method::RESOURCES_READ, members.into(), Bytes::new(), false, timeout);
+        let meter = self.meter(&entry)?;
+        let measured = meter.start(Kind::Resource);
+        let contents = self.read(&handle, request, uri).await;
+        let latency = measured.end(contents.as_ref().map_or_else(Error::outcome, |_| OK));
+        let name = handle
+            .catalog()
+            .resources()
+            .iter()
+            .find(|known| &*known.uri == uri)
+            .and_then(|known| known.name.clone());
+        contents.map(|contents| ResourceReply { server_id: entry.id.clone(), contents, name, latency })
     }
-    /// Adds a server. The same definition again is no change; another one is [`Error::AlreadyExists`]. Durable when it returns.
+
+    async fn read(
+        &self,
+        handle: &ServerHandle,
+        request: Request,
+        uri: &str,
+    ) -> Result<mcp::ReadContents, Error> {
+        let deadline = (request.started + request.limits.idle).min(request.limits.hard);
+        await_link(handle, 0, deadline).await?;
+        let has_resources = handle
+            .status()
+            .introduction
+            .as_ref()
+            .is_none_or(|known| known.capabilities.get("resources").is_some());
+        if !has_resources {
+            let message = format!("Resource '{uri}' not found: server '{}' has no resources", handle.name());
+            return Err(Error::ResourceNotFound { message });
+        }
+        match dispatch(handle, request).await? {
+            Ok(result) => mcp::read_contents(&result).map_err(|reason| Error::BadReply { reason }),
+            // -32002 up to 2025-11-25, -32602 since and in servers that never knew the former.
+            Err(error) if matches!(error.code, -32002 | -32602) => {
+                Err(Error::ResourceNotFound { message: error.message })
+            }
+            Err(error) => Err(from_rpc(error)),
+        }
+    }
+
+    /// Adds a server. The same definition again is no change; another one is
+    /// [`Error::AlreadyExists`]. Durable when it returns.
     pub async fn add_server(&self, name: &str, raw: Map<String, Value>) -> Result<(), Error> {
-        let _ = (name, raw);
-        unimplemented!()
+        self.0.registry.add(name, raw).await
     }
+
     /// Replaces the given members of a definition. Durable when it returns.
     pub async fn update_server(&self, name: &str, members: Map<String, Value>) -> Result<(), Error> {
-        let _ = (name, members);
-        unimplemented!()
+        self.0.registry.update(name, members).await
     }
+
     /// Removes a server; its child is stopped in the background. Durable when it returns.
     pub async fn remove_server(&self, name: &str) -> Result<(), Error> {
-        let _ = name;
-        unimplemented!()
+        self.0.registry.remove(name).await
     }
+
     /// Writes all definitions to a file.
     pub async fn export_config(&self, path: &str) -> Result<(), Error> {
-        let _ = path;
-        unimplemented!()
+        self.0.registry.export(path).await
     }
+
     /// Replaces all definitions by those of a file, all or nothing; identical ones keep running.
     pub async fn import_config(&self, path: &str) -> Result<(), Error> {
-        let _ = path;
-        unimplemented!()
+        self.0.registry.import(path).await
     }
+
     /// Whether the daemon can serve.
     pub fn readiness(&self) -> Readiness {
-        unimplemented!()
+        let mut waiting_for: Vec<String> = self
+            .servers()
+            .iter()
+            .filter(|server| server.status.state == State::Starting && server.status.last_exit.is_none())
+            .map(|server| format!("server '{}' is starting", server.name))
+            .collect();
+        if self.is_stopping() {
+            waiting_for.push("the daemon is stopping".to_owned());
+        }
+        Readiness { ready: waiting_for.is_empty(), waiting_for }
     }
+
     /// All metrics in the Prometheus text format.
     pub fn render_metrics(&self) -> String {
-        unimplemented!()
+        for entry in self.0.registry.list().entries() {
+            if let (Ok(handle), Ok(meter)) = (self.handle(entry), self.meter(entry)) {
+                meter.tell(&handle);
+            }
+        }
+        self.0.metrics.render()
     }
+
+    /// Counts open HTTP connections.
+    pub fn set_http_connections(&self, open: usize) {
+        self.0.metrics.set_http_connections(open);
+    }
+
+    /// From here on no call is taken.
+    pub fn begin_stop(&self) {
+        self.0.stopping.store(true, Ordering::Relaxed);
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.0.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Ends all servers, then the registry. Calls in flight may take `drain`.
+    pub async fn stop(&self, drain: Duration) -> Result<(), Error> {
+        self.begin_stop();
+        self.0.supervisor.shutdown(drain).await;
+        self.0.registry.close().await
+    }
+
+    /// Resolves when the registry has ended without having been asked to: the daemon cannot go on.
+    pub async fn failed(&self) {
+        self.0.registry.ended().await;
+    }
+
+    fn entry(&self, id_or_name: &str) -> Result<Arc<ServerEntry>, Error> {
+        self.0.registry.server(id_or_name).ok_or_else(|| not_found(id_or_name))
+    }
+
+    fn handle(&self, entry: &ServerEntry) -> Result<Arc<ServerHandle>, Error> {
+        if self.is_stopping() {
+            return Err(Error::ShuttingDown);
+        }
+        self.0.supervisor.directory().get(&entry.id).ok_or_else(|| not_found(&entry.name))
+    }
+
+    fn meter(&self, entry: &ServerEntry) -> Result<Arc<Meter>, Error> {
+        if let Some(meter) = self.0.meters.get(&entry.id) {
+            return Ok(meter.clone());
+        }
+        let metrics = self
+            .0
+            .metrics
+            .server(&entry.name)
+            .map_err(|error| Error::Internal { reason: error.to_string() })?;
+        Ok(self
+            .0
+            .meters
+            .entry(entry.id.clone())
+            .or_insert_with(|| Arc::new(Meter::new(entry.name.clone(), metrics)))
+            .clone())
+    }
+
+    fn view(&self, entry: &ServerEntry) -> Option<ServerView> {
+        let handle = self.0.supervisor.directory().get(&entry.id)?;
+        let traffic = self.0.meters.get(&entry.id).map(|meter| meter.read()).unwrap_or_default();
+        Some(ServerView {
+            id: entry.id.clone(),
+            name: entry.name.clone(),
+            definition: entry.definition.clone(),
+            created_at: entry.created_at,
+            updated_at: entry.updated_at,
+            status: handle.status(),
+            catalog: handle.catalog(),
+            traffic,
+        })
+    }
+
+    fn request(
+        &self,
+        method: &'static str,
+        members: Bytes,
+        meta: Bytes,
+        progress: bool,
+        timeout: Option<Duration>,
+    ) -> Request {
+        let started = Instant::now();
+        let settings = &self.0.settings;
+        let limits = match timeout {
+            Some(timeout) => Limits { idle: timeout, hard: started + timeout },
+            None => Limits { idle: settings.call_timeout, hard: started + settings.max_call_timeout },
+        };
+        Request { method, members, meta, progress, started, limits }
+    }
+}
+
+/// Follows the registry: the supervisor runs what is in it, the metrics forget what is not.
+struct Follower {
+    supervisor: Supervisor,
+    metrics: Metrics,
+    meters: Meters,
+}
+
+impl Follower {
+    fn apply(&self, servers: &Arc<ServerList>) {
+        let specs = servers.entries().iter().map(|entry| ServerSpec {
+            id: entry.id.clone(),
+            name: entry.name.clone(),
+            definition: entry.definition.clone(),
+        });
+        self.supervisor.apply(specs.collect());
+        let gone: Vec<Arc<str>> = self
+            .meters
+            .iter()
+            .map(|meter| meter.key().clone())
+            .filter(|id| servers.by_id(id).is_none())
+            .collect();
+        for id in gone {
+            if let Some((_, meter)) = self.meters.remove(&id)
+                && servers.by_name(meter.server()).is_none()
+            {
+                self.metrics.remove_server(meter.server());
+            }
+        }
+    }
+}
+
+fn not_found(name: &str) -> Error {
+    Error::ServerNotFound { name: name.to_owned() }
+}
+
+fn check_runs(entry: &ServerEntry) -> Result<(), Error> {
+    let name = || entry.name.to_string();
+    if entry.definition.command().is_none() {
+        return Err(Error::NoCommand { name: name() });
+    }
+    if entry.definition.enabled() { Ok(()) } else { Err(Error::ServerDisabled { name: name() }) }
+}
+
+/// Refuses a tool that the server is known not to have. A server whose lists are not known yet
+/// is asked.
+fn check_tool(handle: &ServerHandle, tool: &str) -> Result<(), Error> {
+    let catalog = handle.catalog();
+    if !catalog.is_loaded() || catalog.tool(tool).is_some() {
+        return Ok(());
+    }
+    let suggestion = catalog.closest_tool(tool).map(str::to_owned);
+    Err(Error::ToolNotFound { tool: tool.to_owned(), suggestion })
+}
+
+fn from_rpc(error: RpcError) -> Error {
+    Error::Rpc { code: error.code, message: error.message, data: error.data }
+}
+
+fn push_string(out: &mut Vec<u8>, text: &str) -> Result<(), Error> {
+    serde_json::to_writer(out, text).map_err(|error| Error::Internal { reason: error.to_string() })
 }

@@ -144,7 +144,7 @@ impl SupervisorState {
                     self.directory.remove(&replica.spec.id);
                     replica.leave(REMOVAL_DRAIN);
                 }
-                Some(spec) if spec.definition != replica.spec.definition => {
+                Some(spec) if spec.definition.raw() != replica.spec.definition.raw() => {
                     replica.spec = spec.clone();
                     let _ = replica.actor.send_message(ReplicaMsg::Define(spec.definition.clone()));
                 }
@@ -154,8 +154,8 @@ impl SupervisorState {
         for spec in specs {
             let known = self.replicas.values().any(|replica| replica.spec.id == spec.id && !replica.leaving);
             if !known {
-                let handle = ServerHandle::new(spec.id.clone(), spec.name.clone(), spec.definition.policy());
-                self.start(myself, spec, Arc::new(handle), Vec::new()).await;
+                let handle = self.directory.ensure(&spec.id, &spec.name, spec.definition.policy());
+                self.start(myself, spec, handle, Vec::new()).await;
             }
         }
     }
@@ -173,7 +173,6 @@ impl SupervisorState {
             host: self.host.clone(),
             brake: self.brake.clone(),
         };
-        self.directory.insert(handle.clone());
         match Actor::spawn_linked(None, ReplicaActor, args, myself.get_cell()).await {
             Ok((actor, _)) => {
                 let replica = Replica { spec, handle, actor, leaving: false, failures };

@@ -24,7 +24,7 @@ pub struct ServerHandle {
 }
 
 impl ServerHandle {
-    pub(super) fn new(id: Arc<str>, name: Arc<str>, policy: &Policy) -> ServerHandle {
+    fn new(id: Arc<str>, name: Arc<str>, policy: &Policy) -> ServerHandle {
         let status = Status {
             state: State::Idle,
             since: SystemTime::now(),
@@ -190,8 +190,10 @@ impl Directory {
         self.0.iter().map(|entry| entry.value().clone()).collect()
     }
 
-    pub(super) fn insert(&self, handle: Arc<ServerHandle>) {
-        self.0.insert(handle.id.clone(), handle);
+    /// The handle of a server, made now if there is none.
+    pub(super) fn ensure(&self, id: &Arc<str>, name: &Arc<str>, policy: &Policy) -> Arc<ServerHandle> {
+        let make = || Arc::new(ServerHandle::new(id.clone(), name.clone(), policy));
+        self.0.entry(id.clone()).or_insert_with(make).clone()
     }
 
     pub(super) fn remove(&self, id: &str) {

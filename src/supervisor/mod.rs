@@ -47,9 +47,12 @@ impl Supervisor {
         Ok((Supervisor { actor, directory }, ended))
     }
 
-    /// Makes it so that these servers are there and no others. Does not wait. May be called from
-    /// any thread.
+    /// Makes it so that these servers are there and no others. Does not wait for any of them; the
+    /// directory has them when it returns. May be called from any thread.
     pub fn apply(&self, servers: Vec<ServerSpec>) {
+        for server in &servers {
+            self.directory.ensure(&server.id, &server.name, server.definition.policy());
+        }
         let _ = self.actor.send_message(actor::SupervisorMsg::Apply(servers));
     }
 

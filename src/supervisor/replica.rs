@@ -117,7 +117,8 @@ impl Actor for ReplicaActor {
 
 impl ReplicaState {
     async fn define(&mut self, myself: &ActorRef<ReplicaMsg>, definition: Arc<Definition>) {
-        let changed = definition != self.args.definition;
+        // The order of members says nothing: `raw` compares without it.
+        let changed = definition.raw() != self.args.definition.raw();
         if changed {
             self.args.handle.set_policy(definition.policy());
             self.args.definition = definition;

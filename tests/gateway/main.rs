@@ -1,2 +1,14 @@
-//! Placeholder.
-fn main() {}
+//! The daemon from outside: the real binary, real children, real sockets. One test binary; each
+//! test has its own daemon, its own directory and its own port, and leaves nothing behind.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod calling;
+mod crashing;
+mod fake_server;
+mod persisting;
+mod starting;
+mod stopping;

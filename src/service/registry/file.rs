@@ -23,15 +23,19 @@ pub struct ServersFile {
     servers: Map<String, Value>,
 }
 
-/// The entries alone, without anything beside `mcpServers`; of two with one name the last counts.
-impl FromIterator<(String, Map<String, Value>)> for ServersFile {
-    fn from_iter<I: IntoIterator<Item = (String, Map<String, Value>)>>(entries: I) -> ServersFile {
-        let servers = entries.into_iter().map(|(name, raw)| (name, Value::Object(raw))).collect();
-        ServersFile { frame: empty_frame(), servers }
-    }
-}
-
 impl ServersFile {
+    /// Puts a file's content together from its entries and the other members of the top level. Of
+    /// two entries with one name the last counts.
+    pub fn new(
+        entries: impl IntoIterator<Item = (String, Map<String, Value>)>,
+        extra: Map<String, Value>,
+    ) -> ServersFile {
+        let servers = entries.into_iter().map(|(name, raw)| (name, Value::Object(raw))).collect();
+        let mut frame = extra;
+        frame.insert(SERVERS.to_owned(), Value::Object(Map::new()));
+        ServersFile { frame, servers }
+    }
+
     /// Takes a file's content apart. `path` is for the error's text: what the caller wrote.
     pub fn parse(path: &str, content: &[u8]) -> Result<ServersFile, Error> {
         let refuse = |reason: &str| Error::FileContent { path: path.to_owned(), reason: reason.to_owned() };
@@ -178,10 +182,21 @@ mod tests {
             (0..count).map(|n| (n.to_string(), Map::from_iter([("command".into(), "x".into())])))
         };
         assert_eq!(
-            ServersFile::from_iter(entries(MAX_SERVERS)).definitions().map(|d| d.len()).ok(),
+            ServersFile::new(entries(MAX_SERVERS), Map::new()).definitions().map(|d| d.len()).ok(),
             Some(MAX_SERVERS)
         );
-        assert!(ServersFile::from_iter(entries(MAX_SERVERS + 1)).definitions().is_err());
+        assert!(ServersFile::new(entries(MAX_SERVERS + 1), Map::new()).definitions().is_err());
+    }
+
+    #[test]
+    fn parts_make_the_file_that_they_were_taken_from() {
+        let text = br#"{"x": 1, "mcpServers": {"b": {"command": "1"}, "a": {"command": "2"}}}"#;
+        let entry = |name: &str, command: &str| {
+            (name.to_owned(), Map::from_iter([("command".into(), command.into())]))
+        };
+        let extra = Map::from_iter([("x".to_owned(), 1.into())]);
+        let made = ServersFile::new([entry("b", "1"), entry("a", "2")], extra);
+        assert_eq!(made, ServersFile::parse("f", text).unwrap());
     }
 
     #[test]

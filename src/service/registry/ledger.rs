@@ -60,7 +60,9 @@ impl Ledger {
     /// Carries out a batch; `Ok` means it is durable. After an error the store is as before, at
     /// the latest when the next batch is accepted.
     pub(super) fn commit(&mut self, batch: Vec<Op>) -> Result<(), StoreError> {
-        self.settle()?;
+        if self.undo.is_some() {
+            self.settle()?;
+        }
         let undo = self.inverse(&batch)?;
         let done = self.store.apply(batch).and_then(|()| self.store.flush());
         if let Err(error) = &done {

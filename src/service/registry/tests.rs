@@ -305,7 +305,7 @@ async fn every_change_is_announced_before_it_is_acknowledged() {
     handle.remove("before").await.unwrap();
     handle.export("out.json").await.unwrap();
     handle.import("out.json").await.unwrap();
-    let file = ServersFile::from_iter([("f".to_owned(), command("1"))]);
+    let file = ServersFile::new([("f".to_owned(), command("1"))], Map::new());
     assert_eq!(handle.apply_file("/f", file).await.unwrap().added, ["f"]);
     handle.update("f", command("2")).await.unwrap();
     assert_eq!(names(&handle.list()), ["a", "f"]);

@@ -1,0 +1,86 @@
+//! What a person sees when the daemon starts: where it is, where the key is, how the servers are.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::config::{ApiAuth, Config};
+use crate::service::{Gateway, ServerView, State};
+
+/// How long the list of servers waits for those that are still starting.
+const PATIENCE: Duration = Duration::from_millis(1500);
+/// How often it looks; the states are published one by one.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Shows the addresses at once, and the servers when the quick ones are ready.
+pub(super) async fn show(config: Config, address: SocketAddr, gateway: Gateway, started: Instant) {
+    print(&addresses(&config, address));
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline && gateway.servers().iter().any(is_starting) {
+        tokio::time::sleep(LOOK).await;
+    }
+    print(&servers(&gateway.servers(), started.elapsed()));
+}
+
+/// Writes to standard output. Nobody may be listening there; that is no reason to stop.
+fn print(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+fn is_starting(server: &ServerView) -> bool {
+    matches!(server.status.state, State::Starting | State::Idle)
+}
+
+fn addresses(config: &Config, address: SocketAddr) -> String {
+    let api = match (config.http.api_auth, address.ip().is_loopback()) {
+        (ApiAuth::Off, _) => "open to everyone who can connect",
+        (ApiAuth::Auto, true) => "open to this machine",
+        (ApiAuth::Auto | ApiAuth::Required, _) => "owner or admin key required",
+    };
+    let key = config.data_dir.join("owner.key");
+    format!(
+        "mcpvisor {version}\n\
+         \n\
+         \x20 PlexMCP API   http://{address}/v1       key required\n\
+         \x20 MCP CLI API   http://{address}/api      {api}\n\
+         \x20 Operations    http://{address}/readyz   /healthz, /metrics\n\
+         \x20 Owner key     {key}\n\n",
+        version = env!("CARGO_PKG_VERSION"),
+        key = key.display(),
+    )
+}
+
+fn servers(servers: &[ServerView], took: Duration) -> String {
+    let mut text = String::new();
+    if servers.is_empty() {
+        text.push_str("  No servers yet: name a servers file with --servers, or POST to /api/servers.\n\n");
+        return text;
+    }
+    let width = servers.iter().map(|server| server.name.chars().count()).max().unwrap_or(0).min(40);
+    for server in servers {
+        let state = server.status.state.name();
+        let _ = writeln!(text, "  {:width$}   {state:8}   {}", server.name, describe(server));
+    }
+    let ready = servers.iter().filter(|server| server.status.state == State::Ready).count();
+    let _ = writeln!(text, "\n  {ready} of {} servers ready after {} ms\n", servers.len(), took.as_millis());
+    text
+}
+
+fn describe(server: &ServerView) -> String {
+    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    match &server.status.state {
+        State::Ready | State::Degraded => {
+            let tools = count(server.catalog.tools().len(), "tool");
+            let resources = count(server.catalog.resources().len(), "resource");
+            let version = server.status.introduction.as_ref().map_or("", |known| &known.protocol_version);
+            format!("{tools}, {resources}, MCP {version}")
+        }
+        State::Disabled if server.definition.command().is_none() => "has no command".to_owned(),
+        State::Disabled => "switched off in its definition".to_owned(),
+        State::Starting | State::Idle => "goes on in the background".to_owned(),
+        State::Stopping => String::new(),
+        State::Backoff { cause, .. } | State::Failed { cause } => cause.to_string(),
+    }
+}

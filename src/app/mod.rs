@@ -1,0 +1,264 @@
+//! The composition root: builds every part, starts them in order, stops them in order.
+
+mod banner;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::access::KeyRing;
+use crate::cli::{self, Command, Exit, Program};
+use crate::config::{self, Config, Environment, Flags, ProcessEnvironment};
+use crate::http::{self, Front};
+use crate::process::{Host, HostSettings};
+use crate::service::{Applied, Gateway, GatewaySettings, Registry, ServersFile, Settings, State};
+use crate::signals::{Signals, Stop};
+use crate::store::{self, DataDir};
+use crate::supervisor::{BrakeSettings, Supervisor};
+use crate::telemetry::logging;
+use crate::telemetry::metrics::Metrics;
+
+/// The variables of our environment that every child gets; nothing else of it reaches one.
+pub const BASE_ENV: [&str; 8] = ["HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "USER"];
+/// A server with this command runs the daemon's own executable.
+const OWN_COMMAND: &str = "mcpvisor";
+/// Beyond the drain: how long children may take on the ladder before they are killed.
+const LADDER_LIMIT: Duration = Duration::from_secs(10);
+/// How long connections may take to send their last answers when everything else has ended.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+/// Runs one of the two programs.
+pub fn main(program: Program) -> ExitCode {
+    match cli::parse(program, std::env::args_os()) {
+        Ok(Command::Serve(flags)) => serve(&flags).into(),
+        Ok(Command::Check(flags)) => {
+            cli::check(&flags, &ProcessEnvironment, &mut io::stdout(), &mut io::stderr()).into()
+        }
+        Ok(Command::DemoServer) => demo_server().into(),
+        Err(refused) => refused.report().into(),
+    }
+}
+
+fn demo_server() -> Exit {
+    match cli::demo_server::run(io::stdin().lock(), io::stdout(), time::OffsetDateTime::now_utc) {
+        Ok(()) => Exit::Graceful,
+        Err(_) => Exit::Io,
+    }
+}
+
+/// What went wrong before the daemon could serve, in words for a person, and the exit code.
+struct Refusal(Exit, String);
+
+impl Refusal {
+    fn io(error: impl std::fmt::Display) -> Refusal {
+        Refusal(Exit::Io, error.to_string())
+    }
+}
+
+fn serve(flags: &Flags) -> Exit {
+    let env = ProcessEnvironment;
+    let config = match config::load(flags, &env) {
+        Ok(config) => config,
+        Err(problems) => {
+            let _ = io::stderr().write_all(config::list_problems(&problems).as_bytes());
+            return Exit::Config;
+        }
+    };
+    match prepare_and_run(config, &env) {
+        Ok(exit) => exit,
+        Err(Refusal(exit, reason)) => {
+            let _ = writeln!(io::stderr(), "mcpvisor: {reason}");
+            exit
+        }
+    }
+}
+
+fn prepare_and_run(config: Config, env: &dyn Environment) -> Result<Exit, Refusal> {
+    logging::init(&config.log).map_err(|error| Refusal(Exit::Internal, error.to_string()))?;
+    let keys = KeyRing::default();
+    let registry = open_registry(&config, &keys)?;
+    let base_env: Vec<(OsString, OsString)> =
+        BASE_ENV.iter().filter_map(|name| Some(((*name).into(), env.var(name)?))).collect();
+    let own_command = std::env::current_exe().ok().map(|path| (OWN_COMMAND.to_owned(), path));
+    let host =
+        Host::new(HostSettings { instance: registry.instance_id().to_string(), base_env, own_command })
+            .map_err(Refusal::io)?;
+    let swept = host.sweep_leftovers();
+    if swept > 0 {
+        tracing::warn!(processes = swept, "ended what an earlier run had left behind");
+    }
+    let runtime = build_runtime(config.workers).map_err(Refusal::io)?;
+    let exit = runtime.block_on(run(&config, registry, keys, host));
+    // What still runs is dropped with the runtime, and every process tree with its owner.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    exit
+}
+
+fn build_runtime(workers: usize) -> io::Result<tokio::runtime::Runtime> {
+    // One thread serves more calls a second than two on a small machine, at less CPU a call: the
+    // parts of a call hand over to each other all the time. See docs/performance.md.
+    if workers <= 1 {
+        tokio::runtime::Builder::new_current_thread().enable_all().build()
+    } else {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()
+    }
+}
+
+fn open_registry(config: &Config, keys: &KeyRing) -> Result<Registry, Refusal> {
+    let data_dir = DataDir::open(&config.data_dir).map_err(Refusal::io)?;
+    let store = store::open(&data_dir, store::OPEN_LIMIT).map_err(Refusal::io)?;
+    let settings =
+        Settings { data_dir: config.data_dir.clone(), config_root: Some(config.config_root.clone()) };
+    let mut registry = Registry::open(store, settings, keys).map_err(Refusal::io)?;
+    for file in &config.servers {
+        let content = ServersFile::new(file.entries.clone(), file.extra.clone());
+        let path = file.path.to_string_lossy();
+        let applied = registry.apply_file(&path, &content).map_err(Refusal::io)?;
+        log_applied(&path, &applied);
+    }
+    Ok(registry)
+}
+
+fn log_applied(path: &str, applied: &Applied) {
+    let Applied { added, changed, taken_over, removed } = applied;
+    if *applied != Applied::default() {
+        tracing::info!(file = path, ?added, ?changed, ?taken_over, ?removed, "applied the servers file");
+    }
+}
+
+async fn run(config: &Config, registry: Registry, keys: KeyRing, host: Host) -> Result<Exit, Refusal> {
+    let started = Instant::now();
+    let mut signals = Signals::install().map_err(Refusal::io)?;
+    let front = Front::bind(http_settings(config)).await.map_err(|error| {
+        Refusal::io(format!("cannot listen on {}:{}: {error}", config.http.host, config.http.port))
+    })?;
+    let address = front.local_addr();
+    warn_when_open(config, address.ip());
+    let reaper = tokio::spawn(reap_adopted(host.clone()));
+    let brake = BrakeSettings { concurrent: config.starts.concurrent, per_second: config.starts.per_second };
+    let internal = |error: &dyn std::fmt::Display| Refusal(Exit::Internal, error.to_string());
+    let (supervisor, mut supervised) =
+        Supervisor::start(host, brake).await.map_err(|error| internal(&error))?;
+    let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), &State::NAMES).map_err(|error| internal(&error))?;
+    let limits = GatewaySettings {
+        call_timeout: config.http.call_timeout,
+        max_call_timeout: config.http.max_call_timeout,
+    };
+    let gateway =
+        Gateway::start(registry, supervisor, keys, metrics, limits).map_err(|error| internal(&error))?;
+    let (stop, stopped) = watch::channel(false);
+    let mut serving = tokio::spawn(front.serve(gateway.clone(), stopped));
+    let greeting = tokio::spawn(banner::show(config.clone(), address, gateway.clone(), started));
+    let first = tokio::select! {
+        signal = signals.next() => signal,
+        _ = &mut supervised => {
+            tracing::error!("the supervisor has ended; ending the daemon");
+            return Ok(Exit::Internal);
+        }
+        () = gateway.failed() => {
+            tracing::error!("the registry has ended; ending the daemon");
+            return Ok(Exit::Internal);
+        }
+    };
+    greeting.abort();
+    let exit = tokio::select! {
+        exit = drain(config.drain, first, &gateway, &stop, &mut serving) => exit,
+        again = signals.next() => {
+            tracing::warn!(signal = name(again), "second signal: ending at once");
+            Exit::Forced
+        }
+    };
+    reaper.abort();
+    Ok(exit)
+}
+
+fn name(stop: Stop) -> &'static str {
+    match stop {
+        Stop::Drain { signal } | Stop::Force { signal } => signal,
+    }
+}
+
+/// Stops in order: no new work, calls in flight finish, children end, the store is flushed.
+async fn drain(
+    limit: Duration,
+    signal: Stop,
+    gateway: &Gateway,
+    stop: &watch::Sender<bool>,
+    serving: &mut JoinHandle<()>,
+) -> Exit {
+    let deadline = Instant::now() + limit;
+    tracing::info!(signal = name(signal), drain_s = limit.as_secs(), "stopping");
+    gateway.begin_stop();
+    stop.send_replace(true);
+    let served = tokio::time::timeout_at(deadline.into(), &mut *serving).await.is_ok();
+    if !served {
+        tracing::warn!("calls are still in flight at the drain deadline; ending them");
+    }
+    let left = deadline.saturating_duration_since(Instant::now());
+    let ended = tokio::time::timeout(left + LADDER_LIMIT, gateway.stop(left)).await;
+    let answered = served || tokio::time::timeout(LAST_ANSWERS, serving).await.is_ok();
+    match ended {
+        Ok(Ok(())) if answered => {
+            tracing::info!("stopped");
+            Exit::Graceful
+        }
+        Ok(Ok(())) => Exit::Forced,
+        Ok(Err(error)) => {
+            tracing::error!(%error, "the store could not be flushed");
+            Exit::Io
+        }
+        Err(_) => {
+            tracing::error!("children did not end in time and are killed");
+            Exit::Forced
+        }
+    }
+}
+
+/// Reaps orphans that fall to us, whenever a child of ours has ended.
+async fn reap_adopted(host: Host) {
+    let Ok(mut ended) = signal(SignalKind::child()) else { return };
+    while ended.recv().await.is_some() {
+        let host = host.clone();
+        let _ = tokio::task::spawn_blocking(move || host.reap_adopted()).await;
+    }
+}
+
+fn warn_when_open(config: &Config, address: IpAddr) {
+    if config.http.api_auth == config::ApiAuth::Off {
+        tracing::warn!(
+            "api.auth is \"off\": whoever can connect may define servers, which is running programs"
+        );
+    } else if !address.is_loopback() {
+        tracing::warn!(%address, "listening beyond this machine: /api needs a key with the right to administer");
+    }
+}
+
+fn http_settings(config: &Config) -> http::Settings {
+    let http = config.http.clone();
+    http::Settings {
+        host: http.host,
+        port: http.port,
+        api_auth: match http.api_auth {
+            config::ApiAuth::Auto => http::ApiAuth::Auto,
+            config::ApiAuth::Required => http::ApiAuth::Required,
+            config::ApiAuth::Off => http::ApiAuth::Off,
+        },
+        allowed_hosts: http.allowed_hosts,
+        allowed_origins: http.allowed_origins,
+        body_limit: http.body_limit,
+        header_timeout: http.header_timeout,
+        body_timeout: http.body_timeout,
+        keep_alive: http.keep_alive,
+        max_connections: http.max_connections,
+        call_timeout: http.call_timeout,
+        max_call_timeout: http.max_call_timeout,
+        redact_env: http.redact_env,
+        debug: http.debug,
+    }
+}

@@ -1,0 +1,146 @@
+//! What went through one server: the numbers of the API and the metrics, counted once a call.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::view::Traffic;
+use crate::child::CounterReading;
+use crate::supervisor::ServerHandle;
+use crate::telemetry::metrics::{Kind, OK, ServerMetrics};
+
+/// How many low bits hold the count of a day; the day's number is above them.
+const COUNT_BITS: u32 = 40;
+
+/// Counts a server's calls. Atomics only, on the path of a call.
+pub(super) struct Meter {
+    server: Arc<str>,
+    metrics: ServerMetrics,
+    calls: AtomicU64,
+    errors: AtomicU64,
+    today: AtomicU64,
+    latency_us: AtomicU64,
+    last_active_ms: AtomicU64,
+    /// What of the child's counters the metrics have already been told.
+    told: Mutex<(CounterReading, u64)>,
+}
+
+impl Meter {
+    pub(super) fn new(server: Arc<str>, metrics: ServerMetrics) -> Meter {
+        Meter {
+            server,
+            metrics,
+            calls: AtomicU64::new(0),
+            errors: AtomicU64::new(0),
+            today: AtomicU64::new(0),
+            latency_us: AtomicU64::new(0),
+            last_active_ms: AtomicU64::new(0),
+            told: Mutex::default(),
+        }
+    }
+
+    /// The server's name.
+    pub(super) fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// Starts a measurement. Dropped before [`Measured::end`], it counts as a call whose caller left.
+    pub(super) fn start(&self, kind: Kind) -> Measured<'_> {
+        Measured { meter: self, kind, started: Instant::now(), outcome: "cancelled" }
+    }
+
+    fn record(&self, kind: Kind, outcome: &'static str, took: Duration) {
+        self.metrics.observe(kind, outcome, took);
+        let now_ms = unix_ms();
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        if outcome != OK {
+            self.errors.fetch_add(1, Ordering::Relaxed);
+        }
+        self.latency_us.fetch_add(took.as_micros().try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.last_active_ms.fetch_max(now_ms, Ordering::Relaxed);
+        let _ = self
+            .today
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |today| Some(count(today, day(now_ms))));
+    }
+
+    pub(super) fn read(&self) -> Traffic {
+        let today = self.today.load(Ordering::Relaxed);
+        let is_today = today >> COUNT_BITS == day(unix_ms());
+        let last = self.last_active_ms.load(Ordering::Relaxed);
+        Traffic {
+            calls: self.calls.load(Ordering::Relaxed),
+            errors: self.errors.load(Ordering::Relaxed),
+            calls_today: if is_today { today & ((1 << COUNT_BITS) - 1) } else { 0 },
+            total_latency: Duration::from_micros(self.latency_us.load(Ordering::Relaxed)),
+            last_active: (last > 0).then(|| UNIX_EPOCH + Duration::from_millis(last)),
+        }
+    }
+
+    /// Brings the metrics that are not counted per call up to date, for a scrape.
+    pub(super) fn tell(&self, handle: &ServerHandle) {
+        let status = handle.status();
+        self.metrics.set_in_flight(handle.in_flight());
+        self.metrics.set_state(status.state.name());
+        let now = handle.counters().read();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let (before, restarts) = *told;
+        self.metrics.stdout_noise(now.noise.saturating_sub(before.noise));
+        self.metrics.stderr_lines(now.stderr_lines.saturating_sub(before.stderr_lines));
+        for _ in before.late_replies..now.late_replies {
+            self.metrics.late_reply();
+        }
+        for _ in restarts..status.restarts {
+            self.metrics.restarted();
+        }
+        *told = (now, status.restarts.max(restarts));
+    }
+}
+
+/// A measurement under way.
+pub(super) struct Measured<'a> {
+    meter: &'a Meter,
+    kind: Kind,
+    started: Instant,
+    outcome: &'static str,
+}
+
+impl Measured<'_> {
+    /// Ends the measurement and says how long it took.
+    pub(super) fn end(mut self, outcome: &'static str) -> Duration {
+        self.outcome = outcome;
+        self.started.elapsed()
+    }
+}
+
+impl Drop for Measured<'_> {
+    fn drop(&mut self) {
+        self.meter.record(self.kind, self.outcome, self.started.elapsed());
+    }
+}
+
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_millis().try_into().unwrap_or(u64::MAX)
+}
+
+/// The number of a UTC day.
+fn day(unix_ms: u64) -> u64 {
+    unix_ms / 86_400_000
+}
+
+/// One more on this day; a new day starts at one.
+fn count(today: u64, day: u64) -> u64 {
+    if today >> COUNT_BITS == day { today + 1 } else { day << COUNT_BITS | 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_day_starts_at_one() {
+        let monday = count(count(0, 20_000), 20_000);
+        assert_eq!(monday & 0xff, 2);
+        assert_eq!(count(monday, 20_001), 20_001 << COUNT_BITS | 1);
+    }
+}

@@ -1,0 +1,193 @@
+//! The command line: which server to play and which faults to have.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::grandchild::Role;
+
+/// The text of `--help`: the reference of every flag and tool.
+pub(crate) const HELP: &str = "\
+fake-mcp: a scripted MCP server on stdin/stdout
+
+usage: fake-mcp [FLAGS]
+
+which server
+  --era legacy|modern|both|pinned   legacy (default): initialize; modern: server/discover and _meta;
+                    both: decided by each message; pinned: decided by the first message for ever
+  --probe reply-method-not-found|reply-invalid|silent|exit
+                    what a legacy server does with server/discover (default reply-method-not-found)
+  --protocol V      the version to name, whatever was asked (initialize), or the only one (discover)
+  --tools N         N further tools, tool_0 to tool_N-1, which answer like echo
+  --no-resources    no resources: not declared, and the methods are unknown
+  --pages N         tools/list in N pages; the first cursor is the empty string
+  --page-loop       tools/list never ends: every page names a next one
+  --count-file P    append one byte to P for each tools/call, before it is carried out
+  --ask-on-init     send roots/list right after notifications/initialized (legacy)
+
+start and end
+  --exit CODE       exit at once
+  --hang-init       never answer initialize (nor, in the modern era, server/discover)
+  --slow-init MS    answer initialize or server/discover MS late
+  --crash-after MS  exit with code 1, MS after the handshake
+  --ignore-eof      stay when stdin is closed
+  --ignore-term     block SIGTERM, SIGINT and SIGHUP
+
+faults on the wire
+  --noise           banners, ANSI colours, bad UTF-8 and blank lines between frames; frames end in CRLF
+  --badline         a broken line and the reply in one write, for every reply
+  --noeol BYTES     the first tools/call is answered by BYTES bytes without a newline
+  --deep N          tool results nested N levels deep
+  --weird-ids       around each tool reply: unknown ids, wrong id types, and the reply a second time
+  --deaf            never read again once the first tools/call has arrived
+  --ignore-cancel   answer cancelled calls all the same
+  --stderr-flood N  write N bytes of lines to stderr, beginning at the start
+  --notify-flood N  send N notifications/message as fast as possible after the handshake
+  --storm           send notifications/tools/list_changed every millisecond after the handshake
+
+tools
+  echo {nonce?, text?}    the arguments as structuredContent; text, else nonce, as text
+  sleep {ms}              answers after ms; any number at once, in the order they end
+  progress {ms, every_ms} like sleep, with notifications/progress when a token was given
+  gather {count}          answers once so many gather calls are waiting, then all of them
+  big {bytes}             a text of so many bytes
+  fail {message?}         a result with isError
+  empty                   a result without content
+  error {code?, message?} a JSON-RPC error
+  crash {code?, signal?}  ends the process, without an answer
+  env, fds, pid           the environment, the open descriptors and the id of this process
+  meta                    the _meta of the call
+  stats                   executions, in_flight, max_in_flight (of sleep, progress, gather and ask),
+                          cancelled, notifications, client (the params of initialize)
+  ask                     sends roots/list, sampling/createMessage, elicitation/create and an unknown
+                          request to the client and reports the four answers (legacy)
+  spawn_child {mode, clear_env?, hold_stdout?}
+                          a grandchild that ignores SIGTERM; mode same-group, or escape (double fork
+                          and setsid); answers its pid
+  change_tools            adds a tool and sends notifications/tools/list_changed
+  log_stderr {bytes}      writes so many bytes of lines to stderr, then answers
+";
+
+/// Which protocol era is played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Era {
+    #[default]
+    Legacy,
+    Modern,
+    Both,
+    Pinned,
+}
+
+/// What a legacy server does with `server/discover`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Probe {
+    #[default]
+    MethodNotFound,
+    Invalid,
+    Silent,
+    Exit,
+}
+
+/// All flags; the default is a correct legacy server.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Flags {
+    pub(crate) era: Era,
+    pub(crate) probe: Probe,
+    pub(crate) protocol: Option<String>,
+    pub(crate) tools: usize,
+    pub(crate) no_resources: bool,
+    pub(crate) pages: usize,
+    pub(crate) page_loop: bool,
+    pub(crate) count_file: Option<PathBuf>,
+    pub(crate) ask_on_init: bool,
+    pub(crate) exit: Option<u8>,
+    pub(crate) hang_init: bool,
+    pub(crate) slow_init: Duration,
+    pub(crate) crash_after: Option<Duration>,
+    pub(crate) ignore_eof: bool,
+    pub(crate) ignore_term: bool,
+    pub(crate) noise: bool,
+    pub(crate) badline: bool,
+    pub(crate) noeol: usize,
+    pub(crate) deep: usize,
+    pub(crate) weird_ids: bool,
+    pub(crate) deaf: bool,
+    pub(crate) ignore_cancel: bool,
+    pub(crate) stderr_flood: usize,
+    pub(crate) notify_flood: usize,
+    pub(crate) storm: bool,
+}
+
+/// What the command line asks for.
+pub(crate) enum Command {
+    Serve(Box<Flags>),
+    Help,
+    /// Not for people: `spawn_child` starts this program again in this role.
+    Grandchild(Role),
+}
+
+/// Reads the command line; the error says what is wrong with it.
+pub(crate) fn parse(arguments: &[String]) -> Result<Command, String> {
+    let mut flags = Flags::default();
+    let mut rest = arguments.iter();
+    while let Some(flag) = rest.next() {
+        let mut value = || rest.next().ok_or_else(|| format!("{flag} needs a value"));
+        match flag.as_str() {
+            "--help" | "-h" => return Ok(Command::Help),
+            "--grandchild" => return Ok(Command::Grandchild(Role::Sleeper)),
+            "--grandchild-escape" => return Ok(Command::Grandchild(Role::Escape)),
+            "--era" => flags.era = era(value()?)?,
+            "--probe" => flags.probe = probe(value()?)?,
+            "--protocol" => flags.protocol = Some(value()?.clone()),
+            "--tools" => flags.tools = number(flag, value()?)?,
+            "--no-resources" => flags.no_resources = true,
+            "--pages" => flags.pages = number(flag, value()?)?,
+            "--page-loop" => flags.page_loop = true,
+            "--count-file" => flags.count_file = Some(value()?.into()),
+            "--ask-on-init" => flags.ask_on_init = true,
+            "--exit" => flags.exit = Some(number(flag, value()?)?),
+            "--hang-init" => flags.hang_init = true,
+            "--slow-init" => flags.slow_init = Duration::from_millis(number(flag, value()?)?),
+            "--crash-after" => flags.crash_after = Some(Duration::from_millis(number(flag, value()?)?)),
+            "--ignore-eof" => flags.ignore_eof = true,
+            "--ignore-term" => flags.ignore_term = true,
+            "--noise" => flags.noise = true,
+            "--badline" => flags.badline = true,
+            "--noeol" => flags.noeol = number(flag, value()?)?,
+            "--deep" => flags.deep = number(flag, value()?)?,
+            "--weird-ids" => flags.weird_ids = true,
+            "--deaf" => flags.deaf = true,
+            "--ignore-cancel" => flags.ignore_cancel = true,
+            "--stderr-flood" => flags.stderr_flood = number(flag, value()?)?,
+            "--notify-flood" => flags.notify_flood = number(flag, value()?)?,
+            "--storm" => flags.storm = true,
+            _ => return Err(format!("unknown flag {flag}")),
+        }
+    }
+    Ok(Command::Serve(Box::new(flags)))
+}
+
+fn number<T: std::str::FromStr>(flag: &str, text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| format!("{flag} needs a whole number, not {text:?}"))
+}
+
+fn era(text: &str) -> Result<Era, String> {
+    match text {
+        "legacy" => Ok(Era::Legacy),
+        "modern" => Ok(Era::Modern),
+        "both" => Ok(Era::Both),
+        "pinned" => Ok(Era::Pinned),
+        _ => Err(format!("--era knows legacy, modern, both and pinned, not {text:?}")),
+    }
+}
+
+fn probe(text: &str) -> Result<Probe, String> {
+    match text {
+        "reply-method-not-found" => Ok(Probe::MethodNotFound),
+        "reply-invalid" => Ok(Probe::Invalid),
+        "silent" => Ok(Probe::Silent),
+        "exit" => Ok(Probe::Exit),
+        _ => {
+            Err(format!("--probe knows reply-method-not-found, reply-invalid, silent and exit, not {text:?}"))
+        }
+    }
+}

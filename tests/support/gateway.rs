@@ -1,0 +1,398 @@
+//! The daemon under test: the real binary in a process of its own, with its own directory, its own
+//! port and an environment of its own.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+
+use super::http::{Connection, Reply};
+use super::{DEADLINE, processes, wait_until};
+
+/// The variable that every server of a test carries, by which the harness finds what is left.
+const TEST_ID: &str = "MCPVISOR_TEST_ID";
+/// A variable of the daemon that must not reach any child.
+pub(crate) const CANARY: &str = "CANARY_OF_THE_TEST";
+/// So many lines of the daemon's output are kept for the message of a failing test.
+const KEPT_LINES: usize = 400;
+
+/// The definition of a scripted server with these flags.
+pub(crate) fn fake(flags: &[&str]) -> Value {
+    json!({"command": env!("CARGO_BIN_EXE_fake-mcp"), "args": flags})
+}
+
+/// A definition with settings of ours, for example `{"start_timeout": "2s"}`.
+pub(crate) fn with(mut definition: Value, settings: Value) -> Value {
+    definition["mcpvisor"] = settings;
+    definition
+}
+
+/// How the daemon is to be started.
+pub(crate) struct TestGateway {
+    servers: Map<String, Value>,
+    config: Option<String>,
+    arguments: Vec<String>,
+}
+
+impl TestGateway {
+    /// A daemon without servers.
+    pub(crate) fn new() -> TestGateway {
+        TestGateway { servers: Map::new(), config: None, arguments: Vec::new() }
+    }
+
+    /// Adds a server to the servers file.
+    pub(crate) fn server(mut self, name: &str, definition: Value) -> TestGateway {
+        self.servers.insert(name.to_owned(), definition);
+        self
+    }
+
+    /// Adds the demo server under the name `demo`.
+    pub(crate) fn demo(self) -> TestGateway {
+        self.server("demo", json!({"command": env!("CARGO_BIN_EXE_mcpvisor"), "args": ["demo-server"]}))
+    }
+
+    /// Gives the daemon a configuration file.
+    pub(crate) fn config_toml(mut self, text: &str) -> TestGateway {
+        self.config = Some(text.to_owned());
+        self
+    }
+
+    /// Adds arguments to the command line.
+    pub(crate) fn arguments(mut self, arguments: &[&str]) -> TestGateway {
+        self.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        self
+    }
+
+    /// Starts the daemon and waits until it listens.
+    pub(crate) async fn start(self) -> Gateway {
+        let mut gateway = self.launch();
+        gateway.learn_address().await;
+        gateway
+    }
+
+    /// Starts a daemon that is to refuse; returns how it ended and what it wrote.
+    pub(crate) async fn start_refused(self) -> (ExitStatus, String) {
+        let mut gateway = self.launch();
+        let status = gateway.wait_exit("the daemon refuses to start").await;
+        let output = gateway.output();
+        gateway.stop().await;
+        (status, output)
+    }
+
+    fn launch(self) -> Gateway {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let id = uuid::Uuid::new_v4().to_string();
+        let servers: Map<String, Value> =
+            self.servers.into_iter().map(|(name, definition)| (name, marked(definition, &id))).collect();
+        let data = directory.path().join("data");
+        fs::create_dir(&data).expect("a data directory");
+        write(&directory.path().join("servers.json"), &json!({"mcpServers": servers}).to_string());
+        let mut arguments: Vec<String> =
+            ["serve", "--host", "127.0.0.1", "--port", "0"].map(str::to_owned).to_vec();
+        let mut file = |flag: &str, path: PathBuf| {
+            arguments.extend([flag.to_owned(), path.to_str().expect("a UTF-8 path").to_owned()]);
+        };
+        file("--data-dir", data.clone());
+        file("--servers", directory.path().join("servers.json"));
+        if let Some(config) = &self.config {
+            write(&directory.path().join("mcpvisor.toml"), config);
+            file("--config", directory.path().join("mcpvisor.toml"));
+        }
+        arguments.extend(self.arguments);
+        let output = Arc::default();
+        let process = Some(spawn(&data, &arguments, &output));
+        Gateway {
+            directory: Some(directory),
+            data,
+            arguments,
+            id,
+            process,
+            output,
+            address: None,
+            key: String::new(),
+            idle: Mutex::default(),
+        }
+    }
+}
+
+/// A daemon, running or ended.
+pub(crate) struct Gateway {
+    directory: Option<TempDir>,
+    data: PathBuf,
+    arguments: Vec<String>,
+    id: String,
+    process: Option<Child>,
+    output: Arc<Mutex<Vec<String>>>,
+    address: Option<SocketAddr>,
+    key: String,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Gateway {
+    /// The data directory, which is the daemon's working directory too.
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// Everything the daemon wrote, as far as it is kept.
+    pub(crate) fn output(&self) -> String {
+        self.output.lock().expect("no panic while writing").join("\n")
+    }
+
+    /// A definition that the harness will find again, for servers made through the API.
+    pub(crate) fn marked(&self, definition: Value) -> Value {
+        marked(definition, &self.id)
+    }
+
+    /// A new connection that carries the owner's key.
+    pub(crate) async fn connect(&self) -> Connection {
+        self.connect_with(&[]).await
+    }
+
+    /// A new connection that carries the owner's key and further headers.
+    pub(crate) async fn connect_with(&self, headers: &[(&str, &str)]) -> Connection {
+        let authorization = format!("Bearer {}", self.key);
+        let all: Vec<(&str, &str)> = std::iter::once(("authorization", authorization.as_str()))
+            .chain(headers.iter().copied())
+            .collect();
+        Connection::open(self.address(), &all).await.expect("the daemon accepts connections")
+    }
+
+    /// A bare socket, for requests that no client would send.
+    pub(crate) async fn raw_socket(&self) -> TcpStream {
+        TcpStream::connect(self.address()).await.expect("the daemon accepts connections")
+    }
+
+    /// Sends a request over a connection that is kept alive for the next one.
+    pub(crate) async fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Reply {
+        let kept = self.idle.lock().expect("no panic here").pop().filter(Connection::is_usable);
+        let mut connection = match kept {
+            Some(connection) => connection,
+            None => self.connect().await,
+        };
+        let reply = connection.send(method, path, body).await;
+        let reply = reply.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
+        self.idle.lock().expect("no panic here").push(connection);
+        reply
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.send("GET", path, None).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Reply {
+        self.send("POST", path, Some(body)).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Reply {
+        self.send("PUT", path, Some(body)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Reply {
+        self.send("DELETE", path, None).await
+    }
+
+    /// Calls a tool through `/v1`.
+    pub(crate) async fn v1_invoke(&self, server: &str, tool: &str, arguments: Value) -> Reply {
+        self.post(INVOKE, &json!({"mcp_id": server, "tool": tool, "arguments": arguments})).await
+    }
+
+    /// Calls a tool that is to succeed and returns `data.result`.
+    pub(crate) async fn call(&self, server: &str, tool: &str, arguments: Value) -> Value {
+        self.v1_invoke(server, tool, arguments).await.expect(200)["data"]["result"].clone()
+    }
+
+    /// `GET /v1/mcps/{server}`, the `data` of it.
+    pub(crate) async fn server(&self, server: &str) -> Value {
+        self.get(&format!("/v1/mcps/{server}")).await.expect(200)["data"].clone()
+    }
+
+    /// Waits until a server is in a state, and returns what `/v1/mcps` says then.
+    pub(crate) async fn wait_state(&self, server: &str, state: &str) -> Value {
+        let what = format!("server {server} in state {state}");
+        wait_until(&what, DEADLINE, || async {
+            let seen = self.server(server).await;
+            (seen["state"] == state).then_some(seen)
+        })
+        .await
+    }
+
+    /// Waits until the daemon takes no more work: refused connections, or 503.
+    pub(crate) async fn wait_draining(&self) {
+        wait_until("the daemon takes no more work", DEADLINE, || async {
+            let Ok(mut connection) = Connection::open(self.address(), &[]).await else { return Some(()) };
+            match connection.send("GET", "/readyz", None).await {
+                Ok(reply) if reply.status != 503 => None,
+                _ => Some(()),
+            }
+        })
+        .await;
+    }
+
+    /// Sends a signal to the daemon.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let process = self.process.as_ref().expect("the daemon runs");
+        let pid = Pid::from_raw(i32::try_from(process.id()).expect("a process id"));
+        kill(pid, signal).expect("the daemon is there");
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    pub(crate) async fn terminate(&mut self) -> ExitStatus {
+        self.signal(Signal::SIGTERM);
+        self.wait_exit("the daemon ends after SIGTERM").await
+    }
+
+    /// Kills the daemon without any warning. Its children are left to the next start.
+    pub(crate) async fn kill_9(&mut self) {
+        self.signal(Signal::SIGKILL);
+        self.wait_exit("the daemon is killed").await;
+    }
+
+    /// Waits until the daemon has ended by itself.
+    pub(crate) async fn wait_exit(&mut self, what: &str) -> ExitStatus {
+        let mut process = self.process.take().expect("the daemon runs");
+        self.idle.lock().expect("no panic here").clear();
+        let end = tokio::time::Instant::now() + DEADLINE;
+        loop {
+            match process.try_wait().expect("our own child") {
+                Some(status) => return status,
+                None if tokio::time::Instant::now() < end => {
+                    tokio::time::sleep(Duration::from_millis(10)).await
+                }
+                None => {
+                    self.process = Some(process);
+                    panic!("waited {DEADLINE:?} in vain: {what}");
+                }
+            }
+        }
+    }
+
+    /// Starts the ended daemon again, on the same data directory and with the same files.
+    pub(crate) async fn restart(&mut self) {
+        assert!(self.process.is_none(), "the daemon has ended");
+        self.output.lock().expect("no panic while writing").push("--- restart ---".to_owned());
+        self.process = Some(spawn(&self.data, &self.arguments, &self.output));
+        self.learn_address().await;
+    }
+
+    /// Ends the test: the daemon leaves with code 0 if it still runs, and leaves nothing behind,
+    /// neither a process nor a zombie. Every test ends with this.
+    pub(crate) async fn stop(mut self) {
+        if let Some(process) = &self.process {
+            let parent = process.id();
+            wait_until("no zombie among the daemon's children", DEADLINE, || async {
+                processes::zombies_of(parent).is_empty().then_some(())
+            })
+            .await;
+            let status = self.terminate().await;
+            assert!(status.success(), "the daemon left with {status}");
+        }
+        let left = self.left_behind();
+        assert!(left.is_empty(), "processes were left behind: {left:?}");
+        let directory = self.directory.take().expect("stopped once");
+        directory.close().expect("the temporary directory can be removed");
+    }
+
+    /// The processes of this test's servers that are alive.
+    pub(crate) fn left_behind(&self) -> Vec<(i32, String)> {
+        processes::with_environment(&format!("{TEST_ID}={}", self.id))
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.address.expect("the daemon has said where it listens")
+    }
+
+    /// Reads the address out of the first line that names one, and the owner's key.
+    async fn learn_address(&mut self) {
+        let process = Mutex::new(self.process.as_mut().expect("started"));
+        let output = Arc::clone(&self.output);
+        let address = wait_until("the daemon says where it listens", DEADLINE, || async {
+            let exited = process.lock().expect("no panic here").try_wait().expect("our own child");
+            let lines = output.lock().expect("no panic while writing");
+            let latest = lines.iter().rposition(|line| line == "--- restart ---").map_or(0, |n| n + 1);
+            let address = lines[latest..].iter().find_map(|line| address_in(line));
+            assert!(address.is_some() || exited.is_none(), "the daemon did not start: {exited:?}");
+            address
+        })
+        .await;
+        self.address = Some(address);
+        let path = self.data.join("owner.key");
+        let key = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        self.key = key.trim().to_owned();
+    }
+}
+
+/// The route of tool calls.
+pub(crate) const INVOKE: &str = "/v1/mcp/invoke";
+
+impl Drop for Gateway {
+    /// Nothing survives a test, however it ends; a test that forgot `stop` fails here.
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+        for (pid, _) in self.left_behind() {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+        if thread::panicking() {
+            eprintln!("--- the daemon's output ---\n{}\n--- end of it ---", self.output());
+        } else {
+            assert!(self.directory.is_none(), "a test must end with stop()");
+        }
+    }
+}
+
+fn spawn(data: &Path, arguments: &[String], output: &Arc<Mutex<Vec<String>>>) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mcpvisor"));
+    command.args(arguments).current_dir(data).env_clear();
+    command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", data).env(CANARY, "sings");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = command.spawn().expect("the daemon can be started");
+    capture("out", process.stdout.take().expect("piped"), output);
+    capture("err", process.stderr.take().expect("piped"), output);
+    process
+}
+
+/// Keeps the last lines of a stream. A thread, so that it goes on while a test blocks or fails.
+fn capture(stream: &'static str, from: impl Read + Send + 'static, output: &Arc<Mutex<Vec<String>>>) {
+    let output = Arc::clone(output);
+    thread::spawn(move || {
+        for line in BufReader::new(from).split(b'\n') {
+            let Ok(line) = line else { return };
+            let mut kept = output.lock().expect("no panic while writing");
+            if kept.len() >= KEPT_LINES {
+                // The start is worth keeping: it says where the daemon listens.
+                kept.remove(KEPT_LINES / 4);
+            }
+            kept.push(format!("{stream}: {}", String::from_utf8_lossy(&line)));
+        }
+    });
+}
+
+/// The address in a line such as `out: listening on http://127.0.0.1:4711/`.
+fn address_in(line: &str) -> Option<SocketAddr> {
+    let rest = line.strip_prefix("out: ")?.split_once("http://")?.1;
+    let end = rest.find(|c: char| !(c.is_ascii_digit() || ".:".contains(c))).unwrap_or(rest.len());
+    rest[..end].trim_end_matches(['.', ':']).parse().ok()
+}
+
+/// Adds the test's variable to a definition's environment.
+fn marked(mut definition: Value, id: &str) -> Value {
+    definition["env"][TEST_ID] = id.into();
+    definition
+}
+
+fn write(path: &Path, text: &str) {
+    fs::write(path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+}
