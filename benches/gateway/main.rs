@@ -1,2 +1,109 @@
-//! Placeholder.
-fn main() {}
+//! The whole path of a call, client to child and back, next to two baselines in the same run.
+//!
+//! * `gateway`: the release daemon as it is shipped, `POST /v1/mcp/invoke` with a key.
+//! * `pipe`: the least program that still does it right: HTTP in, one JSON-RPC frame to the same
+//!   child, the reply out. No actors, no keys, no limits, one thread.
+//! * `constant`: the same HTTP stack with a constant answer, no child at all.
+//!
+//! Each is a process of its own, so CPU time and memory are read per process. One load generator
+//! drives all three by turns, checks every answer and fails the run on a wrong one. The method
+//! and how to read the table: `docs/performance.md`.
+
+mod constant;
+mod echo_child;
+mod load;
+mod options;
+mod pipe;
+mod process;
+mod report;
+mod variant;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+
+use load::Load;
+use options::{Mode, Options};
+use process::Usage;
+use report::{Level, Round};
+use variant::Running;
+
+/// Between a first try and a server that is up; starting is not what is measured.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let outcome = match options.mode() {
+        Mode::EchoChild => echo_child::run(),
+        Mode::BaselineConstant => single_threaded().and_then(|runtime| runtime.block_on(constant::serve())),
+        Mode::BaselinePipe => single_threaded().and_then(|runtime| runtime.block_on(pipe::serve())),
+        Mode::Measure => single_threaded().and_then(|runtime| runtime.block_on(measure(&options))),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("gateway bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn single_threaded() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime")
+}
+
+/// Starts the variants, drives every level, prints the table.
+async fn measure(options: &Options) -> Result<()> {
+    let mut running = Vec::new();
+    for kind in &options.variants {
+        running.push(Running::start(*kind).with_context(|| format!("starting {}", kind.name()))?);
+    }
+    for variant in &running {
+        load::wait_until_ready(variant.target(), READY_WITHIN)
+            .await
+            .with_context(|| variant.complain("it gave no right answer"))?;
+    }
+    report::print_setting(options);
+    let mut levels = Vec::new();
+    for in_flight in &options.levels {
+        let level = measure_level(options, &running, *in_flight).await?;
+        report::progress(&level);
+        levels.push(level);
+    }
+    report::print_table(&levels, options.markdown);
+    for variant in running {
+        variant.stop()?;
+    }
+    Ok(())
+}
+
+/// One level: rounds in which every variant has its turn, so that what else the machine does
+/// meets all of them alike and ratios can be taken within a round.
+async fn measure_level(options: &Options, running: &[Running], in_flight: usize) -> Result<Level> {
+    let mut level = Level::new(in_flight, running.iter().map(Running::kind));
+    for _ in 0..options.rounds() {
+        for (turn, variant) in running.iter().enumerate() {
+            let round = measure_turn(options, variant, in_flight)
+                .await
+                .with_context(|| format!("{} with {in_flight} in flight", variant.kind().name()))?;
+            level.add(turn, round);
+        }
+    }
+    for (turn, variant) in running.iter().enumerate() {
+        level.set_memory(turn, process::memory(variant.pid())?);
+    }
+    Ok(level)
+}
+
+async fn measure_turn(options: &Options, variant: &Running, in_flight: usize) -> Result<Round> {
+    let load = Load::start(variant.target(), in_flight, options.warm_up(), options.window()).await?;
+    tokio::time::sleep_until(load.measured_from()).await;
+    let before = (Usage::of(variant.pid())?, Usage::of(std::process::id())?);
+    tokio::time::sleep_until(load.measured_until()).await;
+    let cpu = Usage::of(variant.pid())?.since(&before.0);
+    let client_cpu = Usage::of(std::process::id())?.since(&before.1);
+    let answers = load.finish().await.with_context(|| variant.complain("answers are wrong or missing"))?;
+    Ok(Round { answers, window: options.window(), cpu, client_cpu })
+}

@@ -1,0 +1,39 @@
+# One word for each thing that is done to this repository; .ci/run uses the same words.
+.DEFAULT_GOAL := help
+.PHONY: help build test real-servers lint fmt fmt-check clippy doc deny bench bench-gateway
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
+	  while IFS='|' read -r name text; do printf '  make %-14s %s\n' "$$name" "$$text"; done
+
+build: ## Build the release daemon: target/release/mcpvisor
+	cargo build --locked --release --bin mcpvisor --bin mcp-server
+
+test: real-servers ## Install what the tests need, then run every test
+	cargo test --locked
+
+real-servers: ## Install the pinned MCP servers from npm and PyPI into tests/real
+	tests/real/install.sh
+
+lint: fmt-check clippy doc ## Everything that is checked without running: format, clippy, docs
+
+fmt: ## Format the code
+	cargo fmt --all
+
+fmt-check: ## Is the code formatted?
+	cargo fmt --all --check
+
+clippy: ## Clippy over every target, benches included; warnings are errors
+	cargo clippy --locked --all-targets -- -D warnings
+
+doc: ## Build the documentation; warnings are errors
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+
+deny: ## Licences, advisories, duplicates and sources of all dependencies
+	.ci/deny
+
+bench: ## Run all benches (minutes; leave the machine alone meanwhile)
+	cargo bench --locked
+
+bench-gateway: ## Only the whole path of a call, next to its two baselines
+	cargo bench --locked --bench gateway

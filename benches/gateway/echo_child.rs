@@ -1,0 +1,88 @@
+//! The MCP server behind every variant: newline-delimited JSON-RPC on stdio, one tool `echo`
+//! that gives back its `nonce`. It spends as little as a correct server can, and the same for
+//! every variant: all requests that one read brought are answered with one write.
+
+use std::io::{Read, Write};
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+const READ_SIZE: usize = 64 * 1024;
+
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    method: Option<&'a str>,
+    #[serde(borrow)]
+    params: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct CallParams<'a> {
+    #[serde(borrow)]
+    arguments: EchoArguments<'a>,
+}
+
+#[derive(Deserialize)]
+struct EchoArguments<'a> {
+    nonce: &'a str,
+}
+
+/// Serves until stdin ends.
+pub(crate) fn run() -> Result<()> {
+    let mut stdin = std::io::stdin().lock();
+    let mut stdout = std::io::stdout().lock();
+    let mut input = Vec::with_capacity(2 * READ_SIZE);
+    let mut output = Vec::with_capacity(READ_SIZE);
+    let mut chunk = vec![0; READ_SIZE];
+    loop {
+        let count = stdin.read(&mut chunk).context("reading stdin")?;
+        if count == 0 {
+            return Ok(());
+        }
+        input.extend_from_slice(chunk.get(..count).unwrap_or_default());
+        let Some(end) = memchr::memrchr(b'\n', &input) else { continue };
+        for line in input.get(..end).unwrap_or_default().split(|byte| *byte == b'\n') {
+            answer(line, &mut output)?;
+        }
+        input.drain(..=end);
+        // Stdout keeps complete lines itself; these are all complete.
+        stdout.write_all(&output).and_then(|()| stdout.flush()).context("writing stdout")?;
+        output.clear();
+    }
+}
+
+fn answer(line: &[u8], output: &mut Vec<u8>) -> Result<()> {
+    let message: Message<'_> = serde_json::from_slice(line).context("a line that is no JSON-RPC message")?;
+    let (Some(id), Some(method)) = (message.id, message.method) else { return Ok(()) };
+    let id = id.get();
+    match method {
+        "tools/call" => {
+            let params = message.params.context("tools/call without params")?;
+            let params: CallParams<'_> =
+                serde_json::from_str(params.get()).context("tools/call without arguments.nonce")?;
+            let nonce = params.arguments.nonce;
+            write!(
+                output,
+                r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[{{"type":"text","text":"{nonce}"}}],"isError":false}}}}"#
+            )?;
+        }
+        "initialize" => write!(
+            output,
+            r#"{{"jsonrpc":"2.0","id":{id},"result":{{"protocolVersion":"2025-11-25","capabilities":{{"tools":{{}}}},"serverInfo":{{"name":"bench-echo","version":"1"}}}}}}"#
+        )?,
+        "tools/list" => write!(
+            output,
+            r#"{{"jsonrpc":"2.0","id":{id},"result":{{"tools":[{{"name":"echo","description":"Gives back its nonce","inputSchema":{{"type":"object","properties":{{"nonce":{{"type":"string"}}}},"required":["nonce"]}}}}]}}}}"#
+        )?,
+        "ping" => write!(output, r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#)?,
+        _ => write!(
+            output,
+            r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32601,"message":"Method not found"}}}}"#
+        )?,
+    }
+    output.push(b'\n');
+    Ok(())
+}

@@ -1,0 +1,262 @@
+//! The load generator: as many keep-alive connections as there are to be calls in flight, each
+//! with one call at a time, on one thread. It writes a prepared request with a fresh nonce in it
+//! and reads only what tells a right answer: the status, the length and the nonce.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use memchr::memmem;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// The path that every variant answers.
+pub(crate) const PATH: &str = "/v1/mcp/invoke";
+
+const NONCE_LENGTH: usize = 16;
+const ANSWER_LIMIT: usize = 64 * 1024;
+/// An answer that has not come this long after the end of a turn never comes.
+const LAST_ANSWER_WITHIN: Duration = Duration::from_secs(10);
+const RETRY_AFTER: Duration = Duration::from_millis(50);
+
+static NEXT_NONCE: AtomicU64 = AtomicU64::new(1);
+
+/// Where to send calls and what a right answer is.
+pub(crate) struct Target {
+    address: SocketAddr,
+    request: Arc<Request>,
+}
+
+/// A request whose nonce is written over for each call.
+struct Request {
+    bytes: Vec<u8>,
+    nonce_at: usize,
+    /// Whether the answer must carry the nonce back.
+    echoes: bool,
+}
+
+impl Target {
+    pub(crate) fn new(address: SocketAddr, key: Option<&str>, echoes: bool) -> Target {
+        let authorization = key.map_or(String::new(), |key| format!("authorization: Bearer {key}\r\n"));
+        let (before, after) = (r#"{"mcp_id":"echo","tool":"echo","arguments":{"nonce":""#, r#""}}"#);
+        let length = before.len() + NONCE_LENGTH + after.len();
+        let head = format!(
+            "POST {PATH} HTTP/1.1\r\nhost: {address}\r\n{authorization}content-type: application/json\r\n\
+             content-length: {length}\r\n\r\n{before}"
+        );
+        let nonce_at = head.len();
+        let bytes = format!("{head}{:0NONCE_LENGTH$}{after}", 0).into_bytes();
+        Target { address, request: Arc::new(Request { bytes, nonce_at, echoes }) }
+    }
+}
+
+/// Calls until the first right answer; what was wrong last otherwise.
+pub(crate) async fn wait_until_ready(target: &Target, within: Duration) -> Result<()> {
+    let deadline = Instant::now() + within;
+    let mut last_error = None;
+    loop {
+        let attempt = timeout_at(deadline, async {
+            let mut connection = Connection::open(target).await?;
+            connection.call().await
+        });
+        match attempt.await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) if Instant::now() > deadline => return Err(error),
+            Ok(Err(error)) => last_error = Some(error),
+            Err(_) => return Err(last_error.unwrap_or_else(|| anyhow!("no answer within {within:?}"))),
+        }
+        tokio::time::sleep(RETRY_AFTER).await;
+    }
+}
+
+/// What a turn brought: how long each call took whose answer came within the window, in
+/// nanoseconds. All answers were right, also those outside the window.
+pub(crate) struct Answers {
+    pub(crate) latencies: Vec<u32>,
+}
+
+/// A turn under way.
+pub(crate) struct Load {
+    measured_from: Instant,
+    measured_until: Instant,
+    connections: JoinSet<Result<Vec<u32>>>,
+}
+
+impl Load {
+    /// Opens the connections, then starts calling: for `warm_up` unmeasured, then for `window`.
+    pub(crate) async fn start(
+        target: &Target,
+        in_flight: usize,
+        warm_up: Duration,
+        window: Duration,
+    ) -> Result<Load> {
+        let mut open = Vec::with_capacity(in_flight);
+        for _ in 0..in_flight {
+            open.push(Connection::open(target).await?);
+        }
+        let measured_from = Instant::now() + warm_up;
+        let measured_until = measured_from + window;
+        let mut connections = JoinSet::new();
+        for connection in open {
+            connections.spawn(connection.call_until(measured_from, measured_until));
+        }
+        Ok(Load { measured_from, measured_until, connections })
+    }
+
+    pub(crate) fn measured_from(&self) -> Instant {
+        self.measured_from
+    }
+
+    pub(crate) fn measured_until(&self) -> Instant {
+        self.measured_until
+    }
+
+    /// Waits for the last answers. An error if any answer of the turn was wrong or missing; it
+    /// says how many connections saw one and what the first was.
+    pub(crate) async fn finish(mut self) -> Result<Answers> {
+        let deadline = self.measured_until + LAST_ANSWER_WITHIN;
+        let mut latencies = Vec::new();
+        let mut first_error = None;
+        let mut failed = 0_usize;
+        while let Some(joined) = timeout_at(deadline, self.connections.join_next())
+            .await
+            .with_context(|| format!("{} answers never came", self.connections.len()))?
+        {
+            match joined.context("a connection's task died")? {
+                Ok(mut of_connection) => latencies.append(&mut of_connection),
+                Err(error) => {
+                    failed += 1;
+                    first_error.get_or_insert(error);
+                }
+            }
+        }
+        match first_error {
+            Some(error) => Err(error.context(format!("{failed} connections had a wrong answer; the first"))),
+            None => Ok(Answers { latencies }),
+        }
+    }
+}
+
+struct Connection {
+    stream: TcpStream,
+    request: Arc<Request>,
+    outgoing: Vec<u8>,
+    incoming: Vec<u8>,
+}
+
+impl Connection {
+    async fn open(target: &Target) -> Result<Connection> {
+        let connecting = timeout(LAST_ANSWER_WITHIN, TcpStream::connect(target.address));
+        let stream = connecting.await.context("connecting takes too long")?.context("connecting")?;
+        stream.set_nodelay(true)?;
+        let request = target.request.clone();
+        let outgoing = request.bytes.clone();
+        Ok(Connection { stream, request, outgoing, incoming: vec![0; ANSWER_LIMIT] })
+    }
+
+    /// One call after the other. Ends with the first answer after `until`, or a wrong one.
+    async fn call_until(mut self, from: Instant, until: Instant) -> Result<Vec<u32>> {
+        let mut latencies = Vec::with_capacity(4096);
+        let mut sent = Instant::now();
+        loop {
+            self.call().await?;
+            let answered = Instant::now();
+            if answered > until {
+                return Ok(latencies);
+            }
+            if answered >= from {
+                latencies.push(u32::try_from((answered - sent).as_nanos()).unwrap_or(u32::MAX));
+            }
+            sent = answered;
+        }
+    }
+
+    /// One call and its answer, checked.
+    async fn call(&mut self) -> Result<()> {
+        let nonce = fresh_nonce();
+        let (start, end) = (self.request.nonce_at, self.request.nonce_at + NONCE_LENGTH);
+        self.outgoing.get_mut(start..end).context("no place for the nonce")?.copy_from_slice(&nonce);
+        self.send().await.context("sending a call")?;
+        let mut filled = 0;
+        let body_at = loop {
+            filled += self.receive(filled).await?;
+            let received = self.incoming.get(..filled).unwrap_or_default();
+            if let Some((body_at, length)) = head_of(received)? {
+                ensure!(filled <= body_at + length, "more bytes than one answer: {}", shown(received));
+                if filled == body_at + length {
+                    break body_at;
+                }
+            }
+        };
+        let received = self.incoming.get(..filled).unwrap_or_default();
+        let body = received.get(body_at..).unwrap_or_default();
+        ensure!(received.starts_with(b"HTTP/1.1 200 "), "not a success: {}", shown(received));
+        let right = if self.request.echoes { memmem::find(body, &nonce).is_some() } else { !body.is_empty() };
+        ensure!(right, "the answer to another call, or to none: {}", shown(received));
+        Ok(())
+    }
+
+    async fn send(&self) -> io::Result<()> {
+        let mut rest = self.outgoing.as_slice();
+        while !rest.is_empty() {
+            match self.stream.try_write(rest) {
+                Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.stream.writable().await?,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits before it reads: right after a request there is nothing to read yet.
+    async fn receive(&mut self, filled: usize) -> Result<usize> {
+        let room = self.incoming.get_mut(filled..).unwrap_or_default();
+        ensure!(!room.is_empty(), "an answer longer than {ANSWER_LIMIT} bytes");
+        loop {
+            self.stream.readable().await.context("waiting for an answer")?;
+            match self.stream.try_read(room) {
+                Ok(0) => bail!("the connection was closed in the middle of a call"),
+                Ok(count) => return Ok(count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error).context("reading an answer"),
+            }
+        }
+    }
+}
+
+fn fresh_nonce() -> [u8; NONCE_LENGTH] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut number = NEXT_NONCE.fetch_add(1, Ordering::Relaxed);
+    let mut nonce = [b'0'; NONCE_LENGTH];
+    for place in nonce.iter_mut().rev() {
+        *place = DIGITS[(number & 0xf) as usize];
+        number >>= 4;
+    }
+    nonce
+}
+
+/// Where the body starts and how long it is, once the whole head is there.
+fn head_of(received: &[u8]) -> Result<Option<(usize, usize)>> {
+    let Some(end) = memmem::find(received, b"\r\n\r\n") else { return Ok(None) };
+    let head = received.get(..end).unwrap_or_default();
+    let length = memchr::memchr_iter(b'\n', head).find_map(|newline| {
+        let line = head.get(newline + 1..)?;
+        let name = line.get(..CONTENT_LENGTH.len())?;
+        name.eq_ignore_ascii_case(CONTENT_LENGTH).then(|| line.get(CONTENT_LENGTH.len()..))?
+    });
+    let length = length.with_context(|| format!("an answer without content-length: {}", shown(received)))?;
+    let digits = length.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    let digits = std::str::from_utf8(digits).context("a content-length that is no text")?;
+    let length = digits.trim().parse().context("a content-length that is no number")?;
+    Ok(Some((end + 4, length)))
+}
+
+const CONTENT_LENGTH: &[u8] = b"content-length:";
+
+fn shown(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes.get(..bytes.len().min(600)).unwrap_or_default()).into_owned()
+}

@@ -1,0 +1,187 @@
+//! What the turns add up to, and the table.
+
+use std::time::Duration;
+
+use crate::load::Answers;
+use crate::options::{Kind, Options};
+use crate::process::Memory;
+
+/// One variant's turn in one round.
+pub(crate) struct Round {
+    pub(crate) answers: Answers,
+    pub(crate) window: Duration,
+    /// CPU time of the variant's own process within the window.
+    pub(crate) cpu: Duration,
+    /// CPU time of the load generator within the window.
+    pub(crate) client_cpu: Duration,
+}
+
+/// All turns of one variant at one level.
+struct Series {
+    kind: Kind,
+    /// Answers a second, one value per round.
+    rates: Vec<f64>,
+    calls: usize,
+    cpu: Duration,
+    client_cpu: Duration,
+    latencies: Vec<u32>,
+    memory: Memory,
+}
+
+/// All rounds with so many calls in flight.
+pub(crate) struct Level {
+    in_flight: usize,
+    series: Vec<Series>,
+}
+
+impl Level {
+    pub(crate) fn new(in_flight: usize, kinds: impl Iterator<Item = Kind>) -> Level {
+        let series = kinds
+            .map(|kind| Series {
+                kind,
+                rates: Vec::new(),
+                calls: 0,
+                cpu: Duration::ZERO,
+                client_cpu: Duration::ZERO,
+                latencies: Vec::new(),
+                memory: Memory::default(),
+            })
+            .collect();
+        Level { in_flight, series }
+    }
+
+    pub(crate) fn add(&mut self, turn: usize, mut round: Round) {
+        let Some(series) = self.series.get_mut(turn) else { return };
+        let calls = round.answers.latencies.len();
+        series.rates.push(calls as f64 / round.window.as_secs_f64());
+        series.calls += calls;
+        series.cpu += round.cpu;
+        series.client_cpu += round.client_cpu;
+        series.latencies.append(&mut round.answers.latencies);
+    }
+
+    pub(crate) fn set_memory(&mut self, turn: usize, memory: Memory) {
+        if let Some(series) = self.series.get_mut(turn) {
+            series.memory = memory;
+        }
+    }
+
+    /// Of each round the rate against that of `pipe` in the same round; none without `pipe`.
+    fn ratios(&self, series: &Series) -> Option<Vec<f64>> {
+        let pipe = self.series.iter().find(|other| other.kind == Kind::Pipe)?;
+        Some(series.rates.iter().zip(&pipe.rates).map(|(rate, base)| rate / base).collect())
+    }
+
+    fn rows(&self) -> impl Iterator<Item = [String; COLUMNS.len()]> {
+        self.series.iter().map(|series| {
+            let ratio = self.ratios(series).map_or("-".to_owned(), |mut ratios| {
+                let middle = median(&mut ratios);
+                let (least, most) = (ratios.first().copied(), ratios.last().copied());
+                format!("{middle:.2} ({:.2}-{:.2})", least.unwrap_or(middle), most.unwrap_or(middle))
+            });
+            let mut latencies = series.latencies.clone();
+            latencies.sort_unstable();
+            let per_call = |cpu: Duration| format!("{:.1}", cpu.as_secs_f64() * 1e6 / series.calls as f64);
+            [
+                self.in_flight.to_string(),
+                series.kind.name().to_owned(),
+                format!("{:.0}", median(&mut series.rates.clone())),
+                ratio,
+                per_call(series.cpu),
+                per_call(series.client_cpu),
+                microseconds(percentile(&latencies, 0.50)),
+                microseconds(percentile(&latencies, 0.99)),
+                mebibytes(series.memory.resident),
+                mebibytes(series.memory.peak),
+            ]
+        })
+    }
+}
+
+const COLUMNS: [&str; 10] = [
+    "in flight",
+    "variant",
+    "calls/s",
+    "of pipe (least-most)",
+    "CPU µs/call",
+    "client µs",
+    "p50 µs",
+    "p99 µs",
+    "RSS MiB",
+    "peak MiB",
+];
+
+/// The middle value, or the mean of the two; sorts what it is given.
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    let upper = values.get(middle).copied().unwrap_or(f64::NAN);
+    if values.len() % 2 == 1 {
+        return upper;
+    }
+    let lower = middle.checked_sub(1).and_then(|below| values.get(below)).copied().unwrap_or(f64::NAN);
+    f64::midpoint(lower, upper)
+}
+
+/// The smallest value that at least `share` of the sorted values do not exceed.
+fn percentile(sorted: &[u32], share: f64) -> Option<u32> {
+    let rank = (share * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied()
+}
+
+fn microseconds(nanoseconds: Option<u32>) -> String {
+    nanoseconds.map_or("-".to_owned(), |value| format!("{:.0}", f64::from(value) / 1e3))
+}
+
+fn mebibytes(kibibytes: u32) -> String {
+    format!("{:.1}", f64::from(kibibytes) / 1024.0)
+}
+
+/// What the numbers depend on and a reader cannot see in them.
+pub(crate) fn print_setting(options: &Options) {
+    let processor = std::fs::read_to_string("/proc/cpuinfo")
+        .ok()
+        .and_then(|text| text.lines().find_map(|line| line.strip_prefix("model name")).map(str::to_owned))
+        .unwrap_or_default();
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    println!(
+        "{cores} cores ({}), load before {}; {} rounds of {:?} after {:?} of warm-up",
+        processor.trim_start_matches([' ', '\t', ':']),
+        load.split(' ').next().unwrap_or_default(),
+        options.rounds(),
+        options.window(),
+        options.warm_up(),
+    );
+}
+
+/// One line as soon as a level is done, so that a long run shows life.
+pub(crate) fn progress(level: &Level) {
+    let calls: usize = level.series.iter().map(|series| series.calls).sum();
+    eprintln!("{} in flight: {calls} calls measured, every answer right", level.in_flight);
+}
+
+pub(crate) fn print_table(levels: &[Level], markdown: bool) {
+    let rows: Vec<_> = levels.iter().flat_map(Level::rows).collect();
+    let widths: Vec<usize> = COLUMNS
+        .iter()
+        .enumerate()
+        .map(|(column, title)| {
+            let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+            cells.max().unwrap_or(0).max(title.chars().count())
+        })
+        .collect();
+    let line = |cells: &[String]| {
+        let padded: Vec<String> =
+            cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:>width$}")).collect();
+        if markdown { format!("| {} |", padded.join(" | ")) } else { padded.join("  ") }
+    };
+    println!("{}", line(&COLUMNS.map(str::to_owned)));
+    if markdown {
+        let rule: Vec<String> = widths.iter().map(|width| format!("{}:", "-".repeat(width - 1))).collect();
+        println!("{}", line(&rule));
+    }
+    for row in &rows {
+        println!("{}", line(row));
+    }
+}

@@ -1,0 +1,163 @@
+//! The programs under measurement: started, found, stopped. Each has a directory of its own for
+//! its data and its stderr, removed at the end.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::load::Target;
+use crate::options::Kind;
+
+const ANNOUNCED_WITHIN: Duration = Duration::from_secs(30);
+const STOPPED_WITHIN: Duration = Duration::from_secs(30);
+/// How much of a variant's stderr is shown when something is wrong.
+const STDERR_LINES: usize = 20;
+
+/// One variant's process. Dropped without `stop`, it is killed.
+pub(crate) struct Running {
+    kind: Kind,
+    process: Child,
+    target: Target,
+    directory: TempDir,
+}
+
+impl Running {
+    /// Starts the program and waits until it says where it listens.
+    pub(crate) fn start(kind: Kind) -> Result<Running> {
+        let directory = tempfile::tempdir().context("making a directory")?;
+        let mut command = match kind {
+            Kind::Gateway => gateway(directory.path())?,
+            Kind::Pipe => baseline("--baseline-pipe")?,
+            Kind::Constant => baseline("--baseline-constant")?,
+        };
+        let stderr = File::create(stderr_path(directory.path())).context("making a file for stderr")?;
+        let mut process = command
+            .stdout(Stdio::piped())
+            .stderr(stderr)
+            .spawn()
+            .with_context(|| format!("running {command:?}"))?;
+        let stdout = process.stdout.take();
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut running = Running { kind, process, target: Target::new(nowhere, None, true), directory };
+        let address = stdout
+            .context("no stdout")
+            .and_then(announced_address)
+            .with_context(|| running.complain("it did not say where it listens"))?;
+        let key = match kind {
+            Kind::Gateway => Some(running.owner_key()?),
+            Kind::Pipe | Kind::Constant => None,
+        };
+        running.target = Target::new(address, key.as_deref(), kind != Kind::Constant);
+        Ok(running)
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// `what` went wrong, and what the program has said about it.
+    pub(crate) fn complain(&self, what: &str) -> String {
+        let text = std::fs::read_to_string(stderr_path(self.directory.path())).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        let tail = lines.get(lines.len().saturating_sub(STDERR_LINES)..).unwrap_or_default().join("\n");
+        format!("{}: {what}; the end of its stderr:\n{tail}\n", self.kind.name())
+    }
+
+    /// Ends the program as its operator would and fails if it does not end, or not well.
+    pub(crate) fn stop(mut self) -> Result<()> {
+        match self.kind {
+            Kind::Gateway => kill(Pid::from_raw(i32::try_from(self.pid())?), Signal::SIGTERM)?,
+            Kind::Pipe | Kind::Constant => drop(self.process.stdin.take()),
+        }
+        let deadline = Instant::now() + STOPPED_WITHIN;
+        loop {
+            match self.process.try_wait()? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => bail!(self.complain(&format!("it ended with {status}"))),
+                None if Instant::now() > deadline => bail!(self.complain("it did not end when asked to")),
+                None => std::thread::sleep(Duration::from_millis(10)),
+            }
+        }
+    }
+
+    fn owner_key(&self) -> Result<String> {
+        let path = self.directory.path().join("data/owner.key");
+        let key = std::fs::read_to_string(&path)
+            .with_context(|| self.complain(&format!("no key in {}", path.display())))?;
+        Ok(key.trim().to_owned())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail only when it has ended already.
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
+fn stderr_path(directory: &Path) -> std::path::PathBuf {
+    directory.join("stderr.log")
+}
+
+fn baseline(mode: &str) -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe().context("finding this program")?);
+    command.arg(mode).stdin(Stdio::piped());
+    Ok(command)
+}
+
+/// The daemon with one server and its defaults otherwise.
+fn gateway(directory: &Path) -> Result<Command> {
+    let servers = directory.join("servers.json");
+    let child = std::env::current_exe().context("finding this program")?;
+    let definition = json!({"mcpServers": {"echo": {"command": child, "args": ["--echo-child"]}}});
+    std::fs::write(&servers, definition.to_string()).context("writing the servers file")?;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mcpvisor"));
+    command.args(["serve", "--host", "127.0.0.1", "--port", "0", "--data-dir"]);
+    command.arg(directory.join("data")).arg("--servers").arg(servers).stdin(Stdio::null());
+    Ok(command)
+}
+
+/// The first `http://ADDRESS` that the program prints. What it prints later is read and dropped,
+/// so that it never waits for a reader.
+fn announced_address(stdout: ChildStdout) -> Result<SocketAddr> {
+    let (sender, lines) = mpsc::sync_channel(16);
+    std::thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            sender.try_send(line).ok();
+        }
+    });
+    let deadline = Instant::now() + ANNOUNCED_WITHIN;
+    loop {
+        let line = lines
+            .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            .context("no address on its stdout")?;
+        if let Some(address) = address_in(&line) {
+            return Ok(address);
+        }
+    }
+}
+
+fn address_in(line: &str) -> Option<SocketAddr> {
+    let (_, rest) = line.split_once("http://")?;
+    let end = rest.find(|letter: char| !(letter.is_ascii_digit() || letter == '.' || letter == ':'));
+    rest.get(..end.unwrap_or(rest.len()))?.trim_end_matches(['.', ':']).parse().ok()
+}
