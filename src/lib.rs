@@ -44,4 +44,5 @@ pub mod cli;
 #[forbid(unsafe_code)]
 pub mod signals;
 
-//pub mod app;
+#[forbid(unsafe_code)]
+pub mod app;

@@ -106,10 +106,12 @@ impl NewKey {
     }
 }
 
+type KeyTable = HashMap<[u8; 32], (Principal, KeyRecord)>;
+
 /// The keys that are valid now. Cheap to clone; lookups take no lock.
 #[derive(Clone, Default)]
 pub struct KeyRing {
-    keys: Arc<ArcSwap<HashMap<[u8; 32], (Principal, KeyRecord)>>>,
+    keys: Arc<ArcSwap<KeyTable>>,
 }
 
 impl KeyRing {

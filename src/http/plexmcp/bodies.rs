@@ -16,15 +16,6 @@ use crate::service::{ServerView, State, Tool, ToolCall};
 /// The longest id, name or tool name in a request, in characters.
 const MAX_NAME: usize = 256;
 
-/// How long a call may take when it does not say, and at most.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Deadlines {
-    /// Without `timeout`.
-    pub(super) default: Duration,
-    /// The largest `timeout`.
-    pub(super) longest: Duration,
-}
-
 /// Notes what is wrong with each field, so that one answer names them all.
 #[derive(Default)]
 struct Fields {
@@ -49,17 +40,17 @@ impl Fields {
         String::new()
     }
 
-    fn timeout(&mut self, raw: Option<&RawValue>, deadlines: Deadlines) -> Duration {
-        let Some(raw) = raw else { return deadlines.default.min(deadlines.longest) };
-        let longest = u64::try_from(deadlines.longest.as_millis()).unwrap_or(u64::MAX);
+    fn timeout(&mut self, raw: Option<&RawValue>, longest: Duration) -> Option<Duration> {
+        let raw = raw?;
+        let longest = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
         match raw.get().parse() {
-            Ok(ms) if (1..=longest).contains(&ms) => Duration::from_millis(ms),
+            Ok(ms) if (1..=longest).contains(&ms) => Some(Duration::from_millis(ms)),
             _ => {
                 self.problem(
                     "timeout",
                     format!("must be a whole number of milliseconds from 1 to {longest}"),
                 );
-                Duration::ZERO
+                None
             }
         }
     }
@@ -80,7 +71,7 @@ impl Fields {
 }
 
 /// Reads the body of `POST /v1/mcp/invoke`. `arguments` and `context` stay slices of it.
-pub(super) fn read_invoke(body: &Bytes, deadlines: Deadlines) -> Result<ToolCall, Failure> {
+pub(super) fn read_invoke(body: &Bytes, longest: Duration) -> Result<ToolCall, Failure> {
     let [server, tool, arguments, timeout, context] =
         object(body, ["mcp_id", "tool", "arguments", "timeout", "context"])?.members;
     let mut fields = Fields::default();
@@ -88,7 +79,7 @@ pub(super) fn read_invoke(body: &Bytes, deadlines: Deadlines) -> Result<ToolCall
         server: fields.name("mcp_id", server),
         tool: fields.name("tool", tool),
         arguments: fields.object("arguments", arguments, body),
-        timeout: fields.timeout(timeout, deadlines),
+        timeout: fields.timeout(timeout, longest),
         context: fields.object("context", context, body),
     };
     fields.finish(call)
@@ -102,11 +93,11 @@ pub(super) struct ResourceQuery {
     /// The resource to read; `None` lists them.
     pub(super) uri: Option<String>,
     /// The caller's deadline.
-    pub(super) timeout: Duration,
+    pub(super) timeout: Option<Duration>,
 }
 
 /// Reads the body of `POST /v1/mcp/resources`.
-pub(super) fn read_resources(body: &[u8], deadlines: Deadlines) -> Result<ResourceQuery, Failure> {
+pub(super) fn read_resources(body: &[u8], longest: Duration) -> Result<ResourceQuery, Failure> {
     let [server, uri, timeout] = object(body, ["mcp_id", "uri", "timeout"])?.members;
     let mut fields = Fields::default();
     let server = fields.name("mcp_id", server);
@@ -117,7 +108,7 @@ pub(super) fn read_resources(body: &[u8], deadlines: Deadlines) -> Result<Resour
             None
         }
     });
-    let timeout = fields.timeout(timeout, deadlines);
+    let timeout = fields.timeout(timeout, longest);
     fields.finish(ResourceQuery { server, uri, timeout })
 }
 

@@ -19,7 +19,6 @@ use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
-use self::bodies::Deadlines;
 use self::errors::Failure;
 use super::auth::{Denied, authenticate};
 use super::guard::Refusal;
@@ -88,7 +87,7 @@ async fn detail(
 
 async fn invoke(_: Invoker, State(shared): State<Shared>, request: Request) -> Result<Response, Failure> {
     let body = body::read(request, shared.settings.body_limit, shared.settings.body_timeout).await?;
-    let call = bodies::read_invoke(&body, deadlines(&shared))?;
+    let call = bodies::read_invoke(&body, shared.settings.max_call_timeout)?;
     let tool = call.tool.clone();
     let reply = shared.gateway.call_tool(call).await?;
     Ok(json(payloads::invoked(&tool, &reply)?))
@@ -96,18 +95,17 @@ async fn invoke(_: Invoker, State(shared): State<Shared>, request: Request) -> R
 
 async fn resources(_: Invoker, State(shared): State<Shared>, request: Request) -> Result<Response, Failure> {
     let body = body::read(request, shared.settings.body_limit, shared.settings.body_timeout).await?;
-    let query = bodies::read_resources(&body, deadlines(&shared))?;
+    let query = bodies::read_resources(&body, shared.settings.max_call_timeout)?;
     if let Some(uri) = &query.uri {
         let reply = shared.gateway.read_resource(&query.server, uri, query.timeout).await?;
         return Ok(json(payloads::resource_read(uri, &reply)));
     }
     let asked = Instant::now();
-    let (server, catalog) = shared.gateway.catalog(&query.server, Some(query.timeout)).await?;
+    let (server, catalog) = shared
+        .gateway
+        .catalog(&query.server, Some(query.timeout.unwrap_or(shared.settings.call_timeout)))
+        .await?;
     Ok(json(payloads::resource_list(&server, &catalog, asked.elapsed())))
-}
-
-fn deadlines(shared: &Shared) -> Deadlines {
-    Deadlines { default: shared.settings.call_timeout, longest: shared.settings.max_call_timeout }
 }
 
 fn json(body: Vec<u8>) -> Response {

@@ -9,15 +9,14 @@ use proptest::prelude::*;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::bodies::{self, Deadlines};
+use super::bodies;
 use super::errors::Failure;
 use super::payloads;
 use crate::service::{
     Catalog, Cause, Definition, Introduction, ResourceReply, ServerView, State, Status, ToolReply, Traffic,
 };
 
-const DEADLINES: Deadlines =
-    Deadlines { default: Duration::from_secs(30), longest: Duration::from_secs(300) };
+const LONGEST: Duration = Duration::from_secs(300);
 
 async fn failure(result: Result<impl std::fmt::Debug, Failure>) -> (u16, Value) {
     let response = result.expect_err("must fail").into_response();
@@ -46,14 +45,14 @@ fn invoked(reply: &ToolReply) -> Value {
 
 #[tokio::test]
 async fn an_invocation_names_every_field_that_is_wrong() {
-    let (status, error) = failure(bodies::read_invoke(&Bytes::from_static(b"{}"), DEADLINES)).await;
+    let (status, error) = failure(bodies::read_invoke(&Bytes::from_static(b"{}"), LONGEST)).await;
     assert_eq!((status, &error["code"]), (400, &json!("invalid_request")));
     assert_eq!(error["details"], json!({"mcp_id": "is required", "tool": "is required"}));
     let body = format!(
         r#"{{"mcp_id":5,"tool":"{}","arguments":[],"timeout":300001,"context":"x"}}"#,
         "t".repeat(257)
     );
-    let (_, error) = failure(bodies::read_invoke(&body.into(), DEADLINES)).await;
+    let (_, error) = failure(bodies::read_invoke(&body.into(), LONGEST)).await;
     let expected = json!({
         "mcp_id": "must be a string",
         "tool": "must be 1 to 256 characters long",
@@ -64,7 +63,7 @@ async fn an_invocation_names_every_field_that_is_wrong() {
     assert_eq!(error["details"], expected);
     for timeout in ["0", "-1", "1.5", "\"5\"", "1e3", "99999999999999999999"] {
         let body = format!(r#"{{"mcp_id":"a","tool":"b","timeout":{timeout}}}"#);
-        let (_, error) = failure(bodies::read_invoke(&body.into(), DEADLINES)).await;
+        let (_, error) = failure(bodies::read_invoke(&body.into(), LONGEST)).await;
         assert!(error["details"]["timeout"].is_string(), "{timeout}");
     }
 }
@@ -74,15 +73,15 @@ fn arguments_stay_a_slice_of_the_body() {
     let text =
         br#"{"mcp_id":"m","arguments":{ "n": 12345678901234567890123 },"tool":"t","timeout":50,"extra":1}"#;
     let body = Bytes::from_static(text);
-    let call = bodies::read_invoke(&body, DEADLINES).expect("valid");
+    let call = bodies::read_invoke(&body, LONGEST).expect("valid");
     let arguments = call.arguments.expect("given");
     assert_eq!(&arguments[..], br#"{ "n": 12345678901234567890123 }"#);
     assert!(body.as_ptr_range().contains(&arguments.as_ptr()), "not copied");
-    assert_eq!((call.timeout, call.context), (Duration::from_millis(50), None));
+    assert_eq!((call.timeout, call.context), (Some(Duration::from_millis(50)), None));
     let absent =
-        bodies::read_invoke(&Bytes::from_static(br#"{"mcp_id":"m","tool":"t","arguments":null}"#), DEADLINES);
+        bodies::read_invoke(&Bytes::from_static(br#"{"mcp_id":"m","tool":"t","arguments":null}"#), LONGEST);
     let absent = absent.expect("null is absent");
-    assert_eq!((absent.arguments, absent.timeout), (None, DEADLINES.default));
+    assert_eq!((absent.arguments, absent.timeout), (None, None));
 }
 
 #[test]
@@ -287,7 +286,7 @@ fn a_start_after_a_crash_is_not_unknown() {
 
 #[tokio::test]
 async fn a_resource_query_reads_or_lists() {
-    let read = |text: &str| bodies::read_resources(text.as_bytes(), DEADLINES);
+    let read = |text: &str| bodies::read_resources(text.as_bytes(), LONGEST);
     assert_eq!(read(r#"{"mcp_id":"m","uri":"a:b"}"#).expect("valid").uri.as_deref(), Some("a:b"));
     assert_eq!(read(r#"{"mcp_id":"m","uri":null}"#).expect("valid").uri, None);
     for bad in [r#"{"mcp_id":"m","uri":""}"#, r#"{"mcp_id":"m","uri":5}"#] {
