@@ -20,7 +20,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
@@ -196,15 +196,33 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Tap<S> {
 /// Runs a connection until the client leaves, a deadline passes, or, once `stop` is true, the
 /// request being served has its answer. A connection that is at rest ends at once on `stop`.
 pub(super) async fn drive<S, V>(
-    connection: http1::Connection<TokioIo<Tap<S>>, V>,
+    mut connection: http1::Connection<TokioIo<Tap<S>>, V>,
+    watch: &Watch,
+    stop: watch::Receiver<bool>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+    V: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Unpin,
+    V::Future: Unpin,
+{
+    if run(&mut connection, watch, stop).await {
+        let tap = connection.into_parts().io.into_inner();
+        if !tap.framing.between_requests() {
+            linger(tap.stream).await;
+        }
+    }
+}
+
+/// True when the connection ended by itself, its last answer written.
+async fn run<S, V>(
+    connection: &mut http1::Connection<TokioIo<Tap<S>>, V>,
     watch: &Watch,
     mut stop: watch::Receiver<bool>,
-) where
+) -> bool
+where
     S: AsyncRead + AsyncWrite + Unpin,
-    V: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
-    V::Future: Send,
+    V: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Unpin,
+    V::Future: Unpin,
 {
-    let mut connection = pin!(connection);
     let mut stopped = pin!(async move {
         // A sender that is gone says as much as one that says stop.
         drop(stop.wait_for(|stop| *stop).await);
@@ -214,13 +232,13 @@ pub(super) async fn drive<S, V>(
     poll_fn(|cx| {
         if !stopping && stopped.as_mut().poll(cx).is_ready() {
             stopping = true;
-            connection.as_mut().graceful_shutdown();
+            Pin::new(&mut *connection).graceful_shutdown();
         }
-        if connection.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(());
+        if let Poll::Ready(ended) = connection.poll_without_shutdown(cx) {
+            return Poll::Ready(ended.is_ok());
         }
         if stopping && watch.at_rest() {
-            return Poll::Ready(());
+            return Poll::Ready(false);
         }
         loop {
             let due = watch.due();
@@ -232,11 +250,24 @@ pub(super) async fn drive<S, V>(
             }
             let now = Instant::now();
             match due {
-                Some(due) if due <= now => return Poll::Ready(()),
+                Some(due) if due <= now => return Poll::Ready(false),
                 Some(due) => alarm.as_mut().reset(due),
                 None => alarm.as_mut().reset(now + watch.patience.idle),
             }
         }
     })
-    .await;
+    .await
+}
+
+/// How long a client that was answered in the middle of its body may go on sending.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Ends our half and throws away what the client still sends. Closing at once would make the
+/// kernel answer those bytes with a reset, which can overtake the answer (RFC 9112, section 9.6).
+async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
+    let discard = async {
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
+    };
+    drop(tokio::time::timeout(LINGER, discard).await);
 }

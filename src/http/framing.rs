@@ -80,6 +80,11 @@ impl Framing {
         self.place == Place::Head && (self.head.begun || !self.line.is_empty())
     }
 
+    /// True when the last byte so far was the last of a request, or none came at all.
+    pub(super) fn between_requests(&self) -> bool {
+        self.place == Place::Head && !self.mid_head()
+    }
+
     fn skip<'a>(&mut self, bytes: &'a [u8], left: u64, same: fn(u64) -> Place, next: Place) -> &'a [u8] {
         let taken = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
         let left = left - taken as u64;
@@ -231,8 +236,10 @@ mod tests {
         assert!(framing.mid_head());
         framing.feed(b"T / HTTP/1.1\r\nHost: x\r\n");
         assert!(framing.mid_head());
-        framing.feed(b"\r\n");
-        assert!(!framing.mid_head());
+        framing.feed(b"Content-Length: 1\r\n\r\n");
+        assert!(!framing.mid_head() && !framing.between_requests());
+        framing.feed(b"x");
+        assert!(framing.between_requests());
     }
 
     proptest! {

@@ -233,6 +233,8 @@ impl About {
             && let Some(FailedLogin { prefix }) = response.extensions_mut().remove::<FailedLogin>()
         {
             tracing::info!(peer = %self.peer, prefix, "authentication failed");
+            // The router names the methods of a path to everybody; without a key nobody asked.
+            response.headers_mut().remove(ALLOW);
         }
         let headers = response.headers_mut();
         if let Some(origin) = self.origin.take() {

@@ -52,6 +52,7 @@ async fn start(bounds: Bounds) -> Server {
     let router = Router::new()
         .route("/ok", get(async || "ok"))
         .route("/echo", post(async |body: String| body))
+        .route("/refuse", post(async || axum::http::StatusCode::PAYLOAD_TOO_LARGE))
         .route("/big", get(async || "x".repeat(32 * 1024 * 1024)))
         .route("/wait", get(wait));
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
@@ -135,6 +136,25 @@ async fn length_with_encoding_and_two_lengths_are_answered_400_and_closed() {
         assert!(text.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{extra:?}: {text}");
         assert!(!text.contains("200 OK"), "what follows must not be taken for a request");
         assert_eq!(closed(&mut stream).await, 0);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_in_the_middle_of_a_body_is_not_lost_to_a_reset() {
+    let server = start(bounds()).await;
+    let size = 8 * 1024 * 1024;
+    for head in [
+        format!("Content-Length: {size}\r\n\r\n"),
+        "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned(),
+    ] {
+        let mut stream = server.connect().await;
+        let head = format!("POST /refuse HTTP/1.1\r\nHost: localhost\r\n{head}");
+        stream.write_all(head.as_bytes()).await.expect("sent");
+        // The whole body goes out before the answer is looked at, as simple clients do.
+        let body = vec![b'x'; size];
+        timeout(PATIENCE, stream.write_all(&body)).await.expect("taken").expect("no reset");
+        let text = answer(&mut stream).await;
+        assert!(text.starts_with("HTTP/1.1 4"), "{text}");
     }
 }
 
