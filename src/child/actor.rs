@@ -56,7 +56,8 @@ pub struct ChildArgs {
 }
 
 /// What becomes of a child, in this order; `Ended` is always the last and always comes, unless
-/// the actor itself is killed.
+/// the actor itself is killed. Whoever hears it stops the actor: an actor that stopped itself
+/// would be known to have ended before its last words are heard.
 #[derive(Debug)]
 pub enum Report {
     /// The process runs.
@@ -195,17 +196,17 @@ impl Actor for ChildActor {
         state: &mut ChildState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            ChildMsg::Start if state.stopping => state.end_unspawned(&myself, None),
+            ChildMsg::Start if state.stopping => state.end_unspawned(None),
             ChildMsg::Start => state.start(&myself),
             ChildMsg::HandshakeDone(result) => {
                 state.shaking = false;
                 state.handshake_done(result);
-                state.finish_if_done(&myself);
+                state.finish_if_done();
             }
             ChildMsg::WireEnded(WireEndReport(end)) => {
                 state.wire_open = false;
                 state.wire_ended(end);
-                state.finish_if_done(&myself);
+                state.finish_if_done();
             }
             ChildMsg::LeaderEnded => {
                 state.lost();
@@ -213,7 +214,7 @@ impl Actor for ChildActor {
             }
             ChildMsg::TreeEnded(report) => {
                 state.exit = Some(report);
-                state.finish_if_done(&myself);
+                state.finish_if_done();
             }
             ChildMsg::Stop { drain } => state.stop(drain),
             ChildMsg::Kill => {
@@ -229,14 +230,13 @@ impl ChildState {
     fn start(&mut self, myself: &ActorRef<ChildMsg>) {
         match self.args.host.spawn(&self.args.spec) {
             Ok((process, guard, pipes)) => self.run(myself, process, guard, pipes),
-            Err(error) => self.end_unspawned(myself, Some(error)),
+            Err(error) => self.end_unspawned(Some(error)),
         }
     }
 
-    fn end_unspawned(&mut self, myself: &ActorRef<ChildMsg>, error: Option<SpawnError>) {
+    fn end_unspawned(&mut self, error: Option<SpawnError>) {
         let end = error.map_or(End::Stopped { exit: Exit::Code(0) }, End::NotSpawned);
         (self.args.report)(Report::Ended { end, stderr: Vec::new() });
-        myself.stop(None);
     }
 
     fn run(&mut self, myself: &ActorRef<ChildMsg>, process: Process, guard: TreeGuard, pipes: Pipes) {
@@ -366,7 +366,7 @@ impl ChildState {
         }
     }
 
-    fn finish_if_done(&mut self, myself: &ActorRef<ChildMsg>) {
+    fn finish_if_done(&mut self) {
         let Some(report) = self.exit.filter(|_| !self.wire_open && !self.shaking) else { return };
         if report.orphans > 0 {
             let server = &self.args.server;
@@ -380,7 +380,6 @@ impl ChildState {
             End::Failed { exit: report.exit, why }
         };
         (self.args.report)(Report::Ended { end, stderr: self.stderr.tail(LAST_LINES) });
-        myself.stop(None);
     }
 }
 

@@ -67,6 +67,8 @@ impl Gateway {
         let meters = Meters::default();
         let follow =
             Follower { supervisor: supervisor.clone(), metrics: metrics.clone(), meters: meters.clone() };
+        // Once here, so that the directory has every server when this returns.
+        follow.apply(&registry.list());
         let registry = registry.start(Box::new(move |servers| follow.apply(servers)))?;
         let stopping = AtomicBool::new(false);
         Ok(Gateway(Arc::new(Inner { registry, supervisor, keys, metrics, meters, settings, stopping })))

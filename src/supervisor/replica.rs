@@ -266,11 +266,14 @@ impl ReplicaState {
         if incarnation != self.life.incarnation() {
             return;
         }
-        self.child = None;
+        if let Some(child) = self.child.take() {
+            child.stop(None);
+        }
         self.args.handle.set_link(None);
         self.args.handle.publish(|status| {
             status.pid = None;
-            status.last_exit = Some(cause);
+            // A child that was stopped as it was told says nothing about the server's health.
+            status.last_exit = (ending != Ending::Stopped).then_some(cause);
             status.last_stderr = stderr.into();
         });
         self.on(myself, Event::Ended { incarnation, ending }).await;
@@ -301,6 +304,7 @@ impl ReplicaState {
                 let took = self.args.handle.status().since.elapsed().unwrap_or_default().as_millis();
                 tracing::info!(server = %name, tools, took_ms = took, "ready");
             }
+            State::Disabled => tracing::info!(server = %name, "stopped"),
             other => tracing::info!(server = %name, "{}", other.name()),
         }
         self.args.handle.publish(|status| {
