@@ -94,9 +94,10 @@ fn prepare_and_run(config: Config, env: &dyn Environment) -> Result<Exit, Refusa
         tracing::warn!(processes = swept, "ended what an earlier run had left behind");
     }
     let runtime = build_runtime(config.workers).map_err(Refusal::io)?;
-    let exit = runtime.block_on(run(&config, registry, keys, host));
+    let exit = runtime.block_on(run(&config, registry, keys, host.clone()));
     // What still runs is dropped with the runtime, and every process tree with its owner.
     runtime.shutdown_timeout(Duration::from_millis(200));
+    host.kill_strays();
     exit
 }
 
@@ -202,9 +203,11 @@ async fn drain(
     }
     let left = deadline.saturating_duration_since(Instant::now());
     let ended = tokio::time::timeout(left + LADDER_LIMIT, gateway.stop(left)).await;
-    let answered = served || tokio::time::timeout(LAST_ANSWERS, serving).await.is_ok();
+    if !served {
+        let _ = tokio::time::timeout(LAST_ANSWERS, serving).await;
+    }
     match ended {
-        Ok(Ok(())) if answered => {
+        Ok(Ok(())) if served => {
             tracing::info!("stopped");
             Exit::Graceful
         }

@@ -107,8 +107,10 @@ pub enum End {
 pub enum Fault {
     /// The handshake failed.
     Handshake(HandshakeError),
-    /// It broke the wire.
-    Wire(String),
+    /// It sent what cannot be a frame.
+    Frame(String),
+    /// It closed a pipe that it should have kept.
+    Pipe(String),
 }
 
 /// What the actor is told.
@@ -303,7 +305,10 @@ impl ChildState {
             (Ok(_), _) => {}
             (Err(error), _) => {
                 let ended_by_itself = matches!(error, HandshakeError::Gone | HandshakeError::GoneOnProbe);
-                self.fault.get_or_insert(Fault::Handshake(error));
+                // That a pipe closed is how the handshake ended, not why.
+                if !matches!(self.fault, Some(Fault::Frame(_))) {
+                    self.fault = Some(Fault::Handshake(error));
+                }
                 if !ended_by_itself {
                     self.order(Ladder { stdin_grace: Duration::ZERO, ..self.args.ladder });
                 }
@@ -323,12 +328,12 @@ impl ChildState {
             WireEnd::StdinClosed => "it closed its stdin".to_owned(),
             WireEnd::Oversize(over) => {
                 self.fault
-                    .get_or_insert(Fault::Wire(format!("it sent a line of more than {} bytes", over.limit)));
+                    .get_or_insert(Fault::Frame(format!("it sent a line of more than {} bytes", over.limit)));
                 return self.order(Ladder::KILL);
             }
         };
         // A child that is ending closes its pipes a moment before it can be seen to have ended.
-        self.fault.get_or_insert(Fault::Wire(why));
+        self.fault.get_or_insert(Fault::Pipe(why));
         self.order(Ladder { stdin_grace: BROKEN_GRACE, ..self.args.ladder });
     }
 
@@ -376,7 +381,7 @@ impl ChildState {
             End::Stopped { exit: report.exit }
         } else {
             // A pipe that closed because the process was ending is not what it died of.
-            let why = self.fault.take().filter(|fault| report.forced || !matches!(fault, Fault::Wire(_)));
+            let why = self.fault.take().filter(|fault| report.forced || !matches!(fault, Fault::Pipe(_)));
             End::Failed { exit: report.exit, why }
         };
         (self.args.report)(Report::Ended { end, stderr: self.stderr.tail(LAST_LINES) });

@@ -134,20 +134,25 @@ fn read_resource(raw: Box<RawValue>) -> Option<Resource> {
     Some(Resource { uri: entry.uri, name: entry.name, mime_type: entry.mime_type, raw })
 }
 
-/// Levenshtein distance over characters. Names are at most 256 characters, so the square is small.
+/// How many letters have to be put in, left out, replaced or swapped with their neighbour to get
+/// from one name to the other. Names are at most 256 characters here, so the square is small.
 fn edit_distance(a: &str, b: &str) -> usize {
+    let a: Vec<char> = a.chars().take(256).collect();
     let b: Vec<char> = b.chars().take(256).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().take(256).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, cb) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(ca != *cb);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        let mut row = vec![i; b.len() + 1];
+        for j in 1..=b.len() {
+            let replaced = last[j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            row[j] = replaced.min(last[j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                row[j] = row[j].min(before[j - 2] + 1);
+            }
         }
+        before = std::mem::replace(&mut last, row);
     }
-    row[b.len()]
+    last[b.len()]
 }
 
 #[cfg(test)]
@@ -160,10 +165,13 @@ mod tests {
 
     #[test]
     fn suggests_the_closest_tool_and_nothing_far_away() {
-        let tools = vec![raw(r#"{"name":"get_weather"}"#), raw(r#"{"name":"add"}"#)];
+        let tools =
+            vec![raw(r#"{"name":"get_weather"}"#), raw(r#"{"name":"add"}"#), raw(r#"{"name":"echo"}"#)];
         let (catalog, _) = Catalog::build(tools, vec![], vec![], vec![]);
         assert_eq!(catalog.closest_tool("get_whether"), Some("get_weather"));
+        assert_eq!(catalog.closest_tool("ehco"), Some("echo"));
         assert_eq!(catalog.closest_tool("launch_rocket"), None);
+        assert_eq!(catalog.closest_tool(""), None);
     }
 
     #[test]

@@ -15,8 +15,8 @@ use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 
 use super::ladder::Process;
 use super::pidfd::{self, Watch};
-use super::tree::{Tree, TreeGuard, reap_adopted, signal_marked};
-use super::{SpawnError, proc_fs, resolve};
+use super::tree::{Leaders, Tree, TreeGuard, kill_strays, reap_adopted, signal_marked};
+use super::{SpawnError, inherited, proc_fs, resolve};
 
 /// The variable that marks every process of ours: `INSTANCE.N`, N counting the children.
 pub const MARK_VARIABLE: &str = "MCPVISOR_MARK";
@@ -67,12 +67,17 @@ pub(super) struct HostInner {
     spawned: AtomicU64,
     /// Children whose end somebody waits for. Held while one is spawned, so that no child can
     /// end and be reaped as adopted before it is in here.
-    leaders: Mutex<HashSet<i32>>,
+    leaders: Mutex<Leaders>,
 }
 
 impl HostInner {
-    fn leaders(&self) -> MutexGuard<'_, HashSet<i32>> {
+    fn leaders(&self) -> MutexGuard<'_, Leaders> {
         self.leaders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The children that somebody waits for now.
+    pub(super) fn leaders_now(&self) -> Leaders {
+        self.leaders().clone()
     }
 
     /// Forgets a leader that was reaped.
@@ -90,6 +95,7 @@ impl Host {
     /// Makes this process the one that orphans of its children fall to, so that none is lost.
     pub fn new(settings: HostSettings) -> io::Result<Host> {
         nix::sys::prctl::set_child_subreaper(true)?;
+        inherited::close_on_exec()?;
         let inner = HostInner { settings, spawned: AtomicU64::new(0), leaders: Mutex::default() };
         Ok(Host(Arc::new(inner)))
     }
@@ -108,7 +114,8 @@ impl Host {
             )
         };
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).ok_or_else(no_pipe)?;
-        leaders.insert(pid);
+        let started = proc_fs::stat(pid).map_or(0, |stat| stat.started);
+        leaders.insert(pid, started);
         drop(leaders);
         let tree = Arc::new(Tree::new(pid, format!("{MARK_VARIABLE}={mark}"), self.0.clone()));
         let guard = TreeGuard(tree.clone());
@@ -183,6 +190,13 @@ impl Host {
         }
         self.0.reap_adopted();
         ended.len()
+    }
+
+    /// Kills orphans that fell to us and of which nobody knows whose they were. For the end of the
+    /// daemon, when no child is left.
+    pub fn kill_strays(&self) {
+        kill_strays(&self.0.leaders());
+        self.0.reap_adopted();
     }
 
     /// Reaps ended orphans that fell to us; for when SIGCHLD came.

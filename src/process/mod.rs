@@ -6,6 +6,7 @@
 
 mod error;
 mod host;
+mod inherited;
 mod ladder;
 mod pidfd;
 mod proc_fs;

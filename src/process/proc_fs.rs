@@ -8,6 +8,8 @@ pub(super) struct Stat {
     pub(super) state: u8,
     pub(super) parent: i32,
     pub(super) group: i32,
+    /// When it was started, in clock ticks since boot.
+    pub(super) started: u64,
 }
 
 impl Stat {
@@ -41,13 +43,20 @@ pub(super) fn has_variable(pid: i32, entry: &str, prefix: bool) -> bool {
     })
 }
 
+/// Whether the environment a process was started with has a variable of this name.
+pub(super) fn has_name(pid: i32, name: &str) -> bool {
+    has_variable(pid, &format!("{name}="), true)
+}
+
 fn parse_stat(line: &str) -> Option<Stat> {
     // The name in parentheses may itself hold blanks and parentheses: count from the last one.
     let mut fields = line[line.rfind(')')? + 1..].split_ascii_whitespace();
     let state = *fields.next()?.as_bytes().first()?;
     let parent = fields.next()?.parse().ok()?;
     let group = fields.next()?.parse().ok()?;
-    Some(Stat { state, parent, group })
+    // Field 22 of the line; the state was field 3, the group field 5.
+    let started = fields.nth(16)?.parse().ok()?;
+    Some(Stat { state, parent, group, started })
 }
 
 #[cfg(test)]
@@ -56,8 +65,9 @@ mod tests {
 
     #[test]
     fn a_name_with_parentheses_does_not_shift_the_fields() {
-        let stat = parse_stat("7 (a) b) (c) S 1 42 42 0 -1").unwrap();
-        assert_eq!(stat, Stat { state: b'S', parent: 1, group: 42 });
+        let line = "7 (a) b) (c) S 1 42 42 0 -1 4194560 1 0 0 0 5 6 0 0 20 0 1 0 98765 1000 2";
+        let stat = parse_stat(line).unwrap();
+        assert_eq!(stat, Stat { state: b'S', parent: 1, group: 42, started: 98765 });
         assert_eq!(parse_stat("nonsense"), None);
     }
 
@@ -66,5 +76,6 @@ mod tests {
         let own = std::process::id().cast_signed();
         assert!(pids().any(|pid| pid == own));
         assert!(!stat(own).unwrap().is_zombie());
+        assert!(stat(own).unwrap().started > 0);
     }
 }

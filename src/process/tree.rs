@@ -1,6 +1,6 @@
 //! A child's process tree: who belongs to it, and how it is killed without waiting.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -49,8 +49,10 @@ impl Tree {
         // The leader is not reaped before the tree is gone, so the group id cannot be another's.
         let _ = killpg(Pid::from_raw(self.leader), signal);
         for pid in self.members() {
-            if proc_fs::stat(pid).is_some_and(|stat| stat.group != self.leader) {
-                signal_marked(pid, &self.mark, false, signal);
+            if proc_fs::stat(pid).is_some_and(|stat| stat.group != self.leader)
+                && !signal_marked(pid, &self.mark, false, signal)
+            {
+                signal_stray(pid, signal, &self.host.leaders_now());
             }
         }
     }
@@ -95,6 +97,52 @@ impl Drop for TreeGuard {
     }
 }
 
+/// Children that somebody waits for: process id to start time.
+pub(super) type Leaders = HashMap<i32, u64>;
+
+/// Whether a process is an orphan that fell to us without a mark: it left its group and emptied
+/// its environment, so nothing it carries says whose it was.
+fn is_stray(pid: i32, stat: proc_fs::Stat, leaders: &Leaders) -> bool {
+    stat.parent == std::process::id().cast_signed()
+        && !leaders.contains_key(&pid)
+        && !proc_fs::has_name(pid, super::MARK_VARIABLE)
+}
+
+/// The one tree that was there when a stray was started; `None` when it may be another's.
+fn only_possible_tree(stray: proc_fs::Stat, leaders: &Leaders) -> Option<i32> {
+    let mut possible = leaders.iter().filter(|(_, started)| **started <= stray.started);
+    let (leader, _) = possible.next()?;
+    possible.next().is_none().then_some(*leader)
+}
+
+/// Sends a signal to a stray. The handle is opened before it is looked at again: if the pid was
+/// recycled in between, the signal goes to nobody.
+fn signal_stray(pid: i32, signal: Signal, leaders: &Leaders) {
+    let Some(pidfd) = pidfd::open(pid) else { return };
+    if proc_fs::stat(pid).is_some_and(|stat| is_stray(pid, stat, leaders)) {
+        send(&pidfd, signal);
+    }
+}
+
+/// Kills every stray there is, whoever it belonged to: for when no tree is left.
+pub(super) fn kill_strays(leaders: &Leaders) {
+    for _ in 0..KILL_ROUNDS {
+        let alive = |stat: proc_fs::Stat| !stat.is_zombie();
+        let strays: Vec<i32> = proc_fs::pids()
+            .filter(|&pid| proc_fs::stat(pid).is_some_and(|stat| alive(stat) && is_stray(pid, stat, leaders)))
+            .collect();
+        if strays.is_empty() {
+            return;
+        }
+        strays.into_iter().for_each(|pid| signal_stray(pid, Signal::SIGKILL, leaders));
+    }
+}
+
+fn send(pidfd: &std::os::fd::OwnedFd, signal: Signal) -> bool {
+    rustix::process::Signal::from_named_raw(signal as i32)
+        .is_some_and(|signal| rustix::process::pidfd_send_signal(pidfd, signal).is_ok())
+}
+
 /// Sends a signal to a process that carries a mark. The handle is opened before the mark is
 /// read: if the pid was recycled in between, the signal goes to nobody.
 pub(super) fn signal_marked(pid: i32, entry: &str, prefix: bool, signal: Signal) -> bool {
@@ -102,21 +150,34 @@ pub(super) fn signal_marked(pid: i32, entry: &str, prefix: bool, signal: Signal)
     if !proc_fs::has_variable(pid, entry, prefix) {
         return false;
     }
-    rustix::process::Signal::from_named_raw(signal as i32)
-        .is_some_and(|signal| rustix::process::pidfd_send_signal(&pidfd, signal).is_ok())
+    send(&pidfd, signal)
 }
 
 /// Reaps the ended processes that became ours because their parents ended before them.
 /// `leaders` are the children that somebody else waits for.
-pub(super) fn reap_adopted(leaders: &HashSet<i32>) -> usize {
+pub(super) fn reap_adopted(leaders: &Leaders) -> usize {
     use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
     let own = std::process::id().cast_signed();
     proc_fs::pids()
-        .filter(|pid| !leaders.contains(pid))
+        .filter(|pid| !leaders.contains_key(pid))
         .filter(|&pid| proc_fs::stat(pid).is_some_and(|stat| stat.parent == own && stat.is_zombie()))
         .filter(|&pid| {
             let waited = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG));
             !matches!(waited, Ok(WaitStatus::StillAlive) | Err(_))
         })
         .count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stray_is_given_only_to_a_tree_that_must_be_its_own() {
+        let stray = proc_fs::Stat { state: b'S', parent: 1, group: 9, started: 100 };
+        let leaders = |list: &[(i32, u64)]| list.iter().copied().collect::<Leaders>();
+        assert_eq!(only_possible_tree(stray, &leaders(&[(5, 50), (6, 150)])), Some(5));
+        assert_eq!(only_possible_tree(stray, &leaders(&[(5, 50), (6, 60)])), None);
+        assert_eq!(only_possible_tree(stray, &leaders(&[(6, 150)])), None);
+    }
 }

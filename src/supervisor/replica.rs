@@ -133,7 +133,6 @@ impl ReplicaState {
 
     /// Takes an event in, performs its effects and publishes what came of it.
     async fn on(&mut self, myself: &ActorRef<ReplicaMsg>, event: Event) {
-        let before = self.life.state();
         let effects = self.life.on(event, Instant::now(), jitter());
         for effect in effects {
             self.perform(myself, effect).await;
@@ -142,7 +141,7 @@ impl ReplicaState {
         if state != State::Starting {
             self.permit = None;
         }
-        if state != before {
+        if state != self.args.handle.status().state {
             self.publish(state);
         }
     }
@@ -207,7 +206,7 @@ impl ReplicaState {
             Err(error) => {
                 let cause = Cause::Spawn { reason: error.to_string() };
                 let report = Report::Ended {
-                    end: End::Failed { exit: Exit::Stuck, why: Some(Fault::Wire(cause.to_string())) },
+                    end: End::Failed { exit: Exit::Stuck, why: Some(Fault::Frame(cause.to_string())) },
                     stderr: Vec::new(),
                 };
                 let _ = myself.send_message(ReplicaMsg::Child(incarnation, report));
@@ -343,7 +342,7 @@ fn judge(end: End, start_timeout: Duration) -> (Ending, Cause) {
                 }
                 Fault::Handshake(HandshakeError::Refused(reason)) => Cause::Handshake { reason },
                 Fault::Handshake(HandshakeError::Gone | HandshakeError::GoneOnProbe) => of_exit(exit),
-                Fault::Wire(reason) => Cause::Protocol { reason },
+                Fault::Frame(reason) | Fault::Pipe(reason) => Cause::Protocol { reason },
             };
             (Ending::Crashed(cause.clone()), cause)
         }
