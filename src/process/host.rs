@@ -15,7 +15,7 @@ use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 
 use super::ladder::Process;
 use super::pidfd::{self, Watch};
-use super::tree::{Leaders, Tree, TreeGuard, kill_strays, reap_adopted, signal_marked};
+use super::tree::{Leaders, Tree, TreeGuard, brand, kill_strays, reap_adopted, signal_marked};
 use super::{SpawnError, inherited, proc_fs, resolve};
 
 /// The variable that marks every process of ours: `INSTANCE.N`, N counting the children.
@@ -117,7 +117,8 @@ impl Host {
         let started = proc_fs::stat(pid).map_or(0, |stat| stat.started);
         leaders.insert(pid, started);
         drop(leaders);
-        let tree = Arc::new(Tree::new(pid, format!("{MARK_VARIABLE}={mark}"), self.0.clone()));
+        let brand = brand(pid, number);
+        let tree = Arc::new(Tree::new(pid, format!("{MARK_VARIABLE}={mark}"), brand, self.0.clone()));
         let guard = TreeGuard(tree.clone());
         let pipes = match (child.stdin.take(), child.stdout.take(), child.stderr.take()) {
             (Some(stdin), Some(stdout), Some(stderr)) => Pipes { stdin, stdout, stderr },

@@ -48,6 +48,13 @@ pub(super) fn has_name(pid: i32, name: &str) -> bool {
     has_variable(pid, &format!("{name}="), true)
 }
 
+/// A process's soft limit on bytes in POSIX message queues; `None` when it is gone or unlimited.
+pub(super) fn message_queue_limit(pid: i32) -> Option<u64> {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max msgqueue size"))?;
+    line.split_ascii_whitespace().next()?.parse().ok()
+}
+
 fn parse_stat(line: &str) -> Option<Stat> {
     // The name in parentheses may itself hold blanks and parentheses: count from the last one.
     let mut fields = line[line.rfind(')')? + 1..].split_ascii_whitespace();

@@ -19,26 +19,36 @@ pub(super) struct Tree {
     pub(super) leader: i32,
     /// `NAME=value` of the variable that marks every process of this tree.
     mark: String,
+    /// A second mark, for those who empty their environment: see [`brand`].
+    brand: Option<u64>,
     gone: AtomicBool,
     pub(super) host: Arc<HostInner>,
 }
 
 impl Tree {
-    pub(super) fn new(leader: i32, mark: String, host: Arc<HostInner>) -> Tree {
-        Tree { leader, mark, gone: AtomicBool::new(false), host }
+    pub(super) fn new(leader: i32, mark: String, brand: Option<u64>, host: Arc<HostInner>) -> Tree {
+        Tree { leader, mark, brand, gone: AtomicBool::new(false), host }
     }
 
-    /// The living processes of the tree: members of the group, and those that left it but still
-    /// carry the mark.
+    /// The living processes of the tree: members of the group, those that left it but still carry
+    /// the mark, and strays that can be nobody else's.
     pub(super) fn members(&self) -> Vec<i32> {
+        let leaders = self.host.leaders_now();
+        let belongs = |pid: i32, stat: proc_fs::Stat| {
+            stat.group == self.leader
+                || proc_fs::has_variable(pid, &self.mark, false)
+                || (is_stray(pid, stat, &leaders) && self.owns_stray(pid, stat, &leaders))
+        };
         proc_fs::pids()
-            .filter(|&pid| {
-                proc_fs::stat(pid).is_some_and(|stat| {
-                    !stat.is_zombie()
-                        && (stat.group == self.leader || proc_fs::has_variable(pid, &self.mark, false))
-                })
-            })
+            .filter(|&pid| proc_fs::stat(pid).is_some_and(|stat| !stat.is_zombie() && belongs(pid, stat)))
             .collect()
+    }
+
+    fn owns_stray(&self, pid: i32, stat: proc_fs::Stat, leaders: &Leaders) -> bool {
+        match (self.brand, proc_fs::message_queue_limit(pid)) {
+            (Some(brand), Some(limit)) if brand == limit => true,
+            _ => only_possible_tree(stat, leaders) == Some(self.leader),
+        }
     }
 
     /// Sends a signal to the group and to those who left it.
@@ -99,6 +109,26 @@ impl Drop for TreeGuard {
 
 /// Children that somebody waits for: process id to start time.
 pub(super) type Leaders = HashMap<i32, u64>;
+
+/// Brands a process with a limit that nearly nobody uses and that every descendant inherits,
+/// whatever it does to its group, session and environment: the soft limit on bytes in POSIX
+/// message queues, a little lower than the default and different for each child. Says which it
+/// became; `None` when the system would not have it.
+pub(super) fn brand(pid: i32, number: u64) -> Option<u64> {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+    /// The kernel's default limit.
+    const DEFAULT: u64 = 819_200;
+    /// After so many children a brand comes back; the tree that had it is long gone.
+    const BRANDS: u64 = 400_000;
+    let wanted = DEFAULT - 1 - number % BRANDS;
+    let pid = Pid::from_raw(pid)?;
+    let maximum = rustix::process::getrlimit(Resource::Msgqueue).maximum;
+    if maximum.is_some_and(|maximum| maximum < wanted) {
+        return None;
+    }
+    prlimit(Some(pid), Resource::Msgqueue, Rlimit { current: Some(wanted), maximum }).ok()?;
+    Some(wanted)
+}
 
 /// Whether a process is an orphan that fell to us without a mark: it left its group and emptied
 /// its environment, so nothing it carries says whose it was.
