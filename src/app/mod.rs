@@ -128,8 +128,12 @@ fn open_registry(config: &Config, keys: &KeyRing) -> Result<Registry, Refusal> {
 
 fn log_applied(path: &str, applied: &Applied) {
     let Applied { added, changed, taken_over, removed } = applied;
-    if *applied != Applied::default() {
-        tracing::info!(file = path, ?added, ?changed, ?taken_over, ?removed, "applied the servers file");
+    for (names, what) in
+        [(added, "added"), (changed, "changed"), (taken_over, "taken over"), (removed, "removed")]
+    {
+        if !names.is_empty() {
+            tracing::info!(file = path, "servers {what}: {}", names.join(", "));
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use super::call::Link;
 use super::catalog::Catalog;
 use super::counters::Counters;
 use super::handshake::{self, HandshakeError, Introduced, Opening, Phase};
+use super::probe::{self, Activity, MISSES, ProbeSettings, Verdict};
 use super::refresh;
 use super::stderr::{self, StderrRing};
 use super::wire::{self, Control, Notice, WireEnd, Wiring};
@@ -43,6 +44,8 @@ pub struct ChildArgs {
     pub start_timeout: Duration,
     /// How the child is stopped.
     pub ladder: Ladder,
+    /// How its liveness is looked after.
+    pub probe: ProbeSettings,
     /// The longest frame it may send.
     pub max_frame: usize,
     /// How many calls may wait in its channel.
@@ -72,6 +75,8 @@ pub enum Report {
         /// What the child said of itself.
         introduced: Introduced,
     },
+    /// It did not answer its last probe, or does again.
+    Doubtful(bool),
     /// A pipe broke or the process ended: no call succeeds any more, the end follows.
     Lost,
     /// The process and its tree are gone, or never were.
@@ -111,6 +116,8 @@ pub enum Fault {
     Frame(String),
     /// It closed a pipe that it should have kept.
     Pipe(String),
+    /// It does not answer any more.
+    Unresponsive,
 }
 
 /// What the actor is told.
@@ -121,6 +128,8 @@ pub enum ChildMsg {
     HandshakeDone(Result<(Link, Introduced), HandshakeError>),
     /// The calls task has ended.
     WireEnded(WireEndReport),
+    /// Somebody looked whether it is still there.
+    Probed(Verdict),
     /// The leader has ended; its tree is being swept.
     LeaderEnded,
     /// The tree is gone.
@@ -155,7 +164,8 @@ pub struct ChildState {
 
 /// A process that runs. Dropping it kills the tree.
 struct Running {
-    _guard: TreeGuard,
+    guard: TreeGuard,
+    activity: Arc<Activity>,
     control: mpsc::Sender<Control>,
     order: Option<oneshot::Sender<Ladder>>,
     notices: broadcast::Sender<Notice>,
@@ -202,7 +212,7 @@ impl Actor for ChildActor {
             ChildMsg::Start => state.start(&myself),
             ChildMsg::HandshakeDone(result) => {
                 state.shaking = false;
-                state.handshake_done(result);
+                state.handshake_done(&myself, result);
                 state.finish_if_done();
             }
             ChildMsg::WireEnded(WireEndReport(end)) => {
@@ -210,6 +220,7 @@ impl Actor for ChildActor {
                 state.wire_ended(end);
                 state.finish_if_done();
             }
+            ChildMsg::Probed(verdict) => state.probed(verdict),
             ChildMsg::LeaderEnded => {
                 state.lost();
                 state.tell_wire(Control::ProcessEnded);
@@ -248,6 +259,7 @@ impl ChildState {
         let (order, order_in) = oneshot::channel();
         let (notices, _) = broadcast::channel(NOTICES);
         let abandoned = Arc::new(Notify::new());
+        let activity = Activity::new();
         let wiring = Wiring {
             server: self.args.server.clone(),
             calls: calls_in,
@@ -255,6 +267,7 @@ impl ChildState {
             control: control_in,
             notices: notices.clone(),
             counters: self.args.counters.clone(),
+            activity: activity.clone(),
             max_frame: self.args.max_frame,
         };
         let actor = myself.clone();
@@ -282,10 +295,14 @@ impl ChildState {
         self.wire_open = true;
         self.shaking = true;
         let helpers = vec![drained, handshake.abort_handle()];
-        self.running = Some(Running { _guard: guard, control, order: Some(order), notices, helpers });
+        self.running = Some(Running { guard, activity, control, order: Some(order), notices, helpers });
     }
 
-    fn handshake_done(&mut self, result: Result<(Link, Introduced), HandshakeError>) {
+    fn handshake_done(
+        &mut self,
+        myself: &ActorRef<ChildMsg>,
+        result: Result<(Link, Introduced), HandshakeError>,
+    ) {
         if self.stopping {
             return;
         }
@@ -300,6 +317,16 @@ impl ChildState {
                     self.args.server.clone(),
                 );
                 running.helpers.push(tokio::spawn(fresh).abort_handle());
+                let actor = myself.clone();
+                let watch = probe::watch(
+                    link.clone(),
+                    self.args.probe,
+                    running.activity.clone(),
+                    running.guard.view(),
+                    usize::from(refresh::listens(&link, &introduced.facts)),
+                    move |verdict| drop(actor.send_message(ChildMsg::Probed(verdict))),
+                );
+                running.helpers.push(tokio::spawn(watch).abort_handle());
                 (self.args.report)(Report::Ready { link, introduced });
             }
             (Ok(_), _) => {}
@@ -312,6 +339,21 @@ impl ChildState {
                 if !ended_by_itself {
                     self.order(Ladder { stdin_grace: Duration::ZERO, ..self.args.ladder });
                 }
+            }
+        }
+    }
+
+    fn probed(&mut self, verdict: Verdict) {
+        if self.stopping || self.exit.is_some() {
+            return;
+        }
+        match verdict {
+            Verdict::Alive => (self.args.report)(Report::Doubtful(false)),
+            Verdict::Missed(times) if times < MISSES => (self.args.report)(Report::Doubtful(true)),
+            Verdict::Missed(_) => {
+                self.lost();
+                self.fault.get_or_insert(Fault::Unresponsive);
+                self.order(Ladder { stdin_grace: Duration::ZERO, ..self.args.ladder });
             }
         }
     }

@@ -50,6 +50,18 @@ pub(super) async fn keep_fresh(
     tokio::join!(listening, refreshing);
 }
 
+const LISTS: [(&str, &str); 3] =
+    [("tools", "toolsListChanged"), ("resources", "resourcesListChanged"), ("prompts", "promptsListChanged")];
+
+fn announces_changes(facts: &Facts, capability: &str) -> bool {
+    facts.capabilities[capability]["listChanged"] == true
+}
+
+/// Whether a stream of change notifications is kept open for this child, as a call in flight.
+pub(super) fn listens(link: &Link, facts: &Facts) -> bool {
+    link.era() == Era::Modern && LISTS.iter().any(|(capability, _)| announces_changes(facts, capability))
+}
+
 fn is_list_change(name: &str) -> bool {
     matches!(name, method::TOOLS_CHANGED | method::RESOURCES_CHANGED | method::PROMPTS_CHANGED)
 }
@@ -57,19 +69,14 @@ fn is_list_change(name: &str) -> bool {
 /// A modern child says that something changed only on a stream that was asked for (spec
 /// 2026-07-28, basic/patterns/subscriptions). One that ends the stream is asked again.
 async fn listen(link: &Link, facts: &Facts) {
-    let wanted = [
-        ("tools", "toolsListChanged"),
-        ("resources", "resourcesListChanged"),
-        ("prompts", "promptsListChanged"),
-    ];
-    let filter: Vec<String> = wanted
-        .iter()
-        .filter(|(capability, _)| facts.capabilities[capability]["listChanged"] == true)
-        .map(|(_, flag)| format!("\"{flag}\":true"))
-        .collect();
-    if link.era() == Era::Legacy || filter.is_empty() {
+    if !listens(link, facts) {
         return;
     }
+    let filter: Vec<String> = LISTS
+        .iter()
+        .filter(|(capability, _)| announces_changes(facts, capability))
+        .map(|(_, flag)| format!("\"{flag}\":true"))
+        .collect();
     let members = Bytes::from(format!("\"notifications\":{{{}}}", filter.join(",")));
     loop {
         let limits = Limits { idle: FOR_EVER, hard: Instant::now() + FOR_EVER };

@@ -16,6 +16,7 @@ use tokio::time::Sleep;
 use super::call::{Call, Outcome, Submitted};
 use super::counters::Counters;
 use super::pending::Pending;
+use super::probe::Activity;
 use crate::jsonrpc::{self, Framer, Incoming, Oversize};
 use crate::mcp::{self, Answer, method};
 use crate::process::Ladder;
@@ -69,6 +70,7 @@ pub(super) struct Wiring {
     pub(super) control: mpsc::Receiver<Control>,
     pub(super) notices: broadcast::Sender<Notice>,
     pub(super) counters: Arc<Counters>,
+    pub(super) activity: Arc<Activity>,
     pub(super) max_frame: usize,
 }
 
@@ -105,7 +107,7 @@ where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let Wiring { server, mut calls, abandoned, mut control, notices, counters, max_frame } = wiring;
+    let Wiring { server, mut calls, abandoned, mut control, notices, counters, activity, max_frame } = wiring;
     let mut wire = Wire {
         server,
         notices,
@@ -127,6 +129,7 @@ where
         if wire.may_close_stdin() && stdin.take().is_some() {
             wire.start_ladder();
         }
+        activity.set_in_flight(wire.pending.len());
         expiry.set(wire.pending.next_expiry());
         phase.set(last_words.or(wire.closing.as_ref().filter(|_| stdin.is_some()).map(|(until, ..)| *until)));
         tokio::select! {
@@ -141,6 +144,7 @@ where
                 Ok(0) | Err(_) => break if wire.stdin_lost { WireEnd::StdinClosed } else { WireEnd::Eof },
                 Ok(count) => {
                     wire.framer.filled(count);
+                    activity.heard(Instant::now());
                     if let Err(oversize) = wire.take_frames() {
                         break WireEnd::Oversize(oversize);
                     }

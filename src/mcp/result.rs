@@ -30,8 +30,11 @@ struct ToolResultMembers<'a> {
 
 /// Reads a tool's result, or says why it is none. Payloads of the answer are slices of `result`.
 pub fn read_tool_result(result: &Bytes) -> Result<ToolResult, String> {
-    let members: ToolResultMembers<'_> = serde_json::from_slice(result)
-        .map_err(|_| "the result is not a tools/call result object".to_owned())?;
+    // serde takes an array for a struct, too; MCP does not.
+    let members =
+        result.starts_with(b"{").then(|| serde_json::from_slice::<ToolResultMembers<'_>>(result).ok());
+    let members =
+        members.flatten().ok_or_else(|| "the result is not a tools/call result object".to_owned())?;
     match members.result_type.as_deref() {
         None | Some("complete") => {}
         Some("input_required") => {

@@ -16,4 +16,4 @@ mod tree;
 pub use error::SpawnError;
 pub use host::{Host, HostSettings, MARK_VARIABLE, Pipes, Spec};
 pub use ladder::{Exit, ExitReport, Ladder, Process};
-pub use tree::TreeGuard;
+pub use tree::{TreeGuard, TreeView};

@@ -97,6 +97,23 @@ impl TreeGuard {
     pub fn pid(&self) -> u32 {
         self.0.leader.cast_unsigned()
     }
+
+    /// A look at the tree, for others.
+    pub fn view(&self) -> TreeView {
+        TreeView(self.0.clone())
+    }
+}
+
+/// A look at a tree. Keeps nothing alive and kills nothing.
+pub struct TreeView(Arc<Tree>);
+
+impl TreeView {
+    /// Whether the leader is stopped, by SIGSTOP or a debugger: it can do nothing until somebody
+    /// continues it.
+    pub fn is_stopped(&self) -> bool {
+        !self.0.is_gone()
+            && proc_fs::stat(self.0.leader).is_some_and(|stat| matches!(stat.state, b'T' | b't'))
+    }
 }
 
 impl Drop for TreeGuard {

@@ -49,6 +49,10 @@ pub struct Policy {
     pub stdin_grace: Duration,
     /// After SIGTERM, how long the tree may take to end.
     pub term_grace: Duration,
+    /// How long a child may be idle before it is asked whether it is still there; zero for never.
+    pub ping_interval: Duration,
+    /// How long it may take to answer that. Three silences in a row are its end.
+    pub ping_timeout: Duration,
     /// The longest frame a child may send, in bytes.
     pub max_frame: usize,
 }
@@ -63,6 +67,8 @@ impl Default for Policy {
             queue_age: Duration::from_secs(5),
             stdin_grace: Duration::from_secs(2),
             term_grace: Duration::from_secs(5),
+            ping_interval: Duration::from_secs(30),
+            ping_timeout: Duration::from_secs(10),
             max_frame: 16 * 1024 * 1024,
         }
     }
@@ -185,12 +191,15 @@ pub fn check_name(name: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Reads a duration: `"500ms"`, `"10s"`, `"2m"`, `"1h"`, or a number of seconds.
+/// The longest duration that can be set: a year and a day. Longer ones overflow clocks.
+const LONGEST: Duration = Duration::from_secs(366 * 86_400);
+
+/// Reads a duration of at most 366 days: `"500ms"`, `"10s"`, `"2m"`, `"1h"`, or a number of seconds.
 pub fn parse_duration(value: &Value) -> Option<Duration> {
     match value {
         Value::Number(seconds) => {
             let seconds = seconds.as_f64()?;
-            (0.0..=86_400.0 * 366.0).contains(&seconds).then(|| Duration::from_secs_f64(seconds))
+            (0.0..=LONGEST.as_secs_f64()).contains(&seconds).then(|| Duration::from_secs_f64(seconds))
         }
         Value::String(text) => {
             let text = text.trim();
@@ -203,7 +212,7 @@ pub fn parse_duration(value: &Value) -> Option<Duration> {
                 "h" => 3_600_000,
                 _ => return None,
             };
-            amount.checked_mul(unit_ms).map(Duration::from_millis)
+            amount.checked_mul(unit_ms).map(Duration::from_millis).filter(|duration| *duration <= LONGEST)
         }
         _ => None,
     }
@@ -285,6 +294,8 @@ fn parse_policy(own: &Map<String, Value>, problems: &mut Problems) -> Policy {
             "queue_age" => set_duration(&mut policy.queue_age, value, &path, problems),
             "stdin_grace" => set_duration(&mut policy.stdin_grace, value, &path, problems),
             "term_grace" => set_duration(&mut policy.term_grace, value, &path, problems),
+            "ping_interval" => set_duration(&mut policy.ping_interval, value, &path, problems),
+            "ping_timeout" => set_duration(&mut policy.ping_timeout, value, &path, problems),
             "max_in_flight" => set_count(&mut policy.max_in_flight, value, 1..=4096, &path, problems),
             "queue" => set_count(&mut policy.queue, value, 0..=65_536, &path, problems),
             "max_frame" => set_count(&mut policy.max_frame, value, 1024..=(1 << 30), &path, problems),
@@ -358,7 +369,16 @@ mod tests {
         for (text, ms) in [("500ms", 500), ("10s", 10_000), ("2m", 120_000), ("1h", 3_600_000)] {
             assert_eq!(parse_duration(&json!(text)), Some(Duration::from_millis(ms)));
         }
-        for bad in [json!("10"), json!("s"), json!(-1), json!("1d"), json!(null), json!("")] {
+        for bad in [
+            json!("10"),
+            json!("s"),
+            json!(-1),
+            json!("1d"),
+            json!(null),
+            json!(""),
+            json!("9999999999h"),
+            json!(1e300),
+        ] {
             assert_eq!(parse_duration(&bad), None, "{bad}");
         }
     }

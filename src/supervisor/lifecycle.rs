@@ -47,6 +47,13 @@ pub enum Event {
         /// Which child.
         incarnation: u64,
     },
+    /// The child did not answer its last probe, or does again.
+    Doubtful {
+        /// Which child.
+        incarnation: u64,
+        /// Whether it is in doubt.
+        doubtful: bool,
+    },
     /// The child is about to end, unasked.
     Lost {
         /// Which child.
@@ -100,6 +107,8 @@ enum Phase {
     Queued,
     Starting,
     Ready,
+    /// Ready, but it did not answer its last probe.
+    Degraded,
     /// `planned` is false when the child is ending by itself.
     Stopping {
         planned: bool,
@@ -159,6 +168,10 @@ impl Lifecycle {
                 self.ready_since = Some(now);
                 vec![]
             }
+            Event::Doubtful { incarnation, doubtful } if self.serves() && incarnation == self.incarnation => {
+                self.phase = if doubtful { Phase::Degraded } else { Phase::Ready };
+                vec![]
+            }
             Event::Lost { incarnation } if self.runs() && incarnation == self.incarnation => {
                 self.phase = Phase::Stopping { planned: false };
                 vec![]
@@ -170,6 +183,7 @@ impl Lifecycle {
             // What remains is about an earlier child, request or alarm.
             Event::Granted { .. }
             | Event::Ready { .. }
+            | Event::Doubtful { .. }
             | Event::Lost { .. }
             | Event::Ended { .. }
             | Event::Alarm { .. } => vec![],
@@ -183,7 +197,9 @@ impl Lifecycle {
         self.wanted = wanted;
         match (&self.phase, wanted) {
             (Phase::Resting, Wanted::Running) => self.queue(),
-            (Phase::Starting | Phase::Ready, Wanted::Stopped | Wanted::Removed) => self.stop_child(),
+            (Phase::Starting | Phase::Ready | Phase::Degraded, Wanted::Stopped | Wanted::Removed) => {
+                self.stop_child()
+            }
             // What becomes of a stopping child is decided when it has ended.
             (Phase::Stopping { .. } | Phase::Finished, _) | (_, Wanted::Running) => vec![],
             (_, Wanted::Stopped) => self.rest(),
@@ -195,7 +211,7 @@ impl Lifecycle {
         self.failures = 0;
         self.skip_probe = false;
         match self.phase {
-            Phase::Starting | Phase::Ready => self.stop_child(),
+            Phase::Starting | Phase::Ready | Phase::Degraded => self.stop_child(),
             Phase::Backoff { .. } | Phase::Failed { .. } => self.queue(),
             // A child that is ending by itself counts as stopped now: no backoff after it.
             Phase::Stopping { .. } => {
@@ -264,7 +280,11 @@ impl Lifecycle {
     }
 
     fn runs(&self) -> bool {
-        matches!(self.phase, Phase::Starting | Phase::Ready)
+        self.serves() || self.phase == Phase::Starting
+    }
+
+    fn serves(&self) -> bool {
+        matches!(self.phase, Phase::Ready | Phase::Degraded)
     }
 
     fn waits(&self) -> bool {
@@ -273,7 +293,7 @@ impl Lifecycle {
 
     /// Whether there is a child, on its way up, up, or on its way down.
     pub fn has_child(&self) -> bool {
-        matches!(self.phase, Phase::Starting | Phase::Ready | Phase::Stopping { .. })
+        self.runs() || matches!(self.phase, Phase::Stopping { .. })
     }
 
     /// The number of the current or last child; 0 before the first.
@@ -288,6 +308,7 @@ impl Lifecycle {
             Phase::Resting | Phase::Finished => State::Disabled,
             Phase::Queued | Phase::Starting => State::Starting,
             Phase::Ready => State::Ready,
+            Phase::Degraded => State::Degraded,
             Phase::Stopping { .. } => State::Stopping,
             Phase::Backoff { until, cause } => {
                 State::Backoff { attempt: self.failures, until: *until, cause: cause.clone() }
@@ -505,6 +526,7 @@ mod tests {
         Restart,
         Grant,
         Ready,
+        Doubt(bool),
         Lost,
         End(u8),
         Ring,
@@ -518,6 +540,7 @@ mod tests {
             1 => Just(Step::Restart),
             3 => Just(Step::Grant),
             3 => Just(Step::Ready),
+            1 => any::<bool>().prop_map(Step::Doubt),
             1 => Just(Step::Lost),
             3 => (0u8..4).prop_map(Step::End),
             3 => Just(Step::Ring),
@@ -542,6 +565,11 @@ mod tests {
                     Step::Restart => world.on(Event::Restart),
                     Step::Grant => world.grant(),
                     Step::Ready => world.ready(),
+                    Step::Doubt(doubtful) => {
+                        if let Some(incarnation) = world.child {
+                            world.on(Event::Doubtful { incarnation, doubtful })
+                        }
+                    }
                     Step::Lost => if let Some(incarnation) = world.child { world.on(Event::Lost { incarnation }) },
                     Step::End(0) => world.end(Ending::Stopped),
                     Step::End(1) => world.end(crash()),
@@ -572,6 +600,9 @@ mod tests {
                 world.grant();
             }
             world.ready();
+            if let Some(incarnation) = world.child {
+                world.on(Event::Doubtful { incarnation, doubtful: false });
+            }
             let state = world.life.state();
             match last {
                 Wanted::Running => prop_assert_eq!(state, State::Ready),

@@ -12,7 +12,8 @@ use super::directory::ServerHandle;
 use super::lifecycle::{Effect, Ending, Event, Lifecycle, Wanted};
 use super::status::{Cause, Introduction, State};
 use crate::child::{
-    ChildActor, ChildArgs, ChildMsg, End, Fault, HandshakeError, Introduced, Link, Opening, Report,
+    ChildActor, ChildArgs, ChildMsg, End, Fault, HandshakeError, Introduced, Link, Opening, ProbeSettings,
+    Report,
 };
 use crate::mcp::Era;
 use crate::process::{Exit, Host, Ladder, Spec};
@@ -193,6 +194,7 @@ impl ReplicaState {
             },
             start_timeout: policy.start_timeout,
             ladder: Ladder { stdin_grace: policy.stdin_grace, term_grace: policy.term_grace },
+            probe: ProbeSettings { every: policy.ping_interval, patience: policy.ping_timeout },
             max_frame: policy.max_frame,
             max_in_flight: policy.max_in_flight,
             catalog: self.args.handle.catalog_slot(),
@@ -225,6 +227,7 @@ impl ReplicaState {
             }
             Report::Spawned { .. } => {}
             Report::Ready { link, introduced } => self.ready(myself, incarnation, link, &introduced).await,
+            Report::Doubtful(doubtful) => self.on(myself, Event::Doubtful { incarnation, doubtful }).await,
             Report::Lost => {
                 self.args.handle.set_link(None);
                 self.on(myself, Event::Lost { incarnation }).await;
@@ -343,6 +346,7 @@ fn judge(end: End, start_timeout: Duration) -> (Ending, Cause) {
                 Fault::Handshake(HandshakeError::Refused(reason)) => Cause::Handshake { reason },
                 Fault::Handshake(HandshakeError::Gone | HandshakeError::GoneOnProbe) => of_exit(exit),
                 Fault::Frame(reason) | Fault::Pipe(reason) => Cause::Protocol { reason },
+                Fault::Unresponsive => Cause::Unresponsive,
             };
             (Ending::Crashed(cause.clone()), cause)
         }

@@ -100,6 +100,8 @@ pub enum Cause {
         /// What it said.
         reason: String,
     },
+    /// The child did not answer any more, although it had nothing to do.
+    Unresponsive,
     /// The child broke the wire: a frame beyond the limit, its stdout closed.
     Protocol {
         /// What it did.
@@ -117,6 +119,7 @@ impl fmt::Display for Cause {
                 write!(f, "did not answer {phase} within {} s", after.as_secs_f64())
             }
             Cause::Handshake { reason } => write!(f, "failed the handshake: {reason}"),
+            Cause::Unresponsive => f.write_str("did not answer any more"),
             Cause::Protocol { reason } => write!(f, "broke the protocol: {reason}"),
         }
     }

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::support::gateway::{INVOKE, TestGateway, fake};
+use crate::support::gateway::{INVOKE, TestGateway, fake, with};
 use crate::support::processes::Process;
 use crate::support::{DEADLINE, wait_until};
 
@@ -110,5 +110,37 @@ async fn a_grandchild_that_holds_stdout_open_does_not_hide_the_death_of_the_chil
     })
     .await;
     assert!(!grandchild.is_there(), "a new child starts only when the old tree is gone");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_stopped_child_is_found_and_replaced_and_a_busy_silent_one_is_left_alone() {
+    let watched = json!({"ping_interval": "200ms", "ping_timeout": "300ms", "term_grace": "500ms"});
+    let gateway = TestGateway::new()
+        .server("frozen", with(fake(&[]), watched.clone()))
+        .server("busy", with(fake(&[]), watched.clone()))
+        .start()
+        .await;
+    gateway.wait_state("frozen", "ready").await;
+    gateway.wait_state("busy", "ready").await;
+    let busy = gateway.call("busy", "pid", json!({})).await["pid"].as_u64().expect("a pid");
+    let frozen = gateway.call("frozen", "pid", json!({})).await["pid"].as_u64().expect("a pid");
+    let long = gateway.call("busy", "sleep", json!({"ms": 3000}));
+    let replaced = async {
+        nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(i32::try_from(frozen).expect("a pid")),
+            nix::sys::signal::Signal::SIGSTOP,
+        )
+        .expect("the child is there");
+        wait_until("the stopped child has been replaced", DEADLINE, || async {
+            let server = gateway.server("frozen").await;
+            (server["state"] == "ready" && server["restarts"] == 1).then_some(())
+        })
+        .await;
+        gateway.call("frozen", "pid", json!({})).await["pid"].as_u64().expect("a pid")
+    };
+    let (_, replacement) = tokio::join!(long, replaced);
+    assert_ne!(replacement, frozen);
+    assert_eq!(gateway.call("busy", "pid", json!({})).await["pid"], busy, "a busy child is not replaced");
     gateway.stop().await;
 }

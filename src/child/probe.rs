@@ -1,0 +1,157 @@
+//! Whether a running child is still there: asked now and then when it is idle, and judged
+//! together with its traffic and the state of its process. A child that is busy is not asked:
+//! many servers do one thing at a time, and silence is how they work.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::call::{Call, Link, Outcome};
+use crate::mcp::{Era, method};
+use crate::process::TreeView;
+
+/// How many questions in a row may go unanswered.
+pub(super) const MISSES: u32 = 3;
+
+/// How often and how patiently a child is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProbeSettings {
+    /// How long a child may be idle before it is asked; zero for never.
+    pub every: Duration,
+    /// How long it may take to answer.
+    pub patience: Duration,
+}
+
+/// What the wire task sees of a child, for others to look at.
+#[derive(Debug)]
+pub(super) struct Activity {
+    start: Instant,
+    heard_ms: AtomicU64,
+    in_flight: AtomicUsize,
+}
+
+impl Activity {
+    pub(super) fn new() -> Arc<Activity> {
+        Arc::new(Activity {
+            start: Instant::now(),
+            heard_ms: AtomicU64::new(0),
+            in_flight: AtomicUsize::new(0),
+        })
+    }
+
+    /// Notes that bytes came from the child.
+    pub(super) fn heard(&self, now: Instant) {
+        let ms = now.duration_since(self.start).as_millis();
+        self.heard_ms.store(ms.try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Notes how many calls are in flight.
+    pub(super) fn set_in_flight(&self, calls: usize) {
+        self.in_flight.store(calls, Ordering::Relaxed);
+    }
+
+    fn silent_for(&self, now: Instant) -> Duration {
+        now.duration_since(self.start)
+            .saturating_sub(Duration::from_millis(self.heard_ms.load(Ordering::Relaxed)))
+    }
+}
+
+/// What a look at a child says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It answered, or speaks unasked.
+    Alive,
+    /// It did not answer this many times in a row.
+    Missed(u32),
+}
+
+/// What to do at a look. Pure.
+#[derive(Debug, PartialEq, Eq)]
+enum Look {
+    /// It spoke not long ago.
+    Fine,
+    /// It works; ask again later.
+    Busy,
+    /// Ask it.
+    Ask,
+    /// Its process is stopped: no need to ask.
+    Stopped,
+}
+
+fn look(silent: Duration, every: Duration, busy: bool, stopped: bool) -> Look {
+    match (stopped, silent < every, busy) {
+        (true, ..) => Look::Stopped,
+        (false, true, _) => Look::Fine,
+        (false, false, true) => Look::Busy,
+        (false, false, false) => Look::Ask,
+    }
+}
+
+/// Looks after a child until it is aborted or the child is gone. `listening` calls are always in
+/// flight and do not make it busy.
+pub(super) async fn watch(
+    link: Link,
+    settings: ProbeSettings,
+    activity: Arc<Activity>,
+    process: TreeView,
+    listening: usize,
+    tell: impl Fn(Verdict),
+) {
+    if settings.every.is_zero() {
+        return;
+    }
+    let mut missed = 0;
+    loop {
+        // After a miss the next look comes sooner: three of them are to take seconds, not minutes.
+        let pause = if missed == 0 { settings.every } else { settings.every.min(settings.patience) };
+        tokio::time::sleep(pause).await;
+        let busy = activity.in_flight.load(Ordering::Relaxed) > listening;
+        let silent = activity.silent_for(Instant::now());
+        let answered = match look(silent, pause, busy, process.is_stopped()) {
+            Look::Busy => continue,
+            Look::Fine => true,
+            Look::Stopped => false,
+            Look::Ask => match ask(&link, settings.patience).await {
+                Outcome::Gone { .. } => return,
+                Outcome::TimedOut { .. } => false,
+                Outcome::Result(_) | Outcome::Error(_) | Outcome::Unusable(_) => true,
+            },
+        };
+        if answered && missed > 0 {
+            missed = 0;
+            tell(Verdict::Alive);
+        } else if !answered {
+            missed += 1;
+            tell(Verdict::Missed(missed));
+        }
+    }
+}
+
+/// `ping` is gone in the modern era; what every modern server answers is `server/discover`.
+async fn ask(link: &Link, patience: Duration) -> Outcome {
+    let method = match link.era() {
+        Era::Legacy => method::PING,
+        Era::Modern => method::DISCOVER,
+    };
+    let now = Instant::now();
+    let limits = Link::within(now + patience, now);
+    link.call(Call { method, members: Bytes::new(), meta: Bytes::new(), progress: false, limits }).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_is_judged_together_with_work_and_process_state() {
+        let (short, long, every) =
+            (Duration::from_secs(1), Duration::from_secs(100), Duration::from_secs(30));
+        assert_eq!(look(short, every, false, false), Look::Fine);
+        assert_eq!(look(short, every, true, false), Look::Fine);
+        assert_eq!(look(long, every, true, false), Look::Busy, "a silent busy child is left alone");
+        assert_eq!(look(long, every, false, false), Look::Ask);
+        assert_eq!(look(short, every, true, true), Look::Stopped, "work is no excuse for a stopped process");
+    }
+}
