@@ -28,6 +28,8 @@ use crate::telemetry::metrics::Metrics;
 pub const BASE_ENV: [&str; 8] = ["HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "USER"];
 /// A server with this command runs the daemon's own executable.
 const OWN_COMMAND: &str = "mcpvisor";
+/// The subcommand that both programs have.
+const DEMO_SERVER: &str = "demo-server";
 /// Beyond the drain: how long children may take on the ladder before they are killed.
 const LADDER_LIMIT: Duration = Duration::from_secs(10);
 /// How long connections may take to send their last answers when everything else has ended.
@@ -35,6 +37,11 @@ const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// Runs one of the two programs.
 pub fn main(program: Program) -> ExitCode {
+    // The demo server is the running executable, under whichever of its two names.
+    let first = std::env::args_os().nth(1);
+    if matches!(program, Program::McpServer) && first.is_some_and(|first| first == DEMO_SERVER) {
+        return demo_server().into();
+    }
     match cli::parse(program, std::env::args_os()) {
         Ok(Command::Serve(flags)) => serve(&flags).into(),
         Ok(Command::Check(flags)) => {
