@@ -1,9 +1,10 @@
 //! What the tests of the dialects share, and how paths find their surface.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Surface;
-use crate::service::{Error, Problem};
+use crate::service::{Error, Fault, Problem, Retry};
 
 /// One of each [`crate::service::Error`], in the order of the enum. The match makes a new
 /// variant fail to compile here, so that the dialects' tables cannot miss it.
@@ -65,6 +66,45 @@ pub(super) fn every_error() -> Vec<Error> {
         }
     }
     every
+}
+
+/// The rows of the first table of `docs/errors.md`, one for each [`every_error`]: the outcome, what
+/// happened, whose fault it is, whether to ask again, and the answers of `/v1` and `/api`.
+pub(super) fn documented_errors() -> Vec<[&'static str; 6]> {
+    let section = include_str!("../../docs/errors.md").split("\n## ").nth(1).expect("a first section");
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    rows.map(|row| {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        cells.try_into().unwrap_or_else(|_| panic!("docs/errors.md: not six cells: {row}"))
+    })
+    .collect()
+}
+
+#[test]
+fn the_reference_lists_every_error_in_the_order_of_the_code() {
+    let retry = |error: &Error| match error.retry() {
+        Retry::Safe => "safe",
+        Retry::OutcomeUnknown => "unknown",
+        Retry::Pointless => "pointless",
+    };
+    let there = every_error().into_iter().map(|error| {
+        let fault = match error.fault() {
+            Fault::Caller => "caller",
+            Fault::Server => "server",
+            Fault::Gateway => "gateway",
+        };
+        let mut further = error.clone();
+        if let Error::Unreachable { in_flight, .. } | Error::TimedOut { in_flight, .. } = &mut further {
+            *in_flight = !*in_flight;
+        }
+        let again: Vec<&str> = BTreeSet::from([retry(&error), retry(&further)]).into_iter().collect();
+        [format!("`{}`", error.outcome()), fault.to_owned(), again.join(" or ")]
+    });
+    let listed = documented_errors()
+        .into_iter()
+        .map(|[outcome, _, fault, again, ..]| [outcome, fault, again].map(str::to_owned));
+    let (listed, there): (Vec<_>, Vec<_>) = (listed.collect(), there.collect());
+    assert_eq!(listed, there, "docs/errors.md has one row for each error, in the order of service::Error");
 }
 
 #[test]

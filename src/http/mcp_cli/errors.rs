@@ -239,7 +239,7 @@ impl From<Refusal<'_>> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::tests::every_error;
+    use crate::http::tests::{documented_errors, every_error};
     use serde_json::{Value, json};
 
     async fn answer(failure: Failure) -> (u16, Response, Value) {
@@ -300,6 +300,15 @@ mod tests {
             let (answered, response, body) = answer(error.into()).await;
             assert_eq!((answered, body), (status, shape), "{outcome}");
             assert_eq!(outcome == "internal", response.extensions().get::<Defect>().is_some(), "{outcome}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_reference_gives_every_error_its_answer() {
+        for (error, [outcome, .., documented]) in every_error().into_iter().zip(documented_errors()) {
+            let (status, _, body) = answer(error.into()).await;
+            let code = body["code"].as_str().map(|code| format!(" `{code}`")).unwrap_or_default();
+            assert_eq!(documented, format!("{status}{code}"), "docs/errors.md, {outcome}");
         }
     }
 

@@ -282,7 +282,7 @@ pub(super) fn method_not_allowed() -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::tests::every_error;
+    use crate::http::tests::{documented_errors, every_error};
 
     async fn answer(failure: Failure) -> (u16, Response, Value) {
         let mut response = failure.into_response();
@@ -328,6 +328,15 @@ mod tests {
             if status == 500 {
                 assert!(!body.to_string().contains("secret"), "{outcome}: {body}");
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_reference_gives_every_error_its_answer() {
+        for (error, [outcome, .., documented, _]) in every_error().into_iter().zip(documented_errors()) {
+            let (status, _, body) = answer(error.into()).await;
+            let code = body["error"]["code"].as_str().expect("every answer has a code");
+            assert_eq!(documented, format!("{status} `{code}`"), "docs/errors.md, {outcome}");
         }
     }
 
