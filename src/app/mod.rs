@@ -128,8 +128,17 @@ fn open_registry(config: &Config, keys: &KeyRing) -> Result<Registry, Refusal> {
 
 fn log_applied(path: &str, applied: &Applied) {
     let Applied { added, changed, taken_over, removed } = applied;
+    // A field without a value is left out of the line.
+    let names = |list: &[String]| (!list.is_empty()).then(|| list.join(", "));
     if *applied != Applied::default() {
-        tracing::info!(file = path, ?added, ?changed, ?taken_over, ?removed, "applied the servers file");
+        tracing::info!(
+            file = path,
+            added = names(added),
+            changed = names(changed),
+            taken_over = names(taken_over),
+            removed = names(removed),
+            "applied the servers file"
+        );
     }
 }
 

@@ -276,6 +276,11 @@ impl Lifecycle {
         matches!(self.phase, Phase::Starting | Phase::Ready | Phase::Stopping { .. })
     }
 
+    /// Whether there is a child on its way down that nobody told to stop.
+    pub fn ends_unasked(&self) -> bool {
+        self.phase == Phase::Stopping { planned: false }
+    }
+
     /// The number of the current or last child; 0 before the first.
     pub fn incarnation(&self) -> u64 {
         self.incarnation
