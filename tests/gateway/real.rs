@@ -25,19 +25,29 @@ fn installed(program: &str) -> String {
     path.to_str().expect("a UTF-8 path").to_owned()
 }
 
-/// A server from npm.
-fn node(name: &str, arguments: &[&str]) -> Value {
-    json!({"command": installed(&format!("node_modules/.bin/mcp-server-{name}")), "args": arguments})
+/// A server as the example servers file has it, started from wherever a test runs.
+fn example(name: &str) -> Value {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/config/real-servers.json");
+    let file: Value = serde_json::from_str(&fs::read_to_string(file).expect("readable")).expect("JSON");
+    let servers = file["mcpServers"].as_object().expect("an object");
+    assert_eq!(servers.len(), 6, "the test below knows them all: {servers:?}");
+    let mut definition = servers[name].clone();
+    let command = definition["command"].as_str().expect("a text").to_owned();
+    let program = command.strip_prefix("tests/real/").expect("one that is installed for the tests");
+    definition["command"] = installed(program).into();
+    definition
 }
 
-/// A server from PyPI.
-fn python(name: &str, arguments: &[&str]) -> Value {
-    json!({"command": installed(&format!("venv/bin/mcp-server-{name}")), "args": arguments})
+/// The same with other arguments.
+fn example_with(name: &str, arguments: &[&str]) -> Value {
+    let mut definition = example(name);
+    definition["args"] = arguments.into();
+    definition
 }
 
 /// The memory server with its graph in this directory.
 fn memory_in(directory: &Path) -> Value {
-    let mut definition = node("memory", &[]);
+    let mut definition = example("memory");
     definition["env"]["MEMORY_FILE_PATH"] = text(&directory.join("graph.jsonl")).into();
     definition
 }
@@ -128,12 +138,12 @@ async fn six_real_servers_become_ready_and_answer() {
     repository(&repo, "Begin the notes");
     let site = Site::start(&[("/notes.txt", "text/plain", "fetched over HTTP")]).await;
     let gateway = TestGateway::new()
-        .server("everything", node("everything", &["stdio"]))
-        .server("files", node("filesystem", &[text(&files)]))
+        .server("everything", example("everything"))
+        .server("files", example_with("files", &[text(&files)]))
         .server("memory", memory_in(directory.path()))
-        .server("time", python("time", &[]))
-        .server("git", python("git", &["--repository", text(&repo)]))
-        .server("fetch", python("fetch", &["--allow-private-ips"]))
+        .server("time", example("time"))
+        .server("git", example_with("git", &["--repository", text(&repo)]))
+        .server("fetch", example_with("fetch", &["--allow-private-ips"]))
         .start()
         .await;
     check_everything(&gateway).await;
@@ -296,7 +306,7 @@ async fn check_fetch(gateway: &Gateway, site: &Site) {
 async fn resources_of_real_servers_are_listed_and_read() {
     let directory = tempfile::tempdir().expect("a directory");
     let gateway = TestGateway::new()
-        .server("everything", node("everything", &["stdio"]))
+        .server("everything", example("everything"))
         .server("memory", memory_in(directory.path()))
         .start()
         .await;
@@ -337,7 +347,7 @@ async fn resources_of_real_servers_are_listed_and_read() {
 /// It registers tools after the handshake and says so at once, several times over.
 #[tokio::test]
 async fn a_list_that_changes_right_after_the_handshake_ends_up_whole() {
-    let gateway = TestGateway::new().server("everything", node("everything", &["stdio"])).start().await;
+    let gateway = TestGateway::new().server("everything", example("everything")).start().await;
     // Asked while the server starts: the answer waits for it.
     let early = tools(&gateway, "everything").await;
     assert!(!early.is_empty());
@@ -353,7 +363,7 @@ async fn a_list_that_changes_right_after_the_handshake_ends_up_whole() {
 
 #[tokio::test]
 async fn a_dual_server_is_spoken_to_in_the_era_that_its_definition_names() {
-    let legacy = with(python("time", &[]), json!({"era": "legacy"}));
+    let legacy = with(example("time"), json!({"era": "legacy"}));
     let gateway = TestGateway::new().server("time", legacy).start().await;
     check_ready(&gateway, "time", "2025-11-25", "mcp-time").await;
     check_tokyo(&gateway).await;
@@ -378,7 +388,7 @@ async fn a_killed_real_server_comes_back_with_what_it_had_stored() {
 /// A second start speaks the modern era again, from the first message on.
 #[tokio::test]
 async fn a_killed_modern_server_comes_back_in_its_era() {
-    let gateway = TestGateway::new().server("time", python("time", &[])).start().await;
+    let gateway = TestGateway::new().server("time", example("time")).start().await;
     gateway.wait_state("time", "ready").await;
     the_only_process(&gateway).kill();
     let seen = wait_restarted(&gateway, "time", 1).await;
@@ -459,7 +469,7 @@ fn wrapped(gateway: &Gateway) -> Vec<Process> {
 /// With its timers running, this server does not end when its stdin is closed.
 #[tokio::test]
 async fn a_server_that_outlives_its_stdin_is_ended_by_the_next_step() {
-    let definition = with(node("everything", &["stdio"]), json!({"stdin_grace": "200ms"}));
+    let definition = with(example("everything"), json!({"stdin_grace": "200ms"}));
     let gateway = TestGateway::new().server("everything", definition).start().await;
     gateway.wait_state("everything", "ready").await;
     gateway.call("everything", "toggle-simulated-logging", json!({})).await;
@@ -473,11 +483,8 @@ async fn a_server_that_outlives_its_stdin_is_ended_by_the_next_step() {
 #[tokio::test]
 async fn progress_extends_the_default_deadline_and_never_a_callers_own() {
     let config = "[http]\ncall_timeout = \"2s\"\n";
-    let gateway = TestGateway::new()
-        .server("everything", node("everything", &["stdio"]))
-        .config_toml(config)
-        .start()
-        .await;
+    let gateway =
+        TestGateway::new().server("everything", example("everything")).config_toml(config).start().await;
     gateway.wait_state("everything", "ready").await;
     let mut body = json!({
         "mcp_id": "everything",
