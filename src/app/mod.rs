@@ -135,12 +135,17 @@ fn open_registry(config: &Config, keys: &KeyRing) -> Result<Registry, Refusal> {
 
 fn log_applied(path: &str, applied: &Applied) {
     let Applied { added, changed, taken_over, removed } = applied;
-    for (names, what) in
-        [(added, "added"), (changed, "changed"), (taken_over, "taken over"), (removed, "removed")]
-    {
-        if !names.is_empty() {
-            tracing::info!(file = path, "servers {what}: {}", names.join(", "));
-        }
+    // A field without a value is left out of the line.
+    let names = |list: &[String]| (!list.is_empty()).then(|| list.join(", "));
+    if *applied != Applied::default() {
+        tracing::info!(
+            file = path,
+            added = names(added),
+            changed = names(changed),
+            taken_over = names(taken_over),
+            removed = names(removed),
+            "applied the servers file"
+        );
     }
 }
 

@@ -82,7 +82,7 @@ pub enum Error {
         data: Option<Bytes>,
     },
     /// The server answered with something that is not what MCP says it should be.
-    #[error("the MCP server sent an unusable reply: {reason}")]
+    #[error("The MCP server sent an unusable reply: {reason}")]
     BadReply {
         /// What is wrong with the reply.
         reason: String,
@@ -98,7 +98,7 @@ pub enum Error {
         retry_after: Option<Duration>,
     },
     /// The deadline passed. The child was told to cancel.
-    #[error("no answer within {} ms", after.as_millis())]
+    #[error("No answer within {} ms", after.as_millis())]
     TimedOut {
         /// The deadline the call had.
         after: Duration,
@@ -106,13 +106,13 @@ pub enum Error {
         in_flight: bool,
     },
     /// As many calls as the server may have are in flight, and the queue is full or too old.
-    #[error("too many calls are waiting for this server")]
+    #[error("Too many calls are waiting for this server")]
     Overloaded {
         /// When it is worth asking again.
         retry_after: Duration,
     },
     /// The daemon is stopping.
-    #[error("the gateway is shutting down")]
+    #[error("The gateway is shutting down")]
     ShuttingDown,
     /// A server of this name exists with another definition.
     #[error("Server '{name}' already exists")]
@@ -159,7 +159,7 @@ pub enum Error {
         root: String,
     },
     /// The store refused a change; nothing was changed.
-    #[error("the change could not be stored: {reason}")]
+    #[error("The change could not be stored: {reason}")]
     Store {
         /// The store's reason.
         reason: String,

@@ -296,6 +296,11 @@ impl Lifecycle {
         self.runs() || matches!(self.phase, Phase::Stopping { .. })
     }
 
+    /// Whether there is a child on its way down that nobody told to stop.
+    pub fn ends_unasked(&self) -> bool {
+        self.phase == Phase::Stopping { planned: false }
+    }
+
     /// The number of the current or last child; 0 before the first.
     pub fn incarnation(&self) -> u64 {
         self.incarnation

@@ -297,7 +297,8 @@ impl ReplicaState {
                     .rev()
                     .cloned()
                     .collect::<Vec<_>>();
-                let stderr = stderr.join(" | ");
+                // A child that said nothing gets no empty field.
+                let stderr = (!stderr.is_empty()).then(|| stderr.join(" | "));
                 tracing::warn!(server = %name, attempt, stderr, "{cause}; next start in {seconds:.1} s");
             }
             State::Failed { cause } => tracing::error!(server = %name, "{cause}"),
@@ -307,6 +308,10 @@ impl ReplicaState {
                 tracing::info!(server = %name, tools, took_ms = took, "ready");
             }
             State::Disabled => tracing::info!(server = %name, "stopped"),
+            // What it ended of is logged as soon as it is known, as a warning.
+            State::Stopping if self.life.ends_unasked() => {
+                tracing::debug!(server = %name, "the child is ending by itself");
+            }
             other => tracing::info!(server = %name, "{}", other.name()),
         }
         self.args.handle.publish(|status| {

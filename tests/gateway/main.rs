@@ -10,5 +10,6 @@ mod calling;
 mod crashing;
 mod fake_server;
 mod persisting;
+mod real;
 mod starting;
 mod stopping;

@@ -6,6 +6,7 @@ pub(crate) mod fake;
 pub(crate) mod gateway;
 pub(crate) mod http;
 pub(crate) mod processes;
+pub(crate) mod site;
 
 use std::future::Future;
 use std::time::Duration;

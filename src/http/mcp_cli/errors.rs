@@ -262,19 +262,19 @@ mod tests {
             (
                 "bad_reply",
                 500,
-                json!({"error": "the MCP server sent an unusable reply: secret", "code": "mcp_error"}),
+                json!({"error": "The MCP server sent an unusable reply: secret", "code": "mcp_error"}),
             ),
             ("unreachable", 500, json!({"error": "secret", "code": "mcp_unreachable"})),
-            ("timed_out", 500, json!({"error": "no answer within 3000 ms", "code": "mcp_timeout"})),
+            ("timed_out", 500, json!({"error": "No answer within 3000 ms", "code": "mcp_timeout"})),
             (
                 "overloaded",
                 503,
-                json!({"error": "too many calls are waiting for this server", "code": "service_unavailable"}),
+                json!({"error": "Too many calls are waiting for this server", "code": "service_unavailable"}),
             ),
             (
                 "shutting_down",
                 503,
-                json!({"error": "the gateway is shutting down", "code": "service_unavailable"}),
+                json!({"error": "The gateway is shutting down", "code": "service_unavailable"}),
             ),
             ("already_exists", 409, json!({"error": "Server 'x' already exists"})),
             (
@@ -290,7 +290,7 @@ mod tests {
             ("file_write", 500, json!({"error": "Failed to write to file: secret"})),
             ("file_content", 400, json!({"error": "File '/f' is not a valid JSON file"})),
             ("outside_root", 400, json!({"error": "File path is outside the configured root '/r'"})),
-            ("store", 500, json!({"error": "the change could not be stored: secret"})),
+            ("store", 500, json!({"error": "The change could not be stored: secret"})),
             ("internal", 500, json!({"error": "An unexpected error occurred"})),
         ];
         let errors = every_error();
