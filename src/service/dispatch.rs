@@ -82,6 +82,8 @@ fn check_worth_waiting(name: &str, status: &Status, deadline: Instant) -> Result
         State::Disabled => Err(Error::ServerDisabled { name: name.to_owned() }),
         State::Backoff { until, .. } if *until >= deadline => Err(unreachable(name, status, false)),
         State::Failed { .. } => Err(unreachable(name, status, false)),
+        // It has run, has ended, and its restart policy leaves it at that.
+        State::Idle if status.last_exit.is_some() => Err(unreachable(name, status, false)),
         State::Idle
         | State::Starting
         | State::Ready
@@ -104,6 +106,10 @@ pub(super) fn unreachable(name: &str, status: &Status, in_flight: bool) -> Error
             (text, Some(wait))
         }
         State::Failed { cause } => (format!("Server '{name}' {cause}"), None),
+        State::Idle if status.last_exit.is_some() => {
+            let cause = status.last_exit.as_ref().map(ToString::to_string).unwrap_or_default();
+            (format!("Server '{name}' is not running: it {cause} and is not to be restarted"), None)
+        }
         other => (format!("Server '{name}' is {}", other.name()), None),
     };
     if let Some(line) = status.last_stderr.last() {

@@ -32,11 +32,25 @@ pub enum EraChoice {
     Modern,
 }
 
+/// Whether a child that ended unasked is replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RestartPolicy {
+    /// However it ended.
+    #[default]
+    Always,
+    /// Unless it ended with exit code 0.
+    OnFailure,
+    /// Not until the operator restarts it or changes its definition.
+    Never,
+}
+
 /// How a server is treated. Every member has a default; see `docs/configuration.md`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// The era to speak.
     pub era: EraChoice,
+    /// Whether a child that ended unasked is replaced.
+    pub restart: RestartPolicy,
     /// From spawn to the end of the handshake and the first lists.
     pub start_timeout: Duration,
     /// How many calls the child may have in flight.
@@ -61,6 +75,7 @@ impl Default for Policy {
     fn default() -> Self {
         Policy {
             era: EraChoice::Auto,
+            restart: RestartPolicy::Always,
             start_timeout: Duration::from_secs(60),
             max_in_flight: 256,
             queue: 256,
@@ -289,6 +304,12 @@ fn parse_policy(own: &Map<String, Value>, problems: &mut Problems) -> Policy {
                 Some("legacy") => policy.era = EraChoice::Legacy,
                 Some("modern") => policy.era = EraChoice::Modern,
                 _ => drop(problems.add::<()>(&path, "must be \"auto\", \"legacy\" or \"modern\"")),
+            },
+            "restart" => match value.as_str() {
+                Some("always") => policy.restart = RestartPolicy::Always,
+                Some("on-failure") => policy.restart = RestartPolicy::OnFailure,
+                Some("never") => policy.restart = RestartPolicy::Never,
+                _ => drop(problems.add::<()>(&path, "must be \"always\", \"on-failure\" or \"never\"")),
             },
             "start_timeout" => set_duration(&mut policy.start_timeout, value, &path, problems),
             "queue_age" => set_duration(&mut policy.queue_age, value, &path, problems),

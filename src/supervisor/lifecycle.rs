@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use super::backoff;
+use super::definition::RestartPolicy;
 use super::status::{Cause, State};
 
 /// What the operator wants.
@@ -133,6 +134,7 @@ pub struct Lifecycle {
     failures: u32,
     ready_since: Option<Instant>,
     skip_probe: bool,
+    restart: RestartPolicy,
 }
 
 impl Default for Lifecycle {
@@ -145,11 +147,17 @@ impl Default for Lifecycle {
             failures: 0,
             ready_since: None,
             skip_probe: false,
+            restart: RestartPolicy::Always,
         }
     }
 }
 
 impl Lifecycle {
+    /// Says whether children that end unasked from now on are replaced.
+    pub fn set_restart(&mut self, restart: RestartPolicy) {
+        self.restart = restart;
+    }
+
     /// Takes an event in. `jitter` in `0..1` spreads restarts.
     pub fn on(&mut self, event: Event, now: Instant, jitter: f64) -> Vec<Effect> {
         match event {
@@ -218,6 +226,7 @@ impl Lifecycle {
                 self.phase = Phase::Stopping { planned: true };
                 vec![]
             }
+            Phase::Resting if self.wanted == Wanted::Running => self.queue(),
             Phase::Resting | Phase::Queued | Phase::Finished => vec![],
         }
     }
@@ -240,6 +249,14 @@ impl Lifecycle {
             (Wanted::Running, Ending::Misconfigured(cause)) => {
                 self.wait(Phase::Failed { cause }, now + backoff::RECHECK)
             }
+            (Wanted::Running, Ending::Crashed(cause) | Ending::GoneOnProbe(cause))
+                if self.is_left(&cause) =>
+            {
+                self.epoch += 1;
+                let clean = is_clean(&cause);
+                self.phase = if clean { Phase::Resting } else { Phase::Failed { cause } };
+                vec![]
+            }
             (Wanted::Running, Ending::Crashed(cause) | Ending::GoneOnProbe(cause)) => {
                 self.failures = self.failures.saturating_add(1);
                 let until = now + backoff::delay(self.failures, jitter);
@@ -247,6 +264,15 @@ impl Lifecycle {
             }
             // Stopped without having been asked to: whoever did it wants it back by `Wanted::Running`.
             (Wanted::Running, Ending::Stopped) => self.queue(),
+        }
+    }
+
+    /// Whether a child that ended so is not replaced.
+    fn is_left(&self, cause: &Cause) -> bool {
+        match self.restart {
+            RestartPolicy::Always => false,
+            RestartPolicy::OnFailure => is_clean(cause),
+            RestartPolicy::Never => true,
         }
     }
 
@@ -321,6 +347,11 @@ impl Lifecycle {
             Phase::Failed { cause } => State::Failed { cause: cause.clone() },
         }
     }
+}
+
+/// Whether a child ended as programs do that have done their work.
+fn is_clean(cause: &Cause) -> bool {
+    matches!(cause, Cause::Exited { code: 0 })
 }
 
 #[cfg(test)]
@@ -445,6 +476,40 @@ mod tests {
         world.now += 61 * SECOND;
         world.end(crash());
         assert_eq!(world.alarm.expect("an alarm").1.duration_since(world.now), SECOND);
+    }
+
+    #[test]
+    fn the_restart_policy_decides_by_how_the_child_ended() {
+        use RestartPolicy::*;
+        let clean = || Cause::Exited { code: 0 };
+        let failed = || Cause::Exited { code: 3 };
+        let killed = || Cause::Signalled { signal: 9 };
+        let table: [(RestartPolicy, Cause, &str); 9] = [
+            (Always, clean(), "backoff"),
+            (Always, failed(), "backoff"),
+            (Always, killed(), "backoff"),
+            (OnFailure, clean(), "idle"),
+            (OnFailure, failed(), "backoff"),
+            (OnFailure, killed(), "backoff"),
+            (Never, clean(), "idle"),
+            (Never, failed(), "failed"),
+            (Never, killed(), "failed"),
+        ];
+        for (restart, cause, expected) in table {
+            let mut world = World::started();
+            world.life.set_restart(restart);
+            world.ready();
+            world.end(Ending::Crashed(cause.clone()));
+            assert_eq!(world.life.state().name(), expected, "{restart:?} {cause:?}");
+            world.on(Event::Restart);
+            world.ring();
+            world.grant();
+            assert_eq!(
+                world.life.state(),
+                State::Starting,
+                "a manual restart always tries: {restart:?} {cause:?}"
+            );
+        }
     }
 
     #[test]

@@ -124,6 +124,7 @@ impl ReplicaState {
             self.args.handle.set_policy(definition.policy());
             self.args.definition = definition;
         }
+        self.life.set_restart(self.args.definition.policy().restart);
         let runs = self.args.definition.enabled() && self.args.definition.command().is_some();
         let wanted = if runs { Wanted::Running } else { Wanted::Stopped };
         self.on(myself, Event::Wanted(wanted)).await;
