@@ -26,6 +26,8 @@ pub enum Stop {
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
+    quit: Signal,
     received: u32,
 }
 
@@ -38,6 +40,8 @@ impl Signals {
         Ok(Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            quit: signal(SignalKind::quit())?,
             received: 0,
         })
     }
@@ -48,6 +52,9 @@ impl Signals {
         let signal = tokio::select! {
             Some(()) = self.terminate.recv() => "SIGTERM",
             Some(()) = self.interrupt.recv() => "SIGINT",
+            // The terminal was closed: an unhandled SIGHUP would end us without ending the children.
+            Some(()) = self.hangup.recv() => "SIGHUP",
+            Some(()) = self.quit.recv() => "SIGQUIT",
             // Both streams end only with the runtime, and with it this future.
             else => std::future::pending().await,
         };

@@ -168,7 +168,8 @@ struct Running {
     activity: Arc<Activity>,
     control: mpsc::Sender<Control>,
     order: Option<oneshot::Sender<Ladder>>,
-    notices: broadcast::Sender<Notice>,
+    /// What the child notified since its start, until somebody takes it over.
+    notices: Option<broadcast::Receiver<Notice>>,
     helpers: Vec<AbortHandle>,
 }
 
@@ -227,6 +228,8 @@ impl Actor for ChildActor {
             }
             ChildMsg::TreeEnded(report) => {
                 state.exit = Some(report);
+                // Whoever may still hold the pipes, the process is no more.
+                state.tell_wire(Control::ProcessEnded);
                 state.finish_if_done();
             }
             ChildMsg::Stop { drain } => state.stop(drain),
@@ -257,7 +260,8 @@ impl ChildState {
         let (calls, calls_in) = mpsc::channel(self.args.max_in_flight.max(16));
         let (control, control_in) = mpsc::channel(4);
         let (order, order_in) = oneshot::channel();
-        let (notices, _) = broadcast::channel(NOTICES);
+        // Received from the start: real servers change their lists right after the handshake.
+        let (notices, fresh) = broadcast::channel(NOTICES);
         let abandoned = Arc::new(Notify::new());
         let activity = Activity::new();
         let wiring = Wiring {
@@ -265,7 +269,7 @@ impl ChildState {
             calls: calls_in,
             abandoned: abandoned.clone(),
             control: control_in,
-            notices: notices.clone(),
+            notices,
             counters: self.args.counters.clone(),
             activity: activity.clone(),
             max_frame: self.args.max_frame,
@@ -295,7 +299,8 @@ impl ChildState {
         self.wire_open = true;
         self.shaking = true;
         let helpers = vec![drained, handshake.abort_handle()];
-        self.running = Some(Running { guard, activity, control, order: Some(order), notices, helpers });
+        self.running =
+            Some(Running { guard, activity, control, order: Some(order), notices: Some(fresh), helpers });
     }
 
     fn handshake_done(
@@ -309,21 +314,23 @@ impl ChildState {
         match (result, &mut self.running) {
             (Ok((link, introduced)), Some(running)) if self.wire_open && self.exit.is_none() => {
                 self.args.catalog.store(introduced.catalog.clone());
-                let fresh = refresh::keep_fresh(
-                    link.clone(),
-                    introduced.facts.clone(),
-                    running.notices.subscribe(),
-                    self.args.catalog.clone(),
-                    self.args.server.clone(),
-                );
-                running.helpers.push(tokio::spawn(fresh).abort_handle());
+                if let Some(notices) = running.notices.take() {
+                    let fresh = refresh::keep_fresh(
+                        link.clone(),
+                        introduced.facts.clone(),
+                        notices,
+                        self.args.catalog.clone(),
+                        running.activity.clone(),
+                        self.args.server.clone(),
+                    );
+                    running.helpers.push(tokio::spawn(fresh).abort_handle());
+                }
                 let actor = myself.clone();
                 let watch = probe::watch(
                     link.clone(),
                     self.args.probe,
                     running.activity.clone(),
                     running.guard.view(),
-                    usize::from(refresh::listens(&link, &introduced.facts)),
                     move |verdict| drop(actor.send_message(ChildMsg::Probed(verdict))),
                 );
                 running.helpers.push(tokio::spawn(watch).abort_handle());
@@ -368,6 +375,10 @@ impl ChildState {
             WireEnd::Eof if self.exit.is_some() => return,
             WireEnd::Eof => "it closed its stdout".to_owned(),
             WireEnd::StdinClosed => "it closed its stdin".to_owned(),
+            WireEnd::OnlyNoise => {
+                self.fault.get_or_insert(Fault::Frame("it writes to stdout, but no messages".to_owned()));
+                return self.order(Ladder::KILL);
+            }
             WireEnd::Oversize(over) => {
                 self.fault
                     .get_or_insert(Fault::Frame(format!("it sent a line of more than {} bytes", over.limit)));

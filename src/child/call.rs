@@ -133,7 +133,7 @@ impl Link {
 
     /// The limits of a call that has one deadline, whatever progress it makes.
     pub fn within(deadline: Instant, now: Instant) -> Limits {
-        Limits { idle: deadline.saturating_duration_since(now), hard: deadline }
+        Limits { first: deadline, idle: deadline.saturating_duration_since(now), hard: deadline }
     }
 }
 

@@ -6,6 +6,8 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::mcp::ListKind;
+
 /// One announced tool.
 #[derive(Debug, Clone)]
 pub struct Tool {
@@ -108,11 +110,24 @@ impl Catalog {
         &self.prompts
     }
 
+    /// The entries of one list, unchanged.
+    pub fn entries(&self, kind: ListKind) -> Vec<Box<RawValue>> {
+        match kind {
+            ListKind::Tools => self.tools.iter().map(|tool| tool.raw.clone()).collect(),
+            ListKind::Resources => self.resources.iter().map(|resource| resource.raw.clone()).collect(),
+            ListKind::Templates => self.templates.clone(),
+            ListKind::Prompts => self.prompts.clone(),
+        }
+    }
+
     /// The tool name closest to `wanted`, when it is close enough to be a slip of the hand.
     pub fn closest_tool(&self, wanted: &str) -> Option<&str> {
         let limit = (wanted.chars().count() / 3).clamp(1, 5);
+        let length = wanted.chars().count();
         self.tools
             .iter()
+            // Names of another length cannot be close; comparing is the dear part.
+            .filter(|tool| tool.name.chars().count().abs_diff(length) <= limit)
             .map(|tool| (edit_distance(wanted, &tool.name), &*tool.name))
             .filter(|(distance, _)| *distance <= limit)
             .min_by_key(|(distance, _)| *distance)

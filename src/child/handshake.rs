@@ -9,7 +9,6 @@ use serde_json::value::RawValue;
 
 use super::call::{Call, Link, Outcome};
 use super::catalog::Catalog;
-use super::pending::Limits;
 use crate::jsonrpc::RpcError;
 use crate::mcp::{self, Era, Facts, ListKind, Probe, method};
 
@@ -18,6 +17,10 @@ use crate::mcp::{self, Era, Facts, ListKind, Probe, method};
 const PROBE_GRACE: Duration = Duration::from_secs(5);
 /// How long a list may take after the handshake, when it is read again.
 const REFRESH_LIMIT: Duration = Duration::from_secs(30);
+/// How long a list may take that a server can do without.
+const OPTIONAL_LIST_LIMIT: Duration = Duration::from_secs(10);
+/// The most bytes of one list.
+const MAX_LIST_BYTES: usize = 32 * 1024 * 1024;
 /// The most pages of one list.
 const MAX_PAGES: usize = 500;
 /// The most entries of one list.
@@ -100,7 +103,7 @@ pub(super) async fn shake_hands(
             Era::Legacy => link.clone(),
         };
         phase.set(method::TOOLS_LIST);
-        let catalog = load_catalog(&link, &facts, deadline).await?;
+        let catalog = load_catalog(&link, &facts, deadline, &Catalog::default()).await?;
         Ok((link, Introduced { era, facts, catalog: Arc::new(catalog) }))
     };
     match tokio::time::timeout_at(deadline.into(), attempt).await {
@@ -139,9 +142,9 @@ async fn open_by_probe(
         },
         opened = &mut opening => match opened {
             Ok(facts) => Ok((Era::Legacy, facts)),
-            Err(HandshakeError::Refused(reason)) => match probe.await? {
-                (Probe::Modern, Some(facts)) => Ok((Era::Modern, facts)),
-                _ => Err(HandshakeError::Refused(reason)),
+            Err(HandshakeError::Refused(reason)) => match tokio::time::timeout(PROBE_GRACE, probe).await {
+                Ok(Ok((Probe::Modern, Some(facts)))) => Ok((Era::Modern, facts)),
+                Ok(_) | Err(_) => Err(HandshakeError::Refused(reason)),
             },
             Err(other) => Err(gone_on_probe(other)),
         },
@@ -203,17 +206,44 @@ async fn ask(
     }
 }
 
-/// Reads the lists that the child's capabilities announce, side by side.
-async fn load_catalog(link: &Link, facts: &Facts, deadline: Instant) -> Result<Catalog, HandshakeError> {
+/// Reads the lists that the child's capabilities announce, side by side. Only the tools must be
+/// had: another list that cannot be read stays as it was, and takes nothing down with it.
+async fn load_catalog(
+    link: &Link,
+    facts: &Facts,
+    deadline: Instant,
+    previous: &Catalog,
+) -> Result<Catalog, HandshakeError> {
     let announced = |kind: ListKind| facts.capabilities.get(kind.capability()).is_some();
-    let list = |kind: ListKind| async move {
-        if announced(kind) { load_list(link, kind, deadline).await } else { Ok(Vec::new()) }
+    let tools = async {
+        if announced(ListKind::Tools) {
+            load_list(link, ListKind::Tools, deadline).await
+        } else {
+            Ok(Vec::new())
+        }
+    };
+    let optional_deadline = deadline.min(Instant::now() + OPTIONAL_LIST_LIMIT);
+    let optional = |kind: ListKind| async move {
+        if !announced(kind) {
+            return Ok(Vec::new());
+        }
+        match load_list(link, kind, optional_deadline).await {
+            Err(HandshakeError::Refused(reason)) => {
+                tracing::warn!(reason, "a list cannot be read and stays as it was");
+                Ok(previous.entries(kind))
+            }
+            Err(HandshakeError::TimedOut { phase }) => {
+                tracing::warn!("{phase} was not answered in time; the list stays as it was");
+                Ok(previous.entries(kind))
+            }
+            other => other,
+        }
     };
     let (tools, resources, templates, prompts) = tokio::join!(
-        list(ListKind::Tools),
-        list(ListKind::Resources),
-        list(ListKind::Templates),
-        list(ListKind::Prompts),
+        tools,
+        optional(ListKind::Resources),
+        optional(ListKind::Templates),
+        optional(ListKind::Prompts),
     );
     let (catalog, unusable) = Catalog::build(tools?, resources?, templates?, prompts?);
     if unusable > 0 {
@@ -223,8 +253,12 @@ async fn load_catalog(link: &Link, facts: &Facts, deadline: Instant) -> Result<C
 }
 
 /// Reads the lists anew, for when the child said that they changed.
-pub(super) async fn reload_catalog(link: &Link, facts: &Facts) -> Result<Catalog, HandshakeError> {
-    load_catalog(link, facts, Instant::now() + REFRESH_LIMIT).await
+pub(super) async fn reload_catalog(
+    link: &Link,
+    facts: &Facts,
+    previous: &Catalog,
+) -> Result<Catalog, HandshakeError> {
+    load_catalog(link, facts, Instant::now() + REFRESH_LIMIT, previous).await
 }
 
 /// Reads all pages of a list, within bounds. A child that announces a list and does not know the
@@ -235,13 +269,14 @@ async fn load_list(
     deadline: Instant,
 ) -> Result<Vec<Box<RawValue>>, HandshakeError> {
     let mut entries = Vec::new();
+    let mut bytes = 0;
     let mut cursor: Option<String> = None;
     for _ in 0..MAX_PAGES {
         let members = match &cursor {
             Some(cursor) => Bytes::from(format!("\"cursor\":{}", serde_json::Value::from(cursor.as_str()))),
             None => Bytes::new(),
         };
-        let limits = Limits { idle: deadline.saturating_duration_since(Instant::now()), hard: deadline };
+        let limits = Link::within(deadline, Instant::now());
         let call = Call { method: kind.method(), members, meta: Bytes::new(), progress: false, limits };
         let result = match link.call(call).await {
             Outcome::Result(result) => result,
@@ -253,6 +288,13 @@ async fn load_list(
             Outcome::TimedOut { .. } => return Err(HandshakeError::TimedOut { phase: kind.method() }),
             Outcome::Gone { .. } => return Err(HandshakeError::Gone),
         };
+        bytes += result.len();
+        if bytes > MAX_LIST_BYTES {
+            return Err(HandshakeError::Refused(format!(
+                "{} gave more than {MAX_LIST_BYTES} bytes",
+                kind.method()
+            )));
+        }
         let mut page = mcp::read_page(kind, &result).map_err(HandshakeError::Refused)?;
         entries.append(&mut page.entries);
         if entries.len() > MAX_ENTRIES {

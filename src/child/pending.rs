@@ -13,6 +13,9 @@ const MAX_SLOTS: usize = 1 << SLOT_BITS;
 /// How long a call may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
+    /// When the call is over if there is no sign of life: counted from when the caller asked, so
+    /// waiting for a place or for a child counts, too.
+    pub first: Instant,
     /// Without a sign of life. Each progress notification starts it anew.
     pub idle: Duration,
     /// Altogether, whatever progress is made.
@@ -48,14 +51,14 @@ impl<W> Pending<W> {
     /// Registers a call and gives it an id that no other call of this child ever has. Ids stay
     /// below 2^53 for 137 billion calls, so that a JavaScript child can hold them. A full table
     /// gives the waiter back.
-    pub fn insert(&mut self, limits: Limits, now: Instant, waiter: W) -> Result<u64, W> {
+    pub fn insert(&mut self, limits: Limits, waiter: W) -> Result<u64, W> {
         if self.entries.len() >= MAX_SLOTS {
             return Err(waiter);
         }
         let slot = self.entries.vacant_entry();
         let id = self.next << SLOT_BITS | slot.key() as u64;
         self.next += 1;
-        let deadline = (now + limits.idle).min(limits.hard);
+        let deadline = limits.first.min(limits.hard);
         slot.insert(Entry { id, idle: limits.idle, hard: limits.hard, deadline, waiter });
         self.earliest = Some(self.earliest.map_or(deadline, |earliest| earliest.min(deadline)));
         Ok(id)
@@ -146,7 +149,9 @@ mod tests {
     fn progress_resets_the_idle_limit_and_never_the_hard_one() {
         let start = Instant::now();
         let mut pending = Pending::default();
-        let id = pending.insert(Limits { idle: SECOND, hard: start + 3 * SECOND }, start, ()).unwrap();
+        let id = pending
+            .insert(Limits { first: start + SECOND, idle: SECOND, hard: start + 3 * SECOND }, ())
+            .unwrap();
         assert!(pending.progress(id, start + SECOND / 2).is_some());
         assert!(pending.expire(start + SECOND).is_empty());
         for half in 2..6 {
@@ -160,12 +165,12 @@ mod tests {
     #[test]
     fn a_full_table_gives_the_waiter_back() {
         let now = Instant::now();
-        let limits = Limits { idle: SECOND, hard: now + SECOND };
+        let limits = Limits { first: now + SECOND, idle: SECOND, hard: now + SECOND };
         let mut pending = Pending::default();
         for n in 0..MAX_SLOTS {
-            pending.insert(limits, now, n).unwrap();
+            pending.insert(limits, n).unwrap();
         }
-        assert_eq!(pending.insert(limits, now, 7), Err(7));
+        assert_eq!(pending.insert(limits, 7), Err(7));
         assert_eq!(pending.drain().len(), MAX_SLOTS);
     }
 
@@ -206,7 +211,7 @@ mod tests {
                     Step::Insert(secs) => {
                         let hard = now + SECOND * secs as u32;
                         serial += 1;
-                        let id = pending.insert(Limits { idle: SECOND * 1000, hard }, now, serial).unwrap();
+                        let id = pending.insert(Limits { first: hard, idle: SECOND * 1000, hard }, serial).unwrap();
                         prop_assert!(seen_ids.insert(id), "an id came back");
                         model.insert(id, (serial, hard));
                     }

@@ -30,6 +30,10 @@ pub(super) struct Activity {
     start: Instant,
     heard_ms: AtomicU64,
     in_flight: AtomicUsize,
+    /// How many of the calls in flight are open streams, which are always in flight.
+    listening: AtomicUsize,
+    /// How many calls have run out of time since the child was last heard.
+    expired: AtomicUsize,
 }
 
 impl Activity {
@@ -38,6 +42,8 @@ impl Activity {
             start: Instant::now(),
             heard_ms: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
+            listening: AtomicUsize::new(0),
+            expired: AtomicUsize::new(0),
         })
     }
 
@@ -45,6 +51,24 @@ impl Activity {
     pub(super) fn heard(&self, now: Instant) {
         let ms = now.duration_since(self.start).as_millis();
         self.heard_ms.store(ms.try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.expired.store(0, Ordering::Relaxed);
+    }
+
+    /// Notes that calls have run out of time.
+    pub(super) fn expired(&self, calls: usize) {
+        self.expired.fetch_add(calls, Ordering::Relaxed);
+    }
+
+    /// Notes whether a stream of notifications is open.
+    pub(super) fn set_listening(&self, open: bool) {
+        self.listening.store(usize::from(open), Ordering::Relaxed);
+    }
+
+    /// Whether silence is likely to be work: calls are in flight, and none has run out of time.
+    fn is_busy(&self) -> bool {
+        let calls =
+            self.in_flight.load(Ordering::Relaxed).saturating_sub(self.listening.load(Ordering::Relaxed));
+        calls > 0 && self.expired.load(Ordering::Relaxed) == 0
     }
 
     /// Notes how many calls are in flight.
@@ -89,14 +113,12 @@ fn look(silent: Duration, every: Duration, busy: bool, stopped: bool) -> Look {
     }
 }
 
-/// Looks after a child until it is aborted or the child is gone. `listening` calls are always in
-/// flight and do not make it busy.
+/// Looks after a child until it is aborted or the child is gone.
 pub(super) async fn watch(
     link: Link,
     settings: ProbeSettings,
     activity: Arc<Activity>,
     process: TreeView,
-    listening: usize,
     tell: impl Fn(Verdict),
 ) {
     if settings.every.is_zero() {
@@ -107,7 +129,7 @@ pub(super) async fn watch(
         // After a miss the next look comes sooner: three of them are to take seconds, not minutes.
         let pause = if missed == 0 { settings.every } else { settings.every.min(settings.patience) };
         tokio::time::sleep(pause).await;
-        let busy = activity.in_flight.load(Ordering::Relaxed) > listening;
+        let busy = activity.is_busy();
         let silent = activity.silent_for(Instant::now());
         let answered = match look(silent, pause, busy, process.is_stopped()) {
             Look::Busy => continue,
@@ -143,6 +165,21 @@ async fn ask(link: &Link, patience: Duration) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn calls_that_ran_out_of_time_are_no_excuse_for_silence() {
+        let activity = Activity::new();
+        assert!(!activity.is_busy());
+        activity.set_in_flight(2);
+        assert!(activity.is_busy());
+        activity.expired(1);
+        assert!(!activity.is_busy());
+        activity.heard(Instant::now());
+        assert!(activity.is_busy());
+        activity.set_in_flight(1);
+        activity.set_listening(true);
+        assert!(!activity.is_busy(), "an open stream is no work");
+    }
 
     #[test]
     fn silence_is_judged_together_with_work_and_process_state() {

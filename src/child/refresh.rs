@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::broadcast;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 use super::call::{Call, Link, Outcome};
 use super::catalog::Catalog;
 use super::handshake::{self, HandshakeError};
 use super::pending::Limits;
+use super::probe::Activity;
 use super::wire::Notice;
 use crate::mcp::{Era, Facts, method};
 
@@ -27,9 +28,10 @@ pub(super) async fn keep_fresh(
     facts: Facts,
     mut notices: broadcast::Receiver<Notice>,
     catalog: Arc<ArcSwap<Catalog>>,
+    activity: Arc<Activity>,
     server: Arc<str>,
 ) {
-    let listening = listen(&link, &facts);
+    let listening = listen(&link, &facts, &activity);
     let refreshing = async {
         loop {
             match notices.recv().await {
@@ -39,7 +41,9 @@ pub(super) async fn keep_fresh(
                 Ok(_) => continue,
                 Err(RecvError::Closed) => return,
             }
-            match handshake::reload_catalog(&link, &facts).await {
+            // However many changes were announced, they are read once.
+            while !matches!(notices.try_recv(), Err(TryRecvError::Empty | TryRecvError::Closed)) {}
+            match handshake::reload_catalog(&link, &facts, &catalog.load_full()).await {
                 Ok(fresh) => catalog.store(Arc::new(fresh)),
                 Err(HandshakeError::Gone) => return,
                 Err(error) => tracing::warn!(server = %server, ?error, "the changed lists could not be read"),
@@ -53,33 +57,25 @@ pub(super) async fn keep_fresh(
 const LISTS: [(&str, &str); 3] =
     [("tools", "toolsListChanged"), ("resources", "resourcesListChanged"), ("prompts", "promptsListChanged")];
 
-fn announces_changes(facts: &Facts, capability: &str) -> bool {
-    facts.capabilities[capability]["listChanged"] == true
-}
-
-/// Whether a stream of change notifications is kept open for this child, as a call in flight.
-pub(super) fn listens(link: &Link, facts: &Facts) -> bool {
-    link.era() == Era::Modern && LISTS.iter().any(|(capability, _)| announces_changes(facts, capability))
-}
-
 fn is_list_change(name: &str) -> bool {
     matches!(name, method::TOOLS_CHANGED | method::RESOURCES_CHANGED | method::PROMPTS_CHANGED)
 }
 
 /// A modern child says that something changed only on a stream that was asked for (spec
 /// 2026-07-28, basic/patterns/subscriptions). One that ends the stream is asked again.
-async fn listen(link: &Link, facts: &Facts) {
-    if !listens(link, facts) {
-        return;
-    }
+async fn listen(link: &Link, facts: &Facts, activity: &Activity) {
     let filter: Vec<String> = LISTS
         .iter()
-        .filter(|(capability, _)| announces_changes(facts, capability))
+        .filter(|(capability, _)| facts.capabilities[capability]["listChanged"] == true)
         .map(|(_, flag)| format!("\"{flag}\":true"))
         .collect();
+    if link.era() == Era::Legacy || filter.is_empty() {
+        return;
+    }
     let members = Bytes::from(format!("\"notifications\":{{{}}}", filter.join(",")));
     loop {
-        let limits = Limits { idle: FOR_EVER, hard: Instant::now() + FOR_EVER };
+        let now = Instant::now();
+        let limits = Limits { first: now + FOR_EVER, idle: FOR_EVER, hard: now + FOR_EVER };
         let call = Call {
             method: method::LISTEN,
             members: members.clone(),
@@ -87,7 +83,10 @@ async fn listen(link: &Link, facts: &Facts) {
             progress: false,
             limits,
         };
-        match link.call(call).await {
+        activity.set_listening(true);
+        let ended = link.call(call).await;
+        activity.set_listening(false);
+        match ended {
             Outcome::Result(_) => tokio::time::sleep(DEBOUNCE).await,
             Outcome::Error(_) | Outcome::Unusable(_) | Outcome::TimedOut { .. } | Outcome::Gone { .. } => {
                 return;

@@ -30,6 +30,13 @@ const BATCH: usize = 64;
 /// After the process has ended, how long its last words may take to come out of the pipe. It is
 /// needed in full only when a grandchild keeps the pipe open.
 const LAST_WORDS: Duration = Duration::from_millis(200);
+/// How many frames are taken before others get their turn: a child that floods is not alone.
+const FRAMES_A_TURN: usize = 256;
+/// How much noise may come without a single message in between, in bytes. A child that says only
+/// that is no MCP server.
+const NOISE_LIMIT: usize = 1024 * 1024;
+/// The longest `params` of a notification that are kept for whoever listens, in bytes.
+const MAX_NOTICE: usize = 64 * 1024;
 /// How many noise lines are logged in full.
 const NOISE_SHOWN: u64 = 5;
 
@@ -51,6 +58,8 @@ pub(super) enum WireEnd {
     StdinClosed,
     /// A frame grew beyond the limit.
     Oversize(Oversize),
+    /// It writes, but no messages.
+    OnlyNoise,
 }
 
 /// A notification of the child that is not about one call.
@@ -58,7 +67,7 @@ pub(super) enum WireEnd {
 pub struct Notice {
     /// The method.
     pub method: Arc<str>,
-    /// The `params`, raw JSON.
+    /// The `params`, raw JSON, unless they are very long.
     pub params: Option<Bytes>,
 }
 
@@ -99,6 +108,10 @@ struct Wire {
     framer: Framer,
     closing: Option<(Instant, Ladder, oneshot::Sender<Ladder>)>,
     stdin_lost: bool,
+    /// Stdin was closed because the child is being stopped: what is not written never will be.
+    stdin_closed: bool,
+    /// Bytes of noise since the last message.
+    noise: usize,
 }
 
 /// Runs until the child's stdout ends, then answers every call that is left.
@@ -118,6 +131,8 @@ where
         framer: Framer::new(max_frame),
         closing: None,
         stdin_lost: false,
+        stdin_closed: false,
+        noise: 0,
     };
     let mut stdin = Some(stdin);
     let mut batch = Vec::with_capacity(BATCH);
@@ -125,9 +140,17 @@ where
     let mut phase = Alarm::new();
     let mut last_words = None;
     let end = loop {
+        match wire.take_frames(&activity) {
+            Ok(Turn::Done) => {}
+            Ok(Turn::More) => {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            Err(end) => break end,
+        }
         wire.write_backlog();
         if wire.may_close_stdin() && stdin.take().is_some() {
-            wire.start_ladder();
+            wire.close_stdin();
         }
         activity.set_in_flight(wire.pending.len());
         expiry.set(wire.pending.next_expiry());
@@ -145,9 +168,6 @@ where
                 Ok(count) => {
                     wire.framer.filled(count);
                     activity.heard(Instant::now());
-                    if let Err(oversize) = wire.take_frames() {
-                        break WireEnd::Oversize(oversize);
-                    }
                 }
             },
             count = calls.recv_many(&mut batch, BATCH), if !calls.is_closed() || !calls.is_empty() => {
@@ -157,12 +177,12 @@ where
                 }
             }
             _ = abandoned.notified() => wire.cancel_abandoned(),
-            _ = expiry.rung() => wire.expire(Instant::now()),
+            _ = expiry.rung() => activity.expired(wire.expire(Instant::now())),
             _ = phase.rung() => match last_words {
                 Some(_) => break if wire.stdin_lost { WireEnd::StdinClosed } else { WireEnd::Eof },
                 None => {
                     stdin = None;
-                    wire.start_ladder();
+                    wire.close_stdin();
                 }
             },
             Some(message) = control.recv() => match message {
@@ -207,7 +227,7 @@ impl Wire {
         if reply.is_closed() {
             return;
         }
-        if self.stdin_lost {
+        if self.stdin_lost || self.stdin_closed {
             let _ = reply.send(Outcome::Gone { sent: false });
             return;
         }
@@ -217,7 +237,7 @@ impl Wire {
         }
         let limits = call.limits;
         let waiter = Waiter { reply, method: call.method, unsent: Some(call) };
-        match self.pending.insert(limits, now, waiter) {
+        match self.pending.insert(limits, waiter) {
             Ok(id) => self.backlog.push_back(id),
             Err(waiter) => waiter.gone(),
         }
@@ -242,16 +262,25 @@ impl Wire {
         }
     }
 
-    fn take_frames(&mut self) -> Result<(), Oversize> {
-        while let Some(frame) = self.framer.next_frame()? {
+    /// Takes what was read apart, a bounded number of frames at a time.
+    fn take_frames(&mut self, activity: &Activity) -> Result<Turn, WireEnd> {
+        for _ in 0..FRAMES_A_TURN {
+            let Some(frame) = self.framer.next_frame().map_err(WireEnd::Oversize)? else {
+                return Ok(Turn::Done);
+            };
             match jsonrpc::classify(&frame) {
                 Incoming::Response { id, outcome } => self.answer_call(id, outcome, &frame),
                 Incoming::Notification { method, params } => self.take_notification(method, params),
                 Incoming::Request { id, method, .. } => self.answer_child(&id, &method),
-                Incoming::Noise => self.note_noise(&frame),
+                Incoming::Noise => {
+                    self.note_noise(&frame)?;
+                    continue;
+                }
             }
+            self.noise = 0;
         }
-        Ok(())
+        activity.set_in_flight(self.pending.len());
+        Ok(Turn::More)
     }
 
     fn answer_call(&mut self, id: u64, outcome: Result<Bytes, jsonrpc::RpcError>, frame: &[u8]) {
@@ -283,11 +312,19 @@ impl Wire {
                 let id = params
                     .as_deref()
                     .and_then(|params| serde_json::from_slice::<CancelledParams>(params).ok());
-                if let Some(waiter) = id.and_then(|CancelledParams { id }| self.pending.complete(id)) {
-                    waiter.gone();
+                // The one call of ours that a child may end this way is an open stream (spec
+                // 2026-07-28, basic/patterns/cancellation).
+                let listening = id.map(|CancelledParams { id }| id).filter(|id| {
+                    self.pending.get_mut(*id).is_some_and(|waiter| waiter.method == method::LISTEN)
+                });
+                if let Some(waiter) = listening.and_then(|id| self.pending.complete(id)) {
+                    let _ = waiter.reply.send(Outcome::Result(Bytes::from_static(b"{}")));
                 }
             }
             _ => {
+                // Copied: a slice would keep the whole read buffer for as long as nobody listens.
+                let params = params.filter(|params| params.len() <= MAX_NOTICE);
+                let params = params.map(|params| Bytes::copy_from_slice(&params));
                 if self.notices.send(Notice { method: name.into(), params }).is_err() {
                     self.counters.dropped_notice();
                 }
@@ -296,7 +333,7 @@ impl Wire {
     }
 
     fn answer_child(&mut self, id: &[u8], name: &str) {
-        if self.out.len() > ANSWER_LIMIT || self.stdin_lost {
+        if self.out.len() > ANSWER_LIMIT || self.stdin_closed {
             self.counters.dropped_notice();
             return;
         }
@@ -306,31 +343,48 @@ impl Wire {
         }
     }
 
-    fn note_noise(&mut self, frame: &[u8]) {
+    fn note_noise(&mut self, frame: &[u8]) -> Result<(), WireEnd> {
+        self.noise += frame.len() + 1;
+        if self.noise > NOISE_LIMIT {
+            return Err(WireEnd::OnlyNoise);
+        }
         if self.counters.noise() <= NOISE_SHOWN {
             let line = String::from_utf8_lossy(&frame[..frame.len().min(200)]);
             tracing::warn!(server = %self.server, "stdout line that is no message: {}", line.escape_debug());
         }
+        Ok(())
     }
 
     fn cancel_abandoned(&mut self) {
         let left = self.pending.abandon(|waiter| waiter.reply.is_closed());
         left.into_iter().for_each(|(id, waiter)| self.cancel(id, &waiter, "the caller has left"));
+        self.tidy_backlog();
     }
 
-    fn expire(&mut self, now: Instant) {
+    /// Answers the calls whose time is up and says how many of them the child had.
+    fn expire(&mut self, now: Instant) -> usize {
+        let mut expired = 0;
         for (id, waiter) in self.pending.expire(now) {
             self.cancel(id, &waiter, "the deadline has passed");
             let sent = waiter.unsent.is_none();
+            expired += usize::from(sent);
             let _ = waiter.reply.send(Outcome::TimedOut { sent });
         }
+        self.tidy_backlog();
+        expired
+    }
+
+    /// Forgets the ids of calls that are over; a child that does not read would let them pile up.
+    fn tidy_backlog(&mut self) {
+        let pending = &mut self.pending;
+        self.backlog.retain(|id| pending.get_mut(*id).is_some());
     }
 
     /// Tells the child that a result is not wanted any more, if it ever heard of the call.
     /// `initialize` must not be cancelled (spec 2025-11-25, basic/utilities/cancellation).
     fn cancel(&mut self, id: u64, waiter: &Waiter, reason: &str) {
         let known_to_child = waiter.unsent.is_none() && waiter.method != method::INITIALIZE;
-        if known_to_child && !self.stdin_lost && self.out.len() <= ANSWER_LIMIT {
+        if known_to_child && !self.stdin_closed && self.out.len() <= ANSWER_LIMIT {
             let members = format!("\"requestId\":{id},\"reason\":\"{reason}\"");
             jsonrpc::push_notification(&mut self.out, method::CANCELLED, members.as_bytes());
         }
@@ -343,6 +397,12 @@ impl Wire {
     /// The child does not read any more: what was not written never will be.
     fn lose_stdin(&mut self) {
         self.stdin_lost = true;
+        self.close_stdin();
+    }
+
+    /// Nothing is written any more, and the ladder begins.
+    fn close_stdin(&mut self) {
+        self.stdin_closed = true;
         self.out.clear();
         while let Some(id) = self.backlog.pop_front() {
             if let Some(waiter) = self.pending.complete(id) {
@@ -357,6 +417,12 @@ impl Wire {
             let _ = order.send(ladder);
         }
     }
+}
+
+/// Whether there may be more to take apart.
+enum Turn {
+    Done,
+    More,
 }
 
 #[derive(Deserialize)]

@@ -11,11 +11,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use rustix::process::{Resource, Rlimit, getrlimit, prlimit, setrlimit};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 
 use super::ladder::Process;
 use super::pidfd::{self, Watch};
-use super::tree::{Leaders, Tree, TreeGuard, brand, kill_strays, reap_adopted, signal_marked};
+use super::tree::{
+    Leaders, Tree, TreeGuard, adopted_zombies, brand, children_at_start, kill_strays, reap, signal_marked,
+};
 use super::{SpawnError, inherited, proc_fs, resolve};
 
 /// The variable that marks every process of ours: `INSTANCE.N`, N counting the children.
@@ -68,6 +71,8 @@ pub(super) struct HostInner {
     /// Children whose end somebody waits for. Held while one is spawned, so that no child can
     /// end and be reaped as adopted before it is in here.
     leaders: Mutex<Leaders>,
+    /// The limit on open files that we were started with: the one that children get.
+    open_files: Option<Rlimit>,
 }
 
 impl HostInner {
@@ -85,9 +90,15 @@ impl HostInner {
         self.leaders().remove(&leader);
     }
 
-    /// Reaps ended orphans that the kernel made our children.
-    pub(super) fn reap_adopted(&self) -> usize {
-        reap_adopted(&self.leaders())
+    /// Reaps ended orphans that the kernel made our children. Looks without the lock, which a
+    /// spawn may want, and asks again under it: a child may have been spawned in between.
+    pub(super) fn reap_adopted(&self) {
+        for pid in adopted_zombies(&self.leaders_now()) {
+            let leaders = self.leaders();
+            if !leaders.contains_key(&pid) {
+                reap(pid);
+            }
+        }
     }
 }
 
@@ -96,7 +107,10 @@ impl Host {
     pub fn new(settings: HostSettings) -> io::Result<Host> {
         nix::sys::prctl::set_child_subreaper(true)?;
         inherited::close_on_exec()?;
-        let inner = HostInner { settings, spawned: AtomicU64::new(0), leaders: Mutex::default() };
+        let open_files = raise_open_files();
+        // Whoever became us by exec may have had children: they are no strays of ours.
+        let leaders = Mutex::new(children_at_start()?);
+        let inner = HostInner { settings, spawned: AtomicU64::new(0), leaders, open_files };
         Ok(Host(Arc::new(inner)))
     }
 
@@ -124,9 +138,21 @@ impl Host {
             (Some(stdin), Some(stdout), Some(stderr)) => Pipes { stdin, stdout, stderr },
             _ => return Err(no_pipe()),
         };
-        let watch = Watch::open(pid)
-            .map_err(|error| SpawnError::new("the child could not be watched".to_owned(), &error))?;
+        self.restore_open_files(pid);
+        let watch = Watch::open(pid).map_err(|error| {
+            guard.0.kill_now();
+            self.0.forget(pid);
+            SpawnError::new("the child could not be watched".to_owned(), &error)
+        })?;
         Ok((Process::new(child, watch, tree), guard, pipes))
+    }
+
+    /// Many programs go through all files they may have open; ours may be very many.
+    fn restore_open_files(&self, pid: i32) {
+        if let (Some(limit), Some(pid)) = (self.0.open_files, rustix::process::Pid::from_raw(pid)) {
+            let limit = Rlimit { current: limit.current, maximum: limit.maximum };
+            let _ = prlimit(Some(pid), Resource::Nofile, limit);
+        }
     }
 
     fn command(&self, spec: &Spec, mark: &str) -> Result<Command, SpawnError> {
@@ -168,11 +194,13 @@ impl Host {
         let entry = format!("{MARK_VARIABLE}={}.", self.0.settings.instance);
         let own = std::process::id().cast_signed();
         let find = || -> Vec<i32> {
-            proc_fs::pids()
-                .filter(|&pid| pid != own)
-                .filter(|&pid| proc_fs::stat(pid).is_some_and(|stat| !stat.is_zombie()))
-                .filter(|&pid| proc_fs::has_variable(pid, &entry, true))
-                .collect()
+            let mut found = proc_fs::pids().unwrap_or_default();
+            found.retain(|&pid| {
+                pid != own
+                    && proc_fs::stat(pid).is_some_and(|stat| !stat.is_zombie())
+                    && proc_fs::has_variable(pid, &entry, true)
+            });
+            found
         };
         let mut ended = HashSet::new();
         for round in 0..super::tree::KILL_ROUNDS {
@@ -180,7 +208,7 @@ impl Host {
             if found.is_empty() {
                 break;
             }
-            let handles: Vec<_> = found.iter().filter_map(|&pid| pidfd::open(pid)).collect();
+            let handles: Vec<_> = found.iter().filter_map(|&pid| pidfd::open(pid).ok()).collect();
             let signal = if round == 0 { Signal::SIGTERM } else { Signal::SIGKILL };
             for &pid in &found {
                 if signal_marked(pid, &entry, true, signal) {
@@ -196,14 +224,23 @@ impl Host {
     /// Kills orphans that fell to us and of which nobody knows whose they were. For the end of the
     /// daemon, when no child is left.
     pub fn kill_strays(&self) {
-        kill_strays(&self.0.leaders());
+        kill_strays(&self.0.leaders_now());
         self.0.reap_adopted();
     }
 
     /// Reaps ended orphans that fell to us; for when SIGCHLD came.
-    pub fn reap_adopted(&self) -> usize {
-        self.0.reap_adopted()
+    pub fn reap_adopted(&self) {
+        self.0.reap_adopted();
     }
+}
+
+/// Allows us as many open files as we may allow ourselves: connections and pipes need them, and
+/// at the limit nothing about a tree can be looked up. Says what the limit was if it was raised.
+fn raise_open_files() -> Option<Rlimit> {
+    let before = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: before.maximum, maximum: before.maximum };
+    let needed = before.current.is_some() && before.current != before.maximum;
+    (needed && setrlimit(Resource::Nofile, raised).is_ok()).then_some(before)
 }
 
 /// Waits until all these processes have ended, at most `limit` for the whole.

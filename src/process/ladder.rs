@@ -1,5 +1,6 @@
 //! From a running process to an empty tree: wait, ask, insist, reap.
 
+use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -96,9 +97,9 @@ impl Process {
             return false;
         }
         let forced = !self.leader_has_ended().await;
-        self.tree.signal(Signal::SIGTERM);
+        self.signal(Signal::SIGTERM).await;
         // A stopped process takes note of nothing but SIGKILL until it is continued.
-        self.tree.signal(Signal::SIGCONT);
+        self.signal(Signal::SIGCONT).await;
         self.gone_by(Instant::now() + ladder.term_grace).await;
         forced
     }
@@ -113,49 +114,66 @@ impl Process {
             if timeout_at(deadline, self.watch.ended()).await.is_err() {
                 return false;
             }
-            let Some(&member) = self.members().await.first() else { return true };
-            if !ended_by(member, deadline).await {
-                return false;
+            match self.members().await.map(|members| members.first().copied()) {
+                Ok(None) => return true,
+                Ok(Some(member)) if ended_by(member, deadline).await => {}
+                Ok(Some(_)) | Err(_) => return false,
             }
         }
     }
 
-    /// Kills what is left of the tree and says how many processes that were.
+    /// Kills what is left of the tree and says how many processes that were. Gives up on those
+    /// that are stuck in the kernel.
     async fn kill_rest(&self) -> usize {
         let mut killed = std::collections::HashSet::new();
+        let deadline = Instant::now() + KILL_GRACE;
         for _ in 0..KILL_ROUNDS {
-            let members = self.members().await;
-            if members.is_empty() {
-                break;
-            }
-            self.tree.signal(Signal::SIGKILL);
-            let deadline = Instant::now() + KILL_GRACE;
+            let members = match self.members().await {
+                Ok(members) if members.is_empty() => break,
+                Ok(members) => members,
+                // Nothing can be looked up now; the group can be killed all the same.
+                Err(_) => Vec::new(),
+            };
+            self.signal(Signal::SIGKILL).await;
+            let _ = timeout_at(deadline, self.watch.ended()).await;
             for member in members {
                 ended_by(member, deadline).await;
                 if member != self.tree.leader {
                     killed.insert(member);
                 }
             }
+            if Instant::now() >= deadline {
+                break;
+            }
         }
         killed.len()
     }
 
     async fn reap(&mut self, forced: bool, killed: usize) -> ExitReport {
-        let orphans = self.members().await.len();
+        let orphans = self.members().await.map_or(1, |members| members.len());
         self.tree.set_gone();
         let exit = match tokio::time::timeout(KILL_GRACE, self.child.wait()).await {
             Ok(Ok(status)) => exit_of(status),
             Ok(Err(_)) | Err(_) => Exit::Stuck,
         };
         self.tree.host.forget(self.tree.leader);
-        self.tree.host.reap_adopted();
+        let host = self.tree.host.clone();
+        let _ = tokio::task::spawn_blocking(move || host.reap_adopted()).await;
         ExitReport { exit, forced, killed, orphans }
     }
 
-    /// The living members of the tree; read off the runtime, `/proc` may be long.
-    async fn members(&self) -> Vec<i32> {
+    /// The living members of the tree; looked up off the runtime, `/proc` may be long.
+    async fn members(&self) -> io::Result<Vec<i32>> {
         let tree = self.tree.clone();
-        tokio::task::spawn_blocking(move || tree.members()).await.unwrap_or_default()
+        tokio::task::spawn_blocking(move || tree.members())
+            .await
+            .unwrap_or_else(|error| Err(io::Error::other(error)))
+    }
+
+    /// Signals the tree, off the runtime for the same reason.
+    async fn signal(&self, signal: Signal) {
+        let tree = self.tree.clone();
+        let _ = tokio::task::spawn_blocking(move || tree.signal(signal)).await;
     }
 }
 
@@ -171,7 +189,7 @@ impl Drop for Process {
 async fn ended_by(pid: i32, deadline: Instant) -> bool {
     match Watch::open(pid) {
         Ok(watch) => timeout_at(deadline, watch.ended()).await.is_ok(),
-        Err(_) => true,
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
     }
 }
 

@@ -6,20 +6,22 @@ use std::os::fd::OwnedFd;
 
 use tokio::io::unix::AsyncFd;
 
-/// Opens a handle; `None` when the process is gone.
-pub(super) fn open(pid: i32) -> Option<OwnedFd> {
-    let pid = rustix::process::Pid::from_raw(pid)?;
-    rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::NONBLOCK).ok()
+/// Opens a handle; [`io::ErrorKind::NotFound`] when the process is gone.
+pub(super) fn open(pid: i32) -> io::Result<OwnedFd> {
+    let pid = rustix::process::Pid::from_raw(pid).ok_or(io::ErrorKind::NotFound)?;
+    rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::NONBLOCK).map_err(|error| match error {
+        rustix::io::Errno::SRCH => io::ErrorKind::NotFound.into(),
+        other => other.into(),
+    })
 }
 
 /// A process whose end can be awaited.
 pub(super) struct Watch(AsyncFd<OwnedFd>);
 
 impl Watch {
-    /// Watches a process; must be called inside a runtime. `None` when the process is gone or no
-    /// more files can be opened.
+    /// Watches a process; must be called inside a runtime. Errors as [`open`].
     pub(super) fn open(pid: i32) -> io::Result<Watch> {
-        let pidfd = open(pid).ok_or(io::ErrorKind::NotFound)?;
+        let pidfd = open(pid)?;
         // SAFETY: an `OwnedFd` is a valid, open descriptor and gives the same one at every call;
         // it is moved in here and nobody else can close it before the `AsyncFd` is dropped.
         let watched = unsafe { AsyncFd::register(pidfd) };

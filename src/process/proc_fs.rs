@@ -1,6 +1,7 @@
 //! What `/proc` says of a process. Everything here is a snapshot that may be out of date at once.
 
 use std::fs;
+use std::io;
 
 /// A line of `/proc/PID/stat`, as far as it is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,12 +20,11 @@ impl Stat {
     }
 }
 
-/// All process ids there are.
-pub(super) fn pids() -> impl Iterator<Item = i32> {
-    fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+/// All process ids there are. An error, for example because no more files can be opened, says
+/// nothing about which there are.
+pub(super) fn pids() -> io::Result<Vec<i32>> {
+    let entries = fs::read_dir("/proc")?;
+    Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
 }
 
 /// Reads a process's state, parent and group; `None` when it is gone.
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn finds_itself() {
         let own = std::process::id().cast_signed();
-        assert!(pids().any(|pid| pid == own));
+        assert!(pids().unwrap().contains(&own));
         assert!(!stat(own).unwrap().is_zombie());
         assert!(stat(own).unwrap().started > 0);
     }

@@ -1,6 +1,7 @@
 //! A child's process tree: who belongs to it, and how it is killed without waiting.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -31,23 +32,24 @@ impl Tree {
     }
 
     /// The living processes of the tree: members of the group, those that left it but still carry
-    /// the mark, and strays that can be nobody else's.
-    pub(super) fn members(&self) -> Vec<i32> {
+    /// the mark, and strays that carry the brand. An error says nothing about who is left.
+    pub(super) fn members(&self) -> io::Result<Vec<i32>> {
         let leaders = self.host.leaders_now();
         let belongs = |pid: i32, stat: proc_fs::Stat| {
             stat.group == self.leader
                 || proc_fs::has_variable(pid, &self.mark, false)
                 || (is_stray(pid, stat, &leaders) && self.owns_stray(pid, stat, &leaders))
         };
-        proc_fs::pids()
-            .filter(|&pid| proc_fs::stat(pid).is_some_and(|stat| !stat.is_zombie() && belongs(pid, stat)))
-            .collect()
+        let mut members = proc_fs::pids()?;
+        members.retain(|&pid| proc_fs::stat(pid).is_some_and(|stat| !stat.is_zombie() && belongs(pid, stat)));
+        Ok(members)
     }
 
+    /// Without a brand, a stray is taken only when no other tree can have started it.
     fn owns_stray(&self, pid: i32, stat: proc_fs::Stat, leaders: &Leaders) -> bool {
-        match (self.brand, proc_fs::message_queue_limit(pid)) {
-            (Some(brand), Some(limit)) if brand == limit => true,
-            _ => only_possible_tree(stat, leaders) == Some(self.leader),
+        match self.brand {
+            Some(brand) => proc_fs::message_queue_limit(pid) == Some(brand),
+            None => only_possible_tree(stat, leaders) == Some(self.leader),
         }
     }
 
@@ -56,9 +58,10 @@ impl Tree {
         if self.is_gone() {
             return;
         }
-        // The leader is not reaped before the tree is gone, so the group id cannot be another's.
+        // The group first: it can be reached even when nothing can be looked up. The leader is not
+        // reaped before the tree is gone, so the group id cannot be another's.
         let _ = killpg(Pid::from_raw(self.leader), signal);
-        for pid in self.members() {
+        for pid in self.members().unwrap_or_default() {
             if proc_fs::stat(pid).is_some_and(|stat| stat.group != self.leader)
                 && !signal_marked(pid, &self.mark, false, signal)
             {
@@ -70,7 +73,7 @@ impl Tree {
     /// Kills everything, now, without waiting and without a runtime: callable from `Drop`.
     pub(super) fn kill_now(&self) {
         for _ in 0..KILL_ROUNDS {
-            if self.is_gone() || self.members().is_empty() {
+            if self.is_gone() || self.members().is_ok_and(|members| members.is_empty()) {
                 return;
             }
             self.signal(Signal::SIGKILL);
@@ -127,17 +130,23 @@ impl Drop for TreeGuard {
 /// Children that somebody waits for: process id to start time.
 pub(super) type Leaders = HashMap<i32, u64>;
 
+/// The kernel's default for the limit that serves as brand.
+const DEFAULT_LIMIT: u64 = 819_200;
+/// After so many children a brand comes back; the tree that had it is long gone.
+const BRANDS: u64 = 400_000;
+
+/// Whether a limit is one that only [`brand`] sets.
+fn is_brand(limit: u64) -> bool {
+    (DEFAULT_LIMIT - BRANDS..DEFAULT_LIMIT).contains(&limit)
+}
+
 /// Brands a process with a limit that nearly nobody uses and that every descendant inherits,
 /// whatever it does to its group, session and environment: the soft limit on bytes in POSIX
 /// message queues, a little lower than the default and different for each child. Says which it
 /// became; `None` when the system would not have it.
 pub(super) fn brand(pid: i32, number: u64) -> Option<u64> {
     use rustix::process::{Pid, Resource, Rlimit, prlimit};
-    /// The kernel's default limit.
-    const DEFAULT: u64 = 819_200;
-    /// After so many children a brand comes back; the tree that had it is long gone.
-    const BRANDS: u64 = 400_000;
-    let wanted = DEFAULT - 1 - number % BRANDS;
+    let wanted = DEFAULT_LIMIT - 1 - number % BRANDS;
     let pid = Pid::from_raw(pid)?;
     let maximum = rustix::process::getrlimit(Resource::Msgqueue).maximum;
     if maximum.is_some_and(|maximum| maximum < wanted) {
@@ -151,7 +160,7 @@ pub(super) fn brand(pid: i32, number: u64) -> Option<u64> {
 /// its environment, so nothing it carries says whose it was.
 fn is_stray(pid: i32, stat: proc_fs::Stat, leaders: &Leaders) -> bool {
     stat.parent == std::process::id().cast_signed()
-        && !leaders.contains_key(&pid)
+        && leaders.get(&pid) != Some(&stat.started)
         && !proc_fs::has_name(pid, super::MARK_VARIABLE)
 }
 
@@ -165,24 +174,36 @@ fn only_possible_tree(stray: proc_fs::Stat, leaders: &Leaders) -> Option<i32> {
 /// Sends a signal to a stray. The handle is opened before it is looked at again: if the pid was
 /// recycled in between, the signal goes to nobody.
 fn signal_stray(pid: i32, signal: Signal, leaders: &Leaders) {
-    let Some(pidfd) = pidfd::open(pid) else { return };
+    let Ok(pidfd) = pidfd::open(pid) else { return };
     if proc_fs::stat(pid).is_some_and(|stat| is_stray(pid, stat, leaders)) {
         send(&pidfd, signal);
     }
 }
 
-/// Kills every stray there is, whoever it belonged to: for when no tree is left.
+/// Kills every branded stray there is, whoever it belonged to: for when no tree is left.
 pub(super) fn kill_strays(leaders: &Leaders) {
     for _ in 0..KILL_ROUNDS {
-        let alive = |stat: proc_fs::Stat| !stat.is_zombie();
-        let strays: Vec<i32> = proc_fs::pids()
-            .filter(|&pid| proc_fs::stat(pid).is_some_and(|stat| alive(stat) && is_stray(pid, stat, leaders)))
-            .collect();
+        let mut strays = proc_fs::pids().unwrap_or_default();
+        strays.retain(|&pid| {
+            proc_fs::stat(pid).is_some_and(|stat| !stat.is_zombie() && is_stray(pid, stat, leaders))
+                && proc_fs::message_queue_limit(pid).is_some_and(is_brand)
+        });
         if strays.is_empty() {
             return;
         }
         strays.into_iter().for_each(|pid| signal_stray(pid, Signal::SIGKILL, leaders));
     }
+}
+
+/// The children we have at start, because whoever started us had them: never strays.
+pub(super) fn children_at_start() -> io::Result<Leaders> {
+    let own = std::process::id().cast_signed();
+    let pids = proc_fs::pids()?.into_iter();
+    Ok(pids
+        .filter_map(|pid| Some((pid, proc_fs::stat(pid)?)))
+        .filter(|(_, stat)| stat.parent == own)
+        .map(|(pid, stat)| (pid, stat.started))
+        .collect())
 }
 
 fn send(pidfd: &std::os::fd::OwnedFd, signal: Signal) -> bool {
@@ -193,26 +214,29 @@ fn send(pidfd: &std::os::fd::OwnedFd, signal: Signal) -> bool {
 /// Sends a signal to a process that carries a mark. The handle is opened before the mark is
 /// read: if the pid was recycled in between, the signal goes to nobody.
 pub(super) fn signal_marked(pid: i32, entry: &str, prefix: bool, signal: Signal) -> bool {
-    let Some(pidfd) = pidfd::open(pid) else { return false };
+    let Ok(pidfd) = pidfd::open(pid) else { return false };
     if !proc_fs::has_variable(pid, entry, prefix) {
         return false;
     }
     send(&pidfd, signal)
 }
 
-/// Reaps the ended processes that became ours because their parents ended before them.
-/// `leaders` are the children that somebody else waits for.
-pub(super) fn reap_adopted(leaders: &Leaders) -> usize {
-    use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+/// The ended processes that became ours because their parents ended before them, as far as
+/// `leaders` tells: those are waited for by somebody else.
+pub(super) fn adopted_zombies(leaders: &Leaders) -> Vec<i32> {
     let own = std::process::id().cast_signed();
-    proc_fs::pids()
-        .filter(|pid| !leaders.contains_key(pid))
-        .filter(|&pid| proc_fs::stat(pid).is_some_and(|stat| stat.parent == own && stat.is_zombie()))
-        .filter(|&pid| {
-            let waited = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG));
-            !matches!(waited, Ok(WaitStatus::StillAlive) | Err(_))
-        })
-        .count()
+    let mut zombies = proc_fs::pids().unwrap_or_default();
+    zombies.retain(|pid| {
+        !leaders.contains_key(pid)
+            && proc_fs::stat(*pid).is_some_and(|stat| stat.parent == own && stat.is_zombie())
+    });
+    zombies
+}
+
+/// Takes note of an ended child's end.
+pub(super) fn reap(pid: i32) {
+    use nix::sys::wait::{WaitPidFlag, waitpid};
+    let _ = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG));
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::error::Error;
 use crate::child::{Call, Limits, Link, Outcome};
-use crate::supervisor::{NotAdmitted, ServerHandle, State, Status};
+use crate::supervisor::{Leaving, NotAdmitted, ServerHandle, State, Status};
 
 /// What a caller is told to wait when the queue is full.
 const OVERLOAD_PAUSE: Duration = Duration::from_secs(1);
@@ -28,7 +28,7 @@ pub(super) type Said = Result<Bytes, crate::jsonrpc::RpcError>;
 /// Makes a call on whatever child the server has, or gets within the deadline.
 pub(super) async fn dispatch(handle: &ServerHandle, request: Request) -> Result<Said, Error> {
     let Request { method, members, meta, progress, started, limits } = request;
-    let deadline = (started + limits.idle).min(limits.hard);
+    let deadline = limits.first.min(limits.hard);
     let timed_out =
         |in_flight| Error::TimedOut { after: limits.hard.min(started + limits.idle) - started, in_flight };
     let _permit = handle.admit(deadline).await.map_err(|refused| match refused {
@@ -67,7 +67,11 @@ pub(super) async fn await_link(
         if let Some(link) = usable() {
             return Ok(Some(link));
         }
-        check_worth_waiting(handle.name(), &status, deadline)?;
+        match handle.leaving() {
+            None => check_worth_waiting(handle.name(), &status, deadline)?,
+            Some(Leaving::Removed) => return Err(Error::ServerNotFound { name: handle.name().to_string() }),
+            Some(Leaving::Shutdown) => return Err(Error::ShuttingDown),
+        }
         match tokio::time::timeout_at(deadline.into(), changes.changed()).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return Err(Error::ServerNotFound { name: handle.name().to_string() }),

@@ -194,7 +194,7 @@ impl Gateway {
         request: Request,
         uri: &str,
     ) -> Result<mcp::ReadContents, Error> {
-        let deadline = (request.started + request.limits.idle).min(request.limits.hard);
+        let deadline = request.limits.first.min(request.limits.hard);
         await_link(handle, 0, deadline).await?;
         let has_resources = handle
             .status()
@@ -246,7 +246,10 @@ impl Gateway {
         let mut waiting_for: Vec<String> = self
             .servers()
             .iter()
-            .filter(|server| server.status.state == State::Starting && server.status.last_exit.is_none())
+            .filter(|server| {
+                let first = server.status.introduction.is_none() && server.status.last_exit.is_none();
+                first && matches!(server.status.state, State::Starting | State::Idle)
+            })
             .map(|server| format!("server '{}' is starting", server.name))
             .collect();
         if self.is_stopping() {
@@ -345,8 +348,12 @@ impl Gateway {
         let started = Instant::now();
         let settings = &self.0.settings;
         let limits = match timeout {
-            Some(timeout) => Limits { idle: timeout, hard: started + timeout },
-            None => Limits { idle: settings.call_timeout, hard: started + settings.max_call_timeout },
+            Some(timeout) => Limits { first: started + timeout, idle: timeout, hard: started + timeout },
+            None => Limits {
+                first: started + settings.call_timeout,
+                idle: settings.call_timeout,
+                hard: started + settings.max_call_timeout,
+            },
         };
         Request { method, members, meta, progress, started, limits }
     }

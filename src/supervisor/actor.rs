@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::brake::{BrakeSettings, StartBrake};
 use super::definition::Definition;
-use super::directory::{Directory, ServerHandle};
+use super::directory::{Directory, Leaving, ServerHandle};
 use super::replica::{ReplicaActor, ReplicaArgs, ReplicaMsg};
 use super::status::{Cause, State};
 use crate::process::Host;
@@ -100,7 +100,7 @@ impl Actor for SupervisorActor {
             }
             SupervisorMsg::Shutdown { drain, done } => {
                 state.shutdown = Some(done);
-                state.replicas.values_mut().for_each(|replica| replica.leave(drain));
+                state.replicas.values_mut().for_each(|replica| replica.leave(drain, Leaving::Shutdown));
                 state.finish_shutdown();
             }
         }
@@ -127,9 +127,9 @@ impl Actor for SupervisorActor {
 }
 
 impl Replica {
-    fn leave(&mut self, drain: Duration) {
+    fn leave(&mut self, drain: Duration, leaving: Leaving) {
         self.leaving = true;
-        let _ = self.actor.send_message(ReplicaMsg::Remove { drain });
+        let _ = self.actor.send_message(ReplicaMsg::Remove { drain, leaving });
     }
 }
 
@@ -142,7 +142,7 @@ impl SupervisorState {
             match specs.iter().find(|spec| spec.id == replica.spec.id) {
                 None => {
                     self.directory.remove(&replica.spec.id);
-                    replica.leave(REMOVAL_DRAIN);
+                    replica.leave(REMOVAL_DRAIN, Leaving::Removed);
                 }
                 Some(spec) if spec.definition.raw() != replica.spec.definition.raw() => {
                     replica.spec = spec.clone();

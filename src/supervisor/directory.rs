@@ -21,6 +21,16 @@ pub struct ServerHandle {
     catalog: Arc<ArcSwap<Catalog>>,
     counters: Arc<Counters>,
     admission: ArcSwap<Admission>,
+    leaving: ArcSwapOption<Leaving>,
+}
+
+/// Why a server is about to be no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leaving {
+    /// It was removed.
+    Removed,
+    /// The daemon stops.
+    Shutdown,
 }
 
 impl ServerHandle {
@@ -43,6 +53,7 @@ impl ServerHandle {
             catalog: Arc::default(),
             counters: Arc::default(),
             admission: ArcSwap::from_pointee(Admission::new(policy)),
+            leaving: ArcSwapOption::empty(),
         }
     }
 
@@ -79,6 +90,15 @@ impl ServerHandle {
     /// What its children did beside answering calls.
     pub fn counters(&self) -> &Arc<Counters> {
         &self.counters
+    }
+
+    /// Whether and why the server is about to be no more.
+    pub fn leaving(&self) -> Option<Leaving> {
+        self.leaving.load().as_deref().copied()
+    }
+
+    pub(super) fn leave(&self, leaving: Leaving) {
+        self.leaving.store(Some(Arc::new(leaving)));
     }
 
     /// How many calls are admitted now.

@@ -153,6 +153,17 @@ impl Default for Lifecycle {
 }
 
 impl Lifecycle {
+    /// A replica that goes on where an earlier one of the same server left off: numbers of
+    /// children are never used twice.
+    pub fn after(incarnation: u64) -> Lifecycle {
+        Lifecycle { incarnation, ..Lifecycle::default() }
+    }
+
+    /// Whether it waits for the start brake.
+    pub fn is_queued(&self) -> bool {
+        self.phase == Phase::Queued
+    }
+
     /// Says whether children that end unasked from now on are replaced.
     pub fn set_restart(&mut self, restart: RestartPolicy) {
         self.restart = restart;
@@ -237,6 +248,10 @@ impl Lifecycle {
             self.ready_since.is_some_and(|since| now.duration_since(since) >= backoff::RECOVERED_AFTER);
         if recovered {
             self.failures = 0;
+        }
+        if self.ready_since.is_none() && speaks_otherwise(&ending) {
+            // It ended on the probe for some other reason: without it, it does not speak at all.
+            self.skip_probe = false;
         }
         match (self.wanted, ending) {
             (Wanted::Removed, _) => self.finish(),
@@ -347,6 +362,11 @@ impl Lifecycle {
             Phase::Failed { cause } => State::Failed { cause: cause.clone() },
         }
     }
+}
+
+/// Whether a child ran but could not be talked to as it was.
+fn speaks_otherwise(ending: &Ending) -> bool {
+    matches!(ending, Ending::Crashed(Cause::Handshake { .. } | Cause::StartTimeout { .. }))
 }
 
 /// Whether a child ended as programs do that have done their work.
@@ -530,6 +550,17 @@ mod tests {
         assert_eq!(world.spawns.iter().map(|(_, skip)| *skip).collect::<Vec<_>>(), [false, true]);
         world.end(Ending::GoneOnProbe(Cause::Exited { code: 1 }));
         assert_eq!(world.life.state().name(), "backoff");
+    }
+
+    #[test]
+    fn a_crash_during_the_probe_does_not_condemn_a_modern_server() {
+        let mut world = World::started();
+        world.end(Ending::GoneOnProbe(Cause::Exited { code: 1 }));
+        world.grant();
+        world.end(Ending::Crashed(Cause::Handshake { reason: "initialize was refused".into() }));
+        world.ring();
+        world.grant();
+        assert_eq!(world.spawns.iter().map(|(_, skip)| *skip).collect::<Vec<_>>(), [false, true, false]);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 pub use actor::ServerSpec;
 pub use brake::BrakeSettings;
 pub use definition::{Definition, EraChoice, Policy, Problem, RestartPolicy, check_name, parse_duration};
-pub use directory::{CallPermit, Directory, NotAdmitted, ServerHandle};
+pub use directory::{CallPermit, Directory, Leaving, NotAdmitted, ServerHandle};
 pub use lifecycle::{Effect, Ending, Event, Lifecycle, Wanted};
 pub use status::{Cause, Introduction, State, Status};
 

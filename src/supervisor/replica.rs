@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use tokio::task::AbortHandle;
 
 use super::brake::{StartBrake, StartPermit};
 use super::definition::{Definition, EraChoice};
-use super::directory::ServerHandle;
+use super::directory::{Leaving, ServerHandle};
 use super::lifecycle::{Effect, Ending, Event, Lifecycle, Wanted};
 use super::status::{Cause, Introduction, State};
 use crate::child::{
@@ -36,7 +37,7 @@ pub(super) enum ReplicaMsg {
     /// Start a new child.
     Restart,
     /// Stop the child and end, letting calls in flight finish for at most this long.
-    Remove { drain: Duration },
+    Remove { drain: Duration, leaving: Leaving },
     /// The start brake gave way.
     Granted(u64, StartPermit),
     /// An alarm rang.
@@ -52,6 +53,8 @@ pub(super) struct ReplicaState {
     life: Lifecycle,
     child: Option<ActorRef<ChildMsg>>,
     permit: Option<StartPermit>,
+    /// The task that waits for the start brake.
+    asking: Option<AbortHandle>,
     drain: Duration,
 }
 
@@ -67,7 +70,8 @@ impl Actor for ReplicaActor {
     ) -> Result<ReplicaState, ActorProcessingErr> {
         let definition = args.definition.clone();
         myself.send_message(ReplicaMsg::Define(definition))?;
-        Ok(ReplicaState { args, life: Lifecycle::default(), child: None, permit: None, drain: DRAIN })
+        let life = Lifecycle::after(args.handle.status().incarnation);
+        Ok(ReplicaState { args, life, child: None, permit: None, asking: None, drain: DRAIN })
     }
 
     async fn handle(
@@ -79,13 +83,18 @@ impl Actor for ReplicaActor {
         match message {
             ReplicaMsg::Define(definition) => state.define(&myself, definition).await,
             ReplicaMsg::Restart => state.on(&myself, Event::Restart).await,
-            ReplicaMsg::Remove { drain } => {
+            ReplicaMsg::Remove { drain, leaving } => {
                 state.drain = drain;
+                state.args.handle.leave(leaving);
                 state.on(&myself, Event::Wanted(Wanted::Removed)).await;
             }
             ReplicaMsg::Granted(epoch, permit) => {
-                state.permit = Some(permit);
+                let before = state.life.incarnation();
                 state.on(&myself, Event::Granted { epoch }).await;
+                // Kept only by the start it was for: one for an earlier request is free again.
+                if state.life.incarnation() > before {
+                    state.permit = Some(permit);
+                }
             }
             ReplicaMsg::Alarm(epoch) => state.on(&myself, Event::Alarm { epoch }).await,
             ReplicaMsg::Child(incarnation, report) => state.heard(&myself, incarnation, report).await,
@@ -122,6 +131,8 @@ impl ReplicaState {
         let changed = definition.raw() != self.args.definition.raw();
         if changed {
             self.args.handle.set_policy(definition.policy());
+            // What the old command announced says nothing about the new one: callers wait for it.
+            self.args.handle.catalog_slot().store(Arc::default());
             self.args.definition = definition;
         }
         self.life.set_restart(self.args.definition.policy().restart);
@@ -143,6 +154,11 @@ impl ReplicaState {
         if state != State::Starting {
             self.permit = None;
         }
+        if !self.life.is_queued()
+            && let Some(asking) = self.asking.take()
+        {
+            asking.abort();
+        }
         if state != self.args.handle.status().state {
             self.publish(state);
         }
@@ -153,10 +169,14 @@ impl ReplicaState {
             Effect::AskStart { epoch } => {
                 let brake = self.args.brake.clone();
                 let replica = myself.clone();
-                tokio::spawn(async move {
+                let ask = async move {
                     let permit = brake.acquire().await;
                     let _ = replica.send_message(ReplicaMsg::Granted(epoch, permit));
-                });
+                };
+                self.permit = None;
+                if let Some(earlier) = self.asking.replace(tokio::spawn(ask).abort_handle()) {
+                    earlier.abort();
+                }
             }
             Effect::Spawn { incarnation, skip_probe } => self.spawn(myself, incarnation, skip_probe).await,
             Effect::StopChild => {
