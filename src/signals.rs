@@ -1,4 +1,4 @@
-//! The signals that ask the daemon to stop: SIGTERM and SIGINT. The first one asks to stop in
+//! The signals that ask the daemon to stop: SIGTERM, SIGINT, SIGQUIT, SIGHUP. The first one asks to stop in
 //! order, each further one to stop at once. What stopping means is not decided here.
 
 use std::io;

@@ -11,5 +11,6 @@ mod crashing;
 mod fake_server;
 mod persisting;
 mod real;
+mod regressions;
 mod starting;
 mod stopping;
