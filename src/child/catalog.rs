@@ -135,8 +135,13 @@ impl Catalog {
     }
 }
 
+/// Reads what is needed of an entry. serde takes an array for a struct, too; MCP does not.
+fn read_entry<T: serde::de::DeserializeOwned>(raw: &RawValue) -> Option<T> {
+    raw.get().starts_with('{').then(|| serde_json::from_str(raw.get()).ok()).flatten()
+}
+
 fn read_tool(raw: Box<RawValue>) -> Option<Tool> {
-    let entry: ToolEntry = serde_json::from_str(raw.get()).ok()?;
+    let entry: ToolEntry = read_entry(&raw)?;
     let input_schema = match entry.input_schema {
         Some(schema) => schema,
         None => RawValue::from_string("{\"type\":\"object\"}".to_owned()).ok()?,
@@ -145,7 +150,7 @@ fn read_tool(raw: Box<RawValue>) -> Option<Tool> {
 }
 
 fn read_resource(raw: Box<RawValue>) -> Option<Resource> {
-    let entry: ResourceEntry = serde_json::from_str(raw.get()).ok()?;
+    let entry: ResourceEntry = read_entry(&raw)?;
     Some(Resource { uri: entry.uri, name: entry.name, mime_type: entry.mime_type, raw })
 }
 
@@ -191,9 +196,13 @@ mod tests {
 
     #[test]
     fn entries_without_a_name_are_counted_not_kept() {
-        let (catalog, unusable) =
-            Catalog::build(vec![raw("{}"), raw(r#"{"name":"a"}"#)], vec![raw("1")], vec![], vec![]);
-        assert_eq!((catalog.tools().len(), catalog.resources().len(), unusable), (1, 0, 2));
+        let (catalog, unusable) = Catalog::build(
+            vec![raw("{}"), raw(r#"{"name":"a"}"#), raw(r#"["b"]"#)],
+            vec![raw("1")],
+            vec![],
+            vec![],
+        );
+        assert_eq!((catalog.tools().len(), catalog.resources().len(), unusable), (1, 0, 3));
         assert!(catalog.tool("a").is_some());
     }
 }

@@ -12,9 +12,7 @@ use http_body_util::BodyExt;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// How deep JSON may be nested. Payloads stay text here, and whoever reads them later may
-/// recurse; 128 is also where `serde_json` stops.
-const MAX_DEPTH: u32 = 128;
+use crate::jsonrpc::{MAX_DEPTH, too_deep};
 
 /// Why a body cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +64,7 @@ pub(super) async fn read(
         Ok(collected) => collected?,
         Err(_) => return Err(Unusable::TooSlow { limit: patience }),
     };
-    if !depth_is_fine(&bytes) {
+    if too_deep(&bytes) {
         return Err(Unusable::Malformed { reason: format!("nested more than {MAX_DEPTH} levels deep") });
     }
     Ok(bytes)
@@ -102,39 +100,6 @@ async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Unusable> {
         }
     }
     Ok(if more.is_empty() { first } else { more.freeze() })
-}
-
-/// Whether a JSON text is nested no deeper than allowed. Says nothing about its validity.
-pub(super) fn depth_is_fine(text: &[u8]) -> bool {
-    let mut depth = 0u32;
-    let mut at = 0;
-    while let Some(byte) = text.get(at) {
-        at += 1;
-        match byte {
-            b'{' | b'[' => {
-                depth += 1;
-                if depth > MAX_DEPTH {
-                    return false;
-                }
-            }
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            b'"' => at = end_of_string(text, at),
-            _ => {}
-        }
-    }
-    true
-}
-
-/// The index behind the quote that ends the string which begins at `at`.
-fn end_of_string(text: &[u8], mut at: usize) -> usize {
-    while let Some(found) = memchr::memchr2(b'"', b'\\', &text[at..]) {
-        at += found + 1;
-        if text[at - 1] == b'"' {
-            return at;
-        }
-        at = (at + 1).min(text.len());
-    }
-    text.len()
 }
 
 /// The wanted members of a JSON object, each as the text it came in.
@@ -300,16 +265,6 @@ mod tests {
     }
 
     #[test]
-    fn depth_counts_brackets_outside_strings_only() {
-        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-        assert!(depth_is_fine(nested(128).as_bytes()));
-        assert!(!depth_is_fine(nested(129).as_bytes()));
-        assert!(depth_is_fine(format!("\"\\\"{}\"", nested(500)).as_bytes()));
-        assert!(depth_is_fine(nested(1).repeat(500).as_bytes()));
-        assert!(depth_is_fine(b"\"unended \\"));
-    }
-
-    #[test]
     fn wanted_members_come_as_they_were_written() {
         let text =
             br#" {"other": [1, {"b": 2}], "a": { "x" : 1e400 }, "b": null, "a": "\u0061", "\u0062": 5} "#;
@@ -352,7 +307,6 @@ mod tests {
 
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
-            depth_is_fine(&bytes);
             drop(object(&bytes, ["a"]));
         }
     }

@@ -198,7 +198,8 @@ impl About {
         let mut response = self.surface.refusal(refusal);
         debug_assert_eq!(response.status(), status, "each surface answers a refusal with the same status");
         *response.status_mut() = status;
-        if matches!(refusal, Refusal::AmbiguousFraming) {
+        // Whoever writes such a head is not to be believed about where the next one begins.
+        if matches!(refusal, Refusal::AmbiguousFraming | Refusal::BadHost) {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Guarded { step: Step::Refused(Some(response)), about: self }

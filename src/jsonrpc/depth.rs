@@ -53,6 +53,8 @@ mod tests {
         assert!(!too_deep(nested(MAX_DEPTH).as_bytes()));
         assert!(too_deep(nested(MAX_DEPTH + 1).as_bytes()));
         assert!(too_deep(nested(100_000).as_bytes()));
+        assert!(!too_deep(nested(1).repeat(500).as_bytes()));
+        assert!(!too_deep(format!("{}\"unended \\", nested(1).repeat(500)).as_bytes()));
     }
 
     #[test]

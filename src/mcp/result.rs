@@ -30,11 +30,8 @@ struct ToolResultMembers<'a> {
 
 /// Reads a tool's result, or says why it is none. Payloads of the answer are slices of `result`.
 pub fn read_tool_result(result: &Bytes) -> Result<ToolResult, String> {
-    // serde takes an array for a struct, too; MCP does not.
-    let members =
-        result.starts_with(b"{").then(|| serde_json::from_slice::<ToolResultMembers<'_>>(result).ok());
-    let members =
-        members.flatten().ok_or_else(|| "the result is not a tools/call result object".to_owned())?;
+    let members: ToolResultMembers<'_> =
+        object(result).ok_or_else(|| "the result is not a tools/call result object".to_owned())?;
     match members.result_type.as_deref() {
         None | Some("complete") => {}
         Some("input_required") => {
@@ -61,9 +58,17 @@ pub fn read_contents(result: &[u8]) -> Result<ReadContents, String> {
     struct Members {
         contents: ReadContents,
     }
-    serde_json::from_slice::<Members>(result)
+    object::<Members>(result)
         .map(|members| members.contents)
-        .map_err(|_| "the result has no 'contents' array".to_owned())
+        .ok_or_else(|| "the result has no 'contents' array".to_owned())
+}
+
+/// Reads an object. Left to itself, the reader would take an array for the members in their order.
+fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
+    if !json.trim_ascii_start().starts_with(b"{") {
+        return None;
+    }
+    serde_json::from_slice(json).ok()
 }
 
 #[cfg(test)]
@@ -95,12 +100,17 @@ mod tests {
         for text in [
             "5",
             "[]",
+            "[1]",
+            "[{},[],false]",
             "null",
             r#"{"content":{}}"#,
             r#"{"resultType":"input_required"}"#,
             r#"{"resultType":"task"}"#,
         ] {
             assert!(read(text).is_err(), "{text}");
+        }
+        for text in ["[]", "[[]]", "{}", r#"{"contents":{}}"#] {
+            assert!(read_contents(text.as_bytes()).is_err(), "{text}");
         }
     }
 }

@@ -20,6 +20,8 @@ pub(super) struct Request {
     pub(super) progress: bool,
     pub(super) started: Instant,
     pub(super) limits: Limits,
+    /// A tool that has to be looked up once a child is there to have announced it.
+    pub(super) unchecked_tool: Option<String>,
 }
 
 /// What the child said.
@@ -27,10 +29,14 @@ pub(super) type Said = Result<Bytes, crate::jsonrpc::RpcError>;
 
 /// Makes a call on whatever child the server has, or gets within the deadline.
 pub(super) async fn dispatch(handle: &ServerHandle, request: Request) -> Result<Said, Error> {
-    let Request { method, members, meta, progress, started, limits } = request;
+    let Request { method, members, meta, progress, started, limits, unchecked_tool } = request;
     let deadline = limits.first.min(limits.hard);
-    let timed_out =
-        |in_flight| Error::TimedOut { after: limits.hard.min(started + limits.idle) - started, in_flight };
+    let timed_out = |in_flight| {
+        let (nominal, spent) = (deadline - started, started.elapsed());
+        // Progress may have extended the call far beyond its first deadline.
+        let after = if spent < nominal + Duration::from_millis(250) { nominal } else { spent };
+        Error::TimedOut { after, in_flight }
+    };
     let _permit = handle.admit(deadline).await.map_err(|refused| match refused {
         NotAdmitted::TooOld if Instant::now() >= deadline => timed_out(false),
         NotAdmitted::TooOld | NotAdmitted::QueueFull => Error::Overloaded { retry_after: OVERLOAD_PAUSE },
@@ -38,6 +44,9 @@ pub(super) async fn dispatch(handle: &ServerHandle, request: Request) -> Result<
     let mut after = 0;
     loop {
         let link = await_link(handle, after, deadline).await?.ok_or_else(|| timed_out(false))?;
+        if let Some(tool) = &unchecked_tool {
+            require_tool(handle, tool)?;
+        }
         let call = Call { method, members: members.clone(), meta: meta.clone(), progress, limits };
         match link.call(call).await {
             Outcome::Result(result) => return Ok(Ok(result)),
@@ -78,6 +87,47 @@ pub(super) async fn await_link(
             Err(_) => return Ok(None),
         }
     }
+}
+
+/// Whether the lists are those of the child that calls go to now. Between two children they are
+/// the last one's, and the next one may be another program.
+pub(super) fn lists_are_current(handle: &ServerHandle) -> bool {
+    let current = match handle.status().state {
+        State::Ready | State::Degraded => true,
+        State::Disabled
+        | State::Idle
+        | State::Starting
+        | State::Stopping
+        | State::Backoff { .. }
+        | State::Failed { .. } => false,
+    };
+    current && handle.catalog().is_loaded()
+}
+
+/// Whether the child is on its way out, or the one before was ended in order: what comes next may
+/// have other lists.
+pub(super) fn is_being_replaced(handle: &ServerHandle) -> bool {
+    let status = handle.status();
+    match status.state {
+        State::Stopping => true,
+        State::Starting => status.last_exit.is_none(),
+        State::Disabled
+        | State::Idle
+        | State::Ready
+        | State::Degraded
+        | State::Backoff { .. }
+        | State::Failed { .. } => false,
+    }
+}
+
+/// Refuses a tool that is not in the lists.
+pub(super) fn require_tool(handle: &ServerHandle, tool: &str) -> Result<(), Error> {
+    let catalog = handle.catalog();
+    if catalog.tool(tool).is_some() {
+        return Ok(());
+    }
+    let suggestion = catalog.closest_tool(tool).map(str::to_owned);
+    Err(Error::ToolNotFound { tool: tool.to_owned(), suggestion })
 }
 
 /// Refuses at once when no child can be there before the deadline.

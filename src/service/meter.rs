@@ -46,7 +46,7 @@ impl Meter {
 
     /// Starts a measurement. Dropped before [`Measured::end`], it counts as a call whose caller left.
     pub(super) fn start(&self, kind: Kind) -> Measured<'_> {
-        Measured { meter: self, kind, started: Instant::now(), outcome: "cancelled" }
+        Measured { meter: self, kind, started: Instant::now(), outcome: Some("cancelled") }
     }
 
     fn record(&self, kind: Kind, outcome: &'static str, took: Duration) {
@@ -101,20 +101,28 @@ pub(super) struct Measured<'a> {
     meter: &'a Meter,
     kind: Kind,
     started: Instant,
-    outcome: &'static str,
+    /// `None` when nothing is to be counted.
+    outcome: Option<&'static str>,
 }
 
 impl Measured<'_> {
     /// Ends the measurement and says how long it took.
     pub(super) fn end(mut self, outcome: &'static str) -> Duration {
-        self.outcome = outcome;
+        self.outcome = Some(outcome);
         self.started.elapsed()
+    }
+
+    /// Ends without counting anything: the call was refused before it went to the server.
+    pub(super) fn withdraw(mut self) {
+        self.outcome = None;
     }
 }
 
 impl Drop for Measured<'_> {
     fn drop(&mut self) {
-        self.meter.record(self.kind, self.outcome, self.started.elapsed());
+        if let Some(outcome) = self.outcome {
+            self.meter.record(self.kind, outcome, self.started.elapsed());
+        }
     }
 }
 

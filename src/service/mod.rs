@@ -14,7 +14,9 @@ use bytes::Bytes;
 use dashmap::DashMap;
 use serde_json::{Map, Value};
 
-use self::dispatch::{Request, await_link, dispatch, unreachable};
+use self::dispatch::{
+    Request, await_link, dispatch, is_being_replaced, lists_are_current, require_tool, unreachable,
+};
 use self::meter::Meter;
 use crate::access::KeyRing;
 use crate::child::Limits;
@@ -96,17 +98,18 @@ impl Gateway {
         list.by_name(name).and_then(|entry| self.view(entry)).ok_or_else(|| not_found(name))
     }
 
-    /// The server with its lists. A server that has not announced any yet is waited for: up to
-    /// `wait`, or its start deadline.
+    /// The server with its lists. A server that has not announced any yet, or is being replaced
+    /// by another one, is waited for: up to `wait`, or its start deadline. One that crashed has
+    /// the lists that it announced last.
     pub async fn catalog(
         &self,
         id_or_name: &str,
         wait: Option<Duration>,
     ) -> Result<(ServerView, Arc<Catalog>), Error> {
         let entry = self.entry(id_or_name)?;
+        check_runs(&entry)?;
         let handle = self.handle(&entry)?;
-        if !handle.catalog().is_loaded() {
-            check_runs(&entry)?;
+        if !handle.catalog().is_loaded() || is_being_replaced(&handle) {
             let wait = wait.unwrap_or(entry.definition.policy().start_timeout);
             let deadline = Instant::now() + wait;
             if await_link(&handle, 0, deadline).await?.is_none() {
@@ -128,7 +131,10 @@ impl Gateway {
         let entry = self.entry(&call.server)?;
         check_runs(&entry)?;
         let handle = self.handle(&entry)?;
-        check_tool(&handle, &call.tool)?;
+        let known = handle.catalog().tool(&call.tool).is_some();
+        if !known && lists_are_current(&handle) {
+            require_tool(&handle, &call.tool)?;
+        }
         let mut members =
             Vec::with_capacity(call.tool.len() + call.arguments.as_ref().map_or(2, Bytes::len) + 32);
         members.extend_from_slice(b"\"name\":");
@@ -139,7 +145,8 @@ impl Gateway {
             None => Bytes::new(),
             Some(context) => [b"\"plexmcp/context\":", &one_line(context)[..]].concat().into(),
         };
-        let request = self.request(method::TOOLS_CALL, members.into(), meta, true, call.timeout);
+        let mut request = self.request(method::TOOLS_CALL, members.into(), meta, true, call.timeout);
+        request.unchecked_tool = (!known).then(|| call.tool.clone());
         let meter = self.meter(&entry)?;
         let measured = meter.start(Kind::Tool);
         let reply = dispatch(&handle, request).await.and_then(|said| match said {
@@ -147,6 +154,10 @@ impl Gateway {
             Err(error) if error.code == -32602 => Err(Error::InvalidArguments { message: error.message }),
             Err(error) => Err(from_rpc(error)),
         });
+        if let Err(refused @ (Error::ToolNotFound { .. } | Error::ServerDisabled { .. })) = reply {
+            measured.withdraw();
+            return Err(refused);
+        }
         let outcome = match &reply {
             Ok(reply) if reply.is_error => "tool_error",
             Ok(_) => OK,
@@ -355,7 +366,7 @@ impl Gateway {
                 hard: started + settings.max_call_timeout,
             },
         };
-        Request { method, members, meta, progress, started, limits }
+        Request { method, members, meta, progress, started, limits, unchecked_tool: None }
     }
 }
 
@@ -400,17 +411,6 @@ fn check_runs(entry: &ServerEntry) -> Result<(), Error> {
         return Err(Error::NoCommand { name: name() });
     }
     if entry.definition.enabled() { Ok(()) } else { Err(Error::ServerDisabled { name: name() }) }
-}
-
-/// Refuses a tool that the server is known not to have. A server whose lists are not known yet
-/// is asked.
-fn check_tool(handle: &ServerHandle, tool: &str) -> Result<(), Error> {
-    let catalog = handle.catalog();
-    if !catalog.is_loaded() || catalog.tool(tool).is_some() {
-        return Ok(());
-    }
-    let suggestion = catalog.closest_tool(tool).map(str::to_owned);
-    Err(Error::ToolNotFound { tool: tool.to_owned(), suggestion })
 }
 
 fn from_rpc(error: RpcError) -> Error {

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::StoreError;
 
@@ -69,6 +70,12 @@ fn make_private(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// How long a lock is asked for that somebody holds. A daemon that was killed leaves it to a child
+/// that was between fork and exec at that moment, for as long as that takes.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+/// How often it is asked for.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
 /// The lock is the kernel's (`flock`), so it goes with the process however that ends. Children do
 /// not inherit it: the file is closed on exec.
 fn lock(dir: &Path) -> Result<File, StoreError> {
@@ -80,10 +87,17 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
         .mode(PRIVATE_FILE)
         .open(&path)
         .map_err(|error| StoreError::io("create the lock file", &path, &error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path: dir.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(StoreError::io("lock", &path, &error)),
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            // The kernel has no lock with a deadline; nothing else happens before this is settled.
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                std::thread::park_timeout(LOCK_PAUSE)
+            }
+            Err(TryLockError::WouldBlock) => return Err(StoreError::Locked { path: dir.to_owned() }),
+            Err(TryLockError::Error(error)) => return Err(StoreError::io("lock", &path, &error)),
+        }
     }
 }
 

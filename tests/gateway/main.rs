@@ -6,10 +6,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod access;
 mod calling;
 mod crashing;
 mod fake_server;
+mod hygiene;
+mod mcp_cli;
 mod persisting;
+mod plexmcp;
 mod real;
 mod regressions;
 mod starting;

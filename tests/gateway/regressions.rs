@@ -105,6 +105,7 @@ async fn a_closed_terminal_ends_the_children_too() {
     let status = gateway.wait_exit("the daemon has ended").await;
     assert!(status.success(), "{status:?}");
     assert!(!child.is_there());
+    gateway.stop().await;
 }
 
 #[tokio::test]

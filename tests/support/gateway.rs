@@ -41,13 +41,14 @@ pub(crate) fn with(mut definition: Value, settings: Value) -> Value {
 pub(crate) struct TestGateway {
     servers: Map<String, Value>,
     config: Option<String>,
+    host: &'static str,
     arguments: Vec<String>,
 }
 
 impl TestGateway {
     /// A daemon without servers.
     pub(crate) fn new() -> TestGateway {
-        TestGateway { servers: Map::new(), config: None, arguments: Vec::new() }
+        TestGateway { servers: Map::new(), config: None, host: "127.0.0.1", arguments: Vec::new() }
     }
 
     /// Adds a server to the servers file.
@@ -64,6 +65,12 @@ impl TestGateway {
     /// Gives the daemon a configuration file.
     pub(crate) fn config_toml(mut self, text: &str) -> TestGateway {
         self.config = Some(text.to_owned());
+        self
+    }
+
+    /// Has the daemon listen on this address instead of 127.0.0.1.
+    pub(crate) fn host(mut self, address: &'static str) -> TestGateway {
+        self.host = address;
         self
     }
 
@@ -102,7 +109,7 @@ impl TestGateway {
         fs::create_dir(&data).expect("a data directory");
         write(&directory.path().join("servers.json"), &json!({"mcpServers": servers}).to_string());
         let mut arguments: Vec<String> =
-            ["serve", "--host", "127.0.0.1", "--port", "0"].map(str::to_owned).to_vec();
+            ["serve", "--host", self.host, "--port", "0"].map(str::to_owned).to_vec();
         let mut file = |flag: &str, path: PathBuf| {
             arguments.extend([flag.to_owned(), path.to_str().expect("a UTF-8 path").to_owned()]);
         };
@@ -153,6 +160,11 @@ impl Gateway {
     /// Everything the daemon wrote, as far as it is kept.
     pub(crate) fn output(&self) -> String {
         lock(&self.output).join("\n")
+    }
+
+    /// The owner's key.
+    pub(crate) fn key(&self) -> &str {
+        &self.key
     }
 
     /// A definition that the harness will find again, for servers made through the API.
@@ -316,7 +328,8 @@ impl Gateway {
         processes::with_environment(&format!("{TEST_ID}={}", self.id))
     }
 
-    fn address(&self) -> SocketAddr {
+    /// Where the daemon listens, as it says.
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address.expect("the daemon has said where it listens")
     }
 

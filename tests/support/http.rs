@@ -73,15 +73,29 @@ impl Connection {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Reply, hyper::Error> {
-        let mut request = Request::builder().method(method).uri(path).header("host", &self.host);
-        for (name, value) in &self.headers {
+        let headers: &[_] = if body.is_some() { &[("content-type", "application/json")] } else { &[] };
+        let body = body.map(Value::to_string).unwrap_or_default();
+        self.send_bytes(method, path, headers, Bytes::from(body)).await
+    }
+
+    /// Sends a request with these headers and bytes, and waits for the whole answer. A `host`
+    /// among the headers takes the place of the usual one.
+    pub(crate) async fn send_bytes(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<Reply, hyper::Error> {
+        let mut request = Request::builder().method(method).uri(path);
+        if !headers.iter().any(|(name, _)| *name == "host") {
+            request = request.header("host", &self.host);
+        }
+        let own = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        for (name, value) in own.chain(headers.iter().copied()) {
             request = request.header(name, value);
         }
-        if body.is_some() {
-            request = request.header("content-type", "application/json");
-        }
-        let body = body.map(Value::to_string).unwrap_or_default();
-        let request = request.body(Full::new(Bytes::from(body))).expect("a valid request");
+        let request = request.body(Full::new(body)).expect("a valid request");
         let exchange = async {
             self.sender.ready().await?;
             let response = self.sender.send_request(request).await?;

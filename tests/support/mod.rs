@@ -1,12 +1,14 @@
-//! What the tests stand on: the real daemon as a process, an HTTP client made by hand, the
-//! scripted server, and a look into `/proc`. The rule of the house: a test waits for a state with
+//! What the tests stand on: the real daemon as a process, HTTP clients made by hand,
+//! the scripted server, and a look into `/proc`. The rule of the house: a test waits for a state with
 //! a deadline, never for a time, and ends with `stop`, which fails it for anything left behind.
 
+pub(crate) mod ask;
 pub(crate) mod fake;
 pub(crate) mod gateway;
 pub(crate) mod http;
 pub(crate) mod processes;
 pub(crate) mod site;
+pub(crate) mod wire;
 
 use std::future::Future;
 use std::time::Duration;

@@ -66,6 +66,8 @@ async fn foreign_hosts_and_origins_are_refused_on_every_path() {
             assert_eq!(response.status(), status, "{path} {headers:?}");
             assert!(!response.headers().contains_key(ACCESS_CONTROL_ALLOW_ORIGIN));
             assert!(response.headers().contains_key(X_REQUEST_ID));
+            // What cannot be read is not to be read on.
+            assert_eq!(response.headers().contains_key(CONNECTION), status == 400, "{path} {headers:?}");
             if path.starts_with("/v1") {
                 let code = if status == 403 { "forbidden" } else { "invalid_request" };
                 assert_eq!((&body["success"], &body["error"]["code"]), (&json!(false), &json!(code)));

@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::errors::Failure;
-use crate::http::body::{depth_is_fine, object, string};
+use crate::http::body::{object, string};
 use crate::http::clock::push_now;
+use crate::jsonrpc::too_deep;
 use crate::service::{Catalog, Resource, ResourceReply, ServerView, ToolReply};
 
 /// The answer to a tool call. The payloads are copied as they are, never parsed into a tree.
@@ -55,7 +56,7 @@ fn push_result(out: &mut Vec<u8>, reply: &ToolReply) {
 /// Whether a text is a JSON object or array that may be put into an answer as it is.
 fn is_json_container(text: &str) -> bool {
     text.trim_ascii_start().starts_with(['{', '['])
-        && depth_is_fine(text.as_bytes())
+        && !too_deep(text.as_bytes())
         && serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 

@@ -114,6 +114,7 @@ impl Server {
                 return Ok(Some(text("logged")));
             }
             "empty" => return Ok(Some("{}".to_owned())),
+            "reply" => return Ok(Some(arguments["result"].to_string())),
             _ if tools::list(self.flags.tools, self.added_tools).iter().any(|tool| tool["name"] == name) => {
                 return echo(call.params.arguments).map(Some);
             }

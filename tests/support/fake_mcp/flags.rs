@@ -52,6 +52,7 @@ tools
   big {bytes}             a text of so many bytes
   fail {message?}         a result with isError
   empty                   a result without content
+  reply {result}          the given result, in the legacy era whatever it is
   error {code?, message?} a JSON-RPC error
   crash {code?, signal?}  ends the process, without an answer
   env, fds, pid           the environment, the open descriptors and the id of this process

@@ -11,8 +11,9 @@ pub(crate) const RESOURCES: [(&str, &str, &str, &str); 2] = [
     ("fake://two", "two", "application/json", r#"{"number":2}"#),
 ];
 
-/// The name of every tool that does something of its own; all others answer like `echo`.
-pub(crate) const OWN: [(&str, &str); 18] = [
+/// The name and description of every tool that does something of its own; all others answer like
+/// `echo`. An empty description is left out, as some servers do.
+pub(crate) const OWN: [(&str, &str); 19] = [
     ("echo", "Returns its arguments."),
     ("sleep", "Answers after a while."),
     ("progress", "Answers after a while and tells how far it is."),
@@ -25,12 +26,13 @@ pub(crate) const OWN: [(&str, &str); 18] = [
     ("fds", "Lists the open file descriptors of the process."),
     ("pid", "Returns the process id."),
     ("meta", "Returns the _meta of the call."),
-    ("stats", "Returns what the server has seen so far."),
+    ("stats", "Returns what the server has seen so far.\n\nCounts begin with the process."),
     ("ask", "Asks the client for roots, a sample, an input and something unknown."),
     ("spawn_child", "Starts a process that outlives the server, if it can."),
     ("change_tools", "Adds a tool to the list."),
     ("log_stderr", "Writes lines to stderr."),
     ("empty", "Returns a result without content."),
+    ("reply", ""),
 ];
 
 /// The tools as `tools/list` shows them: the own ones, then `further` that echo, then `added`.
@@ -43,7 +45,11 @@ pub(crate) fn list(further: usize, added: usize) -> Vec<Value> {
 
 /// One entry of `tools/list`.
 pub(crate) fn entry(name: &str, description: &str) -> Value {
-    json!({"name": name, "description": description, "inputSchema": {"type": "object", "properties": properties(name)}})
+    let mut entry = json!({"name": name, "inputSchema": {"type": "object", "properties": properties(name)}});
+    if !description.is_empty() {
+        entry["description"] = description.into();
+    }
+    entry
 }
 
 fn properties(tool: &str) -> Value {
