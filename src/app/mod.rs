@@ -24,7 +24,8 @@ use crate::supervisor::{BrakeSettings, Supervisor};
 use crate::telemetry::logging;
 use crate::telemetry::metrics::Metrics;
 
-/// The variables of our environment that every child gets; nothing else of it reaches one.
+/// The variables of our environment that every child gets. Beside them only those named in
+/// `server.pass_env` reach one.
 pub const BASE_ENV: [&str; 8] = ["HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "USER"];
 /// A server with this command runs the daemon's own executable.
 const OWN_COMMAND: &str = "mcpvisor";
@@ -90,8 +91,12 @@ fn prepare_and_run(config: Config, env: &dyn Environment) -> Result<Exit, Refusa
     logging::init(&config.log).map_err(|error| Refusal(Exit::Internal, error.to_string()))?;
     let keys = KeyRing::default();
     let registry = open_registry(&config, &keys)?;
-    let base_env: Vec<(OsString, OsString)> =
-        BASE_ENV.iter().filter_map(|name| Some(((*name).into(), env.var(name)?))).collect();
+    let base_env: Vec<(OsString, OsString)> = BASE_ENV
+        .iter()
+        .copied()
+        .chain(config.pass_env.iter().map(String::as_str))
+        .filter_map(|name| Some((name.into(), env.var(name)?)))
+        .collect();
     let own_command = std::env::current_exe().ok().map(|path| (OWN_COMMAND.to_owned(), path));
     let host =
         Host::new(HostSettings { instance: registry.instance_id().to_string(), base_env, own_command })

@@ -121,19 +121,7 @@ where
     W: AsyncWrite + Unpin,
 {
     let Wiring { server, mut calls, abandoned, mut control, notices, counters, activity, max_frame } = wiring;
-    let mut wire = Wire {
-        server,
-        notices,
-        counters,
-        pending: Pending::default(),
-        backlog: VecDeque::new(),
-        out: BytesMut::new(),
-        framer: Framer::new(max_frame),
-        closing: None,
-        stdin_lost: false,
-        stdin_closed: false,
-        noise: 0,
-    };
+    let mut wire = Wire::new(server, notices, counters, max_frame);
     let mut stdin = Some(stdin);
     let mut batch = Vec::with_capacity(BATCH);
     let mut expiry = Alarm::new();
@@ -196,14 +184,7 @@ where
             },
         }
     };
-    calls.close();
-    while let Ok(submitted) = calls.try_recv() {
-        if let Submitted::Call { reply, .. } = submitted {
-            let _ = reply.send(Outcome::Gone { sent: false });
-        }
-    }
-    wire.pending.drain().into_iter().for_each(|(_, waiter)| waiter.gone());
-    wire.start_ladder();
+    wire.finish(calls);
     end
 }
 
@@ -219,6 +200,39 @@ async fn write_some<W: AsyncWrite + Unpin>(stdin: &mut Option<W>, out: &mut Byte
 }
 
 impl Wire {
+    fn new(
+        server: Arc<str>,
+        notices: broadcast::Sender<Notice>,
+        counters: Arc<Counters>,
+        max_frame: usize,
+    ) -> Wire {
+        Wire {
+            server,
+            notices,
+            counters,
+            pending: Pending::default(),
+            backlog: VecDeque::new(),
+            out: BytesMut::new(),
+            framer: Framer::new(max_frame),
+            closing: None,
+            stdin_lost: false,
+            stdin_closed: false,
+            noise: 0,
+        }
+    }
+
+    /// Answers every call that is left, in the channel and in the table.
+    fn finish(mut self, mut calls: mpsc::Receiver<Submitted>) {
+        calls.close();
+        while let Ok(submitted) = calls.try_recv() {
+            if let Submitted::Call { reply, .. } = submitted {
+                let _ = reply.send(Outcome::Gone { sent: false });
+            }
+        }
+        self.pending.drain().into_iter().for_each(|(_, waiter)| waiter.gone());
+        self.start_ladder();
+    }
+
     fn register(&mut self, submitted: Submitted, now: Instant) {
         let (call, reply) = match submitted {
             Submitted::Call { call, reply } => (call, reply),

@@ -64,6 +64,9 @@ fn server(mut s: Section<'_>, base: &Path, config: &mut Config, paths: &mut Path
             .map(Some)
     });
     s.count("workers", 1..=256, &mut config.workers, problems);
+    s.set("pass_env", "an array of names of variables", &mut config.pass_env, problems, |value| {
+        texts(value, |name| (!name.is_empty() && !name.contains(['=', '\0'])).then(|| name.to_owned()))
+    });
     s.duration("drain", Duration::ZERO..=HOUR, &mut config.drain, problems);
     s.finish(problems);
 }

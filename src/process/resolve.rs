@@ -25,10 +25,8 @@ pub(super) fn resolve(command: &str, search_path: Option<&OsStr>) -> Result<Path
             }
         }
     }
-    let searched = search_path.to_string_lossy();
-    Err(refused.unwrap_or_else(|| {
-        SpawnError::not_found(format!("command '{command}' was not found in PATH '{searched}'"))
-    }))
+    let not_found = || SpawnError::not_found(format!("command '{command}' was not found in PATH"));
+    Err(refused.unwrap_or_else(not_found))
 }
 
 fn check(command: &str, path: PathBuf) -> Result<PathBuf, SpawnError> {

@@ -12,6 +12,9 @@ use crate::supervisor::{Leaving, NotAdmitted, ServerHandle, State, Status};
 /// What a caller is told to wait when the queue is full.
 const OVERLOAD_PAUSE: Duration = Duration::from_secs(1);
 
+/// After so many failures in a row callers are not kept waiting for the next start.
+const CRASH_LOOP: u32 = 3;
+
 /// A request to a child, before it is known which child that will be.
 pub(super) struct Request {
     pub(super) method: &'static str,
@@ -134,7 +137,9 @@ pub(super) fn require_tool(handle: &ServerHandle, tool: &str) -> Result<(), Erro
 fn check_worth_waiting(name: &str, status: &Status, deadline: Instant) -> Result<(), Error> {
     match &status.state {
         State::Disabled => Err(Error::ServerDisabled { name: name.to_owned() }),
-        State::Backoff { until, .. } if *until >= deadline => Err(unreachable(name, status, false)),
+        State::Backoff { until, attempt, .. } if *until >= deadline || *attempt >= CRASH_LOOP => {
+            Err(unreachable(name, status, false))
+        }
         State::Failed { .. } => Err(unreachable(name, status, false)),
         // It has run, has ended, and its restart policy leaves it at that.
         State::Idle if status.last_exit.is_some() => Err(unreachable(name, status, false)),
