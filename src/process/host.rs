@@ -19,7 +19,7 @@ use super::pidfd::{self, Watch};
 use super::tree::{
     Leaders, Tree, TreeGuard, adopted_zombies, brand, children_at_start, kill_strays, reap, signal_marked,
 };
-use super::{SpawnError, inherited, proc_fs, resolve};
+use super::{SpawnError, harden, inherited, proc_fs, resolve};
 
 /// The variable that marks every process of ours: `INSTANCE.N`, N counting the children.
 pub const MARK_VARIABLE: &str = "MCPVISOR_MARK";
@@ -184,6 +184,7 @@ impl Host {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0);
+        harden::harden(&mut command);
         Ok(command)
     }
 

@@ -5,6 +5,7 @@
 //! processes between us and the server, and grandchildren may leave the process group.
 
 mod error;
+mod harden;
 mod host;
 mod inherited;
 mod ladder;

@@ -139,3 +139,17 @@ async fn an_unknown_argument_stops_the_start() {
     assert_eq!(status.code(), Some(2));
     assert!(output.contains("--no-such-flag"), "{output}");
 }
+
+#[tokio::test]
+async fn a_child_gains_no_privileges_and_leaves_no_core_and_no_open_files() {
+    let gateway = TestGateway::new().server("child", fake(&[])).start().await;
+    gateway.wait_state("child", "ready").await;
+    let pid = gateway.call("child", "pid", json!({})).await["pid"].as_i64().expect("a number");
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("its status");
+    assert!(status.contains("NoNewPrivs:\t1"), "{status}");
+    assert!(status.contains("Umask:\t0077"), "{status}");
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).expect("its limits");
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("a line");
+    assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+    gateway.stop().await;
+}
