@@ -1,7 +1,7 @@
 //! The shapes of `/v1`: what requests say and what answers look like (contract, 4.5 to 4.8);
 //! what children said is in `payloads`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::errors::Failure;
 use crate::http::body::{is_object, object, string};
 use crate::http::clock::timestamp;
-use crate::service::{ServerView, State, Tool, ToolCall};
+use crate::service::{ServerView, State, Status, Tool, ToolCall};
 
 /// The longest id, name or tool name in a request, in characters.
 const MAX_NAME: usize = 256;
@@ -245,7 +245,22 @@ struct Detail<'a> {
     health_checked_at: Option<String>,
     updated_at: String,
     stats: Stats,
+    supervision: Supervision<'a>,
     tools: Vec<ToolItem<'a>>,
+}
+
+/// What an operator wants to know of a server that is not well, beside `state` and `cause`.
+#[derive(Serialize)]
+struct Supervision<'a> {
+    since: String,
+    incarnation: u64,
+    pid: Option<u32>,
+    /// How many starts in a row have failed.
+    failures: u32,
+    next_start_at: Option<String>,
+    last_exit: Option<String>,
+    /// The last lines that the last ended child wrote, newest last.
+    last_stderr: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -303,10 +318,36 @@ pub(super) fn detail(server: &ServerView) -> Vec<u8> {
                 error_rate: error_rate(traffic.errors, traffic.calls),
                 avg_latency_ms: average_ms(traffic.total_latency, traffic.calls),
             },
+            supervision: supervision(&server.status),
             tools: server.catalog.tools().iter().map(tool_item).collect(),
         },
         None,
     )
+}
+
+fn supervision(status: &Status) -> Supervision<'_> {
+    let (failures, next_start_at) = match &status.state {
+        State::Backoff { attempt, until, .. } => {
+            let wait = until.saturating_duration_since(Instant::now());
+            (*attempt, Some(timestamp(SystemTime::now() + wait)))
+        }
+        State::Disabled
+        | State::Idle
+        | State::Starting
+        | State::Ready
+        | State::Degraded
+        | State::Stopping
+        | State::Failed { .. } => (0, None),
+    };
+    Supervision {
+        since: timestamp(status.since),
+        incarnation: status.incarnation,
+        pid: status.pid,
+        failures,
+        next_start_at,
+        last_exit: status.last_exit.as_ref().map(ToString::to_string),
+        last_stderr: &status.last_stderr,
+    }
 }
 
 fn tool_item(tool: &Tool) -> ToolItem<'_> {

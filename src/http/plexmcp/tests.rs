@@ -264,6 +264,9 @@ fn a_detail_shows_state_stats_and_tools() {
         "server_info": {"name": "demo", "version": null}, "resources_count": 1, "prompts_count": 0,
         "health_checked_at": "1970-01-01T00:00:00Z", "updated_at": "1970-01-12T13:46:40Z",
         "stats": {"total_requests": 3, "requests_today": 2, "error_rate": 0.33, "avg_latency_ms": 33},
+        "supervision": {"since": "1970-01-01T00:00:00Z", "incarnation": server.status.incarnation,
+            "pid": server.status.pid, "failures": 0, "next_start_at": null, "last_exit": null,
+            "last_stderr": []},
         "tools": [{"name": "add", "description": "Adds", "input_schema": {"type": "object"}}],
     });
     assert_eq!(body, json!({"success": true, "data": expected}));
@@ -272,6 +275,22 @@ fn a_detail_shows_state_stats_and_tools() {
     assert_eq!(body["data"]["stats"]["error_rate"], json!(0.0));
     assert_eq!(body["data"]["stats"]["avg_latency_ms"], json!(null));
     assert_eq!(body["data"]["last_active"], json!(null));
+}
+
+#[test]
+fn a_detail_tells_an_operator_what_a_crash_was_and_what_comes_next() {
+    let until = Instant::now() + Duration::from_secs(60);
+    let state = State::Backoff { attempt: 3, until, cause: Cause::Exited { code: 7 } };
+    let mut server = view("demo", 0, state, json!({"command": "x"}));
+    let mut status = (*server.status).clone();
+    status.last_exit = Some(Cause::Exited { code: 7 });
+    status.last_stderr = Arc::new(["no such table".to_owned()]);
+    server.status = Arc::new(status);
+    let body: Value = serde_json::from_slice(&bodies::detail(&server)).expect("JSON");
+    let told = &body["data"]["supervision"];
+    assert_eq!((&told["failures"], &told["last_exit"]), (&json!(3), &json!("exited with code 7")));
+    assert_eq!(told["last_stderr"], json!(["no such table"]));
+    assert!(told["next_start_at"].is_string(), "{told}");
 }
 
 #[test]
