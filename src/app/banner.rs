@@ -5,7 +5,8 @@ use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::config::{ApiAuth, Config};
+use crate::config::Config;
+use crate::http::ApiAuth;
 use crate::service::{Gateway, ServerView, State};
 
 /// How long the list of servers waits for those that are still starting.

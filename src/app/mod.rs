@@ -15,12 +15,12 @@ use tokio::task::JoinHandle;
 use crate::access::KeyRing;
 use crate::cli::{self, Command, Exit, Program};
 use crate::config::{self, Config, Environment, Flags, ProcessEnvironment};
-use crate::http::{self, Front};
+use crate::http::{ApiAuth, Front};
 use crate::process::{Host, HostSettings};
 use crate::service::{Applied, Gateway, GatewaySettings, Registry, ServersFile, Settings, State};
 use crate::signals::{Signals, Stop};
 use crate::store::{self, DataDir};
-use crate::supervisor::{BrakeSettings, Supervisor};
+use crate::supervisor::Supervisor;
 use crate::telemetry::logging;
 use crate::telemetry::metrics::Metrics;
 
@@ -157,16 +157,15 @@ fn log_applied(path: &str, applied: &Applied) {
 async fn run(config: &Config, registry: Registry, keys: KeyRing, host: Host) -> Result<Exit, Refusal> {
     let started = Instant::now();
     let mut signals = Signals::install().map_err(Refusal::io)?;
-    let front = Front::bind(http_settings(config)).await.map_err(|error| {
+    let front = Front::bind(config.http.clone()).await.map_err(|error| {
         Refusal::io(format!("cannot listen on {}:{}: {error}", config.http.host, config.http.port))
     })?;
     let address = front.local_addr();
     warn_when_open(config, address.ip());
     let reaper = tokio::spawn(reap_adopted(host.clone()));
-    let brake = BrakeSettings { concurrent: config.starts.concurrent, per_second: config.starts.per_second };
     let internal = |error: &dyn std::fmt::Display| Refusal(Exit::Internal, error.to_string());
     let (supervisor, mut supervised) =
-        Supervisor::start(host, brake).await.map_err(|error| internal(&error))?;
+        Supervisor::start(host, config.starts).await.map_err(|error| internal(&error))?;
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), &State::NAMES).map_err(|error| internal(&error))?;
     let limits = GatewaySettings {
         call_timeout: config.http.call_timeout,
@@ -254,35 +253,11 @@ async fn reap_adopted(host: Host) {
 }
 
 fn warn_when_open(config: &Config, address: IpAddr) {
-    if config.http.api_auth == config::ApiAuth::Off {
+    if config.http.api_auth == ApiAuth::Off {
         tracing::warn!(
             "api.auth is \"off\": whoever can connect may define servers, which is running programs"
         );
     } else if !address.is_loopback() {
         tracing::warn!(%address, "listening beyond this machine: /api needs a key with the right to administer");
-    }
-}
-
-fn http_settings(config: &Config) -> http::Settings {
-    let http = config.http.clone();
-    http::Settings {
-        host: http.host,
-        port: http.port,
-        api_auth: match http.api_auth {
-            config::ApiAuth::Auto => http::ApiAuth::Auto,
-            config::ApiAuth::Required => http::ApiAuth::Required,
-            config::ApiAuth::Off => http::ApiAuth::Off,
-        },
-        allowed_hosts: http.allowed_hosts,
-        allowed_origins: http.allowed_origins,
-        body_limit: http.body_limit,
-        header_timeout: http.header_timeout,
-        body_timeout: http.body_timeout,
-        keep_alive: http.keep_alive,
-        max_connections: http.max_connections,
-        call_timeout: http.call_timeout,
-        max_call_timeout: http.max_call_timeout,
-        redact_env: http.redact_env,
-        debug: http.debug,
     }
 }

@@ -9,8 +9,9 @@ use toml::de::{DeTable, DeValue};
 use super::problem::{Position, Problems};
 use super::section::{Document, Section, show_duration, texts};
 use super::servers_file::Named;
-use super::settings::{ApiAuth, Config};
+use super::settings::Config;
 use super::values;
+use crate::http::ApiAuth;
 use crate::telemetry::logging::Level;
 
 /// What only a configuration file can leave to be settled later: paths that a flag or a variable

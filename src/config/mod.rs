@@ -24,7 +24,7 @@ pub use environment::{
 pub use problem::{ConfigProblem, Position};
 pub use report::{describe, list_problems};
 pub use servers_file::ServersFile;
-pub use settings::{ApiAuth, Config, HttpSettings, StartSettings};
+pub use settings::Config;
 pub use values::host as read_host;
 
 use crate::telemetry::logging::Level;

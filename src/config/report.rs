@@ -2,8 +2,9 @@
 //! servers' `env` and their arguments may be secrets and are never shown.
 
 use super::problem::one_line;
-use super::settings::{ApiAuth, Config};
+use super::settings::Config;
 use super::{ConfigProblem, section::show_duration};
+use crate::http::ApiAuth;
 use crate::supervisor::Definition;
 
 /// All problems, one a line, those of one source together, and how many there are.

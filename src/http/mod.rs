@@ -46,7 +46,7 @@ pub enum ApiAuth {
 }
 
 /// What the HTTP front can be told.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// The address or name to bind.
     pub host: String,
