@@ -1,6 +1,7 @@
 //! The composition root: builds every part, starts them in order, stops them in order.
 
 mod banner;
+mod systemd;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -175,6 +176,8 @@ async fn run(config: &Config, registry: Registry, keys: KeyRing, host: Host) -> 
         Gateway::start(registry, supervisor, keys, metrics, limits).map_err(|error| internal(&error))?;
     let (stop, stopped) = watch::channel(false);
     let mut serving = tokio::spawn(front.serve(gateway.clone(), stopped));
+    systemd::ready(address);
+    let watchdog = tokio::spawn(systemd::watchdog());
     let greeting = tokio::spawn(banner::show(config.clone(), address, gateway.clone(), started));
     let first = tokio::select! {
         signal = signals.next() => signal,
@@ -195,6 +198,7 @@ async fn run(config: &Config, registry: Registry, keys: KeyRing, host: Host) -> 
             Exit::Forced
         }
     };
+    watchdog.abort();
     reaper.abort();
     Ok(exit)
 }
@@ -215,6 +219,7 @@ async fn drain(
 ) -> Exit {
     let deadline = Instant::now() + limit;
     tracing::info!(signal = name(signal), drain_s = limit.as_secs(), "stopping");
+    systemd::stopping();
     gateway.begin_stop();
     stop.send_replace(true);
     let served = tokio::time::timeout_at(deadline.into(), &mut *serving).await.is_ok();

@@ -153,3 +153,40 @@ async fn a_child_gains_no_privileges_and_leaves_no_core_and_no_open_files() {
     assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
     gateway.stop().await;
 }
+
+/// Reads what the service manager is told, until it is told this.
+fn told(socket: &std::os::unix::net::UnixDatagram, wanted: &str) {
+    let mut buffer = [0; 1024];
+    loop {
+        let length = socket.recv(&mut buffer).expect("the daemon speaks in time");
+        if String::from_utf8_lossy(&buffer[..length]).lines().any(|line| line == wanted) {
+            return;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_service_manager_is_told_of_start_life_and_stop() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("notify");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).expect("a socket");
+    socket.set_read_timeout(Some(DEADLINE)).expect("a deadline");
+    let gateway = TestGateway::new()
+        .variable("NOTIFY_SOCKET", path.to_str().expect("UTF-8"))
+        .variable("WATCHDOG_USEC", "200000")
+        .server("child", fake(&[]))
+        .start()
+        .await;
+    let listen = |wanted: &'static str| {
+        let socket = socket.try_clone().expect("another handle");
+        tokio::task::spawn_blocking(move || told(&socket, wanted))
+    };
+    listen("READY=1").await.expect("told");
+    listen("WATCHDOG=1").await.expect("told");
+    gateway.wait_state("child", "ready").await;
+    let environment = gateway.call("child", "env", json!({})).await;
+    assert!(!environment.to_string().contains("NOTIFY_SOCKET"), "{environment}");
+    let stopping = listen("STOPPING=1");
+    gateway.stop().await;
+    stopping.await.expect("told");
+}

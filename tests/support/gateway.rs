@@ -43,12 +43,19 @@ pub(crate) struct TestGateway {
     config: Option<String>,
     host: &'static str,
     arguments: Vec<String>,
+    variables: Vec<(String, String)>,
 }
 
 impl TestGateway {
     /// A daemon without servers.
     pub(crate) fn new() -> TestGateway {
-        TestGateway { servers: Map::new(), config: None, host: "127.0.0.1", arguments: Vec::new() }
+        TestGateway {
+            servers: Map::new(),
+            config: None,
+            host: "127.0.0.1",
+            arguments: Vec::new(),
+            variables: Vec::new(),
+        }
     }
 
     /// Adds a server to the servers file.
@@ -71,6 +78,12 @@ impl TestGateway {
     /// Has the daemon listen on this address instead of 127.0.0.1.
     pub(crate) fn host(mut self, address: &'static str) -> TestGateway {
         self.host = address;
+        self
+    }
+
+    /// Sets a variable of the daemon's environment.
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> TestGateway {
+        self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -121,11 +134,12 @@ impl TestGateway {
         }
         arguments.extend(self.arguments);
         let output = Arc::default();
-        let (process, readers) = spawn(&data, &arguments, &output);
+        let (process, readers) = spawn(&data, &arguments, &self.variables, &output);
         Gateway {
             directory: Some(directory),
             data,
             arguments,
+            variables: self.variables,
             id,
             process: Some(process),
             output,
@@ -142,6 +156,7 @@ pub(crate) struct Gateway {
     directory: Option<TempDir>,
     data: PathBuf,
     arguments: Vec<String>,
+    variables: Vec<(String, String)>,
     id: String,
     process: Option<Child>,
     output: Arc<Mutex<Vec<String>>>,
@@ -299,7 +314,7 @@ impl Gateway {
     pub(crate) async fn restart(&mut self) {
         assert!(self.process.is_none(), "the daemon has ended");
         lock(&self.output).push("--- restart ---".to_owned());
-        let (process, readers) = spawn(&self.data, &self.arguments, &self.output);
+        let (process, readers) = spawn(&self.data, &self.arguments, &self.variables, &self.output);
         self.process = Some(process);
         self.readers = readers;
         self.learn_address().await;
@@ -377,11 +392,13 @@ impl Drop for Gateway {
 fn spawn(
     data: &Path,
     arguments: &[String],
+    variables: &[(String, String)],
     output: &Arc<Mutex<Vec<String>>>,
 ) -> (Child, Vec<JoinHandle<()>>) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mcpvisor"));
     command.args(arguments).current_dir(data).env_clear();
     command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", data).env(CANARY, "sings");
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut process = command.spawn().expect("the daemon can be started");
     let out = capture("out", process.stdout.take().expect("piped"), output);
