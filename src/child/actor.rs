@@ -52,6 +52,8 @@ pub struct ChildArgs {
     pub max_in_flight: usize,
     /// Where its lists are published.
     pub catalog: Arc<ArcSwap<Catalog>>,
+    /// Where its stderr is kept.
+    pub log: StderrRing,
     /// Where its doings are counted.
     pub counters: Arc<Counters>,
     /// Who is told what becomes of it. Must not block.
@@ -159,7 +161,6 @@ pub struct ChildState {
     wire_open: bool,
     /// Whether the handshake has yet to say how it ended.
     shaking: bool,
-    stderr: StderrRing,
 }
 
 /// A process that runs. Dropping it kills the tree.
@@ -198,7 +199,6 @@ impl Actor for ChildActor {
             exit: None,
             wire_open: false,
             shaking: false,
-            stderr: StderrRing::default(),
         })
     }
 
@@ -281,7 +281,8 @@ impl ChildState {
         });
         let drained = stderr::drain(
             pipes.stderr,
-            self.stderr.clone(),
+            self.args.log.clone(),
+            self.args.incarnation,
             self.args.counters.clone(),
             self.args.server.clone(),
         );
@@ -437,7 +438,10 @@ impl ChildState {
             let why = self.fault.take().filter(|fault| report.forced || !matches!(fault, Fault::Pipe(_)));
             End::Failed { exit: report.exit, why }
         };
-        (self.args.report)(Report::Ended { end, stderr: self.stderr.tail(LAST_LINES) });
+        (self.args.report)(Report::Ended {
+            end,
+            stderr: self.args.log.last_of(self.args.incarnation, LAST_LINES),
+        });
     }
 }
 

@@ -19,5 +19,5 @@ pub use counters::{CounterReading, Counters};
 pub use handshake::{HandshakeError, Introduced, Opening, Phase};
 pub use pending::{Limits, Pending};
 pub use probe::{ProbeSettings, Verdict};
-pub use stderr::StderrRing;
+pub use stderr::{LogLine, StderrRing};
 pub use wire::Notice;

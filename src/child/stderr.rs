@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -14,37 +15,62 @@ const RING_BYTES: usize = 64 * 1024;
 /// The longest line that is kept, in bytes; the rest of it is dropped.
 const MAX_LINE: usize = 8 * 1024;
 
-/// The last lines of a child's stderr.
+/// One line that a child wrote on stderr.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// When it was read.
+    pub at: SystemTime,
+    /// Which child wrote it.
+    pub incarnation: u64,
+    /// The line, printable, without its end.
+    pub text: String,
+}
+
+/// The last lines that a server's children wrote on stderr.
 #[derive(Debug, Clone, Default)]
 pub struct StderrRing(Arc<Mutex<Ring>>);
 
 #[derive(Debug, Default)]
 struct Ring {
-    lines: VecDeque<String>,
+    lines: VecDeque<LogLine>,
     bytes: usize,
 }
 
 impl Ring {
-    fn push(&mut self, line: String) {
-        self.bytes += line.len();
+    fn push(&mut self, line: LogLine) {
+        self.bytes += cost(&line);
         self.lines.push_back(line);
         while self.bytes > RING_BYTES {
             match self.lines.pop_front() {
-                Some(oldest) => self.bytes -= oldest.len(),
+                Some(oldest) => self.bytes -= cost(&oldest),
                 None => break,
             }
         }
     }
 }
 
+/// What a line takes of the ring: short lines cost, too.
+fn cost(line: &LogLine) -> usize {
+    line.text.len() + size_of::<LogLine>()
+}
+
 impl StderrRing {
     /// The newest `count` lines, newest last.
-    pub fn tail(&self, count: usize) -> Vec<String> {
+    pub fn tail(&self, count: usize) -> Vec<LogLine> {
         let ring = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         ring.lines.iter().skip(ring.lines.len().saturating_sub(count)).cloned().collect()
     }
 
-    fn push(&self, line: String) {
+    /// The newest `count` lines of one child, newest last.
+    pub(super) fn last_of(&self, incarnation: u64, count: usize) -> Vec<String> {
+        let ring = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = ring.lines.iter().rev().filter(|line| line.incarnation == incarnation).take(count);
+        let mut lines: Vec<String> = own.map(|line| line.text.clone()).collect();
+        lines.reverse();
+        lines
+    }
+
+    fn push(&self, line: LogLine) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
     }
 }
@@ -110,6 +136,7 @@ fn without_escapes(text: &str) -> String {
 pub(super) async fn drain(
     mut stderr: impl AsyncRead + Unpin,
     ring: StderrRing,
+    incarnation: u64,
     counters: Arc<Counters>,
     server: Arc<str>,
 ) {
@@ -118,7 +145,7 @@ pub(super) async fn drain(
     let mut keep = |line: String| {
         counters.stderr_line();
         tracing::debug!(server = %server, "stderr: {line}");
-        ring.push(line);
+        ring.push(LogLine { at: SystemTime::now(), incarnation, text: line });
     };
     loop {
         match stderr.read(&mut buffer).await {
@@ -166,12 +193,18 @@ mod tests {
     fn the_ring_keeps_the_newest_within_its_size() {
         let ring = StderrRing::default();
         for n in 0..10_000 {
-            ring.push(format!("{n:>100}"));
+            ring.push(LogLine {
+                at: SystemTime::UNIX_EPOCH,
+                incarnation: n / 5000,
+                text: format!("{n:>100}"),
+            });
         }
         let kept = ring.tail(usize::MAX);
-        assert!(kept.iter().map(String::len).sum::<usize>() <= RING_BYTES);
-        assert!(kept.last().is_some_and(|line| line.ends_with("9999")));
+        assert!(kept.iter().map(cost).sum::<usize>() <= RING_BYTES);
+        assert!(kept.last().is_some_and(|line| line.text.ends_with("9999")));
         assert_eq!(ring.tail(2).len(), 2);
+        assert!(ring.last_of(0, 5).is_empty(), "the first child's lines have made room");
+        assert_eq!(ring.last_of(1, 5).len(), 5);
     }
 
     proptest! {

@@ -29,7 +29,7 @@ pub use self::error::{Error, Fault, Retry};
 pub use self::registry::*;
 pub use self::view::{Readiness, ResourceReply, ServerView, ToolCall, ToolReply, Traffic};
 pub use crate::access::{Principal, Refused, Role};
-pub use crate::child::{Catalog, Resource, Tool};
+pub use crate::child::{Catalog, LogLine, Resource, Tool};
 pub use crate::supervisor::{Cause, Definition, Introduction, Problem, State, Status};
 
 /// How long calls may take.
@@ -90,6 +90,12 @@ impl Gateway {
     pub fn server(&self, id_or_name: &str) -> Result<ServerView, Error> {
         let entry = self.entry(id_or_name)?;
         self.view(&entry).ok_or_else(|| not_found(id_or_name))
+    }
+
+    /// The last lines that a server's children wrote on stderr, at most `count`, newest last.
+    pub fn logs(&self, id_or_name: &str, count: usize) -> Result<Vec<LogLine>, Error> {
+        let entry = self.entry(id_or_name)?;
+        Ok(self.handle(&entry)?.log().tail(count))
     }
 
     /// The server of this exact name.

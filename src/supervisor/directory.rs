@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::definition::Policy;
 use super::status::{State, Status};
-use crate::child::{Catalog, Counters, Link};
+use crate::child::{Catalog, Counters, Link, StderrRing};
 
 /// A server's handle: where its calls go, how it is, what it announced.
 pub struct ServerHandle {
@@ -20,6 +20,7 @@ pub struct ServerHandle {
     status: watch::Sender<Arc<Status>>,
     catalog: Arc<ArcSwap<Catalog>>,
     counters: Arc<Counters>,
+    log: StderrRing,
     admission: ArcSwap<Admission>,
     leaving: ArcSwapOption<Leaving>,
 }
@@ -52,6 +53,7 @@ impl ServerHandle {
             status: watch::Sender::new(Arc::new(status)),
             catalog: Arc::default(),
             counters: Arc::default(),
+            log: StderrRing::default(),
             admission: ArcSwap::from_pointee(Admission::new(policy)),
             leaving: ArcSwapOption::empty(),
         }
@@ -90,6 +92,11 @@ impl ServerHandle {
     /// What its children did beside answering calls.
     pub fn counters(&self) -> &Arc<Counters> {
         &self.counters
+    }
+
+    /// What its children wrote on stderr lately.
+    pub fn log(&self) -> &StderrRing {
+        &self.log
     }
 
     /// Whether and why the server is about to be no more.

@@ -219,6 +219,7 @@ impl ReplicaState {
             max_frame: policy.max_frame,
             max_in_flight: policy.max_in_flight,
             catalog: self.args.handle.catalog_slot(),
+            log: self.args.handle.log().clone(),
             counters: self.args.handle.counters().clone(),
             report: Box::new(move |report| {
                 let _ = replica.send_message(ReplicaMsg::Child(incarnation, report));

@@ -11,6 +11,7 @@ mod calling;
 mod crashing;
 mod fake_server;
 mod hygiene;
+mod logs;
 mod mcp_cli;
 mod persisting;
 mod plexmcp;

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::errors::Failure;
 use crate::http::body::{is_object, object, string};
 use crate::http::clock::timestamp;
-use crate::service::{ServerView, State, Status, Tool, ToolCall};
+use crate::service::{LogLine, ServerView, State, Status, Tool, ToolCall};
 
 /// The longest id, name or tool name in a request, in characters.
 const MAX_NAME: usize = 256;
@@ -264,6 +264,13 @@ struct Supervision<'a> {
 }
 
 #[derive(Serialize)]
+struct LogItem<'a> {
+    at: String,
+    incarnation: u64,
+    line: &'a str,
+}
+
+#[derive(Serialize)]
 struct Stats {
     total_requests: u64,
     requests_today: u64,
@@ -348,6 +355,33 @@ fn supervision(status: &Status) -> Supervision<'_> {
         last_exit: status.last_exit.as_ref().map(ToString::to_string),
         last_stderr: &status.last_stderr,
     }
+}
+
+/// How many lines are shown when the caller does not say, and at most.
+const TAIL: (usize, usize) = (100, 1000);
+
+/// Reads the query of `GET /v1/mcps/{id}/logs`: how many lines.
+pub(super) fn read_tail(query: &[(String, String)]) -> Result<usize, Failure> {
+    let mut fields = Fields::default();
+    let given = query.iter().rev().find(|(name, _)| name == "tail").map(|(_, text)| text);
+    let count = match given.map(|text| text.parse::<usize>()) {
+        None => TAIL.0,
+        Some(Ok(count)) if count >= 1 => count.min(TAIL.1),
+        Some(_) => {
+            fields.problem("tail", "must be an integer >= 1");
+            0
+        }
+    };
+    fields.finish(count)
+}
+
+/// The answer to `GET /v1/mcps/{id}/logs`.
+pub(super) fn logs(lines: &[LogLine]) -> Vec<u8> {
+    let items: Vec<LogItem<'_>> = lines
+        .iter()
+        .map(|line| LogItem { at: timestamp(line.at), incarnation: line.incarnation, line: &line.text })
+        .collect();
+    success(items, None)
 }
 
 fn tool_item(tool: &Tool) -> ToolItem<'_> {

@@ -30,6 +30,7 @@ pub(super) fn routes() -> Router<Shared> {
     Router::new()
         .route("/v1/mcps", get(list))
         .route("/v1/mcps/{id}", get(detail))
+        .route("/v1/mcps/{id}/logs", get(logs))
         .route("/v1/mcp/invoke", post(invoke))
         .route("/v1/mcp/resources", post(resources))
 }
@@ -43,6 +44,20 @@ impl FromRequestParts<Shared> for Caller {
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Caller, Failure> {
         identify(shared, &parts.headers)?;
         Ok(Caller)
+    }
+}
+
+/// A caller whose role may administer: what servers write to their logs may hold secrets.
+struct Administrator;
+
+impl FromRequestParts<Shared> for Administrator {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Administrator, Failure> {
+        match identify(shared, &parts.headers)?.role.may_administer() {
+            true => Ok(Administrator),
+            false => Err(Denied::RoleTooLow.into()),
+        }
     }
 }
 
@@ -83,6 +98,17 @@ async fn detail(
     let Path(id) = id.map_err(|_| Error::ServerNotFound { name: String::new() })?;
     let server = shared.gateway.server(&id)?;
     Ok(json(bodies::detail(&server)))
+}
+
+async fn logs(
+    _: Administrator,
+    State(shared): State<Shared>,
+    id: Result<Path<String>, PathRejection>,
+    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
+) -> Result<Response, Failure> {
+    let Path(id) = id.map_err(|_| Error::ServerNotFound { name: String::new() })?;
+    let count = bodies::read_tail(&query.map_or_else(|_| Vec::new(), |Query(pairs)| pairs))?;
+    Ok(json(bodies::logs(&shared.gateway.logs(&id, count)?)))
 }
 
 async fn invoke(_: Invoker, State(shared): State<Shared>, request: Request) -> Result<Response, Failure> {
