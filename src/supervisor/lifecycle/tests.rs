@@ -1,0 +1,340 @@
+//! The state machine, state by state and in random order.
+
+use super::*;
+use proptest::prelude::*;
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn crash() -> Ending {
+    Ending::Crashed(Cause::Exited { code: 1 })
+}
+
+/// A replica with the world around it that does what it is told, at once.
+struct World {
+    life: Lifecycle,
+    now: Instant,
+    alarm: Option<(u64, Instant)>,
+    ask: Option<u64>,
+    child: Option<u64>,
+    stop_asked: bool,
+    finished: bool,
+    spawns: Vec<(Instant, bool)>,
+}
+
+impl World {
+    fn new() -> World {
+        World {
+            life: Lifecycle::default(),
+            now: Instant::now(),
+            alarm: None,
+            ask: None,
+            child: None,
+            stop_asked: false,
+            finished: false,
+            spawns: vec![],
+        }
+    }
+
+    fn on(&mut self, event: Event) {
+        for effect in self.life.on(event, self.now, 0.5) {
+            match effect {
+                Effect::AskStart { epoch } => self.ask = Some(epoch),
+                Effect::Spawn { incarnation, skip_probe } => {
+                    assert_eq!(self.child, None, "two children at once");
+                    self.child = Some(incarnation);
+                    self.stop_asked = false;
+                    self.spawns.push((self.now, skip_probe));
+                }
+                Effect::StopChild => {
+                    assert!(self.child.is_some(), "nothing to stop");
+                    self.stop_asked = true;
+                }
+                Effect::SetAlarm { epoch, at } => self.alarm = Some((epoch, at)),
+                Effect::Finished => self.finished = true,
+            }
+        }
+    }
+
+    fn grant(&mut self) {
+        if let Some(epoch) = self.ask.take() {
+            self.on(Event::Granted { epoch });
+        }
+    }
+
+    fn end(&mut self, ending: Ending) {
+        if let Some(incarnation) = self.child.take() {
+            self.on(Event::Ended { incarnation, ending });
+        }
+    }
+
+    fn ring(&mut self) {
+        if let Some((epoch, at)) = self.alarm.take() {
+            self.now = self.now.max(at);
+            self.on(Event::Alarm { epoch });
+        }
+    }
+
+    fn ready(&mut self) {
+        if let Some(incarnation) = self.child {
+            self.on(Event::Ready { incarnation });
+        }
+    }
+
+    fn started() -> World {
+        let mut world = World::new();
+        world.on(Event::Wanted(Wanted::Running));
+        world.grant();
+        world
+    }
+}
+
+#[test]
+fn a_child_that_always_exits_is_started_on_the_backoff_curve() {
+    let mut world = World::started();
+    let start = world.now;
+    for _ in 0..7 {
+        world.end(crash());
+        assert_eq!(world.life.state().name(), "backoff");
+        world.ring();
+        world.grant();
+    }
+    let seconds: Vec<u64> = world.spawns.iter().map(|(at, _)| at.duration_since(start).as_secs()).collect();
+    assert_eq!(seconds, [0, 1, 3, 7, 15, 31, 63, 123]);
+}
+
+#[test]
+fn a_child_that_dies_soon_after_ready_does_not_reset_the_backoff() {
+    let mut world = World::started();
+    for expected in [1, 2, 4, 8] {
+        world.ready();
+        world.now += 5 * SECOND;
+        world.end(crash());
+        let (_, at) = world.alarm.expect("an alarm");
+        assert_eq!(at.duration_since(world.now), SECOND * expected);
+        world.ring();
+        world.grant();
+    }
+    world.ready();
+    world.now += 61 * SECOND;
+    world.end(crash());
+    assert_eq!(world.alarm.expect("an alarm").1.duration_since(world.now), SECOND);
+}
+
+#[test]
+fn the_restart_policy_decides_by_how_the_child_ended() {
+    use RestartPolicy::*;
+    let clean = || Cause::Exited { code: 0 };
+    let failed = || Cause::Exited { code: 3 };
+    let killed = || Cause::Signalled { signal: 9 };
+    let table: [(RestartPolicy, Cause, &str); 9] = [
+        (Always, clean(), "backoff"),
+        (Always, failed(), "backoff"),
+        (Always, killed(), "backoff"),
+        (OnFailure, clean(), "idle"),
+        (OnFailure, failed(), "backoff"),
+        (OnFailure, killed(), "backoff"),
+        (Never, clean(), "idle"),
+        (Never, failed(), "failed"),
+        (Never, killed(), "failed"),
+    ];
+    for (restart, cause, expected) in table {
+        let mut world = World::started();
+        world.life.set_restart(restart);
+        world.ready();
+        world.end(Ending::Crashed(cause.clone()));
+        assert_eq!(world.life.state().name(), expected, "{restart:?} {cause:?}");
+        world.on(Event::Restart);
+        world.ring();
+        world.grant();
+        assert_eq!(
+            world.life.state(),
+            State::Starting,
+            "a manual restart always tries: {restart:?} {cause:?}"
+        );
+    }
+}
+
+#[test]
+fn a_configuration_fault_is_no_crash_and_is_looked_at_again_after_five_minutes() {
+    let mut world = World::started();
+    world.end(Ending::Misconfigured(Cause::Spawn { reason: "x".into() }));
+    assert_eq!(world.life.state().name(), "failed");
+    assert_eq!(world.alarm.expect("an alarm").1.duration_since(world.now), 300 * SECOND);
+    world.on(Event::Restart);
+    assert!(world.ask.is_some(), "an edit tries at once");
+}
+
+#[test]
+fn a_child_that_ends_on_the_probe_is_started_once_more_without_it() {
+    let mut world = World::started();
+    world.end(Ending::GoneOnProbe(Cause::Exited { code: 1 }));
+    world.grant();
+    assert_eq!(world.spawns.iter().map(|(_, skip)| *skip).collect::<Vec<_>>(), [false, true]);
+    world.end(Ending::GoneOnProbe(Cause::Exited { code: 1 }));
+    assert_eq!(world.life.state().name(), "backoff");
+}
+
+#[test]
+fn a_crash_during_the_probe_does_not_condemn_a_modern_server() {
+    let mut world = World::started();
+    world.end(Ending::GoneOnProbe(Cause::Exited { code: 1 }));
+    world.grant();
+    world.end(Ending::Crashed(Cause::Handshake { reason: "initialize was refused".into() }));
+    world.ring();
+    world.grant();
+    assert_eq!(world.spawns.iter().map(|(_, skip)| *skip).collect::<Vec<_>>(), [false, true, false]);
+}
+
+#[test]
+fn stop_is_legal_in_every_state() {
+    let reach: [fn(&mut World); 7] = [
+        |_| {},
+        |w| w.on(Event::Wanted(Wanted::Running)),
+        |w| {
+            w.on(Event::Wanted(Wanted::Running));
+            w.grant()
+        },
+        |w| {
+            w.on(Event::Wanted(Wanted::Running));
+            w.grant();
+            w.ready()
+        },
+        |w| {
+            w.on(Event::Wanted(Wanted::Running));
+            w.grant();
+            w.end(crash())
+        },
+        |w| {
+            w.on(Event::Wanted(Wanted::Running));
+            w.grant();
+            w.end(Ending::Misconfigured(Cause::Exited { code: 0 }))
+        },
+        |w| {
+            w.on(Event::Wanted(Wanted::Running));
+            w.grant();
+            w.on(Event::Lost { incarnation: 1 })
+        },
+    ];
+    for (index, reach) in reach.iter().enumerate() {
+        for wanted in [Wanted::Stopped, Wanted::Removed] {
+            let mut world = World::new();
+            reach(&mut world);
+            world.on(Event::Wanted(wanted));
+            world.grant();
+            world.ring();
+            world.end(Ending::Stopped);
+            assert_eq!(world.child, None, "state {index}");
+            assert_eq!(world.life.state(), State::Disabled, "state {index}");
+            assert_eq!(world.finished, wanted == Wanted::Removed, "state {index}");
+        }
+    }
+}
+
+#[test]
+fn a_restart_that_hangs_leaves_the_replica_responsive() {
+    let mut world = World::started();
+    for _ in 0..100 {
+        world.end(crash());
+        world.ring();
+        world.grant();
+    }
+    world.on(Event::Wanted(Wanted::Removed));
+    world.end(Ending::Stopped);
+    assert!(world.finished);
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Want(u8),
+    Restart,
+    Grant,
+    Ready,
+    Doubt(bool),
+    Lost,
+    End(u8),
+    Ring,
+    Stale(u8, u64),
+    Pass(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        1 => (0u8..2).prop_map(Step::Want),
+        1 => Just(Step::Restart),
+        3 => Just(Step::Grant),
+        3 => Just(Step::Ready),
+        1 => any::<bool>().prop_map(Step::Doubt),
+        1 => Just(Step::Lost),
+        3 => (0u8..4).prop_map(Step::End),
+        3 => Just(Step::Ring),
+        1 => (0u8..5, 0u64..20).prop_map(|(kind, n)| Step::Stale(kind, n)),
+        1 => (0u64..100).prop_map(Step::Pass),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+    /// Whatever happens in whatever order, there is never a second child, and when things
+    /// settle, what was last asked for holds.
+    #[test]
+    fn random_interleavings_end_with_what_was_last_asked_for(steps in proptest::collection::vec(step(), 0..60)) {
+        let mut world = World::new();
+        let mut last = Wanted::Stopped;
+        for step in steps {
+            match step {
+                Step::Want(0) => { last = Wanted::Running; world.on(Event::Wanted(last)) }
+                Step::Want(_) => { last = Wanted::Stopped; world.on(Event::Wanted(last)) }
+                Step::Restart => world.on(Event::Restart),
+                Step::Grant => world.grant(),
+                Step::Ready => world.ready(),
+                Step::Doubt(doubtful) => {
+                    if let Some(incarnation) = world.child {
+                        world.on(Event::Doubtful { incarnation, doubtful })
+                    }
+                }
+                Step::Lost => if let Some(incarnation) = world.child { world.on(Event::Lost { incarnation }) },
+                Step::End(0) => world.end(Ending::Stopped),
+                Step::End(1) => world.end(crash()),
+                Step::End(2) => world.end(Ending::Misconfigured(Cause::Exited { code: 2 })),
+                Step::End(_) => world.end(Ending::GoneOnProbe(Cause::Exited { code: 3 })),
+                Step::Ring => world.ring(),
+                Step::Stale(kind, n) => {
+                    // Numbers that are not the current ones must change nothing.
+                    let before = world.life.clone();
+                    let epoch = before.epoch + 1 + n;
+                    let incarnation = before.incarnation + 1 + n;
+                    world.on(match kind {
+                        0 => Event::Granted { epoch },
+                        1 => Event::Ready { incarnation },
+                        2 => Event::Lost { incarnation },
+                        3 => Event::Alarm { epoch },
+                        _ => Event::Ended { incarnation, ending: crash() },
+                    });
+                    prop_assert_eq!(&world.life.phase, &before.phase);
+                }
+                Step::Pass(seconds) => world.now += SECOND * seconds as u32,
+            }
+            prop_assert_eq!(world.life.has_child(), world.child.is_some());
+        }
+        for _ in 0..4 {
+            if world.stop_asked || matches!(world.life.phase, Phase::Stopping { .. }) { world.end(Ending::Stopped); }
+            world.ring();
+            world.grant();
+        }
+        world.ready();
+        if let Some(incarnation) = world.child {
+            world.on(Event::Doubtful { incarnation, doubtful: false });
+        }
+        let state = world.life.state();
+        match last {
+            Wanted::Running => prop_assert_eq!(state, State::Ready),
+            _ => prop_assert_eq!(state, State::Disabled),
+        }
+        prop_assert_eq!(world.child.is_some(), last == Wanted::Running);
+        world.on(Event::Wanted(Wanted::Removed));
+        world.end(Ending::Stopped);
+        prop_assert!(world.finished);
+    }
+}
