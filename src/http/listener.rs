@@ -36,7 +36,15 @@ pub(super) struct Bounds {
 /// Accepts until `stop` is true, then waits until every connection has ended. Connections
 /// that serve nothing end at once; busy ones end with their answer. Dropping the future
 /// closes every connection.
-pub(super) async fn serve(listener: TcpListener, guard: Guard, bounds: Bounds, stop: watch::Receiver<bool>) {
+///
+/// `count` is told how many connections are open, whenever that has changed.
+pub(super) async fn serve(
+    listener: TcpListener,
+    guard: Guard,
+    bounds: Bounds,
+    stop: watch::Receiver<bool>,
+    count: impl Fn(usize),
+) {
     let places = Arc::new(Semaphore::new(bounds.max_connections));
     let mut connections = JoinSet::new();
     let mut stopped = std::pin::pin!(wait_for_stop(stop.clone()));
@@ -46,6 +54,7 @@ pub(super) async fn serve(listener: TcpListener, guard: Guard, bounds: Bounds, s
             () = &mut stopped => break,
             Some(ended) = connections.join_next() => {
                 report(ended);
+                count(connections.len());
                 continue;
             }
             accepted = accept(&listener, &places) => accepted,
@@ -53,6 +62,7 @@ pub(super) async fn serve(listener: TcpListener, guard: Guard, bounds: Bounds, s
         match accepted {
             Ok((stream, peer, place)) => {
                 connections.spawn(serve_one(stream, peer, place, guard.clone(), bounds, stop.clone()));
+                count(connections.len());
             }
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
@@ -67,6 +77,7 @@ pub(super) async fn serve(listener: TcpListener, guard: Guard, bounds: Bounds, s
     drop(listener);
     while let Some(ended) = connections.join_next().await {
         report(ended);
+        count(connections.len());
     }
 }
 

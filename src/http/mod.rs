@@ -134,8 +134,9 @@ impl Front {
             },
             max_connections: self.settings.max_connections.max(1),
         };
-        let guard = service(self.settings, gateway, self.address);
-        listener::serve(self.listener, guard, bounds, stop).await;
+        let guard = service(self.settings, gateway.clone(), self.address);
+        let count = |open| gateway.set_http_connections(open);
+        listener::serve(self.listener, guard, bounds, stop, count).await;
     }
 }
 

@@ -326,5 +326,8 @@ async fn operators_see_liveness_readiness_and_metrics() {
             .is_ok_and(|kind| kind.starts_with("text/plain; version=0.0.4"))
     );
     assert!(metrics.text().lines().any(|line| line.contains("server=\"fake\"") && !line.ends_with(" 0")));
+    let open =
+        metrics.text().lines().find_map(|line| line.strip_prefix("mcpvisor_http_connections ")?.parse().ok());
+    assert!(open.is_some_and(|open: u32| open >= 1), "the scrape's own connection counts");
     gateway.stop().await;
 }
