@@ -34,8 +34,6 @@ pub struct ServerSpec {
 pub(super) enum SupervisorMsg {
     /// These servers, no others.
     Apply(Vec<ServerSpec>),
-    /// A new child for this server, now.
-    Restart(Arc<str>),
     /// End everything; answered when no process is left.
     Shutdown { drain: Duration, done: oneshot::Sender<()> },
 }
@@ -91,13 +89,6 @@ impl Actor for SupervisorActor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             SupervisorMsg::Apply(specs) => state.apply(&myself, specs).await,
-            SupervisorMsg::Restart(id) => {
-                if let Some(replica) =
-                    state.replicas.values().find(|replica| replica.spec.id == id && !replica.leaving)
-                {
-                    let _ = replica.actor.send_message(ReplicaMsg::Restart);
-                }
-            }
             SupervisorMsg::Shutdown { drain, done } => {
                 state.shutdown = Some(done);
                 state.replicas.values_mut().for_each(|replica| replica.leave(drain, Leaving::Shutdown));

@@ -40,7 +40,7 @@ pub enum RestartPolicy {
     Always,
     /// Unless it ended with exit code 0.
     OnFailure,
-    /// Not until the operator restarts it or changes its definition.
+    /// Not until the operator changes its definition.
     Never,
 }
 

@@ -36,7 +36,7 @@ pub enum Ending {
 pub enum Event {
     /// The operator wants something else.
     Wanted(Wanted),
-    /// The operator wants a new child, or the definition has changed: try at once.
+    /// The definition has changed: a new child, at once.
     Restart,
     /// The start brake gave way.
     Granted {

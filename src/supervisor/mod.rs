@@ -12,7 +12,6 @@ mod lifecycle;
 mod replica;
 mod status;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{Actor, ActorRef, SpawnErr};
@@ -54,11 +53,6 @@ impl Supervisor {
             self.directory.ensure(&server.id, &server.name, server.definition.policy());
         }
         let _ = self.actor.send_message(actor::SupervisorMsg::Apply(servers));
-    }
-
-    /// Gives a server a new child, at once, whatever its backoff says. Does not wait.
-    pub fn restart(&self, id: &Arc<str>) {
-        let _ = self.actor.send_message(actor::SupervisorMsg::Restart(id.clone()));
     }
 
     /// Where calls are routed by.

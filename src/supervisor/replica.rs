@@ -34,8 +34,6 @@ pub(super) struct ReplicaArgs {
 pub(super) enum ReplicaMsg {
     /// The definition is this one now.
     Define(Arc<Definition>),
-    /// Start a new child.
-    Restart,
     /// Stop the child and end, letting calls in flight finish for at most this long.
     Remove { drain: Duration, leaving: Leaving },
     /// The start brake gave way.
@@ -82,7 +80,6 @@ impl Actor for ReplicaActor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             ReplicaMsg::Define(definition) => state.define(&myself, definition).await,
-            ReplicaMsg::Restart => state.on(&myself, Event::Restart).await,
             ReplicaMsg::Remove { drain, leaving } => {
                 state.drain = drain;
                 state.args.handle.leave(leaving);
