@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 use super::call::Link;
 use super::catalog::Catalog;
 use super::counters::Counters;
-use super::handshake::{self, HandshakeError, Introduced, Opening, Phase};
+use super::handshake::{self, HandshakeError, Introduced, Opening};
 use super::probe::{self, Activity, MISSES, ProbeSettings, Verdict};
 use super::refresh;
 use super::stderr::{self, StderrRing};
@@ -294,7 +294,7 @@ impl ChildState {
         let opening = self.args.opening;
         let actor = myself.clone();
         let handshake = tokio::spawn(async move {
-            let result = handshake::shake_hands(&link, opening, deadline, &Phase::default()).await;
+            let result = handshake::shake_hands(&link, opening, deadline).await;
             let _ = actor.send_message(ChildMsg::HandshakeDone(result));
         });
         self.wire_open = true;

@@ -64,11 +64,11 @@ pub enum HandshakeError {
     Refused(String),
 }
 
-/// Which step a handshake is at, readable from outside: a child that hangs is asked for this.
-#[derive(Debug, Clone, Default)]
-pub struct Phase(Arc<AtomicUsize>);
+/// Which step a handshake is at: what a child that hangs has not answered.
+#[derive(Debug, Default)]
+struct Phase(AtomicUsize);
 
-const PHASES: [&str; 4] = [method::DISCOVER, method::INITIALIZE, method::TOOLS_LIST, "its first lists"];
+const PHASES: [&str; 3] = [method::DISCOVER, method::INITIALIZE, method::TOOLS_LIST];
 
 impl Phase {
     fn set(&self, phase: &'static str) {
@@ -77,7 +77,7 @@ impl Phase {
     }
 
     /// The step's name: the method that has not been answered.
-    pub fn name(&self) -> &'static str {
+    fn name(&self) -> &'static str {
         PHASES[self.0.load(Ordering::Relaxed).min(PHASES.len() - 1)]
     }
 }
@@ -87,8 +87,8 @@ pub(super) async fn shake_hands(
     link: &Link,
     opening: Opening,
     deadline: Instant,
-    phase: &Phase,
 ) -> Result<(Link, Introduced), HandshakeError> {
+    let phase = &Phase::default();
     let attempt = async {
         let (era, facts) = match opening {
             Opening::Probe => open_by_probe(link, deadline, phase).await?,

@@ -16,7 +16,7 @@ pub use actor::{ChildActor, ChildArgs, ChildMsg, End, Fault, Report, WireEndRepo
 pub use call::{Call, Link, Outcome};
 pub use catalog::{Catalog, Resource, Tool};
 pub use counters::{CounterReading, Counters};
-pub use handshake::{HandshakeError, Introduced, Opening, Phase};
+pub use handshake::{HandshakeError, Introduced, Opening};
 pub use pending::{Limits, Pending};
 pub use probe::{ProbeSettings, Verdict};
 pub use stderr::{LogLine, StderrRing};
