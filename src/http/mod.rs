@@ -12,6 +12,7 @@ mod connection;
 mod framing;
 mod guard;
 mod listener;
+mod manner;
 mod mcp_cli;
 mod origin;
 mod plexmcp;

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::http::auth::Denied;
 use crate::http::body::Unusable;
-use crate::http::clock::retry_seconds;
-use crate::http::guard::{Defect, Refusal};
+use crate::http::guard::Refusal;
+use crate::http::manner::Manner;
 use crate::service::{Error, Gateway};
 
 /// An answer of `/api` that is not a success.
@@ -30,10 +30,7 @@ struct Answer {
     /// Every problem of a definition, when there is more than the one in `error`.
     problems: Option<Vec<String>>,
     request_id: Option<String>,
-    retry_after: Option<Duration>,
-    denied: Option<Denied>,
-    defect: Option<String>,
-    close: bool,
+    manner: Manner,
 }
 
 impl Failure {
@@ -45,10 +42,7 @@ impl Failure {
             available_servers: None,
             problems: None,
             request_id: None,
-            retry_after: None,
-            denied: None,
-            defect: None,
-            close: false,
+            manner: Manner::default(),
         }))
     }
 
@@ -75,12 +69,12 @@ impl Failure {
     }
 
     fn retry(mut self, after: Option<Duration>) -> Failure {
-        self.0.retry_after = after;
+        self.0.manner.retry_after = after;
         self
     }
 
     fn closing(mut self) -> Failure {
-        self.0.close = true;
+        self.0.manner.close = true;
         self
     }
 }
@@ -111,21 +105,8 @@ impl IntoResponse for Failure {
         };
         let mut response = Response::new(Body::from(serde_json::to_vec(&shape).unwrap_or_default()));
         *response.status_mut() = answer.status;
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(wait) = answer.retry_after {
-            headers.insert(RETRY_AFTER, HeaderValue::from(retry_seconds(wait)));
-        }
-        if answer.close {
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        if let Some(denied) = answer.denied {
-            headers.insert(WWW_AUTHENTICATE, denied.challenge());
-            response.extensions_mut().insert(denied.failed_login());
-        }
-        if let Some(reason) = answer.defect {
-            response.extensions_mut().insert(Defect(reason));
-        }
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        answer.manner.put_on(&mut response);
         response
     }
 }
@@ -165,7 +146,7 @@ impl From<Error> for Failure {
             Error::FileRead { .. } | Error::FileWrite { .. } | Error::Store { .. } => upstream,
             Error::Internal { .. } => {
                 let mut failure = Failure::new(StatusCode::INTERNAL_SERVER_ERROR, UNEXPECTED);
-                failure.0.defect = Some(text);
+                failure.0.manner.defect = Some(text);
                 failure
             }
         }
@@ -177,7 +158,7 @@ impl From<Denied> for Failure {
         match denied {
             Denied::Missing | Denied::Refused { .. } => {
                 let mut failure = Failure::new(StatusCode::UNAUTHORIZED, "Authentication required");
-                failure.0.denied = Some(denied);
+                failure.0.manner.denied = Some(denied);
                 failure
             }
             Denied::RoleTooLow => Failure::new(StatusCode::FORBIDDEN, "An owner or admin key is required"),
@@ -238,7 +219,10 @@ impl From<Refusal<'_>> for Failure {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::header::RETRY_AFTER;
+
     use super::*;
+    use crate::http::guard::Defect;
     use crate::http::tests::{documented_errors, every_error};
     use serde_json::{Value, json};
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -13,8 +13,8 @@ use serde_json::{Map, Value, json};
 
 use crate::http::auth::Denied;
 use crate::http::body::Unusable;
-use crate::http::clock::retry_seconds;
-use crate::http::guard::{Defect, Refusal};
+use crate::http::guard::Refusal;
+use crate::http::manner::Manner;
 use crate::service::{Error, Refused};
 
 /// An answer of `/v1` that is not a success.
@@ -29,10 +29,7 @@ struct Answer {
     message: String,
     /// A JSON object, when there is something to say.
     details: Option<Box<RawValue>>,
-    retry_after: Option<Duration>,
-    denied: Option<Denied>,
-    defect: Option<String>,
-    close: bool,
+    manner: Manner,
 }
 
 impl Failure {
@@ -42,10 +39,7 @@ impl Failure {
             code,
             message: message.into(),
             details: None,
-            retry_after: None,
-            denied: None,
-            defect: None,
-            close: false,
+            manner: Manner::default(),
         }))
     }
 
@@ -73,7 +67,7 @@ impl Failure {
     /// A defect: the text goes to the log, the guard words the answer.
     fn defect(reason: String) -> Failure {
         let mut failure = Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", UNEXPECTED);
-        failure.0.defect = Some(reason);
+        failure.0.manner.defect = Some(reason);
         failure
     }
 
@@ -83,12 +77,12 @@ impl Failure {
     }
 
     fn retry(mut self, after: Option<Duration>) -> Failure {
-        self.0.retry_after = after;
+        self.0.manner.retry_after = after;
         self
     }
 
     fn closing(mut self) -> Failure {
-        self.0.close = true;
+        self.0.manner.close = true;
         self
     }
 }
@@ -115,21 +109,8 @@ impl IntoResponse for Failure {
         let body = serde_json::to_vec(&Envelope { success: false, error }).unwrap_or_default();
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = answer.status;
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(wait) = answer.retry_after {
-            headers.insert(RETRY_AFTER, HeaderValue::from(retry_seconds(wait)));
-        }
-        if answer.close {
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        if let Some(denied) = answer.denied {
-            headers.insert(WWW_AUTHENTICATE, denied.challenge());
-            response.extensions_mut().insert(denied.failed_login());
-        }
-        if let Some(reason) = answer.defect {
-            response.extensions_mut().insert(Defect(reason));
-        }
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        answer.manner.put_on(&mut response);
         response
     }
 }
@@ -213,7 +194,7 @@ impl From<Denied> for Failure {
             Denied::Missing | Denied::Refused { refused: Refused::Unknown, .. } => {
                 let message = "Invalid or missing API key";
                 let mut failure = Failure::new(StatusCode::UNAUTHORIZED, "unauthorized", message);
-                failure.0.denied = Some(denied);
+                failure.0.manner.denied = Some(denied);
                 failure
             }
             Denied::RoleTooLow => {
@@ -281,7 +262,10 @@ pub(super) fn method_not_allowed() -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+
     use super::*;
+    use crate::http::guard::Defect;
     use crate::http::tests::{documented_errors, every_error};
 
     async fn answer(failure: Failure) -> (u16, Response, Value) {

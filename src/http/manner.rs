@@ -1,0 +1,45 @@
+//! How a refusal is given, whatever the dialect words it as: when to come back, which credential
+//! was missing, whether the connection goes on, and what the guard has to know of it.
+
+use std::time::Duration;
+
+use axum::http::HeaderValue;
+use axum::http::header::{CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::response::Response;
+
+use super::auth::Denied;
+use super::clock::retry_seconds;
+use super::guard::Defect;
+
+/// What a refusal says beside its body.
+#[derive(Debug, Default)]
+pub(super) struct Manner {
+    /// When asking again is worth it.
+    pub(super) retry_after: Option<Duration>,
+    /// Which credential was missing or refused.
+    pub(super) denied: Option<Denied>,
+    /// A defect of ours, for the guard to log.
+    pub(super) defect: Option<String>,
+    /// Whether the connection ends with this answer.
+    pub(super) close: bool,
+}
+
+impl Manner {
+    /// Puts the headers and the notes for the guard on an answer.
+    pub(super) fn put_on(self, response: &mut Response) {
+        let headers = response.headers_mut();
+        if let Some(wait) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(retry_seconds(wait)));
+        }
+        if self.close {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        if let Some(denied) = self.denied {
+            headers.insert(WWW_AUTHENTICATE, denied.challenge());
+            response.extensions_mut().insert(denied.failed_login());
+        }
+        if let Some(reason) = self.defect {
+            response.extensions_mut().insert(Defect(reason));
+        }
+    }
+}
