@@ -1,9 +1,10 @@
 //! What a server is: the entry of an `mcpServers` map, checked. Pure; knows no file and no store.
 
 use std::fmt;
-use std::time::Duration;
 
 use serde_json::{Map, Value};
+
+use super::policy::{Policy, parse_policy};
 
 /// One thing that is wrong with a setting: where, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,75 +18,6 @@ pub struct Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.path, self.reason)
-    }
-}
-
-/// Which protocol era the gateway speaks to a child.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum EraChoice {
-    /// Probe with `server/discover`, fall back to `initialize`.
-    #[default]
-    Auto,
-    /// `initialize` only (2024-11-05 to 2025-11-25).
-    Legacy,
-    /// `server/discover` only (2026-07-28).
-    Modern,
-}
-
-/// Whether a child that ended unasked is replaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum RestartPolicy {
-    /// However it ended.
-    #[default]
-    Always,
-    /// Unless it ended with exit code 0.
-    OnFailure,
-    /// Not until the operator changes its definition.
-    Never,
-}
-
-/// How a server is treated. Every member has a default; see `docs/configuration.md`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Policy {
-    /// The era to speak.
-    pub era: EraChoice,
-    /// Whether a child that ended unasked is replaced.
-    pub restart: RestartPolicy,
-    /// From spawn to the end of the handshake and the first lists.
-    pub start_timeout: Duration,
-    /// How many calls the child may have in flight.
-    pub max_in_flight: usize,
-    /// How many further calls may wait for a place.
-    pub queue: usize,
-    /// How long a call may wait for a place.
-    pub queue_age: Duration,
-    /// After closing stdin, how long the tree may take to end by itself.
-    pub stdin_grace: Duration,
-    /// After SIGTERM, how long the tree may take to end.
-    pub term_grace: Duration,
-    /// How long a child may be idle before it is asked whether it is still there; zero for never.
-    pub ping_interval: Duration,
-    /// How long it may take to answer that. Three silences in a row are its end.
-    pub ping_timeout: Duration,
-    /// The longest frame a child may send, in bytes.
-    pub max_frame: usize,
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Policy {
-            era: EraChoice::Auto,
-            restart: RestartPolicy::Always,
-            start_timeout: Duration::from_secs(60),
-            max_in_flight: 256,
-            queue: 256,
-            queue_age: Duration::from_secs(5),
-            stdin_grace: Duration::from_secs(2),
-            term_grace: Duration::from_secs(5),
-            ping_interval: Duration::from_secs(30),
-            ping_timeout: Duration::from_secs(10),
-            max_frame: 16 * 1024 * 1024,
-        }
     }
 }
 
@@ -103,7 +35,7 @@ pub struct Definition {
 }
 
 /// The member of an entry that holds what only this gateway knows.
-const OWN_MEMBER: &str = "mcpvisor";
+pub(super) const OWN_MEMBER: &str = "mcpvisor";
 
 impl Definition {
     /// Checks one entry of an `mcpServers` map and reports every problem at once. Paths are
@@ -206,39 +138,12 @@ pub fn check_name(name: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The longest duration that can be set: a year and a day. Longer ones overflow clocks.
-const LONGEST: Duration = Duration::from_secs(366 * 86_400);
-
-/// Reads a duration of at most 366 days: `"500ms"`, `"10s"`, `"2m"`, `"1h"`, or a number of seconds.
-pub fn parse_duration(value: &Value) -> Option<Duration> {
-    match value {
-        Value::Number(seconds) => {
-            let seconds = seconds.as_f64()?;
-            (0.0..=LONGEST.as_secs_f64()).contains(&seconds).then(|| Duration::from_secs_f64(seconds))
-        }
-        Value::String(text) => {
-            let text = text.trim();
-            let split = text.find(|c: char| !c.is_ascii_digit())?;
-            let amount: u64 = text[..split].parse().ok()?;
-            let unit_ms = match &text[split..] {
-                "ms" => 1,
-                "s" => 1_000,
-                "m" => 60_000,
-                "h" => 3_600_000,
-                _ => return None,
-            };
-            amount.checked_mul(unit_ms).map(Duration::from_millis).filter(|duration| *duration <= LONGEST)
-        }
-        _ => None,
-    }
-}
-
 #[derive(Default)]
-struct Problems(Vec<Problem>);
+pub(super) struct Problems(Vec<Problem>);
 
 impl Problems {
     /// Notes a problem and yields nothing, so that a check can go on to the next member.
-    fn add<T>(&mut self, path: &str, reason: &str) -> Option<T> {
+    pub(super) fn add<T>(&mut self, path: &str, reason: &str) -> Option<T> {
         self.0.push(Problem { path: path.to_owned(), reason: reason.to_owned() });
         None
     }
@@ -294,61 +199,6 @@ fn string_map(raw: &Map<String, Value>, member: &str, problems: &mut Problems) -
     out
 }
 
-fn parse_policy(own: &Map<String, Value>, problems: &mut Problems) -> Policy {
-    let mut policy = Policy::default();
-    for (member, value) in own {
-        let path = format!("{OWN_MEMBER}.{member}");
-        match member.as_str() {
-            "era" => match value.as_str() {
-                Some("auto") => policy.era = EraChoice::Auto,
-                Some("legacy") => policy.era = EraChoice::Legacy,
-                Some("modern") => policy.era = EraChoice::Modern,
-                _ => drop(problems.add::<()>(&path, "must be \"auto\", \"legacy\" or \"modern\"")),
-            },
-            "restart" => match value.as_str() {
-                Some("always") => policy.restart = RestartPolicy::Always,
-                Some("on-failure") => policy.restart = RestartPolicy::OnFailure,
-                Some("never") => policy.restart = RestartPolicy::Never,
-                _ => drop(problems.add::<()>(&path, "must be \"always\", \"on-failure\" or \"never\"")),
-            },
-            "start_timeout" => set_duration(&mut policy.start_timeout, value, &path, problems),
-            "queue_age" => set_duration(&mut policy.queue_age, value, &path, problems),
-            "stdin_grace" => set_duration(&mut policy.stdin_grace, value, &path, problems),
-            "term_grace" => set_duration(&mut policy.term_grace, value, &path, problems),
-            "ping_interval" => set_duration(&mut policy.ping_interval, value, &path, problems),
-            "ping_timeout" => set_duration(&mut policy.ping_timeout, value, &path, problems),
-            "max_in_flight" => set_count(&mut policy.max_in_flight, value, 1..=4096, &path, problems),
-            "queue" => set_count(&mut policy.queue, value, 0..=65_536, &path, problems),
-            "max_frame" => set_count(&mut policy.max_frame, value, 1024..=(1 << 30), &path, problems),
-            _ => drop(problems.add::<()>(&path, "is not a known setting")),
-        }
-    }
-    policy
-}
-
-fn set_duration(slot: &mut Duration, value: &Value, path: &str, problems: &mut Problems) {
-    match parse_duration(value) {
-        Some(duration) => *slot = duration,
-        None => drop(problems.add::<()>(path, "must be a duration such as \"500ms\", \"10s\" or \"2m\"")),
-    }
-}
-
-fn set_count(
-    slot: &mut usize,
-    value: &Value,
-    range: std::ops::RangeInclusive<usize>,
-    path: &str,
-    problems: &mut Problems,
-) {
-    match value.as_u64().and_then(|n| usize::try_from(n).ok()).filter(|n| range.contains(n)) {
-        Some(count) => *slot = count,
-        None => {
-            let reason = format!("must be a whole number from {} to {}", range.start(), range.end());
-            problems.add::<()>(path, &reason);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -383,25 +233,6 @@ mod tests {
     fn a_url_entry_is_kept_without_a_command() {
         let definition = parse(json!({"url": "http://localhost:1/mcp"})).expect("valid");
         assert_eq!(definition.command(), None);
-    }
-
-    #[test]
-    fn durations_are_read_in_four_units() {
-        for (text, ms) in [("500ms", 500), ("10s", 10_000), ("2m", 120_000), ("1h", 3_600_000)] {
-            assert_eq!(parse_duration(&json!(text)), Some(Duration::from_millis(ms)));
-        }
-        for bad in [
-            json!("10"),
-            json!("s"),
-            json!(-1),
-            json!("1d"),
-            json!(null),
-            json!(""),
-            json!("9999999999h"),
-            json!(1e300),
-        ] {
-            assert_eq!(parse_duration(&bad), None, "{bad}");
-        }
     }
 
     #[test]

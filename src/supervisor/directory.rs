@@ -8,7 +8,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use dashmap::DashMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::definition::Policy;
+use super::policy::Policy;
 use super::status::{State, Status};
 use crate::child::{Catalog, Counters, Link, StderrRing};
 

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use super::backoff;
-use super::definition::RestartPolicy;
+use super::policy::RestartPolicy;
 use super::status::{Cause, State};
 
 /// What the operator wants.

@@ -9,6 +9,7 @@ mod brake;
 mod definition;
 mod directory;
 mod lifecycle;
+mod policy;
 mod replica;
 mod status;
 
@@ -19,9 +20,10 @@ use tokio::sync::oneshot;
 
 pub use actor::ServerSpec;
 pub use brake::BrakeSettings;
-pub use definition::{Definition, EraChoice, Policy, Problem, RestartPolicy, check_name, parse_duration};
+pub use definition::{Definition, Problem, check_name};
 pub use directory::{CallPermit, Directory, Leaving, NotAdmitted, ServerHandle};
 pub use lifecycle::{Effect, Ending, Event, Lifecycle, Wanted};
+pub use policy::{EraChoice, Policy, RestartPolicy, parse_duration};
 pub use status::{Cause, Introduction, State, Status};
 
 use crate::process::Host;

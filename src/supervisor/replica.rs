@@ -8,9 +8,10 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::task::AbortHandle;
 
 use super::brake::{StartBrake, StartPermit};
-use super::definition::{Definition, EraChoice};
+use super::definition::Definition;
 use super::directory::{Leaving, ServerHandle};
 use super::lifecycle::{Effect, Ending, Event, Lifecycle, Wanted};
+use super::policy::EraChoice;
 use super::status::{Cause, Introduction, State};
 use crate::child::{
     ChildActor, ChildArgs, ChildMsg, End, Fault, HandshakeError, Introduced, Link, Opening, ProbeSettings,
