@@ -31,7 +31,7 @@ fn print(text: &str) {
 }
 
 fn is_starting(server: &ServerView) -> bool {
-    matches!(server.status.state, State::Starting | State::Idle)
+    server.status.state == State::Starting
 }
 
 fn addresses(config: &Config, address: SocketAddr) -> String {
@@ -80,8 +80,9 @@ fn describe(server: &ServerView) -> String {
         }
         State::Disabled if server.definition.command().is_none() => "has no command".to_owned(),
         State::Disabled => "switched off in its definition".to_owned(),
-        State::Starting | State::Idle => "goes on in the background".to_owned(),
+        State::Starting => "goes on in the background".to_owned(),
+        State::Idle => format!("starts on demand; {} known", count(server.catalog.tools().len(), "tool")),
         State::Stopping => String::new(),
-        State::Backoff { cause, .. } | State::Failed { cause } => cause.to_string(),
+        State::Backoff { cause, .. } | State::Failed { cause } | State::Exited { cause } => cause.to_string(),
     }
 }

@@ -5,13 +5,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use super::call::Link;
-use super::catalog::Catalog;
+use super::catalog::CatalogSlot;
 use super::counters::Counters;
 use super::handshake::{self, HandshakeError, Introduced, Opening};
 use super::probe::{self, Activity, MISSES, ProbeSettings, Verdict};
@@ -51,7 +50,7 @@ pub struct ChildArgs {
     /// How many calls may wait in its channel.
     pub max_in_flight: usize,
     /// Where its lists are published.
-    pub catalog: Arc<ArcSwap<Catalog>>,
+    pub catalog: Arc<CatalogSlot>,
     /// Where its stderr is kept.
     pub log: StderrRing,
     /// Where its doings are counted.
@@ -314,7 +313,7 @@ impl ChildState {
         }
         match (result, &mut self.running) {
             (Ok((link, introduced)), Some(running)) if self.wire_open && self.exit.is_none() => {
-                self.args.catalog.store(introduced.catalog.clone());
+                self.args.catalog.publish(introduced.catalog.clone());
                 if let Some(notices) = running.notices.take() {
                     let fresh = refresh::keep_fresh(
                         link.clone(),

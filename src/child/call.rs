@@ -84,6 +84,12 @@ impl Link {
         Link(Arc::new(LinkInner { calls, abandoned, incarnation, era, era_meta }))
     }
 
+    /// A link to a child that is not there, for tests of what is done with links.
+    #[cfg(test)]
+    pub(crate) fn to_nobody(incarnation: u64) -> Link {
+        Link::new(mpsc::channel(1).0, Arc::default(), incarnation, Era::Legacy, Bytes::new())
+    }
+
     /// The same child, spoken to in another era.
     pub(super) fn in_era(&self, era: Era, era_meta: Bytes) -> Link {
         Link::new(self.0.calls.clone(), self.0.abandoned.clone(), self.0.incarnation, era, era_meta)

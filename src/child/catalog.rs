@@ -2,9 +2,12 @@
 //! what the gateway itself needs is read out.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use tokio::sync::Notify;
 
 use crate::mcp::ListKind;
 
@@ -132,6 +135,31 @@ impl Catalog {
             .filter(|(distance, _)| *distance <= limit)
             .min_by_key(|(distance, _)| *distance)
             .map(|(_, name)| name)
+    }
+}
+
+/// Where a catalog is published: read without a lock, and whoever keeps catalogs hears of each.
+#[derive(Debug, Default)]
+pub struct CatalogSlot {
+    current: ArcSwap<Catalog>,
+    changed: Arc<Notify>,
+}
+
+impl CatalogSlot {
+    /// A slot with a catalog in it; `changed` is notified of each later one.
+    pub fn new(catalog: Arc<Catalog>, changed: Arc<Notify>) -> CatalogSlot {
+        CatalogSlot { current: ArcSwap::new(catalog), changed }
+    }
+
+    /// The catalog as it is now.
+    pub fn load(&self) -> Arc<Catalog> {
+        self.current.load_full()
+    }
+
+    /// Replaces the catalog.
+    pub(super) fn publish(&self, catalog: Arc<Catalog>) {
+        self.current.store(catalog);
+        self.changed.notify_one();
     }
 }
 

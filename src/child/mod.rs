@@ -14,7 +14,7 @@ mod wire;
 
 pub use actor::{ChildActor, ChildArgs, ChildMsg, End, Fault, Report, WireEndReport};
 pub use call::{Call, Link, Outcome};
-pub use catalog::{Catalog, Resource, Tool};
+pub use catalog::{Catalog, CatalogSlot, Resource, Tool};
 pub use counters::{CounterReading, Counters};
 pub use handshake::{HandshakeError, Introduced, Opening};
 pub use pending::{Limits, Pending};

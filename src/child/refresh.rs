@@ -4,13 +4,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 use super::call::{Call, Link, Outcome};
-use super::catalog::Catalog;
+use super::catalog::CatalogSlot;
 use super::handshake::{self, HandshakeError};
 use super::pending::Limits;
 use super::probe::Activity;
@@ -27,7 +26,7 @@ pub(super) async fn keep_fresh(
     link: Link,
     facts: Facts,
     mut notices: broadcast::Receiver<Notice>,
-    catalog: Arc<ArcSwap<Catalog>>,
+    catalog: Arc<CatalogSlot>,
     activity: Arc<Activity>,
     server: Arc<str>,
 ) {
@@ -43,8 +42,8 @@ pub(super) async fn keep_fresh(
             }
             // However many changes were announced, they are read once.
             while !matches!(notices.try_recv(), Err(TryRecvError::Empty | TryRecvError::Closed)) {}
-            match handshake::reload_catalog(&link, &facts, &catalog.load_full()).await {
-                Ok(fresh) => catalog.store(Arc::new(fresh)),
+            match handshake::reload_catalog(&link, &facts, &catalog.load()).await {
+                Ok(fresh) => catalog.publish(Arc::new(fresh)),
                 Err(HandshakeError::Gone) => return,
                 Err(error) => tracing::warn!(server = %server, ?error, "the changed lists could not be read"),
             }

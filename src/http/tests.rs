@@ -21,7 +21,8 @@ pub(super) fn every_error() -> Vec<Error> {
         Error::InvalidArguments { message: text() },
         Error::Rpc { code: -32000, message: text(), data: None },
         Error::BadReply { reason: text() },
-        Error::Unreachable { reason: text(), in_flight: false, retry_after: None },
+        Error::Unreachable { reason: text(), in_flight: false, retry_after: None, status: None },
+        Error::BreakerOpen { name: "x".into(), retry_after: wait },
         Error::TimedOut { after: wait, in_flight: true },
         Error::Overloaded { retry_after: wait },
         Error::ShuttingDown,
@@ -51,6 +52,7 @@ pub(super) fn every_error() -> Vec<Error> {
             | Error::Rpc { .. }
             | Error::BadReply { .. }
             | Error::Unreachable { .. }
+            | Error::BreakerOpen { .. }
             | Error::TimedOut { .. }
             | Error::Overloaded { .. }
             | Error::ShuttingDown

@@ -1,19 +1,24 @@
 //! One call, from admission to its outcome. Waits for a child that is starting; never repeats a
 //! call that a child may have seen.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::error::Error;
-use crate::child::{Call, Limits, Link, Outcome};
-use crate::supervisor::{Leaving, NotAdmitted, ServerHandle, State, Status};
+use crate::child::{Call, Limits, Outcome};
+use crate::supervisor::{Admitted, CallPermit, Leaving, NotAdmitted, ServerHandle, State, Status, Verdict};
 
 /// What a caller is told to wait when the queue is full.
 const OVERLOAD_PAUSE: Duration = Duration::from_secs(1);
 
 /// After so many failures in a row callers are not kept waiting for the next start.
 const CRASH_LOOP: u32 = 3;
+
+/// A call that was given at least this long, or as long as calls usually get, and was not answered
+/// says something about the server; one with a shorter deadline says something about its caller.
+const TELLING: Duration = Duration::from_secs(5);
 
 /// A request to a child, before it is known which child that will be.
 pub(super) struct Request {
@@ -23,8 +28,40 @@ pub(super) struct Request {
     pub(super) progress: bool,
     pub(super) started: Instant,
     pub(super) limits: Limits,
-    /// A tool that has to be looked up once a child is there to have announced it.
-    pub(super) unchecked_tool: Option<String>,
+    /// Who calls: each has a line of its own in the queue.
+    pub(super) caller: Arc<str>,
+    /// How long calls get that name no deadline.
+    pub(super) usual: Duration,
+    /// What has to be looked up once a child is there to have announced it.
+    pub(super) unchecked: Unchecked,
+}
+
+/// What could not be looked up before the call was made.
+#[derive(Debug, Clone)]
+pub(super) enum Unchecked {
+    /// Nothing.
+    Nothing,
+    /// Whether the server has this tool.
+    Tool(String),
+    /// Whether the server has resources, such as this one.
+    Resource(String),
+}
+
+impl Request {
+    fn deadline(&self) -> Instant {
+        self.limits.first.min(self.limits.hard)
+    }
+
+    fn timed_out(&self, in_flight: bool) -> Error {
+        let (nominal, spent) = (self.deadline() - self.started, self.started.elapsed());
+        // Progress may have extended the call far beyond its first deadline.
+        let after = if spent < nominal + Duration::from_millis(250) { nominal } else { spent };
+        Error::TimedOut { after, in_flight }
+    }
+
+    fn is_telling(&self) -> bool {
+        self.deadline() - self.started >= TELLING.min(self.usual)
+    }
 }
 
 /// What the child said.
@@ -32,94 +69,149 @@ pub(super) type Said = Result<Bytes, crate::jsonrpc::RpcError>;
 
 /// Makes a call on whatever child the server has, or gets within the deadline.
 pub(super) async fn dispatch(handle: &ServerHandle, request: Request) -> Result<Said, Error> {
-    let Request { method, members, meta, progress, started, limits, unchecked_tool } = request;
-    let deadline = limits.first.min(limits.hard);
-    let timed_out = |in_flight| {
-        let (nominal, spent) = (deadline - started, started.elapsed());
-        // Progress may have extended the call far beyond its first deadline.
-        let after = if spent < nominal + Duration::from_millis(250) { nominal } else { spent };
-        Error::TimedOut { after, in_flight }
-    };
-    let _permit = handle.admit(deadline).await.map_err(|refused| match refused {
-        NotAdmitted::TooOld if Instant::now() >= deadline => timed_out(false),
-        NotAdmitted::TooOld | NotAdmitted::QueueFull => Error::Overloaded { retry_after: OVERLOAD_PAUSE },
-    })?;
-    let mut after = 0;
     loop {
-        let link = await_link(handle, after, deadline).await?.ok_or_else(|| timed_out(false))?;
-        if let Some(tool) = &unchecked_tool {
-            require_tool(handle, tool)?;
+        let permit = place(handle, &request).await?;
+        if let Err(missing) = check(handle, &request.unchecked) {
+            drop(permit);
+            if await_update(handle, request.deadline()).await {
+                continue;
+            }
+            return Err(missing);
         }
-        let call = Call { method, members: members.clone(), meta: meta.clone(), progress, limits };
-        match link.call(call).await {
-            Outcome::Result(result) => return Ok(Ok(result)),
-            Outcome::Error(error) => return Ok(Err(error)),
-            Outcome::Unusable(reason) => return Err(Error::BadReply { reason: reason.to_owned() }),
-            Outcome::TimedOut { sent } => return Err(timed_out(sent)),
-            Outcome::Gone { sent: true } => return Err(lost_in_flight(handle)),
+        let call = Call {
+            method: request.method,
+            members: request.members.clone(),
+            meta: request.meta.clone(),
+            progress: request.progress,
+            limits: request.limits,
+        };
+        match permit.link().call(call).await {
+            Outcome::Result(result) => {
+                permit.end(Verdict::Answered);
+                return Ok(Ok(result));
+            }
+            Outcome::Error(error) => {
+                permit.end(Verdict::Answered);
+                return Ok(Err(error));
+            }
+            Outcome::Unusable(reason) => {
+                permit.end(Verdict::Answered);
+                return Err(Error::BadReply { reason: reason.to_owned() });
+            }
+            Outcome::TimedOut { sent } => {
+                if sent && request.is_telling() {
+                    permit.end(Verdict::Unanswered);
+                }
+                return Err(request.timed_out(sent));
+            }
+            Outcome::Gone { sent: true } => {
+                permit.end(Verdict::Lost);
+                return Err(lost_in_flight(handle));
+            }
             // The child never saw it: the next one may.
-            Outcome::Gone { sent: false } => after = link.incarnation(),
+            Outcome::Gone { sent: false } => permit.close_place(),
         }
     }
 }
 
-/// The link of a child later than `after`; `None` when the deadline passed first.
-pub(super) async fn await_link(
-    handle: &ServerHandle,
-    after: u64,
-    deadline: Instant,
-) -> Result<Option<std::sync::Arc<Link>>, Error> {
-    let usable = || handle.link().filter(|link| link.incarnation() > after);
-    if let Some(link) = usable() {
-        return Ok(Some(link));
+/// A place for the call, waited for in the queue if need be.
+async fn place(handle: &ServerHandle, request: &Request) -> Result<CallPermit, Error> {
+    let mut ticket = match handle.admit(&request.caller, Instant::now()) {
+        Ok(Admitted::Now(permit)) => return Ok(permit),
+        Ok(Admitted::Queued(ticket)) => ticket,
+        Err(refused) => return Err(not_admitted(handle, refused)),
+    };
+    let deadline = request.deadline();
+    let mut changes = handle.watch();
+    // The time in the queue counts from when there is something to wait for but the place itself.
+    let mut queued_since = None;
+    loop {
+        let status = changes.borrow_and_update().clone();
+        let until = if handle.takes_calls() {
+            deadline.min(*queued_since.get_or_insert_with(Instant::now) + handle.queue_age())
+        } else {
+            check_worth_waiting(handle, &status, deadline)?;
+            queued_since = None;
+            deadline
+        };
+        tokio::select! {
+            biased;
+            granted = &mut ticket => return granted.map_err(|refused| not_admitted(handle, refused)),
+            // The handle lives as long as this borrow; its sender does, too.
+            _ = changes.changed() => {}
+            () = tokio::time::sleep_until(until.into()) => {
+                return Err(match until == deadline {
+                    true => request.timed_out(false),
+                    false => Error::Overloaded { retry_after: OVERLOAD_PAUSE },
+                });
+            }
+        }
     }
+}
+
+fn not_admitted(handle: &ServerHandle, refused: NotAdmitted) -> Error {
+    match refused {
+        NotAdmitted::QueueFull => Error::Overloaded { retry_after: OVERLOAD_PAUSE },
+        NotAdmitted::Open { retry_after } => {
+            Error::BreakerOpen { name: handle.name().to_string(), retry_after }
+        }
+    }
+}
+
+/// Waits until a child takes calls; false when the deadline passed first.
+pub(super) async fn await_child(handle: &ServerHandle, deadline: Instant) -> Result<bool, Error> {
     let mut changes = handle.watch();
     loop {
         let status = changes.borrow_and_update().clone();
-        if let Some(link) = usable() {
-            return Ok(Some(link));
+        if handle.takes_calls() {
+            return Ok(true);
         }
-        match handle.leaving() {
-            None => check_worth_waiting(handle.name(), &status, deadline)?,
-            Some(Leaving::Removed) => return Err(Error::ServerNotFound { name: handle.name().to_string() }),
-            Some(Leaving::Shutdown) => return Err(Error::ShuttingDown),
-        }
-        match tokio::time::timeout_at(deadline.into(), changes.changed()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => return Err(Error::ServerNotFound { name: handle.name().to_string() }),
-            Err(_) => return Ok(None),
+        check_worth_waiting(handle, &status, deadline)?;
+        if tokio::time::timeout_at(deadline.into(), changes.changed()).await.is_err() {
+            return Ok(false);
         }
     }
 }
 
-/// Whether the lists are those of the child that calls go to now. Between two children they are
-/// the last one's, and the next one may be another program.
-pub(super) fn lists_are_current(handle: &ServerHandle) -> bool {
-    let current = match handle.status().state {
-        State::Ready | State::Degraded => true,
-        State::Disabled
-        | State::Idle
-        | State::Starting
-        | State::Stopping
-        | State::Backoff { .. }
-        | State::Failed { .. } => false,
+/// Waits while a changed definition is being brought up, until the deadline at the latest. Says
+/// whether there was anything to wait for.
+pub(super) async fn await_update(handle: &ServerHandle, deadline: Instant) -> bool {
+    if !is_updating(&handle.status()) {
+        return false;
+    }
+    let mut changes = handle.watch();
+    let settled = async {
+        while is_updating(&changes.borrow_and_update().clone()) && changes.changed().await.is_ok() {}
     };
-    current && handle.catalog().is_loaded()
+    tokio::time::timeout_at(deadline.into(), settled).await.is_ok()
 }
 
-/// Whether the child is on its way out, or the one before was ended in order: what comes next may
-/// have other lists.
-pub(super) fn is_being_replaced(handle: &ServerHandle) -> bool {
+fn is_updating(status: &Status) -> bool {
+    status.update.as_ref().is_some_and(|update| !update.has_failed())
+}
+
+/// Whether the lists are those of the child that calls go to now, and of none to come. Between two
+/// children they are the last one's, and the next one may be another program.
+pub(super) fn lists_are_current(handle: &ServerHandle) -> bool {
     let status = handle.status();
-    match status.state {
-        State::Stopping => true,
-        State::Starting => status.last_exit.is_none(),
-        State::Disabled
-        | State::Idle
-        | State::Ready
-        | State::Degraded
-        | State::Backoff { .. }
-        | State::Failed { .. } => false,
+    status.state.serves() && !is_updating(&status) && handle.catalog().is_loaded()
+}
+
+/// Looks up what could not be looked up before.
+fn check(handle: &ServerHandle, unchecked: &Unchecked) -> Result<(), Error> {
+    match unchecked {
+        Unchecked::Nothing => Ok(()),
+        Unchecked::Tool(tool) => require_tool(handle, tool),
+        Unchecked::Resource(uri) => {
+            let status = handle.status();
+            let known = status.introduction.as_ref();
+            if known.is_none_or(|known| known.capabilities.get("resources").is_some()) {
+                return Ok(());
+            }
+            let name = handle.name();
+            let message = format!("Resource '{uri}' not found: server '{name}' has no resources");
+            Err(Error::ResourceNotFound { message })
+        }
     }
 }
 
@@ -133,27 +225,36 @@ pub(super) fn require_tool(handle: &ServerHandle, tool: &str) -> Result<(), Erro
     Err(Error::ToolNotFound { tool: tool.to_owned(), suggestion })
 }
 
-/// Refuses at once when no child can be there before the deadline.
-fn check_worth_waiting(name: &str, status: &Status, deadline: Instant) -> Result<(), Error> {
+/// Refuses at once when no child can be there before the deadline; asks for one where none is
+/// because nothing asked.
+fn check_worth_waiting(handle: &ServerHandle, status: &Arc<Status>, deadline: Instant) -> Result<(), Error> {
+    let name = || handle.name().to_string();
+    match handle.leaving() {
+        None => {}
+        Some(Leaving::Removed) => return Err(Error::ServerNotFound { name: name() }),
+        Some(Leaving::Shutdown) => return Err(Error::ShuttingDown),
+    }
     match &status.state {
-        State::Disabled => Err(Error::ServerDisabled { name: name.to_owned() }),
+        State::Disabled => return Err(Error::ServerDisabled { name: name() }),
         State::Backoff { until, attempt, .. } if *until >= deadline || *attempt >= CRASH_LOOP => {
-            Err(unreachable(name, status, false))
+            return Err(unreachable(handle.name(), status, false));
         }
-        State::Failed { .. } => Err(unreachable(name, status, false)),
-        // It has run, has ended, and its restart policy leaves it at that.
-        State::Idle if status.last_exit.is_some() => Err(unreachable(name, status, false)),
+        State::Failed { .. } | State::Exited { .. } => {
+            return Err(unreachable(handle.name(), status, false));
+        }
         State::Idle
         | State::Starting
         | State::Ready
         | State::Degraded
         | State::Stopping
-        | State::Backoff { .. } => Ok(()),
+        | State::Backoff { .. } => {}
     }
+    handle.demand();
+    Ok(())
 }
 
 /// Says what a server is doing instead of answering.
-pub(super) fn unreachable(name: &str, status: &Status, in_flight: bool) -> Error {
+pub(super) fn unreachable(name: &str, status: &Arc<Status>, in_flight: bool) -> Error {
     let now = Instant::now();
     let (mut reason, retry_after) = match &status.state {
         State::Backoff { attempt, until, cause } => {
@@ -165,8 +266,7 @@ pub(super) fn unreachable(name: &str, status: &Status, in_flight: bool) -> Error
             (text, Some(wait))
         }
         State::Failed { cause } => (format!("Server '{name}' {cause}"), None),
-        State::Idle if status.last_exit.is_some() => {
-            let cause = status.last_exit.as_ref().map(ToString::to_string).unwrap_or_default();
+        State::Exited { cause } => {
             (format!("Server '{name}' is not running: it {cause} and is not to be restarted"), None)
         }
         other => (format!("Server '{name}' is {}", other.name()), None),
@@ -175,7 +275,7 @@ pub(super) fn unreachable(name: &str, status: &Status, in_flight: bool) -> Error
         reason.push_str("; last line on stderr: ");
         reason.extend(line.chars().take(300));
     }
-    Error::Unreachable { reason, in_flight, retry_after }
+    Error::Unreachable { reason, in_flight, retry_after, status: Some(status.clone()) }
 }
 
 fn lost_in_flight(handle: &ServerHandle) -> Error {
@@ -184,5 +284,6 @@ fn lost_in_flight(handle: &ServerHandle) -> Error {
         reason: format!("Server '{name}' ended during the call; it may or may not have been carried out"),
         in_flight: true,
         retry_after: None,
+        status: Some(handle.status()),
     }
 }

@@ -2,11 +2,12 @@
 //! whose fault it is, and whether asking again is safe. Nothing here knows a status code; each
 //! dialect translates with one exhaustive `match`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::supervisor::Problem;
+use crate::supervisor::{Problem, Status};
 
 /// Whose fault an [`Error`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +97,16 @@ pub enum Error {
         in_flight: bool,
         /// When the next start is due, if that is known.
         retry_after: Option<Duration>,
+        /// How the server was when the call failed.
+        status: Option<Arc<Status>>,
+    },
+    /// The server did not answer its last calls: further ones are refused for a while.
+    #[error("Server '{name}' did not answer its last calls; calls are refused for another {:.1} s", retry_after.as_secs_f32())]
+    BreakerOpen {
+        /// The server's name.
+        name: String,
+        /// When it is worth asking again.
+        retry_after: Duration,
     },
     /// The deadline passed. The child was told to cancel.
     #[error("No answer within {} ms", after.as_millis())]
@@ -192,6 +203,7 @@ impl Error {
             Error::Rpc { .. }
             | Error::BadReply { .. }
             | Error::Unreachable { .. }
+            | Error::BreakerOpen { .. }
             | Error::TimedOut { .. } => Fault::Server,
             Error::Overloaded { .. } | Error::ShuttingDown | Error::Store { .. } | Error::Internal { .. } => {
                 Fault::Gateway
@@ -206,6 +218,7 @@ impl Error {
             | Error::TimedOut { in_flight: true, .. }
             | Error::BadReply { .. } => Retry::OutcomeUnknown,
             Error::Unreachable { .. }
+            | Error::BreakerOpen { .. }
             | Error::TimedOut { .. }
             | Error::Overloaded { .. }
             | Error::ShuttingDown
@@ -240,6 +253,7 @@ impl Error {
             Error::Rpc { .. } => "rpc_error",
             Error::BadReply { .. } => "bad_reply",
             Error::Unreachable { .. } => "unreachable",
+            Error::BreakerOpen { .. } => "breaker_open",
             Error::TimedOut { .. } => "timed_out",
             Error::Overloaded { .. } => "overloaded",
             Error::ShuttingDown => "shutting_down",

@@ -2,6 +2,7 @@
 
 mod dispatch;
 mod error;
+mod keeper;
 mod meter;
 mod registry;
 mod view;
@@ -15,8 +16,9 @@ use dashmap::DashMap;
 use serde_json::{Map, Value};
 
 use self::dispatch::{
-    Request, await_link, dispatch, is_being_replaced, lists_are_current, require_tool, unreachable,
+    Request, Unchecked, await_child, await_update, dispatch, lists_are_current, require_tool, unreachable,
 };
+use self::keeper::Keeper;
 use self::meter::Meter;
 use crate::access::KeyRing;
 use crate::child::Limits;
@@ -30,7 +32,9 @@ pub use self::registry::*;
 pub use self::view::{Readiness, ResourceReply, ServerView, ToolCall, ToolReply, Traffic};
 pub use crate::access::{Principal, Refused, Role};
 pub use crate::child::{Catalog, LogLine, Resource, Tool};
-pub use crate::supervisor::{Cause, Definition, Introduction, Problem, State, Status};
+pub use crate::supervisor::{
+    BreakerState, Cause, Definition, Introduction, Problem, ReplicaView, State, Status, Update,
+};
 
 /// How long calls may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +51,7 @@ pub struct Gateway(Arc<Inner>);
 
 struct Inner {
     registry: RegistryHandle,
+    keeper: Keeper,
     supervisor: Supervisor,
     keys: KeyRing,
     metrics: Metrics,
@@ -67,13 +72,28 @@ impl Gateway {
         settings: GatewaySettings,
     ) -> Result<Gateway, Error> {
         let meters = Meters::default();
-        let follow =
-            Follower { supervisor: supervisor.clone(), metrics: metrics.clone(), meters: meters.clone() };
+        let follow = Follower {
+            remembered: registry.memories()?,
+            supervisor: supervisor.clone(),
+            metrics: metrics.clone(),
+            meters: meters.clone(),
+        };
         // Once here, so that the directory has every server when this returns.
         follow.apply(&registry.list());
         let registry = registry.start(Box::new(move |servers| follow.apply(servers)))?;
+        let keeper = Keeper::new(registry.clone(), supervisor.directory().clone());
+        tokio::spawn(keeper.clone().run());
         let stopping = AtomicBool::new(false);
-        Ok(Gateway(Arc::new(Inner { registry, supervisor, keys, metrics, meters, settings, stopping })))
+        Ok(Gateway(Arc::new(Inner {
+            registry,
+            keeper,
+            supervisor,
+            keys,
+            metrics,
+            meters,
+            settings,
+            stopping,
+        })))
     }
 
     /// Says who a key belongs to.
@@ -104,9 +124,9 @@ impl Gateway {
         list.by_name(name).and_then(|entry| self.view(entry)).ok_or_else(|| not_found(name))
     }
 
-    /// The server with its lists. A server that has not announced any yet, or is being replaced
-    /// by another one, is waited for: up to `wait`, or its start deadline. One that crashed has
-    /// the lists that it announced last.
+    /// The server with its lists. A server that has not announced any yet is started if need be and
+    /// waited for, and so is one whose definition has just changed: up to `wait`, or its start
+    /// deadline. One that rests or crashed has the lists that it announced last.
     pub async fn catalog(
         &self,
         id_or_name: &str,
@@ -115,10 +135,11 @@ impl Gateway {
         let entry = self.entry(id_or_name)?;
         check_runs(&entry)?;
         let handle = self.handle(&entry)?;
-        if !handle.catalog().is_loaded() || is_being_replaced(&handle) {
-            let wait = wait.unwrap_or(entry.definition.policy().start_timeout);
-            let deadline = Instant::now() + wait;
-            if await_link(&handle, 0, deadline).await?.is_none() {
+        let wait = wait.unwrap_or(entry.definition.policy().start_timeout);
+        let deadline = Instant::now() + wait;
+        await_update(&handle, deadline).await;
+        if !handle.catalog().is_loaded() {
+            if !await_child(&handle, deadline).await? {
                 return Err(Error::TimedOut { after: wait, in_flight: false });
             }
             // A child that is ready has announced its lists.
@@ -132,8 +153,9 @@ impl Gateway {
     }
 
     /// Calls a tool. A call that may have reached the child is never repeated. Dropping the
-    /// future cancels the call.
-    pub async fn call_tool(&self, call: ToolCall) -> Result<ToolReply, Error> {
+    /// future cancels the call. `caller` is the id of the key: where calls have to queue, each
+    /// caller has a line of its own.
+    pub async fn call_tool(&self, call: ToolCall, caller: Arc<str>) -> Result<ToolReply, Error> {
         let entry = self.entry(&call.server)?;
         check_runs(&entry)?;
         let handle = self.handle(&entry)?;
@@ -151,8 +173,9 @@ impl Gateway {
             None => Bytes::new(),
             Some(context) => [b"\"plexmcp/context\":", &one_line(context)[..]].concat().into(),
         };
-        let mut request = self.request(method::TOOLS_CALL, members.into(), meta, true, call.timeout);
-        request.unchecked_tool = (!known).then(|| call.tool.clone());
+        let mut request = self.request(method::TOOLS_CALL, members.into(), meta, call.timeout, caller);
+        request.progress = true;
+        request.unchecked = if known { Unchecked::Nothing } else { Unchecked::Tool(call.tool) };
         let meter = self.meter(&entry)?;
         let measured = meter.start(Kind::Tool);
         let reply = dispatch(&handle, request).await.and_then(|said| match said {
@@ -179,22 +202,24 @@ impl Gateway {
         })
     }
 
-    /// Reads a resource. `timeout` as in [`ToolCall::timeout`].
+    /// Reads a resource. `timeout` as in [`ToolCall`], `caller` as in [`Gateway::call_tool`].
     pub async fn read_resource(
         &self,
         server: &str,
         uri: &str,
         timeout: Option<Duration>,
+        caller: Arc<str>,
     ) -> Result<ResourceReply, Error> {
         let entry = self.entry(server)?;
         check_runs(&entry)?;
         let handle = self.handle(&entry)?;
         let mut members = b"\"uri\":".to_vec();
         push_string(&mut members, uri)?;
-        let request = self.request(method::RESOURCES_READ, members.into(), Bytes::new(), false, timeout);
+        let mut request = self.request(method::RESOURCES_READ, members.into(), Bytes::new(), timeout, caller);
+        request.unchecked = Unchecked::Resource(uri.to_owned());
         let meter = self.meter(&entry)?;
         let measured = meter.start(Kind::Resource);
-        let contents = self.read(&handle, request, uri).await;
+        let contents = read(&handle, request).await;
         let latency = measured.end(contents.as_ref().map_or_else(Error::outcome, |_| OK));
         let name = handle
             .catalog()
@@ -205,31 +230,14 @@ impl Gateway {
         contents.map(|contents| ResourceReply { server_id: entry.id.clone(), contents, name, latency })
     }
 
-    async fn read(
-        &self,
-        handle: &ServerHandle,
-        request: Request,
-        uri: &str,
-    ) -> Result<mcp::ReadContents, Error> {
-        let deadline = request.limits.first.min(request.limits.hard);
-        await_link(handle, 0, deadline).await?;
-        let has_resources = handle
-            .status()
-            .introduction
-            .as_ref()
-            .is_none_or(|known| known.capabilities.get("resources").is_some());
-        if !has_resources {
-            let message = format!("Resource '{uri}' not found: server '{}' has no resources", handle.name());
-            return Err(Error::ResourceNotFound { message });
-        }
-        match dispatch(handle, request).await? {
-            Ok(result) => mcp::read_contents(&result).map_err(|reason| Error::BadReply { reason }),
-            // -32002 up to 2025-11-25, -32602 since and in servers that never knew the former.
-            Err(error) if matches!(error.code, -32002 | -32602) => {
-                Err(Error::ResourceNotFound { message: error.message })
-            }
-            Err(error) => Err(from_rpc(error)),
-        }
+    /// Replaces a server's children, each when its successor is ready. What waits for its next start
+    /// is tried at once, what rests is started.
+    pub fn restart_server(&self, id_or_name: &str) -> Result<(), Error> {
+        let entry = self.entry(id_or_name)?;
+        check_runs(&entry)?;
+        tracing::info!(server = %entry.name, "restart asked for");
+        self.0.supervisor.renew(&entry.id);
+        Ok(())
     }
 
     /// Adds a server. The same definition again is no change; another one is
@@ -263,10 +271,7 @@ impl Gateway {
         let mut waiting_for: Vec<String> = self
             .servers()
             .iter()
-            .filter(|server| {
-                let first = server.status.introduction.is_none() && server.status.last_exit.is_none();
-                first && matches!(server.status.state, State::Starting | State::Idle)
-            })
+            .filter(|server| !server.status.settled && server.status.state == State::Starting)
             .map(|server| format!("server '{}' is starting", server.name))
             .collect();
         if self.is_stopping() {
@@ -302,6 +307,7 @@ impl Gateway {
     /// Ends all servers, then the registry. Calls in flight may take `drain`.
     pub async fn stop(&self, drain: Duration) -> Result<(), Error> {
         self.begin_stop();
+        self.0.keeper.keep().await;
         self.0.supervisor.shutdown(drain).await;
         self.0.registry.close().await
     }
@@ -351,6 +357,9 @@ impl Gateway {
             status: handle.status(),
             catalog: handle.catalog(),
             traffic,
+            in_flight: handle.in_flight(),
+            queued: handle.queued(),
+            breaker: handle.breaker(),
         })
     }
 
@@ -359,8 +368,8 @@ impl Gateway {
         method: &'static str,
         members: Bytes,
         meta: Bytes,
-        progress: bool,
         timeout: Option<Duration>,
+        caller: Arc<str>,
     ) -> Request {
         let started = Instant::now();
         let settings = &self.0.settings;
@@ -372,12 +381,15 @@ impl Gateway {
                 hard: started + settings.max_call_timeout,
             },
         };
-        Request { method, members, meta, progress, started, limits, unchecked_tool: None }
+        let (usual, unchecked) = (settings.call_timeout, Unchecked::Nothing);
+        Request { method, members, meta, progress: false, started, limits, caller, usual, unchecked }
     }
 }
 
 /// Follows the registry: the supervisor runs what is in it, the metrics forget what is not.
 struct Follower {
+    /// What was kept of the servers' last runs.
+    remembered: Memories,
     supervisor: Supervisor,
     metrics: Metrics,
     meters: Meters,
@@ -389,6 +401,7 @@ impl Follower {
             id: entry.id.clone(),
             name: entry.name.clone(),
             definition: entry.definition.clone(),
+            remembered: self.remembered.of(entry),
         });
         self.supervisor.apply(specs.collect());
         let gone: Vec<Arc<str>> = self
@@ -404,6 +417,17 @@ impl Follower {
                 self.metrics.remove_server(meter.server());
             }
         }
+    }
+}
+
+async fn read(handle: &ServerHandle, request: Request) -> Result<mcp::ReadContents, Error> {
+    match dispatch(handle, request).await? {
+        Ok(result) => mcp::read_contents(&result).map_err(|reason| Error::BadReply { reason }),
+        // -32002 up to 2025-11-25, -32602 since and in servers that never knew the former.
+        Err(error) if matches!(error.code, -32002 | -32602) => {
+            Err(Error::ResourceNotFound { message: error.message })
+        }
+        Err(error) => Err(from_rpc(error)),
     }
 }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use crate::child::Catalog;
-use crate::supervisor::{Definition, Status};
+use crate::supervisor::{BreakerState, Definition, Status};
 
 /// A server as it is now, for showing: a snapshot, taken without asking anybody.
 #[derive(Debug, Clone)]
@@ -28,6 +28,12 @@ pub struct ServerView {
     pub catalog: Arc<Catalog>,
     /// Calls since the daemon started.
     pub traffic: Traffic,
+    /// Calls in flight now.
+    pub in_flight: usize,
+    /// Calls that wait for a place now.
+    pub queued: usize,
+    /// Whether calls are let through.
+    pub breaker: BreakerState,
 }
 
 /// What went through a server since the daemon started.

@@ -1,24 +1,28 @@
-//! The supervisor actor: one replica a server, one-for-one. It never ends because of one.
+//! The supervisor actor: it has the replicas of all servers, one-for-one, and never ends because of
+//! one. What each server's replicas are to be is decided by its [`Fleet`]; here it is done.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use super::brake::{BrakeSettings, StartBrake};
 use super::definition::Definition;
-use super::directory::{Directory, Leaving, ServerHandle};
+use super::directory::Directory;
+use super::fleet::{Action, Doing, Fleet};
+use super::handle::{Leaving, Remembered, ServerHandle};
 use super::replica::{ReplicaActor, ReplicaArgs, ReplicaMsg};
 use super::status::{Cause, State};
 use crate::process::Host;
 
-/// A replica that fails more often than this within [`FAILURE_WINDOW`] is given up.
+/// A server whose replicas fail more often than this within [`FAILURE_WINDOW`] is given up.
 const MAX_FAILURES: usize = 3;
 const FAILURE_WINDOW: Duration = Duration::from_secs(60);
-/// How long the calls in flight of a removed server may take.
-const REMOVAL_DRAIN: Duration = Duration::from_secs(10);
+/// How long the calls in flight of a child may take that is stopped while the daemon runs.
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// A server that should be there.
 #[derive(Debug, Clone)]
@@ -29,11 +33,21 @@ pub struct ServerSpec {
     pub name: Arc<str>,
     /// The definition.
     pub definition: Arc<Definition>,
+    /// What was kept of its last run, for when it is made.
+    pub remembered: Option<Remembered>,
 }
 
 pub(super) enum SupervisorMsg {
     /// These servers, no others.
     Apply(Vec<ServerSpec>),
+    /// New children for a server, one by one, as if its definition had changed.
+    Renew(Arc<str>),
+    /// A server that rests is asked for.
+    Demand(Arc<str>),
+    /// A replica of a server does something else now.
+    Moved(Arc<str>, u64, Doing),
+    /// Look which servers are idle, busy or slack.
+    Look,
     /// End everything; answered when no process is left.
     Shutdown { drain: Duration, done: oneshot::Sender<()> },
 }
@@ -46,19 +60,26 @@ pub(super) struct SupervisorArgs {
     pub(super) directory: Directory,
 }
 
-struct Replica {
-    spec: ServerSpec,
+struct Server {
+    definition: Arc<Definition>,
     handle: Arc<ServerHandle>,
-    actor: ActorRef<ReplicaMsg>,
-    leaving: bool,
+    fleet: Fleet,
+    /// By their numbers.
+    replicas: HashMap<u64, ActorRef<ReplicaMsg>>,
     failures: Vec<Instant>,
+    given_up: bool,
+    drain: Duration,
 }
 
 pub(super) struct SupervisorState {
     host: Host,
     brake: StartBrake,
     directory: Directory,
-    replicas: HashMap<ActorId, Replica>,
+    servers: HashMap<Arc<str>, Server>,
+    /// Whose replica an actor is, and its number.
+    actors: HashMap<ActorId, (Arc<str>, u64)>,
+    /// The next look, when one is due.
+    look: Option<JoinHandle<()>>,
     shutdown: Option<oneshot::Sender<()>>,
 }
 
@@ -76,7 +97,9 @@ impl Actor for SupervisorActor {
             host: args.host,
             brake: StartBrake::new(args.brake),
             directory: args.directory,
-            replicas: HashMap::new(),
+            servers: HashMap::new(),
+            actors: HashMap::new(),
+            look: None,
             shutdown: None,
         })
     }
@@ -89,12 +112,19 @@ impl Actor for SupervisorActor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             SupervisorMsg::Apply(specs) => state.apply(&myself, specs).await,
+            SupervisorMsg::Renew(server) => state.renew(&myself, &server).await,
+            SupervisorMsg::Demand(server) => state.with_fleet(&myself, &server, Fleet::demand).await,
+            SupervisorMsg::Moved(server, number, doing) => {
+                state.with_fleet(&myself, &server, |fleet| fleet.moved(number, doing)).await;
+            }
+            SupervisorMsg::Look => state.look(&myself).await,
             SupervisorMsg::Shutdown { drain, done } => {
                 state.shutdown = Some(done);
-                state.replicas.values_mut().for_each(|replica| replica.leave(drain, Leaving::Shutdown));
+                state.close_all(&myself, drain).await;
                 state.finish_shutdown();
             }
         }
+        state.plan_look(&myself);
         Ok(())
     }
 
@@ -113,14 +143,43 @@ impl Actor for SupervisorActor {
             }
             _ => {}
         }
+        state.plan_look(&myself);
         Ok(())
     }
 }
 
-impl Replica {
-    fn leave(&mut self, drain: Duration, leaving: Leaving) {
-        self.leaving = true;
-        let _ = self.actor.send_message(ReplicaMsg::Remove { drain, leaving });
+impl Server {
+    fn new(handle: Arc<ServerHandle>, definition: Arc<Definition>) -> Server {
+        Server {
+            definition,
+            handle,
+            fleet: Fleet::new(),
+            replicas: HashMap::new(),
+            failures: Vec::new(),
+            given_up: false,
+            drain: DRAIN,
+        }
+    }
+
+    /// What the server is without replicas.
+    fn resting(&self) -> State {
+        if self.fleet.is_enabled() { State::Idle } else { State::Disabled }
+    }
+
+    fn define(&mut self, definition: Arc<Definition>, is_new: bool) -> Vec<Action> {
+        let new_child = is_new || !definition.same_child(&self.definition);
+        let policy = definition.policy();
+        self.handle.set_policy(policy);
+        for replica in self.replicas.values().filter(|_| !new_child) {
+            let _ = replica.send_message(ReplicaMsg::Define(definition.clone()));
+        }
+        if new_child {
+            self.handle.begin_generation(self.fleet.generation() + 1, !is_new);
+            self.given_up = false;
+        }
+        let actions = self.fleet.define(policy, definition.runs(), new_child);
+        self.definition = definition;
+        actions
     }
 }
 
@@ -129,76 +188,184 @@ impl SupervisorState {
         if self.shutdown.is_some() {
             return;
         }
-        for replica in self.replicas.values_mut().filter(|replica| !replica.leaving) {
-            match specs.iter().find(|spec| spec.id == replica.spec.id) {
-                None => {
-                    self.directory.remove(&replica.spec.id);
-                    replica.leave(REMOVAL_DRAIN, Leaving::Removed);
-                }
-                Some(spec) if spec.definition.raw() != replica.spec.definition.raw() => {
-                    replica.spec = spec.clone();
-                    let _ = replica.actor.send_message(ReplicaMsg::Define(spec.definition.clone()));
-                }
-                Some(_) => {}
+        let wanted: HashMap<&str, &ServerSpec> = specs.iter().map(|spec| (&*spec.id, spec)).collect();
+        let gone: Vec<Arc<str>> =
+            self.servers.keys().filter(|id| !wanted.contains_key(&***id)).cloned().collect();
+        for id in gone {
+            if let Some(server) = self.servers.get(&id) {
+                self.directory.remove(&id);
+                server.handle.leave(Leaving::Removed);
             }
+            self.with_fleet(myself, &id, Fleet::close).await;
         }
         for spec in specs {
-            let known = self.replicas.values().any(|replica| replica.spec.id == spec.id && !replica.leaving);
-            if !known {
-                let handle = self.directory.ensure(&spec.id, &spec.name, spec.definition.policy());
-                self.start(myself, spec, handle, Vec::new()).await;
+            let known =
+                self.servers.get(&spec.id).map(|server| server.definition.raw() == spec.definition.raw());
+            if known == Some(true) {
+                continue;
             }
+            let handle = self.directory.ensure(&spec);
+            let definition = spec.definition;
+            let server = self
+                .servers
+                .entry(spec.id.clone())
+                .or_insert_with(|| Server::new(handle, definition.clone()));
+            let actions = server.define(definition, known.is_none());
+            self.perform(myself, &spec.id, actions).await;
         }
     }
 
-    async fn start(
+    async fn renew(&mut self, myself: &ActorRef<SupervisorMsg>, id: &Arc<str>) {
+        let Some(server) = self.servers.get_mut(id) else { return };
+        server.handle.begin_generation(server.fleet.generation() + 1, false);
+        server.given_up = false;
+        let mut actions = server.fleet.renew();
+        // Asking for new children is asking for the server.
+        actions.extend(server.fleet.demand());
+        self.perform(myself, id, actions).await;
+    }
+
+    async fn with_fleet(
         &mut self,
         myself: &ActorRef<SupervisorMsg>,
-        spec: ServerSpec,
-        handle: Arc<ServerHandle>,
-        failures: Vec<Instant>,
+        id: &Arc<str>,
+        change: impl FnOnce(&mut Fleet) -> Vec<Action>,
     ) {
+        if let Some(server) = self.servers.get_mut(id) {
+            let actions = change(&mut server.fleet);
+            self.perform(myself, id, actions).await;
+        }
+    }
+
+    async fn perform(&mut self, myself: &ActorRef<SupervisorMsg>, id: &Arc<str>, actions: Vec<Action>) {
+        let mut actions = VecDeque::from(actions);
+        while let Some(action) = actions.pop_front() {
+            let Some(server) = self.servers.get_mut(id) else { return };
+            match action {
+                Action::Add { number, replaces } => self.add(myself, id, number, replaces).await,
+                Action::Leave { number } => match server.replicas.get(&number) {
+                    Some(replica) => {
+                        let _ = replica.send_message(ReplicaMsg::Leave { drain: server.drain });
+                    }
+                    // One that was given up has no actor any more.
+                    None => {
+                        server.handle.strike(number, &server.resting());
+                        actions.extend(server.fleet.gone(number));
+                    }
+                },
+                Action::Retry { number } => {
+                    if let Some(replica) = server.replicas.get(&number) {
+                        let _ = replica.send_message(ReplicaMsg::Retry);
+                    }
+                }
+            }
+        }
+        let Some(server) = self.servers.get(id) else { return };
+        if !server.fleet.is_wanted() {
+            server.handle.rest(&server.resting());
+        }
+        if server.fleet.is_empty() && server.handle.leaving().is_some() {
+            self.servers.remove(id);
+        }
+    }
+
+    async fn add(&mut self, myself: &ActorRef<SupervisorMsg>, id: &Arc<str>, number: u64, replaces: bool) {
+        let Some(server) = self.servers.get_mut(id) else { return };
+        server.handle.enlist(number);
+        if server.given_up {
+            return;
+        }
+        let (supervisor, server_id) = (myself.clone(), id.clone());
         let args = ReplicaArgs {
-            handle: handle.clone(),
-            definition: spec.definition.clone(),
+            handle: server.handle.clone(),
+            number,
+            definition: server.definition.clone(),
             host: self.host.clone(),
             brake: self.brake.clone(),
+            replaces,
+            moved: Box::new(move |doing| {
+                let _ = supervisor.send_message(SupervisorMsg::Moved(server_id.clone(), number, doing));
+            }),
         };
         match Actor::spawn_linked(None, ReplicaActor, args, myself.get_cell()).await {
             Ok((actor, _)) => {
-                let replica = Replica { spec, handle, actor, leaving: false, failures };
-                self.replicas.insert(replica.actor.get_id(), replica);
+                self.actors.insert(actor.get_id(), (id.clone(), number));
+                server.replicas.insert(number, actor);
             }
-            Err(error) => give_up(&handle, &error.to_string()),
+            Err(error) => give_up(&server.handle, number, &error.to_string()),
         }
     }
 
-    /// A replica that was told to leave is forgotten; one that failed is started anew, unless it
-    /// fails all the time.
+    /// A replica that was told to leave is forgotten; one that failed is replaced, unless they
+    /// fail all the time.
     async fn replica_ended(
         &mut self,
         myself: &ActorRef<SupervisorMsg>,
         who: ActorId,
         failure: Option<String>,
     ) {
-        let Some(mut replica) = self.replicas.remove(&who) else { return };
-        if replica.leaving || self.shutdown.is_some() {
-            return self.finish_shutdown();
+        let Some((id, number)) = self.actors.remove(&who) else { return };
+        let Some(server) = self.servers.get_mut(&id) else { return self.finish_shutdown() };
+        server.replicas.remove(&number);
+        if let Some(reason) = failure {
+            tracing::error!(server = %server.handle.name(), reason, "a replica failed");
+            let now = Instant::now();
+            server.failures.retain(|at| now.duration_since(*at) < FAILURE_WINDOW);
+            server.failures.push(now);
+            server.given_up = server.failures.len() > MAX_FAILURES;
+            if server.given_up {
+                give_up(&server.handle, number, &reason);
+                return;
+            }
         }
-        let reason = failure.unwrap_or_else(|| "it ended unasked".to_owned());
-        tracing::error!(server = %replica.spec.name, reason, "the replica failed");
-        replica.handle.set_link(None);
+        server.handle.strike(number, &server.resting());
+        self.with_fleet(myself, &id, |fleet| fleet.gone(number)).await;
+        self.finish_shutdown();
+    }
+
+    async fn close_all(&mut self, myself: &ActorRef<SupervisorMsg>, drain: Duration) {
+        let ids: Vec<Arc<str>> = self.servers.keys().cloned().collect();
+        for id in ids {
+            if let Some(server) = self.servers.get_mut(&id) {
+                server.drain = drain;
+                server.handle.leave(Leaving::Shutdown);
+            }
+            self.with_fleet(myself, &id, Fleet::close).await;
+        }
+    }
+
+    async fn look(&mut self, myself: &ActorRef<SupervisorMsg>) {
+        self.look = None;
         let now = Instant::now();
-        replica.failures.retain(|at| now.duration_since(*at) < FAILURE_WINDOW);
-        replica.failures.push(now);
-        if replica.failures.len() > MAX_FAILURES {
-            return give_up(&replica.handle, &reason);
+        let watched: Vec<Arc<str>> = self
+            .servers
+            .iter()
+            .filter(|(_, server)| server.fleet.look_every().is_some())
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in watched {
+            let Some(load) = self.servers.get(&id).map(|server| server.handle.load()) else { continue };
+            self.with_fleet(myself, &id, |fleet| fleet.look(load, now)).await;
         }
-        self.start(myself, replica.spec, replica.handle, replica.failures).await;
+    }
+
+    /// Sees to it that a look is due when some server needs one.
+    fn plan_look(&mut self, myself: &ActorRef<SupervisorMsg>) {
+        if self.look.is_some() {
+            return;
+        }
+        let next = self.servers.values().filter_map(|server| server.fleet.look_every()).min();
+        if let Some(next) = next {
+            let supervisor = myself.clone();
+            self.look = Some(tokio::spawn(async move {
+                tokio::time::sleep(next).await;
+                let _ = supervisor.send_message(SupervisorMsg::Look);
+            }));
+        }
     }
 
     fn finish_shutdown(&mut self) {
-        if self.replicas.is_empty()
+        if self.actors.is_empty()
             && let Some(done) = self.shutdown.take()
         {
             let _ = done.send(());
@@ -206,12 +373,12 @@ impl SupervisorState {
     }
 }
 
-fn give_up(handle: &ServerHandle, reason: &str) {
+fn give_up(handle: &ServerHandle, number: u64, reason: &str) {
     let cause = Cause::Protocol { reason: format!("the gateway gave its replica up: {reason}") };
-    handle.set_link(None);
-    handle.publish(|status| {
+    handle.publish(number, |status| {
+        handle.close_place(status.incarnation);
         status.state = State::Failed { cause };
-        status.since = std::time::SystemTime::now();
+        status.since = SystemTime::now();
         status.pid = None;
     });
 }

@@ -108,6 +108,25 @@ impl Definition {
         &self.policy
     }
 
+    /// Whether a child that was started by the other definition is as it would be by this one.
+    pub(super) fn same_child(&self, other: &Definition) -> bool {
+        let sorted = |definition: &Definition| {
+            let mut env = definition.env.clone();
+            env.sort();
+            env
+        };
+        self.command == other.command
+            && self.args == other.args
+            && self.cwd == other.cwd
+            && sorted(self) == sorted(other)
+            && self.policy.same_child(&other.policy)
+    }
+
+    /// Whether it is to run at all: switched on, with a command.
+    pub fn runs(&self) -> bool {
+        self.enabled && self.command.is_some()
+    }
+
     /// The entry's `description`, if it is a string.
     pub fn description(&self) -> Option<&str> {
         self.raw.get("description").and_then(Value::as_str)

@@ -36,12 +36,14 @@ pub enum Ending {
 pub enum Event {
     /// The operator wants something else.
     Wanted(Wanted),
-    /// The definition has changed: a new child, at once.
-    Restart,
+    /// Somebody wants it to be tried now: nothing is waited for any more.
+    Retry,
     /// The start brake gave way.
     Granted {
         /// Which request it answers.
         epoch: u64,
+        /// The number for the child: larger than any before it.
+        incarnation: u64,
     },
     /// The child can be called.
     Ready {
@@ -110,6 +112,10 @@ enum Phase {
     Ready,
     /// Ready, but it did not answer its last probe.
     Degraded,
+    /// Its last child has ended in order and is not replaced.
+    Over {
+        cause: Cause,
+    },
     /// `planned` is false when the child is ending by itself.
     Stopping {
         planned: bool,
@@ -153,12 +159,6 @@ impl Default for Lifecycle {
 }
 
 impl Lifecycle {
-    /// A replica that goes on where an earlier one of the same server left off: numbers of
-    /// children are never used twice.
-    pub fn after(incarnation: u64) -> Lifecycle {
-        Lifecycle { incarnation, ..Lifecycle::default() }
-    }
-
     /// Whether it waits for the start brake.
     pub fn is_queued(&self) -> bool {
         self.phase == Phase::Queued
@@ -173,9 +173,11 @@ impl Lifecycle {
     pub fn on(&mut self, event: Event, now: Instant, jitter: f64) -> Vec<Effect> {
         match event {
             Event::Wanted(wanted) => self.want(wanted),
-            Event::Restart => self.restart(),
-            Event::Granted { epoch } if self.phase == Phase::Queued && epoch == self.epoch => {
-                self.incarnation += 1;
+            Event::Retry => self.retry(),
+            Event::Granted { epoch, incarnation }
+                if self.phase == Phase::Queued && epoch == self.epoch && incarnation > self.incarnation =>
+            {
+                self.incarnation = incarnation;
                 self.ready_since = None;
                 self.phase = Phase::Starting;
                 vec![Effect::Spawn { incarnation: self.incarnation, skip_probe: self.skip_probe }]
@@ -226,19 +228,25 @@ impl Lifecycle {
         }
     }
 
-    fn restart(&mut self) -> Vec<Effect> {
-        self.failures = 0;
-        self.skip_probe = false;
+    fn retry(&mut self) -> Vec<Effect> {
         match self.phase {
-            Phase::Starting | Phase::Ready | Phase::Degraded => self.stop_child(),
-            Phase::Backoff { .. } | Phase::Failed { .. } => self.queue(),
+            Phase::Backoff { .. } | Phase::Failed { .. } | Phase::Over { .. } => {
+                self.failures = 0;
+                self.skip_probe = false;
+                self.queue()
+            }
             // A child that is ending by itself counts as stopped now: no backoff after it.
             Phase::Stopping { .. } => {
+                self.failures = 0;
                 self.phase = Phase::Stopping { planned: true };
                 vec![]
             }
-            Phase::Resting if self.wanted == Wanted::Running => self.queue(),
-            Phase::Resting | Phase::Queued | Phase::Finished => vec![],
+            Phase::Resting
+            | Phase::Queued
+            | Phase::Starting
+            | Phase::Ready
+            | Phase::Degraded
+            | Phase::Finished => vec![],
         }
     }
 
@@ -268,8 +276,7 @@ impl Lifecycle {
                 if self.is_left(&cause) =>
             {
                 self.epoch += 1;
-                let clean = is_clean(&cause);
-                self.phase = if clean { Phase::Resting } else { Phase::Failed { cause } };
+                self.phase = if is_clean(&cause) { Phase::Over { cause } } else { Phase::Failed { cause } };
                 vec![]
             }
             (Wanted::Running, Ending::Crashed(cause) | Ending::GoneOnProbe(cause)) => {
@@ -350,8 +357,8 @@ impl Lifecycle {
     /// The state as an operator sees it.
     pub fn state(&self) -> State {
         match &self.phase {
-            Phase::Resting | Phase::Finished if self.wanted == Wanted::Running => State::Idle,
             Phase::Resting | Phase::Finished => State::Disabled,
+            Phase::Over { cause } => State::Exited { cause: cause.clone() },
             Phase::Queued | Phase::Starting => State::Starting,
             Phase::Ready => State::Ready,
             Phase::Degraded => State::Degraded,

@@ -1,30 +1,39 @@
-//! Supervision: one supervisor, one replica a server, one child a replica at a time.
+//! Supervision: one supervisor, the replicas of each server, one child a replica at a time.
 //!
 //! What a server is ([`Definition`]), what an operator sees of it ([`Status`]), the state machine
-//! that decides ([`Lifecycle`]) and the directory that calls are routed by.
+//! that decides for a replica ([`Lifecycle`]) and the directory that calls are routed by.
 
 mod actor;
+mod admission;
 mod backoff;
 mod brake;
+mod breaker;
 mod definition;
 mod directory;
+mod fair_queue;
+mod fleet;
+mod handle;
 mod lifecycle;
 mod policy;
 mod replica;
 mod status;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{Actor, ActorRef, SpawnErr};
 use tokio::sync::oneshot;
 
 pub use actor::ServerSpec;
+pub use admission::{Admitted, CallPermit, NotAdmitted, Ticket, Verdict};
 pub use brake::BrakeSettings;
+pub use breaker::BreakerState;
 pub use definition::{Definition, Problem, check_name};
-pub use directory::{CallPermit, Directory, Leaving, NotAdmitted, ServerHandle};
+pub use directory::Directory;
+pub use handle::{Leaving, Remembered, ServerHandle};
 pub use lifecycle::{Effect, Ending, Event, Lifecycle, Wanted};
-pub use policy::{EraChoice, Policy, RestartPolicy, parse_duration};
-pub use status::{Cause, Introduction, State, Status};
+pub use policy::{EraChoice, Policy, Replicas, RestartPolicy, StartMode, UpdateMode, parse_duration};
+pub use status::{Cause, Introduction, ReplicaView, State, Status, Update};
 
 use crate::process::Host;
 
@@ -45,6 +54,10 @@ impl Supervisor {
         let directory = Directory::default();
         let args = actor::SupervisorArgs { host, brake, directory: directory.clone() };
         let (actor, ended) = Actor::spawn(None, actor::SupervisorActor, args).await?;
+        let asked = actor.clone();
+        directory.on_demand(Box::new(move |server| {
+            let _ = asked.send_message(actor::SupervisorMsg::Demand(server.clone()));
+        }));
         Ok((Supervisor { actor, directory }, ended))
     }
 
@@ -52,9 +65,14 @@ impl Supervisor {
     /// directory has them when it returns. May be called from any thread.
     pub fn apply(&self, servers: Vec<ServerSpec>) {
         for server in &servers {
-            self.directory.ensure(&server.id, &server.name, server.definition.policy());
+            self.directory.ensure(server);
         }
         let _ = self.actor.send_message(actor::SupervisorMsg::Apply(servers));
+    }
+
+    /// Replaces the children of a server, each when its successor is ready.
+    pub fn renew(&self, server: &Arc<str>) {
+        let _ = self.actor.send_message(actor::SupervisorMsg::Renew(server.clone()));
     }
 
     /// Where calls are routed by.

@@ -30,6 +30,42 @@ pub enum RestartPolicy {
     Never,
 }
 
+/// When a server has a child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StartMode {
+    /// From the daemon's start on.
+    #[default]
+    Eager,
+    /// When it is first called or its lists are asked for.
+    OnDemand,
+}
+
+/// What becomes of a running child when its definition changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UpdateMode {
+    /// The next child is started and ready before this one is stopped.
+    #[default]
+    StartFirst,
+    /// This one is stopped before the next one is started: for servers that hold something that
+    /// only one process can hold.
+    StopFirst,
+}
+
+/// How many replicas a server has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replicas {
+    /// At least.
+    pub min: usize,
+    /// At most.
+    pub max: usize,
+}
+
+/// The most replicas that a server may have.
+pub(super) const MAX_REPLICAS: usize = 64;
+
+/// How long a server that is started on demand may be idle, unless it says otherwise.
+const ON_DEMAND_IDLE: Duration = Duration::from_secs(600);
+
 /// How a server is treated. Every member has a default; see `docs/configuration.md`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -37,6 +73,18 @@ pub struct Policy {
     pub era: EraChoice,
     /// Whether a child that ended unasked is replaced.
     pub restart: RestartPolicy,
+    /// When it has a child.
+    pub start: StartMode,
+    /// A server without calls for so long is stopped until it is called again; zero for never.
+    pub idle_stop: Duration,
+    /// How many processes of it run side by side.
+    pub replicas: Replicas,
+    /// What becomes of a running child when its definition changes.
+    pub update: UpdateMode,
+    /// After so many calls in a row that got no answer its calls are refused for a while; 0 for never.
+    pub breaker_failures: u32,
+    /// For how long, the first time; it doubles from there.
+    pub breaker_pause: Duration,
     /// From spawn to the end of the handshake and the first lists.
     pub start_timeout: Duration,
     /// How many calls the child may have in flight.
@@ -62,6 +110,12 @@ impl Default for Policy {
         Policy {
             era: EraChoice::Auto,
             restart: RestartPolicy::Always,
+            start: StartMode::Eager,
+            idle_stop: Duration::ZERO,
+            replicas: Replicas { min: 1, max: 1 },
+            update: UpdateMode::StartFirst,
+            breaker_failures: 5,
+            breaker_pause: Duration::from_secs(30),
             start_timeout: Duration::from_secs(60),
             max_in_flight: 256,
             queue: 256,
@@ -72,6 +126,18 @@ impl Default for Policy {
             ping_timeout: Duration::from_secs(10),
             max_frame: 16 * 1024 * 1024,
         }
+    }
+}
+
+impl Policy {
+    /// Whether a child that was started under the other policy is as it would be under this one.
+    /// What is not compared takes effect without a new child.
+    pub(super) fn same_child(&self, other: &Policy) -> bool {
+        let child = |policy: &Policy| {
+            let graces = (policy.stdin_grace, policy.term_grace);
+            (policy.era, policy.max_frame, graces, policy.ping_interval, policy.ping_timeout)
+        };
+        child(self) == child(other)
     }
 }
 
@@ -105,6 +171,9 @@ pub fn parse_duration(value: &Value) -> Option<Duration> {
 /// Reads the member `mcpvisor` of an entry; what is wrong with it goes to `problems`.
 pub(super) fn parse_policy(own: &Map<String, Value>, problems: &mut Problems) -> Policy {
     let mut policy = Policy::default();
+    if own.get("start").and_then(Value::as_str) == Some("on-demand") {
+        policy.idle_stop = ON_DEMAND_IDLE;
+    }
     for (member, value) in own {
         let path = format!("{OWN_MEMBER}.{member}");
         match member.as_str() {
@@ -120,6 +189,32 @@ pub(super) fn parse_policy(own: &Map<String, Value>, problems: &mut Problems) ->
                 Some("never") => policy.restart = RestartPolicy::Never,
                 _ => drop(problems.add::<()>(&path, "must be \"always\", \"on-failure\" or \"never\"")),
             },
+            "start" => match value.as_str() {
+                Some("eager") => policy.start = StartMode::Eager,
+                Some("on-demand") => policy.start = StartMode::OnDemand,
+                _ => drop(problems.add::<()>(&path, "must be \"eager\" or \"on-demand\"")),
+            },
+            "update" => match value.as_str() {
+                Some("start-first") => policy.update = UpdateMode::StartFirst,
+                Some("stop-first") => policy.update = UpdateMode::StopFirst,
+                _ => drop(problems.add::<()>(&path, "must be \"start-first\" or \"stop-first\"")),
+            },
+            "replicas" => match parse_replicas(value) {
+                Some(replicas) => policy.replicas = replicas,
+                None => {
+                    let reason = format!(
+                        "must be a whole number from 1 to {MAX_REPLICAS}, or a range such as \"1..4\""
+                    );
+                    problems.add::<()>(&path, &reason);
+                }
+            },
+            "idle_stop" => set_duration(&mut policy.idle_stop, value, &path, problems),
+            "breaker_pause" => set_duration(&mut policy.breaker_pause, value, &path, problems),
+            "breaker_failures" => {
+                let mut failures = 0;
+                set_count(&mut failures, value, 0..=1000, &path, problems);
+                policy.breaker_failures = u32::try_from(failures).unwrap_or(0);
+            }
             "start_timeout" => set_duration(&mut policy.start_timeout, value, &path, problems),
             "queue_age" => set_duration(&mut policy.queue_age, value, &path, problems),
             "stdin_grace" => set_duration(&mut policy.stdin_grace, value, &path, problems),
@@ -133,6 +228,25 @@ pub(super) fn parse_policy(own: &Map<String, Value>, problems: &mut Problems) ->
         }
     }
     policy
+}
+
+/// Reads `3`, `"3"` or `"1..4"`.
+fn parse_replicas(value: &Value) -> Option<Replicas> {
+    let (min, max) = match value {
+        Value::Number(count) => {
+            let count = usize::try_from(count.as_u64()?).ok()?;
+            (count, count)
+        }
+        Value::String(text) => match text.split_once("..") {
+            Some((min, max)) => (min.trim().parse().ok()?, max.trim().parse().ok()?),
+            None => {
+                let count = text.trim().parse().ok()?;
+                (count, count)
+            }
+        },
+        _ => return None,
+    };
+    (1 <= min && min <= max && max <= MAX_REPLICAS).then_some(Replicas { min, max })
 }
 
 fn set_duration(slot: &mut Duration, value: &Value, path: &str, problems: &mut Problems) {
@@ -162,6 +276,19 @@ fn set_count(
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn replicas_are_a_number_or_a_range() {
+        let replicas = |value: Value| parse_replicas(&value).map(|replicas| (replicas.min, replicas.max));
+        assert_eq!(replicas(json!(3)), Some((3, 3)));
+        assert_eq!(replicas(json!("2")), Some((2, 2)));
+        assert_eq!(replicas(json!("1..4")), Some((1, 4)));
+        for bad in
+            [json!(0), json!("4..1"), json!("0..2"), json!(65), json!("1..65"), json!("a"), json!(null)]
+        {
+            assert_eq!(replicas(bad.clone()), None, "{bad}");
+        }
+    }
 
     #[test]
     fn durations_are_read_in_four_units() {

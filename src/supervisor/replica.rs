@@ -9,34 +9,42 @@ use tokio::task::AbortHandle;
 
 use super::brake::{StartBrake, StartPermit};
 use super::definition::Definition;
-use super::directory::{Leaving, ServerHandle};
+use super::fleet::Doing;
+use super::handle::ServerHandle;
 use super::lifecycle::{Effect, Ending, Event, Lifecycle, Wanted};
 use super::policy::EraChoice;
 use super::status::{Cause, Introduction, State};
 use crate::child::{
-    ChildActor, ChildArgs, ChildMsg, End, Fault, HandshakeError, Introduced, Link, Opening, ProbeSettings,
-    Report,
+    CatalogSlot, ChildActor, ChildArgs, ChildMsg, End, Fault, HandshakeError, Introduced, Link, Opening,
+    ProbeSettings, Report,
 };
 use crate::mcp::Era;
 use crate::process::{Exit, Host, Ladder, Spec};
 
-/// How long the calls in flight may take when a child is stopped for a reason that can wait.
-const DRAIN: Duration = Duration::from_secs(10);
-
 /// What a replica is started with.
 pub(super) struct ReplicaArgs {
     pub(super) handle: Arc<ServerHandle>,
+    /// Its number among the server's replicas.
+    pub(super) number: u64,
     pub(super) definition: Arc<Definition>,
     pub(super) host: Host,
     pub(super) brake: StartBrake,
+    /// Whether its first child comes in place of another replica's.
+    pub(super) replaces: bool,
+    /// Who is told what it is doing. Must not block.
+    pub(super) moved: Box<dyn Fn(Doing) + Send + Sync>,
 }
 
 /// What a replica is told.
 pub(super) enum ReplicaMsg {
-    /// The definition is this one now.
+    /// Begin. Sent by the actor to itself, so that `pre_start` stays cheap.
+    Start,
+    /// The definition is this one now, which a running child need not know.
     Define(Arc<Definition>),
+    /// Whatever is waited for: try now.
+    Retry,
     /// Stop the child and end, letting calls in flight finish for at most this long.
-    Remove { drain: Duration, leaving: Leaving },
+    Leave { drain: Duration },
     /// The start brake gave way.
     Granted(u64, StartPermit),
     /// An alarm rang.
@@ -50,6 +58,10 @@ pub(super) struct ReplicaActor;
 pub(super) struct ReplicaState {
     args: ReplicaArgs,
     life: Lifecycle,
+    /// Where its children publish their lists.
+    lists: Arc<CatalogSlot>,
+    /// What was last told of it.
+    doing: Doing,
     child: Option<ActorRef<ChildMsg>>,
     permit: Option<StartPermit>,
     /// The task that waits for the start brake.
@@ -67,10 +79,12 @@ impl Actor for ReplicaActor {
         myself: ActorRef<ReplicaMsg>,
         args: ReplicaArgs,
     ) -> Result<ReplicaState, ActorProcessingErr> {
-        let definition = args.definition.clone();
-        myself.send_message(ReplicaMsg::Define(definition))?;
-        let life = Lifecycle::after(args.handle.status().incarnation);
-        Ok(ReplicaState { args, life, child: None, permit: None, asking: None, drain: DRAIN })
+        myself.send_message(ReplicaMsg::Start)?;
+        let mut life = Lifecycle::default();
+        life.set_restart(args.definition.policy().restart);
+        let (lists, doing) = (args.handle.new_slot(), Doing::Coming);
+        let drain = Duration::ZERO;
+        Ok(ReplicaState { args, life, lists, doing, child: None, permit: None, asking: None, drain })
     }
 
     async fn handle(
@@ -80,15 +94,20 @@ impl Actor for ReplicaActor {
         state: &mut ReplicaState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            ReplicaMsg::Define(definition) => state.define(&myself, definition).await,
-            ReplicaMsg::Remove { drain, leaving } => {
+            ReplicaMsg::Start => state.on(&myself, Event::Wanted(Wanted::Running)).await,
+            ReplicaMsg::Define(definition) => {
+                state.life.set_restart(definition.policy().restart);
+                state.args.definition = definition;
+            }
+            ReplicaMsg::Retry => state.on(&myself, Event::Retry).await,
+            ReplicaMsg::Leave { drain } => {
                 state.drain = drain;
-                state.args.handle.leave(leaving);
                 state.on(&myself, Event::Wanted(Wanted::Removed)).await;
             }
             ReplicaMsg::Granted(epoch, permit) => {
                 let before = state.life.incarnation();
-                state.on(&myself, Event::Granted { epoch }).await;
+                let incarnation = state.args.handle.next_child();
+                state.on(&myself, Event::Granted { epoch, incarnation }).await;
                 // Kept only by the start it was for: one for an earlier request is free again.
                 if state.life.incarnation() > before {
                     state.permit = Some(permit);
@@ -124,24 +143,6 @@ impl Actor for ReplicaActor {
 }
 
 impl ReplicaState {
-    async fn define(&mut self, myself: &ActorRef<ReplicaMsg>, definition: Arc<Definition>) {
-        // The order of members says nothing: `raw` compares without it.
-        let changed = definition.raw() != self.args.definition.raw();
-        if changed {
-            self.args.handle.set_policy(definition.policy());
-            // What the old command announced says nothing about the new one: callers wait for it.
-            self.args.handle.catalog_slot().store(Arc::default());
-            self.args.definition = definition;
-        }
-        self.life.set_restart(self.args.definition.policy().restart);
-        let runs = self.args.definition.enabled() && self.args.definition.command().is_some();
-        let wanted = if runs { Wanted::Running } else { Wanted::Stopped };
-        self.on(myself, Event::Wanted(wanted)).await;
-        if changed && runs {
-            self.on(myself, Event::Restart).await;
-        }
-    }
-
     /// Takes an event in, performs its effects and publishes what came of it.
     async fn on(&mut self, myself: &ActorRef<ReplicaMsg>, event: Event) {
         let effects = self.life.on(event, Instant::now(), jitter());
@@ -157,8 +158,24 @@ impl ReplicaState {
         {
             asking.abort();
         }
-        if state != self.args.handle.status().state {
+        if self.args.handle.replica(self.args.number).is_some_and(|known| known.state != state) {
             self.publish(state);
+        }
+    }
+
+    fn tell(&mut self, state: &State) {
+        let doing = match state {
+            State::Ready | State::Degraded => Doing::Serving,
+            State::Exited { .. } => Doing::Over,
+            State::Disabled
+            | State::Idle
+            | State::Starting
+            | State::Stopping
+            | State::Backoff { .. }
+            | State::Failed { .. } => Doing::Coming,
+        };
+        if std::mem::replace(&mut self.doing, doing) != doing {
+            (self.args.moved)(doing);
         }
     }
 
@@ -178,7 +195,7 @@ impl ReplicaState {
             }
             Effect::Spawn { incarnation, skip_probe } => self.spawn(myself, incarnation, skip_probe).await,
             Effect::StopChild => {
-                self.args.handle.set_link(None);
+                self.args.handle.close_place(self.life.incarnation());
                 if let Some(child) = &self.child {
                     let _ = child.send_message(ChildMsg::Stop { drain: self.drain });
                 }
@@ -216,7 +233,7 @@ impl ReplicaState {
             probe: ProbeSettings { every: policy.ping_interval, patience: policy.ping_timeout },
             max_frame: policy.max_frame,
             max_in_flight: policy.max_in_flight,
-            catalog: self.args.handle.catalog_slot(),
+            catalog: self.lists.clone(),
             log: self.args.handle.log().clone(),
             counters: self.args.handle.counters().clone(),
             report: Box::new(move |report| {
@@ -234,22 +251,21 @@ impl ReplicaState {
                 let _ = myself.send_message(ReplicaMsg::Child(incarnation, report));
             }
         }
-        self.args.handle.publish(|status| {
-            status.incarnation = incarnation;
-            status.restarts = incarnation.saturating_sub(1);
-        });
+        // Every child after a replica's first one comes in place of another.
+        let replaces = std::mem::replace(&mut self.args.replaces, true);
+        self.args.handle.child_started(self.args.number, incarnation, replaces);
     }
 
     async fn heard(&mut self, myself: &ActorRef<ReplicaMsg>, incarnation: u64, report: Report) {
         match report {
             Report::Spawned { pid } if incarnation == self.life.incarnation() => {
-                self.args.handle.publish(|status| status.pid = Some(pid));
+                self.args.handle.publish(self.args.number, |status| status.pid = Some(pid));
             }
             Report::Spawned { .. } => {}
             Report::Ready { link, introduced } => self.ready(myself, incarnation, link, &introduced).await,
             Report::Doubtful(doubtful) => self.on(myself, Event::Doubtful { incarnation, doubtful }).await,
             Report::Lost => {
-                self.args.handle.set_link(None);
+                self.args.handle.close_place(incarnation);
                 self.on(myself, Event::Lost { incarnation }).await;
             }
             Report::Ended { end, stderr } => {
@@ -271,9 +287,10 @@ impl ReplicaState {
             return;
         }
         let introduction = Arc::new(introduction(introduced));
-        self.args.handle.publish(|status| status.introduction = Some(introduction));
-        // The link first: whoever sees `ready` finds it.
-        self.args.handle.set_link(Some(link));
+        let known = introduction.clone();
+        self.args.handle.publish(self.args.number, |status| status.introduction = Some(known));
+        // The place first: whoever sees `ready` finds it.
+        self.args.handle.open_place(self.args.number, link, introduction, self.lists.clone());
         self.on(myself, Event::Ready { incarnation }).await;
     }
 
@@ -291,8 +308,8 @@ impl ReplicaState {
         if let Some(child) = self.child.take() {
             child.stop(None);
         }
-        self.args.handle.set_link(None);
-        self.args.handle.publish(|status| {
+        self.args.handle.close_place(incarnation);
+        self.args.handle.publish(self.args.number, |status| {
             status.pid = None;
             // A child that was stopped as it was told says nothing about the server's health.
             status.last_exit = (ending != Ending::Stopped).then_some(cause);
@@ -301,43 +318,41 @@ impl ReplicaState {
         self.on(myself, Event::Ended { incarnation, ending }).await;
     }
 
-    fn publish(&self, state: State) {
+    fn publish(&mut self, state: State) {
+        self.log(&state);
+        self.args.handle.publish(self.args.number, |status| {
+            status.state = state.clone();
+            status.since = SystemTime::now();
+        });
+        self.tell(&state);
+    }
+
+    fn log(&self, state: &State) {
         let name = self.args.handle.name();
-        match &state {
+        let known = self.args.handle.replica(self.args.number);
+        match state {
             State::Backoff { attempt, until, cause } => {
                 let seconds = until.saturating_duration_since(Instant::now()).as_secs_f32();
-                let stderr = self
-                    .args
-                    .handle
-                    .status()
-                    .last_stderr
-                    .iter()
-                    .rev()
-                    .take(3)
-                    .rev()
-                    .cloned()
-                    .collect::<Vec<_>>();
+                let stderr = known.map(|known| known.last_stderr).unwrap_or_else(|| Arc::new([]));
+                let last = &stderr[stderr.len().saturating_sub(3)..];
                 // A child that said nothing gets no empty field.
-                let stderr = (!stderr.is_empty()).then(|| stderr.join(" | "));
+                let stderr = (!last.is_empty()).then(|| last.join(" | "));
                 tracing::warn!(server = %name, attempt, stderr, "{cause}; next start in {seconds:.1} s");
             }
             State::Failed { cause } => tracing::error!(server = %name, "{cause}"),
             State::Ready => {
-                let tools = self.args.handle.catalog().tools().len();
-                let took = self.args.handle.status().since.elapsed().unwrap_or_default().as_millis();
+                let tools = self.lists.load().tools().len();
+                let took = known.and_then(|known| known.since.elapsed().ok()).unwrap_or_default().as_millis();
                 tracing::info!(server = %name, tools, took_ms = took, "ready");
             }
             State::Disabled => tracing::info!(server = %name, "stopped"),
+            State::Exited { cause } => tracing::info!(server = %name, "{cause}; not to be restarted"),
             // What it ended of is logged as soon as it is known, as a warning.
             State::Stopping if self.life.ends_unasked() => {
                 tracing::debug!(server = %name, "the child is ending by itself");
             }
             other => tracing::info!(server = %name, "{}", other.name()),
         }
-        self.args.handle.publish(|status| {
-            status.state = state;
-            status.since = SystemTime::now();
-        });
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 pub enum State {
     /// Switched off by the operator, or without a command to run.
     Disabled,
-    /// Enabled, not running, and nothing asks for it.
+    /// Not running because nothing asks for it; the first call starts it.
     Idle,
     /// A child was spawned, or waits for its turn, and is not ready yet.
     Starting,
@@ -35,6 +35,11 @@ pub enum State {
         /// What has to be mended.
         cause: Cause,
     },
+    /// Its child has ended by itself, in order, and its restart policy leaves it at that.
+    Exited {
+        /// How it ended.
+        cause: Cause,
+    },
 }
 
 impl State {
@@ -49,17 +54,23 @@ impl State {
             State::Stopping => "stopping",
             State::Backoff { .. } => "backoff",
             State::Failed { .. } => "failed",
+            State::Exited { .. } => "exited",
         }
     }
 
     /// Every name that [`State::name`] can give, for metrics that show one series a state.
-    pub const NAMES: [&'static str; 8] =
-        ["disabled", "idle", "starting", "ready", "degraded", "stopping", "backoff", "failed"];
+    pub const NAMES: [&'static str; 9] =
+        ["disabled", "idle", "starting", "ready", "degraded", "stopping", "backoff", "failed", "exited"];
+
+    /// Whether calls are served.
+    pub fn serves(&self) -> bool {
+        matches!(self, State::Ready | State::Degraded)
+    }
 
     /// Why the server does not run, where that is known.
     pub fn cause(&self) -> Option<&Cause> {
         match self {
-            State::Backoff { cause, .. } | State::Failed { cause } => Some(cause),
+            State::Backoff { cause, .. } | State::Failed { cause } | State::Exited { cause } => Some(cause),
             State::Disabled
             | State::Idle
             | State::Starting
@@ -142,7 +153,42 @@ pub struct Introduction {
     pub instructions: Option<Box<str>>,
 }
 
-/// A snapshot of a server's replica.
+/// One of a server's replicas, in a line.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReplicaView {
+    /// Its number; never used twice.
+    pub number: u64,
+    /// Its state.
+    pub state: State,
+    /// Since when, on the wall clock.
+    pub since: SystemTime,
+    /// The number of its current or last child.
+    pub incarnation: u64,
+    /// The process id of its running child.
+    pub pid: Option<u32>,
+    /// Whether it runs a definition that has been changed since.
+    pub outdated: bool,
+}
+
+/// A changed definition that has yet to take over from the one that serves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Update {
+    /// How the first replica of the new definition is.
+    pub state: State,
+    /// Since when, on the wall clock.
+    pub since: SystemTime,
+    /// The last lines that its last ended child wrote on stderr, newest last.
+    pub last_stderr: Arc<[String]>,
+}
+
+impl Update {
+    /// Whether it has failed at least once: the old definition goes on serving.
+    pub fn has_failed(&self) -> bool {
+        matches!(self.state, State::Backoff { .. } | State::Failed { .. } | State::Exited { .. })
+    }
+}
+
+/// A snapshot of a server: how its best replica is, and which others there are.
 #[derive(Debug, Clone)]
 pub struct Status {
     /// The state.
@@ -161,4 +207,29 @@ pub struct Status {
     pub last_exit: Option<Cause>,
     /// The last lines the last ended child wrote on stderr, newest last.
     pub last_stderr: Arc<[String]>,
+    /// Whether its first start is over, one way or the other.
+    pub settled: bool,
+    /// All replicas, the oldest first; none while the server rests.
+    pub replicas: Arc<[ReplicaView]>,
+    /// What becomes of an edit while the old definition still serves.
+    pub update: Option<Update>,
+}
+
+impl Status {
+    /// Before anything has happened.
+    pub fn new(state: State) -> Status {
+        Status {
+            state,
+            since: SystemTime::now(),
+            incarnation: 0,
+            restarts: 0,
+            pid: None,
+            introduction: None,
+            last_exit: None,
+            last_stderr: Arc::new([]),
+            settled: false,
+            replicas: Arc::new([]),
+            update: None,
+        }
+    }
 }

@@ -19,3 +19,4 @@ mod real;
 mod regressions;
 mod starting;
 mod stopping;
+mod supervising;

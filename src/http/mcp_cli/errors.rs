@@ -139,7 +139,7 @@ impl From<Error> for Failure {
             Error::Unreachable { retry_after, .. } => upstream.code("mcp_unreachable").retry(retry_after),
             Error::TimedOut { .. } => upstream.code("mcp_timeout"),
             Error::Rpc { .. } | Error::BadReply { .. } => upstream.code("mcp_error"),
-            Error::Overloaded { retry_after } => {
+            Error::Overloaded { retry_after } | Error::BreakerOpen { retry_after, .. } => {
                 failure(StatusCode::SERVICE_UNAVAILABLE).code("service_unavailable").retry(Some(retry_after))
             }
             Error::ShuttingDown => failure(StatusCode::SERVICE_UNAVAILABLE).code("service_unavailable"),
@@ -249,6 +249,14 @@ mod tests {
                 json!({"error": "The MCP server sent an unusable reply: secret", "code": "mcp_error"}),
             ),
             ("unreachable", 500, json!({"error": "secret", "code": "mcp_unreachable"})),
+            (
+                "breaker_open",
+                503,
+                json!({
+                    "error": "Server 'x' did not answer its last calls; calls are refused for another 3.0 s",
+                    "code": "service_unavailable",
+                }),
+            ),
             ("timed_out", 500, json!({"error": "No answer within 3000 ms", "code": "mcp_timeout"})),
             (
                 "overloaded",

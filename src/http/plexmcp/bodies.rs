@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::errors::Failure;
 use crate::http::body::{is_object, object, string};
 use crate::http::clock::timestamp;
-use crate::service::{LogLine, ServerView, State, Status, Tool, ToolCall};
+use crate::service::{BreakerState, LogLine, ServerView, State, Status, Tool, ToolCall};
 
 /// The longest id, name or tool name in a request, in characters.
 const MAX_NAME: usize = 256;
@@ -203,7 +203,9 @@ fn health(state: &State, crashed_before: bool) -> Health {
         State::Ready => Health::Healthy,
         State::Starting if crashed_before => Health::Unhealthy,
         State::Disabled | State::Idle | State::Starting | State::Stopping => Health::Unknown,
-        State::Degraded | State::Backoff { .. } | State::Failed { .. } => Health::Unhealthy,
+        State::Degraded | State::Backoff { .. } | State::Failed { .. } | State::Exited { .. } => {
+            Health::Unhealthy
+        }
     }
 }
 
@@ -246,6 +248,7 @@ struct Detail<'a> {
     updated_at: String,
     stats: Stats,
     supervision: Supervision<'a>,
+    traffic: Traffic,
     tools: Vec<ToolItem<'a>>,
 }
 
@@ -261,6 +264,42 @@ struct Supervision<'a> {
     last_exit: Option<String>,
     /// The last lines that the last ended child wrote, newest last.
     last_stderr: &'a [String],
+    replicas: Vec<Replica>,
+    /// What becomes of an edit while the old definition still serves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    update: Option<PendingUpdate<'a>>,
+}
+
+/// One of a server's replicas.
+#[derive(Serialize)]
+struct Replica {
+    number: u64,
+    state: &'static str,
+    since: String,
+    incarnation: u64,
+    pid: Option<u32>,
+    /// Whether it runs a definition that has been changed since.
+    outdated: bool,
+}
+
+/// A definition that has yet to take over from the one that serves.
+#[derive(Serialize)]
+struct PendingUpdate<'a> {
+    state: &'static str,
+    since: String,
+    cause: Option<String>,
+    next_start_at: Option<String>,
+    last_stderr: &'a [String],
+}
+
+/// What calls meet: those under way and waiting, and whether further ones are let through.
+#[derive(Serialize)]
+struct Traffic {
+    in_flight: usize,
+    queued: usize,
+    breaker: &'static str,
+    /// When a call is let through again to see.
+    breaker_until: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -326,6 +365,7 @@ pub(super) fn detail(server: &ServerView) -> Vec<u8> {
                 avg_latency_ms: average_ms(traffic.total_latency, traffic.calls),
             },
             supervision: supervision(&server.status),
+            traffic: traffic_now(server),
             tools: server.catalog.tools().iter().map(tool_item).collect(),
         },
         None,
@@ -333,19 +373,15 @@ pub(super) fn detail(server: &ServerView) -> Vec<u8> {
 }
 
 fn supervision(status: &Status) -> Supervision<'_> {
-    let (failures, next_start_at) = match &status.state {
-        State::Backoff { attempt, until, .. } => {
-            let wait = until.saturating_duration_since(Instant::now());
-            (*attempt, Some(timestamp(SystemTime::now() + wait)))
-        }
-        State::Disabled
-        | State::Idle
-        | State::Starting
-        | State::Ready
-        | State::Degraded
-        | State::Stopping
-        | State::Failed { .. } => (0, None),
-    };
+    let (failures, next_start_at) = next_start(&status.state);
+    let replicas = status.replicas.iter().map(|replica| Replica {
+        number: replica.number,
+        state: replica.state.name(),
+        since: timestamp(replica.since),
+        incarnation: replica.incarnation,
+        pid: replica.pid,
+        outdated: replica.outdated,
+    });
     Supervision {
         since: timestamp(status.since),
         incarnation: status.incarnation,
@@ -354,7 +390,71 @@ fn supervision(status: &Status) -> Supervision<'_> {
         next_start_at,
         last_exit: status.last_exit.as_ref().map(ToString::to_string),
         last_stderr: &status.last_stderr,
+        replicas: replicas.collect(),
+        update: status.update.as_ref().map(|update| PendingUpdate {
+            state: update.state.name(),
+            since: timestamp(update.since),
+            cause: update.state.cause().map(ToString::to_string),
+            next_start_at: next_start(&update.state).1,
+            last_stderr: &update.last_stderr,
+        }),
     }
+}
+
+/// How many starts in a row have failed, and when the next one is due.
+fn next_start(state: &State) -> (u32, Option<String>) {
+    match state {
+        State::Backoff { attempt, until, .. } => (*attempt, Some(timestamp(on_the_wall(*until)))),
+        State::Disabled
+        | State::Idle
+        | State::Starting
+        | State::Ready
+        | State::Degraded
+        | State::Stopping
+        | State::Failed { .. }
+        | State::Exited { .. } => (0, None),
+    }
+}
+
+fn on_the_wall(at: Instant) -> SystemTime {
+    SystemTime::now() + at.saturating_duration_since(Instant::now())
+}
+
+fn traffic_now(server: &ServerView) -> Traffic {
+    Traffic {
+        in_flight: server.in_flight,
+        queued: server.queued,
+        breaker: server.breaker.name(),
+        breaker_until: match server.breaker {
+            BreakerState::Open { until } => Some(timestamp(on_the_wall(until))),
+            BreakerState::Closed | BreakerState::HalfOpen => None,
+        },
+    }
+}
+
+/// A server's state in an error that it caused.
+pub(super) fn state_for_error(status: &Status) -> Value {
+    let body = StateForError {
+        state: status.state.name(),
+        cause: status.state.cause().map(ToString::to_string),
+        restarts: status.restarts,
+        supervision: supervision(status),
+    };
+    serde_json::to_value(body).unwrap_or_default()
+}
+
+#[derive(Serialize)]
+struct StateForError<'a> {
+    state: &'static str,
+    cause: Option<String>,
+    restarts: u64,
+    #[serde(flatten)]
+    supervision: Supervision<'a>,
+}
+
+/// The answer to an order that is being carried out.
+pub(super) fn accepted() -> Vec<u8> {
+    success(serde_json::json!({}), None)
 }
 
 /// How many lines are shown when the caller does not say, and at most.

@@ -136,10 +136,19 @@ impl From<Error> for Failure {
                 mcp_error("The MCP returned an error", &message, Some(code), data)
             }
             Error::BadReply { reason } => mcp_error("The MCP sent an unusable reply", &reason, None, None),
-            Error::Unreachable { in_flight, retry_after, .. } => {
+            Error::Unreachable { in_flight, retry_after, status, .. } => {
+                let mut details = json!({"phase": phase(in_flight)});
+                if let Some(status) = status {
+                    details["server"] = super::bodies::state_for_error(&status);
+                }
                 Failure::new(StatusCode::BAD_GATEWAY, "mcp_unreachable", text)
-                    .with(&json!({"phase": phase(in_flight)}))
+                    .with(&details)
                     .retry(retry_after)
+            }
+            Error::BreakerOpen { retry_after, .. } => {
+                Failure::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", text)
+                    .with(&json!({"breaker": "open"}))
+                    .retry(Some(retry_after))
             }
             Error::TimedOut { after, in_flight } => {
                 let timeout_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
@@ -287,6 +296,7 @@ mod tests {
             ("rpc_error", 502, "mcp_error"),
             ("bad_reply", 502, "mcp_error"),
             ("unreachable", 502, "mcp_unreachable"),
+            ("breaker_open", 503, "service_unavailable"),
             ("timed_out", 504, "mcp_timeout"),
             ("overloaded", 503, "service_unavailable"),
             ("shutting_down", 503, "service_unavailable"),
@@ -330,6 +340,7 @@ mod tests {
             reason: "the child exited with code 1".into(),
             in_flight: true,
             retry_after: Some(Duration::from_millis(1500)),
+            status: None,
         };
         let (_, response, body) = answer(lost.into()).await;
         assert_eq!(body["error"]["details"], json!({"phase": "in_flight"}));

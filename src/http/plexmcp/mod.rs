@@ -7,6 +7,7 @@ mod payloads;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
@@ -31,6 +32,7 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/v1/mcps", get(list))
         .route("/v1/mcps/{id}", get(detail))
         .route("/v1/mcps/{id}/logs", get(logs))
+        .route("/v1/mcps/{id}/restart", post(restart))
         .route("/v1/mcp/invoke", post(invoke))
         .route("/v1/mcp/resources", post(resources))
 }
@@ -61,15 +63,16 @@ impl FromRequestParts<Shared> for Administrator {
     }
 }
 
-/// A caller whose role may call tools and read resources.
-struct Invoker;
+/// A caller whose role may call tools and read resources, by the id of its key.
+struct Invoker(Arc<str>);
 
 impl FromRequestParts<Shared> for Invoker {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Invoker, Failure> {
-        match identify(shared, &parts.headers)?.role.may_invoke() {
-            true => Ok(Invoker),
+        let principal = identify(shared, &parts.headers)?;
+        match principal.role.may_invoke() {
+            true => Ok(Invoker(principal.key_id)),
             false => Err(Denied::RoleTooLow.into()),
         }
     }
@@ -111,19 +114,37 @@ async fn logs(
     Ok(json(bodies::logs(&shared.gateway.logs(&id, count)?)))
 }
 
-async fn invoke(_: Invoker, State(shared): State<Shared>, request: Request) -> Result<Response, Failure> {
+async fn restart(
+    _: Administrator,
+    State(shared): State<Shared>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Failure> {
+    let Path(id) = id.map_err(|_| Error::ServerNotFound { name: String::new() })?;
+    shared.gateway.restart_server(&id)?;
+    Ok(json(bodies::accepted()))
+}
+
+async fn invoke(
+    Invoker(caller): Invoker,
+    State(shared): State<Shared>,
+    request: Request,
+) -> Result<Response, Failure> {
     let body = body::read(request, shared.settings.body_limit, shared.settings.body_timeout).await?;
     let call = bodies::read_invoke(&body, shared.settings.max_call_timeout)?;
     let tool = call.tool.clone();
-    let reply = shared.gateway.call_tool(call).await?;
+    let reply = shared.gateway.call_tool(call, caller).await?;
     Ok(json(payloads::invoked(&tool, &reply)?))
 }
 
-async fn resources(_: Invoker, State(shared): State<Shared>, request: Request) -> Result<Response, Failure> {
+async fn resources(
+    Invoker(caller): Invoker,
+    State(shared): State<Shared>,
+    request: Request,
+) -> Result<Response, Failure> {
     let body = body::read(request, shared.settings.body_limit, shared.settings.body_timeout).await?;
     let query = bodies::read_resources(&body, shared.settings.max_call_timeout)?;
     if let Some(uri) = &query.uri {
-        let reply = shared.gateway.read_resource(&query.server, uri, query.timeout).await?;
+        let reply = shared.gateway.read_resource(&query.server, uri, query.timeout, caller).await?;
         return Ok(json(payloads::resource_read(uri, &reply)));
     }
     let asked = Instant::now();

@@ -13,7 +13,8 @@ use super::bodies;
 use super::errors::Failure;
 use super::payloads;
 use crate::service::{
-    Catalog, Cause, Definition, Introduction, ResourceReply, ServerView, State, Status, ToolReply, Traffic,
+    BreakerState, Catalog, Cause, Definition, Introduction, ResourceReply, ServerView, State, Status,
+    ToolReply, Traffic,
 };
 
 const LONGEST: Duration = Duration::from_secs(300);
@@ -153,11 +154,9 @@ fn view(name: &str, age_s: u64, state: State, entry: Value) -> ServerView {
         created_at: UNIX_EPOCH + Duration::from_secs(1_000_000 - age_s),
         updated_at: UNIX_EPOCH + Duration::from_secs(1_000_000),
         status: Arc::new(Status {
-            state,
             since: UNIX_EPOCH,
             incarnation: 1,
             restarts: 2,
-            pid: None,
             introduction: Some(Arc::new(Introduction {
                 protocol_version: "2025-11-25".into(),
                 modern: false,
@@ -166,9 +165,11 @@ fn view(name: &str, age_s: u64, state: State, entry: Value) -> ServerView {
                 capabilities: json!({}),
                 instructions: None,
             })),
-            last_exit: None,
-            last_stderr: Arc::new([]),
+            ..Status::new(state)
         }),
+        in_flight: 0,
+        queued: 0,
+        breaker: BreakerState::Closed,
         catalog: Arc::new(catalog),
         traffic: Traffic {
             calls: 3,
@@ -266,7 +267,8 @@ fn a_detail_shows_state_stats_and_tools() {
         "stats": {"total_requests": 3, "requests_today": 2, "error_rate": 0.33, "avg_latency_ms": 33},
         "supervision": {"since": "1970-01-01T00:00:00Z", "incarnation": server.status.incarnation,
             "pid": server.status.pid, "failures": 0, "next_start_at": null, "last_exit": null,
-            "last_stderr": []},
+            "last_stderr": [], "replicas": []},
+        "traffic": {"in_flight": 0, "queued": 0, "breaker": "closed", "breaker_until": null},
         "tools": [{"name": "add", "description": "Adds", "input_schema": {"type": "object"}}],
     });
     assert_eq!(body, json!({"success": true, "data": expected}));

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::file::ServersFile;
 use super::list::{ServerEntry, ServerList};
+use super::memories::Told;
 use super::{Announce, Applied, Registry};
 use crate::service::Error;
 
@@ -127,6 +128,11 @@ impl RegistryHandle {
     pub async fn apply_file(&self, file_id: &str, file: ServersFile) -> Result<Applied, Error> {
         let file_id = file_id.to_owned();
         self.ask(move |registry| registry.apply_file(&file_id, &file)).await
+    }
+
+    /// See [`Registry::remember`].
+    pub async fn remember(&self, told: Vec<Told>) -> Result<(), Error> {
+        self.ask(move |registry| registry.remember(&told)).await
     }
 
     /// Ends the registry: what was asked before is done, the store flushed, the thread joined.

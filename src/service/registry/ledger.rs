@@ -13,12 +13,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::list::{Origin, ServerEntry, ServerList};
+use super::memories::{Memories, Memory};
 use crate::access::KeyRecord;
 use crate::store::{Op, Store, StoreError, decode, encode};
 use crate::supervisor::Definition;
 
 const SERVERS: &[u8] = b"s/";
 const KEYS: &[u8] = b"k/";
+const MEMORIES: &[u8] = b"c/";
 const FRAME: &[u8] = b"m/extra";
 const INSTANCE: &[u8] = b"m/instance";
 
@@ -125,6 +127,27 @@ impl Ledger {
         records.iter().map(|(key, value)| decode(key, value)).collect()
     }
 
+    /// What was kept of the servers' last runs. What cannot be read is left out: it can be had again.
+    pub(super) fn memories(&self) -> Result<Memories, StoreError> {
+        let mut memories = Memories::default();
+        for (key, value) in self.store.scan_prefix(MEMORIES)? {
+            let server = String::from_utf8_lossy(&key[MEMORIES.len()..]).into_owned();
+            match decode::<Memory>(&key, &value) {
+                Ok(memory) => memories.add(server.into(), memory),
+                Err(error) => tracing::warn!(%error, "what a server announced cannot be read"),
+            }
+        }
+        Ok(memories)
+    }
+
+    /// Whether an operation would change nothing.
+    pub(super) fn is_done(&self, op: &Op) -> Result<bool, StoreError> {
+        Ok(match op {
+            Op::Put { key, value } => self.store.get(key)?.is_some_and(|known| known == *value),
+            Op::Delete { key } => self.store.get(key)?.is_none(),
+        })
+    }
+
     /// All servers in their order.
     pub(super) fn servers(&self) -> Result<ServerList, StoreError> {
         let records = self.store.scan_prefix(SERVERS)?;
@@ -167,6 +190,7 @@ pub(super) fn servers_changed(
     let kept: HashSet<&str> = next.iter().map(|entry| &*entry.id).collect();
     for gone in current.entries().iter().filter(|entry| !kept.contains(&*entry.id)) {
         batch.push(Op::Delete { key: server_key(&gone.id) });
+        batch.push(Op::Delete { key: memory_key(&gone.id) });
     }
     for entry in next {
         if !current.by_id(&entry.id).is_some_and(|before| Arc::ptr_eq(before, entry)) {
@@ -207,6 +231,15 @@ pub(super) fn put_key(record: &KeyRecord) -> Result<Op, StoreError> {
 pub(super) fn put_applied(file: &str, servers: &Map<String, Value>) -> Result<Op, StoreError> {
     let applied = LastApplied { servers: Cow::Borrowed(servers) };
     Ok(Op::Put { key: file_key(file), value: encode(&applied)? })
+}
+
+/// Stores what a server announced.
+pub(super) fn put_memory(server: &str, memory: &Memory) -> Result<Op, StoreError> {
+    Ok(Op::Put { key: memory_key(server), value: encode(memory)? })
+}
+
+fn memory_key(id: &str) -> Vec<u8> {
+    [MEMORIES, id.as_bytes()].concat()
 }
 
 fn server_key(id: &str) -> Vec<u8> {

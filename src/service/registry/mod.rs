@@ -9,6 +9,7 @@ mod file;
 mod handle;
 mod ledger;
 mod list;
+mod memories;
 mod merge;
 mod owner_key;
 mod paths;
@@ -25,8 +26,10 @@ use serde_json::{Map, Value};
 pub use file::{MAX_SERVERS, ServersFile};
 pub use handle::RegistryHandle;
 pub use list::{Origin, ServerEntry, ServerList};
+pub use memories::{Memories, Told};
 
 use self::ledger::{Instance, Ledger};
+use self::memories::Memory;
 use self::merge::{Stamp, Step};
 use self::paths::Confinement;
 use crate::access::KeyRing;
@@ -215,6 +218,26 @@ impl Registry {
         let frame = if file::has_extras(&self.frame) { &self.frame.clone() } else { file.frame() };
         self.commit_with_frame(entries, batch, frame)?;
         Ok(applied)
+    }
+
+    /// What was kept of the servers' last runs.
+    pub fn memories(&self) -> Result<Memories, Error> {
+        self.ledger.memories().map_err(stored)
+    }
+
+    /// Keeps what servers announced. Servers that are no more are passed over.
+    pub fn remember(&mut self, told: &[Told]) -> Result<(), Error> {
+        let list = self.list();
+        let mut batch = Vec::new();
+        for told in told {
+            let Some(entry) = list.by_id(&told.server) else { continue };
+            let memory = Memory::new(&entry.definition, &told.remembered);
+            let op = ledger::put_memory(&told.server, &memory).map_err(stored)?;
+            if !self.ledger.is_done(&op).map_err(stored)? {
+                batch.push(op);
+            }
+        }
+        if batch.is_empty() { Ok(()) } else { self.ledger.commit(batch).map_err(stored) }
     }
 
     /// Commits, together with what stands around the servers.

@@ -58,7 +58,8 @@ impl World {
 
     fn grant(&mut self) {
         if let Some(epoch) = self.ask.take() {
-            self.on(Event::Granted { epoch });
+            let incarnation = self.life.incarnation() + 1;
+            self.on(Event::Granted { epoch, incarnation });
         }
     }
 
@@ -131,10 +132,10 @@ fn the_restart_policy_decides_by_how_the_child_ended() {
         (Always, clean(), "backoff"),
         (Always, failed(), "backoff"),
         (Always, killed(), "backoff"),
-        (OnFailure, clean(), "idle"),
+        (OnFailure, clean(), "exited"),
         (OnFailure, failed(), "backoff"),
         (OnFailure, killed(), "backoff"),
-        (Never, clean(), "idle"),
+        (Never, clean(), "exited"),
         (Never, failed(), "failed"),
         (Never, killed(), "failed"),
     ];
@@ -144,13 +145,13 @@ fn the_restart_policy_decides_by_how_the_child_ended() {
         world.ready();
         world.end(Ending::Crashed(cause.clone()));
         assert_eq!(world.life.state().name(), expected, "{restart:?} {cause:?}");
-        world.on(Event::Restart);
+        world.on(Event::Retry);
         world.ring();
         world.grant();
         assert_eq!(
             world.life.state(),
             State::Starting,
-            "a manual restart always tries: {restart:?} {cause:?}"
+            "it is tried when somebody wants it: {restart:?} {cause:?}"
         );
     }
 }
@@ -161,7 +162,7 @@ fn a_configuration_fault_is_no_crash_and_is_looked_at_again_after_five_minutes()
     world.end(Ending::Misconfigured(Cause::Spawn { reason: "x".into() }));
     assert_eq!(world.life.state().name(), "failed");
     assert_eq!(world.alarm.expect("an alarm").1.duration_since(world.now), 300 * SECOND);
-    world.on(Event::Restart);
+    world.on(Event::Retry);
     assert!(world.ask.is_some(), "an edit tries at once");
 }
 
@@ -247,7 +248,7 @@ fn a_restart_that_hangs_leaves_the_replica_responsive() {
 #[derive(Debug, Clone)]
 enum Step {
     Want(u8),
-    Restart,
+    Retry,
     Grant,
     Ready,
     Doubt(bool),
@@ -261,7 +262,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         1 => (0u8..2).prop_map(Step::Want),
-        1 => Just(Step::Restart),
+        1 => Just(Step::Retry),
         3 => Just(Step::Grant),
         3 => Just(Step::Ready),
         1 => any::<bool>().prop_map(Step::Doubt),
@@ -286,7 +287,7 @@ proptest! {
             match step {
                 Step::Want(0) => { last = Wanted::Running; world.on(Event::Wanted(last)) }
                 Step::Want(_) => { last = Wanted::Stopped; world.on(Event::Wanted(last)) }
-                Step::Restart => world.on(Event::Restart),
+                Step::Retry => world.on(Event::Retry),
                 Step::Grant => world.grant(),
                 Step::Ready => world.ready(),
                 Step::Doubt(doubtful) => {
@@ -306,7 +307,7 @@ proptest! {
                     let epoch = before.epoch + 1 + n;
                     let incarnation = before.incarnation + 1 + n;
                     world.on(match kind {
-                        0 => Event::Granted { epoch },
+                        0 => Event::Granted { epoch, incarnation },
                         1 => Event::Ready { incarnation },
                         2 => Event::Lost { incarnation },
                         3 => Event::Alarm { epoch },

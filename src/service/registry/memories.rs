@@ -1,0 +1,123 @@
+//! What a server announced in its last run, as it is stored: lists and introduction, with the
+//! fingerprint of the definition that they belong to.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+use super::list::ServerEntry;
+use crate::child::Catalog;
+use crate::mcp::ListKind;
+use crate::supervisor::{Definition, Introduction, Remembered};
+
+/// What a server's child told, for keeping.
+pub struct Told {
+    /// The server's id.
+    pub server: Arc<str>,
+    /// What it told.
+    pub remembered: Remembered,
+}
+
+/// A server's last run as it is stored.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Memory {
+    /// Of the definition that was run.
+    fingerprint: String,
+    protocol_version: Box<str>,
+    modern: bool,
+    server_name: Option<Box<str>>,
+    server_version: Option<Box<str>>,
+    capabilities: Value,
+    instructions: Option<Box<str>>,
+    tools: Vec<Box<RawValue>>,
+    resources: Vec<Box<RawValue>>,
+    templates: Vec<Box<RawValue>>,
+    prompts: Vec<Box<RawValue>>,
+}
+
+impl Memory {
+    pub(super) fn new(definition: &Definition, told: &Remembered) -> Memory {
+        let Remembered { catalog, introduction } = told;
+        Memory {
+            fingerprint: fingerprint(definition),
+            protocol_version: introduction.protocol_version.clone(),
+            modern: introduction.modern,
+            server_name: introduction.server_name.clone(),
+            server_version: introduction.server_version.clone(),
+            capabilities: introduction.capabilities.clone(),
+            instructions: introduction.instructions.clone(),
+            tools: catalog.entries(ListKind::Tools),
+            resources: catalog.entries(ListKind::Resources),
+            templates: catalog.entries(ListKind::Templates),
+            prompts: catalog.entries(ListKind::Prompts),
+        }
+    }
+
+    fn recall(self) -> Remembered {
+        let (catalog, _) = Catalog::build(self.tools, self.resources, self.templates, self.prompts);
+        let introduction = Introduction {
+            protocol_version: self.protocol_version,
+            modern: self.modern,
+            server_name: self.server_name,
+            server_version: self.server_version,
+            capabilities: self.capabilities,
+            instructions: self.instructions,
+        };
+        Remembered { catalog: Arc::new(catalog), introduction: Arc::new(introduction) }
+    }
+}
+
+/// What was kept of all servers, by id.
+#[derive(Default)]
+pub struct Memories(HashMap<Arc<str>, (String, Remembered)>);
+
+impl Memories {
+    pub(super) fn add(&mut self, server: Arc<str>, memory: Memory) {
+        self.0.insert(server, (memory.fingerprint.clone(), memory.recall()));
+    }
+
+    /// What was kept of a server, if it is still defined as it was then.
+    pub fn of(&self, entry: &ServerEntry) -> Option<Remembered> {
+        let (kept, remembered) = self.0.get(&entry.id)?;
+        (*kept == fingerprint(&entry.definition)).then(|| remembered.clone())
+    }
+}
+
+/// Tells whether a definition runs the same program in the same way. A hash, since the
+/// environment may hold secrets.
+fn fingerprint(definition: &Definition) -> String {
+    let mut env = definition.env().to_vec();
+    env.sort();
+    let parts = (definition.command(), definition.args(), env, definition.cwd());
+    // Strings always have a text.
+    let hash = Sha256::digest(serde_json::to_vec(&parts).unwrap_or_default());
+    hash.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Map, json};
+
+    fn definition(value: Value) -> Definition {
+        let raw: Map<String, Value> = serde_json::from_value(value).expect("an object");
+        Definition::parse(raw).expect("valid")
+    }
+
+    #[test]
+    fn lists_belong_to_the_program_and_not_to_how_it_is_treated() {
+        let plain = definition(json!({"command": "x", "env": {"A": "1", "B": "2"}}));
+        let same = json!({"env": {"B": "2", "A": "1"}, "command": "x", "mcpvisor": {"queue": 1}, "description": "d"});
+        assert_eq!(fingerprint(&plain), fingerprint(&definition(same)));
+        let other = definition(json!({"command": "x", "env": {"A": "1", "B": "3"}}));
+        assert_ne!(fingerprint(&plain), fingerprint(&other));
+    }
+}

@@ -1,0 +1,440 @@
+//! Who may call now: places on the children that take calls, a bounded and fair queue before them,
+//! and the breaker before both. A call goes to the child that has the fewest in flight.
+//!
+//! One short lock, taken twice a call, never across an await.
+
+use std::cmp::Reverse;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::breaker::{Breaker, BreakerState, Pass};
+use super::fair_queue::{FairQueue, Pushed};
+use super::fleet::Load;
+use super::policy::Policy;
+use crate::child::Link;
+
+/// Why a call was not admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotAdmitted {
+    /// The queue is as long as it may be.
+    QueueFull,
+    /// The breaker is open: calls to this server got no answer lately.
+    Open {
+        /// When it is worth asking again.
+        retry_after: Duration,
+    },
+}
+
+/// What a call shows of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It was answered, whatever the answer.
+    Answered,
+    /// It was not answered in a time in which it should have been.
+    Unanswered,
+    /// The child ended. All calls that it took along count as one.
+    Lost,
+}
+
+/// The places of a server's children and the queue before them.
+pub(super) struct Admission {
+    server: Arc<str>,
+    desk: Mutex<Desk>,
+}
+
+struct Place {
+    link: Link,
+    /// Of the definition that the child was started by.
+    generation: u64,
+    in_flight: usize,
+}
+
+struct Waiter {
+    reply: oneshot::Sender<Result<CallPermit, NotAdmitted>>,
+    pass: Pass,
+}
+
+struct Desk {
+    places: Vec<Place>,
+    queue: FairQueue<Waiter>,
+    breaker: Breaker,
+    /// How many calls a child may have in flight.
+    per_place: usize,
+    queue_limit: usize,
+    queue_age: Duration,
+    /// Calls in flight, also on children that take no more.
+    in_flight: usize,
+    admitted: u64,
+    /// The last child whose end was counted as a failure.
+    lost: u64,
+}
+
+/// What changed about the breaker, for the log.
+enum Turned {
+    Opened,
+    Closed,
+}
+
+impl Admission {
+    pub(super) fn new(server: Arc<str>, policy: &Policy) -> Admission {
+        let desk = Desk {
+            places: Vec::new(),
+            queue: FairQueue::default(),
+            breaker: Breaker::new(policy.breaker_failures, policy.breaker_pause),
+            per_place: policy.max_in_flight,
+            queue_limit: policy.queue,
+            queue_age: policy.queue_age,
+            in_flight: 0,
+            admitted: 0,
+            lost: 0,
+        };
+        Admission { server, desk: Mutex::new(desk) }
+    }
+
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_policy(self: &Arc<Self>, policy: &Policy) {
+        let mut desk = self.desk();
+        desk.per_place = policy.max_in_flight;
+        desk.queue_limit = policy.queue;
+        desk.queue_age = policy.queue_age;
+        desk.breaker.set(policy.breaker_failures, policy.breaker_pause);
+        self.serve_queue(&mut desk);
+    }
+
+    /// A child takes calls from now on.
+    pub(super) fn open_place(self: &Arc<Self>, link: Link, generation: u64) {
+        let mut desk = self.desk();
+        desk.places.push(Place { link, generation, in_flight: 0 });
+        desk.breaker.renewed();
+        self.serve_queue(&mut desk);
+    }
+
+    /// A child takes no more calls; those that it has go on.
+    pub(super) fn close_place(&self, incarnation: u64) {
+        self.desk().places.retain(|place| place.link.incarnation() != incarnation);
+    }
+
+    /// Whether a child takes calls.
+    pub(super) fn has_place(&self) -> bool {
+        !self.desk().places.is_empty()
+    }
+
+    pub(super) fn load(&self) -> Load {
+        let desk = self.desk();
+        Load { in_flight: desk.in_flight, queued: desk.queue.len(), admitted: desk.admitted }
+    }
+
+    pub(super) fn queue_age(&self) -> Duration {
+        self.desk().queue_age
+    }
+
+    pub(super) fn breaker(&self, now: Instant) -> BreakerState {
+        self.desk().breaker.state(now)
+    }
+
+    /// Gives a call a place, or one in the queue.
+    pub(super) fn admit(self: &Arc<Self>, caller: &Arc<str>, now: Instant) -> Result<Admitted, NotAdmitted> {
+        let mut desk = self.desk();
+        let pass = desk.breaker.pass(now).map_err(|retry_after| NotAdmitted::Open { retry_after })?;
+        if desk.queue.len() == 0
+            && let Some(place) = desk.free_place()
+        {
+            return Ok(Admitted::Now(self.occupy(&mut desk, place, pass)));
+        }
+        let (reply, granted) = oneshot::channel();
+        // While no child is there to have calls in flight, those wait here, too.
+        let limit = desk.queue_limit + if desk.places.is_empty() { desk.per_place } else { 0 };
+        let number = match desk.queue.push(caller, Waiter { reply, pass }, limit) {
+            Pushed::Waiting(number) => number,
+            Pushed::Displaced(number, displaced) => {
+                desk.breaker.abandoned(displaced.pass);
+                let _ = displaced.reply.send(Err(NotAdmitted::QueueFull));
+                number
+            }
+            Pushed::Full(_) => {
+                desk.breaker.abandoned(pass);
+                return Err(NotAdmitted::QueueFull);
+            }
+        };
+        drop(desk);
+        let (admission, caller) = (self.clone(), caller.clone());
+        Ok(Admitted::Queued(Ticket { admission, caller, number, granted }))
+    }
+
+    fn occupy(self: &Arc<Self>, desk: &mut Desk, place: usize, pass: Pass) -> CallPermit {
+        desk.in_flight += 1;
+        desk.admitted += 1;
+        let place = &mut desk.places[place];
+        place.in_flight += 1;
+        CallPermit { admission: Some(self.clone()), link: place.link.clone(), pass, verdict: None }
+    }
+
+    /// Gives free places to those who wait, fairly.
+    fn serve_queue(self: &Arc<Self>, desk: &mut Desk) {
+        while let Some(place) = desk.free_place() {
+            let Some(waiter) = desk.queue.pop() else { return };
+            let permit = self.occupy(desk, place, waiter.pass);
+            // One who has just left: the place is still free. The lock is held, so the permit must
+            // not give itself back.
+            if let Err(Ok(mut permit)) = waiter.reply.send(Ok(permit)) {
+                permit.admission = None;
+                desk.vacate(permit.link.incarnation());
+                desk.breaker.abandoned(waiter.pass);
+            }
+        }
+    }
+
+    fn give_back(self: &Arc<Self>, incarnation: u64, pass: Pass, verdict: Option<Verdict>) {
+        let turned = {
+            let mut desk = self.desk();
+            desk.vacate(incarnation);
+            let turned = desk.judge(incarnation, pass, verdict, Instant::now());
+            if matches!(turned, Some(Turned::Opened)) {
+                desk.refuse_queue();
+            }
+            self.serve_queue(&mut desk);
+            turned
+        };
+        match turned {
+            Some(Turned::Opened) => {
+                tracing::warn!(server = %self.server, "calls got no answer: refusing further ones for a while");
+            }
+            Some(Turned::Closed) => {
+                tracing::info!(server = %self.server, "a call was answered: taking calls again")
+            }
+            None => {}
+        }
+    }
+}
+
+impl Desk {
+    /// Of the places of the newest definition that have room, the one with the fewest calls in flight.
+    fn free_place(&self) -> Option<usize> {
+        let places = self.places.iter().enumerate().filter(|(_, place)| place.in_flight < self.per_place);
+        let best = places.min_by_key(|(_, place)| (Reverse(place.generation), place.in_flight));
+        best.map(|(index, _)| index)
+    }
+
+    fn vacate(&mut self, incarnation: u64) {
+        self.in_flight -= 1;
+        if let Some(place) = self.places.iter_mut().find(|place| place.link.incarnation() == incarnation) {
+            place.in_flight -= 1;
+        }
+    }
+
+    fn judge(
+        &mut self,
+        incarnation: u64,
+        pass: Pass,
+        verdict: Option<Verdict>,
+        now: Instant,
+    ) -> Option<Turned> {
+        let opened = |opened: bool| opened.then_some(Turned::Opened);
+        match verdict {
+            Some(Verdict::Answered) => self.breaker.succeeded(pass).then_some(Turned::Closed),
+            Some(Verdict::Unanswered) => opened(self.breaker.failed(pass, now)),
+            Some(Verdict::Lost) if self.lost != incarnation || pass == Pass::Probe => {
+                self.lost = incarnation;
+                opened(self.breaker.failed(pass, now))
+            }
+            Some(Verdict::Lost) => None,
+            None => {
+                self.breaker.abandoned(pass);
+                None
+            }
+        }
+    }
+
+    /// Tells everybody who waits that the breaker is open.
+    fn refuse_queue(&mut self) {
+        let now = Instant::now();
+        let retry_after = match self.breaker.state(now) {
+            BreakerState::Open { until } => until.saturating_duration_since(now),
+            BreakerState::Closed | BreakerState::HalfOpen => Duration::ZERO,
+        };
+        while let Some(waiter) = self.queue.pop() {
+            let _ = waiter.reply.send(Err(NotAdmitted::Open { retry_after }));
+        }
+    }
+}
+
+/// What came of asking to call.
+pub enum Admitted {
+    /// A place.
+    Now(CallPermit),
+    /// One in the queue.
+    Queued(Ticket),
+}
+
+/// A call's place on a child. It is free again when this is dropped.
+pub struct CallPermit {
+    /// `None` when there is nothing to give back.
+    admission: Option<Arc<Admission>>,
+    link: Link,
+    pass: Pass,
+    verdict: Option<Verdict>,
+}
+
+impl CallPermit {
+    /// Where the call goes.
+    pub fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// Ends the call and says what it showed. A permit that is just dropped shows nothing.
+    pub fn end(mut self, verdict: Verdict) {
+        self.verdict = Some(verdict);
+    }
+
+    /// The child is gone and did not get the call: no further one goes there.
+    pub fn close_place(self) {
+        if let Some(admission) = &self.admission {
+            admission.close_place(self.link.incarnation());
+        }
+    }
+}
+
+impl Drop for CallPermit {
+    fn drop(&mut self) {
+        if let Some(admission) = self.admission.take() {
+            admission.give_back(self.link.incarnation(), self.pass, self.verdict);
+        }
+    }
+}
+
+/// A place in the queue: a future that resolves when it is the call's turn. Dropping it leaves.
+pub struct Ticket {
+    admission: Arc<Admission>,
+    caller: Arc<str>,
+    number: u64,
+    granted: oneshot::Receiver<Result<CallPermit, NotAdmitted>>,
+}
+
+impl Future for Ticket {
+    type Output = Result<CallPermit, NotAdmitted>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        // The queue drops no waiter without a word.
+        Pin::new(&mut self.granted).poll(context).map(|said| said.unwrap_or(Err(NotAdmitted::QueueFull)))
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut desk = self.admission.desk();
+        if let Some(waiter) = desk.queue.remove(&self.caller, self.number) {
+            desk.breaker.abandoned(waiter.pass);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admission(places: usize, queue: usize) -> Arc<Admission> {
+        let policy = Policy { max_in_flight: places, queue, ..Policy::default() };
+        Arc::new(Admission::new("s".into(), &policy))
+    }
+
+    fn who(name: &str) -> Arc<str> {
+        name.into()
+    }
+
+    fn now_permit(admission: &Arc<Admission>, caller: &str) -> CallPermit {
+        match admission.admit(&who(caller), Instant::now()) {
+            Ok(Admitted::Now(permit)) => permit,
+            _ => panic!("there is a free place"),
+        }
+    }
+
+    fn ticket(admission: &Arc<Admission>, caller: &str) -> Ticket {
+        match admission.admit(&who(caller), Instant::now()) {
+            Ok(Admitted::Queued(ticket)) => ticket,
+            _ => panic!("there is a place in the queue"),
+        }
+    }
+
+    #[test]
+    fn calls_go_where_the_fewest_are_in_flight() {
+        let admission = admission(10, 0);
+        for incarnation in 1..=3 {
+            admission.open_place(Link::to_nobody(incarnation), 1);
+        }
+        let permits: Vec<CallPermit> = (0..9).map(|_| now_permit(&admission, "a")).collect();
+        for incarnation in 1..=3 {
+            let own = permits.iter().filter(|permit| permit.link().incarnation() == incarnation);
+            assert_eq!(own.count(), 3);
+        }
+        drop(permits);
+        assert_eq!(admission.load(), Load { in_flight: 0, queued: 0, admitted: 9 });
+    }
+
+    #[test]
+    fn the_newest_definition_comes_first() {
+        let admission = admission(1, 0);
+        admission.open_place(Link::to_nobody(1), 1);
+        admission.open_place(Link::to_nobody(2), 2);
+        let first = now_permit(&admission, "a");
+        let second = now_permit(&admission, "a");
+        assert_eq!((first.link().incarnation(), second.link().incarnation()), (2, 1));
+    }
+
+    #[tokio::test]
+    async fn one_caller_cannot_starve_the_others() {
+        let admission = admission(1, 8);
+        admission.open_place(Link::to_nobody(1), 1);
+        let held = now_permit(&admission, "greedy");
+        let mut greedy: Vec<Ticket> = (0..8).map(|_| ticket(&admission, "greedy")).collect();
+        assert!(matches!(admission.admit(&who("greedy"), Instant::now()), Err(NotAdmitted::QueueFull)));
+        let modest = ticket(&admission, "modest");
+        let displaced = greedy.pop().expect("the newest");
+        assert!(matches!(displaced.await, Err(NotAdmitted::QueueFull)), "it made room");
+        drop(held);
+        let first = greedy.remove(0).await.unwrap_or_else(|_| panic!("its turn"));
+        drop(first);
+        let second = modest.await.unwrap_or_else(|_| panic!("its turn, before the many of the other"));
+        assert_eq!(admission.load().in_flight, 1);
+        drop((second, greedy));
+        assert_eq!((admission.load().in_flight, admission.load().queued), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn calls_that_wait_for_a_child_get_its_places_when_it_is_there() {
+        let admission = admission(2, 1);
+        let waiting: Vec<Ticket> = (0..3).map(|_| ticket(&admission, "a")).collect();
+        assert!(admission.admit(&who("a"), Instant::now()).is_err(), "as many as there may be");
+        admission.open_place(Link::to_nobody(7), 1);
+        assert_eq!(admission.load(), Load { in_flight: 2, queued: 1, admitted: 2 });
+        drop(waiting);
+        assert_eq!(admission.load().in_flight + admission.load().queued, 0);
+    }
+
+    #[test]
+    fn a_child_that_ends_with_many_calls_is_one_failure() {
+        let admission = admission(100, 0);
+        admission.open_place(Link::to_nobody(1), 1);
+        let permits: Vec<CallPermit> = (0..50).map(|_| now_permit(&admission, "a")).collect();
+        permits.into_iter().for_each(|permit| permit.end(Verdict::Lost));
+        assert_eq!(admission.breaker(Instant::now()), BreakerState::Closed);
+        for _ in 0..4 {
+            now_permit(&admission, "a").end(Verdict::Unanswered);
+        }
+        assert!(matches!(admission.breaker(Instant::now()), BreakerState::Open { .. }));
+        let refused = admission.admit(&who("a"), Instant::now());
+        assert!(matches!(refused, Err(NotAdmitted::Open { .. })));
+        admission.open_place(Link::to_nobody(2), 1);
+        let probe = now_permit(&admission, "a");
+        assert!(admission.admit(&who("a"), Instant::now()).is_err(), "one shows how it is");
+        probe.end(Verdict::Answered);
+        assert_eq!(admission.breaker(Instant::now()), BreakerState::Closed);
+    }
+}

@@ -1,0 +1,250 @@
+//! The breaker of a server: after some calls in a row that got no answer, further ones are refused
+//! at once for a while, then one is let through to see. Pure: the time is an argument.
+
+use std::time::{Duration, Instant};
+
+/// However often the server fails, it is tried again after this long.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+/// Whether calls are let through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BreakerState {
+    /// All of them.
+    Closed,
+    /// None, until this time.
+    Open {
+        /// When one is let through to see.
+        until: Instant,
+    },
+    /// One, which is to show how the server is.
+    HalfOpen,
+}
+
+impl BreakerState {
+    /// The state's name, as in the API and the log.
+    pub fn name(self) -> &'static str {
+        match self {
+            BreakerState::Closed => "closed",
+            BreakerState::Open { .. } => "open",
+            BreakerState::HalfOpen => "half_open",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Closed { failures: u32 },
+    Open { until: Instant, times: u32 },
+    HalfOpen { times: u32, probing: bool },
+}
+
+/// What a call that is let through is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pass {
+    /// One of many.
+    Usual,
+    /// The one that is to show how the server is. Exactly one is out at a time.
+    Probe,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Breaker {
+    threshold: u32,
+    pause: Duration,
+    phase: Phase,
+}
+
+impl Breaker {
+    /// Opens after `threshold` failures in a row (0: never), for `pause` the first time.
+    pub(super) fn new(threshold: u32, pause: Duration) -> Breaker {
+        Breaker { threshold, pause, phase: Phase::Closed { failures: 0 } }
+    }
+
+    /// Other settings, the same state; one that is switched off closes.
+    pub(super) fn set(&mut self, threshold: u32, pause: Duration) {
+        (self.threshold, self.pause) = (threshold, pause);
+        if threshold == 0 {
+            self.phase = Phase::Closed { failures: 0 };
+        }
+    }
+
+    /// Lets a call through, or says how long to wait before asking again.
+    pub(super) fn pass(&mut self, now: Instant) -> Result<Pass, Duration> {
+        match self.phase {
+            Phase::Closed { .. } => Ok(Pass::Usual),
+            Phase::Open { until, .. } if until > now => Err(until.duration_since(now)),
+            Phase::Open { times, .. } | Phase::HalfOpen { times, probing: false } => {
+                self.phase = Phase::HalfOpen { times, probing: true };
+                Ok(Pass::Probe)
+            }
+            // The probe takes as long as a call takes.
+            Phase::HalfOpen { probing: true, .. } => Err(Duration::from_secs(1)),
+        }
+    }
+
+    /// The server has answered a call. Says whether that closed the breaker.
+    pub(super) fn succeeded(&mut self, pass: Pass) -> bool {
+        match (self.phase, pass) {
+            (Phase::Closed { .. }, _) => self.phase = Phase::Closed { failures: 0 },
+            (_, Pass::Probe) => {
+                self.phase = Phase::Closed { failures: 0 };
+                return true;
+            }
+            // An answer to a call from before: the probe decides.
+            (_, Pass::Usual) => {}
+        }
+        false
+    }
+
+    /// A call got no answer. Says whether that opened the breaker.
+    pub(super) fn failed(&mut self, pass: Pass, now: Instant) -> bool {
+        match (self.phase, pass) {
+            (Phase::Closed { failures }, _) => {
+                let failures = failures.saturating_add(1);
+                self.phase = Phase::Closed { failures };
+                if self.threshold > 0 && failures >= self.threshold {
+                    self.open(1, now);
+                    return true;
+                }
+            }
+            (Phase::HalfOpen { times, .. } | Phase::Open { times, .. }, Pass::Probe) => {
+                self.open(times.saturating_add(1), now);
+                return true;
+            }
+            (_, Pass::Usual) => {}
+        }
+        false
+    }
+
+    /// A probe has ended without showing anything, for example because its caller left.
+    pub(super) fn abandoned(&mut self, pass: Pass) {
+        if let (Phase::HalfOpen { times, .. }, Pass::Probe) = (self.phase, pass) {
+            self.phase = Phase::HalfOpen { times, probing: false };
+        }
+    }
+
+    /// A new child is ready: what was known of the one before it need not hold. One call may see.
+    pub(super) fn renewed(&mut self) {
+        match self.phase {
+            Phase::Open { times, .. } => self.phase = Phase::HalfOpen { times, probing: false },
+            Phase::Closed { .. } | Phase::HalfOpen { .. } => {}
+        }
+    }
+
+    /// Whether calls are let through.
+    pub(super) fn state(&self, now: Instant) -> BreakerState {
+        match self.phase {
+            Phase::Closed { .. } => BreakerState::Closed,
+            Phase::Open { until, .. } if until > now => BreakerState::Open { until },
+            Phase::Open { .. } | Phase::HalfOpen { .. } => BreakerState::HalfOpen,
+        }
+    }
+
+    fn open(&mut self, times: u32, now: Instant) {
+        let pause = self.pause.saturating_mul(1 << (times - 1).min(16)).min(LONGEST_PAUSE.max(self.pause));
+        self.phase = Phase::Open { until: now + pause, times };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const PAUSE: Duration = Duration::from_secs(30);
+
+    fn opened(now: Instant) -> Breaker {
+        let mut breaker = Breaker::new(5, PAUSE);
+        for nth in 1..=5 {
+            assert_eq!(breaker.pass(now), Ok(Pass::Usual));
+            assert_eq!(breaker.failed(Pass::Usual, now), nth == 5);
+        }
+        breaker
+    }
+
+    #[test]
+    fn five_failures_in_a_row_open_it_and_an_answer_in_between_does_not_count() {
+        let now = Instant::now();
+        let mut breaker = Breaker::new(5, PAUSE);
+        for _ in 0..10 {
+            for _ in 0..4 {
+                breaker.failed(Pass::Usual, now);
+            }
+            breaker.succeeded(Pass::Usual);
+        }
+        assert_eq!(breaker.state(now), BreakerState::Closed);
+        assert_eq!(opened(now).pass(now), Err(PAUSE));
+    }
+
+    #[test]
+    fn after_the_pause_exactly_one_call_is_let_through_to_see() {
+        let start = Instant::now();
+        let mut breaker = opened(start);
+        let later = start + PAUSE;
+        assert_eq!(breaker.pass(later), Ok(Pass::Probe));
+        assert!(breaker.pass(later).is_err());
+        assert!(breaker.succeeded(Pass::Probe));
+        assert_eq!(breaker.pass(later), Ok(Pass::Usual));
+    }
+
+    #[test]
+    fn a_probe_that_fails_doubles_the_pause_up_to_five_minutes() {
+        let mut now = Instant::now();
+        let mut breaker = opened(now);
+        for seconds in [30, 60, 120, 240, 300, 300] {
+            let pause = Duration::from_secs(seconds);
+            assert_eq!(breaker.pass(now), Err(pause));
+            now += pause;
+            assert_eq!(breaker.pass(now), Ok(Pass::Probe));
+            assert!(breaker.failed(Pass::Probe, now));
+        }
+    }
+
+    #[test]
+    fn a_new_child_may_show_itself_at_once() {
+        let now = Instant::now();
+        let mut breaker = opened(now);
+        breaker.renewed();
+        assert_eq!(breaker.pass(now), Ok(Pass::Probe));
+        breaker.abandoned(Pass::Probe);
+        assert_eq!(breaker.pass(now), Ok(Pass::Probe), "a caller who left showed nothing");
+    }
+
+    #[test]
+    fn without_a_threshold_it_never_opens() {
+        let now = Instant::now();
+        let mut breaker = Breaker::new(0, PAUSE);
+        assert!((0..100).all(|_| !breaker.failed(Pass::Usual, now)));
+        assert_eq!(breaker.pass(now), Ok(Pass::Usual));
+    }
+
+    proptest! {
+        #[test]
+        fn there_is_never_a_second_probe(steps in proptest::collection::vec((0u8..6, 0u64..40), 0..200)) {
+            let mut now = Instant::now();
+            let mut breaker = Breaker::new(3, PAUSE);
+            let (mut usual, mut probes) = (0u32, 0u32);
+            for (step, seconds) in steps {
+                now += Duration::from_secs(seconds);
+                match step {
+                    0 | 1 => match breaker.pass(now) {
+                        Ok(Pass::Usual) => usual += 1,
+                        Ok(Pass::Probe) => probes += 1,
+                        Err(wait) => prop_assert!(wait <= LONGEST_PAUSE && wait > Duration::ZERO),
+                    },
+                    2 if usual > 0 => { usual -= 1; breaker.failed(Pass::Usual, now); }
+                    3 if probes > 0 => { probes -= 1; breaker.failed(Pass::Probe, now); }
+                    4 if probes > 0 => { probes -= 1; breaker.abandoned(Pass::Probe); }
+                    4 if usual > 0 => { usual -= 1; breaker.succeeded(Pass::Usual); }
+                    5 => breaker.renewed(),
+                    _ => {}
+                }
+                prop_assert!(probes <= 1);
+            }
+            if probes > 0 { breaker.succeeded(Pass::Probe); }
+            now += LONGEST_PAUSE;
+            prop_assert!(breaker.pass(now).is_ok(), "it always opens again in the end");
+        }
+    }
+}

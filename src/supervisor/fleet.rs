@@ -1,0 +1,335 @@
+//! Which replicas a server has: how many, of which definition, and which have to go. Pure: events
+//! and the time in, actions out. Each replica looks after its own child; this looks after them.
+//!
+//! A changed definition makes a new generation of replicas. One of an earlier generation that
+//! serves stays until one of the new generation serves in its place.
+
+use std::time::{Duration, Instant};
+
+use super::policy::{Policy, StartMode, UpdateMode};
+
+/// How long a server must be busy before it gets a further replica.
+const BUSY_FOR: Duration = Duration::from_millis(500);
+/// How long a server must have had too many replicas before one goes.
+const SLACK_FOR: Duration = Duration::from_secs(30);
+/// How often a server whose number of replicas may change is looked at.
+const SCALE_EVERY: Duration = Duration::from_millis(250);
+
+/// What is to be done to a server's replicas, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Action {
+    /// Make a replica, by the definition as it is now.
+    Add {
+        /// Its number; never used twice.
+        number: u64,
+        /// Whether its first child comes in place of another one.
+        replaces: bool,
+    },
+    /// Tell a replica to let its calls finish and end.
+    Leave {
+        /// Which one.
+        number: u64,
+    },
+    /// Tell a replica that waits for its next start to try now.
+    Retry {
+        /// Which one.
+        number: u64,
+    },
+}
+
+/// What a replica is doing, as far as it matters to the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doing {
+    /// Nothing yet, or a start is under way, or due.
+    Coming,
+    /// Its child takes calls.
+    Serving,
+    /// Its child has ended and its restart policy leaves it at that.
+    Over,
+}
+
+#[derive(Debug, Clone)]
+struct Member {
+    number: u64,
+    generation: u64,
+    doing: Doing,
+    leaving: bool,
+}
+
+/// How much a server has to do now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Load {
+    /// Calls in flight.
+    pub(super) in_flight: usize,
+    /// Calls that wait for a place.
+    pub(super) queued: usize,
+    /// Calls admitted since the server was made.
+    pub(super) admitted: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Fleet {
+    policy: Policy,
+    /// Whether the definition is to run at all.
+    enabled: bool,
+    /// Whether somebody asks for it; always true for an eager server that is never idle.
+    asked: bool,
+    generation: u64,
+    members: Vec<Member>,
+    next: u64,
+    target: usize,
+    /// Whether the children that are started now come in place of others.
+    replacing: bool,
+    seen: u64,
+    idle_since: Option<Instant>,
+    busy_since: Option<Instant>,
+    slack_since: Option<Instant>,
+}
+
+impl Fleet {
+    /// A server without replicas; [`Fleet::define`] makes them.
+    pub(super) fn new() -> Fleet {
+        Fleet {
+            policy: Policy::default(),
+            enabled: false,
+            asked: false,
+            generation: 0,
+            members: Vec::new(),
+            next: 0,
+            target: 0,
+            replacing: false,
+            seen: 0,
+            idle_since: None,
+            busy_since: None,
+            slack_since: None,
+        }
+    }
+
+    /// The definition is another one. `new_child` says whether running children are out of date.
+    /// Whatever waits for its next start tries at once.
+    pub(super) fn define(&mut self, policy: &Policy, runs: bool, new_child: bool) -> Vec<Action> {
+        let switched_on = runs && !self.enabled;
+        self.enabled = runs;
+        self.policy = policy.clone();
+        if switched_on || policy.start == StartMode::Eager {
+            self.asked = policy.start == StartMode::Eager;
+        }
+        self.target = self.target.clamp(policy.replicas.min, policy.replicas.max);
+        (self.idle_since, self.busy_since, self.slack_since) = (None, None, None);
+        if new_child {
+            return self.renew();
+        }
+        let mut actions: Vec<Action> = self
+            .members
+            .iter()
+            .filter(|member| !member.leaving && member.doing != Doing::Serving)
+            .map(|member| Action::Retry { number: member.number })
+            .collect();
+        actions.extend(self.settle());
+        actions
+    }
+
+    /// All children are to be replaced, as if the definition had changed.
+    pub(super) fn renew(&mut self) -> Vec<Action> {
+        self.generation += 1;
+        self.replacing = !self.members.is_empty();
+        let mut actions = self.leave_if(|member| member.doing != Doing::Serving);
+        actions.extend(self.settle());
+        actions
+    }
+
+    /// A replica does something else now.
+    pub(super) fn moved(&mut self, number: u64, doing: Doing) -> Vec<Action> {
+        let Some(member) = self.members.iter_mut().find(|member| member.number == number) else {
+            return Vec::new();
+        };
+        member.doing = doing;
+        if doing == Doing::Over && self.policy.start == StartMode::OnDemand {
+            // The next call starts it again.
+            let mut actions = self.leave_if(|member| member.number == number);
+            self.asked = self.members.iter().any(|member| !member.leaving);
+            actions.extend(self.settle());
+            return actions;
+        }
+        self.settle()
+    }
+
+    /// A replica is no more; asked to or not.
+    pub(super) fn gone(&mut self, number: u64) -> Vec<Action> {
+        self.members.retain(|member| member.number != number);
+        self.settle()
+    }
+
+    /// Somebody asks for the server.
+    pub(super) fn demand(&mut self) -> Vec<Action> {
+        self.asked = true;
+        self.idle_since = None;
+        self.settle()
+    }
+
+    /// The server is to have no replicas from now on.
+    pub(super) fn close(&mut self) -> Vec<Action> {
+        self.enabled = false;
+        self.settle()
+    }
+
+    /// How often [`Fleet::look`] is to be called; `None` while nothing depends on it.
+    pub(super) fn look_every(&self) -> Option<Duration> {
+        let scales = self.policy.replicas.min < self.policy.replicas.max;
+        let idles = self.policy.idle_stop > Duration::ZERO;
+        if !self.enabled || !self.asked || !(scales || idles) {
+            return None;
+        }
+        let idle = self.policy.idle_stop / 4;
+        let idle = idle.clamp(Duration::from_millis(50), Duration::from_secs(10));
+        Some(match (scales, idles) {
+            (true, true) => idle.min(SCALE_EVERY),
+            (true, false) => SCALE_EVERY,
+            (false, _) => idle,
+        })
+    }
+
+    /// Looks at how much there is to do: an idle server stops, a busy one grows, a slack one
+    /// shrinks.
+    pub(super) fn look(&mut self, load: Load, now: Instant) -> Vec<Action> {
+        let used = load.admitted != self.seen || load.in_flight > 0 || load.queued > 0;
+        self.seen = load.admitted;
+        if self.is_idle(used, now) {
+            self.asked = false;
+            return self.settle();
+        }
+        self.scale(load, now);
+        self.settle()
+    }
+
+    fn is_idle(&mut self, used: bool, now: Instant) -> bool {
+        let limit = self.policy.idle_stop;
+        if used || limit.is_zero() || !self.asked {
+            self.idle_since = None;
+            return false;
+        }
+        now.duration_since(*self.idle_since.get_or_insert(now)) >= limit
+    }
+
+    fn scale(&mut self, load: Load, now: Instant) {
+        let places = self.policy.max_in_flight;
+        let serving = self.members.iter().filter(|member| self.is_current(member)).count();
+        let all_serve = serving == self.target
+            && self.members.iter().all(|member| !self.is_current(member) || member.doing == Doing::Serving);
+        let busy = all_serve && (load.queued > 0 || load.in_flight >= places.saturating_mul(serving));
+        let slack = load.queued == 0
+            && load.in_flight.saturating_mul(2) <= places.saturating_mul(self.target.saturating_sub(1));
+        if lasts(&mut self.busy_since, busy, BUSY_FOR, now) && self.target < self.policy.replicas.max {
+            self.target += 1;
+        }
+        if lasts(&mut self.slack_since, slack, SLACK_FOR, now) && self.target > self.policy.replicas.min {
+            self.target -= 1;
+        }
+    }
+
+    /// Whether the server is to have children now.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.enabled && self.asked
+    }
+
+    /// Whether the definition is to run at all.
+    pub(super) fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
+    /// Whether nothing is left of it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// The generation of replicas that are made now.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    fn is_current(&self, member: &Member) -> bool {
+        member.generation == self.generation && !member.leaving
+    }
+
+    /// Brings the replicas to what is wanted, as far as that can be done now.
+    fn settle(&mut self) -> Vec<Action> {
+        if !self.is_wanted() {
+            self.target = self.policy.replicas.min;
+            self.replacing = false;
+            return self.leave_if(|_| true);
+        }
+        let generation = self.generation;
+        let stop_first = self.policy.update == UpdateMode::StopFirst;
+        let mut actions = self.leave_if(|member| stop_first && member.generation != generation);
+        actions.extend(self.fill());
+        let current = self.members.iter().filter(|member| self.is_current(member)).count();
+        for _ in self.target..current {
+            actions.extend(self.leave_worst(|member| member.generation == generation));
+        }
+        let serving = self
+            .members
+            .iter()
+            .filter(|member| self.is_current(member) && member.doing == Doing::Serving)
+            .count();
+        let old = self.members.iter().filter(|member| member.generation != generation && !member.leaving);
+        for _ in self.target.saturating_sub(serving)..old.count() {
+            actions.extend(self.leave_worst(|member| member.generation != generation));
+        }
+        self.replacing &= serving < self.target;
+        actions
+    }
+
+    /// Adds replicas of the current generation until there are enough.
+    fn fill(&mut self) -> Vec<Action> {
+        let old = self.members.iter().any(|member| member.generation != self.generation);
+        if old && self.policy.update == UpdateMode::StopFirst {
+            return Vec::new();
+        }
+        let current = self.members.iter().filter(|member| self.is_current(member)).count();
+        (current..self.target)
+            .map(|_| {
+                let number = self.next;
+                self.next += 1;
+                let member =
+                    Member { number, generation: self.generation, doing: Doing::Coming, leaving: false };
+                self.members.push(member);
+                Action::Add { number, replaces: self.replacing }
+            })
+            .collect()
+    }
+
+    /// Has one of those replicas leave: one that does not serve, else the newest.
+    fn leave_worst(&mut self, of: impl Fn(&Member) -> bool) -> Option<Action> {
+        let candidates = self.members.iter_mut().filter(|member| !member.leaving && of(member));
+        let worst = candidates.max_by_key(|member| (member.doing != Doing::Serving, member.number))?;
+        worst.leaving = true;
+        Some(Action::Leave { number: worst.number })
+    }
+
+    fn leave_if(&mut self, of: impl Fn(&Member) -> bool) -> Vec<Action> {
+        let leaving = self.members.iter_mut().filter(|member| !member.leaving && of(member));
+        leaving
+            .map(|member| {
+                member.leaving = true;
+                Action::Leave { number: member.number }
+            })
+            .collect()
+    }
+}
+
+/// Whether something has been so for long enough; counts anew from then.
+fn lasts(since: &mut Option<Instant>, is_so: bool, long: Duration, now: Instant) -> bool {
+    if !is_so {
+        *since = None;
+        return false;
+    }
+    let lasts = now.duration_since(*since.get_or_insert(now)) >= long;
+    if lasts {
+        *since = Some(now);
+    }
+    lasts
+}
+
+#[cfg(test)]
+mod tests;

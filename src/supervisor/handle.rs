@@ -1,0 +1,381 @@
+//! A server's handle: how it is, what it announced, and the way in for calls. Written by its
+//! replicas and the supervisor, read by everybody.
+
+use std::cmp::Reverse;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::sync::watch;
+
+use super::admission::{Admission, Admitted, NotAdmitted};
+use super::breaker::BreakerState;
+use super::directory::Surroundings;
+use super::fleet::Load;
+use super::policy::{Policy, StartMode};
+use super::status::{Introduction, ReplicaView, State, Status, Update};
+use crate::child::{Catalog, CatalogSlot, Counters, Link, StderrRing};
+
+/// A server's handle: where its calls go, how it is, what it announced.
+pub struct ServerHandle {
+    id: Arc<str>,
+    name: Arc<str>,
+    roster: Mutex<Roster>,
+    status: watch::Sender<Arc<Status>>,
+    catalog: ArcSwap<CatalogSlot>,
+    counters: Arc<Counters>,
+    log: StderrRing,
+    admission: Arc<Admission>,
+    leaving: ArcSwapOption<Leaving>,
+    /// The number of the last child.
+    children: AtomicU64,
+    /// Whether somebody has asked for the server since it was last told to rest.
+    asked: AtomicBool,
+    surroundings: Arc<Surroundings>,
+}
+
+/// Why a server is about to be no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leaving {
+    /// It was removed.
+    Removed,
+    /// The daemon stops.
+    Shutdown,
+}
+
+/// What was kept of a server's last run: what it announced, and what it said of itself.
+#[derive(Debug, Clone)]
+pub struct Remembered {
+    /// The lists.
+    pub catalog: Arc<Catalog>,
+    /// The introduction.
+    pub introduction: Arc<Introduction>,
+}
+
+/// The replicas as they publish themselves.
+struct Roster {
+    members: Vec<Member>,
+    /// The generation of the definition as it is now.
+    generation: u64,
+    restarts: u64,
+    /// What the last child that was ready said of itself.
+    introduction: Option<Arc<Introduction>>,
+    /// Whether the first start is over, one way or the other.
+    settled: bool,
+}
+
+struct Member {
+    number: u64,
+    generation: u64,
+    status: Status,
+}
+
+impl ServerHandle {
+    pub(super) fn new(
+        id: Arc<str>,
+        name: Arc<str>,
+        policy: &Policy,
+        runs: bool,
+        remembered: Option<Remembered>,
+        surroundings: Arc<Surroundings>,
+    ) -> ServerHandle {
+        let state = match (runs, policy.start) {
+            (false, _) => State::Disabled,
+            (true, StartMode::OnDemand) => State::Idle,
+            (true, StartMode::Eager) => State::Starting,
+        };
+        let (catalog, introduction) =
+            remembered.map_or_else(Default::default, |known| (known.catalog, Some(known.introduction)));
+        let status = Status { introduction: introduction.clone(), ..Status::new(state) };
+        let roster = Roster { members: Vec::new(), generation: 0, restarts: 0, introduction, settled: false };
+        let slot = CatalogSlot::new(catalog, surroundings.catalogs_changed.clone());
+        ServerHandle {
+            admission: Arc::new(Admission::new(name.clone(), policy)),
+            id,
+            name,
+            roster: Mutex::new(roster),
+            status: watch::Sender::new(Arc::new(status)),
+            catalog: ArcSwap::from_pointee(slot),
+            counters: Arc::default(),
+            log: StderrRing::default(),
+            leaving: ArcSwapOption::empty(),
+            children: AtomicU64::new(0),
+            asked: AtomicBool::new(false),
+            surroundings,
+        }
+    }
+
+    /// The server's id.
+    pub fn id(&self) -> &Arc<str> {
+        &self.id
+    }
+
+    /// The server's name.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Whether a child takes calls now.
+    pub fn takes_calls(&self) -> bool {
+        self.admission.has_place()
+    }
+
+    /// How the server is now.
+    pub fn status(&self) -> Arc<Status> {
+        self.status.borrow().clone()
+    }
+
+    /// Follows how the server is.
+    pub fn watch(&self) -> watch::Receiver<Arc<Status>> {
+        self.status.subscribe()
+    }
+
+    /// The last good lists.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.load().load()
+    }
+
+    /// What its children did beside answering calls.
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
+    /// What its children wrote on stderr lately.
+    pub fn log(&self) -> &StderrRing {
+        &self.log
+    }
+
+    /// Whether and why the server is about to be no more.
+    pub fn leaving(&self) -> Option<Leaving> {
+        self.leaving.load().as_deref().copied()
+    }
+
+    /// How many calls are admitted now.
+    pub fn in_flight(&self) -> usize {
+        self.admission.load().in_flight
+    }
+
+    /// How many calls wait for a place now.
+    pub fn queued(&self) -> usize {
+        self.admission.load().queued
+    }
+
+    /// Whether calls are let through.
+    pub fn breaker(&self) -> BreakerState {
+        self.admission.breaker(Instant::now())
+    }
+
+    /// Gives a call a place, or one in the queue, or says why not. `caller` tells those apart who
+    /// share the queue.
+    pub fn admit(&self, caller: &Arc<str>, now: Instant) -> Result<Admitted, NotAdmitted> {
+        self.admission.admit(caller, now)
+    }
+
+    /// How long a call may wait for a place among those in flight.
+    pub fn queue_age(&self) -> Duration {
+        self.admission.queue_age()
+    }
+
+    /// Asks for a child, for a server that has none because nothing asked for it. Cheap to repeat.
+    pub fn demand(&self) {
+        if !self.asked.swap(true, Ordering::Relaxed) {
+            self.surroundings.demand(&self.id);
+        }
+    }
+
+    pub(super) fn load(&self) -> Load {
+        self.admission.load()
+    }
+
+    pub(super) fn set_policy(&self, policy: &Policy) {
+        self.admission.set_policy(policy);
+    }
+
+    pub(super) fn leave(&self, leaving: Leaving) {
+        self.leaving.store(Some(Arc::new(leaving)));
+        // Whoever waits for a change looks again.
+        self.status.send_modify(|_| {});
+    }
+
+    /// The number for a child that is started now.
+    pub(super) fn next_child(&self) -> u64 {
+        self.children.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    fn roster(&self) -> MutexGuard<'_, Roster> {
+        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Replicas of earlier generations are out of date. `redefined` when the definition is another
+    /// one: then earlier lists say nothing about it, and count only while a replica serves by them.
+    pub(super) fn begin_generation(&self, generation: u64, redefined: bool) {
+        let mut roster = self.roster();
+        roster.generation = generation;
+        if redefined && !roster.serves() {
+            roster.introduction = None;
+            self.catalog.store(Arc::new(self.empty_slot()));
+        }
+        self.show(&roster, None);
+    }
+
+    fn empty_slot(&self) -> CatalogSlot {
+        CatalogSlot::new(Arc::default(), self.surroundings.catalogs_changed.clone())
+    }
+
+    /// A place for the lists of a new replica.
+    pub(super) fn new_slot(&self) -> Arc<CatalogSlot> {
+        Arc::new(self.empty_slot())
+    }
+
+    /// A new replica, by the definition as it is now.
+    pub(super) fn enlist(&self, number: u64) {
+        let mut roster = self.roster();
+        let generation = roster.generation;
+        roster.members.push(Member { number, generation, status: Status::new(State::Starting) });
+        self.show(&roster, None);
+    }
+
+    /// A replica is no more. What the server is when that was its last one is up to the caller.
+    pub(super) fn strike(&self, number: u64, resting: &State) {
+        let mut roster = self.roster();
+        roster.members.retain(|member| member.number != number);
+        self.show(&roster, Some(resting));
+    }
+
+    /// The server has no replicas and is to have none.
+    pub(super) fn rest(&self, resting: &State) {
+        self.asked.store(false, Ordering::Relaxed);
+        self.show(&self.roster(), Some(resting));
+    }
+
+    /// Changes what a replica says of itself.
+    pub(super) fn publish(&self, number: u64, change: impl FnOnce(&mut Status)) {
+        let mut roster = self.roster();
+        let Some(member) = roster.members.iter_mut().find(|member| member.number == number) else { return };
+        change(&mut member.status);
+        roster.settled |= !matches!(member_state(&roster, number), Some(State::Starting) | None);
+        self.show(&roster, None);
+    }
+
+    /// How a replica is, as it said last.
+    pub(super) fn replica(&self, number: u64) -> Option<Status> {
+        let roster = self.roster();
+        roster.members.iter().find(|member| member.number == number).map(|member| member.status.clone())
+    }
+
+    /// A replica starts a child, which may come in place of another one.
+    pub(super) fn child_started(&self, number: u64, incarnation: u64, replaces: bool) {
+        self.roster().restarts += u64::from(replaces);
+        self.publish(number, |status| status.incarnation = incarnation);
+    }
+
+    /// A replica's child takes calls from now on; its lists are the server's.
+    pub(super) fn open_place(
+        &self,
+        number: u64,
+        link: Link,
+        introduction: Arc<Introduction>,
+        lists: Arc<CatalogSlot>,
+    ) {
+        let mut roster = self.roster();
+        let known = roster.members.iter().find(|member| member.number == number);
+        let Some(generation) = known.map(|member| member.generation) else { return };
+        // One of an earlier definition that was started anew has no say beside the current one.
+        let newest = roster.members.iter().filter(|member| member.status.state.serves());
+        if newest.map(|member| member.generation).max().is_none_or(|newest| newest <= generation) {
+            self.catalog.store(lists);
+            roster.introduction = Some(introduction);
+        }
+        drop(roster);
+        self.surroundings.catalogs_changed.notify_one();
+        self.admission.open_place(link, generation);
+    }
+
+    /// A child takes no more calls.
+    pub(super) fn close_place(&self, incarnation: u64) {
+        self.admission.close_place(incarnation);
+    }
+
+    /// Publishes how the server is. `resting` is what it is without replicas.
+    fn show(&self, roster: &Roster, resting: Option<&State>) {
+        self.status.send_modify(|status| {
+            let next = match roster.face() {
+                Some(face) => roster.status(face),
+                None => {
+                    let state = resting.unwrap_or(&status.state).clone();
+                    let since = if state == status.state { status.since } else { SystemTime::now() };
+                    let rest = Status { state, since, pid: None, update: None, ..Status::clone(status) };
+                    Status { replicas: Arc::new([]), introduction: roster.introduction.clone(), ..rest }
+                }
+            };
+            *status = Arc::new(Status { restarts: roster.restarts, settled: roster.settled, ..next });
+        });
+    }
+}
+
+fn member_state(roster: &Roster, number: u64) -> Option<State> {
+    roster.members.iter().find(|member| member.number == number).map(|member| member.status.state.clone())
+}
+
+impl Roster {
+    fn serves(&self) -> bool {
+        self.members.iter().any(|member| member.status.state.serves())
+    }
+
+    /// The replica that stands for the server: one that serves, else one of the newest definition.
+    fn face(&self) -> Option<&Member> {
+        self.members.iter().min_by_key(|member| {
+            let state = &member.status.state;
+            (!state.serves(), Reverse(member.generation), rank(state), member.number)
+        })
+    }
+
+    fn status(&self, face: &Member) -> Status {
+        let replicas = self.members.iter().map(|member| ReplicaView {
+            number: member.number,
+            state: member.status.state.clone(),
+            since: member.status.since,
+            incarnation: member.status.incarnation,
+            pid: member.status.pid,
+            outdated: member.generation != self.generation,
+        });
+        Status {
+            introduction: face.status.introduction.clone().or_else(|| self.introduction.clone()),
+            replicas: replicas.collect(),
+            update: self.update(face),
+            ..face.status.clone()
+        }
+    }
+
+    /// What becomes of an edit while a replica of the earlier definition still stands for the server.
+    fn update(&self, face: &Member) -> Option<Update> {
+        if face.generation == self.generation || !face.status.state.serves() {
+            return None;
+        }
+        let newest = self.members.iter().filter(|member| member.generation == self.generation);
+        let next = newest.min_by_key(|member| (rank(&member.status.state), member.number));
+        Some(next.map_or_else(
+            || Update { state: State::Starting, since: SystemTime::now(), last_stderr: Arc::new([]) },
+            |member| Update {
+                state: member.status.state.clone(),
+                since: member.status.since,
+                last_stderr: member.status.last_stderr.clone(),
+            },
+        ))
+    }
+}
+
+/// Which state says most about a server, the smallest first.
+fn rank(state: &State) -> u8 {
+    match state {
+        State::Ready => 0,
+        State::Degraded => 1,
+        State::Starting => 2,
+        State::Backoff { .. } => 3,
+        State::Failed { .. } => 4,
+        State::Exited { .. } => 5,
+        State::Stopping => 6,
+        State::Idle | State::Disabled => 7,
+    }
+}
