@@ -9,7 +9,7 @@ use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use mcpvisor::child::{Call, Link, Outcome};
 use mcpvisor::process::{Host, HostSettings};
-use mcpvisor::supervisor::{BrakeSettings, Definition, ServerSpec, Supervisor};
+use mcpvisor::supervisor::{Admitted, BrakeSettings, Definition, ServerSpec, Supervisor};
 use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// The supervisor with one scripted server.
-async fn start() -> (Supervisor, Arc<Link>) {
+async fn start() -> (Supervisor, Link) {
     let instance = format!("bench-{}", std::process::id());
     let host = Host::new(HostSettings { instance, base_env: Vec::new(), own_command: None });
     let host = host.expect("a host for processes");
@@ -27,17 +27,17 @@ async fn start() -> (Supervisor, Arc<Link>) {
     let entry = entry.as_object().expect("an object").clone();
     let definition = Arc::new(Definition::parse(entry).expect("a definition"));
     let id: Arc<str> = "fake".into();
-    supervisor.apply(vec![ServerSpec { id: id.clone(), name: id.clone(), definition }]);
+    supervisor.apply(vec![ServerSpec { id: id.clone(), name: id.clone(), definition, remembered: None }]);
     let handle = supervisor.directory().get(&id).expect("in the directory at once");
     let mut changes = handle.watch();
-    let ready = tokio::time::timeout(DEADLINE, changes.wait_for(|_| handle.link().is_some())).await;
+    let ready = tokio::time::timeout(DEADLINE, changes.wait_for(|_| handle.takes_calls())).await;
     ready.expect("ready in time").expect("still supervised");
-    let link = handle.link().expect("ready");
-    (supervisor, link)
+    let Ok(Admitted::Now(permit)) = handle.admit(&id, Instant::now()) else { panic!("it takes calls") };
+    (supervisor, permit.link().clone())
 }
 
 /// Makes `calls` calls, one after the other, and checks each answer.
-async fn call(link: Arc<Link>, calls: u64) {
+async fn call(link: Link, calls: u64) {
     let members = Bytes::from_static(br#""name":"echo","arguments":{"nonce":"0123456789abcdef"}"#);
     for _ in 0..calls {
         let now = Instant::now();
@@ -58,7 +58,7 @@ async fn call(link: Arc<Link>, calls: u64) {
 }
 
 /// The time for `calls` calls, of which `in_flight` are under way at any time.
-async fn timed(link: Arc<Link>, calls: u64, in_flight: u64) -> Duration {
+async fn timed(link: Link, calls: u64, in_flight: u64) -> Duration {
     let started = Instant::now();
     let mut callers = JoinSet::new();
     for caller in 0..in_flight.min(calls) {
