@@ -1,6 +1,8 @@
-//! The signals that ask the daemon to stop: SIGTERM, SIGINT, SIGQUIT, SIGHUP. The first one asks to stop in
-//! order, each further one to stop at once. What stopping means is not decided here.
+//! The signals that ask something of the daemon: SIGTERM, SIGINT and SIGQUIT to stop, SIGHUP to read its
+//! files again, or to stop if it came because the terminal was closed. The first one that asks to stop
+//! asks to do so in order, each further one to do so at once. What that means is not decided here.
 
+use std::fs::File;
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -20,7 +22,16 @@ pub enum Stop {
     },
 }
 
-/// Receives the stop signals of this process. While it lives, and after, they no longer end the
+/// What the daemon is asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// To stop.
+    Stop(Stop),
+    /// To apply its servers files again.
+    Reload,
+}
+
+/// Receives the signals of this process. While it lives, and after, they no longer end the
 /// process by themselves.
 #[derive(Debug)]
 pub struct Signals {
@@ -28,7 +39,10 @@ pub struct Signals {
     interrupt: Signal,
     hangup: Signal,
     quit: Signal,
+    /// How many asked to stop.
     received: u32,
+    /// Whether there was a controlling terminal at the start.
+    had_terminal: bool,
 }
 
 impl Signals {
@@ -43,29 +57,39 @@ impl Signals {
             hangup: signal(SignalKind::hangup())?,
             quit: signal(SignalKind::quit())?,
             received: 0,
+            had_terminal: has_terminal(),
         })
     }
 
     /// Waits for the next signal. Cancel safe: a signal is not lost when the future is dropped.
     /// Signals of one kind that come faster than they are taken may count as one.
-    pub async fn next(&mut self) -> Stop {
+    pub async fn next(&mut self) -> Asked {
         let signal = tokio::select! {
             Some(()) = self.terminate.recv() => "SIGTERM",
             Some(()) = self.interrupt.recv() => "SIGINT",
-            // The terminal was closed: an unhandled SIGHUP would end us without ending the children.
-            Some(()) = self.hangup.recv() => "SIGHUP",
+            Some(()) = self.hangup.recv() => {
+                if !(self.had_terminal && !has_terminal()) {
+                    return Asked::Reload;
+                }
+                "SIGHUP"
+            }
             Some(()) = self.quit.recv() => "SIGQUIT",
             // Both streams end only with the runtime, and with it this future.
             else => std::future::pending().await,
         };
         let stop = Signals::meaning(self.received, signal);
         self.received = self.received.saturating_add(1);
-        stop
+        Asked::Stop(stop)
     }
 
     fn meaning(received_before: u32, signal: &'static str) -> Stop {
         if received_before == 0 { Stop::Drain { signal } } else { Stop::Force { signal } }
     }
+}
+
+/// Whether this process has a controlling terminal that is still there.
+fn has_terminal() -> bool {
+    File::open("/dev/tty").is_ok()
 }
 
 #[cfg(test)]
@@ -80,7 +104,7 @@ mod tests {
         assert!(sent.success());
     }
 
-    async fn next(signals: &mut Signals) -> Stop {
+    async fn next(signals: &mut Signals) -> Asked {
         tokio::time::timeout(Duration::from_secs(10), signals.next()).await.expect("a signal in time")
     }
 
@@ -93,11 +117,13 @@ mod tests {
             stop = signals.next() => panic!("{stop:?} out of nothing"),
             () = std::future::ready(()) => {}
         }
+        send("HUP");
+        assert_eq!(next(&mut signals).await, Asked::Reload);
         send("TERM");
-        assert_eq!(next(&mut signals).await, Stop::Drain { signal: "SIGTERM" });
+        assert_eq!(next(&mut signals).await, Asked::Stop(Stop::Drain { signal: "SIGTERM" }));
         send("INT");
-        assert_eq!(next(&mut signals).await, Stop::Force { signal: "SIGINT" });
+        assert_eq!(next(&mut signals).await, Asked::Stop(Stop::Force { signal: "SIGINT" }));
         send("TERM");
-        assert_eq!(next(&mut signals).await, Stop::Force { signal: "SIGTERM" });
+        assert_eq!(next(&mut signals).await, Asked::Stop(Stop::Force { signal: "SIGTERM" }));
     }
 }

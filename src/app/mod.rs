@@ -1,25 +1,28 @@
 //! The composition root: builds every part, starts them in order, stops them in order.
 
 mod banner;
+mod reload;
 mod systemd;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
+use self::reload::Reloader;
 use crate::access::KeyRing;
 use crate::cli::{self, Command, Exit, Program};
 use crate::config::{self, Config, Environment, Flags, ProcessEnvironment};
 use crate::http::{ApiAuth, Front};
 use crate::process::{Host, HostSettings};
 use crate::service::{Applied, Gateway, GatewaySettings, Registry, ServersFile, Settings, State};
-use crate::signals::{Signals, Stop};
+use crate::signals::{Asked, Signals, Stop};
 use crate::store::{self, DataDir};
 use crate::supervisor::Supervisor;
 use crate::telemetry::logging;
@@ -79,7 +82,7 @@ fn serve(flags: &Flags) -> Exit {
             return Exit::Config;
         }
     };
-    match prepare_and_run(config, &env) {
+    match prepare_and_run(config, flags, &env) {
         Ok(exit) => exit,
         Err(Refusal(exit, reason)) => {
             let _ = writeln!(io::stderr(), "mcpvisor: {reason}");
@@ -88,7 +91,7 @@ fn serve(flags: &Flags) -> Exit {
     }
 }
 
-fn prepare_and_run(config: Config, env: &dyn Environment) -> Result<Exit, Refusal> {
+fn prepare_and_run(config: Config, flags: &Flags, env: &dyn Environment) -> Result<Exit, Refusal> {
     logging::init(&config.log).map_err(|error| Refusal(Exit::Internal, error.to_string()))?;
     let keys = KeyRing::default();
     let registry = open_registry(&config, &keys)?;
@@ -107,7 +110,7 @@ fn prepare_and_run(config: Config, env: &dyn Environment) -> Result<Exit, Refusa
         tracing::warn!(processes = swept, "ended what an earlier run had left behind");
     }
     let runtime = build_runtime(config.workers).map_err(Refusal::io)?;
-    let exit = runtime.block_on(run(&config, registry, keys, host.clone()));
+    let exit = runtime.block_on(run(&config, flags, registry, keys, host.clone()));
     // What still runs is dropped with the runtime, and every process tree with its owner.
     runtime.shutdown_timeout(Duration::from_millis(200));
     host.kill_strays();
@@ -155,7 +158,13 @@ fn log_applied(path: &str, applied: &Applied) {
     }
 }
 
-async fn run(config: &Config, registry: Registry, keys: KeyRing, host: Host) -> Result<Exit, Refusal> {
+async fn run(
+    config: &Config,
+    flags: &Flags,
+    registry: Registry,
+    keys: KeyRing,
+    host: Host,
+) -> Result<Exit, Refusal> {
     let started = Instant::now();
     let mut signals = Signals::install().map_err(Refusal::io)?;
     let front = Front::bind(config.http.clone()).await.map_err(|error| {
@@ -179,8 +188,16 @@ async fn run(config: &Config, registry: Registry, keys: KeyRing, host: Host) -> 
     systemd::ready(address);
     let watchdog = tokio::spawn(systemd::watchdog());
     let greeting = tokio::spawn(banner::show(config.clone(), address, gateway.clone(), started));
+    let reload = Arc::new(Notify::new());
+    let reloader = Reloader {
+        flags: flags.clone(),
+        config: config.clone(),
+        gateway: gateway.clone(),
+        asked: reload.clone(),
+    };
+    let reloader = tokio::spawn(reloader.run());
     let first = tokio::select! {
-        signal = signals.next() => signal,
+        signal = next_stop(&mut signals, &reload) => signal,
         _ = &mut supervised => {
             tracing::error!("the supervisor has ended; ending the daemon");
             return Ok(Exit::Internal);
@@ -191,9 +208,10 @@ async fn run(config: &Config, registry: Registry, keys: KeyRing, host: Host) -> 
         }
     };
     greeting.abort();
+    reloader.abort();
     let exit = tokio::select! {
         exit = drain(config.drain, first, &gateway, &stop, &mut serving) => exit,
-        again = signals.next() => {
+        again = next_stop(&mut signals, &reload) => {
             tracing::warn!(signal = name(again), "second signal: ending at once");
             Exit::Forced
         }
@@ -201,6 +219,17 @@ async fn run(config: &Config, registry: Registry, keys: KeyRing, host: Host) -> 
     watchdog.abort();
     reaper.abort();
     Ok(exit)
+}
+
+/// Waits until the daemon is asked to stop; until then has the servers files applied when that is
+/// asked for.
+async fn next_stop(signals: &mut Signals, reload: &Notify) -> Stop {
+    loop {
+        match signals.next().await {
+            Asked::Stop(stop) => return stop,
+            Asked::Reload => reload.notify_one(),
+        }
+    }
 }
 
 fn name(stop: Stop) -> &'static str {

@@ -16,6 +16,19 @@ pub(super) fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
+/// Says that the servers files are being applied again (`Type=notify-reload` waits for the end of it).
+pub(super) fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::warn!(%error, "the clock could not be read"),
+    }
+}
+
+/// Says that they have been.
+pub(super) fn reloaded() {
+    tell(&[NotifyState::Ready]);
+}
+
 /// Says again and again that the runtime still turns, twice as often as the manager asks for. It
 /// is a task like those that serve: when they stand still, so does this, and the manager acts.
 pub(super) async fn watchdog() {

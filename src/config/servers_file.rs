@@ -21,7 +21,8 @@ pub(super) const MAX_FILE: u64 = 16 * 1024 * 1024;
 /// A servers file in which every entry is a valid definition.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServersFile {
-    /// Where it is: absolute, with symbolic links resolved where that is possible.
+    /// Where it is, absolute. Symbolic links are not resolved: what they lead to may be replaced
+    /// while the file stays the same to whoever named it.
     pub path: PathBuf,
     /// The servers, in the order of the file, each with its entry as it was written.
     pub entries: Vec<(String, Map<String, Value>)>,
@@ -40,6 +41,7 @@ pub(super) struct Named {
 /// named twice and a server that several files define are problems.
 pub(super) fn read_all(files: &[Named], problems: &mut Problems) -> Vec<ServersFile> {
     let mut read: Vec<ServersFile> = Vec::with_capacity(files.len());
+    let mut seen: Vec<PathBuf> = Vec::with_capacity(files.len());
     let mut defined_in: HashMap<String, &str> = HashMap::new();
     for Named { shown, path } in files {
         let text = match read_text(path) {
@@ -50,11 +52,13 @@ pub(super) fn read_all(files: &[Named], problems: &mut Problems) -> Vec<ServersF
             }
         };
         // A pipe that the shell made has no path of its own: then the given one has to do.
-        let path = path.canonicalize().unwrap_or_else(|_| path.clone());
-        if read.iter().any(|file| file.path == path) {
+        let real = path.canonicalize().unwrap_or_else(|_| path.clone());
+        if seen.contains(&real) {
             problems.source(shown, "is named twice");
             continue;
         }
+        seen.push(real);
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
         let (entries, extra) = parse(shown, &text, problems);
         for (name, _) in &entries {
             if let Some(other) = defined_in.insert(name.clone(), shown) {

@@ -18,6 +18,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Runtime threads, 1 to 256; 1 stands for the single-threaded runtime.
     pub workers: usize,
+    /// Whether servers files are applied again when they change.
+    pub watch: bool,
     /// Names of variables of our environment that children get beside the usual few.
     pub pass_env: Vec<String>,
     /// How long calls may take to finish once the daemon was told to stop.
@@ -42,6 +44,7 @@ impl Config {
             config_root: data_dir.clone(),
             data_dir,
             workers: 1,
+            watch: true,
             pass_env: Vec::new(),
             drain: Duration::from_secs(20),
             http: HttpSettings::default(),

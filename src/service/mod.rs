@@ -266,6 +266,16 @@ impl Gateway {
         self.0.registry.import(path).await
     }
 
+    /// Applies a servers file: what it added, changed and dropped since it was last applied.
+    pub async fn apply_servers_file(&self, path: &str, file: ServersFile) -> Result<Applied, Error> {
+        self.0.registry.apply_file(path, file).await
+    }
+
+    /// Counts an application of the servers files, good or bad, for the metrics.
+    pub fn reloaded(&self, good: bool) {
+        self.0.metrics.reloaded(good);
+    }
+
     /// Whether the daemon can serve.
     pub fn readiness(&self) -> Readiness {
         let mut waiting_for: Vec<String> = self

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use prometheus::core::Collector;
@@ -82,6 +82,8 @@ struct Shared {
     registry: Registry,
     families: Families,
     http_connections: IntGauge,
+    reload_good: IntGauge,
+    reload_time: IntGauge,
     states: &'static [&'static str],
     table: Mutex<Table>,
 }
@@ -152,6 +154,17 @@ impl Metrics {
         };
         let http_connections =
             register(&registry, IntGauge::new("mcpvisor_http_connections", "Open HTTP connections.")?)?;
+        let reload_good = register(
+            &registry,
+            IntGauge::new("mcpvisor_config_last_reload_successful", "Whether the servers files were good.")?,
+        )?;
+        let reload_time = register(
+            &registry,
+            IntGauge::new(
+                "mcpvisor_config_last_reload_success_timestamp_seconds",
+                "When the servers files were last applied, in seconds since 1970.",
+            )?,
+        )?;
         gauges(
             &registry,
             "mcpvisor_build_info",
@@ -162,7 +175,11 @@ impl Metrics {
         .set(1);
         registry.register(Box::new(ProcessCollector::for_self()))?;
         let table = Mutex::default();
-        Ok(Metrics { shared: Arc::new(Shared { registry, families, http_connections, states, table }) })
+        let shared = Shared { registry, families, http_connections, reload_good, reload_time, states, table };
+        let metrics = Metrics { shared: Arc::new(shared) };
+        // The start applied them, or there would be no daemon.
+        metrics.reloaded(true);
+        Ok(metrics)
     }
 
     /// The handles of a server, resolved at the first call and the same ones afterwards until the
@@ -214,6 +231,15 @@ impl Metrics {
     /// Sets the number of open HTTP connections.
     pub fn set_http_connections(&self, open: usize) {
         self.shared.http_connections.set(i64::try_from(open).unwrap_or(i64::MAX));
+    }
+
+    /// Notes that the servers files were applied, or could not be.
+    pub fn reloaded(&self, good: bool) {
+        self.shared.reload_good.set(i64::from(good));
+        if good {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+            self.shared.reload_time.set(i64::try_from(now).unwrap_or(i64::MAX));
+        }
     }
 
     /// Everything in the Prometheus text format, version 0.0.4.

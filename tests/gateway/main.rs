@@ -17,6 +17,7 @@ mod persisting;
 mod plexmcp;
 mod real;
 mod regressions;
+mod reloading;
 mod starting;
 mod stopping;
 mod supervising;

@@ -3,11 +3,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::support::gateway::{Gateway, TestGateway, fake, with};
-use crate::support::processes::Process;
 use crate::support::{DEADLINE, wait_until};
 
 /// A legacy server in a few lines, for what the scripted one does not do.
@@ -93,18 +91,6 @@ async fn a_child_is_over_whoever_still_holds_its_stdout() {
     })
     .await;
     drop(held);
-    gateway.stop().await;
-}
-
-#[tokio::test]
-async fn a_closed_terminal_ends_the_children_too() {
-    let mut gateway = TestGateway::new().server("deaf", fake(&["--ignore-eof"])).start().await;
-    gateway.wait_state("deaf", "ready").await;
-    let child = Process::of(gateway.call("deaf", "pid", json!({})).await["pid"].as_i64().expect("a number"));
-    gateway.signal(Signal::SIGHUP);
-    let status = gateway.wait_exit("the daemon has ended").await;
-    assert!(status.success(), "{status:?}");
-    assert!(!child.is_there());
     gateway.stop().await;
 }
 

@@ -1,0 +1,166 @@
+//! Applies the servers files again: on SIGHUP, and when one of them changes.
+//!
+//! Files are looked at, not subscribed to: editors write in steps or rename over, and mounted
+//! configuration swaps a link. A look each second sees all of that alike, and costs a `stat`.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::Notify;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::{log_applied, systemd};
+use crate::config::{self, Config, ConfigProblem, Flags, ProcessEnvironment};
+use crate::service::{Gateway, ServersFile};
+
+/// How often the files are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What tells one version of a file from another; `None` when there is no file.
+type Identity = Option<(u64, u64, u64, Option<SystemTime>)>;
+
+/// Applies the servers files again. Runs until it is dropped.
+pub(super) struct Reloader {
+    pub(super) flags: Flags,
+    /// As it was at the last reading.
+    pub(super) config: Config,
+    pub(super) gateway: Gateway,
+    /// Notified when the files are to be applied whether they have changed or not.
+    pub(super) asked: Arc<Notify>,
+}
+
+impl Reloader {
+    pub(super) async fn run(mut self) {
+        let mut ticks = interval(LOOK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut changes = Changes::new(look(self.paths()).await);
+        loop {
+            let asked = tokio::select! {
+                () = self.asked.notified() => true,
+                _ = ticks.tick(), if self.config.watch => false,
+            };
+            let due = changes.look(look(self.paths()).await);
+            if asked {
+                tracing::info!(signal = "SIGHUP", "applying the servers files again");
+            }
+            if asked || due {
+                systemd::reloading();
+                let good = self.apply().await;
+                self.gateway.reloaded(good);
+                systemd::reloaded();
+            }
+        }
+    }
+
+    fn paths(&self) -> Vec<PathBuf> {
+        self.config.servers.iter().map(|file| file.path.clone()).collect()
+    }
+
+    /// Reads everything, and applies the servers files if nothing is wrong anywhere.
+    async fn apply(&mut self) -> bool {
+        let flags = self.flags.clone();
+        let read = tokio::task::spawn_blocking(move || config::load(&flags, &ProcessEnvironment)).await;
+        let config = match read {
+            Ok(Ok(config)) => config,
+            Ok(Err(problems)) => {
+                report(&problems);
+                return false;
+            }
+            Err(error) => {
+                tracing::error!(%error, "the configuration could not be read again");
+                return false;
+            }
+        };
+        let mut good = true;
+        for file in &config.servers {
+            let path = file.path.to_string_lossy();
+            let content = ServersFile::new(file.entries.clone(), file.extra.clone());
+            match self.gateway.apply_servers_file(&path, content).await {
+                Ok(applied) => log_applied(&path, &applied),
+                Err(error) => {
+                    tracing::error!(file = %path, %error, "the servers file could not be applied");
+                    good = false;
+                }
+            }
+        }
+        if (Config { servers: Vec::new(), ..config.clone() })
+            != (Config { servers: Vec::new(), ..self.config.clone() })
+        {
+            tracing::warn!(
+                "settings other than the servers files have changed: they take effect at the next start"
+            );
+        }
+        // A file that is gone from the list is still looked at: it may come back.
+        if !config.servers.is_empty() {
+            self.config.servers = config.servers;
+        }
+        good
+    }
+}
+
+fn report(problems: &[ConfigProblem]) {
+    for problem in problems {
+        tracing::error!("{problem}");
+    }
+    tracing::error!(
+        problems = problems.len(),
+        "the servers files were not applied; everything stays as it was"
+    );
+}
+
+/// Looks at files, off the runtime: they may be on a slow disk.
+async fn look(paths: Vec<PathBuf>) -> Vec<Identity> {
+    let looked = tokio::task::spawn_blocking(move || paths.iter().map(|path| identity(path)).collect());
+    looked.await.unwrap_or_default()
+}
+
+fn identity(path: &Path) -> Identity {
+    let metadata = path.metadata().ok()?;
+    Some((metadata.dev(), metadata.ino(), metadata.size(), metadata.modified().ok()))
+}
+
+/// Says when changed files have stopped changing. Pure.
+struct Changes {
+    applied: Vec<Identity>,
+    last: Vec<Identity>,
+}
+
+impl Changes {
+    fn new(now: Vec<Identity>) -> Changes {
+        Changes { last: now.clone(), applied: now }
+    }
+
+    /// Takes a look in and says whether the files are to be applied: they are not as they were
+    /// when they were applied last, and as they were at the last look.
+    fn look(&mut self, now: Vec<Identity>) -> bool {
+        let due = now != self.applied && now == self.last;
+        if due {
+            self.applied.clone_from(&now);
+        }
+        self.last = now;
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(n: u64) -> Vec<Identity> {
+        vec![Some((1, n, 10, None))]
+    }
+
+    #[test]
+    fn files_are_applied_once_they_have_stopped_changing() {
+        let mut changes = Changes::new(version(1));
+        assert!(!changes.look(version(1)));
+        assert!(!changes.look(version(2)), "it may still be written");
+        assert!(!changes.look(version(3)), "it still is");
+        assert!(changes.look(version(3)));
+        assert!(!changes.look(version(3)), "once is enough");
+        assert!(!changes.look(version(1)));
+        assert!(changes.look(version(1)), "back to what it was is a change as well");
+    }
+}
