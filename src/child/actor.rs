@@ -13,9 +13,10 @@ use super::call::Link;
 use super::catalog::CatalogSlot;
 use super::counters::Counters;
 use super::handshake::{self, HandshakeError, Introduced, Opening};
+use super::log::ServerLog;
 use super::probe::{self, Activity, MISSES, ProbeSettings, Verdict};
 use super::refresh;
-use super::stderr::{self, StderrRing};
+use super::stderr;
 use super::wire::{self, Control, Notice, WireEnd, Wiring};
 use crate::mcp::Era;
 use crate::process::{Exit, ExitReport, Host, Ladder, Pipes, Process, SpawnError, Spec, TreeGuard};
@@ -51,8 +52,8 @@ pub struct ChildArgs {
     pub max_in_flight: usize,
     /// Where its lists are published.
     pub catalog: Arc<CatalogSlot>,
-    /// Where its stderr is kept.
-    pub log: StderrRing,
+    /// Where what it writes beside messages is kept.
+    pub log: ServerLog,
     /// Where its doings are counted.
     pub counters: Arc<Counters>,
     /// Who is told what becomes of it. Must not block.
@@ -270,6 +271,8 @@ impl ChildState {
             control: control_in,
             notices,
             counters: self.args.counters.clone(),
+            log: self.args.log.clone(),
+            incarnation: self.args.incarnation,
             activity: activity.clone(),
             max_frame: self.args.max_frame,
         };

@@ -9,6 +9,7 @@ pub struct Counters {
     late_replies: AtomicU64,
     stderr_lines: AtomicU64,
     dropped_notices: AtomicU64,
+    left_out: AtomicU64,
 }
 
 /// A reading of [`Counters`].
@@ -22,6 +23,8 @@ pub struct CounterReading {
     pub stderr_lines: u64,
     /// Notifications that nobody could take.
     pub dropped_notices: u64,
+    /// Lines that were too many to be kept.
+    pub left_out: u64,
 }
 
 impl Counters {
@@ -42,6 +45,10 @@ impl Counters {
         self.dropped_notices.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(super) fn left_out(&self) {
+        self.left_out.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The counts now.
     pub fn read(&self) -> CounterReading {
         CounterReading {
@@ -49,6 +56,7 @@ impl Counters {
             late_replies: self.late_replies.load(Ordering::Relaxed),
             stderr_lines: self.stderr_lines.load(Ordering::Relaxed),
             dropped_notices: self.dropped_notices.load(Ordering::Relaxed),
+            left_out: self.left_out.load(Ordering::Relaxed),
         }
     }
 }

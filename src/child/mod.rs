@@ -6,6 +6,7 @@ mod call;
 mod catalog;
 mod counters;
 mod handshake;
+mod log;
 mod pending;
 mod probe;
 mod refresh;
@@ -17,7 +18,8 @@ pub use call::{Call, Link, Outcome};
 pub use catalog::{Catalog, CatalogSlot, Resource, Tool};
 pub use counters::{CounterReading, Counters};
 pub use handshake::{HandshakeError, Introduced, Opening};
+pub use log::{LogLine, ServerLog, Stream};
 pub use pending::{Limits, Pending};
 pub use probe::{ProbeSettings, Verdict};
-pub use stderr::{LogLine, StderrRing};
+
 pub use wire::Notice;

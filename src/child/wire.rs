@@ -15,6 +15,7 @@ use tokio::time::Sleep;
 
 use super::call::{Call, Outcome, Submitted};
 use super::counters::Counters;
+use super::log::{ServerLog, Stream, printable};
 use super::pending::Pending;
 use super::probe::Activity;
 use crate::jsonrpc::{self, Framer, Incoming, Oversize};
@@ -37,7 +38,9 @@ const FRAMES_A_TURN: usize = 256;
 const NOISE_LIMIT: usize = 1024 * 1024;
 /// The longest `params` of a notification that are kept for whoever listens, in bytes.
 const MAX_NOTICE: usize = 64 * 1024;
-/// How many noise lines are logged in full.
+/// How much of a noise line is kept, in bytes.
+const NOISE_KEPT: usize = 1024;
+/// How many noise lines are logged, too.
 const NOISE_SHOWN: u64 = 5;
 
 /// What the child's actor tells the task.
@@ -79,6 +82,8 @@ pub(super) struct Wiring {
     pub(super) control: mpsc::Receiver<Control>,
     pub(super) notices: broadcast::Sender<Notice>,
     pub(super) counters: Arc<Counters>,
+    pub(super) log: ServerLog,
+    pub(super) incarnation: u64,
     pub(super) activity: Arc<Activity>,
     pub(super) max_frame: usize,
 }
@@ -101,6 +106,8 @@ struct Wire {
     server: Arc<str>,
     notices: broadcast::Sender<Notice>,
     counters: Arc<Counters>,
+    log: ServerLog,
+    incarnation: u64,
     pending: Pending<Waiter>,
     /// Ids of calls that wait for the child to read. Some may be over already.
     backlog: VecDeque<u64>,
@@ -120,8 +127,33 @@ where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let Wiring { server, mut calls, abandoned, mut control, notices, counters, activity, max_frame } = wiring;
-    let mut wire = Wire::new(server, notices, counters, max_frame);
+    let Wiring {
+        server,
+        mut calls,
+        abandoned,
+        mut control,
+        notices,
+        counters,
+        log,
+        incarnation,
+        activity,
+        max_frame,
+    } = wiring;
+    let mut wire = Wire {
+        server,
+        notices,
+        counters,
+        log,
+        incarnation,
+        pending: Pending::default(),
+        backlog: VecDeque::new(),
+        out: BytesMut::new(),
+        framer: Framer::new(max_frame),
+        closing: None,
+        stdin_lost: false,
+        stdin_closed: false,
+        noise: 0,
+    };
     let mut stdin = Some(stdin);
     let mut batch = Vec::with_capacity(BATCH);
     let mut expiry = Alarm::new();
@@ -200,27 +232,6 @@ async fn write_some<W: AsyncWrite + Unpin>(stdin: &mut Option<W>, out: &mut Byte
 }
 
 impl Wire {
-    fn new(
-        server: Arc<str>,
-        notices: broadcast::Sender<Notice>,
-        counters: Arc<Counters>,
-        max_frame: usize,
-    ) -> Wire {
-        Wire {
-            server,
-            notices,
-            counters,
-            pending: Pending::default(),
-            backlog: VecDeque::new(),
-            out: BytesMut::new(),
-            framer: Framer::new(max_frame),
-            closing: None,
-            stdin_lost: false,
-            stdin_closed: false,
-            noise: 0,
-        }
-    }
-
     /// Answers every call that is left, in the channel and in the table.
     fn finish(mut self, mut calls: mpsc::Receiver<Submitted>) {
         calls.close();
@@ -362,9 +373,12 @@ impl Wire {
         if self.noise > NOISE_LIMIT {
             return Err(WireEnd::OnlyNoise);
         }
+        let line = printable(&frame[..frame.len().min(NOISE_KEPT)]);
         if self.counters.noise() <= NOISE_SHOWN {
-            let line = String::from_utf8_lossy(&frame[..frame.len().min(200)]);
-            tracing::warn!(server = %self.server, "stdout line that is no message: {}", line.escape_debug());
+            tracing::warn!(server = %self.server, "stdout line that is no message: {line}");
+        }
+        if !self.log.push(self.incarnation, Stream::Stdout, line) {
+            self.counters.left_out();
         }
         Ok(())
     }

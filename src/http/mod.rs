@@ -146,7 +146,7 @@ pub fn service(settings: Settings, gateway: Gateway, address: SocketAddr) -> Gua
     let bound_to_loopback = address.ip().to_canonical().is_loopback();
     let policy = origin::Policy::new(bound_to_loopback, &settings.allowed_hosts, &settings.allowed_origins);
     let debug = settings.debug;
-    let shared = Shared(Arc::new(Inner { gateway, settings, bound_to_loopback }));
+    let shared = Shared(Arc::new(Inner { gateway, settings, bound_to_loopback, streams: Arc::default() }));
     Guard::new(policy, debug, routes(shared))
 }
 
@@ -229,6 +229,8 @@ struct Inner {
     gateway: Gateway,
     settings: Settings,
     bound_to_loopback: bool,
+    /// The logs that are being followed.
+    streams: Arc<plexmcp::Streams>,
 }
 
 impl Deref for Shared {

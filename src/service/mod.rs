@@ -2,6 +2,7 @@
 
 mod dispatch;
 mod error;
+mod follow;
 mod keeper;
 mod meter;
 mod registry;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use dashmap::DashMap;
 use serde_json::{Map, Value};
+use tokio::sync::watch;
 
 use self::dispatch::{
     Request, Unchecked, await_child, await_update, dispatch, lists_are_current, require_tool, unreachable,
@@ -28,10 +30,11 @@ use crate::supervisor::{ServerHandle, ServerSpec, Supervisor};
 use crate::telemetry::metrics::{Kind, Metrics, OK};
 
 pub use self::error::{Error, Fault, Retry};
+pub use self::follow::LogFollower;
 pub use self::registry::*;
 pub use self::view::{Readiness, ResourceReply, ServerView, ToolCall, ToolReply, Traffic};
 pub use crate::access::{Principal, Refused, Role};
-pub use crate::child::{Catalog, LogLine, Resource, Tool};
+pub use crate::child::{Catalog, CounterReading, LogLine, Resource, Stream, Tool};
 pub use crate::supervisor::{
     BreakerState, Cause, Definition, Introduction, Problem, ReplicaView, State, Status, Update,
 };
@@ -58,6 +61,8 @@ struct Inner {
     meters: Meters,
     settings: GatewaySettings,
     stopping: AtomicBool,
+    /// The same, for those who wait for it.
+    stop: watch::Sender<bool>,
 }
 
 type Meters = Arc<DashMap<Arc<str>, Arc<Meter>>>;
@@ -83,7 +88,7 @@ impl Gateway {
         let registry = registry.start(Box::new(move |servers| follow.apply(servers)))?;
         let keeper = Keeper::new(registry.clone(), supervisor.directory().clone());
         tokio::spawn(keeper.clone().run());
-        let stopping = AtomicBool::new(false);
+        let (stopping, stop) = (AtomicBool::new(false), watch::Sender::new(false));
         Ok(Gateway(Arc::new(Inner {
             registry,
             keeper,
@@ -93,6 +98,7 @@ impl Gateway {
             meters,
             settings,
             stopping,
+            stop,
         })))
     }
 
@@ -112,10 +118,22 @@ impl Gateway {
         self.view(&entry).ok_or_else(|| not_found(id_or_name))
     }
 
-    /// The last lines that a server's children wrote on stderr, at most `count`, newest last.
+    /// The last lines that a server's children wrote beside messages, at most `count`, newest last.
     pub fn logs(&self, id_or_name: &str, count: usize) -> Result<Vec<LogLine>, Error> {
         let entry = self.entry(id_or_name)?;
         Ok(self.handle(&entry)?.log().tail(count))
+    }
+
+    /// Follows what a server's children write beside messages: first the lines after `after`, or
+    /// else the last `tail`, then each new one.
+    pub fn follow_logs(
+        &self,
+        id_or_name: &str,
+        tail: usize,
+        after: Option<u64>,
+    ) -> Result<LogFollower, Error> {
+        let handle = self.handle(&*self.entry(id_or_name)?)?;
+        Ok(LogFollower::new(handle, tail, after, self.0.stop.subscribe()))
     }
 
     /// The server of this exact name.
@@ -308,6 +326,7 @@ impl Gateway {
     /// From here on no call is taken.
     pub fn begin_stop(&self) {
         self.0.stopping.store(true, Ordering::Relaxed);
+        self.0.stop.send_replace(true);
     }
 
     fn is_stopping(&self) -> bool {
@@ -367,6 +386,7 @@ impl Gateway {
             status: handle.status(),
             catalog: handle.catalog(),
             traffic,
+            counters: handle.counters().read(),
             in_flight: handle.in_flight(),
             queued: handle.queued(),
             breaker: handle.breaker(),

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use crate::child::Catalog;
+use crate::child::{Catalog, CounterReading};
 use crate::supervisor::{BreakerState, Definition, Status};
 
 /// A server as it is now, for showing: a snapshot, taken without asking anybody.
@@ -28,6 +28,8 @@ pub struct ServerView {
     pub catalog: Arc<Catalog>,
     /// Calls since the daemon started.
     pub traffic: Traffic,
+    /// What its children did beside answering calls, since the daemon started.
+    pub counters: CounterReading,
     /// Calls in flight now.
     pub in_flight: usize,
     /// Calls that wait for a place now.

@@ -15,7 +15,7 @@ use super::directory::Surroundings;
 use super::fleet::Load;
 use super::policy::{Policy, StartMode};
 use super::status::{Introduction, ReplicaView, State, Status, Update};
-use crate::child::{Catalog, CatalogSlot, Counters, Link, StderrRing};
+use crate::child::{Catalog, CatalogSlot, Counters, Link, ServerLog};
 
 /// A server's handle: where its calls go, how it is, what it announced.
 pub struct ServerHandle {
@@ -25,7 +25,7 @@ pub struct ServerHandle {
     status: watch::Sender<Arc<Status>>,
     catalog: ArcSwap<CatalogSlot>,
     counters: Arc<Counters>,
-    log: StderrRing,
+    log: ServerLog,
     admission: Arc<Admission>,
     leaving: ArcSwapOption<Leaving>,
     /// The number of the last child.
@@ -98,7 +98,7 @@ impl ServerHandle {
             status: watch::Sender::new(Arc::new(status)),
             catalog: ArcSwap::from_pointee(slot),
             counters: Arc::default(),
-            log: StderrRing::default(),
+            log: ServerLog::default(),
             leaving: ArcSwapOption::empty(),
             children: AtomicU64::new(0),
             asked: AtomicBool::new(false),
@@ -141,8 +141,8 @@ impl ServerHandle {
         &self.counters
     }
 
-    /// What its children wrote on stderr lately.
-    pub fn log(&self) -> &StderrRing {
+    /// What its children wrote lately beside messages.
+    pub fn log(&self) -> &ServerLog {
         &self.log
     }
 

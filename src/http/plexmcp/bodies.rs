@@ -249,6 +249,7 @@ struct Detail<'a> {
     stats: Stats,
     supervision: Supervision<'a>,
     traffic: Traffic,
+    output: Output,
     tools: Vec<ToolItem<'a>>,
 }
 
@@ -292,6 +293,17 @@ struct PendingUpdate<'a> {
     last_stderr: &'a [String],
 }
 
+/// What a server's children did beside answering calls, since the daemon started.
+#[derive(Serialize)]
+struct Output {
+    stderr_lines: u64,
+    /// Lines on stdout that were no messages.
+    stdout_noise_lines: u64,
+    late_replies: u64,
+    /// Lines that were too many to be kept.
+    lines_left_out: u64,
+}
+
 /// What calls meet: those under way and waiting, and whether further ones are let through.
 #[derive(Serialize)]
 struct Traffic {
@@ -306,6 +318,8 @@ struct Traffic {
 struct LogItem<'a> {
     at: String,
     incarnation: u64,
+    stream: &'static str,
+    number: u64,
     line: &'a str,
 }
 
@@ -366,6 +380,12 @@ pub(super) fn detail(server: &ServerView) -> Vec<u8> {
             },
             supervision: supervision(&server.status),
             traffic: traffic_now(server),
+            output: Output {
+                stderr_lines: server.counters.stderr_lines,
+                stdout_noise_lines: server.counters.noise,
+                late_replies: server.counters.late_replies,
+                lines_left_out: server.counters.left_out,
+            },
             tools: server.catalog.tools().iter().map(tool_item).collect(),
         },
         None,
@@ -460,11 +480,21 @@ pub(super) fn accepted() -> Vec<u8> {
 /// How many lines are shown when the caller does not say, and at most.
 const TAIL: (usize, usize) = (100, 1000);
 
-/// Reads the query of `GET /v1/mcps/{id}/logs`: how many lines.
-pub(super) fn read_tail(query: &[(String, String)]) -> Result<usize, Failure> {
+/// What `GET /v1/mcps/{id}/logs` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LogQuery {
+    /// How many of the last lines.
+    pub(super) tail: usize,
+    /// Whether those to come, too.
+    pub(super) follow: bool,
+}
+
+/// Reads the query of `GET /v1/mcps/{id}/logs`.
+pub(super) fn read_logs(query: &[(String, String)]) -> Result<LogQuery, Failure> {
     let mut fields = Fields::default();
-    let given = query.iter().rev().find(|(name, _)| name == "tail").map(|(_, text)| text);
-    let count = match given.map(|text| text.parse::<usize>()) {
+    let given =
+        |name: &str| query.iter().rev().find(|(given, _)| given == name).map(|(_, text)| text.as_str());
+    let tail = match given("tail").map(str::parse::<usize>) {
         None => TAIL.0,
         Some(Ok(count)) if count >= 1 => count.min(TAIL.1),
         Some(_) => {
@@ -472,16 +502,35 @@ pub(super) fn read_tail(query: &[(String, String)]) -> Result<usize, Failure> {
             0
         }
     };
-    fields.finish(count)
+    let follow = match given("follow") {
+        None | Some("false" | "0") => false,
+        Some("true" | "1" | "") => true,
+        Some(_) => {
+            fields.problem("follow", "must be true or false");
+            false
+        }
+    };
+    fields.finish(LogQuery { tail, follow })
 }
 
 /// The answer to `GET /v1/mcps/{id}/logs`.
 pub(super) fn logs(lines: &[LogLine]) -> Vec<u8> {
-    let items: Vec<LogItem<'_>> = lines
-        .iter()
-        .map(|line| LogItem { at: timestamp(line.at), incarnation: line.incarnation, line: &line.text })
-        .collect();
-    success(items, None)
+    success(lines.iter().map(log_item).collect::<Vec<_>>(), None)
+}
+
+/// A line as an event's data.
+pub(super) fn log_line(line: &LogLine) -> String {
+    serde_json::to_string(&log_item(line)).unwrap_or_default()
+}
+
+fn log_item(line: &LogLine) -> LogItem<'_> {
+    LogItem {
+        at: timestamp(line.at),
+        incarnation: line.incarnation,
+        stream: line.stream.name(),
+        number: line.number,
+        line: &line.text,
+    }
 }
 
 fn tool_item(tool: &Tool) -> ToolItem<'_> {

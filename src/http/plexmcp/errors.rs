@@ -265,6 +265,11 @@ pub(super) fn not_found() -> Failure {
     Failure::new(StatusCode::NOT_FOUND, "not_found", "Not found")
 }
 
+pub(super) fn too_many_streams() -> Failure {
+    let message = "Too many logs are being followed; close one and ask again";
+    Failure::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", message).retry(Some(Duration::from_secs(15)))
+}
+
 pub(super) fn method_not_allowed() -> Failure {
     Failure::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed")
 }

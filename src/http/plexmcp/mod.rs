@@ -2,7 +2,10 @@
 
 mod bodies;
 mod errors;
+mod follow;
 mod payloads;
+
+pub(super) use self::follow::Streams;
 
 #[cfg(test)]
 mod tests;
@@ -49,15 +52,17 @@ impl FromRequestParts<Shared> for Caller {
     }
 }
 
-/// A caller whose role may administer: what servers write to their logs may hold secrets.
-struct Administrator;
+/// A caller whose role may administer, by the id of its key: what servers write to their logs may
+/// hold secrets.
+struct Administrator(Arc<str>);
 
 impl FromRequestParts<Shared> for Administrator {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Administrator, Failure> {
-        match identify(shared, &parts.headers)?.role.may_administer() {
-            true => Ok(Administrator),
+        let principal = identify(shared, &parts.headers)?;
+        match principal.role.may_administer() {
+            true => Ok(Administrator(principal.key_id)),
             false => Err(Denied::RoleTooLow.into()),
         }
     }
@@ -104,14 +109,20 @@ async fn detail(
 }
 
 async fn logs(
-    _: Administrator,
+    Administrator(key): Administrator,
     State(shared): State<Shared>,
     id: Result<Path<String>, PathRejection>,
     query: Result<Query<Vec<(String, String)>>, QueryRejection>,
+    headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let Path(id) = id.map_err(|_| Error::ServerNotFound { name: String::new() })?;
-    let count = bodies::read_tail(&query.map_or_else(|_| Vec::new(), |Query(pairs)| pairs))?;
-    Ok(json(bodies::logs(&shared.gateway.logs(&id, count)?)))
+    let query = bodies::read_logs(&query.map_or_else(|_| Vec::new(), |Query(pairs)| pairs))?;
+    if !query.follow {
+        return Ok(json(bodies::logs(&shared.gateway.logs(&id, query.tail)?)));
+    }
+    let follower = shared.gateway.follow_logs(&id, query.tail, follow::last_event_id(&headers))?;
+    let permit = shared.streams.open(key).ok_or_else(errors::too_many_streams)?;
+    Ok(follow::answer(follower, permit))
 }
 
 async fn restart(

@@ -13,8 +13,8 @@ use super::bodies;
 use super::errors::Failure;
 use super::payloads;
 use crate::service::{
-    BreakerState, Catalog, Cause, Definition, Introduction, ResourceReply, ServerView, State, Status,
-    ToolReply, Traffic,
+    BreakerState, Catalog, Cause, CounterReading, Definition, Introduction, ResourceReply, ServerView, State,
+    Status, ToolReply, Traffic,
 };
 
 const LONGEST: Duration = Duration::from_secs(300);
@@ -167,6 +167,7 @@ fn view(name: &str, age_s: u64, state: State, entry: Value) -> ServerView {
             })),
             ..Status::new(state)
         }),
+        counters: CounterReading::default(),
         in_flight: 0,
         queued: 0,
         breaker: BreakerState::Closed,
@@ -269,6 +270,7 @@ fn a_detail_shows_state_stats_and_tools() {
             "pid": server.status.pid, "failures": 0, "next_start_at": null, "last_exit": null,
             "last_stderr": [], "replicas": []},
         "traffic": {"in_flight": 0, "queued": 0, "breaker": "closed", "breaker_until": null},
+        "output": {"stderr_lines": 0, "stdout_noise_lines": 0, "late_replies": 0, "lines_left_out": 0},
         "tools": [{"name": "add", "description": "Adds", "input_schema": {"type": "object"}}],
     });
     assert_eq!(body, json!({"success": true, "data": expected}));
