@@ -14,7 +14,7 @@ use super::catalog::CatalogSlot;
 use super::counters::Counters;
 use super::handshake::{self, HandshakeError, Introduced, Opening};
 use super::log::ServerLog;
-use super::probe::{self, Activity, MISSES, ProbeSettings, Verdict};
+use super::probe::{self, Activity, MISSES, ProbeSettings, StartView, Verdict};
 use super::refresh;
 use super::stderr;
 use super::wire::{self, Control, Notice, WireEnd, Wiring};
@@ -36,6 +36,8 @@ pub struct ChildArgs {
     pub incarnation: u64,
     /// What to run.
     pub spec: Spec,
+    /// Whether the command is one that may fetch the server before it runs it.
+    pub launcher: bool,
     /// Who starts processes.
     pub host: Host,
     /// Which opening to try.
@@ -69,6 +71,8 @@ pub enum Report {
     Spawned {
         /// Its id.
         pid: u32,
+        /// How far it is on its way to being ready.
+        start: StartView,
     },
     /// The handshake is done, calls can be made.
     Ready {
@@ -256,7 +260,6 @@ impl ChildState {
     }
 
     fn run(&mut self, myself: &ActorRef<ChildMsg>, process: Process, guard: TreeGuard, pipes: Pipes) {
-        (self.args.report)(Report::Spawned { pid: guard.pid() });
         let (calls, calls_in) = mpsc::channel(self.args.max_in_flight.max(16));
         let (control, control_in) = mpsc::channel(4);
         let (order, order_in) = oneshot::channel();
@@ -264,6 +267,8 @@ impl ChildState {
         let (notices, fresh) = broadcast::channel(NOTICES);
         let abandoned = Arc::new(Notify::new());
         let activity = Activity::new();
+        let start = StartView::new(activity.clone(), self.args.incarnation, self.args.launcher);
+        (self.args.report)(Report::Spawned { pid: guard.pid(), start });
         let wiring = Wiring {
             server: self.args.server.clone(),
             calls: calls_in,

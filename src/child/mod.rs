@@ -20,6 +20,6 @@ pub use counters::{CounterReading, Counters};
 pub use handshake::{HandshakeError, Introduced, Opening};
 pub use log::{LogLine, ServerLog, Stream};
 pub use pending::{Limits, Pending};
-pub use probe::{ProbeSettings, Verdict};
+pub use probe::{ProbeSettings, StartPhase, StartView, Verdict};
 
 pub use wire::Notice;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::call::{Call, Link, Outcome};
+use super::log::ServerLog;
 use crate::mcp::{Era, method};
 use crate::process::TreeView;
 
@@ -49,7 +50,7 @@ impl Activity {
 
     /// Notes that bytes came from the child.
     pub(super) fn heard(&self, now: Instant) {
-        let ms = now.duration_since(self.start).as_millis();
+        let ms = now.duration_since(self.start).as_millis().max(1);
         self.heard_ms.store(ms.try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
         self.expired.store(0, Ordering::Relaxed);
     }
@@ -76,9 +77,69 @@ impl Activity {
         self.in_flight.store(calls, Ordering::Relaxed);
     }
 
+    /// Whether bytes have ever come from the child.
+    fn was_heard(&self) -> bool {
+        self.heard_ms.load(Ordering::Relaxed) > 0
+    }
+
     fn silent_for(&self, now: Instant) -> Duration {
         now.duration_since(self.start)
             .saturating_sub(Duration::from_millis(self.heard_ms.load(Ordering::Relaxed)))
+    }
+}
+
+/// How far a child is on its way to being ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartPhase {
+    /// It was spawned and has said nothing yet.
+    Spawned,
+    /// Its launcher fetches or builds it.
+    Installing,
+    /// It speaks; the handshake and the first lists are under way.
+    Handshake,
+}
+
+impl StartPhase {
+    /// The phase's name, as in the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            StartPhase::Spawned => "spawned",
+            StartPhase::Installing => "installing",
+            StartPhase::Handshake => "handshake",
+        }
+    }
+}
+
+/// How long a launcher may take to find that there is nothing to install.
+const LAUNCHING: Duration = Duration::from_secs(2);
+
+/// Pure: what can be told of a child that is not ready yet. A launcher that takes long without
+/// its server saying anything installs; so does whoever reports on stderr before it speaks.
+fn start_phase(heard: bool, launcher: bool, wrote_stderr: bool, age: Duration) -> StartPhase {
+    match heard {
+        true => StartPhase::Handshake,
+        false if (launcher && age >= LAUNCHING) || wrote_stderr => StartPhase::Installing,
+        false => StartPhase::Spawned,
+    }
+}
+
+/// A look at a child that is on its way. Cheap to clone; keeps nothing alive.
+#[derive(Debug, Clone)]
+pub struct StartView {
+    activity: Arc<Activity>,
+    incarnation: u64,
+    launcher: bool,
+}
+
+impl StartView {
+    pub(super) fn new(activity: Arc<Activity>, incarnation: u64, launcher: bool) -> StartView {
+        StartView { activity, incarnation, launcher }
+    }
+
+    /// How far the child is now. `log` is its server's.
+    pub fn phase(&self, log: &ServerLog) -> StartPhase {
+        let wrote_stderr = !log.last_of(self.incarnation, 1).is_empty();
+        start_phase(self.activity.was_heard(), self.launcher, wrote_stderr, self.activity.start.elapsed())
     }
 }
 
@@ -179,6 +240,17 @@ mod tests {
         activity.set_in_flight(1);
         activity.set_listening(true);
         assert!(!activity.is_busy(), "an open stream is no work");
+    }
+
+    #[test]
+    fn a_launcher_that_takes_its_time_is_installing_until_its_server_speaks() {
+        let (soon, later) = (Duration::from_millis(100), LAUNCHING);
+        assert_eq!(start_phase(false, true, false, soon), StartPhase::Spawned);
+        assert_eq!(start_phase(false, true, false, later), StartPhase::Installing);
+        assert_eq!(start_phase(false, true, true, soon), StartPhase::Installing);
+        assert_eq!(start_phase(false, false, false, later), StartPhase::Spawned, "it is only slow");
+        assert_eq!(start_phase(false, false, true, later), StartPhase::Installing);
+        assert_eq!(start_phase(true, true, true, later), StartPhase::Handshake);
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub use self::follow::LogFollower;
 pub use self::registry::*;
 pub use self::view::{Readiness, ResourceReply, ServerView, ToolCall, ToolReply, Traffic};
 pub use crate::access::{Principal, Refused, Role};
-pub use crate::child::{Catalog, CounterReading, LogLine, Resource, Stream, Tool};
+pub use crate::child::{Catalog, CounterReading, LogLine, Resource, StartPhase, Stream, Tool};
 pub use crate::supervisor::{
     BreakerState, Cause, Definition, Introduction, Problem, ReplicaView, State, Status, Update,
 };
@@ -376,6 +376,9 @@ impl Gateway {
 
     fn view(&self, entry: &ServerEntry) -> Option<ServerView> {
         let handle = self.0.supervisor.directory().get(&entry.id)?;
+        let status = handle.status();
+        let start = status.start.as_ref().filter(|_| status.state == State::Starting);
+        let start_phase = start.map(|start| start.phase(handle.log()));
         let traffic = self.0.meters.get(&entry.id).map(|meter| meter.read()).unwrap_or_default();
         Some(ServerView {
             id: entry.id.clone(),
@@ -383,7 +386,8 @@ impl Gateway {
             definition: entry.definition.clone(),
             created_at: entry.created_at,
             updated_at: entry.updated_at,
-            status: handle.status(),
+            status,
+            start_phase,
             catalog: handle.catalog(),
             traffic,
             counters: handle.counters().read(),

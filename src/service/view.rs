@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use crate::child::{Catalog, CounterReading};
+use crate::child::{Catalog, CounterReading, StartPhase};
 use crate::supervisor::{BreakerState, Definition, Status};
 
 /// A server as it is now, for showing: a snapshot, taken without asking anybody.
@@ -24,6 +24,8 @@ pub struct ServerView {
     pub updated_at: SystemTime,
     /// State, cause, incarnation and what the child said of itself.
     pub status: Arc<Status>,
+    /// How far its child is, while it starts.
+    pub start_phase: Option<StartPhase>,
     /// The last good lists.
     pub catalog: Arc<Catalog>,
     /// Calls since the daemon started.

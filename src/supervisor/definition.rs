@@ -122,6 +122,21 @@ impl Definition {
             && self.policy.same_child(&other.policy)
     }
 
+    /// Whether the command is one that may fetch the server before it runs it, such as `npx`.
+    pub(super) fn is_launcher(&self) -> bool {
+        let Some(command) = self.command.as_deref() else { return false };
+        let program = command.rsplit('/').next().unwrap_or(command);
+        let first =
+            self.args.iter().map(String::as_str).find(|arg| !arg.starts_with('-')).unwrap_or_default();
+        match program {
+            "npx" | "pnpx" | "bunx" | "uvx" => true,
+            "npm" | "pnpm" | "yarn" => matches!(first, "exec" | "x" | "dlx"),
+            "uv" => matches!(first, "run" | "tool"),
+            "pipx" | "docker" | "podman" | "deno" | "cargo" => first == "run",
+            _ => false,
+        }
+    }
+
     /// Whether it is to run at all: switched on, with a command.
     pub fn runs(&self) -> bool {
         self.enabled && self.command.is_some()
@@ -252,6 +267,16 @@ mod tests {
     fn a_url_entry_is_kept_without_a_command() {
         let definition = parse(json!({"url": "http://localhost:1/mcp"})).expect("valid");
         assert_eq!(definition.command(), None);
+    }
+
+    #[test]
+    fn launchers_are_known_by_their_names_and_what_they_are_told() {
+        let is_launcher = |command: &str, args: &[&str]| {
+            parse(json!({"command": command, "args": args})).expect("valid").is_launcher()
+        };
+        assert!(is_launcher("npx", &["-y", "x"]) && is_launcher("/usr/bin/uvx", &["x"]));
+        assert!(is_launcher("npm", &["exec", "x"]) && is_launcher("docker", &["run", "x"]));
+        assert!(!is_launcher("node", &["x.js"]) && !is_launcher("docker", &["exec", "x"]));
     }
 
     #[test]

@@ -221,6 +221,7 @@ impl ReplicaState {
                 env: definition.env().to_vec(),
                 cwd: definition.cwd().map(Into::into),
             },
+            launcher: definition.is_launcher(),
             host: self.args.host.clone(),
             opening: match policy.era {
                 EraChoice::Auto if skip_probe => Opening::Legacy,
@@ -258,8 +259,11 @@ impl ReplicaState {
 
     async fn heard(&mut self, myself: &ActorRef<ReplicaMsg>, incarnation: u64, report: Report) {
         match report {
-            Report::Spawned { pid } if incarnation == self.life.incarnation() => {
-                self.args.handle.publish(self.args.number, |status| status.pid = Some(pid));
+            Report::Spawned { pid, start } if incarnation == self.life.incarnation() => {
+                self.args.handle.publish(self.args.number, |status| {
+                    status.pid = Some(pid);
+                    status.start = Some(start);
+                });
             }
             Report::Spawned { .. } => {}
             Report::Ready { link, introduced } => self.ready(myself, incarnation, link, &introduced).await,

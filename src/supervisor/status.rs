@@ -6,6 +6,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
 
+use crate::child::StartView;
+
 /// The state of a server's replica.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
@@ -201,6 +203,8 @@ pub struct Status {
     pub restarts: u64,
     /// The process id of the running child.
     pub pid: Option<u32>,
+    /// How far the current or last child is, or was, on its way to being ready.
+    pub start: Option<StartView>,
     /// What the running (or last) child said of itself.
     pub introduction: Option<Arc<Introduction>>,
     /// How the last child ended.
@@ -224,6 +228,7 @@ impl Status {
             incarnation: 0,
             restarts: 0,
             pid: None,
+            start: None,
             introduction: None,
             last_exit: None,
             last_stderr: Arc::new([]),

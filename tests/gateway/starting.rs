@@ -190,3 +190,27 @@ async fn the_service_manager_is_told_of_start_life_and_stop() {
     gateway.stop().await;
     stopping.await.expect("told");
 }
+
+#[tokio::test]
+async fn a_launcher_that_downloads_is_seen_to_be_installing() {
+    let script = format!(
+        "echo 'Downloading the server (12 MB)' >&2; read line; exec {}",
+        env!("CARGO_BIN_EXE_fake-mcp")
+    );
+    let gateway = TestGateway::new()
+        .server(
+            "slow",
+            json!({"command": "/bin/sh", "args": ["-c", script], "mcpvisor": {"start_timeout": "60s"}}),
+        )
+        .start()
+        .await;
+    let seen = wait_until("it is installing", DEADLINE, || async {
+        let seen = gateway.server("slow").await;
+        (seen["phase"] == "installing").then_some(seen)
+    })
+    .await;
+    assert_eq!(seen["state"], "starting");
+    let log = gateway.get("/v1/mcps/slow/logs").await.expect(200);
+    assert!(log.to_string().contains("Downloading the server"), "{log}");
+    gateway.stop().await;
+}

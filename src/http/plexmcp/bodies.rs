@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::errors::Failure;
 use crate::http::body::{is_object, object, string};
 use crate::http::clock::timestamp;
-use crate::service::{BreakerState, LogLine, ServerView, State, Status, Tool, ToolCall};
+use crate::service::{BreakerState, LogLine, ServerView, StartPhase, State, Status, Tool, ToolCall};
 
 /// The longest id, name or tool name in a request, in characters.
 const MAX_NAME: usize = 256;
@@ -226,6 +226,9 @@ struct Item<'a> {
     request_count: u64,
     transport: &'static str,
     state: &'static str,
+    /// How far it is, while it starts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phase: Option<&'static str>,
     cause: Option<String>,
     restarts: u64,
     protocol_version: Option<&'a str>,
@@ -551,6 +554,7 @@ fn item(server: &ServerView) -> Item<'_> {
         request_count: server.traffic.calls,
         transport: "stdio",
         state: server.status.state.name(),
+        phase: server.start_phase.map(StartPhase::name),
         cause: server.status.state.cause().map(ToString::to_string),
         restarts: server.status.restarts,
         protocol_version: introduction.map(|said| &*said.protocol_version),

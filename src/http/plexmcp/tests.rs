@@ -167,6 +167,7 @@ fn view(name: &str, age_s: u64, state: State, entry: Value) -> ServerView {
             })),
             ..Status::new(state)
         }),
+        start_phase: None,
         counters: CounterReading::default(),
         in_flight: 0,
         queued: 0,
