@@ -23,3 +23,6 @@ pub use pending::{Limits, Pending};
 pub use probe::{ProbeSettings, StartPhase, StartView, Verdict};
 
 pub use wire::Notice;
+
+#[cfg(test)]
+mod actor_tests;

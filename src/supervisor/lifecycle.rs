@@ -383,3 +383,6 @@ fn is_clean(cause: &Cause) -> bool {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod otp_tests;

@@ -1,0 +1,256 @@
+//! A child's actor can end in ways that skip its own farewell: by an error, a panic, a kill, or
+//! with its supervisor. In all of them the whole tree must be gone, because the guard that the
+//! actor owns is dropped. Real processes; nothing in the product knows of these tests.
+
+use std::ffi::OsString;
+use std::fs;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::actor::ChildState;
+use super::*;
+use crate::process::{Host, HostSettings, Ladder, MARK_VARIABLE, Spec};
+
+/// Long enough for anything that is going to happen at all, on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A leader, a member of its group and one that has left it; all ignore what is polite.
+const TREE: &str = "trap '' TERM; sleep 300 & setsid sleep 300 & echo up >&2; wait; wait";
+
+/// Everything that one test starts, found by its mark.
+struct World {
+    host: Host,
+    needle: String,
+}
+
+impl World {
+    fn new() -> World {
+        let instance = format!("actor-test-{}", uuid::Uuid::new_v4());
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let base_env = vec![(OsString::from("PATH"), path)];
+        let needle = format!("{MARK_VARIABLE}={instance}.");
+        let host = Host::new(HostSettings { instance, base_env, own_command: None }).unwrap();
+        World { host, needle }
+    }
+
+    /// The processes that carry the mark, those that nobody has reaped yet among them.
+    fn alive(&self) -> Vec<String> {
+        let marked = |pid: &String| {
+            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            environment.split(|byte| *byte == 0).any(|entry| entry.starts_with(self.needle.as_bytes()))
+        };
+        let pids = fs::read_dir("/proc").unwrap();
+        pids.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).filter(marked).collect()
+    }
+
+    async fn wait(&self, what: &str, count: usize) -> Duration {
+        let start = Instant::now();
+        while self.alive().len() != count {
+            assert!(start.elapsed() < DEADLINE, "{what}: there are {:?}, not {count}", self.alive());
+            // The children that the kernel gave to us are ours to reap, as in the daemon.
+            self.host.reap_adopted();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        start.elapsed()
+    }
+
+    fn args(&self, report: impl Fn(Report) + Send + Sync + 'static) -> ChildArgs {
+        ChildArgs {
+            server: "tree".into(),
+            incarnation: 1,
+            spec: Spec {
+                command: "sh".to_owned(),
+                args: vec!["-c".to_owned(), TREE.to_owned()],
+                env: Vec::new(),
+                cwd: None,
+            },
+            launcher: false,
+            host: self.host.clone(),
+            opening: Opening::Legacy,
+            start_timeout: Duration::from_secs(600),
+            ladder: Ladder { stdin_grace: Duration::from_secs(600), term_grace: Duration::from_secs(600) },
+            probe: ProbeSettings { every: Duration::ZERO, patience: Duration::ZERO },
+            max_frame: 1024,
+            max_in_flight: 1,
+            catalog: Arc::new(CatalogSlot::new(Arc::default(), Arc::default())),
+            log: ServerLog::default(),
+            counters: Arc::default(),
+            report: Box::new(report),
+        }
+    }
+}
+
+/// How an actor is made to end.
+#[derive(Clone, Copy)]
+enum End {
+    Err,
+    Panic,
+}
+
+/// The real actor, but for one message that it does not survive.
+struct Failing(End);
+
+impl Actor for Failing {
+    type Msg = ChildMsg;
+    type State = ChildState;
+    type Arguments = ChildArgs;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<ChildMsg>,
+        args: ChildArgs,
+    ) -> Result<ChildState, ActorProcessingErr> {
+        ChildActor.pre_start(myself, args).await
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<ChildMsg>,
+        message: ChildMsg,
+        state: &mut ChildState,
+    ) -> Result<(), ActorProcessingErr> {
+        match (message, self.0) {
+            (ChildMsg::Probed(_), End::Err) => Err("told to fail".into()),
+            (ChildMsg::Probed(_), End::Panic) => panic!("told to panic"),
+            (message, _) => ChildActor.handle(myself, message, state).await,
+        }
+    }
+}
+
+/// Has one child and tells what it hears of it.
+struct Parent {
+    heard: mpsc::Sender<String>,
+}
+
+impl Actor for Parent {
+    type Msg = ();
+    type State = Option<ActorRef<ChildMsg>>;
+    type Arguments = ChildArgs;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<()>,
+        args: ChildArgs,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        let (child, _) = Actor::spawn_linked(None, ChildActor, args, myself.get_cell()).await?;
+        Ok(Some(child))
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _: ActorRef<()>,
+        event: SupervisionEvent,
+        _: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        let told = match event {
+            SupervisionEvent::ActorFailed(_, error) => format!("failed: {error}"),
+            SupervisionEvent::ActorTerminated(..) => "terminated".to_owned(),
+            _ => return Ok(()),
+        };
+        let _ = self.heard.try_send(told);
+        Ok(())
+    }
+}
+
+async fn started(
+    world: &World,
+    spawned: Result<(ActorRef<ChildMsg>, JoinHandle<()>), SpawnErr>,
+) -> (ActorRef<ChildMsg>, JoinHandle<()>) {
+    let (actor, ended) = spawned.unwrap();
+    world.wait("the tree is up", 3).await;
+    (actor, ended)
+}
+
+async fn check_gone(world: &World, how: &str, ended: JoinHandle<()>) {
+    let _ = tokio::time::timeout(DEADLINE, ended).await.expect("the actor ends");
+    let took = world.wait(how, 0).await;
+    eprintln!("measured: child's actor ends by {how}: tree gone after {took:?}");
+}
+
+#[tokio::test]
+async fn an_actor_that_ends_by_an_error_takes_its_tree_along() {
+    let world = World::new();
+    let (actor, ended) =
+        started(&world, Actor::spawn(None, Failing(End::Err), world.args(|_| {})).await).await;
+    actor.send_message(ChildMsg::Probed(Verdict::Alive)).unwrap();
+    check_gone(&world, "an error", ended).await;
+}
+
+#[tokio::test]
+async fn an_actor_that_panics_takes_its_tree_along() {
+    let world = World::new();
+    let (actor, ended) =
+        started(&world, Actor::spawn(None, Failing(End::Panic), world.args(|_| {})).await).await;
+    actor.send_message(ChildMsg::Probed(Verdict::Alive)).unwrap();
+    check_gone(&world, "a panic", ended).await;
+}
+
+/// The panic comes in the middle of the start: the process is there, its owner is not yet.
+#[tokio::test]
+async fn an_actor_that_panics_while_it_starts_leaves_no_process() {
+    let world = World::new();
+    let report = |report| assert!(!matches!(report, Report::Spawned { .. }), "told to panic");
+    let (_, ended) = Actor::spawn(None, ChildActor, world.args(report)).await.unwrap();
+    check_gone(&world, "a panic in the middle of the start", ended).await;
+}
+
+#[tokio::test]
+async fn an_actor_that_is_killed_takes_its_tree_along() {
+    let world = World::new();
+    let (actor, ended) = started(&world, Actor::spawn(None, ChildActor, world.args(|_| {})).await).await;
+    actor.kill();
+    check_gone(&world, "a kill", ended).await;
+}
+
+#[tokio::test]
+async fn an_actor_that_is_stopped_without_a_word_to_its_child_takes_its_tree_along() {
+    let world = World::new();
+    let (actor, ended) = started(&world, Actor::spawn(None, ChildActor, world.args(|_| {})).await).await;
+    actor.stop(None);
+    check_gone(&world, "a stop of the actor alone", ended).await;
+}
+
+#[tokio::test]
+async fn a_supervisor_that_is_killed_takes_the_trees_of_its_children_along() {
+    let world = World::new();
+    let (heard, _listening) = mpsc::channel(4);
+    let (parent, ended) = Actor::spawn(None, Parent { heard }, world.args(|_| {})).await.unwrap();
+    world.wait("the tree is up", 3).await;
+    parent.kill();
+    check_gone(&world, "a kill of its supervisor", ended).await;
+}
+
+#[tokio::test]
+async fn whoever_supervises_hears_of_a_child_s_actor_that_panicked() {
+    let world = World::new();
+    let (heard, mut listening) = mpsc::channel(4);
+    let report = |report| assert!(!matches!(report, Report::Spawned { .. }), "told to panic");
+    let (parent, ended) = Actor::spawn(None, Parent { heard }, world.args(report)).await.unwrap();
+    let told = tokio::time::timeout(DEADLINE, listening.recv()).await.expect("in time").expect("an event");
+    assert!(told.starts_with("failed") && told.contains("told to panic"), "{told}");
+    world.wait("the tree of the panicked one", 0).await;
+    parent.stop(None);
+    ended.await.unwrap();
+}
+
+/// Polite end, for comparison: the tree is asked, insisted on, and reported.
+#[tokio::test]
+async fn an_actor_that_kills_its_child_in_order_reports_the_end_last() {
+    let world = World::new();
+    let (reports, mut heard) = mpsc::channel(16);
+    let args = world.args(move |report| drop(reports.try_send(report)));
+    let (actor, ended) = started(&world, Actor::spawn(None, ChildActor, args).await).await;
+    actor.send_message(ChildMsg::Kill).unwrap();
+    let mut last = None;
+    while !matches!(last, Some(Report::Ended { .. })) {
+        last = tokio::time::timeout(DEADLINE, heard.recv()).await.expect("in time");
+    }
+    assert!(matches!(last, Some(Report::Ended { end: super::End::Stopped { .. }, .. })), "{last:?}");
+    world.wait("the end is reported when the tree is gone", 0).await;
+    actor.stop(None);
+    ended.await.unwrap();
+}
