@@ -18,6 +18,7 @@ mod plexmcp;
 mod real;
 mod regressions;
 mod reloading;
+mod restarting;
 mod starting;
 mod stopping;
 mod supervising;

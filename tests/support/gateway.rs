@@ -172,6 +172,11 @@ impl Gateway {
         &self.data
     }
 
+    /// The daemon's process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.as_ref().expect("the daemon runs").id()
+    }
+
     /// Everything the daemon wrote, as far as it is kept.
     pub(crate) fn output(&self) -> String {
         lock(&self.output).join("\n")

@@ -6,8 +6,10 @@ pub(crate) mod ask;
 pub(crate) mod fake;
 pub(crate) mod gateway;
 pub(crate) mod http;
+pub(crate) mod load;
 pub(crate) mod processes;
 pub(crate) mod site;
+pub(crate) mod usage;
 pub(crate) mod wire;
 
 use std::future::Future;

@@ -15,7 +15,10 @@ impl Server {
     pub(crate) fn common(&self, modern: bool, method: &str, params: &Params<'_>) -> Answer {
         let resources = !self.flags.no_resources;
         match method {
-            "tools/list" => self.tool_page(params.cursor.as_deref()).map(Some),
+            "tools/list" => {
+                self.stats.listed();
+                self.tool_page(params.cursor.as_deref()).map(Some)
+            }
             "resources/list" if resources => Ok(Some(tools::resources())),
             "resources/templates/list" if resources => Ok(Some(tools::templates())),
             "resources/read" if resources => {

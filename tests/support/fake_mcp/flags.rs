@@ -58,7 +58,8 @@ tools
   env, fds, pid           the environment, the open descriptors and the id of this process
   meta                    the _meta of the call
   stats                   executions, in_flight, max_in_flight (of sleep, progress, gather and ask),
-                          cancelled, notifications, client (the params of initialize)
+                          cancelled, notifications, client (the params of initialize), lists
+                          (how often tools/list was asked)
   ask                     sends roots/list, sampling/createMessage, elicitation/create and an unknown
                           request to the client and reports the four answers (legacy)
   spawn_child {mode, clear_env?, hold_stdout?}

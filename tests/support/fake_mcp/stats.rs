@@ -12,6 +12,7 @@ const KEPT: usize = 4096;
 #[derive(Default)]
 struct Counts {
     executions: u64,
+    lists: u64,
     max_in_flight: usize,
     next_ticket: u64,
     /// Calls that are still to be answered: ticket → id.
@@ -29,6 +30,11 @@ pub(crate) struct Stats(Mutex<Counts>);
 impl Stats {
     pub(crate) fn executed(&self) {
         self.lock().executions += 1;
+    }
+
+    /// Notes that the tools were asked for.
+    pub(crate) fn listed(&self) {
+        self.lock().lists += 1;
     }
 
     /// Notes a call that will be answered later; the ticket names it.
@@ -78,6 +84,7 @@ impl Stats {
         let counts = self.lock();
         json!({
             "executions": counts.executions,
+            "lists": counts.lists,
             "in_flight": counts.in_flight.len(),
             "max_in_flight": counts.max_in_flight,
             "cancelled": counts.cancelled,
