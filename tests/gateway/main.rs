@@ -21,3 +21,4 @@ mod reloading;
 mod starting;
 mod stopping;
 mod supervising;
+mod trees;
