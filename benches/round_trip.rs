@@ -20,7 +20,13 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// The supervisor with one scripted server.
 async fn start() -> (Supervisor, Link) {
     let instance = format!("bench-{}", std::process::id());
-    let host = Host::new(HostSettings { instance, base_env: Vec::new(), own_command: None });
+    let host = Host::new(HostSettings {
+        instance,
+        base_env: Vec::new(),
+        own_command: None,
+        cgroups: false,
+        sandboxes: std::env::temp_dir(),
+    });
     let host = host.expect("a host for processes");
     let (supervisor, _) = Supervisor::start(host, BrakeSettings::default()).await.expect("a supervisor");
     let entry = json!({"command": env!("CARGO_BIN_EXE_fake-mcp"), "mcpvisor": {"era": "legacy"}});

@@ -68,7 +68,7 @@ impl Signals {
             Some(()) = self.terminate.recv() => "SIGTERM",
             Some(()) = self.interrupt.recv() => "SIGINT",
             Some(()) = self.hangup.recv() => {
-                if !(self.had_terminal && !has_terminal()) {
+                if !self.had_terminal || has_terminal() {
                     return Asked::Reload;
                 }
                 "SIGHUP"

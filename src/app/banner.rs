@@ -64,8 +64,15 @@ fn servers(servers: &[ServerView], took: Duration) -> String {
         let state = server.status.state.name();
         let _ = writeln!(text, "  {:width$}   {state:8}   {}", server.name, describe(server));
     }
-    let ready = servers.iter().filter(|server| server.status.state == State::Ready).count();
-    let _ = writeln!(text, "\n  {ready} of {} servers ready after {} ms\n", servers.len(), took.as_millis());
+    let count = |is: fn(&State) -> bool| servers.iter().filter(|server| is(&server.status.state)).count();
+    let (ready, resting) = (count(|state| *state == State::Ready), count(|state| *state == State::Idle));
+    let _ = write!(
+        text,
+        "\n  {ready} of {} servers ready after {} ms",
+        servers.len() - resting,
+        took.as_millis()
+    );
+    let _ = if resting > 0 { writeln!(text, ", {resting} on demand\n") } else { writeln!(text, "\n") };
     text
 }
 

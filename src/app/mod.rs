@@ -102,9 +102,14 @@ fn prepare_and_run(config: Config, flags: &Flags, env: &dyn Environment) -> Resu
         .filter_map(|name| Some((name.into(), env.var(name)?)))
         .collect();
     let own_command = std::env::current_exe().ok().map(|path| (OWN_COMMAND.to_owned(), path));
-    let host =
-        Host::new(HostSettings { instance: registry.instance_id().to_string(), base_env, own_command })
-            .map_err(Refusal::io)?;
+    let host = Host::new(HostSettings {
+        instance: registry.instance_id().to_string(),
+        base_env,
+        own_command,
+        cgroups: config.cgroups,
+        sandboxes: config.data_dir.join("servers"),
+    })
+    .map_err(Refusal::io)?;
     let swept = host.sweep_leftovers();
     if swept > 0 {
         tracing::warn!(processes = swept, "ended what an earlier run had left behind");

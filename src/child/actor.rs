@@ -19,7 +19,7 @@ use super::refresh;
 use super::stderr;
 use super::wire::{self, Control, Notice, WireEnd, Wiring};
 use crate::mcp::Era;
-use crate::process::{Exit, ExitReport, Host, Ladder, Pipes, Process, SpawnError, Spec, TreeGuard};
+use crate::process::{Exit, ExitReport, Host, Ladder, Pipes, Process, SpawnError, Spec, TreeGuard, TreeView};
 
 /// How many notifications may wait for whoever listens; the oldest make room.
 const NOTICES: usize = 64;
@@ -73,6 +73,8 @@ pub enum Report {
         pid: u32,
         /// How far it is on its way to being ready.
         start: StartView,
+        /// What it and whatever it starts use.
+        tree: TreeView,
     },
     /// The handshake is done, calls can be made.
     Ready {
@@ -268,7 +270,7 @@ impl ChildState {
         let abandoned = Arc::new(Notify::new());
         let activity = Activity::new();
         let start = StartView::new(activity.clone(), self.args.incarnation, self.args.launcher);
-        (self.args.report)(Report::Spawned { pid: guard.pid(), start });
+        (self.args.report)(Report::Spawned { pid: guard.pid(), start, tree: guard.view() });
         let wiring = Wiring {
             server: self.args.server.clone(),
             calls: calls_in,

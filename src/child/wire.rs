@@ -127,33 +127,9 @@ where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let Wiring {
-        server,
-        mut calls,
-        abandoned,
-        mut control,
-        notices,
-        counters,
-        log,
-        incarnation,
-        activity,
-        max_frame,
-    } = wiring;
-    let mut wire = Wire {
-        server,
-        notices,
-        counters,
-        log,
-        incarnation,
-        pending: Pending::default(),
-        backlog: VecDeque::new(),
-        out: BytesMut::new(),
-        framer: Framer::new(max_frame),
-        closing: None,
-        stdin_lost: false,
-        stdin_closed: false,
-        noise: 0,
-    };
+    let activity = wiring.activity.clone();
+    let abandoned = wiring.abandoned.clone();
+    let (mut wire, mut calls, mut control) = Wire::new(wiring);
     let mut stdin = Some(stdin);
     let mut batch = Vec::with_capacity(BATCH);
     let mut expiry = Alarm::new();
@@ -232,6 +208,25 @@ async fn write_some<W: AsyncWrite + Unpin>(stdin: &mut Option<W>, out: &mut Byte
 }
 
 impl Wire {
+    fn new(wiring: Wiring) -> (Wire, mpsc::Receiver<Submitted>, mpsc::Receiver<Control>) {
+        let wire = Wire {
+            server: wiring.server,
+            notices: wiring.notices,
+            counters: wiring.counters,
+            log: wiring.log,
+            incarnation: wiring.incarnation,
+            pending: Pending::default(),
+            backlog: VecDeque::new(),
+            out: BytesMut::new(),
+            framer: Framer::new(wiring.max_frame),
+            closing: None,
+            stdin_lost: false,
+            stdin_closed: false,
+            noise: 0,
+        };
+        (wire, wiring.calls, wiring.control)
+    }
+
     /// Answers every call that is left, in the channel and in the table.
     fn finish(mut self, mut calls: mpsc::Receiver<Submitted>) {
         calls.close();

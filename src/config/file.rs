@@ -66,6 +66,7 @@ fn server(mut s: Section<'_>, base: &Path, config: &mut Config, paths: &mut Path
     });
     s.count("workers", 1..=256, &mut config.workers, problems);
     s.switch("watch", &mut config.watch, problems);
+    s.switch("cgroups", &mut config.cgroups, problems);
     s.set("pass_env", "an array of names of variables", &mut config.pass_env, problems, |value| {
         texts(value, |name| (!name.is_empty() && !name.contains(['=', '\0'])).then(|| name.to_owned()))
     });
@@ -169,6 +170,7 @@ mod tests {
             ("server.data_dir = ''", "server.data_dir must be a path (found '')"),
             ("server.servers = 'a.json'", "server.servers must be an array of file names (found 'a.json')"),
             ("server.servers = ['a', 1]", "server.servers must be an array of file names (found ['a', 1])"),
+            ("server.cgroups = 1", "server.cgroups must be true or false (found 1)"),
             ("server.watch = 1", "server.watch must be true or false (found 1)"),
             ("server.workers = 0", "server.workers must be a whole number from 1 to 256 (found 0)"),
             (
@@ -287,7 +289,7 @@ mod tests {
                 rate,
             )| {
                 let mut config = Config::with_defaults("/data".into());
-                (config.workers, config.watch) = (workers, !redact);
+                (config.workers, config.watch, config.cgroups) = (workers, !redact, redact);
                 config.drain = Duration::from_millis(times.0);
                 config.starts.concurrent = starts;
                 config.starts.per_second = rate;
@@ -317,7 +319,7 @@ mod tests {
         };
         let time = |duration: Duration| format!("{:?}", show_duration(duration));
         format!(
-            "[server]\nhost = {:?}\nport = {}\nworkers = {}\nwatch = {}\ndrain = {}\n\
+            "[server]\nhost = {:?}\nport = {}\nworkers = {}\nwatch = {}\ncgroups = {}\ndrain = {}\n\
              [http]\nallowed_hosts = {:?}\nallowed_origins = {:?}\nbody_limit = {}\nheader_timeout = {}\n\
              body_timeout = {}\nkeep_alive = {}\nmax_connections = {}\ncall_timeout = {}\nmax_call_timeout = {}\n\
              [api]\nauth = {auth:?}\nredact_env = {}\n[starts]\nconcurrent = {}\nper_second = {}\n[log]\nlevel = {:?}\n",
@@ -325,6 +327,7 @@ mod tests {
             http.port,
             config.workers,
             config.watch,
+            config.cgroups,
             time(config.drain),
             http.allowed_hosts,
             http.allowed_origins,

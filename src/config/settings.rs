@@ -20,6 +20,8 @@ pub struct Config {
     pub workers: usize,
     /// Whether servers files are applied again when they change.
     pub watch: bool,
+    /// Whether children get control groups where there is a subtree for us.
+    pub cgroups: bool,
     /// Names of variables of our environment that children get beside the usual few.
     pub pass_env: Vec<String>,
     /// How long calls may take to finish once the daemon was told to stop.
@@ -45,6 +47,7 @@ impl Config {
             data_dir,
             workers: 1,
             watch: true,
+            cgroups: true,
             pass_env: Vec::new(),
             drain: Duration::from_secs(20),
             http: HttpSettings::default(),

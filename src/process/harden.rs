@@ -1,7 +1,9 @@
 //! What a child is held to from its first instruction on.
 #![allow(unsafe_code)]
 
+use std::fs::File;
 use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::stat::{Mode, umask};
@@ -20,4 +22,19 @@ pub(super) fn harden(command: &mut Command) {
             setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(io::Error::from)
         });
     }
+}
+
+/// Has the process that `command` will start move into a control group, by the group's open
+/// `cgroup.procs`, before it does anything else.
+pub(super) fn join(command: &mut Command, procs: &File) -> io::Result<()> {
+    let procs: OwnedFd = procs.try_clone()?.into();
+    // SAFETY: between fork and exec only async-signal-safe calls are allowed. `write` is a plain
+    // system call on an open descriptor that the closure owns; nothing here allocates or locks.
+    unsafe {
+        command.pre_exec(move || match nix::libc::write(procs.as_raw_fd(), c"0".as_ptr().cast(), 1) {
+            1 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        });
+    }
+    Ok(())
 }

@@ -14,12 +14,14 @@ use nix::sys::signal::Signal;
 use rustix::process::{Resource, Rlimit, getrlimit, prlimit, setrlimit};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 
+use super::cgroup::{Cgroups, Controllers, Leaf};
 use super::ladder::Process;
+use super::limits::Limits;
 use super::pidfd::{self, Watch};
 use super::tree::{
     Leaders, Tree, TreeGuard, adopted_zombies, brand, children_at_start, kill_strays, reap, signal_marked,
 };
-use super::{SpawnError, harden, inherited, proc_fs, resolve};
+use super::{SpawnError, harden, inherited, proc_fs, resolve, sandbox};
 
 /// The variable that marks every process of ours: `INSTANCE.N`, N counting the children.
 pub const MARK_VARIABLE: &str = "MCPVISOR_MARK";
@@ -36,6 +38,10 @@ pub struct HostSettings {
     pub base_env: Vec<(OsString, OsString)>,
     /// A bare command of this name means the file beside it: the running executable.
     pub own_command: Option<(String, PathBuf)>,
+    /// Whether to use control groups where there is a subtree for us.
+    pub cgroups: bool,
+    /// Where sandboxed servers have their directories.
+    pub sandboxes: PathBuf,
 }
 
 /// What to run.
@@ -49,6 +55,10 @@ pub struct Spec {
     pub env: Vec<(String, String)>,
     /// The working directory; ours when `None`.
     pub cwd: Option<PathBuf>,
+    /// What it may use.
+    pub limits: Limits,
+    /// The name of the directory that it is to be confined to for writing, if it is.
+    pub sandbox: Option<String>,
 }
 
 /// A child's three pipes.
@@ -67,6 +77,7 @@ pub struct Host(Arc<HostInner>);
 
 pub(super) struct HostInner {
     settings: HostSettings,
+    cgroups: Option<Cgroups>,
     spawned: AtomicU64,
     /// Children whose end somebody waits for. Held while one is spawned, so that no child can
     /// end and be reaped as adopted before it is in here.
@@ -110,7 +121,8 @@ impl Host {
         let open_files = raise_open_files();
         // Whoever became us by exec may have had children: they are no strays of ours.
         let leaders = Mutex::new(children_at_start()?);
-        let inner = HostInner { settings, spawned: AtomicU64::new(0), leaders, open_files };
+        let cgroups = find_cgroups(&settings);
+        let inner = HostInner { settings, cgroups, spawned: AtomicU64::new(0), leaders, open_files };
         Ok(Host(Arc::new(inner)))
     }
 
@@ -119,8 +131,19 @@ impl Host {
         let number = self.0.spawned.fetch_add(1, Ordering::Relaxed) + 1;
         let mark = format!("{}.{number}", self.0.settings.instance);
         let mut command = self.command(spec, &mark)?;
+        let leaf = self.leaf(number, spec)?;
+        if let Some(leaf) = &leaf {
+            harden::join(&mut command, &leaf.procs).map_err(|error| {
+                SpawnError::new("the child's control group cannot be joined".to_owned(), &error)
+            })?;
+        }
         let mut leaders = self.0.leaders();
-        let mut child = command.spawn().map_err(|error| describe(spec, &error))?;
+        let mut child = command.spawn().map_err(|error| {
+            if let Some(leaf) = &leaf {
+                leaf.remove();
+            }
+            describe(spec, &error)
+        })?;
         let no_pipe = || {
             SpawnError::new(
                 "a pipe to the child is missing".to_owned(),
@@ -132,19 +155,37 @@ impl Host {
         leaders.insert(pid, started);
         drop(leaders);
         let brand = brand(pid, number);
-        let tree = Arc::new(Tree::new(pid, format!("{MARK_VARIABLE}={mark}"), brand, self.0.clone()));
+        let tree = Arc::new(Tree::new(pid, format!("{MARK_VARIABLE}={mark}"), brand, leaf, self.0.clone()));
         let guard = TreeGuard(tree.clone());
         let pipes = match (child.stdin.take(), child.stdout.take(), child.stderr.take()) {
             (Some(stdin), Some(stdout), Some(stderr)) => Pipes { stdin, stdout, stderr },
             _ => return Err(no_pipe()),
         };
-        self.restore_open_files(pid);
+        if spec.limits.open_files.is_none() {
+            self.restore_open_files(pid);
+        }
         let watch = Watch::open(pid).map_err(|error| {
             guard.0.kill_now();
             self.0.forget(pid);
             SpawnError::new("the child could not be watched".to_owned(), &error)
         })?;
         Ok((Process::new(child, watch, tree), guard, pipes))
+    }
+
+    fn leaf(&self, number: u64, spec: &Spec) -> Result<Option<Leaf>, SpawnError> {
+        let Some(cgroups) = &self.0.cgroups else { return Ok(None) };
+        cgroups.leaf(number, &spec.limits).map(Some).map_err(|error| {
+            SpawnError::new("a control group for the child cannot be made".to_owned(), &error)
+        })
+    }
+
+    fn controllers(&self) -> Controllers {
+        self.0.cgroups.as_ref().map(Cgroups::controllers).unwrap_or_default()
+    }
+
+    /// What of these limits this machine does not, or not quite, hold: a sentence each.
+    pub fn unenforced(&self, limits: &Limits) -> Vec<String> {
+        limits.unenforced(self.controllers(), rustix::process::geteuid().is_root())
     }
 
     /// Many programs go through all files they may have open; ours may be very many.
@@ -174,6 +215,10 @@ impl Host {
             }
             command.current_dir(cwd);
         }
+        let sandbox = spec.sandbox.as_ref().map(|name| settings.sandboxes.join(name));
+        if let (Some(directory), None) = (&sandbox, &spec.cwd) {
+            command.current_dir(directory);
+        }
         command
             .args(&spec.args)
             .env_clear()
@@ -185,6 +230,14 @@ impl Host {
             .stderr(Stdio::piped())
             .process_group(0);
         harden::harden(&mut command);
+        spec.limits.put_on(&mut command, self.controllers());
+        if let Some(directory) = &sandbox {
+            for (name, path) in sandbox::confine(&mut command, directory)? {
+                if !spec.env.iter().any(|(given, _)| given == name) {
+                    command.env(name, path);
+                }
+            }
+        }
         Ok(command)
     }
 
@@ -218,20 +271,42 @@ impl Host {
             }
             await_end(&handles, LEFTOVER_GRACE);
         }
+        let of_leaves = self.0.cgroups.as_ref().map_or(0, Cgroups::sweep);
         self.0.reap_adopted();
-        ended.len()
+        ended.len() + of_leaves
     }
 
     /// Kills orphans that fell to us and of which nobody knows whose they were. For the end of the
     /// daemon, when no child is left.
     pub fn kill_strays(&self) {
         kill_strays(&self.0.leaders_now());
+        if let Some(cgroups) = &self.0.cgroups {
+            cgroups.remove();
+        }
         self.0.reap_adopted();
     }
 
     /// Reaps ended orphans that fell to us; for when SIGCHLD came.
     pub fn reap_adopted(&self) {
         self.0.reap_adopted();
+    }
+}
+
+/// Tries for control groups and says what came of it.
+fn find_cgroups(settings: &HostSettings) -> Option<Cgroups> {
+    if !settings.cgroups {
+        tracing::info!("control groups: switched off; trees are held by group, mark and brand");
+        return None;
+    }
+    match Cgroups::probe(&settings.instance) {
+        Ok(cgroups) => {
+            tracing::info!("control groups: one for each child; {}", cgroups.controllers());
+            Some(cgroups)
+        }
+        Err(reason) => {
+            tracing::info!(reason, "control groups: none; trees are held by group, mark and brand");
+            None
+        }
     }
 }
 

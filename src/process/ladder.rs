@@ -39,6 +39,8 @@ pub enum Exit {
     Code(i32),
     /// By this signal.
     Signal(i32),
+    /// By the kernel, because its tree had used up the memory that it may have.
+    OutOfMemory,
     /// It did not end: it is stuck in the kernel, and left behind.
     Stuck,
 }
@@ -153,9 +155,13 @@ impl Process {
         let orphans = self.members().await.map_or(1, |members| members.len());
         self.tree.set_gone();
         let exit = match tokio::time::timeout(KILL_GRACE, self.child.wait()).await {
-            Ok(Ok(status)) => exit_of(status),
+            Ok(Ok(status)) => match exit_of(status) {
+                Exit::Signal(_) if !forced && self.tree.ran_out_of_memory() => Exit::OutOfMemory,
+                exit => exit,
+            },
             Ok(Err(_)) | Err(_) => Exit::Stuck,
         };
+        self.tree.remove_leaf();
         self.tree.host.forget(self.tree.leader);
         let host = self.tree.host.clone();
         let _ = tokio::task::spawn_blocking(move || host.reap_adopted()).await;

@@ -4,17 +4,22 @@
 //! A stopped child means an empty tree, not a dead leader: wrappers such as `npx` put two
 //! processes between us and the server, and grandchildren may leave the process group.
 
+mod cgroup;
 mod error;
 mod harden;
 mod host;
 mod inherited;
 mod ladder;
+mod limits;
 mod pidfd;
 mod proc_fs;
 mod resolve;
+mod sandbox;
 mod tree;
 
+pub use cgroup::Controllers;
 pub use error::SpawnError;
 pub use host::{Host, HostSettings, MARK_VARIABLE, Pipes, Spec};
 pub use ladder::{Exit, ExitReport, Ladder, Process};
-pub use tree::{TreeGuard, TreeView};
+pub use limits::Limits;
+pub use tree::{TreeGuard, TreeView, Usage};

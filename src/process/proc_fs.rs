@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::time::Duration;
 
 /// A line of `/proc/PID/stat`, as far as it is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +56,23 @@ pub(super) fn message_queue_limit(pid: i32) -> Option<u64> {
     line.split_ascii_whitespace().next()?.parse().ok()
 }
 
+/// The resident memory of a process, in bytes, and its CPU time; `None` when it is gone.
+pub(super) fn usage(pid: i32) -> Option<(u64, Duration)> {
+    let line = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (ticks, pages) = parse_usage(&line)?;
+    let ticks_a_second = rustix::param::clock_ticks_per_second();
+    let page = u64::try_from(rustix::param::page_size()).ok()?;
+    Some((pages * page, Duration::from_secs_f64(ticks as f64 / ticks_a_second as f64)))
+}
+
+/// User and system time in clock ticks, and resident pages.
+fn parse_usage(line: &str) -> Option<(u64, u64)> {
+    // Fields 14, 15 and 24 of the line; the first after the name is field 3.
+    let mut fields = line[line.rfind(')')? + 1..].split_ascii_whitespace().skip(11);
+    let (user, system): (u64, u64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    Some((user + system, fields.nth(8)?.parse().ok()?))
+}
+
 fn parse_stat(line: &str) -> Option<Stat> {
     // The name in parentheses may itself hold blanks and parentheses: count from the last one.
     let mut fields = line[line.rfind(')')? + 1..].split_ascii_whitespace();
@@ -76,6 +94,14 @@ mod tests {
         let stat = parse_stat(line).unwrap();
         assert_eq!(stat, Stat { state: b'S', parent: 1, group: 42, started: 98765 });
         assert_eq!(parse_stat("nonsense"), None);
+    }
+
+    #[test]
+    fn usage_is_read_from_its_fields() {
+        let line = "7 (a) S 1 42 42 0 -1 4194560 1 0 0 0 5 6 0 0 20 0 1 0 98765 1000 2 99";
+        assert_eq!(parse_usage(line), Some((11, 2)));
+        let (rss, _) = usage(std::process::id().cast_signed()).unwrap();
+        assert!(rss > 100_000);
     }
 
     #[test]

@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
+use super::cgroup::Leaf;
 use super::host::HostInner;
 use super::{pidfd, proc_fs};
 
@@ -22,18 +24,32 @@ pub(super) struct Tree {
     mark: String,
     /// A second mark, for those who empty their environment: see [`brand`].
     brand: Option<u64>,
+    /// The control group that was made for it, which nothing leaves.
+    leaf: Option<Leaf>,
     gone: AtomicBool,
     pub(super) host: Arc<HostInner>,
 }
 
 impl Tree {
-    pub(super) fn new(leader: i32, mark: String, brand: Option<u64>, host: Arc<HostInner>) -> Tree {
-        Tree { leader, mark, brand, gone: AtomicBool::new(false), host }
+    pub(super) fn new(
+        leader: i32,
+        mark: String,
+        brand: Option<u64>,
+        leaf: Option<Leaf>,
+        host: Arc<HostInner>,
+    ) -> Tree {
+        Tree { leader, mark, brand, leaf, gone: AtomicBool::new(false), host }
     }
 
     /// The living processes of the tree: members of the group, those that left it but still carry
     /// the mark, and strays that carry the brand. An error says nothing about who is left.
     pub(super) fn members(&self) -> io::Result<Vec<i32>> {
+        // One small file, where looking at all processes there are takes a thousand. An empty one is
+        // not believed: a child that may write to the hierarchy can have moved.
+        let held = self.leaf.as_ref().map(Leaf::members).unwrap_or_default();
+        if !held.is_empty() {
+            return Ok(held);
+        }
         let leaders = self.host.leaders_now();
         let belongs = |pid: i32, stat: proc_fs::Stat| {
             stat.group == self.leader
@@ -61,13 +77,42 @@ impl Tree {
         // The group first: it can be reached even when nothing can be looked up. The leader is not
         // reaped before the tree is gone, so the group id cannot be another's.
         let _ = killpg(Pid::from_raw(self.leader), signal);
+        if let (Signal::SIGKILL, Some(leaf)) = (signal, &self.leaf) {
+            leaf.kill();
+        }
         for pid in self.members().unwrap_or_default() {
             if proc_fs::stat(pid).is_some_and(|stat| stat.group != self.leader)
                 && !signal_marked(pid, &self.mark, false, signal)
+                && !self.signal_held(pid, signal)
             {
                 signal_stray(pid, signal, &self.host.leaders_now());
             }
         }
+    }
+
+    /// Sends a signal to a process of the leaf. The handle is opened before it is looked at again.
+    fn signal_held(&self, pid: i32, signal: Signal) -> bool {
+        let Some(leaf) = &self.leaf else { return false };
+        pidfd::open(pid).is_ok_and(|pidfd| leaf.members().contains(&pid) && send(&pidfd, signal))
+    }
+
+    /// Whether the kernel killed a process of the tree for want of memory.
+    pub(super) fn ran_out_of_memory(&self) -> bool {
+        self.leaf.as_ref().is_some_and(Leaf::ran_out_of_memory)
+    }
+
+    /// What the tree uses now.
+    fn usage(&self) -> Usage {
+        let members = self.members().unwrap_or_default();
+        let mut usage = Usage { processes: members.len(), ..Usage::default() };
+        for (rss, cpu) in members.into_iter().filter_map(proc_fs::usage) {
+            usage.rss_bytes += rss;
+            usage.cpu_time += cpu;
+        }
+        if let Some(cpu) = self.leaf.as_ref().and_then(Leaf::cpu_time) {
+            usage.cpu_time = cpu;
+        }
+        usage
     }
 
     /// Kills everything, now, without waiting and without a runtime: callable from `Drop`.
@@ -89,6 +134,13 @@ impl Tree {
     pub(super) fn set_gone(&self) {
         self.gone.store(true, Ordering::Release);
     }
+
+    /// Takes the leaf of an ended tree away.
+    pub(super) fn remove_leaf(&self) {
+        if let Some(leaf) = &self.leaf {
+            leaf.remove();
+        }
+    }
 }
 
 /// Kills the tree when dropped, unless the tree has ended. The owner of a child holds one, so
@@ -107,10 +159,41 @@ impl TreeGuard {
     }
 }
 
-/// A look at a tree. Keeps nothing alive and kills nothing.
+/// What a tree uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Processes that have not ended.
+    pub processes: usize,
+    /// Resident memory, in bytes; what processes share counts for each.
+    pub rss_bytes: u64,
+    /// CPU time so far: with a control group of all that ever ran, else of those that run.
+    pub cpu_time: Duration,
+}
+
+impl std::ops::AddAssign for Usage {
+    fn add_assign(&mut self, other: Usage) {
+        self.processes += other.processes;
+        self.rss_bytes += other.rss_bytes;
+        self.cpu_time += other.cpu_time;
+    }
+}
+
+/// A look at a tree. Cheap to clone; keeps no process alive and kills none.
+#[derive(Clone)]
 pub struct TreeView(Arc<Tree>);
 
+impl std::fmt::Debug for TreeView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("TreeView").field(&self.0.leader).finish()
+    }
+}
+
 impl TreeView {
+    /// What the tree uses now; nothing once it has ended. Reads `/proc`: not for the runtime.
+    pub fn usage(&self) -> Usage {
+        if self.0.is_gone() { Usage::default() } else { self.0.usage() }
+    }
+
     /// Whether the leader is stopped, by SIGSTOP or a debugger: it can do nothing until somebody
     /// continues it.
     pub fn is_stopped(&self) -> bool {

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::view::Traffic;
 use crate::child::CounterReading;
-use crate::supervisor::ServerHandle;
-use crate::telemetry::metrics::{Kind, OK, ServerMetrics};
+use crate::supervisor::{BreakerState, ServerHandle, State, Status, Usage};
+use crate::telemetry::metrics::{Kind, OK, ServerMetrics, Snapshot};
 
 /// How many low bits hold the count of a day; the day's number is above them.
 const COUNT_BITS: u32 = 40;
@@ -77,8 +77,9 @@ impl Meter {
     }
 
     /// Brings the metrics that are not counted per call up to date, for a scrape.
-    pub(super) fn tell(&self, handle: &ServerHandle) {
+    pub(super) fn tell(&self, handle: &ServerHandle, usage: Usage) {
         let status = handle.status();
+        self.metrics.set_snapshot(&snapshot(handle, &status, usage));
         self.metrics.set_in_flight(handle.in_flight());
         self.metrics.set_state(status.state.name());
         let now = handle.counters().read();
@@ -93,6 +94,28 @@ impl Meter {
             self.metrics.restarted();
         }
         *told = (now, status.restarts.max(restarts));
+    }
+}
+
+fn snapshot(handle: &ServerHandle, status: &Status, usage: Usage) -> Snapshot {
+    let (failures, next_start) = match &status.state {
+        State::Backoff { attempt, until, .. } => {
+            let wait = until.saturating_duration_since(Instant::now());
+            (*attempt, Some(SystemTime::now() + wait))
+        }
+        _ => (0, None),
+    };
+    let ready = status.replicas.iter().filter(|replica| replica.state.serves()).count();
+    Snapshot {
+        queued: handle.queued(),
+        breaker_open: handle.breaker() != BreakerState::Closed,
+        replicas: (status.replicas.len(), ready),
+        failures,
+        since: Some(status.since),
+        next_start,
+        processes: usage.processes,
+        rss_bytes: usage.rss_bytes,
+        cpu_time: usage.cpu_time,
     }
 }
 

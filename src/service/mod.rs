@@ -36,7 +36,7 @@ pub use self::view::{Readiness, ResourceReply, ServerView, ToolCall, ToolReply, 
 pub use crate::access::{Principal, Refused, Role};
 pub use crate::child::{Catalog, CounterReading, LogLine, Resource, StartPhase, Stream, Tool};
 pub use crate::supervisor::{
-    BreakerState, Cause, Definition, Introduction, Problem, ReplicaView, State, Status, Update,
+    BreakerState, Cause, Definition, Introduction, Problem, ReplicaView, State, Status, Update, Usage,
 };
 
 /// How long calls may take.
@@ -116,6 +116,12 @@ impl Gateway {
     pub fn server(&self, id_or_name: &str) -> Result<ServerView, Error> {
         let entry = self.entry(id_or_name)?;
         self.view(&entry).ok_or_else(|| not_found(id_or_name))
+    }
+
+    /// What the process trees of a server use now.
+    pub async fn usage(&self, id_or_name: &str) -> Result<Usage, Error> {
+        let handle = self.handle(&*self.entry(id_or_name)?)?;
+        Ok(measure(vec![handle]).await.pop().map(|(_, usage)| usage).unwrap_or_default())
     }
 
     /// The last lines that a server's children wrote beside messages, at most `count`, newest last.
@@ -309,10 +315,12 @@ impl Gateway {
     }
 
     /// All metrics in the Prometheus text format.
-    pub fn render_metrics(&self) -> String {
-        for entry in self.0.registry.list().entries() {
-            if let (Ok(handle), Ok(meter)) = (self.handle(entry), self.meter(entry)) {
-                meter.tell(&handle);
+    pub async fn render_metrics(&self) -> String {
+        let list = self.0.registry.list();
+        let handles = list.entries().iter().filter_map(|entry| self.handle(entry).ok()).collect();
+        for (handle, usage) in measure(handles).await {
+            if let Some(Ok(meter)) = list.by_id(handle.id()).map(|entry| self.meter(entry)) {
+                meter.tell(&handle, usage);
             }
         }
         self.0.metrics.render()
@@ -452,6 +460,19 @@ impl Follower {
             }
         }
     }
+}
+
+/// Looks at what the trees of these servers use, off the runtime.
+async fn measure(handles: Vec<Arc<ServerHandle>>) -> Vec<(Arc<ServerHandle>, Usage)> {
+    let look = move || {
+        let measured = handles.into_iter().map(|handle| {
+            let mut sum = Usage::default();
+            handle.trees().iter().for_each(|tree| sum += tree.usage());
+            (handle, sum)
+        });
+        measured.collect()
+    };
+    tokio::task::spawn_blocking(look).await.unwrap_or_default()
 }
 
 async fn read(handle: &ServerHandle, request: Request) -> Result<mcp::ReadContents, Error> {

@@ -176,6 +176,11 @@ pub fn check_name(name: &str) -> Result<(), Problem> {
 pub(super) struct Problems(Vec<Problem>);
 
 impl Problems {
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Notes a problem and yields nothing, so that a check can go on to the next member.
     pub(super) fn add<T>(&mut self, path: &str, reason: &str) -> Option<T> {
         self.0.push(Problem { path: path.to_owned(), reason: reason.to_owned() });

@@ -16,6 +16,7 @@ use super::fleet::Load;
 use super::policy::{Policy, StartMode};
 use super::status::{Introduction, ReplicaView, State, Status, Update};
 use crate::child::{Catalog, CatalogSlot, Counters, Link, ServerLog};
+use crate::process::TreeView;
 
 /// A server's handle: where its calls go, how it is, what it announced.
 pub struct ServerHandle {
@@ -247,6 +248,11 @@ impl ServerHandle {
     pub(super) fn rest(&self, resting: &State) {
         self.asked.store(false, Ordering::Relaxed);
         self.show(&self.roster(), Some(resting));
+    }
+
+    /// Looks at the trees of all its children.
+    pub fn trees(&self) -> Vec<TreeView> {
+        self.roster().members.iter().filter_map(|member| member.status.tree.clone()).collect()
     }
 
     /// Changes what a replica says of itself.

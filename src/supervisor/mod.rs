@@ -35,6 +35,8 @@ pub use lifecycle::{Effect, Ending, Event, Lifecycle, Wanted};
 pub use policy::{EraChoice, Policy, Replicas, RestartPolicy, StartMode, UpdateMode, parse_duration};
 pub use status::{Cause, Introduction, ReplicaView, State, Status, Update};
 
+pub use crate::process::Usage;
+
 use crate::process::Host;
 
 /// The way in to the supervisor. Cheap to clone.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::definition::{OWN_MEMBER, Problems};
+use crate::process::Limits;
 
 /// Which protocol era the gateway speaks to a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -103,6 +104,10 @@ pub struct Policy {
     pub ping_timeout: Duration,
     /// The longest frame a child may send, in bytes.
     pub max_frame: usize,
+    /// What a child and whatever it starts may use.
+    pub limits: Limits,
+    /// Whether it may write only below a directory of its own.
+    pub sandboxed: bool,
 }
 
 impl Default for Policy {
@@ -125,6 +130,8 @@ impl Default for Policy {
             ping_interval: Duration::from_secs(30),
             ping_timeout: Duration::from_secs(10),
             max_frame: 16 * 1024 * 1024,
+            limits: Limits::default(),
+            sandboxed: false,
         }
     }
 }
@@ -135,7 +142,8 @@ impl Policy {
     pub(super) fn same_child(&self, other: &Policy) -> bool {
         let child = |policy: &Policy| {
             let graces = (policy.stdin_grace, policy.term_grace);
-            (policy.era, policy.max_frame, graces, policy.ping_interval, policy.ping_timeout)
+            let held = (policy.limits.clone(), policy.sandboxed);
+            (policy.era, policy.max_frame, graces, policy.ping_interval, policy.ping_timeout, held)
         };
         child(self) == child(other)
     }
@@ -208,6 +216,15 @@ pub(super) fn parse_policy(own: &Map<String, Value>, problems: &mut Problems) ->
                     problems.add::<()>(&path, &reason);
                 }
             },
+            "sandbox" => match value.as_str() {
+                Some("none") => policy.sandboxed = false,
+                Some("fs") => policy.sandboxed = true,
+                _ => drop(problems.add::<()>(&path, "must be \"none\" or \"fs\"")),
+            },
+            "limits" => match value {
+                Value::Object(limits) => policy.limits = parse_limits(limits, &path, problems),
+                _ => drop(problems.add::<()>(&path, "must be an object")),
+            },
             "idle_stop" => set_duration(&mut policy.idle_stop, value, &path, problems),
             "breaker_pause" => set_duration(&mut policy.breaker_pause, value, &path, problems),
             "breaker_failures" => {
@@ -228,6 +245,55 @@ pub(super) fn parse_policy(own: &Map<String, Value>, problems: &mut Problems) ->
         }
     }
     policy
+}
+
+fn parse_limits(own: &Map<String, Value>, path: &str, problems: &mut Problems) -> Limits {
+    let mut limits = Limits::default();
+    for (member, value) in own {
+        let path = format!("{path}.{member}");
+        let size = "must be a number of bytes of at least 1 MiB, such as \"512MiB\"";
+        let count = "must be a whole number from 1 to 1048576";
+        let counted = || value.as_u64().filter(|count| (1..=1 << 20).contains(count));
+        let sized = || parse_size(value).filter(|bytes| *bytes >= 1 << 20);
+        let (slot, read, reason) = match member.as_str() {
+            "memory" => (&mut limits.memory, sized(), size),
+            "file_size" => (&mut limits.file_size, sized(), size),
+            "pids" => (&mut limits.processes, counted(), count),
+            "open_files" => (&mut limits.open_files, counted(), count),
+            "cpu" => {
+                let cores = value.as_f64().filter(|cores| (0.01..=1024.0).contains(cores));
+                limits.cpu_thousandths = cores.map(|cores| (cores * 1000.0).round() as u32);
+                if cores.is_none() {
+                    problems.add::<()>(&path, "must be a number of cores from 0.01 to 1024");
+                }
+                continue;
+            }
+            _ => {
+                problems.add::<()>(&path, "is not a known setting");
+                continue;
+            }
+        };
+        match read {
+            Some(_) => *slot = read,
+            None => drop(problems.add::<()>(&path, reason)),
+        }
+    }
+    limits
+}
+
+/// Reads a size: a number of bytes, or `"64KiB"`, `"512MiB"`, `"2GiB"`.
+fn parse_size(value: &Value) -> Option<u64> {
+    let Value::String(text) = value else { return value.as_u64() };
+    let text = text.trim();
+    let split = text.find(|c: char| !c.is_ascii_digit())?;
+    let shift = match text[split..].trim() {
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        "TiB" => 40,
+        _ => return None,
+    };
+    text[..split].parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
 /// Reads `3`, `"3"` or `"1..4"`.
@@ -276,6 +342,27 @@ fn set_count(
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn limits_are_read_and_each_wrong_one_is_named() {
+        let read = |value: Value| {
+            let mut problems = Problems::default();
+            let own = value.as_object().expect("an object").clone();
+            (parse_limits(&own, "limits", &mut problems), problems.len())
+        };
+        let good =
+            json!({"memory": "512MiB", "pids": 64, "cpu": 0.5, "open_files": 1024, "file_size": 1 << 30});
+        let expected = Limits {
+            memory: Some(512 << 20),
+            processes: Some(64),
+            cpu_thousandths: Some(500),
+            open_files: Some(1024),
+            file_size: Some(1 << 30),
+        };
+        assert_eq!(read(good), (expected, 0));
+        let bad = json!({"memory": "512MB", "pids": 0, "cpu": "half", "open_files": -1, "file_size": "1KiB", "x": 1});
+        assert_eq!(read(bad), (Limits::default(), 6));
+    }
 
     #[test]
     fn replicas_are_a_number_or_a_range() {

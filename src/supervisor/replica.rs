@@ -94,7 +94,10 @@ impl Actor for ReplicaActor {
         state: &mut ReplicaState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            ReplicaMsg::Start => state.on(&myself, Event::Wanted(Wanted::Running)).await,
+            ReplicaMsg::Start => {
+                state.log(&State::Starting);
+                state.on(&myself, Event::Wanted(Wanted::Running)).await;
+            }
             ReplicaMsg::Define(definition) => {
                 state.life.set_restart(definition.policy().restart);
                 state.args.definition = definition;
@@ -220,6 +223,8 @@ impl ReplicaState {
                 args: definition.args().to_vec(),
                 env: definition.env().to_vec(),
                 cwd: definition.cwd().map(Into::into),
+                limits: policy.limits.clone(),
+                sandbox: policy.sandboxed.then(|| self.args.handle.id().to_string()),
             },
             launcher: definition.is_launcher(),
             host: self.args.host.clone(),
@@ -259,10 +264,17 @@ impl ReplicaState {
 
     async fn heard(&mut self, myself: &ActorRef<ReplicaMsg>, incarnation: u64, report: Report) {
         match report {
-            Report::Spawned { pid, start } if incarnation == self.life.incarnation() => {
+            Report::Spawned { pid, start, tree } if incarnation == self.life.incarnation() => {
+                let limits = &self.args.definition.policy().limits;
+                let unenforced = self.args.host.unenforced(limits);
+                for sentence in &unenforced {
+                    tracing::warn!(server = %self.args.handle.name(), "limit {sentence}");
+                }
                 self.args.handle.publish(self.args.number, |status| {
                     status.pid = Some(pid);
                     status.start = Some(start);
+                    status.tree = Some(tree);
+                    status.unenforced = unenforced.into();
                 });
             }
             Report::Spawned { .. } => {}
@@ -365,6 +377,7 @@ fn judge(end: End, start_timeout: Duration) -> (Ending, Cause) {
     let of_exit = |exit: Exit| match exit {
         Exit::Code(code) => Cause::Exited { code },
         Exit::Signal(signal) => Cause::Signalled { signal },
+        Exit::OutOfMemory => Cause::OutOfMemory,
         Exit::Stuck => Cause::Protocol { reason: "it could not be ended".to_owned() },
     };
     match end {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::Value;
 
 use crate::child::StartView;
+use crate::process::TreeView;
 
 /// The state of a server's replica.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,6 +102,8 @@ pub enum Cause {
         /// The signal's number.
         signal: i32,
     },
+    /// The kernel ended it because its tree had used up the memory that it may have.
+    OutOfMemory,
     /// The start deadline passed.
     StartTimeout {
         /// What the child had not done: `server/discover`, `initialize`, `tools/list`.
@@ -127,7 +130,11 @@ impl fmt::Display for Cause {
         match self {
             Cause::Spawn { reason } => write!(f, "could not be started: {reason}"),
             Cause::Exited { code } => write!(f, "exited with code {code}"),
-            Cause::Signalled { signal } => write!(f, "was ended by signal {signal}"),
+            Cause::Signalled { signal } => match signal_name(*signal) {
+                Some(name) => write!(f, "was ended by signal {signal} ({name})"),
+                None => write!(f, "was ended by signal {signal}"),
+            },
+            Cause::OutOfMemory => f.write_str("was ended by the kernel: it used more memory than its limit"),
             Cause::StartTimeout { phase, after } => {
                 write!(f, "did not answer {phase} within {} s", after.as_secs_f64())
             }
@@ -136,6 +143,28 @@ impl fmt::Display for Cause {
             Cause::Protocol { reason } => write!(f, "broke the protocol: {reason}"),
         }
     }
+}
+
+/// The name of a signal that programs are commonly ended by, by its number on Linux (signal(7)).
+fn signal_name(signal: i32) -> Option<&'static str> {
+    Some(match signal {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        11 => "SIGSEGV",
+        13 => "SIGPIPE",
+        14 => "SIGALRM",
+        15 => "SIGTERM",
+        24 => "SIGXCPU",
+        25 => "SIGXFSZ",
+        31 => "SIGSYS",
+        _ => return None,
+    })
 }
 
 /// What a child said of itself in its handshake.
@@ -203,6 +232,10 @@ pub struct Status {
     pub restarts: u64,
     /// The process id of the running child.
     pub pid: Option<u32>,
+    /// A look at what the current or last child and its tree use.
+    pub tree: Option<TreeView>,
+    /// Limits that this machine does not, or not quite, hold: a sentence each.
+    pub unenforced: Arc<[String]>,
     /// How far the current or last child is, or was, on its way to being ready.
     pub start: Option<StartView>,
     /// What the running (or last) child said of itself.
@@ -228,6 +261,8 @@ impl Status {
             incarnation: 0,
             restarts: 0,
             pid: None,
+            tree: None,
+            unenforced: Arc::new([]),
             start: None,
             introduction: None,
             last_exit: None,

@@ -14,8 +14,8 @@ use arc_swap::ArcSwap;
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
 /// How many series of one family may name a server. A histogram counts as one.
@@ -88,8 +88,69 @@ struct Shared {
     table: Mutex<Table>,
 }
 
+/// How a server is at the moment of a scrape: one gauge each.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Snapshot {
+    /// Calls that wait for a place.
+    pub queued: usize,
+    /// Whether the breaker lets calls through only to see, or not at all.
+    pub breaker_open: bool,
+    /// Replicas, and those of them that take calls.
+    pub replicas: (usize, usize),
+    /// Failed starts and crashes in a row.
+    pub failures: u32,
+    /// When the state began.
+    pub since: Option<SystemTime>,
+    /// When the next start is due.
+    pub next_start: Option<SystemTime>,
+    /// Processes of all its trees.
+    pub processes: usize,
+    /// Their resident memory, in bytes.
+    pub rss_bytes: u64,
+    /// Their CPU time.
+    pub cpu_time: Duration,
+}
+
+/// The gauges of a [`Snapshot`], in the order of [`Snapshot::values`].
+const SNAPSHOT: [(&str, &str); 10] = [
+    ("mcpvisor_calls_queued", "Calls that wait for a place."),
+    ("mcpvisor_server_breaker_open", "1 while calls are refused because the last ones got no answer."),
+    ("mcpvisor_server_replicas", "Replicas that there are."),
+    ("mcpvisor_server_replicas_ready", "Replicas that take calls."),
+    ("mcpvisor_server_failures", "Failed starts and crashes in a row."),
+    ("mcpvisor_server_state_since_seconds", "When the state began, in seconds since 1970."),
+    (
+        "mcpvisor_server_next_start_seconds",
+        "When the next start is due, in seconds since 1970; 0 when none is.",
+    ),
+    ("mcpvisor_server_processes", "Processes of the server's trees."),
+    ("mcpvisor_server_rss_bytes", "Resident memory of the server's trees."),
+    ("mcpvisor_server_cpu_seconds", "CPU time of the server's trees that run now."),
+];
+
+impl Snapshot {
+    fn values(&self) -> [f64; SNAPSHOT.len()] {
+        let seconds = |time: Option<SystemTime>| {
+            time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default().as_secs_f64()
+        };
+        [
+            self.queued as f64,
+            f64::from(u8::from(self.breaker_open)),
+            self.replicas.0 as f64,
+            self.replicas.1 as f64,
+            f64::from(self.failures),
+            seconds(self.since).round(),
+            seconds(self.next_start).round(),
+            self.processes as f64,
+            self.rss_bytes as f64,
+            self.cpu_time.as_secs_f64(),
+        ]
+    }
+}
+
 /// The families with a server label.
 struct Families {
+    snapshot: Vec<GaugeVec>,
     calls: IntCounterVec,
     duration: HistogramVec,
     in_flight: IntGaugeVec,
@@ -130,6 +191,10 @@ impl Metrics {
                     &["server"],
                 )?,
             )?,
+            snapshot: SNAPSHOT
+                .into_iter()
+                .map(|(name, help)| register(&registry, GaugeVec::new(Opts::new(name, help), &["server"])?))
+                .collect::<Result<_, MetricsError>>()?,
             in_flight: gauges(&registry, "mcpvisor_calls_in_flight", "Calls in flight.", &["server"])?,
             state: gauges(&registry, "mcpvisor_server_state", STATE_HELP, &["server", "state"])?,
             restarts: counters(&registry, "mcpvisor_server_restarts_total", RESTARTS_HELP, &["server"])?,
@@ -210,6 +275,9 @@ impl Metrics {
             table.plain_servers -= 1;
             let _ = families.duration.remove_label_values(&[name]);
             let _ = families.in_flight.remove_label_values(&[name]);
+            for family in &families.snapshot {
+                let _ = family.remove_label_values(&[name]);
+            }
             for family in
                 [&families.restarts, &families.stdout_noise, &families.stderr_lines, &families.late_replies]
             {
@@ -271,6 +339,12 @@ impl Metrics {
             in_flight_now: AtomicI64::new(0),
             states: states.collect::<Result<_, MetricsError>>()?,
             state_now: AtomicUsize::new(NO_STATE),
+            snapshot: families
+                .snapshot
+                .iter()
+                .filter(|_| own_plain)
+                .map(|family| Ok(family.get_metric_with_label_values(&plain)?))
+                .collect::<Result<_, MetricsError>>()?,
             restarts: families.restarts.get_metric_with_label_values(&plain)?,
             stdout_noise: families.stdout_noise.get_metric_with_label_values(&plain)?,
             stderr_lines: families.stderr_lines.get_metric_with_label_values(&plain)?,
@@ -340,6 +414,8 @@ struct ServerInner {
     states: Vec<(&'static str, IntGauge)>,
     /// Index of the state this server is counted under, [`NO_STATE`] or [`GONE_STATE`].
     state_now: AtomicUsize,
+    /// Empty for a server without series of its own: what one of many is says nothing.
+    snapshot: Vec<Gauge>,
     restarts: IntCounter,
     stdout_noise: IntCounter,
     stderr_lines: IntCounter,
@@ -398,6 +474,16 @@ impl ServerMetrics {
         match self.shared.add_call_series(&self.inner, kind, outcome, &mut table) {
             Ok(counter) => counter.inc(),
             Err(error) => tracing::error!(%error, "a call was not counted"),
+        }
+    }
+
+    /// Says how the server is now.
+    pub fn set_snapshot(&self, snapshot: &Snapshot) {
+        if self.inner.in_flight_now.load(Ordering::Relaxed) == GONE {
+            return;
+        }
+        for (gauge, value) in self.inner.snapshot.iter().zip(snapshot.values()) {
+            gauge.set(value);
         }
     }
 

@@ -22,3 +22,4 @@ mod restarting;
 mod starting;
 mod stopping;
 mod supervising;
+mod trees;

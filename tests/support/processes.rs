@@ -62,6 +62,11 @@ pub(crate) fn zombies_of(parent: u32) -> Vec<i32> {
     pids().into_iter().filter(is_zombie).collect()
 }
 
+/// The parent of a process; `None` when there is no such process.
+pub(crate) fn parent_of(pid: i32) -> Option<i32> {
+    stat(pid).map(|stat| stat.parent)
+}
+
 fn pids() -> Vec<i32> {
     let entries = fs::read_dir("/proc").expect("/proc is mounted");
     entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()

@@ -42,7 +42,7 @@ async fn metrics(State(shared): State<Shared>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     match admit_to_metrics(&shared, &parts) {
         Ok(()) => {
-            let mut response = Response::new(Body::from(shared.gateway.render_metrics()));
+            let mut response = Response::new(Body::from(shared.gateway.render_metrics().await));
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(METRICS_FORMAT));
             response
         }

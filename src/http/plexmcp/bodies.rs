@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::errors::Failure;
 use crate::http::body::{is_object, object, string};
 use crate::http::clock::timestamp;
-use crate::service::{BreakerState, LogLine, ServerView, StartPhase, State, Status, Tool, ToolCall};
+use crate::service::{BreakerState, LogLine, ServerView, StartPhase, State, Status, Tool, ToolCall, Usage};
 
 /// The longest id, name or tool name in a request, in characters.
 const MAX_NAME: usize = 256;
@@ -253,6 +253,7 @@ struct Detail<'a> {
     supervision: Supervision<'a>,
     traffic: Traffic,
     output: Output,
+    tree: Tree,
     tools: Vec<ToolItem<'a>>,
 }
 
@@ -268,6 +269,9 @@ struct Supervision<'a> {
     last_exit: Option<String>,
     /// The last lines that the last ended child wrote, newest last.
     last_stderr: &'a [String],
+    /// Limits that this machine does not, or not quite, hold.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    unenforced: &'a [String],
     replicas: Vec<Replica>,
     /// What becomes of an edit while the old definition still serves.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -305,6 +309,14 @@ struct Output {
     late_replies: u64,
     /// Lines that were too many to be kept.
     lines_left_out: u64,
+}
+
+/// What the server's process trees use now.
+#[derive(Serialize)]
+struct Tree {
+    processes: usize,
+    rss_bytes: u64,
+    cpu_seconds: f64,
 }
 
 /// What calls meet: those under way and waiting, and whether further ones are let through.
@@ -367,7 +379,7 @@ pub(super) fn list(mut servers: Vec<ServerView>, query: ListQuery) -> Vec<u8> {
 }
 
 /// The answer to `GET /v1/mcps/{id}`.
-pub(super) fn detail(server: &ServerView) -> Vec<u8> {
+pub(super) fn detail(server: &ServerView, usage: &Usage) -> Vec<u8> {
     let traffic = &server.traffic;
     let health = health_of(server);
     success(
@@ -383,6 +395,11 @@ pub(super) fn detail(server: &ServerView) -> Vec<u8> {
             },
             supervision: supervision(&server.status),
             traffic: traffic_now(server),
+            tree: Tree {
+                processes: usage.processes,
+                rss_bytes: usage.rss_bytes,
+                cpu_seconds: (usage.cpu_time.as_secs_f64() * 100.0).round() / 100.0,
+            },
             output: Output {
                 stderr_lines: server.counters.stderr_lines,
                 stdout_noise_lines: server.counters.noise,
@@ -413,6 +430,7 @@ fn supervision(status: &Status) -> Supervision<'_> {
         next_start_at,
         last_exit: status.last_exit.as_ref().map(ToString::to_string),
         last_stderr: &status.last_stderr,
+        unenforced: &status.unenforced,
         replicas: replicas.collect(),
         update: status.update.as_ref().map(|update| PendingUpdate {
             state: update.state.name(),

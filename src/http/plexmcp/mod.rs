@@ -104,8 +104,9 @@ async fn detail(
 ) -> Result<Response, Failure> {
     // A path that is not UTF-8 when decoded names nothing that exists.
     let Path(id) = id.map_err(|_| Error::ServerNotFound { name: String::new() })?;
+    let usage = shared.gateway.usage(&id).await?;
     let server = shared.gateway.server(&id)?;
-    Ok(json(bodies::detail(&server)))
+    Ok(json(bodies::detail(&server, &usage)))
 }
 
 async fn logs(

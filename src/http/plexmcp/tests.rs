@@ -14,7 +14,7 @@ use super::errors::Failure;
 use super::payloads;
 use crate::service::{
     BreakerState, Catalog, Cause, CounterReading, Definition, Introduction, ResourceReply, ServerView, State,
-    Status, ToolReply, Traffic,
+    Status, ToolReply, Traffic, Usage,
 };
 
 const LONGEST: Duration = Duration::from_secs(300);
@@ -257,7 +257,7 @@ async fn bad_queries_are_named() {
 fn a_detail_shows_state_stats_and_tools() {
     let mut server =
         view("demo", 0, State::Ready, json!({"command": "secret", "description": "Weather data"}));
-    let body: Value = serde_json::from_slice(&bodies::detail(&server)).expect("JSON");
+    let body: Value = serde_json::from_slice(&bodies::detail(&server, &Usage::default())).expect("JSON");
     assert!(!body.to_string().contains("secret"));
     let expected = json!({
         "id": "mcp_demo", "name": "demo", "endpoint_url": null, "description": "Weather data",
@@ -272,11 +272,12 @@ fn a_detail_shows_state_stats_and_tools() {
             "last_stderr": [], "replicas": []},
         "traffic": {"in_flight": 0, "queued": 0, "breaker": "closed", "breaker_until": null},
         "output": {"stderr_lines": 0, "stdout_noise_lines": 0, "late_replies": 0, "lines_left_out": 0},
+        "tree": {"processes": 0, "rss_bytes": 0, "cpu_seconds": 0.0},
         "tools": [{"name": "add", "description": "Adds", "input_schema": {"type": "object"}}],
     });
     assert_eq!(body, json!({"success": true, "data": expected}));
     server.traffic = Traffic::default();
-    let body: Value = serde_json::from_slice(&bodies::detail(&server)).expect("JSON");
+    let body: Value = serde_json::from_slice(&bodies::detail(&server, &Usage::default())).expect("JSON");
     assert_eq!(body["data"]["stats"]["error_rate"], json!(0.0));
     assert_eq!(body["data"]["stats"]["avg_latency_ms"], json!(null));
     assert_eq!(body["data"]["last_active"], json!(null));
@@ -291,7 +292,7 @@ fn a_detail_tells_an_operator_what_a_crash_was_and_what_comes_next() {
     status.last_exit = Some(Cause::Exited { code: 7 });
     status.last_stderr = Arc::new(["no such table".to_owned()]);
     server.status = Arc::new(status);
-    let body: Value = serde_json::from_slice(&bodies::detail(&server)).expect("JSON");
+    let body: Value = serde_json::from_slice(&bodies::detail(&server, &Usage::default())).expect("JSON");
     let told = &body["data"]["supervision"];
     assert_eq!((&told["failures"], &told["last_exit"]), (&json!(3), &json!("exited with code 7")));
     assert_eq!(told["last_stderr"], json!(["no such table"]));

@@ -1,0 +1,248 @@
+//! Control groups (cgroup v2), where a writable subtree is ours: a leaf for each child, which nothing
+//! that the child starts can leave, and which is killed as a whole.
+//!
+//! What there is is found by trying, once, at start. Without it, trees are held by their group, mark
+//! and brand, and limits by rlimits.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::limits::Limits;
+
+/// The controllers that limits need.
+const WANTED: [&str; 3] = ["memory", "pids", "cpu"];
+/// How long killed processes of an earlier daemon may take to be gone.
+const EMPTY_LIMIT: Duration = Duration::from_secs(2);
+
+/// Which limits the kernel keeps for a leaf.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Controllers {
+    /// `memory.max`.
+    pub memory: bool,
+    /// `pids.max`.
+    pub pids: bool,
+    /// `cpu.max`.
+    pub cpu: bool,
+}
+
+impl fmt::Display for Controllers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = |has: bool| if has { "yes" } else { "no" };
+        write!(
+            f,
+            "memory limits {}, process limits {}, CPU limits {}",
+            word(self.memory),
+            word(self.pids),
+            word(self.cpu)
+        )
+    }
+}
+
+/// The subtree that is ours.
+#[derive(Debug)]
+pub(super) struct Cgroups {
+    base: PathBuf,
+    controllers: Controllers,
+}
+
+impl Cgroups {
+    /// Tries whether there is a subtree for this instance, and takes it. The reason why not is for
+    /// the log.
+    pub(super) fn probe(instance: &str) -> Result<Cgroups, String> {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let mount = unified_mount(&mounts).ok_or("no cgroup v2 hierarchy is mounted")?;
+        let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let own = own_path(&own).ok_or("this process is in no cgroup v2")?;
+        let parent = mount.join(own.trim_start_matches('/'));
+        // A daemon that was started anew inside its own subtree goes on where it was.
+        let parent =
+            if parent.ends_with(DAEMON) { parent.parent().unwrap_or(&parent).to_owned() } else { parent };
+        let base = parent.join(format!("mcpvisor-{}", instance.split('-').next().unwrap_or(instance)));
+        let why = |what: &str, error: &io::Error| format!("{what} {}: {error}", parent.display());
+        if let Err(error) = fs::create_dir(&base)
+            && error.kind() != io::ErrorKind::AlreadyExists
+        {
+            return Err(why("nothing can be made in", &error));
+        }
+        if !base.join("cgroup.kill").exists() {
+            let _ = fs::remove_dir(&base);
+            return Err("the kernel has no cgroup.kill (it came with 5.14)".to_owned());
+        }
+        let controllers = delegate(&parent, &base, own == "/");
+        let cgroups = Cgroups { base, controllers };
+        // The whole way once, as a child will go it.
+        let tried =
+            cgroups.leaf(0, &Limits::default()).map_err(|error| why("no leaf can be used in", &error))?;
+        tried.remove();
+        Ok(cgroups)
+    }
+
+    /// Which limits the kernel keeps.
+    pub(super) fn controllers(&self) -> Controllers {
+        self.controllers
+    }
+
+    /// Makes a leaf for a child, with its limits.
+    pub(super) fn leaf(&self, number: u64, limits: &Limits) -> io::Result<Leaf> {
+        let path = self.base.join(number.to_string());
+        if let Err(error) = fs::create_dir(&path)
+            && error.kind() != io::ErrorKind::AlreadyExists
+        {
+            return Err(error);
+        }
+        let leaf = Leaf { procs: OpenOptions::new().write(true).open(path.join("cgroup.procs"))?, path };
+        if let Some(bytes) = limits.memory.filter(|_| self.controllers.memory) {
+            leaf.set("memory.max", &bytes.to_string())?;
+            leaf.set("memory.oom.group", "1")?;
+            // Where there is no swap, there is no such file.
+            let _ = leaf.set("memory.swap.max", "0");
+        }
+        if let Some(processes) = limits.processes.filter(|_| self.controllers.pids) {
+            leaf.set("pids.max", &processes.to_string())?;
+        }
+        if let Some(cpu) = limits.cpu_thousandths.filter(|_| self.controllers.cpu) {
+            leaf.set("cpu.max", &format!("{} 100000", u64::from(cpu) * 100))?;
+        }
+        Ok(leaf)
+    }
+
+    /// Kills what an earlier daemon of this instance left, and says how many processes that were.
+    pub(super) fn sweep(&self) -> usize {
+        let Ok(entries) = fs::read_dir(&self.base) else { return 0 };
+        let leaves = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir());
+        let mut ended = 0;
+        for path in leaves {
+            ended += members(&path).len();
+            let _ = fs::write(path.join("cgroup.kill"), "1");
+            let deadline = Instant::now() + EMPTY_LIMIT;
+            while fs::remove_dir(&path).is_err() && Instant::now() < deadline {
+                thread::yield_now();
+            }
+        }
+        ended
+    }
+
+    /// Gives the subtree back, when nothing is left in it.
+    pub(super) fn remove(&self) {
+        self.sweep();
+        let _ = fs::remove_dir(&self.base);
+    }
+}
+
+/// The leaf that the daemon itself moves to: a group whose children have limits may have no
+/// processes of its own.
+const DAEMON: &str = "mcpvisor-daemon";
+
+/// Has the kernel keep what limits it can for the children of `base`; says which those are.
+fn delegate(parent: &Path, base: &Path, is_root: bool) -> Controllers {
+    let available = fs::read_to_string(parent.join("cgroup.controllers")).unwrap_or_default();
+    let wanted: Vec<&str> =
+        WANTED.into_iter().filter(|name| available.split_whitespace().any(|has| has == *name)).collect();
+    if wanted.is_empty() {
+        return Controllers::default();
+    }
+    if !is_root {
+        let daemon = parent.join(DAEMON);
+        let _ = fs::create_dir(&daemon);
+        if fs::write(daemon.join("cgroup.procs"), "0").is_err() {
+            return Controllers::default();
+        }
+    }
+    let keeps = |name: &str| {
+        let order = format!("+{name}");
+        wanted.contains(&name)
+            && fs::write(parent.join("cgroup.subtree_control"), &order).is_ok()
+            && fs::write(base.join("cgroup.subtree_control"), &order).is_ok()
+    };
+    Controllers { memory: keeps("memory"), pids: keeps("pids"), cpu: keeps("cpu") }
+}
+
+/// A child's leaf.
+#[derive(Debug)]
+pub(super) struct Leaf {
+    path: PathBuf,
+    /// Whoever writes `0` here moves in.
+    pub(super) procs: File,
+}
+
+impl Leaf {
+    fn set(&self, file: &str, value: &str) -> io::Result<()> {
+        OpenOptions::new().write(true).open(self.path.join(file))?.write_all(value.as_bytes())
+    }
+
+    /// The processes in it that have not ended.
+    pub(super) fn members(&self) -> Vec<i32> {
+        members(&self.path)
+    }
+
+    /// Kills every process in it at once; what one of them starts meanwhile, too.
+    pub(super) fn kill(&self) {
+        let _ = self.set("cgroup.kill", "1");
+    }
+
+    /// The CPU time of all that ever ran in it.
+    pub(super) fn cpu_time(&self) -> Option<Duration> {
+        let stat = fs::read_to_string(self.path.join("cpu.stat")).ok()?;
+        value_of(&stat, "usage_usec").map(Duration::from_micros)
+    }
+
+    /// Whether the kernel killed a process in it for want of memory.
+    pub(super) fn ran_out_of_memory(&self) -> bool {
+        let events = fs::read_to_string(self.path.join("memory.events")).unwrap_or_default();
+        value_of(&events, "oom_kill").is_some_and(|kills| kills > 0)
+    }
+
+    /// Takes the empty leaf away.
+    pub(super) fn remove(&self) {
+        let _ = fs::remove_dir(&self.path);
+    }
+}
+
+fn members(leaf: &Path) -> Vec<i32> {
+    let procs = fs::read_to_string(leaf.join("cgroup.procs")).unwrap_or_default();
+    procs.lines().filter_map(|line| line.parse().ok()).collect()
+}
+
+/// The value of a line `name value`.
+fn value_of(text: &str, name: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
+}
+
+/// Where the cgroup v2 hierarchy is mounted, by `/proc/self/mountinfo` (proc(5)).
+fn unified_mount(mountinfo: &str) -> Option<PathBuf> {
+    mountinfo.lines().find_map(|line| {
+        let (fields, kind) = line.split_once(" - ")?;
+        kind.starts_with("cgroup2 ").then(|| fields.split(' ').nth(4).map(PathBuf::from))?
+    })
+}
+
+/// The path of this process in it, by `/proc/self/cgroup` (cgroups(7)).
+fn own_path(cgroup: &str) -> Option<&str> {
+    cgroup.lines().find_map(|line| line.strip_prefix("0::"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hierarchy_and_our_place_in_it_are_found() {
+        let mounts = "30 25 0:26 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n\
+                      31 25 0:27 / /sys/fs/cgroup/unified rw,relatime shared:9 - cgroup2 cgroup2 rw\n";
+        assert_eq!(unified_mount(mounts), Some("/sys/fs/cgroup/unified".into()));
+        assert_eq!(unified_mount("30 25 0:26 / /proc rw - proc proc rw\n"), None);
+        assert_eq!(own_path("4:memory:/x\n0::/system.slice/a.service\n"), Some("/system.slice/a.service"));
+        assert_eq!(own_path("4:memory:/x\n"), None);
+    }
+
+    #[test]
+    fn values_are_found_by_their_whole_name() {
+        let events = "low 0\noom 2\noom_kill 1\noom_group_kill 3\n";
+        assert_eq!(value_of(events, "oom_kill"), Some(1));
+        assert_eq!(value_of(events, "oom_k"), None);
+    }
+}

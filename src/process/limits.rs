@@ -1,0 +1,93 @@
+//! What a child may use. By its leaf where the kernel keeps limits for one, by rlimits otherwise,
+//! and what neither can hold is said.
+#![allow(unsafe_code)]
+
+use std::io;
+
+use nix::sys::resource::{Resource, setrlimit};
+use tokio::process::Command;
+
+use super::cgroup::Controllers;
+
+/// What a child and whatever it starts may use; `None` is as much as we may.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// Memory, in bytes: of the tree by its leaf; without one, of each process its private data.
+    pub memory: Option<u64>,
+    /// Processes and threads: of the tree by its leaf; without one, of our user.
+    pub processes: Option<u64>,
+    /// CPU time, in thousandths of a core. Only by a leaf.
+    pub cpu_thousandths: Option<u32>,
+    /// Open files of each process.
+    pub open_files: Option<u64>,
+    /// The longest file that a process may write, in bytes.
+    pub file_size: Option<u64>,
+}
+
+impl Limits {
+    /// What of these limits is not, or not quite, held: a sentence each, for the operator.
+    pub(super) fn unenforced(&self, kept: Controllers, is_root: bool) -> Vec<String> {
+        let mut out = Vec::new();
+        if self.memory.is_some() && !kept.memory {
+            out.push("memory: held for each process by itself, not for all together, since no memory controller is delegated".to_owned());
+        }
+        if self.processes.is_some() && !kept.pids {
+            out.push(match is_root {
+                true => "pids: not held, since no pids controller is delegated and root has no such limit"
+                    .to_owned(),
+                false => {
+                    "pids: counts all processes of the daemon's user, since no pids controller is delegated"
+                        .to_owned()
+                }
+            });
+        }
+        if self.cpu_thousandths.is_some() && !kept.cpu {
+            out.push("cpu: not held, since no cpu controller is delegated".to_owned());
+        }
+        out
+    }
+
+    /// Has the child hold itself to what its leaf does not.
+    pub(super) fn put_on(&self, command: &mut Command, kept: Controllers) {
+        let limits = [
+            (Resource::RLIMIT_DATA, self.memory.filter(|_| !kept.memory)),
+            (Resource::RLIMIT_NPROC, self.processes.filter(|_| !kept.pids)),
+            (Resource::RLIMIT_NOFILE, self.open_files),
+            (Resource::RLIMIT_FSIZE, self.file_size),
+        ];
+        // SAFETY: between fork and exec only async-signal-safe calls are allowed. `setrlimit` is a
+        // plain system call; the array is moved in whole, nothing here allocates, locks or panics.
+        unsafe {
+            command.pre_exec(move || {
+                for (resource, limit) in limits {
+                    if let Some(limit) = limit {
+                        setrlimit(resource, limit, limit).map_err(io::Error::from)?;
+                    }
+                }
+                Ok(())
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_held_is_said() {
+        let limits = Limits {
+            memory: Some(1),
+            processes: Some(1),
+            cpu_thousandths: Some(1),
+            open_files: Some(1),
+            file_size: Some(1),
+        };
+        let all = Controllers { memory: true, pids: true, cpu: true };
+        assert!(limits.unenforced(all, true).is_empty());
+        let told = limits.unenforced(Controllers::default(), true);
+        assert_eq!(told.len(), 3);
+        assert!(told[1].contains("root"));
+        assert!(Limits::default().unenforced(Controllers::default(), false).is_empty());
+    }
+}
