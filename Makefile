@@ -1,6 +1,13 @@
 # One word for each thing that is done to this repository; .ci/run uses the same words.
 .DEFAULT_GOAL := help
-.PHONY: help build test real-servers lint fmt fmt-check clippy doc deny bench bench-gateway
+
+# What `make soak` may be told: which scenarios, how many rounds, for how long, with which build.
+SCENARIO =
+COUNT =
+SECONDS =
+RELEASE =
+
+.PHONY: help build test soak real-servers lint fmt fmt-check clippy doc deny bench bench-gateway
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -11,6 +18,10 @@ build: ## Build the release daemon: target/release/mcpvisor
 
 test: real-servers ## Install what the tests need, then run every test
 	cargo test --locked
+
+soak: real-servers ## The long runs: SCENARIO=cycles|kills|broken|mixed|idle|edit, COUNT=, SECONDS=, RELEASE=1
+	SOAK=long SOAK_COUNT=$(COUNT) SOAK_SECONDS=$(SECONDS) cargo test --locked $(if $(RELEASE),--release) \
+	  --test gateway soak::$(SCENARIO) -- --nocapture --test-threads=1
 
 real-servers: ## Install the pinned MCP servers from npm and PyPI into tests/real
 	tests/real/install.sh

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::actor::ChildState;
 use super::*;
-use crate::process::{Host, HostSettings, Ladder, MARK_VARIABLE, Spec};
+use crate::process::{Host, HostSettings, Ladder, Limits, MARK_VARIABLE, Spec};
 
 /// Long enough for anything that is going to happen at all, on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -33,7 +33,14 @@ impl World {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let base_env = vec![(OsString::from("PATH"), path)];
         let needle = format!("{MARK_VARIABLE}={instance}.");
-        let host = Host::new(HostSettings { instance, base_env, own_command: None }).unwrap();
+        let settings = HostSettings {
+            instance,
+            base_env,
+            own_command: None,
+            cgroups: false,
+            sandboxes: std::env::temp_dir(),
+        };
+        let host = Host::new(settings).unwrap();
         World { host, needle }
     }
 
@@ -67,6 +74,8 @@ impl World {
                 args: vec!["-c".to_owned(), TREE.to_owned()],
                 env: Vec::new(),
                 cwd: None,
+                limits: Limits::default(),
+                sandbox: None,
             },
             launcher: false,
             host: self.host.clone(),

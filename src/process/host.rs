@@ -21,7 +21,7 @@ use super::pidfd::{self, Watch};
 use super::tree::{
     Leaders, Tree, TreeGuard, adopted_zombies, brand, children_at_start, kill_strays, reap, signal_marked,
 };
-use super::{SpawnError, harden, inherited, proc_fs, resolve, sandbox};
+use super::{SpawnError, exec, harden, inherited, proc_fs, resolve, sandbox};
 
 /// The variable that marks every process of ours: `INSTANCE.N`, N counting the children.
 pub const MARK_VARIABLE: &str = "MCPVISOR_MARK";
@@ -138,7 +138,8 @@ impl Host {
             })?;
         }
         let mut leaders = self.0.leaders();
-        let mut child = command.spawn().map_err(|error| {
+        let spawned = exec::without_shell(&mut command).and_then(|()| command.spawn());
+        let mut child = spawned.map_err(|error| {
             if let Some(leaf) = &leaf {
                 leaf.remove();
             }

@@ -6,6 +6,7 @@
 
 mod cgroup;
 mod error;
+mod exec;
 mod harden;
 mod host;
 mod inherited;

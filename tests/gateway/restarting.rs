@@ -222,9 +222,7 @@ async fn a_handshake_that_never_ends_is_ended_at_its_deadline_with_its_process()
 async fn a_slow_start_is_waited_for_and_who_cannot_wait_is_told_the_call_was_not_made() {
     let slow = with(fake(&["--slow-init", "4000"]), json!({"era": "legacy"}));
     let gateway = TestGateway::new().server("slow", slow).start().await;
-    let call = |timeout: u64| {
-        json!({"mcp_id": "slow", "tool": "echo", "arguments": {"nonce": 5}, "timeout": timeout})
-    };
+    let call = |timeout: u64| json!({"mcp_id": "slow", "tool": "echo", "arguments": {"nonce": 5}, "timeout": timeout});
     let (hasty, patient) = (call(200), call(60_000));
     let began = Instant::now();
     let (refused, (waited, answered)) = tokio::join!(gateway.post(INVOKE, &hasty), async {

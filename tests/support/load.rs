@@ -14,8 +14,6 @@ use super::http::Connection;
 /// because others were slow is slow itself.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shot {
-    /// When it was due, since the beginning.
-    pub(crate) due: Duration,
     pub(crate) took: Duration,
     pub(crate) status: u16,
 }
@@ -23,29 +21,29 @@ pub(crate) struct Shot {
 /// So many calls one after the other, over one connection.
 pub(crate) async fn in_turn(gateway: &Gateway, body: &Value, count: usize) -> Vec<Shot> {
     let mut connection = gateway.connect().await;
-    let start = Instant::now();
     let mut shots = Vec::with_capacity(count);
     for _ in 0..count {
         let due = Instant::now();
         let status = connection.send("POST", INVOKE, Some(body)).await.expect("an answer").status;
-        shots.push(Shot { due: due - start, took: due.elapsed(), status });
+        shots.push(Shot { took: due.elapsed(), status });
     }
     shots
 }
 
 /// Calls at a steady rate whether or not earlier ones were answered, each over a connection that
-/// is free, or a new one. Returns when all have been answered.
+/// is free, or a new one; the bodies take turns. Returns when all have been answered.
 pub(crate) async fn at_a_rate(
     gateway: &Arc<Gateway>,
-    body: &Value,
+    bodies: &[Value],
     per_second: u32,
     length: Duration,
 ) -> Vec<Shot> {
     let idle: Arc<Mutex<Vec<Connection>>> = Arc::default();
-    let (body, gap) = (Arc::new(body.clone()), Duration::from_secs(1) / per_second);
+    let bodies: Vec<Arc<Value>> = bodies.iter().cloned().map(Arc::new).collect();
+    let gap = Duration::from_secs(1) / per_second;
     let start = Instant::now();
     let mut calls = JoinSet::new();
-    for number in 0.. {
+    for (number, body) in (0..).zip(bodies.iter().cycle()) {
         let due = gap * number;
         if due >= length {
             break;
@@ -60,7 +58,7 @@ pub(crate) async fn at_a_rate(
             };
             let status = connection.send("POST", INVOKE, Some(&body)).await.expect("an answer").status;
             idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-            Shot { due, took: start.elapsed().saturating_sub(due), status }
+            Shot { took: start.elapsed().saturating_sub(due), status }
         });
     }
     calls.join_all().await
