@@ -2,10 +2,8 @@
 //! with its supervisor. In all of them the whole tree must be gone, because the guard that the
 //! actor owns is dropped. Real processes; nothing in the product knows of these tests.
 
-use std::ffi::OsString;
-use std::fs;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use tokio::sync::mpsc;
@@ -13,83 +11,37 @@ use tokio::task::JoinHandle;
 
 use super::actor::ChildState;
 use super::*;
-use crate::process::{Host, HostSettings, Ladder, Limits, MARK_VARIABLE, Spec};
-
-/// Long enough for anything that is going to happen at all, on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(30);
+use crate::process::marked_tests::{DEADLINE, Marked};
+use crate::process::{Ladder, Limits, Spec};
 
 /// A leader, a member of its group and one that has left it; all ignore what is polite.
 const TREE: &str = "trap '' TERM; sleep 300 & setsid sleep 300 & echo up >&2; wait; wait";
 
-/// Everything that one test starts, found by its mark.
-struct World {
-    host: Host,
-    needle: String,
-}
-
-impl World {
-    fn new() -> World {
-        let instance = format!("actor-test-{}", uuid::Uuid::new_v4());
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let base_env = vec![(OsString::from("PATH"), path)];
-        let needle = format!("{MARK_VARIABLE}={instance}.");
-        let settings = HostSettings {
-            instance,
-            base_env,
-            own_command: None,
-            cgroups: false,
-            sandboxes: std::env::temp_dir(),
-        };
-        let host = Host::new(settings).unwrap();
-        World { host, needle }
-    }
-
-    /// The processes that carry the mark, those that nobody has reaped yet among them.
-    fn alive(&self) -> Vec<String> {
-        let marked = |pid: &String| {
-            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            environment.split(|byte| *byte == 0).any(|entry| entry.starts_with(self.needle.as_bytes()))
-        };
-        let pids = fs::read_dir("/proc").unwrap();
-        pids.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).filter(marked).collect()
-    }
-
-    async fn wait(&self, what: &str, count: usize) -> Duration {
-        let start = Instant::now();
-        while self.alive().len() != count {
-            assert!(start.elapsed() < DEADLINE, "{what}: there are {:?}, not {count}", self.alive());
-            // The children that the kernel gave to us are ours to reap, as in the daemon.
-            self.host.reap_adopted();
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        start.elapsed()
-    }
-
-    fn args(&self, report: impl Fn(Report) + Send + Sync + 'static) -> ChildArgs {
-        ChildArgs {
-            server: "tree".into(),
-            incarnation: 1,
-            spec: Spec {
-                command: "sh".to_owned(),
-                args: vec!["-c".to_owned(), TREE.to_owned()],
-                env: Vec::new(),
-                cwd: None,
-                limits: Limits::default(),
-                sandbox: None,
-            },
-            launcher: false,
-            host: self.host.clone(),
-            opening: Opening::Legacy,
-            start_timeout: Duration::from_secs(600),
-            ladder: Ladder { stdin_grace: Duration::from_secs(600), term_grace: Duration::from_secs(600) },
-            probe: ProbeSettings { every: Duration::ZERO, patience: Duration::ZERO },
-            max_frame: 1024,
-            max_in_flight: 1,
-            catalog: Arc::new(CatalogSlot::new(Arc::default(), Arc::default())),
-            log: ServerLog::default(),
-            counters: Arc::default(),
-            report: Box::new(report),
-        }
+/// What a child of the real actor is started with.
+fn args(marked: &Marked, report: impl Fn(Report) + Send + Sync + 'static) -> ChildArgs {
+    ChildArgs {
+        server: "tree".into(),
+        incarnation: 1,
+        spec: Spec {
+            command: "sh".to_owned(),
+            args: vec!["-c".to_owned(), TREE.to_owned()],
+            env: Vec::new(),
+            cwd: None,
+            limits: Limits::default(),
+            sandbox: None,
+        },
+        launcher: false,
+        host: marked.host.clone(),
+        opening: Opening::Legacy,
+        start_timeout: Duration::from_secs(600),
+        ladder: Ladder { stdin_grace: Duration::from_secs(600), term_grace: Duration::from_secs(600) },
+        probe: ProbeSettings { every: Duration::ZERO, patience: Duration::ZERO },
+        max_frame: 1024,
+        max_in_flight: 1,
+        catalog: Arc::new(CatalogSlot::new(Arc::default(), Arc::default())),
+        log: ServerLog::default(),
+        counters: Arc::default(),
+        report: Box::new(report),
     }
 }
 
@@ -166,82 +118,82 @@ impl Actor for Parent {
 }
 
 async fn started(
-    world: &World,
+    marked: &Marked,
     spawned: Result<(ActorRef<ChildMsg>, JoinHandle<()>), SpawnErr>,
 ) -> (ActorRef<ChildMsg>, JoinHandle<()>) {
     let (actor, ended) = spawned.unwrap();
-    world.wait("the tree is up", 3).await;
+    marked.wait("the tree is up", 3).await;
     (actor, ended)
 }
 
-async fn check_gone(world: &World, how: &str, ended: JoinHandle<()>) {
+async fn check_gone(marked: &Marked, how: &str, ended: JoinHandle<()>) {
     let _ = tokio::time::timeout(DEADLINE, ended).await.expect("the actor ends");
-    let took = world.wait(how, 0).await;
+    let took = marked.wait(how, 0).await;
     eprintln!("measured: child's actor ends by {how}: tree gone after {took:?}");
 }
 
 #[tokio::test]
 async fn an_actor_that_ends_by_an_error_takes_its_tree_along() {
-    let world = World::new();
+    let marked = Marked::new();
     let (actor, ended) =
-        started(&world, Actor::spawn(None, Failing(End::Err), world.args(|_| {})).await).await;
+        started(&marked, Actor::spawn(None, Failing(End::Err), args(&marked, |_| {})).await).await;
     actor.send_message(ChildMsg::Probed(Verdict::Alive)).unwrap();
-    check_gone(&world, "an error", ended).await;
+    check_gone(&marked, "an error", ended).await;
 }
 
 #[tokio::test]
 async fn an_actor_that_panics_takes_its_tree_along() {
-    let world = World::new();
+    let marked = Marked::new();
     let (actor, ended) =
-        started(&world, Actor::spawn(None, Failing(End::Panic), world.args(|_| {})).await).await;
+        started(&marked, Actor::spawn(None, Failing(End::Panic), args(&marked, |_| {})).await).await;
     actor.send_message(ChildMsg::Probed(Verdict::Alive)).unwrap();
-    check_gone(&world, "a panic", ended).await;
+    check_gone(&marked, "a panic", ended).await;
 }
 
 /// The panic comes in the middle of the start: the process is there, its owner is not yet.
 #[tokio::test]
 async fn an_actor_that_panics_while_it_starts_leaves_no_process() {
-    let world = World::new();
+    let marked = Marked::new();
     let report = |report| assert!(!matches!(report, Report::Spawned { .. }), "told to panic");
-    let (_, ended) = Actor::spawn(None, ChildActor, world.args(report)).await.unwrap();
-    check_gone(&world, "a panic in the middle of the start", ended).await;
+    let (_, ended) = Actor::spawn(None, ChildActor, args(&marked, report)).await.unwrap();
+    check_gone(&marked, "a panic in the middle of the start", ended).await;
 }
 
 #[tokio::test]
 async fn an_actor_that_is_killed_takes_its_tree_along() {
-    let world = World::new();
-    let (actor, ended) = started(&world, Actor::spawn(None, ChildActor, world.args(|_| {})).await).await;
+    let marked = Marked::new();
+    let (actor, ended) = started(&marked, Actor::spawn(None, ChildActor, args(&marked, |_| {})).await).await;
     actor.kill();
-    check_gone(&world, "a kill", ended).await;
+    check_gone(&marked, "a kill", ended).await;
 }
 
 #[tokio::test]
 async fn an_actor_that_is_stopped_without_a_word_to_its_child_takes_its_tree_along() {
-    let world = World::new();
-    let (actor, ended) = started(&world, Actor::spawn(None, ChildActor, world.args(|_| {})).await).await;
+    let marked = Marked::new();
+    let (actor, ended) = started(&marked, Actor::spawn(None, ChildActor, args(&marked, |_| {})).await).await;
     actor.stop(None);
-    check_gone(&world, "a stop of the actor alone", ended).await;
+    check_gone(&marked, "a stop of the actor alone", ended).await;
 }
 
 #[tokio::test]
 async fn a_supervisor_that_is_killed_takes_the_trees_of_its_children_along() {
-    let world = World::new();
+    let marked = Marked::new();
     let (heard, _listening) = mpsc::channel(4);
-    let (parent, ended) = Actor::spawn(None, Parent { heard }, world.args(|_| {})).await.unwrap();
-    world.wait("the tree is up", 3).await;
+    let (parent, ended) = Actor::spawn(None, Parent { heard }, args(&marked, |_| {})).await.unwrap();
+    marked.wait("the tree is up", 3).await;
     parent.kill();
-    check_gone(&world, "a kill of its supervisor", ended).await;
+    check_gone(&marked, "a kill of its supervisor", ended).await;
 }
 
 #[tokio::test]
 async fn whoever_supervises_hears_of_a_child_s_actor_that_panicked() {
-    let world = World::new();
+    let marked = Marked::new();
     let (heard, mut listening) = mpsc::channel(4);
     let report = |report| assert!(!matches!(report, Report::Spawned { .. }), "told to panic");
-    let (parent, ended) = Actor::spawn(None, Parent { heard }, world.args(report)).await.unwrap();
+    let (parent, ended) = Actor::spawn(None, Parent { heard }, args(&marked, report)).await.unwrap();
     let told = tokio::time::timeout(DEADLINE, listening.recv()).await.expect("in time").expect("an event");
     assert!(told.starts_with("failed") && told.contains("told to panic"), "{told}");
-    world.wait("the tree of the panicked one", 0).await;
+    marked.wait("the tree of the panicked one", 0).await;
     parent.stop(None);
     ended.await.unwrap();
 }
@@ -249,17 +201,17 @@ async fn whoever_supervises_hears_of_a_child_s_actor_that_panicked() {
 /// Polite end, for comparison: the tree is asked, insisted on, and reported.
 #[tokio::test]
 async fn an_actor_that_kills_its_child_in_order_reports_the_end_last() {
-    let world = World::new();
+    let marked = Marked::new();
     let (reports, mut heard) = mpsc::channel(16);
-    let args = world.args(move |report| drop(reports.try_send(report)));
-    let (actor, ended) = started(&world, Actor::spawn(None, ChildActor, args).await).await;
+    let args = args(&marked, move |report| drop(reports.try_send(report)));
+    let (actor, ended) = started(&marked, Actor::spawn(None, ChildActor, args).await).await;
     actor.send_message(ChildMsg::Kill).unwrap();
     let mut last = None;
     while !matches!(last, Some(Report::Ended { .. })) {
         last = tokio::time::timeout(DEADLINE, heard.recv()).await.expect("in time");
     }
     assert!(matches!(last, Some(Report::Ended { end: super::End::Stopped { .. }, .. })), "{last:?}");
-    world.wait("the end is reported when the tree is gone", 0).await;
+    marked.wait("the end is reported when the tree is gone", 0).await;
     actor.stop(None);
     ended.await.unwrap();
 }

@@ -24,3 +24,6 @@ pub use host::{Host, HostSettings, MARK_VARIABLE, Pipes, Spec};
 pub use ladder::{Exit, ExitReport, Ladder, Process};
 pub use limits::Limits;
 pub use tree::{TreeGuard, TreeView, Usage};
+
+#[cfg(test)]
+pub(crate) mod marked_tests;

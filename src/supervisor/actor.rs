@@ -382,3 +382,6 @@ fn give_up(handle: &ServerHandle, number: u64, reason: &str) {
         status.pid = None;
     });
 }
+
+#[cfg(test)]
+mod tests;
