@@ -57,7 +57,7 @@ impl Cgroups {
         let mount = unified_mount(&mounts).ok_or("no cgroup v2 hierarchy is mounted")?;
         let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let own = own_path(&own).ok_or("this process is in no cgroup v2")?;
-        let parent = mount.join(own.trim_start_matches('/'));
+        let parent = if own == "/" { mount } else { mount.join(own.trim_start_matches('/')) };
         // A daemon that was started anew inside its own subtree goes on where it was.
         let parent =
             if parent.ends_with(DAEMON) { parent.parent().unwrap_or(&parent).to_owned() } else { parent };

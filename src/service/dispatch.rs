@@ -20,6 +20,9 @@ const CRASH_LOOP: u32 = 3;
 /// says something about the server; one with a shorter deadline says something about its caller.
 const TELLING: Duration = Duration::from_secs(5);
 
+/// How long a lost call waits to hear what its child ended of.
+const LAST_WORDS: Duration = Duration::from_millis(50);
+
 /// A request to a child, before it is known which child that will be.
 pub(super) struct Request {
     pub(super) method: &'static str,
@@ -105,8 +108,9 @@ pub(super) async fn dispatch(handle: &ServerHandle, request: Request) -> Result<
                 return Err(request.timed_out(sent));
             }
             Outcome::Gone { sent: true } => {
+                let incarnation = permit.link().incarnation();
                 permit.end(Verdict::Lost);
-                return Err(lost_in_flight(handle));
+                return Err(lost_in_flight(handle, incarnation).await);
             }
             // The child never saw it: the next one may.
             Outcome::Gone { sent: false } => permit.close_place(),
@@ -278,12 +282,19 @@ pub(super) fn unreachable(name: &str, status: &Arc<Status>, in_flight: bool) -> 
     Error::Unreachable { reason, in_flight, retry_after, status: Some(status.clone()) }
 }
 
-fn lost_in_flight(handle: &ServerHandle) -> Error {
-    let name = handle.name();
-    Error::Unreachable {
-        reason: format!("Server '{name}' ended during the call; it may or may not have been carried out"),
-        in_flight: true,
-        retry_after: None,
-        status: Some(handle.status()),
-    }
+/// A call was lost with its child. What the child ended of is known a moment later, and worth it.
+async fn lost_in_flight(handle: &ServerHandle, incarnation: u64) -> Error {
+    let mut changes = handle.watch();
+    let is_told = |status: &Arc<Status>| {
+        let mut replicas = status.replicas.iter();
+        let replica = replicas.find(|replica| replica.incarnation == incarnation);
+        replica.is_none_or(|replica| !replica.state.serves() && replica.state != State::Stopping)
+    };
+    let _ = tokio::time::timeout(LAST_WORDS, changes.wait_for(is_told)).await;
+    let (name, status) = (handle.name(), handle.status());
+    let cause = status.last_exit.as_ref().filter(|_| status.incarnation == incarnation);
+    let cause = cause.map(|cause| format!(" (it {cause})")).unwrap_or_default();
+    let text =
+        format!("Server '{name}' ended during the call{cause}; it may or may not have been carried out");
+    Error::Unreachable { reason: text, in_flight: true, retry_after: None, status: Some(status) }
 }

@@ -36,7 +36,8 @@ pub use self::view::{Readiness, ResourceReply, ServerView, ToolCall, ToolReply, 
 pub use crate::access::{Principal, Refused, Role};
 pub use crate::child::{Catalog, CounterReading, LogLine, Resource, StartPhase, Stream, Tool};
 pub use crate::supervisor::{
-    BreakerState, Cause, Definition, Introduction, Problem, ReplicaView, State, Status, Update, Usage,
+    BreakerState, CRASH_LOOP, Cause, Definition, Introduction, Problem, ReplicaView, State, Status, Update,
+    Usage,
 };
 
 /// How long calls may take.

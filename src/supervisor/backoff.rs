@@ -13,6 +13,9 @@ const PATIENT_AFTER: u32 = 10;
 /// How far the jitter spreads a delay to either side.
 const SPREAD: f64 = 0.2;
 
+/// A server that has failed so often in a row is said to be in a crash loop.
+pub const CRASH_LOOP: u32 = 5;
+
 /// A server that was ready for so long has recovered: its failures are forgotten.
 pub(super) const RECOVERED_AFTER: Duration = Duration::from_secs(60);
 /// How long a server waits that cannot be started as it is defined.

@@ -315,6 +315,10 @@ impl ServerHandle {
                     Status { replicas: Arc::new([]), introduction: roster.introduction.clone(), ..rest }
                 }
             };
+            let failing = |update: &Option<Update>| update.as_ref().is_some_and(Update::has_failed);
+            if failing(&next.update) && !failing(&status.update) {
+                tracing::warn!(server = %self.name, "the changed definition does not work; the earlier one goes on serving");
+            }
             *status = Arc::new(Status { restarts: roster.restarts, settled: roster.settled, ..next });
         });
     }

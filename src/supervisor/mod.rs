@@ -26,6 +26,7 @@ use tokio::sync::oneshot;
 
 pub use actor::ServerSpec;
 pub use admission::{Admitted, CallPermit, NotAdmitted, Ticket, Verdict};
+pub use backoff::CRASH_LOOP;
 pub use brake::BrakeSettings;
 pub use breaker::BreakerState;
 pub use definition::{Definition, Problem, check_name};

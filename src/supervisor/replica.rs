@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::task::AbortHandle;
 
+use super::backoff;
 use super::brake::{StartBrake, StartPermit};
 use super::definition::Definition;
 use super::fleet::Doing;
@@ -353,7 +354,11 @@ impl ReplicaState {
                 let last = &stderr[stderr.len().saturating_sub(3)..];
                 // A child that said nothing gets no empty field.
                 let stderr = (!last.is_empty()).then(|| last.join(" | "));
-                tracing::warn!(server = %name, attempt, stderr, "{cause}; next start in {seconds:.1} s");
+                if *attempt == backoff::CRASH_LOOP {
+                    tracing::error!(server = %name, attempt, stderr, "crash loop: {cause}; next start in {seconds:.1} s");
+                } else {
+                    tracing::warn!(server = %name, attempt, stderr, "{cause}; next start in {seconds:.1} s");
+                }
             }
             State::Failed { cause } => tracing::error!(server = %name, "{cause}"),
             State::Ready => {

@@ -11,7 +11,9 @@ use serde_json::{Map, Value};
 use super::errors::Failure;
 use crate::http::body::{is_object, object, string};
 use crate::http::clock::timestamp;
-use crate::service::{BreakerState, LogLine, ServerView, StartPhase, State, Status, Tool, ToolCall, Usage};
+use crate::service::{
+    BreakerState, CRASH_LOOP, LogLine, ServerView, StartPhase, State, Status, Tool, ToolCall, Usage,
+};
 
 /// The longest id, name or tool name in a request, in characters.
 const MAX_NAME: usize = 256;
@@ -265,6 +267,8 @@ struct Supervision<'a> {
     pid: Option<u32>,
     /// How many starts in a row have failed.
     failures: u32,
+    /// Whether those are so many that the next start is unlikely to help.
+    crash_loop: bool,
     next_start_at: Option<String>,
     last_exit: Option<String>,
     /// The last lines that the last ended child wrote, newest last.
@@ -427,6 +431,7 @@ fn supervision(status: &Status) -> Supervision<'_> {
         incarnation: status.incarnation,
         pid: status.pid,
         failures,
+        crash_loop: failures >= CRASH_LOOP,
         next_start_at,
         last_exit: status.last_exit.as_ref().map(ToString::to_string),
         last_stderr: &status.last_stderr,

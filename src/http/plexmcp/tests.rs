@@ -268,7 +268,7 @@ fn a_detail_shows_state_stats_and_tools() {
         "health_checked_at": "1970-01-01T00:00:00Z", "updated_at": "1970-01-12T13:46:40Z",
         "stats": {"total_requests": 3, "requests_today": 2, "error_rate": 0.33, "avg_latency_ms": 33},
         "supervision": {"since": "1970-01-01T00:00:00Z", "incarnation": server.status.incarnation,
-            "pid": server.status.pid, "failures": 0, "next_start_at": null, "last_exit": null,
+            "pid": server.status.pid, "failures": 0, "crash_loop": false, "next_start_at": null, "last_exit": null,
             "last_stderr": [], "replicas": []},
         "traffic": {"in_flight": 0, "queued": 0, "breaker": "closed", "breaker_until": null},
         "output": {"stderr_lines": 0, "stdout_noise_lines": 0, "late_replies": 0, "lines_left_out": 0},
