@@ -24,6 +24,7 @@ mod reloading;
 mod restarting;
 mod soak;
 mod starting;
+mod starving;
 mod stopping;
 mod supervising;
 mod trees;
