@@ -270,3 +270,22 @@ fn same(listed: &BTreeSet<String>, there: &BTreeSet<String>, hint: &str) {
 fn report(breaches: &[String], hint: &str) {
     assert!(breaches.is_empty(), "\n  {}\nTo mend it: {hint}.", breaches.join("\n  "));
 }
+
+#[test]
+fn the_tests_that_the_supervision_table_names_are_there() {
+    let mut names = BTreeSet::new();
+    for folder in ["src", "tests"] {
+        for path in files_below(folder).into_iter().filter(|path| path.ends_with(".rs")) {
+            let text = read(&path);
+            let found = text.split("fn ").skip(1).filter_map(|rest| rest.split(['(', '<']).next());
+            names.extend(found.map(str::to_owned));
+        }
+    }
+    let document = read("docs/supervision.md");
+    let table = document.split("## Which test holds what").nth(1).expect("the tables");
+    let quoted = table.split('`').skip(1).step_by(2).filter(|text| text.contains("::") || text.contains('…'));
+    let named =
+        quoted.filter_map(|text| text.rsplit(['…', ':']).next()).filter(|name| name.matches('_').count() > 2);
+    let missing: Vec<String> = named.filter(|name| !names.contains(*name)).map(str::to_owned).collect();
+    report(&missing, "name a test that exists in docs/supervision.md, or write it");
+}
