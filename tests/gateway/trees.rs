@@ -95,6 +95,9 @@ async fn leftovers_of_a_killed_daemon_are_ended_and_look_alikes_spared() {
         assert!(decoy.try_wait().expect("our own child").is_none(), "a look-alike is spared");
         decoy.kill().expect("ended");
         decoy.wait().expect("reaped");
+        // Without control groups, nothing tells the next daemon of one that left its group and
+        // emptied its environment: it is still there.
+        tree.into_iter().for_each(Process::kill);
         gateway.stop().await;
     }
 }
