@@ -194,12 +194,7 @@ async fn run(
     let watchdog = tokio::spawn(systemd::watchdog());
     let greeting = tokio::spawn(banner::show(config.clone(), address, gateway.clone(), started));
     let reload = Arc::new(Notify::new());
-    let reloader = Reloader {
-        flags: flags.clone(),
-        config: config.clone(),
-        gateway: gateway.clone(),
-        asked: reload.clone(),
-    };
+    let reloader = Reloader::new(flags.clone(), config.clone(), gateway.clone(), reload.clone());
     let reloader = tokio::spawn(reloader.run());
     let first = tokio::select! {
         signal = next_stop(&mut signals, &reload) => signal,

@@ -23,25 +23,33 @@ type Identity = Option<(u64, u64, u64, Option<SystemTime>)>;
 
 /// Applies the servers files again. Runs until it is dropped.
 pub(super) struct Reloader {
-    pub(super) flags: Flags,
-    /// As it was at the last reading.
-    pub(super) config: Config,
-    pub(super) gateway: Gateway,
-    /// Notified when the files are to be applied whether they have changed or not.
-    pub(super) asked: Arc<Notify>,
+    flags: Flags,
+    /// The settings that the daemon runs with, without the servers files.
+    settings: Config,
+    /// Where the servers files are.
+    paths: Vec<PathBuf>,
+    gateway: Gateway,
+    asked: Arc<Notify>,
 }
 
 impl Reloader {
+    /// For a daemon that was started with these flags and runs with this configuration. The files
+    /// are applied whether they have changed or not when `asked` is notified.
+    pub(super) fn new(flags: Flags, mut config: Config, gateway: Gateway, asked: Arc<Notify>) -> Reloader {
+        let paths = paths(&std::mem::take(&mut config.servers));
+        Reloader { flags, settings: config, paths, gateway, asked }
+    }
+
     pub(super) async fn run(mut self) {
         let mut ticks = interval(LOOK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut changes = Changes::new(look(self.paths()).await);
+        let mut changes = Changes::new(look(self.paths.clone()).await);
         loop {
             let asked = tokio::select! {
                 () = self.asked.notified() => true,
-                _ = ticks.tick(), if self.config.watch => false,
+                _ = ticks.tick(), if self.settings.watch && !self.paths.is_empty() => false,
             };
-            let due = changes.look(look(self.paths()).await);
+            let due = changes.look(look(self.paths.clone()).await);
             if asked {
                 tracing::info!(signal = "SIGHUP", "applying the servers files again");
             }
@@ -54,15 +62,11 @@ impl Reloader {
         }
     }
 
-    fn paths(&self) -> Vec<PathBuf> {
-        self.config.servers.iter().map(|file| file.path.clone()).collect()
-    }
-
     /// Reads everything, and applies the servers files if nothing is wrong anywhere.
     async fn apply(&mut self) -> bool {
         let flags = self.flags.clone();
         let read = tokio::task::spawn_blocking(move || config::load(&flags, &ProcessEnvironment)).await;
-        let config = match read {
+        let mut config = match read {
             Ok(Ok(config)) => config,
             Ok(Err(problems)) => {
                 report(&problems);
@@ -73,8 +77,9 @@ impl Reloader {
                 return false;
             }
         };
+        let files = std::mem::take(&mut config.servers);
         let mut good = true;
-        for file in &config.servers {
+        for file in &files {
             let path = file.path.to_string_lossy();
             let content = ServersFile::new(file.entries.clone(), file.extra.clone());
             match self.gateway.apply_servers_file(&path, content).await {
@@ -85,19 +90,21 @@ impl Reloader {
                 }
             }
         }
-        if (Config { servers: Vec::new(), ..config.clone() })
-            != (Config { servers: Vec::new(), ..self.config.clone() })
-        {
+        if config != self.settings {
             tracing::warn!(
                 "settings other than the servers files have changed: they take effect at the next start"
             );
         }
         // A file that is gone from the list is still looked at: it may come back.
-        if !config.servers.is_empty() {
-            self.config.servers = config.servers;
+        if !files.is_empty() {
+            self.paths = paths(&files);
         }
         good
     }
+}
+
+fn paths(files: &[config::ServersFile]) -> Vec<PathBuf> {
+    files.iter().map(|file| file.path.clone()).collect()
 }
 
 fn report(problems: &[ConfigProblem]) {

@@ -107,7 +107,7 @@ impl ServerLog {
     }
 
     /// Keeps a line, unless there are too many; says whether it did.
-    pub(super) fn push(&self, incarnation: u64, stream: Stream, text: String) -> bool {
+    pub(super) fn push(&self, incarnation: u64, stream: Stream, text: &str) -> bool {
         let mut ring = self.ring();
         let kept = ring.offer(incarnation, stream, text, Instant::now());
         let last = ring.last;
@@ -135,7 +135,7 @@ impl Ring {
         Ring { lines: VecDeque::new(), bytes: 0, last: 0, budget, left_out: 0, noted: now }
     }
 
-    fn offer(&mut self, incarnation: u64, stream: Stream, text: String, now: Instant) -> bool {
+    fn offer(&mut self, incarnation: u64, stream: Stream, text: &str, now: Instant) -> bool {
         if !self.budget.spend(now) {
             self.left_out += 1;
             return false;
@@ -145,7 +145,7 @@ impl Ring {
             self.push(incarnation, Stream::Gateway, note);
             (self.left_out, self.noted) = (0, now);
         }
-        self.push(incarnation, stream, text);
+        self.push(incarnation, stream, text.to_owned());
         true
     }
 
@@ -245,10 +245,22 @@ mod tests {
         let mut ring = Ring::new(start);
         for n in 0..10_000u32 {
             let now = start + Duration::from_millis(u64::from(n) * 20);
-            assert!(ring.offer(1, Stream::Stderr, format!("{n:>100}"), now));
+            assert!(ring.offer(1, Stream::Stderr, &format!("{n:>100}"), now));
         }
         assert!(ring.lines.iter().map(cost).sum::<usize>() <= RING_BYTES);
         assert!(ring.lines.back().is_some_and(|line| line.text.ends_with("9999") && line.number == 10_000));
+    }
+
+    #[test]
+    fn lines_are_told_apart_by_child_and_the_first_child_s_have_made_room() {
+        let log = ServerLog::default();
+        for n in 0..200 {
+            assert!(log.push(n / 100, Stream::Stderr, &format!("{n:>1000}")));
+        }
+        assert_eq!(log.tail(2).len(), 2);
+        assert!(log.tail(usize::MAX).last().is_some_and(|line| line.text.ends_with("199")));
+        assert!(log.last_of(0, 5).is_empty(), "the first child's lines have made room");
+        assert_eq!(log.last_of(1, 5).len(), 5);
     }
 
     #[test]
@@ -258,7 +270,7 @@ mod tests {
         let mut kept = 0;
         for ms in 0..10_000u64 {
             let now = start + Duration::from_millis(ms);
-            kept += u64::from(ring.offer(1, Stream::Stderr, "x".to_owned(), now));
+            kept += u64::from(ring.offer(1, Stream::Stderr, "x", now));
         }
         let allowed = u64::from(BURST) + 10 * u64::from(RATE);
         assert!((allowed - 2..=allowed + 1).contains(&kept), "{kept}");
@@ -272,13 +284,13 @@ mod tests {
         let log = ServerLog::default();
         assert_eq!(log.after(0, 10), (0, vec![]));
         for n in 1..=5 {
-            assert!(log.push(1, Stream::Stderr, format!("line {n}")));
+            assert!(log.push(1, Stream::Stderr, &format!("line {n}")));
         }
         let (lost, lines) = log.after(3, 10);
         assert_eq!((lost, lines.iter().map(|line| line.number).collect::<Vec<_>>()), (0, vec![4, 5]));
         assert_eq!(log.after(5, 10), (0, vec![]));
         let long = "x".repeat(RING_BYTES / 4);
-        (0..8).for_each(|_| assert!(log.push(1, Stream::Stderr, long.clone())));
+        (0..8).for_each(|_| assert!(log.push(1, Stream::Stderr, &long)));
         let (lost, lines) = log.after(5, 1);
         assert_eq!((lost + 6, lines.len()), (lines[0].number, 1));
         assert!(lost > 0);

@@ -61,7 +61,7 @@ pub(super) async fn drain(
     let mut cutter = LineCutter::default();
     let mut keep = |line: String| {
         counters.stderr_line();
-        if log.push(incarnation, Stream::Stderr, line.clone()) {
+        if log.push(incarnation, Stream::Stderr, &line) {
             tracing::debug!(server = %server, "stderr: {line}");
         } else {
             counters.left_out();

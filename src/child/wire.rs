@@ -372,7 +372,7 @@ impl Wire {
         if self.counters.noise() <= NOISE_SHOWN {
             tracing::warn!(server = %self.server, "stdout line that is no message: {line}");
         }
-        if !self.log.push(self.incarnation, Stream::Stdout, line) {
+        if !self.log.push(self.incarnation, Stream::Stdout, &line) {
             self.counters.left_out();
         }
         Ok(())

@@ -8,10 +8,10 @@ use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::limits::Limits;
+use super::pidfd;
 
 /// The controllers that limits need.
 const WANTED: [&str; 3] = ["memory", "pids", "cpu"];
@@ -75,9 +75,8 @@ impl Cgroups {
         let controllers = delegate(&parent, &base, own == "/");
         let cgroups = Cgroups { base, controllers };
         // The whole way once, as a child will go it.
-        let tried =
-            cgroups.leaf(0, &Limits::default()).map_err(|error| why("no leaf can be used in", &error))?;
-        tried.remove();
+        let tried = cgroups.leaf(0, &Limits::default()).and_then(|leaf| leaf.procs());
+        tried.map_err(|error| why("no leaf can be used in", &error))?;
         Ok(cgroups)
     }
 
@@ -94,7 +93,7 @@ impl Cgroups {
         {
             return Err(error);
         }
-        let leaf = Leaf { procs: OpenOptions::new().write(true).open(path.join("cgroup.procs"))?, path };
+        let leaf = Leaf { path };
         if let Some(bytes) = limits.memory.filter(|_| self.controllers.memory) {
             leaf.set("memory.max", &bytes.to_string())?;
             leaf.set("memory.oom.group", "1")?;
@@ -116,12 +115,12 @@ impl Cgroups {
         let leaves = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir());
         let mut ended = 0;
         for path in leaves {
-            ended += members(&path).len();
+            let left = members(&path);
+            ended += left.len();
+            let handles: Vec<_> = left.into_iter().filter_map(|pid| pidfd::open(pid).ok()).collect();
             let _ = fs::write(path.join("cgroup.kill"), "1");
-            let deadline = Instant::now() + EMPTY_LIMIT;
-            while fs::remove_dir(&path).is_err() && Instant::now() < deadline {
-                thread::yield_now();
-            }
+            pidfd::await_end(&handles, EMPTY_LIMIT);
+            let _ = fs::remove_dir(&path);
         }
         ended
     }
@@ -161,17 +160,26 @@ fn delegate(parent: &Path, base: &Path, is_root: bool) -> Controllers {
     Controllers { memory: keeps("memory"), pids: keeps("pids"), cpu: keeps("cpu") }
 }
 
-/// A child's leaf.
+/// A child's leaf. Taken away when it is dropped, if it is empty.
 #[derive(Debug)]
 pub(super) struct Leaf {
     path: PathBuf,
-    /// Whoever writes `0` here moves in.
-    pub(super) procs: File,
+}
+
+impl Drop for Leaf {
+    fn drop(&mut self) {
+        self.remove();
+    }
 }
 
 impl Leaf {
     fn set(&self, file: &str, value: &str) -> io::Result<()> {
         OpenOptions::new().write(true).open(self.path.join(file))?.write_all(value.as_bytes())
+    }
+
+    /// Whoever writes `0` here moves in.
+    pub(super) fn procs(&self) -> io::Result<File> {
+        OpenOptions::new().write(true).open(self.path.join("cgroup.procs"))
     }
 
     /// The processes in it that have not ended.

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::stat::{Mode, umask};
@@ -26,8 +26,8 @@ pub(super) fn harden(command: &mut Command) {
 
 /// Has the process that `command` will start move into a control group, by the group's open
 /// `cgroup.procs`, before it does anything else.
-pub(super) fn join(command: &mut Command, procs: &File) -> io::Result<()> {
-    let procs: OwnedFd = procs.try_clone()?.into();
+pub(super) fn join(command: &mut Command, procs: io::Result<File>) -> io::Result<()> {
+    let procs = procs?;
     // SAFETY: between fork and exec only async-signal-safe calls are allowed. `write` is a plain
     // system call on an open descriptor that the closure owns; nothing here allocates or locks.
     unsafe {

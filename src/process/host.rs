@@ -133,18 +133,13 @@ impl Host {
         let mut command = self.command(spec, &mark)?;
         let leaf = self.leaf(number, spec)?;
         if let Some(leaf) = &leaf {
-            harden::join(&mut command, &leaf.procs).map_err(|error| {
+            harden::join(&mut command, leaf.procs()).map_err(|error| {
                 SpawnError::new("the child's control group cannot be joined".to_owned(), &error)
             })?;
         }
         let mut leaders = self.0.leaders();
         let spawned = exec::without_shell(&mut command).and_then(|()| command.spawn());
-        let mut child = spawned.map_err(|error| {
-            if let Some(leaf) = &leaf {
-                leaf.remove();
-            }
-            describe(spec, &error)
-        })?;
+        let mut child = spawned.map_err(|error| describe(spec, &error))?;
         let no_pipe = || {
             SpawnError::new(
                 "a pipe to the child is missing".to_owned(),
@@ -270,7 +265,7 @@ impl Host {
                     ended.insert(pid);
                 }
             }
-            await_end(&handles, LEFTOVER_GRACE);
+            pidfd::await_end(&handles, LEFTOVER_GRACE);
         }
         let of_leaves = self.0.cgroups.as_ref().map_or(0, Cgroups::sweep);
         self.0.reap_adopted();
@@ -318,17 +313,6 @@ fn raise_open_files() -> Option<Rlimit> {
     let raised = Rlimit { current: before.maximum, maximum: before.maximum };
     let needed = before.current.is_some() && before.current != before.maximum;
     (needed && setrlimit(Resource::Nofile, raised).is_ok()).then_some(before)
-}
-
-/// Waits until all these processes have ended, at most `limit` for the whole.
-fn await_end(handles: &[std::os::fd::OwnedFd], limit: Duration) {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let deadline = std::time::Instant::now() + limit;
-    for handle in handles {
-        let left = deadline.saturating_duration_since(std::time::Instant::now());
-        let Ok(left) = Timespec::try_from(left) else { return };
-        let _ = poll(&mut [PollFd::new(handle, PollFlags::IN)], Some(&left));
-    }
 }
 
 fn describe(spec: &Spec, error: &io::Error) -> SpawnError {

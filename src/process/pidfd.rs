@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 use tokio::io::unix::AsyncFd;
 
@@ -13,6 +14,17 @@ pub(super) fn open(pid: i32) -> io::Result<OwnedFd> {
         rustix::io::Errno::SRCH => io::ErrorKind::NotFound.into(),
         other => other.into(),
     })
+}
+
+/// Waits until all these processes have ended, at most `limit` for the whole.
+pub(super) fn await_end(handles: &[OwnedFd], limit: Duration) {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let deadline = Instant::now() + limit;
+    for handle in handles {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let Ok(left) = Timespec::try_from(left) else { return };
+        let _ = poll(&mut [PollFd::new(handle, PollFlags::IN)], Some(&left));
+    }
 }
 
 /// A process whose end can be awaited.

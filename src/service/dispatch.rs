@@ -14,7 +14,7 @@ use crate::supervisor::{Admitted, CallPermit, Leaving, NotAdmitted, ServerHandle
 const OVERLOAD_PAUSE: Duration = Duration::from_secs(1);
 
 /// After so many failures in a row callers are not kept waiting for the next start.
-const CRASH_LOOP: u32 = 3;
+const PATIENCE: u32 = 3;
 
 /// A call that was given at least this long, or as long as calls usually get, and was not answered
 /// says something about the server; one with a shorter deadline says something about its caller.
@@ -240,7 +240,7 @@ fn check_worth_waiting(handle: &ServerHandle, status: &Arc<Status>, deadline: In
     }
     match &status.state {
         State::Disabled => return Err(Error::ServerDisabled { name: name() }),
-        State::Backoff { until, attempt, .. } if *until >= deadline || *attempt >= CRASH_LOOP => {
+        State::Backoff { until, attempt, .. } if *until >= deadline || *attempt >= PATIENCE => {
             return Err(unreachable(handle.name(), status, false));
         }
         State::Failed { .. } | State::Exited { .. } => {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::view::Traffic;
 use crate::child::CounterReading;
-use crate::supervisor::{BreakerState, ServerHandle, State, Status, Usage};
+use crate::supervisor::{BreakerState, ServerHandle, Status, Usage};
 use crate::telemetry::metrics::{Kind, OK, ServerMetrics, Snapshot};
 
 /// How many low bits hold the count of a day; the day's number is above them.
@@ -98,13 +98,7 @@ impl Meter {
 }
 
 fn snapshot(handle: &ServerHandle, status: &Status, usage: Usage) -> Snapshot {
-    let (failures, next_start) = match &status.state {
-        State::Backoff { attempt, until, .. } => {
-            let wait = until.saturating_duration_since(Instant::now());
-            (*attempt, Some(SystemTime::now() + wait))
-        }
-        _ => (0, None),
-    };
+    let (failures, next_start) = status.state.next_start();
     let ready = status.replicas.iter().filter(|replica| replica.state.serves()).count();
     Snapshot {
         queued: handle.queued(),

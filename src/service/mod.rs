@@ -37,7 +37,7 @@ pub use crate::access::{Principal, Refused, Role};
 pub use crate::child::{Catalog, CounterReading, LogLine, Resource, StartPhase, Stream, Tool};
 pub use crate::supervisor::{
     BreakerState, CRASH_LOOP, Cause, Definition, Introduction, Problem, ReplicaView, State, Status, Update,
-    Usage,
+    Usage, on_the_wall,
 };
 
 /// How long calls may take.
@@ -78,15 +78,12 @@ impl Gateway {
         settings: GatewaySettings,
     ) -> Result<Gateway, Error> {
         let meters = Meters::default();
-        let follow = Follower {
-            remembered: registry.memories()?,
-            supervisor: supervisor.clone(),
-            metrics: metrics.clone(),
-            meters: meters.clone(),
-        };
+        let follow =
+            Follower { supervisor: supervisor.clone(), metrics: metrics.clone(), meters: meters.clone() };
         // Once here, so that the directory has every server when this returns.
-        follow.apply(&registry.list());
-        let registry = registry.start(Box::new(move |servers| follow.apply(servers)))?;
+        follow.apply(&registry.list(), &registry.memories()?);
+        let none = Memories::default();
+        let registry = registry.start(Box::new(move |servers| follow.apply(servers, &none)))?;
         let keeper = Keeper::new(registry.clone(), supervisor.directory().clone());
         tokio::spawn(keeper.clone().run());
         let (stopping, stop) = (AtomicBool::new(false), watch::Sender::new(false));
@@ -431,20 +428,19 @@ impl Gateway {
 
 /// Follows the registry: the supervisor runs what is in it, the metrics forget what is not.
 struct Follower {
-    /// What was kept of the servers' last runs.
-    remembered: Memories,
     supervisor: Supervisor,
     metrics: Metrics,
     meters: Meters,
 }
 
 impl Follower {
-    fn apply(&self, servers: &Arc<ServerList>) {
+    /// `memories` of their last runs count for servers that nobody has heard of yet.
+    fn apply(&self, servers: &Arc<ServerList>, memories: &Memories) {
         let specs = servers.entries().iter().map(|entry| ServerSpec {
             id: entry.id.clone(),
             name: entry.name.clone(),
             definition: entry.definition.clone(),
-            remembered: self.remembered.of(entry),
+            remembered: memories.of(entry),
         });
         self.supervisor.apply(specs.collect());
         let gone: Vec<Arc<str>> = self

@@ -260,7 +260,8 @@ impl ServerHandle {
         let mut roster = self.roster();
         let Some(member) = roster.members.iter_mut().find(|member| member.number == number) else { return };
         change(&mut member.status);
-        roster.settled |= !matches!(member_state(&roster, number), Some(State::Starting) | None);
+        let has_settled = member.status.state != State::Starting;
+        roster.settled |= has_settled;
         self.show(&roster, None);
     }
 
@@ -322,10 +323,6 @@ impl ServerHandle {
             *status = Arc::new(Status { restarts: roster.restarts, settled: roster.settled, ..next });
         });
     }
-}
-
-fn member_state(roster: &Roster, number: u64) -> Option<State> {
-    roster.members.iter().find(|member| member.number == number).map(|member| member.status.state.clone())
 }
 
 impl Roster {

@@ -34,7 +34,7 @@ pub use directory::Directory;
 pub use handle::{Leaving, Remembered, ServerHandle};
 pub use lifecycle::{Effect, Ending, Event, Lifecycle, Wanted};
 pub use policy::{EraChoice, Policy, Replicas, RestartPolicy, StartMode, UpdateMode, parse_duration};
-pub use status::{Cause, Introduction, ReplicaView, State, Status, Update};
+pub use status::{Cause, Introduction, ReplicaView, State, Status, Update, on_the_wall};
 
 pub use crate::process::Usage;
 

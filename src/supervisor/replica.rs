@@ -61,8 +61,8 @@ pub(super) struct ReplicaState {
     life: Lifecycle,
     /// Where its children publish their lists.
     lists: Arc<CatalogSlot>,
-    /// What was last told of it.
-    doing: Doing,
+    /// The state that was published last.
+    shown: State,
     child: Option<ActorRef<ChildMsg>>,
     permit: Option<StartPermit>,
     /// The task that waits for the start brake.
@@ -83,9 +83,9 @@ impl Actor for ReplicaActor {
         myself.send_message(ReplicaMsg::Start)?;
         let mut life = Lifecycle::default();
         life.set_restart(args.definition.policy().restart);
-        let (lists, doing) = (args.handle.new_slot(), Doing::Coming);
+        let (lists, shown) = (args.handle.new_slot(), State::Starting);
         let drain = Duration::ZERO;
-        Ok(ReplicaState { args, life, lists, doing, child: None, permit: None, asking: None, drain })
+        Ok(ReplicaState { args, life, lists, shown, child: None, permit: None, asking: None, drain })
     }
 
     async fn handle(
@@ -162,24 +162,8 @@ impl ReplicaState {
         {
             asking.abort();
         }
-        if self.args.handle.replica(self.args.number).is_some_and(|known| known.state != state) {
+        if self.shown != state {
             self.publish(state);
-        }
-    }
-
-    fn tell(&mut self, state: &State) {
-        let doing = match state {
-            State::Ready | State::Degraded => Doing::Serving,
-            State::Exited { .. } => Doing::Over,
-            State::Disabled
-            | State::Idle
-            | State::Starting
-            | State::Stopping
-            | State::Backoff { .. }
-            | State::Failed { .. } => Doing::Coming,
-        };
-        if std::mem::replace(&mut self.doing, doing) != doing {
-            (self.args.moved)(doing);
         }
     }
 
@@ -341,7 +325,11 @@ impl ReplicaState {
             status.state = state.clone();
             status.since = SystemTime::now();
         });
-        self.tell(&state);
+        let (before, now) = (doing(&self.shown), doing(&state));
+        self.shown = state;
+        if now != before {
+            (self.args.moved)(now);
+        }
     }
 
     fn log(&self, state: &State) {
@@ -374,6 +362,20 @@ impl ReplicaState {
             }
             other => tracing::info!(server = %name, "{}", other.name()),
         }
+    }
+}
+
+/// What a state is to the server's other replicas.
+fn doing(state: &State) -> Doing {
+    match state {
+        State::Ready | State::Degraded => Doing::Serving,
+        State::Exited { .. } => Doing::Over,
+        State::Disabled
+        | State::Idle
+        | State::Starting
+        | State::Stopping
+        | State::Backoff { .. }
+        | State::Failed { .. } => Doing::Coming,
     }
 }
 

@@ -70,6 +70,21 @@ impl State {
         matches!(self, State::Ready | State::Degraded)
     }
 
+    /// How many starts in a row have failed, and when the next one is due.
+    pub fn next_start(&self) -> (u32, Option<SystemTime>) {
+        match self {
+            State::Backoff { attempt, until, .. } => (*attempt, Some(on_the_wall(*until))),
+            State::Disabled
+            | State::Idle
+            | State::Starting
+            | State::Ready
+            | State::Degraded
+            | State::Stopping
+            | State::Failed { .. }
+            | State::Exited { .. } => (0, None),
+        }
+    }
+
     /// Why the server does not run, where that is known.
     pub fn cause(&self) -> Option<&Cause> {
         match self {
@@ -82,6 +97,11 @@ impl State {
             | State::Stopping => None,
         }
     }
+}
+
+/// When something that is due will be, on the wall clock.
+pub fn on_the_wall(due: Instant) -> SystemTime {
+    SystemTime::now() + due.saturating_duration_since(Instant::now())
 }
 
 /// Why a child ended or could not start.

@@ -11,10 +11,6 @@ use crate::support::gateway::{Gateway, TestGateway, fake};
 use crate::support::processes;
 use crate::support::{DEADLINE, wait_until};
 
-async fn pid(gateway: &Gateway, server: &str) -> Value {
-    gateway.call(server, "pid", json!({})).await["pid"].clone()
-}
-
 /// Replaces the servers file as editors do: written beside it, renamed over it.
 fn rewrite(gateway: &Gateway, text: &str) {
     let directory = gateway.data().parent().expect("the test's directory");
@@ -38,7 +34,7 @@ async fn a_changed_servers_file_is_applied_and_unchanged_children_keep_their_pid
     let mut made = gateway.marked(fake(&[]));
     made["name"] = "made".into();
     gateway.post("/api/servers", &made).await.expect(200);
-    let before = pid(&gateway, "stays").await;
+    let before = gateway.child("stays").await;
     let text = servers(&gateway, &[("stays", fake(&[])), ("comes", fake(&["--tools", "1"]))]);
     rewrite(&gateway, &text);
     wait_until("the new server is there", DEADLINE, || async {
@@ -48,7 +44,7 @@ async fn a_changed_servers_file_is_applied_and_unchanged_children_keep_their_pid
     assert_eq!(gateway.call("comes", "tool_0", json!({"nonce": 1})).await["nonce"], 1);
     gateway.get("/v1/mcps/goes").await.expect(404);
     gateway.get("/v1/mcps/made").await.expect(200);
-    assert_eq!(pid(&gateway, "stays").await, before);
+    assert_eq!(gateway.child("stays").await, before);
     gateway.stop().await;
 }
 
@@ -56,7 +52,7 @@ async fn a_changed_servers_file_is_applied_and_unchanged_children_keep_their_pid
 async fn a_bad_or_missing_file_changes_nothing_and_the_next_good_one_counts() {
     let gateway = TestGateway::new().server("stays", fake(&[])).start().await;
     gateway.wait_state("stays", "ready").await;
-    let before = pid(&gateway, "stays").await;
+    let before = gateway.child("stays").await;
     let bad = [r#"{"mcpServers": {"stays": {"command": "x", "args": "none"}}}"#, "", "{\"mcpServers\": {"];
     for text in bad {
         let problems = gateway.output().matches("were not applied").count();
@@ -65,7 +61,7 @@ async fn a_bad_or_missing_file_changes_nothing_and_the_next_good_one_counts() {
             (gateway.output().matches("were not applied").count() > problems).then_some(())
         })
         .await;
-        assert_eq!(pid(&gateway, "stays").await, before);
+        assert_eq!(gateway.child("stays").await, before);
     }
     assert!(gateway.output().contains("mcpServers.stays.args must be an array of strings"));
     let good = |value: &str| format!("mcpvisor_config_last_reload_successful {value}");
@@ -76,7 +72,7 @@ async fn a_bad_or_missing_file_changes_nothing_and_the_next_good_one_counts() {
         gateway.output().contains("cannot be read").then_some(())
     })
     .await;
-    assert_eq!(pid(&gateway, "stays").await, before);
+    assert_eq!(gateway.child("stays").await, before);
     let text = servers(&gateway, &[("stays", fake(&[])), ("comes", fake(&[]))]);
     rewrite(&gateway, &text);
     gateway.signal(Signal::SIGHUP);
@@ -88,7 +84,7 @@ async fn a_bad_or_missing_file_changes_nothing_and_the_next_good_one_counts() {
         gateway.get("/metrics").await.text().contains(&good("1")).then_some(())
     })
     .await;
-    assert_eq!(pid(&gateway, "stays").await, before);
+    assert_eq!(gateway.child("stays").await, before);
     gateway.stop().await;
 }
 
@@ -97,7 +93,7 @@ async fn sighup_applies_the_file_where_watching_is_switched_off() {
     let gateway =
         TestGateway::new().server("stays", fake(&[])).config_toml("[server]\nwatch = false\n").start().await;
     gateway.wait_state("stays", "ready").await;
-    let before = pid(&gateway, "stays").await;
+    let before = gateway.child("stays").await;
     let text = servers(&gateway, &[("stays", fake(&[])), ("comes", fake(&[]))]);
     rewrite(&gateway, &text);
     gateway.signal(Signal::SIGHUP);
@@ -105,7 +101,7 @@ async fn sighup_applies_the_file_where_watching_is_switched_off() {
         (gateway.get("/v1/mcps/comes").await.status == 200).then_some(())
     })
     .await;
-    assert_eq!(pid(&gateway, "stays").await, before);
+    assert_eq!(gateway.child("stays").await, before);
     gateway.stop().await;
 }
 

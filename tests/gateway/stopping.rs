@@ -28,7 +28,7 @@ async fn grandchild(gateway: &Gateway, server: &str, arguments: Value) -> Proces
 }
 
 async fn child_of(gateway: &Gateway, server: &str) -> Process {
-    Process::of(gateway.call(server, "pid", json!({})).await["pid"].as_i64().expect("a number"))
+    gateway.child(server).await
 }
 
 async fn wait_gone(what: &str, processes: &[Process]) {

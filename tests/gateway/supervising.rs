@@ -7,13 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::support::gateway::{Gateway, INVOKE, TestGateway, fake, with};
+use crate::support::gateway::{INVOKE, TestGateway, fake, with};
 use crate::support::processes::Process;
 use crate::support::{DEADLINE, wait_until};
-
-async fn pid(gateway: &Gateway, server: &str) -> i64 {
-    gateway.call(server, "pid", json!({})).await["pid"].as_i64().expect("a number")
-}
 
 #[tokio::test]
 async fn an_on_demand_server_starts_with_the_first_call_and_stops_when_it_is_idle() {
@@ -25,13 +21,13 @@ async fn an_on_demand_server_starts_with_the_first_call_and_stops_when_it_is_idl
         (&seen["state"], &seen["supervision"]["pid"], &seen["tools"]),
         (&json!("idle"), &json!(null), &json!([]))
     );
-    let child = Process::of(pid(&gateway, "lazy").await);
+    let child = gateway.child("lazy").await;
     gateway.wait_state("lazy", "idle").await;
     wait_until("the idle child is gone", DEADLINE, || async { (!child.is_there()).then_some(()) }).await;
     let seen = gateway.server("lazy").await;
     assert!(seen["tools"].as_array().is_some_and(|tools| !tools.is_empty()), "its tools stay listed");
     assert_eq!(seen["restarts"], 0, "a start on demand is no restart");
-    let again = Process::of(pid(&gateway, "lazy").await);
+    let again = gateway.child("lazy").await;
     assert!(!child.is_there() && again.is_there());
     gateway.stop().await;
 }
@@ -74,7 +70,7 @@ async fn tools_are_listed_from_the_store_while_nothing_runs() {
 async fn an_edit_under_load_loses_no_call() {
     let gateway = Arc::new(TestGateway::new().server("fake", fake(&[])).start().await);
     gateway.wait_state("fake", "ready").await;
-    let first = pid(&gateway, "fake").await;
+    let first = gateway.child("fake").await;
     let (done, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let mut clients = JoinSet::new();
     for client in 0..8 {
@@ -103,7 +99,7 @@ async fn an_edit_under_load_loses_no_call() {
     }
     done.store(true, Ordering::Relaxed);
     clients.join_all().await;
-    assert_ne!(pid(&gateway, "fake").await, first);
+    assert_ne!(gateway.child("fake").await, first);
     Arc::into_inner(gateway).expect("all clients have ended").stop().await;
 }
 
@@ -111,7 +107,7 @@ async fn an_edit_under_load_loses_no_call() {
 async fn a_failing_new_definition_leaves_the_old_one_serving_and_says_so() {
     let gateway = TestGateway::new().server("fake", fake(&[])).start().await;
     gateway.wait_state("fake", "ready").await;
-    let before = pid(&gateway, "fake").await;
+    let before = gateway.child("fake").await;
     gateway.put("/api/servers/fake", &json!({"command": "/no/such/program"})).await.expect(200);
     let seen = wait_until("the failure of the edit is told", DEADLINE, || async {
         let seen = gateway.server("fake").await;
@@ -121,7 +117,7 @@ async fn a_failing_new_definition_leaves_the_old_one_serving_and_says_so() {
     assert_eq!((&seen["state"], &seen["health"]), (&json!("ready"), &json!("healthy")));
     let cause = seen["supervision"]["update"]["cause"].as_str().unwrap_or_default();
     assert!(cause.contains("/no/such/program") && cause.contains("ENOENT"), "{cause}");
-    assert_eq!(pid(&gateway, "fake").await, before);
+    assert_eq!(gateway.child("fake").await, before);
     let good = fake(&["--tools", "1"]);
     gateway.put("/api/servers/fake", &good).await.expect(200);
     assert_eq!(gateway.call("fake", "tool_0", json!({"nonce": 1})).await["nonce"], 1);
@@ -129,7 +125,7 @@ async fn a_failing_new_definition_leaves_the_old_one_serving_and_says_so() {
         gateway.server("fake").await["supervision"].get("update").is_none().then_some(())
     })
     .await;
-    assert_ne!(pid(&gateway, "fake").await, before);
+    assert_ne!(gateway.child("fake").await, before);
     gateway.stop().await;
 }
 
@@ -137,14 +133,14 @@ async fn a_failing_new_definition_leaves_the_old_one_serving_and_says_so() {
 async fn a_change_of_treatment_keeps_the_child() {
     let gateway = TestGateway::new().server("fake", fake(&[])).start().await;
     gateway.wait_state("fake", "ready").await;
-    let before = pid(&gateway, "fake").await;
+    let before = gateway.child("fake").await;
     let mut other = gateway.marked(with(fake(&[]), json!({"queue": 3, "restart": "never"})));
     other["description"] = "another text".into();
     let file = json!({"mcpServers": {"fake": other}});
     std::fs::write(gateway.data().join("import.json"), file.to_string()).expect("written");
     gateway.post("/api/config/import", &json!({"filepath": "import.json"})).await.expect(200);
     assert_eq!(gateway.server("fake").await["description"], "another text");
-    assert_eq!(pid(&gateway, "fake").await, before);
+    assert_eq!(gateway.child("fake").await, before);
     gateway.stop().await;
 }
 
@@ -253,7 +249,7 @@ async fn a_restart_that_is_asked_for_replaces_the_child_and_ends_every_wait() {
         .start()
         .await;
     gateway.wait_state("fake", "ready").await;
-    let before = Process::of(pid(&gateway, "fake").await);
+    let before = gateway.child("fake").await;
     gateway.post("/v1/mcps/fake/restart", &json!({})).await.expect(200);
     wait_until("the old child is gone", DEADLINE, || async { (!before.is_there()).then_some(()) }).await;
     gateway.call("fake", "echo", json!({"nonce": 1})).await;

@@ -17,7 +17,8 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 
 use super::http::{Connection, Reply};
-use super::{DEADLINE, processes, wait_until};
+use super::processes::{self, Process};
+use super::{DEADLINE, wait_until};
 
 /// The variable that every server of a test carries, by which the harness finds what is left.
 const TEST_ID: &str = "MCPVISOR_TEST_ID";
@@ -248,6 +249,11 @@ impl Gateway {
     /// Calls a tool that is to succeed and returns `data.result`.
     pub(crate) async fn call(&self, server: &str, tool: &str, arguments: Value) -> Value {
         self.v1_invoke(server, tool, arguments).await.expect(200)["data"]["result"].clone()
+    }
+
+    /// The process that a server's calls go to, as it says itself.
+    pub(crate) async fn child(&self, server: &str) -> Process {
+        Process::of(self.call(server, "pid", json!({})).await["pid"].as_i64().expect("a number"))
     }
 
     /// `GET /v1/mcps/{server}`, the `data` of it.

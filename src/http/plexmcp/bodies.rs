@@ -1,7 +1,7 @@
 //! The shapes of `/v1`: what requests say and what answers look like (contract, 4.5 to 4.8);
 //! what children said is in `payloads`.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -13,6 +13,7 @@ use crate::http::body::{is_object, object, string};
 use crate::http::clock::timestamp;
 use crate::service::{
     BreakerState, CRASH_LOOP, LogLine, ServerView, StartPhase, State, Status, Tool, ToolCall, Usage,
+    on_the_wall,
 };
 
 /// The longest id, name or tool name in a request, in characters.
@@ -417,7 +418,7 @@ pub(super) fn detail(server: &ServerView, usage: &Usage) -> Vec<u8> {
 }
 
 fn supervision(status: &Status) -> Supervision<'_> {
-    let (failures, next_start_at) = next_start(&status.state);
+    let (failures, next_start) = status.state.next_start();
     let replicas = status.replicas.iter().map(|replica| Replica {
         number: replica.number,
         state: replica.state.name(),
@@ -432,7 +433,7 @@ fn supervision(status: &Status) -> Supervision<'_> {
         pid: status.pid,
         failures,
         crash_loop: failures >= CRASH_LOOP,
-        next_start_at,
+        next_start_at: next_start.map(timestamp),
         last_exit: status.last_exit.as_ref().map(ToString::to_string),
         last_stderr: &status.last_stderr,
         unenforced: &status.unenforced,
@@ -441,29 +442,10 @@ fn supervision(status: &Status) -> Supervision<'_> {
             state: update.state.name(),
             since: timestamp(update.since),
             cause: update.state.cause().map(ToString::to_string),
-            next_start_at: next_start(&update.state).1,
+            next_start_at: update.state.next_start().1.map(timestamp),
             last_stderr: &update.last_stderr,
         }),
     }
-}
-
-/// How many starts in a row have failed, and when the next one is due.
-fn next_start(state: &State) -> (u32, Option<String>) {
-    match state {
-        State::Backoff { attempt, until, .. } => (*attempt, Some(timestamp(on_the_wall(*until)))),
-        State::Disabled
-        | State::Idle
-        | State::Starting
-        | State::Ready
-        | State::Degraded
-        | State::Stopping
-        | State::Failed { .. }
-        | State::Exited { .. } => (0, None),
-    }
-}
-
-fn on_the_wall(at: Instant) -> SystemTime {
-    SystemTime::now() + at.saturating_duration_since(Instant::now())
 }
 
 fn traffic_now(server: &ServerView) -> Traffic {

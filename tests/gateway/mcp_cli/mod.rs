@@ -33,5 +33,5 @@ async fn add(gateway: &Gateway, name: &str, mut definition: Value) -> Reply {
 }
 
 async fn child_of(gateway: &Gateway, server: &str) -> Process {
-    Process::of(gateway.call(server, "pid", json!({})).await["pid"].as_i64().expect("a number"))
+    gateway.child(server).await
 }
