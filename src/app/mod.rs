@@ -192,6 +192,7 @@ async fn run(
     let mut serving = tokio::spawn(front.serve(gateway.clone(), stopped));
     systemd::ready(address);
     let watchdog = tokio::spawn(systemd::watchdog());
+    let status = tokio::spawn(systemd::status(address, gateway.clone()));
     let greeting = tokio::spawn(banner::show(config.clone(), address, gateway.clone(), started));
     let reload = Arc::new(Notify::new());
     let reloader = Reloader::new(flags.clone(), config.clone(), gateway.clone(), reload.clone());
@@ -209,6 +210,7 @@ async fn run(
     };
     greeting.abort();
     reloader.abort();
+    status.abort();
     let exit = tokio::select! {
         exit = drain(config.drain, first, &gateway, &stop, &mut serving) => exit,
         again = next_stop(&mut signals, &reload) => {
@@ -248,7 +250,7 @@ async fn drain(
 ) -> Exit {
     let deadline = Instant::now() + limit;
     tracing::info!(signal = name(signal), drain_s = limit.as_secs(), "stopping");
-    systemd::stopping();
+    systemd::stopping(limit + LADDER_LIMIT + LAST_ANSWERS);
     gateway.begin_stop();
     stop.send_replace(true);
     let served = tokio::time::timeout_at(deadline.into(), &mut *serving).await.is_ok();

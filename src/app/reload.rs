@@ -1,15 +1,18 @@
 //! Applies the servers files again: on SIGHUP, and when one of them changes.
 //!
 //! Files are looked at, not subscribed to: editors write in steps or rename over, and mounted
-//! configuration swaps a link. A look each second sees all of that alike, and costs a `stat`.
+//! configuration swaps a link. A look each second sees all of that alike, and costs a `stat`. One
+//! thread does that and nothing else: a file may be on a disk that hangs.
 
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::Notify;
-use tokio::time::{MissedTickBehavior, interval};
 
 use super::{log_applied, systemd};
 use crate::config::{self, Config, ConfigProblem, Flags, ProcessEnvironment};
@@ -41,24 +44,27 @@ impl Reloader {
     }
 
     pub(super) async fn run(mut self) {
-        let mut ticks = interval(LOOK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut changes = Changes::new(look(self.paths.clone()).await);
+        let (watch, named) = mpsc::channel();
+        let changed = Arc::new(Notify::new());
+        if self.settings.watch
+            && let Err(error) = watch_files(self.paths.clone(), named, changed.clone())
+        {
+            tracing::error!(%error, "the servers files are not watched; SIGHUP applies them");
+        }
         loop {
             let asked = tokio::select! {
                 () = self.asked.notified() => true,
-                _ = ticks.tick(), if self.settings.watch && !self.paths.is_empty() => false,
+                () = changed.notified() => false,
             };
-            let due = changes.look(look(self.paths.clone()).await);
             if asked {
                 tracing::info!(signal = "SIGHUP", "applying the servers files again");
             }
-            if asked || due {
-                systemd::reloading();
-                let good = self.apply().await;
-                self.gateway.reloaded(good);
-                systemd::reloaded();
-            }
+            systemd::reloading();
+            let good = self.apply().await;
+            self.gateway.reloaded(good);
+            // Nobody listens where files are not watched.
+            let _ = watch.send(self.paths.clone());
+            systemd::reloaded();
         }
     }
 
@@ -117,10 +123,33 @@ fn report(problems: &[ConfigProblem]) {
     );
 }
 
-/// Looks at files, off the runtime: they may be on a slow disk.
-async fn look(paths: Vec<PathBuf>) -> Vec<Identity> {
-    let looked = tokio::task::spawn_blocking(move || paths.iter().map(|path| identity(path)).collect());
-    looked.await.unwrap_or_default()
+/// Looks at the files from a thread of its own, and notifies `changed` when one of them has changed
+/// and stopped changing. The thread ends when nobody can name files to it any more.
+fn watch_files(
+    mut files: Vec<PathBuf>,
+    named: Receiver<Vec<PathBuf>>,
+    changed: Arc<Notify>,
+) -> io::Result<()> {
+    let run = move || {
+        let mut changes = Changes::new(look(&files));
+        loop {
+            match named.recv_timeout(LOOK) {
+                Ok(others) if others != files => {
+                    files = others;
+                    changes = Changes::new(look(&files));
+                }
+                Ok(_) => {}
+                Err(RecvTimeoutError::Timeout) if changes.look(look(&files)) => changed.notify_one(),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    };
+    thread::Builder::new().name("servers-files".to_owned()).spawn(run).map(drop)
+}
+
+fn look(paths: &[PathBuf]) -> Vec<Identity> {
+    paths.iter().map(|path| identity(path)).collect()
 }
 
 fn identity(path: &Path) -> Identity {

@@ -23,7 +23,7 @@ pub(super) fn every_error() -> Vec<Error> {
         Error::BadReply { reason: text() },
         Error::Unreachable { reason: text(), in_flight: false, retry_after: None, status: None },
         Error::BreakerOpen { name: "x".into(), retry_after: wait },
-        Error::TimedOut { after: wait, in_flight: true },
+        Error::TimedOut { after: wait, in_flight: true, meanwhile: None },
         Error::Overloaded { retry_after: wait },
         Error::ShuttingDown,
         Error::AlreadyExists { name: "x".into() },

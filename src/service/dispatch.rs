@@ -59,7 +59,7 @@ impl Request {
         let (nominal, spent) = (self.deadline() - self.started, self.started.elapsed());
         // Progress may have extended the call far beyond its first deadline.
         let after = if spent < nominal + Duration::from_millis(250) { nominal } else { spent };
-        Error::TimedOut { after, in_flight }
+        Error::TimedOut { after, in_flight, meanwhile: None }
     }
 
     fn is_telling(&self) -> bool {
@@ -144,10 +144,14 @@ async fn place(handle: &ServerHandle, request: &Request) -> Result<CallPermit, E
             // The handle lives as long as this borrow; its sender does, too.
             _ = changes.changed() => {}
             () = tokio::time::sleep_until(until.into()) => {
-                return Err(match until == deadline {
-                    true => request.timed_out(false),
-                    false => Error::Overloaded { retry_after: OVERLOAD_PAUSE },
-                });
+                if until != deadline {
+                    return Err(Error::Overloaded { retry_after: OVERLOAD_PAUSE });
+                }
+                let mut error = request.timed_out(false);
+                if let Error::TimedOut { meanwhile: told, .. } = &mut error {
+                    *told = Some(meanwhile(handle));
+                }
+                return Err(error);
             }
         }
     }
@@ -191,7 +195,7 @@ pub(super) async fn await_update(handle: &ServerHandle, deadline: Instant) -> bo
 }
 
 fn is_updating(status: &Status) -> bool {
-    status.update.as_ref().is_some_and(|update| !update.has_failed())
+    status.update.as_ref().is_some_and(|update| !update.has_failed)
 }
 
 /// Whether the lists are those of the child that calls go to now, and of none to come. Between two
@@ -257,6 +261,26 @@ fn check_worth_waiting(handle: &ServerHandle, status: &Arc<Status>, deadline: In
     Ok(())
 }
 
+/// Says what a server was doing while a call waited for it in vain.
+pub(super) fn meanwhile(handle: &ServerHandle) -> String {
+    let (name, status) = (handle.name(), handle.status());
+    if status.state.serves() {
+        return format!("server '{name}' had no place for the call");
+    }
+    let phase = status.start.as_ref().filter(|_| status.state == State::Starting);
+    let phase = phase.map(|start| format!(" ({})", start.phase(handle.log()).name())).unwrap_or_default();
+    let mut text = format!("server '{name}' is {}{phase}", status.state.name());
+    push_last_line(&mut text, handle.log().tail(1).last().map(|line| &*line.text));
+    text
+}
+
+fn push_last_line(text: &mut String, line: Option<&str>) {
+    if let Some(line) = line {
+        text.push_str("; last line on stderr: ");
+        text.extend(line.chars().take(300));
+    }
+}
+
 /// Says what a server is doing instead of answering.
 pub(super) fn unreachable(name: &str, status: &Arc<Status>, in_flight: bool) -> Error {
     let now = Instant::now();
@@ -275,10 +299,7 @@ pub(super) fn unreachable(name: &str, status: &Arc<Status>, in_flight: bool) -> 
         }
         other => (format!("Server '{name}' is {}", other.name()), None),
     };
-    if let Some(line) = status.last_stderr.last() {
-        reason.push_str("; last line on stderr: ");
-        reason.extend(line.chars().take(300));
-    }
+    push_last_line(&mut reason, status.last_stderr.last().map(String::as_str));
     Error::Unreachable { reason, in_flight, retry_after, status: Some(status.clone()) }
 }
 

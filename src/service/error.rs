@@ -109,12 +109,14 @@ pub enum Error {
         retry_after: Duration,
     },
     /// The deadline passed. The child was told to cancel.
-    #[error("No answer within {} ms", after.as_millis())]
+    #[error("No answer within {} ms{}", after.as_millis(), meanwhile.as_ref().map(|m| format!(": {m}")).unwrap_or_default())]
     TimedOut {
         /// The deadline the call had.
         after: Duration,
         /// True when the request had been handed to the child.
         in_flight: bool,
+        /// What the server was doing, for a call that it was not ready for.
+        meanwhile: Option<String>,
     },
     /// As many calls as the server may have are in flight, and the queue is full or too old.
     #[error("Too many calls are waiting for this server")]

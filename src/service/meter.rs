@@ -79,8 +79,9 @@ impl Meter {
     /// Brings the metrics that are not counted per call up to date, for a scrape.
     pub(super) fn tell(&self, handle: &ServerHandle, usage: Usage) {
         let status = handle.status();
-        self.metrics.set_snapshot(&snapshot(handle, &status, usage));
-        self.metrics.set_in_flight(handle.in_flight());
+        let (load, breaker) = handle.traffic();
+        self.metrics.set_snapshot(&snapshot(&status, load.queued, breaker, usage));
+        self.metrics.set_in_flight(load.in_flight);
         self.metrics.set_state(status.state.name());
         let now = handle.counters().read();
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
@@ -97,12 +98,12 @@ impl Meter {
     }
 }
 
-fn snapshot(handle: &ServerHandle, status: &Status, usage: Usage) -> Snapshot {
+fn snapshot(status: &Status, queued: usize, breaker: BreakerState, usage: Usage) -> Snapshot {
     let (failures, next_start) = status.state.next_start();
     let ready = status.replicas.iter().filter(|replica| replica.state.serves()).count();
     Snapshot {
-        queued: handle.queued(),
-        breaker_open: handle.breaker() != BreakerState::Closed,
+        queued,
+        breaker_open: breaker != BreakerState::Closed,
         replicas: (status.replicas.len(), ready),
         failures,
         since: Some(status.since),

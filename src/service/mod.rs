@@ -162,7 +162,8 @@ impl Gateway {
         await_update(&handle, deadline).await;
         if !handle.catalog().is_loaded() {
             if !await_child(&handle, deadline).await? {
-                return Err(Error::TimedOut { after: wait, in_flight: false });
+                let meanwhile = Some(dispatch::meanwhile(&handle));
+                return Err(Error::TimedOut { after: wait, in_flight: false, meanwhile });
             }
             // A child that is ready has announced its lists.
             if !handle.catalog().is_loaded() {
@@ -386,6 +387,7 @@ impl Gateway {
         let start = status.start.as_ref().filter(|_| status.state == State::Starting);
         let start_phase = start.map(|start| start.phase(handle.log()));
         let traffic = self.0.meters.get(&entry.id).map(|meter| meter.read()).unwrap_or_default();
+        let (load, breaker) = handle.traffic();
         Some(ServerView {
             id: entry.id.clone(),
             name: entry.name.clone(),
@@ -397,9 +399,9 @@ impl Gateway {
             catalog: handle.catalog(),
             traffic,
             counters: handle.counters().read(),
-            in_flight: handle.in_flight(),
-            queued: handle.queued(),
-            breaker: handle.breaker(),
+            in_flight: load.in_flight,
+            queued: load.queued,
+            breaker,
         })
     }
 

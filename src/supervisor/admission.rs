@@ -128,16 +128,16 @@ impl Admission {
     }
 
     pub(super) fn load(&self) -> Load {
-        let desk = self.desk();
-        Load { in_flight: desk.in_flight, queued: desk.queue.len(), admitted: desk.admitted }
+        self.desk().load()
     }
 
     pub(super) fn queue_age(&self) -> Duration {
         self.desk().queue_age
     }
 
-    pub(super) fn breaker(&self, now: Instant) -> BreakerState {
-        self.desk().breaker.state(now)
+    pub(super) fn reading(&self, now: Instant) -> (Load, BreakerState) {
+        let desk = self.desk();
+        (desk.load(), desk.breaker.state(now))
     }
 
     /// Gives a call a place, or one in the queue.
@@ -216,6 +216,10 @@ impl Admission {
 }
 
 impl Desk {
+    fn load(&self) -> Load {
+        Load { in_flight: self.in_flight, queued: self.queue.len(), admitted: self.admitted }
+    }
+
     /// Of the places of the newest definition that have room, the one with the fewest calls in flight.
     fn free_place(&self) -> Option<usize> {
         let places = self.places.iter().enumerate().filter(|(_, place)| place.in_flight < self.per_place);
@@ -424,17 +428,17 @@ mod tests {
         admission.open_place(Link::to_nobody(1), 1);
         let permits: Vec<CallPermit> = (0..50).map(|_| now_permit(&admission, "a")).collect();
         permits.into_iter().for_each(|permit| permit.end(Verdict::Lost));
-        assert_eq!(admission.breaker(Instant::now()), BreakerState::Closed);
+        assert_eq!(admission.reading(Instant::now()).1, BreakerState::Closed);
         for _ in 0..4 {
             now_permit(&admission, "a").end(Verdict::Unanswered);
         }
-        assert!(matches!(admission.breaker(Instant::now()), BreakerState::Open { .. }));
+        assert!(matches!(admission.reading(Instant::now()).1, BreakerState::Open { .. }));
         let refused = admission.admit(&who("a"), Instant::now());
         assert!(matches!(refused, Err(NotAdmitted::Open { .. })));
         admission.open_place(Link::to_nobody(2), 1);
         let probe = now_permit(&admission, "a");
         assert!(admission.admit(&who("a"), Instant::now()).is_err(), "one shows how it is");
         probe.end(Verdict::Answered);
-        assert_eq!(admission.breaker(Instant::now()), BreakerState::Closed);
+        assert_eq!(admission.reading(Instant::now()).1, BreakerState::Closed);
     }
 }

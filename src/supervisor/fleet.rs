@@ -58,13 +58,13 @@ struct Member {
 
 /// How much a server has to do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Load {
+pub struct Load {
     /// Calls in flight.
-    pub(super) in_flight: usize,
+    pub in_flight: usize,
     /// Calls that wait for a place.
-    pub(super) queued: usize,
+    pub queued: usize,
     /// Calls admitted since the server was made.
-    pub(super) admitted: u64,
+    pub admitted: u64,
 }
 
 /// See the module.

@@ -64,6 +64,8 @@ struct Roster {
     introduction: Option<Arc<Introduction>>,
     /// Whether the first start is over, one way or the other.
     settled: bool,
+    /// Whether a start by the definition as it is now has failed.
+    failed: bool,
 }
 
 struct Member {
@@ -89,7 +91,14 @@ impl ServerHandle {
         let (catalog, introduction) =
             remembered.map_or_else(Default::default, |known| (known.catalog, Some(known.introduction)));
         let status = Status { introduction: introduction.clone(), ..Status::new(state) };
-        let roster = Roster { members: Vec::new(), generation: 0, restarts: 0, introduction, settled: false };
+        let roster = Roster {
+            members: Vec::new(),
+            generation: 0,
+            restarts: 0,
+            introduction,
+            settled: false,
+            failed: false,
+        };
         let slot = CatalogSlot::new(catalog, surroundings.catalogs_changed.clone());
         ServerHandle {
             admission: Arc::new(Admission::new(name.clone(), policy)),
@@ -152,19 +161,9 @@ impl ServerHandle {
         self.leaving.load().as_deref().copied()
     }
 
-    /// How many calls are admitted now.
-    pub fn in_flight(&self) -> usize {
-        self.admission.load().in_flight
-    }
-
-    /// How many calls wait for a place now.
-    pub fn queued(&self) -> usize {
-        self.admission.load().queued
-    }
-
-    /// Whether calls are let through.
-    pub fn breaker(&self) -> BreakerState {
-        self.admission.breaker(Instant::now())
+    /// What calls meet now: those in flight and waiting, and the breaker.
+    pub fn traffic(&self) -> (Load, BreakerState) {
+        self.admission.reading(Instant::now())
     }
 
     /// Gives a call a place, or one in the queue, or says why not. `caller` tells those apart who
@@ -213,6 +212,7 @@ impl ServerHandle {
     pub(super) fn begin_generation(&self, generation: u64, redefined: bool) {
         let mut roster = self.roster();
         roster.generation = generation;
+        roster.failed = false;
         if redefined && !roster.serves() {
             roster.introduction = None;
             self.catalog.store(Arc::new(self.empty_slot()));
@@ -260,8 +260,11 @@ impl ServerHandle {
         let mut roster = self.roster();
         let Some(member) = roster.members.iter_mut().find(|member| member.number == number) else { return };
         change(&mut member.status);
-        let has_settled = member.status.state != State::Starting;
-        roster.settled |= has_settled;
+        let state = &member.status.state;
+        let (settled, failed) = (*state != State::Starting, state.cause().is_some());
+        let failed = failed && member.generation == roster.generation;
+        roster.settled |= settled;
+        roster.failed |= failed;
         self.show(&roster, None);
     }
 
@@ -316,7 +319,7 @@ impl ServerHandle {
                     Status { replicas: Arc::new([]), introduction: roster.introduction.clone(), ..rest }
                 }
             };
-            let failing = |update: &Option<Update>| update.as_ref().is_some_and(Update::has_failed);
+            let failing = |update: &Option<Update>| update.as_ref().is_some_and(|update| update.has_failed);
             if failing(&next.update) && !failing(&status.update) {
                 tracing::warn!(server = %self.name, "the changed definition does not work; the earlier one goes on serving");
             }
@@ -363,11 +366,17 @@ impl Roster {
         let newest = self.members.iter().filter(|member| member.generation == self.generation);
         let next = newest.min_by_key(|member| (rank(&member.status.state), member.number));
         Some(next.map_or_else(
-            || Update { state: State::Starting, since: SystemTime::now(), last_stderr: Arc::new([]) },
+            || Update {
+                state: State::Starting,
+                since: SystemTime::now(),
+                last_stderr: Arc::new([]),
+                has_failed: self.failed,
+            },
             |member| Update {
                 state: member.status.state.clone(),
                 since: member.status.since,
                 last_stderr: member.status.last_stderr.clone(),
+                has_failed: self.failed,
             },
         ))
     }
@@ -384,5 +393,43 @@ fn rank(state: &State) -> u8 {
         State::Exited { .. } => 5,
         State::Stopping => 6,
         State::Idle | State::Disabled => 7,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervisor::status::Cause;
+
+    fn member(number: u64, generation: u64, state: State) -> Member {
+        Member { number, generation, status: Status::new(state) }
+    }
+
+    fn handle() -> ServerHandle {
+        let surroundings = Arc::<Surroundings>::default();
+        ServerHandle::new("mcp_1".into(), "s".into(), &Policy::default(), true, None, surroundings)
+    }
+
+    #[test]
+    fn an_update_that_has_failed_once_is_waited_for_no_more() {
+        let handle = handle();
+        handle.roster().members.push(member(1, 0, State::Ready));
+        handle.begin_generation(1, true);
+        handle.enlist(2);
+        let failed = || handle.status().update.as_ref().map(|update| update.has_failed);
+        assert_eq!(failed(), Some(false));
+        let cause = Cause::Exited { code: 1 };
+        handle.publish(2, |status| {
+            status.state = State::Backoff { attempt: 1, until: Instant::now(), cause };
+        });
+        assert_eq!(failed(), Some(true));
+        handle.publish(2, |status| status.state = State::Starting);
+        assert_eq!(failed(), Some(true), "a further attempt promises nothing");
+        handle.begin_generation(2, true);
+        handle.enlist(3);
+        assert_eq!(failed(), Some(false), "another definition may work");
+        handle.publish(3, |status| status.state = State::Ready);
+        handle.strike(1, &State::Idle);
+        assert_eq!(failed(), None);
     }
 }

@@ -17,7 +17,7 @@ use super::policy::EraChoice;
 use super::status::{Cause, Introduction, State};
 use crate::child::{
     CatalogSlot, ChildActor, ChildArgs, ChildMsg, End, Fault, HandshakeError, Introduced, Link, Opening,
-    ProbeSettings, Report,
+    ProbeSettings, Report, StartPhase,
 };
 use crate::mcp::Era;
 use crate::process::{Exit, Host, Ladder, Spec};
@@ -271,10 +271,17 @@ impl ReplicaState {
             }
             Report::Ended { end, stderr } => {
                 let policy = self.args.definition.policy();
-                let (ending, cause) = judge(end, policy.start_timeout);
+                let (ending, cause) = judge(end, policy.start_timeout, self.is_installing());
                 self.ended(myself, incarnation, ending, cause, stderr).await;
             }
         }
+    }
+
+    /// Whether the child has yet to be fetched or built by its launcher.
+    fn is_installing(&self) -> bool {
+        let handle = &self.args.handle;
+        let start = handle.replica(self.args.number).and_then(|status| status.start);
+        start.is_some_and(|start| start.phase(handle.log()) == StartPhase::Installing)
     }
 
     async fn ready(
@@ -380,7 +387,7 @@ fn doing(state: &State) -> Doing {
 }
 
 /// What a child's end means for its replica, and how it is told to an operator.
-fn judge(end: End, start_timeout: Duration) -> (Ending, Cause) {
+fn judge(end: End, start_timeout: Duration, installing: bool) -> (Ending, Cause) {
     let of_exit = |exit: Exit| match exit {
         Exit::Code(code) => Cause::Exited { code },
         Exit::Signal(signal) => Cause::Signalled { signal },
@@ -405,7 +412,7 @@ fn judge(end: End, start_timeout: Duration) -> (Ending, Cause) {
         End::Failed { exit, why: Some(fault) } => {
             let cause = match fault {
                 Fault::Handshake(HandshakeError::TimedOut { phase }) => {
-                    Cause::StartTimeout { phase, after: start_timeout }
+                    Cause::StartTimeout { phase, after: start_timeout, installing }
                 }
                 Fault::Handshake(HandshakeError::Refused(reason)) => Cause::Handshake { reason },
                 Fault::Handshake(HandshakeError::Gone | HandshakeError::GoneOnProbe) => of_exit(exit),

@@ -130,6 +130,8 @@ pub enum Cause {
         phase: &'static str,
         /// The deadline.
         after: Duration,
+        /// Whether its launcher still fetched or built it.
+        installing: bool,
     },
     /// The handshake failed: the child answered, but not as MCP says.
     Handshake {
@@ -155,8 +157,12 @@ impl fmt::Display for Cause {
                 None => write!(f, "was ended by signal {signal}"),
             },
             Cause::OutOfMemory => f.write_str("was ended by the kernel: it used more memory than its limit"),
-            Cause::StartTimeout { phase, after } => {
-                write!(f, "did not answer {phase} within {} s", after.as_secs_f64())
+            Cause::StartTimeout { phase, after, installing } => {
+                let seconds = after.as_secs_f64();
+                match installing {
+                    true => write!(f, "was still being installed after {seconds} s (start_timeout)"),
+                    false => write!(f, "did not answer {phase} within {seconds} s"),
+                }
             }
             Cause::Handshake { reason } => write!(f, "failed the handshake: {reason}"),
             Cause::Unresponsive => f.write_str("did not answer any more"),
@@ -230,13 +236,9 @@ pub struct Update {
     pub since: SystemTime,
     /// The last lines that its last ended child wrote on stderr, newest last.
     pub last_stderr: Arc<[String]>,
-}
-
-impl Update {
-    /// Whether it has failed at least once: the old definition goes on serving.
-    pub fn has_failed(&self) -> bool {
-        matches!(self.state, State::Backoff { .. } | State::Failed { .. } | State::Exited { .. })
-    }
+    /// Whether it has failed at least once: the old definition goes on serving, and nothing waits
+    /// for the new one any more, whatever its further attempts are up to.
+    pub has_failed: bool,
 }
 
 /// A snapshot of a server: how its best replica is, and which others there are.

@@ -45,13 +45,13 @@ async fn logs_need_a_key_a_server_and_a_sensible_tail() {
 }
 
 /// A log that is being followed over a socket of its own.
-struct Following {
+pub(crate) struct Following {
     socket: TcpStream,
     text: String,
 }
 
 impl Following {
-    async fn start(gateway: &Gateway, path: &str, headers: &str) -> Following {
+    pub(crate) async fn start(gateway: &Gateway, path: &str, headers: &str) -> Following {
         let mut socket = gateway.raw_socket().await;
         let request = format!(
             "GET {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\n{headers}\r\n",
@@ -63,7 +63,7 @@ impl Following {
     }
 
     /// Reads until the text has come; says what came until then.
-    async fn until(&mut self, wanted: &str) -> &str {
+    pub(crate) async fn until(&mut self, wanted: &str) -> &str {
         let read = async {
             while !self.text.contains(wanted) {
                 let mut buffer = [0; 4096];

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::DEADLINE;
-use crate::support::gateway::{CANARY, TestGateway, fake, with};
+use crate::support::gateway::{CANARY, INVOKE, TestGateway, fake, with};
 use crate::support::wait_until;
 
 #[tokio::test]
@@ -159,7 +159,7 @@ fn told(socket: &std::os::unix::net::UnixDatagram, wanted: &str) {
     let mut buffer = [0; 1024];
     loop {
         let length = socket.recv(&mut buffer).expect("the daemon speaks in time");
-        if String::from_utf8_lossy(&buffer[..length]).lines().any(|line| line == wanted) {
+        if String::from_utf8_lossy(&buffer[..length]).contains(wanted) {
             return;
         }
     }
@@ -177,16 +177,20 @@ async fn the_service_manager_is_told_of_start_life_and_stop() {
         .server("child", fake(&[]))
         .start()
         .await;
-    let listen = |wanted: &'static str| {
+    let listen = |wanted: String| {
         let socket = socket.try_clone().expect("another handle");
-        tokio::task::spawn_blocking(move || told(&socket, wanted))
+        tokio::task::spawn_blocking(move || told(&socket, &wanted))
     };
-    listen("READY=1").await.expect("told");
-    listen("WATCHDOG=1").await.expect("told");
+    listen("READY=1".to_owned()).await.expect("told");
+    listen("WATCHDOG=1".to_owned()).await.expect("told");
     gateway.wait_state("child", "ready").await;
+    let address = gateway.address();
+    let status = format!("STATUS=serving on http://{address}; servers: 1 ready");
+    listen(status).await.expect("told");
     let environment = gateway.call("child", "env", json!({})).await;
     assert!(!environment.to_string().contains("NOTIFY_SOCKET"), "{environment}");
-    let stopping = listen("STOPPING=1");
+    // The drain of 20 s, 10 s for the children and 1 s for the last answers.
+    let stopping = listen("STOPPING=1\nEXTEND_TIMEOUT_USEC=31000000".to_owned());
     gateway.stop().await;
     stopping.await.expect("told");
 }
@@ -212,5 +216,29 @@ async fn a_launcher_that_downloads_is_seen_to_be_installing() {
     assert_eq!(seen["state"], "starting");
     let log = gateway.get("/v1/mcps/slow/logs").await.expect(200);
     assert!(log.to_string().contains("Downloading the server"), "{log}");
+    // Whoever waits in vain is told what for.
+    let body = json!({"mcp_id": "slow", "tool": "echo", "timeout": 50});
+    let reply = gateway.post(INVOKE, &body).await.expect(504);
+    let text = reply["error"]["message"].as_str().expect("a text");
+    let told = "No answer within 50 ms: server 'slow' is starting (installing); last line on stderr: ";
+    assert!(text.starts_with(told) && text.ends_with("Downloading the server (12 MB)"), "{text}");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_start_deadline_that_passes_while_installing_says_so() {
+    let gateway = TestGateway::new()
+        .server(
+            "slow",
+            json!({
+                "command": "/bin/sh",
+                "args": ["-c", "echo 'Downloading the server (12 MB)' >&2; exec sleep 600"],
+                "mcpvisor": {"start_timeout": "1s"},
+            }),
+        )
+        .start()
+        .await;
+    let seen = gateway.wait_state("slow", "backoff").await;
+    assert_eq!(seen["cause"], "was still being installed after 1 s (start_timeout)");
     gateway.stop().await;
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 
+use crate::logs::Following;
 use crate::support::gateway::{Gateway, INVOKE, TestGateway, fake, with};
 use crate::support::http::Reply;
 use crate::support::processes::Process;
@@ -50,6 +51,42 @@ async fn sigterm_lets_the_running_calls_finish() {
     let status = gateway.wait_exit("the daemon ends when its calls have").await;
     assert!(status.success(), "{status}");
     gateway.stop().await;
+}
+
+#[tokio::test]
+async fn sigterm_under_load_finishes_every_call_and_waits_for_no_stream_and_no_half_request() {
+    const CALLS: usize = 200;
+    let mut gateway = TestGateway::new().server("fake", fake(&[])).start().await;
+    gateway.wait_state("fake", "ready").await;
+    let mut half = gateway.raw_socket().await;
+    half.write_all(b"POST /v1/mcp/invoke HTTP/1.1\r\nHost: 127").await.expect("accepted");
+    let mut stream = Following::start(&gateway, "/v1/mcps/fake/logs?follow=true", "").await;
+    stream.until("200 OK").await;
+    // They end together with a file that is made when the daemon has begun to stop.
+    let latch = gateway.data().join("latch");
+    let body =
+        json!({"mcp_id": "fake", "tool": "wait_for", "arguments": {"file": latch}, "timeout": 300_000});
+    let mut calls = Vec::with_capacity(CALLS);
+    for _ in 0..CALLS {
+        let mut connection = gateway.connect().await;
+        let body = body.clone();
+        calls.push(tokio::spawn(async move { connection.send("POST", INVOKE, Some(&body)).await }));
+    }
+    wait_until("every call is in the child", DEADLINE, || async {
+        let there = gateway.call("fake", "stats", json!({})).await["in_flight"].as_u64();
+        (there == Some(CALLS as u64)).then_some(())
+    })
+    .await;
+    gateway.signal(Signal::SIGTERM);
+    gateway.wait_draining().await;
+    std::fs::write(&latch, b"").expect("written");
+    for call in calls {
+        call.await.expect("no panic").expect("an answer").expect(200);
+    }
+    let status = gateway.wait_exit("the daemon ends when its calls have").await;
+    assert!(status.success(), "{status}");
+    gateway.stop().await;
+    drop((half, stream));
 }
 
 #[tokio::test]

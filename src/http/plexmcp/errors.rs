@@ -150,7 +150,7 @@ impl From<Error> for Failure {
                     .with(&json!({"breaker": "open"}))
                     .retry(Some(retry_after))
             }
-            Error::TimedOut { after, in_flight } => {
+            Error::TimedOut { after, in_flight, .. } => {
                 let timeout_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
                 Failure::new(StatusCode::GATEWAY_TIMEOUT, "mcp_timeout", text)
                     .with(&json!({"phase": phase(in_flight), "timeout_ms": timeout_ms}))

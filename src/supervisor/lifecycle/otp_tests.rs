@@ -156,8 +156,10 @@ fn a_start_that_fails_is_judged_by_the_policy_as_any_other_end() {
         (RestartPolicy::Never, "failed", false),
     ];
     for (restart, state, again) in table {
-        for cause in [exited(1), Cause::StartTimeout { phase: "initialize", after: Duration::from_secs(60) }]
-        {
+        for cause in [
+            exited(1),
+            Cause::StartTimeout { phase: "initialize", after: Duration::from_secs(60), installing: false },
+        ] {
             let mut stage = Stage::started(restart);
             stage.end(Ending::Crashed(cause));
             assert_eq!((stage.state(), stage.starts_again()), (state, again), "{restart:?}");

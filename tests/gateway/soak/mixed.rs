@@ -157,8 +157,7 @@ async fn mixed_load_with_kills_and_changes_leaves_everything_flat() {
     let files = format!("{} → {}", warm.files, after.files);
     report.row("file descriptors", files, "no more than 2 more", after.files <= warm.files + 2);
     let threads = format!("{} → {}", warm.threads, after.threads);
-    // The pool for blocking work keeps a handful of threads that it has needed once.
-    report.row("threads", threads, "no more than 8 more", after.threads <= warm.threads + 8);
+    report.row("threads", threads, "no more than 2 more", after.threads <= warm.threads + 2);
     let (zombies, orphans) = (zombies_of(gateway.pid()).len(), orphans(&gateway));
     report.row("zombies and orphans", format!("{zombies} and {orphans}"), "0", zombies + orphans == 0);
     Arc::into_inner(gateway).expect("all clients have ended").stop().await;

@@ -2,6 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,6 +78,7 @@ impl Server {
         match name {
             "sleep" => self.sleep(call, Duration::from_millis(count("ms"))),
             "progress" => self.progress(call, count("ms"), count("every_ms")),
+            "wait_for" => self.wait_for(call, arguments["file"].as_str().unwrap_or_default()),
             "gather" => self.gather(call, count("count"), batch),
             "ask" => return self.ask(call, batch),
             "big" => {
@@ -127,6 +129,12 @@ impl Server {
         let ticket = self.stats.begin(call.id);
         let later = self.later(call, ticket, &text("slept"));
         self.timer.after(delay, move |batch| later.finish(batch));
+    }
+
+    fn wait_for(&self, call: &Call<'_>, file: &str) {
+        let ticket = self.stats.begin(call.id);
+        let later = self.later(call, ticket, &text("it is there"));
+        look_for(later, file.into());
     }
 
     fn progress(&self, call: &Call<'_>, ms: u64, every_ms: u64) {
@@ -222,6 +230,14 @@ fn step(later: Later, token: String, done: u64, steps: u64, every: Duration) {
         );
         later.output.frame(batch, &wire::notification("notifications/progress", &params));
         step(later, token, done, steps, every);
+    });
+}
+
+fn look_for(later: Later, file: PathBuf) {
+    let timer = Arc::clone(&later.timer);
+    timer.after(Duration::from_millis(20), move |batch| match file.exists() {
+        true => later.finish(batch),
+        false => look_for(later, file),
     });
 }
 

@@ -13,10 +13,11 @@ pub(crate) const RESOURCES: [(&str, &str, &str, &str); 2] = [
 
 /// The name and description of every tool that does something of its own; all others answer like
 /// `echo`. An empty description is left out, as some servers do.
-pub(crate) const OWN: [(&str, &str); 19] = [
+pub(crate) const OWN: [(&str, &str); 20] = [
     ("echo", "Returns its arguments."),
     ("sleep", "Answers after a while."),
     ("progress", "Answers after a while and tells how far it is."),
+    ("wait_for", "Answers when there is a file."),
     ("gather", "Answers when enough calls of it are waiting."),
     ("big", "Returns a large text."),
     ("fail", "Fails, and says so."),
@@ -58,6 +59,7 @@ fn properties(tool: &str) -> Value {
         "echo" => json!({"nonce": {"description": "returned as it is"}, "text": {"type": "string"}}),
         "sleep" => json!({"ms": count}),
         "progress" => json!({"ms": count, "every_ms": count}),
+        "wait_for" => json!({"file": {"type": "string"}}),
         "gather" => json!({"count": count}),
         "big" | "log_stderr" => json!({"bytes": count}),
         "fail" => json!({"message": {"type": "string"}}),
