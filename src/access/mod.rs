@@ -1,5 +1,16 @@
-//! Who is calling: keys and principals. Keys are 256 random bits, kept as SHA-256 only.
+//! Who is calling and what they may do: the organization and its members, keys and what they are
+//! limited to, rates. Keys are 256 random bits, kept as SHA-256 only. No IO; the time is given.
 
+mod attempts;
+mod charter;
 mod key;
+mod permissions;
+mod rate;
+mod ring;
 
-pub use key::{KeyRecord, KeyRing, NewKey, Principal, Refused, Role};
+pub use attempts::Attempts;
+pub use charter::{Charter, DEFAULT_OWNER, DEFAULT_PLAN, Member, Organization, Plan, Role};
+pub use key::{KeyRecord, KeyStatus, KeyWish, NewKey};
+pub use permissions::{BadPermissions, Permissions};
+pub use rate::RateReading;
+pub use ring::{CallOfKey, KeyRing, KeyView, LOCAL_OPERATOR, Principal, Refused};

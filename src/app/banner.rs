@@ -18,10 +18,10 @@ const LOOK: Duration = Duration::from_millis(10);
 pub(super) async fn show(config: Config, address: SocketAddr, gateway: Gateway, started: Instant) {
     print(&addresses(&config, address));
     let deadline = Instant::now() + PATIENCE;
-    while Instant::now() < deadline && gateway.servers().iter().any(is_starting) {
+    while Instant::now() < deadline && gateway.all_servers().iter().any(is_starting) {
         tokio::time::sleep(LOOK).await;
     }
-    print(&servers(&gateway.servers(), started.elapsed()));
+    print(&servers(&gateway.all_servers(), started.elapsed()));
 }
 
 /// Writes to standard output. Nobody may be listening there; that is no reason to stop.

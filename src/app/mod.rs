@@ -93,7 +93,7 @@ fn serve(flags: &Flags) -> Exit {
 
 fn prepare_and_run(config: Config, flags: &Flags, env: &dyn Environment) -> Result<Exit, Refusal> {
     logging::init(&config.log).map_err(|error| Refusal(Exit::Internal, error.to_string()))?;
-    let keys = KeyRing::default();
+    let keys = KeyRing::new(config.charter.clone());
     let registry = open_registry(&config, &keys)?;
     let base_env: Vec<(OsString, OsString)> = BASE_ENV
         .iter()
@@ -185,9 +185,12 @@ async fn run(
     let limits = GatewaySettings {
         call_timeout: config.http.call_timeout,
         max_call_timeout: config.http.max_call_timeout,
+        calls_per_key: config.calls_per_key,
+        retention: config.retention,
     };
-    let gateway =
-        Gateway::start(registry, supervisor, keys, metrics, limits).map_err(|error| internal(&error))?;
+    let gateway = Gateway::start(registry, supervisor, keys, metrics, limits)
+        .await
+        .map_err(|error| internal(&error))?;
     let (stop, stopped) = watch::channel(false);
     let mut serving = tokio::spawn(front.serve(gateway.clone(), stopped));
     systemd::ready(address);

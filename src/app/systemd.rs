@@ -36,7 +36,7 @@ pub(super) async fn status(address: SocketAddr, gateway: Gateway) {
     let mut beat = tokio::time::interval(STATUS_EVERY);
     loop {
         beat.tick().await;
-        let states = gateway.servers().into_iter().map(|server| server.status.state.name());
+        let states = gateway.all_servers().into_iter().map(|server| server.status.state.name());
         let line = status_line(address, states);
         if line != told {
             tell(&[NotifyState::Status(&line)]);

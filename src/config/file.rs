@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
+use super::charter;
 use super::problem::{Position, Problems};
 use super::section::{Document, Section, show_duration, texts};
 use super::servers_file::Named;
@@ -50,6 +51,9 @@ pub(super) fn apply(
     server(top.section("server", problems), base, config, &mut paths, problems);
     http(top.section("http", problems), document, config, problems);
     api(top.section("api", problems), base, config, &mut paths, problems);
+    config.charter = charter::read(&mut top, problems);
+    limits(top.section("limits", problems), config, problems);
+    usage(top.section("usage", problems), config, problems);
     starts(top.section("starts", problems), config, problems);
     log(top.section("log", problems), config, problems);
     top.finish(problems);
@@ -119,6 +123,17 @@ fn api(mut s: Section<'_>, base: &Path, config: &mut Config, paths: &mut Paths, 
 fn starts(mut s: Section<'_>, config: &mut Config, problems: &mut Problems) {
     s.count("concurrent", 1..=1_000, &mut config.starts.concurrent, problems);
     s.count("per_second", 1..=10_000, &mut config.starts.per_second, problems);
+    s.finish(problems);
+}
+
+fn limits(mut s: Section<'_>, config: &mut Config, problems: &mut Problems) {
+    s.count("calls_per_key", 1..=1_000_000, &mut config.calls_per_key, problems);
+    s.finish(problems);
+}
+
+fn usage(mut s: Section<'_>, config: &mut Config, problems: &mut Problems) {
+    s.count("keep_hours_for_days", 1..=366, &mut config.retention.hours, problems);
+    s.count("keep_days_for_days", 1..=36_600, &mut config.retention.days, problems);
     s.finish(problems);
 }
 

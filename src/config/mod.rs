@@ -5,6 +5,7 @@
 //! Of the same setting a flag wins over an environment variable, that over the configuration file,
 //! and that over the default. Nothing is created or changed: loading only reads.
 
+mod charter;
 mod environment;
 mod file;
 mod json;

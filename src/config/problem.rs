@@ -62,6 +62,11 @@ impl fmt::Display for ConfigProblem {
 pub(super) struct Problems(Vec<ConfigProblem>);
 
 impl Problems {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Notes a problem of a source as a whole.
     pub(super) fn source(&mut self, source: &str, reason: impl Into<String>) {
         self.at(source, None, "", reason);

@@ -75,6 +75,44 @@ impl<'t> Section<'t> {
         }
     }
 
+    /// The tables of this array of tables, in their order.
+    pub(super) fn sections(&mut self, name: &'static str, problems: &mut Problems) -> Vec<Section<'t>> {
+        let path = self.path_of(name);
+        let Some(entry) = self.take(name) else { return Vec::new() };
+        let tables = entry.value.get_ref().as_array().map(|items| {
+            let read = |item: &'t Spanned<DeValue<'t>>| match item.get_ref() {
+                DeValue::Table(table) => Some(Section::new(self.document, path.clone(), table)),
+                _ => None,
+            };
+            items.iter().map(read).collect::<Option<Vec<_>>>()
+        });
+        tables.flatten().unwrap_or_else(|| {
+            self.wrong(&entry, &format!("sections: [[{path}]]"), problems);
+            Vec::new()
+        })
+    }
+
+    /// The tables in this one, by names that the operator has chosen.
+    pub(super) fn named(&mut self, problems: &mut Problems) -> Vec<(String, Section<'t>)> {
+        let entries = std::mem::take(&mut self.entries);
+        let mut named = Vec::new();
+        for entry in &entries {
+            let path = self.path_of(entry.name);
+            match entry.value.get_ref() {
+                DeValue::Table(table) => {
+                    named.push((entry.name.to_owned(), Section::new(self.document, path, table)));
+                }
+                _ => self.wrong(entry, &format!("a section: [{path}]"), problems),
+            }
+        }
+        named
+    }
+
+    /// Notes that a setting that was read cannot be as it is.
+    pub(super) fn refuse(&self, name: &'static str, reason: String, problems: &mut Problems) {
+        problems.at(self.document.source, self.position(name), self.path_of(name), reason);
+    }
+
     /// Reads a setting into its slot, or notes that it "must be" what is expected.
     pub(super) fn set<T>(
         &mut self,

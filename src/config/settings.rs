@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::ServersFile;
+use crate::access::Charter;
 use crate::http::Settings as HttpSettings;
+use crate::service::Retention;
 use crate::supervisor::BrakeSettings;
 use crate::telemetry::logging;
 
@@ -32,6 +34,12 @@ pub struct Config {
     pub config_root: PathBuf,
     /// The brakes on starting servers.
     pub starts: BrakeSettings,
+    /// The organization, its members and their plans.
+    pub charter: Charter,
+    /// How many calls a key may have under way.
+    pub calls_per_key: usize,
+    /// How long usage is kept.
+    pub retention: Retention,
     /// The log.
     pub log: logging::Settings,
     /// The servers files, in the order they were named.
@@ -52,6 +60,9 @@ impl Config {
             drain: Duration::from_secs(20),
             http: HttpSettings::default(),
             starts: BrakeSettings::default(),
+            charter: Charter::default(),
+            calls_per_key: 128,
+            retention: Retention::default(),
             log: logging::Settings::default(),
             servers: Vec::new(),
         }

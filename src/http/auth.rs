@@ -1,11 +1,20 @@
 //! Credentials: reading them from a request, and what they are needed for.
 
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::clock::retry_seconds;
 use super::{ApiAuth, Shared};
-use crate::service::{Gateway, Principal, Refused};
+use crate::service::{Gateway, Principal, RateReading, Refused};
+
+const X_RATELIMIT_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const X_RATELIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+const X_RATELIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
 /// `X-API-Key`, one of the three ways to send a key (contract, section 4.1).
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -24,6 +33,11 @@ pub(super) enum Denied {
     },
     /// The key is good and its role may not do this.
     RoleTooLow,
+    /// Too many requests of one member, or too many bad credentials of one address.
+    TooMany {
+        /// How long to wait.
+        retry_after: Duration,
+    },
 }
 
 /// Marks a 401 for the guard, which logs it together with the peer.
@@ -38,7 +52,7 @@ impl Denied {
     pub(super) fn challenge(&self) -> HeaderValue {
         match self {
             Denied::Missing => HeaderValue::from_static("Bearer realm=\"mcp\""),
-            Denied::Refused { .. } | Denied::RoleTooLow => {
+            Denied::Refused { .. } | Denied::RoleTooLow | Denied::TooMany { .. } => {
                 HeaderValue::from_static("Bearer realm=\"mcp\", error=\"invalid_token\"")
             }
         }
@@ -48,13 +62,57 @@ impl Denied {
     pub(super) fn failed_login(&self) -> FailedLogin {
         match self {
             Denied::Refused { prefix, .. } => FailedLogin { prefix: prefix.clone() },
-            Denied::Missing | Denied::RoleTooLow => FailedLogin { prefix: String::new() },
+            Denied::Missing | Denied::RoleTooLow | Denied::TooMany { .. } => {
+                FailedLogin { prefix: String::new() }
+            }
         }
     }
 }
 
-/// Says who is calling, by the key in the headers.
-pub(super) fn authenticate(gateway: &Gateway, headers: &HeaderMap) -> Result<Principal, Denied> {
+/// What the guard knows of a request and handlers need; and what they find out and its answer
+/// tells. One a request.
+#[derive(Debug)]
+pub(super) struct Visitor {
+    /// Where the request came from.
+    pub(super) peer: IpAddr,
+    /// Whether the peer, `Host` and `Origin` are loopback and no proxy has passed the request on for
+    /// somebody else.
+    pub(super) is_local: bool,
+    /// How much more the caller may ask; set once it is known who that is.
+    rate: OnceLock<RateReading>,
+}
+
+impl Visitor {
+    pub(super) fn new(peer: IpAddr, is_local: bool) -> Arc<Visitor> {
+        Arc::new(Visitor { peer, is_local, rate: OnceLock::new() })
+    }
+
+    /// The three headers of an answer to somebody whose requests are limited (contract, section 4.4).
+    pub(super) fn put_rate_on(&self, headers: &mut HeaderMap) {
+        let Some(reading) = self.rate.get() else { return };
+        headers.insert(X_RATELIMIT_LIMIT, HeaderValue::from(reading.limit));
+        headers.insert(X_RATELIMIT_REMAINING, HeaderValue::from(reading.remaining));
+        let full = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + reading.full_in;
+        headers.insert(X_RATELIMIT_RESET, HeaderValue::from(retry_seconds(full)));
+    }
+}
+
+/// The one way in for everybody who needs a key: says who is calling and takes the request from what
+/// that member may ask. A request without a visitor came past the guard and is let in nowhere.
+pub(super) fn identify(shared: &Shared, parts: &Parts) -> Result<Principal, Denied> {
+    let Some(visitor) = parts.extensions.get::<Arc<Visitor>>() else { return Err(Denied::Missing) };
+    let principal =
+        authenticate(&shared.gateway, &parts.headers).map_err(|denied| shared.failed(visitor, denied))?;
+    if let Some(reading) = principal.take_request() {
+        let _ = visitor.rate.set(reading);
+        if let Some(retry_after) = reading.refused {
+            return Err(Denied::TooMany { retry_after });
+        }
+    }
+    Ok(principal)
+}
+
+fn authenticate(gateway: &Gateway, headers: &HeaderMap) -> Result<Principal, Denied> {
     match credential(headers) {
         Credential::None => Err(Denied::Missing),
         Credential::Unusable => Err(Denied::Refused { refused: Refused::Unknown, prefix: String::new() }),
@@ -64,18 +122,35 @@ pub(super) fn authenticate(gateway: &Gateway, headers: &HeaderMap) -> Result<Pri
     }
 }
 
+impl Shared {
+    /// Counts a bad credential. Who has sent too many of them is not told any more why one is bad;
+    /// a good one is accepted all the same, so that nobody can shut others out behind one address.
+    fn failed(&self, visitor: &Visitor, denied: Denied) -> Denied {
+        if !matches!(denied, Denied::Refused { .. }) {
+            return denied;
+        }
+        let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        match attempts.failed(visitor.peer, Instant::now()) {
+            Some(retry_after) => Denied::TooMany { retry_after },
+            None => denied,
+        }
+    }
+}
+
 /// Lets a request use `/api`, or says why not (contract, section 10.5).
-pub(super) fn admit_to_api(shared: &Shared, parts: &Parts) -> Result<(), Denied> {
+pub(super) fn admit_to_api(shared: &Shared, parts: &Parts) -> Result<Principal, Denied> {
+    let is_local = || parts.extensions.get::<Arc<Visitor>>().is_some_and(|visitor| visitor.is_local);
     let open = match shared.settings.api_auth {
         ApiAuth::Off => true,
         ApiAuth::Required => false,
-        ApiAuth::Auto => shared.bound_to_loopback && parts.extensions.get::<Local>().is_some(),
+        ApiAuth::Auto => shared.bound_to_loopback && is_local(),
     };
     if open {
-        return Ok(());
+        return Ok(shared.operator.clone());
     }
-    match authenticate(&shared.gateway, &parts.headers)?.role.may_administer() {
-        true => Ok(()),
+    let principal = identify(shared, parts)?;
+    match principal.role().may_administer() && principal.permissions().are_unlimited() {
+        true => Ok(principal),
         false => Err(Denied::RoleTooLow),
     }
 }
@@ -85,13 +160,8 @@ pub(super) fn admit_to_metrics(shared: &Shared, parts: &Parts) -> Result<(), Den
     if shared.bound_to_loopback {
         return Ok(());
     }
-    authenticate(&shared.gateway, &parts.headers).map(drop)
+    identify(shared, parts).map(drop)
 }
-
-/// On a request whose peer, `Host` and `Origin` are loopback and that no proxy has passed on
-/// for somebody else. Set by the guard only.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Local;
 
 /// Whether a proxy says that the request is from somewhere else. A proxy on this machine makes
 /// every peer look local; the usual ones say whom they speak for.

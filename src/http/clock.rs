@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use time::format_description::well_known::Rfc3339;
-use time::{OffsetDateTime, UtcOffset};
+use time::macros::format_description;
+use time::{Date, OffsetDateTime, Time, UtcOffset};
 
 thread_local! {
     /// The last second that was written on this thread, and how. Formatting costs more than
@@ -14,12 +15,12 @@ thread_local! {
 
 /// A moment as `2026-11-22T15:45:00Z`. Moments before 1970 are written as 1970.
 pub(super) fn timestamp(at: SystemTime) -> String {
-    format_second(seconds(at))
+    format_second(unix_seconds(at))
 }
 
 /// Appends the present moment to a JSON text, without quotes.
 pub(super) fn push_now(out: &mut Vec<u8>) {
-    let now = seconds(SystemTime::now());
+    let now = unix_seconds(SystemTime::now());
     LAST.with_borrow_mut(|(second, text)| {
         if *second != now {
             *second = now;
@@ -29,12 +30,23 @@ pub(super) fn push_now(out: &mut Vec<u8>) {
     });
 }
 
+/// Reads a moment as RFC 3339 writes it, or a date: its first second, or its last one with `end_of_day`.
+pub(super) fn parse_moment(text: &str, end_of_day: bool) -> Option<SystemTime> {
+    if let Ok(moment) = OffsetDateTime::parse(text, &Rfc3339) {
+        return Some(moment.into());
+    }
+    let date = Date::parse(text, format_description!("[year]-[month]-[day]")).ok()?;
+    let time = if end_of_day { Time::from_hms(23, 59, 59).ok()? } else { Time::MIDNIGHT };
+    Some(date.with_time(time).assume_utc().into())
+}
+
 /// Whole seconds for `Retry-After`: rounded up, at least one.
 pub(super) fn retry_seconds(wait: Duration) -> u64 {
     (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
-fn seconds(at: SystemTime) -> u64 {
+/// Whole seconds since 1970; moments before it are 1970.
+pub(super) fn unix_seconds(at: SystemTime) -> u64 {
     at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
@@ -64,6 +76,20 @@ mod tests {
         let again = timestamp(SystemTime::now());
         assert_eq!(out.len(), again.len());
         assert!(out.ends_with(b"Z") && out.as_slice() <= again.as_bytes());
+    }
+
+    #[test]
+    fn moments_and_dates_are_read() {
+        let at = |text: &str, end| parse_moment(text, end).map(timestamp);
+        assert_eq!(at("2026-11-22T15:45:00Z", true).as_deref(), Some("2026-11-22T15:45:00Z"));
+        assert_eq!(at("2026-11-22T15:45:00+01:00", true).as_deref(), Some("2026-11-22T14:45:00Z"));
+        assert_eq!(at("2026-11-22", true).as_deref(), Some("2026-11-22T23:59:59Z"));
+        assert_eq!(at("2026-11-22", false).as_deref(), Some("2026-11-22T00:00:00Z"));
+        for bad in
+            ["", "x", "2026-13-01", "2026-02-30", "20261122", "2026-W01-1", "2026-11-22T15:45:00", "2026-326"]
+        {
+            assert_eq!(at(bad, true), None, "{bad}");
+        }
     }
 
     #[test]

@@ -29,7 +29,7 @@ use axum::routing::future::RouteFuture;
 use tower_service::Service;
 
 use super::Surface;
-use super::auth::{FailedLogin, Local, came_from_elsewhere};
+use super::auth::{FailedLogin, Visitor, came_from_elsewhere};
 use super::connection::Watch;
 use super::origin::{Checked, Objection, Policy};
 
@@ -117,6 +117,7 @@ impl Guard {
             requested_headers: None,
             watch: visit.watch,
             peer: visit.peer,
+            visitor: None,
             trace: tracing::enabled!(tracing::Level::DEBUG)
                 .then(|| (request.method().clone(), request.uri().clone(), Instant::now())),
         };
@@ -132,13 +133,13 @@ impl Guard {
             Ok(checked) => checked,
         };
         about.note_origin(&checked, request.method(), request.headers());
-        if surface == Surface::McpCli
+        let is_local = surface == Surface::McpCli
             && checked.loopback
             && visit.peer.is_loopback()
-            && !came_from_elsewhere(request.headers())
-        {
-            request.extensions_mut().insert(Local);
-        }
+            && !came_from_elsewhere(request.headers());
+        let visitor = Visitor::new(visit.peer, is_local);
+        request.extensions_mut().insert(visitor.clone());
+        about.visitor = Some(visitor);
         // The router is cloned because a service is called by `&mut`; it is one pointer.
         Guarded { step: Step::Routed(self.router.clone().call(request)), about }
     }
@@ -166,6 +167,7 @@ struct About {
     requested_headers: Option<HeaderValue>,
     watch: Option<Arc<Watch>>,
     peer: IpAddr,
+    visitor: Option<Arc<Visitor>>,
     trace: Option<(Method, Uri, Instant)>,
 }
 
@@ -243,8 +245,14 @@ impl About {
             headers.append(VARY, HeaderValue::from_static("Origin"));
             headers.insert(
                 ACCESS_CONTROL_EXPOSE_HEADERS,
-                HeaderValue::from_static("X-Request-Id, Retry-After, WWW-Authenticate, Allow"),
+                HeaderValue::from_static(
+                    "X-Request-Id, Retry-After, WWW-Authenticate, Allow, Location, X-RateLimit-Limit, \
+                     X-RateLimit-Remaining, X-RateLimit-Reset",
+                ),
             );
+        }
+        if let Some(visitor) = self.visitor.take() {
+            visitor.put_rate_on(headers);
         }
         if let Some((method, uri, since)) = self.trace.take() {
             let request_id = self.request_id.to_str().unwrap_or_default();

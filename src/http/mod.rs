@@ -20,7 +20,7 @@ mod plexmcp;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -29,7 +29,7 @@ use axum::response::Response;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::service::Gateway;
+use crate::service::{Attempts, Gateway, Principal};
 
 pub use guard::{Guard, Guarded, Visit};
 
@@ -146,7 +146,10 @@ pub fn service(settings: Settings, gateway: Gateway, address: SocketAddr) -> Gua
     let bound_to_loopback = address.ip().to_canonical().is_loopback();
     let policy = origin::Policy::new(bound_to_loopback, &settings.allowed_hosts, &settings.allowed_origins);
     let debug = settings.debug;
-    let shared = Shared(Arc::new(Inner { gateway, settings, bound_to_loopback, streams: Arc::default() }));
+    let (operator, attempts) = (gateway.local_operator(), Mutex::default());
+    let streams = Arc::default();
+    let shared =
+        Shared(Arc::new(Inner { gateway, settings, bound_to_loopback, streams, operator, attempts }));
     Guard::new(policy, debug, routes(shared))
 }
 
@@ -231,6 +234,10 @@ struct Inner {
     bound_to_loopback: bool,
     /// The logs that are being followed.
     streams: Arc<plexmcp::Streams>,
+    /// Who calls where no key is needed.
+    operator: Principal,
+    /// Who has sent bad credentials lately.
+    attempts: Mutex<Attempts>,
 }
 
 impl Deref for Shared {

@@ -16,6 +16,14 @@ pub(super) fn every_error() -> Vec<Error> {
         Error::ServerNotFound { name: "x".into() },
         Error::ServerDisabled { name: "x".into() },
         Error::NoCommand { name: "x".into() },
+        Error::ServerNotPermitted { name: "x".into() },
+        Error::ToolNotPermitted { tool: "t".into() },
+        Error::Forbidden { reason: text() },
+        Error::KeyNotFound,
+        Error::Unacceptable { field: "expires_at", reason: "Must be a future date".into() },
+        Error::LimitReached { resource: "api_keys", limit: 1 },
+        Error::QuotaExceeded { limit: 1, retry_after: wait },
+        Error::TooManyCalls { limit: 1 },
         Error::ToolNotFound { tool: "t".into(), suggestion: Some("u".into()) },
         Error::ResourceNotFound { message: text() },
         Error::InvalidArguments { message: text() },
@@ -46,6 +54,14 @@ pub(super) fn every_error() -> Vec<Error> {
             Error::ServerNotFound { .. }
             | Error::ServerDisabled { .. }
             | Error::NoCommand { .. }
+            | Error::ServerNotPermitted { .. }
+            | Error::ToolNotPermitted { .. }
+            | Error::Forbidden { .. }
+            | Error::KeyNotFound
+            | Error::Unacceptable { .. }
+            | Error::LimitReached { .. }
+            | Error::QuotaExceeded { .. }
+            | Error::TooManyCalls { .. }
             | Error::ToolNotFound { .. }
             | Error::ResourceNotFound { .. }
             | Error::InvalidArguments { .. }

@@ -52,6 +52,57 @@ pub enum Error {
         /// The server's name.
         name: String,
     },
+    /// The key is not for this server.
+    #[error("This key may not use server '{name}'")]
+    ServerNotPermitted {
+        /// What the caller asked for.
+        name: String,
+    },
+    /// The key is not for this tool.
+    #[error("This key may not use tool '{tool}'")]
+    ToolNotPermitted {
+        /// What the caller asked for.
+        tool: String,
+    },
+    /// Who asks may not do this.
+    #[error("{reason}")]
+    Forbidden {
+        /// What is missing.
+        reason: String,
+    },
+    /// No key has this id.
+    #[error("API key not found")]
+    KeyNotFound,
+    /// A value that was understood and cannot be accepted.
+    #[error("{field}: {reason}")]
+    Unacceptable {
+        /// Which one.
+        field: &'static str,
+        /// Why not.
+        reason: String,
+    },
+    /// There are as many as the plan allows.
+    #[error("The plan allows no more than {limit} {resource}")]
+    LimitReached {
+        /// Of what: `api_keys`, `mcps`.
+        resource: &'static str,
+        /// How many there may be.
+        limit: u64,
+    },
+    /// The plan's calls of this month are used up.
+    #[error("The plan's {limit} requests of this month are used up")]
+    QuotaExceeded {
+        /// How many there may be.
+        limit: u64,
+        /// How long until the next month.
+        retry_after: Duration,
+    },
+    /// The key has as many calls under way as a key may have.
+    #[error("This key has {limit} calls under way, which is as many as a key may have")]
+    TooManyCalls {
+        /// How many there may be.
+        limit: usize,
+    },
     /// The tool is not in the server's catalog.
     #[error("Tool '{tool}' not found{}", suggestion.as_ref().map(|s| format!(". Did you mean '{s}'?")).unwrap_or_default())]
     ToolNotFound {
@@ -192,6 +243,14 @@ impl Error {
             Error::ServerNotFound { .. }
             | Error::ServerDisabled { .. }
             | Error::NoCommand { .. }
+            | Error::ServerNotPermitted { .. }
+            | Error::ToolNotPermitted { .. }
+            | Error::Forbidden { .. }
+            | Error::KeyNotFound
+            | Error::Unacceptable { .. }
+            | Error::LimitReached { .. }
+            | Error::QuotaExceeded { .. }
+            | Error::TooManyCalls { .. }
             | Error::ToolNotFound { .. }
             | Error::ResourceNotFound { .. }
             | Error::InvalidArguments { .. }
@@ -222,6 +281,8 @@ impl Error {
             Error::Unreachable { .. }
             | Error::BreakerOpen { .. }
             | Error::TimedOut { .. }
+            | Error::QuotaExceeded { .. }
+            | Error::TooManyCalls { .. }
             | Error::Overloaded { .. }
             | Error::ShuttingDown
             | Error::Store { .. }
@@ -229,6 +290,12 @@ impl Error {
             Error::ServerNotFound { .. }
             | Error::ServerDisabled { .. }
             | Error::NoCommand { .. }
+            | Error::ServerNotPermitted { .. }
+            | Error::ToolNotPermitted { .. }
+            | Error::Forbidden { .. }
+            | Error::KeyNotFound
+            | Error::Unacceptable { .. }
+            | Error::LimitReached { .. }
             | Error::ToolNotFound { .. }
             | Error::ResourceNotFound { .. }
             | Error::InvalidArguments { .. }
@@ -249,6 +316,14 @@ impl Error {
             Error::ServerNotFound { .. } => "server_not_found",
             Error::ServerDisabled { .. } => "server_disabled",
             Error::NoCommand { .. } => "no_command",
+            Error::ServerNotPermitted { .. } => "server_not_permitted",
+            Error::ToolNotPermitted { .. } => "tool_not_permitted",
+            Error::Forbidden { .. } => "forbidden",
+            Error::KeyNotFound => "key_not_found",
+            Error::Unacceptable { .. } => "unacceptable",
+            Error::LimitReached { .. } => "limit_reached",
+            Error::QuotaExceeded { .. } => "quota_exceeded",
+            Error::TooManyCalls { .. } => "too_many_calls",
             Error::ToolNotFound { .. } => "tool_not_found",
             Error::ResourceNotFound { .. } => "resource_not_found",
             Error::InvalidArguments { .. } => "invalid_arguments",

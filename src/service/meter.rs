@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::usage::{Book, Line, hour_of};
 use super::view::Traffic;
 use crate::child::CounterReading;
 use crate::supervisor::{BreakerState, ServerHandle, Status, Usage};
@@ -16,6 +17,7 @@ const COUNT_BITS: u32 = 40;
 pub(super) struct Meter {
     server: Arc<str>,
     metrics: ServerMetrics,
+    book: Arc<Book>,
     calls: AtomicU64,
     errors: AtomicU64,
     today: AtomicU64,
@@ -26,14 +28,17 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    pub(super) fn new(server: Arc<str>, metrics: ServerMetrics) -> Meter {
+    /// For a server that has done this much before.
+    pub(super) fn new(server: Arc<str>, metrics: ServerMetrics, book: Arc<Book>, before: Traffic) -> Meter {
+        let us = u64::try_from(before.total_latency.as_micros()).unwrap_or(u64::MAX);
         Meter {
             server,
             metrics,
-            calls: AtomicU64::new(0),
-            errors: AtomicU64::new(0),
-            today: AtomicU64::new(0),
-            latency_us: AtomicU64::new(0),
+            book,
+            calls: AtomicU64::new(before.calls),
+            errors: AtomicU64::new(before.errors),
+            today: AtomicU64::new(day(unix_ms()) << COUNT_BITS | before.calls_today),
+            latency_us: AtomicU64::new(us),
             last_active_ms: AtomicU64::new(0),
             told: Mutex::default(),
         }
@@ -44,14 +49,18 @@ impl Meter {
         &self.server
     }
 
-    /// Starts a measurement. Dropped before [`Measured::end`], it counts as a call whose caller left.
-    pub(super) fn start(&self, kind: Kind) -> Measured<'_> {
-        Measured { meter: self, kind, started: Instant::now(), outcome: Some("cancelled") }
+    /// Starts a measurement of a call of this key to this tool. Dropped before [`Measured::end`], it
+    /// counts as a call whose caller left.
+    pub(super) fn start<'a>(&'a self, kind: Kind, key: &'a Arc<str>, tool: &'a str) -> Measured<'a> {
+        let (started, outcome, bytes) = (Instant::now(), Some("cancelled"), (0, 0));
+        Measured { meter: self, kind, key, tool, started, outcome, bytes }
     }
 
-    fn record(&self, kind: Kind, outcome: &'static str, took: Duration) {
+    fn record(&self, kind: Kind, line: Line<'_>) {
+        let Line { outcome, took, .. } = line;
         self.metrics.observe(kind, outcome, took);
         let now_ms = unix_ms();
+        self.book.enter(hour_of(now_ms / 1000), line);
         self.calls.fetch_add(1, Ordering::Relaxed);
         if outcome != OK {
             self.errors.fetch_add(1, Ordering::Relaxed);
@@ -118,12 +127,20 @@ fn snapshot(status: &Status, queued: usize, breaker: BreakerState, usage: Usage)
 pub(super) struct Measured<'a> {
     meter: &'a Meter,
     kind: Kind,
+    key: &'a Arc<str>,
+    tool: &'a str,
+    bytes: (usize, usize),
     started: Instant,
     /// `None` when nothing is to be counted.
     outcome: Option<&'static str>,
 }
 
 impl Measured<'_> {
+    /// Notes how many bytes of arguments and of the result there were.
+    pub(super) fn carried(&mut self, arguments: usize, result: usize) {
+        self.bytes = (arguments, result);
+    }
+
     /// Ends the measurement and says how long it took.
     pub(super) fn end(mut self, outcome: &'static str) -> Duration {
         self.outcome = Some(outcome);
@@ -139,7 +156,8 @@ impl Measured<'_> {
 impl Drop for Measured<'_> {
     fn drop(&mut self) {
         if let Some(outcome) = self.outcome {
-            self.meter.record(self.kind, outcome, self.started.elapsed());
+            let (key, tool, bytes) = (self.key, self.tool, self.bytes);
+            self.meter.record(self.kind, Line { key, tool, outcome, took: self.started.elapsed(), bytes });
         }
     }
 }

@@ -4,13 +4,16 @@ mod dispatch;
 mod error;
 mod follow;
 mod keeper;
+mod keys;
 mod meter;
 mod registry;
+mod usage;
 mod view;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use dashmap::DashMap;
@@ -22,7 +25,8 @@ use self::dispatch::{
 };
 use self::keeper::Keeper;
 use self::meter::Meter;
-use crate::access::KeyRing;
+use self::usage::{Book, Books, Quotas, UsageHandle};
+use crate::access::{CallOfKey, KeyRing};
 use crate::child::Limits;
 use crate::jsonrpc::{RpcError, one_line};
 use crate::mcp::{self, method};
@@ -31,9 +35,15 @@ use crate::telemetry::metrics::{Kind, Metrics, OK};
 
 pub use self::error::{Error, Fault, Retry};
 pub use self::follow::LogFollower;
+pub use self::keys::{KeyRequest, KeyView, MemberView, NoKey, OrganizationView};
 pub use self::registry::*;
+pub use self::usage::{
+    Bucket, Granularity, HistoryQuery, Period, Retention, Span, Tally, Usage as UsageReport, UsageOf,
+};
 pub use self::view::{Readiness, ResourceReply, ServerView, ToolCall, ToolReply, Traffic};
-pub use crate::access::{Principal, Refused, Role};
+pub use crate::access::{
+    Attempts, Charter, KeyStatus, NewKey, Permissions, Principal, RateReading, Refused, Role,
+};
 pub use crate::child::{Catalog, CounterReading, LogLine, Resource, StartPhase, Stream, Tool};
 pub use crate::supervisor::{
     BreakerState, CRASH_LOOP, Cause, Definition, Introduction, Problem, ReplicaView, State, Status, Update,
@@ -47,6 +57,10 @@ pub struct GatewaySettings {
     pub call_timeout: Duration,
     /// What progress cannot extend a call beyond.
     pub max_call_timeout: Duration,
+    /// How many calls a key may have under way.
+    pub calls_per_key: usize,
+    /// How long usage is kept.
+    pub retention: Retention,
 }
 
 /// The one entrance to everything the gateway does. Cheap to clone.
@@ -60,6 +74,11 @@ struct Inner {
     keys: KeyRing,
     metrics: Metrics,
     meters: Meters,
+    books: Books,
+    /// What the servers had done before this start.
+    before: HashMap<Arc<str>, Traffic>,
+    usage: UsageHandle,
+    quotas: Quotas,
     settings: GatewaySettings,
     stopping: AtomicBool,
     /// The same, for those who wait for it.
@@ -69,15 +88,24 @@ struct Inner {
 type Meters = Arc<DashMap<Arc<str>, Arc<Meter>>>;
 
 impl Gateway {
-    /// Starts the registry on its thread and has the supervisor follow it.
-    pub fn start(
+    /// Starts the registry and the usage on their threads and has the supervisor follow the former.
+    pub async fn start(
         registry: Registry,
         supervisor: Supervisor,
         keys: KeyRing,
         metrics: Metrics,
         settings: GatewaySettings,
     ) -> Result<Gateway, Error> {
-        let meters = Meters::default();
+        let (meters, books) = (Meters::default(), Books::default());
+        let (usage, known) =
+            usage::start(registry.store().clone(), books.clone(), keys.clone(), settings.retention)?;
+        keys.used_before(&known.last_used);
+        let quotas = Quotas::load(keys.charter(), usage.clone()).await?;
+        let before = known.servers.into_iter().map(|(id, total)| {
+            let (calls, errors, total_latency, calls_today) = total;
+            (id, Traffic { calls, errors, calls_today, total_latency, last_active: None })
+        });
+        let before = before.collect();
         let follow =
             Follower { supervisor: supervisor.clone(), metrics: metrics.clone(), meters: meters.clone() };
         // Once here, so that the directory has every server when this returns.
@@ -94,6 +122,10 @@ impl Gateway {
             keys,
             metrics,
             meters,
+            books,
+            before,
+            usage,
+            quotas,
             settings,
             stopping,
             stop,
@@ -102,29 +134,42 @@ impl Gateway {
 
     /// Says who a key belongs to.
     pub fn authenticate(&self, token: &str) -> Result<Principal, Refused> {
-        self.0.keys.authenticate(token)
+        self.0.keys.authenticate(token, unix_seconds())
     }
 
-    /// All servers, in the order they were made.
-    pub fn servers(&self) -> Vec<ServerView> {
+    /// Who calls without a key, where that is allowed: without limits.
+    pub fn local_operator(&self) -> Principal {
+        self.0.keys.local_operator()
+    }
+
+    /// The servers that a caller may use, in the order they were made.
+    pub fn servers(&self, caller: &Principal) -> Vec<ServerView> {
+        let mut servers = self.all_servers();
+        servers.retain(|server| caller.permissions().allow_mcp(&server.id));
+        servers
+    }
+
+    /// All servers, for the daemon itself.
+    pub fn all_servers(&self) -> Vec<ServerView> {
         self.0.registry.list().entries().iter().filter_map(|entry| self.view(entry)).collect()
     }
 
     /// The server of this id or exact name; an id wins over a name.
-    pub fn server(&self, id_or_name: &str) -> Result<ServerView, Error> {
-        let entry = self.entry(id_or_name)?;
+    pub fn server(&self, caller: &Principal, id_or_name: &str) -> Result<ServerView, Error> {
+        let entry = self.entry(caller, id_or_name)?;
         self.view(&entry).ok_or_else(|| not_found(id_or_name))
     }
 
     /// What the process trees of a server use now.
-    pub async fn usage(&self, id_or_name: &str) -> Result<Usage, Error> {
-        let handle = self.handle(&*self.entry(id_or_name)?)?;
+    pub async fn tree_usage(&self, caller: &Principal, id_or_name: &str) -> Result<Usage, Error> {
+        let handle = self.handle(&*self.entry(caller, id_or_name)?)?;
         Ok(measure(vec![handle]).await.pop().map(|(_, usage)| usage).unwrap_or_default())
     }
 
     /// The last lines that a server's children wrote beside messages, at most `count`, newest last.
-    pub fn logs(&self, id_or_name: &str, count: usize) -> Result<Vec<LogLine>, Error> {
-        let entry = self.entry(id_or_name)?;
+    pub fn logs(&self, caller: &Principal, id_or_name: &str, count: usize) -> Result<Vec<LogLine>, Error> {
+        keys::require_admin(caller)?;
+        let entry = self.entry(caller, id_or_name)?;
         Ok(self.handle(&entry)?.log().tail(count))
     }
 
@@ -132,18 +177,22 @@ impl Gateway {
     /// else the last `tail`, then each new one.
     pub fn follow_logs(
         &self,
+        caller: &Principal,
         id_or_name: &str,
         tail: usize,
         after: Option<u64>,
     ) -> Result<LogFollower, Error> {
-        let handle = self.handle(&*self.entry(id_or_name)?)?;
+        keys::require_admin(caller)?;
+        let handle = self.handle(&*self.entry(caller, id_or_name)?)?;
         Ok(LogFollower::new(handle, tail, after, self.0.stop.subscribe()))
     }
 
     /// The server of this exact name.
-    pub fn server_named(&self, name: &str) -> Result<ServerView, Error> {
+    pub fn server_named(&self, caller: &Principal, name: &str) -> Result<ServerView, Error> {
         let list = self.0.registry.list();
-        list.by_name(name).and_then(|entry| self.view(entry)).ok_or_else(|| not_found(name))
+        let entry = list.by_name(name).ok_or_else(|| not_found(name))?;
+        check_permitted(caller, entry)?;
+        self.view(entry).ok_or_else(|| not_found(name))
     }
 
     /// The server with its lists. A server that has not announced any yet is started if need be and
@@ -151,10 +200,11 @@ impl Gateway {
     /// deadline. One that rests or crashed has the lists that it announced last.
     pub async fn catalog(
         &self,
+        caller: &Principal,
         id_or_name: &str,
         wait: Option<Duration>,
     ) -> Result<(ServerView, Arc<Catalog>), Error> {
-        let entry = self.entry(id_or_name)?;
+        let entry = self.entry(caller, id_or_name)?;
         check_runs(&entry)?;
         let handle = self.handle(&entry)?;
         let wait = wait.unwrap_or(entry.definition.policy().start_timeout);
@@ -176,16 +226,19 @@ impl Gateway {
     }
 
     /// Calls a tool. A call that may have reached the child is never repeated. Dropping the
-    /// future cancels the call. `caller` is the id of the key: where calls have to queue, each
-    /// caller has a line of its own.
-    pub async fn call_tool(&self, call: ToolCall, caller: Arc<str>) -> Result<ToolReply, Error> {
-        let entry = self.entry(&call.server)?;
+    /// future cancels the call. Where calls have to queue, each key has a line of its own.
+    pub async fn call_tool(&self, call: ToolCall, caller: &Principal) -> Result<ToolReply, Error> {
+        let entry = self.entry(caller, &call.server)?;
+        check_invokes(caller, &entry, &call.tool)?;
         check_runs(&entry)?;
         let handle = self.handle(&entry)?;
         let known = handle.catalog().tool(&call.tool).is_some();
         if !known && lists_are_current(&handle) {
-            require_tool(&handle, &call.tool)?;
+            require_tool(&handle, &call.tool).map_err(|error| without_hidden(error, caller, &entry))?;
         }
+        let _under_way = self.begin_call(caller)?;
+        self.0.quotas.take(caller).await?;
+        let sent = call.arguments.as_ref().map_or(0, Bytes::len);
         let mut members =
             Vec::with_capacity(call.tool.len() + call.arguments.as_ref().map_or(2, Bytes::len) + 32);
         members.extend_from_slice(b"\"name\":");
@@ -196,11 +249,12 @@ impl Gateway {
             None => Bytes::new(),
             Some(context) => [b"\"plexmcp/context\":", &one_line(context)[..]].concat().into(),
         };
-        let mut request = self.request(method::TOOLS_CALL, members.into(), meta, call.timeout, caller);
+        let mut request =
+            self.request(method::TOOLS_CALL, members.into(), meta, call.timeout, caller.key_id().clone());
         request.progress = true;
-        request.unchecked = if known { Unchecked::Nothing } else { Unchecked::Tool(call.tool) };
+        request.unchecked = if known { Unchecked::Nothing } else { Unchecked::Tool(call.tool.clone()) };
         let meter = self.meter(&entry)?;
-        let measured = meter.start(Kind::Tool);
+        let mut measured = meter.start(Kind::Tool, caller.key_id(), &call.tool);
         let reply = dispatch(&handle, request).await.and_then(|said| match said {
             Ok(result) => mcp::read_tool_result(&result).map_err(|reason| Error::BadReply { reason }),
             Err(error) if error.code == -32602 => Err(Error::InvalidArguments { message: error.message }),
@@ -208,13 +262,15 @@ impl Gateway {
         });
         if let Err(refused @ (Error::ToolNotFound { .. } | Error::ServerDisabled { .. })) = reply {
             measured.withdraw();
-            return Err(refused);
+            self.0.quotas.give_back(caller);
+            return Err(without_hidden(refused, caller, &entry));
         }
         let outcome = match &reply {
             Ok(reply) if reply.is_error => "tool_error",
             Ok(_) => OK,
             Err(error) => error.outcome(),
         };
+        measured.carried(sent, reply.as_ref().map_or(0, carried));
         let latency = measured.end(outcome);
         reply.map(|reply| ToolReply {
             server_id: entry.id.clone(),
@@ -231,18 +287,29 @@ impl Gateway {
         server: &str,
         uri: &str,
         timeout: Option<Duration>,
-        caller: Arc<str>,
+        caller: &Principal,
     ) -> Result<ResourceReply, Error> {
-        let entry = self.entry(server)?;
+        let entry = self.entry(caller, server)?;
+        check_role_invokes(caller)?;
         check_runs(&entry)?;
         let handle = self.handle(&entry)?;
+        let _under_way = self.begin_call(caller)?;
+        self.0.quotas.take(caller).await?;
         let mut members = b"\"uri\":".to_vec();
         push_string(&mut members, uri)?;
-        let mut request = self.request(method::RESOURCES_READ, members.into(), Bytes::new(), timeout, caller);
+        let mut request = self.request(
+            method::RESOURCES_READ,
+            members.into(),
+            Bytes::new(),
+            timeout,
+            caller.key_id().clone(),
+        );
         request.unchecked = Unchecked::Resource(uri.to_owned());
         let meter = self.meter(&entry)?;
-        let measured = meter.start(Kind::Resource);
+        let mut measured = meter.start(Kind::Resource, caller.key_id(), method::RESOURCES_READ);
         let contents = read(&handle, request).await;
+        let size = |contents: &mcp::ReadContents| contents.iter().map(|one| one.get().len()).sum();
+        measured.carried(uri.len(), contents.as_ref().map_or(0, size));
         let latency = measured.end(contents.as_ref().map_or_else(Error::outcome, |_| OK));
         let name = handle
             .catalog()
@@ -255,8 +322,9 @@ impl Gateway {
 
     /// Replaces a server's children, each when its successor is ready. What waits for its next start
     /// is tried at once, what rests is started.
-    pub fn restart_server(&self, id_or_name: &str) -> Result<(), Error> {
-        let entry = self.entry(id_or_name)?;
+    pub fn restart_server(&self, caller: &Principal, id_or_name: &str) -> Result<(), Error> {
+        keys::require_admin(caller)?;
+        let entry = self.entry(caller, id_or_name)?;
         check_runs(&entry)?;
         tracing::info!(server = %entry.name, "restart asked for");
         self.0.supervisor.renew(&entry.id);
@@ -265,27 +333,50 @@ impl Gateway {
 
     /// Adds a server. The same definition again is no change; another one is
     /// [`Error::AlreadyExists`]. Durable when it returns.
-    pub async fn add_server(&self, name: &str, raw: Map<String, Value>) -> Result<(), Error> {
+    pub async fn add_server(
+        &self,
+        caller: &Principal,
+        name: &str,
+        raw: Map<String, Value>,
+    ) -> Result<(), Error> {
+        keys::require_operator(caller)?;
+        let servers = self.0.registry.list();
+        let most = self.0.keys.charter().organization.plan.max_mcps;
+        if let Some(limit) = most
+            && servers.by_name(name).is_none()
+            && servers.entries().len() as u64 >= limit
+        {
+            return Err(Error::LimitReached { resource: "mcps", limit });
+        }
         self.0.registry.add(name, raw).await
     }
 
     /// Replaces the given members of a definition. Durable when it returns.
-    pub async fn update_server(&self, name: &str, members: Map<String, Value>) -> Result<(), Error> {
+    pub async fn update_server(
+        &self,
+        caller: &Principal,
+        name: &str,
+        members: Map<String, Value>,
+    ) -> Result<(), Error> {
+        keys::require_operator(caller)?;
         self.0.registry.update(name, members).await
     }
 
     /// Removes a server; its child is stopped in the background. Durable when it returns.
-    pub async fn remove_server(&self, name: &str) -> Result<(), Error> {
+    pub async fn remove_server(&self, caller: &Principal, name: &str) -> Result<(), Error> {
+        keys::require_operator(caller)?;
         self.0.registry.remove(name).await
     }
 
     /// Writes all definitions to a file.
-    pub async fn export_config(&self, path: &str) -> Result<(), Error> {
+    pub async fn export_config(&self, caller: &Principal, path: &str) -> Result<(), Error> {
+        keys::require_operator(caller)?;
         self.0.registry.export(path).await
     }
 
     /// Replaces all definitions by those of a file, all or nothing; identical ones keep running.
-    pub async fn import_config(&self, path: &str) -> Result<(), Error> {
+    pub async fn import_config(&self, caller: &Principal, path: &str) -> Result<(), Error> {
+        keys::require_operator(caller)?;
         self.0.registry.import(path).await
     }
 
@@ -302,7 +393,7 @@ impl Gateway {
     /// Whether the daemon can serve.
     pub fn readiness(&self) -> Readiness {
         let mut waiting_for: Vec<String> = self
-            .servers()
+            .all_servers()
             .iter()
             .filter(|server| !server.status.settled && server.status.state == State::Starting)
             .map(|server| format!("server '{}' is starting", server.name))
@@ -345,6 +436,10 @@ impl Gateway {
         self.begin_stop();
         self.0.keeper.keep().await;
         self.0.supervisor.shutdown(drain).await;
+        if let Err(error) = self.0.quotas.close().await {
+            tracing::warn!(%error, "what is left of this month's calls could not be written down");
+        }
+        self.0.usage.close().await;
         self.0.registry.close().await
     }
 
@@ -353,8 +448,16 @@ impl Gateway {
         self.0.registry.ended().await;
     }
 
-    fn entry(&self, id_or_name: &str) -> Result<Arc<ServerEntry>, Error> {
-        self.0.registry.server(id_or_name).ok_or_else(|| not_found(id_or_name))
+    fn entry(&self, caller: &Principal, id_or_name: &str) -> Result<Arc<ServerEntry>, Error> {
+        let entry = self.0.registry.server(id_or_name).ok_or_else(|| not_found(id_or_name))?;
+        check_permitted(caller, &entry)?;
+        Ok(entry)
+    }
+
+    /// A place among those that a key may have; given back when the guard is dropped.
+    fn begin_call(&self, caller: &Principal) -> Result<CallOfKey, Error> {
+        let limit = self.0.settings.calls_per_key;
+        caller.begin_call(limit).ok_or(Error::TooManyCalls { limit })
     }
 
     fn handle(&self, entry: &ServerEntry) -> Result<Arc<ServerHandle>, Error> {
@@ -377,7 +480,12 @@ impl Gateway {
             .0
             .meters
             .entry(entry.id.clone())
-            .or_insert_with(|| Arc::new(Meter::new(entry.name.clone(), metrics)))
+            .or_insert_with(|| {
+                let book = Arc::<Book>::default();
+                self.0.books.insert(entry.id.clone(), (entry.name.clone(), book.clone()));
+                let before = self.0.before.get(&entry.id).copied().unwrap_or_default();
+                Arc::new(Meter::new(entry.name.clone(), metrics, book, before))
+            })
             .clone())
     }
 
@@ -386,7 +494,8 @@ impl Gateway {
         let status = handle.status();
         let start = status.start.as_ref().filter(|_| status.state == State::Starting);
         let start_phase = start.map(|start| start.phase(handle.log()));
-        let traffic = self.0.meters.get(&entry.id).map(|meter| meter.read()).unwrap_or_default();
+        let traffic = self.0.meters.get(&entry.id).map(|meter| meter.read());
+        let traffic = traffic.or_else(|| self.0.before.get(&entry.id).copied()).unwrap_or_default();
         let (load, breaker) = handle.traffic();
         Some(ServerView {
             id: entry.id.clone(),
@@ -483,6 +592,46 @@ async fn read(handle: &ServerHandle, request: Request) -> Result<mcp::ReadConten
         }
         Err(error) => Err(from_rpc(error)),
     }
+}
+
+/// How many bytes a tool's answer carries.
+fn carried(reply: &mcp::ToolResult) -> usize {
+    reply.content.len() + reply.structured.as_ref().map_or(0, Bytes::len)
+}
+
+fn check_permitted(caller: &Principal, entry: &ServerEntry) -> Result<(), Error> {
+    match caller.permissions().allow_mcp(&entry.id) {
+        true => Ok(()),
+        false => Err(Error::ServerNotPermitted { name: entry.name.to_string() }),
+    }
+}
+
+fn check_role_invokes(caller: &Principal) -> Result<(), Error> {
+    keys::require(caller, Role::Member)
+}
+
+fn check_invokes(caller: &Principal, entry: &ServerEntry, tool: &str) -> Result<(), Error> {
+    check_role_invokes(caller)?;
+    match caller.permissions().allow_tool(&entry.id, tool) {
+        true => Ok(()),
+        false => Err(Error::ToolNotPermitted { tool: tool.to_owned() }),
+    }
+}
+
+/// A tool that the caller may not see is not suggested either.
+fn without_hidden(error: Error, caller: &Principal, entry: &ServerEntry) -> Error {
+    match error {
+        Error::ToolNotFound { tool, suggestion } => {
+            let visible = |tool: &String| caller.permissions().allow_tool(&entry.id, tool);
+            Error::ToolNotFound { tool, suggestion: suggestion.filter(visible) }
+        }
+        other => other,
+    }
+}
+
+/// Seconds since 1970.
+pub(crate) fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 fn not_found(name: &str) -> Error {

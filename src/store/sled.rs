@@ -10,7 +10,7 @@ use sled::{Batch, Db};
 
 use super::{DataDir, Op, Record, Store, StoreError};
 
-const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+const CACHE_BYTES: u64 = 1024 * 1024;
 const FLUSH_EVERY_MS: u64 = 1000;
 
 /// A [`Store`] in a sled database. Keeps the data directory locked as long as it lives.

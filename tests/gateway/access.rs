@@ -19,7 +19,7 @@ async fn status(gateway: &Gateway, path: &str, headers: &[(&str, &str)]) -> u16 
 
 #[tokio::test]
 async fn a_key_is_taken_from_each_of_its_three_places_and_from_nowhere_else() {
-    let gateway = TestGateway::new().start().await;
+    let mut gateway = TestGateway::new().start().await;
     let key = gateway.key().to_owned();
     let other = "pk_live_notakeyofourssss";
     let bearer = format!("Bearer {key}");
@@ -55,7 +55,12 @@ async fn a_key_is_taken_from_each_of_its_three_places_and_from_nowhere_else() {
             headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         assert_eq!(status(&gateway, "/v1/mcps", &headers).await, 200, "{headers:?}");
     }
-    for (headers, challenge) in refused {
+    for (number, (headers, challenge)) in refused.into_iter().enumerate() {
+        if number % 9 == 8 {
+            // More bad keys a minute than nine or ten are not told what is wrong with them.
+            gateway.terminate().await;
+            gateway.restart().await;
+        }
         let mut request = ask(&gateway, "GET", "/v1/mcps").without_key();
         for (name, value) in &headers {
             request = request.header(name, value);

@@ -39,6 +39,11 @@ impl Ask<'_> {
         self.header("authorization", &bearer)
     }
 
+    /// Sends this key in place of the owner's.
+    pub(crate) fn key(self, key: &str) -> Self {
+        self.without_key().header("authorization", &format!("Bearer {key}"))
+    }
+
     /// Takes the key away.
     pub(crate) fn without_key(mut self) -> Self {
         self.headers.retain(|(name, _)| name != "authorization");

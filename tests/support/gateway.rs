@@ -129,10 +129,9 @@ impl TestGateway {
         };
         file("--data-dir", data.clone());
         file("--servers", directory.path().join("servers.json"));
-        if let Some(config) = &self.config {
-            write(&directory.path().join("mcpvisor.toml"), config);
-            file("--config", directory.path().join("mcpvisor.toml"));
-        }
+        let config = self.config.unwrap_or_default();
+        write(&directory.path().join("mcpvisor.toml"), &without_rate(&config));
+        file("--config", directory.path().join("mcpvisor.toml"));
         arguments.extend(self.arguments);
         let output = Arc::default();
         let (process, readers) = spawn(&data, &arguments, &self.variables, &output);
@@ -150,6 +149,15 @@ impl TestGateway {
             idle: Mutex::default(),
         }
     }
+}
+
+/// A configuration that limits no caller's rate, unless it says what it is to be: tests send as much
+/// as they like.
+fn without_rate(config: &str) -> String {
+    if config.contains("[organization]") {
+        return config.to_owned();
+    }
+    format!("{config}\n[organization]\nplan = \"unlimited\"\n")
 }
 
 /// A daemon, running or ended.

@@ -4,7 +4,7 @@
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{CONNECTION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use axum::routing::get;
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::Shared;
 use super::auth::{Denied, admit_to_metrics};
+use super::clock::retry_seconds;
 use super::guard::Refusal;
 
 /// The Prometheus text format that is written.
@@ -59,6 +60,11 @@ fn refuse(denied: &Denied) -> Response {
             response
         }
         Denied::RoleTooLow => error(StatusCode::FORBIDDEN, "The key's role does not allow this"),
+        Denied::TooMany { retry_after } => {
+            let mut response = error(StatusCode::TOO_MANY_REQUESTS, "Too many requests. Please retry later");
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_seconds(*retry_after)));
+            response
+        }
     }
 }
 

@@ -16,7 +16,7 @@ fn guard(bound_to_loopback: bool, debug: bool) -> Guard {
         response
     }
     async fn local(request: axum::extract::Request) -> String {
-        request.extensions().get::<Local>().is_some().to_string()
+        request.extensions().get::<Arc<Visitor>>().is_some_and(|visitor| visitor.is_local).to_string()
     }
     let router = Router::new()
         .route("/ok", get(async || "ok").post(async || "made"))

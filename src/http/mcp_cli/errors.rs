@@ -58,7 +58,7 @@ impl Failure {
         let mut failure = Failure::from(error);
         if about_names {
             failure.0.available_servers =
-                Some(gateway.servers().into_iter().map(|server| server.name).collect());
+                Some(gateway.all_servers().into_iter().map(|server| server.name).collect());
         }
         failure
     }
@@ -123,6 +123,19 @@ impl From<Error> for Failure {
             | Error::ToolNotFound { .. }
             | Error::ResourceNotFound { .. }
             | Error::FileNotFound { .. } => failure(StatusCode::NOT_FOUND),
+            Error::KeyNotFound => failure(StatusCode::NOT_FOUND),
+            Error::ServerNotPermitted { .. }
+            | Error::ToolNotPermitted { .. }
+            | Error::Forbidden { .. }
+            | Error::LimitReached { .. } => failure(StatusCode::FORBIDDEN),
+            Error::Unacceptable { .. } => failure(StatusCode::BAD_REQUEST),
+            Error::QuotaExceeded { retry_after, .. } => {
+                failure(StatusCode::TOO_MANY_REQUESTS).code("quota_exceeded").retry(Some(retry_after))
+            }
+            Error::TooManyCalls { .. } => {
+                let moment = Duration::from_secs(1);
+                failure(StatusCode::TOO_MANY_REQUESTS).code("rate_limited").retry(Some(moment))
+            }
             Error::AlreadyExists { .. } => failure(StatusCode::CONFLICT),
             Error::ServerDisabled { .. } => failure(StatusCode::CONFLICT).code("mcp_inactive"),
             Error::InvalidDefinition { problems } => {
@@ -161,7 +174,14 @@ impl From<Denied> for Failure {
                 failure.0.manner.denied = Some(denied);
                 failure
             }
-            Denied::RoleTooLow => Failure::new(StatusCode::FORBIDDEN, "An owner or admin key is required"),
+            Denied::RoleTooLow => {
+                Failure::new(StatusCode::FORBIDDEN, "An owner or admin key without limits is required")
+            }
+            Denied::TooMany { retry_after } => {
+                Failure::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests. Please retry later")
+                    .code("rate_limited")
+                    .retry(Some(retry_after))
+            }
         }
     }
 }
@@ -239,6 +259,28 @@ mod tests {
             ("server_not_found", 404, json!({"error": "Server 'x' not found"})),
             ("server_disabled", 409, json!({"error": "Server 'x' is disabled", "code": "mcp_inactive"})),
             ("no_command", 500, json!({"error": "Server 'x' has no command", "code": "mcp_unreachable"})),
+            ("server_not_permitted", 403, json!({"error": "This key may not use server 'x'"})),
+            ("tool_not_permitted", 403, json!({"error": "This key may not use tool 't'"})),
+            ("forbidden", 403, json!({"error": "secret"})),
+            ("key_not_found", 404, json!({"error": "API key not found"})),
+            ("unacceptable", 400, json!({"error": "expires_at: Must be a future date"})),
+            ("limit_reached", 403, json!({"error": "The plan allows no more than 1 api_keys"})),
+            (
+                "quota_exceeded",
+                429,
+                json!({
+                    "error": "The plan's 1 requests of this month are used up",
+                    "code": "quota_exceeded",
+                }),
+            ),
+            (
+                "too_many_calls",
+                429,
+                json!({
+                    "error": "This key has 1 calls under way, which is as many as a key may have",
+                    "code": "rate_limited",
+                }),
+            ),
             ("tool_not_found", 404, json!({"error": "Tool 't' not found. Did you mean 'u'?"})),
             ("resource_not_found", 404, json!({"error": "secret"})),
             ("invalid_arguments", 400, json!({"error": "secret"})),

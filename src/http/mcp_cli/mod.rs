@@ -19,7 +19,7 @@ use self::errors::Failure;
 use super::auth::admit_to_api;
 use super::guard::Refusal;
 use super::{Shared, body};
-use crate::service::Error;
+use crate::service::{Error, Principal};
 
 /// The routes of the dialect.
 pub(super) fn routes() -> Router<Shared> {
@@ -33,14 +33,14 @@ pub(super) fn routes() -> Router<Shared> {
 }
 
 /// A caller who may use this dialect, and what the handlers need.
-struct Api(Shared);
+struct Api(Shared, Principal);
 
 impl FromRequestParts<Shared> for Api {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Api, Failure> {
-        admit_to_api(shared, parts)?;
-        Ok(Api(shared.clone()))
+        let caller = admit_to_api(shared, parts)?;
+        Ok(Api(shared.clone(), caller))
     }
 }
 
@@ -70,18 +70,18 @@ async fn status(_: Api) -> Response {
 }
 
 async fn list(api: Api) -> Response {
-    json(bodies::servers(&api.0.gateway.servers(), api.0.settings.redact_env))
+    json(bodies::servers(&api.0.gateway.servers(&api.1), api.0.settings.redact_env))
 }
 
 async fn detail(api: Api, name: Name) -> Result<Response, Failure> {
     let name = api.name(name)?;
-    let server = api.0.gateway.server_named(&name).map_err(|error| api.fail(error))?;
+    let server = api.0.gateway.server_named(&api.1, &name).map_err(|error| api.fail(error))?;
     Ok(json(bodies::server(&server.name, &server.definition, api.0.settings.redact_env)))
 }
 
 async fn add(api: Api, request: Request) -> Result<Response, Failure> {
     let new = bodies::read_new_server(&api.read(request).await?)?;
-    api.0.gateway.add_server(&new.name, new.members).await.map_err(|error| api.fail(error))?;
+    api.0.gateway.add_server(&api.1, &new.name, new.members).await.map_err(|error| api.fail(error))?;
     Ok(json(bodies::done(&format!("Server '{}' added successfully", new.name))))
 }
 
@@ -89,36 +89,37 @@ async fn change(api: Api, name: Name, request: Request) -> Result<Response, Fail
     let mut members = bodies::read_changes(&api.read(request).await?)?;
     let name = api.name(name)?;
     if api.0.settings.redact_env {
-        let stored = api.0.gateway.server_named(&name).map_err(|error| api.fail(error))?;
+        let stored = api.0.gateway.server_named(&api.1, &name).map_err(|error| api.fail(error))?;
         bodies::restore_redacted(&mut members, &stored.definition)?;
     }
-    api.0.gateway.update_server(&name, members).await.map_err(|error| api.fail(error))?;
+    api.0.gateway.update_server(&api.1, &name, members).await.map_err(|error| api.fail(error))?;
     Ok(json(bodies::done(&format!("Server '{name}' updated successfully"))))
 }
 
 async fn remove(api: Api, name: Name) -> Result<Response, Failure> {
     let name = api.name(name)?;
-    api.0.gateway.remove_server(&name).await.map_err(|error| api.fail(error))?;
+    api.0.gateway.remove_server(&api.1, &name).await.map_err(|error| api.fail(error))?;
     Ok(json(bodies::done(&format!("Server '{name}' removed successfully"))))
 }
 
 async fn tools(api: Api, name: Name) -> Result<Response, Failure> {
     let name = api.name(name)?;
     // In this dialect a server has a name and no other id.
-    let server = api.0.gateway.server_named(&name).map_err(|error| api.fail(error))?;
-    let (_, catalog) = api.0.gateway.catalog(&server.id, None).await.map_err(|error| api.fail(error))?;
+    let server = api.0.gateway.server_named(&api.1, &name).map_err(|error| api.fail(error))?;
+    let (_, catalog) =
+        api.0.gateway.catalog(&api.1, &server.id, None).await.map_err(|error| api.fail(error))?;
     Ok(json(bodies::tools(&catalog)))
 }
 
 async fn export(api: Api, request: Request) -> Result<Response, Failure> {
     let path = bodies::read_path(&api.read(request).await?)?;
-    api.0.gateway.export_config(&path).await.map_err(|error| api.fail(error))?;
+    api.0.gateway.export_config(&api.1, &path).await.map_err(|error| api.fail(error))?;
     Ok(json(bodies::done(&format!("Configuration exported to {path}"))))
 }
 
 async fn import(api: Api, request: Request) -> Result<Response, Failure> {
     let path = bodies::read_path(&api.read(request).await?)?;
-    api.0.gateway.import_config(&path).await.map_err(|error| api.fail(error))?;
+    api.0.gateway.import_config(&api.1, &path).await.map_err(|error| api.fail(error))?;
     Ok(json(bodies::done(&format!("Configuration imported from {path}"))))
 }
 
@@ -136,7 +137,7 @@ pub(super) fn unknown_route() -> Response {
 /// The path is known and the method is not; who may not use the dialect learns only that.
 pub(super) fn wrong_method(shared: &Shared, parts: &Parts) -> Response {
     match admit_to_api(shared, parts) {
-        Ok(()) => Failure::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed").into_response(),
+        Ok(_) => Failure::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed").into_response(),
         Err(denied) => Failure::from(denied).into_response(),
     }
 }

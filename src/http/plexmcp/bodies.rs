@@ -5,73 +5,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
 use super::errors::Failure;
-use crate::http::body::{is_object, object, string};
+use super::fields::{Fields, Page, last, success};
+use crate::http::body::{object, string};
 use crate::http::clock::timestamp;
 use crate::service::{
-    BreakerState, CRASH_LOOP, LogLine, ServerView, StartPhase, State, Status, Tool, ToolCall, Usage,
-    on_the_wall,
+    BreakerState, CRASH_LOOP, LogLine, Permissions, ServerView, StartPhase, State, Status, Tool, ToolCall,
+    Usage, on_the_wall,
 };
-
-/// The longest id, name or tool name in a request, in characters.
-const MAX_NAME: usize = 256;
-
-/// Notes what is wrong with each field, so that one answer names them all.
-#[derive(Default)]
-struct Fields {
-    problems: Map<String, Value>,
-}
-
-impl Fields {
-    fn problem(&mut self, field: &str, reason: impl Into<String>) {
-        self.problems.insert(field.to_owned(), Value::String(reason.into()));
-    }
-
-    fn name(&mut self, field: &str, raw: Option<&RawValue>) -> String {
-        let Some(raw) = raw else {
-            self.problem(field, "is required");
-            return String::new();
-        };
-        match string(raw) {
-            Some(name) if (1..=MAX_NAME).contains(&name.chars().count()) => return name,
-            Some(_) => self.problem(field, format!("must be 1 to {MAX_NAME} characters long")),
-            None => self.problem(field, "must be a string"),
-        }
-        String::new()
-    }
-
-    fn timeout(&mut self, raw: Option<&RawValue>, longest: Duration) -> Option<Duration> {
-        let raw = raw?;
-        let longest = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
-        match raw.get().parse() {
-            Ok(ms) if (1..=longest).contains(&ms) => Some(Duration::from_millis(ms)),
-            _ => {
-                self.problem(
-                    "timeout",
-                    format!("must be a whole number of milliseconds from 1 to {longest}"),
-                );
-                None
-            }
-        }
-    }
-
-    /// An object, as the slice of the body that it is.
-    fn object(&mut self, field: &str, raw: Option<&RawValue>, body: &Bytes) -> Option<Bytes> {
-        let raw = raw?;
-        if !is_object(raw) {
-            self.problem(field, "must be an object");
-            return None;
-        }
-        Some(body.slice_ref(raw.get().as_bytes()))
-    }
-
-    fn finish<T>(self, value: T) -> Result<T, Failure> {
-        if self.problems.is_empty() { Ok(value) } else { Err(Failure::invalid_fields(self.problems)) }
-    }
-}
 
 /// Reads the body of `POST /v1/mcp/invoke`. `arguments` and `context` stay slices of it.
 pub(super) fn read_invoke(body: &Bytes, longest: Duration) -> Result<ToolCall, Failure> {
@@ -115,36 +59,6 @@ pub(super) fn read_resources(body: &[u8], longest: Duration) -> Result<ResourceQ
     fields.finish(ResourceQuery { server, uri, timeout })
 }
 
-/// Which page of a list is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Page {
-    page: u64,
-    per_page: u64,
-}
-
-#[derive(Serialize)]
-struct Pagination {
-    page: u64,
-    per_page: u64,
-    total: u64,
-    total_pages: u64,
-}
-
-impl Page {
-    fn of<T>(self, items: &[T]) -> (&[T], Pagination) {
-        let total = items.len() as u64;
-        let begin = (self.page - 1).saturating_mul(self.per_page).min(total);
-        let end = begin.saturating_add(self.per_page).min(total);
-        let pagination = Pagination {
-            page: self.page,
-            per_page: self.per_page,
-            total,
-            total_pages: total.div_ceil(self.per_page),
-        };
-        (&items[begin as usize..end as usize], pagination)
-    }
-}
-
 /// The query of `GET /v1/mcps`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ListQuery {
@@ -158,17 +72,8 @@ pub(super) struct ListQuery {
 /// last counts, and every bad one is named.
 pub(super) fn read_list(query: &[(String, String)]) -> Result<ListQuery, Failure> {
     let mut fields = Fields::default();
-    let last =
-        |name: &str| query.iter().rev().find(|(given, _)| given == name).map(|(_, value)| value.as_str());
-    let mut number = |name: &str, default: u64| match last(name).map(|text| (text, text.parse::<u64>())) {
-        None => default,
-        Some((text, Ok(number))) if number >= 1 && !text.starts_with('+') => number,
-        Some(_) => {
-            fields.problem(name, "must be an integer >= 1");
-            default
-        }
-    };
-    let page = Page { page: number("page", 1), per_page: number("per_page", 20).min(100) };
+    let page = Page::read(query, &mut fields);
+    let last = |name: &str| last(query, name);
     let active = match last("status") {
         None | Some("all") => None,
         Some("active") => Some(true),
@@ -358,19 +263,6 @@ struct ToolItem<'a> {
     input_schema: &'a RawValue,
 }
 
-#[derive(Serialize)]
-struct Success<T> {
-    success: bool,
-    data: T,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pagination: Option<Pagination>,
-}
-
-fn success<T: Serialize>(data: T, pagination: Option<Pagination>) -> Vec<u8> {
-    // Writing plain values to memory cannot fail.
-    serde_json::to_vec(&Success { success: true, data, pagination }).unwrap_or_default()
-}
-
 /// The answer to `GET /v1/mcps`: newest first, ties by id.
 pub(super) fn list(mut servers: Vec<ServerView>, query: ListQuery) -> Vec<u8> {
     servers.retain(|server| {
@@ -384,7 +276,7 @@ pub(super) fn list(mut servers: Vec<ServerView>, query: ListQuery) -> Vec<u8> {
 }
 
 /// The answer to `GET /v1/mcps/{id}`.
-pub(super) fn detail(server: &ServerView, usage: &Usage) -> Vec<u8> {
+pub(super) fn detail(server: &ServerView, usage: &Usage, permissions: &Permissions) -> Vec<u8> {
     let traffic = &server.traffic;
     let health = health_of(server);
     success(
@@ -411,7 +303,10 @@ pub(super) fn detail(server: &ServerView, usage: &Usage) -> Vec<u8> {
                 late_replies: server.counters.late_replies,
                 lines_left_out: server.counters.left_out,
             },
-            tools: server.catalog.tools().iter().map(tool_item).collect(),
+            tools: {
+                let tools = server.catalog.tools().iter();
+                tools.filter(|tool| permissions.allow_tool(&server.id, &tool.name)).map(tool_item).collect()
+            },
         },
         None,
     )
@@ -500,8 +395,7 @@ pub(super) struct LogQuery {
 /// Reads the query of `GET /v1/mcps/{id}/logs`.
 pub(super) fn read_logs(query: &[(String, String)]) -> Result<LogQuery, Failure> {
     let mut fields = Fields::default();
-    let given =
-        |name: &str| query.iter().rev().find(|(given, _)| given == name).map(|(_, text)| text.as_str());
+    let given = |name: &str| last(query, name);
     let tail = match given("tail").map(str::parse::<usize>) {
         None => TAIL.0,
         Some(Ok(count)) if count >= 1 => count.min(TAIL.1),

@@ -87,6 +87,9 @@ impl Failure {
     }
 }
 
+/// When one of a key's calls may have ended.
+const A_MOMENT: Duration = Duration::from_secs(1);
+
 const UNEXPECTED: &str = "An unexpected error occurred";
 
 impl IntoResponse for Failure {
@@ -126,6 +129,14 @@ impl From<Error> for Failure {
             }
             Error::NoCommand { .. } => Failure::new(StatusCode::BAD_GATEWAY, "mcp_unreachable", text)
                 .with(&json!({"phase": "not_sent"})),
+            Error::ServerNotPermitted { .. }
+            | Error::ToolNotPermitted { .. }
+            | Error::Forbidden { .. }
+            | Error::KeyNotFound
+            | Error::Unacceptable { .. }
+            | Error::LimitReached { .. }
+            | Error::QuotaExceeded { .. }
+            | Error::TooManyCalls { .. } => not_for_this_caller(error, text),
             Error::ToolNotFound { .. } => Failure::new(StatusCode::NOT_FOUND, "tool_not_found", text),
             Error::ResourceNotFound { .. } => Failure::new(StatusCode::NOT_FOUND, "resource_not_found", text),
             Error::InvalidArguments { .. } => {
@@ -180,6 +191,31 @@ impl From<Error> for Failure {
     }
 }
 
+/// What has to do with who is calling, and how much.
+fn not_for_this_caller(error: Error, text: String) -> Failure {
+    let forbidden = |code, text| Failure::new(StatusCode::FORBIDDEN, code, text);
+    let too_many = |code, text| Failure::new(StatusCode::TOO_MANY_REQUESTS, code, text);
+    match error {
+        Error::ServerNotPermitted { .. } => {
+            forbidden("mcp_not_permitted", "This API key may not use this MCP".to_owned())
+        }
+        Error::ToolNotPermitted { .. } => forbidden("tool_not_permitted", text),
+        Error::KeyNotFound => Failure::new(StatusCode::NOT_FOUND, "not_found", text),
+        Error::Unacceptable { field, reason } => {
+            Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "validation_error", "Validation failed")
+                .with(&json!({field: reason}))
+        }
+        Error::LimitReached { resource, limit } => {
+            forbidden("quota_exceeded", text).with(&json!({"resource": resource, "limit": limit}))
+        }
+        Error::QuotaExceeded { limit, retry_after } => too_many("quota_exceeded", text)
+            .with(&json!({"resource": "monthly_requests", "limit": limit}))
+            .retry(Some(retry_after)),
+        Error::TooManyCalls { .. } => too_many("rate_limited", text).retry(Some(A_MOMENT)),
+        _ => forbidden("forbidden", text),
+    }
+}
+
 /// Whether the request had been handed to the child: if so, it may have been carried out.
 fn phase(in_flight: bool) -> &'static str {
     if in_flight { "in_flight" } else { "not_sent" }
@@ -201,16 +237,29 @@ impl From<Denied> for Failure {
     fn from(denied: Denied) -> Failure {
         match denied {
             Denied::Missing | Denied::Refused { refused: Refused::Unknown, .. } => {
-                let message = "Invalid or missing API key";
-                let mut failure = Failure::new(StatusCode::UNAUTHORIZED, "unauthorized", message);
-                failure.0.manner.denied = Some(denied);
-                failure
+                denied_with("unauthorized", "Invalid or missing API key", denied)
+            }
+            Denied::Refused { refused: Refused::Expired, .. } => {
+                denied_with("expired_key", "API key has expired", denied)
+            }
+            Denied::Refused { refused: Refused::Revoked, .. } => {
+                denied_with("revoked_key", "API key has been revoked", denied)
             }
             Denied::RoleTooLow => {
                 Failure::new(StatusCode::FORBIDDEN, "forbidden", "Your role does not allow this action")
             }
+            Denied::TooMany { retry_after } => {
+                let message = "Too many requests. Please retry later";
+                Failure::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", message).retry(Some(retry_after))
+            }
         }
     }
+}
+
+fn denied_with(code: &'static str, message: &str, denied: Denied) -> Failure {
+    let mut failure = Failure::new(StatusCode::UNAUTHORIZED, code, message);
+    failure.0.manner.denied = Some(denied);
+    failure
 }
 
 impl From<Unusable> for Failure {
@@ -261,6 +310,12 @@ impl From<Refusal<'_>> for Failure {
     }
 }
 
+/// Permissions that cannot be read.
+pub(super) fn bad_permissions(reason: &str) -> Failure {
+    Failure::new(StatusCode::BAD_REQUEST, "invalid_request", "Invalid permissions format")
+        .with(&json!({"permissions": reason}))
+}
+
 pub(super) fn not_found() -> Failure {
     Failure::new(StatusCode::NOT_FOUND, "not_found", "Not found")
 }
@@ -295,6 +350,14 @@ mod tests {
             ("server_not_found", 404, "not_found"),
             ("server_disabled", 409, "mcp_inactive"),
             ("no_command", 502, "mcp_unreachable"),
+            ("server_not_permitted", 403, "mcp_not_permitted"),
+            ("tool_not_permitted", 403, "tool_not_permitted"),
+            ("forbidden", 403, "forbidden"),
+            ("key_not_found", 404, "not_found"),
+            ("unacceptable", 422, "validation_error"),
+            ("limit_reached", 403, "quota_exceeded"),
+            ("quota_exceeded", 429, "quota_exceeded"),
+            ("too_many_calls", 429, "rate_limited"),
             ("tool_not_found", 404, "tool_not_found"),
             ("resource_not_found", 404, "resource_not_found"),
             ("invalid_arguments", 400, "invalid_arguments"),

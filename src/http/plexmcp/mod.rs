@@ -2,15 +2,18 @@
 
 mod bodies;
 mod errors;
+mod fields;
 mod follow;
+mod keys;
+mod organization;
 mod payloads;
+mod usage;
 
 pub(super) use self::follow::Streams;
 
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
@@ -24,7 +27,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
 use self::errors::Failure;
-use super::auth::{Denied, authenticate};
+use super::auth::{Denied, identify};
 use super::guard::Refusal;
 use super::{Shared, body};
 use crate::service::{Error, Principal};
@@ -38,101 +41,108 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/v1/mcps/{id}/restart", post(restart))
         .route("/v1/mcp/invoke", post(invoke))
         .route("/v1/mcp/resources", post(resources))
+        .route("/v1/organization", get(organization::show))
+        .route("/v1/organization/members", get(organization::members))
+        .route("/v1/usage", get(usage::show))
+        .route("/v1/usage/history", get(usage::history))
+        .route("/v1/api-keys/{id}/usage", get(usage::of_key))
+        .route("/v1/api-keys", get(keys::list).post(keys::create))
+        .route("/v1/api-keys/{id}", get(keys::detail).patch(keys::describe).delete(keys::revoke))
 }
 
 /// Who is calling: the holder of a valid key.
-struct Caller;
+struct Caller(Principal);
 
 impl FromRequestParts<Shared> for Caller {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Caller, Failure> {
-        identify(shared, &parts.headers)?;
-        Ok(Caller)
+        Ok(Caller(identify(shared, parts)?))
     }
 }
 
-/// A caller whose role may administer, by the id of its key: what servers write to their logs may
-/// hold secrets.
-struct Administrator(Arc<str>);
+/// A caller whose role may administer: what servers write to their logs may hold secrets.
+struct Administrator(Principal);
 
 impl FromRequestParts<Shared> for Administrator {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Administrator, Failure> {
-        let principal = identify(shared, &parts.headers)?;
-        match principal.role.may_administer() {
-            true => Ok(Administrator(principal.key_id)),
+        let principal = identify(shared, parts)?;
+        match principal.role().may_administer() {
+            true => Ok(Administrator(principal)),
             false => Err(Denied::RoleTooLow.into()),
         }
     }
 }
 
-/// A caller whose role may call tools and read resources, by the id of its key.
-struct Invoker(Arc<str>);
+/// A caller whose role may call tools, read resources and have keys.
+struct Invoker(Principal);
 
 impl FromRequestParts<Shared> for Invoker {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Invoker, Failure> {
-        let principal = identify(shared, &parts.headers)?;
-        match principal.role.may_invoke() {
-            true => Ok(Invoker(principal.key_id)),
+        let principal = identify(shared, parts)?;
+        match principal.role().may_invoke() {
+            true => Ok(Invoker(principal)),
             false => Err(Denied::RoleTooLow.into()),
         }
     }
 }
 
-fn identify(shared: &Shared, headers: &HeaderMap) -> Result<Principal, Failure> {
-    Ok(authenticate(&shared.gateway, headers)?)
+/// The pairs of a query; one that cannot be decoded says nothing.
+type Pairs = Result<Query<Vec<(String, String)>>, QueryRejection>;
+
+fn pairs(query: Pairs) -> Vec<(String, String)> {
+    query.map_or_else(|_| Vec::new(), |Query(pairs)| pairs)
 }
 
 async fn list(
-    _: Caller,
+    Caller(caller): Caller,
     State(shared): State<Shared>,
-    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
+    query: Pairs,
 ) -> Result<Response, Failure> {
-    let query = query.map_or_else(|_| Vec::new(), |Query(pairs)| pairs);
-    let query = bodies::read_list(&query)?;
-    Ok(json(bodies::list(shared.gateway.servers(), query)))
+    let query = bodies::read_list(&pairs(query))?;
+    Ok(json(bodies::list(shared.gateway.servers(&caller), query)))
 }
 
 async fn detail(
-    _: Caller,
+    Caller(caller): Caller,
     State(shared): State<Shared>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Failure> {
     // A path that is not UTF-8 when decoded names nothing that exists.
     let Path(id) = id.map_err(|_| Error::ServerNotFound { name: String::new() })?;
-    let usage = shared.gateway.usage(&id).await?;
-    let server = shared.gateway.server(&id)?;
-    Ok(json(bodies::detail(&server, &usage)))
+    let usage = shared.gateway.tree_usage(&caller, &id).await?;
+    let server = shared.gateway.server(&caller, &id)?;
+    Ok(json(bodies::detail(&server, &usage, caller.permissions())))
 }
 
 async fn logs(
-    Administrator(key): Administrator,
+    Administrator(caller): Administrator,
     State(shared): State<Shared>,
     id: Result<Path<String>, PathRejection>,
-    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
+    query: Pairs,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let Path(id) = id.map_err(|_| Error::ServerNotFound { name: String::new() })?;
-    let query = bodies::read_logs(&query.map_or_else(|_| Vec::new(), |Query(pairs)| pairs))?;
+    let query = bodies::read_logs(&pairs(query))?;
     if !query.follow {
-        return Ok(json(bodies::logs(&shared.gateway.logs(&id, query.tail)?)));
+        return Ok(json(bodies::logs(&shared.gateway.logs(&caller, &id, query.tail)?)));
     }
-    let follower = shared.gateway.follow_logs(&id, query.tail, follow::last_event_id(&headers))?;
-    let permit = shared.streams.open(key).ok_or_else(errors::too_many_streams)?;
+    let follower = shared.gateway.follow_logs(&caller, &id, query.tail, follow::last_event_id(&headers))?;
+    let permit = shared.streams.open(caller.key_id().clone()).ok_or_else(errors::too_many_streams)?;
     Ok(follow::answer(follower, permit))
 }
 
 async fn restart(
-    _: Administrator,
+    Administrator(caller): Administrator,
     State(shared): State<Shared>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Failure> {
     let Path(id) = id.map_err(|_| Error::ServerNotFound { name: String::new() })?;
-    shared.gateway.restart_server(&id)?;
+    shared.gateway.restart_server(&caller, &id)?;
     Ok(json(bodies::accepted()))
 }
 
@@ -144,7 +154,7 @@ async fn invoke(
     let body = body::read(request, shared.settings.body_limit, shared.settings.body_timeout).await?;
     let call = bodies::read_invoke(&body, shared.settings.max_call_timeout)?;
     let tool = call.tool.clone();
-    let reply = shared.gateway.call_tool(call, caller).await?;
+    let reply = shared.gateway.call_tool(call, &caller).await?;
     Ok(json(payloads::invoked(&tool, &reply)?))
 }
 
@@ -156,13 +166,13 @@ async fn resources(
     let body = body::read(request, shared.settings.body_limit, shared.settings.body_timeout).await?;
     let query = bodies::read_resources(&body, shared.settings.max_call_timeout)?;
     if let Some(uri) = &query.uri {
-        let reply = shared.gateway.read_resource(&query.server, uri, query.timeout, caller).await?;
+        let reply = shared.gateway.read_resource(&query.server, uri, query.timeout, &caller).await?;
         return Ok(json(payloads::resource_read(uri, &reply)));
     }
     let asked = Instant::now();
     let (server, catalog) = shared
         .gateway
-        .catalog(&query.server, Some(query.timeout.unwrap_or(shared.settings.call_timeout)))
+        .catalog(&caller, &query.server, Some(query.timeout.unwrap_or(shared.settings.call_timeout)))
         .await?;
     Ok(json(payloads::resource_list(&server, &catalog, asked.elapsed())))
 }
@@ -180,9 +190,9 @@ pub(super) fn unknown_route() -> Response {
 
 /// The path is known and the method is not; who has no key learns only that.
 pub(super) fn wrong_method(shared: &Shared, parts: &Parts) -> Response {
-    match identify(shared, &parts.headers) {
+    match identify(shared, parts) {
         Ok(_) => errors::method_not_allowed().into_response(),
-        Err(failure) => failure.into_response(),
+        Err(denied) => Failure::from(denied).into_response(),
     }
 }
 

@@ -13,8 +13,8 @@ use super::bodies;
 use super::errors::Failure;
 use super::payloads;
 use crate::service::{
-    BreakerState, Catalog, Cause, CounterReading, Definition, Introduction, ResourceReply, ServerView, State,
-    Status, ToolReply, Traffic, Usage,
+    BreakerState, Catalog, Cause, CounterReading, Definition, Introduction, Permissions, ResourceReply,
+    ServerView, State, Status, ToolReply, Traffic, Usage,
 };
 
 const LONGEST: Duration = Duration::from_secs(300);
@@ -257,7 +257,9 @@ async fn bad_queries_are_named() {
 fn a_detail_shows_state_stats_and_tools() {
     let mut server =
         view("demo", 0, State::Ready, json!({"command": "secret", "description": "Weather data"}));
-    let body: Value = serde_json::from_slice(&bodies::detail(&server, &Usage::default())).expect("JSON");
+    let body: Value =
+        serde_json::from_slice(&bodies::detail(&server, &Usage::default(), &Permissions::default()))
+            .expect("JSON");
     assert!(!body.to_string().contains("secret"));
     let expected = json!({
         "id": "mcp_demo", "name": "demo", "endpoint_url": null, "description": "Weather data",
@@ -277,7 +279,9 @@ fn a_detail_shows_state_stats_and_tools() {
     });
     assert_eq!(body, json!({"success": true, "data": expected}));
     server.traffic = Traffic::default();
-    let body: Value = serde_json::from_slice(&bodies::detail(&server, &Usage::default())).expect("JSON");
+    let body: Value =
+        serde_json::from_slice(&bodies::detail(&server, &Usage::default(), &Permissions::default()))
+            .expect("JSON");
     assert_eq!(body["data"]["stats"]["error_rate"], json!(0.0));
     assert_eq!(body["data"]["stats"]["avg_latency_ms"], json!(null));
     assert_eq!(body["data"]["last_active"], json!(null));
@@ -292,7 +296,9 @@ fn a_detail_tells_an_operator_what_a_crash_was_and_what_comes_next() {
     status.last_exit = Some(Cause::Exited { code: 7 });
     status.last_stderr = Arc::new(["no such table".to_owned()]);
     server.status = Arc::new(status);
-    let body: Value = serde_json::from_slice(&bodies::detail(&server, &Usage::default())).expect("JSON");
+    let body: Value =
+        serde_json::from_slice(&bodies::detail(&server, &Usage::default(), &Permissions::default()))
+            .expect("JSON");
     let told = &body["data"]["supervision"];
     assert_eq!((&told["failures"], &told["last_exit"]), (&json!(3), &json!("exited with code 7")));
     assert_eq!(told["last_stderr"], json!(["no such table"]));

@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use serde_json::{Map, Value};
@@ -13,6 +14,7 @@ use super::file::ServersFile;
 use super::list::{ServerEntry, ServerList};
 use super::memories::Told;
 use super::{Announce, Applied, Registry};
+use crate::access::{KeyWish, NewKey};
 use crate::service::Error;
 
 /// How many changes may wait. Callers beyond wait for a place, each within its own request.
@@ -35,6 +37,7 @@ pub struct RegistryHandle {
     jobs: mpsc::Sender<Message>,
     published: Arc<ArcSwap<ServerList>>,
     instance_id: Arc<str>,
+    created_at: SystemTime,
     closing: Arc<AtomicBool>,
     /// Taken by whoever closes the registry first.
     thread: Arc<Mutex<Option<Thread>>>,
@@ -47,7 +50,7 @@ impl Registry {
     pub fn start(mut self, announce: Announce) -> Result<RegistryHandle, Error> {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let published = self.published.clone();
-        let instance_id = self.instance_id().clone();
+        let (instance_id, created_at) = (self.instance_id().clone(), self.created_at());
         let thread = thread::Builder::new()
             .name("registry".to_owned())
             .spawn(move || {
@@ -61,6 +64,7 @@ impl Registry {
             jobs,
             published,
             instance_id,
+            created_at,
             closing: Arc::default(),
             thread: Arc::new(Mutex::new(Some(thread))),
         })
@@ -92,6 +96,33 @@ impl RegistryHandle {
     /// The id of this installation: a UUID, made at the first start on the data directory.
     pub fn instance_id(&self) -> &Arc<str> {
         &self.instance_id
+    }
+
+    /// When this installation began.
+    pub fn created_at(&self) -> SystemTime {
+        self.created_at
+    }
+
+    /// See [`Registry::create_key`].
+    pub async fn create_key(&self, wish: KeyWish) -> Result<NewKey, Error> {
+        self.ask(move |registry| registry.create_key(wish)).await
+    }
+
+    /// See [`Registry::revoke_key`].
+    pub async fn revoke_key(&self, id: &str) -> Result<(), Error> {
+        let id = id.to_owned();
+        self.ask(move |registry| registry.revoke_key(&id)).await
+    }
+
+    /// See [`Registry::describe_key`].
+    pub async fn describe_key(
+        &self,
+        id: &str,
+        name: Option<String>,
+        description: Option<Option<String>>,
+    ) -> Result<(), Error> {
+        let id = id.to_owned();
+        self.ask(move |registry| registry.describe_key(&id, name, description)).await
     }
 
     /// See [`Registry::add`].

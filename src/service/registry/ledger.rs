@@ -59,6 +59,10 @@ impl Ledger {
         Ledger { store, undo: None }
     }
 
+    pub(super) fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
     /// Carries out a batch; `Ok` means it is durable. After an error the store is as before, at
     /// the latest when the next batch is accepted.
     pub(super) fn commit(&mut self, batch: Vec<Op>) -> Result<(), StoreError> {
@@ -256,7 +260,8 @@ pub(super) fn to_ms(time: SystemTime) -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn from_ms(ms: u64) -> SystemTime {
+/// A stored time.
+pub(super) fn from_ms(ms: u64) -> SystemTime {
     UNIX_EPOCH.checked_add(Duration::from_millis(ms)).unwrap_or(UNIX_EPOCH)
 }
 

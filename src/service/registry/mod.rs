@@ -7,6 +7,7 @@
 
 mod file;
 mod handle;
+mod keyring;
 mod ledger;
 mod list;
 mod memories;
@@ -86,6 +87,7 @@ pub struct Registry {
     published: Arc<ArcSwap<ServerList>>,
     frame: Map<String, Value>,
     instance: Instance,
+    keys: KeyRing,
     announce: Option<Announce>,
 }
 
@@ -106,7 +108,7 @@ impl Registry {
         };
         let list = ledger.servers()?;
         let frame = ledger.frame()?.unwrap_or_else(file::empty_frame);
-        keys.replace(owner_key::load_keys(&mut ledger, &settings.data_dir, now)?);
+        owner_key::load_keys(&mut ledger, &settings.data_dir, keys, now)?;
         let root = settings.config_root.unwrap_or_else(|| settings.data_dir.clone());
         Ok(Registry {
             ledger,
@@ -114,6 +116,7 @@ impl Registry {
             published: Arc::new(ArcSwap::from_pointee(list)),
             frame,
             instance,
+            keys: keys.clone(),
             announce: None,
         })
     }
@@ -121,6 +124,16 @@ impl Registry {
     /// The id of this installation: a UUID, made at the first start on the data directory.
     pub fn instance_id(&self) -> &Arc<str> {
         &self.instance.id
+    }
+
+    /// The store that all of this is in.
+    pub(super) fn store(&self) -> &Arc<dyn Store> {
+        self.ledger.store()
+    }
+
+    /// When this installation began.
+    pub fn created_at(&self) -> SystemTime {
+        ledger::from_ms(self.instance.created_at_ms)
     }
 
     /// All servers as they are now.

@@ -1,5 +1,5 @@
-//! The first key: without one nobody could call `/v1`, so the first start makes it and leaves its
-//! text where only the daemon's user can read it.
+//! The first key: without one nobody could call `/v1`, so a start that finds none that may
+//! administer makes one and leaves its text where only the daemon's user can read it.
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -7,39 +7,52 @@ use std::time::SystemTime;
 use super::OpenError;
 use super::ledger::{Ledger, put_key, to_ms};
 use super::paths::write_private;
-use crate::access::{KeyRecord, NewKey, Role};
+use crate::access::{DEFAULT_OWNER, KeyRecord, KeyRing, KeyWish, NewKey, Permissions};
 
 /// The file in the data directory that holds the text of the first key.
 const FILE: &str = "owner.key";
-/// The member that owns the first key.
-const MEMBER: &str = "user_owner";
 
-/// All keys; where there is none yet, the first one is made. The file is written before the key is
-/// stored: a key that nobody can read would lock everybody out, a file with a key that does not
-/// work is replaced at the next start.
+/// Puts all keys on the ring; where none may administer (none was made yet, the last one has
+/// expired, its member is no more), one is made for the first owner. The file is written before the
+/// key is stored: a key that nobody can read would lock everybody out, a file with a key that does
+/// not work is replaced at the next start.
 pub(super) fn load_keys(
     ledger: &mut Ledger,
     data_dir: &Path,
+    ring: &KeyRing,
     now: SystemTime,
-) -> Result<Vec<KeyRecord>, OpenError> {
+) -> Result<(), OpenError> {
     let path = data_dir.join(FILE);
-    let keys = ledger.keys()?;
-    if !keys.is_empty() {
+    let (mut keys, at) = (ledger.keys()?, to_ms(now) / 1000);
+    if keys.iter().any(|key| ring.administers(key, at)) {
         hint(&keys, &path);
-        return Ok(keys);
+    } else {
+        keys.push(make(ledger, &path, ring, at)?);
     }
-    let failed = |reason: String| OpenError::OwnerKey { path: path.clone(), reason };
-    let made = NewKey::generate("owner key", MEMBER, Role::Owner, to_ms(now) / 1000)
-        .map_err(|error| failed(format!("no random bytes: {error}")))?;
-    write_private(&path, format!("{}\n", made.text).as_bytes()).map_err(|error| failed(error.to_string()))?;
+    ring.replace(keys);
+    Ok(())
+}
+
+fn make(ledger: &mut Ledger, path: &Path, ring: &KeyRing, at: u64) -> Result<KeyRecord, OpenError> {
+    let failed = |reason: String| OpenError::OwnerKey { path: path.to_owned(), reason };
+    let owner = ring.charter().owner().map_or_else(|| DEFAULT_OWNER.into(), |owner| owner.id.clone());
+    let wish = KeyWish {
+        name: "owner key".to_owned(),
+        description: None,
+        member_id: owner,
+        expires_at: None,
+        permissions: Permissions::default(),
+    };
+    let made = NewKey::generate(wish, at).map_err(|error| failed(format!("no random bytes: {error}")))?;
+    write_private(path, format!("{}\n", made.text).as_bytes()).map_err(|error| failed(error.to_string()))?;
     ledger.commit(vec![put_key(&made.record)?])?;
     tracing::info!(path = %path.display(), key = %made.record.prefix, "made the owner key");
-    Ok(vec![made.record])
+    Ok(made.record)
 }
 
 /// The text of a key is shown once; a file that was moved away is how it should be.
 fn hint(keys: &[KeyRecord], path: &Path) {
-    if keys.iter().any(|key| key.role == Role::Owner) && !path.exists() {
+    if keys.iter().any(|key| key.revoked_at.is_none()) && !path.exists() {
         tracing::info!(path = %path.display(), "the owner key stays valid although its file is gone; it is not written again");
     }
 }

@@ -3,7 +3,11 @@
 
 mod calls;
 mod failures;
+mod keys;
+mod limits;
 mod listing;
+mod organization;
+mod usage;
 
 use serde_json::Value;
 

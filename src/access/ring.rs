@@ -1,0 +1,346 @@
+//! All keys, and who each belongs to: looked up by every request, changed now and then. Lookups take
+//! no lock. What a key has done since the start outlives changes of the ring.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use arc_swap::ArcSwap;
+use subtle::ConstantTimeEq;
+
+use super::charter::{Charter, Member, Role};
+use super::key::{Hash, KeyRecord, KeyStatus, hash};
+use super::permissions::Permissions;
+use super::rate::{Bucket, RateReading};
+
+/// The id that stands for the operator of this machine, who needs no key for `/api`.
+pub const LOCAL_OPERATOR: &str = "local";
+
+/// Why a credential is not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// Unknown, or not of a form a key can have.
+    Unknown,
+    /// The key has expired.
+    Expired,
+    /// The key was revoked, or its member is no more.
+    Revoked,
+}
+
+/// What a member has in common for all its keys.
+#[derive(Debug)]
+struct Account {
+    member: Arc<Member>,
+    bucket: Option<Bucket>,
+    /// Seconds since 1970; 0 for never.
+    last_active: AtomicU64,
+}
+
+/// What a key has done.
+#[derive(Debug, Default)]
+struct KeyState {
+    calls: AtomicUsize,
+    /// Seconds since 1970; 0 for never.
+    last_used: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    record: KeyRecord,
+    /// `None` when its member is no more.
+    account: Option<Arc<Account>>,
+    state: Arc<KeyState>,
+}
+
+/// Who is calling: a key and the member that owns it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Principal {
+    entry: Arc<Entry>,
+    account: Arc<Account>,
+}
+
+impl Principal {
+    /// The key's id (`key_…`).
+    pub fn key_id(&self) -> &Arc<str> {
+        &self.entry.record.id
+    }
+
+    /// The member that owns the key.
+    pub fn member(&self) -> &Member {
+        &self.account.member
+    }
+
+    /// What it may do.
+    pub fn role(&self) -> Role {
+        self.account.member.role
+    }
+
+    /// What it is limited to.
+    pub fn permissions(&self) -> &Permissions {
+        &self.entry.record.permissions
+    }
+
+    /// Takes a request from the member's budget; `None` where that has no limit.
+    pub fn take_request(&self) -> Option<RateReading> {
+        self.account.bucket.as_ref().map(Bucket::take)
+    }
+
+    /// Begins a call, which ends when the guard is dropped; `None` when the key has this many already.
+    pub fn begin_call(&self, at_most: usize) -> Option<CallOfKey> {
+        let state = &self.entry.state;
+        // Taken first and given back, so that no two can take the last place.
+        if state.calls.fetch_add(1, Ordering::Relaxed) >= at_most {
+            state.calls.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(CallOfKey(state.clone()))
+    }
+}
+
+/// A call of a key that is under way.
+#[derive(Debug)]
+pub struct CallOfKey(Arc<KeyState>);
+
+impl Drop for CallOfKey {
+    fn drop(&mut self) {
+        self.0.calls.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A key as it is now, for showing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyView {
+    /// What is stored of it.
+    pub record: KeyRecord,
+    /// What becomes of it when it is presented.
+    pub status: KeyStatus,
+    /// When it was last presented, seconds since 1970.
+    pub last_used: Option<u64>,
+}
+
+#[derive(Default)]
+struct Table {
+    by_hash: HashMap<Hash, Arc<Entry>>,
+}
+
+/// The keys. Cheap to clone.
+#[derive(Clone)]
+pub struct KeyRing {
+    charter: Arc<Charter>,
+    accounts: Arc<HashMap<Arc<str>, Arc<Account>>>,
+    table: Arc<ArcSwap<Table>>,
+}
+
+impl Default for KeyRing {
+    fn default() -> KeyRing {
+        KeyRing::new(Charter::default())
+    }
+}
+
+impl KeyRing {
+    /// A ring without keys, for these members.
+    pub fn new(charter: Charter) -> KeyRing {
+        let account = |member: &Arc<Member>| {
+            let rate = charter.plan_of(member).requests_per_second.and_then(NonZeroU32::new);
+            let (member, last_active) = (member.clone(), AtomicU64::new(0));
+            Arc::new(Account { member, bucket: rate.map(Bucket::new), last_active })
+        };
+        let accounts = charter.members.iter().map(|member| (member.id.clone(), account(member))).collect();
+        KeyRing { accounts: Arc::new(accounts), table: Arc::default(), charter: Arc::new(charter) }
+    }
+
+    /// The organization and its members.
+    pub fn charter(&self) -> &Arc<Charter> {
+        &self.charter
+    }
+
+    /// Replaces the keys. One that is not among them, or revoked there, is refused from now on.
+    pub fn replace(&self, records: impl IntoIterator<Item = KeyRecord>) {
+        let before = self.table.load();
+        let entries = records.into_iter().map(|record| {
+            let known = before.by_hash.get(&record.hash).map(|entry| entry.state.clone());
+            let state = known.unwrap_or_default();
+            let account = self.accounts.get(&record.member_id).cloned();
+            (record.hash, Arc::new(Entry { record, account, state }))
+        });
+        let table = Table { by_hash: entries.collect() };
+        self.table.store(Arc::new(table));
+    }
+
+    /// Notes when keys were used before this start, seconds since 1970.
+    pub fn used_before(&self, last_used: &HashMap<Arc<str>, u64>) {
+        for entry in self.table.load().by_hash.values() {
+            let Some(at) = last_used.get(&entry.record.id) else { continue };
+            entry.state.last_used.fetch_max(*at, Ordering::Relaxed);
+            if let Some(account) = &entry.account {
+                account.last_active.fetch_max(*at, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Says who a token belongs to, at this moment in seconds since 1970. The hash of the token is
+    /// looked up, and the stored hash is compared in constant time: neither lets a caller feel its
+    /// way to a key.
+    pub fn authenticate(&self, token: &str, now: u64) -> Result<Principal, Refused> {
+        let hash = hash(token).ok_or(Refused::Unknown)?;
+        let table = self.table.load();
+        let entry = table.by_hash.get(&hash).filter(|entry| bool::from(entry.record.hash.ct_eq(&hash)));
+        let entry = entry.ok_or(Refused::Unknown)?;
+        let account = match (entry.record.status(now), &entry.account) {
+            (KeyStatus::Active, Some(account)) => account.clone(),
+            (KeyStatus::Expired, Some(_)) => return Err(Refused::Expired),
+            (KeyStatus::Revoked, _) | (_, None) => return Err(Refused::Revoked),
+        };
+        entry.state.last_used.fetch_max(now, Ordering::Relaxed);
+        account.last_active.fetch_max(now, Ordering::Relaxed);
+        Ok(Principal { entry: entry.clone(), account })
+    }
+
+    /// Who calls without a key where that is allowed: as the first owner, without limits.
+    pub fn local_operator(&self) -> Principal {
+        let member = self.charter.owner().cloned().unwrap_or_else(|| Arc::new(Charter::default_owner()));
+        let record = KeyRecord {
+            id: LOCAL_OPERATOR.into(),
+            member_id: member.id.clone(),
+            name: "this machine's operator".to_owned(),
+            description: None,
+            prefix: String::new(),
+            hash: [0; 32],
+            created_at: 0,
+            expires_at: None,
+            revoked_at: None,
+            permissions: Permissions::default(),
+        };
+        let account = Arc::new(Account { member, bucket: None, last_active: AtomicU64::new(0) });
+        let state = Arc::default();
+        Principal { entry: Arc::new(Entry { record, account: Some(account.clone()), state }), account }
+    }
+
+    /// All keys, in no order.
+    pub fn keys(&self, now: u64) -> Vec<KeyView> {
+        self.table.load().by_hash.values().map(|entry| view(entry, now)).collect()
+    }
+
+    /// The key of this id.
+    pub fn key(&self, id: &str, now: u64) -> Option<KeyView> {
+        let table = self.table.load();
+        table.by_hash.values().find(|entry| *entry.record.id == *id).map(|entry| view(entry, now))
+    }
+
+    /// When a member was last active, seconds since 1970.
+    pub fn last_active(&self, member: &str) -> Option<u64> {
+        self.accounts.get(member).and_then(|account| time(&account.last_active))
+    }
+
+    /// Whether a key is accepted at this moment and may do everything that an administrator may.
+    pub fn administers(&self, record: &KeyRecord, now: u64) -> bool {
+        let account = self.accounts.get(&record.member_id);
+        record.status(now) == KeyStatus::Active
+            && record.permissions.are_unlimited()
+            && account.is_some_and(|account| account.member.role.may_administer())
+    }
+
+    /// How many keys are accepted at this moment.
+    pub fn active(&self, now: u64) -> usize {
+        self.table.load().by_hash.values().filter(|entry| status(entry, now) == KeyStatus::Active).count()
+    }
+}
+
+fn view(entry: &Entry, now: u64) -> KeyView {
+    KeyView {
+        record: entry.record.clone(),
+        status: status(entry, now),
+        last_used: time(&entry.state.last_used),
+    }
+}
+
+fn status(entry: &Entry, now: u64) -> KeyStatus {
+    if entry.account.is_none() { KeyStatus::Revoked } else { entry.record.status(now) }
+}
+
+fn time(seconds: &AtomicU64) -> Option<u64> {
+    Some(seconds.load(Ordering::Relaxed)).filter(|seconds| *seconds > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{KeyWish, NewKey};
+    use super::*;
+
+    fn made(member: &str, expires_at: Option<u64>) -> NewKey {
+        let wish = KeyWish {
+            name: "k".to_owned(),
+            description: None,
+            member_id: member.into(),
+            expires_at,
+            permissions: Permissions::default(),
+        };
+        NewKey::generate(wish, 0).expect("random bytes")
+    }
+
+    fn put(ring: &KeyRing, records: impl IntoIterator<Item = KeyRecord>) {
+        ring.replace(records);
+    }
+
+    #[test]
+    fn a_key_is_found_and_any_other_text_is_not() {
+        let made = made("user_owner", None);
+        assert_eq!(made.text.len(), 8 + 43);
+        let ring = KeyRing::default();
+        put(&ring, [made.record.clone()]);
+        assert_eq!(*ring.authenticate(&made.text, 7).expect("valid").key_id(), made.record.id);
+        assert_eq!(ring.key(&made.record.id, 7).expect("there").last_used, Some(7));
+        assert_eq!(ring.last_active("user_owner"), Some(7));
+        let mut other = made.text.clone();
+        other.pop();
+        for token in [other.as_str(), "", "pk_live_x", "with blank", &"x".repeat(257)] {
+            assert_eq!(ring.authenticate(token, 7).err(), Some(Refused::Unknown), "{token:?}");
+        }
+        put(&ring, []);
+        assert_eq!(ring.authenticate(&made.text, 7).err(), Some(Refused::Unknown));
+    }
+
+    #[test]
+    fn what_ends_a_key_is_told_to_its_holder() {
+        let ring = KeyRing::default();
+        let (short, lost) = (made("user_owner", Some(10)), made("user_gone", None));
+        let mut revoked = made("user_owner", None);
+        revoked.record.revoked_at = Some(3);
+        put(&ring, [&short, &lost, &revoked].map(|key| key.record.clone()));
+        assert!(ring.authenticate(&short.text, 9).is_ok());
+        assert_eq!(ring.authenticate(&short.text, 10).err(), Some(Refused::Expired));
+        assert_eq!(ring.authenticate(&lost.text, 9).err(), Some(Refused::Revoked));
+        assert_eq!(ring.authenticate(&revoked.text, 9).err(), Some(Refused::Revoked));
+        assert_eq!((ring.active(9), ring.active(10)), (1, 0));
+    }
+
+    #[test]
+    fn a_key_has_only_so_many_calls_at_once_also_across_changes_of_the_ring() {
+        let (ring, made) = (KeyRing::default(), made("user_owner", None));
+        put(&ring, [made.record.clone()]);
+        let principal = ring.authenticate(&made.text, 1).expect("valid");
+        let held = principal.begin_call(2).expect("the first");
+        put(&ring, [made.record.clone()]);
+        let again = ring.authenticate(&made.text, 1).expect("valid");
+        let second = again.begin_call(2).expect("the second");
+        assert!(again.begin_call(2).is_none());
+        drop(held);
+        assert!(again.begin_call(2).is_some());
+        drop(second);
+    }
+
+    #[test]
+    fn the_keys_of_a_member_share_its_budget() {
+        let mut charter = Charter::default();
+        charter.organization.plan = Arc::new(super::super::Plan::with_rate("two", Some(2)));
+        let ring = KeyRing::new(charter);
+        let keys = [made("user_owner", None), made("user_owner", None)];
+        put(&ring, keys.iter().map(|key| key.record.clone()));
+        let [a, b] = keys.map(|key| ring.authenticate(&key.text, 1).expect("valid"));
+        let readings =
+            [a.take_request(), b.take_request(), a.take_request()].map(|reading| reading.expect("limited"));
+        assert_eq!(readings.map(|reading| reading.refused.is_some()), [false, false, true]);
+        assert!(ring.local_operator().take_request().is_none());
+    }
+}

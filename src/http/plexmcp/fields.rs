@@ -1,0 +1,132 @@
+//! What requests of `/v1` have in common: fields that are checked all at once, pages of lists, and the
+//! envelope of a success (contract, sections 4.2 and 4.5).
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::errors::Failure;
+use crate::http::body::{is_object, string};
+
+/// The longest id, name or tool name in a request, in characters.
+const MAX_NAME: usize = 256;
+
+/// Notes what is wrong with each field, so that one answer names them all.
+#[derive(Default)]
+pub(super) struct Fields {
+    problems: Map<String, Value>,
+}
+
+impl Fields {
+    pub(super) fn problem(&mut self, field: &str, reason: impl Into<String>) {
+        self.problems.insert(field.to_owned(), Value::String(reason.into()));
+    }
+
+    pub(super) fn name(&mut self, field: &str, raw: Option<&RawValue>) -> String {
+        let Some(raw) = raw else {
+            self.problem(field, "is required");
+            return String::new();
+        };
+        match string(raw) {
+            Some(name) if (1..=MAX_NAME).contains(&name.chars().count()) => return name,
+            Some(_) => self.problem(field, format!("must be 1 to {MAX_NAME} characters long")),
+            None => self.problem(field, "must be a string"),
+        }
+        String::new()
+    }
+
+    pub(super) fn timeout(&mut self, raw: Option<&RawValue>, longest: Duration) -> Option<Duration> {
+        let raw = raw?;
+        let longest = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
+        match raw.get().parse() {
+            Ok(ms) if (1..=longest).contains(&ms) => Some(Duration::from_millis(ms)),
+            _ => {
+                self.problem(
+                    "timeout",
+                    format!("must be a whole number of milliseconds from 1 to {longest}"),
+                );
+                None
+            }
+        }
+    }
+
+    /// An object, as the slice of the body that it is.
+    pub(super) fn object(&mut self, field: &str, raw: Option<&RawValue>, body: &Bytes) -> Option<Bytes> {
+        let raw = raw?;
+        if !is_object(raw) {
+            self.problem(field, "must be an object");
+            return None;
+        }
+        Some(body.slice_ref(raw.get().as_bytes()))
+    }
+
+    pub(super) fn finish<T>(self, value: T) -> Result<T, Failure> {
+        if self.problems.is_empty() { Ok(value) } else { Err(Failure::invalid_fields(self.problems)) }
+    }
+}
+
+/// Which page of a list is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Page {
+    page: u64,
+    per_page: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Pagination {
+    page: u64,
+    per_page: u64,
+    total: u64,
+    total_pages: u64,
+}
+
+impl Page {
+    /// Reads `page` and `per_page` (contract, section 4.5).
+    pub(super) fn read(query: &[(String, String)], fields: &mut Fields) -> Page {
+        let mut number =
+            |name: &str, default: u64| match last(query, name).map(|text| (text, text.parse::<u64>())) {
+                None => default,
+                Some((text, Ok(number))) if number >= 1 && !text.starts_with('+') => number,
+                Some(_) => {
+                    fields.problem(name, "must be an integer >= 1");
+                    default
+                }
+            };
+        Page { page: number("page", 1), per_page: number("per_page", 20).min(100) }
+    }
+
+    pub(super) fn of<T>(self, items: &[T]) -> (&[T], Pagination) {
+        let total = items.len() as u64;
+        let begin = (self.page - 1).saturating_mul(self.per_page).min(total);
+        let end = begin.saturating_add(self.per_page).min(total);
+        let pagination = Pagination {
+            page: self.page,
+            per_page: self.per_page,
+            total,
+            total_pages: total.div_ceil(self.per_page),
+        };
+        (&items[begin as usize..end as usize], pagination)
+    }
+}
+
+/// Of a repeated query parameter the last one counts.
+pub(super) fn last<'a>(query: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    query.iter().rev().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
+}
+
+#[derive(Serialize)]
+struct Success<T> {
+    success: bool,
+    data: T,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pagination: Option<Pagination>,
+}
+
+/// A success of this dialect around its data.
+pub(super) fn success<T: Serialize>(data: T, pagination: Option<Pagination>) -> Vec<u8> {
+    // Writing plain values to memory cannot fail.
+    serde_json::to_vec(&Success { success: true, data, pagination }).unwrap_or_default()
+}

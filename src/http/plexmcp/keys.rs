@@ -1,0 +1,238 @@
+//! `/v1/api-keys` (contract, section 4.10).
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::http::header::{CACHE_CONTROL, LOCATION};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::errors::{self, Failure};
+use super::fields::{Fields, Page, last, success};
+use super::{Caller, Invoker, Pairs, Shared, json, pairs};
+use crate::http::body::{self, object, string};
+use crate::http::clock::{parse_moment, timestamp};
+use crate::service::{Error, KeyRequest, KeyStatus, KeyView, NewKey, NoKey};
+
+/// The longest name of a key, in characters.
+const MAX_NAME: usize = 100;
+/// The longest description of a key, in characters.
+const MAX_DESCRIPTION: usize = 1_000;
+
+pub(super) type Id = Result<Path<String>, PathRejection>;
+
+/// The id in a path. One that is not UTF-8 when decoded names nothing that exists.
+pub(super) fn key_id(id: Id) -> Result<String, Failure> {
+    id.map(|Path(id)| id).map_err(|_| Error::KeyNotFound.into())
+}
+
+pub(super) async fn list(
+    Invoker(caller): Invoker,
+    State(shared): State<Shared>,
+    query: Pairs,
+) -> Result<Response, Failure> {
+    let query = pairs(query);
+    let mut fields = Fields::default();
+    let page = Page::read(&query, &mut fields);
+    let status = match last(&query, "status") {
+        None | Some("all") => None,
+        Some("active") => Some(KeyStatus::Active),
+        Some("revoked") => Some(KeyStatus::Revoked),
+        Some("expired") => Some(KeyStatus::Expired),
+        Some(_) => {
+            fields.problem("status", "must be active, revoked or expired");
+            None
+        }
+    };
+    let (page, status) = fields.finish((page, status))?;
+    let mut keys = shared.gateway.keys(&caller).await?;
+    keys.retain(|key| status.is_none_or(|status| key.status == status));
+    let (shown, pagination) = page.of(&keys);
+    Ok(json(success(shown.iter().map(item).collect::<Vec<_>>(), Some(pagination))))
+}
+
+pub(super) async fn detail(
+    Invoker(caller): Invoker,
+    State(shared): State<Shared>,
+    id: Id,
+) -> Result<Response, Failure> {
+    Ok(json(success(item(&shared.gateway.key(&caller, &key_id(id)?).await?), None)))
+}
+
+pub(super) async fn create(
+    Invoker(caller): Invoker,
+    State(shared): State<Shared>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let body = body::read(request, shared.settings.body_limit, shared.settings.body_timeout).await?;
+    let wish = read_new(&body)?;
+    let made = shared.gateway.create_key(&caller, wish).await.map_err(|refused| match refused {
+        NoKey::Error(error) => error.into(),
+        NoKey::Permissions(reason) => errors::bad_permissions(&reason.to_string()),
+    })?;
+    let mut response = json(success(created(&made), None));
+    *response.status_mut() = StatusCode::CREATED;
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Ok(location) = HeaderValue::try_from(format!("/v1/api-keys/{}", made.record.id)) {
+        headers.insert(LOCATION, location);
+    }
+    Ok(response)
+}
+
+pub(super) async fn describe(
+    Invoker(caller): Invoker,
+    State(shared): State<Shared>,
+    id: Id,
+    request: Request,
+) -> Result<Response, Failure> {
+    let id = key_id(id)?;
+    let body = body::read(request, shared.settings.body_limit, shared.settings.body_timeout).await?;
+    let [name, description] = object(&body, ["name", "description"])?.members;
+    let mut fields = Fields::default();
+    let name = name.and_then(|raw| read_name(&mut fields, Some(raw)));
+    let description = description.map(|raw| read_description(&mut fields, Some(raw)));
+    let (name, description) = fields.finish((name, description))?;
+    Ok(json(success(item(&shared.gateway.describe_key(&caller, &id, name, description).await?), None)))
+}
+
+/// A body is ignored, as it is on every `DELETE`.
+pub(super) async fn revoke(
+    Caller(caller): Caller,
+    State(shared): State<Shared>,
+    id: Id,
+) -> Result<Response, Failure> {
+    #[derive(Serialize)]
+    struct Revoked<'a> {
+        id: &'a str,
+        status: &'static str,
+        revoked_at: Option<String>,
+    }
+    let key = shared.gateway.revoke_key(&caller, &key_id(id)?).await?;
+    let revoked_at = key.revoked_at.map(moment);
+    Ok(json(success(Revoked { id: &key.id, status: KeyStatus::Revoked.name(), revoked_at }, None)))
+}
+
+/// Reads the body of `POST /v1/api-keys`.
+fn read_new(body: &[u8]) -> Result<KeyRequest, Failure> {
+    let [name, description, expires_at, permissions, owner] =
+        object(body, ["name", "description", "expires_at", "permissions", "owner_id"])?.members;
+    let mut fields = Fields::default();
+    let name = read_name(&mut fields, name).unwrap_or_default();
+    let description = read_description(&mut fields, description);
+    let expires_at = expires_at.and_then(|raw| {
+        let at = string(raw).and_then(|text| parse_moment(&text, true));
+        if at.is_none() {
+            fields.problem("expires_at", "must be a date or a time as RFC 3339 writes it");
+        }
+        at
+    });
+    let owner = owner.and_then(|raw| {
+        let owner = string(raw);
+        if owner.is_none() {
+            fields.problem("owner_id", "must be a string");
+        }
+        owner
+    });
+    let permissions: Option<Value> = permissions.and_then(|raw| serde_json::from_str(raw.get()).ok());
+    fields.finish(KeyRequest { name, description, expires_at, permissions, owner })
+}
+
+fn read_name(fields: &mut Fields, raw: Option<&RawValue>) -> Option<String> {
+    let Some(raw) = raw else {
+        fields.problem("name", "is required");
+        return None;
+    };
+    let name = string(raw).map(|name| name.trim().to_owned());
+    let good = name.filter(|name| (1..=MAX_NAME).contains(&name.chars().count()));
+    if good.is_none() {
+        fields.problem("name", format!("must be a string of 1 to {MAX_NAME} characters"));
+    }
+    good
+}
+
+fn read_description(fields: &mut Fields, raw: Option<&RawValue>) -> Option<String> {
+    let text = string(raw?).filter(|text| text.chars().count() <= MAX_DESCRIPTION);
+    if text.is_none() {
+        fields.problem("description", format!("must be a string of at most {MAX_DESCRIPTION} characters"));
+    }
+    text
+}
+
+#[derive(Serialize)]
+struct Item<'a> {
+    id: &'a str,
+    name: &'a str,
+    description: Option<&'a str>,
+    prefix: &'a str,
+    status: &'static str,
+    created_at: String,
+    last_used: Option<String>,
+    expires_at: Option<String>,
+    revoked_at: Option<String>,
+    owner_id: &'a str,
+    permissions: Value,
+    usage: Usage,
+}
+
+#[derive(Serialize)]
+struct Usage {
+    total_requests: u64,
+    requests_today: u64,
+}
+
+fn item(key: &KeyView) -> Item<'_> {
+    let record = &key.record;
+    Item {
+        id: &record.id,
+        name: &record.name,
+        description: record.description.as_deref(),
+        prefix: &record.prefix,
+        status: key.status.name(),
+        created_at: moment(record.created_at),
+        last_used: key.last_used.map(moment),
+        expires_at: record.expires_at.map(moment),
+        revoked_at: record.revoked_at.map(moment),
+        owner_id: &record.member_id,
+        permissions: record.permissions.clone().into(),
+        usage: Usage { total_requests: key.total_requests, requests_today: key.requests_today },
+    }
+}
+
+/// The only answer that has a key's text.
+fn created(made: &NewKey) -> impl Serialize {
+    #[derive(Serialize)]
+    struct Created<'a> {
+        id: &'a str,
+        name: &'a str,
+        description: Option<&'a str>,
+        key: &'a str,
+        prefix: &'a str,
+        status: &'static str,
+        created_at: String,
+        expires_at: Option<String>,
+        owner_id: &'a str,
+        permissions: Value,
+    }
+    let record = &made.record;
+    Created {
+        id: &record.id,
+        name: &record.name,
+        description: record.description.as_deref(),
+        key: &made.text,
+        prefix: &record.prefix,
+        status: KeyStatus::Active.name(),
+        created_at: moment(record.created_at),
+        expires_at: record.expires_at.map(moment),
+        owner_id: &record.member_id,
+        permissions: record.permissions.clone().into(),
+    }
+}
+
+/// Seconds since 1970, as the dialect writes them.
+pub(super) fn moment(seconds: u64) -> String {
+    timestamp(UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).unwrap_or(SystemTime::now()))
+}

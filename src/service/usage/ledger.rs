@@ -1,0 +1,315 @@
+//! The sums as they are kept: hours, days and totals, absolute, in memory and in the store. Pure but
+//! for the store that it is given.
+//!
+//! | key | what |
+//! |---|---|
+//! | `u/h/` hour `/` key, server, tool | a [`Tally`]; big-endian numbers, parts divided by NUL |
+//! | `u/d/` day `/` key, server, tool | the same for a day |
+//! | `u/k/` key | what a key has done altogether |
+//! | `u/s/` server | what a server has done altogether, and its name |
+//! | `u/q/` plan holder | how many calls of a month are granted |
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::book::Counted;
+use super::calendar::{day_of, day_of_hour};
+use super::tally::Tally;
+use crate::store::{Op, Store, StoreError, decode, encode};
+
+const HOURS: &[u8] = b"u/h/";
+const DAYS: &[u8] = b"u/d/";
+const KEYS: &[u8] = b"u/k/";
+const SERVERS: &[u8] = b"u/s/";
+const QUOTAS: &[u8] = b"u/q/";
+
+/// Whose calls of which tool of which server.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Line {
+    pub(super) key: Arc<str>,
+    pub(super) server: Arc<str>,
+    pub(super) tool: Box<str>,
+}
+
+/// Calls altogether, and of the last day there was one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Total {
+    /// The name, of a server: it outlives the server here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<Arc<str>>,
+    pub(super) calls: u64,
+    pub(super) errors: u64,
+    pub(super) latency_us: u64,
+    pub(super) day: u32,
+    pub(super) today: u64,
+    /// Seconds since 1970; 0 for never.
+    pub(super) last_used: u64,
+}
+
+impl Total {
+    fn add(&mut self, day: u32, tally: &Tally) {
+        self.calls += tally.calls();
+        self.errors += tally.errors();
+        self.latency_us += u64::try_from(tally.latency().as_micros()).unwrap_or(u64::MAX);
+        if day > self.day {
+            (self.day, self.today) = (day, 0);
+        }
+        if day == self.day {
+            self.today += tally.calls();
+        }
+    }
+
+    /// Calls of the day that this moment is in.
+    pub(super) fn today(&self, now: u64) -> u64 {
+        if self.day == day_of(now) { self.today } else { 0 }
+    }
+}
+
+/// How many calls of a month are granted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Grant {
+    /// The number of the month's first day.
+    pub(super) month: u32,
+    pub(super) granted: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Hour(u32, Line),
+    Day(u32, Line),
+    Key(Arc<str>),
+    Server(Arc<str>),
+}
+
+/// See the module.
+pub(super) struct Sums {
+    store: Arc<dyn Store>,
+    hours: HashMap<(u32, Line), Tally>,
+    days: HashMap<(u32, Line), Tally>,
+    pub(super) keys: HashMap<Arc<str>, Total>,
+    pub(super) servers: HashMap<Arc<str>, Total>,
+    /// What has changed since it was last written.
+    dirty: BTreeSet<Place>,
+}
+
+impl Sums {
+    /// Reads what the current hour and day go on from, and all totals.
+    pub(super) fn load(store: Arc<dyn Store>) -> Result<Sums, StoreError> {
+        let totals = |prefix: &[u8]| -> Result<HashMap<Arc<str>, Total>, StoreError> {
+            let records = store.scan_prefix(prefix)?;
+            records.iter().map(|(key, value)| Ok((text(&key[prefix.len()..]), decode(key, value)?))).collect()
+        };
+        let (keys, servers) = (totals(KEYS)?, totals(SERVERS)?);
+        let (hours, days, dirty) = (HashMap::new(), HashMap::new(), BTreeSet::new());
+        Ok(Sums { store, hours, days, keys, servers, dirty })
+    }
+
+    /// Adds what was counted of a server.
+    pub(super) fn add(
+        &mut self,
+        server: &Arc<str>,
+        name: &Arc<str>,
+        counted: Counted,
+    ) -> Result<(), StoreError> {
+        let Counted { hour, key, tool, tally } = counted;
+        let day = day_of_hour(hour);
+        let line = Line { key: key.clone(), server: server.clone(), tool };
+        for (number, prefix, is_hour) in [(hour, HOURS, true), (day, DAYS, false)] {
+            let sums = if is_hour { &mut self.hours } else { &mut self.days };
+            let place = (number, line.clone());
+            if !sums.contains_key(&place) {
+                let at = place_key(prefix, number, &line);
+                let known = self.store.get(&at)?.map(|value| decode(&at, &value)).transpose()?;
+                sums.insert(place.clone(), known.unwrap_or_default());
+            }
+            if let Some(sum) = sums.get_mut(&place) {
+                sum.add(&tally);
+            }
+        }
+        self.keys.entry(key.clone()).or_default().add(day, &tally);
+        let total = self.servers.entry(server.clone()).or_default();
+        total.add(day, &tally);
+        total.name = Some(name.clone());
+        self.dirty.extend([
+            Place::Hour(hour, line.clone()),
+            Place::Day(day, line),
+            Place::Key(key),
+            Place::Server(server.clone()),
+        ]);
+        Ok(())
+    }
+
+    /// Notes when a key was last used, or a server last active.
+    pub(super) fn used(&mut self, key: &Arc<str>, at: u64) {
+        let total = self.keys.entry(key.clone()).or_default();
+        if at > total.last_used {
+            total.last_used = at;
+            self.dirty.insert(Place::Key(key.clone()));
+        }
+    }
+
+    /// Writes what has changed. After an error all of it is tried again with the next write.
+    pub(super) fn write(&mut self) -> Result<(), StoreError> {
+        if self.dirty.is_empty() {
+            return Ok(());
+        }
+        let batch = self.dirty.iter().map(|place| self.put(place)).collect::<Result<Vec<_>, _>>()?;
+        self.store.apply(batch)?;
+        self.store.flush()?;
+        self.dirty.clear();
+        Ok(())
+    }
+
+    fn put(&self, place: &Place) -> Result<Op, StoreError> {
+        let sum = |sums: &HashMap<(u32, Line), Tally>, number: u32, line: &Line| {
+            encode(&sums.get(&(number, line.clone())).cloned().unwrap_or_default())
+        };
+        let total = |totals: &HashMap<Arc<str>, Total>, id: &Arc<str>| {
+            encode(&totals.get(id).cloned().unwrap_or_default())
+        };
+        let (key, value) = match place {
+            Place::Hour(hour, line) => (place_key(HOURS, *hour, line), sum(&self.hours, *hour, line)?),
+            Place::Day(day, line) => (place_key(DAYS, *day, line), sum(&self.days, *day, line)?),
+            Place::Key(id) => ([KEYS, id.as_bytes()].concat(), total(&self.keys, id)?),
+            Place::Server(id) => ([SERVERS, id.as_bytes()].concat(), total(&self.servers, id)?),
+        };
+        Ok(Op::Put { key, value })
+    }
+
+    /// Forgets, of what is written, the hours and days before these; the store keeps them.
+    pub(super) fn forget(&mut self, hour: u32, day: u32) {
+        let dirty = &self.dirty;
+        self.hours.retain(|(at, line), _| *at >= hour || dirty.contains(&Place::Hour(*at, line.clone())));
+        self.days.retain(|(at, line), _| *at >= day || dirty.contains(&Place::Day(*at, line.clone())));
+    }
+
+    /// Removes from the store what is older than these; returns how many records that was.
+    pub(super) fn expire(&self, hour: u32, day: u32) -> Result<usize, StoreError> {
+        let mut batch = Vec::new();
+        for (prefix, first) in [(HOURS, hour), (DAYS, day)] {
+            for (key, _) in self.store.scan_prefix(prefix)? {
+                match place_of(prefix, &key) {
+                    Some((number, _)) if number >= first => break,
+                    _ => batch.push(Op::Delete { key }),
+                }
+            }
+        }
+        let count = batch.len();
+        if count > 0 {
+            self.store.apply(batch)?;
+        }
+        Ok(count)
+    }
+
+    /// The sums of a day.
+    pub(super) fn day(&self, day: u32) -> Result<Vec<(Line, Tally)>, StoreError> {
+        self.read(DAYS, day, &self.days)
+    }
+
+    /// The sums of an hour.
+    pub(super) fn hour(&self, hour: u32) -> Result<Vec<(Line, Tally)>, StoreError> {
+        self.read(HOURS, hour, &self.hours)
+    }
+
+    fn read(
+        &self,
+        prefix: &[u8],
+        number: u32,
+        newer: &HashMap<(u32, Line), Tally>,
+    ) -> Result<Vec<(Line, Tally)>, StoreError> {
+        let mut found = HashMap::new();
+        for (key, value) in self.store.scan_prefix(&[prefix, &number.to_be_bytes(), b"/"].concat())? {
+            if let Some((_, line)) = place_of(prefix, &key) {
+                found.insert(line, decode(&key, &value)?);
+            }
+        }
+        let newer = newer.iter().filter(|((at, _), _)| *at == number);
+        found.extend(newer.map(|((_, line), tally)| (line.clone(), tally.clone())));
+        Ok(found.into_iter().collect())
+    }
+
+    /// How many calls of a month were granted to a plan's holder.
+    pub(super) fn grant(&self, holder: &str) -> Result<Grant, StoreError> {
+        let key = [QUOTAS, holder.as_bytes()].concat();
+        let known = self.store.get(&key)?.map(|value| decode(&key, &value)).transpose()?;
+        Ok(known.unwrap_or_default())
+    }
+
+    /// Keeps how many calls are granted; durable when it returns.
+    pub(super) fn put_grant(&self, holder: &str, grant: Grant) -> Result<(), StoreError> {
+        let key = [QUOTAS, holder.as_bytes()].concat();
+        self.store.apply(vec![Op::Put { key, value: encode(&grant)? }])?;
+        self.store.flush()
+    }
+}
+
+fn place_key(prefix: &[u8], number: u32, line: &Line) -> Vec<u8> {
+    let Line { key, server, tool } = line;
+    [prefix, &number.to_be_bytes(), b"/", key.as_bytes(), b"\0", server.as_bytes(), b"\0", tool.as_bytes()]
+        .concat()
+}
+
+fn place_of(prefix: &[u8], key: &[u8]) -> Option<(u32, Line)> {
+    let (number, rest) = key.strip_prefix(prefix)?.split_first_chunk::<4>()?;
+    let mut parts = rest.strip_prefix(b"/")?.splitn(3, |byte| *byte == 0);
+    let line =
+        Line { key: text(parts.next()?), server: text(parts.next()?), tool: (&*text(parts.next()?)).into() };
+    Some((u32::from_be_bytes(*number), line))
+}
+
+fn text(bytes: &[u8]) -> Arc<str> {
+    String::from_utf8_lossy(bytes).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::MemoryStore;
+    use std::time::Duration;
+
+    fn counted(hour: u32, tool: &str) -> Counted {
+        let mut tally = Tally::default();
+        tally.record("ok", Duration::from_millis(2), (1, 1));
+        Counted { hour, key: "key_1".into(), tool: tool.into(), tally }
+    }
+
+    fn sums(store: &Arc<MemoryStore>) -> Sums {
+        Sums::load(store.clone()).expect("memory")
+    }
+
+    fn calls(sums: &[(Line, Tally)]) -> u64 {
+        sums.iter().map(|(_, tally)| tally.calls()).sum()
+    }
+
+    #[test]
+    fn what_was_written_is_gone_on_from_and_writing_twice_does_no_harm() {
+        let store = Arc::new(MemoryStore::default());
+        let (server, name) = (Arc::<str>::from("mcp_1"), Arc::<str>::from("one"));
+        for round in 1..=3 {
+            let mut sums = sums(&store);
+            sums.add(&server, &name, counted(48, "a")).expect("memory");
+            sums.add(&server, &name, counted(49, "b")).expect("memory");
+            assert_eq!(calls(&sums.day(2).expect("memory")), 2 * round);
+            sums.write().expect("memory");
+            sums.write().expect("memory");
+            sums.dirty.insert(Place::Day(2, sums.day(2).expect("memory")[0].0.clone()));
+            sums.write().expect("memory");
+        }
+        let mut sums = sums(&store);
+        assert_eq!(calls(&sums.hour(48).expect("memory")), 3);
+        assert_eq!((sums.keys["key_1"].calls, sums.servers["mcp_1"].name.as_deref()), (6, Some("one")));
+        assert_eq!((sums.keys["key_1"].today(2 * 86_400), sums.keys["key_1"].today(3 * 86_400)), (6, 0));
+        assert_eq!(sums.expire(49, 2).expect("memory"), 1, "one hour is over");
+        sums.forget(49, 2);
+        assert_eq!(calls(&sums.hour(48).expect("memory")), 0);
+        assert_eq!(calls(&sums.day(2).expect("memory")), 6);
+    }
+
+    #[test]
+    fn names_with_slashes_and_nul_stay_apart() {
+        let line = Line { key: "key_1".into(), server: "mcp_1".into(), tool: "a/b\0c".into() };
+        assert_eq!(place_of(DAYS, &place_key(DAYS, 7, &line)), Some((7, line)));
+    }
+}

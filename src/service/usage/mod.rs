@@ -1,0 +1,20 @@
+//! Usage: every call counted once, by key, server, tool and outcome, with its duration and its
+//! bytes; never arguments or results. Counted in memory on the path of a call, taken from there and
+//! written once a second as absolute values, so that writing twice does no harm. What is lost with a
+//! killed daemon is at most what one second and one write took; with a stopped one, nothing.
+
+mod book;
+mod calendar;
+mod ledger;
+mod quota;
+mod report;
+mod tally;
+mod writer;
+
+pub(super) use self::book::{Book, Line};
+pub(super) use self::calendar::hour_of;
+pub(super) use self::quota::Quotas;
+pub use self::report::{Bucket, Granularity, HistoryQuery, Period, Span, Usage, UsageOf};
+pub use self::tally::Tally;
+pub use self::writer::Retention;
+pub(super) use self::writer::{Books, UsageHandle, start};

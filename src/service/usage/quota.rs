@@ -1,0 +1,227 @@
+//! How many calls a month: granted in blocks that are written down before they are used, never after.
+//! So a plan's number holds across crashes, which cost what was left of a block; an orderly end gives
+//! that back.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Mutex as AsyncMutex;
+
+use super::calendar::{day_of, first_of_month, next_month, start_of_day};
+use super::ledger::Grant;
+use super::writer::UsageHandle;
+use crate::access::{Charter, Member, Principal};
+use crate::service::{Error, unix_seconds};
+
+/// Stands for the organization among the holders of plans.
+const ORGANIZATION: &str = "organization";
+/// The largest block, in calls.
+const MAX_BLOCK: u64 = 1_000;
+
+/// What is left of a month. Pure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Account {
+    limit: u64,
+    month: u32,
+    used: u64,
+    granted: u64,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Take {
+    Taken,
+    /// Nothing is left of what was granted; this is to be granted first.
+    Ask(Grant),
+    /// The month's calls are used up.
+    UsedUp,
+}
+
+impl Account {
+    fn new(limit: u64, known: Grant) -> Account {
+        // What of the last grant was used before this start is not known; all of it, to be safe.
+        Account { limit, month: known.month, used: known.granted, granted: known.granted }
+    }
+
+    fn take(&mut self, month: u32) -> Take {
+        if month > self.month {
+            (self.month, self.used, self.granted) = (month, 0, 0);
+        }
+        if self.used < self.granted {
+            self.used += 1;
+            return Take::Taken;
+        }
+        if self.granted >= self.limit {
+            return Take::UsedUp;
+        }
+        let block = (self.limit / 100).clamp(1, MAX_BLOCK);
+        Take::Ask(Grant { month: self.month, granted: (self.granted + block).min(self.limit) })
+    }
+
+    fn grant(&mut self, grant: Grant) {
+        if grant.month == self.month {
+            self.granted = self.granted.max(grant.granted);
+        }
+    }
+}
+
+struct Holder {
+    id: Arc<str>,
+    account: Mutex<Account>,
+    /// Held while a further block is written down, so that the others wait for it.
+    asking: AsyncMutex<()>,
+}
+
+impl Holder {
+    fn account(&self) -> MutexGuard<'_, Account> {
+        self.account.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn take(&self, usage: &UsageHandle) -> Result<(), Error> {
+        loop {
+            let month = this_month();
+            let taken = self.account().take(month);
+            match taken {
+                Take::Taken => return Ok(()),
+                Take::UsedUp => return Err(self.used_up()),
+                Take::Ask(_) => {}
+            }
+            let _turn = self.asking.lock().await;
+            // Whoever had the turn before may have seen to it.
+            let ask = self.account().take(month);
+            match ask {
+                Take::Taken => return Ok(()),
+                Take::UsedUp => return Err(self.used_up()),
+                Take::Ask(grant) => {
+                    usage.put_grant(self.id.clone(), grant).await?;
+                    self.account().grant(grant);
+                }
+            }
+        }
+    }
+
+    fn used_up(&self) -> Error {
+        let now = unix_seconds();
+        let next = start_of_day(next_month(day_of(now)));
+        let retry_after = Duration::from_secs(next.saturating_sub(now));
+        Error::QuotaExceeded { limit: self.account().limit, retry_after }
+    }
+}
+
+/// The plans with a number of calls a month.
+pub(in crate::service) struct Quotas {
+    usage: UsageHandle,
+    organization: Option<Arc<Holder>>,
+    members: HashMap<Arc<str>, Arc<Holder>>,
+}
+
+impl Quotas {
+    /// What is left of this month for each holder of a plan that has a limit.
+    pub(in crate::service) async fn load(charter: &Charter, usage: UsageHandle) -> Result<Quotas, Error> {
+        let mut organization = None;
+        if let Some(limit) = charter.organization.plan.monthly_requests {
+            organization = Some(holder(ORGANIZATION.into(), limit, &usage).await?);
+        }
+        let mut members = HashMap::new();
+        let own = |member: &Arc<Member>| Some((member.id.clone(), member.plan.as_ref()?.monthly_requests?));
+        for (id, limit) in charter.members.iter().filter_map(own) {
+            members.insert(id.clone(), holder(id, limit, &usage).await?);
+        }
+        Ok(Quotas { usage, organization, members })
+    }
+
+    /// Takes a call from the caller's plan, which is its member's own or the organization's.
+    pub(in crate::service) async fn take(&self, caller: &Principal) -> Result<(), Error> {
+        match self.holder(caller) {
+            Some(holder) => holder.take(&self.usage).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Gives back a call that was not made.
+    pub(in crate::service) fn give_back(&self, caller: &Principal) {
+        if let Some(holder) = self.holder(caller) {
+            let mut account = holder.account();
+            account.used = account.used.saturating_sub(1);
+        }
+    }
+
+    fn holder(&self, caller: &Principal) -> Option<&Arc<Holder>> {
+        if caller.member().plan.is_some() {
+            return self.members.get(&caller.member().id);
+        }
+        self.organization.as_ref()
+    }
+
+    /// Writes down what was really used.
+    pub(in crate::service) async fn close(&self) -> Result<(), Error> {
+        for holder in self.organization.iter().chain(self.members.values()) {
+            let grant = {
+                let mut account = holder.account();
+                account.granted = account.used;
+                Grant { month: account.month, granted: account.used }
+            };
+            self.usage.put_grant(holder.id.clone(), grant).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn holder(id: Arc<str>, limit: u64, usage: &UsageHandle) -> Result<Arc<Holder>, Error> {
+    let known = usage.grant(id.clone()).await?;
+    let account = Mutex::new(Account::new(limit, known));
+    Ok(Arc::new(Holder { id, account, asking: AsyncMutex::default() }))
+}
+
+fn this_month() -> u32 {
+    first_of_month(day_of(unix_seconds()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_new_month_begins_anew() {
+        let mut account = Account::new(1, Grant { month: 10, granted: 1 });
+        assert_eq!(account.take(10), Take::UsedUp);
+        assert_eq!(account.take(41), Take::Ask(Grant { month: 41, granted: 1 }));
+        account.grant(Grant { month: 41, granted: 1 });
+        assert_eq!((account.take(41), account.take(41)), (Take::Taken, Take::UsedUp));
+    }
+
+    proptest! {
+        /// Whatever crashes there are, no more calls are made than the plan has, and without crashes
+        /// exactly as many.
+        #[test]
+        fn no_more_than_the_limit_whatever_happens(limit in 1u64..2_000, crashes in prop::collection::vec(1usize..400, 0..6)) {
+            let (mut stored, mut made) = (Grant { month: 10, granted: 0 }, 0);
+            let mut account = Account::new(limit, stored);
+            let mut runs = crashes.iter();
+            let mut until_crash = runs.next().copied();
+            loop {
+                match account.take(10) {
+                    Take::Taken => {
+                        made += 1;
+                        prop_assert!(made <= stored.granted, "used before it was written down");
+                    }
+                    Take::Ask(grant) => {
+                        stored = grant;
+                        account.grant(grant);
+                    }
+                    Take::UsedUp => break,
+                }
+                if let Some(left) = &mut until_crash {
+                    *left -= 1;
+                    if *left == 0 {
+                        account = Account::new(limit, stored);
+                        until_crash = runs.next().copied();
+                    }
+                }
+            }
+            prop_assert!(made <= limit);
+            prop_assert!(!crashes.is_empty() || made == limit);
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! Usage as it is asked for: sums over a span of days, and a history of buckets. Pure but for the
+//! sums that are read.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::calendar::{day_of, first_of_month, hour_of, monday, next_month, start_of_day};
+use super::ledger::{Line, Sums};
+use super::tally::Tally;
+use crate::store::StoreError;
+
+/// The longest span, in days.
+const MAX_DAYS: u32 = 366;
+/// The longest span for a history of hours, in days.
+const MAX_DAYS_OF_HOURS: u32 = 31;
+
+/// A calendar period up to now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Period {
+    /// The current day.
+    Day,
+    /// The current week, from Monday.
+    Week,
+    /// The current month.
+    Month,
+}
+
+/// Whole days, UTC, as numbers since 1970, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    first: u32,
+    last: u32,
+}
+
+impl Span {
+    /// The period that this moment, in seconds since 1970, is in; whole, also what is yet to come.
+    pub fn of_period(period: Period, now: u64) -> Span {
+        let today = day_of(now);
+        match period {
+            Period::Day => Span { first: today, last: today },
+            Period::Week => Span { first: monday(today), last: monday(today) + 6 },
+            Period::Month => Span { first: first_of_month(today), last: next_month(today) - 1 },
+        }
+    }
+
+    /// From the day of one moment to that of another; `None` when there are too many, or none.
+    pub fn between(start: u64, end: u64) -> Option<Span> {
+        let span = Span { first: day_of(start), last: day_of(end) };
+        (start <= end && span.last - span.first < MAX_DAYS).then_some(span)
+    }
+
+    /// The first second, and the last one.
+    pub fn seconds(&self) -> (u64, u64) {
+        (start_of_day(self.first), start_of_day(self.last + 1) - 1)
+    }
+
+    fn days(&self) -> std::ops::RangeInclusive<u32> {
+        self.first..=self.last
+    }
+}
+
+/// Whose usage.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UsageOf {
+    /// Only of these keys, by id; `None` for all.
+    pub keys: Option<Vec<Arc<str>>>,
+    /// Only of this server, by id.
+    pub server: Option<Arc<str>>,
+}
+
+impl UsageOf {
+    fn takes(&self, line: &Line) -> bool {
+        self.keys.as_ref().is_none_or(|keys| keys.contains(&line.key))
+            && self.server.as_ref().is_none_or(|server| *server == line.server)
+    }
+}
+
+/// Sums over a span.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Of everything.
+    pub total: Tally,
+    /// By server id, with the name that it had last; the most called first.
+    pub by_server: Vec<(Arc<str>, Option<Arc<str>>, Tally)>,
+    /// By key id; the one that called most first.
+    pub by_key: Vec<(Arc<str>, Tally)>,
+    /// By tool of a server: server id, tool; the most called first.
+    pub by_tool: Vec<(Arc<str>, Box<str>, Tally)>,
+    /// By day, as its first second since 1970; each day of the span.
+    pub by_day: Vec<(u64, Tally)>,
+}
+
+/// How long the buckets of a history are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Granularity {
+    /// An hour.
+    Hour,
+    /// A day.
+    Day,
+    /// A calendar month.
+    Month,
+}
+
+/// What a history is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryQuery {
+    /// Which days.
+    pub span: Span,
+    /// How long the buckets are.
+    pub granularity: Granularity,
+    /// Whose usage.
+    pub of: UsageOf,
+}
+
+impl HistoryQuery {
+    /// Whether the span is not too long for its granularity.
+    pub fn is_short_enough(&self) -> bool {
+        self.granularity != Granularity::Hour || self.span.last - self.span.first < MAX_DAYS_OF_HOURS
+    }
+}
+
+/// A bucket of a history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bucket {
+    /// Its first second since 1970.
+    pub start: u64,
+    /// Its last one.
+    pub end: u64,
+    /// What was counted in it.
+    pub tally: Tally,
+}
+
+/// Sums over a span, for the caller's part of it.
+pub(super) fn usage(sums: &Sums, span: Span, of: &UsageOf) -> Result<Usage, StoreError> {
+    let mut usage = Usage::default();
+    let mut servers: HashMap<Arc<str>, Tally> = HashMap::new();
+    let mut keys: HashMap<Arc<str>, Tally> = HashMap::new();
+    let mut tools: HashMap<(Arc<str>, Box<str>), Tally> = HashMap::new();
+    for day in span.days() {
+        let mut of_day = Tally::default();
+        for (line, tally) in sums.day(day)?.into_iter().filter(|(line, _)| of.takes(line)) {
+            of_day.add(&tally);
+            servers.entry(line.server.clone()).or_default().add(&tally);
+            keys.entry(line.key).or_default().add(&tally);
+            tools.entry((line.server, line.tool)).or_default().add(&tally);
+        }
+        usage.total.add(&of_day);
+        usage.by_day.push((start_of_day(day), of_day));
+    }
+    let name = |id: &Arc<str>| sums.servers.get(id).and_then(|total| total.name.clone());
+    usage.by_server = servers.into_iter().map(|(id, tally)| (id.clone(), name(&id), tally)).collect();
+    usage.by_server.sort_by(|a, b| b.2.calls().cmp(&a.2.calls()).then_with(|| a.0.cmp(&b.0)));
+    usage.by_key = keys.into_iter().collect();
+    usage.by_key.sort_by(|a, b| b.1.calls().cmp(&a.1.calls()).then_with(|| a.0.cmp(&b.0)));
+    usage.by_tool = tools.into_iter().map(|((server, tool), tally)| (server, tool, tally)).collect();
+    usage.by_tool.sort_by(|a, b| b.2.calls().cmp(&a.2.calls()).then_with(|| (&a.0, &a.1).cmp(&(&b.0, &b.1))));
+    Ok(usage)
+}
+
+/// A history, newest bucket first; each bucket up to `now`, those without calls included.
+pub(super) fn history(sums: &Sums, query: &HistoryQuery, now: u64) -> Result<Vec<Bucket>, StoreError> {
+    let mut buckets: BTreeMap<u64, Bucket> = BTreeMap::new();
+    let mut put = |start: u64, length: u64, tallies: Vec<(Line, Tally)>| {
+        let end = start + length - 1;
+        let bucket = buckets.entry(start).or_insert(Bucket { start, end, tally: Tally::default() });
+        tallies
+            .iter()
+            .filter(|(line, _)| query.of.takes(line))
+            .for_each(|(_, tally)| bucket.tally.add(tally));
+    };
+    for day in query.span.days().filter(|day| start_of_day(*day) <= now) {
+        let start = start_of_day(day);
+        match query.granularity {
+            Granularity::Hour => {
+                let first = hour_of(start);
+                for hour in (first..first + 24).filter(|hour| u64::from(*hour) * 3600 <= now) {
+                    put(u64::from(hour) * 3600, 3600, sums.hour(hour)?);
+                }
+            }
+            Granularity::Day => put(start, 86_400, sums.day(day)?),
+            Granularity::Month => {
+                let (first, next) = (start_of_day(first_of_month(day)), start_of_day(next_month(day)));
+                put(first, next - first, sums.day(day)?);
+            }
+        }
+    }
+    Ok(buckets.into_values().rev().collect())
+}
+
+/// The average duration of the calls of a tally; `None` without calls.
+impl Tally {
+    /// The mean duration of a call; `None` when there was none.
+    pub fn mean_latency(&self) -> Option<Duration> {
+        let calls = u32::try_from(self.calls()).unwrap_or(u32::MAX);
+        (calls > 0).then(|| self.latency() / calls)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::usage::book::Counted;
+    use crate::store::MemoryStore;
+
+    fn some() -> Sums {
+        let mut sums = Sums::load(Arc::new(MemoryStore::default())).expect("memory");
+        for (hour, key, server, tool) in [(48, "k1", "s1", "a"), (49, "k1", "s2", "a"), (73, "k2", "s1", "b")]
+        {
+            let mut tally = Tally::default();
+            tally.record("ok", Duration::from_millis(4), (1, 1));
+            let counted = Counted { hour, key: key.into(), tool: tool.into(), tally };
+            sums.add(&server.into(), &format!("name of {server}").into(), counted).expect("memory");
+        }
+        sums
+    }
+
+    #[test]
+    fn every_way_to_sum_up_says_the_same_altogether() {
+        let (sums, span) = (some(), Span { first: 1, last: 3 });
+        let usage = usage(&sums, span, &UsageOf::default()).expect("memory");
+        assert_eq!(usage.total.calls(), 3);
+        let of = |tallies: Vec<&Tally>| tallies.iter().map(|tally| tally.calls()).collect::<Vec<_>>();
+        assert_eq!(of(usage.by_day.iter().map(|(_, tally)| tally).collect()), [0, 2, 1]);
+        assert_eq!(of(usage.by_server.iter().map(|(_, _, tally)| tally).collect()), [2, 1]);
+        assert_eq!(of(usage.by_key.iter().map(|(_, tally)| tally).collect()), [2, 1]);
+        assert_eq!(of(usage.by_tool.iter().map(|(_, _, tally)| tally).collect()), [1, 1, 1]);
+        assert_eq!(usage.by_server[0].1.as_deref(), Some("name of s1"));
+        let own = UsageOf { keys: Some(vec!["k2".into()]), server: None };
+        assert_eq!(super::usage(&sums, span, &own).expect("memory").total.calls(), 1);
+    }
+
+    #[test]
+    fn a_history_has_a_bucket_for_each_time_up_to_now() {
+        let (sums, span, now) = (some(), Span { first: 2, last: 5 }, 73 * 3600 + 5);
+        let ask = |granularity| {
+            let query = HistoryQuery { span, granularity, of: UsageOf::default() };
+            let buckets = history(&sums, &query, now).expect("memory");
+            buckets.iter().map(|bucket| bucket.tally.calls()).collect::<Vec<_>>()
+        };
+        assert_eq!(ask(Granularity::Day), [1, 2]);
+        assert_eq!(ask(Granularity::Hour).len(), 26);
+        assert_eq!(ask(Granularity::Hour).iter().sum::<u64>(), 3);
+        assert_eq!(ask(Granularity::Month), [3]);
+    }
+
+    #[test]
+    fn spans_are_bounded() {
+        assert!(Span::between(0, 365 * 86_400).is_some());
+        assert!(Span::between(0, 366 * 86_400).is_none() && Span::between(10, 9).is_none());
+    }
+}
