@@ -187,6 +187,7 @@ async fn run(
         max_call_timeout: config.http.max_call_timeout,
         calls_per_key: config.calls_per_key,
         retention: config.retention,
+        audit: config.audit,
     };
     let gateway = Gateway::start(registry, supervisor, keys, metrics, limits)
         .await

@@ -54,6 +54,7 @@ pub(super) fn apply(
     config.charter = charter::read(&mut top, problems);
     limits(top.section("limits", problems), config, problems);
     usage(top.section("usage", problems), config, problems);
+    audit(top.section("audit", problems), config, problems);
     starts(top.section("starts", problems), config, problems);
     log(top.section("log", problems), config, problems);
     top.finish(problems);
@@ -88,10 +89,7 @@ fn http(mut s: Section<'_>, document: Document<'_>, config: &mut Config, problem
     });
     let size = format!("{}, from 1 KiB to 64 MiB", values::SIZE);
     s.set("body_limit", &size, &mut http.body_limit, problems, |value| {
-        let bytes = match value {
-            DeValue::String(text) => values::size(text)?,
-            other => usize::try_from(super::section::integer(other)?).ok()?,
-        };
+        let bytes = size_of(value)?;
         (1024..=64 << 20).contains(&bytes).then_some(bytes)
     });
     s.duration("header_timeout", 100 * MS..=HOUR, &mut http.header_timeout, problems);
@@ -135,6 +133,26 @@ fn usage(mut s: Section<'_>, config: &mut Config, problems: &mut Problems) {
     s.count("keep_hours_for_days", 1..=366, &mut config.retention.hours, problems);
     s.count("keep_days_for_days", 1..=36_600, &mut config.retention.days, problems);
     s.finish(problems);
+}
+
+fn audit(mut s: Section<'_>, config: &mut Config, problems: &mut Problems) {
+    let mut days = config.audit.keep.as_secs() / 86_400;
+    s.count("keep_for_days", 1..=36_600, &mut days, problems);
+    config.audit.keep = Duration::from_secs(days * 86_400);
+    let size = format!("{}, from 1 MiB to 1 GiB", values::SIZE);
+    s.set("keep_size", &size, &mut config.audit.keep_bytes, problems, |value| {
+        let bytes = size_of(value)? as u64;
+        (1 << 20..=1 << 30).contains(&bytes).then_some(bytes)
+    });
+    s.switch("calls", &mut config.audit.calls, problems);
+    s.finish(problems);
+}
+
+fn size_of(value: &DeValue<'_>) -> Option<usize> {
+    match value {
+        DeValue::String(text) => values::size(text),
+        other => usize::try_from(super::section::integer(other)?).ok(),
+    }
 }
 
 fn log(mut s: Section<'_>, config: &mut Config, problems: &mut Problems) {

@@ -6,11 +6,16 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 use super::clock::retry_seconds;
 use super::{ApiAuth, Shared};
-use crate::service::{Gateway, Principal, RateReading, Refused};
+use crate::service::{AuditEntry, Gateway, Outcome, Principal, RateReading, Refused};
+
+/// How much of a path is recorded, in characters.
+const MAX_TARGET: usize = 200;
 
 const X_RATELIMIT_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const X_RATELIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
@@ -80,11 +85,68 @@ pub(super) struct Visitor {
     pub(super) is_local: bool,
     /// How much more the caller may ask; set once it is known who that is.
     rate: OnceLock<RateReading>,
+    /// Who that is.
+    caller: OnceLock<Principal>,
+    /// What the request is in the words of the audit, where it is worth recording.
+    act: OnceLock<Act>,
+}
+
+/// What was asked for, in the words of the audit.
+#[derive(Debug)]
+pub(super) struct Act {
+    action: &'static str,
+    target: String,
+    details: Map<String, Value>,
+    /// Whether the answer waits until the act is recorded.
+    awaited: bool,
 }
 
 impl Visitor {
     pub(super) fn new(peer: IpAddr, is_local: bool) -> Arc<Visitor> {
-        Arc::new(Visitor { peer, is_local, rate: OnceLock::new() })
+        let (rate, caller, act) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Arc::new(Visitor { peer, is_local, rate, caller, act })
+    }
+
+    /// Says what the request is, for the audit: something that changes what is configured.
+    pub(super) fn acts(&self, action: &'static str, target: impl Into<String>) {
+        let (target, details) = (target.into(), Map::new());
+        let _ = self.act.set(Act { action, target, details, awaited: true });
+    }
+
+    /// Says that the request is a call, for the audit.
+    pub(super) fn calls(&self, target: String, arguments: &[u8]) {
+        let hash = Sha256::digest(arguments);
+        let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let details = Map::from_iter([("arguments_sha256".to_owned(), Value::String(hex))]);
+        let _ = self.act.set(Act { action: "call", target, details, awaited: false });
+    }
+
+    /// What the audit is to have of the request, now that its answer is known: acts, and refusals of
+    /// whatever was asked for. `wait` says whether the answer is to wait for it.
+    pub(super) fn entry(
+        &self,
+        status: StatusCode,
+        what: impl FnOnce() -> String,
+        request_id: &str,
+    ) -> Option<(AuditEntry, bool)> {
+        let outcome = Outcome::of_status(status.as_u16());
+        let act = self.act.get();
+        if act.is_none() && outcome != Outcome::Refused {
+            return None;
+        }
+        let caller = self.caller.get();
+        let entry = AuditEntry {
+            action: act.map_or("request", |act| act.action),
+            target: act.map_or_else(|| what().chars().take(MAX_TARGET).collect(), |act| act.target.clone()),
+            outcome,
+            status: Some(status.as_u16()),
+            member_id: caller.map(|caller| caller.member().id.clone()),
+            key_id: caller.map(|caller| caller.key_id().clone()),
+            peer: Some(self.peer.to_string()),
+            request_id: Some(request_id.to_owned()),
+            details: act.map(|act| act.details.clone()).unwrap_or_default(),
+        };
+        Some((entry, act.is_some_and(|act| act.awaited) && outcome == Outcome::Done))
     }
 
     /// The three headers of an answer to somebody whose requests are limited (contract, section 4.4).
@@ -103,6 +165,7 @@ pub(super) fn identify(shared: &Shared, parts: &Parts) -> Result<Principal, Deni
     let Some(visitor) = parts.extensions.get::<Arc<Visitor>>() else { return Err(Denied::Missing) };
     let principal =
         authenticate(&shared.gateway, &parts.headers).map_err(|denied| shared.failed(visitor, denied))?;
+    let _ = visitor.caller.set(principal.clone());
     if let Some(reading) = principal.take_request() {
         let _ = visitor.rate.set(reading);
         if let Some(retry_after) = reading.refused {
@@ -146,6 +209,9 @@ pub(super) fn admit_to_api(shared: &Shared, parts: &Parts) -> Result<Principal, 
         ApiAuth::Auto => shared.bound_to_loopback && is_local(),
     };
     if open {
+        if let Some(visitor) = parts.extensions.get::<Arc<Visitor>>() {
+            let _ = visitor.caller.set(shared.operator.clone());
+        }
         return Ok(shared.operator.clone());
     }
     let principal = identify(shared, parts)?;

@@ -70,6 +70,14 @@ pub(super) async fn read(
     Ok(bytes)
 }
 
+/// Reads a body that says nothing, whatever it is, as far as the limit.
+pub(super) async fn skip(request: Request<Body>, limit: usize, patience: Duration) -> Result<(), Unusable> {
+    match tokio::time::timeout(patience, collect(request.into_body(), limit)).await {
+        Ok(collected) => collected.map(drop),
+        Err(_) => Err(Unusable::TooSlow { limit: patience }),
+    }
+}
+
 /// `application/json` with any parameters, or any `application/*+json` (contract, section 3).
 fn is_json(headers: &HeaderMap) -> bool {
     let Some(Ok(value)) = headers.get(CONTENT_TYPE).map(|value| value.to_str()) else { return false };

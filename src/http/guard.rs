@@ -26,12 +26,14 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use axum::response::Response;
 use axum::routing::future::RouteFuture;
+use tokio::sync::oneshot;
 use tower_service::Service;
 
 use super::Surface;
 use super::auth::{FailedLogin, Visitor, came_from_elsewhere};
 use super::connection::Watch;
 use super::origin::{Checked, Objection, Policy};
+use crate::service::AuditHandle;
 
 /// The header that names a request; taken from the client or made here.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -95,11 +97,12 @@ pub struct Guard {
     policy: Arc<Policy>,
     debug: bool,
     router: Router,
+    audit: AuditHandle,
 }
 
 impl Guard {
-    pub(super) fn new(policy: Policy, debug: bool, router: Router) -> Guard {
-        Guard { policy: Arc::new(policy), debug, router }
+    pub(super) fn new(policy: Policy, debug: bool, router: Router, audit: AuditHandle) -> Guard {
+        Guard { policy: Arc::new(policy), debug, router, audit }
     }
 
     /// Answers a request. The future never fails and never panics.
@@ -117,7 +120,10 @@ impl Guard {
             requested_headers: None,
             watch: visit.watch,
             peer: visit.peer,
-            visitor: None,
+            // Of a request that is refused here; the one that is let in gets its own.
+            visitor: Some(Visitor::new(visit.peer, false)),
+            asked: Some((request.method().clone(), request.uri().clone(), self.audit.clone())),
+            recorded_id: None,
             trace: tracing::enabled!(tracing::Level::DEBUG)
                 .then(|| (request.method().clone(), request.uri().clone(), Instant::now())),
         };
@@ -154,6 +160,8 @@ pub struct Guarded {
 enum Step {
     Refused(Option<Response>),
     Routed(RouteFuture<Infallible>),
+    /// The answer to an act is ready, and waits until the act is recorded.
+    Recording(oneshot::Receiver<()>, Option<Response>),
 }
 
 /// What of a request its answer needs.
@@ -168,6 +176,10 @@ struct About {
     watch: Option<Arc<Watch>>,
     peer: IpAddr,
     visitor: Option<Arc<Visitor>>,
+    /// What was asked for, and where acts and refusals are recorded.
+    asked: Option<(Method, Uri, AuditHandle)>,
+    /// The request's id, once it is on the answer.
+    recorded_id: Option<HeaderValue>,
     trace: Option<(Method, Uri, Instant)>,
 }
 
@@ -178,6 +190,11 @@ impl Future for Guarded {
         let this = self.get_mut();
         let response = match &mut this.step {
             Step::Refused(response) => response.take().unwrap_or_default(),
+            Step::Recording(written, response) => {
+                // A record that is lost is logged where that happens.
+                let _ = ready!(Pin::new(written).poll(cx));
+                return Poll::Ready(Ok(response.take().unwrap_or_default()));
+            }
             Step::Routed(routed) => {
                 // A panic leaves nothing behind that is used again: the future is not polled any more.
                 match catch_unwind(AssertUnwindSafe(|| Pin::new(routed).poll(cx))) {
@@ -191,7 +208,14 @@ impl Future for Guarded {
                 }
             }
         };
-        Poll::Ready(Ok(this.about.finish(response)))
+        let response = this.about.finish(response);
+        match this.about.record(response.status()) {
+            None => Poll::Ready(Ok(response)),
+            Some(written) => {
+                this.step = Step::Recording(written, Some(response));
+                Pin::new(this).poll(cx)
+            }
+        }
     }
 }
 
@@ -215,6 +239,19 @@ impl About {
         if method == Method::OPTIONS && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
             self.requested_headers = headers.get(ACCESS_CONTROL_REQUEST_HEADERS).cloned();
         }
+    }
+
+    /// Has the audit record what it is to have of this request; gives what the answer waits for.
+    fn record(&mut self, status: StatusCode) -> Option<oneshot::Receiver<()>> {
+        let (visitor, (method, uri, audit)) = (self.visitor.take()?, self.asked.take()?);
+        let what = || format!("{method} {}", uri.path());
+        let id = self.recorded_id.take()?;
+        let (entry, awaited) = visitor.entry(status, what, id.to_str().unwrap_or_default())?;
+        if awaited {
+            return Some(audit.record(entry));
+        }
+        audit.note(entry);
+        None
     }
 
     fn internal_error(&self, cause: &str) -> Response {
@@ -251,7 +288,7 @@ impl About {
                 ),
             );
         }
-        if let Some(visitor) = self.visitor.take() {
+        if let Some(visitor) = &self.visitor {
             visitor.put_rate_on(headers);
         }
         if let Some((method, uri, since)) = self.trace.take() {
@@ -260,6 +297,7 @@ impl About {
             tracing::debug!(request_id, %method, path = uri.path(), status, us, "answered");
         }
         let request_id = std::mem::replace(&mut self.request_id, HeaderValue::from_static(""));
+        self.recorded_id = Some(request_id.clone());
         response.headers_mut().insert(X_REQUEST_ID, request_id);
         if let Some(watch) = self.watch.take() {
             watch.answered();

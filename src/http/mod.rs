@@ -146,11 +146,12 @@ pub fn service(settings: Settings, gateway: Gateway, address: SocketAddr) -> Gua
     let bound_to_loopback = address.ip().to_canonical().is_loopback();
     let policy = origin::Policy::new(bound_to_loopback, &settings.allowed_hosts, &settings.allowed_origins);
     let debug = settings.debug;
+    let audit = gateway.audit().clone();
     let (operator, attempts) = (gateway.local_operator(), Mutex::default());
     let streams = Arc::default();
     let shared =
         Shared(Arc::new(Inner { gateway, settings, bound_to_loopback, streams, operator, attempts }));
-    Guard::new(policy, debug, routes(shared))
+    Guard::new(policy, debug, routes(shared), audit)
 }
 
 /// Every route of the listener.

@@ -1,5 +1,6 @@
 //! What the gateway does, in the words of no dialect: plain data in, plain data out.
 
+mod audit;
 mod dispatch;
 mod error;
 mod follow;
@@ -33,6 +34,7 @@ use crate::mcp::{self, method};
 use crate::supervisor::{ServerHandle, ServerSpec, Supervisor};
 use crate::telemetry::metrics::{Kind, Metrics, OK};
 
+pub use self::audit::{AuditEntry, AuditHandle, AuditQuery, AuditSettings, Outcome};
 pub use self::error::{Error, Fault, Retry};
 pub use self::follow::LogFollower;
 pub use self::keys::{KeyRequest, KeyView, MemberView, NoKey, OrganizationView};
@@ -61,6 +63,8 @@ pub struct GatewaySettings {
     pub calls_per_key: usize,
     /// How long usage is kept.
     pub retention: Retention,
+    /// What the audit keeps.
+    pub audit: AuditSettings,
 }
 
 /// The one entrance to everything the gateway does. Cheap to clone.
@@ -78,6 +82,7 @@ struct Inner {
     /// What the servers had done before this start.
     before: HashMap<Arc<str>, Traffic>,
     usage: UsageHandle,
+    audit: AuditHandle,
     quotas: Quotas,
     settings: GatewaySettings,
     stopping: AtomicBool,
@@ -100,6 +105,7 @@ impl Gateway {
         let (usage, known) =
             usage::start(registry.store().clone(), books.clone(), keys.clone(), settings.retention)?;
         keys.used_before(&known.last_used);
+        let audit = registry.start_audit(settings.audit)?;
         let quotas = Quotas::load(keys.charter(), usage.clone()).await?;
         let before = known.servers.into_iter().map(|(id, total)| {
             let (calls, errors, total_latency, calls_today) = total;
@@ -125,6 +131,7 @@ impl Gateway {
             books,
             before,
             usage,
+            audit,
             quotas,
             settings,
             stopping,
@@ -382,7 +389,34 @@ impl Gateway {
 
     /// Applies a servers file: what it added, changed and dropped since it was last applied.
     pub async fn apply_servers_file(&self, path: &str, file: ServersFile) -> Result<Applied, Error> {
-        self.0.registry.apply_file(path, file).await
+        let applied = self.0.registry.apply_file(path, file).await;
+        if applied.as_ref().is_ok_and(|applied| *applied != Applied::default()) {
+            self.0.audit.note(AuditEntry::of_daemon("servers_file.apply", path, Outcome::Done));
+        }
+        applied
+    }
+
+    /// The audit, for those who record what they were asked for.
+    pub fn audit(&self) -> &AuditHandle {
+        &self.0.audit
+    }
+
+    /// A page of the audit, newest first, each entry as its line of JSON, and how many there are.
+    pub async fn audit_page(
+        &self,
+        caller: &Principal,
+        query: AuditQuery,
+        skip: u64,
+        take: u64,
+    ) -> Result<(u64, Vec<String>), Error> {
+        keys::require_admin(caller)?;
+        self.0.audit.page(query, skip, take).await
+    }
+
+    /// The whole audit, oldest first, as lines of JSON.
+    pub async fn audit_export(&self, caller: &Principal, query: AuditQuery) -> Result<Vec<u8>, Error> {
+        keys::require_admin(caller)?;
+        self.0.audit.export(query).await
     }
 
     /// Counts an application of the servers files, good or bad, for the metrics.
@@ -440,6 +474,7 @@ impl Gateway {
             tracing::warn!(%error, "what is left of this month's calls could not be written down");
         }
         self.0.usage.close().await;
+        self.0.audit.close().await;
         self.0.registry.close().await
     }
 

@@ -17,7 +17,7 @@ const STORE: &str = "store";
 
 /// Names directly inside the data directory that belong to the daemon; no caller of the API may
 /// have a file written there.
-pub const RESERVED_NAMES: [&str; 5] = [LOCK, STORE, "owner.key", "journal", "backup"];
+pub const RESERVED_NAMES: [&str; 6] = [LOCK, STORE, "owner.key", "journal", "backup", "audit"];
 
 /// An open data directory. As long as one clone lives, no other process can open it.
 #[derive(Debug, Clone)]

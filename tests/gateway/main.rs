@@ -7,6 +7,7 @@
 mod support;
 
 mod access;
+mod auditing;
 mod calling;
 mod crashing;
 mod fake_server;

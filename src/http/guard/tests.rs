@@ -28,7 +28,7 @@ fn guard(bound_to_loopback: bool, debug: bool) -> Guard {
             if method == Method::OPTIONS { options() } else { Response::new(Body::from("wrong method")) }
         });
     let policy = Policy::new(bound_to_loopback, &[], &["https://gui.example".to_owned()]);
-    Guard::new(policy, debug, router)
+    Guard::new(policy, debug, router, AuditHandle::to_nobody())
 }
 
 async fn ask(guard: &Guard, visit: Visit, line: &str, headers: &[(&'static str, &str)]) -> (Response, Value) {

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::http::origin::Policy;
+use crate::service::AuditHandle;
 
 /// Nothing here takes long; this only keeps a broken test from hanging.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -58,7 +59,7 @@ async fn start(bounds: Bounds) -> Server {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
     let address = listener.local_addr().expect("bound");
     let (stop, stopped) = watch::channel(false);
-    let guard = Guard::new(Policy::new(true, &[], &[]), false, router);
+    let guard = Guard::new(Policy::new(true, &[], &[]), false, router, AuditHandle::to_nobody());
     let task = tokio::spawn(serve(listener, guard, bounds, stopped, |_| ()));
     Server { address, stop, task, entered, release, dropped }
 }

@@ -4,6 +4,8 @@
 mod bodies;
 mod errors;
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
@@ -16,7 +18,7 @@ use axum::routing::{get, post};
 use bytes::Bytes;
 
 use self::errors::Failure;
-use super::auth::admit_to_api;
+use super::auth::{Denied, Visitor, admit_to_api};
 use super::guard::Refusal;
 use super::{Shared, body};
 use crate::service::{Error, Principal};
@@ -33,14 +35,16 @@ pub(super) fn routes() -> Router<Shared> {
 }
 
 /// A caller who may use this dialect, and what the handlers need.
-struct Api(Shared, Principal);
+struct Api(Shared, Principal, Arc<Visitor>);
 
 impl FromRequestParts<Shared> for Api {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Api, Failure> {
         let caller = admit_to_api(shared, parts)?;
-        Ok(Api(shared.clone(), caller))
+        // The guard has put it there.
+        let visitor = parts.extensions.get::<Arc<Visitor>>().cloned().ok_or(Denied::Missing)?;
+        Ok(Api(shared.clone(), caller, visitor))
     }
 }
 
@@ -81,6 +85,7 @@ async fn detail(api: Api, name: Name) -> Result<Response, Failure> {
 
 async fn add(api: Api, request: Request) -> Result<Response, Failure> {
     let new = bodies::read_new_server(&api.read(request).await?)?;
+    api.2.acts("server.add", &new.name);
     api.0.gateway.add_server(&api.1, &new.name, new.members).await.map_err(|error| api.fail(error))?;
     Ok(json(bodies::done(&format!("Server '{}' added successfully", new.name))))
 }
@@ -88,6 +93,7 @@ async fn add(api: Api, request: Request) -> Result<Response, Failure> {
 async fn change(api: Api, name: Name, request: Request) -> Result<Response, Failure> {
     let mut members = bodies::read_changes(&api.read(request).await?)?;
     let name = api.name(name)?;
+    api.2.acts("server.change", &name);
     if api.0.settings.redact_env {
         let stored = api.0.gateway.server_named(&api.1, &name).map_err(|error| api.fail(error))?;
         bodies::restore_redacted(&mut members, &stored.definition)?;
@@ -96,8 +102,11 @@ async fn change(api: Api, name: Name, request: Request) -> Result<Response, Fail
     Ok(json(bodies::done(&format!("Server '{name}' updated successfully"))))
 }
 
-async fn remove(api: Api, name: Name) -> Result<Response, Failure> {
+async fn remove(api: Api, name: Name, request: Request) -> Result<Response, Failure> {
     let name = api.name(name)?;
+    let settings = &api.0.settings;
+    body::skip(request, settings.body_limit, settings.body_timeout).await?;
+    api.2.acts("server.remove", &name);
     api.0.gateway.remove_server(&api.1, &name).await.map_err(|error| api.fail(error))?;
     Ok(json(bodies::done(&format!("Server '{name}' removed successfully"))))
 }
@@ -113,12 +122,14 @@ async fn tools(api: Api, name: Name) -> Result<Response, Failure> {
 
 async fn export(api: Api, request: Request) -> Result<Response, Failure> {
     let path = bodies::read_path(&api.read(request).await?)?;
+    api.2.acts("config.export", &path);
     api.0.gateway.export_config(&api.1, &path).await.map_err(|error| api.fail(error))?;
     Ok(json(bodies::done(&format!("Configuration exported to {path}"))))
 }
 
 async fn import(api: Api, request: Request) -> Result<Response, Failure> {
     let path = bodies::read_path(&api.read(request).await?)?;
+    api.2.acts("config.import", &path);
     api.0.gateway.import_config(&api.1, &path).await.map_err(|error| api.fail(error))?;
     Ok(json(bodies::done(&format!("Configuration imported from {path}"))))
 }

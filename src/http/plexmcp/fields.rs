@@ -98,17 +98,24 @@ impl Page {
         Page { page: number("page", 1), per_page: number("per_page", 20).min(100) }
     }
 
+    /// The items of the page, of all of them.
     pub(super) fn of<T>(self, items: &[T]) -> (&[T], Pagination) {
         let total = items.len() as u64;
-        let begin = (self.page - 1).saturating_mul(self.per_page).min(total);
-        let end = begin.saturating_add(self.per_page).min(total);
-        let pagination = Pagination {
-            page: self.page,
-            per_page: self.per_page,
-            total,
-            total_pages: total.div_ceil(self.per_page),
-        };
-        (&items[begin as usize..end as usize], pagination)
+        let (skip, take) = self.bounds();
+        let begin = skip.min(total);
+        let end = begin.saturating_add(take).min(total);
+        (&items[begin as usize..end as usize], self.pagination(total))
+    }
+
+    /// How many items come before the page, and how many it has at most.
+    pub(super) fn bounds(self) -> (u64, u64) {
+        ((self.page - 1).saturating_mul(self.per_page), self.per_page)
+    }
+
+    /// What is told beside a page of this many items altogether.
+    pub(super) fn pagination(self, total: u64) -> Pagination {
+        let total_pages = total.div_ceil(self.per_page);
+        Pagination { page: self.page, per_page: self.per_page, total, total_pages }
     }
 }
 

@@ -1,18 +1,20 @@
 //! `/v1/api-keys` (contract, section 4.10).
 
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Extension, Path, Request, State};
 use axum::http::header::{CACHE_CONTROL, LOCATION};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::errors::{self, Failure};
 use super::fields::{Fields, Page, last, success};
-use super::{Caller, Invoker, Pairs, Shared, json, pairs};
+use super::{Caller, Ignored, Invoker, Pairs, Shared, json, pairs};
+use crate::http::auth::Visitor;
 use crate::http::body::{self, object, string};
 use crate::http::clock::{parse_moment, timestamp};
 use crate::service::{Error, KeyRequest, KeyStatus, KeyView, NewKey, NoKey};
@@ -64,11 +66,13 @@ pub(super) async fn detail(
 
 pub(super) async fn create(
     Invoker(caller): Invoker,
+    Extension(visitor): Extension<Arc<Visitor>>,
     State(shared): State<Shared>,
     request: Request,
 ) -> Result<Response, Failure> {
     let body = body::read(request, shared.settings.body_limit, shared.settings.body_timeout).await?;
     let wish = read_new(&body)?;
+    visitor.acts("key.create", &wish.name);
     let made = shared.gateway.create_key(&caller, wish).await.map_err(|refused| match refused {
         NoKey::Error(error) => error.into(),
         NoKey::Permissions(reason) => errors::bad_permissions(&reason.to_string()),
@@ -85,11 +89,13 @@ pub(super) async fn create(
 
 pub(super) async fn describe(
     Invoker(caller): Invoker,
+    Extension(visitor): Extension<Arc<Visitor>>,
     State(shared): State<Shared>,
     id: Id,
     request: Request,
 ) -> Result<Response, Failure> {
     let id = key_id(id)?;
+    visitor.acts("key.describe", &id);
     let body = body::read(request, shared.settings.body_limit, shared.settings.body_timeout).await?;
     let [name, description] = object(&body, ["name", "description"])?.members;
     let mut fields = Fields::default();
@@ -102,8 +108,10 @@ pub(super) async fn describe(
 /// A body is ignored, as it is on every `DELETE`.
 pub(super) async fn revoke(
     Caller(caller): Caller,
+    Extension(visitor): Extension<Arc<Visitor>>,
     State(shared): State<Shared>,
     id: Id,
+    _: Ignored,
 ) -> Result<Response, Failure> {
     #[derive(Serialize)]
     struct Revoked<'a> {
@@ -111,7 +119,9 @@ pub(super) async fn revoke(
         status: &'static str,
         revoked_at: Option<String>,
     }
-    let key = shared.gateway.revoke_key(&caller, &key_id(id)?).await?;
+    let id = key_id(id)?;
+    visitor.acts("key.revoke", &id);
+    let key = shared.gateway.revoke_key(&caller, &id).await?;
     let revoked_at = key.revoked_at.map(moment);
     Ok(json(success(Revoked { id: &key.id, status: KeyStatus::Revoked.name(), revoked_at }, None)))
 }

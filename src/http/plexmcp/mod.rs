@@ -1,5 +1,6 @@
 //! `/v1`: the PlexMCP dialect (contract, section 4). Every route needs a key.
 
+mod audit;
 mod bodies;
 mod errors;
 mod fields;
@@ -14,12 +15,13 @@ pub(super) use self::follow::Streams;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{FromRequestParts, Path, Query, Request, State};
+use axum::extract::{Extension, FromRequest, FromRequestParts, Path, Query, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
@@ -27,7 +29,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
 use self::errors::Failure;
-use super::auth::{Denied, identify};
+use super::auth::{Denied, Visitor, identify};
 use super::guard::Refusal;
 use super::{Shared, body};
 use crate::service::{Error, Principal};
@@ -43,6 +45,8 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/v1/mcp/resources", post(resources))
         .route("/v1/organization", get(organization::show))
         .route("/v1/organization/members", get(organization::members))
+        .route("/v1/audit", get(audit::list))
+        .route("/v1/audit/export", get(audit::export))
         .route("/v1/usage", get(usage::show))
         .route("/v1/usage/history", get(usage::history))
         .route("/v1/api-keys/{id}/usage", get(usage::of_key))
@@ -88,6 +92,19 @@ impl FromRequestParts<Shared> for Invoker {
             true => Ok(Invoker(principal)),
             false => Err(Denied::RoleTooLow.into()),
         }
+    }
+}
+
+/// A body that says nothing here, read all the same: a connection with an unread body on it cannot
+/// be used again.
+struct Ignored;
+
+impl FromRequest<Shared> for Ignored {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, shared: &Shared) -> Result<Ignored, Failure> {
+        body::skip(request, shared.settings.body_limit, shared.settings.body_timeout).await?;
+        Ok(Ignored)
     }
 }
 
@@ -138,34 +155,46 @@ async fn logs(
 
 async fn restart(
     Administrator(caller): Administrator,
+    Extension(visitor): Extension<Arc<Visitor>>,
     State(shared): State<Shared>,
     id: Result<Path<String>, PathRejection>,
+    _: Ignored,
 ) -> Result<Response, Failure> {
     let Path(id) = id.map_err(|_| Error::ServerNotFound { name: String::new() })?;
+    visitor.acts("server.restart", &id);
     shared.gateway.restart_server(&caller, &id)?;
     Ok(json(bodies::accepted()))
 }
 
 async fn invoke(
     Invoker(caller): Invoker,
+    Extension(visitor): Extension<Arc<Visitor>>,
     State(shared): State<Shared>,
     request: Request,
 ) -> Result<Response, Failure> {
     let body = body::read(request, shared.settings.body_limit, shared.settings.body_timeout).await?;
     let call = bodies::read_invoke(&body, shared.settings.max_call_timeout)?;
     let tool = call.tool.clone();
+    if shared.gateway.audit().settings().calls {
+        let arguments = call.arguments.as_deref().unwrap_or(b"{}");
+        visitor.calls(format!("{}/{}", call.server, call.tool), arguments);
+    }
     let reply = shared.gateway.call_tool(call, &caller).await?;
     Ok(json(payloads::invoked(&tool, &reply)?))
 }
 
 async fn resources(
     Invoker(caller): Invoker,
+    Extension(visitor): Extension<Arc<Visitor>>,
     State(shared): State<Shared>,
     request: Request,
 ) -> Result<Response, Failure> {
     let body = body::read(request, shared.settings.body_limit, shared.settings.body_timeout).await?;
     let query = bodies::read_resources(&body, shared.settings.max_call_timeout)?;
     if let Some(uri) = &query.uri {
+        if shared.gateway.audit().settings().calls {
+            visitor.calls(format!("{}/resources/read", query.server), uri.as_bytes());
+        }
         let reply = shared.gateway.read_resource(&query.server, uri, query.timeout, &caller).await?;
         return Ok(json(payloads::resource_read(uri, &reply)));
     }

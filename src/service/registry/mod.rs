@@ -35,8 +35,12 @@ use self::merge::{Stamp, Step};
 use self::paths::Confinement;
 use crate::access::KeyRing;
 use crate::service::Error;
+use crate::service::audit::{self, AuditHandle, AuditSettings};
 use crate::store::{Op, Store, StoreError};
 use crate::supervisor::{Definition, check_name};
+
+/// The directory of the audit, in the data directory.
+const AUDIT: &str = "audit";
 
 /// Who is told of a changed set of servers.
 pub type Announce = Box<dyn Fn(&Arc<ServerList>) + Send>;
@@ -129,6 +133,14 @@ impl Registry {
     /// The store that all of this is in.
     pub(super) fn store(&self) -> &Arc<dyn Store> {
         self.ledger.store()
+    }
+
+    /// Opens the audit below the data directory.
+    pub(super) fn start_audit(&self, settings: AuditSettings) -> Result<AuditHandle, Error> {
+        let directory = self.confinement.data_dir.join(AUDIT);
+        audit::start(&directory, settings).map_err(|error| Error::Internal {
+            reason: format!("the audit in '{}' cannot be opened: {error}", directory.display()),
+        })
     }
 
     /// When this installation began.

@@ -1,0 +1,12 @@
+//! The audit: an append-only record of who changed what, and who was refused what. Lines of JSON in
+//! segments below `audit/` in the data directory, written by a thread of its own; an act is
+//! acknowledged to its caller after its line is written. Never arguments or results of calls, at most
+//! a hash of arguments.
+
+mod entry;
+mod log;
+mod segments;
+
+pub use self::entry::{AuditEntry, Outcome};
+pub(super) use self::log::start;
+pub use self::log::{AuditHandle, AuditQuery, AuditSettings};
