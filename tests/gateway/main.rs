@@ -22,6 +22,7 @@ mod real;
 mod regressions;
 mod reloading;
 mod restarting;
+mod secrets;
 mod soak;
 mod starting;
 mod starving;

@@ -25,7 +25,7 @@ const TEST_ID: &str = "MCPVISOR_TEST_ID";
 /// A variable of the daemon that must not reach any child.
 pub(crate) const CANARY: &str = "CANARY_OF_THE_TEST";
 /// So many lines of the daemon's output are kept for the message of a failing test.
-const KEPT_LINES: usize = 400;
+const KEPT_LINES: usize = 2000;
 
 /// The definition of a scripted server with these flags.
 pub(crate) fn fake(flags: &[&str]) -> Value {
