@@ -37,7 +37,7 @@ pub fn describe(config: &Config) -> String {
     if let Some(file) = &config.file {
         line("file", &file.display().to_string());
     }
-    line("listen", &format!("http://{host}:{}", http.port));
+    line("listen", &format!("{}://{host}:{}", if http.tls.is_some() { "https" } else { "http" }, http.port));
     line("/api auth", auth);
     line("data", &config.data_dir.display().to_string());
     line("config root", &config.config_root.display().to_string());

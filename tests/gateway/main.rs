@@ -28,4 +28,5 @@ mod starting;
 mod starving;
 mod stopping;
 mod supervising;
+mod tls;
 mod trees;
