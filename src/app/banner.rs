@@ -15,8 +15,14 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 const LOOK: Duration = Duration::from_millis(10);
 
 /// Shows the addresses at once, and the servers when the quick ones are ready.
-pub(super) async fn show(config: Config, address: SocketAddr, gateway: Gateway, started: Instant) {
-    print(&addresses(&config, address));
+pub(super) async fn show(
+    config: Config,
+    address: SocketAddr,
+    url: String,
+    gateway: Gateway,
+    started: Instant,
+) {
+    print(&addresses(&config, address, &url));
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline && gateway.all_servers().iter().any(is_starting) {
         tokio::time::sleep(LOOK).await;
@@ -34,7 +40,7 @@ fn is_starting(server: &ServerView) -> bool {
     server.status.state == State::Starting
 }
 
-fn addresses(config: &Config, address: SocketAddr) -> String {
+fn addresses(config: &Config, address: SocketAddr, url: &str) -> String {
     let api = match (config.http.api_auth, address.ip().is_loopback()) {
         (ApiAuth::Off, _) => "open to everyone who can connect",
         (ApiAuth::Auto, true) => "open to this machine",
@@ -44,9 +50,9 @@ fn addresses(config: &Config, address: SocketAddr) -> String {
     format!(
         "mcpvisor {version}\n\
          \n\
-         \x20 PlexMCP API   http://{address}/v1       key required\n\
-         \x20 MCP CLI API   http://{address}/api      {api}\n\
-         \x20 Operations    http://{address}/readyz   /healthz, /metrics\n\
+         \x20 PlexMCP API   {url}/v1       key required\n\
+         \x20 MCP CLI API   {url}/api      {api}\n\
+         \x20 Operations    {url}/readyz   /healthz, /metrics\n\
          \x20 Owner key     {key}\n\n",
         version = env!("CARGO_PKG_VERSION"),
         key = key.display(),

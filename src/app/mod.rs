@@ -1,6 +1,7 @@
 //! The composition root: builds every part, starts them in order, stops them in order.
 
 mod banner;
+mod certificate;
 mod reload;
 mod systemd;
 
@@ -15,11 +16,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
+use self::certificate::Watching;
 use self::reload::Reloader;
 use crate::access::KeyRing;
 use crate::cli::{self, Command, Exit, Program};
 use crate::config::{self, Config, Environment, Flags, ProcessEnvironment};
-use crate::http::{ApiAuth, Front};
+use crate::http::{ApiAuth, Front, Tls};
 use crate::process::{Host, HostSettings};
 use crate::service::{Applied, Gateway, GatewaySettings, Registry, ServersFile, Settings, State};
 use crate::signals::{Asked, Signals, Stop};
@@ -172,10 +174,22 @@ async fn run(
 ) -> Result<Exit, Refusal> {
     let started = Instant::now();
     let mut signals = Signals::install().map_err(Refusal::io)?;
-    let front = Front::bind(config.http.clone()).await.map_err(|error| {
+    let tls = config
+        .http
+        .tls
+        .as_ref()
+        .map(Tls::load)
+        .transpose()
+        .map_err(|error| Refusal(Exit::Config, format!("{} {error}", certificate::setting(&error))))?;
+    let watching = match (&config.http.tls, &tls) {
+        (Some(files), Some(tls)) => Some(Watching::begin(files.clone(), tls.clone()).map_err(Refusal::io)?),
+        _ => None,
+    };
+    let front = Front::bind(config.http.clone(), tls).await.map_err(|error| {
         Refusal::io(format!("cannot listen on {}:{}: {error}", config.http.host, config.http.port))
     })?;
     let address = front.local_addr();
+    let url = format!("{}://{address}", if watching.is_some() { "https" } else { "http" });
     warn_when_open(config, address.ip());
     let reaper = tokio::spawn(reap_adopted(host.clone()));
     let internal = |error: &dyn std::fmt::Display| Refusal(Exit::Internal, error.to_string());
@@ -194,12 +208,12 @@ async fn run(
         .map_err(|error| internal(&error))?;
     let (stop, stopped) = watch::channel(false);
     let mut serving = tokio::spawn(front.serve(gateway.clone(), stopped));
-    systemd::ready(address);
+    systemd::ready(&url);
     let watchdog = tokio::spawn(systemd::watchdog());
-    let status = tokio::spawn(systemd::status(address, gateway.clone()));
-    let greeting = tokio::spawn(banner::show(config.clone(), address, gateway.clone(), started));
+    let status = tokio::spawn(systemd::status(url.clone(), gateway.clone()));
+    let greeting = tokio::spawn(banner::show(config.clone(), address, url, gateway.clone(), started));
     let reload = Arc::new(Notify::new());
-    let reloader = Reloader::new(flags.clone(), config.clone(), gateway.clone(), reload.clone());
+    let reloader = Reloader::new(flags.clone(), config.clone(), gateway.clone(), reload.clone(), watching);
     let reloader = tokio::spawn(reloader.run());
     let first = tokio::select! {
         signal = next_stop(&mut signals, &reload) => signal,

@@ -14,15 +14,16 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::Notify;
 
+use super::certificate::Watching;
 use super::{log_applied, systemd};
 use crate::config::{self, Config, ConfigProblem, Flags, ProcessEnvironment};
 use crate::service::{Gateway, ServersFile};
 
 /// How often the files are looked at.
-const LOOK: Duration = Duration::from_secs(1);
+pub(super) const LOOK: Duration = Duration::from_secs(1);
 
 /// What tells one version of a file from another; `None` when there is no file.
-type Identity = Option<(u64, u64, u64, Option<SystemTime>)>;
+pub(super) type Identity = Option<(u64, u64, u64, Option<SystemTime>)>;
 
 /// Applies the servers files again. Runs until it is dropped.
 pub(super) struct Reloader {
@@ -33,14 +34,21 @@ pub(super) struct Reloader {
     paths: Vec<PathBuf>,
     gateway: Gateway,
     asked: Arc<Notify>,
+    certificate: Option<Watching>,
 }
 
 impl Reloader {
     /// For a daemon that was started with these flags and runs with this configuration. The files
     /// are applied whether they have changed or not when `asked` is notified.
-    pub(super) fn new(flags: Flags, mut config: Config, gateway: Gateway, asked: Arc<Notify>) -> Reloader {
+    pub(super) fn new(
+        flags: Flags,
+        mut config: Config,
+        gateway: Gateway,
+        asked: Arc<Notify>,
+        certificate: Option<Watching>,
+    ) -> Reloader {
         let paths = paths(&std::mem::take(&mut config.servers));
-        Reloader { flags, settings: config, paths, gateway, asked }
+        Reloader { flags, settings: config, paths, gateway, asked, certificate }
     }
 
     pub(super) async fn run(mut self) {
@@ -58,6 +66,9 @@ impl Reloader {
             };
             if asked {
                 tracing::info!(signal = "SIGHUP", "applying the servers files again");
+                if let Some(certificate) = &self.certificate {
+                    certificate.reload();
+                }
             }
             systemd::reloading();
             let good = self.apply().await;
@@ -148,7 +159,7 @@ fn watch_files(
     thread::Builder::new().name("servers-files".to_owned()).spawn(run).map(drop)
 }
 
-fn look(paths: &[PathBuf]) -> Vec<Identity> {
+pub(super) fn look(paths: &[PathBuf]) -> Vec<Identity> {
     paths.iter().map(|path| identity(path)).collect()
 }
 
@@ -158,19 +169,19 @@ fn identity(path: &Path) -> Identity {
 }
 
 /// Says when changed files have stopped changing. Pure.
-struct Changes {
+pub(super) struct Changes {
     applied: Vec<Identity>,
     last: Vec<Identity>,
 }
 
 impl Changes {
-    fn new(now: Vec<Identity>) -> Changes {
+    pub(super) fn new(now: Vec<Identity>) -> Changes {
         Changes { last: now.clone(), applied: now }
     }
 
     /// Takes a look in and says whether the files are to be applied: they are not as they were
     /// when they were applied last, and as they were at the last look.
-    fn look(&mut self, now: Vec<Identity>) -> bool {
+    pub(super) fn look(&mut self, now: Vec<Identity>) -> bool {
         let due = now != self.applied && now == self.last;
         if due {
             self.applied.clone_from(&now);

@@ -2,7 +2,6 @@
 //! one that asks for it, nothing happens.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -15,8 +14,8 @@ const STATUS_EVERY: Duration = Duration::from_secs(2);
 const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
 
 /// Says that the daemon serves.
-pub(super) fn ready(address: SocketAddr) {
-    let status = format!("serving on http://{address}");
+pub(super) fn ready(url: &str) {
+    let status = format!("serving on {url}");
     tell(&[NotifyState::Ready, NotifyState::Status(&status)]);
 }
 
@@ -28,7 +27,7 @@ pub(super) fn stopping(at_most: Duration) {
 }
 
 /// Keeps the status line true: how many servers there are, and how they are.
-pub(super) async fn status(address: SocketAddr, gateway: Gateway) {
+pub(super) async fn status(url: String, gateway: Gateway) {
     if std::env::var_os(NOTIFY_SOCKET).is_none() {
         return;
     }
@@ -37,7 +36,7 @@ pub(super) async fn status(address: SocketAddr, gateway: Gateway) {
     loop {
         beat.tick().await;
         let states = gateway.all_servers().into_iter().map(|server| server.status.state.name());
-        let line = status_line(address, states);
+        let line = status_line(&url, states);
         if line != told {
             tell(&[NotifyState::Status(&line)]);
             told = line;
@@ -45,10 +44,10 @@ pub(super) async fn status(address: SocketAddr, gateway: Gateway) {
     }
 }
 
-fn status_line(address: SocketAddr, states: impl Iterator<Item = &'static str>) -> String {
+fn status_line(url: &str, states: impl Iterator<Item = &'static str>) -> String {
     let mut counts = BTreeMap::<&str, usize>::new();
     states.for_each(|state| *counts.entry(state).or_default() += 1);
-    let mut line = format!("serving on http://{address}; servers: ");
+    let mut line = format!("serving on {url}; servers: ");
     // What works comes first; a manager may cut a long line.
     let ready = counts.remove("ready").unwrap_or_default();
     line.push_str(&format!("{ready} ready"));
@@ -92,15 +91,12 @@ mod tests {
 
     #[test]
     fn the_status_line_counts_the_servers_by_state() {
-        let address = SocketAddr::from(([127, 0, 0, 1], 5000));
+        let url = "https://127.0.0.1:5000";
         let states = ["ready", "failed", "ready", "backoff"];
         assert_eq!(
-            status_line(address, states.into_iter()),
-            "serving on http://127.0.0.1:5000; servers: 2 ready, 1 backoff, 1 failed"
+            status_line(url, states.into_iter()),
+            "serving on https://127.0.0.1:5000; servers: 2 ready, 1 backoff, 1 failed"
         );
-        assert_eq!(
-            status_line(address, [].into_iter()),
-            "serving on http://127.0.0.1:5000; servers: 0 ready"
-        );
+        assert_eq!(status_line(url, [].into_iter()), "serving on https://127.0.0.1:5000; servers: 0 ready");
     }
 }

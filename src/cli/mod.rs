@@ -14,13 +14,16 @@ use std::io::Write;
 pub use exit::Exit;
 pub use flags::{Command, Program, Refused, parse};
 
-use crate::config::{Environment, Flags, describe, list_problems, load};
+use crate::config::{Environment, Flags, describe, list_problems, load, warnings};
 
 /// `serve --check`: writes every problem of the configuration to `err`, or to `out` what would run.
-/// Starts nothing and changes nothing.
+/// What the servers refer to and is not there is warned of on `err`. Starts nothing and changes nothing.
 pub fn check(flags: &Flags, env: &dyn Environment, out: &mut dyn Write, err: &mut dyn Write) -> Exit {
     let (written, exit) = match load(flags, env) {
-        Ok(config) => (out.write_all(describe(&config).as_bytes()), Exit::Graceful),
+        Ok(config) => {
+            let warned = err.write_all(warnings(&config, env).as_bytes());
+            (warned.and_then(|()| out.write_all(describe(&config).as_bytes())), Exit::Graceful)
+        }
         Err(problems) => (err.write_all(list_problems(&problems).as_bytes()), Exit::Config),
     };
     if written.is_err() { Exit::Io } else { exit }
@@ -47,6 +50,36 @@ mod tests {
         let (exit, out, err) = run(&MapEnvironment::new(&[("MCPVISOR_PORT", "x"), ("MCPVISOR_DEBUG", "x")]));
         assert_eq!((exit, out.as_str()), (Exit::Config, ""));
         assert!(err.ends_with("2 problems in 2 places\n"), "{err}");
+    }
+
+    #[test]
+    fn check_warns_of_references_that_lead_nowhere_and_refuses_malformed_ones() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("s.json");
+        let write = |env: &str| {
+            let text = format!(r#"{{"mcpServers": {{"git": {{"command": "git", "env": {env}}}}}}}"#);
+            std::fs::write(&file, text).expect("written");
+        };
+        let env =
+            MapEnvironment::new(&[("MCPVISOR_SERVERS", file.to_str().expect("UTF-8")), ("SET", "s3cret")]);
+        write(r#"{"A": "${env:SET}", "B": "x ${env:GONE}", "C": "${file:/no/such}"}"#);
+        let (exit, out, err) = run(&env);
+        assert_eq!(exit, Exit::Graceful);
+        assert!(out.starts_with("configuration is valid\n") && !(out + &err).contains("s3cret"));
+        let place = format!("warning: {}: mcpServers.git.env", file.display());
+        assert_eq!(
+            err,
+            format!(
+                "{place}.B refers to ${{env:GONE}}, which is not set\n\
+                 {place}.C refers to ${{file:/no/such}}, which cannot be read (ENOENT)\n"
+            )
+        );
+        write(r#"{"A": "${env:SET", "B": "${file:relative}", "C": "${other:x}"}"#);
+        let (exit, out, err) = run(&env);
+        assert_eq!((exit, out.as_str()), (Exit::Config, ""));
+        assert!(err.contains("mcpServers.git.env.A has a \"${env:\" without \"}\""), "{err}");
+        assert!(err.contains("mcpServers.git.env.B has a \"${file:…}\" without an absolute path"), "{err}");
+        assert!(err.ends_with("2 problems in 1 place\n"), "{err}");
     }
 
     #[test]

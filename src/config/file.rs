@@ -12,7 +12,7 @@ use super::section::{Document, Section, show_duration, texts};
 use super::servers_file::Named;
 use super::settings::Config;
 use super::values;
-use crate::http::ApiAuth;
+use crate::http::{ApiAuth, Tls, TlsFiles};
 use crate::telemetry::logging::Level;
 
 /// What only a configuration file can leave to be settled later: paths that a flag or a variable
@@ -49,7 +49,7 @@ pub(super) fn apply(
     }
     let mut top = Section::top(document, table.get_ref());
     server(top.section("server", problems), base, config, &mut paths, problems);
-    http(top.section("http", problems), document, config, problems);
+    http(top.section("http", problems), document, base, config, problems);
     api(top.section("api", problems), base, config, &mut paths, problems);
     config.charter = charter::read(&mut top, problems);
     limits(top.section("limits", problems), config, problems);
@@ -79,7 +79,13 @@ fn server(mut s: Section<'_>, base: &Path, config: &mut Config, paths: &mut Path
     s.finish(problems);
 }
 
-fn http(mut s: Section<'_>, document: Document<'_>, config: &mut Config, problems: &mut Problems) {
+fn http(
+    mut s: Section<'_>,
+    document: Document<'_>,
+    base: &Path,
+    config: &mut Config,
+    problems: &mut Problems,
+) {
     let http = &mut config.http;
     s.set("allowed_hosts", values::AUTHORITY, &mut http.allowed_hosts, problems, |value| {
         texts(value, values::authority)
@@ -107,7 +113,33 @@ fn http(mut s: Section<'_>, document: Document<'_>, config: &mut Config, problem
         );
         problems.at(document.source, at, "http.call_timeout", reason);
     }
+    http.tls = tls(&mut s, document, base, problems);
     s.finish(problems);
+}
+
+/// The certificate's files, after a look at them: a daemon that cannot use them does not start.
+fn tls(
+    s: &mut Section<'_>,
+    document: Document<'_>,
+    base: &Path,
+    problems: &mut Problems,
+) -> Option<TlsFiles> {
+    let (mut cert, mut key) = (None, None);
+    s.set("tls_cert", PATH, &mut cert, problems, |value| path(value, base).map(Some));
+    s.set("tls_key", PATH, &mut key, problems, |value| path(value, base).map(Some));
+    let (of_cert, of_key) = (s.position("tls_cert"), s.position("tls_key"));
+    if of_cert.is_some() != of_key.is_some() {
+        let (there, missing) = if of_cert.is_some() { ("cert", "key") } else { ("key", "cert") };
+        let reason =
+            format!("needs http.tls_{missing} beside it: a certificate is of no use without its key");
+        problems.at(document.source, of_cert.or(of_key), format!("http.tls_{there}"), reason);
+    }
+    let files = TlsFiles { cert: cert?, key: key? };
+    if let Err(error) = Tls::load(&files) {
+        let (name, at) = if error.is_about_the_key() { ("key", of_key) } else { ("cert", of_cert) };
+        problems.at(document.source, at, format!("http.tls_{name}"), error.to_string());
+    }
+    Some(files)
 }
 
 fn api(mut s: Section<'_>, base: &Path, config: &mut Config, paths: &mut Paths, problems: &mut Problems) {
@@ -237,6 +269,18 @@ mod tests {
             (
                 "http.call_timeout = '10m'",
                 "http.call_timeout must not be longer than http.max_call_timeout, which is 5m (found 10m)",
+            ),
+            (
+                "http.tls_cert = 'c.pem'",
+                "http.tls_cert needs http.tls_key beside it: a certificate is of no use without its key",
+            ),
+            (
+                "http.tls_key = 'k.pem'",
+                "http.tls_key needs http.tls_cert beside it: a certificate is of no use without its key",
+            ),
+            (
+                "http = { tls_cert = '/no/cert.pem', tls_key = '/no/key.pem' }",
+                "http.tls_cert names /no/cert.pem, which cannot be read: No such file or directory (os error 2)",
             ),
             ("api.auth = 'none'", "api.auth must be one of \"auto\", \"required\", \"off\" (found 'none')"),
             ("api.redact_env = 1", "api.redact_env must be true or false (found 1)"),

@@ -23,7 +23,7 @@ pub use environment::{
     ProcessEnvironment,
 };
 pub use problem::{ConfigProblem, Position};
-pub use report::{describe, list_problems};
+pub use report::{describe, list_problems, warnings};
 pub use servers_file::ServersFile;
 pub use settings::Config;
 pub use values::host as read_host;

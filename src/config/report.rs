@@ -1,9 +1,9 @@
 //! What an operator is shown of a configuration: its problems, or what it would run. Values of
 //! servers' `env` and their arguments may be secrets and are never shown.
 
-use super::problem::one_line;
+use super::problem::{one_line, path_step};
 use super::settings::Config;
-use super::{ConfigProblem, section::show_duration};
+use super::{ConfigProblem, Environment, section::show_duration};
 use crate::http::ApiAuth;
 use crate::supervisor::Definition;
 
@@ -37,7 +37,7 @@ pub fn describe(config: &Config) -> String {
     if let Some(file) = &config.file {
         line("file", &file.display().to_string());
     }
-    line("listen", &format!("http://{host}:{}", http.port));
+    line("listen", &format!("{}://{host}:{}", if http.tls.is_some() { "https" } else { "http" }, http.port));
     line("/api auth", auth);
     line("data", &config.data_dir.display().to_string());
     line("config root", &config.config_root.display().to_string());
@@ -51,6 +51,22 @@ pub fn describe(config: &Config) -> String {
     }
     if config.servers.is_empty() {
         line("servers file", "none");
+    }
+    out
+}
+
+/// What the environments of servers refer to and is not there now, a line each. The daemon may be
+/// started elsewhere, or what is missing may come: these are no problems.
+pub fn warnings(config: &Config, env: &dyn Environment) -> String {
+    let mut out = String::new();
+    for file in &config.servers {
+        for (name, entry) in &file.entries {
+            let Ok(definition) = Definition::parse(entry.clone()) else { continue };
+            for missing in definition.unresolved(|variable| env.var(variable)) {
+                let place = format!("{}: mcpServers.{}", file.path.display(), path_step(name));
+                out.push_str(&format!("warning: {}\n", one_line(&format!("{place}.{missing}"))));
+            }
+        }
     }
     out
 }

@@ -185,7 +185,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Tap<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        // An encrypted stream takes bytes before it can send them: only this tells that they are sent.
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.note(flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -204,11 +206,13 @@ pub(super) async fn drive<S, V>(
     V: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Unpin,
     V::Future: Unpin,
 {
-    if run(&mut connection, watch, stop).await {
-        let tap = connection.into_parts().io.into_inner();
-        if !tap.framing.between_requests() {
-            linger(tap.stream).await;
-        }
+    let ended = run(&mut connection, watch, stop).await;
+    let mut tap = connection.into_parts().io.into_inner();
+    if ended && !tap.framing.between_requests() {
+        linger(tap.stream).await;
+    } else {
+        // With TLS, the end is a message of its own; a client that does not read does not get it.
+        drop(tokio::time::timeout(LINGER, tap.stream.shutdown()).await);
     }
 }
 
@@ -264,7 +268,7 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// Ends our half and throws away what the client still sends. Closing at once would make the
 /// kernel answer those bytes with a reset, which can overtake the answer (RFC 9112, section 9.6).
-async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
+pub(super) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
     let discard = async {
         stream.shutdown().await?;
         tokio::io::copy(&mut stream, &mut tokio::io::sink()).await

@@ -11,12 +11,14 @@ use axum::http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::connection::{Patience, Tap, Watch, drive};
+use super::connection::{Patience, Tap, Watch, drive, linger};
 use super::guard::{Guard, Guarded, Visit};
+use super::tls::Tls;
 
 /// The longest head, request line included, in bytes.
 const MAX_HEAD: usize = 32 * 1024;
@@ -40,6 +42,7 @@ pub(super) struct Bounds {
 /// `count` is told how many connections are open, whenever that has changed.
 pub(super) async fn serve(
     listener: TcpListener,
+    tls: Option<Tls>,
     guard: Guard,
     bounds: Bounds,
     stop: watch::Receiver<bool>,
@@ -61,7 +64,9 @@ pub(super) async fn serve(
         };
         match accepted {
             Ok((stream, peer, place)) => {
-                connections.spawn(serve_one(stream, peer, place, guard.clone(), bounds, stop.clone()));
+                let connection =
+                    serve_one(stream, peer, place, tls.clone(), guard.clone(), bounds, stop.clone());
+                connections.spawn(connection);
                 count(connections.len());
             }
             Err(error) if is_about_one_connection(&error) => {}
@@ -115,6 +120,7 @@ async fn serve_one(
     stream: TcpStream,
     peer: SocketAddr,
     place: OwnedSemaphorePermit,
+    tls: Option<Tls>,
     guard: Guard,
     bounds: Bounds,
     stop: watch::Receiver<bool>,
@@ -122,7 +128,48 @@ async fn serve_one(
     let _place = place;
     // Without it, an answer waits for the acknowledgement of the one before.
     drop(stream.set_nodelay(true));
+    // From here on, so that a handshake takes its time from that of the first head.
     let watch = Arc::new(Watch::new(bounds.patience));
+    match tls {
+        None => talk(stream, peer, guard, watch, stop).await,
+        Some(tls) => {
+            if let Some(stream) = shake_hands(&tls, stream, peer, bounds.patience.head, stop.clone()).await {
+                talk(stream, peer, guard, watch, stop).await;
+            }
+        }
+    }
+}
+
+/// The encrypted stream, unless the client does not shake hands in time or the daemon stops.
+async fn shake_hands(
+    tls: &Tls,
+    stream: TcpStream,
+    peer: SocketAddr,
+    patience: Duration,
+    stop: watch::Receiver<bool>,
+) -> Option<impl AsyncRead + AsyncWrite + Unpin + Send + use<>> {
+    tokio::select! {
+        shaken = tls.accept(stream) => match shaken {
+            Ok(stream) => Some(stream),
+            Err((error, stream)) => {
+                tracing::debug!(peer = %peer.ip(), %error, "no TLS handshake");
+                linger(stream).await;
+                None
+            }
+        },
+        () = tokio::time::sleep(patience) => {
+            tracing::debug!(peer = %peer.ip(), "no TLS handshake in time");
+            None
+        }
+        () = wait_for_stop(stop) => None,
+    }
+}
+
+/// Serves the requests of one connection.
+async fn talk<S>(stream: S, peer: SocketAddr, guard: Guard, watch: Arc<Watch>, stop: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let service = Connection { guard, watch: Arc::clone(&watch), peer: peer.ip().to_canonical() };
     let connection = http1::Builder::new()
         .max_header_size(MAX_HEAD)

@@ -16,6 +16,7 @@ mod manner;
 mod mcp_cli;
 mod origin;
 mod plexmcp;
+mod tls;
 
 use std::io;
 use std::net::SocketAddr;
@@ -32,6 +33,7 @@ use tokio::sync::watch;
 use crate::service::{Attempts, Gateway, Principal};
 
 pub use guard::{Guard, Guarded, Visit};
+pub use tls::{Tls, TlsError, TlsFiles};
 
 /// Who may use `/api`, which can define programs to run (contract, section 10.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -53,6 +55,8 @@ pub struct Settings {
     pub host: String,
     /// The port to bind; 0 takes a free one.
     pub port: u16,
+    /// Where the certificate and its key are; `None` for HTTP without TLS.
+    pub tls: Option<TlsFiles>,
     /// Who may use `/api`.
     pub api_auth: ApiAuth,
     /// Names that clients may put in `Host` beside the ones that are always accepted: `name`
@@ -87,6 +91,7 @@ impl Default for Settings {
         Settings {
             host: "127.0.0.1".to_owned(),
             port: 5000,
+            tls: None,
             api_auth: ApiAuth::Auto,
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
@@ -107,15 +112,17 @@ impl Default for Settings {
 pub struct Front {
     listener: TcpListener,
     address: SocketAddr,
+    tls: Option<Tls>,
     settings: Settings,
 }
 
 impl Front {
-    /// Binds the listener. Fails as the operating system does, for example when the port is taken.
-    pub async fn bind(settings: Settings) -> io::Result<Front> {
+    /// Binds the listener, to serve with this certificate if there is one. Fails as the operating
+    /// system does, for example when the port is taken.
+    pub async fn bind(settings: Settings, tls: Option<Tls>) -> io::Result<Front> {
         let listener = TcpListener::bind((settings.host.as_str(), settings.port)).await?;
         let address = listener.local_addr()?;
-        Ok(Front { listener, address, settings })
+        Ok(Front { listener, address, tls, settings })
     }
 
     /// The address that was bound.
@@ -137,7 +144,7 @@ impl Front {
         };
         let guard = service(self.settings, gateway.clone(), self.address);
         let count = |open| gateway.set_http_connections(open);
-        listener::serve(self.listener, guard, bounds, stop, count).await;
+        listener::serve(self.listener, self.tls, guard, bounds, stop, count).await;
     }
 }
 

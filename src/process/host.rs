@@ -21,7 +21,7 @@ use super::pidfd::{self, Watch};
 use super::tree::{
     Leaders, Tree, TreeGuard, adopted_zombies, brand, children_at_start, kill_strays, reap, signal_marked,
 };
-use super::{SpawnError, exec, harden, inherited, proc_fs, resolve, sandbox};
+use super::{Secret, SpawnError, exec, harden, inherited, proc_fs, resolve, sandbox, secret};
 
 /// The variable that marks every process of ours: `INSTANCE.N`, N counting the children.
 pub const MARK_VARIABLE: &str = "MCPVISOR_MARK";
@@ -51,7 +51,8 @@ pub struct Spec {
     pub command: String,
     /// The arguments.
     pub args: Vec<String>,
-    /// Variables beside the base ones, which they override.
+    /// Variables beside the base ones, which they override. What their values refer to is
+    /// looked up at each spawn and kept nowhere.
     pub env: Vec<(String, String)>,
     /// The working directory; ours when `None`.
     pub cwd: Option<PathBuf>,
@@ -194,8 +195,15 @@ impl Host {
 
     fn command(&self, spec: &Spec, mark: &str) -> Result<Command, SpawnError> {
         let settings = &self.0.settings;
+        let env: Vec<(&str, Secret)> = spec
+            .env
+            .iter()
+            .map(|(name, value)| {
+                Ok((name.as_str(), secret::resolve(name, value, |name| std::env::var_os(name))?))
+            })
+            .collect::<Result<_, SpawnError>>()?;
         let configured_path =
-            spec.env.iter().rev().find(|(name, _)| name == "PATH").map(|(_, value)| OsStr::new(value));
+            env.iter().rev().find(|(name, _)| *name == "PATH").map(|(_, value)| OsStr::new(value.expose()));
         let base_path =
             settings.base_env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_os_str());
         let program = match &settings.own_command {
@@ -219,7 +227,7 @@ impl Host {
             .args(&spec.args)
             .env_clear()
             .envs(settings.base_env.iter().map(|(name, value)| (name, value)))
-            .envs(spec.env.iter().map(|(name, value)| (name, value)))
+            .envs(env.iter().map(|(name, value)| (name, value.expose())))
             .env(MARK_VARIABLE, mark)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -14,8 +14,10 @@ mod ladder;
 mod limits;
 mod pidfd;
 mod proc_fs;
+mod reference;
 mod resolve;
 mod sandbox;
+mod secret;
 mod tree;
 
 pub use cgroup::Controllers;
@@ -23,6 +25,8 @@ pub use error::SpawnError;
 pub use host::{Host, HostSettings, MARK_VARIABLE, Pipes, Spec};
 pub use ladder::{Exit, ExitReport, Ladder, Process};
 pub use limits::Limits;
+pub use reference::{Malformed, check_references};
+pub use secret::{Secret, unresolved};
 pub use tree::{TreeGuard, TreeView, Usage};
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! What a server is: the entry of an `mcpServers` map, checked. Pure; knows no file and no store.
 
+use std::ffi::OsString;
 use std::fmt;
 
 use serde_json::{Map, Value};
 
 use super::policy::{Policy, parse_policy};
+use crate::process;
 
 /// One thing that is wrong with a setting: where, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +43,16 @@ impl Definition {
     /// Checks one entry of an `mcpServers` map and reports every problem at once. Paths are
     /// relative to the entry (`args`, `env.HOME`, `mcpvisor.era`). Unknown members are kept.
     pub fn parse(raw: Map<String, Value>) -> Result<Definition, Vec<Problem>> {
+        Definition::read(raw, true)
+    }
+
+    /// Checks an entry that was accepted earlier, perhaps by a daemon that knew no references: a
+    /// malformed one is a fault of this server when it starts, and nobody else's.
+    pub fn parse_kept(raw: Map<String, Value>) -> Result<Definition, Vec<Problem>> {
+        Definition::read(raw, false)
+    }
+
+    fn read(raw: Map<String, Value>, references: bool) -> Result<Definition, Vec<Problem>> {
         let mut problems = Problems::default();
         let command = match raw.get("command") {
             Some(Value::String(text)) if text.trim().is_empty() => {
@@ -60,6 +72,11 @@ impl Definition {
         };
         let args = string_array(&raw, "args", &mut problems);
         let env = string_map(&raw, "env", &mut problems);
+        for (name, value) in env.iter().filter(|_| references) {
+            if let Err(malformed) = process::check_references(value) {
+                problems.add::<()>(&format!("env.{name}"), &malformed.to_string());
+            }
+        }
         let cwd = optional_string(&raw, "cwd", &mut problems);
         let enabled = match raw.get("disabled") {
             None | Some(Value::Null) => true,
@@ -88,9 +105,17 @@ impl Definition {
         &self.args
     }
 
-    /// The environment given in the entry, in its order. Values may be secrets: do not log them.
+    /// The environment given in the entry, in its order, references as they were written. Values
+    /// may be secrets: do not log them.
     pub fn env(&self) -> &[(String, String)] {
         &self.env
+    }
+
+    /// What the environment refers to and is not there now, a sentence each; `variables` looks up
+    /// the daemon's own. Names the references and no value.
+    pub fn unresolved(&self, variables: impl Fn(&str) -> Option<OsString>) -> Vec<String> {
+        let unresolved = |(name, value): &(String, String)| process::unresolved(name, value, &variables);
+        self.env.iter().filter_map(unresolved).collect()
     }
 
     /// The working directory, when the entry names one.
@@ -258,6 +283,25 @@ mod tests {
         assert_eq!(problems.len(), 9, "{problems:#?}");
         assert!(problems.contains(&"args must be an array of strings".to_owned()));
         assert!(problems.contains(&"mcpvisor.typo is not a known setting".to_owned()));
+    }
+
+    #[test]
+    fn references_of_the_environment_are_checked_and_told_when_they_lead_nowhere() {
+        let problems = parse(json!({
+            "command": "x", "args": ["${env:"],
+            "env": {"A": "${env:", "B": "${file:relative}", "C": "${env:SET} ${HOME}", "D": "$${env:"}
+        }))
+        .expect_err("two are malformed");
+        assert_eq!(problems.len(), 2, "{problems:#?}");
+        assert!(
+            problems[0].starts_with("env.A has a \"${env:\" without") && problems[1].starts_with("env.B ")
+        );
+        let kept = json!({"command": "x", "env": {"A": "${env:"}});
+        assert!(Definition::parse_kept(kept.as_object().unwrap().clone()).is_ok());
+        let definition =
+            parse(json!({"command": "x", "env": {"A": "${env:SET}", "B": "${env:GONE}"}})).unwrap();
+        let missing = definition.unresolved(|name| (name == "SET").then(|| "s3cret".into()));
+        assert_eq!(missing, ["env.B refers to ${env:GONE}, which is not set"]);
     }
 
     #[test]

@@ -25,7 +25,7 @@ const TEST_ID: &str = "MCPVISOR_TEST_ID";
 /// A variable of the daemon that must not reach any child.
 pub(crate) const CANARY: &str = "CANARY_OF_THE_TEST";
 /// So many lines of the daemon's output are kept for the message of a failing test.
-const KEPT_LINES: usize = 400;
+const KEPT_LINES: usize = 2000;
 
 /// The definition of a scripted server with these flags.
 pub(crate) fn fake(flags: &[&str]) -> Value {
@@ -39,6 +39,7 @@ pub(crate) fn with(mut definition: Value, settings: Value) -> Value {
 }
 
 /// How the daemon is to be started.
+#[derive(Clone)]
 pub(crate) struct TestGateway {
     servers: Map<String, Value>,
     config: Option<String>,
@@ -447,7 +448,8 @@ fn capture(
 
 /// The address in a line such as `out: listening on http://127.0.0.1:4711/`.
 fn address_in(line: &str) -> Option<SocketAddr> {
-    let rest = line.strip_prefix("out: ")?.split_once("http://")?.1;
+    let line = line.strip_prefix("out: ")?;
+    let rest = line.split_once("http://").or_else(|| line.split_once("https://"))?.1;
     let end = rest.find(|c: char| !(c.is_ascii_digit() || ".:".contains(c))).unwrap_or(rest.len());
     rest[..end].trim_end_matches(['.', ':']).parse().ok()
 }

@@ -60,7 +60,7 @@ async fn start(bounds: Bounds) -> Server {
     let address = listener.local_addr().expect("bound");
     let (stop, stopped) = watch::channel(false);
     let guard = Guard::new(Policy::new(true, &[], &[]), false, router, AuditHandle::to_nobody());
-    let task = tokio::spawn(serve(listener, guard, bounds, stopped, |_| ()));
+    let task = tokio::spawn(serve(listener, None, guard, bounds, stopped, |_| ()));
     Server { address, stop, task, entered, release, dropped }
 }
 

@@ -170,7 +170,7 @@ impl Ledger {
 fn read_server(key: &[u8], value: &[u8]) -> Result<Arc<ServerEntry>, StoreError> {
     let id = String::from_utf8_lossy(&key[SERVERS.len()..]).into_owned();
     let stored: StoredServer<'static> = decode(key, value)?;
-    let definition = Definition::parse(stored.definition.into_owned()).map_err(|problems| {
+    let definition = Definition::parse_kept(stored.definition.into_owned()).map_err(|problems| {
         let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
         StoreError::Corrupt { what: format!("the server '{}'", stored.name), reason: problems.join(", ") }
     })?;

@@ -1,12 +1,15 @@
 //! Connections: heads that can be read in two ways, requests in a row, clients that are slow or
 //! speak something else, and a daemon that stops.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use nix::sys::signal::Signal;
 
 use super::{Bystander, WITH_BODY, serving};
 use crate::support::ask::check_shape;
 use crate::support::gateway::{INVOKE, TestGateway};
+use crate::support::usage::Usage;
 use crate::support::wire::{self, Wire};
 
 #[tokio::test]
@@ -186,5 +189,111 @@ async fn what_is_no_http_at_all_disturbs_nobody() {
         assert!(!said.contains("mcp-cli-api"), "{shown:?}: {said}");
     }
     bystander.undisturbed(&gateway).await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn what_only_some_parsers_take_for_a_request_is_400_and_ends_the_connection() {
+    let gateway = serving("").await;
+    let bystander = Bystander::start(&gateway).await;
+    let key = gateway.key();
+    let head = format!(
+        "POST {INVOKE} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {key}\r\ncontent-type: application/json\r\n"
+    );
+    for rest in [
+        "x-folded: a\r\n b\r\ncontent-length: 2\r\n\r\n{}",
+        "content-length : 2\r\n\r\n{}",
+        "transfer-encoding : chunked\r\n\r\n0\r\n\r\n",
+        "transfer-encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
+        "transfer-encoding: chunked\r\n\r\n-2\r\n{}\r\n0\r\n\r\n",
+        "transfer-encoding: chunked\r\n\r\nfffffffffffffffff\r\n{}",
+        "transfer-encoding: chunked\r\n\r\n2\r\n{}x\r\n0\r\n\r\n",
+        "transfer-encoding: gzip\r\n\r\n{}",
+        "transfer-encoding: chunked, gzip\r\n\r\n{}",
+    ] {
+        let (mut wire, reply) = Wire::exchange(&gateway, format!("{head}{rest}")).await;
+        assert_eq!(reply.status, 400, "{rest:?}: {}", reply.text());
+        wire.closed().await;
+    }
+    bystander.undisturbed(&gateway).await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn five_hundred_half_sent_heads_are_let_go_and_a_request_beside_them_is_answered_at_once() {
+    let gateway = serving("[http]\nheader_timeout = \"3s\"\n").await;
+    let begun = Instant::now();
+    let mut halves = Vec::new();
+    for _ in 0..500 {
+        let mut wire = Wire::open(&gateway).await;
+        wire.send("GET /healthz HTTP/1.1\r\nhost: local").await;
+        halves.push(wire);
+    }
+    let mut slowest = Duration::ZERO;
+    for _ in 0..50 {
+        let asked = Instant::now();
+        gateway.get("/v1/mcps/fake").await.expect(200);
+        slowest = slowest.max(asked.elapsed());
+    }
+    for wire in &mut halves {
+        wire.closed().await;
+    }
+    let all = begun.elapsed();
+    println!("500 half-sent heads closed after {all:?}; slowest of 50 requests beside them {slowest:?}");
+    assert!(all >= Duration::from_millis(2900), "{all:?}");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_in_is_408_at_its_deadline_whatever_comes() {
+    let gateway = serving("[http]\nbody_timeout = \"1s\"\n").await;
+    let key = gateway.key();
+    for length in ["content-length: 1000", "transfer-encoding: chunked"] {
+        let chunk: &[u8] = if length.starts_with("content") { b" " } else { b"1\r\n \r\n" };
+        let mut wire = Wire::open(&gateway).await;
+        let head = format!(
+            "POST {INVOKE} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {key}\r\ncontent-type: application/json\r\n{length}\r\n\r\n"
+        );
+        let begun = Instant::now();
+        wire.send(head).await;
+        while begun.elapsed() < Duration::from_millis(1500) {
+            wire.send(chunk).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let reply = wire.reply().await;
+        check_shape("POST", INVOKE, &reply);
+        assert_eq!(reply.status, 408, "{length}: {}", reply.text());
+        wire.closed().await;
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn idle_connections_beyond_the_cap_wait_and_cost_next_to_nothing() {
+    let gateway = serving("[http]\nmax_connections = 100\nheader_timeout = \"2s\"\n").await;
+    // Over one of its own, which has its place already.
+    let mut kept = gateway.connect().await;
+    kept.send("GET", "/healthz", None).await.expect("an answer").expect(200);
+    let before = Usage::of(gateway.pid());
+    let mut idle = Vec::new();
+    for _ in 0..400 {
+        idle.push(Wire::open(&gateway).await);
+    }
+    let metrics = kept.send("GET", "/metrics", None).await.expect("an answer").text();
+    let open = metrics.lines().find_map(|line| line.strip_prefix("mcpvisor_http_connections "));
+    let open: u32 = open.expect("the metric").parse().expect("a number");
+    assert!(open <= 100, "{open} open");
+    for wire in &mut idle {
+        wire.closed().await;
+    }
+    let after = Usage::of(gateway.pid());
+    println!(
+        "400 idle connections, 100 at once ({open} seen): CPU {:?}, memory {} KiB before and {} KiB after",
+        after.cpu - before.cpu,
+        before.resident,
+        after.resident
+    );
+    assert!(after.cpu - before.cpu < Duration::from_secs(2), "accepting does not spin");
+    gateway.get("/v1/mcps/fake").await.expect(200);
     gateway.stop().await;
 }

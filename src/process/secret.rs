@@ -1,0 +1,204 @@
+//! The value of a variable on its way from where it is kept to a child, and how it is fetched.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::OpenOptions;
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+
+use nix::fcntl::OFlag;
+
+use super::SpawnError;
+use super::reference::{Piece, Reference, pieces};
+
+/// The longest file that a reference may stand for, in bytes.
+const MAX_FILE: u64 = 64 * 1024;
+/// The longest value, in bytes: the kernel takes no longer variable.
+const MAX_VALUE: usize = 128 * 1024;
+
+/// A text that is not to be shown. It cannot be serialized, and prints as `[redacted]`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself, for whom it is meant.
+    pub(super) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+/// What a variable's value stands for, with every reference in it replaced. `variables` looks up
+/// our own environment.
+///
+/// # Errors
+/// When a reference cannot be replaced: names the variable and the reference, never a value.
+pub(super) fn resolve(
+    name: &str,
+    value: &str,
+    variables: impl Fn(&str) -> Option<OsString>,
+) -> Result<Secret, SpawnError> {
+    let mut resolved = String::with_capacity(value.len());
+    for piece in pieces(value) {
+        let piece = piece.map_err(|malformed| SpawnError::refused(format!("env.{name} {malformed}")))?;
+        match piece {
+            Piece::Literal(text) => resolved.push_str(text),
+            Piece::Reference(reference) => {
+                let found = match reference {
+                    Reference::Variable(variable) => variable_text(variables(variable)),
+                    Reference::File(path) => file_text(path),
+                };
+                let text = found.map_err(|unusable| unusable.told(name, reference))?;
+                resolved.push_str(&text);
+                if resolved.len() > MAX_VALUE {
+                    let most = MAX_VALUE >> 10;
+                    let what = format!("env.{name} is longer than {most} KiB with {reference} in its place");
+                    return Err(SpawnError::refused(what));
+                }
+            }
+        }
+    }
+    Ok(Secret(resolved))
+}
+
+/// The references of a value that cannot be replaced now: a sentence each, without any value.
+pub fn unresolved(name: &str, value: &str, variables: impl Fn(&str) -> Option<OsString>) -> Option<String> {
+    resolve(name, value, variables).err().map(|error| error.to_string())
+}
+
+/// Why a reference cannot be replaced.
+enum Unusable {
+    /// What is wrong with it.
+    Because(String),
+    /// What the operating system says of its file.
+    Io(io::Error),
+}
+
+impl Unusable {
+    fn told(self, name: &str, reference: Reference<'_>) -> SpawnError {
+        match self {
+            Unusable::Because(reason) => {
+                SpawnError::refused(format!("env.{name} refers to {reference}, which {reason}"))
+            }
+            Unusable::Io(error) => {
+                SpawnError::new(format!("env.{name} refers to {reference}, which cannot be read"), &error)
+            }
+        }
+    }
+}
+
+fn variable_text(value: Option<OsString>) -> Result<String, Unusable> {
+    let value = value.ok_or_else(|| Unusable::Because("is not set".to_owned()))?;
+    value.into_string().map_err(|_| Unusable::Because("is not UTF-8 text".to_owned()))
+}
+
+fn file_text(path: &str) -> Result<String, Unusable> {
+    // Opening a pipe waits for its other end, and a child that waits would stop all others.
+    let opened = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path);
+    let file = opened.map_err(Unusable::Io)?;
+    if !file.metadata().map_err(Unusable::Io)?.is_file() {
+        return Err(Unusable::Because("is not a regular file".to_owned()));
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(Unusable::Io)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(Unusable::Because(format!("is longer than {} KiB", MAX_FILE >> 10)));
+    }
+    bytes.pop_if(|last| *last == b'\n');
+    let text = String::from_utf8(bytes).map_err(|_| Unusable::Because("is not UTF-8 text".to_owned()))?;
+    if text.contains('\0') {
+        return Err(Unusable::Because("contains NUL".to_owned()));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::ffi::OsStringExt as _;
+
+    fn variables(name: &str) -> Option<OsString> {
+        match name {
+            "TOKEN" => Some("s3cret".into()),
+            "EMPTY" => Some(OsString::new()),
+            "BYTES" => Some(OsString::from_vec(vec![0xff])),
+            _ => None,
+        }
+    }
+
+    fn resolved(value: &str) -> Result<String, String> {
+        resolve("KEY", value, variables)
+            .map(|secret| secret.expose().to_owned())
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_secret_is_never_printed() {
+        let secret = resolve("KEY", "${env:TOKEN}", variables).unwrap();
+        assert_eq!(
+            format!("{secret} {secret:?} {:?}", Some(&secret)),
+            "[redacted] [redacted] Some([redacted])"
+        );
+        assert_eq!(secret.expose(), "s3cret");
+    }
+
+    #[test]
+    fn references_are_replaced_by_variables_and_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a token");
+        let reference = format!("${{file:{}}}", path.display());
+        for (content, text) in
+            [("x", "x"), ("x\n", "x"), ("x\n\n", "x\n"), ("\n", ""), ("x\r\n", "x\r"), ("ü", "ü")]
+        {
+            fs::write(&path, content).unwrap();
+            assert_eq!(resolved(&reference).as_deref(), Ok(text), "{content:?}");
+        }
+        fs::write(&path, "from ${env:TOKEN}\n").unwrap();
+        let value = format!("a:${{env:TOKEN}}:{reference}:${{env:EMPTY}}:$${{env:TOKEN}}");
+        // What a file says is not looked at again.
+        assert_eq!(resolved(&value).as_deref(), Ok("a:s3cret:from ${env:TOKEN}::${env:TOKEN}"));
+    }
+
+    #[test]
+    fn what_cannot_be_replaced_is_named_with_its_reference_and_without_a_value() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str, content: &[u8]| {
+            let path = dir.path().join(name);
+            fs::write(&path, content).unwrap();
+            format!("${{file:{}}}", path.display())
+        };
+        let fifo = dir.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let longest = file("longest", &[b'x'; 64 * 1024]);
+        assert_eq!(resolved(&longest).map(|text| text.len()), Ok(64 * 1024));
+        let cases = [
+            ("${env:MISSING}".to_owned(), "is not set"),
+            ("${env:BYTES}".to_owned(), "is not UTF-8 text"),
+            (format!("${{file:{}}}", dir.path().join("gone").display()), "cannot be read (ENOENT)"),
+            (format!("${{file:{}}}", dir.path().display()), "is not a regular file"),
+            (format!("${{file:{}}}", fifo.display()), "is not a regular file"),
+            (file("bytes", b"s3cret\xff"), "is not UTF-8 text"),
+            (file("nul", b"s3cret\0"), "contains NUL"),
+            (file("long", &[b'x'; 64 * 1024 + 1]), "is longer than 64 KiB"),
+        ];
+        for (reference, reason) in cases {
+            let error = resolve("KEY", &format!("${{env:TOKEN}} {reference}"), variables).unwrap_err();
+            assert_eq!(error.to_string(), format!("env.KEY refers to {reference}, which {reason}"));
+            assert!(error.permanent);
+        }
+        let thrice = resolved(&longest.repeat(3)).unwrap_err();
+        assert!(thrice.contains("longer than 128 KiB"), "{thrice}");
+    }
+}
