@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::http::auth::Denied;
 use crate::http::body::Unusable;
 use crate::http::guard::Refusal;
-use crate::http::manner::Manner;
+use crate::http::manner::{Manner, STORE_PAUSE};
 use crate::service::{Error, Gateway};
 
 /// An answer of `/api` that is not a success.
@@ -143,7 +143,10 @@ impl From<Error> for Failure {
                 failure(StatusCode::SERVICE_UNAVAILABLE).code("service_unavailable").retry(Some(retry_after))
             }
             Error::ShuttingDown => failure(StatusCode::SERVICE_UNAVAILABLE).code("service_unavailable"),
-            Error::FileRead { .. } | Error::FileWrite { .. } | Error::Store { .. } => upstream,
+            Error::Store { .. } => {
+                failure(StatusCode::SERVICE_UNAVAILABLE).code("service_unavailable").retry(Some(STORE_PAUSE))
+            }
+            Error::FileRead { .. } | Error::FileWrite { .. } => upstream,
             Error::Internal { .. } => {
                 let mut failure = Failure::new(StatusCode::INTERNAL_SERVER_ERROR, UNEXPECTED);
                 failure.0.manner.defect = Some(text);
@@ -282,7 +285,11 @@ mod tests {
             ("file_write", 500, json!({"error": "Failed to write to file: secret"})),
             ("file_content", 400, json!({"error": "File '/f' is not a valid JSON file"})),
             ("outside_root", 400, json!({"error": "File path is outside the configured root '/r'"})),
-            ("store", 500, json!({"error": "The change could not be stored: secret"})),
+            (
+                "store",
+                503,
+                json!({"error": "The change could not be stored: secret", "code": "service_unavailable"}),
+            ),
             ("internal", 500, json!({"error": "An unexpected error occurred"})),
         ];
         let errors = every_error();
