@@ -79,6 +79,11 @@ impl Store for FaultStore {
         self.inner.flush()?;
         checked
     }
+
+    fn recover(&self) -> Result<(), StoreError> {
+        self.check()?;
+        self.inner.recover()
+    }
 }
 
 /// A journal's file that fails by a [`Fault`]; a write that fails has written half.

@@ -99,6 +99,12 @@ pub trait Store: Send + Sync {
     /// Returns when everything applied before is on its way to the disk beyond this process: it
     /// survives the end of the process by any cause.
     fn flush(&self) -> Result<(), StoreError>;
+
+    /// After an error: gets back to work, where that takes more than the next try. What was applied
+    /// and not flushed may be lost by it.
+    fn recover(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// Opens the store of a data directory, checks its schema and reads every record once, so that

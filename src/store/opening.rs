@@ -142,17 +142,22 @@ fn look(
     }
     probe(dir)?;
     let store = super::open(dir, OPEN_LIMIT)?;
-    let seq = replay(&*store, beside)?;
+    // Before the journal fills it again: what was in it beside that is lost, and somebody should know.
+    if (beside.marker.is_some() || beside.backup.is_some()) && read_instance(&*store)?.is_none() {
+        return Err(opened_empty(dir));
+    }
+    let seq = match &beside.journal {
+        Some(journal) => replay(&*store, journal)?,
+        None => read_seq(&*store)?,
+    };
     compare(dir, &*store, seq, beside)?;
     Ok((store, seq))
 }
 
 /// Applies the journal's changes that the store lacks. Returns the number of the last change.
-fn replay(store: &dyn Store, beside: &Beside) -> Result<u64, StoreError> {
+pub(super) fn replay(store: &dyn Store, journal: &Contents) -> Result<u64, StoreError> {
     let seq = read_seq(store)?;
-    let Some(missing) = beside.journal.as_ref().and_then(|journal| journal.after(seq)) else {
-        return Ok(seq);
-    };
+    let Some(missing) = journal.after(seq) else { return Ok(seq) };
     let missing: Vec<_> = missing.collect();
     let Some(last) = missing.last().map(|entry| entry.seq) else { return Ok(seq) };
     let mut batch: Vec<Op> = missing.iter().flat_map(|entry| entry.ops.iter().cloned()).collect();
@@ -167,7 +172,7 @@ fn replay(store: &dyn Store, beside: &Beside) -> Result<u64, StoreError> {
 pub(super) fn compare(dir: &DataDir, store: &dyn Store, seq: u64, beside: &Beside) -> Result<(), StoreError> {
     let instance = read_instance(store)?;
     if instance.is_none() && beside.knows_of_a_store() {
-        return Err(damaged(dir, "it opened empty, although it was not".to_owned()));
+        return Err(opened_empty(dir));
     }
     if let Some(marker) = &beside.marker {
         if marker.instance.is_some() && marker.instance != instance {
@@ -219,6 +224,10 @@ fn expected(backup: &Backup, journal: Option<&Contents>, seq: u64) -> Option<BTr
 /// The schema's number changes without a change.
 fn is_compared(key: &[u8]) -> bool {
     key != SCHEMA_KEY && backup::covers(key)
+}
+
+fn opened_empty(dir: &DataDir) -> StoreError {
+    damaged(dir, "it opened empty, although it was not".to_owned())
 }
 
 fn damaged(dir: &DataDir, reason: String) -> StoreError {

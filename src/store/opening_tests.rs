@@ -355,7 +355,7 @@ fn fails_at(n: u64, lasting: bool) -> bool {
     // The process has ended. What is there again?
     let beside = Beside::read(&dir).unwrap();
     assert_eq!(beside.journal_damage(&dir), None);
-    let seq = replay(&*image, &beside).unwrap();
+    let seq = replay(&*image, beside.journal.as_ref().unwrap()).unwrap();
     let state = found(&*image);
     let doubted = lasting && in_doubt.as_ref() == Some(&state);
     assert!(state == acknowledged || doubted, "operation {n}, lasting {lasting}");

@@ -16,7 +16,8 @@ use super::backup::{self, Backup};
 use super::files::quarantine;
 use super::journal::{self, Journal, Wrap};
 use super::marker::Marker;
-use super::records::{SEQ_KEY, put_seq, read_instance};
+use super::opening::replay;
+use super::records::{SEQ_KEY, put_seq, read_instance, read_seq};
 use super::{DataDir, Op, Store, StoreError};
 
 /// Why changes cannot be stored, in the operating system's words; `None` while they can.
@@ -137,7 +138,7 @@ impl Vault {
     }
 
     fn write(&mut self, mut batch: Vec<Op>, journaled: Vec<Op>, anyway: bool) -> Result<(), StoreError> {
-        if self.undo.is_some() {
+        if self.undo.is_some() || self.trouble.borrow().is_some() {
             self.settle_all()?;
         }
         let seq = self.seq + 1;
@@ -174,12 +175,26 @@ impl Vault {
     fn settle_all(&mut self) -> Result<(), StoreError> {
         // Both are tried, whichever fails: each that is back is one trace less of what was refused.
         let cut = self.journal().map_or(Ok(()), Journal::settle);
+        self.store.recover()?;
+        self.catch_up()?;
         if let Some(undo) = &self.undo {
             self.store.apply(undo.clone())?;
         }
         self.store.flush()?;
         cut?;
         self.undo = None;
+        Ok(())
+    }
+
+    /// What the store lost of what was acknowledged, when it got back to work.
+    fn catch_up(&self) -> Result<(), StoreError> {
+        let Some(disk) = &self.disk else { return Ok(()) };
+        if read_seq(&*self.store)? < self.seq
+            && let Some(mut journal) = journal::read(disk.dir.path())?
+        {
+            journal.entries.retain(|entry| entry.seq <= self.seq);
+            replay(&*self.store, &journal)?;
+        }
         Ok(())
     }
 

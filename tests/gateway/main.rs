@@ -9,6 +9,7 @@ mod support;
 mod access;
 mod calling;
 mod crashing;
+mod durability;
 mod fake_server;
 mod flooding;
 mod framing;
