@@ -272,7 +272,7 @@ fn report(breaches: &[String], hint: &str) {
 }
 
 #[test]
-fn the_tests_that_the_supervision_table_names_are_there() {
+fn the_tests_that_documents_name_are_there() {
     let mut names = BTreeSet::new();
     for folder in ["src", "tests"] {
         for path in files_below(folder).into_iter().filter(|path| path.ends_with(".rs")) {
@@ -281,11 +281,15 @@ fn the_tests_that_the_supervision_table_names_are_there() {
             names.extend(found.map(str::to_owned));
         }
     }
-    let document = read("docs/supervision.md");
-    let table = document.split("## Which test holds what").nth(1).expect("the tables");
-    let quoted = table.split('`').skip(1).step_by(2).filter(|text| text.contains("::") || text.contains('…'));
-    let named =
-        quoted.filter_map(|text| text.rsplit(['…', ':']).next()).filter(|name| name.matches('_').count() > 2);
-    let missing: Vec<String> = named.filter(|name| !names.contains(*name)).map(str::to_owned).collect();
-    report(&missing, "name a test that exists in docs/supervision.md, or write it");
+    for path in ["docs/supervision.md", "docs/store.md"] {
+        let document = read(path);
+        let table = document.split("## Which test holds what").nth(1).expect("the tables");
+        let spans = table.split('`').skip(1).step_by(2);
+        let quoted = spans.filter(|text| text.contains("::") || text.contains('…'));
+        let named = quoted
+            .filter_map(|text| text.rsplit(['…', ':']).next())
+            .filter(|name| name.matches('_').count() > 2);
+        let missing: Vec<String> = named.filter(|name| !names.contains(*name)).map(str::to_owned).collect();
+        report(&missing, &format!("name a test that exists in {path}, or write it"));
+    }
 }

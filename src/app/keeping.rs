@@ -135,6 +135,7 @@ fn probe(path: &Path) -> (String, Exit) {
     };
     match looked {
         Ok(()) => (format!("{FINE}\n"), Exit::Graceful),
+        Err(StoreError::Corrupt { reason, .. }) => (format!("{DAMAGED}\n{reason}\n"), Exit::Config),
         Err(error) if error.is_damage() => (format!("{DAMAGED}\n{error}\n"), Exit::Config),
         Err(error) => (format!("{REFUSED}\n{error}\n"), Exit::Io),
     }

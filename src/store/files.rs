@@ -44,7 +44,11 @@ fn write_new(path: &Path, content: &[u8]) -> io::Result<File> {
 }
 
 fn parent(path: &Path) -> io::Result<&Path> {
-    path.parent().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Ok(Path::new(".")),
+        Some(parent) => Ok(parent),
+        None => Err(io::Error::from(io::ErrorKind::InvalidInput)),
+    }
 }
 
 /// Brings the names in a directory to the disk.
@@ -128,6 +132,13 @@ mod tests {
         }
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left over");
+    }
+
+    #[test]
+    fn the_directory_of_a_bare_name_is_the_working_directory() {
+        assert_eq!(parent(Path::new("f")).unwrap(), Path::new("."));
+        assert_eq!(parent(Path::new("d/f")).unwrap(), Path::new("d"));
+        assert!(parent(Path::new("/")).is_err());
     }
 
     #[test]

@@ -70,9 +70,10 @@ impl Beside {
     }
 }
 
-/// Looks at the store of a data directory as a start would, without changing what is in it.
+/// Looks at the store of a data directory as a start would, without changing what is in it. For a
+/// process that ends with that: the database is left open, since closing it would wait for the disk.
 pub fn probe(dir: &DataDir) -> Result<(), StoreError> {
-    super::open_unchanged(dir, PROBE_LIMIT).map(drop)
+    super::open_unchanged(dir, PROBE_LIMIT).map(std::mem::forget)
 }
 
 impl Vault {

@@ -17,7 +17,9 @@ fn delete(key: &str) -> Op {
 }
 
 fn try_open(path: &Path) -> Result<Vault, StoreError> {
-    reopen(|| Vault::open(&DataDir::open(path)?, &probe))
+    reopen(|| {
+        Vault::open(&DataDir::open(path)?, &|dir| crate::store::open_unchanged(dir, OPEN_LIMIT).map(drop))
+    })
 }
 
 fn open(path: &Path) -> Vault {
