@@ -7,6 +7,9 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+/// The number of SIGXFSZ on Linux.
+const SIGXFSZ: i32 = 25;
+
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
@@ -39,6 +42,9 @@ pub struct Signals {
     interrupt: Signal,
     hangup: Signal,
     quit: Signal,
+    /// A write beyond a limit on file sizes: held so that it is an error like a full disk, and not the
+    /// end of the process.
+    _too_large: Signal,
     /// How many asked to stop.
     received: u32,
     /// Whether there was a controlling terminal at the start.
@@ -56,6 +62,7 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
             quit: signal(SignalKind::quit())?,
+            _too_large: signal(SignalKind::from_raw(SIGXFSZ))?,
             received: 0,
             had_terminal: has_terminal(),
         })

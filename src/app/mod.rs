@@ -2,6 +2,7 @@
 
 mod banner;
 mod certificate;
+mod keeping;
 mod reload;
 mod systemd;
 
@@ -23,9 +24,9 @@ use crate::cli::{self, Command, Exit, Program};
 use crate::config::{self, Config, Environment, Flags, ProcessEnvironment};
 use crate::http::{ApiAuth, Front, Tls};
 use crate::process::{Host, HostSettings};
-use crate::service::{Applied, Gateway, GatewaySettings, Registry, ServersFile, Settings, State};
+use crate::service::{Applied, Gateway, GatewaySettings, OpenError, Registry, ServersFile, Settings, State};
 use crate::signals::{Asked, Signals, Stop};
-use crate::store::{self, DataDir};
+use crate::store::{DataDir, StoreError, Vault};
 use crate::supervisor::Supervisor;
 use crate::telemetry::logging;
 use crate::telemetry::metrics::Metrics;
@@ -44,17 +45,17 @@ const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// Runs one of the two programs.
 pub fn main(program: Program) -> ExitCode {
-    // The demo server is the running executable, under whichever of its two names.
-    let first = std::env::args_os().nth(1);
-    if matches!(program, Program::McpServer) && first.is_some_and(|first| first == DEMO_SERVER) {
-        return demo_server().into();
-    }
+    // The demo server and the look at a store are the running executable, under whichever of its two
+    // names.
+    let own = |first: OsString| first == DEMO_SERVER || first == keeping::STORE;
+    let program = if std::env::args_os().nth(1).is_some_and(own) { Program::Mcpvisor } else { program };
     match cli::parse(program, std::env::args_os()) {
         Ok(Command::Serve(flags)) => serve(&flags).into(),
         Ok(Command::Check(flags)) => {
             cli::check(&flags, &ProcessEnvironment, &mut io::stdout(), &mut io::stderr()).into()
         }
         Ok(Command::DemoServer) => demo_server().into(),
+        Ok(Command::Store(flags, action)) => keeping::run(&flags, &action, &ProcessEnvironment).into(),
         Err(refused) => refused.report().into(),
     }
 }
@@ -72,6 +73,12 @@ struct Refusal(Exit, String);
 impl Refusal {
     fn io(error: impl std::fmt::Display) -> Refusal {
         Refusal(Exit::Io, error.to_string())
+    }
+
+    /// What is on the disk cannot be used: it stays that way until somebody looks at it, so the
+    /// service manager is told not to try again.
+    fn store(error: &StoreError) -> Refusal {
+        Refusal(if error.is_lasting() { Exit::Config } else { Exit::Io }, error.to_string())
     }
 }
 
@@ -136,10 +143,13 @@ fn build_runtime(workers: usize) -> io::Result<tokio::runtime::Runtime> {
 
 fn open_registry(config: &Config, keys: &KeyRing) -> Result<Registry, Refusal> {
     let data_dir = DataDir::open(&config.data_dir).map_err(Refusal::io)?;
-    let store = store::open(&data_dir, store::OPEN_LIMIT).map_err(Refusal::io)?;
+    let vault = Vault::open(&data_dir, &keeping::look).map_err(|error| Refusal::store(&error))?;
     let settings =
         Settings { data_dir: config.data_dir.clone(), config_root: Some(config.config_root.clone()) };
-    let mut registry = Registry::open(store, settings, keys).map_err(Refusal::io)?;
+    let mut registry = Registry::open(vault, settings, keys).map_err(|error| match &error {
+        OpenError::Store(error) => Refusal::store(error),
+        OpenError::OwnerKey { .. } => Refusal::io(error),
+    })?;
     for file in &config.servers {
         let content = ServersFile::new(file.entries.clone(), file.extra.clone());
         let path = file.path.to_string_lossy();

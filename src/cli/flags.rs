@@ -27,6 +27,27 @@ pub enum Command {
     Check(Flags),
     /// Be the built-in MCP server on stdin and stdout.
     DemoServer,
+    /// Look at or replace what is kept on disk. Of the flags only those that lead to it are given.
+    Store(Flags, StoreAction),
+}
+
+/// What is done with what is kept on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreAction {
+    /// Say how everything is.
+    Check,
+    /// Look at the database only, for a daemon that starts and holds the lock.
+    Probe,
+    /// Write a backup.
+    Backup {
+        /// To this file instead of the data directory.
+        to: Option<PathBuf>,
+    },
+    /// Replace the content by a backup: this file, or the newest good one for `None`.
+    Restore {
+        /// The file.
+        from: Option<PathBuf>,
+    },
 }
 
 /// Nothing is to be run: the command line is wrong, or asked for help or the version.
@@ -58,6 +79,7 @@ where
         Program::Mcpvisor => read::<Mcpvisor, _, _>(args).map(|line| match line.command {
             Subcommands::Serve(flags) => flags.into_command(None),
             Subcommands::DemoServer => Command::DemoServer,
+            Subcommands::Store(store) => store.command.into_command(),
         }),
         Program::McpServer => {
             read::<McpServer, _, _>(args).map(|line| line.flags.into_command(Some("0.0.0.0")))
@@ -90,6 +112,68 @@ enum Subcommands {
     Serve(ServeFlags),
     /// Be a small MCP server on stdin and stdout, to try the gateway with
     DemoServer,
+    /// Check, back up or restore what is kept on disk, while no daemon runs on it
+    Store(StoreLine),
+}
+
+#[derive(Debug, Args)]
+struct StoreLine {
+    #[command(subcommand)]
+    command: StoreCommands,
+}
+
+#[derive(Debug, Subcommand)]
+enum StoreCommands {
+    /// Look at every record, the journal and all backups, and say how they are
+    Check {
+        #[command(flatten)]
+        place: Place,
+        #[arg(long, hide = true)]
+        probe: bool,
+    },
+    /// Write a backup: into the data directory, or to a file
+    Backup {
+        #[command(flatten)]
+        place: Place,
+        /// Write to this file instead
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+    },
+    /// Replace the content by that of a backup; what was there is kept in quarantine
+    Restore {
+        #[command(flatten)]
+        place: Place,
+        /// The backup's file, or `latest` for the newest good one of the data directory
+        #[arg(value_name = "FILE|latest")]
+        from: PathBuf,
+    },
+}
+
+/// The flags that lead to the data directory.
+#[derive(Debug, Args)]
+struct Place {
+    /// Configuration file, TOML [env: MCPVISOR_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Directory of the store [env: MCPVISOR_DATA_DIR]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+impl StoreCommands {
+    fn into_command(self) -> Command {
+        let (place, action) = match self {
+            StoreCommands::Check { place, probe: false } => (place, StoreAction::Check),
+            StoreCommands::Check { place, probe: true } => (place, StoreAction::Probe),
+            StoreCommands::Backup { place, to } => (place, StoreAction::Backup { to }),
+            StoreCommands::Restore { place, from } => {
+                let from = Some(from).filter(|from| from.as_os_str() != "latest");
+                (place, StoreAction::Restore { from })
+            }
+        };
+        let flags = Flags { config: place.config, data_dir: place.data_dir, ..Flags::default() };
+        Command::Store(flags, action)
+    }
 }
 
 /// Supervises MCP servers and serves them over HTTP: `mcpvisor serve`, but listening on
@@ -195,8 +279,27 @@ mod tests {
     }
 
     #[test]
+    fn the_actions_on_the_store_arrive() {
+        let flags = || Flags { data_dir: Some("d".into()), ..Flags::default() };
+        for (line, action) in [
+            ("check", StoreAction::Check),
+            ("check --probe", StoreAction::Probe),
+            ("backup", StoreAction::Backup { to: None }),
+            ("backup --to f", StoreAction::Backup { to: Some("f".into()) }),
+            ("restore latest", StoreAction::Restore { from: None }),
+            ("restore ./latest", StoreAction::Restore { from: Some("./latest".into()) }),
+        ] {
+            let command = words(Program::Mcpvisor, &format!("mcpvisor store {line} --data-dir d"));
+            assert_eq!(command.expect("understood"), Command::Store(flags(), action), "{line}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_understood_is_a_usage_error() {
         for line in [
+            "mcpvisor store",
+            "mcpvisor store restore",
+            "mcpvisor store check --port 1",
             "mcpvisor",
             "mcpvisor run",
             "mcpvisor serve extra",

@@ -12,7 +12,7 @@ mod flags;
 use std::io::Write;
 
 pub use exit::Exit;
-pub use flags::{Command, Program, Refused, parse};
+pub use flags::{Command, Program, Refused, StoreAction, parse};
 
 use crate::config::{Environment, Flags, describe, list_problems, load, warnings};
 

@@ -111,6 +111,26 @@ pub fn load(flags: &Flags, env: &dyn Environment) -> Result<Config, Vec<ConfigPr
     problems.into_result(config)
 }
 
+/// Where the store lives, for what looks at nothing else: the servers files are not read.
+///
+/// # Errors
+/// The problems of the environment and the configuration file, when the flags do not settle it.
+pub fn data_dir(flags: &Flags, env: &dyn Environment) -> Result<PathBuf, Vec<ConfigProblem>> {
+    let working_dir = env.working_dir();
+    if let Some(dir) = &flags.data_dir {
+        return Ok(working_dir.join(dir));
+    }
+    let mut problems = Problems::default();
+    let flags = flags.clone().or(environment::flags_from(env, &mut problems));
+    let mut config = Config::with_defaults(PathBuf::new());
+    let paths = match &flags.config {
+        Some(named) => read_file(named, &working_dir, &mut config, &mut problems),
+        None => file::Paths::default(),
+    };
+    let given = flags.data_dir.map(|dir| working_dir.join(dir)).or(paths.data_dir);
+    problems.into_result(given.unwrap_or_else(|| environment::default_data_dir(env)))
+}
+
 fn read_file(path: &Path, working_dir: &Path, config: &mut Config, problems: &mut Problems) -> file::Paths {
     let Named { shown, path } = named(path, working_dir);
     let text = match servers_file::read_text(&path) {

@@ -171,3 +171,23 @@ fn the_shipped_servers_file_has_the_demo_server_and_nothing_else() {
     assert_eq!(entry["command"], "mcpvisor");
     assert_eq!(entry["args"], serde_json::json!(["demo-server"]));
 }
+
+#[test]
+fn the_data_directory_alone_is_found_as_for_the_daemon() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("m.toml");
+    std::fs::write(&file, "[server]\ndata_dir = 'd'\nservers = ['missing.json']\n").unwrap();
+    let flags = Flags { config: Some(file), ..Flags::default() };
+    let env = MapEnvironment::new(&[]);
+    assert_eq!(
+        data_dir(&flags, &env),
+        Ok(dir.path().join("d")),
+        "a servers file that is missing is no matter"
+    );
+    let env = MapEnvironment::new(&[("MCPVISOR_DATA_DIR", "/e")]);
+    assert_eq!(data_dir(&flags, &env), Ok("/e".into()));
+    let flags = Flags { data_dir: Some("/f".into()), ..Flags::default() };
+    assert_eq!(data_dir(&flags, &MapEnvironment::new(&[("MCPVISOR_PORT", "x")])), Ok("/f".into()));
+    let broken = data_dir(&Flags::default(), &MapEnvironment::new(&[("MCPVISOR_PORT", "x")]));
+    assert_eq!(broken.expect_err("the variable is wrong").len(), 1);
+}

@@ -11,6 +11,9 @@ use super::auth::Denied;
 use super::clock::retry_seconds;
 use super::guard::Defect;
 
+/// When it is worth asking again after the store refused a change: as often as it is tried anew.
+pub(super) const STORE_PAUSE: Duration = Duration::from_secs(5);
+
 /// What a refusal says beside its body.
 #[derive(Debug, Default)]
 pub(super) struct Manner {

@@ -120,6 +120,7 @@ impl Gateway {
         let registry = registry.start(Box::new(move |servers| follow.apply(servers, &none)))?;
         let keeper = Keeper::new(registry.clone(), supervisor.directory().clone());
         tokio::spawn(keeper.clone().run());
+        tokio::spawn(registry.clone().recover());
         let (stopping, stop) = (AtomicBool::new(false), watch::Sender::new(false));
         Ok(Gateway(Arc::new(Inner {
             registry,
@@ -435,7 +436,8 @@ impl Gateway {
         if self.is_stopping() {
             waiting_for.push("the daemon is stopping".to_owned());
         }
-        Readiness { ready: waiting_for.is_empty(), waiting_for }
+        let problems = self.0.registry.trouble().map(|cause| format!("changes cannot be stored: {cause}"));
+        Readiness { ready: waiting_for.is_empty(), waiting_for, problems: problems.into_iter().collect() }
     }
 
     /// All metrics in the Prometheus text format.
@@ -447,6 +449,7 @@ impl Gateway {
                 meter.tell(&handle, usage);
             }
         }
+        self.0.metrics.set_store_degraded(self.0.registry.trouble().is_some());
         self.0.metrics.render()
     }
 

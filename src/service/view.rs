@@ -106,4 +106,6 @@ pub struct Readiness {
     pub ready: bool,
     /// Why not, one sentence each.
     pub waiting_for: Vec<String>,
+    /// What does not work although calls do, one sentence each.
+    pub problems: Vec<String>,
 }

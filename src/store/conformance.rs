@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
-use super::{DataDir, MemoryStore, OPEN_LIMIT, Op, Store, StoreError, encode, open};
+use super::{DataDir, MemoryStore, OPEN_LIMIT, Op, SCHEMA_VERSION, Store, StoreError, encode, open};
 
 fn put(key: &str, value: &str) -> Op {
     Op::Put { key: key.into(), value: encode(value).expect("a string is JSON") }
@@ -140,6 +140,9 @@ fn a_newer_schema_on_disk_is_refused_and_left_alone() {
     }
     for _ in 0..2 {
         let error = reopen(|| sled(directory.path())).err().expect("newer");
-        assert_eq!(error, StoreError::NewerSchema { what: "the store".into(), found: 9, known: 1 });
+        assert_eq!(
+            error,
+            StoreError::NewerSchema { what: "the store".into(), found: 9, known: SCHEMA_VERSION }
+        );
     }
 }

@@ -1,13 +1,15 @@
 //! The data directory: made private, locked for one daemon at a time.
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::StoreError;
+use super::files::QUARANTINE;
+use super::{StoreError, backup, journal, marker};
 
 const PRIVATE_DIR: u32 = 0o700;
 const PRIVATE_FILE: u32 = 0o600;
@@ -15,15 +17,22 @@ const PRIVATE_FILE: u32 = 0o600;
 const LOCK: &str = "lock";
 const STORE: &str = "store";
 
-/// Names directly inside the data directory that belong to the daemon; no caller of the API may
+/// Names directly inside the data directory that belong to the daemon.
+const RESERVED_NAMES: [&str; 7] =
+    [LOCK, STORE, "owner.key", "audit", journal::FILE, backup::DIR, marker::FILE];
+
+/// Whether a name directly inside the data directory belongs to the daemon; no caller of the API may
 /// have a file written there.
-pub const RESERVED_NAMES: [&str; 6] = [LOCK, STORE, "owner.key", "journal", "backup", "audit"];
+pub fn is_reserved(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    name.starts_with(QUARANTINE.as_bytes()) || RESERVED_NAMES.iter().any(|own| own.as_bytes() == name)
+}
 
 /// An open data directory. As long as one clone lives, no other process can open it.
 #[derive(Debug, Clone)]
 pub struct DataDir {
     path: PathBuf,
-    _lock: Arc<File>,
+    lock: Arc<File>,
 }
 
 impl DataDir {
@@ -41,7 +50,28 @@ impl DataDir {
             .map_err(|error| StoreError::io("resolve the data directory", path, &error))?;
         make_private(&path)?;
         let lock = lock(&path)?;
-        Ok(DataDir { path, _lock: Arc::new(lock) })
+        Ok(DataDir { path, lock: Arc::new(lock) })
+    }
+
+    /// Opens a directory whose lock the caller was handed by the process that holds it, as
+    /// [`DataDir::handed_on`] gives it. Anything else is refused as [`StoreError::Locked`].
+    pub fn open_handed_on(path: &Path, lock: File) -> Result<DataDir, StoreError> {
+        let path = path
+            .canonicalize()
+            .map_err(|error| StoreError::io("resolve the data directory", path, &error))?;
+        let identity = |metadata: io::Result<fs::Metadata>| {
+            metadata.map(|it| (it.dev(), it.ino())).map_err(|error| StoreError::io("look at", &path, &error))
+        };
+        if identity(lock.metadata())? != identity(fs::metadata(path.join(LOCK)))? {
+            return Err(StoreError::Locked { path });
+        }
+        Ok(DataDir { path, lock: Arc::new(lock) })
+    }
+
+    /// The lock, for a process that is started to look at the directory. It is the same lock: as long
+    /// as one of the two lives, nobody else gets it.
+    pub fn handed_on(&self) -> io::Result<File> {
+        self.lock.try_clone()
     }
 
     /// The directory, absolute and without symbolic links.
@@ -137,6 +167,22 @@ mod tests {
         let refused = DataDir::open(outer.path()).expect_err("in use");
         assert_eq!(refused, StoreError::Locked { path: clone.path().to_owned() });
         drop(clone);
+        reopen(|| DataDir::open(outer.path())).expect("free again");
+    }
+
+    #[test]
+    fn a_lock_that_was_handed_on_opens_its_directory_and_no_other() {
+        let (outer, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let first = DataDir::open(outer.path()).unwrap();
+        let second =
+            DataDir::open_handed_on(outer.path(), first.handed_on().unwrap()).expect("the same lock");
+        let _other = DataDir::open(other.path()).unwrap();
+        let refused = DataDir::open_handed_on(other.path(), first.handed_on().unwrap());
+        assert!(matches!(refused, Err(StoreError::Locked { .. })), "{refused:?}");
+        drop(first);
+        let refused = DataDir::open(outer.path());
+        assert!(matches!(refused, Err(StoreError::Locked { .. })), "the second still has it");
+        drop(second);
         reopen(|| DataDir::open(outer.path())).expect("free again");
     }
 

@@ -40,6 +40,17 @@ pub enum StoreError {
         /// The newest format known here.
         known: u32,
     },
+    /// The store is damaged and cannot be made anew. Nothing was changed.
+    #[error(
+        "{reason}; there is no good backup in '{}' to restore it from. Put one there, or move the directory away to begin anew",
+        path.join("backup").display()
+    )]
+    NothingToRestore {
+        /// The data directory.
+        path: PathBuf,
+        /// What is wrong with the store.
+        reason: String,
+    },
     /// Opening did not end in time.
     #[error("opening the store in '{}' did not end within {} s", path.display(), after.as_secs_f64())]
     OpenTimeout {
@@ -69,6 +80,57 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether it says that what is on the disk cannot be used, so that a backup has to take its
+    /// place. A disk that is full or does not let us write is not that.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            StoreError::Corrupt { .. } | StoreError::OpenTimeout { .. } => true,
+            StoreError::Io { kind, .. } => !matches!(
+                kind,
+                io::ErrorKind::PermissionDenied
+                    | io::ErrorKind::StorageFull
+                    | io::ErrorKind::QuotaExceeded
+                    | io::ErrorKind::FileTooLarge
+                    | io::ErrorKind::ReadOnlyFilesystem
+                    | io::ErrorKind::OutOfMemory
+                    | io::ErrorKind::ResourceBusy
+            ),
+            StoreError::Locked { .. }
+            | StoreError::NotADirectory { .. }
+            | StoreError::NewerSchema { .. }
+            | StoreError::NothingToRestore { .. }
+            | StoreError::Unencodable { .. } => false,
+        }
+    }
+
+    /// Whether starting again cannot help until somebody has looked at the data directory.
+    pub fn is_lasting(&self) -> bool {
+        matches!(
+            self,
+            StoreError::Corrupt { .. }
+                | StoreError::OpenTimeout { .. }
+                | StoreError::NewerSchema { .. }
+                | StoreError::NothingToRestore { .. }
+        )
+    }
+
+    /// What is wrong, in a few words that name no path: for those who may not know where things are.
+    pub fn cause(&self) -> String {
+        match self {
+            StoreError::Io { reason, .. } => {
+                reason.split_once(" (os error ").map_or(reason.as_str(), |(words, _)| words).to_owned()
+            }
+            StoreError::Corrupt { .. } | StoreError::NothingToRestore { .. } => {
+                "the store is damaged".to_owned()
+            }
+            StoreError::OpenTimeout { .. } => "the store does not answer".to_owned(),
+            StoreError::Locked { .. } => "the store is in use by another process".to_owned(),
+            StoreError::NotADirectory { .. } => "the data directory is none".to_owned(),
+            StoreError::NewerSchema { .. } => "the store is a newer version's".to_owned(),
+            StoreError::Unencodable { .. } => "a record cannot be encoded".to_owned(),
+        }
+    }
+
     /// An [`StoreError::Io`] of an operating system's error.
     pub(super) fn io(what: &'static str, path: &Path, error: &io::Error) -> StoreError {
         StoreError::Io { what, path: path.to_owned(), kind: error.kind(), reason: error.to_string() }

@@ -1,5 +1,5 @@
 //! What is kept on disk: one flat map of keys to records behind a small trait, and the directory
-//! it lives in. Owns durability, the format of a record and the refusal to run on a directory that
+//! it lives in. Owns durability ([`Vault`]: journal, backups, restoring), the format of a record and the refusal to run on a directory that
 //! another daemon uses. Knows nothing of what is kept; the typed records live with their owners.
 //!
 //! One key space, because batches are atomic inside one. A key is a letter, a slash and the
@@ -9,19 +9,29 @@
 //! |---|---|
 //! | `m/` | about the whole: schema, instance, the frame of the configuration |
 //! | `s/` | servers |
+//! | `c/` | what servers announced, kept for the next start |
 //! | `k/` | keys |
 //! | `f/` | servers files as they were last applied |
 //! | `p/` | pins |
 //! | `u/` | usage |
 //! | `a/` | audit |
 
+mod backup;
+mod check;
 #[cfg(test)]
 pub(crate) mod conformance;
 mod data_dir;
 mod error;
+#[cfg(test)]
+mod fault;
+mod files;
+mod journal;
+mod marker;
 mod memory;
+mod opening;
 mod records;
 mod sled;
+mod vault;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -29,10 +39,15 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-pub use data_dir::{DataDir, RESERVED_NAMES};
+pub use backup::Backup;
+pub use check::{Part, check};
+pub use data_dir::{DataDir, is_reserved};
 pub use error::StoreError;
+pub use files::write_private;
 pub use memory::MemoryStore;
+pub use opening::{PROBE_LIMIT, probe};
 pub use records::{RECORD_VERSION, SCHEMA_VERSION, decode, encode};
+pub use vault::{Trouble, Vault};
 
 /// How long opening may take before the start is given up: sled may hang on a damaged file.
 pub const OPEN_LIMIT: Duration = Duration::from_secs(60);
@@ -84,16 +99,35 @@ pub trait Store: Send + Sync {
     /// Returns when everything applied before is on its way to the disk beyond this process: it
     /// survives the end of the process by any cause.
     fn flush(&self) -> Result<(), StoreError>;
+
+    /// After an error: gets back to work, where that takes more than the next try. What was applied
+    /// and not flushed may be lost by it.
+    fn recover(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// Opens the store of a data directory, checks its schema and reads every record once, so that
 /// damage shows now and not in the middle of serving. The work is done on a thread of its own;
 /// after `limit` it is given up as [`StoreError::OpenTimeout`], and the thread is left behind.
 pub fn open(dir: &DataDir, limit: Duration) -> Result<Arc<dyn Store>, StoreError> {
+    open_with(dir, limit, prepare)
+}
+
+/// The same, but leaves the schema's number as it is.
+fn open_unchanged(dir: &DataDir, limit: Duration) -> Result<Arc<dyn Store>, StoreError> {
+    open_with(dir, limit, |store| records::read_schema(store).and_then(|_| verify_all(store)))
+}
+
+fn open_with(
+    dir: &DataDir,
+    limit: Duration,
+    check: fn(&dyn Store) -> Result<(), StoreError>,
+) -> Result<Arc<dyn Store>, StoreError> {
     let own = dir.clone();
     within(limit, dir.path(), move || {
         let store = sled::SledStore::open(own)?;
-        prepare(&store)?;
+        check(&store)?;
         Ok(Arc::new(store) as Arc<dyn Store>)
     })
 }
@@ -101,6 +135,10 @@ pub fn open(dir: &DataDir, limit: Duration) -> Result<Arc<dyn Store>, StoreError
 /// Checks the schema, then reads every record.
 fn prepare(store: &dyn Store) -> Result<(), StoreError> {
     records::check_schema(store)?;
+    verify_all(store)
+}
+
+fn verify_all(store: &dyn Store) -> Result<(), StoreError> {
     for (key, value) in store.scan_prefix(b"")? {
         records::verify(&key, &value)?;
     }

@@ -10,10 +10,17 @@ use super::{Op, Store, StoreError};
 /// The format of a value: the first byte of each.
 pub const RECORD_VERSION: u8 = 1;
 
-/// The format of the whole store: which keys there are and what they mean.
-pub const SCHEMA_VERSION: u32 = 1;
+/// The format of the whole store: which keys there are and what they mean. Since 2 a journal and
+/// backups stand beside it; a program that does not write them must not change it.
+pub const SCHEMA_VERSION: u32 = 2;
+/// The oldest that is understood. Nothing but the number has to be changed in it.
+const OLDEST_SCHEMA: u32 = 1;
 
-const SCHEMA_KEY: &[u8] = b"m/schema";
+pub(super) const SCHEMA_KEY: &[u8] = b"m/schema";
+/// The number of the last change that went through the journal.
+pub(super) const SEQ_KEY: &[u8] = b"m/seq";
+/// Which installation this is; its owner reads it, here it is only compared.
+pub(super) const INSTANCE_KEY: &[u8] = b"m/instance";
 
 /// Makes the stored form of a value. Fails only for what JSON cannot hold, such as a map whose
 /// keys are not strings.
@@ -46,20 +53,27 @@ pub(super) fn verify(key: &[u8], bytes: &[u8]) -> Result<(), StoreError> {
     decode::<IgnoredAny>(key, bytes).map(drop)
 }
 
-/// Writes the schema's version into an empty store; refuses a newer one, and a store that has
-/// records but no version.
+/// Writes the schema's version into an empty store and into an older one; refuses a newer one, and a
+/// store that has records but no version.
 pub(super) fn check_schema(store: &dyn Store) -> Result<(), StoreError> {
+    match read_schema(store)? {
+        Some(SCHEMA_VERSION) => Ok(()),
+        Some(_) | None => write_schema(store),
+    }
+}
+
+/// The schema's version, one that is understood here; `None` in an empty store.
+pub(super) fn read_schema(store: &dyn Store) -> Result<Option<u32>, StoreError> {
     let what = || "the store".to_owned();
     let Some(bytes) = store.get(SCHEMA_KEY)? else {
         if !store.scan_prefix(b"")?.is_empty() {
             let reason = "it holds records but no schema version".to_owned();
             return Err(StoreError::Corrupt { what: what(), reason });
         }
-        store.apply(vec![Op::Put { key: SCHEMA_KEY.to_vec(), value: encode(&SCHEMA_VERSION)? }])?;
-        return store.flush();
+        return Ok(None);
     };
     match decode::<u32>(SCHEMA_KEY, &bytes)? {
-        SCHEMA_VERSION => Ok(()),
+        found @ OLDEST_SCHEMA..=SCHEMA_VERSION => Ok(Some(found)),
         found if found > SCHEMA_VERSION => {
             Err(StoreError::NewerSchema { what: what(), found, known: SCHEMA_VERSION })
         }
@@ -68,6 +82,29 @@ pub(super) fn check_schema(store: &dyn Store) -> Result<(), StoreError> {
             Err(StoreError::Corrupt { what: what(), reason })
         }
     }
+}
+
+fn write_schema(store: &dyn Store) -> Result<(), StoreError> {
+    store.apply(vec![Op::Put { key: SCHEMA_KEY.to_vec(), value: encode(&SCHEMA_VERSION)? }])?;
+    store.flush()
+}
+
+/// The number of the last change; 0 in a store that has never had one.
+pub(super) fn read_seq(store: &dyn Store) -> Result<u64, StoreError> {
+    store.get(SEQ_KEY)?.map_or(Ok(0), |value| decode(SEQ_KEY, &value))
+}
+
+/// Sets the number of the last change.
+pub(super) fn put_seq(seq: u64) -> Result<Op, StoreError> {
+    Ok(Op::Put { key: SEQ_KEY.to_vec(), value: encode(&seq)? })
+}
+
+/// The record of the installation, as JSON; `None` before the first start is through.
+pub(super) fn read_instance(store: &dyn Store) -> Result<Option<String>, StoreError> {
+    let value = store.get(INSTANCE_KEY)?;
+    let value: Option<Box<serde_json::value::RawValue>> =
+        value.map(|value| decode(INSTANCE_KEY, &value)).transpose()?;
+    Ok(value.map(|value| value.get().to_owned()))
 }
 
 fn what(key: &[u8]) -> String {
@@ -116,9 +153,19 @@ mod tests {
         check_schema(&store).expect("the same again");
         put(&store, SCHEMA_KEY, encode(&(SCHEMA_VERSION + 1)).unwrap());
         let error = check_schema(&store).expect_err("newer");
-        assert_eq!(error, StoreError::NewerSchema { what: "the store".into(), found: 2, known: 1 });
+        assert_eq!(error, StoreError::NewerSchema { what: "the store".into(), found: 3, known: 2 });
         put(&store, SCHEMA_KEY, encode(&0u32).unwrap());
         assert!(matches!(check_schema(&store), Err(StoreError::Corrupt { .. })));
+    }
+
+    #[test]
+    fn an_older_schema_is_brought_up_to_date() {
+        let store = MemoryStore::default();
+        put(&store, SCHEMA_KEY, encode(&1u32).unwrap());
+        put(&store, b"s/1", encode("x").unwrap());
+        check_schema(&store).expect("understood");
+        assert_eq!(store.get(SCHEMA_KEY).unwrap(), Some(encode(&SCHEMA_VERSION).unwrap()));
+        assert_eq!(store.get(b"s/1").unwrap(), Some(encode("x").unwrap()));
     }
 
     #[test]

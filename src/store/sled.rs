@@ -4,7 +4,11 @@
 //! `flush` hands the data to the kernel, which is enough against the end of this process; only the
 //! background flush also asks the disk, so a power cut can cost about a second.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
 
 use sled::{Batch, Db};
 
@@ -13,10 +17,16 @@ use super::{DataDir, Op, Record, Store, StoreError};
 const CACHE_BYTES: u64 = 1024 * 1024;
 const FLUSH_EVERY_MS: u64 = 1000;
 
+/// How long a look at a database that has just been closed may take.
+const REOPEN_LIMIT: Duration = Duration::from_secs(20);
+
 /// A [`Store`] in a sled database. Keeps the data directory locked as long as it lives.
 pub(super) struct SledStore {
-    // Before `dir`: the database is closed before the directory is given free.
-    db: Db,
+    // Before `dir`: the database is closed before the directory is given free. Nothing while it is
+    // being opened anew, and after that failed.
+    db: RwLock<Option<Db>>,
+    /// One write that failed, also one of sled's own thread, and this `Db` never works again.
+    broken: AtomicBool,
     path: PathBuf,
     _dir: DataDir,
 }
@@ -26,32 +36,47 @@ impl SledStore {
     /// damaged file: the caller runs it on a thread of its own.
     pub(super) fn open(dir: DataDir) -> Result<SledStore, StoreError> {
         let path = dir.store_path();
-        let db = sled::Config::new()
-            .path(&path)
-            .cache_capacity(CACHE_BYTES)
-            .flush_every_ms(Some(FLUSH_EVERY_MS))
-            .open()
-            .map_err(|error| translate("open the store", &path, error))?;
-        Ok(SledStore { db, path, _dir: dir })
+        let db = open_db(&path)?;
+        Ok(SledStore { db: RwLock::new(Some(db)), broken: AtomicBool::new(false), path, _dir: dir })
     }
 
-    fn error(&self, what: &'static str) -> impl Fn(sled::Error) -> StoreError + '_ {
-        move |error| translate(what, &self.path, error)
+    fn with<T>(
+        &self,
+        what: &'static str,
+        work: impl FnOnce(&Db) -> Result<T, sled::Error>,
+    ) -> Result<T, StoreError> {
+        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
+        let done = match &*db {
+            Some(db) => work(db),
+            None => Err(sled::Error::Io(io::Error::other("the database is closed"))),
+        };
+        done.map_err(|error| {
+            self.broken.store(true, Relaxed);
+            translate(what, &self.path, error)
+        })
     }
+}
+
+fn open_db(path: &Path) -> Result<Db, StoreError> {
+    sled::Config::new()
+        .path(path)
+        .cache_capacity(CACHE_BYTES)
+        .flush_every_ms(Some(FLUSH_EVERY_MS))
+        .open()
+        .map_err(|error| translate("open the store", path, error))
 }
 
 impl Store for SledStore {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let value = self.db.get(key).map_err(self.error("read the store"))?;
+        let value = self.with("read the store", |db| db.get(key))?;
         Ok(value.map(|value| value.to_vec()))
     }
 
     fn scan_prefix(&self, prefix: &[u8]) -> Result<Vec<Record>, StoreError> {
-        self.db
-            .scan_prefix(prefix)
-            .map(|item| item.map(|(key, value)| (key.to_vec(), value.to_vec())))
-            .collect::<Result<_, _>>()
-            .map_err(self.error("read the store"))
+        let own = |item: sled::Result<(sled::IVec, sled::IVec)>| {
+            item.map(|(key, value)| (key.to_vec(), value.to_vec()))
+        };
+        self.with("read the store", |db| db.scan_prefix(prefix).map(own).collect())
     }
 
     fn apply(&self, batch: Vec<Op>) -> Result<(), StoreError> {
@@ -62,27 +87,48 @@ impl Store for SledStore {
                 Op::Delete { key } => changes.remove(key),
             }
         }
-        self.db.apply_batch(changes).map_err(self.error("write the store"))
+        self.with("write the store", |db| db.apply_batch(changes))
     }
 
     fn flush(&self) -> Result<(), StoreError> {
-        self.db.flush().map(drop).map_err(self.error("flush the store"))
+        self.with("flush the store", |db| db.flush().map(drop))
+    }
+
+    /// sled keeps its first error for ever, so the database is closed and opened anew.
+    fn recover(&self) -> Result<(), StoreError> {
+        if !self.broken.load(Relaxed) {
+            return Ok(());
+        }
+        let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
+        // Closed first: it holds its own lock on the file.
+        drop(db.take());
+        let path = self.path.clone();
+        *db = Some(super::within(REOPEN_LIMIT, &self.path, move || open_db(&path))?);
+        self.broken.store(false, Relaxed);
+        Ok(())
     }
 }
 
 /// sled tells a held lock by its text only. The data directory's own lock comes first, so that
 /// text is seen only when a program other than this one has the database open.
-fn translate(what: &'static str, path: &std::path::Path, error: sled::Error) -> StoreError {
+fn translate(what: &'static str, path: &Path, error: sled::Error) -> StoreError {
     match error {
         sled::Error::Io(error) if error.to_string().contains("could not acquire lock") => {
             StoreError::Locked { path: path.to_owned() }
         }
-        sled::Error::Io(error) => StoreError::io(what, path, &error),
+        sled::Error::Io(error) => StoreError::io(what, path, &unwrapped(error)),
         other => StoreError::Corrupt {
             what: format!("the store in '{}'", path.display()),
             reason: other.to_string(),
         },
     }
+}
+
+/// sled passes on copies of errors, which have the original's debug text: `Os { code: 28, … }`.
+fn unwrapped(error: io::Error) -> io::Error {
+    let text = error.to_string();
+    let code = text.strip_prefix("Os { code: ").and_then(|rest| rest.split_once(',')?.0.parse().ok());
+    code.map_or(error, io::Error::from_raw_os_error)
 }
 
 #[cfg(test)]
@@ -97,6 +143,33 @@ mod tests {
         let error = SledStore::open(dir.clone()).err().expect("the database is held");
         assert_eq!(error, StoreError::Locked { path: dir.store_path() });
         drop(foreign);
+    }
+
+    #[test]
+    fn a_copied_error_is_told_in_the_operating_system_s_words() {
+        let original = io::Error::from_raw_os_error(28);
+        let copy = io::Error::new(original.kind(), format!("{original:?}"));
+        let error = translate("flush the store", Path::new("/d"), sled::Error::Io(copy));
+        assert_eq!(error.cause(), "No space left on device");
+        let other = unwrapped(io::Error::other("something else"));
+        assert_eq!(other.to_string(), "something else");
+    }
+
+    #[test]
+    fn a_database_that_failed_is_opened_anew_and_has_what_was_flushed() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = SledStore::open(DataDir::open(directory.path()).unwrap()).unwrap();
+        let put = |key: &str| Op::Put { key: key.into(), value: b"\x01true".to_vec() };
+        store.apply(vec![put("s/1")]).unwrap();
+        store.flush().unwrap();
+        drop(store.db.write().unwrap().take());
+        let error = store.apply(vec![put("s/2")]).expect_err("it is closed");
+        assert_eq!(error.cause(), "the database is closed");
+        store.recover().unwrap();
+        store.recover().unwrap();
+        store.apply(vec![put("s/3")]).unwrap();
+        let keys: Vec<_> = store.scan_prefix(b"").unwrap().into_iter().map(|(key, _)| key).collect();
+        assert_eq!(keys, [b"s/1".to_vec(), b"s/3".to_vec()]);
     }
 
     #[test]

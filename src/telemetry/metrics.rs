@@ -83,6 +83,7 @@ struct Shared {
     families: Families,
     http_connections: IntGauge,
     reload_good: IntGauge,
+    store_degraded: IntGauge,
     reload_time: IntGauge,
     states: &'static [&'static str],
     table: Mutex<Table>,
@@ -223,6 +224,10 @@ impl Metrics {
             &registry,
             IntGauge::new("mcpvisor_config_last_reload_successful", "Whether the servers files were good.")?,
         )?;
+        let store_degraded = register(
+            &registry,
+            IntGauge::new("mcpvisor_store_degraded", "1 while changes cannot be stored and are refused.")?,
+        )?;
         let reload_time = register(
             &registry,
             IntGauge::new(
@@ -240,7 +245,16 @@ impl Metrics {
         .set(1);
         registry.register(Box::new(ProcessCollector::for_self()))?;
         let table = Mutex::default();
-        let shared = Shared { registry, families, http_connections, reload_good, reload_time, states, table };
+        let shared = Shared {
+            registry,
+            families,
+            http_connections,
+            reload_good,
+            store_degraded,
+            reload_time,
+            states,
+            table,
+        };
         let metrics = Metrics { shared: Arc::new(shared) };
         // The start applied them, or there would be no daemon.
         metrics.reloaded(true);
@@ -299,6 +313,11 @@ impl Metrics {
     /// Sets the number of open HTTP connections.
     pub fn set_http_connections(&self, open: usize) {
         self.shared.http_connections.set(i64::try_from(open).unwrap_or(i64::MAX));
+    }
+
+    /// Says whether changes cannot be stored.
+    pub fn set_store_degraded(&self, degraded: bool) {
+        self.shared.store_degraded.set(i64::from(degraded));
     }
 
     /// Notes that the servers files were applied, or could not be.

@@ -67,6 +67,7 @@ fn the_rest_is_set_and_counted() {
     git.stderr_lines(4);
     git.late_reply();
     metrics.set_http_connections(7);
+    metrics.set_store_degraded(true);
     for (series, expected) in [
         (r#"mcpvisor_calls_in_flight{server="git"}"#, 2.0),
         (r#"mcpvisor_server_restarts_total{server="git"}"#, 1.0),
@@ -74,6 +75,7 @@ fn the_rest_is_set_and_counted() {
         (r#"mcpvisor_child_stderr_lines_total{server="git"}"#, 4.0),
         (r#"mcpvisor_child_late_replies_total{server="git"}"#, 1.0),
         ("mcpvisor_http_connections", 7.0),
+        ("mcpvisor_store_degraded", 1.0),
         (r#"mcpvisor_build_info{version="1.2.3"}"#, 1.0),
     ] {
         assert_eq!(value(&metrics, series), Some(expected), "{series}");

@@ -10,6 +10,7 @@ mod access;
 mod auditing;
 mod calling;
 mod crashing;
+mod durability;
 mod fake_server;
 mod flooding;
 mod framing;

@@ -46,6 +46,7 @@ pub(crate) struct TestGateway {
     host: &'static str,
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
+    before: Option<fn(&Path)>,
 }
 
 impl TestGateway {
@@ -57,6 +58,7 @@ impl TestGateway {
             host: "127.0.0.1",
             arguments: Vec::new(),
             variables: Vec::new(),
+            before: None,
         }
     }
 
@@ -95,6 +97,12 @@ impl TestGateway {
         self
     }
 
+    /// Does something to the data directory before the daemon is started.
+    pub(crate) fn prepare(mut self, before: fn(&Path)) -> TestGateway {
+        self.before = Some(before);
+        self
+    }
+
     /// Starts the daemon and waits until it listens.
     pub(crate) async fn start(self) -> Gateway {
         let mut gateway = self.launch();
@@ -122,6 +130,9 @@ impl TestGateway {
             self.servers.into_iter().map(|(name, definition)| (name, marked(definition, &id))).collect();
         let data = directory.path().join("data");
         fs::create_dir(&data).expect("a data directory");
+        if let Some(before) = self.before {
+            before(&data);
+        }
         write(&directory.path().join("servers.json"), &json!({"mcpServers": servers}).to_string());
         let mut arguments: Vec<String> =
             ["serve", "--host", self.host, "--port", "0"].map(str::to_owned).to_vec();
@@ -311,6 +322,11 @@ impl Gateway {
         self.wait_exit("the daemon is killed").await;
     }
 
+    /// Waits for the end of a daemon that somebody else kills.
+    pub(crate) async fn kill_9_done(&mut self) {
+        self.wait_exit("the daemon is killed").await;
+    }
+
     /// Waits until the daemon has ended by itself.
     pub(crate) async fn wait_exit(&mut self, what: &str) -> ExitStatus {
         let mut process = self.process.take().expect("the daemon runs");
@@ -332,12 +348,59 @@ impl Gateway {
 
     /// Starts the ended daemon again, on the same data directory and with the same files.
     pub(crate) async fn restart(&mut self) {
+        self.start_again();
+        self.learn_address().await;
+    }
+
+    /// Starts the ended daemon again, which is to refuse; returns how it ended and what it wrote.
+    pub(crate) async fn restart_refused(&mut self) -> (ExitStatus, String) {
+        self.start_again();
+        let status = self.wait_exit("the daemon refuses to start").await;
+        for reader in self.readers.drain(..) {
+            reader.join().expect("a reader does not panic");
+        }
+        (status, self.output())
+    }
+
+    /// Starts the ended daemon again on files that may be damaged: `None` when it serves, or else how
+    /// it ended. The owner's key is given, since its file may be one of them.
+    pub(crate) async fn restart_or_refused(&mut self, key: &[u8]) -> Option<ExitStatus> {
+        lock(&self.output).clear();
+        self.start_again();
+        let process = Mutex::new(self.process.as_mut().expect("started"));
+        let output = Arc::clone(&self.output);
+        let ended = wait_until("the daemon serves or refuses", DEADLINE, || async {
+            let ended = lock(&process).try_wait().expect("our own child");
+            let address = lock(&output).iter().find_map(|line| address_in(line));
+            match (address, ended) {
+                (Some(address), None) => Some(Ok(address)),
+                (_, Some(status)) => Some(Err(status)),
+                (None, None) => None,
+            }
+        })
+        .await;
+        match ended {
+            Ok(address) => {
+                self.address = Some(address);
+                self.key = String::from_utf8_lossy(key).trim().to_owned();
+                None
+            }
+            Err(status) => {
+                self.process = None;
+                for reader in self.readers.drain(..) {
+                    reader.join().expect("a reader does not panic");
+                }
+                Some(status)
+            }
+        }
+    }
+
+    fn start_again(&mut self) {
         assert!(self.process.is_none(), "the daemon has ended");
         lock(&self.output).push("--- restart ---".to_owned());
         let (process, readers) = spawn(&self.data, &self.arguments, &self.variables, &self.output);
         self.process = Some(process);
         self.readers = readers;
-        self.learn_address().await;
     }
 
     /// Ends the test: the daemon leaves with code 0 if it still runs, and leaves nothing behind,

@@ -31,7 +31,9 @@ async fn health() -> Response {
 async fn ready(State(shared): State<Shared>) -> Response {
     let readiness = shared.gateway.readiness();
     match readiness.ready {
-        true => answer(StatusCode::OK, &json!({"status": "ready"})),
+        true if readiness.problems.is_empty() => answer(StatusCode::OK, &json!({"status": "ready"})),
+        // Calls are served, so whoever sends traffic by this should go on.
+        true => answer(StatusCode::OK, &json!({"status": "degraded", "problems": readiness.problems})),
         false => {
             let waiting = json!({"status": "not_ready", "waiting_for": readiness.waiting_for});
             answer(StatusCode::SERVICE_UNAVAILABLE, &waiting)

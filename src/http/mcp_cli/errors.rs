@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::http::auth::Denied;
 use crate::http::body::Unusable;
 use crate::http::guard::Refusal;
-use crate::http::manner::Manner;
+use crate::http::manner::{Manner, STORE_PAUSE};
 use crate::service::{Error, Gateway};
 
 /// An answer of `/api` that is not a success.
@@ -156,7 +156,10 @@ impl From<Error> for Failure {
                 failure(StatusCode::SERVICE_UNAVAILABLE).code("service_unavailable").retry(Some(retry_after))
             }
             Error::ShuttingDown => failure(StatusCode::SERVICE_UNAVAILABLE).code("service_unavailable"),
-            Error::FileRead { .. } | Error::FileWrite { .. } | Error::Store { .. } => upstream,
+            Error::Store { .. } => {
+                failure(StatusCode::SERVICE_UNAVAILABLE).code("service_unavailable").retry(Some(STORE_PAUSE))
+            }
+            Error::FileRead { .. } | Error::FileWrite { .. } => upstream,
             Error::Internal { .. } => {
                 let mut failure = Failure::new(StatusCode::INTERNAL_SERVER_ERROR, UNEXPECTED);
                 failure.0.manner.defect = Some(text);
@@ -255,62 +258,46 @@ mod tests {
 
     #[tokio::test]
     async fn every_error_has_its_status_and_text() {
+        let plain = |text: &str| json!({"error": text});
+        let coded = |text: &str, code: &str| json!({"error": text, "code": code});
         let expected = [
-            ("server_not_found", 404, json!({"error": "Server 'x' not found"})),
-            ("server_disabled", 409, json!({"error": "Server 'x' is disabled", "code": "mcp_inactive"})),
-            ("no_command", 500, json!({"error": "Server 'x' has no command", "code": "mcp_unreachable"})),
-            ("server_not_permitted", 403, json!({"error": "This key may not use server 'x'"})),
-            ("tool_not_permitted", 403, json!({"error": "This key may not use tool 't'"})),
-            ("forbidden", 403, json!({"error": "secret"})),
-            ("key_not_found", 404, json!({"error": "API key not found"})),
-            ("unacceptable", 400, json!({"error": "expires_at: Must be a future date"})),
-            ("limit_reached", 403, json!({"error": "The plan allows no more than 1 api_keys"})),
+            ("server_not_found", 404, plain("Server 'x' not found")),
+            ("server_disabled", 409, coded("Server 'x' is disabled", "mcp_inactive")),
+            ("no_command", 500, coded("Server 'x' has no command", "mcp_unreachable")),
+            ("server_not_permitted", 403, plain("This key may not use server 'x'")),
+            ("tool_not_permitted", 403, plain("This key may not use tool 't'")),
+            ("forbidden", 403, plain("secret")),
+            ("key_not_found", 404, plain("API key not found")),
+            ("unacceptable", 400, plain("expires_at: Must be a future date")),
+            ("limit_reached", 403, plain("The plan allows no more than 1 api_keys")),
             (
                 "quota_exceeded",
                 429,
-                json!({
-                    "error": "The plan's 1 requests of this month are used up",
-                    "code": "quota_exceeded",
-                }),
+                coded("The plan's 1 requests of this month are used up", "quota_exceeded"),
             ),
             (
                 "too_many_calls",
                 429,
-                json!({
-                    "error": "This key has 1 calls under way, which is as many as a key may have",
-                    "code": "rate_limited",
-                }),
+                coded("This key has 1 calls under way, which is as many as a key may have", "rate_limited"),
             ),
-            ("tool_not_found", 404, json!({"error": "Tool 't' not found. Did you mean 'u'?"})),
-            ("resource_not_found", 404, json!({"error": "secret"})),
-            ("invalid_arguments", 400, json!({"error": "secret"})),
-            ("rpc_error", 500, json!({"error": "secret", "code": "mcp_error"})),
-            (
-                "bad_reply",
-                500,
-                json!({"error": "The MCP server sent an unusable reply: secret", "code": "mcp_error"}),
-            ),
-            ("unreachable", 500, json!({"error": "secret", "code": "mcp_unreachable"})),
+            ("tool_not_found", 404, plain("Tool 't' not found. Did you mean 'u'?")),
+            ("resource_not_found", 404, plain("secret")),
+            ("invalid_arguments", 400, plain("secret")),
+            ("rpc_error", 500, coded("secret", "mcp_error")),
+            ("bad_reply", 500, coded("The MCP server sent an unusable reply: secret", "mcp_error")),
+            ("unreachable", 500, coded("secret", "mcp_unreachable")),
             (
                 "breaker_open",
                 503,
-                json!({
-                    "error": "Server 'x' did not answer its last calls; calls are refused for another 3.0 s",
-                    "code": "service_unavailable",
-                }),
+                coded(
+                    "Server 'x' did not answer its last calls; calls are refused for another 3.0 s",
+                    "service_unavailable",
+                ),
             ),
-            ("timed_out", 500, json!({"error": "No answer within 3000 ms", "code": "mcp_timeout"})),
-            (
-                "overloaded",
-                503,
-                json!({"error": "Too many calls are waiting for this server", "code": "service_unavailable"}),
-            ),
-            (
-                "shutting_down",
-                503,
-                json!({"error": "The gateway is shutting down", "code": "service_unavailable"}),
-            ),
-            ("already_exists", 409, json!({"error": "Server 'x' already exists"})),
+            ("timed_out", 500, coded("No answer within 3000 ms", "mcp_timeout")),
+            ("overloaded", 503, coded("Too many calls are waiting for this server", "service_unavailable")),
+            ("shutting_down", 503, coded("The gateway is shutting down", "service_unavailable")),
+            ("already_exists", 409, plain("Server 'x' already exists")),
             (
                 "invalid_definition",
                 400,
@@ -319,13 +306,13 @@ mod tests {
                     "problems": ["args must be an array of strings", "env must be an object of strings"],
                 }),
             ),
-            ("file_not_found", 404, json!({"error": "File '/f' not found"})),
-            ("file_read", 500, json!({"error": "Failed to read file: secret"})),
-            ("file_write", 500, json!({"error": "Failed to write to file: secret"})),
-            ("file_content", 400, json!({"error": "File '/f' is not a valid JSON file"})),
-            ("outside_root", 400, json!({"error": "File path is outside the configured root '/r'"})),
-            ("store", 500, json!({"error": "The change could not be stored: secret"})),
-            ("internal", 500, json!({"error": "An unexpected error occurred"})),
+            ("file_not_found", 404, plain("File '/f' not found")),
+            ("file_read", 500, plain("Failed to read file: secret")),
+            ("file_write", 500, plain("Failed to write to file: secret")),
+            ("file_content", 400, plain("File '/f' is not a valid JSON file")),
+            ("outside_root", 400, plain("File path is outside the configured root '/r'")),
+            ("store", 503, coded("The change could not be stored: secret", "service_unavailable")),
+            ("internal", 500, plain("An unexpected error occurred")),
         ];
         let errors = every_error();
         assert_eq!(errors.len(), expected.len());

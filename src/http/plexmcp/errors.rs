@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::http::auth::Denied;
 use crate::http::body::Unusable;
 use crate::http::guard::Refusal;
-use crate::http::manner::Manner;
+use crate::http::manner::{Manner, STORE_PAUSE};
 use crate::service::{Error, Refused};
 
 /// An answer of `/v1` that is not a success.
@@ -183,10 +183,11 @@ impl From<Error> for Failure {
             Error::FileContent { .. } | Error::OutsideRoot { .. } => {
                 Failure::new(StatusCode::BAD_REQUEST, "invalid_request", text)
             }
-            Error::FileRead { .. }
-            | Error::FileWrite { .. }
-            | Error::Store { .. }
-            | Error::Internal { .. } => Failure::defect(text),
+            Error::Store { .. } => Failure::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", text)
+                .retry(Some(STORE_PAUSE)),
+            Error::FileRead { .. } | Error::FileWrite { .. } | Error::Internal { .. } => {
+                Failure::defect(text)
+            }
         }
     }
 }
@@ -375,7 +376,7 @@ mod tests {
             ("file_write", 500, "internal_error"),
             ("file_content", 400, "invalid_request"),
             ("outside_root", 400, "invalid_request"),
-            ("store", 500, "internal_error"),
+            ("store", 503, "service_unavailable"),
             ("internal", 500, "internal_error"),
         ];
         let errors = every_error();

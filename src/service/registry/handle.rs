@@ -4,11 +4,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use serde_json::{Map, Value};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::file::ServersFile;
 use super::list::{ServerEntry, ServerList};
@@ -16,9 +16,12 @@ use super::memories::Told;
 use super::{Announce, Applied, Registry};
 use crate::access::{KeyWish, NewKey};
 use crate::service::Error;
+use crate::store::Trouble;
 
 /// How many changes may wait. Callers beyond wait for a place, each within its own request.
 const QUEUE: usize = 64;
+/// How often a store that failed is asked whether it works again; callers who change something ask too.
+const RECOVER_EVERY: Duration = Duration::from_secs(5);
 
 /// Ends with the result of the last flush.
 type Thread = JoinHandle<Result<(), Error>>;
@@ -38,6 +41,7 @@ pub struct RegistryHandle {
     published: Arc<ArcSwap<ServerList>>,
     instance_id: Arc<str>,
     created_at: SystemTime,
+    trouble: watch::Receiver<Trouble>,
     closing: Arc<AtomicBool>,
     /// Taken by whoever closes the registry first.
     thread: Arc<Mutex<Option<Thread>>>,
@@ -51,6 +55,7 @@ impl Registry {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let published = self.published.clone();
         let (instance_id, created_at) = (self.instance_id().clone(), self.created_at());
+        let trouble = self.trouble();
         let thread = thread::Builder::new()
             .name("registry".to_owned())
             .spawn(move || {
@@ -65,6 +70,7 @@ impl Registry {
             published,
             instance_id,
             created_at,
+            trouble,
             closing: Arc::default(),
             thread: Arc::new(Mutex::new(Some(thread))),
         })
@@ -73,10 +79,13 @@ impl Registry {
 
 /// Does jobs until the registry is closed or nobody can ask any more, then flushes.
 fn run(mut registry: Registry, mut queue: mpsc::Receiver<Message>) -> Result<(), Error> {
-    while let Some(message) = queue.blocking_recv() {
-        match message {
-            Message::Job(job) => job(&mut registry),
-            Message::Close => break,
+    loop {
+        if queue.is_empty() {
+            registry.rest();
+        }
+        match queue.blocking_recv() {
+            Some(Message::Job(job)) => job(&mut registry),
+            Some(Message::Close) | None => break,
         }
     }
     registry.settle()
@@ -123,6 +132,23 @@ impl RegistryHandle {
     ) -> Result<(), Error> {
         let id = id.to_owned();
         self.ask(move |registry| registry.describe_key(&id, name, description)).await
+    }
+
+    /// Why changes cannot be stored now; `None` while they can.
+    pub fn trouble(&self) -> Trouble {
+        self.trouble.borrow().clone()
+    }
+
+    /// While changes cannot be stored, finds out now and then whether they can again. Ends with the
+    /// registry.
+    pub(in crate::service) async fn recover(self) {
+        let mut trouble = self.trouble.clone();
+        while trouble.wait_for(Option::is_some).await.is_ok() {
+            tokio::time::sleep(RECOVER_EVERY).await;
+            if self.trouble().is_some() && self.ask(Registry::probe).await.is_err() && self.jobs.is_closed() {
+                return;
+            }
+        }
     }
 
     /// See [`Registry::add`].

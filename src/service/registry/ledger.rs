@@ -1,7 +1,4 @@
 //! The registry's records in the store, and the one way to change them.
-//!
-//! A change that failed half-way (applied, not flushed) is taken back before anything else is
-//! written, so that the store never holds what callers were told was refused.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -15,7 +12,7 @@ use serde_json::{Map, Value};
 use super::list::{Origin, ServerEntry, ServerList};
 use super::memories::{Memories, Memory};
 use crate::access::KeyRecord;
-use crate::store::{Op, Store, StoreError, decode, encode};
+use crate::store::{Op, Store, StoreError, Vault, decode, encode};
 use crate::supervisor::Definition;
 
 const SERVERS: &[u8] = b"s/";
@@ -48,65 +45,34 @@ struct LastApplied<'a> {
     servers: Cow<'a, Map<String, Value>>,
 }
 
-/// The store, and what is still to be taken back in it.
+/// The typed records, and the vault that they are in.
 pub(super) struct Ledger {
-    store: Arc<dyn Store>,
-    undo: Option<Vec<Op>>,
+    vault: Vault,
 }
 
 impl Ledger {
-    pub(super) fn new(store: Arc<dyn Store>) -> Ledger {
-        Ledger { store, undo: None }
+    pub(super) fn new(vault: Vault) -> Ledger {
+        Ledger { vault }
     }
 
-    pub(super) fn store(&self) -> &Arc<dyn Store> {
-        &self.store
-    }
-
-    /// Carries out a batch; `Ok` means it is durable. After an error the store is as before, at
-    /// the latest when the next batch is accepted.
+    /// Carries out a batch; `Ok` means it is durable. After an error everything is as before, at the
+    /// latest when the next batch is accepted.
     pub(super) fn commit(&mut self, batch: Vec<Op>) -> Result<(), StoreError> {
-        if self.undo.is_some() {
-            self.settle()?;
-        }
-        let undo = self.inverse(&batch)?;
-        let done = self.store.apply(batch).and_then(|()| self.store.flush());
-        if let Err(error) = &done {
-            tracing::error!(%error, "a change could not be stored and is taken back");
-            self.undo = Some(undo);
-            if let Err(error) = self.settle() {
-                tracing::error!(%error, "taking it back failed too; tried again before the next change");
-            }
-        }
-        done
+        self.vault.commit(batch)
     }
 
-    /// Takes back what is left of a failed batch, and flushes.
-    pub(super) fn settle(&mut self) -> Result<(), StoreError> {
-        if let Some(undo) = &self.undo {
-            self.store.apply(undo.clone())?;
-        }
-        self.store.flush()?;
-        self.undo = None;
-        Ok(())
+    /// What protects the records.
+    pub(super) fn vault(&mut self) -> &mut Vault {
+        &mut self.vault
     }
 
-    fn inverse(&self, batch: &[Op]) -> Result<Vec<Op>, StoreError> {
-        let mut seen = HashSet::new();
-        let touched = batch.iter().map(Op::key).filter(|key| seen.insert(*key));
-        touched
-            .map(|key| {
-                let key = key.to_vec();
-                Ok(match self.store.get(&key)? {
-                    Some(value) => Op::Put { key, value },
-                    None => Op::Delete { key },
-                })
-            })
-            .collect()
+    /// The store that they are in.
+    pub(super) fn store(&self) -> &Arc<dyn Store> {
+        self.vault.store()
     }
 
     fn get<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, StoreError> {
-        self.store.get(key)?.map(|value| decode(key, &value)).transpose()
+        self.store().get(key)?.map(|value| decode(key, &value)).transpose()
     }
 
     /// The instance, where it was made.
@@ -127,14 +93,14 @@ impl Ledger {
 
     /// All keys.
     pub(super) fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
-        let records = self.store.scan_prefix(KEYS)?;
+        let records = self.store().scan_prefix(KEYS)?;
         records.iter().map(|(key, value)| decode(key, value)).collect()
     }
 
     /// What was kept of the servers' last runs. What cannot be read is left out: it can be had again.
     pub(super) fn memories(&self) -> Result<Memories, StoreError> {
         let mut memories = Memories::default();
-        for (key, value) in self.store.scan_prefix(MEMORIES)? {
+        for (key, value) in self.store().scan_prefix(MEMORIES)? {
             let server = String::from_utf8_lossy(&key[MEMORIES.len()..]).into_owned();
             match decode::<Memory>(&key, &value) {
                 Ok(memory) => memories.add(server.into(), memory),
@@ -147,14 +113,14 @@ impl Ledger {
     /// Whether an operation would change nothing.
     pub(super) fn is_done(&self, op: &Op) -> Result<bool, StoreError> {
         Ok(match op {
-            Op::Put { key, value } => self.store.get(key)?.is_some_and(|known| known == *value),
-            Op::Delete { key } => self.store.get(key)?.is_none(),
+            Op::Put { key, value } => self.store().get(key)?.is_some_and(|known| known == *value),
+            Op::Delete { key } => self.store().get(key)?.is_none(),
         })
     }
 
     /// All servers in their order.
     pub(super) fn servers(&self) -> Result<ServerList, StoreError> {
-        let records = self.store.scan_prefix(SERVERS)?;
+        let records = self.store().scan_prefix(SERVERS)?;
         let mut entries =
             records.iter().map(|(key, value)| read_server(key, value)).collect::<Result<Vec<_>, _>>()?;
         entries.sort_by_key(|entry| entry.position);

@@ -23,6 +23,7 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use serde_json::{Map, Value};
+use tokio::sync::watch;
 
 pub use file::{MAX_SERVERS, ServersFile};
 pub use handle::RegistryHandle;
@@ -36,7 +37,7 @@ use self::paths::Confinement;
 use crate::access::KeyRing;
 use crate::service::Error;
 use crate::service::audit::{self, AuditHandle, AuditSettings};
-use crate::store::{Op, Store, StoreError};
+use crate::store::{Op, Store, StoreError, Trouble, Vault};
 use crate::supervisor::{Definition, check_name};
 
 /// The directory of the audit, in the data directory.
@@ -98,8 +99,8 @@ pub struct Registry {
 impl Registry {
     /// Loads the set of servers and the keys. The first start on a store makes the installation's
     /// id and the owner's key, whose text is left in `owner.key` with mode 0600.
-    pub fn open(store: Arc<dyn Store>, settings: Settings, keys: &KeyRing) -> Result<Registry, OpenError> {
-        let mut ledger = Ledger::new(store);
+    pub fn open(vault: Vault, settings: Settings, keys: &KeyRing) -> Result<Registry, OpenError> {
+        let mut ledger = Ledger::new(vault);
         let now = now();
         let instance = match ledger.instance()? {
             Some(instance) => instance,
@@ -313,9 +314,26 @@ impl Registry {
         self.announce = Some(announce);
     }
 
+    /// Follows whether changes can be stored.
+    fn trouble(&mut self) -> watch::Receiver<Trouble> {
+        self.ledger.vault().trouble()
+    }
+
+    /// Does what no caller waits for: the backup of what has changed.
+    fn rest(&mut self) {
+        self.ledger.vault().rest();
+    }
+
+    /// Finds out whether changes can be stored again.
+    fn probe(&mut self) -> Result<(), Error> {
+        self.ledger.vault().probe().map_err(stored)
+    }
+
     /// Brings the store to rest at the end.
     fn settle(&mut self) -> Result<(), Error> {
-        self.ledger.settle().map_err(stored)
+        let settled = self.ledger.vault().settle().map_err(stored);
+        self.rest();
+        settled
     }
 }
 
@@ -337,7 +355,7 @@ fn report(file: &str, steps: &[Step]) -> Applied {
 }
 
 fn stored(error: StoreError) -> Error {
-    Error::Store { reason: error.to_string() }
+    Error::Store { reason: error.cause() }
 }
 
 fn with_stamp<T>(make: impl FnOnce(&mut Stamp<'_>) -> T) -> T {

@@ -6,8 +6,8 @@ use std::time::SystemTime;
 
 use super::OpenError;
 use super::ledger::{Ledger, put_key, to_ms};
-use super::paths::write_private;
 use crate::access::{DEFAULT_OWNER, KeyRecord, KeyRing, KeyWish, NewKey, Permissions};
+use crate::store::write_private;
 
 /// The file in the data directory that holds the text of the first key.
 const FILE: &str = "owner.key";

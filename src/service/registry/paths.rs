@@ -4,13 +4,13 @@
 //! A path is resolved first, symbolic links included, and then compared with the root; what lies
 //! outside is refused before it is opened, whether or not it exists.
 
-use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::service::Error;
-use crate::store::RESERVED_NAMES;
+use crate::store::{is_reserved, write_private};
 
 /// The longest file that is read, in bytes.
 pub(super) const MAX_FILE: u64 = 16 * 1024 * 1024;
@@ -70,7 +70,7 @@ impl Confinement {
     fn refuse_own_files(&self, target: &Path) -> Result<(), Error> {
         let data_dir = self.data_dir.canonicalize().unwrap_or_else(|_| self.data_dir.clone());
         let own = target.strip_prefix(data_dir).ok().and_then(|inside| inside.components().next());
-        if own.is_some_and(|name| RESERVED_NAMES.iter().any(|reserved| name.as_os_str() == *reserved)) {
+        if own.is_some_and(|name| is_reserved(name.as_os_str())) {
             return Err(Error::FileWrite { reason: "the daemon keeps its own files there".to_owned() });
         }
         Ok(())
@@ -146,26 +146,6 @@ fn is_kernel_made(metadata: &Metadata) -> bool {
     let device = |path: &str| fs::metadata(path).ok().map(|metadata| metadata.dev());
     let own = Some(metadata.dev());
     own != device("/") && (own == device("/proc") || own == device("/sys"))
-}
-
-/// Writes a file under a new name beside its place, mode 0600, brings it to the disk and moves it
-/// there: a reader sees the old content or the new, never a part.
-pub(super) fn write_private(target: &Path, content: &[u8]) -> io::Result<()> {
-    let parent = target.parent().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-    let temporary = parent.join(format!(".mcpvisor-{}.tmp", uuid::Uuid::new_v4().simple()));
-    let written = write_new(&temporary, content).and_then(|()| fs::rename(&temporary, target));
-    if let Err(error) = written {
-        // It may not have come to exist; there is nothing more to do about it either way.
-        let _ = fs::remove_file(&temporary);
-        return Err(error);
-    }
-    File::open(parent)?.sync_all()
-}
-
-fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(content)?;
-    file.sync_all()
 }
 
 /// The operating system's words without its number, as the references show them.

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::access::Role;
 use crate::store::conformance::reopen;
-use crate::store::{DataDir, MemoryStore, OPEN_LIMIT, Record, open};
+use crate::store::{DataDir, MemoryStore, Record, Store, Vault};
 
 fn object(value: Value) -> Map<String, Value> {
     let Value::Object(object) = value else { panic!("the test gives an object") };
@@ -26,12 +26,13 @@ fn settings(dir: &Path) -> Settings {
 
 /// The registry of a directory, on the real store.
 fn on_disk(dir: &Path) -> Registry {
-    let store = reopen(|| open(&DataDir::open(dir)?, OPEN_LIMIT)).expect("the store opens");
-    Registry::open(store, settings(dir), &KeyRing::default()).expect("the registry opens")
+    let vault = reopen(|| Vault::open(&DataDir::open(dir)?, &|_| Ok(()))).expect("the store opens");
+    Registry::open(vault, settings(dir), &KeyRing::default()).expect("the registry opens")
 }
 
 fn in_memory(dir: &Path) -> Registry {
-    Registry::open(Arc::new(MemoryStore::default()), settings(dir), &KeyRing::default()).expect("opens")
+    let vault = Vault::bare(Arc::new(MemoryStore::default()));
+    Registry::open(vault, settings(dir), &KeyRing::default()).expect("opens")
 }
 
 fn names(list: &ServerList) -> Vec<&str> {
@@ -73,8 +74,8 @@ fn the_first_start_makes_a_key_that_works_and_later_ones_none() {
     let file = dir.path().join("owner.key");
     let ring = KeyRing::default();
     let start = |ring: &KeyRing| {
-        let store = reopen(|| open(&DataDir::open(dir.path())?, OPEN_LIMIT)).unwrap();
-        Registry::open(store, settings(dir.path()), ring).map(drop)
+        let vault = reopen(|| Vault::open(&DataDir::open(dir.path())?, &|_| Ok(()))).unwrap();
+        Registry::open(vault, settings(dir.path()), ring).map(drop)
     };
     start(&ring).unwrap();
     let text = fs::read_to_string(&file).unwrap();
@@ -97,12 +98,13 @@ fn a_key_that_cannot_be_written_is_not_made() {
     fs::create_dir(dir.path().join("owner.key")).unwrap();
     fs::write(dir.path().join("owner.key/in-the-way"), b"").unwrap();
     let ring = KeyRing::default();
-    let error =
-        Registry::open(store.clone(), settings(dir.path()), &ring).err().expect("no place for the key");
+    let error = Registry::open(Vault::bare(store.clone()), settings(dir.path()), &ring)
+        .err()
+        .expect("no place for the key");
     assert!(matches!(&error, OpenError::OwnerKey { .. }), "{error}");
     assert!(store.scan_prefix(b"k/").unwrap().is_empty());
     fs::remove_dir_all(dir.path().join("owner.key")).unwrap();
-    Registry::open(store, settings(dir.path()), &ring).expect("the next start makes it");
+    Registry::open(Vault::bare(store), settings(dir.path()), &ring).expect("the next start makes it");
     let text = fs::read_to_string(dir.path().join("owner.key")).unwrap();
     assert!(ring.authenticate(text.trim_end(), 1).is_ok());
 }
@@ -248,7 +250,8 @@ impl Store for FailingStore {
 fn what_could_not_be_stored_did_not_happen() {
     let dir = tempfile::tempdir().unwrap();
     let store = Arc::new(FailingStore::default());
-    let mut registry = Registry::open(store.clone(), settings(dir.path()), &KeyRing::default()).unwrap();
+    let mut registry =
+        Registry::open(Vault::bare(store.clone()), settings(dir.path()), &KeyRing::default()).unwrap();
     registry.add("a", command("1")).unwrap();
     let records = store.scan_prefix(b"").unwrap();
     let list = registry.list();
@@ -265,7 +268,7 @@ fn what_could_not_be_stored_did_not_happen() {
     registry.settle().expect("the store works again");
     assert_eq!(store.scan_prefix(b"").unwrap(), records, "as if nothing had been asked");
     registry.add("b", command("1")).expect("changes are accepted again");
-    let again = Registry::open(store, settings(dir.path()), &KeyRing::default()).unwrap();
+    let again = Registry::open(Vault::bare(store), settings(dir.path()), &KeyRing::default()).unwrap();
     assert_eq!(names(&again.list()), ["a", "b"]);
 }
 
@@ -273,11 +276,13 @@ fn what_could_not_be_stored_did_not_happen() {
 fn two_servers_of_one_name_in_the_store_are_damage() {
     let dir = tempfile::tempdir().unwrap();
     let store = Arc::new(MemoryStore::default());
-    let mut registry = Registry::open(store.clone(), settings(dir.path()), &KeyRing::default()).unwrap();
+    let mut registry =
+        Registry::open(Vault::bare(store.clone()), settings(dir.path()), &KeyRing::default()).unwrap();
     registry.add("a", command("1")).unwrap();
     let (_, value) = store.scan_prefix(b"s/").unwrap().remove(0);
     store.apply(vec![Op::Put { key: b"s/mcp_twin".to_vec(), value }]).unwrap();
-    let error = Registry::open(store, settings(dir.path()), &KeyRing::default()).err().expect("damage");
+    let error =
+        Registry::open(Vault::bare(store), settings(dir.path()), &KeyRing::default()).err().expect("damage");
     assert_eq!(error.to_string(), "the set of servers is damaged: two servers are named 'a'");
 }
 

@@ -5,6 +5,7 @@
 
 mod broken;
 mod cycles;
+mod durability;
 mod edit;
 mod idle;
 mod kills;

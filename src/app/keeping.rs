@@ -1,0 +1,191 @@
+//! What is kept on disk, from the command line's side: the look at a store before it is opened, and
+//! `mcpvisor store`.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc::sync_channel;
+use std::thread;
+use std::time::Duration;
+
+use crate::cli::{Exit, StoreAction};
+use crate::config::{self, Environment, Flags};
+use crate::store::{self, Backup, DataDir, PROBE_LIMIT, Part, StoreError, Vault};
+
+/// The subcommand.
+pub(super) const STORE: &str = "store";
+
+/// What a look says first: the store can be opened, it is damaged, or something else is in the way.
+const FINE: &str = "fine";
+const DAMAGED: &str = "damaged";
+const REFUSED: &str = "refused";
+
+/// The looking process ends by itself at [`PROBE_LIMIT`]; so much later it is ended.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Looks at a store in a process of its own, since a damaged one can abort a process or have it wait
+/// for ever. `Ok` means that opening it does no harm, not that it will succeed.
+pub(super) fn look(dir: &DataDir) -> Result<(), StoreError> {
+    let damaged = |reason: String| StoreError::Corrupt {
+        what: format!("the store in '{}'", dir.path().display()),
+        reason,
+    };
+    let (said, status) = match ask(dir) {
+        Ok(answer) => answer,
+        // Nothing can be said of the store then; to open it is what there is left to do.
+        Err(error) => {
+            tracing::warn!(%error, "the store could not be looked at in a process of its own");
+            return Ok(());
+        }
+    };
+    let Some(status) = status else {
+        return Err(damaged(format!("opening it did not end within {} s", (PROBE_LIMIT + GRACE).as_secs())));
+    };
+    match said.split_once('\n').unwrap_or_default() {
+        (FINE | REFUSED, _) => Ok(()),
+        (DAMAGED, reason) => Err(damaged(reason.trim_end().to_owned())),
+        _ => Err(damaged(format!("a process that opened it ended with {status}"))),
+    }
+}
+
+/// What the looking process said and how it ended; no status when it had to be ended.
+fn ask(dir: &DataDir) -> io::Result<(String, Option<ExitStatus>)> {
+    let mut child = Command::new(std::env::current_exe()?)
+        .args([STORE, "check", "--probe", "--data-dir"])
+        .arg(dir.path())
+        // It gets the lock that we hold, as its standard input.
+        .stdin(dir.handed_on()?)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let (sender, receiver) = sync_channel(1);
+    let output = child.stdout.take();
+    let reader = thread::Builder::new().name("store-look".to_owned()).spawn(move || {
+        let mut said = String::new();
+        let read = output.map_or(Ok(0), |mut output| output.read_to_string(&mut said));
+        let _ = sender.send(read.map(|_| said));
+    });
+    let said = match &reader {
+        Ok(_) => receiver.recv_timeout(PROBE_LIMIT + GRACE).ok(),
+        Err(_) => None,
+    };
+    if said.is_none() {
+        child.kill()?;
+    }
+    let status = child.wait()?;
+    reader?;
+    match said {
+        Some(said) => Ok((said.unwrap_or_default(), Some(status))),
+        None => Ok((String::new(), None)),
+    }
+}
+
+/// Carries out an action of `mcpvisor store`.
+pub(super) fn run(flags: &Flags, action: &StoreAction, env: &dyn Environment) -> Exit {
+    let path = match config::data_dir(flags, env) {
+        Ok(path) => path,
+        Err(problems) => {
+            let _ = io::stderr().write_all(config::list_problems(&problems).as_bytes());
+            return Exit::Config;
+        }
+    };
+    let done = match action {
+        StoreAction::Probe => Ok(probe(&path)),
+        StoreAction::Check => existing(&path).and_then(|dir| store::check(&dir)).map(|parts| report(&parts)),
+        StoreAction::Backup { to } => existing(&path).and_then(|dir| backup(&dir, to.as_deref())),
+        StoreAction::Restore { from } => existing(&path).and_then(|dir| restore(&dir, from.as_deref())),
+    };
+    let (text, exit) = match done {
+        Ok(done) => done,
+        Err(error) => {
+            let exit = if error.is_lasting() { Exit::Config } else { Exit::Io };
+            let _ = writeln!(io::stderr(), "mcpvisor: {error}{}", hint(&error));
+            return exit;
+        }
+    };
+    let mut out = io::stdout().lock();
+    if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() { Exit::Io } else { exit }
+}
+
+fn hint(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::Locked { .. } => " (a daemon that runs there? stop it first)",
+        _ => "",
+    }
+}
+
+/// A directory that is there; to make one by looking at it would help nobody.
+fn existing(path: &Path) -> Result<DataDir, StoreError> {
+    path.canonicalize().map_err(|error| StoreError::Io {
+        what: "find the data directory",
+        path: path.to_owned(),
+        kind: error.kind(),
+        reason: error.to_string(),
+    })?;
+    DataDir::open(path)
+}
+
+fn probe(path: &Path) -> (String, Exit) {
+    let lock = io::stdin().as_fd().try_clone_to_owned().map(File::from);
+    let looked = match lock {
+        Ok(lock) => DataDir::open_handed_on(path, lock).and_then(|dir| store::probe(&dir)),
+        Err(_) => Err(StoreError::Locked { path: path.to_owned() }),
+    };
+    match looked {
+        Ok(()) => (format!("{FINE}\n"), Exit::Graceful),
+        Err(StoreError::Corrupt { reason, .. }) => (format!("{DAMAGED}\n{reason}\n"), Exit::Config),
+        Err(error) if error.is_damage() => (format!("{DAMAGED}\n{error}\n"), Exit::Config),
+        Err(error) => (format!("{REFUSED}\n{error}\n"), Exit::Io),
+    }
+}
+
+fn report(parts: &[Part]) -> (String, Exit) {
+    let mut text = String::new();
+    let mut good = true;
+    for Part { name, what, problems } in parts {
+        let state = if problems.is_empty() { "ok" } else { "DAMAGED" };
+        text.push_str(&format!("{name:8} {state:8} {what}\n"));
+        for problem in problems {
+            good = false;
+            text.push_str(&format!("{:17} {problem}\n", ""));
+        }
+    }
+    (text, if good { Exit::Graceful } else { Exit::Config })
+}
+
+fn backup(dir: &DataDir, to: Option<&Path>) -> Result<(String, Exit), StoreError> {
+    let mut vault = Vault::open_for_backup(dir)?;
+    let path = match to {
+        Some(path) => {
+            vault.backup_to(path)?;
+            path.to_owned()
+        }
+        None => vault.checkpoint()?.unwrap_or_default(),
+    };
+    Ok((format!("wrote the backup of change {} to {}\n", vault.seq(), path.display()), Exit::Graceful))
+}
+
+fn restore(dir: &DataDir, from: Option<&Path>) -> Result<(String, Exit), StoreError> {
+    let (path, backup) = match from {
+        Some(path) => (path.to_owned(), Backup::read(path)?),
+        None => Backup::latest(dir)?.ok_or_else(|| StoreError::NothingToRestore {
+            path: dir.path().to_owned(),
+            reason: "the content cannot be replaced".to_owned(),
+        })?,
+    };
+    let (aside, vault) = Vault::replace(dir, &backup)?;
+    let mut text = format!(
+        "restored {} records of change {}, made {}, from {}\n",
+        backup.len(),
+        backup.seq(),
+        backup.created_at(),
+        path.display()
+    );
+    if let Some(aside) = aside {
+        text.push_str(&format!("what was there is kept in {}\n", aside.display()));
+    }
+    text.push_str(&format!("the store is at change {} now\n", vault.seq()));
+    Ok((text, Exit::Graceful))
+}

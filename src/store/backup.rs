@@ -1,0 +1,310 @@
+//! Backups: all that is configured, as a file that people can read and this program can check. What
+//! is counted or can be had again is left out.
+//!
+//! One record a line, exactly as it is stored, and a SHA-256 over all of it, so that a file which was
+//! cut short, edited or hit by a failing disk is never taken for a good one.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::files::{hex, write_private};
+use super::records::SEQ_KEY;
+use super::{DataDir, RECORD_VERSION, Record, StoreError};
+
+/// The directory's name in the data directory.
+pub(super) const DIR: &str = "backup";
+const FORMAT: u32 = 1;
+/// So many of the newest are kept.
+pub(super) const KEPT: usize = 20;
+
+/// Prefixes of records that a backup leaves out: kept lists, usage, audit.
+const LEFT_OUT: [&[u8]; 3] = [b"c/", b"u/", b"a/"];
+
+/// Whether a record belongs into a backup.
+pub(super) fn covers(key: &[u8]) -> bool {
+    key != SEQ_KEY && !LEFT_OUT.iter().any(|prefix| key.starts_with(prefix))
+}
+
+/// All that was configured after a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backup {
+    /// The change's number.
+    pub(super) seq: u64,
+    pub(super) created_at: String,
+    /// In the order of their keys.
+    pub(super) records: Vec<Record>,
+}
+
+#[derive(Deserialize)]
+struct Written {
+    format: u32,
+    seq: u64,
+    created_at: String,
+    sha256: String,
+    records: BTreeMap<String, Box<RawValue>>,
+}
+
+impl Backup {
+    /// Reads and checks a backup; the error names the file.
+    pub fn read(path: &Path) -> Result<Backup, StoreError> {
+        let bytes = fs::read(path).map_err(|error| StoreError::io("read", path, &error))?;
+        Backup::parse(&bytes).map_err(|reason| StoreError::Corrupt {
+            what: format!("the backup '{}'", path.display()),
+            reason,
+        })
+    }
+
+    /// The newest good backup of a data directory, and where it is.
+    pub fn latest(dir: &DataDir) -> Result<Option<(PathBuf, Backup)>, StoreError> {
+        Ok(newest(dir.path())?.good)
+    }
+
+    /// The number of the change that it was made after.
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// When it was made, in UTC.
+    pub fn created_at(&self) -> &str {
+        &self.created_at
+    }
+
+    /// How many records it has.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// A backup of these records that is made now.
+    pub(super) fn now(seq: u64, records: Vec<Record>) -> Backup {
+        let now = OffsetDateTime::now_utc();
+        let created_at = now.replace_nanosecond(0).unwrap_or(now).format(&Rfc3339).unwrap_or_default();
+        Backup { seq, created_at, records }
+    }
+
+    /// The text of the file.
+    pub(super) fn render(&self) -> Result<String, StoreError> {
+        let mut records = String::new();
+        for (index, (key, value)) in self.records.iter().enumerate() {
+            let (key, value) = readable(key, value)?;
+            let key = serde_json::to_string(key)
+                .map_err(|error| StoreError::Unencodable { reason: error.to_string() })?;
+            let comma = if index == 0 { "" } else { "," };
+            let _ = write!(records, "{comma}\n    {key}: {value}");
+        }
+        let sum = self.sum();
+        let (seq, created_at) = (self.seq, &self.created_at);
+        Ok(format!(
+            "{{\n  \"format\": {FORMAT},\n  \"seq\": {seq},\n  \"created_at\": \"{created_at}\",\n  \
+             \"sha256\": \"{sum}\",\n  \"records\": {{{records}\n  }}\n}}\n"
+        ))
+    }
+
+    /// Reads and checks the bytes of a file; the error says what is wrong, to follow its name.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Backup, String> {
+        let written: Written =
+            serde_json::from_slice(bytes).map_err(|error| format!("is not a backup: {}", place(&error)))?;
+        if written.format != FORMAT {
+            return Err(format!("has format {}, but this version knows only {FORMAT}", written.format));
+        }
+        let record = |(key, value): (String, Box<RawValue>)| {
+            (key.into_bytes(), [&[RECORD_VERSION], value.get().as_bytes()].concat())
+        };
+        let records = written.records.into_iter().map(record).collect();
+        let backup = Backup { seq: written.seq, created_at: written.created_at, records };
+        if backup.sum() != written.sha256 {
+            return Err("does not have the content that its checksum is of".to_owned());
+        }
+        Ok(backup)
+    }
+
+    /// Over all that the file says.
+    fn sum(&self) -> String {
+        let mut hasher = Sha256::new();
+        let mut part = |bytes: &[u8]| {
+            hasher.update((bytes.len() as u64).to_be_bytes());
+            hasher.update(bytes);
+        };
+        part(&self.seq.to_be_bytes());
+        part(self.created_at.as_bytes());
+        for (key, value) in &self.records {
+            part(key);
+            part(value);
+        }
+        hex(&hasher.finalize())
+    }
+
+    /// Writes the file into a data directory, and removes the oldest beyond [`KEPT`].
+    pub(super) fn write(&self, data_dir: &Path) -> Result<PathBuf, StoreError> {
+        let dir = data_dir.join(DIR);
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&dir)
+            .map_err(|error| StoreError::io("create", &dir, &error))?;
+        let path = dir.join(format!("config-{}.json", self.seq));
+        self.write_to(&path)?;
+        for (_, path) in list(data_dir)?.into_iter().skip(KEPT) {
+            fs::remove_file(&path).map_err(|error| StoreError::io("remove the old backup", &path, &error))?;
+        }
+        Ok(path)
+    }
+
+    /// Writes the file to a place of its own.
+    pub(super) fn write_to(&self, path: &Path) -> Result<(), StoreError> {
+        let text = self.render()?;
+        write_private(path, text.as_bytes()).map_err(|error| StoreError::io("write the backup", path, &error))
+    }
+}
+
+/// A record as text. What is backed up always is: its owner makes keys of text and values of JSON.
+fn readable<'a>(key: &'a [u8], value: &'a [u8]) -> Result<(&'a str, &'a str), StoreError> {
+    let json = value.strip_prefix(&[RECORD_VERSION]).and_then(|json| std::str::from_utf8(json).ok());
+    match (std::str::from_utf8(key), json) {
+        (Ok(key), Some(json)) => Ok((key, json)),
+        _ => Err(StoreError::Unencodable { reason: "it is not text".to_owned() }),
+    }
+}
+
+/// serde's message may quote a value, and values may be secrets: only the place is told.
+fn place(error: &serde_json::Error) -> String {
+    format!("line {}, column {}", error.line(), error.column())
+}
+
+/// The backups of a data directory, the newest first: their numbers and paths.
+pub(super) fn list(data_dir: &Path) -> Result<Vec<(u64, PathBuf)>, StoreError> {
+    let dir = data_dir.join(DIR);
+    let entries = match fs::read_dir(&dir) {
+        Ok(entries) => entries,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(StoreError::io("list", &dir, &error)),
+    };
+    let mut found: Vec<(u64, PathBuf)> = entries
+        .filter_map(|entry| {
+            let name = entry.ok()?.file_name();
+            let seq = name.to_str()?.strip_prefix("config-")?.strip_suffix(".json")?.parse().ok()?;
+            Some((seq, dir.join(name)))
+        })
+        .collect();
+    found.sort_by(|a, b| b.cmp(a));
+    Ok(found)
+}
+
+/// What looking for the newest good backup found.
+pub(super) struct Newest {
+    pub(super) good: Option<(PathBuf, Backup)>,
+    /// What is wrong with newer ones.
+    pub(super) bad: Vec<StoreError>,
+}
+
+/// The newest backup that is good, and why newer ones are not.
+pub(super) fn newest(data_dir: &Path) -> Result<Newest, StoreError> {
+    let mut bad = Vec::new();
+    for (_, path) in list(data_dir)? {
+        match Backup::read(&path) {
+            Ok(backup) => return Ok(Newest { good: Some((path, backup)), bad }),
+            Err(error) => bad.push(error),
+        }
+    }
+    Ok(Newest { good: None, bad })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::encode;
+    use proptest::prelude::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn backup(seq: u64) -> Backup {
+        let value =
+            |text: &str| encode(&serde_json::json!({"name": text, "n": 1.50, "big": u64::MAX})).unwrap();
+        Backup::now(seq, vec![(b"k/1".to_vec(), value("a\"\n\u{1}")), (b"s/\xc3\xa4\"".to_vec(), value("b"))])
+    }
+
+    #[test]
+    fn the_file_is_private_and_says_what_is_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = backup(3).write(dir.path()).unwrap();
+        assert_eq!(path, dir.path().join("backup/config-3.json"));
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+        let text: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        assert_eq!((&text["format"], &text["seq"]), (&1.into(), &3.into()));
+        assert_eq!(text["records"]["s/ä\""]["name"], "b");
+        assert_eq!(
+            Backup::read(&path).unwrap(),
+            Backup { created_at: Backup::read(&path).unwrap().created_at, ..backup(3) }
+        );
+    }
+
+    #[test]
+    fn the_newest_twenty_stay_and_a_bad_one_is_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        for seq in 1..=25 {
+            backup(seq).write(dir.path()).unwrap();
+        }
+        let numbers: Vec<u64> = list(dir.path()).unwrap().into_iter().map(|(seq, _)| seq).collect();
+        assert_eq!(numbers, (6..=25).rev().collect::<Vec<_>>());
+        fs::write(dir.path().join("backup/config-25.json"), b"{}").unwrap();
+        let Newest { good: found, bad } = newest(dir.path()).unwrap();
+        assert_eq!(found.unwrap().1.seq, 24);
+        assert!(bad[0].to_string().contains("config-25.json' is damaged: is not a backup"), "{}", bad[0]);
+    }
+
+    #[test]
+    fn what_is_counted_or_can_be_had_again_is_left_out() {
+        for (key, belongs) in
+            [("s/1", true), ("k/1", true), ("m/instance", true), ("f/x", true), ("p/x", true)]
+                .into_iter()
+                .chain([("c/1", false), ("u/1", false), ("a/1", false), ("m/seq", false)])
+        {
+            assert_eq!(covers(key.as_bytes()), belongs, "{key}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_written_is_read_again(
+            seq: u64, texts in prop::collection::btree_map("[a-z]/.{0,9}", ".*", 0..6)
+        ) {
+            let records = texts.iter().map(|(key, text)| (key.clone().into_bytes(), encode(text).unwrap()));
+            let backup = Backup::now(seq, records.collect());
+            prop_assert_eq!(Backup::parse(backup.render().unwrap().as_bytes()), Ok(backup));
+        }
+
+        #[test]
+        fn a_flipped_bit_is_found_or_changes_nothing(place: prop::sample::Index, bit in 0u8..8) {
+            let good = backup(7);
+            let mut bytes = good.render().unwrap().into_bytes();
+            let place = place.index(bytes.len());
+            bytes[place] ^= 1 << bit;
+            if let Ok(read) = Backup::parse(&bytes) {
+                prop_assert_eq!(read, good);
+            }
+        }
+
+        #[test]
+        fn a_cut_file_is_found(cut: prop::sample::Index) {
+            let bytes = backup(7).render().unwrap().into_bytes();
+            // The last byte is the end of the line.
+            prop_assert!(Backup::parse(&bytes[..cut.index(bytes.len() - 1)]).is_err());
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Looks at everything in a data directory and says how it is, as far as that can be done without
+//! changing anything. (sled itself may tidy its own files when it is opened.)
+
+use super::backup::{self, Backup};
+use super::opening::{Beside, compare};
+use super::records::read_seq;
+use super::{DataDir, OPEN_LIMIT, StoreError};
+
+/// One part of a data directory, and how it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Which part.
+    pub name: &'static str,
+    /// What is in it.
+    pub what: String,
+    /// What is wrong with it.
+    pub problems: Vec<StoreError>,
+}
+
+/// Checks all parts. An error means that they could not be looked at.
+pub fn check(dir: &DataDir) -> Result<Vec<Part>, StoreError> {
+    let beside = Beside::read(dir)?;
+    Ok(vec![
+        check_store(dir, &beside)?,
+        check_journal(dir, &beside),
+        check_backups(dir)?,
+        check_marker(&beside),
+    ])
+}
+
+fn check_store(dir: &DataDir, beside: &Beside) -> Result<Part, StoreError> {
+    let part = |what: String, problems| Part { name: "store", what, problems };
+    if !dir.store_path().exists() {
+        return Ok(part("none yet".to_owned(), Vec::new()));
+    }
+    let store = match super::open_unchanged(dir, OPEN_LIMIT) {
+        Ok(store) => store,
+        Err(error) if error.is_lasting() || error.is_damage() => {
+            return Ok(part("cannot be read".to_owned(), vec![error]));
+        }
+        Err(error) => return Err(error),
+    };
+    let count = store.scan_prefix(b"")?.len();
+    let seq = read_seq(&*store)?;
+    let missing = beside.journal.as_ref().map_or(0, |journal| journal.last().saturating_sub(seq));
+    if missing > 0 {
+        // The next start makes them; until then there is nothing to compare with.
+        let what =
+            format!("{count} records, change {seq}; the journal has {missing} more for the next start");
+        return Ok(part(what, Vec::new()));
+    }
+    let problems = compare(dir, &*store, seq, beside).err().into_iter().collect();
+    Ok(part(format!("{count} records, change {seq}"), problems))
+}
+
+fn check_journal(dir: &DataDir, beside: &Beside) -> Part {
+    let part = |what: String, problems| Part { name: "journal", what, problems };
+    let Some(journal) = &beside.journal else { return part("none yet".to_owned(), Vec::new()) };
+    let torn = if journal.torn { ", and an unfinished one that does not count" } else { "" };
+    let what = format!("{} changes after {}{torn}", journal.entries.len(), journal.base);
+    part(what, beside.journal_damage(dir).into_iter().collect())
+}
+
+fn check_backups(dir: &DataDir) -> Result<Part, StoreError> {
+    let mut problems = Vec::new();
+    let mut good: Vec<Backup> = Vec::new();
+    for (_, path) in backup::list(dir.path())? {
+        match Backup::read(&path) {
+            Ok(backup) => good.push(backup),
+            Err(error) => problems.push(error),
+        }
+    }
+    let what = match good.first() {
+        Some(newest) => {
+            format!("{} good, the newest of change {}, {}", good.len(), newest.seq, newest.created_at)
+        }
+        None => "none".to_owned(),
+    };
+    Ok(Part { name: "backups", what, problems })
+}
+
+fn check_marker(beside: &Beside) -> Part {
+    let what = match &beside.marker {
+        Some(marker) => format!("change {}", marker.seq),
+        None => "none".to_owned(),
+    };
+    let of_marker = |error: &&StoreError| matches!(error, StoreError::Corrupt { what, .. } if what.starts_with("the marker"));
+    Part { name: "marker", what, problems: beside.bad.iter().filter(of_marker).cloned().collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Op, Vault, encode};
+    use super::*;
+    use crate::store::conformance::reopen;
+
+    #[test]
+    fn every_part_is_looked_at_and_what_is_wrong_is_named() {
+        let outer = tempfile::tempdir().unwrap();
+        let dir = reopen(|| DataDir::open(outer.path())).unwrap();
+        let parts = check(&dir).unwrap();
+        assert!(parts.iter().all(|part| part.problems.is_empty()), "{parts:?}");
+        assert!(!dir.store_path().exists(), "looking makes nothing");
+
+        let mut vault = Vault::open(&dir, &|_| Ok(())).unwrap();
+        let instance = Op::Put { key: b"m/instance".to_vec(), value: encode("i").unwrap() };
+        vault.commit(vec![instance]).unwrap();
+        vault.rest();
+        drop(vault);
+        let parts = reopen(|| check(&dir)).unwrap();
+        assert!(parts.iter().all(|part| part.problems.is_empty()), "{parts:?}");
+        let whats: Vec<&str> = parts.iter().map(|part| part.what.as_str()).collect();
+        assert_eq!(whats[..2], ["3 records, change 1", "1 changes after 0"]);
+        assert!(whats[2].starts_with("1 good, the newest of change 1, 2"), "{whats:?}");
+        assert_eq!(whats[3], "change 1");
+
+        std::fs::write(outer.path().join("marker"), b"x").unwrap();
+        std::fs::write(outer.path().join("journal"), b"y\n").unwrap();
+        std::fs::write(outer.path().join("backup/config-1.json"), b"z").unwrap();
+        let parts = reopen(|| check(&dir)).unwrap();
+        let wrong: Vec<&str> =
+            parts.iter().filter(|part| !part.problems.is_empty()).map(|part| part.name).collect();
+        assert_eq!(wrong, ["journal", "backups", "marker"]);
+        let text = parts[1].problems[0].to_string();
+        assert!(text.ends_with("line 1 (byte 0): the checksum does not fit"), "{text}");
+    }
+}

@@ -1,0 +1,132 @@
+//! A store and a journal's file whose n-th operation fails, once or from then on: what a failing disk
+//! looks like from inside. For tests.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::journal::Medium;
+use super::{Op, Record, Store, StoreError};
+
+/// Which operation fails, counted over a store and a journal together.
+#[derive(Debug, Default)]
+pub(super) struct Fault {
+    done: AtomicU64,
+    fails: AtomicU64,
+    lasting: bool,
+}
+
+impl Fault {
+    /// Operation number `n`, counted from 1, fails; with `lasting`, so does each later one.
+    pub(super) fn at(n: u64, lasting: bool) -> Arc<Fault> {
+        Arc::new(Fault { done: AtomicU64::new(0), fails: AtomicU64::new(n), lasting })
+    }
+
+    /// From here on nothing fails any more.
+    pub(super) fn mend(&self) {
+        self.fails.store(u64::MAX, Ordering::SeqCst);
+    }
+
+    /// How many operations there were.
+    pub(super) fn count(&self) -> u64 {
+        self.done.load(Ordering::SeqCst)
+    }
+
+    fn check(&self) -> io::Result<()> {
+        let number = self.done.fetch_add(1, Ordering::SeqCst) + 1;
+        let fails = self.fails.load(Ordering::SeqCst);
+        if number == fails || (self.lasting && number > fails) {
+            return Err(io::Error::from(io::ErrorKind::StorageFull));
+        }
+        Ok(())
+    }
+}
+
+/// A store that fails by a [`Fault`]. A failing flush has flushed all the same: what matters is what
+/// callers are told.
+pub(super) struct FaultStore {
+    pub(super) inner: Arc<dyn Store>,
+    pub(super) fault: Arc<Fault>,
+}
+
+impl FaultStore {
+    fn check(&self) -> Result<(), StoreError> {
+        self.fault.check().map_err(|error| StoreError::io("use", Path::new("the test's store"), &error))
+    }
+}
+
+impl Store for FaultStore {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.check()?;
+        self.inner.get(key)
+    }
+
+    fn scan_prefix(&self, prefix: &[u8]) -> Result<Vec<Record>, StoreError> {
+        self.check()?;
+        self.inner.scan_prefix(prefix)
+    }
+
+    fn apply(&self, batch: Vec<Op>) -> Result<(), StoreError> {
+        self.check()?;
+        self.inner.apply(batch)
+    }
+
+    fn flush(&self) -> Result<(), StoreError> {
+        let checked = self.check();
+        self.inner.flush()?;
+        checked
+    }
+
+    fn recover(&self) -> Result<(), StoreError> {
+        self.check()?;
+        self.inner.recover()
+    }
+}
+
+/// A journal's file that fails by a [`Fault`]; a write that fails has written half.
+struct FaultFile {
+    file: File,
+    fault: Arc<Fault>,
+}
+
+impl Medium for FaultFile {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self.fault.check() {
+            Ok(()) => self.file.append(bytes),
+            Err(error) => {
+                self.file.append(&bytes[..bytes.len() / 2])?;
+                Err(error)
+            }
+        }
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        let checked = self.fault.check();
+        self.file.sync()?;
+        checked
+    }
+
+    fn cut(&mut self, len: u64) -> io::Result<()> {
+        self.fault.check()?;
+        self.file.cut(len)
+    }
+}
+
+thread_local! {
+    /// The fault of the test that runs on this thread: a journal's wrapping has no place for one.
+    static CURRENT: RefCell<Arc<Fault>> = RefCell::default();
+}
+
+/// From here on journals that this thread opens with [`failing`] fail by this fault.
+pub(super) fn install(fault: &Arc<Fault>) {
+    CURRENT.set(fault.clone());
+}
+
+/// Wraps a journal's file.
+pub(super) fn failing(file: File) -> Box<dyn Medium> {
+    let fault = CURRENT.with_borrow(Arc::clone);
+    Box::new(FaultFile { file, fault })
+}

@@ -1,0 +1,341 @@
+//! The journal: every acknowledged change as one line of a file beside the database, on the disk
+//! before the database is changed. The database hands its data to the kernel and asks the disk a
+//! second later; the lines above its sequence number are what a power cut can have cost it.
+//!
+//! A line is a checksum and JSON. The first one says which number was last when the file was begun;
+//! each further one is a change, numbered without a gap:
+//!
+//! ```text
+//! 5b1f… {"journal":1,"base":7}
+//! 0c9d… {"seq":8,"ops":[{"put":["s/mcp_01","\u0001{\"name\":…}"]},{"delete":"s/mcp_00"}]}
+//! ```
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::files::{from_hex, hex, read_if_there, seal, sync_dir, unseal, write_and_move};
+use super::{Op, StoreError};
+
+/// The file's name in the data directory.
+pub(super) const FILE: &str = "journal";
+const FORMAT: u32 = 1;
+/// A journal that is larger is rewritten without what backups cover.
+pub(super) const COMPACT_AT: u64 = 256 * 1024;
+
+/// One change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) seq: u64,
+    pub(super) ops: Vec<Op>,
+}
+
+/// Where a journal cannot be read, although what follows or its end says that it was whole once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Damage {
+    /// The line, counted from 1.
+    pub(super) line: usize,
+    /// Where it begins in the file.
+    pub(super) byte: usize,
+    pub(super) reason: String,
+    /// The highest number of a readable change at or beyond that place.
+    pub(super) beyond: u64,
+}
+
+/// What a journal's file holds, up to the first damage.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Contents {
+    /// The number that was last when the file was begun.
+    pub(super) base: u64,
+    pub(super) entries: Vec<Entry>,
+    /// How much of the file these are, in bytes.
+    pub(super) len: u64,
+    /// Whether an unfinished line follows: it was never acknowledged.
+    pub(super) torn: bool,
+    pub(super) damage: Option<Damage>,
+}
+
+impl Contents {
+    /// The number of the last change.
+    pub(super) fn last(&self) -> u64 {
+        self.entries.last().map_or(self.base, |entry| entry.seq)
+    }
+
+    /// The changes after a number; `None` when some of them are not here.
+    pub(super) fn after(&self, seq: u64) -> Option<impl Iterator<Item = &Entry>> {
+        (self.base <= seq).then(|| self.entries.iter().filter(move |entry| entry.seq > seq))
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Head {
+    journal: u32,
+    base: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Line {
+    seq: u64,
+    ops: Vec<Change>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Change {
+    Put(Bytes, Bytes),
+    Delete(Bytes),
+}
+
+/// Bytes as text where they are text, which they nearly always are.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Bytes {
+    Text(String),
+    Hex { hex: String },
+}
+
+impl Bytes {
+    fn of(bytes: &[u8]) -> Bytes {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Bytes::Text(text.to_owned()),
+            Err(_) => Bytes::Hex { hex: hex(bytes) },
+        }
+    }
+
+    fn read(self) -> Option<Vec<u8>> {
+        match self {
+            Bytes::Text(text) => Some(text.into_bytes()),
+            Bytes::Hex { hex } => from_hex(&hex),
+        }
+    }
+}
+
+fn head(base: u64) -> Result<String, StoreError> {
+    write(&Head { journal: FORMAT, base })
+}
+
+fn line(seq: u64, ops: &[Op]) -> Result<String, StoreError> {
+    let change = |op: &Op| match op {
+        Op::Put { key, value } => Change::Put(Bytes::of(key), Bytes::of(value)),
+        Op::Delete { key } => Change::Delete(Bytes::of(key)),
+    };
+    write(&Line { seq, ops: ops.iter().map(change).collect() })
+}
+
+fn write(line: &impl Serialize) -> Result<String, StoreError> {
+    let text = serde_json::to_string(line);
+    text.map(|text| seal(&text)).map_err(|error| StoreError::Unencodable { reason: error.to_string() })
+}
+
+fn read_head(text: &str) -> Result<u64, String> {
+    match serde_json::from_str::<Head>(text) {
+        Ok(head) if head.journal <= FORMAT => Ok(head.base),
+        Ok(head) => Err(format!("it has format {}, and {FORMAT} is the newest known here", head.journal)),
+        Err(_) => Err("its first line is not that of a journal".to_owned()),
+    }
+}
+
+fn read_line(text: &str) -> Option<Entry> {
+    let line: Line = serde_json::from_str(text).ok()?;
+    let op = |change| {
+        Some(match change {
+            Change::Put(key, value) => Op::Put { key: key.read()?, value: value.read()? },
+            Change::Delete(key) => Op::Delete { key: key.read()? },
+        })
+    };
+    let ops = line.ops.into_iter().map(op).collect::<Option<_>>()?;
+    Some(Entry { seq: line.seq, ops })
+}
+
+/// Reads a journal's bytes. A last line without its end is torn, which is how a crash leaves it; any
+/// other line that does not fit is damage, and nothing from there on counts.
+pub(super) fn parse(bytes: &[u8]) -> Contents {
+    let mut contents = Contents::default();
+    let mut at = 0;
+    for (index, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        let text = line.strip_suffix(b"\n").map(unseal);
+        let outcome = match text {
+            // The first line is written with the file, so it is never a torn one.
+            None if index > 0 => {
+                contents.torn = true;
+                return contents;
+            }
+            None | Some(None) => Err("the checksum does not fit".to_owned()),
+            Some(Some(text)) if index == 0 => read_head(text).map(|base| contents.base = base),
+            Some(Some(text)) => match read_line(text) {
+                Some(entry) if entry.seq == contents.last() + 1 => {
+                    contents.entries.push(entry);
+                    Ok(())
+                }
+                Some(entry) => {
+                    Err(format!("it has number {} where {} is due", entry.seq, contents.last() + 1))
+                }
+                None => Err("it is not a change".to_owned()),
+            },
+        };
+        if let Err(reason) = outcome {
+            let beyond = highest(&bytes[at..]);
+            contents.damage = Some(Damage { line: index + 1, byte: at, reason, beyond });
+            return contents;
+        }
+        at += line.len();
+        contents.len = at as u64;
+    }
+    if at == 0 {
+        contents.damage = Some(Damage { line: 1, byte: 0, reason: "it is empty".to_owned(), beyond: 0 });
+    }
+    contents
+}
+
+fn highest(bytes: &[u8]) -> u64 {
+    let lines = bytes.split(|byte| *byte == b'\n').filter_map(unseal).filter_map(read_line);
+    lines.map(|entry| entry.seq).max().unwrap_or(0)
+}
+
+/// Reads the journal of a data directory; `None` where there is none.
+pub(super) fn read(dir: &Path) -> Result<Option<Contents>, StoreError> {
+    Ok(read_if_there(&dir.join(FILE))?.map(|bytes| parse(&bytes)))
+}
+
+/// What a journal asks of its file; a test puts a failing one in its place.
+pub(super) trait Medium: Send {
+    /// Writes all of it at the end, or some of it and an error.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// Brings what was written to the disk.
+    fn sync(&mut self) -> io::Result<()>;
+    /// Cuts the file to a length.
+    fn cut(&mut self, len: u64) -> io::Result<()>;
+}
+
+impl Medium for File {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_all(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+
+    fn cut(&mut self, len: u64) -> io::Result<()> {
+        self.set_len(len)
+    }
+}
+
+/// Puts something between a journal and its file.
+pub(super) type Wrap = fn(File) -> Box<dyn Medium>;
+
+/// A journal that is written.
+pub(super) struct Journal {
+    medium: Box<dyn Medium>,
+    wrap: Wrap,
+    path: PathBuf,
+    /// How much of the file counts.
+    len: u64,
+    /// Where the last line begins, which can be taken back.
+    before: u64,
+    /// The file may be longer than what counts, and is cut before anything else is written.
+    to_cut: bool,
+    /// The file's name may not outlive a power cut yet.
+    to_sync_dir: bool,
+}
+
+impl Journal {
+    /// Begins a new journal in a data directory, in the place of one that may be there. `base` is the
+    /// number of the last change, which needs no journal any more.
+    pub(super) fn begin(dir: &Path, base: u64, wrap: Wrap) -> Result<Journal, StoreError> {
+        let path = dir.join(FILE);
+        let head = head(base)?;
+        let file = write_and_move(&path, head.as_bytes())
+            .and_then(|file| sync_dir(dir).map(|()| file))
+            .map_err(|error| StoreError::io("write the journal", &path, &error))?;
+        let len = head.len() as u64;
+        Ok(Journal { medium: wrap(file), wrap, path, len, before: len, to_cut: false, to_sync_dir: false })
+    }
+
+    /// Goes on with a journal that is undamaged; a torn line is cut off.
+    pub(super) fn resume(dir: &Path, contents: &Contents, wrap: Wrap) -> Result<Journal, StoreError> {
+        let path = dir.join(FILE);
+        let file = OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .map_err(|error| StoreError::io("open the journal", &path, &error))?;
+        let (medium, len) = (wrap(file), contents.len);
+        let mut journal =
+            Journal { medium, wrap, path, len, before: len, to_cut: contents.torn, to_sync_dir: false };
+        journal.settle()?;
+        Ok(journal)
+    }
+
+    /// Writes a change. `Ok` means it is on the disk; after an error the journal is as before, at the
+    /// latest when the next change is accepted.
+    pub(super) fn append(&mut self, seq: u64, ops: &[Op]) -> Result<(), StoreError> {
+        self.settle()?;
+        let line = line(seq, ops)?;
+        let written = self.medium.append(line.as_bytes()).and_then(|()| self.medium.sync());
+        if let Err(error) = written {
+            self.to_cut = true;
+            if let Err(error) = self.settle() {
+                tracing::error!(%error, "an unfinished line is still in the journal; cut off before the next change");
+            }
+            return Err(StoreError::io("write the journal", &self.path, &error));
+        }
+        self.before = self.len;
+        self.len += line.len() as u64;
+        Ok(())
+    }
+
+    /// Takes the last line back; done at the latest by [`Journal::settle`]. A second time changes nothing.
+    pub(super) fn take_back(&mut self) {
+        self.to_cut |= self.len > self.before;
+        self.len = self.before;
+    }
+
+    /// Cuts off what does not count, where something may be left of it.
+    pub(super) fn settle(&mut self) -> Result<(), StoreError> {
+        if self.to_cut {
+            self.medium
+                .cut(self.len)
+                .and_then(|()| self.medium.sync())
+                .map_err(|error| StoreError::io("cut back the journal", &self.path, &error))?;
+            self.to_cut = false;
+        }
+        if self.to_sync_dir {
+            sync_dir(self.path.parent().unwrap_or(&self.path))
+                .map_err(|error| StoreError::io("keep the name of the journal", &self.path, &error))?;
+            self.to_sync_dir = false;
+        }
+        Ok(())
+    }
+
+    /// Whether the file is so long that it should be rewritten.
+    pub(super) fn is_long(&self) -> bool {
+        self.len > COMPACT_AT
+    }
+
+    /// Rewrites the file without the changes up to a number. Where it fails, the old file serves on.
+    pub(super) fn compact(&mut self, covered: u64) -> Result<(), StoreError> {
+        self.settle()?;
+        let failed = |error: io::Error| StoreError::io("rewrite the journal", &self.path, &error);
+        let bytes = std::fs::read(&self.path).map_err(failed)?;
+        let contents = parse(&bytes);
+        if contents.damage.is_some() || contents.len != self.len || contents.base >= covered {
+            return Ok(());
+        }
+        let mut text = head(covered.min(contents.last()))?;
+        for entry in contents.entries.iter().filter(|entry| entry.seq > covered) {
+            text.push_str(&line(entry.seq, &entry.ops)?);
+        }
+        let file = write_and_move(&self.path, text.as_bytes()).map_err(failed)?;
+        self.medium = (self.wrap)(file);
+        self.len = text.len() as u64;
+        self.before = self.len;
+        self.to_sync_dir = true;
+        self.settle()
+    }
+}
+
+#[cfg(test)]
+#[path = "journal_tests.rs"]
+mod tests;

@@ -1,0 +1,66 @@
+//! The marker: a small file outside the database that says which installation this is and how far it
+//! had come, so that a database that opens empty, older or as another's is found out.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::StoreError;
+use super::files::{read_if_there, seal, unseal, write_private};
+
+/// The file's name in the data directory.
+pub(super) const FILE: &str = "marker";
+
+/// What is known about the database without it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Marker {
+    /// The record of the installation, as JSON.
+    pub(super) instance: Option<String>,
+    /// The number of a change that the database had.
+    pub(super) seq: u64,
+}
+
+impl Marker {
+    pub(super) fn write(&self, data_dir: &Path) -> Result<(), StoreError> {
+        let path = data_dir.join(FILE);
+        let text = serde_json::to_string(self)
+            .map_err(|error| StoreError::Unencodable { reason: error.to_string() })?;
+        write_private(&path, seal(&text).as_bytes())
+            .map_err(|error| StoreError::io("write the marker", &path, &error))
+    }
+
+    /// The marker of a data directory; `None` where there is none. A damaged one is an error.
+    pub(super) fn read(data_dir: &Path) -> Result<Option<Marker>, StoreError> {
+        let path = data_dir.join(FILE);
+        let Some(bytes) = read_if_there(&path)? else { return Ok(None) };
+        let text = bytes.strip_suffix(b"\n").and_then(unseal);
+        match text.and_then(|text| serde_json::from_str(text).ok()) {
+            Some(marker) => Ok(Some(marker)),
+            None => Err(StoreError::Corrupt {
+                what: format!("the marker '{}'", path.display()),
+                reason: "the checksum does not fit".to_owned(),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_marker_is_read_as_it_was_written_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(Marker::read(dir.path()), Ok(None));
+        let marker = Marker { instance: Some("{\"id\":\"x\"}".into()), seq: 7 };
+        marker.write(dir.path()).unwrap();
+        assert_eq!(Marker::read(dir.path()), Ok(Some(marker)));
+        let path = dir.path().join(FILE);
+        let good = fs::read(&path).unwrap();
+        for bad in [&b""[..], &good[..9], &[0; 80]] {
+            fs::write(&path, bad).unwrap();
+            assert!(matches!(Marker::read(dir.path()), Err(StoreError::Corrupt { .. })), "{bad:?}");
+        }
+    }
+}

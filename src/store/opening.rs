@@ -1,0 +1,326 @@
+//! Opening a data directory: the store is held against what is beside it, and where it does not stand
+//! that, moved aside and made anew from a backup and the journal.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::backup::{self, Backup};
+use super::files::{quarantine, sync_dir};
+use super::journal::{self, Contents, Journal, Medium};
+use super::marker::Marker;
+use super::records::{SCHEMA_KEY, put_seq, read_instance, read_seq};
+use super::vault::{Disk, begin_again};
+use super::{DataDir, OPEN_LIMIT, Op, Record, Store, StoreError, Vault};
+
+/// How long a look at the store in a process of its own may take. Together with restoring, a start
+/// ends within half a minute.
+pub const PROBE_LIMIT: Duration = Duration::from_secs(25);
+
+/// What stands beside the store.
+pub(super) struct Beside {
+    pub(super) marker: Option<Marker>,
+    pub(super) journal: Option<Contents>,
+    /// The newest that is good.
+    pub(super) backup: Option<(PathBuf, Backup)>,
+    /// The highest number that any of them names.
+    highest: u64,
+    /// What is there and cannot be read.
+    pub(super) bad: Vec<StoreError>,
+}
+
+impl Beside {
+    pub(super) fn read(dir: &DataDir) -> Result<Beside, StoreError> {
+        let mut bad = Vec::new();
+        let marker = match Marker::read(dir.path()) {
+            Err(error @ StoreError::Corrupt { .. }) => {
+                bad.push(error);
+                None
+            }
+            read => read?,
+        };
+        let journal = journal::read(dir.path())?;
+        let numbers = backup::list(dir.path())?;
+        let backup::Newest { good: backup, bad: bad_backups } = backup::newest(dir.path())?;
+        bad.extend(bad_backups);
+        let of_journal =
+            journal.as_ref().map(|it| it.last().max(it.damage.as_ref().map_or(0, |damage| damage.beyond)));
+        let highest =
+            [marker.as_ref().map(|marker| marker.seq), of_journal, numbers.first().map(|(seq, _)| *seq)];
+        let highest = highest.into_iter().flatten().max().unwrap_or(0);
+        Ok(Beside { marker, journal, backup, highest, bad })
+    }
+
+    /// Whether there was a store once.
+    fn knows_of_a_store(&self) -> bool {
+        let journal =
+            self.journal.as_ref().is_some_and(|journal| journal.damage.is_some() || journal.last() > 0);
+        self.marker.is_some() || self.backup.is_some() || !self.bad.is_empty() || journal
+    }
+
+    /// Where the journal is damaged, as an error.
+    pub(super) fn journal_damage(&self, dir: &DataDir) -> Option<StoreError> {
+        let damage = self.journal.as_ref()?.damage.as_ref()?;
+        Some(StoreError::Corrupt {
+            what: format!("the journal '{}'", dir.path().join(journal::FILE).display()),
+            reason: format!("line {} (byte {}): {}", damage.line, damage.byte, damage.reason),
+        })
+    }
+}
+
+/// Looks at the store of a data directory as a start would, without changing what is in it. For a
+/// process that ends with that: the database is left open, since closing it would wait for the disk.
+pub fn probe(dir: &DataDir) -> Result<(), StoreError> {
+    super::open_unchanged(dir, PROBE_LIMIT).map(std::mem::forget)
+}
+
+impl Vault {
+    /// Opens what a data directory holds. A store that is damaged, empty although it was not, or
+    /// behind what is beside it is moved to `quarantine-<unix time>` and made anew from the newest
+    /// good backup and the journal; without one the error is [`StoreError::NothingToRestore`]. One
+    /// that a newer version wrote is left as it is.
+    ///
+    /// `probe` looks at the store first, where a damaged one cannot do harm: see [`probe`].
+    pub fn open(
+        dir: &DataDir,
+        probe: &dyn Fn(&DataDir) -> Result<(), StoreError>,
+    ) -> Result<Vault, StoreError> {
+        let beside = Beside::read(dir)?;
+        for error in beside.bad.iter().cloned().chain(beside.journal_damage(dir)) {
+            tracing::error!(%error, "a file beside the store is damaged");
+        }
+        match look(dir, &beside, probe) {
+            Ok((store, seq)) => go_on(dir, &beside, store, seq),
+            Err(error) if error.is_damage() => {
+                let (store, seq) = restore(dir, &beside, &error)?;
+                go_on(dir, &beside, store, seq)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Opens what a data directory holds to write a backup of it; what is damaged stays as it is.
+    pub fn open_for_backup(dir: &DataDir) -> Result<Vault, StoreError> {
+        let beside = Beside::read(dir)?;
+        if !dir.store_path().exists() {
+            return Err(damaged(dir, "it is not there".to_owned()));
+        }
+        let (store, seq) = look(dir, &beside, &|_| Ok(()))?;
+        go_on(dir, &beside, store, seq)
+    }
+
+    /// Replaces what a data directory holds by a backup; the store that was there is moved aside.
+    /// Returns its new place, and the vault.
+    pub fn replace(dir: &DataDir, backup: &Backup) -> Result<(Option<PathBuf>, Vault), StoreError> {
+        let beside = Beside::read(dir)?;
+        let aside = move_aside(dir)?;
+        let seq = beside.highest.max(backup.seq) + 1;
+        let store = make(dir, backup.records.clone(), Vec::new(), seq)?;
+        let disk = Disk { dir: dir.clone(), journal: None, wrap: to_file };
+        let mut vault = Vault::assemble(store, Some(disk), seq);
+        vault.checkpoint()?;
+        Ok((aside, vault))
+    }
+}
+
+pub(super) fn to_file(file: File) -> Box<dyn Medium> {
+    Box::new(file)
+}
+
+/// Opens the store, brings it up to the journal's end and holds it against what is beside it.
+fn look(
+    dir: &DataDir,
+    beside: &Beside,
+    probe: &dyn Fn(&DataDir) -> Result<(), StoreError>,
+) -> Result<(Arc<dyn Store>, u64), StoreError> {
+    if !dir.store_path().exists() {
+        if beside.knows_of_a_store() {
+            return Err(damaged(dir, "it is gone".to_owned()));
+        }
+        return Ok((super::open(dir, OPEN_LIMIT)?, 0));
+    }
+    probe(dir)?;
+    let store = super::open(dir, OPEN_LIMIT)?;
+    // Before the journal fills it again: what was in it beside that is lost, and somebody should know.
+    if (beside.marker.is_some() || beside.backup.is_some()) && read_instance(&*store)?.is_none() {
+        return Err(opened_empty(dir));
+    }
+    let seq = match &beside.journal {
+        Some(journal) => replay(&*store, journal)?,
+        None => read_seq(&*store)?,
+    };
+    compare(dir, &*store, seq, beside)?;
+    Ok((store, seq))
+}
+
+/// Applies the journal's changes that the store lacks. Returns the number of the last change.
+pub(super) fn replay(store: &dyn Store, journal: &Contents) -> Result<u64, StoreError> {
+    let seq = read_seq(store)?;
+    let Some(missing) = journal.after(seq) else { return Ok(seq) };
+    let missing: Vec<_> = missing.collect();
+    let Some(last) = missing.last().map(|entry| entry.seq) else { return Ok(seq) };
+    let mut batch: Vec<Op> = missing.iter().flat_map(|entry| entry.ops.iter().cloned()).collect();
+    batch.push(put_seq(last)?);
+    store.apply(batch)?;
+    store.flush()?;
+    tracing::warn!(changes = missing.len(), "the journal had changes that the store lacked; they are made");
+    Ok(last)
+}
+
+/// Holds a store that is up to the journal's end against everything beside it.
+pub(super) fn compare(dir: &DataDir, store: &dyn Store, seq: u64, beside: &Beside) -> Result<(), StoreError> {
+    let instance = read_instance(store)?;
+    if instance.is_none() && beside.knows_of_a_store() {
+        return Err(opened_empty(dir));
+    }
+    if let Some(marker) = &beside.marker {
+        if marker.instance.is_some() && marker.instance != instance {
+            return Err(damaged(dir, "it is another installation's".to_owned()));
+        }
+        if seq < marker.seq {
+            return Err(damaged(dir, format!("it ends at change {seq}, and the marker says {}", marker.seq)));
+        }
+    }
+    if let Some(journal) = &beside.journal
+        && seq < journal.base
+    {
+        let reason = format!("it ends at change {seq}, and the journal begins after {}", journal.base);
+        return Err(damaged(dir, reason));
+    }
+    let Some((path, backup)) = &beside.backup else { return Ok(()) };
+    if seq < backup.seq {
+        let reason = format!("it ends at change {seq}, and there is a backup of {}", backup.seq);
+        return Err(damaged(dir, reason));
+    }
+    let Some(expected) = expected(backup, beside.journal.as_ref(), seq) else { return Ok(()) };
+    let found = store.scan_prefix(b"")?.into_iter().filter(|(key, _)| is_compared(key));
+    if found.collect::<BTreeMap<_, _>>() != expected {
+        let reason = format!("it does not hold what the backup '{}' and the journal say", path.display());
+        return Err(damaged(dir, reason));
+    }
+    Ok(())
+}
+
+/// The records that a store at a number has, by a backup and the changes since; `None` when the
+/// journal does not reach from the one to the other.
+fn expected(backup: &Backup, journal: Option<&Contents>, seq: u64) -> Option<BTreeMap<Vec<u8>, Vec<u8>>> {
+    let mut records: BTreeMap<_, _> = backup.records.iter().cloned().collect();
+    if backup.seq < seq {
+        let journal = journal.filter(|journal| journal.last() == seq)?;
+        for entry in journal.after(backup.seq)? {
+            for op in &entry.ops {
+                match op {
+                    Op::Put { key, value } => drop(records.insert(key.clone(), value.clone())),
+                    Op::Delete { key } => drop(records.remove(key)),
+                }
+            }
+        }
+    }
+    records.retain(|key, _| is_compared(key));
+    Some(records)
+}
+
+/// The schema's number changes without a change.
+fn is_compared(key: &[u8]) -> bool {
+    key != SCHEMA_KEY && backup::covers(key)
+}
+
+fn opened_empty(dir: &DataDir) -> StoreError {
+    damaged(dir, "it opened empty, although it was not".to_owned())
+}
+
+fn damaged(dir: &DataDir, reason: String) -> StoreError {
+    StoreError::Corrupt { what: format!("the store in '{}'", dir.store_path().display()), reason }
+}
+
+/// Moves the damaged store aside and makes a new one. Whatever happens on the way, the next start
+/// finds a store that is gone or empty, and comes here again.
+fn restore(dir: &DataDir, beside: &Beside, damage: &StoreError) -> Result<(Arc<dyn Store>, u64), StoreError> {
+    let journal = beside.journal.as_ref();
+    // A journal from the very beginning is as good as a backup of nothing.
+    let (source, start, records) = match (&beside.backup, journal) {
+        (Some((path, backup)), _) => (path.clone(), backup.seq, backup.records.clone()),
+        (None, Some(journal)) if journal.base == 0 && journal.last() > 0 => {
+            (dir.path().join(journal::FILE), 0, Vec::new())
+        }
+        (None, _) => {
+            return Err(StoreError::NothingToRestore {
+                path: dir.path().to_owned(),
+                reason: damage.to_string(),
+            });
+        }
+    };
+    let changes: Vec<_> =
+        journal.and_then(|journal| journal.after(start)).map(|it| it.cloned().collect()).unwrap_or_default();
+    let reached = changes.last().map_or(start, |entry: &journal::Entry| entry.seq);
+    // A number that was given once is not given again to another change.
+    let seq = if reached < beside.highest { beside.highest + 1 } else { reached };
+    let aside = move_aside(dir)?;
+    let ops = changes.iter().flat_map(|entry| entry.ops.iter().cloned()).collect();
+    let store = make(dir, records, ops, seq)?;
+    tracing::error!(
+        %damage,
+        quarantine = aside.map(|path| path.display().to_string()),
+        restored_from = %source.display(),
+        changes_from_journal = changes.len(),
+        changes_lost = (reached < beside.highest).then(|| beside.highest - reached),
+        "THE STORE WAS DAMAGED and has been restored; what was found is kept in quarantine"
+    );
+    Ok((store, seq))
+}
+
+fn move_aside(dir: &DataDir) -> Result<Option<PathBuf>, StoreError> {
+    let path = dir.store_path();
+    if path.symlink_metadata().is_err() { Ok(None) } else { quarantine(dir.path(), &path, "").map(Some) }
+}
+
+/// A new store that holds these records, changed by these changes.
+fn make(
+    dir: &DataDir,
+    records: Vec<Record>,
+    changes: Vec<Op>,
+    seq: u64,
+) -> Result<Arc<dyn Store>, StoreError> {
+    let store = super::open(dir, OPEN_LIMIT)?;
+    let puts = records.into_iter().filter(|(key, _)| key != SCHEMA_KEY);
+    let mut batch: Vec<Op> = puts.map(|(key, value)| Op::Put { key, value }).collect();
+    batch.extend(changes);
+    batch.push(put_seq(seq)?);
+    store.apply(batch)?;
+    store.flush()?;
+    sync_dir(dir.path()).map_err(|error| StoreError::io("keep", dir.path(), &error))?;
+    Ok(store)
+}
+
+/// The vault of a store that is good, at a number; its journal is gone on with, or begun anew.
+fn go_on(dir: &DataDir, beside: &Beside, store: Arc<dyn Store>, seq: u64) -> Result<Vault, StoreError> {
+    let is_new = seq == 0 && !beside.knows_of_a_store() && read_instance(&*store)?.is_none();
+    let fits = |journal: &Contents| journal.damage.is_none() && journal.last() == seq;
+    let journal = match &beside.journal {
+        Some(journal) if fits(journal) => Some(Journal::resume(dir.path(), journal, to_file)?),
+        _ if is_new => Some(begin_again(dir, 0, to_file)?),
+        _ => None,
+    };
+    if let Some(journal) = journal {
+        let disk = Disk { dir: dir.clone(), journal: Some(journal), wrap: to_file };
+        return Ok(Vault::assemble(store, Some(disk), seq));
+    }
+    if seq > 0 && beside.journal_damage(dir).is_none() {
+        tracing::warn!(seq, "the journal does not reach to the store's last change; it is begun anew");
+    }
+    let next = seq.max(beside.highest).max(1);
+    if next != seq {
+        store.apply(vec![put_seq(next)?])?;
+        store.flush()?;
+    }
+    let disk = Disk { dir: dir.clone(), journal: None, wrap: to_file };
+    let mut vault = Vault::assemble(store, Some(disk), next);
+    vault.rest();
+    Ok(vault)
+}
+
+#[cfg(test)]
+#[path = "opening_tests.rs"]
+mod tests;

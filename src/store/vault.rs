@@ -1,0 +1,273 @@
+//! The store with what protects it: the journal before it, the backups and the marker beside it. The
+//! one way to make a change that is acknowledged.
+//!
+//! A change that failed half-way (in the journal, or applied and not flushed) is taken back before
+//! anything else is written, so that what callers were told was refused is nowhere. Should taking it
+//! back fail as well and the process then end, the next start may find that one change made: nobody
+//! was told that it was, and nothing after it was accepted.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::backup::{self, Backup};
+use super::files::quarantine;
+use super::journal::{self, Journal, Wrap};
+use super::marker::Marker;
+use super::opening::replay;
+use super::records::{SEQ_KEY, put_seq, read_instance, read_seq};
+use super::{DataDir, Op, Store, StoreError};
+
+/// Why changes cannot be stored, in the operating system's words; `None` while they can.
+pub type Trouble = Option<Arc<str>>;
+
+/// A store and its journal, backups and marker. Its methods block on the disk.
+pub struct Vault {
+    store: Arc<dyn Store>,
+    /// Nothing for a store that is not on a disk.
+    disk: Option<Disk>,
+    /// The number of the last change.
+    seq: u64,
+    undo: Option<Vec<Op>>,
+    backup_due: bool,
+    trouble: watch::Sender<Trouble>,
+}
+
+pub(super) struct Disk {
+    pub(super) dir: DataDir,
+    /// `None` while it is to be begun anew, which needs a backup first.
+    pub(super) journal: Option<Journal>,
+    pub(super) wrap: Wrap,
+}
+
+impl Vault {
+    /// A store without anything beside it, for tests: as durable as the store itself.
+    pub fn bare(store: Arc<dyn Store>) -> Vault {
+        Vault::assemble(store, None, 0)
+    }
+
+    pub(super) fn assemble(store: Arc<dyn Store>, disk: Option<Disk>, seq: u64) -> Vault {
+        let backup_due = disk.is_some();
+        Vault { store, disk, seq, undo: None, backup_due, trouble: watch::Sender::new(None) }
+    }
+
+    /// The store, to read from. What is written past the vault is neither in the journal nor in a
+    /// backup.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Follows whether changes can be stored.
+    pub fn trouble(&self) -> watch::Receiver<Trouble> {
+        self.trouble.subscribe()
+    }
+
+    /// The number of the last change.
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// Carries out a batch; `Ok` means it is durable. After an error everything is as before, at the
+    /// latest when the next batch is accepted.
+    pub fn commit(&mut self, batch: Vec<Op>) -> Result<(), StoreError> {
+        let worth_it = batch.iter().filter(|op| is_journaled(op)).cloned().collect();
+        let done = self.write(batch, worth_it, false);
+        self.note(&done);
+        done
+    }
+
+    /// Finds out whether changes can be stored again, by a change of nothing.
+    pub fn probe(&mut self) -> Result<(), StoreError> {
+        let done = self.write(Vec::new(), Vec::new(), true);
+        self.note(&done);
+        done
+    }
+
+    /// Takes back what is left of a failed batch, and flushes.
+    pub fn settle(&mut self) -> Result<(), StoreError> {
+        let done = self.settle_all();
+        self.note(&done);
+        done
+    }
+
+    /// Writes the backup and the marker that are due, and shortens the journal. What fails is logged
+    /// and tried again with the next change; it is no reason to refuse one.
+    pub fn rest(&mut self) {
+        if self.backup_due
+            && let Err(error) = self.checkpoint()
+        {
+            tracing::error!(%error, "the backup could not be written; tried again with the next change");
+        }
+    }
+
+    /// Writes a backup of all that is configured, and the marker; shortens the journal when it is long.
+    /// Returns where the backup is; `None` where there is no place for one.
+    pub fn checkpoint(&mut self) -> Result<Option<PathBuf>, StoreError> {
+        let Some(disk) = &mut self.disk else {
+            self.backup_due = false;
+            return Ok(None);
+        };
+        if self.undo.is_some() {
+            // What the store holds is not what was acknowledged.
+            return Ok(None);
+        }
+        let data_dir = disk.dir.path().to_owned();
+        let path = current(&*self.store, self.seq)?.write(&data_dir)?;
+        let instance = read_instance(&*self.store)?;
+        Marker { instance, seq: self.seq }.write(&data_dir)?;
+        self.backup_due = false;
+        match &mut disk.journal {
+            None => disk.journal = Some(begin_again(&disk.dir, self.seq, disk.wrap)?),
+            Some(journal) if journal.is_long() => {
+                // One backup more than needed covers what goes, in case the newest is hit by damage.
+                if let Some((covered, _)) = backup::list(&data_dir)?.get(1) {
+                    journal.compact(*covered)?;
+                }
+                self.backup_due = journal.is_long();
+            }
+            Some(_) => {}
+        }
+        Ok(Some(path))
+    }
+
+    /// Writes a backup to a place of the caller's.
+    pub fn backup_to(&self, path: &std::path::Path) -> Result<(), StoreError> {
+        current(&*self.store, self.seq)?.write_to(path)
+    }
+
+    fn write(&mut self, mut batch: Vec<Op>, journaled: Vec<Op>, anyway: bool) -> Result<(), StoreError> {
+        if self.undo.is_some() || self.trouble.borrow().is_some() {
+            self.settle_all()?;
+        }
+        let seq = self.seq + 1;
+        let numbered = self.disk.is_some() && (anyway || !journaled.is_empty());
+        if numbered {
+            self.have_a_journal()?;
+            batch.push(put_seq(seq)?);
+        }
+        let undo = self.inverse(&batch)?;
+        if numbered && let Some(journal) = self.journal() {
+            journal.append(seq, &journaled)?;
+        }
+        let done = self.store.apply(batch).and_then(|()| self.store.flush());
+        match &done {
+            Ok(()) if numbered => {
+                self.seq = seq;
+                self.backup_due |= journaled.iter().any(|op| backup::covers(op.key()));
+            }
+            Ok(()) => {}
+            Err(error) => {
+                tracing::error!(%error, "a change could not be stored and is taken back");
+                if numbered && let Some(journal) = self.journal() {
+                    journal.take_back();
+                }
+                self.undo = Some(undo);
+                if let Err(error) = self.settle_all() {
+                    tracing::error!(%error, "taking it back failed too; tried again before the next change");
+                }
+            }
+        }
+        done
+    }
+
+    fn settle_all(&mut self) -> Result<(), StoreError> {
+        // Both are tried, whichever fails: each that is back is one trace less of what was refused.
+        let cut = self.journal().map_or(Ok(()), Journal::settle);
+        self.store.recover()?;
+        self.catch_up()?;
+        if let Some(undo) = &self.undo {
+            self.store.apply(undo.clone())?;
+        }
+        self.store.flush()?;
+        cut?;
+        self.undo = None;
+        Ok(())
+    }
+
+    /// What the store lost of what was acknowledged, when it got back to work.
+    fn catch_up(&self) -> Result<(), StoreError> {
+        let Some(disk) = &self.disk else { return Ok(()) };
+        if read_seq(&*self.store)? < self.seq
+            && let Some(mut journal) = journal::read(disk.dir.path())?
+        {
+            journal.entries.retain(|entry| entry.seq <= self.seq);
+            replay(&*self.store, &journal)?;
+        }
+        Ok(())
+    }
+
+    fn journal(&mut self) -> Option<&mut Journal> {
+        self.disk.as_mut()?.journal.as_mut()
+    }
+
+    /// A journal that was missing or damaged is begun anew only when a backup has all before it.
+    fn have_a_journal(&mut self) -> Result<(), StoreError> {
+        if self.disk.as_ref().is_some_and(|disk| disk.journal.is_none()) {
+            self.checkpoint()?;
+        }
+        Ok(())
+    }
+
+    fn inverse(&self, batch: &[Op]) -> Result<Vec<Op>, StoreError> {
+        let mut seen = HashSet::new();
+        let touched = batch.iter().map(Op::key).filter(|key| seen.insert(*key));
+        touched
+            .map(|key| {
+                let key = key.to_vec();
+                Ok(match self.store.get(&key)? {
+                    Some(value) => Op::Put { key, value },
+                    None => Op::Delete { key },
+                })
+            })
+            .collect()
+    }
+
+    fn note(&self, done: &Result<(), StoreError>) {
+        let now: Trouble = match done {
+            // That is the caller's mistake and says nothing about the disk.
+            Err(StoreError::Unencodable { .. }) => return,
+            Err(error) => Some(error.cause().into()),
+            Ok(()) => None,
+        };
+        self.trouble.send_if_modified(|known| {
+            match (&*known, &now) {
+                (None, Some(cause)) => {
+                    tracing::error!(%cause, "changes cannot be stored and are refused; calls go on");
+                }
+                (Some(_), None) => tracing::info!("changes can be stored again"),
+                _ => {}
+            }
+            let changed = *known != now;
+            *known = now;
+            changed
+        });
+    }
+}
+
+/// A journal keeps all but the content of kept lists: they are large and can be had again.
+fn is_journaled(op: &Op) -> bool {
+    let of_the_store = op.key() == SEQ_KEY;
+    match op {
+        Op::Put { key, .. } => !of_the_store && backup::covers(key),
+        Op::Delete { .. } => !of_the_store,
+    }
+}
+
+/// A backup of a store as it is.
+pub(super) fn current(store: &dyn Store, seq: u64) -> Result<Backup, StoreError> {
+    let records = store.scan_prefix(b"")?.into_iter().filter(|(key, _)| backup::covers(key)).collect();
+    Ok(Backup::now(seq, records))
+}
+
+/// Begins the journal after a number. What is there under its name was not fit to go on with, and is
+/// moved aside.
+pub(super) fn begin_again(dir: &DataDir, seq: u64, wrap: Wrap) -> Result<Journal, StoreError> {
+    let path = dir.path().join(journal::FILE);
+    if path.symlink_metadata().is_ok() {
+        let aside = quarantine(dir.path(), &path, ".journal")?;
+        tracing::warn!(path = %aside.display(), "the journal was moved aside and is begun anew");
+    }
+    Journal::begin(dir.path(), seq, wrap)
+}
