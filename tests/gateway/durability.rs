@@ -333,6 +333,24 @@ async fn swapped_stores_are_found_out() {
     gateway.stop().await;
 }
 
+#[tokio::test]
+async fn a_store_that_blocks_whoever_opens_it_is_given_up_in_time() {
+    let mut gateway = TestGateway::new().start().await;
+    add(&gateway, "one").await;
+    assert!(gateway.terminate().await.success());
+    let conf = gateway.data().join("store/conf");
+    fs::remove_file(&conf).expect("removed");
+    // To open a FIFO is to wait for a writer that never comes.
+    nix::unistd::mkfifo(&conf, nix::sys::stat::Mode::S_IRWXU).expect("made");
+    let began = Instant::now();
+    gateway.restart().await;
+    assert!(began.elapsed() < START, "{:?}", began.elapsed());
+    assert_eq!(names(&gateway).await, ["one"]);
+    assert_eq!(quarantined(gateway.data()).len(), 1, "{}", gateway.output());
+    assert!(gateway.output().contains("did not end within 25 s"), "{}", gateway.output());
+    gateway.stop().await;
+}
+
 /// Puts a small file system on a data directory, where mounting is allowed.
 fn small_disk(data: &Path) {
     let _ = Command::new("mount").args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]).arg(data).output();
