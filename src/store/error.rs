@@ -85,16 +85,20 @@ impl StoreError {
     pub fn is_damage(&self) -> bool {
         match self {
             StoreError::Corrupt { .. } | StoreError::OpenTimeout { .. } => true,
-            StoreError::Io { kind, .. } => !matches!(
-                kind,
-                io::ErrorKind::PermissionDenied
-                    | io::ErrorKind::StorageFull
-                    | io::ErrorKind::QuotaExceeded
-                    | io::ErrorKind::FileTooLarge
-                    | io::ErrorKind::ReadOnlyFilesystem
-                    | io::ErrorKind::OutOfMemory
-                    | io::ErrorKind::ResourceBusy
-            ),
+            // What a file is that it should not be, sled's own complaints, and a disk that cannot read
+            // (EIO). Anything else, such as too many open files, says nothing about the content.
+            StoreError::Io { kind, reason, .. } => {
+                matches!(
+                    kind,
+                    io::ErrorKind::UnexpectedEof
+                        | io::ErrorKind::InvalidData
+                        | io::ErrorKind::InvalidInput
+                        | io::ErrorKind::NotFound
+                        | io::ErrorKind::NotADirectory
+                        | io::ErrorKind::IsADirectory
+                        | io::ErrorKind::Other
+                ) || reason.ends_with("(os error 5)")
+            }
             StoreError::Locked { .. }
             | StoreError::NotADirectory { .. }
             | StoreError::NewerSchema { .. }
@@ -134,5 +138,30 @@ impl StoreError {
     /// An [`StoreError::Io`] of an operating system's error.
     pub(super) fn io(what: &'static str, path: &Path, error: &io::Error) -> StoreError {
         StoreError::Io { what, path: path.to_owned(), kind: error.kind(), reason: error.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_speaks_of_the_content_is_damage() {
+        let io = |error: io::Error| StoreError::io("open the store", Path::new("/d/store"), &error);
+        for (code, damage) in
+            [(5, true), (2, true), (20, true), (28, false), (30, false), (13, false), (24, false)]
+        {
+            let error = io(io::Error::from_raw_os_error(code));
+            assert_eq!(error.is_damage(), damage, "{error}");
+            assert!(!error.is_lasting() && !error.cause().contains("/d"), "{error}");
+        }
+        assert!(io(io::Error::from(io::ErrorKind::UnexpectedEof)).is_damage());
+        assert!(io(io::Error::other("sled says so")).is_damage());
+        let corrupt = StoreError::Corrupt { what: "it".into(), reason: "x".into() };
+        assert!(corrupt.is_damage() && corrupt.is_lasting());
+        let newer = StoreError::NewerSchema { what: "it".into(), found: 9, known: 1 };
+        assert!(!newer.is_damage() && newer.is_lasting());
+        let nothing = StoreError::NothingToRestore { path: "/d".into(), reason: "it is damaged".into() };
+        assert!(!nothing.is_damage() && nothing.is_lasting());
     }
 }

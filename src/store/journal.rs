@@ -231,6 +231,8 @@ pub(super) struct Journal {
     medium: Box<dyn Medium>,
     wrap: Wrap,
     path: PathBuf,
+    /// The number that was last when the file was begun.
+    base: u64,
     /// How much of the file counts.
     len: u64,
     /// Where the last line begins, which can be taken back.
@@ -251,7 +253,16 @@ impl Journal {
             .and_then(|file| sync_dir(dir).map(|()| file))
             .map_err(|error| StoreError::io("write the journal", &path, &error))?;
         let len = head.len() as u64;
-        Ok(Journal { medium: wrap(file), wrap, path, len, before: len, to_cut: false, to_sync_dir: false })
+        Ok(Journal {
+            medium: wrap(file),
+            wrap,
+            path,
+            base,
+            len,
+            before: len,
+            to_cut: false,
+            to_sync_dir: false,
+        })
     }
 
     /// Goes on with a journal that is undamaged; a torn line is cut off.
@@ -261,9 +272,9 @@ impl Journal {
             .append(true)
             .open(&path)
             .map_err(|error| StoreError::io("open the journal", &path, &error))?;
-        let (medium, len) = (wrap(file), contents.len);
+        let (medium, base, len) = (wrap(file), contents.base, contents.len);
         let mut journal =
-            Journal { medium, wrap, path, len, before: len, to_cut: contents.torn, to_sync_dir: false };
+            Journal { medium, wrap, path, base, len, before: len, to_cut: contents.torn, to_sync_dir: false };
         journal.settle()?;
         Ok(journal)
     }
@@ -316,19 +327,28 @@ impl Journal {
 
     /// Rewrites the file without the changes up to a number. Where it fails, the old file serves on.
     pub(super) fn compact(&mut self, covered: u64) -> Result<(), StoreError> {
+        if self.base >= covered {
+            return Ok(());
+        }
         self.settle()?;
         let failed = |error: io::Error| StoreError::io("rewrite the journal", &self.path, &error);
         let bytes = std::fs::read(&self.path).map_err(failed)?;
         let contents = parse(&bytes);
-        if contents.damage.is_some() || contents.len != self.len || contents.base >= covered {
-            return Ok(());
+        if contents.damage.is_some() || contents.len != self.len {
+            let reason = "it is not what was written".to_owned();
+            return Err(StoreError::Corrupt {
+                what: format!("the journal '{}'", self.path.display()),
+                reason,
+            });
         }
-        let mut text = head(covered.min(contents.last()))?;
+        let base = covered.min(contents.last());
+        let mut text = head(base)?;
         for entry in contents.entries.iter().filter(|entry| entry.seq > covered) {
             text.push_str(&line(entry.seq, &entry.ops)?);
         }
         let file = write_and_move(&self.path, text.as_bytes()).map_err(failed)?;
         self.medium = (self.wrap)(file);
+        self.base = base;
         self.len = text.len() as u64;
         self.before = self.len;
         self.to_sync_dir = true;

@@ -275,6 +275,21 @@ fn backups_come_with_changes_and_not_without() {
 }
 
 #[test]
+fn a_backup_that_fails_refuses_no_change_and_is_written_with_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut vault = open(dir.path());
+    fs::write(dir.path().join("backup"), b"in the way").unwrap();
+    vault.commit(vec![put("m/instance", "i")]).unwrap();
+    vault.rest();
+    assert!(vault.checkpoint().is_err());
+    assert_eq!(*vault.trouble().borrow(), None, "changes can be stored");
+    fs::remove_file(dir.path().join("backup")).unwrap();
+    vault.commit(vec![put("s/1", "one")]).unwrap();
+    vault.rest();
+    assert_eq!(backup::list(dir.path()).unwrap()[0].0, 2);
+}
+
+#[test]
 fn a_long_journal_is_shortened_and_the_newest_backup_is_not_needed_for_it() {
     let dir = tempfile::tempdir().unwrap();
     let mut vault = open(dir.path());
@@ -291,6 +306,24 @@ fn a_long_journal_is_shortened_and_the_newest_backup_is_not_needed_for_it() {
     let before = content(&vault);
     drop(vault);
     fs::write(dir.path().join("backup/config-41.json"), b"{}").unwrap();
+    remove_store(dir.path());
+    assert_eq!(content(&open(dir.path())), before);
+}
+
+#[test]
+fn a_journal_that_somebody_cut_under_us_is_begun_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut vault = open(dir.path());
+    vault.commit(vec![put("m/instance", "i")]).unwrap();
+    fs::write(dir.path().join("journal"), b"").unwrap();
+    let long = "y".repeat(150_000);
+    for round in 0..4 {
+        vault.commit(vec![put("s/1", &format!("{round}{long}"))]).unwrap();
+        vault.rest();
+    }
+    let before = content(&vault);
+    drop(vault);
+    assert_eq!(journal_of(dir.path()).damage, None);
     remove_store(dir.path());
     assert_eq!(content(&open(dir.path())), before);
 }

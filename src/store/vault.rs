@@ -32,6 +32,8 @@ pub struct Vault {
     seq: u64,
     undo: Option<Vec<Op>>,
     backup_due: bool,
+    /// Said once, not each time it is tried.
+    backup_fails: bool,
     trouble: watch::Sender<Trouble>,
 }
 
@@ -50,7 +52,8 @@ impl Vault {
 
     pub(super) fn assemble(store: Arc<dyn Store>, disk: Option<Disk>, seq: u64) -> Vault {
         let backup_due = disk.is_some();
-        Vault { store, disk, seq, undo: None, backup_due, trouble: watch::Sender::new(None) }
+        let trouble = watch::Sender::new(None);
+        Vault { store, disk, seq, undo: None, backup_due, backup_fails: false, trouble }
     }
 
     /// The store, to read from. What is written past the vault is neither in the journal nor in a
@@ -95,11 +98,16 @@ impl Vault {
     /// Writes the backup and the marker that are due, and shortens the journal. What fails is logged
     /// and tried again with the next change; it is no reason to refuse one.
     pub fn rest(&mut self) {
-        if self.backup_due
-            && let Err(error) = self.checkpoint()
+        if !self.backup_due {
+            return;
+        }
+        let done = self.checkpoint();
+        if let Err(error) = &done
+            && !self.backup_fails
         {
             tracing::error!(%error, "the backup could not be written; tried again with the next change");
         }
+        self.backup_fails = done.is_err();
     }
 
     /// Writes a backup of all that is configured, and the marker; shortens the journal when it is long.
@@ -122,10 +130,16 @@ impl Vault {
             None => disk.journal = Some(begin_again(&disk.dir, self.seq, disk.wrap)?),
             Some(journal) if journal.is_long() => {
                 // One backup more than needed covers what goes, in case the newest is hit by damage.
-                if let Some((covered, _)) = backup::list(&data_dir)?.get(1) {
-                    journal.compact(*covered)?;
+                if let Some((covered, _)) = backup::list(&data_dir)?.get(1)
+                    && let Err(error) = journal.compact(*covered)
+                {
+                    if !error.is_damage() {
+                        return Err(error);
+                    }
+                    // Somebody else was at the file. The backup has all that it had.
+                    tracing::error!(%error, "the journal is damaged");
+                    disk.journal = Some(begin_again(&disk.dir, self.seq, disk.wrap)?);
                 }
-                self.backup_due = journal.is_long();
             }
             Some(_) => {}
         }
@@ -155,7 +169,8 @@ impl Vault {
         match &done {
             Ok(()) if numbered => {
                 self.seq = seq;
-                self.backup_due |= journaled.iter().any(|op| backup::covers(op.key()));
+                let long = self.journal().is_some_and(|journal| journal.is_long());
+                self.backup_due |= long || journaled.iter().any(|op| backup::covers(op.key()));
             }
             Ok(()) => {}
             Err(error) => {

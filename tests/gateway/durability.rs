@@ -275,8 +275,19 @@ async fn whichever_file_is_damaged_however_a_start_restores_or_refuses() {
         add(&gateway, name).await;
         backed_up(&gateway, 1 + NAMES.iter().position(|known| *known == name).expect("it is one")).await;
     }
-    gateway.kill_9().await;
+    // So much that the journal is rewritten without its beginning, which would be as good as a backup.
     let data = gateway.data().to_owned();
+    let journal = || fs::read_to_string(data.join("journal")).expect("readable");
+    for round in 0..8 {
+        let args = json!({"args": [format!("{round}{}", "x".repeat(100_000))]});
+        gateway.put("/api/servers/two", &args).await.expect(200);
+    }
+    wait_until("the journal is rewritten", DEADLINE, || async {
+        (!journal().lines().next()?.ends_with("\"base\":0}")).then_some(())
+    })
+    .await;
+    gateway.put("/api/servers/two", &json!({"args": []})).await.expect(200);
+    gateway.kill_9().await;
     let good = data.with_file_name("good");
     copy(&data, &good);
     let victims: Vec<PathBuf> =
@@ -330,6 +341,24 @@ async fn swapped_stores_are_found_out() {
     assert_eq!(names(&gateway).await, ["ours"]);
     assert_eq!(quarantined(gateway.data()).len(), 1);
     other.stop().await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_store_that_blocks_whoever_opens_it_is_given_up_in_time() {
+    let mut gateway = TestGateway::new().start().await;
+    add(&gateway, "one").await;
+    assert!(gateway.terminate().await.success());
+    let conf = gateway.data().join("store/conf");
+    fs::remove_file(&conf).expect("removed");
+    // To open a FIFO is to wait for a writer that never comes.
+    nix::unistd::mkfifo(&conf, nix::sys::stat::Mode::S_IRWXU).expect("made");
+    let began = Instant::now();
+    gateway.restart().await;
+    assert!(began.elapsed() < START, "{:?}", began.elapsed());
+    assert_eq!(names(&gateway).await, ["one"]);
+    assert_eq!(quarantined(gateway.data()).len(), 1, "{}", gateway.output());
+    assert!(gateway.output().contains("did not end within 25 s"), "{}", gateway.output());
     gateway.stop().await;
 }
 
