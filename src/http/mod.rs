@@ -14,8 +14,10 @@ mod guard;
 mod listener;
 mod manner;
 mod mcp_cli;
+mod openapi;
 mod origin;
 mod plexmcp;
+mod routes;
 mod tls;
 
 use std::io;
@@ -33,6 +35,7 @@ use tokio::sync::watch;
 use crate::service::{Attempts, Gateway, Principal};
 
 pub use guard::{Guard, Guarded, Visit};
+pub use routes::{Access, Route};
 pub use tls::{Tls, TlsError, TlsFiles};
 
 /// Who may use `/api`, which can define programs to run (contract, section 10.5).
@@ -164,12 +167,18 @@ pub fn service(settings: Settings, gateway: Gateway, address: SocketAddr) -> Gua
 /// Every route of the listener.
 fn routes(shared: Shared) -> Router {
     Router::new()
-        .merge(plexmcp::routes())
-        .merge(mcp_cli::routes())
-        .merge(admin::routes())
+        .merge(plexmcp::routes().into_router())
+        .merge(mcp_cli::routes().into_router())
+        .merge(admin::routes().into_router())
         .method_not_allowed_fallback(wrong_method)
         .fallback(unknown_route)
         .with_state(shared)
+}
+
+/// Every route that there is, in the order of the documents.
+pub fn known_routes() -> Vec<Route> {
+    let all = [plexmcp::routes(), mcp_cli::routes(), admin::routes()];
+    all.iter().flat_map(|routes| routes.known().to_vec()).collect()
 }
 
 async fn unknown_route(uri: Uri) -> Response {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::files::QUARANTINE;
+use super::files::{QUARANTINE, ROOM_FILE};
 use super::{StoreError, backup, journal, marker};
 
 const PRIVATE_DIR: u32 = 0o700;
@@ -18,8 +18,8 @@ const LOCK: &str = "lock";
 const STORE: &str = "store";
 
 /// Names directly inside the data directory that belong to the daemon.
-const RESERVED_NAMES: [&str; 7] =
-    [LOCK, STORE, "owner.key", "audit", journal::FILE, backup::DIR, marker::FILE];
+const RESERVED_NAMES: [&str; 8] =
+    [LOCK, STORE, "owner.key", "audit", ROOM_FILE, journal::FILE, backup::DIR, marker::FILE];
 
 /// Whether a name directly inside the data directory belongs to the daemon; no caller of the API may
 /// have a file written there.

@@ -116,6 +116,23 @@ pub(super) fn from_hex(text: &str) -> Option<Vec<u8>> {
     pairs.map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?)).collect()
 }
 
+/// How much must fit on a disk that was full before it counts as mended. On a full one a small change
+/// still fits now and then, beside larger ones that are refused.
+const ROOM: usize = 64 * 1024;
+/// The file that this is found out with.
+pub(super) const ROOM_FILE: &str = "room";
+
+/// Finds out whether there is room for further changes, by writing a file and taking it away again.
+pub(super) fn check_room(dir: &Path) -> Result<(), StoreError> {
+    let path = dir.join(ROOM_FILE);
+    let written = File::create(&path).and_then(|mut file| {
+        file.write_all(&[0; ROOM])?;
+        file.sync_data()
+    });
+    let removed = fs::remove_file(&path);
+    written.and(removed).map_err(|error| StoreError::io("write to the disk of", dir, &error))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

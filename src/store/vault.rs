@@ -13,7 +13,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::backup::{self, Backup};
-use super::files::quarantine;
+use super::files::{check_room, quarantine};
 use super::journal::{self, Journal, Wrap};
 use super::marker::Marker;
 use super::opening::replay;
@@ -153,6 +153,9 @@ impl Vault {
 
     fn write(&mut self, mut batch: Vec<Op>, journaled: Vec<Op>, anyway: bool) -> Result<(), StoreError> {
         if self.undo.is_some() || self.trouble.borrow().is_some() {
+            if let Some(disk) = &self.disk {
+                check_room(disk.dir.path())?;
+            }
             self.settle_all()?;
         }
         let seq = self.seq + 1;

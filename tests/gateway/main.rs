@@ -16,6 +16,7 @@ mod flooding;
 mod framing;
 mod hygiene;
 mod logs;
+mod matrix;
 mod mcp_cli;
 mod overload;
 mod persisting;

@@ -83,7 +83,9 @@ pub(crate) fn check_shape(method: &str, path: &str, reply: &Reply) {
         assert!(reply.body.is_empty(), "{what}");
         return;
     }
-    if path == "/metrics" && reply.status == 200 {
+    // What other programs read has a shape of its own.
+    let foreign = ["/metrics", "/v1/openapi.json", "/api/openapi.json", "/v1/audit/export"];
+    if foreign.contains(&path) && reply.status == 200 {
         return;
     }
     assert_eq!(reply.headers["content-type"], "application/json", "{what}");

@@ -163,13 +163,17 @@ impl TestGateway {
     }
 }
 
-/// A configuration that limits no caller's rate, unless it says what it is to be: tests send as much
+/// A configuration that limits no caller, unless it says what it is to be: tests send as much
 /// as they like.
 fn without_rate(config: &str) -> String {
-    if config.contains("[organization]") {
-        return config.to_owned();
+    let mut config = config.to_owned();
+    if !config.contains("[organization]") {
+        config.push_str("\n[organization]\nplan = \"unlimited\"\n");
     }
-    format!("{config}\n[organization]\nplan = \"unlimited\"\n")
+    if !config.contains("[limits]") {
+        config.push_str("\n[limits]\ncalls_per_key = 100000\n");
+    }
+    config
 }
 
 /// A daemon, running or ended.

@@ -1,7 +1,6 @@
 //! For operators and their machines: liveness, readiness and metrics. Errors are
 //! `{"error": "<text>"}`.
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -14,13 +13,17 @@ use super::Shared;
 use super::auth::{Denied, admit_to_metrics};
 use super::clock::retry_seconds;
 use super::guard::Refusal;
+use super::routes::{Access, Routes};
 
 /// The Prometheus text format that is written.
 const METRICS_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The operational routes.
-pub(super) fn routes() -> Router<Shared> {
-    Router::new().route("/healthz", get(health)).route("/readyz", get(ready)).route("/metrics", get(metrics))
+pub(super) fn routes() -> Routes {
+    Routes::default()
+        .on("GET", "/healthz", Access::Public, get(health))
+        .on("GET", "/readyz", Access::Public, get(ready))
+        .on("GET", "/metrics", Access::Metrics, get(metrics))
 }
 
 /// The process serves: it can answer this.

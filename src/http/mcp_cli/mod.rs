@@ -3,10 +3,10 @@
 
 mod bodies;
 mod errors;
+mod openapi;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path, Request};
@@ -14,24 +14,30 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post, put};
 use bytes::Bytes;
 
 use self::errors::Failure;
 use super::auth::{Denied, Visitor, admit_to_api};
 use super::guard::Refusal;
+use super::routes::{Access, Routes};
 use super::{Shared, body};
 use crate::service::{Error, Principal};
 
 /// The routes of the dialect.
-pub(super) fn routes() -> Router<Shared> {
-    Router::new()
-        .route("/api/status", get(status))
-        .route("/api/servers", get(list).post(add))
-        .route("/api/servers/{name}", get(detail).put(change).delete(remove))
-        .route("/api/servers/{name}/tools", get(tools))
-        .route("/api/config/export", post(export))
-        .route("/api/config/import", post(import))
+pub(super) fn routes() -> Routes {
+    use Access::{Operator, Public};
+    Routes::default()
+        .on("GET", "/api/openapi.json", Public, get(openapi::document))
+        .on("GET", "/api/status", Operator, get(status))
+        .on("GET", "/api/servers", Operator, get(list))
+        .on("POST", "/api/servers", Operator, post(add))
+        .on("GET", "/api/servers/{name}", Operator, get(detail))
+        .on("PUT", "/api/servers/{name}", Operator, put(change))
+        .on("DELETE", "/api/servers/{name}", Operator, delete(remove))
+        .on("GET", "/api/servers/{name}/tools", Operator, get(tools))
+        .on("POST", "/api/config/export", Operator, post(export))
+        .on("POST", "/api/config/import", Operator, post(import))
 }
 
 /// A caller who may use this dialect, and what the handlers need.

@@ -6,6 +6,7 @@ mod errors;
 mod fields;
 mod follow;
 mod keys;
+mod openapi;
 mod organization;
 mod payloads;
 mod usage;
@@ -18,7 +19,6 @@ mod tests;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Extension, FromRequest, FromRequestParts, Path, Query, Request, State};
@@ -26,32 +26,38 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, patch, post};
 
 use self::errors::Failure;
 use super::auth::{Denied, Visitor, identify};
 use super::guard::Refusal;
+use super::routes::{Access, Routes};
 use super::{Shared, body};
 use crate::service::{Error, Principal};
 
 /// The routes of the dialect.
-pub(super) fn routes() -> Router<Shared> {
-    Router::new()
-        .route("/v1/mcps", get(list))
-        .route("/v1/mcps/{id}", get(detail))
-        .route("/v1/mcps/{id}/logs", get(logs))
-        .route("/v1/mcps/{id}/restart", post(restart))
-        .route("/v1/mcp/invoke", post(invoke))
-        .route("/v1/mcp/resources", post(resources))
-        .route("/v1/organization", get(organization::show))
-        .route("/v1/organization/members", get(organization::members))
-        .route("/v1/audit", get(audit::list))
-        .route("/v1/audit/export", get(audit::export))
-        .route("/v1/usage", get(usage::show))
-        .route("/v1/usage/history", get(usage::history))
-        .route("/v1/api-keys/{id}/usage", get(usage::of_key))
-        .route("/v1/api-keys", get(keys::list).post(keys::create))
-        .route("/v1/api-keys/{id}", get(keys::detail).patch(keys::describe).delete(keys::revoke))
+pub(super) fn routes() -> Routes {
+    use Access::{Admin, Member, Public, Viewer};
+    Routes::default()
+        .on("GET", "/v1/openapi.json", Public, get(openapi::document))
+        .on("GET", "/v1/mcps", Viewer, get(list))
+        .on("GET", "/v1/mcps/{id}", Viewer, get(detail))
+        .on("GET", "/v1/mcps/{id}/logs", Admin, get(logs))
+        .on("POST", "/v1/mcps/{id}/restart", Admin, post(restart))
+        .on("POST", "/v1/mcp/invoke", Member, post(invoke))
+        .on("POST", "/v1/mcp/resources", Member, post(resources))
+        .on("GET", "/v1/organization", Viewer, get(organization::show))
+        .on("GET", "/v1/organization/members", Viewer, get(organization::members))
+        .on("GET", "/v1/audit", Admin, get(audit::list))
+        .on("GET", "/v1/audit/export", Admin, get(audit::export))
+        .on("GET", "/v1/usage", Viewer, get(usage::show))
+        .on("GET", "/v1/usage/history", Viewer, get(usage::history))
+        .on("GET", "/v1/api-keys", Member, get(keys::list))
+        .on("POST", "/v1/api-keys", Member, post(keys::create))
+        .on("GET", "/v1/api-keys/{id}", Member, get(keys::detail))
+        .on("PATCH", "/v1/api-keys/{id}", Member, patch(keys::describe))
+        .on("DELETE", "/v1/api-keys/{id}", Member, delete(keys::revoke))
+        .on("GET", "/v1/api-keys/{id}/usage", Member, get(usage::of_key))
 }
 
 /// Who is calling: the holder of a valid key.

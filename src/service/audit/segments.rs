@@ -52,6 +52,8 @@ impl Segments {
             let file = OpenOptions::new().append(true).open(&last.path)?;
             file.set_len(last.bytes)?;
             opened.open = Some(file);
+        } else {
+            opened.begin()?;
         }
         Ok(opened)
     }

@@ -1,0 +1,131 @@
+//! The OpenAPI 3.1 documents, made of the list of routes and what each dialect says of its own. A
+//! route that is not described, or a description without a route, fails a test.
+
+use axum::body::Body;
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::Response;
+use serde_json::{Map, Value, json};
+
+use super::routes::{Access, Route};
+
+/// What a dialect says of one of its routes.
+pub(super) struct Operation {
+    /// One line.
+    pub(super) summary: &'static str,
+    /// Query parameters: name and schema.
+    pub(super) query: Vec<(&'static str, Value)>,
+    /// The schema of the body, where there is one.
+    pub(super) body: Option<Value>,
+    /// The status of a success, the type of its content, and its schema.
+    pub(super) answer: (u16, &'static str, Value),
+    /// Statuses of errors beside those that every route has.
+    pub(super) errors: &'static [u16],
+}
+
+/// What a dialect says of itself.
+pub(super) struct Dialect {
+    /// A title.
+    pub(super) title: &'static str,
+    /// What it is.
+    pub(super) description: &'static str,
+    /// The schema of every error.
+    pub(super) error: Value,
+    /// Schemas that others refer to.
+    pub(super) schemas: Value,
+}
+
+/// Makes the document of a dialect. `describe` says what a route is, by its method and path.
+pub(super) fn document(
+    dialect: Dialect,
+    routes: &[Route],
+    describe: impl Fn(&str, &str) -> Option<Operation>,
+) -> Value {
+    let mut paths = Map::new();
+    for route in routes {
+        let Some(operation) = describe(route.method, route.path) else { continue };
+        let path = paths.entry(route.path).or_insert_with(|| json!({}));
+        path[route.method.to_lowercase()] = describe_operation(route, operation);
+    }
+    let mut schemas = dialect.schemas;
+    schemas["Error"] = dialect.error;
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": dialect.title, "description": dialect.description, "version": env!("CARGO_PKG_VERSION"),
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            },
+        },
+    })
+}
+
+fn describe_operation(route: &Route, operation: Operation) -> Value {
+    let mut parameters: Vec<Value> = path_parameters(route.path)
+        .map(|name| {
+            json!({"name": name, "in": "path", "required": true, "schema": {"type": "string", "minLength": 1}})
+        })
+        .collect();
+    let query = operation.query.into_iter();
+    parameters.extend(query.map(|(name, schema)| json!({"name": name, "in": "query", "schema": schema})));
+    let (status, kind, schema) = operation.answer;
+    let mut responses = Map::new();
+    responses
+        .insert(status.to_string(), json!({"description": "success", "content": {kind: {"schema": schema}}}));
+    let asks_for_key = !matches!(route.access, Access::Public);
+    let general: &[u16] =
+        if asks_for_key { &[400, 401, 403, 405, 429, 500, 503] } else { &[400, 403, 405, 500] };
+    for status in operation.errors.iter().chain(general) {
+        let content = json!({"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}});
+        let error = json!({"description": "error", "content": content});
+        responses.entry(status.to_string()).or_insert(error);
+    }
+    let mut described = json!({
+        "summary": operation.summary,
+        "operationId": operation_id(route),
+        "parameters": parameters,
+        "responses": responses,
+    });
+    if let Some(schema) = operation.body {
+        described["requestBody"] =
+            json!({"required": true, "content": {"application/json": {"schema": schema}}});
+    }
+    if asks_for_key {
+        let mut ways = vec![json!({"bearer": []}), json!({"apiKey": []})];
+        if route.access == Access::Operator {
+            ways.push(json!({}));
+        }
+        described["security"] = Value::Array(ways);
+    }
+    described
+}
+
+fn path_parameters(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+}
+
+fn operation_id(route: &Route) -> String {
+    let mut id = route.method.to_lowercase();
+    for part in route.path.split(['/', '-', '.', '{', '}']).filter(|part| !part.is_empty()) {
+        id.push('_');
+        id.push_str(part);
+    }
+    id
+}
+
+/// The answer with a document.
+pub(super) fn answer(document: &Value) -> Response {
+    let mut response = Response::new(Body::from(document.to_string()));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// A reference to a schema of the document.
+pub(super) fn of(name: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{name}")})
+}

@@ -1,0 +1,279 @@
+//! `/v1/openapi.json`.
+
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use crate::http::openapi::{self, Dialect, Operation, of};
+
+/// The document. It needs no key, as the contract has it (section 4.13).
+pub(super) async fn document() -> Response {
+    openapi::answer(&openapi::document(dialect(), super::routes().known(), describe))
+}
+
+fn dialect() -> Dialect {
+    Dialect {
+        title: "mcpvisor, the PlexMCP dialect",
+        description: "MCP servers, their tools, keys and usage. Every route but this document needs a key.",
+        error: json!({
+            "type": "object",
+            "required": ["success", "error"],
+            "properties": {
+                "success": {"const": false},
+                "error": {
+                    "type": "object",
+                    "required": ["code", "message"],
+                    "properties": {
+                        "code": {"type": "string", "pattern": "^[a-z_]+$"},
+                        "message": {"type": "string", "minLength": 1},
+                        "details": {"type": "object"},
+                    },
+                },
+            },
+        }),
+        schemas: schemas(),
+    }
+}
+
+fn schemas() -> Value {
+    let text = json!({"type": "string"});
+    let maybe_text = json!({"type": ["string", "null"]});
+    let count = json!({"type": "integer", "minimum": 0});
+    let time = json!({"type": "string", "format": "date-time"});
+    let maybe_time = json!({"type": ["string", "null"], "format": "date-time"});
+    let number = json!({"type": ["integer", "null"], "minimum": 0});
+    json!({
+        "Pagination": object(&["page", "per_page", "total", "total_pages"], json!({
+            "page": count, "per_page": count, "total": count, "total_pages": count,
+        })),
+        "Mcp": object(&["id", "name", "status", "health", "state", "created_at", "request_count"], json!({
+            "id": text, "name": text, "endpoint_url": maybe_text, "description": maybe_text,
+            "status": {"enum": ["active", "inactive"]}, "health": {"enum": ["healthy", "unhealthy", "unknown"]},
+            "created_at": time, "last_active": maybe_time, "request_count": count, "state": text,
+        })),
+        "McpDetail": {"allOf": [of("Mcp"), object(&["updated_at", "stats", "supervision", "traffic", "tools"], json!({
+            "updated_at": time, "stats": {"type": "object"}, "supervision": {"type": "object"},
+            "traffic": {"type": "object"}, "tools": {"type": "array", "items": object(&["name", "input_schema"], json!({
+                "name": text, "description": maybe_text, "input_schema": {"type": "object"},
+            }))},
+        }))]},
+        "LogLine": object(&["at", "incarnation", "stream", "number", "line"], json!({
+            "at": time, "incarnation": count, "stream": {"enum": ["stderr", "stdout", "mcpvisor"]},
+            "number": count, "line": text,
+        })),
+        "Invoked": object(&["result", "metadata", "content", "is_error"], json!({
+            "metadata": {"type": "object"}, "content": {"type": "array"}, "is_error": {"const": false},
+        })),
+        "Contents": object(&["contents", "metadata"], json!({
+            "contents": {"type": "array"}, "metadata": {"type": "object"}, "resource_templates": {"type": "array"},
+        })),
+        "Organization": object(&["id", "name", "slug", "plan", "created_at", "limits", "usage"], json!({
+            "id": text, "name": text, "slug": text, "description": maybe_text, "plan": text, "created_at": time,
+            "settings": {"type": "object"},
+            "limits": {"type": "object", "additionalProperties": number},
+            "usage": {"type": "object", "additionalProperties": count},
+        })),
+        "Member": object(&["id", "name", "role", "joined_at"], json!({
+            "id": text, "email": maybe_text, "name": text, "role": {"enum": ["owner", "admin", "member", "viewer"]},
+            "joined_at": time, "last_active": maybe_time,
+        })),
+        "Key": object(&["id", "name", "prefix", "status", "created_at", "permissions", "usage"], json!({
+            "id": text, "name": text, "description": maybe_text, "prefix": text,
+            "status": {"enum": ["active", "revoked", "expired"]}, "created_at": time, "last_used": maybe_time,
+            "expires_at": maybe_time, "revoked_at": maybe_time, "owner_id": text,
+            "permissions": {"type": "object"},
+            "usage": {"type": "object", "additionalProperties": count},
+        })),
+        "NewKey": object(&["id", "name", "key", "prefix", "status", "created_at", "permissions"], json!({
+            "id": text, "name": text, "key": {"type": "string", "pattern": "^pk_live_"}, "prefix": text,
+            "status": {"const": "active"}, "created_at": time, "expires_at": maybe_time,
+            "permissions": {"type": "object"},
+        })),
+        "Usage": object(&["period", "start_date", "end_date", "requests", "by_status", "by_mcp", "by_day"], json!({
+            "period": text, "start_date": time, "end_date": time,
+            "requests": object(&["total", "limit", "percentage"], json!({
+                "total": count, "limit": number, "percentage": number,
+            })),
+            "by_status": {"type": "object", "additionalProperties": count},
+            "by_outcome": {"type": "object", "additionalProperties": count},
+            "avg_latency_ms": number, "bytes": {"type": "object", "additionalProperties": count},
+            "by_mcp": {"type": "array"}, "by_tool": {"type": "array"}, "by_api_key": {"type": "array"},
+            "by_day": {"type": "array"},
+        })),
+        "Bucket": object(&["period_start", "period_end", "requests", "errors", "avg_latency_ms"], json!({
+            "period_start": time, "period_end": time, "requests": count, "errors": count, "avg_latency_ms": number,
+        })),
+        "AuditEntry": object(&["number", "at", "action", "target", "outcome"], json!({
+            "number": count, "at": time, "action": text, "target": text,
+            "outcome": {"enum": ["done", "refused", "failed"]},
+        })),
+    })
+}
+
+fn object(required: &[&str], properties: Value) -> Value {
+    json!({"type": "object", "required": required, "properties": properties})
+}
+
+fn data(schema: Value) -> (u16, &'static str, Value) {
+    let envelope = object(&["success", "data"], json!({"success": {"const": true}, "data": schema}));
+    (200, JSON, envelope)
+}
+
+fn list(name: &str) -> (u16, &'static str, Value) {
+    let members = json!({
+        "success": {"const": true}, "data": {"type": "array", "items": of(name)}, "pagination": of("Pagination"),
+    });
+    (200, JSON, object(&["success", "data", "pagination"], members))
+}
+
+const JSON: &str = "application/json";
+
+fn page() -> Vec<(&'static str, Value)> {
+    let number = json!({"type": "integer", "minimum": 1, "maximum": 1_000_000_000});
+    vec![("page", number.clone()), ("per_page", number)]
+}
+
+fn one_of(words: &[&str]) -> Value {
+    json!({"enum": words})
+}
+
+fn span() -> Vec<(&'static str, Value)> {
+    let date = json!({"type": "string", "format": "date"});
+    vec![("period", one_of(&["day", "week", "month"])), ("start_date", date.clone()), ("end_date", date)]
+}
+
+fn audit_query() -> Vec<(&'static str, Value)> {
+    let text = json!({"type": "string"});
+    vec![
+        ("action", text.clone()),
+        ("outcome", one_of(&["done", "refused", "failed"])),
+        ("member_id", text.clone()),
+        ("key_id", text),
+    ]
+}
+
+fn reading(
+    summary: &'static str,
+    query: Vec<(&'static str, Value)>,
+    answer: (u16, &'static str, Value),
+) -> Operation {
+    Operation { summary, query, body: None, answer, errors: &[404] }
+}
+
+fn writing(summary: &'static str, body: Value, answer: (u16, &'static str, Value)) -> Operation {
+    Operation { summary, query: Vec::new(), body: Some(body), answer, errors: CALL_ERRORS }
+}
+
+/// What can become of a request with a body, or of a call.
+const CALL_ERRORS: &[u16] = &[404, 408, 409, 413, 415, 422, 502, 504];
+
+/// What each route is.
+fn describe(method: &str, path: &str) -> Option<Operation> {
+    let with = |mut query: Vec<(&'static str, Value)>, more: Vec<(&'static str, Value)>| {
+        query.extend(more);
+        query
+    };
+    let name = || json!({"type": "string", "minLength": 1, "maxLength": 256});
+    let timeout = || json!({"type": "integer", "minimum": 1, "maximum": 300_000});
+    Some(match (method, path) {
+        ("GET", "/v1/openapi.json") => {
+            reading("This document", vec![], (200, JSON, json!({"type": "object"})))
+        }
+        ("GET", "/v1/mcps") => {
+            let status = ("status", one_of(&["active", "inactive", "all"]));
+            let health = ("health", one_of(&["healthy", "unhealthy", "unknown"]));
+            reading("List MCPs", with(page(), vec![status, health]), list("Mcp"))
+        }
+        ("GET", "/v1/mcps/{id}") => reading("One MCP with its tools", vec![], data(of("McpDetail"))),
+        ("GET", "/v1/mcps/{id}/logs") => {
+            let lines = json!({"type": "array", "items": of("LogLine")});
+            let tail = ("tail", json!({"type": "integer", "minimum": 1, "maximum": 1000}));
+            reading("What an MCP's processes wrote", vec![tail], data(lines))
+        }
+        ("POST", "/v1/mcps/{id}/restart") => Operation {
+            errors: CALL_ERRORS,
+            ..reading("Replace an MCP's processes", vec![], data(json!({"type": "object"})))
+        },
+        ("POST", "/v1/mcp/invoke") => {
+            let body = object(
+                &["mcp_id", "tool"],
+                json!({
+                    "mcp_id": name(), "tool": name(), "arguments": {"type": "object"}, "timeout": timeout(),
+                    "context": {"type": "object"},
+                }),
+            );
+            writing("Call a tool", body, data(of("Invoked")))
+        }
+        ("POST", "/v1/mcp/resources") => {
+            let uri = json!({"type": "string", "minLength": 1});
+            let body = object(&["mcp_id"], json!({"mcp_id": name(), "uri": uri, "timeout": timeout()}));
+            writing("Read a resource, or list them", body, data(of("Contents")))
+        }
+        ("GET", "/v1/organization") => reading("The organization", vec![], data(of("Organization"))),
+        ("GET", "/v1/organization/members") => {
+            let role = ("role", one_of(&["owner", "admin", "member", "viewer"]));
+            reading("Its members", with(page(), vec![role]), list("Member"))
+        }
+        ("GET", "/v1/audit") => reading("Acts and refusals", with(page(), audit_query()), list("AuditEntry")),
+        ("GET", "/v1/audit/export") => {
+            reading("All of them as lines of JSON", audit_query(), (200, "application/x-ndjson", json!({})))
+        }
+        ("GET", "/v1/usage") => reading("Usage of a span", span(), data(of("Usage"))),
+        ("GET", "/v1/usage/history") => {
+            let text = json!({"type": "string"});
+            let more = vec![
+                ("granularity", one_of(&["hour", "day", "month"])),
+                ("mcp_id", text.clone()),
+                ("key_id", text),
+            ];
+            reading("Usage in buckets", with(with(page(), span()), more), list("Bucket"))
+        }
+        _ => return describe_keys(method, path),
+    })
+}
+
+fn describe_keys(method: &str, path: &str) -> Option<Operation> {
+    let name = || json!({"type": "string", "minLength": 1, "maxLength": 100, "pattern": "^[A-Za-z0-9]"});
+    let description = || json!({"type": ["string", "null"], "maxLength": 1000});
+    Some(match (method, path) {
+        ("GET", "/v1/api-keys") => {
+            let mut query = page();
+            query.push(("status", one_of(&["active", "revoked", "expired"])));
+            reading("List keys", query, list("Key"))
+        }
+        ("POST", "/v1/api-keys") => {
+            let body = object(
+                &["name"],
+                json!({
+                    "name": name(), "description": description(),
+                    "expires_at": {"type": ["string", "null"], "format": "date-time"},
+                    "permissions": {"type": "object"}, "owner_id": {"type": "string"},
+                }),
+            );
+            let (_, kind, schema) = data(of("NewKey"));
+            writing("Make a key", body, (201, kind, schema))
+        }
+        ("GET", "/v1/api-keys/{id}") => reading("One key", vec![], data(of("Key"))),
+        ("PATCH", "/v1/api-keys/{id}") => {
+            let body = object(&[], json!({"name": name(), "description": description()}));
+            writing("Rename a key", body, data(of("Key")))
+        }
+        ("DELETE", "/v1/api-keys/{id}") => {
+            let revoked = object(&["id", "status", "revoked_at"], json!({"status": {"const": "revoked"}}));
+            Operation { errors: CALL_ERRORS, ..reading("Revoke a key", vec![], data(revoked)) }
+        }
+        ("GET", "/v1/api-keys/{id}/usage") => reading("A key's usage", span(), data(of("Usage"))),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_is_described() {
+        for route in super::super::routes().known() {
+            assert!(describe(route.method, route.path).is_some(), "{} {}", route.method, route.path);
+        }
+    }
+}
