@@ -189,7 +189,8 @@ impl Shared {
     /// Counts a bad credential. Who has sent too many of them is not told any more why one is bad;
     /// a good one is accepted all the same, so that nobody can shut others out behind one address.
     fn failed(&self, visitor: &Visitor, denied: Denied) -> Denied {
-        if !matches!(denied, Denied::Refused { .. }) {
+        // Who holds a key that has ended is no stranger, and is to hear what became of it.
+        if !matches!(denied, Denied::Refused { refused: Refused::Unknown, .. }) {
             return denied;
         }
         let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
