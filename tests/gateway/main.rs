@@ -14,6 +14,7 @@ mod durability;
 mod fake_server;
 mod flooding;
 mod framing;
+mod fuzzing;
 mod hygiene;
 mod logs;
 mod matrix;

@@ -3,7 +3,7 @@
 # lock files beside this script pin them, each package checked against its recorded hash:
 #
 #   package-lock.json   ->  node_modules/.bin/mcp-server-{everything,filesystem,memory}
-#   requirements.txt    ->  venv/bin/mcp-server-{time,git,fetch}
+#   requirements.txt    ->  venv/bin/mcp-server-{time,git,fetch}, venv/bin/schemathesis
 #
 # Everything stays in this directory. A stamp per half records what was installed, so a second
 # run does nothing and says nothing; two runs at once wait for each other. No install script

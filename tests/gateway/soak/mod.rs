@@ -102,7 +102,7 @@ fn compare(report: &mut Report, before: Usage, after: Usage) {
     let files = format!("{} → {}", before.files, after.files);
     report.row("file descriptors", files, "± 2", after.files.abs_diff(before.files) <= 2);
     let threads = format!("{} → {}", before.threads, after.threads);
-    report.row("threads", threads, "± 2", after.threads.abs_diff(before.threads) <= 2);
+    report.row("threads", threads, "no more than 2 more", after.threads <= before.threads + 2);
     let memory = format!("{} → {} KiB", before.resident, after.resident);
     let kept = after.resident * 100 <= before.resident * 105;
     report.long_row("resident memory", memory, "+ 5 % at most", kept);
