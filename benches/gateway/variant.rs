@@ -130,9 +130,14 @@ fn gateway(directory: &Path) -> Result<Command> {
     let child = std::env::current_exe().context("finding this program")?;
     let definition = json!({"mcpServers": {"echo": {"command": child, "args": ["--echo-child"]}}});
     std::fs::write(&servers, definition.to_string()).context("writing the servers file")?;
+    // A rate that is counted for every call and never reached.
+    let config = directory.join("mcpvisor.toml");
+    let limits = "[organization]\nplan = \"bench\"\n[plans.bench]\nrequests_per_second = 1000000\nmonthly_requests = 1000000000000\n[limits]\ncalls_per_key = 100000\n";
+    std::fs::write(&config, limits).context("writing the configuration")?;
     let mut command = Command::new(env!("CARGO_BIN_EXE_mcpvisor"));
     command.args(["serve", "--host", "127.0.0.1", "--port", "0", "--data-dir"]);
-    command.arg(directory.join("data")).arg("--servers").arg(servers).stdin(Stdio::null());
+    command.arg(directory.join("data")).arg("--servers").arg(servers);
+    command.arg("--config").arg(config).stdin(Stdio::null());
     Ok(command)
 }
 

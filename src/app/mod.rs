@@ -144,8 +144,11 @@ fn build_runtime(workers: usize) -> io::Result<tokio::runtime::Runtime> {
 fn open_registry(config: &Config, keys: &KeyRing) -> Result<Registry, Refusal> {
     let data_dir = DataDir::open(&config.data_dir).map_err(Refusal::io)?;
     let vault = Vault::open(&data_dir, &keeping::look).map_err(|error| Refusal::store(&error))?;
-    let settings =
-        Settings { data_dir: config.data_dir.clone(), config_root: Some(config.config_root.clone()) };
+    let settings = Settings {
+        data_dir: config.data_dir.clone(),
+        config_root: Some(config.config_root.clone()),
+        allowed: config.allowed.clone(),
+    };
     let mut registry = Registry::open(vault, settings, keys).map_err(|error| match &error {
         OpenError::Store(error) => Refusal::store(error),
         OpenError::OwnerKey { .. } => Refusal::io(error),

@@ -13,6 +13,7 @@ use super::servers_file::Named;
 use super::settings::Config;
 use super::values;
 use crate::http::{ApiAuth, Tls, TlsFiles};
+use crate::service::AllowedServers;
 use crate::telemetry::logging::Level;
 
 /// What only a configuration file can leave to be settled later: paths that a flag or a variable
@@ -55,6 +56,7 @@ pub(super) fn apply(
     limits(top.section("limits", problems), config, problems);
     usage(top.section("usage", problems), config, problems);
     audit(top.section("audit", problems), config, problems);
+    servers(top.section("servers", problems), config, problems);
     starts(top.section("starts", problems), config, problems);
     log(top.section("log", problems), config, problems);
     top.finish(problems);
@@ -164,6 +166,20 @@ fn limits(mut s: Section<'_>, config: &mut Config, problems: &mut Problems) {
 fn usage(mut s: Section<'_>, config: &mut Config, problems: &mut Problems) {
     s.count("keep_hours_for_days", 1..=366, &mut config.retention.hours, problems);
     s.count("keep_days_for_days", 1..=36_600, &mut config.retention.days, problems);
+    s.finish(problems);
+}
+
+fn servers(mut s: Section<'_>, config: &mut Config, problems: &mut Problems) {
+    const ALLOW: &str = "\"any\", \"off\", or an array of commands";
+    s.set("allow", ALLOW, &mut config.allowed, problems, |value| match value.as_str() {
+        Some("any") => Some(AllowedServers::Any),
+        Some("off") => Some(AllowedServers::Off),
+        Some(_) => None,
+        None => {
+            let command = |text: &str| usable(text).then(|| text.to_owned());
+            texts(value, command).map(AllowedServers::Commands)
+        }
+    });
     s.finish(problems);
 }
 

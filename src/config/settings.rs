@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::ServersFile;
 use crate::access::Charter;
 use crate::http::Settings as HttpSettings;
-use crate::service::{AuditSettings, Retention};
+use crate::service::{AllowedServers, AuditSettings, Retention};
 use crate::supervisor::BrakeSettings;
 use crate::telemetry::logging;
 
@@ -40,6 +40,8 @@ pub struct Config {
     pub calls_per_key: usize,
     /// How long usage is kept.
     pub retention: Retention,
+    /// Which servers may be defined through the API.
+    pub allowed: AllowedServers,
     /// What the audit keeps.
     pub audit: AuditSettings,
     /// The log.
@@ -65,6 +67,7 @@ impl Config {
             charter: Charter::default(),
             calls_per_key: 128,
             retention: Retention::default(),
+            allowed: AllowedServers::Any,
             audit: AuditSettings::default(),
             log: logging::Settings::default(),
             servers: Vec::new(),

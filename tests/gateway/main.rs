@@ -8,6 +8,7 @@ mod support;
 
 mod access;
 mod auditing;
+mod authority;
 mod calling;
 mod crashing;
 mod durability;

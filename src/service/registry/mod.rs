@@ -5,6 +5,7 @@
 //!
 //! Does not start or stop anything: whoever is given the set by the announcement does.
 
+mod allow;
 mod file;
 mod handle;
 mod keyring;
@@ -25,6 +26,7 @@ use arc_swap::ArcSwap;
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 
+pub use allow::AllowedServers;
 pub use file::{MAX_SERVERS, ServersFile};
 pub use handle::RegistryHandle;
 pub use list::{Origin, ServerEntry, ServerList};
@@ -54,6 +56,8 @@ pub struct Settings {
     /// The directory that import and export stay in, and that relative paths begin at; `None` is
     /// the data directory, `/` is anywhere.
     pub config_root: Option<PathBuf>,
+    /// Which servers may be defined through the API.
+    pub allowed: AllowedServers,
 }
 
 /// Why the registry cannot be opened.
@@ -89,6 +93,7 @@ pub struct Applied {
 pub struct Registry {
     ledger: Ledger,
     confinement: Confinement,
+    allowed: AllowedServers,
     published: Arc<ArcSwap<ServerList>>,
     frame: Map<String, Value>,
     instance: Instance,
@@ -118,6 +123,7 @@ impl Registry {
         Ok(Registry {
             ledger,
             confinement: Confinement { root, data_dir: settings.data_dir },
+            allowed: settings.allowed,
             published: Arc::new(ArcSwap::from_pointee(list)),
             frame,
             instance,
@@ -167,6 +173,7 @@ impl Registry {
                 return Err(Error::InvalidDefinition { problems });
             }
         };
+        self.allowed.check(name, &definition)?;
         if let Some(existing) = list.by_name(name) {
             let same = merge::covered(definition.raw(), existing.definition.raw());
             return if same { Ok(()) } else { Err(Error::AlreadyExists { name: name.to_owned() }) };
@@ -191,6 +198,7 @@ impl Registry {
             return Ok(());
         };
         let definition = Definition::parse(raw).map_err(|problems| Error::InvalidDefinition { problems })?;
+        self.allowed.check(name, &definition)?;
         let mut entries = list.entries().to_vec();
         with_stamp(|stamp| merge::replace(&mut entries, name, |entry| stamp.redefined(entry, definition)));
         self.commit(entries, Vec::new())
@@ -212,6 +220,9 @@ impl Registry {
         let content = self.confinement.read(path)?;
         let file = ServersFile::parse(path, &content)?;
         let wanted = file.definitions()?;
+        for (name, definition) in &wanted {
+            self.allowed.check(name, definition)?;
+        }
         let entries = with_stamp(|stamp| merge::after_import(&self.list(), wanted, stamp));
         self.commit_with_frame(entries, Vec::new(), file.frame())
     }

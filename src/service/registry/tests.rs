@@ -21,7 +21,7 @@ fn object(value: Value) -> Map<String, Value> {
 }
 
 fn settings(dir: &Path) -> Settings {
-    Settings { data_dir: dir.to_owned(), config_root: None }
+    Settings { data_dir: dir.to_owned(), config_root: None, allowed: AllowedServers::Any }
 }
 
 /// The registry of a directory, on the real store.

@@ -10,6 +10,7 @@ mod edit;
 mod idle;
 mod kills;
 mod mixed;
+mod usage;
 
 use std::fmt::Display;
 use std::str::FromStr;
