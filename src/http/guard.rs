@@ -97,12 +97,12 @@ pub struct Guard {
     policy: Arc<Policy>,
     debug: bool,
     router: Router,
-    audit: AuditHandle,
+    audit: Arc<AuditHandle>,
 }
 
 impl Guard {
     pub(super) fn new(policy: Policy, debug: bool, router: Router, audit: AuditHandle) -> Guard {
-        Guard { policy: Arc::new(policy), debug, router, audit }
+        Guard { policy: Arc::new(policy), debug, router, audit: Arc::new(audit) }
     }
 
     /// Answers a request. The future never fails and never panics.
@@ -120,8 +120,7 @@ impl Guard {
             requested_headers: None,
             watch: visit.watch,
             peer: visit.peer,
-            // Of a request that is refused here; the one that is let in gets its own.
-            visitor: Some(Visitor::new(visit.peer, false)),
+            visitor: None,
             asked: Some((request.method().clone(), request.uri().clone(), self.audit.clone())),
             recorded_id: None,
             trace: tracing::enabled!(tracing::Level::DEBUG)
@@ -177,7 +176,7 @@ struct About {
     peer: IpAddr,
     visitor: Option<Arc<Visitor>>,
     /// What was asked for, and where acts and refusals are recorded.
-    asked: Option<(Method, Uri, AuditHandle)>,
+    asked: Option<(Method, Uri, Arc<AuditHandle>)>,
     /// The request's id, once it is on the answer.
     recorded_id: Option<HeaderValue>,
     trace: Option<(Method, Uri, Instant)>,
@@ -220,7 +219,8 @@ impl Future for Guarded {
 }
 
 impl About {
-    fn refuse(self, status: StatusCode, refusal: Refusal<'_>) -> Guarded {
+    fn refuse(mut self, status: StatusCode, refusal: Refusal<'_>) -> Guarded {
+        self.visitor = Some(Visitor::new(self.peer, false));
         let mut response = self.surface.refusal(refusal);
         debug_assert_eq!(response.status(), status, "each surface answers a refusal with the same status");
         *response.status_mut() = status;

@@ -16,14 +16,15 @@ use crate::service::{Error, unix_seconds};
 
 /// Stands for the organization among the holders of plans.
 const ORGANIZATION: &str = "organization";
-/// The largest block, in calls.
-const MAX_BLOCK: u64 = 1_000;
 
 /// What is left of a month. Pure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Account {
     limit: u64,
+    /// The number of the month's first day.
     month: u32,
+    /// The first second after the month, since 1970.
+    until: u64,
     used: u64,
     granted: u64,
 }
@@ -40,12 +41,16 @@ enum Take {
 impl Account {
     fn new(limit: u64, known: Grant) -> Account {
         // What of the last grant was used before this start is not known; all of it, to be safe.
-        Account { limit, month: known.month, used: known.granted, granted: known.granted }
+        let until = start_of_day(next_month(known.month));
+        Account { limit, month: known.month, until, used: known.granted, granted: known.granted }
     }
 
-    fn take(&mut self, month: u32) -> Take {
-        if month > self.month {
-            (self.month, self.used, self.granted) = (month, 0, 0);
+    /// Takes a call at this moment, in seconds since 1970.
+    fn take(&mut self, now: u64) -> Take {
+        if now >= self.until {
+            let month = first_of_month(day_of(now));
+            (self.month, self.until) = (month, start_of_day(next_month(month)));
+            (self.used, self.granted) = (0, 0);
         }
         if self.used < self.granted {
             self.used += 1;
@@ -54,7 +59,8 @@ impl Account {
         if self.granted >= self.limit {
             return Take::UsedUp;
         }
-        let block = (self.limit / 100).clamp(1, MAX_BLOCK);
+        // So that what a crash costs is small, and a block lasts.
+        let block = (self.limit / 100).max(1);
         Take::Ask(Grant { month: self.month, granted: (self.granted + block).min(self.limit) })
     }
 
@@ -79,8 +85,8 @@ impl Holder {
 
     async fn take(&self, usage: &UsageHandle) -> Result<(), Error> {
         loop {
-            let month = this_month();
-            let taken = self.account().take(month);
+            let now = unix_seconds();
+            let taken = self.account().take(now);
             match taken {
                 Take::Taken => return Ok(()),
                 Take::UsedUp => return Err(self.used_up()),
@@ -88,7 +94,7 @@ impl Holder {
             }
             let _turn = self.asking.lock().await;
             // Whoever had the turn before may have seen to it.
-            let ask = self.account().take(month);
+            let ask = self.account().take(now);
             match ask {
                 Take::Taken => return Ok(()),
                 Take::UsedUp => return Err(self.used_up()),
@@ -173,10 +179,6 @@ async fn holder(id: Arc<str>, limit: u64, usage: &UsageHandle) -> Result<Arc<Hol
     Ok(Arc::new(Holder { id, account, asking: AsyncMutex::default() }))
 }
 
-fn this_month() -> u32 {
-    first_of_month(day_of(unix_seconds()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,11 +186,13 @@ mod tests {
 
     #[test]
     fn a_new_month_begins_anew() {
-        let mut account = Account::new(1, Grant { month: 10, granted: 1 });
-        assert_eq!(account.take(10), Take::UsedUp);
-        assert_eq!(account.take(41), Take::Ask(Grant { month: 41, granted: 1 }));
-        account.grant(Grant { month: 41, granted: 1 });
-        assert_eq!((account.take(41), account.take(41)), (Take::Taken, Take::UsedUp));
+        // Day 0 begins January 1970, day 31 February.
+        let mut account = Account::new(1, Grant { month: 0, granted: 1 });
+        assert_eq!(account.take(31 * 86_400 - 1), Take::UsedUp);
+        let february = 31 * 86_400;
+        assert_eq!(account.take(february), Take::Ask(Grant { month: 31, granted: 1 }));
+        account.grant(Grant { month: 31, granted: 1 });
+        assert_eq!((account.take(february), account.take(february)), (Take::Taken, Take::UsedUp));
     }
 
     proptest! {
@@ -196,12 +200,12 @@ mod tests {
         /// exactly as many.
         #[test]
         fn no_more_than_the_limit_whatever_happens(limit in 1u64..2_000, crashes in prop::collection::vec(1usize..400, 0..6)) {
-            let (mut stored, mut made) = (Grant { month: 10, granted: 0 }, 0);
+            let (mut stored, mut made) = (Grant { month: 0, granted: 0 }, 0);
             let mut account = Account::new(limit, stored);
             let mut runs = crashes.iter();
             let mut until_crash = runs.next().copied();
             loop {
-                match account.take(10) {
+                match account.take(86_400) {
                     Take::Taken => {
                         made += 1;
                         prop_assert!(made <= stored.granted, "used before it was written down");
