@@ -1,5 +1,6 @@
 //! Credentials: reading them from a request, and what they are needed for.
 
+use std::cell::RefCell;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -13,6 +14,21 @@ use sha2::{Digest, Sha256};
 use super::clock::retry_seconds;
 use super::{ApiAuth, Shared};
 use crate::service::{AuditEntry, Gateway, Outcome, Principal, RateReading, Refused};
+
+thread_local! {
+    /// The last limit, and the last second of a full bucket, that were written on this thread, and
+    /// how. Most answers have the same as the one before.
+    static LAST_LIMIT: RefCell<(u64, HeaderValue)> = const { RefCell::new((u64::MAX, HeaderValue::from_static(""))) };
+    static LAST_RESET: RefCell<(u64, HeaderValue)> = const { RefCell::new((u64::MAX, HeaderValue::from_static(""))) };
+}
+
+fn written(last: &RefCell<(u64, HeaderValue)>, number: u64) -> HeaderValue {
+    let mut last = last.borrow_mut();
+    if last.0 != number {
+        *last = (number, HeaderValue::from(number));
+    }
+    last.1.clone()
+}
 
 /// How much of a path is recorded, in characters.
 const MAX_TARGET: usize = 200;
@@ -152,10 +168,10 @@ impl Visitor {
     /// The three headers of an answer to somebody whose requests are limited (contract, section 4.4).
     pub(super) fn put_rate_on(&self, headers: &mut HeaderMap) {
         let Some(reading) = self.rate.get() else { return };
-        headers.insert(X_RATELIMIT_LIMIT, HeaderValue::from(reading.limit));
-        headers.insert(X_RATELIMIT_REMAINING, HeaderValue::from(reading.remaining));
         let full = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + reading.full_in;
-        headers.insert(X_RATELIMIT_RESET, HeaderValue::from(retry_seconds(full)));
+        headers.insert(X_RATELIMIT_LIMIT, LAST_LIMIT.with(|last| written(last, reading.limit.into())));
+        headers.insert(X_RATELIMIT_REMAINING, HeaderValue::from(reading.remaining));
+        headers.insert(X_RATELIMIT_RESET, LAST_RESET.with(|last| written(last, retry_seconds(full))));
     }
 }
 

@@ -59,19 +59,16 @@ impl Book {
             pages.closed.extend(old);
             pages.hour = hour;
         }
+        // Most calls are of a tool that was called before.
+        if let Some(tally) = pages.lines.get_mut(line.key).and_then(|tools| tools.get_mut(line.tool)) {
+            return tally.record(line.outcome, line.took, line.bytes);
+        }
         if !pages.lines.contains_key(line.key) {
             pages.lines.insert(line.key.clone(), HashMap::new());
         }
         let Some(tools) = pages.lines.get_mut(line.key) else { return };
         let tool = if tools.len() < MAX_TOOLS || tools.contains_key(line.tool) { line.tool } else { OTHER };
-        match tools.get_mut(tool) {
-            Some(tally) => tally.record(line.outcome, line.took, line.bytes),
-            None => {
-                let mut tally = Tally::default();
-                tally.record(line.outcome, line.took, line.bytes);
-                tools.insert(tool.into(), tally);
-            }
-        }
+        tools.entry(tool.into()).or_default().record(line.outcome, line.took, line.bytes);
     }
 
     /// Whether nothing was counted since it was last taken.
