@@ -30,6 +30,9 @@ pub mod store;
 pub mod service;
 
 #[forbid(unsafe_code)]
+pub mod query;
+
+#[forbid(unsafe_code)]
 pub mod http;
 
 #[forbid(unsafe_code)]

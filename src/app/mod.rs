@@ -24,6 +24,7 @@ use crate::cli::{self, Command, Exit, Program};
 use crate::config::{self, Config, Environment, Flags, ProcessEnvironment};
 use crate::http::{ApiAuth, Front, Tls};
 use crate::process::{Host, HostSettings};
+use crate::query::Queries;
 use crate::service::{Applied, Gateway, GatewaySettings, OpenError, Registry, ServersFile, Settings, State};
 use crate::signals::{Asked, Signals, Stop};
 use crate::store::{DataDir, StoreError, Vault};
@@ -220,7 +221,8 @@ async fn run(
         .await
         .map_err(|error| internal(&error))?;
     let (stop, stopped) = watch::channel(false);
-    let mut serving = tokio::spawn(front.serve(gateway.clone(), stopped));
+    let queries = Queries::new(config.llm.clone());
+    let mut serving = tokio::spawn(front.serve(gateway.clone(), queries, stopped));
     systemd::ready(&url);
     let watchdog = tokio::spawn(systemd::watchdog());
     let status = tokio::spawn(systemd::status(url.clone(), gateway.clone()));

@@ -7,6 +7,7 @@ use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 use super::charter;
+use super::llm;
 use super::problem::{Position, Problems};
 use super::section::{Document, Section, show_duration, texts};
 use super::servers_file::Named;
@@ -24,6 +25,8 @@ pub(super) struct Paths {
     pub(super) config_root: Option<PathBuf>,
     /// `None` when the file does not say; an empty list says "none".
     pub(super) servers: Option<Vec<Named>>,
+    /// The model's key, as it is referred to.
+    pub(super) llm_key: Option<llm::KeyReference>,
 }
 
 const MS: Duration = Duration::from_millis(1);
@@ -58,6 +61,7 @@ pub(super) fn apply(
     audit(top.section("audit", problems), config, problems);
     servers(top.section("servers", problems), config, problems);
     starts(top.section("starts", problems), config, problems);
+    llm::read(top.section("llm", problems), &mut config.llm, &mut paths.llm_key, problems);
     log(top.section("log", problems), config, problems);
     top.finish(problems);
     paths
@@ -196,7 +200,7 @@ fn audit(mut s: Section<'_>, config: &mut Config, problems: &mut Problems) {
     s.finish(problems);
 }
 
-fn size_of(value: &DeValue<'_>) -> Option<usize> {
+pub(super) fn size_of(value: &DeValue<'_>) -> Option<usize> {
     match value {
         DeValue::String(text) => values::size(text),
         other => usize::try_from(super::section::integer(other)?).ok(),

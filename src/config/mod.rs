@@ -9,6 +9,7 @@ mod charter;
 mod environment;
 mod file;
 mod json;
+mod llm;
 mod problem;
 mod report;
 mod section;
@@ -108,6 +109,7 @@ pub fn load(flags: &Flags, env: &dyn Environment) -> Result<Config, Vec<ConfigPr
         flags.servers.iter().map(|path| named(path, &working_dir)).collect()
     };
     config.servers = servers_file::read_all(&named, &mut problems);
+    llm::complete(&mut config.llm, paths.llm_key, env, &mut problems);
     problems.into_result(config)
 }
 

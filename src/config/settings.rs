@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::ServersFile;
 use crate::access::Charter;
 use crate::http::Settings as HttpSettings;
+use crate::query::LlmSettings;
 use crate::service::{AllowedServers, AuditSettings, Retention};
 use crate::supervisor::BrakeSettings;
 use crate::telemetry::logging;
@@ -44,6 +45,8 @@ pub struct Config {
     pub allowed: AllowedServers,
     /// What the audit keeps.
     pub audit: AuditSettings,
+    /// The model that answers questions.
+    pub llm: LlmSettings,
     /// The log.
     pub log: logging::Settings,
     /// The servers files, in the order they were named.
@@ -69,6 +72,7 @@ impl Config {
             retention: Retention::default(),
             allowed: AllowedServers::Any,
             audit: AuditSettings::default(),
+            llm: LlmSettings::default(),
             log: logging::Settings::default(),
             servers: Vec::new(),
         }

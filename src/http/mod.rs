@@ -32,6 +32,7 @@ use axum::response::Response;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::query::Queries;
 use crate::service::{Attempts, Gateway, Principal};
 
 pub use guard::{Guard, Guarded, Visit};
@@ -136,7 +137,7 @@ impl Front {
     /// Serves until `stop` is true (or its sender is gone) and every connection has ended:
     /// idle ones end at once, busy ones with the answer to their request. Sets no deadline for
     /// that; dropping the future closes what is left and cancels its calls.
-    pub async fn serve(self, gateway: Gateway, stop: watch::Receiver<bool>) {
+    pub async fn serve(self, gateway: Gateway, queries: Queries, stop: watch::Receiver<bool>) {
         let bounds = listener::Bounds {
             patience: connection::Patience {
                 head: self.settings.header_timeout,
@@ -145,22 +146,29 @@ impl Front {
             },
             max_connections: self.settings.max_connections.max(1),
         };
-        let guard = service(self.settings, gateway.clone(), self.address);
+        let guard = service(self.settings, gateway.clone(), queries, self.address);
         let count = |open| gateway.set_http_connections(open);
         listener::serve(self.listener, self.tls, guard, bounds, stop, count).await;
     }
 }
 
 /// The whole front without a socket, as if it were bound to `address`: for tests and benches.
-pub fn service(settings: Settings, gateway: Gateway, address: SocketAddr) -> Guard {
+pub fn service(settings: Settings, gateway: Gateway, queries: Queries, address: SocketAddr) -> Guard {
     let bound_to_loopback = address.ip().to_canonical().is_loopback();
     let policy = origin::Policy::new(bound_to_loopback, &settings.allowed_hosts, &settings.allowed_origins);
     let debug = settings.debug;
     let audit = gateway.audit().clone();
     let (operator, attempts) = (gateway.local_operator(), Mutex::default());
     let streams = Arc::default();
-    let shared =
-        Shared(Arc::new(Inner { gateway, settings, bound_to_loopback, streams, operator, attempts }));
+    let shared = Shared(Arc::new(Inner {
+        gateway,
+        queries,
+        settings,
+        bound_to_loopback,
+        streams,
+        operator,
+        attempts,
+    }));
     Guard::new(policy, debug, routes(shared), audit)
 }
 
@@ -247,6 +255,8 @@ struct Shared(Arc<Inner>);
 
 struct Inner {
     gateway: Gateway,
+    /// Who answers questions.
+    queries: Queries,
     settings: Settings,
     bound_to_loopback: bool,
     /// The logs that are being followed.

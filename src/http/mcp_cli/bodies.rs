@@ -49,7 +49,7 @@ pub(super) fn read_path(body: &[u8]) -> Result<String, Failure> {
     text(path, "filepath", "File path is required")
 }
 
-fn some<const N: usize>(object: Object<'_, N>) -> Result<[Option<&RawValue>; N], Failure> {
+pub(super) fn some<const N: usize>(object: Object<'_, N>) -> Result<[Option<&RawValue>; N], Failure> {
     if object.empty { Err(Failure::bad_request(NO_DATA)) } else { Ok(object.members) }
 }
 
@@ -58,7 +58,7 @@ fn says_nothing(raw: &RawValue) -> bool {
     matches!(raw.get(), "\"\"" | "false" | "0")
 }
 
-fn text(raw: Option<&RawValue>, field: &str, missing: &str) -> Result<String, Failure> {
+pub(super) fn text(raw: Option<&RawValue>, field: &str, missing: &str) -> Result<String, Failure> {
     let raw = raw.filter(|raw| !says_nothing(raw)).ok_or_else(|| Failure::bad_request(missing))?;
     crate::http::body::string(raw).ok_or_else(|| Failure::bad_request(format!("{field} must be a string")))
 }

@@ -14,6 +14,7 @@ use crate::http::auth::Denied;
 use crate::http::body::Unusable;
 use crate::http::guard::Refusal;
 use crate::http::manner::{Manner, STORE_PAUSE};
+use crate::query::{ModelError, QueryError};
 use crate::service::{Error, Gateway};
 
 /// An answer of `/api` that is not a success.
@@ -63,6 +64,11 @@ impl Failure {
         failure
     }
 
+    /// The body as a value, for answers that hold it.
+    pub(super) fn as_value(&self) -> serde_json::Value {
+        serde_json::to_value(self.0.shape()).unwrap_or_default()
+    }
+
     fn code(mut self, code: &'static str) -> Failure {
         self.0.code = Some(code);
         self
@@ -83,31 +89,57 @@ const UNEXPECTED: &str = "An unexpected error occurred";
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
+        let mut response = Response::new(Body::from(serde_json::to_vec(&self.0.shape()).unwrap_or_default()));
         let answer = *self.0;
-        #[derive(Serialize)]
-        struct Shape<'a> {
-            error: &'a str,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            code: Option<&'a str>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            available_servers: Option<&'a [Arc<str>]>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            problems: Option<&'a [String]>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            request_id: Option<&'a str>,
-        }
-        let shape = Shape {
-            error: &answer.error,
-            code: answer.code,
-            available_servers: answer.available_servers.as_deref(),
-            problems: answer.problems.as_deref(),
-            request_id: answer.request_id.as_deref(),
-        };
-        let mut response = Response::new(Body::from(serde_json::to_vec(&shape).unwrap_or_default()));
         *response.status_mut() = answer.status;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         answer.manner.put_on(&mut response);
         response
+    }
+}
+
+#[derive(Serialize)]
+struct Shape<'a> {
+    error: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    available_servers: Option<&'a [Arc<str>]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problems: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+}
+
+impl Answer {
+    fn shape(&self) -> Shape<'_> {
+        Shape {
+            error: &self.error,
+            code: self.code,
+            available_servers: self.available_servers.as_deref(),
+            problems: self.problems.as_deref(),
+            request_id: self.request_id.as_deref(),
+        }
+    }
+}
+
+impl From<QueryError> for Failure {
+    fn from(error: QueryError) -> Failure {
+        let text = error.to_string();
+        let failed = || Failure::new(StatusCode::INTERNAL_SERVER_ERROR, text.clone());
+        match error {
+            QueryError::NoKey | QueryError::UnreadableKey { .. } => failed(),
+            QueryError::Busy { .. } => Failure::new(StatusCode::SERVICE_UNAVAILABLE, text)
+                .code("service_unavailable")
+                .retry(Some(Duration::from_secs(1))),
+            QueryError::TimedOut { .. } => failed().code("timeout"),
+            QueryError::Unacceptable { reason } => Failure::bad_request(reason),
+            QueryError::Model(ModelError::Refused { retry_after, .. }) => {
+                failed().code("llm_error").retry(retry_after)
+            }
+            QueryError::Model(_) => failed().code("llm_error"),
+            QueryError::Server(error) => error.into(),
+        }
     }
 }
 

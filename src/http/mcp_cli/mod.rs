@@ -4,6 +4,7 @@
 mod bodies;
 mod errors;
 mod openapi;
+mod query;
 
 use std::sync::Arc;
 
@@ -36,6 +37,7 @@ pub(super) fn routes() -> Routes {
         .on("PUT", "/api/servers/{name}", Operator, put(change))
         .on("DELETE", "/api/servers/{name}", Operator, delete(remove))
         .on("GET", "/api/servers/{name}/tools", Operator, get(tools))
+        .on("POST", "/api/query", Operator, post(query::run))
         .on("POST", "/api/config/export", Operator, post(export))
         .on("POST", "/api/config/import", Operator, post(import))
 }

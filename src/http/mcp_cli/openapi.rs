@@ -88,6 +88,26 @@ fn describe(method: &str, path: &str) -> Option<Operation> {
                 json!({"status": {"const": "success"}, "tools": {"type": "array", "items": of("Tool")}});
             reading("A server's tools", object(&["status", "tools"], tools))
         }
+        ("POST", "/api/query") => {
+            let members = json!({
+                "server": text(), "query": text(), "model": text(), "servers": texts(), "tools": texts(),
+                "stream": {"const": false}, "max_turns": {"type": "integer", "minimum": 1},
+                "temperature": {"type": "number", "minimum": 0, "maximum": 2},
+                "timeout": {"type": "integer", "minimum": 1}, "include_steps": {"type": "boolean"},
+            });
+            let answered = json!({
+                "status": {"const": "success"}, "result": {"type": "string"}, "finish_reason": {"type": "string"},
+                "model": {"type": "string"}, "turns": {"type": "integer"}, "usage": {"type": "object"},
+                "steps": {"type": "array"},
+            });
+            Operation {
+                summary: "Answer a question with a server's tools",
+                query: Vec::new(),
+                body: Some(object(&["server", "query"], members)),
+                answer: answer(object(&["status", "result"], answered)),
+                errors: ERRORS,
+            }
+        }
         ("POST", "/api/config/export") => writing("Write the servers to a file", path_body()),
         ("POST", "/api/config/import") => writing("Replace the servers by a file's", path_body()),
         _ => return None,

@@ -1,0 +1,248 @@
+//! `[llm]`: the model that answers questions; and what stands in for it where the file says nothing:
+//! `OPENAI_API_KEY`, `OPENAI_BASE_URL` and `OPENAI_API_BASE`, in the environment or in a `.env` file of the
+//! working directory, as the users of the `/api` reference have it.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use super::environment::Environment;
+use super::problem::Problems;
+use super::section::Section;
+use super::values;
+use crate::query::{ApiKey, KeyHeader, KeySource, LlmSettings};
+
+/// Where the key is, before anybody has looked there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum KeyReference {
+    /// In a variable, of the environment or of the `.env` file.
+    Variable(String),
+    /// In a file.
+    File(PathBuf),
+}
+
+const KEY: &str = "OPENAI_API_KEY";
+/// The newer name wins.
+const BASE_URLS: [&str; 2] = ["OPENAI_BASE_URL", "OPENAI_API_BASE"];
+const DOT_ENV: &str = ".env";
+/// A longer `.env` file is not read.
+const LONGEST_DOT_ENV: u64 = 64 * 1024;
+
+const URL: &str = "an address that starts with http:// or https://, such as \"http://127.0.0.1:11434/v1\"";
+const REFERENCE: &str = "a reference: \"${env:NAME}\" or \"${file:/absolute/path}\", and not the key itself";
+const SECOND: Duration = Duration::from_secs(1);
+
+pub(super) fn read(
+    mut s: Section<'_>,
+    llm: &mut LlmSettings,
+    key: &mut Option<KeyReference>,
+    problems: &mut Problems,
+) {
+    // What stands there may be a secret in the wrong place, so it is not shown.
+    llm.base_url = told(&mut s, "base_url", URL, url, problems);
+    *key = told(&mut s, "api_key", REFERENCE, reference, problems);
+    let headers = [("auto", KeyHeader::Auto), ("bearer", KeyHeader::Bearer), ("api-key", KeyHeader::ApiKey)];
+    s.choice("key_header", &headers, &mut llm.key_header, problems);
+    s.set("model", "the name of a model", &mut llm.model, problems, name);
+    s.set("models", "a table of names of models", &mut llm.aliases, problems, |value| {
+        let table = value.as_table()?;
+        table
+            .iter()
+            .map(|(alias, model)| Some((alias.get_ref().to_string(), name(model.get_ref())?)))
+            .collect()
+    });
+    s.duration("timeout", SECOND..=3600 * SECOND, &mut llm.timeout, problems);
+    s.count("retries", 0..=10, &mut llm.retries, problems);
+    s.count("max_turns", 1..=1_000, &mut llm.max_turns, problems);
+    s.duration("query_timeout", SECOND..=24 * 3600 * SECOND, &mut llm.query_timeout, problems);
+    s.count("max_queries", 1..=10_000, &mut llm.max_queries, problems);
+    let size = format!("{}, from 1 KiB to 16 MiB", values::SIZE);
+    s.set("max_result", &size, &mut llm.max_result, problems, |value| {
+        let bytes = super::file::size_of(value)?;
+        (1024..=16 << 20).contains(&bytes).then_some(bytes)
+    });
+    s.switch("images", &mut llm.images, problems);
+    s.finish(problems);
+}
+
+/// A text that is not repeated when it cannot be used.
+fn told<T>(
+    s: &mut Section<'_>,
+    name: &'static str,
+    expected: &str,
+    read: impl Fn(&str) -> Option<T>,
+    problems: &mut Problems,
+) -> Option<T> {
+    let mut text: Option<String> = None;
+    s.set(name, expected, &mut text, problems, |value| value.as_str().map(|text| Some(text.to_owned())));
+    let value = read(text.as_deref()?);
+    if value.is_none() {
+        s.refuse(name, format!("must be {expected}"), problems);
+    }
+    value
+}
+
+/// Fills in what the file leaves open. The key that is named is looked for, the usual one where none is.
+pub(super) fn complete(
+    llm: &mut LlmSettings,
+    key: Option<KeyReference>,
+    env: &dyn Environment,
+    problems: &mut Problems,
+) {
+    let dot_env = DotEnv::read(env);
+    let variable = |name: &str| dot_env.variable(env, name);
+    if llm.base_url.is_none() {
+        let named = BASE_URLS.iter().find_map(|name| Some((name, variable(name)?)));
+        if let Some((name, text)) = named {
+            match url(&text) {
+                Some(url) => llm.base_url = Some(url),
+                None => problems.source(name, format!("must be {URL}")),
+            }
+        }
+    }
+    let (name, is_named) = match key {
+        Some(KeyReference::File(path)) => return llm.key = Some(KeySource::File(path)),
+        Some(KeyReference::Variable(name)) => (name, true),
+        None => (KEY.to_owned(), false),
+    };
+    match variable(&name).map(|text| ApiKey::new(&text)) {
+        Some(Ok(key)) => llm.key = Some(KeySource::Known(key)),
+        Some(Err(error)) => problems.source(&name, format!("must be a key: {error}")),
+        None if is_named => problems.source(&name, "is not set; llm.api_key refers to it".to_owned()),
+        None => {}
+    }
+}
+
+/// The few variables of a `.env` file that are read.
+#[derive(Default)]
+struct DotEnv(HashMap<String, String>);
+
+impl DotEnv {
+    fn read(env: &dyn Environment) -> DotEnv {
+        let path = env.working_dir().join(DOT_ENV);
+        let there =
+            std::fs::metadata(&path).is_ok_and(|file| file.is_file() && file.len() <= LONGEST_DOT_ENV);
+        if !there {
+            return DotEnv::default();
+        }
+        let lines = match dotenvy::from_path_iter(&path) {
+            Ok(lines) => lines,
+            // It belongs to whoever works in this directory, who need not mean us by it.
+            Err(_) => return DotEnv::default(),
+        };
+        let mut known = HashMap::new();
+        for line in lines {
+            match line {
+                Ok((name, value)) => drop(known.insert(name, value)),
+                // Not every program's idea of such a file is this one's.
+                Err(dotenvy::Error::LineParse(..)) => {}
+                Err(_) => break,
+            }
+        }
+        DotEnv(known)
+    }
+
+    /// The environment wins. A variable without anything in it is none.
+    fn variable(&self, env: &dyn Environment, name: &str) -> Option<String> {
+        let own = env.var(name).map(|value| value.to_string_lossy().into_owned());
+        own.or_else(|| self.0.get(name).cloned()).filter(|text| !text.trim().is_empty())
+    }
+}
+
+fn url(text: &str) -> Option<String> {
+    let text = text.trim();
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"))?;
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    // A name and password in the address would be shown with it.
+    let usable = !authority.is_empty() && !authority.contains('@') && !text.contains([' ', '#']);
+    (usable && text.bytes().all(|byte| byte.is_ascii_graphic())).then(|| text.to_owned())
+}
+
+fn reference(text: &str) -> Option<KeyReference> {
+    let inside = text.trim().strip_prefix("${")?.strip_suffix('}')?;
+    if let Some(name) = inside.strip_prefix("env:") {
+        let usable = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        return usable.then(|| KeyReference::Variable(name.to_owned()));
+    }
+    let path = PathBuf::from(inside.strip_prefix("file:")?);
+    path.is_absolute().then_some(KeyReference::File(path))
+}
+
+fn name(value: &DeValue<'_>) -> Option<String> {
+    value.as_str().filter(|name| (1..=256).contains(&name.len())).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::test_support::MapEnvironment;
+
+    fn completed(
+        llm: LlmSettings,
+        key: Option<KeyReference>,
+        env: &MapEnvironment,
+    ) -> (LlmSettings, Vec<String>) {
+        let (mut llm, mut problems) = (llm, Problems::default());
+        complete(&mut llm, key, env, &mut problems);
+        (llm, problems.lines())
+    }
+
+    fn known(text: &str) -> Option<KeySource> {
+        Some(KeySource::Known(ApiKey::new(text).expect("a key")))
+    }
+
+    #[test]
+    fn the_usual_variables_fill_in_what_is_left_open() {
+        let env = MapEnvironment::new(&[
+            ("OPENAI_API_KEY", "sk-1"),
+            ("OPENAI_API_BASE", "http://old/v1"),
+            ("OPENAI_BASE_URL", "http://new/v1"),
+        ]);
+        let (llm, problems) = completed(LlmSettings::default(), None, &env);
+        assert_eq!(
+            (llm.key, llm.base_url.as_deref(), problems.len()),
+            (known("sk-1"), Some("http://new/v1"), 0)
+        );
+        let configured = LlmSettings { base_url: Some("http://file/v1".into()), ..LlmSettings::default() };
+        let other = Some(KeyReference::Variable("OTHER".into()));
+        let (llm, problems) = completed(configured, other, &env);
+        assert_eq!((llm.key, llm.base_url.as_deref()), (None, Some("http://file/v1")));
+        assert_eq!(problems, ["OTHER: is not set; llm.api_key refers to it"]);
+    }
+
+    #[test]
+    fn a_dot_env_file_is_read_and_the_environment_wins() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let text = "# mine\nexport OPENAI_API_KEY=\"sk-file\"\nOPENAI_BASE_URL=http://file/v1\nPATH=/evil\n";
+        std::fs::write(dir.path().join(".env"), text).expect("written");
+        let (llm, problems) =
+            completed(LlmSettings::default(), None, &MapEnvironment::within(dir.path(), &[]));
+        assert_eq!(
+            (llm.key, llm.base_url.as_deref(), problems.len()),
+            (known("sk-file"), Some("http://file/v1"), 0)
+        );
+        let env = MapEnvironment::within(dir.path(), &[("OPENAI_API_KEY", "sk-env")]);
+        assert_eq!(completed(LlmSettings::default(), None, &env).0.key, known("sk-env"));
+    }
+
+    #[test]
+    fn what_cannot_be_a_key_or_an_address_is_said_without_showing_it() {
+        let env = MapEnvironment::new(&[("OPENAI_API_KEY", "sk 1"), ("OPENAI_BASE_URL", "http://u:p@h/")]);
+        let (llm, problems) = completed(LlmSettings::default(), None, &env);
+        assert_eq!((llm.key, llm.base_url), (None, None));
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert!(!problems.concat().contains("sk 1") && !problems.concat().contains("u:p"), "{problems:?}");
+    }
+
+    #[test]
+    fn a_key_is_referred_to_and_never_written_down() {
+        let variable = |name: &str| Some(KeyReference::Variable(name.to_owned()));
+        assert_eq!(reference("${env:A_1}"), variable("A_1"));
+        assert_eq!(reference("${file:/run/key}"), Some(KeyReference::File("/run/key".into())));
+        for wrong in ["sk-1", "${env:}", "${env:A B}", "${file:key}", "${env:A"] {
+            assert_eq!(reference(wrong), None, "{wrong}");
+        }
+    }
+}

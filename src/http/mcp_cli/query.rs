@@ -1,0 +1,318 @@
+//! `POST /api/query`: a question, answered by a model with a server's tools (contract, section 5.10); as
+//! Server-Sent Events (WHATWG HTML, section 9.2) where that is asked for.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::HeaderValue;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::Response;
+use bytes::Bytes;
+use hyper::body::Frame;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+
+use super::bodies::{some, text};
+use super::errors::Failure;
+use super::{Api, json};
+use crate::http::body::{object, string};
+use crate::query::{Answer, Event, Finish, QueryError, Question, Step, TokenUsage};
+
+/// How many events may wait for the client; then the model waits.
+const WAITING: usize = 16;
+/// A quiet stream says this often that it is there, so that nothing between closes it.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// The most servers and tools that a question names.
+const MOST_NAMES: usize = 256;
+
+/// What the body asks for.
+#[derive(Debug)]
+struct Asked {
+    question: Question,
+    stream: bool,
+    include_steps: bool,
+}
+
+pub(super) async fn run(api: Api, request: Request) -> Result<Response, Failure> {
+    let asked = read(&api.read(request).await?)?;
+    let include_steps = asked.include_steps;
+    if api.0.gateway.audit().settings().calls {
+        api.2.calls(format!("{}/query", asked.question.servers.join(",")), asked.question.text.as_bytes());
+    }
+    if asked.stream {
+        return stream(api, asked).await;
+    }
+    let answered = api.0.queries.answer(&api.0.gateway, &api.1, asked.question, None).await;
+    Ok(json(written(&answered.map_err(Failure::from)?, include_steps)))
+}
+
+/// Reads the body. What is checked first is fixed by the reference.
+fn read(body: &[u8]) -> Result<Asked, Failure> {
+    let names = [
+        "server",
+        "query",
+        "model",
+        "servers",
+        "stream",
+        "max_turns",
+        "temperature",
+        "tools",
+        "timeout",
+        "include_steps",
+    ];
+    let [server, query, model, servers, stream, max_turns, temperature, tools, timeout, include_steps] =
+        some(object(body, names)?)?;
+    let further = servers.map(|raw| texts(raw, "servers")).transpose()?.unwrap_or_default();
+    let mut servers = match server {
+        None if !further.is_empty() => Vec::new(),
+        server => vec![text(server, "server", "Server name is required")?],
+    };
+    servers.extend(further);
+    let text = text(query, "query", "Query is required")?;
+    if text.trim().is_empty() {
+        return Err(Failure::bad_request("Query is required"));
+    }
+    let model = model.map(|raw| string(raw).filter(|name| !name.is_empty()).ok_or("Model must be a string"));
+    let max_turns = max_turns.map(|raw| number::<usize>(raw).filter(|turns| *turns >= 1));
+    let temperature = temperature.map(|raw| number::<f64>(raw).filter(|it| (0.0..=2.0).contains(it)));
+    let timeout = timeout.map(|raw| number::<u64>(raw).filter(|ms| *ms >= 1));
+    let question = Question {
+        servers,
+        text,
+        model: model.transpose().map_err(Failure::bad_request)?,
+        max_turns: required(max_turns, "max_turns must be a whole number of at least 1")?,
+        temperature: required(temperature, "temperature must be a number from 0 to 2")?,
+        tools: tools.map(|raw| texts(raw, "tools")).transpose()?,
+        timeout: required(timeout, "timeout must be a whole number of milliseconds of at least 1")?
+            .map(Duration::from_millis),
+    };
+    Ok(Asked {
+        question,
+        stream: switch(stream, "stream must be true or false")?,
+        include_steps: switch(include_steps, "include_steps must be true or false")?,
+    })
+}
+
+fn number<T: std::str::FromStr>(raw: &RawValue) -> Option<T> {
+    // A JSON number is one for Rust as well; a string would bring its quotes along.
+    raw.get().parse().ok()
+}
+
+/// A member that is there must be usable.
+fn required<T>(given: Option<Option<T>>, message: &str) -> Result<Option<T>, Failure> {
+    match given {
+        None => Ok(None),
+        Some(Some(value)) => Ok(Some(value)),
+        Some(None) => Err(Failure::bad_request(message)),
+    }
+}
+
+fn switch(raw: Option<&RawValue>, message: &str) -> Result<bool, Failure> {
+    match raw.map(RawValue::get) {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(Failure::bad_request(message)),
+    }
+}
+
+fn texts(raw: &RawValue, field: &str) -> Result<Vec<String>, Failure> {
+    match serde_json::from_str::<Vec<String>>(raw.get()) {
+        Ok(texts) if (1..=MOST_NAMES).contains(&texts.len()) => Ok(texts),
+        _ => Err(Failure::bad_request(format!("{field} must be an array of 1 to {MOST_NAMES} names"))),
+    }
+}
+
+#[derive(Serialize)]
+struct Success<'a> {
+    status: &'static str,
+    result: &'a str,
+    finish_reason: Finish,
+    model: &'a str,
+    turns: usize,
+    usage: TokenUsage,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    steps: Option<&'a [Step]>,
+}
+
+fn written(answer: &Answer, include_steps: bool) -> Vec<u8> {
+    let success = Success {
+        status: "success",
+        result: &answer.text,
+        finish_reason: answer.finish,
+        model: &answer.model,
+        turns: answer.turns,
+        usage: answer.usage,
+        steps: include_steps.then_some(&answer.steps),
+    };
+    // Plain values: this cannot fail.
+    serde_json::to_vec(&success).unwrap_or_default()
+}
+
+type Answering = Pin<Box<dyn Future<Output = Result<Answer, QueryError>> + Send>>;
+
+/// The events of a question. What goes wrong before the first one is an answer of its own, with its status.
+async fn stream(api: Api, asked: Asked) -> Result<Response, Failure> {
+    let (events, mut received) = mpsc::channel(WAITING);
+    let mut answering: Answering = Box::pin(async move {
+        let Api(shared, caller, _) = &api;
+        shared.queries.answer(&shared.gateway, caller, asked.question, Some(events)).await
+    });
+    let mut first = Vec::new();
+    let mut is_over = false;
+    tokio::select! {
+        biased;
+        event = received.recv() => first.extend(event.map(|event| event_of(&event))),
+        answer = &mut answering => {
+            let answer = answer.map_err(Failure::from)?;
+            while let Ok(event) = received.try_recv() {
+                first.push(event_of(&event));
+            }
+            first.push(final_event(&Ok(answer), asked.include_steps));
+            is_over = true;
+        }
+    }
+    let mut ticks = interval_at(Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let body = AnswerBody {
+        answering: (!is_over).then_some(answering),
+        received,
+        next: (!first.is_empty()).then(|| first.concat().into()),
+        ticks,
+        include_steps: asked.include_steps,
+    };
+    let mut response = Response::new(Body::new(body));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+/// A body that answers the question while it is read: with the connection the question is dropped.
+struct AnswerBody {
+    answering: Option<Answering>,
+    received: mpsc::Receiver<Event>,
+    next: Option<Bytes>,
+    ticks: Interval,
+    include_steps: bool,
+}
+
+impl hyper::body::Body for AnswerBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = &mut *self;
+        if let Some(bytes) = this.next.take() {
+            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+        }
+        let Some(answering) = &mut this.answering else { return Poll::Ready(None) };
+        let mut text = Vec::new();
+        if let Poll::Ready(answer) = answering.as_mut().poll(context) {
+            this.answering = None;
+            while let Ok(event) = this.received.try_recv() {
+                text.extend(event_of(&event));
+            }
+            text.extend(final_event(&answer, this.include_steps));
+            return Poll::Ready(Some(Ok(Frame::data(text.into()))));
+        }
+        while let Poll::Ready(Some(event)) = this.received.poll_recv(context) {
+            text.extend(event_of(&event));
+        }
+        if text.is_empty() && this.ticks.poll_tick(context).is_ready() {
+            text.extend_from_slice(b":\n\n");
+        }
+        if text.is_empty() { Poll::Pending } else { Poll::Ready(Some(Ok(Frame::data(text.into())))) }
+    }
+}
+
+fn event_of(event: &Event) -> Vec<u8> {
+    match event {
+        Event::Token(text) => sse("token", json!({"text": text})),
+        Event::ToolCall { id, server, tool, arguments } => {
+            let arguments: Value = serde_json::from_str(arguments.get()).unwrap_or_default();
+            sse("tool_call", json!({"id": id, "server": server, "tool": tool, "arguments": arguments}))
+        }
+        Event::ToolResult { id, step } => sse(
+            "tool_result",
+            json!({
+                "id": id, "server": step.server, "tool": step.tool, "result": step.result,
+                "is_error": step.is_error, "duration_ms": step.duration_ms,
+            }),
+        ),
+    }
+}
+
+fn final_event(answer: &Result<Answer, QueryError>, include_steps: bool) -> Vec<u8> {
+    match answer {
+        Ok(answer) => {
+            sse("final", serde_json::from_slice(&written(answer, include_steps)).unwrap_or_default())
+        }
+        Err(error) => sse("error", Failure::from(error.clone()).as_value()),
+    }
+}
+
+/// An event; its name is in the data as well, for clients that read nothing else.
+fn sse(name: &str, mut data: Value) -> Vec<u8> {
+    data["type"] = name.into();
+    format!("event: {name}\ndata: {data}\n\n").into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(body: &str) -> String {
+        let failure = read(body.as_bytes()).expect_err(body);
+        failure.as_value()["error"].as_str().expect("a text").to_owned()
+    }
+
+    #[test]
+    fn what_is_missing_is_said_in_the_order_of_the_reference() {
+        assert_eq!(refused("{}"), "No data provided");
+        assert_eq!(refused(r#"{"query":"q"}"#), "Server name is required");
+        assert_eq!(refused(r#"{"server":"","query":"q"}"#), "Server name is required");
+        assert_eq!(refused(r#"{"server":"s"}"#), "Query is required");
+        assert_eq!(refused(r#"{"server":"s","query":" \n"}"#), "Query is required");
+        assert_eq!(refused(r#"{"server":"s","query":"q","model":""}"#), "Model must be a string");
+        assert_eq!(refused(r#"{"server":"s","query":"q","model":7}"#), "Model must be a string");
+        assert_eq!(refused(r#"{"server":1,"query":"q"}"#), "server must be a string");
+    }
+
+    #[test]
+    fn further_members_are_checked_and_null_is_not_given() {
+        for (member, said) in [
+            (r#""servers":[]"#, "servers must be an array of 1 to 256 names"),
+            (r#""servers":"a""#, "servers must be an array of 1 to 256 names"),
+            (r#""tools":[1]"#, "tools must be an array of 1 to 256 names"),
+            (r#""stream":1"#, "stream must be true or false"),
+            (r#""include_steps":"yes""#, "include_steps must be true or false"),
+            (r#""max_turns":0"#, "max_turns must be a whole number of at least 1"),
+            (r#""max_turns":1.5"#, "max_turns must be a whole number of at least 1"),
+            (r#""temperature":"1""#, "temperature must be a number from 0 to 2"),
+            (r#""temperature":2.5"#, "temperature must be a number from 0 to 2"),
+            (r#""timeout":-1"#, "timeout must be a whole number of milliseconds of at least 1"),
+        ] {
+            assert_eq!(refused(&format!(r#"{{"server":"s","query":"q",{member}}}"#)), said);
+        }
+        let asked = read(br#"{"server":"s","query":"q","model":null,"servers":["t"],"stream":true,"max_turns":3,"temperature":0.5,"timeout":1500,"tools":["a"]}"#).expect("usable");
+        assert_eq!(asked.question.servers, ["s", "t"]);
+        assert_eq!((asked.question.model, asked.question.max_turns), (None, Some(3)));
+        assert_eq!(
+            (asked.question.temperature, asked.question.timeout),
+            (Some(0.5), Some(Duration::from_millis(1500)))
+        );
+        assert!(asked.stream && !asked.include_steps);
+        assert_eq!(read(br#"{"servers":["t"],"query":"q"}"#).expect("usable").question.servers, ["t"]);
+    }
+}

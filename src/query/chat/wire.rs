@@ -1,0 +1,248 @@
+//! The messages of chat completions that are read and written here. Pure. What a model says goes back to
+//! it as it came, also members that are not known here: some models need them.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+use crate::query::ModelError;
+
+/// What one turn asks.
+#[derive(Debug, Serialize)]
+pub(in crate::query) struct ChatRequest<'a> {
+    pub(in crate::query) model: &'a str,
+    pub(in crate::query) messages: &'a [Value],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(in crate::query) tools: &'a [Box<RawValue>],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::query) temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::query) stream: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::query) stream_options: Option<StreamOptions>,
+}
+
+/// Asks for the tokens of a streamed turn.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(in crate::query) struct StreamOptions {
+    pub(in crate::query) include_usage: bool,
+}
+
+/// Tokens, as the endpoint counts them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenUsage {
+    /// Of what was sent.
+    #[serde(default)]
+    pub prompt_tokens: u64,
+    /// Of what the model said.
+    #[serde(default)]
+    pub completion_tokens: u64,
+    /// Of both.
+    #[serde(default)]
+    pub total_tokens: u64,
+}
+
+impl std::ops::AddAssign for TokenUsage {
+    fn add_assign(&mut self, other: TokenUsage) {
+        self.prompt_tokens = self.prompt_tokens.saturating_add(other.prompt_tokens);
+        self.completion_tokens = self.completion_tokens.saturating_add(other.completion_tokens);
+        self.total_tokens = self.total_tokens.saturating_add(other.total_tokens);
+    }
+}
+
+/// A tool call that a model asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::query) struct ToolRequest {
+    pub(in crate::query) id: String,
+    /// As the model knows the tool.
+    pub(in crate::query) name: String,
+    /// As the model wrote them: a text that should be JSON.
+    pub(in crate::query) arguments: String,
+}
+
+/// What a model said in one turn.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::query) struct Reply {
+    /// The whole message, for the conversation.
+    pub(in crate::query) message: Value,
+    /// What it said to people.
+    pub(in crate::query) text: String,
+    /// What it said when it refused.
+    pub(in crate::query) refusal: Option<String>,
+    pub(in crate::query) calls: Vec<ToolRequest>,
+    /// `stop`, `length`, `tool_calls`, `content_filter`, or whatever else.
+    pub(in crate::query) finish_reason: Option<String>,
+    pub(in crate::query) usage: TokenUsage,
+}
+
+/// Reads the answer to a turn that was not streamed.
+pub(super) fn read_completion(body: &[u8]) -> Result<Reply, ModelError> {
+    #[derive(Deserialize)]
+    struct Completion {
+        choices: Vec<Choice>,
+        usage: Option<TokenUsage>,
+    }
+    #[derive(Deserialize)]
+    struct Choice {
+        message: Map<String, Value>,
+        finish_reason: Option<String>,
+    }
+    let unusable = |reason: String| ModelError::Unusable { reason };
+    let completion: Completion = serde_json::from_slice(body)
+        .map_err(|error| unusable(format!("it is no chat completion ({error}): {}", excerpt(body))))?;
+    let choice = completion.choices.into_iter().next();
+    let choice = choice.ok_or_else(|| unusable("it has no choice in it".to_owned()))?;
+    Ok(reply(choice.message, choice.finish_reason, completion.usage.unwrap_or_default()))
+}
+
+/// What a message says.
+pub(super) fn reply(
+    mut message: Map<String, Value>,
+    finish_reason: Option<String>,
+    usage: TokenUsage,
+) -> Reply {
+    // Members that say nothing are refused by some endpoints when they come back.
+    message.retain(|name, value| name == "content" || !says_nothing(value));
+    message.insert("role".to_owned(), "assistant".into());
+    let text = text_of(message.get("content"));
+    let refusal = message.get("refusal").and_then(Value::as_str).map(str::to_owned);
+    let calls = match message.get_mut("tool_calls") {
+        Some(Value::Array(calls)) => calls.iter_mut().enumerate().map(read_call).collect(),
+        _ => Vec::new(),
+    };
+    message.entry("content").or_insert(Value::Null);
+    Reply { message: Value::Object(message), text, refusal, calls, finish_reason, usage }
+}
+
+fn says_nothing(value: &Value) -> bool {
+    value.is_null() || value.as_array().is_some_and(Vec::is_empty)
+}
+
+/// A text, or the texts of parts.
+fn text_of(content: Option<&Value>) -> String {
+    match content {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Array(parts)) => parts.iter().filter_map(|part| part["text"].as_str()).collect(),
+        _ => String::new(),
+    }
+}
+
+/// Reads a call, and mends in the message what some local servers leave out: the result has to
+/// name the call's id.
+fn read_call((at, call): (usize, &mut Value)) -> ToolRequest {
+    let id =
+        call["id"].as_str().filter(|id| !id.is_empty()).map_or_else(|| format!("call_{at}"), str::to_owned);
+    let name = call["function"]["name"].as_str().unwrap_or_default().to_owned();
+    let arguments = match &call["function"]["arguments"] {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        value => value.to_string(),
+    };
+    if let Value::Object(call) = call {
+        call.insert("id".to_owned(), id.clone().into());
+        call.insert("type".to_owned(), "function".into());
+        if let Some(Value::Object(function)) = call.get_mut("function") {
+            function.insert("arguments".to_owned(), arguments.clone().into());
+        }
+    }
+    ToolRequest { id, name, arguments }
+}
+
+/// What an endpoint says of an error, out of the shapes that there are.
+pub(super) fn error_text(body: &[u8]) -> String {
+    let value: Value = serde_json::from_slice(body).unwrap_or_default();
+    let said = [&value["error"]["message"], &value["error"], &value["message"], &value["detail"]];
+    match said.into_iter().find_map(Value::as_str) {
+        Some(text) => text.chars().take(1_000).collect(),
+        None => excerpt(body),
+    }
+}
+
+/// The kind of an error, where it is told.
+pub(super) fn error_code(body: &[u8]) -> Option<String> {
+    let value: Value = serde_json::from_slice(body).ok()?;
+    value["error"]["code"].as_str().map(str::to_owned)
+}
+
+/// The beginning of an answer, for people.
+pub(super) fn excerpt(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&body[..body.len().min(800)]);
+    let text: String = text.chars().take(200).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.trim().is_empty() { "(nothing)".to_owned() } else { text.trim().to_owned() }
+}
+
+/// What a tool answered, as a message.
+pub(in crate::query) fn tool_message(id: &str, text: &str) -> Value {
+    json!({"role": "tool", "tool_call_id": id, "content": text})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(value: &Value) -> Reply {
+        read_completion(value.to_string().as_bytes()).expect("usable")
+    }
+
+    #[test]
+    fn a_completion_is_read_and_goes_back_with_what_is_not_known_here() {
+        let message = json!({
+            "role": "assistant", "content": null, "refusal": null, "annotations": [],
+            "reasoning_content": "hm",
+            "tool_calls": [{"id": "c1", "type": "function", "extra_content": {"s": 1},
+                            "function": {"name": "add", "arguments": "{\"a\":1}"}}],
+        });
+        let reply = read(&json!({
+            "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}],
+            "usage": {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7, "details": {}},
+        }));
+        assert_eq!(
+            reply.calls,
+            [ToolRequest { id: "c1".into(), name: "add".into(), arguments: "{\"a\":1}".into() }]
+        );
+        assert_eq!((reply.text.as_str(), reply.usage.total_tokens), ("", 7));
+        assert_eq!(reply.message["reasoning_content"], "hm");
+        assert_eq!(reply.message["tool_calls"][0]["extra_content"]["s"], 1);
+        assert!(reply.message.get("refusal").is_none() && reply.message.get("annotations").is_none());
+        assert!(reply.message["content"].is_null());
+    }
+
+    #[test]
+    fn what_local_servers_leave_out_is_mended() {
+        let reply = read(&json!({"choices": [{"message": {
+            "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}],
+            "tool_calls": [{"function": {"name": "x", "arguments": {"k": true}}}, {"function": {"name": "y"}}],
+        }}]}));
+        assert_eq!(reply.text, "ab");
+        assert_eq!(reply.calls[0].arguments, "{\"k\":true}");
+        assert_eq!((reply.calls[0].id.as_str(), reply.calls[1].id.as_str()), ("call_0", "call_1"));
+        assert_eq!(reply.message["tool_calls"][1]["id"], "call_1");
+        assert_eq!(reply.message["role"], "assistant");
+    }
+
+    #[test]
+    fn what_is_no_completion_is_said_with_its_beginning() {
+        for (body, said) in [("<html>", "<html>"), ("{}", "{}"), ("", "(nothing)")] {
+            let error = read_completion(body.as_bytes()).expect_err("unusable").to_string();
+            assert!(error.contains(said), "{error}");
+        }
+        assert!(read_completion(b"{\"choices\":[]}").is_err());
+    }
+
+    #[test]
+    fn errors_are_read_in_the_shapes_that_there_are() {
+        for body in [
+            "{\"error\":{\"message\":\"no\"}}",
+            "{\"error\":\"no\"}",
+            "{\"message\":\"no\"}",
+            "{\"detail\":\"no\"}",
+            "no",
+        ] {
+            assert_eq!(error_text(body.as_bytes()), "no", "{body}");
+        }
+        assert_eq!(
+            error_code(b"{\"error\":{\"code\":\"insufficient_quota\"}}").as_deref(),
+            Some("insufficient_quota")
+        );
+    }
+}

@@ -1,0 +1,441 @@
+//! The loop: ask the model, make the calls it wants side by side, tell it what came of them, ask again.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::timeout_at;
+
+use super::chat::{Chat, ChatRequest, Reply, StreamOptions, TokenUsage, ToolRequest, tool_message};
+use super::offer::{Offer, Offered};
+use super::settings::{ApiKey, KeySource, LlmSettings};
+use super::tool_text::{Telling, ToolText, cut, image_message, tell};
+use super::{Answer, Event, Finish, ModelError, QueryError, Question, Step};
+use crate::service::{AuditEntry, Error, Gateway, Outcome, Principal, ToolCall};
+
+/// What stands for the answer of a model that still wanted to call tools when its turns were over.
+const OUT_OF_TURNS: &str = "Agent stopped due to max iterations.";
+/// So many calls of one turn are made; a model that wants more is told so.
+const MOST_CALLS: usize = 32;
+
+/// Answers questions, so many at once. Cheap to clone.
+#[derive(Clone)]
+pub struct Queries(Arc<Inner>);
+
+struct Inner {
+    settings: Arc<LlmSettings>,
+    chat: Chat,
+    places: Semaphore,
+}
+
+impl Queries {
+    /// By these settings.
+    pub fn new(settings: LlmSettings) -> Queries {
+        let settings = Arc::new(settings);
+        let places = Semaphore::new(settings.max_queries);
+        Queries(Arc::new(Inner { chat: Chat::new(settings.clone()), settings, places }))
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &LlmSettings {
+        &self.0.settings
+    }
+
+    /// Answers a question, calling tools as this caller. With `events` what happens is told as it
+    /// happens, and the model's words are streamed. Dropped, it cancels everything it has under way.
+    pub async fn answer(
+        &self,
+        gateway: &Gateway,
+        caller: &Principal,
+        question: Question,
+        events: Option<mpsc::Sender<Event>>,
+    ) -> Result<Answer, QueryError> {
+        let _place = self.place()?;
+        let settings = &self.0.settings;
+        let given =
+            question.timeout.map_or(settings.query_timeout, |asked| asked.min(settings.query_timeout));
+        let deadline = Instant::now() + given;
+        let answered =
+            timeout_at(deadline.into(), self.run(gateway, caller, question, events, deadline)).await;
+        answered.unwrap_or(Err(QueryError::TimedOut { after: given }))
+    }
+
+    fn place(&self) -> Result<SemaphorePermit<'_>, QueryError> {
+        self.0.places.try_acquire().map_err(|_| QueryError::Busy { limit: self.0.settings.max_queries })
+    }
+
+    async fn run(
+        &self,
+        gateway: &Gateway,
+        caller: &Principal,
+        question: Question,
+        events: Option<mpsc::Sender<Event>>,
+        deadline: Instant,
+    ) -> Result<Answer, QueryError> {
+        let settings = &self.0.settings;
+        for server in &question.servers {
+            gateway.server(caller, server)?;
+        }
+        let key = key(settings).await?;
+        let offer = Arc::new(Offer::new(tools(gateway, caller, &question).await?));
+        let model = settings.model(question.model.as_deref());
+        let max_turns = question.max_turns.map_or(settings.max_turns, |asked| asked.min(settings.max_turns));
+        let mut talk = Talk::begin(&offer, &question.text);
+        for turn in 1..=max_turns {
+            let mut request = ChatRequest {
+                model: &model,
+                messages: &talk.messages,
+                tools: offer.definitions(),
+                temperature: question.temperature,
+                stream: events.is_some().then_some(true),
+                stream_options: events.is_some().then_some(StreamOptions { include_usage: true }),
+            };
+            let reply = self.0.chat.turn(key.as_ref(), &mut request, deadline, events.as_ref()).await?;
+            talk.usage += reply.usage;
+            if reply.calls.is_empty() {
+                let (text, finish) = last_words(reply)?;
+                return Ok(talk.end(text, finish, model, turn));
+            }
+            if turn == max_turns {
+                break;
+            }
+            let calls = Calls { gateway, caller, offer: &offer, settings, events: events.as_ref() };
+            let made = calls.make(&reply.calls).await?;
+            talk.go_on(reply, made);
+        }
+        Ok(talk.end(OUT_OF_TURNS.to_owned(), Finish::MaxTurns, model, max_turns))
+    }
+}
+
+/// The key, as it is now. Without one only an endpoint is asked that somebody has configured.
+async fn key(settings: &LlmSettings) -> Result<Option<ApiKey>, QueryError> {
+    match &settings.key {
+        Some(KeySource::Known(key)) => Ok(Some(key.clone())),
+        Some(KeySource::File(path)) => {
+            let (path, shown) = (path.clone(), path.display().to_string());
+            let unreadable =
+                |reason: String| QueryError::UnreadableKey { reason: format!("'{shown}': {reason}") };
+            let read = tokio::task::spawn_blocking(move || std::fs::read_to_string(path)).await;
+            let text = read.map_err(|error| unreadable(error.to_string()))?;
+            let text = text.map_err(|error| unreadable(error.kind().to_string()))?;
+            ApiKey::new(&text).map(Some).map_err(|error| unreadable(error.to_string()))
+        }
+        None if settings.base_url.is_some() => Ok(None),
+        None => Err(QueryError::NoKey),
+    }
+}
+
+/// What the caller may use of what was asked for.
+async fn tools(
+    gateway: &Gateway,
+    caller: &Principal,
+    question: &Question,
+) -> Result<Vec<Offered>, QueryError> {
+    let mut offered = Vec::new();
+    let mut servers = HashSet::new();
+    for server in &question.servers {
+        let (view, catalog) = gateway.catalog(caller, server, None).await?;
+        if !servers.insert(view.id.clone()) {
+            continue;
+        }
+        let permitted = |tool: &str| caller.permissions().allow_tool(&view.id, tool);
+        let wanted =
+            |tool: &str| question.tools.as_ref().is_none_or(|tools| tools.iter().any(|one| one == tool));
+        // Of several tools of one name the last one is called.
+        let current = catalog
+            .tools()
+            .iter()
+            .filter(|tool| catalog.tool(&tool.name).is_some_and(|last| std::ptr::eq(last, *tool)));
+        offered.extend(current.filter(|tool| permitted(&tool.name) && wanted(&tool.name)).map(|tool| {
+            Offered {
+                server_id: view.id.clone(),
+                server: view.name.clone(),
+                tool: tool.name.clone(),
+                description: tool.description.clone().unwrap_or_default(),
+                schema: tool.input_schema.clone(),
+            }
+        }));
+    }
+    for wanted in question.tools.iter().flatten() {
+        if !offered.iter().any(|tool| *tool.tool == **wanted) {
+            return Err(QueryError::Unacceptable { reason: format!("tools: there is no tool '{wanted}'") });
+        }
+    }
+    Ok(offered)
+}
+
+/// What a model that calls nothing more has said.
+fn last_words(reply: Reply) -> Result<(String, Finish), QueryError> {
+    let finish = match (reply.finish_reason.as_deref(), &reply.refusal) {
+        (_, Some(_)) | (Some("content_filter"), _) => Finish::Refusal,
+        (Some("length"), _) => Finish::Length,
+        _ => Finish::Stop,
+    };
+    let text = if reply.text.is_empty() { reply.refusal.unwrap_or_default() } else { reply.text };
+    match (text.is_empty(), finish) {
+        (false, _) | (true, Finish::Stop | Finish::MaxTurns) => Ok((text, finish)),
+        (true, Finish::Length) => {
+            let reason = "it was cut off at its length limit before it said anything".to_owned();
+            Err(ModelError::Unusable { reason }.into())
+        }
+        (true, Finish::Refusal) => {
+            Err(ModelError::Unusable { reason: "its provider's content filter held it back".to_owned() }
+                .into())
+        }
+    }
+}
+
+/// The conversation so far.
+struct Talk {
+    messages: Vec<Value>,
+    usage: TokenUsage,
+    steps: Vec<Step>,
+}
+
+/// A call that was made, and what the model is told of it.
+struct Made {
+    id: String,
+    told: ToolText,
+    step: Step,
+}
+
+impl Talk {
+    fn begin(offer: &Offer, question: &str) -> Talk {
+        let mut system =
+            "You answer the user's question. Use the tools where they help, as often as you need \
+                          them, and say in the end what you found out."
+                .to_owned();
+        if !offer.listing().is_empty() {
+            system.push_str("\n\nThese are the tools:\n");
+            system.push_str(offer.listing().trim_end());
+        }
+        let messages =
+            vec![json!({"role": "system", "content": system}), json!({"role": "user", "content": question})];
+        Talk { messages, usage: TokenUsage::default(), steps: Vec::new() }
+    }
+
+    /// What the model said, then the results in the order of its calls, then what results cannot hold.
+    fn go_on(&mut self, reply: Reply, made: Vec<Made>) {
+        self.messages.push(reply.message);
+        let mut images = Vec::new();
+        for made in made {
+            self.messages.push(tool_message(&made.id, &made.told.text));
+            images.extend(made.told.images);
+            self.steps.push(made.step);
+        }
+        if !images.is_empty() {
+            self.messages.push(image_message(&images));
+        }
+    }
+
+    fn end(self, text: String, finish: Finish, model: String, turns: usize) -> Answer {
+        Answer { text, finish, model, turns, usage: self.usage, steps: self.steps }
+    }
+}
+
+/// Makes the calls of one turn.
+struct Calls<'a> {
+    gateway: &'a Gateway,
+    caller: &'a Principal,
+    offer: &'a Arc<Offer>,
+    settings: &'a Arc<LlmSettings>,
+    events: Option<&'a mpsc::Sender<Event>>,
+}
+
+impl Calls<'_> {
+    /// All of them side by side; the results in the order of the calls. Dropped, it cancels them.
+    async fn make(&self, wanted: &[ToolRequest]) -> Result<Vec<Made>, QueryError> {
+        let mut running = JoinSet::new();
+        let mut made: Vec<Option<Made>> = Vec::new();
+        for (at, request) in wanted.iter().enumerate() {
+            made.push(None);
+            let known = self.offer.find(&request.name);
+            self.announce(request, known).await;
+            let possible = match (known, self.offer.arguments(&request.name, &request.arguments)) {
+                _ if at >= MOST_CALLS => Err(format!("no more than {MOST_CALLS} calls are made at once")),
+                (None, _) => Err(self.unknown(&request.name)),
+                (Some(_), Err(reason)) => Err(reason),
+                (Some(tool), Ok(arguments)) => Ok((tool.clone(), arguments)),
+            };
+            match possible {
+                Ok((tool, arguments)) => {
+                    let (gateway, caller, settings) =
+                        (self.gateway.clone(), self.caller.clone(), self.settings.clone());
+                    let request = request.clone();
+                    running.spawn(async move {
+                        (at, call(&gateway, &caller, &settings, &request, tool, arguments).await)
+                    });
+                }
+                Err(reason) => {
+                    made[at] = Some(self.tell_result(failed(request, known, &reason, Duration::ZERO)).await);
+                }
+            }
+        }
+        while let Some(joined) = running.join_next().await {
+            let (at, result) = joined.map_err(|error| Error::Internal { reason: error.to_string() })?;
+            made[at] = Some(self.tell_result(result?).await);
+        }
+        Ok(made.into_iter().flatten().collect())
+    }
+
+    async fn announce(&self, request: &ToolRequest, known: Option<&Offered>) {
+        let Some(events) = self.events else { return };
+        let event = Event::ToolCall {
+            id: request.id.clone(),
+            server: known.map(|tool| tool.server.to_string()),
+            tool: known.map_or_else(|| request.name.clone(), |tool| tool.tool.to_string()),
+            arguments: as_json(&request.arguments),
+        };
+        let _ = events.send(event).await;
+    }
+
+    async fn tell_result(&self, made: Made) -> Made {
+        if let Some(events) = self.events {
+            let _ = events.send(Event::ToolResult { id: made.id.clone(), step: made.step.clone() }).await;
+        }
+        made
+    }
+
+    fn unknown(&self, name: &str) -> String {
+        let names = self.offer.names();
+        cut(format!("there is no tool '{name}'; the tools are: {}", names.join(", ")), 2_000)
+    }
+}
+
+/// One call. What goes wrong with it is told to the model, unless it ends everything.
+async fn call(
+    gateway: &Gateway,
+    caller: &Principal,
+    settings: &LlmSettings,
+    request: &ToolRequest,
+    tool: Offered,
+    arguments: Box<RawValue>,
+) -> Result<Made, QueryError> {
+    let begun = Instant::now();
+    // A model in a hurry waits for its turn; the query's deadline bounds that.
+    while let Some(wait) = caller.take_request().and_then(|reading| reading.refused) {
+        tokio::time::sleep(wait).await;
+    }
+    let bytes = Bytes::from(arguments.get().to_owned());
+    let asked = ToolCall {
+        server: tool.server_id.to_string(),
+        tool: tool.tool.to_string(),
+        arguments: Some(bytes.clone()),
+        context: None,
+        timeout: None,
+    };
+    let answered = gateway.call_tool(asked, caller).await;
+    record(gateway, caller, &tool, &bytes, &answered);
+    let reply = match answered {
+        Ok(reply) => reply,
+        Err(error @ (Error::ShuttingDown | Error::Internal { .. })) => return Err(error.into()),
+        Err(error) => return Ok(failed(request, Some(&tool), &error.to_string(), begun.elapsed())),
+    };
+    let telling = Telling { max_bytes: settings.max_result, images: settings.images };
+    let mut told = tell(&reply.content, reply.structured.as_deref(), telling);
+    if reply.is_error {
+        told.text.insert_str(0, "Error: ");
+    }
+    let step = step(request, Some(&tool), &told.text, reply.is_error, begun.elapsed());
+    Ok(Made { id: request.id.clone(), told, step })
+}
+
+/// The audit has the call like every other one, where it has calls.
+fn record<T>(
+    gateway: &Gateway,
+    caller: &Principal,
+    tool: &Offered,
+    arguments: &[u8],
+    answered: &Result<T, Error>,
+) {
+    if !gateway.audit().settings().calls {
+        return;
+    }
+    let hex: String = Sha256::digest(arguments).iter().map(|byte| format!("{byte:02x}")).collect();
+    let outcome = if answered.is_ok() { Outcome::Done } else { Outcome::Failed };
+    gateway.audit().note(AuditEntry {
+        member_id: Some(caller.member().id.clone()),
+        key_id: Some(caller.key_id().clone()),
+        details: Map::from_iter([
+            ("arguments_sha256".to_owned(), Value::String(hex)),
+            ("by".to_owned(), Value::from("query")),
+        ]),
+        ..AuditEntry::of_daemon("call", format!("{}/{}", tool.server, tool.tool), outcome)
+    });
+}
+
+fn failed(request: &ToolRequest, tool: Option<&Offered>, reason: &str, took: Duration) -> Made {
+    let text = format!("Error: {reason}");
+    let step = step(request, tool, &text, true, took);
+    Made { id: request.id.clone(), told: ToolText { text, images: Vec::new() }, step }
+}
+
+fn step(request: &ToolRequest, tool: Option<&Offered>, result: &str, is_error: bool, took: Duration) -> Step {
+    Step {
+        server: tool.map(|tool| tool.server.to_string()),
+        tool: tool.map_or_else(|| request.name.clone(), |tool| tool.tool.to_string()),
+        arguments: as_json(&request.arguments),
+        result: result.to_owned(),
+        is_error,
+        duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+/// What the model wrote, as JSON: as it is where it is JSON, else as a string.
+fn as_json(written: &str) -> Box<RawValue> {
+    let written = if written.trim().is_empty() { "{}" } else { written };
+    let text = || serde_json::value::to_raw_value(written).unwrap_or_else(|_| RawValue::NULL.to_owned());
+    serde_json::from_str(written).unwrap_or_else(|_| text())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(text: &str, refusal: Option<&str>, finish: &str) -> Reply {
+        Reply {
+            message: json!({}),
+            text: text.to_owned(),
+            refusal: refusal.map(str::to_owned),
+            calls: Vec::new(),
+            finish_reason: Some(finish.to_owned()),
+            usage: TokenUsage::default(),
+        }
+    }
+
+    #[test]
+    fn the_last_words_are_what_was_said_and_silence_is_an_error_where_it_has_a_reason() {
+        let words = |text, refusal, finish| {
+            last_words(reply(text, refusal, finish)).map_err(|error| error.to_string())
+        };
+        assert_eq!(words("yes", None, "stop"), Ok(("yes".to_owned(), Finish::Stop)));
+        assert_eq!(words("", None, "stop"), Ok((String::new(), Finish::Stop)));
+        assert_eq!(words("ye", None, "length"), Ok(("ye".to_owned(), Finish::Length)));
+        assert_eq!(words("", Some("I will not."), "stop"), Ok(("I will not.".to_owned(), Finish::Refusal)));
+        assert!(words("", None, "length").is_err());
+        assert!(words("", None, "content_filter").is_err());
+    }
+
+    #[test]
+    fn results_follow_the_message_that_asked_for_them_and_pictures_follow_them() {
+        let mut talk = Talk::begin(&Offer::default(), "why?");
+        let request = ToolRequest { id: "c1".into(), name: "look".into(), arguments: "{".into() };
+        let told = ToolText { text: "seen".into(), images: vec!["data:image/png;base64,AA".into()] };
+        let made = Made { id: "c1".into(), told, step: step(&request, None, "seen", false, Duration::ZERO) };
+        talk.go_on(
+            Reply { message: json!({"role": "assistant"}), ..reply("", None, "tool_calls") },
+            vec![made],
+        );
+        let roles: Vec<_> =
+            talk.messages.iter().map(|message| message["role"].as_str().expect("a role")).collect();
+        assert_eq!(roles, ["system", "user", "assistant", "tool", "user"]);
+        assert_eq!(talk.messages[3]["tool_call_id"], "c1");
+        assert_eq!(talk.steps[0].arguments.get(), "\"{\"");
+    }
+}

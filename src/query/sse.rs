@@ -1,0 +1,75 @@
+//! The data of Server-Sent Events (WHATWG HTML, section 9.2), out of bytes however they are cut. Pure.
+
+/// The longest event, in bytes.
+pub(super) const LONGEST: usize = 16 * 1024 * 1024;
+
+/// An event is longer than [`LONGEST`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an event of it is longer than {LONGEST} bytes")]
+pub struct TooLong;
+
+/// Puts the data of events together. Their names and ids are passed over.
+#[derive(Debug, Default)]
+pub struct SseData {
+    waiting: Vec<u8>,
+    data: String,
+}
+
+impl SseData {
+    /// Takes bytes; hands out the data of each event that is complete.
+    pub fn feed<E: From<TooLong>>(
+        &mut self,
+        bytes: &[u8],
+        mut event: impl FnMut(&str) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.waiting.extend_from_slice(bytes);
+        let mut begin = 0;
+        while let Some(length) = memchr::memchr(b'\n', &self.waiting[begin..]) {
+            let line = &self.waiting[begin..begin + length];
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            begin += length + 1;
+            if line.is_empty() {
+                if !self.data.is_empty() {
+                    event(&std::mem::take(&mut self.data))?;
+                }
+            } else if let Some(data) = line.strip_prefix(b"data:") {
+                if !self.data.is_empty() {
+                    self.data.push('\n');
+                }
+                self.data.push_str(&String::from_utf8_lossy(data.strip_prefix(b" ").unwrap_or(data)));
+            }
+        }
+        self.waiting.drain(..begin);
+        if self.waiting.len() + self.data.len() > LONGEST { Err(TooLong.into()) } else { Ok(()) }
+    }
+
+    /// The data of an event that nothing ended.
+    pub fn rest(self) -> Option<String> {
+        let last = String::from_utf8_lossy(&self.waiting).into_owned();
+        let mut data = self.data;
+        data.push_str(last.trim_end().strip_prefix("data:").unwrap_or_default().trim_start());
+        (!data.is_empty()).then_some(data)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_an_end_to_the_length_of_an_event() {
+        let mut sse = SseData::default();
+        let piece = vec![b'x'; LONGEST / 4];
+        let fed: Vec<_> = (0..5).map(|_| sse.feed(&piece, |_| Ok::<(), TooLong>(()))).collect();
+        assert_eq!((fed[3], fed[4]), (Ok(()), Err(TooLong)));
+    }
+
+    #[test]
+    fn lines_of_one_event_are_one_text() {
+        let mut found = Vec::new();
+        let text = b"event: a\nid: 1\ndata: one\r\ndata:two\r\n\r\n: comment\n\ndata: three";
+        let mut sse = SseData::default();
+        sse.feed(text, |data| Ok::<(), TooLong>(found.push(data.to_owned()))).expect("short");
+        assert_eq!((found, sse.rest()), (vec!["one\ntwo".to_owned()], Some("three".to_owned())));
+    }
+}

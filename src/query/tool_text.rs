@@ -1,0 +1,185 @@
+//! What a tool answered, as a model can take it: text, and pictures where it is shown them. Pure.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+/// So many pictures of one result are shown.
+const MOST_IMAGES: usize = 8;
+
+/// A result for a model.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct ToolText {
+    pub(super) text: String,
+    /// Pictures as data URLs.
+    pub(super) images: Vec<String>,
+}
+
+/// How results are told.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Telling {
+    /// The most text, in bytes.
+    pub(super) max_bytes: usize,
+    /// Whether pictures are shown.
+    pub(super) images: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Block {
+    #[serde(default, rename = "type")]
+    kind: String,
+    text: Option<String>,
+    data: Option<String>,
+    mime_type: Option<String>,
+    uri: Option<String>,
+    name: Option<String>,
+    resource: Option<Resource>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Resource {
+    #[serde(default)]
+    uri: String,
+    mime_type: Option<String>,
+    text: Option<String>,
+    blob: Option<String>,
+}
+
+/// Tells a result: its blocks one after the other, or its structured content where it has no text.
+pub(super) fn tell(content: &[u8], structured: Option<&[u8]>, telling: Telling) -> ToolText {
+    let mut told = ToolText::default();
+    let blocks: Vec<Box<RawValue>> = serde_json::from_slice(content).unwrap_or_default();
+    for raw in &blocks {
+        match serde_json::from_str::<Block>(raw.get()) {
+            Ok(block) => told.add(block, telling),
+            Err(_) => told.line(raw.get()),
+        }
+    }
+    if let (true, Some(structured)) = (told.text.is_empty() && told.images.is_empty(), structured) {
+        told.text = String::from_utf8_lossy(structured).into_owned();
+    }
+    told.text = cut(std::mem::take(&mut told.text), telling.max_bytes);
+    told
+}
+
+impl ToolText {
+    fn line(&mut self, text: &str) {
+        if !self.text.is_empty() {
+            self.text.push('\n');
+        }
+        self.text.push_str(text);
+    }
+
+    fn add(&mut self, block: Block, telling: Telling) {
+        let kind = block.mime_type.as_deref().unwrap_or("of an unknown type");
+        match (block.kind.as_str(), block.text, block.data, block.resource) {
+            ("text", Some(text), ..) => self.line(&text),
+            ("image", _, Some(data), _)
+                if telling.images && self.images.len() < MOST_IMAGES && kind.starts_with("image/") =>
+            {
+                self.images.push(format!("data:{kind};base64,{data}"));
+                self.line("[an image, shown below]");
+            }
+            (what @ ("image" | "audio"), _, Some(data), _) => {
+                self.line(&format!("[{what}, {kind}, {} bytes, not shown]", decoded(&data)));
+            }
+            ("resource", _, _, Some(resource)) => self.resource(&resource),
+            ("resource_link", ..) => {
+                let (name, uri) = (block.name.unwrap_or_default(), block.uri.unwrap_or_default());
+                self.line(&format!("[resource {name} at {uri}, {kind}]"));
+            }
+            (other, ..) => self.line(&format!("[content of the kind '{other}', not shown]")),
+        }
+    }
+
+    fn resource(&mut self, resource: &Resource) {
+        match (&resource.text, &resource.blob) {
+            (Some(text), _) => self.line(text),
+            (None, blob) => {
+                let kind = resource.mime_type.as_deref().unwrap_or("of an unknown type");
+                let bytes = decoded(blob.as_deref().unwrap_or_default());
+                self.line(&format!("[resource at {}, {kind}, {bytes} bytes, not shown]", resource.uri));
+            }
+        }
+    }
+}
+
+/// How many bytes a base64 text stands for.
+fn decoded(base64: &str) -> usize {
+    base64.trim_end_matches('=').len() * 3 / 4
+}
+
+/// A text that is too long ends with how much is missing.
+pub(super) fn cut(mut text: String, max_bytes: usize) -> String {
+    if text.len() > max_bytes {
+        let end = text.floor_char_boundary(max_bytes);
+        let missing = text.len() - end;
+        text.truncate(end);
+        text.push_str(&format!("\n[cut off here: {missing} bytes more]"));
+    }
+    text
+}
+
+/// Pictures as a message: results themselves can be text only.
+pub(super) fn image_message(images: &[String]) -> Value {
+    let pictures = images.iter().map(|url| json!({"type": "image_url", "image_url": {"url": url}}));
+    let mut parts = vec![json!({"type": "text", "text": "The images that the tools returned:"})];
+    parts.extend(pictures);
+    json!({"role": "user", "content": parts})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: Telling = Telling { max_bytes: 1_000, images: false };
+
+    fn told(content: &Value) -> ToolText {
+        tell(content.to_string().as_bytes(), None, PLAIN)
+    }
+
+    #[test]
+    fn blocks_are_told_one_after_the_other() {
+        let content = json!([
+            {"type": "text", "text": "one"},
+            {"type": "resource", "resource": {"uri": "a:b", "text": "two"}},
+            {"type": "resource", "resource": {"uri": "a:c", "mimeType": "x/y", "blob": "AAAA"}},
+            {"type": "resource_link", "uri": "a:d", "name": "d", "mimeType": "x/z"},
+            {"type": "image", "mimeType": "image/png", "data": "AAAA"},
+            {"type": "audio", "mimeType": "audio/wav", "data": "AAA="},
+            {"type": "hologram"},
+            7,
+        ]);
+        assert_eq!(
+            told(&content).text,
+            "one\ntwo\n[resource at a:c, x/y, 3 bytes, not shown]\n[resource d at a:d, x/z]\n\
+             [image, image/png, 3 bytes, not shown]\n[audio, audio/wav, 2 bytes, not shown]\n\
+             [content of the kind 'hologram', not shown]\n7"
+        );
+    }
+
+    #[test]
+    fn pictures_are_shown_to_models_that_see() {
+        let content = json!([{"type": "image", "mimeType": "image/png", "data": "AAAA"}]);
+        let seen = tell(content.to_string().as_bytes(), None, Telling { images: true, ..PLAIN });
+        assert_eq!(seen.images, ["data:image/png;base64,AAAA"]);
+        let message = image_message(&seen.images);
+        assert_eq!(message["content"][1]["image_url"]["url"], "data:image/png;base64,AAAA");
+    }
+
+    #[test]
+    fn structured_content_is_told_where_there_is_no_text() {
+        assert_eq!(tell(b"[]", Some(b"{\"a\":1}"), PLAIN).text, "{\"a\":1}");
+        let both = json!([{"type": "text", "text": "x"}]).to_string();
+        assert_eq!(tell(both.as_bytes(), Some(b"{}"), PLAIN).text, "x");
+    }
+
+    #[test]
+    fn what_is_too_long_is_cut_between_letters_and_says_so() {
+        let text = cut("ä".repeat(600), 1_001);
+        assert!(text.starts_with(&"ä".repeat(500)) && text.ends_with("\n[cut off here: 200 bytes more]"));
+        assert_eq!(cut("abc".to_owned(), 3), "abc");
+    }
+}
