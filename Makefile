@@ -23,7 +23,7 @@ soak: real-servers ## The long runs: SCENARIO=cycles|kills|broken|mixed|idle|edi
 	SOAK=long SOAK_COUNT=$(COUNT) SOAK_SECONDS=$(SECONDS) cargo test --locked $(if $(RELEASE),--release) \
 	  --test gateway soak::$(SCENARIO) -- --nocapture --test-threads=1
 
-real-servers: ## Install the pinned MCP servers from npm and PyPI into tests/real
+real-servers: ## Install the pinned servers from npm and PyPI into tests/real
 	tests/real/install.sh
 
 lint: fmt-check clippy doc ## Everything that is checked without running: format, clippy, docs

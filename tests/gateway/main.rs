@@ -24,6 +24,7 @@ mod overload;
 mod persisting;
 mod pinning;
 mod plexmcp;
+mod query_real;
 mod real;
 mod regressions;
 mod reloading;
