@@ -54,6 +54,10 @@ impl Llama {
         let reading = timeout(DEADLINE, stdout.read_line(&mut line)).await;
         let mut llama = Llama { process, base_url: String::new(), directory };
         reading.expect("it says where it listens").expect("readable");
+        assert!(
+            !line.is_empty(),
+            "it did not start; an older venv is brought up to date by `make real-servers`"
+        );
         let address = line.trim_end().strip_prefix("http://127.0.0.1:");
         assert!(address.is_some(), "it listens where nobody else can reach it: {line:?}");
         llama.base_url = line.trim_end().to_owned();
