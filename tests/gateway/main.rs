@@ -16,6 +16,7 @@ mod fake_server;
 mod flooding;
 mod framing;
 mod fuzzing;
+mod hostile;
 mod hygiene;
 mod logs;
 mod matrix;

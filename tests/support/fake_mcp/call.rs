@@ -117,7 +117,7 @@ impl Server {
             }
             "empty" => return Ok(Some("{}".to_owned())),
             "reply" => return Ok(Some(arguments["result"].to_string())),
-            _ if tools::list(self.flags.tools, self.added_tools).iter().any(|tool| tool["name"] == name) => {
+            _ if self.tools().iter().any(|tool| tool["name"] == name) => {
                 return echo(call.params.arguments).map(Some);
             }
             _ => return Err(Refusal::new(-32602, format!("Unknown tool: {name}"))),
