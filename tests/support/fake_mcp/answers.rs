@@ -1,7 +1,5 @@
 //! The answers that depend on the flags alone: who this server is, its lists, what they name.
 
-use std::fs;
-
 use serde_json::{Value, json};
 
 use crate::flags::Era;
@@ -43,18 +41,9 @@ impl Server {
         }
     }
 
-    /// Every tool, those that a test has written down included. A file that cannot be read has none.
-    pub(crate) fn tools(&self) -> Vec<Value> {
-        let mut all = tools::list(self.flags.tools, self.added_tools);
-        let text = self.flags.tools_file.as_ref().and_then(|path| fs::read(path).ok());
-        let of_file = text.and_then(|text| serde_json::from_slice::<Vec<Value>>(&text).ok());
-        all.extend(of_file.unwrap_or_default());
-        all
-    }
-
     fn tool_page(&self, cursor: Option<&str>) -> Result<Value, Refusal> {
         let bad_cursor = || Refusal::new(-32602, "Invalid cursor");
-        let all = self.tools();
+        let all = tools::list(&self.flags, self.added_tools);
         if self.flags.page_loop {
             let number: u64 =
                 cursor.map_or(Ok(0), |c| c.trim_start_matches("loop-").parse()).map_err(|_| bad_cursor())?;

@@ -18,7 +18,8 @@ which server
                     what a legacy server does with server/discover (default reply-method-not-found)
   --protocol V      the version to name, whatever was asked (initialize), or the only one (discover)
   --tools N         N further tools, tool_0 to tool_N-1, which answer like echo
-  --tools-file P    further tools, as the JSON list in P has them; they answer like echo
+  --tools-file P    the entries of the JSON array in P, read anew each time: they come in place of
+                    those of the same name, or after the others, and answer like echo
   --no-resources    no resources: not declared, and the methods are unknown
   --pages N         tools/list in N pages; the first cursor is the empty string
   --page-loop       tools/list never ends: every page names a next one
