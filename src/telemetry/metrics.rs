@@ -84,6 +84,9 @@ struct Shared {
     http_connections: IntGauge,
     reload_good: IntGauge,
     store_degraded: IntGauge,
+    store_from_backup: IntGauge,
+    flush_age: Gauge,
+    audit_lost: IntCounter,
     reload_time: IntGauge,
     states: &'static [&'static str],
     table: Mutex<Table>,
@@ -228,6 +231,24 @@ impl Metrics {
             &registry,
             IntGauge::new("mcpvisor_store_degraded", "1 while changes cannot be stored and are refused.")?,
         )?;
+        let store_from_backup = register(
+            &registry,
+            IntGauge::new(
+                "mcpvisor_store_from_backup",
+                "1 while the store cannot be opened and a backup stands in for it.",
+            )?,
+        )?;
+        let flush_age = register(
+            &registry,
+            Gauge::new(
+                "mcpvisor_store_flush_age_seconds",
+                "How long ago usage was last written as a whole.",
+            )?,
+        )?;
+        let audit_lost = register(
+            &registry,
+            IntCounter::new("mcpvisor_audit_lost_total", "Entries of the audit that could not be written.")?,
+        )?;
         let reload_time = register(
             &registry,
             IntGauge::new(
@@ -251,6 +272,9 @@ impl Metrics {
             http_connections,
             reload_good,
             store_degraded,
+            store_from_backup,
+            flush_age,
+            audit_lost,
             reload_time,
             states,
             table,
@@ -320,6 +344,24 @@ impl Metrics {
         self.shared.store_degraded.set(i64::from(degraded));
     }
 
+    /// Says whether a backup stands in for the store.
+    pub fn set_store_from_backup(&self, from_backup: bool) {
+        self.shared.store_from_backup.set(i64::from(from_backup));
+    }
+
+    /// Says how long ago usage was last written.
+    pub fn set_flush_age(&self, age: Duration) {
+        self.shared.flush_age.set(age.as_secs_f64());
+    }
+
+    /// Says how many entries of the audit could not be written since the start.
+    pub fn set_audit_lost(&self, lost: u64) {
+        // Two who say the same at once are not to count it twice.
+        let _one_after_the_other = self.shared.table();
+        let counter = &self.shared.audit_lost;
+        counter.inc_by(lost.saturating_sub(counter.get()));
+    }
+
     /// Notes that the servers files were applied, or could not be.
     pub fn reloaded(&self, good: bool) {
         self.shared.reload_good.set(i64::from(good));
@@ -327,6 +369,14 @@ impl Metrics {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
             self.shared.reload_time.set(i64::try_from(now).unwrap_or(i64::MAX));
         }
+    }
+
+    /// How many calls ended, of all servers that there are.
+    pub fn calls(&self) -> u64 {
+        let families = self.shared.families.calls.collect();
+        let series = families.iter().flat_map(|family| family.get_metric());
+        // A counter of whole numbers, which the collected form has as a floating one.
+        series.map(|series| series.get_counter().get_value() as u64).sum()
     }
 
     /// Everything in the Prometheus text format, version 0.0.4.

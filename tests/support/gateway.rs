@@ -146,13 +146,14 @@ impl TestGateway {
         file("--config", directory.path().join("mcpvisor.toml"));
         arguments.extend(self.arguments);
         let output = Arc::default();
-        let (process, readers) = spawn(&data, &arguments, &self.variables, &output);
+        let (process, readers) = spawn(None, &data, &arguments, &self.variables, &output);
         Gateway {
             directory: Some(directory),
             data,
             arguments,
             variables: self.variables,
             id,
+            shell: None,
             process: Some(process),
             output,
             readers,
@@ -183,6 +184,8 @@ pub(crate) struct Gateway {
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
     id: String,
+    /// What starts the daemon, where it is not started itself.
+    shell: Option<&'static str>,
     process: Option<Child>,
     output: Arc<Mutex<Vec<String>>>,
     readers: Vec<JoinHandle<()>>,
@@ -356,6 +359,22 @@ impl Gateway {
         self.learn_address().await;
     }
 
+    /// The same, by a shell that does something before it becomes the daemon, which it is given as its
+    /// `$0` and `$@`.
+    pub(crate) async fn restart_through(&mut self, script: &'static str) {
+        self.shell = Some(script);
+        self.restart().await;
+        self.shell = None;
+    }
+
+    /// The same, where the daemon is to refuse.
+    pub(crate) async fn refused_through(&mut self, script: &'static str) -> (ExitStatus, String) {
+        self.shell = Some(script);
+        let refused = self.restart_refused().await;
+        self.shell = None;
+        refused
+    }
+
     /// Starts the ended daemon again, which is to refuse; returns how it ended and what it wrote.
     pub(crate) async fn restart_refused(&mut self) -> (ExitStatus, String) {
         self.start_again();
@@ -402,7 +421,8 @@ impl Gateway {
     fn start_again(&mut self) {
         assert!(self.process.is_none(), "the daemon has ended");
         lock(&self.output).push("--- restart ---".to_owned());
-        let (process, readers) = spawn(&self.data, &self.arguments, &self.variables, &self.output);
+        let (process, readers) =
+            spawn(self.shell, &self.data, &self.arguments, &self.variables, &self.output);
         self.process = Some(process);
         self.readers = readers;
     }
@@ -477,12 +497,17 @@ impl Drop for Gateway {
 }
 
 fn spawn(
+    shell: Option<&str>,
     data: &Path,
     arguments: &[String],
     variables: &[(String, String)],
     output: &Arc<Mutex<Vec<String>>>,
 ) -> (Child, Vec<JoinHandle<()>>) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mcpvisor"));
+    let daemon = env!("CARGO_BIN_EXE_mcpvisor");
+    let mut command = Command::new(if shell.is_some() { "/bin/sh" } else { daemon });
+    if let Some(script) = shell {
+        command.args(["-c", script, daemon]);
+    }
     command.args(arguments).current_dir(data).env_clear();
     command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", data).env(CANARY, "sings");
     command.envs(variables.iter().map(|(name, value)| (name, value)));

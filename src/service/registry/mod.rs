@@ -18,7 +18,7 @@ mod paths;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -137,9 +137,19 @@ impl Registry {
         &self.instance.id
     }
 
+    /// Whether a backup stands in for the store, and changes are refused.
+    pub fn stands_in(&mut self) -> bool {
+        self.trouble().borrow().as_ref().is_some_and(|trouble| trouble.from_backup)
+    }
+
     /// The store that all of this is in.
     pub(super) fn store(&self) -> &Arc<dyn Store> {
         self.ledger.store()
+    }
+
+    /// The data directory of that store, where it is on a disk.
+    pub(super) fn kept_in(&mut self) -> Option<PathBuf> {
+        self.ledger.vault().data_dir().map(Path::to_owned)
     }
 
     /// Opens the audit below the data directory.
@@ -326,7 +336,7 @@ impl Registry {
     }
 
     /// Follows whether changes can be stored.
-    fn trouble(&mut self) -> watch::Receiver<Trouble> {
+    fn trouble(&mut self) -> watch::Receiver<Option<Trouble>> {
         self.ledger.vault().trouble()
     }
 
@@ -337,7 +347,13 @@ impl Registry {
 
     /// Finds out whether changes can be stored again.
     fn probe(&mut self) -> Result<(), Error> {
-        self.ledger.vault().probe().map_err(stored)
+        if self.ledger.vault().probe().map_err(stored)? {
+            tracing::warn!("the store has other servers or keys than what stood in for it; these count now");
+            self.frame = self.ledger.frame().map_err(stored)?.unwrap_or_else(file::empty_frame);
+            self.keys.replace(self.ledger.keys().map_err(stored)?);
+            self.publish(Arc::new(self.ledger.servers().map_err(stored)?));
+        }
+        Ok(())
     }
 
     /// Brings the store to rest at the end.
