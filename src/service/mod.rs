@@ -33,6 +33,7 @@ use crate::access::{CallOfKey, KeyRing};
 use crate::child::Limits;
 use crate::jsonrpc::{RpcError, one_line};
 use crate::mcp::{self, method};
+use crate::store::Trouble;
 use crate::supervisor::{ServerHandle, ServerSpec, Supervisor};
 use crate::telemetry::metrics::{Kind, Metrics, OK};
 
@@ -100,20 +101,19 @@ type Meters = Arc<DashMap<Arc<str>, Arc<Meter>>>;
 impl Gateway {
     /// Starts the registry and the usage on their threads and has the supervisor follow the former.
     pub async fn start(
-        registry: Registry,
+        mut registry: Registry,
         supervisor: Supervisor,
         keys: KeyRing,
         metrics: Metrics,
         settings: GatewaySettings,
     ) -> Result<Gateway, Error> {
         let (meters, books) = (Meters::default(), Books::default());
-        let (usage, known) =
-            usage::start(registry.store().clone(), books.clone(), keys.clone(), settings.retention)?;
-        keys.used_before(&known.last_used);
+        let (store, backups) = (registry.store().clone(), registry.kept_in());
+        let (usage, known) = usage::start(store, books.clone(), keys.clone(), settings.retention, backups)?;
         let audit = registry.start_audit(settings.audit)?;
         let pins = registry.pins().clone();
         let quotas = Quotas::load(keys.charter(), usage.clone()).await?;
-        let before = known.servers.into_iter().map(|(id, total)| {
+        let before = known.into_iter().map(|(id, total)| {
             let (calls, errors, total_latency, calls_today) = total;
             (id, Traffic { calls, errors, calls_today, total_latency, last_active: None })
         });
@@ -399,7 +399,7 @@ impl Gateway {
         if self.is_stopping() {
             waiting_for.push("the daemon is stopping".to_owned());
         }
-        let problems = self.0.registry.trouble().map(|cause| format!("changes cannot be stored: {cause}"));
+        let problems = self.0.registry.trouble().map(|trouble| trouble_in_words(&trouble));
         Readiness { ready: waiting_for.is_empty(), waiting_for, problems: problems.into_iter().collect() }
     }
 
@@ -413,8 +413,17 @@ impl Gateway {
                 meter.tell(&handle, usage, pins);
             }
         }
-        self.0.metrics.set_store_degraded(self.0.registry.trouble().is_some());
+        let trouble = self.0.registry.trouble();
+        self.0.metrics.set_store_degraded(trouble.is_some());
+        self.0.metrics.set_store_from_backup(trouble.is_some_and(|trouble| trouble.from_backup));
+        self.0.metrics.set_flush_age(self.0.usage.flush_age());
+        self.0.metrics.set_audit_lost(self.0.audit.lost());
         self.0.metrics.render()
+    }
+
+    /// How many calls the metrics have.
+    pub fn calls(&self) -> u64 {
+        self.0.metrics.calls()
     }
 
     /// Counts open HTTP connections.
@@ -633,6 +642,16 @@ fn without_hidden(error: Error, caller: &Principal, entry: &ServerEntry) -> Erro
         }
         other => other,
     }
+}
+
+fn trouble_in_words(trouble: &Trouble) -> String {
+    let what_to_do = match trouble.from_backup {
+        true => {
+            "; running from the newest backup: make room in the data directory, and the daemon goes on by itself"
+        }
+        false => "",
+    };
+    format!("changes cannot be stored: {}{what_to_do}", trouble.cause)
 }
 
 /// Seconds since 1970.

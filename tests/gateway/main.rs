@@ -15,6 +15,7 @@ mod durability;
 mod fake_server;
 mod flooding;
 mod framing;
+mod full_disk;
 mod fuzzing;
 mod hostile;
 mod hygiene;

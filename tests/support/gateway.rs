@@ -162,13 +162,14 @@ impl TestGateway {
         let mut variables = self.variables;
         variables.extend(log_level(&config, &arguments, &variables));
         let (output, leaks) = (Arc::default(), Arc::default());
-        let (process, readers) = spawn(&data, &arguments, &variables, &output, &leaks);
+        let (process, readers) = spawn(None, &data, &arguments, &variables, &output, &leaks);
         Gateway {
             directory: Some(directory),
             data,
             arguments,
             variables,
             id,
+            shell: None,
             process: Some(process),
             output,
             leaks,
@@ -209,6 +210,8 @@ pub(crate) struct Gateway {
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
     id: String,
+    /// What starts the daemon, where it is not started itself.
+    shell: Option<&'static str>,
     process: Option<Child>,
     output: Arc<Mutex<Vec<String>>>,
     /// Secrets that the daemon wrote.
@@ -384,6 +387,22 @@ impl Gateway {
         self.learn_address().await;
     }
 
+    /// The same, by a shell that does something before it becomes the daemon, which it is given as its
+    /// `$0` and `$@`.
+    pub(crate) async fn restart_through(&mut self, script: &'static str) {
+        self.shell = Some(script);
+        self.restart().await;
+        self.shell = None;
+    }
+
+    /// The same, where the daemon is to refuse.
+    pub(crate) async fn refused_through(&mut self, script: &'static str) -> (ExitStatus, String) {
+        self.shell = Some(script);
+        let refused = self.restart_refused().await;
+        self.shell = None;
+        refused
+    }
+
     /// Starts the ended daemon again, which is to refuse; returns how it ended and what it wrote.
     pub(crate) async fn restart_refused(&mut self) -> (ExitStatus, String) {
         self.start_again();
@@ -431,7 +450,7 @@ impl Gateway {
         assert!(self.process.is_none(), "the daemon has ended");
         lock(&self.output).push("--- restart ---".to_owned());
         let (process, readers) =
-            spawn(&self.data, &self.arguments, &self.variables, &self.output, &self.leaks);
+            spawn(self.shell, &self.data, &self.arguments, &self.variables, &self.output, &self.leaks);
         self.process = Some(process);
         self.readers = readers;
     }
@@ -540,13 +559,18 @@ impl Drop for Gateway {
 }
 
 fn spawn(
+    shell: Option<&str>,
     data: &Path,
     arguments: &[String],
     variables: &[(String, String)],
     output: &Arc<Mutex<Vec<String>>>,
     leaks: &Arc<Mutex<Vec<String>>>,
 ) -> (Child, Vec<JoinHandle<()>>) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mcpvisor"));
+    let daemon = env!("CARGO_BIN_EXE_mcpvisor");
+    let mut command = Command::new(if shell.is_some() { "/bin/sh" } else { daemon });
+    if let Some(script) = shell {
+        command.args(["-c", script, daemon]);
+    }
     command.args(arguments).current_dir(data).env_clear();
     command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", data);
     command.envs(canaries::variables());
