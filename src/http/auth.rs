@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::clock::retry_seconds;
-use super::{ApiAuth, Shared};
+use super::{ApiAuth, Shared, text};
 use crate::service::{AuditEntry, Gateway, Outcome, Principal, RateReading, Refused};
 
 thread_local! {
@@ -170,7 +170,7 @@ impl Visitor {
         let Some(reading) = self.rate.get() else { return };
         let full = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + reading.full_in;
         headers.insert(X_RATELIMIT_LIMIT, LAST_LIMIT.with(|last| written(last, reading.limit.into())));
-        headers.insert(X_RATELIMIT_REMAINING, HeaderValue::from(reading.remaining));
+        headers.insert(X_RATELIMIT_REMAINING, text::number(reading.remaining));
         headers.insert(X_RATELIMIT_RESET, LAST_RESET.with(|last| written(last, retry_seconds(full))));
     }
 }

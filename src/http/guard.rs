@@ -33,6 +33,7 @@ use super::Surface;
 use super::auth::{FailedLogin, Visitor, came_from_elsewhere};
 use super::connection::Watch;
 use super::origin::{Checked, Objection, Policy};
+use super::text;
 use crate::service::AuditHandle;
 
 /// The header that names a request; taken from the client or made here.
@@ -354,13 +355,13 @@ fn new_request_id() -> HeaderValue {
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let mut id = *b"req_00000000_00000000000";
     let (head, tail) = id.split_at_mut(12);
-    for (text, mut value) in [(&mut head[4..], run), (&mut tail[1..], number)] {
-        for place in text.iter_mut().rev() {
+    for (digits, mut value) in [(&mut head[4..], run), (&mut tail[1..], number)] {
+        for place in digits.iter_mut().rev() {
             *place = DIGITS[(value & 0xf) as usize];
             value >>= 4;
         }
     }
-    HeaderValue::from_bytes(&id).unwrap_or_else(|_| HeaderValue::from_static("req"))
+    text::value(&id).unwrap_or(HeaderValue::from_static("req"))
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod openapi;
 mod origin;
 mod plexmcp;
 mod routes;
+mod text;
 mod tls;
 
 use std::io;
