@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
+use foldhash::fast::RandomState;
 use subtle::ConstantTimeEq;
 
 use super::charter::{Charter, Member, Role};
@@ -121,7 +122,7 @@ pub struct KeyView {
 
 #[derive(Default)]
 struct Table {
-    by_hash: HashMap<Hash, Arc<Entry>>,
+    by_hash: HashMap<Hash, Arc<Entry>, RandomState>,
 }
 
 /// The keys. Cheap to clone.
