@@ -162,7 +162,7 @@ pub fn service(settings: Settings, gateway: Gateway, address: SocketAddr) -> Gua
     let streams = Arc::default();
     let shared =
         Shared(Arc::new(Inner { gateway, settings, bound_to_loopback, streams, operator, attempts }));
-    Guard::new(policy, debug, routes(shared), audit)
+    Guard::new(policy, debug, routes(shared.clone()), audit).with_calls(shared)
 }
 
 /// Every route of the listener.

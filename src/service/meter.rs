@@ -49,11 +49,16 @@ impl Meter {
         &self.server
     }
 
-    /// Starts a measurement of a call of this key to this tool. Dropped before [`Measured::end`], it
-    /// counts as a call whose caller left.
-    pub(super) fn start<'a>(&'a self, kind: Kind, key: &'a Arc<str>, tool: &'a str) -> Measured<'a> {
-        let (started, outcome, bytes) = (Instant::now(), Some("cancelled"), (0, 0));
-        Measured { meter: self, kind, key, tool, started, outcome, bytes }
+    /// Measures a call of this key to this tool that has started at this moment. Dropped before
+    /// [`Measured::end`], it counts as a call whose caller left.
+    pub(super) fn measure<'a>(
+        &'a self,
+        kind: Kind,
+        key: &'a Arc<str>,
+        tool: &'a str,
+        started: Instant,
+    ) -> Measured<'a> {
+        Measured { meter: self, kind, key, tool, started, counts: true, bytes: (0, 0) }
     }
 
     fn record(&self, kind: Kind, line: Line<'_>) {
@@ -131,8 +136,8 @@ pub(super) struct Measured<'a> {
     tool: &'a str,
     bytes: (usize, usize),
     started: Instant,
-    /// `None` when nothing is to be counted.
-    outcome: Option<&'static str>,
+    /// Whether there is something to count yet.
+    counts: bool,
 }
 
 impl Measured<'_> {
@@ -143,21 +148,26 @@ impl Measured<'_> {
 
     /// Ends the measurement and says how long it took.
     pub(super) fn end(mut self, outcome: &'static str) -> Duration {
-        self.outcome = Some(outcome);
-        self.started.elapsed()
+        self.count(outcome)
     }
 
     /// Ends without counting anything: the call was refused before it went to the server.
     pub(super) fn withdraw(mut self) {
-        self.outcome = None;
+        self.counts = false;
+    }
+
+    fn count(&mut self, outcome: &'static str) -> Duration {
+        self.counts = false;
+        let (key, tool, bytes, took) = (self.key, self.tool, self.bytes, self.started.elapsed());
+        self.meter.record(self.kind, Line { key, tool, outcome, took, bytes });
+        took
     }
 }
 
 impl Drop for Measured<'_> {
     fn drop(&mut self) {
-        if let Some(outcome) = self.outcome {
-            let (key, tool, bytes) = (self.key, self.tool, self.bytes);
-            self.meter.record(self.kind, Line { key, tool, outcome, took: self.started.elapsed(), bytes });
+        if self.counts {
+            self.count("cancelled");
         }
     }
 }

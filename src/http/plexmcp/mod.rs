@@ -5,6 +5,7 @@ mod bodies;
 mod errors;
 mod fields;
 mod follow;
+mod invoke;
 mod keys;
 mod openapi;
 mod organization;
@@ -12,6 +13,7 @@ mod payloads;
 mod usage;
 
 pub(super) use self::follow::Streams;
+pub(super) use self::invoke::{PATH as INVOKE, answer as answer_invoke};
 
 #[cfg(test)]
 mod tests;
@@ -29,7 +31,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, patch, post};
 
 use self::errors::Failure;
-use super::auth::{Denied, Visitor, identify};
+use super::auth::{Denied, Visitor, identify, visitor};
 use super::guard::Refusal;
 use super::routes::{Access, Routes};
 use super::{Shared, body};
@@ -44,7 +46,7 @@ pub(super) fn routes() -> Routes {
         .on("GET", "/v1/mcps/{id}", Viewer, get(detail))
         .on("GET", "/v1/mcps/{id}/logs", Admin, get(logs))
         .on("POST", "/v1/mcps/{id}/restart", Admin, post(restart))
-        .on("POST", "/v1/mcp/invoke", Member, post(invoke))
+        .on("POST", INVOKE, Member, post(invoke::routed))
         .on("POST", "/v1/mcp/resources", Member, post(resources))
         .on("GET", "/v1/organization", Viewer, get(organization::show))
         .on("GET", "/v1/organization/members", Viewer, get(organization::members))
@@ -67,7 +69,7 @@ impl FromRequestParts<Shared> for Caller {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Caller, Failure> {
-        Ok(Caller(identify(shared, parts)?))
+        Ok(Caller(identify(shared, visitor(parts)?, &parts.headers)?))
     }
 }
 
@@ -78,7 +80,7 @@ impl FromRequestParts<Shared> for Administrator {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Administrator, Failure> {
-        let principal = identify(shared, parts)?;
+        let principal = identify(shared, visitor(parts)?, &parts.headers)?;
         match principal.role().may_administer() {
             true => Ok(Administrator(principal)),
             false => Err(Denied::RoleTooLow.into()),
@@ -93,11 +95,16 @@ impl FromRequestParts<Shared> for Invoker {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Invoker, Failure> {
-        let principal = identify(shared, parts)?;
-        match principal.role().may_invoke() {
-            true => Ok(Invoker(principal)),
-            false => Err(Denied::RoleTooLow.into()),
-        }
+        Ok(Invoker(invoker(shared, visitor(parts)?, &parts.headers)?))
+    }
+}
+
+/// Who is calling, when its role may call tools.
+fn invoker(shared: &Shared, visitor: &Visitor, headers: &HeaderMap) -> Result<Principal, Denied> {
+    let principal = identify(shared, visitor, headers)?;
+    match principal.role().may_invoke() {
+        true => Ok(principal),
+        false => Err(Denied::RoleTooLow),
     }
 }
 
@@ -172,23 +179,6 @@ async fn restart(
     Ok(json(bodies::accepted()))
 }
 
-async fn invoke(
-    Invoker(caller): Invoker,
-    Extension(visitor): Extension<Arc<Visitor>>,
-    State(shared): State<Shared>,
-    request: Request,
-) -> Result<Response, Failure> {
-    let body = body::read(request, shared.settings.body_limit, shared.settings.body_timeout).await?;
-    let call = bodies::read_invoke(&body, shared.settings.max_call_timeout)?;
-    let tool = call.tool.clone();
-    if shared.gateway.audit().settings().calls {
-        let arguments = call.arguments.as_deref().unwrap_or(b"{}");
-        visitor.calls(format!("{}/{}", call.server, call.tool), arguments);
-    }
-    let reply = shared.gateway.call_tool(call, &caller).await?;
-    Ok(json(payloads::invoked(&tool, &reply)?))
-}
-
 async fn resources(
     Invoker(caller): Invoker,
     Extension(visitor): Extension<Arc<Visitor>>,
@@ -225,7 +215,7 @@ pub(super) fn unknown_route() -> Response {
 
 /// The path is known and the method is not; who has no key learns only that.
 pub(super) fn wrong_method(shared: &Shared, parts: &Parts) -> Response {
-    match identify(shared, parts) {
+    match visitor(parts).and_then(|visitor| identify(shared, visitor, &parts.headers)) {
         Ok(_) => errors::method_not_allowed().into_response(),
         Err(denied) => Failure::from(denied).into_response(),
     }
