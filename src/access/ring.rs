@@ -193,8 +193,8 @@ impl KeyRing {
             (KeyStatus::Expired, Some(_)) => return Err(Refused::Expired),
             (KeyStatus::Revoked, _) | (_, None) => return Err(Refused::Revoked),
         };
-        entry.state.last_used.fetch_max(now, Ordering::Relaxed);
-        account.last_active.fetch_max(now, Ordering::Relaxed);
+        note(&entry.state.last_used, now);
+        note(&account.last_active, now);
         Ok(Principal { entry: entry.clone(), account })
     }
 
@@ -258,6 +258,13 @@ fn view(entry: &Entry, now: u64) -> KeyView {
 
 fn status(entry: &Entry, now: u64) -> KeyStatus {
     if entry.account.is_none() { KeyStatus::Revoked } else { entry.record.status(now) }
+}
+
+/// Notes a moment, unless a later one is noted. Written once a second, not by every call.
+fn note(seconds: &AtomicU64, now: u64) {
+    if seconds.load(Ordering::Relaxed) < now {
+        seconds.fetch_max(now, Ordering::Relaxed);
+    }
 }
 
 fn time(seconds: &AtomicU64) -> Option<u64> {

@@ -1,6 +1,7 @@
 //! Request bodies: content type, size, time, depth, and a lenient reader of JSON objects that
 //! leaves members as the text they came in.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
@@ -217,7 +218,16 @@ impl Visitor<'_> for NameIndex<'_> {
 
 /// A member as a string, when it is one.
 pub(super) fn string(raw: &RawValue) -> Option<String> {
-    serde_json::from_str(raw.get()).ok()
+    text(raw).map(Cow::into_owned)
+}
+
+/// A member as a string, when it is one: as it was written, unless something in it is escaped.
+pub(super) fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
+    let literal = raw.get();
+    match literal.strip_prefix('"')?.strip_suffix('"') {
+        Some(plain) if memchr::memchr(b'\\', plain.as_bytes()).is_none() => Some(Cow::Borrowed(plain)),
+        _ => serde_json::from_str(literal).ok().map(Cow::Owned),
+    }
 }
 
 /// Whether a member is an object.
@@ -294,6 +304,22 @@ mod tests {
         let texts = object.members.map(|member| member.map(RawValue::get));
         assert_eq!(texts, [Some("\"\\u0061\""), Some("5"), None]);
         assert!(!object.empty);
+    }
+
+    #[test]
+    fn strings_are_read_with_and_without_escapes() {
+        for (literal, wanted) in [
+            (r#""""#, Some("")),
+            (r#""plain é""#, Some("plain é")),
+            (r#""a\"b\u0041\\""#, Some("a\"bA\\")),
+            (r#""\\""#, Some("\\")),
+            ("5", None),
+            ("null", None),
+            (r#"["a"]"#, None),
+        ] {
+            let raw: &RawValue = serde_json::from_str(literal).unwrap();
+            assert_eq!(string(raw).as_deref(), wanted, "{literal}");
+        }
     }
 
     #[test]

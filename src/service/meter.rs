@@ -71,7 +71,9 @@ impl Meter {
             self.errors.fetch_add(1, Ordering::Relaxed);
         }
         self.latency_us.fetch_add(took.as_micros().try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
-        self.last_active_ms.fetch_max(now_ms, Ordering::Relaxed);
+        if self.last_active_ms.load(Ordering::Relaxed) < now_ms {
+            self.last_active_ms.fetch_max(now_ms, Ordering::Relaxed);
+        }
         let _ = self
             .today
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |today| Some(count(today, day(now_ms))));
