@@ -32,6 +32,8 @@ struct Series {
 pub(crate) struct Level {
     in_flight: usize,
     series: Vec<Series>,
+    /// CPU time for one call's keys, limits and usage, one value per round.
+    tolls: Vec<f64>,
 }
 
 impl Level {
@@ -47,7 +49,7 @@ impl Level {
                 memory: Memory::default(),
             })
             .collect();
-        Level { in_flight, series }
+        Level { in_flight, series, tolls: Vec::new() }
     }
 
     pub(crate) fn add(&mut self, turn: usize, mut round: Round) {
@@ -60,10 +62,24 @@ impl Level {
         series.latencies.append(&mut round.answers.latencies);
     }
 
+    pub(crate) fn add_toll(&mut self, toll: Duration) {
+        self.tolls.push(toll.as_secs_f64() * 1e6);
+    }
+
     pub(crate) fn set_memory(&mut self, turn: usize, memory: Memory) {
         if let Some(series) = self.series.get_mut(turn) {
             series.memory = memory;
         }
+    }
+
+    /// What keys, limits and usage cost a call, and their share of the daemon's CPU time for it; none
+    /// without the daemon.
+    fn toll(&self) -> Option<String> {
+        let series = self.series.iter().find(|series| series.kind == Kind::Gateway)?;
+        let whole = series.cpu.as_secs_f64() * 1e6 / series.calls as f64;
+        let toll = median(&mut self.tolls.clone());
+        let (level, share) = (self.in_flight, 100.0 * toll / whole);
+        Some(format!("{level} in flight: {toll:.2} of {whole:.1} µs, {share:.1} %"))
     }
 
     /// Of each round the rate against that of `pipe` in the same round; none without `pipe`.
@@ -135,6 +151,12 @@ fn microseconds(nanoseconds: Option<u32>) -> String {
 
 fn mebibytes(kibibytes: u32) -> String {
     format!("{:.1}", f64::from(kibibytes) / 1024.0)
+}
+
+/// What of the daemon's CPU time for a call is for who makes it.
+pub(crate) fn print_tolls(levels: &[Level]) {
+    println!("authentication, limits and usage, of the gateway's CPU for a call:");
+    levels.iter().filter_map(Level::toll).for_each(|toll| println!("  {toll}"));
 }
 
 /// What the numbers depend on and a reader cannot see in them.

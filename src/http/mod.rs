@@ -35,6 +35,8 @@ use tokio::sync::watch;
 
 use crate::service::{Attempts, Gateway, Principal};
 
+#[doc(hidden)]
+pub use auth::read_and_tell;
 pub use guard::{Guard, Guarded, Visit};
 pub use routes::{Access, Route};
 pub use tls::{Tls, TlsError, TlsFiles};

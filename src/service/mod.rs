@@ -8,6 +8,7 @@ mod keeper;
 mod keys;
 mod meter;
 mod registry;
+mod toll;
 mod usage;
 mod view;
 
@@ -40,6 +41,8 @@ pub use self::error::{Error, Fault, Retry};
 pub use self::follow::LogFollower;
 pub use self::keys::{KeyRequest, KeyView, MemberView, NoKey, OrganizationView};
 pub use self::registry::*;
+#[doc(hidden)]
+pub use self::toll::Toll;
 pub use self::usage::{
     Bucket, Granularity, HistoryQuery, Period, Retention, Span, Tally, Usage as UsageReport, UsageOf,
 };
