@@ -21,6 +21,8 @@ struct Series {
     kind: Kind,
     /// Answers a second, one value per round.
     rates: Vec<f64>,
+    /// CPU time for a call in microseconds, one value per round.
+    costs: Vec<f64>,
     calls: usize,
     cpu: Duration,
     client_cpu: Duration,
@@ -42,6 +44,7 @@ impl Level {
             .map(|kind| Series {
                 kind,
                 rates: Vec::new(),
+                costs: Vec::new(),
                 calls: 0,
                 cpu: Duration::ZERO,
                 client_cpu: Duration::ZERO,
@@ -56,6 +59,7 @@ impl Level {
         let Some(series) = self.series.get_mut(turn) else { return };
         let calls = round.answers.latencies.len();
         series.rates.push(calls as f64 / round.window.as_secs_f64());
+        series.costs.push(round.cpu.as_secs_f64() * 1e6 / calls as f64);
         series.calls += calls;
         series.cpu += round.cpu;
         series.client_cpu += round.client_cpu;
@@ -82,6 +86,15 @@ impl Level {
         Some(format!("{level} in flight: {toll:.2} of {whole:.1} µs, {share:.1} %"))
     }
 
+    /// The CPU time for a call against that of the other daemon in the same round; none without both.
+    fn against_beside(&self) -> Option<String> {
+        let of = |kind| self.series.iter().find(|series| series.kind == kind);
+        let (gateway, beside) = (of(Kind::Gateway)?, of(Kind::Beside)?);
+        let mut ratios: Vec<f64> =
+            gateway.costs.iter().zip(&beside.costs).map(|(cost, base)| cost / base).collect();
+        Some(format!("{} in flight: {}", self.in_flight, spread(&mut ratios)))
+    }
+
     /// Of each round the rate against that of `pipe` in the same round; none without `pipe`.
     fn ratios(&self, series: &Series) -> Option<Vec<f64>> {
         let pipe = self.series.iter().find(|other| other.kind == Kind::Pipe)?;
@@ -90,11 +103,7 @@ impl Level {
 
     fn rows(&self) -> impl Iterator<Item = [String; COLUMNS.len()]> {
         self.series.iter().map(|series| {
-            let ratio = self.ratios(series).map_or("-".to_owned(), |mut ratios| {
-                let middle = median(&mut ratios);
-                let (least, most) = (ratios.first().copied(), ratios.last().copied());
-                format!("{middle:.2} ({:.2}-{:.2})", least.unwrap_or(middle), most.unwrap_or(middle))
-            });
+            let ratio = self.ratios(series).map_or("-".to_owned(), |mut ratios| spread(&mut ratios));
             let mut latencies = series.latencies.clone();
             latencies.sort_unstable();
             let per_call = |cpu: Duration| format!("{:.1}", cpu.as_secs_f64() * 1e6 / series.calls as f64);
@@ -139,6 +148,13 @@ fn median(values: &mut [f64]) -> f64 {
     f64::midpoint(lower, upper)
 }
 
+/// The middle value, the least and the most.
+fn spread(values: &mut [f64]) -> String {
+    let middle = median(values);
+    let (least, most) = (values.first().copied(), values.last().copied());
+    format!("{middle:.2} ({:.2}-{:.2})", least.unwrap_or(middle), most.unwrap_or(middle))
+}
+
 /// The smallest value that at least `share` of the sorted values do not exceed.
 fn percentile(sorted: &[u32], share: f64) -> Option<u32> {
     let rank = (share * sorted.len() as f64).ceil() as usize;
@@ -157,6 +173,11 @@ fn mebibytes(kibibytes: u32) -> String {
 pub(crate) fn print_tolls(levels: &[Level]) {
     println!("authentication, limits and usage, of the gateway's CPU for a call:");
     levels.iter().filter_map(Level::toll).for_each(|toll| println!("  {toll}"));
+    let against: Vec<String> = levels.iter().filter_map(Level::against_beside).collect();
+    if !against.is_empty() {
+        println!("the gateway's CPU for a call against beside's in the same round (least-most):");
+        against.iter().for_each(|ratio| println!("  {ratio}"));
+    }
 }
 
 /// What the numbers depend on and a reader cannot see in them.

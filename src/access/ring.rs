@@ -88,22 +88,22 @@ impl Principal {
     }
 
     /// Begins a call, which ends when the guard is dropped; `None` when the key has this many already.
-    pub fn begin_call(&self, at_most: usize) -> Option<CallOfKey> {
+    pub fn begin_call(&self, at_most: usize) -> Option<CallOfKey<'_>> {
         let state = &self.entry.state;
         // Taken first and given back, so that no two can take the last place.
         if state.calls.fetch_add(1, Ordering::Relaxed) >= at_most {
             state.calls.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        Some(CallOfKey(state.clone()))
+        Some(CallOfKey(state))
     }
 }
 
 /// A call of a key that is under way.
 #[derive(Debug)]
-pub struct CallOfKey(Arc<KeyState>);
+pub struct CallOfKey<'a>(&'a KeyState);
 
-impl Drop for CallOfKey {
+impl Drop for CallOfKey<'_> {
     fn drop(&mut self) {
         self.0.calls.fetch_sub(1, Ordering::Relaxed);
     }

@@ -201,11 +201,15 @@ pub(super) fn visitor(parts: &Parts) -> Result<&Arc<Visitor>, Denied> {
 
 /// The one way in for everybody who needs a key: says who is calling and takes the request from what
 /// that member may ask.
-pub(super) fn identify(shared: &Shared, visitor: &Visitor, headers: &HeaderMap) -> Result<Principal, Denied> {
+pub(super) fn identify<'a>(
+    shared: &Shared,
+    visitor: &'a Visitor,
+    headers: &HeaderMap,
+) -> Result<&'a Principal, Denied> {
     let now = SystemTime::now();
     let principal =
         authenticate(&shared.gateway, headers, now).map_err(|denied| shared.failed(visitor, denied))?;
-    let _ = visitor.caller.set(principal.clone());
+    let principal = visitor.caller.get_or_init(|| principal);
     if let Some(reading) = principal.take_request() {
         let full_at = now.duration_since(UNIX_EPOCH).unwrap_or_default() + reading.full_in;
         let _ = visitor.rate.set((reading, retry_seconds(full_at)));
@@ -258,7 +262,7 @@ pub(super) fn admit_to_api(shared: &Shared, parts: &Parts) -> Result<Principal, 
     }
     let principal = identify(shared, visitor(parts)?, &parts.headers)?;
     match principal.role().may_administer() && principal.permissions().are_unlimited() {
-        true => Ok(principal),
+        true => Ok(principal.clone()),
         false => Err(Denied::RoleTooLow),
     }
 }

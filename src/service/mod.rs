@@ -498,7 +498,7 @@ impl Gateway {
     }
 
     /// A place among those that a key may have; given back when the guard is dropped.
-    fn begin_call(&self, caller: &Principal) -> Result<CallOfKey, Error> {
+    fn begin_call<'a>(&self, caller: &'a Principal) -> Result<CallOfKey<'a>, Error> {
         let limit = self.0.settings.calls_per_key;
         caller.begin_call(limit).ok_or(Error::TooManyCalls { limit })
     }

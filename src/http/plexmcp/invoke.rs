@@ -51,6 +51,6 @@ where
         let arguments = call.arguments.as_deref().unwrap_or(b"{}");
         visitor.calls(format!("{}/{}", call.server, call.tool), arguments);
     }
-    let reply = shared.gateway.call_tool(&call, &caller).await?;
+    let reply = shared.gateway.call_tool(&call, caller).await?;
     Ok(json(payloads::invoked(&call.tool, &reply)?))
 }

@@ -69,7 +69,7 @@ impl FromRequestParts<Shared> for Caller {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Caller, Failure> {
-        Ok(Caller(identify(shared, visitor(parts)?, &parts.headers)?))
+        Ok(Caller(identify(shared, visitor(parts)?, &parts.headers)?.clone()))
     }
 }
 
@@ -82,7 +82,7 @@ impl FromRequestParts<Shared> for Administrator {
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Administrator, Failure> {
         let principal = identify(shared, visitor(parts)?, &parts.headers)?;
         match principal.role().may_administer() {
-            true => Ok(Administrator(principal)),
+            true => Ok(Administrator(principal.clone())),
             false => Err(Denied::RoleTooLow.into()),
         }
     }
@@ -95,12 +95,12 @@ impl FromRequestParts<Shared> for Invoker {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Invoker, Failure> {
-        Ok(Invoker(invoker(shared, visitor(parts)?, &parts.headers)?))
+        Ok(Invoker(invoker(shared, visitor(parts)?, &parts.headers)?.clone()))
     }
 }
 
 /// Who is calling, when its role may call tools.
-fn invoker(shared: &Shared, visitor: &Visitor, headers: &HeaderMap) -> Result<Principal, Denied> {
+fn invoker<'a>(shared: &Shared, visitor: &'a Visitor, headers: &HeaderMap) -> Result<&'a Principal, Denied> {
     let principal = identify(shared, visitor, headers)?;
     match principal.role().may_invoke() {
         true => Ok(principal),
