@@ -2,14 +2,14 @@
 //! what the gateway itself needs is read out.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::Notify;
 
-use crate::mcp::ListKind;
+use crate::mcp::{ListKind, ToolDigest};
 
 /// One announced tool.
 #[derive(Debug, Clone)]
@@ -22,6 +22,15 @@ pub struct Tool {
     pub input_schema: Box<RawValue>,
     /// The whole entry, unchanged.
     pub raw: Box<RawValue>,
+    /// Made when it is first asked for.
+    digest: OnceLock<ToolDigest>,
+}
+
+impl Tool {
+    /// The digest of the definition.
+    pub fn digest(&self) -> ToolDigest {
+        *self.digest.get_or_init(|| ToolDigest::of(&self.raw))
+    }
 }
 
 /// One announced resource.
@@ -79,8 +88,13 @@ impl Catalog {
         let tools: Vec<Tool> = tools.into_iter().filter_map(read_tool).collect();
         let resources: Vec<Resource> = resources.into_iter().filter_map(read_resource).collect();
         let unusable = given - tools.len() - resources.len();
-        let tool_index = tools.iter().enumerate().map(|(index, tool)| (tool.name.clone(), index)).collect();
-        (Catalog { tools, tool_index, resources, templates, prompts, loaded: true }, unusable)
+        (Catalog { tool_index: index(&tools), tools, resources, templates, prompts, loaded: true }, unusable)
+    }
+
+    /// The same lists without the tools that `keep` does not want.
+    pub fn with_tools(&self, keep: impl Fn(&Tool) -> bool) -> Catalog {
+        let tools: Vec<Tool> = self.tools.iter().filter(|tool| keep(tool)).cloned().collect();
+        Catalog { tool_index: index(&tools), tools, ..self.clone() }
     }
 
     /// False until a child has announced its lists for the first time.
@@ -138,6 +152,11 @@ impl Catalog {
     }
 }
 
+/// Of several tools of one name the last one counts.
+fn index(tools: &[Tool]) -> HashMap<Box<str>, usize> {
+    tools.iter().enumerate().map(|(index, tool)| (tool.name.clone(), index)).collect()
+}
+
 /// Where a catalog is published: read without a lock, and whoever keeps catalogs hears of each.
 #[derive(Debug, Default)]
 pub struct CatalogSlot {
@@ -174,7 +193,13 @@ fn read_tool(raw: Box<RawValue>) -> Option<Tool> {
         Some(schema) => schema,
         None => RawValue::from_string("{\"type\":\"object\"}".to_owned()).ok()?,
     };
-    Some(Tool { name: entry.name, description: entry.description, input_schema, raw })
+    Some(Tool {
+        name: entry.name,
+        description: entry.description,
+        input_schema,
+        raw,
+        digest: OnceLock::new(),
+    })
 }
 
 fn read_resource(raw: Box<RawValue>) -> Option<Resource> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Surface;
-use crate::service::{Error, Fault, Problem, Retry};
+use crate::service::{Error, Fault, PinState, Problem, Retry};
 
 /// One of each [`crate::service::Error`], in the order of the enum. The match makes a new
 /// variant fail to compile here, so that the dialects' tables cannot miss it.
@@ -24,6 +24,8 @@ pub(super) fn every_error() -> Vec<Error> {
         Error::LimitReached { resource: "api_keys", limit: 1 },
         Error::QuotaExceeded { limit: 1, retry_after: wait },
         Error::TooManyCalls { limit: 1 },
+        Error::ToolBlocked { tool: "t".into(), state: PinState::Changed },
+        Error::ToolsChanged,
         Error::ToolNotFound { tool: "t".into(), suggestion: Some("u".into()) },
         Error::ResourceNotFound { message: text() },
         Error::InvalidArguments { message: text() },
@@ -62,6 +64,8 @@ pub(super) fn every_error() -> Vec<Error> {
             | Error::LimitReached { .. }
             | Error::QuotaExceeded { .. }
             | Error::TooManyCalls { .. }
+            | Error::ToolBlocked { .. }
+            | Error::ToolsChanged
             | Error::ToolNotFound { .. }
             | Error::ResourceNotFound { .. }
             | Error::InvalidArguments { .. }

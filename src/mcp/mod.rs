@@ -1,12 +1,14 @@
 //! The MCP payloads that the gateway itself reads or writes. Pure: text in, text or values out.
 
 mod answer;
+mod digest;
 mod era;
 mod handshake;
 mod list;
 mod result;
 
 pub use answer::{Answer, answer};
+pub use digest::{NoDigest, ToolDigest};
 pub use era::{Era, MODERN_VERSION, OFFERED_LEGACY_VERSION, modern_meta};
 pub use handshake::{Facts, Probe, initialize_params, read_discover, read_initialize, read_probe_error};
 pub use list::{ListKind, ListPage, read_page};

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::error::Error;
-use crate::child::{Call, Limits, Outcome};
+use super::pins::Gate;
+use crate::child::{Call, Catalog, Limits, Outcome};
 use crate::supervisor::{Admitted, CallPermit, Leaving, NotAdmitted, ServerHandle, State, Status, Verdict};
 
 /// What a caller is told to wait when the queue is full.
@@ -44,8 +45,8 @@ pub(super) struct Request {
 pub(super) enum Unchecked {
     /// Nothing.
     Nothing,
-    /// Whether the server has this tool.
-    Tool(String),
+    /// Whether the server has this tool, and as it was approved where that counts.
+    Tool(String, Option<Gate>),
     /// Whether the server has resources, such as this one.
     Resource(String),
 }
@@ -213,7 +214,7 @@ pub(super) fn lists_are_current(handle: &ServerHandle) -> bool {
 fn check(handle: &ServerHandle, unchecked: &Unchecked) -> Result<(), Error> {
     match unchecked {
         Unchecked::Nothing => Ok(()),
-        Unchecked::Tool(tool) => require_tool(handle, tool),
+        Unchecked::Tool(tool, gate) => require_tool(&handle.catalog(), tool, gate.as_ref()),
         Unchecked::Resource(uri) => {
             let status = handle.status();
             let known = status.introduction.as_ref();
@@ -227,14 +228,20 @@ fn check(handle: &ServerHandle, unchecked: &Unchecked) -> Result<(), Error> {
     }
 }
 
-/// Refuses a tool that is not in the lists.
-pub(super) fn require_tool(handle: &ServerHandle, tool: &str) -> Result<(), Error> {
-    let catalog = handle.catalog();
-    if catalog.tool(tool).is_some() {
-        return Ok(());
+/// Refuses a tool that is not in the lists, and one that the gate does not let through.
+pub(super) fn require_tool(catalog: &Catalog, tool: &str, gate: Option<&Gate>) -> Result<(), Error> {
+    let Some(known) = catalog.tool(tool) else {
+        let open = |name: &&str| match (gate, catalog.tool(name)) {
+            (Some(gate), Some(known)) => gate.blocks(known).is_none(),
+            _ => true,
+        };
+        let suggestion = catalog.closest_tool(tool).filter(open).map(str::to_owned);
+        return Err(Error::ToolNotFound { tool: tool.to_owned(), suggestion });
+    };
+    match gate.and_then(|gate| gate.blocks(known)) {
+        None => Ok(()),
+        Some(state) => Err(Error::ToolBlocked { tool: tool.to_owned(), state }),
     }
-    let suggestion = catalog.closest_tool(tool).map(str::to_owned);
-    Err(Error::ToolNotFound { tool: tool.to_owned(), suggestion })
 }
 
 /// Refuses at once when no child can be there before the deadline; asks for one where none is

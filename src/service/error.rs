@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::pins::PinState;
 use crate::supervisor::{Problem, Status};
 
 /// Whose fault an [`Error`] is.
@@ -103,6 +104,17 @@ pub enum Error {
         /// How many there may be.
         limit: usize,
     },
+    /// The tool is not as it was approved, and its server is configured to refuse such.
+    #[error("{}", blocked(tool, *state))]
+    ToolBlocked {
+        /// The tool.
+        tool: String,
+        /// How it stands to what was approved.
+        state: PinState,
+    },
+    /// The tools that were to be approved are not any more what was looked at.
+    #[error("The tools have changed since they were looked at. Look at them again")]
+    ToolsChanged,
     /// The tool is not in the server's catalog.
     #[error("Tool '{tool}' not found{}", suggestion.as_ref().map(|s| format!(". Did you mean '{s}'?")).unwrap_or_default())]
     ToolNotFound {
@@ -236,6 +248,15 @@ pub enum Error {
     },
 }
 
+/// Why a tool is held back, and who can let it through.
+fn blocked(tool: &str, state: PinState) -> String {
+    let what = match state {
+        PinState::New => "is new",
+        PinState::Changed | PinState::Gone | PinState::Pinned => "is not as it was approved",
+    };
+    format!("Tool '{tool}' {what} and waits for an administrator's approval")
+}
+
 impl Error {
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
@@ -251,6 +272,7 @@ impl Error {
             | Error::LimitReached { .. }
             | Error::QuotaExceeded { .. }
             | Error::TooManyCalls { .. }
+            | Error::ToolsChanged
             | Error::ToolNotFound { .. }
             | Error::ResourceNotFound { .. }
             | Error::InvalidArguments { .. }
@@ -261,7 +283,8 @@ impl Error {
             | Error::FileWrite { .. }
             | Error::FileContent { .. }
             | Error::OutsideRoot { .. } => Fault::Caller,
-            Error::Rpc { .. }
+            Error::ToolBlocked { .. }
+            | Error::Rpc { .. }
             | Error::BadReply { .. }
             | Error::Unreachable { .. }
             | Error::BreakerOpen { .. }
@@ -296,6 +319,8 @@ impl Error {
             | Error::KeyNotFound
             | Error::Unacceptable { .. }
             | Error::LimitReached { .. }
+            | Error::ToolBlocked { .. }
+            | Error::ToolsChanged
             | Error::ToolNotFound { .. }
             | Error::ResourceNotFound { .. }
             | Error::InvalidArguments { .. }
@@ -324,6 +349,8 @@ impl Error {
             Error::LimitReached { .. } => "limit_reached",
             Error::QuotaExceeded { .. } => "quota_exceeded",
             Error::TooManyCalls { .. } => "too_many_calls",
+            Error::ToolBlocked { .. } => "tool_blocked",
+            Error::ToolsChanged => "tools_changed",
             Error::ToolNotFound { .. } => "tool_not_found",
             Error::ResourceNotFound { .. } => "resource_not_found",
             Error::InvalidArguments { .. } => "invalid_arguments",

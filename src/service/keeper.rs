@@ -7,18 +7,20 @@ use std::time::Duration;
 
 use super::registry::{RegistryHandle, Told};
 use crate::child::Catalog;
-use crate::supervisor::{Directory, Remembered};
+use crate::supervisor::{Directory, PinMode, Remembered};
 
 /// How long further changes are waited for, so that a storm of them is one write.
 const DEBOUNCE: Duration = Duration::from_millis(500);
+
+type Kept = HashMap<Arc<str>, (Arc<Catalog>, PinMode)>;
 
 /// Writes changed lists to the store. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Keeper {
     registry: RegistryHandle,
     directory: Directory,
-    /// The lists that were written last, by server.
-    kept: Arc<Mutex<HashMap<Arc<str>, Arc<Catalog>>>>,
+    /// The lists that were written last, by server, and how its tools were pinned then.
+    kept: Arc<Mutex<Kept>>,
 }
 
 impl Keeper {
@@ -52,11 +54,15 @@ impl Keeper {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.retain(|id, _| self.directory.get(id).is_some());
         let mut changed = Vec::new();
+        let servers = self.registry.list();
         for handle in self.directory.all() {
             let (catalog, introduction) = (handle.catalog(), handle.status().introduction.clone());
-            let known = kept.get(handle.id()).is_some_and(|before| Arc::ptr_eq(before, &catalog));
+            let Some(entry) = servers.by_id(handle.id()) else { continue };
+            let pin = entry.definition.policy().pin;
+            let known = kept.get(handle.id());
+            let known = known.is_some_and(|(before, mode)| Arc::ptr_eq(before, &catalog) && *mode == pin);
             if let (false, true, Some(introduction)) = (known, catalog.is_loaded(), introduction) {
-                kept.insert(handle.id().clone(), catalog.clone());
+                kept.insert(handle.id().clone(), (catalog.clone(), pin));
                 let remembered = Remembered { catalog, introduction };
                 changed.push(Told { server: handle.id().clone(), remembered });
             }

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::pins::PinCounts;
 use super::usage::{Book, Line, hour_of};
 use super::view::Traffic;
 use crate::child::CounterReading;
@@ -24,7 +25,7 @@ pub(super) struct Meter {
     latency_us: AtomicU64,
     last_active_ms: AtomicU64,
     /// What of the child's counters the metrics have already been told.
-    told: Mutex<(CounterReading, u64)>,
+    told: Mutex<(CounterReading, u64, u64)>,
 }
 
 impl Meter {
@@ -93,15 +94,16 @@ impl Meter {
     }
 
     /// Brings the metrics that are not counted per call up to date, for a scrape.
-    pub(super) fn tell(&self, handle: &ServerHandle, usage: Usage) {
+    pub(super) fn tell(&self, handle: &ServerHandle, usage: Usage, pins: PinCounts) {
         let status = handle.status();
         let (load, breaker) = handle.traffic();
-        self.metrics.set_snapshot(&snapshot(&status, load.queued, breaker, usage));
+        self.metrics.set_snapshot(&snapshot(&status, load.queued, breaker, usage, pins));
         self.metrics.set_in_flight(load.in_flight);
         self.metrics.set_state(status.state.name());
         let now = handle.counters().read();
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let (before, restarts) = *told;
+        let (before, restarts, changes) = *told;
+        self.metrics.tool_changes(pins.changes.saturating_sub(changes));
         self.metrics.stdout_noise(now.noise.saturating_sub(before.noise));
         self.metrics.stderr_lines(now.stderr_lines.saturating_sub(before.stderr_lines));
         for _ in before.late_replies..now.late_replies {
@@ -110,11 +112,17 @@ impl Meter {
         for _ in restarts..status.restarts {
             self.metrics.restarted();
         }
-        *told = (now, status.restarts.max(restarts));
+        *told = (now, status.restarts.max(restarts), pins.changes.max(changes));
     }
 }
 
-fn snapshot(status: &Status, queued: usize, breaker: BreakerState, usage: Usage) -> Snapshot {
+fn snapshot(
+    status: &Status,
+    queued: usize,
+    breaker: BreakerState,
+    usage: Usage,
+    pins: PinCounts,
+) -> Snapshot {
     let (failures, next_start) = status.state.next_start();
     let ready = status.replicas.iter().filter(|replica| replica.state.serves()).count();
     Snapshot {
@@ -127,6 +135,7 @@ fn snapshot(status: &Status, queued: usize, breaker: BreakerState, usage: Usage)
         processes: usage.processes,
         rss_bytes: usage.rss_bytes,
         cpu_time: usage.cpu_time,
+        tools_unapproved: pins.unapproved,
     }
 }
 

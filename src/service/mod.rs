@@ -1,12 +1,14 @@
 //! What the gateway does, in the words of no dialect: plain data in, plain data out.
 
 mod audit;
+mod defining;
 mod dispatch;
 mod error;
 mod follow;
 mod keeper;
 mod keys;
 mod meter;
+mod pins;
 mod registry;
 mod toll;
 mod usage;
@@ -20,7 +22,6 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
-use serde_json::{Map, Value};
 use tokio::sync::watch;
 
 use self::dispatch::{
@@ -28,6 +29,7 @@ use self::dispatch::{
 };
 use self::keeper::Keeper;
 use self::meter::Meter;
+use self::pins::PinBook;
 use self::usage::{Book, Books, Quotas, UsageHandle};
 use crate::access::{CallOfKey, KeyRing};
 use crate::child::Limits;
@@ -40,6 +42,7 @@ pub use self::audit::{AuditEntry, AuditHandle, AuditQuery, AuditSettings, Outcom
 pub use self::error::{Error, Fault, Retry};
 pub use self::follow::LogFollower;
 pub use self::keys::{KeyRequest, KeyView, MemberView, NoKey, OrganizationView};
+pub use self::pins::{Approval, Difference, PinReport, PinState, PinnedTool, ToolPins};
 pub use self::registry::*;
 #[doc(hidden)]
 pub use self::toll::Toll;
@@ -51,9 +54,10 @@ pub use crate::access::{
     Attempts, Charter, KeyStatus, NewKey, Permissions, Principal, RateReading, Refused, Role,
 };
 pub use crate::child::{Catalog, CounterReading, LogLine, Resource, StartPhase, Stream, Tool};
+pub use crate::mcp::ToolDigest;
 pub use crate::supervisor::{
-    BreakerState, CRASH_LOOP, Cause, Definition, Introduction, Problem, ReplicaView, State, Status, Update,
-    Usage, on_the_wall,
+    BreakerState, CRASH_LOOP, Cause, Definition, Introduction, PinMode, Problem, ReplicaView, State, Status,
+    Update, Usage, on_the_wall,
 };
 
 /// How long calls may take.
@@ -83,6 +87,7 @@ struct Inner {
     metrics: Metrics,
     meters: Meters,
     books: Books,
+    pins: PinBook,
     /// What the servers had done before this start.
     before: HashMap<Arc<str>, Traffic>,
     usage: UsageHandle,
@@ -110,6 +115,7 @@ impl Gateway {
             usage::start(registry.store().clone(), books.clone(), keys.clone(), settings.retention)?;
         keys.used_before(&known.last_used);
         let audit = registry.start_audit(settings.audit)?;
+        let pins = registry.pins().clone();
         let quotas = Quotas::load(keys.charter(), usage.clone()).await?;
         let before = known.servers.into_iter().map(|(id, total)| {
             let (calls, errors, total_latency, calls_today) = total;
@@ -134,6 +140,7 @@ impl Gateway {
             metrics,
             meters,
             books,
+            pins,
             before,
             usage,
             audit,
@@ -244,9 +251,11 @@ impl Gateway {
         check_invokes(caller, &entry, &call.tool)?;
         check_runs(&entry)?;
         let handle = self.handle(&entry)?;
-        let known = handle.catalog().tool(&call.tool).is_some();
+        let (catalog, gate) = (handle.catalog(), self.0.pins.gate(&entry.id, entry.definition.policy().pin));
+        let known = catalog.tool(&call.tool).is_some() && gate.is_none();
         if !known && lists_are_current(&handle) {
-            require_tool(&handle, &call.tool).map_err(|error| without_hidden(error, caller, &entry))?;
+            require_tool(&catalog, &call.tool, gate.as_ref())
+                .map_err(|error| without_hidden(error, caller, &entry))?;
         }
         let _under_way = self.begin_call(caller)?;
         self.0.quotas.take(caller).await?;
@@ -264,7 +273,7 @@ impl Gateway {
         let mut request =
             self.request(method::TOOLS_CALL, members.into(), meta, call.timeout, caller.key_id().clone());
         request.progress = true;
-        request.unchecked = if known { Unchecked::Nothing } else { Unchecked::Tool(call.tool.clone()) };
+        request.unchecked = if known { Unchecked::Nothing } else { Unchecked::Tool(call.tool.clone(), gate) };
         let meter = self.meter(&entry)?;
         let mut measured = meter.measure(Kind::Tool, caller.key_id(), &call.tool, request.started);
         let reply = dispatch(&handle, request).await.and_then(|said| match said {
@@ -272,7 +281,10 @@ impl Gateway {
             Err(error) if error.code == -32602 => Err(Error::InvalidArguments { message: error.message }),
             Err(error) => Err(from_rpc(error)),
         });
-        if let Err(refused @ (Error::ToolNotFound { .. } | Error::ServerDisabled { .. })) = reply {
+        if let Err(
+            refused @ (Error::ToolNotFound { .. } | Error::ToolBlocked { .. } | Error::ServerDisabled { .. }),
+        ) = reply
+        {
             measured.withdraw();
             self.0.quotas.give_back(caller);
             return Err(without_hidden(refused, caller, &entry));
@@ -344,55 +356,6 @@ impl Gateway {
         Ok(())
     }
 
-    /// Adds a server. The same definition again is no change; another one is
-    /// [`Error::AlreadyExists`]. Durable when it returns.
-    pub async fn add_server(
-        &self,
-        caller: &Principal,
-        name: &str,
-        raw: Map<String, Value>,
-    ) -> Result<(), Error> {
-        keys::require_operator(caller)?;
-        let servers = self.0.registry.list();
-        let most = self.0.keys.charter().organization.plan.max_mcps;
-        if let Some(limit) = most
-            && servers.by_name(name).is_none()
-            && servers.entries().len() as u64 >= limit
-        {
-            return Err(Error::LimitReached { resource: "mcps", limit });
-        }
-        self.0.registry.add(name, raw).await
-    }
-
-    /// Replaces the given members of a definition. Durable when it returns.
-    pub async fn update_server(
-        &self,
-        caller: &Principal,
-        name: &str,
-        members: Map<String, Value>,
-    ) -> Result<(), Error> {
-        keys::require_operator(caller)?;
-        self.0.registry.update(name, members).await
-    }
-
-    /// Removes a server; its child is stopped in the background. Durable when it returns.
-    pub async fn remove_server(&self, caller: &Principal, name: &str) -> Result<(), Error> {
-        keys::require_operator(caller)?;
-        self.0.registry.remove(name).await
-    }
-
-    /// Writes all definitions to a file.
-    pub async fn export_config(&self, caller: &Principal, path: &str) -> Result<(), Error> {
-        keys::require_operator(caller)?;
-        self.0.registry.export(path).await
-    }
-
-    /// Replaces all definitions by those of a file, all or nothing; identical ones keep running.
-    pub async fn import_config(&self, caller: &Principal, path: &str) -> Result<(), Error> {
-        keys::require_operator(caller)?;
-        self.0.registry.import(path).await
-    }
-
     /// Applies a servers file: what it added, changed and dropped since it was last applied.
     pub async fn apply_servers_file(&self, path: &str, file: ServersFile) -> Result<Applied, Error> {
         let applied = self.0.registry.apply_file(path, file).await;
@@ -451,7 +414,8 @@ impl Gateway {
         let handles = list.entries().iter().filter_map(|entry| self.handle(entry).ok()).collect();
         for (handle, usage) in measure(handles).await {
             if let Some(Ok(meter)) = list.by_id(handle.id()).map(|entry| self.meter(entry)) {
-                meter.tell(&handle, usage);
+                let pins = self.0.pins.counts(handle.id(), &handle.catalog());
+                meter.tell(&handle, usage, pins);
             }
         }
         self.0.metrics.set_store_degraded(self.0.registry.trouble().is_some());
@@ -540,6 +504,7 @@ impl Gateway {
         let traffic = self.0.meters.get(&entry.id).map(|meter| meter.read());
         let traffic = traffic.or_else(|| self.0.before.get(&entry.id).copied()).unwrap_or_default();
         let (load, breaker) = handle.traffic();
+        let pins = self.0.pins.beside(&entry.id, entry.definition.policy().pin, handle.catalog());
         Some(ServerView {
             id: entry.id.clone(),
             name: entry.name.clone(),
@@ -548,7 +513,8 @@ impl Gateway {
             updated_at: entry.updated_at,
             status,
             start_phase,
-            catalog: handle.catalog(),
+            catalog: pins.listed(),
+            pins,
             traffic,
             counters: handle.counters().read(),
             in_flight: load.in_flight,
@@ -597,6 +563,8 @@ impl Follower {
             remembered: memories.of(entry),
         });
         self.supervisor.apply(specs.collect());
+        // How tools are pinned may have changed.
+        self.supervisor.directory().look_again();
         let gone: Vec<Arc<str>> = self
             .meters
             .iter()

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
+use super::pins::ToolPins;
 use crate::child::{Catalog, CounterReading, StartPhase};
 use crate::supervisor::{BreakerState, Definition, Status};
 
@@ -26,8 +27,10 @@ pub struct ServerView {
     pub status: Arc<Status>,
     /// How far its child is, while it starts.
     pub start_phase: Option<StartPhase>,
-    /// The last good lists.
+    /// The last good lists, without tools that are blocked.
     pub catalog: Arc<Catalog>,
+    /// The tools beside what was approved of them.
+    pub pins: ToolPins,
     /// Calls since the daemon started.
     pub traffic: Traffic,
     /// What its children did beside answering calls, since the daemon started.

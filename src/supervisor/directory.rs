@@ -51,6 +51,11 @@ impl Directory {
         self.surroundings.catalogs_changed.notified().await;
     }
 
+    /// Has those who wait for changed lists look at them again.
+    pub fn look_again(&self) {
+        self.surroundings.catalogs_changed.notify_one();
+    }
+
     /// Says how servers that rest are asked for; the first word counts.
     pub(super) fn on_demand(&self, demand: Demand) {
         let _ = self.surroundings.demand.set(demand);

@@ -33,7 +33,9 @@ pub use definition::{Definition, Problem, check_name};
 pub use directory::Directory;
 pub use handle::{Leaving, Remembered, ServerHandle};
 pub use lifecycle::{Effect, Ending, Event, Lifecycle, Wanted};
-pub use policy::{EraChoice, Policy, Replicas, RestartPolicy, StartMode, UpdateMode, parse_duration};
+pub use policy::{
+    EraChoice, PinMode, Policy, Replicas, RestartPolicy, StartMode, UpdateMode, parse_duration,
+};
 pub use status::{Cause, Introduction, ReplicaView, State, Status, Update, on_the_wall};
 
 pub use crate::process::Usage;

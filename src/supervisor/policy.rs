@@ -52,6 +52,29 @@ pub enum UpdateMode {
     StopFirst,
 }
 
+/// What becomes of a tool whose definition is not the one that was approved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PinMode {
+    /// Nothing: definitions are not compared.
+    Off,
+    /// It is reported.
+    #[default]
+    Warn,
+    /// It is reported, not listed and not called until it is approved.
+    Block,
+}
+
+impl PinMode {
+    /// The setting's value.
+    pub fn name(self) -> &'static str {
+        match self {
+            PinMode::Off => "off",
+            PinMode::Warn => "warn",
+            PinMode::Block => "block",
+        }
+    }
+}
+
 /// How many replicas a server has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Replicas {
@@ -108,6 +131,8 @@ pub struct Policy {
     pub limits: Limits,
     /// Whether it may write only below a directory of its own.
     pub sandboxed: bool,
+    /// What becomes of a tool whose definition changed.
+    pub pin: PinMode,
 }
 
 impl Default for Policy {
@@ -132,6 +157,7 @@ impl Default for Policy {
             max_frame: 16 * 1024 * 1024,
             limits: Limits::default(),
             sandboxed: false,
+            pin: PinMode::default(),
         }
     }
 }
@@ -220,6 +246,12 @@ pub(super) fn parse_policy(own: &Map<String, Value>, problems: &mut Problems) ->
                 Some("none") => policy.sandboxed = false,
                 Some("fs") => policy.sandboxed = true,
                 _ => drop(problems.add::<()>(&path, "must be \"none\" or \"fs\"")),
+            },
+            "pin" => match value.as_str() {
+                Some("off") => policy.pin = PinMode::Off,
+                Some("warn") => policy.pin = PinMode::Warn,
+                Some("block") => policy.pin = PinMode::Block,
+                _ => drop(problems.add::<()>(&path, "must be \"off\", \"warn\" or \"block\"")),
             },
             "limits" => match value {
                 Value::Object(limits) => policy.limits = parse_limits(limits, &path, problems),

@@ -110,10 +110,12 @@ pub struct Snapshot {
     pub rss_bytes: u64,
     /// Their CPU time.
     pub cpu_time: Duration,
+    /// Tools that are not as they were approved.
+    pub tools_unapproved: usize,
 }
 
 /// The gauges of a [`Snapshot`], in the order of [`Snapshot::values`].
-const SNAPSHOT: [(&str, &str); 10] = [
+const SNAPSHOT: [(&str, &str); 11] = [
     ("mcpvisor_calls_queued", "Calls that wait for a place."),
     ("mcpvisor_server_breaker_open", "1 while calls are refused because the last ones got no answer."),
     ("mcpvisor_server_replicas", "Replicas that there are."),
@@ -127,6 +129,7 @@ const SNAPSHOT: [(&str, &str); 10] = [
     ("mcpvisor_server_processes", "Processes of the server's trees."),
     ("mcpvisor_server_rss_bytes", "Resident memory of the server's trees."),
     ("mcpvisor_server_cpu_seconds", "CPU time of the server's trees that run now."),
+    ("mcpvisor_server_tools_unapproved", "Tools that are not as they were approved."),
 ];
 
 impl Snapshot {
@@ -145,6 +148,7 @@ impl Snapshot {
             self.processes as f64,
             self.rss_bytes as f64,
             self.cpu_time.as_secs_f64(),
+            self.tools_unapproved as f64,
         ]
     }
 }
@@ -160,6 +164,7 @@ struct Families {
     stdout_noise: IntCounterVec,
     stderr_lines: IntCounterVec,
     late_replies: IntCounterVec,
+    tool_changes: IntCounterVec,
 }
 
 /// What is resolved so far. Its lock is taken to resolve and to remove, never to count.
@@ -182,6 +187,7 @@ impl Metrics {
     /// A declaration that prometheus refuses, which is a defect of this file.
     pub fn new(version: &str, states: &'static [&'static str]) -> Result<Metrics, MetricsError> {
         let registry = Registry::new();
+        let by_server = |name: &str, help: &str| counters(&registry, name, help, &["server"]);
         let families = Families {
             calls: counters(&registry, "mcpvisor_calls_total", CALLS_HELP, &["server", "kind", "outcome"])?,
             duration: register(
@@ -198,25 +204,11 @@ impl Metrics {
                 .collect::<Result<_, MetricsError>>()?,
             in_flight: gauges(&registry, "mcpvisor_calls_in_flight", "Calls in flight.", &["server"])?,
             state: gauges(&registry, "mcpvisor_server_state", STATE_HELP, &["server", "state"])?,
-            restarts: counters(&registry, "mcpvisor_server_restarts_total", RESTARTS_HELP, &["server"])?,
-            stdout_noise: counters(
-                &registry,
-                "mcpvisor_child_stdout_noise_lines_total",
-                "Lines on a child's stdout that are not JSON-RPC.",
-                &["server"],
-            )?,
-            stderr_lines: counters(
-                &registry,
-                "mcpvisor_child_stderr_lines_total",
-                "Lines on a child's stderr.",
-                &["server"],
-            )?,
-            late_replies: counters(
-                &registry,
-                "mcpvisor_child_late_replies_total",
-                "Replies of a child that nobody waited for any more.",
-                &["server"],
-            )?,
+            restarts: by_server("mcpvisor_server_restarts_total", RESTARTS_HELP)?,
+            stdout_noise: by_server("mcpvisor_child_stdout_noise_lines_total", NOISE_HELP)?,
+            stderr_lines: by_server("mcpvisor_child_stderr_lines_total", "Lines on a child's stderr.")?,
+            late_replies: by_server("mcpvisor_child_late_replies_total", LATE_HELP)?,
+            tool_changes: by_server("mcpvisor_tool_changes_total", TOOL_CHANGES_HELP)?,
         };
         let http_connections =
             register(&registry, IntGauge::new("mcpvisor_http_connections", "Open HTTP connections.")?)?;
@@ -292,9 +284,13 @@ impl Metrics {
             for family in &families.snapshot {
                 let _ = family.remove_label_values(&[name]);
             }
-            for family in
-                [&families.restarts, &families.stdout_noise, &families.stderr_lines, &families.late_replies]
-            {
+            for family in [
+                &families.restarts,
+                &families.stdout_noise,
+                &families.stderr_lines,
+                &families.late_replies,
+                &families.tool_changes,
+            ] {
                 let _ = family.remove_label_values(&[name]);
             }
         }
@@ -368,6 +364,7 @@ impl Metrics {
             stdout_noise: families.stdout_noise.get_metric_with_label_values(&plain)?,
             stderr_lines: families.stderr_lines.get_metric_with_label_values(&plain)?,
             late_replies: families.late_replies.get_metric_with_label_values(&plain)?,
+            tool_changes: families.tool_changes.get_metric_with_label_values(&plain)?,
         };
         for kind in Kind::ALL {
             self.shared.add_call_series(&inner, kind, OK, table)?;
@@ -380,6 +377,9 @@ impl Metrics {
 
 const CALLS_HELP: &str = "Calls by what they asked for and how they ended.";
 const STATE_HELP: &str = "1 for the state that the server is in; of `other`, how many servers are in it.";
+const NOISE_HELP: &str = "Lines on a child's stdout that are not JSON-RPC.";
+const LATE_HELP: &str = "Replies of a child that nobody waited for any more.";
+const TOOL_CHANGES_HELP: &str = "Tools that were found not to be as they were approved.";
 const RESTARTS_HELP: &str = "Children that were started after a server's first one.";
 
 impl Shared {
@@ -439,6 +439,7 @@ struct ServerInner {
     stdout_noise: IntCounter,
     stderr_lines: IntCounter,
     late_replies: IntCounter,
+    tool_changes: IntCounter,
 }
 
 #[derive(Clone)]
@@ -548,6 +549,11 @@ impl ServerMetrics {
     /// Counts lines on stderr.
     pub fn stderr_lines(&self, lines: u64) {
         self.inner.stderr_lines.inc_by(lines);
+    }
+
+    /// Counts tools that were found not to be as they were approved.
+    pub fn tool_changes(&self, tools: u64) {
+        self.inner.tool_changes.inc_by(tools);
     }
 
     /// Counts a reply that nobody waited for any more.

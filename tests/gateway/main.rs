@@ -22,6 +22,7 @@ mod matrix;
 mod mcp_cli;
 mod overload;
 mod persisting;
+mod pinning;
 mod plexmcp;
 mod real;
 mod regressions;

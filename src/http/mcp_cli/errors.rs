@@ -136,7 +136,8 @@ impl From<Error> for Failure {
                 let moment = Duration::from_secs(1);
                 failure(StatusCode::TOO_MANY_REQUESTS).code("rate_limited").retry(Some(moment))
             }
-            Error::AlreadyExists { .. } => failure(StatusCode::CONFLICT),
+            Error::ToolBlocked { .. } => failure(StatusCode::FORBIDDEN).code("tool_blocked"),
+            Error::AlreadyExists { .. } | Error::ToolsChanged => failure(StatusCode::CONFLICT),
             Error::ServerDisabled { .. } => failure(StatusCode::CONFLICT).code("mcp_inactive"),
             Error::InvalidDefinition { problems } => {
                 let mut failure = failure(StatusCode::BAD_REQUEST);
@@ -279,6 +280,19 @@ mod tests {
                 "too_many_calls",
                 429,
                 coded("This key has 1 calls under way, which is as many as a key may have", "rate_limited"),
+            ),
+            (
+                "tool_blocked",
+                403,
+                coded(
+                    "Tool 't' is not as it was approved and waits for an administrator's approval",
+                    "tool_blocked",
+                ),
+            ),
+            (
+                "tools_changed",
+                409,
+                plain("The tools have changed since they were looked at. Look at them again"),
             ),
             ("tool_not_found", 404, plain("Tool 't' not found. Did you mean 'u'?")),
             ("resource_not_found", 404, plain("secret")),

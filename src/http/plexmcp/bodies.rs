@@ -13,8 +13,8 @@ use super::fields::{Fields, Page, last, success};
 use crate::http::body::{object, string};
 use crate::http::clock::timestamp;
 use crate::service::{
-    BreakerState, CRASH_LOOP, LogLine, Permissions, ServerView, StartPhase, State, Status, Tool, ToolCall,
-    Usage, on_the_wall,
+    BreakerState, CRASH_LOOP, LogLine, Permissions, PinState, ServerView, StartPhase, State, Status, Tool,
+    ToolCall, ToolPins, Usage, on_the_wall,
 };
 
 /// Reads the body of `POST /v1/mcp/invoke`. `arguments` and `context` stay slices of it.
@@ -162,6 +162,7 @@ struct Detail<'a> {
     traffic: Traffic,
     output: Output,
     tree: Tree,
+    pins: PinSums,
     tools: Vec<ToolItem<'a>>,
 }
 
@@ -261,6 +262,18 @@ struct ToolItem<'a> {
     name: &'a str,
     description: Option<&'a str>,
     input_schema: &'a RawValue,
+    /// How it stands to what was approved; absent where that is not compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pin: Option<&'static str>,
+}
+
+/// How many tools are not as they were approved.
+#[derive(Serialize)]
+struct PinSums {
+    mode: &'static str,
+    changed: usize,
+    new: usize,
+    gone: usize,
 }
 
 /// The answer to `GET /v1/mcps`: newest first, ties by id.
@@ -303,9 +316,18 @@ pub(super) fn detail(server: &ServerView, usage: &Usage, permissions: &Permissio
                 late_replies: server.counters.late_replies,
                 lines_left_out: server.counters.left_out,
             },
+            pins: PinSums {
+                mode: server.pins.mode().name(),
+                changed: server.pins.count(PinState::Changed),
+                new: server.pins.count(PinState::New),
+                gone: server.pins.count(PinState::Gone),
+            },
             tools: {
                 let tools = server.catalog.tools().iter();
-                tools.filter(|tool| permissions.allow_tool(&server.id, &tool.name)).map(tool_item).collect()
+                tools
+                    .filter(|tool| permissions.allow_tool(&server.id, &tool.name))
+                    .map(|tool| tool_item(tool, &server.pins))
+                    .collect()
             },
         },
         None,
@@ -435,8 +457,13 @@ fn log_item(line: &LogLine) -> LogItem<'_> {
     }
 }
 
-fn tool_item(tool: &Tool) -> ToolItem<'_> {
-    ToolItem { name: &tool.name, description: tool.description.as_deref(), input_schema: &tool.input_schema }
+fn tool_item<'a>(tool: &'a Tool, pins: &ToolPins) -> ToolItem<'a> {
+    ToolItem {
+        name: &tool.name,
+        description: tool.description.as_deref(),
+        input_schema: &tool.input_schema,
+        pin: pins.state_of(tool).map(PinState::name),
+    }
 }
 
 fn item(server: &ServerView) -> Item<'_> {

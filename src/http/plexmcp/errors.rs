@@ -137,6 +137,9 @@ impl From<Error> for Failure {
             | Error::LimitReached { .. }
             | Error::QuotaExceeded { .. }
             | Error::TooManyCalls { .. } => not_for_this_caller(error, text),
+            Error::ToolBlocked { state, .. } => Failure::new(StatusCode::FORBIDDEN, "tool_blocked", text)
+                .with(&json!({"change": state.name()})),
+            Error::ToolsChanged => Failure::new(StatusCode::CONFLICT, "tools_changed", text),
             Error::ToolNotFound { .. } => Failure::new(StatusCode::NOT_FOUND, "tool_not_found", text),
             Error::ResourceNotFound { .. } => Failure::new(StatusCode::NOT_FOUND, "resource_not_found", text),
             Error::InvalidArguments { .. } => {
@@ -359,6 +362,8 @@ mod tests {
             ("limit_reached", 403, "quota_exceeded"),
             ("quota_exceeded", 429, "quota_exceeded"),
             ("too_many_calls", 429, "rate_limited"),
+            ("tool_blocked", 403, "tool_blocked"),
+            ("tools_changed", 409, "tools_changed"),
             ("tool_not_found", 404, "tool_not_found"),
             ("resource_not_found", 404, "resource_not_found"),
             ("invalid_arguments", 400, "invalid_arguments"),

@@ -10,6 +10,7 @@ mod keys;
 mod openapi;
 mod organization;
 mod payloads;
+mod pins;
 mod usage;
 
 pub(super) use self::follow::Streams;
@@ -46,6 +47,8 @@ pub(super) fn routes() -> Routes {
         .on("GET", "/v1/mcps/{id}", Viewer, get(detail))
         .on("GET", "/v1/mcps/{id}/logs", Admin, get(logs))
         .on("POST", "/v1/mcps/{id}/restart", Admin, post(restart))
+        .on("GET", "/v1/mcps/{id}/pins", Admin, get(pins::show))
+        .on("POST", "/v1/mcps/{id}/pins/approve", Admin, post(pins::approve))
         .on("POST", INVOKE, Member, post(invoke::routed))
         .on("POST", "/v1/mcp/resources", Member, post(resources))
         .on("GET", "/v1/organization", Viewer, get(organization::show))

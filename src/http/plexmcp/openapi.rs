@@ -53,9 +53,10 @@ fn schemas() -> Value {
         "McpDetail": {"allOf": [of("Mcp"), object(&["updated_at", "stats", "supervision", "traffic", "tools"], json!({
             "updated_at": time, "stats": {"type": "object"}, "supervision": {"type": "object"},
             "traffic": {"type": "object"}, "tools": {"type": "array", "items": object(&["name", "input_schema"], json!({
-                "name": text, "description": maybe_text, "input_schema": {"type": "object"},
-            }))},
+                "name": text, "description": maybe_text, "input_schema": {"type": "object"}, "pin": maybe_text,
+            }))}, "pins": {"type": "object"},
         }))]},
+        "Pins": pins(),
         "LogLine": object(&["at", "incarnation", "stream", "number", "line"], json!({
             "at": time, "incarnation": count, "stream": {"enum": ["stderr", "stdout", "mcpvisor"]},
             "number": count, "line": text,
@@ -109,6 +110,25 @@ fn schemas() -> Value {
     })
 }
 
+fn pins() -> Value {
+    let text = json!({"type": "string"});
+    let maybe_text = json!({"type": ["string", "null"]});
+    let maybe_time = json!({"type": ["string", "null"], "format": "date-time"});
+    let digest = json!({"type": "string", "pattern": DIGEST});
+    object(
+        &["pin", "digest", "tools"],
+        json!({
+            "pin": {"enum": ["off", "warn", "block"]}, "digest": digest,
+            "tools": {"type": "array", "items": object(&["name", "state", "digest", "approved_digest", "differences"], json!({
+                "name": text, "state": {"enum": ["pinned", "changed", "new", "gone"]},
+                "digest": maybe_text, "approved_digest": maybe_text, "approved_at": maybe_time, "approved_by": maybe_text,
+                "differences": {"type": "array", "items": object(&["path"], json!({"path": text}))},
+                "more_differences": {"type": "boolean"}, "hidden_characters": {"type": "array", "items": text},
+            }))},
+        }),
+    )
+}
+
 fn object(required: &[&str], properties: Value) -> Value {
     json!({"type": "object", "required": required, "properties": properties})
 }
@@ -124,6 +144,9 @@ fn list(name: &str) -> (u16, &'static str, Value) {
     });
     (200, JSON, object(&["success", "data", "pagination"], members))
 }
+
+/// How a digest of tools is written.
+const DIGEST: &str = "^sha256:[0-9a-f]{64}$";
 
 const JSON: &str = "application/json";
 
@@ -193,6 +216,15 @@ fn describe(method: &str, path: &str) -> Option<Operation> {
             errors: CALL_ERRORS,
             ..reading("Replace an MCP's processes", vec![], data(json!({"type": "object"})))
         },
+        ("GET", "/v1/mcps/{id}/pins") => {
+            reading("How an MCP's tools stand to what was approved", vec![], data(of("Pins")))
+        }
+        ("POST", "/v1/mcps/{id}/pins/approve") => {
+            let names =
+                json!({"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 1000});
+            let members = json!({"digest": {"type": "string", "pattern": DIGEST}, "tools": names});
+            writing("Approve an MCP's tools as they are", object(&["digest"], members), data(of("Pins")))
+        }
         ("POST", "/v1/mcp/invoke") => {
             let body = object(
                 &["mcp_id", "tool"],

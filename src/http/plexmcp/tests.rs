@@ -14,7 +14,7 @@ use super::errors::Failure;
 use super::payloads;
 use crate::service::{
     BreakerState, Catalog, Cause, CounterReading, Definition, Introduction, Permissions, ResourceReply,
-    ServerView, State, Status, ToolReply, Traffic, Usage,
+    ServerView, State, Status, ToolPins, ToolReply, Traffic, Usage,
 };
 
 const LONGEST: Duration = Duration::from_secs(300);
@@ -147,6 +147,7 @@ fn view(name: &str, age_s: u64, state: State, entry: Value) -> ServerView {
     let tools = vec![raw(r#"{"name":"add","description":"Adds","inputSchema":{"type":"object"}}"#)];
     let (catalog, _) =
         Catalog::build(tools, vec![raw(r#"{"uri":"a:b","name":"r","mimeType":"x/y"}"#)], vec![], vec![]);
+    let catalog = Arc::new(catalog);
     ServerView {
         id: format!("mcp_{name}").into(),
         name: name.into(),
@@ -172,7 +173,8 @@ fn view(name: &str, age_s: u64, state: State, entry: Value) -> ServerView {
         in_flight: 0,
         queued: 0,
         breaker: BreakerState::Closed,
-        catalog: Arc::new(catalog),
+        pins: ToolPins::none(catalog.clone()),
+        catalog,
         traffic: Traffic {
             calls: 3,
             errors: 1,
@@ -275,7 +277,8 @@ fn a_detail_shows_state_stats_and_tools() {
         "traffic": {"in_flight": 0, "queued": 0, "breaker": "closed", "breaker_until": null},
         "output": {"stderr_lines": 0, "stdout_noise_lines": 0, "late_replies": 0, "lines_left_out": 0},
         "tree": {"processes": 0, "rss_bytes": 0, "cpu_seconds": 0.0},
-        "tools": [{"name": "add", "description": "Adds", "input_schema": {"type": "object"}}],
+        "pins": {"mode": "off", "changed": 0, "new": 0, "gone": 0},
+                "tools": [{"name": "add", "description": "Adds", "input_schema": {"type": "object"}}],
     });
     assert_eq!(body, json!({"success": true, "data": expected}));
     server.traffic = Traffic::default();

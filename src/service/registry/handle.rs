@@ -15,7 +15,9 @@ use super::list::{ServerEntry, ServerList};
 use super::memories::Told;
 use super::{Announce, Applied, Registry};
 use crate::access::{KeyWish, NewKey};
+use crate::child::Catalog;
 use crate::service::Error;
+use crate::service::pins::Approval;
 use crate::store::Trouble;
 
 /// How many changes may wait. Callers beyond wait for a place, each within its own request.
@@ -185,6 +187,18 @@ impl RegistryHandle {
     pub async fn apply_file(&self, file_id: &str, file: ServersFile) -> Result<Applied, Error> {
         let file_id = file_id.to_owned();
         self.ask(move |registry| registry.apply_file(&file_id, &file)).await
+    }
+
+    /// See [`Registry::approve_tools`].
+    pub async fn approve_tools(
+        &self,
+        server: &Arc<str>,
+        announced: Arc<Catalog>,
+        approval: Approval,
+        by: Arc<str>,
+    ) -> Result<(), Error> {
+        let server = server.clone();
+        self.ask(move |registry| registry.approve_tools(&server, &announced, &approval, &by)).await
     }
 
     /// See [`Registry::remember`].

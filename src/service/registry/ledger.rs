@@ -12,12 +12,14 @@ use serde_json::{Map, Value};
 use super::list::{Origin, ServerEntry, ServerList};
 use super::memories::{Memories, Memory};
 use crate::access::KeyRecord;
+use crate::service::pins::Pins;
 use crate::store::{Op, Store, StoreError, Vault, decode, encode};
 use crate::supervisor::Definition;
 
 const SERVERS: &[u8] = b"s/";
 const KEYS: &[u8] = b"k/";
 const MEMORIES: &[u8] = b"c/";
+const PINS: &[u8] = b"p/";
 const FRAME: &[u8] = b"m/extra";
 const INSTANCE: &[u8] = b"m/instance";
 
@@ -110,6 +112,16 @@ impl Ledger {
         Ok(memories)
     }
 
+    /// The pins of all servers' tools, by the server's id.
+    pub(super) fn pins(&self) -> Result<Vec<(Arc<str>, Pins)>, StoreError> {
+        let records = self.store().scan_prefix(PINS)?;
+        let read = |(key, value): &(Vec<u8>, Vec<u8>)| {
+            let server = String::from_utf8_lossy(&key[PINS.len()..]).into_owned();
+            Ok((server.into(), decode(key, value)?))
+        };
+        records.iter().map(read).collect()
+    }
+
     /// Whether an operation would change nothing.
     pub(super) fn is_done(&self, op: &Op) -> Result<bool, StoreError> {
         Ok(match op {
@@ -161,6 +173,7 @@ pub(super) fn servers_changed(
     for gone in current.entries().iter().filter(|entry| !kept.contains(&*entry.id)) {
         batch.push(Op::Delete { key: server_key(&gone.id) });
         batch.push(Op::Delete { key: memory_key(&gone.id) });
+        batch.push(Op::Delete { key: pins_key(&gone.id) });
     }
     for entry in next {
         if !current.by_id(&entry.id).is_some_and(|before| Arc::ptr_eq(before, entry)) {
@@ -206,6 +219,15 @@ pub(super) fn put_applied(file: &str, servers: &Map<String, Value>) -> Result<Op
 /// Stores what a server announced.
 pub(super) fn put_memory(server: &str, memory: &Memory) -> Result<Op, StoreError> {
     Ok(Op::Put { key: memory_key(server), value: encode(memory)? })
+}
+
+/// Stores the pins of a server's tools.
+pub(super) fn put_pins(server: &str, pins: &Pins) -> Result<Op, StoreError> {
+    Ok(Op::Put { key: pins_key(server), value: encode(pins)? })
+}
+
+fn pins_key(id: &str) -> Vec<u8> {
+    [PINS, id.as_bytes()].concat()
 }
 
 fn memory_key(id: &str) -> Vec<u8> {

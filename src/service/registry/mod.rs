@@ -15,6 +15,7 @@ mod memories;
 mod merge;
 mod owner_key;
 mod paths;
+mod pinning;
 #[cfg(test)]
 mod tests;
 
@@ -39,6 +40,7 @@ use self::paths::Confinement;
 use crate::access::KeyRing;
 use crate::service::Error;
 use crate::service::audit::{self, AuditHandle, AuditSettings};
+use crate::service::pins::PinBook;
 use crate::store::{Op, Store, StoreError, Trouble, Vault};
 use crate::supervisor::{Definition, check_name};
 
@@ -98,6 +100,7 @@ pub struct Registry {
     frame: Map<String, Value>,
     instance: Instance,
     keys: KeyRing,
+    pins: PinBook,
     announce: Option<Announce>,
 }
 
@@ -118,6 +121,8 @@ impl Registry {
         };
         let list = ledger.servers()?;
         let frame = ledger.frame()?.unwrap_or_else(file::empty_frame);
+        let pins = PinBook::default();
+        ledger.pins()?.into_iter().for_each(|(server, known)| pins.set(&server, known));
         owner_key::load_keys(&mut ledger, &settings.data_dir, keys, now)?;
         let root = settings.config_root.unwrap_or_else(|| settings.data_dir.clone());
         Ok(Registry {
@@ -128,6 +133,7 @@ impl Registry {
             frame,
             instance,
             keys: keys.clone(),
+            pins,
             announce: None,
         })
     }
@@ -140,6 +146,11 @@ impl Registry {
     /// The store that all of this is in.
     pub(super) fn store(&self) -> &Arc<dyn Store> {
         self.ledger.store()
+    }
+
+    /// The pins of the servers' tools.
+    pub(super) fn pins(&self) -> &PinBook {
+        &self.pins
     }
 
     /// Opens the audit below the data directory.
@@ -262,19 +273,29 @@ impl Registry {
         self.ledger.memories().map_err(stored)
     }
 
-    /// Keeps what servers announced. Servers that are no more are passed over.
+    /// Keeps what servers announced, and pins the tools of those whose tools were never seen. Servers
+    /// that are no more are passed over.
     pub fn remember(&mut self, told: &[Told]) -> Result<(), Error> {
         let list = self.list();
         let mut batch = Vec::new();
+        let mut first_seen = Vec::new();
         for told in told {
             let Some(entry) = list.by_id(&told.server) else { continue };
+            if let Some(pins) = self.compare_pins(entry, &told.remembered.catalog) {
+                batch.push(ledger::put_pins(&entry.id, &pins).map_err(stored)?);
+                first_seen.push((entry.id.clone(), pins));
+            }
             let memory = Memory::new(&entry.definition, &told.remembered);
             let op = ledger::put_memory(&told.server, &memory).map_err(stored)?;
             if !self.ledger.is_done(&op).map_err(stored)? {
                 batch.push(op);
             }
         }
-        if batch.is_empty() { Ok(()) } else { self.ledger.commit(batch).map_err(stored) }
+        if !batch.is_empty() {
+            self.ledger.commit(batch).map_err(stored)?;
+        }
+        first_seen.into_iter().for_each(|(server, pins)| self.pins.set(&server, pins));
+        Ok(())
     }
 
     /// Commits, together with what stands around the servers.
@@ -307,7 +328,9 @@ impl Registry {
         }
         self.ledger.commit(batch).map_err(stored)?;
         if set_changed {
-            self.publish(Arc::new(ServerList::new(entries)));
+            let list = Arc::new(ServerList::new(entries));
+            self.pins.retain(|server| list.by_id(server).is_some());
+            self.publish(list);
         }
         Ok(())
     }

@@ -43,7 +43,7 @@ impl Server {
 
     fn tool_page(&self, cursor: Option<&str>) -> Result<Value, Refusal> {
         let bad_cursor = || Refusal::new(-32602, "Invalid cursor");
-        let all = tools::list(self.flags.tools, self.added_tools);
+        let all = tools::list(&self.flags, self.added_tools);
         if self.flags.page_loop {
             let number: u64 =
                 cursor.map_or(Ok(0), |c| c.trim_start_matches("loop-").parse()).map_err(|_| bad_cursor())?;

@@ -108,7 +108,7 @@ impl Server {
                 self.added_tools += 1;
                 self.feed.tools_changed(&self.output, batch);
                 return Ok(Some(content(
-                    &json!({"tools": tools::list(self.flags.tools, self.added_tools).len()}),
+                    &json!({"tools": tools::list(&self.flags, self.added_tools).len()}),
                 )));
             }
             "log_stderr" => {
@@ -117,7 +117,7 @@ impl Server {
             }
             "empty" => return Ok(Some("{}".to_owned())),
             "reply" => return Ok(Some(arguments["result"].to_string())),
-            _ if tools::list(self.flags.tools, self.added_tools).iter().any(|tool| tool["name"] == name) => {
+            _ if tools::list(&self.flags, self.added_tools).iter().any(|tool| tool["name"] == name) => {
                 return echo(call.params.arguments).map(Some);
             }
             _ => return Err(Refusal::new(-32602, format!("Unknown tool: {name}"))),

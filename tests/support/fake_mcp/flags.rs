@@ -18,6 +18,8 @@ which server
                     what a legacy server does with server/discover (default reply-method-not-found)
   --protocol V      the version to name, whatever was asked (initialize), or the only one (discover)
   --tools N         N further tools, tool_0 to tool_N-1, which answer like echo
+  --tools-file P    the entries of the JSON array in P, read anew each time: they come in place of
+                    those of the same name, or after the others, and answer like echo
   --no-resources    no resources: not declared, and the methods are unknown
   --pages N         tools/list in N pages; the first cursor is the empty string
   --page-loop       tools/list never ends: every page names a next one
@@ -96,6 +98,7 @@ pub(crate) struct Flags {
     pub(crate) probe: Probe,
     pub(crate) protocol: Option<String>,
     pub(crate) tools: usize,
+    pub(crate) tools_file: Option<PathBuf>,
     pub(crate) no_resources: bool,
     pub(crate) pages: usize,
     pub(crate) page_loop: bool,
@@ -141,6 +144,7 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Command, String> {
             "--probe" => flags.probe = probe(value()?)?,
             "--protocol" => flags.protocol = Some(value()?.clone()),
             "--tools" => flags.tools = number(flag, value()?)?,
+            "--tools-file" => flags.tools_file = Some(value()?.into()),
             "--no-resources" => flags.no_resources = true,
             "--pages" => flags.pages = number(flag, value()?)?,
             "--page-loop" => flags.page_loop = true,

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::flags::Flags;
+
 /// `serverInfo`, raw JSON.
 pub(crate) const SERVER_INFO: &str = r#"{"name":"fake-mcp","version":"1.0.0"}"#;
 
@@ -36,8 +38,22 @@ pub(crate) const OWN: [(&str, &str); 20] = [
     ("reply", ""),
 ];
 
-/// The tools as `tools/list` shows them: the own ones, then `further` that echo, then `added`.
-pub(crate) fn list(further: usize, added: usize) -> Vec<Value> {
+/// The tools as `tools/list` shows them: the own ones, then further ones that echo, then `added`; over
+/// all that the entries of the file.
+pub(crate) fn list(flags: &Flags, added: usize) -> Vec<Value> {
+    let mut tools = scripted(flags.tools, added);
+    let file = flags.tools_file.as_ref().and_then(|path| std::fs::read(path).ok());
+    let given: Vec<Value> = file.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+    for entry in given {
+        match tools.iter_mut().find(|tool| tool["name"] == entry["name"]) {
+            Some(tool) => *tool = entry,
+            None => tools.push(entry),
+        }
+    }
+    tools
+}
+
+fn scripted(further: usize, added: usize) -> Vec<Value> {
     let own = OWN.iter().map(|(name, description)| entry(name, description));
     let further = (0..further).map(|n| entry(&format!("tool_{n}"), "Returns its arguments."));
     let added = (0..added).map(|n| entry(&format!("added_{n}"), "Returns its arguments. Came later."));

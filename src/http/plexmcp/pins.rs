@@ -1,0 +1,138 @@
+//! `/v1/mcps/{id}/pins`: how an MCP's tools stand to what was approved of them, and approvals. For
+//! administrators.
+
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use axum::extract::{Extension, Path, Request, State};
+use axum::response::Response;
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::errors::Failure;
+use super::fields::{Fields, success};
+use super::keys::Id;
+use super::{Administrator, Shared, json};
+use crate::http::auth::Visitor;
+use crate::http::body::{self, object, string};
+use crate::http::clock::timestamp;
+use crate::service::{Approval, Difference, Error, PinReport, PinnedTool, ToolDigest};
+
+/// The most tools that one approval names.
+const MAX_TOOLS: usize = 1_000;
+
+pub(super) async fn show(
+    Administrator(caller): Administrator,
+    State(shared): State<Shared>,
+    id: Id,
+) -> Result<Response, Failure> {
+    Ok(json(report(&shared.gateway.pins(&caller, &mcp_id(id)?)?)))
+}
+
+pub(super) async fn approve(
+    Administrator(caller): Administrator,
+    Extension(visitor): Extension<Arc<Visitor>>,
+    State(shared): State<Shared>,
+    id: Id,
+    request: Request,
+) -> Result<Response, Failure> {
+    let id = mcp_id(id)?;
+    visitor.acts("tool.approve", &id);
+    let body = body::read(request, shared.settings.body_limit, shared.settings.body_timeout).await?;
+    let approval = read_approval(&body)?;
+    Ok(json(report(&shared.gateway.approve_tools(&caller, &id, approval).await?)))
+}
+
+/// A path that is not UTF-8 when decoded names nothing that exists.
+fn mcp_id(id: Id) -> Result<String, Failure> {
+    let Path(id) = id.map_err(|_| Error::ServerNotFound { name: String::new() })?;
+    Ok(id)
+}
+
+fn read_approval(body: &[u8]) -> Result<Approval, Failure> {
+    let [digest, tools] = object(body, ["digest", "tools"])?.members;
+    let mut fields = Fields::default();
+    let digest = read_digest(&mut fields, digest);
+    let tools = tools.and_then(|raw| read_tools(&mut fields, raw));
+    let Some(digest) = fields.finish(digest)? else {
+        return Err(Failure::invalid_fields(Default::default()));
+    };
+    Ok(Approval { digest, tools })
+}
+
+fn read_digest(fields: &mut Fields, raw: Option<&RawValue>) -> Option<ToolDigest> {
+    let Some(raw) = raw else {
+        fields.problem("digest", "is required: the digest that GET of this MCP's pins shows");
+        return None;
+    };
+    let digest = string(raw).and_then(|text| text.parse().ok());
+    if digest.is_none() {
+        fields.problem("digest", "must be \"sha256:\" and 64 hexadecimal digits");
+    }
+    digest
+}
+
+fn read_tools(fields: &mut Fields, raw: &RawValue) -> Option<Vec<String>> {
+    match serde_json::from_str::<Vec<String>>(raw.get()) {
+        Ok(tools) if (1..=MAX_TOOLS).contains(&tools.len()) => Some(tools),
+        _ => {
+            fields.problem("tools", format!("must be an array of 1 to {MAX_TOOLS} names of tools"));
+            None
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    pin: &'static str,
+    digest: String,
+    tools: Vec<Item<'a>>,
+}
+
+#[derive(Serialize)]
+struct Item<'a> {
+    name: &'a str,
+    state: &'static str,
+    digest: Option<String>,
+    approved_digest: Option<String>,
+    approved_at: Option<String>,
+    approved_by: Option<&'a str>,
+    differences: Vec<Place<'a>>,
+    more_differences: bool,
+    hidden_characters: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Place<'a> {
+    path: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<&'a Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after: Option<&'a Value>,
+}
+
+fn report(report: &PinReport) -> Vec<u8> {
+    let tools = report.tools.iter().map(item).collect();
+    success(Report { pin: report.mode.name(), digest: report.digest.to_string(), tools }, None)
+}
+
+fn item(tool: &PinnedTool) -> Item<'_> {
+    let at = tool.approved_at_ms.map(|ms| timestamp(UNIX_EPOCH + Duration::from_millis(ms)));
+    Item {
+        name: &tool.name,
+        state: tool.state.name(),
+        digest: tool.digest.map(|digest| digest.to_string()),
+        approved_digest: tool.approved_digest.map(|digest| digest.to_string()),
+        approved_at: at,
+        approved_by: tool.approved_by.as_deref(),
+        differences: tool.differences.iter().map(place).collect(),
+        more_differences: tool.more_differences,
+        hidden_characters: &tool.hidden_characters,
+    }
+}
+
+fn place(difference: &Difference) -> Place<'_> {
+    let Difference { path, before, after } = difference;
+    Place { path, before: before.as_ref(), after: after.as_ref() }
+}

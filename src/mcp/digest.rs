@@ -1,0 +1,256 @@
+//! The digest of a tool's definition: the same for definitions that mean the same, however their
+//! members are ordered and spaced. By it a definition that changed is told from one that did not.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+/// SHA-256 over everything that a tool's entry says of it: name, title, description, schemas,
+/// annotations and whatever else stands there, but `_meta`, which is no part of what a model is told
+/// and may differ from list to list. Written `sha256:` and 64 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct ToolDigest([u8; 32]);
+
+/// The member that is left out.
+const META: &str = "_meta";
+const PREFIX: &str = "sha256:";
+
+impl ToolDigest {
+    /// The digest of one definition. What cannot be read as JSON counts as the text that it is.
+    pub fn of(definition: &RawValue) -> ToolDigest {
+        let mut reader = serde_json::Deserializer::from_str(definition.get());
+        let canonical = Canonical { leave_out: Some(META) }.deserialize(&mut reader);
+        let bytes = canonical.unwrap_or_else(|_| definition.get().as_bytes().to_vec());
+        ToolDigest(Sha256::digest(bytes).into())
+    }
+
+    /// The digest of a whole list, in whatever order its tools stand.
+    pub fn of_all(digests: impl Iterator<Item = ToolDigest>) -> ToolDigest {
+        let mut digests: Vec<ToolDigest> = digests.collect();
+        digests.sort_unstable();
+        let mut hash = Sha256::new();
+        digests.iter().for_each(|digest| hash.update(digest.0));
+        ToolDigest(hash.finalize().into())
+    }
+}
+
+impl fmt::Display for ToolDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(PREFIX)?;
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for ToolDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl From<ToolDigest> for String {
+    fn from(digest: ToolDigest) -> String {
+        digest.to_string()
+    }
+}
+
+/// A text that is no digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be \"sha256:\" and 64 hexadecimal digits")]
+pub struct NoDigest;
+
+impl FromStr for ToolDigest {
+    type Err = NoDigest;
+
+    fn from_str(text: &str) -> Result<ToolDigest, NoDigest> {
+        let hex =
+            text.strip_prefix(PREFIX).filter(|hex| hex.len() == 64 && hex.is_ascii()).ok_or(NoDigest)?;
+        let mut bytes = [0; 32];
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).map_err(|_| NoDigest)?;
+        }
+        Ok(ToolDigest(bytes))
+    }
+}
+
+impl TryFrom<String> for ToolDigest {
+    type Error = NoDigest;
+
+    fn try_from(text: String) -> Result<ToolDigest, NoDigest> {
+        text.parse()
+    }
+}
+
+/// Reads a value as its canonical bytes: members in the order of their names. A member that stands
+/// there twice is kept twice, since readers differ about which one counts.
+struct Canonical {
+    leave_out: Option<&'static str>,
+}
+
+const INSIDE: Canonical = Canonical { leave_out: None };
+
+impl<'de> DeserializeSeed<'de> for Canonical {
+    type Value = Vec<u8>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<u8>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+fn written<T: Serialize + ?Sized, E: serde::de::Error>(value: &T) -> Result<Vec<u8>, E> {
+    serde_json::to_vec(value).map_err(E::custom)
+}
+
+impl<'de> Visitor<'de> for Canonical {
+    type Value = Vec<u8>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<Vec<u8>, E> {
+        written(&())
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<Vec<u8>, E> {
+        written(&value)
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Vec<u8>, E> {
+        written(&value)
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Vec<u8>, E> {
+        written(&value)
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Vec<u8>, E> {
+        written(&value)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Vec<u8>, E> {
+        written(value)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Vec<u8>, A::Error> {
+        let mut bytes = vec![b'['];
+        while let Some(entry) = entries.next_element_seed(INSIDE)? {
+            bytes.extend(entry);
+            bytes.push(b',');
+        }
+        bytes.push(b']');
+        Ok(bytes)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<u8>, A::Error> {
+        let mut members: Vec<(String, Vec<u8>)> = Vec::new();
+        while let Some(name) = map.next_key::<String>()? {
+            let value = map.next_value_seed(INSIDE)?;
+            if self.leave_out != Some(name.as_str()) {
+                members.push((name, value));
+            }
+        }
+        // Stable: what stands there twice keeps its order.
+        members.sort_by(|one, other| one.0.cmp(&other.0));
+        let mut bytes = vec![b'{'];
+        for (name, value) in members {
+            bytes.extend(written::<_, A::Error>(&name)?);
+            bytes.push(b':');
+            bytes.extend(value);
+            bytes.push(b',');
+        }
+        bytes.push(b'}');
+        Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::{Map, Value, json};
+
+    fn of(text: &str) -> ToolDigest {
+        ToolDigest::of(&RawValue::from_string(text.to_owned()).expect("JSON"))
+    }
+
+    #[test]
+    fn order_spaces_and_meta_make_no_difference() {
+        let one = of(r#"{"name":"a","inputSchema":{"type":"object","x":[1,2]},"_meta":{"at":1}}"#);
+        assert_eq!(one, of(r#"{ "inputSchema": {"x":[1,2], "type":"object"}, "name":"a" }"#));
+    }
+
+    #[test]
+    fn whatever_a_model_is_told_makes_a_difference() {
+        let one = of(r#"{"name":"a","description":"adds"}"#);
+        for other in [
+            r#"{"name":"a","description":"adds "}"#,
+            "{\"name\":\"a\",\"description\":\"adds\u{200b}\"}",
+            r#"{"name":"a","description":"adds","annotations":{"readOnlyHint":true}}"#,
+            r#"{"name":"a","description":"adds","description":"adds"}"#,
+            r#"{"name":"a","description":"x","description":"adds"}"#,
+            r#"{"name":"a","description":["adds"]}"#,
+            r#"{"name":"a","description":"adds","inputSchema":{"_meta":1}}"#,
+        ] {
+            assert_ne!(one, of(other), "{other}");
+        }
+        assert_ne!(of(r#"{"a":[1,2]}"#), of(r#"{"a":[2,1]}"#), "the order of a list counts");
+        assert_ne!(of(r#"{"a":1}"#), of(r#"{"a":"1"}"#));
+    }
+
+    #[test]
+    fn a_definition_too_deep_to_read_still_has_a_digest_of_its_own() {
+        let deep = |inside: &str| format!("{}{inside}{}", "[".repeat(1000), "]".repeat(1000));
+        assert_ne!(of(&deep("1")), of(&deep("2")));
+    }
+
+    #[test]
+    fn a_digest_is_read_as_it_is_written() {
+        let digest = of("{}");
+        assert_eq!(digest.to_string().parse(), Ok(digest));
+        for wrong in ["", "sha256:", "md5:00", &format!("sha256:{}", "g".repeat(64)), &"ä".repeat(32)] {
+            assert_eq!(wrong.parse::<ToolDigest>(), Err(NoDigest), "{wrong}");
+        }
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            ".{0,8}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map("[a-c]{0,2}", inner, 0..4)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    /// The same value with its members the other way round.
+    fn reversed(value: &Value) -> Value {
+        match value {
+            Value::Array(entries) => entries.iter().map(reversed).collect(),
+            Value::Object(map) => {
+                let members = map.iter().rev().map(|(name, value)| (name.clone(), reversed(value)));
+                Value::Object(members.collect::<Map<_, _>>())
+            }
+            other => other.clone(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn equal_values_and_only_they_have_equal_digests(one in any_json(), other in any_json()) {
+            let digest = |value: &Value| of(&json!({ "name": value }).to_string());
+            prop_assert_eq!(digest(&one), digest(&reversed(&one)));
+            prop_assert_eq!(one == other, digest(&one) == digest(&other));
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What administrators change: which servers there are, and which of their tools are approved.
+
+use serde_json::{Map, Value};
+
+use super::keys::{require_admin, require_operator};
+use super::{Approval, Error, Gateway, PinReport, Principal};
+
+impl Gateway {
+    /// Adds a server. The same definition again is no change; another one is
+    /// [`Error::AlreadyExists`]. Durable when it returns.
+    pub async fn add_server(
+        &self,
+        caller: &Principal,
+        name: &str,
+        raw: Map<String, Value>,
+    ) -> Result<(), Error> {
+        require_operator(caller)?;
+        let servers = self.0.registry.list();
+        let most = self.0.keys.charter().organization.plan.max_mcps;
+        if let Some(limit) = most
+            && servers.by_name(name).is_none()
+            && servers.entries().len() as u64 >= limit
+        {
+            return Err(Error::LimitReached { resource: "mcps", limit });
+        }
+        self.0.registry.add(name, raw).await
+    }
+
+    /// Replaces the given members of a definition. Durable when it returns.
+    pub async fn update_server(
+        &self,
+        caller: &Principal,
+        name: &str,
+        members: Map<String, Value>,
+    ) -> Result<(), Error> {
+        require_operator(caller)?;
+        self.0.registry.update(name, members).await
+    }
+
+    /// Removes a server; its child is stopped in the background. Durable when it returns.
+    pub async fn remove_server(&self, caller: &Principal, name: &str) -> Result<(), Error> {
+        require_operator(caller)?;
+        self.0.registry.remove(name).await
+    }
+
+    /// Writes all definitions to a file.
+    pub async fn export_config(&self, caller: &Principal, path: &str) -> Result<(), Error> {
+        require_operator(caller)?;
+        self.0.registry.export(path).await
+    }
+
+    /// Replaces all definitions by those of a file, all or nothing; identical ones keep running.
+    pub async fn import_config(&self, caller: &Principal, path: &str) -> Result<(), Error> {
+        require_operator(caller)?;
+        self.0.registry.import(path).await
+    }
+
+    /// How a server's tools stand to what was approved of them.
+    pub fn pins(&self, caller: &Principal, id_or_name: &str) -> Result<PinReport, Error> {
+        require_admin(caller)?;
+        Ok(self.server(caller, id_or_name)?.pins.report())
+    }
+
+    /// Approves tools as a server announces them now. Durable when it returns.
+    pub async fn approve_tools(
+        &self,
+        caller: &Principal,
+        id_or_name: &str,
+        approval: Approval,
+    ) -> Result<PinReport, Error> {
+        require_operator(caller)?;
+        let entry = self.entry(caller, id_or_name)?;
+        let announced = self.handle(&entry)?.catalog();
+        let by = caller.member().id.clone();
+        self.0.registry.approve_tools(&entry.id, announced, approval, by).await?;
+        self.pins(caller, id_or_name)
+    }
+}

@@ -1,0 +1,55 @@
+//! Pins of tools: made at the first sight, compared at each later one, changed by an approval only.
+
+use std::sync::Arc;
+
+use super::list::ServerEntry;
+use super::{Registry, ledger, now, stored};
+use crate::child::Catalog;
+use crate::service::Error;
+use crate::service::pins::{Approval, Pins};
+use crate::supervisor::PinMode;
+
+/// So many changed tools of one look get a line of the log each.
+const LINES: usize = 20;
+
+impl Registry {
+    /// Says what is not as it was approved, once. Gives the pins that are to be made where there are
+    /// none yet.
+    pub(super) fn compare_pins(&self, entry: &ServerEntry, announced: &Catalog) -> Option<Pins> {
+        let mode = entry.definition.policy().pin;
+        if mode == PinMode::Off {
+            return None;
+        }
+        if self.pins.of(&entry.id).is_none() {
+            return Some(Pins::of(announced, ledger::to_ms(now())));
+        }
+        let news = self.pins.news(&entry.id, announced);
+        for (tool, state) in news.iter().take(LINES) {
+            tracing::warn!(
+                server = %entry.name, tool = %tool.escape_debug(), change = state.name(), pin = mode.name(),
+                "a tool is not as it was approved"
+            );
+        }
+        if let Some(more) = news.len().checked_sub(LINES).filter(|more| *more > 0) {
+            tracing::warn!(server = %entry.name, more, "further tools are not as they were approved");
+        }
+        None
+    }
+
+    /// Approves tools as they are announced. Durable when it returns.
+    pub fn approve_tools(
+        &mut self,
+        server: &str,
+        announced: &Catalog,
+        approval: &Approval,
+        by: &Arc<str>,
+    ) -> Result<(), Error> {
+        let list = self.list();
+        let entry = list.by_id(server).ok_or_else(|| Error::ServerNotFound { name: server.to_owned() })?;
+        let before = self.pins.of(&entry.id).unwrap_or_default();
+        let pins = approval.apply(&before, announced, by, ledger::to_ms(now()))?;
+        self.ledger.commit(vec![ledger::put_pins(&entry.id, &pins).map_err(stored)?]).map_err(stored)?;
+        self.pins.set(&entry.id, pins);
+        Ok(())
+    }
+}
