@@ -524,19 +524,18 @@ impl ServerMetrics {
     /// program, never of a client or a child: each new one is a new series.
     pub fn observe(&self, kind: Kind, outcome: &'static str, duration: Duration) {
         self.inner.duration.observe(duration.as_secs_f64());
-        let find = |series: &[CallSeries]| {
-            series
-                .iter()
-                .find(|series| series.kind == kind && series.outcome == outcome)
-                .map(|series| series.counter.clone())
+        let counted = || {
+            let calls = self.inner.calls.load();
+            let series = calls.iter().find(|series| series.kind == kind && series.outcome == outcome);
+            series.map(|series| series.counter.inc()).is_some()
         };
-        if let Some(counter) = find(&self.inner.calls.load()) {
-            return counter.inc();
+        if counted() {
+            return;
         }
         let mut table = self.shared.table();
         // Another call may have been first, and a removed server gets no new series.
-        if let Some(counter) = find(&self.inner.calls.load()) {
-            return counter.inc();
+        if counted() {
+            return;
         }
         let current = table.servers.get(&self.inner.name);
         if !current.is_some_and(|server| Arc::ptr_eq(&server.inner, &self.inner)) {
