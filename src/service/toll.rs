@@ -24,7 +24,7 @@ impl Toll {
     /// For the holders of these keys. Must be made within a runtime.
     pub async fn new(keys: KeyRing, store: Arc<dyn Store>) -> Result<Toll, Error> {
         let books = Books::default();
-        let (usage, _) = start(store, books.clone(), keys.clone(), Retention::default())?;
+        let (usage, _) = start(store, books.clone(), keys.clone(), Retention::default(), None)?;
         let quotas = Quotas::load(keys.charter(), usage).await?;
         let book = Arc::<Book>::default();
         books.insert("mcp_toll".into(), ("toll".into(), book.clone()));
