@@ -24,6 +24,7 @@ mod overload;
 mod persisting;
 mod pinning;
 mod plexmcp;
+mod query;
 mod real;
 mod regressions;
 mod reloading;

@@ -1,10 +1,14 @@
 //! A streamed turn: a message out of the pieces in its events. Pure.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use super::wire::{Reply, TokenUsage, excerpt, reply};
 use crate::query::ModelError;
+
+/// The last event of a stream.
+const DONE: &str = "[DONE]";
 
 /// Puts a message together.
 #[derive(Debug, Default)]
@@ -33,7 +37,7 @@ struct Piece {
 impl Folded {
     /// Takes the data of an event; gives what the model said in it.
     pub(super) fn take(&mut self, data: &str) -> Result<Option<String>, ModelError> {
-        if data.trim() == "[DONE]" {
+        if data.trim() == DONE {
             self.done = true;
             return Ok(None);
         }
@@ -59,6 +63,11 @@ impl Folded {
             .map(str::to_owned);
         merge(&mut self.message, piece.delta);
         Ok(said)
+    }
+
+    /// Whether an event's data has not been cut off.
+    pub(super) fn is_whole(data: &str) -> bool {
+        data.trim() == DONE || serde_json::from_str::<IgnoredAny>(data).is_ok()
     }
 
     /// Whether the endpoint said that this was all.
@@ -187,7 +196,7 @@ mod tests {
                 Ok::<(), ModelError>(())
             })?;
         }
-        if let Some(rest) = events.rest() {
+        if let Some(rest) = events.rest().filter(|rest| Folded::is_whole(rest)) {
             said.push_str(&folded.take(&rest)?.unwrap_or_default());
         }
         Ok((folded.finish()?, said))
@@ -234,6 +243,8 @@ mod tests {
         for (text, said) in [
             (begun.clone(), "broke off in the middle"),
             (String::new(), "broke off in the middle"),
+            (format!("{begun}data: {{\"choices\":[{{\"delta\""), "broke off in the middle"),
+            (format!("{begun}data: {{\"error\":\"overloaded\"}}"), "overloaded"),
             (format!("{begun}data: {{oops\n\n"), "no piece of a chat completion"),
             (format!("{begun}data: {{\"error\":{{\"message\":\"overloaded\"}}}}\n\n"), "overloaded"),
         ] {

@@ -105,7 +105,8 @@ pub(super) fn reply(
     message.retain(|name, value| name == "content" || !says_nothing(value));
     message.insert("role".to_owned(), "assistant".into());
     let text = text_of(message.get("content"));
-    let refusal = message.get("refusal").and_then(Value::as_str).map(str::to_owned);
+    let refusal = message.get("refusal").and_then(Value::as_str).filter(|text| !text.is_empty());
+    let refusal = refusal.map(str::to_owned);
     let calls = match message.get_mut("tool_calls") {
         Some(Value::Array(calls)) => calls.iter_mut().enumerate().map(read_call).collect(),
         _ => Vec::new(),
@@ -212,7 +213,9 @@ mod tests {
         let reply = read(&json!({"choices": [{"message": {
             "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}],
             "tool_calls": [{"function": {"name": "x", "arguments": {"k": true}}}, {"function": {"name": "y"}}],
+            "refusal": "",
         }}]}));
+        assert_eq!(reply.refusal, None);
         assert_eq!(reply.text, "ab");
         assert_eq!(reply.calls[0].arguments, "{\"k\":true}");
         assert_eq!((reply.calls[0].id.as_str(), reply.calls[1].id.as_str()), ("call_0", "call_1"));
