@@ -19,7 +19,7 @@ build: ## Build the release daemon: target/release/mcpvisor
 test: real-servers ## Install what the tests need, then run every test
 	cargo test --locked
 
-soak: real-servers ## The long runs: SCENARIO=cycles|kills|broken|mixed|idle|edit|durability|usage, COUNT=, SECONDS=, RELEASE=1
+soak: real-servers ## The long runs: SCENARIO=cycles|kills|broken|mixed|idle|edit|durability|usage|queries, COUNT=, SECONDS=, RELEASE=1
 	SOAK=long SOAK_COUNT=$(COUNT) SOAK_SECONDS=$(SECONDS) cargo test --locked $(if $(RELEASE),--release) \
 	  --test gateway soak::$(SCENARIO) -- --nocapture --test-threads=1
 

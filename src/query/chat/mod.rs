@@ -175,11 +175,13 @@ impl Chat {
                 return Err(ModelError::Unusable { reason: format!("it is longer than {LONGEST} bytes") });
             }
             let mut said = String::new();
-            pieces.feed(&bytes, |data| {
+            let fed = pieces.feed(&bytes, |data| {
                 said.push_str(&folded.take(data)?.unwrap_or_default());
                 Ok::<(), ModelError>(())
-            })?;
+            });
+            // Also what was said right before something went wrong.
             tell(events, said).await;
+            fed?;
             if folded.is_done() {
                 return folded.finish();
             }

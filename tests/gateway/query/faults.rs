@@ -57,7 +57,8 @@ async fn a_pause_that_is_longer_than_the_query_is_handed_on_at_once() {
 
 #[tokio::test]
 async fn a_model_that_goes_on_failing_is_given_up() {
-    let overloaded = Turn::failure_with(503, &[("retry-after", "0")], "{\"error\":{\"message\":\"overloaded\"}}");
+    let overloaded =
+        Turn::failure_with(503, &[("retry-after", "0")], "{\"error\":{\"message\":\"overloaded\"}}");
     // Without a pause that it asks for there is one that grows.
     let model = Llm::in_turn([
         Turn::failure(500, "The server had an error"),

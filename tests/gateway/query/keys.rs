@@ -83,7 +83,10 @@ async fn azure_has_a_header_of_its_own_and_a_query_in_its_address() {
     query(&gateway, &question()).await.expect(200);
     let asked = model.asked().pop().expect("asked");
     assert_eq!(asked.path, "/openai/deployments/d/chat/completions?api-version=2024-10-21");
-    assert_eq!((asked.headers.get("api-key").map(String::as_str), asked.headers.get("authorization")), (Some(KEY), None));
+    assert_eq!(
+        (asked.headers.get("api-key").map(String::as_str), asked.headers.get("authorization")),
+        (Some(KEY), None)
+    );
     gateway.stop().await;
 }
 

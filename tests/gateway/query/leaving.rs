@@ -109,7 +109,9 @@ async fn or_does_not_read() {
         _ => Turn::raw("text/event-stream", &endless(&words)),
     })
     .await;
-    let gateway = daemon(&model, "max_queries = 1\nquery_timeout = \"2s\"").start().await;
+    // A connection on which nothing moves would be closed, too, but not that soon.
+    let config = "max_queries = 1\nquery_timeout = \"2s\"\n[http]\nbody_timeout = \"10m\"";
+    let gateway = daemon(&model, config).start().await;
     let body = json!({"server": "fake", "query": "Talk.", "stream": true}).to_string();
     let head = format!(
         "POST {QUERY} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
@@ -126,6 +128,24 @@ async fn or_does_not_read() {
 
 /// More events than fit between here and a client that does not read.
 fn endless(words: &str) -> String {
-    let piece = json!({"choices": [{"index": 0, "delta": {"content": &words[..50_000]}, "finish_reason": null}]});
+    let piece =
+        json!({"choices": [{"index": 0, "delta": {"content": &words[..50_000]}, "finish_reason": null}]});
     format!("data: {piece}\n\n").repeat(300)
+}
+
+/// The daemon that leaves does not leave a question behind.
+#[tokio::test]
+async fn a_question_under_way_is_answered_before_the_daemon_ends() {
+    let model = Llm::in_turn([Turn::say("Just in time.").held()]).await;
+    let mut gateway = daemon(&model, "").start().await;
+    let mut connection = gateway.connect().await;
+    let asking = tokio::spawn(async move { connection.send("POST", QUERY, Some(&question())).await });
+    wait_held(&model).await;
+    gateway.signal(nix::sys::signal::Signal::SIGTERM);
+    gateway.wait_draining().await;
+    model.let_go(1);
+    let reply = asking.await.expect("no panic").expect("an answer");
+    assert_eq!(reply.expect(200), answered("Just in time.", 1));
+    assert!(gateway.wait_exit("the daemon ends").await.success());
+    gateway.stop().await;
 }

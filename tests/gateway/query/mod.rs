@@ -96,7 +96,11 @@ fn events(text: &str) -> Vec<(String, Value)> {
         }
         match events.last_mut() {
             Some((last, said)) if name == "token" && last == "token" => {
-                let text = format!("{}{}", said["text"].as_str().expect("text"), data["text"].as_str().expect("text"));
+                let text = format!(
+                    "{}{}",
+                    said["text"].as_str().expect("text"),
+                    data["text"].as_str().expect("text")
+                );
                 said["text"] = text.into();
             }
             _ => events.push((name.to_owned(), data)),

@@ -69,14 +69,17 @@ async fn javascript_prints_a_result() {
 
 #[tokio::test]
 async fn python_prints_a_result() {
-    assert!(fs::exists(PYTHON).is_ok_and(|there| there), "run `make real-servers` first: {PYTHON} is missing");
+    assert!(
+        fs::exists(PYTHON).is_ok_and(|there| there),
+        "run `make real-servers` first: {PYTHON} is missing"
+    );
     let printed = print(PYTHON, "query.py", include_str!("snippets/query.py")).await;
     let lines: Vec<&str> = printed.lines().collect();
     assert_eq!(
         lines,
         [
             "Configured servers: ",
-            "Add server result: {'message': \"Server 'playwright' added successfully\", 'status': 'success'}",
+            "Add server result: {'status': 'success', 'message': \"Server 'playwright' added successfully\"}",
             &format!("Query result: {FOUND}"),
         ]
     );

@@ -37,12 +37,24 @@ async fn tokens_calls_and_results_are_told_and_the_answer_comes_last() {
         seen,
         [
             token("Let me look. "),
-            event("tool_call", json!({"id": "call_a", "server": "fake", "tool": "echo", "arguments": arguments})),
-            event("tool_result", json!({"id": "call_a", "server": "fake", "tool": "echo", "result": "größer", "is_error": false})),
+            event(
+                "tool_call",
+                json!({"id": "call_a", "server": "fake", "tool": "echo", "arguments": arguments})
+            ),
+            event(
+                "tool_result",
+                json!({"id": "call_a", "server": "fake", "tool": "echo", "result": "größer", "is_error": false})
+            ),
             event("tool_call", json!({"id": "call_0", "server": null, "tool": "fly", "arguments": "{oops"})),
-            event("tool_result", json!({"id": "call_0", "server": null, "tool": "fly", "result": told, "is_error": true})),
+            event(
+                "tool_result",
+                json!({"id": "call_0", "server": null, "tool": "fly", "result": told, "is_error": true})
+            ),
             event("tool_call", json!({"id": "call_1", "server": "fake", "tool": "fail", "arguments": {}})),
-            event("tool_result", json!({"id": "call_1", "server": "fake", "tool": "fail", "result": "Error: it did not work", "is_error": true})),
+            event(
+                "tool_result",
+                json!({"id": "call_1", "server": "fake", "tool": "fail", "result": "Error: it did not work", "is_error": true})
+            ),
             token("It is größer."),
             event("final", last.clone()),
         ]
@@ -79,14 +91,16 @@ async fn words_are_told_before_the_answer_is_complete() {
     let mut seen = Vec::new();
     let mut piece = [0; 4096];
     while !String::from_utf8_lossy(&seen).contains("Word ") {
-        let length = tokio::time::timeout(DEADLINE, raw.read(&mut piece)).await.expect("soon").expect("readable");
+        let length =
+            tokio::time::timeout(DEADLINE, raw.read(&mut piece)).await.expect("soon").expect("readable");
         assert!(length > 0, "{}", String::from_utf8_lossy(&seen));
         seen.extend_from_slice(&piece[..length]);
     }
     assert_eq!(model.held(), 1, "the rest has not been said yet");
     model.let_go(1);
     while !String::from_utf8_lossy(&seen).contains("\"result\":\"Word after word.\"") {
-        let length = tokio::time::timeout(DEADLINE, raw.read(&mut piece)).await.expect("soon").expect("readable");
+        let length =
+            tokio::time::timeout(DEADLINE, raw.read(&mut piece)).await.expect("soon").expect("readable");
         assert!(length > 0, "{}", String::from_utf8_lossy(&seen));
         seen.extend_from_slice(&piece[..length]);
     }
@@ -114,7 +128,8 @@ async fn what_goes_wrong_before_the_first_event_has_its_status() {
     }
     assert_eq!(said[0], "The model's endpoint answered 401: Incorrect API key provided");
     let unusable = "The model's endpoint sent an unusable answer: ";
-    let malformed = "an event of it is no piece of a chat completion (key must be a string at line 1 column 2): {oops";
+    let malformed =
+        "an event of it is no piece of a chat completion (key must be a string at line 1 column 2): {oops";
     assert_eq!(said[1], format!("{unusable}{malformed}"));
     assert!(said[2].starts_with(&format!("{unusable}it broke off: ")), "{}", said[2]);
     assert_eq!(said[3], format!("{unusable}it broke off with an error: overloaded"));
@@ -138,11 +153,11 @@ async fn what_goes_wrong_after_it_is_the_last_event() {
     .await;
     let gateway = daemon(&model, "timeout = \"1s\"").start().await;
     let unusable = "The model's endpoint sent an unusable answer: ";
-    let malformed = "an event of it is no piece of a chat completion (key must be a string at line 1 column 2): {oops";
+    let malformed =
+        "an event of it is no piece of a chat completion (key must be a string at line 1 column 2): {oops";
     for reason in [malformed, "it broke off in the middle", "it broke off in the middle"] {
         let error = json!({"error": format!("{unusable}{reason}"), "code": "llm_error"});
         let seen = stream(&gateway, &question()).await;
-        // Words that came in the same moment as what made them worthless may have been told or not.
         assert_eq!(seen, [token("So "), event("error", error)]);
     }
     let seen = stream(&gateway, &question()).await;
@@ -154,7 +169,8 @@ async fn what_goes_wrong_after_it_is_the_last_event() {
     let seen = stream(&gateway, &question()).await;
     let names: Vec<&str> = seen.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["tool_call", "tool_result", "error"]);
-    let error = json!({"error": "The model's endpoint answered 400: context_length_exceeded", "code": "llm_error"});
+    let error =
+        json!({"error": "The model's endpoint answered 400: context_length_exceeded", "code": "llm_error"});
     assert_eq!(seen[2].1, error);
     assert_eq!(model.asked().len(), 7, "what somebody has heard the beginning of is not said again");
     gateway.stop().await;

@@ -40,7 +40,10 @@ async fn what_cannot_be_asked_is_refused_in_the_words_of_the_reference() {
         (question_with(json!({"include_steps": 1})), "include_steps must be true or false"),
         (question_with(json!({"max_turns": 0})), "max_turns must be a whole number of at least 1"),
         (question_with(json!({"temperature": 3})), "temperature must be a number from 0 to 2"),
-        (question_with(json!({"timeout": 0})), "timeout must be a whole number of milliseconds of at least 1"),
+        (
+            question_with(json!({"timeout": 0})),
+            "timeout must be a whole number of milliseconds of at least 1",
+        ),
     ];
     for (body, said) in cases {
         assert_eq!(query(&gateway, &body).await.expect(400), json!({"error": said}), "{body}");
@@ -59,7 +62,8 @@ async fn what_cannot_be_asked_is_refused_in_the_words_of_the_reference() {
 async fn null_is_as_good_as_nothing() {
     let model = Llm::in_turn([Turn::say("Yes.")]).await;
     let gateway = daemon(&model, "").start().await;
-    let nulls = ["model", "servers", "stream", "max_turns", "temperature", "tools", "timeout", "include_steps"];
+    let nulls =
+        ["model", "servers", "stream", "max_turns", "temperature", "tools", "timeout", "include_steps"];
     let mut body = question();
     nulls.iter().for_each(|member| body[member] = Value::Null);
     assert_eq!(query(&gateway, &body).await.expect(200), answered("Yes.", 1));
@@ -111,7 +115,8 @@ async fn whoever_may_not_use_the_dialect_asks_nothing() {
     let config = "[api]\nauth = \"required\"\n[organization]\nplan = \"unlimited\"\n\
         [[members]]\nid = \"user_owner\"\nrole = \"owner\"\n[[members]]\nid = \"user_member\"\nrole = \"member\"\n";
     let gateway = daemon(&model, config).start().await;
-    let made = gateway.post("/v1/api-keys", &json!({"name": "m", "owner_id": "user_member"})).await.expect(201);
+    let made =
+        gateway.post("/v1/api-keys", &json!({"name": "m", "owner_id": "user_member"})).await.expect(201);
     let member = made["data"]["key"].as_str().expect("a key").to_owned();
     let asked = || ask(&gateway, "POST", QUERY).json(question().to_string());
     assert_eq!(asked().send().await.expect(401), json!({"error": "Authentication required"}));

@@ -52,9 +52,18 @@ async fn several_servers_with_tools_of_the_same_names_are_told_apart() {
     let answer = without_durations(query(&gateway, &body).await.expect(200));
     let asked = model.asked();
     assert_eq!(offered(&asked[0].body), ["fake__echo", "other__echo", "tool_0"]);
-    let whose: Vec<_> = answer["steps"].as_array().expect("a list").iter().map(|step| {
-        (step["server"].as_str(), step["tool"].as_str().expect("a name"), step["result"].as_str().expect("a text"))
-    }).collect();
+    let whose: Vec<_> = answer["steps"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|step| {
+            (
+                step["server"].as_str(),
+                step["tool"].as_str().expect("a name"),
+                step["result"].as_str().expect("a text"),
+            )
+        })
+        .collect();
     assert_eq!(
         whose,
         [
@@ -86,18 +95,27 @@ async fn names_and_schemas_that_the_api_refuses_are_mapped_and_mapped_back() {
     let model = Llm::by(|asked| match asked.results().len() {
         0 => {
             let weather = offered(&asked.body).into_iter().find(|name| name.starts_with("get_weather_"));
-            Turn::call(&[(weather.expect("offered"), r#"{"text":"rain"}"#), ("choose", r#"{"input":{"text":"this"}}"#)])
+            Turn::call(&[
+                (weather.expect("offered"), r#"{"text":"rain"}"#),
+                ("choose", r#"{"input":{"text":"this"}}"#),
+            ])
         }
         _ => Turn::say("Rain."),
     })
     .await;
     let gateway = daemon(&model, "").server("odd", fake(&["--tools-file", &path])).start().await;
-    let body = json!({"server": "odd", "query": "?", "tools": ["get.weather", "choose"], "include_steps": true});
+    let body =
+        json!({"server": "odd", "query": "?", "tools": ["get.weather", "choose"], "include_steps": true});
     let answer = without_durations(query(&gateway, &body).await.expect(200));
     let asked = model.asked();
     assert_eq!(asked[1].results(), ["rain", "this"]);
     assert_eq!(answer["steps"][0]["tool"], "get.weather");
-    let parameters: Vec<&Value> = asked[0].body["tools"].as_array().expect("a list").iter().map(|tool| &tool["function"]["parameters"]).collect();
+    let parameters: Vec<&Value> = asked[0].body["tools"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|tool| &tool["function"]["parameters"])
+        .collect();
     assert_eq!(parameters[0], &json!({"type": "object", "properties": {}}));
     assert_eq!(
         parameters[1],

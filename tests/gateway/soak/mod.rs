@@ -10,6 +10,7 @@ mod edit;
 mod idle;
 mod kills;
 mod mixed;
+mod queries;
 mod usage;
 
 use std::fmt::Display;

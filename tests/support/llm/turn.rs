@@ -26,11 +26,24 @@ pub(crate) struct Turn {
 
 #[derive(Debug, Clone)]
 enum Kind {
-    Message { message: Map<String, Value>, finish: &'static str },
-    Failure { status: u16, headers: Vec<(&'static str, String)>, body: String },
-    Raw { content_type: &'static str, body: String, broken_off: bool },
+    Message {
+        message: Map<String, Value>,
+        finish: &'static str,
+    },
+    Failure {
+        status: u16,
+        headers: Vec<(&'static str, String)>,
+        body: String,
+    },
+    Raw {
+        content_type: &'static str,
+        body: String,
+        broken_off: bool,
+    },
     /// The first words, and the rest when it is let go.
-    InTheMiddle { text: String },
+    InTheMiddle {
+        text: String,
+    },
 }
 
 impl Turn {
@@ -127,8 +140,9 @@ impl Turn {
             }
             Kind::Raw { content_type, body, broken_off: true } => {
                 let length = body.len() + 100;
-                let head =
-                    format!("HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ncontent-length: {length}\r\n");
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ncontent-length: {length}\r\n"
+                );
                 parts.extend([Part::Bytes(format!("{head}\r\n{body}").into_bytes()), Part::Close]);
             }
         }
