@@ -56,6 +56,7 @@ pub fn main(program: Program) -> ExitCode {
             cli::check(&flags, &ProcessEnvironment, &mut io::stdout(), &mut io::stderr()).into()
         }
         Ok(Command::DemoServer) => demo_server().into(),
+        Ok(Command::Ask(ask)) => cli::ask::run(&ask).into(),
         Ok(Command::Store(flags, action)) => keeping::run(&flags, &action, &ProcessEnvironment).into(),
         Err(refused) => refused.report().into(),
     }

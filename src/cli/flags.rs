@@ -7,6 +7,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::Exit;
+use super::ask::{Ask, DEFAULT_URL};
 use crate::config::{self, Flags};
 
 /// Which of the two programs was started.
@@ -19,7 +20,7 @@ pub enum Program {
 }
 
 /// What was asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Command {
     /// Run the daemon.
     Serve(Flags),
@@ -27,6 +28,8 @@ pub enum Command {
     Check(Flags),
     /// Be the built-in MCP server on stdin and stdout.
     DemoServer,
+    /// Ask a running daemon a question.
+    Ask(Ask),
     /// Look at or replace what is kept on disk. Of the flags only those that lead to it are given.
     Store(Flags, StoreAction),
 }
@@ -79,6 +82,7 @@ where
         Program::Mcpvisor => read::<Mcpvisor, _, _>(args).map(|line| match line.command {
             Subcommands::Serve(flags) => flags.into_command(None),
             Subcommands::DemoServer => Command::DemoServer,
+            Subcommands::Ask(line) => line.into_command(),
             Subcommands::Store(store) => store.command.into_command(),
         }),
         Program::McpServer => {
@@ -110,10 +114,51 @@ struct Mcpvisor {
 enum Subcommands {
     /// Run the daemon (listens on 127.0.0.1:5000 unless told otherwise)
     Serve(ServeFlags),
+    /// Ask a question of a running daemon; a model answers it with the servers' tools
+    Ask(AskLine),
     /// Be a small MCP server on stdin and stdout, to try the gateway with
     DemoServer,
     /// Check, back up or restore what is kept on disk, while no daemon runs on it
     Store(StoreLine),
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The answer goes to stdout, the calls of tools to stderr. The daemon needs a model: section [llm] of its\n\
+                  configuration, or OPENAI_API_KEY and OPENAI_BASE_URL in its environment."
+)]
+struct AskLine {
+    /// The question
+    #[arg(value_name = "QUESTION")]
+    question: String,
+    /// Server whose tools may be used, may be given several times
+    #[arg(long = "server", value_name = "NAME", required = true)]
+    servers: Vec<String>,
+    /// The daemon's address
+    #[arg(long, env = "MCPVISOR_URL", value_name = "URL", default_value = DEFAULT_URL)]
+    url: String,
+    /// A key of the daemon, where it wants one; better given as MCPVISOR_KEY
+    #[arg(long, env = "MCPVISOR_KEY", hide_env_values = true, value_name = "KEY")]
+    key: Option<String>,
+    /// Model to ask instead of the daemon's default
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
+    /// Only this tool, may be given several times
+    #[arg(long = "tool", value_name = "NAME")]
+    tools: Vec<String>,
+    /// How often the model is asked at most
+    #[arg(long, value_name = "N")]
+    max_turns: Option<usize>,
+    /// Say nothing but the answer
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+impl AskLine {
+    fn into_command(self) -> Command {
+        let AskLine { question, servers, url, key, model, tools, max_turns, quiet } = self;
+        Command::Ask(Ask { question, servers, url, key, model, tools, max_turns, quiet })
+    }
 }
 
 #[derive(Debug, Args)]
@@ -276,6 +321,27 @@ mod tests {
             words(Program::Mcpvisor, "mcpvisor demo-server").expect("understood"),
             Command::DemoServer
         );
+    }
+
+    #[test]
+    fn a_question_arrives_with_everything_that_was_said_of_it() {
+        let line = "mcpvisor ask why --server a --server b --url http://h:1 --key k --model m --tool t --max-turns 3 -q";
+        let expected = Ask {
+            question: "why".into(),
+            servers: vec!["a".into(), "b".into()],
+            url: "http://h:1".into(),
+            key: Some("k".into()),
+            model: Some("m".into()),
+            tools: vec!["t".into()],
+            max_turns: Some(3),
+            quiet: true,
+        };
+        assert_eq!(words(Program::Mcpvisor, line).expect("understood"), Command::Ask(expected));
+        let Ok(Command::Ask(ask)) = words(Program::Mcpvisor, "mcpvisor ask why --server a") else {
+            panic!("understood")
+        };
+        assert_eq!(ask.url, DEFAULT_URL);
+        assert!(words(Program::Mcpvisor, "mcpvisor ask why").is_err(), "a server must be named");
     }
 
     #[test]

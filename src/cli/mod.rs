@@ -5,6 +5,7 @@
 //! weighs the configuration file: only there a wrong variable is reported together with every
 //! other problem.
 
+pub mod ask;
 pub mod demo_server;
 mod exit;
 mod flags;

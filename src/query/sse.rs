@@ -69,7 +69,11 @@ mod tests {
         let mut found = Vec::new();
         let text = b"event: a\nid: 1\ndata: one\r\ndata:two\r\n\r\n: comment\n\ndata: three";
         let mut sse = SseData::default();
-        sse.feed(text, |data| Ok::<(), TooLong>(found.push(data.to_owned()))).expect("short");
+        let mut note = |data: &str| {
+            found.push(data.to_owned());
+            Ok::<(), TooLong>(())
+        };
+        sse.feed(text, &mut note).expect("short");
         assert_eq!((found, sse.rest()), (vec!["one\ntwo".to_owned()], Some("three".to_owned())));
     }
 }

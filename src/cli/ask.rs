@@ -1,0 +1,309 @@
+//! `mcpvisor ask`: a question to a running daemon, with what happens shown as it happens. The answer goes
+//! to stdout and nothing else does, so that it can be piped.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use reqwest::{Client, Response, Url};
+use serde_json::{Map, Value, json};
+
+use super::Exit;
+use crate::query::{SseData, TooLong};
+
+/// Where the daemon is, unless somebody says.
+pub const DEFAULT_URL: &str = "http://127.0.0.1:5000";
+/// The longest line that is shown of a tool's arguments and of its result, in characters.
+const SHOWN: usize = 160;
+/// A daemon that says nothing for so long is gone: it says something each 15 seconds.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// What is asked, and whom.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Ask {
+    /// The question.
+    pub question: String,
+    /// The servers whose tools may be used.
+    pub servers: Vec<String>,
+    /// The daemon's address.
+    pub url: String,
+    /// A key, where the daemon wants one.
+    pub key: Option<String>,
+    /// The model.
+    pub model: Option<String>,
+    /// Only these tools.
+    pub tools: Vec<String>,
+    /// How often the model is asked at most.
+    pub max_turns: Option<usize>,
+    /// Say nothing but the answer.
+    pub quiet: bool,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+enum Problem {
+    #[error("{0}")]
+    Usage(String),
+    #[error("no daemon answers at {url}: {reason}")]
+    Unreachable { url: String, reason: String },
+    #[error("{0}")]
+    Refused(String),
+    #[error("the answer broke off: {0}")]
+    BrokenOff(String),
+    #[error(transparent)]
+    Output(#[from] io::Error),
+}
+
+impl From<TooLong> for Problem {
+    fn from(error: TooLong) -> Problem {
+        Problem::BrokenOff(error.to_string())
+    }
+}
+
+/// Asks, and shows what comes.
+pub fn run(ask: &Ask) -> Exit {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(&Problem::Output(error)),
+    };
+    let show = Show::new(io::stdout(), io::stderr(), io::stderr().is_terminal(), ask.quiet);
+    match runtime.block_on(follow(ask, show)) {
+        Ok(()) => Exit::Graceful,
+        Err(problem) => complain(&problem),
+    }
+}
+
+fn complain(problem: &Problem) -> Exit {
+    let _ = writeln!(io::stderr(), "mcpvisor: {problem}");
+    match problem {
+        Problem::Usage(_) => Exit::Usage,
+        Problem::Refused(_) => Exit::Internal,
+        Problem::Unreachable { .. } | Problem::BrokenOff(_) | Problem::Output(_) => Exit::Io,
+    }
+}
+
+async fn follow(ask: &Ask, mut show: Show<impl Write, impl Write>) -> Result<(), Problem> {
+    let mut response = send(ask).await?;
+    if !response.status().is_success() {
+        let status = response.status();
+        let body: Value =
+            serde_json::from_slice(&response.bytes().await.unwrap_or_default()).unwrap_or_default();
+        let said = body["error"].as_str().or(body["error"]["message"].as_str());
+        return Err(Problem::Refused(
+            said.map_or_else(|| format!("the daemon answered {status}"), str::to_owned),
+        ));
+    }
+    let mut events = SseData::default();
+    loop {
+        let next = tokio::time::timeout(SILENCE, response.chunk()).await;
+        let next = next.map_err(|_| Problem::BrokenOff("the daemon fell silent".to_owned()))?;
+        match next.map_err(|error| Problem::BrokenOff(error.to_string()))? {
+            Some(bytes) => events.feed(&bytes, |data| show.event(data))?,
+            None => return show.end(),
+        }
+    }
+}
+
+async fn send(ask: &Ask) -> Result<Response, Problem> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let base = ask.url.trim_end_matches('/');
+    let url = Url::parse(&format!("{base}/api/query"))
+        .map_err(|error| Problem::Usage(format!("--url {base:?} is not an address: {error}")))?;
+    let unreachable =
+        |error: reqwest::Error| Problem::Unreachable { url: base.to_owned(), reason: innermost(&error) };
+    let mut client = Client::builder();
+    if url.host_str().is_some_and(is_this_machine) {
+        client = client.no_proxy();
+    }
+    let client = client.build().map_err(unreachable)?;
+    let mut request = client.post(url).header("content-type", "application/json").body(body(ask).to_string());
+    if let Some(key) = &ask.key {
+        request = request.bearer_auth(key);
+    }
+    request.send().await.map_err(unreachable)
+}
+
+fn is_this_machine(host: &str) -> bool {
+    host == "localhost" || host == "[::1]" || host.starts_with("127.")
+}
+
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+fn body(ask: &Ask) -> Value {
+    let mut body = Map::from_iter([
+        ("servers".to_owned(), json!(ask.servers)),
+        ("query".to_owned(), json!(ask.question)),
+        ("stream".to_owned(), json!(true)),
+    ]);
+    if let Some(model) = &ask.model {
+        body.insert("model".to_owned(), json!(model));
+    }
+    if let Some(turns) = ask.max_turns {
+        body.insert("max_turns".to_owned(), json!(turns));
+    }
+    if !ask.tools.is_empty() {
+        body.insert("tools".to_owned(), json!(ask.tools));
+    }
+    Value::Object(body)
+}
+
+/// Writes events for people: the answer to one place, what happens on the way to another.
+struct Show<O, E> {
+    out: O,
+    err: E,
+    dim: (&'static str, &'static str),
+    quiet: bool,
+    /// What was said since the last call. The words before a call are not the answer.
+    said: String,
+    is_over: bool,
+}
+
+impl<O: Write, E: Write> Show<O, E> {
+    fn new(out: O, err: E, colours: bool, quiet: bool) -> Show<O, E> {
+        let dim = if colours { ("\u{1b}[2m", "\u{1b}[0m") } else { ("", "") };
+        Show { out, err, dim, quiet, said: String::new(), is_over: false }
+    }
+
+    fn event(&mut self, data: &str) -> Result<(), Problem> {
+        let event: Value =
+            serde_json::from_str(data).map_err(|error| Problem::BrokenOff(error.to_string()))?;
+        match event["type"].as_str().unwrap_or_default() {
+            "token" => self.token(event["text"].as_str().unwrap_or_default()),
+            "tool_call" => {
+                self.line_break()?;
+                let name = tool_name(&event);
+                self.note(&format!("→ {name} {}", short(&event["arguments"].to_string())))
+            }
+            "tool_result" => {
+                let seconds = event["duration_ms"].as_u64().unwrap_or_default() as f64 / 1000.0;
+                let sign = if event["is_error"] == true { "✗" } else { "←" };
+                let result = short(event["result"].as_str().unwrap_or_default());
+                self.note(&format!("{sign} {} ({seconds:.1} s) {result}", tool_name(&event)))
+            }
+            "final" => self.last(&event),
+            "error" => {
+                self.line_break()?;
+                Err(Problem::Refused(event["error"].as_str().unwrap_or("it failed without words").to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn token(&mut self, text: &str) -> Result<(), Problem> {
+        self.said.push_str(text);
+        self.out.write_all(printable(text, true).as_bytes())?;
+        Ok(self.out.flush()?)
+    }
+
+    /// What was streamed is the answer, or else it is here.
+    fn last(&mut self, event: &Value) -> Result<(), Problem> {
+        let result = event["result"].as_str().unwrap_or_default();
+        if self.said.trim() != result.trim() {
+            self.line_break()?;
+            self.token(result)?;
+        }
+        self.line_break()?;
+        self.is_over = true;
+        match event["finish_reason"].as_str() {
+            Some("length") => self.note("(cut off at the model's length limit)"),
+            Some("refusal") => self.note("(the model refused)"),
+            _ => Ok(()),
+        }
+    }
+
+    fn line_break(&mut self) -> Result<(), Problem> {
+        if !self.said.is_empty() && !self.said.ends_with('\n') {
+            self.out.write_all(b"\n")?;
+            self.out.flush()?;
+        }
+        self.said.clear();
+        Ok(())
+    }
+
+    fn note(&mut self, text: &str) -> Result<(), Problem> {
+        if !self.quiet {
+            writeln!(self.err, "{}{}{}", self.dim.0, printable(text, false), self.dim.1)?;
+        }
+        Ok(())
+    }
+
+    fn end(self) -> Result<(), Problem> {
+        if self.is_over { Ok(()) } else { Err(Problem::BrokenOff("it has no end".to_owned())) }
+    }
+}
+
+fn tool_name(event: &Value) -> String {
+    let tool = event["tool"].as_str().unwrap_or_default();
+    event["server"].as_str().map_or_else(|| tool.to_owned(), |server| format!("{server}.{tool}"))
+}
+
+fn short(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+/// What models and tools say must not steer a terminal.
+fn printable(text: &str, lines: bool) -> String {
+    let keep = |c: char| !c.is_control() || (lines && (c == '\n' || c == '\t'));
+    text.chars().map(|c| if keep(c) { c } else { '\u{fffd}' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(events: &[Value], quiet: bool) -> (Result<(), String>, String, String) {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let mut show = Show::new(&mut out, &mut err, false, quiet);
+        let fed = events.iter().try_for_each(|event| show.event(&event.to_string()));
+        let ended = fed.and_then(|()| show.end()).map_err(|problem| problem.to_string());
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+        (ended, text(out), text(err))
+    }
+
+    fn token(text: &str) -> Value {
+        json!({"type": "token", "text": text})
+    }
+
+    fn last(result: &str) -> Value {
+        json!({"type": "final", "status": "success", "result": result, "finish_reason": "stop"})
+    }
+
+    #[test]
+    fn the_answer_goes_to_stdout_and_the_calls_beside_it() {
+        let call = json!({"type": "tool_call", "server": "demo", "tool": "add", "arguments": {"a": 1}});
+        let result = json!({"type": "tool_result", "server": "demo", "tool": "add", "result": "3\n4", "is_error": false, "duration_ms": 1234});
+        let events = [call, result, token("It is "), token("three."), last("It is three.")];
+        let (ended, out, err) = shown(&events, false);
+        assert_eq!((ended, out.as_str()), (Ok(()), "It is three.\n"));
+        assert_eq!(err, "→ demo.add {\"a\":1}\n← demo.add (1.2 s) 3 4\n");
+        assert_eq!(shown(&events, true).2, "");
+    }
+
+    #[test]
+    fn an_answer_that_was_not_streamed_is_shown_all_the_same() {
+        assert_eq!(shown(&[last("Yes.")], false).1, "Yes.\n");
+    }
+
+    #[test]
+    fn errors_and_answers_without_an_end_are_failures() {
+        let error = json!({"type": "error", "error": "The model's endpoint answered 401: no"});
+        let (ended, out, _) = shown(&[token("Hm"), error], false);
+        assert_eq!((ended, out.as_str()), (Err("The model's endpoint answered 401: no".to_owned()), "Hm\n"));
+        assert!(shown(&[token("Hm")], false).0.is_err());
+    }
+
+    #[test]
+    fn nothing_that_is_said_steers_the_terminal() {
+        let (_, out, _) = shown(&[token("a\u{1b}[2Jb\tc"), last("a\u{1b}[2Jb\tc")], false);
+        assert_eq!(out, "a\u{fffd}[2Jb\tc\n");
+    }
+}
