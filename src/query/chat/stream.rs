@@ -21,16 +21,14 @@ pub(super) struct Folded {
 
 #[derive(Deserialize)]
 struct Chunk {
-    #[serde(default)]
-    choices: Vec<Piece>,
-    usage: Option<TokenUsage>,
+    choices: Option<Vec<Piece>>,
+    usage: Option<Value>,
     error: Option<Value>,
 }
 
 #[derive(Deserialize)]
 struct Piece {
-    #[serde(default)]
-    delta: Map<String, Value>,
+    delta: Option<Map<String, Value>>,
     finish_reason: Option<String>,
 }
 
@@ -51,17 +49,14 @@ impl Folded {
             let said = error["message"].as_str().or(error.as_str()).unwrap_or("an error without words");
             return Err(ModelError::Unusable { reason: format!("it broke off with an error: {said}") });
         }
-        self.usage = chunk.usage.or(self.usage);
+        self.usage = chunk.usage.as_ref().map(TokenUsage::read).or(self.usage);
         // One answer was asked for.
-        let Some(piece) = chunk.choices.into_iter().next() else { return Ok(None) };
+        let Some(piece) = chunk.choices.into_iter().flatten().next() else { return Ok(None) };
         self.finish_reason = piece.finish_reason.or(self.finish_reason.take());
-        let said = piece
-            .delta
-            .get("content")
-            .and_then(Value::as_str)
-            .filter(|text| !text.is_empty())
-            .map(str::to_owned);
-        merge(&mut self.message, piece.delta);
+        let delta = piece.delta.unwrap_or_default();
+        let said = delta.get("content").and_then(Value::as_str).filter(|text| !text.is_empty());
+        let said = said.map(str::to_owned);
+        merge(&mut self.message, delta);
         Ok(said)
     }
 
@@ -235,6 +230,16 @@ mod tests {
         let (reply, said) = fold(&[text.trim_end().as_bytes()]).expect("a finish reason is enough");
         assert_eq!((reply.text.as_str(), said.as_str()), ("Hello", "Hello"));
         assert_eq!(reply.message["reasoning_content"], "ab");
+    }
+
+    #[test]
+    fn pieces_that_say_nothing_are_passed_over() {
+        let text = "data: {\"choices\":null,\"usage\":null}\n\n\
+                    data: {\"choices\":[{\"delta\":null,\"finish_reason\":null}]}\n\n\
+                    data: {\"choices\":[{\"delta\":{\"content\":\"x\"},\"finish_reason\":\"stop\"}]}\n\n\
+                    data: {\"choices\":[],\"usage\":{\"prompt_tokens\":null,\"total_tokens\":3}}\n\n";
+        let (reply, said) = fold(&[text.as_bytes()]).expect("complete");
+        assert_eq!((said.as_str(), reply.usage.total_tokens), ("x", 3));
     }
 
     #[test]
