@@ -165,11 +165,17 @@ impl From<TooLong> for ModelError {
 /// What went wrong with the model's endpoint. No text holds the key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ModelError {
-    /// It could not be reached, or fell silent.
+    /// It could not be reached.
     #[error("The model's endpoint could not be reached: {reason}")]
     Unreachable {
         /// Why.
         reason: String,
+    },
+    /// It fell silent.
+    #[error("The model's endpoint said nothing for {} s", after.as_secs_f64())]
+    Silent {
+        /// For how long.
+        after: Duration,
     },
     /// It answered with an error.
     #[error("The model's endpoint answered {status}: {message}")]

@@ -131,10 +131,17 @@ impl Offer {
         if is_possible(&plain) && plain == full && !self.tools.contains_key(&plain) {
             return plain;
         }
-        let hash = Sha256::digest(format!("{}\0{own}", tool.server_id));
-        let hash: String = hash[..4].iter().map(|byte| format!("{byte:02x}")).collect();
-        let kept: String = plain.chars().take(LONGEST_NAME - hash.len() - 1).collect();
-        format!("{kept}_{hash}")
+        // A server may have given another tool just the name that this comes to; then the next one is free.
+        let mut hash = Sha256::digest(format!("{}\0{own}", tool.server_id));
+        loop {
+            let piece: String = hash[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+            let kept: String = plain.chars().take(LONGEST_NAME - piece.len() - 1).collect();
+            let name = format!("{kept}_{piece}");
+            if !self.tools.contains_key(&name) {
+                return name;
+            }
+            hash = Sha256::digest(hash);
+        }
     }
 }
 
@@ -266,6 +273,15 @@ mod tests {
         let found: HashSet<_> =
             names.iter().map(|name| offer.find(name).expect("there").tool.clone()).collect();
         assert!(found.contains("get.weather") && found.contains("get/weather") && found.contains(&*long));
+    }
+
+    #[test]
+    fn no_tool_takes_the_name_of_another() {
+        let offer = Offer::new(vec![tool("a", "get.weather", &plain())]);
+        let taken = offer.names()[0].to_owned();
+        let offer = Offer::new(vec![tool("b", &taken, &plain()), tool("a", "get.weather", &plain())]);
+        assert_eq!(offer.names().len(), 2);
+        assert_eq!(offer.find(&taken).map(|tool| &*tool.server), Some("b"));
     }
 
     #[test]

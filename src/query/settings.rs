@@ -8,6 +8,10 @@ use std::time::Duration;
 /// The public endpoint of OpenAI, which is asked unless another one is configured.
 const OPENAI: &str = "https://api.openai.com/v1";
 
+const REDACTED: &str = "[REDACTED]";
+/// So many letters of a key tell more than that it is one.
+const TOO_MUCH: usize = 6;
+
 /// A key for the model's endpoint. Shows itself to nobody.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey(String);
@@ -30,15 +34,21 @@ impl ApiKey {
         &self.0
     }
 
-    /// A text without the key in it.
+    /// A text without the key in it, and without the beginning of the key at its end, where it was cut off.
     pub(super) fn redact(&self, text: &str) -> String {
-        text.replace(&self.0, "[REDACTED]")
+        let mut text = text.replace(&self.0, REDACTED);
+        let cut_off = (TOO_MUCH..self.0.len()).rev().find(|length| text.ends_with(&self.0[..*length]));
+        if let Some(length) = cut_off {
+            text.truncate(text.len() - length);
+            text.push_str(REDACTED);
+        }
+        text
     }
 }
 
 impl fmt::Debug for ApiKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[REDACTED]")
+        f.write_str(REDACTED)
     }
 }
 
@@ -180,6 +190,9 @@ mod tests {
         let key = ApiKey::new(" sk-123 \n").expect("a key");
         assert_eq!((key.expose(), format!("{key:?}").as_str()), ("sk-123", "[REDACTED]"));
         assert_eq!(key.redact("bad key sk-123!"), "bad key [REDACTED]!");
+        let key = ApiKey::new("sk-0123456789").expect("a key");
+        assert_eq!(key.redact("sk-0123456789 is bad: sk-012345"), "[REDACTED] is bad: [REDACTED]");
+        assert_eq!(key.redact("I ask"), "I ask");
         for wrong in ["", "  ", "a b", "a\nb", "ä"] {
             assert_eq!(ApiKey::new(wrong), Err(MalformedKey), "{wrong:?}");
         }

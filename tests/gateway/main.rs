@@ -26,6 +26,7 @@ mod overload;
 mod persisting;
 mod pinning;
 mod plexmcp;
+mod query;
 mod query_real;
 mod real;
 mod regressions;

@@ -7,6 +7,7 @@ pub(crate) mod canaries;
 pub(crate) mod fake;
 pub(crate) mod gateway;
 pub(crate) mod http;
+pub(crate) mod llm;
 pub(crate) mod load;
 pub(crate) mod processes;
 pub(crate) mod site;

@@ -132,7 +132,9 @@ impl From<QueryError> for Failure {
             QueryError::Busy { .. } => Failure::new(StatusCode::SERVICE_UNAVAILABLE, text)
                 .code("service_unavailable")
                 .retry(Some(Duration::from_secs(1))),
-            QueryError::TimedOut { .. } => failed().code("timeout"),
+            QueryError::TimedOut { .. } | QueryError::Model(ModelError::Silent { .. }) => {
+                failed().code("timeout")
+            }
             QueryError::Unacceptable { reason } => Failure::bad_request(reason),
             QueryError::Model(ModelError::Refused { retry_after, .. }) => {
                 failed().code("llm_error").retry(retry_after)

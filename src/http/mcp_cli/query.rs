@@ -2,7 +2,7 @@
 //! Server-Sent Events (WHATWG HTML, section 9.2) where that is asked for.
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -18,6 +18,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::bodies::{some, text};
@@ -25,6 +26,7 @@ use super::errors::Failure;
 use super::{Api, json};
 use crate::http::body::{object, string};
 use crate::query::{Answer, Event, Finish, QueryError, Question, Step, TokenUsage};
+use crate::service::Error;
 
 /// How many events may wait for the client; then the model waits.
 const WAITING: usize = 16;
@@ -156,35 +158,51 @@ fn written(answer: &Answer, include_steps: bool) -> Vec<u8> {
     serde_json::to_vec(&success).unwrap_or_default()
 }
 
-type Answering = Pin<Box<dyn Future<Output = Result<Answer, QueryError>> + Send>>;
+/// A question that is being answered in a task of its own, so that its deadline holds whether or not the
+/// client reads. Dropped, it is given up.
+struct Answering(JoinSet<Result<Answer, QueryError>>);
+
+impl Answering {
+    fn begin(api: Api, question: Question, events: mpsc::Sender<Event>) -> Answering {
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            let Api(shared, caller, _) = &api;
+            shared.queries.answer(&shared.gateway, caller, question, Some(events)).await
+        });
+        Answering(task)
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Answer, QueryError>> {
+        self.0.poll_join_next(context).map(|joined| match joined {
+            Some(Ok(answered)) => answered,
+            // A defect: it panicked. An event has no place for the cause, so it is in the log.
+            ended => {
+                let reason = format!("a query's task: {ended:?}");
+                tracing::error!(cause = reason, "internal error");
+                Err(Error::Internal { reason }.into())
+            }
+        })
+    }
+}
 
 /// The events of a question. What goes wrong before the first one is an answer of its own, with its status.
 async fn stream(api: Api, asked: Asked) -> Result<Response, Failure> {
     let (events, mut received) = mpsc::channel(WAITING);
-    let mut answering: Answering = Box::pin(async move {
-        let Api(shared, caller, _) = &api;
-        shared.queries.answer(&shared.gateway, caller, asked.question, Some(events)).await
-    });
-    let mut first = Vec::new();
-    let mut is_over = false;
-    tokio::select! {
-        biased;
-        event = received.recv() => first.extend(event.map(|event| event_of(&event))),
-        answer = &mut answering => {
-            let answer = answer.map_err(Failure::from)?;
-            while let Ok(event) = received.try_recv() {
-                first.push(event_of(&event));
-            }
-            first.push(final_event(&Ok(answer), asked.include_steps));
-            is_over = true;
+    let mut answering = Answering::begin(api, asked.question, events);
+    // All senders are gone once it is over; then the answer is there in a moment.
+    let (next, is_over) = match received.recv().await {
+        Some(event) => (event_of(&event), false),
+        None => {
+            let answer = poll_fn(|context| answering.poll(context)).await?;
+            (final_event(&Ok(answer), asked.include_steps), true)
         }
-    }
+    };
     let mut ticks = interval_at(Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let body = AnswerBody {
         answering: (!is_over).then_some(answering),
         received,
-        next: (!first.is_empty()).then(|| first.concat().into()),
+        next: Some(next.into()),
         ticks,
         include_steps: asked.include_steps,
     };
@@ -195,7 +213,7 @@ async fn stream(api: Api, asked: Asked) -> Result<Response, Failure> {
     Ok(response)
 }
 
-/// A body that answers the question while it is read: with the connection the question is dropped.
+/// A body that tells the events as they come: with the connection the question is dropped.
 struct AnswerBody {
     answering: Option<Answering>,
     received: mpsc::Receiver<Event>,
@@ -218,16 +236,17 @@ impl hyper::body::Body for AnswerBody {
         }
         let Some(answering) = &mut this.answering else { return Poll::Ready(None) };
         let mut text = Vec::new();
-        if let Poll::Ready(answer) = answering.as_mut().poll(context) {
-            this.answering = None;
-            while let Ok(event) = this.received.try_recv() {
-                text.extend(event_of(&event));
+        let is_silent = loop {
+            match this.received.poll_recv(context) {
+                Poll::Ready(Some(event)) => text.extend(event_of(&event)),
+                Poll::Ready(None) => break true,
+                Poll::Pending => break false,
             }
+        };
+        // Nothing more will happen, so the answer is the last event.
+        if is_silent && let Poll::Ready(answer) = answering.poll(context) {
+            this.answering = None;
             text.extend(final_event(&answer, this.include_steps));
-            return Poll::Ready(Some(Ok(Frame::data(text.into()))));
-        }
-        while let Poll::Ready(Some(event)) = this.received.poll_recv(context) {
-            text.extend(event_of(&event));
         }
         if text.is_empty() && this.ticks.poll_tick(context).is_ready() {
             text.extend_from_slice(b":\n\n");

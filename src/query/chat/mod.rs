@@ -105,7 +105,8 @@ impl Chat {
         let unreachable = |reason: String, again| Failed { error: ModelError::Unreachable { reason }, again };
         let sent = timeout(self.settings.timeout, request.send()).await;
         let response = match sent {
-            Err(_) => return Err(unreachable(self.silent(), false)),
+            // It may be at work on it still, so it is not asked the same again.
+            Err(_) => return Err(Failed { error: self.silent(), again: false }),
             Ok(Err(error)) => return Err(unreachable(whole(&error), true)),
             Ok(Ok(response)) => response,
         };
@@ -174,16 +175,20 @@ impl Chat {
                 return Err(ModelError::Unusable { reason: format!("it is longer than {LONGEST} bytes") });
             }
             let mut said = String::new();
-            pieces.feed(&bytes, |data| {
+            let fed = pieces.feed(&bytes, |data| {
                 said.push_str(&folded.take(data)?.unwrap_or_default());
                 Ok::<(), ModelError>(())
-            })?;
+            });
+            // Also what was said right before something went wrong.
             tell(events, said).await;
+            fed?;
             if folded.is_done() {
                 return folded.finish();
             }
         }
-        if let Some(rest) = pieces.rest() {
+        // What nothing ended may be half an event: then it is as if it were not there.
+        let rest = pieces.rest().filter(|rest| Folded::is_whole(rest));
+        if let Some(rest) = rest {
             let said = folded.take(&rest)?.unwrap_or_default();
             tell(events, said).await;
         }
@@ -198,12 +203,12 @@ impl Chat {
             Ok(Err(error)) => {
                 Err(ModelError::Unusable { reason: format!("it broke off: {}", whole(&error)) })
             }
-            Err(_) => Err(ModelError::Unreachable { reason: self.silent() }),
+            Err(_) => Err(self.silent()),
         }
     }
 
-    fn silent(&self) -> String {
-        format!("it said nothing for {} s", self.settings.timeout.as_secs_f64())
+    fn silent(&self) -> ModelError {
+        ModelError::Silent { after: self.settings.timeout }
     }
 }
 
@@ -227,6 +232,7 @@ fn without_key(error: ModelError, key: Option<&ApiKey>) -> ModelError {
             ModelError::Refused { status, message: key.redact(&message), retry_after }
         }
         ModelError::Unusable { reason } => ModelError::Unusable { reason: key.redact(&reason) },
+        ModelError::Silent { .. } => error,
     }
 }
 

@@ -1,10 +1,14 @@
 //! A streamed turn: a message out of the pieces in its events. Pure.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use super::wire::{Reply, TokenUsage, excerpt, reply};
 use crate::query::ModelError;
+
+/// The last event of a stream.
+const DONE: &str = "[DONE]";
 
 /// Puts a message together.
 #[derive(Debug, Default)]
@@ -17,23 +21,21 @@ pub(super) struct Folded {
 
 #[derive(Deserialize)]
 struct Chunk {
-    #[serde(default)]
-    choices: Vec<Piece>,
-    usage: Option<TokenUsage>,
+    choices: Option<Vec<Piece>>,
+    usage: Option<Value>,
     error: Option<Value>,
 }
 
 #[derive(Deserialize)]
 struct Piece {
-    #[serde(default)]
-    delta: Map<String, Value>,
+    delta: Option<Map<String, Value>>,
     finish_reason: Option<String>,
 }
 
 impl Folded {
     /// Takes the data of an event; gives what the model said in it.
     pub(super) fn take(&mut self, data: &str) -> Result<Option<String>, ModelError> {
-        if data.trim() == "[DONE]" {
+        if data.trim() == DONE {
             self.done = true;
             return Ok(None);
         }
@@ -47,18 +49,20 @@ impl Folded {
             let said = error["message"].as_str().or(error.as_str()).unwrap_or("an error without words");
             return Err(ModelError::Unusable { reason: format!("it broke off with an error: {said}") });
         }
-        self.usage = chunk.usage.or(self.usage);
+        self.usage = chunk.usage.as_ref().map(TokenUsage::read).or(self.usage);
         // One answer was asked for.
-        let Some(piece) = chunk.choices.into_iter().next() else { return Ok(None) };
+        let Some(piece) = chunk.choices.into_iter().flatten().next() else { return Ok(None) };
         self.finish_reason = piece.finish_reason.or(self.finish_reason.take());
-        let said = piece
-            .delta
-            .get("content")
-            .and_then(Value::as_str)
-            .filter(|text| !text.is_empty())
-            .map(str::to_owned);
-        merge(&mut self.message, piece.delta);
+        let delta = piece.delta.unwrap_or_default();
+        let said = delta.get("content").and_then(Value::as_str).filter(|text| !text.is_empty());
+        let said = said.map(str::to_owned);
+        merge(&mut self.message, delta);
         Ok(said)
+    }
+
+    /// Whether an event's data has not been cut off.
+    pub(super) fn is_whole(data: &str) -> bool {
+        data.trim() == DONE || serde_json::from_str::<IgnoredAny>(data).is_ok()
     }
 
     /// Whether the endpoint said that this was all.
@@ -187,7 +191,7 @@ mod tests {
                 Ok::<(), ModelError>(())
             })?;
         }
-        if let Some(rest) = events.rest() {
+        if let Some(rest) = events.rest().filter(|rest| Folded::is_whole(rest)) {
             said.push_str(&folded.take(&rest)?.unwrap_or_default());
         }
         Ok((folded.finish()?, said))
@@ -229,11 +233,23 @@ mod tests {
     }
 
     #[test]
+    fn pieces_that_say_nothing_are_passed_over() {
+        let text = "data: {\"choices\":null,\"usage\":null}\n\n\
+                    data: {\"choices\":[{\"delta\":null,\"finish_reason\":null}]}\n\n\
+                    data: {\"choices\":[{\"delta\":{\"content\":\"x\"},\"finish_reason\":\"stop\"}]}\n\n\
+                    data: {\"choices\":[],\"usage\":{\"prompt_tokens\":null,\"total_tokens\":3}}\n\n";
+        let (reply, said) = fold(&[text.as_bytes()]).expect("complete");
+        assert_eq!((said.as_str(), reply.usage.total_tokens), ("x", 3));
+    }
+
+    #[test]
     fn what_breaks_off_or_is_malformed_is_an_error() {
         let begun = chunk(&json!({"content": "Hel"}), None);
         for (text, said) in [
             (begun.clone(), "broke off in the middle"),
             (String::new(), "broke off in the middle"),
+            (format!("{begun}data: {{\"choices\":[{{\"delta\""), "broke off in the middle"),
+            (format!("{begun}data: {{\"error\":\"overloaded\"}}"), "overloaded"),
             (format!("{begun}data: {{oops\n\n"), "no piece of a chat completion"),
             (format!("{begun}data: {{\"error\":{{\"message\":\"overloaded\"}}}}\n\n"), "overloaded"),
         ] {

@@ -29,17 +29,26 @@ pub(in crate::query) struct StreamOptions {
 }
 
 /// Tokens, as the endpoint counts them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct TokenUsage {
     /// Of what was sent.
-    #[serde(default)]
     pub prompt_tokens: u64,
     /// Of what the model said.
-    #[serde(default)]
     pub completion_tokens: u64,
     /// Of both.
-    #[serde(default)]
     pub total_tokens: u64,
+}
+
+impl TokenUsage {
+    /// Reads what an endpoint tells. An answer is worth no less for a number in it that is none.
+    pub(super) fn read(told: &Value) -> TokenUsage {
+        let number = |name: &str| told[name].as_u64().unwrap_or_default();
+        TokenUsage {
+            prompt_tokens: number("prompt_tokens"),
+            completion_tokens: number("completion_tokens"),
+            total_tokens: number("total_tokens"),
+        }
+    }
 }
 
 impl std::ops::AddAssign for TokenUsage {
@@ -80,7 +89,7 @@ pub(super) fn read_completion(body: &[u8]) -> Result<Reply, ModelError> {
     #[derive(Deserialize)]
     struct Completion {
         choices: Vec<Choice>,
-        usage: Option<TokenUsage>,
+        usage: Option<Value>,
     }
     #[derive(Deserialize)]
     struct Choice {
@@ -92,7 +101,8 @@ pub(super) fn read_completion(body: &[u8]) -> Result<Reply, ModelError> {
         .map_err(|error| unusable(format!("it is no chat completion ({error}): {}", excerpt(body))))?;
     let choice = completion.choices.into_iter().next();
     let choice = choice.ok_or_else(|| unusable("it has no choice in it".to_owned()))?;
-    Ok(reply(choice.message, choice.finish_reason, completion.usage.unwrap_or_default()))
+    let usage = completion.usage.as_ref().map(TokenUsage::read).unwrap_or_default();
+    Ok(reply(choice.message, choice.finish_reason, usage))
 }
 
 /// What a message says.
@@ -105,7 +115,8 @@ pub(super) fn reply(
     message.retain(|name, value| name == "content" || !says_nothing(value));
     message.insert("role".to_owned(), "assistant".into());
     let text = text_of(message.get("content"));
-    let refusal = message.get("refusal").and_then(Value::as_str).map(str::to_owned);
+    let refusal = message.get("refusal").and_then(Value::as_str).filter(|text| !text.is_empty());
+    let refusal = refusal.map(str::to_owned);
     let calls = match message.get_mut("tool_calls") {
         Some(Value::Array(calls)) => calls.iter_mut().enumerate().map(read_call).collect(),
         _ => Vec::new(),
@@ -212,7 +223,10 @@ mod tests {
         let reply = read(&json!({"choices": [{"message": {
             "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}],
             "tool_calls": [{"function": {"name": "x", "arguments": {"k": true}}}, {"function": {"name": "y"}}],
-        }}]}));
+            "refusal": "",
+        }}], "usage": {"prompt_tokens": 3, "completion_tokens": null, "total_tokens": -1}}));
+        assert_eq!((reply.usage.prompt_tokens, reply.usage.total_tokens), (3, 0));
+        assert_eq!(reply.refusal, None);
         assert_eq!(reply.text, "ab");
         assert_eq!(reply.calls[0].arguments, "{\"k\":true}");
         assert_eq!((reply.calls[0].id.as_str(), reply.calls[1].id.as_str()), ("call_0", "call_1"));
