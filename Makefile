@@ -7,7 +7,7 @@ COUNT =
 SECONDS =
 RELEASE =
 
-.PHONY: help build test soak real-servers lint fmt fmt-check clippy doc deny bench bench-gateway
+.PHONY: help build test canary soak real-servers lint fmt fmt-check clippy doc deny bench bench-gateway
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -19,11 +19,14 @@ build: ## Build the release daemon: target/release/mcpvisor
 test: real-servers ## Install what the tests need, then run every test
 	cargo test --locked
 
-soak: real-servers ## The long runs: SCENARIO=cycles|kills|broken|mixed|idle|edit|durability|usage|queries, COUNT=, SECONDS=, RELEASE=1
+canary: real-servers ## The tests of the daemon with everything logged: no secret of a test may be in any log
+	MCPVISOR_TEST_LOG=trace cargo test --locked --test gateway
+
+soak: real-servers ## The long runs: SCENARIO=cycles|kills|broken|mixed|idle|edit|durability|usage|limits|queries, COUNT=, SECONDS=, RELEASE=1
 	SOAK=long SOAK_COUNT=$(COUNT) SOAK_SECONDS=$(SECONDS) cargo test --locked $(if $(RELEASE),--release) \
 	  --test gateway soak::$(SCENARIO) -- --nocapture --test-threads=1
 
-real-servers: ## Install the pinned MCP servers from npm and PyPI into tests/real
+real-servers: ## Install the pinned servers from npm and PyPI into tests/real
 	tests/real/install.sh
 
 lint: fmt-check clippy doc ## Everything that is checked without running: format, clippy, docs

@@ -3,6 +3,7 @@
 //! * `gateway`: the release daemon as it is shipped, `POST /v1/mcp/invoke` with a key.
 //! * `pipe`: the least program that still does it right: HTTP in, one JSON-RPC frame to the same
 //!   child, the reply out. No actors, no keys, no limits, one thread.
+//! * `beside`: another build of the daemon, if one is named.
 //! * `constant`: the same HTTP stack with a constant answer, no child at all.
 //!
 //! Each is a process of its own, so CPU time and memory are read per process. One load generator
@@ -16,6 +17,7 @@ mod options;
 mod pipe;
 mod process;
 mod report;
+mod toll;
 mod variant;
 
 use std::process::ExitCode;
@@ -57,8 +59,9 @@ fn single_threaded() -> Result<tokio::runtime::Runtime> {
 /// Starts the variants, drives every level, prints the table.
 async fn measure(options: &Options) -> Result<()> {
     let mut running = Vec::new();
-    for kind in &options.variants {
-        running.push(Running::start(*kind).with_context(|| format!("starting {}", kind.name()))?);
+    for kind in options.variants() {
+        let beside = options.beside.as_deref();
+        running.push(Running::start(kind, beside).with_context(|| format!("starting {}", kind.name()))?);
     }
     for variant in &running {
         load::wait_until_ready(variant.target(), READY_WITHIN)
@@ -73,6 +76,7 @@ async fn measure(options: &Options) -> Result<()> {
         levels.push(level);
     }
     report::print_table(&levels, options.markdown);
+    report::print_tolls(&levels);
     for variant in running {
         variant.stop()?;
     }
@@ -83,7 +87,9 @@ async fn measure(options: &Options) -> Result<()> {
 /// meets all of them alike and ratios can be taken within a round.
 async fn measure_level(options: &Options, running: &[Running], in_flight: usize) -> Result<Level> {
     let mut level = Level::new(in_flight, running.iter().map(Running::kind));
+    let booth = toll::Booth::new().await?;
     for _ in 0..options.rounds() {
+        level.add_toll(booth.measure().await?);
         for (turn, variant) in running.iter().enumerate() {
             let round = measure_turn(options, variant, in_flight)
                 .await

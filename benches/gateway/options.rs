@@ -1,5 +1,6 @@
 //! What can be asked of the bench on its command line or by environment.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
@@ -9,6 +10,9 @@ use clap::{Parser, ValueEnum};
 pub(crate) enum Kind {
     /// The daemon.
     Gateway,
+    /// The daemon that `--beside` names.
+    #[value(skip)]
+    Beside,
     /// HTTP to one child and back, nothing else.
     Pipe,
     /// The HTTP stack with a constant answer.
@@ -19,6 +23,7 @@ impl Kind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Kind::Gateway => "gateway",
+            Kind::Beside => "beside",
             Kind::Pipe => "pipe",
             Kind::Constant => "constant",
         }
@@ -50,7 +55,10 @@ pub(crate) struct Options {
     pub(crate) levels: Vec<usize>,
     /// What to measure, in this order within a round
     #[arg(long, env = "BENCH_VARIANTS", value_delimiter = ',', default_values_t = [Kind::Gateway, Kind::Pipe, Kind::Constant], value_enum)]
-    pub(crate) variants: Vec<Kind>,
+    variants: Vec<Kind>,
+    /// Another daemon's program, for example of an older commit, measured in the same rounds
+    #[arg(long, env = "BENCH_BESIDE")]
+    pub(crate) beside: Option<PathBuf>,
     /// Print the table as Markdown
     #[arg(long)]
     pub(crate) markdown: bool,
@@ -93,6 +101,16 @@ impl Options {
         } else {
             Mode::Measure
         }
+    }
+
+    /// What to measure, in order: the other daemon comes right after this one.
+    pub(crate) fn variants(&self) -> Vec<Kind> {
+        let mut variants = self.variants.clone();
+        if self.beside.is_some() {
+            let after = variants.iter().position(|kind| *kind == Kind::Gateway).map_or(0, |at| at + 1);
+            variants.insert(after, Kind::Beside);
+        }
+        variants
     }
 
     pub(crate) fn rounds(&self) -> u32 {

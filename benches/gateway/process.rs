@@ -48,6 +48,12 @@ impl Usage {
     }
 }
 
+/// CPU time of this thread so far.
+pub(crate) fn thread_cpu() -> Result<Duration> {
+    let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID)?;
+    Ok(Duration::from(time))
+}
+
 /// Fields 14 and 15 of proc(5)'s stat; the command in field 2 may hold blanks and brackets, so
 /// the count starts after its last bracket.
 fn parse_cpu(stat: &str) -> Option<Duration> {

@@ -21,6 +21,8 @@ struct Series {
     kind: Kind,
     /// Answers a second, one value per round.
     rates: Vec<f64>,
+    /// CPU time for a call in microseconds, one value per round.
+    costs: Vec<f64>,
     calls: usize,
     cpu: Duration,
     client_cpu: Duration,
@@ -32,6 +34,8 @@ struct Series {
 pub(crate) struct Level {
     in_flight: usize,
     series: Vec<Series>,
+    /// CPU time for one call's keys, limits and usage, one value per round.
+    tolls: Vec<f64>,
 }
 
 impl Level {
@@ -40,6 +44,7 @@ impl Level {
             .map(|kind| Series {
                 kind,
                 rates: Vec::new(),
+                costs: Vec::new(),
                 calls: 0,
                 cpu: Duration::ZERO,
                 client_cpu: Duration::ZERO,
@@ -47,23 +52,47 @@ impl Level {
                 memory: Memory::default(),
             })
             .collect();
-        Level { in_flight, series }
+        Level { in_flight, series, tolls: Vec::new() }
     }
 
     pub(crate) fn add(&mut self, turn: usize, mut round: Round) {
         let Some(series) = self.series.get_mut(turn) else { return };
         let calls = round.answers.latencies.len();
         series.rates.push(calls as f64 / round.window.as_secs_f64());
+        series.costs.push(round.cpu.as_secs_f64() * 1e6 / calls as f64);
         series.calls += calls;
         series.cpu += round.cpu;
         series.client_cpu += round.client_cpu;
         series.latencies.append(&mut round.answers.latencies);
     }
 
+    pub(crate) fn add_toll(&mut self, toll: Duration) {
+        self.tolls.push(toll.as_secs_f64() * 1e6);
+    }
+
     pub(crate) fn set_memory(&mut self, turn: usize, memory: Memory) {
         if let Some(series) = self.series.get_mut(turn) {
             series.memory = memory;
         }
+    }
+
+    /// What keys, limits and usage cost a call, and their share of the daemon's CPU time for it; none
+    /// without the daemon.
+    fn toll(&self) -> Option<String> {
+        let series = self.series.iter().find(|series| series.kind == Kind::Gateway)?;
+        let whole = series.cpu.as_secs_f64() * 1e6 / series.calls as f64;
+        let toll = median(&mut self.tolls.clone());
+        let (level, share) = (self.in_flight, 100.0 * toll / whole);
+        Some(format!("{level} in flight: {toll:.2} of {whole:.1} µs, {share:.1} %"))
+    }
+
+    /// The CPU time for a call against that of the other daemon in the same round; none without both.
+    fn against_beside(&self) -> Option<String> {
+        let of = |kind| self.series.iter().find(|series| series.kind == kind);
+        let (gateway, beside) = (of(Kind::Gateway)?, of(Kind::Beside)?);
+        let mut ratios: Vec<f64> =
+            gateway.costs.iter().zip(&beside.costs).map(|(cost, base)| cost / base).collect();
+        Some(format!("{} in flight: {}", self.in_flight, spread(&mut ratios)))
     }
 
     /// Of each round the rate against that of `pipe` in the same round; none without `pipe`.
@@ -74,11 +103,7 @@ impl Level {
 
     fn rows(&self) -> impl Iterator<Item = [String; COLUMNS.len()]> {
         self.series.iter().map(|series| {
-            let ratio = self.ratios(series).map_or("-".to_owned(), |mut ratios| {
-                let middle = median(&mut ratios);
-                let (least, most) = (ratios.first().copied(), ratios.last().copied());
-                format!("{middle:.2} ({:.2}-{:.2})", least.unwrap_or(middle), most.unwrap_or(middle))
-            });
+            let ratio = self.ratios(series).map_or("-".to_owned(), |mut ratios| spread(&mut ratios));
             let mut latencies = series.latencies.clone();
             latencies.sort_unstable();
             let per_call = |cpu: Duration| format!("{:.1}", cpu.as_secs_f64() * 1e6 / series.calls as f64);
@@ -123,6 +148,13 @@ fn median(values: &mut [f64]) -> f64 {
     f64::midpoint(lower, upper)
 }
 
+/// The middle value, the least and the most.
+fn spread(values: &mut [f64]) -> String {
+    let middle = median(values);
+    let (least, most) = (values.first().copied(), values.last().copied());
+    format!("{middle:.2} ({:.2}-{:.2})", least.unwrap_or(middle), most.unwrap_or(middle))
+}
+
 /// The smallest value that at least `share` of the sorted values do not exceed.
 fn percentile(sorted: &[u32], share: f64) -> Option<u32> {
     let rank = (share * sorted.len() as f64).ceil() as usize;
@@ -135,6 +167,17 @@ fn microseconds(nanoseconds: Option<u32>) -> String {
 
 fn mebibytes(kibibytes: u32) -> String {
     format!("{:.1}", f64::from(kibibytes) / 1024.0)
+}
+
+/// What of the daemon's CPU time for a call is for who makes it.
+pub(crate) fn print_tolls(levels: &[Level]) {
+    println!("authentication, limits and usage, of the gateway's CPU for a call:");
+    levels.iter().filter_map(Level::toll).for_each(|toll| println!("  {toll}"));
+    let against: Vec<String> = levels.iter().filter_map(Level::against_beside).collect();
+    if !against.is_empty() {
+        println!("the gateway's CPU for a call against beside's in the same round (least-most):");
+        against.iter().for_each(|ratio| println!("  {ratio}"));
+    }
 }
 
 /// What the numbers depend on and a reader cannot see in them.

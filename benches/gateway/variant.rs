@@ -33,10 +33,11 @@ pub(crate) struct Running {
 
 impl Running {
     /// Starts the program and waits until it says where it listens.
-    pub(crate) fn start(kind: Kind) -> Result<Running> {
+    pub(crate) fn start(kind: Kind, beside: Option<&Path>) -> Result<Running> {
         let directory = tempfile::tempdir().context("making a directory")?;
         let mut command = match kind {
-            Kind::Gateway => gateway(directory.path())?,
+            Kind::Gateway => gateway(directory.path(), Path::new(env!("CARGO_BIN_EXE_mcpvisor")))?,
+            Kind::Beside => gateway(directory.path(), beside.context("no other daemon")?)?,
             Kind::Pipe => baseline("--baseline-pipe")?,
             Kind::Constant => baseline("--baseline-constant")?,
         };
@@ -54,7 +55,7 @@ impl Running {
             .and_then(announced_address)
             .with_context(|| running.complain("it did not say where it listens"))?;
         let key = match kind {
-            Kind::Gateway => Some(running.owner_key()?),
+            Kind::Gateway | Kind::Beside => Some(running.owner_key()?),
             Kind::Pipe | Kind::Constant => None,
         };
         running.target = Target::new(address, key.as_deref(), kind != Kind::Constant);
@@ -84,7 +85,7 @@ impl Running {
     /// Ends the program as its operator would and fails if it does not end, or not well.
     pub(crate) fn stop(mut self) -> Result<()> {
         match self.kind {
-            Kind::Gateway => kill(Pid::from_raw(i32::try_from(self.pid())?), Signal::SIGTERM)?,
+            Kind::Gateway | Kind::Beside => kill(Pid::from_raw(i32::try_from(self.pid())?), Signal::SIGTERM)?,
             Kind::Pipe | Kind::Constant => drop(self.process.stdin.take()),
         }
         let deadline = Instant::now() + STOPPED_WITHIN;
@@ -125,7 +126,7 @@ fn baseline(mode: &str) -> Result<Command> {
 }
 
 /// The daemon with one server and its defaults otherwise.
-fn gateway(directory: &Path) -> Result<Command> {
+fn gateway(directory: &Path, program: &Path) -> Result<Command> {
     let servers = directory.join("servers.json");
     let child = std::env::current_exe().context("finding this program")?;
     let definition = json!({"mcpServers": {"echo": {"command": child, "args": ["--echo-child"]}}});
@@ -134,10 +135,20 @@ fn gateway(directory: &Path) -> Result<Command> {
     let config = directory.join("mcpvisor.toml");
     let limits = "[organization]\nplan = \"bench\"\n[plans.bench]\nrequests_per_second = 1000000\nmonthly_requests = 1000000000000\n[limits]\ncalls_per_key = 100000\n";
     std::fs::write(&config, limits).context("writing the configuration")?;
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mcpvisor"));
-    command.args(["serve", "--host", "127.0.0.1", "--port", "0", "--data-dir"]);
-    command.arg(directory.join("data")).arg("--servers").arg(servers);
-    command.arg("--config").arg(config).stdin(Stdio::null());
+    let command = || {
+        let mut command = Command::new(program);
+        command.args(["serve", "--host", "127.0.0.1", "--port", "0", "--data-dir"]);
+        command.arg(directory.join("data")).arg("--servers").arg(&servers).stdin(Stdio::null());
+        command
+    };
+    // A daemon of before there were limits does not take such a configuration, and needs none.
+    let mut check = command();
+    check.arg("--config").arg(&config).arg("--check").stdout(Stdio::null()).stderr(Stdio::null());
+    let knows_limits = check.status().with_context(|| format!("running {check:?}"))?.success();
+    let mut command = command();
+    if knows_limits {
+        command.arg("--config").arg(config);
+    }
     Ok(command)
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
+use foldhash::fast::RandomState;
 use subtle::ConstantTimeEq;
 
 use super::charter::{Charter, Member, Role};
@@ -87,22 +88,22 @@ impl Principal {
     }
 
     /// Begins a call, which ends when the guard is dropped; `None` when the key has this many already.
-    pub fn begin_call(&self, at_most: usize) -> Option<CallOfKey> {
+    pub fn begin_call(&self, at_most: usize) -> Option<CallOfKey<'_>> {
         let state = &self.entry.state;
         // Taken first and given back, so that no two can take the last place.
         if state.calls.fetch_add(1, Ordering::Relaxed) >= at_most {
             state.calls.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        Some(CallOfKey(state.clone()))
+        Some(CallOfKey(state))
     }
 }
 
 /// A call of a key that is under way.
 #[derive(Debug)]
-pub struct CallOfKey(Arc<KeyState>);
+pub struct CallOfKey<'a>(&'a KeyState);
 
-impl Drop for CallOfKey {
+impl Drop for CallOfKey<'_> {
     fn drop(&mut self) {
         self.0.calls.fetch_sub(1, Ordering::Relaxed);
     }
@@ -121,7 +122,7 @@ pub struct KeyView {
 
 #[derive(Default)]
 struct Table {
-    by_hash: HashMap<Hash, Arc<Entry>>,
+    by_hash: HashMap<Hash, Arc<Entry>, RandomState>,
 }
 
 /// The keys. Cheap to clone.
@@ -192,8 +193,8 @@ impl KeyRing {
             (KeyStatus::Expired, Some(_)) => return Err(Refused::Expired),
             (KeyStatus::Revoked, _) | (_, None) => return Err(Refused::Revoked),
         };
-        entry.state.last_used.fetch_max(now, Ordering::Relaxed);
-        account.last_active.fetch_max(now, Ordering::Relaxed);
+        note(&entry.state.last_used, now);
+        note(&account.last_active, now);
         Ok(Principal { entry: entry.clone(), account })
     }
 
@@ -257,6 +258,13 @@ fn view(entry: &Entry, now: u64) -> KeyView {
 
 fn status(entry: &Entry, now: u64) -> KeyStatus {
     if entry.account.is_none() { KeyStatus::Revoked } else { entry.record.status(now) }
+}
+
+/// Notes a moment, unless a later one is noted. Written once a second, not by every call.
+fn note(seconds: &AtomicU64, now: u64) {
+    if seconds.load(Ordering::Relaxed) < now {
+        seconds.fetch_max(now, Ordering::Relaxed);
+    }
 }
 
 fn time(seconds: &AtomicU64) -> Option<u64> {

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::cli::{Exit, StoreAction};
 use crate::config::{self, Environment, Flags};
+use crate::process;
 use crate::store::{self, Backup, DataDir, PROBE_LIMIT, Part, StoreError, Vault};
 
 /// The subcommand.
@@ -21,6 +22,8 @@ pub(super) const STORE: &str = "store";
 const FINE: &str = "fine";
 const DAMAGED: &str = "damaged";
 const REFUSED: &str = "refused";
+/// Why: the disk is full.
+const FULL: &str = "full";
 
 /// The looking process ends by itself at [`PROBE_LIMIT`]; so much later it is ended.
 const GRACE: Duration = Duration::from_secs(1);
@@ -46,6 +49,12 @@ pub(super) fn look(dir: &DataDir) -> Result<(), StoreError> {
     match said.split_once('\n').unwrap_or_default() {
         (FINE | REFUSED, _) => Ok(()),
         (DAMAGED, reason) => Err(damaged(reason.trim_end().to_owned())),
+        (FULL, reason) => Err(StoreError::Io {
+            what: "open the store in",
+            path: dir.path().to_owned(),
+            kind: io::ErrorKind::StorageFull,
+            reason: reason.trim_end().to_owned(),
+        }),
         _ => Err(damaged(format!("a process that opened it ended with {status}"))),
     }
 }
@@ -84,6 +93,7 @@ fn ask(dir: &DataDir) -> io::Result<(String, Option<ExitStatus>)> {
 
 /// Carries out an action of `mcpvisor store`.
 pub(super) fn run(flags: &Flags, action: &StoreAction, env: &dyn Environment) -> Exit {
+    process::hold_too_large();
     let path = match config::data_dir(flags, env) {
         Ok(path) => path,
         Err(problems) => {
@@ -137,6 +147,7 @@ fn probe(path: &Path) -> (String, Exit) {
         Ok(()) => (format!("{FINE}\n"), Exit::Graceful),
         Err(StoreError::Corrupt { reason, .. }) => (format!("{DAMAGED}\n{reason}\n"), Exit::Config),
         Err(error) if error.is_damage() => (format!("{DAMAGED}\n{error}\n"), Exit::Config),
+        Err(error) if error.is_full() => (format!("{FULL}\n{}\n", error.cause()), Exit::Io),
         Err(error) => (format!("{REFUSED}\n{error}\n"), Exit::Io),
     }
 }

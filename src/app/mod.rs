@@ -23,7 +23,7 @@ use crate::access::KeyRing;
 use crate::cli::{self, Command, Exit, Program};
 use crate::config::{self, Config, Environment, Flags, ProcessEnvironment};
 use crate::http::{ApiAuth, Front, Tls};
-use crate::process::{Host, HostSettings};
+use crate::process::{self, Host, HostSettings};
 use crate::query::Queries;
 use crate::service::{Applied, Gateway, GatewaySettings, OpenError, Registry, ServersFile, Settings, State};
 use crate::signals::{Asked, Signals, Stop};
@@ -104,6 +104,7 @@ fn serve(flags: &Flags) -> Exit {
 
 fn prepare_and_run(config: Config, flags: &Flags, env: &dyn Environment) -> Result<Exit, Refusal> {
     logging::init(&config.log).map_err(|error| Refusal(Exit::Internal, error.to_string()))?;
+    process::hold_too_large();
     let keys = KeyRing::new(config.charter.clone());
     let registry = open_registry(&config, &keys)?;
     let base_env: Vec<(OsString, OsString)> = BASE_ENV
@@ -145,7 +146,7 @@ fn build_runtime(workers: usize) -> io::Result<tokio::runtime::Runtime> {
 
 fn open_registry(config: &Config, keys: &KeyRing) -> Result<Registry, Refusal> {
     let data_dir = DataDir::open(&config.data_dir).map_err(Refusal::io)?;
-    let vault = Vault::open(&data_dir, &keeping::look).map_err(|error| Refusal::store(&error))?;
+    let vault = Vault::open(&data_dir, keeping::look).map_err(|error| Refusal::store(&error))?;
     let settings = Settings {
         data_dir: config.data_dir.clone(),
         config_root: Some(config.config_root.clone()),
@@ -158,8 +159,14 @@ fn open_registry(config: &Config, keys: &KeyRing) -> Result<Registry, Refusal> {
     for file in &config.servers {
         let content = ServersFile::new(file.entries.clone(), file.extra.clone());
         let path = file.path.to_string_lossy();
-        let applied = registry.apply_file(&path, &content).map_err(Refusal::io)?;
-        log_applied(&path, &applied);
+        match registry.apply_file(&path, &content) {
+            Ok(applied) => log_applied(&path, &applied),
+            // What it says is in force when there is room and it is read again.
+            Err(error) if registry.stands_in() => {
+                tracing::error!(file = %path, %error, "the servers file could not be applied");
+            }
+            Err(error) => return Err(Refusal::io(error)),
+        }
     }
     Ok(registry)
 }
@@ -298,7 +305,7 @@ async fn drain(
     }
     match ended {
         Ok(Ok(())) if served => {
-            tracing::info!("stopped");
+            tracing::info!(calls = gateway.calls(), "stopped");
             Exit::Graceful
         }
         Ok(Ok(())) => Exit::Forced,

@@ -1,7 +1,11 @@
 //! Request bodies: content type, size, time, depth, and a lenient reader of JSON objects that
 //! leaves members as the text they came in.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
@@ -47,11 +51,10 @@ pub(super) enum Unusable {
 
 /// Reads a JSON body: checks the content type, then the length, then reads. The result is
 /// valid UTF-8 and not nested too deeply; whether it is JSON shows in [`object`].
-pub(super) async fn read(
-    request: Request<Body>,
-    limit: usize,
-    patience: Duration,
-) -> Result<Bytes, Unusable> {
+pub(super) async fn read<B>(request: Request<B>, limit: usize, patience: Duration) -> Result<Bytes, Unusable>
+where
+    B: HttpBody<Data = Bytes>,
+{
     if !is_json(request.headers()) {
         return Err(Unusable::NotJson);
     }
@@ -60,10 +63,7 @@ pub(super) async fn read(
     if announced.is_some_and(|length: u64| length > limit as u64) {
         return Err(Unusable::TooLong { limit });
     }
-    let bytes = match tokio::time::timeout(patience, collect(request.into_body(), limit)).await {
-        Ok(collected) => collected?,
-        Err(_) => return Err(Unusable::TooSlow { limit: patience }),
-    };
+    let bytes = in_time(collect(request.into_body(), limit), patience).await?;
     if too_deep(&bytes) {
         return Err(Unusable::Malformed { reason: format!("nested more than {MAX_DEPTH} levels deep") });
     }
@@ -72,15 +72,29 @@ pub(super) async fn read(
 
 /// Reads a body that says nothing, whatever it is, as far as the limit.
 pub(super) async fn skip(request: Request<Body>, limit: usize, patience: Duration) -> Result<(), Unusable> {
-    match tokio::time::timeout(patience, collect(request.into_body(), limit)).await {
-        Ok(collected) => collected.map(drop),
-        Err(_) => Err(Unusable::TooSlow { limit: patience }),
+    in_time(collect(request.into_body(), limit), patience).await.map(drop)
+}
+
+/// Waits for a body as long as it may take. Most bodies come with their heads and need no timer.
+async fn in_time(
+    body: impl Future<Output = Result<Bytes, Unusable>>,
+    patience: Duration,
+) -> Result<Bytes, Unusable> {
+    let mut body = pin!(body);
+    if let Poll::Ready(collected) = poll_fn(|cx| Poll::Ready(body.as_mut().poll(cx))).await {
+        return collected;
     }
+    let waited = tokio::time::timeout(patience, body).await;
+    waited.unwrap_or(Err(Unusable::TooSlow { limit: patience }))
 }
 
 /// `application/json` with any parameters, or any `application/*+json` (contract, section 3).
 fn is_json(headers: &HeaderMap) -> bool {
-    let Some(Ok(value)) = headers.get(CONTENT_TYPE).map(|value| value.to_str()) else { return false };
+    let Some(value) = headers.get(CONTENT_TYPE) else { return false };
+    if value == "application/json" {
+        return true;
+    }
+    let Ok(value) = value.to_str() else { return false };
     let essence = value.split(';').next().unwrap_or_default().trim();
     let Some((kind, subtype)) = essence.split_once('/') else { return false };
     let suffixed =
@@ -89,7 +103,8 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// The whole body. A body that arrives in one piece, as most do, is not copied.
-async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Unusable> {
+async fn collect<B: HttpBody<Data = Bytes>>(body: B, limit: usize) -> Result<Bytes, Unusable> {
+    let mut body = pin!(body);
     let mut first = Bytes::new();
     let mut more = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -203,7 +218,16 @@ impl Visitor<'_> for NameIndex<'_> {
 
 /// A member as a string, when it is one.
 pub(super) fn string(raw: &RawValue) -> Option<String> {
-    serde_json::from_str(raw.get()).ok()
+    text(raw).map(Cow::into_owned)
+}
+
+/// A member as a string, when it is one: as it was written, unless something in it is escaped.
+pub(super) fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
+    let literal = raw.get();
+    match literal.strip_prefix('"')?.strip_suffix('"') {
+        Some(plain) if memchr::memchr(b'\\', plain.as_bytes()).is_none() => Some(Cow::Borrowed(plain)),
+        _ => serde_json::from_str(literal).ok().map(Cow::Owned),
+    }
 }
 
 /// Whether a member is an object.
@@ -280,6 +304,22 @@ mod tests {
         let texts = object.members.map(|member| member.map(RawValue::get));
         assert_eq!(texts, [Some("\"\\u0061\""), Some("5"), None]);
         assert!(!object.empty);
+    }
+
+    #[test]
+    fn strings_are_read_with_and_without_escapes() {
+        for (literal, wanted) in [
+            (r#""""#, Some("")),
+            (r#""plain é""#, Some("plain é")),
+            (r#""a\"b\u0041\\""#, Some("a\"bA\\")),
+            (r#""\\""#, Some("\\")),
+            ("5", None),
+            ("null", None),
+            (r#"["a"]"#, None),
+        ] {
+            let raw: &RawValue = serde_json::from_str(literal).unwrap();
+            assert_eq!(string(raw).as_deref(), wanted, "{literal}");
+        }
     }
 
     #[test]

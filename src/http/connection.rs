@@ -21,7 +21,7 @@ use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::framing::Framing;
@@ -57,6 +57,10 @@ pub(super) struct Watch {
     mid_head: AtomicBool,
     /// The head that is awaited has its deadline, which no further byte moves away.
     head_timed: AtomicBool,
+    /// It may be told to make room: no handshake is under way, and it was not told yet.
+    may_leave: AtomicBool,
+    /// Tells the connection to make room for another.
+    leave: Notify,
 }
 
 impl Watch {
@@ -72,7 +76,32 @@ impl Watch {
             busy: AtomicBool::new(false),
             mid_head: AtomicBool::new(false),
             head_timed: AtomicBool::new(true),
+            may_leave: AtomicBool::new(false),
+            leave: Notify::new(),
         }
+    }
+
+    /// How long a handshake may take: as long as the first head.
+    pub(super) fn head(&self) -> Duration {
+        self.patience.head
+    }
+
+    /// Since when nothing was asked on the connection; `None` while something is, or is about to be.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        if !self.may_leave.load(Relaxed) || !self.is_idle() {
+            return None;
+        }
+        if self.requests.load(Relaxed) == 0 {
+            return Some(self.epoch);
+        }
+        let due = Duration::from_nanos(self.request_due.load(Relaxed));
+        Some(self.epoch + due.saturating_sub(self.patience.idle))
+    }
+
+    /// Has the connection end, unless it is asked something before it hears of it.
+    pub(super) fn make_room(&self) {
+        self.may_leave.store(false, Relaxed);
+        self.leave.notify_one();
     }
 
     /// A request has arrived. False when its framing is ambiguous and it must be refused.
@@ -122,6 +151,11 @@ impl Watch {
         (due != NEVER).then(|| self.epoch + Duration::from_nanos(due))
     }
 
+    /// At rest, and no head has begun.
+    fn is_idle(&self) -> bool {
+        self.at_rest() && !self.mid_head.load(Relaxed)
+    }
+
     /// Nothing is being served and nothing waits to be written.
     fn at_rest(&self) -> bool {
         !self.busy.load(Relaxed) && self.write_due.load(Relaxed) == NEVER
@@ -142,6 +176,7 @@ pub(super) struct Tap<S> {
 impl<S> Tap<S> {
     /// Puts a watch on a stream.
     pub(super) fn new(stream: S, watch: Arc<Watch>) -> Tap<S> {
+        watch.may_leave.store(true, Relaxed);
         Tap { stream, framing: Framing::new(), watch }
     }
 
@@ -233,6 +268,7 @@ where
     });
     let mut stopping = false;
     let mut alarm = pin!(sleep_until(watch.epoch + watch.patience.head));
+    let mut leave = pin!(watch.leave.notified());
     poll_fn(|cx| {
         if !stopping && stopped.as_mut().poll(cx).is_ready() {
             stopping = true;
@@ -243,6 +279,13 @@ where
         }
         if stopping && watch.at_rest() {
             return Poll::Ready(false);
+        }
+        while leave.as_mut().poll(cx).is_ready() {
+            if watch.is_idle() {
+                return Poll::Ready(false);
+            }
+            watch.may_leave.store(true, Relaxed);
+            leave.set(watch.leave.notified());
         }
         loop {
             let due = watch.due();

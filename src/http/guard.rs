@@ -29,10 +29,10 @@ use axum::routing::future::RouteFuture;
 use tokio::sync::oneshot;
 use tower_service::Service;
 
-use super::Surface;
 use super::auth::{FailedLogin, Visitor, came_from_elsewhere};
 use super::connection::Watch;
 use super::origin::{Checked, Objection, Policy};
+use super::{Shared, Surface, plexmcp, text};
 use crate::service::AuditHandle;
 
 /// The header that names a request; taken from the client or made here.
@@ -98,11 +98,20 @@ pub struct Guard {
     debug: bool,
     router: Router,
     audit: Arc<AuditHandle>,
+    /// For calls of tools, which the guard hands to their handler itself: the router's boxes and its map
+    /// of extensions cost a call more than keys, limits and usage do.
+    calls: Option<Shared>,
 }
 
 impl Guard {
     pub(super) fn new(policy: Policy, debug: bool, router: Router, audit: AuditHandle) -> Guard {
-        Guard { policy: Arc::new(policy), debug, router, audit: Arc::new(audit) }
+        Guard { policy: Arc::new(policy), debug, router, audit: Arc::new(audit), calls: None }
+    }
+
+    /// Calls of tools need not go through the router, which has the same handler for them.
+    pub(super) fn with_calls(mut self, shared: Shared) -> Guard {
+        self.calls = Some(shared);
+        self
     }
 
     /// Answers a request. The future never fails and never panics.
@@ -111,7 +120,10 @@ impl Guard {
         B: HttpBody<Data = bytes::Bytes> + Send + 'static,
         B::Error: Into<axum::BoxError>,
     {
-        let surface = Surface::of(request.uri().path());
+        let path = request.uri().path();
+        let calls =
+            self.calls.as_ref().filter(|_| path == plexmcp::INVOKE && request.method() == Method::POST);
+        let surface = Surface::of(path);
         let mut about = About {
             surface,
             debug: self.debug,
@@ -121,7 +133,11 @@ impl Guard {
             watch: visit.watch,
             peer: visit.peer,
             visitor: None,
-            asked: Some((request.method().clone(), request.uri().clone(), self.audit.clone())),
+            asked: match calls {
+                Some(_) => Asked::Call,
+                None => Asked::Routed(request.method().clone(), request.uri().clone()),
+            },
+            audit: self.audit.clone(),
             recorded_id: None,
             trace: tracing::enabled!(tracing::Level::DEBUG)
                 .then(|| (request.method().clone(), request.uri().clone(), Instant::now())),
@@ -143,8 +159,12 @@ impl Guard {
             && visit.peer.is_loopback()
             && !came_from_elsewhere(request.headers());
         let visitor = Visitor::new(visit.peer, is_local);
-        request.extensions_mut().insert(visitor.clone());
-        about.visitor = Some(visitor);
+        about.visitor = Some(visitor.clone());
+        if let Some(shared) = calls {
+            let answer = plexmcp::answer_invoke(shared.clone(), visitor, request);
+            return Guarded { step: Step::Called(Box::pin(answer)), about };
+        }
+        request.extensions_mut().insert(visitor);
         // The router is cloned because a service is called by `&mut`; it is one pointer.
         Guarded { step: Step::Routed(self.router.clone().call(request)), about }
     }
@@ -159,8 +179,17 @@ pub struct Guarded {
 enum Step {
     Refused(Option<Response>),
     Routed(RouteFuture<Infallible>),
+    Called(Pin<Box<dyn Future<Output = Response> + Send>>),
     /// The answer to an act is ready, and waits until the act is recorded.
     Recording(oneshot::Receiver<()>, Option<Response>),
+}
+
+/// What was asked for, as far as it is to be told.
+enum Asked {
+    /// A call of a tool.
+    Call,
+    /// Anything else.
+    Routed(Method, Uri),
 }
 
 /// What of a request its answer needs.
@@ -175,8 +204,9 @@ struct About {
     watch: Option<Arc<Watch>>,
     peer: IpAddr,
     visitor: Option<Arc<Visitor>>,
-    /// What was asked for, and where acts and refusals are recorded.
-    asked: Option<(Method, Uri, Arc<AuditHandle>)>,
+    asked: Asked,
+    /// Where acts and refusals are recorded.
+    audit: Arc<AuditHandle>,
     /// The request's id, once it is on the answer.
     recorded_id: Option<HeaderValue>,
     trace: Option<(Method, Uri, Instant)>,
@@ -195,16 +225,12 @@ impl Future for Guarded {
                 return Poll::Ready(Ok(response.take().unwrap_or_default()));
             }
             Step::Routed(routed) => {
-                // A panic leaves nothing behind that is used again: the future is not polled any more.
-                match catch_unwind(AssertUnwindSafe(|| Pin::new(routed).poll(cx))) {
-                    Ok(polled) => match ready!(polled) {
-                        Ok(response) => response,
-                        Err(never) => match never {},
-                    },
-                    Err(panic) => {
-                        this.about.internal_error(&format!("a handler panicked: {}", panic_text(&*panic)))
-                    }
-                }
+                let polled = caught(|| Pin::new(routed).poll(cx).map(|Ok(response)| response));
+                ready!(polled).unwrap_or_else(|panic| this.about.panicked(&*panic))
+            }
+            Step::Called(answer) => {
+                let polled = caught(|| answer.as_mut().poll(cx));
+                ready!(polled).unwrap_or_else(|panic| this.about.panicked(&*panic))
             }
         };
         let response = this.about.finish(response);
@@ -215,6 +241,14 @@ impl Future for Guarded {
                 Pin::new(this).poll(cx)
             }
         }
+    }
+}
+
+/// Polls a handler. A panic leaves nothing behind that is used again: its future is not polled any more.
+fn caught(poll: impl FnOnce() -> Poll<Response>) -> Poll<Result<Response, Box<dyn Any + Send>>> {
+    match catch_unwind(AssertUnwindSafe(poll)) {
+        Ok(polled) => polled.map(Ok),
+        Err(panic) => Poll::Ready(Err(panic)),
     }
 }
 
@@ -243,15 +277,22 @@ impl About {
 
     /// Has the audit record what it is to have of this request; gives what the answer waits for.
     fn record(&mut self, status: StatusCode) -> Option<oneshot::Receiver<()>> {
-        let (visitor, (method, uri, audit)) = (self.visitor.take()?, self.asked.take()?);
-        let what = || format!("{method} {}", uri.path());
+        let visitor = self.visitor.take()?;
+        let what = || match &self.asked {
+            Asked::Call => format!("POST {}", plexmcp::INVOKE),
+            Asked::Routed(method, uri) => format!("{method} {}", uri.path()),
+        };
         let id = self.recorded_id.take()?;
         let (entry, awaited) = visitor.entry(status, what, id.to_str().unwrap_or_default())?;
         if awaited {
-            return Some(audit.record(entry));
+            return Some(self.audit.record(entry));
         }
-        audit.note(entry);
+        self.audit.note(entry);
         None
+    }
+
+    fn panicked(&self, panic: &(dyn Any + Send)) -> Response {
+        self.internal_error(&format!("a handler panicked: {}", panic_text(panic)))
     }
 
     fn internal_error(&self, cause: &str) -> Response {
@@ -354,13 +395,13 @@ fn new_request_id() -> HeaderValue {
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let mut id = *b"req_00000000_00000000000";
     let (head, tail) = id.split_at_mut(12);
-    for (text, mut value) in [(&mut head[4..], run), (&mut tail[1..], number)] {
-        for place in text.iter_mut().rev() {
+    for (digits, mut value) in [(&mut head[4..], run), (&mut tail[1..], number)] {
+        for place in digits.iter_mut().rev() {
             *place = DIGITS[(value & 0xf) as usize];
             value >>= 4;
         }
     }
-    HeaderValue::from_bytes(&id).unwrap_or_else(|_| HeaderValue::from_static("req"))
+    text::value(&id).unwrap_or(HeaderValue::from_static("req"))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use axum::http::Request;
@@ -13,7 +13,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::connection::{Patience, Tap, Watch, drive, linger};
@@ -26,12 +26,19 @@ const MAX_HEAD: usize = 32 * 1024;
 /// How long accepting rests when the process has no descriptor left for a new connection.
 const OUT_OF_DESCRIPTORS_REST: Duration = Duration::from_millis(50);
 
+/// A connection that was idle for less keeps its place: the first request of a new one is on its way.
+const LEAST_IDLE: Duration = Duration::from_secs(1);
+
+/// How long a connection that was told to end has before the next one is told.
+const TO_LEAVE: Duration = Duration::from_millis(100);
+
 /// How long the listener serves its connections and how many.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
     /// The connections' deadlines.
     pub(super) patience: Patience,
-    /// How many connections may be open at once; more wait in the kernel's queue.
+    /// How many connections are served at once; one more waits for a place, further ones in the
+    /// kernel's queue.
     pub(super) max_connections: usize,
 }
 
@@ -39,7 +46,8 @@ pub(super) struct Bounds {
 /// that serve nothing end at once; busy ones end with their answer. Dropping the future
 /// closes every connection.
 ///
-/// `count` is told how many connections are open, whenever that has changed.
+/// When there are as many as there may be, one more is accepted and waits for a place; the one that was idle
+/// the longest makes room for it. `count` is told how many are served, whenever that has changed.
 pub(super) async fn serve(
     listener: TcpListener,
     tls: Option<Tls>,
@@ -48,56 +56,66 @@ pub(super) async fn serve(
     stop: watch::Receiver<bool>,
     count: impl Fn(usize),
 ) {
-    let places = Arc::new(Semaphore::new(bounds.max_connections));
     let mut connections = JoinSet::new();
+    let mut watches = Vec::new();
+    let mut newcomer = None;
     let mut stopped = std::pin::pin!(wait_for_stop(stop.clone()));
     loop {
-        let accepted = tokio::select! {
+        if connections.len() < bounds.max_connections
+            && let Some((stream, peer)) = newcomer.take()
+        {
+            // From here on, so that a handshake takes its time from that of the first head.
+            let watch = Arc::new(Watch::new(bounds.patience));
+            watches.push(Arc::downgrade(&watch));
+            connections.spawn(serve_one(stream, peer, watch, tls.clone(), guard.clone(), stop.clone()));
+            count(connections.len());
+        }
+        tokio::select! {
             biased;
             () = &mut stopped => break,
             Some(ended) = connections.join_next() => {
                 report(ended);
                 count(connections.len());
-                continue;
             }
-            accepted = accept(&listener, &places) => accepted,
-        };
-        match accepted {
-            Ok((stream, peer, place)) => {
-                let connection =
-                    serve_one(stream, peer, place, tls.clone(), guard.clone(), bounds, stop.clone());
-                connections.spawn(connection);
-                count(connections.len());
-            }
-            Err(error) if is_about_one_connection(&error) => {}
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept connections, resting");
-                tokio::select! {
-                    () = &mut stopped => break,
-                    () = tokio::time::sleep(OUT_OF_DESCRIPTORS_REST) => {}
+            accepted = listener.accept(), if newcomer.is_none() => match accepted {
+                Ok(accepted) => newcomer = Some(accepted),
+                Err(error) if is_about_one_connection(&error) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept connections, resting");
+                    tokio::select! {
+                        () = &mut stopped => break,
+                        () = tokio::time::sleep(OUT_OF_DESCRIPTORS_REST) => {}
+                    }
                 }
-            }
+            },
+            () = make_room(&mut watches), if newcomer.is_some() => {}
         }
     }
-    drop(listener);
+    drop((listener, newcomer));
     while let Some(ended) = connections.join_next().await {
         report(ended);
         count(connections.len());
     }
 }
 
+/// Waits until one of these connections has been idle for long enough, and tells the one that was so the
+/// longest to end. What becomes idle meanwhile is not due any earlier.
+async fn make_room(watches: &mut Vec<Weak<Watch>>) {
+    watches.retain(|watch| watch.strong_count() > 0);
+    let idle = watches.iter().filter_map(Weak::upgrade);
+    let oldest = idle.filter_map(|watch| Some((watch.idle_since()?, watch))).min_by_key(|(since, _)| *since);
+    let Some((since, watch)) = oldest else { return tokio::time::sleep(LEAST_IDLE).await };
+    tokio::time::sleep_until(since + LEAST_IDLE).await;
+    // It may have been busy in between, and then another one is the oldest.
+    if watch.idle_since() == Some(since) {
+        watch.make_room();
+        tokio::time::sleep(TO_LEAVE).await;
+    }
+}
+
 async fn wait_for_stop(mut stop: watch::Receiver<bool>) {
     // A sender that is gone will never say stop, and nobody is left who could: stop.
     drop(stop.wait_for(|stop| *stop).await);
-}
-
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, peer) = listener.accept().await?;
-    Ok((stream, peer, place))
 }
 
 /// Errors that say something of the connection that was to be accepted, not of the listener.
@@ -119,21 +137,17 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
 async fn serve_one(
     stream: TcpStream,
     peer: SocketAddr,
-    place: OwnedSemaphorePermit,
+    watch: Arc<Watch>,
     tls: Option<Tls>,
     guard: Guard,
-    bounds: Bounds,
     stop: watch::Receiver<bool>,
 ) {
-    let _place = place;
     // Without it, an answer waits for the acknowledgement of the one before.
     drop(stream.set_nodelay(true));
-    // From here on, so that a handshake takes its time from that of the first head.
-    let watch = Arc::new(Watch::new(bounds.patience));
     match tls {
         None => talk(stream, peer, guard, watch, stop).await,
         Some(tls) => {
-            if let Some(stream) = shake_hands(&tls, stream, peer, bounds.patience.head, stop.clone()).await {
+            if let Some(stream) = shake_hands(&tls, stream, peer, watch.head(), stop.clone()).await {
                 talk(stream, peer, guard, watch, stop).await;
             }
         }

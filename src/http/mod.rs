@@ -18,6 +18,7 @@ mod openapi;
 mod origin;
 mod plexmcp;
 mod routes;
+mod text;
 mod tls;
 
 use std::io;
@@ -35,6 +36,8 @@ use tokio::sync::watch;
 use crate::query::Queries;
 use crate::service::{Attempts, Gateway, Principal};
 
+#[doc(hidden)]
+pub use auth::read_and_tell;
 pub use guard::{Guard, Guarded, Visit};
 pub use routes::{Access, Route};
 pub use tls::{Tls, TlsError, TlsFiles};
@@ -169,7 +172,7 @@ pub fn service(settings: Settings, gateway: Gateway, queries: Queries, address: 
         operator,
         attempts,
     }));
-    Guard::new(policy, debug, routes(shared), audit)
+    Guard::new(policy, debug, routes(shared.clone()), audit).with_calls(shared)
 }
 
 /// Every route of the listener.

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,6 +18,9 @@ use tokio_rustls::server::TlsStream;
 
 /// The longest certificate or key file that is read, in bytes.
 const MAX_FILE: u64 = 1024 * 1024;
+
+/// The bits of a file's mode by which everybody may read or change it.
+const OTHERS: u32 = 0o006;
 
 /// Where the certificate and its key are: PEM files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,12 +144,26 @@ fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
 
 fn bytes(path: &Path, key: bool) -> Result<Vec<u8>, TlsError> {
     let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes));
+    let read = File::open(path).and_then(|file| {
+        if key && let Ok(about) = file.metadata() {
+            warn_of_others(path, about.permissions().mode());
+        }
+        file.take(MAX_FILE + 1).read_to_end(&mut bytes)
+    });
     let checked = read.and_then(|_| match bytes.len() as u64 {
         0..=MAX_FILE => Ok(bytes),
         _ => Err(io::Error::other(format!("it is longer than {} MiB", MAX_FILE >> 20))),
     });
     checked.map_err(|error| TlsError::Unreadable { key, path: path.to_owned(), error })
+}
+
+/// A key for every user of the machine is no secret. A group may have it: so it is handed to daemons by
+/// those who renew certificates.
+fn warn_of_others(path: &Path, mode: u32) {
+    if mode & OTHERS != 0 {
+        let (path, mode) = (path.display(), format!("{:04o}", mode & 0o7777));
+        tracing::warn!(%path, mode, "the private key of the certificate can be read or changed by every user");
+    }
 }
 
 #[cfg(test)]

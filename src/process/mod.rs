@@ -18,6 +18,7 @@ mod reference;
 mod resolve;
 mod sandbox;
 mod secret;
+mod too_large;
 mod tree;
 
 pub use cgroup::Controllers;
@@ -27,6 +28,7 @@ pub use ladder::{Exit, ExitReport, Ladder, Process};
 pub use limits::Limits;
 pub use reference::{Malformed, check_references};
 pub use secret::{Secret, unresolved};
+pub use too_large::hold_too_large;
 pub use tree::{TreeGuard, TreeView, Usage};
 
 #[cfg(test)]

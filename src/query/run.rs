@@ -330,7 +330,7 @@ async fn call(
         context: None,
         timeout: None,
     };
-    let answered = gateway.call_tool(asked, caller).await;
+    let answered = gateway.call_tool(&asked, caller).await;
     record(gateway, caller, &tool, &bytes, &answered);
     let reply = match answered {
         Ok(reply) => reply,

@@ -73,11 +73,14 @@ pub(super) type Said = Result<Bytes, crate::jsonrpc::RpcError>;
 
 /// Makes a call on whatever child the server has, or gets within the deadline.
 pub(super) async fn dispatch(handle: &ServerHandle, request: Request) -> Result<Said, Error> {
+    // A first try comes at once.
+    let mut now = request.started;
     loop {
-        let permit = place(handle, &request).await?;
+        let permit = place(handle, &request, now).await?;
         if let Err(missing) = check(handle, &request.unchecked) {
             drop(permit);
             if await_update(handle, request.deadline()).await {
+                now = Instant::now();
                 continue;
             }
             return Err(missing);
@@ -116,12 +119,13 @@ pub(super) async fn dispatch(handle: &ServerHandle, request: Request) -> Result<
             // The child never saw it: the next one may.
             Outcome::Gone { sent: false } => permit.close_place(),
         }
+        now = Instant::now();
     }
 }
 
-/// A place for the call, waited for in the queue if need be.
-async fn place(handle: &ServerHandle, request: &Request) -> Result<CallPermit, Error> {
-    let mut ticket = match handle.admit(&request.caller, Instant::now()) {
+/// A place for the call, asked for at this moment and waited for in the queue if need be.
+async fn place(handle: &ServerHandle, request: &Request, now: Instant) -> Result<CallPermit, Error> {
+    let mut ticket = match handle.admit(&request.caller, now) {
         Ok(Admitted::Now(permit)) => return Ok(permit),
         Ok(Admitted::Queued(ticket)) => ticket,
         Err(refused) => return Err(not_admitted(handle, refused)),

@@ -50,11 +50,16 @@ impl Meter {
         &self.server
     }
 
-    /// Starts a measurement of a call of this key to this tool. Dropped before [`Measured::end`], it
-    /// counts as a call whose caller left.
-    pub(super) fn start<'a>(&'a self, kind: Kind, key: &'a Arc<str>, tool: &'a str) -> Measured<'a> {
-        let (started, outcome, bytes) = (Instant::now(), Some("cancelled"), (0, 0));
-        Measured { meter: self, kind, key, tool, started, outcome, bytes }
+    /// Measures a call of this key to this tool that has started at this moment. Dropped before
+    /// [`Measured::end`], it counts as a call whose caller left.
+    pub(super) fn measure<'a>(
+        &'a self,
+        kind: Kind,
+        key: &'a Arc<str>,
+        tool: &'a str,
+        started: Instant,
+    ) -> Measured<'a> {
+        Measured { meter: self, kind, key, tool, started, counts: true, bytes: (0, 0) }
     }
 
     fn record(&self, kind: Kind, line: Line<'_>) {
@@ -67,7 +72,9 @@ impl Meter {
             self.errors.fetch_add(1, Ordering::Relaxed);
         }
         self.latency_us.fetch_add(took.as_micros().try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
-        self.last_active_ms.fetch_max(now_ms, Ordering::Relaxed);
+        if self.last_active_ms.load(Ordering::Relaxed) < now_ms {
+            self.last_active_ms.fetch_max(now_ms, Ordering::Relaxed);
+        }
         let _ = self
             .today
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |today| Some(count(today, day(now_ms))));
@@ -140,8 +147,8 @@ pub(super) struct Measured<'a> {
     tool: &'a str,
     bytes: (usize, usize),
     started: Instant,
-    /// `None` when nothing is to be counted.
-    outcome: Option<&'static str>,
+    /// Whether there is something to count yet.
+    counts: bool,
 }
 
 impl Measured<'_> {
@@ -152,21 +159,26 @@ impl Measured<'_> {
 
     /// Ends the measurement and says how long it took.
     pub(super) fn end(mut self, outcome: &'static str) -> Duration {
-        self.outcome = Some(outcome);
-        self.started.elapsed()
+        self.count(outcome)
     }
 
     /// Ends without counting anything: the call was refused before it went to the server.
     pub(super) fn withdraw(mut self) {
-        self.outcome = None;
+        self.counts = false;
+    }
+
+    fn count(&mut self, outcome: &'static str) -> Duration {
+        self.counts = false;
+        let (key, tool, bytes, took) = (self.key, self.tool, self.bytes, self.started.elapsed());
+        self.meter.record(self.kind, Line { key, tool, outcome, took, bytes });
+        took
     }
 }
 
 impl Drop for Measured<'_> {
     fn drop(&mut self) {
-        if let Some(outcome) = self.outcome {
-            let (key, tool, bytes) = (self.key, self.tool, self.bytes);
-            self.meter.record(self.kind, Line { key, tool, outcome, took: self.started.elapsed(), bytes });
+        if self.counts {
+            self.count("cancelled");
         }
     }
 }

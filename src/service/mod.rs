@@ -10,6 +10,7 @@ mod keys;
 mod meter;
 mod pins;
 mod registry;
+mod toll;
 mod usage;
 mod view;
 
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use dashmap::DashMap;
+use foldhash::fast::RandomState;
 use tokio::sync::watch;
 
 use self::dispatch::{
@@ -33,6 +35,7 @@ use crate::access::{CallOfKey, KeyRing};
 use crate::child::Limits;
 use crate::jsonrpc::{RpcError, one_line};
 use crate::mcp::{self, method};
+use crate::store::Trouble;
 use crate::supervisor::{ServerHandle, ServerSpec, Supervisor};
 use crate::telemetry::metrics::{Kind, Metrics, OK};
 
@@ -42,6 +45,8 @@ pub use self::follow::LogFollower;
 pub use self::keys::{KeyRequest, KeyView, MemberView, NoKey, OrganizationView};
 pub use self::pins::{Approval, Difference, PinReport, PinState, PinnedTool, ToolPins};
 pub use self::registry::*;
+#[doc(hidden)]
+pub use self::toll::Toll;
 pub use self::usage::{
     Bucket, Granularity, HistoryQuery, Period, Retention, Span, Tally, Usage as UsageReport, UsageOf,
 };
@@ -95,25 +100,24 @@ struct Inner {
     stop: watch::Sender<bool>,
 }
 
-type Meters = Arc<DashMap<Arc<str>, Arc<Meter>>>;
+type Meters = Arc<DashMap<Arc<str>, Arc<Meter>, RandomState>>;
 
 impl Gateway {
     /// Starts the registry and the usage on their threads and has the supervisor follow the former.
     pub async fn start(
-        registry: Registry,
+        mut registry: Registry,
         supervisor: Supervisor,
         keys: KeyRing,
         metrics: Metrics,
         settings: GatewaySettings,
     ) -> Result<Gateway, Error> {
         let (meters, books) = (Meters::default(), Books::default());
-        let (usage, known) =
-            usage::start(registry.store().clone(), books.clone(), keys.clone(), settings.retention)?;
-        keys.used_before(&known.last_used);
+        let (store, backups) = (registry.store().clone(), registry.kept_in());
+        let (usage, known) = usage::start(store, books.clone(), keys.clone(), settings.retention, backups)?;
         let audit = registry.start_audit(settings.audit)?;
         let pins = registry.pins().clone();
         let quotas = Quotas::load(keys.charter(), usage.clone()).await?;
-        let before = known.servers.into_iter().map(|(id, total)| {
+        let before = known.into_iter().map(|(id, total)| {
             let (calls, errors, total_latency, calls_today) = total;
             (id, Traffic { calls, errors, calls_today, total_latency, last_active: None })
         });
@@ -147,9 +151,9 @@ impl Gateway {
         })))
     }
 
-    /// Says who a key belongs to.
-    pub fn authenticate(&self, token: &str) -> Result<Principal, Refused> {
-        self.0.keys.authenticate(token, unix_seconds())
+    /// Says who a key belongs to at this moment.
+    pub fn authenticate(&self, token: &str, now: SystemTime) -> Result<Principal, Refused> {
+        self.0.keys.authenticate(token, seconds_since_1970(now))
     }
 
     /// Who calls without a key, where that is allowed: without limits.
@@ -242,7 +246,7 @@ impl Gateway {
 
     /// Calls a tool. A call that may have reached the child is never repeated. Dropping the
     /// future cancels the call. Where calls have to queue, each key has a line of its own.
-    pub async fn call_tool(&self, call: ToolCall, caller: &Principal) -> Result<ToolReply, Error> {
+    pub async fn call_tool(&self, call: &ToolCall, caller: &Principal) -> Result<ToolReply, Error> {
         let entry = self.entry(caller, &call.server)?;
         check_invokes(caller, &entry, &call.tool)?;
         check_runs(&entry)?;
@@ -261,8 +265,8 @@ impl Gateway {
         members.extend_from_slice(b"\"name\":");
         push_string(&mut members, &call.tool)?;
         members.extend_from_slice(b",\"arguments\":");
-        members.extend_from_slice(&one_line(call.arguments.unwrap_or(Bytes::from_static(b"{}"))));
-        let meta = match call.context {
+        members.extend_from_slice(&one_line(call.arguments.clone().unwrap_or(Bytes::from_static(b"{}"))));
+        let meta = match call.context.clone() {
             None => Bytes::new(),
             Some(context) => [b"\"plexmcp/context\":", &one_line(context)[..]].concat().into(),
         };
@@ -271,7 +275,7 @@ impl Gateway {
         request.progress = true;
         request.unchecked = if known { Unchecked::Nothing } else { Unchecked::Tool(call.tool.clone(), gate) };
         let meter = self.meter(&entry)?;
-        let mut measured = meter.start(Kind::Tool, caller.key_id(), &call.tool);
+        let mut measured = meter.measure(Kind::Tool, caller.key_id(), &call.tool, request.started);
         let reply = dispatch(&handle, request).await.and_then(|said| match said {
             Ok(result) => mcp::read_tool_result(&result).map_err(|reason| Error::BadReply { reason }),
             Err(error) if error.code == -32602 => Err(Error::InvalidArguments { message: error.message }),
@@ -326,7 +330,8 @@ impl Gateway {
         );
         request.unchecked = Unchecked::Resource(uri.to_owned());
         let meter = self.meter(&entry)?;
-        let mut measured = meter.start(Kind::Resource, caller.key_id(), method::RESOURCES_READ);
+        let mut measured =
+            meter.measure(Kind::Resource, caller.key_id(), method::RESOURCES_READ, request.started);
         let contents = read(&handle, request).await;
         let size = |contents: &mcp::ReadContents| contents.iter().map(|one| one.get().len()).sum();
         measured.carried(uri.len(), contents.as_ref().map_or(0, size));
@@ -399,7 +404,7 @@ impl Gateway {
         if self.is_stopping() {
             waiting_for.push("the daemon is stopping".to_owned());
         }
-        let problems = self.0.registry.trouble().map(|cause| format!("changes cannot be stored: {cause}"));
+        let problems = self.0.registry.trouble().map(|trouble| trouble_in_words(&trouble));
         Readiness { ready: waiting_for.is_empty(), waiting_for, problems: problems.into_iter().collect() }
     }
 
@@ -413,8 +418,17 @@ impl Gateway {
                 meter.tell(&handle, usage, pins);
             }
         }
-        self.0.metrics.set_store_degraded(self.0.registry.trouble().is_some());
+        let trouble = self.0.registry.trouble();
+        self.0.metrics.set_store_degraded(trouble.is_some());
+        self.0.metrics.set_store_from_backup(trouble.is_some_and(|trouble| trouble.from_backup));
+        self.0.metrics.set_flush_age(self.0.usage.flush_age());
+        self.0.metrics.set_audit_lost(self.0.audit.lost());
         self.0.metrics.render()
+    }
+
+    /// How many calls the metrics have.
+    pub fn calls(&self) -> u64 {
+        self.0.metrics.calls()
     }
 
     /// Counts open HTTP connections.
@@ -457,7 +471,7 @@ impl Gateway {
     }
 
     /// A place among those that a key may have; given back when the guard is dropped.
-    fn begin_call(&self, caller: &Principal) -> Result<CallOfKey, Error> {
+    fn begin_call<'a>(&self, caller: &'a Principal) -> Result<CallOfKey<'a>, Error> {
         let limit = self.0.settings.calls_per_key;
         caller.begin_call(limit).ok_or(Error::TooManyCalls { limit })
     }
@@ -635,9 +649,23 @@ fn without_hidden(error: Error, caller: &Principal, entry: &ServerEntry) -> Erro
     }
 }
 
+fn trouble_in_words(trouble: &Trouble) -> String {
+    let what_to_do = match trouble.from_backup {
+        true => {
+            "; running from the newest backup: make room in the data directory, and the daemon goes on by itself"
+        }
+        false => "",
+    };
+    format!("changes cannot be stored: {}{what_to_do}", trouble.cause)
+}
+
 /// Seconds since 1970.
 pub(crate) fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    seconds_since_1970(SystemTime::now())
+}
+
+fn seconds_since_1970(moment: SystemTime) -> u64 {
+    moment.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 fn not_found(name: &str) -> Error {

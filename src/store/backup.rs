@@ -1,9 +1,10 @@
-//! Backups: all that is configured, as a file that people can read and this program can check. What
-//! is counted or can be had again is left out.
+//! Backups: all that is configured, as a file that people can read and this program can check; and
+//! beside it, now and then, what is counted. What can be had again is left out.
 //!
 //! One record a line, exactly as it is stored, and a SHA-256 over all of it, so that a file which was
 //! cut short, edited or hit by a failing disk is never taken for a good one.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, DirBuilder};
@@ -17,8 +18,8 @@ use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::files::{hex, write_private};
-use super::records::SEQ_KEY;
+use super::files::{from_hex, hex, write_private};
+use super::records::{SCHEMA_KEY, SEQ_KEY};
 use super::{DataDir, RECORD_VERSION, Record, StoreError};
 
 /// The directory's name in the data directory.
@@ -26,6 +27,11 @@ pub(super) const DIR: &str = "backup";
 const FORMAT: u32 = 1;
 /// So many of the newest are kept.
 pub(super) const KEPT: usize = 20;
+/// So many of usage.
+const KEPT_USAGE: usize = 3;
+/// What the names begin with: of what is configured, and of usage.
+const CONFIG: &str = "config-";
+const USAGE: &str = "usage-";
 
 /// Prefixes of records that a backup leaves out: kept lists, usage, audit.
 const LEFT_OUT: [&[u8]; 3] = [b"c/", b"u/", b"a/"];
@@ -33,6 +39,12 @@ const LEFT_OUT: [&[u8]; 3] = [b"c/", b"u/", b"a/"];
 /// Whether a record belongs into a backup.
 pub(super) fn covers(key: &[u8]) -> bool {
     key != SEQ_KEY && !LEFT_OUT.iter().any(|prefix| key.starts_with(prefix))
+}
+
+/// Whether a record is one and the same in a store and in what is beside it. The schema's number
+/// changes without a change.
+pub(super) fn is_compared(key: &[u8]) -> bool {
+    key != SCHEMA_KEY && covers(key)
 }
 
 /// All that was configured after a change.
@@ -101,7 +113,7 @@ impl Backup {
         let mut records = String::new();
         for (index, (key, value)) in self.records.iter().enumerate() {
             let (key, value) = readable(key, value)?;
-            let key = serde_json::to_string(key)
+            let key = serde_json::to_string(&key)
                 .map_err(|error| StoreError::Unencodable { reason: error.to_string() })?;
             let comma = if index == 0 { "" } else { "," };
             let _ = write!(records, "{comma}\n    {key}: {value}");
@@ -122,9 +134,12 @@ impl Backup {
             return Err(format!("has format {}, but this version knows only {FORMAT}", written.format));
         }
         let record = |(key, value): (String, Box<RawValue>)| {
-            (key.into_bytes(), [&[RECORD_VERSION], value.get().as_bytes()].concat())
+            let key = read_key(key).ok_or("has a key that is none")?;
+            Ok((key, [&[RECORD_VERSION], value.get().as_bytes()].concat()))
         };
-        let records = written.records.into_iter().map(record).collect();
+        let mut records: Vec<Record> =
+            written.records.into_iter().map(record).collect::<Result<_, String>>()?;
+        records.sort();
         let backup = Backup { seq: written.seq, created_at: written.created_at, records };
         if backup.sum() != written.sha256 {
             return Err("does not have the content that its checksum is of".to_owned());
@@ -150,15 +165,19 @@ impl Backup {
 
     /// Writes the file into a data directory, and removes the oldest beyond [`KEPT`].
     pub(super) fn write(&self, data_dir: &Path) -> Result<PathBuf, StoreError> {
+        self.write_as(CONFIG, KEPT, data_dir)
+    }
+
+    fn write_as(&self, kind: &str, kept: usize, data_dir: &Path) -> Result<PathBuf, StoreError> {
         let dir = data_dir.join(DIR);
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&dir)
             .map_err(|error| StoreError::io("create", &dir, &error))?;
-        let path = dir.join(format!("config-{}.json", self.seq));
+        let path = dir.join(format!("{kind}{}.json", self.seq));
         self.write_to(&path)?;
-        for (_, path) in list(data_dir)?.into_iter().skip(KEPT) {
+        for (_, path) in list_of(kind, data_dir)?.into_iter().skip(kept) {
             fs::remove_file(&path).map_err(|error| StoreError::io("remove the old backup", &path, &error))?;
         }
         Ok(path)
@@ -171,12 +190,24 @@ impl Backup {
     }
 }
 
-/// A record as text. What is backed up always is: its owner makes keys of text and values of JSON.
-fn readable<'a>(key: &'a [u8], value: &'a [u8]) -> Result<(&'a str, &'a str), StoreError> {
+/// Begins a key that is written as hexadecimal digits: no key of text begins like that.
+const HEX: &str = "0x";
+
+/// A record as text. Values always are text: their owners make them of JSON.
+fn readable<'a>(key: &'a [u8], value: &'a [u8]) -> Result<(Cow<'a, str>, &'a str), StoreError> {
     let json = value.strip_prefix(&[RECORD_VERSION]).and_then(|json| std::str::from_utf8(json).ok());
-    match (std::str::from_utf8(key), json) {
-        (Ok(key), Some(json)) => Ok((key, json)),
-        _ => Err(StoreError::Unencodable { reason: "it is not text".to_owned() }),
+    let json = json.ok_or_else(|| StoreError::Unencodable { reason: "it is not text".to_owned() })?;
+    let key = match std::str::from_utf8(key) {
+        Ok(text) if !text.starts_with(HEX) => Cow::Borrowed(text),
+        _ => Cow::Owned(format!("{HEX}{}", hex(key))),
+    };
+    Ok((key, json))
+}
+
+fn read_key(text: String) -> Option<Vec<u8>> {
+    match text.strip_prefix(HEX) {
+        Some(digits) => from_hex(digits),
+        None => Some(text.into_bytes()),
     }
 }
 
@@ -187,6 +218,10 @@ fn place(error: &serde_json::Error) -> String {
 
 /// The backups of a data directory, the newest first: their numbers and paths.
 pub(super) fn list(data_dir: &Path) -> Result<Vec<(u64, PathBuf)>, StoreError> {
+    list_of(CONFIG, data_dir)
+}
+
+fn list_of(kind: &str, data_dir: &Path) -> Result<Vec<(u64, PathBuf)>, StoreError> {
     let dir = data_dir.join(DIR);
     let entries = match fs::read_dir(&dir) {
         Ok(entries) => entries,
@@ -198,7 +233,7 @@ pub(super) fn list(data_dir: &Path) -> Result<Vec<(u64, PathBuf)>, StoreError> {
     let mut found: Vec<(u64, PathBuf)> = entries
         .filter_map(|entry| {
             let name = entry.ok()?.file_name();
-            let seq = name.to_str()?.strip_prefix("config-")?.strip_suffix(".json")?.parse().ok()?;
+            let seq = name.to_str()?.strip_prefix(kind)?.strip_suffix(".json")?.parse().ok()?;
             Some((seq, dir.join(name)))
         })
         .collect();
@@ -215,8 +250,23 @@ pub(super) struct Newest {
 
 /// The newest backup that is good, and why newer ones are not.
 pub(super) fn newest(data_dir: &Path) -> Result<Newest, StoreError> {
+    newest_of(CONFIG, data_dir)
+}
+
+/// Keeps usage as it was at a moment, in seconds since 1970, beside the backups of what is configured.
+pub fn write_usage(data_dir: &Path, at: u64, mut records: Vec<Record>) -> Result<PathBuf, StoreError> {
+    records.sort();
+    Backup::now(at, records).write_as(USAGE, KEPT_USAGE, data_dir)
+}
+
+/// The newest good backup of usage.
+pub(super) fn newest_usage(data_dir: &Path) -> Result<Newest, StoreError> {
+    newest_of(USAGE, data_dir)
+}
+
+fn newest_of(kind: &str, data_dir: &Path) -> Result<Newest, StoreError> {
     let mut bad = Vec::new();
-    for (_, path) in list(data_dir)? {
+    for (_, path) in list_of(kind, data_dir)? {
         match Backup::read(&path) {
             Ok(backup) => return Ok(Newest { good: Some((path, backup)), bad }),
             Err(error) => bad.push(error),
@@ -269,6 +319,20 @@ mod tests {
     }
 
     #[test]
+    fn the_newest_three_of_usage_stay_beside_the_others() {
+        let dir = tempfile::tempdir().unwrap();
+        backup(7).write(dir.path()).unwrap();
+        for at in 1..=5 {
+            write_usage(dir.path(), at, vec![(b"u/h/\xff\x01".to_vec(), encode(&at).unwrap())]).unwrap();
+        }
+        fs::write(dir.path().join("backup/usage-5.json"), b"{}").unwrap();
+        let Newest { good, bad } = newest_usage(dir.path()).unwrap();
+        assert_eq!((good.unwrap().1.records[0].1.clone(), bad.len()), (encode(&4).unwrap(), 1));
+        assert_eq!(list_of(USAGE, dir.path()).unwrap().len(), 3);
+        assert_eq!(list(dir.path()).unwrap().len(), 1);
+    }
+
+    #[test]
     fn what_is_counted_or_can_be_had_again_is_left_out() {
         for (key, belongs) in
             [("s/1", true), ("k/1", true), ("m/instance", true), ("f/x", true), ("p/x", true)]
@@ -286,6 +350,13 @@ mod tests {
         ) {
             let records = texts.iter().map(|(key, text)| (key.clone().into_bytes(), encode(text).unwrap()));
             let backup = Backup::now(seq, records.collect());
+            prop_assert_eq!(Backup::parse(backup.render().unwrap().as_bytes()), Ok(backup));
+        }
+
+        #[test]
+        fn keys_of_any_bytes_are_read_again(keys in prop::collection::btree_set(any::<Vec<u8>>(), 0..6)) {
+            let records = keys.iter().map(|key| (key.clone(), encode("x").unwrap())).collect();
+            let backup = Backup::now(1, records);
             prop_assert_eq!(Backup::parse(backup.render().unwrap().as_bytes()), Ok(backup));
         }
 

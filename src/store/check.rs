@@ -102,7 +102,7 @@ mod tests {
         assert!(parts.iter().all(|part| part.problems.is_empty()), "{parts:?}");
         assert!(!dir.store_path().exists(), "looking makes nothing");
 
-        let mut vault = Vault::open(&dir, &|_| Ok(())).unwrap();
+        let mut vault = Vault::open(&dir, |_| Ok(())).unwrap();
         let instance = Op::Put { key: b"m/instance".to_vec(), value: encode("i").unwrap() };
         vault.commit(vec![instance]).unwrap();
         vault.rest();

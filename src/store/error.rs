@@ -51,6 +51,14 @@ pub enum StoreError {
         /// What is wrong with the store.
         reason: String,
     },
+    /// There is nothing yet, and no room to begin.
+    #[error("there is no room for the store in '{}': {reason}. Make some, and start again", path.display())]
+    NoRoom {
+        /// The data directory.
+        path: PathBuf,
+        /// What the operating system says.
+        reason: String,
+    },
     /// Opening did not end in time.
     #[error("opening the store in '{}' did not end within {} s", path.display(), after.as_secs_f64())]
     OpenTimeout {
@@ -103,7 +111,20 @@ impl StoreError {
             | StoreError::NotADirectory { .. }
             | StoreError::NewerSchema { .. }
             | StoreError::NothingToRestore { .. }
+            | StoreError::NoRoom { .. }
             | StoreError::Unencodable { .. } => false,
+        }
+    }
+
+    /// Whether it says that the disk is full: by itself, by a quota, or by a limit on the size of files.
+    pub fn is_full(&self) -> bool {
+        match self {
+            StoreError::NoRoom { .. } => true,
+            StoreError::Io { kind, .. } => matches!(
+                kind,
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+            ),
+            _ => false,
         }
     }
 
@@ -121,7 +142,7 @@ impl StoreError {
     /// What is wrong, in a few words that name no path: for those who may not know where things are.
     pub fn cause(&self) -> String {
         match self {
-            StoreError::Io { reason, .. } => {
+            StoreError::Io { reason, .. } | StoreError::NoRoom { reason, .. } => {
                 reason.split_once(" (os error ").map_or(reason.as_str(), |(words, _)| words).to_owned()
             }
             StoreError::Corrupt { .. } | StoreError::NothingToRestore { .. } => {
@@ -132,6 +153,14 @@ impl StoreError {
             StoreError::NotADirectory { .. } => "the data directory is none".to_owned(),
             StoreError::NewerSchema { .. } => "the store is a newer version's".to_owned(),
             StoreError::Unencodable { .. } => "a record cannot be encoded".to_owned(),
+        }
+    }
+
+    /// The operating system's words, with its number.
+    pub(super) fn reason(&self) -> String {
+        match self {
+            StoreError::Io { reason, .. } | StoreError::NoRoom { reason, .. } => reason.clone(),
+            _ => self.to_string(),
         }
     }
 
@@ -154,6 +183,9 @@ mod tests {
             let error = io(io::Error::from_raw_os_error(code));
             assert_eq!(error.is_damage(), damage, "{error}");
             assert!(!error.is_lasting() && !error.cause().contains("/d"), "{error}");
+        }
+        for (code, full) in [(28, true), (122, true), (27, true), (30, false), (5, false)] {
+            assert_eq!(io(io::Error::from_raw_os_error(code)).is_full(), full, "{code}");
         }
         assert!(io(io::Error::from(io::ErrorKind::UnexpectedEof)).is_damage());
         assert!(io(io::Error::other("sled says so")).is_damage());

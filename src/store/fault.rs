@@ -1,15 +1,16 @@
-//! A store and a journal's file whose n-th operation fails, once or from then on: what a failing disk
-//! looks like from inside. For tests.
+//! A store and a journal's file whose n-th operation fails, once or from then on, and a store whose
+//! flushes take as long as a test likes: what a failing disk and a slow one look like from inside. For
+//! tests.
 
 use std::cell::RefCell;
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use super::journal::Medium;
-use super::{Op, Record, Store, StoreError};
+use super::{MemoryStore, Op, Record, Store, StoreError};
 
 /// Which operation fails, counted over a store and a journal together.
 #[derive(Debug, Default)]
@@ -83,6 +84,50 @@ impl Store for FaultStore {
     fn recover(&self) -> Result<(), StoreError> {
         self.check()?;
         self.inner.recover()
+    }
+}
+
+/// A store whose flushes wait as long as they are held.
+#[derive(Default)]
+pub(crate) struct SlowStore {
+    inner: MemoryStore,
+    /// Whether they are held, and how many wait.
+    held: Mutex<(bool, usize)>,
+    changed: Condvar,
+}
+
+impl SlowStore {
+    /// Holds flushes from here on, or lets them go.
+    pub(crate) fn hold(&self, held: bool) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).0 = held;
+        self.changed.notify_all();
+    }
+
+    /// How many flushes wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).1
+    }
+}
+
+impl Store for SlowStore {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.get(key)
+    }
+
+    fn scan_prefix(&self, prefix: &[u8]) -> Result<Vec<Record>, StoreError> {
+        self.inner.scan_prefix(prefix)
+    }
+
+    fn apply(&self, batch: Vec<Op>) -> Result<(), StoreError> {
+        self.inner.apply(batch)
+    }
+
+    fn flush(&self) -> Result<(), StoreError> {
+        let mut now = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        now.1 += 1;
+        now = self.changed.wait_while(now, |(held, _)| *held).unwrap_or_else(PoisonError::into_inner);
+        now.1 -= 1;
+        Ok(())
     }
 }
 

@@ -118,15 +118,17 @@ pub(super) fn from_hex(text: &str) -> Option<Vec<u8>> {
 
 /// How much must fit on a disk that was full before it counts as mended. On a full one a small change
 /// still fits now and then, beside larger ones that are refused.
-const ROOM: usize = 64 * 1024;
+pub(super) const ROOM: usize = 64 * 1024;
+/// How much must fit before a store is made, or opened again: a database begins with half of it.
+pub(super) const ROOM_FOR_A_STORE: usize = 1024 * 1024;
 /// The file that this is found out with.
 pub(super) const ROOM_FILE: &str = "room";
 
-/// Finds out whether there is room for further changes, by writing a file and taking it away again.
-pub(super) fn check_room(dir: &Path) -> Result<(), StoreError> {
+/// Finds out whether there is room for so many bytes, by writing a file and taking it away again.
+pub(super) fn check_room(dir: &Path, bytes: usize) -> Result<(), StoreError> {
     let path = dir.join(ROOM_FILE);
     let written = File::create(&path).and_then(|mut file| {
-        file.write_all(&[0; ROOM])?;
+        file.write_all(&vec![0; bytes])?;
         file.sync_data()
     });
     let removed = fs::remove_file(&path);

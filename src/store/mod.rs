@@ -23,7 +23,7 @@ pub(crate) mod conformance;
 mod data_dir;
 mod error;
 #[cfg(test)]
-mod fault;
+pub(crate) mod fault;
 mod files;
 mod journal;
 mod marker;
@@ -31,6 +31,7 @@ mod memory;
 mod opening;
 mod records;
 mod sled;
+mod standby;
 mod vault;
 
 use std::path::Path;
@@ -39,13 +40,13 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-pub use backup::Backup;
+pub use backup::{Backup, write_usage};
 pub use check::{Part, check};
 pub use data_dir::{DataDir, is_reserved};
 pub use error::StoreError;
 pub use files::write_private;
 pub use memory::MemoryStore;
-pub use opening::{PROBE_LIMIT, probe};
+pub use opening::{Look, PROBE_LIMIT, probe};
 pub use records::{RECORD_VERSION, SCHEMA_VERSION, decode, encode};
 pub use vault::{Trouble, Vault};
 

@@ -2,22 +2,26 @@
 //! that, moved aside and made anew from a backup and the journal.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::backup::{self, Backup};
-use super::files::{quarantine, sync_dir};
+use super::backup::{self, Backup, is_compared};
+use super::files::{ROOM_FOR_A_STORE, check_room, quarantine, sync_dir};
 use super::journal::{self, Contents, Journal, Medium};
 use super::marker::Marker;
 use super::records::{SCHEMA_KEY, put_seq, read_instance, read_seq};
+use super::standby::stand_in;
 use super::vault::{Disk, begin_again};
 use super::{DataDir, OPEN_LIMIT, Op, Record, Store, StoreError, Vault};
 
 /// How long a look at the store in a process of its own may take. Together with restoring, a start
 /// ends within half a minute.
 pub const PROBE_LIMIT: Duration = Duration::from_secs(25);
+
+/// Looks at the store where a damaged one cannot do harm, before it is opened: see [`probe`].
+pub type Look = fn(&DataDir) -> Result<(), StoreError>;
 
 /// What stands beside the store.
 pub(super) struct Beside {
@@ -60,6 +64,28 @@ impl Beside {
         self.marker.is_some() || self.backup.is_some() || !self.bad.is_empty() || journal
     }
 
+    /// The highest number that any of them names.
+    pub(super) fn highest(&self) -> u64 {
+        self.highest
+    }
+
+    /// What a store is made anew from; `None` where there is nothing. A journal from the very beginning
+    /// is as good as a backup of nothing.
+    pub(super) fn source(&self, dir: &DataDir) -> Option<Source> {
+        let journal = self.journal.as_ref();
+        let (path, start, records) = match (&self.backup, journal) {
+            (Some((path, backup)), _) => (path.clone(), backup.seq, backup.records.clone()),
+            (None, Some(journal)) if journal.base == 0 && journal.last() > 0 => {
+                (dir.path().join(journal::FILE), 0, Vec::new())
+            }
+            (None, _) => return None,
+        };
+        let after = journal.and_then(|journal| journal.after(start));
+        let changes: Vec<_> = after.map(|changes| changes.cloned().collect()).unwrap_or_default();
+        let reached = changes.last().map_or(start, |entry: &journal::Entry| entry.seq);
+        Some(Source { path, records, changes, reached })
+    }
+
     /// Where the journal is damaged, as an error.
     pub(super) fn journal_damage(&self, dir: &DataDir) -> Option<StoreError> {
         let damage = self.journal.as_ref()?.damage.as_ref()?;
@@ -68,6 +94,16 @@ impl Beside {
             reason: format!("line {} (byte {}): {}", damage.line, damage.byte, damage.reason),
         })
     }
+}
+
+/// Records and further changes that a store can be made from.
+pub(super) struct Source {
+    /// The file that the records are from.
+    pub(super) path: PathBuf,
+    pub(super) records: Vec<Record>,
+    pub(super) changes: Vec<journal::Entry>,
+    /// The number of the last of them.
+    pub(super) reached: u64,
 }
 
 /// Looks at the store of a data directory as a start would, without changing what is in it. For a
@@ -80,24 +116,12 @@ impl Vault {
     /// Opens what a data directory holds. A store that is damaged, empty although it was not, or
     /// behind what is beside it is moved to `quarantine-<unix time>` and made anew from the newest
     /// good backup and the journal; without one the error is [`StoreError::NothingToRestore`]. One
-    /// that a newer version wrote is left as it is.
-    ///
-    /// `probe` looks at the store first, where a damaged one cannot do harm: see [`probe`].
-    pub fn open(
-        dir: &DataDir,
-        probe: &dyn Fn(&DataDir) -> Result<(), StoreError>,
-    ) -> Result<Vault, StoreError> {
-        let beside = Beside::read(dir)?;
-        for error in beside.bad.iter().cloned().chain(beside.journal_damage(dir)) {
-            tracing::error!(%error, "a file beside the store is damaged");
-        }
-        match look(dir, &beside, probe) {
-            Ok((store, seq)) => go_on(dir, &beside, store, seq),
-            Err(error) if error.is_damage() => {
-                let (store, seq) = restore(dir, &beside, &error)?;
-                go_on(dir, &beside, store, seq)
-            }
-            Err(error) => Err(error),
+    /// that a newer version wrote is left as it is. One that cannot be opened because the disk is full is
+    /// stood in for by what backup and journal say, until [`Vault::probe`] finds room.
+    pub fn open(dir: &DataDir, look: Look) -> Result<Vault, StoreError> {
+        match open_whole(dir, look) {
+            Err(error) if error.is_full() => stand_in(dir, look, error),
+            opened => opened,
         }
     }
 
@@ -107,7 +131,7 @@ impl Vault {
         if !dir.store_path().exists() {
             return Err(damaged(dir, "it is not there".to_owned()));
         }
-        let (store, seq) = look(dir, &beside, &|_| Ok(()))?;
+        let (store, seq) = open_store(dir, &beside, |_| Ok(()))?;
         go_on(dir, &beside, store, seq)
     }
 
@@ -117,7 +141,8 @@ impl Vault {
         let beside = Beside::read(dir)?;
         let aside = move_aside(dir)?;
         let seq = beside.highest.max(backup.seq) + 1;
-        let store = make(dir, backup.records.clone(), Vec::new(), seq)?;
+        let usage = usage_kept(dir)?;
+        let store = make(dir, [backup.records.clone(), usage].concat(), Vec::new(), seq)?;
         let disk = Disk { dir: dir.clone(), journal: None, wrap: to_file };
         let mut vault = Vault::assemble(store, Some(disk), seq);
         vault.checkpoint()?;
@@ -129,19 +154,33 @@ pub(super) fn to_file(file: File) -> Box<dyn Medium> {
     Box::new(file)
 }
 
+/// Opens the store itself; a damaged one is made anew, unless there is no room for that.
+pub(super) fn open_whole(dir: &DataDir, look: Look) -> Result<Vault, StoreError> {
+    let beside = Beside::read(dir)?;
+    for error in beside.bad.iter().cloned().chain(beside.journal_damage(dir)) {
+        tracing::error!(%error, "a file beside the store is damaged");
+    }
+    match open_store(dir, &beside, look) {
+        Ok((store, seq)) => go_on(dir, &beside, store, seq),
+        Err(error) if error.is_damage() => {
+            // On a full disk a store that is whole may look damaged.
+            check_room(dir.path(), ROOM_FOR_A_STORE)?;
+            let (store, seq) = restore(dir, &beside, &error)?;
+            go_on(dir, &beside, store, seq)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// Opens the store, brings it up to the journal's end and holds it against what is beside it.
-fn look(
-    dir: &DataDir,
-    beside: &Beside,
-    probe: &dyn Fn(&DataDir) -> Result<(), StoreError>,
-) -> Result<(Arc<dyn Store>, u64), StoreError> {
+fn open_store(dir: &DataDir, beside: &Beside, look: Look) -> Result<(Arc<dyn Store>, u64), StoreError> {
     if !dir.store_path().exists() {
         if beside.knows_of_a_store() {
             return Err(damaged(dir, "it is gone".to_owned()));
         }
-        return Ok((super::open(dir, OPEN_LIMIT)?, 0));
+        return Ok((begin_store(dir)?, 0));
     }
-    probe(dir)?;
+    look(dir)?;
     let store = super::open(dir, OPEN_LIMIT)?;
     // Before the journal fills it again: what was in it beside that is lost, and somebody should know.
     if (beside.marker.is_some() || beside.backup.is_some()) && read_instance(&*store)?.is_none() {
@@ -222,11 +261,6 @@ fn expected(backup: &Backup, journal: Option<&Contents>, seq: u64) -> Option<BTr
     Some(records)
 }
 
-/// The schema's number changes without a change.
-fn is_compared(key: &[u8]) -> bool {
-    key != SCHEMA_KEY && backup::covers(key)
-}
-
 fn opened_empty(dir: &DataDir) -> StoreError {
     damaged(dir, "it opened empty, although it was not".to_owned())
 }
@@ -238,26 +272,13 @@ fn damaged(dir: &DataDir, reason: String) -> StoreError {
 /// Moves the damaged store aside and makes a new one. Whatever happens on the way, the next start
 /// finds a store that is gone or empty, and comes here again.
 fn restore(dir: &DataDir, beside: &Beside, damage: &StoreError) -> Result<(Arc<dyn Store>, u64), StoreError> {
-    let journal = beside.journal.as_ref();
-    // A journal from the very beginning is as good as a backup of nothing.
-    let (source, start, records) = match (&beside.backup, journal) {
-        (Some((path, backup)), _) => (path.clone(), backup.seq, backup.records.clone()),
-        (None, Some(journal)) if journal.base == 0 && journal.last() > 0 => {
-            (dir.path().join(journal::FILE), 0, Vec::new())
-        }
-        (None, _) => {
-            return Err(StoreError::NothingToRestore {
-                path: dir.path().to_owned(),
-                reason: damage.to_string(),
-            });
-        }
+    let Some(Source { path: source, records, changes, reached }) = beside.source(dir) else {
+        return Err(StoreError::NothingToRestore { path: dir.path().to_owned(), reason: damage.to_string() });
     };
-    let changes: Vec<_> =
-        journal.and_then(|journal| journal.after(start)).map(|it| it.cloned().collect()).unwrap_or_default();
-    let reached = changes.last().map_or(start, |entry: &journal::Entry| entry.seq);
     // A number that was given once is not given again to another change.
     let seq = if reached < beside.highest { beside.highest + 1 } else { reached };
     let aside = move_aside(dir)?;
+    let records = [records, usage_kept(dir)?].concat();
     let ops = changes.iter().flat_map(|entry| entry.ops.iter().cloned()).collect();
     let store = make(dir, records, ops, seq)?;
     tracing::error!(
@@ -271,9 +292,26 @@ fn restore(dir: &DataDir, beside: &Beside, damage: &StoreError) -> Result<(Arc<d
     Ok((store, seq))
 }
 
+/// What was counted when that was written last: better than to begin anew.
+fn usage_kept(dir: &DataDir) -> Result<Vec<Record>, StoreError> {
+    let backup::Newest { good, bad } = backup::newest_usage(dir.path())?;
+    for error in bad {
+        tracing::error!(%error, "a backup of usage is passed over");
+    }
+    let Some((path, usage)) = good else { return Ok(Vec::new()) };
+    tracing::warn!(path = %path.display(), made = usage.created_at, "usage goes on from its last backup");
+    Ok(usage.records)
+}
+
 fn move_aside(dir: &DataDir) -> Result<Option<PathBuf>, StoreError> {
     let path = dir.store_path();
     if path.symlink_metadata().is_err() { Ok(None) } else { quarantine(dir.path(), &path, "").map(Some) }
+}
+
+/// A store where there is none. What fails half-way is taken away again: nothing is in it, and the next
+/// start is not to take it for a damaged one.
+fn begin_store(dir: &DataDir) -> Result<Arc<dyn Store>, StoreError> {
+    super::open(dir, OPEN_LIMIT).inspect_err(|_| drop(fs::remove_dir_all(dir.store_path())))
 }
 
 /// A new store that holds these records, changed by these changes.
@@ -283,7 +321,7 @@ fn make(
     changes: Vec<Op>,
     seq: u64,
 ) -> Result<Arc<dyn Store>, StoreError> {
-    let store = super::open(dir, OPEN_LIMIT)?;
+    let store = begin_store(dir)?;
     let puts = records.into_iter().filter(|(key, _)| key != SCHEMA_KEY);
     let mut batch: Vec<Op> = puts.map(|(key, value)| Op::Put { key, value }).collect();
     batch.extend(changes);

@@ -18,7 +18,7 @@ fn delete(key: &str) -> Op {
 
 fn try_open(path: &Path) -> Result<Vault, StoreError> {
     reopen(|| {
-        Vault::open(&DataDir::open(path)?, &|dir| crate::store::open_unchanged(dir, OPEN_LIMIT).map(drop))
+        Vault::open(&DataDir::open(path)?, |dir| crate::store::open_unchanged(dir, OPEN_LIMIT).map(drop))
     })
 }
 
@@ -185,6 +185,60 @@ fn a_store_of_an_older_version_gets_a_backup_and_a_journal() {
     assert_eq!(content(&open(dir.path())), ["m/instance=\"i\"", "s/2=\"two\"", "s/3=\"three\""]);
 }
 
+/// The records of a store as version 1 of the schema left it.
+fn of_version_1() -> Vec<Op> {
+    let records: BTreeMap<String, serde_json::Value> =
+        serde_json::from_str(include_str!("fixtures/schema-1.json")).unwrap();
+    records
+        .iter()
+        .map(|(key, value)| Op::Put { key: key.clone().into(), value: encode(value).unwrap() })
+        .collect()
+}
+
+/// The parts of a migration in the order in which they come to be: the schema's number, the first number
+/// of a change, the backup, the marker, the journal.
+const PARTS: usize = 5;
+
+#[test]
+fn a_migration_that_was_cut_short_anywhere_is_finished_by_the_next_start() {
+    for done in 0..=PARTS {
+        let dir = tempfile::tempdir().unwrap();
+        {
+            let data_dir = DataDir::open(dir.path()).unwrap();
+            let store = crate::store::sled::SledStore::open(data_dir).unwrap();
+            store.apply(of_version_1()).unwrap();
+            if done >= 1 {
+                let value = encode(&crate::store::SCHEMA_VERSION).unwrap();
+                store.apply(vec![Op::Put { key: SCHEMA_KEY.to_vec(), value }]).unwrap();
+            }
+            if done >= 2 {
+                store.apply(vec![put_seq(1).unwrap()]).unwrap();
+            }
+            if done >= 3 {
+                crate::store::vault::current(&store, 1).unwrap().write(dir.path()).unwrap();
+            }
+            if done >= 4 {
+                let instance = read_instance(&store).unwrap();
+                Marker { instance, seq: 1 }.write(dir.path()).unwrap();
+            }
+            store.flush().unwrap();
+        }
+        if done >= 5 {
+            Journal::begin(dir.path(), 1, to_file).unwrap();
+        }
+        let mut vault = open(dir.path());
+        assert_eq!((content(&vault).len(), vault.seq(), quarantined(dir.path())), (2, 1, 0), "{done} parts");
+        assert_eq!(
+            vault.store().get(SCHEMA_KEY).unwrap(),
+            Some(encode(&crate::store::SCHEMA_VERSION).unwrap())
+        );
+        vault.commit(vec![put("s/3", "three")]).unwrap();
+        drop(vault);
+        remove_store(dir.path());
+        assert_eq!(content(&open(dir.path())).len(), 3, "{done} parts: backup and journal have it all");
+    }
+}
+
 #[test]
 fn a_damaged_or_missing_journal_is_begun_anew_and_costs_nothing() {
     type Break = fn(&Path);
@@ -213,6 +267,26 @@ fn a_damaged_or_missing_journal_is_begun_anew_and_costs_nothing() {
         let restored = open(dir.path());
         assert_eq!(content(&restored).len(), 4, "the backup and the new journal have it all");
     }
+}
+
+#[test]
+fn usage_goes_on_from_its_last_backup_when_the_store_is_restored() {
+    let dir = used();
+    let usage = |n: u64| (b"u/h/\xfe\x00".to_vec(), encode(&n).unwrap());
+    for at in [1, 2] {
+        backup::write_usage(dir.path(), at, vec![usage(at)]).unwrap();
+    }
+    remove_store(dir.path());
+    let mut vault = open(dir.path());
+    assert_eq!(vault.store().scan_prefix(b"u/").unwrap(), [usage(2)]);
+    assert_eq!(content(&vault), LATER);
+    vault.rest();
+    drop(vault);
+    fs::write(dir.path().join("backup/usage-2.json"), b"{}").unwrap();
+    let data_dir = reopen(|| DataDir::open(dir.path())).unwrap();
+    let (_, backup) = Backup::latest(&data_dir).unwrap().expect("there is one");
+    let (_, vault) = reopen(|| Vault::replace(&data_dir, &backup)).unwrap();
+    assert_eq!(vault.store().scan_prefix(b"u/").unwrap(), [usage(1)], "by hand, too");
 }
 
 #[test]
@@ -422,7 +496,8 @@ fn a_store_that_works_again_is_found_out_by_a_probe() {
     let mut vault = Vault::assemble(store, Some(Disk { dir, journal: Some(journal), wrap: failing }), 0);
     vault.commit(vec![put("s/1", "one")]).expect_err("the disk is full");
     vault.probe().expect_err("still");
-    assert_eq!(vault.trouble().borrow().as_deref(), Some("no storage space"));
+    let trouble = vault.trouble().borrow().clone().expect("there is trouble");
+    assert_eq!((&*trouble.cause, trouble.from_backup), ("no storage space", false));
     fault.mend();
     vault.probe().expect("there is space again");
     assert_eq!(*vault.trouble().borrow(), None);

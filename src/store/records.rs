@@ -169,6 +169,25 @@ mod tests {
     }
 
     #[test]
+    fn an_older_schema_is_as_it_was_or_up_to_date_whichever_operation_fails() {
+        for n in 1.. {
+            let inner = std::sync::Arc::new(MemoryStore::default());
+            put(&inner, SCHEMA_KEY, encode(&1u32).unwrap());
+            put(&inner, b"s/1", encode("x").unwrap());
+            let fault = crate::store::fault::Fault::at(n, false);
+            let store = crate::store::fault::FaultStore { inner: inner.clone(), fault: fault.clone() };
+            let failed = check_schema(&store).is_err();
+            assert!(matches!(read_schema(&*inner), Ok(Some(1 | SCHEMA_VERSION))), "operation {n}");
+            check_schema(&*inner).expect("the next start finishes it");
+            assert_eq!(inner.scan_prefix(b"s/").unwrap().len(), 1);
+            if !failed {
+                assert!(n > 2, "there were operations");
+                return;
+            }
+        }
+    }
+
+    #[test]
     fn records_without_a_schema_are_not_taken_for_a_new_store() {
         let store = MemoryStore::default();
         put(&store, b"s/1", encode("x").unwrap());

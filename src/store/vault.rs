@@ -7,34 +7,43 @@
 //! was told that it was, and nothing after it was accepted.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
 use super::backup::{self, Backup};
-use super::files::{check_room, quarantine};
+use super::files::{ROOM, ROOM_FOR_A_STORE, check_room, quarantine};
 use super::journal::{self, Journal, Wrap};
 use super::marker::Marker;
-use super::opening::replay;
+use super::opening::{open_whole, replay};
 use super::records::{SEQ_KEY, put_seq, read_instance, read_seq};
+use super::standby::Standby;
 use super::{DataDir, Op, Store, StoreError};
 
-/// Why changes cannot be stored, in the operating system's words; `None` while they can.
-pub type Trouble = Option<Arc<str>>;
+/// Why changes cannot be stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// In the operating system's words.
+    pub cause: Arc<str>,
+    /// Whether the store itself is not open, and a backup stands in for it.
+    pub from_backup: bool,
+}
 
 /// A store and its journal, backups and marker. Its methods block on the disk.
 pub struct Vault {
     store: Arc<dyn Store>,
-    /// Nothing for a store that is not on a disk.
+    /// Nothing for a store that is not on a disk, and for one that is stood in for.
     disk: Option<Disk>,
+    /// While something stands in for the store.
+    standby: Option<Standby>,
     /// The number of the last change.
     seq: u64,
     undo: Option<Vec<Op>>,
     backup_due: bool,
     /// Said once, not each time it is tried.
     backup_fails: bool,
-    trouble: watch::Sender<Trouble>,
+    trouble: watch::Sender<Option<Trouble>>,
 }
 
 pub(super) struct Disk {
@@ -53,7 +62,16 @@ impl Vault {
     pub(super) fn assemble(store: Arc<dyn Store>, disk: Option<Disk>, seq: u64) -> Vault {
         let backup_due = disk.is_some();
         let trouble = watch::Sender::new(None);
-        Vault { store, disk, seq, undo: None, backup_due, backup_fails: false, trouble }
+        Vault { store, disk, standby: None, seq, undo: None, backup_due, backup_fails: false, trouble }
+    }
+
+    /// A vault with something in the place of the store.
+    pub(super) fn standing_in(store: Arc<dyn Store>, standby: Standby, seq: u64) -> Vault {
+        let now = Trouble { cause: standby.full.cause().into(), from_backup: true };
+        let mut vault = Vault::assemble(store, None, seq);
+        vault.standby = Some(standby);
+        vault.trouble.send_replace(Some(now));
+        vault
     }
 
     /// The store, to read from. What is written past the vault is neither in the journal nor in a
@@ -62,8 +80,14 @@ impl Vault {
         &self.store
     }
 
+    /// Where it is on the disk; `None` for one that is in memory only.
+    pub fn data_dir(&self) -> Option<&Path> {
+        let of_standby = self.standby.as_ref().map(|standby| standby.dir.path());
+        self.disk.as_ref().map(|disk| disk.dir.path()).or(of_standby)
+    }
+
     /// Follows whether changes can be stored.
-    pub fn trouble(&self) -> watch::Receiver<Trouble> {
+    pub fn trouble(&self) -> watch::Receiver<Option<Trouble>> {
         self.trouble.subscribe()
     }
 
@@ -81,15 +105,34 @@ impl Vault {
         done
     }
 
-    /// Finds out whether changes can be stored again, by a change of nothing.
-    pub fn probe(&mut self) -> Result<(), StoreError> {
-        let done = self.write(Vec::new(), Vec::new(), true);
+    /// Finds out whether changes can be stored again, by a change of nothing; where something stands in
+    /// for the store, opens that first. Returns whether there are other records now than there were.
+    pub fn probe(&mut self) -> Result<bool, StoreError> {
+        let came_back = self.come_back();
+        let done = came_back.clone().and_then(|_| self.write(Vec::new(), Vec::new(), true));
         self.note(&done);
-        done
+        // Who asks has to know, also when the next write fails.
+        if came_back == Ok(true) { Ok(true) } else { done.map(|()| false) }
+    }
+
+    /// Opens the store that is stood in for, where there is room.
+    fn come_back(&mut self) -> Result<bool, StoreError> {
+        let Some(standby) = &self.standby else { return Ok(false) };
+        check_room(standby.dir.path(), ROOM_FOR_A_STORE)?;
+        let opened = open_whole(&standby.dir, standby.look)?;
+        let differs = standby.give_way(opened.store)?;
+        (self.disk, self.seq, self.backup_due) = (opened.disk, opened.seq, opened.backup_due);
+        self.standby = None;
+        tracing::info!(seq = self.seq, "the store could be opened; nothing stands in for it any more");
+        Ok(differs)
     }
 
     /// Takes back what is left of a failed batch, and flushes.
     pub fn settle(&mut self) -> Result<(), StoreError> {
+        if self.standby.is_some() {
+            // Nothing was written.
+            return Ok(());
+        }
         let done = self.settle_all();
         self.note(&done);
         done
@@ -147,14 +190,17 @@ impl Vault {
     }
 
     /// Writes a backup to a place of the caller's.
-    pub fn backup_to(&self, path: &std::path::Path) -> Result<(), StoreError> {
+    pub fn backup_to(&self, path: &Path) -> Result<(), StoreError> {
         current(&*self.store, self.seq)?.write_to(path)
     }
 
     fn write(&mut self, mut batch: Vec<Op>, journaled: Vec<Op>, anyway: bool) -> Result<(), StoreError> {
+        if let Some(standby) = &self.standby {
+            return Err(standby.full.clone());
+        }
         if self.undo.is_some() || self.trouble.borrow().is_some() {
             if let Some(disk) = &self.disk {
-                check_room(disk.dir.path())?;
+                check_room(disk.dir.path(), ROOM)?;
             }
             self.settle_all()?;
         }
@@ -243,15 +289,16 @@ impl Vault {
     }
 
     fn note(&self, done: &Result<(), StoreError>) {
-        let now: Trouble = match done {
+        let from_backup = self.standby.is_some();
+        let now = match done {
             // That is the caller's mistake and says nothing about the disk.
             Err(StoreError::Unencodable { .. }) => return,
-            Err(error) => Some(error.cause().into()),
+            Err(error) => Some(Trouble { cause: error.cause().into(), from_backup }),
             Ok(()) => None,
         };
         self.trouble.send_if_modified(|known| {
             match (&*known, &now) {
-                (None, Some(cause)) => {
+                (None, Some(Trouble { cause, .. })) => {
                     tracing::error!(%cause, "changes cannot be stored and are refused; calls go on");
                 }
                 (Some(_), None) => tracing::info!("changes can be stored again"),

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use dashmap::DashMap;
+use foldhash::fast::RandomState;
 use tokio::sync::Notify;
 
 use super::actor::ServerSpec;
@@ -30,7 +31,7 @@ impl Surroundings {
 /// All servers by id. Cheap to clone. No guard of the map is ever held across an await.
 #[derive(Clone, Default)]
 pub struct Directory {
-    servers: Arc<DashMap<Arc<str>, Arc<ServerHandle>>>,
+    servers: Arc<DashMap<Arc<str>, Arc<ServerHandle>, RandomState>>,
     surroundings: Arc<Surroundings>,
 }
 

@@ -83,7 +83,7 @@ struct Shared {
     families: Families,
     http_connections: IntGauge,
     reload_good: IntGauge,
-    store_degraded: IntGauge,
+    kept: Kept,
     reload_time: IntGauge,
     states: &'static [&'static str],
     table: Mutex<Table>,
@@ -210,15 +210,12 @@ impl Metrics {
             late_replies: by_server("mcpvisor_child_late_replies_total", LATE_HELP)?,
             tool_changes: by_server("mcpvisor_tool_changes_total", TOOL_CHANGES_HELP)?,
         };
+        let kept = Kept::declare(&registry)?;
         let http_connections =
             register(&registry, IntGauge::new("mcpvisor_http_connections", "Open HTTP connections.")?)?;
         let reload_good = register(
             &registry,
             IntGauge::new("mcpvisor_config_last_reload_successful", "Whether the servers files were good.")?,
-        )?;
-        let store_degraded = register(
-            &registry,
-            IntGauge::new("mcpvisor_store_degraded", "1 while changes cannot be stored and are refused.")?,
         )?;
         let reload_time = register(
             &registry,
@@ -237,16 +234,8 @@ impl Metrics {
         .set(1);
         registry.register(Box::new(ProcessCollector::for_self()))?;
         let table = Mutex::default();
-        let shared = Shared {
-            registry,
-            families,
-            http_connections,
-            reload_good,
-            store_degraded,
-            reload_time,
-            states,
-            table,
-        };
+        let shared =
+            Shared { registry, families, http_connections, reload_good, kept, reload_time, states, table };
         let metrics = Metrics { shared: Arc::new(shared) };
         // The start applied them, or there would be no daemon.
         metrics.reloaded(true);
@@ -313,7 +302,25 @@ impl Metrics {
 
     /// Says whether changes cannot be stored.
     pub fn set_store_degraded(&self, degraded: bool) {
-        self.shared.store_degraded.set(i64::from(degraded));
+        self.shared.kept.store_degraded.set(i64::from(degraded));
+    }
+
+    /// Says whether a backup stands in for the store.
+    pub fn set_store_from_backup(&self, from_backup: bool) {
+        self.shared.kept.store_from_backup.set(i64::from(from_backup));
+    }
+
+    /// Says how long ago usage was last written.
+    pub fn set_flush_age(&self, age: Duration) {
+        self.shared.kept.flush_age.set(age.as_secs_f64());
+    }
+
+    /// Says how many entries of the audit could not be written since the start.
+    pub fn set_audit_lost(&self, lost: u64) {
+        // Two who say the same at once are not to count it twice.
+        let _one_after_the_other = self.shared.table();
+        let counter = &self.shared.kept.audit_lost;
+        counter.inc_by(lost.saturating_sub(counter.get()));
     }
 
     /// Notes that the servers files were applied, or could not be.
@@ -323,6 +330,14 @@ impl Metrics {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
             self.shared.reload_time.set(i64::try_from(now).unwrap_or(i64::MAX));
         }
+    }
+
+    /// How many calls ended, of all servers that there are.
+    pub fn calls(&self) -> u64 {
+        let families = self.shared.families.calls.collect();
+        let series = families.iter().flat_map(|family| family.get_metric());
+        // A counter of whole numbers, which the collected form has as a floating one.
+        series.map(|series| series.get_counter().get_value() as u64).sum()
     }
 
     /// Everything in the Prometheus text format, version 0.0.4.
@@ -381,6 +396,42 @@ const NOISE_HELP: &str = "Lines on a child's stdout that are not JSON-RPC.";
 const LATE_HELP: &str = "Replies of a child that nobody waited for any more.";
 const TOOL_CHANGES_HELP: &str = "Tools that were found not to be as they were approved.";
 const RESTARTS_HELP: &str = "Children that were started after a server's first one.";
+
+/// How it is with what is kept on disk.
+struct Kept {
+    store_degraded: IntGauge,
+    store_from_backup: IntGauge,
+    flush_age: Gauge,
+    audit_lost: IntCounter,
+}
+
+impl Kept {
+    fn declare(registry: &Registry) -> Result<Kept, MetricsError> {
+        let store_degraded = register(
+            registry,
+            IntGauge::new("mcpvisor_store_degraded", "1 while changes cannot be stored and are refused.")?,
+        )?;
+        let store_from_backup = register(
+            registry,
+            IntGauge::new(
+                "mcpvisor_store_from_backup",
+                "1 while the store cannot be opened and a backup stands in for it.",
+            )?,
+        )?;
+        let flush_age = register(
+            registry,
+            Gauge::new(
+                "mcpvisor_store_flush_age_seconds",
+                "How long ago usage was last written as a whole.",
+            )?,
+        )?;
+        let audit_lost = register(
+            registry,
+            IntCounter::new("mcpvisor_audit_lost_total", "Entries of the audit that could not be written.")?,
+        )?;
+        Ok(Kept { store_degraded, store_from_backup, flush_age, audit_lost })
+    }
+}
 
 impl Shared {
     /// Nothing that runs under the lock can leave the table half changed in a way that matters, so
@@ -473,19 +524,18 @@ impl ServerMetrics {
     /// program, never of a client or a child: each new one is a new series.
     pub fn observe(&self, kind: Kind, outcome: &'static str, duration: Duration) {
         self.inner.duration.observe(duration.as_secs_f64());
-        let find = |series: &[CallSeries]| {
-            series
-                .iter()
-                .find(|series| series.kind == kind && series.outcome == outcome)
-                .map(|series| series.counter.clone())
+        let counted = || {
+            let calls = self.inner.calls.load();
+            let series = calls.iter().find(|series| series.kind == kind && series.outcome == outcome);
+            series.map(|series| series.counter.inc()).is_some()
         };
-        if let Some(counter) = find(&self.inner.calls.load()) {
-            return counter.inc();
+        if counted() {
+            return;
         }
         let mut table = self.shared.table();
         // Another call may have been first, and a removed server gets no new series.
-        if let Some(counter) = find(&self.inner.calls.load()) {
-            return counter.inc();
+        if counted() {
+            return;
         }
         let current = table.servers.get(&self.inner.name);
         if !current.is_some_and(|server| Arc::ptr_eq(&server.inner, &self.inner)) {

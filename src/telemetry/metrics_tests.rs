@@ -68,6 +68,11 @@ fn the_rest_is_set_and_counted() {
     git.late_reply();
     metrics.set_http_connections(7);
     metrics.set_store_degraded(true);
+    metrics.set_store_from_backup(true);
+    metrics.set_flush_age(Duration::from_secs(3));
+    for lost in [4, 4, 6] {
+        metrics.set_audit_lost(lost);
+    }
     for (series, expected) in [
         (r#"mcpvisor_calls_in_flight{server="git"}"#, 2.0),
         (r#"mcpvisor_server_restarts_total{server="git"}"#, 1.0),
@@ -76,6 +81,9 @@ fn the_rest_is_set_and_counted() {
         (r#"mcpvisor_child_late_replies_total{server="git"}"#, 1.0),
         ("mcpvisor_http_connections", 7.0),
         ("mcpvisor_store_degraded", 1.0),
+        ("mcpvisor_store_from_backup", 1.0),
+        ("mcpvisor_store_flush_age_seconds", 3.0),
+        ("mcpvisor_audit_lost_total", 6.0),
         (r#"mcpvisor_build_info{version="1.2.3"}"#, 1.0),
     ] {
         assert_eq!(value(&metrics, series), Some(expected), "{series}");

@@ -1,10 +1,9 @@
-//! What was acknowledged outlives the daemon's death, a full disk and damage to any file; and where it
-//! cannot, that is said. Case numbers are those of the table in `docs/store.md`.
+//! What was acknowledged outlives the daemon's death and damage to any file; and where it cannot, that
+//! is said. Case numbers are those of the table in `docs/store.md`.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -12,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::gateway::{Gateway, TestGateway, fake};
-use crate::support::http::{Connection, Reply};
+use crate::support::http::Connection;
 use crate::support::{DEADLINE, wait_until};
 
 /// A start ends within this, whatever it finds.
@@ -33,18 +32,18 @@ fn store(data: &Path, arguments: &[&str]) -> (i32, String) {
     (status.code().expect("it ends by itself"), text)
 }
 
-async fn names(gateway: &Gateway) -> Vec<String> {
+pub(crate) async fn names(gateway: &Gateway) -> Vec<String> {
     let listed = gateway.get("/api/servers").await.expect(200);
     let servers = listed["servers"].as_array().expect("a list").clone();
     servers.iter().map(|server| server["name"].as_str().expect("a name").to_owned()).collect()
 }
 
 /// A definition that is kept and of which nothing ever runs.
-fn resting(args: &[&str]) -> Value {
+pub(crate) fn resting(args: &[&str]) -> Value {
     json!({"command": "/no/such/program", "args": args})
 }
 
-async fn add(gateway: &Gateway, name: &str) {
+pub(crate) async fn add(gateway: &Gateway, name: &str) {
     let mut body = resting(&[]);
     body["name"] = name.into();
     gateway.post("/api/servers", &body).await.expect(200);
@@ -59,12 +58,12 @@ fn entries(path: &Path) -> Vec<String> {
     entries.map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned()).collect()
 }
 
-fn quarantined(data: &Path) -> Vec<PathBuf> {
+pub(crate) fn quarantined(data: &Path) -> Vec<PathBuf> {
     numbered("quarantine-", entries(data))
 }
 
 /// Waits until the newest backup is one of all changes.
-async fn backed_up(gateway: &Gateway, servers: usize) {
+pub(crate) async fn backed_up(gateway: &Gateway, servers: usize) {
     wait_until("the backup has every server", DEADLINE, || async {
         let backups = fs::read_dir(gateway.data().join("backup")).ok()?;
         let newest = backups.filter_map(|entry| Some(entry.ok()?.path())).max_by_key(|path| {
@@ -121,6 +120,33 @@ async fn a_store_that_is_gone_or_damaged_comes_back_with_an_alarm() {
     fs::remove_dir_all(gateway.data().join("store")).expect("removed");
     gateway.restart().await;
     assert_eq!(names(&gateway).await, ["one", "two", "three", "four"]);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn usage_outlives_a_damaged_store_by_its_last_backup() {
+    let total = async |gateway: &Gateway| {
+        let usage = gateway.get("/v1/usage").await.expect(200);
+        usage["data"]["requests"]["total"].as_u64().expect("a number")
+    };
+    let mut gateway = TestGateway::new().server("worker", fake(&[])).start().await;
+    gateway.wait_state("worker", "ready").await;
+    for nonce in 0..5 {
+        gateway.call("worker", "echo", json!({"nonce": nonce})).await;
+    }
+    // An end in order writes one; while the daemon runs, there is one an hour.
+    assert!(gateway.terminate().await.success());
+    fs::write(gateway.data().join("store/db"), b"no database").expect("written");
+    gateway.restart().await;
+    assert_eq!(total(&gateway).await, 5, "{}", gateway.output());
+    assert!(gateway.output().contains("usage goes on from its last backup"), "{}", gateway.output());
+    gateway.wait_state("worker", "ready").await;
+    gateway.call("worker", "echo", json!({"nonce": 0})).await;
+    assert!(gateway.terminate().await.success());
+    let (code, text) = store(gateway.data(), &["restore", "latest"]);
+    assert_eq!(code, 0, "{text}");
+    gateway.restart().await;
+    assert_eq!(total(&gateway).await, 6, "by hand, too");
     gateway.stop().await;
 }
 
@@ -188,6 +214,34 @@ async fn a_directory_that_is_open_to_others_is_closed() {
     fs::set_permissions(gateway.data(), fs::Permissions::from_mode(0o755)).expect("ours");
     gateway.restart().await;
     assert_eq!(fs::metadata(gateway.data()).expect("there").permissions().mode() & 0o777, 0o700);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_directory_of_another_user_is_refused_by_name() {
+    let mut gateway = TestGateway::new().start().await;
+    assert!(gateway.terminate().await.success());
+    let (data, outer) = (gateway.data().to_owned(), gateway.data().parent().expect("below").to_owned());
+    fs::set_permissions(&outer, fs::Permissions::from_mode(0o755)).expect("ours");
+    // Only root can become somebody else, who has to be able to run the program, too.
+    const NOBODY: &str = "setpriv --reuid=65534 --regid=65534 --clear-groups";
+    let program = env!("CARGO_BIN_EXE_mcpvisor");
+    let able = Command::new("/bin/sh").args(["-c", &format!("{NOBODY} test -x {program}")]).status();
+    if !able.is_ok_and(|status| status.success()) {
+        return gateway.stop().await;
+    }
+    for (mode, reason) in [(0o755, "cannot make private (mode 0700) the data directory"), (0o700, "cannot ")]
+    {
+        fs::set_permissions(&data, fs::Permissions::from_mode(mode)).expect("ours");
+        let (status, output) = gateway
+            .refused_through("cd / && exec setpriv --reuid=65534 --regid=65534 --clear-groups \"$0\" \"$@\"")
+            .await;
+        assert_eq!(status.code(), Some(74), "{output}");
+        let said = output.rsplit("--- restart ---").next().unwrap_or_default();
+        assert!(said.contains(reason) && said.contains(data.to_str().expect("UTF-8")), "{said}");
+        assert!(said.contains("not permitted") || said.contains("denied"), "{said}");
+    }
+    gateway.restart().await;
     gateway.stop().await;
 }
 
@@ -362,158 +416,11 @@ async fn a_store_that_blocks_whoever_opens_it_is_given_up_in_time() {
     gateway.stop().await;
 }
 
-/// Puts a small file system on a data directory, where mounting is allowed.
-fn small_disk(data: &Path) {
-    let _ = Command::new("mount").args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]).arg(data).output();
-}
-
-/// Fills a data directory's file system to the last byte, with a file that is returned.
-fn fill(data: &Path) -> PathBuf {
-    let path = data.join("filler");
-    let mut file = fs::File::create(&path).expect("made");
-    for block in [65536, 4096, 1] {
-        while file.write_all(&vec![0; block]).is_ok() {}
-    }
-    path
-}
-
-/// Whether the daemon says that changes cannot be stored; the same in both places.
-async fn degraded(gateway: &Gateway) -> bool {
-    // New servers are on their first start for a moment.
-    let ready = wait_until("the daemon is ready", DEADLINE, || async {
-        Some(gateway.get("/readyz").await).filter(|reply| reply.status == 200).map(|reply| reply.json())
-    })
-    .await;
-    let flag = ready["status"] == "degraded";
-    // Asked one after the other: it may have changed in between, and then it is asked again.
-    let metrics = gateway.get("/metrics").await;
-    if metrics.text().contains("\nmcpvisor_store_degraded 1\n") != flag {
-        return Box::pin(degraded(gateway)).await;
-    }
-    assert!(
-        !flag
-            || ready["problems"][0]
-                .as_str()
-                .is_some_and(|text| text.starts_with("changes cannot be stored: ")),
-        "{ready}"
-    );
-    flag
-}
-
-/// Adds a server that takes some space.
-async fn add_large(gateway: &Gateway, name: &str) -> Reply {
-    let mut body = resting(&["x".repeat(6000).as_str()]);
-    body["name"] = name.into();
-    gateway.post("/api/servers", &body).await
-}
-
-/// Changes until one is refused; returns the names of those that were acknowledged.
-async fn change_until_refused(gateway: &Gateway, prefix: &str) -> Vec<String> {
-    let mut acknowledged = Vec::new();
-    for number in 0..1000 {
-        let name = format!("{prefix}-{number}");
-        let reply = add_large(gateway, &name).await;
-        if reply.status == 200 {
-            acknowledged.push(name);
-            continue;
-        }
-        let body = reply.expect(503);
-        assert_eq!(reply.headers["retry-after"], "5");
-        assert_eq!(body["code"], "service_unavailable", "{body}");
-        let text = body["error"].as_str().expect("a text");
-        assert!(text.starts_with("The change could not be stored: ") && !text.contains('/'), "{text}");
-        return acknowledged;
-    }
-    panic!("the disk was not full after {} changes", acknowledged.len());
-}
-
-/// What must hold when no change can be stored, whatever the cause; `mend` takes the cause away.
-async fn goes_on_without_a_disk(mut gateway: Gateway, mend: impl FnOnce(&Gateway)) -> Gateway {
-    let acknowledged = change_until_refused(&gateway, "first").await;
-    assert!(degraded(&gateway).await, "{}", gateway.output());
-    for nonce in 0..20 {
-        assert_eq!(gateway.call("worker", "echo", json!({"nonce": nonce})).await["nonce"], nonce);
-    }
-    add_large(&gateway, "refused").await.expect(503);
-    let mut expected = vec!["worker".to_owned()];
-    expected.extend(acknowledged);
-    assert_eq!(names(&gateway).await, expected);
-    mend(&gateway);
-    wait_until("the store has recovered by itself", DEADLINE, || async {
-        (!degraded(&gateway).await).then_some(())
-    })
-    .await;
-    add(&gateway, "afterwards").await;
-    expected.push("afterwards".to_owned());
-    gateway.kill_9().await;
-    gateway.restart().await;
-    assert_eq!(names(&gateway).await, expected);
-    assert!(quarantined(gateway.data()).is_empty(), "{}", gateway.output());
-    gateway
-}
-
-#[tokio::test]
-async fn a_full_disk_refuses_changes_and_nothing_else() {
-    // Where mounting is not allowed, the limit on file sizes below shows the same.
-    let gateway = TestGateway::new().server("worker", fake(&[])).prepare(small_disk);
-    let gateway = gateway.start().await;
-    let data = gateway.data().to_owned();
-    if !is_mounted(&data) {
-        return gateway.stop().await;
-    }
-    let mounted = Mounted(data.clone());
-    gateway.wait_state("worker", "ready").await;
-    let filler = fill(&data);
-    let mut gateway = goes_on_without_a_disk(gateway, |_| fs::remove_file(filler).expect("removed")).await;
-    // And once more, to the end: the daemon leaves in order on a full disk, too.
-    let filler = fill(&data);
-    change_until_refused(&gateway, "again").await;
-    let before = names(&gateway).await;
-    let began = Instant::now();
-    let status = gateway.terminate().await;
-    assert!(began.elapsed() < Duration::from_secs(25), "{:?}", began.elapsed());
-    assert!(matches!(status.code(), Some(0 | 74)), "{status}: {}", gateway.output());
-    fs::remove_file(filler).expect("removed");
-    gateway.restart().await;
-    assert_eq!(names(&gateway).await, before);
-    assert!(gateway.terminate().await.success());
-    drop(mounted);
-    gateway.stop().await;
-}
-
-/// Takes the small disk away again, however the test ends.
-struct Mounted(PathBuf);
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
-fn is_mounted(path: &Path) -> bool {
-    let device = |path: &Path| fs::metadata(path).expect("there").dev();
-    device(path) != device(path.parent().expect("below the root"))
-}
-
-#[tokio::test]
-async fn a_limit_on_file_sizes_refuses_changes_and_nothing_else() {
-    let gateway = TestGateway::new().server("worker", fake(&[])).start().await;
-    gateway.wait_state("worker", "ready").await;
-    let limit = |gateway: &Gateway, bytes: Option<u64>| {
-        let pid = i32::try_from(gateway.pid()).ok().and_then(rustix::process::Pid::from_raw);
-        let limit = rustix::process::Rlimit { current: bytes, maximum: None };
-        rustix::process::prlimit(pid, rustix::process::Resource::Fsize, limit).expect("the limit is set");
-    };
-    limit(&gateway, Some(100_000));
-    let gateway = goes_on_without_a_disk(gateway, |gateway| limit(gateway, None)).await;
-    gateway.stop().await;
-}
-
-/// What was seen over all rounds of [`killed_at_any_moment`].
+/// What was seen over all rounds of changes and ends.
 #[derive(Default)]
 pub(crate) struct Seen {
     pub(crate) acknowledged: usize,
-    /// Changes that were made although the kill came before the answer, which is allowed.
+    /// Changes that were made although the end came before the answer, which is allowed.
     pub(crate) made_unasked: usize,
     pub(crate) replayed: usize,
     pub(crate) lost: Vec<String>,
@@ -529,24 +436,25 @@ struct Known {
     under_way: Option<String>,
 }
 
-/// Kills the daemon at a random moment under changes, again and again, and looks after each start
-/// whether everything that was acknowledged is there.
-pub(crate) async fn killed_at_any_moment(rounds: usize) -> Seen {
-    let mut gateway = TestGateway::new().start().await;
-    let mut known: BTreeMap<String, Known> = BTreeMap::new();
-    let mut seen = Seen::default();
-    for round in 0..rounds {
-        let killer = kill_after(gateway.pid(), Duration::from_micros(u64::from(random()) % 150_000));
-        seen.acknowledged += change_until_killed(&gateway, round, &mut known).await;
-        killer.join().expect("no panic");
-        gateway.kill_9_done().await;
+/// Changes, and what of them has to be there after each start.
+#[derive(Default)]
+pub(crate) struct Changes {
+    known: BTreeMap<String, Known>,
+    pub(crate) seen: Seen,
+}
+
+impl Changes {
+    /// Starts the daemon again after a round, and looks whether everything that was acknowledged is
+    /// there.
+    pub(crate) async fn restart(&mut self, gateway: &mut Gateway, round: usize) {
         let began = Instant::now();
         gateway.restart().await;
+        let seen = &mut self.seen;
         seen.starts.push(began.elapsed());
         let said = gateway.output();
         let since = said.rsplit("--- restart ---").next().unwrap_or_default();
         seen.replayed += usize::from(since.contains("the journal had changes that the store lacked"));
-        for (name, known) in &mut known {
+        for (name, known) in &mut self.known {
             let reply = gateway.get(&format!("/api/servers/{name}")).await;
             let found =
                 (reply.status == 200).then(|| reply.json()["args"][0].as_str().expect("a text").to_owned());
@@ -560,10 +468,56 @@ pub(crate) async fn killed_at_any_moment(rounds: usize) -> Seen {
             }
             *known = Known { acknowledged: found, under_way: None };
         }
+        seen.quarantined = quarantined(gateway.data()).len();
     }
-    seen.quarantined = quarantined(gateway.data()).len();
+
+    /// Changes seven servers by turns until nobody answers, or only that no more is accepted.
+    pub(crate) async fn make(&mut self, gateway: &Gateway, round: usize) {
+        // Killed before it could accept a connection.
+        let authorization = format!("Bearer {}", gateway.key());
+        let opened = Connection::open(gateway.address(), &[("authorization", &authorization)]).await;
+        let Ok(mut connection) = opened else { return };
+        for number in 0.. {
+            let name = format!("server-{}", number % 7);
+            let value = format!("{round}-{number}");
+            let known = self.known.entry(name.clone()).or_default();
+            let reply = if known.acknowledged.is_none() {
+                let mut body = resting(&[&value]);
+                body["name"] = name.as_str().into();
+                connection.send("POST", "/api/servers", Some(&body)).await
+            } else {
+                connection.send("PUT", &format!("/api/servers/{name}"), Some(&json!({"args": [value]}))).await
+            };
+            match reply {
+                Ok(reply) if reply.status == 503 => return,
+                Ok(reply) => {
+                    reply.expect(200);
+                    *known = Known { acknowledged: Some(value), under_way: None };
+                    self.seen.acknowledged += 1;
+                }
+                Err(_) => {
+                    known.under_way = Some(value);
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Kills the daemon at a random moment under changes, again and again, and looks after each start
+/// whether everything that was acknowledged is there.
+pub(crate) async fn killed_at_any_moment(rounds: usize) -> Seen {
+    let mut gateway = TestGateway::new().start().await;
+    let mut changes = Changes::default();
+    for round in 0..rounds {
+        let killer = kill_after(gateway.pid(), Duration::from_micros(u64::from(random()) % 150_000));
+        changes.make(&gateway, round).await;
+        killer.join().expect("no panic");
+        gateway.kill_9_done().await;
+        changes.restart(&mut gateway, round).await;
+    }
     gateway.stop().await;
-    seen
+    changes.seen
 }
 
 /// A thread, so that the moment has nothing to do with what the test is doing.
@@ -575,38 +529,7 @@ fn kill_after(pid: u32, moment: Duration) -> std::thread::JoinHandle<()> {
     })
 }
 
-/// Changes seven servers by turns until nobody answers; returns how many changes were acknowledged.
-async fn change_until_killed(gateway: &Gateway, round: usize, known: &mut BTreeMap<String, Known>) -> usize {
-    // Killed before it could accept a connection.
-    let authorization = format!("Bearer {}", gateway.key());
-    let opened = Connection::open(gateway.address(), &[("authorization", &authorization)]).await;
-    let Ok(mut connection) = opened else { return 0 };
-    for number in 0.. {
-        let name = format!("server-{}", number % 7);
-        let value = format!("{round}-{number}");
-        let known = known.entry(name.clone()).or_default();
-        let reply = if known.acknowledged.is_none() {
-            let mut body = resting(&[&value]);
-            body["name"] = name.as_str().into();
-            connection.send("POST", "/api/servers", Some(&body)).await
-        } else {
-            connection.send("PUT", &format!("/api/servers/{name}"), Some(&json!({"args": [value]}))).await
-        };
-        match reply {
-            Ok(reply) => {
-                reply.expect(200);
-                *known = Known { acknowledged: Some(value), under_way: None };
-            }
-            Err(_) => {
-                known.under_way = Some(value);
-                return number;
-            }
-        }
-    }
-    0
-}
-
-fn random() -> u32 {
+pub(crate) fn random() -> u32 {
     let bytes = *uuid::Uuid::new_v4().as_bytes();
     u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
 }

@@ -150,40 +150,77 @@ fn rate(shots: &[Shot], status: u16, length: Duration) -> f64 {
     of_status(shots, status).len() as f64 / length.as_secs_f64()
 }
 
-/// G94. The server can do a hundred calls a second; a thousand are asked of it.
+/// Offers so many calls at once to a server that carries them out when a file is there, and puts it there
+/// when all but `taken` have been refused. Returns how many were carried out.
+async fn offer(gateway: &Gateway, round: usize, offered: usize, taken: usize) -> usize {
+    let latch = gateway.data().join(format!("latch-{round}"));
+    let body =
+        json!({"mcp_id": "narrow", "tool": "wait_for", "arguments": {"file": latch}, "timeout": 300_000});
+    let mut calls = JoinSet::new();
+    for _ in 0..offered {
+        let (mut connection, body) = (gateway.connect().await, body.clone());
+        calls.spawn(async move { connection.send("POST", INVOKE, Some(&body)).await.expect("an answer") });
+    }
+    // None of those that were taken can end yet, so whoever is answered now has waited for nobody.
+    for _ in taken..offered {
+        let refused = tokio::time::timeout(DEADLINE, calls.join_next()).await;
+        let refused = refused.expect("a refusal does not wait for those that are carried out");
+        refused.expect("a call").expect("no panic").expect(503);
+    }
+    fs::write(&latch, b"").expect("written");
+    calls.join_all().await.iter().filter(|reply| reply.status == 200).count()
+}
+
+/// G94. The server has five places and ten may wait. How fast the machine is plays no part in what is
+/// promised: the useful calls are counted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn ten_times_too_many_calls_cost_the_useful_ones_nothing_and_are_refused_at_once() {
-    let length = Duration::from_secs(5);
+    let narrow = with(fake(&[]), json!({"max_in_flight": 5, "queue": 10, "queue_age": "300s"}));
+    let gateway = TestGateway::new().server("narrow", narrow).start().await;
+    gateway.wait_state("narrow", "ready").await;
+    let before = Usage::of(gateway.pid());
+    for round in 0..10 {
+        // As many as there is room for, and ten times as many, by turns.
+        let offered = if round % 2 == 0 { 15 } else { 150 };
+        assert_eq!(offer(&gateway, round, offered, 15).await, 15, "{offered} offered");
+    }
+    let after = in_turn(&gateway, &echo("narrow"), 20).await;
+    assert!(after.iter().all(|shot| shot.status == 200), "it is over when it is over");
+    let grown = Usage::of(gateway.pid()).resident.saturating_sub(before.resident);
+    assert!(grown < 64 * 1024, "{grown} KiB more");
+    gateway.stop().await;
+}
+
+/// G94, measured: the server can do a hundred calls a second; a thousand are asked of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn while_ten_times_too_many_calls_pour_in_each_is_carried_out_or_refused() {
+    let length = Duration::from_secs(3);
     let narrow = with(fake(&[]), json!({"max_in_flight": 5, "queue": 10}));
-    let gateway = Arc::new(TestGateway::new().server("narrow", narrow).start().await);
+    let gateway = TestGateway::new().server("narrow", narrow).start().await;
     gateway.wait_state("narrow", "ready").await;
     let bodies = [sleep("narrow", 50, 60_000)];
     let peak = at_a_rate(&gateway, &bodies, 90, length).await;
     let before = Usage::of(gateway.pid());
     let shots = at_a_rate(&gateway, &bodies, 1000, length).await;
     let after = Usage::of(gateway.pid());
-    let settled = at_a_rate(&gateway, &bodies, 50, Duration::from_secs(2)).await;
     let (best, useful) = (rate(&peak, 200, length), rate(&shots, 200, length));
     let refused = of_status(&shots, 503);
     let grown = after.resident.saturating_sub(before.resident);
-    eprintln!(
-        "measured G94: {best:.0} calls/s at most, {useful:.0} with ten times as many offered; {} of {} refused, p50 {:?}, p99 {:?}; memory +{grown} KiB; p99 {:?} before, {:?} after",
-        refused.len(),
-        shots.len(),
-        percentile(&refused, 50),
-        percentile(&refused, 99),
-        percentile(&peak, 99),
-        percentile(&settled, 99)
-    );
-    assert!(shots.iter().all(|shot| [200, 503].contains(&shot.status)));
-    assert!(useful > best * 0.5, "{useful} of {best}");
-    assert!(
-        percentile(&refused, 50) < percentile(&of_status(&shots, 200), 50),
-        "a refusal waits for nothing"
-    );
+    if !refused.is_empty() {
+        eprintln!(
+            "measured G94: {best:.0} calls/s at most, {useful:.0} with ten times as many offered; {} of {} refused, p50 {:?}, p99 {:?}; memory +{grown} KiB; p99 {:?} before",
+            refused.len(),
+            shots.len(),
+            percentile(&refused, 50),
+            percentile(&refused, 99),
+            percentile(&peak, 99),
+        );
+    }
+    assert!(useful > 0.0 && shots.iter().all(|shot| [200, 503].contains(&shot.status)));
     assert!(grown < 64 * 1024, "{before:?} {after:?}");
+    let settled = in_turn(&gateway, &bodies[0], 20).await;
     assert!(settled.iter().all(|shot| shot.status == 200), "it is over when it is over");
-    Arc::into_inner(gateway).expect("all calls have ended").stop().await;
+    gateway.stop().await;
 }
 
 /// G95, the others. What becomes of the dead one's own callers is in `supervising.rs`.

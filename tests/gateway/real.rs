@@ -9,7 +9,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::gateway::{CANARY, Gateway, INVOKE, TestGateway, with};
+use crate::support::canaries::UNNAMED_VARIABLE;
+use crate::support::gateway::{Gateway, INVOKE, TestGateway, with};
 use crate::support::processes::Process;
 use crate::support::site::Site;
 use crate::support::{DEADLINE, wait_until};
@@ -176,7 +177,7 @@ async fn check_everything(gateway: &Gateway) {
     assert!(blocks[1]["data"].as_str().is_some_and(|data| data.starts_with("iVBOR")), "{blocks}");
     let environment = gateway.call("everything", "get-env", json!({})).await;
     assert!(environment["PATH"].is_string(), "{environment}");
-    assert!(environment.get(CANARY).is_none(), "{environment}");
+    assert!(environment.get(UNNAMED_VARIABLE).is_none(), "{environment}");
     // Its own refusal of a plain call to a tool that wants a task around it.
     let refused = gateway.v1_invoke("everything", "simulate-research-query", json!({"topic": "x"})).await;
     let refused = refused.expect(422);

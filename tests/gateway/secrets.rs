@@ -3,11 +3,14 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
 use crate::support::ask::ask;
-use crate::support::gateway::{CANARY, Gateway, TestGateway, fake};
+use crate::support::canaries::{self, Kind, Place, UNNAMED_VARIABLE};
+use crate::support::gateway::{Gateway, TestGateway, fake};
+use crate::support::{DEADLINE, wait_until};
 
 const FROM_VARIABLE: &str = "canary-of-a-variable-4711";
 const FROM_FILE: &str = "canary-of-a-file-0815";
@@ -31,7 +34,6 @@ async fn only_the_child_that_names_a_reference_gets_what_it_stands_for_and_nobod
     let reference = format!("${{file:{}}}", file.display());
     let env = json!({
         "BOTH": format!("a ${{env:THE_TOKEN}} b {reference} c"),
-        "CANARY": format!("${{env:{CANARY}}}"),
         "LITERAL": "$${env:THE_TOKEN} ${THE_TOKEN} ${foo:THE_TOKEN} pa$$word",
     });
     let named = with_env(env.clone());
@@ -48,11 +50,10 @@ async fn only_the_child_that_names_a_reference_gets_what_it_stands_for_and_nobod
 
     let seen = gateway.call("named", "env", json!({})).await;
     assert_eq!(seen["BOTH"], format!("a {FROM_VARIABLE} b {FROM_FILE} c"));
-    assert_eq!(seen["CANARY"], "sings");
     assert_eq!(seen["LITERAL"], "${env:THE_TOKEN} ${THE_TOKEN} ${foo:THE_TOKEN} pa$$word");
-    assert!(seen.get("THE_TOKEN").is_none() && seen.get(CANARY).is_none(), "{seen}");
+    assert!(seen.get("THE_TOKEN").is_none() && seen.get(UNNAMED_VARIABLE).is_none(), "{seen}");
     let seen = gateway.call("other", "env", json!({})).await.to_string();
-    assert!(!seen.contains(FROM_VARIABLE) && !seen.contains("sings"), "{seen}");
+    assert!(!seen.contains(FROM_VARIABLE) && !seen.contains(FROM_FILE), "{seen}");
 
     // What is shown is what was written.
     let shown = gateway.get("/api/servers/named").await.expect(200);
@@ -141,7 +142,7 @@ async fn a_reference_that_leads_nowhere_fails_its_server_with_a_cause_that_names
     let edit = json!({"args": ["--ignored"]});
     gateway.put("/api/servers/late", &edit).await.expect(200);
     let what = "the edit has it looked at again";
-    crate::support::wait_until(what, crate::support::DEADLINE, || async {
+    wait_until(what, DEADLINE, || async {
         let cause = gateway.server("late").await["cause"].as_str().unwrap_or_default().to_owned();
         cause.ends_with("contains NUL").then_some(())
     })
@@ -171,7 +172,7 @@ async fn a_reference_is_looked_up_at_each_spawn() {
     fs::write(&path, "second").expect("written");
     let child = gateway.child("fake").await;
     child.kill();
-    crate::support::wait_until("the next child", crate::support::DEADLINE, || async {
+    wait_until("the next child", DEADLINE, || async {
         let reply = gateway.v1_invoke("fake", "env", json!({})).await;
         (reply.status == 200 && reply.json()["data"]["result"]["TOKEN"] == "second").then_some(())
     })
@@ -191,5 +192,86 @@ async fn malformed_references_are_refused_wherever_a_definition_comes_in() {
     let body = json!({"name": "bad", "command": "x", "env": {"A": "${env:s3cret"}});
     let error = gateway.post("/api/servers", &body).await.expect(400)["error"].to_string();
     assert!(error.contains("env.A") && !error.contains("s3cret"), "{error}");
+    gateway.stop().await;
+}
+
+/// The harness looks for secrets in every test; here it is seen to find them.
+#[tokio::test]
+async fn the_harness_finds_a_secret_where_it_must_not_be() {
+    let answer = |method, path, request: &'static str, status| Place::Answer {
+        method,
+        path,
+        request: request.as_bytes(),
+        status,
+    };
+    let call = answer("POST", "/v1/mcp/invoke", r#"{"tool":"echo"}"#, 200);
+    let environment = answer("POST", "/v1/mcp/invoke", r#"{"tool":"env"}"#, 200);
+    let key = answer("POST", "/v1/api-keys", "{}", 201);
+    let definition = answer("GET", "/api/servers/fake", "", 200);
+    let (audit, backup) = (Path::new("data/audit/1.jsonl"), Path::new("data/backup/config-1.json"));
+    let owner = Path::new("data/owner.key");
+    for (kind, allowed) in [
+        (Kind::Unnamed, vec![]),
+        (Kind::Header, vec![]),
+        (Kind::Referred, vec![environment]),
+        (Kind::Literal, vec![environment, definition, Place::File(backup)]),
+        (Kind::Argument, vec![call, environment]),
+        (Kind::Key, vec![key, Place::File(owner)]),
+    ] {
+        let text = format!("{{\"x\": \"{}\"}}", kind.value());
+        for place in [
+            call,
+            environment,
+            key,
+            definition,
+            answer("GET", "/api/servers/fake/tools", "", 200),
+            answer("GET", "/metrics", "", 200),
+            answer("GET", "/v1/api-keys", "", 200),
+            answer("GET", "/v1/audit/export?action=call", "", 200),
+            Place::Log,
+            Place::CommandLine,
+            Place::File(audit),
+            Place::File(backup),
+            Place::File(owner),
+        ] {
+            let may = allowed.iter().any(|allowed| format!("{allowed:?}") == format!("{place:?}"));
+            assert_eq!(canaries::leaks(place, text.as_bytes()).is_empty(), may, "{kind:?} in {place}");
+        }
+    }
+    // And where it looks, it looks: what a server says itself is logged as it is.
+    let tell = "echo \"$CANARY_REFERRED\" >&2; exit 3";
+    let gateway =
+        TestGateway::new().server("teller", json!({"command": "sh", "args": ["-c", tell]})).start().await;
+    wait_until("the harness has seen it", DEADLINE, || async {
+        gateway.take_leaks().iter().any(|leak| leak.contains("(Referred)")).then_some(())
+    })
+    .await;
+    gateway.delete("/api/servers/teller").await.expect(200);
+    wait_until("it has told it for the last time", DEADLINE, || async {
+        gateway.left_behind().is_empty().then_some(())
+    })
+    .await;
+    gateway.take_leaks();
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn what_stands_in_a_url_is_shown_to_those_who_may_see_definitions_and_to_nobody_else() {
+    let url = format!("https://user:{FROM_VARIABLE}@192.0.2.1/mcp?token={FROM_FILE}");
+    let mut gateway = TestGateway::new()
+        .server("far", json!({"url": url}))
+        .variable("MCPVISOR_LOG", "trace")
+        .arguments(&["--debug"])
+        .start()
+        .await;
+    let mut told = String::new();
+    for path in ["/v1/mcps", "/v1/mcps/far", "/v1/mcps/far/logs", "/metrics", "/readyz", "/api/status"] {
+        told.push_str(&ask(&gateway, "GET", path).send().await.text());
+    }
+    told.push_str(&gateway.v1_invoke("far", "x", json!({})).await.text());
+    told.push_str(&gateway.get("/v1/audit/export").await.text());
+    gateway.terminate().await;
+    told.push_str(&gateway.output());
+    assert!(!told.contains(FROM_VARIABLE) && !told.contains(FROM_FILE), "{told}");
     gateway.stop().await;
 }

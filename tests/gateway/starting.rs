@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use crate::support::DEADLINE;
-use crate::support::gateway::{CANARY, INVOKE, TestGateway, fake, with};
+use crate::support::canaries::UNNAMED_VARIABLE;
+use crate::support::gateway::{INVOKE, TestGateway, fake, with};
 use crate::support::wait_until;
 
 #[tokio::test]
@@ -117,7 +118,10 @@ async fn a_child_gets_its_own_environment_and_three_descriptors() {
     let environment = gateway.call("child", "env", json!({})).await;
     assert_eq!(environment["GREETING"], "hello");
     assert!(environment["PATH"].is_string());
-    assert!(environment.get(CANARY).is_none(), "the daemon's own variables stay with it: {environment}");
+    assert!(
+        environment.get(UNNAMED_VARIABLE).is_none(),
+        "the daemon's own variables stay with it: {environment}"
+    );
     let fds = gateway.call("child", "fds", json!({})).await;
     let mut numbers: Vec<&String> = fds["fds"].as_object().expect("an object").keys().collect();
     numbers.sort();

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -241,4 +242,20 @@ async fn files_that_are_no_pair_stop_the_start_and_are_named() {
     refused(gateway(), "cert.pem, which has no certificate in PEM").await;
     let half = TestGateway::new().config_toml("[http]\ntls_cert = \"cert.pem\"\n");
     refused(half, "http.tls_cert needs http.tls_key beside it").await;
+}
+
+#[tokio::test]
+async fn a_key_that_everybody_can_read_is_warned_of() {
+    let site = Site::new();
+    for (mode, warned) in [(0o644, true), (0o600, false), (0o640, false)] {
+        fs::set_permissions(site.file("key.pem"), fs::Permissions::from_mode(mode)).expect("our own file");
+        let gateway = site.gateway("").start().await;
+        assert!(is_served_with(&gateway, &site.cert).await, "{mode:o}");
+        let output = gateway.output();
+        let told = output
+            .lines()
+            .any(|line| line.contains("WARN") && line.contains("key.pem") && line.contains("by every user"));
+        assert_eq!(told, warned, "{mode:o}: {output}");
+        gateway.stop().await;
+    }
 }

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Installs the MCP servers that others wrote and that the tests run against, exactly as the
-# lock files beside this script pin them, each package checked against its recorded hash:
+# Installs the servers that others wrote and that the tests run against, MCP's and a model's,
+# exactly as the lock files beside this script pin them, each package checked against its
+# recorded hash:
 #
 #   package-lock.json   ->  node_modules/.bin/mcp-server-{everything,filesystem,memory}
-#   requirements.txt    ->  venv/bin/mcp-server-{time,git,fetch}, venv/bin/schemathesis
+#   requirements.txt    ->  venv/bin/mcp-server-{time,git,fetch}, venv/bin/schemathesis,
+#                           and xllamacpp, which inference_server.py runs
 #
 # Everything stays in this directory. A stamp per half records what was installed, so a second
 # run does nothing and says nothing; two runs at once wait for each other. No install script

@@ -16,16 +16,30 @@ use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
+use super::canaries::{self, Place};
 use super::http::{Connection, Reply};
 use super::processes::{self, Process};
 use super::{DEADLINE, wait_until};
 
 /// The variable that every server of a test carries, by which the harness finds what is left.
 const TEST_ID: &str = "MCPVISOR_TEST_ID";
-/// A variable of the daemon that must not reach any child.
-pub(crate) const CANARY: &str = "CANARY_OF_THE_TEST";
 /// So many lines of the daemon's output are kept for the message of a failing test.
 const KEPT_LINES: usize = 2000;
+/// The same where each step of a call is a line.
+const KEPT_LINES_OF_TRACE: usize = 200_000;
+/// Says how much every daemon is to log that is not told by its test.
+const TEST_LOG: &str = "MCPVISOR_TEST_LOG";
+/// What is looked at once more when a test ends.
+const LAST_LOOK: [&str; 8] = [
+    "/metrics",
+    "/v1/mcps",
+    "/v1/usage",
+    "/v1/usage/history",
+    "/v1/audit/export",
+    "/v1/api-keys",
+    "/api/status",
+    "/api/servers",
+];
 
 /// The definition of a scripted server with these flags.
 pub(crate) fn fake(flags: &[&str]) -> Value {
@@ -145,16 +159,20 @@ impl TestGateway {
         write(&directory.path().join("mcpvisor.toml"), &without_rate(&config));
         file("--config", directory.path().join("mcpvisor.toml"));
         arguments.extend(self.arguments);
-        let output = Arc::default();
-        let (process, readers) = spawn(&data, &arguments, &self.variables, &output);
+        let mut variables = self.variables;
+        variables.extend(log_level(&config, &arguments, &variables));
+        let (output, leaks) = (Arc::default(), Arc::default());
+        let (process, readers) = spawn(None, &data, &arguments, &variables, &output, &leaks);
         Gateway {
             directory: Some(directory),
             data,
             arguments,
-            variables: self.variables,
+            variables,
             id,
+            shell: None,
             process: Some(process),
             output,
+            leaks,
             readers,
             address: None,
             key: String::new(),
@@ -176,6 +194,15 @@ fn without_rate(config: &str) -> String {
     config
 }
 
+/// The level at which the whole suite is to log, unless a test has chosen one.
+fn log_level(config: &str, arguments: &[String], variables: &[(String, String)]) -> Option<(String, String)> {
+    let level = std::env::var(TEST_LOG).ok().filter(|level| !level.is_empty())?;
+    let chosen = config.contains("[log]")
+        || arguments.iter().any(|argument| argument == "--debug")
+        || variables.iter().any(|(name, _)| name == "MCPVISOR_LOG");
+    (!chosen).then(|| ("MCPVISOR_LOG".to_owned(), level))
+}
+
 /// A daemon, running or ended.
 pub(crate) struct Gateway {
     directory: Option<TempDir>,
@@ -183,8 +210,12 @@ pub(crate) struct Gateway {
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
     id: String,
+    /// What starts the daemon, where it is not started itself.
+    shell: Option<&'static str>,
     process: Option<Child>,
     output: Arc<Mutex<Vec<String>>>,
+    /// Secrets that the daemon wrote.
+    leaks: Arc<Mutex<Vec<String>>>,
     readers: Vec<JoinHandle<()>>,
     address: Option<SocketAddr>,
     key: String,
@@ -356,6 +387,22 @@ impl Gateway {
         self.learn_address().await;
     }
 
+    /// The same, by a shell that does something before it becomes the daemon, which it is given as its
+    /// `$0` and `$@`.
+    pub(crate) async fn restart_through(&mut self, script: &'static str) {
+        self.shell = Some(script);
+        self.restart().await;
+        self.shell = None;
+    }
+
+    /// The same, where the daemon is to refuse.
+    pub(crate) async fn refused_through(&mut self, script: &'static str) -> (ExitStatus, String) {
+        self.shell = Some(script);
+        let refused = self.restart_refused().await;
+        self.shell = None;
+        refused
+    }
+
     /// Starts the ended daemon again, which is to refuse; returns how it ended and what it wrote.
     pub(crate) async fn restart_refused(&mut self) -> (ExitStatus, String) {
         self.start_again();
@@ -402,16 +449,18 @@ impl Gateway {
     fn start_again(&mut self) {
         assert!(self.process.is_none(), "the daemon has ended");
         lock(&self.output).push("--- restart ---".to_owned());
-        let (process, readers) = spawn(&self.data, &self.arguments, &self.variables, &self.output);
+        let (process, readers) =
+            spawn(self.shell, &self.data, &self.arguments, &self.variables, &self.output, &self.leaks);
         self.process = Some(process);
         self.readers = readers;
     }
 
     /// Ends the test: the daemon leaves with code 0 if it still runs, and leaves nothing behind,
-    /// neither a process nor a zombie. Every test ends with this.
+    /// neither a process nor a zombie, nor a secret where it must not be. Every test ends with this.
     pub(crate) async fn stop(mut self) {
         if let Some(process) = &self.process {
             let parent = process.id();
+            self.last_look().await;
             wait_until("no zombie among the daemon's children", DEADLINE, || async {
                 processes::zombies_of(parent).is_empty().then_some(())
             })
@@ -421,8 +470,41 @@ impl Gateway {
         }
         let left = self.left_behind();
         assert!(left.is_empty(), "processes were left behind: {left:?}");
+        for reader in self.readers.drain(..) {
+            reader.join().expect("a reader does not panic");
+        }
+        let mut leaks = self.take_leaks();
+        leaks.extend(self.directory.iter().flat_map(|directory| canaries::leaks_below(directory.path())));
+        assert!(leaks.is_empty(), "{leaks:#?}");
         let directory = self.directory.take().expect("stopped once");
         directory.close().expect("the temporary directory can be removed");
+    }
+
+    /// The secrets that were seen where they must not be and not yet told, answers and files not included.
+    pub(crate) fn take_leaks(&self) -> Vec<String> {
+        std::mem::take(&mut *lock(&self.leaks))
+    }
+
+    /// Looks once more at what can be asked for and at the processes. A daemon that does not answer
+    /// (it speaks TLS, or has no place for another connection) is not asked.
+    async fn last_look(&self) {
+        let asking = async {
+            let address = self.address?;
+            let bearer = format!("Bearer {}", self.key);
+            let mut connection = Connection::open(address, &[("authorization", &bearer)]).await.ok()?;
+            for path in LAST_LOOK {
+                connection.send("GET", path, None).await.ok()?;
+            }
+            Some(())
+        };
+        // Whether there was an answer is no matter: each one that comes is looked at.
+        let _ = tokio::time::timeout(Duration::from_secs(5), asking).await;
+        let daemon = i32::try_from(self.pid()).expect("a process id");
+        let mut leaks = canaries::leaks_of_process(daemon, false);
+        for (pid, _) in self.left_behind() {
+            leaks.extend(canaries::leaks_of_process(pid, true));
+        }
+        lock(&self.leaks).extend(leaks);
     }
 
     /// The processes of this test's servers that are alive.
@@ -477,34 +559,44 @@ impl Drop for Gateway {
 }
 
 fn spawn(
+    shell: Option<&str>,
     data: &Path,
     arguments: &[String],
     variables: &[(String, String)],
     output: &Arc<Mutex<Vec<String>>>,
+    leaks: &Arc<Mutex<Vec<String>>>,
 ) -> (Child, Vec<JoinHandle<()>>) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mcpvisor"));
+    let daemon = env!("CARGO_BIN_EXE_mcpvisor");
+    let mut command = Command::new(if shell.is_some() { "/bin/sh" } else { daemon });
+    if let Some(script) = shell {
+        command.args(["-c", script, daemon]);
+    }
     command.args(arguments).current_dir(data).env_clear();
-    command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", data).env(CANARY, "sings");
+    command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", data);
+    command.envs(canaries::variables());
     command.envs(variables.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut process = command.spawn().expect("the daemon can be started");
-    let out = capture("out", process.stdout.take().expect("piped"), output);
-    let err = capture("err", process.stderr.take().expect("piped"), output);
+    let out = capture("out", process.stdout.take().expect("piped"), output, leaks);
+    let err = capture("err", process.stderr.take().expect("piped"), output, leaks);
     (process, vec![out, err])
 }
 
-/// Keeps the last lines of a stream. A thread, so that it goes on while a test blocks or fails.
+/// Keeps the last lines of a stream and looks for secrets in each. A thread, so that it goes on while a test blocks or fails.
 fn capture(
     stream: &'static str,
     from: impl Read + Send + 'static,
     output: &Arc<Mutex<Vec<String>>>,
+    leaks: &Arc<Mutex<Vec<String>>>,
 ) -> JoinHandle<()> {
-    let output = Arc::clone(output);
+    let (output, leaks) = (Arc::clone(output), Arc::clone(leaks));
+    let most = if std::env::var_os(TEST_LOG).is_some() { KEPT_LINES_OF_TRACE } else { KEPT_LINES };
     thread::spawn(move || {
         for line in BufReader::new(from).split(b'\n') {
             let Ok(line) = line else { return };
+            lock(&leaks).extend(canaries::leaks(Place::Log, &line));
             let mut kept = lock(&output);
-            if kept.len() >= KEPT_LINES {
+            if kept.len() >= most {
                 // The start is worth keeping: it says where the daemon listens.
                 kept.remove(KEPT_LINES / 4);
             }
@@ -521,8 +613,9 @@ fn address_in(line: &str) -> Option<SocketAddr> {
     rest[..end].trim_end_matches(['.', ':']).parse().ok()
 }
 
-/// Adds the test's variable to a definition's environment.
+/// Adds the test's variable and secrets to a definition's environment.
 fn marked(mut definition: Value, id: &str) -> Value {
+    canaries::into_environment(&mut definition);
     definition["env"][TEST_ID] = id.into();
     definition
 }

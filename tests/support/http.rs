@@ -14,6 +14,8 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::canaries::{self, Place, check_answer};
+
 /// No answer takes longer: beyond the longest deadline that the daemon itself keeps.
 const PATIENCE: Duration = Duration::from_secs(330);
 
@@ -74,7 +76,8 @@ impl Connection {
         body: Option<&Value>,
     ) -> Result<Reply, hyper::Error> {
         let headers: &[_] = if body.is_some() { &[("content-type", "application/json")] } else { &[] };
-        let body = body.map(Value::to_string).unwrap_or_default();
+        let carrying = body.and_then(|body| canaries::into_call(path, body));
+        let body = carrying.as_ref().or(body).map(Value::to_string).unwrap_or_default();
         self.send_bytes(method, path, headers, Bytes::from(body)).await
     }
 
@@ -95,7 +98,10 @@ impl Connection {
         for (name, value) in own.chain(headers.iter().copied()) {
             request = request.header(name, value);
         }
-        let request = request.body(Full::new(body)).expect("a valid request");
+        for (name, value) in canaries::headers() {
+            request = request.header(name, value);
+        }
+        let request = request.body(Full::new(body.clone())).expect("a valid request");
         let exchange = async {
             self.sender.ready().await?;
             let response = self.sender.send_request(request).await?;
@@ -103,9 +109,13 @@ impl Connection {
             let body = body.collect().await?.to_bytes();
             Ok(Reply { status: head.status.as_u16(), headers: head.headers, body })
         };
-        timeout(PATIENCE, exchange)
+        let reply = timeout(PATIENCE, exchange)
             .await
-            .unwrap_or_else(|_| panic!("{method} {path}: no answer in {PATIENCE:?}"))
+            .unwrap_or_else(|_| panic!("{method} {path}: no answer in {PATIENCE:?}"));
+        if let Ok(Reply { status, headers, body: answer }) = &reply {
+            check_answer(Place::Answer { method, path, request: &body, status: *status }, headers, answer);
+        }
+        reply
     }
 
     /// Whether another request can go over it.

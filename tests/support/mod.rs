@@ -3,6 +3,7 @@
 //! a deadline, never for a time, and ends with `stop`, which fails it for anything left behind.
 
 pub(crate) mod ask;
+pub(crate) mod canaries;
 pub(crate) mod fake;
 pub(crate) mod gateway;
 pub(crate) mod http;

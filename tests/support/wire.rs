@@ -10,6 +10,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
 
 use super::DEADLINE;
+use super::canaries::{Place, check_answer};
 use super::gateway::Gateway;
 use super::http::Reply;
 
@@ -97,7 +98,9 @@ async fn read_reply(read: &mut OwnedReadHalf, left: &mut Vec<u8>) -> Reply {
     while left.len() < length {
         more(read, left).await;
     }
-    Reply { status, headers, body: left.drain(..length).collect::<Vec<u8>>().into() }
+    let body: Bytes = left.drain(..length).collect::<Vec<u8>>().into();
+    check_answer(Place::SomeAnswer, &headers, &body);
+    Reply { status, headers, body }
 }
 
 async fn more(read: &mut OwnedReadHalf, left: &mut Vec<u8>) {

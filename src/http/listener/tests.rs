@@ -247,13 +247,53 @@ async fn a_client_that_leaves_cancels_its_request() {
 async fn connections_beyond_the_bound_wait_their_turn() {
     let server = start(Bounds { max_connections: 1, ..bounds() }).await;
     let mut first = server.connect().await;
-    assert!(exchange(&mut first, OK).await.ends_with("ok"));
+    first.write_all(OK.replace("/ok", "/wait").as_bytes()).await.expect("sent");
+    timeout(PATIENCE, server.entered.notified()).await.expect("the handler is entered");
     let mut second = server.connect().await;
     second.write_all(OK.as_bytes()).await.expect("sent");
     let mut byte = [0; 1];
-    assert!(timeout(Duration::from_millis(200), second.peek(&mut byte)).await.is_err(), "not served yet");
+    assert!(timeout(LEAST_IDLE * 2, second.peek(&mut byte)).await.is_err(), "a busy one makes no room");
     drop(first);
     assert!(answer(&mut second).await.ends_with("ok"));
+}
+
+#[tokio::test]
+async fn the_connection_that_was_idle_the_longest_makes_room_for_a_new_one() {
+    let server = start(Bounds { max_connections: 3, ..bounds() }).await;
+    let mut busy = server.connect().await;
+    busy.write_all(OK.replace("/ok", "/wait").as_bytes()).await.expect("sent");
+    timeout(PATIENCE, server.entered.notified()).await.expect("the handler is entered");
+    let [mut younger, mut older] = [server.connect().await, server.connect().await];
+    assert!(exchange(&mut younger, OK).await.ends_with("ok"));
+    assert!(exchange(&mut older, OK).await.ends_with("ok"));
+    assert!(exchange(&mut younger, OK).await.ends_with("ok"));
+    let mut fresh = server.connect().await;
+    assert!(exchange(&mut fresh, OK).await.ends_with("ok"), "long before anybody's deadline");
+    assert_eq!(closed(&mut older).await, 0);
+    assert!(exchange(&mut younger, OK).await.ends_with("ok"), "one new connection, one that leaves");
+    server.release.notify_one();
+    assert!(answer(&mut busy).await.ends_with("waited"));
+}
+
+#[tokio::test]
+async fn a_half_sent_head_makes_no_room_and_stopping_waits_for_nobody_without_a_place() {
+    let mut bounds = Bounds { max_connections: 1, ..bounds() };
+    bounds.patience.head = LEAST_IDLE * 2;
+    let server = start(bounds).await;
+    let begun = tokio::time::Instant::now();
+    let mut half = server.connect().await;
+    half.write_all(b"GET /ok HT").await.expect("sent");
+    let mut fresh = server.connect().await;
+    assert!(exchange(&mut fresh, OK).await.ends_with("ok"));
+    assert!(begun.elapsed() >= bounds.patience.head, "at its own deadline");
+    fresh.write_all(OK.replace("/ok", "/wait").as_bytes()).await.expect("sent");
+    timeout(PATIENCE, server.entered.notified()).await.expect("the handler is entered");
+    let mut waiting = server.connect().await;
+    server.stop.send(true).expect("serving");
+    assert_eq!(closed(&mut waiting).await, 0);
+    server.release.notify_one();
+    assert!(answer(&mut fresh).await.ends_with("waited"));
+    server.ended().await;
 }
 
 #[tokio::test]

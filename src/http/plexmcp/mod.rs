@@ -5,6 +5,7 @@ mod bodies;
 mod errors;
 mod fields;
 mod follow;
+mod invoke;
 mod keys;
 mod openapi;
 mod organization;
@@ -13,6 +14,7 @@ mod pins;
 mod usage;
 
 pub(super) use self::follow::Streams;
+pub(super) use self::invoke::{PATH as INVOKE, answer as answer_invoke};
 
 #[cfg(test)]
 mod tests;
@@ -30,7 +32,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, patch, post};
 
 use self::errors::Failure;
-use super::auth::{Denied, Visitor, identify};
+use super::auth::{Denied, Visitor, identify, visitor};
 use super::guard::Refusal;
 use super::routes::{Access, Routes};
 use super::{Shared, body};
@@ -47,7 +49,7 @@ pub(super) fn routes() -> Routes {
         .on("POST", "/v1/mcps/{id}/restart", Admin, post(restart))
         .on("GET", "/v1/mcps/{id}/pins", Admin, get(pins::show))
         .on("POST", "/v1/mcps/{id}/pins/approve", Admin, post(pins::approve))
-        .on("POST", "/v1/mcp/invoke", Member, post(invoke))
+        .on("POST", INVOKE, Member, post(invoke::routed))
         .on("POST", "/v1/mcp/resources", Member, post(resources))
         .on("GET", "/v1/organization", Viewer, get(organization::show))
         .on("GET", "/v1/organization/members", Viewer, get(organization::members))
@@ -70,7 +72,7 @@ impl FromRequestParts<Shared> for Caller {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Caller, Failure> {
-        Ok(Caller(identify(shared, parts)?))
+        Ok(Caller(identify(shared, visitor(parts)?, &parts.headers)?.clone()))
     }
 }
 
@@ -81,9 +83,9 @@ impl FromRequestParts<Shared> for Administrator {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Administrator, Failure> {
-        let principal = identify(shared, parts)?;
+        let principal = identify(shared, visitor(parts)?, &parts.headers)?;
         match principal.role().may_administer() {
-            true => Ok(Administrator(principal)),
+            true => Ok(Administrator(principal.clone())),
             false => Err(Denied::RoleTooLow.into()),
         }
     }
@@ -96,11 +98,16 @@ impl FromRequestParts<Shared> for Invoker {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Invoker, Failure> {
-        let principal = identify(shared, parts)?;
-        match principal.role().may_invoke() {
-            true => Ok(Invoker(principal)),
-            false => Err(Denied::RoleTooLow.into()),
-        }
+        Ok(Invoker(invoker(shared, visitor(parts)?, &parts.headers)?.clone()))
+    }
+}
+
+/// Who is calling, when its role may call tools.
+fn invoker<'a>(shared: &Shared, visitor: &'a Visitor, headers: &HeaderMap) -> Result<&'a Principal, Denied> {
+    let principal = identify(shared, visitor, headers)?;
+    match principal.role().may_invoke() {
+        true => Ok(principal),
+        false => Err(Denied::RoleTooLow),
     }
 }
 
@@ -175,23 +182,6 @@ async fn restart(
     Ok(json(bodies::accepted()))
 }
 
-async fn invoke(
-    Invoker(caller): Invoker,
-    Extension(visitor): Extension<Arc<Visitor>>,
-    State(shared): State<Shared>,
-    request: Request,
-) -> Result<Response, Failure> {
-    let body = body::read(request, shared.settings.body_limit, shared.settings.body_timeout).await?;
-    let call = bodies::read_invoke(&body, shared.settings.max_call_timeout)?;
-    let tool = call.tool.clone();
-    if shared.gateway.audit().settings().calls {
-        let arguments = call.arguments.as_deref().unwrap_or(b"{}");
-        visitor.calls(format!("{}/{}", call.server, call.tool), arguments);
-    }
-    let reply = shared.gateway.call_tool(call, &caller).await?;
-    Ok(json(payloads::invoked(&tool, &reply)?))
-}
-
 async fn resources(
     Invoker(caller): Invoker,
     Extension(visitor): Extension<Arc<Visitor>>,
@@ -228,7 +218,7 @@ pub(super) fn unknown_route() -> Response {
 
 /// The path is known and the method is not; who has no key learns only that.
 pub(super) fn wrong_method(shared: &Shared, parts: &Parts) -> Response {
-    match identify(shared, parts) {
+    match visitor(parts).and_then(|visitor| identify(shared, visitor, &parts.headers)) {
         Ok(_) => errors::method_not_allowed().into_response(),
         Err(denied) => Failure::from(denied).into_response(),
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::errors::Failure;
-use crate::http::body::{object, string};
+use crate::http::body::{object, string, text};
 use crate::http::clock::push_now;
 use crate::jsonrpc::too_deep;
 use crate::service::{Catalog, Resource, ResourceReply, ServerView, ToolReply};
@@ -47,8 +47,8 @@ fn push_result(out: &mut Vec<u8>, reply: &ToolReply) {
         out.extend_from_slice(&reply.content);
         return;
     };
-    match serde_json::from_str::<Cow<'_, str>>(literal.get()) {
-        Ok(text) if is_json_container(&text) => out.extend_from_slice(text.trim().as_bytes()),
+    match text(literal) {
+        Some(text) if is_json_container(&text) => out.extend_from_slice(text.trim().as_bytes()),
         _ => out.extend_from_slice(literal.get().as_bytes()),
     }
 }

@@ -52,8 +52,11 @@ impl Segments {
             let file = OpenOptions::new().append(true).open(&last.path)?;
             file.set_len(last.bytes)?;
             opened.open = Some(file);
-        } else {
-            opened.begin()?;
+        } else if let Err(error) = opened.begin()
+            // On a full disk the first line tries again.
+            && error.kind() != io::ErrorKind::StorageFull
+        {
+            return Err(error);
         }
         Ok(opened)
     }

@@ -43,7 +43,7 @@ pub struct RegistryHandle {
     published: Arc<ArcSwap<ServerList>>,
     instance_id: Arc<str>,
     created_at: SystemTime,
-    trouble: watch::Receiver<Trouble>,
+    trouble: watch::Receiver<Option<Trouble>>,
     closing: Arc<AtomicBool>,
     /// Taken by whoever closes the registry first.
     thread: Arc<Mutex<Option<Thread>>>,
@@ -137,7 +137,7 @@ impl RegistryHandle {
     }
 
     /// Why changes cannot be stored now; `None` while they can.
-    pub fn trouble(&self) -> Trouble {
+    pub fn trouble(&self) -> Option<Trouble> {
         self.trouble.borrow().clone()
     }
 

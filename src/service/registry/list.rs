@@ -1,10 +1,10 @@
 //! The set of servers as readers see it: immutable, in the order the servers were made, found by
 //! id and by name.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use foldhash::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::supervisor::Definition;
@@ -55,14 +55,18 @@ pub struct ServerList {
     entries: Vec<Arc<ServerEntry>>,
     by_id: HashMap<Arc<str>, usize>,
     by_name: HashMap<Arc<str>, usize>,
+    /// Both: an id wins over a name.
+    by_either: HashMap<Arc<str>, usize>,
 }
 
 impl ServerList {
     /// Builds the indexes. Ids and names are unique; the registry sees to it.
     pub(super) fn new(entries: Vec<Arc<ServerEntry>>) -> ServerList {
-        let by_id = entries.iter().enumerate().map(|(at, entry)| (entry.id.clone(), at)).collect();
-        let by_name = entries.iter().enumerate().map(|(at, entry)| (entry.name.clone(), at)).collect();
-        ServerList { entries, by_id, by_name }
+        let ids = || entries.iter().enumerate().map(|(at, entry)| (entry.id.clone(), at));
+        let names = || entries.iter().enumerate().map(|(at, entry)| (entry.name.clone(), at));
+        let (by_id, by_name) = (ids().collect(), names().collect());
+        let by_either = names().chain(ids()).collect();
+        ServerList { entries, by_id, by_name, by_either }
     }
 
     /// The servers, in the order they were made.
@@ -72,7 +76,7 @@ impl ServerList {
 
     /// The server of this id or exact name; an id wins over a name.
     pub fn get(&self, id_or_name: &str) -> Option<&Arc<ServerEntry>> {
-        self.by_id(id_or_name).or_else(|| self.by_name(id_or_name))
+        self.by_either.get(id_or_name).map(|&at| &self.entries[at])
     }
 
     /// The server of this id.

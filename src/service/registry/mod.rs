@@ -19,7 +19,7 @@ mod pinning;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -143,9 +143,19 @@ impl Registry {
         &self.instance.id
     }
 
+    /// Whether a backup stands in for the store, and changes are refused.
+    pub fn stands_in(&mut self) -> bool {
+        self.trouble().borrow().as_ref().is_some_and(|trouble| trouble.from_backup)
+    }
+
     /// The store that all of this is in.
     pub(super) fn store(&self) -> &Arc<dyn Store> {
         self.ledger.store()
+    }
+
+    /// The data directory of that store, where it is on a disk.
+    pub(super) fn kept_in(&mut self) -> Option<PathBuf> {
+        self.ledger.vault().data_dir().map(Path::to_owned)
     }
 
     /// The pins of the servers' tools.
@@ -349,7 +359,7 @@ impl Registry {
     }
 
     /// Follows whether changes can be stored.
-    fn trouble(&mut self) -> watch::Receiver<Trouble> {
+    fn trouble(&mut self) -> watch::Receiver<Option<Trouble>> {
         self.ledger.vault().trouble()
     }
 
@@ -360,7 +370,16 @@ impl Registry {
 
     /// Finds out whether changes can be stored again.
     fn probe(&mut self) -> Result<(), Error> {
-        self.ledger.vault().probe().map_err(stored)
+        if self.ledger.vault().probe().map_err(stored)? {
+            tracing::warn!("the store has other servers or keys than what stood in for it; these count now");
+            self.frame = self.ledger.frame().map_err(stored)?.unwrap_or_else(file::empty_frame);
+            self.keys.replace(self.ledger.keys().map_err(stored)?);
+            for (server, known) in self.ledger.pins().map_err(stored)? {
+                self.pins.set(&server, known);
+            }
+            self.publish(Arc::new(self.ledger.servers().map_err(stored)?));
+        }
+        Ok(())
     }
 
     /// Brings the store to rest at the end.

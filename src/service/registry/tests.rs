@@ -26,7 +26,7 @@ fn settings(dir: &Path) -> Settings {
 
 /// The registry of a directory, on the real store.
 fn on_disk(dir: &Path) -> Registry {
-    let vault = reopen(|| Vault::open(&DataDir::open(dir)?, &|_| Ok(()))).expect("the store opens");
+    let vault = reopen(|| Vault::open(&DataDir::open(dir)?, |_| Ok(()))).expect("the store opens");
     Registry::open(vault, settings(dir), &KeyRing::default()).expect("the registry opens")
 }
 
@@ -74,7 +74,7 @@ fn the_first_start_makes_a_key_that_works_and_later_ones_none() {
     let file = dir.path().join("owner.key");
     let ring = KeyRing::default();
     let start = |ring: &KeyRing| {
-        let vault = reopen(|| Vault::open(&DataDir::open(dir.path())?, &|_| Ok(()))).unwrap();
+        let vault = reopen(|| Vault::open(&DataDir::open(dir.path())?, |_| Ok(()))).unwrap();
         Registry::open(vault, settings(dir.path()), ring).map(drop)
     };
     start(&ring).unwrap();

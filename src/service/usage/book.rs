@@ -1,9 +1,10 @@
 //! What went through one server since it was last asked: counted on the path of a call, taken away
 //! once a second. One short lock, two lookups, no allocation for what was counted before.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use foldhash::{HashMap, HashMapExt};
 
 use super::tally::Tally;
 

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::book::Counted;
 use super::calendar::{day_of, day_of_hour};
 use super::tally::Tally;
-use crate::store::{Op, Store, StoreError, decode, encode};
+use crate::store::{Op, Record, Store, StoreError, decode, encode};
 
 const HOURS: &[u8] = b"u/h/";
 const DAYS: &[u8] = b"u/d/";
@@ -203,6 +203,22 @@ impl Sums {
         Ok(count)
     }
 
+    /// What is written, for a backup: so many bytes at most, what matters more before what does not.
+    pub(super) fn backup(&self, most: usize) -> Result<Vec<Record>, StoreError> {
+        let (mut records, mut bytes) = (Vec::new(), 0);
+        for prefix in [QUOTAS, KEYS, SERVERS, DAYS, HOURS] {
+            // The newest first, of what has a number.
+            for (key, value) in self.store.scan_prefix(prefix)?.into_iter().rev() {
+                bytes += key.len() + value.len();
+                if bytes > most {
+                    return Ok(records);
+                }
+                records.push((key, value));
+            }
+        }
+        Ok(records)
+    }
+
     /// The sums of a day.
     pub(super) fn day(&self, day: u32) -> Result<Vec<(Line, Tally)>, StoreError> {
         self.read(DAYS, day, &self.days)
@@ -305,6 +321,23 @@ mod tests {
         sums.forget(49, 2);
         assert_eq!(calls(&sums.hour(48).expect("memory")), 0);
         assert_eq!(calls(&sums.day(2).expect("memory")), 6);
+    }
+
+    #[test]
+    fn a_backup_that_has_no_room_for_everything_has_what_matters() {
+        let store = Arc::new(MemoryStore::default());
+        let mut sums = sums(&store);
+        for hour in 48..96 {
+            sums.add(&"mcp_1".into(), &"one".into(), counted(hour, "a")).expect("memory");
+        }
+        sums.put_grant("organization", Grant { month: 0, granted: 7 }).expect("memory");
+        sums.write().expect("memory");
+        let all = sums.backup(usize::MAX).expect("memory");
+        assert_eq!(all.len(), 1 + 1 + 1 + 2 + 48);
+        let size = |records: &[Record]| records.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let some = sums.backup(size(&all[..10])).expect("memory");
+        assert_eq!(some, all[..10]);
+        assert!(some[9].0 > all[10].0 && some[9].0.starts_with(HOURS), "the newest hours");
     }
 
     #[test]

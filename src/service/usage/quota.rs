@@ -73,35 +73,47 @@ impl Account {
 
 struct Holder {
     id: Arc<str>,
-    account: Mutex<Account>,
+    limit: u64,
+    /// Nothing as long as it could not be read what was granted before this start.
+    account: Mutex<Option<Account>>,
     /// Held while a further block is written down, so that the others wait for it.
     asking: AsyncMutex<()>,
 }
 
 impl Holder {
-    fn account(&self) -> MutexGuard<'_, Account> {
+    fn account(&self) -> MutexGuard<'_, Option<Account>> {
         self.account.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads what was granted before this start.
+    async fn load(&self, usage: &UsageHandle) -> Result<(), Error> {
+        let known = usage.grant(self.id.clone()).await?;
+        self.account().get_or_insert_with(|| Account::new(self.limit, known));
+        Ok(())
     }
 
     async fn take(&self, usage: &UsageHandle) -> Result<(), Error> {
         loop {
             let now = unix_seconds();
-            let taken = self.account().take(now);
+            let taken = self.account().as_mut().map(|account| account.take(now));
             match taken {
-                Take::Taken => return Ok(()),
-                Take::UsedUp => return Err(self.used_up()),
-                Take::Ask(_) => {}
+                Some(Take::Taken) => return Ok(()),
+                Some(Take::UsedUp) => return Err(self.used_up()),
+                Some(Take::Ask(_)) | None => {}
             }
             let _turn = self.asking.lock().await;
             // Whoever had the turn before may have seen to it.
-            let ask = self.account().take(now);
+            let ask = self.account().as_mut().map(|account| account.take(now));
             match ask {
-                Take::Taken => return Ok(()),
-                Take::UsedUp => return Err(self.used_up()),
-                Take::Ask(grant) => {
+                Some(Take::Taken) => return Ok(()),
+                Some(Take::UsedUp) => return Err(self.used_up()),
+                Some(Take::Ask(grant)) => {
                     usage.put_grant(self.id.clone(), grant).await?;
-                    self.account().grant(grant);
+                    if let Some(account) = &mut *self.account() {
+                        account.grant(grant);
+                    }
                 }
+                None => self.load(usage).await?,
             }
         }
     }
@@ -110,7 +122,7 @@ impl Holder {
         let now = unix_seconds();
         let next = start_of_day(next_month(day_of(now)));
         let retry_after = Duration::from_secs(next.saturating_sub(now));
-        Error::QuotaExceeded { limit: self.account().limit, retry_after }
+        Error::QuotaExceeded { limit: self.limit, retry_after }
     }
 }
 
@@ -146,8 +158,9 @@ impl Quotas {
 
     /// Gives back a call that was not made.
     pub(in crate::service) fn give_back(&self, caller: &Principal) {
-        if let Some(holder) = self.holder(caller) {
-            let mut account = holder.account();
+        if let Some(holder) = self.holder(caller)
+            && let Some(account) = &mut *holder.account()
+        {
             account.used = account.used.saturating_sub(1);
         }
     }
@@ -162,21 +175,28 @@ impl Quotas {
     /// Writes down what was really used.
     pub(in crate::service) async fn close(&self) -> Result<(), Error> {
         for holder in self.organization.iter().chain(self.members.values()) {
-            let grant = {
-                let mut account = holder.account();
+            let used = holder.account().as_mut().map(|account| {
                 account.granted = account.used;
                 Grant { month: account.month, granted: account.used }
-            };
+            });
+            let Some(grant) = used else { continue };
             self.usage.put_grant(holder.id.clone(), grant).await?;
         }
         Ok(())
     }
 }
 
+/// A store that cannot be read yet is no reason not to start: calls are refused until it is known what
+/// of the month is used.
 async fn holder(id: Arc<str>, limit: u64, usage: &UsageHandle) -> Result<Arc<Holder>, Error> {
-    let known = usage.grant(id.clone()).await?;
-    let account = Mutex::new(Account::new(limit, known));
-    Ok(Arc::new(Holder { id, account, asking: AsyncMutex::default() }))
+    let holder = Holder { id, limit, account: Mutex::default(), asking: AsyncMutex::default() };
+    match holder.load(usage).await {
+        Err(error @ Error::Store { .. }) => {
+            tracing::error!(%error, holder = %holder.id, "what is left of this month's calls is not known yet");
+        }
+        loaded => loaded?,
+    }
+    Ok(Arc::new(holder))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! asked something.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -16,12 +17,16 @@ use super::ledger::{Grant, Sums, Total};
 use super::report::{self, Bucket, HistoryQuery, Span, Usage, UsageOf};
 use crate::access::KeyRing;
 use crate::service::{Error, unix_seconds};
-use crate::store::{Store, StoreError};
+use crate::store::{self, Store, StoreError};
 
 /// How often usage is written.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
 /// How often what is too old is removed.
 const EXPIRE_EVERY: Duration = Duration::from_secs(3600);
+/// How often it is backed up; and at the start and the end, too.
+const BACK_UP_EVERY: Duration = Duration::from_secs(3600);
+/// How large a backup may be, in bytes of records.
+const BACKUP_BYTES: usize = 16 * 1024 * 1024;
 /// How many questions may wait.
 const QUEUE: usize = 64;
 
@@ -55,78 +60,124 @@ enum Message {
 pub(in crate::service) struct UsageHandle {
     questions: SyncSender<Message>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+    written_at: Arc<Mutex<Instant>>,
 }
 
 struct Writer {
-    sums: Sums,
+    store: Arc<dyn Store>,
+    /// Nothing while the store cannot be read: what is counted then stays in the books.
+    sums: Option<Sums>,
     books: Books,
     keys: KeyRing,
     retention: Retention,
     expired_at: Option<Instant>,
+    /// Where it is backed up, and when it was last.
+    backups: Option<PathBuf>,
+    backed_up_at: Option<Instant>,
+    /// When everything that was counted was last on its way to the disk.
+    written_at: Arc<Mutex<Instant>>,
     /// Whether the last write failed; said once.
     failing: bool,
 }
 
-/// What is known of the time before this start.
-pub(in crate::service) struct Known {
-    /// When each key was last used, seconds since 1970.
-    pub(in crate::service) last_used: HashMap<Arc<str>, u64>,
-    /// What each server has done: calls, errors, duration, calls today.
-    pub(in crate::service) servers: HashMap<Arc<str>, (u64, u64, Duration, u64)>,
-}
+/// What each server has done before this start: calls, errors, duration, calls today.
+pub(in crate::service) type Known = HashMap<Arc<str>, (u64, u64, Duration, u64)>;
 
-/// Starts the thread `usage`.
+/// Starts the thread `usage`. `backups` is the data directory of a store that is on a disk.
 pub(in crate::service) fn start(
     store: Arc<dyn Store>,
     books: Books,
     keys: KeyRing,
     retention: Retention,
+    backups: Option<PathBuf>,
 ) -> Result<(UsageHandle, Known), Error> {
-    let sums = Sums::load(store).map_err(stored)?;
-    let now = unix_seconds();
-    let known = Known {
-        last_used: sums.keys.iter().map(|(id, total)| (id.clone(), total.last_used)).collect(),
-        servers: sums
-            .servers
-            .iter()
-            .map(|(id, total)| {
-                let latency = Duration::from_micros(total.latency_us);
-                (id.clone(), (total.calls, total.errors, latency, total.today(now)))
-            })
-            .collect(),
+    let written_at = Arc::new(Mutex::new(Instant::now()));
+    let mut writer = Writer {
+        store,
+        sums: None,
+        books,
+        keys,
+        retention,
+        expired_at: None,
+        backups,
+        backed_up_at: None,
+        written_at: written_at.clone(),
+        failing: false,
     };
+    if let Err(error) = load(&mut writer.sums, &writer.store, &writer.keys) {
+        // That the disk is full is no reason not to serve.
+        if !error.is_full() {
+            return Err(stored(error));
+        }
+        tracing::error!(%error, "usage cannot be read; it is counted in memory until the store is there");
+    }
+    let known = writer.known();
     let (questions, queue) = mpsc::sync_channel(QUEUE);
-    let writer = Writer { sums, books, keys, retention, expired_at: None, failing: false };
     let thread = thread::Builder::new()
         .name("usage".to_owned())
         .spawn(move || writer.run(&queue))
         .map_err(|error| Error::Internal { reason: format!("the usage thread did not start: {error}") })?;
-    Ok((UsageHandle { questions, thread: Arc::new(Mutex::new(Some(thread))) }, known))
+    Ok((UsageHandle { questions, thread: Arc::new(Mutex::new(Some(thread))), written_at }, known))
+}
+
+/// Reads what the sums go on from, unless that is done.
+fn load<'a>(
+    sums: &'a mut Option<Sums>,
+    store: &Arc<dyn Store>,
+    keys: &KeyRing,
+) -> Result<&'a mut Sums, StoreError> {
+    match sums {
+        Some(sums) => Ok(sums),
+        none => {
+            let sums = Sums::load(store.clone())?;
+            let last_used = sums.keys.iter().map(|(id, total)| (id.clone(), total.last_used));
+            keys.used_before(&last_used.collect());
+            Ok(none.insert(sums))
+        }
+    }
 }
 
 impl Writer {
+    fn known(&self) -> Known {
+        let now = unix_seconds();
+        let of = |(id, total): (&Arc<str>, &Total)| {
+            let latency = Duration::from_micros(total.latency_us);
+            (id.clone(), (total.calls, total.errors, latency, total.today(now)))
+        };
+        self.sums.iter().flat_map(|sums| &sums.servers).map(of).collect()
+    }
+
     fn run(mut self, queue: &Receiver<Message>) {
         let mut due = Instant::now() + WRITE_EVERY;
         loop {
             match queue.recv_timeout(due.saturating_duration_since(Instant::now())) {
                 Ok(Message::Question(question)) => question(&mut self),
                 Err(RecvTimeoutError::Timeout) => {
-                    self.take();
-                    self.write();
+                    self.settle();
                     self.expire();
+                    if self.backed_up_at.is_none_or(|at| at.elapsed() >= BACK_UP_EVERY) {
+                        self.back_up();
+                    }
                     due = Instant::now() + WRITE_EVERY;
                 }
                 Ok(Message::Close) | Err(RecvTimeoutError::Disconnected) => {
-                    self.take();
-                    self.write();
+                    self.settle();
+                    self.back_up();
                     return;
                 }
             }
         }
     }
 
-    /// Takes what the books have counted.
-    fn take(&mut self) {
+    /// Takes what the books have counted, and writes it.
+    fn settle(&mut self) {
+        let settled = self.take().and_then(|sums| sums.write());
+        self.note(settled);
+    }
+
+    /// Takes what the books have counted; it stays there while the store cannot be read.
+    fn take(&mut self) -> Result<&mut Sums, StoreError> {
+        let sums = load(&mut self.sums, &self.store, &self.keys)?;
         let counted: Vec<_> = self
             .books
             .iter()
@@ -134,7 +185,7 @@ impl Writer {
             .collect();
         for (server, name, counted) in counted {
             for counted in counted {
-                if let Err(error) = self.sums.add(&server, &name, counted) {
+                if let Err(error) = sums.add(&server, &name, counted) {
                     tracing::error!(%error, server = %name, "usage could not be read and is counted anew");
                 }
             }
@@ -143,19 +194,23 @@ impl Writer {
         self.books.retain(|_, (_, book)| Arc::strong_count(book) > 1 || !book.is_empty());
         for key in self.keys.keys(unix_seconds()) {
             if let Some(at) = key.last_used {
-                self.sums.used(&key.record.id, at);
+                sums.used(&key.record.id, at);
             }
         }
+        Ok(sums)
     }
 
-    fn write(&mut self) {
-        match self.sums.write() {
+    fn note(&mut self, written: Result<(), StoreError>) {
+        match written {
             Ok(()) => {
+                *self.written_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
                 if std::mem::take(&mut self.failing) {
                     tracing::info!("usage is written again");
                 }
                 let hour = hour_of(unix_seconds()).saturating_sub(1);
-                self.sums.forget(hour, day_of_hour(hour));
+                if let Some(sums) = &mut self.sums {
+                    sums.forget(hour, day_of_hour(hour));
+                }
             }
             Err(error) => {
                 if !std::mem::replace(&mut self.failing, true) {
@@ -165,7 +220,21 @@ impl Writer {
         }
     }
 
+    /// Keeps what is written beside the store, so that a damaged one does not cost all of it.
+    fn back_up(&mut self) {
+        let (Some(data_dir), Some(sums), false) = (&self.backups, &self.sums, self.failing) else { return };
+        self.backed_up_at = Some(Instant::now());
+        let written = match sums.backup(BACKUP_BYTES) {
+            Ok(records) if records.is_empty() => return,
+            records => records.and_then(|records| store::write_usage(data_dir, unix_seconds(), records)),
+        };
+        if let Err(error) = written {
+            tracing::warn!(%error, "usage could not be backed up; tried again in an hour");
+        }
+    }
+
     fn expire(&mut self) {
+        let Some(sums) = &self.sums else { return };
         if self.expired_at.is_some_and(|at| at.elapsed() < EXPIRE_EVERY) {
             return;
         }
@@ -173,7 +242,7 @@ impl Writer {
         let today = day_of(unix_seconds());
         let (hour, day) =
             (today.saturating_sub(self.retention.hours) * 24, today.saturating_sub(self.retention.days));
-        match self.sums.expire(hour, day) {
+        match sums.expire(hour, day) {
             Ok(0) => {}
             Ok(records) => tracing::debug!(records, "old usage was removed"),
             Err(error) => tracing::warn!(%error, "old usage could not be removed"),
@@ -184,42 +253,48 @@ impl Writer {
 impl UsageHandle {
     /// Sums over a span.
     pub(in crate::service) async fn usage(&self, span: Span, of: UsageOf) -> Result<Usage, Error> {
-        self.ask(move |writer| report::usage(&writer.sums, span, &of)).await
+        self.ask(move |sums| report::usage(sums, span, &of)).await
     }
 
     /// A history, newest bucket first.
     pub(in crate::service) async fn history(&self, query: HistoryQuery) -> Result<Vec<Bucket>, Error> {
-        self.ask(move |writer| report::history(&writer.sums, &query, unix_seconds())).await
+        self.ask(move |sums| report::history(sums, &query, unix_seconds())).await
     }
 
     /// What each key has done: calls altogether, and today.
     pub(in crate::service) async fn key_totals(&self) -> Result<HashMap<Arc<str>, (u64, u64)>, Error> {
-        self.ask(|writer| {
+        self.ask(|sums| {
             let now = unix_seconds();
-            let totals = writer.sums.keys.iter();
+            let totals = sums.keys.iter();
             Ok(totals.map(|(id, total): (_, &Total)| (id.clone(), (total.calls, total.today(now)))).collect())
         })
         .await
     }
 
     pub(super) async fn grant(&self, holder: Arc<str>) -> Result<Grant, Error> {
-        self.ask(move |writer| writer.sums.grant(&holder)).await
+        self.ask(move |sums| sums.grant(&holder)).await
     }
 
     pub(super) async fn put_grant(&self, holder: Arc<str>, grant: Grant) -> Result<(), Error> {
-        self.ask(move |writer| writer.sums.put_grant(&holder, grant)).await
+        self.ask(move |sums| sums.put_grant(&holder, grant)).await
+    }
+
+    /// For how long what was counted has been waiting to be written: a second or so, unless the disk is
+    /// slow or full.
+    pub(in crate::service) fn flush_age(&self) -> Duration {
+        self.written_at.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 
     /// Asks the thread, which first takes what the books have counted up to now.
     async fn ask<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
+        question: impl FnOnce(&mut Sums) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
         let question: Question = Box::new(move |writer| {
-            writer.take();
+            let answer = writer.take().and_then(question);
             // Whoever asked may have left.
-            let _ = reply.send(question(writer));
+            let _ = reply.send(answer);
         });
         self.questions.try_send(Message::Question(question)).map_err(|refused| match refused {
             TrySendError::Full(_) => Error::Overloaded { retry_after: WRITE_EVERY },
@@ -244,5 +319,9 @@ impl UsageHandle {
 }
 
 fn stored(error: StoreError) -> Error {
-    Error::Store { reason: error.to_string() }
+    Error::Store { reason: error.cause() }
 }
+
+#[cfg(test)]
+#[path = "writer_tests.rs"]
+mod tests;

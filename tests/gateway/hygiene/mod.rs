@@ -3,6 +3,7 @@
 
 mod bodies;
 mod connections;
+mod mcp;
 mod routes;
 
 use serde_json::{Value, json};

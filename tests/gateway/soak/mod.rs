@@ -9,6 +9,7 @@ mod durability;
 mod edit;
 mod idle;
 mod kills;
+mod limits;
 mod mixed;
 mod queries;
 mod usage;

@@ -14,24 +14,36 @@ use crate::support::gateway::{Gateway, INVOKE, TestGateway, fake};
 /// What one second and one write may cost.
 const LOSS: Duration = Duration::from_millis(1_200);
 
+/// How many clients call side by side, as often as they get answers, or at a pace that one that waits
+/// for its answer cannot keep.
+const CLIENTS: u32 = 4;
+const PACED_CLIENTS: u32 = 16;
+
 /// What the clients of one run of the daemon sent and got.
 #[derive(Default)]
-struct Counted {
-    sent: AtomicU64,
-    answered: AtomicU64,
+pub(super) struct Counted {
+    pub(super) sent: AtomicU64,
+    pub(super) answered: AtomicU64,
     /// Answers that are old enough that a kill now must not lose them.
-    settled: AtomicU64,
+    pub(super) settled: AtomicU64,
 }
 
-/// Clients that call until the daemon is gone.
-async fn load(gateway: &Gateway, counted: &Arc<Counted>) -> JoinSet<()> {
+/// Clients that call until the daemon is gone: so often a second altogether, or else as often as they
+/// get answers.
+pub(super) async fn load(gateway: &Gateway, counted: &Arc<Counted>, rate: Option<u32>) -> JoinSet<()> {
     let mut clients = JoinSet::new();
-    for client in 0..4 {
+    let side_by_side = if rate.is_some() { PACED_CLIENTS } else { CLIENTS };
+    for client in 0..side_by_side {
         let mut connection = gateway.connect().await;
         let body = json!({"mcp_id": "fake", "tool": "echo", "arguments": {"nonce": client}});
         let counted = counted.clone();
+        // What is late is made up for.
+        let mut pace = rate.map(|rate| tokio::time::interval(Duration::from_secs(1) * side_by_side / rate));
         clients.spawn(async move {
             loop {
+                if let Some(pace) = &mut pace {
+                    pace.tick().await;
+                }
                 counted.sent.fetch_add(1, Ordering::Relaxed);
                 match connection.send("POST", INVOKE, Some(&body)).await {
                     Ok(reply) if reply.status == 200 => {
@@ -46,7 +58,7 @@ async fn load(gateway: &Gateway, counted: &Arc<Counted>) -> JoinSet<()> {
 }
 
 /// Notes, until the clients are gone, how many answers there were a while ago.
-async fn note_settled(counted: Arc<Counted>) {
+pub(super) async fn note_settled(counted: Arc<Counted>) {
     let mut seen: Vec<(Instant, u64)> = Vec::new();
     loop {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -58,7 +70,8 @@ async fn note_settled(counted: Arc<Counted>) {
     }
 }
 
-async fn total(gateway: &Gateway) -> u64 {
+/// All calls that the daemon says were made.
+pub(super) async fn total(gateway: &Gateway) -> u64 {
     let usage = gateway.get("/v1/usage").await.expect(200);
     usage["data"]["requests"]["total"].as_u64().expect("a number")
 }
@@ -73,7 +86,7 @@ async fn a_killed_daemon_counts_no_call_twice_and_loses_only_the_last_moment() {
         gateway.wait_state("fake", "ready").await;
         let before = total(&gateway).await;
         let counted = Arc::<Counted>::default();
-        let mut clients = load(&gateway, &counted).await;
+        let mut clients = load(&gateway, &counted, None).await;
         let noting = tokio::spawn(note_settled(counted.clone()));
         // Between the writes of usage, at every distance from them.
         tokio::time::sleep(Duration::from_millis(1_300 + (round as u64 * 377) % 1_100)).await;
@@ -104,7 +117,7 @@ async fn ends_in_order_under_load_lose_and_double_nothing() {
     let counted = Arc::<Counted>::default();
     for _ in 0..rounds {
         gateway.wait_state("fake", "ready").await;
-        let mut clients = load(&gateway, &counted).await;
+        let mut clients = load(&gateway, &counted, None).await;
         tokio::time::sleep(Duration::from_millis(500)).await;
         assert!(gateway.terminate().await.success(), "an end in order");
         while clients.join_next().await.is_some() {}

@@ -1,0 +1,56 @@
+//! `POST /v1/mcp/invoke`, which nearly all requests are for.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::HttpBody;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+
+use super::errors::Failure;
+use super::{Shared, Visitor, bodies, invoker, json, payloads};
+use crate::http::body;
+
+/// The route's path.
+pub(in crate::http) const PATH: &str = "/v1/mcp/invoke";
+
+/// The route's handler, for the router.
+pub(super) async fn routed(
+    Extension(visitor): Extension<Arc<Visitor>>,
+    State(shared): State<Shared>,
+    request: Request,
+) -> Response {
+    answer(shared, visitor, request).await
+}
+
+/// Calls a tool for whoever has sent this request.
+pub(in crate::http) async fn answer<B>(
+    shared: Shared,
+    visitor: Arc<Visitor>,
+    request: axum::http::Request<B>,
+) -> Response
+where
+    B: HttpBody<Data = Bytes>,
+{
+    invoke(&shared, &visitor, request).await.unwrap_or_else(Failure::into_response)
+}
+
+async fn invoke<B>(
+    shared: &Shared,
+    visitor: &Visitor,
+    request: axum::http::Request<B>,
+) -> Result<Response, Failure>
+where
+    B: HttpBody<Data = Bytes>,
+{
+    let caller = invoker(shared, visitor, request.headers())?;
+    let body = body::read(request, shared.settings.body_limit, shared.settings.body_timeout).await?;
+    let call = bodies::read_invoke(&body, shared.settings.max_call_timeout)?;
+    if shared.gateway.audit().settings().calls {
+        let arguments = call.arguments.as_deref().unwrap_or(b"{}");
+        visitor.calls(format!("{}/{}", call.server, call.tool), arguments);
+    }
+    let reply = shared.gateway.call_tool(&call, caller).await?;
+    Ok(json(payloads::invoked(&call.tool, &reply)?))
+}

@@ -1,0 +1,50 @@
+//! What is done for a call because of who makes it, and nothing of what carries it: for the bench, which
+//! says how much of a call's cost that is. These are the functions that a call goes through itself.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::usage::{Book, Books, Line, Quotas, Retention, hour_of, start};
+use super::{Error, unix_seconds};
+use crate::access::{KeyRing, RateReading};
+use crate::store::Store;
+use crate::telemetry::metrics::OK;
+
+/// How many calls a key may have under way here: any number.
+const CALLS_PER_KEY: usize = 1_000;
+
+/// Keys, limits and usage without a gateway.
+pub struct Toll {
+    keys: KeyRing,
+    quotas: Quotas,
+    book: Arc<Book>,
+}
+
+impl Toll {
+    /// For the holders of these keys. Must be made within a runtime.
+    pub async fn new(keys: KeyRing, store: Arc<dyn Store>) -> Result<Toll, Error> {
+        let books = Books::default();
+        let (usage, _) = start(store, books.clone(), keys.clone(), Retention::default(), None)?;
+        let quotas = Quotas::load(keys.charter(), usage).await?;
+        let book = Arc::<Book>::default();
+        books.insert("mcp_toll".into(), ("toll".into(), book.clone()));
+        Ok(Toll { keys, quotas, book })
+    }
+
+    /// Lets a call in and counts it when it has ended. `None` when it is not let in, or not limited.
+    pub async fn pay(&self, token: &str, tool: &str) -> Option<RateReading> {
+        let started = Instant::now();
+        let caller = self.keys.authenticate(token, unix_seconds()).ok()?;
+        let reading = caller.take_request()?;
+        let _under_way = caller.begin_call(CALLS_PER_KEY)?;
+        self.quotas.take(&caller).await.ok()?;
+        let took = started.elapsed();
+        self.count(caller.key_id(), tool, took);
+        Some(reading)
+    }
+
+    fn count(&self, key: &Arc<str>, tool: &str, took: Duration) {
+        let line = Line { key, tool, outcome: OK, took, bytes: (32, 64) };
+        self.book.enter(hour_of(unix_seconds()), line);
+    }
+}

@@ -1,0 +1,178 @@
+//! What stands in for a store that cannot be opened because the disk is full: what is configured, read
+//! from the newest good backup and the journal into memory. It can be read, but not written, and gives
+//! way to the store as soon as that can be opened.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::opening::{Beside, Look};
+use super::vault::Vault;
+use super::{DataDir, MemoryStore, Op, Record, Store, StoreError, backup};
+
+/// What is in no backup and is not made up: whoever asks for it has to wait for the store.
+const UNKNOWN: &[u8] = b"u/";
+
+/// A [`Store`] that is another one's place.
+pub(super) struct StandIn {
+    now: RwLock<Arc<dyn Store>>,
+}
+
+impl StandIn {
+    fn now(&self) -> Arc<dyn Store> {
+        self.now.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Store for StandIn {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.now().get(key)
+    }
+
+    fn scan_prefix(&self, prefix: &[u8]) -> Result<Vec<Record>, StoreError> {
+        self.now().scan_prefix(prefix)
+    }
+
+    fn apply(&self, batch: Vec<Op>) -> Result<(), StoreError> {
+        self.now().apply(batch)
+    }
+
+    fn flush(&self) -> Result<(), StoreError> {
+        self.now().flush()
+    }
+
+    fn recover(&self) -> Result<(), StoreError> {
+        self.now().recover()
+    }
+}
+
+/// The content of a backup and a journal: read only.
+struct Remembered {
+    memory: MemoryStore,
+    full: StoreError,
+}
+
+impl Store for Remembered {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        if key.starts_with(UNKNOWN) { Err(self.full.clone()) } else { self.memory.get(key) }
+    }
+
+    fn scan_prefix(&self, prefix: &[u8]) -> Result<Vec<Record>, StoreError> {
+        if prefix.starts_with(UNKNOWN) { Err(self.full.clone()) } else { self.memory.scan_prefix(prefix) }
+    }
+
+    fn apply(&self, _: Vec<Op>) -> Result<(), StoreError> {
+        Err(self.full.clone())
+    }
+
+    fn flush(&self) -> Result<(), StoreError> {
+        Err(self.full.clone())
+    }
+}
+
+/// What is needed to open the store when there is room.
+pub(super) struct Standby {
+    stand_in: Arc<StandIn>,
+    pub(super) dir: DataDir,
+    pub(super) look: Look,
+    /// Why the store could not be opened.
+    pub(super) full: StoreError,
+}
+
+impl Standby {
+    /// From here on everybody who has the stand-in has the store. Returns whether it holds other than
+    /// what stood in for it: changes of a part of the journal that could not be read.
+    pub(super) fn give_way(&self, store: Arc<dyn Store>) -> Result<bool, StoreError> {
+        let configured = |store: &dyn Store| -> Result<Vec<Record>, StoreError> {
+            Ok(store.scan_prefix(b"")?.into_iter().filter(|(key, _)| backup::is_compared(key)).collect())
+        };
+        let differs = configured(&*store)? != configured(&*self.stand_in)?;
+        *self.stand_in.now.write().unwrap_or_else(PoisonError::into_inner) = store;
+        Ok(differs)
+    }
+}
+
+/// A vault that has in memory what was configured, since the store cannot be opened.
+pub(super) fn stand_in(dir: &DataDir, look: Look, full: StoreError) -> Result<Vault, StoreError> {
+    let beside = Beside::read(dir)?;
+    let Some(source) = beside.source(dir) else {
+        return Err(StoreError::NoRoom { path: dir.path().to_owned(), reason: full.reason() });
+    };
+    let memory = MemoryStore::default();
+    memory.apply(source.records.into_iter().map(|(key, value)| Op::Put { key, value }).collect())?;
+    memory.apply(source.changes.iter().flat_map(|entry| entry.ops.iter().cloned()).collect())?;
+    tracing::error!(
+        error = %full,
+        read_from = %source.path.display(),
+        changes_from_journal = source.changes.len(),
+        changes_missing = (source.reached < beside.highest()).then(|| beside.highest() - source.reached),
+        "THE DISK IS FULL and the store cannot be opened: running from a backup. Calls go on, changes are refused; make room, and the daemon goes on by itself"
+    );
+    let remembered: Arc<dyn Store> = Arc::new(Remembered { memory, full: full.clone() });
+    let stand_in = Arc::new(StandIn { now: RwLock::new(remembered) });
+    let standby = Standby { stand_in: stand_in.clone(), dir: dir.clone(), look, full };
+    Ok(Vault::standing_in(stand_in, standby, source.reached))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::conformance::reopen;
+    use crate::store::encode;
+    use std::io;
+    use std::path::Path;
+
+    fn put(key: &str, value: &str) -> Op {
+        Op::Put { key: key.into(), value: encode(value).unwrap() }
+    }
+
+    fn full() -> StoreError {
+        StoreError::io("open the store in", Path::new("/d"), &io::Error::from_raw_os_error(28))
+    }
+
+    /// A directory with a change in the backup and one in the journal only, and usage.
+    fn used() -> (tempfile::TempDir, DataDir) {
+        let outer = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(outer.path()).unwrap();
+        let mut vault = Vault::open(&dir, |_| Ok(())).unwrap();
+        vault.commit(vec![put("m/instance", "i"), put("s/1", "one")]).unwrap();
+        vault.rest();
+        vault.commit(vec![put("s/2", "two")]).unwrap();
+        vault.store().apply(vec![put("u/x", "usage")]).unwrap();
+        vault.store().flush().unwrap();
+        (outer, dir)
+    }
+
+    #[test]
+    fn what_backup_and_journal_have_is_told_and_nothing_is_written_until_the_store_is_there() {
+        let (_outer, dir) = used();
+        let mut vault = stand_in(&dir, |_| Ok(()), full()).expect("there is a backup");
+        let store = vault.store().clone();
+        assert_eq!(store.scan_prefix(b"s/").unwrap().len(), 2);
+        assert_eq!(store.get(b"u/x"), Err(full()), "not \"nothing\"");
+        assert_eq!(vault.commit(vec![put("s/3", "three")]), Err(full()));
+        assert!(vault.trouble().borrow().as_ref().is_some_and(|trouble| trouble.from_backup));
+        assert_eq!(vault.settle(), Ok(()), "there is nothing to settle");
+        assert_eq!(reopen(|| vault.probe()), Ok(false), "it holds what was told");
+        assert_eq!(*vault.trouble().borrow(), None);
+        vault.commit(vec![put("s/3", "three")]).unwrap();
+        assert_eq!(store.scan_prefix(b"s/").unwrap().len(), 3, "whoever had the stand-in has the store");
+        assert!(store.get(b"u/x").unwrap().is_some());
+    }
+
+    #[test]
+    fn what_only_the_store_knew_is_told_when_it_is_there() {
+        let (outer, dir) = used();
+        std::fs::remove_file(outer.path().join("journal")).unwrap();
+        let mut vault = stand_in(&dir, |_| Ok(()), full()).expect("there is a backup");
+        assert_eq!(vault.store().scan_prefix(b"s/").unwrap().len(), 1);
+        assert_eq!(reopen(|| vault.probe()), Ok(true), "there is another server");
+        assert_eq!(vault.store().scan_prefix(b"s/").unwrap().len(), 2);
+    }
+
+    #[test]
+    fn nothing_stands_in_for_what_never_was() {
+        let outer = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(outer.path()).unwrap();
+        let error = stand_in(&dir, |_| Ok(()), full()).err().expect("there is nothing");
+        assert!(matches!(error, StoreError::NoRoom { .. }) && error.is_full() && !error.is_lasting());
+    }
+}
