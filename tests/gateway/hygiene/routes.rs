@@ -30,7 +30,7 @@ async fn an_unknown_route_is_404_in_the_shape_of_its_dialect_and_asks_for_no_key
         "/api/servers/fake/",
         "/api/servers/fake/tools/",
         "/api/v1/mcps",
-        "/api/query",
+        "/api/query/",
         "/api/config",
         "/",
         "/v2/mcps",

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{daemon, query, question_with};
+use super::{QUERY, daemon, query, question_with};
+use crate::support::ask::ask;
+use crate::support::gateway::INVOKE;
 use crate::support::llm::{Llm, Turn};
 use crate::support::{DEADLINE, wait_until};
 
@@ -59,5 +61,46 @@ async fn the_audit_has_the_question_and_its_calls_where_it_has_calls() {
     for secret in ["secret question", "do not keep", "nor this"] {
         assert!(!whole.contains(secret), "{whole}");
     }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn calls_count_against_the_limits_of_whoever_asks() {
+    // A key whose one call is under way has no other for a query.
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("go");
+    let model = Llm::in_turn([Turn::call_one("echo", &json!({"text": "x"})), Turn::say("Busy.")]).await;
+    let gateway = daemon(&model, "[api]\nauth = \"required\"\n[limits]\ncalls_per_key = 1").start().await;
+    gateway.wait_state("fake", "ready").await;
+    let mut connection = gateway.connect().await;
+    let waiting = json!({"mcp_id": "fake", "tool": "wait_for", "arguments": {"file": file}});
+    let waiting = tokio::spawn(async move { connection.send("POST", INVOKE, Some(&waiting)).await });
+    wait_until("the key's call is under way", DEADLINE, || async {
+        let metrics = gateway.get("/metrics").await.text();
+        metrics.contains("mcpvisor_calls_in_flight{server=\"fake\"} 1\n").then_some(())
+    })
+    .await;
+    let asked = ask(&gateway, "POST", QUERY).with_key().json(question_with(json!({})).to_string());
+    asked.send().await.expect(200);
+    let told = model.asked()[1].results()[0].to_owned();
+    assert_eq!(told, "Error: This key has 1 calls under way, which is as many as a key may have");
+    std::fs::write(&file, "").expect("written");
+    waiting.await.expect("no panic").expect("an answer").expect(200);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_model_in_a_hurry_waits_for_its_callers_rate() {
+    let calls = [("echo", r#"{"text":"x"}"#); 5];
+    let model = Llm::in_turn([Turn::call(&calls), Turn::say("Done.")]).await;
+    let plan =
+        "[api]\nauth = \"required\"\n[organization]\nplan = \"slow\"\n[plans.slow]\nrequests_per_second = 2";
+    let gateway = daemon(&model, plan).start().await;
+    let begun = std::time::Instant::now();
+    let asked = ask(&gateway, "POST", QUERY).with_key().json(question_with(json!({})).to_string());
+    asked.send().await.expect(200);
+    assert_eq!(model.asked()[1].results(), ["x"; 5]);
+    // Two at once, the question one of them, and then one each half second.
+    assert!(begun.elapsed() >= std::time::Duration::from_millis(1_900), "{:?}", begun.elapsed());
     gateway.stop().await;
 }

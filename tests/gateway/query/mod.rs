@@ -14,15 +14,18 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::support::ask::ask;
+use crate::support::canaries::Kind;
 use crate::support::gateway::{Gateway, TestGateway, fake};
 use crate::support::http::Reply;
 use crate::support::llm::Llm;
 
 const QUERY: &str = "/api/query";
-const KEY: &str = "sk-test-0123456789-abcdefghij";
+/// The model's key is a secret that no test lets out, wherever it is looked for.
+const KEY: &str = "Kanari-Unnamed-b7c1e0f4d2";
 
 /// A daemon with one server, `fake`, that asks this model; `llm` are further lines of `[llm]`.
 fn daemon(model: &Llm, llm: &str) -> TestGateway {
+    assert_eq!(KEY, Kind::Unnamed.value());
     TestGateway::new()
         .server("fake", fake(&[]))
         .config_toml(&format!("[llm]\n{llm}\n"))
