@@ -57,7 +57,7 @@ pub(super) async fn serve(
     count: impl Fn(usize),
 ) {
     let mut connections = JoinSet::new();
-    let mut watches = Vec::new();
+    let mut watches = Watches::default();
     let mut newcomer = None;
     let mut stopped = std::pin::pin!(wait_for_stop(stop.clone()));
     loop {
@@ -66,7 +66,7 @@ pub(super) async fn serve(
         {
             // From here on, so that a handshake takes its time from that of the first head.
             let watch = Arc::new(Watch::new(bounds.patience));
-            watches.push(Arc::downgrade(&watch));
+            watches.add(&watch);
             connections.spawn(serve_one(stream, peer, watch, tls.clone(), guard.clone(), stop.clone()));
             count(connections.len());
         }
@@ -98,11 +98,32 @@ pub(super) async fn serve(
     }
 }
 
+/// The watches of the connections that there are. A watch that has ended takes its memory until it is
+/// forgotten here.
+#[derive(Default)]
+struct Watches(Vec<Weak<Watch>>);
+
+impl Watches {
+    /// Adds one; now and then forgets those that have ended, so that each costs the same.
+    fn add(&mut self, watch: &Arc<Watch>) {
+        if self.0.len() == self.0.capacity() {
+            self.forget_ended();
+            // Half of the room is free afterwards, however many there are.
+            self.0.reserve(self.0.len().max(16));
+        }
+        self.0.push(Arc::downgrade(watch));
+    }
+
+    fn forget_ended(&mut self) {
+        self.0.retain(|watch| watch.strong_count() > 0);
+    }
+}
+
 /// Waits until one of these connections has been idle for long enough, and tells the one that was so the
 /// longest to end. What becomes idle meanwhile is not due any earlier.
-async fn make_room(watches: &mut Vec<Weak<Watch>>) {
-    watches.retain(|watch| watch.strong_count() > 0);
-    let idle = watches.iter().filter_map(Weak::upgrade);
+async fn make_room(watches: &mut Watches) {
+    watches.forget_ended();
+    let idle = watches.0.iter().filter_map(Weak::upgrade);
     let oldest = idle.filter_map(|watch| Some((watch.idle_since()?, watch))).min_by_key(|(since, _)| *since);
     let Some((since, watch)) = oldest else { return tokio::time::sleep(LEAST_IDLE).await };
     tokio::time::sleep_until(since + LEAST_IDLE).await;

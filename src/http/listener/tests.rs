@@ -305,3 +305,16 @@ async fn dropping_the_server_closes_everything() {
     server.task.abort();
     assert_eq!(closed(&mut stream).await, 0);
 }
+
+#[test]
+fn connections_that_have_ended_are_forgotten_while_new_ones_come() {
+    let mut watches = Watches::default();
+    let open: Vec<Arc<Watch>> = (0..100).map(|_| Arc::new(Watch::new(bounds().patience))).collect();
+    open.iter().for_each(|watch| watches.add(watch));
+    for _ in 0..10_000 {
+        watches.add(&Arc::new(Watch::new(bounds().patience)));
+    }
+    let there = watches.0.iter().filter(|watch| watch.strong_count() > 0).count();
+    assert_eq!(there, open.len());
+    assert!(watches.0.len() <= 400, "{} are remembered", watches.0.len());
+}
