@@ -3,7 +3,7 @@
 /// The longest event, in bytes.
 pub(super) const LONGEST: usize = 16 * 1024 * 1024;
 
-/// An event is longer than [`LONGEST`].
+/// An event is longer than 16 MiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an event of it is longer than {LONGEST} bytes")]
 pub struct TooLong;
