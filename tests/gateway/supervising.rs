@@ -47,7 +47,12 @@ async fn tools_are_listed_from_the_store_while_nothing_runs() {
     let lazy = with(fake(&["--tools", "3"]), json!({"start": "on-demand"}));
     let mut gateway = TestGateway::new().server("lazy", lazy).start().await;
     let listed = gateway.get("/api/servers/lazy/tools").await.expect(200);
-    let before = gateway.server("lazy").await;
+    // What was seen first is pinned a moment later.
+    let before = wait_until("the tools are pinned", DEADLINE, || async {
+        let server = gateway.server("lazy").await;
+        (server["tools"][0]["pin"] == "pinned").then_some(server)
+    })
+    .await;
     assert_eq!(before["state"], "ready", "asking for lists that nobody knows starts the server");
     assert!(gateway.terminate().await.success());
     gateway.restart().await;
