@@ -12,6 +12,7 @@ use super::environment::Environment;
 use super::problem::Problems;
 use super::section::Section;
 use super::values;
+use crate::process::{Reference, sole_reference};
 use crate::query::{ApiKey, KeyHeader, KeySource, LlmSettings};
 
 /// Where the key is, before anybody has looked there.
@@ -161,13 +162,10 @@ fn url(text: &str) -> Option<String> {
 }
 
 fn reference(text: &str) -> Option<KeyReference> {
-    let inside = text.trim().strip_prefix("${")?.strip_suffix('}')?;
-    if let Some(name) = inside.strip_prefix("env:") {
-        let usable = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        return usable.then(|| KeyReference::Variable(name.to_owned()));
-    }
-    let path = PathBuf::from(inside.strip_prefix("file:")?);
-    path.is_absolute().then_some(KeyReference::File(path))
+    sole_reference(text.trim()).map(|reference| match reference {
+        Reference::Variable(name) => KeyReference::Variable(name.to_owned()),
+        Reference::File(path) => KeyReference::File(path.into()),
+    })
 }
 
 fn name(value: &DeValue<'_>) -> Option<String> {

@@ -9,7 +9,6 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
 use super::clock::retry_seconds;
 use super::{ApiAuth, Shared, text};
@@ -132,9 +131,7 @@ impl Visitor {
 
     /// Says that the request is a call, for the audit.
     pub(super) fn calls(&self, target: String, arguments: &[u8]) {
-        let hash = Sha256::digest(arguments);
-        let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        let details = Map::from_iter([("arguments_sha256".to_owned(), Value::String(hex))]);
+        let details = AuditEntry::details_of_call(arguments);
         let _ = self.act.set(Act { action: "call", target, details, awaited: false });
     }
 
@@ -166,18 +163,19 @@ impl Visitor {
         Some((entry, act.is_some_and(|act| act.awaited) && outcome == Outcome::Done))
     }
 
+    /// Keeps how much more the caller may ask, as it was read at this moment.
+    fn told(&self, reading: RateReading, now: SystemTime) {
+        let full_at = now.duration_since(UNIX_EPOCH).unwrap_or_default() + reading.full_in;
+        let _ = self.rate.set((reading, retry_seconds(full_at)));
+    }
+
     /// The three headers of an answer to somebody whose requests are limited (contract, section 4.4).
     pub(super) fn put_rate_on(&self, headers: &mut HeaderMap) {
         let Some((reading, full_at)) = self.rate.get() else { return };
-        put_rate(headers, reading, *full_at);
+        headers.insert(X_RATELIMIT_LIMIT, LAST_LIMIT.with(|last| written(last, reading.limit.into())));
+        headers.insert(X_RATELIMIT_REMAINING, text::number(reading.remaining));
+        headers.insert(X_RATELIMIT_RESET, LAST_RESET.with(|last| written(last, *full_at)));
     }
-}
-
-/// See [`Visitor::put_rate_on`].
-fn put_rate(headers: &mut HeaderMap, reading: &RateReading, full_at: u64) {
-    headers.insert(X_RATELIMIT_LIMIT, LAST_LIMIT.with(|last| written(last, reading.limit.into())));
-    headers.insert(X_RATELIMIT_REMAINING, text::number(reading.remaining));
-    headers.insert(X_RATELIMIT_RESET, LAST_RESET.with(|last| written(last, full_at)));
 }
 
 /// What finding a key in a request and telling its rate cost, without what is between: for the bench.
@@ -185,8 +183,7 @@ fn put_rate(headers: &mut HeaderMap, reading: &RateReading, full_at: u64) {
 #[doc(hidden)]
 pub fn read_and_tell(request: &HeaderMap, answer: &mut HeaderMap, reading: &RateReading) -> usize {
     let visitor = Visitor::new(IpAddr::from([127, 0, 0, 1]), true);
-    let full_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + reading.full_in;
-    let _ = visitor.rate.set((*reading, retry_seconds(full_at)));
+    visitor.told(*reading, SystemTime::now());
     visitor.put_rate_on(answer);
     match credential(request) {
         Credential::Token(token) => token.len(),
@@ -211,8 +208,7 @@ pub(super) fn identify<'a>(
         authenticate(&shared.gateway, headers, now).map_err(|denied| shared.failed(visitor, denied))?;
     let principal = visitor.caller.get_or_init(|| principal);
     if let Some(reading) = principal.take_request() {
-        let full_at = now.duration_since(UNIX_EPOCH).unwrap_or_default() + reading.full_in;
-        let _ = visitor.rate.set((reading, retry_seconds(full_at)));
+        visitor.told(reading, now);
         if let Some(retry_after) = reading.refused {
             return Err(Denied::TooMany { retry_after });
         }

@@ -1,6 +1,6 @@
 //! The HTTP front: one listener, a guard before every route, and the dialects behind it.
 //!
-//! The dialects share the guard, the reading of bodies and of credentials, and nothing else:
+//! The dialects share the guard, the reading of bodies and of credentials, streams of events, and nothing else:
 //! each has routes, bodies and errors of its own. Handlers extract, call the gateway and
 //! convert; no handler knows an actor, a process or the store.
 
@@ -9,6 +9,7 @@ mod auth;
 mod body;
 mod clock;
 mod connection;
+mod events;
 mod framing;
 mod guard;
 mod listener;

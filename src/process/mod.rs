@@ -26,8 +26,8 @@ pub use error::SpawnError;
 pub use host::{Host, HostSettings, MARK_VARIABLE, Pipes, Spec};
 pub use ladder::{Exit, ExitReport, Ladder, Process};
 pub use limits::Limits;
-pub use reference::{Malformed, check_references};
-pub use secret::{Secret, unresolved};
+pub use reference::{Malformed, Reference, check_references, sole_reference};
+pub use secret::{Secret, read_secret_file, unresolved};
 pub use too_large::hold_too_large;
 pub use tree::{TreeGuard, TreeView, Usage};
 

@@ -10,7 +10,7 @@ use std::path::Path;
 
 /// What a value refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reference<'v> {
+pub enum Reference<'v> {
     /// A variable of the daemon's environment.
     Variable(&'v str),
     /// The content of a file, by its absolute path.
@@ -122,6 +122,15 @@ fn reference<'v>(kind: &str, named: &'v str) -> Result<Reference<'v>, Malformed>
     let good = named.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && named.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if good { Ok(Reference::Variable(named)) } else { Err(Malformed::Name) }
+}
+
+/// The reference that a value is, when it is one and nothing else.
+pub fn sole_reference(value: &str) -> Option<Reference<'_>> {
+    let mut pieces = pieces(value);
+    match (pieces.next(), pieces.next()) {
+        (Some(Ok(Piece::Reference(reference))), None) => Some(reference),
+        _ => None,
+    }
 }
 
 /// Whether every reference of a value is one.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::fs::OpenOptions;
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 
 use nix::fcntl::OFlag;
 
@@ -57,7 +58,7 @@ pub(super) fn resolve(
             Piece::Reference(reference) => {
                 let found = match reference {
                     Reference::Variable(variable) => variable_text(variables(variable)),
-                    Reference::File(path) => file_text(path),
+                    Reference::File(path) => file_text(Path::new(path)),
                 };
                 let text = found.map_err(|unusable| unusable.told(name, reference))?;
                 resolved.push_str(&text);
@@ -103,7 +104,19 @@ fn variable_text(value: Option<OsString>) -> Result<String, Unusable> {
     value.into_string().map_err(|_| Unusable::Because("is not UTF-8 text".to_owned()))
 }
 
-fn file_text(path: &str) -> Result<String, Unusable> {
+/// The content of a file that a reference may stand for: a regular one, UTF-8, at most 64 KiB, without
+/// one newline at its end. Blocks on the disk, and on nothing else.
+///
+/// # Errors
+/// As the operating system has it, or with the rule that the file breaks.
+pub fn read_secret_file(path: &Path) -> io::Result<String> {
+    file_text(path).map_err(|unusable| match unusable {
+        Unusable::Because(reason) => io::Error::other(reason),
+        Unusable::Io(error) => error,
+    })
+}
+
+fn file_text(path: &Path) -> Result<String, Unusable> {
     // Opening a pipe waits for its other end, and a child that waits would stop all others.
     let opened = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path);
     let file = opened.map_err(Unusable::Io)?;

@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
+use serde_json::{Value, json};
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::timeout_at;
@@ -17,6 +16,7 @@ use super::offer::{Offer, Offered};
 use super::settings::{ApiKey, KeySource, LlmSettings};
 use super::tool_text::{Telling, ToolText, cut, image_message, tell};
 use super::{Answer, Event, Finish, ModelError, QueryError, Question, Step};
+use crate::process::read_secret_file;
 use crate::service::{AuditEntry, Error, Gateway, Outcome, Principal, ToolCall};
 
 /// What stands for the answer of a model that still wanted to call tools when its turns were over.
@@ -121,9 +121,12 @@ async fn key(settings: &LlmSettings) -> Result<Option<ApiKey>, QueryError> {
             let (path, shown) = (path.clone(), path.display().to_string());
             let unreadable =
                 |reason: String| QueryError::UnreadableKey { reason: format!("'{shown}': {reason}") };
-            let read = tokio::task::spawn_blocking(move || std::fs::read_to_string(path)).await;
+            let read = tokio::task::spawn_blocking(move || read_secret_file(&path)).await;
             let text = read.map_err(|error| unreadable(error.to_string()))?;
-            let text = text.map_err(|error| unreadable(error.kind().to_string()))?;
+            let text = text.map_err(|error| match error.raw_os_error() {
+                Some(_) => unreadable(error.kind().to_string()),
+                None => unreadable(error.to_string()),
+            })?;
             ApiKey::new(&text).map(Some).map_err(|error| unreadable(error.to_string()))
         }
         None if settings.base_url.is_some() => Ok(None),
@@ -357,15 +360,13 @@ fn record<T>(
     if !gateway.audit().settings().calls {
         return;
     }
-    let hex: String = Sha256::digest(arguments).iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut details = AuditEntry::details_of_call(arguments);
+    details.insert("by".to_owned(), "query".into());
     let outcome = if answered.is_ok() { Outcome::Done } else { Outcome::Failed };
     gateway.audit().note(AuditEntry {
         member_id: Some(caller.member().id.clone()),
         key_id: Some(caller.key_id().clone()),
-        details: Map::from_iter([
-            ("arguments_sha256".to_owned(), Value::String(hex)),
-            ("by".to_owned(), Value::from("query")),
-        ]),
+        details,
         ..AuditEntry::of_daemon("call", format!("{}/{}", tool.server, tool.tool), outcome)
     });
 }

@@ -22,12 +22,15 @@ impl SseData {
         bytes: &[u8],
         mut event: impl FnMut(&str) -> Result<(), E>,
     ) -> Result<(), E> {
+        // What waits has no end of a line in it, however often it is added to.
+        let mut searched = self.waiting.len();
         self.waiting.extend_from_slice(bytes);
         let mut begin = 0;
-        while let Some(length) = memchr::memchr(b'\n', &self.waiting[begin..]) {
-            let line = &self.waiting[begin..begin + length];
+        while let Some(length) = memchr::memchr(b'\n', &self.waiting[searched..]) {
+            let line = &self.waiting[begin..searched + length];
             let line = line.strip_suffix(b"\r").unwrap_or(line);
-            begin += length + 1;
+            begin = searched + length + 1;
+            searched = begin;
             if line.is_empty() {
                 if !self.data.is_empty() {
                     event(&std::mem::take(&mut self.data))?;

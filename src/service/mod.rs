@@ -43,7 +43,7 @@ pub use self::audit::{AuditEntry, AuditHandle, AuditQuery, AuditSettings, Outcom
 pub use self::error::{Error, Fault, Retry};
 pub use self::follow::LogFollower;
 pub use self::keys::{KeyRequest, KeyView, MemberView, NoKey, OrganizationView};
-pub use self::pins::{Approval, Difference, PinReport, PinState, PinnedTool, ToolPins};
+pub use self::pins::{Approval, Difference, PinReport, PinState, PinSums, PinnedTool, ToolPins};
 pub use self::registry::*;
 #[doc(hidden)]
 pub use self::toll::Toll;

@@ -19,7 +19,7 @@ use axum::routing::{delete, get, post, put};
 use bytes::Bytes;
 
 use self::errors::Failure;
-use super::auth::{Denied, Visitor, admit_to_api};
+use super::auth::{Visitor, admit_to_api, visitor};
 use super::guard::Refusal;
 use super::routes::{Access, Routes};
 use super::{Shared, body};
@@ -50,9 +50,7 @@ impl FromRequestParts<Shared> for Api {
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Api, Failure> {
         let caller = admit_to_api(shared, parts)?;
-        // The guard has put it there.
-        let visitor = parts.extensions.get::<Arc<Visitor>>().cloned().ok_or(Denied::Missing)?;
-        Ok(Api(shared.clone(), caller, visitor))
+        Ok(Api(shared.clone(), caller, visitor(parts)?.clone()))
     }
 }
 

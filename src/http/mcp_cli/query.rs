@@ -7,10 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::Request;
-use axum::http::HeaderValue;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::Response;
 use bytes::Bytes;
 use hyper::body::Frame;
@@ -25,13 +22,12 @@ use super::bodies::{some, text};
 use super::errors::Failure;
 use super::{Api, json};
 use crate::http::body::{object, string};
+use crate::http::events::{self, COMMENT, KEEP_ALIVE};
 use crate::query::{Answer, Event, Finish, QueryError, Question, Step, TokenUsage};
 use crate::service::Error;
 
 /// How many events may wait for the client; then the model waits.
 const WAITING: usize = 16;
-/// A quiet stream says this often that it is there, so that nothing between closes it.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// The most servers and tools that a question names.
 const MOST_NAMES: usize = 256;
 
@@ -187,8 +183,8 @@ impl Answering {
 
 /// The events of a question. What goes wrong before the first one is an answer of its own, with its status.
 async fn stream(api: Api, asked: Asked) -> Result<Response, Failure> {
-    let (events, mut received) = mpsc::channel(WAITING);
-    let mut answering = Answering::begin(api, asked.question, events);
+    let (sender, mut received) = mpsc::channel(WAITING);
+    let mut answering = Answering::begin(api, asked.question, sender);
     // All senders are gone once it is over; then the answer is there in a moment.
     let (next, is_over) = match received.recv().await {
         Some(event) => (event_of(&event), false),
@@ -206,11 +202,7 @@ async fn stream(api: Api, asked: Asked) -> Result<Response, Failure> {
         ticks,
         include_steps: asked.include_steps,
     };
-    let mut response = Response::new(Body::new(body));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    Ok(events::answer(body))
 }
 
 /// A body that tells the events as they come: with the connection the question is dropped.
@@ -249,7 +241,7 @@ impl hyper::body::Body for AnswerBody {
             text.extend(final_event(&answer, this.include_steps));
         }
         if text.is_empty() && this.ticks.poll_tick(context).is_ready() {
-            text.extend_from_slice(b":\n\n");
+            text.extend_from_slice(COMMENT);
         }
         if text.is_empty() { Poll::Pending } else { Poll::Ready(Some(Ok(Frame::data(text.into())))) }
     }

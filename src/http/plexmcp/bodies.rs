@@ -13,8 +13,8 @@ use super::fields::{Fields, Page, last, success};
 use crate::http::body::{object, string};
 use crate::http::clock::timestamp;
 use crate::service::{
-    BreakerState, CRASH_LOOP, LogLine, Permissions, PinState, ServerView, StartPhase, State, Status, Tool,
-    ToolCall, ToolPins, Usage, on_the_wall,
+    BreakerState, CRASH_LOOP, LogLine, Permissions, PinState, PinSums, ServerView, StartPhase, State, Status,
+    Tool, ToolCall, ToolPins, Usage, on_the_wall,
 };
 
 /// Reads the body of `POST /v1/mcp/invoke`. `arguments` and `context` stay slices of it.
@@ -162,7 +162,7 @@ struct Detail<'a> {
     traffic: Traffic,
     output: Output,
     tree: Tree,
-    pins: PinSums,
+    pins: Pins,
     tools: Vec<ToolItem<'a>>,
 }
 
@@ -269,11 +269,10 @@ struct ToolItem<'a> {
 
 /// How many tools are not as they were approved.
 #[derive(Serialize)]
-struct PinSums {
+struct Pins {
     mode: &'static str,
-    changed: usize,
-    new: usize,
-    gone: usize,
+    #[serde(flatten)]
+    sums: PinSums,
 }
 
 /// The answer to `GET /v1/mcps`: newest first, ties by id.
@@ -316,12 +315,7 @@ pub(super) fn detail(server: &ServerView, usage: &Usage, permissions: &Permissio
                 late_replies: server.counters.late_replies,
                 lines_left_out: server.counters.left_out,
             },
-            pins: PinSums {
-                mode: server.pins.mode().name(),
-                changed: server.pins.count(PinState::Changed),
-                new: server.pins.count(PinState::New),
-                gone: server.pins.count(PinState::Gone),
-            },
+            pins: Pins { mode: server.pins.mode().name(), sums: server.pins.sums() },
             tools: {
                 let tools = server.catalog.tools().iter();
                 tools

@@ -6,24 +6,20 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use axum::body::Body;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use bytes::Bytes;
 use hyper::body::Frame;
 use tokio::sync::mpsc;
 
 use super::bodies;
+use crate::http::events::{self, COMMENT, KEEP_ALIVE};
 use crate::service::{LogFollower, LogLine};
 
 /// How many streams a key may have open, and how many there may be altogether.
 const PER_KEY: usize = 8;
 const ALTOGETHER: usize = 64;
-/// A quiet stream says this often that it is there, so that nothing between closes it.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How many events may wait for the connection; then the log waits, and its ring forgets.
 const WAITING: usize = 4;
 
@@ -68,13 +64,9 @@ pub(super) fn last_event_id(headers: &HeaderMap) -> Option<u64> {
 
 /// The stream as an answer. It ends when the server is removed, the daemon stops or the client goes.
 pub(super) fn answer(follower: LogFollower, permit: StreamPermit) -> Response {
-    let (events, frames) = mpsc::channel(WAITING);
-    tokio::spawn(feed(follower, permit, events));
-    let mut response = Response::new(Body::new(EventBody(frames)));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    let (sender, frames) = mpsc::channel(WAITING);
+    tokio::spawn(feed(follower, permit, sender));
+    events::answer(EventBody(frames))
 }
 
 async fn feed(mut follower: LogFollower, _permit: StreamPermit, events: mpsc::Sender<Bytes>) {
@@ -87,7 +79,7 @@ async fn feed(mut follower: LogFollower, _permit: StreamPermit, events: mpsc::Se
                     return;
                 }
             },
-            () = tokio::time::sleep(KEEP_ALIVE) => Bytes::from_static(b":\n\n"),
+            () = tokio::time::sleep(KEEP_ALIVE) => Bytes::from_static(COMMENT),
             () = events.closed() => return,
         };
         if events.send(event).await.is_err() {

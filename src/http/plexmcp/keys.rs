@@ -1,6 +1,5 @@
 //! `/v1/api-keys` (contract, section 4.10).
 
-use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, Request, State};
 use axum::http::header::{CACHE_CONTROL, LOCATION};
 use axum::http::{HeaderValue, StatusCode};
@@ -13,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::errors::{self, Failure};
 use super::fields::{Fields, Page, last, success};
-use super::{Caller, Ignored, Invoker, Pairs, Shared, json, pairs};
+use super::{Caller, Id, Ignored, Invoker, Pairs, Shared, json, pairs};
 use crate::http::auth::Visitor;
 use crate::http::body::{self, object, string};
 use crate::http::clock::{parse_moment, timestamp};
@@ -23,8 +22,6 @@ use crate::service::{Error, KeyRequest, KeyStatus, KeyView, NewKey, NoKey};
 const MAX_NAME: usize = 100;
 /// The longest description of a key, in characters.
 const MAX_DESCRIPTION: usize = 1_000;
-
-pub(super) type Id = Result<Path<String>, PathRejection>;
 
 /// The id in a path. One that is not UTF-8 when decoded names nothing that exists.
 pub(super) fn key_id(id: Id) -> Result<String, Failure> {

@@ -124,6 +124,14 @@ impl FromRequest<Shared> for Ignored {
     }
 }
 
+/// The id in a path.
+type Id = Result<Path<String>, PathRejection>;
+
+/// An MCP's id. One that is not UTF-8 when decoded names nothing that exists.
+fn mcp_id(id: Id) -> Result<String, Failure> {
+    id.map(|Path(id)| id).map_err(|_| Error::ServerNotFound { name: String::new() }.into())
+}
+
 /// The pairs of a query; one that cannot be decoded says nothing.
 type Pairs = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
@@ -140,13 +148,8 @@ async fn list(
     Ok(json(bodies::list(shared.gateway.servers(&caller), query)))
 }
 
-async fn detail(
-    Caller(caller): Caller,
-    State(shared): State<Shared>,
-    id: Result<Path<String>, PathRejection>,
-) -> Result<Response, Failure> {
-    // A path that is not UTF-8 when decoded names nothing that exists.
-    let Path(id) = id.map_err(|_| Error::ServerNotFound { name: String::new() })?;
+async fn detail(Caller(caller): Caller, State(shared): State<Shared>, id: Id) -> Result<Response, Failure> {
+    let id = mcp_id(id)?;
     let usage = shared.gateway.tree_usage(&caller, &id).await?;
     let server = shared.gateway.server(&caller, &id)?;
     Ok(json(bodies::detail(&server, &usage, caller.permissions())))
@@ -155,11 +158,11 @@ async fn detail(
 async fn logs(
     Administrator(caller): Administrator,
     State(shared): State<Shared>,
-    id: Result<Path<String>, PathRejection>,
+    id: Id,
     query: Pairs,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let Path(id) = id.map_err(|_| Error::ServerNotFound { name: String::new() })?;
+    let id = mcp_id(id)?;
     let query = bodies::read_logs(&pairs(query))?;
     if !query.follow {
         return Ok(json(bodies::logs(&shared.gateway.logs(&caller, &id, query.tail)?)));
@@ -173,10 +176,10 @@ async fn restart(
     Administrator(caller): Administrator,
     Extension(visitor): Extension<Arc<Visitor>>,
     State(shared): State<Shared>,
-    id: Result<Path<String>, PathRejection>,
+    id: Id,
     _: Ignored,
 ) -> Result<Response, Failure> {
-    let Path(id) = id.map_err(|_| Error::ServerNotFound { name: String::new() })?;
+    let id = mcp_id(id)?;
     visitor.acts("server.restart", &id);
     shared.gateway.restart_server(&caller, &id)?;
     Ok(json(bodies::accepted()))

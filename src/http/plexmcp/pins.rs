@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use axum::extract::{Extension, Path, Request, State};
+use axum::extract::{Extension, Request, State};
 use axum::response::Response;
 use serde::Serialize;
 use serde_json::Value;
@@ -12,12 +12,11 @@ use serde_json::value::RawValue;
 
 use super::errors::Failure;
 use super::fields::{Fields, success};
-use super::keys::Id;
-use super::{Administrator, Shared, json};
+use super::{Administrator, Id, Shared, json, mcp_id};
 use crate::http::auth::Visitor;
 use crate::http::body::{self, object, string};
 use crate::http::clock::timestamp;
-use crate::service::{Approval, Difference, Error, PinReport, PinnedTool, ToolDigest};
+use crate::service::{Approval, Difference, PinReport, PinnedTool, ToolDigest};
 
 /// The most tools that one approval names.
 const MAX_TOOLS: usize = 1_000;
@@ -44,33 +43,22 @@ pub(super) async fn approve(
     Ok(json(report(&shared.gateway.approve_tools(&caller, &id, approval).await?)))
 }
 
-/// A path that is not UTF-8 when decoded names nothing that exists.
-fn mcp_id(id: Id) -> Result<String, Failure> {
-    let Path(id) = id.map_err(|_| Error::ServerNotFound { name: String::new() })?;
-    Ok(id)
-}
-
 fn read_approval(body: &[u8]) -> Result<Approval, Failure> {
     let [digest, tools] = object(body, ["digest", "tools"])?.members;
     let mut fields = Fields::default();
     let digest = read_digest(&mut fields, digest);
     let tools = tools.and_then(|raw| read_tools(&mut fields, raw));
-    let Some(digest) = fields.finish(digest)? else {
-        return Err(Failure::invalid_fields(Default::default()));
-    };
-    Ok(Approval { digest, tools })
+    fields.finish(Approval { digest, tools })
 }
 
-fn read_digest(fields: &mut Fields, raw: Option<&RawValue>) -> Option<ToolDigest> {
-    let Some(raw) = raw else {
-        fields.problem("digest", "is required: the digest that GET of this MCP's pins shows");
-        return None;
-    };
-    let digest = string(raw).and_then(|text| text.parse().ok());
-    if digest.is_none() {
-        fields.problem("digest", "must be \"sha256:\" and 64 hexadecimal digits");
+/// The digest; that of nothing where a problem was noted.
+fn read_digest(fields: &mut Fields, raw: Option<&RawValue>) -> ToolDigest {
+    match raw.map(|raw| string(raw).and_then(|text| text.parse().ok())) {
+        Some(Some(digest)) => return digest,
+        Some(None) => fields.problem("digest", "must be \"sha256:\" and 64 hexadecimal digits"),
+        None => fields.problem("digest", "is required: the digest that GET of this MCP's pins shows"),
     }
-    digest
+    ToolDigest::of_all(std::iter::empty())
 }
 
 fn read_tools(fields: &mut Fields, raw: &RawValue) -> Option<Vec<String>> {

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::errors::Failure;
 use super::fields::{Fields, Page, last, success};
-use super::keys::{Id, key_id, moment};
-use super::{Caller, Invoker, Pairs, Shared, json, pairs};
+use super::keys::{key_id, moment};
+use super::{Caller, Id, Invoker, Pairs, Shared, json, pairs};
 use crate::http::clock::{parse_moment, unix_seconds};
 use crate::service::{Bucket, Granularity, HistoryQuery, Period, Span, Tally, UsageOf, UsageReport};
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Client, RequestBuilder, Response};
 use tokio::sync::mpsc;
-use tokio::time::{timeout, timeout_at};
+use tokio::time::timeout;
 
 use self::stream::Folded;
 pub use self::wire::TokenUsage;
@@ -106,7 +106,10 @@ impl Chat {
         let sent = timeout(self.settings.timeout, request.send()).await;
         let response = match sent {
             // It may be at work on it still, so it is not asked the same again.
-            Err(_) => return Err(Failed { error: self.silent(), again: false }),
+            Err(_) => {
+                let error = ModelError::Silent { after: self.settings.timeout };
+                return Err(Failed { error, again: false });
+            }
             Ok(Err(error)) => return Err(unreachable(whole(&error), true)),
             Ok(Ok(response)) => response,
         };
@@ -152,28 +155,22 @@ impl Chat {
         Failed { error: ModelError::Refused { status, message: wire::error_text(&body), retry_after }, again }
     }
 
-    async fn read_whole(&self, mut response: Response) -> Result<Vec<u8>, ModelError> {
-        let mut body = Vec::new();
-        while let Some(piece) = self.next(&mut response).await? {
+    async fn read_whole(&self, response: Response) -> Result<Vec<u8>, ModelError> {
+        let (mut incoming, mut body) = (self.incoming(response), Vec::new());
+        while let Some(piece) = incoming.next().await? {
             body.extend_from_slice(&piece);
-            if body.len() > LONGEST {
-                return Err(ModelError::Unusable { reason: format!("it is longer than {LONGEST} bytes") });
-            }
         }
         Ok(body)
     }
 
     async fn read_stream(
         &self,
-        mut response: Response,
+        response: Response,
         events: &mpsc::Sender<Event>,
     ) -> Result<Reply, ModelError> {
-        let (mut pieces, mut folded, mut length) = (SseData::default(), Folded::default(), 0);
-        while let Some(bytes) = self.next(&mut response).await? {
-            length += bytes.len();
-            if length > LONGEST {
-                return Err(ModelError::Unusable { reason: format!("it is longer than {LONGEST} bytes") });
-            }
+        let (mut pieces, mut folded) = (SseData::default(), Folded::default());
+        let mut incoming = self.incoming(response);
+        while let Some(bytes) = incoming.next().await? {
             let mut said = String::new();
             let fed = pieces.feed(&bytes, |data| {
                 said.push_str(&folded.take(data)?.unwrap_or_default());
@@ -195,20 +192,34 @@ impl Chat {
         folded.finish()
     }
 
-    /// The next bytes, unless the endpoint falls silent.
-    async fn next(&self, response: &mut Response) -> Result<Option<Bytes>, ModelError> {
-        let until = Instant::now() + self.settings.timeout;
-        match timeout_at(until.into(), response.chunk()).await {
-            Ok(Ok(piece)) => Ok(piece),
-            Ok(Err(error)) => {
-                Err(ModelError::Unusable { reason: format!("it broke off: {}", whole(&error)) })
-            }
-            Err(_) => Err(self.silent()),
-        }
+    fn incoming(&self, response: Response) -> Incoming {
+        Incoming { response, patience: self.settings.timeout, length: 0 }
     }
+}
 
-    fn silent(&self) -> ModelError {
-        ModelError::Silent { after: self.settings.timeout }
+/// A body as it comes in.
+struct Incoming {
+    response: Response,
+    patience: Duration,
+    /// What has come so far.
+    length: usize,
+}
+
+impl Incoming {
+    /// The next bytes, unless the endpoint falls silent or never ends.
+    async fn next(&mut self) -> Result<Option<Bytes>, ModelError> {
+        let piece = match timeout(self.patience, self.response.chunk()).await {
+            Ok(Ok(piece)) => piece,
+            Ok(Err(error)) => {
+                return Err(ModelError::Unusable { reason: format!("it broke off: {}", whole(&error)) });
+            }
+            Err(_) => return Err(ModelError::Silent { after: self.patience }),
+        };
+        self.length += piece.as_ref().map_or(0, Bytes::len);
+        if self.length > LONGEST {
+            return Err(ModelError::Unusable { reason: format!("it is longer than {LONGEST} bytes") });
+        }
+        Ok(piece)
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 /// How what was asked for ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -80,6 +81,13 @@ impl AuditEntry {
             request_id: None,
             details: Map::new(),
         }
+    }
+
+    /// What is told of a call's arguments: their SHA-256, and never what they say.
+    pub fn details_of_call(arguments: &[u8]) -> Map<String, Value> {
+        let hash = Sha256::digest(arguments);
+        let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        Map::from_iter([("arguments_sha256".to_owned(), Value::String(hex))])
     }
 
     /// Its line, with its number and its time.

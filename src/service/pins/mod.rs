@@ -182,6 +182,17 @@ pub struct ToolPins {
     announced: Arc<Catalog>,
 }
 
+/// How many tools are not as they were approved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct PinSums {
+    /// With another definition.
+    pub changed: usize,
+    /// Of a name that nobody approved.
+    pub new: usize,
+    /// Not announced any more.
+    pub gone: usize,
+}
+
 /// How the tools of a server stand to their pins.
 #[derive(Debug, Clone)]
 pub struct PinReport {
@@ -214,10 +225,18 @@ impl ToolPins {
         self.pins.as_ref().map(|pins| pins.state_of(tool))
     }
 
-    /// How many tools stand so.
-    pub fn count(&self, state: PinState) -> usize {
-        let pins = self.pins.as_ref();
-        pins.map_or(0, |pins| pins.deviations(&self.announced).filter(|one| one.1 == state).count())
+    /// How many tools are not as they were approved.
+    pub fn sums(&self) -> PinSums {
+        let mut sums = PinSums::default();
+        for (_, state, _) in self.pins.iter().flat_map(|pins| pins.deviations(&self.announced)) {
+            match state {
+                PinState::Changed => sums.changed += 1,
+                PinState::New => sums.new += 1,
+                PinState::Gone => sums.gone += 1,
+                PinState::Pinned => {}
+            }
+        }
+        sums
     }
 
     /// What may be listed.
