@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use serde_json::Value;
 
 use super::usage::{Bucket, HistoryQuery, Period, Span, Usage, UsageOf};
-use super::{Error, Gateway, unix_seconds};
+use super::{Error, Gateway, seconds_since_1970, unix_seconds};
 use crate::access::{
     self, BadPermissions, KeyRecord, KeyStatus, KeyWish, Member, NewKey, Permissions, Plan, Principal, Role,
 };
@@ -139,7 +139,7 @@ impl Gateway {
             return Err(Error::Forbidden { reason }.into());
         }
         let now = unix_seconds();
-        let expires_at = request.expires_at.map(seconds_of);
+        let expires_at = request.expires_at.map(seconds_since_1970);
         if expires_at.is_some_and(|end| end <= now) {
             let reason = "Must be a future date".to_owned();
             return Err(Error::Unacceptable { field: "expires_at", reason }.into());
@@ -311,7 +311,7 @@ impl Gateway {
 
     /// The organization's members, in the order of the configuration.
     pub fn members(&self, _: &Principal) -> Vec<MemberView> {
-        let began = seconds_of(self.0.registry.created_at());
+        let began = seconds_since_1970(self.0.registry.created_at());
         let charter = self.0.keys.charter();
         let seen = charter.members.iter().map(|member| MemberView {
             member: member.clone(),
@@ -352,9 +352,4 @@ pub(super) fn require(caller: &Principal, role: Role) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::Forbidden { reason: "Your role does not allow this action".to_owned() })
-}
-
-/// Whole seconds since 1970; times before are 1970.
-fn seconds_of(at: SystemTime) -> u64 {
-    at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

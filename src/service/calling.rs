@@ -1,0 +1,195 @@
+//! A call from a caller's words to the answer: looked up, let in, counted, dispatched.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::dispatch::{Request, Unchecked, dispatch, lists_are_current, require_tool};
+use super::{
+    Error, Gateway, Principal, ResourceReply, Role, ServerEntry, ToolCall, ToolReply, check_runs, keys,
+};
+use crate::access::CallOfKey;
+use crate::child::Limits;
+use crate::jsonrpc::{RpcError, one_line};
+use crate::mcp::{self, method};
+use crate::supervisor::ServerHandle;
+use crate::telemetry::metrics::{Kind, OK};
+
+impl Gateway {
+    /// Calls a tool. A call that may have reached the child is never repeated. Dropping the
+    /// future cancels the call. Where calls have to queue, each key has a line of its own.
+    pub async fn call_tool(&self, call: &ToolCall, caller: &Principal) -> Result<ToolReply, Error> {
+        let entry = self.entry(caller, &call.server)?;
+        check_invokes(caller, &entry, &call.tool)?;
+        check_runs(&entry)?;
+        let handle = self.handle(&entry)?;
+        let (catalog, gate) = (handle.catalog(), self.0.pins.gate(&entry.id, entry.definition.policy().pin));
+        let known = catalog.tool(&call.tool).is_some() && gate.is_none();
+        if !known && lists_are_current(&handle) {
+            require_tool(&catalog, &call.tool, gate.as_ref())
+                .map_err(|error| without_hidden(error, caller, &entry))?;
+        }
+        let _under_way = self.begin_call(caller)?;
+        self.0.quotas.take(caller).await?;
+        let sent = call.arguments.as_ref().map_or(0, Bytes::len);
+        let mut members =
+            Vec::with_capacity(call.tool.len() + call.arguments.as_ref().map_or(2, Bytes::len) + 32);
+        members.extend_from_slice(b"\"name\":");
+        push_string(&mut members, &call.tool)?;
+        members.extend_from_slice(b",\"arguments\":");
+        members.extend_from_slice(&one_line(call.arguments.clone().unwrap_or(Bytes::from_static(b"{}"))));
+        let meta = match call.context.clone() {
+            None => Bytes::new(),
+            Some(context) => [b"\"plexmcp/context\":", &one_line(context)[..]].concat().into(),
+        };
+        let mut request =
+            self.request(method::TOOLS_CALL, members.into(), meta, call.timeout, caller.key_id().clone());
+        request.progress = true;
+        request.unchecked = if known { Unchecked::Nothing } else { Unchecked::Tool(call.tool.clone(), gate) };
+        let meter = self.meter(&entry)?;
+        let mut measured = meter.measure(Kind::Tool, caller.key_id(), &call.tool, request.started);
+        let reply = dispatch(&handle, request).await.and_then(|said| match said {
+            Ok(result) => mcp::read_tool_result(&result).map_err(|reason| Error::BadReply { reason }),
+            Err(error) if error.code == -32602 => Err(Error::InvalidArguments { message: error.message }),
+            Err(error) => Err(from_rpc(error)),
+        });
+        if let Err(
+            refused @ (Error::ToolNotFound { .. } | Error::ToolBlocked { .. } | Error::ServerDisabled { .. }),
+        ) = reply
+        {
+            measured.withdraw();
+            self.0.quotas.give_back(caller);
+            return Err(without_hidden(refused, caller, &entry));
+        }
+        let outcome = match &reply {
+            Ok(reply) if reply.is_error => "tool_error",
+            Ok(_) => OK,
+            Err(error) => error.outcome(),
+        };
+        measured.carried(sent, reply.as_ref().map_or(0, carried));
+        let latency = measured.end(outcome);
+        reply.map(|reply| ToolReply {
+            server_id: entry.id.clone(),
+            structured: reply.structured,
+            content: reply.content,
+            is_error: reply.is_error,
+            latency,
+        })
+    }
+
+    /// Reads a resource. `timeout` as in [`ToolCall`], `caller` as in [`Gateway::call_tool`].
+    pub async fn read_resource(
+        &self,
+        server: &str,
+        uri: &str,
+        timeout: Option<Duration>,
+        caller: &Principal,
+    ) -> Result<ResourceReply, Error> {
+        let entry = self.entry(caller, server)?;
+        check_role_invokes(caller)?;
+        check_runs(&entry)?;
+        let handle = self.handle(&entry)?;
+        let _under_way = self.begin_call(caller)?;
+        self.0.quotas.take(caller).await?;
+        let mut members = b"\"uri\":".to_vec();
+        push_string(&mut members, uri)?;
+        let mut request = self.request(
+            method::RESOURCES_READ,
+            members.into(),
+            Bytes::new(),
+            timeout,
+            caller.key_id().clone(),
+        );
+        request.unchecked = Unchecked::Resource(uri.to_owned());
+        let meter = self.meter(&entry)?;
+        let mut measured =
+            meter.measure(Kind::Resource, caller.key_id(), method::RESOURCES_READ, request.started);
+        let contents = read(&handle, request).await;
+        let size = |contents: &mcp::ReadContents| contents.iter().map(|one| one.get().len()).sum();
+        measured.carried(uri.len(), contents.as_ref().map_or(0, size));
+        let latency = measured.end(contents.as_ref().map_or_else(Error::outcome, |_| OK));
+        let name = handle
+            .catalog()
+            .resources()
+            .iter()
+            .find(|known| &*known.uri == uri)
+            .and_then(|known| known.name.clone());
+        contents.map(|contents| ResourceReply { server_id: entry.id.clone(), contents, name, latency })
+    }
+
+    /// A place among those that a key may have; given back when the guard is dropped.
+    fn begin_call<'a>(&self, caller: &'a Principal) -> Result<CallOfKey<'a>, Error> {
+        let limit = self.0.settings.calls_per_key;
+        caller.begin_call(limit).ok_or(Error::TooManyCalls { limit })
+    }
+
+    fn request(
+        &self,
+        method: &'static str,
+        members: Bytes,
+        meta: Bytes,
+        timeout: Option<Duration>,
+        caller: Arc<str>,
+    ) -> Request {
+        let started = Instant::now();
+        let settings = &self.0.settings;
+        let limits = match timeout {
+            Some(timeout) => Limits { first: started + timeout, idle: timeout, hard: started + timeout },
+            None => Limits {
+                first: started + settings.call_timeout,
+                idle: settings.call_timeout,
+                hard: started + settings.max_call_timeout,
+            },
+        };
+        let (usual, unchecked) = (settings.call_timeout, Unchecked::Nothing);
+        Request { method, members, meta, progress: false, started, limits, caller, usual, unchecked }
+    }
+}
+
+async fn read(handle: &ServerHandle, request: Request) -> Result<mcp::ReadContents, Error> {
+    match dispatch(handle, request).await? {
+        Ok(result) => mcp::read_contents(&result).map_err(|reason| Error::BadReply { reason }),
+        // -32002 up to 2025-11-25, -32602 since and in servers that never knew the former.
+        Err(error) if matches!(error.code, -32002 | -32602) => {
+            Err(Error::ResourceNotFound { message: error.message })
+        }
+        Err(error) => Err(from_rpc(error)),
+    }
+}
+
+/// How many bytes a tool's answer carries.
+fn carried(reply: &mcp::ToolResult) -> usize {
+    reply.content.len() + reply.structured.as_ref().map_or(0, Bytes::len)
+}
+
+fn check_role_invokes(caller: &Principal) -> Result<(), Error> {
+    keys::require(caller, Role::Member)
+}
+
+fn check_invokes(caller: &Principal, entry: &ServerEntry, tool: &str) -> Result<(), Error> {
+    check_role_invokes(caller)?;
+    match caller.permissions().allow_tool(&entry.id, tool) {
+        true => Ok(()),
+        false => Err(Error::ToolNotPermitted { tool: tool.to_owned() }),
+    }
+}
+
+/// A tool that the caller may not see is not suggested either.
+fn without_hidden(error: Error, caller: &Principal, entry: &ServerEntry) -> Error {
+    match error {
+        Error::ToolNotFound { tool, suggestion } => {
+            let visible = |tool: &String| caller.permissions().allow_tool(&entry.id, tool);
+            Error::ToolNotFound { tool, suggestion: suggestion.filter(visible) }
+        }
+        other => other,
+    }
+}
+
+fn from_rpc(error: RpcError) -> Error {
+    Error::Rpc { code: error.code, message: error.message, data: error.data }
+}
+
+fn push_string(out: &mut Vec<u8>, text: &str) -> Result<(), Error> {
+    serde_json::to_writer(out, text).map_err(|error| Error::Internal { reason: error.to_string() })
+}
