@@ -1,5 +1,6 @@
 //! What `/proc` says of a process. Everything here is a snapshot that may be out of date at once.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::time::Duration;
@@ -26,6 +27,11 @@ impl Stat {
 pub(super) fn pids() -> io::Result<Vec<i32>> {
     let entries = fs::read_dir("/proc")?;
     Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
+}
+
+/// The parent of each process there is.
+pub(super) fn parents() -> io::Result<HashMap<i32, i32>> {
+    Ok(pids()?.into_iter().filter_map(|pid| Some((pid, stat(pid)?.parent))).collect())
 }
 
 /// Reads a process's state, parent and group; `None` when it is gone.
