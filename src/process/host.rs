@@ -42,6 +42,8 @@ pub struct HostSettings {
     pub cgroups: bool,
     /// Where sandboxed servers have their directories.
     pub sandboxes: PathBuf,
+    /// What sandboxed servers may not read, but for their own directories: where the daemon keeps its data.
+    pub private: PathBuf,
 }
 
 /// What to run.
@@ -236,7 +238,7 @@ impl Host {
         harden::harden(&mut command);
         spec.limits.put_on(&mut command, self.controllers());
         if let Some(directory) = &sandbox {
-            for (name, path) in sandbox::confine(&mut command, directory)? {
+            for (name, path) in sandbox::confine(&mut command, directory, &settings.private)? {
                 if !spec.env.iter().any(|(given, _)| given == name) {
                     command.env(name, path);
                 }

@@ -26,6 +26,7 @@ impl Marked {
             own_command: None,
             cgroups: false,
             sandboxes: std::env::temp_dir(),
+            private: std::env::temp_dir().join("none"),
         };
         Marked { host: Host::new(settings).unwrap(), needle }
     }

@@ -1,5 +1,9 @@
-//! The sandbox of a server: it may read and run what its user may, and write only below a directory
-//! of its own. Held by Landlock (landlock(7)), which whatever it starts inherits and cannot shed.
+//! The sandbox of a server: it may read and run what its user may, but for the daemon's own directory, and write
+//! only below a directory of its own. Held by Landlock (landlock(7)), which whatever it starts inherits and
+//! cannot shed.
+//!
+//! Landlock can only allow. So that one directory stays closed, everything beside it is allowed: whatever stands
+//! beside it in its parent, beside that in its parent, and so on. What is made there later is not among them.
 #![allow(unsafe_code)]
 
 use std::fs;
@@ -29,11 +33,17 @@ const DIRECTORIES: [(&str, &str); 4] = [
     ("UV_CACHE_DIR", "cache/uv"),
 ];
 
+/// So many entries are looked at beside the closed directory and the ones above it. More than that are not
+/// gone through for each start.
+const MAX_BESIDE: usize = 20_000;
+
 /// Confines the program that `command` will run to writing below `directory`, which is made if it is
-/// not there. Says which variables point below it.
+/// not there, and keeps it from reading what is in `private`, unless it is below `directory`. Says which
+/// variables point below it.
 pub(super) fn confine(
     command: &mut Command,
     directory: &Path,
+    private: &Path,
 ) -> Result<Vec<(&'static str, PathBuf)>, SpawnError> {
     let what = || format!("the sandbox's directory '{}' cannot be made", directory.display());
     let variables: Vec<(&str, PathBuf)> =
@@ -43,7 +53,7 @@ pub(super) fn confine(
     }
     fs::set_permissions(directory, fs::Permissions::from_mode(0o700))
         .map_err(|error| SpawnError::new(what(), &error))?;
-    let ruleset = rules(directory).map_err(|reason| SpawnError {
+    let ruleset = rules(directory, private).map_err(|reason| SpawnError {
         what: format!("sandbox \"fs\" needs Landlock of Linux 6.2 or later: {reason}"),
         errno: "EOPNOTSUPP".to_owned(),
         permanent: true,
@@ -62,16 +72,25 @@ pub(super) fn confine(
     Ok(variables)
 }
 
-fn rules(directory: &Path) -> Result<OwnedFd, String> {
-    let writing = AccessFs::from_write(NEEDED);
+fn rules(directory: &Path, private: &Path) -> Result<OwnedFd, String> {
+    let (writing, reading) = (AccessFs::from_write(NEEDED), AccessFs::from_read(NEEDED));
     let text = |error: landlock::RulesetError| error.to_string();
     let mut ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)
-        .handle_access(writing)
+        .handle_access(writing | reading)
         .and_then(Ruleset::create)
         .map_err(text)?
-        .add_rule(PathBeneath::new(open(directory)?, writing))
+        .add_rule(PathBeneath::new(open(directory)?, writing | reading))
+        .map_err(text)?
+        // Names may be listed everywhere: without that, not even `/` could be.
+        .add_rule(PathBeneath::new(open(Path::new("/"))?, AccessFs::ReadDir))
         .map_err(text)?;
+    for (path, is_directory) in beside(private).map_err(|error| error.to_string())? {
+        // What went away meanwhile needs no rule, and what its user may not look at gets none.
+        let Ok(file) = PathFd::new(&path) else { continue };
+        let allowed = if is_directory { reading } else { reading & AccessFs::from_file(NEEDED) };
+        ruleset = ruleset.add_rule(PathBeneath::new(file, allowed)).map_err(text)?;
+    }
     let to_a_file: BitFlags<AccessFs> = writing & AccessFs::from_file(NEEDED);
     for device in DEVICES.into_iter().filter(|device| Path::new(device).exists()) {
         ruleset = ruleset.add_rule(PathBeneath::new(open(Path::new(device))?, to_a_file)).map_err(text)?;
@@ -79,6 +98,59 @@ fn rules(directory: &Path) -> Result<OwnedFd, String> {
     Option::<OwnedFd>::from(ruleset).ok_or_else(|| "the kernel enforces nothing".to_owned())
 }
 
+/// Everything that is not in a directory: what stands beside it and beside the ones above it. Links are left
+/// out, because what one leads to is beside it in another place, or is what stays closed. Says of each whether it
+/// is a directory.
+fn beside(closed: &Path) -> io::Result<Vec<(PathBuf, bool)>> {
+    let closed = closed.canonicalize()?;
+    let mut found = Vec::new();
+    for within in closed.ancestors() {
+        let Some(above) = within.parent() else { break };
+        // A directory that may not be listed has nothing that could be named here.
+        let Ok(entries) = fs::read_dir(above) else { continue };
+        for entry in entries.flatten() {
+            let (path, kind) = (entry.path(), entry.file_type());
+            if let Ok(kind) = kind
+                && path != within
+                && !kind.is_symlink()
+            {
+                found.push((path, kind.is_dir()));
+            }
+            if found.len() > MAX_BESIDE {
+                let reason = format!(
+                    "more than {MAX_BESIDE} entries stand beside the data directory and the ones above it; put it \
+                     where there are fewer"
+                );
+                return Err(io::Error::other(reason));
+            }
+        }
+    }
+    Ok(found)
+}
+
 fn open(path: &Path) -> Result<PathFd, String> {
     PathFd::new(path).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_but_a_directory_is_what_stands_beside_it_and_beside_the_ones_above() {
+        let outer = tempfile::tempdir().expect("a directory");
+        let root = outer.path().canonicalize().expect("there");
+        for name in ["a/closed/inside", "a/beside", "b"] {
+            fs::create_dir_all(root.join(name)).expect("made");
+        }
+        std::os::unix::fs::symlink("closed", root.join("a/link")).expect("made");
+        let found = beside(&root.join("a/closed")).expect("listed");
+        let below: Vec<_> = found.iter().filter_map(|(path, _)| path.strip_prefix(&root).ok()).collect();
+        assert_eq!(below, [Path::new("a/beside"), Path::new("b")]);
+        assert!(
+            found.contains(&(PathBuf::from("/usr"), true))
+                && !found.iter().any(|(path, _)| path == Path::new("/"))
+        );
+        assert_eq!(beside(&root.join("a/link")).expect("listed"), found, "a link to it is the same place");
+    }
 }
