@@ -81,6 +81,11 @@ impl Permissions {
         self.mcps.as_ref().is_none_or(|ids| ids.contains(id))
     }
 
+    /// Whether the key may use every MCP, also those to come.
+    pub fn allow_all_mcps(&self) -> bool {
+        self.mcps.is_none()
+    }
+
     /// Whether the key may see and call a tool of an MCP.
     pub fn allow_tool(&self, mcp: &str, tool: &str) -> bool {
         self.allow_mcp(mcp)

@@ -17,6 +17,8 @@ use super::rate::{Bucket, RateReading};
 
 /// The id that stands for the operator of this machine, who needs no key for `/api`.
 pub const LOCAL_OPERATOR: &str = "local";
+/// The id that stands for whoever calls where `/api` is open to everybody.
+const ANYBODY: &str = "anybody";
 
 /// Why a credential is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +82,11 @@ impl Principal {
     /// What it is limited to.
     pub fn permissions(&self) -> &Permissions {
         &self.entry.record.permissions
+    }
+
+    /// Whether this is the daemon's own user, who may do in person what the daemon could do for it.
+    pub fn is_local_operator(&self) -> bool {
+        **self.key_id() == *LOCAL_OPERATOR
     }
 
     /// Takes a request from the member's budget; `None` where that has no limit.
@@ -198,13 +205,23 @@ impl KeyRing {
         Ok(Principal { entry: entry.clone(), account })
     }
 
-    /// Who calls without a key where that is allowed: as the first owner, without limits.
+    /// Who calls without a key because the kernel says that it is the daemon's own user: as the first
+    /// owner, without limits.
     pub fn local_operator(&self) -> Principal {
+        self.keyless(LOCAL_OPERATOR, "this machine's operator")
+    }
+
+    /// Who calls where no key is asked for of anybody: may as much, but nobody vouches for it.
+    pub fn anybody(&self) -> Principal {
+        self.keyless(ANYBODY, "anybody")
+    }
+
+    fn keyless(&self, id: &str, name: &str) -> Principal {
         let member = self.charter.owner().cloned().unwrap_or_else(|| Arc::new(Charter::default_owner()));
         let record = KeyRecord {
-            id: LOCAL_OPERATOR.into(),
+            id: id.into(),
             member_id: member.id.clone(),
-            name: "this machine's operator".to_owned(),
+            name: name.to_owned(),
             description: None,
             prefix: String::new(),
             hash: [0; 32],

@@ -151,9 +151,14 @@ impl Gateway {
         self.0.keys.authenticate(token, seconds_since_1970(now))
     }
 
-    /// Who calls without a key, where that is allowed: without limits.
+    /// The daemon's own user, who calls without a key: without limits.
     pub fn local_operator(&self) -> Principal {
         self.0.keys.local_operator()
+    }
+
+    /// Whoever calls without a key where none is asked for: without limits, too, but vouched for by nobody.
+    pub fn anybody(&self) -> Principal {
+        self.0.keys.anybody()
     }
 
     /// The servers that a caller may use, in the order they were made.

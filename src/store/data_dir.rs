@@ -18,8 +18,8 @@ const LOCK: &str = "lock";
 const STORE: &str = "store";
 
 /// Names directly inside the data directory that belong to the daemon.
-const RESERVED_NAMES: [&str; 8] =
-    [LOCK, STORE, "owner.key", "audit", ROOM_FILE, journal::FILE, backup::DIR, marker::FILE];
+const RESERVED_NAMES: [&str; 9] =
+    [LOCK, STORE, "owner.key", "audit", "mcpvisor.sock", ROOM_FILE, journal::FILE, backup::DIR, marker::FILE];
 
 /// Whether a name directly inside the data directory belongs to the daemon; no caller of the API may
 /// have a file written there.

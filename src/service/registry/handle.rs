@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::file::ServersFile;
 use super::list::{ServerEntry, ServerList};
 use super::memories::Told;
-use super::{Announce, Applied, Registry};
+use super::{Announce, Applied, Reach, Registry};
 use crate::access::{KeyWish, NewKey};
 use crate::child::Catalog;
 use crate::service::Error;
@@ -172,15 +172,15 @@ impl RegistryHandle {
     }
 
     /// See [`Registry::import`].
-    pub async fn import(&self, path: &str) -> Result<(), Error> {
+    pub async fn import(&self, path: &str, reach: Reach) -> Result<(), Error> {
         let path = path.to_owned();
-        self.ask(move |registry| registry.import(&path)).await
+        self.ask(move |registry| registry.import(&path, reach)).await
     }
 
     /// See [`Registry::export`].
-    pub async fn export(&self, path: &str) -> Result<(), Error> {
+    pub async fn export(&self, path: &str, reach: Reach) -> Result<(), Error> {
         let path = path.to_owned();
-        self.ask(move |registry| registry.export(&path)).await
+        self.ask(move |registry| registry.export(&path, reach)).await
     }
 
     /// See [`Registry::apply_file`].

@@ -37,6 +37,7 @@ use self::ledger::{Instance, Ledger};
 use self::memories::Memory;
 use self::merge::{Stamp, Step};
 use self::paths::Confinement;
+pub use self::paths::Reach;
 use crate::access::KeyRing;
 use crate::service::Error;
 use crate::service::audit::{self, AuditHandle, AuditSettings};
@@ -237,8 +238,8 @@ impl Registry {
 
     /// Replaces all servers by those of a file, all or nothing (contract 5.12). A server of the
     /// same name stays the same server; one whose definition means the same keeps its times too.
-    pub fn import(&mut self, path: &str) -> Result<(), Error> {
-        let content = self.confinement.read(path)?;
+    pub fn import(&mut self, path: &str, reach: Reach) -> Result<(), Error> {
+        let content = self.confinement.read(path, reach)?;
         let file = ServersFile::parse(path, &content)?;
         let wanted = file.definitions()?;
         for (name, definition) in &wanted {
@@ -249,9 +250,9 @@ impl Registry {
     }
 
     /// Writes all servers to a file (contract 5.11), mode 0600.
-    pub fn export(&mut self, path: &str) -> Result<(), Error> {
+    pub fn export(&mut self, path: &str, reach: Reach) -> Result<(), Error> {
         let text = file::render(&self.frame, &self.list())?;
-        self.confinement.write(path, text.as_bytes())
+        self.confinement.write(path, text.as_bytes(), reach)
     }
 
     /// Applies a servers file: does what it added, changed and dropped since it was last applied,

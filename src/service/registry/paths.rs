@@ -15,6 +15,16 @@ use crate::store::{is_reserved, write_private};
 /// The longest file that is read, in bytes.
 pub(super) const MAX_FILE: u64 = 16 * 1024 * 1024;
 
+/// How far the paths of a caller may lead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Into the configured directory.
+    Confined,
+    /// Anywhere but into the daemon's own files: the caller is the daemon's own user, who could read and
+    /// write the file without asking.
+    Anywhere,
+}
+
 /// Where callers may name files.
 #[derive(Debug, Clone)]
 pub(super) struct Confinement {
@@ -26,56 +36,61 @@ pub(super) struct Confinement {
 
 impl Confinement {
     /// Reads a file that a caller named.
-    pub(super) fn read(&self, path: &str) -> Result<Vec<u8>, Error> {
+    pub(super) fn read(&self, path: &str, reach: Reach) -> Result<Vec<u8>, Error> {
         let failed = |error: io::Error| Error::FileRead { reason: reason(&error) };
         let root = self.root.canonicalize().map_err(failed)?;
         let wanted = root.join(path);
         let resolved = wanted.canonicalize().or_else(|error| {
-            self.refuse_outside(&root, nearest_existing(&wanted).as_deref())?;
+            self.refuse_outside(&root, nearest_existing(&wanted).as_deref(), reach)?;
             Err(match error.kind() {
                 io::ErrorKind::NotFound => Error::FileNotFound { path: path.to_owned() },
                 _ => failed(error),
             })
         })?;
-        self.refuse_outside(&root, Some(&resolved))?;
+        self.refuse_outside(&root, Some(&resolved), reach)?;
+        if reach == Reach::Anywhere && self.is_own_file(&resolved) {
+            return Err(Error::FileRead { reason: OWN_FILES.to_owned() });
+        }
         read_regular(&resolved).map_err(failed)
     }
 
     /// Writes a file that a caller named: replaced as a whole, readable for its owner only, since
     /// a definition's environment holds secrets. Directories are not made.
-    pub(super) fn write(&self, path: &str, content: &[u8]) -> Result<(), Error> {
+    pub(super) fn write(&self, path: &str, content: &[u8], reach: Reach) -> Result<(), Error> {
         let failed = |error: io::Error| Error::FileWrite { reason: reason(&error) };
         let root = self.root.canonicalize().map_err(failed)?;
         let wanted = root.join(path);
         let target = match wanted.canonicalize() {
             Ok(existing) => existing,
             Err(error) => {
-                self.refuse_outside(&root, nearest_existing(&wanted).as_deref())?;
+                self.refuse_outside(&root, nearest_existing(&wanted).as_deref(), reach)?;
                 new_file(&wanted, path, error).map_err(failed)?
             }
         };
-        self.refuse_outside(&root, Some(&target))?;
-        self.refuse_own_files(&target)?;
+        self.refuse_outside(&root, Some(&target), reach)?;
+        if self.is_own_file(&target) {
+            return Err(Error::FileWrite { reason: OWN_FILES.to_owned() });
+        }
         check_target(&target).map_err(failed)?;
         write_private(&target, content).map_err(failed)
     }
 
-    fn refuse_outside(&self, root: &Path, resolved: Option<&Path>) -> Result<(), Error> {
-        if resolved.is_some_and(|resolved| resolved.starts_with(root)) {
+    fn refuse_outside(&self, root: &Path, resolved: Option<&Path>, reach: Reach) -> Result<(), Error> {
+        if reach == Reach::Anywhere || resolved.is_some_and(|resolved| resolved.starts_with(root)) {
             return Ok(());
         }
         Err(Error::OutsideRoot { root: self.root.display().to_string() })
     }
 
-    fn refuse_own_files(&self, target: &Path) -> Result<(), Error> {
+    fn is_own_file(&self, path: &Path) -> bool {
         let data_dir = self.data_dir.canonicalize().unwrap_or_else(|_| self.data_dir.clone());
-        let own = target.strip_prefix(data_dir).ok().and_then(|inside| inside.components().next());
-        if own.is_some_and(|name| is_reserved(name.as_os_str())) {
-            return Err(Error::FileWrite { reason: "the daemon keeps its own files there".to_owned() });
-        }
-        Ok(())
+        let own = path.strip_prefix(data_dir).ok().and_then(|inside| inside.components().next());
+        own.is_some_and(|name| is_reserved(name.as_os_str()))
     }
 }
+
+/// What is said of them.
+const OWN_FILES: &str = "the daemon keeps its own files there";
 
 /// The nearest directory above a path that exists, resolved.
 fn nearest_existing(path: &Path) -> Option<PathBuf> {
@@ -193,12 +208,12 @@ mod tests {
         }
 
         fn read(&self, path: &str) -> Result<String, String> {
-            let content = self.confinement.read(path).map_err(|error| error.to_string())?;
+            let content = self.confinement.read(path, Reach::Confined).map_err(|error| error.to_string())?;
             Ok(String::from_utf8(content).unwrap())
         }
 
         fn write(&self, path: &str) -> Result<(), String> {
-            self.confinement.write(path, b"new").map_err(|error| error.to_string())
+            self.confinement.write(path, b"new", Reach::Confined).map_err(|error| error.to_string())
         }
 
         fn outside(&self) -> String {
@@ -248,11 +263,37 @@ mod tests {
     fn what_the_kernel_makes_up_is_no_file_even_where_everything_is_allowed() {
         let place = Place::new();
         let anywhere = Confinement { root: "/".into(), ..place.confinement.clone() };
-        let error = anywhere.read("/proc/self/environ").unwrap_err().to_string();
+        let error = anywhere.read("/proc/self/environ", Reach::Confined).unwrap_err().to_string();
         assert_eq!(error, "Failed to read file: it is not a regular file");
-        let error = anywhere.write("/proc/self/comm", b"x").unwrap_err().to_string();
+        let error = anywhere.write("/proc/self/comm", b"x", Reach::Confined).unwrap_err().to_string();
         assert_eq!(error, "Failed to write to file: it is not a regular file");
-        assert_eq!(anywhere.read(&place.absolute("out.json")).unwrap(), b"canary");
+        assert_eq!(anywhere.read(&place.absolute("out.json"), Reach::Confined).unwrap(), b"canary");
+    }
+
+    #[test]
+    fn the_daemon_s_own_user_may_name_files_anywhere_but_among_the_daemon_s_own() {
+        let place = Place::new();
+        let own = &place.confinement;
+        let absolute = place.absolute("out.json");
+        for path in [absolute.as_str(), "../out.json", "leads-out", "dir-out/out.json"] {
+            assert_eq!(own.read(path, Reach::Anywhere).unwrap(), b"canary", "{path}");
+        }
+        own.write(&place.absolute("new.json"), b"x", Reach::Anywhere).unwrap();
+        assert_eq!(fs::read(place.outer.path().join("new.json")).unwrap(), b"x");
+        fs::write(own.data_dir.join("owner.key"), b"k").unwrap();
+        symlink(own.data_dir.join("owner.key"), place.outer.path().join("leads-to-key")).unwrap();
+        let by_link = place.absolute("leads-to-key");
+        for path in ["data/owner.key", "data/store/../owner.key", by_link.as_str()] {
+            for error in [
+                own.read(path, Reach::Anywhere).unwrap_err(),
+                own.write(path, b"x", Reach::Anywhere).unwrap_err(),
+            ] {
+                assert!(error.to_string().ends_with(OWN_FILES), "{path}: {error}");
+            }
+        }
+        assert!(own.read("/proc/self/environ", Reach::Anywhere).is_err(), "the kernel's are no files");
+        let none = own.read(&place.absolute("none.json"), Reach::Anywhere).unwrap_err();
+        assert!(none.to_string().ends_with("not found"), "{none}");
     }
 
     #[test]

@@ -157,14 +157,14 @@ fn an_export_imports_again_with_order_and_unknown_members() {
     fs::write(dir.path().join("in.json"), text).unwrap();
     let mut registry = on_disk(dir.path());
     registry.add("old", command("1")).unwrap();
-    registry.import("in.json").unwrap();
+    registry.import("in.json", Reach::Confined).unwrap();
     drop(registry);
     let mut registry = on_disk(dir.path());
     assert_eq!(names(&registry.list()), ["z", "a"]);
-    registry.export("out.json").unwrap();
+    registry.export("out.json", Reach::Confined).unwrap();
     assert_eq!(fs::read_to_string(dir.path().join("out.json")).unwrap(), text);
     let list = registry.list();
-    registry.import("out.json").unwrap();
+    registry.import("out.json", Reach::Confined).unwrap();
     assert!(Arc::ptr_eq(&list, &registry.list()), "the same file again changes nothing");
 }
 
@@ -177,11 +177,11 @@ fn a_bad_import_changes_nothing() {
     let good_and_bad = json!({"mcpServers": {"b": {"command": "1"}, "c": {"command": 1}}}).to_string();
     for content in ["not JSON", "[1]", "{\"mcpServers\": 1}", &good_and_bad] {
         fs::write(dir.path().join("f.json"), content).unwrap();
-        registry.import("f.json").expect_err(content);
+        registry.import("f.json", Reach::Confined).expect_err(content);
     }
-    let error = registry.import("f.json").unwrap_err().to_string();
+    let error = registry.import("f.json", Reach::Confined).unwrap_err().to_string();
     assert_eq!(error, "mcpServers.c.command must be a string");
-    assert!(matches!(registry.import("none.json"), Err(Error::FileNotFound { .. })));
+    assert!(matches!(registry.import("none.json", Reach::Confined), Err(Error::FileNotFound { .. })));
     assert!(Arc::ptr_eq(&list, &registry.list()));
 }
 
@@ -208,7 +208,7 @@ fn a_servers_file_is_remembered_as_it_was_applied() {
     assert_eq!(applied, expected);
     let bad = registry.apply_file("/f", &file(json!({"api": {"command": ""}}))).unwrap_err();
     assert_eq!(bad.to_string(), "mcpServers.api.command must not be empty");
-    registry.export("out.json").unwrap();
+    registry.export("out.json", Reach::Confined).unwrap();
     let exported: Value = serde_json::from_slice(&fs::read(dir.path().join("out.json")).unwrap()).unwrap();
     assert_eq!(exported, json!({"mcpServers": {"api": {"command": "file"}}, "x": 1}));
 }
@@ -308,8 +308,8 @@ async fn every_change_is_announced_before_it_is_acknowledged() {
     handle.add("a", command("1")).await.unwrap();
     handle.add("a", command("2")).await.unwrap_err();
     handle.remove("before").await.unwrap();
-    handle.export("out.json").await.unwrap();
-    handle.import("out.json").await.unwrap();
+    handle.export("out.json", Reach::Confined).await.unwrap();
+    handle.import("out.json", Reach::Confined).await.unwrap();
     let file = ServersFile::new([("f".to_owned(), command("1"))], Map::new());
     assert_eq!(handle.apply_file("/f", file).await.unwrap().added, ["f"]);
     handle.update("f", command("2")).await.unwrap();
