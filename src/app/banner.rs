@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
@@ -14,15 +15,19 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 /// How often it looks; the states are published one by one.
 const LOOK: Duration = Duration::from_millis(10);
 
+/// Where the daemon listens.
+pub(super) struct Doors {
+    /// The address of everything.
+    pub(super) address: SocketAddr,
+    /// The address of the operational routes alone.
+    pub(super) operations: Option<SocketAddr>,
+    /// The Unix socket.
+    pub(super) socket: Option<PathBuf>,
+}
+
 /// Shows the addresses at once, and the servers when the quick ones are ready.
-pub(super) async fn show(
-    config: Config,
-    address: SocketAddr,
-    url: String,
-    gateway: Gateway,
-    started: Instant,
-) {
-    print(&addresses(&config, address, &url));
+pub(super) async fn show(config: Config, doors: Doors, url: String, gateway: Gateway, started: Instant) {
+    print(&addresses(&config, &doors, &url));
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline && gateway.all_servers().iter().any(is_starting) {
         tokio::time::sleep(LOOK).await;
@@ -40,23 +45,34 @@ fn is_starting(server: &ServerView) -> bool {
     server.status.state == State::Starting
 }
 
-fn addresses(config: &Config, address: SocketAddr, url: &str) -> String {
-    let api = match (config.http.api_auth, address.ip().is_loopback()) {
+fn addresses(config: &Config, doors: &Doors, url: &str) -> String {
+    let api = match (config.http.api_auth, doors.address.ip().is_loopback()) {
         (ApiAuth::Off, _) => "open to everyone who can connect",
-        (ApiAuth::Auto, true) => "open to this machine",
-        (ApiAuth::Auto | ApiAuth::Required, _) => "owner or admin key required",
+        (ApiAuth::Auto, true) => "open to this user's programs; others need an owner or admin key",
+        (ApiAuth::Auto, false) => {
+            "open to this user's programs at localhost; others need an owner or admin key"
+        }
+        (ApiAuth::Required, _) => "owner or admin key required",
     };
     let key = config.data_dir.join("owner.key");
-    format!(
+    let mut text = format!(
         "mcpvisor {version}\n\
          \n\
          \x20 PlexMCP API   {url}/v1       key required\n\
          \x20 MCP CLI API   {url}/api      {api}\n\
          \x20 Operations    {url}/readyz   /healthz, /metrics\n\
-         \x20 Owner key     {key}\n\n",
+         \x20 Owner key     {key}\n",
         version = env!("CARGO_PKG_VERSION"),
         key = key.display(),
-    )
+    );
+    if let Some(address) = doors.operations {
+        let _ = writeln!(text, "  Metrics       http://{address}/metrics");
+    }
+    if let Some(socket) = &doors.socket {
+        let _ = writeln!(text, "  Unix socket   {}", socket.display());
+    }
+    text.push('\n');
+    text
 }
 
 fn servers(servers: &[ServerView], took: Duration) -> String {

@@ -3,12 +3,13 @@
 mod banner;
 mod certificate;
 mod keeping;
+mod openness;
 mod reload;
 mod systemd;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::net::IpAddr;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,12 +18,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
+use self::banner::Doors;
 use self::certificate::Watching;
 use self::reload::Reloader;
 use crate::access::KeyRing;
 use crate::cli::{self, Command, Exit, Program};
 use crate::config::{self, Config, Environment, Flags, ProcessEnvironment};
-use crate::http::{ApiAuth, Front, Tls};
+use crate::http::{Front, Tls};
 use crate::process::{self, Host, HostSettings};
 use crate::query::Queries;
 use crate::service::{Applied, Gateway, GatewaySettings, OpenError, Registry, ServersFile, Settings, State};
@@ -120,6 +122,7 @@ fn prepare_and_run(config: Config, flags: &Flags, env: &dyn Environment) -> Resu
         own_command,
         cgroups: config.cgroups,
         sandboxes: config.data_dir.join("servers"),
+        private: config.data_dir.clone(),
     })
     .map_err(Refusal::io)?;
     let swept = host.sweep_leftovers();
@@ -207,12 +210,12 @@ async fn run(
         (Some(files), Some(tls)) => Some(Watching::begin(files.clone(), tls.clone()).map_err(Refusal::io)?),
         _ => None,
     };
-    let front = Front::bind(config.http.clone(), tls).await.map_err(|error| {
-        Refusal::io(format!("cannot listen on {}:{}: {error}", config.http.host, config.http.port))
-    })?;
+    let front = Front::bind(config.http.clone(), tls).await.map_err(Refusal::io)?;
     let address = front.local_addr();
     let url = format!("{}://{address}", if watching.is_some() { "https" } else { "http" });
-    warn_when_open(config, address.ip());
+    let doors =
+        Doors { address, operations: front.operations_addr(), socket: front.socket().map(Path::to_owned) };
+    openness::say(&config.http, address.ip(), doors.socket.as_deref());
     let reaper = tokio::spawn(reap_adopted(host.clone()));
     let internal = |error: &dyn std::fmt::Display| Refusal(Exit::Internal, error.to_string());
     let (supervisor, mut supervised) =
@@ -234,7 +237,7 @@ async fn run(
     systemd::ready(&url);
     let watchdog = tokio::spawn(systemd::watchdog());
     let status = tokio::spawn(systemd::status(url.clone(), gateway.clone()));
-    let greeting = tokio::spawn(banner::show(config.clone(), address, url, gateway.clone(), started));
+    let greeting = tokio::spawn(banner::show(config.clone(), doors, url, gateway.clone(), started));
     let reload = Arc::new(Notify::new());
     let reloader = Reloader::new(flags.clone(), config.clone(), gateway.clone(), reload.clone(), watching);
     let reloader = tokio::spawn(reloader.run());
@@ -326,15 +329,5 @@ async fn reap_adopted(host: Host) {
     while ended.recv().await.is_some() {
         let host = host.clone();
         let _ = tokio::task::spawn_blocking(move || host.reap_adopted()).await;
-    }
-}
-
-fn warn_when_open(config: &Config, address: IpAddr) {
-    if config.http.api_auth == ApiAuth::Off {
-        tracing::warn!(
-            "api.auth is \"off\": whoever can connect may define servers, which is running programs"
-        );
-    } else if !address.is_loopback() {
-        tracing::warn!(%address, "listening beyond this machine: /api needs a key with the right to administer");
     }
 }

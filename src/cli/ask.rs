@@ -2,12 +2,14 @@
 //! to stdout and nothing else does, so that it can be piped.
 
 use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::{Client, Response, Url};
 use serde_json::{Map, Value, json};
 
 use super::Exit;
+use crate::config::{ProcessEnvironment, usual_socket};
 use crate::query::{SseData, TooLong};
 
 /// Where the daemon is, unless somebody says.
@@ -24,8 +26,10 @@ pub struct Ask {
     pub question: String,
     /// The servers whose tools may be used.
     pub servers: Vec<String>,
-    /// The daemon's address.
-    pub url: String,
+    /// The daemon's address, where somebody says it.
+    pub url: Option<String>,
+    /// The daemon's Unix socket, where somebody says it.
+    pub socket: Option<PathBuf>,
     /// A key, where the daemon wants one.
     pub key: Option<String>,
     /// The model.
@@ -103,16 +107,37 @@ async fn follow(ask: &Ask, mut show: Show<impl Write, impl Write>) -> Result<(),
     }
 }
 
+/// Where the daemon is: where somebody says, else at the usual socket if there is one, which needs no key, else at
+/// the usual address.
+fn place(ask: &Ask, usual_socket: PathBuf) -> (Option<PathBuf>, String) {
+    let url = || ask.url.clone().unwrap_or_else(|| DEFAULT_URL.to_owned());
+    match (&ask.socket, &ask.url) {
+        (Some(socket), _) => (Some(socket.clone()), url()),
+        (None, None) if is_answered(&usual_socket) => (Some(usual_socket), url()),
+        _ => (None, url()),
+    }
+}
+
+/// Whether somebody listens: a daemon that was killed leaves its socket behind.
+fn is_answered(socket: &Path) -> bool {
+    std::os::unix::net::UnixStream::connect(socket).is_ok()
+}
+
 async fn send(ask: &Ask) -> Result<Response, Problem> {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let base = ask.url.trim_end_matches('/');
+    let (socket, url) = place(ask, usual_socket(&ProcessEnvironment));
+    let base = url.trim_end_matches('/');
     let url = Url::parse(&format!("{base}/api/query"))
         .map_err(|error| Problem::Usage(format!("--url {base:?} is not an address: {error}")))?;
+    let shown = socket.as_ref().map_or_else(|| base.to_owned(), |socket| socket.display().to_string());
     let unreachable =
-        |error: reqwest::Error| Problem::Unreachable { url: base.to_owned(), reason: innermost(&error) };
+        |error: reqwest::Error| Problem::Unreachable { url: shown.clone(), reason: innermost(&error) };
     let mut client = Client::builder();
-    if url.host_str().is_some_and(is_this_machine) {
+    if socket.is_some() || url.host_str().is_some_and(is_this_machine) {
         client = client.no_proxy();
+    }
+    if let Some(socket) = socket {
+        client = client.unix_socket(socket);
     }
     let client = client.build().map_err(unreachable)?;
     let mut request = client.post(url).header("content-type", "application/json").body(body(ask).to_string());
@@ -275,6 +300,22 @@ mod tests {
 
     fn last(result: &str) -> Value {
         json!({"type": "final", "status": "success", "result": result, "finish_reason": "stop"})
+    }
+
+    #[test]
+    fn the_usual_socket_is_used_where_nobody_says_otherwise_and_somebody_listens() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let socket = directory.path().join("s.sock");
+        let default = || (None, DEFAULT_URL.to_owned());
+        assert_eq!(place(&Ask::default(), socket.clone()), default(), "there is none");
+        let listener = std::os::unix::net::UnixListener::bind(&socket).expect("bound");
+        assert_eq!(place(&Ask::default(), socket.clone()).0, Some(socket.clone()));
+        let by_address = Ask { url: Some("http://h:1".into()), ..Ask::default() };
+        assert_eq!(place(&by_address, socket.clone()), (None, "http://h:1".to_owned()));
+        let by_socket = Ask { socket: Some("/other".into()), ..Ask::default() };
+        assert_eq!(place(&by_socket, socket.clone()).0, Some("/other".into()));
+        drop(listener);
+        assert_eq!(place(&Ask::default(), socket), default(), "its daemon is gone");
     }
 
     #[test]

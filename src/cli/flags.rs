@@ -7,7 +7,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::Exit;
-use super::ask::{Ask, DEFAULT_URL};
+use super::ask::Ask;
 use crate::config::{self, Flags};
 
 /// Which of the two programs was started.
@@ -134,9 +134,12 @@ struct AskLine {
     /// Server whose tools may be used, may be given several times
     #[arg(long = "server", value_name = "NAME", required = true)]
     servers: Vec<String>,
-    /// The daemon's address
-    #[arg(long, env = "MCPVISOR_URL", value_name = "URL", default_value = DEFAULT_URL)]
-    url: String,
+    /// The daemon's address; without it and without --socket, the usual socket, or http://127.0.0.1:5000
+    #[arg(long, env = "MCPVISOR_URL", value_name = "URL")]
+    url: Option<String>,
+    /// The daemon's Unix socket, which needs no key
+    #[arg(long, env = "MCPVISOR_SOCKET", value_name = "FILE")]
+    socket: Option<PathBuf>,
     /// A key of the daemon, where it wants one; better given as MCPVISOR_KEY
     #[arg(long, env = "MCPVISOR_KEY", hide_env_values = true, value_name = "KEY")]
     key: Option<String>,
@@ -156,8 +159,8 @@ struct AskLine {
 
 impl AskLine {
     fn into_command(self) -> Command {
-        let AskLine { question, servers, url, key, model, tools, max_turns, quiet } = self;
-        Command::Ask(Ask { question, servers, url, key, model, tools, max_turns, quiet })
+        let AskLine { question, servers, url, socket, key, model, tools, max_turns, quiet } = self;
+        Command::Ask(Ask { question, servers, url, socket, key, model, tools, max_turns, quiet })
     }
 }
 
@@ -329,7 +332,8 @@ mod tests {
         let expected = Ask {
             question: "why".into(),
             servers: vec!["a".into(), "b".into()],
-            url: "http://h:1".into(),
+            url: Some("http://h:1".into()),
+            socket: None,
             key: Some("k".into()),
             model: Some("m".into()),
             tools: vec!["t".into()],
@@ -340,7 +344,7 @@ mod tests {
         let Ok(Command::Ask(ask)) = words(Program::Mcpvisor, "mcpvisor ask why --server a") else {
             panic!("understood")
         };
-        assert_eq!(ask.url, DEFAULT_URL);
+        assert_eq!((ask.url, ask.socket), (None, None));
         assert!(words(Program::Mcpvisor, "mcpvisor ask why").is_err(), "a server must be named");
     }
 

@@ -97,6 +97,20 @@ pub(super) fn default_data_dir(env: &dyn Environment) -> PathBuf {
         .join("mcpvisor")
 }
 
+/// The name of the Unix socket.
+const SOCKET: &str = "mcpvisor.sock";
+
+/// Where the Unix socket is unless somebody says: for the user's default data directory in the directory that
+/// the user's session keeps for such things, `$XDG_RUNTIME_DIR`, if there is one; else in the data directory,
+/// so that each daemon has its own.
+pub(super) fn default_socket(env: &dyn Environment, data_dir: &Path) -> PathBuf {
+    let runtime_dir = set(env, "XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
+    match runtime_dir {
+        Some(runtime_dir) if data_dir == default_data_dir(env) => runtime_dir.join(SOCKET),
+        _ => data_dir.join(SOCKET),
+    }
+}
+
 fn set(env: &dyn Environment, name: &str) -> Option<OsString> {
     env.var(name).filter(|value| !value.is_empty())
 }
@@ -165,6 +179,20 @@ mod tests {
         assert_eq!(dir(&[("XDG_DATA_HOME", "x"), home]), Path::new("/home/u/.local/share/mcpvisor"));
         assert_eq!(dir(&[home]), Path::new("/home/u/.local/share/mcpvisor"));
         assert_eq!(dir(&[]), Path::new("/var/lib/mcpvisor"));
+    }
+
+    #[test]
+    fn the_socket_is_beside_the_session_s_or_beside_the_data() {
+        let session = ("XDG_RUNTIME_DIR", "/run/user/7");
+        let home = ("HOME", "/home/u");
+        let at = |vars: &[(&str, &str)], data_dir: &str| {
+            default_socket(&MapEnvironment::new(vars), Path::new(data_dir)).display().to_string()
+        };
+        let default = "/home/u/.local/share/mcpvisor";
+        assert_eq!(at(&[home, session], default), "/run/user/7/mcpvisor.sock");
+        assert_eq!(at(&[home], default), format!("{default}/mcpvisor.sock"));
+        assert_eq!(at(&[home, ("XDG_RUNTIME_DIR", "run")], default), format!("{default}/mcpvisor.sock"));
+        assert_eq!(at(&[home, session], "/srv/m"), "/srv/m/mcpvisor.sock", "a second daemon has its own");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The configuration file: which settings there are, what each may be, and where it goes. The
 //! reference for operators is `docs/configuration.md`.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ use crate::telemetry::logging::Level;
 pub(super) struct Paths {
     pub(super) data_dir: Option<PathBuf>,
     pub(super) config_root: Option<PathBuf>,
+    /// `Some(None)` for "none".
+    pub(super) socket: Option<Option<PathBuf>>,
     /// `None` when the file does not say; an empty list says "none".
     pub(super) servers: Option<Vec<Named>>,
     /// The model's key, as it is referred to.
@@ -53,7 +56,7 @@ pub(super) fn apply(
     }
     let mut top = Section::top(document, table.get_ref());
     server(top.section("server", problems), base, config, &mut paths, problems);
-    http(top.section("http", problems), document, base, config, problems);
+    http(top.section("http", problems), document, base, config, &mut paths, problems);
     api(top.section("api", problems), base, config, &mut paths, problems);
     config.charter = charter::read(&mut top, problems);
     limits(top.section("limits", problems), config, problems);
@@ -63,6 +66,7 @@ pub(super) fn apply(
     starts(top.section("starts", problems), config, problems);
     llm::read(top.section("llm", problems), &mut config.llm, &mut paths.llm_key, problems);
     log(top.section("log", problems), config, problems);
+    telemetry(top.section("telemetry", problems), config, problems);
     top.finish(problems);
     paths
 }
@@ -90,9 +94,14 @@ fn http(
     document: Document<'_>,
     base: &Path,
     config: &mut Config,
+    paths: &mut Paths,
     problems: &mut Problems,
 ) {
     let http = &mut config.http;
+    s.set("socket", "a path, or \"off\"", &mut paths.socket, problems, |value| match value.as_str() {
+        Some("off") => Some(Some(None)),
+        _ => path(value, base).map(|path| Some(Some(path))),
+    });
     s.set("allowed_hosts", values::AUTHORITY, &mut http.allowed_hosts, problems, |value| {
         texts(value, values::authority)
     });
@@ -210,6 +219,15 @@ pub(super) fn size_of(value: &DeValue<'_>) -> Option<usize> {
 fn log(mut s: Section<'_>, config: &mut Config, problems: &mut Problems) {
     let levels = Level::ALL.map(|level| (level.name(), level));
     s.choice("level", &levels, &mut config.log.level, problems);
+    s.finish(problems);
+}
+
+fn telemetry(mut s: Section<'_>, config: &mut Config, problems: &mut Problems) {
+    const LOOPBACK: &str = "an address and port of this machine's loopback, such as \"127.0.0.1:9464\"";
+    s.set("listen", LOOPBACK, &mut config.http.operations, problems, |value| {
+        let address: SocketAddr = value.as_str()?.parse().ok()?;
+        address.ip().is_loopback().then_some(Some(address))
+    });
     s.finish(problems);
 }
 

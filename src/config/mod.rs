@@ -29,6 +29,7 @@ pub use servers_file::ServersFile;
 pub use settings::Config;
 pub use values::host as read_host;
 
+use crate::http::SocketPlace;
 use crate::telemetry::logging::Level;
 use problem::Problems;
 use section::Document;
@@ -102,6 +103,13 @@ pub fn load(flags: &Flags, env: &dyn Environment) -> Result<Config, Vec<ConfigPr
         .or(paths.data_dir)
         .unwrap_or_else(|| environment::default_data_dir(env));
     config.config_root = paths.config_root.unwrap_or_else(|| config.data_dir.clone());
+    config.http.socket = match paths.socket {
+        Some(asked) => asked.map(|path| SocketPlace { path, wanted: true }),
+        None => {
+            let path = environment::default_socket(env, &config.data_dir);
+            Some(SocketPlace { path, wanted: false })
+        }
+    };
 
     let named = if flags.servers.is_empty() {
         paths.servers.unwrap_or_else(|| default_servers(&working_dir))
@@ -131,6 +139,12 @@ pub fn data_dir(flags: &Flags, env: &dyn Environment) -> Result<PathBuf, Vec<Con
     };
     let given = flags.data_dir.map(|dir| working_dir.join(dir)).or(paths.data_dir);
     problems.into_result(given.unwrap_or_else(|| environment::default_data_dir(env)))
+}
+
+/// Where a daemon of this user listens on a Unix socket that was told nothing about it: for commands that
+/// look for one.
+pub fn usual_socket(env: &dyn Environment) -> PathBuf {
+    environment::default_socket(env, &environment::default_data_dir(env))
 }
 
 fn read_file(path: &Path, working_dir: &Path, config: &mut Config, problems: &mut Problems) -> file::Paths {

@@ -38,6 +38,12 @@ pub fn describe(config: &Config) -> String {
         line("file", &file.display().to_string());
     }
     line("listen", &format!("{}://{host}:{}", if http.tls.is_some() { "https" } else { "http" }, http.port));
+    if let Some(socket) = &http.socket {
+        line("socket", &socket.path.display().to_string());
+    }
+    if let Some(address) = http.operations {
+        line("metrics", &format!("http://{address}/metrics"));
+    }
     line("/api auth", auth);
     line("data", &config.data_dir.display().to_string());
     line("config root", &config.config_root.display().to_string());

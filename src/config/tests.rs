@@ -18,6 +18,8 @@ fn lines(problems: Vec<ConfigProblem>) -> Vec<String> {
 fn without_anything_the_defaults_hold() {
     let config = load(&Flags::default(), &MapEnvironment::new(&[("HOME", "/home/u")])).expect("valid");
     let mut expected = Config::with_defaults("/home/u/.local/share/mcpvisor".into());
+    let path = "/home/u/.local/share/mcpvisor/mcpvisor.sock".into();
+    expected.http.socket = Some(SocketPlace { path, wanted: false });
     assert_eq!(config, expected);
     let flags = Flags { default_host: Some("0.0.0.0"), ..Flags::default() };
     expected.http.host = "0.0.0.0".into();

@@ -11,7 +11,9 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::{Map, Value};
 
 use super::clock::retry_seconds;
+use super::nearness::Peer;
 use super::{ApiAuth, Shared, text};
+use crate::process::Holder;
 use crate::service::{AuditEntry, Gateway, Outcome, Principal, RateReading, Refused};
 
 thread_local! {
@@ -44,6 +46,11 @@ const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 pub(super) enum Denied {
     /// No credential was sent.
     Missing,
+    /// No credential was sent where the daemon's own user needs none, and this is not provably that user.
+    Unproven {
+        /// What spoke against it, in words that follow "a key is needed:".
+        why: &'static str,
+    },
     /// The credential is not a key of ours, or cannot be read as one.
     Refused {
         /// Why.
@@ -65,13 +72,15 @@ pub(super) enum Denied {
 pub(super) struct FailedLogin {
     /// The beginning of the credential; empty when there was none.
     pub(super) prefix: String,
+    /// What spoke against letting the request in without one.
+    pub(super) why: Option<&'static str>,
 }
 
 impl Denied {
     /// The challenge of a 401 (RFC 9110, section 15.5.2; RFC 6750, section 3).
     pub(super) fn challenge(&self) -> HeaderValue {
         match self {
-            Denied::Missing => HeaderValue::from_static("Bearer realm=\"mcp\""),
+            Denied::Missing | Denied::Unproven { .. } => HeaderValue::from_static("Bearer realm=\"mcp\""),
             Denied::Refused { .. } | Denied::RoleTooLow | Denied::TooMany { .. } => {
                 HeaderValue::from_static("Bearer realm=\"mcp\", error=\"invalid_token\"")
             }
@@ -81,9 +90,10 @@ impl Denied {
     /// What the log is told.
     pub(super) fn failed_login(&self) -> FailedLogin {
         match self {
-            Denied::Refused { prefix, .. } => FailedLogin { prefix: prefix.clone() },
+            Denied::Refused { prefix, .. } => FailedLogin { prefix: prefix.clone(), why: None },
+            Denied::Unproven { why } => FailedLogin { prefix: String::new(), why: Some(why) },
             Denied::Missing | Denied::RoleTooLow | Denied::TooMany { .. } => {
-                FailedLogin { prefix: String::new() }
+                FailedLogin { prefix: String::new(), why: None }
             }
         }
     }
@@ -94,10 +104,10 @@ impl Denied {
 #[derive(Debug)]
 pub(super) struct Visitor {
     /// Where the request came from.
-    pub(super) peer: IpAddr,
-    /// Whether the peer, `Host` and `Origin` are loopback and no proxy has passed the request on for
-    /// somebody else.
-    pub(super) is_local: bool,
+    pub(super) peer: Arc<Peer>,
+    /// Whether `Host` and `Origin` are loopback and nothing in the request speaks for somebody else: the
+    /// daemon's own user, if that is who holds the connection, needs no key then.
+    pub(super) claims_nearness: bool,
     /// How much more the caller may ask, and in which second since 1970 it may ask as much as ever;
     /// set once it is known who that is.
     rate: OnceLock<(RateReading, u64)>,
@@ -118,9 +128,24 @@ pub(super) struct Act {
 }
 
 impl Visitor {
-    pub(super) fn new(peer: IpAddr, is_local: bool) -> Arc<Visitor> {
+    pub(super) fn new(peer: Arc<Peer>, claims_nearness: bool) -> Arc<Visitor> {
         let (rate, caller, act) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        Arc::new(Visitor { peer, is_local, rate, caller, act })
+        Arc::new(Visitor { peer, claims_nearness, rate, caller, act })
+    }
+
+    /// Whether the request is provably the daemon's own user's, of this machine and of none of its servers;
+    /// else what speaks against it.
+    async fn prove_nearness(&self) -> Result<(), Denied> {
+        let unproven = |why| Err(Denied::Unproven { why });
+        if !self.claims_nearness {
+            return unproven("the request was passed on, or is not addressed to this machine's loopback");
+        }
+        match self.peer.holder().await {
+            Holder::OwnUser { .. } => Ok(()),
+            Holder::OtherUser { .. } => unproven("this client is another user's than the daemon"),
+            Holder::OwnTree { .. } => unproven("this client was started by a server that runs here"),
+            Holder::Unknown => unproven("whose this client is could not be found out"),
+        }
     }
 
     /// Says what the request is, for the audit: something that changes what is configured.
@@ -156,7 +181,7 @@ impl Visitor {
             status: Some(status.as_u16()),
             member_id: caller.map(|caller| caller.member().id.clone()),
             key_id: caller.map(|caller| caller.key_id().clone()),
-            peer: Some(self.peer.to_string()),
+            peer: Some(self.peer.place()),
             request_id: Some(request_id.to_owned()),
             details: act.map(|act| act.details.clone()).unwrap_or_default(),
         };
@@ -182,7 +207,7 @@ impl Visitor {
 /// Gives the length of the key that was found.
 #[doc(hidden)]
 pub fn read_and_tell(request: &HeaderMap, answer: &mut HeaderMap, reading: &RateReading) -> usize {
-    let visitor = Visitor::new(IpAddr::from([127, 0, 0, 1]), true);
+    let visitor = Visitor::new(Arc::new(Peer::at(IpAddr::from([127, 0, 0, 1]))), true);
     visitor.told(*reading, SystemTime::now());
     visitor.put_rate_on(answer);
     match credential(request) {
@@ -235,54 +260,48 @@ impl Shared {
             return denied;
         }
         let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
-        match attempts.failed(visitor.peer, Instant::now()) {
+        match attempts.failed(visitor.peer.address(), Instant::now()) {
             Some(retry_after) => Denied::TooMany { retry_after },
             None => denied,
         }
     }
 }
 
-/// Lets a request use `/api`, or says why not (contract, section 10.5).
-pub(super) fn admit_to_api(shared: &Shared, parts: &Parts) -> Result<Principal, Denied> {
-    let is_local = || visitor(parts).is_ok_and(|visitor| visitor.is_local);
-    let open = match shared.settings.api_auth {
-        ApiAuth::Off => true,
-        ApiAuth::Required => false,
-        ApiAuth::Auto => shared.bound_to_loopback && is_local(),
-    };
-    if open {
-        if let Ok(visitor) = visitor(parts) {
-            let _ = visitor.caller.set(shared.operator.clone());
+/// Lets a request use `/api`, or says why not (contract, section 10, decision 5). A credential that is sent
+/// is used or refused, whoever sends it: nobody is somebody else because of a key that does not count.
+pub(super) async fn admit_to_api(shared: &Shared, parts: &Parts) -> Result<Principal, Denied> {
+    let visitor = visitor(parts)?;
+    let keyless = match (shared.settings.api_auth, credential(&parts.headers)) {
+        (ApiAuth::Off, Credential::None) => Some(&shared.anybody),
+        (ApiAuth::Off, _) if is_for_a_proxy(&parts.headers) => Some(&shared.anybody),
+        (ApiAuth::Auto, Credential::None) => {
+            visitor.prove_nearness().await?;
+            Some(&shared.operator)
         }
-        return Ok(shared.operator.clone());
+        _ => None,
+    };
+    if let Some(caller) = keyless {
+        let _ = visitor.caller.set(caller.clone());
+        return Ok(caller.clone());
     }
-    let principal = identify(shared, visitor(parts)?, &parts.headers)?;
+    let principal = identify(shared, visitor, &parts.headers)?;
     match principal.role().may_administer() && principal.permissions().are_unlimited() {
         true => Ok(principal.clone()),
         false => Err(Denied::RoleTooLow),
     }
 }
 
-/// Lets a request read the metrics: any key, or none where only this machine can ask.
-pub(super) fn admit_to_metrics(shared: &Shared, parts: &Parts) -> Result<(), Denied> {
-    if shared.bound_to_loopback {
-        return Ok(());
+/// Lets a request see what is said of all servers, such as the metrics: the daemon's own user without a key,
+/// and every key that may use all servers.
+pub(super) async fn admit_to_metrics(shared: &Shared, parts: &Parts) -> Result<(), Denied> {
+    let visitor = visitor(parts)?;
+    if credential(&parts.headers) == Credential::None {
+        return visitor.prove_nearness().await;
     }
-    identify(shared, visitor(parts)?, &parts.headers).map(drop)
-}
-
-/// Whether a proxy says that the request is from somewhere else. A proxy on this machine makes
-/// every peer look local; the usual ones say whom they speak for.
-pub(super) fn came_from_elsewhere(headers: &HeaderMap) -> bool {
-    if headers.contains_key("forwarded") {
-        return true;
+    match identify(shared, visitor, &parts.headers)?.permissions().allow_all_mcps() {
+        true => Ok(()),
+        false => Err(Denied::RoleTooLow),
     }
-    headers.get_all("x-forwarded-for").iter().chain(headers.get_all("x-real-ip")).any(|value| {
-        let text = value.to_str().unwrap_or("?");
-        text.split(',').any(|part| {
-            !part.trim().parse::<std::net::IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
-        })
-    })
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -308,6 +327,16 @@ fn credential(headers: &HeaderMap) -> Credential<'_> {
         }
     }
     found
+}
+
+/// Whether the only credential is one that a proxy asks its own clients for and passes on: a password. With
+/// `api.auth = "off"` that is how whoever stands before the daemon keeps others out.
+fn is_for_a_proxy(headers: &HeaderMap) -> bool {
+    let mut given = headers.get_all(AUTHORIZATION).iter();
+    let (Some(only), None) = (given.next(), given.next()) else { return false };
+    let scheme = only.to_str().ok().and_then(|value| value.trim().split(' ').next()).unwrap_or_default();
+    ["basic", "digest", "negotiate"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
+        && !headers.contains_key(X_API_KEY)
 }
 
 fn in_scheme(value: &str) -> Option<&str> {
@@ -380,14 +409,5 @@ mod tests {
         assert_eq!(Denied::Missing.challenge(), "Bearer realm=\"mcp\"");
         let refused = Denied::Refused { refused: Refused::Unknown, prefix: String::new() };
         assert_eq!(refused.challenge(), "Bearer realm=\"mcp\", error=\"invalid_token\"");
-    }
-
-    #[test]
-    fn a_proxy_that_speaks_for_others_is_not_local() {
-        assert!(!came_from_elsewhere(&headers(&[])));
-        assert!(!came_from_elsewhere(&headers(&[("x-forwarded-for", "127.0.0.1, ::1")])));
-        assert!(came_from_elsewhere(&headers(&[("x-forwarded-for", "127.0.0.1, 10.0.0.1")])));
-        assert!(came_from_elsewhere(&headers(&[("x-real-ip", "unknown")])));
-        assert!(came_from_elsewhere(&headers(&[("forwarded", "for=127.0.0.1")])));
     }
 }

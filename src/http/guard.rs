@@ -29,8 +29,9 @@ use axum::routing::future::RouteFuture;
 use tokio::sync::oneshot;
 use tower_service::Service;
 
-use super::auth::{FailedLogin, Visitor, came_from_elsewhere};
+use super::auth::{FailedLogin, Visitor};
 use super::connection::Watch;
+use super::nearness::{Peer, speaks_for_another};
 use super::origin::{Checked, Objection, Policy};
 use super::{Shared, Surface, plexmcp, text};
 use crate::service::AuditHandle;
@@ -79,15 +80,15 @@ pub(super) fn options() -> Response {
 
 /// Where a request came in.
 pub struct Visit {
-    pub(super) peer: IpAddr,
+    pub(super) peer: Arc<Peer>,
     pub(super) well_framed: bool,
     pub(super) watch: Option<Arc<Watch>>,
 }
 
 impl Visit {
-    /// A request that arrives without a connection of ours, as in tests and benches.
+    /// A request that arrives without a connection of ours, as in tests and benches. Nobody vouches for it.
     pub fn from(peer: IpAddr) -> Visit {
-        Visit { peer, well_framed: true, watch: None }
+        Visit { peer: Arc::new(Peer::at(peer)), well_framed: true, watch: None }
     }
 }
 
@@ -131,7 +132,7 @@ impl Guard {
             origin: None,
             requested_headers: None,
             watch: visit.watch,
-            peer: visit.peer,
+            peer: visit.peer.clone(),
             visitor: None,
             asked: match calls {
                 Some(_) => Asked::Call,
@@ -154,11 +155,10 @@ impl Guard {
             Ok(checked) => checked,
         };
         about.note_origin(&checked, request.method(), request.headers());
-        let is_local = surface == Surface::McpCli
-            && checked.loopback
-            && visit.peer.is_loopback()
-            && !came_from_elsewhere(request.headers());
-        let visitor = Visitor::new(visit.peer, is_local);
+        // `/v1` knows keys only.
+        let claims_nearness =
+            surface != Surface::Plexmcp && checked.loopback && !speaks_for_another(request.headers());
+        let visitor = Visitor::new(visit.peer, claims_nearness);
         about.visitor = Some(visitor.clone());
         if let Some(shared) = calls {
             let answer = plexmcp::answer_invoke(shared.clone(), visitor, request);
@@ -202,7 +202,7 @@ struct About {
     /// What a preflight asks for.
     requested_headers: Option<HeaderValue>,
     watch: Option<Arc<Watch>>,
-    peer: IpAddr,
+    peer: Arc<Peer>,
     visitor: Option<Arc<Visitor>>,
     asked: Asked,
     /// Where acts and refusals are recorded.
@@ -254,7 +254,7 @@ fn caught(poll: impl FnOnce() -> Poll<Response>) -> Poll<Result<Response, Box<dy
 
 impl About {
     fn refuse(mut self, status: StatusCode, refusal: Refusal<'_>) -> Guarded {
-        self.visitor = Some(Visitor::new(self.peer, false));
+        self.visitor = Some(Visitor::new(self.peer.clone(), false));
         let mut response = self.surface.refusal(refusal);
         debug_assert_eq!(response.status(), status, "each surface answers a refusal with the same status");
         *response.status_mut() = status;
@@ -311,9 +311,9 @@ impl About {
         {
             self.complete_options(&mut response);
         } else if response.status() == StatusCode::UNAUTHORIZED
-            && let Some(FailedLogin { prefix }) = response.extensions_mut().remove::<FailedLogin>()
+            && let Some(FailedLogin { prefix, why }) = response.extensions_mut().remove::<FailedLogin>()
         {
-            tracing::info!(peer = %self.peer, prefix, "authentication failed");
+            tracing::info!(peer = %self.peer.place(), prefix, why, "authentication failed");
             // The router names the methods of a path to everybody; without a key nobody asked.
             response.headers_mut().remove(ALLOW);
         }

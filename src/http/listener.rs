@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -18,13 +18,14 @@ use tokio::task::JoinSet;
 
 use super::connection::{Patience, Tap, Watch, drive, linger};
 use super::guard::{Guard, Guarded, Visit};
+use super::nearness::Peer;
 use super::tls::Tls;
 
 /// The longest head, request line included, in bytes.
 const MAX_HEAD: usize = 32 * 1024;
 
 /// How long accepting rests when the process has no descriptor left for a new connection.
-const OUT_OF_DESCRIPTORS_REST: Duration = Duration::from_millis(50);
+pub(super) const OUT_OF_DESCRIPTORS_REST: Duration = Duration::from_millis(50);
 
 /// A connection that was idle for less keeps its place: the first request of a new one is on its way.
 const LEAST_IDLE: Duration = Duration::from_secs(1);
@@ -134,7 +135,7 @@ async fn make_room(watches: &mut Watches) {
     }
 }
 
-async fn wait_for_stop(mut stop: watch::Receiver<bool>) {
+pub(super) async fn wait_for_stop(mut stop: watch::Receiver<bool>) {
     // A sender that is gone will never say stop, and nobody is left who could: stop.
     drop(stop.wait_for(|stop| *stop).await);
 }
@@ -147,7 +148,7 @@ fn is_about_one_connection(error: &io::Error) -> bool {
     )
 }
 
-fn report(ended: Result<(), tokio::task::JoinError>) {
+pub(super) fn report(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {
@@ -165,11 +166,15 @@ async fn serve_one(
 ) {
     // Without it, an answer waits for the acknowledgement of the one before.
     drop(stream.set_nodelay(true));
+    let client = Arc::new(match stream.local_addr() {
+        Ok(own) => Peer::of_tcp(own, peer),
+        Err(_) => Peer::at(peer.ip().to_canonical()),
+    });
     match tls {
-        None => talk(stream, peer, guard, watch, stop).await,
+        None => talk(stream, client, guard, watch, stop).await,
         Some(tls) => {
             if let Some(stream) = shake_hands(&tls, stream, peer, watch.head(), stop.clone()).await {
-                talk(stream, peer, guard, watch, stop).await;
+                talk(stream, client, guard, watch, stop).await;
             }
         }
     }
@@ -201,11 +206,16 @@ async fn shake_hands(
 }
 
 /// Serves the requests of one connection.
-async fn talk<S>(stream: S, peer: SocketAddr, guard: Guard, watch: Arc<Watch>, stop: watch::Receiver<bool>)
-where
+pub(super) async fn talk<S>(
+    stream: S,
+    peer: Arc<Peer>,
+    guard: Guard,
+    watch: Arc<Watch>,
+    stop: watch::Receiver<bool>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = Connection { guard, watch: Arc::clone(&watch), peer: peer.ip().to_canonical() };
+    let service = Connection { guard, watch: Arc::clone(&watch), peer };
     let connection = http1::Builder::new()
         .max_header_size(MAX_HEAD)
         .header_read_timeout(None)
@@ -217,7 +227,7 @@ where
 struct Connection {
     guard: Guard,
     watch: Arc<Watch>,
-    peer: IpAddr,
+    peer: Arc<Peer>,
 }
 
 impl hyper::service::Service<Request<Incoming>> for Connection {
@@ -227,7 +237,7 @@ impl hyper::service::Service<Request<Incoming>> for Connection {
 
     fn call(&self, request: Request<Incoming>) -> Guarded {
         let well_framed = self.watch.asked();
-        let visit = Visit { peer: self.peer, well_framed, watch: Some(Arc::clone(&self.watch)) };
+        let visit = Visit { peer: Arc::clone(&self.peer), well_framed, watch: Some(Arc::clone(&self.watch)) };
         self.guard.call(request, visit)
     }
 }

@@ -15,16 +15,19 @@ mod guard;
 mod listener;
 mod manner;
 mod mcp_cli;
+mod nearness;
 mod openapi;
 mod origin;
 mod plexmcp;
 mod routes;
+mod socket;
 mod text;
 mod tls;
 
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Deref;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -34,6 +37,7 @@ use axum::response::Response;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use self::socket::Socket;
 use crate::query::Queries;
 use crate::service::{Attempts, Gateway, Principal};
 
@@ -46,14 +50,23 @@ pub use tls::{Tls, TlsError, TlsFiles};
 /// Who may use `/api`, which can define programs to run (contract, section 10.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ApiAuth {
-    /// Bound to a loopback address: open to clients of this machine, unless a proxy stands
-    /// between. Everybody else needs a key whose role may administer.
+    /// Open to the daemon's own user on this machine, as far as the kernel vouches for it: by the Unix socket,
+    /// or on loopback where nothing stands between. Everybody else needs a key whose role may administer.
     #[default]
     Auto,
     /// Always a key whose role may administer.
     Required,
     /// Open to everybody who can reach the listener with an accepted `Host` and `Origin`.
     Off,
+}
+
+/// Where the Unix socket is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SocketPlace {
+    /// Its path.
+    pub path: PathBuf,
+    /// Whether somebody asked for it there: then the front does not start without it.
+    pub wanted: bool,
 }
 
 /// What the HTTP front can be told.
@@ -63,6 +76,11 @@ pub struct Settings {
     pub host: String,
     /// The port to bind; 0 takes a free one.
     pub port: u16,
+    /// The Unix socket of the daemon's own user; `None` for none.
+    pub socket: Option<SocketPlace>,
+    /// A loopback address that has the operational routes (`/metrics`, `/healthz`, `/readyz`) as well, and
+    /// nothing else.
+    pub operations: Option<SocketAddr>,
     /// Where the certificate and its key are; `None` for HTTP without TLS.
     pub tls: Option<TlsFiles>,
     /// Who may use `/api`.
@@ -99,6 +117,8 @@ impl Default for Settings {
         Settings {
             host: "127.0.0.1".to_owned(),
             port: 5000,
+            socket: None,
+            operations: None,
             tls: None,
             api_auth: ApiAuth::Auto,
             allowed_hosts: Vec::new(),
@@ -120,17 +140,47 @@ impl Default for Settings {
 pub struct Front {
     listener: TcpListener,
     address: SocketAddr,
+    socket: Option<Socket>,
+    operations: Option<TcpListener>,
     tls: Option<Tls>,
     settings: Settings,
 }
 
+/// An address that cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {place}: {error}")]
+pub struct BindError {
+    place: String,
+    error: io::Error,
+}
+
 impl Front {
-    /// Binds the listener, to serve with this certificate if there is one. Fails as the operating
-    /// system does, for example when the port is taken.
-    pub async fn bind(settings: Settings, tls: Option<Tls>) -> io::Result<Front> {
-        let listener = TcpListener::bind((settings.host.as_str(), settings.port)).await?;
-        let address = listener.local_addr()?;
-        Ok(Front { listener, address, tls, settings })
+    /// Binds the listeners, to serve with this certificate on the first if there is one. Fails as the operating
+    /// system does, for example when the port is taken. A socket that nobody asked for is done without.
+    pub async fn bind(settings: Settings, tls: Option<Tls>) -> Result<Front, BindError> {
+        let failed = |place: String| move |error| BindError { place, error };
+        let place = format!("{}:{}", settings.host, settings.port);
+        let listener = TcpListener::bind((settings.host.as_str(), settings.port)).await;
+        let listener = listener.map_err(failed(place.clone()))?;
+        let address = listener.local_addr().map_err(failed(place))?;
+        let operations = match settings.operations {
+            Some(at) => Some(TcpListener::bind(at).await.map_err(failed(at.to_string()))?),
+            None => None,
+        };
+        let socket = settings.socket.as_ref().map(|place| (Socket::bind(&place.path), place));
+        let socket = match socket {
+            None => None,
+            Some((Ok(socket), _)) => Some(socket),
+            Some((Err(error), place)) if place.wanted => {
+                return Err(failed(place.path.display().to_string())(error));
+            }
+            Some((Err(error), place)) => {
+                let path = place.path.display();
+                tracing::warn!(%path, %error, "no Unix socket for this user; commands use the address instead");
+                None
+            }
+        };
+        Ok(Front { listener, address, socket, operations, tls, settings })
     }
 
     /// The address that was bound.
@@ -138,53 +188,88 @@ impl Front {
         self.address
     }
 
+    /// The address that was bound for the operational routes alone.
+    pub fn operations_addr(&self) -> Option<SocketAddr> {
+        self.operations.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
+    /// Where the Unix socket is.
+    pub fn socket(&self) -> Option<&Path> {
+        self.socket.as_ref().map(Socket::path)
+    }
+
     /// Serves until `stop` is true (or its sender is gone) and every connection has ended:
     /// idle ones end at once, busy ones with the answer to their request. Sets no deadline for
     /// that; dropping the future closes what is left and cancels its calls.
     pub async fn serve(self, gateway: Gateway, queries: Queries, stop: watch::Receiver<bool>) {
-        let bounds = listener::Bounds {
-            patience: connection::Patience {
-                head: self.settings.header_timeout,
-                idle: self.settings.keep_alive,
-                write: self.settings.body_timeout,
-            },
-            max_connections: self.settings.max_connections.max(1),
+        let patience = connection::Patience {
+            head: self.settings.header_timeout,
+            idle: self.settings.keep_alive,
+            write: self.settings.body_timeout,
         };
-        let guard = service(self.settings, gateway.clone(), queries, self.address);
+        let max_connections = self.settings.max_connections.max(1);
+        let shared = share(self.settings, gateway.clone(), queries);
+        let guard = guard(&shared, self.address);
+        let by_socket = async {
+            if let Some(socket) = self.socket {
+                socket.serve(guard.clone(), patience, stop.clone()).await;
+            }
+        };
+        let operations = async {
+            if let Some(listener) = self.operations {
+                let bounds = listener::Bounds { patience, max_connections: MAX_OPERATIONS };
+                let guard = operations_guard(&shared);
+                listener::serve(listener, None, guard, bounds, stop.clone(), |_| {}).await;
+            }
+        };
+        let bounds = listener::Bounds { patience, max_connections };
         let count = |open| gateway.set_http_connections(open);
-        listener::serve(self.listener, self.tls, guard, bounds, stop, count).await;
+        let main = listener::serve(self.listener, self.tls, guard.clone(), bounds, stop.clone(), count);
+        tokio::join!(main, by_socket, operations);
     }
 }
 
+/// So many connections are served at once on the address of the operational routes.
+const MAX_OPERATIONS: usize = 16;
+
 /// The whole front without a socket, as if it were bound to `address`: for tests and benches.
 pub fn service(settings: Settings, gateway: Gateway, queries: Queries, address: SocketAddr) -> Guard {
+    guard(&share(settings, gateway, queries), address)
+}
+
+fn share(settings: Settings, gateway: Gateway, queries: Queries) -> Shared {
+    let (operator, anybody) = (gateway.local_operator(), gateway.anybody());
+    let (streams, attempts) = (Arc::default(), Mutex::default());
+    Shared(Arc::new(Inner { gateway, queries, settings, streams, operator, anybody, attempts }))
+}
+
+fn guard(shared: &Shared, address: SocketAddr) -> Guard {
+    let settings = &shared.settings;
     let bound_to_loopback = address.ip().to_canonical().is_loopback();
     let policy = origin::Policy::new(bound_to_loopback, &settings.allowed_hosts, &settings.allowed_origins);
-    let debug = settings.debug;
-    let audit = gateway.audit().clone();
-    let (operator, attempts) = (gateway.local_operator(), Mutex::default());
-    let streams = Arc::default();
-    let shared = Shared(Arc::new(Inner {
-        gateway,
-        queries,
-        settings,
-        bound_to_loopback,
-        streams,
-        operator,
-        attempts,
-    }));
-    Guard::new(policy, debug, routes(shared.clone()), audit).with_calls(shared)
+    let audit = shared.gateway.audit().clone();
+    Guard::new(policy, settings.debug, routes(shared.clone()), audit).with_calls(shared.clone())
+}
+
+/// The guard of the address that has the operational routes only.
+fn operations_guard(shared: &Shared) -> Guard {
+    let settings = &shared.settings;
+    let policy = origin::Policy::new(true, &settings.allowed_hosts, &settings.allowed_origins);
+    let router = finished(admin::routes().into_router(), shared.clone());
+    Guard::new(policy, settings.debug, router, shared.gateway.audit().clone())
 }
 
 /// Every route of the listener.
 fn routes(shared: Shared) -> Router {
-    Router::new()
+    let router = Router::new()
         .merge(plexmcp::routes().into_router())
         .merge(mcp_cli::routes().into_router())
-        .merge(admin::routes().into_router())
-        .method_not_allowed_fallback(wrong_method)
-        .fallback(unknown_route)
-        .with_state(shared)
+        .merge(admin::routes().into_router());
+    finished(router, shared)
+}
+
+fn finished(router: Router<Shared>, shared: Shared) -> Router {
+    router.method_not_allowed_fallback(wrong_method).fallback(unknown_route).with_state(shared)
 }
 
 /// Every route that there is, in the order of the documents.
@@ -216,7 +301,7 @@ async fn wrong_method(
     }
     match surface {
         Surface::Plexmcp => plexmcp::wrong_method(&shared, &parts),
-        Surface::McpCli => mcp_cli::wrong_method(&shared, &parts),
+        Surface::McpCli => mcp_cli::wrong_method(&shared, &parts).await,
         Surface::Admin => admin::wrong_method(),
     }
 }
@@ -262,11 +347,12 @@ struct Inner {
     /// Who answers questions.
     queries: Queries,
     settings: Settings,
-    bound_to_loopback: bool,
     /// The logs that are being followed.
     streams: Arc<plexmcp::Streams>,
-    /// Who calls where no key is needed.
+    /// Who calls without a key because the kernel vouches for it.
     operator: Principal,
+    /// Who calls without a key because `/api` is open to everybody.
+    anybody: Principal,
     /// Who has sent bad credentials lately.
     attempts: Mutex<Attempts>,
 }

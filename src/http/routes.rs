@@ -17,9 +17,9 @@ pub enum Access {
     Member,
     /// The key of an administrator or an owner.
     Admin,
-    /// As `api.auth` says: this machine, or an administrator's key without limits.
+    /// As `api.auth` says: the daemon's own user, or an administrator's key without limits.
     Operator,
-    /// This machine, or the holder of any valid key.
+    /// The daemon's own user, or the holder of a key that may use all servers.
     Metrics,
 }
 

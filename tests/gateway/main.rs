@@ -25,6 +25,7 @@ mod mcp_cli;
 mod overload;
 mod persisting;
 mod pinning;
+mod places;
 mod plexmcp;
 mod query;
 mod query_real;

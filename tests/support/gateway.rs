@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -61,6 +62,7 @@ pub(crate) struct TestGateway {
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
     before: Option<fn(&Path)>,
+    user: Option<u32>,
 }
 
 impl TestGateway {
@@ -73,6 +75,7 @@ impl TestGateway {
             arguments: Vec::new(),
             variables: Vec::new(),
             before: None,
+            user: None,
         }
     }
 
@@ -108,6 +111,12 @@ impl TestGateway {
     /// Adds arguments to the command line.
     pub(crate) fn arguments(mut self, arguments: &[&str]) -> TestGateway {
         self.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        self
+    }
+
+    /// Has the daemon run as this user; only root can do that.
+    pub(crate) fn user(mut self, uid: u32) -> TestGateway {
+        self.user = Some(uid);
         self
     }
 
@@ -161,13 +170,15 @@ impl TestGateway {
         arguments.extend(self.arguments);
         let mut variables = self.variables;
         variables.extend(log_level(&config, &arguments, &variables));
+        let runner = self.user.map_or_else(Runner::own, |uid| Runner::of_user(directory.path(), uid));
         let (output, leaks) = (Arc::default(), Arc::default());
-        let (process, readers) = spawn(None, &data, &arguments, &variables, &output, &leaks);
+        let (process, readers) = spawn(&runner, None, &data, &arguments, &variables, &output, &leaks);
         Gateway {
             directory: Some(directory),
             data,
             arguments,
             variables,
+            runner,
             id,
             shell: None,
             process: Some(process),
@@ -209,6 +220,7 @@ pub(crate) struct Gateway {
     data: PathBuf,
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
+    runner: Runner,
     id: String,
     /// What starts the daemon, where it is not started itself.
     shell: Option<&'static str>,
@@ -449,8 +461,15 @@ impl Gateway {
     fn start_again(&mut self) {
         assert!(self.process.is_none(), "the daemon has ended");
         lock(&self.output).push("--- restart ---".to_owned());
-        let (process, readers) =
-            spawn(self.shell, &self.data, &self.arguments, &self.variables, &self.output, &self.leaks);
+        let (process, readers) = spawn(
+            &self.runner,
+            self.shell,
+            &self.data,
+            &self.arguments,
+            &self.variables,
+            &self.output,
+            &self.leaks,
+        );
         self.process = Some(process);
         self.readers = readers;
     }
@@ -558,7 +577,40 @@ impl Drop for Gateway {
     }
 }
 
+/// Which program is run, and as whom; as the tests' own user for `None`.
+struct Runner {
+    program: PathBuf,
+    user: Option<u32>,
+    /// Where a copy of the program is.
+    _place: Option<TempDir>,
+}
+
+impl Runner {
+    fn own() -> Runner {
+        Runner { program: env!("CARGO_BIN_EXE_mcpvisor").into(), user: None, _place: None }
+    }
+
+    /// Gives a user the directory of a test, and a copy of the program: where it was built, others may not
+    /// be let in.
+    fn of_user(directory: &Path, uid: u32) -> Runner {
+        let place = tempfile::tempdir().expect("a temporary directory");
+        let program = place.path().join("mcpvisor");
+        fs::copy(env!("CARGO_BIN_EXE_mcpvisor"), &program).expect("the program can be copied");
+        let mut all = vec![place.path().to_owned(), program.clone(), directory.to_owned()];
+        while let Some(path) = all.pop() {
+            std::os::unix::fs::chown(&path, Some(uid), Some(uid)).expect("only root can play other users");
+            if path.is_dir() {
+                all.extend(
+                    fs::read_dir(&path).expect("readable").map(|entry| entry.expect("readable").path()),
+                );
+            }
+        }
+        Runner { program, user: Some(uid), _place: Some(place) }
+    }
+}
+
 fn spawn(
+    runner: &Runner,
     shell: Option<&str>,
     data: &Path,
     arguments: &[String],
@@ -566,10 +618,13 @@ fn spawn(
     output: &Arc<Mutex<Vec<String>>>,
     leaks: &Arc<Mutex<Vec<String>>>,
 ) -> (Child, Vec<JoinHandle<()>>) {
-    let daemon = env!("CARGO_BIN_EXE_mcpvisor");
-    let mut command = Command::new(if shell.is_some() { "/bin/sh" } else { daemon });
+    let daemon = runner.program.as_path();
+    let mut command = Command::new(if shell.is_some() { Path::new("/bin/sh") } else { daemon });
     if let Some(script) = shell {
-        command.args(["-c", script, daemon]);
+        command.args(["-c", script]).arg(daemon);
+    }
+    if let Some(uid) = runner.user {
+        command.uid(uid).gid(uid);
     }
     command.args(arguments).current_dir(data).env_clear();
     command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", data);

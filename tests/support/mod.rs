@@ -4,6 +4,7 @@
 
 pub(crate) mod ask;
 pub(crate) mod canaries;
+pub(crate) mod elsewhere;
 pub(crate) mod fake;
 pub(crate) mod gateway;
 pub(crate) mod http;

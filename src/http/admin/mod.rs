@@ -31,22 +31,29 @@ async fn health() -> Response {
     answer(StatusCode::OK, &json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}))
 }
 
-async fn ready(State(shared): State<Shared>) -> Response {
+/// Whether calls are served. What it is that is waited for, or wrong, is for those who may see all servers;
+/// others hear how many things it is.
+async fn ready(State(shared): State<Shared>, request: Request) -> Response {
     let readiness = shared.gateway.readiness();
-    match readiness.ready {
-        true if readiness.problems.is_empty() => answer(StatusCode::OK, &json!({"status": "ready"})),
-        // Calls are served, so whoever sends traffic by this should go on.
-        true => answer(StatusCode::OK, &json!({"status": "degraded", "problems": readiness.problems})),
-        false => {
-            let waiting = json!({"status": "not_ready", "waiting_for": readiness.waiting_for});
-            answer(StatusCode::SERVICE_UNAVAILABLE, &waiting)
+    let (status, word, name, what) = match readiness.ready {
+        true if readiness.problems.is_empty() => {
+            return answer(StatusCode::OK, &json!({"status": "ready"}));
         }
-    }
+        // Calls are served, so whoever sends traffic by this should go on.
+        true => (StatusCode::OK, "degraded", "problems", readiness.problems),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "not_ready", "waiting_for", readiness.waiting_for),
+    };
+    let (parts, _) = request.into_parts();
+    let what = match admit_to_metrics(&shared, &parts).await {
+        Ok(()) => Value::from(what),
+        Err(_) => Value::from(what.len()),
+    };
+    answer(status, &json!({"status": word, name: what}))
 }
 
 async fn metrics(State(shared): State<Shared>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    match admit_to_metrics(&shared, &parts) {
+    match admit_to_metrics(&shared, &parts).await {
         Ok(()) => {
             let mut response = Response::new(Body::from(shared.gateway.render_metrics().await));
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(METRICS_FORMAT));
@@ -58,13 +65,17 @@ async fn metrics(State(shared): State<Shared>, request: Request) -> Response {
 
 fn refuse(denied: &Denied) -> Response {
     match denied {
-        Denied::Missing | Denied::Refused { .. } => {
-            let mut response = error(StatusCode::UNAUTHORIZED, "Authentication required");
+        Denied::Missing | Denied::Unproven { .. } | Denied::Refused { .. } => {
+            let mut body = json!({"error": "Authentication required"});
+            if let Denied::Unproven { why } = denied {
+                body["reason"] = Value::from(*why);
+            }
+            let mut response = answer(StatusCode::UNAUTHORIZED, &body);
             response.headers_mut().insert(WWW_AUTHENTICATE, denied.challenge());
             response.extensions_mut().insert(denied.failed_login());
             response
         }
-        Denied::RoleTooLow => error(StatusCode::FORBIDDEN, "The key's role does not allow this"),
+        Denied::RoleTooLow => error(StatusCode::FORBIDDEN, "A key that may use all servers is required"),
         Denied::TooMany { retry_after } => {
             let mut response = error(StatusCode::TOO_MANY_REQUESTS, "Too many requests. Please retry later");
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_seconds(*retry_after)));

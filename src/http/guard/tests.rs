@@ -16,7 +16,7 @@ fn guard(bound_to_loopback: bool, debug: bool) -> Guard {
         response
     }
     async fn local(request: axum::extract::Request) -> String {
-        request.extensions().get::<Arc<Visitor>>().is_some_and(|visitor| visitor.is_local).to_string()
+        request.extensions().get::<Arc<Visitor>>().is_some_and(|visitor| visitor.claims_nearness).to_string()
     }
     let router = Router::new()
         .route("/ok", get(async || "ok").post(async || "made"))
@@ -24,6 +24,7 @@ fn guard(bound_to_loopback: bool, debug: bool) -> Guard {
         .route("/api/fails", get(fails))
         .route("/api/local", get(local))
         .route("/local", get(local))
+        .route("/v1/local", get(local))
         .method_not_allowed_fallback(async |method: Method| {
             if method == Method::OPTIONS { options() } else { Response::new(Body::from("wrong method")) }
         });
@@ -171,19 +172,19 @@ async fn an_accepted_origin_may_read_the_answer() {
 }
 
 #[tokio::test]
-async fn only_an_unproxied_loopback_request_is_local() {
-    let there = || Visit::from(IpAddr::from([10, 0, 0, 9]));
+async fn only_an_unproxied_request_to_loopback_claims_to_be_near() {
     let listed = ("origin", "https://gui.example");
-    for (bound, visit, path, headers, local) in [
-        (true, here(), "/api/local", vec![HOST], true),
-        (true, here(), "/api/local", vec![HOST, ("origin", "http://localhost:3000")], true),
-        (true, here(), "/api/local", vec![HOST, listed], false),
-        (true, here(), "/api/local", vec![HOST, ("x-forwarded-for", "10.0.0.1")], false),
-        (true, there(), "/api/local", vec![HOST], false),
-        (false, here(), "/api/local", vec![("host", "10.0.0.5")], false),
-        (true, here(), "/local", vec![HOST], false),
+    for (bound, path, headers, claims) in [
+        (true, "/api/local", vec![HOST], true),
+        (true, "/api/local", vec![HOST, ("origin", "http://localhost:3000")], true),
+        (true, "/api/local", vec![HOST, listed], false),
+        (true, "/api/local", vec![HOST, ("x-forwarded-for", "127.0.0.1")], false),
+        (true, "/api/local", vec![HOST, ("via", "1.1 edge")], false),
+        (false, "/api/local", vec![("host", "10.0.0.5")], false),
+        (true, "/local", vec![HOST], true),
+        (true, "/v1/local", vec![HOST], false),
     ] {
-        let (_, body) = ask(&guard(bound, false), visit, &format!("GET {path}"), &headers).await;
-        assert_eq!(body, json!(local), "{path} {headers:?}");
+        let (_, body) = ask(&guard(bound, false), here(), &format!("GET {path}"), &headers).await;
+        assert_eq!(body, json!(claims), "{path} {headers:?}");
     }
 }

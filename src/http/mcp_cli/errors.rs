@@ -31,6 +31,8 @@ struct Answer {
     /// Every problem of a definition, when there is more than the one in `error`.
     problems: Option<Vec<String>>,
     request_id: Option<String>,
+    /// Why a key is needed although this may be the daemon's own user.
+    reason: Option<&'static str>,
     manner: Manner,
 }
 
@@ -43,6 +45,7 @@ impl Failure {
             available_servers: None,
             problems: None,
             request_id: None,
+            reason: None,
             manner: Manner::default(),
         }))
     }
@@ -109,6 +112,8 @@ struct Shape<'a> {
     problems: Option<&'a [String]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
 }
 
 impl Answer {
@@ -119,6 +124,7 @@ impl Answer {
             available_servers: self.available_servers.as_deref(),
             problems: self.problems.as_deref(),
             request_id: self.request_id.as_deref(),
+            reason: self.reason,
         }
     }
 }
@@ -207,8 +213,11 @@ impl From<Error> for Failure {
 impl From<Denied> for Failure {
     fn from(denied: Denied) -> Failure {
         match denied {
-            Denied::Missing | Denied::Refused { .. } => {
+            Denied::Missing | Denied::Unproven { .. } | Denied::Refused { .. } => {
                 let mut failure = Failure::new(StatusCode::UNAUTHORIZED, "Authentication required");
+                if let Denied::Unproven { why } = denied {
+                    failure.0.reason = Some(why);
+                }
                 failure.0.manner.denied = Some(denied);
                 failure
             }

@@ -49,7 +49,7 @@ impl FromRequestParts<Shared> for Api {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Api, Failure> {
-        let caller = admit_to_api(shared, parts)?;
+        let caller = admit_to_api(shared, parts).await?;
         Ok(Api(shared.clone(), caller, visitor(parts)?.clone()))
     }
 }
@@ -152,8 +152,8 @@ pub(super) fn unknown_route() -> Response {
 }
 
 /// The path is known and the method is not; who may not use the dialect learns only that.
-pub(super) fn wrong_method(shared: &Shared, parts: &Parts) -> Response {
-    match admit_to_api(shared, parts) {
+pub(super) async fn wrong_method(shared: &Shared, parts: &Parts) -> Response {
+    match admit_to_api(shared, parts).await {
         Ok(_) => Failure::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed").into_response(),
         Err(denied) => Failure::from(denied).into_response(),
     }

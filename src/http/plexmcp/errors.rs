@@ -240,7 +240,7 @@ fn mcp_error(what: &str, said: &str, code: Option<i64>, data: Option<&RawValue>)
 impl From<Denied> for Failure {
     fn from(denied: Denied) -> Failure {
         match denied {
-            Denied::Missing | Denied::Refused { refused: Refused::Unknown, .. } => {
+            Denied::Missing | Denied::Unproven { .. } | Denied::Refused { refused: Refused::Unknown, .. } => {
                 denied_with("unauthorized", "Invalid or missing API key", denied)
             }
             Denied::Refused { refused: Refused::Expired, .. } => {

@@ -13,14 +13,15 @@ use crate::support::gateway::{Gateway, TestGateway, fake};
 use crate::support::http::Reply;
 use crate::support::{DEADLINE, wait_until};
 
+/// As the holder of a key, whose paths are confined.
 async fn export(gateway: &Gateway, path: &str) -> Reply {
     let body = json!({"filepath": path}).to_string();
-    ask(gateway, "POST", "/api/config/export").json(body).send().await
+    ask(gateway, "POST", "/api/config/export").with_key().json(body).send().await
 }
 
 async fn import(gateway: &Gateway, path: &str) -> Reply {
     let body = json!({"filepath": path}).to_string();
-    ask(gateway, "POST", "/api/config/import").json(body).send().await
+    ask(gateway, "POST", "/api/config/import").with_key().json(body).send().await
 }
 
 fn write(gateway: &Gateway, name: &str, content: impl AsRef<[u8]>) {

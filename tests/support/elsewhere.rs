@@ -1,0 +1,82 @@
+//! Requests from other places than the tests' own process: another user, a server's tool, a proxy.
+
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use super::gateway::Gateway;
+
+/// The client, and the server whose tool is the client.
+const ASKER: &str = include_str!("../gateway/places/asker.py");
+/// An interpreter that every user may run.
+const PYTHON: &str = "/usr/bin/python3";
+
+/// A user who is nobody's, where the tests run as root.
+pub(crate) const DAEMON_USER: u32 = 64_201;
+/// Another one: Debian's `nobody`.
+pub(crate) const OTHER_USER: u32 = 65_534;
+
+/// Whether other users can be played: the tests run as root, and Python is where everybody may run it. Says so
+/// loudly where not.
+pub(crate) fn can_play_users(test: &str) -> bool {
+    let can = nix::unistd::geteuid().is_root() && Path::new(PYTHON).exists();
+    if !can {
+        let ci = std::env::var_os("CI").is_some();
+        assert!(!ci, "{test}: needs root and {PYTHON}, which .ci/run has");
+        eprintln!("SKIPPED: {test}: needs root and {PYTHON}");
+    }
+    can
+}
+
+/// The definition of a server whose tool `run` asks.
+pub(crate) fn asking_server() -> Value {
+    json!({"command": PYTHON, "args": ["-c", ASKER, "serve"]})
+}
+
+/// One request.
+pub(crate) fn request(method: &str, path: &str, headers: Value, body: Option<&str>) -> Value {
+    let mut headers = headers;
+    if body.is_some() {
+        headers["content-type"] = json!("application/json");
+    }
+    json!({"method": method, "path": path, "headers": headers, "body": body})
+}
+
+/// Requests to the daemon's address, under the name that it is to be called by.
+pub(crate) fn by_address(gateway: &Gateway, requests: &[Value]) -> Value {
+    let address = gateway.address();
+    json!({"host": "127.0.0.1", "port": address.port(), "requests": requests})
+}
+
+/// Has a user of this machine fulfil a wish; the tests' own user for `None`.
+pub(crate) async fn as_user(uid: Option<u32>, wish: &Value) -> Value {
+    let (wish, python) = (wish.to_string(), if Path::new(PYTHON).exists() { PYTHON } else { "python3" });
+    let asked = tokio::task::spawn_blocking(move || {
+        let mut command = Command::new(python);
+        command.args(["-c", ASKER]).current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped());
+        if let Some(uid) = uid {
+            command.uid(uid).gid(uid);
+        }
+        let mut asker = command.spawn().expect("python starts");
+        asker.stdin.take().expect("piped").write_all(wish.as_bytes()).expect("it reads");
+        let output = asker.wait_with_output().expect("it ends");
+        assert!(output.status.success(), "{}", output.status);
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    });
+    asked.await.expect("no panic")
+}
+
+/// Has a server's tool fulfil a wish.
+pub(crate) async fn as_tool(gateway: &Gateway, server: &str, wish: &Value) -> Value {
+    let reply = gateway.v1_invoke(server, "run", json!({"wish": wish})).await.expect(200);
+    let text = reply["data"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("no text: {reply}"));
+    serde_json::from_str(text).expect("JSON")
+}
+
+/// The statuses of answers.
+pub(crate) fn statuses(answers: &Value) -> Vec<u64> {
+    answers.as_array().expect("a list").iter().map(|answer| answer[0].as_u64().expect("a number")).collect()
+}
