@@ -16,8 +16,11 @@ use crate::support::llm::{Llm, Turn};
 const FOUND: &str = "Here are some of the best restaurants in San Francisco: ...";
 const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/real/venv/bin/python");
 
-/// Runs a program with a snippet in a file, and returns what it printed.
-async fn print(program: &str, name: &str, snippet: &str) -> String {
+/// Where the two programs listen by default: `mcpvisor serve` and `mcp-server`.
+const HOSTS: [&str; 2] = ["127.0.0.1", "0.0.0.0"];
+
+/// Runs a program with a snippet in a file, without any key, and returns what it printed.
+async fn print(host: &'static str, program: &str, name: &str, snippet: &str) -> String {
     // What it starts with `npx` is the scripted server, which the model makes look around.
     let directory = tempfile::tempdir().expect("a directory");
     let npx = directory.path().join("npx");
@@ -26,6 +29,7 @@ async fn print(program: &str, name: &str, snippet: &str) -> String {
     let path = std::env::var("PATH").expect("a PATH");
     let model = Llm::in_turn([Turn::call_one("env", &json!({})), Turn::say(FOUND)]).await;
     let mut gateway = TestGateway::new()
+        .host(host)
         .variable("PATH", &format!("{}:{path}", directory.path().display()))
         .variable("OPENAI_API_KEY", KEY)
         .variable("OPENAI_BASE_URL", &model.url())
@@ -56,15 +60,19 @@ async fn print(program: &str, name: &str, snippet: &str) -> String {
 
 #[tokio::test]
 async fn curl_prints_a_result() {
-    let printed = print("sh", "query.sh", include_str!("snippets/query.sh")).await;
-    assert!(printed.starts_with("{\"servers\":[]}{\"status\":\"success\""), "{printed}");
-    assert!(printed.contains(&format!("\"result\":\"{FOUND}\"")), "{printed}");
+    for host in HOSTS {
+        let printed = print(host, "sh", "query.sh", include_str!("snippets/query.sh")).await;
+        assert!(printed.starts_with("{\"servers\":[]}{\"status\":\"success\""), "{host}: {printed}");
+        assert!(printed.contains(&format!("\"result\":\"{FOUND}\"")), "{host}: {printed}");
+    }
 }
 
 #[tokio::test]
 async fn javascript_prints_a_result() {
-    let printed = print("node", "query.js", include_str!("snippets/query.js")).await;
-    assert_eq!(printed, format!("{FOUND}\n"));
+    for host in HOSTS {
+        let printed = print(host, "node", "query.js", include_str!("snippets/query.js")).await;
+        assert_eq!(printed, format!("{FOUND}\n"), "{host}");
+    }
 }
 
 #[tokio::test]
@@ -73,14 +81,35 @@ async fn python_prints_a_result() {
         fs::exists(PYTHON).is_ok_and(|there| there),
         "run `make real-servers` first: {PYTHON} is missing"
     );
-    let printed = print(PYTHON, "query.py", include_str!("snippets/query.py")).await;
-    let lines: Vec<&str> = printed.lines().collect();
-    assert_eq!(
-        lines,
-        [
-            "Configured servers: ",
-            "Add server result: {'status': 'success', 'message': \"Server 'playwright' added successfully\"}",
-            &format!("Query result: {FOUND}"),
-        ]
-    );
+    for host in HOSTS {
+        let printed = print(host, PYTHON, "query.py", include_str!("snippets/query.py")).await;
+        let lines: Vec<&str> = printed.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "Configured servers: ",
+                "Add server result: {'status': 'success', 'message': \"Server 'playwright' added successfully\"}",
+                &format!("Query result: {FOUND}"),
+            ],
+            "{host}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn our_own_command_asks_by_the_socket_without_an_address_or_a_key() {
+    let model = Llm::in_turn([Turn::say(FOUND)]).await;
+    let gateway = TestGateway::new()
+        .demo()
+        .variable("OPENAI_API_KEY", KEY)
+        .variable("OPENAI_BASE_URL", &model.url())
+        .start()
+        .await;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mcpvisor"));
+    command.args(["ask", "Find the best restaurants", "--server", "demo", "--socket"]);
+    command.arg(gateway.data().join("mcpvisor.sock")).env_clear().stdin(Stdio::null()).kill_on_drop(true);
+    let output = tokio::time::timeout(DEADLINE, command.output()).await.expect("it ends").expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{FOUND}\n"));
+    gateway.stop().await;
 }
