@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use crate::support::ask::ask;
 use crate::support::elsewhere::{
-    DAEMON_USER, OTHER_USER, as_tool, as_user, asking_server, by_address, can_play_users, request, statuses,
+    DAEMON_USER, Machine, OTHER_USER, as_tool, as_user, asking_server, by_address, can_play_users, request,
+    statuses,
 };
 use crate::support::gateway::{Gateway, TestGateway, with};
 use crate::support::http::Connection;
@@ -85,6 +86,29 @@ async fn every_route_is_open_without_a_key_to_the_daemon_s_own_user_and_to_no_ot
         assert!(shut.iter().all(|status| *status == 0), "another user cannot open it: {shut:?}");
         gateway.stop().await;
     }
+}
+
+#[tokio::test]
+async fn no_route_but_the_probes_is_open_to_another_machine() {
+    if !can_play_users("every route from another machine") {
+        return;
+    }
+    let gateway = asking().host("0.0.0.0").start().await;
+    let (accesses, requests) = one_of_each(&json!({}));
+    // By its address, and as one who pretends to be here.
+    let (_, pretending) = one_of_each(&json!({"Host": "localhost"}));
+    let port = gateway.address().port();
+    let answers = tokio::task::spawn_blocking(move || {
+        let machine = Machine::new();
+        [requests, pretending].map(|requests| {
+            machine.fulfils(&json!({"host": machine.here, "port": port, "requests": requests}))
+        })
+    });
+    for answers in answers.await.expect("no panic") {
+        check("another machine", false, &accesses, &answers);
+        assert!(!answers.to_string().contains("canary-of-places"));
+    }
+    gateway.stop().await;
 }
 
 #[tokio::test]

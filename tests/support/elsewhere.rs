@@ -69,6 +69,57 @@ pub(crate) async fn as_user(uid: Option<u32>, wish: &Value) -> Value {
     asked.await.expect("no panic")
 }
 
+/// Another machine: a network namespace with a cable to this one. Both go when this is dropped.
+pub(crate) struct Machine {
+    name: String,
+    /// The address of this machine on the cable.
+    pub(crate) here: String,
+}
+
+impl Machine {
+    /// Makes one; needs root and iproute2.
+    pub(crate) fn new() -> Machine {
+        let id = std::process::id();
+        let (name, near, far) = (format!("mcpv{id}"), format!("mcpvn{id}"), format!("mcpvf{id}"));
+        let net = format!("10.{}.{}", 200 + id % 50, (id / 50) % 250);
+        let (here, there) = (format!("{net}.1"), format!("{net}.2"));
+        let machine = Machine { name: name.clone(), here: here.clone() };
+        for line in [
+            format!("netns add {name}"),
+            format!("link add {near} type veth peer name {far} netns {name}"),
+            format!("addr add {here}/30 dev {near}"),
+            format!("link set {near} up"),
+            format!("-n {name} addr add {there}/30 dev {far}"),
+            format!("-n {name} link set {far} up"),
+        ] {
+            ip(&line);
+        }
+        machine
+    }
+
+    /// Has a program there fulfil a wish.
+    pub(crate) fn fulfils(&self, wish: &Value) -> Value {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.name, PYTHON, "-c", ASKER]);
+        let mut asker = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("ip starts");
+        asker.stdin.take().expect("piped").write_all(wish.to_string().as_bytes()).expect("it reads");
+        let output = asker.wait_with_output().expect("it ends");
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // The cable goes with it.
+        let _ = Command::new("ip").args(["netns", "del", &self.name]).status();
+    }
+}
+
+fn ip(line: &str) {
+    let status = Command::new("ip").args(line.split(' ')).status().expect("iproute2 is there");
+    assert!(status.success(), "ip {line}: {status}");
+}
+
 /// Has a server's tool fulfil a wish.
 pub(crate) async fn as_tool(gateway: &Gateway, server: &str, wish: &Value) -> Value {
     let reply = gateway.v1_invoke(server, "run", json!({"wish": wish})).await.expect(200);
