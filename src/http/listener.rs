@@ -227,7 +227,7 @@ impl hyper::service::Service<Request<Incoming>> for Connection {
 
     fn call(&self, request: Request<Incoming>) -> Guarded {
         let well_framed = self.watch.asked();
-        let visit = Visit { peer: self.peer, well_framed, watch: Some(Arc::clone(&self.watch)) };
+        let visit = Visit { peer: self.peer, uid: None, well_framed, watch: Some(Arc::clone(&self.watch)) };
         self.guard.call(request, visit)
     }
 }

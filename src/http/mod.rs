@@ -18,6 +18,7 @@ mod mcp_cli;
 mod openapi;
 mod origin;
 mod plexmcp;
+mod record;
 mod routes;
 mod text;
 mod tls;
@@ -40,7 +41,7 @@ use crate::service::{Attempts, Gateway, Principal};
 #[doc(hidden)]
 pub use auth::read_and_tell;
 pub use guard::{Guard, Guarded, Visit};
-pub use routes::{Access, Route};
+pub use routes::{Access, Effect, Route};
 pub use tls::{Tls, TlsError, TlsFiles};
 
 /// Who may use `/api`, which can define programs to run (contract, section 10.5).
@@ -173,7 +174,9 @@ pub fn service(settings: Settings, gateway: Gateway, queries: Queries, address: 
         operator,
         attempts,
     }));
-    Guard::new(policy, debug, routes(shared.clone()), audit).with_calls(shared)
+    let calling = known_routes().into_iter().filter(|route| route.effect == Effect::Calls);
+    let paths = calling.map(|route| route.path).collect();
+    Guard::new(policy, debug, routes(shared.clone()), audit).with_calls(shared, paths)
 }
 
 /// Every route of the listener.
