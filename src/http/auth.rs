@@ -7,14 +7,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use serde_json::{Map, Value};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::clock::retry_seconds;
 use super::nearness::Peer;
+use super::record::Record;
 use super::{ApiAuth, Shared, text};
 use crate::process::Holder;
-use crate::service::{AuditEntry, Gateway, Outcome, Principal, RateReading, Refused};
+use crate::service::{Gateway, Principal, RateReading, Refused};
 
 thread_local! {
     /// The last limit, and the last second of a full bucket, that were written on this thread, and
@@ -30,9 +30,6 @@ fn written(last: &RefCell<(u64, HeaderValue)>, number: u64) -> HeaderValue {
     }
     last.1.clone()
 }
-
-/// How much of a path is recorded, in characters.
-const MAX_TARGET: usize = 200;
 
 const X_RATELIMIT_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const X_RATELIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
@@ -113,24 +110,14 @@ pub(super) struct Visitor {
     rate: OnceLock<(RateReading, u64)>,
     /// Who that is.
     caller: OnceLock<Principal>,
-    /// What the request is in the words of the audit, where it is worth recording.
-    act: OnceLock<Act>,
-}
-
-/// What was asked for, in the words of the audit.
-#[derive(Debug)]
-pub(super) struct Act {
-    action: &'static str,
-    target: String,
-    details: Map<String, Value>,
-    /// Whether the answer waits until the act is recorded.
-    awaited: bool,
+    /// What the audit is to have of it.
+    pub(super) record: Record,
 }
 
 impl Visitor {
     pub(super) fn new(peer: Arc<Peer>, claims_nearness: bool) -> Arc<Visitor> {
-        let (rate, caller, act) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        Arc::new(Visitor { peer, claims_nearness, rate, caller, act })
+        let (rate, caller, record) = (OnceLock::new(), OnceLock::new(), Record::default());
+        Arc::new(Visitor { peer, claims_nearness, rate, caller, record })
     }
 
     /// Whether the request is provably the daemon's own user's, of this machine and of none of its servers;
@@ -148,44 +135,9 @@ impl Visitor {
         }
     }
 
-    /// Says what the request is, for the audit: something that changes what is configured.
-    pub(super) fn acts(&self, action: &'static str, target: impl Into<String>) {
-        let (target, details) = (target.into(), Map::new());
-        let _ = self.act.set(Act { action, target, details, awaited: true });
-    }
-
-    /// Says that the request is a call, for the audit.
-    pub(super) fn calls(&self, target: String, arguments: &[u8]) {
-        let details = AuditEntry::details_of_call(arguments);
-        let _ = self.act.set(Act { action: "call", target, details, awaited: false });
-    }
-
-    /// What the audit is to have of the request, now that its answer is known: acts, and refusals of
-    /// whatever was asked for. `wait` says whether the answer is to wait for it.
-    pub(super) fn entry(
-        &self,
-        status: StatusCode,
-        what: impl FnOnce() -> String,
-        request_id: &str,
-    ) -> Option<(AuditEntry, bool)> {
-        let outcome = Outcome::of_status(status.as_u16());
-        let act = self.act.get();
-        if act.is_none() && outcome != Outcome::Refused {
-            return None;
-        }
-        let caller = self.caller.get();
-        let entry = AuditEntry {
-            action: act.map_or("request", |act| act.action),
-            target: act.map_or_else(|| what().chars().take(MAX_TARGET).collect(), |act| act.target.clone()),
-            outcome,
-            status: Some(status.as_u16()),
-            member_id: caller.map(|caller| caller.member().id.clone()),
-            key_id: caller.map(|caller| caller.key_id().clone()),
-            peer: Some(self.peer.place()),
-            request_id: Some(request_id.to_owned()),
-            details: act.map(|act| act.details.clone()).unwrap_or_default(),
-        };
-        Some((entry, act.is_some_and(|act| act.awaited) && outcome == Outcome::Done))
+    /// Who is calling, once that is known.
+    pub(super) fn caller(&self) -> Option<&Principal> {
+        self.caller.get()
     }
 
     /// Keeps how much more the caller may ask, as it was read at this moment.

@@ -1,6 +1,10 @@
 //! What every request passes before a route sees it and every answer after: framing, `Host`,
 //! `Origin`, the request id, CORS, and panics, which become an internal error of one request.
 //!
+//! Whoever leaves while it is handled gives a request up, unless it is an act: that goes on in a task
+//! of its own, so that what takes effect is recorded. Which requests are acts is decided here, by the
+//! method and the list of routes, and not by the handlers.
+//!
 //! One service and one future by hand. Ordinary middleware boxes a future a layer, and a
 //! stack of them costs a call as much as the rest of the front.
 
@@ -27,14 +31,16 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode
 use axum::response::Response;
 use axum::routing::future::RouteFuture;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tower_service::Service;
 
 use super::auth::{FailedLogin, Visitor};
 use super::connection::Watch;
 use super::nearness::{Peer, speaks_for_another};
 use super::origin::{Checked, Objection, Policy};
+use super::routes::Effect;
 use super::{Shared, Surface, plexmcp, text};
-use crate::service::AuditHandle;
+use crate::service::{Acts, AuditHandle, Listener};
 
 /// The header that names a request; taken from the client or made here.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -53,6 +59,8 @@ pub(super) enum Refusal<'a> {
     ForeignHost,
     /// An `Origin` that may not use this front.
     ForeignOrigin,
+    /// Too many acts go on whose callers have left.
+    TooManyActs,
     /// A defect. The request id is all that a caller needs to report it.
     Internal {
         /// The request's id.
@@ -61,6 +69,10 @@ pub(super) enum Refusal<'a> {
         cause: Option<&'a str>,
     },
 }
+
+/// What is said of [`Refusal::TooManyActs`].
+pub(super) const TOO_MANY_ACTS: &str =
+    "Too many changes are under way whose callers have left. Please retry later";
 
 /// Marks an answer as the outcome of a defect: the guard logs the text and words the answer.
 #[derive(Debug, Clone)]
@@ -99,23 +111,33 @@ pub struct Guard {
     debug: bool,
     router: Router,
     audit: Arc<AuditHandle>,
+    /// Acts that are under way.
+    acts: Acts,
     /// For calls of tools, which the guard hands to their handler itself: the router's boxes and its map
     /// of extensions cost a call more than keys, limits and usage do.
     calls: Option<Shared>,
+    /// The paths of calls: what is asked there is given up when its caller leaves.
+    paths_of_calls: Arc<[&'static str]>,
 }
 
 impl Guard {
     pub(super) fn new(policy: Policy, debug: bool, router: Router, audit: AuditHandle) -> Guard {
-        Guard { policy: Arc::new(policy), debug, router, audit: Arc::new(audit), calls: None }
+        let (audit, policy) = (Arc::new(audit), Arc::new(policy));
+        let (acts, paths_of_calls) = (Acts::default(), Arc::default());
+        Guard { policy, debug, router, audit, acts, calls: None, paths_of_calls }
     }
 
-    /// Calls of tools need not go through the router, which has the same handler for them.
-    pub(super) fn with_calls(mut self, shared: Shared) -> Guard {
+    /// Calls of tools need not go through the router, which has the same handler for them. These paths
+    /// are those of calls.
+    pub(super) fn with_calls(mut self, shared: Shared, paths: Vec<&'static str>) -> Guard {
+        self.acts = shared.gateway.acts().clone();
         self.calls = Some(shared);
+        self.paths_of_calls = paths.into();
         self
     }
 
-    /// Answers a request. The future never fails and never panics.
+    /// Answers a request. The future never fails and never panics. An act goes on to its end, and is
+    /// recorded, when the future is dropped; everything else is given up then.
     pub fn call<B>(&self, mut request: Request<B>, visit: Visit) -> Guarded
     where
         B: HttpBody<Data = bytes::Bytes> + Send + 'static,
@@ -125,15 +147,18 @@ impl Guard {
         let calls =
             self.calls.as_ref().filter(|_| path == plexmcp::INVOKE && request.method() == Method::POST);
         let surface = Surface::of(path);
+        let is_act = calls.is_none()
+            && Effect::of_method(request.method()) == Effect::Acts
+            && !self.paths_of_calls.contains(&path);
         let mut about = About {
             surface,
             debug: self.debug,
             request_id: request_id(request.headers()),
             origin: None,
             requested_headers: None,
-            watch: visit.watch,
             peer: visit.peer.clone(),
             visitor: None,
+            is_act,
             asked: match calls {
                 Some(_) => Asked::Call,
                 None => Asked::Routed(request.method().clone(), request.uri().clone()),
@@ -143,16 +168,21 @@ impl Guard {
             trace: tracing::enabled!(tracing::Level::DEBUG)
                 .then(|| (request.method().clone(), request.uri().clone(), Instant::now())),
         };
+        let watch = visit.watch;
         let checked = match self.policy.check(request.uri(), request.headers()) {
-            _ if !visit.well_framed => {
-                return about.refuse(StatusCode::BAD_REQUEST, Refusal::AmbiguousFraming);
-            }
-            Err(Objection::BadHost) => return about.refuse(StatusCode::BAD_REQUEST, Refusal::BadHost),
-            Err(Objection::ForeignHost) => return about.refuse(StatusCode::FORBIDDEN, Refusal::ForeignHost),
-            Err(Objection::ForeignOrigin) => {
-                return about.refuse(StatusCode::FORBIDDEN, Refusal::ForeignOrigin);
-            }
+            _ if !visit.well_framed => Err((StatusCode::BAD_REQUEST, Refusal::AmbiguousFraming)),
+            Err(Objection::BadHost) => Err((StatusCode::BAD_REQUEST, Refusal::BadHost)),
+            Err(Objection::ForeignHost) => Err((StatusCode::FORBIDDEN, Refusal::ForeignHost)),
+            Err(Objection::ForeignOrigin) => Err((StatusCode::FORBIDDEN, Refusal::ForeignOrigin)),
+            Ok(checked) => Ok(checked),
+        };
+        let checked = match checked {
             Ok(checked) => checked,
+            Err((status, refusal)) => {
+                about.visitor = Some(Visitor::new(visit.peer, false));
+                let refused = about.refuse(status, refusal);
+                return Guarded::here(Handled::Refused(Some(refused)), about, watch);
+            }
         };
         about.note_origin(&checked, request.method(), request.headers());
         // `/v1` knows keys only.
@@ -162,21 +192,51 @@ impl Guard {
         about.visitor = Some(visitor.clone());
         if let Some(shared) = calls {
             let answer = plexmcp::answer_invoke(shared.clone(), visitor, request);
-            return Guarded { step: Step::Called(Box::pin(answer)), about };
+            return Guarded::here(Handled::Called(Box::pin(answer)), about, watch);
         }
         request.extensions_mut().insert(visitor);
-        // The router is cloned because a service is called by `&mut`; it is one pointer.
-        Guarded { step: Step::Routed(self.router.clone().call(request)), about }
+        if !is_act {
+            // The router is cloned because a service is called by `&mut`; it is one pointer.
+            return Guarded::here(Handled::Routed(self.router.clone().call(request)), about, watch);
+        }
+        let Some((under_way, listener)) = self.acts.begin() else {
+            let busy = about.refuse(StatusCode::SERVICE_UNAVAILABLE, Refusal::TooManyActs);
+            return Guarded::here(Handled::Refused(Some(busy)), about, watch);
+        };
+        let handling = Handling { step: Handled::Routed(self.router.clone().call(request)), about };
+        let act = tokio::spawn(async move {
+            let response = handling.await;
+            drop(under_way);
+            response
+        });
+        Guarded { step: Step::Acting { act, _listener: listener }, watch }
     }
 }
 
 /// The answer to be. See [`Guard::call`].
 pub struct Guarded {
     step: Step,
+    watch: Option<Arc<Watch>>,
+}
+
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly every request is the large one; a box would cost each call"
+)]
+enum Step {
+    /// Handled by whoever polls this: given up when it is dropped.
+    Here(Handling),
+    /// An act, in a task of its own.
+    Acting { act: JoinHandle<Response>, _listener: Listener },
+}
+
+/// A request on its way to its answer.
+struct Handling {
+    step: Handled,
     about: About,
 }
 
-enum Step {
+enum Handled {
     Refused(Option<Response>),
     Routed(RouteFuture<Infallible>),
     Called(Pin<Box<dyn Future<Output = Response> + Send>>),
@@ -201,9 +261,11 @@ struct About {
     origin: Option<HeaderValue>,
     /// What a preflight asks for.
     requested_headers: Option<HeaderValue>,
-    watch: Option<Arc<Watch>>,
     peer: Arc<Peer>,
+    /// Until the audit has what it is to have of the request.
     visitor: Option<Arc<Visitor>>,
+    /// It is carried out to its end, whoever leaves.
+    is_act: bool,
     asked: Asked,
     /// Where acts and refusals are recorded.
     audit: Arc<AuditHandle>,
@@ -212,34 +274,70 @@ struct About {
     trace: Option<(Method, Uri, Instant)>,
 }
 
+impl Guarded {
+    fn here(step: Handled, about: About, watch: Option<Arc<Watch>>) -> Guarded {
+        Guarded { step: Step::Here(Handling { step, about }), watch }
+    }
+}
+
 impl Future for Guarded {
     type Output = Result<Response, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let response = match &mut this.step {
-            Step::Refused(response) => response.take().unwrap_or_default(),
-            Step::Recording(written, response) => {
+            Step::Here(handling) => ready!(Pin::new(handling).poll(cx)),
+            // Only a runtime that ends takes a task away.
+            Step::Acting { act, .. } => ready!(Pin::new(act).poll(cx)).unwrap_or_else(|_| {
+                let mut response = Response::new(Body::empty());
+                *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+                response
+            }),
+        };
+        if let Some(watch) = this.watch.take() {
+            watch.answered();
+        }
+        Poll::Ready(Ok(response))
+    }
+}
+
+impl Future for Handling {
+    type Output = Response;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response> {
+        let this = self.get_mut();
+        let response = match &mut this.step {
+            Handled::Refused(response) => response.take().unwrap_or_default(),
+            Handled::Recording(written, response) => {
                 // A record that is lost is logged where that happens.
                 let _ = ready!(Pin::new(written).poll(cx));
-                return Poll::Ready(Ok(response.take().unwrap_or_default()));
+                return Poll::Ready(response.take().unwrap_or_default());
             }
-            Step::Routed(routed) => {
+            Handled::Routed(routed) => {
                 let polled = caught(|| Pin::new(routed).poll(cx).map(|Ok(response)| response));
                 ready!(polled).unwrap_or_else(|panic| this.about.panicked(&*panic))
             }
-            Step::Called(answer) => {
+            Handled::Called(answer) => {
                 let polled = caught(|| answer.as_mut().poll(cx));
                 ready!(polled).unwrap_or_else(|panic| this.about.panicked(&*panic))
             }
         };
         let response = this.about.finish(response);
         match this.about.record(response.status()) {
-            None => Poll::Ready(Ok(response)),
+            None => Poll::Ready(response),
             Some(written) => {
-                this.step = Step::Recording(written, Some(response));
+                this.step = Handled::Recording(written, Some(response));
                 Pin::new(this).poll(cx)
             }
+        }
+    }
+}
+
+impl Drop for Handling {
+    /// What nobody waits for any more is given up. It may have been carried out all the same.
+    fn drop(&mut self) {
+        if let Some(visitor) = self.about.visitor.take() {
+            visitor.left(&self.about.audit, self.about.request_id.to_str().unwrap_or_default());
         }
     }
 }
@@ -253,8 +351,7 @@ fn caught(poll: impl FnOnce() -> Poll<Response>) -> Poll<Result<Response, Box<dy
 }
 
 impl About {
-    fn refuse(mut self, status: StatusCode, refusal: Refusal<'_>) -> Guarded {
-        self.visitor = Some(Visitor::new(self.peer.clone(), false));
+    fn refuse(&self, status: StatusCode, refusal: Refusal<'_>) -> Response {
         let mut response = self.surface.refusal(refusal);
         debug_assert_eq!(response.status(), status, "each surface answers a refusal with the same status");
         *response.status_mut() = status;
@@ -262,7 +359,7 @@ impl About {
         if matches!(refusal, Refusal::AmbiguousFraming | Refusal::BadHost) {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        Guarded { step: Step::Refused(Some(response)), about: self }
+        response
     }
 
     fn note_origin(&mut self, checked: &Checked, method: &Method, headers: &HeaderMap) {
@@ -278,17 +375,16 @@ impl About {
     /// Has the audit record what it is to have of this request; gives what the answer waits for.
     fn record(&mut self, status: StatusCode) -> Option<oneshot::Receiver<()>> {
         let visitor = self.visitor.take()?;
+        debug_assert!(
+            self.is_act || !visitor.record.is_act(),
+            "an act must not be given up: a route of a method that only reads, or of calls, has done one"
+        );
         let what = || match &self.asked {
             Asked::Call => format!("POST {}", plexmcp::INVOKE),
             Asked::Routed(method, uri) => format!("{method} {}", uri.path()),
         };
         let id = self.recorded_id.take()?;
-        let (entry, awaited) = visitor.entry(status, what, id.to_str().unwrap_or_default())?;
-        if awaited {
-            return Some(self.audit.record(entry));
-        }
-        self.audit.note(entry);
-        None
+        visitor.answered(&self.audit, status, id.to_str().unwrap_or_default(), self.is_act, what)
     }
 
     fn panicked(&self, panic: &(dyn Any + Send)) -> Response {
@@ -298,6 +394,10 @@ impl About {
     fn internal_error(&self, cause: &str) -> Response {
         let request_id = self.request_id.to_str().unwrap_or_default();
         tracing::error!(request_id, cause, "internal error");
+        if let Some(visitor) = &self.visitor {
+            // A defect in the middle of an act says nothing of the act.
+            visitor.is_unclear();
+        }
         self.surface.refusal(Refusal::Internal { request_id, cause: self.debug.then_some(cause) })
     }
 
@@ -340,9 +440,6 @@ impl About {
         let request_id = std::mem::replace(&mut self.request_id, HeaderValue::from_static(""));
         self.recorded_id = Some(request_id.clone());
         response.headers_mut().insert(X_REQUEST_ID, request_id);
-        if let Some(watch) = self.watch.take() {
-            watch.answered();
-        }
         response
     }
 

@@ -19,6 +19,7 @@ mod nearness;
 mod openapi;
 mod origin;
 mod plexmcp;
+mod record;
 mod routes;
 mod socket;
 mod text;
@@ -44,7 +45,7 @@ use crate::service::{Attempts, Gateway, Principal};
 #[doc(hidden)]
 pub use auth::read_and_tell;
 pub use guard::{Guard, Guarded, Visit};
-pub use routes::{Access, Route};
+pub use routes::{Access, Effect, Route};
 pub use tls::{Tls, TlsError, TlsFiles};
 
 /// Who may use `/api`, which can define programs to run (contract, section 10.5).
@@ -248,7 +249,9 @@ fn guard(shared: &Shared, address: SocketAddr) -> Guard {
     let bound_to_loopback = address.ip().to_canonical().is_loopback();
     let policy = origin::Policy::new(bound_to_loopback, &settings.allowed_hosts, &settings.allowed_origins);
     let audit = shared.gateway.audit().clone();
-    Guard::new(policy, settings.debug, routes(shared.clone()), audit).with_calls(shared.clone())
+    let calling = known_routes().into_iter().filter(|route| route.effect == Effect::Calls);
+    let paths = calling.map(|route| route.path).collect();
+    Guard::new(policy, settings.debug, routes(shared.clone()), audit).with_calls(shared.clone(), paths)
 }
 
 /// The guard of the address that has the operational routes only.

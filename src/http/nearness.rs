@@ -48,7 +48,15 @@ impl Peer {
         self.address
     }
 
-    /// Where it is, in words for the audit.
+    /// Whose the other end is, where that was found out.
+    pub(super) fn uid(&self) -> Option<u32> {
+        match self.holder.get()? {
+            Holder::OwnUser { uid } | Holder::OtherUser { uid } => Some(*uid),
+            Holder::OwnTree { .. } | Holder::Unknown => None,
+        }
+    }
+
+    /// Where it is, in words for the log.
     pub(super) fn place(&self) -> String {
         if self.by_socket { "unix".to_owned() } else { self.address.to_string() }
     }

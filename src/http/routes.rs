@@ -2,6 +2,7 @@
 //! it come the OpenAPI documents and the test that tries every role on every route.
 
 use axum::Router;
+use axum::http::Method;
 use axum::routing::MethodRouter;
 
 use super::Shared;
@@ -23,6 +24,25 @@ pub enum Access {
     Metrics,
 }
 
+/// What asking for a route does, and so what becomes of it when whoever asked leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing: it is given up.
+    Reads,
+    /// A server is asked: it is given up, and the server is told to.
+    Calls,
+    /// Something is changed: it goes on to its end and is recorded.
+    Acts,
+}
+
+impl Effect {
+    /// What a method does where nothing else is said: whatever is not safe (RFC 9110, section 9.2.1)
+    /// changes something.
+    pub(super) fn of_method(method: &Method) -> Effect {
+        if method.is_safe() { Effect::Reads } else { Effect::Acts }
+    }
+}
+
 /// A route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Route {
@@ -32,6 +52,8 @@ pub struct Route {
     pub path: &'static str,
     /// Who may use it.
     pub access: Access,
+    /// What it does.
+    pub effect: Effect,
 }
 
 /// Routes with their handlers.
@@ -42,7 +64,8 @@ pub(super) struct Routes {
 }
 
 impl Routes {
-    /// Adds a route. `handler` is for this method only.
+    /// Adds a route. `handler` is for this method only. Of a method that is not safe it is an act, which
+    /// goes on to its end when its caller leaves.
     pub(super) fn on(
         mut self,
         method: &'static str,
@@ -50,8 +73,23 @@ impl Routes {
         access: Access,
         handler: MethodRouter<Shared>,
     ) -> Routes {
+        let effect = method.parse().map_or(Effect::Acts, |method| Effect::of_method(&method));
         self.router = self.router.route(path, handler);
-        self.known.push(Route { method, path, access });
+        self.known.push(Route { method, path, access, effect });
+        self
+    }
+
+    /// Adds a route that asks servers and changes nothing here: it is given up when its caller leaves.
+    /// The path has no places, since the guard looks for it in that of a request.
+    pub(super) fn calling(
+        mut self,
+        path: &'static str,
+        access: Access,
+        handler: MethodRouter<Shared>,
+    ) -> Routes {
+        debug_assert!(!path.contains('{'), "{path}");
+        self.router = self.router.route(path, handler);
+        self.known.push(Route { method: "POST", path, access, effect: Effect::Calls });
         self
     }
 

@@ -5,6 +5,7 @@
 //! processes between us and the server, and grandchildren may leave the process group.
 
 mod cgroup;
+mod disk;
 mod error;
 mod exec;
 mod harden;
@@ -23,6 +24,7 @@ mod too_large;
 mod tree;
 
 pub use cgroup::Controllers;
+pub use disk::free_bytes;
 pub use error::SpawnError;
 pub use host::{Host, HostSettings, MARK_VARIABLE, Pipes, Spec};
 pub use ladder::{Exit, ExitReport, Ladder, Process};

@@ -6,18 +6,21 @@
 //! limits, usage and audit. A query that is dropped cancels what it has under way.
 
 mod chat;
+mod made;
 mod offer;
 mod run;
 mod settings;
 mod sse;
 mod tool_text;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 pub use self::chat::TokenUsage;
+pub use self::made::CallsMade;
 pub use self::run::Queries;
 pub use self::settings::{ApiKey, KeyHeader, KeySource, LlmSettings, MalformedKey};
 pub use self::sse::{SseData, TooLong};
@@ -40,6 +43,8 @@ pub struct Question {
     pub tools: Option<Vec<String>>,
     /// How long all of it may take, at most what is configured.
     pub timeout: Option<Duration>,
+    /// Where the calls are counted as they are made, for whoever asks.
+    pub made: Arc<CallsMade>,
 }
 
 /// Why the model stopped.

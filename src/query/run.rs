@@ -15,9 +15,9 @@ use super::chat::{Chat, ChatRequest, Reply, StreamOptions, TokenUsage, ToolReque
 use super::offer::{Offer, Offered};
 use super::settings::{ApiKey, KeySource, LlmSettings};
 use super::tool_text::{Telling, ToolText, cut, image_message, tell};
-use super::{Answer, Event, Finish, ModelError, QueryError, Question, Step};
+use super::{Answer, CallsMade, Event, Finish, ModelError, QueryError, Question, Step};
 use crate::process::read_secret_file;
-use crate::service::{AuditEntry, Error, Gateway, Outcome, Principal, ToolCall};
+use crate::service::{AuditEntry, Error, Gateway, Outcome, Principal, Retry, Sort, ToolCall};
 
 /// What stands for the answer of a model that still wanted to call tools when its turns were over.
 const OUT_OF_TURNS: &str = "Agent stopped due to max iterations.";
@@ -105,7 +105,8 @@ impl Queries {
             if turn == max_turns {
                 break;
             }
-            let calls = Calls { gateway, caller, offer: &offer, settings, events: events.as_ref() };
+            let made = &question.made;
+            let calls = Calls { gateway, caller, offer: &offer, settings, events: events.as_ref(), made };
             let made = calls.make(&reply.calls).await?;
             talk.go_on(reply, made);
         }
@@ -249,6 +250,7 @@ struct Calls<'a> {
     offer: &'a Arc<Offer>,
     settings: &'a Arc<LlmSettings>,
     events: Option<&'a mpsc::Sender<Event>>,
+    made: &'a Arc<CallsMade>,
 }
 
 impl Calls<'_> {
@@ -270,8 +272,9 @@ impl Calls<'_> {
                 Ok((tool, arguments)) => {
                     let (gateway, caller, settings) =
                         (self.gateway.clone(), self.caller.clone(), self.settings.clone());
-                    let request = request.clone();
+                    let (request, made) = (request.clone(), self.made.clone());
                     running.spawn(async move {
+                        made.add(&tool.server, &tool.tool);
                         (at, call(&gateway, &caller, &settings, &request, tool, arguments).await)
                     });
                 }
@@ -333,8 +336,15 @@ async fn call(
         context: None,
         timeout: None,
     };
+    let mut recording =
+        Recording { gateway, caller, tool: &tool, arguments: &bytes, outcome: Outcome::Unknown };
     let answered = gateway.call_tool(&asked, caller).await;
-    record(gateway, caller, &tool, &bytes, &answered);
+    recording.outcome = match &answered {
+        Ok(_) => Outcome::Done,
+        Err(error) if error.retry() == Retry::OutcomeUnknown => Outcome::Unknown,
+        Err(_) => Outcome::Failed,
+    };
+    drop(recording);
     let reply = match answered {
         Ok(reply) => reply,
         Err(error @ (Error::ShuttingDown | Error::Internal { .. })) => return Err(error.into()),
@@ -349,26 +359,27 @@ async fn call(
     Ok(Made { id: request.id.clone(), told, step })
 }
 
-/// The audit has the call like every other one, where it has calls.
-fn record<T>(
-    gateway: &Gateway,
-    caller: &Principal,
-    tool: &Offered,
-    arguments: &[u8],
-    answered: &Result<T, Error>,
-) {
-    if !gateway.audit().settings().calls {
-        return;
+/// Has the audit record a call like every other one, where it has calls: also one that is given up.
+struct Recording<'a> {
+    gateway: &'a Gateway,
+    caller: &'a Principal,
+    tool: &'a Offered,
+    arguments: &'a [u8],
+    outcome: Outcome,
+}
+
+impl Drop for Recording<'_> {
+    fn drop(&mut self) {
+        let audit = self.gateway.audit();
+        if !audit.settings().calls {
+            return;
+        }
+        let mut details = AuditEntry::details_of_call(self.arguments);
+        details.insert("by".to_owned(), "query".into());
+        let target = format!("{}/{}", self.tool.server, self.tool.tool);
+        let entry = AuditEntry::new(Sort::Call, "call", &target, self.outcome);
+        audit.note(entry.by(self.caller).with(details));
     }
-    let mut details = AuditEntry::details_of_call(arguments);
-    details.insert("by".to_owned(), "query".into());
-    let outcome = if answered.is_ok() { Outcome::Done } else { Outcome::Failed };
-    gateway.audit().note(AuditEntry {
-        member_id: Some(caller.member().id.clone()),
-        key_id: Some(caller.key_id().clone()),
-        details,
-        ..AuditEntry::of_daemon("call", format!("{}/{}", tool.server, tool.tool), outcome)
-    });
 }
 
 fn failed(request: &ToolRequest, tool: Option<&Offered>, reason: &str, took: Duration) -> Made {

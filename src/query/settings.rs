@@ -123,7 +123,7 @@ impl Default for LlmSettings {
 
 impl LlmSettings {
     /// The model to ask where this one was asked for.
-    pub(super) fn model(&self, asked: Option<&str>) -> String {
+    pub fn model(&self, asked: Option<&str>) -> String {
         let asked = asked.unwrap_or(&self.model);
         self.aliases.get(asked).cloned().unwrap_or_else(|| asked.to_owned())
     }

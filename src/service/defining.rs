@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::keys::{require_admin, require_operator};
-use super::{Approval, Error, Gateway, PinReport, Principal, Reach};
+use super::{Approval, Error, Gateway, PinReport, Principal, Reach, told_of_applied};
 
 impl Gateway {
     /// Adds a server. The same definition again is no change; another one is
@@ -49,10 +49,12 @@ impl Gateway {
         self.0.registry.export(path, reach(caller)).await
     }
 
-    /// Replaces all definitions by those of a file, all or nothing; identical ones keep running.
-    pub async fn import_config(&self, caller: &Principal, path: &str) -> Result<(), Error> {
+    /// Replaces all definitions by those of a file, all or nothing; identical ones keep running. Gives
+    /// what is told of it: names, and what is run now.
+    pub async fn import_config(&self, caller: &Principal, path: &str) -> Result<Map<String, Value>, Error> {
         require_operator(caller)?;
-        self.0.registry.import(path, reach(caller)).await
+        let applied = self.0.registry.import(path, reach(caller)).await?;
+        Ok(told_of_applied(&applied, &self.0.registry.list()))
     }
 
     /// How a server's tools stand to what was approved of them.

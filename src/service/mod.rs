@@ -1,5 +1,6 @@
 //! What the gateway does, in the words of no dialect: plain data in, plain data out.
 
+mod acts;
 mod audit;
 mod calling;
 mod defining;
@@ -22,6 +23,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
+use serde_json::{Map, Value};
 use tokio::sync::watch;
 
 use self::dispatch::{await_child, await_update, unreachable};
@@ -34,7 +36,10 @@ use crate::store::Trouble;
 use crate::supervisor::{ServerHandle, ServerSpec, Supervisor};
 use crate::telemetry::metrics::Metrics;
 
-pub use self::audit::{AuditEntry, AuditHandle, AuditQuery, AuditSettings, Outcome};
+pub use self::acts::{Acts, Listener, UnderWay};
+pub use self::audit::{
+    AuditEntry, AuditHandle, AuditQuery, AuditSettings, Outcome, Sort, told_of_change, told_of_definition,
+};
 pub use self::error::{Error, Fault, Retry};
 pub use self::follow::LogFollower;
 pub use self::keys::{KeyRequest, KeyView, MemberView, NoKey, OrganizationView};
@@ -47,7 +52,7 @@ pub use self::usage::{
 };
 pub use self::view::{Readiness, ResourceReply, ServerView, ToolCall, ToolReply, Traffic};
 pub use crate::access::{
-    Attempts, Charter, KeyStatus, NewKey, Permissions, Principal, RateReading, Refused, Role,
+    Attempts, Charter, KeyRecord, KeyStatus, NewKey, Permissions, Principal, RateReading, Refused, Role,
 };
 pub use crate::child::{Catalog, CounterReading, LogLine, Resource, StartPhase, Stream, Tool};
 pub use crate::mcp::ToolDigest;
@@ -55,6 +60,9 @@ pub use crate::supervisor::{
     BreakerState, CRASH_LOOP, Cause, Definition, Introduction, PinMode, Problem, ReplicaView, State, Status,
     Update, Usage, on_the_wall,
 };
+
+/// At the end, how long acts may take that wait for nothing but a client that sends its body slowly.
+const LAST_ACTS: Duration = Duration::from_secs(1);
 
 /// How long calls may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +96,7 @@ struct Inner {
     before: HashMap<Arc<str>, Traffic>,
     usage: UsageHandle,
     audit: AuditHandle,
+    acts: Acts,
     quotas: Quotas,
     settings: GatewaySettings,
     stopping: AtomicBool,
@@ -110,6 +119,9 @@ impl Gateway {
         let (store, backups) = (registry.store().clone(), registry.kept_in());
         let (usage, known) = usage::start(store, books.clone(), keys.clone(), settings.retention, backups)?;
         let audit = registry.start_audit(settings.audit)?;
+        for (path, applied) in registry.take_applied() {
+            audit.note(entry_of_file(&path, &applied, &registry.list()));
+        }
         let pins = registry.pins().clone();
         let quotas = Quotas::load(keys.charter(), usage.clone()).await?;
         let before = known.into_iter().map(|(id, total)| {
@@ -139,6 +151,7 @@ impl Gateway {
             before,
             usage,
             audit,
+            acts: Acts::default(),
             quotas,
             settings,
             stopping,
@@ -255,18 +268,32 @@ impl Gateway {
         Ok(())
     }
 
-    /// Applies a servers file: what it added, changed and dropped since it was last applied.
+    /// Applies a servers file: what it added, changed and dropped since it was last applied. Like every
+    /// act it goes on to its end and its line in the audit when the future is dropped.
     pub async fn apply_servers_file(&self, path: &str, file: ServersFile) -> Result<Applied, Error> {
-        let applied = self.0.registry.apply_file(path, file).await;
-        if applied.as_ref().is_ok_and(|applied| *applied != Applied::default()) {
-            self.0.audit.note(AuditEntry::of_daemon("servers_file.apply", path, Outcome::Done));
-        }
-        applied
+        let (gateway, path, act) = (self.clone(), path.to_owned(), self.0.acts.begin());
+        let applying = async move {
+            let applied = gateway.0.registry.apply_file(&path, file).await?;
+            if applied != Applied::default() {
+                let entry = entry_of_file(&path, &applied, &gateway.0.registry.list());
+                // Nobody waits for it but the line on the disk.
+                let _ = gateway.0.audit.record(entry).await;
+            }
+            drop(act);
+            Ok(applied)
+        };
+        let ended = tokio::spawn(applying).await;
+        ended.unwrap_or_else(|error| Err(Error::Internal { reason: error.to_string() }))
     }
 
     /// The audit, for those who record what they were asked for.
     pub fn audit(&self) -> &AuditHandle {
         &self.0.audit
+    }
+
+    /// The acts that are under way, for those who carry them out.
+    pub fn acts(&self) -> &Acts {
+        &self.0.acts
     }
 
     /// A page of the audit, newest first, each entry as its line of JSON, and how many there are.
@@ -322,6 +349,7 @@ impl Gateway {
         self.0.metrics.set_store_from_backup(trouble.is_some_and(|trouble| trouble.from_backup));
         self.0.metrics.set_flush_age(self.0.usage.flush_age());
         self.0.metrics.set_audit_lost(self.0.audit.lost());
+        self.0.metrics.set_audit_unrecorded(self.0.audit.unrecorded());
         self.0.metrics.render()
     }
 
@@ -354,8 +382,16 @@ impl Gateway {
             tracing::warn!(%error, "what is left of this month's calls could not be written down");
         }
         self.0.usage.close().await;
+        // Every act that has begun is over when the registry is; then its line can be written.
+        let closed = self.0.registry.close().await;
+        if tokio::time::timeout(LAST_ACTS, self.0.acts.settled()).await.is_err() {
+            tracing::warn!(
+                acts = self.0.acts.under_way(),
+                "acts are still under way; they do nothing any more"
+            );
+        }
         self.0.audit.close().await;
-        self.0.registry.close().await
+        closed
     }
 
     /// Resolves when the registry has ended without having been asked to: the daemon cannot go on.
@@ -459,6 +495,34 @@ impl Follower {
             }
         }
     }
+}
+
+/// What the audit has of an applied servers file: whose definitions it brought, and what they run.
+fn entry_of_file(path: &str, applied: &Applied, servers: &ServerList) -> AuditEntry {
+    AuditEntry::of_daemon("servers_file.apply", path, Outcome::Done).with(told_of_applied(applied, servers))
+}
+
+/// What changed, by name, and what those that are new or other run now.
+pub(crate) fn told_of_applied(applied: &Applied, servers: &ServerList) -> Map<String, Value> {
+    let Applied { added, changed, taken_over, removed } = applied;
+    let mut told = Map::new();
+    for (what, names) in
+        [("added", added), ("changed", changed), ("taken_over", taken_over), ("removed", removed)]
+    {
+        if !names.is_empty() {
+            told.insert(what.to_owned(), names.as_slice().into());
+        }
+    }
+    let run = [added, changed, taken_over].into_iter().flatten();
+    let defined = run.filter_map(|name| {
+        let definition = &servers.by_name(name)?.definition;
+        Some((name.clone(), Value::Object(told_of_definition(definition))))
+    });
+    let defined: Map<String, Value> = defined.collect();
+    if !defined.is_empty() {
+        told.insert("definitions".to_owned(), Value::Object(defined));
+    }
+    told
 }
 
 /// Looks at what the trees of these servers use, off the runtime.

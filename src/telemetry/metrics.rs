@@ -323,6 +323,13 @@ impl Metrics {
         counter.inc_by(lost.saturating_sub(counter.get()));
     }
 
+    /// Says how many entries of the audit were only counted since the start.
+    pub fn set_audit_unrecorded(&self, unrecorded: u64) {
+        let _one_after_the_other = self.shared.table();
+        let counter = &self.shared.kept.audit_unrecorded;
+        counter.inc_by(unrecorded.saturating_sub(counter.get()));
+    }
+
     /// Notes that the servers files were applied, or could not be.
     pub fn reloaded(&self, good: bool) {
         self.shared.reload_good.set(i64::from(good));
@@ -403,6 +410,7 @@ struct Kept {
     store_from_backup: IntGauge,
     flush_age: Gauge,
     audit_lost: IntCounter,
+    audit_unrecorded: IntCounter,
 }
 
 impl Kept {
@@ -429,7 +437,14 @@ impl Kept {
             registry,
             IntCounter::new("mcpvisor_audit_lost_total", "Entries of the audit that could not be written.")?,
         )?;
-        Ok(Kept { store_degraded, store_from_backup, flush_age, audit_lost })
+        let audit_unrecorded = register(
+            registry,
+            IntCounter::new(
+                "mcpvisor_audit_unrecorded_total",
+                "Refusals, failures and calls that the audit only counted.",
+            )?,
+        )?;
+        Ok(Kept { store_degraded, store_from_backup, flush_age, audit_lost, audit_unrecorded })
     }
 }
 

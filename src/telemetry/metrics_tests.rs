@@ -72,6 +72,7 @@ fn the_rest_is_set_and_counted() {
     metrics.set_flush_age(Duration::from_secs(3));
     for lost in [4, 4, 6] {
         metrics.set_audit_lost(lost);
+        metrics.set_audit_unrecorded(lost + 1);
     }
     for (series, expected) in [
         (r#"mcpvisor_calls_in_flight{server="git"}"#, 2.0),
@@ -84,6 +85,7 @@ fn the_rest_is_set_and_counted() {
         ("mcpvisor_store_from_backup", 1.0),
         ("mcpvisor_store_flush_age_seconds", 3.0),
         ("mcpvisor_audit_lost_total", 6.0),
+        ("mcpvisor_audit_unrecorded_total", 7.0),
         (r#"mcpvisor_build_info{version="1.2.3"}"#, 1.0),
     ] {
         assert_eq!(value(&metrics, series), Some(expected), "{series}");

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::Shared;
 use super::auth::{Denied, admit_to_metrics};
 use super::clock::retry_seconds;
-use super::guard::Refusal;
+use super::guard::{Refusal, TOO_MANY_ACTS};
 use super::routes::{Access, Routes};
 
 /// The Prometheus text format that is written.
@@ -111,6 +111,11 @@ pub(super) fn refusal(refusal: Refusal<'_>) -> Response {
         }
         Refusal::ForeignOrigin => {
             error(StatusCode::FORBIDDEN, "The Origin header names an origin that is not allowed")
+        }
+        Refusal::TooManyActs => {
+            let mut response = error(StatusCode::SERVICE_UNAVAILABLE, TOO_MANY_ACTS);
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            response
         }
         Refusal::Internal { request_id, cause } => {
             let mut body = json!({"error": "An unexpected error occurred", "request_id": request_id});

@@ -188,3 +188,140 @@ async fn only_an_unproxied_request_to_loopback_claims_to_be_near() {
         assert_eq!(body, json!(claims), "{path} {headers:?}");
     }
 }
+
+/// A guard before routes that act, and what they wait for and have done.
+struct Acting {
+    guard: Guard,
+    audit: AuditHandle,
+    /// Lets an act go on.
+    go: Arc<tokio::sync::Semaphore>,
+    done: Arc<AtomicU64>,
+    _directory: tempfile::TempDir,
+}
+
+impl Acting {
+    fn new() -> Acting {
+        type Visited = axum::Extension<Arc<Visitor>>;
+        let directory = tempfile::tempdir().expect("a directory");
+        let audit = AuditHandle::below(directory.path());
+        let (go, done) = (Arc::new(tokio::sync::Semaphore::new(0)), Arc::<AtomicU64>::default());
+        let act = {
+            let (go, done) = (go.clone(), done.clone());
+            async move |axum::Extension(visitor): Visited| {
+                visitor.acts("thing.change", "a thing");
+                go.acquire().await.expect("open").forget();
+                done.fetch_add(1, Ordering::Relaxed);
+                "done"
+            }
+        };
+        let look = {
+            let go = go.clone();
+            async move |axum::Extension(visitor): Visited| {
+                visitor.looks("secrets.read", "secrets");
+                go.acquire().await.expect("open").forget();
+            }
+        };
+        async fn breaks(axum::Extension(visitor): Visited) {
+            visitor.acts("thing.change", "a thing");
+            panic!("in the middle of it")
+        }
+        let router = Router::new()
+            .route("/act", axum::routing::post(act))
+            .route("/breaks", axum::routing::post(breaks))
+            .route("/unnamed", axum::routing::delete(async || "done"))
+            .route("/look", get(look));
+        let guard = Guard::new(Policy::new(true, &[], &[]), false, router, audit.clone());
+        Acting { guard, audit, go, done, _directory: directory }
+    }
+
+    /// Asks and leaves as soon as there is something to wait for.
+    async fn leave(&self, method: &str, path: &str) {
+        let request = Request::builder().method(method).uri(path).header("host", "localhost");
+        let mut answer = self.guard.call(request.body(Body::empty()).expect("a request"), here());
+        let polled = std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut answer).poll(cx).is_ready())).await;
+        assert!(!polled, "{path} was answered at once");
+        // As far as it goes by itself.
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn told(&self) -> Vec<(Value, Value, Value)> {
+        let lines = self.audit.lines().await;
+        lines
+            .iter()
+            .map(|line| (line["action"].clone(), line["outcome"].clone(), line["status"].clone()))
+            .collect()
+    }
+}
+
+#[tokio::test]
+async fn an_act_goes_on_and_is_recorded_when_its_caller_leaves() {
+    let acting = Acting::new();
+    acting.leave("POST", "/act").await;
+    assert_eq!((acting.guard.acts.under_way(), acting.told().await), (1, Vec::new()));
+    acting.go.add_permits(1);
+    acting.guard.acts.settled().await;
+    assert_eq!(acting.done.load(Ordering::Relaxed), 1);
+    assert_eq!(acting.told().await, [(json!("thing.change"), json!("done"), json!(200))]);
+}
+
+#[tokio::test]
+async fn what_is_no_act_is_given_up_with_its_caller_and_recorded_as_unknown() {
+    let acting = Acting::new();
+    acting.leave("GET", "/look").await;
+    assert_eq!(acting.guard.acts.under_way(), 0);
+    let lines = acting.audit.lines().await;
+    assert_eq!(
+        (lines.len(), &lines[0]["outcome"], &lines[0]["status"]),
+        (1, &json!("unknown"), &Value::Null)
+    );
+    assert_eq!(lines[0]["details"], json!({"why": "the caller left"}));
+}
+
+#[tokio::test]
+async fn an_act_that_breaks_in_the_middle_may_have_been_done() {
+    let acting = Acting::new();
+    let (response, _) = ask(&acting.guard, here(), "POST /breaks", &[HOST]).await;
+    assert_eq!(response.status(), 500);
+    assert_eq!(acting.told().await, [(json!("thing.change"), json!("unknown"), json!(500))]);
+    assert_eq!(acting.guard.acts.under_way(), 0);
+}
+
+#[tokio::test]
+async fn an_act_that_its_handler_has_not_named_is_recorded_all_the_same() {
+    let acting = Acting::new();
+    let (response, _) = ask(&acting.guard, here(), "DELETE /unnamed", &[HOST]).await;
+    assert_eq!(response.status(), 200);
+    let lines = acting.audit.lines().await;
+    assert_eq!((&lines[0]["action"], &lines[0]["target"]), (&json!("request"), &json!("DELETE /unnamed")));
+    // A path that is not there is nobody's act.
+    ask(&acting.guard, here(), "DELETE /nowhere", &[HOST]).await;
+    assert_eq!(acting.audit.lines().await.len(), 1);
+}
+
+#[tokio::test]
+async fn acts_whose_callers_have_left_are_bounded_and_the_next_is_told_so() {
+    let acting = Acting::new();
+    let mut left = 0;
+    let refused = loop {
+        let request =
+            Request::post("/act").header("host", "localhost").body(Body::empty()).expect("a request");
+        let mut answer = acting.guard.call(request, here());
+        match std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut answer).poll(cx))).await {
+            Poll::Ready(Ok(response)) => break response,
+            Poll::Pending => left += 1,
+        }
+        assert!(left < 1_000, "somewhere there is an end");
+    };
+    assert_eq!((left, refused.status().as_u16()), (256, 503));
+    assert_eq!(refused.headers()["retry-after"], "1");
+    let (response, _) = ask(&acting.guard, here(), "GET /nowhere", &[HOST]).await;
+    assert_eq!(response.status(), 404, "what is no act is answered");
+    acting.go.add_permits(left + 1);
+    acting.guard.acts.settled().await;
+    assert_eq!(acting.done.load(Ordering::Relaxed), 256);
+    let (response, _) = ask(&acting.guard, here(), "POST /act", &[HOST]).await;
+    assert_eq!(response.status(), 200);
+    assert_eq!(acting.told().await.len(), 257);
+}

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::http::auth::Denied;
 use crate::http::body::Unusable;
-use crate::http::guard::Refusal;
+use crate::http::guard::{Refusal, TOO_MANY_ACTS};
 use crate::http::manner::{Manner, STORE_PAUSE};
 use crate::query::{ModelError, QueryError};
 use crate::service::{Error, Gateway};
@@ -273,6 +273,9 @@ impl From<Refusal<'_>> for Failure {
             Refusal::BadHost => Failure::bad_request("The request must have exactly one valid Host header"),
             Refusal::ForeignHost => forbidden("The Host header names a host that is not allowed"),
             Refusal::ForeignOrigin => forbidden("The Origin header names an origin that is not allowed"),
+            Refusal::TooManyActs => Failure::new(StatusCode::SERVICE_UNAVAILABLE, TOO_MANY_ACTS)
+                .code("service_unavailable")
+                .retry(Some(Duration::from_secs(1))),
             Refusal::Internal { request_id, cause } => {
                 let error =
                     cause.map_or_else(|| UNEXPECTED.to_owned(), |cause| format!("{UNEXPECTED}: {cause}"));

@@ -23,7 +23,7 @@ use super::auth::{Visitor, admit_to_api, visitor};
 use super::guard::Refusal;
 use super::routes::{Access, Routes};
 use super::{Shared, body};
-use crate::service::{Error, Principal};
+use crate::service::{Error, Principal, ServerView, told_of_change};
 
 /// The routes of the dialect.
 pub(super) fn routes() -> Routes {
@@ -37,7 +37,7 @@ pub(super) fn routes() -> Routes {
         .on("PUT", "/api/servers/{name}", Operator, put(change))
         .on("DELETE", "/api/servers/{name}", Operator, delete(remove))
         .on("GET", "/api/servers/{name}/tools", Operator, get(tools))
-        .on("POST", "/api/query", Operator, post(query::run))
+        .calling("/api/query", Operator, post(query::run))
         .on("POST", "/api/config/export", Operator, post(export))
         .on("POST", "/api/config/import", Operator, post(import))
 }
@@ -60,6 +60,13 @@ impl Api {
         Ok(body::read(request, settings.body_limit, settings.body_timeout).await?)
     }
 
+    /// Says that values of `env` are shown, where they are: they may be secrets.
+    fn shows<'a>(&self, mut servers: impl Iterator<Item = &'a ServerView>, target: &str) {
+        if !self.0.settings.redact_env && servers.any(|server| !server.definition.env().is_empty()) {
+            self.2.looks("servers.read", target);
+        }
+    }
+
     fn fail(&self, error: Error) -> Failure {
         Failure::of(error, &self.0.gateway)
     }
@@ -80,18 +87,22 @@ async fn status(_: Api) -> Response {
 }
 
 async fn list(api: Api) -> Response {
-    json(bodies::servers(&api.0.gateway.servers(&api.1), api.0.settings.redact_env))
+    let servers = api.0.gateway.servers(&api.1);
+    api.shows(servers.iter(), "*");
+    json(bodies::servers(&servers, api.0.settings.redact_env))
 }
 
 async fn detail(api: Api, name: Name) -> Result<Response, Failure> {
     let name = api.name(name)?;
     let server = api.0.gateway.server_named(&api.1, &name).map_err(|error| api.fail(error))?;
+    api.shows(std::iter::once(&server), &name);
     Ok(json(bodies::server(&server.name, &server.definition, api.0.settings.redact_env)))
 }
 
 async fn add(api: Api, request: Request) -> Result<Response, Failure> {
     let new = bodies::read_new_server(&api.read(request).await?)?;
     api.2.acts("server.add", &new.name);
+    api.2.tells_all(told_of_change(&new.members));
     api.0.gateway.add_server(&api.1, &new.name, new.members).await.map_err(|error| api.fail(error))?;
     Ok(json(bodies::done(&format!("Server '{}' added successfully", new.name))))
 }
@@ -100,6 +111,7 @@ async fn change(api: Api, name: Name, request: Request) -> Result<Response, Fail
     let mut members = bodies::read_changes(&api.read(request).await?)?;
     let name = api.name(name)?;
     api.2.acts("server.change", &name);
+    api.2.tells_all(told_of_change(&members));
     if api.0.settings.redact_env {
         let stored = api.0.gateway.server_named(&api.1, &name).map_err(|error| api.fail(error))?;
         bodies::restore_redacted(&mut members, &stored.definition)?;
@@ -130,13 +142,15 @@ async fn export(api: Api, request: Request) -> Result<Response, Failure> {
     let path = bodies::read_path(&api.read(request).await?)?;
     api.2.acts("config.export", &path);
     api.0.gateway.export_config(&api.1, &path).await.map_err(|error| api.fail(error))?;
+    api.2.tells("servers", api.0.gateway.servers(&api.1).len());
     Ok(json(bodies::done(&format!("Configuration exported to {path}"))))
 }
 
 async fn import(api: Api, request: Request) -> Result<Response, Failure> {
     let path = bodies::read_path(&api.read(request).await?)?;
     api.2.acts("config.import", &path);
-    api.0.gateway.import_config(&api.1, &path).await.map_err(|error| api.fail(error))?;
+    let told = api.0.gateway.import_config(&api.1, &path).await.map_err(|error| api.fail(error))?;
+    api.2.tells_all(told);
     Ok(json(bodies::done(&format!("Configuration imported from {path}"))))
 }
 

@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,18 +14,18 @@ use bytes::Bytes;
 use hyper::body::Frame;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::bodies::{some, text};
 use super::errors::Failure;
-use super::{Api, json};
+use super::{Api, Visitor, json};
 use crate::http::body::{object, string};
 use crate::http::events::{self, COMMENT, KEEP_ALIVE};
 use crate::query::{Answer, Event, Finish, QueryError, Question, Step, TokenUsage};
-use crate::service::Error;
+use crate::service::{AuditEntry, AuditHandle, Error, Outcome};
 
 /// How many events may wait for the client; then the model waits.
 const WAITING: usize = 16;
@@ -42,14 +43,39 @@ struct Asked {
 pub(super) async fn run(api: Api, request: Request) -> Result<Response, Failure> {
     let asked = read(&api.read(request).await?)?;
     let include_steps = asked.include_steps;
-    if api.0.gateway.audit().settings().calls {
-        api.2.calls(format!("{}/query", asked.question.servers.join(",")), asked.question.text.as_bytes());
-    }
+    record(&api, &asked);
     if asked.stream {
         return stream(api, asked).await;
     }
     let answered = api.0.queries.answer(&api.0.gateway, &api.1, asked.question, None).await;
+    let answered = answered.inspect_err(|error| note_error(&api.2, error));
     Ok(json(written(&answered.map_err(Failure::from)?, include_steps)))
+}
+
+/// Tells the audit what is asked: of which servers and which model, never the text; and at the end, which
+/// tools were called.
+fn record(api: &Api, asked: &Asked) {
+    let question = &asked.question;
+    let mut details = match api.0.gateway.audit().settings().calls {
+        true => AuditEntry::details_of_call(question.text.as_bytes()),
+        false => Map::new(),
+    };
+    details.insert("servers".to_owned(), question.servers.as_slice().into());
+    details.insert("model".to_owned(), api.0.queries.settings().model(question.model.as_deref()).into());
+    let made = question.made.clone();
+    let late = move |details: &mut Map<String, Value>| {
+        let (count, tools) = made.told();
+        details.insert("calls".to_owned(), count.into());
+        details.insert("tools".to_owned(), tools.into());
+    };
+    api.2.asks(question.servers.join(","), details, late);
+}
+
+/// Calls may have been carried out before the question was given up.
+fn note_error(visitor: &Visitor, error: &QueryError) {
+    if let QueryError::Server(error) = error {
+        visitor.failed_with(error);
+    }
 }
 
 /// Reads the body. What is checked first is fixed by the reference.
@@ -91,6 +117,7 @@ fn read(body: &[u8]) -> Result<Asked, Failure> {
         tools: tools.map(|raw| texts(raw, "tools")).transpose()?,
         timeout: required(timeout, "timeout must be a whole number of milliseconds of at least 1")?
             .map(Duration::from_millis),
+        made: Arc::default(),
     };
     Ok(Asked {
         question,
@@ -184,6 +211,8 @@ impl Answering {
 /// The events of a question. What goes wrong before the first one is an answer of its own, with its status.
 async fn stream(api: Api, asked: Asked) -> Result<Response, Failure> {
     let (sender, mut received) = mpsc::channel(WAITING);
+    let recording =
+        Recording { visitor: api.2.clone(), audit: api.0.gateway.audit().clone(), outcome: Outcome::Unknown };
     let mut answering = Answering::begin(api, asked.question, sender);
     // All senders are gone once it is over; then the answer is there in a moment.
     let (next, is_over) = match received.recv().await {
@@ -195,7 +224,9 @@ async fn stream(api: Api, asked: Asked) -> Result<Response, Failure> {
     };
     let mut ticks = interval_at(Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    recording.visitor.goes_on();
     let body = AnswerBody {
+        recording: if is_over { recording.ending(Outcome::Done) } else { recording },
         answering: (!is_over).then_some(answering),
         received,
         next: Some(next.into()),
@@ -205,8 +236,29 @@ async fn stream(api: Api, asked: Asked) -> Result<Response, Failure> {
     Ok(events::answer(body))
 }
 
+/// Has the audit record a question when its answer has ended, or nobody reads it any more.
+struct Recording {
+    visitor: Arc<Visitor>,
+    audit: AuditHandle,
+    outcome: Outcome,
+}
+
+impl Recording {
+    fn ending(mut self, outcome: Outcome) -> Recording {
+        self.outcome = outcome;
+        self
+    }
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        self.visitor.ended(&self.audit, self.outcome);
+    }
+}
+
 /// A body that tells the events as they come: with the connection the question is dropped.
 struct AnswerBody {
+    recording: Recording,
     answering: Option<Answering>,
     received: mpsc::Receiver<Event>,
     next: Option<Bytes>,
@@ -238,6 +290,7 @@ impl hyper::body::Body for AnswerBody {
         // Nothing more will happen, so the answer is the last event.
         if is_silent && let Poll::Ready(answer) = answering.poll(context) {
             this.answering = None;
+            this.recording.outcome = if answer.is_ok() { Outcome::Done } else { Outcome::Failed };
             text.extend(final_event(&answer, this.include_steps));
         }
         if text.is_empty() && this.ticks.poll_tick(context).is_ready() {

@@ -1,22 +1,25 @@
 //! `/v1/audit`: who changed what, and who was refused what. For administrators.
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::Response;
 use serde_json::value::RawValue;
+use std::sync::Arc;
 
 use super::errors::Failure;
 use super::fields::{Fields, Page, last, success};
-use super::{Administrator, Pairs, Shared, json, pairs};
+use super::{Administrator, Pairs, Shared, Visitor, json, pairs};
 use crate::service::{AuditQuery, Outcome};
 
 pub(super) async fn list(
     Administrator(caller): Administrator,
+    Extension(visitor): Extension<Arc<Visitor>>,
     State(shared): State<Shared>,
     query: Pairs,
 ) -> Result<Response, Failure> {
+    visitor.looks("audit.read", "/v1/audit");
     let query = pairs(query);
     let mut fields = Fields::default();
     let page = Page::read(&query, &mut fields);
@@ -28,12 +31,14 @@ pub(super) async fn list(
     Ok(json(success(entries, Some(page.pagination(total)))))
 }
 
-/// Lines of JSON, oldest first, for other programs to keep.
+/// Lines of JSON, oldest first, for other programs to keep. The last one says how many there are.
 pub(super) async fn export(
     Administrator(caller): Administrator,
+    Extension(visitor): Extension<Arc<Visitor>>,
     State(shared): State<Shared>,
     query: Pairs,
 ) -> Result<Response, Failure> {
+    visitor.looks("audit.export", "/v1/audit/export");
     let mut fields = Fields::default();
     let query = read(&pairs(query), &mut fields);
     let query = fields.finish(query)?;
@@ -47,9 +52,9 @@ pub(super) async fn export(
 fn read(query: &[(String, String)], fields: &mut Fields) -> AuditQuery {
     let given = |name: &str| last(query, name).map(str::to_owned);
     let outcome = given("outcome");
-    let known = [Outcome::Done, Outcome::Refused, Outcome::Failed].map(Outcome::name);
+    let known = Outcome::ALL.map(Outcome::name);
     if outcome.as_ref().is_some_and(|outcome| !known.contains(&outcome.as_str())) {
-        fields.problem("outcome", "must be done, refused or failed");
+        fields.problem("outcome", "must be done, refused, failed or unknown");
     }
     AuditQuery { action: given("action"), outcome, member_id: given("member_id"), key_id: given("key_id") }
 }

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::http::auth::Denied;
 use crate::http::body::Unusable;
-use crate::http::guard::Refusal;
+use crate::http::guard::{Refusal, TOO_MANY_ACTS};
 use crate::http::manner::{Manner, STORE_PAUSE};
 use crate::service::{Error, Refused};
 
@@ -306,6 +306,10 @@ impl From<Refusal<'_>> for Failure {
             Refusal::BadHost => invalid("The request must have exactly one valid Host header"),
             Refusal::ForeignHost => forbidden("The Host header names a host that is not allowed"),
             Refusal::ForeignOrigin => forbidden("The Origin header names an origin that is not allowed"),
+            Refusal::TooManyActs => {
+                Failure::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", TOO_MANY_ACTS)
+                    .retry(Some(Duration::from_secs(1)))
+            }
             Refusal::Internal { request_id, cause: _ } => {
                 Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", UNEXPECTED)
                     .with(&json!({"request_id": request_id}))

@@ -51,6 +51,7 @@ where
         let arguments = call.arguments.as_deref().unwrap_or(b"{}");
         visitor.calls(format!("{}/{}", call.server, call.tool), arguments);
     }
-    let reply = shared.gateway.call_tool(&call, caller).await?;
+    let reply = shared.gateway.call_tool(&call, caller).await;
+    let reply = reply.inspect_err(|error| visitor.failed_with(error))?;
     Ok(json(payloads::invoked(&call.tool, &reply)?))
 }

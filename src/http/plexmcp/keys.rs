@@ -5,8 +5,8 @@ use axum::http::header::{CACHE_CONTROL, LOCATION};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use serde::Serialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,7 +16,7 @@ use super::{Caller, Id, Ignored, Invoker, Pairs, Shared, json, pairs};
 use crate::http::auth::Visitor;
 use crate::http::body::{self, object, string};
 use crate::http::clock::{parse_moment, timestamp};
-use crate::service::{Error, KeyRequest, KeyStatus, KeyView, NewKey, NoKey};
+use crate::service::{Error, KeyRecord, KeyRequest, KeyStatus, KeyView, NewKey, NoKey};
 
 /// The longest name of a key, in characters.
 const MAX_NAME: usize = 100;
@@ -74,6 +74,7 @@ pub(super) async fn create(
         NoKey::Error(error) => error.into(),
         NoKey::Permissions(reason) => errors::bad_permissions(&reason.to_string()),
     })?;
+    visitor.tells_all(told(&made.record));
     let mut response = json(success(created(&made), None));
     *response.status_mut() = StatusCode::CREATED;
     let headers = response.headers_mut();
@@ -92,14 +93,16 @@ pub(super) async fn describe(
     request: Request,
 ) -> Result<Response, Failure> {
     let id = key_id(id)?;
-    visitor.acts("key.describe", &id);
     let body = body::read(request, shared.settings.body_limit, shared.settings.body_timeout).await?;
+    visitor.acts("key.describe", &id);
     let [name, description] = object(&body, ["name", "description"])?.members;
     let mut fields = Fields::default();
     let name = name.and_then(|raw| read_name(&mut fields, Some(raw)));
     let description = description.map(|raw| read_description(&mut fields, Some(raw)));
     let (name, description) = fields.finish((name, description))?;
-    Ok(json(success(item(&shared.gateway.describe_key(&caller, &id, name, description).await?), None)))
+    let key = shared.gateway.describe_key(&caller, &id, name, description).await?;
+    visitor.tells_all(told(&key.record));
+    Ok(json(success(item(&key), None)))
 }
 
 /// A body is ignored, as it is on every `DELETE`.
@@ -119,8 +122,21 @@ pub(super) async fn revoke(
     let id = key_id(id)?;
     visitor.acts("key.revoke", &id);
     let key = shared.gateway.revoke_key(&caller, &id).await?;
+    visitor.tells_all(told(&key));
     let revoked_at = key.revoked_at.map(moment);
     Ok(json(success(Revoked { id: &key.id, status: KeyStatus::Revoked.name(), revoked_at }, None)))
+}
+
+/// What the audit is told of a key: everything but what it could be used or guessed by.
+fn told(key: &KeyRecord) -> Map<String, Value> {
+    let told = [
+        ("id", Value::from(&*key.id)),
+        ("name", Value::from(key.name.as_str())),
+        ("owner_id", Value::from(&*key.member_id)),
+        ("expires_at", key.expires_at.map(moment).into()),
+        ("permissions", key.permissions.clone().into()),
+    ];
+    told.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
 }
 
 /// Reads the body of `POST /v1/api-keys`.

@@ -49,8 +49,8 @@ pub(super) fn routes() -> Routes {
         .on("POST", "/v1/mcps/{id}/restart", Admin, post(restart))
         .on("GET", "/v1/mcps/{id}/pins", Admin, get(pins::show))
         .on("POST", "/v1/mcps/{id}/pins/approve", Admin, post(pins::approve))
-        .on("POST", INVOKE, Member, post(invoke::routed))
-        .on("POST", "/v1/mcp/resources", Member, post(resources))
+        .calling(INVOKE, Member, post(invoke::routed))
+        .calling("/v1/mcp/resources", Member, post(resources))
         .on("GET", "/v1/organization", Viewer, get(organization::show))
         .on("GET", "/v1/organization/members", Viewer, get(organization::members))
         .on("GET", "/v1/audit", Admin, get(audit::list))
@@ -157,6 +157,7 @@ async fn detail(Caller(caller): Caller, State(shared): State<Shared>, id: Id) ->
 
 async fn logs(
     Administrator(caller): Administrator,
+    Extension(visitor): Extension<Arc<Visitor>>,
     State(shared): State<Shared>,
     id: Id,
     query: Pairs,
@@ -164,6 +165,7 @@ async fn logs(
 ) -> Result<Response, Failure> {
     let id = mcp_id(id)?;
     let query = bodies::read_logs(&pairs(query))?;
+    visitor.looks(if query.follow { "logs.follow" } else { "logs.read" }, &id);
     if !query.follow {
         return Ok(json(bodies::logs(&shared.gateway.logs(&caller, &id, query.tail)?)));
     }
@@ -197,7 +199,8 @@ async fn resources(
         if shared.gateway.audit().settings().calls {
             visitor.calls(format!("{}/resources/read", query.server), uri.as_bytes());
         }
-        let reply = shared.gateway.read_resource(&query.server, uri, query.timeout, &caller).await?;
+        let reply = shared.gateway.read_resource(&query.server, uri, query.timeout, &caller).await;
+        let reply = reply.inspect_err(|error| visitor.failed_with(error))?;
         return Ok(json(payloads::resource_read(uri, &reply)));
     }
     let asked = Instant::now();

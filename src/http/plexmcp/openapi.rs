@@ -105,8 +105,11 @@ fn schemas() -> Value {
         })),
         "AuditEntry": object(&["number", "at", "action", "target", "outcome"], json!({
             "number": count, "at": time, "action": text, "target": text,
-            "outcome": {"enum": ["done", "refused", "failed"]},
+            "outcome": {"enum": ["done", "refused", "failed", "unknown"]}, "status": count,
+            "member_id": text, "key_id": text, "peer": text, "uid": count, "request_id": text,
+            "details": {"type": "object"},
         })),
+        "AuditEnd": object(&["end", "entries"], json!({"end": {"const": true}, "entries": count})),
     })
 }
 
@@ -168,7 +171,7 @@ fn audit_query() -> Vec<(&'static str, Value)> {
     let text = json!({"type": "string"});
     vec![
         ("action", text.clone()),
-        ("outcome", one_of(&["done", "refused", "failed"])),
+        ("outcome", one_of(&["done", "refused", "failed", "unknown"])),
         ("member_id", text.clone()),
         ("key_id", text),
     ]
@@ -247,7 +250,12 @@ fn describe(method: &str, path: &str) -> Option<Operation> {
         }
         ("GET", "/v1/audit") => reading("Acts and refusals", with(page(), audit_query()), list("AuditEntry")),
         ("GET", "/v1/audit/export") => {
-            reading("All of them as lines of JSON", audit_query(), (200, "application/x-ndjson", json!({})))
+            let line = json!({"oneOf": [of("AuditEntry"), of("AuditEnd")]});
+            reading(
+                "All of them as lines of JSON, the last of which says how many",
+                audit_query(),
+                (200, "application/x-ndjson", line),
+            )
         }
         ("GET", "/v1/usage") => reading("Usage of a span", span(), data(of("Usage"))),
         ("GET", "/v1/usage/history") => {

@@ -37,9 +37,11 @@ pub(super) async fn approve(
     request: Request,
 ) -> Result<Response, Failure> {
     let id = mcp_id(id)?;
-    visitor.acts("tool.approve", &id);
     let body = body::read(request, shared.settings.body_limit, shared.settings.body_timeout).await?;
+    visitor.acts("tool.approve", &id);
     let approval = read_approval(&body)?;
+    visitor.tells("digest", approval.digest.to_string());
+    visitor.tells("tools", approval.tools.clone().map_or_else(|| Value::from("*"), Value::from));
     Ok(json(report(&shared.gateway.approve_tools(&caller, &id, approval).await?)))
 }
 

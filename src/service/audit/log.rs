@@ -1,28 +1,36 @@
 //! The thread that writes the audit, and the way to it.
 
 use std::io;
-use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::sync::oneshot;
 
-use super::entry::{AuditEntry, Outcome};
-use super::segments::{self, Segment, Segments};
+use super::entry::{AuditEntry, Outcome, Sort};
+use super::rate::{Rate, Verdict};
+use super::segments::{self, Direction, Listed, Part, Segments};
+use crate::process;
 use crate::service::Error;
 
-/// How many entries may wait to be written.
+/// How many entries that nobody waits for may wait to be written.
 const QUEUE: usize = 1_024;
-/// How many refusals a minute are recorded; of the others only how many there were.
-const REFUSALS: u64 = 300;
-/// What that is about.
-const MINUTE: Duration = Duration::from_secs(60);
+/// How many entries may wait altogether: the rest is for acts.
+const QUEUE_WITH_ACTS: usize = 4 * QUEUE;
+/// With less room than this in the file system, in bytes, only acts that were done are recorded.
+const RESERVE: u64 = 4 * 1024 * 1024;
+/// How often it is looked how much room there is, and after how many bytes at the latest.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+const LOOK_EVERY_BYTES: u64 = 64 * 1024;
+/// How often it is looked which segments are too old, in lines.
+const EXPIRE_EVERY: u64 = 1_000;
 
 /// What the audit keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +86,7 @@ impl AuditQuery {
 
 enum Message {
     Entry(Box<AuditEntry>, Option<oneshot::Sender<()>>),
-    List(oneshot::Sender<Vec<Segment>>),
+    List(oneshot::Sender<Listed>),
     Close,
 }
 
@@ -88,37 +96,87 @@ pub struct AuditHandle {
     messages: SyncSender<Message>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
     settings: AuditSettings,
+    counts: Arc<Counts>,
+}
+
+/// What the thread and those who write to it tell each other.
+#[derive(Debug, Default)]
+struct Counts {
+    /// Entries that wait.
+    waiting: AtomicUsize,
     /// Entries that could not be recorded.
-    lost: Arc<AtomicU64>,
+    lost: AtomicU64,
+    /// Entries that were not recorded because there were too many, or too little room.
+    unrecorded: AtomicU64,
 }
 
 struct Writer {
     segments: Segments,
-    lost: Arc<AtomicU64>,
-    /// The minute that refusals are counted in, and how many there were.
-    minute: (Instant, u64),
+    counts: Arc<Counts>,
+    rate: Rate,
+    room: Room,
     failing: bool,
+}
+
+/// How much room there is on the disk, looked at now and then.
+struct Room {
+    free: Box<dyn Fn() -> Option<u64> + Send>,
+    looked: Option<Instant>,
+    written: u64,
+    is_short: bool,
+}
+
+impl Room {
+    /// Below a directory.
+    fn below(directory: PathBuf) -> Room {
+        Room::told_by(move || process::free_bytes(&directory).ok())
+    }
+
+    fn told_by(free: impl Fn() -> Option<u64> + Send + 'static) -> Room {
+        Room { free: Box::new(free), looked: None, written: 0, is_short: false }
+    }
+
+    fn is_short(&mut self, now: Instant) -> bool {
+        let is_fresh = self.looked.is_some_and(|looked| now.saturating_duration_since(looked) < LOOK_EVERY);
+        if !is_fresh || self.written >= LOOK_EVERY_BYTES {
+            (self.looked, self.written) = (Some(now), 0);
+            // Where it cannot be told, writing tells.
+            let is_short = (self.free)().is_some_and(|free| free < RESERVE);
+            if is_short && !self.is_short {
+                tracing::error!("the disk is nearly full: only acts are recorded in the audit");
+            }
+            self.is_short = is_short;
+        }
+        self.is_short
+    }
 }
 
 /// Opens the audit below a directory and starts the thread `audit`.
 pub(in crate::service) fn start(directory: &Path, settings: AuditSettings) -> io::Result<AuditHandle> {
+    start_with(directory, settings, Room::below(directory.to_owned()))
+}
+
+fn start_with(directory: &Path, settings: AuditSettings, room: Room) -> io::Result<AuditHandle> {
     let segments = Segments::open(directory, settings)?;
-    let (messages, queue) = mpsc::sync_channel(QUEUE);
-    let lost = Arc::<AtomicU64>::default();
-    let writer = Writer { segments, lost: lost.clone(), minute: (Instant::now(), 0), failing: false };
+    let (messages, queue) = mpsc::sync_channel(QUEUE_WITH_ACTS);
+    let counts = Arc::<Counts>::default();
+    let rate = Rate::new(Instant::now());
+    let writer = Writer { segments, counts: counts.clone(), rate, room, failing: false };
     let thread = thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run(&queue))?;
-    Ok(AuditHandle { messages, thread: Arc::new(Mutex::new(Some(thread))), settings, lost })
+    Ok(AuditHandle { messages, thread: Arc::new(Mutex::new(Some(thread))), settings, counts })
 }
 
 impl Writer {
     fn run(mut self, queue: &Receiver<Message>) {
         self.segments.expire();
-        while let Ok(message) = queue.recv() {
+        while let Some(message) = self.next(queue) {
             match message {
                 Message::Entry(entry, written) => {
-                    self.write(*entry);
+                    self.counts.waiting.fetch_sub(1, Ordering::Relaxed);
+                    let part = self.take(&entry);
                     if let Some(written) = written {
-                        self.settled(self.segments.sync());
+                        let synced = part.map_or(Ok(()), |part| self.segments.sync_part(part));
+                        self.settled(synced);
                         // Whoever asked may have left.
                         let _ = written.send(());
                     }
@@ -127,37 +185,72 @@ impl Writer {
                 Message::Close => break,
             }
         }
-        self.settled(self.segments.sync());
+        if let Some(unrecorded) = self.rate.end(Instant::now()) {
+            self.tell_unrecorded(unrecorded);
+        }
+        let synced = self.segments.sync();
+        self.settled(synced);
     }
 
-    fn write(&mut self, mut entry: AuditEntry) {
-        if entry.outcome == Outcome::Refused && !self.may_record_refusal(&mut entry) {
-            return;
+    /// The next message; meanwhile tells what was not recorded, when its minute is over.
+    fn next(&mut self, queue: &Receiver<Message>) -> Option<Message> {
+        loop {
+            let Some(due) = self.rate.due() else { return queue.recv().ok() };
+            match queue.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                Ok(message) => return Some(message),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => self.turn(Instant::now()),
+            }
         }
+    }
+
+    fn turn(&mut self, now: Instant) {
+        if let Some(unrecorded) = self.rate.turn(now) {
+            self.tell_unrecorded(unrecorded);
+        }
+    }
+
+    fn tell_unrecorded(&mut self, unrecorded: Map<String, Value>) {
+        let entry = AuditEntry::new(Sort::Look, "audit.unrecorded", "the last minute", Outcome::Done);
+        self.write(&entry.with(unrecorded), Part::Rest);
+    }
+
+    /// Records an entry, or counts it; gives where it was written.
+    fn take(&mut self, entry: &AuditEntry) -> Option<Part> {
+        let now = Instant::now();
+        self.turn(now);
+        let part = match (entry.sort(), entry.outcome()) {
+            _ if entry.is_act_in_force() => Part::Acts,
+            (Sort::Call, outcome) if outcome != Outcome::Refused => Part::Calls,
+            _ => Part::Rest,
+        };
+        match self.rate.judge(entry) {
+            Verdict::Record if part == Part::Acts || !self.room.is_short(now) => {
+                self.write(entry, part);
+                return Some(part);
+            }
+            Verdict::Record => self.rate.pass_over(entry),
+            Verdict::Count => {}
+            Verdict::Known => return None,
+        }
+        self.counts.unrecorded.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+
+    fn write(&mut self, entry: &AuditEntry, part: Part) {
         let at = OffsetDateTime::now_utc().replace_nanosecond(0).ok();
         let at = at.and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_default();
         let number = self.segments.next();
-        let written = self.segments.append(&entry.line(number, &at), 1);
+        let line = entry.line(number, &at);
+        let written = self.segments.append(part, &line);
+        self.room.written += line.len() as u64;
         if written.is_err() {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+            self.counts.lost.fetch_add(1, Ordering::Relaxed);
         }
         self.settled(written);
-        if number.is_multiple_of(1_000) {
+        if number.is_multiple_of(EXPIRE_EVERY) {
             self.segments.expire();
         }
-    }
-
-    /// A flood of refusals is not to push out what matters.
-    fn may_record_refusal(&mut self, entry: &mut AuditEntry) -> bool {
-        let (since, count) = &mut self.minute;
-        if since.elapsed() >= MINUTE {
-            if let Some(unrecorded) = count.checked_sub(REFUSALS).filter(|more| *more > 0) {
-                entry.details.insert("unrecorded_refusals_before".to_owned(), unrecorded.into());
-            }
-            (*since, *count) = (Instant::now(), 0);
-        }
-        *count += 1;
-        *count <= REFUSALS
     }
 
     fn settled(&mut self, result: io::Result<()>) {
@@ -185,8 +278,21 @@ impl AuditHandle {
             messages,
             thread: Arc::default(),
             settings: AuditSettings::default(),
-            lost: Arc::default(),
+            counts: Arc::default(),
         }
+    }
+
+    /// One below a directory, for tests of what stands before the audit.
+    #[cfg(test)]
+    pub(crate) fn below(directory: &Path) -> AuditHandle {
+        start(directory, AuditSettings::default()).unwrap_or_else(|_| AuditHandle::to_nobody())
+    }
+
+    /// All lines so far, oldest first, for such tests.
+    #[cfg(test)]
+    pub(crate) async fn lines(&self) -> Vec<Value> {
+        let (_, lines) = self.page(AuditQuery::default(), 0, u64::MAX).await.unwrap_or_default();
+        lines.iter().rev().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
     /// What the audit keeps.
@@ -196,27 +302,43 @@ impl AuditHandle {
 
     /// Records something that nobody waits for. Counted as lost when too many others wait.
     pub fn note(&self, entry: AuditEntry) {
-        if self.messages.try_send(Message::Entry(Box::new(entry), None)).is_err() {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+        let is_full = self.counts.waiting.load(Ordering::Relaxed) >= QUEUE;
+        if is_full || !self.send(entry, None) {
+            self.counts.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Records an act; resolves when its line is on the disk, or cannot be.
+    /// Records an act; resolves when its line is on the disk, or cannot be. What [`AuditHandle::note`]
+    /// has waiting takes no room from it.
     pub fn record(&self, entry: AuditEntry) -> oneshot::Receiver<()> {
         let (written, done) = oneshot::channel();
-        if self.messages.try_send(Message::Entry(Box::new(entry), Some(written))).is_err() {
-            self.lost.fetch_add(1, Ordering::Relaxed);
-            tracing::error!("an act could not be recorded: too many others wait");
+        if !self.send(entry, Some(written)) {
+            self.counts.lost.fetch_add(1, Ordering::Relaxed);
+            tracing::error!("an act could not be recorded: too many others wait, or the audit has ended");
         }
         done
     }
 
-    /// How many entries could not be recorded.
-    pub fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
+    fn send(&self, entry: AuditEntry, written: Option<oneshot::Sender<()>>) -> bool {
+        self.counts.waiting.fetch_add(1, Ordering::Relaxed);
+        let is_sent = self.messages.try_send(Message::Entry(Box::new(entry), written)).is_ok();
+        if !is_sent {
+            self.counts.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+        is_sent
     }
 
-    async fn list(&self) -> Result<Vec<Segment>, Error> {
+    /// How many entries could not be recorded.
+    pub fn lost(&self) -> u64 {
+        self.counts.lost.load(Ordering::Relaxed)
+    }
+
+    /// How many entries were only counted: there were too many like them, or too little room.
+    pub fn unrecorded(&self) -> u64 {
+        self.counts.unrecorded.load(Ordering::Relaxed)
+    }
+
+    async fn list(&self) -> Result<Listed, Error> {
         let (reply, list) = oneshot::channel();
         let gone = || Error::Overloaded { retry_after: Duration::from_secs(1) };
         self.messages.try_send(Message::List(reply)).map_err(|_| gone())?;
@@ -235,17 +357,20 @@ impl AuditHandle {
         off_the_runtime(search).await
     }
 
-    /// All entries, oldest first, as lines of JSON.
+    /// All entries, oldest first, as lines of JSON; the last line says how many there are, so that what
+    /// was cut on its way does not look whole.
     pub(in crate::service) async fn export(&self, query: AuditQuery) -> Result<Vec<u8>, Error> {
         let segments = self.list().await?;
         let read = move || {
-            let mut text = Vec::new();
-            for segment in &segments {
-                for line in segments::read(segment)?.iter().filter(|line| query.takes(line)) {
+            let (mut text, mut entries) = (Vec::new(), 0u64);
+            segments::each_line(&segments, Direction::OldestFirst, |line| {
+                if query.takes(&line) {
                     text.extend_from_slice(line.as_bytes());
                     text.push(b'\n');
+                    entries += 1;
                 }
-            }
+            })?;
+            text.extend_from_slice(format!("{{\"end\":true,\"entries\":{entries}}}\n").as_bytes());
             Ok(text)
         };
         off_the_runtime(read).await
@@ -279,44 +404,5 @@ async fn off_the_runtime<T: Send + 'static>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn entry(action: &'static str, outcome: Outcome) -> AuditEntry {
-        AuditEntry { member_id: Some("user_1".into()), ..AuditEntry::of_daemon(action, "x", outcome) }
-    }
-
-    #[tokio::test]
-    async fn what_is_recorded_is_found_newest_first_also_after_a_restart() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let audit = start(directory.path(), AuditSettings::default()).expect("started");
-        for action in ["key.create", "key.revoke", "server.add"] {
-            audit.record(entry(action, Outcome::Done)).await.expect("written");
-        }
-        audit.note(entry("refused", Outcome::Refused));
-        audit.close().await;
-        let audit = start(directory.path(), AuditSettings::default()).expect("started");
-        let (found, page) = audit.page(AuditQuery::default(), 0, 2).await.expect("readable");
-        assert_eq!((found, page.len()), (4, 2));
-        assert!(page[0].contains("\"number\":4") && page[0].contains("refused"), "{}", page[0]);
-        let keys = AuditQuery { action: Some("key".to_owned()), ..AuditQuery::default() };
-        assert_eq!(audit.page(keys.clone(), 0, 9).await.expect("readable").0, 2);
-        assert_eq!(audit.export(keys).await.expect("readable").iter().filter(|b| **b == b'\n').count(), 2);
-        let nobody = AuditQuery { member_id: Some("user_2".to_owned()), ..AuditQuery::default() };
-        assert_eq!(audit.page(nobody, 0, 9).await.expect("readable").0, 0);
-        audit.close().await;
-    }
-
-    #[tokio::test]
-    async fn a_flood_of_refusals_leaves_room_for_what_was_done() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let audit = start(directory.path(), AuditSettings::default()).expect("started");
-        for _ in 0..REFUSALS * 2 {
-            audit.record(entry("refused", Outcome::Refused)).await.expect("looked at");
-        }
-        audit.record(entry("key.create", Outcome::Done)).await.expect("written");
-        let (found, _) = audit.page(AuditQuery::default(), 0, 1).await.expect("readable");
-        assert_eq!((found, audit.lost()), (REFUSALS + 1, 0));
-        audit.close().await;
-    }
-}
+#[path = "log_tests.rs"]
+mod tests;

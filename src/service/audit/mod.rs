@@ -5,8 +5,11 @@
 
 mod entry;
 mod log;
+mod rate;
 mod segments;
+mod told;
 
-pub use self::entry::{AuditEntry, Outcome};
+pub use self::entry::{AuditEntry, Outcome, Sort};
 pub(super) use self::log::start;
 pub use self::log::{AuditHandle, AuditQuery, AuditSettings};
+pub use self::told::{told_of_change, told_of_definition};

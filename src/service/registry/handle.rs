@@ -172,7 +172,7 @@ impl RegistryHandle {
     }
 
     /// See [`Registry::import`].
-    pub async fn import(&self, path: &str, reach: Reach) -> Result<(), Error> {
+    pub async fn import(&self, path: &str, reach: Reach) -> Result<Applied, Error> {
         let path = path.to_owned();
         self.ask(move |registry| registry.import(&path, reach)).await
     }

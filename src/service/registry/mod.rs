@@ -103,6 +103,8 @@ pub struct Registry {
     keys: KeyRing,
     pins: PinBook,
     announce: Option<Announce>,
+    /// What servers files changed that were applied before there was an audit to have it.
+    applied: Vec<(String, Applied)>,
 }
 
 impl Registry {
@@ -136,6 +138,7 @@ impl Registry {
             keys: keys.clone(),
             pins,
             announce: None,
+            applied: Vec::new(),
         })
     }
 
@@ -170,6 +173,11 @@ impl Registry {
         audit::start(&directory, settings).map_err(|error| Error::Internal {
             reason: format!("the audit in '{}' cannot be opened: {error}", directory.display()),
         })
+    }
+
+    /// What the servers files changed that were applied so far, for the audit.
+    pub(super) fn take_applied(&mut self) -> Vec<(String, Applied)> {
+        std::mem::take(&mut self.applied)
     }
 
     /// When this installation began.
@@ -238,15 +246,18 @@ impl Registry {
 
     /// Replaces all servers by those of a file, all or nothing (contract 5.12). A server of the
     /// same name stays the same server; one whose definition means the same keeps its times too.
-    pub fn import(&mut self, path: &str, reach: Reach) -> Result<(), Error> {
+    /// Says what it changed.
+    pub fn import(&mut self, path: &str, reach: Reach) -> Result<Applied, Error> {
         let content = self.confinement.read(path, reach)?;
         let file = ServersFile::parse(path, &content)?;
         let wanted = file.definitions()?;
         for (name, definition) in &wanted {
             self.allowed.check(name, definition)?;
         }
-        let entries = with_stamp(|stamp| merge::after_import(&self.list(), wanted, stamp));
-        self.commit_with_frame(entries, Vec::new(), file.frame())
+        let before = self.list();
+        let entries = with_stamp(|stamp| merge::after_import(&before, wanted, stamp));
+        self.commit_with_frame(entries, Vec::new(), file.frame())?;
+        Ok(difference(&before, &self.list()))
     }
 
     /// Writes all servers to a file (contract 5.11), mode 0600.
@@ -276,6 +287,9 @@ impl Registry {
         }
         let frame = if file::has_extras(&self.frame) { &self.frame.clone() } else { file.frame() };
         self.commit_with_frame(entries, batch, frame)?;
+        if self.announce.is_none() && applied != Applied::default() {
+            self.applied.push((file_id.to_owned(), applied.clone()));
+        }
         Ok(applied)
     }
 
@@ -405,6 +419,21 @@ fn report(file: &str, steps: &[Step]) -> Applied {
             Step::Remove { name } => applied.removed.push(name.clone()),
         }
     }
+    applied
+}
+
+/// What became of the servers, by name.
+fn difference(before: &ServerList, after: &ServerList) -> Applied {
+    let mut applied = Applied::default();
+    for entry in after.entries() {
+        match before.by_name(&entry.name) {
+            None => applied.added.push(entry.name.to_string()),
+            Some(old) if old.definition != entry.definition => applied.changed.push(entry.name.to_string()),
+            Some(_) => {}
+        }
+    }
+    let gone = before.entries().iter().filter(|entry| after.by_name(&entry.name).is_none());
+    applied.removed.extend(gone.map(|entry| entry.name.to_string()));
     applied
 }
 

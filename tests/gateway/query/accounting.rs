@@ -27,8 +27,19 @@ async fn each_call_is_counted_and_none_that_was_not_made() {
     assert_eq!(usage["requests"]["total"], 3);
     assert_eq!(usage["by_outcome"], json!({"ok": 2, "tool_error": 1}));
     assert_eq!(gateway.server("fake").await["stats"]["total_requests"], 3);
-    let audit = gateway.get("/v1/audit").await.expect(200);
-    assert_eq!(audit["data"], json!([]), "calls are recorded where that is asked for");
+    let audit = wait_until("the question is recorded", DEADLINE, || async {
+        let audit = gateway.get("/v1/audit?action=query").await.expect(200)["data"].clone();
+        (!audit[0].is_null()).then_some(audit)
+    })
+    .await;
+    let told = &audit[0];
+    assert_eq!((&told["target"], &told["outcome"]), (&json!("fake"), &json!("done")));
+    assert_eq!(
+        (&told["details"]["calls"], &told["details"]["tools"]),
+        (&json!(3), &json!(["fake/echo", "fake/fail"]))
+    );
+    let calls = gateway.get("/v1/audit?action=call").await.expect(200);
+    assert_eq!(calls["data"], json!([]), "calls are recorded where that is asked for");
     gateway.stop().await;
 }
 
@@ -38,8 +49,11 @@ async fn the_audit_has_the_question_and_its_calls_where_it_has_calls() {
     let gateway = daemon(&model, "[audit]\ncalls = true").start().await;
     query(&gateway, &question_with(json!({"query": "my secret question"}))).await.expect(200);
     let seen = wait_until("everything is recorded", DEADLINE, || async {
-        let seen = gateway.get("/v1/audit?action=call").await.expect(200)["data"].clone();
-        (seen.as_array().expect("a list").len() >= 4).then_some(seen)
+        let mut seen = gateway.get("/v1/audit?action=call").await.expect(200)["data"].clone();
+        let mut question = gateway.get("/v1/audit?action=query").await.expect(200)["data"].clone();
+        let seen_too = seen.as_array_mut().expect("a list");
+        seen_too.append(question.as_array_mut().expect("a list"));
+        (seen_too.len() >= 4).then_some(seen)
     })
     .await;
     let entries = seen.as_array().expect("a list");
@@ -50,7 +64,7 @@ async fn the_audit_has_the_question_and_its_calls_where_it_has_calls() {
     // The one that failed did its work: it is the tool that says so.
     let told: BTreeSet<_> = entries.iter().map(told).collect();
     let by_query = |tool: &str| (format!("fake/{tool}"), "done".to_owned(), Some("query".to_owned()));
-    let itself = ("fake/query".to_owned(), "done".to_owned(), None);
+    let itself = ("fake".to_owned(), "done".to_owned(), None);
     assert_eq!(told, BTreeSet::from([by_query("echo"), by_query("fail"), itself]));
     assert_eq!(entries.len(), 4);
     for entry in entries {

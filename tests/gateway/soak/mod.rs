@@ -7,6 +7,7 @@ mod broken;
 mod cycles;
 mod durability;
 mod edit;
+mod hangups;
 mod idle;
 mod kills;
 mod limits;

@@ -1,0 +1,229 @@
+//! What the audit is to have of a request: handlers say what it is, in the audit's words, and the guard
+//! records it when its outcome is known.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use axum::http::StatusCode;
+use serde_json::{Map, Value};
+use tokio::sync::oneshot;
+
+use super::auth::Visitor;
+use crate::service::{AuditEntry, AuditHandle, Error, Outcome, Retry, Sort};
+
+/// What was said of a request so far. Nothing, for most: then it costs nothing.
+#[derive(Debug, Default)]
+pub(super) struct Record(OnceLock<Box<Said>>);
+
+/// What was asked for, in the words of the audit.
+#[derive(Debug)]
+struct Said {
+    sort: Sort,
+    action: &'static str,
+    target: String,
+    details: Mutex<Details>,
+    /// The answer's status does not tell how it went.
+    is_unknown: AtomicBool,
+    /// The answer goes on after its head, and so does what was asked for.
+    goes_on: AtomicBool,
+    /// It is in the audit.
+    is_recorded: AtomicBool,
+    /// The answer's status and the request's id, once there is a head.
+    answered: OnceLock<(StatusCode, String)>,
+}
+
+/// What is known while it goes on, to be asked at its end.
+type Late = Box<dyn FnOnce(&mut Map<String, Value>) + Send>;
+
+#[derive(Default)]
+struct Details {
+    known: Map<String, Value>,
+    late: Option<Late>,
+}
+
+impl fmt::Debug for Details {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.known.fmt(f)
+    }
+}
+
+impl Record {
+    fn say(&self, sort: Sort, action: &'static str, target: String) {
+        let said = Said {
+            sort,
+            action,
+            target,
+            details: Mutex::default(),
+            is_unknown: AtomicBool::new(false),
+            goes_on: AtomicBool::new(false),
+            is_recorded: AtomicBool::new(false),
+            answered: OnceLock::new(),
+        };
+        let _ = self.0.set(Box::new(said));
+    }
+
+    /// Whether the request is an act.
+    pub(super) fn is_act(&self) -> bool {
+        self.0.get().is_some_and(|said| said.sort == Sort::Act)
+    }
+}
+
+impl Visitor {
+    /// Says that the request is an act: something that changes what is configured or running. Only a
+    /// route that is carried out to its end may say so; see [`super::routes::Effect`].
+    pub(super) fn acts(&self, action: &'static str, target: &str) {
+        self.record.say(Sort::Act, action, target.to_owned());
+    }
+
+    /// Says that the request is a call.
+    pub(super) fn calls(&self, target: String, arguments: &[u8]) {
+        self.record.say(Sort::Call, "call", target);
+        self.tells_all(AuditEntry::details_of_call(arguments));
+    }
+
+    /// Says that the request is a question, whose calls are known at its end.
+    pub(super) fn asks(
+        &self,
+        target: String,
+        details: Map<String, Value>,
+        late: impl FnOnce(&mut Map<String, Value>) + Send + 'static,
+    ) {
+        self.record.say(Sort::Call, "query", target);
+        self.tells_all(details);
+        if let Some(said) = self.record.0.get() {
+            said.details.lock().unwrap_or_else(PoisonError::into_inner).late = Some(Box::new(late));
+        }
+    }
+
+    /// Says that the request is a look at what may hold secrets.
+    pub(super) fn looks(&self, action: &'static str, target: &str) {
+        self.record.say(Sort::Look, action, target.to_owned());
+    }
+
+    /// Adds to what the audit is told of the request; never a secret.
+    pub(super) fn tells(&self, name: &str, value: impl Into<Value>) {
+        self.tells_all(Map::from_iter([(name.to_owned(), value.into())]));
+    }
+
+    /// Adds several of them.
+    pub(super) fn tells_all(&self, details: Map<String, Value>) {
+        if let Some(said) = self.record.0.get() {
+            said.details.lock().unwrap_or_else(PoisonError::into_inner).known.extend(details);
+        }
+    }
+
+    /// Notes what an error says of a call: whether it may have been carried out all the same.
+    pub(super) fn failed_with(&self, error: &Error) {
+        if error.retry() == Retry::OutcomeUnknown {
+            self.is_unclear();
+        }
+    }
+
+    /// Notes that the answer's status does not tell whether it was done.
+    pub(super) fn is_unclear(&self) {
+        if let Some(said) = self.record.0.get() {
+            said.is_unknown.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes that what was asked for goes on while its answer is read: whoever feeds the answer ends it.
+    pub(super) fn goes_on(&self) {
+        if let Some(said) = self.record.0.get() {
+            said.goes_on.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Has the audit record what it is to have of the request, now that there is an answer: acts, calls,
+    /// looks, and refusals of whatever was asked for. Gives what the answer is to wait for.
+    /// `what` words a request that no handler said anything of; `is_act`, whether it was one all the same.
+    pub(super) fn answered(
+        &self,
+        audit: &AuditHandle,
+        status: StatusCode,
+        request_id: &str,
+        is_act: bool,
+        what: impl FnOnce() -> String,
+    ) -> Option<oneshot::Receiver<()>> {
+        let outcome = Outcome::of_status(status.as_u16());
+        let Some(said) = self.record.0.get() else {
+            // What was done without a word is an act that its handler has forgotten to name.
+            let sort = if is_act && outcome == Outcome::Done { Sort::Act } else { Sort::Look };
+            if sort == Sort::Act || outcome == Outcome::Refused {
+                let entry = AuditEntry::new(sort, "request", &what(), outcome);
+                let entry = self.complete(entry).answered(Some(status.as_u16()), request_id);
+                return hand_over(audit, entry);
+            }
+            return None;
+        };
+        if said.sort == Sort::Look && outcome == Outcome::Failed {
+            // Nothing was seen.
+            return None;
+        }
+        if said.goes_on.load(Ordering::Relaxed) && outcome == Outcome::Done {
+            let _ = said.answered.set((status, request_id.to_owned()));
+            return None;
+        }
+        let is_unknown = said.is_unknown.load(Ordering::Relaxed);
+        let outcome = if is_unknown { Outcome::Unknown } else { outcome };
+        self.record(said, audit, outcome, Some(status), request_id)
+    }
+
+    /// Has the audit record a request whose answer nobody waited for.
+    pub(super) fn left(&self, audit: &AuditHandle, request_id: &str) {
+        if let Some(said) = self.record.0.get() {
+            self.tells("why", "the caller left");
+            self.record(said, audit, Outcome::Unknown, None, request_id);
+        }
+    }
+
+    /// Has the audit record what went on after its answer had begun.
+    pub(super) fn ended(&self, audit: &AuditHandle, outcome: Outcome) {
+        if let Some(said) = self.record.0.get() {
+            if outcome == Outcome::Unknown {
+                self.tells("why", "the caller left");
+            }
+            let answered = said.answered.get();
+            let request_id = answered.map(|(_, id)| id.as_str()).unwrap_or_default();
+            self.record(said, audit, outcome, answered.map(|(status, _)| *status), request_id);
+        }
+    }
+
+    fn record(
+        &self,
+        said: &Said,
+        audit: &AuditHandle,
+        outcome: Outcome,
+        status: Option<StatusCode>,
+        request_id: &str,
+    ) -> Option<oneshot::Receiver<()>> {
+        if said.is_recorded.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        let Details { mut known, late } =
+            std::mem::take(&mut *said.details.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(late) = late {
+            late(&mut known);
+        }
+        let entry = AuditEntry::new(said.sort, said.action, &said.target, outcome);
+        let entry = self.complete(entry).answered(status.map(|status| status.as_u16()), request_id);
+        hand_over(audit, entry.with(known))
+    }
+
+    fn complete(&self, entry: AuditEntry) -> AuditEntry {
+        let entry = entry.from(self.peer.address(), self.peer.uid());
+        match self.caller() {
+            Some(caller) => entry.by(caller),
+            None => entry,
+        }
+    }
+}
+
+/// Acts in force are waited for; nothing else is.
+fn hand_over(audit: &AuditHandle, entry: AuditEntry) -> Option<oneshot::Receiver<()>> {
+    if entry.is_act_in_force() {
+        return Some(audit.record(entry));
+    }
+    audit.note(entry);
+    None
+}

@@ -1,0 +1,293 @@
+//! How many lines a minute those may cause who were let do nothing. Pure: the time is given.
+//!
+//! Each source has a share, so that one that floods leaves room for the others, and strangers
+//! altogether have one, so that however many addresses they have, what members do is seen.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value, json};
+
+use super::entry::{AuditEntry, Outcome, Sort};
+
+/// How many lines a minute there are altogether of what was not done, and of looks.
+pub(super) const ALTOGETHER: u32 = 300;
+/// How many of them strangers may cause: whoever has shown no key.
+pub(super) const STRANGERS: u32 = 150;
+/// How many of them one source may cause: a key, or an address without one.
+pub(super) const SOURCE: u32 = 60;
+/// What that is about.
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
+/// How many sources are named of those that had more to record than their share.
+const NAMED: usize = 5;
+
+/// Who causes lines.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Source {
+    /// A key; the local operator has one name and different users.
+    Key(Arc<str>, Option<u32>),
+    /// An address; of IPv6 the network that one subscriber has.
+    Address(Option<IpAddr>),
+}
+
+impl Source {
+    fn of(entry: &AuditEntry) -> Source {
+        match entry.key_id() {
+            Some(key) => Source::Key(key.clone(), entry.uid()),
+            None => Source::Address(entry.peer().map(network)),
+        }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Source::Key(key, None) => key.to_string(),
+            Source::Key(key, Some(uid)) => format!("{key} of uid {uid}"),
+            Source::Address(Some(address)) => address.to_string(),
+            Source::Address(None) => "unknown".to_owned(),
+        }
+    }
+}
+
+/// Of an IPv6 address the first 64 bits.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::from((u128::from(address) >> 64 << 64).to_be_bytes()),
+        v4 => v4,
+    }
+}
+
+/// What becomes of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is recorded.
+    Record,
+    /// It is one too many, and only counted.
+    Count,
+    /// The same look by the same source was recorded in this minute.
+    Known,
+}
+
+/// What was recorded in the minute that runs, and what was not.
+#[derive(Debug)]
+pub(super) struct Rate {
+    since: Instant,
+    recorded: u32,
+    by_strangers: u32,
+    by_source: HashMap<Source, u32>,
+    looks: HashSet<(Source, &'static str, String)>,
+    unrecorded: Unrecorded,
+}
+
+#[derive(Debug, Default)]
+struct Unrecorded {
+    refused: u64,
+    failed: u64,
+    other: u64,
+    sources: HashMap<Source, u64>,
+}
+
+impl Rate {
+    pub(super) fn new(now: Instant) -> Rate {
+        Rate {
+            since: now,
+            recorded: 0,
+            by_strangers: 0,
+            by_source: HashMap::new(),
+            looks: HashSet::new(),
+            unrecorded: Unrecorded::default(),
+        }
+    }
+
+    /// Whether the minute is over, and has something to tell.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.unrecorded.any().then(|| self.since + MINUTE)
+    }
+
+    /// Begins the next minute if this one is over; gives what was not recorded in it.
+    pub(super) fn turn(&mut self, now: Instant) -> Option<Map<String, Value>> {
+        if now.saturating_duration_since(self.since) < MINUTE {
+            return None;
+        }
+        self.end(now)
+    }
+
+    /// Ends the minute; gives what was not recorded in it.
+    pub(super) fn end(&mut self, now: Instant) -> Option<Map<String, Value>> {
+        let ended = std::mem::replace(self, Rate::new(now));
+        ended.unrecorded.any().then(|| ended.unrecorded.told())
+    }
+
+    /// What becomes of an entry. Acts that were done, and calls, are always recorded.
+    pub(super) fn judge(&mut self, entry: &AuditEntry) -> Verdict {
+        let counts = match (entry.sort(), entry.outcome()) {
+            (_, Outcome::Refused) | (Sort::Look, _) => true,
+            (Sort::Act, outcome) => outcome == Outcome::Failed,
+            (Sort::Call, _) => false,
+        };
+        if !counts {
+            return Verdict::Record;
+        }
+        let source = Source::of(entry);
+        let is_look = entry.sort() == Sort::Look && entry.outcome() != Outcome::Refused;
+        let look = is_look.then(|| (source.clone(), entry.action(), entry.target().to_owned()));
+        if look.as_ref().is_some_and(|look| self.looks.contains(look)) {
+            return Verdict::Known;
+        }
+        let is_stranger = matches!(source, Source::Address(_));
+        let of_source = self.by_source.get(&source).copied().unwrap_or_default();
+        if self.recorded >= ALTOGETHER
+            || of_source >= SOURCE
+            || (is_stranger && self.by_strangers >= STRANGERS)
+        {
+            self.unrecorded.add(entry.outcome(), source);
+            return Verdict::Count;
+        }
+        self.recorded += 1;
+        self.by_strangers += u32::from(is_stranger);
+        *self.by_source.entry(source).or_default() += 1;
+        self.looks.extend(look);
+        Verdict::Record
+    }
+
+    /// Counts an entry that is not recorded for another reason.
+    pub(super) fn pass_over(&mut self, entry: &AuditEntry) {
+        self.unrecorded.add(entry.outcome(), Source::of(entry));
+    }
+}
+
+impl Unrecorded {
+    fn any(&self) -> bool {
+        self.refused + self.failed + self.other > 0
+    }
+
+    fn add(&mut self, outcome: Outcome, source: Source) {
+        match outcome {
+            Outcome::Refused => self.refused += 1,
+            Outcome::Failed => self.failed += 1,
+            Outcome::Done | Outcome::Unknown => self.other += 1,
+        }
+        // Those that are named must not be more than can be kept; the sums have all.
+        if self.sources.len() < ALTOGETHER as usize || self.sources.contains_key(&source) {
+            *self.sources.entry(source).or_default() += 1;
+        }
+    }
+
+    fn told(self) -> Map<String, Value> {
+        let mut sources: Vec<(Source, u64)> = self.sources.into_iter().collect();
+        sources.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        let named = sources.into_iter().take(NAMED).map(|(source, count)| (source.name(), count.into()));
+        let mut told = Map::from_iter([
+            ("refused".to_owned(), json!(self.refused)),
+            ("failed".to_owned(), json!(self.failed)),
+        ]);
+        if self.other > 0 {
+            told.insert("other".to_owned(), json!(self.other));
+        }
+        told.insert("mostly_from".to_owned(), Value::Object(named.collect()));
+        told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn stranger(last: u16) -> AuditEntry {
+        let peer = IpAddr::from([10, 0, (last >> 8) as u8, last as u8]);
+        AuditEntry::new(Sort::Look, "request", "GET /v1/mcps", Outcome::Refused).from(peer, None)
+    }
+
+    fn member(name: &str, outcome: Outcome) -> AuditEntry {
+        AuditEntry::new(Sort::Act, "key.revoke", "key_x", outcome).by_key("user", name)
+    }
+
+    fn recorded(rate: &mut Rate, entry: &AuditEntry, times: u32) -> u32 {
+        (0..times).filter(|_| rate.judge(entry) == Verdict::Record).count() as u32
+    }
+
+    #[test]
+    fn one_that_floods_leaves_room_for_the_others_and_strangers_for_members() {
+        let mut rate = Rate::new(Instant::now());
+        assert_eq!(recorded(&mut rate, &stranger(1), 1_000), SOURCE);
+        assert_eq!(recorded(&mut rate, &stranger(2), 5), 5, "another address has its own share");
+        let strangers: u32 = (3..500).map(|n| recorded(&mut rate, &stranger(n), 10)).sum();
+        assert_eq!(strangers + SOURCE + 5, STRANGERS);
+        assert_eq!(recorded(&mut rate, &member("joe", Outcome::Failed), 1_000), SOURCE);
+        assert_eq!(recorded(&mut rate, &member("ann", Outcome::Refused), 3), 3);
+        assert_eq!(recorded(&mut rate, &member("joe", Outcome::Done), 1_000), 1_000, "acts always");
+        let more: u32 =
+            (0..50).map(|n| recorded(&mut rate, &member(&n.to_string(), Outcome::Failed), 60)).sum();
+        assert_eq!(more + 3 + SOURCE + STRANGERS, ALTOGETHER);
+    }
+
+    #[test]
+    fn what_was_not_recorded_is_told_when_its_minute_is_over() {
+        let begin = Instant::now();
+        let mut rate = Rate::new(begin);
+        assert_eq!((rate.due(), rate.turn(begin + MINUTE)), (None, None), "nothing to tell");
+        let mut rate = Rate::new(begin);
+        recorded(&mut rate, &stranger(1), SOURCE + 7);
+        recorded(&mut rate, &member("joe", Outcome::Failed), SOURCE + 2);
+        assert_eq!(rate.turn(begin + MINUTE / 2), None);
+        assert_eq!(rate.due(), Some(begin + MINUTE));
+        let told = Value::Object(rate.turn(begin + MINUTE).expect("something"));
+        let expected = json!({"refused": 7, "failed": 2, "mostly_from": {"10.0.0.1": 7, "joe": 2}});
+        assert_eq!(told, expected);
+        assert_eq!(recorded(&mut rate, &stranger(1), 1), 1, "a new minute");
+        assert_eq!(rate.due(), None);
+    }
+
+    #[test]
+    fn a_look_is_recorded_once_a_minute_for_each_who_looks_and_what_at() {
+        let mut rate = Rate::new(Instant::now());
+        let look =
+            |target, key| AuditEntry::new(Sort::Look, "servers.read", target, Outcome::Done).by_key("u", key);
+        assert_eq!(rate.judge(&look("a", "joe")), Verdict::Record);
+        assert_eq!(rate.judge(&look("a", "joe")), Verdict::Known);
+        assert_eq!(rate.judge(&look("b", "joe")), Verdict::Record);
+        assert_eq!(rate.judge(&look("a", "ann")), Verdict::Record);
+    }
+
+    #[test]
+    fn addresses_of_one_network_are_one_source() {
+        let address = |text: &str| text.parse::<IpAddr>().expect("an address");
+        assert_eq!(network(address("2001:db8::1")), network(address("2001:db8::ffff:2")));
+        assert_ne!(network(address("2001:db8:0:1::1")), network(address("2001:db8::1")));
+        assert_ne!(network(address("10.0.0.1")), network(address("10.0.0.2")));
+        assert_eq!(network(address("::ffff:10.0.0.1")), address("10.0.0.1"));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        /// Whoever asks, in whatever order: the shares hold, what is kept is bounded, and every entry was
+        /// either recorded or is in the count.
+        #[test]
+        fn shares_hold_and_nothing_is_forgotten(
+            asked in prop::collection::vec((any::<bool>(), 0u16..400, any::<bool>()), 0..3_000),
+        ) {
+            let begin = Instant::now();
+            let mut rate = Rate::new(begin);
+            let (mut by_strangers, mut by_members) = (0, 0);
+            for (known, who, refused) in &asked {
+                let outcome = if *refused { Outcome::Refused } else { Outcome::Failed };
+                let entry = if *known { member(&(who % 7).to_string(), outcome) } else { stranger(*who) };
+                if rate.judge(&entry) == Verdict::Record {
+                    *(if *known { &mut by_members } else { &mut by_strangers }) += 1;
+                }
+            }
+            prop_assert!(by_strangers <= STRANGERS && by_strangers + by_members <= ALTOGETHER);
+            prop_assert!(rate.by_source.len() <= ALTOGETHER as usize);
+            prop_assert!(rate.unrecorded.sources.len() <= ALTOGETHER as usize);
+            prop_assert!(rate.by_source.values().all(|count| *count <= SOURCE));
+            let told = rate.end(begin).map_or(0, |told| {
+                told["refused"].as_u64().unwrap_or(0) + told["failed"].as_u64().unwrap_or(0)
+            });
+            prop_assert_eq!(told + u64::from(by_strangers + by_members), asked.len() as u64);
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! What is asked on each route, so that it does something.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use mcpvisor::http::Route;
+use mcpvisor::service::KeyRequest;
+use serde_json::{Value, json};
+
+use crate::inside::{Inside, wait_until};
+
+/// Acts that change nothing that is kept: a restart, which is looked at by [`restarted`].
+pub(crate) const UNSEEN: [&str; 1] = ["server.restart"];
+
+type Later<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+type Prepare = Box<dyn for<'a> Fn(&'a Inside) -> Later<'a, Asked>>;
+type Done = Box<dyn for<'a> FnOnce(&'a Inside, &'a [Value]) -> Later<'a, ()>>;
+
+/// What is asked.
+pub(crate) struct Asked {
+    pub(crate) path: String,
+    pub(crate) body: Option<Value>,
+    pub(crate) request_id: String,
+    /// What is looked at, or tidied up, afterwards.
+    pub(crate) done: Option<Done>,
+}
+
+impl Asked {
+    pub(crate) fn of(path: impl Into<String>) -> Asked {
+        Asked { path: path.into(), body: None, request_id: format!("cancelled-{}", number()), done: None }
+    }
+
+    fn with(self, body: Value) -> Asked {
+        Asked { body: Some(body), ..self }
+    }
+
+    fn then(self, done: impl for<'a> FnOnce(&'a Inside, &'a [Value]) -> Later<'a, ()> + 'static) -> Asked {
+        Asked { done: Some(Box::new(done)), ..self }
+    }
+}
+
+/// A way to ask for a route.
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) prepare: Prepare,
+}
+
+fn number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+fn case(name: &'static str, prepare: impl for<'a> Fn(&'a Inside) -> Later<'a, Asked> + 'static) -> Case {
+    Case { name, prepare: Box::new(prepare) }
+}
+
+/// One that needs nothing but a path and a body.
+fn plain(path: &str, body: Option<Value>) -> Case {
+    let path = path.to_owned();
+    case("", move |_| {
+        let asked = Asked { body: body.clone(), ..Asked::of(path.clone()) };
+        Box::pin(async move { asked })
+    })
+}
+
+/// The ways to ask for a route.
+pub(crate) fn cases(route: &Route) -> Vec<Case> {
+    let with = |body: Value| vec![plain(route.path, Some(body))];
+    match (route.method, route.path) {
+        ("POST", "/v1/mcp/invoke") => {
+            with(json!({"mcp_id": "fake", "tool": "sleep", "arguments": {"ms": 5}}))
+        }
+        ("POST", "/v1/mcp/resources") => with(json!({"mcp_id": "fake", "uri": "fake://one"})),
+        ("POST", "/api/query") => [false, true]
+            .map(|stream| {
+                plain(route.path, Some(json!({"server": "fake", "query": "What is x?", "stream": stream})))
+            })
+            .into(),
+        ("POST", "/v1/api-keys") => with(json!({"name": "made", "permissions": {"mcps": ["fake"]}})),
+        ("PATCH" | "DELETE", "/v1/api-keys/{id}") => vec![case("", change_of_key)],
+        ("POST", "/v1/mcps/{id}/restart") => vec![case("", restart)],
+        ("POST", "/v1/mcps/{id}/pins/approve") => vec![case("", approve)],
+        ("POST", "/api/servers") => vec![case("", add)],
+        ("PUT", "/api/servers/{name}") => vec![case("", |_| {
+            Box::pin(async { Asked::of("/api/servers/still").with(json!({"args": [number().to_string()]})) })
+        })],
+        ("DELETE", "/api/servers/{name}") => vec![case("", remove)],
+        ("POST", "/api/config/export") => vec![case("", |_| {
+            Box::pin(async {
+                Asked::of("/api/config/export").with(json!({"filepath": format!("out{}.json", number())}))
+            })
+        })],
+        ("POST", "/api/config/import") => vec![case("", import)],
+        ("GET", "/v1/mcps/{id}/logs") => {
+            vec![plain("/v1/mcps/fake/logs", None), plain("/v1/mcps/fake/logs?follow=true", None)]
+        }
+        (method, path) => {
+            let name = if path.starts_with("/v1/api-keys") { "none" } else { "fake" };
+            let path = path.replace("{id}", name).replace("{name}", name);
+            vec![plain(&path, (method != "GET").then(|| json!({})))]
+        }
+    }
+}
+
+/// A key to be described or revoked: the method says which, and a revocation reads no body.
+fn change_of_key(inside: &Inside) -> Later<'_, Asked> {
+    Box::pin(async {
+        let wish = KeyRequest {
+            name: "one".to_owned(),
+            description: None,
+            expires_at: None,
+            permissions: None,
+            owner: None,
+        };
+        let made =
+            inside.gateway.create_key(inside.caller(), wish).await.unwrap_or_else(|_| panic!("no key"));
+        Asked::of(format!("/v1/api-keys/{}", made.record.id)).with(json!({"name": "other"}))
+    })
+}
+
+fn restart(inside: &Inside) -> Later<'_, Asked> {
+    Box::pin(async {
+        let before = ready(inside).await;
+        Asked::of("/v1/mcps/fake/restart")
+            .then(move |inside, lines| Box::pin(restarted(inside, before, lines)))
+    })
+}
+
+/// The run of the server's child, once it is ready.
+async fn ready(inside: &Inside) -> u64 {
+    wait_until("the server is ready", async || {
+        let status = inside.gateway.server(inside.caller(), "fake").ok()?.status;
+        (status.state.serves() && status.update.is_none()).then_some(status.incarnation)
+    })
+    .await
+}
+
+/// What is recorded as done was done, and what was not done is not recorded.
+async fn restarted(inside: &Inside, before: u64, lines: &[Value]) {
+    if lines.iter().any(|line| line["outcome"] == "done") {
+        wait_until("another child serves", async || (ready(inside).await != before).then_some(())).await;
+    } else {
+        assert_eq!(ready(inside).await, before, "a restart that nobody recorded");
+    }
+}
+
+/// One tool more than was approved: an approval of the same ones changes nothing.
+fn approve(inside: &Inside) -> Later<'_, Asked> {
+    Box::pin(async {
+        inside.call("change_tools", "another tool").await;
+        let digest = wait_until("there is a tool that nobody has approved", async || {
+            let pins = inside.gateway.pins(inside.caller(), "fake").ok()?;
+            let is_new = pins.tools.iter().any(|tool| tool.approved_digest.is_none());
+            is_new.then(|| pins.digest.to_string())
+        })
+        .await;
+        Asked::of("/v1/mcps/fake/pins/approve").with(json!({"digest": digest}))
+    })
+}
+
+fn add(_: &Inside) -> Later<'_, Asked> {
+    Box::pin(async {
+        let name = format!("added{}", number());
+        let body = json!({"name": name, "command": "/no/such/program", "args": ["--token", "s3cret"]});
+        Asked::of("/api/servers").with(body).then(move |inside, lines| {
+            Box::pin(async move {
+                assert!(!format!("{lines:?}").contains("s3cret"));
+                drop(inside.gateway.remove_server(inside.caller(), &name).await);
+            })
+        })
+    })
+}
+
+fn remove(inside: &Inside) -> Later<'_, Asked> {
+    Box::pin(async {
+        let name = format!("gone{}", number());
+        inside.add(&name, json!({"command": "/no/such/program"})).await;
+        Asked::of(format!("/api/servers/{name}")).then(move |inside, _| {
+            Box::pin(async move { drop(inside.gateway.remove_server(inside.caller(), &name).await) })
+        })
+    })
+}
+
+/// A file with one server more than there are.
+fn import(inside: &Inside) -> Later<'_, Asked> {
+    Box::pin(async {
+        let (name, file) = (format!("came{}", number()), "in.json");
+        inside.gateway.export_config(inside.caller(), file).await.expect("written");
+        let path = inside.data.path().join(file);
+        let mut content: Value = serde_json::from_slice(&std::fs::read(&path).expect("there")).expect("JSON");
+        content["mcpServers"][&name] = json!({"command": "/no/such/program"});
+        std::fs::write(&path, content.to_string()).expect("written");
+        Asked::of("/api/config/import").with(json!({"filepath": file})).then(move |inside, _| {
+            Box::pin(async move { drop(inside.gateway.remove_server(inside.caller(), &name).await) })
+        })
+    })
+}
