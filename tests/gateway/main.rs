@@ -32,6 +32,7 @@ mod real;
 mod regressions;
 mod reloading;
 mod restarting;
+mod revoking;
 mod secrets;
 mod soak;
 mod starting;
