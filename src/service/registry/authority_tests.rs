@@ -83,6 +83,9 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// Something that has begun: whose key's it is, and what.
+type Effect = (Arc<str>, &'static str);
+
 /// One life of the daemon.
 struct Life {
     registry: Registry,
@@ -145,7 +148,7 @@ struct History {
     /// The keys that may have nothing of the server any more.
     narrowed: HashSet<Arc<str>>,
     /// Effects as they begin: which key's, and of what kind.
-    effects: (mpsc::Sender<(Arc<str>, &'static str)>, mpsc::Receiver<(Arc<str>, &'static str)>),
+    effects: (mpsc::Sender<Effect>, mpsc::Receiver<Effect>),
     answers: Vec<oneshot::Sender<Outcome>>,
     at: usize,
 }
