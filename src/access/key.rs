@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::lineage::Maker;
 use super::permissions::Permissions;
 
 /// The longest token that is looked up, in characters (contract 4.1).
@@ -42,6 +43,9 @@ pub struct KeyRecord {
     /// What it is limited to.
     #[serde(default)]
     pub permissions: Permissions,
+    /// Who made it; `None` for the first key, and where that was not kept yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<Maker>,
 }
 
 /// What becomes of a key that is presented.
@@ -68,7 +72,7 @@ impl KeyStatus {
 
 impl KeyRecord {
     /// What becomes of it at this moment, seconds since 1970, as far as it depends on itself.
-    pub(super) fn status(&self, now: u64) -> KeyStatus {
+    pub fn status(&self, now: u64) -> KeyStatus {
         match self {
             _ if self.revoked_at.is_some() => KeyStatus::Revoked,
             _ if self.expires_at.is_some_and(|end| end <= now) => KeyStatus::Expired,
@@ -117,6 +121,7 @@ impl NewKey {
             expires_at: wish.expires_at,
             revoked_at: None,
             permissions: wish.permissions,
+            created_by: None,
         };
         Ok(NewKey { text, record })
     }
@@ -165,7 +170,7 @@ mod tests {
             "prefix": "pk_live_abc", "hash": vec![7; 32], "created_at": 5,
         });
         let record: KeyRecord = serde_json::from_value(old).expect("readable");
-        assert!(record.permissions.are_unlimited());
+        assert!(record.permissions.are_unlimited() && record.created_by.is_none());
         assert_eq!(record.status(u64::MAX), KeyStatus::Active);
     }
 }

@@ -1,19 +1,24 @@
 //! All keys, and who each belongs to: looked up by every request, changed now and then. Lookups take
-//! no lock. What a key has done since the start outlives changes of the ring.
+//! no lock. What a key has done since the start outlives changes of the ring, and whoever was accepted
+//! with a key finds in its place what has become of it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arc_swap::ArcSwap;
-use foldhash::fast::RandomState;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use subtle::ConstantTimeEq;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
+use super::census::Census;
 use super::charter::{Charter, Member, Role};
-use super::key::{Hash, KeyRecord, KeyStatus, hash};
+use super::key::{KeyRecord, KeyStatus, hash};
+use super::lineage;
 use super::permissions::Permissions;
 use super::rate::{Bucket, RateReading};
+use super::table::Table;
 
 /// The id that stands for the operator of this machine, who needs no key for `/api`.
 pub const LOCAL_OPERATOR: &str = "local";
@@ -33,34 +38,60 @@ pub enum Refused {
 
 /// What a member has in common for all its keys.
 #[derive(Debug)]
-struct Account {
+pub(super) struct Account {
     member: Arc<Member>,
     bucket: Option<Bucket>,
     /// Seconds since 1970; 0 for never.
     last_active: AtomicU64,
 }
 
-/// What a key has done.
+/// A key as it is now, and whose.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) record: KeyRecord,
+    /// `None` when its member is no more.
+    pub(super) account: Option<Arc<Account>>,
+}
+
+/// A key's place on the ring, which stays the same when the key is changed.
 #[derive(Debug, Default)]
-struct KeyState {
+pub(super) struct Slot {
+    /// `None` once the key is not on the ring any more.
+    entry: ArcSwapOption<Entry>,
+    /// Told of each change.
+    changed: Notify,
     calls: AtomicUsize,
     /// Seconds since 1970; 0 for never.
     last_used: AtomicU64,
 }
 
-#[derive(Debug)]
-struct Entry {
-    record: KeyRecord,
-    /// `None` when its member is no more.
-    account: Option<Arc<Account>>,
-    state: Arc<KeyState>,
+impl Slot {
+    pub(super) fn entry(&self) -> Option<Arc<Entry>> {
+        self.entry.load_full()
+    }
+
+    /// Whether the key is the same as it was.
+    pub(super) fn holds(&self, entry: &Arc<Entry>) -> bool {
+        self.entry.load().as_ref().is_some_and(|now| Arc::ptr_eq(now, entry))
+    }
+
+    pub(super) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
+    }
+
+    fn set(&self, entry: Option<Entry>) {
+        self.entry.store(entry.map(Arc::new));
+        self.changed.notify_waiters();
+    }
 }
 
 /// Who is calling: a key and the member that owns it. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Principal {
-    entry: Arc<Entry>,
-    account: Arc<Account>,
+    pub(super) slot: Arc<Slot>,
+    /// As it was when the key was presented; see [`Principal::again`].
+    pub(super) entry: Arc<Entry>,
+    pub(super) account: Arc<Account>,
 }
 
 impl Principal {
@@ -96,19 +127,19 @@ impl Principal {
 
     /// Begins a call, which ends when the guard is dropped; `None` when the key has this many already.
     pub fn begin_call(&self, at_most: usize) -> Option<CallOfKey<'_>> {
-        let state = &self.entry.state;
+        let slot = &self.slot;
         // Taken first and given back, so that no two can take the last place.
-        if state.calls.fetch_add(1, Ordering::Relaxed) >= at_most {
-            state.calls.fetch_sub(1, Ordering::Relaxed);
+        if slot.calls.fetch_add(1, Ordering::Relaxed) >= at_most {
+            slot.calls.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        Some(CallOfKey(state))
+        Some(CallOfKey(slot))
     }
 }
 
 /// A call of a key that is under way.
 #[derive(Debug)]
-pub struct CallOfKey<'a>(&'a KeyState);
+pub struct CallOfKey<'a>(&'a Slot);
 
 impl Drop for CallOfKey<'_> {
     fn drop(&mut self) {
@@ -127,17 +158,14 @@ pub struct KeyView {
     pub last_used: Option<u64>,
 }
 
-#[derive(Default)]
-struct Table {
-    by_hash: HashMap<Hash, Arc<Entry>, RandomState>,
-}
-
 /// The keys. Cheap to clone.
 #[derive(Clone)]
 pub struct KeyRing {
     charter: Arc<Charter>,
     accounts: Arc<HashMap<Arc<str>, Arc<Account>>>,
     table: Arc<ArcSwap<Table>>,
+    /// How many there are of whom; asked by those who change keys.
+    census: Arc<Mutex<Census>>,
 }
 
 impl Default for KeyRing {
@@ -155,7 +183,8 @@ impl KeyRing {
             Arc::new(Account { member, bucket: rate.map(Bucket::new), last_active })
         };
         let accounts = charter.members.iter().map(|member| (member.id.clone(), account(member))).collect();
-        KeyRing { accounts: Arc::new(accounts), table: Arc::default(), charter: Arc::new(charter) }
+        let (table, census, charter) = (Arc::default(), Arc::default(), Arc::new(charter));
+        KeyRing { accounts: Arc::new(accounts), table, census, charter }
     }
 
     /// The organization and its members.
@@ -163,25 +192,72 @@ impl KeyRing {
         &self.charter
     }
 
-    /// Replaces the keys. One that is not among them, or revoked there, is refused from now on.
+    fn census(&self) -> MutexGuard<'_, Census> {
+        self.census.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Replaces the keys. One that is not among them, or revoked there, is refused from now on. Keys
+    /// are changed by one thread at a time.
     pub fn replace(&self, records: impl IntoIterator<Item = KeyRecord>) {
-        let before = self.table.load();
-        let entries = records.into_iter().map(|record| {
-            let known = before.by_hash.get(&record.hash).map(|entry| entry.state.clone());
-            let state = known.unwrap_or_default();
+        let records: Vec<KeyRecord> = records.into_iter().collect();
+        let kept: HashSet<&str> = records.iter().map(|record| &*record.id).collect();
+        let table = self.table.load();
+        let entries = table.slots().filter_map(|slot| slot.entry());
+        let gone: Vec<Arc<str>> =
+            entries.map(|entry| entry.record.id.clone()).filter(|id| !kept.contains(&**id)).collect();
+        self.forget(&gone);
+        self.put(records);
+    }
+
+    /// Adds keys, and changes those that are there. In force when it returns, for those as well who have
+    /// something under way with one of them.
+    pub fn put(&self, records: impl IntoIterator<Item = KeyRecord>) {
+        let before = self.table.load_full();
+        let mut table = None;
+        let mut census = self.census();
+        for record in records {
+            census.note(&record);
+            let (hash, id) = (record.hash, record.id.clone());
             let account = self.accounts.get(&record.member_id).cloned();
-            (record.hash, Arc::new(Entry { record, account, state }))
-        });
-        let table = Table { by_hash: entries.collect() };
-        self.table.store(Arc::new(table));
+            let slot = before.by_id(&id).cloned().unwrap_or_default();
+            let old = slot.entry().map(|entry| entry.record.hash);
+            slot.set(Some(Entry { record, account }));
+            if old != Some(hash) {
+                let table = table.get_or_insert_with(|| Table::clone(&before));
+                if let Some(old) = old {
+                    table.remove(&old, &id);
+                }
+                table.insert(hash, id, &slot);
+            }
+        }
+        if let Some(table) = table {
+            self.table.store(Arc::new(table));
+        }
+    }
+
+    /// Takes keys off the ring: they are unknown from now on.
+    pub fn forget(&self, ids: &[Arc<str>]) {
+        let mut table = Table::clone(&self.table.load());
+        for id in ids {
+            self.census().forget(id);
+            let Some(slot) = table.by_id(id).cloned() else { continue };
+            if let Some(entry) = slot.entry() {
+                table.remove(&entry.record.hash, id);
+            }
+            slot.set(None);
+        }
+        if !ids.is_empty() {
+            self.table.store(Arc::new(table));
+        }
     }
 
     /// Notes when keys were used before this start, seconds since 1970.
     pub fn used_before(&self, last_used: &HashMap<Arc<str>, u64>) {
-        for entry in self.table.load().by_hash.values() {
-            let Some(at) = last_used.get(&entry.record.id) else { continue };
-            entry.state.last_used.fetch_max(*at, Ordering::Relaxed);
-            if let Some(account) = &entry.account {
+        let table = self.table.load();
+        for (id, at) in last_used {
+            let Some(slot) = table.by_id(id) else { continue };
+            slot.last_used.fetch_max(*at, Ordering::Relaxed);
+            if let Some(account) = slot.entry().and_then(|entry| entry.account.clone()) {
                 account.last_active.fetch_max(*at, Ordering::Relaxed);
             }
         }
@@ -193,16 +269,17 @@ impl KeyRing {
     pub fn authenticate(&self, token: &str, now: u64) -> Result<Principal, Refused> {
         let hash = hash(token).ok_or(Refused::Unknown)?;
         let table = self.table.load();
-        let entry = table.by_hash.get(&hash).filter(|entry| bool::from(entry.record.hash.ct_eq(&hash)));
+        let slot = table.get(&hash).ok_or(Refused::Unknown)?;
+        let entry = slot.entry().filter(|entry| bool::from(entry.record.hash.ct_eq(&hash)));
         let entry = entry.ok_or(Refused::Unknown)?;
         let account = match (entry.record.status(now), &entry.account) {
             (KeyStatus::Active, Some(account)) => account.clone(),
             (KeyStatus::Expired, Some(_)) => return Err(Refused::Expired),
             (KeyStatus::Revoked, _) | (_, None) => return Err(Refused::Revoked),
         };
-        note(&entry.state.last_used, now);
+        note(&slot.last_used, now);
         note(&account.last_active, now);
-        Ok(Principal { entry: entry.clone(), account })
+        Ok(Principal { slot: slot.clone(), entry, account })
     }
 
     /// Who calls without a key because the kernel says that it is the daemon's own user: as the first
@@ -229,21 +306,33 @@ impl KeyRing {
             expires_at: None,
             revoked_at: None,
             permissions: Permissions::default(),
+            created_by: None,
         };
         let account = Arc::new(Account { member, bucket: None, last_active: AtomicU64::new(0) });
-        let state = Arc::default();
-        Principal { entry: Arc::new(Entry { record, account: Some(account.clone()), state }), account }
+        let slot = Arc::<Slot>::default();
+        let entry = Arc::new(Entry { record, account: Some(account.clone()) });
+        slot.entry.store(Some(entry.clone()));
+        Principal { slot, entry, account }
     }
 
     /// All keys, in no order.
     pub fn keys(&self, now: u64) -> Vec<KeyView> {
-        self.table.load().by_hash.values().map(|entry| view(entry, now)).collect()
+        self.table.load().slots().filter_map(|slot| view(slot, now)).collect()
     }
 
     /// The key of this id.
     pub fn key(&self, id: &str, now: u64) -> Option<KeyView> {
+        self.table.load().by_id(id).and_then(|slot| view(slot, now))
+    }
+
+    /// The keys that this one has made, and that those have made, by id. The key itself need not be
+    /// there any more.
+    pub fn descendants(&self, id: &str) -> Vec<KeyRecord> {
         let table = self.table.load();
-        table.by_hash.values().find(|entry| *entry.record.id == *id).map(|entry| view(entry, now))
+        let entries: Vec<Arc<Entry>> = table.slots().filter_map(|slot| slot.entry()).collect();
+        let found = lineage::descendants(id, entries.iter().map(|entry| &entry.record));
+        let found = entries.iter().filter(|entry| found.contains(&entry.record.id));
+        found.map(|entry| entry.record.clone()).collect()
     }
 
     /// When a member was last active, seconds since 1970.
@@ -259,18 +348,44 @@ impl KeyRing {
             && account.is_some_and(|account| account.member.role.may_administer())
     }
 
+    /// Whether any key but these is accepted at this moment and may do everything that an administrator
+    /// may.
+    pub fn administers_without(&self, ids: &HashSet<Arc<str>>, now: u64) -> bool {
+        let table = self.table.load();
+        let mut others = table.slots().filter_map(|slot| slot.entry());
+        others.any(|entry| !ids.contains(&entry.record.id) && self.administers(&entry.record, now))
+    }
+
     /// How many keys are accepted at this moment.
     pub fn active(&self, now: u64) -> usize {
-        self.table.load().by_hash.values().filter(|entry| status(entry, now) == KeyStatus::Active).count()
+        let mut census = self.census();
+        census.advance(now);
+        let live: u64 = self.accounts.keys().map(|member| census.live(member)).sum();
+        usize::try_from(live).unwrap_or(usize::MAX)
+    }
+
+    /// How many keys of a member are accepted at this moment.
+    pub fn active_of(&self, member: &str, now: u64) -> u64 {
+        let mut census = self.census();
+        census.advance(now);
+        census.live(member)
+    }
+
+    /// The ended keys of a member that need not be kept any longer.
+    pub fn outlived(&self, member: &str, now: u64) -> Vec<Arc<str>> {
+        let mut census = self.census();
+        census.advance(now);
+        census.outlived(member)
     }
 }
 
-fn view(entry: &Entry, now: u64) -> KeyView {
-    KeyView {
+fn view(slot: &Slot, now: u64) -> Option<KeyView> {
+    let entry = slot.entry()?;
+    Some(KeyView {
         record: entry.record.clone(),
-        status: status(entry, now),
-        last_used: time(&entry.state.last_used),
-    }
+        status: status(&entry, now),
+        last_used: time(&slot.last_used),
+    })
 }
 
 fn status(entry: &Entry, now: u64) -> KeyStatus {

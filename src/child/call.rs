@@ -73,6 +73,23 @@ struct LinkInner {
     era_meta: Bytes,
 }
 
+/// The calls that come to a test that is the child.
+#[cfg(test)]
+pub(crate) struct CallsOfATest(mpsc::Receiver<Submitted>);
+
+#[cfg(test)]
+impl CallsOfATest {
+    /// The next call that is there, with where its outcome goes.
+    pub(crate) fn next(&mut self) -> Option<(Call, oneshot::Sender<Outcome>)> {
+        loop {
+            match self.0.try_recv().ok()? {
+                Submitted::Call { call, reply } => return Some((call, reply)),
+                Submitted::Notification(_) => {}
+            }
+        }
+    }
+}
+
 impl Link {
     pub(super) fn new(
         calls: mpsc::Sender<Submitted>,
@@ -88,6 +105,13 @@ impl Link {
     #[cfg(test)]
     pub(crate) fn to_nobody(incarnation: u64) -> Link {
         Link::new(mpsc::channel(1).0, Arc::default(), incarnation, Era::Legacy, Bytes::new())
+    }
+
+    /// A link to a test that is the child, with room for so many calls.
+    #[cfg(test)]
+    pub(crate) fn to_a_test(incarnation: u64, room: usize) -> (Link, CallsOfATest) {
+        let (calls, received) = mpsc::channel(room);
+        (Link::new(calls, Arc::default(), incarnation, Era::Legacy, Bytes::new()), CallsOfATest(received))
     }
 
     /// The same child, spoken to in another era.

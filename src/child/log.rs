@@ -106,6 +106,12 @@ impl ServerLog {
         lines
     }
 
+    /// Adds a line, for tests of those who read.
+    #[cfg(test)]
+    pub(crate) fn say(&self, text: &str) {
+        self.push(1, Stream::Stderr, text);
+    }
+
     /// Keeps a line, unless there are too many; says whether it did.
     pub(super) fn push(&self, incarnation: u64, stream: Stream, text: &str) -> bool {
         let mut ring = self.ring();

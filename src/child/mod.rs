@@ -14,6 +14,8 @@ mod stderr;
 mod wire;
 
 pub use actor::{ChildActor, ChildArgs, ChildMsg, End, Fault, Report, WireEndReport};
+#[cfg(test)]
+pub(crate) use call::CallsOfATest;
 pub use call::{Call, Link, Outcome};
 pub use catalog::{Catalog, CatalogSlot, Resource, Tool};
 pub use counters::{CounterReading, Counters};

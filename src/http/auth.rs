@@ -74,6 +74,11 @@ pub(super) struct FailedLogin {
 }
 
 impl Denied {
+    /// A key that was good when the request came and is not any more.
+    pub(super) fn ended(refused: Refused) -> Denied {
+        Denied::Refused { refused, prefix: String::new() }
+    }
+
     /// The challenge of a 401 (RFC 9110, section 15.5.2; RFC 6750, section 3).
     pub(super) fn challenge(&self) -> HeaderValue {
         match self {

@@ -19,6 +19,8 @@ pub(super) fn every_error() -> Vec<Error> {
         Error::ServerNotPermitted { name: "x".into() },
         Error::ToolNotPermitted { tool: "t".into() },
         Error::Forbidden { reason: text() },
+        Error::KeyRevoked,
+        Error::KeyExpired,
         Error::KeyNotFound,
         Error::Unacceptable { field: "expires_at", reason: "Must be a future date".into() },
         Error::LimitReached { resource: "api_keys", limit: 1 },
@@ -59,6 +61,8 @@ pub(super) fn every_error() -> Vec<Error> {
             | Error::ServerNotPermitted { .. }
             | Error::ToolNotPermitted { .. }
             | Error::Forbidden { .. }
+            | Error::KeyRevoked
+            | Error::KeyExpired
             | Error::KeyNotFound
             | Error::Unacceptable { .. }
             | Error::LimitReached { .. }

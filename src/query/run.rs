@@ -17,7 +17,7 @@ use super::settings::{ApiKey, KeySource, LlmSettings};
 use super::tool_text::{Telling, ToolText, cut, image_message, tell};
 use super::{Answer, CallsMade, Event, Finish, ModelError, QueryError, Question, Step};
 use crate::process::read_secret_file;
-use crate::service::{AuditEntry, Error, Gateway, Outcome, Principal, Retry, Sort, ToolCall};
+use crate::service::{AuditEntry, Error, Gateway, Outcome, Principal, Retry, Sort, ToolCall, while_accepted};
 
 /// What stands for the answer of a model that still wanted to call tools when its turns were over.
 const OUT_OF_TURNS: &str = "Agent stopped due to max iterations.";
@@ -96,7 +96,8 @@ impl Queries {
                 stream: events.is_some().then_some(true),
                 stream_options: events.is_some().then_some(StreamOptions { include_usage: true }),
             };
-            let reply = self.0.chat.turn(key.as_ref(), &mut request, deadline, events.as_ref()).await?;
+            let asking = self.0.chat.turn(key.as_ref(), &mut request, deadline, events.as_ref());
+            let reply = while_accepted(caller, asking).await??;
             talk.usage += reply.usage;
             if reply.calls.is_empty() {
                 let (text, finish) = last_words(reply)?;
@@ -283,9 +284,19 @@ impl Calls<'_> {
                 }
             }
         }
+        let mut ended = None;
         while let Some(joined) = running.join_next().await {
             let (at, result) = joined.map_err(|error| Error::Internal { reason: error.to_string() })?;
-            made[at] = Some(self.tell_result(result?).await);
+            match result {
+                // What is with a child already may finish.
+                Err(QueryError::Server(error @ (Error::KeyRevoked | Error::KeyExpired))) => {
+                    ended = Some(error)
+                }
+                result => made[at] = Some(self.tell_result(result?).await),
+            }
+        }
+        if let Some(error) = ended {
+            return Err(error.into());
         }
         Ok(made.into_iter().flatten().collect())
     }
@@ -326,7 +337,7 @@ async fn call(
     let begun = Instant::now();
     // A model in a hurry waits for its turn; the query's deadline bounds that.
     while let Some(wait) = caller.take_request().and_then(|reading| reading.refused) {
-        tokio::time::sleep(wait).await;
+        while_accepted(caller, tokio::time::sleep(wait)).await?;
     }
     let bytes = Bytes::from(arguments.get().to_owned());
     let asked = ToolCall {
@@ -347,7 +358,9 @@ async fn call(
     drop(recording);
     let reply = match answered {
         Ok(reply) => reply,
-        Err(error @ (Error::ShuttingDown | Error::Internal { .. })) => return Err(error.into()),
+        Err(
+            error @ (Error::ShuttingDown | Error::Internal { .. } | Error::KeyRevoked | Error::KeyExpired),
+        ) => return Err(error.into()),
         Err(error) => return Ok(failed(request, Some(&tool), &error.to_string(), begun.elapsed())),
     };
     let telling = Telling { max_bytes: settings.max_result, images: settings.images };

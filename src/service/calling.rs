@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::dispatch::{Request, Unchecked, dispatch, lists_are_current, require_tool};
-use super::{
-    Error, Gateway, Principal, ResourceReply, Role, ServerEntry, ToolCall, ToolReply, check_runs, keys,
-};
+use super::standing::{Asker, present};
+use super::{Error, Gateway, Principal, ResourceReply, ServerEntry, ToolCall, ToolReply, check_runs, keys};
 use crate::access::CallOfKey;
 use crate::child::Limits;
 use crate::jsonrpc::{RpcError, one_line};
@@ -20,6 +19,7 @@ impl Gateway {
     /// Calls a tool. A call that may have reached the child is never repeated. Dropping the
     /// future cancels the call. Where calls have to queue, each key has a line of its own.
     pub async fn call_tool(&self, call: &ToolCall, caller: &Principal) -> Result<ToolReply, Error> {
+        let caller = &*present(caller)?;
         let entry = self.entry(caller, &call.server)?;
         check_invokes(caller, &entry, &call.tool)?;
         check_runs(&entry)?;
@@ -49,15 +49,16 @@ impl Gateway {
         request.unchecked = if known { Unchecked::Nothing } else { Unchecked::Tool(call.tool.clone(), gate) };
         let meter = self.meter(&entry)?;
         let mut measured = meter.measure(Kind::Tool, caller.key_id(), &call.tool, request.started);
-        let reply = dispatch(&handle, request).await.and_then(|said| match said {
+        let asker = Asker { caller, entry: &entry, tool: Some(&call.tool) };
+        let reply = dispatch(&handle, request, &asker).await.and_then(|said| match said {
             Ok(result) => mcp::read_tool_result(&result).map_err(|reason| Error::BadReply { reason }),
             Err(error) if error.code == -32602 => Err(Error::InvalidArguments { message: error.message }),
             Err(error) => Err(from_rpc(error)),
         });
-        if let Err(
-            refused @ (Error::ToolNotFound { .. } | Error::ToolBlocked { .. } | Error::ServerDisabled { .. }),
-        ) = reply
+        if let Err(refused) = &reply
+            && never_reached(refused)
         {
+            let refused = refused.clone();
             measured.withdraw();
             self.0.quotas.give_back(caller);
             return Err(without_hidden(refused, caller, &entry));
@@ -86,8 +87,9 @@ impl Gateway {
         timeout: Option<Duration>,
         caller: &Principal,
     ) -> Result<ResourceReply, Error> {
+        let caller = &*present(caller)?;
         let entry = self.entry(caller, server)?;
-        check_role_invokes(caller)?;
+        keys::check_role_invokes(caller)?;
         check_runs(&entry)?;
         let handle = self.handle(&entry)?;
         let _under_way = self.begin_call(caller)?;
@@ -105,7 +107,15 @@ impl Gateway {
         let meter = self.meter(&entry)?;
         let mut measured =
             meter.measure(Kind::Resource, caller.key_id(), method::RESOURCES_READ, request.started);
-        let contents = read(&handle, request).await;
+        let asker = Asker { caller, entry: &entry, tool: None };
+        let contents = read(&handle, request, &asker).await;
+        if let Err(refused) = &contents
+            && never_reached(refused)
+        {
+            measured.withdraw();
+            self.0.quotas.give_back(caller);
+            return Err(refused.clone());
+        }
         let size = |contents: &mcp::ReadContents| contents.iter().map(|one| one.get().len()).sum();
         measured.carried(uri.len(), contents.as_ref().map_or(0, size));
         let latency = measured.end(contents.as_ref().map_or_else(Error::outcome, |_| OK));
@@ -147,8 +157,27 @@ impl Gateway {
     }
 }
 
-async fn read(handle: &ServerHandle, request: Request) -> Result<mcp::ReadContents, Error> {
-    match dispatch(handle, request).await? {
+/// Whether it was refused before a server could have it, for what it asks or for who asks.
+fn never_reached(refused: &Error) -> bool {
+    matches!(
+        refused,
+        Error::ToolNotFound { .. }
+            | Error::ToolBlocked { .. }
+            | Error::ServerDisabled { .. }
+            | Error::ServerNotPermitted { .. }
+            | Error::ToolNotPermitted { .. }
+            | Error::Forbidden { .. }
+            | Error::KeyRevoked
+            | Error::KeyExpired
+    )
+}
+
+async fn read(
+    handle: &ServerHandle,
+    request: Request,
+    asker: &Asker<'_>,
+) -> Result<mcp::ReadContents, Error> {
+    match dispatch(handle, request, asker).await? {
         Ok(result) => mcp::read_contents(&result).map_err(|reason| Error::BadReply { reason }),
         // -32002 up to 2025-11-25, -32602 since and in servers that never knew the former.
         Err(error) if matches!(error.code, -32002 | -32602) => {
@@ -163,12 +192,8 @@ fn carried(reply: &mcp::ToolResult) -> usize {
     reply.content.len() + reply.structured.as_ref().map_or(0, Bytes::len)
 }
 
-fn check_role_invokes(caller: &Principal) -> Result<(), Error> {
-    keys::require(caller, Role::Member)
-}
-
 fn check_invokes(caller: &Principal, entry: &ServerEntry, tool: &str) -> Result<(), Error> {
-    check_role_invokes(caller)?;
+    keys::check_role_invokes(caller)?;
     match caller.permissions().allow_tool(&entry.id, tool) {
         true => Ok(()),
         false => Err(Error::ToolNotPermitted { tool: tool.to_owned() }),

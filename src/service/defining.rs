@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::keys::{require_admin, require_operator};
-use super::{Approval, Error, Gateway, PinReport, Principal, Reach, told_of_applied};
+use super::{Approval, Error, Gateway, PinReport, Principal, told_of_applied};
 
 impl Gateway {
     /// Adds a server. The same definition again is no change; another one is
@@ -15,15 +15,7 @@ impl Gateway {
         raw: Map<String, Value>,
     ) -> Result<(), Error> {
         require_operator(caller)?;
-        let servers = self.0.registry.list();
-        let most = self.0.keys.charter().organization.plan.max_mcps;
-        if let Some(limit) = most
-            && servers.by_name(name).is_none()
-            && servers.entries().len() as u64 >= limit
-        {
-            return Err(Error::LimitReached { resource: "mcps", limit });
-        }
-        self.0.registry.add(name, raw).await
+        self.0.registry.add(caller, name, raw).await
     }
 
     /// Replaces the given members of a definition. Durable when it returns.
@@ -34,26 +26,26 @@ impl Gateway {
         members: Map<String, Value>,
     ) -> Result<(), Error> {
         require_operator(caller)?;
-        self.0.registry.update(name, members).await
+        self.0.registry.update(caller, name, members).await
     }
 
     /// Removes a server; its child is stopped in the background. Durable when it returns.
     pub async fn remove_server(&self, caller: &Principal, name: &str) -> Result<(), Error> {
         require_operator(caller)?;
-        self.0.registry.remove(name).await
+        self.0.registry.remove(caller, name).await
     }
 
     /// Writes all definitions to a file.
     pub async fn export_config(&self, caller: &Principal, path: &str) -> Result<(), Error> {
         require_operator(caller)?;
-        self.0.registry.export(path, reach(caller)).await
+        self.0.registry.export(caller, path).await
     }
 
     /// Replaces all definitions by those of a file, all or nothing; identical ones keep running. Gives
     /// what is told of it: names, and what is run now.
     pub async fn import_config(&self, caller: &Principal, path: &str) -> Result<Map<String, Value>, Error> {
         require_operator(caller)?;
-        let applied = self.0.registry.import(path, reach(caller)).await?;
+        let applied = self.0.registry.import(caller, path).await?;
         Ok(told_of_applied(&applied, &self.0.registry.list()))
     }
 
@@ -74,12 +66,7 @@ impl Gateway {
         let entry = self.entry(caller, id_or_name)?;
         let announced = self.handle(&entry)?.catalog();
         let by = caller.member().id.clone();
-        self.0.registry.approve_tools(&entry.id, announced, approval, by).await?;
+        self.0.registry.approve_tools(caller, &entry.id, announced, approval, by).await?;
         self.pins(caller, id_or_name)
     }
-}
-
-/// Who is the daemon's own user could read and write any file of that user's without asking.
-fn reach(caller: &Principal) -> Reach {
-    if caller.is_local_operator() { Reach::Anywhere } else { Reach::Confined }
 }

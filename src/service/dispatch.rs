@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::error::Error;
 use super::pins::Gate;
+use super::standing::Asker;
 use crate::child::{Call, Catalog, Limits, Outcome};
 use crate::supervisor::{Admitted, CallPermit, Leaving, NotAdmitted, ServerHandle, State, Status, Verdict};
 
@@ -72,14 +73,25 @@ impl Request {
 pub(super) type Said = Result<Bytes, crate::jsonrpc::RpcError>;
 
 /// Makes a call on whatever child the server has, or gets within the deadline.
-pub(super) async fn dispatch(handle: &ServerHandle, request: Request) -> Result<Said, Error> {
+pub(super) async fn dispatch(
+    handle: &ServerHandle,
+    request: Request,
+    asker: &Asker<'_>,
+) -> Result<Said, Error> {
     // A first try comes at once.
     let mut now = request.started;
     loop {
-        let permit = place(handle, &request, now).await?;
+        let permit = place(handle, &request, asker, now).await?;
+        // The body may have come slowly, the month's number may have been waited for, or the place.
+        asker.check()?;
         if let Err(missing) = check(handle, &request.unchecked) {
             drop(permit);
-            if await_update(handle, request.deadline()).await {
+            let updated = tokio::select! {
+                biased;
+                refused = asker.refused() => return Err(refused),
+                updated = await_update(handle, request.deadline()) => updated,
+            };
+            if updated {
                 now = Instant::now();
                 continue;
             }
@@ -124,7 +136,12 @@ pub(super) async fn dispatch(handle: &ServerHandle, request: Request) -> Result<
 }
 
 /// A place for the call, asked for at this moment and waited for in the queue if need be.
-async fn place(handle: &ServerHandle, request: &Request, now: Instant) -> Result<CallPermit, Error> {
+async fn place(
+    handle: &ServerHandle,
+    request: &Request,
+    asker: &Asker<'_>,
+    now: Instant,
+) -> Result<CallPermit, Error> {
     let mut ticket = match handle.admit(&request.caller, now) {
         Ok(Admitted::Now(permit)) => return Ok(permit),
         Ok(Admitted::Queued(ticket)) => ticket,
@@ -134,6 +151,8 @@ async fn place(handle: &ServerHandle, request: &Request, now: Instant) -> Result
     let mut changes = handle.watch();
     // The time in the queue counts from when there is something to wait for but the place itself.
     let mut queued_since = None;
+    let refused = asker.refused();
+    tokio::pin!(refused);
     loop {
         let status = changes.borrow_and_update().clone();
         let until = if handle.takes_calls() {
@@ -145,6 +164,7 @@ async fn place(handle: &ServerHandle, request: &Request, now: Instant) -> Result
         };
         tokio::select! {
             biased;
+            refused = &mut refused => return Err(refused),
             granted = &mut ticket => return granted.map_err(|refused| not_admitted(handle, refused)),
             // The handle lives as long as this borrow; its sender does, too.
             _ = changes.changed() => {}

@@ -71,6 +71,12 @@ pub enum Error {
         /// What is missing.
         reason: String,
     },
+    /// The key was revoked since it was presented, or its member is no more.
+    #[error("The API key was revoked")]
+    KeyRevoked,
+    /// The key has expired since it was presented.
+    #[error("The API key has expired")]
+    KeyExpired,
     /// No key has this id.
     #[error("API key not found")]
     KeyNotFound,
@@ -83,7 +89,7 @@ pub enum Error {
         reason: String,
     },
     /// There are as many as the plan allows.
-    #[error("The plan allows no more than {limit} {resource}")]
+    #[error("No more than {limit} {resource} are allowed; remove one first")]
     LimitReached {
         /// Of what: `api_keys`, `mcps`.
         resource: &'static str,
@@ -267,6 +273,8 @@ impl Error {
             | Error::ServerNotPermitted { .. }
             | Error::ToolNotPermitted { .. }
             | Error::Forbidden { .. }
+            | Error::KeyRevoked
+            | Error::KeyExpired
             | Error::KeyNotFound
             | Error::Unacceptable { .. }
             | Error::LimitReached { .. }
@@ -316,6 +324,8 @@ impl Error {
             | Error::ServerNotPermitted { .. }
             | Error::ToolNotPermitted { .. }
             | Error::Forbidden { .. }
+            | Error::KeyRevoked
+            | Error::KeyExpired
             | Error::KeyNotFound
             | Error::Unacceptable { .. }
             | Error::LimitReached { .. }
@@ -344,6 +354,8 @@ impl Error {
             Error::ServerNotPermitted { .. } => "server_not_permitted",
             Error::ToolNotPermitted { .. } => "tool_not_permitted",
             Error::Forbidden { .. } => "forbidden",
+            Error::KeyRevoked => "key_revoked",
+            Error::KeyExpired => "key_expired",
             Error::KeyNotFound => "key_not_found",
             Error::Unacceptable { .. } => "unacceptable",
             Error::LimitReached { .. } => "limit_reached",

@@ -4,14 +4,56 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::standing::{present, refused};
+use super::{Error, Principal, ServerEntry, check_permitted, keys};
 use crate::child::LogLine;
 use crate::supervisor::{ServerHandle, Status};
 
 /// How many lines are handed over at once.
 const BATCH: usize = 64;
 
-/// Follows a server's log until the server is removed or the daemon stops.
+/// Who reads a log, and whose.
+#[derive(Clone)]
+pub(super) struct Reader {
+    pub(super) caller: Principal,
+    pub(super) entry: Arc<ServerEntry>,
+}
+
+impl Reader {
+    fn may(&self, caller: &Principal) -> Result<(), Error> {
+        keys::require_admin(caller)?;
+        check_permitted(caller, &self.entry)
+    }
+
+    /// Why the log is not for the reader any more.
+    fn refused(&self) -> Option<LogEnd> {
+        present(&self.caller).and_then(|caller| self.may(&caller)).err().map(LogEnd::Refused)
+    }
+}
+
+/// Why a log ends.
+#[derive(Debug, Clone)]
+pub enum LogEnd {
+    /// The server was removed.
+    Removed,
+    /// The daemon stops.
+    Stopping,
+    /// It is not for the reader any more.
+    Refused(Error),
+}
+
+/// What there is to say of a log.
+#[derive(Debug)]
+pub enum LogNews {
+    /// Further lines, and how many were missed before them.
+    Lines(u64, Vec<LogLine>),
+    /// There are no more to come.
+    End(LogEnd),
+}
+
+/// Follows a server's log until the server is removed, the daemon stops, or the reader may not any more.
 pub struct LogFollower {
+    reader: Reader,
     handle: Arc<ServerHandle>,
     after: u64,
     newest: watch::Receiver<u64>,
@@ -21,6 +63,7 @@ pub struct LogFollower {
 
 impl LogFollower {
     pub(super) fn new(
+        reader: Reader,
         handle: Arc<ServerHandle>,
         tail: usize,
         after: Option<u64>,
@@ -34,27 +77,53 @@ impl LogFollower {
             Some(first) => first.number - 1,
             None => *newest.borrow(),
         });
-        LogFollower { after, newest, status: handle.watch(), stopping, handle }
+        LogFollower { reader, after, newest, status: handle.watch(), stopping, handle }
     }
 
-    /// The next lines, and how many were missed before them; `None` when there are no more to come.
-    pub async fn next(&mut self) -> Option<(u64, Vec<LogLine>)> {
+    /// Says, asked at any moment, whether what was read may still be handed over.
+    pub fn guard(&self) -> impl Fn() -> Option<LogEnd> + Send + 'static {
+        let reader = self.reader.clone();
+        move || reader.refused()
+    }
+
+    /// Resolves when the log is not for the reader any more.
+    pub async fn refused(&self) -> Error {
+        refused(&self.reader.caller, |caller| self.reader.may(caller)).await
+    }
+
+    /// The next lines, or why there are none.
+    pub async fn next(&mut self) -> LogNews {
+        let reader = self.reader.clone();
+        tokio::select! {
+            biased;
+            error = refused(&reader.caller, |caller| reader.may(caller)) => LogNews::End(LogEnd::Refused(error)),
+            news = self.news() => news,
+        }
+    }
+
+    async fn news(&mut self) -> LogNews {
         loop {
             self.newest.borrow_and_update();
             let (lost, lines) = self.handle.log().after(self.after, BATCH);
             if let Some(last) = lines.last() {
                 self.after = last.number;
-                return Some((lost, lines));
+                return LogNews::Lines(lost, lines);
             }
             self.status.borrow_and_update();
-            if *self.stopping.borrow_and_update() || self.handle.leaving().is_some() {
-                return None;
+            if *self.stopping.borrow_and_update() {
+                return LogNews::End(LogEnd::Stopping);
+            }
+            if self.handle.leaving().is_some() {
+                return LogNews::End(LogEnd::Removed);
             }
             // Senders live as long as the handle and the gateway do.
-            tokio::select! {
-                changed = self.newest.changed() => changed.ok()?,
-                changed = self.status.changed() => changed.ok()?,
-                changed = self.stopping.changed() => changed.ok()?,
+            let changed = tokio::select! {
+                changed = self.newest.changed() => changed,
+                changed = self.status.changed() => changed,
+                changed = self.stopping.changed() => changed,
+            };
+            if changed.is_err() {
+                return LogNews::End(LogEnd::Stopping);
             }
         }
     }

@@ -6,14 +6,12 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
+use super::standing::{present, while_accepted};
 use super::usage::{Bucket, HistoryQuery, Period, Span, Usage, UsageOf};
 use super::{Error, Gateway, seconds_since_1970, unix_seconds};
 use crate::access::{
     self, BadPermissions, KeyRecord, KeyStatus, KeyWish, Member, NewKey, Permissions, Plan, Principal, Role,
 };
-
-/// The most keys that are kept, revoked ones included.
-const MAX_KEYS: u64 = 10_000;
 
 /// A key that somebody asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +41,30 @@ impl From<Error> for NoKey {
     fn from(error: Error) -> NoKey {
         NoKey::Error(error)
     }
+}
+
+/// What of a key is to be revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Revoke {
+    /// The key.
+    Key,
+    /// The key, the keys that it has made, and those that these have made.
+    Both,
+    /// Only what it has made.
+    Descendants,
+}
+
+/// What came of a revocation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revocation {
+    /// The id that was asked for.
+    pub id: Arc<str>,
+    /// That key as it is now; `None` where it is not kept any more.
+    pub key: Option<access::KeyView>,
+    /// The keys that are revoked by this, in the order of their ids.
+    pub revoked: Vec<Arc<str>>,
+    /// Whether it outlives an end of the daemon. If not, that is still to come; it is in force all the same.
+    pub durable: bool,
 }
 
 /// A key as it is now, for showing.
@@ -106,7 +128,7 @@ impl Gateway {
     /// The keys that a caller may see: its member's own, or all, newest first, ties by id.
     pub async fn keys(&self, caller: &Principal) -> Result<Vec<KeyView>, Error> {
         require(caller, Role::Member)?;
-        let totals = self.0.usage.key_totals().await?;
+        let totals = while_accepted(caller, self.0.usage.key_totals()).await??;
         let keys = self.0.keys.keys(unix_seconds()).into_iter();
         let mut keys: Vec<KeyView> = keys.map(|key| KeyView::of(key, &totals)).collect();
         keys.retain(|key| may_see(caller, &key.record));
@@ -119,7 +141,7 @@ impl Gateway {
     /// The key of this id.
     pub async fn key(&self, caller: &Principal, id: &str) -> Result<KeyView, Error> {
         let key = self.seen_key(caller, id)?;
-        Ok(KeyView::of(key, &self.0.usage.key_totals().await?))
+        Ok(KeyView::of(key, &while_accepted(caller, self.0.usage.key_totals()).await??))
     }
 
     fn seen_key(&self, caller: &Principal, id: &str) -> Result<access::KeyView, Error> {
@@ -134,50 +156,26 @@ impl Gateway {
         require(caller, Role::Member)?;
         let member = self.owner_to_be(caller, request.owner.as_deref())?;
         let permissions = self.permissions_to_be(request.permissions.as_ref())?;
-        if !permissions.are_within(caller.permissions()) {
-            let reason = "A key cannot allow more than the key that makes it".to_owned();
-            return Err(Error::Forbidden { reason }.into());
-        }
-        let now = unix_seconds();
-        let expires_at = request.expires_at.map(seconds_since_1970);
-        if expires_at.is_some_and(|end| end <= now) {
-            let reason = "Must be a future date".to_owned();
-            return Err(Error::Unacceptable { field: "expires_at", reason }.into());
-        }
-        let own_end = self.0.keys.key(caller.key_id(), now).and_then(|key| key.record.expires_at);
-        if own_end.is_some_and(|own| expires_at.is_none_or(|end| end > own)) {
-            let reason = "A key cannot be valid for longer than the key that makes it".to_owned();
-            return Err(Error::Forbidden { reason }.into());
-        }
-        self.check_key_count(&member, now)?;
         let wish = KeyWish {
             name: request.name,
             description: request.description,
             member_id: member.id.clone(),
-            expires_at,
+            expires_at: request.expires_at.map(seconds_since_1970),
             permissions,
         };
-        Ok(self.0.registry.create_key(wish).await?)
+        // Whether the caller may have it is decided where it is made.
+        Ok(self.0.registry.create_key(caller, wish).await?)
     }
 
     fn owner_to_be(&self, caller: &Principal, owner: Option<&str>) -> Result<Arc<Member>, Error> {
-        let charter = self.0.keys.charter();
         let id = owner.unwrap_or(&caller.member().id);
         if *id != *caller.member().id && !caller.role().may_administer() {
             let reason = "Your role does not allow keys for others".to_owned();
             return Err(Error::Forbidden { reason });
         }
-        let Some(member) = charter.member(id) else {
-            return Err(Error::Unacceptable {
-                field: "owner_id",
-                reason: format!("there is no member '{id}'"),
-            });
-        };
-        if member.role > caller.role() {
-            let reason = "A key cannot have a higher role than the key that makes it".to_owned();
-            return Err(Error::Forbidden { reason });
-        }
-        Ok(member.clone())
+        let reason = || format!("there is no member '{id}'");
+        let member = self.0.keys.charter().member(id).cloned();
+        member.ok_or_else(|| Error::Unacceptable { field: "owner_id", reason: reason() })
     }
 
     /// Permissions by ids, of ones that may name servers.
@@ -201,31 +199,11 @@ impl Gateway {
         }
     }
 
-    fn check_key_count(&self, member: &Member, now: u64) -> Result<(), Error> {
-        let keys = self.0.keys.keys(now);
-        if keys.len() as u64 >= MAX_KEYS {
-            return Err(Error::LimitReached { resource: "api_keys", limit: MAX_KEYS });
-        }
-        let charter = self.0.keys.charter();
-        let active = keys.iter().filter(|key| key.status == KeyStatus::Active);
-        // A plan of the member's own counts its keys, the organization's counts all.
-        let count = match &member.plan {
-            Some(_) => active.filter(|key| key.record.member_id == member.id).count(),
-            None => active.count(),
-        };
-        match charter.plan_of(member).max_api_keys {
-            Some(limit) if count as u64 >= limit => Err(Error::LimitReached { resource: "api_keys", limit }),
-            _ => Ok(()),
-        }
-    }
-
-    /// Revokes a key; revoked again it stays as it was. Durable, and in force, when it returns.
-    pub async fn revoke_key(&self, caller: &Principal, id: &str) -> Result<KeyRecord, Error> {
-        let key = self.seen_key(caller, id)?;
-        if key.record.revoked_at.is_none() {
-            self.0.registry.revoke_key(&key.record.id).await?;
-        }
-        self.0.keys.key(id, unix_seconds()).map(|key| key.record).ok_or(Error::KeyNotFound)
+    /// Revokes a key, what it has made, or both; revoked again they stay as they were. In force when it
+    /// returns, and durable unless the answer says that it is not yet.
+    pub async fn revoke_key(&self, caller: &Principal, id: &str, what: Revoke) -> Result<Revocation, Error> {
+        require(caller, Role::Member)?;
+        self.0.registry.revoke_key(caller, id, what).await
     }
 
     /// Gives a key another name or description; `None` leaves it as it is.
@@ -237,7 +215,7 @@ impl Gateway {
         description: Option<Option<String>>,
     ) -> Result<KeyView, Error> {
         let key = self.seen_key(caller, id)?;
-        self.0.registry.describe_key(&key.record.id, name, description).await?;
+        self.0.registry.describe_key(caller, &key.record.id, name, description).await?;
         self.key(caller, id).await
     }
 
@@ -249,20 +227,26 @@ impl Gateway {
 
     /// Sums over a span: of everything for those who administer, else of the caller's own member.
     pub async fn usage(&self, caller: &Principal, span: Span, of: UsageOf) -> Result<Usage, Error> {
-        self.0.usage.usage(span, self.of_caller(caller, of)).await
+        while_accepted(caller, self.0.usage.usage(span, self.of_caller(caller, of))).await?
     }
 
     /// A history, newest bucket first; whose as for [`Gateway::usage`].
     pub async fn usage_history(&self, caller: &Principal, query: HistoryQuery) -> Result<Vec<Bucket>, Error> {
         let of = self.of_caller(caller, query.of);
-        self.0.usage.history(HistoryQuery { of, ..query }).await
+        while_accepted(caller, self.0.usage.history(HistoryQuery { of, ..query })).await?
     }
 
     /// The usage of a key that the caller may see.
     pub async fn usage_of_key(&self, caller: &Principal, id: &str, span: Span) -> Result<Usage, Error> {
-        let key = self.seen_key(caller, id)?;
-        let of = UsageOf { keys: Some(vec![key.record.id]), server: None };
-        self.0.usage.usage(span, of).await
+        let key = match self.seen_key(caller, id) {
+            Ok(key) => Ok(key.record.id),
+            // What a key has done is kept longer than the key.
+            Err(Error::KeyNotFound) if caller.role().may_administer() => Err(Error::KeyNotFound),
+            Err(error) => return Err(error),
+        };
+        let of = UsageOf { keys: Some(vec![key.clone().unwrap_or_else(|_| id.into())]), server: None };
+        let usage = while_accepted(caller, self.0.usage.usage(span, of)).await??;
+        if usage.total.calls() > 0 { Ok(usage) } else { key.map(|_| usage) }
     }
 
     /// Narrows what is asked for to what the caller may see.
@@ -322,11 +306,11 @@ impl Gateway {
     }
 }
 
-fn may_see(caller: &Principal, key: &KeyRecord) -> bool {
+pub(super) fn may_see(caller: &Principal, key: &KeyRecord) -> bool {
     caller.role().may_administer() || key.member_id == caller.member().id
 }
 
-fn not_yours() -> Error {
+pub(super) fn not_yours() -> Error {
     Error::Forbidden { reason: "This API key belongs to another member".to_owned() }
 }
 
@@ -346,9 +330,19 @@ pub(super) fn require_operator(caller: &Principal) -> Result<(), Error> {
     Err(Error::Forbidden { reason })
 }
 
-/// Refuses who has a lesser role.
+/// Refuses who may not have keys.
+pub(super) fn require_member(caller: &Principal) -> Result<(), Error> {
+    require(caller, Role::Member)
+}
+
+/// Refuses whose role does not let it call tools.
+pub(super) fn check_role_invokes(caller: &Principal) -> Result<(), Error> {
+    require(caller, Role::Member)
+}
+
+/// Refuses who has a lesser role, and whose key has ended since it was presented.
 pub(super) fn require(caller: &Principal, role: Role) -> Result<(), Error> {
-    if caller.role() >= role {
+    if present(caller)?.role() >= role {
         return Ok(());
     }
     Err(Error::Forbidden { reason: "Your role does not allow this action".to_owned() })

@@ -12,6 +12,7 @@ mod keys;
 mod meter;
 mod pins;
 mod registry;
+mod standing;
 mod toll;
 mod usage;
 mod view;
@@ -27,6 +28,7 @@ use serde_json::{Map, Value};
 use tokio::sync::watch;
 
 use self::dispatch::{await_child, await_update, unreachable};
+use self::follow::Reader;
 use self::keeper::Keeper;
 use self::meter::Meter;
 use self::pins::PinBook;
@@ -41,10 +43,11 @@ pub use self::audit::{
     AuditEntry, AuditHandle, AuditQuery, AuditSettings, Outcome, Sort, told_of_change, told_of_definition,
 };
 pub use self::error::{Error, Fault, Retry};
-pub use self::follow::LogFollower;
-pub use self::keys::{KeyRequest, KeyView, MemberView, NoKey, OrganizationView};
+pub use self::follow::{LogEnd, LogFollower, LogNews};
+pub use self::keys::{KeyRequest, KeyView, MemberView, NoKey, OrganizationView, Revocation, Revoke};
 pub use self::pins::{Approval, Difference, PinReport, PinState, PinSums, PinnedTool, ToolPins};
 pub use self::registry::*;
+pub use self::standing::while_accepted;
 #[doc(hidden)]
 pub use self::toll::Toll;
 pub use self::usage::{
@@ -52,7 +55,7 @@ pub use self::usage::{
 };
 pub use self::view::{Readiness, ResourceReply, ServerView, ToolCall, ToolReply, Traffic};
 pub use crate::access::{
-    Attempts, Charter, KeyRecord, KeyStatus, NewKey, Permissions, Principal, RateReading, Refused, Role,
+    Attempts, Charter, KeyRecord, KeyStatus, Maker, NewKey, Permissions, Principal, RateReading, Refused, Role,
 };
 pub use crate::child::{Catalog, CounterReading, LogLine, Resource, StartPhase, Stream, Tool};
 pub use crate::mcp::ToolDigest;
@@ -195,7 +198,11 @@ impl Gateway {
     /// What the process trees of a server use now.
     pub async fn tree_usage(&self, caller: &Principal, id_or_name: &str) -> Result<Usage, Error> {
         let handle = self.handle(&*self.entry(caller, id_or_name)?)?;
-        Ok(measure(vec![handle]).await.pop().map(|(_, usage)| usage).unwrap_or_default())
+        Ok(while_accepted(caller, measure(vec![handle]))
+            .await?
+            .pop()
+            .map(|(_, usage)| usage)
+            .unwrap_or_default())
     }
 
     /// The last lines that a server's children wrote beside messages, at most `count`, newest last.
@@ -215,8 +222,9 @@ impl Gateway {
         after: Option<u64>,
     ) -> Result<LogFollower, Error> {
         keys::require_admin(caller)?;
-        let handle = self.handle(&*self.entry(caller, id_or_name)?)?;
-        Ok(LogFollower::new(handle, tail, after, self.0.stop.subscribe()))
+        let entry = self.entry(caller, id_or_name)?;
+        let reader = Reader { caller: caller.clone(), entry: entry.clone() };
+        Ok(LogFollower::new(reader, self.handle(&entry)?, tail, after, self.0.stop.subscribe()))
     }
 
     /// The server of this exact name.
@@ -237,8 +245,22 @@ impl Gateway {
         wait: Option<Duration>,
     ) -> Result<(ServerView, Arc<Catalog>), Error> {
         let entry = self.entry(caller, id_or_name)?;
-        check_runs(&entry)?;
-        let handle = self.handle(&entry)?;
+        let may = |caller: &Principal| check_permitted(caller, &entry);
+        tokio::select! {
+            biased;
+            error = standing::refused(caller, may) => Err(error),
+            loaded = self.loaded_catalog(&entry, id_or_name, wait) => loaded,
+        }
+    }
+
+    async fn loaded_catalog(
+        &self,
+        entry: &ServerEntry,
+        id_or_name: &str,
+        wait: Option<Duration>,
+    ) -> Result<(ServerView, Arc<Catalog>), Error> {
+        check_runs(entry)?;
+        let handle = self.handle(entry)?;
         let wait = wait.unwrap_or(entry.definition.policy().start_timeout);
         let deadline = Instant::now() + wait;
         await_update(&handle, deadline).await;
@@ -252,7 +274,7 @@ impl Gateway {
                 return Err(unreachable(&entry.name, &handle.status(), false));
             }
         }
-        let view = self.view(&entry).ok_or_else(|| not_found(id_or_name))?;
+        let view = self.view(entry).ok_or_else(|| not_found(id_or_name))?;
         let catalog = view.catalog.clone();
         Ok((view, catalog))
     }
@@ -305,13 +327,25 @@ impl Gateway {
         take: u64,
     ) -> Result<(u64, Vec<String>), Error> {
         keys::require_admin(caller)?;
-        self.0.audit.page(query, skip, take).await
+        self.while_administers(caller, self.0.audit.page(query, skip, take)).await
     }
 
     /// The whole audit, oldest first, as lines of JSON.
     pub async fn audit_export(&self, caller: &Principal, query: AuditQuery) -> Result<Vec<u8>, Error> {
         keys::require_admin(caller)?;
-        self.0.audit.export(query).await
+        self.while_administers(caller, self.0.audit.export(query)).await
+    }
+
+    async fn while_administers<T>(
+        &self,
+        caller: &Principal,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        tokio::select! {
+            biased;
+            error = standing::refused(caller, keys::require_admin) => Err(error),
+            done = work => done,
+        }
     }
 
     /// Counts an application of the servers files, good or bad, for the metrics.
@@ -330,8 +364,13 @@ impl Gateway {
         if self.is_stopping() {
             waiting_for.push("the daemon is stopping".to_owned());
         }
-        let problems = self.0.registry.trouble().map(|trouble| trouble_in_words(&trouble));
-        Readiness { ready: waiting_for.is_empty(), waiting_for, problems: problems.into_iter().collect() }
+        let trouble = self.0.registry.trouble().map(|trouble| trouble_in_words(&trouble));
+        let fleeting = match self.0.registry.fleeting_revocations() {
+            0 => None,
+            keys => Some(format!("an end of the daemon would forget that {keys} keys were revoked")),
+        };
+        let problems = trouble.into_iter().chain(fleeting).collect();
+        Readiness { ready: waiting_for.is_empty(), waiting_for, problems }
     }
 
     /// All metrics in the Prometheus text format.
@@ -401,7 +440,7 @@ impl Gateway {
 
     fn entry(&self, caller: &Principal, id_or_name: &str) -> Result<Arc<ServerEntry>, Error> {
         let entry = self.0.registry.server(id_or_name).ok_or_else(|| not_found(id_or_name))?;
-        check_permitted(caller, &entry)?;
+        check_permitted(&*standing::present(caller)?, &entry)?;
         Ok(entry)
     }
 

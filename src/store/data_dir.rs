@@ -9,17 +9,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::files::{QUARANTINE, ROOM_FILE};
-use super::{StoreError, backup, journal, marker};
+use super::{StoreError, backup, journal, marker, reserve};
 
 const PRIVATE_DIR: u32 = 0o700;
 const PRIVATE_FILE: u32 = 0o600;
 
 const LOCK: &str = "lock";
 const STORE: &str = "store";
+/// The Unix socket, where it has no other place.
+const SOCKET: &str = "mcpvisor.sock";
 
 /// Names directly inside the data directory that belong to the daemon.
-const RESERVED_NAMES: [&str; 9] =
-    [LOCK, STORE, "owner.key", "audit", "mcpvisor.sock", ROOM_FILE, journal::FILE, backup::DIR, marker::FILE];
+const RESERVED_NAMES: [&str; 10] =
+    [LOCK, STORE, "owner.key", "audit", SOCKET, ROOM_FILE, reserve::FILE, journal::FILE, backup::DIR, marker::FILE];
 
 /// Whether a name directly inside the data directory belongs to the daemon; no caller of the API may
 /// have a file written there.

@@ -320,6 +320,11 @@ impl Journal {
         Ok(())
     }
 
+    /// How long the file is, as far as it counts.
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
     /// Whether the file is so long that it should be rewritten.
     pub(super) fn is_long(&self) -> bool {
         self.len > COMPACT_AT

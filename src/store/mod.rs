@@ -30,6 +30,7 @@ mod marker;
 mod memory;
 mod opening;
 mod records;
+mod reserve;
 mod sled;
 mod standby;
 mod vault;
@@ -48,6 +49,7 @@ pub use files::write_private;
 pub use memory::MemoryStore;
 pub use opening::{Look, PROBE_LIMIT, probe};
 pub use records::{RECORD_VERSION, SCHEMA_VERSION, decode, encode};
+pub use reserve::Reserve;
 pub use vault::{Trouble, Vault};
 
 /// How long opening may take before the start is given up: sled may hang on a damaged file.

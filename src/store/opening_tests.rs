@@ -349,6 +349,35 @@ fn backups_come_with_changes_and_not_without() {
 }
 
 #[test]
+fn a_large_backup_waits_until_an_eighth_of_it_has_changed_and_is_written_at_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut vault = open(dir.path());
+    vault.commit(vec![put("m/instance", "i")]).unwrap();
+    let many = (0..100).map(|n| put(&format!("s/large-{n}"), &"y".repeat(8_000)));
+    vault.commit(many.collect()).unwrap();
+    vault.rest();
+    let newest = || backup::list(dir.path()).unwrap()[0].0;
+    assert_eq!(newest(), 2);
+    let mut written = Vec::new();
+    for n in 0..60 {
+        vault.commit(vec![put(&format!("s/{n}"), &"y".repeat(8_000))]).unwrap();
+        vault.rest();
+        written.push(newest());
+    }
+    written.dedup();
+    assert!((3..=6).contains(&written.len()), "{written:?}");
+    assert!(
+        fs::metadata(dir.path().join("journal")).unwrap().len() < 600_000,
+        "and the journal is shortened"
+    );
+    vault.back_up();
+    assert_eq!((newest(), vault.seq()), (62, 62));
+    drop(vault);
+    remove_store(dir.path());
+    assert_eq!(content(&open(dir.path())).len(), 161);
+}
+
+#[test]
 fn a_backup_that_fails_refuses_no_change_and_is_written_with_the_next() {
     let dir = tempfile::tempdir().unwrap();
     let mut vault = open(dir.path());

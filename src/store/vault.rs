@@ -21,6 +21,11 @@ use super::records::{SEQ_KEY, put_seq, read_instance, read_seq};
 use super::standby::Standby;
 use super::{DataDir, Op, Store, StoreError};
 
+/// A backup of this size is written whenever there is time, in bytes.
+const SMALL_BACKUP: u64 = 256 * 1024;
+/// A larger one when the changes since are this share of it.
+const SHARE_OF_BACKUP: u64 = 8;
+
 /// Why changes cannot be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
@@ -41,6 +46,9 @@ pub struct Vault {
     seq: u64,
     undo: Option<Vec<Op>>,
     backup_due: bool,
+    /// How large the newest backup is, and how much was journaled since, in bytes.
+    backup_size: u64,
+    since_backup: u64,
     /// Said once, not each time it is tried.
     backup_fails: bool,
     trouble: watch::Sender<Option<Trouble>>,
@@ -62,7 +70,18 @@ impl Vault {
     pub(super) fn assemble(store: Arc<dyn Store>, disk: Option<Disk>, seq: u64) -> Vault {
         let backup_due = disk.is_some();
         let trouble = watch::Sender::new(None);
-        Vault { store, disk, standby: None, seq, undo: None, backup_due, backup_fails: false, trouble }
+        Vault {
+            store,
+            disk,
+            standby: None,
+            seq,
+            undo: None,
+            backup_due,
+            backup_size: 0,
+            since_backup: 0,
+            backup_fails: false,
+            trouble,
+        }
     }
 
     /// A vault with something in the place of the store.
@@ -139,8 +158,17 @@ impl Vault {
     }
 
     /// Writes the backup and the marker that are due, and shortens the journal. What fails is logged
-    /// and tried again with the next change; it is no reason to refuse one.
+    /// and tried again with the next change; it is no reason to refuse one. A large backup waits until
+    /// it is worth it, so that a change costs the same however much there is.
     pub fn rest(&mut self) {
+        let is_small = self.backup_size <= SMALL_BACKUP;
+        if is_small || self.since_backup.saturating_mul(SHARE_OF_BACKUP) >= self.backup_size {
+            self.back_up();
+        }
+    }
+
+    /// The same at the end, when nothing waits any more.
+    pub fn back_up(&mut self) {
         if !self.backup_due {
             return;
         }
@@ -169,6 +197,8 @@ impl Vault {
         let instance = read_instance(&*self.store)?;
         Marker { instance, seq: self.seq }.write(&data_dir)?;
         self.backup_due = false;
+        self.since_backup = 0;
+        self.backup_size = std::fs::metadata(&path).map_or(0, |file| file.len());
         match &mut disk.journal {
             None => disk.journal = Some(begin_again(&disk.dir, self.seq, disk.wrap)?),
             Some(journal) if journal.is_long() => {
@@ -212,7 +242,10 @@ impl Vault {
         }
         let undo = self.inverse(&batch)?;
         if numbered && let Some(journal) = self.journal() {
+            let before = journal.len();
             journal.append(seq, &journaled)?;
+            let grown = journal.len() - before;
+            self.since_backup += grown;
         }
         let done = self.store.apply(batch).and_then(|()| self.store.flush());
         match &done {

@@ -116,6 +116,14 @@ impl ServerHandle {
         }
     }
 
+    /// A server of one child, which a test is.
+    #[cfg(test)]
+    pub(crate) fn of_a_test(id: &str, policy: &Policy, link: Link) -> Arc<ServerHandle> {
+        let handle = ServerHandle::new(id.into(), id.into(), policy, true, None, Arc::default());
+        handle.admission.open_place(link, 0);
+        Arc::new(handle)
+    }
+
     /// The server's id.
     pub fn id(&self) -> &Arc<str> {
         &self.id

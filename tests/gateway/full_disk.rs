@@ -16,12 +16,12 @@ use crate::support::http::Reply;
 use crate::support::{DEADLINE, wait_until};
 
 /// Puts a small file system on a data directory, where mounting is allowed.
-fn small_disk(data: &Path) {
+pub(crate) fn small_disk(data: &Path) {
     let _ = Command::new("mount").args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]).arg(data).output();
 }
 
 /// Fills a data directory's file system to the last byte, with a file that is returned.
-fn fill(data: &Path) -> PathBuf {
+pub(crate) fn fill(data: &Path) -> PathBuf {
     let path = data.join("filler");
     let mut file = fs::File::create(&path).expect("made");
     for block in [65536, 4096, 1] {
@@ -135,7 +135,7 @@ async fn a_full_disk_refuses_changes_and_nothing_else() {
 }
 
 /// Takes the small disk away again, however the test ends.
-struct Mounted(PathBuf);
+pub(crate) struct Mounted(pub(crate) PathBuf);
 
 impl Drop for Mounted {
     fn drop(&mut self) {
@@ -143,13 +143,13 @@ impl Drop for Mounted {
     }
 }
 
-fn is_mounted(path: &Path) -> bool {
+pub(crate) fn is_mounted(path: &Path) -> bool {
     let device = |path: &Path| fs::metadata(path).expect("there").dev();
     device(path) != device(path.parent().expect("below the root"))
 }
 
 /// Sets what files of the daemon may grow to.
-fn limit(gateway: &Gateway, bytes: Option<u64>) {
+pub(crate) fn limit(gateway: &Gateway, bytes: Option<u64>) {
     let pid = i32::try_from(gateway.pid()).ok().and_then(rustix::process::Pid::from_raw);
     let limit = rustix::process::Rlimit { current: bytes, maximum: None };
     rustix::process::prlimit(pid, rustix::process::Resource::Fsize, limit).expect("the limit is set");

@@ -33,6 +33,7 @@ mod real;
 mod regressions;
 mod reloading;
 mod restarting;
+mod revoking;
 mod secrets;
 mod soak;
 mod starting;

@@ -15,7 +15,7 @@ use crate::http::body::Unusable;
 use crate::http::guard::{Refusal, TOO_MANY_ACTS};
 use crate::http::manner::{Manner, STORE_PAUSE};
 use crate::query::{ModelError, QueryError};
-use crate::service::{Error, Gateway};
+use crate::service::{Error, Gateway, Refused};
 
 /// An answer of `/api` that is not a success.
 #[derive(Debug)]
@@ -163,6 +163,8 @@ impl From<Error> for Failure {
             | Error::ToolNotFound { .. }
             | Error::ResourceNotFound { .. }
             | Error::FileNotFound { .. } => failure(StatusCode::NOT_FOUND),
+            Error::KeyRevoked => Denied::ended(Refused::Revoked).into(),
+            Error::KeyExpired => Denied::ended(Refused::Expired).into(),
             Error::KeyNotFound => failure(StatusCode::NOT_FOUND),
             Error::ServerNotPermitted { .. }
             | Error::ToolNotPermitted { .. }
@@ -314,9 +316,11 @@ mod tests {
             ("server_not_permitted", 403, plain("This key may not use server 'x'")),
             ("tool_not_permitted", 403, plain("This key may not use tool 't'")),
             ("forbidden", 403, plain("secret")),
+            ("key_revoked", 401, plain("Authentication required")),
+            ("key_expired", 401, plain("Authentication required")),
             ("key_not_found", 404, plain("API key not found")),
             ("unacceptable", 400, plain("expires_at: Must be a future date")),
-            ("limit_reached", 403, plain("The plan allows no more than 1 api_keys")),
+            ("limit_reached", 403, plain("No more than 1 api_keys are allowed; remove one first")),
             (
                 "quota_exceeded",
                 429,

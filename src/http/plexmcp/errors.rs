@@ -129,6 +129,8 @@ impl From<Error> for Failure {
             }
             Error::NoCommand { .. } => Failure::new(StatusCode::BAD_GATEWAY, "mcp_unreachable", text)
                 .with(&json!({"phase": "not_sent"})),
+            Error::KeyRevoked => Denied::ended(Refused::Revoked).into(),
+            Error::KeyExpired => Denied::ended(Refused::Expired).into(),
             Error::ServerNotPermitted { .. }
             | Error::ToolNotPermitted { .. }
             | Error::Forbidden { .. }
@@ -318,6 +320,11 @@ impl From<Refusal<'_>> for Failure {
     }
 }
 
+/// The code of why a stream ends for its reader.
+pub(super) fn ended(error: Error) -> &'static str {
+    Failure::from(error).0.code
+}
+
 /// Permissions that cannot be read.
 pub(super) fn bad_permissions(reason: &str) -> Failure {
     Failure::new(StatusCode::BAD_REQUEST, "invalid_request", "Invalid permissions format")
@@ -361,6 +368,8 @@ mod tests {
             ("server_not_permitted", 403, "mcp_not_permitted"),
             ("tool_not_permitted", 403, "tool_not_permitted"),
             ("forbidden", 403, "forbidden"),
+            ("key_revoked", 401, "revoked_key"),
+            ("key_expired", 401, "expired_key"),
             ("key_not_found", 404, "not_found"),
             ("unacceptable", 422, "validation_error"),
             ("limit_reached", 403, "quota_exceeded"),

@@ -14,8 +14,9 @@ use hyper::body::Frame;
 use tokio::sync::mpsc;
 
 use super::bodies;
+use super::errors::ended;
 use crate::http::events::{self, COMMENT, KEEP_ALIVE};
-use crate::service::{LogFollower, LogLine};
+use crate::service::{LogEnd, LogFollower, LogLine, LogNews};
 
 /// How many streams a key may have open, and how many there may be altogether.
 const PER_KEY: usize = 8;
@@ -62,30 +63,41 @@ pub(super) fn last_event_id(headers: &HeaderMap) -> Option<u64> {
     headers.get("last-event-id")?.to_str().ok()?.parse().ok()
 }
 
-/// The stream as an answer. It ends when the server is removed, the daemon stops or the client goes.
+/// The stream as an answer. It ends when the server is removed, the daemon stops, the client goes or the
+/// client's key does not allow it any more.
 pub(super) fn answer(follower: LogFollower, permit: StreamPermit) -> Response {
     let (sender, frames) = mpsc::channel(WAITING);
+    let guard = Box::new(follower.guard());
     tokio::spawn(feed(follower, permit, sender));
-    events::answer(EventBody(frames))
+    events::answer(EventBody { frames, guard, is_over: false })
 }
 
 async fn feed(mut follower: LogFollower, _permit: StreamPermit, events: mpsc::Sender<Bytes>) {
-    loop {
+    let mut last = None;
+    while last.is_none() {
         let event = tokio::select! {
             next = follower.next() => match next {
-                Some((lost, lines)) => written(lost, &lines),
-                None => {
-                    let _ = events.send(Bytes::from_static(b"event: end\ndata: {}\n\n")).await;
-                    return;
-                }
+                LogNews::Lines(lost, lines) => written(lost, &lines),
+                LogNews::End(end) => last.insert(last_event(&end)).clone(),
             },
             () = tokio::time::sleep(KEEP_ALIVE) => Bytes::from_static(COMMENT),
             () = events.closed() => return,
         };
-        if events.send(event).await.is_err() {
-            return;
+        // A client that does not read keeps its place no longer than its key.
+        tokio::select! {
+            sent = events.send(event) => if sent.is_err() { return },
+            _ = follower.refused() => return,
         }
     }
+}
+
+fn last_event(end: &LogEnd) -> Bytes {
+    let reason = match end {
+        LogEnd::Removed => "removed",
+        LogEnd::Stopping => "shutting_down",
+        LogEnd::Refused(error) => ended(error.clone()),
+    };
+    format!("event: end\ndata: {{\"reason\":\"{reason}\"}}\n\n").into()
 }
 
 fn written(lost: u64, lines: &[LogLine]) -> Bytes {
@@ -99,8 +111,12 @@ fn written(lost: u64, lines: &[LogLine]) -> Bytes {
     text.into()
 }
 
-/// A body that is fed from elsewhere.
-struct EventBody(mpsc::Receiver<Bytes>);
+/// A body that is fed from elsewhere, and hands over nothing that its reader may not have any more.
+struct EventBody {
+    frames: mpsc::Receiver<Bytes>,
+    guard: Box<dyn Fn() -> Option<LogEnd> + Send>,
+    is_over: bool,
+}
 
 impl hyper::body::Body for EventBody {
     type Data = Bytes;
@@ -110,7 +126,14 @@ impl hyper::body::Body for EventBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_recv(context).map(|event| event.map(|event| Ok(Frame::data(event))))
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        if let Some(end) = (self.guard)() {
+            self.is_over = true;
+            return Poll::Ready(Some(Ok(Frame::data(last_event(&end)))));
+        }
+        self.frames.poll_recv(context).map(|event| event.map(|event| Ok(Frame::data(event))))
     }
 }
 

@@ -16,7 +16,9 @@ use super::{Caller, Id, Ignored, Invoker, Pairs, Shared, json, pairs};
 use crate::http::auth::Visitor;
 use crate::http::body::{self, object, string};
 use crate::http::clock::{parse_moment, timestamp};
-use crate::service::{Error, KeyRecord, KeyRequest, KeyStatus, KeyView, NewKey, NoKey};
+use crate::service::{
+    Error, KeyRecord, KeyRequest, KeyStatus, KeyView, Maker, NewKey, NoKey, Revocation, Revoke,
+};
 
 /// The longest name of a key, in characters.
 const MAX_NAME: usize = 100;
@@ -105,26 +107,72 @@ pub(super) async fn describe(
     Ok(json(success(item(&key), None)))
 }
 
-/// A body is ignored, as it is on every `DELETE`.
+/// With `descendants` what the key has made goes, too. A body is ignored, as it is on every `DELETE`.
 pub(super) async fn revoke(
     Caller(caller): Caller,
     Extension(visitor): Extension<Arc<Visitor>>,
     State(shared): State<Shared>,
     id: Id,
+    query: Pairs,
     _: Ignored,
 ) -> Result<Response, Failure> {
+    let id = key_id(id)?;
+    visitor.acts("key.revoke", &id);
+    let mut fields = Fields::default();
+    let what = match last(&pairs(query), "descendants") {
+        None | Some("false") => Revoke::Key,
+        Some("true") => Revoke::Both,
+        Some("only") => Revoke::Descendants,
+        Some(_) => {
+            fields.problem("descendants", "must be true, false or only");
+            Revoke::Key
+        }
+    };
+    let what = fields.finish(what)?;
+    let revocation = shared.gateway.revoke_key(&caller, &id, what).await?;
+    if let Some(key) = &revocation.key {
+        visitor.tells_all(told(&key.record));
+    }
+    visitor.tells("revoked_keys", revocation.revoked.iter().map(|id| &**id).collect::<Vec<_>>());
+    visitor.tells("durable", revocation.durable);
+    Ok(json(success(revoked(&revocation), None)))
+}
+
+/// What a caller is told who has to know that a revocation may be forgotten.
+const NOT_DURABLE: &str = "The revocation is in force. It could not be written to the disk, which is tried \
+                           again until it is; should the daemon end before that, revoke again";
+
+fn revoked(revocation: &Revocation) -> impl Serialize {
     #[derive(Serialize)]
     struct Revoked<'a> {
         id: &'a str,
         status: &'static str,
         revoked_at: Option<String>,
+        revoked_keys: &'a [Arc<str>],
+        durable: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        warning: Option<&'static str>,
     }
-    let id = key_id(id)?;
-    visitor.acts("key.revoke", &id);
-    let key = shared.gateway.revoke_key(&caller, &id).await?;
-    visitor.tells_all(told(&key));
-    let revoked_at = key.revoked_at.map(moment);
-    Ok(json(success(Revoked { id: &key.id, status: KeyStatus::Revoked.name(), revoked_at }, None)))
+    let key = revocation.key.as_ref();
+    Revoked {
+        id: &revocation.id,
+        // One that is not kept any more had ended before.
+        status: key.map_or(KeyStatus::Revoked, |key| key.status).name(),
+        revoked_at: key.and_then(|key| key.record.revoked_at).map(moment),
+        revoked_keys: &revocation.revoked,
+        durable: revocation.durable,
+        warning: (!revocation.durable).then_some(NOT_DURABLE),
+    }
+}
+
+#[derive(Serialize)]
+struct By<'a> {
+    key_id: &'a str,
+    member_id: &'a str,
+}
+
+fn made_by(maker: Option<&Maker>) -> Option<By<'_>> {
+    maker.map(|maker| By { key_id: &maker.key_id, member_id: &maker.member_id })
 }
 
 /// What the audit is told of a key: everything but what it could be used or guessed by.
@@ -135,6 +183,7 @@ fn told(key: &KeyRecord) -> Map<String, Value> {
         ("owner_id", Value::from(&*key.member_id)),
         ("expires_at", key.expires_at.map(moment).into()),
         ("permissions", key.permissions.clone().into()),
+        ("created_by", key.created_by.as_ref().map(|maker| &*maker.key_id).into()),
     ];
     told.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
 }
@@ -197,6 +246,7 @@ struct Item<'a> {
     expires_at: Option<String>,
     revoked_at: Option<String>,
     owner_id: &'a str,
+    created_by: Option<By<'a>>,
     permissions: Value,
     usage: Usage,
 }
@@ -220,6 +270,7 @@ fn item(key: &KeyView) -> Item<'_> {
         expires_at: record.expires_at.map(moment),
         revoked_at: record.revoked_at.map(moment),
         owner_id: &record.member_id,
+        created_by: made_by(record.created_by.as_ref()),
         permissions: record.permissions.clone().into(),
         usage: Usage { total_requests: key.total_requests, requests_today: key.requests_today },
     }
@@ -238,6 +289,7 @@ fn created(made: &NewKey) -> impl Serialize {
         created_at: String,
         expires_at: Option<String>,
         owner_id: &'a str,
+        created_by: Option<By<'a>>,
         permissions: Value,
     }
     let record = &made.record;
@@ -251,6 +303,7 @@ fn created(made: &NewKey) -> impl Serialize {
         created_at: moment(record.created_at),
         expires_at: record.expires_at.map(moment),
         owner_id: &record.member_id,
+        created_by: made_by(record.created_by.as_ref()),
         permissions: record.permissions.clone().into(),
     }
 }

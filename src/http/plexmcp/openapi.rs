@@ -80,13 +80,13 @@ fn schemas() -> Value {
         "Key": object(&["id", "name", "prefix", "status", "created_at", "permissions", "usage"], json!({
             "id": text, "name": text, "description": maybe_text, "prefix": text,
             "status": {"enum": ["active", "revoked", "expired"]}, "created_at": time, "last_used": maybe_time,
-            "expires_at": maybe_time, "revoked_at": maybe_time, "owner_id": text,
+            "expires_at": maybe_time, "revoked_at": maybe_time, "owner_id": text, "created_by": maker(),
             "permissions": {"type": "object"},
             "usage": {"type": "object", "additionalProperties": count},
         })),
         "NewKey": object(&["id", "name", "key", "prefix", "status", "created_at", "permissions"], json!({
             "id": text, "name": text, "key": {"type": "string", "pattern": "^pk_live_"}, "prefix": text,
-            "status": {"const": "active"}, "created_at": time, "expires_at": maybe_time,
+            "status": {"const": "active"}, "created_at": time, "expires_at": maybe_time, "created_by": maker(),
             "permissions": {"type": "object"},
         })),
         "Usage": object(&["period", "start_date", "end_date", "requests", "by_status", "by_mcp", "by_day"], json!({
@@ -111,6 +111,15 @@ fn schemas() -> Value {
         })),
         "AuditEnd": object(&["end", "entries"], json!({"end": {"const": true}, "entries": count})),
     })
+}
+
+/// The key that made a key, and its member.
+fn maker() -> Value {
+    let text = json!({"type": "string"});
+    json!({"anyOf": [
+        {"type": "null"},
+        object(&["key_id", "member_id"], json!({"key_id": text, "member_id": text})),
+    ]})
 }
 
 fn pins() -> Value {
@@ -298,8 +307,15 @@ fn describe_keys(method: &str, path: &str) -> Option<Operation> {
             writing("Rename a key", body, data(of("Key")))
         }
         ("DELETE", "/v1/api-keys/{id}") => {
-            let revoked = object(&["id", "status", "revoked_at"], json!({"status": {"const": "revoked"}}));
-            Operation { errors: CALL_ERRORS, ..reading("Revoke a key", vec![], data(revoked)) }
+            let text = json!({"type": "string"});
+            let members = json!({
+                "id": text, "status": one_of(&["active", "revoked", "expired"]),
+                "revoked_at": {"type": ["string", "null"], "format": "date-time"},
+                "revoked_keys": {"type": "array", "items": text}, "durable": {"type": "boolean"}, "warning": text,
+            });
+            let revoked = object(&["id", "status", "revoked_at", "revoked_keys", "durable"], members);
+            let query = vec![("descendants", one_of(&["true", "false", "only"]))];
+            Operation { errors: CALL_ERRORS, ..reading("Revoke a key", query, data(revoked)) }
         }
         ("GET", "/v1/api-keys/{id}/usage") => reading("A key's usage", span(), data(of("Usage"))),
         _ => return None,

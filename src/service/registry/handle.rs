@@ -1,7 +1,7 @@
 //! The registry's thread and the way to it: changes are jobs on a bounded queue, done one after
 //! the other; the set of servers is read without asking anybody.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
@@ -14,10 +14,12 @@ use super::file::ServersFile;
 use super::list::{ServerEntry, ServerList};
 use super::memories::Told;
 use super::{Announce, Applied, Reach, Registry};
-use crate::access::{KeyWish, NewKey};
+use crate::access::{KeyWish, NewKey, Principal};
 use crate::child::Catalog;
-use crate::service::Error;
+use crate::service::keys::{require_member, require_operator};
 use crate::service::pins::Approval;
+use crate::service::standing::{May, present};
+use crate::service::{Error, Revocation, Revoke};
 use crate::store::Trouble;
 
 /// How many changes may wait. Callers beyond wait for a place, each within its own request.
@@ -44,6 +46,7 @@ pub struct RegistryHandle {
     instance_id: Arc<str>,
     created_at: SystemTime,
     trouble: watch::Receiver<Option<Trouble>>,
+    fleeting: Arc<AtomicUsize>,
     closing: Arc<AtomicBool>,
     /// Taken by whoever closes the registry first.
     thread: Arc<Mutex<Option<Thread>>>,
@@ -57,7 +60,7 @@ impl Registry {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let published = self.published.clone();
         let (instance_id, created_at) = (self.instance_id().clone(), self.created_at());
-        let trouble = self.trouble();
+        let (trouble, fleeting) = (self.trouble(), self.owed.fleeting());
         let thread = thread::Builder::new()
             .name("registry".to_owned())
             .spawn(move || {
@@ -73,6 +76,7 @@ impl Registry {
             instance_id,
             created_at,
             trouble,
+            fleeting,
             closing: Arc::default(),
             thread: Arc::new(Mutex::new(Some(thread))),
         })
@@ -86,7 +90,12 @@ fn run(mut registry: Registry, mut queue: mpsc::Receiver<Message>) -> Result<(),
             registry.rest();
         }
         match queue.blocking_recv() {
-            Some(Message::Job(job)) => job(&mut registry),
+            Some(Message::Job(job)) => {
+                job(&mut registry);
+                if registry.trouble().borrow().is_none() {
+                    registry.pay();
+                }
+            }
             Some(Message::Close) | None => break,
         }
     }
@@ -115,30 +124,39 @@ impl RegistryHandle {
     }
 
     /// See [`Registry::create_key`].
-    pub async fn create_key(&self, wish: KeyWish) -> Result<NewKey, Error> {
-        self.ask(move |registry| registry.create_key(wish)).await
+    pub async fn create_key(&self, caller: &Principal, wish: KeyWish) -> Result<NewKey, Error> {
+        self.ask_as(caller, require_member, move |registry, maker| registry.create_key(maker, wish)).await
     }
 
     /// See [`Registry::revoke_key`].
-    pub async fn revoke_key(&self, id: &str) -> Result<(), Error> {
+    pub async fn revoke_key(&self, caller: &Principal, id: &str, what: Revoke) -> Result<Revocation, Error> {
         let id = id.to_owned();
-        self.ask(move |registry| registry.revoke_key(&id)).await
+        self.ask_as(caller, require_member, move |registry, caller| registry.revoke_key(caller, &id, what))
+            .await
     }
 
     /// See [`Registry::describe_key`].
     pub async fn describe_key(
         &self,
+        caller: &Principal,
         id: &str,
         name: Option<String>,
         description: Option<Option<String>>,
     ) -> Result<(), Error> {
         let id = id.to_owned();
-        self.ask(move |registry| registry.describe_key(&id, name, description)).await
+        let job =
+            move |registry: &mut Registry, by: &Principal| registry.describe_key(by, &id, name, description);
+        self.ask_as(caller, require_member, job).await
     }
 
     /// Why changes cannot be stored now; `None` while they can.
     pub fn trouble(&self) -> Option<Trouble> {
         self.trouble.borrow().clone()
+    }
+
+    /// How many revocations are in force that an end of the daemon would forget.
+    pub fn fleeting_revocations(&self) -> usize {
+        self.fleeting.load(Ordering::Relaxed)
     }
 
     /// While changes cannot be stored, finds out now and then whether they can again. Ends with the
@@ -154,33 +172,38 @@ impl RegistryHandle {
     }
 
     /// See [`Registry::add`].
-    pub async fn add(&self, name: &str, raw: Map<String, Value>) -> Result<(), Error> {
+    pub async fn add(&self, caller: &Principal, name: &str, raw: Map<String, Value>) -> Result<(), Error> {
         let name = name.to_owned();
-        self.ask(move |registry| registry.add(&name, raw)).await
+        self.ask_as(caller, require_operator, move |registry, _| registry.add(&name, raw)).await
     }
 
     /// See [`Registry::update`].
-    pub async fn update(&self, name: &str, members: Map<String, Value>) -> Result<(), Error> {
+    pub async fn update(
+        &self,
+        caller: &Principal,
+        name: &str,
+        members: Map<String, Value>,
+    ) -> Result<(), Error> {
         let name = name.to_owned();
-        self.ask(move |registry| registry.update(&name, members)).await
+        self.ask_as(caller, require_operator, move |registry, _| registry.update(&name, members)).await
     }
 
     /// See [`Registry::remove`].
-    pub async fn remove(&self, name: &str) -> Result<(), Error> {
+    pub async fn remove(&self, caller: &Principal, name: &str) -> Result<(), Error> {
         let name = name.to_owned();
-        self.ask(move |registry| registry.remove(&name)).await
+        self.ask_as(caller, require_operator, move |registry, _| registry.remove(&name)).await
     }
 
     /// See [`Registry::import`].
-    pub async fn import(&self, path: &str, reach: Reach) -> Result<Applied, Error> {
-        let path = path.to_owned();
-        self.ask(move |registry| registry.import(&path, reach)).await
+    pub async fn import(&self, caller: &Principal, path: &str) -> Result<Applied, Error> {
+        let (path, reach) = (path.to_owned(), Reach::of(caller));
+        self.ask_as(caller, require_operator, move |registry, _| registry.import(&path, reach)).await
     }
 
     /// See [`Registry::export`].
-    pub async fn export(&self, path: &str, reach: Reach) -> Result<(), Error> {
-        let path = path.to_owned();
-        self.ask(move |registry| registry.export(&path, reach)).await
+    pub async fn export(&self, caller: &Principal, path: &str) -> Result<(), Error> {
+        let (path, reach) = (path.to_owned(), Reach::of(caller));
+        self.ask_as(caller, require_operator, move |registry, _| registry.export(&path, reach)).await
     }
 
     /// See [`Registry::apply_file`].
@@ -192,13 +215,17 @@ impl RegistryHandle {
     /// See [`Registry::approve_tools`].
     pub async fn approve_tools(
         &self,
+        caller: &Principal,
         server: &Arc<str>,
         announced: Arc<Catalog>,
         approval: Approval,
         by: Arc<str>,
     ) -> Result<(), Error> {
         let server = server.clone();
-        self.ask(move |registry| registry.approve_tools(&server, &announced, &approval, &by)).await
+        self.ask_as(caller, require_operator, move |registry, _| {
+            registry.approve_tools(&server, &announced, &approval, &by)
+        })
+        .await
     }
 
     /// See [`Registry::remember`].
@@ -228,6 +255,23 @@ impl RegistryHandle {
     /// of servers cannot change any more.
     pub async fn ended(&self) {
         self.jobs.closed().await;
+    }
+
+    /// Has something done for a caller: refused at its turn if the caller is not accepted any more, or may
+    /// not have it done any more.
+    async fn ask_as<T: Send + 'static>(
+        &self,
+        caller: &Principal,
+        may: May,
+        job: impl FnOnce(&mut Registry, &Principal) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let caller = caller.clone();
+        self.ask(move |registry| {
+            let caller = present(&caller)?;
+            may(&caller)?;
+            job(registry, &caller)
+        })
+        .await
     }
 
     async fn ask<T: Send + 'static>(

@@ -1,68 +1,40 @@
-//! Changes of the keys: stored, then in force, then acknowledged.
+//! Changes of a key that take nothing away: stored, then in force, then acknowledged.
 
-use super::ledger::{put_key, to_ms};
-use super::{Registry, now, stored};
-use crate::access::{KeyRecord, KeyWish, NewKey};
+use super::ledger::put_key;
+use super::{Registry, stored};
+use crate::access::{KeyRecord, Principal};
 use crate::service::Error;
+use crate::service::keys::{may_see, not_yours};
+use crate::service::standing::moment;
 
 impl Registry {
-    /// Makes a key.
-    pub fn create_key(&mut self, wish: KeyWish) -> Result<NewKey, Error> {
-        let made = NewKey::generate(wish, to_ms(now()) / 1000)
-            .map_err(|error| Error::Internal { reason: format!("no random bytes: {error}") })?;
-        self.ledger.commit(vec![put_key(&made.record).map_err(stored)?]).map_err(stored)?;
-        let mut records = self.key_records()?;
-        if !records.iter().any(|record| record.id == made.record.id) {
-            records.push(made.record.clone());
-        }
-        self.keys.replace(records);
-        Ok(made)
-    }
-
-    /// Revokes a key, unless nobody could administer any more without it.
-    pub fn revoke_key(&mut self, id: &str) -> Result<(), Error> {
-        let at = to_ms(now()) / 1000;
-        let records = self.key_records()?;
-        let administers = |record: &KeyRecord| self.keys.administers(record, at);
-        let others = records.iter().filter(|record| *record.id != *id);
-        let last = records.iter().any(|record| *record.id == *id && administers(record))
-            && !others.into_iter().any(administers);
-        if last {
-            return Err(Error::Forbidden { reason: "Cannot revoke your only active key".to_owned() });
-        }
-        self.change_key(records, id, |record| {
-            record.revoked_at.get_or_insert(at);
-        })
-    }
-
     /// Gives a key another name or description.
     pub fn describe_key(
         &mut self,
+        caller: &Principal,
         id: &str,
         name: Option<String>,
         description: Option<Option<String>>,
     ) -> Result<(), Error> {
-        let records = self.key_records()?;
-        self.change_key(records, id, |record| {
+        self.change_key(caller, id, |record| {
             record.name = name.unwrap_or_else(|| record.name.clone());
             record.description = description.unwrap_or_else(|| record.description.clone());
         })
     }
 
-    fn key_records(&self) -> Result<Vec<KeyRecord>, Error> {
-        self.ledger.keys().map_err(stored)
-    }
-
-    fn change_key(
+    pub(super) fn change_key(
         &mut self,
-        mut records: Vec<KeyRecord>,
+        caller: &Principal,
         id: &str,
         change: impl FnOnce(&mut KeyRecord),
     ) -> Result<(), Error> {
-        let record = records.iter_mut().find(|record| *record.id == *id).ok_or(Error::KeyNotFound)?;
-        change(record);
-        self.ledger.commit(vec![put_key(record).map_err(stored)?]).map_err(stored)?;
-        self.keys.replace(records);
+        let mut record = self.keys.key(id, moment()).ok_or(Error::KeyNotFound)?.record;
+        if !may_see(caller, &record) {
+            return Err(not_yours());
+        }
+        change(&mut record);
+        self.ledger.commit(vec![put_key(&record).map_err(stored)?]).map_err(stored)?;
+        self.keys.put([record]);
         Ok(())
     }
 }

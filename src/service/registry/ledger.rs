@@ -210,6 +210,11 @@ pub(super) fn put_key(record: &KeyRecord) -> Result<Op, StoreError> {
     Ok(Op::Put { key: [KEYS, record.id.as_bytes()].concat(), value: encode(record)? })
 }
 
+/// A key that is no longer kept.
+pub(super) fn delete_key(id: &str) -> Op {
+    Op::Delete { key: [KEYS, id.as_bytes()].concat() }
+}
+
 /// Stores a servers file as it is applied now.
 pub(super) fn put_applied(file: &str, servers: &Map<String, Value>) -> Result<Op, StoreError> {
     let applied = LastApplied { servers: Cow::Borrowed(servers) };

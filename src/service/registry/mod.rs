@@ -6,16 +6,23 @@
 //! Does not start or stop anything: whoever is given the set by the announcement does.
 
 mod allow;
+#[cfg(test)]
+mod authority_tests;
 mod file;
 mod handle;
 mod keyring;
+#[cfg(test)]
+mod keys_tests;
 mod ledger;
 mod list;
+mod making;
 mod memories;
 mod merge;
+mod owed;
 mod owner_key;
 mod paths;
 mod pinning;
+mod revoking;
 #[cfg(test)]
 mod tests;
 
@@ -36,6 +43,7 @@ pub use memories::{Memories, Told};
 use self::ledger::{Instance, Ledger};
 use self::memories::Memory;
 use self::merge::{Stamp, Step};
+use self::owed::Owed;
 use self::paths::Confinement;
 pub use self::paths::Reach;
 use crate::access::KeyRing;
@@ -101,6 +109,7 @@ pub struct Registry {
     frame: Map<String, Value>,
     instance: Instance,
     keys: KeyRing,
+    owed: Owed,
     pins: PinBook,
     announce: Option<Announce>,
     /// What servers files changed that were applied before there was an audit to have it.
@@ -126,9 +135,10 @@ impl Registry {
         let frame = ledger.frame()?.unwrap_or_else(file::empty_frame);
         let pins = PinBook::default();
         ledger.pins()?.into_iter().for_each(|(server, known)| pins.set(&server, known));
-        owner_key::load_keys(&mut ledger, &settings.data_dir, keys, now)?;
+        let owed = Owed::open(&settings.data_dir);
+        owner_key::load_keys(&mut ledger, &settings.data_dir, keys, now, &owed)?;
         let root = settings.config_root.unwrap_or_else(|| settings.data_dir.clone());
-        Ok(Registry {
+        let mut registry = Registry {
             ledger,
             confinement: Confinement { root, data_dir: settings.data_dir },
             allowed: settings.allowed,
@@ -136,10 +146,13 @@ impl Registry {
             frame,
             instance,
             keys: keys.clone(),
+            owed,
             pins,
             announce: None,
             applied: Vec::new(),
-        })
+        };
+        registry.pay();
+        Ok(registry)
     }
 
     /// The id of this installation: a UUID, made at the first start on the data directory.
@@ -211,6 +224,7 @@ impl Registry {
         if list.entries().len() >= MAX_SERVERS {
             return Err(Error::InvalidDefinition { problems: vec![file::too_many()] });
         }
+        self.check_plan(list.entries().len() + 1)?;
         let mut entries = list.entries().to_vec();
         let entry = with_stamp(|stamp| stamp.entry(name, definition, Origin::Api, list.next_position()));
         entries.push(Arc::new(entry));
@@ -256,8 +270,21 @@ impl Registry {
         }
         let before = self.list();
         let entries = with_stamp(|stamp| merge::after_import(&before, wanted, stamp));
+        self.check_plan(entries.len())?;
         self.commit_with_frame(entries, Vec::new(), file.frame())?;
         Ok(difference(&before, &self.list()))
+    }
+
+    /// Refuses to have more servers than the plan allows. Fewer than there are are never too many: servers
+    /// files, which are the operator's own, may have made them.
+    fn check_plan(&self, count: usize) -> Result<(), Error> {
+        let most = self.keys.charter().organization.plan.max_mcps;
+        match most {
+            Some(limit) if count as u64 > limit && count > self.list().entries().len() => {
+                Err(Error::LimitReached { resource: "mcps", limit })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Writes all servers to a file (contract 5.11), mode 0600.
@@ -385,10 +412,13 @@ impl Registry {
 
     /// Finds out whether changes can be stored again.
     fn probe(&mut self) -> Result<(), Error> {
+        self.owed.hold();
         if self.ledger.vault().probe().map_err(stored)? {
             tracing::warn!("the store has other servers or keys than what stood in for it; these count now");
             self.frame = self.ledger.frame().map_err(stored)?.unwrap_or_else(file::empty_frame);
-            self.keys.replace(self.ledger.keys().map_err(stored)?);
+            let mut keys = self.ledger.keys().map_err(stored)?;
+            self.owed.apply(&mut keys);
+            self.keys.replace(keys);
             for (server, known) in self.ledger.pins().map_err(stored)? {
                 self.pins.set(&server, known);
             }
@@ -399,8 +429,9 @@ impl Registry {
 
     /// Brings the store to rest at the end.
     fn settle(&mut self) -> Result<(), Error> {
+        self.pay();
         let settled = self.ledger.vault().settle().map_err(stored);
-        self.rest();
+        self.ledger.vault().back_up();
         settled
     }
 }

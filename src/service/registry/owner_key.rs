@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use super::OpenError;
 use super::ledger::{Ledger, put_key, to_ms};
+use super::owed::Owed;
 use crate::access::{DEFAULT_OWNER, KeyRecord, KeyRing, KeyWish, NewKey, Permissions};
 use crate::store::write_private;
 
@@ -21,9 +22,11 @@ pub(super) fn load_keys(
     data_dir: &Path,
     ring: &KeyRing,
     now: SystemTime,
+    owed: &Owed,
 ) -> Result<(), OpenError> {
     let path = data_dir.join(FILE);
     let (mut keys, at) = (ledger.keys()?, to_ms(now) / 1000);
+    owed.apply(&mut keys);
     if keys.iter().any(|key| ring.administers(key, at)) {
         hint(&keys, &path);
     } else {

@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::access::Principal;
 use crate::service::Error;
 use crate::store::{is_reserved, write_private};
 
@@ -23,6 +24,13 @@ pub enum Reach {
     /// Anywhere but into the daemon's own files: the caller is the daemon's own user, who could read and
     /// write the file without asking.
     Anywhere,
+}
+
+impl Reach {
+    /// How far a caller's paths may lead.
+    pub fn of(caller: &Principal) -> Reach {
+        if caller.is_local_operator() { Reach::Anywhere } else { Reach::Confined }
+    }
 }
 
 /// Where callers may name files.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::access::Role;
+use crate::access::{Principal, Role};
 use crate::store::conformance::reopen;
 use crate::store::{DataDir, MemoryStore, Record, Store, Vault};
 
@@ -20,7 +20,7 @@ fn object(value: Value) -> Map<String, Value> {
     object
 }
 
-fn settings(dir: &Path) -> Settings {
+pub(super) fn settings(dir: &Path) -> Settings {
     Settings { data_dir: dir.to_owned(), config_root: None, allowed: AllowedServers::Any }
 }
 
@@ -33,6 +33,11 @@ fn on_disk(dir: &Path) -> Registry {
 fn in_memory(dir: &Path) -> Registry {
     let vault = Vault::bare(Arc::new(MemoryStore::default()));
     Registry::open(vault, settings(dir), &KeyRing::default()).expect("opens")
+}
+
+/// Who may do everything.
+pub(super) fn operator() -> Principal {
+    KeyRing::default().local_operator()
 }
 
 fn names(list: &ServerList) -> Vec<&str> {
@@ -215,10 +220,10 @@ fn a_servers_file_is_remembered_as_it_was_applied() {
 
 /// A store that can be told to fail: `flush` only, or writing too.
 #[derive(Default)]
-struct FailingStore {
+pub(super) struct FailingStore {
     inner: MemoryStore,
     flush_fails: AtomicBool,
-    apply_fails: AtomicBool,
+    pub(super) apply_fails: AtomicBool,
 }
 
 impl FailingStore {
@@ -303,16 +308,16 @@ async fn every_change_is_announced_before_it_is_acknowledged() {
     let mut registry = in_memory(dir.path());
     registry.add("before", command("1")).unwrap();
     let handle = registry.start(announce).unwrap();
-    handle.add("a", command("1")).await.unwrap();
+    handle.add(&operator(), "a", command("1")).await.unwrap();
     assert_eq!(told.lock().unwrap().len(), 2, "once at start, once for the change");
-    handle.add("a", command("1")).await.unwrap();
-    handle.add("a", command("2")).await.unwrap_err();
-    handle.remove("before").await.unwrap();
-    handle.export("out.json", Reach::Confined).await.unwrap();
-    handle.import("out.json", Reach::Confined).await.unwrap();
+    handle.add(&operator(), "a", command("1")).await.unwrap();
+    handle.add(&operator(), "a", command("2")).await.unwrap_err();
+    handle.remove(&operator(), "before").await.unwrap();
+    handle.export(&operator(), "out.json").await.unwrap();
+    handle.import(&operator(), "out.json").await.unwrap();
     let file = ServersFile::new([("f".to_owned(), command("1"))], Map::new());
     assert_eq!(handle.apply_file("/f", file).await.unwrap().added, ["f"]);
-    handle.update("f", command("2")).await.unwrap();
+    handle.update(&operator(), "f", command("2")).await.unwrap();
     assert_eq!(names(&handle.list()), ["a", "f"]);
     assert_eq!(handle.server("f").unwrap().definition.command(), Some("2"));
     let expected = json!([["before"], ["before", "a"], ["a"], ["a", "f"], ["a", "f"]]);
@@ -327,7 +332,7 @@ async fn a_closed_registry_has_stored_everything_and_takes_nothing() {
     let adding: Vec<_> = (0..100)
         .map(|n| {
             let handle = handle.clone();
-            tokio::spawn(async move { handle.add(&format!("s{n}"), command("1")).await })
+            tokio::spawn(async move { handle.add(&operator(), &format!("s{n}"), command("1")).await })
         })
         .collect();
     for added in adding {
@@ -336,7 +341,7 @@ async fn a_closed_registry_has_stored_everything_and_takes_nothing() {
     handle.close().await.unwrap();
     handle.close().await.expect("closing twice is no error");
     handle.ended().await;
-    assert!(matches!(handle.add("late", command("1")).await, Err(Error::ShuttingDown)));
+    assert!(matches!(handle.add(&operator(), "late", command("1")).await, Err(Error::ShuttingDown)));
     assert_eq!(handle.list().entries().len(), 100, "reading goes on");
     assert_eq!(on_disk(dir.path()).list().entries().len(), 100);
 }
@@ -347,10 +352,11 @@ async fn a_change_that_nobody_waits_for_is_not_begun() {
     let (release, held) = mpsc::channel::<()>();
     // The announcement at start holds the thread, so the change stays in the queue.
     let handle = in_memory(dir.path()).start(Box::new(move |_| held.recv().unwrap_or_default())).unwrap();
-    let waited_for = tokio::time::timeout(Duration::ZERO, handle.add("abandoned", command("1"))).await;
+    let waited_for =
+        tokio::time::timeout(Duration::ZERO, handle.add(&operator(), "abandoned", command("1"))).await;
     assert!(waited_for.is_err(), "it cannot have been done");
     drop(release);
-    handle.add("kept", command("1")).await.unwrap();
+    handle.add(&operator(), "kept", command("1")).await.unwrap();
     assert_eq!(names(&handle.list()), ["kept"]);
     handle.close().await.unwrap();
 }
@@ -360,8 +366,8 @@ async fn a_panic_of_the_thread_is_told_and_not_taken_for_a_shutdown() {
     let dir = tempfile::tempdir().unwrap();
     let announce: Announce = Box::new(|list| assert!(list.entries().is_empty(), "the test's panic"));
     let handle = in_memory(dir.path()).start(announce).unwrap();
-    assert!(matches!(handle.add("a", command("1")).await, Err(Error::Internal { .. })));
+    assert!(matches!(handle.add(&operator(), "a", command("1")).await, Err(Error::Internal { .. })));
     handle.ended().await;
-    assert!(matches!(handle.add("b", command("1")).await, Err(Error::Internal { .. })));
+    assert!(matches!(handle.add(&operator(), "b", command("1")).await, Err(Error::Internal { .. })));
     assert!(matches!(handle.close().await, Err(Error::Internal { .. })));
 }

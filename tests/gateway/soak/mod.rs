@@ -3,6 +3,7 @@
 //!
 //! `SOAK=long` asks for the long ones; `SOAK_COUNT` and `SOAK_SECONDS` say how long.
 
+mod authority;
 mod broken;
 mod cycles;
 mod durability;

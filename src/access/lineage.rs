@@ -1,0 +1,127 @@
+//! Who made a key: kept with the key itself, so that a revocation can take along what was made by it,
+//! also when some of those between are no longer kept.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::key::KeyRecord;
+
+/// So many generations are kept with a key. Further ones are reached by way of the keys between.
+const GENERATIONS: usize = 32;
+
+/// The key that made another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Maker {
+    /// The key's id.
+    pub key_id: Arc<str>,
+    /// The member that owned it then.
+    pub member_id: Arc<str>,
+    /// Who made that key, and so on, the nearest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    before: Vec<Arc<str>>,
+}
+
+impl Maker {
+    /// A key as the maker of others.
+    pub fn of(maker: &KeyRecord) -> Maker {
+        let before = maker.created_by.iter().flat_map(Maker::generations).take(GENERATIONS - 1);
+        Maker {
+            key_id: maker.id.clone(),
+            member_id: maker.member_id.clone(),
+            before: before.cloned().collect(),
+        }
+    }
+
+    /// The ids of the maker and of those before it, the nearest first.
+    pub fn generations(&self) -> impl Iterator<Item = &Arc<str>> {
+        std::iter::once(&self.key_id).chain(&self.before)
+    }
+}
+
+/// The ids of all keys that a key has made, and that those have made.
+pub(super) fn descendants<'a>(
+    id: &str,
+    keys: impl Iterator<Item = &'a KeyRecord> + Clone,
+) -> HashSet<Arc<str>> {
+    let mut found = HashSet::new();
+    // Each round reaches as many generations as a key keeps, so that one is nearly always enough.
+    loop {
+        let is_made = |key: &KeyRecord| {
+            let mut makers = key.created_by.iter().flat_map(Maker::generations);
+            makers.any(|maker| **maker == *id || found.contains(maker))
+        };
+        let new: Vec<Arc<str>> = keys
+            .clone()
+            .filter(|key| !found.contains(&key.id) && is_made(key))
+            .map(|key| key.id.clone())
+            .collect();
+        if new.is_empty() {
+            // A maker is older than what it makes, so a key is never its own descendant.
+            found.remove(id);
+            return found;
+        }
+        found.extend(new);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{KeyWish, NewKey, Permissions};
+    use super::*;
+    use proptest::prelude::*;
+
+    fn record(id: usize, maker: Option<&KeyRecord>) -> KeyRecord {
+        let wish = KeyWish {
+            name: String::new(),
+            description: None,
+            member_id: "user_owner".into(),
+            expires_at: None,
+            permissions: Permissions::default(),
+        };
+        let mut record = NewKey::generate(wish, 0).expect("random bytes").record;
+        record.id = format!("key_{id}").into();
+        record.created_by = maker.map(Maker::of);
+        record
+    }
+
+    #[test]
+    fn a_long_line_is_followed_to_its_end_although_a_key_keeps_only_so_many_generations() {
+        let mut keys = vec![record(0, None)];
+        for id in 1..100 {
+            let next = record(id, keys.last());
+            keys.push(next);
+        }
+        assert_eq!(keys[99].created_by.iter().flat_map(Maker::generations).count(), GENERATIONS);
+        assert_eq!(descendants("key_0", keys.iter()).len(), 99);
+        assert_eq!(descendants("key_98", keys.iter()).len(), 1);
+        // Those between are no longer kept, and the first one neither.
+        let kept: Vec<KeyRecord> =
+            keys.iter().enumerate().filter(|(at, _)| at % 30 == 9).map(|(_, key)| key.clone()).collect();
+        assert_eq!(descendants("key_0", kept.iter()).len(), kept.len());
+    }
+
+    proptest! {
+        #[test]
+        fn exactly_those_are_found_that_come_from_a_key(makers in prop::collection::vec(any::<prop::sample::Index>(), 1..40), of: prop::sample::Index) {
+            let mut keys = vec![record(0, None)];
+            let mut parents: Vec<usize> = vec![usize::MAX];
+            for (at, maker) in makers.iter().enumerate() {
+                let maker = maker.index(at + 2);
+                let parent = keys.get(maker);
+                let key = record(at + 1, parent);
+                parents.push(if parent.is_some() { maker } else { usize::MAX });
+                keys.push(key);
+            }
+            let of = of.index(keys.len());
+            let comes_from = |mut at: usize| loop {
+                at = parents[at];
+                if at == of { return true }
+                if at == usize::MAX { return false }
+            };
+            let expected: HashSet<Arc<str>> = (0..keys.len()).filter(|at| comes_from(*at)).map(|at| keys[at].id.clone()).collect();
+            prop_assert_eq!(descendants(&keys[of].id, keys.iter()), expected);
+        }
+    }
+}

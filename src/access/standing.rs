@@ -1,0 +1,105 @@
+//! Whether a key that was accepted still is, and what has become of it since: asked again before each
+//! effect that does not follow at once.
+
+use tokio::sync::futures::Notified;
+
+use super::key::{KeyRecord, KeyStatus};
+use super::ring::{Principal, Refused};
+
+impl Principal {
+    /// Whether the key is as it was when it was presented and cannot have expired since: then there is
+    /// nothing to ask again. One comparison, no clock.
+    pub fn is_unchanged(&self) -> bool {
+        self.entry.record.expires_at.is_none() && self.slot.holds(&self.entry)
+    }
+
+    /// Who it is at this moment, in seconds since 1970: the same key with the role and the limits that it
+    /// has now, or why it is not accepted any more.
+    pub fn again(&self, now: u64) -> Result<Principal, Refused> {
+        let entry = self.slot.entry().ok_or(Refused::Revoked)?;
+        if entry.record.hash != self.entry.record.hash {
+            // Its text was replaced, so whoever has the old one is somebody else.
+            return Err(Refused::Revoked);
+        }
+        match (entry.record.status(now), &entry.account) {
+            (KeyStatus::Active, Some(account)) => {
+                let account = account.clone();
+                Ok(Principal { slot: self.slot.clone(), entry, account })
+            }
+            (KeyStatus::Expired, Some(_)) => Err(Refused::Expired),
+            (KeyStatus::Revoked, _) | (_, None) => Err(Refused::Revoked),
+        }
+    }
+
+    /// What is stored of the key, as it was when it was presented or asked again.
+    pub fn record(&self) -> &KeyRecord {
+        &self.entry.record
+    }
+
+    /// From when on the key is refused, seconds since 1970.
+    pub fn expires_at(&self) -> Option<u64> {
+        self.entry.record.expires_at
+    }
+
+    /// Resolves when the key, its role or its limits are changed after this call.
+    pub fn changed(&self) -> Notified<'_> {
+        self.slot.changed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{KeyRing, KeyWish, NewKey, Permissions};
+    use super::*;
+
+    fn made(expires_at: Option<u64>) -> NewKey {
+        let wish = KeyWish {
+            name: "k".to_owned(),
+            description: None,
+            member_id: "user_owner".into(),
+            expires_at,
+            permissions: Permissions::default(),
+        };
+        NewKey::generate(wish, 0).expect("random bytes")
+    }
+
+    #[tokio::test]
+    async fn what_becomes_of_a_key_is_known_to_whoever_was_accepted_with_it() {
+        let (ring, kept, short) = (KeyRing::default(), made(None), made(Some(10)));
+        ring.put([kept.record.clone(), short.record.clone()]);
+        let [of_kept, of_short] = [&kept, &short].map(|key| ring.authenticate(&key.text, 5).expect("good"));
+        assert!(of_kept.is_unchanged() && !of_short.is_unchanged(), "the clock has to be asked");
+        assert!(of_short.again(9).is_ok());
+        assert_eq!(of_short.again(10).err(), Some(Refused::Expired));
+        // Another key's change is none of this one's.
+        ring.put([KeyRecord { name: "other".to_owned(), ..short.record.clone() }]);
+        assert!(of_kept.is_unchanged());
+        let changed = of_kept.changed();
+        let narrow: Permissions = serde_json::json!({"mcps": []}).try_into().expect("good");
+        ring.put([KeyRecord { permissions: narrow, ..kept.record.clone() }]);
+        changed.await;
+        assert!(!of_kept.is_unchanged() && of_kept.permissions().are_unlimited());
+        assert!(!of_kept.again(5).expect("accepted").permissions().are_unlimited());
+        ring.put([KeyRecord { revoked_at: Some(5), ..kept.record.clone() }]);
+        assert_eq!(of_kept.again(5).err(), Some(Refused::Revoked));
+        ring.put([KeyRecord { hash: [7; 32], ..short.record.clone() }]);
+        assert_eq!(of_short.again(5).err(), Some(Refused::Revoked), "its text was replaced");
+        assert!(ring.authenticate(&short.text, 5).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_key_that_is_taken_off_the_ring_is_as_good_as_revoked() {
+        let (ring, key) = (KeyRing::default(), made(None));
+        ring.put([key.record.clone()]);
+        let principal = ring.authenticate(&key.text, 1).expect("good");
+        let changed = principal.changed();
+        ring.replace([]);
+        changed.await;
+        assert_eq!(principal.again(1).err(), Some(Refused::Revoked));
+        // The same key again is another one to whoever was accepted before.
+        ring.put([key.record.clone()]);
+        assert_eq!(principal.again(1).err(), Some(Refused::Revoked));
+        let operator = ring.local_operator();
+        assert!(operator.is_unchanged() && operator.again(u64::MAX).is_ok());
+    }
+}

@@ -1,0 +1,280 @@
+//! Keys as the registry makes and ends them: by whom, how many, and on which disk.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use serde_json::{Map, json};
+
+use super::tests::{FailingStore, operator, settings};
+use super::*;
+use crate::access::{
+    Charter, ENDED_KEPT, KeyStatus, KeyWish, Member, NewKey, Permissions, Plan, Principal, Refused, Role,
+};
+use crate::service::standing::tests::set_clock;
+use crate::service::{Approval, Revoke};
+use crate::store::{MemoryStore, Vault};
+
+const NOW: u64 = 1_000_000;
+
+/// An owner, an administrator and two members, with a plan.
+fn charter(change: impl FnOnce(&mut Plan)) -> Charter {
+    let mut plan = Plan::with_rate("p", None);
+    change(&mut plan);
+    let mut charter = Charter::default();
+    charter.organization.plan = Arc::new(plan);
+    let member = |id: &str, role| Member { id: id.into(), role, ..Charter::default_owner() };
+    charter.members = [
+        member("user_owner", Role::Owner),
+        member("user_admin", Role::Admin),
+        member("user_joe", Role::Member),
+        member("user_ann", Role::Member),
+    ]
+    .map(Arc::new)
+    .into();
+    charter
+}
+
+fn wish(member: &str) -> KeyWish {
+    KeyWish {
+        name: "k".to_owned(),
+        description: None,
+        member_id: member.into(),
+        expires_at: None,
+        permissions: Permissions::default(),
+    }
+}
+
+/// A registry on a store that can be told to fail.
+fn registry(dir: &Path, store: &Arc<FailingStore>, charter: Charter) -> (Registry, KeyRing) {
+    set_clock(NOW);
+    let ring = KeyRing::new(charter);
+    let registry = Registry::open(Vault::bare(store.clone()), settings(dir), &ring).expect("opens");
+    (registry, ring)
+}
+
+fn holder(ring: &KeyRing, key: &NewKey) -> Principal {
+    ring.authenticate(&key.text, NOW).expect("accepted")
+}
+
+fn status(ring: &KeyRing, key: &NewKey) -> KeyStatus {
+    ring.key(&key.record.id, NOW).expect("kept").status
+}
+
+#[test]
+fn a_revocation_is_in_force_on_a_disk_that_takes_nothing_and_outlives_the_daemon() {
+    let (dir, store) = (tempfile::tempdir().unwrap(), Arc::<FailingStore>::default());
+    let (mut registry, ring) = registry(dir.path(), &store, charter(|_| {}));
+    let key = registry.create_key(&operator(), wish("user_joe")).unwrap();
+    let caller = holder(&ring, &key);
+    store.apply_fails.store(true, Ordering::SeqCst);
+    assert!(matches!(registry.create_key(&operator(), wish("user_joe")), Err(Error::Store { .. })));
+    let done = registry.revoke_key(&caller, &key.record.id, Revoke::Key).expect("in force");
+    assert_eq!((done.durable, &done.revoked[..]), (true, &[key.record.id.clone()][..]), "the reserve has it");
+    assert_eq!(ring.authenticate(&key.text, NOW).err(), Some(Refused::Revoked));
+    assert_eq!(caller.again(NOW).err(), Some(Refused::Revoked));
+    drop(registry);
+
+    // Also where the disk is still full.
+    let (mut registry, ring) = self::registry(dir.path(), &store, charter(|_| {}));
+    assert_eq!(ring.authenticate(&key.text, NOW).err(), Some(Refused::Revoked));
+    store.apply_fails.store(false, Ordering::SeqCst);
+    registry.pay();
+    assert!(registry.owed.is_empty());
+    drop(registry);
+    std::fs::remove_file(dir.path().join("reserve")).unwrap();
+    let (_registry, ring) = self::registry(dir.path(), &store, charter(|_| {}));
+    assert_eq!(ring.authenticate(&key.text, NOW).err(), Some(Refused::Revoked), "it is in the store now");
+}
+
+#[test]
+fn a_revocation_that_an_end_of_the_daemon_would_forget_says_so_and_is_tried_again() {
+    let (dir, store) = (tempfile::tempdir().unwrap(), Arc::<FailingStore>::default());
+    let (mut registry, ring) = registry(dir.path(), &store, charter(|_| {}));
+    let keys: Vec<NewKey> =
+        (0..3).map(|_| registry.create_key(&operator(), wish("user_joe")).unwrap()).collect();
+    store.apply_fails.store(true, Ordering::SeqCst);
+    registry.owed.break_reserve(true);
+    let fleeting = registry.owed.fleeting();
+    for (count, key) in keys.iter().enumerate() {
+        let done = registry.revoke_key(&operator(), &key.record.id, Revoke::Key).expect("in force");
+        assert!(!done.durable);
+        assert_eq!(ring.authenticate(&key.text, NOW).err(), Some(Refused::Revoked));
+        assert_eq!(fleeting.load(Ordering::Relaxed), count + 1);
+    }
+    let again = registry.revoke_key(&operator(), &keys[0].record.id, Revoke::Key).expect("as it was");
+    assert_eq!((again.durable, again.revoked.len()), (false, 0), "nothing has changed");
+    registry.owed.break_reserve(false);
+    registry.pay();
+    assert_eq!(fleeting.load(Ordering::Relaxed), 0, "the reserve has them");
+    assert!(registry.revoke_key(&operator(), &keys[0].record.id, Revoke::Key).unwrap().durable);
+    assert!(!registry.owed.is_empty());
+    store.apply_fails.store(false, Ordering::SeqCst);
+    registry.pay();
+    assert!(registry.owed.is_empty());
+}
+
+#[test]
+fn a_key_knows_who_made_it_and_takes_along_what_it_made() {
+    let (dir, store) = (tempfile::tempdir().unwrap(), Arc::<FailingStore>::default());
+    let (mut registry, ring) = registry(dir.path(), &store, charter(|_| {}));
+    let admin = registry.create_key(&operator(), wish("user_admin")).unwrap();
+    let by_admin = registry.create_key(&holder(&ring, &admin), wish("user_joe")).unwrap();
+    let by_joe = registry.create_key(&holder(&ring, &by_admin), wish("user_joe")).unwrap();
+    let other = registry.create_key(&operator(), wish("user_joe")).unwrap();
+    let maker = by_joe.record.created_by.as_ref().expect("known");
+    assert_eq!((&maker.key_id, &*maker.member_id), (&by_admin.record.id, "user_joe"));
+    assert_eq!(ring.descendants(&admin.record.id).len(), 2);
+    // A member takes only its own along, an administrator everybody's.
+    let joe = holder(&ring, &other);
+    let refused = registry.revoke_key(&joe, &admin.record.id, Revoke::Descendants);
+    assert!(refused.is_ok(), "both are joe's: {refused:?}");
+    assert_eq!((status(&ring, &by_admin), status(&ring, &by_joe)), (KeyStatus::Revoked, KeyStatus::Revoked));
+    assert_eq!((status(&ring, &admin), status(&ring, &other)), (KeyStatus::Active, KeyStatus::Active));
+    let ann = registry.create_key(&holder(&ring, &admin), wish("user_ann")).unwrap();
+    for what in [Revoke::Key, Revoke::Both, Revoke::Descendants] {
+        let refused = registry.revoke_key(&joe, &admin.record.id, what);
+        assert!(matches!(refused, Err(Error::Forbidden { .. })), "{what:?}");
+    }
+    let done = registry.revoke_key(&operator(), &admin.record.id, Revoke::Both).unwrap();
+    let mut expected = [admin.record.id.clone(), ann.record.id.clone()];
+    expected.sort();
+    assert_eq!(done.revoked, expected, "the others were revoked before");
+    assert_eq!(status(&ring, &other), KeyStatus::Active);
+}
+
+#[test]
+fn descendants_never_take_the_last_key_that_administers_along() {
+    let (dir, store) = (tempfile::tempdir().unwrap(), Arc::<FailingStore>::default());
+    let (mut registry, ring) = registry(dir.path(), &store, charter(|_| {}));
+    let text = std::fs::read_to_string(dir.path().join("owner.key")).unwrap();
+    let owner = ring.authenticate(text.trim(), NOW).expect("the first key");
+    let second = registry.create_key(&owner, wish("user_owner")).unwrap();
+    let third = registry.create_key(&owner, wish("user_joe")).unwrap();
+    let id = owner.key_id().clone();
+    let refused = registry.revoke_key(&owner, &id, Revoke::Both).expect_err("nobody would be left");
+    assert_eq!(refused.to_string(), "Cannot revoke your only active key");
+    assert_eq!((status(&ring, &second), status(&ring, &third)), (KeyStatus::Active, KeyStatus::Active));
+    let done = registry.revoke_key(&owner, &id, Revoke::Descendants).unwrap();
+    assert_eq!((done.revoked.len(), done.key.expect("kept").status), (2, KeyStatus::Active));
+    assert!(registry.revoke_key(&owner, &id, Revoke::Key).is_err(), "it is the last one again");
+}
+
+#[tokio::test]
+async fn nothing_is_done_for_a_key_that_was_revoked_while_it_waited_for_its_turn() {
+    let (dir, store) = (tempfile::tempdir().unwrap(), Arc::<FailingStore>::default());
+    let (mut registry, ring) = registry(dir.path(), &store, charter(|_| {}));
+    let key = registry.create_key(&operator(), wish("user_admin")).unwrap();
+    let caller = holder(&ring, &key);
+    registry.add("a", command()).unwrap();
+    registry.revoke_key(&operator(), &key.record.id, Revoke::Key).unwrap();
+    let before = store.scan_prefix(b"").unwrap();
+    let handle = registry.start(Box::new(|_| {})).unwrap();
+    let server = handle.list().entries()[0].id.clone();
+    let approval = Approval { digest: crate::mcp::ToolDigest::of_all(std::iter::empty()), tools: None };
+    let outcomes = [
+        handle.create_key(&caller, wish("user_admin")).await.map(drop),
+        handle.describe_key(&caller, &key.record.id, Some("x".to_owned()), None).await,
+        handle.revoke_key(&caller, &key.record.id, Revoke::Both).await.map(drop),
+        handle.add(&caller, "b", command()).await,
+        handle.update(&caller, "a", Map::from_iter([("args".to_owned(), json!(["1"]))])).await,
+        handle.remove(&caller, "a").await,
+        handle.export(&caller, "out.json").await,
+        handle.import(&caller, "out.json").await,
+        handle.approve_tools(&caller, &server, Arc::default(), approval, "user_admin".into()).await,
+    ];
+    for (n, outcome) in outcomes.iter().enumerate() {
+        assert!(matches!(outcome, Err(Error::KeyRevoked)), "act {n}: {outcome:?}");
+    }
+    assert_eq!(store.scan_prefix(b"").unwrap(), before);
+    assert!(!dir.path().join("out.json").exists());
+    handle.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn no_limit_of_a_plan_is_passed_by_asking_at_once() {
+    let (dir, store) = (tempfile::tempdir().unwrap(), Arc::<FailingStore>::default());
+    let limit = |plan: &mut Plan| (plan.max_api_keys, plan.max_mcps) = (Some(5), Some(5));
+    let (mut registry, ring) = registry(dir.path(), &store, charter(limit));
+    let key = registry.create_key(&operator(), wish("user_admin")).unwrap();
+    let caller = holder(&ring, &key);
+    let handle = registry.start(Box::new(|_| {})).unwrap();
+    let asking: Vec<_> = (0..30)
+        .map(|n| {
+            let (handle, caller) = (handle.clone(), caller.clone());
+            tokio::spawn(async move {
+                let key = handle.create_key(&caller, wish("user_joe")).await.map(drop);
+                (key, handle.add(&caller, &format!("s{n}"), command()).await)
+            })
+        })
+        .collect();
+    let (mut keys, mut servers) = (0, 0);
+    for asked in asking {
+        let (key, server) = asked.await.unwrap();
+        for (count, outcome) in [(&mut keys, key), (&mut servers, server)] {
+            match outcome {
+                Ok(()) => *count += 1,
+                Err(Error::LimitReached { limit, .. }) => assert_eq!(limit, 5),
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+    }
+    // The owner's and the asker's are keys, too.
+    assert_eq!((keys, servers), (3, 5));
+    assert_eq!((ring.active(NOW), handle.list().entries().len()), (5, 5));
+    let six = json!({"mcpServers": (0..6).map(|n| (format!("i{n}"), json!({"command": "x"}))).collect::<Map<_, _>>()});
+    std::fs::write(dir.path().join("six.json"), six.to_string()).unwrap();
+    let refused = handle.import(&caller, "six.json").await.expect_err("by a file neither");
+    assert!(matches!(refused, Error::LimitReached { resource: "mcps", limit: 5 }), "{refused:?}");
+    handle.close().await.unwrap();
+}
+
+#[test]
+fn one_member_takes_nobody_s_keys_away_and_ended_ones_make_room() {
+    let (dir, store) = (tempfile::tempdir().unwrap(), Arc::<FailingStore>::default());
+    let mut charter = charter(|_| {});
+    // So many that each may have ten.
+    charter.members.extend((0..996).map(|n| {
+        Arc::new(Member { id: format!("user_{n}").into(), role: Role::Member, ..Charter::default_owner() })
+    }));
+    let (mut registry, ring) = registry(dir.path(), &store, charter);
+    let joe = registry.create_key(&operator(), wish("user_joe")).unwrap();
+    let joe = holder(&ring, &joe);
+    let mut made: Vec<NewKey> =
+        (0..9).map(|_| registry.create_key(&joe, wish("user_joe")).expect("within its share")).collect();
+    let refused = registry.create_key(&joe, wish("user_joe")).err().expect("its share is used up");
+    assert!(matches!(refused, Error::LimitReached { resource: "api_keys", limit: 10 }), "{refused:?}");
+    registry.create_key(&operator(), wish("user_owner")).expect("others have their own");
+    for round in 0..ENDED_KEPT + 20 {
+        let ended = made.pop().expect("one of the nine");
+        registry.revoke_key(&joe, &ended.record.id, Revoke::Key).unwrap();
+        made.push(
+            registry.create_key(&joe, wish("user_joe")).unwrap_or_else(|error| panic!("{round}: {error}")),
+        );
+    }
+    let own = ring.keys(NOW).into_iter().filter(|key| &*key.record.member_id == "user_joe").count();
+    assert_eq!(own, 10 + ENDED_KEPT, "of ended ones only so many are kept");
+    assert_eq!(store.scan_prefix(b"k/").unwrap().len(), own + 2, "and no more in the store");
+    assert_eq!(ring.active_of("user_joe", NOW), 10);
+}
+
+#[test]
+fn what_was_not_kept_for_a_key_of_an_earlier_version_is_told_as_unknown() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(MemoryStore::default());
+    let old = json!({
+        "id": "key_1", "member_id": "user_owner", "name": "owner key", "prefix": "pk_live_abc",
+        "hash": vec![7; 32], "created_at": 5, "permissions": {"mcps": "*"},
+    });
+    let value = crate::store::encode(&old).unwrap();
+    store.apply(vec![Op::Put { key: b"k/key_1".to_vec(), value }]).unwrap();
+    let ring = KeyRing::default();
+    let mut registry = Registry::open(Vault::bare(store), settings(dir.path()), &ring).expect("opens");
+    assert_eq!(ring.key("key_1", NOW).expect("there").record.created_by, None);
+    assert!(!dir.path().join("owner.key").exists(), "it administers as before");
+    registry.describe_key(&operator(), "key_1", Some("x".to_owned()), None).unwrap();
+    assert_eq!(ring.key("key_1", NOW).expect("there").record.created_by, None);
+}
+
+fn command() -> Map<String, Value> {
+    Map::from_iter([("command".to_owned(), json!("x"))])
+}

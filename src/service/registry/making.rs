@@ -1,0 +1,68 @@
+//! Keys are made: whether they may be is decided where they are stored, one after the other, so that
+//! none is made by a key that is not accepted any more, and none beyond a limit.
+
+use super::ledger::{delete_key, put_key};
+use super::{Registry, stored};
+use crate::access::{Charter, KeyWish, Maker, NewKey, Principal, share};
+use crate::service::Error;
+use crate::service::standing::moment;
+
+impl Registry {
+    /// Makes a key for a caller, as the caller is now. Forgets what need not be kept any longer of the
+    /// same member's keys.
+    pub fn create_key(&mut self, maker: &Principal, wish: KeyWish) -> Result<NewKey, Error> {
+        let at = moment();
+        check_wish(maker, &wish, self.keys.charter(), at)?;
+        self.check_count(&wish.member_id, at)?;
+        let mut made = NewKey::generate(wish, at)
+            .map_err(|error| Error::Internal { reason: format!("no random bytes: {error}") })?;
+        made.record.created_by = Some(Maker::of(maker.record()));
+        let outlived = self.keys.outlived(&made.record.member_id, at);
+        let mut batch = vec![put_key(&made.record).map_err(stored)?];
+        batch.extend(outlived.iter().map(|id| delete_key(id)));
+        self.ledger.commit(batch).map_err(stored)?;
+        self.keys.put([made.record.clone()]);
+        self.keys.forget(&outlived);
+        Ok(made)
+    }
+
+    /// Refuses one more key than there may be: of the plan, and of what a member may have of all.
+    fn check_count(&self, member: &str, at: u64) -> Result<(), Error> {
+        let charter = self.keys.charter();
+        let reached = |limit| Err(Error::LimitReached { resource: "api_keys", limit });
+        let own = self.keys.active_of(member, at);
+        let share = share(charter.members.len());
+        if own >= share {
+            return reached(share);
+        }
+        let Some(member) = charter.member(member) else { return Ok(()) };
+        // A plan of the member's own counts its keys, the organization's counts all.
+        let count = if member.plan.is_some() { own } else { self.keys.active(at) as u64 };
+        match charter.plan_of(member).max_api_keys {
+            Some(limit) if count >= limit => reached(limit),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Refuses a key that would allow what its maker may not.
+fn check_wish(maker: &Principal, wish: &KeyWish, charter: &Charter, at: u64) -> Result<(), Error> {
+    let refuse = |reason: &str| Err(Error::Forbidden { reason: reason.to_owned() });
+    if wish.member_id != maker.member().id && !maker.role().may_administer() {
+        return refuse("Your role does not allow keys for others");
+    }
+    if charter.member(&wish.member_id).is_none_or(|member| member.role > maker.role()) {
+        return refuse("A key cannot have a higher role than the key that makes it");
+    }
+    if !wish.permissions.are_within(maker.permissions()) {
+        return refuse("A key cannot allow more than the key that makes it");
+    }
+    if wish.expires_at.is_some_and(|end| end <= at) {
+        let reason = "Must be a future date".to_owned();
+        return Err(Error::Unacceptable { field: "expires_at", reason });
+    }
+    if maker.expires_at().is_some_and(|own| wish.expires_at.is_none_or(|end| end > own)) {
+        return refuse("A key cannot be valid for longer than the key that makes it");
+    }
+    Ok(())
+}

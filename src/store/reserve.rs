@@ -1,0 +1,165 @@
+//! A file whose room is taken beforehand, and whose content is replaced in place: what is so short and so
+//! urgent that it must be written when the disk is full. Two halves that are written in turns, so that a
+//! crash leaves one of them whole. What it says is its owner's business.
+//!
+//! A file system that never writes in place (btrfs, ZFS) may refuse it on a full disk all the same.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use super::StoreError;
+use super::files::{seal, unseal, write_private};
+
+/// The file's name in the data directory.
+pub(super) const FILE: &str = "reserve";
+/// The longest text that it takes, with its checksum and number.
+const HALF: usize = 32 * 1024;
+
+/// See the module.
+pub struct Reserve {
+    path: PathBuf,
+    /// Nothing as long as the file could not be made.
+    file: Option<File>,
+    /// How often it was written: the half with the higher number counts.
+    number: u64,
+    text: String,
+    /// Whether a test has it fail.
+    #[cfg(test)]
+    pub(crate) fails: bool,
+}
+
+impl Reserve {
+    /// Opens the file of a data directory and reads it; makes it where there is none. What stands in the
+    /// way is logged: without it a full disk is as it would be otherwise.
+    pub fn open(dir: &Path) -> Reserve {
+        let path = dir.join(FILE);
+        let mut reserve = Reserve {
+            path,
+            file: None,
+            number: 0,
+            text: String::new(),
+            #[cfg(test)]
+            fails: false,
+        };
+        match reserve.file().map(read) {
+            Ok(Some((number, text))) => (reserve.number, reserve.text) = (number, text),
+            Ok(None) => {
+                tracing::error!(path = %reserve.path.display(), "the reserve is damaged; what it said is lost");
+            }
+            Err(error) => tracing::warn!(%error, "no room is kept for revocations on a full disk"),
+        }
+        reserve
+    }
+
+    /// What was written last; nothing at first.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Replaces the text, which is one line. `Ok` means it is on the disk; after an error the text is
+    /// what it was.
+    pub fn write(&mut self, text: &str) -> Result<(), StoreError> {
+        if text == self.text {
+            return Ok(());
+        }
+        #[cfg(test)]
+        if self.fails {
+            return Err(StoreError::NoRoom { path: self.path.clone(), reason: "a test says so".to_owned() });
+        }
+        let line = seal(&format!("{} {text}", self.number + 1));
+        if line.len() > HALF {
+            let reason = format!("it has {} bytes, and {HALF} are kept for it", line.len());
+            return Err(StoreError::NoRoom { path: self.path.clone(), reason });
+        }
+        let offset = (self.number + 1) % 2 * HALF as u64;
+        let path = self.path.clone();
+        let file = self.file()?;
+        file.write_all_at(line.as_bytes(), offset)
+            .and_then(|()| file.sync_data())
+            .map_err(|error| StoreError::io("write the reserve", &path, &error))?;
+        self.number += 1;
+        text.clone_into(&mut self.text);
+        Ok(())
+    }
+
+    fn file(&mut self) -> Result<&File, StoreError> {
+        if self.file.is_none() {
+            let failed = |error| StoreError::io("make the reserve", &self.path, &error);
+            if !self.path.exists() {
+                let mut content = seal("0 ").into_bytes();
+                content.resize(2 * HALF, b' ');
+                write_private(&self.path, &content).map_err(failed)?;
+            }
+            self.file = Some(OpenOptions::new().read(true).write(true).open(&self.path).map_err(failed)?);
+        }
+        // It was just put there.
+        self.file
+            .as_ref()
+            .ok_or_else(|| StoreError::NoRoom { path: self.path.clone(), reason: String::new() })
+    }
+}
+
+/// The number and the text of the half that counts; nothing when neither can be read.
+fn read(file: &File) -> Option<(u64, String)> {
+    let halves = [0, HALF as u64].into_iter().filter_map(|offset| {
+        let mut bytes = vec![0; HALF];
+        file.read_exact_at(&mut bytes, offset).ok()?;
+        let line = bytes.split(|byte| *byte == b'\n').next().and_then(unseal)?;
+        let (number, text) = line.split_once(' ')?;
+        Some((number.parse().ok()?, text.to_owned()))
+    });
+    halves.max_by_key(|(number, _)| *number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn what_was_written_last_is_read_again_and_the_file_never_grows() {
+        let dir = tempfile::tempdir().unwrap();
+        for round in 0..5 {
+            let mut reserve = Reserve::open(dir.path());
+            assert_eq!(reserve.text(), if round == 0 { String::new() } else { format!("[{}]", round - 1) });
+            reserve.write(&format!("[{round}]")).unwrap();
+            assert_eq!(fs::metadata(dir.path().join(FILE)).unwrap().len(), 2 * HALF as u64);
+        }
+        let mut reserve = Reserve::open(dir.path());
+        assert!(reserve.write(&"x".repeat(HALF)).is_err(), "there is no room for it");
+        assert_eq!(reserve.text(), "[4]");
+        reserve.write(&"x".repeat(HALF / 2)).unwrap();
+    }
+
+    #[test]
+    fn a_write_that_was_cut_short_anywhere_leaves_what_was_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut reserve = Reserve::open(dir.path());
+        reserve.write("first").unwrap();
+        let before = fs::read(dir.path().join(FILE)).unwrap();
+        reserve.write("second").unwrap();
+        let after = fs::read(dir.path().join(FILE)).unwrap();
+        let changed: Vec<usize> = (0..after.len()).filter(|at| before[*at] != after[*at]).collect();
+        for written in 0..=changed.len() {
+            let mut torn = before.clone();
+            changed[..written].iter().for_each(|at| torn[*at] = after[*at]);
+            fs::write(dir.path().join(FILE), &torn).unwrap();
+            let expected = if written == changed.len() { "second" } else { "first" };
+            assert_eq!(Reserve::open(dir.path()).text(), expected, "{written} bytes");
+        }
+    }
+
+    #[test]
+    fn a_place_where_it_cannot_be_made_is_no_reason_not_to_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let gone = dir.path().join("gone");
+        let mut reserve = Reserve::open(&gone);
+        assert!(reserve.write("x").is_err());
+        fs::create_dir(&gone).unwrap();
+        reserve.write("x").expect("made as soon as it can be");
+        assert_eq!(Reserve::open(&gone).text(), "x");
+        fs::write(gone.join(FILE), b"no reserve").unwrap();
+        assert_eq!(Reserve::open(&gone).text(), "");
+    }
+}

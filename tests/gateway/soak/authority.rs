@@ -1,0 +1,204 @@
+//! Authority as a history, against the real daemon: keys are made at once by many and revoked at a random
+//! moment while they have calls with the child, calls in the queue, a log and requests under way; now and
+//! then the disk is full, and the daemon is killed. After a revocation that was acknowledged nothing of the
+//! key begins, and no count passes its limit.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::Report;
+use crate::full_disk::{Mounted, fill, is_mounted, small_disk};
+use crate::revoking::{Made, begin, make_by, revoke};
+use crate::support::ask::ask;
+use crate::support::gateway::{Gateway, INVOKE, TestGateway, fake, with};
+
+/// How many keys the plan allows.
+const MOST: u64 = 8;
+/// How many calls the child has at once.
+const PLACES: usize = 2;
+/// How many calls a key has under way when it is revoked.
+const CALLS: usize = 10;
+
+/// A stream of numbers that the seed says all about.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % end
+    }
+}
+
+/// What was seen that must not be.
+#[derive(Default)]
+struct Seen {
+    keys: usize,
+    begun_after: usize,
+    odd_answers: usize,
+    lines_after: usize,
+    accepted_after: usize,
+    most_keys: u64,
+}
+
+async fn follow(gateway: &Gateway, key: &str) -> TcpStream {
+    let mut socket = gateway.raw_socket().await;
+    let head = format!(
+        "GET /v1/mcps/fake/logs?follow=true HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {key}\r\n\r\n",
+        gateway.address()
+    );
+    socket.write_all(head.as_bytes()).await.expect("sent");
+    socket
+}
+
+/// Everything that a stream still has to say; it must end by itself.
+async fn rest(mut socket: TcpStream) -> String {
+    let mut text = String::new();
+    let mut buffer = [0; 4096];
+    let end = Instant::now() + Duration::from_secs(20);
+    while !text.contains("event: end") && Instant::now() < end {
+        match tokio::time::timeout(Duration::from_secs(5), socket.read(&mut buffer)).await {
+            Ok(Ok(count)) if count > 0 => text.push_str(&String::from_utf8_lossy(&buffer[..count])),
+            _ => break,
+        }
+    }
+    text
+}
+
+async fn newest_line(gateway: &Gateway) -> u64 {
+    let lines = gateway.get("/v1/mcps/fake/logs?tail=1").await.expect(200);
+    lines["data"][0]["number"].as_u64().unwrap_or(0)
+}
+
+async fn active(gateway: &Gateway) -> Vec<Value> {
+    let keys = gateway.get("/v1/api-keys?status=active&per_page=100").await.expect(200);
+    keys["data"].as_array().expect("a list").clone()
+}
+
+/// One key's end, at a random moment of what it has under way.
+async fn one_end(gateway: &Gateway, random: &mut Random, full: bool, seen: &mut Seen) -> Made {
+    let key = make_by(gateway, gateway.key(), json!({"name": "k"})).await;
+    let stream = follow(gateway, &key.text).await;
+    let mut calls = Vec::new();
+    for n in 0..CALLS {
+        let body = json!({"mcp_id": "fake", "tool": "sleep", "arguments": {"ms": 5 + n}});
+        calls.push(begin(gateway, &key.text, INVOKE, body).await);
+    }
+    // Others that ask for keys at once, by the key that is about to end.
+    let mut heirs = Vec::new();
+    for n in 0..random.below(8) {
+        heirs.push(begin(gateway, &key.text, "/v1/api-keys", json!({"name": format!("heir {n}")})).await);
+    }
+    let filler = full.then(|| fill(gateway.data()));
+    tokio::time::sleep(Duration::from_micros(random.below(60_000))).await;
+    let revoked = revoke(gateway, &key.id, "?descendants=true").await.expect(200);
+    assert_eq!(revoked["data"]["durable"], true, "{revoked}");
+    let finished = calls.iter().filter(|call| call.is_finished()).count();
+    let last_line = newest_line(gateway).await;
+    gateway.call("fake", "log_stderr", json!({"bytes": 40})).await;
+    let mut answered = 0_usize;
+    for call in calls {
+        match call.await.expect("no panic").status {
+            200 => answered += 1,
+            401 => {}
+            _ => seen.odd_answers += 1,
+        }
+    }
+    // What had not ended when the revocation was acknowledged and was answered all the same was with the child.
+    seen.begun_after += answered.saturating_sub(finished + PLACES);
+    for heir in heirs {
+        let reply = heir.await.expect("no panic");
+        if reply.status == 201 {
+            let text = reply.json()["data"]["key"].as_str().expect("a key").to_owned();
+            seen.accepted_after += usize::from(accepted(gateway, &text).await);
+        }
+    }
+    seen.accepted_after += usize::from(accepted(gateway, &key.text).await);
+    let text = rest(stream).await;
+    let numbers =
+        text.split("id: ").skip(1).filter_map(|event| event.split('\n').next()?.parse::<u64>().ok());
+    seen.lines_after += numbers.filter(|number| *number > last_line).count();
+    seen.odd_answers += usize::from(!text.contains("\"reason\":\"revoked_key\"") && !text.contains("401"));
+    if let Some(filler) = filler {
+        fs::remove_file(filler).expect("removed");
+    }
+    seen.keys += 1;
+    key
+}
+
+async fn accepted(gateway: &Gateway, key: &str) -> bool {
+    ask(gateway, "GET", "/v1/mcps").key(key).send().await.status == 200
+}
+
+/// Many ask for keys at once; then all but the first go.
+async fn all_at_once(gateway: &Gateway, seen: &mut Seen) {
+    let mut asking = Vec::new();
+    for n in 0..24 {
+        asking.push(begin(gateway, gateway.key(), "/v1/api-keys", json!({"name": format!("n{n}")})).await);
+    }
+    for reply in asking {
+        reply.await.expect("no panic");
+    }
+    let keys = active(gateway).await;
+    seen.most_keys = seen.most_keys.max(keys.len() as u64);
+    for key in keys.iter().filter(|key| !key["created_by"].is_null()) {
+        revoke(gateway, key["id"].as_str().expect("an id"), "").await.expect(200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn nothing_of_a_key_begins_after_its_revocation_was_acknowledged() {
+    let mut report = Report::of("authority");
+    let rounds = report.count(6, 300);
+    let seed = std::env::var("SOAK_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed: u64 = seed.unwrap_or_else(|| u64::from(std::process::id()));
+    report.note("seed", seed);
+    let mut random = Random(seed);
+    let plan = format!(
+        "[plans.p]\nmax_api_keys = {MOST}\n[organization]\nplan = \"p\"\n[limits]\ncalls_per_key = 100000\n"
+    );
+    let server = with(fake(&[]), json!({"max_in_flight": PLACES, "queue_age": "60s"}));
+    let mut gateway =
+        TestGateway::new().config_toml(&plan).server("fake", server).prepare(small_disk).start().await;
+    let mounted = is_mounted(gateway.data()).then(|| Mounted(gateway.data().to_owned()));
+    gateway.wait_state("fake", "ready").await;
+    let (mut seen, mut ended): (Seen, Vec<Made>) = Default::default();
+    let (mut kills, mut full_disks) = (0, 0);
+    for round in 0..rounds {
+        let full = mounted.is_some() && random.below(3) == 0;
+        full_disks += usize::from(full);
+        ended.push(one_end(&gateway, &mut random, full, &mut seen).await);
+        let goes_on = || async { (gateway.get("/readyz").await.json()["status"] == "ready").then_some(()) };
+        crate::support::wait_until("changes can be stored", crate::support::DEADLINE, goes_on).await;
+        if round % 2 == 0 {
+            all_at_once(&gateway, &mut seen).await;
+        }
+        if random.below(4) == 0 || round + 1 == rounds {
+            kills += 1;
+            gateway.kill_9().await;
+            gateway.restart().await;
+            gateway.wait_state("fake", "ready").await;
+            for key in &ended {
+                seen.accepted_after += usize::from(accepted(&gateway, &key.text).await);
+            }
+            ended.clear();
+        }
+    }
+    report.note("keys that were revoked in the middle of things", seen.keys);
+    report.note("kills, and rounds on a full disk", format!("{kills}, {full_disks}"));
+    report.row("calls that began afterwards", seen.begun_after, "0", seen.begun_after == 0);
+    report.row("lines of a log afterwards", seen.lines_after, "0", seen.lines_after == 0);
+    report.row("keys accepted afterwards", seen.accepted_after, "0", seen.accepted_after == 0);
+    report.row("other answers than 200 and 401", seen.odd_answers, "0", seen.odd_answers == 0);
+    report.row("keys at once", seen.most_keys, &format!("{MOST} at most"), seen.most_keys <= MOST);
+    assert!(gateway.terminate().await.success());
+    drop(mounted);
+    gateway.stop().await;
+    report.end();
+}
