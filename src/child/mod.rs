@@ -2,6 +2,7 @@
 //! pipes and calls, the handshake, and what it announced.
 
 mod actor;
+mod alarm;
 mod call;
 mod catalog;
 mod counters;
@@ -14,7 +15,7 @@ mod stderr;
 mod wire;
 
 pub use actor::{ChildActor, ChildArgs, ChildMsg, End, Fault, Report, WireEndReport};
-pub use call::{Call, Link, Outcome};
+pub use call::{Call, Link, Outcome, too_long};
 pub use catalog::{Catalog, CatalogSlot, Resource, Tool};
 pub use counters::{CounterReading, Counters};
 pub use handshake::{HandshakeError, Introduced, Opening};

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::error::Error;
 use super::pins::Gate;
-use crate::child::{Call, Catalog, Limits, Outcome};
+use crate::child::{Call, Catalog, Limits, Outcome, too_long};
 use crate::supervisor::{Admitted, CallPermit, Leaving, NotAdmitted, ServerHandle, State, Status, Verdict};
 
 /// What a caller is told to wait when the queue is full.
@@ -104,6 +104,10 @@ pub(super) async fn dispatch(handle: &ServerHandle, request: Request) -> Result<
             Outcome::Unusable(reason) => {
                 permit.end(Verdict::Answered);
                 return Err(Error::BadReply { reason: reason.to_owned() });
+            }
+            Outcome::TooLong { length, limit } => {
+                permit.end(Verdict::Answered);
+                return Err(Error::BadReply { reason: too_long(length, limit) });
             }
             Outcome::TimedOut { sent } => {
                 if sent && request.is_telling() {
