@@ -7,6 +7,7 @@ mod key;
 mod permissions;
 mod rate;
 mod ring;
+mod unread;
 
 pub use attempts::Attempts;
 pub use charter::{Charter, DEFAULT_OWNER, DEFAULT_PLAN, Member, Organization, Plan, Role};
@@ -14,3 +15,4 @@ pub use key::{KeyRecord, KeyStatus, KeyWish, NewKey};
 pub use permissions::{BadPermissions, Permissions};
 pub use rate::RateReading;
 pub use ring::{CallOfKey, KeyRing, KeyView, LOCAL_OPERATOR, Principal, Refused};
+pub use unread::{HeldUnread, Unread};

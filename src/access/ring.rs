@@ -14,6 +14,7 @@ use super::charter::{Charter, Member, Role};
 use super::key::{Hash, KeyRecord, KeyStatus, hash};
 use super::permissions::Permissions;
 use super::rate::{Bucket, RateReading};
+use super::unread::Unread;
 
 /// The id that stands for the operator of this machine, who needs no key for `/api`.
 pub const LOCAL_OPERATOR: &str = "local";
@@ -36,6 +37,7 @@ struct Account {
     bucket: Option<Bucket>,
     /// Seconds since 1970; 0 for never.
     last_active: AtomicU64,
+    unread: Unread,
 }
 
 /// What a key has done.
@@ -44,6 +46,7 @@ struct KeyState {
     calls: AtomicUsize,
     /// Seconds since 1970; 0 for never.
     last_used: AtomicU64,
+    unread: Unread,
 }
 
 #[derive(Debug)]
@@ -85,6 +88,16 @@ impl Principal {
     /// Takes a request from the member's budget; `None` where that has no limit.
     pub fn take_request(&self) -> Option<RateReading> {
         self.account.bucket.as_ref().map(Bucket::take)
+    }
+
+    /// The answers to this key that wait to be read.
+    pub fn unread(&self) -> &Unread {
+        &self.entry.state.unread
+    }
+
+    /// The same for all keys of its member.
+    pub fn unread_of_member(&self) -> &Unread {
+        &self.account.unread
     }
 
     /// Begins a call, which ends when the guard is dropped; `None` when the key has this many already.
@@ -145,7 +158,12 @@ impl KeyRing {
         let account = |member: &Arc<Member>| {
             let rate = charter.plan_of(member).requests_per_second.and_then(NonZeroU32::new);
             let (member, last_active) = (member.clone(), AtomicU64::new(0));
-            Arc::new(Account { member, bucket: rate.map(Bucket::new), last_active })
+            Arc::new(Account {
+                member,
+                bucket: rate.map(Bucket::new),
+                last_active,
+                unread: Unread::default(),
+            })
         };
         let accounts = charter.members.iter().map(|member| (member.id.clone(), account(member))).collect();
         KeyRing { accounts: Arc::new(accounts), table: Arc::default(), charter: Arc::new(charter) }
@@ -213,7 +231,8 @@ impl KeyRing {
             revoked_at: None,
             permissions: Permissions::default(),
         };
-        let account = Arc::new(Account { member, bucket: None, last_active: AtomicU64::new(0) });
+        let (last_active, unread) = (AtomicU64::new(0), Unread::default());
+        let account = Arc::new(Account { member, bucket: None, last_active, unread });
         let state = Arc::default();
         Principal { entry: Arc::new(Entry { record, account: Some(account.clone()), state }), account }
     }

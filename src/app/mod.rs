@@ -2,6 +2,7 @@
 
 mod banner;
 mod certificate;
+mod descriptors;
 mod keeping;
 mod reload;
 mod systemd;
@@ -207,7 +208,8 @@ async fn run(
         (Some(files), Some(tls)) => Some(Watching::begin(files.clone(), tls.clone()).map_err(Refusal::io)?),
         _ => None,
     };
-    let front = Front::bind(config.http.clone(), tls).await.map_err(|error| {
+    let http = descriptors::fitted(&config.http, &registry.list());
+    let front = Front::bind(http, tls).await.map_err(|error| {
         Refusal::io(format!("cannot listen on {}:{}: {error}", config.http.host, config.http.port))
     })?;
     let address = front.local_addr();
@@ -222,6 +224,7 @@ async fn run(
         call_timeout: config.http.call_timeout,
         max_call_timeout: config.http.max_call_timeout,
         calls_per_key: config.calls_per_key,
+        unread: config.unread,
         retention: config.retention,
         audit: config.audit,
     };

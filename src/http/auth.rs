@@ -123,6 +123,11 @@ impl Visitor {
         Arc::new(Visitor { peer, is_local, rate, caller, act })
     }
 
+    /// Who is calling, once that is known.
+    pub(super) fn caller(&self) -> Option<&Principal> {
+        self.caller.get()
+    }
+
     /// Says what the request is, for the audit: something that changes what is configured.
     pub(super) fn acts(&self, action: &'static str, target: impl Into<String>) {
         let (target, details) = (target.into(), Map::new());

@@ -31,9 +31,10 @@ use tower_service::Service;
 
 use super::auth::{FailedLogin, Visitor, came_from_elsewhere};
 use super::connection::Watch;
+use super::framing::Misframed;
 use super::origin::{Checked, Objection, Policy};
-use super::{Shared, Surface, plexmcp, text};
-use crate::service::AuditHandle;
+use super::{Shared, Surface, owed, plexmcp, text};
+use crate::service::{AuditHandle, Gateway, Owed};
 
 /// The header that names a request; taken from the client or made here.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -46,6 +47,8 @@ const MAX_REQUEST_ID: usize = 128;
 pub(super) enum Refusal<'a> {
     /// The head can be read in two ways, so its end is not certain.
     AmbiguousFraming,
+    /// The body is in a transfer coding beside `chunked`.
+    UnknownCoding,
     /// No `Host`, several, or an unreadable one.
     BadHost,
     /// A `Host` that is not ours.
@@ -60,6 +63,13 @@ pub(super) enum Refusal<'a> {
         cause: Option<&'a str>,
     },
 }
+
+/// What is said of a head that is [`Refusal::AmbiguousFraming`].
+pub(super) const TWO_ENDS: &str = "It is not certain where the request ends: it has Content-Length and Transfer-Encoding, \
+     more than one length, or a Transfer-Encoding that is not chunked once and last";
+/// What is said of a head that is [`Refusal::UnknownCoding`].
+pub(super) const UNKNOWN_CODING: &str =
+    "The request has a Transfer-Encoding that is not supported; chunked is the only one that is";
 
 /// Marks an answer as the outcome of a defect: the guard logs the text and words the answer.
 #[derive(Debug, Clone)]
@@ -80,14 +90,15 @@ pub(super) fn options() -> Response {
 /// Where a request came in.
 pub struct Visit {
     pub(super) peer: IpAddr,
-    pub(super) well_framed: bool,
+    /// Why its framing cannot be trusted.
+    pub(super) misframed: Option<Misframed>,
     pub(super) watch: Option<Arc<Watch>>,
 }
 
 impl Visit {
     /// A request that arrives without a connection of ours, as in tests and benches.
     pub fn from(peer: IpAddr) -> Visit {
-        Visit { peer, well_framed: true, watch: None }
+        Visit { peer, misframed: None, watch: None }
     }
 }
 
@@ -101,15 +112,18 @@ pub struct Guard {
     /// For calls of tools, which the guard hands to their handler itself: the router's boxes and its map
     /// of extensions cost a call more than keys, limits and usage do.
     calls: Option<Shared>,
+    /// Counts what waits to be read.
+    gateway: Option<Gateway>,
 }
 
 impl Guard {
     pub(super) fn new(policy: Policy, debug: bool, router: Router, audit: AuditHandle) -> Guard {
-        Guard { policy: Arc::new(policy), debug, router, audit: Arc::new(audit), calls: None }
+        Guard { policy: Arc::new(policy), debug, router, audit: Arc::new(audit), calls: None, gateway: None }
     }
 
     /// Calls of tools need not go through the router, which has the same handler for them.
     pub(super) fn with_calls(mut self, shared: Shared) -> Guard {
+        self.gateway = Some(shared.gateway.clone());
         self.calls = Some(shared);
         self
     }
@@ -131,6 +145,8 @@ impl Guard {
             origin: None,
             requested_headers: None,
             watch: visit.watch,
+            gateway: self.gateway.clone(),
+            owed: None,
             peer: visit.peer,
             visitor: None,
             asked: match calls {
@@ -143,9 +159,7 @@ impl Guard {
                 .then(|| (request.method().clone(), request.uri().clone(), Instant::now())),
         };
         let checked = match self.policy.check(request.uri(), request.headers()) {
-            _ if !visit.well_framed => {
-                return about.refuse(StatusCode::BAD_REQUEST, Refusal::AmbiguousFraming);
-            }
+            _ if visit.misframed.is_some() => return about.misframed(visit.misframed),
             Err(Objection::BadHost) => return about.refuse(StatusCode::BAD_REQUEST, Refusal::BadHost),
             Err(Objection::ForeignHost) => return about.refuse(StatusCode::FORBIDDEN, Refusal::ForeignHost),
             Err(Objection::ForeignOrigin) => {
@@ -202,6 +216,10 @@ struct About {
     /// What a preflight asks for.
     requested_headers: Option<HeaderValue>,
     watch: Option<Arc<Watch>>,
+    /// Where large answers are counted, where there is one.
+    gateway: Option<Gateway>,
+    /// A large answer, counted.
+    owed: Option<Owed>,
     peer: IpAddr,
     visitor: Option<Arc<Visitor>>,
     asked: Asked,
@@ -222,7 +240,8 @@ impl Future for Guarded {
             Step::Recording(written, response) => {
                 // A record that is lost is logged where that happens.
                 let _ = ready!(Pin::new(written).poll(cx));
-                return Poll::Ready(Ok(response.take().unwrap_or_default()));
+                let response = response.take().unwrap_or_default();
+                return Poll::Ready(Ok(this.about.hand_over(response)));
             }
             Step::Routed(routed) => {
                 let polled = caught(|| Pin::new(routed).poll(cx).map(|Ok(response)| response));
@@ -233,9 +252,10 @@ impl Future for Guarded {
                 ready!(polled).unwrap_or_else(|panic| this.about.panicked(&*panic))
             }
         };
+        let response = this.about.with_room(response);
         let response = this.about.finish(response);
         match this.about.record(response.status()) {
-            None => Poll::Ready(Ok(response)),
+            None => Poll::Ready(Ok(this.about.hand_over(response))),
             Some(written) => {
                 this.step = Step::Recording(written, Some(response));
                 Pin::new(this).poll(cx)
@@ -259,10 +279,17 @@ impl About {
         debug_assert_eq!(response.status(), status, "each surface answers a refusal with the same status");
         *response.status_mut() = status;
         // Whoever writes such a head is not to be believed about where the next one begins.
-        if matches!(refusal, Refusal::AmbiguousFraming | Refusal::BadHost) {
+        if matches!(refusal, Refusal::AmbiguousFraming | Refusal::UnknownCoding | Refusal::BadHost) {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Guarded { step: Step::Refused(Some(response)), about: self }
+    }
+
+    fn misframed(self, why: Option<Misframed>) -> Guarded {
+        match why {
+            Some(Misframed::Unsupported) => self.refuse(StatusCode::NOT_IMPLEMENTED, Refusal::UnknownCoding),
+            _ => self.refuse(StatusCode::BAD_REQUEST, Refusal::AmbiguousFraming),
+        }
     }
 
     fn note_origin(&mut self, checked: &Checked, method: &Method, headers: &HeaderMap) {
@@ -340,10 +367,41 @@ impl About {
         let request_id = std::mem::replace(&mut self.request_id, HeaderValue::from_static(""));
         self.recorded_id = Some(request_id.clone());
         response.headers_mut().insert(X_REQUEST_ID, request_id);
-        if let Some(watch) = self.watch.take() {
-            watch.answered();
-        }
         response
+    }
+
+    /// The answer, if there is room for it beside all that waits to be read; else one that says so.
+    fn with_room(&mut self, mut response: Response) -> Response {
+        let (Some(gateway), Some(weight)) = (&self.gateway, owed::weight(&mut response)) else {
+            return response;
+        };
+        let carried_out = matches!(self.asked, Asked::Call);
+        let caller = self.visitor.as_deref().and_then(Visitor::caller);
+        match gateway.owe(caller, weight, carried_out) {
+            Ok(owed) => {
+                self.owed = Some(owed);
+                response
+            }
+            Err(error) => self.surface.failure(error),
+        }
+    }
+
+    /// The answer as the connection gets it. It is told when that has ended: at once, where it is whole
+    /// and small, and else when the body is.
+    fn hand_over(&mut self, response: Response) -> Response {
+        let (owed, watch) = (self.owed.take(), self.watch.take());
+        if let Some(watch) = &watch {
+            watch.answering();
+        }
+        let is_small = response.body().size_hint().exact().is_some_and(|length| length <= owed::SMALL);
+        match watch {
+            Some(watch) if is_small => {
+                watch.answered();
+                response
+            }
+            None if owed.is_none() => response,
+            watch => owed::owing(response, owed, watch),
+        }
     }
 
     /// `OPTIONS` on a known path: which methods there are, and for a preflight that they and

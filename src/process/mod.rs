@@ -23,7 +23,7 @@ mod tree;
 
 pub use cgroup::Controllers;
 pub use error::SpawnError;
-pub use host::{Host, HostSettings, MARK_VARIABLE, Pipes, Spec};
+pub use host::{Host, HostSettings, MARK_VARIABLE, Pipes, Spec, open_files};
 pub use ladder::{Exit, ExitReport, Ladder, Process};
 pub use limits::Limits;
 pub use reference::{Malformed, Reference, check_references, sole_reference};

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 
 use super::errors::Failure;
-use super::{Shared, Visitor, bodies, invoker, json, payloads};
+use super::{Shared, Visitor, bodies, invoker, payloads};
 use crate::http::body;
 
 /// The route's path.
@@ -52,5 +52,5 @@ where
         visitor.calls(format!("{}/{}", call.server, call.tool), arguments);
     }
     let reply = shared.gateway.call_tool(&call, caller).await?;
-    Ok(json(payloads::invoked(&call.tool, &reply)?))
+    payloads::invoked(&call.tool, &reply)
 }
