@@ -4,6 +4,7 @@
 //! `SOAK=long` asks for the long ones; `SOAK_COUNT` and `SOAK_SECONDS` say how long.
 
 mod broken;
+mod budgets;
 mod cycles;
 mod durability;
 mod edit;
@@ -12,6 +13,8 @@ mod kills;
 mod limits;
 mod mixed;
 mod queries;
+mod slow;
+mod unread;
 mod usage;
 
 use std::fmt::Display;
