@@ -22,7 +22,7 @@ test: real-servers ## Install what the tests need, then run every test
 canary: real-servers ## The tests of the daemon with everything logged: no secret of a test may be in any log
 	MCPVISOR_TEST_LOG=trace cargo test --locked --test gateway
 
-soak: real-servers ## The long runs: SCENARIO=cycles|kills|broken|mixed|idle|edit|durability|usage|limits|queries|hangups|authority, COUNT=, SECONDS=, RELEASE=1
+soak: real-servers ## The long runs: SCENARIO=cycles|kills|broken|mixed|idle|edit|durability|usage|limits|queries|hangups|authority|slow|unread|budgets, COUNT=, SECONDS=, RELEASE=1
 	SOAK=long SOAK_COUNT=$(COUNT) SOAK_SECONDS=$(SECONDS) cargo test --locked $(if $(RELEASE),--release) \
 	  --test gateway soak::$(SCENARIO) -- --nocapture --test-threads=1
 	$(if $(filter authority,$(SCENARIO)),SOAK=long SOAK_COUNT=$(COUNT) cargo test --locked $(if $(RELEASE),--release) --lib authority_tests)

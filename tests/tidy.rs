@@ -295,7 +295,7 @@ fn the_tests_that_the_tables_of_documents_name_are_there() {
         }
     }
     let mut missing = Vec::new();
-    for path in ["docs/supervision.md", "docs/security.md", "docs/store.md"] {
+    for path in ["docs/supervision.md", "docs/security.md", "docs/store.md", "docs/limits.md"] {
         let document = read(path);
         let table = document.split("## Which test holds what").nth(1).expect("the tables");
         let quoted = table.split('`').skip(1).step_by(2);

@@ -11,6 +11,7 @@ mod rate;
 mod ring;
 mod standing;
 mod table;
+mod unread;
 
 pub use attempts::Attempts;
 pub use census::{ENDED_KEPT, MAX_KEYS, REVOKED_KEPT, share};
@@ -20,3 +21,4 @@ pub use lineage::Maker;
 pub use permissions::{BadPermissions, Permissions};
 pub use rate::RateReading;
 pub use ring::{CallOfKey, KeyRing, KeyView, LOCAL_OPERATOR, Principal, Refused};
+pub use unread::{HeldUnread, Unread};

@@ -19,6 +19,7 @@ use super::lineage;
 use super::permissions::Permissions;
 use super::rate::{Bucket, RateReading};
 use super::table::Table;
+use super::unread::Unread;
 
 /// The id that stands for the operator of this machine, who needs no key for `/api`.
 pub const LOCAL_OPERATOR: &str = "local";
@@ -43,6 +44,7 @@ pub(super) struct Account {
     bucket: Option<Bucket>,
     /// Seconds since 1970; 0 for never.
     last_active: AtomicU64,
+    unread: Unread,
 }
 
 /// A key as it is now, and whose.
@@ -63,6 +65,7 @@ pub(super) struct Slot {
     calls: AtomicUsize,
     /// Seconds since 1970; 0 for never.
     last_used: AtomicU64,
+    unread: Unread,
 }
 
 impl Slot {
@@ -125,6 +128,16 @@ impl Principal {
         self.account.bucket.as_ref().map(Bucket::take)
     }
 
+    /// The answers to this key that wait to be read.
+    pub fn unread(&self) -> &Unread {
+        &self.slot.unread
+    }
+
+    /// The same for all keys of its member.
+    pub fn unread_of_member(&self) -> &Unread {
+        &self.account.unread
+    }
+
     /// Begins a call, which ends when the guard is dropped; `None` when the key has this many already.
     pub fn begin_call(&self, at_most: usize) -> Option<CallOfKey<'_>> {
         let slot = &self.slot;
@@ -180,7 +193,12 @@ impl KeyRing {
         let account = |member: &Arc<Member>| {
             let rate = charter.plan_of(member).requests_per_second.and_then(NonZeroU32::new);
             let (member, last_active) = (member.clone(), AtomicU64::new(0));
-            Arc::new(Account { member, bucket: rate.map(Bucket::new), last_active })
+            Arc::new(Account {
+                member,
+                bucket: rate.map(Bucket::new),
+                last_active,
+                unread: Unread::default(),
+            })
         };
         let accounts = charter.members.iter().map(|member| (member.id.clone(), account(member))).collect();
         let (table, census, charter) = (Arc::default(), Arc::default(), Arc::new(charter));
@@ -308,7 +326,8 @@ impl KeyRing {
             permissions: Permissions::default(),
             created_by: None,
         };
-        let account = Arc::new(Account { member, bucket: None, last_active: AtomicU64::new(0) });
+        let (last_active, unread) = (AtomicU64::new(0), Unread::default());
+        let account = Arc::new(Account { member, bucket: None, last_active, unread });
         let slot = Arc::<Slot>::default();
         let entry = Arc::new(Entry { record, account: Some(account.clone()) });
         slot.entry.store(Some(entry.clone()));

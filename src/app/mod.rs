@@ -2,6 +2,7 @@
 
 mod banner;
 mod certificate;
+mod descriptors;
 mod keeping;
 mod openness;
 mod reload;
@@ -210,7 +211,8 @@ async fn run(
         (Some(files), Some(tls)) => Some(Watching::begin(files.clone(), tls.clone()).map_err(Refusal::io)?),
         _ => None,
     };
-    let front = Front::bind(config.http.clone(), tls).await.map_err(Refusal::io)?;
+    let http = descriptors::fitted(&config.http, &registry.list());
+    let front = Front::bind(http, tls).await.map_err(Refusal::io)?;
     let address = front.local_addr();
     let url = format!("{}://{address}", if watching.is_some() { "https" } else { "http" });
     let doors =
@@ -225,6 +227,7 @@ async fn run(
         call_timeout: config.http.call_timeout,
         max_call_timeout: config.http.max_call_timeout,
         calls_per_key: config.calls_per_key,
+        unread: config.unread,
         retention: config.retention,
         audit: config.audit,
     };

@@ -18,6 +18,7 @@ use super::probe::{self, Activity, MISSES, ProbeSettings, StartView, Verdict};
 use super::refresh;
 use super::stderr;
 use super::wire::{self, Control, Notice, WireEnd, Wiring};
+use crate::jsonrpc::Oversize;
 use crate::mcp::Era;
 use crate::process::{Exit, ExitReport, Host, Ladder, Pipes, Process, SpawnError, Spec, TreeGuard, TreeView};
 
@@ -390,8 +391,10 @@ impl ChildState {
                 return self.order(Ladder::KILL);
             }
             WireEnd::Oversize(over) => {
-                self.fault
-                    .get_or_insert(Fault::Frame(format!("it sent a line of more than {} bytes", over.limit)));
+                let Oversize { limit, skipped } = over;
+                self.fault.get_or_insert(Fault::Frame(format!(
+                    "it sent {skipped} bytes of a line without an end; mcpvisor.max_frame is {limit}"
+                )));
                 return self.order(Ladder::KILL);
             }
         };

@@ -19,6 +19,13 @@ pub enum Outcome {
     Error(RpcError),
     /// The child answered with something that cannot be passed on.
     Unusable(&'static str),
+    /// The child's answer was longer than a line may be, and was thrown away.
+    TooLong {
+        /// How long it was, in bytes.
+        length: usize,
+        /// How long it may be.
+        limit: usize,
+    },
     /// The deadline passed. The child was told to cancel if it had the call.
     TimedOut {
         /// Whether the call had been handed to the child.
@@ -29,6 +36,11 @@ pub enum Outcome {
         /// Whether the call had been handed to the child: then its outcome is unknown.
         sent: bool,
     },
+}
+
+/// Says what was wrong with an answer beyond the limit, and which setting the limit is.
+pub fn too_long(length: usize, limit: usize) -> String {
+    format!("it is {length} bytes long, and the server's mcpvisor.max_frame allows {limit}")
 }
 
 /// One JSON-RPC request to a child.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use super::call::{Call, Link, Outcome};
+use super::call::{Call, Link, Outcome, too_long};
 use super::catalog::Catalog;
 use crate::jsonrpc::RpcError;
 use crate::mcp::{self, Era, Facts, ListKind, Probe, method};
@@ -201,6 +201,9 @@ async fn ask(
         Outcome::Result(result) => Ok(Ok(result)),
         Outcome::Error(error) => Ok(Err(error)),
         Outcome::Unusable(reason) => Err(HandshakeError::Refused(format!("{method}: {reason}"))),
+        Outcome::TooLong { length, limit } => {
+            Err(HandshakeError::Refused(format!("{method}: {}", too_long(length, limit))))
+        }
         Outcome::TimedOut { .. } => Err(HandshakeError::TimedOut { phase: phase.name() }),
         Outcome::Gone { .. } => Err(HandshakeError::Gone),
     }
@@ -283,6 +286,10 @@ async fn load_list(
             Outcome::Error(error) if error.code == -32601 => return Ok(entries),
             Outcome::Error(error) => return Err(HandshakeError::Refused(refusal(kind.method(), &error))),
             Outcome::Unusable(reason) => {
+                return Err(HandshakeError::Refused(format!("{}: {reason}", kind.method())));
+            }
+            Outcome::TooLong { length, limit } => {
+                let reason = too_long(length, limit);
                 return Err(HandshakeError::Refused(format!("{}: {reason}", kind.method())));
             }
             Outcome::TimedOut { .. } => return Err(HandshakeError::TimedOut { phase: kind.method() }),

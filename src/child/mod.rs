@@ -2,6 +2,7 @@
 //! pipes and calls, the handshake, and what it announced.
 
 mod actor;
+mod alarm;
 mod call;
 mod catalog;
 mod counters;
@@ -16,7 +17,7 @@ mod wire;
 pub use actor::{ChildActor, ChildArgs, ChildMsg, End, Fault, Report, WireEndReport};
 #[cfg(test)]
 pub(crate) use call::CallsOfATest;
-pub use call::{Call, Link, Outcome};
+pub use call::{Call, Link, Outcome, too_long};
 pub use catalog::{Catalog, CatalogSlot, Resource, Tool};
 pub use counters::{CounterReading, Counters};
 pub use handshake::{HandshakeError, Introduced, Opening};

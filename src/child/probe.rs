@@ -199,7 +199,9 @@ pub(super) async fn watch(
             Look::Ask => match ask(&link, settings.patience).await {
                 Outcome::Gone { .. } => return,
                 Outcome::TimedOut { .. } => false,
-                Outcome::Result(_) | Outcome::Error(_) | Outcome::Unusable(_) => true,
+                Outcome::Result(_) | Outcome::Error(_) | Outcome::Unusable(_) | Outcome::TooLong { .. } => {
+                    true
+                }
             },
         };
         if answered && missed > 0 {

@@ -87,7 +87,11 @@ async fn listen(link: &Link, facts: &Facts, activity: &Activity) {
         activity.set_listening(false);
         match ended {
             Outcome::Result(_) => tokio::time::sleep(DEBOUNCE).await,
-            Outcome::Error(_) | Outcome::Unusable(_) | Outcome::TimedOut { .. } | Outcome::Gone { .. } => {
+            Outcome::Error(_)
+            | Outcome::Unusable(_)
+            | Outcome::TooLong { .. }
+            | Outcome::TimedOut { .. }
+            | Outcome::Gone { .. } => {
                 return;
             }
         }

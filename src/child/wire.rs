@@ -3,7 +3,6 @@
 //! left are all awaited at once, so that a child that does not read cannot keep us from reading.
 
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,14 +10,14 @@ use bytes::{Buf, Bytes, BytesMut};
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot};
-use tokio::time::Sleep;
 
+use super::alarm::Alarm;
 use super::call::{Call, Outcome, Submitted};
 use super::counters::Counters;
 use super::log::{ServerLog, Stream, printable};
 use super::pending::Pending;
 use super::probe::Activity;
-use crate::jsonrpc::{self, Framer, Incoming, Oversize};
+use crate::jsonrpc::{self, Framer, Incoming, Line, Oversize, TooLong};
 use crate::mcp::{self, Answer, method};
 use crate::process::Ladder;
 
@@ -38,6 +37,8 @@ const FRAMES_A_TURN: usize = 256;
 const NOISE_LIMIT: usize = 1024 * 1024;
 /// The longest `params` of a notification that are kept for whoever listens, in bytes.
 const MAX_NOTICE: usize = 64 * 1024;
+/// Of a line beyond this, in bytes, a result that is less than half of it is copied.
+const SLICED: usize = 64 * 1024;
 /// How much of a noise line is kept, in bytes.
 const NOISE_KEPT: usize = 1024;
 /// How many noise lines are logged, too.
@@ -285,8 +286,13 @@ impl Wire {
     /// Takes what was read apart, a bounded number of frames at a time.
     fn take_frames(&mut self, activity: &Activity) -> Result<Turn, WireEnd> {
         for _ in 0..FRAMES_A_TURN {
-            let Some(frame) = self.framer.next_frame().map_err(WireEnd::Oversize)? else {
-                return Ok(Turn::Done);
+            let frame = match self.framer.next_frame().map_err(WireEnd::Oversize)? {
+                Some(Line::Frame(frame)) => frame,
+                Some(Line::TooLong(line)) => {
+                    self.fail_too_long(&line)?;
+                    continue;
+                }
+                None => return Ok(Turn::Done),
             };
             match jsonrpc::classify(&frame) {
                 Incoming::Response { id, outcome } => self.answer_call(id, outcome, &frame),
@@ -310,11 +316,34 @@ impl Wire {
         };
         let outcome = match outcome {
             _ if jsonrpc::too_deep(frame) => Outcome::Unusable("it is nested deeper than 128 levels"),
+            // A slice keeps the whole line.
+            Ok(result) if result.len() < frame.len() / 2 && frame.len() > SLICED => {
+                Outcome::Result(Bytes::copy_from_slice(&result))
+            }
             Ok(result) => Outcome::Result(result),
             Err(error) => Outcome::Error(error),
         };
         // A caller who has just left is told nothing, and needs no cancellation any more.
         let _ = waiter.reply.send(outcome);
+    }
+
+    /// A line beyond the limit costs the call that it answers, and neither the child nor anybody else's
+    /// calls. Where its ends do not say whose it was, the call runs into its deadline.
+    fn fail_too_long(&mut self, line: &TooLong) -> Result<(), WireEnd> {
+        let waiter = jsonrpc::id_of_answer(line).and_then(|id| self.pending.complete(id));
+        let TooLong { length, limit, .. } = *line;
+        let method = waiter.as_ref().map(|waiter| waiter.method);
+        tracing::warn!(server = %self.server, length, limit, method, "a line longer than max_frame was thrown away");
+        match waiter {
+            Some(waiter) => {
+                let _ = waiter.reply.send(Outcome::TooLong { length, limit });
+                self.noise = 0;
+                return Ok(());
+            }
+            None => self.counters.left_out(),
+        }
+        self.noise += line.front.len() + line.back.len();
+        if self.noise > NOISE_LIMIT { Err(WireEnd::OnlyNoise) } else { Ok(()) }
     }
 
     fn take_notification(&mut self, name: String, params: Option<Bytes>) {
@@ -458,40 +487,4 @@ struct ProgressParams {
 struct CancelledParams {
     #[serde(rename = "requestId")]
     id: u64,
-}
-
-/// A timer that is moved only when its time changes.
-struct Alarm {
-    sleep: Option<Pin<Box<Sleep>>>,
-    at: Option<Instant>,
-}
-
-impl Alarm {
-    fn new() -> Alarm {
-        Alarm { sleep: None, at: None }
-    }
-
-    fn set(&mut self, at: Option<Instant>) {
-        if at == self.at {
-            return;
-        }
-        self.at = at;
-        if let Some(at) = at {
-            match &mut self.sleep {
-                Some(sleep) => sleep.as_mut().reset(at.into()),
-                None => self.sleep = Some(Box::pin(tokio::time::sleep_until(at.into()))),
-            }
-        }
-    }
-
-    /// Resolves when the time has come; never, when none is set.
-    async fn rung(&mut self) {
-        match (&mut self.sleep, self.at) {
-            (Some(sleep), Some(_)) => {
-                sleep.as_mut().await;
-                self.at = None;
-            }
-            _ => std::future::pending().await,
-        }
-    }
 }

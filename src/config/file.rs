@@ -117,6 +117,12 @@ fn http(
     s.duration("body_timeout", 100 * MS..=HOUR, &mut http.body_timeout, problems);
     s.duration("keep_alive", 100 * MS..=DAY, &mut http.keep_alive, problems);
     s.count("max_connections", 1..=1_000_000, &mut http.max_connections, problems);
+    let mut share = None;
+    s.set("max_connections_per_address", SHARE, &mut share, problems, |value| {
+        let number = super::section::integer(value).filter(|number| (1..=1_000_000).contains(number))?;
+        usize::try_from(number).ok().map(Some)
+    });
+    http.max_connections_per_address = share.or(http.max_connections_per_address);
     s.duration("call_timeout", MS..=DAY, &mut http.call_timeout, problems);
     s.duration("max_call_timeout", MS..=DAY, &mut http.max_call_timeout, problems);
     if http.call_timeout > http.max_call_timeout {
@@ -173,6 +179,10 @@ fn starts(mut s: Section<'_>, config: &mut Config, problems: &mut Problems) {
 
 fn limits(mut s: Section<'_>, config: &mut Config, problems: &mut Problems) {
     s.count("calls_per_key", 1..=1_000_000, &mut config.calls_per_key, problems);
+    let size = format!("{}, from 1 MiB to 1 TiB", values::SIZE);
+    let amount = |value: &DeValue<'_>| size_of(value).filter(|bytes| (1 << 20..=1 << 40).contains(bytes));
+    s.set("unread_per_key", &size, &mut config.unread.per_key, problems, amount);
+    s.set("unread", &size, &mut config.unread.all, problems, amount);
     s.finish(problems);
 }
 
@@ -231,6 +241,7 @@ fn telemetry(mut s: Section<'_>, config: &mut Config, problems: &mut Problems) {
     s.finish(problems);
 }
 
+const SHARE: &str = "a whole number from 1 to 1000000";
 const PATH: &str = "a path";
 
 fn path(value: &DeValue<'_>, base: &Path) -> Option<PathBuf> {

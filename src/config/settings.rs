@@ -8,7 +8,7 @@ use super::ServersFile;
 use crate::access::Charter;
 use crate::http::Settings as HttpSettings;
 use crate::query::LlmSettings;
-use crate::service::{AllowedServers, AuditSettings, Retention};
+use crate::service::{AllowedServers, AuditSettings, Retention, UnreadLimits};
 use crate::supervisor::BrakeSettings;
 use crate::telemetry::logging;
 
@@ -39,6 +39,8 @@ pub struct Config {
     pub charter: Charter,
     /// How many calls a key may have under way.
     pub calls_per_key: usize,
+    /// How many bytes of answers may wait to be read.
+    pub unread: UnreadLimits,
     /// How long usage is kept.
     pub retention: Retention,
     /// Which servers may be defined through the API.
@@ -69,6 +71,7 @@ impl Config {
             starts: BrakeSettings::default(),
             charter: Charter::default(),
             calls_per_key: 128,
+            unread: UnreadLimits::default(),
             retention: Retention::default(),
             allowed: AllowedServers::Any,
             audit: AuditSettings::default(),

@@ -15,7 +15,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::{Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::Service;
@@ -24,9 +24,18 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::framing::Framing;
+use super::framing::{Framing, Misframed};
 
 const NEVER: u64 = u64::MAX;
+
+/// How long a client that has ended its half is waited for without a sign of it, while it is owed an
+/// answer. Who has left and who only has nothing more to say (`nc -N`) look the same.
+pub(super) const LEFT_GRACE: Duration = Duration::from_secs(2);
+/// How often it is asked after that whether it is still there.
+const LEFT_LOOK: Duration = Duration::from_millis(500);
+/// What it is asked with: an interim answer, which every client of HTTP/1.1 must take (RFC 9110, section
+/// 15.2). The kernel of one that has left answers with a reset, and the next one fails.
+const STILL_AT_IT: &[u8] = b"HTTP/1.1 102 Processing\r\n\r\n";
 
 /// How long a connection may keep us waiting.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +48,19 @@ pub(super) struct Patience {
     pub(super) write: Duration,
 }
 
+/// What a connection does that others can be made room for, in the order in which it goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Standing {
+    /// Nothing is asked on it.
+    Idle,
+    /// A handshake or a head has begun and not ended.
+    Head,
+    /// A request's body has not arrived.
+    Body,
+    /// Its client takes nothing of an answer.
+    Unread,
+}
+
 /// What the bytes, the requests and the timer of one connection know of each other. All of
 /// them run in one task; the atomics are there because the task may move between threads.
 #[derive(Debug)]
@@ -49,16 +71,27 @@ pub(super) struct Watch {
     request_due: AtomicU64,
     /// Nanoseconds after `epoch` at which the client must have read something.
     write_due: AtomicU64,
-    /// The first request that must be refused, counted from 1.
+    /// Nanoseconds after `epoch` at which the client, which has ended its half, is looked after.
+    left_due: AtomicU64,
+    /// When the head ended whose body is being waited for.
+    body_since: AtomicU64,
+    /// The first request that must be refused, counted from 1, and whether for its coding.
     bad_head: AtomicU64,
+    bad_coding: AtomicBool,
     /// Requests handed over by hyper so far.
     requests: AtomicU64,
     busy: AtomicBool,
+    /// The head of the answer is not on its way, and the client would understand an interim one.
+    may_ask: AtomicBool,
+    /// Ask the client whether it is still there.
+    ask: AtomicBool,
+    shaking: AtomicBool,
     mid_head: AtomicBool,
+    mid_body: AtomicBool,
     /// The head that is awaited has its deadline, which no further byte moves away.
     head_timed: AtomicBool,
-    /// It may be told to make room: no handshake is under way, and it was not told yet.
-    may_leave: AtomicBool,
+    /// It was told to make room.
+    told: AtomicBool,
     /// Tells the connection to make room for another.
     leave: Notify,
 }
@@ -66,17 +99,25 @@ pub(super) struct Watch {
 impl Watch {
     /// Watches a connection that was accepted just now.
     pub(super) fn new(patience: Patience) -> Watch {
+        let (never, not) = (|| AtomicU64::new(NEVER), || AtomicBool::new(false));
         Watch {
             epoch: Instant::now(),
             patience,
             request_due: AtomicU64::new(nanos(patience.head)),
-            write_due: AtomicU64::new(NEVER),
-            bad_head: AtomicU64::new(NEVER),
+            write_due: never(),
+            left_due: never(),
+            body_since: AtomicU64::new(0),
+            bad_head: never(),
+            bad_coding: not(),
             requests: AtomicU64::new(0),
-            busy: AtomicBool::new(false),
-            mid_head: AtomicBool::new(false),
+            busy: not(),
+            may_ask: not(),
+            ask: not(),
+            shaking: not(),
+            mid_head: not(),
+            mid_body: not(),
             head_timed: AtomicBool::new(true),
-            may_leave: AtomicBool::new(false),
+            told: not(),
             leave: Notify::new(),
         }
     }
@@ -86,34 +127,72 @@ impl Watch {
         self.patience.head
     }
 
-    /// Since when nothing was asked on the connection; `None` while something is, or is about to be.
-    pub(super) fn idle_since(&self) -> Option<Instant> {
-        if !self.may_leave.load(Relaxed) || !self.is_idle() {
-            return None;
-        }
-        if self.requests.load(Relaxed) == 0 {
-            return Some(self.epoch);
-        }
-        let due = Duration::from_nanos(self.request_due.load(Relaxed));
-        Some(self.epoch + due.saturating_sub(self.patience.idle))
+    /// A handshake is under way, or over.
+    pub(super) fn shakes(&self, under_way: bool) {
+        self.shaking.store(under_way, Relaxed);
     }
 
-    /// Has the connection end, unless it is asked something before it hears of it.
+    /// What it does that others can be made room for, and since when; `None` while a request is being
+    /// answered, and once it was told to leave.
+    pub(super) fn standing(&self) -> Option<(Standing, Instant)> {
+        let at = |nanos: u64| self.epoch + Duration::from_nanos(nanos);
+        let before = |due: u64, patience: Duration| at(due.saturating_sub(nanos(patience)));
+        if self.told.load(Relaxed) {
+            return None;
+        }
+        let (write_due, request_due) = (self.write_due.load(Relaxed), self.request_due.load(Relaxed));
+        if write_due != NEVER {
+            return Some((Standing::Unread, before(write_due, self.patience.write)));
+        }
+        if self.busy.load(Relaxed) {
+            let slow = self.mid_body.load(Relaxed);
+            return slow.then(|| (Standing::Body, at(self.body_since.load(Relaxed))));
+        }
+        let fresh = self.requests.load(Relaxed) == 0;
+        let standing = match self.mid_head.load(Relaxed) || self.shaking.load(Relaxed) {
+            true => (Standing::Head, before(request_due, self.patience.head)),
+            false if fresh => (Standing::Idle, self.epoch),
+            false => (Standing::Idle, before(request_due, self.patience.idle)),
+        };
+        Some(standing)
+    }
+
+    /// Has the connection end, unless a request has come whole before it hears of it.
     pub(super) fn make_room(&self) {
-        self.may_leave.store(false, Relaxed);
+        self.told.store(true, Relaxed);
         self.leave.notify_one();
     }
 
-    /// A request has arrived. False when its framing is ambiguous and it must be refused.
-    pub(super) fn asked(&self) -> bool {
+    /// Whether it was told to end and has not done so yet.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.told.load(Relaxed)
+    }
+
+    /// Resolves when the connection is to make room.
+    pub(super) async fn told_to_leave(&self) {
+        self.leave.notified().await;
+    }
+
+    /// A request has arrived. Says why it must be refused, where its framing cannot be trusted.
+    pub(super) fn asked(&self, version: Version) -> Option<Misframed> {
         let number = self.requests.load(Relaxed) + 1;
         self.requests.store(number, Relaxed);
         self.busy.store(true, Relaxed);
+        self.may_ask.store(version >= Version::HTTP_11, Relaxed);
         self.request_due.store(NEVER, Relaxed);
-        number < self.bad_head.load(Relaxed)
+        if self.mid_body.load(Relaxed) {
+            self.body_since.store(self.after(Duration::ZERO), Relaxed);
+        }
+        let why = if self.bad_coding.load(Relaxed) { Misframed::Unsupported } else { Misframed::Ambiguous };
+        (number >= self.bad_head.load(Relaxed)).then_some(why)
     }
 
-    /// The request has its answer.
+    /// The head of the answer is on its way.
+    pub(super) fn answering(&self) {
+        self.may_ask.store(false, Relaxed);
+    }
+
+    /// The request has its answer, to its end.
     pub(super) fn answered(&self) {
         self.busy.store(false, Relaxed);
         let mid_head = self.mid_head.load(Relaxed);
@@ -123,11 +202,13 @@ impl Watch {
     }
 
     fn read(&self, framing: &Framing) {
-        if let Some(head) = framing.bad_head() {
+        if let Some((head, why)) = framing.bad_head() {
+            self.bad_coding.store(why == Misframed::Unsupported, Relaxed);
             self.bad_head.store(head, Relaxed);
         }
         let mid_head = framing.mid_head();
         self.mid_head.store(mid_head, Relaxed);
+        self.mid_body.store(framing.mid_body(), Relaxed);
         if mid_head && !self.busy.load(Relaxed) && !self.head_timed.load(Relaxed) {
             self.head_timed.store(true, Relaxed);
             self.request_due.store(self.after(self.patience.head), Relaxed);
@@ -142,18 +223,48 @@ impl Watch {
         }
     }
 
+    /// The client has taken bytes, so it is there.
+    fn took(&self) {
+        if self.left_due.load(Relaxed) != NEVER {
+            self.left_due.store(self.after(LEFT_GRACE), Relaxed);
+        }
+    }
+
+    /// The client has ended its half. True when it is owed an answer and waited for.
+    fn ended(&self) -> bool {
+        let is_owed = !self.at_rest() && !self.mid_body.load(Relaxed);
+        if is_owed && self.left_due.load(Relaxed) == NEVER {
+            self.left_due.store(self.after(LEFT_GRACE), Relaxed);
+        }
+        is_owed
+    }
+
+    /// The client has said that it will ask no more, and is owed nothing any more.
+    fn is_done(&self) -> bool {
+        self.left_due.load(Relaxed) != NEVER && self.at_rest()
+    }
+
+    /// Whether the one deadline that has passed is that of a client that can be asked if it is there; if
+    /// so, it is to be asked.
+    fn may_ask_client(&self, now: Instant) -> bool {
+        let at = |due: &AtomicU64| self.epoch + Duration::from_nanos(due.load(Relaxed).min(NEVER / 2));
+        let others = at(&self.request_due).min(at(&self.write_due));
+        if !self.may_ask.load(Relaxed) || at(&self.left_due) > now || others <= now {
+            return false;
+        }
+        self.left_due.store(self.after(LEFT_LOOK), Relaxed);
+        self.ask.store(true, Relaxed);
+        true
+    }
+
     fn after(&self, patience: Duration) -> u64 {
         nanos(self.epoch.elapsed() + patience)
     }
 
     fn due(&self) -> Option<Instant> {
         let due = self.request_due.load(Relaxed).min(self.write_due.load(Relaxed));
+        let due = due.min(self.left_due.load(Relaxed));
         (due != NEVER).then(|| self.epoch + Duration::from_nanos(due))
-    }
-
-    /// At rest, and no head has begun.
-    fn is_idle(&self) -> bool {
-        self.at_rest() && !self.mid_head.load(Relaxed)
     }
 
     /// Nothing is being served and nothing waits to be written.
@@ -176,7 +287,6 @@ pub(super) struct Tap<S> {
 impl<S> Tap<S> {
     /// Puts a watch on a stream.
     pub(super) fn new(stream: S, watch: Arc<Watch>) -> Tap<S> {
-        watch.may_leave.store(true, Relaxed);
         Tap { stream, framing: Framing::new(), watch }
     }
 
@@ -184,17 +294,46 @@ impl<S> Tap<S> {
         self.watch.wrote(written.is_pending());
         written
     }
+
+    fn note_bytes(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if matches!(written, Poll::Ready(Ok(1..))) {
+            self.watch.took();
+        }
+        self.note(written)
+    }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Tap<S> {
+impl<S: AsyncWrite + Unpin> Tap<S> {
+    /// Asks a client that has ended its half whether it is still there. It has been answered nothing yet, so
+    /// nothing can be in the way; what cannot be sent whole is as good as an error.
+    fn ask(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        match Pin::new(&mut self.stream).poll_write(cx, STILL_AT_IT) {
+            Poll::Ready(Ok(count)) if count == STILL_AT_IT.len() => {
+                let _ = Pin::new(&mut self.stream).poll_flush(cx)?;
+                Ok(())
+            }
+            Poll::Ready(Err(error)) => Err(error),
+            _ => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Tap<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let before = buf.filled().len();
+        let (before, had_room) = (buf.filled().len(), buf.remaining() > 0);
         let read = Pin::new(&mut this.stream).poll_read(cx, buf);
         let fresh = &buf.filled()[before..];
         if !fresh.is_empty() {
             this.framing.feed(fresh);
             this.watch.read(&this.framing);
+        } else if had_room && matches!(read, Poll::Ready(Ok(()))) && this.watch.ended() {
+            // hyper would take it for a departure and drop the request. Whoever looks after the connection
+            // ends it once the answer is out.
+            if this.watch.ask.swap(false, Relaxed) {
+                this.ask(cx)?;
+            }
+            return Poll::Pending;
         }
         read
     }
@@ -203,7 +342,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tap<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Tap<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.note(written)
+        self.note_bytes(written)
     }
 
     fn poll_write_vectored(
@@ -212,7 +351,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Tap<S> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.note(written)
+        self.note_bytes(written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -230,8 +369,19 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Tap<S> {
     }
 }
 
-/// Runs a connection until the client leaves, a deadline passes, or, once `stop` is true, the
-/// request being served has its answer. A connection that is at rest ends at once on `stop`.
+/// How a connection came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// By itself, its last answer written.
+    Itself,
+    /// A deadline has passed, or the daemon stops.
+    Over,
+    /// Another one needs its place.
+    MadeRoom,
+}
+
+/// Runs a connection until the client leaves, a deadline passes, another one needs its place or, once
+/// `stop` is true, the request being served has its answer. A connection that is at rest ends at once on `stop`.
 pub(super) async fn drive<S, V>(
     mut connection: http1::Connection<TokioIo<Tap<S>>, V>,
     watch: &Watch,
@@ -243,20 +393,24 @@ pub(super) async fn drive<S, V>(
 {
     let ended = run(&mut connection, watch, stop).await;
     let mut tap = connection.into_parts().io.into_inner();
-    if ended && !tap.framing.between_requests() {
-        linger(tap.stream).await;
-    } else {
+    match ended {
+        Ended::Itself if !tap.framing.between_requests() => {
+            tokio::select! {
+                () = linger(tap.stream) => {}
+                () = watch.told_to_leave() => {}
+            }
+        }
         // With TLS, the end is a message of its own; a client that does not read does not get it.
-        drop(tokio::time::timeout(LINGER, tap.stream.shutdown()).await);
+        Ended::Itself | Ended::Over => drop(tokio::time::timeout(LINGER, tap.stream.shutdown()).await),
+        Ended::MadeRoom => drop(tokio::time::timeout(FAREWELL, tap.stream.shutdown()).await),
     }
 }
 
-/// True when the connection ended by itself, its last answer written.
 async fn run<S, V>(
     connection: &mut http1::Connection<TokioIo<Tap<S>>, V>,
     watch: &Watch,
     mut stop: watch::Receiver<bool>,
-) -> bool
+) -> Ended
 where
     S: AsyncRead + AsyncWrite + Unpin,
     V: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Unpin,
@@ -275,16 +429,20 @@ where
             Pin::new(&mut *connection).graceful_shutdown();
         }
         if let Poll::Ready(ended) = connection.poll_without_shutdown(cx) {
-            return Poll::Ready(ended.is_ok());
+            return Poll::Ready(if ended.is_ok() { Ended::Itself } else { Ended::Over });
         }
         if stopping && watch.at_rest() {
-            return Poll::Ready(false);
+            return Poll::Ready(Ended::Over);
+        }
+        if watch.is_done() {
+            return Poll::Ready(Ended::Itself);
         }
         while leave.as_mut().poll(cx).is_ready() {
-            if watch.is_idle() {
-                return Poll::Ready(false);
+            watch.told.store(false, Relaxed);
+            if watch.standing().is_some() {
+                watch.told.store(true, Relaxed);
+                return Poll::Ready(Ended::MadeRoom);
             }
-            watch.may_leave.store(true, Relaxed);
             leave.set(watch.leave.notified());
         }
         loop {
@@ -297,7 +455,13 @@ where
             }
             let now = Instant::now();
             match due {
-                Some(due) if due <= now => return Poll::Ready(false),
+                Some(due) if due <= now && watch.may_ask_client(now) => {
+                    // hyper looks at the client whenever it is polled.
+                    if let Poll::Ready(ended) = connection.poll_without_shutdown(cx) {
+                        return Poll::Ready(if ended.is_ok() { Ended::Itself } else { Ended::Over });
+                    }
+                }
+                Some(due) if due <= now => return Poll::Ready(Ended::Over),
                 Some(due) => alarm.as_mut().reset(due),
                 None => alarm.as_mut().reset(now + watch.patience.idle),
             }
@@ -308,6 +472,8 @@ where
 
 /// How long a client that was answered in the middle of its body may go on sending.
 const LINGER: Duration = Duration::from_secs(2);
+/// How long the end may take of a connection whose place is needed.
+const FAREWELL: Duration = Duration::from_millis(50);
 
 /// Ends our half and throws away what the client still sends. Closing at once would make the
 /// kernel answer those bytes with a reset, which can overtake the answer (RFC 9112, section 9.6).

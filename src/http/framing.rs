@@ -12,14 +12,23 @@ use memchr::memchr;
 /// framing header beyond it is refused.
 const LINE_KEPT: usize = 512;
 
+/// Why a head must be refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Misframed {
+    /// Where its request ends can be read in two ways, or not at all.
+    Ambiguous,
+    /// Its body is wrapped in a coding that nobody here takes off (RFC 9112, section 6.1).
+    Unsupported,
+}
+
 /// Follows the framing of one connection.
 #[derive(Debug)]
 pub(super) struct Framing {
     place: Place,
     /// Heads that have ended so far.
     heads: u64,
-    /// The first head that must be refused, counted from 1.
-    bad_head: Option<u64>,
+    /// The first head that must be refused, counted from 1, and why.
+    bad_head: Option<(u64, Misframed)>,
     head: Head,
     /// The beginning of a line whose end has not arrived.
     line: Vec<u8>,
@@ -44,10 +53,23 @@ enum Place {
 #[derive(Debug, Default)]
 struct Head {
     begun: bool,
+    /// The request line names HTTP/1.0, which has no transfer codings.
+    old: bool,
     lengths: u32,
     length: u64,
-    encoded: bool,
+    codings: Codings,
     unusable: bool,
+}
+
+/// The transfer codings that a head names, over all its fields of that name.
+#[derive(Debug, Default)]
+struct Codings {
+    named: bool,
+    chunked: u32,
+    /// There is one other than `chunked`.
+    others: bool,
+    /// The last one so far is `chunked`.
+    ends_chunked: bool,
 }
 
 impl Framing {
@@ -70,9 +92,14 @@ impl Framing {
         }
     }
 
-    /// The first head that must be refused, counted from 1 over the connection's requests.
-    pub(super) fn bad_head(&self) -> Option<u64> {
+    /// The first head that must be refused, counted from 1 over the connection's requests, and why.
+    pub(super) fn bad_head(&self) -> Option<(u64, Misframed)> {
         self.bad_head
+    }
+
+    /// True when a head has ended and something of its body has not arrived.
+    pub(super) fn mid_body(&self) -> bool {
+        !matches!(self.place, Place::Head | Place::Over)
     }
 
     /// True when a head has begun and its end has not arrived.
@@ -115,12 +142,15 @@ impl Framing {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         match self.place {
             Place::Head if line.is_empty() => self.end_head(),
-            Place::Head if !self.head.begun => self.head.begun = true,
+            Place::Head if !self.head.begun => {
+                self.head.begun = true;
+                self.head.old = line.trim_ascii_end().ends_with(b" HTTP/1.0");
+            }
             Place::Head => self.head.take(line),
             Place::ChunkSize => match chunk_size(line) {
                 Some(0) => self.place = Place::Trailer,
                 Some(size) => self.place = Place::Chunk(size),
-                None => self.refuse(self.heads + 1),
+                None => self.refuse(self.heads + 1, Misframed::Ambiguous),
             },
             Place::ChunkEnd => self.place = Place::ChunkSize,
             Place::Trailer if line.is_empty() => self.place = Place::Head,
@@ -134,17 +164,16 @@ impl Framing {
             return; // empty lines before a request line are allowed (RFC 9112, section 2.2)
         }
         self.heads += 1;
-        if head.unusable || head.lengths > 1 || (head.encoded && head.lengths > 0) {
-            self.refuse(self.heads);
-        } else if head.encoded {
-            self.place = Place::ChunkSize;
-        } else if head.length > 0 {
-            self.place = Place::Body(head.length);
+        match head.misframed() {
+            Some(why) => self.refuse(self.heads, why),
+            None if head.codings.named => self.place = Place::ChunkSize,
+            None if head.length > 0 => self.place = Place::Body(head.length),
+            None => {}
         }
     }
 
-    fn refuse(&mut self, head: u64) {
-        self.bad_head = Some(head);
+    fn refuse(&mut self, head: u64, why: Misframed) {
+        self.bad_head = Some((head, why));
         self.place = Place::Over;
     }
 }
@@ -166,8 +195,36 @@ impl Head {
                 _ => self.unusable = true,
             }
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            self.encoded = true;
+            self.codings.take(&line[colon + 1..]);
             self.unusable |= line.len() > LINE_KEPT;
+        }
+    }
+
+    /// What RFC 9112 says of the two ways to tell where a body ends (sections 6.1 and 6.3).
+    fn misframed(&self) -> Option<Misframed> {
+        let Codings { named, chunked, others, ends_chunked } = self.codings;
+        match named {
+            _ if self.unusable || self.lengths > 1 => Some(Misframed::Ambiguous),
+            false => None,
+            true if self.lengths > 0 || self.old || chunked > 1 || !ends_chunked => {
+                Some(Misframed::Ambiguous)
+            }
+            true => others.then_some(Misframed::Unsupported),
+        }
+    }
+}
+
+impl Codings {
+    /// Takes a field's value: a list, in which empty places say nothing.
+    fn take(&mut self, value: &[u8]) {
+        self.named = true;
+        for coding in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            if coding.is_empty() {
+                continue;
+            }
+            self.ends_chunked = coding.eq_ignore_ascii_case(b"chunked");
+            self.chunked += u32::from(self.ends_chunked);
+            self.others |= !self.ends_chunked;
         }
     }
 }
@@ -187,10 +244,64 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn bad_head(text: &str) -> Option<u64> {
+    fn refused(text: &str) -> Option<(u64, Misframed)> {
         let mut framing = Framing::new();
         framing.feed(text.as_bytes());
         framing.bad_head()
+    }
+
+    fn bad_head(text: &str) -> Option<u64> {
+        refused(text).map(|(head, _)| head)
+    }
+
+    #[test]
+    fn transfer_codings_are_what_rfc_9112_says_of_them() {
+        use Misframed::{Ambiguous, Unsupported};
+        for (value, why) in [
+            ("chunked", None),
+            ("CHUNKED", None),
+            (" ,chunked,, ", None),
+            ("gzip, chunked", Some(Unsupported)),
+            ("gzip,deflate\t,\tchunked", Some(Unsupported)),
+            ("identity, chunked", Some(Unsupported)),
+            ("gzip\r\nTransfer-Encoding: chunked", Some(Unsupported)),
+            ("chunked\r\nTransfer-Encoding: chunked", Some(Ambiguous)),
+            ("chunked, chunked", Some(Ambiguous)),
+            ("chunked, gzip, chunked", Some(Ambiguous)),
+            ("chunked, gzip", Some(Ambiguous)),
+            ("chunked, identity", Some(Ambiguous)),
+            ("gzip", Some(Ambiguous)),
+            ("identity", Some(Ambiguous)),
+            ("xchunked", Some(Ambiguous)),
+            ("chunked;q=1", Some(Ambiguous)),
+            ("'chunked'", Some(Ambiguous)),
+            ("\u{b}chunked", Some(Ambiguous)),
+            ("", Some(Ambiguous)),
+            (",", Some(Ambiguous)),
+        ] {
+            let head = format!("POST / HTTP/1.1\r\nTransfer-Encoding: {value}\r\n\r\n");
+            assert_eq!(refused(&head), why.map(|why| (1, why)), "{value:?}");
+            let old = head.replace("HTTP/1.1", "HTTP/1.0");
+            assert_eq!(refused(&old), Some((1, Ambiguous)), "{value:?} in HTTP/1.0");
+        }
+    }
+
+    #[test]
+    fn what_of_a_request_is_missing_is_told_apart() {
+        let mut framing = Framing::new();
+        for (piece, mid_head, mid_body) in [
+            ("POST / HT", true, false),
+            ("TP/1.1\r\nContent-Length: 4\r\n", true, false),
+            ("\r\n", false, true),
+            ("abc", false, true),
+            ("d", false, false),
+            ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", false, true),
+            ("1\r\nx\r\n0\r\n", false, true),
+            ("\r\n", false, false),
+        ] {
+            framing.feed(piece.as_bytes());
+            assert_eq!((framing.mid_head(), framing.mid_body()), (mid_head, mid_body), "{piece:?}");
+        }
     }
 
     #[test]

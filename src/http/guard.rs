@@ -36,11 +36,12 @@ use tower_service::Service;
 
 use super::auth::{FailedLogin, Visitor};
 use super::connection::Watch;
+use super::framing::Misframed;
 use super::nearness::{Peer, speaks_for_another};
 use super::origin::{Checked, Objection, Policy};
 use super::routes::Effect;
-use super::{Shared, Surface, plexmcp, text};
-use crate::service::{Acts, AuditHandle, Listener};
+use super::{Shared, Surface, owed, plexmcp, text};
+use crate::service::{Acts, AuditHandle, Gateway, Listener, Owed};
 
 /// The header that names a request; taken from the client or made here.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -53,6 +54,8 @@ const MAX_REQUEST_ID: usize = 128;
 pub(super) enum Refusal<'a> {
     /// The head can be read in two ways, so its end is not certain.
     AmbiguousFraming,
+    /// The body is in a transfer coding beside `chunked`.
+    UnknownCoding,
     /// No `Host`, several, or an unreadable one.
     BadHost,
     /// A `Host` that is not ours.
@@ -73,6 +76,12 @@ pub(super) enum Refusal<'a> {
 /// What is said of [`Refusal::TooManyActs`].
 pub(super) const TOO_MANY_ACTS: &str =
     "Too many changes are under way whose callers have left. Please retry later";
+/// What is said of a head that is [`Refusal::AmbiguousFraming`].
+pub(super) const TWO_ENDS: &str = "It is not certain where the request ends: it has Content-Length and Transfer-Encoding, \
+     more than one length, or a Transfer-Encoding that is not chunked once and last";
+/// What is said of a head that is [`Refusal::UnknownCoding`].
+pub(super) const UNKNOWN_CODING: &str =
+    "The request has a Transfer-Encoding that is not supported; chunked is the only one that is";
 
 /// Marks an answer as the outcome of a defect: the guard logs the text and words the answer.
 #[derive(Debug, Clone)]
@@ -93,14 +102,15 @@ pub(super) fn options() -> Response {
 /// Where a request came in.
 pub struct Visit {
     pub(super) peer: Arc<Peer>,
-    pub(super) well_framed: bool,
+    /// Why its framing cannot be trusted.
+    pub(super) misframed: Option<Misframed>,
     pub(super) watch: Option<Arc<Watch>>,
 }
 
 impl Visit {
     /// A request that arrives without a connection of ours, as in tests and benches. Nobody vouches for it.
     pub fn from(peer: IpAddr) -> Visit {
-        Visit { peer: Arc::new(Peer::at(peer)), well_framed: true, watch: None }
+        Visit { peer: Arc::new(Peer::at(peer)), misframed: None, watch: None }
     }
 }
 
@@ -118,19 +128,22 @@ pub struct Guard {
     calls: Option<Shared>,
     /// The paths of calls: what is asked there is given up when its caller leaves.
     paths_of_calls: Arc<[&'static str]>,
+    /// Counts what waits to be read.
+    gateway: Option<Gateway>,
 }
 
 impl Guard {
     pub(super) fn new(policy: Policy, debug: bool, router: Router, audit: AuditHandle) -> Guard {
         let (audit, policy) = (Arc::new(audit), Arc::new(policy));
         let (acts, paths_of_calls) = (Acts::default(), Arc::default());
-        Guard { policy, debug, router, audit, acts, calls: None, paths_of_calls }
+        Guard { policy, debug, router, audit, acts, calls: None, paths_of_calls, gateway: None }
     }
 
     /// Calls of tools need not go through the router, which has the same handler for them. These paths
     /// are those of calls.
     pub(super) fn with_calls(mut self, shared: Shared, paths: Vec<&'static str>) -> Guard {
         self.acts = shared.gateway.acts().clone();
+        self.gateway = Some(shared.gateway.clone());
         self.calls = Some(shared);
         self.paths_of_calls = paths.into();
         self
@@ -156,6 +169,7 @@ impl Guard {
             request_id: request_id(request.headers()),
             origin: None,
             requested_headers: None,
+            gateway: self.gateway.clone(),
             peer: visit.peer.clone(),
             visitor: None,
             is_act,
@@ -170,7 +184,10 @@ impl Guard {
         };
         let watch = visit.watch;
         let checked = match self.policy.check(request.uri(), request.headers()) {
-            _ if !visit.well_framed => Err((StatusCode::BAD_REQUEST, Refusal::AmbiguousFraming)),
+            _ if visit.misframed == Some(Misframed::Unsupported) => {
+                Err((StatusCode::NOT_IMPLEMENTED, Refusal::UnknownCoding))
+            }
+            _ if visit.misframed.is_some() => Err((StatusCode::BAD_REQUEST, Refusal::AmbiguousFraming)),
             Err(Objection::BadHost) => Err((StatusCode::BAD_REQUEST, Refusal::BadHost)),
             Err(Objection::ForeignHost) => Err((StatusCode::FORBIDDEN, Refusal::ForeignHost)),
             Err(Objection::ForeignOrigin) => Err((StatusCode::FORBIDDEN, Refusal::ForeignOrigin)),
@@ -205,9 +222,9 @@ impl Guard {
         };
         let handling = Handling { step: Handled::Routed(self.router.clone().call(request)), about };
         let act = tokio::spawn(async move {
-            let response = handling.await;
+            let answer = handling.await;
             drop(under_way);
-            response
+            answer
         });
         Guarded { step: Step::Acting { act, _listener: listener }, watch }
     }
@@ -227,7 +244,7 @@ enum Step {
     /// Handled by whoever polls this: given up when it is dropped.
     Here(Handling),
     /// An act, in a task of its own.
-    Acting { act: JoinHandle<Response>, _listener: Listener },
+    Acting { act: JoinHandle<Answer>, _listener: Listener },
 }
 
 /// A request on its way to its answer.
@@ -241,7 +258,7 @@ enum Handled {
     Routed(RouteFuture<Infallible>),
     Called(Pin<Box<dyn Future<Output = Response> + Send>>),
     /// The answer to an act is ready, and waits until the act is recorded.
-    Recording(oneshot::Receiver<()>, Option<Response>),
+    Recording(oneshot::Receiver<()>, Option<Answer>),
 }
 
 /// What was asked for, as far as it is to be told.
@@ -261,6 +278,8 @@ struct About {
     origin: Option<HeaderValue>,
     /// What a preflight asks for.
     requested_headers: Option<HeaderValue>,
+    /// Where large answers are counted, where there is one.
+    gateway: Option<Gateway>,
     peer: Arc<Peer>,
     /// Until the audit has what it is to have of the request.
     visitor: Option<Arc<Visitor>>,
@@ -285,33 +304,57 @@ impl Future for Guarded {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let response = match &mut this.step {
+        let answer = match &mut this.step {
             Step::Here(handling) => ready!(Pin::new(handling).poll(cx)),
             // Only a runtime that ends takes a task away.
             Step::Acting { act, .. } => ready!(Pin::new(act).poll(cx)).unwrap_or_else(|_| {
                 let mut response = Response::new(Body::empty());
                 *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-                response
+                Answer { response, owed: None }
             }),
         };
-        if let Some(watch) = this.watch.take() {
-            watch.answered();
+        Poll::Ready(Ok(answer.hand_over(this.watch.take())))
+    }
+}
+
+/// An answer, and the room that it takes until it is read, if that is worth counting.
+struct Answer {
+    response: Response,
+    owed: Option<Owed>,
+}
+
+impl Answer {
+    /// The answer as the connection gets it. It is told when that has ended: at once, where it is whole
+    /// and small, and else when the body is.
+    fn hand_over(self, watch: Option<Arc<Watch>>) -> Response {
+        let Answer { response, owed } = self;
+        if let Some(watch) = &watch {
+            watch.answering();
         }
-        Poll::Ready(Ok(response))
+        let is_small = response.body().size_hint().exact().is_some_and(|length| length <= owed::SMALL);
+        match watch {
+            Some(watch) if is_small => {
+                watch.answered();
+                response
+            }
+            None if owed.is_none() => response,
+            watch => owed::owing(response, owed, watch),
+        }
     }
 }
 
 impl Future for Handling {
-    type Output = Response;
+    type Output = Answer;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
         let this = self.get_mut();
         let response = match &mut this.step {
             Handled::Refused(response) => response.take().unwrap_or_default(),
-            Handled::Recording(written, response) => {
+            Handled::Recording(written, answer) => {
                 // A record that is lost is logged where that happens.
                 let _ = ready!(Pin::new(written).poll(cx));
-                return Poll::Ready(response.take().unwrap_or_default());
+                let nothing = || Answer { response: Response::default(), owed: None };
+                return Poll::Ready(answer.take().unwrap_or_else(nothing));
             }
             Handled::Routed(routed) => {
                 let polled = caught(|| Pin::new(routed).poll(cx).map(|Ok(response)| response));
@@ -322,11 +365,14 @@ impl Future for Handling {
                 ready!(polled).unwrap_or_else(|panic| this.about.panicked(&*panic))
             }
         };
+        let Answer { response, owed } = this.about.with_room(response);
         let response = this.about.finish(response);
-        match this.about.record(response.status()) {
-            None => Poll::Ready(response),
+        let recording = this.about.record(response.status());
+        let answer = Answer { response, owed };
+        match recording {
+            None => Poll::Ready(answer),
             Some(written) => {
-                this.step = Handled::Recording(written, Some(response));
+                this.step = Handled::Recording(written, Some(answer));
                 Pin::new(this).poll(cx)
             }
         }
@@ -356,7 +402,7 @@ impl About {
         debug_assert_eq!(response.status(), status, "each surface answers a refusal with the same status");
         *response.status_mut() = status;
         // Whoever writes such a head is not to be believed about where the next one begins.
-        if matches!(refusal, Refusal::AmbiguousFraming | Refusal::BadHost) {
+        if matches!(refusal, Refusal::AmbiguousFraming | Refusal::UnknownCoding | Refusal::BadHost) {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
@@ -441,6 +487,25 @@ impl About {
         self.recorded_id = Some(request_id.clone());
         response.headers_mut().insert(X_REQUEST_ID, request_id);
         response
+    }
+
+    /// The answer, if there is room for it beside all that waits to be read; else one that says so.
+    fn with_room(&mut self, mut response: Response) -> Answer {
+        let (Some(gateway), Some(weight)) = (&self.gateway, owed::weight(&mut response)) else {
+            return Answer { response, owed: None };
+        };
+        let carried_out = matches!(self.asked, Asked::Call);
+        let caller = self.visitor.as_deref().and_then(Visitor::caller);
+        match gateway.owe(caller, weight, carried_out) {
+            Ok(owed) => Answer { response, owed: Some(owed) },
+            Err(error) => {
+                if let Some(visitor) = &self.visitor {
+                    // What was asked for was done, and only its answer is not told.
+                    visitor.is_unclear();
+                }
+                Answer { response: self.surface.failure(error), owed: None }
+            }
+        }
     }
 
     /// `OPTIONS` on a known path: which methods there are, and for a preflight that they and

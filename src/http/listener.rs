@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::Request;
@@ -19,6 +19,8 @@ use tokio::task::JoinSet;
 use super::connection::{Patience, Tap, Watch, drive, linger};
 use super::guard::{Guard, Guarded, Visit};
 use super::nearness::Peer;
+use super::places::Places;
+use super::room::{Entering, Room};
 use super::tls::Tls;
 
 /// The longest head, request line included, in bytes.
@@ -27,28 +29,24 @@ const MAX_HEAD: usize = 32 * 1024;
 /// How long accepting rests when the process has no descriptor left for a new connection.
 pub(super) const OUT_OF_DESCRIPTORS_REST: Duration = Duration::from_millis(50);
 
-/// A connection that was idle for less keeps its place: the first request of a new one is on its way.
-const LEAST_IDLE: Duration = Duration::from_secs(1);
-
-/// How long a connection that was told to end has before the next one is told.
-const TO_LEAVE: Duration = Duration::from_millis(100);
+/// The most that is read ahead of a connection, and that is written for it before its client reads.
+const BUFFERED: usize = 64 * 1024;
 
 /// How long the listener serves its connections and how many.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
     /// The connections' deadlines.
     pub(super) patience: Patience,
-    /// How many connections are served at once; one more waits for a place, further ones in the
-    /// kernel's queue.
-    pub(super) max_connections: usize,
+    /// How many connections are served at once, and how many may wait for that.
+    pub(super) places: Places,
 }
 
 /// Accepts until `stop` is true, then waits until every connection has ended. Connections
 /// that serve nothing end at once; busy ones end with their answer. Dropping the future
 /// closes every connection.
 ///
-/// When there are as many as there may be, one more is accepted and waits for a place; the one that was idle
-/// the longest makes room for it. `count` is told how many are served, whenever that has changed.
+/// When there are as many as there may be, further ones are accepted and wait for a place, and those that
+/// keep nothing going make room for them (`places`). `count` is told how many are served, whenever that has changed.
 pub(super) async fn serve(
     listener: TcpListener,
     tls: Option<Tls>,
@@ -58,17 +56,11 @@ pub(super) async fn serve(
     count: impl Fn(usize),
 ) {
     let mut connections = JoinSet::new();
-    let mut watches = Watches::default();
-    let mut newcomer = None;
+    let mut room = Room::new(bounds.places, bounds.patience, tls.is_none());
     let mut stopped = std::pin::pin!(wait_for_stop(stop.clone()));
     loop {
-        if connections.len() < bounds.max_connections
-            && let Some((stream, peer)) = newcomer.take()
-        {
-            // From here on, so that a handshake takes its time from that of the first head.
-            let watch = Arc::new(Watch::new(bounds.patience));
-            watches.add(&watch);
-            connections.spawn(serve_one(stream, peer, watch, tls.clone(), guard.clone(), stop.clone()));
+        while let Some(entering) = room.enter(connections.len()) {
+            connections.spawn(serve_one(entering, tls.clone(), guard.clone(), stop.clone()));
             count(connections.len());
         }
         tokio::select! {
@@ -78,60 +70,25 @@ pub(super) async fn serve(
                 report(ended);
                 count(connections.len());
             }
-            accepted = listener.accept(), if newcomer.is_none() => match accepted {
-                Ok(accepted) => newcomer = Some(accepted),
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => room.arrive(stream, peer),
                 Err(error) if is_about_one_connection(&error) => {}
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept connections, resting");
+                    room.make_room_for_anybody();
                     tokio::select! {
                         () = &mut stopped => break,
                         () = tokio::time::sleep(OUT_OF_DESCRIPTORS_REST) => {}
                     }
                 }
             },
-            () = make_room(&mut watches), if newcomer.is_some() => {}
+            () = room.make_room(), if room.is_crowded() => {}
         }
     }
-    drop((listener, newcomer));
+    drop((listener, room));
     while let Some(ended) = connections.join_next().await {
         report(ended);
         count(connections.len());
-    }
-}
-
-/// The watches of the connections that there are. A watch that has ended takes its memory until it is
-/// forgotten here.
-#[derive(Default)]
-struct Watches(Vec<Weak<Watch>>);
-
-impl Watches {
-    /// Adds one; now and then forgets those that have ended, so that each costs the same.
-    fn add(&mut self, watch: &Arc<Watch>) {
-        if self.0.len() == self.0.capacity() {
-            self.forget_ended();
-            // Half of the room is free afterwards, however many there are.
-            self.0.reserve(self.0.len().max(16));
-        }
-        self.0.push(Arc::downgrade(watch));
-    }
-
-    fn forget_ended(&mut self) {
-        self.0.retain(|watch| watch.strong_count() > 0);
-    }
-}
-
-/// Waits until one of these connections has been idle for long enough, and tells the one that was so the
-/// longest to end. What becomes idle meanwhile is not due any earlier.
-async fn make_room(watches: &mut Watches) {
-    watches.forget_ended();
-    let idle = watches.0.iter().filter_map(Weak::upgrade);
-    let oldest = idle.filter_map(|watch| Some((watch.idle_since()?, watch))).min_by_key(|(since, _)| *since);
-    let Some((since, watch)) = oldest else { return tokio::time::sleep(LEAST_IDLE).await };
-    tokio::time::sleep_until(since + LEAST_IDLE).await;
-    // It may have been busy in between, and then another one is the oldest.
-    if watch.idle_since() == Some(since) {
-        watch.make_room();
-        tokio::time::sleep(TO_LEAVE).await;
     }
 }
 
@@ -156,28 +113,35 @@ pub(super) fn report(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-async fn serve_one(
-    stream: TcpStream,
-    peer: SocketAddr,
-    watch: Arc<Watch>,
-    tls: Option<Tls>,
-    guard: Guard,
-    stop: watch::Receiver<bool>,
-) {
+async fn serve_one(entering: Entering, tls: Option<Tls>, guard: Guard, stop: watch::Receiver<bool>) {
+    let Entering { stream, peer, watch, seat } = entering;
     // Without it, an answer waits for the acknowledgement of the one before.
     drop(stream.set_nodelay(true));
     let client = Arc::new(match stream.local_addr() {
         Ok(own) => Peer::of_tcp(own, peer),
         Err(_) => Peer::at(peer.ip().to_canonical()),
     });
+    let call = Call { peer: client, guard, watch: Arc::clone(&watch), only_one: seat.is_reserve };
     match tls {
-        None => talk(stream, client, guard, watch, stop).await,
+        None => talk(stream, call, stop).await,
         Some(tls) => {
-            if let Some(stream) = shake_hands(&tls, stream, peer, watch.head(), stop.clone()).await {
-                talk(stream, client, guard, watch, stop).await;
+            watch.shakes(true);
+            if let Some(stream) = shake_hands(&tls, stream, peer, &watch, stop.clone()).await {
+                watch.shakes(false);
+                talk(stream, call, stop).await;
             }
         }
     }
+    drop(seat);
+}
+
+/// What a connection is served with.
+pub(super) struct Call {
+    pub(super) peer: Arc<Peer>,
+    pub(super) guard: Guard,
+    pub(super) watch: Arc<Watch>,
+    /// It ends with its first answer.
+    pub(super) only_one: bool,
 }
 
 /// The encrypted stream, unless the client does not shake hands in time or the daemon stops.
@@ -185,7 +149,7 @@ async fn shake_hands(
     tls: &Tls,
     stream: TcpStream,
     peer: SocketAddr,
-    patience: Duration,
+    watch: &Watch,
     stop: watch::Receiver<bool>,
 ) -> Option<impl AsyncRead + AsyncWrite + Unpin + Send + use<>> {
     tokio::select! {
@@ -197,7 +161,8 @@ async fn shake_hands(
                 None
             }
         },
-        () = tokio::time::sleep(patience) => {
+        () = watch.told_to_leave() => None,
+        () = tokio::time::sleep(watch.head()) => {
             tracing::debug!(peer = %peer.ip(), "no TLS handshake in time");
             None
         }
@@ -206,18 +171,16 @@ async fn shake_hands(
 }
 
 /// Serves the requests of one connection.
-pub(super) async fn talk<S>(
-    stream: S,
-    peer: Arc<Peer>,
-    guard: Guard,
-    watch: Arc<Watch>,
-    stop: watch::Receiver<bool>,
-) where
+pub(super) async fn talk<S>(stream: S, call: Call, stop: watch::Receiver<bool>)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let Call { peer, guard, watch, only_one } = call;
     let service = Connection { guard, watch: Arc::clone(&watch), peer };
     let connection = http1::Builder::new()
         .max_header_size(MAX_HEAD)
+        .max_buf_size(BUFFERED)
+        .keep_alive(!only_one)
         .header_read_timeout(None)
         .serve_connection(TokioIo::new(Tap::new(stream, Arc::clone(&watch))), service);
     drive(connection, &watch, stop).await;
@@ -236,8 +199,8 @@ impl hyper::service::Service<Request<Incoming>> for Connection {
     type Future = Guarded;
 
     fn call(&self, request: Request<Incoming>) -> Guarded {
-        let well_framed = self.watch.asked();
-        let visit = Visit { peer: Arc::clone(&self.peer), well_framed, watch: Some(Arc::clone(&self.watch)) };
+        let misframed = self.watch.asked(request.version());
+        let visit = Visit { peer: Arc::clone(&self.peer), misframed, watch: Some(Arc::clone(&self.watch)) };
         self.guard.call(request, visit)
     }
 }

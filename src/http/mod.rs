@@ -18,8 +18,11 @@ mod mcp_cli;
 mod nearness;
 mod openapi;
 mod origin;
+mod owed;
+mod places;
 mod plexmcp;
 mod record;
+mod room;
 mod routes;
 mod socket;
 mod text;
@@ -45,6 +48,7 @@ use crate::service::{Attempts, Gateway, Principal};
 #[doc(hidden)]
 pub use auth::read_and_tell;
 pub use guard::{Guard, Guarded, Visit};
+pub use places::{Places, places_within, share_of};
 pub use routes::{Access, Effect, Route};
 pub use tls::{Tls, TlsError, TlsFiles};
 
@@ -101,8 +105,12 @@ pub struct Settings {
     pub body_timeout: Duration,
     /// How long a connection may be idle between requests.
     pub keep_alive: Duration,
-    /// How many connections may be open at once; at least one.
+    /// How many connections may be served at once; at least one.
     pub max_connections: usize,
+    /// How many of these one address may hold (of IPv6: one /64); three quarters where nothing is said.
+    pub max_connections_per_address: Option<usize>,
+    /// How many further connections may wait to be served; as many as may be served where nothing is said.
+    pub max_waiting: Option<usize>,
     /// The deadline of a call that names none.
     pub call_timeout: Duration,
     /// The longest deadline a caller may ask for.
@@ -129,11 +137,29 @@ impl Default for Settings {
             body_timeout: Duration::from_secs(30),
             keep_alive: Duration::from_secs(75),
             max_connections: 1024,
+            max_connections_per_address: None,
+            max_waiting: None,
             call_timeout: Duration::from_secs(30),
             max_call_timeout: Duration::from_secs(300),
             redact_env: false,
             debug: false,
         }
+    }
+}
+
+impl Settings {
+    /// How many connections there may be.
+    pub fn places(&self) -> Places {
+        let all = self.max_connections.max(1);
+        let per_address = self.max_connections_per_address.unwrap_or_else(|| share_of(all)).clamp(1, all);
+        Places { all, per_address, waiting: self.max_waiting.unwrap_or(all) }
+    }
+
+    /// Has no more connections than these.
+    pub fn set_places(&mut self, places: Places) {
+        self.max_connections = places.all;
+        self.max_connections_per_address = Some(places.per_address);
+        self.max_waiting = Some(places.waiting);
     }
 }
 
@@ -208,7 +234,7 @@ impl Front {
             idle: self.settings.keep_alive,
             write: self.settings.body_timeout,
         };
-        let max_connections = self.settings.max_connections.max(1);
+        let places = self.settings.places();
         let shared = share(self.settings, gateway.clone(), queries);
         let guard = guard(&shared, self.address);
         let by_socket = async {
@@ -218,12 +244,12 @@ impl Front {
         };
         let operations = async {
             if let Some(listener) = self.operations {
-                let bounds = listener::Bounds { patience, max_connections: MAX_OPERATIONS };
+                let bounds = listener::Bounds { patience, places: OPERATIONS };
                 let guard = operations_guard(&shared);
                 listener::serve(listener, None, guard, bounds, stop.clone(), |_| {}).await;
             }
         };
-        let bounds = listener::Bounds { patience, max_connections };
+        let bounds = listener::Bounds { patience, places };
         let count = |open| gateway.set_http_connections(open);
         let main = listener::serve(self.listener, self.tls, guard.clone(), bounds, stop.clone(), count);
         tokio::join!(main, by_socket, operations);
@@ -231,7 +257,7 @@ impl Front {
 }
 
 /// So many connections are served at once on the address of the operational routes.
-const MAX_OPERATIONS: usize = 16;
+const OPERATIONS: Places = Places { all: 16, per_address: 16, waiting: 16 };
 
 /// The whole front without a socket, as if it were bound to `address`: for tests and benches.
 pub fn service(settings: Settings, gateway: Gateway, queries: Queries, address: SocketAddr) -> Guard {
@@ -328,6 +354,15 @@ impl Surface {
             Surface::McpCli
         } else {
             Surface::Admin
+        }
+    }
+
+    /// An error of the gateway that the guard met itself, in the surface's shape.
+    fn failure(self, error: crate::service::Error) -> Response {
+        match self {
+            Surface::Plexmcp => plexmcp::failure(error),
+            Surface::McpCli => mcp_cli::failure(error),
+            Surface::Admin => admin::failure(&error),
         }
     }
 

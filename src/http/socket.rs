@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::connection::{Patience, Watch};
 use super::guard::Guard;
-use super::listener::{report, talk, wait_for_stop};
+use super::listener::{Call, report, talk, wait_for_stop};
 use super::nearness::Peer;
 use crate::process::Holder;
 
@@ -73,7 +73,8 @@ impl Socket {
                     Ok((stream, _)) => {
                         if let Some(peer) = admit(&stream).await {
                             let watch = Arc::new(Watch::new(patience));
-                            connections.spawn(talk(stream, peer, guard.clone(), watch, stop.clone()));
+                            let call = Call { peer, guard: guard.clone(), watch, only_one: false };
+                            connections.spawn(talk(stream, call, stop.clone()));
                         }
                     }
                     Err(error) => {

@@ -26,6 +26,7 @@ pub(super) fn every_error() -> Vec<Error> {
         Error::LimitReached { resource: "api_keys", limit: 1 },
         Error::QuotaExceeded { limit: 1, retry_after: wait },
         Error::TooManyCalls { limit: 1 },
+        Error::Unread { setting: "limits.unread", limit: 9, carried_out: false },
         Error::ToolBlocked { tool: "t".into(), state: PinState::Changed },
         Error::ToolsChanged,
         Error::ToolNotFound { tool: "t".into(), suggestion: Some("u".into()) },
@@ -68,6 +69,7 @@ pub(super) fn every_error() -> Vec<Error> {
             | Error::LimitReached { .. }
             | Error::QuotaExceeded { .. }
             | Error::TooManyCalls { .. }
+            | Error::Unread { .. }
             | Error::ToolBlocked { .. }
             | Error::ToolsChanged
             | Error::ToolNotFound { .. }
@@ -120,7 +122,10 @@ fn the_reference_lists_every_error_in_the_order_of_the_code() {
             Fault::Gateway => "gateway",
         };
         let mut further = error.clone();
-        if let Error::Unreachable { in_flight, .. } | Error::TimedOut { in_flight, .. } = &mut further {
+        if let Error::Unreachable { in_flight, .. }
+        | Error::TimedOut { in_flight, .. }
+        | Error::Unread { carried_out: in_flight, .. } = &mut further
+        {
             *in_flight = !*in_flight;
         }
         let again: Vec<&str> = BTreeSet::from([retry(&error), retry(&further)]).into_iter().collect();

@@ -1,14 +1,47 @@
-//! Bytes to frames: one message a line. A bad line never stops the ones behind it; only a line
-//! beyond the limit does, because what follows it cannot be trusted to be a frame.
+//! Bytes to frames: one message a line. A bad line never stops the ones behind it. One beyond the
+//! limit is not kept: of it come both ends, by which it can be known whose answer it was. Only a line
+//! that goes on and on is the end, because nothing shows that it will ever be one.
 
 use bytes::{Buf, Bytes, BytesMut};
 
-/// A line grew beyond the limit.
+/// How many times the limit a line may be long before it is given up.
+const GIVEN_UP: usize = 8;
+/// How much is kept of either end of a line beyond the limit, in bytes.
+const END_KEPT: usize = 1024;
+
+/// A line that went on beyond everything: nothing behind it can be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Oversize {
-    /// The limit, in bytes.
+    /// The most that a line may have, in bytes.
+    pub limit: usize,
+    /// How much of it was thrown away before it was given up.
+    pub skipped: usize,
+}
+
+/// A line of the stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Line {
+    /// One that is not longer than it may be.
+    Frame(Bytes),
+    /// One that is, of which only the ends are there.
+    TooLong(TooLong),
+}
+
+/// The ends of a line beyond the limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TooLong {
+    /// Its first bytes.
+    pub front: Bytes,
+    /// Its last bytes.
+    pub back: Bytes,
+    /// How long it was.
+    pub length: usize,
+    /// How long it may be.
     pub limit: usize,
 }
+
+/// A line of more bytes takes its buffer along.
+const OWN_BUFFER: usize = 256 * 1024;
 
 /// How much room is made for a read when the last one did not fill what it had.
 const SMALL_READ: usize = 8 * 1024;
@@ -23,12 +56,14 @@ pub struct Framer {
     scanned: usize,
     limit: usize,
     room: usize,
+    /// The line beyond the limit that is being thrown away.
+    skipping: Option<TooLong>,
 }
 
 impl Framer {
-    /// A framer that refuses lines longer than `limit` bytes, the newline not counted.
+    /// A framer for lines of up to `limit` bytes, the newline not counted.
     pub fn new(limit: usize) -> Framer {
-        Framer { buffer: BytesMut::new(), scanned: 0, limit, room: SMALL_READ }
+        Framer { buffer: BytesMut::new(), scanned: 0, limit, room: SMALL_READ, skipping: None }
     }
 
     /// The buffer to read into, with room made for one read.
@@ -50,28 +85,51 @@ impl Framer {
     }
 
     /// The next line that is not blank, without its line ending and a leading byte order mark.
-    pub fn next_frame(&mut self) -> Result<Option<Bytes>, Oversize> {
+    pub fn next_frame(&mut self) -> Result<Option<Line>, Oversize> {
         loop {
-            let Some(found) = memchr::memchr(b'\n', &self.buffer[self.scanned..]) else {
-                self.scanned = self.buffer.len();
-                return if self.scanned > self.limit {
-                    Err(Oversize { limit: self.limit })
-                } else {
-                    Ok(None)
-                };
-            };
-            let end = self.scanned + found;
-            if end > self.limit {
-                return Err(Oversize { limit: self.limit });
+            let found = memchr::memchr(b'\n', &self.buffer[self.scanned..]).map(|at| self.scanned + at);
+            if self.skipping.is_some() || found.unwrap_or(self.buffer.len()) > self.limit {
+                return self.skip(found);
             }
+            let Some(end) = found else {
+                self.scanned = self.buffer.len();
+                return Ok(None);
+            };
             let line = self.buffer.split_to(end).freeze();
             self.buffer.advance(1);
             self.scanned = 0;
+            if end > OWN_BUFFER {
+                // Whoever keeps a slice of it keeps its buffer, so that must not be anybody else's, too.
+                self.buffer = BytesMut::from(&self.buffer[..]);
+            }
             let frame = trim(line);
             if !frame.is_empty() {
-                return Ok(Some(frame));
+                return Ok(Some(Line::Frame(frame)));
             }
         }
+    }
+
+    /// Throws away what is there of a line beyond the limit; at its end, gives what was kept of it.
+    fn skip(&mut self, end: Option<usize>) -> Result<Option<Line>, Oversize> {
+        let piece = self.buffer.split_to(end.unwrap_or(self.buffer.len()));
+        self.scanned = 0;
+        let limit = self.limit;
+        let begun = || TooLong { front: Bytes::new(), back: Bytes::new(), length: 0, limit };
+        let line = self.skipping.get_or_insert_with(begun);
+        line.length += piece.len();
+        // Copied: a slice would keep the whole line.
+        if line.front.len() < END_KEPT {
+            let more = piece.len().min(END_KEPT - line.front.len());
+            line.front = [&line.front, &piece[..more]].concat().into();
+        }
+        let back = [&line.back, &piece[piece.len().saturating_sub(END_KEPT)..]].concat();
+        line.back = Bytes::copy_from_slice(&back[back.len().saturating_sub(END_KEPT)..]);
+        if end.is_none() {
+            let (skipped, most) = (line.length, limit.saturating_mul(GIVEN_UP));
+            return if skipped > most { Err(Oversize { limit, skipped }) } else { Ok(None) };
+        }
+        self.buffer.advance(1);
+        Ok(self.skipping.take().map(Line::TooLong))
     }
 }
 
@@ -90,19 +148,53 @@ mod tests {
     use proptest::prelude::*;
 
     fn all(framer: &mut Framer) -> Vec<Vec<u8>> {
-        std::iter::from_fn(|| framer.next_frame().expect("within the limit")).map(|f| f.to_vec()).collect()
+        let next = || match framer.next_frame().expect("within all limits")? {
+            Line::Frame(frame) => Some(frame.to_vec()),
+            Line::TooLong(line) => panic!("{line:?}"),
+        };
+        std::iter::from_fn(next).collect()
     }
 
     #[test]
     fn the_limit_counts_the_line_and_not_its_ending() {
         let mut framer = Framer::new(4);
-        framer.push(b"1234\n");
-        assert_eq!(all(&mut framer), [b"1234".to_vec()]);
-        framer.push(b"12345");
-        assert_eq!(framer.next_frame(), Err(Oversize { limit: 4 }));
-        let mut framer = Framer::new(4);
-        framer.push(b"12345\n1\n");
-        assert_eq!(framer.next_frame(), Err(Oversize { limit: 4 }));
+        framer.push(b"1234\n12345\r\n12");
+        assert_eq!(framer.next_frame(), Ok(Some(Line::Frame(Bytes::from_static(b"1234")))));
+        let Ok(Some(Line::TooLong(line))) = framer.next_frame() else { panic!("one that is too long") };
+        assert_eq!((&line.front[..], &line.back[..]), (&b"12345\r"[..], &b"12345\r"[..]));
+        assert_eq!((line.length, line.limit), (6, 4));
+        framer.push(b"3\n");
+        assert_eq!(all(&mut framer), [b"123".to_vec()]);
+    }
+
+    #[test]
+    fn of_a_long_line_both_ends_are_kept_and_what_is_behind_it_is_a_frame() {
+        let mut framer = Framer::new(4 * END_KEPT);
+        framer.push(b"{\"id\":7,");
+        let mut length = 8;
+        while length < 20 * END_KEPT {
+            framer.push(&[b'x'; 100]);
+            length += 100;
+            assert_eq!(framer.next_frame(), Ok(None));
+            assert!(framer.buffer.len() <= 4 * END_KEPT, "it is not kept");
+        }
+        framer.push(b"the end\n{}\n");
+        let Ok(Some(Line::TooLong(line))) = framer.next_frame() else { panic!("one that is too long") };
+        assert!(line.front.starts_with(b"{\"id\":7,xx") && line.back.ends_with(b"xxthe end"));
+        assert!(line.front.len() == END_KEPT && line.back.len() == END_KEPT);
+        assert_eq!(line.length, length + 7);
+        assert_eq!(all(&mut framer), [b"{}".to_vec()]);
+    }
+
+    #[test]
+    fn a_line_that_never_ends_is_given_up() {
+        let mut framer = Framer::new(1000);
+        for _ in 0..GIVEN_UP {
+            framer.push(&[b'x'; 1000]);
+            assert_eq!(framer.next_frame(), Ok(None));
+        }
+        framer.push(b"x");
+        assert_eq!(framer.next_frame(), Err(Oversize { limit: 1000, skipped: GIVEN_UP * 1000 + 1 }));
     }
 
     #[test]
@@ -125,19 +217,22 @@ mod tests {
             bytes in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), any::<u8>()], 0..400),
             cuts in proptest::collection::vec(0usize..400, 0..20),
         ) {
-            let mut whole = Framer::new(1000);
+            let every = |framer: &mut Framer| {
+                std::iter::from_fn(|| framer.next_frame().expect("within all limits")).collect::<Vec<Line>>()
+            };
+            let mut whole = Framer::new(60);
             whole.push(&bytes);
             let mut cuts: Vec<usize> = cuts.into_iter().map(|c| c.min(bytes.len())).collect();
             cuts.sort_unstable();
-            let mut parts = Framer::new(1000);
+            let mut parts = Framer::new(60);
             let mut frames = Vec::new();
             let mut from = 0;
             for cut in cuts.into_iter().chain([bytes.len()]) {
                 parts.push(&bytes[from..cut]);
                 from = cut;
-                frames.extend(all(&mut parts));
+                frames.extend(every(&mut parts));
             }
-            prop_assert_eq!(frames, all(&mut whole));
+            prop_assert_eq!(frames, every(&mut whole));
         }
     }
 }

@@ -6,9 +6,11 @@
 mod depth;
 mod framing;
 mod message;
+mod too_long;
 
 pub use depth::{MAX_DEPTH, too_deep};
-pub use framing::{Framer, Oversize};
+pub use framing::{Framer, Line, Oversize, TooLong};
 pub use message::{
     Incoming, RpcError, classify, one_line, push_error, push_notification, push_request, push_result,
 };
+pub use too_long::id_of_answer;

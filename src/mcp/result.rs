@@ -14,6 +14,8 @@ pub struct ToolResult {
     pub content: Bytes,
     /// `isError`.
     pub is_error: bool,
+    /// How long the whole result is, which the payloads keep in memory.
+    pub whole: usize,
 }
 
 #[derive(Deserialize)]
@@ -46,7 +48,7 @@ pub fn read_tool_result(result: &Bytes) -> Result<ToolResult, String> {
         Some(_) => return Err("'content' is not an array".to_owned()),
     };
     let is_error = members.is_error.unwrap_or(false);
-    Ok(ToolResult { structured: members.structured.map(slice), content, is_error })
+    Ok(ToolResult { structured: members.structured.map(slice), content, is_error, whole: result.len() })
 }
 
 /// The `contents` of a `ReadResourceResult`, each entry raw JSON.

@@ -325,6 +325,11 @@ fn raise_open_files() -> Option<Rlimit> {
     (needed && setrlimit(Resource::Nofile, raised).is_ok()).then_some(before)
 }
 
+/// How many files this process may have open; `None` for as many as it likes.
+pub fn open_files() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
+}
+
 fn describe(spec: &Spec, error: &io::Error) -> SpawnError {
     let what = match error.raw_os_error().map(nix::errno::Errno::from_raw) {
         Some(nix::errno::Errno::ENOENT) => {

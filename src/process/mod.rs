@@ -26,7 +26,7 @@ mod tree;
 pub use cgroup::Controllers;
 pub use disk::free_bytes;
 pub use error::SpawnError;
-pub use host::{Host, HostSettings, MARK_VARIABLE, Pipes, Spec};
+pub use host::{Host, HostSettings, MARK_VARIABLE, Pipes, Spec, open_files};
 pub use ladder::{Exit, ExitReport, Ladder, Process};
 pub use limits::Limits;
 pub use peer::{Holder, PeerSocket, holder_by_credentials, own_uid, peer_socket};

@@ -30,6 +30,7 @@ impl Gateway {
             require_tool(&catalog, &call.tool, gate.as_ref())
                 .map_err(|error| without_hidden(error, caller, &entry))?;
         }
+        self.check_unread(caller)?;
         let _under_way = self.begin_call(caller)?;
         self.0.quotas.take(caller).await?;
         let sent = call.arguments.as_ref().map_or(0, Bytes::len);
@@ -74,6 +75,7 @@ impl Gateway {
             server_id: entry.id.clone(),
             structured: reply.structured,
             content: reply.content,
+            whole: reply.whole,
             is_error: reply.is_error,
             latency,
         })
@@ -92,6 +94,7 @@ impl Gateway {
         keys::check_role_invokes(caller)?;
         check_runs(&entry)?;
         let handle = self.handle(&entry)?;
+        self.check_unread(caller)?;
         let _under_way = self.begin_call(caller)?;
         self.0.quotas.take(caller).await?;
         let mut members = b"\"uri\":".to_vec();

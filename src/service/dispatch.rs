@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::error::Error;
 use super::pins::Gate;
 use super::standing::Asker;
-use crate::child::{Call, Catalog, Limits, Outcome};
+use crate::child::{Call, Catalog, Limits, Outcome, too_long};
 use crate::supervisor::{Admitted, CallPermit, Leaving, NotAdmitted, ServerHandle, State, Status, Verdict};
 
 /// What a caller is told to wait when the queue is full.
@@ -116,6 +116,10 @@ pub(super) async fn dispatch(
             Outcome::Unusable(reason) => {
                 permit.end(Verdict::Answered);
                 return Err(Error::BadReply { reason: reason.to_owned() });
+            }
+            Outcome::TooLong { length, limit } => {
+                permit.end(Verdict::Answered);
+                return Err(Error::BadReply { reason: too_long(length, limit) });
             }
             Outcome::TimedOut { sent } => {
                 if sent && request.is_telling() {

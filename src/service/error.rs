@@ -110,6 +110,16 @@ pub enum Error {
         /// How many there may be.
         limit: usize,
     },
+    /// So much of what was answered waits to be read that there is no room for more.
+    #[error("{}", unread(setting, *limit, *carried_out))]
+    Unread {
+        /// Which limit was reached.
+        setting: &'static str,
+        /// What it is, in bytes.
+        limit: usize,
+        /// True when the call was carried out, and its answer dropped.
+        carried_out: bool,
+    },
     /// The tool is not as it was approved, and its server is configured to refuse such.
     #[error("{}", blocked(tool, *state))]
     ToolBlocked {
@@ -263,6 +273,18 @@ fn blocked(tool: &str, state: PinState) -> String {
     format!("Tool '{tool}' {what} and waits for an administrator's approval")
 }
 
+/// What the caller lost, and what to do about it.
+fn unread(setting: &str, limit: usize, carried_out: bool) -> String {
+    let what = match carried_out {
+        true => "The call was carried out and its answer dropped",
+        false => "The request was not carried out",
+    };
+    format!(
+        "{what}: too much of earlier answers waits to be read ({setting} is {limit} bytes). Read them, or close \
+         their connections"
+    )
+}
+
 impl Error {
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
@@ -280,6 +302,7 @@ impl Error {
             | Error::LimitReached { .. }
             | Error::QuotaExceeded { .. }
             | Error::TooManyCalls { .. }
+            | Error::Unread { .. }
             | Error::ToolsChanged
             | Error::ToolNotFound { .. }
             | Error::ResourceNotFound { .. }
@@ -308,12 +331,14 @@ impl Error {
         match self {
             Error::Unreachable { in_flight: true, .. }
             | Error::TimedOut { in_flight: true, .. }
+            | Error::Unread { carried_out: true, .. }
             | Error::BadReply { .. } => Retry::OutcomeUnknown,
             Error::Unreachable { .. }
             | Error::BreakerOpen { .. }
             | Error::TimedOut { .. }
             | Error::QuotaExceeded { .. }
             | Error::TooManyCalls { .. }
+            | Error::Unread { .. }
             | Error::Overloaded { .. }
             | Error::ShuttingDown
             | Error::Store { .. }
@@ -361,6 +386,7 @@ impl Error {
             Error::LimitReached { .. } => "limit_reached",
             Error::QuotaExceeded { .. } => "quota_exceeded",
             Error::TooManyCalls { .. } => "too_many_calls",
+            Error::Unread { .. } => "unread",
             Error::ToolBlocked { .. } => "tool_blocked",
             Error::ToolsChanged => "tools_changed",
             Error::ToolNotFound { .. } => "tool_not_found",

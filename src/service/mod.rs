@@ -12,8 +12,10 @@ mod keys;
 mod meter;
 mod pins;
 mod registry;
+mod scraping;
 mod standing;
 mod toll;
+mod unread;
 mod usage;
 mod view;
 
@@ -32,8 +34,9 @@ use self::follow::Reader;
 use self::keeper::Keeper;
 use self::meter::Meter;
 use self::pins::PinBook;
+use self::scraping::Scrape;
 use self::usage::{Book, Books, Quotas, UsageHandle};
-use crate::access::KeyRing;
+use crate::access::{KeyRing, Unread};
 use crate::store::Trouble;
 use crate::supervisor::{ServerHandle, ServerSpec, Supervisor};
 use crate::telemetry::metrics::Metrics;
@@ -50,12 +53,14 @@ pub use self::registry::*;
 pub use self::standing::while_accepted;
 #[doc(hidden)]
 pub use self::toll::Toll;
+pub use self::unread::{Owed, UnreadLimits};
 pub use self::usage::{
     Bucket, Granularity, HistoryQuery, Period, Retention, Span, Tally, Usage as UsageReport, UsageOf,
 };
 pub use self::view::{Readiness, ResourceReply, ServerView, ToolCall, ToolReply, Traffic};
 pub use crate::access::{
-    Attempts, Charter, KeyRecord, KeyStatus, Maker, NewKey, Permissions, Principal, RateReading, Refused, Role,
+    Attempts, Charter, KeyRecord, KeyStatus, Maker, NewKey, Permissions, Principal, RateReading, Refused,
+    Role,
 };
 pub use crate::child::{Catalog, CounterReading, LogLine, Resource, StartPhase, Stream, Tool};
 pub use crate::mcp::ToolDigest;
@@ -76,6 +81,8 @@ pub struct GatewaySettings {
     pub max_call_timeout: Duration,
     /// How many calls a key may have under way.
     pub calls_per_key: usize,
+    /// How many bytes of answers may wait to be read.
+    pub unread: UnreadLimits,
     /// How long usage is kept.
     pub retention: Retention,
     /// What the audit keeps.
@@ -101,6 +108,9 @@ struct Inner {
     audit: AuditHandle,
     acts: Acts,
     quotas: Quotas,
+    /// All answers that wait to be read.
+    unread: Unread,
+    scrape: Scrape,
     settings: GatewaySettings,
     stopping: AtomicBool,
     /// The same, for those who wait for it.
@@ -156,6 +166,8 @@ impl Gateway {
             audit,
             acts: Acts::default(),
             quotas,
+            unread: Unread::default(),
+            scrape: Scrape::default(),
             settings,
             stopping,
             stop,
@@ -198,11 +210,8 @@ impl Gateway {
     /// What the process trees of a server use now.
     pub async fn tree_usage(&self, caller: &Principal, id_or_name: &str) -> Result<Usage, Error> {
         let handle = self.handle(&*self.entry(caller, id_or_name)?)?;
-        Ok(while_accepted(caller, measure(vec![handle]))
-            .await?
-            .pop()
-            .map(|(_, usage)| usage)
-            .unwrap_or_default())
+        let usage = tokio::task::spawn_blocking(move || scraping::usage_of(&handle));
+        Ok(while_accepted(caller, usage).await?.unwrap_or_default())
     }
 
     /// The last lines that a server's children wrote beside messages, at most `count`, newest last.
@@ -355,12 +364,18 @@ impl Gateway {
 
     /// Whether the daemon can serve.
     pub fn readiness(&self) -> Readiness {
-        let mut waiting_for: Vec<String> = self
-            .all_servers()
-            .iter()
-            .filter(|server| !server.status.settled && server.status.state == State::Starting)
-            .map(|server| format!("server '{}' is starting", server.name))
-            .collect();
+        // Asked without a key and often, so no more is looked at than is told.
+        let list = self.0.registry.list();
+        let starts = |id: &str| {
+            let handle = self.0.supervisor.directory().get(id);
+            handle.is_some_and(|handle| {
+                let status = handle.status();
+                !status.settled && status.state == State::Starting
+            })
+        };
+        let starting = list.entries().iter().filter(|entry| starts(&entry.id));
+        let mut waiting_for: Vec<String> =
+            starting.map(|entry| format!("server '{}' is starting", entry.name)).collect();
         if self.is_stopping() {
             waiting_for.push("the daemon is stopping".to_owned());
         }
@@ -371,25 +386,6 @@ impl Gateway {
         };
         let problems = trouble.into_iter().chain(fleeting).collect();
         Readiness { ready: waiting_for.is_empty(), waiting_for, problems }
-    }
-
-    /// All metrics in the Prometheus text format.
-    pub async fn render_metrics(&self) -> String {
-        let list = self.0.registry.list();
-        let handles = list.entries().iter().filter_map(|entry| self.handle(entry).ok()).collect();
-        for (handle, usage) in measure(handles).await {
-            if let Some(Ok(meter)) = list.by_id(handle.id()).map(|entry| self.meter(entry)) {
-                let pins = self.0.pins.counts(handle.id(), &handle.catalog());
-                meter.tell(&handle, usage, pins);
-            }
-        }
-        let trouble = self.0.registry.trouble();
-        self.0.metrics.set_store_degraded(trouble.is_some());
-        self.0.metrics.set_store_from_backup(trouble.is_some_and(|trouble| trouble.from_backup));
-        self.0.metrics.set_flush_age(self.0.usage.flush_age());
-        self.0.metrics.set_audit_lost(self.0.audit.lost());
-        self.0.metrics.set_audit_unrecorded(self.0.audit.unrecorded());
-        self.0.metrics.render()
     }
 
     /// How many calls the metrics have.
@@ -562,19 +558,6 @@ pub(crate) fn told_of_applied(applied: &Applied, servers: &ServerList) -> Map<St
         told.insert("definitions".to_owned(), Value::Object(defined));
     }
     told
-}
-
-/// Looks at what the trees of these servers use, off the runtime.
-async fn measure(handles: Vec<Arc<ServerHandle>>) -> Vec<(Arc<ServerHandle>, Usage)> {
-    let look = move || {
-        let measured = handles.into_iter().map(|handle| {
-            let mut sum = Usage::default();
-            handle.trees().iter().for_each(|tree| sum += tree.usage());
-            (handle, sum)
-        });
-        measured.collect()
-    };
-    tokio::task::spawn_blocking(look).await.unwrap_or_default()
 }
 
 fn check_permitted(caller: &Principal, entry: &ServerEntry) -> Result<(), Error> {

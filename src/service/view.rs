@@ -85,6 +85,8 @@ pub struct ToolReply {
     pub content: Bytes,
     /// `isError`.
     pub is_error: bool,
+    /// How long the whole result was of which these are slices, and which they keep in memory.
+    pub whole: usize,
     /// From admission to the child's answer.
     pub latency: Duration,
 }

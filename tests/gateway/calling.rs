@@ -225,7 +225,7 @@ async fn a_child_that_asks_gets_an_answer_to_every_question() {
 async fn a_reply_nested_too_deep_and_a_line_too_long_stay_with_their_server() {
     let gateway = TestGateway::new()
         .server("deep", fake(&["--deep", "100000"]))
-        .server("long", with(fake(&["--noeol", "3000000"]), json!({"max_frame": 1_000_000})))
+        .server("long", with(fake(&["--noeol", "9000000"]), json!({"max_frame": 1_000_000})))
         .server("well", fake(&[]))
         .start()
         .await;

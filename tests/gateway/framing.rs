@@ -24,6 +24,13 @@ async fn serving(servers: &[(&str, &[&str])]) -> Gateway {
     gateway
 }
 
+async fn wait_in_flight(gateway: &Gateway, server: &str, count: u64) {
+    wait_until("the calls are in flight", DEADLINE, || async {
+        (gateway.server(server).await["traffic"]["in_flight"] == count).then_some(())
+    })
+    .await;
+}
+
 /// C33.
 #[tokio::test]
 async fn a_broken_line_and_a_reply_in_one_write_do_not_hold_the_reply_up() {
@@ -181,35 +188,77 @@ async fn replies_that_belong_to_nobody_are_dropped_and_counted_and_hold_no_place
     gateway.stop().await;
 }
 
-/// C35. The cap is exact: a frame of so many bytes passes, one of one byte more does not. That any
-/// cut of the stream gives the same frames is in the framer's own tests.
+/// C35. The cap is exact: a frame of so many bytes passes, one of one byte more costs its call and nobody
+/// anything else, wherever its id stands. That any cut of the stream gives the same frames is in the framer's own tests.
 #[tokio::test]
-async fn a_frame_at_the_limit_passes_and_one_byte_more_ends_the_child() {
+async fn a_frame_at_the_limit_passes_and_one_byte_more_fails_its_call_and_nothing_else() {
     const LIMIT: usize = 100_000;
-    let small = with(fake(&[]), json!({"max_frame": LIMIT, "era": "legacy"}));
-    let gateway = TestGateway::new().server("small", small).start().await;
-    gateway.wait_state("small", "ready").await;
-    // Everything of the frame but the text, whose ids stay below ten: found by trying.
-    let mut lengths = LIMIT - 200..LIMIT;
-    let mut last = None;
-    let ended = loop {
-        let bytes = lengths.next().expect("the limit lies among them");
-        let reply = gateway.v1_invoke("small", "big", json!({"bytes": bytes})).await;
-        if reply.status != 200 {
-            break (bytes, reply);
+    let small = |flags: &[&str]| with(fake(flags), json!({"max_frame": LIMIT, "era": "legacy"}));
+    let gateway =
+        TestGateway::new().server("first", small(&[])).server("last", small(&["--id-last"])).start().await;
+    for server in ["first", "last"] {
+        gateway.wait_state(server, "ready").await;
+        let child = gateway.child(server).await;
+        // A call of somebody else is under way on the same child, and stays there.
+        let latch = gateway.data().join(format!("latch-{server}"));
+        let waits =
+            json!({"mcp_id": server, "tool": "wait_for", "arguments": {"file": latch}, "timeout": 60_000});
+        let mut beside = gateway.connect().await;
+        let beside = tokio::spawn(async move { beside.send("POST", INVOKE, Some(&waits)).await });
+        wait_in_flight(&gateway, server, 1).await;
+        // Everything of the frame but the text, whose ids stay below seventeen digits: found by trying.
+        let mut lengths = LIMIT - 200..LIMIT;
+        let mut last = None;
+        let ended = loop {
+            let bytes = lengths.next().expect("the limit lies among them");
+            let reply = gateway.v1_invoke(server, "big", json!({"bytes": bytes})).await;
+            if reply.status != 200 {
+                break (bytes, reply);
+            }
+            last = Some(bytes);
+        };
+        let around = |bytes: usize, id: usize| {
+            let text = r#"{"jsonrpc":"2.0","id":,"result":{"content":[{"type":"text","text":""}]}}"#;
+            text.len() + id + bytes
+        };
+        let last = last.expect("shorter ones pass");
+        assert_eq!(ended.0, last + 1);
+        let digits = (1..17).find(|digits| around(last, *digits) == LIMIT);
+        assert!(digits.is_some(), "{last} bytes of text make no frame of {LIMIT} bytes");
+        for reply in [ended.1, gateway.v1_invoke(server, "big", json!({"bytes": 7 * LIMIT})).await] {
+            let error = reply.expect(502)["error"].clone();
+            let told = error["message"].as_str().expect("a text");
+            assert_eq!(error["code"], "mcp_error");
+            assert!(told.contains("mcpvisor.max_frame allows 100000"), "{told}");
         }
-        last = Some(bytes);
-    };
-    let around = |bytes: usize, id: usize| {
-        let text = r#"{"jsonrpc":"2.0","id":,"result":{"content":[{"type":"text","text":""}]}}"#;
-        text.len() + id + bytes
-    };
-    let last = last.expect("shorter ones pass");
-    assert_eq!(ended.0, last + 1);
-    ended.1.expect(502);
-    let digits = (1..17).find(|digits| around(last, *digits) == LIMIT);
-    assert!(digits.is_some(), "{last} bytes of text make no frame of {LIMIT} bytes");
-    let seen = gateway.wait_state("small", "ready").await;
-    assert_eq!(seen["restarts"], 1, "{seen}");
+        std::fs::write(&latch, b"").expect("written");
+        beside.await.expect("no panic").expect("an answer").expect(200);
+        let seen = gateway.server(server).await;
+        assert_eq!((&seen["restarts"], &seen["state"]), (&json!(0), &json!("ready")), "{seen}");
+        assert_eq!(gateway.child(server).await, child, "the same child");
+    }
+    gateway.stop().await;
+}
+
+/// F21, its neighbour: what cannot be told of a line is not guessed. Its call ends at its deadline.
+#[tokio::test]
+async fn a_long_line_that_does_not_say_whose_it_is_costs_nobody_else_anything() {
+    let long = with(fake(&["--id-hidden"]), json!({"max_frame": 8192}));
+    let gateway = TestGateway::new().server("long", long).start().await;
+    gateway.wait_state("long", "ready").await;
+    let child = gateway.child("long").await;
+    let latch = gateway.data().join("latch");
+    let waits =
+        json!({"mcp_id": "long", "tool": "wait_for", "arguments": {"file": latch}, "timeout": 60_000});
+    let mut beside = gateway.connect().await;
+    let beside = tokio::spawn(async move { beside.send("POST", INVOKE, Some(&waits)).await });
+    wait_in_flight(&gateway, "long", 1).await;
+    let big = json!({"mcp_id": "long", "tool": "big", "arguments": {"bytes": 20_000}, "timeout": 500});
+    gateway.post(INVOKE, &big).await.expect(504);
+    std::fs::write(&latch, b"").expect("written");
+    beside.await.expect("no panic").expect("an answer").expect(200);
+    assert_eq!(gateway.child("long").await, child);
+    let seen = gateway.server("long").await;
+    assert_eq!((&seen["restarts"], &seen["state"]), (&json!(0), &json!("ready")), "{seen}");
     gateway.stop().await;
 }

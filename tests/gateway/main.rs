@@ -9,6 +9,7 @@ mod support;
 mod access;
 mod auditing;
 mod authority;
+mod budgets;
 mod calling;
 mod crashing;
 mod durability;

@@ -12,6 +12,7 @@ pub(crate) mod llm;
 pub(crate) mod load;
 pub(crate) mod processes;
 pub(crate) mod site;
+pub(crate) mod strangers;
 pub(crate) mod usage;
 pub(crate) mod wire;
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::Shared;
 use super::auth::{Denied, admit_to_metrics};
 use super::clock::retry_seconds;
-use super::guard::{Refusal, TOO_MANY_ACTS};
+use super::guard::{Refusal, TOO_MANY_ACTS, TWO_ENDS, UNKNOWN_CODING};
 use super::routes::{Access, Routes};
 
 /// The Prometheus text format that is written.
@@ -94,15 +94,22 @@ pub(super) fn wrong_method() -> Response {
     error(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed")
 }
 
+/// An error of the gateway that the guard met itself: there is no room for the answer.
+pub(super) fn failure(failed: &crate::service::Error) -> Response {
+    let mut response = error(StatusCode::SERVICE_UNAVAILABLE, &failed.to_string());
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
 /// What the guard refuses on a path that is in no dialect.
 pub(super) fn refusal(refusal: Refusal<'_>) -> Response {
     match refusal {
         Refusal::AmbiguousFraming => {
-            let text = "The request has Content-Length and Transfer-Encoding, or more than one length";
-            let mut response = error(StatusCode::BAD_REQUEST, text);
+            let mut response = error(StatusCode::BAD_REQUEST, TWO_ENDS);
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             response
         }
+        Refusal::UnknownCoding => error(StatusCode::NOT_IMPLEMENTED, UNKNOWN_CODING),
         Refusal::BadHost => {
             error(StatusCode::BAD_REQUEST, "The request must have exactly one valid Host header")
         }

@@ -82,7 +82,7 @@ async fn foreign_hosts_and_origins_are_refused_on_every_path() {
 #[tokio::test]
 async fn ambiguous_framing_is_refused_and_the_connection_closed() {
     for line in ["POST /v1/x", "POST /api/x", "POST /x"] {
-        let visit = Visit { well_framed: false, ..here() };
+        let visit = Visit { misframed: Some(Misframed::Ambiguous), ..here() };
         let (response, _) = ask(&guard(true, false), visit, line, &[HOST]).await;
         assert_eq!(response.status(), 400);
         assert_eq!(response.headers()[CONNECTION], "close", "{line}");

@@ -8,7 +8,9 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::*;
+use crate::http::connection::LEFT_GRACE;
 use crate::http::origin::Policy;
+use crate::http::places::LEAST;
 use crate::service::AuditHandle;
 
 /// Nothing here takes long; this only keeps a broken test from hanging.
@@ -26,6 +28,24 @@ struct Server {
     dropped: Arc<Notify>,
 }
 
+/// A body of one piece that takes its time.
+struct Late(Option<std::pin::Pin<Box<dyn Future<Output = axum::body::Bytes> + Send>>>);
+
+impl axum::body::HttpBody for Late {
+    type Data = axum::body::Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Self::Data>, Infallible>>> {
+        let Some(late) = &mut self.0 else { return std::task::Poll::Ready(None) };
+        let bytes = std::task::ready!(late.as_mut().poll(cx));
+        self.0 = None;
+        std::task::Poll::Ready(Some(Ok(hyper::body::Frame::data(bytes))))
+    }
+}
+
 struct NotifyOnDrop(Arc<Notify>);
 
 impl Drop for NotifyOnDrop {
@@ -34,9 +54,13 @@ impl Drop for NotifyOnDrop {
     }
 }
 
+fn places(all: usize) -> Places {
+    Places { all, per_address: all, waiting: all }
+}
+
 fn bounds() -> Bounds {
     let patience = Patience { head: PATIENCE * 10, idle: PATIENCE * 10, write: PATIENCE * 10 };
-    Bounds { patience, max_connections: 8 }
+    Bounds { patience, places: places(8) }
 }
 
 async fn start(bounds: Bounds) -> Server {
@@ -50,7 +74,19 @@ async fn start(bounds: Bounds) -> Server {
             "waited"
         }
     };
+    let stream = {
+        let (entered, release) = (entered.clone(), release.clone());
+        async move || {
+            entered.notify_one();
+            let late = async move {
+                release.notified().await;
+                axum::body::Bytes::from_static(b"late")
+            };
+            axum::body::Body::new(Late(Some(Box::pin(late))))
+        }
+    };
     let router = Router::new()
+        .route("/stream", get(stream))
         .route("/ok", get(async || "ok"))
         .route("/echo", post(async |body: String| body))
         .route("/refuse", post(async || axum::http::StatusCode::PAYLOAD_TOO_LARGE))
@@ -245,21 +281,21 @@ async fn a_client_that_leaves_cancels_its_request() {
 
 #[tokio::test]
 async fn connections_beyond_the_bound_wait_their_turn() {
-    let server = start(Bounds { max_connections: 1, ..bounds() }).await;
+    let server = start(Bounds { places: places(1), ..bounds() }).await;
     let mut first = server.connect().await;
     first.write_all(OK.replace("/ok", "/wait").as_bytes()).await.expect("sent");
     timeout(PATIENCE, server.entered.notified()).await.expect("the handler is entered");
     let mut second = server.connect().await;
     second.write_all(OK.as_bytes()).await.expect("sent");
     let mut byte = [0; 1];
-    assert!(timeout(LEAST_IDLE * 2, second.peek(&mut byte)).await.is_err(), "a busy one makes no room");
+    assert!(timeout(LEAST * 2, second.peek(&mut byte)).await.is_err(), "a busy one makes no room");
     drop(first);
     assert!(answer(&mut second).await.ends_with("ok"));
 }
 
 #[tokio::test]
 async fn the_connection_that_was_idle_the_longest_makes_room_for_a_new_one() {
-    let server = start(Bounds { max_connections: 3, ..bounds() }).await;
+    let server = start(Bounds { places: places(3), ..bounds() }).await;
     let mut busy = server.connect().await;
     busy.write_all(OK.replace("/ok", "/wait").as_bytes()).await.expect("sent");
     timeout(PATIENCE, server.entered.notified()).await.expect("the handler is entered");
@@ -276,24 +312,139 @@ async fn the_connection_that_was_idle_the_longest_makes_room_for_a_new_one() {
 }
 
 #[tokio::test]
-async fn a_half_sent_head_makes_no_room_and_stopping_waits_for_nobody_without_a_place() {
-    let mut bounds = Bounds { max_connections: 1, ..bounds() };
-    bounds.patience.head = LEAST_IDLE * 2;
-    let server = start(bounds).await;
-    let begun = tokio::time::Instant::now();
-    let mut half = server.connect().await;
-    half.write_all(b"GET /ok HT").await.expect("sent");
-    let mut fresh = server.connect().await;
-    assert!(exchange(&mut fresh, OK).await.ends_with("ok"));
-    assert!(begun.elapsed() >= bounds.patience.head, "at its own deadline");
-    fresh.write_all(OK.replace("/ok", "/wait").as_bytes()).await.expect("sent");
+async fn a_half_sent_head_and_a_half_sent_body_make_room_and_stopping_waits_for_nobody_without_a_place() {
+    let server = start(Bounds { places: places(1), ..bounds() }).await;
+    for half in ["GET /ok HT", "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhalf"] {
+        let mut slow = server.connect().await;
+        slow.write_all(half.as_bytes()).await.expect("sent");
+        let mut fresh = server.connect().await;
+        assert!(exchange(&mut fresh, OK).await.ends_with("ok"), "long before anybody's deadline: {half}");
+        assert_eq!(closed(&mut slow).await, 0);
+        drop(fresh);
+    }
+    let mut busy = server.connect().await;
+    busy.write_all(OK.replace("/ok", "/wait").as_bytes()).await.expect("sent");
     timeout(PATIENCE, server.entered.notified()).await.expect("the handler is entered");
     let mut waiting = server.connect().await;
     server.stop.send(true).expect("serving");
     assert_eq!(closed(&mut waiting).await, 0);
     server.release.notify_one();
-    assert!(answer(&mut fresh).await.ends_with("waited"));
+    assert!(answer(&mut busy).await.ends_with("waited"));
     server.ended().await;
+}
+
+/// Connects from this address of the machine itself.
+async fn connect_from(address: [u8; 4], server: &Server) -> TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.bind((address, 0).into()).expect("an address of this machine");
+    timeout(PATIENCE, socket.connect(server.address)).await.expect("in time").expect("accepted")
+}
+
+#[tokio::test]
+async fn one_address_holds_its_share_and_others_are_served_beside_it() {
+    let server = start(Bounds { places: Places { all: 3, per_address: 2, waiting: 4 }, ..bounds() }).await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut busy = server.connect().await;
+        busy.write_all(OK.replace("/ok", "/wait").as_bytes()).await.expect("sent");
+        timeout(PATIENCE, server.entered.notified()).await.expect("the handler is entered");
+        held.push(busy);
+    }
+    // Far more of the same than may wait: the last ones are closed.
+    let mut waiting = Vec::new();
+    for _ in 0..8 {
+        waiting.push(server.connect().await);
+    }
+    assert_eq!(closed(waiting.last_mut().expect("eight")).await, 0);
+    let mut other = connect_from([127, 0, 0, 2], &server).await;
+    assert!(exchange(&mut other, OK).await.ends_with("ok"));
+    // Those that wait get their turn.
+    waiting[0].write_all(OK.as_bytes()).await.expect("sent");
+    drop(held);
+    assert!(answer(&mut waiting[0]).await.ends_with("ok"));
+}
+
+#[tokio::test]
+async fn whoever_asks_if_the_daemon_is_there_is_answered_with_all_places_busy() {
+    let server = start(Bounds { places: places(1), ..bounds() }).await;
+    let mut busy = server.connect().await;
+    busy.write_all(OK.replace("/ok", "/wait").as_bytes()).await.expect("sent");
+    timeout(PATIENCE, server.entered.notified()).await.expect("the handler is entered");
+    for _ in 0..20 {
+        let mut probe = server.connect().await;
+        let text = exchange(&mut probe, &OK.replace("/ok", "/healthz")).await;
+        // There is no such route here; that it was answered is what counts, and that it ends.
+        assert!(text.starts_with("HTTP/1.1 404") && text.contains("connection: close"), "{text}");
+        assert_eq!(closed(&mut probe).await, 0);
+    }
+    server.release.notify_one();
+    assert!(answer(&mut busy).await.ends_with("waited"));
+}
+
+#[tokio::test]
+async fn a_client_that_ends_its_half_is_answered_and_one_that_has_left_is_noticed() {
+    let server = start(bounds()).await;
+    for request in [OK.to_owned(), format!("{OK}{OK}"), OK.replace("/ok", "/big")] {
+        let mut half = server.connect().await;
+        half.write_all(request.as_bytes()).await.expect("sent");
+        half.shutdown().await.expect("its half is closed");
+        let mut all = Vec::new();
+        timeout(PATIENCE, half.read_to_end(&mut all)).await.expect("in time").expect("no reset");
+        let text = String::from_utf8(all).expect("UTF-8");
+        assert_eq!(text.matches("HTTP/1.1 200 OK").count(), request.matches("GET").count());
+        assert!(text.ends_with("ok") || text.len() > 32 * 1024 * 1024, "whole");
+    }
+    // Longer than anybody is waited for without a sign: it is asked for one, and is there.
+    let mut half = server.connect().await;
+    half.write_all(OK.replace("/ok", "/wait").as_bytes()).await.expect("sent");
+    half.shutdown().await.expect("its half is closed");
+    timeout(PATIENCE, server.entered.notified()).await.expect("the handler is entered");
+    let mut interim = [0; 27];
+    timeout(PATIENCE, half.read_exact(&mut interim)).await.expect("asked").expect("open");
+    assert_eq!(&interim, b"HTTP/1.1 102 Processing\r\n\r\n");
+    timeout(PATIENCE, half.read_exact(&mut interim)).await.expect("asked again").expect("open");
+    server.release.notify_one();
+    let mut rest = Vec::new();
+    timeout(PATIENCE, half.read_to_end(&mut rest)).await.expect("in time").expect("no reset");
+    assert!(String::from_utf8_lossy(&rest).ends_with("waited"));
+    timeout(PATIENCE, server.dropped.notified()).await.expect("it has ended");
+    // Half a request is none, and HTTP/1.0 knows no interim answers.
+    let mut half = server.connect().await;
+    half.write_all(b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nha")
+        .await
+        .expect("sent");
+    half.shutdown().await.expect("its half is closed");
+    closed(&mut half).await;
+    let begun = tokio::time::Instant::now();
+    let mut old = server.connect().await;
+    old.write_all(b"GET /wait HTTP/1.0\r\nHost: localhost\r\n\r\n").await.expect("sent");
+    old.shutdown().await.expect("its half is closed");
+    assert_eq!(closed(&mut old).await, 0);
+    assert!(begun.elapsed() >= LEFT_GRACE);
+    timeout(PATIENCE, server.dropped.notified()).await.expect("the handler's future is dropped");
+}
+
+#[tokio::test]
+async fn a_stream_lives_as_long_as_it_is_read_and_is_no_idle_connection() {
+    let mut bounds = Bounds { places: places(1), ..bounds() };
+    bounds.patience.idle = Duration::from_millis(100);
+    let server = start(bounds).await;
+    let mut following = server.connect().await;
+    following.write_all(OK.replace("/ok", "/stream").as_bytes()).await.expect("sent");
+    timeout(PATIENCE, server.entered.notified()).await.expect("it has begun");
+    let mut fresh = server.connect().await;
+    fresh.write_all(OK.as_bytes()).await.expect("sent");
+    tokio::time::sleep(LEAST * 2).await;
+    server.release.notify_one();
+    let mut all = Vec::new();
+    while !all.ends_with(b"0\r\n\r\n") {
+        let mut piece = [0; 1024];
+        let count = timeout(PATIENCE, following.read(&mut piece)).await.expect("in time").expect("open");
+        assert!(count > 0, "cut off after {:?}", String::from_utf8_lossy(&all));
+        all.extend_from_slice(&piece[..count]);
+    }
+    assert!(String::from_utf8_lossy(&all).contains("late"));
+    assert!(answer(&mut fresh).await.ends_with("ok"), "it had to wait");
 }
 
 #[tokio::test]
@@ -304,17 +455,4 @@ async fn dropping_the_server_closes_everything() {
     timeout(PATIENCE, server.entered.notified()).await.expect("the handler is entered");
     server.task.abort();
     assert_eq!(closed(&mut stream).await, 0);
-}
-
-#[test]
-fn connections_that_have_ended_are_forgotten_while_new_ones_come() {
-    let mut watches = Watches::default();
-    let open: Vec<Arc<Watch>> = (0..100).map(|_| Arc::new(Watch::new(bounds().patience))).collect();
-    open.iter().for_each(|watch| watches.add(watch));
-    for _ in 0..10_000 {
-        watches.add(&Arc::new(Watch::new(bounds().patience)));
-    }
-    let there = watches.0.iter().filter(|watch| watch.strong_count() > 0).count();
-    assert_eq!(there, open.len());
-    assert!(watches.0.len() <= 400, "{} are remembered", watches.0.len());
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::http::auth::Denied;
 use crate::http::body::Unusable;
-use crate::http::guard::{Refusal, TOO_MANY_ACTS};
+use crate::http::guard::{Refusal, TOO_MANY_ACTS, TWO_ENDS, UNKNOWN_CODING};
 use crate::http::manner::{Manner, STORE_PAUSE};
 use crate::query::{ModelError, QueryError};
 use crate::service::{Error, Gateway, Refused};
@@ -178,6 +178,11 @@ impl From<Error> for Failure {
                 let moment = Duration::from_secs(1);
                 failure(StatusCode::TOO_MANY_REQUESTS).code("rate_limited").retry(Some(moment))
             }
+            Error::Unread { carried_out: true, .. } => upstream.code("answer_dropped"),
+            Error::Unread { .. } => {
+                let moment = Duration::from_secs(1);
+                failure(StatusCode::SERVICE_UNAVAILABLE).code("service_unavailable").retry(Some(moment))
+            }
             Error::ToolBlocked { .. } => failure(StatusCode::FORBIDDEN).code("tool_blocked"),
             Error::AlreadyExists { .. } | Error::ToolsChanged => failure(StatusCode::CONFLICT),
             Error::ServerDisabled { .. } => failure(StatusCode::CONFLICT).code("mcp_inactive"),
@@ -269,9 +274,8 @@ impl From<Refusal<'_>> for Failure {
     fn from(refusal: Refusal<'_>) -> Failure {
         let forbidden = |error| Failure::new(StatusCode::FORBIDDEN, error);
         match refusal {
-            Refusal::AmbiguousFraming => Failure::bad_request(
-                "The request has Content-Length and Transfer-Encoding, or more than one length",
-            ),
+            Refusal::AmbiguousFraming => Failure::bad_request(TWO_ENDS),
+            Refusal::UnknownCoding => Failure::new(StatusCode::NOT_IMPLEMENTED, UNKNOWN_CODING),
             Refusal::BadHost => Failure::bad_request("The request must have exactly one valid Host header"),
             Refusal::ForeignHost => forbidden("The Host header names a host that is not allowed"),
             Refusal::ForeignOrigin => forbidden("The Origin header names an origin that is not allowed"),
@@ -330,6 +334,15 @@ mod tests {
                 "too_many_calls",
                 429,
                 coded("This key has 1 calls under way, which is as many as a key may have", "rate_limited"),
+            ),
+            (
+                "unread",
+                503,
+                coded(
+                    "The request was not carried out: too much of earlier answers waits to be read \
+                     (limits.unread is 9 bytes). Read them, or close their connections",
+                    "service_unavailable",
+                ),
             ),
             (
                 "tool_blocked",

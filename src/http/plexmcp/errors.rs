@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::http::auth::Denied;
 use crate::http::body::Unusable;
-use crate::http::guard::{Refusal, TOO_MANY_ACTS};
+use crate::http::guard::{Refusal, TOO_MANY_ACTS, TWO_ENDS, UNKNOWN_CODING};
 use crate::http::manner::{Manner, STORE_PAUSE};
 use crate::service::{Error, Refused};
 
@@ -139,6 +139,14 @@ impl From<Error> for Failure {
             | Error::LimitReached { .. }
             | Error::QuotaExceeded { .. }
             | Error::TooManyCalls { .. } => not_for_this_caller(error, text),
+            Error::Unread { carried_out: true, .. } => {
+                Failure::new(StatusCode::BAD_GATEWAY, "answer_dropped", text)
+                    .with(&json!({"phase": "in_flight"}))
+            }
+            Error::Unread { .. } => {
+                Failure::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", text)
+                    .retry(Some(A_MOMENT))
+            }
             Error::ToolBlocked { state, .. } => Failure::new(StatusCode::FORBIDDEN, "tool_blocked", text)
                 .with(&json!({"change": state.name()})),
             Error::ToolsChanged => Failure::new(StatusCode::CONFLICT, "tools_changed", text),
@@ -302,8 +310,9 @@ impl From<Refusal<'_>> for Failure {
         let forbidden = |message| Failure::new(StatusCode::FORBIDDEN, "forbidden", message);
         let invalid = |message| Failure::new(StatusCode::BAD_REQUEST, "invalid_request", message);
         match refusal {
-            Refusal::AmbiguousFraming => {
-                invalid("The request has Content-Length and Transfer-Encoding, or more than one length")
+            Refusal::AmbiguousFraming => invalid(TWO_ENDS),
+            Refusal::UnknownCoding => {
+                Failure::new(StatusCode::NOT_IMPLEMENTED, "invalid_request", UNKNOWN_CODING)
             }
             Refusal::BadHost => invalid("The request must have exactly one valid Host header"),
             Refusal::ForeignHost => forbidden("The Host header names a host that is not allowed"),
@@ -375,6 +384,7 @@ mod tests {
             ("limit_reached", 403, "quota_exceeded"),
             ("quota_exceeded", 429, "quota_exceeded"),
             ("too_many_calls", 429, "rate_limited"),
+            ("unread", 503, "service_unavailable"),
             ("tool_blocked", 403, "tool_blocked"),
             ("tools_changed", 409, "tools_changed"),
             ("tool_not_found", 404, "tool_not_found"),

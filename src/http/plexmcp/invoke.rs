@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 
 use super::errors::Failure;
-use super::{Shared, Visitor, bodies, invoker, json, payloads};
+use super::{Shared, Visitor, bodies, invoker, payloads};
 use crate::http::body;
 
 /// The route's path.
@@ -53,5 +53,5 @@ where
     }
     let reply = shared.gateway.call_tool(&call, caller).await;
     let reply = reply.inspect_err(|error| visitor.failed_with(error))?;
-    Ok(json(payloads::invoked(&call.tool, &reply)?))
+    payloads::invoked(&call.tool, &reply)
 }

@@ -230,6 +230,11 @@ pub(super) fn wrong_method(shared: &Shared, parts: &Parts) -> Response {
     }
 }
 
+/// An error of the gateway that the guard met itself.
+pub(super) fn failure(error: Error) -> Response {
+    Failure::from(error).into_response()
+}
+
 /// What the guard refuses, in this dialect's shape.
 pub(super) fn refusal(refusal: Refusal<'_>) -> Response {
     Failure::from(refusal).into_response()

@@ -4,19 +4,54 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::Response;
 use bytes::Bytes;
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::errors::Failure;
+use super::json;
 use crate::http::body::{object, string, text};
 use crate::http::clock::push_now;
+use crate::http::owed::in_pieces;
 use crate::jsonrpc::too_deep;
 use crate::service::{Catalog, Resource, ResourceReply, ServerView, ToolReply};
 
-/// The answer to a tool call. The payloads are copied as they are, never parsed into a tree.
-pub(super) fn invoked(tool: &str, reply: &ToolReply) -> Result<Vec<u8>, Failure> {
+/// Payloads beyond this are handed on in the buffer that they came in. Below it, a copy costs less than
+/// more pieces do.
+const COPIED: usize = 256 * 1024;
+
+/// The answer to a tool call. The payloads go out as they came in, never parsed into a tree.
+pub(super) fn invoked(tool: &str, reply: &ToolReply) -> Result<Response, Failure> {
+    let payloads = reply.content.len() + reply.structured.as_ref().map_or(0, Bytes::len);
+    // A slice keeps all that it was cut from, so where that is much more a copy keeps less.
+    if reply.is_error || payloads <= COPIED || payloads < reply.whole / 2 {
+        return Ok(json(whole(tool, reply)?));
+    }
+    let mut head = Vec::from(&b"{\"success\":true,\"data\":{\"result\":"[..]);
+    let mut rest = Vec::with_capacity(256);
+    push_rest(&mut rest, tool, reply);
+    let (result, made) = match shown(reply) {
+        Cow::Borrowed(slice) => (reply.structured.as_ref().unwrap_or(&reply.content).slice_ref(slice), 0),
+        Cow::Owned(text) => {
+            let made = text.len();
+            (Bytes::from(text), made)
+        }
+    };
+    head.shrink_to_fit();
+    let pieces = [head.into(), result, rest.into(), reply.content.clone(), Bytes::from_static(END)];
+    let mut response = in_pieces(pieces, reply.whole + made);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+const END: &[u8] = b",\"is_error\":false}}";
+
+/// The answer in one piece.
+fn whole(tool: &str, reply: &ToolReply) -> Result<Vec<u8>, Failure> {
     if reply.is_error {
         let content = serde_json::from_slice::<&RawValue>(&reply.content).unwrap_or(RawValue::NULL);
         return Err(Failure::tool_failed(&joined_text(&reply.content), content));
@@ -24,32 +59,38 @@ pub(super) fn invoked(tool: &str, reply: &ToolReply) -> Result<Vec<u8>, Failure>
     let structured = reply.structured.as_ref().map_or(0, Bytes::len);
     let mut out = Vec::with_capacity(256 + structured.max(reply.content.len()) + reply.content.len());
     out.extend_from_slice(b"{\"success\":true,\"data\":{\"result\":");
-    push_result(&mut out, reply);
-    out.extend_from_slice(b",\"metadata\":{\"mcp_id\":");
-    push_string(&mut out, &reply.server_id);
-    out.extend_from_slice(b",\"tool\":");
-    push_string(&mut out, tool);
-    push_timing(&mut out, reply.latency);
-    out.extend_from_slice(b"},\"content\":");
+    out.extend_from_slice(&shown(reply));
+    push_rest(&mut out, tool, reply);
     out.extend_from_slice(&reply.content);
-    out.extend_from_slice(b",\"is_error\":false}}");
+    out.extend_from_slice(END);
     Ok(out)
+}
+
+/// What stands between `result` and `content`.
+fn push_rest(out: &mut Vec<u8>, tool: &str, reply: &ToolReply) {
+    out.extend_from_slice(b",\"metadata\":{\"mcp_id\":");
+    push_string(out, &reply.server_id);
+    out.extend_from_slice(b",\"tool\":");
+    push_string(out, tool);
+    push_timing(out, reply.latency);
+    out.extend_from_slice(b"},\"content\":");
 }
 
 /// `result` by the three rules of contract 4.7: the structured content; else a lone text
 /// block, parsed when it is a JSON object or array; else the blocks.
-fn push_result(out: &mut Vec<u8>, reply: &ToolReply) {
+/// What is borrowed is a slice of the structured content if there is one, and else of the blocks.
+fn shown(reply: &ToolReply) -> Cow<'_, [u8]> {
     if let Some(structured) = &reply.structured {
-        out.extend_from_slice(structured);
-        return;
+        return Cow::Borrowed(structured);
     }
-    let Some(literal) = lone_text(&reply.content) else {
-        out.extend_from_slice(&reply.content);
-        return;
-    };
+    let Some(literal) = lone_text(&reply.content) else { return Cow::Borrowed(&reply.content) };
     match text(literal) {
-        Some(text) if is_json_container(&text) => out.extend_from_slice(text.trim().as_bytes()),
-        _ => out.extend_from_slice(literal.get().as_bytes()),
+        Some(Cow::Borrowed(text)) if is_json_container(text) => Cow::Borrowed(text.trim().as_bytes()),
+        Some(Cow::Owned(text)) if is_json_container(&text) => match text.trim() {
+            whole if whole.len() == text.len() => Cow::Owned(text.into_bytes()),
+            part => Cow::Owned(part.as_bytes().to_vec()),
+        },
+        _ => Cow::Borrowed(literal.get().as_bytes()),
     }
 }
 

@@ -36,12 +36,51 @@ fn reply(structured: Option<&'static str>, content: &str) -> ToolReply {
         structured: structured.map(|text| Bytes::from_static(text.as_bytes())),
         content: Bytes::copy_from_slice(content.as_bytes()),
         is_error: false,
+        whole: content.len() + structured.map_or(0, str::len),
         latency: Duration::from_micros(125_900),
     }
 }
 
-fn invoked(reply: &ToolReply) -> Value {
-    serde_json::from_slice(&payloads::invoked("get \"weather\"", reply).expect("a success")).expect("JSON")
+async fn invoked(reply: &ToolReply) -> Value {
+    let response = payloads::invoked("get \"weather\"", reply).expect("a success");
+    let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.expect("in memory");
+    serde_json::from_slice(&body).expect("JSON")
+}
+
+#[tokio::test]
+async fn a_large_answer_is_the_same_in_pieces_and_nothing_of_it_is_copied() {
+    let long = "x".repeat(300_000);
+    for text in [
+        long.clone(),
+        format!("[\"{long}\"]"),
+        format!(" {{\"a\": \"{long}\"}} "),
+        format!("\u{1F600}\n{long}"),
+    ] {
+        let content = json!([{"type": "text", "text": text}]).to_string();
+        let large = reply(None, &content);
+        let mut response = payloads::invoked("t", &large).expect("a success");
+        let weight = crate::http::owed::weight(&mut response).expect("counted");
+        let made = if text.trim_start().starts_with(['[', '{']) { text.trim().len() } else { 0 };
+        assert_eq!(weight, content.len() + made, "what is slices weighs once");
+        let exact = axum::body::HttpBody::size_hint(response.body()).exact().expect("a known length");
+        let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.expect("in memory");
+        assert_eq!(body.len() as u64, exact);
+        let body: Value = serde_json::from_slice(&body).expect("JSON");
+        let result = match serde_json::from_str::<Value>(&text) {
+            Ok(parsed) => parsed,
+            Err(_) => json!(text),
+        };
+        assert_eq!(body["data"]["result"], result);
+        assert_eq!(body["data"]["content"], json!([{"type": "text", "text": text}]));
+    }
+    // Both ways to write an answer are one: cut at any length.
+    let structured = reply(Some(r#"{"t":65}"#), &json!([{"type": "text", "text": long}]).to_string());
+    let body = invoked(&structured).await;
+    assert_eq!((&body["data"]["result"], &body["data"]["is_error"]), (&json!({"t": 65}), &json!(false)));
+    // A slice that keeps far more than it is is copied.
+    let pinned = ToolReply { whole: 10_000_000, ..structured };
+    let mut response = payloads::invoked("t", &pinned).expect("a success");
+    assert!(crate::http::owed::weight(&mut response).expect("counted") < 400_000);
 }
 
 #[tokio::test]
@@ -85,9 +124,9 @@ fn arguments_stay_a_slice_of_the_body() {
     assert_eq!((absent.arguments, absent.timeout), (None, None));
 }
 
-#[test]
-fn the_result_is_the_structured_content_when_there_is_one() {
-    let body = invoked(&reply(Some(r#"{"t":65}"#), r#"[{"type":"text","text":"other"}]"#));
+#[tokio::test]
+async fn the_result_is_the_structured_content_when_there_is_one() {
+    let body = invoked(&reply(Some(r#"{"t":65}"#), r#"[{"type":"text","text":"other"}]"#)).await;
     let data = &body["data"];
     assert_eq!((&body["success"], &data["result"]), (&json!(true), &json!({"t": 65})));
     assert_eq!(data["content"], json!([{"type": "text", "text": "other"}]));
@@ -98,8 +137,8 @@ fn the_result_is_the_structured_content_when_there_is_one() {
     assert!(data["metadata"]["timestamp"].as_str().is_some_and(|at| at.len() == 20 && at.ends_with('Z')));
 }
 
-#[test]
-fn a_lone_text_block_is_parsed_when_it_is_an_object_or_array() {
+#[tokio::test]
+async fn a_lone_text_block_is_parsed_when_it_is_an_object_or_array() {
     let deep = format!("{}{}", "[".repeat(129), "]".repeat(129));
     for (text, result) in [
         (r#" {"a":[1]} "#, json!({"a": [1]})),
@@ -113,12 +152,12 @@ fn a_lone_text_block_is_parsed_when_it_is_an_object_or_array() {
         (deep.as_str(), json!(deep)),
     ] {
         let content = json!([{"type": "text", "text": text}]).to_string();
-        assert_eq!(invoked(&reply(None, &content))["data"]["result"], result, "{text}");
+        assert_eq!(invoked(&reply(None, &content)).await["data"]["result"], result, "{text}");
     }
 }
 
-#[test]
-fn anything_else_is_the_blocks_as_they_came() {
+#[tokio::test]
+async fn anything_else_is_the_blocks_as_they_came() {
     for content in [
         r#"[]"#,
         r#"[{"type":"text","text":"{}"},{"type":"text","text":"b"}]"#,
@@ -127,7 +166,7 @@ fn anything_else_is_the_blocks_as_they_came() {
         r#"[{"type":"resource","text":"{}"}]"#,
         r#"[7]"#,
     ] {
-        let body = invoked(&reply(None, content));
+        let body = invoked(&reply(None, content)).await;
         assert_eq!(body["data"]["result"], serde_json::from_str::<Value>(content).unwrap(), "{content}");
     }
 }
@@ -368,7 +407,8 @@ proptest! {
     #[test]
     fn any_text_makes_an_answer(text in ".{0,60}") {
         let content = json!([{"type": "text", "text": text}]).to_string();
-        let body = invoked(&reply(None, &content));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let body = runtime.block_on(invoked(&reply(None, &content)));
         prop_assert_eq!(&body["data"]["content"][0]["text"], &json!(text));
         match &body["data"]["result"] {
             Value::String(result) => prop_assert_eq!(result, &text),

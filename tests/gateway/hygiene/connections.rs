@@ -305,7 +305,7 @@ async fn idle_connections_beyond_the_cap_wait_and_cost_next_to_nothing() {
 #[tokio::test]
 async fn with_all_places_idle_the_oldest_make_room_for_whoever_comes() {
     let gateway =
-        serving("[http]\nmax_connections = 50\nkeep_alive = \"1h\"\nheader_timeout = \"1h\"\n").await;
+        serving("[http]\nmax_connections = 50\nmax_connections_per_address = 50\nkeep_alive = \"1h\"\nheader_timeout = \"1h\"\n").await;
     let status = "GET /api/status HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let mut idle = Vec::new();
     for number in 0..100 {

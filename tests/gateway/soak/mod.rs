@@ -5,6 +5,7 @@
 
 mod authority;
 mod broken;
+mod budgets;
 mod cycles;
 mod durability;
 mod edit;
@@ -14,6 +15,8 @@ mod kills;
 mod limits;
 mod mixed;
 mod queries;
+mod slow;
+mod unread;
 mod usage;
 
 use std::fmt::Display;

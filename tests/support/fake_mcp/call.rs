@@ -63,7 +63,12 @@ impl Server {
     }
 
     fn answer(&self, call: &Call<'_>, body: &str, batch: &mut Vec<u8>) {
-        self.output.call_reply(batch, call.id, &call.reply(body));
+        let reply = match (self.flags.id_last, self.flags.id_hidden) {
+            (true, _) => wire::response_with_id_last(call.id, &result(call.modern, false, body)),
+            (_, true) => wire::response_with_id_hidden(call.id, &result(call.modern, false, body)),
+            _ => call.reply(body),
+        };
+        self.output.call_reply(batch, call.id, &reply);
     }
 
     /// The body of the result; `None` when the answer comes later, or never.

@@ -38,6 +38,8 @@ faults on the wire
   --noise           banners, ANSI colours, bad UTF-8 and blank lines between frames; frames end in CRLF
   --badline         a broken line and the reply in one write, for every reply
   --noeol BYTES     the first tools/call is answered by BYTES bytes without a newline
+  --id-last         the id of a tool reply is its last member
+  --id-hidden       the id of a tool reply is between two long members
   --deep N          tool results nested N levels deep
   --weird-ids       around each tool reply: unknown ids, wrong id types, and the reply a second time
   --deaf            never read again once the first tools/call has arrived
@@ -113,6 +115,8 @@ pub(crate) struct Flags {
     pub(crate) noise: bool,
     pub(crate) badline: bool,
     pub(crate) noeol: usize,
+    pub(crate) id_last: bool,
+    pub(crate) id_hidden: bool,
     pub(crate) deep: usize,
     pub(crate) weird_ids: bool,
     pub(crate) deaf: bool,
@@ -159,6 +163,8 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Command, String> {
             "--noise" => flags.noise = true,
             "--badline" => flags.badline = true,
             "--noeol" => flags.noeol = number(flag, value()?)?,
+            "--id-last" => flags.id_last = true,
+            "--id-hidden" => flags.id_hidden = true,
             "--deep" => flags.deep = number(flag, value()?)?,
             "--weird-ids" => flags.weird_ids = true,
             "--deaf" => flags.deaf = true,

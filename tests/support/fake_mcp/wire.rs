@@ -78,6 +78,16 @@ pub(crate) fn response(id: &str, result: &str) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)
 }
 
+/// The same with the id as its last member.
+pub(crate) fn response_with_id_last(id: &str, result: &str) -> String {
+    format!(r#"{{"jsonrpc":"2.0","result":{result},"id":{id}}}"#)
+}
+
+/// The same with the id between two long members.
+pub(crate) fn response_with_id_hidden(id: &str, result: &str) -> String {
+    format!(r#"{{"jsonrpc":"2.0","result":{result},"id":{id},"more":"{}"}}"#, "m".repeat(2000))
+}
+
 /// A response with an error. No newline.
 pub(crate) fn refusal(id: &str, refusal: &Refusal) -> String {
     let data = refusal.data.as_ref().map(|data| format!(r#","data":{data}"#)).unwrap_or_default();

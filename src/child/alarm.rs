@@ -1,0 +1,44 @@
+//! One timer of a task that does many things at once.
+
+use std::pin::Pin;
+use std::time::Instant;
+
+use tokio::time::Sleep;
+
+/// A timer that is moved only when its time changes.
+pub(super) struct Alarm {
+    sleep: Option<Pin<Box<Sleep>>>,
+    at: Option<Instant>,
+}
+
+impl Alarm {
+    /// One that is not set.
+    pub(super) fn new() -> Alarm {
+        Alarm { sleep: None, at: None }
+    }
+
+    /// Sets it, or none.
+    pub(super) fn set(&mut self, at: Option<Instant>) {
+        if at == self.at {
+            return;
+        }
+        self.at = at;
+        if let Some(at) = at {
+            match &mut self.sleep {
+                Some(sleep) => sleep.as_mut().reset(at.into()),
+                None => self.sleep = Some(Box::pin(tokio::time::sleep_until(at.into()))),
+            }
+        }
+    }
+
+    /// Resolves when the time has come; never, when none is set.
+    pub(super) async fn rung(&mut self) {
+        match (&mut self.sleep, self.at) {
+            (Some(sleep), Some(_)) => {
+                sleep.as_mut().await;
+                self.at = None;
+            }
+            _ => std::future::pending().await,
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Answers on their way to a client: bodies in pieces that are handed on as they are, and bodies that are
+//! told apart from finished ones and counted until the client has taken them.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use axum::body::{Body, HttpBody};
+use axum::response::Response;
+use bytes::Bytes;
+use hyper::body::{Frame, SizeHint};
+
+use super::connection::Watch;
+use crate::service::Owed;
+
+/// An answer of no more bytes is not counted: it is copied out of what it came in, and with all places
+/// taken such answers are no more than that many each.
+pub(super) const SMALL: u64 = 64 * 1024;
+
+/// How much memory an answer keeps that is made of slices, where that is not its length.
+#[derive(Debug, Clone, Copy)]
+struct Weight(usize);
+
+/// An answer in pieces, which keeps so many bytes in memory.
+pub(super) fn in_pieces(pieces: impl IntoIterator<Item = Bytes>, weight: usize) -> Response {
+    let pieces: VecDeque<Bytes> = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
+    let left = pieces.iter().map(|piece| piece.len() as u64).sum();
+    let mut response = Response::new(Body::new(Pieces { pieces, left }));
+    response.extensions_mut().insert(Weight(weight));
+    response
+}
+
+struct Pieces {
+    pieces: VecDeque<Bytes>,
+    left: u64,
+}
+
+impl HttpBody for Pieces {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let piece = self.pieces.pop_front();
+        self.left -= piece.as_ref().map_or(0, Bytes::len) as u64;
+        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
+
+/// How many bytes of memory an answer is counted with: none where it is small, or of no known length. What
+/// is streamed holds a bounded number of events.
+pub(super) fn weight(response: &mut Response) -> Option<usize> {
+    let weight = response.extensions_mut().remove::<Weight>().map(|Weight(weight)| weight);
+    let exact = response.body().size_hint().exact()?;
+    let exact = usize::try_from(exact).unwrap_or(usize::MAX);
+    (exact as u64 > SMALL).then_some(weight.unwrap_or(exact))
+}
+
+/// The same answer, of which the connection is told when it has been taken to its end, and which counts
+/// until then.
+pub(super) fn owing(response: Response, owed: Option<Owed>, watch: Option<Arc<Watch>>) -> Response {
+    response.map(|body| Body::new(Owing { body, owed: owed.map(Arc::new), _answered: Answered(watch) }))
+}
+
+struct Owing {
+    body: Body,
+    owed: Option<Arc<Owed>>,
+    _answered: Answered,
+}
+
+/// Tells the connection, when dropped, that the answer has ended.
+struct Answered(Option<Arc<Watch>>);
+
+impl Drop for Answered {
+    fn drop(&mut self) {
+        if let Some(watch) = &self.0 {
+            watch.answered();
+        }
+    }
+}
+
+/// Bytes that count as long as they are kept.
+struct Counted {
+    bytes: Bytes,
+    _owed: Arc<Owed>,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl HttpBody for Owing {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let Some(owed) = &self.owed else { return Poll::Ready(frame) };
+        // They are written long after this body has ended.
+        let counted = |bytes| Bytes::from_owner(Counted { bytes, _owed: Arc::clone(owed) });
+        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(counted))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn pieces_are_handed_on_as_they_are_and_their_length_is_known() {
+        let slices = ["a".repeat(40_000), String::new(), "b".repeat(40_000)].map(Bytes::from);
+        let mut response = in_pieces(slices.clone(), 50_000);
+        assert_eq!(response.body().size_hint().exact(), Some(80_000));
+        assert_eq!(weight(&mut response), Some(50_000));
+        assert_eq!(weight(&mut response), Some(80_000), "said once");
+        let mut body = owing(response, None, None).into_body();
+        for slice in [&slices[0], &slices[2]] {
+            use http_body_util::BodyExt as _;
+            let frame = body.frame().await.expect("a piece").expect("in memory").into_data().expect("data");
+            assert_eq!(frame.as_ptr(), slice.as_ptr(), "not copied");
+        }
+        assert!(body.is_end_stream());
+    }
+}

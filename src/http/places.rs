@@ -1,0 +1,262 @@
+//! Who gets a place among the connections, who waits for one, and who makes room. Pure: counts, what
+//! each connection does and the time in; decisions out. Places are shared by address, as the places of
+//! a server are by key: whoever has many makes room for whoever has fewer, and nobody for somebody
+//! who has more.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::connection::Standing;
+
+/// A connection keeps its place for so long whatever it does: the first request of a new one is on its way.
+pub(super) const LEAST: Duration = Duration::from_millis(500);
+/// The same for one whose client reads slowly.
+const LEAST_UNREAD: Duration = Duration::from_secs(2);
+
+/// How many connections there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Places {
+    /// Served at once.
+    pub all: usize,
+    /// Of these, from one address (of IPv6: one /64).
+    pub per_address: usize,
+    /// Accepted, and waiting for a place.
+    pub waiting: usize,
+}
+
+/// Whom the connections of this peer are counted for. A host has as many IPv6 addresses as it likes; what
+/// it was given is a /64.
+pub(super) fn counted_for(peer: IpAddr) -> IpAddr {
+    match peer.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & (u128::MAX << 64)).into()),
+        v4 => v4,
+    }
+}
+
+/// A connection that is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Holder {
+    /// Whom it is counted for.
+    pub(super) address: IpAddr,
+    /// What it does that others can be made room for, and since when.
+    pub(super) standing: Option<(Standing, Instant)>,
+}
+
+impl Holder {
+    fn may_go(&self, now: Instant) -> Option<(Standing, Instant)> {
+        let (standing, since) = self.standing?;
+        let least = if standing == Standing::Unread { LEAST_UNREAD } else { LEAST };
+        (now.duration_since(since) >= least).then_some((standing, since))
+    }
+}
+
+/// Which of those who wait is the next to get a place: of the address that holds the fewest, the first.
+pub(super) fn next_in(
+    waiting: impl Iterator<Item = IpAddr>,
+    held: impl Fn(IpAddr) -> usize,
+    per_address: usize,
+) -> Option<usize> {
+    let candidates = waiting.enumerate().map(|(index, address)| (held(address), index));
+    candidates.filter(|(held, _)| *held < per_address).min().map(|(_, index)| index)
+}
+
+/// Which of those who wait is turned away when there are more than may wait: of the address that has the
+/// most waiting, the last.
+pub(super) fn turned_away(waiting: &[IpAddr]) -> Option<usize> {
+    let mut counts: HashMap<IpAddr, usize> = HashMap::new();
+    waiting.iter().for_each(|address| *counts.entry(*address).or_default() += 1);
+    (0..waiting.len()).max_by_key(|index| (counts[&waiting[*index]], *index))
+}
+
+/// Which connections are to end so that those who wait, in their order, get a place: at most one for each,
+/// of the address that holds the most, and of that one what is the least loss: idle ones, unfinished
+/// heads, unfinished bodies, unread answers, the longest first.
+pub(super) fn who_leaves(
+    open: &[Holder],
+    waiting: &[IpAddr],
+    per_address: usize,
+    now: Instant,
+) -> Vec<usize> {
+    let mut held: HashMap<IpAddr, usize> = HashMap::new();
+    open.iter().for_each(|holder| *held.entry(holder.address).or_default() += 1);
+    // The candidates of each address, the least loss last.
+    let mut candidates: HashMap<IpAddr, Vec<(Standing, Instant, usize)>> = HashMap::new();
+    for (index, holder) in open.iter().enumerate() {
+        if let Some((standing, since)) = holder.may_go(now) {
+            candidates.entry(holder.address).or_default().push((standing, since, index));
+        }
+    }
+    candidates.values_mut().for_each(|own| own.sort_unstable_by_key(|candidate| Reverse(*candidate)));
+    let mut leaving = Vec::new();
+    for newcomer in waiting {
+        let own = held.get(newcomer).copied().unwrap_or_default();
+        let is_full = own >= per_address;
+        let may_have = |address: &IpAddr, held: usize, standing: Standing| {
+            address == newcomer || !is_full && (held > own || held == own && standing == Standing::Idle)
+        };
+        let of_address = |(address, left): (&IpAddr, &Vec<(Standing, Instant, usize)>)| {
+            let (standing, since, _) = *left.last()?;
+            let held = held[address];
+            may_have(address, held, standing).then_some((held, Reverse(standing), Reverse(since), *address))
+        };
+        let Some((.., victim)) = candidates.iter().filter_map(of_address).max() else { continue };
+        if let Some((.., index)) = candidates.get_mut(&victim).and_then(Vec::pop) {
+            leaving.push(index);
+        }
+        *held.entry(victim).or_default() -= 1;
+        *held.entry(*newcomer).or_default() += 1;
+    }
+    leaving
+}
+
+/// How many connections there may be where so many files may be open, if so many are wanted and this many
+/// files are for everything else: what is asked for, or else a share of what there is.
+pub fn places_within(limit: Option<u64>, others: u64, wanted: Places) -> Places {
+    let whole = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let Some(limit) = limit else { return wanted };
+    // Where there is hardly anything, half of it is for connections all the same.
+    let room = whole(limit.saturating_sub(others).max(limit / 2)).saturating_sub(RESERVE);
+    let (all, waiting) = match wanted.all.saturating_add(wanted.waiting) <= room {
+        true => (wanted.all, wanted.waiting),
+        false => {
+            let waiting = wanted.waiting.min(room / 4).max(1);
+            (wanted.all.min(room.saturating_sub(waiting)).max(1), waiting)
+        }
+    };
+    let share = wanted.per_address.min(all);
+    let share =
+        if all < wanted.all && wanted.per_address < wanted.all { share_of(all).min(share) } else { share };
+    Places { all, per_address: share, waiting }
+}
+
+/// How many places one address may hold where nothing is said: three quarters.
+pub fn share_of(all: usize) -> usize {
+    all - all / 4
+}
+
+/// Places beyond all others, for whoever asks whether the daemon is there.
+pub(super) const RESERVE: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn address(number: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, number])
+    }
+
+    fn holder(number: u8, standing: Option<(Standing, u64)>, now: Instant) -> Holder {
+        let standing = standing.map(|(standing, ms)| (standing, now - Duration::from_millis(ms)));
+        Holder { address: address(number), standing }
+    }
+
+    #[test]
+    fn idle_ones_go_before_heads_and_heads_before_bodies_the_longest_first() {
+        let now = Instant::now() + Duration::from_secs(60);
+        use Standing::{Body, Head, Idle, Unread};
+        let open = [
+            (Some((Body, 9000))),
+            (Some((Head, 1000))),
+            (Some((Head, 2000))),
+            (Some((Idle, 600))),
+            (Some((Idle, 499))),
+            None,
+            (Some((Unread, 1999))),
+            (Some((Unread, 2000))),
+        ]
+        .map(|standing| holder(1, standing, now));
+        let leaving = who_leaves(&open, &[address(1); 9], 100, now);
+        assert_eq!(leaving, [3, 2, 1, 0, 7], "and nobody who has just come or is being served");
+    }
+
+    #[test]
+    fn whoever_has_many_makes_room_and_never_for_one_who_has_more() {
+        let now = Instant::now() + Duration::from_secs(60);
+        let head = Some((Standing::Head, 1000));
+        let mut open: Vec<Holder> = (0..5).map(|_| holder(1, head, now)).collect();
+        open.extend((0..2).map(|_| holder(2, head, now)));
+        assert_eq!(who_leaves(&open, &[address(3)], 100, now), [0]);
+        assert!(who_leaves(&open[5..], &[address(1)], 100, now).len() == 1, "it has none");
+        // The attacker's own go for its own, and never those of the one that has two.
+        let leaving = who_leaves(&open, &[address(1); 20], 100, now);
+        assert!(leaving.iter().all(|index| *index < 5) && leaving.len() == 5, "{leaving:?}");
+        // An address that has as many as it may gets nobody else's.
+        assert!(who_leaves(&open[..5], &[address(2), address(2)], 1, now).len() == 1);
+    }
+
+    #[test]
+    fn who_has_the_fewest_is_next_and_who_has_the_most_waiting_is_turned_away() {
+        let waiting = [1, 1, 2, 3, 2].map(address);
+        let held = |of: IpAddr| if of == address(1) { 3 } else { usize::from(of == address(2)) };
+        assert_eq!(next_in(waiting.into_iter(), held, 3), Some(3));
+        assert_eq!(next_in(waiting[..3].iter().copied(), held, 3), Some(2));
+        assert_eq!(next_in(waiting[..2].iter().copied(), held, 3), None);
+        assert_eq!(turned_away(&waiting), Some(4));
+        assert_eq!(turned_away(&waiting[..3]), Some(1));
+        assert_eq!(turned_away(&[]), None);
+    }
+
+    #[test]
+    fn places_leave_descriptors_for_everything_else() {
+        let wanted = Places { all: 1024, per_address: share_of(1024), waiting: 1024 };
+        assert_eq!(places_within(None, 500, wanted), wanted);
+        assert_eq!(places_within(Some(524_288), 500, wanted), wanted);
+        let tight = places_within(Some(1024), 500, wanted);
+        assert_eq!((tight.all, tight.waiting), (387, 129));
+        assert_eq!(tight.per_address, share_of(387));
+        let chosen = places_within(Some(1024), 500, Places { per_address: 1024, ..wanted });
+        assert_eq!(chosen.per_address, 387, "who chose to have no share has none");
+        for limit in [0, 8, 20, 64] {
+            let least = places_within(Some(limit), 500, wanted);
+            assert!(least.all >= 1 && least.per_address >= 1 && least.waiting >= 1, "{least:?}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_counted_by_network() {
+        let v6 = |text: &str| counted_for(text.parse().unwrap());
+        assert_eq!(v6("2001:db8::1"), v6("2001:db8::ffff"));
+        assert_ne!(v6("2001:db8::1"), v6("2001:db8:0:1::1"));
+        assert_eq!(v6("::ffff:192.0.2.1"), address(1));
+    }
+
+    proptest! {
+        #[test]
+        fn nobody_loses_a_place_to_somebody_who_has_more(
+            open in proptest::collection::vec((0u8..6, proptest::option::of((0usize..4, 0u64..5000))), 0..60),
+            waiting in proptest::collection::vec(0u8..8, 0..40),
+            per_address in 1usize..20,
+        ) {
+            let now = Instant::now() + Duration::from_secs(60);
+            let all = [Standing::Idle, Standing::Head, Standing::Body, Standing::Unread];
+            let open: Vec<Holder> = open
+                .into_iter()
+                .map(|(number, standing)| holder(number, standing.map(|(which, ms)| (all[which], ms)), now))
+                .collect();
+            let waiting: Vec<IpAddr> = waiting.into_iter().map(address).collect();
+            let leaving = who_leaves(&open, &waiting, per_address, now);
+            prop_assert!(leaving.len() <= waiting.len());
+            let distinct: std::collections::HashSet<usize> = leaving.iter().copied().collect();
+            prop_assert_eq!(distinct.len(), leaving.len());
+            prop_assert!(leaving.iter().all(|index| open[*index].may_go(now).is_some()));
+            // An address that nobody was the poorer for wanting keeps at least what the others end with.
+            let held = |of: IpAddr| open.iter().filter(|holder| holder.address == of).count();
+            for index in &leaving {
+                let victim = open[*index].address;
+                let wanted_by_others = waiting.iter().any(|newcomer| *newcomer == victim || held(*newcomer) <= held(victim));
+                prop_assert!(wanted_by_others);
+            }
+            // Somebody who has nothing is served as long as anybody with two or more has one that may go.
+            if let Some(poor) = waiting.first().filter(|newcomer| held(**newcomer) == 0) {
+                let rich = open.iter().any(|one| one.may_go(now).is_some() && one.address != *poor);
+                prop_assert!(!rich || !leaving.is_empty());
+            }
+        }
+    }
+}
