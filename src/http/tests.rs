@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::Surface;
 use crate::service::{Error, Fault, PinState, Problem, Retry};
 
-/// One of each [`crate::service::Error`], in the order of the enum. The match makes a new
-/// variant fail to compile here, so that the dialects' tables cannot miss it.
+/// One of each [`crate::service::Error`], in the order of the enum. A new variant does not
+/// compile until it is here, so that the dialects' tables cannot miss it.
 pub(super) fn every_error() -> Vec<Error> {
     let text = || "secret".to_owned();
     let problem = |path: &str, reason: &str| Problem { path: path.into(), reason: reason.into() };
@@ -54,46 +54,49 @@ pub(super) fn every_error() -> Vec<Error> {
         Error::Store { reason: text() },
         Error::Internal { reason: text() },
     ];
-    for error in &every {
-        match error {
-            Error::ServerNotFound { .. }
-            | Error::ServerDisabled { .. }
-            | Error::NoCommand { .. }
-            | Error::ServerNotPermitted { .. }
-            | Error::ToolNotPermitted { .. }
-            | Error::Forbidden { .. }
-            | Error::KeyRevoked
-            | Error::KeyExpired
-            | Error::KeyNotFound
-            | Error::Unacceptable { .. }
-            | Error::LimitReached { .. }
-            | Error::QuotaExceeded { .. }
-            | Error::TooManyCalls { .. }
-            | Error::Unread { .. }
-            | Error::ToolBlocked { .. }
-            | Error::ToolsChanged
-            | Error::ToolNotFound { .. }
-            | Error::ResourceNotFound { .. }
-            | Error::InvalidArguments { .. }
-            | Error::Rpc { .. }
-            | Error::BadReply { .. }
-            | Error::Unreachable { .. }
-            | Error::BreakerOpen { .. }
-            | Error::TimedOut { .. }
-            | Error::Overloaded { .. }
-            | Error::ShuttingDown
-            | Error::AlreadyExists { .. }
-            | Error::InvalidDefinition { .. }
-            | Error::FileNotFound { .. }
-            | Error::FileRead { .. }
-            | Error::FileWrite { .. }
-            | Error::FileContent { .. }
-            | Error::OutsideRoot { .. }
-            | Error::Store { .. }
-            | Error::Internal { .. } => {}
-        }
-    }
+    every.iter().for_each(is_listed);
     every
+}
+
+/// A new variant fails to compile here, so that it is not missed in the list.
+fn is_listed(error: &Error) {
+    match error {
+        Error::ServerNotFound { .. }
+        | Error::ServerDisabled { .. }
+        | Error::NoCommand { .. }
+        | Error::ServerNotPermitted { .. }
+        | Error::ToolNotPermitted { .. }
+        | Error::Forbidden { .. }
+        | Error::KeyRevoked
+        | Error::KeyExpired
+        | Error::KeyNotFound
+        | Error::Unacceptable { .. }
+        | Error::LimitReached { .. }
+        | Error::QuotaExceeded { .. }
+        | Error::TooManyCalls { .. }
+        | Error::Unread { .. }
+        | Error::ToolBlocked { .. }
+        | Error::ToolsChanged
+        | Error::ToolNotFound { .. }
+        | Error::ResourceNotFound { .. }
+        | Error::InvalidArguments { .. }
+        | Error::Rpc { .. }
+        | Error::BadReply { .. }
+        | Error::Unreachable { .. }
+        | Error::BreakerOpen { .. }
+        | Error::TimedOut { .. }
+        | Error::Overloaded { .. }
+        | Error::ShuttingDown
+        | Error::AlreadyExists { .. }
+        | Error::InvalidDefinition { .. }
+        | Error::FileNotFound { .. }
+        | Error::FileRead { .. }
+        | Error::FileWrite { .. }
+        | Error::FileContent { .. }
+        | Error::OutsideRoot { .. }
+        | Error::Store { .. }
+        | Error::Internal { .. } => {}
+    }
 }
 
 /// The rows of the first table of `docs/errors.md`, one for each [`every_error`]: the outcome, what
