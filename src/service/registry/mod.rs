@@ -13,6 +13,7 @@ mod ledger;
 mod list;
 mod memories;
 mod merge;
+mod naming;
 mod owner_key;
 mod paths;
 mod pinning;
@@ -21,7 +22,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use serde_json::{Map, Value};
@@ -38,9 +39,9 @@ use self::memories::Memory;
 use self::merge::{Stamp, Step};
 use self::paths::Confinement;
 use crate::access::KeyRing;
-use crate::service::Error;
 use crate::service::audit::{self, AuditHandle, AuditSettings};
 use crate::service::pins::PinBook;
+use crate::service::{Error, clock};
 use crate::store::{Op, Store, StoreError, Trouble, Vault};
 use crate::supervisor::{Definition, check_name};
 
@@ -120,10 +121,13 @@ impl Registry {
             }
         };
         let list = ledger.servers()?;
+        naming::warn(&list, None);
         let frame = ledger.frame()?.unwrap_or_else(file::empty_frame);
         let pins = PinBook::default();
         ledger.pins()?.into_iter().for_each(|(server, known)| pins.set(&server, known));
-        owner_key::load_keys(&mut ledger, &settings.data_dir, keys, now)?;
+        // A key that only a wrong clock has expired is no reason to make another.
+        let believed = SystemTime::UNIX_EPOCH + Duration::from_secs(clock::believed());
+        owner_key::load_keys(&mut ledger, &settings.data_dir, keys, believed)?;
         let root = settings.config_root.unwrap_or_else(|| settings.data_dir.clone());
         Ok(Registry {
             ledger,
@@ -199,6 +203,10 @@ impl Registry {
             let same = merge::covered(definition.raw(), existing.definition.raw());
             return if same { Ok(()) } else { Err(Error::AlreadyExists { name: name.to_owned() }) };
         }
+        let problems = naming::check_new(&list, name);
+        if !problems.is_empty() {
+            return Err(Error::InvalidDefinition { problems });
+        }
         if list.entries().len() >= MAX_SERVERS {
             return Err(Error::InvalidDefinition { problems: vec![file::too_many()] });
         }
@@ -241,6 +249,10 @@ impl Registry {
         let content = self.confinement.read(path)?;
         let file = ServersFile::parse(path, &content)?;
         let wanted = file.definitions()?;
+        let problems = naming::check_import(&self.list(), wanted.iter().map(|(name, _)| name.as_str()));
+        if !problems.is_empty() {
+            return Err(Error::InvalidDefinition { problems: file::not_too_many(problems) });
+        }
         for (name, definition) in &wanted {
             self.allowed.check(name, definition)?;
         }
@@ -275,6 +287,7 @@ impl Registry {
         }
         let frame = if file::has_extras(&self.frame) { &self.frame.clone() } else { file.frame() };
         self.commit_with_frame(entries, batch, frame)?;
+        naming::warn(&self.list(), Some(&applied.added));
         Ok(applied)
     }
 
