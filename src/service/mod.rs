@@ -2,6 +2,7 @@
 
 mod audit;
 mod calling;
+pub mod clock;
 mod defining;
 mod dispatch;
 mod error;
@@ -148,7 +149,7 @@ impl Gateway {
 
     /// Says who a key belongs to at this moment.
     pub fn authenticate(&self, token: &str, now: SystemTime) -> Result<Principal, Refused> {
-        self.0.keys.authenticate(token, seconds_since_1970(now))
+        self.0.keys.authenticate(token, clock::not_before(seconds_since_1970(now)))
     }
 
     /// Who calls without a key, where that is allowed: without limits.
@@ -298,8 +299,10 @@ impl Gateway {
         if self.is_stopping() {
             waiting_for.push("the daemon is stopping".to_owned());
         }
-        let problems = self.0.registry.trouble().map(|trouble| trouble_in_words(&trouble));
-        Readiness { ready: waiting_for.is_empty(), waiting_for, problems: problems.into_iter().collect() }
+        let of_store = self.0.registry.trouble().map(|trouble| trouble_in_words(&trouble));
+        let of_clock = clock::doubt().map(|doubt| format!("the clock is not believed: {doubt}"));
+        let problems = of_store.into_iter().chain(of_clock).collect();
+        Readiness { ready: waiting_for.is_empty(), waiting_for, problems }
     }
 
     /// All metrics in the Prometheus text format.
@@ -317,12 +320,19 @@ impl Gateway {
         self.0.metrics.set_store_from_backup(trouble.is_some_and(|trouble| trouble.from_backup));
         self.0.metrics.set_flush_age(self.0.usage.flush_age());
         self.0.metrics.set_audit_lost(self.0.audit.lost());
+        self.0.metrics.set_clock_in_doubt(clock::doubt().is_some());
         self.0.metrics.render()
     }
 
     /// How many calls the metrics have.
     pub fn calls(&self) -> u64 {
         self.0.metrics.calls()
+    }
+
+    /// Says how many processes fell to the daemon that no server is known by, and how many of those were
+    /// ended.
+    pub fn set_strays(&self, left: usize, ended: u64) {
+        self.0.metrics.set_strays(left, ended);
     }
 
     /// Counts open HTTP connections.
@@ -486,9 +496,9 @@ fn trouble_in_words(trouble: &Trouble) -> String {
     format!("changes cannot be stored: {}{what_to_do}", trouble.cause)
 }
 
-/// Seconds since 1970.
+/// Seconds since 1970, never before a time that was believed: see [`clock::now`].
 pub(crate) fn unix_seconds() -> u64 {
-    seconds_since_1970(SystemTime::now())
+    clock::now()
 }
 
 /// Whole seconds since 1970; times before are 1970.

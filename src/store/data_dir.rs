@@ -14,12 +14,13 @@ use super::{StoreError, backup, journal, marker};
 const PRIVATE_DIR: u32 = 0o700;
 const PRIVATE_FILE: u32 = 0o600;
 
-const LOCK: &str = "lock";
+/// The name of the file in a data directory whose lock a daemon holds.
+pub const LOCK: &str = "lock";
 const STORE: &str = "store";
 
 /// Names directly inside the data directory that belong to the daemon.
-const RESERVED_NAMES: [&str; 8] =
-    [LOCK, STORE, "owner.key", "audit", ROOM_FILE, journal::FILE, backup::DIR, marker::FILE];
+const RESERVED_NAMES: [&str; 9] =
+    [LOCK, STORE, "owner.key", "audit", "clock", ROOM_FILE, journal::FILE, backup::DIR, marker::FILE];
 
 /// Whether a name directly inside the data directory belongs to the daemon; no caller of the API may
 /// have a file written there.

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -15,12 +15,14 @@ use tokio::sync::oneshot;
 
 use super::entry::{AuditEntry, Outcome};
 use super::segments::{self, Segment, Segments};
-use crate::service::Error;
+use crate::service::{Error, clock};
 
 /// How many entries may wait to be written.
 const QUEUE: usize = 1_024;
 /// How many refusals a minute are recorded; of the others only how many there were.
 const REFUSALS: u64 = 300;
+/// How often what is too old is looked for, also when nothing happens.
+const EXPIRE_EVERY: Duration = Duration::from_secs(900);
 /// What that is about.
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -112,8 +114,17 @@ pub(in crate::service) fn start(directory: &Path, settings: AuditSettings) -> io
 
 impl Writer {
     fn run(mut self, queue: &Receiver<Message>) {
-        self.segments.expire();
-        while let Ok(message) = queue.recv() {
+        let mut due = Instant::now();
+        loop {
+            let message = match queue.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                Ok(message) => message,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.segments.expire(clock::settled());
+                    due = Instant::now() + EXPIRE_EVERY;
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
             match message {
                 Message::Entry(entry, written) => {
                     self.write(*entry);
@@ -143,7 +154,7 @@ impl Writer {
         }
         self.settled(written);
         if number.is_multiple_of(1_000) {
-            self.segments.expire();
+            self.segments.expire(clock::settled());
         }
     }
 

@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use super::log::AuditSettings;
 
@@ -102,13 +103,16 @@ impl Segments {
         Ok(())
     }
 
-    /// Removes segments that are too old or too many, but never the newest one; returns how many.
-    pub(super) fn expire(&mut self) -> usize {
+    /// Removes segments that are too many or too old, but never the newest one; returns how many. `now`
+    /// is in seconds since 1970; nothing when the clock is not to be believed, and then none is too old.
+    pub(super) fn expire(&mut self, now: Option<u64>) -> usize {
         let mut gone = 0;
         while self.segments.len() > 1 {
             let total: u64 = self.segments.iter().map(|segment| segment.bytes).sum();
             let oldest = &self.segments[0];
-            if total <= self.settings.keep_bytes && !is_older(&oldest.path, self.settings.keep) {
+            let before = now.map(|now| now.saturating_sub(self.settings.keep.as_secs()));
+            let is_old = before.is_some_and(|before| self.is_from_before(before));
+            if total <= self.settings.keep_bytes && !is_old {
                 break;
             }
             if let Err(error) = fs::remove_file(&oldest.path) {
@@ -119,6 +123,17 @@ impl Segments {
             gone += 1;
         }
         gone
+    }
+
+    /// Whether everything in the oldest segment was written before a moment. Its own time may be that of
+    /// a clock that was wrong; the next one was begun when it was full, so both have to say so.
+    fn is_from_before(&self, moment: u64) -> bool {
+        let written = |segment: &Segment| {
+            let modified = segment.path.metadata().and_then(|metadata| metadata.modified());
+            modified.ok()?.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
+        };
+        let oldest = self.segments.iter().take(2).map(written);
+        oldest.into_iter().all(|at| at.is_some_and(|at| at < moment))
     }
 }
 
@@ -175,11 +190,6 @@ fn whole_lines(path: &Path) -> io::Result<(u64, u64)> {
     }
 }
 
-fn is_older(path: &Path, than: std::time::Duration) -> bool {
-    let modified = path.metadata().and_then(|metadata| metadata.modified());
-    modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > than))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,6 +222,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_old_goes_only_by_a_clock_that_is_believed_and_not_by_a_time_that_was_wrong() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut segments = open(directory.path());
+        let dated = |segments: &Segments, at: usize, seconds: u64| {
+            let file = File::open(&segments.list()[at].path).expect("there");
+            file.set_modified(UNIX_EPOCH + Duration::from_secs(seconds)).expect("dated");
+        };
+        for line in [&b"a\n"[..], b"b\n", b"c\n"] {
+            segments.append(line, 1).expect("written");
+            segments.begin().expect("begun");
+        }
+        let now = 1_795_824_000;
+        // The first was written by a clock of 1970, moments before the second.
+        for (at, seconds) in [(0, 7), (1, now - 10), (2, now - 5)] {
+            dated(&segments, at, seconds);
+        }
+        assert_eq!((segments.expire(None), segments.expire(Some(now))), (0, 0));
+        assert_eq!(segments.expire(Some(now + 3_594)), 1, "an hour after the second was written");
+        dated(&segments, 1, now + 100 * 365 * 86_400);
+        assert_eq!(segments.expire(Some(now + 86_400)), 0, "whatever the clock was, nothing goes too early");
+    }
+
+    #[test]
     fn segments_are_rolled_and_the_oldest_go_when_there_is_too_much() {
         let directory = tempfile::tempdir().expect("a directory");
         let mut segments = Segments::open(directory.path(), settings(2 * SEGMENT)).expect("opened");
@@ -220,7 +253,7 @@ mod tests {
             segments.append(&line, 1).expect("written");
         }
         assert_eq!(segments.list().len(), 5);
-        assert_eq!(segments.expire(), 3);
+        assert_eq!(segments.expire(None), 3);
         let left: u64 = segments.list().iter().map(|segment| segment.bytes).sum();
         assert!(left <= 2 * SEGMENT);
         assert_eq!(open(directory.path()).next(), segments.next());
