@@ -26,6 +26,7 @@ async fn start() -> (Supervisor, Link) {
         own_command: None,
         cgroups: false,
         sandboxes: std::env::temp_dir(),
+        alone: false,
     });
     let host = host.expect("a host for processes");
     let (supervisor, _) = Supervisor::start(host, BrakeSettings::default()).await.expect("a supervisor");

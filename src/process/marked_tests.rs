@@ -26,6 +26,8 @@ impl Marked {
             own_command: None,
             cgroups: false,
             sandboxes: std::env::temp_dir(),
+            // Other tests of this process do, too.
+            alone: false,
         };
         Marked { host: Host::new(settings).unwrap(), needle }
     }
