@@ -40,3 +40,4 @@ mod stopping;
 mod supervising;
 mod tls;
 mod trees;
+mod unlucky;
