@@ -54,7 +54,7 @@ impl Kin {
         Seen {
             brand: self.brands.is_on(pid),
             mark: match proc_fs::mark(pid, MARK_VARIABLE, &self.mark) {
-                Mark::None if brand.is_some_and(|limit| Brands::is_of_any(limit)) => Mark::Foreign,
+                Mark::None if brand.is_some_and(Brands::is_of_any) => Mark::Foreign,
                 mark => mark,
             },
             no_privileges: proc_fs::gains_no_privileges(pid),
