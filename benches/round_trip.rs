@@ -27,6 +27,7 @@ async fn start() -> (Supervisor, Link) {
         cgroups: false,
         sandboxes: std::env::temp_dir(),
         private: std::env::temp_dir().join("none"),
+        alone: false,
     });
     let host = host.expect("a host for processes");
     let (supervisor, _) = Supervisor::start(host, BrakeSettings::default()).await.expect("a supervisor");

@@ -6,6 +6,12 @@
 const _: () = assert!(cfg!(panic = "unwind"), "a supervisor needs unwinding panics");
 
 #[forbid(unsafe_code)]
+pub mod text;
+
+#[forbid(unsafe_code)]
+pub mod files;
+
+#[forbid(unsafe_code)]
 pub mod jsonrpc;
 
 #[forbid(unsafe_code)]

@@ -1,14 +1,22 @@
 //! The signals that ask something of the daemon: SIGTERM, SIGINT and SIGQUIT to stop, SIGHUP to read its
 //! files again, or to stop if it came because the terminal was closed. The first one that asks to stop
 //! asks to do so in order, each further one to do so at once. What that means is not decided here.
+//!
+//! Whoever starts a program with a signal ignored has a reason. `nohup` has it outlive its terminal, so
+//! SIGHUP never stops it then; it still has the files read again, since it is how that is asked for. A
+//! shell without job control keeps SIGINT and SIGQUIT of its keyboard from what it starts in the
+//! background: they stay ignored. SIGTERM is never ignored: nothing else asks to stop in order.
 
 use std::fs::File;
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The number of SIGXFSZ on Linux.
+/// The numbers of these signals on Linux.
 const SIGXFSZ: i32 = 25;
+const SIGHUP: i32 = 1;
+const SIGINT: i32 = 2;
+const SIGQUIT: i32 = 3;
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,32 +47,39 @@ pub enum Asked {
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
-    interrupt: Signal,
+    /// Nothing for one that was ignored at the start.
+    interrupt: Option<Signal>,
     hangup: Signal,
-    quit: Signal,
+    /// As `interrupt`.
+    quit: Option<Signal>,
     /// A write beyond a limit on file sizes: held so that it is an error like a full disk, and not the
     /// end of the process.
     _too_large: Signal,
     /// How many asked to stop.
     received: u32,
-    /// Whether there was a controlling terminal at the start.
+    /// Whether there was a controlling terminal at the start whose end is to be that of the daemon.
     had_terminal: bool,
 }
 
 impl Signals {
-    /// Starts receiving. Signals sent before are not seen. Needs a tokio runtime with I/O.
+    /// Starts receiving. Signals sent before are not seen. Needs a tokio runtime with I/O. `ignored` are
+    /// the numbers of those that were ignored when the daemon was started.
     ///
     /// # Errors
     /// The operating system's, when a handler cannot be installed.
-    pub fn install() -> io::Result<Signals> {
+    pub fn install(ignored: &[i32]) -> io::Result<Signals> {
+        let unless_ignored = |number: i32| {
+            let wanted = !ignored.contains(&number);
+            wanted.then(|| signal(SignalKind::from_raw(number))).transpose()
+        };
         Ok(Signals {
             terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
+            interrupt: unless_ignored(SIGINT)?,
             hangup: signal(SignalKind::hangup())?,
-            quit: signal(SignalKind::quit())?,
+            quit: unless_ignored(SIGQUIT)?,
             _too_large: signal(SignalKind::from_raw(SIGXFSZ))?,
             received: 0,
-            had_terminal: has_terminal(),
+            had_terminal: !ignored.contains(&SIGHUP) && has_terminal(),
         })
     }
 
@@ -73,16 +88,14 @@ impl Signals {
     pub async fn next(&mut self) -> Asked {
         let signal = tokio::select! {
             Some(()) = self.terminate.recv() => "SIGTERM",
-            Some(()) = self.interrupt.recv() => "SIGINT",
+            () = received(&mut self.interrupt) => "SIGINT",
             Some(()) = self.hangup.recv() => {
                 if !self.had_terminal || has_terminal() {
                     return Asked::Reload;
                 }
                 "SIGHUP"
             }
-            Some(()) = self.quit.recv() => "SIGQUIT",
-            // Both streams end only with the runtime, and with it this future.
-            else => std::future::pending().await,
+            () = received(&mut self.quit) => "SIGQUIT",
         };
         let stop = Signals::meaning(self.received, signal);
         self.received = self.received.saturating_add(1);
@@ -91,6 +104,15 @@ impl Signals {
 
     fn meaning(received_before: u32, signal: &'static str) -> Stop {
         if received_before == 0 { Stop::Drain { signal } } else { Stop::Force { signal } }
+    }
+}
+
+/// Resolves when the signal comes; never, when it is none that is received.
+async fn received(signal: &mut Option<Signal>) {
+    match signal {
+        // A stream ends only with the runtime, and with it this future.
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
     }
 }
 
@@ -118,7 +140,7 @@ mod tests {
     // One test, since a signal reaches every listener of the process.
     #[tokio::test]
     async fn the_first_signal_drains_and_every_further_one_forces() {
-        let mut signals = Signals::install().expect("installed");
+        let mut signals = Signals::install(&[]).expect("installed");
         tokio::select! {
             biased;
             stop = signals.next() => panic!("{stop:?} out of nothing"),

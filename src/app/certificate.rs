@@ -5,7 +5,7 @@ use std::io;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 
-use super::reload::{Changes, LOOK, look};
+use super::reload::{Changes, LOOK, Looker};
 use crate::http::{Tls, TlsFiles};
 
 /// The thread that looks at the files; it ends when this is dropped.
@@ -17,14 +17,18 @@ impl Watching {
     /// Begins to look.
     pub(super) fn begin(files: TlsFiles, tls: Tls) -> io::Result<Watching> {
         let paths = [files.cert, files.key];
-        let mut changes = Changes::new(look(&paths));
+        let mut looker = Looker::new();
+        let mut changes = Changes::new(looker.look(&paths).unwrap_or_default());
         let (ask, asked) = mpsc::channel();
         let run = move || {
             loop {
                 match asked.recv_timeout(LOOK) {
                     Ok(()) => reload(&tls),
-                    Err(RecvTimeoutError::Timeout) if changes.look(look(&paths)) => reload(&tls),
-                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Timeout) => {
+                        if looker.look(&paths).is_some_and(|now| changes.look(now)) {
+                            reload(&tls);
+                        }
+                    }
                     Err(RecvTimeoutError::Disconnected) => return,
                 }
             }

@@ -10,6 +10,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Duration;
 
+use super::directory;
 use crate::cli::{Exit, StoreAction};
 use crate::config::{self, Environment, Flags};
 use crate::process;
@@ -61,14 +62,19 @@ pub(super) fn look(dir: &DataDir) -> Result<(), StoreError> {
 
 /// What the looking process said and how it ended; no status when it had to be ended.
 fn ask(dir: &DataDir) -> io::Result<(String, Option<ExitStatus>)> {
-    let mut child = Command::new(std::env::current_exe()?)
+    let mut command = Command::new(std::env::current_exe()?);
+    command
         .args([STORE, "check", "--probe", "--data-dir"])
         .arg(dir.path())
         // It gets the lock that we hold, as its standard input.
         .stdin(dir.handed_on()?)
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()?;
+        .stderr(Stdio::null());
+    if let Some(instance) = directory::instance(dir.path()) {
+        // Should we be killed meanwhile, the next start knows it for what it is.
+        command.env(process::MARK_VARIABLE, format!("{instance}.0"));
+    }
+    let mut child = process::spawn_own(&mut command)?;
     let (sender, receiver) = sync_channel(1);
     let output = child.stdout.take();
     let reader = thread::Builder::new().name("store-look".to_owned()).spawn(move || {

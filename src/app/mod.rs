@@ -3,8 +3,10 @@
 mod banner;
 mod certificate;
 mod descriptors;
+mod directory;
 mod keeping;
 mod openness;
+mod places;
 mod reload;
 mod systemd;
 
@@ -28,9 +30,11 @@ use crate::config::{self, Config, Environment, Flags, ProcessEnvironment};
 use crate::http::{Front, Tls};
 use crate::process::{self, Host, HostSettings};
 use crate::query::Queries;
-use crate::service::{Applied, Gateway, GatewaySettings, OpenError, Registry, ServersFile, Settings, State};
+use crate::service::{
+    Applied, Gateway, GatewaySettings, OpenError, Registry, ServersFile, Settings, State, clock,
+};
 use crate::signals::{Asked, Signals, Stop};
-use crate::store::{DataDir, StoreError, Vault};
+use crate::store::{StoreError, Vault};
 use crate::supervisor::Supervisor;
 use crate::telemetry::logging;
 use crate::telemetry::metrics::Metrics;
@@ -44,19 +48,23 @@ const OWN_COMMAND: &str = "mcpvisor";
 const DEMO_SERVER: &str = "demo-server";
 /// Beyond the drain: how long children may take on the ladder before they are killed.
 const LADDER_LIMIT: Duration = Duration::from_secs(10);
+/// How often processes are looked for that fell to the daemon and carry nothing to be known by.
+const LOOK_FOR_STRAYS: Duration = Duration::from_secs(10);
 /// How long connections may take to send their last answers when everything else has ended.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// Runs one of the two programs.
 pub fn main(program: Program) -> ExitCode {
+    let ignored = process::take_signals();
     // The demo server and the look at a store are the running executable, under whichever of its two
     // names.
     let own = |first: OsString| first == DEMO_SERVER || first == keeping::STORE;
     let program = if std::env::args_os().nth(1).is_some_and(own) { Program::Mcpvisor } else { program };
     match cli::parse(program, std::env::args_os()) {
-        Ok(Command::Serve(flags)) => serve(&flags).into(),
+        Ok(Command::Serve(flags)) => serve(&flags, &ignored).into(),
         Ok(Command::Check(flags)) => {
-            cli::check(&flags, &ProcessEnvironment, &mut io::stdout(), &mut io::stderr()).into()
+            let (out, err) = (&mut io::stdout(), &mut io::stderr());
+            cli::check(&flags, &ProcessEnvironment, &places::problems, out, err).into()
         }
         Ok(Command::DemoServer) => demo_server().into(),
         Ok(Command::Ask(ask)) => cli::ask::run(&ask).into(),
@@ -87,7 +95,7 @@ impl Refusal {
     }
 }
 
-fn serve(flags: &Flags) -> Exit {
+fn serve(flags: &Flags, ignored: &[i32]) -> Exit {
     let env = ProcessEnvironment;
     let config = match config::load(flags, &env) {
         Ok(config) => config,
@@ -96,7 +104,7 @@ fn serve(flags: &Flags) -> Exit {
             return Exit::Config;
         }
     };
-    match prepare_and_run(config, flags, &env) {
+    match prepare_and_run(config, flags, &env, ignored) {
         Ok(exit) => exit,
         Err(Refusal(exit, reason)) => {
             let _ = writeln!(io::stderr(), "mcpvisor: {reason}");
@@ -105,7 +113,12 @@ fn serve(flags: &Flags) -> Exit {
     }
 }
 
-fn prepare_and_run(config: Config, flags: &Flags, env: &dyn Environment) -> Result<Exit, Refusal> {
+fn prepare_and_run(
+    config: Config,
+    flags: &Flags,
+    env: &dyn Environment,
+    ignored: &[i32],
+) -> Result<Exit, Refusal> {
     logging::init(&config.log).map_err(|error| Refusal(Exit::Internal, error.to_string()))?;
     process::hold_too_large();
     let keys = KeyRing::new(config.charter.clone());
@@ -124,6 +137,7 @@ fn prepare_and_run(config: Config, flags: &Flags, env: &dyn Environment) -> Resu
         cgroups: config.cgroups,
         sandboxes: config.data_dir.join("servers"),
         private: config.data_dir.clone(),
+        alone: true,
     })
     .map_err(Refusal::io)?;
     let swept = host.sweep_leftovers();
@@ -131,7 +145,10 @@ fn prepare_and_run(config: Config, flags: &Flags, env: &dyn Environment) -> Resu
         tracing::warn!(processes = swept, "ended what an earlier run had left behind");
     }
     let runtime = build_runtime(config.workers).map_err(Refusal::io)?;
-    let exit = runtime.block_on(run(&config, flags, registry, keys, host.clone()));
+    let exit = runtime.block_on(async {
+        let signals = Signals::install(ignored).map_err(Refusal::io)?;
+        run(&config, flags, registry, keys, host.clone(), signals).await
+    });
     // What still runs is dropped with the runtime, and every process tree with its owner.
     runtime.shutdown_timeout(Duration::from_millis(200));
     host.kill_strays();
@@ -149,7 +166,8 @@ fn build_runtime(workers: usize) -> io::Result<tokio::runtime::Runtime> {
 }
 
 fn open_registry(config: &Config, keys: &KeyRing) -> Result<Registry, Refusal> {
-    let data_dir = DataDir::open(&config.data_dir).map_err(Refusal::io)?;
+    let data_dir = directory::open(&config.data_dir)?;
+    clock::begin(data_dir.path());
     let vault = Vault::open(&data_dir, keeping::look).map_err(|error| Refusal::store(&error))?;
     let settings = Settings {
         data_dir: config.data_dir.clone(),
@@ -197,9 +215,9 @@ async fn run(
     registry: Registry,
     keys: KeyRing,
     host: Host,
+    mut signals: Signals,
 ) -> Result<Exit, Refusal> {
     let started = Instant::now();
-    let mut signals = Signals::install().map_err(Refusal::io)?;
     let tls = config
         .http
         .tls
@@ -218,10 +236,9 @@ async fn run(
     let doors =
         Doors { address, operations: front.operations_addr(), socket: front.socket().map(Path::to_owned) };
     openness::say(&config.http, address.ip(), doors.socket.as_deref());
-    let reaper = tokio::spawn(reap_adopted(host.clone()));
     let internal = |error: &dyn std::fmt::Display| Refusal(Exit::Internal, error.to_string());
     let (supervisor, mut supervised) =
-        Supervisor::start(host, config.starts).await.map_err(|error| internal(&error))?;
+        Supervisor::start(host.clone(), config.starts).await.map_err(|error| internal(&error))?;
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), &State::NAMES).map_err(|error| internal(&error))?;
     let limits = GatewaySettings {
         call_timeout: config.http.call_timeout,
@@ -234,6 +251,7 @@ async fn run(
     let gateway = Gateway::start(registry, supervisor, keys, metrics, limits)
         .await
         .map_err(|error| internal(&error))?;
+    let reaper = tokio::spawn(reap_adopted(host, gateway.clone()));
     let (stop, stopped) = watch::channel(false);
     let queries = Queries::new(config.llm.clone());
     let mut serving = tokio::spawn(front.serve(gateway.clone(), queries, stopped));
@@ -326,11 +344,25 @@ async fn drain(
     }
 }
 
-/// Reaps orphans that fall to us, whenever a child of ours has ended.
-async fn reap_adopted(host: Host) {
+/// Reaps orphans that fall to us, whenever a child of ours has ended; and looks now and then for those
+/// that have shed whatever a server could be known by.
+async fn reap_adopted(host: Host, gateway: Gateway) {
     let Ok(mut ended) = signal(SignalKind::child()) else { return };
-    while ended.recv().await.is_some() {
-        let host = host.clone();
-        let _ = tokio::task::spawn_blocking(move || host.reap_adopted()).await;
+    let mut beat = tokio::time::interval(LOOK_FOR_STRAYS);
+    loop {
+        let asked = host.clone();
+        tokio::select! {
+            child = ended.recv() => {
+                if child.is_none() {
+                    return;
+                }
+                let _ = tokio::task::spawn_blocking(move || asked.reap_adopted()).await;
+            }
+            _ = beat.tick() => {
+                if let Ok(seen) = tokio::task::spawn_blocking(move || asked.sweep_strays()).await {
+                    gateway.set_strays(seen.left, seen.ended);
+                }
+            }
+        }
     }
 }

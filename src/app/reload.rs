@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use super::certificate::Watching;
 use super::{log_applied, systemd};
 use crate::config::{self, Config, ConfigProblem, Flags, ProcessEnvironment};
+use crate::files;
 use crate::service::{Gateway, ServersFile};
 
 /// How often the files are looked at.
@@ -142,16 +143,20 @@ fn watch_files(
     changed: Arc<Notify>,
 ) -> io::Result<()> {
     let run = move || {
-        let mut changes = Changes::new(look(&files));
+        let mut looker = Looker::new();
+        let mut changes = Changes::new(looker.look(&files).unwrap_or_default());
         loop {
             match named.recv_timeout(LOOK) {
                 Ok(others) if others != files => {
                     files = others;
-                    changes = Changes::new(look(&files));
+                    changes = Changes::new(looker.look(&files).unwrap_or_default());
                 }
                 Ok(_) => {}
-                Err(RecvTimeoutError::Timeout) if changes.look(look(&files)) => changed.notify_one(),
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    if looker.look(&files).is_some_and(|now| changes.look(now)) {
+                        changed.notify_one();
+                    }
+                }
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
@@ -159,8 +164,40 @@ fn watch_files(
     thread::Builder::new().name("servers-files".to_owned()).spawn(run).map(drop)
 }
 
-pub(super) fn look(paths: &[PathBuf]) -> Vec<Identity> {
+fn look(paths: &[PathBuf]) -> Vec<Identity> {
     paths.iter().map(|path| identity(path)).collect()
+}
+
+/// Looks at files that may be on a disk that hangs, and says once when it does and once when it does no
+/// more. Until then nothing has changed, as far as is known.
+pub(super) struct Looker {
+    hangs: bool,
+}
+
+impl Looker {
+    pub(super) fn new() -> Looker {
+        Looker { hangs: false }
+    }
+
+    pub(super) fn look(&mut self, paths: &[PathBuf]) -> Option<Vec<Identity>> {
+        let first = paths.first()?;
+        let own = paths.to_vec();
+        match files::within(first, files::PATIENCE, move || look(&own)) {
+            Ok(seen) => {
+                if std::mem::take(&mut self.hangs) {
+                    tracing::info!(path = %first.display(), "the files can be looked at again");
+                }
+                Some(seen)
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.hangs, true) {
+                    let path = first.display();
+                    tracing::error!("the files cannot be looked at for changes: {path} {error}");
+                }
+                None
+            }
+        }
+    }
 }
 
 fn identity(path: &Path) -> Identity {

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch;
 
+use crate::text::{is_invisible, is_presentation};
+
 /// The most bytes of text that are kept.
 const RING_BYTES: usize = 64 * 1024;
 /// How many lines a second are kept, and how many at once after a quiet time.
@@ -200,7 +202,7 @@ pub(super) fn printable(raw: &[u8]) -> String {
     let text = without_colours(text.rsplit('\r').next().unwrap_or(text));
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if c != '\t' && (c.is_control() || misleads(c)) {
+        if c != '\t' && misleads(c) {
             out.extend(c.escape_unicode());
         } else {
             out.push(c);
@@ -213,7 +215,7 @@ pub(super) fn printable(raw: &[u8]) -> String {
 
 /// Characters that are not seen, or change the direction of what is.
 fn misleads(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    is_invisible(c) && !is_presentation(c)
 }
 
 /// Takes terminal colour and cursor sequences (`ESC [ … letter`) out of a text.
@@ -306,7 +308,7 @@ mod tests {
         #[test]
         fn lines_are_printable_whatever_comes(bytes in proptest::collection::vec(any::<u8>(), 0..3000)) {
             let line = printable(&bytes);
-            prop_assert!(line.chars().all(|c| c == '\t' || !(c.is_control() || misleads(c))));
+            prop_assert!(line.chars().all(|c| c == '\t' || !misleads(c)));
         }
     }
 }

@@ -15,12 +15,23 @@ use std::io::Write;
 pub use exit::Exit;
 pub use flags::{Command, Program, Refused, StoreAction, parse};
 
-use crate::config::{Environment, Flags, describe, list_problems, load, warnings};
+use crate::config::{Config, ConfigProblem, Environment, Flags, describe, list_problems, load, warnings};
 
 /// `serve --check`: writes every problem of the configuration to `err`, or to `out` what would run.
-/// What the servers refer to and is not there is warned of on `err`. Starts nothing and changes nothing.
-pub fn check(flags: &Flags, env: &dyn Environment, out: &mut dyn Write, err: &mut dyn Write) -> Exit {
-    let (written, exit) = match load(flags, env) {
+/// What the servers refer to and is not there is warned of on `err`. `places` says what of this machine
+/// would keep the daemon from starting. Starts nothing and changes nothing.
+pub fn check(
+    flags: &Flags,
+    env: &dyn Environment,
+    places: &dyn Fn(&Config) -> Vec<ConfigProblem>,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> Exit {
+    let loaded = load(flags, env).and_then(|config| {
+        let problems = places(&config);
+        if problems.is_empty() { Ok(config) } else { Err(problems) }
+    });
+    let (written, exit) = match loaded {
         Ok(config) => {
             let warned = err.write_all(warnings(&config, env).as_bytes());
             (warned.and_then(|()| out.write_all(describe(&config).as_bytes())), Exit::Graceful)
@@ -37,7 +48,7 @@ mod tests {
 
     fn run(env: &MapEnvironment) -> (Exit, String, String) {
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let exit = check(&Flags::default(), env, &mut out, &mut err);
+        let exit = check(&Flags::default(), env, &|_| Vec::new(), &mut out, &mut err);
         let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
         (exit, text(out), text(err))
     }
@@ -94,7 +105,8 @@ mod tests {
                 Ok(())
             }
         }
-        let exit = check(&Flags::default(), &MapEnvironment::new(&[]), &mut Full, &mut Vec::new());
+        let exit =
+            check(&Flags::default(), &MapEnvironment::new(&[]), &|_| Vec::new(), &mut Full, &mut Vec::new());
         assert_eq!(exit, Exit::Io);
     }
 }

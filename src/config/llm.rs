@@ -12,6 +12,7 @@ use super::environment::Environment;
 use super::problem::Problems;
 use super::section::Section;
 use super::values;
+use crate::files::{self, Unreadable};
 use crate::process::{Reference, sole_reference};
 use crate::query::{ApiKey, KeyHeader, KeySource, LlmSettings};
 
@@ -92,7 +93,7 @@ pub(super) fn complete(
     env: &dyn Environment,
     problems: &mut Problems,
 ) {
-    let dot_env = DotEnv::read(env);
+    let dot_env = DotEnv::read(env, problems);
     let variable = |name: &str| dot_env.variable(env, name);
     if llm.base_url.is_none() {
         let named = BASE_URLS.iter().find_map(|name| Some((name, variable(name)?)));
@@ -121,20 +122,20 @@ pub(super) fn complete(
 struct DotEnv(HashMap<String, String>);
 
 impl DotEnv {
-    fn read(env: &dyn Environment) -> DotEnv {
+    /// It belongs to whoever works in this directory, who need not mean us by it: what cannot be read is
+    /// not there, unless it may hold what we are to know and does not answer.
+    fn read(env: &dyn Environment, problems: &mut Problems) -> DotEnv {
         let path = env.working_dir().join(DOT_ENV);
-        let there =
-            std::fs::metadata(&path).is_ok_and(|file| file.is_file() && file.len() <= LONGEST_DOT_ENV);
-        if !there {
-            return DotEnv::default();
-        }
-        let lines = match dotenvy::from_path_iter(&path) {
-            Ok(lines) => lines,
-            // It belongs to whoever works in this directory, who need not mean us by it.
+        let text = match files::read(&path, LONGEST_DOT_ENV) {
+            Ok(text) => text,
+            Err(error @ (Unreadable::Silent(_) | Unreadable::StillSilent | Unreadable::TooManySilent)) => {
+                problems.source(&path.display().to_string(), format!("cannot be read: it {error}"));
+                return DotEnv::default();
+            }
             Err(_) => return DotEnv::default(),
         };
         let mut known = HashMap::new();
-        for line in lines {
+        for line in dotenvy::from_read_iter(text.as_slice()) {
             match line {
                 Ok((name, value)) => drop(known.insert(name, value)),
                 // Not every program's idea of such a file is this one's.

@@ -29,6 +29,7 @@ pub use servers_file::ServersFile;
 pub use settings::Config;
 pub use values::host as read_host;
 
+use crate::files;
 use crate::http::SocketPlace;
 use crate::telemetry::logging::Level;
 use problem::Problems;
@@ -170,7 +171,9 @@ fn named(path: &Path, working_dir: &Path) -> Named {
 /// the reason comes out as a problem.
 fn default_servers(working_dir: &Path) -> Vec<Named> {
     let default = named(Path::new(DEFAULT_SERVERS_FILE), working_dir);
-    if default.path.try_exists().unwrap_or(true) { vec![default] } else { Vec::new() }
+    let path = default.path.clone();
+    let there = files::within(&default.path, files::PATIENCE, move || path.try_exists().unwrap_or(true));
+    if there.unwrap_or(true) { vec![default] } else { Vec::new() }
 }
 
 #[cfg(test)]

@@ -39,7 +39,15 @@ pub struct ConfigProblem {
     pub path: String,
     /// What is wrong and what would be right, worded to follow the path.
     pub reason: String,
+    /// How many problems this one stands for: 1, but for the one at the end that says how many more
+    /// there are than anybody wants to read.
+    pub count: usize,
 }
+
+/// So many problems are told one by one.
+const MOST: usize = 100;
+/// So many characters of a path and of a reason.
+const LONGEST: usize = 300;
 
 impl fmt::Display for ConfigProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -57,14 +65,20 @@ impl fmt::Display for ConfigProblem {
     }
 }
 
-/// The problems found so far.
+/// The problems found so far. A file may have more than fit into memory twice: of those beyond the first
+/// hundred only the number is kept, and of a long text its beginning.
 #[derive(Debug, Default)]
-pub(super) struct Problems(Vec<ConfigProblem>);
+pub(super) struct Problems {
+    told: Vec<ConfigProblem>,
+    /// How many more there are, and where the first of them is.
+    more: usize,
+    more_in: String,
+}
 
 impl Problems {
     /// How many there are.
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.told.len() + self.more
     }
 
     /// Notes a problem of a source as a whole.
@@ -80,38 +94,55 @@ impl Problems {
         path: impl Into<String>,
         reason: impl Into<String>,
     ) {
-        self.0.push(ConfigProblem {
-            source: source.to_owned(),
-            position,
-            path: path.into(),
-            reason: reason.into(),
-        });
+        if self.told.len() >= MOST {
+            if self.more == 0 {
+                source.clone_into(&mut self.more_in);
+            }
+            self.more += 1;
+            return;
+        }
+        let (path, reason) = (cut(path.into()), cut(reason.into()));
+        self.told.push(ConfigProblem { source: source.to_owned(), position, path, reason, count: 1 });
     }
 
     /// The value when nothing was wrong, else every problem, those of one source together and in
     /// the order of its text.
     pub(super) fn into_result<T>(self, value: T) -> Result<T, Vec<ConfigProblem>> {
-        if self.0.is_empty() {
+        if self.told.is_empty() {
             return Ok(value);
         }
         let mut sources: Vec<String> = Vec::new();
-        for problem in &self.0 {
+        for problem in &self.told {
             if !sources.contains(&problem.source) {
                 sources.push(problem.source.clone());
             }
         }
-        let mut problems = self.0;
+        let mut problems = self.told;
         problems.sort_by_key(|problem| {
             let rank = sources.iter().position(|source| *source == problem.source);
             (rank, problem.position.map(|at| (at.line, at.column)))
         });
+        if self.more > 0 {
+            let reason = format!("and {} more problems, which are not listed", self.more);
+            let (source, path) = (self.more_in, String::new());
+            problems.push(ConfigProblem { source, position: None, path, reason, count: self.more });
+        }
         Err(problems)
     }
 
     #[cfg(test)]
     pub(super) fn lines(&self) -> Vec<String> {
-        self.0.iter().map(ConfigProblem::to_string).collect()
+        self.told.iter().map(ConfigProblem::to_string).collect()
     }
+}
+
+/// A text, or the beginning of a long one.
+fn cut(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(LONGEST) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 /// A text with every control character written as an escape, so that it stays on its line and
@@ -188,6 +219,7 @@ mod tests {
             position: Some(Position { line: 2, column: 1 }),
             path: "x\u{1b}[31m".into(),
             reason: "is\nodd".into(),
+            count: 1,
         };
         assert_eq!(problem.to_string(), "a.toml:2:1: x\\u{1b}[31m is\\nodd");
     }
@@ -201,6 +233,20 @@ mod tests {
         assert_eq!(closest("Host", &known), Some("host"));
         assert_eq!(closest("colour", &known), None);
         assert_eq!(closest(&"x".repeat(10_000), &known), None);
+    }
+
+    #[test]
+    fn a_file_with_a_million_problems_is_a_short_list_of_short_lines() {
+        let mut problems = Problems::default();
+        for n in 0..1_000_000 {
+            problems.at("a.json", None, format!("mcpServers.{n}{}", "x".repeat(n % 2_000)), "is wrong");
+        }
+        assert_eq!(problems.len(), 1_000_000);
+        let problems = problems.into_result(()).expect_err("many");
+        assert_eq!(problems.len(), MOST + 1);
+        assert_eq!(problems.iter().map(|problem| problem.count).sum::<usize>(), 1_000_000);
+        assert!(problems.iter().all(|problem| problem.to_string().chars().count() < 2 * LONGEST + 100));
+        assert_eq!(problems[MOST].to_string(), "a.json: and 999900 more problems, which are not listed");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::problem::{one_line, path_step};
 use super::settings::Config;
 use super::{ConfigProblem, Environment, section::show_duration};
 use crate::http::ApiAuth;
-use crate::supervisor::Definition;
+use crate::supervisor::{Definition, Looks, check_visible};
 
 /// All problems, one a line, those of one source together, and how many there are.
 pub fn list_problems(problems: &[ConfigProblem]) -> String {
@@ -17,9 +17,10 @@ pub fn list_problems(problems: &[ConfigProblem]) -> String {
             sources.push(&problem.source);
         }
     }
-    let problem_word = if problems.len() == 1 { "problem" } else { "problems" };
+    let count: usize = problems.iter().map(|problem| problem.count).sum();
+    let problem_word = if count == 1 { "problem" } else { "problems" };
     let place_word = if sources.len() == 1 { "place" } else { "places" };
-    out.push_str(&format!("{} {problem_word} in {} {place_word}\n", problems.len(), sources.len()));
+    out.push_str(&format!("{count} {problem_word} in {} {place_word}\n", sources.len()));
     out
 }
 
@@ -61,12 +62,22 @@ pub fn describe(config: &Config) -> String {
     out
 }
 
-/// What the environments of servers refer to and is not there now, a line each. The daemon may be
-/// started elsewhere, or what is missing may come: these are no problems.
+/// What the environments of servers refer to and is not there now, and names that are taken for others, a
+/// line each. The daemon may be started elsewhere, what is missing may come, and names are the operator's
+/// choice: these are no problems.
 pub fn warnings(config: &Config, env: &dyn Environment) -> String {
     let mut out = String::new();
+    let mut looks = Looks::default();
     for file in &config.servers {
         for (name, entry) in &file.entries {
+            let unseen = check_visible(name).err().map(|problem| problem.reason);
+            let alike =
+                looks.add(name).map(|other| format!("looks like the name of another server, '{other}'"));
+            for misleading in unseen.into_iter().chain(alike) {
+                let place = format!("{}: mcpServers.{}", file.path.display(), path_step(name));
+                let text = format!("{place} has a misleading name: it {misleading}");
+                out.push_str(&format!("warning: {}\n", one_line(&text)));
+            }
             let Ok(definition) = Definition::parse(entry.clone()) else { continue };
             for missing in definition.unresolved(|variable| env.var(variable)) {
                 let place = format!("{}: mcpServers.{}", file.path.display(), path_step(name));
@@ -134,6 +145,7 @@ mod tests {
     #[test]
     fn problems_are_counted_with_their_places() {
         let problem = |source: &str| ConfigProblem {
+            count: 1,
             source: source.into(),
             position: None,
             path: String::new(),

@@ -2,14 +2,15 @@
 //! Order and unknown members are kept; nothing in a file is changed.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
 use super::json;
 use super::problem::{Problems, did_you_mean, path_step};
+use crate::files;
+use crate::service::MAX_SERVERS;
 use crate::supervisor::{Definition, check_name};
 
 /// The member that holds the servers.
@@ -52,7 +53,9 @@ pub(super) fn read_all(files: &[Named], problems: &mut Problems) -> Vec<ServersF
             }
         };
         // A pipe that the shell made has no path of its own: then the given one has to do.
-        let real = path.canonicalize().unwrap_or_else(|_| path.clone());
+        let (link, given) = (path.clone(), path.clone());
+        let real = files::within(path, files::PATIENCE, move || link.canonicalize().unwrap_or(given));
+        let real = real.unwrap_or_else(|_| path.clone());
         if seen.contains(&real) {
             problems.source(shown, "is named twice");
             continue;
@@ -67,17 +70,22 @@ pub(super) fn read_all(files: &[Named], problems: &mut Problems) -> Vec<ServersF
             }
         }
         read.push(ServersFile { path, entries, extra });
+        let count: usize = read.iter().map(|file| file.entries.len()).sum();
+        if count > MAX_SERVERS {
+            problems.at(
+                shown,
+                None,
+                SERVERS_MEMBER,
+                format!("makes {count} servers of all files, and there can be {MAX_SERVERS}"),
+            );
+        }
     }
     read
 }
 
-/// Reads a whole file as text: at most [`MAX_FILE`] bytes, UTF-8.
+/// Reads a whole file as text: at most [`MAX_FILE`] bytes, UTF-8. What blocks is given up.
 pub(super) fn read_text(path: &Path) -> io::Result<String> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(io::Error::other(format!("it is longer than {} MiB", MAX_FILE >> 20)));
-    }
+    let bytes = files::read_or_piped(path, MAX_FILE)?;
     String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8 text"))
 }
 
@@ -261,7 +269,7 @@ mod tests {
         let reason = |path: &Path| read_text(path).expect_err("unreadable").to_string();
         assert_eq!(reason(&file), "it is not UTF-8 text");
         assert!(reason(dir.path()).contains("directory"));
-        File::create(&file).unwrap().set_len(MAX_FILE + 1).unwrap();
+        fs::File::create(&file).unwrap().set_len(MAX_FILE + 1).unwrap();
         assert_eq!(reason(&file), "it is longer than 16 MiB");
     }
 

@@ -30,14 +30,26 @@ pub(super) fn push_now(out: &mut Vec<u8>) {
     });
 }
 
+/// The last second that can be written: 9999-12-31T23:59:59Z.
+const LAST_SECOND: u64 = 253_402_300_799;
+
 /// Reads a moment as RFC 3339 writes it, or a date: its first second, or its last one with `end_of_day`.
+/// What is before 1970 is 1970; what is after 9999 in UTC, which an offset can do, is none, because it
+/// could not be written again.
 pub(super) fn parse_moment(text: &str, end_of_day: bool) -> Option<SystemTime> {
-    if let Ok(moment) = OffsetDateTime::parse(text, &Rfc3339) {
-        return Some(moment.into());
-    }
-    let date = Date::parse(text, format_description!("[year]-[month]-[day]")).ok()?;
-    let time = if end_of_day { Time::from_hms(23, 59, 59).ok()? } else { Time::MIDNIGHT };
-    Some(date.with_time(time).assume_utc().into())
+    let moment = match OffsetDateTime::parse(text, &Rfc3339) {
+        Ok(moment) => moment,
+        Err(_) => {
+            // Four digits each way: a sign would make it another calendar's.
+            let plain = text.len() == "2026-11-28".len() && text.starts_with(|c: char| c.is_ascii_digit());
+            let date =
+                Date::parse(text, format_description!("[year]-[month]-[day]")).ok().filter(|_| plain)?;
+            let time = if end_of_day { Time::from_hms(23, 59, 59).ok()? } else { Time::MIDNIGHT };
+            date.with_time(time).assume_utc()
+        }
+    };
+    let seconds = u64::try_from(moment.unix_timestamp()).unwrap_or(0);
+    (seconds <= LAST_SECOND).then(|| UNIX_EPOCH + Duration::from_secs(seconds))
 }
 
 /// Whole seconds for `Retry-After`: rounded up, at least one.
@@ -50,11 +62,12 @@ pub(super) fn unix_seconds(at: SystemTime) -> u64 {
     at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-fn format_second(second: u64) -> String {
-    let moment =
-        i64::try_from(second).ok().and_then(|second| OffsetDateTime::from_unix_timestamp(second).ok());
+/// A second since 1970; what cannot be written is the last one that can.
+pub(super) fn format_second(second: u64) -> String {
+    let moment = i64::try_from(second.min(LAST_SECOND))
+        .ok()
+        .and_then(|second| OffsetDateTime::from_unix_timestamp(second).ok());
     let moment = moment.unwrap_or(OffsetDateTime::UNIX_EPOCH).to_offset(UtcOffset::UTC);
-    // Years beyond 9999 are the only ones that RFC 3339 cannot write, and `time` has none.
     moment.format(&Rfc3339).unwrap_or_default()
 }
 
@@ -89,6 +102,54 @@ mod tests {
             ["", "x", "2026-13-01", "2026-02-30", "20261122", "2026-W01-1", "2026-11-22T15:45:00", "2026-326"]
         {
             assert_eq!(at(bad, true), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn at_the_edges_of_the_calendar_a_moment_is_read_and_written_alike_or_refused() {
+        let at = |text: &str| parse_moment(text, true).map(timestamp);
+        for (text, read) in [
+            ("9999-12-31", "9999-12-31T23:59:59Z"),
+            ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
+            ("9999-12-31T23:59:59.999999999Z", "9999-12-31T23:59:59Z"),
+            ("9999-12-31T23:59:59+14:00", "9999-12-31T09:59:59Z"),
+            ("2026-12-31T23:59:60Z", "2026-12-31T23:59:59Z"),
+            ("2038-01-19T03:14:08Z", "2038-01-19T03:14:08Z"),
+            ("2106-02-07T06:28:16Z", "2106-02-07T06:28:16Z"),
+            ("2024-02-29", "2024-02-29T23:59:59Z"),
+            ("1969-12-31T23:59:59Z", "1970-01-01T00:00:00Z"),
+            ("0001-01-01", "1970-01-01T00:00:00Z"),
+            ("0000-01-01T00:00:00Z", "1970-01-01T00:00:00Z"),
+            ("0000-01-01T00:00:00+23:59", "1970-01-01T00:00:00Z"),
+        ] {
+            assert_eq!(at(text).as_deref(), Some(read), "{text}");
+        }
+        for text in [
+            "9999-12-31T23:59:59-00:01",
+            "10000-01-01",
+            "+10000-01-01",
+            "+9999-12-31",
+            "-0001-01-01",
+            "-001-01-01",
+            "10000-01-01T00:00:00Z",
+            "2026-02-29",
+            "2025-02-29T00:00:00Z",
+            "2026-06-15T12:00:60Z",
+            "2026-12-31T24:00:00Z",
+            "2026-12-31T23:59:61Z",
+            "2026-11-28T00:00:00+24:00",
+            "99999999999999999999",
+            "18446744073709551615",
+            "-1",
+            "NaN",
+            "infinity",
+            "2026-11-28T00:00:00",
+            "２０２６-11-28",
+        ] {
+            assert_eq!(at(text), None, "{text}");
+        }
+        for second in [LAST_SECOND + 1, u64::from(u32::MAX) * 1_000, i64::MAX as u64, u64::MAX] {
+            assert_eq!(format_second(second), "9999-12-31T23:59:59Z", "{second}");
         }
     }
 

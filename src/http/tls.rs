@@ -1,8 +1,7 @@
 //! TLS of the front: the certificate, which can be replaced while connections are open, and the
 //! handshake. HTTP/1.1 only, as without it.
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,6 +14,8 @@ use rustls::{InconsistentKeys, ServerConfig};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+
+use crate::files;
 
 /// The longest certificate or key file that is read, in bytes.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -143,18 +144,21 @@ fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
 }
 
 fn bytes(path: &Path, key: bool) -> Result<Vec<u8>, TlsError> {
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| {
-        if key && let Ok(about) = file.metadata() {
-            warn_of_others(path, about.permissions().mode());
+    let own = path.to_owned();
+    let read = files::within(path, files::PATIENCE, move || {
+        let file = files::open(&own)?;
+        let mode = file.metadata().map(|about| about.permissions().mode()).unwrap_or_default();
+        Ok((files::read_now(file, MAX_FILE)?, mode))
+    });
+    match read.and_then(|read| read) {
+        Ok((bytes, mode)) => {
+            if key {
+                warn_of_others(path, mode);
+            }
+            Ok(bytes)
         }
-        file.take(MAX_FILE + 1).read_to_end(&mut bytes)
-    });
-    let checked = read.and_then(|_| match bytes.len() as u64 {
-        0..=MAX_FILE => Ok(bytes),
-        _ => Err(io::Error::other(format!("it is longer than {} MiB", MAX_FILE >> 20))),
-    });
-    checked.map_err(|error| TlsError::Unreadable { key, path: path.to_owned(), error })
+        Err(error) => Err(TlsError::Unreadable { key, path: path.to_owned(), error: error.into() }),
+    }
 }
 
 /// A key for every user of the machine is no secret. A group may have it: so it is handed to daemons by

@@ -18,9 +18,8 @@ use super::cgroup::{Cgroups, Controllers, Leaf};
 use super::ladder::Process;
 use super::limits::Limits;
 use super::pidfd::{self, Watch};
-use super::tree::{
-    Leaders, Tree, TreeGuard, adopted_zombies, brand, children_at_start, kill_strays, reap, signal_marked,
-};
+use super::stray::{self, Kin};
+use super::tree::{Leaders, Tree, TreeGuard, adopted_zombies, children_at_start, reap, send};
 use super::{Secret, SpawnError, exec, harden, inherited, proc_fs, resolve, sandbox, secret};
 
 /// The variable that marks every process of ours: `INSTANCE.N`, N counting the children.
@@ -44,6 +43,8 @@ pub struct HostSettings {
     pub sandboxes: PathBuf,
     /// What sandboxed servers may not read, but for their own directories: where the daemon keeps its data.
     pub private: PathBuf,
+    /// Whether nothing else in this process starts processes.
+    pub alone: bool,
 }
 
 /// What to run.
@@ -87,11 +88,42 @@ pub(super) struct HostInner {
     leaders: Mutex<Leaders>,
     /// The limit on open files that we were started with: the one that children get.
     open_files: Option<Rlimit>,
+    kin: Kin,
+    strays: Mutex<Strays>,
+}
+
+/// What is known of strays.
+#[derive(Default)]
+struct Strays {
+    told: stray::Told,
+    reading: StrayReading,
+}
+
+/// Processes that fell to the daemon and that no tree knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StrayReading {
+    /// How many there are, left alone.
+    pub left: usize,
+    /// How many were ended since the start.
+    pub ended: u64,
 }
 
 impl HostInner {
     fn leaders(&self) -> MutexGuard<'_, Leaders> {
         self.leaders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What tells our descendants from others.
+    pub(super) fn kin(&self) -> &Kin {
+        &self.kin
+    }
+
+    /// Looks for strays, and ends those that are nobody's any more.
+    pub(super) fn sweep_strays(&self) -> StrayReading {
+        let mut strays = self.strays.lock().unwrap_or_else(PoisonError::into_inner);
+        let (ended, left) = stray::sweep(self, &mut strays.told);
+        strays.reading = StrayReading { left, ended: strays.reading.ended + ended as u64 };
+        strays.reading
     }
 
     /// The children that somebody waits for now.
@@ -123,9 +155,11 @@ impl Host {
         inherited::close_on_exec()?;
         let open_files = raise_open_files();
         // Whoever became us by exec may have had children: they are no strays of ours.
-        let leaders = Mutex::new(children_at_start()?);
+        let at_start = children_at_start()?;
+        let kin = Kin::new(&settings, at_start.clone());
         let cgroups = find_cgroups(&settings);
-        let inner = HostInner { settings, cgroups, spawned: AtomicU64::new(0), leaders, open_files };
+        let (spawned, leaders, strays) = (AtomicU64::new(0), Mutex::new(at_start), Mutex::default());
+        let inner = HostInner { settings, cgroups, spawned, leaders, open_files, kin, strays };
         Ok(Host(Arc::new(inner)))
     }
 
@@ -153,7 +187,7 @@ impl Host {
         let started = proc_fs::stat(pid).map_or(0, |stat| stat.started);
         leaders.insert(pid, started);
         drop(leaders);
-        let brand = brand(pid, number);
+        let brand = self.0.kin.brands().put_on(pid, number);
         let tree = Arc::new(Tree::new(pid, format!("{MARK_VARIABLE}={mark}"), brand, leaf, self.0.clone()));
         let guard = TreeGuard(tree.clone());
         let pipes = match (child.stdin.take(), child.stdout.take(), child.stderr.take()) {
@@ -253,12 +287,11 @@ impl Host {
     pub fn sweep_leftovers(&self) -> usize {
         let entry = format!("{MARK_VARIABLE}={}.", self.0.settings.instance);
         let own = std::process::id().cast_signed();
+        let is_left = |pid: i32| proc_fs::has_variable(pid, &entry, true) || self.0.kin.brands().is_on(pid);
         let find = || -> Vec<i32> {
             let mut found = proc_fs::pids().unwrap_or_default();
             found.retain(|&pid| {
-                pid != own
-                    && proc_fs::stat(pid).is_some_and(|stat| !stat.is_zombie())
-                    && proc_fs::has_variable(pid, &entry, true)
+                pid != own && proc_fs::stat(pid).is_some_and(|stat| !stat.is_zombie()) && is_left(pid)
             });
             found
         };
@@ -268,13 +301,16 @@ impl Host {
             if found.is_empty() {
                 break;
             }
-            let handles: Vec<_> = found.iter().filter_map(|&pid| pidfd::open(pid).ok()).collect();
+            let handles: Vec<_> =
+                found.iter().filter_map(|&pid| Some((pid, pidfd::open(pid).ok()?))).collect();
             let signal = if round == 0 { Signal::SIGTERM } else { Signal::SIGKILL };
-            for &pid in &found {
-                if signal_marked(pid, &entry, true, signal) {
-                    ended.insert(pid);
+            for (pid, handle) in &handles {
+                // Looked at again once the handle is there: the pid may have been recycled before.
+                if is_left(*pid) && send(handle, signal) {
+                    ended.insert(*pid);
                 }
             }
+            let handles: Vec<_> = handles.into_iter().map(|(_, handle)| handle).collect();
             pidfd::await_end(&handles, LEFTOVER_GRACE);
         }
         let of_leaves = self.0.cgroups.as_ref().map_or(0, Cgroups::sweep);
@@ -285,11 +321,17 @@ impl Host {
     /// Kills orphans that fell to us and of which nobody knows whose they were. For the end of the
     /// daemon, when no child is left.
     pub fn kill_strays(&self) {
-        kill_strays(&self.0.leaders_now());
+        stray::kill_all(&self.0);
         if let Some(cgroups) = &self.0.cgroups {
             cgroups.remove();
         }
         self.0.reap_adopted();
+    }
+
+    /// Looks for processes that fell to us and that no tree knows, ends those that no running server
+    /// can have started, and says how many there are. Reads `/proc`: not for the runtime.
+    pub fn sweep_strays(&self) -> StrayReading {
+        self.0.sweep_strays()
     }
 
     /// Reaps ended orphans that fell to us; for when SIGCHLD came.

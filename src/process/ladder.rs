@@ -164,7 +164,12 @@ impl Process {
         self.tree.remove_leaf();
         self.tree.host.forget(self.tree.leader);
         let host = self.tree.host.clone();
-        let _ = tokio::task::spawn_blocking(move || host.reap_adopted()).await;
+        let tidy = move || {
+            // It may have been the last that could have started one.
+            host.sweep_strays();
+            host.reap_adopted();
+        };
+        let _ = tokio::task::spawn_blocking(tidy).await;
         ExitReport { exit, forced, killed, orphans }
     }
 

@@ -27,6 +27,8 @@ impl Marked {
             cgroups: false,
             sandboxes: std::env::temp_dir(),
             private: std::env::temp_dir().join("none"),
+            // Other tests of this process do, too.
+            alone: false,
         };
         Marked { host: Host::new(settings).unwrap(), needle }
     }

@@ -4,15 +4,19 @@
 //! A stopped child means an empty tree, not a dead leader: wrappers such as `npx` put two
 //! processes between us and the server, and grandchildren may leave the process group.
 
+mod brand;
 mod cgroup;
 mod disk;
+mod dispositions;
 mod error;
 mod exec;
 mod harden;
+mod holders;
 mod host;
 mod inherited;
 mod ladder;
 mod limits;
+mod own;
 mod peer;
 mod pidfd;
 mod proc_fs;
@@ -20,20 +24,26 @@ mod reference;
 mod resolve;
 mod sandbox;
 mod secret;
+mod stray;
 mod too_large;
 mod tree;
+mod user;
 
 pub use cgroup::Controllers;
 pub use disk::free_bytes;
+pub use dispositions::take_signals;
 pub use error::SpawnError;
-pub use host::{Host, HostSettings, MARK_VARIABLE, Pipes, Spec, open_files};
+pub use holders::{LockHolder, end_leftover_holders};
+pub use host::{Host, HostSettings, MARK_VARIABLE, Pipes, Spec, StrayReading, open_files};
 pub use ladder::{Exit, ExitReport, Ladder, Process};
 pub use limits::Limits;
+pub use own::{OwnChild, spawn_own};
 pub use peer::{Holder, PeerSocket, holder_by_credentials, own_uid, peer_socket};
 pub use reference::{Malformed, Reference, check_references, sole_reference};
 pub use secret::{Secret, read_secret_file, unresolved};
 pub use too_large::hold_too_large;
 pub use tree::{TreeGuard, TreeView, Usage};
+pub use user::{check_writable, is_root, user};
 
 #[cfg(test)]
 pub(crate) mod marked_tests;

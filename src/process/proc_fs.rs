@@ -55,11 +55,44 @@ pub(super) fn has_name(pid: i32, name: &str) -> bool {
     has_variable(pid, &format!("{name}="), true)
 }
 
-/// A process's soft limit on bytes in POSIX message queues; `None` when it is gone or unlimited.
-pub(super) fn message_queue_limit(pid: i32) -> Option<u64> {
+/// Whose mark a process carries in the environment it was started with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// This installation's.
+    Own,
+    /// Another one's.
+    Foreign,
+    /// Nobody's.
+    None,
+}
+
+/// Reads a process's mark: the variable `name`, whose entry begins with `own` where it is ours.
+pub(super) fn mark(pid: i32, name: &str, own: &str) -> Mark {
+    match has_variable(pid, own, true) {
+        true => Mark::Own,
+        false if has_name(pid, name) => Mark::Foreign,
+        false => Mark::None,
+    }
+}
+
+/// A soft limit of a process, by its name in `/proc/PID/limits`; `None` when it is unlimited or the
+/// process is gone.
+pub(super) fn limit(pid: i32, name: &str) -> Option<u64> {
     let limits = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max msgqueue size"))?;
+    let line = limits.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_ascii_whitespace().next()?.parse().ok()
+}
+
+/// Whether a process has given up gaining privileges (`no_new_privs`), which none can take back.
+pub(super) fn gains_no_privileges(pid: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    status.lines().any(|line| line.strip_prefix("NoNewPrivs:").is_some_and(|value| value.trim() == "1"))
+}
+
+/// The name of a process's program, as far as the kernel keeps it; `None` when it is gone.
+pub(super) fn name(pid: i32) -> Option<String> {
+    let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
+    Some(String::from_utf8_lossy(&name).trim_end().to_owned())
 }
 
 /// The resident memory of a process, in bytes, and its CPU time; `None` when it is gone.

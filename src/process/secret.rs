@@ -2,15 +2,12 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::OpenOptions;
-use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::Path;
-
-use nix::fcntl::OFlag;
 
 use super::SpawnError;
 use super::reference::{Piece, Reference, pieces};
+use crate::files::{self, Unreadable};
 
 /// The longest file that a reference may stand for, in bytes.
 const MAX_FILE: u64 = 64 * 1024;
@@ -105,7 +102,8 @@ fn variable_text(value: Option<OsString>) -> Result<String, Unusable> {
 }
 
 /// The content of a file that a reference may stand for: a regular one, UTF-8, at most 64 KiB, without
-/// one newline at its end. Blocks on the disk, and on nothing else.
+/// one newline at its end. Blocks on the disk,
+/// for a few seconds at most.
 ///
 /// # Errors
 /// As the operating system has it, or with the rule that the file breaks.
@@ -117,17 +115,12 @@ pub fn read_secret_file(path: &Path) -> io::Result<String> {
 }
 
 fn file_text(path: &Path) -> Result<String, Unusable> {
-    // Opening a pipe waits for its other end, and a child that waits would stop all others.
-    let opened = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path);
-    let file = opened.map_err(Unusable::Io)?;
-    if !file.metadata().map_err(Unusable::Io)?.is_file() {
-        return Err(Unusable::Because("is not a regular file".to_owned()));
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(Unusable::Io)?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(Unusable::Because(format!("is longer than {} KiB", MAX_FILE >> 10)));
-    }
+    // A child that waits for a file would stop all others.
+    let mut bytes = files::read(path, MAX_FILE).map_err(|unreadable| match unreadable {
+        Unreadable::Io(error) => Unusable::Io(error),
+        Unreadable::Directory => Unusable::Because(Unreadable::NotRegular.to_string()),
+        other => Unusable::Because(other.to_string()),
+    })?;
     bytes.pop_if(|last| *last == b'\n');
     let text = String::from_utf8(bytes).map_err(|_| Unusable::Because("is not UTF-8 text".to_owned()))?;
     if text.contains('\0') {

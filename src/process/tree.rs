@@ -9,9 +9,10 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
+use super::brand::brand_of;
 use super::cgroup::Leaf;
 use super::host::HostInner;
-use super::{pidfd, proc_fs};
+use super::{own, pidfd, proc_fs};
 
 /// How many times a tree is searched for survivors before giving up: each round needs a process
 /// that forked while the last one was killed.
@@ -22,7 +23,7 @@ pub(super) struct Tree {
     pub(super) leader: i32,
     /// `NAME=value` of the variable that marks every process of this tree.
     mark: String,
-    /// A second mark, for those who empty their environment: see [`brand`].
+    /// A second mark, for those who empty their environment: see the module `brand`.
     brand: Option<u64>,
     /// The control group that was made for it, which nothing leaves.
     leaf: Option<Leaf>,
@@ -64,7 +65,7 @@ impl Tree {
     /// Without a brand, a stray is taken only when no other tree can have started it.
     fn owns_stray(&self, pid: i32, stat: proc_fs::Stat, leaders: &Leaders) -> bool {
         match self.brand {
-            Some(brand) => proc_fs::message_queue_limit(pid) == Some(brand),
+            Some(brand) => brand_of(pid) == Some(brand),
             None => only_possible_tree(stat, leaders) == Some(self.leader),
         }
     }
@@ -82,7 +83,7 @@ impl Tree {
         }
         for pid in self.members().unwrap_or_default() {
             if proc_fs::stat(pid).is_some_and(|stat| stat.group != self.leader)
-                && !signal_marked(pid, &self.mark, false, signal)
+                && !signal_marked(pid, &self.mark, signal)
                 && !self.signal_held(pid, signal)
             {
                 signal_stray(pid, signal, &self.host.leaders_now());
@@ -213,32 +214,6 @@ impl Drop for TreeGuard {
 /// Children that somebody waits for: process id to start time.
 pub(super) type Leaders = HashMap<i32, u64>;
 
-/// The kernel's default for the limit that serves as brand.
-const DEFAULT_LIMIT: u64 = 819_200;
-/// After so many children a brand comes back; the tree that had it is long gone.
-const BRANDS: u64 = 400_000;
-
-/// Whether a limit is one that only [`brand`] sets.
-fn is_brand(limit: u64) -> bool {
-    (DEFAULT_LIMIT - BRANDS..DEFAULT_LIMIT).contains(&limit)
-}
-
-/// Brands a process with a limit that nearly nobody uses and that every descendant inherits,
-/// whatever it does to its group, session and environment: the soft limit on bytes in POSIX
-/// message queues, a little lower than the default and different for each child. Says which it
-/// became; `None` when the system would not have it.
-pub(super) fn brand(pid: i32, number: u64) -> Option<u64> {
-    use rustix::process::{Pid, Resource, Rlimit, prlimit};
-    let wanted = DEFAULT_LIMIT - 1 - number % BRANDS;
-    let pid = Pid::from_raw(pid)?;
-    let maximum = rustix::process::getrlimit(Resource::Msgqueue).maximum;
-    if maximum.is_some_and(|maximum| maximum < wanted) {
-        return None;
-    }
-    prlimit(Some(pid), Resource::Msgqueue, Rlimit { current: Some(wanted), maximum }).ok()?;
-    Some(wanted)
-}
-
 /// Whether a process is an orphan that fell to us without a mark: it left its group and emptied
 /// its environment, so nothing it carries says whose it was.
 fn is_stray(pid: i32, stat: proc_fs::Stat, leaders: &Leaders) -> bool {
@@ -263,21 +238,6 @@ fn signal_stray(pid: i32, signal: Signal, leaders: &Leaders) {
     }
 }
 
-/// Kills every branded stray there is, whoever it belonged to: for when no tree is left.
-pub(super) fn kill_strays(leaders: &Leaders) {
-    for _ in 0..KILL_ROUNDS {
-        let mut strays = proc_fs::pids().unwrap_or_default();
-        strays.retain(|&pid| {
-            proc_fs::stat(pid).is_some_and(|stat| !stat.is_zombie() && is_stray(pid, stat, leaders))
-                && proc_fs::message_queue_limit(pid).is_some_and(is_brand)
-        });
-        if strays.is_empty() {
-            return;
-        }
-        strays.into_iter().for_each(|pid| signal_stray(pid, Signal::SIGKILL, leaders));
-    }
-}
-
 /// The children we have at start, because whoever started us had them: never strays.
 pub(super) fn children_at_start() -> io::Result<Leaders> {
     let own = std::process::id().cast_signed();
@@ -289,16 +249,16 @@ pub(super) fn children_at_start() -> io::Result<Leaders> {
         .collect())
 }
 
-fn send(pidfd: &std::os::fd::OwnedFd, signal: Signal) -> bool {
+pub(super) fn send(pidfd: &std::os::fd::OwnedFd, signal: Signal) -> bool {
     rustix::process::Signal::from_named_raw(signal as i32)
         .is_some_and(|signal| rustix::process::pidfd_send_signal(pidfd, signal).is_ok())
 }
 
 /// Sends a signal to a process that carries a mark. The handle is opened before the mark is
 /// read: if the pid was recycled in between, the signal goes to nobody.
-pub(super) fn signal_marked(pid: i32, entry: &str, prefix: bool, signal: Signal) -> bool {
+fn signal_marked(pid: i32, entry: &str, signal: Signal) -> bool {
     let Ok(pidfd) = pidfd::open(pid) else { return false };
-    if !proc_fs::has_variable(pid, entry, prefix) {
+    if !proc_fs::has_variable(pid, entry, false) {
         return false;
     }
     send(&pidfd, signal)
@@ -307,11 +267,12 @@ pub(super) fn signal_marked(pid: i32, entry: &str, prefix: bool, signal: Signal)
 /// The ended processes that became ours because their parents ended before them, as far as
 /// `leaders` tells: those are waited for by somebody else.
 pub(super) fn adopted_zombies(leaders: &Leaders) -> Vec<i32> {
-    let own = std::process::id().cast_signed();
+    let parent = std::process::id().cast_signed();
     let mut zombies = proc_fs::pids().unwrap_or_default();
     zombies.retain(|pid| {
         !leaders.contains_key(pid)
-            && proc_fs::stat(*pid).is_some_and(|stat| stat.parent == own && stat.is_zombie())
+            && !own::is_own(*pid)
+            && proc_fs::stat(*pid).is_some_and(|stat| stat.parent == parent && stat.is_zombie())
     });
     zombies
 }

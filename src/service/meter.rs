@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::clock;
 use super::pins::PinCounts;
 use super::usage::{Book, Line, hour_of};
 use super::view::Traffic;
@@ -185,6 +186,10 @@ impl Drop for Measured<'_> {
 
 fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let believed = clock::believed_at(since.as_secs());
+    if believed != since.as_secs() {
+        return believed.saturating_mul(1000);
+    }
     since.as_millis().try_into().unwrap_or(u64::MAX)
 }
 

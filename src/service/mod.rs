@@ -3,6 +3,7 @@
 mod acts;
 mod audit;
 mod calling;
+pub mod clock;
 mod defining;
 mod dispatch;
 mod error;
@@ -176,7 +177,7 @@ impl Gateway {
 
     /// Says who a key belongs to at this moment.
     pub fn authenticate(&self, token: &str, now: SystemTime) -> Result<Principal, Refused> {
-        self.0.keys.authenticate(token, seconds_since_1970(now))
+        self.0.keys.authenticate(token, clock::not_before(seconds_since_1970(now)))
     }
 
     /// The daemon's own user, who calls without a key: without limits.
@@ -379,18 +380,25 @@ impl Gateway {
         if self.is_stopping() {
             waiting_for.push("the daemon is stopping".to_owned());
         }
-        let trouble = self.0.registry.trouble().map(|trouble| trouble_in_words(&trouble));
+        let of_store = self.0.registry.trouble().map(|trouble| trouble_in_words(&trouble));
         let fleeting = match self.0.registry.fleeting_revocations() {
             0 => None,
             keys => Some(format!("an end of the daemon would forget that {keys} keys were revoked")),
         };
-        let problems = trouble.into_iter().chain(fleeting).collect();
+        let of_clock = clock::doubt().map(|doubt| format!("the clock is not believed: {doubt}"));
+        let problems = of_store.into_iter().chain(fleeting).chain(of_clock).collect();
         Readiness { ready: waiting_for.is_empty(), waiting_for, problems }
     }
 
     /// How many calls the metrics have.
     pub fn calls(&self) -> u64 {
         self.0.metrics.calls()
+    }
+
+    /// Says how many processes fell to the daemon that no server is known by, and how many of those were
+    /// ended.
+    pub fn set_strays(&self, left: usize, ended: u64) {
+        self.0.metrics.set_strays(left, ended);
     }
 
     /// Counts open HTTP connections.
@@ -577,9 +585,9 @@ fn trouble_in_words(trouble: &Trouble) -> String {
     format!("changes cannot be stored: {}{what_to_do}", trouble.cause)
 }
 
-/// Seconds since 1970.
+/// Seconds since 1970, never before a time that was believed: see [`clock::now`].
 pub(crate) fn unix_seconds() -> u64 {
-    seconds_since_1970(SystemTime::now())
+    clock::now()
 }
 
 /// Whole seconds since 1970; times before are 1970.

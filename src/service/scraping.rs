@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::Gateway;
+use super::{Gateway, clock};
 use crate::supervisor::{ServerHandle, Usage};
 
 /// The text that is being written, as soon as it is there.
@@ -65,6 +65,7 @@ impl Gateway {
         inner.metrics.set_flush_age(inner.usage.flush_age());
         inner.metrics.set_audit_lost(inner.audit.lost());
         inner.metrics.set_audit_unrecorded(inner.audit.unrecorded());
+        inner.metrics.set_clock_in_doubt(clock::doubt().is_some());
         inner.metrics.render()
     }
 }

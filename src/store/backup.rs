@@ -253,10 +253,12 @@ pub(super) fn newest(data_dir: &Path) -> Result<Newest, StoreError> {
     newest_of(CONFIG, data_dir)
 }
 
-/// Keeps usage as it was at a moment, in seconds since 1970, beside the backups of what is configured.
+/// Keeps usage as it was at a moment, in seconds since 1970, beside the backups of what is configured. The
+/// newest has the highest number, also when the clock was ahead in between.
 pub fn write_usage(data_dir: &Path, at: u64, mut records: Vec<Record>) -> Result<PathBuf, StoreError> {
     records.sort();
-    Backup::now(at, records).write_as(USAGE, KEPT_USAGE, data_dir)
+    let newest = list_of(USAGE, data_dir)?.first().map_or(0, |(number, _)| *number);
+    Backup::now(at.max(newest.saturating_add(1)), records).write_as(USAGE, KEPT_USAGE, data_dir)
 }
 
 /// The newest good backup of usage.
@@ -328,6 +330,9 @@ mod tests {
         fs::write(dir.path().join("backup/usage-5.json"), b"{}").unwrap();
         let Newest { good, bad } = newest_usage(dir.path()).unwrap();
         assert_eq!((good.unwrap().1.records[0].1.clone(), bad.len()), (encode(&4).unwrap(), 1));
+        // The clock is back: what is written now is newer all the same, and stays.
+        write_usage(dir.path(), 2, vec![(b"u/h/x".to_vec(), encode(&6).unwrap())]).unwrap();
+        assert_eq!(newest_usage(dir.path()).unwrap().good.unwrap().1.records[0].1, encode(&6).unwrap());
         assert_eq!(list_of(USAGE, dir.path()).unwrap().len(), 3);
         assert_eq!(list(dir.path()).unwrap().len(), 1);
     }

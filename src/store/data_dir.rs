@@ -14,17 +14,19 @@ use super::{StoreError, backup, journal, marker, reserve};
 const PRIVATE_DIR: u32 = 0o700;
 const PRIVATE_FILE: u32 = 0o600;
 
-const LOCK: &str = "lock";
+/// The name of the file in a data directory whose lock a daemon holds.
+pub const LOCK: &str = "lock";
 const STORE: &str = "store";
 /// The Unix socket, where it has no other place.
 const SOCKET: &str = "mcpvisor.sock";
 
 /// Names directly inside the data directory that belong to the daemon.
-const RESERVED_NAMES: [&str; 10] = [
+const RESERVED_NAMES: [&str; 11] = [
     LOCK,
     STORE,
     "owner.key",
     "audit",
+    "clock",
     SOCKET,
     ROOM_FILE,
     reserve::FILE,

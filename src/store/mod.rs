@@ -25,6 +25,7 @@ mod error;
 #[cfg(test)]
 pub(crate) mod fault;
 mod files;
+mod identity;
 mod journal;
 mod marker;
 mod memory;
@@ -43,9 +44,10 @@ use std::time::Duration;
 
 pub use backup::{Backup, write_usage};
 pub use check::{Part, check};
-pub use data_dir::{DataDir, is_reserved};
+pub use data_dir::{DataDir, LOCK, is_reserved};
 pub use error::StoreError;
 pub use files::write_private;
+pub use identity::instance_beside;
 pub use memory::MemoryStore;
 pub use opening::{Look, PROBE_LIMIT, probe};
 pub use records::{RECORD_VERSION, SCHEMA_VERSION, decode, encode};

@@ -14,6 +14,7 @@ mod fair_queue;
 mod fleet;
 mod handle;
 mod lifecycle;
+mod names;
 mod policy;
 mod replica;
 mod status;
@@ -33,6 +34,7 @@ pub use definition::{Definition, Problem, check_name};
 pub use directory::Directory;
 pub use handle::{Leaving, Remembered, ServerHandle};
 pub use lifecycle::{Effect, Ending, Event, Lifecycle, Wanted};
+pub use names::{Looks, check_visible};
 pub use policy::{
     EraChoice, PinMode, Policy, Replicas, RestartPolicy, StartMode, UpdateMode, parse_duration,
 };

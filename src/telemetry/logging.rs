@@ -17,6 +17,8 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFi
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::text::{is_invisible, is_presentation};
+
 /// What is logged.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Settings {
@@ -198,9 +200,7 @@ impl Visit for Visitor {
 /// Appends a text with every character that could leave the line or steer a terminal as an escape.
 pub fn escape(text: &str, out: &mut String) {
     for c in text.chars() {
-        let reorders =
-            matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if c.is_control() || reorders {
+        if is_invisible(c) && !is_presentation(c) {
             out.extend(c.escape_default());
         } else {
             out.push(c);

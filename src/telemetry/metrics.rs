@@ -330,6 +330,21 @@ impl Metrics {
         counter.inc_by(unrecorded.saturating_sub(counter.get()));
     }
 
+    /// Says whether the machine's clock is not believed.
+    pub fn set_clock_in_doubt(&self, in_doubt: bool) {
+        self.shared.kept.clock_in_doubt.set(i64::from(in_doubt));
+    }
+
+    /// Says how many processes fell to the daemon that no server is known by, and how many of those were
+    /// ended since the start.
+    pub fn set_strays(&self, left: usize, ended: u64) {
+        // Two who say the same at once are not to count it twice.
+        let _one_after_the_other = self.shared.table();
+        self.shared.kept.strays.set(i64::try_from(left).unwrap_or(i64::MAX));
+        let counter = &self.shared.kept.strays_ended;
+        counter.inc_by(ended.saturating_sub(counter.get()));
+    }
+
     /// Notes that the servers files were applied, or could not be.
     pub fn reloaded(&self, good: bool) {
         self.shared.reload_good.set(i64::from(good));
@@ -404,13 +419,16 @@ const LATE_HELP: &str = "Replies of a child that nobody waited for any more.";
 const TOOL_CHANGES_HELP: &str = "Tools that were found not to be as they were approved.";
 const RESTARTS_HELP: &str = "Children that were started after a server's first one.";
 
-/// How it is with what is kept on disk.
+/// How it is with what is kept on disk, and with what the daemon stands on.
 struct Kept {
     store_degraded: IntGauge,
     store_from_backup: IntGauge,
     flush_age: Gauge,
     audit_lost: IntCounter,
     audit_unrecorded: IntCounter,
+    clock_in_doubt: IntGauge,
+    strays: IntGauge,
+    strays_ended: IntCounter,
 }
 
 impl Kept {
@@ -444,7 +462,31 @@ impl Kept {
                 "Refusals, failures and calls that the audit only counted.",
             )?,
         )?;
-        Ok(Kept { store_degraded, store_from_backup, flush_age, audit_lost, audit_unrecorded })
+        let clock_in_doubt = register(
+            registry,
+            IntGauge::new("mcpvisor_clock_in_doubt", "1 while the machine's clock is not believed.")?,
+        )?;
+        let strays = register(
+            registry,
+            IntGauge::new(
+                "mcpvisor_strays",
+                "Processes that fell to the daemon and that no server is known by.",
+            )?,
+        )?;
+        let strays_ended = register(
+            registry,
+            IntCounter::new("mcpvisor_strays_ended_total", "Such processes that were ended.")?,
+        )?;
+        Ok(Kept {
+            store_degraded,
+            store_from_backup,
+            flush_age,
+            audit_lost,
+            audit_unrecorded,
+            clock_in_doubt,
+            strays,
+            strays_ended,
+        })
     }
 }
 

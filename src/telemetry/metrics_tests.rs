@@ -70,6 +70,10 @@ fn the_rest_is_set_and_counted() {
     metrics.set_store_degraded(true);
     metrics.set_store_from_backup(true);
     metrics.set_flush_age(Duration::from_secs(3));
+    metrics.set_clock_in_doubt(true);
+    for (left, ended) in [(3, 1), (2, 1), (2, 4)] {
+        metrics.set_strays(left, ended);
+    }
     for lost in [4, 4, 6] {
         metrics.set_audit_lost(lost);
         metrics.set_audit_unrecorded(lost + 1);
@@ -86,6 +90,9 @@ fn the_rest_is_set_and_counted() {
         ("mcpvisor_store_flush_age_seconds", 3.0),
         ("mcpvisor_audit_lost_total", 6.0),
         ("mcpvisor_audit_unrecorded_total", 7.0),
+        ("mcpvisor_clock_in_doubt", 1.0),
+        ("mcpvisor_strays", 2.0),
+        ("mcpvisor_strays_ended_total", 4.0),
         (r#"mcpvisor_build_info{version="1.2.3"}"#, 1.0),
     ] {
         assert_eq!(value(&metrics, series), Some(expected), "{series}");

@@ -43,3 +43,4 @@ mod stopping;
 mod supervising;
 mod tls;
 mod trees;
+mod unlucky;

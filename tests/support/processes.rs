@@ -33,6 +33,11 @@ impl Process {
         stat(self.pid).is_some_and(|stat| stat.start_time == self.start_time)
     }
 
+    /// Whether it still runs: a zombie does not.
+    pub(crate) fn runs(self) -> bool {
+        self.is_there() && fs::read(format!("/proc/{}/cmdline", self.pid)).is_ok_and(|line| !line.is_empty())
+    }
+
     /// The session it belongs to.
     pub(crate) fn session(self) -> i32 {
         stat(self.pid).expect("the process lives").session

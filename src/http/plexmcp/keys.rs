@@ -8,17 +8,17 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::errors::{self, Failure};
 use super::fields::{Fields, Page, last, success};
 use super::{Caller, Id, Ignored, Invoker, Pairs, Shared, json, pairs};
 use crate::http::auth::Visitor;
 use crate::http::body::{self, object, string};
-use crate::http::clock::{parse_moment, timestamp};
+use crate::http::clock::{format_second, parse_moment};
 use crate::service::{
     Error, KeyRecord, KeyRequest, KeyStatus, KeyView, Maker, NewKey, NoKey, Revocation, Revoke,
 };
+use crate::text::is_invisible;
 
 /// The longest name of a key, in characters.
 const MAX_NAME: usize = 100;
@@ -220,10 +220,16 @@ fn read_name(fields: &mut Fields, raw: Option<&RawValue>) -> Option<String> {
     };
     let name = string(raw).map(|name| name.trim().to_owned());
     let good = name.filter(|name| (1..=MAX_NAME).contains(&name.chars().count()));
-    if good.is_none() {
+    let Some(good) = good else {
         fields.problem("name", format!("must be a string of 1 to {MAX_NAME} characters"));
+        return None;
+    };
+    if let Some(c) = good.chars().find(|c| is_invisible(*c)) {
+        let reason = "must not contain characters that are not seen or turn the direction of text";
+        fields.problem("name", format!("{reason} (found U+{:04X})", u32::from(c)));
+        return None;
     }
-    good
+    Some(good)
 }
 
 fn read_description(fields: &mut Fields, raw: Option<&RawValue>) -> Option<String> {
@@ -310,5 +316,5 @@ fn created(made: &NewKey) -> impl Serialize {
 
 /// Seconds since 1970, as the dialect writes them.
 pub(super) fn moment(seconds: u64) -> String {
-    timestamp(UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).unwrap_or(SystemTime::now()))
+    format_second(seconds)
 }

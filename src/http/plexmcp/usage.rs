@@ -1,7 +1,5 @@
 //! `/v1/usage`, its history, and the usage of one key (contract, sections 4.11 and 4.12).
 
-use std::time::SystemTime;
-
 use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
@@ -12,6 +10,7 @@ use super::fields::{Fields, Page, last, success};
 use super::keys::{key_id, moment};
 use super::{Caller, Id, Invoker, Pairs, Shared, json, pairs};
 use crate::http::clock::{parse_moment, unix_seconds};
+use crate::service::clock::believed;
 use crate::service::{Bucket, Granularity, HistoryQuery, Period, Span, Tally, UsageOf, UsageReport};
 
 pub(super) async fn show(
@@ -73,7 +72,7 @@ pub(super) async fn history(
 
 /// Reads `period`, or `start_date` and `end_date`; the current month when there is neither.
 fn read_span(query: &[(String, String)], fields: &mut Fields) -> (&'static str, Span) {
-    let now = unix_seconds(SystemTime::now());
+    let now = believed();
     let month = ("month", Span::of_period(Period::Month, now));
     let (start, end) = (last(query, "start_date"), last(query, "end_date"));
     let mut read = |name: &str, given: Option<&str>, end_of_day| {

@@ -18,7 +18,7 @@ use super::entry::{AuditEntry, Outcome, Sort};
 use super::rate::{Rate, Verdict};
 use super::segments::{self, Direction, Listed, Part, Segments};
 use crate::process;
-use crate::service::Error;
+use crate::service::{Error, clock};
 
 /// How many entries that nobody waits for may wait to be written.
 const QUEUE: usize = 1_024;
@@ -29,8 +29,9 @@ const RESERVE: u64 = 4 * 1024 * 1024;
 /// How often it is looked how much room there is, and after how many bytes at the latest.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LOOK_EVERY_BYTES: u64 = 64 * 1024;
-/// How often it is looked which segments are too old, in lines.
+/// How often it is looked which segments are too old, in lines, and also when nothing happens.
 const EXPIRE_EVERY: u64 = 1_000;
+const EXPIRE_AFTER: Duration = Duration::from_secs(900);
 
 /// What the audit keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,6 +116,8 @@ struct Writer {
     counts: Arc<Counts>,
     rate: Rate,
     room: Room,
+    /// When it is looked next which segments are too old, also if nothing happens.
+    expires_at: Instant,
     failing: bool,
 }
 
@@ -161,14 +164,14 @@ fn start_with(directory: &Path, settings: AuditSettings, room: Room) -> io::Resu
     let (messages, queue) = mpsc::sync_channel(QUEUE_WITH_ACTS);
     let counts = Arc::<Counts>::default();
     let rate = Rate::new(Instant::now());
-    let writer = Writer { segments, counts: counts.clone(), rate, room, failing: false };
+    let writer = Writer { segments, counts: counts.clone(), rate, room, expires_at: Instant::now(), failing: false };
     let thread = thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run(&queue))?;
     Ok(AuditHandle { messages, thread: Arc::new(Mutex::new(Some(thread))), settings, counts })
 }
 
 impl Writer {
     fn run(mut self, queue: &Receiver<Message>) {
-        self.segments.expire();
+        self.expire();
         while let Some(message) = self.next(queue) {
             match message {
                 Message::Entry(entry, written) => {
@@ -195,13 +198,26 @@ impl Writer {
     /// The next message; meanwhile tells what was not recorded, when its minute is over.
     fn next(&mut self, queue: &Receiver<Message>) -> Option<Message> {
         loop {
-            let Some(due) = self.rate.due() else { return queue.recv().ok() };
+            let due = self.rate.due().map_or(self.expires_at, |due| due.min(self.expires_at));
             match queue.recv_timeout(due.saturating_duration_since(Instant::now())) {
                 Ok(message) => return Some(message),
                 Err(RecvTimeoutError::Disconnected) => return None,
-                Err(RecvTimeoutError::Timeout) => self.turn(Instant::now()),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            let now = Instant::now();
+            if now >= self.expires_at {
+                self.expire();
+            }
+            if self.rate.due().is_some_and(|due| due <= now) {
+                self.turn(now);
             }
         }
+    }
+
+    /// Removes what is too old, by a clock that is to be believed, and what is too much.
+    fn expire(&mut self) {
+        self.segments.expire(clock::settled());
+        self.expires_at = Instant::now() + EXPIRE_AFTER;
     }
 
     fn turn(&mut self, now: Instant) {
@@ -249,7 +265,7 @@ impl Writer {
         }
         self.settled(written);
         if number.is_multiple_of(EXPIRE_EVERY) {
-            self.segments.expire();
+            self.expire();
         }
     }
 

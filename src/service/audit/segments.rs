@@ -6,6 +6,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use super::log::AuditSettings;
 
@@ -81,6 +82,17 @@ impl Strand {
     /// Whether there is one that is not appended to any more.
     fn may_lose_one(&self) -> bool {
         self.segments.len() > usize::from(self.open.is_some())
+    }
+
+    /// Whether everything in the oldest segment was written before a moment. Its own time may be that of
+    /// a clock that was wrong; the next one was begun when it was full, so both have to say so.
+    fn is_from_before(&self, moment: u64) -> bool {
+        let written = |segment: &Segment| {
+            let modified = segment.path.metadata().and_then(|metadata| metadata.modified());
+            modified.ok()?.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
+        };
+        let mut oldest = self.segments.iter().take(2).map(written);
+        !self.segments.is_empty() && oldest.all(|at| at.is_some_and(|at| at < moment))
     }
 }
 
@@ -217,18 +229,17 @@ impl Segments {
         }
     }
 
-    /// Removes segments that are too old or too many, but none that is appended to; returns how many.
-    pub(super) fn expire(&mut self) -> usize {
+    /// Removes segments that are too old or too many, but none that is appended to; returns how many. `now`
+    /// is in seconds since 1970; nothing when the clock is not to be believed, and then none is too old.
+    pub(super) fn expire(&mut self, now: Option<u64>) -> usize {
         let count =
             |segments: &Segments| segments.strands.iter().map(|strand| strand.segments.len()).sum::<usize>();
         let before = count(self);
         self.make_room(0);
+        let moment = now.map(|now| now.saturating_sub(self.settings.keep.as_secs()));
         for part in Part::ALL {
-            let keep = self.settings.keep;
-            let is_due = |strand: &Strand| {
-                let oldest = strand.segments.first().filter(|_| strand.may_lose_one());
-                oldest.is_some_and(|oldest| is_older(&oldest.path, keep))
-            };
+            let is_due =
+                |strand: &Strand| moment.is_some_and(|moment| strand.may_lose_one() && strand.is_from_before(moment));
             while is_due(&self.strands[part as usize]) && self.remove_oldest(part) {}
         }
         before - count(self)
@@ -381,11 +392,6 @@ fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-fn is_older(path: &Path, than: std::time::Duration) -> bool {
-    let modified = path.metadata().and_then(|metadata| metadata.modified());
-    modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > than))
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -501,9 +507,32 @@ mod tests {
         }
         drop(segments);
         let mut segments = open(directory.path(), 2 * MIB);
-        assert!(segments.expire() > 0);
+        assert!(segments.expire(None) > 0);
         append(&mut segments, Part::Rest, "x");
         assert!(on_disk(directory.path()) <= 2 * MIB, "{}", on_disk(directory.path()));
+    }
+
+    #[test]
+    fn what_is_old_goes_only_by_a_clock_that_is_believed_and_not_by_a_time_that_was_wrong() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut segments = open(directory.path(), u64::MAX);
+        let dated = |segments: &Segments, at: usize, seconds: u64| {
+            let file = File::open(&segments.list()[Part::Acts as usize][at].path).expect("there");
+            file.set_modified(UNIX_EPOCH + Duration::from_secs(seconds)).expect("dated");
+        };
+        for line in ["a", "b", "c"] {
+            append(&mut segments, Part::Acts, line);
+            segments.begin(Part::Acts).expect("begun");
+        }
+        let now = 1_795_824_000;
+        // The first was written by a clock of 1970, moments before the second.
+        for (at, seconds) in [(0, 7), (1, now - 10), (2, now - 5)] {
+            dated(&segments, at, seconds);
+        }
+        assert_eq!((segments.expire(None), segments.expire(Some(now))), (0, 0));
+        assert_eq!(segments.expire(Some(now + 3_594)), 1, "an hour after the second was written");
+        dated(&segments, 1, now + 100 * 365 * 86_400);
+        assert_eq!(segments.expire(Some(now + 86_400)), 0, "whatever the clock was, nothing goes too early");
     }
 
     proptest! {

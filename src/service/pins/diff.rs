@@ -4,6 +4,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::parsed;
+use crate::text::{is_invisible, is_presentation};
 
 /// So many differences of one tool are listed.
 const MOST: usize = 100;
@@ -91,13 +92,7 @@ fn collect(value: &Value, found: &mut Vec<char>) {
 }
 
 fn is_hidden(character: char) -> bool {
-    match character {
-        '\n' | '\r' | '\t' => false,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{feff}' => true,
-        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' => true,
-        '\u{e0000}'..='\u{e0fff}' => true,
-        other => other.is_control(),
-    }
+    is_invisible(character) && !is_presentation(character) && !matches!(character, '\n' | '\r' | '\t')
 }
 
 #[cfg(test)]

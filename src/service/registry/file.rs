@@ -92,8 +92,33 @@ impl ServersFile {
                 ),
             }
         }
-        if problems.is_empty() { Ok(definitions) } else { Err(Error::InvalidDefinition { problems }) }
+        if problems.is_empty() {
+            return Ok(definitions);
+        }
+        Err(Error::InvalidDefinition { problems: not_too_many(problems) })
     }
+}
+
+/// So many problems of a file are told one by one, and of a long text so many characters.
+const MOST_PROBLEMS: usize = 100;
+const LONGEST: usize = 300;
+
+/// The first problems, short, and how many more there are: a file may have more than its own length in
+/// them.
+pub(super) fn not_too_many(mut problems: Vec<Problem>) -> Vec<Problem> {
+    let more = problems.len().saturating_sub(MOST_PROBLEMS);
+    problems.truncate(MOST_PROBLEMS);
+    for text in problems.iter_mut().flat_map(|problem| [&mut problem.path, &mut problem.reason]) {
+        if let Some((end, _)) = text.char_indices().nth(LONGEST) {
+            text.truncate(end);
+            text.push('…');
+        }
+    }
+    if more > 0 {
+        let reason = format!("has {more} more problems, which are not listed");
+        problems.push(Problem { path: SERVERS.to_owned(), reason });
+    }
+    problems
 }
 
 /// The problem of a set that would become too large.
@@ -174,6 +199,20 @@ mod tests {
                 "mcpServers. b.command must not be empty",
             ]
         );
+    }
+
+    #[test]
+    fn of_very_many_problems_the_first_are_told_and_long_names_are_cut() {
+        let entries = (0..5_000).map(|n| (format!(" {n}{}", "x".repeat(3_000)), json!(5)));
+        let content = json!({"mcpServers": Map::from_iter(entries)});
+        let file = ServersFile::parse("f", content.to_string().as_bytes()).unwrap();
+        let Err(Error::InvalidDefinition { problems }) = file.definitions() else { panic!("all are bad") };
+        assert_eq!(problems.len(), MOST_PROBLEMS + 1);
+        assert_eq!(
+            problems[MOST_PROBLEMS].to_string(),
+            "mcpServers has 9900 more problems, which are not listed"
+        );
+        assert!(problems.iter().all(|problem| problem.to_string().chars().count() < 2 * LONGEST + 10));
     }
 
     #[test]

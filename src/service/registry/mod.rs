@@ -18,6 +18,7 @@ mod list;
 mod making;
 mod memories;
 mod merge;
+mod naming;
 mod owed;
 mod owner_key;
 mod paths;
@@ -28,7 +29,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use serde_json::{Map, Value};
@@ -47,9 +48,9 @@ use self::owed::Owed;
 use self::paths::Confinement;
 pub use self::paths::Reach;
 use crate::access::KeyRing;
-use crate::service::Error;
 use crate::service::audit::{self, AuditHandle, AuditSettings};
 use crate::service::pins::PinBook;
+use crate::service::{Error, clock};
 use crate::store::{Op, Store, StoreError, Trouble, Vault};
 use crate::supervisor::{Definition, check_name};
 
@@ -132,11 +133,14 @@ impl Registry {
             }
         };
         let list = ledger.servers()?;
+        naming::warn(&list, None);
         let frame = ledger.frame()?.unwrap_or_else(file::empty_frame);
         let pins = PinBook::default();
         ledger.pins()?.into_iter().for_each(|(server, known)| pins.set(&server, known));
         let owed = Owed::open(&settings.data_dir);
-        owner_key::load_keys(&mut ledger, &settings.data_dir, keys, now, &owed)?;
+        // A key that only a wrong clock has expired is no reason to make another.
+        let believed = SystemTime::UNIX_EPOCH + Duration::from_secs(clock::believed());
+        owner_key::load_keys(&mut ledger, &settings.data_dir, keys, believed, &owed)?;
         let root = settings.config_root.unwrap_or_else(|| settings.data_dir.clone());
         let mut registry = Registry {
             ledger,
@@ -221,6 +225,10 @@ impl Registry {
             let same = merge::covered(definition.raw(), existing.definition.raw());
             return if same { Ok(()) } else { Err(Error::AlreadyExists { name: name.to_owned() }) };
         }
+        let problems = naming::check_new(&list, name);
+        if !problems.is_empty() {
+            return Err(Error::InvalidDefinition { problems });
+        }
         if list.entries().len() >= MAX_SERVERS {
             return Err(Error::InvalidDefinition { problems: vec![file::too_many()] });
         }
@@ -265,6 +273,10 @@ impl Registry {
         let content = self.confinement.read(path, reach)?;
         let file = ServersFile::parse(path, &content)?;
         let wanted = file.definitions()?;
+        let problems = naming::check_import(&self.list(), wanted.iter().map(|(name, _)| name.as_str()));
+        if !problems.is_empty() {
+            return Err(Error::InvalidDefinition { problems: file::not_too_many(problems) });
+        }
         for (name, definition) in &wanted {
             self.allowed.check(name, definition)?;
         }
@@ -317,6 +329,7 @@ impl Registry {
         if self.announce.is_none() && applied != Applied::default() {
             self.applied.push((file_id.to_owned(), applied.clone()));
         }
+        naming::warn(&self.list(), Some(&applied.added));
         Ok(applied)
     }
 

@@ -4,12 +4,13 @@
 //! A path is resolved first, symbolic links included, and then compared with the root; what lies
 //! outside is refused before it is opened, whether or not it exists.
 
-use std::fs::{self, File, Metadata};
-use std::io::{self, Read};
+use std::fs::{self, Metadata};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::access::Principal;
+use crate::files::{self, Unreadable};
 use crate::service::Error;
 use crate::store::{is_reserved, write_private};
 
@@ -43,8 +44,14 @@ pub(super) struct Confinement {
 }
 
 impl Confinement {
-    /// Reads a file that a caller named.
+    /// Reads a file that a caller named. What does not answer is given up: other changes wait.
     pub(super) fn read(&self, path: &str, reach: Reach) -> Result<Vec<u8>, Error> {
+        let (own, named) = (self.clone(), path.to_owned());
+        let read = files::within(&self.root.join(path), files::PATIENCE, move || own.read_now(&named, reach));
+        read.unwrap_or_else(|silent| Err(Error::FileRead { reason: format!("it {silent}") }))
+    }
+
+    fn read_now(&self, path: &str, reach: Reach) -> Result<Vec<u8>, Error> {
         let failed = |error: io::Error| Error::FileRead { reason: reason(&error) };
         let root = self.root.canonicalize().map_err(failed)?;
         let wanted = root.join(path);
@@ -63,8 +70,16 @@ impl Confinement {
     }
 
     /// Writes a file that a caller named: replaced as a whole, readable for its owner only, since
-    /// a definition's environment holds secrets. Directories are not made.
+    /// a definition's environment holds secrets. Directories are not made. A disk that does not answer is
+    /// given up; should it answer later, the file is written then.
     pub(super) fn write(&self, path: &str, content: &[u8], reach: Reach) -> Result<(), Error> {
+        let (own, named, content) = (self.clone(), path.to_owned(), content.to_vec());
+        let write = move || own.write_now(&named, &content, reach);
+        let written = files::within(&self.root.join(path), files::PATIENCE, write);
+        written.unwrap_or_else(|silent| Err(Error::FileWrite { reason: format!("it {silent}") }))
+    }
+
+    fn write_now(&self, path: &str, content: &[u8], reach: Reach) -> Result<(), Error> {
         let failed = |error: io::Error| Error::FileWrite { reason: reason(&error) };
         let root = self.root.canonicalize().map_err(failed)?;
         let wanted = root.join(path);
@@ -139,17 +154,13 @@ fn check_target(target: &Path) -> io::Result<()> {
 }
 
 fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
-    // Before opening, because to open a FIFO is to wait for a writer.
     check_regular(&path.symlink_metadata()?)?;
-    let file = File::open(path)?;
-    let metadata = file.metadata()?;
-    check_regular(&metadata)?;
-    let mut content = Vec::with_capacity(usize::try_from(metadata.len().min(MAX_FILE)).unwrap_or(0));
-    file.take(MAX_FILE + 1).read_to_end(&mut content)?;
-    if content.len() as u64 > MAX_FILE {
-        return Err(io::Error::other(format!("it is larger than {} MiB", MAX_FILE / (1024 * 1024))));
-    }
-    Ok(content)
+    let file = files::open(path)?;
+    check_regular(&file.metadata()?)?;
+    files::read_now(file, MAX_FILE).map_err(|error| match error {
+        Unreadable::TooLong(most) => io::Error::other(format!("it is larger than {} MiB", most >> 20)),
+        other => other.into(),
+    })
 }
 
 fn check_regular(metadata: &Metadata) -> io::Result<()> {
@@ -307,7 +318,7 @@ mod tests {
     #[test]
     fn a_file_beyond_the_limit_is_refused() {
         let place = Place::new();
-        let file = File::create(place.confinement.root.join("big")).unwrap();
+        let file = fs::File::create(place.confinement.root.join("big")).unwrap();
         file.set_len(MAX_FILE).unwrap();
         assert_eq!(place.read("big").map(|content| content.len() as u64), Ok(MAX_FILE));
         file.set_len(MAX_FILE + 1).unwrap();

@@ -25,7 +25,8 @@ pub(super) fn start_of_day(day: u32) -> u64 {
 fn date(day: u32) -> Date {
     let moment =
         i64::try_from(start_of_day(day)).ok().and_then(|at| OffsetDateTime::from_unix_timestamp(at).ok());
-    moment.unwrap_or(OffsetDateTime::UNIX_EPOCH).to_offset(UtcOffset::UTC).date()
+    // The last day that there is stands for those behind it.
+    moment.unwrap_or(Date::MAX.midnight().assume_utc()).to_offset(UtcOffset::UTC).date()
 }
 
 fn number(date: Date) -> u32 {
@@ -45,7 +46,9 @@ pub(super) fn next_month(day: u32) -> u32 {
         Month::December => (date.year() + 1, Month::January),
         month => (date.year(), month.next()),
     };
-    number(Date::from_calendar_date(year, month, 1).unwrap_or(Date::MAX))
+    // After the last month that there is.
+    let end = || number(Date::MAX).saturating_add(1);
+    Date::from_calendar_date(year, month, 1).map_or_else(|_| end(), number)
 }
 
 /// The Monday of the week that a day is in.

@@ -12,7 +12,7 @@ use super::calendar::{day_of, first_of_month, next_month, start_of_day};
 use super::ledger::Grant;
 use super::writer::UsageHandle;
 use crate::access::{Charter, Member, Principal};
-use crate::service::{Error, unix_seconds};
+use crate::service::{Error, clock};
 
 /// Stands for the organization among the holders of plans.
 const ORGANIZATION: &str = "organization";
@@ -94,7 +94,7 @@ impl Holder {
 
     async fn take(&self, usage: &UsageHandle) -> Result<(), Error> {
         loop {
-            let now = unix_seconds();
+            let now = clock::believed();
             let taken = self.account().as_mut().map(|account| account.take(now));
             match taken {
                 Some(Take::Taken) => return Ok(()),
@@ -119,7 +119,7 @@ impl Holder {
     }
 
     fn used_up(&self) -> Error {
-        let now = unix_seconds();
+        let now = clock::believed();
         let next = start_of_day(next_month(day_of(now)));
         let retry_after = Duration::from_secs(next.saturating_sub(now));
         Error::QuotaExceeded { limit: self.limit, retry_after }
@@ -216,6 +216,45 @@ mod tests {
     }
 
     proptest! {
+        /// Whatever the wall clock does, and however often the daemon is started anew, no month is granted
+        /// more than the plan has, and no month is begun that the clock is not believed about.
+        #[test]
+        fn whatever_the_clock_does_no_month_is_granted_twice(
+            steps in prop::collection::vec((any::<bool>(), 0u64..7_200, prop_oneof![
+                Just(0), Just(978_307_200), Just(4_291_747_200), (-120i64..120).prop_map(|days| {
+                    1_795_824_000u64.saturating_add_signed(days * 86_400)
+                })
+            ]), 1..40)
+        ) {
+            let (limit, began) = (5, 1_795_824_000);
+            let month = first_of_month(day_of(began));
+            let mut stored = Grant { month, granted: 0 };
+            let mut account = Account::new(limit, stored);
+            let mut watch = clock::Watch::new(Some(began), Duration::ZERO);
+            let (mut steady, mut made) = (Duration::ZERO, HashMap::<u32, u64>::new());
+            for (anew, wait, wall) in steps {
+                steady += Duration::from_secs(wait);
+                if anew {
+                    // What is kept is the time that was believed.
+                    watch = clock::Watch::new(watch.expected(steady), steady);
+                    account = Account::new(limit, stored);
+                }
+                for _ in 0..20 {
+                    watch.look(wall, steady);
+                    match account.take(watch.believed(wall, steady)) {
+                        Take::Taken => *made.entry(account.month).or_default() += 1,
+                        Take::Ask(grant) => {
+                            prop_assert!(grant.month >= stored.month, "months only go forward");
+                            stored = grant;
+                            account.grant(grant);
+                        }
+                        Take::UsedUp => break,
+                    }
+                }
+            }
+            prop_assert!(made.values().all(|calls| *calls <= limit), "{made:?}");
+        }
+
         /// Whatever crashes there are, no more calls are made than the plan has, and without crashes
         /// exactly as many.
         #[test]

@@ -39,8 +39,11 @@ impl Span {
         let today = day_of(now);
         match period {
             Period::Day => Span { first: today, last: today },
-            Period::Week => Span { first: monday(today), last: monday(today) + 6 },
-            Period::Month => Span { first: first_of_month(today), last: next_month(today) - 1 },
+            Period::Week => Span { first: monday(today), last: monday(today).saturating_add(6) },
+            Period::Month => {
+                let first = first_of_month(today);
+                Span { first, last: next_month(today).saturating_sub(1).max(first) }
+            }
         }
     }
 
@@ -52,7 +55,7 @@ impl Span {
 
     /// The first second, and the last one.
     pub fn seconds(&self) -> (u64, u64) {
-        (start_of_day(self.first), start_of_day(self.last + 1) - 1)
+        (start_of_day(self.first), start_of_day(self.last) + 86_399)
     }
 
     fn days(&self) -> std::ops::RangeInclusive<u32> {
@@ -162,7 +165,7 @@ pub(super) fn usage(sums: &Sums, span: Span, of: &UsageOf) -> Result<Usage, Stor
 pub(super) fn history(sums: &Sums, query: &HistoryQuery, now: u64) -> Result<Vec<Bucket>, StoreError> {
     let mut buckets: BTreeMap<u64, Bucket> = BTreeMap::new();
     let mut put = |start: u64, length: u64, tallies: Vec<(Line, Tally)>| {
-        let end = start + length - 1;
+        let end = start + length.saturating_sub(1);
         let bucket = buckets.entry(start).or_insert(Bucket { start, end, tally: Tally::default() });
         tallies
             .iter()
@@ -181,7 +184,7 @@ pub(super) fn history(sums: &Sums, query: &HistoryQuery, now: u64) -> Result<Vec
             Granularity::Day => put(start, 86_400, sums.day(day)?),
             Granularity::Month => {
                 let (first, next) = (start_of_day(first_of_month(day)), start_of_day(next_month(day)));
-                put(first, next - first, sums.day(day)?);
+                put(first, next.saturating_sub(first), sums.day(day)?);
             }
         }
     }
@@ -242,6 +245,28 @@ mod tests {
         assert_eq!(ask(Granularity::Hour).len(), 26);
         assert_eq!(ask(Granularity::Hour).iter().sum::<u64>(), 3);
         assert_eq!(ask(Granularity::Month), [3]);
+    }
+
+    #[test]
+    fn at_the_edges_of_the_calendar_spans_and_histories_have_an_answer() {
+        let last = 253_402_300_799;
+        let moments =
+            [0, 1, 86_399, 86_400, last - 86_400, last, last + 1, u64::from(u32::MAX) * 86_400, u64::MAX];
+        for now in moments {
+            let periods =
+                [Period::Day, Period::Week, Period::Month].map(|period| Span::of_period(period, now));
+            let custom = moments.iter().filter_map(|end| Span::between(now, *end));
+            for span in periods.into_iter().chain(custom) {
+                let (start, end) = span.seconds();
+                assert!(start <= end, "{now}: {span:?}");
+                for granularity in [Granularity::Hour, Granularity::Day, Granularity::Month] {
+                    let query = HistoryQuery { span, granularity, of: UsageOf::default() };
+                    if query.is_short_enough() {
+                        assert!(history(&some(), &query, last).is_ok());
+                    }
+                }
+            }
+        }
     }
 
     #[test]

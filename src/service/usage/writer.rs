@@ -16,7 +16,7 @@ use super::calendar::{day_of, day_of_hour, hour_of};
 use super::ledger::{Grant, Sums, Total};
 use super::report::{self, Bucket, HistoryQuery, Span, Usage, UsageOf};
 use crate::access::KeyRing;
-use crate::service::{Error, unix_seconds};
+use crate::service::{Error, clock, unix_seconds};
 use crate::store::{self, Store, StoreError};
 
 /// How often usage is written.
@@ -130,7 +130,8 @@ fn load<'a>(
         Some(sums) => Ok(sums),
         none => {
             let sums = Sums::load(store.clone())?;
-            let last_used = sums.keys.iter().map(|(id, total)| (id.clone(), total.last_used));
+            let now = clock::believed();
+            let last_used = sums.keys.iter().map(|(id, total)| (id.clone(), total.last_used.min(now)));
             keys.used_before(&last_used.collect());
             Ok(none.insert(sums))
         }
@@ -139,7 +140,7 @@ fn load<'a>(
 
 impl Writer {
     fn known(&self) -> Known {
-        let now = unix_seconds();
+        let now = clock::believed();
         let of = |(id, total): (&Arc<str>, &Total)| {
             let latency = Duration::from_micros(total.latency_us);
             (id.clone(), (total.calls, total.errors, latency, total.today(now)))
@@ -153,6 +154,7 @@ impl Writer {
             match queue.recv_timeout(due.saturating_duration_since(Instant::now())) {
                 Ok(Message::Question(question)) => question(&mut self),
                 Err(RecvTimeoutError::Timeout) => {
+                    clock::beat();
                     self.settle();
                     self.expire();
                     if self.backed_up_at.is_none_or(|at| at.elapsed() >= BACK_UP_EVERY) {
@@ -163,6 +165,7 @@ impl Writer {
                 Ok(Message::Close) | Err(RecvTimeoutError::Disconnected) => {
                     self.settle();
                     self.back_up();
+                    clock::keep();
                     return;
                 }
             }
@@ -192,9 +195,11 @@ impl Writer {
         }
         // Of servers that are no more, once everything is taken.
         self.books.retain(|_, (_, book)| Arc::strong_count(book) > 1 || !book.is_empty());
+        let believed = clock::believed();
         for key in self.keys.keys(unix_seconds()) {
             if let Some(at) = key.last_used {
-                sums.used(&key.record.id, at);
+                // A clock that was wrong for a while is not to be remembered for ever.
+                sums.used(&key.record.id, at.min(believed));
             }
         }
         Ok(sums)
@@ -207,7 +212,7 @@ impl Writer {
                 if std::mem::take(&mut self.failing) {
                     tracing::info!("usage is written again");
                 }
-                let hour = hour_of(unix_seconds()).saturating_sub(1);
+                let hour = hour_of(clock::believed()).saturating_sub(1);
                 if let Some(sums) = &mut self.sums {
                     sums.forget(hour, day_of_hour(hour));
                 }
@@ -238,8 +243,10 @@ impl Writer {
         if self.expired_at.is_some_and(|at| at.elapsed() < EXPIRE_EVERY) {
             return;
         }
+        // Whoever deletes by a wrong clock cannot take it back.
+        let Some(now) = clock::settled() else { return };
         self.expired_at = Some(Instant::now());
-        let today = day_of(unix_seconds());
+        let today = day_of(now);
         let (hour, day) =
             (today.saturating_sub(self.retention.hours) * 24, today.saturating_sub(self.retention.days));
         match sums.expire(hour, day) {
@@ -258,13 +265,13 @@ impl UsageHandle {
 
     /// A history, newest bucket first.
     pub(in crate::service) async fn history(&self, query: HistoryQuery) -> Result<Vec<Bucket>, Error> {
-        self.ask(move |sums| report::history(sums, &query, unix_seconds())).await
+        self.ask(move |sums| report::history(sums, &query, clock::believed())).await
     }
 
     /// What each key has done: calls altogether, and today.
     pub(in crate::service) async fn key_totals(&self) -> Result<HashMap<Arc<str>, (u64, u64)>, Error> {
         self.ask(|sums| {
-            let now = unix_seconds();
+            let now = clock::believed();
             let totals = sums.keys.iter();
             Ok(totals.map(|(id, total): (_, &Total)| (id.clone(), (total.calls, total.today(now)))).collect())
         })

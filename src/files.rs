@@ -1,0 +1,231 @@
+//! Reading files that somebody named: regular ones, of bounded length, and not for ever. A pipe that
+//! nobody writes to, a device and a mount that hangs are errors like any other, and none of them stops
+//! whoever asked.
+//!
+//! What the operating system does not give up waiting for is waited for by a thread of its own. When
+//! the time is over the thread is left behind: nothing can wake it but the disk. There is an end to how
+//! many such threads there are.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+/// How long a file may take to be read.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+/// How many threads may wait for disks that do not answer.
+const MOST_STUCK: usize = 16;
+
+/// Why a file is not read. Worded to follow the file's name.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// The operating system says so.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// It is a directory.
+    #[error("is a directory")]
+    Directory,
+    /// It is a pipe, a device or a socket.
+    #[error("is not a regular file")]
+    NotRegular,
+    /// It is longer than this, in bytes.
+    #[error("is longer than {}", size(*.0))]
+    TooLong(u64),
+    /// Nothing came in time.
+    #[error("did not answer within {} s", .0.as_secs())]
+    Silent(Duration),
+    /// Nothing came earlier, and somebody still waits for that.
+    #[error("has not answered for a while: the disk hangs that it is on")]
+    StillSilent,
+    /// Too many others do not answer.
+    #[error("is not read, since {MOST_STUCK} others do not answer")]
+    TooManySilent,
+}
+
+fn size(bytes: u64) -> String {
+    if bytes >= 1 << 20 { format!("{} MiB", bytes >> 20) } else { format!("{} KiB", bytes >> 10) }
+}
+
+impl From<Unreadable> for io::Error {
+    fn from(unreadable: Unreadable) -> io::Error {
+        let kind = match &unreadable {
+            Unreadable::Io(_) => io::ErrorKind::Other,
+            Unreadable::Directory => io::ErrorKind::IsADirectory,
+            Unreadable::NotRegular => io::ErrorKind::InvalidInput,
+            Unreadable::TooLong(_) => io::ErrorKind::FileTooLarge,
+            Unreadable::Silent(_) | Unreadable::StillSilent | Unreadable::TooManySilent => {
+                io::ErrorKind::TimedOut
+            }
+        };
+        match unreadable {
+            Unreadable::Io(error) => error,
+            other => io::Error::new(kind, format!("it {other}")),
+        }
+    }
+}
+
+/// Reads a regular file of at most so many bytes.
+pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, Unreadable> {
+    let own = path.to_owned();
+    within(path, PATIENCE, move || read_now(open(&own)?, most))?
+}
+
+/// The same, or a pipe that the shell has made of a command's output (`<(command)`).
+pub fn read_or_piped(path: &Path, most: u64) -> Result<Vec<u8>, Unreadable> {
+    let own = path.to_owned();
+    within(path, PATIENCE, move || {
+        let file = open_any(&own)?;
+        let is_handed_on = own.starts_with("/dev/fd") || own.starts_with("/proc");
+        if is_handed_on && file.metadata()?.file_type().is_fifo() {
+            // Its writer may take its time.
+            fcntl(&file, FcntlArg::F_SETFL(OFlag::empty())).map_err(io::Error::from)?;
+            return read_now(file, most);
+        }
+        read_now(regular(file)?, most)
+    })?
+}
+
+/// Opens a regular file to read it. May wait for a disk, and for nothing else.
+pub fn open(path: &Path) -> Result<File, Unreadable> {
+    regular(open_any(path)?)
+}
+
+/// To open a pipe is to wait for its other end, unless one says not to.
+fn open_any(path: &Path) -> io::Result<File> {
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)
+}
+
+fn regular(file: File) -> Result<File, Unreadable> {
+    let metadata: Metadata = file.metadata()?;
+    match metadata.is_dir() {
+        true => Err(Unreadable::Directory),
+        false if metadata.is_file() => Ok(file),
+        false => Err(Unreadable::NotRegular),
+    }
+}
+
+/// Reads an open file of at most so many bytes.
+pub fn read_now(file: File, most: u64) -> Result<Vec<u8>, Unreadable> {
+    let expected = file.metadata().map_or(0, |metadata| metadata.len().min(most));
+    let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0));
+    file.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most { Err(Unreadable::TooLong(most)) } else { Ok(bytes) }
+}
+
+/// The paths that a thread is stuck at.
+static STUCK: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+fn stuck() -> MutexGuard<'static, Vec<PathBuf>> {
+    STUCK.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Does what may wait for a disk for ever, but waits for it no longer than this. `path` is what is
+/// waited for: while that has not answered, nobody waits for it again.
+///
+/// # Errors
+/// When the time is over; the work goes on then, if it ever can, and what comes of it is dropped.
+pub fn within<T: Send + 'static>(
+    path: &Path,
+    patience: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Unreadable> {
+    {
+        let stuck = stuck();
+        if stuck.iter().any(|waited_for| waited_for == path) {
+            return Err(Unreadable::StillSilent);
+        }
+        if stuck.len() >= MOST_STUCK {
+            return Err(Unreadable::TooManySilent);
+        }
+    }
+    let (sender, receiver) = sync_channel(1);
+    let own = path.to_owned();
+    let run = move || {
+        let result = work();
+        let mut stuck = stuck();
+        // Whoever asked has left when it is in there.
+        if let Some(at) = stuck.iter().position(|waited_for| *waited_for == own) {
+            stuck.swap_remove(at);
+        }
+        let _ = sender.send(result);
+    };
+    thread::Builder::new().name("file".to_owned()).spawn(run)?;
+    if let Ok(result) = receiver.recv_timeout(patience) {
+        return Ok(result);
+    }
+    let mut stuck = stuck();
+    // It may have come just now.
+    if let Ok(result) = receiver.try_recv() {
+        return Ok(result);
+    }
+    stuck.push(path.to_owned());
+    Err(Unreadable::Silent(patience))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    const SOON: Duration = Duration::from_millis(20);
+
+    fn fifo(dir: &Path) -> PathBuf {
+        let path = dir.join("fifo");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        path
+    }
+
+    #[test]
+    fn only_regular_files_of_bounded_length_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        fs::write(&path, b"text").unwrap();
+        assert_eq!(read(&path, 4).unwrap(), b"text");
+        let refused = |path: &Path, most| read(path, most).expect_err("refused").to_string();
+        assert_eq!(refused(&path, 3), "is longer than 0 KiB");
+        assert_eq!(refused(dir.path(), 4), "is a directory");
+        assert_eq!(refused(&fifo(dir.path()), 4), "is not a regular file");
+        for device in ["/dev/zero", "/dev/null"] {
+            assert_eq!(refused(Path::new(device), 4), "is not a regular file");
+        }
+        assert!(refused(&dir.path().join("gone"), 4).starts_with("No such file"));
+        // Neither is it read where the shell's pipes may be.
+        assert!(matches!(read_or_piped(&dir.path().join("fifo"), 4), Err(Unreadable::NotRegular)));
+    }
+
+    #[test]
+    fn a_pipe_that_was_handed_on_is_read_to_its_end() {
+        use std::io::Write as _;
+        use std::os::fd::AsRawFd as _;
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let path = PathBuf::from(format!("/dev/fd/{}", reader.as_raw_fd()));
+        let written = thread::spawn(move || writer.write_all(b"from a command").unwrap());
+        assert_eq!(read_or_piped(&path, 100).unwrap(), b"from a command");
+        written.join().unwrap();
+    }
+
+    #[test]
+    fn nobody_waits_for_what_does_not_answer_and_nobody_waits_for_it_twice() {
+        let path = PathBuf::from(format!("a disk that hangs {}", uuid::Uuid::new_v4()));
+        let (release, held) = sync_channel::<()>(0);
+        let first = within(&path, SOON, move || held.recv().is_err());
+        assert!(matches!(first, Err(Unreadable::Silent(_))), "{first:?}");
+        let again = within(&path, SOON, || ());
+        assert!(matches!(again, Err(Unreadable::StillSilent)), "{again:?}");
+        let other = PathBuf::from("another");
+        assert!(matches!(within(&other, PATIENCE, || 7), Ok(7)), "others are read");
+        drop(release);
+        let end = std::time::Instant::now() + Duration::from_secs(20);
+        while matches!(within(&path, PATIENCE, || ()), Err(Unreadable::StillSilent)) {
+            assert!(std::time::Instant::now() < end, "it answers again");
+            thread::yield_now();
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Who holds the lock of a file: a daemon that runs, or what one that was killed has left behind. A
+//! child that was started in the wrong moment has the lock with the open file, and a server can take it
+//! by itself, whatever for.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use super::brand::Brands;
+use super::tree::send;
+use super::{MARK_VARIABLE, pidfd, proc_fs};
+
+/// How long killed holders may take to end.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A process that holds a lock and is no leftover.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("process {pid} ({name}) holds it")]
+pub struct LockHolder {
+    /// Its process id.
+    pub pid: i32,
+    /// The name of its program.
+    pub name: String,
+}
+
+/// Ends the processes that hold the lock (`flock`) of a file, if all of them are leftovers of this
+/// installation, and says how many that were: none where `/proc` shows no holder. `instance` is the
+/// installation's id, where it is known. Blocks for a few seconds at most.
+///
+/// # Errors
+/// When a process that is no leftover holds it; nothing is ended then.
+pub fn end_leftover_holders(file: &Path, instance: Option<&str>) -> Result<usize, LockHolder> {
+    let holders = holders(file);
+    let entry = instance.map(|instance| (format!("{MARK_VARIABLE}={instance}."), Brands::of(instance)));
+    let is_left = |pid: i32| {
+        entry
+            .as_ref()
+            .is_some_and(|(mark, brands)| proc_fs::has_variable(pid, mark, true) || brands.is_on(pid))
+    };
+    if let Some(&pid) = holders.iter().find(|pid| !is_left(**pid)) {
+        return Err(LockHolder { pid, name: proc_fs::name(pid).unwrap_or_default() });
+    }
+    let mut ended = Vec::with_capacity(holders.len());
+    for pid in holders {
+        // Looked at again once the handle is there: the pid may have been recycled before.
+        if let Ok(handle) = pidfd::open(pid)
+            && is_left(pid)
+            && send(&handle, Signal::SIGKILL)
+        {
+            ended.push(handle);
+        }
+    }
+    pidfd::await_end(&ended, GRACE);
+    Ok(ended.len())
+}
+
+/// The processes that have the file open with a lock on it. Another user's are not seen.
+fn holders(file: &Path) -> Vec<i32> {
+    let (Ok(file), Ok(metadata)) = (file.canonicalize(), file.metadata()) else { return Vec::new() };
+    let own = std::process::id().cast_signed();
+    let mut pids = proc_fs::pids().unwrap_or_default();
+    pids.retain(|&pid| pid != own && has_locked(pid, &file, metadata.ino()));
+    pids
+}
+
+fn has_locked(pid: i32, file: &Path, inode: u64) -> bool {
+    let Ok(open) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+    let holds = |descriptor: fs::DirEntry| {
+        // The name is compared and the file itself not looked at: it may be on a disk that hangs.
+        if fs::read_link(descriptor.path()).ok()? != file {
+            return None;
+        }
+        let number = descriptor.file_name().into_string().ok()?;
+        let told = fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}")).ok()?;
+        told.lines().any(|line| is_lock_of(line, inode)).then_some(())
+    };
+    open.flatten().any(|descriptor| holds(descriptor).is_some())
+}
+
+/// Whether a line of `/proc/PID/fdinfo/FD` says that there is a `flock` on the file of this number.
+fn is_lock_of(line: &str, inode: u64) -> bool {
+    let Some(lock) = line.strip_prefix("lock:") else { return false };
+    // "1: FLOCK  ADVISORY  WRITE 4711 fd:01:123456 0 EOF"
+    let words: Vec<&str> = lock.split_ascii_whitespace().collect();
+    let of = words.get(5).and_then(|place| place.rsplit(':').next()?.parse().ok());
+    words.get(1) == Some(&"FLOCK") && of == Some(inode)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+    use std::time::Instant;
+
+    #[test]
+    fn a_lock_is_read_from_its_line() {
+        let line = "lock:\t1: FLOCK  ADVISORY  WRITE 4711 fd:01:123456 0 EOF";
+        assert!(is_lock_of(line, 123_456) && !is_lock_of(line, 12_345));
+        for other in ["", "pos:\t0", "lock:", "lock:\t1: POSIX  ADVISORY  WRITE 4711 fd:01:123456 0 EOF"] {
+            assert!(!is_lock_of(other, 123_456), "{other}");
+        }
+    }
+
+    /// A process that holds the lock of a file, with this mark.
+    fn holding(file: &Path, mark: &str) -> std::process::Child {
+        let holder = Command::new("flock")
+            .arg(file)
+            .args(["sleep", "600"])
+            .env(MARK_VARIABLE, mark)
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("util-linux is there");
+        let end = Instant::now() + Duration::from_secs(20);
+        while holders(file).is_empty() {
+            assert!(Instant::now() < end, "the lock is taken");
+            std::thread::yield_now();
+        }
+        holder
+    }
+
+    #[test]
+    fn only_leftovers_are_ended_and_any_other_holder_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("lock");
+        fs::write(&file, b"").unwrap();
+        assert_eq!(end_leftover_holders(&file, Some("a")), Ok(0), "nobody holds it");
+        let instance = uuid::Uuid::new_v4().to_string();
+        let mut holder = holding(&file, &format!("{instance}.7"));
+        // Who is not known to be one is none.
+        for other in [None, Some("another")] {
+            let refused = end_leftover_holders(&file, other).expect_err("it is not ours");
+            assert!(refused.name == "flock" || refused.name == "sleep", "{refused}");
+        }
+        assert!(holder.try_wait().unwrap().is_none());
+        assert!(end_leftover_holders(&file, Some(&instance)).expect("all are leftovers") > 0);
+        assert!(holders(&file).is_empty());
+        assert!(!holder.wait().unwrap().success());
+    }
+}

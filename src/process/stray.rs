@@ -1,0 +1,199 @@
+//! Strays: processes that fell to the daemon and carry nothing by which their tree could know them. A
+//! server's descendant becomes one when it leaves its group, its session, its environment and its brand,
+//! and its parent ends. It cannot leave behind that it came to us, because we are the subreaper of all
+//! our descendants, nor that it gains no privileges, which no process can undo.
+//!
+//! A server may have such helpers for good reasons, so one is ended only when no server runs any more
+//! that can have started it; until then it is counted and said.
+
+use std::collections::HashMap;
+
+use nix::sys::signal::Signal;
+
+use super::MARK_VARIABLE;
+use super::brand::{Brands, brand_of};
+use super::host::{HostInner, HostSettings};
+use super::proc_fs::{self, Mark, Stat};
+use super::tree::{KILL_ROUNDS, Leaders, send};
+use super::{own, pidfd};
+
+/// What tells our descendants from others that may fall to us.
+#[derive(Debug, Clone)]
+pub(super) struct Kin {
+    /// `NAME=INSTANCE.`, which the marks of this installation begin with.
+    mark: String,
+    brands: Brands,
+    /// Whether we gain no privileges ourselves: then that says nothing about others.
+    unprivileged: bool,
+    /// Whether nobody's descendants but those of our own children can fall to us: we are not process 1
+    /// of anything, had no children when we were started, and start none but by our host.
+    alone: bool,
+    /// The children we were started with.
+    at_start: Leaders,
+}
+
+impl Kin {
+    pub(super) fn new(settings: &HostSettings, at_start: Leaders) -> Kin {
+        let (instance, own) = (&settings.instance, std::process::id().cast_signed());
+        Kin {
+            mark: format!("{MARK_VARIABLE}={instance}."),
+            brands: Brands::of(instance),
+            unprivileged: proc_fs::gains_no_privileges(own),
+            alone: settings.alone && own != 1 && at_start.is_empty(),
+            at_start,
+        }
+    }
+
+    pub(super) fn brands(&self) -> Brands {
+        self.brands
+    }
+
+    /// What is known of a process that fell to us.
+    fn seen(&self, pid: i32) -> Seen {
+        let brand = brand_of(pid).filter(|limit| !self.brands.has(*limit));
+        Seen {
+            brand: self.brands.is_on(pid),
+            mark: match proc_fs::mark(pid, MARK_VARIABLE, &self.mark) {
+                Mark::None if brand.is_some_and(Brands::is_of_any) => Mark::Foreign,
+                mark => mark,
+            },
+            no_privileges: proc_fs::gains_no_privileges(pid),
+        }
+    }
+
+    /// Whether a process that fell to us comes from one of our children for certain.
+    fn is_ours(&self, seen: &Seen) -> bool {
+        // As process 1, the children of another supervisor's servers may fall to us: they are marked.
+        self.alone
+            || seen.brand
+            || seen.mark == Mark::Own
+            || (seen.mark == Mark::None && seen.no_privileges && !self.unprivileged)
+    }
+}
+
+/// What is known of a process that fell to us.
+struct Seen {
+    brand: bool,
+    mark: Mark,
+    no_privileges: bool,
+}
+
+/// The processes that fell to us and are no zombies: neither those that somebody waits for, nor those
+/// that we were started with.
+fn adopted(leaders: &Leaders) -> Vec<(i32, Stat)> {
+    let parent = std::process::id().cast_signed();
+    let pids = proc_fs::pids().unwrap_or_default().into_iter();
+    let known = pids.filter_map(|pid| Some((pid, proc_fs::stat(pid)?)));
+    let fell = |pid: i32, stat: Stat| {
+        stat.parent == parent
+            && !stat.is_zombie()
+            && leaders.get(&pid) != Some(&stat.started)
+            && !own::is_own(pid)
+    };
+    known.filter(|(pid, stat)| fell(*pid, *stat)).collect()
+}
+
+/// Whether a server runs that can have started a process: one that is older. Pure.
+fn may_belong(stray: Stat, leaders: &Leaders, at_start: &Leaders) -> bool {
+    let of_ours = leaders.iter().filter(|(pid, started)| at_start.get(pid) != Some(started));
+    of_ours.into_iter().any(|(_, started)| *started <= stray.started)
+}
+
+/// Which strays were told of: process id to start time.
+pub(super) type Told = HashMap<i32, u64>;
+
+/// Ends the strays that no running server can have started, and says how many that were; beside it how
+/// many are left because one can, or because they may be somebody else's. Says each once.
+pub(super) fn sweep(host: &HostInner, told: &mut Told) -> (usize, usize) {
+    let (leaders, kin) = (host.leaders_now(), host.kin());
+    let fell = adopted(&leaders);
+    told.retain(|pid, started| fell.iter().any(|(other, stat)| other == pid && stat.started == *started));
+    let (mut ended, mut left) = (0, 0);
+    for (pid, stat) in fell {
+        let seen = kin.seen(pid);
+        // Whatever still carries a mark or a brand is known to its tree, as long as there is one.
+        let belongs = may_belong(stat, &leaders, &kin.at_start);
+        if belongs && (seen.brand || seen.mark == Mark::Own) {
+            continue;
+        }
+        let name = proc_fs::name(pid).unwrap_or_default();
+        if kin.is_ours(&seen) && !belongs {
+            if kill(pid, stat, host) {
+                tracing::warn!(pid, name, "ended a process that had left its server and every mark");
+                ended += 1;
+            }
+            continue;
+        }
+        left += 1;
+        if told.insert(pid, stat.started) != Some(stat.started) {
+            tracing::warn!(
+                pid,
+                name,
+                "a process fell to the daemon that no server can be told of; it is left alone while one runs that can have started it"
+            );
+        }
+    }
+    (ended, left)
+}
+
+/// Kills every stray that comes from our children, for when none of them is left.
+pub(super) fn kill_all(host: &HostInner) {
+    for _ in 0..KILL_ROUNDS {
+        let strays = adopted(&host.leaders_now()).into_iter();
+        let strays: Vec<_> = strays.filter(|(pid, _)| host.kin().is_ours(&host.kin().seen(*pid))).collect();
+        if strays.is_empty() {
+            return;
+        }
+        for (pid, stat) in strays {
+            kill(pid, stat, host);
+        }
+    }
+}
+
+/// Kills a process that is still the one that was looked at, and still ours to kill. The handle is
+/// opened before it is looked at again: if the pid was recycled in between, the signal goes to nobody.
+fn kill(pid: i32, before: Stat, host: &HostInner) -> bool {
+    let Ok(pidfd) = pidfd::open(pid) else { return false };
+    let same = proc_fs::stat(pid).is_some_and(|stat| {
+        (stat.started, stat.parent) == (before.started, before.parent)
+            && host.leaders_now().get(&pid) != Some(&stat.started)
+    });
+    same && send(&pidfd, Signal::SIGKILL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kin(alone: bool, unprivileged: bool) -> Kin {
+        let at_start = Leaders::new();
+        Kin { mark: String::new(), brands: Brands::of("x"), unprivileged, alone, at_start }
+    }
+
+    #[test]
+    fn what_may_be_another_s_is_never_taken_for_ours() {
+        let seen = |brand, mark, no_privileges| Seen { brand, mark, no_privileges };
+        // Whatever it shed, where nobody else's can fall to us it is ours.
+        assert!(kin(true, true).is_ours(&seen(false, Mark::Foreign, false)));
+        // Where somebody else's can, one thing has to speak for it …
+        for ours in
+            [seen(true, Mark::Foreign, false), seen(false, Mark::Own, false), seen(false, Mark::None, true)]
+        {
+            assert!(kin(false, false).is_ours(&ours));
+        }
+        // … which nothing does for these.
+        assert!(!kin(false, false).is_ours(&seen(false, Mark::None, false)));
+        assert!(!kin(false, false).is_ours(&seen(false, Mark::Foreign, true)), "another supervisor's");
+        assert!(!kin(false, true).is_ours(&seen(false, Mark::None, true)), "everybody here is without");
+    }
+
+    #[test]
+    fn a_stray_is_left_alone_while_a_server_runs_that_can_have_started_it() {
+        let stray = Stat { state: b'S', parent: 1, group: 9, started: 100 };
+        let leaders = |list: &[(i32, u64)]| list.iter().copied().collect::<Leaders>();
+        assert!(may_belong(stray, &leaders(&[(5, 50), (6, 150)]), &leaders(&[])));
+        assert!(!may_belong(stray, &leaders(&[(6, 150)]), &leaders(&[])));
+        assert!(!may_belong(stray, &leaders(&[(5, 50)]), &leaders(&[(5, 50)])), "that is no server");
+        assert!(!may_belong(stray, &leaders(&[]), &leaders(&[])));
+    }
+}

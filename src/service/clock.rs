@@ -1,0 +1,428 @@
+//! What time it is, as far as the machine's clock can be believed. A battery that is dead, an image that
+//! was restored and a typing error give a clock that is decades or months off, for minutes or for ever;
+//! what is deleted or granted by it cannot be had back.
+//!
+//! The latest time that was believed is kept in the data directory, and goes on with the steady clock,
+//! which nobody sets. The wall clock is believed while it goes along with that. Three moments are asked
+//! for:
+//!
+//! * [`now`], for what ends: never before the time that was believed, so that an expired key stays so;
+//! * [`believed`], for what is counted and granted: the wall clock where it is believed, else the time
+//!   that was believed and has gone on since;
+//! * [`settled`], for what is deleted: the same, but only after the clock was believed for a while.
+//!
+//! A process has one clock: so these are functions, and nothing before [`begin`] is doubted.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use sha2::{Digest, Sha256};
+
+use super::seconds_since_1970;
+use crate::store::write_private;
+
+/// The file in the data directory that has the latest time that was believed.
+const FILE: &str = "clock";
+/// No machine that runs this program has an earlier time: 2025-01-01.
+const EARLIEST: u64 = 1_735_689_600;
+/// Nor a later one, for as long as this version is of use: 2037-01-01, before 2038, which is where clocks
+/// end up that overflow.
+const LATEST: u64 = 2_114_380_800;
+/// How far the clock may go back without being doubted: clocks are set right now and then.
+const BACK: u64 = 300;
+/// How far it may leap forward: machines sleep, and daemons are stopped.
+const LEAP: u64 = 31 * 86_400;
+/// For how long a longer leap must stay as it is to be believed.
+const PATIENCE: Duration = Duration::from_secs(3600);
+/// For how long the clock must have been believed before anything is deleted by it.
+const SETTLE: Duration = Duration::from_secs(600);
+/// How often the time is kept.
+const KEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// Why the clock is not believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt {
+    /// It is before this program was written.
+    TooEarly,
+    /// It is long after this version is of use.
+    TooLate,
+    /// It is so many seconds behind the time that was believed.
+    Behind(u64),
+    /// It is so many seconds ahead of it.
+    Ahead(u64),
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let long = |seconds: u64| match seconds {
+            0..7_200 => format!("{} minutes", seconds / 60),
+            7_200..172_800 => format!("{} hours", seconds / 3_600),
+            _ => format!("{} days", seconds / 86_400),
+        };
+        match self {
+            Doubt::TooEarly => f.write_str("it is before 2025"),
+            Doubt::TooLate => f.write_str("it is after 2036"),
+            Doubt::Behind(by) => write!(f, "it is {} behind the latest time that was seen", long(*by)),
+            Doubt::Ahead(by) => write!(f, "it is {} ahead of the latest time that was seen", long(*by)),
+        }
+    }
+}
+
+/// The judgement. Pure: times are given, in seconds since 1970 and since any fixed moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Watch {
+    /// The latest time that was believed, and the steady clock then.
+    mark: Option<(u64, Duration)>,
+    /// A leap that may have to be believed: how far, and since when it was seen.
+    leap: Option<(u64, Duration)>,
+    doubt: Option<Doubt>,
+    /// Since when there was no doubt.
+    settled_since: Duration,
+}
+
+impl Watch {
+    pub(super) fn new(mark: Option<u64>, steady: Duration) -> Watch {
+        Watch { mark: mark.map(|mark| (mark, steady)), leap: None, doubt: None, settled_since: steady }
+    }
+
+    /// The time that was believed, as it has gone on.
+    pub(super) fn expected(&self, steady: Duration) -> Option<u64> {
+        self.mark.map(|(mark, at)| mark.saturating_add(steady.saturating_sub(at).as_secs()))
+    }
+
+    /// Takes a look at the wall clock in.
+    pub(super) fn look(&mut self, wall: u64, steady: Duration) {
+        self.doubt = self.judge(wall, steady);
+        if self.doubt.is_some() {
+            self.settled_since = steady;
+        } else if self.expected(steady).is_none_or(|expected| expected <= wall) {
+            self.mark = Some((wall, steady));
+        }
+    }
+
+    fn judge(&mut self, wall: u64, steady: Duration) -> Option<Doubt> {
+        let leap = self.leap.take();
+        if wall < EARLIEST {
+            return Some(Doubt::TooEarly);
+        }
+        if wall >= LATEST {
+            return Some(Doubt::TooLate);
+        }
+        let expected = self.expected(steady)?;
+        if wall.saturating_add(BACK) < expected {
+            return Some(Doubt::Behind(expected - wall));
+        }
+        let ahead = wall.saturating_sub(expected);
+        if ahead <= LEAP {
+            return None;
+        }
+        // Another one begins its time anew.
+        let since = leap.filter(|(far, _)| far.abs_diff(ahead) <= BACK).map_or(steady, |(_, since)| since);
+        if steady.saturating_sub(since) >= PATIENCE {
+            return None;
+        }
+        self.leap = Some((ahead, since));
+        Some(Doubt::Ahead(ahead))
+    }
+
+    pub(super) fn believed(&self, wall: u64, steady: Duration) -> u64 {
+        match self.expected(steady) {
+            Some(expected) if self.doubt.is_some() => expected,
+            Some(expected) => expected.max(wall),
+            None => wall.clamp(EARLIEST, LATEST),
+        }
+    }
+
+    fn settled(&self, wall: u64, steady: Duration) -> Option<u64> {
+        let long_enough = steady.saturating_sub(self.settled_since) >= SETTLE;
+        (self.doubt.is_none() && long_enough).then(|| self.believed(wall, steady))
+    }
+}
+
+struct Running {
+    watch: Watch,
+    /// What the steady clock is counted from.
+    began: Instant,
+    place: PathBuf,
+    kept_at: Option<Instant>,
+    /// Said once, not each time it is tried.
+    keeping_fails: bool,
+}
+
+static RUNNING: Mutex<Option<Running>> = Mutex::new(None);
+/// The time that was believed when it was looked at last; 0 before the beginning. Read by every request.
+static FLOOR: AtomicU64 = AtomicU64::new(0);
+
+fn running() -> MutexGuard<'static, Option<Running>> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn wall() -> u64 {
+    seconds_since_1970(SystemTime::now())
+}
+
+impl Running {
+    /// Looks at the wall clock and says what has changed about it.
+    fn look(&mut self) -> (u64, Duration) {
+        let (wall, steady) = (wall(), self.began.elapsed());
+        let before = self.watch.doubt;
+        self.watch.look(wall, steady);
+        let doubted = |doubt: &Option<Doubt>| doubt.as_ref().map(std::mem::discriminant);
+        match self.watch.doubt {
+            Some(doubt) if doubted(&before) != doubted(&self.watch.doubt) => tracing::error!(
+                "THE CLOCK IS NOT BELIEVED: {doubt}. Nothing is deleted for its age and no month's calls are granted anew until it is right"
+            ),
+            None if before.is_some() => tracing::info!("the clock is believed again"),
+            _ => {}
+        }
+        FLOOR.store(self.watch.believed(wall, steady), Ordering::Relaxed);
+        (wall, steady)
+    }
+
+    /// What is to be kept, and where.
+    fn due(&mut self, steady: Duration) -> Option<(PathBuf, u64)> {
+        self.kept_at = Some(Instant::now());
+        Some((self.place.clone(), self.watch.expected(steady)?))
+    }
+}
+
+/// Keeps the time. The watch is not held meanwhile: a disk may take its time, and calls ask what time it
+/// is.
+fn write((place, mark): (PathBuf, u64)) {
+    let kept = write_private(&place, render(mark).as_bytes());
+    let Some(running) = &mut *running() else { return };
+    if let Err(error) = &kept
+        && !running.keeping_fails
+    {
+        tracing::warn!(%error, "the latest time that was seen cannot be kept");
+    }
+    running.keeping_fails = kept.is_err();
+}
+
+/// Begins to watch the clock of this process, from the latest time that is known: what the data directory
+/// has kept.
+pub fn begin(data_dir: &Path) {
+    let place = data_dir.join(FILE);
+    let mark = match fs::read_to_string(&place) {
+        Ok(text) => parse(&text).or_else(|| {
+            tracing::error!(path = %place.display(), "the latest time that was seen is damaged; it begins anew");
+            None
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => {
+            tracing::error!(%error, path = %place.display(), "the latest time that was seen cannot be read");
+            None
+        }
+    };
+    let watch = Watch::new(mark, Duration::ZERO);
+    let mut begun = Running { watch, began: Instant::now(), place, kept_at: None, keeping_fails: false };
+    begun.look();
+    *running() = Some(begun);
+}
+
+/// Looks at the clock, and keeps the time now and then. To be called each second or so. Blocks on the
+/// disk.
+pub(super) fn beat() {
+    look_and_keep(|running| running.kept_at.is_none_or(|at| at.elapsed() >= KEEP_EVERY));
+}
+
+/// Keeps the time, for the end of the daemon.
+pub(super) fn keep() {
+    look_and_keep(|_| true);
+}
+
+fn look_and_keep(is_due: impl FnOnce(&Running) -> bool) {
+    let due = running().as_mut().and_then(|running| {
+        let (_, steady) = running.look();
+        if is_due(running) { running.due(steady) } else { None }
+    });
+    if let Some(due) = due {
+        write(due);
+    }
+}
+
+/// Seconds since 1970, never before a time that was believed: for what ends.
+pub fn now() -> u64 {
+    not_before(wall())
+}
+
+/// A moment, or the time that was believed if that is later.
+pub(super) fn not_before(moment: u64) -> u64 {
+    moment.max(FLOOR.load(Ordering::Relaxed))
+}
+
+/// Seconds since 1970 as far as the clock is believed: for what is counted and granted.
+pub fn believed() -> u64 {
+    believed_at(wall())
+}
+
+/// The same where the wall clock was just read.
+pub(super) fn believed_at(wall: u64) -> u64 {
+    let floor = FLOOR.load(Ordering::Relaxed);
+    // Nearly always: it was looked at a second ago.
+    if floor == 0 || (floor..=floor.saturating_add(2)).contains(&wall) {
+        return wall;
+    }
+    match &mut *running() {
+        Some(running) => {
+            let (wall, steady) = running.look();
+            running.watch.believed(wall, steady)
+        }
+        None => wall,
+    }
+}
+
+/// The same once the clock was believed for a while, and nothing until then: for what is deleted.
+pub fn settled() -> Option<u64> {
+    match &mut *running() {
+        Some(running) => {
+            let (wall, steady) = running.look();
+            running.watch.settled(wall, steady)
+        }
+        None => Some(wall()),
+    }
+}
+
+/// Why the clock is not believed.
+pub fn doubt() -> Option<Doubt> {
+    running().as_mut().and_then(|running| {
+        running.look();
+        running.watch.doubt
+    })
+}
+
+fn render(mark: u64) -> String {
+    format!("{mark} {}\n", sum(mark))
+}
+
+/// The time of a file that is whole and can be one.
+fn parse(text: &str) -> Option<u64> {
+    let (mark, given) = text.trim_end().split_once(' ')?;
+    let mark = mark.parse().ok()?;
+    (given == sum(mark) && (EARLIEST..LATEST).contains(&mark)).then_some(mark)
+}
+
+fn sum(mark: u64) -> String {
+    let digest = Sha256::digest(mark.to_string().as_bytes());
+    digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// 2026-11-28.
+    const TODAY: u64 = 1_795_824_000;
+    const DAY: u64 = 86_400;
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    /// A start at a wall clock, after so many seconds of it.
+    fn started(mark: Option<u64>, wall: u64, after: u64) -> Watch {
+        let mut watch = Watch::new(mark, Duration::ZERO);
+        for second in 0..=after {
+            watch.look(wall + second, seconds(second));
+        }
+        watch
+    }
+
+    #[test]
+    fn a_start_with_a_wrong_clock_deletes_nothing_and_the_time_goes_on() {
+        for wrong in [
+            0,
+            5,
+            978_307_200,
+            1_735_689_599,
+            TODAY - 60 * DAY,
+            TODAY - 301,
+            2_145_916_800,
+            4_291_747_200,
+            u64::MAX / 2,
+        ] {
+            let watch = started(Some(TODAY), wrong, 7_200);
+            assert!(watch.doubt.is_some(), "{wrong}");
+            assert_eq!(watch.settled(wrong + 7_200, seconds(7_200)), None, "{wrong}");
+            assert_eq!(watch.believed(wrong + 7_200, seconds(7_200)), TODAY + 7_200, "{wrong}");
+        }
+        // In ten years, which a machine that was stored may have: not within the hour.
+        let watch = started(Some(TODAY), LATEST - DAY, 3_599);
+        assert_eq!(watch.settled(LATEST, seconds(3_599)), None);
+        assert_eq!(watch.believed(LATEST, seconds(3_599)), TODAY + 3_599);
+    }
+
+    #[test]
+    fn a_right_clock_is_believed_at_once_and_deletes_after_ten_minutes() {
+        for wall in [TODAY, TODAY - 200, TODAY + 30 * DAY] {
+            let watch = started(Some(TODAY), wall, 599);
+            assert_eq!((watch.doubt, watch.settled(wall + 599, seconds(599))), (None, None), "{wall}");
+            let watch = started(Some(TODAY), wall, 600);
+            assert_eq!(watch.settled(wall + 600, seconds(600)), Some(wall.max(TODAY) + 600));
+        }
+        assert_eq!(started(None, TODAY, 0).doubt, None, "the first start has only the clock to believe");
+    }
+
+    #[test]
+    fn a_long_absence_is_believed_after_an_hour() {
+        let later = TODAY + 200 * DAY;
+        assert_eq!(started(Some(TODAY), later, 3_599).doubt, Some(Doubt::Ahead(200 * DAY)));
+        let watch = started(Some(TODAY), later, 3_600);
+        assert_eq!((watch.doubt, watch.believed(later, seconds(3_600))), (None, later + 3_600));
+        // One that does not stay as it is begins its hour anew.
+        let mut watch = started(Some(TODAY), later, 3_000);
+        watch.look(later + 100 * DAY, seconds(3_001));
+        watch.look(later + 100 * DAY + 1_000, seconds(4_001));
+        assert!(watch.doubt.is_some());
+    }
+
+    #[test]
+    fn a_clock_that_is_set_right_ends_the_doubt_and_the_ten_minutes_begin() {
+        let mut watch = started(Some(TODAY), 0, 100);
+        watch.look(TODAY + 500, seconds(101));
+        assert_eq!((watch.doubt, watch.believed(TODAY + 500, seconds(101))), (None, TODAY + 500));
+        assert_eq!(watch.settled(TODAY + 999, seconds(600)), None);
+        assert_eq!(watch.settled(TODAY + 1_100, seconds(701)), Some(TODAY + 1_100));
+    }
+
+    #[test]
+    fn the_time_that_was_kept_is_read_again_or_not_at_all() {
+        assert_eq!(parse(&render(TODAY)), Some(TODAY));
+        let good = render(TODAY);
+        for bad in ["", "\n", "1795824000", "1795824000 00000000", &good[1..], &render(5), &render(LATEST)] {
+            assert_eq!(parse(bad), None, "{bad:?}");
+        }
+    }
+
+    proptest! {
+        /// Whatever the wall clock does, the time that is believed never goes back, and is never more
+        /// than a month ahead of the steady one in less than an hour.
+        #[test]
+        fn what_is_believed_never_goes_back_and_leaps_only_so_far(
+            looks in prop::collection::vec((1u64..600, prop_oneof![
+                (0u64..LATEST + 10), (TODAY - 90 * DAY..TODAY + 90 * DAY), Just(TODAY), Just(0), Just(u64::MAX)
+            ]), 1..60)
+        ) {
+            let mut watch = Watch::new(Some(TODAY), Duration::ZERO);
+            let (mut steady, mut last, mut granted) = (0, TODAY, Vec::new());
+            for (after, wall) in looks {
+                steady += after;
+                watch.look(wall, seconds(steady));
+                let believed = watch.believed(wall, seconds(steady));
+                prop_assert!(believed >= last);
+                let leap = believed - last - after.min(believed - last);
+                granted.push((steady, leap));
+                last = believed;
+                let in_doubt = watch.doubt.is_some();
+                prop_assert!(!in_doubt || leap == 0, "a doubted clock moves nothing");
+                prop_assert!(leap <= LEAP || steady >= PATIENCE.as_secs(), "{leap}");
+            }
+        }
+    }
+}
