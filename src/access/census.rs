@@ -128,11 +128,14 @@ impl Census {
         self.members.get(member).map_or(0, |tally| tally.live)
     }
 
-    /// The ended keys of a member that need not be kept any longer.
-    pub(super) fn outlived(&self, member: &str) -> Vec<Arc<str>> {
+    /// The ended keys of a member that need not be kept any longer. `settled` is the time by a clock that is
+    /// to be believed; without one nothing is too old.
+    pub(super) fn outlived(&self, member: &str, settled: Option<u64>) -> Vec<Arc<str>> {
         let Some(tally) = self.members.get(member) else { return Vec::new() };
         let too_many = tally.ended.len().saturating_sub(ENDED_KEPT);
-        let is_old = |(is_expired, at, _): &Ended| !is_expired && at.saturating_add(REVOKED_KEPT) <= self.at;
+        let is_old = |(is_expired, at, _): &Ended| {
+            !is_expired && settled.is_some_and(|now| at.saturating_add(REVOKED_KEPT) <= now)
+        };
         let gone = tally.ended.iter().enumerate().take_while(|(n, ended)| *n < too_many || is_old(ended));
         gone.map(|(_, (_, _, id))| id.clone()).collect()
     }
@@ -173,13 +176,14 @@ mod tests {
             census.note(&KeyRecord { revoked_at, expires_at: Some(5), ..key(id, 0) });
         }
         // The first two have expired before all others were revoked, and stay all the same.
-        let gone: Vec<String> = census.outlived("user_0").iter().map(|id| id.to_string()).collect();
+        let gone: Vec<String> = census.outlived("user_0", Some(1_000)).iter().map(|id| id.to_string()).collect();
         assert_eq!(gone, ["key_2", "key_3", "key_4"]);
         census.advance(10 + 7 + REVOKED_KEPT);
-        assert_eq!(census.outlived("user_0").len(), 6, "revoked 90 days ago");
+        assert_eq!(census.outlived("user_0", Some(10 + 7 + REVOKED_KEPT)).len(), 6, "revoked 90 days ago");
+        assert_eq!(census.outlived("user_0", None).len(), 1, "a clock that is not believed makes nothing old");
         census.advance(u64::MAX);
-        assert_eq!(census.outlived("user_0").len(), ENDED_KEPT + 1, "what has expired is only counted");
-        assert!(census.outlived("user_1").is_empty());
+        assert_eq!(census.outlived("user_0", Some(u64::MAX)).len(), ENDED_KEPT + 1, "what has expired is only counted");
+        assert!(census.outlived("user_1", Some(u64::MAX)).is_empty());
     }
 
     #[test]

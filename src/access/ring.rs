@@ -390,11 +390,9 @@ impl KeyRing {
         census.live(member)
     }
 
-    /// The ended keys of a member that need not be kept any longer.
-    pub fn outlived(&self, member: &str, now: u64) -> Vec<Arc<str>> {
-        let mut census = self.census();
-        census.advance(now);
-        census.outlived(member)
+    /// The ended keys of a member that need not be kept any longer, by a clock that is to be believed.
+    pub fn outlived(&self, member: &str, settled: Option<u64>) -> Vec<Arc<str>> {
+        self.census().outlived(member, settled)
     }
 }
 

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::future::Future;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{Error, Principal, Refused, ServerEntry, check_permitted, seconds_since_1970};
+use super::{Error, Principal, Refused, ServerEntry, check_permitted, clock, seconds_since_1970};
 
 /// The clock may be set while somebody waits for a key to expire: it is looked at again after this.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
@@ -32,9 +32,9 @@ fn now() -> SystemTime {
     SystemTime::now()
 }
 
-/// The time of day in seconds since 1970.
+/// The time of day in seconds since 1970, never before a time that was believed: what has ended has ended.
 pub(super) fn moment() -> u64 {
-    seconds_since_1970(now())
+    clock::not_before(seconds_since_1970(now()))
 }
 
 /// Who a caller is at this moment, or why it is not accepted any more.
