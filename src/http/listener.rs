@@ -63,6 +63,7 @@ pub(super) async fn serve(
             connections.spawn(serve_one(entering, tls.clone(), guard.clone(), stop.clone()));
             count(connections.len());
         }
+        let takes_more = room.takes_more();
         tokio::select! {
             biased;
             () = &mut stopped => break,
@@ -70,7 +71,7 @@ pub(super) async fn serve(
                 report(ended);
                 count(connections.len());
             }
-            accepted = listener.accept() => match accepted {
+            accepted = listener.accept(), if takes_more => match accepted {
                 Ok((stream, peer)) => room.arrive(stream, peer),
                 Err(error) if is_about_one_connection(&error) => {}
                 Err(error) => {

@@ -18,6 +18,9 @@ use super::places::{Holder, Places, RESERVE, counted_for, next_in, turned_away, 
 
 /// While somebody waits, it is looked this often at who can make room.
 const LOOK: Duration = Duration::from_millis(20);
+/// For so long those who find no room to wait in stay in the kernel's queue. If it is full for longer, they
+/// are let in one by one, because others may be among them.
+const KEPT_OUT: Duration = Duration::from_secs(1);
 /// How long whoever was given a place of the reserve has for its head.
 const PROBE_HEAD: Duration = Duration::from_secs(1);
 /// How the requests begin that the reserve is for.
@@ -97,6 +100,8 @@ pub(super) struct Room {
     waiting: VecDeque<Newcomer>,
     watches: Watches,
     next_look: Instant,
+    /// Since when as many wait as may.
+    full_since: Option<Instant>,
 }
 
 impl Room {
@@ -110,7 +115,17 @@ impl Room {
             waiting: VecDeque::new(),
             watches: Watches::default(),
             next_look: Instant::now(),
+            full_since: None,
         }
+    }
+
+    /// Whether a further connection is to be accepted.
+    pub(super) fn takes_more(&mut self) -> bool {
+        if self.waiting.len() < self.places.waiting.max(1) {
+            self.full_since = None;
+            return true;
+        }
+        self.full_since.get_or_insert_with(Instant::now).elapsed() >= KEPT_OUT
     }
 
     /// Takes in a connection that was accepted. Of too many that wait, the address with the most of them
