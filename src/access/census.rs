@@ -176,13 +176,22 @@ mod tests {
             census.note(&KeyRecord { revoked_at, expires_at: Some(5), ..key(id, 0) });
         }
         // The first two have expired before all others were revoked, and stay all the same.
-        let gone: Vec<String> = census.outlived("user_0", Some(1_000)).iter().map(|id| id.to_string()).collect();
+        let gone: Vec<String> =
+            census.outlived("user_0", Some(1_000)).iter().map(|id| id.to_string()).collect();
         assert_eq!(gone, ["key_2", "key_3", "key_4"]);
         census.advance(10 + 7 + REVOKED_KEPT);
         assert_eq!(census.outlived("user_0", Some(10 + 7 + REVOKED_KEPT)).len(), 6, "revoked 90 days ago");
-        assert_eq!(census.outlived("user_0", None).len(), 3, "a clock that is not believed makes nothing old");
+        assert_eq!(
+            census.outlived("user_0", None).len(),
+            3,
+            "a clock that is not believed makes nothing old"
+        );
         census.advance(u64::MAX);
-        assert_eq!(census.outlived("user_0", Some(u64::MAX)).len(), ENDED_KEPT + 1, "what has expired is only counted");
+        assert_eq!(
+            census.outlived("user_0", Some(u64::MAX)).len(),
+            ENDED_KEPT + 1,
+            "what has expired is only counted"
+        );
         assert!(census.outlived("user_1", Some(u64::MAX)).is_empty());
     }
 

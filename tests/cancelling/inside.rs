@@ -13,7 +13,7 @@ use mcpvisor::process::{Host, HostSettings};
 use mcpvisor::query::{LlmSettings, Queries};
 use mcpvisor::service::{
     AuditQuery, AuditSettings, Gateway, GatewaySettings, Principal, Registry, Retention, Settings,
-    State as Running, ToolCall, ToolReply,
+    State as Running, ToolCall, ToolReply, UnreadLimits,
 };
 use mcpvisor::store::{DataDir, Vault};
 use mcpvisor::supervisor::{BrakeSettings, Supervisor};
@@ -91,6 +91,8 @@ impl Inside {
             own_command: None,
             cgroups: false,
             sandboxes: data.path().join("servers"),
+            private: data.path().to_owned(),
+            alone: false,
         })
         .expect("a host");
         let (supervisor, _) =
@@ -103,6 +105,7 @@ impl Inside {
             calls_per_key: 1,
             retention: Retention::default(),
             audit: AuditSettings { calls: true, ..AuditSettings::default() },
+            unread: UnreadLimits::default(),
         };
         let gateway = Gateway::start(registry, supervisor, keys, metrics, limits).await.expect("a gateway");
         let (url, model) = model::start().await;

@@ -164,7 +164,8 @@ fn start_with(directory: &Path, settings: AuditSettings, room: Room) -> io::Resu
     let (messages, queue) = mpsc::sync_channel(QUEUE_WITH_ACTS);
     let counts = Arc::<Counts>::default();
     let rate = Rate::new(Instant::now());
-    let writer = Writer { segments, counts: counts.clone(), rate, room, expires_at: Instant::now(), failing: false };
+    let writer =
+        Writer { segments, counts: counts.clone(), rate, room, expires_at: Instant::now(), failing: false };
     let thread = thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run(&queue))?;
     Ok(AuditHandle { messages, thread: Arc::new(Mutex::new(Some(thread))), settings, counts })
 }

@@ -238,8 +238,9 @@ impl Segments {
         self.make_room(0);
         let moment = now.map(|now| now.saturating_sub(self.settings.keep.as_secs()));
         for part in Part::ALL {
-            let is_due =
-                |strand: &Strand| moment.is_some_and(|moment| strand.may_lose_one() && strand.is_from_before(moment));
+            let is_due = |strand: &Strand| {
+                moment.is_some_and(|moment| strand.may_lose_one() && strand.is_from_before(moment))
+            };
             while is_due(&self.strands[part as usize]) && self.remove_oldest(part) {}
         }
         before - count(self)

@@ -4,8 +4,8 @@
 use super::ledger::{delete_key, put_key};
 use super::{Registry, stored};
 use crate::access::{Charter, KeyWish, Maker, NewKey, Principal, share};
-use crate::service::{Error, clock};
 use crate::service::standing::moment;
+use crate::service::{Error, clock};
 
 impl Registry {
     /// Makes a key for a caller, as the caller is now. Forgets what need not be kept any longer of the
