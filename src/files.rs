@@ -8,7 +8,7 @@
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,6 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::stat::makedev;
 
 /// How long a file may take to be read.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -76,11 +77,15 @@ pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, Unreadable> {
     within(path, PATIENCE, move || read_now(open(&own)?, most))?
 }
 
-/// The same, or a pipe that the shell has made of a command's output (`<(command)`).
+/// The same, or a pipe that the shell has made of a command's output (`<(command)`), or `/dev/null`, which is
+/// how one names an empty file.
 pub fn read_or_piped(path: &Path, most: u64) -> Result<Vec<u8>, Unreadable> {
     let own = path.to_owned();
     within(path, PATIENCE, move || {
         let file = open_any(&own)?;
+        if is_null(&file.metadata()?) {
+            return Ok(Vec::new());
+        }
         let is_handed_on = own.starts_with("/dev/fd") || own.starts_with("/proc");
         if is_handed_on && file.metadata()?.file_type().is_fifo() {
             // Its writer may take its time.
@@ -109,6 +114,11 @@ fn regular(file: File) -> Result<File, Unreadable> {
         false if metadata.is_file() => Ok(file),
         false => Err(Unreadable::NotRegular),
     }
+}
+
+/// Whether it is the device of null(4), whatever it is called.
+fn is_null(metadata: &Metadata) -> bool {
+    metadata.file_type().is_char_device() && metadata.rdev() == makedev(1, 3)
 }
 
 /// Reads an open file of at most so many bytes.

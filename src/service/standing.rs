@@ -37,6 +37,15 @@ pub(super) fn moment() -> u64 {
     clock::not_before(seconds_since_1970(now()))
 }
 
+/// The same where the clock was believed for a while: for what is deleted.
+pub(super) fn settled() -> Option<u64> {
+    #[cfg(test)]
+    if let Some(now) = tests::CLOCK.get() {
+        return Some(seconds_since_1970(now));
+    }
+    clock::settled()
+}
+
 /// Who a caller is at this moment, or why it is not accepted any more.
 pub(super) fn present(caller: &Principal) -> Result<Cow<'_, Principal>, Error> {
     if caller.is_unchanged() {

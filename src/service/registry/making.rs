@@ -4,8 +4,8 @@
 use super::ledger::{delete_key, put_key};
 use super::{Registry, stored};
 use crate::access::{Charter, KeyWish, Maker, NewKey, Principal, share};
-use crate::service::standing::moment;
-use crate::service::{Error, clock};
+use crate::service::Error;
+use crate::service::standing::{moment, settled};
 
 impl Registry {
     /// Makes a key for a caller, as the caller is now. Forgets what need not be kept any longer of the
@@ -17,7 +17,7 @@ impl Registry {
         let mut made = NewKey::generate(wish, at)
             .map_err(|error| Error::Internal { reason: format!("no random bytes: {error}") })?;
         made.record.created_by = Some(Maker::of(maker.record()));
-        let outlived = self.keys.outlived(&made.record.member_id, clock::settled());
+        let outlived = self.keys.outlived(&made.record.member_id, settled());
         let mut batch = vec![put_key(&made.record).map_err(stored)?];
         batch.extend(outlived.iter().map(|id| delete_key(id)));
         self.ledger.commit(batch).map_err(stored)?;
