@@ -62,7 +62,10 @@ async fn every_act_is_recorded_with_who_did_it_and_is_there_after_a_kill() {
     assert!(create["key_id"].as_str().expect("an id").starts_with("key_"));
     assert_eq!(
         create["details"],
-        json!({"id": id, "name": "CI", "owner_id": "user_owner", "expires_at": null, "permissions": made["permissions"]})
+        json!({
+            "id": id, "name": "CI", "owner_id": "user_owner", "expires_at": null,
+            "permissions": made["permissions"], "created_by": create["key_id"],
+        })
     );
     let change = seen.iter().find(|entry| entry["action"] == "server.change").expect("recorded");
     assert_eq!(change["details"], json!({"args": ["--tools", "1"]}));
@@ -73,8 +76,15 @@ async fn every_act_is_recorded_with_who_did_it_and_is_there_after_a_kill() {
         "what runs, and of variables the names"
     );
     assert!(create["request_id"].is_string() && create["at"].as_str().expect("a time").ends_with('Z'));
-    let local = seen.iter().find(|entry| entry["action"] == "server.add").expect("recorded");
-    assert_eq!(local["key_id"], "local", "/api is open to this machine");
+    assert_eq!(add["key_id"], create["key_id"], "a key that is sent is used, also where none is needed");
+    ask(&gateway, "POST", "/api/config/export")
+        .json(json!({"filepath": "y.json"}).to_string())
+        .send()
+        .await
+        .expect(200);
+    let local = audit(&gateway, "&action=config.export").await.swap_remove(0);
+    assert_eq!(local["key_id"], "local", "/api is open to the daemon's own user");
+    assert_eq!(local["uid"], json!(nix::unistd::geteuid().as_raw()));
     assert_eq!(audit(&gateway, "&action=key").await.len(), 3);
     assert_eq!(audit(&gateway, "&action=key.revoke&outcome=done").await.len(), 1);
     gateway.get("/v1/audit?outcome=odd").await.expect(400);

@@ -287,7 +287,12 @@ fn files(path: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for name in entries(path) {
         let path = path.join(name);
-        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+        // A daemon that was killed leaves its socket, which is no file.
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if path.is_file() {
+            found.push(path);
+        }
     }
     found.sort();
     found
