@@ -173,6 +173,7 @@ impl Guard {
             peer: visit.peer.clone(),
             visitor: None,
             is_act,
+            has_body: !request.body().is_end_stream(),
             asked: match calls {
                 Some(_) => Asked::Call,
                 None => Asked::Routed(request.method().clone(), request.uri().clone()),
@@ -285,6 +286,8 @@ struct About {
     visitor: Option<Arc<Visitor>>,
     /// It is carried out to its end, whoever leaves.
     is_act: bool,
+    /// A body comes with it.
+    has_body: bool,
     asked: Asked,
     /// Where acts and refusals are recorded.
     audit: Arc<AuditHandle>,
@@ -462,6 +465,11 @@ impl About {
             tracing::info!(peer = %self.peer.place(), prefix, why, "authentication failed");
             // The router names the methods of a path to everybody; without a key nobody asked.
             response.headers_mut().remove(ALLOW);
+            if self.has_body {
+                // Nobody has read it, so the connection may end after this answer: a proxy that keeps
+                // connections has to know.
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
         }
         let headers = response.headers_mut();
         if let Some(origin) = self.origin.take() {

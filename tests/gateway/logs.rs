@@ -52,12 +52,20 @@ pub(crate) struct Following {
 
 impl Following {
     pub(crate) async fn start(gateway: &Gateway, path: &str, headers: &str) -> Following {
-        let mut socket = gateway.raw_socket().await;
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\n{headers}\r\n",
-            gateway.address(),
-            gateway.key()
-        );
+        let host = gateway.address().to_string();
+        Following::over(gateway.raw_socket().await, &host, gateway.key(), path, headers).await
+    }
+
+    /// The same over a connection to somebody who passes it on, under the name that is to be asked for.
+    pub(crate) async fn over(
+        mut socket: TcpStream,
+        host: &str,
+        key: &str,
+        path: &str,
+        headers: &str,
+    ) -> Following {
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {key}\r\n{headers}\r\n");
         socket.write_all(request.as_bytes()).await.expect("sent");
         Following { socket, text: String::new() }
     }

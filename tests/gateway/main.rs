@@ -28,6 +28,7 @@ mod persisting;
 mod pinning;
 mod places;
 mod plexmcp;
+mod proxies;
 mod query;
 mod query_real;
 mod real;

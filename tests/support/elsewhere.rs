@@ -12,7 +12,7 @@ use super::gateway::Gateway;
 /// The client, and the server whose tool is the client.
 const ASKER: &str = include_str!("../gateway/places/asker.py");
 /// An interpreter that every user may run.
-const PYTHON: &str = "/usr/bin/python3";
+pub(crate) const PYTHON: &str = "/usr/bin/python3";
 
 /// A user who is nobody's, where the tests run as root.
 pub(crate) const DAEMON_USER: u32 = 64_201;

@@ -595,7 +595,10 @@ impl Runner {
     fn of_user(directory: &Path, uid: u32) -> Runner {
         let place = tempfile::tempdir().expect("a temporary directory");
         let program = place.path().join("mcpvisor");
-        fs::copy(env!("CARGO_BIN_EXE_mcpvisor"), &program).expect("the program can be copied");
+        // Not by our own process: what another test starts just then would hold it open for writing, and what is
+        // held so cannot be run.
+        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_mcpvisor")).arg(&program).status();
+        assert!(copied.expect("cp can be run").success(), "the program can be copied");
         let mut all = vec![place.path().to_owned(), program.clone(), directory.to_owned()];
         while let Some(path) = all.pop() {
             std::os::unix::fs::chown(&path, Some(uid), Some(uid)).expect("only root can play other users");

@@ -11,6 +11,7 @@ pub(crate) mod http;
 pub(crate) mod llm;
 pub(crate) mod load;
 pub(crate) mod processes;
+pub(crate) mod proxies;
 pub(crate) mod site;
 pub(crate) mod strangers;
 pub(crate) mod usage;

@@ -1,7 +1,8 @@
 """Asks an HTTP server for what it is told to, from where it is: as a client of its own, or, with `serve`, inside
 an MCP server's tool `run`. A wish is {"host", "port"} or {"socket"} with {"requests": [{"method", "path",
-"headers", "body"}]}, or {"read": path}, or {"write": path}; of each request comes [status, beginning of the body],
-with status 0 where no answer came."""
+"headers", "body"}]}, or {"read": path}, or {"write": path}, or {"log": line}, which goes to stderr; of each
+request comes [status, beginning of the body], with status 0 where no answer came. What is answered with a status
+that "again" lists is asked again, a few times."""
 import http.client
 import json
 import socket
@@ -35,6 +36,14 @@ def ask_one(wish, request):
         connection.close()
 
 
+def ask_again(wish, request):
+    for _ in range(10):
+        answer = ask_one(wish, request)
+        if answer[0] not in wish.get("again", []):
+            break
+    return answer
+
+
 def fulfil(wish):
     for name, mode in (("read", "rb"), ("write", "ab")):
         if name in wish:
@@ -43,7 +52,10 @@ def fulfil(wish):
                     return [200, file.read(9).decode() if name == "read" else "written"]
             except OSError as error:
                 return [0, type(error).__name__]
-    return [ask_one(wish, request) for request in wish["requests"]]
+    if "log" in wish:
+        print(wish["log"], file=sys.stderr, flush=True)
+        return [200, "logged"]
+    return [ask_again(wish, request) for request in wish["requests"]]
 
 
 def say(message):

@@ -135,8 +135,9 @@ async fn a_server_is_known_by_its_id_and_its_exact_name_and_the_id_wins() {
     let id = gateway.server("one").await["id"].as_str().expect("an id").to_owned();
     assert_eq!(gateway.server(&id).await["name"], "one");
     assert_eq!(gateway.server("o%6Ee").await["id"], id);
-    // Somebody names a server as another one's id.
-    gateway.post("/api/servers", &json!({"name": id, "command": "/no/such/program"})).await.expect(200);
+    // Nobody may name a server as another one's id.
+    let refused = gateway.post("/api/servers", &json!({"name": id, "command": "/no/such/program"})).await;
+    assert_eq!(refused.expect(400)["error"], "name must not be the id of another server");
     assert_eq!(gateway.server(&id).await["name"], "one");
     for odd in ["nobody", "One", "one%20", "key_123", "mcp_", "..", "%00", "%FF", "a%2Fb", "%F0%9F%92%A5"] {
         let missed = ask(&gateway, "GET", &format!("/v1/mcps/{odd}")).send().await.expect(404);

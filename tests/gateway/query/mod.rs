@@ -69,7 +69,8 @@ async fn stream(gateway: &Gateway, body: &Value) -> Vec<(String, Value)> {
     let reply = streamed(gateway, body).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
     assert_eq!(reply.headers["content-type"], "text/event-stream");
-    assert_eq!(reply.headers["cache-control"], "no-store");
+    assert_eq!(reply.headers["cache-control"], "no-store, no-transform");
+    assert_eq!(reply.headers["x-accel-buffering"], "no");
     assert!(reply.headers.contains_key("x-request-id"));
     events(&reply.text())
 }
