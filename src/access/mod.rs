@@ -2,15 +2,23 @@
 //! limited to, rates. Keys are 256 random bits, kept as SHA-256 only. No IO; the time is given.
 
 mod attempts;
+mod authority;
 mod charter;
+mod doubts;
 mod key;
+mod limits;
+mod made;
 mod permissions;
 mod rate;
 mod ring;
 
 pub use attempts::Attempts;
-pub use charter::{Charter, DEFAULT_OWNER, DEFAULT_PLAN, Member, Organization, Plan, Role};
-pub use key::{KeyRecord, KeyStatus, KeyWish, NewKey};
+pub use authority::{check_grant, check_limits};
+pub use charter::{Charter, DEFAULT_OWNER, DEFAULT_PLAN, Member, Organization, Plan, Role, Source};
+pub use doubts::Announced;
+pub use key::{KeyChange, KeyRecord, KeyStatus, KeyWish, NewKey, Replaced};
+pub use limits::{KeyLimits, LimitsChange, MAX_CALLS_AT_ONCE, MAX_MONTHLY_REQUESTS, MAX_REQUESTS_PER_SECOND};
+pub use made::{Made, MemberRecord, PlanRecord};
 pub use permissions::{BadPermissions, Permissions};
 pub use rate::RateReading;
-pub use ring::{CallOfKey, KeyRing, KeyView, LOCAL_OPERATOR, Principal, Refused};
+pub use ring::{CallOfKey, KeyRing, KeyView, LOCAL_OPERATOR, Principal, Refused, administers};

@@ -251,10 +251,11 @@ pub(super) fn admit_to_api(shared: &Shared, parts: &Parts) -> Result<Principal, 
         ApiAuth::Auto => shared.bound_to_loopback && is_local(),
     };
     if open {
+        let operator = shared.gateway.local_operator();
         if let Ok(visitor) = visitor(parts) {
-            let _ = visitor.caller.set(shared.operator.clone());
+            let _ = visitor.caller.set(operator.clone());
         }
-        return Ok(shared.operator.clone());
+        return Ok(operator);
     }
     let principal = identify(shared, visitor(parts)?, &parts.headers)?;
     match principal.role().may_administer() && principal.permissions().are_unlimited() {

@@ -18,6 +18,7 @@ mod mcp_cli;
 mod openapi;
 mod origin;
 mod plexmcp;
+mod query;
 mod routes;
 mod text;
 mod tls;
@@ -35,7 +36,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::query::Queries;
-use crate::service::{Attempts, Gateway, Principal};
+use crate::service::{Attempts, Gateway};
 
 #[doc(hidden)]
 pub use auth::read_and_tell;
@@ -162,17 +163,9 @@ pub fn service(settings: Settings, gateway: Gateway, queries: Queries, address: 
     let policy = origin::Policy::new(bound_to_loopback, &settings.allowed_hosts, &settings.allowed_origins);
     let debug = settings.debug;
     let audit = gateway.audit().clone();
-    let (operator, attempts) = (gateway.local_operator(), Mutex::default());
+    let attempts = Mutex::default();
     let streams = Arc::default();
-    let shared = Shared(Arc::new(Inner {
-        gateway,
-        queries,
-        settings,
-        bound_to_loopback,
-        streams,
-        operator,
-        attempts,
-    }));
+    let shared = Shared(Arc::new(Inner { gateway, queries, settings, bound_to_loopback, streams, attempts }));
     Guard::new(policy, debug, routes(shared.clone()), audit).with_calls(shared)
 }
 
@@ -265,8 +258,6 @@ struct Inner {
     bound_to_loopback: bool,
     /// The logs that are being followed.
     streams: Arc<plexmcp::Streams>,
-    /// Who calls where no key is needed.
-    operator: Principal,
     /// Who has sent bad credentials lately.
     attempts: Mutex<Attempts>,
 }

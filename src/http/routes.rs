@@ -1,10 +1,11 @@
 //! The list of routes: what the router is made of, so that nothing else can be forgotten in it. From
 //! it come the OpenAPI documents and the test that tries every role on every route.
 
-use axum::Router;
 use axum::routing::MethodRouter;
+use axum::{Extension, Router};
 
 use super::Shared;
+use super::query::Known;
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub enum Access {
     Member,
     /// The key of an administrator or an owner.
     Admin,
+    /// The key of an owner.
+    Owner,
     /// As `api.auth` says: this machine, or an administrator's key without limits.
     Operator,
     /// This machine, or the holder of any valid key.
@@ -32,6 +35,8 @@ pub struct Route {
     pub path: &'static str,
     /// Who may use it.
     pub access: Access,
+    /// The parameters that it knows in a query.
+    pub query: &'static [&'static str],
 }
 
 /// Routes with their handlers.
@@ -42,16 +47,28 @@ pub(super) struct Routes {
 }
 
 impl Routes {
-    /// Adds a route. `handler` is for this method only.
+    /// Adds a route that knows no parameters in a query. `handler` is for this method only.
     pub(super) fn on(
-        mut self,
+        self,
         method: &'static str,
         path: &'static str,
         access: Access,
         handler: MethodRouter<Shared>,
     ) -> Routes {
-        self.router = self.router.route(path, handler);
-        self.known.push(Route { method, path, access });
+        self.asking(method, path, access, &[], handler)
+    }
+
+    /// Adds a route that knows these parameters in a query. `handler` is for this method only.
+    pub(super) fn asking(
+        mut self,
+        method: &'static str,
+        path: &'static str,
+        access: Access,
+        query: &'static [&'static str],
+        handler: MethodRouter<Shared>,
+    ) -> Routes {
+        self.router = self.router.route(path, handler.route_layer(Extension(Known(query))));
+        self.known.push(Route { method, path, access, query });
         self
     }
 

@@ -6,11 +6,14 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
+use super::members::MemberRequest;
 use super::usage::{Bucket, HistoryQuery, Period, Span, Usage, UsageOf};
-use super::{Error, Gateway, seconds_since_1970, unix_seconds};
+use super::{Error, Gateway, Registry, seconds_since_1970, unix_seconds};
 use crate::access::{
-    self, BadPermissions, KeyRecord, KeyStatus, KeyWish, Member, NewKey, Permissions, Plan, Principal, Role,
+    self, BadPermissions, KeyLimits, KeyRecord, KeyStatus, KeyWish, Member, NewKey, Permissions, Plan,
+    Principal, Role,
 };
+use crate::nearest::closest;
 
 /// The most keys that are kept, revoked ones included.
 const MAX_KEYS: u64 = 10_000;
@@ -28,6 +31,10 @@ pub struct KeyRequest {
     pub permissions: Option<Value>,
     /// The member that is to own it; the caller's own by default.
     pub owner: Option<String>,
+    /// A member that is to be made along and own it.
+    pub member: Option<MemberRequest>,
+    /// How much it is to be able to.
+    pub limits: KeyLimits,
 }
 
 /// Why a key is not made.
@@ -122,7 +129,7 @@ impl Gateway {
         Ok(KeyView::of(key, &self.0.usage.key_totals().await?))
     }
 
-    fn seen_key(&self, caller: &Principal, id: &str) -> Result<access::KeyView, Error> {
+    pub(super) fn seen_key(&self, caller: &Principal, id: &str) -> Result<access::KeyView, Error> {
         require(caller, Role::Member)?;
         let key = self.0.keys.key(id, unix_seconds()).ok_or(Error::KeyNotFound)?;
         if may_see(caller, &key.record) { Ok(key) } else { Err(not_yours()) }
@@ -132,8 +139,11 @@ impl Gateway {
     /// text is in the answer and nowhere else.
     pub async fn create_key(&self, caller: &Principal, request: KeyRequest) -> Result<NewKey, NoKey> {
         require(caller, Role::Member)?;
-        let member = self.owner_to_be(caller, request.owner.as_deref())?;
-        let permissions = self.permissions_to_be(request.permissions.as_ref())?;
+        let member = match &request.member {
+            Some(new) => self.new_owner(caller, new.clone())?,
+            None => self.owner_to_be(caller, request.owner.as_deref())?,
+        };
+        let permissions = self.permissions_to_be(caller, request.permissions.as_ref())?;
         if !permissions.are_within(caller.permissions()) {
             let reason = "A key cannot allow more than the key that makes it".to_owned();
             return Err(Error::Forbidden { reason }.into());
@@ -156,8 +166,13 @@ impl Gateway {
             member_id: member.id.clone(),
             expires_at,
             permissions,
+            limits: request.limits,
         };
-        Ok(self.0.registry.create_key(wish).await?)
+        self.check_limits(caller, &wish.limits)?;
+        let Some(new) = request.member else { return Ok(self.0.registry.create_key(wish).await?) };
+        let make =
+            |registry: &mut Registry, caller: &Principal| registry.create_key_with_member(caller, new, wish);
+        Ok(self.0.registry.govern(caller, make).await?)
     }
 
     fn owner_to_be(&self, caller: &Principal, owner: Option<&str>) -> Result<Arc<Member>, Error> {
@@ -181,7 +196,11 @@ impl Gateway {
     }
 
     /// Permissions by ids, of ones that may name servers.
-    fn permissions_to_be(&self, asked: Option<&Value>) -> Result<Permissions, NoKey> {
+    pub(super) fn permissions_to_be(
+        &self,
+        caller: &Principal,
+        asked: Option<&Value>,
+    ) -> Result<Permissions, NoKey> {
         let Some(asked) = asked else { return Ok(Permissions::default()) };
         let mut unknown = None;
         let permissions = Permissions::read(asked, &mut |id| match self.0.registry.server(id) {
@@ -195,7 +214,11 @@ impl Gateway {
         match unknown {
             None => Ok(permissions),
             Some(id) => {
-                let reason = format!("there is no MCP '{id}'");
+                let list = self.0.registry.list();
+                let seen = list.entries().iter().filter(|entry| caller.permissions().allow_mcp(&entry.id));
+                let near = closest(&id, seen.map(|entry| &*entry.name));
+                let near = near.map(|name| format!("; did you mean '{name}'?")).unwrap_or_default();
+                let reason = format!("there is no MCP '{id}'{near}");
                 Err(Error::Unacceptable { field: "permissions", reason }.into())
             }
         }
@@ -226,19 +249,6 @@ impl Gateway {
             self.0.registry.revoke_key(&key.record.id).await?;
         }
         self.0.keys.key(id, unix_seconds()).map(|key| key.record).ok_or(Error::KeyNotFound)
-    }
-
-    /// Gives a key another name or description; `None` leaves it as it is.
-    pub async fn describe_key(
-        &self,
-        caller: &Principal,
-        id: &str,
-        name: Option<String>,
-        description: Option<Option<String>>,
-    ) -> Result<KeyView, Error> {
-        let key = self.seen_key(caller, id)?;
-        self.0.registry.describe_key(&key.record.id, name, description).await?;
-        self.key(caller, id).await
     }
 
     /// Calls of the current month that count for the organization's plan.
@@ -284,7 +294,7 @@ impl Gateway {
 
     /// How many calls a month the plan has that a caller's calls count for.
     pub fn monthly_limit(&self, caller: &Principal) -> Option<u64> {
-        self.0.keys.charter().plan_of(caller.member()).monthly_requests
+        caller.plan().monthly_requests
     }
 
     /// The id of the server of this id or name, also of one that the caller may not use: for filters.
@@ -309,13 +319,13 @@ impl Gateway {
         }
     }
 
-    /// The organization's members, in the order of the configuration.
+    /// The organization's members: in the order of the configuration, then those made over the API.
     pub fn members(&self, _: &Principal) -> Vec<MemberView> {
         let began = seconds_since_1970(self.0.registry.created_at());
         let charter = self.0.keys.charter();
         let seen = charter.members.iter().map(|member| MemberView {
             member: member.clone(),
-            joined_at: began,
+            joined_at: member.created_at.unwrap_or(began),
             last_active: self.0.keys.last_active(&member.id),
         });
         seen.collect()

@@ -7,7 +7,9 @@ mod dispatch;
 mod error;
 mod follow;
 mod keeper;
+mod keychange;
 mod keys;
+mod members;
 mod meter;
 mod pins;
 mod registry;
@@ -35,9 +37,11 @@ use crate::supervisor::{ServerHandle, ServerSpec, Supervisor};
 use crate::telemetry::metrics::Metrics;
 
 pub use self::audit::{AuditEntry, AuditHandle, AuditQuery, AuditSettings, Outcome};
-pub use self::error::{Error, Fault, Retry};
+pub use self::error::{Error, Fault, QuotaOf, Retry};
 pub use self::follow::LogFollower;
+pub use self::keychange::ChangeRequest;
 pub use self::keys::{KeyRequest, KeyView, MemberView, NoKey, OrganizationView};
+pub use self::members::{MemberChange, MemberRequest, PlanView};
 pub use self::pins::{Approval, Difference, PinReport, PinState, PinSums, PinnedTool, ToolPins};
 pub use self::registry::*;
 #[doc(hidden)]
@@ -47,13 +51,15 @@ pub use self::usage::{
 };
 pub use self::view::{Readiness, ResourceReply, ServerView, ToolCall, ToolReply, Traffic};
 pub use crate::access::{
-    Attempts, Charter, KeyStatus, NewKey, Permissions, Principal, RateReading, Refused, Role,
+    Attempts, Charter, KeyChange, KeyLimits, KeyStatus, LimitsChange, MAX_CALLS_AT_ONCE,
+    MAX_MONTHLY_REQUESTS, MAX_REQUESTS_PER_SECOND, Member, NewKey, Permissions, Plan, PlanRecord, Principal,
+    RateReading, Refused, Role,
 };
 pub use crate::child::{Catalog, CounterReading, LogLine, Resource, StartPhase, Stream, Tool};
 pub use crate::mcp::ToolDigest;
 pub use crate::supervisor::{
-    BreakerState, CRASH_LOOP, Cause, Definition, Introduction, PinMode, Problem, ReplicaView, State, Status,
-    Update, Usage, on_the_wall,
+    BreakerState, CRASH_LOOP, Cause, Definition, Introduction, OWN_MEMBER, PinMode, Problem, ReplicaView,
+    State, Status, Update, Usage, on_the_wall, parse_duration,
 };
 
 /// How long calls may take.
@@ -111,7 +117,7 @@ impl Gateway {
         let (usage, known) = usage::start(store, books.clone(), keys.clone(), settings.retention, backups)?;
         let audit = registry.start_audit(settings.audit)?;
         let pins = registry.pins().clone();
-        let quotas = Quotas::load(keys.charter(), usage.clone()).await?;
+        let quotas = Quotas::load(keys.clone(), usage.clone()).await?;
         let before = known.into_iter().map(|(id, total)| {
             let (calls, errors, total_latency, calls_today) = total;
             (id, Traffic { calls, errors, calls_today, total_latency, last_active: None })

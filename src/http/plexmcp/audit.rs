@@ -9,15 +9,14 @@ use serde_json::value::RawValue;
 
 use super::errors::Failure;
 use super::fields::{Fields, Page, last, success};
-use super::{Administrator, Pairs, Shared, json, pairs};
+use super::{Administrator, Pairs, Shared, json};
 use crate::service::{AuditQuery, Outcome};
 
 pub(super) async fn list(
     Administrator(caller): Administrator,
     State(shared): State<Shared>,
-    query: Pairs,
+    Pairs(query): Pairs,
 ) -> Result<Response, Failure> {
-    let query = pairs(query);
     let mut fields = Fields::default();
     let page = Page::read(&query, &mut fields);
     let query = read(&query, &mut fields);
@@ -32,10 +31,10 @@ pub(super) async fn list(
 pub(super) async fn export(
     Administrator(caller): Administrator,
     State(shared): State<Shared>,
-    query: Pairs,
+    Pairs(query): Pairs,
 ) -> Result<Response, Failure> {
     let mut fields = Fields::default();
-    let query = read(&pairs(query), &mut fields);
+    let query = read(&query, &mut fields);
     let query = fields.finish(query)?;
     let mut response = Response::new(Body::from(shared.gateway.audit_export(&caller, query).await?));
     let headers = response.headers_mut();

@@ -11,29 +11,40 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::errors::{self, Failure};
-use super::fields::{Fields, Page, last, success};
-use super::{Caller, Id, Ignored, Invoker, Pairs, Shared, json, pairs};
+use super::fields::{Fields, Page, last, success, success_with};
+use super::{Caller, Id, Ignored, Invoker, Pairs, Shared, json, limits, members, strict};
 use crate::http::auth::Visitor;
-use crate::http::body::{self, object, string};
-use crate::http::clock::{parse_moment, timestamp};
-use crate::service::{Error, KeyRequest, KeyStatus, KeyView, NewKey, NoKey};
+use crate::http::body::{self, string};
+use crate::http::clock::{parse_moment, timestamp, unix_seconds};
+use crate::service::{
+    Error, KeyLimits, KeyRequest, KeyStatus, KeyView, MemberRequest, NewKey, NoKey, Principal,
+};
 
 /// The longest name of a key, in characters.
-const MAX_NAME: usize = 100;
+pub(super) const MAX_NAME: usize = 100;
 /// The longest description of a key, in characters.
 const MAX_DESCRIPTION: usize = 1_000;
 
-/// The id in a path. One that is not UTF-8 when decoded names nothing that exists.
-pub(super) fn key_id(id: Id) -> Result<String, Failure> {
-    id.map(|Path(id)| id).map_err(|_| Error::KeyNotFound.into())
+/// The id in a path; `self` is the caller's own key. One that is not UTF-8 when decoded names nothing that
+/// exists.
+pub(super) fn key_id(id: Id, caller: &Principal) -> Result<String, Failure> {
+    let Path(id) = id.map_err(|_| Failure::from(Error::KeyNotFound))?;
+    Ok(if id == "self" { caller.key_id().to_string() } else { id })
+}
+
+/// Why a key is not made or changed.
+pub(super) fn refused(refused: NoKey) -> Failure {
+    match refused {
+        NoKey::Error(error) => error.into(),
+        NoKey::Permissions(reason) => errors::bad_permissions(&reason.to_string()),
+    }
 }
 
 pub(super) async fn list(
     Invoker(caller): Invoker,
     State(shared): State<Shared>,
-    query: Pairs,
+    Pairs(query): Pairs,
 ) -> Result<Response, Failure> {
-    let query = pairs(query);
     let mut fields = Fields::default();
     let page = Page::read(&query, &mut fields);
     let status = match last(&query, "status") {
@@ -58,7 +69,7 @@ pub(super) async fn detail(
     State(shared): State<Shared>,
     id: Id,
 ) -> Result<Response, Failure> {
-    Ok(json(success(item(&shared.gateway.key(&caller, &key_id(id)?).await?), None)))
+    Ok(json(success(item(&shared.gateway.key(&caller, &key_id(id, &caller)?).await?), None)))
 }
 
 pub(super) async fn create(
@@ -70,11 +81,9 @@ pub(super) async fn create(
     let body = body::read(request, shared.settings.body_limit, shared.settings.body_timeout).await?;
     let wish = read_new(&body)?;
     visitor.acts("key.create", &wish.name);
-    let made = shared.gateway.create_key(&caller, wish).await.map_err(|refused| match refused {
-        NoKey::Error(error) => error.into(),
-        NoKey::Permissions(reason) => errors::bad_permissions(&reason.to_string()),
-    })?;
-    let mut response = json(success(created(&made), None));
+    let made = shared.gateway.create_key(&caller, wish).await.map_err(refused)?;
+    let warnings = shared.gateway.doubts_about(&made.record);
+    let mut response = json(success_with(created(&made), &warnings));
     *response.status_mut() = StatusCode::CREATED;
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -82,24 +91,6 @@ pub(super) async fn create(
         headers.insert(LOCATION, location);
     }
     Ok(response)
-}
-
-pub(super) async fn describe(
-    Invoker(caller): Invoker,
-    Extension(visitor): Extension<Arc<Visitor>>,
-    State(shared): State<Shared>,
-    id: Id,
-    request: Request,
-) -> Result<Response, Failure> {
-    let id = key_id(id)?;
-    visitor.acts("key.describe", &id);
-    let body = body::read(request, shared.settings.body_limit, shared.settings.body_timeout).await?;
-    let [name, description] = object(&body, ["name", "description"])?.members;
-    let mut fields = Fields::default();
-    let name = name.and_then(|raw| read_name(&mut fields, Some(raw)));
-    let description = description.map(|raw| read_description(&mut fields, Some(raw)));
-    let (name, description) = fields.finish((name, description))?;
-    Ok(json(success(item(&shared.gateway.describe_key(&caller, &id, name, description).await?), None)))
 }
 
 /// A body is ignored, as it is on every `DELETE`.
@@ -116,7 +107,7 @@ pub(super) async fn revoke(
         status: &'static str,
         revoked_at: Option<String>,
     }
-    let id = key_id(id)?;
+    let id = key_id(id, &caller)?;
     visitor.acts("key.revoke", &id);
     let key = shared.gateway.revoke_key(&caller, &id).await?;
     let revoked_at = key.revoked_at.map(moment);
@@ -125,43 +116,50 @@ pub(super) async fn revoke(
 
 /// Reads the body of `POST /v1/api-keys`.
 fn read_new(body: &[u8]) -> Result<KeyRequest, Failure> {
-    let [name, description, expires_at, permissions, owner] =
-        object(body, ["name", "description", "expires_at", "permissions", "owner_id"])?.members;
+    let names = ["name", "description", "expires_at", "permissions", "owner_id", "limits", "member"];
     let mut fields = Fields::default();
-    let name = read_name(&mut fields, name).unwrap_or_default();
-    let description = read_description(&mut fields, description);
-    let expires_at = expires_at.and_then(|raw| {
-        let at = string(raw).and_then(|text| parse_moment(&text, true));
-        if at.is_none() {
-            fields.problem("expires_at", "must be a date or a time as RFC 3339 writes it");
-        }
-        at
-    });
-    let owner = owner.and_then(|raw| {
-        let owner = string(raw);
-        if owner.is_none() {
-            fields.problem("owner_id", "must be a string");
-        }
-        owner
-    });
-    let permissions: Option<Value> = permissions.and_then(|raw| serde_json::from_str(raw.get()).ok());
-    fields.finish(KeyRequest { name, description, expires_at, permissions, owner })
-}
-
-fn read_name(fields: &mut Fields, raw: Option<&RawValue>) -> Option<String> {
-    let Some(raw) = raw else {
+    let [name, description, expires_at, permissions, owner, own_limits, member] =
+        strict::read(body, names, &mut fields)?;
+    if name.is_none() {
         fields.problem("name", "is required");
-        return None;
-    };
-    let name = string(raw).map(|name| name.trim().to_owned());
-    let good = name.filter(|name| (1..=MAX_NAME).contains(&name.chars().count()));
-    if good.is_none() {
-        fields.problem("name", format!("must be a string of 1 to {MAX_NAME} characters"));
     }
-    good
+    let name = strict::text(&mut fields, "name", name, MAX_NAME).unwrap_or_default();
+    let member = member.map(|raw| {
+        let given = strict::nested(raw, "member", members::MEMBERS, &mut fields);
+        let member = members::read_new(given, "member.", &mut fields);
+        MemberRequest { name: member.name.or_else(|| Some(name.clone())), ..member }
+    });
+    if member.is_some() && owner.is_some() {
+        fields.problem("owner_id", "cannot be beside member, which makes the owner");
+    }
+    let request = KeyRequest {
+        description: strict::or_null(description, |raw| read_description(&mut fields, raw)).flatten(),
+        expires_at: strict::or_null(expires_at, |raw| read_end(&mut fields, raw)).flatten(),
+        permissions: strict::value(&mut fields, "permissions", permissions),
+        owner: owner.and_then(|raw| {
+            let owner = string(raw);
+            if owner.is_none() {
+                fields.problem("owner_id", "must be a string");
+            }
+            owner
+        }),
+        limits: KeyLimits::default().changed(limits::read(&mut fields, own_limits)),
+        name,
+        member,
+    };
+    fields.finish(request)
 }
 
-fn read_description(fields: &mut Fields, raw: Option<&RawValue>) -> Option<String> {
+/// Reads a moment from which on a key is refused.
+pub(super) fn read_end(fields: &mut Fields, raw: Option<&RawValue>) -> Option<SystemTime> {
+    let at = string(raw?).and_then(|text| parse_moment(&text, true));
+    if at.is_none() {
+        fields.problem("expires_at", "must be a date or a time as RFC 3339 writes it");
+    }
+    at
+}
+
+pub(super) fn read_description(fields: &mut Fields, raw: Option<&RawValue>) -> Option<String> {
     let text = string(raw?).filter(|text| text.chars().count() <= MAX_DESCRIPTION);
     if text.is_none() {
         fields.problem("description", format!("must be a string of at most {MAX_DESCRIPTION} characters"));
@@ -170,7 +168,7 @@ fn read_description(fields: &mut Fields, raw: Option<&RawValue>) -> Option<Strin
 }
 
 #[derive(Serialize)]
-struct Item<'a> {
+pub(super) struct Item<'a> {
     id: &'a str,
     name: &'a str,
     description: Option<&'a str>,
@@ -182,6 +180,11 @@ struct Item<'a> {
     revoked_at: Option<String>,
     owner_id: &'a str,
     permissions: Value,
+    /// Those of its own; the default for keys holds where it has none.
+    limits: Value,
+    /// When it was given the text that it has, and until when the one before is accepted.
+    rotated_at: Option<String>,
+    previous_key_until: Option<String>,
     usage: Usage,
 }
 
@@ -191,8 +194,9 @@ struct Usage {
     requests_today: u64,
 }
 
-fn item(key: &KeyView) -> Item<'_> {
+pub(super) fn item(key: &KeyView) -> Item<'_> {
     let record = &key.record;
+    let now = unix_seconds(SystemTime::now());
     Item {
         id: &record.id,
         name: &record.name,
@@ -205,6 +209,9 @@ fn item(key: &KeyView) -> Item<'_> {
         revoked_at: record.revoked_at.map(moment),
         owner_id: &record.member_id,
         permissions: record.permissions.clone().into(),
+        limits: limits::show(&record.limits),
+        rotated_at: record.replaced.map(|replaced| moment(replaced.at)),
+        previous_key_until: record.replaced.filter(|it| it.until > now).map(|it| moment(it.until)),
         usage: Usage { total_requests: key.total_requests, requests_today: key.requests_today },
     }
 }
@@ -223,6 +230,7 @@ fn created(made: &NewKey) -> impl Serialize {
         expires_at: Option<String>,
         owner_id: &'a str,
         permissions: Value,
+        limits: Value,
     }
     let record = &made.record;
     Created {
@@ -236,6 +244,7 @@ fn created(made: &NewKey) -> impl Serialize {
         expires_at: record.expires_at.map(moment),
         owner_id: &record.member_id,
         permissions: record.permissions.clone().into(),
+        limits: limits::show(&record.limits),
     }
 }
 

@@ -14,7 +14,7 @@ use super::file::ServersFile;
 use super::list::{ServerEntry, ServerList};
 use super::memories::Told;
 use super::{Announce, Applied, Registry};
-use crate::access::{KeyWish, NewKey};
+use crate::access::{Charter, KeyChange, KeyWish, NewKey, Principal};
 use crate::child::Catalog;
 use crate::service::Error;
 use crate::service::pins::Approval;
@@ -125,15 +125,31 @@ impl RegistryHandle {
         self.ask(move |registry| registry.revoke_key(&id)).await
     }
 
-    /// See [`Registry::describe_key`].
-    pub async fn describe_key(
+    /// See [`Registry::amend_key`].
+    pub async fn amend_key(&self, caller: &Principal, id: &str, change: KeyChange) -> Result<(), Error> {
+        let (caller, id) = (caller.clone(), id.to_owned());
+        self.ask(move |registry| registry.amend_key(&caller, &id, &change)).await
+    }
+
+    /// See [`Registry::rotate_key`].
+    pub async fn rotate_key(&self, caller: &Principal, id: &str, grace: u64) -> Result<NewKey, Error> {
+        let (caller, id) = (caller.clone(), id.to_owned());
+        self.ask(move |registry| registry.rotate_key(&caller, &id, grace)).await
+    }
+
+    /// What one of the changes of members and plans does, of [`Registry`].
+    pub(in crate::service) async fn govern<T: Send + 'static>(
         &self,
-        id: &str,
-        name: Option<String>,
-        description: Option<Option<String>>,
-    ) -> Result<(), Error> {
-        let id = id.to_owned();
-        self.ask(move |registry| registry.describe_key(&id, name, description)).await
+        caller: &Principal,
+        change: impl FnOnce(&mut Registry, &Principal) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let caller = caller.clone();
+        self.ask(move |registry| change(registry, &caller)).await
+    }
+
+    /// See [`Registry::reload_charter`].
+    pub async fn reload_charter(&self, charter: Charter) -> Result<(), Error> {
+        self.ask(move |registry| registry.reload_charter(charter)).await
     }
 
     /// Why changes cannot be stored now; `None` while they can.

@@ -35,20 +35,6 @@ impl Registry {
         })
     }
 
-    /// Gives a key another name or description.
-    pub fn describe_key(
-        &mut self,
-        id: &str,
-        name: Option<String>,
-        description: Option<Option<String>>,
-    ) -> Result<(), Error> {
-        let records = self.key_records()?;
-        self.change_key(records, id, |record| {
-            record.name = name.unwrap_or_else(|| record.name.clone());
-            record.description = description.unwrap_or_else(|| record.description.clone());
-        })
-    }
-
     fn key_records(&self) -> Result<Vec<KeyRecord>, Error> {
         self.ledger.keys().map_err(stored)
     }

@@ -8,9 +8,11 @@
 mod allow;
 mod file;
 mod handle;
+mod keychange;
 mod keyring;
 mod ledger;
 mod list;
+mod members;
 mod memories;
 mod merge;
 mod owner_key;
@@ -31,13 +33,15 @@ pub use allow::AllowedServers;
 pub use file::{MAX_SERVERS, ServersFile};
 pub use handle::RegistryHandle;
 pub use list::{Origin, ServerEntry, ServerList};
+pub(super) use members::member_to_be;
 pub use memories::{Memories, Told};
+pub use owner_key::Renewed;
 
 use self::ledger::{Instance, Ledger};
 use self::memories::Memory;
 use self::merge::{Stamp, Step};
 use self::paths::Confinement;
-use crate::access::KeyRing;
+use crate::access::{Charter, KeyRing};
 use crate::service::Error;
 use crate::service::audit::{self, AuditHandle, AuditSettings};
 use crate::service::pins::PinBook;
@@ -100,6 +104,8 @@ pub struct Registry {
     frame: Map<String, Value>,
     instance: Instance,
     keys: KeyRing,
+    /// The organization, members and plans of the configuration file, without what was made beside it.
+    file_charter: Charter,
     pins: PinBook,
     announce: Option<Announce>,
 }
@@ -123,9 +129,9 @@ impl Registry {
         let frame = ledger.frame()?.unwrap_or_else(file::empty_frame);
         let pins = PinBook::default();
         ledger.pins()?.into_iter().for_each(|(server, known)| pins.set(&server, known));
-        owner_key::load_keys(&mut ledger, &settings.data_dir, keys, now)?;
+        let (file_charter, made) = (Charter::clone(&keys.charter()), ledger.made()?);
         let root = settings.config_root.unwrap_or_else(|| settings.data_dir.clone());
-        Ok(Registry {
+        let mut registry = Registry {
             ledger,
             confinement: Confinement { root, data_dir: settings.data_dir },
             allowed: settings.allowed,
@@ -133,9 +139,13 @@ impl Registry {
             frame,
             instance,
             keys: keys.clone(),
+            file_charter,
             pins,
             announce: None,
-        })
+        };
+        registry.govern(&made);
+        owner_key::load_keys(&mut registry.ledger, &registry.confinement.data_dir, keys, now)?;
+        Ok(registry)
     }
 
     /// The id of this installation: a UUID, made at the first start on the data directory.
@@ -374,6 +384,7 @@ impl Registry {
             tracing::warn!("the store has other servers or keys than what stood in for it; these count now");
             self.frame = self.ledger.frame().map_err(stored)?.unwrap_or_else(file::empty_frame);
             self.keys.replace(self.ledger.keys().map_err(stored)?);
+            self.govern(&self.made()?);
             for (server, known) in self.ledger.pins().map_err(stored)? {
                 self.pins.set(&server, known);
             }
