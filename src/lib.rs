@@ -6,6 +6,9 @@
 const _: () = assert!(cfg!(panic = "unwind"), "a supervisor needs unwinding panics");
 
 #[forbid(unsafe_code)]
+pub mod nearest;
+
+#[forbid(unsafe_code)]
 pub mod jsonrpc;
 
 #[forbid(unsafe_code)]

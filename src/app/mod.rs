@@ -4,6 +4,7 @@ mod banner;
 mod certificate;
 mod keeping;
 mod openness;
+mod owner;
 mod reload;
 mod systemd;
 
@@ -59,6 +60,7 @@ pub fn main(program: Program) -> ExitCode {
         }
         Ok(Command::DemoServer) => demo_server().into(),
         Ok(Command::Ask(ask)) => cli::ask::run(&ask).into(),
+        Ok(Command::NewOwnerKey(flags)) => owner::renew(&flags, &ProcessEnvironment).into(),
         Ok(Command::Store(flags, action)) => keeping::run(&flags, &action, &ProcessEnvironment).into(),
         Err(refused) => refused.report().into(),
     }

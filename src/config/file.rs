@@ -173,6 +173,7 @@ fn starts(mut s: Section<'_>, config: &mut Config, problems: &mut Problems) {
 
 fn limits(mut s: Section<'_>, config: &mut Config, problems: &mut Problems) {
     s.count("calls_per_key", 1..=1_000_000, &mut config.calls_per_key, problems);
+    config.charter.key_defaults = charter::key_defaults(s.section("keys", problems), problems);
     s.finish(problems);
 }
 

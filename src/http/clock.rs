@@ -31,9 +31,11 @@ pub(super) fn push_now(out: &mut Vec<u8>) {
 }
 
 /// Reads a moment as RFC 3339 writes it, or a date: its first second, or its last one with `end_of_day`.
+/// None beyond the calendar: an offset can lead there, and it could not be written any more.
 pub(super) fn parse_moment(text: &str, end_of_day: bool) -> Option<SystemTime> {
     if let Ok(moment) = OffsetDateTime::parse(text, &Rfc3339) {
-        return Some(moment.into());
+        let end = Date::MAX.with_time(Time::MIDNIGHT).assume_utc().unix_timestamp() + 86_399;
+        return (0..=end).contains(&moment.unix_timestamp()).then(|| moment.into());
     }
     let date = Date::parse(text, format_description!("[year]-[month]-[day]")).ok()?;
     let time = if end_of_day { Time::from_hms(23, 59, 59).ok()? } else { Time::MIDNIGHT };
@@ -85,9 +87,18 @@ mod tests {
         assert_eq!(at("2026-11-22T15:45:00+01:00", true).as_deref(), Some("2026-11-22T14:45:00Z"));
         assert_eq!(at("2026-11-22", true).as_deref(), Some("2026-11-22T23:59:59Z"));
         assert_eq!(at("2026-11-22", false).as_deref(), Some("2026-11-22T00:00:00Z"));
-        for bad in
-            ["", "x", "2026-13-01", "2026-02-30", "20261122", "2026-W01-1", "2026-11-22T15:45:00", "2026-326"]
-        {
+        for bad in [
+            "",
+            "x",
+            "2026-13-01",
+            "2026-02-30",
+            "20261122",
+            "2026-W01-1",
+            "2026-11-22T15:45:00",
+            "2026-326",
+            "9999-12-31T23:59:59-00:01",
+            "1969-12-31T23:59:59Z",
+        ] {
             assert_eq!(at(bad, true), None, "{bad}");
         }
     }

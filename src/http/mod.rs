@@ -19,6 +19,7 @@ mod nearness;
 mod openapi;
 mod origin;
 mod plexmcp;
+mod query;
 mod record;
 mod routes;
 mod socket;
@@ -40,7 +41,7 @@ use tokio::sync::watch;
 
 use self::socket::Socket;
 use crate::query::Queries;
-use crate::service::{Attempts, Gateway, Principal};
+use crate::service::{Attempts, Gateway};
 
 #[doc(hidden)]
 pub use auth::read_and_tell;
@@ -239,9 +240,8 @@ pub fn service(settings: Settings, gateway: Gateway, queries: Queries, address: 
 }
 
 fn share(settings: Settings, gateway: Gateway, queries: Queries) -> Shared {
-    let (operator, anybody) = (gateway.local_operator(), gateway.anybody());
     let (streams, attempts) = (Arc::default(), Mutex::default());
-    Shared(Arc::new(Inner { gateway, queries, settings, streams, operator, anybody, attempts }))
+    Shared(Arc::new(Inner { gateway, queries, settings, streams, attempts }))
 }
 
 fn guard(shared: &Shared, address: SocketAddr) -> Guard {
@@ -352,10 +352,6 @@ struct Inner {
     settings: Settings,
     /// The logs that are being followed.
     streams: Arc<plexmcp::Streams>,
-    /// Who calls without a key because the kernel vouches for it.
-    operator: Principal,
-    /// Who calls without a key because `/api` is open to everybody.
-    anybody: Principal,
     /// Who has sent bad credentials lately.
     attempts: Mutex<Attempts>,
 }

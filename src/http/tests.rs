@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Surface;
-use crate::service::{Error, Fault, PinState, Problem, Retry};
+use crate::service::{Error, Fault, PinState, Problem, QuotaOf, Retry};
 
-/// One of each [`crate::service::Error`], in the order of the enum. The match makes a new
+/// One of each [`crate::service::Error`], in the order of the enum. [`is_listed`] makes a new
 /// variant fail to compile here, so that the dialects' tables cannot miss it.
 pub(super) fn every_error() -> Vec<Error> {
     let text = || "secret".to_owned();
@@ -22,9 +22,12 @@ pub(super) fn every_error() -> Vec<Error> {
         Error::KeyRevoked,
         Error::KeyExpired,
         Error::KeyNotFound,
+        Error::MemberNotFound,
+        Error::PlanNotFound,
+        Error::Conflict { reason: "The API key was revoked".into() },
         Error::Unacceptable { field: "expires_at", reason: "Must be a future date".into() },
         Error::LimitReached { resource: "api_keys", limit: 1 },
-        Error::QuotaExceeded { limit: 1, retry_after: wait },
+        Error::QuotaExceeded { of: QuotaOf::Plan, limit: 1, retry_after: wait },
         Error::TooManyCalls { limit: 1 },
         Error::ToolBlocked { tool: "t".into(), state: PinState::Changed },
         Error::ToolsChanged,
@@ -53,45 +56,51 @@ pub(super) fn every_error() -> Vec<Error> {
         Error::Store { reason: text() },
         Error::Internal { reason: text() },
     ];
-    for error in &every {
-        match error {
-            Error::ServerNotFound { .. }
-            | Error::ServerDisabled { .. }
-            | Error::NoCommand { .. }
-            | Error::ServerNotPermitted { .. }
-            | Error::ToolNotPermitted { .. }
-            | Error::Forbidden { .. }
-            | Error::KeyRevoked
-            | Error::KeyExpired
-            | Error::KeyNotFound
-            | Error::Unacceptable { .. }
-            | Error::LimitReached { .. }
-            | Error::QuotaExceeded { .. }
-            | Error::TooManyCalls { .. }
-            | Error::ToolBlocked { .. }
-            | Error::ToolsChanged
-            | Error::ToolNotFound { .. }
-            | Error::ResourceNotFound { .. }
-            | Error::InvalidArguments { .. }
-            | Error::Rpc { .. }
-            | Error::BadReply { .. }
-            | Error::Unreachable { .. }
-            | Error::BreakerOpen { .. }
-            | Error::TimedOut { .. }
-            | Error::Overloaded { .. }
-            | Error::ShuttingDown
-            | Error::AlreadyExists { .. }
-            | Error::InvalidDefinition { .. }
-            | Error::FileNotFound { .. }
-            | Error::FileRead { .. }
-            | Error::FileWrite { .. }
-            | Error::FileContent { .. }
-            | Error::OutsideRoot { .. }
-            | Error::Store { .. }
-            | Error::Internal { .. } => {}
-        }
-    }
+    every.iter().for_each(is_listed);
     every
+}
+
+/// Fails to compile when there is an error that nobody has added to [`every_error`].
+fn is_listed(error: &Error) {
+    match error {
+        Error::ServerNotFound { .. }
+        | Error::ServerDisabled { .. }
+        | Error::NoCommand { .. }
+        | Error::ServerNotPermitted { .. }
+        | Error::ToolNotPermitted { .. }
+        | Error::Forbidden { .. }
+        | Error::KeyRevoked
+        | Error::KeyExpired
+        | Error::KeyNotFound
+        | Error::MemberNotFound
+        | Error::PlanNotFound
+        | Error::Conflict { .. }
+        | Error::Unacceptable { .. }
+        | Error::LimitReached { .. }
+        | Error::QuotaExceeded { .. }
+        | Error::TooManyCalls { .. }
+        | Error::ToolBlocked { .. }
+        | Error::ToolsChanged
+        | Error::ToolNotFound { .. }
+        | Error::ResourceNotFound { .. }
+        | Error::InvalidArguments { .. }
+        | Error::Rpc { .. }
+        | Error::BadReply { .. }
+        | Error::Unreachable { .. }
+        | Error::BreakerOpen { .. }
+        | Error::TimedOut { .. }
+        | Error::Overloaded { .. }
+        | Error::ShuttingDown
+        | Error::AlreadyExists { .. }
+        | Error::InvalidDefinition { .. }
+        | Error::FileNotFound { .. }
+        | Error::FileRead { .. }
+        | Error::FileWrite { .. }
+        | Error::FileContent { .. }
+        | Error::OutsideRoot { .. }
+        | Error::Store { .. }
+        | Error::Internal { .. } => {}
+    }
 }
 
 /// The rows of the first table of `docs/errors.md`, one for each [`every_error`]: the outcome, what

@@ -20,8 +20,18 @@ const STORE: &str = "store";
 const SOCKET: &str = "mcpvisor.sock";
 
 /// Names directly inside the data directory that belong to the daemon.
-const RESERVED_NAMES: [&str; 10] =
-    [LOCK, STORE, "owner.key", "audit", SOCKET, ROOM_FILE, reserve::FILE, journal::FILE, backup::DIR, marker::FILE];
+const RESERVED_NAMES: [&str; 10] = [
+    LOCK,
+    STORE,
+    "owner.key",
+    "audit",
+    SOCKET,
+    ROOM_FILE,
+    reserve::FILE,
+    journal::FILE,
+    backup::DIR,
+    marker::FILE,
+];
 
 /// Whether a name directly inside the data directory belongs to the daemon; no caller of the API may
 /// have a file written there.

@@ -91,6 +91,7 @@ impl Inside {
             own_command: None,
             cgroups: false,
             sandboxes: data.path().join("servers"),
+            private: data.path().to_owned(),
         })
         .expect("a host");
         let (supervisor, _) =
@@ -174,6 +175,12 @@ impl Inside {
         }
         for key in self.gateway.keys(&self.caller).await.expect("keys") {
             state.insert(format!("key {}", key.record.id), format!("{:?}", key.record));
+        }
+        for seen in self.gateway.members(&self.caller) {
+            state.insert(format!("member {}", seen.member.id), format!("{:?}", seen.member));
+        }
+        for seen in self.gateway.plans(&self.caller) {
+            state.insert(format!("plan {}", seen.plan.name), format!("{:?}", seen.plan));
         }
         let pins = self.gateway.pins(&self.caller, "fake").expect("pins");
         let approved: Vec<_> =
