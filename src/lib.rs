@@ -12,6 +12,9 @@ pub mod text;
 pub mod files;
 
 #[forbid(unsafe_code)]
+pub mod nearest;
+
+#[forbid(unsafe_code)]
 pub mod jsonrpc;
 
 #[forbid(unsafe_code)]

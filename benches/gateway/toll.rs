@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
-use mcpvisor::access::{Charter, KeyRing, KeyWish, NewKey, Permissions, Plan};
+use mcpvisor::access::{Charter, KeyLimits, KeyRing, KeyWish, NewKey, Permissions, Plan};
 use mcpvisor::http::read_and_tell;
 use mcpvisor::service::Toll;
 use mcpvisor::store::MemoryStore;
@@ -39,6 +39,7 @@ impl Booth {
             member_id: Charter::default_owner().id,
             expires_at: None,
             permissions: Permissions::default(),
+            limits: KeyLimits::default(),
         };
         let key = NewKey::generate(wish, 0).context("making a key")?;
         keys.replace([key.record]);

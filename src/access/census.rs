@@ -157,6 +157,7 @@ mod tests {
 
     fn key(id: usize, member: usize) -> KeyRecord {
         let wish = KeyWish {
+            limits: super::super::limits::KeyLimits::default(),
             name: String::new(),
             description: None,
             member_id: format!("user_{member}").into(),

@@ -1,10 +1,12 @@
 //! Who there is and what they are entitled to: the organization, its members, the plans. Comes from
-//! the configuration; nothing here changes while the daemon runs.
+//! the configuration, and from what was made over the API beside it (`made.rs`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+use super::limits::KeyLimits;
 
 /// The member that owns the first key where the configuration names no members.
 pub const DEFAULT_OWNER: &str = "user_owner";
@@ -51,11 +53,36 @@ impl Role {
     }
 }
 
+/// Where a member or a plan comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Source {
+    /// It is there without anybody having said so.
+    #[default]
+    BuiltIn,
+    /// The configuration file has it, so that only the file can change it.
+    File,
+    /// It was made over the API.
+    Api,
+}
+
+impl Source {
+    /// The source's name in the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Source::BuiltIn => "built-in",
+            Source::File => "file",
+            Source::Api => "api",
+        }
+    }
+}
+
 /// What a plan entitles to. `None` is unlimited.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// The plan's name.
     pub name: Arc<str>,
+    /// Where it comes from.
+    pub source: Source,
     /// Requests a second; also how many may come at once.
     pub requests_per_second: Option<u32>,
     /// Calls that reach a server in a calendar month, UTC.
@@ -73,6 +100,7 @@ impl Plan {
     pub fn with_rate(name: &str, requests_per_second: Option<u32>) -> Plan {
         Plan {
             name: name.into(),
+            source: Source::BuiltIn,
             requests_per_second,
             monthly_requests: None,
             max_mcps: None,
@@ -118,6 +146,10 @@ pub struct Member {
     pub role: Role,
     /// A plan of its own, in place of the organization's.
     pub plan: Option<Arc<Plan>>,
+    /// Where it comes from.
+    pub source: Source,
+    /// When it was made, seconds since 1970; `None` for one that is there since the beginning.
+    pub created_at: Option<u64>,
 }
 
 /// The organization and its members. Ids are unique, and at least one member is an owner.
@@ -125,14 +157,19 @@ pub struct Member {
 pub struct Charter {
     /// The organization.
     pub organization: Organization,
-    /// Its members, in the order of the configuration.
+    /// Its members, in the order of the configuration; those made over the API come after.
     pub members: Vec<Arc<Member>>,
+    /// The plans by name, also those that nobody has.
+    pub plans: BTreeMap<Arc<str>, Arc<Plan>>,
+    /// How much a key may that has no limits of its own.
+    pub key_defaults: KeyLimits,
 }
 
 impl Default for Charter {
     /// The organization "Local" with one member, its owner.
     fn default() -> Charter {
-        let plan = Plan::built_in().remove(DEFAULT_PLAN);
+        let plans = Plan::built_in();
+        let plan = plans.get(DEFAULT_PLAN).cloned();
         let plan = plan.unwrap_or_else(|| Arc::new(Plan::with_rate(DEFAULT_PLAN, None)));
         Charter {
             organization: Organization {
@@ -143,6 +180,8 @@ impl Default for Charter {
                 plan,
             },
             members: vec![Arc::new(Charter::default_owner())],
+            plans,
+            key_defaults: KeyLimits::default(),
         }
     }
 }
@@ -156,6 +195,8 @@ impl Charter {
             email: None,
             role: Role::Owner,
             plan: None,
+            source: Source::BuiltIn,
+            created_at: None,
         }
     }
 

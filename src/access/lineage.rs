@@ -74,6 +74,7 @@ mod tests {
 
     fn record(id: usize, maker: Option<&KeyRecord>) -> KeyRecord {
         let wish = KeyWish {
+            limits: super::super::limits::KeyLimits::default(),
             name: String::new(),
             description: None,
             member_id: "user_owner".into(),

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::nearest::closest;
+
 /// The most MCPs, and the most patterns, that a key may name.
 const MAX_ENTRIES: usize = 1_000;
 /// The longest pattern, in characters.
@@ -19,31 +21,36 @@ const ALL: &str = "*";
 #[serde(into = "Value", try_from = "Value")]
 pub struct Permissions {
     /// The ids of the MCPs; `None` for all, also those to come.
-    mcps: Option<BTreeSet<Arc<str>>>,
+    pub(super) mcps: Option<BTreeSet<Arc<str>>>,
     /// `None` for all tools.
-    tools: Option<Tools>,
+    pub(super) tools: Option<Tools>,
 }
 
 /// Which tools may be called and seen.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Tools {
+pub(super) struct Tools {
     /// Of MCPs that `by_mcp` does not name; none when absent.
-    others: Option<Vec<Pattern>>,
-    by_mcp: BTreeMap<Arc<str>, Vec<Pattern>>,
+    pub(super) others: Option<Vec<Pattern>>,
+    pub(super) by_mcp: BTreeMap<Arc<str>, Vec<Pattern>>,
 }
 
 /// The name of a tool, in which each `*` stands for any characters, also none.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Pattern(Box<str>);
+pub(super) struct Pattern(Box<str>);
 
 impl Pattern {
     fn read(text: &str) -> Option<Pattern> {
         (1..=MAX_PATTERN).contains(&text.chars().count()).then(|| Pattern(text.into()))
     }
 
+    /// The pattern as it was written.
+    pub(super) fn text(&self) -> &str {
+        &self.0
+    }
+
     /// Whether a name fits. A `*` in the name is fitted by a `*` only, so this also says whether
     /// the pattern allows everything that another pattern does (it may say no where that is so).
-    fn fits(&self, name: &str) -> bool {
+    pub(super) fn fits(&self, name: &str) -> bool {
         let (pattern, name) = (self.0.as_bytes(), name.as_bytes());
         let (mut p, mut n) = (0, 0);
         // The last `*` and where the rest of the pattern was last tried after it.
@@ -136,10 +143,12 @@ impl Permissions {
     ) -> Result<Permissions, BadPermissions> {
         let Value::Object(members) = value else { return bad("must be an object") };
         if let Some(unknown) = members.keys().find(|name| !matches!(name.as_str(), "mcps" | "tools")) {
-            return bad(&format!("has the unknown member '{unknown}'; there are 'mcps' and 'tools'"));
+            let near = closest(unknown, ["mcps", "tools"]).map(|name| format!("did you mean '{name}'?"));
+            let near = near.unwrap_or_else(|| "there are 'mcps' and 'tools'".to_owned());
+            return bad(&format!("has the unknown member '{unknown}'; {near}"));
         }
         let mcps = match members.get("mcps") {
-            None | Some(Value::Null) => None,
+            None => None,
             Some(Value::String(all)) if all == ALL => None,
             Some(Value::Array(ids)) if ids.len() <= MAX_ENTRIES => {
                 let ids: Option<BTreeSet<Arc<str>>> =
@@ -152,7 +161,7 @@ impl Permissions {
             Some(_) => return bad("'mcps' must be \"*\" or an array of ids or names"),
         };
         let tools = match members.get("tools") {
-            None | Some(Value::Null) => None,
+            None => None,
             Some(tools) => read_tools(tools, id_of)?,
         };
         Ok(Permissions { mcps, tools })
@@ -268,6 +277,9 @@ mod tests {
             (json!({"mcp": []}), "unknown member 'mcp'"),
             (json!({"mcps": "x"}), "'mcps' must be"),
             (json!({"mcps": [1]}), "'mcps' must be"),
+            (json!({"mcps": null}), "'mcps' must be"),
+            (json!({"tools": null}), "'tools' must be"),
+            (json!({"tool": []}), "unknown member 'tool'; did you mean 'tools'?"),
             (json!({"tools": [""]}), "'tools' must be"),
             (json!({"tools": {"x": "*"}}), "'tools' must be"),
             (json!({"tools": 1}), "'tools' must be"),

@@ -3,28 +3,27 @@
 //! with a key finds in its place what has become of it.
 
 use std::collections::{HashMap, HashSet};
-use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use subtle::ConstantTimeEq;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
+use super::accounts::{Account, Accounts};
 use super::census::Census;
-use super::charter::{Charter, Member, Role};
-use super::key::{KeyRecord, KeyStatus, hash};
+use super::charter::{Charter, Member, Plan, Role};
+use super::key::{Hash, KeyRecord, KeyStatus, hash};
+use super::limits::KeyLimits;
 use super::lineage;
 use super::permissions::Permissions;
-use super::rate::{Bucket, RateReading};
+use super::rate::{Bucket, RateReading, take_both};
 use super::table::Table;
 use super::unread::Unread;
 
 /// The id that stands for the operator of this machine, who needs no key for `/api`.
 pub const LOCAL_OPERATOR: &str = "local";
-/// The id that stands for whoever calls where `/api` is open to everybody.
-const ANYBODY: &str = "anybody";
 
 /// Why a credential is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,22 +36,27 @@ pub enum Refused {
     Revoked,
 }
 
-/// What a member has in common for all its keys.
-#[derive(Debug)]
-pub(super) struct Account {
-    member: Arc<Member>,
-    bucket: Option<Bucket>,
-    /// Seconds since 1970; 0 for never.
-    last_active: AtomicU64,
-    unread: Unread,
-}
-
 /// A key as it is now, and whose.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) record: KeyRecord,
     /// `None` when its member is no more.
     pub(super) account: Option<Arc<Account>>,
+    /// How much it may: its own limits, or the default for keys.
+    pub(super) limits: KeyLimits,
+    pub(super) bucket: Option<Arc<Bucket>>,
+}
+
+impl Entry {
+    /// Whether the same key has the same account and the same limits.
+    fn is_same(&self, other: &Entry) -> bool {
+        let same_account = match (&self.account, &other.account) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        same_account && self.limits == other.limits
+    }
 }
 
 /// A key's place on the ring, which stays the same when the key is changed.
@@ -82,8 +86,8 @@ impl Slot {
         self.changed.notified()
     }
 
-    fn set(&self, entry: Option<Entry>) {
-        self.entry.store(entry.map(Arc::new));
+    pub(super) fn set(&self, entry: Option<Arc<Entry>>) {
+        self.entry.store(entry);
         self.changed.notify_waiters();
     }
 }
@@ -92,6 +96,10 @@ impl Slot {
 #[derive(Debug, Clone)]
 pub struct Principal {
     pub(super) slot: Arc<Slot>,
+    /// Of the text that was presented.
+    pub(super) hash: Hash,
+    /// From when on that text is refused, as far as was known then.
+    pub(super) ends_at: Option<u64>,
     /// As it was when the key was presented; see [`Principal::again`].
     pub(super) entry: Arc<Entry>,
     pub(super) account: Arc<Account>,
@@ -123,9 +131,24 @@ impl Principal {
         **self.key_id() == *LOCAL_OPERATOR
     }
 
-    /// Takes a request from the member's budget; `None` where that has no limit.
+    /// What the member is entitled to.
+    pub fn plan(&self) -> &Plan {
+        &self.account.plan
+    }
+
+    /// How much the key may: its own limits, or the default for keys.
+    pub fn limits(&self) -> &KeyLimits {
+        &self.entry.limits
+    }
+
+    /// Takes a request from the key's budget and the member's, or from neither; tells the tighter one.
+    /// `None` where neither has a limit.
     pub fn take_request(&self) -> Option<RateReading> {
-        self.account.bucket.as_ref().map(Bucket::take)
+        let (own, shared) = (self.entry.bucket.as_deref(), self.account.bucket.as_deref());
+        if own.is_none() && shared.is_none() {
+            return None;
+        }
+        take_both(own, shared, Instant::now())
     }
 
     /// The answers to this key that wait to be read.
@@ -171,11 +194,10 @@ pub struct KeyView {
     pub last_used: Option<u64>,
 }
 
-/// The keys. Cheap to clone.
+/// The keys. Cheap to clone. Changed by one thread only.
 #[derive(Clone)]
 pub struct KeyRing {
-    charter: Arc<Charter>,
-    accounts: Arc<HashMap<Arc<str>, Arc<Account>>>,
+    accounts: Arc<ArcSwap<Accounts>>,
     table: Arc<ArcSwap<Table>>,
     /// How many there are of whom; asked by those who change keys.
     census: Arc<Mutex<Census>>,
@@ -190,24 +212,13 @@ impl Default for KeyRing {
 impl KeyRing {
     /// A ring without keys, for these members.
     pub fn new(charter: Charter) -> KeyRing {
-        let account = |member: &Arc<Member>| {
-            let rate = charter.plan_of(member).requests_per_second.and_then(NonZeroU32::new);
-            let (member, last_active) = (member.clone(), AtomicU64::new(0));
-            Arc::new(Account {
-                member,
-                bucket: rate.map(Bucket::new),
-                last_active,
-                unread: Unread::default(),
-            })
-        };
-        let accounts = charter.members.iter().map(|member| (member.id.clone(), account(member))).collect();
-        let (table, census, charter) = (Arc::default(), Arc::default(), Arc::new(charter));
-        KeyRing { accounts: Arc::new(accounts), table, census, charter }
+        let accounts = Arc::new(ArcSwap::from_pointee(Accounts::new(Arc::new(charter), None)));
+        KeyRing { accounts, table: Arc::default(), census: Arc::default() }
     }
 
     /// The organization and its members.
-    pub fn charter(&self) -> &Arc<Charter> {
-        &self.charter
+    pub fn charter(&self) -> Arc<Charter> {
+        self.accounts.load().charter.clone()
     }
 
     fn census(&self) -> MutexGuard<'_, Census> {
@@ -230,22 +241,22 @@ impl KeyRing {
     /// Adds keys, and changes those that are there. In force when it returns, for those as well who have
     /// something under way with one of them.
     pub fn put(&self, records: impl IntoIterator<Item = KeyRecord>) {
-        let before = self.table.load_full();
+        let (before, accounts) = (self.table.load_full(), self.accounts.load_full());
         let mut table = None;
         let mut census = self.census();
         for record in records {
             census.note(&record);
-            let (hash, id) = (record.hash, record.id.clone());
-            let account = self.accounts.get(&record.member_id).cloned();
+            let id = record.id.clone();
             let slot = before.by_id(&id).cloned().unwrap_or_default();
-            let old = slot.entry().map(|entry| entry.record.hash);
-            slot.set(Some(Entry { record, account }));
-            if old != Some(hash) {
+            let old = slot.entry();
+            let hashes = hashes(&record);
+            let known = old.as_deref().map(|old| self::hashes(&old.record));
+            slot.set(Some(Arc::new(accounts.entry(record, old.as_deref()))));
+            if known != Some(hashes) {
                 let table = table.get_or_insert_with(|| Table::clone(&before));
-                if let Some(old) = old {
-                    table.remove(&old, &id);
-                }
-                table.insert(hash, id, &slot);
+                known.iter().flatten().flatten().for_each(|hash| table.remove_hash(hash));
+                hashes.iter().flatten().for_each(|hash| table.insert_hash(*hash, &slot));
+                table.insert_id(id, &slot);
             }
         }
         if let Some(table) = table {
@@ -260,12 +271,28 @@ impl KeyRing {
             self.census().forget(id);
             let Some(slot) = table.by_id(id).cloned() else { continue };
             if let Some(entry) = slot.entry() {
-                table.remove(&entry.record.hash, id);
+                hashes(&entry.record).iter().flatten().for_each(|hash| table.remove_hash(hash));
             }
+            table.remove_id(id);
             slot.set(None);
         }
         if !ids.is_empty() {
             self.table.store(Arc::new(table));
+        }
+    }
+
+    /// Replaces the organization, its members and the plans. Keys of members that are no more are refused
+    /// from now on, and whoever is under way with a key that is concerned is told. Buckets and counts go on
+    /// as they are.
+    pub fn govern(&self, charter: Charter) {
+        let accounts = Arc::new(Accounts::new(Arc::new(charter), Some(&self.accounts.load())));
+        self.accounts.store(accounts.clone());
+        for slot in self.table.load().slots() {
+            let Some(before) = slot.entry() else { continue };
+            let after = accounts.entry(before.record.clone(), Some(&before));
+            if !before.is_same(&after) {
+                slot.set(Some(Arc::new(after)));
+            }
         }
     }
 
@@ -288,8 +315,8 @@ impl KeyRing {
         let hash = hash(token).ok_or(Refused::Unknown)?;
         let table = self.table.load();
         let slot = table.get(&hash).ok_or(Refused::Unknown)?;
-        let entry = slot.entry().filter(|entry| bool::from(entry.record.hash.ct_eq(&hash)));
-        let entry = entry.ok_or(Refused::Unknown)?;
+        let entry = slot.entry().ok_or(Refused::Unknown)?;
+        let ends_at = entry.record.end_of(&hash, now)?;
         let account = match (entry.record.status(now), &entry.account) {
             (KeyStatus::Active, Some(account)) => account.clone(),
             (KeyStatus::Expired, Some(_)) => return Err(Refused::Expired),
@@ -297,41 +324,18 @@ impl KeyRing {
         };
         note(&slot.last_used, now);
         note(&account.last_active, now);
-        Ok(Principal { slot: slot.clone(), entry, account })
+        Ok(Principal { slot: slot.clone(), hash, ends_at, entry, account })
     }
 
     /// Who calls without a key because the kernel says that it is the daemon's own user: as the first
     /// owner, without limits.
     pub fn local_operator(&self) -> Principal {
-        self.keyless(LOCAL_OPERATOR, "this machine's operator")
+        self.accounts.load().operator.clone()
     }
 
     /// Who calls where no key is asked for of anybody: may as much, but nobody vouches for it.
     pub fn anybody(&self) -> Principal {
-        self.keyless(ANYBODY, "anybody")
-    }
-
-    fn keyless(&self, id: &str, name: &str) -> Principal {
-        let member = self.charter.owner().cloned().unwrap_or_else(|| Arc::new(Charter::default_owner()));
-        let record = KeyRecord {
-            id: id.into(),
-            member_id: member.id.clone(),
-            name: name.to_owned(),
-            description: None,
-            prefix: String::new(),
-            hash: [0; 32],
-            created_at: 0,
-            expires_at: None,
-            revoked_at: None,
-            permissions: Permissions::default(),
-            created_by: None,
-        };
-        let (last_active, unread) = (AtomicU64::new(0), Unread::default());
-        let account = Arc::new(Account { member, bucket: None, last_active, unread });
-        let slot = Arc::<Slot>::default();
-        let entry = Arc::new(Entry { record, account: Some(account.clone()) });
-        slot.entry.store(Some(entry.clone()));
-        Principal { slot, entry, account }
+        self.accounts.load().anybody.clone()
     }
 
     /// All keys, in no order.
@@ -356,15 +360,20 @@ impl KeyRing {
 
     /// When a member was last active, seconds since 1970.
     pub fn last_active(&self, member: &str) -> Option<u64> {
-        self.accounts.get(member).and_then(|account| time(&account.last_active))
+        self.accounts.load().get(member).and_then(|account| time(&account.last_active))
     }
 
     /// Whether a key is accepted at this moment and may do everything that an administrator may.
     pub fn administers(&self, record: &KeyRecord, now: u64) -> bool {
-        let account = self.accounts.get(&record.member_id);
-        record.status(now) == KeyStatus::Active
-            && record.permissions.are_unlimited()
-            && account.is_some_and(|account| account.member.role.may_administer())
+        administers(&self.accounts.load().charter, record, now)
+    }
+
+    /// Whether any key is accepted at this moment and may do everything that an administrator may, by a
+    /// charter that is or might be in force.
+    pub fn is_administered(&self, charter: &Charter, now: u64) -> bool {
+        let table = self.table.load();
+        let mut entries = table.slots().filter_map(|slot| slot.entry());
+        entries.any(|entry| administers(charter, &entry.record, now))
     }
 
     /// Whether any key but these is accepted at this moment and may do everything that an administrator
@@ -372,14 +381,17 @@ impl KeyRing {
     pub fn administers_without(&self, ids: &HashSet<Arc<str>>, now: u64) -> bool {
         let table = self.table.load();
         let mut others = table.slots().filter_map(|slot| slot.entry());
-        others.any(|entry| !ids.contains(&entry.record.id) && self.administers(&entry.record, now))
+        let accounts = self.accounts.load();
+        others.any(|entry| {
+            !ids.contains(&entry.record.id) && administers(&accounts.charter, &entry.record, now)
+        })
     }
 
     /// How many keys are accepted at this moment.
     pub fn active(&self, now: u64) -> usize {
         let mut census = self.census();
         census.advance(now);
-        let live: u64 = self.accounts.keys().map(|member| census.live(member)).sum();
+        let live: u64 = self.accounts.load().members().map(|member| census.live(member)).sum();
         usize::try_from(live).unwrap_or(usize::MAX)
     }
 
@@ -394,6 +406,18 @@ impl KeyRing {
     pub fn outlived(&self, member: &str, settled: Option<u64>) -> Vec<Arc<str>> {
         self.census().outlived(member, settled)
     }
+}
+
+/// The hashes that a key is found by: of its text, and of the one it had before.
+fn hashes(record: &KeyRecord) -> [Option<Hash>; 2] {
+    [Some(record.hash), record.replaced.map(|replaced| replaced.hash)]
+}
+
+/// Whether a key may do everything that an administrator may, at this moment and by this charter.
+pub fn administers(charter: &Charter, record: &KeyRecord, now: u64) -> bool {
+    record.status(now) == KeyStatus::Active
+        && record.permissions.are_unlimited()
+        && charter.member(&record.member_id).is_some_and(|member| member.role.may_administer())
 }
 
 fn view(slot: &Slot, now: u64) -> Option<KeyView> {
@@ -421,83 +445,4 @@ fn time(seconds: &AtomicU64) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::{KeyWish, NewKey};
-    use super::*;
-
-    fn made(member: &str, expires_at: Option<u64>) -> NewKey {
-        let wish = KeyWish {
-            name: "k".to_owned(),
-            description: None,
-            member_id: member.into(),
-            expires_at,
-            permissions: Permissions::default(),
-        };
-        NewKey::generate(wish, 0).expect("random bytes")
-    }
-
-    fn put(ring: &KeyRing, records: impl IntoIterator<Item = KeyRecord>) {
-        ring.replace(records);
-    }
-
-    #[test]
-    fn a_key_is_found_and_any_other_text_is_not() {
-        let made = made("user_owner", None);
-        assert_eq!(made.text.len(), 8 + 43);
-        let ring = KeyRing::default();
-        put(&ring, [made.record.clone()]);
-        assert_eq!(*ring.authenticate(&made.text, 7).expect("valid").key_id(), made.record.id);
-        assert_eq!(ring.key(&made.record.id, 7).expect("there").last_used, Some(7));
-        assert_eq!(ring.last_active("user_owner"), Some(7));
-        let mut other = made.text.clone();
-        other.pop();
-        for token in [other.as_str(), "", "pk_live_x", "with blank", &"x".repeat(257)] {
-            assert_eq!(ring.authenticate(token, 7).err(), Some(Refused::Unknown), "{token:?}");
-        }
-        put(&ring, []);
-        assert_eq!(ring.authenticate(&made.text, 7).err(), Some(Refused::Unknown));
-    }
-
-    #[test]
-    fn what_ends_a_key_is_told_to_its_holder() {
-        let ring = KeyRing::default();
-        let (short, lost) = (made("user_owner", Some(10)), made("user_gone", None));
-        let mut revoked = made("user_owner", None);
-        revoked.record.revoked_at = Some(3);
-        put(&ring, [&short, &lost, &revoked].map(|key| key.record.clone()));
-        assert!(ring.authenticate(&short.text, 9).is_ok());
-        assert_eq!(ring.authenticate(&short.text, 10).err(), Some(Refused::Expired));
-        assert_eq!(ring.authenticate(&lost.text, 9).err(), Some(Refused::Revoked));
-        assert_eq!(ring.authenticate(&revoked.text, 9).err(), Some(Refused::Revoked));
-        assert_eq!((ring.active(9), ring.active(10)), (1, 0));
-    }
-
-    #[test]
-    fn a_key_has_only_so_many_calls_at_once_also_across_changes_of_the_ring() {
-        let (ring, made) = (KeyRing::default(), made("user_owner", None));
-        put(&ring, [made.record.clone()]);
-        let principal = ring.authenticate(&made.text, 1).expect("valid");
-        let held = principal.begin_call(2).expect("the first");
-        put(&ring, [made.record.clone()]);
-        let again = ring.authenticate(&made.text, 1).expect("valid");
-        let second = again.begin_call(2).expect("the second");
-        assert!(again.begin_call(2).is_none());
-        drop(held);
-        assert!(again.begin_call(2).is_some());
-        drop(second);
-    }
-
-    #[test]
-    fn the_keys_of_a_member_share_its_budget() {
-        let mut charter = Charter::default();
-        charter.organization.plan = Arc::new(super::super::Plan::with_rate("two", Some(2)));
-        let ring = KeyRing::new(charter);
-        let keys = [made("user_owner", None), made("user_owner", None)];
-        put(&ring, keys.iter().map(|key| key.record.clone()));
-        let [a, b] = keys.map(|key| ring.authenticate(&key.text, 1).expect("valid"));
-        let readings =
-            [a.take_request(), b.take_request(), a.take_request()].map(|reading| reading.expect("limited"));
-        assert_eq!(readings.map(|reading| reading.refused.is_some()), [false, false, true]);
-        assert!(ring.local_operator().take_request().is_none());
-    }
-}
+mod tests;

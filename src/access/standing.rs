@@ -10,21 +10,19 @@ impl Principal {
     /// Whether the key is as it was when it was presented and cannot have expired since: then there is
     /// nothing to ask again. One comparison, no clock.
     pub fn is_unchanged(&self) -> bool {
-        self.entry.record.expires_at.is_none() && self.slot.holds(&self.entry)
+        self.ends_at.is_none() && self.slot.holds(&self.entry)
     }
 
     /// Who it is at this moment, in seconds since 1970: the same key with the role and the limits that it
     /// has now, or why it is not accepted any more.
     pub fn again(&self, now: u64) -> Result<Principal, Refused> {
         let entry = self.slot.entry().ok_or(Refused::Revoked)?;
-        if entry.record.hash != self.entry.record.hash {
-            // Its text was replaced, so whoever has the old one is somebody else.
-            return Err(Refused::Revoked);
-        }
+        // Where its text was replaced, whoever has the old one is somebody else, unless it has a grace.
+        let ends_at = entry.record.end_of(&self.hash, now).map_err(|_| Refused::Revoked)?;
         match (entry.record.status(now), &entry.account) {
             (KeyStatus::Active, Some(account)) => {
                 let account = account.clone();
-                Ok(Principal { slot: self.slot.clone(), entry, account })
+                Ok(Principal { slot: self.slot.clone(), hash: self.hash, ends_at, entry, account })
             }
             (KeyStatus::Expired, Some(_)) => Err(Refused::Expired),
             (KeyStatus::Revoked, _) | (_, None) => Err(Refused::Revoked),
@@ -41,6 +39,12 @@ impl Principal {
         self.entry.record.expires_at
     }
 
+    /// From when on whoever presented it is refused, seconds since 1970: where the key expires, or its text
+    /// was replaced and is accepted for a while.
+    pub fn ends_at(&self) -> Option<u64> {
+        self.ends_at
+    }
+
     /// Resolves when the key, its role or its limits are changed after this call.
     pub fn changed(&self) -> Notified<'_> {
         self.slot.changed()
@@ -54,6 +58,7 @@ mod tests {
 
     fn made(expires_at: Option<u64>) -> NewKey {
         let wish = KeyWish {
+            limits: super::super::limits::KeyLimits::default(),
             name: "k".to_owned(),
             description: None,
             member_id: "user_owner".into(),

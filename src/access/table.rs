@@ -39,7 +39,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// The key whose text has this hash.
+    /// The key whose text has this hash, or had it before the one it has.
     pub(super) fn get(&self, hash: &Hash) -> Option<&Arc<Slot>> {
         self.by_hash.0[usize::from(hash[0])].get(hash)
     }
@@ -54,13 +54,19 @@ impl Table {
         self.by_id.0.iter().flat_map(|part| part.values())
     }
 
-    pub(super) fn insert(&mut self, hash: Hash, id: Arc<str>, slot: &Arc<Slot>) {
+    pub(super) fn insert_hash(&mut self, hash: Hash, slot: &Arc<Slot>) {
         self.by_hash.change(hash[0], |part| drop(part.insert(hash, slot.clone())));
+    }
+
+    pub(super) fn remove_hash(&mut self, hash: &Hash) {
+        self.by_hash.change(hash[0], |part| drop(part.remove(hash)));
+    }
+
+    pub(super) fn insert_id(&mut self, id: Arc<str>, slot: &Arc<Slot>) {
         self.by_id.change(part_of(&id), |part| drop(part.insert(id, slot.clone())));
     }
 
-    pub(super) fn remove(&mut self, hash: &Hash, id: &str) {
-        self.by_hash.change(hash[0], |part| drop(part.remove(hash)));
+    pub(super) fn remove_id(&mut self, id: &str) {
         self.by_id.change(part_of(id), |part| drop(part.remove(id)));
     }
 }

@@ -133,7 +133,7 @@ fn hint(error: &StoreError) -> &'static str {
 }
 
 /// A directory that is there; to make one by looking at it would help nobody.
-fn existing(path: &Path) -> Result<DataDir, StoreError> {
+pub(super) fn existing(path: &Path) -> Result<DataDir, StoreError> {
     path.canonicalize().map_err(|error| StoreError::Io {
         what: "find the data directory",
         path: path.to_owned(),

@@ -6,6 +6,7 @@ mod descriptors;
 mod directory;
 mod keeping;
 mod openness;
+mod owner;
 mod places;
 mod reload;
 mod systemd;
@@ -68,6 +69,7 @@ pub fn main(program: Program) -> ExitCode {
         }
         Ok(Command::DemoServer) => demo_server().into(),
         Ok(Command::Ask(ask)) => cli::ask::run(&ask).into(),
+        Ok(Command::NewOwnerKey(flags)) => owner::renew(&flags, &ProcessEnvironment).into(),
         Ok(Command::Store(flags, action)) => keeping::run(&flags, &action, &ProcessEnvironment).into(),
         Err(refused) => refused.report().into(),
     }

@@ -1,4 +1,5 @@
-//! Applies the servers files again: on SIGHUP, and when one of them changes.
+//! Applies the servers files again: on SIGHUP, and when one of them changes. On SIGHUP the members, plans
+//! and limits for keys of the configuration file as well.
 //!
 //! Files are looked at, not subscribed to: editors write in steps or rename over, and mounted
 //! configuration swaps a link. A look each second sees all of that alike, and costs a `stat`. One
@@ -72,7 +73,7 @@ impl Reloader {
                 }
             }
             systemd::reloading();
-            let good = self.apply().await;
+            let good = self.apply(asked).await;
             self.gateway.reloaded(good);
             // Nobody listens where files are not watched.
             let _ = watch.send(self.paths.clone());
@@ -80,8 +81,9 @@ impl Reloader {
         }
     }
 
-    /// Reads everything, and applies the servers files if nothing is wrong anywhere.
-    async fn apply(&mut self) -> bool {
+    /// Reads everything, and applies the servers files if nothing is wrong anywhere; members and plans only
+    /// when that was `asked` for, since a configuration file is not watched.
+    async fn apply(&mut self, asked: bool) -> bool {
         let flags = self.flags.clone();
         let read = tokio::task::spawn_blocking(move || config::load(&flags, &ProcessEnvironment)).await;
         let mut config = match read {
@@ -108,10 +110,27 @@ impl Reloader {
                 }
             }
         }
+        if asked && config.charter != self.settings.charter {
+            match self.gateway.reload_charter(config.charter.clone()).await {
+                Ok(()) => {
+                    tracing::info!(
+                        members = config.charter.members.len(),
+                        "applied members, plans and limits of keys"
+                    );
+                    self.settings.charter = config.charter.clone();
+                }
+                Err(error) => {
+                    tracing::error!(%error, "members and plans could not be applied");
+                    good = false;
+                }
+            }
+        }
+        if config.charter != self.settings.charter {
+            tracing::warn!("members, plans or limits of keys have changed: SIGHUP applies them");
+            config.charter = self.settings.charter.clone();
+        }
         if config != self.settings {
-            tracing::warn!(
-                "settings other than the servers files have changed: they take effect at the next start"
-            );
+            tracing::warn!("other settings have changed, too: they take effect at the next start");
         }
         // A file that is gone from the list is still looked at: it may come back.
         if !files.is_empty() {

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use tokio::sync::Notify;
 
 use crate::mcp::{ListKind, ToolDigest};
+use crate::nearest::closest;
 
 /// One announced tool.
 #[derive(Debug, Clone)]
@@ -139,16 +140,7 @@ impl Catalog {
 
     /// The tool name closest to `wanted`, when it is close enough to be a slip of the hand.
     pub fn closest_tool(&self, wanted: &str) -> Option<&str> {
-        let limit = (wanted.chars().count() / 3).clamp(1, 5);
-        let length = wanted.chars().count();
-        self.tools
-            .iter()
-            // Names of another length cannot be close; comparing is the dear part.
-            .filter(|tool| tool.name.chars().count().abs_diff(length) <= limit)
-            .map(|tool| (edit_distance(wanted, &tool.name), &*tool.name))
-            .filter(|(distance, _)| *distance <= limit)
-            .min_by_key(|(distance, _)| *distance)
-            .map(|(_, name)| name)
+        closest(wanted, self.tools.iter().map(|tool| &*tool.name))
     }
 }
 
@@ -205,27 +197,6 @@ fn read_tool(raw: Box<RawValue>) -> Option<Tool> {
 fn read_resource(raw: Box<RawValue>) -> Option<Resource> {
     let entry: ResourceEntry = read_entry(&raw)?;
     Some(Resource { uri: entry.uri, name: entry.name, mime_type: entry.mime_type, raw })
-}
-
-/// How many letters have to be put in, left out, replaced or swapped with their neighbour to get
-/// from one name to the other. Names are at most 256 characters here, so the square is small.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let a: Vec<char> = a.chars().take(256).collect();
-    let b: Vec<char> = b.chars().take(256).collect();
-    let mut before: Vec<usize> = Vec::new();
-    let mut last: Vec<usize> = (0..=b.len()).collect();
-    for i in 1..=a.len() {
-        let mut row = vec![i; b.len() + 1];
-        for j in 1..=b.len() {
-            let replaced = last[j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            row[j] = replaced.min(last[j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                row[j] = row[j].min(before[j - 2] + 1);
-            }
-        }
-        before = std::mem::replace(&mut last, row);
-    }
-    last[b.len()]
 }
 
 #[cfg(test)]

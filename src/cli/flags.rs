@@ -30,6 +30,8 @@ pub enum Command {
     DemoServer,
     /// Ask a running daemon a question.
     Ask(Ask),
+    /// Replace the owner's key. Of the flags only those that lead to it are given.
+    NewOwnerKey(Flags),
     /// Look at or replace what is kept on disk. Of the flags only those that lead to it are given.
     Store(Flags, StoreAction),
 }
@@ -84,6 +86,7 @@ where
             Subcommands::DemoServer => Command::DemoServer,
             Subcommands::Ask(line) => line.into_command(),
             Subcommands::Store(store) => store.command.into_command(),
+            Subcommands::Keys(keys) => keys.command.into_command(),
         }),
         Program::McpServer => {
             read::<McpServer, _, _>(args).map(|line| line.flags.into_command(Some("0.0.0.0")))
@@ -120,6 +123,33 @@ enum Subcommands {
     DemoServer,
     /// Check, back up or restore what is kept on disk, while no daemon runs on it
     Store(StoreLine),
+    /// Replace the owner's key, while no daemon runs with it
+    Keys(KeysLine),
+}
+
+#[derive(Debug, Args)]
+struct KeysLine {
+    #[command(subcommand)]
+    command: KeysCommands,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeysCommands {
+    /// The key in owner.key: of the first start, and of whoever lost it
+    Owner {
+        #[command(flatten)]
+        place: Place,
+        /// Revoke it and leave another one in owner.key
+        #[arg(long = "new", required = true)]
+        renew: bool,
+    },
+}
+
+impl KeysCommands {
+    fn into_command(self) -> Command {
+        let KeysCommands::Owner { place, renew: _ } = self;
+        Command::NewOwnerKey(place.into_flags())
+    }
 }
 
 #[derive(Debug, Args)]
@@ -208,6 +238,12 @@ struct Place {
     data_dir: Option<PathBuf>,
 }
 
+impl Place {
+    fn into_flags(self) -> Flags {
+        Flags { config: self.config, data_dir: self.data_dir, ..Flags::default() }
+    }
+}
+
 impl StoreCommands {
     fn into_command(self) -> Command {
         let (place, action) = match self {
@@ -219,8 +255,7 @@ impl StoreCommands {
                 (place, StoreAction::Restore { from })
             }
         };
-        let flags = Flags { config: place.config, data_dir: place.data_dir, ..Flags::default() };
-        Command::Store(flags, action)
+        Command::Store(place.into_flags(), action)
     }
 }
 
@@ -365,8 +400,17 @@ mod tests {
     }
 
     #[test]
+    fn the_owner_s_key_is_replaced_only_when_that_is_said() {
+        let flags = Flags { data_dir: Some("d".into()), ..Flags::default() };
+        let line = "mcpvisor keys owner --new --data-dir d";
+        assert_eq!(words(Program::Mcpvisor, line).expect("understood"), Command::NewOwnerKey(flags));
+    }
+
+    #[test]
     fn what_cannot_be_understood_is_a_usage_error() {
         for line in [
+            "mcpvisor keys",
+            "mcpvisor keys owner",
             "mcpvisor store",
             "mcpvisor store restore",
             "mcpvisor store check --port 1",

@@ -1,13 +1,17 @@
 //! The organization, its members and their plans, from the configuration file.
 
 use std::collections::{BTreeMap, HashSet};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use toml::de::DeValue;
 
 use super::problem::Problems;
 use super::section::{Section, integer};
-use crate::access::{Charter, DEFAULT_PLAN, Member, Plan, Role};
+use crate::access::{
+    Charter, DEFAULT_PLAN, KeyLimits, MAX_MONTHLY_REQUESTS, MAX_REQUESTS_PER_SECOND, Member, Plan, Role,
+    Source,
+};
 
 const ID: &str = "1 to 128 letters, digits, '-', '_', '.' or '@'";
 const TEXT: &str = "a text of 1 to 200 characters";
@@ -17,7 +21,7 @@ type Plans = BTreeMap<Arc<str>, Arc<Plan>>;
 /// Reads `[organization]`, `[[members]]` and `[plans.NAME]`.
 pub(super) fn read(top: &mut Section<'_>, problems: &mut Problems) -> Charter {
     let plans = plans(top.section("plans", problems), problems);
-    let mut charter = Charter::default();
+    let mut charter = Charter { plans: plans.clone(), ..Charter::default() };
     organization(top.section("organization", problems), &plans, &mut charter, problems);
     let sections = top.sections("members", problems);
     if sections.is_empty() {
@@ -28,10 +32,30 @@ pub(super) fn read(top: &mut Section<'_>, problems: &mut Problems) -> Charter {
     charter
 }
 
+/// Reads `[limits.keys]`: how much a key may that has no limits of its own.
+pub(super) fn key_defaults(mut s: Section<'_>, problems: &mut Problems) -> KeyLimits {
+    let mut limits = KeyLimits::default();
+    let most = u64::from(MAX_REQUESTS_PER_SECOND);
+    let rate = format!("a whole number from 1 to {most}");
+    s.set("requests_per_second", &rate, &mut limits.requests_per_second, problems, |value| {
+        let rate = count(value, 1..=most)?;
+        u32::try_from(rate).ok().and_then(NonZeroU32::new).map(Some)
+    });
+    s.set(
+        "monthly_requests",
+        "a whole number, at least 1",
+        &mut limits.monthly_requests,
+        problems,
+        |value| count(value, 1..=MAX_MONTHLY_REQUESTS).map(Some),
+    );
+    s.finish(problems);
+    limits
+}
+
 fn plans(mut section: Section<'_>, problems: &mut Problems) -> Plans {
     let mut plans = Plan::built_in();
     for (name, mut s) in section.named(problems) {
-        let mut plan = Plan::with_rate(&name, None);
+        let mut plan = Plan { source: Source::File, ..Plan::with_rate(&name, None) };
         s.set(
             "requests_per_second",
             "a whole number from 1 to 1000000",
@@ -71,7 +95,7 @@ fn organization(mut s: Section<'_>, plans: &Plans, charter: &mut Charter, proble
 
 fn member(mut s: Section<'_>, plans: &Plans, problems: &mut Problems) -> Option<Arc<Member>> {
     let before = problems.len();
-    let mut member = Member { role: Role::Member, ..Charter::default_owner() };
+    let mut member = Member { role: Role::Member, source: Source::File, ..Charter::default_owner() };
     let (mut given, mut name) = (None, None);
     s.set("id", ID, &mut given, problems, |value| id(value).map(Some));
     s.set("name", TEXT, &mut name, problems, |value| text(value).map(Some));
@@ -193,6 +217,11 @@ mod tests {
                 "plans.x.requests_per_second must be a whole number from 1",
             ),
             ("[plans.x]\nrate = 1", "plans.x.rate is not a known setting"),
+            (
+                "[limits.keys]\nrequests_per_second = 0",
+                "limits.keys.requests_per_second must be a whole number",
+            ),
+            ("[limits.keys]\ncalls_at_once = 3", "limits.keys.calls_at_once is not a known setting"),
             ("plans = 1", "plans must be a section: [plans]"),
             ("members = 1", "members must be sections: [[members]]"),
         ] {

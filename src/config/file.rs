@@ -183,6 +183,7 @@ fn limits(mut s: Section<'_>, config: &mut Config, problems: &mut Problems) {
     let amount = |value: &DeValue<'_>| size_of(value).filter(|bytes| (1 << 20..=1 << 40).contains(bytes));
     s.set("unread_per_key", &size, &mut config.unread.per_key, problems, amount);
     s.set("unread", &size, &mut config.unread.all, problems, amount);
+    config.charter.key_defaults = charter::key_defaults(s.section("keys", problems), problems);
     s.finish(problems);
 }
 

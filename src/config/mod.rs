@@ -29,6 +29,7 @@ pub use servers_file::ServersFile;
 pub use settings::Config;
 pub use values::host as read_host;
 
+use crate::access::Charter;
 use crate::files;
 use crate::http::SocketPlace;
 use crate::telemetry::logging::Level;
@@ -127,10 +128,21 @@ pub fn load(flags: &Flags, env: &dyn Environment) -> Result<Config, Vec<ConfigPr
 /// # Errors
 /// The problems of the environment and the configuration file, when the flags do not settle it.
 pub fn data_dir(flags: &Flags, env: &dyn Environment) -> Result<PathBuf, Vec<ConfigProblem>> {
-    let working_dir = env.working_dir();
-    if let Some(dir) = &flags.data_dir {
-        return Ok(working_dir.join(dir));
+    match &flags.data_dir {
+        Some(dir) => Ok(env.working_dir().join(dir)),
+        None => data_dir_and_members(flags, env).map(|(dir, _)| dir),
     }
+}
+
+/// The same, and whom the configuration file knows.
+///
+/// # Errors
+/// The problems of the environment and the configuration file.
+pub fn data_dir_and_members(
+    flags: &Flags,
+    env: &dyn Environment,
+) -> Result<(PathBuf, Charter), Vec<ConfigProblem>> {
+    let working_dir = env.working_dir();
     let mut problems = Problems::default();
     let flags = flags.clone().or(environment::flags_from(env, &mut problems));
     let mut config = Config::with_defaults(PathBuf::new());
@@ -139,7 +151,7 @@ pub fn data_dir(flags: &Flags, env: &dyn Environment) -> Result<PathBuf, Vec<Con
         None => file::Paths::default(),
     };
     let given = flags.data_dir.map(|dir| working_dir.join(dir)).or(paths.data_dir);
-    problems.into_result(given.unwrap_or_else(|| environment::default_data_dir(env)))
+    problems.into_result((given.unwrap_or_else(|| environment::default_data_dir(env)), config.charter))
 }
 
 /// Where a daemon of this user listens on a Unix socket that was told nothing about it: for commands that

@@ -229,7 +229,13 @@ thread_local! {
 pub(super) fn known_settings(read: impl FnOnce()) -> Vec<(String, Vec<&'static str>)> {
     KNOWN.take();
     read();
-    KNOWN.take().into_iter().filter(|(path, _)| !path.is_empty()).collect()
+    let mut known: Vec<_> = KNOWN.take().into_iter().filter(|(path, _)| !path.is_empty()).collect();
+    let sections: Vec<String> = known.iter().map(|(path, _)| path.clone()).collect();
+    // A section within one is no setting of it.
+    for (path, settings) in &mut known {
+        settings.retain(|setting| !sections.contains(&format!("{path}.{setting}")));
+    }
+    known
 }
 
 /// A TOML integer that is not negative.

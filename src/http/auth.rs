@@ -229,17 +229,17 @@ impl Shared {
 pub(super) async fn admit_to_api(shared: &Shared, parts: &Parts) -> Result<Principal, Denied> {
     let visitor = visitor(parts)?;
     let keyless = match (shared.settings.api_auth, credential(&parts.headers)) {
-        (ApiAuth::Off, Credential::None) => Some(&shared.anybody),
-        (ApiAuth::Off, _) if is_for_a_proxy(&parts.headers) => Some(&shared.anybody),
+        (ApiAuth::Off, Credential::None) => Some(shared.gateway.anybody()),
+        (ApiAuth::Off, _) if is_for_a_proxy(&parts.headers) => Some(shared.gateway.anybody()),
         (ApiAuth::Auto, Credential::None) => {
             visitor.prove_nearness().await?;
-            Some(&shared.operator)
+            Some(shared.gateway.local_operator())
         }
         _ => None,
     };
     if let Some(caller) = keyless {
         let _ = visitor.caller.set(caller.clone());
-        return Ok(caller.clone());
+        return Ok(caller);
     }
     let principal = identify(shared, visitor, &parts.headers)?;
     match principal.role().may_administer() && principal.permissions().are_unlimited() {

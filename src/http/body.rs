@@ -70,6 +70,21 @@ where
     Ok(bytes)
 }
 
+/// Reads a body as [`read`] does, or none: a request without a body needs no content type.
+pub(super) async fn read_if_any<B>(
+    request: Request<B>,
+    limit: usize,
+    patience: Duration,
+) -> Result<Option<Bytes>, Unusable>
+where
+    B: HttpBody<Data = Bytes>,
+{
+    match request.body().is_end_stream() {
+        true => Ok(None),
+        false => read(request, limit, patience).await.map(Some),
+    }
+}
+
 /// Reads a body that says nothing, whatever it is, as far as the limit.
 pub(super) async fn skip(request: Request<Body>, limit: usize, patience: Duration) -> Result<(), Unusable> {
     in_time(collect(request.into_body(), limit), patience).await.map(drop)
@@ -132,13 +147,37 @@ pub(super) struct Object<'a, const N: usize> {
     pub(super) members: [Option<&'a RawValue>; N],
     /// True for `{}`.
     pub(super) empty: bool,
+    /// The first few members that nobody asked for, where they are asked for, too.
+    unknown: Vec<String>,
 }
+
+/// How many unknown members are told, and of how many characters at most.
+const MAX_UNKNOWN: usize = 10;
+const MAX_UNKNOWN_LENGTH: usize = 100;
 
 /// Reads the members of an object by name. Unknown members are ignored but must be JSON; of
 /// duplicates the last one counts (contract, section 3).
 pub(super) fn object<'a, const N: usize>(
     bytes: &'a [u8],
     names: [&str; N],
+) -> Result<Object<'a, N>, Unusable> {
+    read_object(bytes, names, false)
+}
+
+/// The members of an object that may have no others: a member that is `null` is there, and the names of
+/// unknown ones come with them.
+pub(super) fn strict_object<'a, const N: usize>(
+    bytes: &'a [u8],
+    names: [&str; N],
+) -> Result<([Option<&'a RawValue>; N], Vec<String>), Unusable> {
+    let Object { members, unknown, .. } = read_object(bytes, names, true)?;
+    Ok((members, unknown))
+}
+
+fn read_object<'a, const N: usize>(
+    bytes: &'a [u8],
+    names: [&str; N],
+    strict: bool,
 ) -> Result<Object<'a, N>, Unusable> {
     let text = std::str::from_utf8(bytes).map_err(|error| Unusable::Malformed {
         reason: format!("not UTF-8 after byte {}", error.valid_up_to()),
@@ -155,7 +194,7 @@ pub(super) fn object<'a, const N: usize>(
         return Err(Unusable::NotAnObject { nothing });
     }
     let mut reader = serde_json::Deserializer::from_str(text);
-    let object = reader.deserialize_map(ObjectVisitor { names }).map_err(malformed)?;
+    let object = reader.deserialize_map(ObjectVisitor { names, strict }).map_err(malformed)?;
     reader.end().map_err(malformed)?;
     Ok(object)
 }
@@ -166,6 +205,7 @@ fn malformed(error: serde_json::Error) -> Unusable {
 
 struct ObjectVisitor<'n, const N: usize> {
     names: [&'n str; N],
+    strict: bool,
 }
 
 impl<'de, const N: usize> Visitor<'de> for ObjectVisitor<'_, N> {
@@ -176,28 +216,33 @@ impl<'de, const N: usize> Visitor<'de> for ObjectVisitor<'_, N> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut object = Object { members: [None; N], empty: true };
-        while let Some(index) = map.next_key_seed(NameIndex { names: &self.names })? {
+        let mut object = Object { members: [None; N], empty: true, unknown: Vec::new() };
+        while let Some(index) = map.next_key_seed(NameIndex { names: &self.names, strict: self.strict })? {
             object.empty = false;
             match index {
-                Some(index) => {
+                Ok(index) => {
                     let value: &RawValue = map.next_value()?;
-                    object.members[index] = (value.get() != "null").then_some(value);
+                    object.members[index] = (self.strict || value.get() != "null").then_some(value);
                 }
-                None => drop(map.next_value::<IgnoredAny>()?),
+                Err(unknown) => {
+                    map.next_value::<IgnoredAny>()?;
+                    object.unknown.extend(unknown.filter(|_| object.unknown.len() < MAX_UNKNOWN));
+                }
             }
         }
         Ok(object)
     }
 }
 
-/// Reads a member's name as its place among the wanted ones, without keeping the text.
+/// Reads a member's name as its place among the wanted ones. The text of another one is kept only where
+/// it matters.
 struct NameIndex<'n> {
     names: &'n [&'n str],
+    strict: bool,
 }
 
 impl<'de> DeserializeSeed<'de> for NameIndex<'_> {
-    type Value = Option<usize>;
+    type Value = Result<usize, Option<String>>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_str(self)
@@ -205,14 +250,15 @@ impl<'de> DeserializeSeed<'de> for NameIndex<'_> {
 }
 
 impl Visitor<'_> for NameIndex<'_> {
-    type Value = Option<usize>;
+    type Value = Result<usize, Option<String>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a member's name")
     }
 
     fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(self.names.iter().position(|wanted| *wanted == name))
+        let place = self.names.iter().position(|wanted| *wanted == name);
+        Ok(place.ok_or_else(|| self.strict.then(|| name.chars().take(MAX_UNKNOWN_LENGTH).collect())))
     }
 }
 
@@ -304,6 +350,19 @@ mod tests {
         let texts = object.members.map(|member| member.map(RawValue::get));
         assert_eq!(texts, [Some("\"\\u0061\""), Some("5"), None]);
         assert!(!object.empty);
+    }
+
+    #[test]
+    fn a_strict_object_tells_unknown_members_and_what_is_null() {
+        let (members, unknown) =
+            strict_object(br#"{"a": null, "x": {"b": 1}, "\u0062": 5, "y": 1}"#, ["a", "b", "c"])
+                .expect("an object");
+        assert_eq!(members.map(|member| member.map(RawValue::get)), [Some("null"), Some("5"), None]);
+        assert_eq!(unknown, ["x", "y"]);
+        let many: Vec<String> = (0..99).map(|n| format!("\"{}{n}\":1", "x".repeat(500))).collect();
+        let text = format!("{{{}}}", many.join(","));
+        let (_, unknown) = strict_object(text.as_bytes(), ["a"]).expect("an object");
+        assert_eq!((unknown.len(), unknown[0].len()), (MAX_UNKNOWN, MAX_UNKNOWN_LENGTH));
     }
 
     #[test]

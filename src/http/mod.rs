@@ -21,6 +21,7 @@ mod origin;
 mod owed;
 mod places;
 mod plexmcp;
+mod query;
 mod record;
 mod room;
 mod routes;
@@ -43,7 +44,7 @@ use tokio::sync::watch;
 
 use self::socket::Socket;
 use crate::query::Queries;
-use crate::service::{Attempts, Gateway, Principal};
+use crate::service::{Attempts, Gateway};
 
 #[doc(hidden)]
 pub use auth::read_and_tell;
@@ -265,9 +266,8 @@ pub fn service(settings: Settings, gateway: Gateway, queries: Queries, address: 
 }
 
 fn share(settings: Settings, gateway: Gateway, queries: Queries) -> Shared {
-    let (operator, anybody) = (gateway.local_operator(), gateway.anybody());
     let (streams, attempts) = (Arc::default(), Mutex::default());
-    Shared(Arc::new(Inner { gateway, queries, settings, streams, operator, anybody, attempts }))
+    Shared(Arc::new(Inner { gateway, queries, settings, streams, attempts }))
 }
 
 fn guard(shared: &Shared, address: SocketAddr) -> Guard {
@@ -387,10 +387,6 @@ struct Inner {
     settings: Settings,
     /// The logs that are being followed.
     streams: Arc<plexmcp::Streams>,
-    /// Who calls without a key because the kernel vouches for it.
-    operator: Principal,
-    /// Who calls without a key because `/api` is open to everybody.
-    anybody: Principal,
     /// Who has sent bad credentials lately.
     attempts: Mutex<Attempts>,
 }

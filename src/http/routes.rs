@@ -1,11 +1,12 @@
 //! The list of routes: what the router is made of, so that nothing else can be forgotten in it. From
 //! it come the OpenAPI documents and the test that tries every role on every route.
 
-use axum::Router;
 use axum::http::Method;
 use axum::routing::MethodRouter;
+use axum::{Extension, Router};
 
 use super::Shared;
+use super::query::Known;
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub enum Access {
     Member,
     /// The key of an administrator or an owner.
     Admin,
+    /// The key of an owner.
+    Owner,
     /// As `api.auth` says: the daemon's own user, or an administrator's key without limits.
     Operator,
     /// The daemon's own user, or the holder of a key that may use all servers.
@@ -54,6 +57,8 @@ pub struct Route {
     pub access: Access,
     /// What it does.
     pub effect: Effect,
+    /// The parameters that it knows in a query.
+    pub query: &'static [&'static str],
 }
 
 /// Routes with their handlers.
@@ -64,32 +69,41 @@ pub(super) struct Routes {
 }
 
 impl Routes {
-    /// Adds a route. `handler` is for this method only. Of a method that is not safe it is an act, which
-    /// goes on to its end when its caller leaves.
+    /// Adds a route that knows no parameters in a query. `handler` is for this method only. Of a method that
+    /// is not safe it is an act, which goes on to its end when its caller leaves.
     pub(super) fn on(
-        mut self,
+        self,
         method: &'static str,
         path: &'static str,
         access: Access,
         handler: MethodRouter<Shared>,
     ) -> Routes {
+        self.asking(method, path, access, &[], handler)
+    }
+
+    /// Adds a route that knows these parameters in a query. `handler` is for this method only.
+    pub(super) fn asking(
+        self,
+        method: &'static str,
+        path: &'static str,
+        access: Access,
+        query: &'static [&'static str],
+        handler: MethodRouter<Shared>,
+    ) -> Routes {
         let effect = method.parse().map_or(Effect::Acts, |method| Effect::of_method(&method));
-        self.router = self.router.route(path, handler);
-        self.known.push(Route { method, path, access, effect });
-        self
+        self.add(Route { method, path, access, effect, query }, handler)
     }
 
     /// Adds a route that asks servers and changes nothing here: it is given up when its caller leaves.
     /// The path has no places, since the guard looks for it in that of a request.
-    pub(super) fn calling(
-        mut self,
-        path: &'static str,
-        access: Access,
-        handler: MethodRouter<Shared>,
-    ) -> Routes {
+    pub(super) fn calling(self, path: &'static str, access: Access, handler: MethodRouter<Shared>) -> Routes {
         debug_assert!(!path.contains('{'), "{path}");
-        self.router = self.router.route(path, handler);
-        self.known.push(Route { method: "POST", path, access, effect: Effect::Calls });
+        self.add(Route { method: "POST", path, access, effect: Effect::Calls, query: &[] }, handler)
+    }
+
+    fn add(mut self, route: Route, handler: MethodRouter<Shared>) -> Routes {
+        self.router = self.router.route(route.path, handler.route_layer(Extension(Known(route.query))));
+        self.known.push(route);
         self
     }
 

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Surface;
-use crate::service::{Error, Fault, PinState, Problem, Retry};
+use crate::service::{Error, Fault, PinState, Problem, QuotaOf, Retry};
 
-/// One of each [`crate::service::Error`], in the order of the enum. A new variant does not
-/// compile until it is here, so that the dialects' tables cannot miss it.
+/// One of each [`crate::service::Error`], in the order of the enum. [`is_listed`] makes a new
+/// variant fail to compile here, so that the dialects' tables cannot miss it.
 pub(super) fn every_error() -> Vec<Error> {
     let text = || "secret".to_owned();
     let problem = |path: &str, reason: &str| Problem { path: path.into(), reason: reason.into() };
@@ -22,9 +22,12 @@ pub(super) fn every_error() -> Vec<Error> {
         Error::KeyRevoked,
         Error::KeyExpired,
         Error::KeyNotFound,
+        Error::MemberNotFound,
+        Error::PlanNotFound,
+        Error::Conflict { reason: "The API key was revoked".into() },
         Error::Unacceptable { field: "expires_at", reason: "Must be a future date".into() },
         Error::LimitReached { resource: "api_keys", limit: 1 },
-        Error::QuotaExceeded { limit: 1, retry_after: wait },
+        Error::QuotaExceeded { of: QuotaOf::Plan, limit: 1, retry_after: wait },
         Error::TooManyCalls { limit: 1 },
         Error::Unread { setting: "limits.unread", limit: 9, carried_out: false },
         Error::ToolBlocked { tool: "t".into(), state: PinState::Changed },
@@ -70,6 +73,9 @@ fn is_listed(error: &Error) {
         | Error::KeyRevoked
         | Error::KeyExpired
         | Error::KeyNotFound
+        | Error::MemberNotFound
+        | Error::PlanNotFound
+        | Error::Conflict { .. }
         | Error::Unacceptable { .. }
         | Error::LimitReached { .. }
         | Error::QuotaExceeded { .. }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::dispatch::{Request, Unchecked, dispatch, lists_are_current, require_tool};
+use super::keychange::calls_at_once;
 use super::standing::{Asker, present};
 use super::{Error, Gateway, Principal, ResourceReply, ServerEntry, ToolCall, ToolReply, check_runs, keys};
 use crate::access::CallOfKey;
@@ -133,7 +134,7 @@ impl Gateway {
 
     /// A place among those that a key may have; given back when the guard is dropped.
     fn begin_call<'a>(&self, caller: &'a Principal) -> Result<CallOfKey<'a>, Error> {
-        let limit = self.0.settings.calls_per_key;
+        let limit = calls_at_once(caller, self.0.settings.calls_per_key);
         caller.begin_call(limit).ok_or(Error::TooManyCalls { limit })
     }
 

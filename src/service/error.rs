@@ -32,6 +32,24 @@ pub enum Retry {
     Pointless,
 }
 
+/// Whose calls of a month are used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuotaOf {
+    /// The plan's: the member's own or the organization's.
+    Plan,
+    /// The key's own.
+    Key,
+}
+
+impl QuotaOf {
+    fn owner(self) -> &'static str {
+        match self {
+            QuotaOf::Plan => "The plan's",
+            QuotaOf::Key => "This key's",
+        }
+    }
+}
+
 /// What went wrong, in the words of no dialect.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
@@ -80,6 +98,19 @@ pub enum Error {
     /// No key has this id.
     #[error("API key not found")]
     KeyNotFound,
+    /// No member has this id.
+    #[error("Member not found")]
+    MemberNotFound,
+    /// No plan has this name.
+    #[error("Plan not found")]
+    PlanNotFound,
+    /// What is to be changed is not such that it can be: a key that was revoked, a member that the
+    /// configuration file has, a plan that somebody has.
+    #[error("{reason}")]
+    Conflict {
+        /// What is in the way, and what would help.
+        reason: String,
+    },
     /// A value that was understood and cannot be accepted.
     #[error("{field}: {reason}")]
     Unacceptable {
@@ -96,9 +127,11 @@ pub enum Error {
         /// How many there may be.
         limit: u64,
     },
-    /// The plan's calls of this month are used up.
-    #[error("The plan's {limit} requests of this month are used up")]
+    /// The calls of this month are used up.
+    #[error("{} {limit} requests of this month are used up", of.owner())]
     QuotaExceeded {
+        /// Whose.
+        of: QuotaOf,
         /// How many there may be.
         limit: u64,
         /// How long until the next month.
@@ -298,6 +331,9 @@ impl Error {
             | Error::KeyRevoked
             | Error::KeyExpired
             | Error::KeyNotFound
+            | Error::MemberNotFound
+            | Error::PlanNotFound
+            | Error::Conflict { .. }
             | Error::Unacceptable { .. }
             | Error::LimitReached { .. }
             | Error::QuotaExceeded { .. }
@@ -352,6 +388,9 @@ impl Error {
             | Error::KeyRevoked
             | Error::KeyExpired
             | Error::KeyNotFound
+            | Error::MemberNotFound
+            | Error::PlanNotFound
+            | Error::Conflict { .. }
             | Error::Unacceptable { .. }
             | Error::LimitReached { .. }
             | Error::ToolBlocked { .. }
@@ -382,6 +421,9 @@ impl Error {
             Error::KeyRevoked => "key_revoked",
             Error::KeyExpired => "key_expired",
             Error::KeyNotFound => "key_not_found",
+            Error::MemberNotFound => "member_not_found",
+            Error::PlanNotFound => "plan_not_found",
+            Error::Conflict { .. } => "conflict",
             Error::Unacceptable { .. } => "unacceptable",
             Error::LimitReached { .. } => "limit_reached",
             Error::QuotaExceeded { .. } => "quota_exceeded",

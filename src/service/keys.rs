@@ -6,12 +6,15 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
+use super::members::MemberRequest;
 use super::standing::{present, while_accepted};
 use super::usage::{Bucket, HistoryQuery, Period, Span, Usage, UsageOf};
-use super::{Error, Gateway, seconds_since_1970, unix_seconds};
+use super::{Error, Gateway, Registry, seconds_since_1970, unix_seconds};
 use crate::access::{
-    self, BadPermissions, KeyRecord, KeyStatus, KeyWish, Member, NewKey, Permissions, Plan, Principal, Role,
+    self, BadPermissions, KeyLimits, KeyRecord, KeyStatus, KeyWish, Member, NewKey, Permissions, Plan,
+    Principal, Role,
 };
+use crate::nearest::closest;
 
 /// A key that somebody asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +29,10 @@ pub struct KeyRequest {
     pub permissions: Option<Value>,
     /// The member that is to own it; the caller's own by default.
     pub owner: Option<String>,
+    /// A member that is to be made along and own it.
+    pub member: Option<MemberRequest>,
+    /// How much it is to be able to.
+    pub limits: KeyLimits,
 }
 
 /// Why a key is not made.
@@ -144,7 +151,7 @@ impl Gateway {
         Ok(KeyView::of(key, &while_accepted(caller, self.0.usage.key_totals()).await??))
     }
 
-    fn seen_key(&self, caller: &Principal, id: &str) -> Result<access::KeyView, Error> {
+    pub(super) fn seen_key(&self, caller: &Principal, id: &str) -> Result<access::KeyView, Error> {
         require(caller, Role::Member)?;
         let key = self.0.keys.key(id, unix_seconds()).ok_or(Error::KeyNotFound)?;
         if may_see(caller, &key.record) { Ok(key) } else { Err(not_yours()) }
@@ -154,17 +161,24 @@ impl Gateway {
     /// text is in the answer and nowhere else.
     pub async fn create_key(&self, caller: &Principal, request: KeyRequest) -> Result<NewKey, NoKey> {
         require(caller, Role::Member)?;
-        let member = self.owner_to_be(caller, request.owner.as_deref())?;
-        let permissions = self.permissions_to_be(request.permissions.as_ref())?;
+        let member = match &request.member {
+            Some(new) => self.new_owner(caller, new.clone())?,
+            None => self.owner_to_be(caller, request.owner.as_deref())?,
+        };
+        let permissions = self.permissions_to_be(caller, request.permissions.as_ref())?;
         let wish = KeyWish {
             name: request.name,
             description: request.description,
             member_id: member.id.clone(),
             expires_at: request.expires_at.map(seconds_since_1970),
             permissions,
+            limits: request.limits,
         };
         // Whether the caller may have it is decided where it is made.
-        Ok(self.0.registry.create_key(caller, wish).await?)
+        let Some(new) = request.member else { return Ok(self.0.registry.create_key(caller, wish).await?) };
+        let make =
+            |registry: &mut Registry, caller: &Principal| registry.create_key_with_member(caller, new, wish);
+        Ok(self.0.registry.govern(caller, make).await?)
     }
 
     fn owner_to_be(&self, caller: &Principal, owner: Option<&str>) -> Result<Arc<Member>, Error> {
@@ -179,7 +193,11 @@ impl Gateway {
     }
 
     /// Permissions by ids, of ones that may name servers.
-    fn permissions_to_be(&self, asked: Option<&Value>) -> Result<Permissions, NoKey> {
+    pub(super) fn permissions_to_be(
+        &self,
+        caller: &Principal,
+        asked: Option<&Value>,
+    ) -> Result<Permissions, NoKey> {
         let Some(asked) = asked else { return Ok(Permissions::default()) };
         let mut unknown = None;
         let permissions = Permissions::read(asked, &mut |id| match self.0.registry.server(id) {
@@ -193,7 +211,11 @@ impl Gateway {
         match unknown {
             None => Ok(permissions),
             Some(id) => {
-                let reason = format!("there is no MCP '{id}'");
+                let list = self.0.registry.list();
+                let seen = list.entries().iter().filter(|entry| caller.permissions().allow_mcp(&entry.id));
+                let near = closest(&id, seen.map(|entry| &*entry.name));
+                let near = near.map(|name| format!("; did you mean '{name}'?")).unwrap_or_default();
+                let reason = format!("there is no MCP '{id}'{near}");
                 Err(Error::Unacceptable { field: "permissions", reason }.into())
             }
         }
@@ -204,19 +226,6 @@ impl Gateway {
     pub async fn revoke_key(&self, caller: &Principal, id: &str, what: Revoke) -> Result<Revocation, Error> {
         require(caller, Role::Member)?;
         self.0.registry.revoke_key(caller, id, what).await
-    }
-
-    /// Gives a key another name or description; `None` leaves it as it is.
-    pub async fn describe_key(
-        &self,
-        caller: &Principal,
-        id: &str,
-        name: Option<String>,
-        description: Option<Option<String>>,
-    ) -> Result<KeyView, Error> {
-        let key = self.seen_key(caller, id)?;
-        self.0.registry.describe_key(caller, &key.record.id, name, description).await?;
-        self.key(caller, id).await
     }
 
     /// Calls of the current month that count for the organization's plan.
@@ -268,7 +277,7 @@ impl Gateway {
 
     /// How many calls a month the plan has that a caller's calls count for.
     pub fn monthly_limit(&self, caller: &Principal) -> Option<u64> {
-        self.0.keys.charter().plan_of(caller.member()).monthly_requests
+        caller.plan().monthly_requests
     }
 
     /// The id of the server of this id or name, also of one that the caller may not use: for filters.
@@ -293,13 +302,13 @@ impl Gateway {
         }
     }
 
-    /// The organization's members, in the order of the configuration.
+    /// The organization's members: in the order of the configuration, then those made over the API.
     pub fn members(&self, _: &Principal) -> Vec<MemberView> {
         let began = seconds_since_1970(self.0.registry.created_at());
         let charter = self.0.keys.charter();
         let seen = charter.members.iter().map(|member| MemberView {
             member: member.clone(),
-            joined_at: began,
+            joined_at: member.created_at.unwrap_or(began),
             last_active: self.0.keys.last_active(&member.id),
         });
         seen.collect()

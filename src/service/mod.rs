@@ -9,7 +9,9 @@ mod dispatch;
 mod error;
 mod follow;
 mod keeper;
+mod keychange;
 mod keys;
+mod members;
 mod meter;
 mod pins;
 mod registry;
@@ -46,9 +48,11 @@ pub use self::acts::{Acts, Listener, UnderWay};
 pub use self::audit::{
     AuditEntry, AuditHandle, AuditQuery, AuditSettings, Outcome, Sort, told_of_change, told_of_definition,
 };
-pub use self::error::{Error, Fault, Retry};
+pub use self::error::{Error, Fault, QuotaOf, Retry};
 pub use self::follow::{LogEnd, LogFollower, LogNews};
+pub use self::keychange::ChangeRequest;
 pub use self::keys::{KeyRequest, KeyView, MemberView, NoKey, OrganizationView, Revocation, Revoke};
+pub use self::members::{MemberChange, MemberRequest, PlanView};
 pub use self::pins::{Approval, Difference, PinReport, PinState, PinSums, PinnedTool, ToolPins};
 pub use self::registry::*;
 pub use self::standing::while_accepted;
@@ -60,14 +64,15 @@ pub use self::usage::{
 };
 pub use self::view::{Readiness, ResourceReply, ServerView, ToolCall, ToolReply, Traffic};
 pub use crate::access::{
-    Attempts, Charter, KeyRecord, KeyStatus, Maker, NewKey, Permissions, Principal, RateReading, Refused,
-    Role,
+    Attempts, Charter, KeyChange, KeyLimits, KeyRecord, KeyStatus, LimitsChange, MAX_CALLS_AT_ONCE,
+    MAX_MONTHLY_REQUESTS, MAX_REQUESTS_PER_SECOND, Maker, Member, NewKey, Permissions, Plan, PlanRecord,
+    Principal, RateReading, Refused, Role,
 };
 pub use crate::child::{Catalog, CounterReading, LogLine, Resource, StartPhase, Stream, Tool};
 pub use crate::mcp::ToolDigest;
 pub use crate::supervisor::{
-    BreakerState, CRASH_LOOP, Cause, Definition, Introduction, PinMode, Problem, ReplicaView, State, Status,
-    Update, Usage, on_the_wall,
+    BreakerState, CRASH_LOOP, Cause, Definition, Introduction, OWN_MEMBER, PinMode, Problem, ReplicaView,
+    State, Status, Update, Usage, on_the_wall, parse_duration,
 };
 
 /// At the end, how long acts may take that wait for nothing but a client that sends its body slowly.
@@ -137,7 +142,7 @@ impl Gateway {
             audit.note(entry_of_file(&path, &applied, &registry.list()));
         }
         let pins = registry.pins().clone();
-        let quotas = Quotas::load(keys.charter(), usage.clone()).await?;
+        let quotas = Quotas::load(keys.clone(), usage.clone()).await?;
         let before = known.into_iter().map(|(id, total)| {
             let (calls, errors, total_latency, calls_today) = total;
             (id, Traffic { calls, errors, calls_today, total_latency, last_active: None })

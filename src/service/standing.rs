@@ -63,7 +63,7 @@ pub(super) async fn refused(caller: &Principal, may: impl Fn(&Principal) -> Resu
             Ok(caller) => caller,
             Err(error) => return error,
         };
-        match now_is.expires_at() {
+        match now_is.ends_at() {
             None => changed.await,
             Some(end) => {
                 let left = UNIX_EPOCH + Duration::from_secs(end);
@@ -135,6 +135,7 @@ pub(super) mod tests {
 
     fn key(expires_at: Option<u64>) -> (KeyRing, NewKey, Principal) {
         let wish = KeyWish {
+            limits: crate::access::KeyLimits::default(),
             name: "k".to_owned(),
             description: None,
             member_id: "user_owner".into(),

@@ -25,7 +25,7 @@ impl Toll {
     pub async fn new(keys: KeyRing, store: Arc<dyn Store>) -> Result<Toll, Error> {
         let books = Books::default();
         let (usage, _) = start(store, books.clone(), keys.clone(), Retention::default(), None)?;
-        let quotas = Quotas::load(keys.charter(), usage).await?;
+        let quotas = Quotas::load(keys.clone(), usage).await?;
         let book = Arc::<Book>::default();
         books.insert("mcp_toll".into(), ("toll".into(), book.clone()));
         Ok(Toll { keys, quotas, book })

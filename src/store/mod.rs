@@ -11,6 +11,7 @@
 //! | `s/` | servers |
 //! | `c/` | what servers announced, kept for the next start |
 //! | `k/` | keys |
+//! | `o/` | members and plans that were made over the API |
 //! | `f/` | servers files as they were last applied |
 //! | `p/` | pins |
 //! | `u/` | usage |

@@ -37,7 +37,7 @@ pub struct Definition {
 }
 
 /// The member of an entry that holds what only this gateway knows.
-pub(super) const OWN_MEMBER: &str = "mcpvisor";
+pub const OWN_MEMBER: &str = "mcpvisor";
 
 impl Definition {
     /// Checks one entry of an `mcpServers` map and reports every problem at once. Paths are
@@ -204,6 +204,11 @@ impl Problems {
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.0.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn lines(&self) -> Vec<String> {
+        self.0.iter().map(Problem::to_string).collect()
     }
 
     /// Notes a problem and yields nothing, so that a check can go on to the next member.

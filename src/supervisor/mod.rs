@@ -30,7 +30,7 @@ pub use admission::{Admitted, CallPermit, NotAdmitted, Ticket, Verdict};
 pub use backoff::CRASH_LOOP;
 pub use brake::BrakeSettings;
 pub use breaker::BreakerState;
-pub use definition::{Definition, Problem, check_name};
+pub use definition::{Definition, OWN_MEMBER, Problem, check_name};
 pub use directory::Directory;
 pub use handle::{Leaving, Remembered, ServerHandle};
 pub use lifecycle::{Effect, Ending, Event, Lifecycle, Wanted};

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::definition::{OWN_MEMBER, Problems};
+use crate::nearest::closest;
 use crate::process::Limits;
 
 /// Which protocol era the gateway speaks to a child.
@@ -202,6 +203,31 @@ pub fn parse_duration(value: &Value) -> Option<Duration> {
     }
 }
 
+/// The members of `mcpvisor`, and of its `limits`.
+const SETTINGS: [&str; 20] = [
+    "era",
+    "restart",
+    "start",
+    "update",
+    "replicas",
+    "sandbox",
+    "pin",
+    "limits",
+    "idle_stop",
+    "breaker_pause",
+    "breaker_failures",
+    "start_timeout",
+    "queue_age",
+    "stdin_grace",
+    "term_grace",
+    "ping_interval",
+    "ping_timeout",
+    "max_in_flight",
+    "queue",
+    "max_frame",
+];
+const LIMITS: [&str; 5] = ["memory", "file_size", "pids", "open_files", "cpu"];
+
 /// Reads the member `mcpvisor` of an entry; what is wrong with it goes to `problems`.
 pub(super) fn parse_policy(own: &Map<String, Value>, problems: &mut Problems) -> Policy {
     let mut policy = Policy::default();
@@ -273,10 +299,17 @@ pub(super) fn parse_policy(own: &Map<String, Value>, problems: &mut Problems) ->
             "max_in_flight" => set_count(&mut policy.max_in_flight, value, 1..=4096, &path, problems),
             "queue" => set_count(&mut policy.queue, value, 0..=65_536, &path, problems),
             "max_frame" => set_count(&mut policy.max_frame, value, 1024..=(1 << 30), &path, problems),
-            _ => drop(problems.add::<()>(&path, "is not a known setting")),
+            _ => unknown(member, &SETTINGS, &path, problems),
         }
     }
     policy
+}
+
+/// Notes a setting that there is not, with the one that was probably meant.
+fn unknown(member: &str, known: &[&str], path: &str, problems: &mut Problems) {
+    let near = closest(member, known.iter().copied());
+    let near = near.map(|name| format!("; did you mean '{name}'?")).unwrap_or_default();
+    problems.add::<()>(path, &format!("is not a known setting{near}"));
 }
 
 fn parse_limits(own: &Map<String, Value>, path: &str, problems: &mut Problems) -> Limits {
@@ -301,7 +334,7 @@ fn parse_limits(own: &Map<String, Value>, path: &str, problems: &mut Problems) -
                 continue;
             }
             _ => {
-                problems.add::<()>(&path, "is not a known setting");
+                unknown(member, &LIMITS, &path, problems);
                 continue;
             }
         };
@@ -394,6 +427,29 @@ mod tests {
         assert_eq!(read(good), (expected, 0));
         let bad = json!({"memory": "512MB", "pids": 0, "cpu": "half", "open_files": -1, "file_size": "1KiB", "x": 1});
         assert_eq!(read(bad), (Limits::default(), 6));
+    }
+
+    #[test]
+    fn a_setting_that_there_is_not_is_named_with_the_nearest_and_every_one_that_is_there_is_known() {
+        let problems = |own: Value| {
+            let mut problems = Problems::default();
+            parse_policy(own.as_object().expect("an object"), &mut problems);
+            problems.lines()
+        };
+        assert_eq!(
+            problems(json!({"sandbx": "fs", "colour": 1, "limits": {"memroy": "1MiB"}})),
+            [
+                "mcpvisor.sandbx is not a known setting; did you mean 'sandbox'?",
+                "mcpvisor.colour is not a known setting",
+                "mcpvisor.limits.memroy is not a known setting; did you mean 'memory'?",
+            ]
+        );
+        let known = |name: &&str| problems(json!({ *name: null })).iter().all(|line| !line.contains("known"));
+        assert!(SETTINGS.iter().all(known), "the list of suggestions has settings that there are not");
+        let limit = |name: &&str| {
+            problems(json!({"limits": { *name: null }})).iter().all(|line| !line.contains("known"))
+        };
+        assert!(LIMITS.iter().all(limit));
     }
 
     #[test]

@@ -178,6 +178,12 @@ impl Inside {
         for key in self.gateway.keys(&self.caller).await.expect("keys") {
             state.insert(format!("key {}", key.record.id), format!("{:?}", key.record));
         }
+        for seen in self.gateway.members(&self.caller) {
+            state.insert(format!("member {}", seen.member.id), format!("{:?}", seen.member));
+        }
+        for seen in self.gateway.plans(&self.caller) {
+            state.insert(format!("plan {}", seen.plan.name), format!("{:?}", seen.plan));
+        }
         let pins = self.gateway.pins(&self.caller, "fake").expect("pins");
         let approved: Vec<_> =
             pins.tools.iter().map(|tool| (tool.approved_at_ms, &tool.approved_by)).collect();

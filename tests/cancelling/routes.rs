@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use mcpvisor::http::Route;
-use mcpvisor::service::KeyRequest;
+use mcpvisor::service::{KeyRequest, MemberRequest, PlanRecord, Role};
 use serde_json::{Value, json};
 
 use crate::inside::{Inside, wait_until};
@@ -78,7 +78,27 @@ pub(crate) fn cases(route: &Route) -> Vec<Case> {
             })
             .into(),
         ("POST", "/v1/api-keys") => with(json!({"name": "made", "permissions": {"mcps": ["fake"]}})),
-        ("PATCH" | "DELETE", "/v1/api-keys/{id}") => vec![case("", change_of_key)],
+        ("PATCH" | "DELETE", "/v1/api-keys/{id}") => vec![case("", |inside| change_of_key(inside, ""))],
+        ("POST", "/v1/api-keys/{id}/rotate") => vec![case("", |inside| change_of_key(inside, "/rotate"))],
+        ("POST", "/v1/organization/members") => vec![case("", |_| {
+            Box::pin(async {
+                let name = format!("member {}", number());
+                Asked::of("/v1/organization/members").with(json!({"name": name})).then(without_members)
+            })
+        })],
+        ("PATCH" | "DELETE", "/v1/organization/members/{id}") => vec![case("", change_of_member)],
+        ("PUT", "/v1/organization/plans/{name}") => vec![case("", |_| {
+            Box::pin(async {
+                let limits = json!({"monthly_requests": number()});
+                Asked::of("/v1/organization/plans/small").with(limits)
+            })
+        })],
+        ("DELETE", "/v1/organization/plans/{name}") => vec![case("", |inside| {
+            Box::pin(async {
+                inside.gateway.put_plan(inside.caller(), plan("gone")).await.expect("a plan");
+                Asked::of("/v1/organization/plans/gone")
+            })
+        })],
         ("POST", "/v1/mcps/{id}/restart") => vec![case("", restart)],
         ("POST", "/v1/mcps/{id}/pins/approve") => vec![case("", approve)],
         ("POST", "/api/servers") => vec![case("", add)],
@@ -103,19 +123,55 @@ pub(crate) fn cases(route: &Route) -> Vec<Case> {
     }
 }
 
-/// A key to be described or revoked: the method says which, and a revocation reads no body.
-fn change_of_key(inside: &Inside) -> Later<'_, Asked> {
+fn plan(name: &str) -> PlanRecord {
+    PlanRecord {
+        name: name.into(),
+        requests_per_second: None,
+        monthly_requests: Some(number()),
+        max_mcps: None,
+        max_api_keys: None,
+        max_members: None,
+    }
+}
+
+/// A member to be changed or removed: the method says which, and a removal reads no body.
+fn change_of_member(inside: &Inside) -> Later<'_, Asked> {
     Box::pin(async {
+        let (id, name, email, plan) = (None, Some("one".to_owned()), None, None);
+        let wish = MemberRequest { id, name, email, role: Role::Member, plan };
+        let made = inside.gateway.add_member(inside.caller(), wish).await.expect("a member");
+        let path = format!("/v1/organization/members/{}", made.member.id);
+        Asked::of(path).with(json!({"name": "other"})).then(without_members)
+    })
+}
+
+/// Members share the number of keys: none stays.
+fn without_members<'a>(inside: &'a Inside, _: &'a [Value]) -> Later<'a, ()> {
+    Box::pin(async {
+        for seen in inside.gateway.members(inside.caller()) {
+            // The owner is not one that was made here.
+            let _ = inside.gateway.remove_member(inside.caller(), &seen.member.id).await;
+        }
+    })
+}
+
+/// A key to be changed, given another text or revoked: the method says which, and a revocation reads no
+/// body.
+fn change_of_key<'a>(inside: &'a Inside, what: &'static str) -> Later<'a, Asked> {
+    Box::pin(async move {
         let wish = KeyRequest {
             name: "one".to_owned(),
             description: None,
             expires_at: None,
             permissions: None,
             owner: None,
+            member: None,
+            limits: Default::default(),
         };
         let made =
             inside.gateway.create_key(inside.caller(), wish).await.unwrap_or_else(|_| panic!("no key"));
-        Asked::of(format!("/v1/api-keys/{}", made.record.id)).with(json!({"name": "other"}))
+        let body = if what.is_empty() { json!({"name": "other"}) } else { json!({"grace": "1h"}) };
+        Asked::of(format!("/v1/api-keys/{}{what}", made.record.id)).with(body)
     })
 }
 

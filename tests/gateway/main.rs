@@ -24,6 +24,7 @@ mod logs;
 mod matrix;
 mod mcp_cli;
 mod overload;
+mod owner;
 mod persisting;
 mod pinning;
 mod places;

@@ -56,6 +56,7 @@ fn refusal(route: &Route, caller: &Caller) -> Option<u16> {
         Access::Viewer => 1,
         Access::Member => 2,
         Access::Admin => 3,
+        Access::Owner => 4,
         Access::Operator if !caller.unlimited && caller.rank > 0 => return Some(403),
         Access::Operator => 3,
     };

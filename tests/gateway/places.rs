@@ -34,7 +34,9 @@ fn check(place: &str, vouched_for: bool, accesses: &[Access], answers: &Value) {
     for (number, access) in accesses.iter().enumerate() {
         let (status, what) = (&answers[number][0], format!("{place}: {access:?} {}", answers[number]));
         match access {
-            Access::Viewer | Access::Member | Access::Admin => assert_eq!(status, 401, "{what}"),
+            Access::Viewer | Access::Member | Access::Admin | Access::Owner => {
+                assert_eq!(status, 401, "{what}")
+            }
             Access::Operator | Access::Metrics if !vouched_for => assert_eq!(status, 401, "{what}"),
             Access::Public | Access::Operator | Access::Metrics => {
                 assert!(![0, 401, 403, 405, 500].contains(&status.as_i64().unwrap()), "{what}");

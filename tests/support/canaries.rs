@@ -97,7 +97,11 @@ impl Place<'_> {
                     Kind::Referred => tells,
                     Kind::Literal => tells || shows_definitions(path),
                     Kind::Argument => path == INVOKE,
-                    Kind::Key => (method, path, status) == ("POST", "/v1/api-keys", 201),
+                    Kind::Key => {
+                        let rotated = path.starts_with("/v1/api-keys/") && path.ends_with("/rotate");
+                        (method, path, status) == ("POST", "/v1/api-keys", 201)
+                            || ((method, status) == ("POST", 200) && rotated)
+                    }
                 }
             }
         }

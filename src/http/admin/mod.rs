@@ -2,18 +2,19 @@
 //! `{"error": "<text>"}`.
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use axum::routing::get;
 use serde_json::{Value, json};
 
-use super::Shared;
 use super::auth::{Denied, admit_to_metrics};
 use super::clock::retry_seconds;
 use super::guard::{Refusal, TOO_MANY_ACTS, TWO_ENDS, UNKNOWN_CODING};
 use super::routes::{Access, Routes};
+use super::{Shared, query};
 
 /// The Prometheus text format that is written.
 const METRICS_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -26,14 +27,32 @@ pub(super) fn routes() -> Routes {
         .on("GET", "/metrics", Access::Metrics, get(metrics))
 }
 
+/// A request whose query, if there is one, the route knows.
+struct Asked;
+
+impl FromRequestParts<Shared> for Asked {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Shared) -> Result<Asked, Response> {
+        refused_query(parts).map_or(Ok(Asked), Err)
+    }
+}
+
+/// The refusal of a query that the route does not know.
+fn refused_query(parts: &Parts) -> Option<Response> {
+    let problems = query::of(parts).err()?;
+    let sentence = problems.into_iter().next().map(|problem| problem.sentence).unwrap_or_default();
+    Some(error(StatusCode::BAD_REQUEST, &sentence))
+}
+
 /// The process serves: it can answer this.
-async fn health() -> Response {
+async fn health(_: Asked) -> Response {
     answer(StatusCode::OK, &json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}))
 }
 
 /// Whether calls are served. What it is that is waited for, or wrong, is for those who may see all servers;
 /// others hear how many things it is.
-async fn ready(State(shared): State<Shared>, request: Request) -> Response {
+async fn ready(_: Asked, State(shared): State<Shared>, request: Request) -> Response {
     let readiness = shared.gateway.readiness();
     let (status, word, name, what) = match readiness.ready {
         true if readiness.problems.is_empty() => {
@@ -55,6 +74,9 @@ async fn metrics(State(shared): State<Shared>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     match admit_to_metrics(&shared, &parts).await {
         Ok(()) => {
+            if let Some(refused) = refused_query(&parts) {
+                return refused;
+            }
             let mut response = Response::new(Body::from(shared.gateway.render_metrics().await));
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(METRICS_FORMAT));
             response

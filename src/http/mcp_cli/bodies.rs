@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::errors::{Failure, NO_DATA};
 use crate::http::body::{Object, object};
-use crate::service::{Catalog, Definition, ServerView};
+use crate::service::{Catalog, Definition, OWN_MEMBER, ServerView};
 
 /// What stands for a value of `env` that is not shown.
 const REDACTED: &str = "[REDACTED]";
@@ -17,23 +17,24 @@ const REDACTED: &str = "[REDACTED]";
 pub(super) struct NewServer {
     /// The name, not yet checked.
     pub(super) name: String,
-    /// `command`, `args` and `env`, as far as they are given.
+    /// `command`, `args`, `env` and how the server is treated, as far as they are given.
     pub(super) members: Map<String, Value>,
 }
 
 /// Reads the body of `POST /api/servers`. What is checked first is fixed by the reference.
 pub(super) fn read_new_server(body: &[u8]) -> Result<NewServer, Failure> {
-    let [name, command, args, env] = some(object(body, ["name", "command", "args", "env"])?)?;
+    let [name, command, args, env, own] =
+        some(object(body, ["name", "command", "args", "env", OWN_MEMBER])?)?;
     let name = text(name, "name", "Server name is required")?;
     if command.is_none_or(says_nothing) {
         return Err(Failure::bad_request("Command is required"));
     }
-    Ok(NewServer { name, members: definition_members([command, args, env])? })
+    Ok(NewServer { name, members: definition_members([command, args, env, own])? })
 }
 
 /// Reads the body of `PUT /api/servers/{name}`: presence counts, so `[]` and `{}` clear.
 pub(super) fn read_changes(body: &[u8]) -> Result<Map<String, Value>, Failure> {
-    let members = some(object(body, ["command", "args", "env"])?)?;
+    let members = some(object(body, ["command", "args", "env", OWN_MEMBER])?)?;
     if members.iter().all(Option::is_none) {
         return Err(Failure::bad_request("At least one of command, args, or env must be provided"));
     }
@@ -63,9 +64,9 @@ pub(super) fn text(raw: Option<&RawValue>, field: &str, missing: &str) -> Result
     crate::http::body::string(raw).ok_or_else(|| Failure::bad_request(format!("{field} must be a string")))
 }
 
-fn definition_members(members: [Option<&RawValue>; 3]) -> Result<Map<String, Value>, Failure> {
+fn definition_members(members: [Option<&RawValue>; 4]) -> Result<Map<String, Value>, Failure> {
     let mut map = Map::new();
-    for (name, raw) in ["command", "args", "env"].into_iter().zip(members) {
+    for (name, raw) in ["command", "args", "env", OWN_MEMBER].into_iter().zip(members) {
         let Some(raw) = raw else { continue };
         let value = serde_json::from_str(raw.get())
             .map_err(|error| Failure::bad_request(format!("{name} is not valid JSON: {error}")))?;

@@ -165,7 +165,9 @@ impl From<Error> for Failure {
             | Error::FileNotFound { .. } => failure(StatusCode::NOT_FOUND),
             Error::KeyRevoked => Denied::ended(Refused::Revoked).into(),
             Error::KeyExpired => Denied::ended(Refused::Expired).into(),
-            Error::KeyNotFound => failure(StatusCode::NOT_FOUND),
+            Error::KeyNotFound | Error::MemberNotFound | Error::PlanNotFound => {
+                failure(StatusCode::NOT_FOUND)
+            }
             Error::ServerNotPermitted { .. }
             | Error::ToolNotPermitted { .. }
             | Error::Forbidden { .. }
@@ -184,7 +186,9 @@ impl From<Error> for Failure {
                 failure(StatusCode::SERVICE_UNAVAILABLE).code("service_unavailable").retry(Some(moment))
             }
             Error::ToolBlocked { .. } => failure(StatusCode::FORBIDDEN).code("tool_blocked"),
-            Error::AlreadyExists { .. } | Error::ToolsChanged => failure(StatusCode::CONFLICT),
+            Error::AlreadyExists { .. } | Error::ToolsChanged | Error::Conflict { .. } => {
+                failure(StatusCode::CONFLICT)
+            }
             Error::ServerDisabled { .. } => failure(StatusCode::CONFLICT).code("mcp_inactive"),
             Error::InvalidDefinition { problems } => {
                 let mut failure = failure(StatusCode::BAD_REQUEST);
@@ -323,6 +327,9 @@ mod tests {
             ("key_revoked", 401, plain("Authentication required")),
             ("key_expired", 401, plain("Authentication required")),
             ("key_not_found", 404, plain("API key not found")),
+            ("member_not_found", 404, plain("Member not found")),
+            ("plan_not_found", 404, plain("Plan not found")),
+            ("conflict", 409, plain("The API key was revoked")),
             ("unacceptable", 400, plain("expires_at: Must be a future date")),
             ("limit_reached", 403, plain("No more than 1 api_keys are allowed; remove one first")),
             (

@@ -63,6 +63,7 @@ fn describe(method: &str, path: &str) -> Option<Operation> {
     let texts = || json!({"type": "array", "items": {"type": "string"}});
     let env = || json!({"type": "object", "additionalProperties": {"type": "string"}});
     let text = || json!({"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[A-Za-z0-9]+$"});
+    let own = || json!({"type": "object"});
     let path_body = || object(&["filepath"], json!({"filepath": text()}));
     Some(match (method, path) {
         ("GET", "/api/openapi.json") => reading("This document", json!({"type": "object"})),
@@ -72,12 +73,13 @@ fn describe(method: &str, path: &str) -> Option<Operation> {
             reading("List servers", object(&["servers"], servers))
         }
         ("POST", "/api/servers") => {
-            let members = json!({"name": text(), "command": text(), "args": texts(), "env": env()});
+            let members =
+                json!({"name": text(), "command": text(), "args": texts(), "env": env(), "mcpvisor": own()});
             writing("Add a server", object(&["name", "command"], members))
         }
         ("GET", "/api/servers/{name}") => reading("One server", of("Server")),
         ("PUT", "/api/servers/{name}") => {
-            let members = json!({"command": text(), "args": texts(), "env": env()});
+            let members = json!({"command": text(), "args": texts(), "env": env(), "mcpvisor": own()});
             writing("Change a server", json!({"type": "object", "minProperties": 1, "properties": members}))
         }
         ("DELETE", "/api/servers/{name}") => {

@@ -10,17 +10,16 @@ use std::sync::Arc;
 
 use super::errors::Failure;
 use super::fields::{Fields, Page, last, success};
-use super::{Administrator, Pairs, Shared, Visitor, json, pairs};
+use super::{Administrator, Pairs, Shared, Visitor, json};
 use crate::service::{AuditQuery, Outcome};
 
 pub(super) async fn list(
     Administrator(caller): Administrator,
     Extension(visitor): Extension<Arc<Visitor>>,
     State(shared): State<Shared>,
-    query: Pairs,
+    Pairs(query): Pairs,
 ) -> Result<Response, Failure> {
     visitor.looks("audit.read", "/v1/audit");
-    let query = pairs(query);
     let mut fields = Fields::default();
     let page = Page::read(&query, &mut fields);
     let query = read(&query, &mut fields);
@@ -36,11 +35,11 @@ pub(super) async fn export(
     Administrator(caller): Administrator,
     Extension(visitor): Extension<Arc<Visitor>>,
     State(shared): State<Shared>,
-    query: Pairs,
+    Pairs(query): Pairs,
 ) -> Result<Response, Failure> {
     visitor.looks("audit.export", "/v1/audit/export");
     let mut fields = Fields::default();
-    let query = read(&pairs(query), &mut fields);
+    let query = read(&query, &mut fields);
     let query = fields.finish(query)?;
     let mut response = Response::new(Body::from(shared.gateway.audit_export(&caller, query).await?));
     let headers = response.headers_mut();

@@ -68,8 +68,7 @@ pub(super) struct ListQuery {
     health: Option<Health>,
 }
 
-/// Reads the query of `GET /v1/mcps`: unknown parameters are ignored, of repeated ones the
-/// last counts, and every bad one is named.
+/// Reads the query of `GET /v1/mcps`: of repeated parameters the last counts, and every bad one is named.
 pub(super) fn read_list(query: &[(String, String)]) -> Result<ListQuery, Failure> {
     let mut fields = Fields::default();
     let page = Page::read(query, &mut fields);

@@ -15,7 +15,8 @@ use crate::http::auth::Denied;
 use crate::http::body::Unusable;
 use crate::http::guard::{Refusal, TOO_MANY_ACTS, TWO_ENDS, UNKNOWN_CODING};
 use crate::http::manner::{Manner, STORE_PAUSE};
-use crate::service::{Error, Refused};
+use crate::http::query;
+use crate::service::{Error, QuotaOf, Refused};
 
 /// An answer of `/v1` that is not a success.
 #[derive(Debug)]
@@ -44,8 +45,10 @@ impl Failure {
     }
 
     /// A request that names every field that is wrong.
-    pub(super) fn invalid_fields(problems: Map<String, Value>) -> Failure {
+    /// `first` says the first of them in a sentence, where there is one for it.
+    pub(super) fn invalid_fields(problems: Map<String, Value>, first: Option<String>) -> Failure {
         let message = match problems.keys().next() {
+            _ if first.is_some() => first.unwrap_or_default(),
             Some(field) if problems.len() == 1 => format!("The request was invalid: check '{field}'"),
             _ => "The request was invalid".to_owned(),
         };
@@ -135,6 +138,9 @@ impl From<Error> for Failure {
             | Error::ToolNotPermitted { .. }
             | Error::Forbidden { .. }
             | Error::KeyNotFound
+            | Error::MemberNotFound
+            | Error::PlanNotFound
+            | Error::Conflict { .. }
             | Error::Unacceptable { .. }
             | Error::LimitReached { .. }
             | Error::QuotaExceeded { .. }
@@ -214,7 +220,10 @@ fn not_for_this_caller(error: Error, text: String) -> Failure {
             forbidden("mcp_not_permitted", "This API key may not use this MCP".to_owned())
         }
         Error::ToolNotPermitted { .. } => forbidden("tool_not_permitted", text),
-        Error::KeyNotFound => Failure::new(StatusCode::NOT_FOUND, "not_found", text),
+        Error::KeyNotFound | Error::MemberNotFound | Error::PlanNotFound => {
+            Failure::new(StatusCode::NOT_FOUND, "not_found", text)
+        }
+        Error::Conflict { .. } => Failure::new(StatusCode::CONFLICT, "conflict", text),
         Error::Unacceptable { field, reason } => {
             Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "validation_error", "Validation failed")
                 .with(&json!({field: reason}))
@@ -222,9 +231,13 @@ fn not_for_this_caller(error: Error, text: String) -> Failure {
         Error::LimitReached { resource, limit } => {
             forbidden("quota_exceeded", text).with(&json!({"resource": resource, "limit": limit}))
         }
-        Error::QuotaExceeded { limit, retry_after } => too_many("quota_exceeded", text)
-            .with(&json!({"resource": "monthly_requests", "limit": limit}))
-            .retry(Some(retry_after)),
+        Error::QuotaExceeded { of, limit, retry_after } => {
+            let mut details = json!({"resource": "monthly_requests", "limit": limit});
+            if of == QuotaOf::Key {
+                details["of"] = "key".into();
+            }
+            too_many("quota_exceeded", text).with(&details).retry(Some(retry_after))
+        }
         Error::TooManyCalls { .. } => too_many("rate_limited", text).retry(Some(A_MOMENT)),
         _ => forbidden("forbidden", text),
     }
@@ -334,6 +347,19 @@ pub(super) fn ended(error: Error) -> &'static str {
     Failure::from(error).0.code
 }
 
+/// A query with parameters that there are not, or that cannot be decoded.
+pub(super) fn bad_query(problems: Vec<query::Problem>) -> Failure {
+    let mut details = Map::new();
+    let mut message = String::new();
+    for problem in problems {
+        if details.is_empty() {
+            message = problem.sentence;
+        }
+        details.insert(problem.name, Value::String(problem.reason));
+    }
+    Failure::new(StatusCode::BAD_REQUEST, "invalid_request", message).with(&details)
+}
+
 /// Permissions that cannot be read.
 pub(super) fn bad_permissions(reason: &str) -> Failure {
     Failure::new(StatusCode::BAD_REQUEST, "invalid_request", "Invalid permissions format")
@@ -380,6 +406,9 @@ mod tests {
             ("key_revoked", 401, "revoked_key"),
             ("key_expired", 401, "expired_key"),
             ("key_not_found", 404, "not_found"),
+            ("member_not_found", 404, "not_found"),
+            ("plan_not_found", 404, "not_found"),
+            ("conflict", 409, "conflict"),
             ("unacceptable", 422, "validation_error"),
             ("limit_reached", 403, "quota_exceeded"),
             ("quota_exceeded", 429, "quota_exceeded"),

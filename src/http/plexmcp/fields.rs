@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::errors::Failure;
 use crate::http::body::{is_object, string};
+use crate::nearest::closest;
 
 /// The longest id, name or tool name in a request, in characters.
 const MAX_NAME: usize = 256;
@@ -18,11 +19,31 @@ const MAX_NAME: usize = 256;
 #[derive(Default)]
 pub(super) struct Fields {
     problems: Map<String, Value>,
+    /// The first unknown member, in a sentence.
+    unknown: Option<String>,
 }
 
 impl Fields {
     pub(super) fn problem(&mut self, field: &str, reason: impl Into<String>) {
         self.problems.insert(field.to_owned(), Value::String(reason.into()));
+    }
+
+    /// Notes a member that nobody knows, beside those that there are.
+    pub(super) fn unknown(&mut self, path: &str, given: &str, known: &[&str]) {
+        let hint = match closest(given, known.iter().copied()) {
+            Some(near) => format!("did you mean '{near}'?"),
+            None => format!("there are {}", known.join(", ")),
+        };
+        let name = format!("{path}{given}");
+        self.unknown.get_or_insert_with(|| format!("Unknown member '{name}'; {hint}"));
+        self.problem(&name, format!("is no member that there is; {hint}"));
+    }
+
+    /// Notes that a body says nothing, unless what it says is unknown.
+    pub(super) fn nothing(&mut self, reason: String) {
+        if self.unknown.is_none() {
+            self.problem("body", reason);
+        }
     }
 
     pub(super) fn name(&mut self, field: &str, raw: Option<&RawValue>) -> String {
@@ -64,7 +85,10 @@ impl Fields {
     }
 
     pub(super) fn finish<T>(self, value: T) -> Result<T, Failure> {
-        if self.problems.is_empty() { Ok(value) } else { Err(Failure::invalid_fields(self.problems)) }
+        match self.problems.is_empty() {
+            true => Ok(value),
+            false => Err(Failure::invalid_fields(self.problems, self.unknown)),
+        }
     }
 }
 
@@ -125,15 +149,22 @@ pub(super) fn last<'a>(query: &'a [(String, String)], name: &str) -> Option<&'a 
 }
 
 #[derive(Serialize)]
-struct Success<T> {
+struct Success<'a, T> {
     success: bool,
     data: T,
     #[serde(skip_serializing_if = "Option::is_none")]
     pagination: Option<Pagination>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    warnings: &'a [String],
 }
 
 /// A success of this dialect around its data.
 pub(super) fn success<T: Serialize>(data: T, pagination: Option<Pagination>) -> Vec<u8> {
     // Writing plain values to memory cannot fail.
-    serde_json::to_vec(&Success { success: true, data, pagination }).unwrap_or_default()
+    serde_json::to_vec(&Success { success: true, data, pagination, warnings: &[] }).unwrap_or_default()
+}
+
+/// A success about which there is something to say.
+pub(super) fn success_with<T: Serialize>(data: T, warnings: &[String]) -> Vec<u8> {
+    serde_json::to_vec(&Success { success: true, data, pagination: None, warnings }).unwrap_or_default()
 }

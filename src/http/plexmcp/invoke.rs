@@ -8,9 +8,9 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 
-use super::errors::Failure;
+use super::errors::{Failure, bad_query};
 use super::{Shared, Visitor, bodies, invoker, payloads};
-use crate::http::body;
+use crate::http::{body, query};
 
 /// The route's path.
 pub(in crate::http) const PATH: &str = "/v1/mcp/invoke";
@@ -45,6 +45,9 @@ where
     B: HttpBody<Data = Bytes>,
 {
     let caller = invoker(shared, visitor, request.headers())?;
+    if let Some(asked) = request.uri().query() {
+        query::read(Some(asked), &[]).map_err(bad_query)?;
+    }
     let body = body::read(request, shared.settings.body_limit, shared.settings.body_timeout).await?;
     let call = bodies::read_invoke(&body, shared.settings.max_call_timeout)?;
     if shared.gateway.audit().settings().calls {

@@ -10,32 +10,41 @@ use serde_json::{Map, Value};
 use std::sync::Arc;
 
 use super::errors::{self, Failure};
-use super::fields::{Fields, Page, last, success};
-use super::{Caller, Id, Ignored, Invoker, Pairs, Shared, json, pairs};
+use super::fields::{Fields, Page, last, success, success_with};
+use super::{Caller, Id, Ignored, Invoker, Pairs, Shared, json, limits, members, strict};
 use crate::http::auth::Visitor;
-use crate::http::body::{self, object, string};
-use crate::http::clock::{format_second, parse_moment};
+use crate::http::body::{self, string};
+use crate::http::clock::{format_second, parse_moment, unix_seconds};
 use crate::service::{
-    Error, KeyRecord, KeyRequest, KeyStatus, KeyView, Maker, NewKey, NoKey, Revocation, Revoke,
+    Error, KeyLimits, KeyRecord, KeyRequest, KeyStatus, KeyView, Maker, MemberRequest, NewKey, NoKey,
+    Principal, Revocation, Revoke,
 };
-use crate::text::is_invisible;
 
 /// The longest name of a key, in characters.
-const MAX_NAME: usize = 100;
+pub(super) const MAX_NAME: usize = 100;
 /// The longest description of a key, in characters.
 const MAX_DESCRIPTION: usize = 1_000;
 
-/// The id in a path. One that is not UTF-8 when decoded names nothing that exists.
-pub(super) fn key_id(id: Id) -> Result<String, Failure> {
-    id.map(|Path(id)| id).map_err(|_| Error::KeyNotFound.into())
+/// The id in a path; `self` is the caller's own key. One that is not UTF-8 when decoded names nothing that
+/// exists.
+pub(super) fn key_id(id: Id, caller: &Principal) -> Result<String, Failure> {
+    let Path(id) = id.map_err(|_| Failure::from(Error::KeyNotFound))?;
+    Ok(if id == "self" { caller.key_id().to_string() } else { id })
+}
+
+/// Why a key is not made or changed.
+pub(super) fn refused(refused: NoKey) -> Failure {
+    match refused {
+        NoKey::Error(error) => error.into(),
+        NoKey::Permissions(reason) => errors::bad_permissions(&reason.to_string()),
+    }
 }
 
 pub(super) async fn list(
     Invoker(caller): Invoker,
     State(shared): State<Shared>,
-    query: Pairs,
+    Pairs(query): Pairs,
 ) -> Result<Response, Failure> {
-    let query = pairs(query);
     let mut fields = Fields::default();
     let page = Page::read(&query, &mut fields);
     let status = match last(&query, "status") {
@@ -60,7 +69,7 @@ pub(super) async fn detail(
     State(shared): State<Shared>,
     id: Id,
 ) -> Result<Response, Failure> {
-    Ok(json(success(item(&shared.gateway.key(&caller, &key_id(id)?).await?), None)))
+    Ok(json(success(item(&shared.gateway.key(&caller, &key_id(id, &caller)?).await?), None)))
 }
 
 pub(super) async fn create(
@@ -72,12 +81,10 @@ pub(super) async fn create(
     let body = body::read(request, shared.settings.body_limit, shared.settings.body_timeout).await?;
     let wish = read_new(&body)?;
     visitor.acts("key.create", &wish.name);
-    let made = shared.gateway.create_key(&caller, wish).await.map_err(|refused| match refused {
-        NoKey::Error(error) => error.into(),
-        NoKey::Permissions(reason) => errors::bad_permissions(&reason.to_string()),
-    })?;
+    let made = shared.gateway.create_key(&caller, wish).await.map_err(refused)?;
     visitor.tells_all(told(&made.record));
-    let mut response = json(success(created(&made), None));
+    let warnings = shared.gateway.doubts_about(&made.record);
+    let mut response = json(success_with(created(&made), &warnings));
     *response.status_mut() = StatusCode::CREATED;
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -87,39 +94,19 @@ pub(super) async fn create(
     Ok(response)
 }
 
-pub(super) async fn describe(
-    Invoker(caller): Invoker,
-    Extension(visitor): Extension<Arc<Visitor>>,
-    State(shared): State<Shared>,
-    id: Id,
-    request: Request,
-) -> Result<Response, Failure> {
-    let id = key_id(id)?;
-    let body = body::read(request, shared.settings.body_limit, shared.settings.body_timeout).await?;
-    visitor.acts("key.describe", &id);
-    let [name, description] = object(&body, ["name", "description"])?.members;
-    let mut fields = Fields::default();
-    let name = name.and_then(|raw| read_name(&mut fields, Some(raw)));
-    let description = description.map(|raw| read_description(&mut fields, Some(raw)));
-    let (name, description) = fields.finish((name, description))?;
-    let key = shared.gateway.describe_key(&caller, &id, name, description).await?;
-    visitor.tells_all(told(&key.record));
-    Ok(json(success(item(&key), None)))
-}
-
 /// With `descendants` what the key has made goes, too. A body is ignored, as it is on every `DELETE`.
 pub(super) async fn revoke(
     Caller(caller): Caller,
     Extension(visitor): Extension<Arc<Visitor>>,
     State(shared): State<Shared>,
     id: Id,
-    query: Pairs,
+    Pairs(query): Pairs,
     _: Ignored,
 ) -> Result<Response, Failure> {
-    let id = key_id(id)?;
+    let id = key_id(id, &caller)?;
     visitor.acts("key.revoke", &id);
     let mut fields = Fields::default();
-    let what = match last(&pairs(query), "descendants") {
+    let what = match last(&query, "descendants") {
         None | Some("false") => Revoke::Key,
         Some("true") => Revoke::Both,
         Some("only") => Revoke::Descendants,
@@ -176,13 +163,14 @@ fn made_by(maker: Option<&Maker>) -> Option<By<'_>> {
 }
 
 /// What the audit is told of a key: everything but what it could be used or guessed by.
-fn told(key: &KeyRecord) -> Map<String, Value> {
+pub(super) fn told(key: &KeyRecord) -> Map<String, Value> {
     let told = [
         ("id", Value::from(&*key.id)),
         ("name", Value::from(key.name.as_str())),
         ("owner_id", Value::from(&*key.member_id)),
         ("expires_at", key.expires_at.map(moment).into()),
         ("permissions", key.permissions.clone().into()),
+        ("limits", limits::show(&key.limits)),
         ("created_by", key.created_by.as_ref().map(|maker| &*maker.key_id).into()),
     ];
     told.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
@@ -190,49 +178,50 @@ fn told(key: &KeyRecord) -> Map<String, Value> {
 
 /// Reads the body of `POST /v1/api-keys`.
 fn read_new(body: &[u8]) -> Result<KeyRequest, Failure> {
-    let [name, description, expires_at, permissions, owner] =
-        object(body, ["name", "description", "expires_at", "permissions", "owner_id"])?.members;
+    let names = ["name", "description", "expires_at", "permissions", "owner_id", "limits", "member"];
     let mut fields = Fields::default();
-    let name = read_name(&mut fields, name).unwrap_or_default();
-    let description = read_description(&mut fields, description);
-    let expires_at = expires_at.and_then(|raw| {
-        let at = string(raw).and_then(|text| parse_moment(&text, true));
-        if at.is_none() {
-            fields.problem("expires_at", "must be a date or a time as RFC 3339 writes it");
-        }
-        at
-    });
-    let owner = owner.and_then(|raw| {
-        let owner = string(raw);
-        if owner.is_none() {
-            fields.problem("owner_id", "must be a string");
-        }
-        owner
-    });
-    let permissions: Option<Value> = permissions.and_then(|raw| serde_json::from_str(raw.get()).ok());
-    fields.finish(KeyRequest { name, description, expires_at, permissions, owner })
-}
-
-fn read_name(fields: &mut Fields, raw: Option<&RawValue>) -> Option<String> {
-    let Some(raw) = raw else {
+    let [name, description, expires_at, permissions, owner, own_limits, member] =
+        strict::read(body, names, &mut fields)?;
+    if name.is_none() {
         fields.problem("name", "is required");
-        return None;
-    };
-    let name = string(raw).map(|name| name.trim().to_owned());
-    let good = name.filter(|name| (1..=MAX_NAME).contains(&name.chars().count()));
-    let Some(good) = good else {
-        fields.problem("name", format!("must be a string of 1 to {MAX_NAME} characters"));
-        return None;
-    };
-    if let Some(c) = good.chars().find(|c| is_invisible(*c)) {
-        let reason = "must not contain characters that are not seen or turn the direction of text";
-        fields.problem("name", format!("{reason} (found U+{:04X})", u32::from(c)));
-        return None;
     }
-    Some(good)
+    let name = strict::text(&mut fields, "name", name, MAX_NAME).unwrap_or_default();
+    let member = member.map(|raw| {
+        let given = strict::nested(raw, "member", members::MEMBERS, &mut fields);
+        let member = members::read_new(given, "member.", &mut fields);
+        MemberRequest { name: member.name.or_else(|| Some(name.clone())), ..member }
+    });
+    if member.is_some() && owner.is_some() {
+        fields.problem("owner_id", "cannot be beside member, which makes the owner");
+    }
+    let request = KeyRequest {
+        description: strict::or_null(description, |raw| read_description(&mut fields, raw)).flatten(),
+        expires_at: strict::or_null(expires_at, |raw| read_end(&mut fields, raw)).flatten(),
+        permissions: strict::value(&mut fields, "permissions", permissions),
+        owner: owner.and_then(|raw| {
+            let owner = string(raw);
+            if owner.is_none() {
+                fields.problem("owner_id", "must be a string");
+            }
+            owner
+        }),
+        limits: KeyLimits::default().changed(limits::read(&mut fields, own_limits)),
+        name,
+        member,
+    };
+    fields.finish(request)
 }
 
-fn read_description(fields: &mut Fields, raw: Option<&RawValue>) -> Option<String> {
+/// Reads a moment from which on a key is refused.
+pub(super) fn read_end(fields: &mut Fields, raw: Option<&RawValue>) -> Option<SystemTime> {
+    let at = string(raw?).and_then(|text| parse_moment(&text, true));
+    if at.is_none() {
+        fields.problem("expires_at", "must be a date or a time as RFC 3339 writes it");
+    }
+    at
+}
+
+pub(super) fn read_description(fields: &mut Fields, raw: Option<&RawValue>) -> Option<String> {
     let text = string(raw?).filter(|text| text.chars().count() <= MAX_DESCRIPTION);
     if text.is_none() {
         fields.problem("description", format!("must be a string of at most {MAX_DESCRIPTION} characters"));
@@ -241,7 +230,7 @@ fn read_description(fields: &mut Fields, raw: Option<&RawValue>) -> Option<Strin
 }
 
 #[derive(Serialize)]
-struct Item<'a> {
+pub(super) struct Item<'a> {
     id: &'a str,
     name: &'a str,
     description: Option<&'a str>,
@@ -254,6 +243,11 @@ struct Item<'a> {
     owner_id: &'a str,
     created_by: Option<By<'a>>,
     permissions: Value,
+    /// Those of its own; the default for keys holds where it has none.
+    limits: Value,
+    /// When it was given the text that it has, and until when the one before is accepted.
+    rotated_at: Option<String>,
+    previous_key_until: Option<String>,
     usage: Usage,
 }
 
@@ -263,8 +257,9 @@ struct Usage {
     requests_today: u64,
 }
 
-fn item(key: &KeyView) -> Item<'_> {
+pub(super) fn item(key: &KeyView) -> Item<'_> {
     let record = &key.record;
+    let now = unix_seconds(SystemTime::now());
     Item {
         id: &record.id,
         name: &record.name,
@@ -278,6 +273,9 @@ fn item(key: &KeyView) -> Item<'_> {
         owner_id: &record.member_id,
         created_by: made_by(record.created_by.as_ref()),
         permissions: record.permissions.clone().into(),
+        limits: limits::show(&record.limits),
+        rotated_at: record.replaced.map(|replaced| moment(replaced.at)),
+        previous_key_until: record.replaced.filter(|it| it.until > now).map(|it| moment(it.until)),
         usage: Usage { total_requests: key.total_requests, requests_today: key.requests_today },
     }
 }
@@ -297,6 +295,7 @@ fn created(made: &NewKey) -> impl Serialize {
         owner_id: &'a str,
         created_by: Option<By<'a>>,
         permissions: Value,
+        limits: Value,
     }
     let record = &made.record;
     Created {
@@ -311,6 +310,7 @@ fn created(made: &NewKey) -> impl Serialize {
         owner_id: &record.member_id,
         created_by: made_by(record.created_by.as_ref()),
         permissions: record.permissions.clone().into(),
+        limits: limits::show(&record.limits),
     }
 }
 

@@ -6,11 +6,17 @@ mod errors;
 mod fields;
 mod follow;
 mod invoke;
+mod keychange;
 mod keys;
+mod limits;
+mod members;
 mod openapi;
+mod openapi_keys;
 mod organization;
 mod payloads;
 mod pins;
+mod plans;
+mod strict;
 mod usage;
 
 pub(super) use self::follow::Streams;
@@ -23,47 +29,63 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Extension, FromRequest, FromRequestParts, Path, Query, Request, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Extension, FromRequest, FromRequestParts, Path, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, patch, post};
+use axum::routing::{delete, get, patch, post, put};
 
 use self::errors::Failure;
 use super::auth::{Denied, Visitor, identify, visitor};
 use super::guard::Refusal;
 use super::routes::{Access, Routes};
-use super::{Shared, body};
-use crate::service::{Error, Principal};
+use super::{Shared, body, query};
+use crate::service::{Error, Principal, Role};
 
 /// The routes of the dialect.
 pub(super) fn routes() -> Routes {
-    use Access::{Admin, Member, Public, Viewer};
+    use Access::{Admin, Member, Owner, Public, Viewer};
     Routes::default()
         .on("GET", "/v1/openapi.json", Public, get(openapi::document))
-        .on("GET", "/v1/mcps", Viewer, get(list))
+        .asking("GET", "/v1/mcps", Viewer, &["page", "per_page", "status", "health"], get(list))
         .on("GET", "/v1/mcps/{id}", Viewer, get(detail))
-        .on("GET", "/v1/mcps/{id}/logs", Admin, get(logs))
+        .asking("GET", "/v1/mcps/{id}/logs", Admin, &["tail", "follow"], get(logs))
         .on("POST", "/v1/mcps/{id}/restart", Admin, post(restart))
         .on("GET", "/v1/mcps/{id}/pins", Admin, get(pins::show))
         .on("POST", "/v1/mcps/{id}/pins/approve", Admin, post(pins::approve))
         .calling(INVOKE, Member, post(invoke::routed))
         .calling("/v1/mcp/resources", Member, post(resources))
         .on("GET", "/v1/organization", Viewer, get(organization::show))
-        .on("GET", "/v1/organization/members", Viewer, get(organization::members))
-        .on("GET", "/v1/audit", Admin, get(audit::list))
-        .on("GET", "/v1/audit/export", Admin, get(audit::export))
-        .on("GET", "/v1/usage", Viewer, get(usage::show))
-        .on("GET", "/v1/usage/history", Viewer, get(usage::history))
-        .on("GET", "/v1/api-keys", Member, get(keys::list))
+        .asking("GET", MEMBERS, Viewer, &["page", "per_page", "role"], get(organization::members))
+        .on("POST", MEMBERS, Admin, post(members::create))
+        .on("GET", "/v1/organization/members/{id}", Viewer, get(members::detail))
+        .on("PATCH", "/v1/organization/members/{id}", Admin, patch(members::change))
+        .on("DELETE", "/v1/organization/members/{id}", Admin, delete(members::remove))
+        .on("GET", "/v1/organization/plans", Viewer, get(plans::list))
+        .on("PUT", "/v1/organization/plans/{name}", Owner, put(plans::replace))
+        .on("DELETE", "/v1/organization/plans/{name}", Owner, delete(plans::remove))
+        .asking("GET", "/v1/audit", Admin, &AUDIT, get(audit::list))
+        .asking("GET", "/v1/audit/export", Admin, &AUDIT[2..], get(audit::export))
+        .asking("GET", "/v1/usage", Viewer, &HISTORY[..3], get(usage::show))
+        .asking("GET", "/v1/usage/history", Viewer, &HISTORY, get(usage::history))
+        .asking("GET", "/v1/api-keys", Member, &["page", "per_page", "status"], get(keys::list))
         .on("POST", "/v1/api-keys", Member, post(keys::create))
         .on("GET", "/v1/api-keys/{id}", Member, get(keys::detail))
-        .on("PATCH", "/v1/api-keys/{id}", Member, patch(keys::describe))
-        .on("DELETE", "/v1/api-keys/{id}", Member, delete(keys::revoke))
-        .on("GET", "/v1/api-keys/{id}/usage", Member, get(usage::of_key))
+        .on("PATCH", "/v1/api-keys/{id}", Member, patch(keychange::change))
+        .on("POST", "/v1/api-keys/{id}/rotate", Member, post(keychange::rotate))
+        .asking("DELETE", "/v1/api-keys/{id}", Member, &["descendants"], delete(keys::revoke))
+        .asking("GET", "/v1/api-keys/{id}/usage", Member, &HISTORY[..3], get(usage::of_key))
 }
+
+/// Where members are.
+const MEMBERS: &str = "/v1/organization/members";
+/// The parameters of the audit: two of pages, and its filters.
+const AUDIT: [&str; 6] = ["page", "per_page", "action", "outcome", "member_id", "key_id"];
+/// The parameters of a history of usage; the first three say which span.
+const HISTORY: [&str; 8] =
+    ["period", "start_date", "end_date", "granularity", "mcp_id", "key_id", "page", "per_page"];
 
 /// Who is calling: the holder of a valid key.
 struct Caller(Principal);
@@ -72,7 +94,9 @@ impl FromRequestParts<Shared> for Caller {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Caller, Failure> {
-        Ok(Caller(identify(shared, visitor(parts)?, &parts.headers)?.clone()))
+        let caller = identify(shared, visitor(parts)?, &parts.headers)?.clone();
+        check_query(parts)?;
+        Ok(Caller(caller))
     }
 }
 
@@ -84,10 +108,27 @@ impl FromRequestParts<Shared> for Administrator {
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Administrator, Failure> {
         let principal = identify(shared, visitor(parts)?, &parts.headers)?;
-        match principal.role().may_administer() {
-            true => Ok(Administrator(principal.clone())),
-            false => Err(Denied::RoleTooLow.into()),
+        if !principal.role().may_administer() {
+            return Err(Denied::RoleTooLow.into());
         }
+        check_query(parts)?;
+        Ok(Administrator(principal.clone()))
+    }
+}
+
+/// A caller that is an owner: what plans allow is what everybody may cost.
+struct Owner(Principal);
+
+impl FromRequestParts<Shared> for Owner {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Owner, Failure> {
+        let principal = identify(shared, visitor(parts)?, &parts.headers)?;
+        if principal.role() != Role::Owner {
+            return Err(Denied::RoleTooLow.into());
+        }
+        check_query(parts)?;
+        Ok(Owner(principal.clone()))
     }
 }
 
@@ -98,7 +139,9 @@ impl FromRequestParts<Shared> for Invoker {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Invoker, Failure> {
-        Ok(Invoker(invoker(shared, visitor(parts)?, &parts.headers)?.clone()))
+        let caller = invoker(shared, visitor(parts)?, &parts.headers)?.clone();
+        check_query(parts)?;
+        Ok(Invoker(caller))
     }
 }
 
@@ -132,19 +175,32 @@ fn mcp_id(id: Id) -> Result<String, Failure> {
     id.map(|Path(id)| id).map_err(|_| Error::ServerNotFound { name: String::new() }.into())
 }
 
-/// The pairs of a query; one that cannot be decoded says nothing.
-type Pairs = Result<Query<Vec<(String, String)>>, QueryRejection>;
+/// The pairs of a query, all of names that the route knows.
+struct Pairs(query::Pairs);
 
-fn pairs(query: Pairs) -> Vec<(String, String)> {
-    query.map_or_else(|_| Vec::new(), |Query(pairs)| pairs)
+impl FromRequestParts<Shared> for Pairs {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Shared) -> Result<Pairs, Failure> {
+        query::of(parts).map(Pairs).map_err(errors::bad_query)
+    }
+}
+
+/// Refuses a query that the route does not know. Asked for by everybody who says who is calling, so that
+/// no route forgets it.
+fn check_query(parts: &Parts) -> Result<(), Failure> {
+    if parts.uri.query().is_none() {
+        return Ok(());
+    }
+    query::of(parts).map(drop).map_err(errors::bad_query)
 }
 
 async fn list(
     Caller(caller): Caller,
     State(shared): State<Shared>,
-    query: Pairs,
+    Pairs(query): Pairs,
 ) -> Result<Response, Failure> {
-    let query = bodies::read_list(&pairs(query))?;
+    let query = bodies::read_list(&query)?;
     Ok(json(bodies::list(shared.gateway.servers(&caller), query)))
 }
 
@@ -160,11 +216,11 @@ async fn logs(
     Extension(visitor): Extension<Arc<Visitor>>,
     State(shared): State<Shared>,
     id: Id,
-    query: Pairs,
+    Pairs(query): Pairs,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let id = mcp_id(id)?;
-    let query = bodies::read_logs(&pairs(query))?;
+    let query = bodies::read_logs(&query)?;
     visitor.looks(if query.follow { "logs.follow" } else { "logs.read" }, &id);
     if !query.follow {
         return Ok(json(bodies::logs(&shared.gateway.logs(&caller, &id, query.tail)?)));

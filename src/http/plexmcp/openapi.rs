@@ -3,10 +3,11 @@
 use axum::response::Response;
 use serde_json::{Value, json};
 
+use super::{Pairs, openapi_keys};
 use crate::http::openapi::{self, Dialect, Operation, of};
 
 /// The document. It needs no key, as the contract has it (section 4.13).
-pub(super) async fn document() -> Response {
+pub(super) async fn document(_: Pairs) -> Response {
     openapi::answer(&openapi::document(dialect(), super::routes().known(), describe))
 }
 
@@ -75,19 +76,18 @@ fn schemas() -> Value {
         })),
         "Member": object(&["id", "name", "role", "joined_at"], json!({
             "id": text, "email": maybe_text, "name": text, "role": {"enum": ["owner", "admin", "member", "viewer"]},
+            "plan": maybe_text, "source": {"enum": ["built-in", "file", "api"]},
             "joined_at": time, "last_active": maybe_time,
         })),
-        "Key": object(&["id", "name", "prefix", "status", "created_at", "permissions", "usage"], json!({
-            "id": text, "name": text, "description": maybe_text, "prefix": text,
-            "status": {"enum": ["active", "revoked", "expired"]}, "created_at": time, "last_used": maybe_time,
-            "expires_at": maybe_time, "revoked_at": maybe_time, "owner_id": text, "created_by": maker(),
-            "permissions": {"type": "object"},
-            "usage": {"type": "object", "additionalProperties": count},
-        })),
+        "Limits": openapi_keys::limits(),
+        "Plan": openapi_keys::plan(),
+        "Key": openapi_keys::key(),
+        "RotatedKey": openapi_keys::rotated_key(),
         "NewKey": object(&["id", "name", "key", "prefix", "status", "created_at", "permissions"], json!({
             "id": text, "name": text, "key": {"type": "string", "pattern": "^pk_live_"}, "prefix": text,
-            "status": {"const": "active"}, "created_at": time, "expires_at": maybe_time, "created_by": maker(),
-            "permissions": {"type": "object"},
+            "status": {"const": "active"}, "created_at": time, "expires_at": maybe_time, "owner_id": text,
+            "created_by": openapi_keys::maker(),
+            "permissions": {"type": "object"}, "limits": of("Limits"),
         })),
         "Usage": object(&["period", "start_date", "end_date", "requests", "by_status", "by_mcp", "by_day"], json!({
             "period": text, "start_date": time, "end_date": time,
@@ -113,15 +113,6 @@ fn schemas() -> Value {
     })
 }
 
-/// The key that made a key, and its member.
-fn maker() -> Value {
-    let text = json!({"type": "string"});
-    json!({"anyOf": [
-        {"type": "null"},
-        object(&["key_id", "member_id"], json!({"key_id": text, "member_id": text})),
-    ]})
-}
-
 fn pins() -> Value {
     let text = json!({"type": "string"});
     let maybe_text = json!({"type": ["string", "null"]});
@@ -141,16 +132,18 @@ fn pins() -> Value {
     )
 }
 
-fn object(required: &[&str], properties: Value) -> Value {
+pub(super) fn object(required: &[&str], properties: Value) -> Value {
     json!({"type": "object", "required": required, "properties": properties})
 }
 
-fn data(schema: Value) -> (u16, &'static str, Value) {
-    let envelope = object(&["success", "data"], json!({"success": {"const": true}, "data": schema}));
+pub(super) fn data(schema: Value) -> (u16, &'static str, Value) {
+    let warnings = json!({"type": "array", "items": {"type": "string"}});
+    let members = json!({"success": {"const": true}, "data": schema, "warnings": warnings});
+    let envelope = object(&["success", "data"], members);
     (200, JSON, envelope)
 }
 
-fn list(name: &str) -> (u16, &'static str, Value) {
+pub(super) fn list(name: &str) -> (u16, &'static str, Value) {
     let members = json!({
         "success": {"const": true}, "data": {"type": "array", "items": of(name)}, "pagination": of("Pagination"),
     });
@@ -162,16 +155,16 @@ const DIGEST: &str = "^sha256:[0-9a-f]{64}$";
 
 const JSON: &str = "application/json";
 
-fn page() -> Vec<(&'static str, Value)> {
+pub(super) fn page() -> Vec<(&'static str, Value)> {
     let number = json!({"type": "integer", "minimum": 1, "maximum": 1_000_000_000});
     vec![("page", number.clone()), ("per_page", number)]
 }
 
-fn one_of(words: &[&str]) -> Value {
+pub(super) fn one_of(words: &[&str]) -> Value {
     json!({"enum": words})
 }
 
-fn span() -> Vec<(&'static str, Value)> {
+pub(super) fn span() -> Vec<(&'static str, Value)> {
     let date = json!({"type": "string", "format": "date"});
     vec![("period", one_of(&["day", "week", "month"])), ("start_date", date.clone()), ("end_date", date)]
 }
@@ -186,7 +179,7 @@ fn audit_query() -> Vec<(&'static str, Value)> {
     ]
 }
 
-fn reading(
+pub(super) fn reading(
     summary: &'static str,
     query: Vec<(&'static str, Value)>,
     answer: (u16, &'static str, Value),
@@ -194,12 +187,12 @@ fn reading(
     Operation { summary, query, body: None, answer, errors: &[404] }
 }
 
-fn writing(summary: &'static str, body: Value, answer: (u16, &'static str, Value)) -> Operation {
+pub(super) fn writing(summary: &'static str, body: Value, answer: (u16, &'static str, Value)) -> Operation {
     Operation { summary, query: Vec::new(), body: Some(body), answer, errors: CALL_ERRORS }
 }
 
 /// What can become of a request with a body, or of a call.
-const CALL_ERRORS: &[u16] = &[404, 408, 409, 413, 415, 422, 502, 504];
+pub(super) const CALL_ERRORS: &[u16] = &[404, 408, 409, 413, 415, 422, 502, 504];
 
 /// What each route is.
 fn describe(method: &str, path: &str) -> Option<Operation> {
@@ -276,49 +269,7 @@ fn describe(method: &str, path: &str) -> Option<Operation> {
             ];
             reading("Usage in buckets", with(with(page(), span()), more), list("Bucket"))
         }
-        _ => return describe_keys(method, path),
-    })
-}
-
-fn describe_keys(method: &str, path: &str) -> Option<Operation> {
-    let name = || json!({"type": "string", "minLength": 1, "maxLength": 100, "pattern": "^[A-Za-z0-9]"});
-    let description = || json!({"type": ["string", "null"], "maxLength": 1000});
-    Some(match (method, path) {
-        ("GET", "/v1/api-keys") => {
-            let mut query = page();
-            query.push(("status", one_of(&["active", "revoked", "expired"])));
-            reading("List keys", query, list("Key"))
-        }
-        ("POST", "/v1/api-keys") => {
-            let body = object(
-                &["name"],
-                json!({
-                    "name": name(), "description": description(),
-                    "expires_at": {"type": ["string", "null"], "format": "date-time"},
-                    "permissions": {"type": "object"}, "owner_id": {"type": "string"},
-                }),
-            );
-            let (_, kind, schema) = data(of("NewKey"));
-            writing("Make a key", body, (201, kind, schema))
-        }
-        ("GET", "/v1/api-keys/{id}") => reading("One key", vec![], data(of("Key"))),
-        ("PATCH", "/v1/api-keys/{id}") => {
-            let body = object(&[], json!({"name": name(), "description": description()}));
-            writing("Rename a key", body, data(of("Key")))
-        }
-        ("DELETE", "/v1/api-keys/{id}") => {
-            let text = json!({"type": "string"});
-            let members = json!({
-                "id": text, "status": one_of(&["active", "revoked", "expired"]),
-                "revoked_at": {"type": ["string", "null"], "format": "date-time"},
-                "revoked_keys": {"type": "array", "items": text}, "durable": {"type": "boolean"}, "warning": text,
-            });
-            let revoked = object(&["id", "status", "revoked_at", "revoked_keys", "durable"], members);
-            let query = vec![("descendants", one_of(&["true", "false", "only"]))];
-            Operation { errors: CALL_ERRORS, ..reading("Revoke a key", query, data(revoked)) }
-        }
-        ("GET", "/v1/api-keys/{id}/usage") => reading("A key's usage", span(), data(of("Usage"))),
-        _ => return None,
+        _ => return openapi_keys::describe(method, path),
     })
 }
 
@@ -329,7 +280,12 @@ mod tests {
     #[test]
     fn every_route_is_described() {
         for route in super::super::routes().known() {
-            assert!(describe(route.method, route.path).is_some(), "{} {}", route.method, route.path);
+            let described = describe(route.method, route.path);
+            let described = described.unwrap_or_else(|| panic!("{} {}", route.method, route.path));
+            // `follow` is not among them: its answer is no JSON.
+            for (name, _) in described.query {
+                assert!(route.query.contains(&name), "{} {} takes no {name}", route.method, route.path);
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::errors::Failure;
 use super::fields::{Fields, Page, last, success};
 use super::keys::moment;
-use super::{Caller, Pairs, Shared, json, pairs};
+use super::{Caller, Pairs, Shared, json};
 use crate::http::clock::timestamp;
 use crate::service::{MemberView, Role};
 
@@ -57,9 +57,8 @@ pub(super) async fn show(Caller(caller): Caller, State(shared): State<Shared>) -
 pub(super) async fn members(
     Caller(caller): Caller,
     State(shared): State<Shared>,
-    query: Pairs,
+    Pairs(query): Pairs,
 ) -> Result<Response, Failure> {
-    let query = pairs(query);
     let mut fields = Fields::default();
     let page = Page::read(&query, &mut fields);
     let role = last(&query, "role").map(|given| Role::ALL.iter().find(|(name, _)| *name == given));
@@ -76,21 +75,27 @@ pub(super) async fn members(
 }
 
 #[derive(Serialize)]
-struct Item<'a> {
+pub(super) struct Item<'a> {
     id: &'a str,
     email: Option<&'a str>,
     name: &'a str,
     role: &'static str,
+    /// Its own plan; `null` for the organization's.
+    plan: Option<&'a str>,
+    /// Where it can be changed.
+    source: &'static str,
     joined_at: String,
     last_active: Option<String>,
 }
 
-fn item(seen: &MemberView) -> Item<'_> {
+pub(super) fn item(seen: &MemberView) -> Item<'_> {
     Item {
         id: &seen.member.id,
         email: seen.member.email.as_deref(),
         name: &seen.member.name,
         role: seen.member.role.name(),
+        plan: seen.member.plan.as_ref().map(|plan| &*plan.name),
+        source: seen.member.source.name(),
         joined_at: moment(seen.joined_at),
         last_active: seen.last_active.map(moment),
     }

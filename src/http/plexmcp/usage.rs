@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::errors::Failure;
 use super::fields::{Fields, Page, last, success};
 use super::keys::{key_id, moment};
-use super::{Caller, Id, Invoker, Pairs, Shared, json, pairs};
+use super::{Caller, Id, Invoker, Pairs, Shared, json};
 use crate::http::clock::{parse_moment, unix_seconds};
 use crate::service::clock::believed;
 use crate::service::{Bucket, Granularity, HistoryQuery, Period, Span, Tally, UsageOf, UsageReport};
@@ -16,10 +16,10 @@ use crate::service::{Bucket, Granularity, HistoryQuery, Period, Span, Tally, Usa
 pub(super) async fn show(
     Caller(caller): Caller,
     State(shared): State<Shared>,
-    query: Pairs,
+    Pairs(query): Pairs,
 ) -> Result<Response, Failure> {
     let mut fields = Fields::default();
-    let (name, span) = read_span(&pairs(query), &mut fields);
+    let (name, span) = read_span(&query, &mut fields);
     let (name, span) = fields.finish((name, span))?;
     let usage = shared.gateway.usage(&caller, span, UsageOf::default()).await?;
     let limit = shared.gateway.monthly_limit(&caller).filter(|_| name == "month");
@@ -30,22 +30,22 @@ pub(super) async fn of_key(
     Invoker(caller): Invoker,
     State(shared): State<Shared>,
     id: Id,
-    query: Pairs,
+    Pairs(query): Pairs,
 ) -> Result<Response, Failure> {
-    let id = key_id(id)?;
+    let id = key_id(id, &caller)?;
     let mut fields = Fields::default();
-    let (name, span) = read_span(&pairs(query), &mut fields);
+    let (name, span) = read_span(&query, &mut fields);
     let (name, span) = fields.finish((name, span))?;
     let usage = shared.gateway.usage_of_key(&caller, &id, span).await?;
-    Ok(json(success(report(&usage, name, span, None, &shared), None)))
+    let limit = shared.gateway.monthly_limit_of_key(&id).filter(|_| name == "month");
+    Ok(json(success(report(&usage, name, span, limit, &shared), None)))
 }
 
 pub(super) async fn history(
     Caller(caller): Caller,
     State(shared): State<Shared>,
-    query: Pairs,
+    Pairs(query): Pairs,
 ) -> Result<Response, Failure> {
-    let query = pairs(query);
     let mut fields = Fields::default();
     let page = Page::read(&query, &mut fields);
     let (_, span) = read_span(&query, &mut fields);

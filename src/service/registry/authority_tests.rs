@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 
 use super::tests::{FailingStore, operator, settings};
 use super::*;
-use crate::access::{Charter, KeyRecord, KeyWish, Member, Permissions, Plan, Principal, Role};
+use crate::access::{Charter, KeyChange, KeyWish, Member, Permissions, Plan, Principal, Role};
 use crate::child::{CallsOfATest, Limits, Link, Outcome};
 use crate::service::dispatch::{Request, Unchecked, dispatch};
 use crate::service::follow::Reader;
@@ -199,9 +199,9 @@ impl History {
             Step::Narrow(of) => {
                 let id = self.id(of);
                 let narrow: Permissions = json!({"mcps": ["mcp_other"]}).try_into().expect("good");
-                let change = |key: &mut KeyRecord| key.permissions = narrow;
+                let change = KeyChange { permissions: Some(narrow), ..KeyChange::default() };
                 // The owner's stays, so that there is somebody to go on.
-                if id != self.texts[0].0 && self.life.registry.change_key(&operator(), &id, change).is_ok() {
+                if id != self.texts[0].0 && self.life.registry.amend_key(&operator(), &id, &change).is_ok() {
                     self.narrowed.insert(id);
                 }
             }
@@ -243,6 +243,7 @@ impl History {
     fn make(&mut self, by: usize, expires_in: Option<u64>) {
         let Some(by) = self.holder(by) else { return };
         let wish = KeyWish {
+            limits: crate::access::KeyLimits::default(),
             name: "k".to_owned(),
             description: None,
             member_id: by.member().id.clone(),

@@ -14,9 +14,9 @@ use super::file::ServersFile;
 use super::list::{ServerEntry, ServerList};
 use super::memories::Told;
 use super::{Announce, Applied, Reach, Registry};
-use crate::access::{KeyWish, NewKey, Principal};
+use crate::access::{Charter, KeyChange, KeyWish, NewKey, Principal};
 use crate::child::Catalog;
-use crate::service::keys::{require_member, require_operator};
+use crate::service::keys::{require_admin, require_member, require_operator};
 use crate::service::pins::Approval;
 use crate::service::standing::{May, present};
 use crate::service::{Error, Revocation, Revoke};
@@ -135,18 +135,32 @@ impl RegistryHandle {
             .await
     }
 
-    /// See [`Registry::describe_key`].
-    pub async fn describe_key(
+    /// See [`Registry::amend_key`].
+    pub async fn amend_key(&self, caller: &Principal, id: &str, change: KeyChange) -> Result<(), Error> {
+        let id = id.to_owned();
+        self.ask_as(caller, require_member, move |registry, caller| registry.amend_key(caller, &id, &change))
+            .await
+    }
+
+    /// See [`Registry::rotate_key`].
+    pub async fn rotate_key(&self, caller: &Principal, id: &str, grace: u64) -> Result<NewKey, Error> {
+        let id = id.to_owned();
+        self.ask_as(caller, require_member, move |registry, caller| registry.rotate_key(caller, &id, grace))
+            .await
+    }
+
+    /// What one of the changes of members and plans does, of [`Registry`].
+    pub(in crate::service) async fn govern<T: Send + 'static>(
         &self,
         caller: &Principal,
-        id: &str,
-        name: Option<String>,
-        description: Option<Option<String>>,
-    ) -> Result<(), Error> {
-        let id = id.to_owned();
-        let job =
-            move |registry: &mut Registry, by: &Principal| registry.describe_key(by, &id, name, description);
-        self.ask_as(caller, require_member, job).await
+        change: impl FnOnce(&mut Registry, &Principal) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.ask_as(caller, require_admin, change).await
+    }
+
+    /// See [`Registry::reload_charter`].
+    pub async fn reload_charter(&self, charter: Charter) -> Result<(), Error> {
+        self.ask(move |registry| registry.reload_charter(charter)).await
     }
 
     /// Why changes cannot be stored now; `None` while they can.

@@ -8,7 +8,8 @@ use serde_json::{Map, json};
 use super::tests::{FailingStore, operator, settings};
 use super::*;
 use crate::access::{
-    Charter, ENDED_KEPT, KeyStatus, KeyWish, Member, NewKey, Permissions, Plan, Principal, Refused, Role,
+    Charter, ENDED_KEPT, KeyChange, KeyLimits, KeyStatus, KeyWish, Member, NewKey, Permissions, Plan,
+    Principal, Refused, Role,
 };
 use crate::service::standing::tests::set_clock;
 use crate::service::{Approval, Revoke};
@@ -36,12 +37,18 @@ fn charter(change: impl FnOnce(&mut Plan)) -> Charter {
 
 fn wish(member: &str) -> KeyWish {
     KeyWish {
+        limits: KeyLimits::default(),
         name: "k".to_owned(),
         description: None,
         member_id: member.into(),
         expires_at: None,
         permissions: Permissions::default(),
     }
+}
+
+/// Another name for a key.
+fn named(name: &str) -> KeyChange {
+    KeyChange { name: Some(name.to_owned()), ..KeyChange::default() }
 }
 
 /// A registry on a store that can be told to fail.
@@ -173,7 +180,9 @@ async fn nothing_is_done_for_a_key_that_was_revoked_while_it_waited_for_its_turn
     let approval = Approval { digest: crate::mcp::ToolDigest::of_all(std::iter::empty()), tools: None };
     let outcomes = [
         handle.create_key(&caller, wish("user_admin")).await.map(drop),
-        handle.describe_key(&caller, &key.record.id, Some("x".to_owned()), None).await,
+        handle.amend_key(&caller, &key.record.id, named("x")).await,
+        handle.rotate_key(&caller, &key.record.id, 0).await.map(drop),
+        handle.govern(&caller, |registry, by| registry.remove_member(by, "user_joe")).await.map(drop),
         handle.revoke_key(&caller, &key.record.id, Revoke::Both).await.map(drop),
         handle.add(&caller, "b", command()).await,
         handle.update(&caller, "a", Map::from_iter([("args".to_owned(), json!(["1"]))])).await,
@@ -271,7 +280,7 @@ fn what_was_not_kept_for_a_key_of_an_earlier_version_is_told_as_unknown() {
     let mut registry = Registry::open(Vault::bare(store), settings(dir.path()), &ring).expect("opens");
     assert_eq!(ring.key("key_1", NOW).expect("there").record.created_by, None);
     assert!(!dir.path().join("owner.key").exists(), "it administers as before");
-    registry.describe_key(&operator(), "key_1", Some("x".to_owned()), None).unwrap();
+    registry.amend_key(&operator(), "key_1", &named("x")).unwrap();
     assert_eq!(ring.key("key_1", NOW).expect("there").record.created_by, None);
 }
 

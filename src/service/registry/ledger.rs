@@ -11,13 +11,15 @@ use serde_json::{Map, Value};
 
 use super::list::{Origin, ServerEntry, ServerList};
 use super::memories::{Memories, Memory};
-use crate::access::KeyRecord;
+use crate::access::{KeyRecord, Made, MemberRecord, PlanRecord};
 use crate::service::pins::Pins;
 use crate::store::{Op, Store, StoreError, Vault, decode, encode};
 use crate::supervisor::Definition;
 
 const SERVERS: &[u8] = b"s/";
 const KEYS: &[u8] = b"k/";
+const MEMBERS: &[u8] = b"o/m/";
+const PLANS: &[u8] = b"o/p/";
 const MEMORIES: &[u8] = b"c/";
 const PINS: &[u8] = b"p/";
 const FRAME: &[u8] = b"m/extra";
@@ -97,6 +99,18 @@ impl Ledger {
     pub(super) fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
         let records = self.store().scan_prefix(KEYS)?;
         records.iter().map(|(key, value)| decode(key, value)).collect()
+    }
+
+    /// The members and plans that were made over the API, members in the order in which they were made.
+    pub(super) fn made(&self) -> Result<Made, StoreError> {
+        let members = self.store().scan_prefix(MEMBERS)?;
+        let members: Result<Vec<MemberRecord>, _> =
+            members.iter().map(|(key, value)| decode(key, value)).collect();
+        let plans = self.store().scan_prefix(PLANS)?;
+        let plans: Result<Vec<PlanRecord>, _> = plans.iter().map(|(key, value)| decode(key, value)).collect();
+        let mut made = Made { members: members?, plans: plans? };
+        made.members.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+        Ok(made)
     }
 
     /// What was kept of the servers' last runs. What cannot be read is left out: it can be had again.
@@ -213,6 +227,26 @@ pub(super) fn put_key(record: &KeyRecord) -> Result<Op, StoreError> {
 /// A key that is no longer kept.
 pub(super) fn delete_key(id: &str) -> Op {
     Op::Delete { key: [KEYS, id.as_bytes()].concat() }
+}
+
+/// Stores a member that is made over the API.
+pub(super) fn put_member(record: &MemberRecord) -> Result<Op, StoreError> {
+    Ok(Op::Put { key: [MEMBERS, record.id.as_bytes()].concat(), value: encode(record)? })
+}
+
+/// Removes a member that was made over the API.
+pub(super) fn delete_member(id: &str) -> Op {
+    Op::Delete { key: [MEMBERS, id.as_bytes()].concat() }
+}
+
+/// Stores a plan that is made over the API.
+pub(super) fn put_plan(record: &PlanRecord) -> Result<Op, StoreError> {
+    Ok(Op::Put { key: [PLANS, record.name.as_bytes()].concat(), value: encode(record)? })
+}
+
+/// Removes a plan that was made over the API.
+pub(super) fn delete_plan(name: &str) -> Op {
+    Op::Delete { key: [PLANS, name.as_bytes()].concat() }
 }
 
 /// Stores a servers file as it is applied now.

@@ -1,34 +1,55 @@
 //! Keys are made: whether they may be is decided where they are stored, one after the other, so that
 //! none is made by a key that is not accepted any more, and none beyond a limit.
 
+use std::sync::Arc;
+
 use super::ledger::{delete_key, put_key};
 use super::{Registry, stored};
-use crate::access::{Charter, KeyWish, Maker, NewKey, Principal, share};
+use crate::access::{Charter, KeyWish, Maker, NewKey, Principal, check_limits, share};
 use crate::service::Error;
 use crate::service::standing::{moment, settled};
+use crate::store::Op;
+
+/// A key that is not stored yet.
+pub(super) struct KeyToBe {
+    pub(super) made: NewKey,
+    pub(super) batch: Vec<Op>,
+    /// Keys of the same member that go for it.
+    pub(super) outlived: Vec<Arc<str>>,
+}
 
 impl Registry {
     /// Makes a key for a caller, as the caller is now. Forgets what need not be kept any longer of the
     /// same member's keys.
     pub fn create_key(&mut self, maker: &Principal, wish: KeyWish) -> Result<NewKey, Error> {
-        let at = moment();
-        check_wish(maker, &wish, self.keys.charter(), at)?;
-        self.check_count(&wish.member_id, at)?;
+        let key = self.key_to_be(maker, wish, &self.keys.charter(), moment())?;
+        self.ledger.commit(key.batch).map_err(stored)?;
+        self.keys.put([key.made.record.clone()]);
+        self.keys.forget(&key.outlived);
+        Ok(key.made)
+    }
+
+    /// A key that the caller may make where the organization is this one, and what is to be stored for it.
+    pub(super) fn key_to_be(
+        &self,
+        maker: &Principal,
+        wish: KeyWish,
+        charter: &Charter,
+        at: u64,
+    ) -> Result<KeyToBe, Error> {
+        check_wish(maker, &wish, charter, at)?;
+        self.check_count(&wish.member_id, charter, at)?;
         let mut made = NewKey::generate(wish, at)
             .map_err(|error| Error::Internal { reason: format!("no random bytes: {error}") })?;
         made.record.created_by = Some(Maker::of(maker.record()));
         let outlived = self.keys.outlived(&made.record.member_id, settled());
         let mut batch = vec![put_key(&made.record).map_err(stored)?];
         batch.extend(outlived.iter().map(|id| delete_key(id)));
-        self.ledger.commit(batch).map_err(stored)?;
-        self.keys.put([made.record.clone()]);
-        self.keys.forget(&outlived);
-        Ok(made)
+        Ok(KeyToBe { made, batch, outlived })
     }
 
     /// Refuses one more key than there may be: of the plan, and of what a member may have of all.
-    fn check_count(&self, member: &str, at: u64) -> Result<(), Error> {
-        let charter = self.keys.charter();
+    fn check_count(&self, member: &str, charter: &Charter, at: u64) -> Result<(), Error> {
         let reached = |limit| Err(Error::LimitReached { resource: "api_keys", limit });
         let own = self.keys.active_of(member, at);
         let share = share(charter.members.len());
@@ -64,5 +85,5 @@ fn check_wish(maker: &Principal, wish: &KeyWish, charter: &Charter, at: u64) -> 
     if maker.expires_at().is_some_and(|own| wish.expires_at.is_none_or(|end| end > own)) {
         return refuse("A key cannot be valid for longer than the key that makes it");
     }
-    Ok(())
+    check_limits(maker, &wish.limits, charter.key_defaults).or_else(refuse)
 }

@@ -10,12 +10,13 @@ mod allow;
 mod authority_tests;
 mod file;
 mod handle;
-mod keyring;
+mod keychange;
 #[cfg(test)]
 mod keys_tests;
 mod ledger;
 mod list;
 mod making;
+mod members;
 mod memories;
 mod merge;
 mod naming;
@@ -39,7 +40,9 @@ pub use allow::AllowedServers;
 pub use file::{MAX_SERVERS, ServersFile};
 pub use handle::RegistryHandle;
 pub use list::{Origin, ServerEntry, ServerList};
+pub(super) use members::member_to_be;
 pub use memories::{Memories, Told};
+pub use owner_key::Renewed;
 
 use self::ledger::{Instance, Ledger};
 use self::memories::Memory;
@@ -47,7 +50,7 @@ use self::merge::{Stamp, Step};
 use self::owed::Owed;
 use self::paths::Confinement;
 pub use self::paths::Reach;
-use crate::access::KeyRing;
+use crate::access::{Charter, KeyRing};
 use crate::service::audit::{self, AuditHandle, AuditSettings};
 use crate::service::pins::PinBook;
 use crate::service::{Error, clock};
@@ -111,6 +114,8 @@ pub struct Registry {
     instance: Instance,
     keys: KeyRing,
     owed: Owed,
+    /// The organization, members and plans of the configuration file, without what was made beside it.
+    file_charter: Charter,
     pins: PinBook,
     announce: Option<Announce>,
     /// What servers files changed that were applied before there was an audit to have it.
@@ -137,10 +142,8 @@ impl Registry {
         let frame = ledger.frame()?.unwrap_or_else(file::empty_frame);
         let pins = PinBook::default();
         ledger.pins()?.into_iter().for_each(|(server, known)| pins.set(&server, known));
+        let (file_charter, made) = (Charter::clone(&keys.charter()), ledger.made()?);
         let owed = Owed::open(&settings.data_dir);
-        // A key that only a wrong clock has expired is no reason to make another.
-        let believed = SystemTime::UNIX_EPOCH + Duration::from_secs(clock::believed());
-        owner_key::load_keys(&mut ledger, &settings.data_dir, keys, believed, &owed)?;
         let root = settings.config_root.unwrap_or_else(|| settings.data_dir.clone());
         let mut registry = Registry {
             ledger,
@@ -151,10 +154,16 @@ impl Registry {
             instance,
             keys: keys.clone(),
             owed,
+            file_charter,
             pins,
             announce: None,
             applied: Vec::new(),
         };
+        registry.govern(&made);
+        let (ledger, owed) = (&mut registry.ledger, &registry.owed);
+        // A key that only a wrong clock has expired is no reason to make another.
+        let believed = SystemTime::UNIX_EPOCH + Duration::from_secs(clock::believed());
+        owner_key::load_keys(ledger, &registry.confinement.data_dir, keys, believed, owed)?;
         registry.pay();
         Ok(registry)
     }
@@ -432,6 +441,7 @@ impl Registry {
             let mut keys = self.ledger.keys().map_err(stored)?;
             self.owed.apply(&mut keys);
             self.keys.replace(keys);
+            self.govern(&self.made()?);
             for (server, known) in self.ledger.pins().map_err(stored)? {
                 self.pins.set(&server, known);
             }

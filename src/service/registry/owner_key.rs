@@ -1,17 +1,83 @@
 //! The first key: without one nobody could call `/v1`, so a start that finds none that may
 //! administer makes one and leaves its text where only the daemon's user can read it.
 
-use std::path::Path;
-use std::time::SystemTime;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use super::OpenError;
 use super::ledger::{Ledger, put_key, to_ms};
 use super::owed::Owed;
-use crate::access::{DEFAULT_OWNER, KeyRecord, KeyRing, KeyWish, NewKey, Permissions};
+use super::{OpenError, Registry, now};
+use crate::access::{
+    Charter, DEFAULT_OWNER, KeyLimits, KeyRecord, KeyRing, KeyWish, NewKey, Permissions, Role,
+};
+use crate::service::{AuditEntry, AuditSettings, Error};
 use crate::store::write_private;
 
 /// The file in the data directory that holds the text of the first key.
 const FILE: &str = "owner.key";
+/// What that key is called.
+const NAME: &str = "owner key";
+
+/// What became of the owner's key when it was replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Renewed {
+    /// Where its text is.
+    pub path: PathBuf,
+    /// How the text begins.
+    pub prefix: String,
+    /// The member that owns it.
+    pub member_id: Arc<str>,
+    /// How the texts of those that were revoked for it began.
+    pub revoked: Vec<String>,
+}
+
+impl Registry {
+    /// Replaces the owner's key: the one whose text is in `owner.key`, or else all that were made as such,
+    /// are revoked, and another one's text is in the file. Stored when it returns.
+    pub fn renew_owner_key(&mut self) -> Result<Renewed, OpenError> {
+        let (path, at) = (self.confinement.data_dir.join(FILE), to_ms(now()) / 1000);
+        let mut keys = self.ledger.keys()?;
+        self.owed.apply(&mut keys);
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let in_file = keys.iter().position(|key| key.has_text(text.trim()));
+        let is_old = |(index, key): (usize, &KeyRecord)| match in_file {
+            Some(place) => index == place,
+            None => key.name == NAME && key.permissions.are_unlimited(),
+        };
+        let old: Vec<usize> =
+            keys.iter().enumerate().filter(|one| is_old((one.0, one.1))).map(|(index, _)| index).collect();
+        let charter = self.keys.charter();
+        let is_owner = |id: &Arc<str>| charter.member(id).is_some_and(|member| member.role == Role::Owner);
+        let same = old.iter().map(|&index| &keys[index].member_id).find(|id| is_owner(id)).cloned();
+        let made = generate(&path, same.unwrap_or_else(|| first_owner(&charter)), at)?;
+        let (mut batch, mut revoked) = (vec![put_key(&made.record)?], Vec::new());
+        for index in old {
+            let key = &mut keys[index];
+            if key.revoked_at.is_none() {
+                key.revoked_at = Some(at);
+                revoked.push(key.prefix.clone());
+                batch.push(put_key(key)?);
+            }
+        }
+        self.ledger.commit(batch)?;
+        let (prefix, member_id) = (made.record.prefix.clone(), made.record.member_id.clone());
+        keys.push(made.record);
+        self.keys.replace(keys);
+        Ok(Renewed { path, prefix, member_id, revoked })
+    }
+
+    /// Ends the work on a data directory that no daemon runs on: what was done is in its audit, and everything
+    /// on the disk, when it returns.
+    pub fn finish(mut self, done: AuditEntry) -> Result<(), Error> {
+        // Whoever has a daemon there has said what is to be kept; nothing is removed here.
+        let keep = Duration::from_secs(36_600 * 86_400);
+        let audit = self.start_audit(AuditSettings { keep, keep_bytes: u64::MAX, calls: false })?;
+        // A line that cannot be written is logged where that happens.
+        let _ = audit.record(done).blocking_recv();
+        self.settle()
+    }
+}
 
 /// Puts all keys on the ring; where none may administer (none was made yet, the last one has
 /// expired, its member is no more), one is made for the first owner. The file is written before the
@@ -36,21 +102,45 @@ pub(super) fn load_keys(
     Ok(())
 }
 
+/// Makes a key for the first owner where none that is on the ring may administer.
+pub(super) fn make_if_none(
+    ledger: &mut Ledger,
+    data_dir: &Path,
+    ring: &KeyRing,
+    now: SystemTime,
+) -> Result<(), OpenError> {
+    let at = to_ms(now) / 1000;
+    if !ring.is_administered(&ring.charter(), at) {
+        ring.put([make(ledger, &data_dir.join(FILE), ring, at)?]);
+    }
+    Ok(())
+}
+
 fn make(ledger: &mut Ledger, path: &Path, ring: &KeyRing, at: u64) -> Result<KeyRecord, OpenError> {
+    let made = generate(path, first_owner(&ring.charter()), at)?;
+    ledger.commit(vec![put_key(&made.record)?])?;
+    tracing::info!(path = %path.display(), key = %made.record.prefix, "made the owner key");
+    Ok(made.record)
+}
+
+fn first_owner(charter: &Charter) -> Arc<str> {
+    charter.owner().map_or_else(|| DEFAULT_OWNER.into(), |owner| owner.id.clone())
+}
+
+/// Makes a key for an owner and writes its text to the file.
+fn generate(path: &Path, owner: Arc<str>, at: u64) -> Result<NewKey, OpenError> {
     let failed = |reason: String| OpenError::OwnerKey { path: path.to_owned(), reason };
-    let owner = ring.charter().owner().map_or_else(|| DEFAULT_OWNER.into(), |owner| owner.id.clone());
     let wish = KeyWish {
-        name: "owner key".to_owned(),
+        name: NAME.to_owned(),
         description: None,
         member_id: owner,
         expires_at: None,
         permissions: Permissions::default(),
+        limits: KeyLimits::default(),
     };
     let made = NewKey::generate(wish, at).map_err(|error| failed(format!("no random bytes: {error}")))?;
     write_private(path, format!("{}\n", made.text).as_bytes()).map_err(|error| failed(error.to_string()))?;
-    ledger.commit(vec![put_key(&made.record)?])?;
-    tracing::info!(path = %path.display(), key = %made.record.prefix, "made the owner key");
-    Ok(made.record)
+    Ok(made)
 }
 
 /// The text of a key is shown once; a file that was moved away is how it should be.

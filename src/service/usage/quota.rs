@@ -1,26 +1,34 @@
-//! How many calls a month: granted in blocks that are written down before they are used, never after.
-//! So a plan's number holds across crashes, which cost what was left of a block; an orderly end gives
-//! that back.
+//! How many calls a month, of a plan and of a key: granted in blocks that are written down before they
+//! are used, never after. So a number holds across crashes, which cost what was left of a block; an
+//! orderly end gives that back. A call takes from all whose number counts for it, or from none.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use dashmap::DashMap;
+use foldhash::fast::RandomState;
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::calendar::{day_of, first_of_month, next_month, start_of_day};
 use super::ledger::Grant;
 use super::writer::UsageHandle;
-use crate::access::{Charter, Member, Principal};
-use crate::service::{Error, clock};
+use crate::access::{KeyRing, Plan, Principal};
+use crate::service::{Error, QuotaOf, clock};
 
-/// Stands for the organization among the holders of plans.
+/// Stands for the organization among the holders of numbers. A member's id stands for the member; what
+/// has a slash is no member's id.
 const ORGANIZATION: &str = "organization";
+const MEMBERS: &str = "member/";
+const KEYS: &str = "key/";
+
+/// From how many holders on those of keys that are no more are looked for.
+const MANY: usize = 1_024;
 
 /// What is left of a month. Pure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Account {
-    limit: u64,
     /// The number of the month's first day.
     month: u32,
     /// The first second after the month, since 1970.
@@ -39,29 +47,30 @@ enum Take {
 }
 
 impl Account {
-    fn new(limit: u64, known: Grant) -> Account {
+    fn new(known: Grant) -> Account {
         // What of the last grant was used before this start is not known; all of it, to be safe.
         let until = start_of_day(next_month(known.month));
-        Account { limit, month: known.month, until, used: known.granted, granted: known.granted }
+        Account { month: known.month, until, used: known.granted, granted: known.granted }
     }
 
-    /// Takes a call at this moment, in seconds since 1970.
-    fn take(&mut self, now: u64) -> Take {
+    /// Takes a call of at most `limit` a month at this moment, in seconds since 1970. The limit may be
+    /// another one each time.
+    fn take(&mut self, now: u64, limit: u64) -> Take {
         if now >= self.until {
             let month = first_of_month(day_of(now));
             (self.month, self.until) = (month, start_of_day(next_month(month)));
             (self.used, self.granted) = (0, 0);
         }
+        if self.used >= limit {
+            return Take::UsedUp;
+        }
         if self.used < self.granted {
             self.used += 1;
             return Take::Taken;
         }
-        if self.granted >= self.limit {
-            return Take::UsedUp;
-        }
         // So that what a crash costs is small, and a block lasts.
-        let block = (self.limit / 100).max(1);
-        Take::Ask(Grant { month: self.month, granted: (self.granted + block).min(self.limit) })
+        let block = (limit / 100).max(1);
+        Take::Ask(Grant { month: self.month, granted: (self.granted + block).min(limit) })
     }
 
     fn grant(&mut self, grant: Grant) {
@@ -73,7 +82,6 @@ impl Account {
 
 struct Holder {
     id: Arc<str>,
-    limit: u64,
     /// Nothing as long as it could not be read what was granted before this start.
     account: Mutex<Option<Account>>,
     /// Held while a further block is written down, so that the others wait for it.
@@ -81,6 +89,10 @@ struct Holder {
 }
 
 impl Holder {
+    fn new(id: Arc<str>) -> Holder {
+        Holder { id, account: Mutex::default(), asking: AsyncMutex::default() }
+    }
+
     fn account(&self) -> MutexGuard<'_, Option<Account>> {
         self.account.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -88,25 +100,26 @@ impl Holder {
     /// Reads what was granted before this start.
     async fn load(&self, usage: &UsageHandle) -> Result<(), Error> {
         let known = usage.grant(self.id.clone()).await?;
-        self.account().get_or_insert_with(|| Account::new(self.limit, known));
+        self.account().get_or_insert_with(|| Account::new(known));
         Ok(())
     }
 
-    async fn take(&self, usage: &UsageHandle) -> Result<(), Error> {
+    /// Takes a call of at most `limit` a month.
+    async fn take(&self, usage: &UsageHandle, limit: u64, of: QuotaOf) -> Result<(), Error> {
         loop {
             let now = clock::believed();
-            let taken = self.account().as_mut().map(|account| account.take(now));
+            let taken = self.account().as_mut().map(|account| account.take(now, limit));
             match taken {
                 Some(Take::Taken) => return Ok(()),
-                Some(Take::UsedUp) => return Err(self.used_up()),
+                Some(Take::UsedUp) => return Err(used_up(limit, of)),
                 Some(Take::Ask(_)) | None => {}
             }
             let _turn = self.asking.lock().await;
             // Whoever had the turn before may have seen to it.
-            let ask = self.account().as_mut().map(|account| account.take(now));
+            let ask = self.account().as_mut().map(|account| account.take(now, limit));
             match ask {
                 Some(Take::Taken) => return Ok(()),
-                Some(Take::UsedUp) => return Err(self.used_up()),
+                Some(Take::UsedUp) => return Err(used_up(limit, of)),
                 Some(Take::Ask(grant)) => {
                     usage.put_grant(self.id.clone(), grant).await?;
                     if let Some(account) = &mut *self.account() {
@@ -118,63 +131,152 @@ impl Holder {
         }
     }
 
-    fn used_up(&self) -> Error {
-        let now = clock::believed();
-        let next = start_of_day(next_month(day_of(now)));
-        let retry_after = Duration::from_secs(next.saturating_sub(now));
-        Error::QuotaExceeded { limit: self.limit, retry_after }
+    fn give_back(&self) {
+        if let Some(account) = &mut *self.account() {
+            account.used = account.used.saturating_sub(1);
+        }
     }
 }
 
-/// The plans with a number of calls a month.
+fn used_up(limit: u64, of: QuotaOf) -> Error {
+    let now = clock::believed();
+    let next = start_of_day(next_month(day_of(now)));
+    let retry_after = Duration::from_secs(next.saturating_sub(now));
+    Error::QuotaExceeded { of, limit, retry_after }
+}
+
+/// A call that was taken; given back when it is dropped, unless it is kept.
+struct Taken<'a>(Option<&'a Holder>);
+
+impl Taken<'_> {
+    fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        if let Some(holder) = self.0 {
+            holder.give_back();
+        }
+    }
+}
+
+type Holders = DashMap<Arc<str>, Arc<Holder>, RandomState>;
+
+/// The plans and keys with a number of calls a month. Holders are made when they are first needed; their
+/// numbers may change at any time.
 pub(in crate::service) struct Quotas {
     usage: UsageHandle,
-    organization: Option<Arc<Holder>>,
-    members: HashMap<Arc<str>, Arc<Holder>>,
+    ring: KeyRing,
+    organization: Arc<Holder>,
+    members: Holders,
+    keys: Holders,
+    /// How many keys there may be here until those that are no more are looked for.
+    most_keys: AtomicUsize,
 }
 
 impl Quotas {
-    /// What is left of this month for each holder of a plan that has a limit.
-    pub(in crate::service) async fn load(charter: &Charter, usage: UsageHandle) -> Result<Quotas, Error> {
-        let mut organization = None;
-        if let Some(limit) = charter.organization.plan.monthly_requests {
-            organization = Some(holder(ORGANIZATION.into(), limit, &usage).await?);
+    /// What is left of this month for each plan that has a number now.
+    pub(in crate::service) async fn load(ring: KeyRing, usage: UsageHandle) -> Result<Quotas, Error> {
+        let quotas = Quotas {
+            usage,
+            ring,
+            organization: Arc::new(Holder::new(ORGANIZATION.into())),
+            members: Holders::default(),
+            keys: Holders::default(),
+            most_keys: AtomicUsize::new(MANY),
+        };
+        let charter = quotas.ring.charter();
+        let limited = |plan: &Plan| plan.monthly_requests.is_some();
+        let own = charter.members.iter().filter(|member| member.plan.as_deref().is_some_and(limited));
+        let mut holders: Vec<Arc<Holder>> = own.map(|member| quotas.of_member(&member.id)).collect();
+        holders.extend(limited(&charter.organization.plan).then(|| quotas.organization.clone()));
+        for holder in holders {
+            // A store that cannot be read yet is no reason not to start: calls are refused until it is
+            // known what of the month is used.
+            match holder.load(&quotas.usage).await {
+                Err(error @ Error::Store { .. }) => {
+                    tracing::error!(%error, holder = %holder.id, "what is left of this month's calls is not known yet");
+                }
+                loaded => loaded?,
+            }
         }
-        let mut members = HashMap::new();
-        let own = |member: &Arc<Member>| Some((member.id.clone(), member.plan.as_ref()?.monthly_requests?));
-        for (id, limit) in charter.members.iter().filter_map(own) {
-            members.insert(id.clone(), holder(id, limit, &usage).await?);
-        }
-        Ok(Quotas { usage, organization, members })
+        Ok(quotas)
     }
 
-    /// Takes a call from the caller's plan, which is its member's own or the organization's.
+    /// Takes a call from the caller's key and from its plan, which is its member's own or the
+    /// organization's; or from neither.
     pub(in crate::service) async fn take(&self, caller: &Principal) -> Result<(), Error> {
-        match self.holder(caller) {
-            Some(holder) => holder.take(&self.usage).await,
-            None => Ok(()),
+        let (of_key, of_plan) = (caller.limits().monthly_requests, caller.plan().monthly_requests);
+        if of_key.is_none() && of_plan.is_none() {
+            return Ok(());
         }
+        let own = of_key.map(|limit| (self.of_key(caller.key_id()), limit));
+        let mut taken = Taken(None);
+        if let Some((holder, limit)) = &own {
+            holder.take(&self.usage, *limit, QuotaOf::Key).await?;
+            taken = Taken(Some(holder));
+        }
+        if let Some(limit) = of_plan {
+            self.of_plan(caller).take(&self.usage, limit, QuotaOf::Plan).await?;
+        }
+        taken.keep();
+        Ok(())
     }
 
     /// Gives back a call that was not made.
     pub(in crate::service) fn give_back(&self, caller: &Principal) {
-        if let Some(holder) = self.holder(caller)
-            && let Some(account) = &mut *holder.account()
-        {
-            account.used = account.used.saturating_sub(1);
+        if caller.limits().monthly_requests.is_some() {
+            self.of_key(caller.key_id()).give_back();
+        }
+        if caller.plan().monthly_requests.is_some() {
+            self.of_plan(caller).give_back();
         }
     }
 
-    fn holder(&self, caller: &Principal) -> Option<&Arc<Holder>> {
-        if caller.member().plan.is_some() {
-            return self.members.get(&caller.member().id);
+    fn of_plan(&self, caller: &Principal) -> Arc<Holder> {
+        match caller.member().plan {
+            Some(_) => self.of_member(&caller.member().id),
+            None => self.organization.clone(),
         }
-        self.organization.as_ref()
+    }
+
+    fn of_member(&self, id: &Arc<str>) -> Arc<Holder> {
+        if let Some(holder) = self.members.get(id) {
+            return holder.clone();
+        }
+        // A member of the organization's name is not the organization.
+        let kept = if **id == *ORGANIZATION { [MEMBERS, id].concat().into() } else { id.clone() };
+        self.members.entry(id.clone()).or_insert_with(|| Arc::new(Holder::new(kept))).clone()
+    }
+
+    fn of_key(&self, id: &Arc<str>) -> Arc<Holder> {
+        if let Some(holder) = self.keys.get(id) {
+            return holder.clone();
+        }
+        if self.keys.len() >= self.most_keys.load(Ordering::Relaxed) {
+            self.forget();
+        }
+        let new = || Arc::new(Holder::new([KEYS, id].concat().into()));
+        self.keys.entry(id.clone()).or_insert_with(new).clone()
+    }
+
+    /// Forgets keys that are no more; what was granted to them stays written down.
+    fn forget(&self) {
+        let ids: HashSet<Arc<str>> = self.ring.keys(0).into_iter().map(|key| key.record.id).collect();
+        self.keys.retain(|id, _| ids.contains(id));
+        self.most_keys.store((2 * self.keys.len()).max(MANY), Ordering::Relaxed);
     }
 
     /// Writes down what was really used.
     pub(in crate::service) async fn close(&self) -> Result<(), Error> {
-        for holder in self.organization.iter().chain(self.members.values()) {
+        let holders: Vec<Arc<Holder>> = [&self.members, &self.keys]
+            .into_iter()
+            .flat_map(|holders| holders.iter().map(|holder| holder.clone()).collect::<Vec<_>>())
+            .chain([self.organization.clone()])
+            .collect();
+        for holder in holders {
             let used = holder.account().as_mut().map(|account| {
                 account.granted = account.used;
                 Grant { month: account.month, granted: account.used }
@@ -186,19 +288,6 @@ impl Quotas {
     }
 }
 
-/// A store that cannot be read yet is no reason not to start: calls are refused until it is known what
-/// of the month is used.
-async fn holder(id: Arc<str>, limit: u64, usage: &UsageHandle) -> Result<Arc<Holder>, Error> {
-    let holder = Holder { id, limit, account: Mutex::default(), asking: AsyncMutex::default() };
-    match holder.load(usage).await {
-        Err(error @ Error::Store { .. }) => {
-            tracing::error!(%error, holder = %holder.id, "what is left of this month's calls is not known yet");
-        }
-        loaded => loaded?,
-    }
-    Ok(Arc::new(holder))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,12 +296,27 @@ mod tests {
     #[test]
     fn a_new_month_begins_anew() {
         // Day 0 begins January 1970, day 31 February.
-        let mut account = Account::new(1, Grant { month: 0, granted: 1 });
-        assert_eq!(account.take(31 * 86_400 - 1), Take::UsedUp);
+        let mut account = Account::new(Grant { month: 0, granted: 1 });
+        assert_eq!(account.take(31 * 86_400 - 1, 1), Take::UsedUp);
         let february = 31 * 86_400;
-        assert_eq!(account.take(february), Take::Ask(Grant { month: 31, granted: 1 }));
+        assert_eq!(account.take(february, 1), Take::Ask(Grant { month: 31, granted: 1 }));
         account.grant(Grant { month: 31, granted: 1 });
-        assert_eq!((account.take(february), account.take(february)), (Take::Taken, Take::UsedUp));
+        assert_eq!((account.take(february, 1), account.take(february, 1)), (Take::Taken, Take::UsedUp));
+    }
+
+    #[test]
+    fn another_limit_counts_from_the_next_call_and_forgets_nothing() {
+        let mut account = Account::new(Grant { month: 0, granted: 0 });
+        account.grant(Grant { month: 0, granted: 10 });
+        for _ in 0..5 {
+            assert_eq!(account.take(1, 1_000), Take::Taken);
+        }
+        assert_eq!(account.take(1, 5), Take::UsedUp, "fewer than were granted");
+        assert_eq!(account.take(1, 6), Take::Taken);
+        for _ in 0..4 {
+            assert_eq!(account.take(1, 1_000), Take::Taken);
+        }
+        assert_eq!(account.take(1, 1_000), Take::Ask(Grant { month: 0, granted: 20 }));
     }
 
     proptest! {
@@ -260,11 +364,11 @@ mod tests {
         #[test]
         fn no_more_than_the_limit_whatever_happens(limit in 1u64..2_000, crashes in prop::collection::vec(1usize..400, 0..6)) {
             let (mut stored, mut made) = (Grant { month: 0, granted: 0 }, 0);
-            let mut account = Account::new(limit, stored);
+            let mut account = Account::new(stored);
             let mut runs = crashes.iter();
             let mut until_crash = runs.next().copied();
             loop {
-                match account.take(86_400) {
+                match account.take(86_400, limit) {
                     Take::Taken => {
                         made += 1;
                         prop_assert!(made <= stored.granted, "used before it was written down");
@@ -278,7 +382,7 @@ mod tests {
                 if let Some(left) = &mut until_crash {
                     *left -= 1;
                     if *left == 0 {
-                        account = Account::new(limit, stored);
+                        account = Account::new(stored);
                         until_crash = runs.next().copied();
                     }
                 }

@@ -36,7 +36,7 @@ async fn lists_come_in_pages_that_together_hold_everything_once() {
         ("?page=999", 0, pagination(999, 20, 105, 6)),
         ("?page=18446744073709551615&per_page=7", 0, pagination(u64::MAX, 7, 105, 15)),
         ("?page=5&page=1", 20, pagination(1, 20, 105, 6)),
-        ("?unknown=1&PAGE=7&&=", 20, pagination(1, 20, 105, 6)),
+        ("?&page=1&&", 20, pagination(1, 20, 105, 6)),
     ];
     for (query, count, expected) in cases {
         let (names, pagination) = listed(&gateway, query).await;

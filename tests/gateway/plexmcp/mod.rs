@@ -3,10 +3,13 @@
 
 mod calls;
 mod failures;
+mod keychange;
 mod keys;
 mod limits;
 mod listing;
+mod members;
 mod organization;
+mod strictness;
 mod usage;
 
 use serde_json::Value;

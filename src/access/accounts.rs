@@ -1,0 +1,118 @@
+//! Who the keys belong to at this moment: the organization and what each member has in common for all
+//! its keys. Made anew when the organization, a member or a plan changes; what was used goes on.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Instant;
+
+use super::charter::{Charter, Member, Plan};
+use super::key::KeyRecord;
+use super::limits::KeyLimits;
+use super::permissions::Permissions;
+use super::rate::Bucket;
+use super::ring::{Entry, LOCAL_OPERATOR, Principal, Slot};
+use super::unread::Unread;
+
+/// The id that stands for whoever calls where `/api` is open to everybody.
+const ANYBODY: &str = "anybody";
+
+/// What a member has in common for all its keys. One whose member changes has the same bucket and the
+/// same history before and after.
+#[derive(Debug)]
+pub(super) struct Account {
+    pub(super) member: Arc<Member>,
+    /// The member's own plan or the organization's.
+    pub(super) plan: Arc<Plan>,
+    pub(super) bucket: Option<Arc<Bucket>>,
+    /// Seconds since 1970; 0 for never.
+    pub(super) last_active: Arc<AtomicU64>,
+    pub(super) unread: Arc<Unread>,
+}
+
+/// See the module.
+pub(super) struct Accounts {
+    pub(super) charter: Arc<Charter>,
+    by_member: HashMap<Arc<str>, Arc<Account>>,
+    pub(super) operator: Principal,
+    pub(super) anybody: Principal,
+}
+
+impl Accounts {
+    /// The accounts of an organization; what there was `before` goes on where it is the same.
+    pub(super) fn new(charter: Arc<Charter>, before: Option<&Accounts>) -> Accounts {
+        let now = Instant::now();
+        let account = |member: &Arc<Member>| {
+            let known = before.and_then(|before| before.by_member.get(&member.id));
+            let plan = charter.plan_of(member).clone();
+            if let Some(known) = known.filter(|known| known.member == *member && known.plan == plan) {
+                return known.clone();
+            }
+            let rate = plan.requests_per_second.and_then(NonZeroU32::new);
+            let bucket = bucket(rate, known.and_then(|known| known.bucket.as_ref()), now);
+            let last_active = known.map(|known| known.last_active.clone()).unwrap_or_default();
+            let unread = known.map(|known| known.unread.clone()).unwrap_or_default();
+            Arc::new(Account { member: member.clone(), plan, bucket, last_active, unread })
+        };
+        let by_member = charter.members.iter().map(|member| (member.id.clone(), account(member))).collect();
+        let slot = |of: fn(&Accounts) -> &Principal| before.map(|before| of(before).slot.clone());
+        let operator = keyless(&charter, LOCAL_OPERATOR, "this machine's operator", slot(|it| &it.operator));
+        let anybody = keyless(&charter, ANYBODY, "anybody", slot(|it| &it.anybody));
+        Accounts { charter, by_member, operator, anybody }
+    }
+
+    pub(super) fn get(&self, member: &str) -> Option<&Arc<Account>> {
+        self.by_member.get(member)
+    }
+
+    pub(super) fn members(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.by_member.keys()
+    }
+
+    /// A key as these have it. One that was there `before` has what was taken out of its bucket.
+    pub(super) fn entry(&self, record: KeyRecord, before: Option<&Entry>) -> Entry {
+        let limits = record.limits.or(self.charter.key_defaults);
+        let known = before.and_then(|before| before.bucket.as_ref());
+        let bucket = bucket(limits.requests_per_second, known, Instant::now());
+        let account = self.by_member.get(&record.member_id).cloned();
+        Entry { record, account, limits, bucket }
+    }
+}
+
+/// A bucket of this rate: the one there is, or one that is as empty.
+fn bucket(rate: Option<NonZeroU32>, known: Option<&Arc<Bucket>>, now: Instant) -> Option<Arc<Bucket>> {
+    let rate = rate?;
+    Some(match known {
+        Some(known) if known.limit() == rate => known.clone(),
+        Some(known) => Arc::new(known.resized(rate, now)),
+        None => Arc::new(Bucket::new(rate, now)),
+    })
+}
+
+/// Who calls without a key: as the first owner, without limits.
+fn keyless(charter: &Charter, id: &str, name: &str, slot: Option<Arc<Slot>>) -> Principal {
+    let member = charter.owner().cloned().unwrap_or_else(|| Arc::new(Charter::default_owner()));
+    let plan = charter.plan_of(&member).clone();
+    let record = KeyRecord {
+        id: id.into(),
+        member_id: member.id.clone(),
+        name: name.to_owned(),
+        description: None,
+        prefix: String::new(),
+        hash: [0; 32],
+        created_at: 0,
+        expires_at: None,
+        revoked_at: None,
+        permissions: Permissions::default(),
+        created_by: None,
+        limits: KeyLimits::default(),
+        replaced: None,
+    };
+    let (last_active, unread) = (Arc::default(), Arc::default());
+    let account = Arc::new(Account { member, plan, bucket: None, last_active, unread });
+    let (limits, slot) = (KeyLimits::default(), slot.unwrap_or_default());
+    let entry = Arc::new(Entry { record, account: Some(account.clone()), limits, bucket: None });
+    slot.set(Some(entry.clone()));
+    Principal { slot, hash: entry.record.hash, ends_at: None, entry, account }
+}

@@ -1,0 +1,107 @@
+//! What permissions say and does not come true today: names that fit nothing, lists that are empty. Pure.
+
+use super::permissions::{Pattern, Permissions};
+use crate::nearest::closest;
+
+/// The most that is said.
+const MOST: usize = 10;
+/// How many patterns are held against how many tools: beyond it nothing more is doubted.
+const MOST_COMPARED: usize = 1_000_000;
+
+/// An MCP and the tools that it has announced; `None` for one that has not announced any yet.
+#[derive(Debug, Clone)]
+pub struct Announced<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// Its tools' names.
+    pub tools: Option<Vec<&'a str>>,
+}
+
+impl Permissions {
+    /// What of these is worth a warning, beside these MCPs: a sentence each. A pattern that fits nothing
+    /// today may be meant for tools to come, so that it is no mistake for certain.
+    pub fn doubts(&self, mcps: &[Announced<'_>]) -> Vec<String> {
+        let mut doubts = Vec::new();
+        if self.mcps.as_ref().is_some_and(|ids| ids.is_empty()) {
+            doubts.push("permissions.mcps is empty: the key may use no MCP".to_owned());
+        }
+        let Some(tools) = &self.tools else { return doubts };
+        let lists = tools.others.iter().chain(tools.by_mcp.values());
+        if lists.clone().all(Vec::is_empty) {
+            doubts.push("permissions.tools is empty: the key may call no tool".to_owned());
+        }
+        let name_of =
+            |id: &str| mcps.iter().find(|mcp| mcp.id == id).map_or(id.to_owned(), |mcp| mcp.name.to_owned());
+        for id in tools.by_mcp.keys().filter(|id| !self.allow_mcp(id)) {
+            let name = name_of(id);
+            doubts.push(format!(
+                "permissions.tools names the MCP '{name}', which permissions.mcps does not allow"
+            ));
+        }
+        let mut compared = 0;
+        let mut judge = |patterns: &[Pattern], among: Vec<&Announced<'_>>, whose: &str| {
+            let Some(names) = among.iter().map(|mcp| mcp.tools.as_deref()).collect::<Option<Vec<_>>>() else {
+                return;
+            };
+            let count: usize = names.iter().map(|names| names.len()).sum();
+            for pattern in patterns {
+                compared += count.max(1);
+                let fits = || names.iter().copied().flatten().any(|name| pattern.fits(name));
+                if doubts.len() >= MOST || compared > MOST_COMPARED || among.is_empty() || fits() {
+                    continue;
+                }
+                let near = closest(pattern.text(), names.iter().copied().flatten().copied());
+                let near = near.map(|name| format!("; did you mean '{name}'?")).unwrap_or_default();
+                doubts
+                    .push(format!("'{}' in permissions.tools fits no tool of {whose}{near}", pattern.text()));
+            }
+        };
+        for (id, patterns) in &tools.by_mcp {
+            let among = mcps.iter().filter(|mcp| *mcp.id == **id && self.allow_mcp(mcp.id)).collect();
+            judge(patterns, among, &format!("the MCP '{}'", name_of(id)));
+        }
+        let others = mcps.iter().filter(|mcp| self.allow_mcp(mcp.id) && !tools.by_mcp.contains_key(mcp.id));
+        judge(tools.others.as_deref().unwrap_or_default(), others.collect(), "the MCPs that the key may use");
+        doubts.truncate(MOST);
+        doubts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn doubts(permissions: Value) -> Vec<String> {
+        let mcps = [
+            Announced { id: "m1", name: "files", tools: Some(vec!["read_file", "list"]) },
+            Announced { id: "m2", name: "web", tools: Some(vec!["fetch"]) },
+            Announced { id: "m3", name: "slow", tools: None },
+        ];
+        Permissions::try_from(permissions).expect("good").doubts(&mcps)
+    }
+
+    #[test]
+    fn what_allows_nothing_today_is_doubted_and_what_may_come_is_not() {
+        let none: [&str; 0] = [];
+        assert_eq!(doubts(json!({})), none);
+        assert_eq!(doubts(json!({"mcps": ["m1"], "tools": ["read_*", "list"]})), none);
+        assert_eq!(doubts(json!({"tools": ["nothing"]})), none, "one of them has not announced its tools");
+        assert_eq!(
+            doubts(json!({"mcps": ["m1"], "tools": ["raed_file", "list"]})),
+            [
+                "'raed_file' in permissions.tools fits no tool of the MCPs that the key may use; did you mean 'read_file'?"
+            ]
+        );
+        assert_eq!(doubts(json!({"mcps": []})), ["permissions.mcps is empty: the key may use no MCP"]);
+        assert_eq!(doubts(json!({"tools": []})), ["permissions.tools is empty: the key may call no tool"]);
+        assert_eq!(
+            doubts(json!({"mcps": ["m1"], "tools": {"m2": ["fetch"], "m1": ["list"]}})),
+            ["permissions.tools names the MCP 'web', which permissions.mcps does not allow"]
+        );
+        let many: Vec<String> = (0..50).map(|number| format!("no{number}")).collect();
+        assert_eq!(doubts(json!({"mcps": ["m1"], "tools": many})).len(), MOST);
+    }
+}

@@ -1,0 +1,116 @@
+//! `PATCH /v1/api-keys/{id}`, and a new text for a key.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Extension, Request, State};
+use axum::http::HeaderValue;
+use axum::http::header::CACHE_CONTROL;
+use axum::response::Response;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::errors::Failure;
+use super::fields::{Fields, success, success_with};
+use super::keys::{MAX_NAME, item, key_id, moment, read_description, read_end, refused, told};
+use super::{Id, Invoker, Shared, json, limits, strict};
+use crate::http::auth::Visitor;
+use crate::http::body;
+use crate::service::{ChangeRequest, NewKey, parse_duration};
+
+/// What `PATCH` may change.
+const MEMBERS: [&str; 5] = ["name", "description", "expires_at", "permissions", "limits"];
+
+pub(super) async fn change(
+    Invoker(caller): Invoker,
+    Extension(visitor): Extension<Arc<Visitor>>,
+    State(shared): State<Shared>,
+    id: Id,
+    request: Request,
+) -> Result<Response, Failure> {
+    let id = key_id(id, &caller)?;
+    let body = body::read(request, shared.settings.body_limit, shared.settings.body_timeout).await?;
+    visitor.acts("key.change", &id);
+    let change = read_change(&body)?;
+    let changed = shared.gateway.change_key(&caller, &id, change).await.map_err(refused)?;
+    visitor.tells_all(told(&changed.record));
+    let warnings = shared.gateway.doubts_about(&changed.record);
+    Ok(json(success_with(item(&changed), &warnings)))
+}
+
+fn read_change(body: &[u8]) -> Result<ChangeRequest, Failure> {
+    let mut fields = Fields::default();
+    let given = strict::read(body, MEMBERS, &mut fields)?;
+    let [name, description, expires_at, permissions, own_limits] = given;
+    let change = ChangeRequest {
+        name: strict::text(&mut fields, "name", name, MAX_NAME),
+        description: strict::or_null(description, |raw| read_description(&mut fields, raw)),
+        expires_at: strict::or_null(expires_at, |raw| read_end(&mut fields, raw)),
+        permissions: strict::value(&mut fields, "permissions", permissions),
+        limits: limits::read(&mut fields, own_limits),
+    };
+    if given.iter().all(Option::is_none) {
+        fields.nothing(format!("names nothing to change; there are {}", MEMBERS.join(", ")));
+    }
+    fields.finish(change)
+}
+
+/// The text that the key had is refused from the next request on, unless it has a grace.
+pub(super) async fn rotate(
+    Invoker(caller): Invoker,
+    Extension(visitor): Extension<Arc<Visitor>>,
+    State(shared): State<Shared>,
+    id: Id,
+    request: Request,
+) -> Result<Response, Failure> {
+    let id = key_id(id, &caller)?;
+    let body = body::read_if_any(request, shared.settings.body_limit, shared.settings.body_timeout).await?;
+    visitor.acts("key.rotate", &id);
+    let grace = body.map(|body| read_grace(&body)).transpose()?.unwrap_or_default();
+    let made = shared.gateway.rotate_key(&caller, &id, grace).await?;
+    visitor.tells_all(told(&made.record));
+    visitor.tells("previous_key_until", made.record.replaced.map(|replaced| moment(replaced.until)));
+    let mut response = json(success(rotated(&made), None));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+fn read_grace(body: &[u8]) -> Result<Duration, Failure> {
+    let mut fields = Fields::default();
+    let [grace] = strict::read(body, ["grace"], &mut fields)?;
+    let read = |raw: &RawValue| parse_duration(&serde_json::from_str(raw.get()).ok()?);
+    let grace = match grace.map(read) {
+        None => Duration::ZERO,
+        Some(Some(grace)) => grace,
+        Some(None) => {
+            fields.problem("grace", "must be a duration from 0s to 168h, such as \"10m\" or \"1h\"");
+            Duration::ZERO
+        }
+    };
+    fields.finish(grace)
+}
+
+/// Beside the answer to a key's making the only one that has a key's text.
+fn rotated(made: &NewKey) -> impl Serialize {
+    #[derive(Serialize)]
+    struct Rotated<'a> {
+        id: &'a str,
+        name: &'a str,
+        key: &'a str,
+        prefix: &'a str,
+        rotated_at: Option<String>,
+        previous_key_until: Option<String>,
+        expires_at: Option<String>,
+    }
+    let record = &made.record;
+    let replaced = record.replaced;
+    Rotated {
+        id: &record.id,
+        name: &record.name,
+        key: &made.text,
+        prefix: &record.prefix,
+        rotated_at: replaced.map(|replaced| moment(replaced.at)),
+        previous_key_until: replaced.filter(|it| it.until > it.at).map(|it| moment(it.until)),
+        expires_at: record.expires_at.map(moment),
+    }
+}

@@ -1,0 +1,85 @@
+//! `limits` of a key, as requests say and answers show them.
+
+use std::num::NonZeroU32;
+
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::fields::Fields;
+use super::strict::{nested, or_null};
+use crate::service::{
+    KeyLimits, LimitsChange, MAX_CALLS_AT_ONCE, MAX_MONTHLY_REQUESTS, MAX_REQUESTS_PER_SECOND,
+};
+
+/// Reads the member; what it does not name is left as it is, `null` takes a limit away.
+pub(super) fn read(fields: &mut Fields, raw: Option<&RawValue>) -> LimitsChange {
+    let Some(raw) = raw else { return LimitsChange::default() };
+    let names = ["requests_per_second", "monthly_requests", "calls_at_once"];
+    let [rate, monthly, at_once] = nested(raw, "limits", names, fields);
+    let mut count = |name: &str, raw: Option<&RawValue>, most: u64| {
+        or_null(raw, |raw| {
+            let number =
+                raw.and_then(|raw| raw.get().parse().ok()).filter(|number| (1..=most).contains(number));
+            if number.is_none() {
+                fields.problem(
+                    &format!("limits.{name}"),
+                    format!("must be a whole number from 1 to {most}, or null"),
+                );
+            }
+            number
+        })
+    };
+    let rate = count("requests_per_second", rate, MAX_REQUESTS_PER_SECOND.into());
+    let monthly_requests = count("monthly_requests", monthly, MAX_MONTHLY_REQUESTS);
+    let at_once = count("calls_at_once", at_once, MAX_CALLS_AT_ONCE as u64);
+    LimitsChange {
+        requests_per_second: rate
+            .map(|rate| rate.and_then(|rate| NonZeroU32::new(u32::try_from(rate).ok()?))),
+        monthly_requests,
+        calls_at_once: at_once.map(|calls| calls.and_then(|calls| usize::try_from(calls).ok())),
+    }
+}
+
+/// The limits that a key has of its own; `null` where it has none.
+pub(super) fn show(limits: &KeyLimits) -> Value {
+    json!({
+        "requests_per_second": limits.requests_per_second,
+        "monthly_requests": limits.monthly_requests,
+        "calls_at_once": limits.calls_at_once,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_whole_numbers_or_nothing_and_each_wrong_one_is_named() {
+        let read = |text: &str| {
+            let (mut fields, raw) =
+                (Fields::default(), serde_json::from_str::<&RawValue>(text).expect("JSON"));
+            let change = read(&mut fields, Some(raw));
+            (KeyLimits::default().changed(change), fields.finish(()).is_ok())
+        };
+        let (limits, good) =
+            read(r#"{"requests_per_second": 5, "monthly_requests": null, "calls_at_once": 8}"#);
+        assert!(good);
+        assert_eq!(
+            show(&limits),
+            json!({"requests_per_second": 5, "monthly_requests": null, "calls_at_once": 8})
+        );
+        for bad in [
+            "null",
+            "[]",
+            "5",
+            r#"{"requests_per_second": 0}"#,
+            r#"{"requests_per_second": 1000001}"#,
+            r#"{"calls_at_once": 1.5}"#,
+            r#"{"monthly_requests": "9"}"#,
+            r#"{"calls_at_once": -1}"#,
+            r#"{"rate": 5}"#,
+        ] {
+            assert!(!read(bad).1, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! `/v1/organization/members/{id}` and the making of members.
+
+use std::sync::Arc;
+
+use axum::extract::{Extension, Path, Request, State};
+use axum::http::header::LOCATION;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+use super::errors::Failure;
+use super::fields::{Fields, success};
+use super::organization::item;
+use super::{Administrator, Caller, Id, Ignored, Shared, json, strict};
+use crate::http::auth::Visitor;
+use crate::http::body::{self, string};
+use crate::service::{Error, MemberChange, MemberRequest, MemberView, Role};
+
+/// The longest name and address, in characters.
+const MAX_TEXT: usize = 200;
+
+/// The id in a path. One that is not UTF-8 when decoded names nobody.
+fn member_id(id: Id) -> Result<String, Failure> {
+    id.map(|Path(id)| id).map_err(|_| Error::MemberNotFound.into())
+}
+
+pub(super) async fn detail(
+    Caller(caller): Caller,
+    State(shared): State<Shared>,
+    id: Id,
+) -> Result<Response, Failure> {
+    Ok(json(success(item(&shared.gateway.member(&caller, &member_id(id)?)?), None)))
+}
+
+pub(super) async fn create(
+    Administrator(caller): Administrator,
+    Extension(visitor): Extension<Arc<Visitor>>,
+    State(shared): State<Shared>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let body = body::read(request, shared.settings.body_limit, shared.settings.body_timeout).await?;
+    let mut fields = Fields::default();
+    let members = strict::read(&body, MEMBERS, &mut fields)?;
+    let request = read_new(members, "", &mut fields);
+    if members[1].is_none() {
+        fields.problem("name", "is required");
+    }
+    let request = fields.finish(request)?;
+    visitor.acts("member.create", request.id.as_deref().or(request.name.as_deref()).unwrap_or_default());
+    let made = shared.gateway.add_member(&caller, request).await?;
+    visitor.tells_all(told(&made));
+    let mut response = json(success(item(&made), None));
+    *response.status_mut() = StatusCode::CREATED;
+    if let Ok(location) = HeaderValue::try_from(format!("{}/{}", super::MEMBERS, made.member.id)) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    Ok(response)
+}
+
+pub(super) async fn change(
+    Administrator(caller): Administrator,
+    Extension(visitor): Extension<Arc<Visitor>>,
+    State(shared): State<Shared>,
+    id: Id,
+    request: Request,
+) -> Result<Response, Failure> {
+    let id = member_id(id)?;
+    let body = body::read(request, shared.settings.body_limit, shared.settings.body_timeout).await?;
+    visitor.acts("member.change", &id);
+    let mut fields = Fields::default();
+    let given = strict::read(&body, ["name", "email", "role", "plan"], &mut fields)?;
+    let [name, email, role, plan] = given;
+    if given.iter().all(Option::is_none) {
+        fields.nothing("names nothing to change; there are name, email, role, plan".to_owned());
+    }
+    let change = MemberChange {
+        name: strict::text(&mut fields, "name", name, MAX_TEXT),
+        email: strict::or_null(email, |raw| strict::text(&mut fields, "email", raw, MAX_TEXT)),
+        role: read_role(role, "", &mut fields),
+        plan: strict::or_null(plan, |raw| strict::text(&mut fields, "plan", raw, MAX_TEXT).map(Into::into)),
+    };
+    let change = fields.finish(change)?;
+    let changed = shared.gateway.change_member(&caller, &id, change).await?;
+    visitor.tells_all(told(&changed));
+    Ok(json(success(item(&changed), None)))
+}
+
+/// A body is ignored, as it is on every `DELETE`.
+pub(super) async fn remove(
+    Administrator(caller): Administrator,
+    Extension(visitor): Extension<Arc<Visitor>>,
+    State(shared): State<Shared>,
+    id: Id,
+    _: Ignored,
+) -> Result<Response, Failure> {
+    let id = member_id(id)?;
+    visitor.acts("member.remove", &id);
+    let revoked = shared.gateway.remove_member(&caller, &id).await?;
+    visitor.tells("revoked_keys", revoked.iter().map(|id| &**id).collect::<Vec<_>>());
+    Ok(json(success(json!({"id": id, "status": "removed", "keys_revoked": revoked.len()}), None)))
+}
+
+/// What the audit is told of a member: what it may, and nothing of who it is but its names.
+fn told(seen: &MemberView) -> Map<String, Value> {
+    let member = &seen.member;
+    let told = [
+        ("id", Value::from(&*member.id)),
+        ("name", Value::from(member.name.as_str())),
+        ("role", Value::from(member.role.name())),
+        ("plan", member.plan.as_ref().map(|plan| &*plan.name).into()),
+    ];
+    told.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
+}
+
+/// What a new member may have.
+pub(super) const MEMBERS: [&str; 5] = ["id", "name", "email", "role", "plan"];
+
+/// Reads what a new member is to be. `path` is what its members' names begin with in problems.
+pub(super) fn read_new(given: [Option<&RawValue>; 5], path: &str, fields: &mut Fields) -> MemberRequest {
+    let [id, name, email, role, plan] = given;
+    let mut text =
+        |field: &str, raw: Option<&RawValue>| strict::text(fields, &format!("{path}{field}"), raw, MAX_TEXT);
+    let (name, email, plan) = (text("name", name), text("email", email), text("plan", plan));
+    let id = id.and_then(|raw| {
+        let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@');
+        let id = string(raw).filter(|id| (1..=128).contains(&id.len()) && id.chars().all(good));
+        if id.is_none() {
+            fields.problem(&format!("{path}id"), "must be 1 to 128 letters, digits, '-', '_', '.' or '@'");
+        }
+        id
+    });
+    let role = read_role(role, path, fields).unwrap_or(Role::Member);
+    MemberRequest { id, name, email, role, plan }
+}
+
+fn read_role(raw: Option<&RawValue>, path: &str, fields: &mut Fields) -> Option<Role> {
+    let given = string(raw?);
+    let role = Role::ALL.iter().find(|(name, _)| given.as_deref() == Some(name)).map(|(_, role)| *role);
+    if role.is_none() {
+        fields.problem(&format!("{path}role"), "must be owner, admin, member or viewer");
+    }
+    role
+}

@@ -1,0 +1,112 @@
+//! `/v1/organization/plans`.
+
+use std::sync::Arc;
+
+use axum::extract::{Extension, Path, Request, State};
+use axum::response::Response;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::errors::Failure;
+use super::fields::{Fields, success};
+use super::{Caller, Id, Ignored, Owner, Shared, json, strict};
+use crate::http::auth::Visitor;
+use crate::http::body;
+use crate::service::{Error, MAX_MONTHLY_REQUESTS, MAX_REQUESTS_PER_SECOND, PlanRecord, PlanView};
+
+/// The longest name of a plan, in characters.
+const MAX_NAME: usize = 100;
+/// What a plan may limit.
+const LIMITS: [&str; 5] =
+    ["requests_per_second", "monthly_requests", "max_mcps", "max_api_keys", "max_members"];
+
+pub(super) async fn list(Caller(caller): Caller, State(shared): State<Shared>) -> Result<Response, Failure> {
+    let plans = shared.gateway.plans(&caller);
+    Ok(json(success(plans.iter().map(item).collect::<Vec<_>>(), None)))
+}
+
+/// The name in a path. One that is not UTF-8 when decoded names nothing.
+fn plan_name(name: Id) -> Result<String, Failure> {
+    name.map(|Path(name)| name).map_err(|_| Error::PlanNotFound.into())
+}
+
+pub(super) async fn replace(
+    Owner(caller): Owner,
+    Extension(visitor): Extension<Arc<Visitor>>,
+    State(shared): State<Shared>,
+    name: Id,
+    request: Request,
+) -> Result<Response, Failure> {
+    let name = plan_name(name)?;
+    let body = body::read(request, shared.settings.body_limit, shared.settings.body_timeout).await?;
+    visitor.acts("plan.put", &name);
+    let plan = read(&name, &body)?;
+    let put = item(&shared.gateway.put_plan(&caller, plan).await?);
+    for limit in LIMITS {
+        visitor.tells(limit, put[limit].clone());
+    }
+    Ok(json(success(put, None)))
+}
+
+/// A body is ignored, as it is on every `DELETE`.
+pub(super) async fn remove(
+    Owner(caller): Owner,
+    Extension(visitor): Extension<Arc<Visitor>>,
+    State(shared): State<Shared>,
+    name: Id,
+    _: Ignored,
+) -> Result<Response, Failure> {
+    let name = plan_name(name)?;
+    visitor.acts("plan.remove", &name);
+    shared.gateway.remove_plan(&caller, &name).await?;
+    Ok(json(success(json!({"name": name, "status": "removed"}), None)))
+}
+
+fn read(name: &str, body: &[u8]) -> Result<PlanRecord, Failure> {
+    let mut fields = Fields::default();
+    let given = strict::read(body, LIMITS, &mut fields)?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if !(1..=MAX_NAME).contains(&name.len()) || !name.chars().all(plain) {
+        fields.problem("name", format!("must be 1 to {MAX_NAME} letters, digits, '-', '_' or '.'"));
+    }
+    if given.iter().all(Option::is_none) {
+        fields.nothing(format!("names no limit; there are {}, each a number or null", LIMITS.join(", ")));
+    }
+    let mut count = |index: usize, most: u64| {
+        let read = |raw: &RawValue| raw.get().parse().ok().filter(|number| (1..=most).contains(number));
+        strict::or_null(given[index], |raw| {
+            let number = raw.and_then(read);
+            if number.is_none() {
+                fields.problem(LIMITS[index], format!("must be a whole number from 1 to {most}, or null"));
+            }
+            number
+        })
+        .flatten()
+    };
+    let most = MAX_MONTHLY_REQUESTS;
+    let plan = PlanRecord {
+        name: name.into(),
+        requests_per_second: count(0, MAX_REQUESTS_PER_SECOND.into())
+            .and_then(|rate| u32::try_from(rate).ok()),
+        monthly_requests: count(1, most),
+        max_mcps: count(2, most),
+        max_api_keys: count(3, most),
+        max_members: count(4, most),
+    };
+    fields.finish(plan)
+}
+
+fn item(seen: &PlanView) -> Value {
+    let plan = &seen.plan;
+    json!({
+        "name": plan.name,
+        "source": plan.source.name(),
+        "is_of_organization": seen.is_of_organization,
+        "members": seen.members,
+        "requests_per_second": plan.requests_per_second,
+        "monthly_requests": plan.monthly_requests,
+        "max_mcps": plan.max_mcps,
+        "max_api_keys": plan.max_api_keys,
+        "max_members": plan.max_members,
+    })
+}

@@ -1,0 +1,76 @@
+//! Which of the known names a mistyped one most likely stands for. One answer for settings, members
+//! of bodies, parameters of queries and tools, so that all of them forgive alike.
+
+/// The longest name that is compared, in characters.
+const LONGEST: usize = 256;
+
+/// The known name that a mistyped one most likely stands for: at most a third of its characters (at
+/// least one, at most five) may differ, capitals count as small letters. Of equally close ones the first.
+pub fn closest<'k>(given: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    let length = given.chars().count();
+    if length == 0 || length > LONGEST {
+        return None;
+    }
+    let (allowed, given) = ((length / 3).clamp(1, 5), given.to_lowercase());
+    known
+        .into_iter()
+        // Names of another length cannot be close; comparing is the dear part.
+        .filter(|name| name.chars().count().abs_diff(length) <= allowed)
+        .map(|name| (distance(&given, &name.to_lowercase()), name))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+/// How many characters must be inserted, removed, replaced or swapped with their neighbour to turn
+/// one text into the other (optimal string alignment).
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut before_last = vec![0; b.len() + 1];
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for i in 0..a.len() {
+        let mut row = vec![i + 1; b.len() + 1];
+        for j in 0..b.len() {
+            let replace = last[j] + usize::from(a[i] != b[j]);
+            row[j + 1] = replace.min(last[j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] {
+                row[j + 1] = row[j + 1].min(before_last[j - 1] + 1);
+            }
+        }
+        before_last = std::mem::replace(&mut last, row);
+    }
+    last[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn suggestions_are_close_or_absent() {
+        let known = ["host", "port", "data_dir", "keep_alive", "permissions"];
+        let near = |given: &str| closest(given, known);
+        assert_eq!(near("prot"), Some("port"));
+        assert_eq!(near("keepalive"), Some("keep_alive"));
+        assert_eq!(near("data-dir"), Some("data_dir"));
+        assert_eq!(near("Host"), Some("host"));
+        assert_eq!(near("permisions"), Some("permissions"));
+        assert_eq!(near("colour"), None);
+        assert_eq!(near(""), None);
+        assert_eq!(near(&"x".repeat(10_000)), None);
+    }
+
+    proptest! {
+        #[test]
+        fn one_slip_is_forgiven_and_nothing_panics(
+            name in "[a-z_]{3,20}", at in 0usize..20, other in "[a-z]", noise in "\\PC{0,200}",
+        ) {
+            let mut slipped = name.clone();
+            let at = at % name.len();
+            slipped.replace_range(at..=at, &other);
+            prop_assert_eq!(closest(&slipped, [name.as_str()]), Some(name.as_str()));
+            closest(&noise, [name.as_str(), ""]);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Members and plans as callers may see and change them.
+
+use std::sync::Arc;
+
+use super::keys::{MemberView, require_admin};
+use super::{AuditEntry, Error, Gateway, Outcome, Registry, member_to_be, unix_seconds};
+use crate::access::{Charter, Member, Plan, PlanRecord, Principal, Role};
+
+/// A member that somebody asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberRequest {
+    /// Its id; one is made for it by default.
+    pub id: Option<String>,
+    /// A name for people; the id by default.
+    pub name: Option<String>,
+    /// Where to write to.
+    pub email: Option<String>,
+    /// What it may do.
+    pub role: Role,
+    /// The name of a plan of its own.
+    pub plan: Option<String>,
+}
+
+/// How a member is to be changed: `None` leaves what it is about as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MemberChange {
+    /// Another name.
+    pub name: Option<String>,
+    /// Another address, or none.
+    pub email: Option<Option<String>>,
+    /// Another role.
+    pub role: Option<Role>,
+    /// The name of another plan of its own, or none.
+    pub plan: Option<Option<Arc<str>>>,
+}
+
+/// A plan, for showing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanView {
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// Whether it is the organization's.
+    pub is_of_organization: bool,
+    /// How many members have it as a plan of their own.
+    pub members: usize,
+}
+
+impl Gateway {
+    /// The member of this id.
+    pub fn member(&self, caller: &Principal, id: &str) -> Result<MemberView, Error> {
+        let mut members = self.members(caller);
+        members.retain(|seen| *seen.member.id == *id);
+        members.pop().ok_or(Error::MemberNotFound)
+    }
+
+    /// Makes a member with a role that is no higher than the caller's. Durable when it returns.
+    pub async fn add_member(&self, caller: &Principal, request: MemberRequest) -> Result<MemberView, Error> {
+        require_admin(caller)?;
+        let make = |registry: &mut Registry, caller: &Principal| registry.add_member(caller, request);
+        let made = self.0.registry.govern(caller, make).await?;
+        self.member(caller, &made.id)
+    }
+
+    /// Changes a member that was made over the API, from the very next request of its keys on. Durable when
+    /// it returns.
+    pub async fn change_member(
+        &self,
+        caller: &Principal,
+        id: &str,
+        change: MemberChange,
+    ) -> Result<MemberView, Error> {
+        require_admin(caller)?;
+        let named = id.to_owned();
+        let make = move |registry: &mut Registry, caller: &Principal| {
+            registry.change_member(caller, &named, &change)
+        };
+        self.0.registry.govern(caller, make).await?;
+        self.member(caller, id)
+    }
+
+    /// Removes a member that was made over the API and revokes its keys, whose ids it gives. Durable, and in
+    /// force, when it returns; where it cannot be stored, the keys are revoked all the same.
+    pub async fn remove_member(&self, caller: &Principal, id: &str) -> Result<Vec<Arc<str>>, Error> {
+        require_admin(caller)?;
+        let id = id.to_owned();
+        let make = move |registry: &mut Registry, caller: &Principal| registry.remove_member(caller, &id);
+        self.0.registry.govern(caller, make).await
+    }
+
+    /// The plans that there are, by name.
+    pub fn plans(&self, _: &Principal) -> Vec<PlanView> {
+        let charter = self.0.keys.charter();
+        let own = |plan: &Arc<Plan>| {
+            let has = |member: &&Arc<Member>| member.plan.as_ref().is_some_and(|own| own.name == plan.name);
+            charter.members.iter().filter(has).count()
+        };
+        let seen = charter.plans.values().map(|plan| PlanView {
+            plan: plan.clone(),
+            is_of_organization: plan.name == charter.organization.plan.name,
+            members: own(plan),
+        });
+        seen.collect()
+    }
+
+    /// The plan of this name.
+    pub fn plan(&self, caller: &Principal, name: &str) -> Result<PlanView, Error> {
+        self.plans(caller).into_iter().find(|seen| *seen.plan.name == *name).ok_or(Error::PlanNotFound)
+    }
+
+    /// Makes a plan or replaces one that is not in the configuration file, for owners. In force for the very
+    /// next request of whoever has it. Durable when it returns.
+    pub async fn put_plan(&self, caller: &Principal, plan: PlanRecord) -> Result<PlanView, Error> {
+        let make = move |registry: &mut Registry, caller: &Principal| registry.put_plan(caller, plan);
+        let put = self.0.registry.govern(caller, make).await?;
+        self.plan(caller, &put.name)
+    }
+
+    /// Removes a plan that was made over the API and that no member has, for owners. Durable when it returns.
+    pub async fn remove_plan(&self, caller: &Principal, name: &str) -> Result<(), Error> {
+        let name = name.to_owned();
+        let make = move |registry: &mut Registry, caller: &Principal| registry.remove_plan(caller, &name);
+        self.0.registry.govern(caller, make).await
+    }
+
+    /// Takes the organization, members and plans of the configuration file as they are now. No server, and no
+    /// key that they say nothing else about, notices.
+    pub async fn reload_charter(&self, charter: Charter) -> Result<(), Error> {
+        self.0.registry.reload_charter(charter).await?;
+        self.0.audit.note(AuditEntry::of_daemon("members.apply", "configuration file", Outcome::Done));
+        Ok(())
+    }
+
+    /// The member that a request for a key makes along, as it is going to be.
+    pub(super) fn new_owner(&self, caller: &Principal, request: MemberRequest) -> Result<Arc<Member>, Error> {
+        let charter = self.0.keys.charter();
+        let record = member_to_be(&charter, caller, request, unix_seconds())?;
+        let plan = record.plan.as_ref().and_then(|name| charter.plans.get(name).cloned());
+        let made =
+            Member { id: record.id, name: record.name, role: record.role, plan, ..Charter::default_owner() };
+        Ok(Arc::new(made))
+    }
+}

@@ -1,0 +1,87 @@
+//! What becomes of a key while it lives: changed, given another text. Who may is asked here, where one
+//! change comes after the other, of the caller and the key as they are then.
+
+use std::collections::HashSet;
+
+use super::ledger::put_key;
+use super::{Registry, stored};
+use crate::access::{
+    Charter, KeyChange, KeyRecord, KeyStatus, Member, NewKey, Principal, administers, check_grant,
+};
+use crate::service::Error;
+use crate::service::keys::{may_see, not_yours};
+use crate::service::standing::moment;
+
+impl Registry {
+    /// Changes a key, from its very next request on, and for what is under way with it.
+    pub fn amend_key(&mut self, caller: &Principal, id: &str, change: &KeyChange) -> Result<(), Error> {
+        let at = moment();
+        let before = self.changeable_key(caller, id, at)?;
+        let after = change.of(&before);
+        if !change.is_about_names() {
+            if before.revoked_at.is_some() {
+                return Err(conflict("The API key was revoked, which is for ever; make another one"));
+            }
+            let charter = self.keys.charter();
+            let owner = owner(&charter, &before)?;
+            check_grant(caller, Some(&before), &after, owner, charter.key_defaults).map_err(forbidden)?;
+            let (moments, own) =
+                ([Some(at), change.expires_at.flatten()], HashSet::from([before.id.clone()]));
+            for moment in moments.into_iter().flatten() {
+                let goes = administers(&charter, &before, moment) && !administers(&charter, &after, moment);
+                if goes && !self.keys.administers_without(&own, moment) {
+                    return Err(forbidden("Cannot limit your only active key"));
+                }
+            }
+        }
+        self.ledger.commit(vec![put_key(&after).map_err(stored)?]).map_err(stored)?;
+        self.keys.put([after]);
+        Ok(())
+    }
+
+    /// Gives a key another text. The one it had is refused at once, or after so many seconds.
+    pub fn rotate_key(&mut self, caller: &Principal, id: &str, grace: u64) -> Result<NewKey, Error> {
+        let at = moment();
+        let before = self.changeable_key(caller, id, at)?;
+        match before.status(at) {
+            KeyStatus::Active => {}
+            KeyStatus::Revoked => return Err(conflict("The API key was revoked; make another one")),
+            KeyStatus::Expired => {
+                return Err(conflict(
+                    "The API key has expired; set another expires_at first, or make another one",
+                ));
+            }
+        }
+        let charter = self.keys.charter();
+        let owner = owner(&charter, &before)?;
+        // Whoever holds a key may have it anew; for others it is as if the key were made.
+        if *before.id != **caller.key_id() {
+            check_grant(caller, None, &before, owner, charter.key_defaults).map_err(forbidden)?;
+        }
+        let until = at.saturating_add(grace).min(before.expires_at.unwrap_or(u64::MAX));
+        let made = NewKey::rotate(&before, at, until)
+            .map_err(|error| Error::Internal { reason: format!("no random bytes: {error}") })?;
+        self.ledger.commit(vec![put_key(&made.record).map_err(stored)?]).map_err(stored)?;
+        self.keys.put([made.record.clone()]);
+        Ok(made)
+    }
+
+    /// A key that the caller may see, as it is now.
+    fn changeable_key(&self, caller: &Principal, id: &str, at: u64) -> Result<KeyRecord, Error> {
+        let key = self.keys.key(id, at).ok_or(Error::KeyNotFound)?.record;
+        if may_see(caller, &key) { Ok(key) } else { Err(not_yours()) }
+    }
+}
+
+fn owner<'a>(charter: &'a Charter, record: &KeyRecord) -> Result<&'a Member, Error> {
+    let owner = charter.member(&record.member_id).map(|member| &**member);
+    owner.ok_or_else(|| conflict("The member that owns the API key is no more"))
+}
+
+pub(super) fn conflict(reason: impl Into<String>) -> Error {
+    Error::Conflict { reason: reason.into() }
+}
+
+pub(super) fn forbidden(reason: impl Into<String>) -> Error {
+    Error::Forbidden { reason: reason.into() }
+}
