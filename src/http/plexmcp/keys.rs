@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::errors::{self, Failure};
 use super::fields::{Fields, Page, last, success, success_with};

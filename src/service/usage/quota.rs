@@ -290,6 +290,8 @@ impl Quotas {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
     use proptest::prelude::*;
 
@@ -333,7 +335,7 @@ mod tests {
             let (limit, began) = (5, 1_795_824_000);
             let month = first_of_month(day_of(began));
             let mut stored = Grant { month, granted: 0 };
-            let mut account = Account::new(limit, stored);
+            let mut account = Account::new(stored);
             let mut watch = clock::Watch::new(Some(began), Duration::ZERO);
             let (mut steady, mut made) = (Duration::ZERO, HashMap::<u32, u64>::new());
             for (anew, wait, wall) in steps {
@@ -341,11 +343,11 @@ mod tests {
                 if anew {
                     // What is kept is the time that was believed.
                     watch = clock::Watch::new(watch.expected(steady), steady);
-                    account = Account::new(limit, stored);
+                    account = Account::new(stored);
                 }
                 for _ in 0..20 {
                     watch.look(wall, steady);
-                    match account.take(watch.believed(wall, steady)) {
+                    match account.take(watch.believed(wall, steady), limit) {
                         Take::Taken => *made.entry(account.month).or_default() += 1,
                         Take::Ask(grant) => {
                             prop_assert!(grant.month >= stored.month, "months only go forward");
