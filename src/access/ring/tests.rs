@@ -139,6 +139,34 @@ fn a_text_that_was_replaced_is_accepted_as_long_as_was_said_and_told_apart_after
     assert_eq!(ring.authenticate(&third.text, 17).err(), Some(Refused::Revoked));
 }
 
+#[tokio::test]
+async fn whoever_is_under_way_is_told_of_a_change_of_its_member_or_plan_and_nobody_else() {
+    let mut charter = Charter::default();
+    let member = |role| Arc::new(Member { id: "user_b".into(), role, ..Charter::default_owner() });
+    charter.members.push(member(Role::Admin));
+    let (ring, [a, b]) = (KeyRing::new(charter.clone()), [made("user_owner", None), made("user_b", None)]);
+    put(&ring, [&a, &b].map(|key| key.record.clone()));
+    let [of_a, of_b] = [&a, &b].map(|key| ring.authenticate(&key.text, 1).expect("valid"));
+    let changed = of_b.changed();
+    charter.members[1] = member(Role::Member);
+    ring.govern(charter.clone());
+    changed.await;
+    assert!(of_a.is_unchanged() && !of_b.is_unchanged());
+    assert_eq!(of_b.again(1).map(|now| now.role()), Ok(Role::Member));
+    // A plan is everybody's who has no other.
+    let (changed, operator) = (of_a.changed(), ring.local_operator());
+    charter.organization.plan = Arc::new(Plan::with_rate("two", Some(2)));
+    ring.govern(charter.clone());
+    changed.await;
+    assert_eq!(of_a.again(1).map(|now| now.plan().requests_per_second), Ok(Some(2)));
+    assert!(operator.again(1).is_ok() && ring.local_operator().is_unchanged());
+    let changed = of_b.changed();
+    charter.members.pop();
+    ring.govern(charter);
+    changed.await;
+    assert_eq!(of_b.again(1).err(), Some(Refused::Revoked));
+}
+
 #[test]
 fn keys_end_with_their_member_and_act_with_its_role_from_then_on() {
     let mut charter = Charter::default();

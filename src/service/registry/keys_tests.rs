@@ -12,7 +12,7 @@ use crate::access::{
     Principal, Refused, Role,
 };
 use crate::service::standing::tests::set_clock;
-use crate::service::{Approval, Revoke};
+use crate::service::{Approval, MemberRequest, Revoke};
 use crate::store::{MemoryStore, Vault};
 
 const NOW: u64 = 1_000_000;
@@ -91,6 +91,44 @@ fn a_revocation_is_in_force_on_a_disk_that_takes_nothing_and_outlives_the_daemon
     std::fs::remove_file(dir.path().join("reserve")).unwrap();
     let (_registry, ring) = self::registry(dir.path(), &store, charter(|_| {}));
     assert_eq!(ring.authenticate(&key.text, NOW).err(), Some(Refused::Revoked), "it is in the store now");
+}
+
+fn person() -> MemberRequest {
+    let id = Some("user_new".to_owned());
+    MemberRequest { id, name: None, email: None, role: Role::Member, plan: None }
+}
+
+#[test]
+fn a_removed_member_s_keys_are_refused_on_a_disk_that_takes_nothing_and_stay_so() {
+    let (dir, store) = (tempfile::tempdir().unwrap(), Arc::<FailingStore>::default());
+    let (mut registry, ring) = registry(dir.path(), &store, charter(|_| {}));
+    let key = registry.create_key_with_member(&operator(), person(), wish("")).unwrap();
+    assert_eq!(*key.record.member_id, *"user_new");
+    let caller = holder(&ring, &key);
+    store.apply_fails.store(true, Ordering::SeqCst);
+    assert!(matches!(registry.remove_member(&operator(), "user_new"), Err(Error::Store { .. })));
+    assert_eq!(ring.authenticate(&key.text, NOW).err(), Some(Refused::Revoked));
+    assert_eq!(caller.again(NOW).err(), Some(Refused::Revoked));
+    assert!(ring.charter().member("user_new").is_some(), "which is what the store says");
+    drop(registry);
+
+    let (mut registry, ring) = self::registry(dir.path(), &store, charter(|_| {}));
+    assert_eq!(ring.authenticate(&key.text, NOW).err(), Some(Refused::Revoked), "the reserve has it");
+    store.apply_fails.store(false, Ordering::SeqCst);
+    registry.pay();
+    assert!(registry.remove_member(&operator(), "user_new").unwrap().is_empty());
+    assert!(ring.charter().member("user_new").is_none());
+}
+
+#[test]
+fn a_member_and_its_first_key_are_made_together_or_not_at_all() {
+    let (dir, store) = (tempfile::tempdir().unwrap(), Arc::<FailingStore>::default());
+    let (mut registry, ring) = registry(dir.path(), &store, charter(|plan| plan.max_api_keys = Some(1)));
+    let before = store.scan_prefix(b"").unwrap();
+    let refused = registry.create_key_with_member(&operator(), person(), wish(""));
+    assert!(matches!(refused, Err(Error::LimitReached { resource: "api_keys", limit: 1 })));
+    assert!(ring.charter().member("user_new").is_none());
+    assert_eq!(store.scan_prefix(b"").unwrap(), before);
 }
 
 #[test]
