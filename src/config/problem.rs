@@ -108,7 +108,7 @@ impl Problems {
         Err(problems)
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn lines(&self) -> Vec<String> {
         self.0.iter().map(ConfigProblem::to_string).collect()
     }

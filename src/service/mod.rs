@@ -488,7 +488,16 @@ fn trouble_in_words(trouble: &Trouble) -> String {
 
 /// Seconds since 1970.
 pub(crate) fn unix_seconds() -> u64 {
-    seconds_since_1970(SystemTime::now())
+    seconds_since_1970(wall_clock())
+}
+
+/// What the machine's clock says; in a simulation, what its clock says.
+fn wall_clock() -> SystemTime {
+    #[cfg(test)]
+    if let Some(simulated) = registry::simulated_clock() {
+        return simulated;
+    }
+    SystemTime::now()
 }
 
 /// Whole seconds since 1970; times before are 1970.

@@ -7,7 +7,6 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -18,6 +17,7 @@ use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::disk::{self as fs, DirBuilder};
 use super::files::{from_hex, hex, write_private};
 use super::records::{SCHEMA_KEY, SEQ_KEY};
 use super::{DataDir, RECORD_VERSION, Record, StoreError};

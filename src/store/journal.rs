@@ -10,12 +10,12 @@
 //! 0c9d… {"seq":8,"ops":[{"put":["s/mcp_01","\u0001{\"name\":…}"]},{"delete":"s/mcp_00"}]}
 //! ```
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::disk::{self as fs, File, OpenOptions};
 use super::files::{from_hex, hex, read_if_there, seal, sync_dir, unseal, write_and_move};
 use super::{Op, StoreError};
 
@@ -332,7 +332,7 @@ impl Journal {
         }
         self.settle()?;
         let failed = |error: io::Error| StoreError::io("rewrite the journal", &self.path, &error);
-        let bytes = std::fs::read(&self.path).map_err(failed)?;
+        let bytes = fs::read(&self.path).map_err(failed)?;
         let contents = parse(&bytes);
         if contents.damage.is_some() || contents.len != self.len {
             let reason = "it is not what was written".to_owned();

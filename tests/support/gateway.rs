@@ -61,6 +61,7 @@ pub(crate) struct TestGateway {
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
     before: Option<fn(&Path)>,
+    data: Option<PathBuf>,
 }
 
 impl TestGateway {
@@ -73,6 +74,7 @@ impl TestGateway {
             arguments: Vec::new(),
             variables: Vec::new(),
             before: None,
+            data: None,
         }
     }
 
@@ -117,6 +119,12 @@ impl TestGateway {
         self
     }
 
+    /// Gives the daemon a data directory that is there already.
+    pub(crate) fn data_in(mut self, directory: &Path) -> TestGateway {
+        self.data = Some(directory.to_owned());
+        self
+    }
+
     /// Starts the daemon and waits until it listens.
     pub(crate) async fn start(self) -> Gateway {
         let mut gateway = self.launch();
@@ -142,8 +150,11 @@ impl TestGateway {
         let id = uuid::Uuid::new_v4().to_string();
         let servers: Map<String, Value> =
             self.servers.into_iter().map(|(name, definition)| (name, marked(definition, &id))).collect();
-        let data = directory.path().join("data");
-        fs::create_dir(&data).expect("a data directory");
+        let data = self.data.unwrap_or_else(|| {
+            let data = directory.path().join("data");
+            fs::create_dir(&data).expect("a data directory");
+            data
+        });
         if let Some(before) = self.before {
             before(&data);
         }

@@ -1,12 +1,12 @@
 //! The files of the audit: segments named after the number of their first line, the newest of which
 //! is appended to. Blocks on the disk.
 
-use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::log::AuditSettings;
+use crate::store::disk::{self as fs, File, OpenOptions};
 
 /// How long a segment may be, in bytes.
 const SEGMENT: u64 = 4 * 1024 * 1024;

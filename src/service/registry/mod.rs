@@ -17,6 +17,8 @@ mod owner_key;
 mod paths;
 mod pinning;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
@@ -37,6 +39,8 @@ use self::ledger::{Instance, Ledger};
 use self::memories::Memory;
 use self::merge::{Stamp, Step};
 use self::paths::Confinement;
+#[cfg(test)]
+pub(super) use self::simulation::simulated_clock;
 use crate::access::KeyRing;
 use crate::service::Error;
 use crate::service::audit::{self, AuditHandle, AuditSettings};
@@ -418,5 +422,5 @@ fn with_stamp<T>(make: impl FnOnce(&mut Stamp<'_>) -> T) -> T {
 
 /// The time as it can be stored.
 fn now() -> SystemTime {
-    ledger::to_stored_precision(SystemTime::now())
+    ledger::to_stored_precision(super::wall_clock())
 }

@@ -11,6 +11,7 @@ mod idle;
 mod kills;
 mod limits;
 mod mixed;
+mod powercut;
 mod queries;
 mod usage;
 
