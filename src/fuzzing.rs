@@ -273,7 +273,7 @@ mod tests {
                 bytes.splice(place..place, other[from..].iter().copied());
             }
             3 => drop(bytes.drain(place..(place + dice.index(9)).min(bytes.len()).max(place))),
-            _ if place < bytes.len() => bytes[place] = b" \r\n\t:;,{}[]\"\\*0-\xff"[dice.index(18)],
+            _ if place < bytes.len() => bytes[place] = b" \r\n\t:;,{}[]\"\\*0-\xff"[dice.index(17)],
             _ => bytes.extend_from_slice(b"\r\n\r\n"),
         }
         bytes.truncate(16 * 1024);

@@ -124,6 +124,7 @@ impl World {
     pub(super) fn end(mut self) -> Seen {
         self.mend();
         self.cut();
+        self.seen.faults = self.place.disk().failed;
         self.seen
     }
 
@@ -416,8 +417,7 @@ impl World {
         assert!(counted >= written, "{written} calls were written, and {counted} are known");
         assert!(counted <= calls, "{calls} calls were made, and {counted} are known");
         if written > 0 {
-            let days =
-                live.usage.calls_by_day(SERVER, 0..(BEGIN / DAY + 5_000).try_into().unwrap_or(u32::MAX));
+            let days = live.usage.calls_of_days(SERVER, &self.days);
             assert!(days >= written, "of {written} calls that were written, {days} are left in days");
         }
         // What was counted and not written is gone with the process.
