@@ -26,7 +26,10 @@ pub(crate) fn heads(bytes: &[u8]) {
         match (framing.mid_head(), begun) {
             (true, None) => begun = Some(at),
             (false, Some(from)) => {
-                seen.push(&bytes[from..=at]);
+                // Empty lines before a head are none.
+                if bytes[from..=at].iter().any(|byte| !b"\r\n".contains(byte)) {
+                    seen.push(&bytes[from..=at]);
+                }
                 begun = None;
             }
             _ => {}

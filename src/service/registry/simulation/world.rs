@@ -57,7 +57,7 @@ pub(super) struct World {
     model: Model,
     seen: Seen,
     clock: Clock,
-    /// Whether a line of the audit failed since the last start: its file may have a hole where the line
+    /// Whether a line of the audit failed since the last power cut: its file may have a hole where the line
     /// was to be, and what is written behind it is not relied on.
     audit_failed: bool,
     /// Whether it has been right since the last start.
@@ -324,6 +324,7 @@ impl World {
         self.place.disk().cut(cut, &mut self.dice);
         // Counts are promised for the end of a process only; never are there more than calls.
         (self.model.written, self.model.granted) = (0, 0);
+        self.audit_failed = false;
         self.start();
     }
 
@@ -337,7 +338,6 @@ impl World {
 
     /// Starts, now and then on a disk that fails at it; then on one that is well, which has to do.
     fn start(&mut self) {
-        self.audit_failed = false;
         self.set_clock_for_a_start();
         self.place.disk().plan(None);
         if self.dice.once_in(4) {
@@ -407,11 +407,13 @@ impl World {
         let list = live.registry.list();
         for (name, known) in &mut self.model.servers {
             let found = list.by_name(name).map(|server| server.definition.args().concat());
-            known.found(name, found);
+            self.seen.came_back += u64::from(known.found(name, found));
         }
         for (text, (id, known)) in &mut self.model.keys {
-            known.found(&format!("whether key {id} works"), live.ring.authenticate(text, now).is_ok());
+            let works = live.ring.authenticate(text, now).is_ok();
+            self.seen.came_back += u64::from(known.found(&format!("whether key {id} works"), works));
         }
+        assert!(live.usage.settle(), "usage is written on a disk that is well");
         let counted = live.usage.calls(SERVER);
         let (written, calls) = (self.model.written, self.model.calls);
         assert!(counted >= written, "{written} calls were written, and {counted} are known");
