@@ -44,7 +44,7 @@ pub(crate) fn heads(bytes: &[u8]) {
     // The bad head itself is served to the guard, which refuses it.
     let known = framing.bad_head().map_or(u64::MAX, |bad| bad);
     for (index, (method, target)) in served.iter().enumerate() {
-        if index as u64 + 1 > known {
+        if index as u64 + 1 >= known {
             break;
         }
         let Some(head) = seen.get(index) else {

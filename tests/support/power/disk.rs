@@ -172,6 +172,8 @@ pub(crate) struct Disk {
     fault: Option<Fault>,
     /// Whether the power is off: nothing works.
     off: bool,
+    /// Whether a sync that fails drops what it was to keep, as kernels do; else a second try keeps it.
+    pub(crate) drops: bool,
     /// Operations that failed by a fault.
     pub(crate) failed: u64,
 }
@@ -180,7 +182,7 @@ impl Disk {
     /// An empty disk.
     pub(crate) fn new() -> Disk {
         let nodes = BTreeMap::from([(ROOT, Kind::Directory(State::new()))]);
-        Disk { nodes, next: ROOT + 1, fault: None, off: false, failed: 0 }
+        Disk { nodes, next: ROOT + 1, fault: None, off: false, drops: false, failed: 0 }
     }
 
     /// Sets the fault that is to come, or none.
@@ -372,14 +374,15 @@ impl Disk {
         Ok(())
     }
 
-    /// Keeps a file's content, or a directory's names. Where it fails, what was written since is
-    /// shown as before and never kept: so kernels do it, and a second try that says yes lies.
+    /// Keeps a file's content, or a directory's names. Where it fails and the disk drops, what was written
+    /// since is shown as before and never kept: so kernels do it, and a second try that says yes lies.
     pub(crate) fn sync(&mut self, node: Node) -> io::Result<()> {
-        let allowed = self.allow(Act::Sync, false);
+        let (allowed, drops) = (self.allow(Act::Sync, false), self.drops);
         match self.nodes.get_mut(&node) {
             _ if self.off => {}
             Some(Kind::File(state)) if allowed.is_ok() => state.sync(Change::make),
-            Some(Kind::File(state)) => state.since.clear(),
+            Some(Kind::File(state)) if drops => state.since.clear(),
+            Some(Kind::File(_)) => {}
             Some(Kind::Directory(state)) if allowed.is_ok() => state.sync(Naming::make),
             Some(Kind::Directory(_)) => {}
             None => return error(NOT_FOUND),
@@ -479,6 +482,7 @@ mod tests {
     #[test]
     fn what_a_failed_sync_dropped_is_shown_and_never_kept() {
         let (mut disk, node) = written(true);
+        disk.drops = true;
         disk.plan(Some(Fault { after: 0, lasts: 1, full: false }));
         disk.sync(node).expect_err("an input/output error");
         disk.sync(node).expect("nothing is left to do");
