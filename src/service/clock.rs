@@ -162,7 +162,12 @@ fn running() -> MutexGuard<'static, Option<Running>> {
     RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What the machine's clock says; in a simulation, what its clock says.
 fn wall() -> u64 {
+    #[cfg(test)]
+    if let Some(simulated) = super::registry::simulated_clock() {
+        return seconds_since_1970(simulated);
+    }
     seconds_since_1970(SystemTime::now())
 }
 

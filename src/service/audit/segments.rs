@@ -2,13 +2,14 @@
 //! each with segments and a share of the room of its own, so that none pushes another one out; numbers
 //! go through all of them. Blocks on the disk.
 
-use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use super::log::AuditSettings;
+use crate::store::disk::{self as fs, File, OpenOptions};
+use crate::store::disk::{self as fs, File, OpenOptions};
 
 /// How long a segment may be, in bytes.
 const SEGMENT: u64 = 4 * 1024 * 1024;
