@@ -6,8 +6,10 @@ SCENARIO =
 COUNT =
 SECONDS =
 RELEASE =
+# What `make fuzz` may be told: which target (all), and for how long each.
+TARGET =
 
-.PHONY: help build test canary soak real-servers lint fmt fmt-check clippy doc deny bench bench-gateway
+.PHONY: help build test canary soak fuzz real-servers lint fmt fmt-check clippy doc deny bench bench-gateway
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -22,10 +24,17 @@ test: real-servers ## Install what the tests need, then run every test
 canary: real-servers ## The tests of the daemon with everything logged: no secret of a test may be in any log
 	MCPVISOR_TEST_LOG=trace cargo test --locked --test gateway
 
-soak: real-servers ## The long runs: SCENARIO=cycles|kills|broken|mixed|idle|edit|durability|usage|limits|queries|hangups|authority|slow|unread|budgets, COUNT=, SECONDS=, RELEASE=1
+soak: real-servers ## The long runs: SCENARIO=cycles|kills|broken|mixed|idle|edit|durability|powercut|usage|limits|queries|hangups|authority|slow|unread|budgets|seed, COUNT=, SECONDS=, RELEASE=1
+ifeq ($(SCENARIO),seed)
+	SIMULATION_RUNS=$(or $(COUNT),2000) cargo test --locked $(if $(RELEASE),--release) --lib simulation -- --nocapture
+else
 	SOAK=long SOAK_COUNT=$(COUNT) SOAK_SECONDS=$(SECONDS) cargo test --locked $(if $(RELEASE),--release) \
 	  --test gateway soak::$(SCENARIO) -- --nocapture --test-threads=1
 	$(if $(filter authority,$(SCENARIO)),SOAK=long SOAK_COUNT=$(COUNT) cargo test --locked $(if $(RELEASE),--release) --lib authority_tests)
+endif
+
+fuzz: ## Fuzz by coverage on stable Rust, from the kept corpora: TARGET=, SECONDS=, KEEP=1 to keep what is new
+	fuzz/run $(or $(SECONDS),60) $(TARGET)
 
 real-servers: ## Install the pinned servers from npm and PyPI into tests/real
 	tests/real/install.sh

@@ -58,3 +58,13 @@ pub mod signals;
 
 #[forbid(unsafe_code)]
 pub mod app;
+
+/// What the fuzzer and its corpora are run on; no part of the product.
+#[cfg(any(test, fuzzing))]
+#[forbid(unsafe_code)]
+pub mod fuzzing;
+
+/// The disk of the tests that forgets, which the tests of the daemon mount.
+#[cfg(test)]
+#[path = "../tests/support/power/disk.rs"]
+mod power_disk;

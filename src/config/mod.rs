@@ -8,6 +8,8 @@
 mod charter;
 mod environment;
 mod file;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod json;
 mod llm;
 mod problem;

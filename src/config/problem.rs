@@ -132,7 +132,7 @@ impl Problems {
         Err(problems)
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn lines(&self) -> Vec<String> {
         self.told.iter().map(ConfigProblem::to_string).collect()
     }

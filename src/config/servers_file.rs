@@ -93,7 +93,7 @@ type Entries = Vec<(String, Map<String, Value>)>;
 
 /// Checks the text of a servers file. What could be read comes back even beside problems, so that
 /// names can be compared across files.
-fn parse(source: &str, text: &str, problems: &mut Problems) -> (Entries, Map<String, Value>) {
+pub(super) fn parse(source: &str, text: &str, problems: &mut Problems) -> (Entries, Map<String, Value>) {
     let parsed = match json::parse(text) {
         Ok(parsed) => parsed,
         Err((position, reason)) => {

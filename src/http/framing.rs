@@ -32,6 +32,8 @@ pub(super) struct Framing {
     head: Head,
     /// The beginning of a line whose end has not arrived.
     line: Vec<u8>,
+    /// Whether the last byte of that was a CR.
+    after_cr: bool,
 }
 
 /// What the next byte belongs to.
@@ -75,7 +77,14 @@ struct Codings {
 impl Framing {
     /// A connection of which nothing has been read.
     pub(super) fn new() -> Framing {
-        Framing { place: Place::Head, heads: 0, bad_head: None, head: Head::default(), line: Vec::new() }
+        Framing {
+            place: Place::Head,
+            heads: 0,
+            bad_head: None,
+            head: Head::default(),
+            line: Vec::new(),
+            after_cr: false,
+        }
     }
 
     /// Takes the next bytes of the connection, cut anywhere.
@@ -123,9 +132,15 @@ impl Framing {
         let Some(end) = memchr(b'\n', bytes) else {
             let room = (LINE_KEPT + 1).saturating_sub(self.line.len());
             self.line.extend_from_slice(&bytes[..room.min(bytes.len())]);
+            self.after_cr = bytes.ends_with(b"\r");
             return &[];
         };
-        if self.line.is_empty() {
+        let after_cr = std::mem::take(&mut self.after_cr);
+        let crlf = if end == 0 { after_cr } else { bytes[end - 1] == b'\r' };
+        if !crlf && matches!(self.place, Place::ChunkSize | Place::ChunkEnd | Place::Trailer) {
+            // hyper reads on for a CRLF, and would find the next request elsewhere.
+            self.refuse(self.heads + 1, Misframed::Ambiguous);
+        } else if self.line.is_empty() {
             self.take_line(&bytes[..end]);
         } else {
             let mut line = std::mem::take(&mut self.line);

@@ -11,6 +11,8 @@ mod clock;
 mod connection;
 mod events;
 mod framing;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod guard;
 mod listener;
 mod manner;

@@ -162,8 +162,17 @@ fn running() -> MutexGuard<'static, Option<Running>> {
     RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What the machine's clock says; in a simulation, what its clock says.
+pub(super) fn wall_clock() -> SystemTime {
+    #[cfg(test)]
+    if let Some(simulated) = super::registry::simulated_clock() {
+        return simulated;
+    }
+    SystemTime::now()
+}
+
 fn wall() -> u64 {
-    seconds_since_1970(SystemTime::now())
+    seconds_since_1970(wall_clock())
 }
 
 impl Running {

@@ -7,7 +7,6 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -18,8 +17,9 @@ use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::disk::{self as fs, DirBuilder};
 use super::files::{from_hex, hex, write_private};
-use super::records::{SCHEMA_KEY, SEQ_KEY};
+use super::records::{HIGHEST_SEQ, SCHEMA_KEY, SEQ_KEY};
 use super::{DataDir, RECORD_VERSION, Record, StoreError};
 
 /// The directory's name in the data directory.
@@ -133,6 +133,9 @@ impl Backup {
         if written.format != FORMAT {
             return Err(format!("has format {}, but this version knows only {FORMAT}", written.format));
         }
+        if written.seq > HIGHEST_SEQ {
+            return Err(format!("is of change {}, and no change has that number", written.seq));
+        }
         let record = |(key, value): (String, Box<RawValue>)| {
             let key = read_key(key).ok_or("has a key that is none")?;
             Ok((key, [&[RECORD_VERSION], value.get().as_bytes()].concat()))
@@ -234,6 +237,7 @@ fn list_of(kind: &str, data_dir: &Path) -> Result<Vec<(u64, PathBuf)>, StoreErro
         .filter_map(|entry| {
             let name = entry.ok()?.file_name();
             let seq = name.to_str()?.strip_prefix(kind)?.strip_suffix(".json")?.parse().ok()?;
+            let seq = Some(seq).filter(|seq| *seq <= HIGHEST_SEQ)?;
             Some((seq, dir.join(name)))
         })
         .collect();

@@ -82,6 +82,13 @@ impl DataDir {
         Ok(DataDir { path, lock: Arc::new(lock) })
     }
 
+    /// A directory on a simulated disk, which nobody else can open.
+    #[cfg(test)]
+    pub(crate) fn simulated(path: &Path) -> DataDir {
+        let nothing = File::open("/dev/null").expect("there");
+        DataDir { path: path.to_owned(), lock: Arc::new(nothing) }
+    }
+
     /// The lock, for a process that is started to look at the directory. It is the same lock: as long
     /// as one of the two lives, nobody else gets it.
     pub fn handed_on(&self) -> io::Result<File> {

@@ -3,12 +3,12 @@
 //! tests.
 
 use std::cell::RefCell;
-use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
+use super::disk::File;
 use super::journal::Medium;
 use super::{MemoryStore, Op, Record, Store, StoreError};
 

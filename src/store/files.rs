@@ -2,7 +2,6 @@
 //! that carry a checksum.
 
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -11,6 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use sha2::{Digest, Sha256};
 
 use super::StoreError;
+use super::disk::{self as fs, File, OpenOptions};
 
 /// So many bytes of the SHA-256 protect a line: enough against damage, which is no adversary.
 const SUM_BYTES: usize = 8;
@@ -73,7 +73,7 @@ pub(super) fn quarantine(dir: &Path, path: &Path, suffix: &str) -> Result<PathBu
         0 => format!("{QUARANTINE}{now}{suffix}"),
         again => format!("{QUARANTINE}{now}-{again}{suffix}"),
     };
-    let target = (0..).map(|again| dir.join(name(again))).find(|target| target.symlink_metadata().is_err());
+    let target = (0..).map(|again| dir.join(name(again))).find(|target| !fs::is_there(target));
     let target = target.unwrap_or_else(|| dir.join(name(0)));
     fs::rename(path, &target)
         .and_then(|()| sync_dir(dir))

@@ -10,13 +10,14 @@
 //! 0c9d… {"seq":8,"ops":[{"put":["s/mcp_01","\u0001{\"name\":…}"]},{"delete":"s/mcp_00"}]}
 //! ```
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::disk::{self as fs, File, OpenOptions};
 use super::files::{from_hex, hex, read_if_there, seal, sync_dir, unseal, write_and_move};
+use super::records::HIGHEST_SEQ;
 use super::{Op, StoreError};
 
 /// The file's name in the data directory.
@@ -131,6 +132,7 @@ fn write(line: &impl Serialize) -> Result<String, StoreError> {
 
 fn read_head(text: &str) -> Result<u64, String> {
     match serde_json::from_str::<Head>(text) {
+        Ok(head) if head.base > HIGHEST_SEQ => Err(format!("no change has the number {}", head.base)),
         Ok(head) if head.journal <= FORMAT => Ok(head.base),
         Ok(head) => Err(format!("it has format {}, and {FORMAT} is the newest known here", head.journal)),
         Err(_) => Err("its first line is not that of a journal".to_owned()),
@@ -138,7 +140,7 @@ fn read_head(text: &str) -> Result<u64, String> {
 }
 
 fn read_line(text: &str) -> Option<Entry> {
-    let line: Line = serde_json::from_str(text).ok()?;
+    let line: Line = serde_json::from_str(text).ok().filter(|line: &Line| line.seq <= HIGHEST_SEQ)?;
     let op = |change| {
         Some(match change {
             Change::Put(key, value) => Op::Put { key: key.read()?, value: value.read()? },
@@ -337,7 +339,7 @@ impl Journal {
         }
         self.settle()?;
         let failed = |error: io::Error| StoreError::io("rewrite the journal", &self.path, &error);
-        let bytes = std::fs::read(&self.path).map_err(failed)?;
+        let bytes = fs::read(&self.path).map_err(failed)?;
         let contents = parse(&bytes);
         if contents.damage.is_some() || contents.len != self.len {
             let reason = "it is not what was written".to_owned();

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 use super::files::{read_if_there, seal, unseal, write_private};
+use super::records::HIGHEST_SEQ;
 
 /// The file's name in the data directory.
 pub(super) const FILE: &str = "marker";
@@ -34,7 +35,8 @@ impl Marker {
         let path = data_dir.join(FILE);
         let Some(bytes) = read_if_there(&path)? else { return Ok(None) };
         let text = bytes.strip_suffix(b"\n").and_then(unseal);
-        match text.and_then(|text| serde_json::from_str(text).ok()) {
+        let marker: Option<Marker> = text.and_then(|text| serde_json::from_str(text).ok());
+        match marker.filter(|marker| marker.seq <= HIGHEST_SEQ) {
             Some(marker) => Ok(Some(marker)),
             None => Err(StoreError::Corrupt {
                 what: format!("the marker '{}'", path.display()),

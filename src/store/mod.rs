@@ -22,10 +22,13 @@ mod check;
 #[cfg(test)]
 pub(crate) mod conformance;
 mod data_dir;
+pub(crate) mod disk;
 mod error;
 #[cfg(test)]
 pub(crate) mod fault;
 mod files;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod identity;
 mod journal;
 mod marker;
@@ -33,6 +36,8 @@ mod memory;
 mod opening;
 mod records;
 mod reserve;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod sled;
 mod standby;
 mod vault;
@@ -130,6 +135,12 @@ fn open_with(
     limit: Duration,
     check: fn(&dyn Store) -> Result<(), StoreError>,
 ) -> Result<Arc<dyn Store>, StoreError> {
+    #[cfg(test)]
+    if let Some(store) = simulated::open(dir) {
+        let store = store?;
+        check(&*store)?;
+        return Ok(store);
+    }
     let own = dir.clone();
     within(limit, dir.path(), move || {
         let store = sled::SledStore::open(own)?;

@@ -2,12 +2,12 @@
 //! that, moved aside and made anew from a backup and the journal.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::backup::{self, Backup, is_compared};
+use super::disk::{self as fs, File};
 use super::files::{ROOM_FOR_A_STORE, check_room, quarantine, sync_dir};
 use super::journal::{self, Contents, Journal, Medium};
 use super::marker::Marker;
@@ -128,7 +128,7 @@ impl Vault {
     /// Opens what a data directory holds to write a backup of it; what is damaged stays as it is.
     pub fn open_for_backup(dir: &DataDir) -> Result<Vault, StoreError> {
         let beside = Beside::read(dir)?;
-        if !dir.store_path().exists() {
+        if !fs::is_there(&dir.store_path()) {
             return Err(damaged(dir, "it is not there".to_owned()));
         }
         let (store, seq) = open_store(dir, &beside, |_| Ok(()))?;
@@ -174,7 +174,7 @@ pub(super) fn open_whole(dir: &DataDir, look: Look) -> Result<Vault, StoreError>
 
 /// Opens the store, brings it up to the journal's end and holds it against what is beside it.
 fn open_store(dir: &DataDir, beside: &Beside, look: Look) -> Result<(Arc<dyn Store>, u64), StoreError> {
-    if !dir.store_path().exists() {
+    if !fs::is_there(&dir.store_path()) {
         if beside.knows_of_a_store() {
             return Err(damaged(dir, "it is gone".to_owned()));
         }
@@ -305,13 +305,19 @@ fn usage_kept(dir: &DataDir) -> Result<Vec<Record>, StoreError> {
 
 fn move_aside(dir: &DataDir) -> Result<Option<PathBuf>, StoreError> {
     let path = dir.store_path();
-    if path.symlink_metadata().is_err() { Ok(None) } else { quarantine(dir.path(), &path, "").map(Some) }
+    if !fs::is_there(&path) { Ok(None) } else { quarantine(dir.path(), &path, "").map(Some) }
 }
 
 /// A store where there is none. What fails half-way is taken away again: nothing is in it, and the next
 /// start is not to take it for a damaged one.
 fn begin_store(dir: &DataDir) -> Result<Arc<dyn Store>, StoreError> {
-    super::open(dir, OPEN_LIMIT).inspect_err(|_| drop(fs::remove_dir_all(dir.store_path())))
+    let path = dir.store_path();
+    let begun = super::open(dir, OPEN_LIMIT).and_then(|store| {
+        // The database syncs its files and not their names.
+        sync_dir(&path).map_err(|error| StoreError::io("keep the names in", &path, &error))?;
+        Ok(store)
+    });
+    begun.inspect_err(|_| drop(fs::remove_dir_all(&path)))
 }
 
 /// A new store that holds these records, changed by these changes.

@@ -17,6 +17,8 @@ pub const SCHEMA_VERSION: u32 = 2;
 const OLDEST_SCHEMA: u32 = 1;
 
 pub(super) const SCHEMA_KEY: &[u8] = b"m/schema";
+/// No change comes to have a higher number; one that is read is damage, and could not be counted on from.
+pub(super) const HIGHEST_SEQ: u64 = u64::MAX >> 2;
 /// The number of the last change that went through the journal.
 pub(super) const SEQ_KEY: &[u8] = b"m/seq";
 /// Which installation this is; its owner reads it, here it is only compared.

@@ -363,7 +363,7 @@ pub(super) fn current(store: &dyn Store, seq: u64) -> Result<Backup, StoreError>
 /// moved aside.
 pub(super) fn begin_again(dir: &DataDir, seq: u64, wrap: Wrap) -> Result<Journal, StoreError> {
     let path = dir.path().join(journal::FILE);
-    if path.symlink_metadata().is_ok() {
+    if super::disk::is_there(&path) {
         let aside = quarantine(dir.path(), &path, ".journal")?;
         tracing::warn!(path = %aside.display(), "the journal was moved aside and is begun anew");
     }

@@ -526,7 +526,7 @@ pub(crate) async fn killed_at_any_moment(rounds: usize) -> Seen {
 }
 
 /// A thread, so that the moment has nothing to do with what the test is doing.
-fn kill_after(pid: u32, moment: Duration) -> std::thread::JoinHandle<()> {
+pub(crate) fn kill_after(pid: u32, moment: Duration) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || {
         std::thread::sleep(moment);
         let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).expect("a process id"));

@@ -63,6 +63,7 @@ pub(crate) struct TestGateway {
     variables: Vec<(String, String)>,
     before: Option<fn(&Path)>,
     user: Option<u32>,
+    data: Option<PathBuf>,
 }
 
 impl TestGateway {
@@ -76,6 +77,7 @@ impl TestGateway {
             variables: Vec::new(),
             before: None,
             user: None,
+            data: None,
         }
     }
 
@@ -126,6 +128,12 @@ impl TestGateway {
         self
     }
 
+    /// Gives the daemon a data directory that is there already.
+    pub(crate) fn data_in(mut self, directory: &Path) -> TestGateway {
+        self.data = Some(directory.to_owned());
+        self
+    }
+
     /// Starts the daemon and waits until it listens.
     pub(crate) async fn start(self) -> Gateway {
         let mut gateway = self.launch();
@@ -151,8 +159,11 @@ impl TestGateway {
         let id = uuid::Uuid::new_v4().to_string();
         let servers: Map<String, Value> =
             self.servers.into_iter().map(|(name, definition)| (name, marked(definition, &id))).collect();
-        let data = directory.path().join("data");
-        fs::create_dir(&data).expect("a data directory");
+        let data = self.data.unwrap_or_else(|| {
+            let data = directory.path().join("data");
+            fs::create_dir(&data).expect("a data directory");
+            data
+        });
         if let Some(before) = self.before {
             before(&data);
         }

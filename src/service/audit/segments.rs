@@ -2,13 +2,13 @@
 //! each with segments and a share of the room of its own, so that none pushes another one out; numbers
 //! go through all of them. Blocks on the disk.
 
-use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use super::log::AuditSettings;
+use crate::store::disk::{self as fs, File, OpenOptions};
 
 /// How long a segment may be, in bytes.
 const SEGMENT: u64 = 4 * 1024 * 1024;
@@ -518,7 +518,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let mut segments = open(directory.path(), u64::MAX);
         let dated = |segments: &Segments, at: usize, seconds: u64| {
-            let file = File::open(&segments.list()[Part::Acts as usize][at].path).expect("there");
+            let file = std::fs::File::open(&segments.list()[Part::Acts as usize][at].path).expect("there");
             file.set_modified(UNIX_EPOCH + Duration::from_secs(seconds)).expect("dated");
         };
         for line in ["a", "b", "c"] {

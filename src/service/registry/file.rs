@@ -53,6 +53,12 @@ impl ServersFile {
         Ok(ServersFile { frame, servers })
     }
 
+    /// How many servers it defines, where every entry is valid.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn count(&self) -> Option<usize> {
+        self.definitions().ok().map(|definitions| definitions.len())
+    }
+
     /// What stands around the servers.
     pub(super) fn frame(&self) -> &Map<String, Value> {
         &self.frame

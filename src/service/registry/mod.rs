@@ -26,6 +26,8 @@ mod paths;
 mod pinning;
 mod revoking;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
@@ -50,6 +52,8 @@ use self::merge::{Stamp, Step};
 use self::owed::Owed;
 use self::paths::Confinement;
 pub use self::paths::Reach;
+#[cfg(test)]
+pub(super) use self::simulation::simulated_clock;
 use crate::access::{Charter, KeyRing};
 use crate::service::audit::{self, AuditHandle, AuditSettings};
 use crate::service::pins::PinBook;
@@ -502,5 +506,5 @@ fn with_stamp<T>(make: impl FnOnce(&mut Stamp<'_>) -> T) -> T {
 
 /// The time as it can be stored.
 fn now() -> SystemTime {
-    ledger::to_stored_precision(SystemTime::now())
+    ledger::to_stored_precision(clock::wall_clock())
 }

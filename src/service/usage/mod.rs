@@ -17,4 +17,6 @@ pub(super) use self::quota::Quotas;
 pub use self::report::{Bucket, Granularity, HistoryQuery, Period, Span, Usage, UsageOf};
 pub use self::tally::Tally;
 pub use self::writer::Retention;
+#[cfg(test)]
+pub(super) use self::writer::by_hand;
 pub(super) use self::writer::{Books, UsageHandle, start};

@@ -91,7 +91,24 @@ pub(in crate::service) fn start(
     retention: Retention,
     backups: Option<PathBuf>,
 ) -> Result<(UsageHandle, Known), Error> {
-    let written_at = Arc::new(Mutex::new(Instant::now()));
+    let writer = open(store, books, keys, retention, backups)?;
+    let (known, written_at) = (writer.known(), writer.written_at.clone());
+    let (questions, queue) = mpsc::sync_channel(QUEUE);
+    let thread = thread::Builder::new()
+        .name("usage".to_owned())
+        .spawn(move || writer.run(&queue))
+        .map_err(|error| Error::Internal { reason: format!("the usage thread did not start: {error}") })?;
+    Ok((UsageHandle { questions, thread: Arc::new(Mutex::new(Some(thread))), written_at }, known))
+}
+
+/// What the thread works on.
+fn open(
+    store: Arc<dyn Store>,
+    books: Books,
+    keys: KeyRing,
+    retention: Retention,
+    backups: Option<PathBuf>,
+) -> Result<Writer, Error> {
     let mut writer = Writer {
         store,
         sums: None,
@@ -101,7 +118,7 @@ pub(in crate::service) fn start(
         expired_at: None,
         backups,
         backed_up_at: None,
-        written_at: written_at.clone(),
+        written_at: Arc::new(Mutex::new(Instant::now())),
         failing: false,
     };
     if let Err(error) = load(&mut writer.sums, &writer.store, &writer.keys) {
@@ -111,13 +128,7 @@ pub(in crate::service) fn start(
         }
         tracing::error!(%error, "usage cannot be read; it is counted in memory until the store is there");
     }
-    let known = writer.known();
-    let (questions, queue) = mpsc::sync_channel(QUEUE);
-    let thread = thread::Builder::new()
-        .name("usage".to_owned())
-        .spawn(move || writer.run(&queue))
-        .map_err(|error| Error::Internal { reason: format!("the usage thread did not start: {error}") })?;
-    Ok((UsageHandle { questions, thread: Arc::new(Mutex::new(Some(thread))), written_at }, known))
+    Ok(writer)
 }
 
 /// Reads what the sums go on from, unless that is done.
@@ -329,6 +340,9 @@ fn stored(error: StoreError) -> Error {
     Error::Store { reason: error.cause() }
 }
 
+#[cfg(test)]
+#[path = "by_hand_tests.rs"]
+pub(in crate::service) mod by_hand;
 #[cfg(test)]
 #[path = "writer_tests.rs"]
 mod tests;

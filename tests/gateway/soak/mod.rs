@@ -14,6 +14,7 @@ mod idle;
 mod kills;
 mod limits;
 mod mixed;
+mod powercut;
 mod queries;
 mod slow;
 mod unread;

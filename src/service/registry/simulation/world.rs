@@ -1,0 +1,445 @@
+//! One run of a simulation: an installation on its disk, what is done to it, and what must hold.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use tokio::runtime::Runtime;
+
+use super::super::{AllowedServers, Registry, Settings};
+use super::CLOCK;
+use super::model::{Known, Model, Seen};
+use crate::access::{Charter, DEFAULT_OWNER, KeyLimits, KeyRing, KeyWish, Permissions, Plan};
+use crate::power_disk::{Cut, Dice, Fault};
+use crate::service::audit::{AuditEntry, AuditHandle, AuditQuery, AuditSettings, Outcome};
+use crate::service::usage::by_hand::ByHand;
+use crate::service::usage::{Book, Books, Line, Quotas, hour_of};
+use crate::service::{Error, Revoke};
+use crate::store::simulated::Place;
+use crate::store::{DataDir, Vault, disk};
+
+/// 2026-11-28, about noon.
+const BEGIN: u64 = 1_795_867_200;
+const DAY: u64 = 86_400;
+/// Calls a month.
+const QUOTA: u64 = 12;
+const SERVER: &str = "mcp_called";
+/// The most keys that work at a time, beside the owner's.
+const KEYS: usize = 6;
+
+/// The parts of a daemon that runs.
+struct Live {
+    registry: Registry,
+    ring: KeyRing,
+    audit: AuditHandle,
+    usage: ByHand,
+    quotas: Quotas,
+    book: Arc<Book>,
+}
+
+/// What the clock does beside going on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Clock {
+    Steady,
+    /// It is set by minutes and hours while the daemon runs.
+    Set,
+    /// And at a start it may be wrong by days or years.
+    Wild,
+}
+
+pub(super) struct World {
+    dice: Dice,
+    place: Place,
+    dir: DataDir,
+    runtime: Runtime,
+    live: Option<Live>,
+    model: Model,
+    seen: Seen,
+    clock: Clock,
+    /// Whether a line of the audit failed since the last power cut: its file may have a hole where the line
+    /// was to be, and what is written behind it is not relied on.
+    audit_failed: bool,
+    /// Whether it has been right since the last start.
+    right: bool,
+    /// The days that calls were made on, by the clock.
+    days: BTreeSet<u32>,
+    number: u64,
+}
+
+impl World {
+    pub(super) fn new(seed: u64, clock: Clock) -> World {
+        let place = Place::new();
+        place.disk().drops = std::env::var_os("SIMULATION_STRICT").is_some();
+        let dir = place.data_dir();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let (dice, model, seen) = (Dice::new(seed), Model::default(), Seen::default());
+        CLOCK.set(BEGIN);
+        let days = BTreeSet::new();
+        let mut world = World {
+            dice,
+            place,
+            dir,
+            runtime,
+            live: None,
+            model,
+            seen,
+            clock,
+            audit_failed: false,
+            right: true,
+            days,
+            number: 0,
+        };
+        world.start();
+        world
+    }
+
+    fn live(&mut self) -> &mut Live {
+        self.live.as_mut().expect("it runs")
+    }
+
+    /// Does one thing, and lets some time pass.
+    pub(super) fn step(&mut self) {
+        self.number += 1;
+        CLOCK.set(CLOCK.get() + self.dice.below(40));
+        match self.dice.below(100) {
+            0..24 => self.change_a_server(),
+            24..36 => self.change_a_key(),
+            36..58 => self.call(),
+            58..68 => self.record(),
+            68..75 => self.settle_usage(),
+            75..82 => self.live().registry.rest(),
+            82..88 => self.plan_a_fault(),
+            88..92 => self.mend(),
+            92 => self.live().usage.hour(),
+            93 => self.jump(),
+            94 => self.end_in_order(),
+            95..97 => self.kill(),
+            97..99 => self.cut(),
+            _ => drop(self.live().registry.probe()),
+        }
+        self.look_at_what_is_in_force();
+    }
+
+    /// The last start, on a disk that is well.
+    pub(super) fn end(mut self) -> Seen {
+        self.mend();
+        self.cut();
+        self.seen.faults = self.place.disk().failed;
+        self.seen
+    }
+
+    /// Whether a change that was answered so is one that was acknowledged as durable.
+    fn acknowledged<T>(&mut self, answer: &Result<T, Error>) -> bool {
+        let trouble = self.live().registry.trouble().borrow().is_some();
+        match answer {
+            Ok(_) => {
+                self.seen.changes += 1;
+                if !trouble {
+                    self.model.settle();
+                }
+                !trouble
+            }
+            Err(Error::Store { .. }) => {
+                self.seen.refused += 1;
+                false
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    fn change_a_server(&mut self) {
+        let name = format!("server{}", self.dice.below(5));
+        let value = format!("{}", self.number);
+        let known = self.model.servers.entry(name.clone()).or_insert_with(|| Known::new(None)).clone();
+        let removes = self.dice.once_in(4);
+        let raw = |value: &str| {
+            let Value::Object(raw) = json!({"command": "none", "args": [value]}) else { return Map::new() };
+            raw
+        };
+        let list = self.live().registry.list();
+        let there = list.by_name(&name).is_some();
+        assert_eq!(there, known.acknowledged.is_some(), "{name} is told otherwise than acknowledged");
+        let (wanted, answer) = match (there, removes) {
+            (true, true) => (None, self.live().registry.remove(&name)),
+            (true, false) => (Some(value.clone()), self.live().registry.update(&name, raw(&value))),
+            (false, _) => (Some(value.clone()), self.live().registry.add(&name, raw(&value))),
+        };
+        let acknowledged = self.acknowledged(&answer);
+        if let Some(known) = self.model.servers.get_mut(&name) {
+            known.asked(wanted, acknowledged);
+        }
+    }
+
+    fn change_a_key(&mut self) {
+        let working: Vec<String> = self
+            .model
+            .keys
+            .iter()
+            .filter(|(_, (_, it))| it.acknowledged)
+            .map(|(text, _)| text.clone())
+            .collect();
+        if working.len() >= KEYS || (!working.is_empty() && self.dice.once_in(3)) {
+            let text = working[self.dice.index(working.len())].clone();
+            let id = self.model.keys[&text].0.clone();
+            let live = self.live();
+            let operator = live.ring.local_operator();
+            // One that is in force and not on the disk yet is as good as one that is not acknowledged.
+            let answer = live.registry.revoke_key(&operator, &id, Revoke::Key).and_then(|done| {
+                let not_yet = || Error::Store { reason: "it is not durable yet".to_owned() };
+                done.durable.then_some(()).ok_or_else(not_yet)
+            });
+            let acknowledged = self.acknowledged(&answer);
+            if let Some((_, known)) = self.model.keys.get_mut(&text) {
+                known.asked(false, acknowledged);
+            }
+            return;
+        }
+        let wish = KeyWish {
+            name: "simulated".to_owned(),
+            description: None,
+            member_id: DEFAULT_OWNER.into(),
+            expires_at: None,
+            permissions: Permissions::default(),
+            limits: KeyLimits::default(),
+        };
+        let live = self.live();
+        let operator = live.ring.local_operator();
+        let answer = live.registry.create_key(&operator, wish);
+        let acknowledged = self.acknowledged(&answer);
+        if let Ok(made) = answer
+            && acknowledged
+        {
+            self.model.keys.insert(made.text, (made.record.id.to_string(), Known::new(true)));
+        }
+    }
+
+    /// A call, as the gateway counts it: taken from the plan, and entered in the server's book.
+    fn call(&mut self) {
+        let Some(text) = self.owner_key() else { return };
+        let now = CLOCK.get();
+        let live = self.live.as_mut().expect("it runs");
+        let Ok(caller) = live.ring.authenticate(&text, now) else { return };
+        if live.usage.answer(live.quotas.take(&caller)).is_ok() {
+            self.model.granted += u64::from(self.right);
+            self.model.calls += 1;
+            self.days.insert(u32::try_from(now / DAY).unwrap_or(u32::MAX));
+            let (took, bytes) = (Duration::from_millis(3), (10, 20));
+            let line = Line { key: caller.key_id(), tool: "echo", outcome: "ok", took, bytes };
+            live.book.enter(hour_of(now), line);
+        }
+    }
+
+    /// The owner's key as its file has it.
+    fn owner_key(&mut self) -> Option<String> {
+        let text = disk::read(self.dir.path().join("owner.key")).ok()?;
+        Some(String::from_utf8(text).ok()?.trim().to_owned())
+    }
+
+    fn record(&mut self) {
+        let target = format!("act {}", self.number);
+        let failed = self.place.disk().failed;
+        let entry = AuditEntry::of_daemon("simulated.act", &target, Outcome::Done);
+        let live = self.live.as_ref().expect("it runs");
+        let written = self.runtime.block_on(live.audit.record(entry));
+        self.audit_failed |= self.place.disk().failed != failed;
+        if written.is_ok() && !self.audit_failed {
+            self.model.recorded.push(target);
+        }
+    }
+
+    fn settle_usage(&mut self) {
+        if self.live().usage.settle() {
+            self.model.written = self.model.calls;
+        }
+    }
+
+    fn plan_a_fault(&mut self) {
+        let after = self.dice.below(8);
+        let lasts = if self.dice.once_in(3) { 1 + self.dice.below(60) } else { 1 };
+        let full = self.dice.once_in(2);
+        self.place.disk().plan(Some(Fault { after, lasts, full }));
+    }
+
+    fn mend(&mut self) {
+        self.place.disk().plan(None);
+        // What was refused is taken back now, or the store says why it cannot be used.
+        // The first try may find that the store keeps an error of usage.
+        let probed = self.live().registry.probe().or_else(|_| self.live().registry.probe());
+        assert!(probed.is_ok(), "the disk is well and the store is not: {probed:?}");
+        self.model.settle();
+    }
+
+    /// The clock is set while the daemon runs, by minutes or hours.
+    fn jump(&mut self) {
+        if self.clock != Clock::Steady {
+            self.set_clock(&[300, 3 * 3600]);
+        }
+    }
+
+    fn set_clock(&mut self, by: &[u64]) {
+        self.seen.jumps += 1;
+        let by = by[self.dice.index(by.len())];
+        let now = CLOCK.get();
+        CLOCK.set(if self.dice.once_in(2) { now + by } else { now.saturating_sub(by).max(1) });
+    }
+
+    /// The clock of a start is right, or wrong by days or years: a battery that is empty, an old image.
+    fn set_clock_for_a_start(&mut self) {
+        CLOCK.set(BEGIN + self.number * 20);
+        self.right = self.clock != Clock::Wild || !self.dice.once_in(4);
+        if !self.right {
+            self.set_clock(&[2 * DAY, 20 * DAY, 40 * DAY, 3 * 365 * DAY]);
+        }
+    }
+
+    fn end_in_order(&mut self) {
+        self.seen.ends += 1;
+        let well = self.dice.once_in(2);
+        if well {
+            self.mend();
+        }
+        let Some(mut live) = self.live.take() else { return };
+        let counted = live.usage.settle();
+        live.usage.hour();
+        let closed = live.usage.answer(live.quotas.close());
+        self.runtime.block_on(live.audit.close());
+        let settled = live.registry.settle();
+        if counted {
+            self.model.written = self.model.calls;
+        }
+        if well {
+            assert!(
+                counted && settled.is_ok() && closed.is_ok(),
+                "an end in order on a disk that is well: {settled:?}"
+            );
+        }
+        drop(live);
+        self.start();
+    }
+
+    /// The process ends; what the kernel has stays.
+    fn kill(&mut self) {
+        self.seen.kills += 1;
+        self.stop_dead();
+        self.place.disk().power_on();
+        self.start();
+    }
+
+    /// The power ends.
+    fn cut(&mut self) {
+        self.seen.cuts += 1;
+        self.stop_dead();
+        let cut = Cut::any(&mut self.dice);
+        self.place.disk().cut(cut, &mut self.dice);
+        // Counts are promised for the end of a process only; never are there more than calls.
+        (self.model.written, self.model.granted) = (0, 0);
+        self.audit_failed = false;
+        self.start();
+    }
+
+    /// Nothing that is still done by the parts comes to the disk.
+    fn stop_dead(&mut self) {
+        self.place.disk().power_off();
+        if let Some(live) = self.live.take() {
+            self.runtime.block_on(live.audit.close());
+        }
+    }
+
+    /// Starts, now and then on a disk that fails at it; then on one that is well, which has to do.
+    fn start(&mut self) {
+        self.set_clock_for_a_start();
+        self.place.disk().plan(None);
+        if self.dice.once_in(4) {
+            self.plan_a_fault();
+            match self.open() {
+                Ok(live) => self.live = Some(live),
+                Err(_) => {
+                    self.seen.failed_starts += 1;
+                    self.place.disk().plan(None);
+                }
+            }
+        }
+        if self.live.is_none() {
+            let opened = self.open();
+            self.live =
+                Some(opened.unwrap_or_else(|error| panic!("a start on a disk that is well: {error}")));
+        }
+        self.mend();
+        self.look_at_what_is_kept();
+    }
+
+    fn open(&mut self) -> Result<Live, String> {
+        let text = |error: &dyn std::fmt::Display| error.to_string();
+        let mut charter = Charter::default();
+        let plan = Plan { monthly_requests: Some(QUOTA), ..(*charter.organization.plan).clone() };
+        charter.organization.plan = Arc::new(plan);
+        let ring = KeyRing::new(charter.clone());
+        let vault = Vault::open(&self.dir, |_| Ok(())).map_err(|error| text(&error))?;
+        let data_dir = self.dir.path().to_owned();
+        let allowed = AllowedServers::Any;
+        let settings = Settings { data_dir: data_dir.clone(), config_root: None, allowed };
+        let mut registry = Registry::open(vault, settings, &ring).map_err(|error| text(&error))?;
+        let audit = registry.start_audit(AuditSettings::default()).map_err(|error| text(&error))?;
+        let (books, book) = (Books::default(), Arc::<Book>::default());
+        books.insert(SERVER.into(), ("called".into(), book.clone()));
+        let parts =
+            ByHand::open(registry.store().clone(), books, ring.clone(), data_dir).and_then(|mut usage| {
+                let handle = usage.handle.clone();
+                let quotas = usage.answer(Quotas::load(ring.clone(), handle))?;
+                Ok((usage, quotas))
+            });
+        match parts {
+            Ok((usage, quotas)) => Ok(Live { registry, ring, audit, usage, quotas, book }),
+            Err(error) => {
+                registry.rest();
+                self.runtime.block_on(audit.close());
+                Err(error.to_string())
+            }
+        }
+    }
+
+    /// What must hold at every moment.
+    fn look_at_what_is_in_force(&mut self) {
+        let now = CLOCK.get();
+        let live = self.live.as_ref().expect("it runs");
+        for (text, (id, known)) in &self.model.keys {
+            let works = live.ring.authenticate(text, now).is_ok();
+            assert!(known.acknowledged || !works, "key {id} was revoked and works: {known:?}");
+        }
+        assert!(self.model.granted <= QUOTA, "{} calls of {QUOTA} a month", self.model.granted);
+    }
+
+    /// What must hold after every start.
+    fn look_at_what_is_kept(&mut self) {
+        let now = CLOCK.get();
+        let live = self.live.as_mut().expect("it runs");
+        let list = live.registry.list();
+        for (name, known) in &mut self.model.servers {
+            let found = list.by_name(name).map(|server| server.definition.args().concat());
+            self.seen.came_back += u64::from(known.found(name, found));
+        }
+        for (text, (id, known)) in &mut self.model.keys {
+            let works = live.ring.authenticate(text, now).is_ok();
+            self.seen.came_back += u64::from(known.found(&format!("whether key {id} works"), works));
+        }
+        assert!(live.usage.settle(), "usage is written on a disk that is well");
+        let counted = live.usage.calls(SERVER);
+        let (written, calls) = (self.model.written, self.model.calls);
+        assert!(counted >= written, "{written} calls were written, and {counted} are known");
+        assert!(counted <= calls, "{calls} calls were made, and {counted} are known");
+        if written > 0 {
+            let days = live.usage.calls_of_days(SERVER, &self.days);
+            assert!(days >= written, "of {written} calls that were written, {days} are left in days");
+        }
+        // What was counted and not written is gone with the process.
+        (self.model.calls, self.model.written) = (counted, counted);
+        let export = self.runtime.block_on(live.audit.export(AuditQuery::default())).expect("readable");
+        let export = String::from_utf8_lossy(&export);
+        let mut lines = export.lines();
+        for act in &self.model.recorded {
+            let found = lines.any(|line| line.contains(&format!("\"{act}\"")));
+            assert!(found, "{act:?} was acknowledged, and its line is gone");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! What the usage thread does, done when a simulation says so: no thread, and no second that passes.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use super::*;
+
+/// The thread's work, and the way to it.
+pub(in crate::service) struct ByHand {
+    writer: Writer,
+    queue: Receiver<Message>,
+    pub(in crate::service) handle: UsageHandle,
+}
+
+impl ByHand {
+    pub(in crate::service) fn open(
+        store: Arc<dyn Store>,
+        books: Books,
+        keys: KeyRing,
+        backups: PathBuf,
+    ) -> Result<ByHand, Error> {
+        let writer = open(store, books, keys, Retention::default(), Some(backups))?;
+        let (questions, queue) = mpsc::sync_channel(QUEUE);
+        let written_at = writer.written_at.clone();
+        let handle = UsageHandle { questions, thread: Arc::default(), written_at };
+        Ok(ByHand { writer, queue, handle })
+    }
+
+    /// A second has passed. Whether everything that was counted is written.
+    pub(in crate::service) fn settle(&mut self) -> bool {
+        self.writer.settle();
+        !self.writer.failing
+    }
+
+    /// An hour has passed.
+    pub(in crate::service) fn hour(&mut self) {
+        self.writer.expired_at = None;
+        self.writer.expire();
+        self.writer.back_up();
+    }
+
+    /// How many calls are known of a server.
+    pub(in crate::service) fn calls(&mut self, server: &str) -> u64 {
+        let sums = self.writer.sums.as_ref();
+        sums.and_then(|sums| sums.servers.get(server)).map_or(0, |total| total.calls)
+    }
+
+    /// How many calls of a server these days still have.
+    pub(in crate::service) fn calls_of_days(&mut self, server: &str, days: &BTreeSet<u32>) -> u64 {
+        let Some(sums) = &self.writer.sums else { return 0 };
+        let lines = days.iter().filter_map(|day| sums.day(*day).ok()).flatten();
+        lines.filter(|(line, _)| &*line.server == server).map(|(_, tally)| tally.calls()).sum()
+    }
+
+    /// Answers what is asked until the future has what it waits for.
+    pub(in crate::service) fn answer<T>(&mut self, future: impl Future<Output = T>) -> T {
+        let mut future = pin!(future);
+        let mut context = Context::from_waker(Waker::noop());
+        for _ in 0..1_000 {
+            if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
+                return value;
+            }
+            while let Ok(Message::Question(question)) = self.queue.try_recv() {
+                question(&mut self.writer);
+            }
+        }
+        panic!("it waits for something else than usage");
+    }
+}

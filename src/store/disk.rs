@@ -1,0 +1,19 @@
+//! The files that the store and the audit keep: `std::fs`, and in tests the same for paths on a
+//! simulated disk, which fails and forgets as a seed says.
+
+pub(crate) use std::fs::*;
+use std::path::Path;
+
+#[cfg(test)]
+pub(crate) use super::simulated::{
+    DirBuilder, File, OpenOptions, read, read_dir, remove_dir_all, remove_file, rename,
+};
+
+/// Whether there is something under a name.
+pub(super) fn is_there(path: &Path) -> bool {
+    #[cfg(test)]
+    if let Some(there) = super::simulated::is_there(path) {
+        return there;
+    }
+    path.symlink_metadata().is_ok()
+}
