@@ -64,7 +64,7 @@ async fn every_act_is_recorded_with_who_did_it_and_is_there_after_a_kill() {
         create["details"],
         json!({
             "id": id, "name": "CI", "owner_id": "user_owner", "expires_at": null,
-            "permissions": made["permissions"], "created_by": create["key_id"],
+            "permissions": made["permissions"], "limits": made["limits"], "created_by": create["key_id"],
         })
     );
     let change = seen.iter().find(|entry| entry["action"] == "server.change").expect("recorded");
