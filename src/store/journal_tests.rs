@@ -163,7 +163,7 @@ fn any_op() -> impl Strategy<Value = Op> {
 
 proptest! {
     #[test]
-    fn any_change_is_read_as_it_was_written(seq in 1u64.., ops in prop::collection::vec(any_op(), 0..6)) {
+    fn any_change_is_read_as_it_was_written(seq in 1u64..=HIGHEST_SEQ, ops in prop::collection::vec(any_op(), 0..6)) {
         let text = head(seq - 1).unwrap() + &line(seq, &ops).unwrap();
         let contents = parse(text.as_bytes());
         prop_assert_eq!(contents.damage, None);

@@ -314,6 +314,7 @@ mod tests {
     }
 
     #[tokio::test]
+    #[expect(clippy::too_many_lines, reason = "a table with a row for each error")]
     async fn every_error_has_its_status_and_text() {
         let plain = |text: &str| json!({"error": text});
         let coded = |text: &str, code: &str| json!({"error": text, "code": code});

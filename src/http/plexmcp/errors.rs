@@ -144,15 +144,8 @@ impl From<Error> for Failure {
             | Error::Unacceptable { .. }
             | Error::LimitReached { .. }
             | Error::QuotaExceeded { .. }
-            | Error::TooManyCalls { .. } => not_for_this_caller(error, text),
-            Error::Unread { carried_out: true, .. } => {
-                Failure::new(StatusCode::BAD_GATEWAY, "answer_dropped", text)
-                    .with(&json!({"phase": "in_flight"}))
-            }
-            Error::Unread { .. } => {
-                Failure::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", text)
-                    .retry(Some(A_MOMENT))
-            }
+            | Error::TooManyCalls { .. }
+            | Error::Unread { .. } => not_for_this_caller(error, text),
             Error::ToolBlocked { state, .. } => Failure::new(StatusCode::FORBIDDEN, "tool_blocked", text)
                 .with(&json!({"change": state.name()})),
             Error::ToolsChanged => Failure::new(StatusCode::CONFLICT, "tools_changed", text),
@@ -239,6 +232,12 @@ fn not_for_this_caller(error: Error, text: String) -> Failure {
             too_many("quota_exceeded", text).with(&details).retry(Some(retry_after))
         }
         Error::TooManyCalls { .. } => too_many("rate_limited", text).retry(Some(A_MOMENT)),
+        Error::Unread { carried_out: true, .. } => {
+            Failure::new(StatusCode::BAD_GATEWAY, "answer_dropped", text).with(&json!({"phase": "in_flight"}))
+        }
+        Error::Unread { .. } => {
+            Failure::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", text).retry(Some(A_MOMENT))
+        }
         _ => forbidden("forbidden", text),
     }
 }
