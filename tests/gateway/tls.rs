@@ -170,11 +170,12 @@ async fn a_handshake_that_does_not_end_is_closed_and_two_hundred_of_them_block_n
 #[tokio::test]
 async fn an_unfinished_handshake_has_a_place_among_the_connections_and_does_not_hold_up_the_stop() {
     let site = Site::new();
-    let gateway = site.gateway("max_connections = 1\nheader_timeout = \"1s\"\n").start().await;
+    // Far beyond what a test waits: the place is free because somebody needs it.
+    let gateway = site.gateway("max_connections = 1\nheader_timeout = \"10m\"\n").start().await;
     let mut silent = Wire::open(&gateway).await;
     let asked = Instant::now();
     assert!(is_served_with(&gateway, &site.cert).await, "once the place is free");
-    assert!(asked.elapsed() >= Duration::from_millis(900), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() >= Duration::from_millis(400), "it has half a second: {:?}", asked.elapsed());
     let _ = silent.rest().await;
     let _silent = Wire::open(&gateway).await;
     gateway.stop().await;
