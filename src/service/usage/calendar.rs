@@ -35,7 +35,7 @@ fn number(date: Date) -> u32 {
 }
 
 /// The first day of the month that a day is in.
-pub(in crate::service) fn first_of_month(day: u32) -> u32 {
+pub(super) fn first_of_month(day: u32) -> u32 {
     number(date(day).replace_day(1).unwrap_or(Date::MIN))
 }
 

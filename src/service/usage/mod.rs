@@ -12,8 +12,6 @@ mod tally;
 mod writer;
 
 pub(super) use self::book::{Book, Line};
-#[cfg(test)]
-pub(super) use self::calendar::first_of_month;
 pub(super) use self::calendar::hour_of;
 pub(super) use self::quota::Quotas;
 pub use self::report::{Bucket, Granularity, HistoryQuery, Period, Span, Usage, UsageOf};
