@@ -30,7 +30,8 @@ const KINDS: usize = 10;
 const PER_ADDRESS: usize = PLACES;
 const MIB: usize = 1024 * 1024;
 const PER_KEY: usize = 4 * MIB;
-const ALL: usize = 8 * MIB;
+/// As many times that as by default: two keys together do not reach the half from which on nobody may call.
+const ALL: usize = 8 * PER_KEY;
 const QUEUE: u64 = 20;
 const AUDIT: u64 = MIB as u64;
 
