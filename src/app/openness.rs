@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use crate::http::{ApiAuth, Settings};
-use crate::process::own_uid;
+use crate::process;
 
 /// Says to whom `/api`, by which programs are run, is open.
 pub(super) fn say(http: &Settings, address: IpAddr, socket: Option<&Path>) {
@@ -14,7 +14,7 @@ pub(super) fn say(http: &Settings, address: IpAddr, socket: Option<&Path>) {
         ),
         ApiAuth::Required => tracing::info!("api.auth is \"required\": /api asks everybody for a key"),
         ApiAuth::Auto => {
-            let uid = own_uid();
+            let uid = process::user();
             let socket = socket.map(|path| path.display().to_string());
             tracing::info!(
                 uid,
@@ -23,7 +23,7 @@ pub(super) fn say(http: &Settings, address: IpAddr, socket: Option<&Path>) {
             );
         }
     }
-    for reason in concerns(http, address, own_uid() == 0) {
+    for reason in concerns(http, address, process::is_root()) {
         tracing::warn!("{reason}");
     }
 }

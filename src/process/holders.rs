@@ -67,17 +67,11 @@ fn holders(file: &Path) -> Vec<i32> {
 }
 
 fn has_locked(pid: i32, file: &Path, inode: u64) -> bool {
-    let Ok(open) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
-    let holds = |descriptor: fs::DirEntry| {
-        // The name is compared and the file itself not looked at: it may be on a disk that hangs.
-        if fs::read_link(descriptor.path()).ok()? != file {
-            return None;
-        }
-        let number = descriptor.file_name().into_string().ok()?;
-        let told = fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}")).ok()?;
-        told.lines().any(|line| is_lock_of(line, inode)).then_some(())
-    };
-    open.flatten().any(|descriptor| holds(descriptor).is_some())
+    // The name is compared and the file itself not looked at: it may be on a disk that hangs.
+    proc_fs::descriptors(pid).filter(|(_, target)| target == file).any(|(number, _)| {
+        fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}"))
+            .is_ok_and(|told| told.lines().any(|line| is_lock_of(line, inode)))
+    })
 }
 
 /// Whether a line of `/proc/PID/fdinfo/FD` says that there is a `flock` on the file of this number.

@@ -19,7 +19,7 @@ use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, sendto, socket_with,
 };
 
-use super::proc_fs;
+use super::{proc_fs, user};
 
 /// Who holds the other end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,17 +95,12 @@ pub fn holder_by_credentials(uid: u32, pid: Option<i32>) -> Holder {
     }
 }
 
-/// The user that this process acts as.
-pub fn own_uid() -> u32 {
-    rustix::process::geteuid().as_raw()
-}
-
 /// The daemon's user, where its number means that user and no other: in a user namespace, whoever has no
 /// number there is shown with the same one (user_namespaces(7)).
 fn own_user() -> Option<u32> {
     static OWN: OnceLock<Option<u32>> = OnceLock::new();
     *OWN.get_or_init(|| {
-        let own = own_uid();
+        let own = user();
         let overflow = fs::read_to_string("/proc/sys/kernel/overflowuid").ok();
         let overflow = overflow.and_then(|text| text.trim().parse().ok()).unwrap_or(65_534);
         let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
@@ -285,8 +280,7 @@ fn find_holder(socket: PeerSocket) -> Option<Holder> {
 
 /// Whether a process has a file that is called so. One that may not be looked into has none.
 fn holds(pid: i32, link: &str) -> bool {
-    let Ok(files) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
-    files.flatten().any(|file| fs::read_link(file.path()).is_ok_and(|target| target.as_os_str() == link))
+    proc_fs::descriptors(pid).any(|(_, target)| target.as_os_str() == link)
 }
 
 /// Whom a process descends from.
@@ -361,7 +355,7 @@ mod tests {
             drop(probe);
             let (client, server) = pair(address);
             let (own, peer) = ends(&server);
-            let uid = own_uid();
+            let uid = user();
             let expected = Told { state: 1, uid, inode: inode(&client) };
             assert_eq!(ask_kernel(peer, own).expect("answered"), Some(expected), "{address}");
             assert_eq!(look_up(peer, own), Some(expected), "{address}");
@@ -416,7 +410,7 @@ mod tests {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("started");
         let pid = child.id().cast_signed();
         assert_eq!(descent(pid), Some(Descent::Ours));
-        let uid = own_uid();
+        let uid = user();
         assert_eq!(holder_by_credentials(uid, Some(pid)), Holder::OwnTree { pid });
         let parent = std::os::unix::process::parent_id().cast_signed();
         assert_eq!(holder_by_credentials(uid, Some(parent)), Holder::OwnUser { uid });

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// A line of `/proc/PID/stat`, as far as it is needed.
@@ -87,6 +88,17 @@ pub(super) fn limit(pid: i32, name: &str) -> Option<u64> {
 pub(super) fn gains_no_privileges(pid: i32) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     status.lines().any(|line| line.strip_prefix("NoNewPrivs:").is_some_and(|value| value.trim() == "1"))
+}
+
+/// What a process has open: the number of each descriptor, and what its link says. None where they may
+/// not be looked at.
+pub(super) fn descriptors(pid: i32) -> impl Iterator<Item = (i32, PathBuf)> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten();
+    entries.filter_map(|entry| {
+        let entry = entry.ok()?;
+        let number = entry.file_name().to_str()?.parse().ok()?;
+        Some((number, fs::read_link(entry.path()).ok()?))
+    })
 }
 
 /// The name of a process's program, as far as the kernel keeps it; `None` when it is gone.
