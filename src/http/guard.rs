@@ -128,22 +128,19 @@ pub struct Guard {
     calls: Option<Shared>,
     /// The paths of calls: what is asked there is given up when its caller leaves.
     paths_of_calls: Arc<[&'static str]>,
-    /// Counts what waits to be read.
-    gateway: Option<Gateway>,
 }
 
 impl Guard {
     pub(super) fn new(policy: Policy, debug: bool, router: Router, audit: AuditHandle) -> Guard {
         let (audit, policy) = (Arc::new(audit), Arc::new(policy));
         let (acts, paths_of_calls) = (Acts::default(), Arc::default());
-        Guard { policy, debug, router, audit, acts, calls: None, paths_of_calls, gateway: None }
+        Guard { policy, debug, router, audit, acts, calls: None, paths_of_calls }
     }
 
     /// Calls of tools need not go through the router, which has the same handler for them. These paths
     /// are those of calls.
     pub(super) fn with_calls(mut self, shared: Shared, paths: Vec<&'static str>) -> Guard {
         self.acts = shared.gateway.acts().clone();
-        self.gateway = Some(shared.gateway.clone());
         self.calls = Some(shared);
         self.paths_of_calls = paths.into();
         self
@@ -169,7 +166,7 @@ impl Guard {
             request_id: request_id(request.headers()),
             origin: None,
             requested_headers: None,
-            gateway: self.gateway.clone(),
+            gateway: self.calls.as_ref().map(|shared| shared.gateway.clone()),
             peer: visit.peer.clone(),
             visitor: None,
             is_act,

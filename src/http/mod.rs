@@ -39,7 +39,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::{Method, Uri};
+use axum::body::{Bytes, HttpBody};
+use axum::http::{Method, Request, Uri};
 use axum::response::Response;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -391,6 +392,16 @@ struct Inner {
     streams: Arc<plexmcp::Streams>,
     /// Who has sent bad credentials lately.
     attempts: Mutex<Attempts>,
+}
+
+impl Inner {
+    /// The body of a request, as large and as slow as the settings let it be.
+    fn body<B>(&self, request: Request<B>) -> impl Future<Output = Result<Bytes, body::Unusable>>
+    where
+        B: HttpBody<Data = Bytes>,
+    {
+        body::read(request, self.settings.body_limit, self.settings.body_timeout)
+    }
 }
 
 impl Deref for Shared {

@@ -56,8 +56,7 @@ impl FromRequestParts<Shared> for Api {
 
 impl Api {
     async fn read(&self, request: Request) -> Result<Bytes, Failure> {
-        let settings = &self.0.settings;
-        Ok(body::read(request, settings.body_limit, settings.body_timeout).await?)
+        Ok(self.0.body(request).await?)
     }
 
     /// Says that values of `env` are shown, where they are: they may be secrets.

@@ -46,6 +46,11 @@ impl Fields {
         }
     }
 
+    /// Notes that a change is asked for and none of `names` with it.
+    pub(super) fn nothing_to_change(&mut self, names: &[&str]) {
+        self.nothing(format!("names nothing to change; there are {}", names.join(", ")));
+    }
+
     pub(super) fn name(&mut self, field: &str, raw: Option<&RawValue>) -> String {
         let Some(raw) = raw else {
             self.problem(field, "is required");

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::errors::{Failure, bad_query};
 use super::{Shared, Visitor, bodies, invoker, payloads};
-use crate::http::{body, query};
+use crate::http::query;
 
 /// The route's path.
 pub(in crate::http) const PATH: &str = "/v1/mcp/invoke";
@@ -48,7 +48,7 @@ where
     if let Some(asked) = request.uri().query() {
         query::read(Some(asked), &[]).map_err(bad_query)?;
     }
-    let body = body::read(request, shared.settings.body_limit, shared.settings.body_timeout).await?;
+    let body = shared.body(request).await?;
     let call = bodies::read_invoke(&body, shared.settings.max_call_timeout)?;
     if shared.gateway.audit().settings().calls {
         let arguments = call.arguments.as_deref().unwrap_or(b"{}");

@@ -29,7 +29,7 @@ pub(super) async fn change(
     request: Request,
 ) -> Result<Response, Failure> {
     let id = key_id(id, &caller)?;
-    let body = body::read(request, shared.settings.body_limit, shared.settings.body_timeout).await?;
+    let body = shared.body(request).await?;
     visitor.acts("key.change", &id);
     let change = read_change(&body)?;
     let changed = shared.gateway.change_key(&caller, &id, change).await.map_err(refused)?;
@@ -50,7 +50,7 @@ fn read_change(body: &[u8]) -> Result<ChangeRequest, Failure> {
         limits: limits::read(&mut fields, own_limits),
     };
     if given.iter().all(Option::is_none) {
-        fields.nothing(format!("names nothing to change; there are {}", MEMBERS.join(", ")));
+        fields.nothing_to_change(&MEMBERS);
     }
     fields.finish(change)
 }

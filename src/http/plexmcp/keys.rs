@@ -14,7 +14,7 @@ use super::errors::{self, Failure};
 use super::fields::{Fields, Page, last, success, success_with};
 use super::{Caller, Id, Ignored, Invoker, Pairs, Shared, json, limits, members, strict};
 use crate::http::auth::Visitor;
-use crate::http::body::{self, string};
+use crate::http::body::string;
 use crate::http::clock::{format_second, parse_moment, unix_seconds};
 use crate::service::{
     Error, KeyLimits, KeyRecord, KeyRequest, KeyStatus, KeyView, Maker, MemberRequest, NewKey, NoKey,
@@ -79,7 +79,7 @@ pub(super) async fn create(
     State(shared): State<Shared>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let body = body::read(request, shared.settings.body_limit, shared.settings.body_timeout).await?;
+    let body = shared.body(request).await?;
     let wish = read_new(&body)?;
     visitor.acts("key.create", &wish.name);
     let made = shared.gateway.create_key(&caller, wish).await.map_err(refused)?;

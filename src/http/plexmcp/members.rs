@@ -14,11 +14,13 @@ use super::fields::{Fields, success};
 use super::organization::item;
 use super::{Administrator, Caller, Id, Ignored, Shared, json, strict};
 use crate::http::auth::Visitor;
-use crate::http::body::{self, string};
+use crate::http::body::string;
 use crate::service::{Error, MemberChange, MemberRequest, MemberView, Role};
 
 /// The longest name and address, in characters.
 const MAX_TEXT: usize = 200;
+/// What `PATCH` may change.
+const CHANGEABLE: [&str; 4] = ["name", "email", "role", "plan"];
 
 /// The id in a path. One that is not UTF-8 when decoded names nobody.
 fn member_id(id: Id) -> Result<String, Failure> {
@@ -39,7 +41,7 @@ pub(super) async fn create(
     State(shared): State<Shared>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let body = body::read(request, shared.settings.body_limit, shared.settings.body_timeout).await?;
+    let body = shared.body(request).await?;
     let mut fields = Fields::default();
     let members = strict::read(&body, MEMBERS, &mut fields)?;
     let request = read_new(members, "", &mut fields);
@@ -66,13 +68,13 @@ pub(super) async fn change(
     request: Request,
 ) -> Result<Response, Failure> {
     let id = member_id(id)?;
-    let body = body::read(request, shared.settings.body_limit, shared.settings.body_timeout).await?;
+    let body = shared.body(request).await?;
     visitor.acts("member.change", &id);
     let mut fields = Fields::default();
-    let given = strict::read(&body, ["name", "email", "role", "plan"], &mut fields)?;
+    let given = strict::read(&body, CHANGEABLE, &mut fields)?;
     let [name, email, role, plan] = given;
     if given.iter().all(Option::is_none) {
-        fields.nothing("names nothing to change; there are name, email, role, plan".to_owned());
+        fields.nothing_to_change(&CHANGEABLE);
     }
     let change = MemberChange {
         name: strict::text(&mut fields, "name", name, MAX_TEXT),

@@ -249,7 +249,7 @@ async fn resources(
     State(shared): State<Shared>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let body = body::read(request, shared.settings.body_limit, shared.settings.body_timeout).await?;
+    let body = shared.body(request).await?;
     let query = bodies::read_resources(&body, shared.settings.max_call_timeout)?;
     if let Some(uri) = &query.uri {
         if shared.gateway.audit().settings().calls {

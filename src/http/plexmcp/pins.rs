@@ -14,7 +14,7 @@ use super::errors::Failure;
 use super::fields::{Fields, success};
 use super::{Administrator, Id, Shared, json, mcp_id};
 use crate::http::auth::Visitor;
-use crate::http::body::{self, object, string};
+use crate::http::body::{object, string};
 use crate::http::clock::timestamp;
 use crate::service::{Approval, Difference, PinReport, PinnedTool, ToolDigest};
 
@@ -37,7 +37,7 @@ pub(super) async fn approve(
     request: Request,
 ) -> Result<Response, Failure> {
     let id = mcp_id(id)?;
-    let body = body::read(request, shared.settings.body_limit, shared.settings.body_timeout).await?;
+    let body = shared.body(request).await?;
     visitor.acts("tool.approve", &id);
     let approval = read_approval(&body)?;
     visitor.tells("digest", approval.digest.to_string());

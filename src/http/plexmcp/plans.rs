@@ -11,7 +11,6 @@ use super::errors::Failure;
 use super::fields::{Fields, success};
 use super::{Caller, Id, Ignored, Owner, Shared, json, strict};
 use crate::http::auth::Visitor;
-use crate::http::body;
 use crate::service::{Error, MAX_MONTHLY_REQUESTS, MAX_REQUESTS_PER_SECOND, PlanRecord, PlanView};
 
 /// The longest name of a plan, in characters.
@@ -38,7 +37,7 @@ pub(super) async fn replace(
     request: Request,
 ) -> Result<Response, Failure> {
     let name = plan_name(name)?;
-    let body = body::read(request, shared.settings.body_limit, shared.settings.body_timeout).await?;
+    let body = shared.body(request).await?;
     visitor.acts("plan.put", &name);
     let plan = read(&name, &body)?;
     let put = item(&shared.gateway.put_plan(&caller, plan).await?);
