@@ -30,4 +30,4 @@ pub use made::{Made, MemberRecord, PlanRecord};
 pub use permissions::{BadPermissions, Permissions};
 pub use rate::RateReading;
 pub use ring::{CallOfKey, KeyRing, KeyView, LOCAL_OPERATOR, Principal, Refused, administers};
-pub use unread::{HeldUnread, Unread};
+pub use unread::{HeldUnread, Unread, fair_share};

@@ -26,6 +26,20 @@ impl Unread {
     }
 }
 
+/// How many bytes one may hold of what several share: `limit` of `all` while nobody else holds any, and the
+/// less the more of it (`held`, its own included) is taken. So however many take as much as they may,
+/// something is left for one that holds nothing: of `n` who do, at least the part `1 / (1 + n * limit /
+/// (all - limit))`, where answers are small beside what is shared.
+///
+/// The idea is that of switches that share a buffer among their ports, with thresholds that follow what is
+/// free (Choudhury and Hahne, 1998).
+pub fn fair_share(limit: usize, all: usize, held: usize) -> usize {
+    let Some(of_others) = all.checked_sub(limit).filter(|others| *others > 0) else { return limit };
+    let free = all.saturating_sub(held);
+    let share = limit as u128 * free as u128 / of_others as u128;
+    usize::try_from(share).map_or(limit, |share| share.min(limit))
+}
+
 /// Bytes that wait to be read.
 #[derive(Debug)]
 pub struct HeldUnread {
@@ -46,6 +60,37 @@ mod tests {
     use super::*;
 
     proptest! {
+        /// However many take all that they may, by turns: what is left is what was promised, so that one who
+        /// holds nothing is answered; and one alone may have all of its limit.
+        #[test]
+        fn something_is_left_for_whoever_holds_nothing(
+            all in 2usize..5000, part in 0.0f64..1.0, greedy in 1usize..40,
+        ) {
+            let limit = ((all as f64 * part) as usize).max(1);
+            let everybody = Unread::default();
+            let mut held = Vec::new();
+            let each: Vec<Unread> = (0..greedy).map(|_| Unread::default()).collect();
+            let mut somebody_got_one = true;
+            while somebody_got_one {
+                somebody_got_one = false;
+                for one in &each {
+                    let own = one.hold(1, fair_share(limit, all, everybody.bytes() + 1));
+                    let both = own.and_then(|own| Some((own, everybody.hold(1, all)?)));
+                    somebody_got_one |= both.is_some();
+                    held.extend(both);
+                }
+            }
+            prop_assert!(each.iter().all(|one| one.bytes() <= limit));
+            if greedy == 1 {
+                prop_assert_eq!(each[0].bytes(), limit);
+            }
+            if limit < all {
+                let promised = all as f64 / (1.0 + (greedy * limit) as f64 / (all - limit) as f64);
+                // Each may have one byte too many, by the rule that one answer alone is never too much.
+                prop_assert!((all - everybody.bytes()) as f64 >= promised - greedy as f64 - 1.0);
+            }
+        }
+
         /// However answers come and are read: never more than the limit, or one.
         #[test]
         fn no_more_waits_than_may_and_all_is_given_back(

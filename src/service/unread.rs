@@ -1,7 +1,7 @@
 //! What answers that nobody reads may hold in memory: for a key, for a member, and altogether.
 
 use super::{Error, Gateway, Principal};
-use crate::access::{HeldUnread, Unread};
+use crate::access::{HeldUnread, Unread, fair_share};
 
 /// How much of the memory for unread answers one member may hold, over all its keys: so that one of them
 /// does not keep the others from being answered.
@@ -26,6 +26,19 @@ impl UnreadLimits {
     fn of_member(&self) -> usize {
         self.per_key.max(self.all / SHARE_OF_MEMBER)
     }
+
+    /// What a key, its member and all may hold where so much is held. Each has the less the more of what it
+    /// shares with others is taken, so that somebody who holds nothing can be answered.
+    fn limits(&self, of_member: usize, all: usize) -> [Limit; 3] {
+        let member = fair_share(self.of_member(), self.all, all);
+        let key = fair_share(self.per_key, self.of_member(), of_member);
+        let name = |is_less: bool, full: &'static str, left: &'static str| if is_less { left } else { full };
+        [
+            (name(key < self.per_key, PER_KEY, LEFT_BY_KEYS), key),
+            (name(member < self.of_member(), OF_MEMBER, LEFT_BY_MEMBERS), member),
+            (ALL, self.all),
+        ]
+    }
 }
 
 /// An answer that waits to be read: counts until it is dropped.
@@ -35,23 +48,30 @@ pub struct Owed {
     _caller: Option<(HeldUnread, HeldUnread)>,
 }
 
-/// Which limit was reached, as the setting's name, and what it is.
-type Reached = (&'static str, usize);
+/// A limit's name, as its setting where it has one, and how many bytes it is.
+type Limit = (&'static str, usize);
 
 const PER_KEY: &str = "limits.unread_per_key";
 const ALL: &str = "limits.unread";
 const OF_MEMBER: &str = "a member's quarter of limits.unread";
+const LEFT_BY_KEYS: &str = "what the member's other answers leave of limits.unread_per_key";
+const LEFT_BY_MEMBERS: &str = "what others leave of a member's quarter of limits.unread";
 
 impl Gateway {
-    /// Refuses a call while so much waits that its answer may find no room: from half of a limit on. The
-    /// other half is for what is under way by then.
+    /// Refuses a call while so much waits that its answer may find no room: from half of what the key may
+    /// have. The other half is for what it has under way by then. A member that holds nothing is let in
+    /// while anything is free.
     pub(super) fn check_unread(&self, caller: &Principal) -> Result<(), Error> {
-        let limits = &self.0.settings.unread;
-        let half_full = |unread: &Unread, limit: usize| unread.bytes() >= limit.div_ceil(2);
+        let all = self.0.unread.bytes();
+        if all == 0 {
+            return Ok(());
+        }
+        let (key, member) = (caller.unread().bytes(), caller.unread_of_member().bytes());
+        let [of_key, of_member, of_all] = self.0.settings.unread.limits(member, all);
         let reached = [
-            (half_full(caller.unread(), limits.per_key), (PER_KEY, limits.per_key)),
-            (half_full(caller.unread_of_member(), limits.of_member()), (OF_MEMBER, limits.of_member())),
-            (half_full(&self.0.unread, limits.all), (ALL, limits.all)),
+            (key >= of_key.1.div_ceil(2), of_key),
+            (member >= of_member.1, of_member),
+            (all >= of_all.1, of_all),
         ];
         match reached.into_iter().find(|(is_full, _)| *is_full) {
             None => Ok(()),
@@ -66,15 +86,17 @@ impl Gateway {
         held.map_err(|(setting, limit)| Error::Unread { setting, limit, carried_out })
     }
 
-    fn hold(&self, caller: Option<&Principal>, bytes: usize) -> Result<Owed, Reached> {
-        let limits = &self.0.settings.unread;
+    fn hold(&self, caller: Option<&Principal>, bytes: usize) -> Result<Owed, Limit> {
+        let held = |unread: &Unread| unread.bytes().saturating_add(bytes);
         let of_caller = |caller: &Principal| {
-            let key = caller.unread().hold(bytes, limits.per_key).ok_or((PER_KEY, limits.per_key))?;
-            let member = caller.unread_of_member().hold(bytes, limits.of_member());
-            Ok((key, member.ok_or((OF_MEMBER, limits.of_member()))?))
+            let member = caller.unread_of_member();
+            let [of_key, of_member, _] = self.0.settings.unread.limits(held(member), held(&self.0.unread));
+            let key = caller.unread().hold(bytes, of_key.1).ok_or(of_key)?;
+            Ok((key, member.hold(bytes, of_member.1).ok_or(of_member)?))
         };
         let caller = caller.map(of_caller).transpose()?;
-        let all = self.0.unread.hold(bytes, limits.all).ok_or((ALL, limits.all))?;
+        let limit = self.0.settings.unread.all;
+        let all = self.0.unread.hold(bytes, limit).ok_or((ALL, limit))?;
         Ok(Owed { _all: all, _caller: caller })
     }
 }

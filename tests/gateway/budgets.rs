@@ -4,7 +4,9 @@
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::support::ask::ask;
 use crate::support::gateway::{INVOKE, TestGateway, fake};
+use crate::support::strangers::{address, connect};
 use crate::support::wire::{Wire, post};
 use crate::support::{DEADLINE, wait_until};
 
@@ -149,5 +151,45 @@ async fn connections_leave_descriptors_for_children() {
     .await;
     assert!(!gateway.output().contains("cannot accept connections"), "{}", gateway.output());
     drop(held);
+    gateway.stop().await;
+}
+
+/// F9, its neighbour: members who let as much wait unread as they may, together more than half of what
+/// there is, keep no other member from being answered, however large the answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_holds_no_unread_answer_is_answered_beside_those_who_hold_all_that_they_may() {
+    const GREEDY: usize = 5;
+    let mut config = String::from(
+        "[http]\nbody_timeout = \"120s\"\n[limits]\nunread_per_key = \"4MiB\"\nunread = \"32MiB\"\n\
+         [organization]\nplan = \"unlimited\"\n[[members]]\nid = \"user_owner\"\nrole = \"owner\"\n",
+    );
+    (0..GREEDY).for_each(|one| config += &format!("[[members]]\nid = \"greedy{one}\"\n"));
+    let gateway = TestGateway::new().server("fake", fake(&[])).config_toml(&config).start().await;
+    gateway.wait_state("fake", "ready").await;
+    let large = json!({"mcp_id": "fake", "tool": "big", "arguments": {"bytes": 3_000_000}}).to_string();
+    let mut unread = Vec::new();
+    for one in 0..GREEDY {
+        for number in 0..2 {
+            let body = json!({"name": format!("{number}"), "owner_id": format!("greedy{one}")});
+            let made = gateway.post("/v1/api-keys", &body).await.expect(201);
+            let key = made["data"]["key"].as_str().expect("a key").to_owned();
+            for _ in 0..6 {
+                let mut client = connect(address(1), gateway.address(), true).await.expect("accepted");
+                client.write_all(&post(INVOKE, &key, &large)).await.expect("sent");
+                unread.push(client);
+            }
+        }
+    }
+    let mut waiting = 0;
+    for client in &mut unread {
+        let mut begin = [0; 12];
+        client.read_exact(&mut begin).await.expect("an answer of some kind");
+        waiting += usize::from(begin.ends_with(b"200"));
+    }
+    assert!(waiting > GREEDY, "{waiting} answers of 3 MB wait, less than half of all");
+    gateway.call("fake", "echo", json!({"nonce": 1})).await;
+    let whole = ask(&gateway, "POST", INVOKE).json(large).send().await.expect(200);
+    assert!(whole.to_string().len() >= 3_000_000);
+    drop(unread);
     gateway.stop().await;
 }
