@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
-use mcpvisor::access::{Charter, KeyLimits, KeyRing, KeyWish, NewKey, Permissions, Plan};
+use mcpvisor::access::{Charter, KeyLimits, KeyRing, KeyWish, NewKey, Permissions, Plan, Principal};
 use mcpvisor::http::read_and_tell;
 use mcpvisor::service::Toll;
 use mcpvisor::store::MemoryStore;
@@ -22,6 +22,7 @@ const CALLS: u32 = 20_000;
 /// Where calls pay.
 pub(crate) struct Booth {
     toll: Toll,
+    caller: Principal,
     token: String,
     request: HeaderMap,
 }
@@ -43,11 +44,12 @@ impl Booth {
         };
         let key = NewKey::generate(wish, 0).context("making a key")?;
         keys.replace([key.record]);
+        let caller = keys.anybody();
         let toll = Toll::new(keys, Arc::new(MemoryStore::default())).await?;
         let mut request = HeaderMap::new();
         request.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         request.insert(AUTHORIZATION, HeaderValue::try_from(format!("Bearer {}", key.text))?);
-        Ok(Booth { toll, token: key.text, request })
+        Ok(Booth { toll, caller, token: key.text, request })
     }
 
     /// CPU time for one call.
@@ -56,7 +58,7 @@ impl Booth {
         for _ in 0..CALLS {
             let reading = self.toll.pay(black_box(&self.token), "echo").await.context("not let in")?;
             let mut answer = HeaderMap::with_capacity(6);
-            let found = read_and_tell(black_box(&self.request), &mut answer, &reading);
+            let found = read_and_tell(black_box(&self.request), &mut answer, &self.caller, &reading);
             ensure!(found == self.token.len() && answer.len() == 3, "the toll was not paid");
             black_box(answer);
         }

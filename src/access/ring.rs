@@ -3,7 +3,7 @@
 //! with a key finds in its place what has become of it.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -64,6 +64,8 @@ impl Entry {
 pub(super) struct Slot {
     /// `None` once the key is not on the ring any more.
     entry: ArcSwapOption<Entry>,
+    /// Where that is, to be compared only: each call asks several times whether it is another one by now.
+    place: AtomicPtr<Entry>,
     /// Told of each change.
     changed: Notify,
     calls: AtomicUsize,
@@ -79,7 +81,8 @@ impl Slot {
 
     /// Whether the key is the same as it was.
     pub(super) fn holds(&self, entry: &Arc<Entry>) -> bool {
-        self.entry.load().as_ref().is_some_and(|now| Arc::ptr_eq(now, entry))
+        // Whoever asks holds the entry, so that no other one can be in its place.
+        std::ptr::eq(self.place.load(Ordering::Acquire), Arc::as_ptr(entry))
     }
 
     pub(super) fn changed(&self) -> Notified<'_> {
@@ -87,7 +90,10 @@ impl Slot {
     }
 
     pub(super) fn set(&self, entry: Option<Arc<Entry>>) {
+        let place = entry.as_ref().map_or(std::ptr::null(), Arc::as_ptr);
         self.entry.store(entry);
+        // After the entry: whoever finds the new place finds the new entry, too.
+        self.place.store(place.cast_mut(), Ordering::Release);
         self.changed.notify_waiters();
     }
 }

@@ -110,19 +110,23 @@ pub(super) struct Visitor {
     /// Whether `Host` and `Origin` are loopback and nothing in the request speaks for somebody else: the
     /// daemon's own user, if that is who holds the connection, needs no key then.
     pub(super) claims_nearness: bool,
-    /// How much more the caller may ask, and in which second since 1970 it may ask as much as ever;
-    /// set once it is known who that is.
-    rate: OnceLock<(RateReading, u64)>,
-    /// Who that is.
-    caller: OnceLock<Principal>,
+    /// Who that is, once it is known.
+    known: OnceLock<Known>,
     /// What the audit is to have of it.
     pub(super) record: Record,
 }
 
+/// Who is calling, and how much more it may ask.
+#[derive(Debug)]
+struct Known {
+    caller: Principal,
+    /// `None` where that has no limit; with the second since 1970 in which it may ask as much as ever.
+    rate: Option<(RateReading, u64)>,
+}
+
 impl Visitor {
     pub(super) fn new(peer: Arc<Peer>, claims_nearness: bool) -> Arc<Visitor> {
-        let (rate, caller, record) = (OnceLock::new(), OnceLock::new(), Record::default());
-        Arc::new(Visitor { peer, claims_nearness, rate, caller, record })
+        Arc::new(Visitor { peer, claims_nearness, known: OnceLock::new(), record: Record::default() })
     }
 
     /// Whether the request is provably the daemon's own user's, of this machine and of none of its servers;
@@ -142,18 +146,21 @@ impl Visitor {
 
     /// Who is calling, once that is known.
     pub(super) fn caller(&self) -> Option<&Principal> {
-        self.caller.get()
+        self.known.get().map(|known| &known.caller)
     }
 
-    /// Keeps how much more the caller may ask, as it was read at this moment.
-    fn told(&self, reading: RateReading, now: SystemTime) {
-        let full_at = now.duration_since(UNIX_EPOCH).unwrap_or_default() + reading.full_in;
-        let _ = self.rate.set((reading, retry_seconds(full_at)));
+    /// Keeps who is calling, and how much more it may ask, as it was read at this moment.
+    fn told(&self, caller: Principal, reading: Option<RateReading>, now: SystemTime) -> &Principal {
+        let rate = reading.map(|reading| {
+            let full_at = now.duration_since(UNIX_EPOCH).unwrap_or_default() + reading.full_in;
+            (reading, retry_seconds(full_at))
+        });
+        &self.known.get_or_init(|| Known { caller, rate }).caller
     }
 
     /// The three headers of an answer to somebody whose requests are limited (contract, section 4.4).
     pub(super) fn put_rate_on(&self, headers: &mut HeaderMap) {
-        let Some((reading, full_at)) = self.rate.get() else { return };
+        let Some(Known { rate: Some((reading, full_at)), .. }) = self.known.get() else { return };
         headers.insert(X_RATELIMIT_LIMIT, LAST_LIMIT.with(|last| written(last, reading.limit.into())));
         headers.insert(X_RATELIMIT_REMAINING, text::number(reading.remaining));
         headers.insert(X_RATELIMIT_RESET, LAST_RESET.with(|last| written(last, *full_at)));
@@ -163,9 +170,14 @@ impl Visitor {
 /// What finding a key in a request and telling its rate cost, without what is between: for the bench.
 /// Gives the length of the key that was found.
 #[doc(hidden)]
-pub fn read_and_tell(request: &HeaderMap, answer: &mut HeaderMap, reading: &RateReading) -> usize {
+pub fn read_and_tell(
+    request: &HeaderMap,
+    answer: &mut HeaderMap,
+    caller: &Principal,
+    reading: &RateReading,
+) -> usize {
     let visitor = Visitor::new(Arc::new(Peer::at(IpAddr::from([127, 0, 0, 1]))), true);
-    visitor.told(*reading, SystemTime::now());
+    visitor.told(caller.clone(), Some(*reading), SystemTime::now());
     visitor.put_rate_on(answer);
     match credential(request) {
         Credential::Token(token) => token.len(),
@@ -188,14 +200,12 @@ pub(super) fn identify<'a>(
     let now = SystemTime::now();
     let principal =
         authenticate(&shared.gateway, headers, now).map_err(|denied| shared.failed(visitor, denied))?;
-    let principal = visitor.caller.get_or_init(|| principal);
-    if let Some(reading) = principal.take_request() {
-        visitor.told(reading, now);
-        if let Some(retry_after) = reading.refused {
-            return Err(Denied::TooMany { retry_after });
-        }
+    let reading = principal.take_request();
+    let principal = visitor.told(principal, reading, now);
+    match reading.and_then(|reading| reading.refused) {
+        Some(retry_after) => Err(Denied::TooMany { retry_after }),
+        None => Ok(principal),
     }
-    Ok(principal)
 }
 
 fn authenticate(gateway: &Gateway, headers: &HeaderMap, now: SystemTime) -> Result<Principal, Denied> {
@@ -238,7 +248,7 @@ pub(super) async fn admit_to_api(shared: &Shared, parts: &Parts) -> Result<Princ
         _ => None,
     };
     if let Some(caller) = keyless {
-        let _ = visitor.caller.set(caller.clone());
+        let _ = visitor.known.set(Known { caller: caller.clone(), rate: None });
         return Ok(caller);
     }
     let principal = identify(shared, visitor, &parts.headers)?;
@@ -274,7 +284,7 @@ enum Credential<'a> {
 fn credential(headers: &HeaderMap) -> Credential<'_> {
     let authorizations =
         headers.get_all(AUTHORIZATION).iter().map(|value| value.to_str().ok().and_then(in_scheme));
-    let api_keys = headers.get_all(X_API_KEY).iter().map(|value| value.to_str().ok().map(str::trim));
+    let api_keys = headers.get_all(X_API_KEY).iter().map(|value| value.to_str().ok().map(str::trim_ascii));
     let mut found = Credential::None;
     for token in authorizations.chain(api_keys) {
         let Some(token) = token.filter(|token| !token.is_empty()) else { return Credential::Unusable };
@@ -297,9 +307,10 @@ fn is_for_a_proxy(headers: &HeaderMap) -> bool {
 }
 
 fn in_scheme(value: &str) -> Option<&str> {
-    let (scheme, token) = value.trim().split_once(' ')?;
+    let value = value.trim_ascii();
+    let (scheme, token) = value.split_at_checked(value.bytes().position(|byte| byte == b' ')?)?;
     let known = scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("apikey");
-    known.then(|| token.trim())
+    known.then(|| token.trim_ascii())
 }
 
 /// The first characters of a key, as lists of keys show them, and never more than a quarter.

@@ -120,7 +120,7 @@ pub struct Guard {
     policy: Arc<Policy>,
     debug: bool,
     router: Router,
-    audit: Arc<AuditHandle>,
+    books: Arc<Books>,
     /// Acts that are under way.
     acts: Acts,
     /// For calls of tools, which the guard hands to their handler itself: the router's boxes and its map
@@ -132,15 +132,17 @@ pub struct Guard {
 
 impl Guard {
     pub(super) fn new(policy: Policy, debug: bool, router: Router, audit: AuditHandle) -> Guard {
-        let (audit, policy) = (Arc::new(audit), Arc::new(policy));
+        let (books, policy) = (Arc::new(Books { audit, gateway: None }), Arc::new(policy));
         let (acts, paths_of_calls) = (Acts::default(), Arc::default());
-        Guard { policy, debug, router, audit, acts, calls: None, paths_of_calls }
+        Guard { policy, debug, router, books, acts, calls: None, paths_of_calls }
     }
 
     /// Calls of tools need not go through the router, which has the same handler for them. These paths
     /// are those of calls.
     pub(super) fn with_calls(mut self, shared: Shared, paths: Vec<&'static str>) -> Guard {
         self.acts = shared.gateway.acts().clone();
+        let (audit, gateway) = (self.books.audit.clone(), Some(shared.gateway.clone()));
+        self.books = Arc::new(Books { audit, gateway });
         self.calls = Some(shared);
         self.paths_of_calls = paths.into();
         self
@@ -166,7 +168,6 @@ impl Guard {
             request_id: request_id(request.headers()),
             origin: None,
             requested_headers: None,
-            gateway: self.calls.as_ref().map(|shared| shared.gateway.clone()),
             peer: visit.peer.clone(),
             visitor: None,
             is_act,
@@ -175,8 +176,7 @@ impl Guard {
                 Some(_) => Asked::Call,
                 None => Asked::Routed(request.method().clone(), request.uri().clone()),
             },
-            audit: self.audit.clone(),
-            recorded_id: None,
+            books: self.books.clone(),
             trace: tracing::enabled!(tracing::Level::DEBUG)
                 .then(|| (request.method().clone(), request.uri().clone(), Instant::now())),
         };
@@ -267,6 +267,14 @@ enum Asked {
     Routed(Method, Uri),
 }
 
+/// What is entered of requests and answers, and where; one for all requests.
+struct Books {
+    /// Acts and refusals.
+    audit: AuditHandle,
+    /// Large answers, where there is something that counts them.
+    gateway: Option<Gateway>,
+}
+
 /// What of a request its answer needs.
 struct About {
     surface: Surface,
@@ -276,8 +284,6 @@ struct About {
     origin: Option<HeaderValue>,
     /// What a preflight asks for.
     requested_headers: Option<HeaderValue>,
-    /// Where large answers are counted, where there is one.
-    gateway: Option<Gateway>,
     peer: Arc<Peer>,
     /// Until the audit has what it is to have of the request.
     visitor: Option<Arc<Visitor>>,
@@ -286,10 +292,7 @@ struct About {
     /// A body comes with it.
     has_body: bool,
     asked: Asked,
-    /// Where acts and refusals are recorded.
-    audit: Arc<AuditHandle>,
-    /// The request's id, once it is on the answer.
-    recorded_id: Option<HeaderValue>,
+    books: Arc<Books>,
     trace: Option<(Method, Uri, Instant)>,
 }
 
@@ -367,7 +370,7 @@ impl Future for Handling {
         };
         let Answer { response, owed } = this.about.with_room(response);
         let response = this.about.finish(response);
-        let recording = this.about.record(response.status());
+        let recording = this.about.record(&response);
         let answer = Answer { response, owed };
         match recording {
             None => Poll::Ready(answer),
@@ -383,7 +386,7 @@ impl Drop for Handling {
     /// What nobody waits for any more is given up. It may have been carried out all the same.
     fn drop(&mut self) {
         if let Some(visitor) = self.about.visitor.take() {
-            visitor.left(&self.about.audit, self.about.request_id.to_str().unwrap_or_default());
+            visitor.left(&self.about.books.audit, self.about.request_id.to_str().unwrap_or_default());
         }
     }
 }
@@ -419,8 +422,12 @@ impl About {
     }
 
     /// Has the audit record what it is to have of this request; gives what the answer waits for.
-    fn record(&mut self, status: StatusCode) -> Option<oneshot::Receiver<()>> {
+    fn record(&mut self, response: &Response) -> Option<oneshot::Receiver<()>> {
         let visitor = self.visitor.take()?;
+        let status = response.status();
+        if !visitor.is_worth_recording(status, self.is_act) {
+            return None;
+        }
         debug_assert!(
             self.is_act || !visitor.record.is_act(),
             "an act must not be given up: a route of a method that only reads, or of calls, has done one"
@@ -429,8 +436,8 @@ impl About {
             Asked::Call => format!("POST {}", plexmcp::INVOKE),
             Asked::Routed(method, uri) => format!("{method} {}", uri.path()),
         };
-        let id = self.recorded_id.take()?;
-        visitor.answered(&self.audit, status, id.to_str().unwrap_or_default(), self.is_act, what)
+        let id = response.headers().get(X_REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
+        visitor.answered(&self.books.audit, status, id, self.is_act, what)
     }
 
     fn panicked(&self, panic: &(dyn Any + Send)) -> Response {
@@ -489,14 +496,13 @@ impl About {
             tracing::debug!(request_id, %method, path = uri.path(), status, us, "answered");
         }
         let request_id = std::mem::replace(&mut self.request_id, HeaderValue::from_static(""));
-        self.recorded_id = Some(request_id.clone());
         response.headers_mut().insert(X_REQUEST_ID, request_id);
         response
     }
 
     /// The answer, if there is room for it beside all that waits to be read; else one that says so.
     fn with_room(&mut self, mut response: Response) -> Answer {
-        let (Some(gateway), Some(weight)) = (&self.gateway, owed::weight(&mut response)) else {
+        let (Some(gateway), Some(weight)) = (&self.books.gateway, owed::weight(&mut response)) else {
             return Answer { response, owed: None };
         };
         let carried_out = matches!(self.asked, Asked::Call);

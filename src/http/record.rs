@@ -134,6 +134,12 @@ impl Visitor {
         }
     }
 
+    /// Whether the audit may have to have something of the request, which was answered with this status.
+    /// Most are calls that went well, of which it has nothing.
+    pub(super) fn is_worth_recording(&self, status: StatusCode, is_act: bool) -> bool {
+        is_act || !status.is_success() || self.record.0.get().is_some()
+    }
+
     /// Has the audit record what it is to have of the request, now that there is an answer: acts, calls,
     /// looks, and refusals of whatever was asked for. Gives what the answer is to wait for.
     /// `what` words a request that no handler said anything of; `is_act`, whether it was one all the same.
