@@ -52,7 +52,7 @@ pub use self::error::{Error, Fault, QuotaOf, Retry};
 pub use self::follow::{LogEnd, LogFollower, LogNews};
 pub use self::keychange::ChangeRequest;
 pub use self::keys::{KeyRequest, KeyView, MemberView, NoKey, OrganizationView, Revocation, Revoke};
-pub use self::members::{MemberChange, MemberRequest, PlanView};
+pub use self::members::{MemberChange, MemberRequest, PlanView, Removal};
 pub use self::pins::{Approval, Difference, PinReport, PinState, PinSums, PinnedTool, ToolPins};
 pub use self::registry::*;
 pub use self::standing::while_accepted;
@@ -388,7 +388,7 @@ impl Gateway {
         let of_store = self.0.registry.trouble().map(|trouble| trouble_in_words(&trouble));
         let fleeting = match self.0.registry.fleeting_revocations() {
             0 => None,
-            keys => Some(format!("an end of the daemon would forget that {keys} keys were revoked")),
+            count => Some(format!("an end of the daemon would forget {count} revocations of keys and members")),
         };
         let of_clock = clock::doubt().map(|doubt| format!("the clock is not believed: {doubt}"));
         let problems = of_store.into_iter().chain(fleeting).chain(of_clock).collect();
