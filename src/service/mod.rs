@@ -7,6 +7,7 @@ pub mod clock;
 mod defining;
 mod dispatch;
 mod error;
+mod exporting;
 mod follow;
 mod keeper;
 mod keychange;
@@ -49,6 +50,7 @@ pub use self::audit::{
     AuditEntry, AuditHandle, AuditQuery, AuditSettings, Outcome, Sort, told_of_change, told_of_definition,
 };
 pub use self::error::{Error, Fault, QuotaOf, Retry};
+pub use self::exporting::{AuditExport, AuditPieces};
 pub use self::follow::{LogEnd, LogFollower, LogNews};
 pub use self::keychange::ChangeRequest;
 pub use self::keys::{KeyRequest, KeyView, MemberView, NoKey, OrganizationView, Revocation, Revoke};
@@ -343,12 +345,6 @@ impl Gateway {
     ) -> Result<(u64, Vec<String>), Error> {
         keys::require_admin(caller)?;
         self.while_administers(caller, self.0.audit.page(query, skip, take)).await
-    }
-
-    /// The whole audit, oldest first, as lines of JSON.
-    pub async fn audit_export(&self, caller: &Principal, query: AuditQuery) -> Result<Vec<u8>, Error> {
-        keys::require_admin(caller)?;
-        self.while_administers(caller, self.0.audit.export(query)).await
     }
 
     async fn while_administers<T>(
