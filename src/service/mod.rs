@@ -384,7 +384,9 @@ impl Gateway {
         let of_store = self.0.registry.trouble().map(|trouble| trouble_in_words(&trouble));
         let fleeting = match self.0.registry.fleeting_revocations() {
             0 => None,
-            count => Some(format!("an end of the daemon would forget {count} revocations of keys and members")),
+            count => {
+                Some(format!("an end of the daemon would forget {count} revocations of keys and members"))
+            }
         };
         let of_clock = clock::doubt().map(|doubt| format!("the clock is not believed: {doubt}"));
         let problems = of_store.into_iter().chain(fleeting).chain(of_clock).collect();

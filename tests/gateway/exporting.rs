@@ -128,7 +128,8 @@ async fn exports_that_nobody_reads_are_bounded_and_ended() {
         assert_eq!(&seen, b"HTTP/1.1 200");
         unread.push(socket);
     }
-    let another = async || ask(&gateway, "GET", "/v1/audit/export?outcome=failed").key(&key.text).send().await;
+    let another =
+        async || ask(&gateway, "GET", "/v1/audit/export?outcome=failed").key(&key.text).send().await;
     let refused = another().await;
     refused.expect(429);
     assert!(refused.headers.contains_key("retry-after"));

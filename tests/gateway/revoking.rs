@@ -329,7 +329,8 @@ async fn a_key_says_who_made_it_and_its_revocation_takes_along_what_it_made() {
 
 /// Revokes on a disk that takes no change, and looks whether it outlives the daemon.
 async fn revoked_without_a_disk(mut gateway: Gateway, durable: bool, mend: impl FnOnce(&Gateway)) -> Gateway {
-    let mut keys = vec![make(&gateway, json!({"name": "a"})).await, make(&gateway, json!({"name": "b"})).await];
+    let mut keys =
+        vec![make(&gateway, json!({"name": "a"})).await, make(&gateway, json!({"name": "b"})).await];
     let of_member = make(&gateway, json!({"name": "m", "member": {"id": "user_m"}})).await;
     break_disk(&gateway, durable);
     wait_until("no change is taken", DEADLINE, || async {

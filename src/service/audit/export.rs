@@ -16,12 +16,12 @@ const LOOKED_AT: usize = 1024 * 1024;
 
 /// A part of an export.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Piece {
+pub(in crate::service) struct Piece {
     /// Whole lines. The last one of the last piece says how many came before, so that what was cut on its way
     /// does not look whole.
-    pub bytes: Bytes,
+    pub(in crate::service) bytes: Bytes,
     /// Whether it is the last one.
-    pub is_last: bool,
+    pub(in crate::service) is_last: bool,
 }
 
 /// An export that is not read to its end.

@@ -15,9 +15,9 @@ use time::format_description::well_known::Rfc3339;
 use tokio::sync::oneshot;
 
 use super::entry::{AuditEntry, Outcome, Sort};
+use super::export::Export;
 use super::rate::{Rate, Verdict};
 use super::reading;
-use super::export::Export;
 use super::segments::{Listed, Part, Segments};
 use crate::process;
 use crate::service::{Error, clock};

@@ -312,7 +312,8 @@ impl History {
                 let narrow: Permissions = json!({"mcps": ["mcp_other"]}).try_into().expect("good");
                 let change = KeyChange { permissions: Some(narrow), ..KeyChange::default() };
                 // The owner's stays, so that there is somebody to go on.
-                if id != self.texts[0].key && self.life.registry.amend_key(&operator(), &id, &change).is_ok() {
+                if id != self.texts[0].key && self.life.registry.amend_key(&operator(), &id, &change).is_ok()
+                {
                     self.narrowed.insert(id);
                 }
             }
@@ -530,7 +531,8 @@ impl History {
     /// What is wrong with whether a text is accepted.
     fn wrongly_accepted_or_refused(&self, n: usize, text: &Text) -> Option<&'static str> {
         let is_accepted = self.life.ring.authenticate(&text.text, self.now).is_ok();
-        let must_not = self.ended.contains_key(&text.key) || text.until.is_some_and(|until| until <= self.now);
+        let must_not =
+            self.ended.contains_key(&text.key) || text.until.is_some_and(|until| until <= self.now);
         if must_not {
             return is_accepted.then_some("is accepted again");
         }

@@ -107,7 +107,11 @@ fn a_member_is_removed_with_its_keys_on_a_disk_that_takes_nothing_and_stays_so()
     let caller = holder(&ring, &key);
     store.apply_fails.store(true, Ordering::SeqCst);
     let removal = registry.remove_member(&operator(), "user_new").expect("in force");
-    assert_eq!(removal, Removal { revoked: vec![key.record.id.clone()], durable: true }, "the reserve has it");
+    assert_eq!(
+        removal,
+        Removal { revoked: vec![key.record.id.clone()], durable: true },
+        "the reserve has it"
+    );
     let is_gone = |ring: &KeyRing| {
         assert_eq!(ring.authenticate(&key.text, NOW).err(), Some(Refused::Revoked));
         assert!(ring.charter().member("user_new").is_none());

@@ -171,7 +171,8 @@ async fn one_end(gateway: &Gateway, random: &mut Random, full: bool, seen: &mut 
     let numbers =
         events.split("id: ").skip(1).filter_map(|event| event.split('\n').next()?.parse::<u64>().ok());
     seen.lines_after += numbers.filter(|number| *number > last_line).count();
-    seen.odd_answers += usize::from(!events.contains("\"reason\":\"revoked_key\"") && !events.contains("401"));
+    seen.odd_answers +=
+        usize::from(!events.contains("\"reason\":\"revoked_key\"") && !events.contains("401"));
     if let Some(filler) = filler {
         fs::remove_file(filler).expect("removed");
     }
@@ -225,8 +226,12 @@ async fn nothing_of_a_key_begins_after_its_end_was_acknowledged() {
     report.note("seed", seed);
     let mut random = Random(seed);
     let server = with(fake(&[]), json!({"max_in_flight": PLACES, "queue_age": "60s"}));
-    let mut gateway =
-        TestGateway::new().config_toml("[limits]\ncalls_per_key = 100000\n").server("fake", server).prepare(small_disk).start().await;
+    let mut gateway = TestGateway::new()
+        .config_toml("[limits]\ncalls_per_key = 100000\n")
+        .server("fake", server)
+        .prepare(small_disk)
+        .start()
+        .await;
     let mounted = is_mounted(gateway.data()).then(|| Mounted(gateway.data().to_owned()));
     gateway.wait_state("fake", "ready").await;
     gateway.put(PLAN, &json!({"max_api_keys": MOST})).await.expect(200);
