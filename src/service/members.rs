@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
+
 use super::keys::{MemberView, require_admin};
 use super::{AuditEntry, Error, Gateway, Outcome, Registry, member_to_be, unix_seconds};
 use crate::access::{Charter, Member, Plan, PlanRecord, Principal, Role};
@@ -32,6 +34,24 @@ pub struct MemberChange {
     pub role: Option<Role>,
     /// The name of another plan of its own, or none.
     pub plan: Option<Option<Arc<str>>>,
+}
+
+/// What came of a member's removal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removal {
+    /// The keys that are revoked by it, in the order of their ids.
+    pub revoked: Vec<Arc<str>>,
+    /// Whether it outlives an end of the daemon. If not, that is still to come; it is in force all the same.
+    pub durable: bool,
+}
+
+/// What came of reading the configuration file's members and plans again. They are in force.
+#[derive(Debug)]
+pub(super) struct Reloaded {
+    /// Who is a member no more.
+    pub(super) removed: Vec<Arc<str>>,
+    /// Whether somebody may administer, for which a key is made if need be.
+    pub(super) owner_key: Result<(), Error>,
 }
 
 /// A plan, for showing.
@@ -78,9 +98,9 @@ impl Gateway {
         self.member(caller, id)
     }
 
-    /// Removes a member that was made over the API and revokes its keys, whose ids it gives. Durable, and in
-    /// force, when it returns; where it cannot be stored, the keys are revoked all the same.
-    pub async fn remove_member(&self, caller: &Principal, id: &str) -> Result<Vec<Arc<str>>, Error> {
+    /// Removes a member that was made over the API and revokes its keys. In force when it returns, and durable
+    /// unless the answer says that it is not yet.
+    pub async fn remove_member(&self, caller: &Principal, id: &str) -> Result<Removal, Error> {
         require_admin(caller)?;
         let id = id.to_owned();
         let make = move |registry: &mut Registry, caller: &Principal| registry.remove_member(caller, &id);
@@ -123,11 +143,15 @@ impl Gateway {
     }
 
     /// Takes the organization, members and plans of the configuration file as they are now. No server, and no
-    /// key that they say nothing else about, notices.
+    /// key that they say nothing else about, notices. They are in force, and recorded, also where it ends with
+    /// an error because no key could be made for somebody to administer.
     pub async fn reload_charter(&self, charter: Charter) -> Result<(), Error> {
-        self.0.registry.reload_charter(charter).await?;
-        self.0.audit.note(AuditEntry::of_daemon("members.apply", "configuration file", Outcome::Done));
-        Ok(())
+        let Reloaded { removed, owner_key } = self.0.registry.reload_charter(charter).await?;
+        let entry = AuditEntry::of_daemon("members.apply", "configuration file", Outcome::Done);
+        let details = (!removed.is_empty()).then(|| ("removed_members".to_owned(), json!(removed)));
+        // A line that cannot be written is logged where that happens.
+        let _ = self.0.audit.record(entry.with(details.into_iter().collect())).await;
+        owner_key
     }
 
     /// The member that a request for a key makes along, as it is going to be.

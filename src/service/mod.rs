@@ -7,6 +7,7 @@ pub mod clock;
 mod defining;
 mod dispatch;
 mod error;
+mod exporting;
 mod follow;
 mod keeper;
 mod keychange;
@@ -49,10 +50,11 @@ pub use self::audit::{
     AuditEntry, AuditHandle, AuditQuery, AuditSettings, Outcome, Sort, told_of_change, told_of_definition,
 };
 pub use self::error::{Error, Fault, QuotaOf, Retry};
+pub use self::exporting::{AuditExport, AuditPieces};
 pub use self::follow::{LogEnd, LogFollower, LogNews};
 pub use self::keychange::ChangeRequest;
 pub use self::keys::{KeyRequest, KeyView, MemberView, NoKey, OrganizationView, Revocation, Revoke};
-pub use self::members::{MemberChange, MemberRequest, PlanView};
+pub use self::members::{MemberChange, MemberRequest, PlanView, Removal};
 pub use self::pins::{Approval, Difference, PinReport, PinState, PinSums, PinnedTool, ToolPins};
 pub use self::registry::*;
 pub use self::standing::while_accepted;
@@ -345,12 +347,6 @@ impl Gateway {
         self.while_administers(caller, self.0.audit.page(query, skip, take)).await
     }
 
-    /// The whole audit, oldest first, as lines of JSON.
-    pub async fn audit_export(&self, caller: &Principal, query: AuditQuery) -> Result<Vec<u8>, Error> {
-        keys::require_admin(caller)?;
-        self.while_administers(caller, self.0.audit.export(query)).await
-    }
-
     async fn while_administers<T>(
         &self,
         caller: &Principal,
@@ -388,7 +384,9 @@ impl Gateway {
         let of_store = self.0.registry.trouble().map(|trouble| trouble_in_words(&trouble));
         let fleeting = match self.0.registry.fleeting_revocations() {
             0 => None,
-            keys => Some(format!("an end of the daemon would forget that {keys} keys were revoked")),
+            count => {
+                Some(format!("an end of the daemon would forget {count} revocations of keys and members"))
+            }
         };
         let of_clock = clock::doubt().map(|doubt| format!("the clock is not believed: {doubt}"));
         let problems = of_store.into_iter().chain(fleeting).chain(of_clock).collect();

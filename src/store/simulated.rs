@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -119,6 +119,19 @@ impl Read for File {
                 *at += bytes.len();
                 Ok(bytes.len())
             }
+        }
+    }
+}
+
+impl Seek for File {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        match (&mut self.0, to) {
+            (Inner::Real(file), to) => file.seek(to),
+            (Inner::Simulated { at, .. }, SeekFrom::Start(place)) => {
+                *at = usize::try_from(place).unwrap_or(usize::MAX);
+                Ok(place)
+            }
+            (Inner::Simulated { .. }, _) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 }

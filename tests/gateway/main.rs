@@ -13,6 +13,7 @@ mod budgets;
 mod calling;
 mod crashing;
 mod durability;
+mod exporting;
 mod fake_server;
 mod flooding;
 mod framing;

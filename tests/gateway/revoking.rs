@@ -19,6 +19,8 @@ use crate::support::llm::{Llm, Turn};
 use crate::support::{DEADLINE, wait_until};
 
 const KEYS: &str = "/v1/api-keys";
+/// One that is made along with a key.
+const MEMBER: &str = "/v1/organization/members/user_m";
 
 /// A key that was made, and its text.
 pub(crate) struct Made {
@@ -327,7 +329,9 @@ async fn a_key_says_who_made_it_and_its_revocation_takes_along_what_it_made() {
 
 /// Revokes on a disk that takes no change, and looks whether it outlives the daemon.
 async fn revoked_without_a_disk(mut gateway: Gateway, durable: bool, mend: impl FnOnce(&Gateway)) -> Gateway {
-    let keys = [make(&gateway, json!({"name": "a"})).await, make(&gateway, json!({"name": "b"})).await];
+    let mut keys =
+        vec![make(&gateway, json!({"name": "a"})).await, make(&gateway, json!({"name": "b"})).await];
+    let of_member = make(&gateway, json!({"name": "m", "member": {"id": "user_m"}})).await;
     break_disk(&gateway, durable);
     wait_until("no change is taken", DEADLINE, || async {
         let large = json!({"name": "large", "description": "x".repeat(1000)});
@@ -340,15 +344,25 @@ async fn revoked_without_a_disk(mut gateway: Gateway, durable: bool, mend: impl 
         assert_eq!(revoked["warning"].is_string(), !durable, "{revoked}");
         assert_eq!(code_now(&gateway, &key.text).await, "revoked_key");
     }
+    let removed = gateway.delete(MEMBER).await.expect(200)["data"].clone();
+    assert_eq!((&removed["keys_revoked"], &removed["durable"]), (&json!(1), &json!(durable)), "{removed}");
+    assert_eq!(removed["warning"].is_string(), !durable, "{removed}");
+    gateway.get(MEMBER).await.expect(404);
+    keys.push(of_member);
     let ready = gateway.get("/readyz").await.expect(200).to_string();
     assert_eq!(ready.contains("would forget"), !durable, "{ready}");
+    let is_so = async |gateway: &Gateway| {
+        for key in &keys {
+            assert_eq!(code_now(gateway, &key.text).await, "revoked_key");
+        }
+        gateway.get(MEMBER).await.expect(404);
+    };
+    is_so(&gateway).await;
     if durable {
         // The daemon ends before it could be stored.
         gateway.kill_9().await;
         gateway.restart().await;
-        for key in &keys {
-            assert_eq!(code_now(&gateway, &key.text).await, "revoked_key");
-        }
+        is_so(&gateway).await;
     }
     mend(&gateway);
     wait_until("it is stored", DEADLINE, || async {
@@ -359,9 +373,7 @@ async fn revoked_without_a_disk(mut gateway: Gateway, durable: bool, mend: impl 
     gateway.kill_9().await;
     fs::remove_file(gateway.data().join("reserve")).expect("removed");
     gateway.restart().await;
-    for key in &keys {
-        assert_eq!(code_now(&gateway, &key.text).await, "revoked_key");
-    }
+    is_so(&gateway).await;
     gateway
 }
 
@@ -400,6 +412,7 @@ async fn where_nothing_at_all_can_be_written_a_revocation_is_in_force_and_says_t
 async fn a_limit_on_file_sizes_leaves_the_reserve() {
     let gateway = TestGateway::new().start().await;
     let key = make(&gateway, json!({"name": "k"})).await;
+    let of_member = make(&gateway, json!({"name": "m", "member": {"id": "user_m"}})).await;
     limit(&gateway, Some(66_000));
     wait_until("no change is taken", DEADLINE, || async {
         let large = json!({"name": "large", "description": "x".repeat(1000)});
@@ -408,6 +421,15 @@ async fn a_limit_on_file_sizes_leaves_the_reserve() {
     .await;
     assert_eq!(revoke(&gateway, &key.id, "").await.expect(200)["data"]["durable"], true);
     assert_eq!(code_now(&gateway, &key.text).await, "revoked_key");
+    assert_eq!(gateway.delete(MEMBER).await.expect(200)["data"]["durable"], true);
+    assert_eq!(code_now(&gateway, &of_member.text).await, "revoked_key");
+    // There is room for lines of the audit, and they say what was taken along.
+    for (action, id) in [("key.revoke", &key.id), ("member.remove", &of_member.id)] {
+        let lines = gateway.get(&format!("/v1/audit?action={action}")).await.expect(200)["data"].clone();
+        let details = &lines[0]["details"];
+        assert_eq!((&lines[0]["outcome"], &details["durable"]), (&json!("done"), &json!(true)), "{lines}");
+        assert_eq!(details["revoked_keys"], json!([id]), "{lines}");
+    }
     limit(&gateway, None);
     tokio::time::timeout(Duration::from_secs(60), async {
         wait_until("changes are taken again", DEADLINE, || async {

@@ -1,17 +1,22 @@
 //! `/v1/audit`: who changed what, and who was refused what. For administrators.
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::{Extension, State};
 use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::Response;
+use bytes::Bytes;
+use hyper::body::Frame;
 use serde_json::value::RawValue;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use super::errors::Failure;
+use super::errors::{self, Failure};
 use super::fields::{Fields, Page, last, success};
+use super::follow::StreamPermit;
 use super::{Administrator, Pairs, Shared, Visitor, json};
-use crate::service::{AuditQuery, Outcome};
+use crate::service::{AuditExport, AuditPieces, AuditQuery, Error, Outcome};
 
 pub(super) async fn list(
     Administrator(caller): Administrator,
@@ -30,7 +35,8 @@ pub(super) async fn list(
     Ok(json(success(entries, Some(page.pagination(total)))))
 }
 
-/// Lines of JSON, oldest first, for other programs to keep. The last one says how many there are.
+/// Lines of JSON, oldest first, for other programs to keep. The last one says how many there are. A long one
+/// comes piece by piece, and has a place among the streams of its key.
 pub(super) async fn export(
     Administrator(caller): Administrator,
     Extension(visitor): Extension<Arc<Visitor>>,
@@ -41,11 +47,35 @@ pub(super) async fn export(
     let mut fields = Fields::default();
     let query = read(&query, &mut fields);
     let query = fields.finish(query)?;
-    let mut response = Response::new(Body::from(shared.gateway.audit_export(&caller, query).await?));
+    let permit = shared.streams.open(caller.key_id().clone()).ok_or_else(errors::too_many_streams)?;
+    let body = match shared.gateway.audit_export(&caller, query).await? {
+        AuditExport::Whole(lines) => Body::from(lines),
+        AuditExport::Pieces(pieces) => Body::new(ExportBody { pieces, _permit: permit }),
+    };
+    let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
+}
+
+/// A body that comes piece by piece. What cuts it is an error of the body: the connection ends without the
+/// chunk that says that the answer is whole.
+struct ExportBody {
+    pieces: AuditPieces,
+    _permit: StreamPermit,
+}
+
+impl HttpBody for ExportBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        self.pieces.poll_next(context).map(|next| next.map(|piece| piece.map(Frame::data)))
+    }
 }
 
 fn read(query: &[(String, String)], fields: &mut Fields) -> AuditQuery {

@@ -370,7 +370,8 @@ pub(super) fn not_found() -> Failure {
 }
 
 pub(super) fn too_many_streams() -> Failure {
-    let message = "Too many logs are being followed; close one and ask again";
+    let message =
+        "Too many logs are being followed, or exports of the audit are under way; end one and ask again";
     Failure::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", message).retry(Some(Duration::from_secs(15)))
 }
 

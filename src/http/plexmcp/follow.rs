@@ -18,7 +18,8 @@ use super::errors::ended;
 use crate::http::events::{self, COMMENT, KEEP_ALIVE};
 use crate::service::{LogEnd, LogFollower, LogLine, LogNews};
 
-/// How many streams a key may have open, and how many there may be altogether.
+/// How many streams (followed logs, exports of the audit) a key may have open, and how many there may be
+/// altogether.
 const PER_KEY: usize = 8;
 const ALTOGETHER: usize = 64;
 /// How many events may wait for the connection; then the log waits, and its ring forgets.

@@ -15,7 +15,7 @@ use super::organization::item;
 use super::{Administrator, Caller, Id, Ignored, Shared, json, strict};
 use crate::http::auth::Visitor;
 use crate::http::body::string;
-use crate::service::{Error, MemberChange, MemberRequest, MemberView, Role};
+use crate::service::{Error, MemberChange, MemberRequest, MemberView, Removal, Role};
 
 /// The longest name and address, in characters.
 const MAX_TEXT: usize = 200;
@@ -98,9 +98,24 @@ pub(super) async fn remove(
 ) -> Result<Response, Failure> {
     let id = member_id(id)?;
     visitor.acts("member.remove", &id);
-    let revoked = shared.gateway.remove_member(&caller, &id).await?;
-    visitor.tells("revoked_keys", revoked.iter().map(|id| &**id).collect::<Vec<_>>());
-    Ok(json(success(json!({"id": id, "status": "removed", "keys_revoked": revoked.len()}), None)))
+    let removal = shared.gateway.remove_member(&caller, &id).await?;
+    visitor.tells("revoked_keys", removal.revoked.iter().map(|id| &**id).collect::<Vec<_>>());
+    visitor.tells("durable", removal.durable);
+    Ok(json(success(removed(&id, &removal), None)))
+}
+
+/// What a caller is told who has to know that a removal may be forgotten.
+const NOT_DURABLE: &str = "The member is removed and its keys are revoked. It could not be written to the disk, \
+                           which is tried again until it is; should the daemon end before that, remove it again";
+
+fn removed(id: &str, removal: &Removal) -> Value {
+    let mut told = json!({
+        "id": id, "status": "removed", "keys_revoked": removal.revoked.len(), "durable": removal.durable,
+    });
+    if !removal.durable {
+        told["warning"] = NOT_DURABLE.into();
+    }
+    told
 }
 
 /// What the audit is told of a member: what it may, and nothing of who it is but its names.

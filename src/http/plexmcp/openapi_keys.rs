@@ -67,6 +67,20 @@ fn revoked_key() -> Value {
     object(&["id", "status", "revoked_at", "revoked_keys", "durable"], members)
 }
 
+/// What became of a member that was removed, and of its keys.
+fn removed_member() -> Value {
+    let text = json!({"type": "string"});
+    let members = json!({
+        "id": text, "status": {"const": "removed"}, "keys_revoked": {"type": "integer", "minimum": 0},
+        "durable": {"type": "boolean"}, "warning": text,
+    });
+    object(&["id", "status", "keys_revoked", "durable"], members)
+}
+
+fn removed_plan() -> Value {
+    object(&["name", "status"], json!({"name": {"type": "string"}, "status": {"const": "removed"}}))
+}
+
 /// A moment, and one that may be missing.
 fn times() -> (Value, Value) {
     (
@@ -171,7 +185,6 @@ pub(super) fn describe(method: &str, path: &str) -> Option<Operation> {
 }
 
 fn describe_organization(method: &str, path: &str) -> Option<Operation> {
-    let removed = |id: &str| object(&[id, "status"], json!({"status": {"const": "removed"}}));
     Some(match (method, path) {
         ("POST", "/v1/organization/members") => {
             let (_, kind, schema) = data(of("Member"));
@@ -188,7 +201,7 @@ fn describe_organization(method: &str, path: &str) -> Option<Operation> {
             writing("Change a member that was made here", at_least_one(members), data(of("Member")))
         }
         ("DELETE", "/v1/organization/members/{id}") => {
-            let answer = data(removed("id"));
+            let answer = data(removed_member());
             Operation { errors: CALL_ERRORS, ..reading("Remove a member and end its keys", vec![], answer) }
         }
         ("GET", "/v1/organization/plans") => {
@@ -198,7 +211,7 @@ fn describe_organization(method: &str, path: &str) -> Option<Operation> {
             writing("Make a plan, or replace one", at_least_one(plan_limits()), data(of("Plan")))
         }
         ("DELETE", "/v1/organization/plans/{name}") => {
-            Operation { errors: CALL_ERRORS, ..reading("Remove a plan", vec![], data(removed("name"))) }
+            Operation { errors: CALL_ERRORS, ..reading("Remove a plan", vec![], data(removed_plan())) }
         }
         _ => return None,
     })

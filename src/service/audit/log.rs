@@ -15,8 +15,10 @@ use time::format_description::well_known::Rfc3339;
 use tokio::sync::oneshot;
 
 use super::entry::{AuditEntry, Outcome, Sort};
+use super::export::Export;
 use super::rate::{Rate, Verdict};
-use super::segments::{self, Direction, Listed, Part, Segments};
+use super::reading;
+use super::segments::{Listed, Part, Segments};
 use crate::process;
 use crate::service::{Error, clock};
 
@@ -64,7 +66,7 @@ pub struct AuditQuery {
 }
 
 impl AuditQuery {
-    fn takes(&self, line: &str) -> bool {
+    pub(super) fn takes(&self, line: &str) -> bool {
         #[derive(Deserialize)]
         struct Seen<'a> {
             #[serde(borrow)]
@@ -370,27 +372,12 @@ impl AuditHandle {
         take: u64,
     ) -> Result<(u64, Vec<String>), Error> {
         let segments = self.list().await?;
-        let search = move || segments::search(&segments, skip, take, |line| query.takes(line));
-        off_the_runtime(search).await
+        off_the_runtime(move || reading::search(segments, skip, take, |line| query.takes(line))).await
     }
 
-    /// All entries, oldest first, as lines of JSON; the last line says how many there are, so that what
-    /// was cut on its way does not look whole.
-    pub(in crate::service) async fn export(&self, query: AuditQuery) -> Result<Vec<u8>, Error> {
-        let segments = self.list().await?;
-        let read = move || {
-            let (mut text, mut entries) = (Vec::new(), 0u64);
-            segments::each_line(&segments, Direction::OldestFirst, |line| {
-                if query.takes(&line) {
-                    text.extend_from_slice(line.as_bytes());
-                    text.push(b'\n');
-                    entries += 1;
-                }
-            })?;
-            text.extend_from_slice(format!("{{\"end\":true,\"entries\":{entries}}}\n").as_bytes());
-            Ok(text)
-        };
-        off_the_runtime(read).await
+    /// All entries so far, oldest first, as lines of JSON in pieces.
+    pub(in crate::service) async fn export(&self, query: AuditQuery) -> Result<Export, Error> {
+        Ok(Export::of(self.list().await?, query))
     }
 
     /// Writes what waits and ends the thread. A second call does nothing.
@@ -408,7 +395,7 @@ impl AuditHandle {
     }
 }
 
-async fn off_the_runtime<T: Send + 'static>(
+pub(super) async fn off_the_runtime<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, Error> {
     let failed = |error: &dyn std::fmt::Display| Error::Internal {

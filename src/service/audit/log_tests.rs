@@ -34,7 +34,7 @@ async fn what_is_recorded_is_found_newest_first_also_after_a_restart() {
     assert!(page[0].contains("\"number\":4") && page[0].contains("refused"), "{}", page[0]);
     let keys = AuditQuery { action: Some("key".to_owned()), ..AuditQuery::default() };
     assert_eq!(audit.page(keys.clone(), 0, 9).await.expect("readable").0, 2);
-    let export = String::from_utf8(audit.export(keys).await.expect("readable")).expect("UTF-8");
+    let export = audit.export(keys).await.expect("listed").whole().await.expect("readable");
     let lines: Vec<&str> = export.lines().collect();
     assert_eq!((lines.len(), lines[2]), (3, r#"{"end":true,"entries":2}"#));
     let nobody = AuditQuery { member_id: Some("user_2".to_owned()), ..AuditQuery::default() };

@@ -4,12 +4,15 @@
 //! a hash of arguments.
 
 mod entry;
+mod export;
 mod log;
 mod rate;
+mod reading;
 mod segments;
 mod told;
 
 pub use self::entry::{AuditEntry, Outcome, Sort};
+pub(super) use self::export::{Export, Piece};
 pub(super) use self::log::start;
 pub use self::log::{AuditHandle, AuditQuery, AuditSettings};
 pub use self::told::{told_of_change, told_of_definition};

@@ -266,104 +266,8 @@ pub(super) fn segment_size(settings: AuditSettings) -> u64 {
     SEGMENT.min(settings.keep_bytes / LEAST_SEGMENTS)
 }
 
-/// Lines of the segments for which `wanted` is true, newest first: how many there are, and those of a
-/// page. Reads the files as they were when the list was taken.
-pub(super) fn search(
-    listed: &Listed,
-    skip: u64,
-    take: u64,
-    mut wanted: impl FnMut(&str) -> bool,
-) -> io::Result<(u64, Vec<String>)> {
-    let (mut found, mut page) = (0u64, Vec::new());
-    each_line(listed, Direction::NewestFirst, |line| {
-        if wanted(&line) {
-            if found >= skip && (page.len() as u64) < take {
-                page.push(line);
-            }
-            found += 1;
-        }
-    })?;
-    Ok((found, page))
-}
-
-/// In which order lines are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Direction {
-    OldestFirst,
-    NewestFirst,
-}
-
-/// Reads all lines in the order of their numbers, without their ends. One segment of each part is in
-/// memory at a time. Segments that have become too old in the meantime are passed over.
-pub(super) fn each_line(
-    listed: &Listed,
-    direction: Direction,
-    mut each: impl FnMut(String),
-) -> io::Result<()> {
-    let mut strands = listed.each_ref().map(|segments| LinesOf::begin(segments, direction));
-    for strand in &mut strands {
-        strand.advance()?;
-    }
-    loop {
-        let heads = strands.iter_mut().filter(|strand| strand.head.is_some());
-        let number = |strand: &&mut LinesOf<'_>| strand.head.as_ref().map(|(number, _)| *number);
-        let next = match direction {
-            Direction::OldestFirst => heads.min_by_key(number),
-            Direction::NewestFirst => heads.max_by_key(number),
-        };
-        let Some(strand) = next else { return Ok(()) };
-        if let Some((_, line)) = strand.head.take() {
-            each(line);
-        }
-        strand.advance()?;
-    }
-}
-
-/// The lines of one part, one after the other.
-struct LinesOf<'a> {
-    segments: Box<dyn Iterator<Item = &'a Segment> + 'a>,
-    direction: Direction,
-    lines: std::vec::IntoIter<String>,
-    head: Option<(u64, String)>,
-}
-
-impl<'a> LinesOf<'a> {
-    fn begin(segments: &'a [Segment], direction: Direction) -> LinesOf<'a> {
-        let segments: Box<dyn Iterator<Item = &Segment> + 'a> = match direction {
-            Direction::OldestFirst => Box::new(segments.iter()),
-            Direction::NewestFirst => Box::new(segments.iter().rev()),
-        };
-        LinesOf { segments, direction, lines: Vec::new().into_iter(), head: None }
-    }
-
-    fn advance(&mut self) -> io::Result<()> {
-        loop {
-            if let Some(line) = self.lines.next() {
-                self.head = Some((number_of(line.as_bytes()).unwrap_or_default(), line));
-                return Ok(());
-            }
-            let Some(segment) = self.segments.next() else { return Ok(()) };
-            let mut lines = match read(segment) {
-                Ok(lines) => lines,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(error),
-            };
-            if self.direction == Direction::NewestFirst {
-                lines.reverse();
-            }
-            self.lines = lines.into_iter();
-        }
-    }
-}
-
-/// The whole lines of a segment, without their ends.
-fn read(segment: &Segment) -> io::Result<Vec<String>> {
-    let file = io::Read::take(File::open(&segment.path)?, segment.bytes);
-    BufReader::new(file).lines().collect()
-}
-
 /// The number that a line begins with.
-fn number_of(line: &[u8]) -> Option<u64> {
+pub(super) fn number_of(line: &[u8]) -> Option<u64> {
     let digits = line.strip_prefix(b"{\"number\":")?;
     let end = digits.iter().position(|byte| !byte.is_ascii_digit())?;
     std::str::from_utf8(&digits[..end]).ok()?.parse().ok()
@@ -399,6 +303,7 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use super::super::reading::{Direction, Lines, search};
     use super::*;
 
     const MIB: u64 = 1024 * 1024;
@@ -421,8 +326,10 @@ mod tests {
     }
 
     fn numbers(segments: &Segments, direction: Direction) -> Vec<u64> {
-        let mut seen = Vec::new();
-        each_line(&segments.list(), direction, |line| seen.extend(number_of(line.as_bytes()))).expect("read");
+        let (mut lines, mut seen) = (Lines::of(segments.list(), direction), Vec::new());
+        while let Some(line) = lines.next().expect("readable") {
+            seen.extend(number_of(line.as_bytes()));
+        }
         seen
     }
 
@@ -449,10 +356,10 @@ mod tests {
         append(&mut segments, Part::Calls, "y");
         assert_eq!(numbers(&segments, Direction::OldestFirst), [1, 2, 3, 4, 5, 6]);
         assert_eq!(numbers(&segments, Direction::NewestFirst), [6, 5, 4, 3, 2, 1]);
-        let (found, page) = search(&segments.list(), 1, 2, |_| true).expect("readable");
+        let (found, page) = search(segments.list(), 1, 2, |_| true).expect("readable");
         let page: Vec<_> = page.iter().filter_map(|line| number_of(line.as_bytes())).collect();
         assert_eq!((found, page), (6, vec![5, 4]));
-        assert_eq!(search(&segments.list(), 0, 9, |line| line.contains("y")).expect("readable").0, 1);
+        assert_eq!(search(segments.list(), 0, 9, |line| line.contains("y")).expect("readable").0, 1);
     }
 
     #[test]
@@ -560,7 +467,8 @@ mod tests {
                     let bytes: u64 = listed.iter().map(|one| one.bytes).sum();
                     let mut there = 0;
                     for segment in &listed {
-                        there += read(segment).expect("readable").len() as u64;
+                        let lines = fs::read(&segment.path).expect("readable");
+                        there += lines.iter().filter(|byte| **byte == b'\n').count() as u64;
                     }
                     // A segment is lost as a whole, and one may be longer than usual by a line.
                     let slack = 2 * (segment_size(settings(keep)) + 9_100);

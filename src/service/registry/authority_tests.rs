@@ -1,10 +1,12 @@
-//! Authority as a history: keys are made, narrowed, revoked and expire, the daemon ends and the disk fills,
-//! while calls, calls that wait and readers of a log go on. Whatever the order: after a revocation that was
-//! acknowledged nothing of that key begins, and no count passes its limit. In virtual time.
+//! Authority as a history: keys are made, narrowed, given other texts, revoked and expire, members come, change
+//! and go, plans are changed, the daemon ends and the disk fills, while calls, calls that wait and readers of a
+//! log go on. Whatever the order: after an end that was acknowledged (of a key, of a text of one, of a member with
+//! its keys) nothing of it begins, nothing begins that a role or a key does not allow any more, whoever has a good
+//! text is accepted, and no count passes its limit. In virtual time.
 //!
 //! `SOAK=long` makes it many more histories.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
@@ -19,28 +21,64 @@ use tokio::task::JoinSet;
 
 use super::tests::{FailingStore, operator, settings};
 use super::*;
-use crate::access::{Charter, KeyChange, KeyWish, Member, Permissions, Plan, Principal, Role};
+use crate::access::{
+    Charter, KeyChange, KeyStatus, KeyWish, Member, NewKey, Permissions, Plan, PlanRecord, Principal, Role,
+};
 use crate::child::{CallsOfATest, Limits, Link, Outcome};
 use crate::service::dispatch::{Request, Unchecked, dispatch};
 use crate::service::follow::Reader;
 use crate::service::standing::Asker;
 use crate::service::standing::tests::set_clock;
-use crate::service::{LogFollower, LogNews, Revoke, while_accepted};
+use crate::service::{LogFollower, LogNews, MemberChange, MemberRequest, Revoke, while_accepted};
 use crate::store::Vault;
 use crate::supervisor::{Policy, ServerHandle};
 
-/// How many keys the plan allows, the owner's among them.
-const MOST: u64 = 6;
+/// How many keys the plan allows at first, the owner's among them, and how many members.
+const MOST: Counts = Counts { keys: 6, members: 4 };
+/// Members that come and go.
+const NAMES: [&str; 3] = ["user_a", "user_b", "user_c"];
+/// The organization's plan.
+const PLAN: &str = "p";
 const BEGIN: u64 = 1_000_000;
 /// What a question does, for which no server is needed.
 const TURN: &str = "a turn of a question";
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// A key makes another one, for so many seconds where that is given.
+    /// A key makes another one for its own member or one that comes and goes, for so many seconds where that
+    /// is given.
     Make {
         by: usize,
+        owner: Option<usize>,
         expires_in: Option<u64>,
+    },
+    /// A key is given another text; the one it had is accepted for so many seconds.
+    Rotate {
+        by: usize,
+        of: usize,
+        grace: u64,
+    },
+    /// A member is made, and a key for it.
+    Join {
+        by: usize,
+        name: usize,
+        role: Role,
+    },
+    /// A member has another role.
+    Change {
+        by: usize,
+        name: usize,
+        role: Role,
+    },
+    /// A member is removed.
+    Leave {
+        by: usize,
+        name: usize,
+    },
+    /// The plan allows so many.
+    Plan {
+        by: usize,
+        most: Counts,
     },
     Revoke {
         by: usize,
@@ -65,12 +103,29 @@ enum Step {
     Log,
 }
 
+/// How many keys and members there are, or may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Counts {
+    keys: u64,
+    members: u64,
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let key = || 0usize..10;
+    let name = || 0usize..NAMES.len();
+    let role = || prop_oneof![Just(Role::Viewer), Just(Role::Member), Just(Role::Admin)];
     let what = prop_oneof![Just(Revoke::Key), Just(Revoke::Both), Just(Revoke::Descendants)];
+    let most = (3u64..9, 2u64..6).prop_map(|(keys, members)| Counts { keys, members });
+    let grace = prop_oneof![Just(0), 1u64..20];
     prop_oneof![
-        4 => (key(), prop::option::of(1u64..20)).prop_map(|(by, expires_in)| Step::Make { by, expires_in }),
+        4 => (key(), prop::option::of(name()), prop::option::of(1u64..20))
+            .prop_map(|(by, owner, expires_in)| Step::Make { by, owner, expires_in }),
         4 => (key(), key(), what).prop_map(|(by, of, what)| Step::Revoke { by, of, what }),
+        4 => (key(), key(), grace).prop_map(|(by, of, grace)| Step::Rotate { by, of, grace }),
+        3 => (key(), name(), role()).prop_map(|(by, name, role)| Step::Join { by, name, role }),
+        2 => (key(), name(), role()).prop_map(|(by, name, role)| Step::Change { by, name, role }),
+        2 => (key(), name()).prop_map(|(by, name)| Step::Leave { by, name }),
+        1 => (key(), most).prop_map(|(by, most)| Step::Plan { by, most }),
         1 => key().prop_map(Step::Narrow),
         2 => (1u64..15).prop_map(Step::Clock),
         2 => (any::<bool>(), any::<bool>()).prop_map(|(full, broken)| Step::Disk { full, broken }),
@@ -83,8 +138,30 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Something that has begun: whose key's it is, and what.
-type Effect = (Arc<str>, &'static str);
+/// Something that has begun: with which of the texts it was asked for, and what it is.
+type Effect = (usize, &'static str);
+
+const CALL: &str = "a call";
+const LINES: &str = "lines of a log";
+
+/// The least role that may have something.
+fn least(what: &str) -> Role {
+    match what {
+        CALL => Role::Member,
+        LINES => Role::Admin,
+        _ => Role::Viewer,
+    }
+}
+
+/// What a key was presented by, as it was given out.
+#[derive(Debug)]
+struct Text {
+    key: Arc<str>,
+    member: Arc<str>,
+    text: String,
+    /// From when on it is refused because the key was given another one.
+    until: Option<u64>,
+}
 
 /// One life of the daemon.
 struct Life {
@@ -98,7 +175,8 @@ struct Life {
 
 fn charter() -> Charter {
     let mut charter = Charter::default();
-    let plan = Plan { max_api_keys: Some(MOST), ..Plan::with_rate("p", None) };
+    let (keys, members) = (Some(MOST.keys), Some(MOST.members));
+    let plan = Plan { max_api_keys: keys, max_members: members, ..Plan::with_rate(PLAN, None) };
     charter.organization.plan = Arc::new(plan);
     charter.members.push(Arc::new(Member {
         id: "user_admin".into(),
@@ -141,13 +219,18 @@ struct History {
     life: Life,
     now: u64,
     broken: bool,
-    /// The texts of the keys in the order in which they were made.
-    texts: Vec<(Arc<str>, String)>,
+    /// The texts of the keys in the order in which they were made: of each key, the last one counts.
+    texts: Vec<Text>,
     /// Since which step nothing of a key may begin, and whether that outlives the daemon.
     ended: HashMap<Arc<str>, (usize, bool)>,
     /// The keys that may have nothing of the server any more.
     narrowed: HashSet<Arc<str>>,
-    /// Effects as they begin: which key's, and of what kind.
+    /// The roles of those members that come and go.
+    roles: HashMap<Arc<str>, Role>,
+    /// How many there may be, and how many there were after the step before.
+    most: Counts,
+    before: Counts,
+    /// Effects as they begin.
     effects: (mpsc::Sender<Effect>, mpsc::Receiver<Effect>),
     answers: Vec<oneshot::Sender<Outcome>>,
     at: usize,
@@ -159,41 +242,69 @@ impl History {
         let (dir, store) = (tempfile::tempdir().expect("a directory"), Arc::<FailingStore>::default());
         let life = Life::begin(dir.path(), &store);
         let text = std::fs::read_to_string(dir.path().join("owner.key")).expect("the first key");
-        let owner = life.ring.authenticate(text.trim(), BEGIN).expect("accepted").key_id().clone();
+        let owner = life.ring.authenticate(text.trim(), BEGIN).expect("accepted");
+        let first = Text {
+            key: owner.key_id().clone(),
+            member: owner.member().id.clone(),
+            text: text.trim().to_owned(),
+            until: None,
+        };
         History {
             dir,
             store,
             life,
             now: BEGIN,
             broken: false,
-            texts: vec![(owner, text.trim().to_owned())],
+            texts: vec![first],
             ended: HashMap::new(),
             narrowed: HashSet::new(),
+            roles: HashMap::new(),
+            most: MOST,
+            before: Counts { keys: 1, members: 2 },
             effects: mpsc::channel(),
             answers: Vec::new(),
             at: 0,
         }
     }
 
-    /// The holder of a key, if it is accepted.
-    fn holder(&self, key: usize) -> Option<Principal> {
-        let (_, text) = &self.texts[key % self.texts.len()];
+    /// The holder of a text, if it is accepted.
+    fn holder(&self, text: usize) -> Option<Principal> {
+        let text = &self.texts[text % self.texts.len()].text;
         self.life.ring.authenticate(text, self.now).ok()
     }
 
-    fn id(&self, key: usize) -> Arc<str> {
-        self.texts[key % self.texts.len()].0.clone()
+    fn id(&self, text: usize) -> Arc<str> {
+        self.texts[text % self.texts.len()].key.clone()
+    }
+
+    fn was_made(&mut self, made: NewKey) {
+        let (key, member) = (made.record.id, made.record.member_id);
+        self.texts.push(Text { key, member, text: made.text, until: None });
+    }
+
+    fn have_ended(&mut self, keys: Vec<Arc<str>>, durable: bool) {
+        for key in keys {
+            self.ended.entry(key).or_insert((self.at, durable));
+        }
     }
 
     fn take(&mut self, step: Step) {
         match step {
-            Step::Make { by, expires_in } => self.make(by, expires_in),
+            Step::Make { by, owner, expires_in } => self.make(by, owner, expires_in),
+            Step::Rotate { by, of, grace } => self.rotate(by, of, grace),
+            Step::Join { by, name, role } => self.join(by, NAMES[name], role),
+            Step::Change { by, name, role } => self.change(by, NAMES[name], role),
+            Step::Leave { by, name } => {
+                let Some(by) = self.holder(by) else { return };
+                if let Ok(removal) = self.life.registry.remove_member(&by, NAMES[name]) {
+                    self.have_ended(removal.revoked, removal.durable);
+                }
+            }
+            Step::Plan { by, most } => self.plan(by, most),
             Step::Revoke { by, of, what } => {
                 let (Some(by), of) = (self.holder(by), self.id(of)) else { return };
                 if let Ok(done) = self.life.registry.revoke_key(&by, &of, what) {
-                    for id in done.revoked {
-                        self.ended.entry(id).or_insert((self.at, done.durable));
-                    }
+                    self.have_ended(done.revoked, done.durable);
                 }
             }
             Step::Narrow(of) => {
@@ -201,7 +312,8 @@ impl History {
                 let narrow: Permissions = json!({"mcps": ["mcp_other"]}).try_into().expect("good");
                 let change = KeyChange { permissions: Some(narrow), ..KeyChange::default() };
                 // The owner's stays, so that there is somebody to go on.
-                if id != self.texts[0].0 && self.life.registry.amend_key(&operator(), &id, &change).is_ok() {
+                if id != self.texts[0].key && self.life.registry.amend_key(&operator(), &id, &change).is_ok()
+                {
                     self.narrowed.insert(id);
                 }
             }
@@ -214,19 +326,7 @@ impl History {
                     }
                 }
             }
-            Step::Disk { full, broken } => {
-                self.store.apply_fails.store(full || broken, Ordering::SeqCst);
-                self.broken = broken;
-                self.life.registry.owed.break_reserve(broken);
-                // What the daemon does every few seconds.
-                let _ = self.life.registry.probe();
-                if !full && !broken {
-                    self.life.registry.pay();
-                }
-                if !broken {
-                    self.ended.values_mut().for_each(|(_, durable)| *durable = true);
-                }
-            }
+            Step::Disk { full, broken } => self.disk(full, broken),
             Step::Restart => self.restart(),
             Step::Call(key) => self.call(key),
             Step::Follow(key) => self.follow(key),
@@ -240,18 +340,82 @@ impl History {
         }
     }
 
-    fn make(&mut self, by: usize, expires_in: Option<u64>) {
-        let Some(by) = self.holder(by) else { return };
-        let wish = KeyWish {
+    fn disk(&mut self, full: bool, broken: bool) {
+        self.store.apply_fails.store(full || broken, Ordering::SeqCst);
+        self.broken = broken;
+        self.life.registry.owed.break_reserve(broken);
+        // What the daemon does every few seconds.
+        let _ = self.life.registry.probe();
+        if !full && !broken {
+            self.life.registry.pay();
+        }
+        if !broken {
+            self.ended.values_mut().for_each(|(_, durable)| *durable = true);
+        }
+    }
+
+    fn wish(&self, by: &Principal, owner: &str, expires_in: Option<u64>) -> KeyWish {
+        KeyWish {
             limits: crate::access::KeyLimits::default(),
             name: "k".to_owned(),
             description: None,
-            member_id: by.member().id.clone(),
+            member_id: owner.into(),
             expires_at: expires_in.map(|seconds| self.now + seconds),
             permissions: by.permissions().clone(),
-        };
+        }
+    }
+
+    fn make(&mut self, by: usize, owner: Option<usize>, expires_in: Option<u64>) {
+        let Some(by) = self.holder(by) else { return };
+        let owner = owner.map_or(&*by.member().id, |owner| NAMES[owner]);
+        let wish = self.wish(&by, owner, expires_in);
         if let Ok(made) = self.life.registry.create_key(&by, wish) {
-            self.texts.push((made.record.id, made.text));
+            self.was_made(made);
+        }
+    }
+
+    fn rotate(&mut self, by: usize, of: usize, grace: u64) {
+        let (Some(by), of) = (self.holder(by), self.id(of)) else { return };
+        let Ok(made) = self.life.registry.rotate_key(&by, &of, grace) else { return };
+        // The one before is accepted for a while; those before that, not any more.
+        let mut until = self.now + grace;
+        for text in self.texts.iter_mut().rev().filter(|text| text.key == of) {
+            text.until = Some(text.until.unwrap_or(u64::MAX).min(until));
+            until = self.now;
+        }
+        self.was_made(made);
+    }
+
+    fn join(&mut self, by: usize, name: &str, role: Role) {
+        let Some(by) = self.holder(by) else { return };
+        let request = MemberRequest { id: Some(name.to_owned()), name: None, email: None, role, plan: None };
+        let wish = self.wish(&by, name, None);
+        if let Ok(made) = self.life.registry.create_key_with_member(&by, request, wish) {
+            self.roles.insert(name.into(), role);
+            self.was_made(made);
+        }
+    }
+
+    fn change(&mut self, by: usize, name: &str, role: Role) {
+        let Some(by) = self.holder(by) else { return };
+        let change = MemberChange { role: Some(role), ..MemberChange::default() };
+        if self.life.registry.change_member(&by, name, &change).is_ok() {
+            self.roles.insert(name.into(), role);
+        }
+    }
+
+    fn plan(&mut self, by: usize, most: Counts) {
+        let Some(by) = self.holder(by) else { return };
+        let plan = PlanRecord {
+            name: PLAN.into(),
+            requests_per_second: None,
+            monthly_requests: None,
+            max_mcps: None,
+            max_api_keys: Some(most.keys),
+            max_members: Some(most.members),
+        };
+        if self.life.registry.put_plan(&by, plan).is_ok() {
+            self.most = most;
         }
     }
 
@@ -265,51 +429,56 @@ impl History {
         self.life.registry.owed.break_reserve(self.broken);
         let text = std::fs::read_to_string(self.dir.path().join("owner.key")).expect("a first key");
         if let Ok(owner) = self.life.ring.authenticate(text.trim(), self.now)
-            && !self.texts.iter().any(|(id, _)| id == owner.key_id())
+            && !self.texts.iter().any(|known| known.key == *owner.key_id())
         {
-            self.texts.push((owner.key_id().clone(), text.trim().to_owned()));
+            let (key, member) = (owner.key_id().clone(), owner.member().id.clone());
+            self.texts.push(Text { key, member, text: text.trim().to_owned(), until: None });
         }
+        // Keys and members that were ended and forgotten are there again, as was said.
+        self.before = self.counts();
     }
 
-    fn call(&mut self, key: usize) {
-        let Some(caller) = self.holder(key) else { return };
-        if !caller.permissions().allow_mcp(&self.life.entry.id) {
+    fn call(&mut self, text: usize) {
+        let Some(caller) = self.holder(text) else { return };
+        let text = text % self.texts.len();
+        if !caller.permissions().allow_mcp(&self.life.entry.id) || caller.role() < least(CALL) {
             return;
         }
         let (handle, entry) = (self.life.handle.clone(), self.life.entry.clone());
         self.life.tasks.spawn(async move {
             let asker = Asker { caller: &caller, entry: &entry, tool: Some("t") };
-            // The key's id goes along, so that the child can say whose call it is.
-            let _ = dispatch(&handle, request(caller.key_id()), &asker).await;
+            // The text's place goes along, so that the child can say whose call it is.
+            let _ = dispatch(&handle, request(text, caller.key_id()), &asker).await;
         });
     }
 
-    fn follow(&mut self, key: usize) {
-        let Some(caller) = self.holder(key) else { return };
+    fn follow(&mut self, text: usize) {
+        let Some(caller) = self.holder(text) else { return };
+        let text = text % self.texts.len();
         if !caller.permissions().allow_mcp(&self.life.entry.id) {
             return;
         }
-        let (handle, id, effects) =
-            (self.life.handle.clone(), caller.key_id().clone(), self.effects.0.clone());
+        let (handle, effects) = (self.life.handle.clone(), self.effects.0.clone());
         let reader = Reader { caller, entry: self.life.entry.clone() };
         let (stop, stopping) = watch::channel(false);
         self.life.tasks.spawn(async move {
             let mut follower = LogFollower::new(reader, handle, 0, None, stopping);
             while let LogNews::Lines(..) = follower.next().await {
-                let _ = effects.send((id.clone(), "lines of a log"));
+                let _ = effects.send((text, LINES));
             }
             drop(stop);
         });
     }
 
-    fn ask(&mut self, key: usize) {
-        let Some(caller) = self.holder(key) else { return };
+    fn ask(&mut self, text: usize) {
+        let Some(caller) = self.holder(text) else { return };
+        let text = text % self.texts.len();
         let effects = self.effects.0.clone();
         self.life.tasks.spawn(async move {
             // The turns of a model take a second; each is an effect when it begins.
             for _ in 0..30 {
                 let turn = async {
-                    let _ = effects.send((caller.key_id().clone(), TURN));
+                    let _ = effects.send((text, TURN));
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 };
                 if while_accepted(&caller, turn).await.is_err() {
@@ -322,52 +491,76 @@ impl History {
     /// What has begun since the last look is held against what had ended before this step.
     fn check(&mut self, step: &Step) -> Result<(), TestCaseError> {
         while let Some((call, reply)) = self.life.calls.next() {
-            let id = String::from_utf8_lossy(&call.members).into_owned();
-            let _ = self.effects.0.send((id.into(), "a call"));
+            let text = std::str::from_utf8(&call.members).ok().and_then(|text| text.parse().ok());
+            let _ = self.effects.0.send((text.expect("as it was sent"), CALL));
             self.answers.push(reply);
         }
-        for (id, what) in self.effects.1.try_iter() {
-            let ended = self.ended.get(&id);
-            prop_assert!(
-                ended.is_none(),
-                "step {} ({step:?}): {what} of {id} began, which had ended at {ended:?}",
-                self.at
-            );
-            let narrowed = what != TURN && self.narrowed.contains(&id);
-            prop_assert!(!narrowed, "step {} ({step:?}): {what} of {id} began, which may not", self.at);
+        let begun: Vec<Effect> = self.effects.1.try_iter().collect();
+        for (text, what) in begun {
+            let not = self.may_not_begin(&self.texts[text], what);
+            prop_assert!(not.is_none(), "step {} ({step:?}): {what} of text {text} began: {not:?}", self.at);
         }
-        let mut live: BTreeMap<Arc<str>, u64> = BTreeMap::new();
-        for key in self.life.ring.keys(self.now) {
-            if key.record.status(self.now) == crate::access::KeyStatus::Active {
-                *live.entry(key.record.member_id).or_default() += 1;
-            }
+        for (n, text) in self.texts.iter().enumerate() {
+            let found = self.wrongly_accepted_or_refused(n, text);
+            prop_assert!(found.is_none(), "step {} ({step:?}): text {n} {found:?}: {text:?}", self.at);
         }
-        let count: u64 = live.values().sum();
-        prop_assert!(count <= MOST, "step {} ({step:?}): {count} keys, and {MOST} are allowed", self.at);
-        let accepted: HashSet<&Arc<str>> = self
-            .texts
-            .iter()
-            .filter(|(_, text)| self.life.ring.authenticate(text, self.now).is_ok())
-            .map(|(id, _)| id)
-            .collect();
-        for id in self.ended.keys() {
-            prop_assert!(!accepted.contains(id), "step {} ({step:?}): {id} is accepted again", self.at);
-        }
+        let (now, before) = (self.counts(), self.before);
+        let within = |now: u64, before: u64, most: u64| now <= most.max(before);
+        let keys = within(now.keys, before.keys, self.most.keys);
+        let members = within(now.members, before.members, self.most.members);
+        prop_assert!(keys && members, "step {} ({step:?}): {before:?}, {now:?} of {:?}", self.at, self.most);
+        self.before = now;
         Ok(())
+    }
+
+    /// Why something of a text may not begin any more.
+    fn may_not_begin(&self, text: &Text, what: &str) -> Option<String> {
+        if let Some(ended) = self.ended.get(&text.key) {
+            return Some(format!("the key had ended at {ended:?}"));
+        }
+        if text.until.is_some_and(|until| until <= self.now) {
+            return Some(format!("the key was given another text, {text:?}"));
+        }
+        if what != TURN && self.narrowed.contains(&text.key) {
+            return Some("the key does not allow it".to_owned());
+        }
+        let role = self.roles.get(&text.member).filter(|role| **role < least(what));
+        role.map(|role| format!("{} is {role:?}", text.member))
+    }
+
+    /// What is wrong with whether a text is accepted.
+    fn wrongly_accepted_or_refused(&self, n: usize, text: &Text) -> Option<&'static str> {
+        let is_accepted = self.life.ring.authenticate(&text.text, self.now).is_ok();
+        let must_not =
+            self.ended.contains_key(&text.key) || text.until.is_some_and(|until| until <= self.now);
+        if must_not {
+            return is_accepted.then_some("is accepted again");
+        }
+        let Some(key) = self.life.ring.key(&text.key, self.now) else { return Some("is of no key any more") };
+        let is_live = key.status == KeyStatus::Active;
+        let is_newest = !self.texts[n + 1..].iter().any(|later| later.key == text.key);
+        (is_live && is_newest && !is_accepted).then_some("is the newest of its key and is refused")
+    }
+
+    fn counts(&self) -> Counts {
+        let keys = self.life.ring.keys(self.now);
+        let live = keys.iter().filter(|key| key.record.status(self.now) == KeyStatus::Active);
+        let members = self.life.ring.charter().members.len();
+        Counts { keys: live.count() as u64, members: members as u64 }
     }
 }
 
-fn request(id: &Arc<str>) -> Request {
+fn request(text: usize, key: &Arc<str>) -> Request {
     let started = Instant::now();
     let far = started + Duration::from_secs(3_600);
     Request {
         method: "tools/call",
-        members: Bytes::copy_from_slice(id.as_bytes()),
+        members: text.to_string().into(),
         meta: Bytes::new(),
         progress: false,
         started,
         limits: Limits { first: far, idle: Duration::from_secs(3_600), hard: far },
-        caller: id.clone(),
+        caller: key.clone(),
         usual: Duration::from_secs(3_600),
         unchecked: Unchecked::Nothing,
     }

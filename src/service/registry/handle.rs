@@ -17,6 +17,7 @@ use super::{Announce, Applied, Reach, Registry};
 use crate::access::{Charter, KeyChange, KeyWish, NewKey, Principal};
 use crate::child::Catalog;
 use crate::service::keys::{require_admin, require_member, require_operator};
+use crate::service::members::Reloaded;
 use crate::service::pins::Approval;
 use crate::service::standing::{May, present};
 use crate::service::{Error, Revocation, Revoke};
@@ -159,7 +160,7 @@ impl RegistryHandle {
     }
 
     /// See [`Registry::reload_charter`].
-    pub async fn reload_charter(&self, charter: Charter) -> Result<(), Error> {
+    pub(in crate::service) async fn reload_charter(&self, charter: Charter) -> Result<Reloaded, Error> {
         self.ask(move |registry| registry.reload_charter(charter)).await
     }
 

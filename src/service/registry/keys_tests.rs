@@ -9,10 +9,10 @@ use super::tests::{FailingStore, operator, settings};
 use super::*;
 use crate::access::{
     Charter, ENDED_KEPT, KeyChange, KeyLimits, KeyStatus, KeyWish, Member, NewKey, Permissions, Plan,
-    Principal, Refused, Role,
+    PlanRecord, Principal, Refused, Role,
 };
 use crate::service::standing::tests::set_clock;
-use crate::service::{Approval, MemberRequest, Revoke};
+use crate::service::{Approval, MemberChange, MemberRequest, Removal, Revoke};
 use crate::store::{MemoryStore, Vault};
 
 const NOW: u64 = 1_000_000;
@@ -99,25 +99,159 @@ fn person() -> MemberRequest {
 }
 
 #[test]
-fn a_removed_member_s_keys_are_refused_on_a_disk_that_takes_nothing_and_stay_so() {
+fn a_member_is_removed_with_its_keys_on_a_disk_that_takes_nothing_and_stays_so() {
     let (dir, store) = (tempfile::tempdir().unwrap(), Arc::<FailingStore>::default());
     let (mut registry, ring) = registry(dir.path(), &store, charter(|_| {}));
     let key = registry.create_key_with_member(&operator(), person(), wish("")).unwrap();
     assert_eq!(*key.record.member_id, *"user_new");
     let caller = holder(&ring, &key);
     store.apply_fails.store(true, Ordering::SeqCst);
-    assert!(matches!(registry.remove_member(&operator(), "user_new"), Err(Error::Store { .. })));
-    assert_eq!(ring.authenticate(&key.text, NOW).err(), Some(Refused::Revoked));
+    let removal = registry.remove_member(&operator(), "user_new").expect("in force");
+    assert_eq!(
+        removal,
+        Removal { revoked: vec![key.record.id.clone()], durable: true },
+        "the reserve has it"
+    );
+    let is_gone = |ring: &KeyRing| {
+        assert_eq!(ring.authenticate(&key.text, NOW).err(), Some(Refused::Revoked));
+        assert!(ring.charter().member("user_new").is_none());
+    };
+    is_gone(&ring);
     assert_eq!(caller.again(NOW).err(), Some(Refused::Revoked));
-    assert!(ring.charter().member("user_new").is_some(), "which is what the store says");
+    assert!(matches!(registry.remove_member(&operator(), "user_new"), Err(Error::MemberNotFound)));
+    let refused = registry.add_member(&operator(), person());
+    assert!(matches!(refused, Err(Error::Store { .. })), "nobody takes its place: {refused:?}");
     drop(registry);
 
     let (mut registry, ring) = self::registry(dir.path(), &store, charter(|_| {}));
-    assert_eq!(ring.authenticate(&key.text, NOW).err(), Some(Refused::Revoked), "the reserve has it");
+    is_gone(&ring);
+    store.apply_fails.store(false, Ordering::SeqCst);
+    // Another one of that name, before anybody has thought of what is owed.
+    registry.add_member(&operator(), person()).expect("the disk takes it");
+    assert!(registry.owed.is_empty());
+    assert_eq!(ring.authenticate(&key.text, NOW).err(), Some(Refused::Revoked));
+    registry.remove_member(&operator(), "user_new").unwrap();
+    drop(registry);
+    std::fs::remove_file(dir.path().join("reserve")).unwrap();
+    let (_registry, ring) = self::registry(dir.path(), &store, charter(|_| {}));
+    is_gone(&ring);
+}
+
+#[test]
+fn a_removal_that_an_end_of_the_daemon_would_forget_says_so_and_is_stored_in_the_end() {
+    let (dir, store) = (tempfile::tempdir().unwrap(), Arc::<FailingStore>::default());
+    let (mut registry, ring) = registry(dir.path(), &store, charter(|_| {}));
+    let key = registry.create_key_with_member(&operator(), person(), wish("")).unwrap();
+    store.apply_fails.store(true, Ordering::SeqCst);
+    registry.owed.break_reserve(true);
+    assert!(!registry.remove_member(&operator(), "user_new").expect("in force").durable);
+    assert_eq!(registry.owed.fleeting().load(Ordering::Relaxed), 1);
+    let again = registry.revoke_key(&operator(), &key.record.id, Revoke::Key).expect("as it was");
+    assert_eq!((again.durable, again.revoked.len()), (false, 0), "its key went with it");
+    assert!(ring.charter().member("user_new").is_none());
     store.apply_fails.store(false, Ordering::SeqCst);
     registry.pay();
-    assert!(registry.remove_member(&operator(), "user_new").unwrap().is_empty());
+    assert!(registry.owed.is_empty());
+    drop(registry);
+    let (_registry, ring) = self::registry(dir.path(), &store, charter(|_| {}));
+    assert_eq!(ring.authenticate(&key.text, NOW).err(), Some(Refused::Revoked));
     assert!(ring.charter().member("user_new").is_none());
+}
+
+#[test]
+fn room_is_kept_for_the_removal_of_a_member_however_many_keys_it_has() {
+    let (dir, store) = (tempfile::tempdir().unwrap(), Arc::<FailingStore>::default());
+    let (mut registry, ring) = registry(dir.path(), &store, charter(|_| {}));
+    let first = registry.create_key_with_member(&operator(), person(), wish("")).unwrap();
+    let mut keys = vec![first];
+    keys.extend((0..1_500).map(|_| registry.create_key(&operator(), wish("user_new")).unwrap()));
+    store.apply_fails.store(true, Ordering::SeqCst);
+    let removal = registry.remove_member(&operator(), "user_new").expect("in force");
+    assert_eq!((removal.durable, removal.revoked.len()), (true, keys.len()));
+    drop((registry, ring));
+    let (_registry, ring) = self::registry(dir.path(), &store, charter(|_| {}));
+    assert!(keys.iter().all(|key| ring.authenticate(&key.text, NOW).err() == Some(Refused::Revoked)));
+}
+
+/// A member of the file by the name of one whose removal is owed is somebody else.
+#[test]
+fn what_is_owed_takes_no_key_of_a_later_member_of_that_name() {
+    let (dir, store) = (tempfile::tempdir().unwrap(), Arc::<FailingStore>::default());
+    let (mut registry, ring) = registry(dir.path(), &store, charter(|_| {}));
+    let old = registry.create_key_with_member(&operator(), person(), wish("")).unwrap();
+    store.apply_fails.store(true, Ordering::SeqCst);
+    registry.remove_member(&operator(), "user_new").expect("in force");
+    let mut filed = charter(|_| {});
+    let role = Role::Member;
+    filed.members.push(Arc::new(Member { id: "user_new".into(), role, ..Charter::default_owner() }));
+    registry.reload_charter(filed.clone()).expect("needs no disk");
+    store.apply_fails.store(false, Ordering::SeqCst);
+    set_clock(NOW + 1);
+    let new = registry.create_key(&operator(), wish("user_new")).expect("made");
+    registry.pay();
+    let refused = |ring: &KeyRing, key: &NewKey| ring.authenticate(&key.text, NOW + 1).err();
+    assert_eq!((refused(&ring, &new), refused(&ring, &old)), (None, Some(Refused::Revoked)));
+    drop(registry);
+    let (_registry, ring) = self::registry(dir.path(), &store, filed);
+    assert_eq!((refused(&ring, &new), refused(&ring, &old)), (None, Some(Refused::Revoked)));
+}
+
+/// Only what ends somebody's authority is in force without being stored. What changes it would come back wider
+/// with the next start, and nobody would know; who needs it now has the end.
+#[test]
+fn what_is_no_end_is_refused_as_a_whole_on_a_disk_that_takes_nothing() {
+    let (dir, store) = (tempfile::tempdir().unwrap(), Arc::<FailingStore>::default());
+    let (mut registry, ring) = registry(dir.path(), &store, charter(|_| {}));
+    let plan = |monthly_requests| PlanRecord {
+        name: "own".into(),
+        requests_per_second: None,
+        monthly_requests: Some(monthly_requests),
+        max_mcps: None,
+        max_api_keys: None,
+        max_members: None,
+    };
+    registry.put_plan(&operator(), plan(9)).unwrap();
+    let key = registry.create_key_with_member(&operator(), person(), wish("")).unwrap();
+    let (charter_before, record) = (ring.charter(), ring.key(&key.record.id, NOW).unwrap().record);
+    store.apply_fails.store(true, Ordering::SeqCst);
+    let narrow = json!({"mcps": []}).try_into().expect("good");
+    let change = KeyChange { permissions: Some(narrow), ..KeyChange::default() };
+    let viewer = MemberChange { role: Some(Role::Viewer), ..MemberChange::default() };
+    let outcomes = [
+        registry.amend_key(&operator(), &key.record.id, &change),
+        registry.rotate_key(&operator(), &key.record.id, 0).map(drop),
+        registry.change_member(&operator(), "user_new", &viewer).map(drop),
+        registry.put_plan(&operator(), plan(1)).map(drop),
+        registry.remove_plan(&operator(), "own"),
+    ];
+    for (n, outcome) in outcomes.iter().enumerate() {
+        assert!(matches!(outcome, Err(Error::Store { .. })), "act {n}: {outcome:?}");
+    }
+    assert_eq!(ring.charter(), charter_before);
+    assert_eq!(ring.key(&key.record.id, NOW).unwrap().record, record);
+    holder(&ring, &key);
+    assert!(registry.owed.is_empty());
+    registry.revoke_key(&operator(), &key.record.id, Revoke::Key).expect("the end is there for it");
+    assert!(ring.authenticate(&key.text, NOW).is_err());
+}
+
+#[test]
+fn members_that_the_file_has_no_more_are_refused_on_a_disk_that_takes_nothing() {
+    let (dir, store) = (tempfile::tempdir().unwrap(), Arc::<FailingStore>::default());
+    let (mut registry, ring) = registry(dir.path(), &store, charter(|_| {}));
+    let key = registry.create_key(&operator(), wish("user_joe")).unwrap();
+    let caller = holder(&ring, &key);
+    store.apply_fails.store(true, Ordering::SeqCst);
+    let mut filed = charter(|_| {});
+    filed.members.retain(|member| !["user_joe", "user_owner"].contains(&&*member.id));
+    let chief = Member { id: "user_chief".into(), ..Charter::default_owner() };
+    filed.members.push(Arc::new(chief));
+    let reloaded = registry.reload_charter(filed).expect("in force");
+    let removed: Vec<&str> = reloaded.removed.iter().map(|id| &**id).collect();
+    assert_eq!(removed, ["user_owner", "user_joe"]);
+    assert!(reloaded.owner_key.is_err(), "there is no key for who may administer now");
+    assert_eq!(ring.authenticate(&key.text, NOW).err(), Some(Refused::Revoked));
+    assert_eq!(caller.again(NOW).err(), Some(Refused::Revoked));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::access::{
     Source,
 };
 use crate::service::Error;
-use crate::service::members::{MemberChange, MemberRequest};
+use crate::service::members::{MemberChange, MemberRequest, Reloaded, Removal};
 use crate::service::standing::moment;
 
 /// The most members that are made over the API, whatever the plan allows.
@@ -23,6 +23,7 @@ const MAX_PLANS: usize = 100;
 impl Registry {
     /// Makes a member.
     pub fn add_member(&mut self, caller: &Principal, request: MemberRequest) -> Result<Arc<Member>, Error> {
+        self.check_paid(request.id.as_deref())?;
         let (record, made) = self.member_more(caller, request, moment())?;
         self.ledger.commit(vec![put_member(&record).map_err(stored)?]).map_err(stored)?;
         self.govern(&made);
@@ -36,6 +37,7 @@ impl Registry {
         request: MemberRequest,
         wish: KeyWish,
     ) -> Result<NewKey, Error> {
+        self.check_paid(request.id.as_deref())?;
         let at = moment();
         let (record, made) = self.member_more(caller, request, at)?;
         let (charter, _) = self.file_charter.with(&made);
@@ -92,10 +94,9 @@ impl Registry {
         self.keys.charter().member(id).cloned().ok_or(Error::MemberNotFound)
     }
 
-    /// Removes a member; its keys are revoked with it, also for one of its name that is made later. They are
-    /// refused from before anything is stored, so that no disk keeps them alive: where the member cannot be
-    /// removed from the store, they stay revoked all the same. Gives their ids.
-    pub fn remove_member(&mut self, caller: &Principal, id: &str) -> Result<Vec<Arc<str>>, Error> {
+    /// Removes a member; its keys are revoked with it, also for one of its name that is made later. In force
+    /// when it returns, whether or not it could be stored, as a revocation is.
+    pub fn remove_member(&mut self, caller: &Principal, id: &str) -> Result<Removal, Error> {
         let (at, charter, mut made) = (moment(), self.keys.charter(), self.made()?);
         member_made(&charter, caller, id)?;
         made.members.retain(|record| *record.id != *id);
@@ -109,17 +110,11 @@ impl Registry {
             batch.push(put_key(key).map_err(stored)?);
         }
         self.keys.put(own.clone());
+        self.govern(&made);
+        let durable = self.store_or_owe(batch, |owed| owed.add_member(id, at));
         let mut revoked: Vec<Arc<str>> = own.into_iter().map(|key| key.id).collect();
         revoked.sort();
-        if let Err(error) = self.ledger.commit(batch) {
-            if !revoked.is_empty() {
-                tracing::error!(%error, member = id, keys = revoked.len(), "a member could not be removed; its keys are revoked");
-                self.owed.add(revoked, at);
-            }
-            return Err(stored(error));
-        }
-        self.govern(&made);
-        Ok(revoked)
+        Ok(Removal { revoked, durable })
     }
 
     /// Makes a plan, or replaces one.
@@ -161,14 +156,19 @@ impl Registry {
         Ok(())
     }
 
-    /// Takes the organization, members and plans of the configuration file as they are now. Where nobody
-    /// could administer any more, a key is made for the first owner, as at a start.
-    pub fn reload_charter(&mut self, charter: Charter) -> Result<(), Error> {
-        let made = self.made()?;
+    /// Takes the organization, members and plans of the configuration file as they are now, which needs no
+    /// disk. Where nobody could administer any more, a key is made for the first owner, as at a start.
+    pub(in crate::service) fn reload_charter(&mut self, charter: Charter) -> Result<Reloaded, Error> {
+        let (made, before) = (self.made()?, self.keys.charter());
         self.file_charter = charter;
         self.govern(&made);
-        let keys = owner_key::make_if_none(&mut self.ledger, &self.confinement.data_dir, &self.keys, now());
-        keys.map_err(|error| Error::Internal { reason: error.to_string() })
+        let after = self.keys.charter();
+        let ids = before.members.iter().map(|member| member.id.clone());
+        let removed = ids.filter(|id| after.member(id).is_none()).collect();
+        let owner_key =
+            owner_key::make_if_none(&mut self.ledger, &self.confinement.data_dir, &self.keys, now());
+        let owner_key = owner_key.map_err(|error| Error::Internal { reason: error.to_string() });
+        Ok(Reloaded { removed, owner_key })
     }
 
     /// Has the ring know the members and plans of the file together with these.
@@ -180,8 +180,11 @@ impl Registry {
         self.keys.govern(charter);
     }
 
+    /// The members and plans that were made over the API and are in force.
     pub(super) fn made(&self) -> Result<Made, Error> {
-        self.ledger.made().map_err(stored)
+        let mut made = self.ledger.made().map_err(stored)?;
+        self.owed.take_away(&mut made);
+        Ok(made)
     }
 
     fn owned_charter(&self, caller: &Principal) -> Result<Arc<Charter>, Error> {

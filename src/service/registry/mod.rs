@@ -146,8 +146,9 @@ impl Registry {
         let frame = ledger.frame()?.unwrap_or_else(file::empty_frame);
         let pins = PinBook::default();
         ledger.pins()?.into_iter().for_each(|(server, known)| pins.set(&server, known));
-        let (file_charter, made) = (Charter::clone(&keys.charter()), ledger.made()?);
+        let (file_charter, mut made) = (Charter::clone(&keys.charter()), ledger.made()?);
         let owed = Owed::open(&settings.data_dir);
+        owed.take_away(&mut made);
         let root = settings.config_root.unwrap_or_else(|| settings.data_dir.clone());
         let mut registry = Registry {
             ledger,

@@ -1,18 +1,25 @@
-//! Revocations that are in force and could not be stored: written down in the reserve, so that they
-//! outlive the daemon, and stored as soon as that is possible.
+//! Ends of authority that are in force and could not be stored, of keys and of members: written down in the
+//! reserve, so that they outlive the daemon, and stored as soon as that is possible.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::access::KeyRecord;
+use crate::access::{KeyRecord, Made};
 use crate::store::Reserve;
+
+/// What stands before a member's id in the reserve. No id has a slash, and a daemon that knows nothing of
+/// removed members takes it for a key that is no more.
+const MEMBER: &str = "member/";
 
 /// See the module.
 pub(super) struct Owed {
     /// When each of these keys was revoked, seconds since 1970.
     keys: BTreeMap<Arc<str>, u64>,
+    /// When each of these members was removed; its keys went with it and are not named one by one, so that
+    /// there is room for it however many they are.
+    members: BTreeMap<Arc<str>, u64>,
     reserve: Reserve,
     /// How many of them would be forgotten by an end of the daemon.
     fleeting: Arc<AtomicUsize>,
@@ -22,25 +29,47 @@ impl Owed {
     /// What an earlier run could not store.
     pub(super) fn open(data_dir: &Path) -> Owed {
         let reserve = Reserve::open(data_dir);
-        let keys: BTreeMap<Arc<str>, u64> = match reserve.text() {
+        let all: BTreeMap<Arc<str>, u64> = match reserve.text() {
             "" => BTreeMap::new(),
             text => serde_json::from_str(text).unwrap_or_else(|error| {
                 tracing::error!(%error, "the reserve does not say which keys were revoked");
                 BTreeMap::new()
             }),
         };
-        if !keys.is_empty() {
-            tracing::warn!(keys = keys.len(), "revocations that could not be stored are in force");
+        let (mut keys, mut members) = (BTreeMap::new(), BTreeMap::new());
+        for (id, at) in all {
+            match id.strip_prefix(MEMBER) {
+                Some(member) => members.insert(member.into(), at),
+                None => keys.insert(id, at),
+            };
         }
-        Owed { keys, reserve, fleeting: Arc::default() }
+        let owed = Owed { keys, members, reserve, fleeting: Arc::default() };
+        if !owed.is_empty() {
+            let (keys, members) = (owed.keys.len(), owed.members.len());
+            tracing::warn!(keys, members, "revocations that could not be stored are in force");
+        }
+        owed
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.keys.is_empty()
+        self.len() == 0
     }
 
-    pub(super) fn ids(&self) -> impl Iterator<Item = &Arc<str>> {
+    fn len(&self) -> usize {
+        self.keys.len() + self.members.len()
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = &Arc<str>> {
         self.keys.keys()
+    }
+
+    pub(super) fn members(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.members.keys()
+    }
+
+    /// Whether the removal of a member is owed.
+    pub(super) fn has_member(&self, id: &str) -> bool {
+        self.members.contains_key(id)
     }
 
     /// Follows how many revocations would be forgotten by an end of the daemon.
@@ -49,29 +78,51 @@ impl Owed {
     }
 
     /// Whether the revocation of a key, if it is owed, outlives the daemon.
-    pub(super) fn is_durable(&self, id: &str) -> bool {
-        !self.keys.contains_key(id) || self.fleeting.load(Ordering::Relaxed) == 0
+    pub(super) fn is_durable(&self, key: &KeyRecord) -> bool {
+        self.ended_at(key).is_none() || self.fleeting.load(Ordering::Relaxed) == 0
+    }
+
+    /// When a key was revoked, itself or with its member, where that is owed. One that was made after its
+    /// member was removed is of another member of that name.
+    fn ended_at(&self, key: &KeyRecord) -> Option<u64> {
+        let with_member = self.members.get(&key.member_id).filter(|at| key.created_at <= **at);
+        self.keys.get(&key.id).or(with_member).copied()
     }
 
     /// Writes revocations down. Says whether they outlive the daemon.
-    pub(super) fn add(&mut self, ids: impl IntoIterator<Item = Arc<str>>, at: u64) -> bool {
+    pub(super) fn add_keys(&mut self, ids: impl IntoIterator<Item = Arc<str>>, at: u64) -> bool {
         self.keys.extend(ids.into_iter().map(|id| (id, at)));
         self.write_down()
     }
 
+    /// Writes down that a member was removed, and its keys with it. Says whether that outlives the daemon.
+    pub(super) fn add_member(&mut self, id: &str, at: u64) -> bool {
+        self.members.insert(id.into(), at);
+        self.write_down()
+    }
+
+    fn text(&self) -> Result<String, serde_json::Error> {
+        if self.is_empty() {
+            return Ok(String::new());
+        }
+        let members = self.members.iter().map(|(id, at)| (format!("{MEMBER}{id}"), *at));
+        let keys = self.keys.iter().map(|(id, at)| (id.to_string(), *at));
+        serde_json::to_string(&keys.chain(members).collect::<BTreeMap<String, u64>>())
+    }
+
     fn write_down(&mut self) -> bool {
-        let text = if self.keys.is_empty() { Ok(String::new()) } else { serde_json::to_string(&self.keys) };
-        let written = text.map_err(|error| error.to_string());
+        let written = self.text().map_err(|error| error.to_string());
         let written = written.and_then(|text| self.reserve.write(&text).map_err(|error| error.to_string()));
         let is_durable = written.is_ok();
         if let Err(error) = written {
             tracing::error!(
                 error,
                 keys = self.keys.len(),
+                members = self.members.len(),
                 "revocations are in force and an end of the daemon would forget them; tried again"
             );
         }
-        self.fleeting.store(if is_durable { 0 } else { self.keys.len() }, Ordering::Relaxed);
+        self.fleeting.store(if is_durable { 0 } else { self.len() }, Ordering::Relaxed);
         is_durable
     }
 
@@ -91,15 +142,21 @@ impl Owed {
     /// Everything that was owed is stored.
     pub(super) fn paid(&mut self) {
         self.keys.clear();
+        self.members.clear();
         self.write_down();
     }
 
     /// Revokes those of the keys that are owed, as they were read from the store.
     pub(super) fn apply(&self, keys: &mut [KeyRecord]) {
         for key in keys {
-            if let Some(at) = self.keys.get(&key.id) {
-                key.revoked_at.get_or_insert(*at);
+            if let Some(at) = self.ended_at(key) {
+                key.revoked_at.get_or_insert(at);
             }
         }
+    }
+
+    /// Takes those away that are removed, of the members as they were read from the store.
+    pub(super) fn take_away(&self, made: &mut Made) {
+        made.members.retain(|member| !self.has_member(&member.id));
     }
 }

@@ -1,14 +1,17 @@
-//! Keys are revoked: in force first and stored afterwards, so that no disk keeps a key alive.
+//! Authority ends, of a key or of a member with all its keys: in force first and stored afterwards, so that
+//! no disk keeps it alive.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::ledger::put_key;
+use super::ledger::{delete_member, put_key};
+use super::owed::Owed;
 use super::{Registry, stored};
 use crate::access::{KeyRecord, Principal};
 use crate::service::keys::may_see;
 use crate::service::standing::moment;
 use crate::service::{Error, Revocation, Revoke};
+use crate::store::{Op, StoreError};
 
 impl Registry {
     /// Revokes a key, what it has made, or both. In force when it returns, whether or not it could be
@@ -38,10 +41,11 @@ impl Registry {
         }
         live.iter_mut().for_each(|key| key.revoked_at = Some(at));
         self.keys.put(live.clone());
-        let durable = self.store_revoked(&live, at)? && self.owed.is_durable(id);
+        let stored = self.store_revoked(&live, at)?;
         let mut revoked: Vec<Arc<str>> = ids.into_iter().collect();
         revoked.sort();
         let key = self.keys.key(id, at);
+        let durable = stored && key.as_ref().is_none_or(|key| self.owed.is_durable(&key.record));
         Ok(Revocation { id: id.into(), key, revoked, durable })
     }
 
@@ -50,30 +54,60 @@ impl Registry {
             return Ok(true);
         }
         let batch = keys.iter().map(put_key).collect::<Result<_, _>>().map_err(stored)?;
+        Ok(self.store_or_owe(batch, |owed| owed.add_keys(keys.iter().map(|key| key.id.clone()), at)))
+    }
+
+    /// Stores what is in force already, or has it owed. Says whether it outlives the daemon.
+    pub(super) fn store_or_owe(&mut self, batch: Vec<Op>, owe: impl FnOnce(&mut Owed) -> bool) -> bool {
         match self.ledger.commit(batch) {
-            Ok(()) => Ok(true),
+            Ok(()) => true,
             Err(error) => {
-                tracing::error!(%error, keys = keys.len(), "a revocation is in force and could not be stored; tried again");
-                Ok(self.owed.add(keys.iter().map(|key| key.id.clone()), at))
+                tracing::error!(%error, "a revocation is in force and could not be stored; tried again");
+                owe(&mut self.owed)
             }
         }
     }
 
-    /// Stores the revocations that could not be stored before.
+    /// Stores the revocations that could not be stored before. What fails is tried again.
     pub(super) fn pay(&mut self) {
+        if let Err(error) = self.try_to_pay() {
+            tracing::debug!(%error, "revocations cannot be stored yet");
+        }
+    }
+
+    fn try_to_pay(&mut self) -> Result<(), StoreError> {
         if self.owed.is_empty() {
-            return;
+            return Ok(());
         }
         self.owed.hold();
+        let mut batch: Vec<Op> = self.owed.members().map(|id| delete_member(id)).collect();
+        for key in self.owed_keys() {
+            batch.push(put_key(&key)?);
+        }
+        self.ledger.commit(batch)?;
+        tracing::info!("revocations that could not be stored are stored now");
+        self.owed.paid();
+        Ok(())
+    }
+
+    /// The keys that are owed, each by itself or with its member.
+    fn owed_keys(&self) -> Vec<KeyRecord> {
         let at = moment();
-        let records = self.owed.ids().filter_map(|id| self.keys.key(id, at));
-        let batch = records.map(|key| put_key(&key.record)).collect::<Result<Vec<_>, _>>();
-        match batch.and_then(|batch| self.ledger.commit(batch)) {
-            Ok(()) => {
-                tracing::info!("revocations that could not be stored are stored now");
-                self.owed.paid();
-            }
-            Err(error) => tracing::debug!(%error, "revocations cannot be stored yet"),
+        let mut keys: Vec<KeyRecord> =
+            self.owed.keys().filter_map(|id| self.keys.key(id, at)).map(|key| key.record).collect();
+        if self.owed.members().next().is_some() {
+            // Of a member of that name that the file has come to have, no key is revoked.
+            let all = self.keys.keys(at).into_iter().map(|key| key.record);
+            keys.extend(all.filter(|key| self.owed.has_member(&key.member_id) && key.revoked_at.is_some()));
+        }
+        keys
+    }
+
+    /// Refuses a member of a name whose removal is owed: stored now, it would be removed with the one before.
+    pub(super) fn check_paid(&mut self, id: Option<&str>) -> Result<(), Error> {
+        match id {
+            Some(id) if self.owed.has_member(id) => self.try_to_pay().map_err(stored),
+            _ => Ok(()),
         }
     }
 }

@@ -50,7 +50,7 @@ async fn a_member_is_made_changed_and_removed_with_its_keys_and_stays_so() {
     gateway.restart().await;
     ask(&gateway, "GET", "/v1/audit").key(&key).send().await.expect(200);
     let removed = gateway.delete(&bob).await.expect(200)["data"].clone();
-    assert_eq!(removed, json!({"id": "user_bob", "status": "removed", "keys_revoked": 1}));
+    assert_eq!(removed, json!({"id": "user_bob", "status": "removed", "keys_revoked": 1, "durable": true}));
     error(&ask(&gateway, "GET", "/v1/mcps").key(&key).send().await, 401, "revoked_key");
     error(&gateway.get(&bob).await, 404, "not_found");
     error(&gateway.delete(&bob).await, 404, "not_found");

@@ -1,7 +1,7 @@
-//! Authority as a history, against the real daemon: keys are made at once by many and revoked at a random
-//! moment while they have calls with the child, calls in the queue, a log and requests under way; now and
-//! then the disk is full, and the daemon is killed. After a revocation that was acknowledged nothing of the
-//! key begins, and no count passes its limit.
+//! Authority as a history, against the real daemon: keys and members are made at once by many, under a plan that
+//! changes; a key is revoked, given another text or removed with its member at a random moment while it has calls
+//! with the child, calls in the queue, a log and requests under way; now and then the disk is full, and the daemon
+//! is killed. After an end that was acknowledged nothing of it begins, and no count passes its limit.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -16,8 +16,11 @@ use crate::revoking::{Made, begin, make_by, revoke};
 use crate::support::ask::ask;
 use crate::support::gateway::{Gateway, INVOKE, TestGateway, fake, with};
 
-/// How many keys the plan allows.
+/// How many keys and members the plan allows at most.
 const MOST: u64 = 8;
+const PEOPLE: &str = "/v1/organization/members";
+/// The organization's, which is built in and may be made anew.
+const PLAN: &str = "/v1/organization/plans/team";
 /// How many calls the child has at once.
 const PLACES: usize = 2;
 /// How many calls a key has under way when it is revoked.
@@ -36,15 +39,38 @@ impl Random {
     }
 }
 
+/// How the authority of a key's text ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Revoked,
+    /// The key goes on with another text.
+    Rotated,
+    /// Its member goes, and it with it.
+    Removed,
+}
+
+impl End {
+    /// One of those that there are; on a full disk no key can be given another text.
+    fn any(random: &mut Random, full: bool) -> End {
+        match random.below(if full { 2 } else { 3 }) {
+            0 => End::Revoked,
+            1 => End::Removed,
+            _ => End::Rotated,
+        }
+    }
+}
+
 /// What was seen that must not be.
 #[derive(Default)]
 struct Seen {
-    keys: usize,
+    ends: [usize; 3],
+    locked_out: usize,
     begun_after: usize,
     odd_answers: usize,
     lines_after: usize,
     accepted_after: usize,
-    most_keys: u64,
+    /// By how many there were more than the plan allowed.
+    beyond: u64,
 }
 
 async fn follow(gateway: &Gateway, key: &str) -> TcpStream {
@@ -76,14 +102,32 @@ async fn newest_line(gateway: &Gateway) -> u64 {
     lines["data"][0]["number"].as_u64().unwrap_or(0)
 }
 
-async fn active(gateway: &Gateway) -> Vec<Value> {
-    let keys = gateway.get("/v1/api-keys?status=active&per_page=100").await.expect(200);
-    keys["data"].as_array().expect("a list").clone()
+async fn listed(gateway: &Gateway, path: &str) -> Vec<Value> {
+    let list = gateway.get(&format!("{path}per_page=100")).await.expect(200);
+    list["data"].as_array().expect("a list").clone()
 }
 
-/// One key's end, at a random moment of what it has under way.
+/// Ends the authority of a key's text. Gives the text that there is instead.
+async fn end(gateway: &Gateway, key: &Made, member: &str, how: End) -> Option<String> {
+    let path = format!("/v1/api-keys/{}/rotate", key.id);
+    let (ended, text) = match how {
+        End::Revoked => (revoke(gateway, &key.id, "?descendants=true").await.expect(200), None),
+        End::Removed => (gateway.delete(&format!("{PEOPLE}/{member}")).await.expect(200), None),
+        End::Rotated => {
+            let rotated = gateway.post(&path, &json!({})).await.expect(200);
+            let text = rotated["data"]["key"].as_str().expect("a text").to_owned();
+            (rotated, Some(text))
+        }
+    };
+    assert!(text.is_some() || ended["data"]["durable"] == true, "{ended}");
+    text
+}
+
+/// One end, at a random moment of what the key has under way.
 async fn one_end(gateway: &Gateway, random: &mut Random, full: bool, seen: &mut Seen) -> Made {
-    let key = make_by(gateway, gateway.key(), json!({"name": "k"})).await;
+    let (how, member) = (End::any(random, full), format!("user_{}", seen.ends.iter().sum::<usize>() % 3));
+    let wish = json!({"name": "k", "member": {"id": member, "role": "admin"}});
+    let key = make_by(gateway, gateway.key(), wish).await;
     let stream = follow(gateway, &key.text).await;
     let mut calls = Vec::new();
     for n in 0..CALLS {
@@ -92,13 +136,13 @@ async fn one_end(gateway: &Gateway, random: &mut Random, full: bool, seen: &mut 
     }
     // Others that ask for keys at once, by the key that is about to end.
     let mut heirs = Vec::new();
-    for n in 0..random.below(8) {
+    let asking = if how == End::Rotated { 0 } else { random.below(8) };
+    for n in 0..asking {
         heirs.push(begin(gateway, &key.text, "/v1/api-keys", json!({"name": format!("heir {n}")})).await);
     }
     let filler = full.then(|| fill(gateway.data()));
     tokio::time::sleep(Duration::from_micros(random.below(60_000))).await;
-    let revoked = revoke(gateway, &key.id, "?descendants=true").await.expect(200);
-    assert_eq!(revoked["data"]["durable"], true, "{revoked}");
+    let text = end(gateway, &key, &member, how).await;
     let finished = calls.iter().filter(|call| call.is_finished()).count();
     let last_line = newest_line(gateway).await;
     gateway.call("fake", "log_stderr", json!({"bytes": 40})).await;
@@ -110,7 +154,7 @@ async fn one_end(gateway: &Gateway, random: &mut Random, full: bool, seen: &mut 
             _ => seen.odd_answers += 1,
         }
     }
-    // What had not ended when the revocation was acknowledged and was answered all the same was with the child.
+    // What had not ended when the end was acknowledged and was answered all the same was with the child.
     seen.begun_after += answered.saturating_sub(finished + PLACES);
     for heir in heirs {
         let reply = heir.await.expect("no panic");
@@ -120,15 +164,22 @@ async fn one_end(gateway: &Gateway, random: &mut Random, full: bool, seen: &mut 
         }
     }
     seen.accepted_after += usize::from(accepted(gateway, &key.text).await);
-    let text = rest(stream).await;
+    if let Some(text) = text {
+        seen.locked_out += usize::from(!accepted(gateway, &text).await);
+    }
+    let events = rest(stream).await;
     let numbers =
-        text.split("id: ").skip(1).filter_map(|event| event.split('\n').next()?.parse::<u64>().ok());
+        events.split("id: ").skip(1).filter_map(|event| event.split('\n').next()?.parse::<u64>().ok());
     seen.lines_after += numbers.filter(|number| *number > last_line).count();
-    seen.odd_answers += usize::from(!text.contains("\"reason\":\"revoked_key\"") && !text.contains("401"));
+    seen.odd_answers +=
+        usize::from(!events.contains("\"reason\":\"revoked_key\"") && !events.contains("401"));
     if let Some(filler) = filler {
         fs::remove_file(filler).expect("removed");
     }
-    seen.keys += 1;
+    if how != End::Removed {
+        gateway.delete(&format!("{PEOPLE}/{member}")).await.expect(200);
+    }
+    seen.ends[how as usize] += 1;
     key
 }
 
@@ -136,38 +187,54 @@ async fn accepted(gateway: &Gateway, key: &str) -> bool {
     ask(gateway, "GET", "/v1/mcps").key(key).send().await.status == 200
 }
 
-/// Many ask for keys at once; then all but the first go.
-async fn all_at_once(gateway: &Gateway, seen: &mut Seen) {
+/// Many ask for keys and members at once, beside a plan that allows fewer or more than before; then all but the
+/// first go.
+async fn all_at_once(gateway: &Gateway, random: &mut Random, seen: &mut Seen) {
+    let most = [3 + random.below(MOST - 2), 2 + random.below(MOST - 1)];
+    let plan = json!({"max_api_keys": most[0], "max_members": most[1]});
+    gateway.put(PLAN, &plan).await.expect(200);
     let mut asking = Vec::new();
     for n in 0..24 {
-        asking.push(begin(gateway, gateway.key(), "/v1/api-keys", json!({"name": format!("n{n}")})).await);
+        let body = json!({"name": format!("n{n}")});
+        asking.push(begin(gateway, gateway.key(), "/v1/api-keys", body.clone()).await);
+        asking.push(begin(gateway, gateway.key(), PEOPLE, body).await);
     }
     for reply in asking {
         reply.await.expect("no panic");
     }
-    let keys = active(gateway).await;
-    seen.most_keys = seen.most_keys.max(keys.len() as u64);
+    let keys = listed(gateway, "/v1/api-keys?status=active&").await;
+    let members = listed(gateway, &format!("{PEOPLE}?")).await;
+    for (there, most) in [&keys, &members].into_iter().zip(most) {
+        seen.beyond += (there.len() as u64).saturating_sub(most);
+    }
     for key in keys.iter().filter(|key| !key["created_by"].is_null()) {
         revoke(gateway, key["id"].as_str().expect("an id"), "").await.expect(200);
     }
+    for member in members.iter().filter(|member| member["source"] == "api") {
+        let id = member["id"].as_str().expect("an id");
+        gateway.delete(&format!("{PEOPLE}/{id}")).await.expect(200);
+    }
+    gateway.put(PLAN, &json!({"max_api_keys": MOST})).await.expect(200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn nothing_of_a_key_begins_after_its_revocation_was_acknowledged() {
+async fn nothing_of_a_key_begins_after_its_end_was_acknowledged() {
     let mut report = Report::of("authority");
     let rounds = report.count(6, 300);
     let seed = std::env::var("SOAK_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed: u64 = seed.unwrap_or_else(|| u64::from(std::process::id()));
     report.note("seed", seed);
     let mut random = Random(seed);
-    let plan = format!(
-        "[plans.p]\nmax_api_keys = {MOST}\n[organization]\nplan = \"p\"\n[limits]\ncalls_per_key = 100000\n"
-    );
     let server = with(fake(&[]), json!({"max_in_flight": PLACES, "queue_age": "60s"}));
-    let mut gateway =
-        TestGateway::new().config_toml(&plan).server("fake", server).prepare(small_disk).start().await;
+    let mut gateway = TestGateway::new()
+        .config_toml("[limits]\ncalls_per_key = 100000\n")
+        .server("fake", server)
+        .prepare(small_disk)
+        .start()
+        .await;
     let mounted = is_mounted(gateway.data()).then(|| Mounted(gateway.data().to_owned()));
     gateway.wait_state("fake", "ready").await;
+    gateway.put(PLAN, &json!({"max_api_keys": MOST})).await.expect(200);
     let (mut seen, mut ended): (Seen, Vec<Made>) = Default::default();
     let (mut kills, mut full_disks) = (0, 0);
     for round in 0..rounds {
@@ -177,7 +244,7 @@ async fn nothing_of_a_key_begins_after_its_revocation_was_acknowledged() {
         let goes_on = || async { (gateway.get("/readyz").await.json()["status"] == "ready").then_some(()) };
         crate::support::wait_until("changes can be stored", crate::support::DEADLINE, goes_on).await;
         if round % 2 == 0 {
-            all_at_once(&gateway, &mut seen).await;
+            all_at_once(&gateway, &mut random, &mut seen).await;
         }
         if random.below(4) == 0 || round + 1 == rounds {
             kills += 1;
@@ -190,13 +257,14 @@ async fn nothing_of_a_key_begins_after_its_revocation_was_acknowledged() {
             ended.clear();
         }
     }
-    report.note("keys that were revoked in the middle of things", seen.keys);
+    report.note("revoked, rotated and removed in the middle of things", format!("{:?}", seen.ends));
     report.note("kills, and rounds on a full disk", format!("{kills}, {full_disks}"));
     report.row("calls that began afterwards", seen.begun_after, "0", seen.begun_after == 0);
     report.row("lines of a log afterwards", seen.lines_after, "0", seen.lines_after == 0);
     report.row("keys accepted afterwards", seen.accepted_after, "0", seen.accepted_after == 0);
     report.row("other answers than 200 and 401", seen.odd_answers, "0", seen.odd_answers == 0);
-    report.row("keys at once", seen.most_keys, &format!("{MOST} at most"), seen.most_keys <= MOST);
+    report.row("new texts refused", seen.locked_out, "0", seen.locked_out == 0);
+    report.row("keys and members beyond the plan", seen.beyond, "0", seen.beyond == 0);
     assert!(gateway.terminate().await.success());
     drop(mounted);
     gateway.stop().await;

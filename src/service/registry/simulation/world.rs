@@ -435,8 +435,8 @@ impl World {
         }
         // What was counted and not written is gone with the process.
         (self.model.calls, self.model.written) = (counted, counted);
-        let export = self.runtime.block_on(live.audit.export(AuditQuery::default())).expect("readable");
-        let export = String::from_utf8_lossy(&export);
+        let export = async { live.audit.export(AuditQuery::default()).await?.whole().await };
+        let export = self.runtime.block_on(export).expect("readable");
         let mut lines = export.lines();
         for act in &self.model.recorded {
             let found = lines.any(|line| line.contains(&format!("\"{act}\"")));
