@@ -42,7 +42,7 @@ use axum::Router;
 use axum::body::{Bytes, HttpBody};
 use axum::http::{Method, Request, Uri};
 use axum::response::Response;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket, ToSocketAddrs, lookup_host};
 use tokio::sync::watch;
 
 use self::socket::Socket;
@@ -185,17 +185,40 @@ pub struct BindError {
     error: io::Error,
 }
 
+/// How many connections may wait in the kernel for us to take them; as many as Linux lets by default. Beyond
+/// that the kernel drops whoever comes, from wherever, and a client tries again after a second: long enough
+/// for a flood from one address to be seen by another.
+const BACKLOG: u32 = 4096;
+
+/// Listens on the first address that a name stands for and that can be listened on.
+async fn listen(at: impl ToSocketAddrs) -> io::Result<TcpListener> {
+    let mut failed = None;
+    for address in lookup_host(at).await? {
+        let bound = || {
+            let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            socket.listen(BACKLOG)
+        };
+        match bound() {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failed = Some(error),
+        }
+    }
+    Err(failed.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into()))
+}
+
 impl Front {
     /// Binds the listeners, to serve with this certificate on the first if there is one. Fails as the operating
     /// system does, for example when the port is taken. A socket that nobody asked for is done without.
     pub async fn bind(settings: Settings, tls: Option<Tls>) -> Result<Front, BindError> {
         let failed = |place: String| move |error| BindError { place, error };
         let place = format!("{}:{}", settings.host, settings.port);
-        let listener = TcpListener::bind((settings.host.as_str(), settings.port)).await;
+        let listener = listen((settings.host.as_str(), settings.port)).await;
         let listener = listener.map_err(failed(place.clone()))?;
         let address = listener.local_addr().map_err(failed(place))?;
         let operations = match settings.operations {
-            Some(at) => Some(TcpListener::bind(at).await.map_err(failed(at.to_string()))?),
+            Some(at) => Some(listen(at).await.map_err(failed(at.to_string()))?),
             None => None,
         };
         let socket = settings.socket.as_ref().map(|place| (Socket::bind(&place.path), place));
