@@ -4,8 +4,10 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
+use crate::power_disk::{self, Cut, Dice};
 use crate::store::conformance::reopen;
 use crate::store::fault::{Fault, FaultStore, failing, install};
+use crate::store::simulated::Place;
 use crate::store::{MemoryStore, encode};
 
 fn put(key: &str, value: &str) -> Op {
@@ -511,6 +513,27 @@ fn whichever_operation_fails_only_what_was_acknowledged_is_there() {
     for lasting in [false, true] {
         let failing = (1..).take_while(|n| fails_at(*n, lasting)).count();
         assert!(failing > 40, "{failing} operations");
+    }
+}
+
+#[test]
+fn a_change_that_the_database_alone_kept_is_taken_back_again_by_a_start() {
+    for (seed, lasts) in (0..100).flat_map(|seed| [(seed, 1), (seed, 3), (seed, 20)]) {
+        let (place, mut dice) = (Place::new(), Dice::new(seed));
+        place.disk().luck = Dice::new(seed);
+        let dir = place.data_dir();
+        let mut vault = Vault::open(&dir, |_| Ok(())).unwrap();
+        vault.commit(vec![put("m/instance", "i"), put("s/1", "one")]).unwrap();
+        // The journal has it, and the database fails: so it is refused.
+        place.disk().plan(Some(power_disk::Fault { after: 2, lasts, full: false }));
+        vault.commit(vec![put("s/2", "two"), delete("s/1")]).expect_err("the database fails");
+        place.disk().plan(None);
+        vault.commit(vec![put("s/3", "three")]).unwrap();
+        drop(vault);
+        place.disk().cut(Cut::any(&mut dice), &mut dice);
+        let vault = Vault::open(&dir, |_| Ok(())).unwrap();
+        let expected = ["m/instance=\"i\"", "s/1=\"one\"", "s/3=\"three\""];
+        assert_eq!(content(&vault), expected, "seed {seed}, {lasts} operations");
     }
 }
 

@@ -70,7 +70,7 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(seed: u64, clock: Clock) -> World {
         let place = Place::new();
-        place.disk().drops = std::env::var_os("SIMULATION_STRICT").is_some();
+        place.disk().luck = Dice::new(seed);
         let dir = place.data_dir();
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let (dice, model, seen) = (Dice::new(seed), Model::default(), Seen::default());
