@@ -14,6 +14,8 @@ pub(super) struct Seen {
     pub(super) faults: u64,
     pub(super) failed_starts: u64,
     pub(super) jumps: u64,
+    /// Starts that made the store anew from a backup and the journal.
+    pub(super) restored: u64,
     /// Lines of the audit that are on the disk although something failed while they were written.
     pub(super) recorded_anyway: u64,
     /// Revocations that were stored, or written into the reserve, on a disk that fails.
@@ -30,6 +32,7 @@ impl Seen {
         self.faults += other.faults;
         self.failed_starts += other.failed_starts;
         self.jumps += other.jumps;
+        self.restored += other.restored;
         self.recorded_anyway += other.recorded_anyway;
         self.reserved += other.reserved;
     }

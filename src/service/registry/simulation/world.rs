@@ -367,6 +367,7 @@ impl World {
     fn start(&mut self) {
         self.set_clock_for_a_start();
         self.revoked.clear();
+        let aside = self.stores_moved_aside();
         self.place.disk().plan(None);
         if self.dice.once_in(4) {
             self.plan_a_fault();
@@ -383,11 +384,23 @@ impl World {
             self.live =
                 Some(opened.unwrap_or_else(|error| panic!("a start on a disk that is well: {error}")));
         }
+        let restored = (self.stores_moved_aside() - aside) as u64;
+        if restored > 0 {
+            // What was counted goes on from its last backup then.
+            self.seen.restored += restored;
+            (self.model.written, self.model.granted) = (0, 0);
+        }
         // From here on it is durable what the start has found. What the process before was refusing when it
         // ended may be among it, so the model settles nothing until it has looked.
         self.probe();
         self.look_at_what_is_kept();
         self.mend();
+    }
+
+    fn stores_moved_aside(&self) -> usize {
+        let names = disk::read_dir(self.dir.path()).into_iter().flatten().flatten();
+        let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.filter(|name| name.starts_with("quarantine-") && !name.ends_with(".journal")).count()
     }
 
     fn open(&mut self) -> Result<Live, String> {
