@@ -203,7 +203,8 @@ mod tests {
         let second = write(directory.path());
         let (_ring, _, caller) = admin();
         let (mut pieces, _) = begun(directory.path(), caller).await;
-        std::fs::write(second, [0xff; 1024]).expect("damaged");
+        std::fs::remove_file(&second).expect("there");
+        std::fs::create_dir(&second).expect("nothing that can be read");
         let mut text = String::new();
         let error = loop {
             match next(&mut pieces).await.expect("no end") {
@@ -213,6 +214,24 @@ mod tests {
         };
         assert!(matches!(error, Error::Internal { .. }), "{error:?}");
         assert!(!text.contains("\"end\""), "{text}");
+    }
+
+    #[tokio::test]
+    async fn what_a_disk_has_damaged_is_left_out_and_counted() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let second = write(directory.path());
+        let mut text = std::fs::read(&second).expect("written");
+        text[100..700].fill(0xff);
+        std::fs::write(second, text).expect("damaged");
+        let audit = AuditHandle::below(directory.path());
+        let text =
+            audit.export(AuditQuery::default()).await.expect("listed").whole().await.expect("readable");
+        assert!(
+            text.ends_with(&format!("{{\"end\":true,\"entries\":{},\"damaged\":1}}\n", LINES - 2)),
+            "{}",
+            &text[text.len() - 90..]
+        );
+        assert!(!text.contains('\u{fffd}'));
     }
 
     #[tokio::test]

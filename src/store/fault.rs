@@ -26,6 +26,11 @@ impl Fault {
         Arc::new(Fault { done: AtomicU64::new(0), fails: AtomicU64::new(n), lasting })
     }
 
+    /// The operation after so many further ones fails.
+    pub(super) fn fail_after(&self, further: u64) {
+        self.fails.store(self.count() + further + 1, Ordering::SeqCst);
+    }
+
     /// From here on nothing fails any more.
     pub(super) fn mend(&self) {
         self.fails.store(u64::MAX, Ordering::SeqCst);

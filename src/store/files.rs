@@ -15,6 +15,10 @@ use super::disk::{self as fs, File, OpenOptions};
 /// So many bytes of the SHA-256 protect a line: enough against damage, which is no adversary.
 const SUM_BYTES: usize = 8;
 
+/// How the names of files begin and end that are not at their place yet.
+const BEGIN: &str = ".mcpvisor-";
+const END: &str = ".tmp";
+
 /// Writes a file under a new name beside its place, mode 0600, brings it to the disk and moves it
 /// there: a reader sees the old content or the new, never a part. Also after a power cut.
 pub fn write_private(target: &Path, content: &[u8]) -> io::Result<()> {
@@ -25,8 +29,8 @@ pub fn write_private(target: &Path, content: &[u8]) -> io::Result<()> {
 
 /// The same up to the move, and returns the file, which further writes are appended to. Whether the
 /// move outlives a power cut is settled by [`sync_dir`].
-pub(super) fn write_and_move(target: &Path, content: &[u8]) -> io::Result<File> {
-    let temporary = parent(target)?.join(format!(".mcpvisor-{}.tmp", uuid::Uuid::new_v4().simple()));
+pub(crate) fn write_and_move(target: &Path, content: &[u8]) -> io::Result<File> {
+    let temporary = parent(target)?.join(format!("{BEGIN}{}{END}", uuid::Uuid::new_v4().simple()));
     let written =
         write_new(&temporary, content).and_then(|file| fs::rename(&temporary, target).map(|()| file));
     if written.is_err() {
@@ -34,6 +38,12 @@ pub(super) fn write_and_move(target: &Path, content: &[u8]) -> io::Result<File> 
         let _ = fs::remove_file(&temporary);
     }
     written
+}
+
+/// Whether a path is that of a file which was never moved to its place.
+pub(crate) fn is_unfinished(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name.starts_with(BEGIN) && name.ends_with(END))
 }
 
 fn write_new(path: &Path, content: &[u8]) -> io::Result<File> {

@@ -9,6 +9,10 @@
 //! 5b1f… {"journal":1,"base":7}
 //! 0c9d… {"seq":8,"ops":[{"put":["s/mcp_01","\u0001{\"name\":…}"]},{"delete":"s/mcp_00"}]}
 //! ```
+//!
+//! Kernels drop what a sync that failed was to keep, show it all the same, and say yes to the next one. So
+//! a file is not written to any more after such a failure, nor one that an earlier process wrote: what
+//! counts of it goes into a new file that takes its place, and only then is another change accepted.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -228,6 +232,18 @@ impl Medium for File {
 /// Puts something between a journal and its file.
 pub(super) type Wrap = fn(File) -> Box<dyn Medium>;
 
+/// What is to be done about a journal's file before anything else is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Doubt {
+    /// Nothing: the disk has all that counts, and nothing else.
+    None,
+    /// It may be longer than what counts, and is cut.
+    Tail,
+    /// Nobody knows what the disk has of it, or whether of its name, and no sync finds out: another file
+    /// takes its place.
+    File,
+}
+
 /// A journal that is written.
 pub(super) struct Journal {
     medium: Box<dyn Medium>,
@@ -239,10 +255,7 @@ pub(super) struct Journal {
     len: u64,
     /// Where the last line begins, which can be taken back.
     before: u64,
-    /// The file may be longer than what counts, and is cut before anything else is written.
-    to_cut: bool,
-    /// The file's name may not outlive a power cut yet.
-    to_sync_dir: bool,
+    doubt: Doubt,
 }
 
 impl Journal {
@@ -255,19 +268,11 @@ impl Journal {
             .and_then(|file| sync_dir(dir).map(|()| file))
             .map_err(|error| StoreError::io("write the journal", &path, &error))?;
         let len = head.len() as u64;
-        Ok(Journal {
-            medium: wrap(file),
-            wrap,
-            path,
-            base,
-            len,
-            before: len,
-            to_cut: false,
-            to_sync_dir: false,
-        })
+        Ok(Journal { medium: wrap(file), wrap, path, base, len, before: len, doubt: Doubt::None })
     }
 
-    /// Goes on with a journal that is undamaged; a torn line is cut off.
+    /// Goes on with a journal that is undamaged; a torn line is cut off. What can be read of it need not be
+    /// on the disk, so it is written anew: now, or where that fails, before the next change.
     pub(super) fn resume(dir: &Path, contents: &Contents, wrap: Wrap) -> Result<Journal, StoreError> {
         let path = dir.join(FILE);
         let file = OpenOptions::new()
@@ -275,9 +280,10 @@ impl Journal {
             .open(&path)
             .map_err(|error| StoreError::io("open the journal", &path, &error))?;
         let (medium, base, len) = (wrap(file), contents.base, contents.len);
-        let mut journal =
-            Journal { medium, wrap, path, base, len, before: len, to_cut: contents.torn, to_sync_dir: false };
-        journal.settle()?;
+        let mut journal = Journal { medium, wrap, path, base, len, before: len, doubt: Doubt::File };
+        if let Err(error) = journal.settle() {
+            tracing::warn!(%error, "the journal cannot be written anew yet; no change is accepted before");
+        }
         Ok(journal)
     }
 
@@ -286,11 +292,14 @@ impl Journal {
     pub(super) fn append(&mut self, seq: u64, ops: &[Op]) -> Result<(), StoreError> {
         self.settle()?;
         let line = line(seq, ops)?;
-        let written = self.medium.append(line.as_bytes()).and_then(|()| self.medium.sync());
-        if let Err(error) = written {
-            self.to_cut = true;
+        let written = match self.medium.append(line.as_bytes()) {
+            Ok(()) => self.medium.sync().map_err(|error| (Doubt::File, error)),
+            Err(error) => Err((Doubt::Tail, error)),
+        };
+        if let Err((doubt, error)) = written {
+            self.doubt = doubt;
             if let Err(error) = self.settle() {
-                tracing::error!(%error, "an unfinished line is still in the journal; cut off before the next change");
+                tracing::error!(%error, "a line that does not count may still be in the journal; mended before the next change");
             }
             return Err(StoreError::io("write the journal", &self.path, &error));
         }
@@ -301,24 +310,60 @@ impl Journal {
 
     /// Takes the last line back; done at the latest by [`Journal::settle`]. A second time changes nothing.
     pub(super) fn take_back(&mut self) {
-        self.to_cut |= self.len > self.before;
+        if self.len > self.before {
+            self.doubt = self.doubt.max(Doubt::Tail);
+        }
         self.len = self.before;
     }
 
-    /// Cuts off what does not count, where something may be left of it.
+    /// Sees to it that the disk has what counts and nothing else. [`StoreError::Corrupt`] means that the
+    /// file does not show any more what was written: it has to be begun anew.
     pub(super) fn settle(&mut self) -> Result<(), StoreError> {
-        if self.to_cut {
-            self.medium
-                .cut(self.len)
-                .and_then(|()| self.medium.sync())
-                .map_err(|error| StoreError::io("cut back the journal", &self.path, &error))?;
-            self.to_cut = false;
+        if self.doubt == Doubt::None {
+            return Ok(());
         }
-        if self.to_sync_dir {
-            sync_dir(self.path.parent().unwrap_or(&self.path))
-                .map_err(|error| StoreError::io("keep the name of the journal", &self.path, &error))?;
-            self.to_sync_dir = false;
+        // In any case, so that a start after a kill does not find what does not count; it needs no room.
+        let cut = self.medium.cut(self.len);
+        if self.doubt == Doubt::Tail && cut.and_then(|()| self.medium.sync()).is_ok() {
+            self.doubt = Doubt::None;
+            return Ok(());
         }
+        self.doubt = Doubt::File;
+        let (bytes, _) = self.counted()?;
+        self.put_in_place(&bytes)?;
+        self.keep_name()
+    }
+
+    /// What counts, as the file shows it.
+    fn counted(&self) -> Result<(Vec<u8>, Contents), StoreError> {
+        let corrupt = |reason: String| StoreError::Corrupt {
+            what: format!("the journal '{}'", self.path.display()),
+            reason,
+        };
+        let mut bytes = fs::read(&self.path).map_err(|error| corrupt(error.to_string()))?;
+        bytes.truncate(usize::try_from(self.len).unwrap_or(usize::MAX));
+        let contents = parse(&bytes);
+        if contents.damage.is_some() || contents.len != self.len {
+            return Err(corrupt("it is not what was written".to_owned()));
+        }
+        Ok((bytes, contents))
+    }
+
+    /// Puts a new file in the place of the old one, whose content the disk has for certain. Where it fails,
+    /// the old one is still there.
+    fn put_in_place(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        let file = write_and_move(&self.path, bytes)
+            .map_err(|error| StoreError::io("rewrite the journal", &self.path, &error))?;
+        self.medium = (self.wrap)(file);
+        self.doubt = Doubt::File;
+        Ok(())
+    }
+
+    /// Has the disk keep which file has the journal's name.
+    fn keep_name(&mut self) -> Result<(), StoreError> {
+        sync_dir(self.path.parent().unwrap_or(&self.path))
+            .map_err(|error| StoreError::io("keep the name of the journal", &self.path, &error))?;
+        self.doubt = Doubt::None;
         Ok(())
     }
 
@@ -338,28 +383,17 @@ impl Journal {
             return Ok(());
         }
         self.settle()?;
-        let failed = |error: io::Error| StoreError::io("rewrite the journal", &self.path, &error);
-        let bytes = fs::read(&self.path).map_err(failed)?;
-        let contents = parse(&bytes);
-        if contents.damage.is_some() || contents.len != self.len {
-            let reason = "it is not what was written".to_owned();
-            return Err(StoreError::Corrupt {
-                what: format!("the journal '{}'", self.path.display()),
-                reason,
-            });
-        }
+        let (_, contents) = self.counted()?;
         let base = covered.min(contents.last());
         let mut text = head(base)?;
         for entry in contents.entries.iter().filter(|entry| entry.seq > covered) {
             text.push_str(&line(entry.seq, &entry.ops)?);
         }
-        let file = write_and_move(&self.path, text.as_bytes()).map_err(failed)?;
-        self.medium = (self.wrap)(file);
+        self.put_in_place(text.as_bytes())?;
         self.base = base;
         self.len = text.len() as u64;
         self.before = self.len;
-        self.to_sync_dir = true;
-        self.settle()
+        self.keep_name()
     }
 }
 

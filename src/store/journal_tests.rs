@@ -5,9 +5,11 @@ use std::fs;
 use proptest::prelude::*;
 
 use super::*;
+use crate::power_disk::{self, Cut, Dice};
 use crate::store::encode;
 use crate::store::fault::{Fault, failing, install};
 use crate::store::opening::to_file;
+use crate::store::simulated::Place;
 
 fn put(key: &str, value: &str) -> Op {
     Op::Put { key: key.into(), value: encode(value).unwrap() }
@@ -126,6 +128,53 @@ fn a_write_that_fails_leaves_the_journal_as_it_was() {
         known.push(next);
         assert_eq!((seqs(&contents), contents.damage), (known, None), "{n} {lasting}");
         assert_eq!(contents.entries.last().unwrap().ops, [put("s/other", "y")]);
+    }
+}
+
+/// Has the next so many operations of a disk fail, after one that does not.
+fn fail(place: &Place, lasts: u64) {
+    place.disk().plan(Some(power_disk::Fault { after: 1, lasts, full: false }));
+}
+
+#[test]
+fn after_a_sync_that_failed_the_disk_has_what_is_acknowledged_and_nothing_else() {
+    for (seed, lasts) in (0..100).flat_map(|seed| [(seed, 1), (seed, 20)]) {
+        let (place, mut dice) = (Place::new(), Dice::new(seed));
+        place.disk().luck = Dice::new(seed);
+        let dir = place.data_dir();
+        let mut journal = journal(dir.path(), 1);
+        fail(&place, lasts);
+        journal.append(6, &entry(6).ops).expect_err("its sync fails");
+        place.disk().plan(None);
+        journal.append(6, &[put("s/other", "y")]).expect("the disk is well");
+        journal.append(7, &[]).expect("the disk is well");
+        place.disk().cut(Cut::any(&mut dice), &mut dice);
+        let contents = read(dir.path()).unwrap().unwrap();
+        assert_eq!((seqs(&contents), &contents.damage), (vec![5, 6, 7], &None), "seed {seed}, {lasts}");
+        assert_eq!(contents.entries[1].ops, [put("s/other", "y")], "seed {seed}, {lasts}");
+    }
+}
+
+#[test]
+fn what_an_earlier_process_left_is_on_the_disk_before_the_next_change() {
+    for (seed, at_the_start) in (0..100).flat_map(|seed| [(seed, false), (seed, true)]) {
+        let (place, mut dice) = (Place::new(), Dice::new(seed));
+        place.disk().luck = Dice::new(seed);
+        let dir = place.data_dir();
+        let mut journal = journal(dir.path(), 1);
+        fail(&place, 20);
+        journal.append(6, &entry(6).ops).expect_err("its sync fails");
+        if !at_the_start {
+            place.disk().plan(None);
+        }
+        // Another process reads what the kernel shows.
+        let shown = read(dir.path()).unwrap().unwrap();
+        let mut again = Journal::resume(dir.path(), &shown, to_file).expect("no reason not to start");
+        place.disk().plan(None);
+        again.append(shown.last() + 1, &[]).expect("the disk is well");
+        place.disk().cut(Cut::any(&mut dice), &mut dice);
+        let contents = read(dir.path()).unwrap().unwrap();
+        assert_eq!((contents.entries.len(), contents.damage), (shown.entries.len() + 1, None), "seed {seed}");
     }
 }
 

@@ -53,6 +53,7 @@ pub use check::{Part, check};
 pub use data_dir::{DataDir, LOCK, is_reserved};
 pub use error::StoreError;
 pub use files::write_private;
+pub(crate) use files::{is_unfinished, write_and_move};
 pub use identity::instance_beside;
 pub use memory::MemoryStore;
 pub use opening::{Look, PROBE_LIMIT, probe};

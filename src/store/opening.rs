@@ -106,6 +106,21 @@ pub(super) struct Source {
     pub(super) reached: u64,
 }
 
+impl Source {
+    /// The records that a store has which was made from it, as far as they are compared.
+    fn content(self) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let mut records: BTreeMap<_, _> = self.records.into_iter().collect();
+        for op in self.changes.into_iter().flat_map(|entry| entry.ops) {
+            match op {
+                Op::Put { key, value } => drop(records.insert(key, value)),
+                Op::Delete { key } => drop(records.remove(&key)),
+            }
+        }
+        records.retain(|key, _| is_compared(key));
+        records
+    }
+}
+
 /// Looks at the store of a data directory as a start would, without changing what is in it. For a
 /// process that ends with that: the database is left open, since closing it would wait for the disk.
 pub fn probe(dir: &DataDir) -> Result<(), StoreError> {
@@ -197,15 +212,46 @@ fn open_store(dir: &DataDir, beside: &Beside, look: Look) -> Result<(Arc<dyn Sto
 /// Applies the journal's changes that the store lacks. Returns the number of the last change.
 pub(super) fn replay(store: &dyn Store, journal: &Contents) -> Result<u64, StoreError> {
     let seq = read_seq(store)?;
-    let Some(missing) = journal.after(seq) else { return Ok(seq) };
-    let missing: Vec<_> = missing.collect();
-    let Some(last) = missing.last().map(|entry| entry.seq) else { return Ok(seq) };
-    let mut batch: Vec<Op> = missing.iter().flat_map(|entry| entry.ops.iter().cloned()).collect();
-    batch.push(put_seq(last)?);
-    store.apply(batch)?;
-    store.flush()?;
-    tracing::warn!(changes = missing.len(), "the journal had changes that the store lacked; they are made");
+    let mut batch = Vec::new();
+    if let Some(own) = journal.entries.iter().find(|entry| entry.seq == seq)
+        && !is_made(store, own)?
+    {
+        tracing::warn!(seq, "the store had a change that was taken back; it is taken back again");
+        batch.extend(own.ops.iter().filter(|op| backup::covers(op.key())).cloned());
+    }
+    let missing: Vec<_> = journal.after(seq).map(Iterator::collect).unwrap_or_default();
+    if !missing.is_empty() {
+        tracing::warn!(
+            changes = missing.len(),
+            "the journal has changes that the store lacks; they are made"
+        );
+    }
+    batch.extend(missing.iter().flat_map(|entry: &&journal::Entry| entry.ops.iter().cloned()));
+    let last = missing.last().map_or(seq, |entry| entry.seq);
+    if !batch.is_empty() || last > seq {
+        batch.push(put_seq(last)?);
+        store.apply(batch)?;
+        store.flush()?;
+    }
     Ok(last)
+}
+
+/// Whether a store has what a change made of it, where that is the last one. A change that was taken back
+/// has the number of the one that takes it back.
+fn is_made(store: &dyn Store, entry: &journal::Entry) -> Result<bool, StoreError> {
+    let mut expected = BTreeMap::new();
+    for op in entry.ops.iter().filter(|op| backup::covers(op.key())) {
+        match op {
+            Op::Put { key, value } => expected.insert(key, Some(value)),
+            Op::Delete { key } => expected.insert(key, None),
+        };
+    }
+    for (key, value) in expected {
+        if store.get(key)?.as_ref() != value {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Holds a store that is up to the journal's end against everything beside it.
@@ -228,37 +274,21 @@ pub(super) fn compare(dir: &DataDir, store: &dyn Store, seq: u64, beside: &Besid
         let reason = format!("it ends at change {seq}, and the journal begins after {}", journal.base);
         return Err(damaged(dir, reason));
     }
-    let Some((path, backup)) = &beside.backup else { return Ok(()) };
-    if seq < backup.seq {
+    if let Some((_, backup)) = &beside.backup
+        && seq < backup.seq
+    {
         let reason = format!("it ends at change {seq}, and there is a backup of {}", backup.seq);
         return Err(damaged(dir, reason));
     }
-    let Some(expected) = expected(backup, beside.journal.as_ref(), seq) else { return Ok(()) };
+    // Where the journal does not reach from the backup to the store, nobody knows what is due.
+    let Some(source) = beside.source(dir).filter(|source| source.reached == seq) else { return Ok(()) };
     let found = store.scan_prefix(b"")?.into_iter().filter(|(key, _)| is_compared(key));
-    if found.collect::<BTreeMap<_, _>>() != expected {
-        let reason = format!("it does not hold what the backup '{}' and the journal say", path.display());
+    let path = source.path.clone();
+    if found.collect::<BTreeMap<_, _>>() != source.content() {
+        let reason = format!("it does not hold what '{}' and the journal say", path.display());
         return Err(damaged(dir, reason));
     }
     Ok(())
-}
-
-/// The records that a store at a number has, by a backup and the changes since; `None` when the
-/// journal does not reach from the one to the other.
-fn expected(backup: &Backup, journal: Option<&Contents>, seq: u64) -> Option<BTreeMap<Vec<u8>, Vec<u8>>> {
-    let mut records: BTreeMap<_, _> = backup.records.iter().cloned().collect();
-    if backup.seq < seq {
-        let journal = journal.filter(|journal| journal.last() == seq)?;
-        for entry in journal.after(backup.seq)? {
-            for op in &entry.ops {
-                match op {
-                    Op::Put { key, value } => drop(records.insert(key.clone(), value.clone())),
-                    Op::Delete { key } => drop(records.remove(key)),
-                }
-            }
-        }
-    }
-    records.retain(|key, _| is_compared(key));
-    Some(records)
 }
 
 fn opened_empty(dir: &DataDir) -> StoreError {

@@ -4,8 +4,10 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
+use crate::power_disk::{self, Cut, Dice};
 use crate::store::conformance::reopen;
 use crate::store::fault::{Fault, FaultStore, failing, install};
+use crate::store::simulated::Place;
 use crate::store::{MemoryStore, encode};
 
 fn put(key: &str, value: &str) -> Op {
@@ -511,6 +513,56 @@ fn whichever_operation_fails_only_what_was_acknowledged_is_there() {
     for lasting in [false, true] {
         let failing = (1..).take_while(|n| fails_at(*n, lasting)).count();
         assert!(failing > 40, "{failing} operations");
+    }
+}
+
+#[test]
+fn the_number_of_a_refused_change_is_that_of_one_which_takes_it_back() {
+    let outer = tempfile::tempdir().unwrap();
+    let dir = reopen(|| DataDir::open(outer.path())).unwrap();
+    let image: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let fault = Fault::at(u64::MAX, false);
+    let store = Arc::new(FaultStore { inner: image.clone(), fault: fault.clone() });
+    let journal = Journal::begin(dir.path(), 0, to_file).unwrap();
+    let disk = Disk { dir: dir.clone(), journal: Some(journal), wrap: to_file };
+    let mut vault = Vault::assemble(store, Some(disk), 0);
+    vault.commit(vec![put("m/instance", "i"), put("s/1", "one")]).unwrap();
+    // Reading what there was, then applying, then the flush, which fails.
+    let refused = vec![put("s/1", "changed"), put("s/2", "two")];
+    fault.fail_after(refused.len() as u64 + 2);
+    vault.commit(refused.clone()).expect_err("the flush fails");
+    vault.commit(vec![put("s/3", "three")]).unwrap();
+    assert_eq!(vault.seq(), 3);
+    let acknowledged = found(&*image);
+    drop(vault);
+    // A power cut: the database has the change that was refused, and nothing later.
+    let kept = MemoryStore::default();
+    kept.apply(vec![put("m/instance", "i"), put("s/1", "one"), put_seq(1).unwrap()]).unwrap();
+    kept.apply([refused, vec![put_seq(2).unwrap()]].concat()).unwrap();
+    let beside = Beside::read(&dir).unwrap();
+    let seq = replay(&kept, beside.journal.as_ref().unwrap()).unwrap();
+    assert_eq!((seq, found(&kept)), (3, acknowledged));
+    compare(&dir, &kept, seq, &beside).expect("nothing has to be made anew");
+}
+
+#[test]
+fn a_change_that_the_database_alone_kept_is_taken_back_again_by_a_start() {
+    for (seed, lasts) in (0..100).flat_map(|seed| [(seed, 1), (seed, 3), (seed, 20)]) {
+        let (place, mut dice) = (Place::new(), Dice::new(seed));
+        place.disk().luck = Dice::new(seed);
+        let dir = place.data_dir();
+        let mut vault = Vault::open(&dir, |_| Ok(())).unwrap();
+        vault.commit(vec![put("m/instance", "i"), put("s/1", "one")]).unwrap();
+        // The journal has it, and the database fails: so it is refused.
+        place.disk().plan(Some(power_disk::Fault { after: 2, lasts, full: false }));
+        vault.commit(vec![put("s/2", "two"), delete("s/1")]).expect_err("the database fails");
+        place.disk().plan(None);
+        vault.commit(vec![put("s/3", "three")]).unwrap();
+        drop(vault);
+        place.disk().cut(Cut::any(&mut dice), &mut dice);
+        let vault = Vault::open(&dir, |_| Ok(())).unwrap();
+        let expected = ["m/instance=\"i\"", "s/1=\"one\"", "s/3=\"three\""];
+        assert_eq!(content(&vault), expected, "seed {seed}, {lasts} operations");
     }
 }
 

@@ -4,11 +4,11 @@
 //!
 //! A file system that never writes in place (btrfs, ZFS) may refuse it on a full disk all the same.
 
-use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
+use super::disk::{File, OpenOptions, is_there};
 use super::files::{seal, unseal, write_private};
 
 /// The file's name in the data directory.
@@ -24,6 +24,9 @@ pub struct Reserve {
     /// How often it was written: the half with the higher number counts.
     number: u64,
     text: String,
+    /// Whether the disk has the half that counts. What an earlier process wrote can be read also when its
+    /// sync failed, and would go with the other half.
+    is_kept: bool,
     /// Whether a test has it fail.
     #[cfg(test)]
     pub(crate) fails: bool,
@@ -39,6 +42,7 @@ impl Reserve {
             file: None,
             number: 0,
             text: String::new(),
+            is_kept: false,
             #[cfg(test)]
             fails: false,
         };
@@ -60,33 +64,46 @@ impl Reserve {
     /// Replaces the text, which is one line. `Ok` means it is on the disk; after an error the text is
     /// what it was.
     pub fn write(&mut self, text: &str) -> Result<(), StoreError> {
-        if text == self.text {
+        if text == self.text && self.is_kept {
             return Ok(());
         }
         #[cfg(test)]
         if self.fails {
             return Err(StoreError::NoRoom { path: self.path.clone(), reason: "a test says so".to_owned() });
         }
-        let line = seal(&format!("{} {text}", self.number + 1));
+        if !self.is_kept {
+            let text = self.text.clone();
+            self.put(self.number, &text)?;
+            self.is_kept = true;
+        }
+        if text != self.text {
+            self.put(self.number + 1, text)?;
+            self.number += 1;
+            text.clone_into(&mut self.text);
+        }
+        Ok(())
+    }
+
+    /// Writes a half as a whole. One whose sync failed is written again when it is tried again, so that the
+    /// next sync has something to keep.
+    fn put(&mut self, number: u64, text: &str) -> Result<(), StoreError> {
+        let line = seal(&format!("{number} {text}"));
         if line.len() > HALF {
             let reason = format!("it has {} bytes, and {HALF} are kept for it", line.len());
             return Err(StoreError::NoRoom { path: self.path.clone(), reason });
         }
-        let offset = (self.number + 1) % 2 * HALF as u64;
+        let offset = number % 2 * HALF as u64;
         let path = self.path.clone();
         let file = self.file()?;
         file.write_all_at(line.as_bytes(), offset)
             .and_then(|()| file.sync_data())
-            .map_err(|error| StoreError::io("write the reserve", &path, &error))?;
-        self.number += 1;
-        text.clone_into(&mut self.text);
-        Ok(())
+            .map_err(|error| StoreError::io("write the reserve", &path, &error))
     }
 
     fn file(&mut self) -> Result<&File, StoreError> {
         if self.file.is_none() {
             let failed = |error| StoreError::io("make the reserve", &self.path, &error);
-            if !self.path.exists() {
+            if !is_there(&self.path) {
                 let mut content = seal("0 ").into_bytes();
                 content.resize(2 * HALF, b' ');
                 write_private(&self.path, &content).map_err(failed)?;
@@ -115,6 +132,8 @@ fn read(file: &File) -> Option<(u64, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::power_disk::{Cut, Dice, Fault};
+    use crate::store::simulated::Place;
     use std::fs;
 
     #[test]
@@ -147,6 +166,35 @@ mod tests {
             fs::write(dir.path().join(FILE), &torn).unwrap();
             let expected = if written == changed.len() { "second" } else { "first" };
             assert_eq!(Reserve::open(dir.path()).text(), expected, "{written} bytes");
+        }
+    }
+
+    #[test]
+    fn what_was_told_to_be_written_is_there_whatever_failed_before_it() {
+        for seed in 0..100 {
+            let (place, mut dice) = (Place::new(), Dice::new(seed));
+            place.disk().luck = Dice::new(seed);
+            let dir = place.data_dir();
+            let mut reserve = Reserve::open(dir.path());
+            reserve.write("first").unwrap();
+            place.disk().plan(Some(Fault { after: 1, lasts: 1, full: false }));
+            reserve.write("second").expect_err("its sync fails");
+            // Another process reads what the kernel shows, which the disk may not have.
+            let mut again = Reserve::open(dir.path());
+            assert_eq!(again.text(), "second");
+            let told = match seed % 3 {
+                0 => again.write("second").is_ok(),
+                // It ends in the middle of it.
+                1 => {
+                    place.disk().plan(Some(Fault { after: 3, lasts: 9, full: false }));
+                    again.write("third").is_ok()
+                }
+                _ => false,
+            };
+            place.disk().cut(Cut::any(&mut dice), &mut dice);
+            let found = Reserve::open(dir.path()).text().to_owned();
+            assert!(found == "second" || (found == "third" && seed % 3 == 1) || !told && found == "first");
+            assert!(seed % 3 != 1 || found != "first", "the second was kept before the third was begun");
         }
     }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -102,9 +102,7 @@ impl File {
     pub(crate) fn set_len(&self, length: u64) -> io::Result<()> {
         match &self.0 {
             Inner::Real(file) => file.set_len(length),
-            Inner::Simulated { disk, node, .. } => {
-                lock(disk).set_length(*node, usize::try_from(length).unwrap_or(usize::MAX))
-            }
+            Inner::Simulated { disk, node, .. } => lock(disk).set_length(*node, place(length)),
         }
     }
 }
@@ -155,6 +153,33 @@ impl Write for File {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+impl FileExt for File {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        match &self.0 {
+            Inner::Real(file) => file.read_at(buffer, offset),
+            Inner::Simulated { disk, node, .. } => {
+                let bytes = lock(disk).read(*node, place(offset), buffer.len())?;
+                buffer[..bytes.len()].copy_from_slice(&bytes);
+                Ok(bytes.len())
+            }
+        }
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        match &self.0 {
+            Inner::Real(file) => file.write_at(bytes, offset),
+            Inner::Simulated { disk, node, .. } => {
+                lock(disk).write(*node, place(offset), bytes)?;
+                Ok(bytes.len())
+            }
+        }
+    }
+}
+
+fn place(offset: u64) -> usize {
+    usize::try_from(offset).unwrap_or(usize::MAX)
 }
 
 /// How a file is opened.

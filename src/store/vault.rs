@@ -5,6 +5,10 @@
 //! anything else is written, so that what callers were told was refused is nowhere. Should taking it
 //! back fail as well and the process then end, the next start may find that one change made: nobody
 //! was told that it was, and nothing after it was accepted.
+//!
+//! The database may bring such a change to the disk with its number, and what takes it back not. So the
+//! number is not given to anything else: it becomes that of a change that takes the other one back, and
+//! a start holds the database's last change against the journal's of that number (`opening.rs`).
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -44,7 +48,7 @@ pub struct Vault {
     standby: Option<Standby>,
     /// The number of the last change.
     seq: u64,
-    undo: Option<Vec<Op>>,
+    undo: Option<Undo>,
     backup_due: bool,
     /// How large the newest backup is, and how much was journaled since, in bytes.
     backup_size: u64,
@@ -52,6 +56,14 @@ pub struct Vault {
     /// Said once, not each time it is tried.
     backup_fails: bool,
     trouble: watch::Sender<Option<Trouble>>,
+}
+
+/// How a batch that failed is taken back.
+struct Undo {
+    /// What makes the store as it was.
+    ops: Vec<Op>,
+    /// The same as a change of its own; nothing where the batch had no number.
+    change: Option<Vec<Op>>,
 }
 
 pub(super) struct Disk {
@@ -206,11 +218,13 @@ impl Vault {
                 if let Some((covered, _)) = backup::list(&data_dir)?.get(1)
                     && let Err(error) = journal.compact(*covered)
                 {
-                    if !error.is_damage() {
+                    if !matches!(error, StoreError::Corrupt { .. }) {
                         return Err(error);
                     }
-                    // Somebody else was at the file. The backup has all that it had.
+                    // Somebody else was at the file. The backup has all that it had. From here on nothing is
+                    // written to it any more, also when the new one cannot be begun.
                     tracing::error!(%error, "the journal is damaged");
+                    disk.journal = None;
                     disk.journal = Some(begin_again(&disk.dir, self.seq, disk.wrap)?);
                 }
             }
@@ -237,50 +251,91 @@ impl Vault {
         let seq = self.seq + 1;
         let numbered = self.disk.is_some() && (anyway || !journaled.is_empty());
         if numbered {
-            self.have_a_journal()?;
             batch.push(put_seq(seq)?);
         }
-        let undo = self.inverse(&batch)?;
-        if numbered && let Some(journal) = self.journal() {
+        let ops = self.inverse(&batch)?;
+        let change = numbered.then(|| ops.iter().filter(|op| is_journaled(op)).cloned().collect());
+        if numbered {
+            self.enter(seq, &journaled)?;
+        }
+        let done = self.make(batch, numbered.then_some(seq), &journaled);
+        if let Err(error) = &done {
+            tracing::error!(%error, "a change could not be stored and is taken back");
+            self.undo = Some(Undo { ops, change });
+            if let Err(error) = self.settle_all() {
+                tracing::error!(%error, "taking it back failed too; tried again before the next change");
+            }
+        }
+        done
+    }
+
+    /// Writes a change into the journal.
+    fn enter(&mut self, seq: u64, journaled: &[Op]) -> Result<(), StoreError> {
+        self.settle_journal()?;
+        self.have_a_journal()?;
+        if let Some(journal) = self.journal() {
             let before = journal.len();
-            journal.append(seq, &journaled)?;
+            journal.append(seq, journaled)?;
             let grown = journal.len() - before;
             self.since_backup += grown;
         }
+        Ok(())
+    }
+
+    /// Makes a change that is in the journal, if it has a number. After an error it is not in there any more.
+    fn make(&mut self, batch: Vec<Op>, seq: Option<u64>, journaled: &[Op]) -> Result<(), StoreError> {
         let done = self.store.apply(batch).and_then(|()| self.store.flush());
-        match &done {
-            Ok(()) if numbered => {
-                self.seq = seq;
-                let long = self.journal().is_some_and(|journal| journal.is_long());
-                self.backup_due |= long || journaled.iter().any(|op| backup::covers(op.key()));
-            }
-            Ok(()) => {}
-            Err(error) => {
-                tracing::error!(%error, "a change could not be stored and is taken back");
-                if numbered && let Some(journal) = self.journal() {
-                    journal.take_back();
-                }
-                self.undo = Some(undo);
-                if let Err(error) = self.settle_all() {
-                    tracing::error!(%error, "taking it back failed too; tried again before the next change");
-                }
-            }
+        let Some(seq) = seq else { return done };
+        if done.is_ok() {
+            self.seq = seq;
+            let long = self.journal().is_some_and(|journal| journal.is_long());
+            self.backup_due |= long || journaled.iter().any(|op| backup::covers(op.key()));
+        } else if let Some(journal) = self.journal() {
+            journal.take_back();
         }
         done
     }
 
     fn settle_all(&mut self) -> Result<(), StoreError> {
         // Both are tried, whichever fails: each that is back is one trace less of what was refused.
-        let cut = self.journal().map_or(Ok(()), Journal::settle);
+        let cut = self.settle_journal();
         self.store.recover()?;
         self.catch_up()?;
         if let Some(undo) = &self.undo {
-            self.store.apply(undo.clone())?;
+            self.store.apply(undo.ops.clone())?;
         }
         self.store.flush()?;
         cut?;
-        self.undo = None;
+        if let Some(undo) = self.undo.take()
+            && let Err(error) = self.disavow(&undo)
+        {
+            self.undo = Some(undo);
+            return Err(error);
+        }
         Ok(())
+    }
+
+    /// Gives the number of a change that was taken back to one that takes it back, wherever it may be.
+    fn disavow(&mut self, undo: &Undo) -> Result<(), StoreError> {
+        let Some(change) = &undo.change else { return Ok(()) };
+        let seq = self.seq + 1;
+        self.enter(seq, change)?;
+        let batch = [change.clone(), vec![put_seq(seq)?]].concat();
+        self.make(batch, Some(seq), change)
+    }
+
+    /// Sees to it that the journal has what was acknowledged and nothing else. One that does not show that
+    /// any more is begun anew behind a backup.
+    fn settle_journal(&mut self) -> Result<(), StoreError> {
+        let Some(disk) = &mut self.disk else { return Ok(()) };
+        match disk.journal.as_mut().map_or(Ok(()), Journal::settle) {
+            Err(error @ StoreError::Corrupt { .. }) => {
+                tracing::error!(%error, "the journal is damaged");
+                disk.journal = None;
+                Ok(())
+            }
+            done => done,
+        }
     }
 
     /// What the store lost of what was acknowledged, when it got back to work.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::log::{AuditQuery, off_the_runtime};
 use super::reading::{Direction, Lines};
-use super::segments::Listed;
+use super::segments::{Listed, is_entry};
 use crate::service::Error;
 
 /// How long a piece is at least, unless it is the last one, in bytes; longer by less than a line.
@@ -31,6 +31,8 @@ pub(in crate::service) struct Export {
     query: AuditQuery,
     /// How many lines were taken.
     entries: u64,
+    /// How many lines were left out because a disk has damaged them.
+    damaged: u64,
     /// How many pieces were read, for tests.
     #[cfg(test)]
     pub(in crate::service) pieces: std::sync::Arc<std::sync::atomic::AtomicUsize>,
@@ -43,6 +45,7 @@ impl Export {
             lines: Lines::of(listed, Direction::OldestFirst),
             query,
             entries: 0,
+            damaged: 0,
             #[cfg(test)]
             pieces: std::sync::Arc::default(),
         }
@@ -72,17 +75,25 @@ impl Export {
         let mut looked_at = 0;
         while text.len() < PIECE && looked_at < LOOKED_AT {
             let Some(line) = self.lines.next()? else {
-                text.extend_from_slice(format!("{{\"end\":true,\"entries\":{}}}\n", self.entries).as_bytes());
+                text.extend_from_slice(self.end().as_bytes());
                 return Ok(true);
             };
             looked_at += line.len();
-            if self.query.takes(&line) {
+            if !is_entry(line.as_bytes()) {
+                self.damaged += 1;
+            } else if self.query.takes(&line) {
                 text.extend_from_slice(line.as_bytes());
                 text.push(b'\n');
                 self.entries += 1;
             }
         }
         Ok(false)
+    }
+
+    /// The last line: how many came before, and how many there would be if a disk had kept them.
+    fn end(&self) -> String {
+        let damaged = if self.damaged > 0 { format!(",\"damaged\":{}", self.damaged) } else { String::new() };
+        format!("{{\"end\":true,\"entries\":{}{damaged}}}\n", self.entries)
     }
 
     /// All that is left of it, for tests.

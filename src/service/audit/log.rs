@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -111,6 +111,8 @@ struct Counts {
     lost: AtomicU64,
     /// Entries that were not recorded because there were too many, or too little room.
     unrecorded: AtomicU64,
+    /// Whether what was tried last failed.
+    failing: AtomicBool,
 }
 
 struct Writer {
@@ -120,7 +122,6 @@ struct Writer {
     room: Room,
     /// When it is looked next which segments are too old, also if nothing happens.
     expires_at: Instant,
-    failing: bool,
 }
 
 /// How much room there is on the disk, looked at now and then.
@@ -166,8 +167,7 @@ fn start_with(directory: &Path, settings: AuditSettings, room: Room) -> io::Resu
     let (messages, queue) = mpsc::sync_channel(QUEUE_WITH_ACTS);
     let counts = Arc::<Counts>::default();
     let rate = Rate::new(Instant::now());
-    let writer =
-        Writer { segments, counts: counts.clone(), rate, room, expires_at: Instant::now(), failing: false };
+    let writer = Writer { segments, counts: counts.clone(), rate, room, expires_at: Instant::now() };
     let thread = thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run(&queue))?;
     Ok(AuditHandle { messages, thread: Arc::new(Mutex::new(Some(thread))), settings, counts })
 }
@@ -272,18 +272,12 @@ impl Writer {
         }
     }
 
-    fn settled(&mut self, result: io::Result<()>) {
+    fn settled(&self, result: io::Result<()>) {
+        let failed = self.counts.failing.swap(result.is_err(), Ordering::Relaxed);
         match result {
-            Ok(()) => {
-                if std::mem::take(&mut self.failing) {
-                    tracing::info!("the audit is written again");
-                }
-            }
-            Err(error) => {
-                if !std::mem::replace(&mut self.failing, true) {
-                    tracing::error!(%error, "the audit cannot be written");
-                }
-            }
+            Ok(()) if failed => tracing::info!("the audit is written again"),
+            Err(error) if !failed => tracing::error!(%error, "the audit cannot be written"),
+            _ => {}
         }
     }
 }
@@ -350,6 +344,12 @@ impl AuditHandle {
     /// How many entries could not be recorded.
     pub fn lost(&self) -> u64 {
         self.counts.lost.load(Ordering::Relaxed)
+    }
+
+    /// Whether what was written last is on the disk, for a simulation.
+    #[cfg(test)]
+    pub(in crate::service) fn is_well(&self) -> bool {
+        !self.counts.failing.load(Ordering::Relaxed)
     }
 
     /// How many entries were only counted: there were too many like them, or too little room.

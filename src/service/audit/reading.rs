@@ -98,24 +98,24 @@ impl LinesOf {
     }
 }
 
-/// The whole lines of a segment from a place on, without their ends, until there are so many bytes of them;
-/// and how many there are.
+/// The lines of a segment from a place on, without their ends, until there are so many bytes of them; and how
+/// many there are. A line that a disk has damaged is read as what is left of it.
 fn read(segment: &Segment, from: u64, most: u64) -> io::Result<(u64, Vec<String>)> {
     let mut file = File::open(&segment.path)?;
     file.seek(SeekFrom::Start(from))?;
     let mut reader = BufReader::new(file.take(segment.bytes.saturating_sub(from)));
     let (mut bytes, mut lines) = (0, Vec::new());
     while bytes < most {
-        let mut line = String::new();
-        let length = reader.read_line(&mut line)? as u64;
+        let mut line = Vec::new();
+        let length = reader.read_until(b'\n', &mut line)? as u64;
         if length == 0 {
             break;
         }
         bytes += length;
-        if line.ends_with('\n') {
+        if line.ends_with(b"\n") {
             line.pop();
         }
-        lines.push(line);
+        lines.push(String::from_utf8_lossy(&line).into_owned());
     }
     Ok((bytes, lines))
 }

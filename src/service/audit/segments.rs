@@ -1,19 +1,29 @@
 //! The files of the audit: segments named after the number of their first line. There are three parts,
 //! each with segments and a share of the room of its own, so that none pushes another one out; numbers
 //! go through all of them. Blocks on the disk.
+//!
+//! Kernels drop what a sync that failed was to keep, show it all the same, and say yes to the next one. So a
+//! segment whose sync failed, or that an earlier process wrote, is written anew as a whole before a line in
+//! it is told to be on the disk.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
+use serde::de::IgnoredAny;
+
 use super::log::AuditSettings;
 use crate::store::disk::{self as fs, File, OpenOptions};
+use crate::store::{is_unfinished, write_and_move};
 
 /// How long a segment may be, in bytes.
 const SEGMENT: u64 = 4 * 1024 * 1024;
 /// No segment is a larger part of what is kept than this.
 const LEAST_SEGMENTS: u64 = 32;
+
+/// A segment of an earlier process that is longer is not gone on with: it would be written anew as a whole.
+const SHORT: u64 = 64 * 1024;
 
 /// What is kept apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +75,18 @@ pub(super) struct Segment {
 /// The files of each part as they were at one moment, the oldest first.
 pub(super) type Listed = [Vec<Segment>; Part::ALL.len()];
 
+/// How far the newest segment's file can be relied on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Trust {
+    /// What is synced is on the disk.
+    #[default]
+    Whole,
+    /// Nobody knows what of it the disk has, and no sync finds out.
+    Shown,
+    /// The same, and something follows the last line: nothing may be appended.
+    Torn,
+}
+
 /// The segments of one part.
 #[derive(Debug, Default)]
 struct Strand {
@@ -72,6 +94,9 @@ struct Strand {
     segments: Vec<Segment>,
     /// The newest one, where it may be appended to.
     open: Option<File>,
+    trust: Trust,
+    /// Whether something was appended to it that the disk was not asked to keep, or did not.
+    unkept: bool,
 }
 
 impl Strand {
@@ -118,8 +143,12 @@ impl Segments {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
             directory.parent().map_or(Ok(()), sync_directory)?;
         }
-        let mut found: Vec<(u64, Part, PathBuf)> = fs::read_dir(directory)?
-            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        let there: Vec<PathBuf> =
+            fs::read_dir(directory)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        // What an end of the process left of a file that was to take a segment's place.
+        there.iter().filter(|path| is_unfinished(path)).for_each(|path| drop(fs::remove_file(path)));
+        let mut found: Vec<(u64, Part, PathBuf)> = there
+            .into_iter()
             .filter_map(|path| Part::of_file(&path).map(|(part, number)| (number, part, path)))
             .collect();
         found.sort_by_key(|(number, ..)| *number);
@@ -142,8 +171,10 @@ impl Segments {
                 let file = OpenOptions::new().append(true).open(&last.path)?;
                 file.set_len(last.bytes)?;
                 // One of a version that kept everything in one place is not added to.
-                let goes_on = last.bytes < segment_size(settings) && !is_of_first_version(&last.path);
+                let goes_on =
+                    last.bytes < segment_size(settings).min(SHORT) && !is_of_first_version(&last.path);
                 strand.open = goes_on.then_some(file);
+                strand.trust = Trust::Shown;
             }
         }
         Ok(opened)
@@ -168,16 +199,24 @@ impl Segments {
         let strand = &self.strands[part as usize];
         let fits = |last: &Segment| last.bytes == 0 || last.bytes + size <= longest;
         if strand.open.is_none() || !strand.segments.last().is_some_and(fits) {
+            // What fails here was told when its own line was written, or nobody waited for it.
+            let _ = self.keep(part);
             self.begin(part)?;
+        }
+        if self.strands[part as usize].trust == Trust::Torn {
+            self.write_anew(part)?;
         }
         let strand = &mut self.strands[part as usize];
         let (Some(file), Some(last)) = (&mut strand.open, strand.segments.last_mut()) else {
             return Err(io::Error::other("no segment is open"));
         };
         if let Err(error) = file.write_all(line) {
-            let _ = file.set_len(last.bytes);
+            if file.set_len(last.bytes).is_err() {
+                strand.trust = Trust::Torn;
+            }
             return Err(error);
         }
+        strand.unkept = true;
         last.bytes += size;
         self.bytes += size;
         self.next += 1;
@@ -186,14 +225,45 @@ impl Segments {
 
     /// Has the disk keep what was appended.
     pub(super) fn sync(&mut self) -> io::Result<()> {
-        self.sync_names()?;
-        self.strands.iter().filter_map(|strand| strand.open.as_ref()).try_for_each(File::sync_data)
+        let synced = Part::ALL.map(|part| self.sync_part(part));
+        synced.into_iter().collect()
     }
 
     /// Has the disk keep what was appended to one part.
     pub(super) fn sync_part(&mut self, part: Part) -> io::Result<()> {
         self.sync_names()?;
-        self.strands[part as usize].open.as_ref().map_or(Ok(()), File::sync_data)
+        self.keep(part)
+    }
+
+    /// Has the disk keep the newest segment of a part.
+    fn keep(&mut self, part: Part) -> io::Result<()> {
+        let strand = &mut self.strands[part as usize];
+        if !strand.unkept {
+            return Ok(());
+        }
+        if strand.trust == Trust::Whole {
+            match strand.open.as_ref().map_or(Ok(()), File::sync_data) {
+                Ok(()) => strand.unkept = false,
+                Err(_) => strand.trust = Trust::Shown,
+            }
+        }
+        if strand.unkept { self.write_anew(part) } else { Ok(()) }
+    }
+
+    /// Puts a new file in the place of the newest segment of a part, with its lines as far as they are still
+    /// shown. What was told to be on the disk is among them.
+    fn write_anew(&mut self, part: Part) -> io::Result<()> {
+        let strand = &mut self.strands[part as usize];
+        let Some(last) = strand.segments.last_mut() else { return Ok(()) };
+        let lines = shown_lines(last)?;
+        strand.open = Some(write_and_move(&last.path, &lines)?);
+        strand.trust = Trust::Shown;
+        let length = lines.len() as u64;
+        self.bytes = self.bytes - last.bytes + length;
+        last.bytes = length;
+        sync_directory(&self.directory)?;
+        (strand.trust, strand.unkept) = (Trust::Whole, false);
+        Ok(())
     }
 
     /// A file that was made is there after a power cut only if its directory was written, too.
@@ -210,6 +280,7 @@ impl Segments {
         let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
         let strand = &mut self.strands[part as usize];
         strand.open = Some(file);
+        (strand.trust, strand.unkept) = (Trust::Whole, false);
         strand.segments.push(Segment { path, bytes: 0 });
         self.unnamed = true;
         self.sync_names()
@@ -266,6 +337,22 @@ pub(super) fn segment_size(settings: AuditSettings) -> u64 {
     SEGMENT.min(settings.keep_bytes / LEAST_SEGMENTS)
 }
 
+/// The lines of a segment with their ends, without those that a disk has damaged.
+fn shown_lines(segment: &Segment) -> io::Result<Vec<u8>> {
+    let mut bytes = fs::read(&segment.path)?;
+    bytes.truncate(usize::try_from(segment.bytes).unwrap_or(usize::MAX));
+    Ok(bytes
+        .split_inclusive(|byte| *byte == b'\n')
+        .filter(|line| is_entry(line))
+        .collect::<Vec<_>>()
+        .concat())
+}
+
+/// Whether a line is an entry, and not what a disk has left of one.
+pub(super) fn is_entry(line: &[u8]) -> bool {
+    number_of(line).is_some() && serde_json::from_slice::<IgnoredAny>(line).is_ok()
+}
+
 /// The number that a line begins with.
 pub(super) fn number_of(line: &[u8]) -> Option<u64> {
     let digits = line.strip_prefix(b"{\"number\":")?;
@@ -305,6 +392,8 @@ mod tests {
 
     use super::super::reading::{Direction, Lines, search};
     use super::*;
+    use crate::power_disk::{Cut, Dice, Fault};
+    use crate::store::simulated::Place;
 
     const MIB: u64 = 1024 * 1024;
 
@@ -441,6 +530,74 @@ mod tests {
         assert_eq!(segments.expire(Some(now + 3_594)), 1, "an hour after the second was written");
         dated(&segments, 1, now + 100 * 365 * 86_400);
         assert_eq!(segments.expire(Some(now + 86_400)), 0, "whatever the clock was, nothing goes too early");
+    }
+
+    #[test]
+    fn a_line_that_was_told_to_be_on_the_disk_is_there_whatever_failed_before_it() {
+        for (seed, lasts, again) in
+            (0..60).flat_map(|seed| [(seed, 1, false), (seed, 20, false), (seed, 1, true), (seed, 20, true)])
+        {
+            let (place, mut dice) = (Place::new(), Dice::new(seed));
+            place.disk().luck = Dice::new(seed);
+            let dir = place.data_dir();
+            let directory = dir.path().join("audit");
+            let mut segments = open(&directory, u64::MAX);
+            append(&mut segments, Part::Acts, "first");
+            segments.sync_part(Part::Acts).expect("synced");
+            append(&mut segments, Part::Acts, "second");
+            place.disk().plan(Some(Fault { after: 0, lasts, full: false }));
+            assert_eq!(segments.sync_part(Part::Acts).is_ok(), lasts == 1, "a second try writes all anew");
+            place.disk().plan(None);
+            if again {
+                segments = open(&directory, u64::MAX);
+            }
+            append(&mut segments, Part::Acts, "third");
+            segments.sync_part(Part::Acts).expect("synced");
+            place.disk().cut(Cut::any(&mut dice), &mut dice);
+            let segments = open(&directory, u64::MAX);
+            assert_eq!(
+                numbers(&segments, Direction::OldestFirst),
+                [1, 2, 3],
+                "seed {seed}, {lasts}, {again}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_long_segment_of_an_earlier_process_is_not_gone_on_with() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut segments = open(directory.path(), u64::MAX);
+        append(&mut segments, Part::Acts, &"x".repeat(70_000));
+        append(&mut segments, Part::Rest, "x");
+        drop(segments);
+        fs::write(directory.path().join(".mcpvisor-x.tmp"), "cut short").expect("written");
+        let mut segments = open(directory.path(), u64::MAX);
+        for part in Part::ALL {
+            append(&mut segments, part, "y");
+        }
+        segments.sync().expect("synced");
+        assert_eq!(segments.list().map(|listed| listed.len()), [2, 1, 1]);
+        assert_eq!(numbers(&segments, Direction::OldestFirst), [1, 2, 3, 4, 5]);
+        assert_eq!(fs::read_dir(directory.path()).expect("there").count(), 4, "nothing is left over");
+    }
+
+    #[test]
+    fn a_line_that_a_disk_has_damaged_hides_no_other() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut segments = open(directory.path(), u64::MAX);
+        for text in ["a", "b", "c"] {
+            append(&mut segments, Part::Acts, text);
+        }
+        let path = segments.list()[Part::Acts as usize][0].path.clone();
+        let mut bytes = fs::read(&path).expect("there");
+        let length = bytes.len() / 3;
+        bytes[length..2 * length - 1].fill(0xff);
+        fs::write(&path, bytes).expect("written");
+        assert_eq!(search(segments.list(), 0, 9, |line| line.contains("text")).expect("readable").0, 2);
+        segments.strands[Part::Acts as usize].trust = Trust::Torn;
+        append(&mut segments, Part::Acts, "d");
+        assert_eq!(numbers(&segments, Direction::OldestFirst), [1, 3, 4], "written anew without it");
+        assert_eq!(segments.list()[Part::Acts as usize][0].bytes, on_disk(directory.path()));
     }
 
     proptest! {

@@ -22,8 +22,8 @@ pub(in crate::service) struct Book(Mutex<Pages>);
 struct Pages {
     hour: u32,
     lines: HashMap<Arc<str>, HashMap<Box<str>, Tally>>,
-    /// Of hours that are over.
-    closed: Vec<Counted>,
+    /// Of hours that are over, and what could not be added to the sums: by hour, key and tool.
+    closed: HashMap<(u32, Arc<str>, Box<str>), Tally>,
 }
 
 /// Calls of one key to one tool in one hour.
@@ -57,7 +57,7 @@ impl Book {
         let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if pages.hour != hour {
             let old = pages.take();
-            pages.closed.extend(old);
+            old.into_iter().for_each(|counted| pages.close(counted));
             pages.hour = hour;
         }
         // Most calls are of a tool that was called before.
@@ -81,13 +81,23 @@ impl Book {
     /// Takes away what was counted since it was last taken.
     pub(super) fn take(&self) -> Vec<Counted> {
         let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut counted = std::mem::take(&mut pages.closed);
-        counted.extend(pages.take());
-        counted
+        let closed = std::mem::take(&mut pages.closed).into_iter();
+        let closed = closed.map(|((hour, key, tool), tally)| Counted { hour, key, tool, tally });
+        closed.chain(pages.take()).collect()
+    }
+
+    /// Enters again what was taken and could not be added to the sums.
+    pub(super) fn give_back(&self, counted: Counted) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).close(counted);
     }
 }
 
 impl Pages {
+    fn close(&mut self, counted: Counted) {
+        let Counted { hour, key, tool, tally } = counted;
+        self.closed.entry((hour, key, tool)).or_default().add(&tally);
+    }
+
     fn take(&mut self) -> Vec<Counted> {
         let hour = self.hour;
         let mut counted = Vec::new();
@@ -116,6 +126,10 @@ mod tests {
         book.enter(hour, Line { key, tool, outcome: "ok", took, bytes: (1, 2) });
     }
 
+    fn told_twice(taken: &[Counted]) -> impl Iterator<Item = Counted> {
+        taken.iter().chain(taken).cloned()
+    }
+
     #[test]
     fn everything_is_taken_exactly_once_and_hours_are_kept_apart() {
         let (book, key) = (Book::default(), Arc::<str>::from("key_1"));
@@ -126,7 +140,14 @@ mod tests {
         taken.sort_by_key(|counted| counted.hour);
         let told: Vec<_> = taken.iter().map(|one| (one.hour, &*one.tool, one.tally.calls())).collect();
         assert_eq!(told, [(7, "a", 2), (8, "a", 1)]);
-        assert!(book.take().is_empty());
+        assert!(book.take().is_empty() && book.is_empty());
+        enter(&book, 8, &key, "a");
+        for counted in told_twice(&taken) {
+            book.give_back(counted);
+        }
+        assert!(!book.is_empty());
+        let calls: u64 = book.take().iter().map(|one| one.tally.calls()).sum();
+        assert_eq!(calls, 7, "what was given back twice, and the new one");
         enter(&book, 8, &key, "a");
         assert_eq!(book.take().len(), 1);
     }

@@ -106,38 +106,47 @@ impl Sums {
         Ok(Sums { store, hours, days, keys, servers, dirty })
     }
 
-    /// Adds what was counted of a server.
+    /// Adds what was counted of a server. After an error nothing of it was added.
     pub(super) fn add(
         &mut self,
         server: &Arc<str>,
         name: &Arc<str>,
-        counted: Counted,
+        counted: &Counted,
     ) -> Result<(), StoreError> {
         let Counted { hour, key, tool, tally } = counted;
-        let day = day_of_hour(hour);
-        let line = Line { key: key.clone(), server: server.clone(), tool };
-        for (number, prefix, is_hour) in [(hour, HOURS, true), (day, DAYS, false)] {
-            let sums = if is_hour { &mut self.hours } else { &mut self.days };
-            let place = (number, line.clone());
-            if !sums.contains_key(&place) {
-                let at = place_key(prefix, number, &line);
-                let known = self.store.get(&at)?.map(|value| decode(&at, &value)).transpose()?;
-                sums.insert(place.clone(), known.unwrap_or_default());
-            }
-            if let Some(sum) = sums.get_mut(&place) {
-                sum.add(&tally);
-            }
-        }
-        self.keys.entry(key.clone()).or_default().add(day, &tally);
+        let (hour, day) = (*hour, day_of_hour(*hour));
+        let line = Line { key: key.clone(), server: server.clone(), tool: tool.clone() };
+        self.go_on_from(HOURS, hour, &line)?;
+        self.go_on_from(DAYS, day, &line)?;
+        self.hours.entry((hour, line.clone())).or_default().add(tally);
+        self.days.entry((day, line.clone())).or_default().add(tally);
+        self.keys.entry(key.clone()).or_default().add(day, tally);
         let total = self.servers.entry(server.clone()).or_default();
-        total.add(day, &tally);
+        total.add(day, tally);
         total.name = Some(name.clone());
         self.dirty.extend([
             Place::Hour(hour, line.clone()),
             Place::Day(day, line),
-            Place::Key(key),
+            Place::Key(key.clone()),
             Place::Server(server.clone()),
         ]);
+        Ok(())
+    }
+
+    /// Reads the sum of an hour or a day, unless it is here. One that is damaged begins anew.
+    fn go_on_from(&mut self, prefix: &[u8], number: u32, line: &Line) -> Result<(), StoreError> {
+        let sums = if prefix == HOURS { &mut self.hours } else { &mut self.days };
+        let place = (number, line.clone());
+        if sums.contains_key(&place) {
+            return Ok(());
+        }
+        let at = place_key(prefix, number, line);
+        let known = self.store.get(&at)?.map(|value| decode(&at, &value)).transpose();
+        let known = known.unwrap_or_else(|error| {
+            tracing::error!(%error, "usage could not be read and is counted anew");
+            None
+        });
+        sums.insert(place, known.unwrap_or_default());
         Ok(())
     }
 
@@ -305,8 +314,8 @@ mod tests {
         let (server, name) = (Arc::<str>::from("mcp_1"), Arc::<str>::from("one"));
         for round in 1..=3 {
             let mut sums = sums(&store);
-            sums.add(&server, &name, counted(48, "a")).expect("memory");
-            sums.add(&server, &name, counted(49, "b")).expect("memory");
+            sums.add(&server, &name, &counted(48, "a")).expect("memory");
+            sums.add(&server, &name, &counted(49, "b")).expect("memory");
             assert_eq!(calls(&sums.day(2).expect("memory")), 2 * round);
             sums.write().expect("memory");
             sums.write().expect("memory");
@@ -328,7 +337,7 @@ mod tests {
         let store = Arc::new(MemoryStore::default());
         let mut sums = sums(&store);
         for hour in 48..96 {
-            sums.add(&"mcp_1".into(), &"one".into(), counted(hour, "a")).expect("memory");
+            sums.add(&"mcp_1".into(), &"one".into(), &counted(hour, "a")).expect("memory");
         }
         sums.put_grant("organization", Grant { month: 0, granted: 7 }).expect("memory");
         sums.write().expect("memory");

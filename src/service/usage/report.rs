@@ -213,7 +213,7 @@ mod tests {
             let mut tally = Tally::default();
             tally.record("ok", Duration::from_millis(4), (1, 1));
             let counted = Counted { hour, key: key.into(), tool: tool.into(), tally };
-            sums.add(&server.into(), &format!("name of {server}").into(), counted).expect("memory");
+            sums.add(&server.into(), &format!("name of {server}").into(), &counted).expect("memory");
         }
         sums
     }

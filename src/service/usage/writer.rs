@@ -76,6 +76,8 @@ struct Writer {
     backed_up_at: Option<Instant>,
     /// When everything that was counted was last on its way to the disk.
     written_at: Arc<Mutex<Instant>>,
+    /// Why something is still in the books that was to be taken.
+    left: Option<StoreError>,
     /// Whether the last write failed; said once.
     failing: bool,
 }
@@ -119,6 +121,7 @@ fn open(
         backups,
         backed_up_at: None,
         written_at: Arc::new(Mutex::new(Instant::now())),
+        left: None,
         failing: false,
     };
     if let Err(error) = load(&mut writer.sums, &writer.store, &writer.keys) {
@@ -186,21 +189,21 @@ impl Writer {
     /// Takes what the books have counted, and writes it.
     fn settle(&mut self) {
         let settled = self.take().and_then(|sums| sums.write());
-        self.note(settled);
+        // What could not be taken is in the books still.
+        let left = self.left.take().map_or(Ok(()), Err);
+        self.note(settled.and(left));
     }
 
-    /// Takes what the books have counted; it stays there while the store cannot be read.
+    /// Takes what the books have counted; it stays there, or goes back, while the store cannot be read.
     fn take(&mut self) -> Result<&mut Sums, StoreError> {
         let sums = load(&mut self.sums, &self.store, &self.keys)?;
-        let counted: Vec<_> = self
-            .books
-            .iter()
-            .map(|book| (book.key().clone(), book.value().0.clone(), book.value().1.take()))
-            .collect();
-        for (server, name, counted) in counted {
-            for counted in counted {
-                if let Err(error) = sums.add(&server, &name, counted) {
-                    tracing::error!(%error, server = %name, "usage could not be read and is counted anew");
+        let books: Vec<_> =
+            self.books.iter().map(|book| (book.key().clone(), book.value().clone())).collect();
+        for (server, (name, book)) in books {
+            for counted in book.take() {
+                if let Err(error) = sums.add(&server, &name, &counted) {
+                    self.left = Some(error);
+                    book.give_back(counted);
                 }
             }
         }

@@ -98,7 +98,7 @@ fn a_year_of_usage_stays_within_its_retention_and_opens() {
         for day in first..first + days {
             for hour in day * 24..(day + 1) * 24 {
                 for (server, counted) in hour_of_the_year(hour) {
-                    sums.add(&server, &server, counted).expect("readable");
+                    sums.add(&server, &server, &counted).expect("readable");
                 }
             }
             sums.write().expect("written");

@@ -93,7 +93,7 @@ pub(crate) struct Fault {
     pub(crate) after: u64,
     /// For so many operations.
     pub(crate) lasts: u64,
-    /// No room, or else an input/output error. For want of room nothing that only takes away fails.
+    /// No room, or else an input/output error. For want of room nothing fails that takes none.
     pub(crate) full: bool,
 }
 
@@ -172,17 +172,17 @@ pub(crate) struct Disk {
     fault: Option<Fault>,
     /// Whether the power is off: nothing works.
     off: bool,
-    /// Whether a sync that fails drops what it was to keep, as kernels do; else a second try keeps it.
-    pub(crate) drops: bool,
     /// Operations that failed by a fault.
     pub(crate) failed: u64,
+    /// What comes to be kept although its sync failed.
+    pub(crate) luck: Dice,
 }
 
 impl Disk {
     /// An empty disk.
     pub(crate) fn new() -> Disk {
         let nodes = BTreeMap::from([(ROOT, Kind::Directory(State::new()))]);
-        Disk { nodes, next: ROOT + 1, fault: None, off: false, drops: false, failed: 0 }
+        Disk { nodes, next: ROOT + 1, fault: None, off: false, failed: 0, luck: Dice::new(0) }
     }
 
     /// Sets the fault that is to come, or none.
@@ -349,9 +349,10 @@ impl Disk {
         Ok(content[begin..at.saturating_add(most).min(content.len())].to_vec())
     }
 
-    /// Writes into a file. One that fails by a fault has written half.
+    /// Writes into a file. One that fails by a fault has written half. What is written in place needs no room.
     pub(crate) fn write(&mut self, node: Node, at: usize, bytes: &[u8]) -> io::Result<()> {
-        let allowed = self.allow(Act::Write, false);
+        let in_place = self.length(node)?.is_some_and(|now| at + bytes.len() <= now);
+        let allowed = self.allow(Act::Write, in_place);
         if self.off {
             return allowed;
         }
@@ -374,15 +375,18 @@ impl Disk {
         Ok(())
     }
 
-    /// Keeps a file's content, or a directory's names. Where it fails and the disk drops, what was written
-    /// since is shown as before and never kept: so kernels do it, and a second try that says yes lies.
+    /// Keeps a file's content, or a directory's names. Where it fails, some of what was written since is kept
+    /// and the rest never will be, although it is shown as before: so kernels do it, and a second try that
+    /// says yes lies. Names are not dropped: a file system that cannot keep them is read-only from then on.
     pub(crate) fn sync(&mut self, node: Node) -> io::Result<()> {
-        let (allowed, drops) = (self.allow(Act::Sync, false), self.drops);
+        let allowed = self.allow(Act::Sync, false);
         match self.nodes.get_mut(&node) {
             _ if self.off => {}
             Some(Kind::File(state)) if allowed.is_ok() => state.sync(Change::make),
-            Some(Kind::File(state)) if drops => state.since.clear(),
-            Some(Kind::File(_)) => {}
+            Some(Kind::File(state)) => {
+                state.since.retain(|_| self.luck.once_in(2));
+                state.sync(Change::make);
+            }
             Some(Kind::Directory(state)) if allowed.is_ok() => state.sync(Naming::make),
             Some(Kind::Directory(_)) => {}
             None => return error(NOT_FOUND),
@@ -480,22 +484,29 @@ mod tests {
     }
 
     #[test]
-    fn what_a_failed_sync_dropped_is_shown_and_never_kept() {
-        let (mut disk, node) = written(true);
-        disk.drops = true;
-        disk.plan(Some(Fault { after: 0, lasts: 1, full: false }));
-        disk.sync(node).expect_err("an input/output error");
-        disk.sync(node).expect("nothing is left to do");
-        assert_eq!(disk.read(node, 0, 100).unwrap(), b"kept and lost");
-        disk.cut(Cut::Pages, &mut Dice::new(1));
-        assert_eq!(disk.read(node, 0, 100).unwrap(), b"kept");
+    fn what_a_failed_sync_was_to_keep_is_shown_and_kept_then_or_never() {
+        let mut seen = BTreeSet::new();
+        for seed in 0..50 {
+            let (mut disk, node) = written(true);
+            disk.luck = Dice::new(seed);
+            disk.write(node, 13, b"!").unwrap();
+            disk.plan(Some(Fault { after: 0, lasts: 1, full: false }));
+            disk.sync(node).expect_err("an input/output error");
+            disk.sync(node).expect("nothing is left to do");
+            assert_eq!(disk.read(node, 0, 100).unwrap(), b"kept and lost!");
+            disk.cut(Cut::Prefix, &mut Dice::new(1));
+            seen.insert(disk.read(node, 0, 100).unwrap());
+        }
+        let ways = [&b"kept"[..], b"kept and lost", b"kept\0\0\0\0\0\0\0\0\0!", b"kept and lost!"];
+        assert_eq!(seen, ways.map(<[u8]>::to_vec).into());
     }
 
     #[test]
     fn a_full_disk_still_removes_and_syncs() {
         let (mut disk, node) = written(true);
         disk.plan(Some(Fault { after: 0, lasts: 100, full: true }));
-        assert_eq!(disk.write(node, 0, b"x").unwrap_err().raw_os_error(), Some(NO_SPACE));
+        assert_eq!(disk.write(node, 13, b"x").unwrap_err().raw_os_error(), Some(NO_SPACE));
+        disk.write(node, 0, b"KEPT").expect("it needs no room");
         disk.sync(node).unwrap();
         disk.remove(ROOT, "f").unwrap();
     }

@@ -57,9 +57,8 @@ pub(super) struct World {
     model: Model,
     seen: Seen,
     clock: Clock,
-    /// Whether a line of the audit failed since the last power cut: its file may have a hole where the line
-    /// was to be, and what is written behind it is not relied on.
-    audit_failed: bool,
+    /// Keys that were revoked since the start: in force, whether or not that is durable.
+    revoked: BTreeSet<String>,
     /// Whether it has been right since the last start.
     right: bool,
     /// The days that calls were made on, by the clock.
@@ -70,7 +69,7 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(seed: u64, clock: Clock) -> World {
         let place = Place::new();
-        place.disk().drops = std::env::var_os("SIMULATION_STRICT").is_some();
+        place.disk().luck = Dice::new(seed);
         let dir = place.data_dir();
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let (dice, model, seen) = (Dice::new(seed), Model::default(), Seen::default());
@@ -85,7 +84,7 @@ impl World {
             model,
             seen,
             clock,
-            audit_failed: false,
+            revoked: BTreeSet::new(),
             right: true,
             days,
             number: 0,
@@ -129,22 +128,29 @@ impl World {
         self.seen
     }
 
-    /// Whether a change that was answered so is one that was acknowledged as durable.
-    fn acknowledged<T>(&mut self, answer: &Result<T, Error>) -> bool {
-        let trouble = self.live().registry.trouble().borrow().is_some();
+    /// Whether a change that was answered so was accepted. Afterwards the registry's thread stores the
+    /// revocations that are owed.
+    fn accepted<T>(&mut self, answer: &Result<T, Error>) -> bool {
         match answer {
             Ok(_) => {
                 self.seen.changes += 1;
-                if !trouble {
-                    self.model.settle();
-                }
-                !trouble
+                self.pay();
+                true
             }
             Err(Error::Store { .. }) => {
                 self.seen.refused += 1;
                 false
             }
             Err(other) => panic!("{other}"),
+        }
+    }
+
+    /// What the registry's thread does after each change.
+    fn pay(&mut self) {
+        let registry = &mut self.live.as_mut().expect("it runs").registry;
+        if registry.trouble().borrow().is_none() {
+            registry.pay();
+            self.model.settle(!registry.owed.is_empty());
         }
     }
 
@@ -165,9 +171,9 @@ impl World {
             (true, false) => (Some(value.clone()), self.live().registry.update(&name, raw(&value))),
             (false, _) => (Some(value.clone()), self.live().registry.add(&name, raw(&value))),
         };
-        let acknowledged = self.acknowledged(&answer);
+        let accepted = self.accepted(&answer);
         if let Some(known) = self.model.servers.get_mut(&name) {
-            known.asked(wanted, acknowledged);
+            known.asked(wanted, accepted);
         }
     }
 
@@ -181,18 +187,7 @@ impl World {
             .collect();
         if working.len() >= KEYS || (!working.is_empty() && self.dice.once_in(3)) {
             let text = working[self.dice.index(working.len())].clone();
-            let id = self.model.keys[&text].0.clone();
-            let live = self.live();
-            let operator = live.ring.local_operator();
-            // One that is in force and not on the disk yet is as good as one that is not acknowledged.
-            let answer = live.registry.revoke_key(&operator, &id, Revoke::Key).and_then(|done| {
-                let not_yet = || Error::Store { reason: "it is not durable yet".to_owned() };
-                done.durable.then_some(()).ok_or_else(not_yet)
-            });
-            let acknowledged = self.acknowledged(&answer);
-            if let Some((_, known)) = self.model.keys.get_mut(&text) {
-                known.asked(false, acknowledged);
-            }
+            self.revoke(text);
             return;
         }
         let wish = KeyWish {
@@ -206,12 +201,26 @@ impl World {
         let live = self.live();
         let operator = live.ring.local_operator();
         let answer = live.registry.create_key(&operator, wish);
-        let acknowledged = self.acknowledged(&answer);
-        if let Ok(made) = answer
-            && acknowledged
-        {
+        self.accepted(&answer);
+        if let Ok(made) = answer {
             self.model.keys.insert(made.text, (made.record.id.to_string(), Known::new(true)));
         }
+    }
+
+    /// A revocation is in force whatever the disk does, and says whether it is durable.
+    fn revoke(&mut self, text: String) {
+        let id = self.model.keys[&text].0.clone();
+        let live = self.live();
+        let operator = live.ring.local_operator();
+        let done =
+            live.registry.revoke_key(&operator, &id, Revoke::Key).expect("a revocation is never refused");
+        let in_trouble = live.registry.trouble().borrow().is_some();
+        self.seen.reserved += u64::from(in_trouble && done.durable);
+        if let Some((_, known)) = self.model.keys.get_mut(&text) {
+            known.asked(false, done.durable);
+        }
+        self.revoked.insert(text);
+        self.pay();
     }
 
     /// A call, as the gateway counts it: taken from the plan, and entered in the server's book.
@@ -241,9 +250,10 @@ impl World {
         let failed = self.place.disk().failed;
         let entry = AuditEntry::of_daemon("simulated.act", &target, Outcome::Done);
         let live = self.live.as_ref().expect("it runs");
-        let written = self.runtime.block_on(live.audit.record(entry));
-        self.audit_failed |= self.place.disk().failed != failed;
-        if written.is_ok() && !self.audit_failed {
+        let lost = live.audit.lost();
+        let told = self.runtime.block_on(live.audit.record(entry));
+        if told.is_ok() && live.audit.lost() == lost && live.audit.is_well() {
+            self.seen.recorded_anyway += u64::from(self.place.disk().failed != failed);
             self.model.recorded.push(target);
         }
     }
@@ -262,12 +272,17 @@ impl World {
     }
 
     fn mend(&mut self) {
+        self.probe();
+        self.pay();
+        assert!(self.live().registry.owed.is_empty(), "the disk is well and revocations are owed");
+    }
+
+    fn probe(&mut self) {
         self.place.disk().plan(None);
         // What was refused is taken back now, or the store says why it cannot be used.
         // The first try may find that the store keeps an error of usage.
         let probed = self.live().registry.probe().or_else(|_| self.live().registry.probe());
         assert!(probed.is_ok(), "the disk is well and the store is not: {probed:?}");
-        self.model.settle();
     }
 
     /// The clock is set while the daemon runs, by minutes or hours.
@@ -305,6 +320,9 @@ impl World {
         let closed = live.usage.answer(live.quotas.close());
         self.runtime.block_on(live.audit.close());
         let settled = live.registry.settle();
+        if settled.is_ok() {
+            self.model.settle(!live.registry.owed.is_empty());
+        }
         if counted {
             self.model.written = self.model.calls;
         }
@@ -334,7 +352,6 @@ impl World {
         self.place.disk().cut(cut, &mut self.dice);
         // Counts are promised for the end of a process only; never are there more than calls.
         (self.model.written, self.model.granted) = (0, 0);
-        self.audit_failed = false;
         self.start();
     }
 
@@ -349,6 +366,8 @@ impl World {
     /// Starts, now and then on a disk that fails at it; then on one that is well, which has to do.
     fn start(&mut self) {
         self.set_clock_for_a_start();
+        self.revoked.clear();
+        let aside = self.stores_moved_aside();
         self.place.disk().plan(None);
         if self.dice.once_in(4) {
             self.plan_a_fault();
@@ -365,8 +384,23 @@ impl World {
             self.live =
                 Some(opened.unwrap_or_else(|error| panic!("a start on a disk that is well: {error}")));
         }
-        self.mend();
+        let restored = (self.stores_moved_aside() - aside) as u64;
+        if restored > 0 {
+            // What was counted goes on from its last backup then.
+            self.seen.restored += restored;
+            (self.model.written, self.model.granted) = (0, 0);
+        }
+        // From here on it is durable what the start has found. What the process before was refusing when it
+        // ended may be among it, so the model settles nothing until it has looked.
+        self.probe();
         self.look_at_what_is_kept();
+        self.mend();
+    }
+
+    fn stores_moved_aside(&self) -> usize {
+        let names = disk::read_dir(self.dir.path()).into_iter().flatten().flatten();
+        let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.filter(|name| name.starts_with("quarantine-") && !name.ends_with(".journal")).count()
     }
 
     fn open(&mut self) -> Result<Live, String> {
@@ -406,7 +440,8 @@ impl World {
         let live = self.live.as_ref().expect("it runs");
         for (text, (id, known)) in &self.model.keys {
             let works = live.ring.authenticate(text, now).is_ok();
-            assert!(known.acknowledged || !works, "key {id} was revoked and works: {known:?}");
+            let may = known.acknowledged && !self.revoked.contains(text);
+            assert!(may || !works, "key {id} was revoked and works: {known:?}");
         }
         assert!(self.model.granted <= QUOTA, "{} calls of {QUOTA} a month", self.model.granted);
     }
@@ -418,11 +453,11 @@ impl World {
         let list = live.registry.list();
         for (name, known) in &mut self.model.servers {
             let found = list.by_name(name).map(|server| server.definition.args().concat());
-            self.seen.came_back += u64::from(known.found(name, found));
+            known.found(name, found);
         }
         for (text, (id, known)) in &mut self.model.keys {
             let works = live.ring.authenticate(text, now).is_ok();
-            self.seen.came_back += u64::from(known.found(&format!("whether key {id} works"), works));
+            known.found(&format!("whether key {id} works"), works);
         }
         assert!(live.usage.settle(), "usage is written on a disk that is well");
         let counted = live.usage.calls(SERVER);
