@@ -189,6 +189,8 @@ fn charter() -> Charter {
 impl Life {
     fn begin(dir: &Path, store: &Arc<FailingStore>) -> Life {
         let ring = KeyRing::new(charter());
+        // What a full disk has closed is opened anew.
+        store.reads_fail.store(false, Ordering::SeqCst);
         let vault = Vault::bare(store.clone());
         let opened = Registry::open(vault, settings(dir), &ring).or_else(|_| {
             // No key administers any more, and none can be made: somebody makes room.
@@ -341,7 +343,7 @@ impl History {
     }
 
     fn disk(&mut self, full: bool, broken: bool) {
-        self.store.apply_fails.store(full || broken, Ordering::SeqCst);
+        self.store.close(full || broken);
         self.broken = broken;
         self.life.registry.owed.break_reserve(broken);
         // What the daemon does every few seconds.

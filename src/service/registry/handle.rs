@@ -161,7 +161,7 @@ impl RegistryHandle {
 
     /// See [`Registry::reload_charter`].
     pub(in crate::service) async fn reload_charter(&self, charter: Charter) -> Result<Reloaded, Error> {
-        self.ask(move |registry| registry.reload_charter(charter)).await
+        self.ask(move |registry| Ok(registry.reload_charter(charter))).await
     }
 
     /// Why changes cannot be stored now; `None` while they can.

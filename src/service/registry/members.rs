@@ -26,7 +26,7 @@ impl Registry {
         self.check_paid(request.id.as_deref())?;
         let (record, made) = self.member_more(caller, request, moment())?;
         self.ledger.commit(vec![put_member(&record).map_err(stored)?]).map_err(stored)?;
-        self.govern(&made);
+        self.govern(made);
         self.keys.charter().member(&record.id).cloned().ok_or(Error::MemberNotFound)
     }
 
@@ -45,7 +45,7 @@ impl Registry {
         let mut key = self.key_to_be(caller, wish, &charter, at)?;
         key.batch.push(put_member(&record).map_err(stored)?);
         self.ledger.commit(key.batch).map_err(stored)?;
-        self.govern(&made);
+        self.govern(made);
         self.keys.put([key.made.record.clone()]);
         self.keys.forget(&key.outlived);
         Ok(key.made)
@@ -58,7 +58,8 @@ impl Registry {
         request: MemberRequest,
         at: u64,
     ) -> Result<(MemberRecord, Made), Error> {
-        let (record, mut made) = (member_to_be(&self.keys.charter(), caller, request, at)?, self.made()?);
+        let (record, mut made) =
+            (member_to_be(&self.keys.charter(), caller, request, at)?, self.made.clone());
         if made.members.len() >= MAX_MEMBERS {
             return Err(Error::LimitReached { resource: "team_members", limit: MAX_MEMBERS as u64 });
         }
@@ -73,7 +74,7 @@ impl Registry {
         id: &str,
         change: &MemberChange,
     ) -> Result<Arc<Member>, Error> {
-        let (at, charter, mut made) = (moment(), self.keys.charter(), self.made()?);
+        let (at, charter, mut made) = (moment(), self.keys.charter(), self.made.clone());
         let member = member_made(&charter, caller, id)?;
         let role = change.role.unwrap_or(member.role);
         if role > caller.role() {
@@ -90,14 +91,14 @@ impl Registry {
         let op = put_member(record).map_err(stored)?;
         self.check_administered(&made, at)?;
         self.ledger.commit(vec![op]).map_err(stored)?;
-        self.govern(&made);
+        self.govern(made);
         self.keys.charter().member(id).cloned().ok_or(Error::MemberNotFound)
     }
 
     /// Removes a member; its keys are revoked with it, also for one of its name that is made later. In force
     /// when it returns, whether or not it could be stored, as a revocation is.
     pub fn remove_member(&mut self, caller: &Principal, id: &str) -> Result<Removal, Error> {
-        let (at, charter, mut made) = (moment(), self.keys.charter(), self.made()?);
+        let (at, charter, mut made) = (moment(), self.keys.charter(), self.made.clone());
         member_made(&charter, caller, id)?;
         made.members.retain(|record| *record.id != *id);
         self.check_administered(&made, at)?;
@@ -110,7 +111,7 @@ impl Registry {
             batch.push(put_key(key).map_err(stored)?);
         }
         self.keys.put(own.clone());
-        self.govern(&made);
+        self.govern(made);
         let durable = self.store_or_owe(batch, |owed| owed.add_member(id, at));
         let mut revoked: Vec<Arc<str>> = own.into_iter().map(|key| key.id).collect();
         revoked.sort();
@@ -119,7 +120,7 @@ impl Registry {
 
     /// Makes a plan, or replaces one.
     pub fn put_plan(&mut self, caller: &Principal, plan: PlanRecord) -> Result<Arc<Plan>, Error> {
-        let (charter, mut made) = (self.owned_charter(caller)?, self.made()?);
+        let (charter, mut made) = (self.owned_charter(caller)?, self.made.clone());
         changeable_plan(&charter, &plan.name)?;
         made.plans.retain(|known| known.name != plan.name);
         if made.plans.len() >= MAX_PLANS {
@@ -128,13 +129,13 @@ impl Registry {
         let (name, op) = (plan.name.clone(), put_plan(&plan).map_err(stored)?);
         made.plans.push(plan);
         self.ledger.commit(vec![op]).map_err(stored)?;
-        self.govern(&made);
+        self.govern(made);
         self.keys.charter().plans.get(&name).cloned().ok_or(Error::PlanNotFound)
     }
 
     /// Removes a plan that was made over the API. One that is built in is as it was then.
     pub fn remove_plan(&mut self, caller: &Principal, name: &str) -> Result<(), Error> {
-        let (charter, mut made) = (self.owned_charter(caller)?, self.made()?);
+        let (charter, mut made) = (self.owned_charter(caller)?, self.made.clone());
         changeable_plan(&charter, name)?;
         if !made.plans.iter().any(|plan| *plan.name == *name) {
             return Err(match charter.plans.contains_key(name) {
@@ -152,36 +153,38 @@ impl Registry {
         }
         made.plans.retain(|plan| *plan.name != *name);
         self.ledger.commit(vec![delete_plan(name)]).map_err(stored)?;
-        self.govern(&made);
+        self.govern(made);
         Ok(())
     }
 
     /// Takes the organization, members and plans of the configuration file as they are now, which needs no
     /// disk. Where nobody could administer any more, a key is made for the first owner, as at a start.
-    pub(in crate::service) fn reload_charter(&mut self, charter: Charter) -> Result<Reloaded, Error> {
-        let (made, before) = (self.made()?, self.keys.charter());
+    pub(in crate::service) fn reload_charter(&mut self, charter: Charter) -> Reloaded {
+        let before = self.keys.charter();
         self.file_charter = charter;
-        self.govern(&made);
+        self.govern(self.made.clone());
         let after = self.keys.charter();
         let ids = before.members.iter().map(|member| member.id.clone());
         let removed = ids.filter(|id| after.member(id).is_none()).collect();
         let owner_key =
             owner_key::make_if_none(&mut self.ledger, &self.confinement.data_dir, &self.keys, now());
         let owner_key = owner_key.map_err(|error| Error::Internal { reason: error.to_string() });
-        Ok(Reloaded { removed, owner_key })
+        Reloaded { removed, owner_key }
     }
 
     /// Has the ring know the members and plans of the file together with these.
-    pub(super) fn govern(&self, made: &Made) {
-        let (charter, overruled) = self.file_charter.with(made);
+    pub(super) fn govern(&mut self, made: Made) {
+        let (charter, overruled) = self.file_charter.with(&made);
+        self.made = made;
         for reason in overruled {
             tracing::warn!("{reason}");
         }
         self.keys.govern(charter);
     }
 
-    /// The members and plans that were made over the API and are in force.
-    pub(super) fn made(&self) -> Result<Made, Error> {
+    /// The members and plans that were made over the API, as they are stored, without those whose removal is
+    /// owed.
+    pub(super) fn stored_made(&self) -> Result<Made, Error> {
         let mut made = self.ledger.made().map_err(stored)?;
         self.owed.take_away(&mut made);
         Ok(made)

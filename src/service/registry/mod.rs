@@ -54,7 +54,7 @@ use self::paths::Confinement;
 pub use self::paths::Reach;
 #[cfg(test)]
 pub(super) use self::simulation::simulated_clock;
-use crate::access::{Charter, KeyRing};
+use crate::access::{Charter, KeyRing, Made};
 use crate::service::audit::{self, AuditHandle, AuditSettings};
 use crate::service::pins::PinBook;
 use crate::service::{Error, clock};
@@ -120,6 +120,8 @@ pub struct Registry {
     owed: Owed,
     /// The organization, members and plans of the configuration file, without what was made beside it.
     file_charter: Charter,
+    /// What was made beside it and is in force. Not asked of the store, which a full disk may have closed.
+    made: Made,
     pins: PinBook,
     announce: Option<Announce>,
     /// What servers files changed that were applied before there was an audit to have it.
@@ -160,11 +162,12 @@ impl Registry {
             keys: keys.clone(),
             owed,
             file_charter,
+            made: Made::default(),
             pins,
             announce: None,
             applied: Vec::new(),
         };
-        registry.govern(&made);
+        registry.govern(made);
         let (ledger, owed) = (&mut registry.ledger, &registry.owed);
         // A key that only a wrong clock has expired is no reason to make another.
         let believed = SystemTime::UNIX_EPOCH + Duration::from_secs(clock::believed());
@@ -446,7 +449,7 @@ impl Registry {
             let mut keys = self.ledger.keys().map_err(stored)?;
             self.owed.apply(&mut keys);
             self.keys.replace(keys);
-            self.govern(&self.made()?);
+            self.govern(self.stored_made()?);
             for (server, known) in self.ledger.pins().map_err(stored)? {
                 self.pins.set(&server, known);
             }

@@ -218,15 +218,23 @@ fn a_servers_file_is_remembered_as_it_was_applied() {
     assert_eq!(exported, json!({"mcpServers": {"api": {"command": "file"}}, "x": 1}));
 }
 
-/// A store that can be told to fail: `flush` only, or writing too.
+/// A store that can be told to fail: `flush` only, writing, or reading too, as one does that a full disk has
+/// closed.
 #[derive(Default)]
 pub(super) struct FailingStore {
     inner: MemoryStore,
     flush_fails: AtomicBool,
     pub(super) apply_fails: AtomicBool,
+    pub(super) reads_fail: AtomicBool,
 }
 
 impl FailingStore {
+    /// Takes nothing and gives nothing any more, or does again.
+    pub(super) fn close(&self, closed: bool) {
+        self.apply_fails.store(closed, Ordering::SeqCst);
+        self.reads_fail.store(closed, Ordering::SeqCst);
+    }
+
     fn check(&self, fails: &AtomicBool) -> Result<(), StoreError> {
         if !fails.load(Ordering::SeqCst) {
             return Ok(());
@@ -237,9 +245,11 @@ impl FailingStore {
 
 impl Store for FailingStore {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.check(&self.reads_fail)?;
         self.inner.get(key)
     }
     fn scan_prefix(&self, prefix: &[u8]) -> Result<Vec<Record>, StoreError> {
+        self.check(&self.reads_fail)?;
         self.inner.scan_prefix(prefix)
     }
     fn apply(&self, batch: Vec<Op>) -> Result<(), StoreError> {

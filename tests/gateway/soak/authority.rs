@@ -227,7 +227,7 @@ async fn nothing_of_a_key_begins_after_its_end_was_acknowledged() {
     let mut random = Random(seed);
     let server = with(fake(&[]), json!({"max_in_flight": PLACES, "queue_age": "60s"}));
     let mut gateway = TestGateway::new()
-        .config_toml("[limits]\ncalls_per_key = 100000\n")
+        .config_toml("[organization]\nplan = \"team\"\n[limits]\ncalls_per_key = 100000\n")
         .server("fake", server)
         .prepare(small_disk)
         .start()
