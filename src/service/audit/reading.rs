@@ -99,7 +99,7 @@ impl LinesOf {
 }
 
 /// The lines of a segment from a place on, without their ends, until there are so many bytes of them; and how
-/// many there are. A line that a disk has damaged is read as what is left of it.
+/// many there are. A line that a disk has damaged so that it is no text is an empty one.
 fn read(segment: &Segment, from: u64, most: u64) -> io::Result<(u64, Vec<String>)> {
     let mut file = File::open(&segment.path)?;
     file.seek(SeekFrom::Start(from))?;
@@ -115,7 +115,7 @@ fn read(segment: &Segment, from: u64, most: u64) -> io::Result<(u64, Vec<String>
         if line.ends_with(b"\n") {
             line.pop();
         }
-        lines.push(String::from_utf8_lossy(&line).into_owned());
+        lines.push(String::from_utf8(line).unwrap_or_default());
     }
     Ok((bytes, lines))
 }
