@@ -36,7 +36,7 @@ const X_RATELIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-r
 const X_RATELIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
 /// `X-API-Key`, one of the three ways to send a key (contract, section 4.1).
-const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Why a request is not let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -282,11 +282,14 @@ enum Credential<'a> {
 /// The key in `Authorization: Bearer`, `Authorization: ApiKey` or `X-API-Key`. The same key
 /// may be sent in several ways; different ones are no credential at all.
 fn credential(headers: &HeaderMap) -> Credential<'_> {
-    let authorizations =
-        headers.get_all(AUTHORIZATION).iter().map(|value| value.to_str().ok().and_then(in_scheme));
-    let api_keys = headers.get_all(X_API_KEY).iter().map(|value| value.to_str().ok().map(str::trim_ascii));
     let mut found = Credential::None;
-    for token in authorizations.chain(api_keys) {
+    // One walk over the few headers that there are costs less than two look-ups by name.
+    for (name, value) in headers {
+        let token = match name {
+            name if name == AUTHORIZATION => value.to_str().ok().and_then(in_scheme),
+            name if *name == X_API_KEY => value.to_str().ok().map(str::trim_ascii),
+            _ => continue,
+        };
         let Some(token) = token.filter(|token| !token.is_empty()) else { return Credential::Unusable };
         match found {
             Credential::Token(before) if before != token => return Credential::Unusable,
@@ -303,7 +306,7 @@ fn is_for_a_proxy(headers: &HeaderMap) -> bool {
     let (Some(only), None) = (given.next(), given.next()) else { return false };
     let scheme = only.to_str().ok().and_then(|value| value.trim().split(' ').next()).unwrap_or_default();
     ["basic", "digest", "negotiate"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
-        && !headers.contains_key(X_API_KEY)
+        && !headers.contains_key(&X_API_KEY)
 }
 
 fn in_scheme(value: &str) -> Option<&str> {
