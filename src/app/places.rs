@@ -11,9 +11,8 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use tokio::net::TcpSocket;
-
 use crate::config::{Config, ConfigProblem};
+use crate::http::bind;
 use crate::process;
 
 /// What of these places would keep the daemon from starting.
@@ -89,7 +88,7 @@ fn address(host: &str, port: u16) -> Option<(&'static str, String)> {
     let mut failed = None;
     for address in found {
         match bind(address) {
-            Ok(()) => return None,
+            Ok(_) => return None,
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => return None,
             Err(error) => failed = Some(error),
         }
@@ -97,10 +96,4 @@ fn address(host: &str, port: u16) -> Option<(&'static str, String)> {
     let error = failed.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into());
     let setting = if error.kind() == io::ErrorKind::PermissionDenied { "server.port" } else { "server.host" };
     Some((setting, format!("cannot be listened on: {host}:{port}: {error}")))
-}
-
-fn bind(address: SocketAddr) -> io::Result<()> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)
 }

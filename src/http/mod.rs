@@ -194,18 +194,20 @@ const BACKLOG: u32 = 4096;
 async fn listen(at: impl ToSocketAddrs) -> io::Result<TcpListener> {
     let mut failed = None;
     for address in lookup_host(at).await? {
-        let bound = || {
-            let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-            socket.set_reuseaddr(true)?;
-            socket.bind(address)?;
-            socket.listen(BACKLOG)
-        };
-        match bound() {
+        match bind(address).and_then(|socket| socket.listen(BACKLOG)) {
             Ok(listener) => return Ok(listener),
             Err(error) => failed = Some(error),
         }
     }
     Err(failed.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into()))
+}
+
+/// A socket at an address, as the daemon listens on it: also right after another one has ended there.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 impl Front {
