@@ -30,7 +30,7 @@ mod tree;
 mod user;
 
 pub use cgroup::Controllers;
-pub use disk::free_bytes;
+pub use disk::{free_bytes, set_aside};
 pub use dispositions::take_signals;
 pub use error::SpawnError;
 pub use holders::{LockHolder, end_leftover_holders};

@@ -9,6 +9,14 @@ pub(crate) use super::simulated::{
     DirBuilder, File, OpenOptions, read, read_dir, remove_dir_all, remove_file, rename,
 };
 
+/// The file of the operating system; `None` of one on a simulated disk.
+pub(crate) fn real(file: &File) -> Option<&std::fs::File> {
+    #[cfg(not(test))]
+    return Some(file);
+    #[cfg(test)]
+    file.real()
+}
+
 /// Whether there is something under a name.
 pub(super) fn is_there(path: &Path) -> bool {
     #[cfg(test)]

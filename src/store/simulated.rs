@@ -75,6 +75,14 @@ enum Inner {
 pub(crate) struct File(Inner);
 
 impl File {
+    /// The file, unless it is a simulated one.
+    pub(super) fn real(&self) -> Option<&std::fs::File> {
+        match &self.0 {
+            Inner::Real(file) => Some(file),
+            Inner::Simulated { .. } => None,
+        }
+    }
+
     pub(crate) fn open(path: impl AsRef<Path>) -> io::Result<File> {
         OpenOptions::new().read(true).open(path)
     }

@@ -17,6 +17,8 @@ const MAX_ITEMS: usize = 50;
 const MAX_DEPTH: usize = 4;
 /// The longest details of an entry, in bytes as they are written.
 const MAX_DETAILS: usize = 8 * 1024;
+/// The same of one that was shortened.
+const SHORT_DETAILS: usize = 512;
 /// What ends a text that was cut, and stands for what was left out.
 const MORE: &str = "…";
 
@@ -144,9 +146,20 @@ impl AuditEntry {
 
     /// Adds what else there is to say; never a secret. What is too long is cut.
     pub fn with(mut self, details: Map<String, Value>) -> AuditEntry {
+        self.add(details, MAX_DETAILS);
+        self
+    }
+
+    /// The same entry with less to say: of a member's further ones in a minute.
+    pub(super) fn shortened(&self) -> AuditEntry {
+        let mut short = AuditEntry { details: Map::new(), ..self.clone() };
+        short.add(self.details.clone(), SHORT_DETAILS);
+        short
+    }
+
+    fn add(&mut self, details: Map<String, Value>, mut room: usize) {
         let size =
             |name: &str, value: &Value| Value::from(name).to_string().len() + value.to_string().len() + 2;
-        let mut room = MAX_DETAILS;
         for (name, value) in details.into_iter().take(MAX_ITEMS) {
             let (name, mut value) = (cut(&name), bounded(value, MAX_DEPTH));
             if size(&name, &value) > room {
@@ -156,7 +169,6 @@ impl AuditEntry {
             room = left;
             self.details.insert(name, value);
         }
-        self
     }
 
     /// What is told of a call's arguments: their SHA-256, and never what they say.
@@ -186,6 +198,10 @@ impl AuditEntry {
 
     pub(super) fn target(&self) -> &str {
         &self.target
+    }
+
+    pub(super) fn member_id(&self) -> Option<&Arc<str>> {
+        self.member_id.as_ref()
     }
 
     pub(super) fn key_id(&self) -> Option<&Arc<str>> {
@@ -293,6 +309,18 @@ mod tests {
         assert_eq!(line["details"]["list"][MAX_ITEMS], "… 950 more");
         assert_eq!(line["details"]["deep"]["a"]["b"]["c"]["d"], MORE);
         assert_eq!(cut(&"x".repeat(MAX_TEXT)), "x".repeat(MAX_TEXT));
+    }
+
+    #[test]
+    fn what_is_short_stays_in_a_shortened_entry_and_what_is_long_is_left_out() {
+        let details =
+            json!({"id": "key_1", "name": "x", "tools": vec!["t".repeat(150); 42], "owner_id": "joe"});
+        let Value::Object(details) = details else { unreachable!() };
+        let entry = AuditEntry::new(Sort::Act, "key.change", "key_1", Outcome::Done).with(details);
+        let whole = entry.line(1, "now").len();
+        let short: Value = serde_json::from_slice(&entry.shortened().line(1, "now")).expect("JSON");
+        assert_eq!(short["details"], json!({"id": "key_1", "name": "x", "tools": MORE, "owner_id": "joe"}));
+        assert!(whole > 6 * 1024);
     }
 
     fn any_json() -> impl Strategy<Value = Value> {

@@ -244,6 +244,10 @@ impl Writer {
             _ => Part::Rest,
         };
         match self.rate.judge(entry) {
+            Verdict::Shorten => {
+                self.write(&entry.shortened(), part);
+                return Some(part);
+            }
             Verdict::Record if part == Part::Acts || !self.room.is_short(now) => {
                 self.write(entry, part);
                 return Some(part);
@@ -256,7 +260,17 @@ impl Writer {
         None
     }
 
+    /// Writes an entry, and what had to go for it.
     fn write(&mut self, entry: &AuditEntry, part: Part) {
+        self.write_one(entry, part);
+        // What goes for this one is told with the next: no flood grows out of itself.
+        if let Some(gone) = self.segments.take_gone() {
+            let entry = AuditEntry::of_daemon("audit.removed", "keep_size", Outcome::Done).with(gone.told());
+            self.write_one(&entry, Part::Acts);
+        }
+    }
+
+    fn write_one(&mut self, entry: &AuditEntry, part: Part) {
         let at = OffsetDateTime::now_utc().replace_nanosecond(0).ok();
         let at = at.and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_default();
         let number = self.segments.next();

@@ -111,3 +111,27 @@ async fn a_full_queue_of_what_nobody_waits_for_has_room_for_acts() {
     assert_eq!((audit.lost(), all(&audit).await.len()), (1, 1));
     audit.close().await;
 }
+
+#[tokio::test]
+async fn what_had_to_go_for_lack_of_room_is_told() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let settings = AuditSettings { keep_bytes: 1024 * 1024, ..AuditSettings::default() };
+    let audit = start(directory.path(), settings).expect("started");
+    audit.record(entry("key.create", Outcome::Done).by_key("ann", "key_2")).await.expect("written");
+    let long = "x".repeat(200);
+    for _ in 0..8 {
+        for _ in 0..QUEUE / 2 {
+            let act = AuditEntry::of_daemon("key.change", &long, Outcome::Done).by_key("user_1", "key_1");
+            audit.note(act);
+        }
+        audit.record(entry("key.change", Outcome::Done)).await.expect("written");
+    }
+    let lines = all(&audit).await;
+    assert_eq!((audit.lost(), &lines[0]["member_id"]), (0, &Value::from("ann")), "who has little keeps it");
+    let told: Vec<&Value> = lines.iter().filter(|line| line["action"] == "audit.removed").collect();
+    let sum: u64 = told.iter().filter_map(|line| line["details"]["mostly_by"]["user_1"].as_u64()).sum();
+    let written = lines.last().and_then(|line| line["number"].as_u64()).expect("a number");
+    assert!(sum > 100, "{sum}");
+    assert_eq!(sum + lines.len() as u64, written, "every number is there, or told to have gone");
+    audit.close().await;
+}

@@ -9,6 +9,8 @@ mod log;
 mod rate;
 mod reading;
 mod segments;
+mod shares;
+mod strand;
 mod told;
 
 pub use self::entry::{AuditEntry, Outcome, Sort};

@@ -18,6 +18,8 @@ pub(super) const ALTOGETHER: u32 = 300;
 pub(super) const STRANGERS: u32 = 150;
 /// How many of them one source may cause: a key, or an address without one.
 pub(super) const SOURCE: u32 = 60;
+/// How many acts of one member are recorded a minute with everything there is to say of them.
+pub(super) const AT_LENGTH: u32 = 60;
 /// What that is about.
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 /// How many sources are named of those that had more to record than their share.
@@ -63,6 +65,8 @@ fn network(address: IpAddr) -> IpAddr {
 pub(super) enum Verdict {
     /// It is recorded.
     Record,
+    /// It is recorded in short.
+    Shorten,
     /// It is one too many, and only counted.
     Count,
     /// The same look by the same source was recorded in this minute.
@@ -76,6 +80,8 @@ pub(super) struct Rate {
     recorded: u32,
     by_strangers: u32,
     by_source: HashMap<Source, u32>,
+    /// Acts that were done, by member.
+    acts: HashMap<Arc<str>, u32>,
     looks: HashSet<(Source, &'static str, String)>,
     unrecorded: Unrecorded,
 }
@@ -95,6 +101,7 @@ impl Rate {
             recorded: 0,
             by_strangers: 0,
             by_source: HashMap::new(),
+            acts: HashMap::new(),
             looks: HashSet::new(),
             unrecorded: Unrecorded::default(),
         }
@@ -127,7 +134,7 @@ impl Rate {
             (Sort::Call, _) => false,
         };
         if !counts {
-            return Verdict::Record;
+            return self.length(entry);
         }
         let source = Source::of(entry);
         let is_look = entry.sort() == Sort::Look && entry.outcome() != Outcome::Refused;
@@ -149,6 +156,16 @@ impl Rate {
         *self.by_source.entry(source).or_default() += 1;
         self.looks.extend(look);
         Verdict::Record
+    }
+
+    /// How an act that was done, or a call, is recorded.
+    fn length(&mut self, entry: &AuditEntry) -> Verdict {
+        let Some(member) = entry.member_id().filter(|_| entry.sort() == Sort::Act) else {
+            return Verdict::Record;
+        };
+        let acts = self.acts.entry(member.clone()).or_default();
+        *acts += 1;
+        if *acts > AT_LENGTH { Verdict::Shorten } else { Verdict::Record }
     }
 
     /// Counts an entry that is not recorded for another reason.
@@ -218,10 +235,26 @@ mod tests {
         assert_eq!(strangers + SOURCE + 5, STRANGERS);
         assert_eq!(recorded(&mut rate, &member("joe", Outcome::Failed), 1_000), SOURCE);
         assert_eq!(recorded(&mut rate, &member("ann", Outcome::Refused), 3), 3);
-        assert_eq!(recorded(&mut rate, &member("joe", Outcome::Done), 1_000), 1_000, "acts always");
         let more: u32 =
             (0..50).map(|n| recorded(&mut rate, &member(&n.to_string(), Outcome::Failed), 60)).sum();
         assert_eq!(more + 3 + SOURCE + STRANGERS, ALTOGETHER);
+    }
+
+    #[test]
+    fn acts_that_were_done_are_always_recorded_and_a_members_further_ones_in_short() {
+        let begin = Instant::now();
+        let mut rate = Rate::new(begin);
+        let done =
+            |who: &str| AuditEntry::new(Sort::Act, "key.change", "k", Outcome::Done).by_key(who, "key");
+        for act in 0..1_000 {
+            let expected = if act < AT_LENGTH { Verdict::Record } else { Verdict::Shorten };
+            assert_eq!(rate.judge(&done("joe")), expected, "{act}");
+        }
+        assert_eq!(rate.judge(&done("ann")), Verdict::Record, "another member");
+        assert_eq!(rate.turn(begin + MINUTE), None, "nothing was left out");
+        assert_eq!(rate.judge(&done("joe")), Verdict::Record, "a new minute");
+        let of_daemon = AuditEntry::of_daemon("members.apply", "x", Outcome::Done);
+        assert!((0..1_000).all(|_| rate.judge(&of_daemon) == Verdict::Record));
     }
 
     #[test]

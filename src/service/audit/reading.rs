@@ -56,6 +56,10 @@ struct LinesOf {
     lines: std::vec::IntoIter<String>,
     /// The next line and its number, once it was looked for.
     head: Option<(u64, String)>,
+    /// The number of the last line that had one.
+    last: Option<u64>,
+    /// A segment was thinned since it was listed: lines may have gone into a file that was read before.
+    was_thinned: bool,
 }
 
 impl LinesOf {
@@ -64,14 +68,26 @@ impl LinesOf {
             Direction::OldestFirst => segments.into(),
             Direction::NewestFirst => segments.into_iter().rev().collect(),
         };
-        LinesOf { segments, read: 0, lines: Vec::new().into_iter(), head: None }
+        LinesOf {
+            segments,
+            read: 0,
+            lines: Vec::new().into_iter(),
+            head: None,
+            last: None,
+            was_thinned: false,
+        }
     }
 
     /// Looks for the next line, unless it is there.
     fn fill(&mut self, direction: Direction) -> io::Result<()> {
         while self.head.is_none() {
             if let Some(line) = self.lines.next() {
-                self.head = Some((number_of(line.as_bytes()).unwrap_or_default(), line));
+                let number = number_of(line.as_bytes());
+                if self.was_thinned && number.is_some_and(|number| self.had(number, direction)) {
+                    continue;
+                }
+                self.last = number.or(self.last);
+                self.head = Some((number.unwrap_or_default(), line));
                 return Ok(());
             }
             let Some(segment) = self.segments.front() else { return Ok(()) };
@@ -79,13 +95,10 @@ impl LinesOf {
                 Direction::OldestFirst => BLOCK,
                 Direction::NewestFirst => u64::MAX,
             };
-            let (bytes, mut lines) = match read(segment, self.read, most) {
-                Ok(block) => block,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => (0, Vec::new()),
-                Err(error) => return Err(error),
-            };
+            let Block { bytes, mut lines, is_whole } = read(segment, self.read, most)?;
             self.read += bytes;
-            if bytes == 0 || self.read >= segment.bytes {
+            self.was_thinned |= is_whole;
+            if is_whole || bytes == 0 || self.read >= segment.bytes {
                 self.segments.pop_front();
                 self.read = 0;
             }
@@ -96,14 +109,61 @@ impl LinesOf {
         }
         Ok(())
     }
+
+    /// Whether a line with this number was given already: a file that was thinned has it, too.
+    fn had(&self, number: u64, direction: Direction) -> bool {
+        self.last.is_some_and(|last| match direction {
+            Direction::OldestFirst => number <= last,
+            Direction::NewestFirst => number >= last,
+        })
+    }
 }
 
-/// The lines of a segment from a place on, without their ends, until there are so many bytes of them; and how
-/// many there are. A line that a disk has damaged so that it is no text is an empty one.
-fn read(segment: &Segment, from: u64, most: u64) -> io::Result<(u64, Vec<String>)> {
-    let mut file = File::open(&segment.path)?;
+/// What was read of a segment.
+#[derive(Default)]
+struct Block {
+    bytes: u64,
+    lines: Vec<String>,
+    /// It was read to its end, from its beginning.
+    is_whole: bool,
+}
+
+/// What there is of a segment from a place on, until there are so many bytes of lines; all of it where it was
+/// thinned since it was listed, and nothing where it has become too old.
+fn read(segment: &Segment, from: u64, most: u64) -> io::Result<Block> {
+    let mut place = segment.now();
+    loop {
+        let opened = File::open(&place.path);
+        let now = segment.now();
+        if !std::ptr::eq(now, place) {
+            // It was thinned in this moment: another file may have been opened than the one that was listed.
+            place = now;
+            continue;
+        }
+        let file = match opened {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Block::default()),
+            opened => opened?,
+        };
+        return match std::ptr::eq(place, segment) {
+            true => lines_of(file, from, segment.bytes, most).map(|(bytes, lines)| Block {
+                bytes,
+                lines,
+                is_whole: false,
+            }),
+            false => lines_of(file, 0, u64::MAX, u64::MAX).map(|(bytes, lines)| Block {
+                bytes,
+                lines,
+                is_whole: true,
+            }),
+        };
+    }
+}
+
+/// The lines of a file from a place on to another one, without their ends, until there are so many bytes of them;
+/// and how many there are. A line that a disk has damaged so that it is no text is an empty one.
+fn lines_of(mut file: File, from: u64, end: u64, most: u64) -> io::Result<(u64, Vec<String>)> {
     file.seek(SeekFrom::Start(from))?;
-    let mut reader = BufReader::new(file.take(segment.bytes.saturating_sub(from)));
+    let mut reader = BufReader::new(file.take(end.saturating_sub(from)));
     let (mut bytes, mut lines) = (0, Vec::new());
     while bytes < most {
         let mut line = Vec::new();

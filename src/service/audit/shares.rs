@@ -1,0 +1,289 @@
+//! Whose lines go when there are too many. Pure: lines in, lines out.
+//!
+//! If the oldest went, whoever acts without a pause would push out what the others did, and what it did
+//! itself before. So those go that there is most of: of the member with the most bytes, and of that member
+//! of the action with the most bytes, the oldest first. Who has little keeps it.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+
+use memchr::memmem;
+use serde_json::{Map, Value, json};
+
+use super::segments::number_of;
+
+/// How many members, and how many actions, are named of those whose lines went.
+const NAMED: usize = 5;
+
+/// The member that a line is of, and the action: as hashes, because there are many lines, and names are
+/// strangers' text. What nobody did who has a name, the daemon or a stranger, is of one author.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Author {
+    member: u64,
+    action: u64,
+}
+
+/// How many bytes each author has.
+pub(super) type Shares = HashMap<Author, u64>;
+
+/// Tells the authors of lines.
+#[derive(Debug, Default)]
+pub(super) struct Authors(RandomState);
+
+impl Authors {
+    /// Of one line.
+    pub(super) fn of(&self, line: &[u8]) -> Author {
+        let hash = |name: Option<&[u8]>| self.0.hash_one(name);
+        Author { member: hash(member_of(line)), action: hash(action_of(line)) }
+    }
+}
+
+/// The member that a line names, as it is written there.
+fn member_of(line: &[u8]) -> Option<&[u8]> {
+    // Details come last, and may have a member of this name. Neither can be within a text, where quotes are
+    // escaped.
+    let details = memmem::find(line, b",\"details\":{").unwrap_or(line.len());
+    text_after(&line[..details], b",\"member_id\":\"")
+}
+
+/// The action that a line names.
+fn action_of(line: &[u8]) -> Option<&[u8]> {
+    text_after(line, b",\"action\":\"")
+}
+
+/// The text that begins after a mark, without its end.
+fn text_after<'a>(line: &'a [u8], mark: &[u8]) -> Option<&'a [u8]> {
+    let text = &line[memmem::find(line, mark)? + mark.len()..];
+    let mut is_escaped = false;
+    let end = text.iter().position(|byte| {
+        let is_end = *byte == b'"' && !is_escaped;
+        is_escaped = *byte == b'\\' && !is_escaped;
+        is_end
+    });
+    end.map(|end| &text[..end])
+}
+
+/// How many bytes which authors lose so that together they lose so many: all that are above one level, and
+/// nobody who is below it.
+pub(super) fn to_go(shares: &Shares, bytes: u64) -> Shares {
+    let mut members: HashMap<u64, Vec<(Author, u64)>> = HashMap::new();
+    for (author, share) in shares {
+        members.entry(author.member).or_default().push((*author, *share));
+    }
+    let sum = |own: &Vec<(Author, u64)>| own.iter().map(|(_, share)| share).sum::<u64>();
+    let highest = level(members.values().map(sum).collect(), bytes);
+    let mut going = Shares::new();
+    for own in members.values() {
+        let excess = sum(own).saturating_sub(highest);
+        if excess > 0 {
+            let highest = level(own.iter().map(|(_, share)| *share).collect(), excess);
+            let losing = own.iter().filter(|(_, share)| *share > highest);
+            going.extend(losing.map(|(author, share)| (*author, share - highest)));
+        }
+    }
+    going
+}
+
+/// The highest level above which there are at least so many altogether; nothing where there are fewer.
+fn level(mut shares: Vec<u64>, wanted: u64) -> u64 {
+    shares.sort_unstable_by(|one, other| other.cmp(one));
+    let mut sum = 0;
+    for (index, share) in shares.iter().enumerate() {
+        let count = index as u64 + 1;
+        sum += share;
+        let next = shares.get(index + 1).copied().unwrap_or_default();
+        if sum - next * count >= wanted {
+            return (sum - wanted) / count;
+        }
+    }
+    0
+}
+
+/// Takes away from some lines, each with its end, those of the authors that have to lose some, the first
+/// ones first; gives the others, and whose they are. `going` is what is still to go, before and after.
+pub(super) fn thin(
+    lines: &[u8],
+    authors: &Authors,
+    going: &mut Shares,
+    gone: &mut Gone,
+) -> (Vec<u8>, Shares) {
+    let (mut left, mut shares) = (Vec::with_capacity(lines.len()), Shares::new());
+    for line in lines.split_inclusive(|byte| *byte == b'\n') {
+        let (author, size) = (authors.of(line), line.len() as u64);
+        match going.get_mut(&author).filter(|bytes| **bytes > 0) {
+            Some(bytes) => {
+                *bytes = bytes.saturating_sub(size);
+                gone.count(line);
+            }
+            None => {
+                left.extend_from_slice(line);
+                *shares.entry(author).or_default() += size;
+            }
+        }
+    }
+    (left, shares)
+}
+
+/// Lines that had to go because there were too many.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Gone {
+    lines: u64,
+    first: Option<u64>,
+    last: Option<u64>,
+    by_member: HashMap<Vec<u8>, u64>,
+    by_action: HashMap<Vec<u8>, u64>,
+}
+
+impl Gone {
+    /// Whether there are any.
+    pub(super) fn any(&self) -> bool {
+        self.lines > 0
+    }
+
+    /// Counts a line.
+    pub(super) fn count(&mut self, line: &[u8]) {
+        self.lines += 1;
+        if let Some(number) = number_of(line) {
+            self.first = Some(self.first.map_or(number, |first| first.min(number)));
+            self.last = self.last.max(Some(number));
+        }
+        *self.by_member.entry(member_of(line).unwrap_or(b"nobody").to_vec()).or_default() += 1;
+        *self.by_action.entry(action_of(line).unwrap_or(b"unreadable").to_vec()).or_default() += 1;
+    }
+
+    /// Adds others.
+    pub(super) fn add(&mut self, more: Gone) {
+        self.lines += more.lines;
+        self.first = self.first.into_iter().chain(more.first).min();
+        self.last = self.last.max(more.last);
+        for (own, more) in [(&mut self.by_member, more.by_member), (&mut self.by_action, more.by_action)] {
+            more.into_iter().for_each(|(name, lines)| *own.entry(name).or_default() += lines);
+        }
+    }
+
+    /// What the audit says of them.
+    pub(super) fn told(self) -> Map<String, Value> {
+        Map::from_iter([
+            ("lines".to_owned(), json!(self.lines)),
+            ("first_number".to_owned(), json!(self.first)),
+            ("last_number".to_owned(), json!(self.last)),
+            ("mostly_by".to_owned(), most(self.by_member)),
+            ("mostly".to_owned(), most(self.by_action)),
+        ])
+    }
+}
+
+/// Those with the most lines, by name.
+fn most(counts: HashMap<Vec<u8>, u64>) -> Value {
+    let mut counts: Vec<(Vec<u8>, u64)> = counts.into_iter().collect();
+    counts.sort_by(|(name, lines), (other, more)| more.cmp(lines).then_with(|| name.cmp(other)));
+    let named = counts.into_iter().take(NAMED);
+    Value::Object(
+        named.map(|(name, lines)| (String::from_utf8_lossy(&name).into_owned(), lines.into())).collect(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn line(number: u64, member: Option<&str>, action: &str, length: usize) -> Vec<u8> {
+        let mut value =
+            json!({"number": number, "at": "now", "action": action, "target": "x".repeat(length)});
+        if let Some(member) = member {
+            value["member_id"] = member.into();
+        }
+        value["details"] = json!({"a": 1, "member_id": "forged"});
+        format!("{value}\n").into_bytes()
+    }
+
+    fn shares(authors: &Authors, lines: &[u8]) -> Shares {
+        thin(lines, authors, &mut Shares::new(), &mut Gone::default()).1
+    }
+
+    #[test]
+    fn a_line_is_of_the_member_and_action_that_stand_before_its_details_whatever_its_texts_say() {
+        let tricky = json!({
+            "number": 1, "at": "now", "action": "key.create", "member_id": "a\",\"member_id\":\"b\\",
+            "details": {"action": "x"},
+        });
+        let tricky = tricky.to_string().into_bytes();
+        assert_eq!(member_of(&tricky), Some(&br#"a\",\"member_id\":\"b\\"#[..]));
+        assert_eq!(action_of(&tricky), Some(&b"key.create"[..]));
+        let nobody = line(1, None, "request", 1);
+        assert_eq!((member_of(&nobody), action_of(&nobody)), (None, Some(&b"request"[..])));
+        assert_eq!((member_of(b"\0\0damaged"), action_of(b"")), (None, None));
+    }
+
+    #[test]
+    fn those_above_the_level_lose_what_is_above_it() {
+        assert_eq!(level(vec![10, 50, 30], 20), 30);
+        assert_eq!(level(vec![10, 50, 30], 40), 20);
+        assert_eq!(level(vec![10, 50, 30], 90), 0);
+        assert_eq!(level(vec![10, 50, 30], 1_000), 0);
+        assert_eq!(level(Vec::new(), 1), 0);
+    }
+
+    #[test]
+    fn the_oldest_of_the_action_that_a_member_did_most_go_and_are_told() {
+        let authors = Authors::default();
+        let mut lines = line(1, Some("joe"), "key.create", 10);
+        lines.extend(line(2, Some("ann"), "key.change", 10));
+        (3..100).for_each(|number| lines.extend(line(number, Some("joe"), "key.change", 100)));
+        let whole = lines.len() as u64;
+        let mut going = to_go(&shares(&authors, &lines), whole / 2);
+        let mut gone = Gone::default();
+        let (left, _) = thin(&lines, &authors, &mut going, &mut gone);
+        let numbers: Vec<u64> = left.split(|byte| *byte == b'\n').filter_map(number_of).collect();
+        assert!(left.len() as u64 <= whole / 2, "{} of {whole}", left.len());
+        assert_eq!((numbers[..2].to_vec(), numbers.last()), (vec![1, 2], Some(&99)));
+        let lost = 99 - numbers.len() as u64;
+        let told = Value::Object(gone.told());
+        let expected = json!({
+            "lines": lost, "first_number": 3, "last_number": 2 + lost,
+            "mostly_by": {"joe": lost}, "mostly": {"key.change": lost},
+        });
+        assert_eq!(told, expected);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Whatever there is: enough goes, not more than a line of each too much, order is kept, and no member
+        /// that still has less than another one has lost anything.
+        #[test]
+        fn nobody_loses_who_has_less_than_others_keep(
+            written in prop::collection::vec((0usize..4, 0usize..3, 0usize..400), 1..200),
+            part in 0u64..12,
+        ) {
+            let authors = Authors::default();
+            let name = |member: usize| format!("m{member}");
+            let mut lines = Vec::new();
+            for (number, (member, action, length)) in written.iter().enumerate() {
+                lines.extend(line(number as u64 + 1, Some(&name(*member)), &format!("a{action}"), *length));
+            }
+            let before = shares(&authors, &lines);
+            let wanted = lines.len() as u64 * part / 10;
+            let mut going = to_go(&before, wanted);
+            let mut gone = Gone::default();
+            let (left, after) = thin(&lines, &authors, &mut going, &mut gone);
+            let freed = (lines.len() - left.len()) as u64;
+            let most = 12 * 600;
+            prop_assert!(freed >= wanted.min(lines.len() as u64) && freed <= wanted + most);
+            let numbers: Vec<u64> = left.split(|byte| *byte == b'\n').filter_map(number_of).collect();
+            prop_assert!(numbers.is_sorted());
+            prop_assert_eq!(numbers.len() as u64 + gone.lines, written.len() as u64);
+            let of = |shares: &Shares, member: u64| -> u64 {
+                shares.iter().filter(|(author, _)| author.member == member).map(|(_, bytes)| bytes).sum()
+            };
+            for author in before.keys() {
+                let (had, has) = (of(&before, author.member), of(&after, author.member));
+                let richest = before.keys().map(|other| of(&after, other.member)).max().unwrap_or_default();
+                // Three actions, of each a line too much.
+                prop_assert!(had == has || has + 3 * 600 >= richest, "{has} of {had}, others {richest}");
+            }
+        }
+    }
+}
