@@ -39,7 +39,8 @@ use super::connection::Watch;
 use super::framing::Misframed;
 use super::nearness::{Peer, speaks_for_another};
 use super::origin::{Checked, Objection, Policy};
-use super::routes::Effect;
+use super::record::Unnamed;
+use super::routes::{Effect, Route, act_of};
 use super::{Shared, Surface, owed, plexmcp, text};
 use crate::service::{Acts, AuditHandle, Gateway, Listener, Owed};
 
@@ -87,6 +88,10 @@ pub(super) const UNKNOWN_CODING: &str =
 #[derive(Debug, Clone)]
 pub(super) struct Defect(pub(super) String);
 
+/// Marks an answer to a request that did not arrive whole: it has asked for nothing.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HalfSent;
+
 /// Marks the answer to an `OPTIONS` on a path that has routes.
 #[derive(Debug, Clone, Copy)]
 struct Options;
@@ -132,19 +137,21 @@ pub struct Guard {
 
 impl Guard {
     pub(super) fn new(policy: Policy, debug: bool, router: Router, audit: AuditHandle) -> Guard {
-        let (books, policy) = (Arc::new(Books { audit, gateway: None }), Arc::new(policy));
+        let (books, policy) =
+            (Arc::new(Books { audit, gateway: None, routes: Vec::new() }), Arc::new(policy));
         let (acts, paths_of_calls) = (Acts::default(), Arc::default());
         Guard { policy, debug, router, books, acts, calls: None, paths_of_calls }
     }
 
-    /// Calls of tools need not go through the router, which has the same handler for them. These paths
-    /// are those of calls.
-    pub(super) fn with_calls(mut self, shared: Shared, paths: Vec<&'static str>) -> Guard {
+    /// Calls of tools need not go through the router, which has the same handler for them. These are the
+    /// routes that there are.
+    pub(super) fn with_routes(mut self, shared: Shared, routes: Vec<Route>) -> Guard {
         self.acts = shared.gateway.acts().clone();
         let (audit, gateway) = (self.books.audit.clone(), Some(shared.gateway.clone()));
-        self.books = Arc::new(Books { audit, gateway });
+        let calling = routes.iter().filter(|route| route.effect == Effect::Calls);
+        self.paths_of_calls = calling.map(|route| route.path).collect();
+        self.books = Arc::new(Books { audit, gateway, routes });
         self.calls = Some(shared);
-        self.paths_of_calls = paths.into();
         self
     }
 
@@ -273,6 +280,8 @@ struct Books {
     audit: AuditHandle,
     /// Large answers, where there is something that counts them.
     gateway: Option<Gateway>,
+    /// What acts are called.
+    routes: Vec<Route>,
 }
 
 /// What of a request its answer needs.
@@ -432,12 +441,16 @@ impl About {
             self.is_act || !visitor.record.is_act(),
             "an act must not be given up: a route of a method that only reads, or of calls, has done one"
         );
-        let what = || match &self.asked {
-            Asked::Call => format!("POST {}", plexmcp::INVOKE),
-            Asked::Routed(method, uri) => format!("{method} {}", uri.path()),
+        let asked = || match &self.asked {
+            Asked::Call => Unnamed { request: format!("POST {}", plexmcp::INVOKE), act: None },
+            Asked::Routed(method, uri) => Unnamed {
+                request: format!("{method} {}", uri.path()),
+                act: act_of(&self.books.routes, method, uri.path()),
+            },
         };
+        let is_act = self.is_act && response.extensions().get::<HalfSent>().is_none();
         let id = response.headers().get(X_REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
-        visitor.answered(&self.books.audit, status, id, self.is_act, what)
+        visitor.answered(&self.books.audit, status, id, is_act, asked)
     }
 
     fn panicked(&self, panic: &(dyn Any + Send)) -> Response {

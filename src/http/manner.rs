@@ -9,7 +9,7 @@ use axum::response::Response;
 
 use super::auth::Denied;
 use super::clock::retry_seconds;
-use super::guard::Defect;
+use super::guard::{Defect, HalfSent};
 
 /// When it is worth asking again after the store refused a change: as often as it is tried anew.
 pub(super) const STORE_PAUSE: Duration = Duration::from_secs(5);
@@ -25,6 +25,8 @@ pub(super) struct Manner {
     pub(super) defect: Option<String>,
     /// Whether the connection ends with this answer.
     pub(super) close: bool,
+    /// Whether the request had not arrived whole, and so has asked for nothing.
+    pub(super) half_sent: bool,
 }
 
 impl Manner {
@@ -43,6 +45,9 @@ impl Manner {
         }
         if let Some(reason) = self.defect {
             response.extensions_mut().insert(Defect(reason));
+        }
+        if self.half_sent {
+            response.extensions_mut().insert(HalfSent);
         }
     }
 }

@@ -303,9 +303,8 @@ fn guard(shared: &Shared, address: SocketAddr) -> Guard {
     let bound_to_loopback = address.ip().to_canonical().is_loopback();
     let policy = origin::Policy::new(bound_to_loopback, &settings.allowed_hosts, &settings.allowed_origins);
     let audit = shared.gateway.audit().clone();
-    let calling = known_routes().into_iter().filter(|route| route.effect == Effect::Calls);
-    let paths = calling.map(|route| route.path).collect();
-    Guard::new(policy, settings.debug, routes(shared.clone()), audit).with_calls(shared.clone(), paths)
+    Guard::new(policy, settings.debug, routes(shared.clone()), audit)
+        .with_routes(shared.clone(), known_routes())
 }
 
 /// The guard of the address that has the operational routes only.

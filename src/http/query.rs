@@ -69,7 +69,7 @@ fn undecodable(name: &str) -> Problem {
 
 /// A part of a query as a form writes it: `+` is a blank, `%XX` a byte. `None` when the bytes are not
 /// UTF-8 or a `%` is followed by something else.
-fn decode(text: &str) -> Option<String> {
+pub(super) fn decode(text: &str) -> Option<String> {
     if !text.contains(['%', '+']) {
         return Some(text.to_owned());
     }

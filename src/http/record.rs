@@ -33,6 +33,33 @@ struct Said {
     answered: OnceLock<(StatusCode, String)>,
 }
 
+/// What a request of which no handler has said anything asks for, by its head.
+#[derive(Debug)]
+pub(super) struct Unnamed {
+    /// Its method and path.
+    pub(super) request: String,
+    /// The act that it asks for, and what that is to be done to.
+    pub(super) act: Option<(&'static str, String)>,
+}
+
+impl Unnamed {
+    /// What the audit is to have of it. An act has its line also where it failed before its handler knew what
+    /// it is about; of a refusal there is one whatever was asked for; of anything else there is none.
+    fn entry(self, outcome: Outcome, is_act: bool) -> Option<AuditEntry> {
+        match (outcome, self.act) {
+            (Outcome::Refused, _) => Some(AuditEntry::new(Sort::Look, "request", &self.request, outcome)),
+            (_, Some((action, target))) if is_act => {
+                Some(AuditEntry::new(Sort::Act, action, &target, outcome))
+            }
+            // What was done without a word by a route that is in no list.
+            (Outcome::Done, None) if is_act => {
+                Some(AuditEntry::new(Sort::Act, "request", &self.request, outcome))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// What is known while it goes on, to be asked at its end.
 type Late = Box<dyn FnOnce(&mut Map<String, Value>) + Send>;
 
@@ -142,26 +169,26 @@ impl Visitor {
 
     /// Has the audit record what it is to have of the request, now that there is an answer: acts, calls,
     /// looks, and refusals of whatever was asked for. Gives what the answer is to wait for.
-    /// `what` words a request that no handler said anything of; `is_act`, whether it was one all the same.
+    /// `asked` is what a request asks for that no handler said anything of; `is_act`, whether it was an act
+    /// all the same.
     pub(super) fn answered(
         &self,
         audit: &AuditHandle,
         status: StatusCode,
         request_id: &str,
         is_act: bool,
-        what: impl FnOnce() -> String,
+        asked: impl FnOnce() -> Unnamed,
     ) -> Option<oneshot::Receiver<()>> {
         let outcome = Outcome::of_status(status.as_u16());
         let Some(said) = self.record.0.get() else {
-            // What was done without a word is an act that its handler has forgotten to name.
-            let sort = if is_act && outcome == Outcome::Done { Sort::Act } else { Sort::Look };
-            if sort == Sort::Act || outcome == Outcome::Refused {
-                let entry = AuditEntry::new(sort, "request", &what(), outcome);
-                let entry = self.complete(entry).answered(Some(status.as_u16()), request_id);
-                return hand_over(audit, entry);
-            }
-            return None;
+            let entry = asked().entry(outcome, is_act)?;
+            return hand_over(audit, self.complete(entry).answered(Some(status.as_u16()), request_id));
         };
+        debug_assert!(
+            said.sort != Sort::Act || asked().act.is_none_or(|(action, _)| action == said.action),
+            "the handler calls the act {:?}, and the list of routes otherwise",
+            said.action
+        );
         if said.sort == Sort::Look && outcome == Outcome::Failed {
             // Nothing was seen.
             return None;

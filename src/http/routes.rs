@@ -6,7 +6,7 @@ use axum::routing::MethodRouter;
 use axum::{Extension, Router};
 
 use super::Shared;
-use super::query::Known;
+use super::query::{Known, decode};
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +57,8 @@ pub struct Route {
     pub access: Access,
     /// What it does.
     pub effect: Effect,
+    /// What the audit calls it, if it is an act.
+    pub action: Option<&'static str>,
     /// The parameters that it knows in a query.
     pub query: &'static [&'static str],
 }
@@ -69,8 +71,7 @@ pub(super) struct Routes {
 }
 
 impl Routes {
-    /// Adds a route that knows no parameters in a query. `handler` is for this method only. Of a method that
-    /// is not safe it is an act, which goes on to its end when its caller leaves.
+    /// Adds a route that reads and knows no parameters in a query. `handler` is for this method only.
     pub(super) fn on(
         self,
         method: &'static str,
@@ -81,7 +82,7 @@ impl Routes {
         self.asking(method, path, access, &[], handler)
     }
 
-    /// Adds a route that knows these parameters in a query. `handler` is for this method only.
+    /// Adds a route that reads and knows these parameters in a query. `handler` is for this method only.
     pub(super) fn asking(
         self,
         method: &'static str,
@@ -90,18 +91,36 @@ impl Routes {
         query: &'static [&'static str],
         handler: MethodRouter<Shared>,
     ) -> Routes {
-        let effect = method.parse().map_or(Effect::Acts, |method| Effect::of_method(&method));
-        self.add(Route { method, path, access, effect, query }, handler)
+        self.add(Route { method, path, access, effect: Effect::Reads, action: None, query }, handler)
+    }
+
+    /// Adds a route that changes something, with what the audit calls that: it goes on to its end when its
+    /// caller leaves, and has a line by that name also where its handler never came to know what it is about.
+    pub(super) fn acting(
+        self,
+        action: &'static str,
+        method: &'static str,
+        path: &'static str,
+        access: Access,
+        query: &'static [&'static str],
+        handler: MethodRouter<Shared>,
+    ) -> Routes {
+        let (effect, action) = (Effect::Acts, Some(action));
+        self.add(Route { method, path, access, effect, action, query }, handler)
     }
 
     /// Adds a route that asks servers and changes nothing here: it is given up when its caller leaves.
     /// The path has no places, since the guard looks for it in that of a request.
     pub(super) fn calling(self, path: &'static str, access: Access, handler: MethodRouter<Shared>) -> Routes {
         debug_assert!(!path.contains('{'), "{path}");
-        self.add(Route { method: "POST", path, access, effect: Effect::Calls, query: &[] }, handler)
+        let (method, effect) = ("POST", Effect::Calls);
+        self.add(Route { method, path, access, effect, action: None, query: &[] }, handler)
     }
 
     fn add(mut self, route: Route, handler: MethodRouter<Shared>) -> Routes {
+        // The guard goes by the method where it does not know the route.
+        let of_method = route.method.parse().map_or(Effect::Acts, |method| Effect::of_method(&method));
+        debug_assert!(route.effect == of_method || route.effect == Effect::Calls, "{route:?}");
         self.router = self.router.route(route.path, handler.route_layer(Extension(Known(route.query))));
         self.known.push(route);
         self
@@ -115,5 +134,72 @@ impl Routes {
     /// What was added.
     pub(super) fn known(&self) -> &[Route] {
         &self.known
+    }
+}
+
+/// The act that a request asks for, by its method and its path: what the audit calls it, and what it is
+/// done to, which is what stands in the route's place, or the path where it has none.
+pub(super) fn act_of(routes: &[Route], method: &Method, path: &str) -> Option<(&'static str, String)> {
+    routes.iter().find_map(|route| {
+        let action = route.action.filter(|_| route.method == method.as_str())?;
+        let place = place_of(route.path, path)?;
+        // A `+` in a path is a plus. What cannot be decoded names nothing, and is told as it was sent.
+        let decoded = decode(&place.replace('+', "%2B"));
+        Some((action, decoded.unwrap_or_else(|| place.to_owned())))
+    })
+}
+
+/// What a path has in the last place of a route's; all of it where there is no place, and `None` where it is
+/// another route's.
+fn place_of<'a>(route: &str, path: &'a str) -> Option<&'a str> {
+    let (mut given, mut place) = (path.split('/'), path);
+    for part in route.split('/') {
+        let segment = given.next()?;
+        if part.starts_with('{') {
+            place = Some(segment).filter(|segment| !segment.is_empty())?;
+        } else if part != segment {
+            return None;
+        }
+    }
+    given.next().is_none().then_some(place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_act_is_known_by_method_and_path_with_what_it_is_done_to() {
+        let routes = crate::http::known_routes();
+        let act = |method: &str, path: &str| act_of(&routes, &method.parse().expect("a method"), path);
+        for (method, path, action, target) in [
+            ("POST", "/v1/api-keys", "key.create", "/v1/api-keys"),
+            ("DELETE", "/v1/api-keys/key_1", "key.revoke", "key_1"),
+            ("POST", "/v1/api-keys/key_1/rotate", "key.rotate", "key_1"),
+            ("PUT", "/api/servers/a%20b+c", "server.change", "a b+c"),
+            ("DELETE", "/api/servers/%ff", "server.remove", "%ff"),
+            ("POST", "/v1/mcps/%2F/pins/approve", "tool.approve", "/"),
+        ] {
+            assert_eq!(act(method, path), Some((action, target.to_owned())), "{method} {path}");
+        }
+        for (method, path) in [
+            ("GET", "/v1/api-keys"),
+            ("POST", "/v1/api-keys/"),
+            ("DELETE", "/v1/api-keys/"),
+            ("DELETE", "/v1/api-keys/a/b"),
+            ("DELETE", "/v1/api-keys"),
+            ("POST", "/v1/mcp/invoke"),
+            ("POST", "/api/query"),
+            ("POST", ""),
+        ] {
+            assert_eq!(act(method, path), None, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn every_act_has_a_name_and_nothing_else_has() {
+        for route in crate::http::known_routes() {
+            assert_eq!(route.action.is_some(), route.effect == Effect::Acts, "{route:?}");
+        }
     }
 }

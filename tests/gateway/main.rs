@@ -7,6 +7,7 @@
 mod support;
 
 mod access;
+mod acts;
 mod auditing;
 mod authority;
 mod budgets;

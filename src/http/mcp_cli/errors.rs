@@ -86,6 +86,12 @@ impl Failure {
         self.0.manner.close = true;
         self
     }
+
+    /// Of a request whose end nobody waits for any more.
+    fn half_sent(mut self) -> Failure {
+        self.0.manner.half_sent = true;
+        self.closing()
+    }
 }
 
 const UNEXPECTED: &str = "An unexpected error occurred";
@@ -256,9 +262,9 @@ impl From<Unusable> for Failure {
             }
             Unusable::TooSlow { limit } => {
                 let error = format!("The request body did not arrive within {} s", limit.as_secs_f64());
-                Failure::new(StatusCode::REQUEST_TIMEOUT, error).closing()
+                Failure::new(StatusCode::REQUEST_TIMEOUT, error).half_sent()
             }
-            Unusable::Broken => Failure::bad_request("The request body could not be read").closing(),
+            Unusable::Broken => Failure::bad_request("The request body could not be read").half_sent(),
             Unusable::Empty => Failure::bad_request("The request body is empty"),
             Unusable::Malformed { reason } => {
                 Failure::bad_request(format!("The request body is not valid JSON: {reason}"))

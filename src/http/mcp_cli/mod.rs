@@ -32,14 +32,14 @@ pub(super) fn routes() -> Routes {
         .on("GET", "/api/openapi.json", Public, get(openapi::document))
         .on("GET", "/api/status", Operator, get(status))
         .on("GET", "/api/servers", Operator, get(list))
-        .on("POST", "/api/servers", Operator, post(add))
+        .acting("server.add", "POST", "/api/servers", Operator, &[], post(add))
         .on("GET", "/api/servers/{name}", Operator, get(detail))
-        .on("PUT", "/api/servers/{name}", Operator, put(change))
-        .on("DELETE", "/api/servers/{name}", Operator, delete(remove))
+        .acting("server.change", "PUT", "/api/servers/{name}", Operator, &[], put(change))
+        .acting("server.remove", "DELETE", "/api/servers/{name}", Operator, &[], delete(remove))
         .on("GET", "/api/servers/{name}/tools", Operator, get(tools))
         .calling("/api/query", Operator, post(query::run))
-        .on("POST", "/api/config/export", Operator, post(export))
-        .on("POST", "/api/config/import", Operator, post(import))
+        .acting("config.export", "POST", "/api/config/export", Operator, &[], post(export))
+        .acting("config.import", "POST", "/api/config/import", Operator, &[], post(import))
 }
 
 /// A caller who may use this dialect, and what the handlers need.

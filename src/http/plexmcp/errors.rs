@@ -88,6 +88,12 @@ impl Failure {
         self.0.manner.close = true;
         self
     }
+
+    /// Of a request whose end nobody waits for any more.
+    fn half_sent(mut self) -> Failure {
+        self.0.manner.half_sent = true;
+        self.closing()
+    }
 }
 
 /// When one of a key's calls may have ended.
@@ -301,10 +307,10 @@ impl From<Unusable> for Failure {
             }
             Unusable::TooSlow { limit } => {
                 let message = format!("The request body did not arrive within {} s", limit.as_secs_f64());
-                invalid(StatusCode::REQUEST_TIMEOUT, message).closing()
+                invalid(StatusCode::REQUEST_TIMEOUT, message).half_sent()
             }
             Unusable::Broken => {
-                invalid(StatusCode::BAD_REQUEST, "The request body could not be read".into()).closing()
+                invalid(StatusCode::BAD_REQUEST, "The request body could not be read".into()).half_sent()
             }
             Unusable::Empty => invalid(StatusCode::BAD_REQUEST, "The request body is empty".into()),
             Unusable::Malformed { reason } => {

@@ -52,30 +52,37 @@ pub(super) fn routes() -> Routes {
         .asking("GET", "/v1/mcps", Viewer, &["page", "per_page", "status", "health"], get(list))
         .on("GET", "/v1/mcps/{id}", Viewer, get(detail))
         .asking("GET", "/v1/mcps/{id}/logs", Admin, &["tail", "follow"], get(logs))
-        .on("POST", "/v1/mcps/{id}/restart", Admin, post(restart))
+        .acting("server.restart", "POST", "/v1/mcps/{id}/restart", Admin, &[], post(restart))
         .on("GET", "/v1/mcps/{id}/pins", Admin, get(pins::show))
-        .on("POST", "/v1/mcps/{id}/pins/approve", Admin, post(pins::approve))
+        .acting("tool.approve", "POST", "/v1/mcps/{id}/pins/approve", Admin, &[], post(pins::approve))
         .calling(INVOKE, Member, post(invoke::routed))
         .calling("/v1/mcp/resources", Member, post(resources))
         .on("GET", "/v1/organization", Viewer, get(organization::show))
         .asking("GET", MEMBERS, Viewer, &["page", "per_page", "role"], get(organization::members))
-        .on("POST", MEMBERS, Admin, post(members::create))
+        .acting("member.create", "POST", MEMBERS, Admin, &[], post(members::create))
         .on("GET", "/v1/organization/members/{id}", Viewer, get(members::detail))
-        .on("PATCH", "/v1/organization/members/{id}", Admin, patch(members::change))
-        .on("DELETE", "/v1/organization/members/{id}", Admin, delete(members::remove))
+        .acting("member.change", "PATCH", "/v1/organization/members/{id}", Admin, &[], patch(members::change))
+        .acting(
+            "member.remove",
+            "DELETE",
+            "/v1/organization/members/{id}",
+            Admin,
+            &[],
+            delete(members::remove),
+        )
         .on("GET", "/v1/organization/plans", Viewer, get(plans::list))
-        .on("PUT", "/v1/organization/plans/{name}", Owner, put(plans::replace))
-        .on("DELETE", "/v1/organization/plans/{name}", Owner, delete(plans::remove))
+        .acting("plan.put", "PUT", "/v1/organization/plans/{name}", Owner, &[], put(plans::replace))
+        .acting("plan.remove", "DELETE", "/v1/organization/plans/{name}", Owner, &[], delete(plans::remove))
         .asking("GET", "/v1/audit", Admin, &AUDIT, get(audit::list))
         .asking("GET", "/v1/audit/export", Admin, &AUDIT[2..], get(audit::export))
         .asking("GET", "/v1/usage", Viewer, &HISTORY[..3], get(usage::show))
         .asking("GET", "/v1/usage/history", Viewer, &HISTORY, get(usage::history))
         .asking("GET", "/v1/api-keys", Member, &["page", "per_page", "status"], get(keys::list))
-        .on("POST", "/v1/api-keys", Member, post(keys::create))
+        .acting("key.create", "POST", "/v1/api-keys", Member, &[], post(keys::create))
         .on("GET", "/v1/api-keys/{id}", Member, get(keys::detail))
-        .on("PATCH", "/v1/api-keys/{id}", Member, patch(keychange::change))
-        .on("POST", "/v1/api-keys/{id}/rotate", Member, post(keychange::rotate))
-        .asking("DELETE", "/v1/api-keys/{id}", Member, &["descendants"], delete(keys::revoke))
+        .acting("key.change", "PATCH", "/v1/api-keys/{id}", Member, &[], patch(keychange::change))
+        .acting("key.rotate", "POST", "/v1/api-keys/{id}/rotate", Member, &[], post(keychange::rotate))
+        .acting("key.revoke", "DELETE", "/v1/api-keys/{id}", Member, &["descendants"], delete(keys::revoke))
         .asking("GET", "/v1/api-keys/{id}/usage", Member, &HISTORY[..3], get(usage::of_key))
 }
 
