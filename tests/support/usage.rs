@@ -13,13 +13,19 @@ pub(crate) struct Usage {
     pub(crate) cpu: Duration,
     /// Resident memory now, in KiB.
     pub(crate) resident: u64,
-    /// The most that it ever was, in KiB.
+    /// The most that it was since the peak was forgotten, or ever, in KiB.
     pub(crate) peak: u64,
     pub(crate) files: usize,
     pub(crate) threads: u64,
 }
 
 impl Usage {
+    /// Has the process's peak begin anew with what it uses now. Where the kernel cannot do that, the peak
+    /// goes on from the start, which is no less.
+    pub(crate) fn forget_peak(pid: u32) {
+        let _ = fs::write(format!("/proc/{pid}/clear_refs"), "5");
+    }
+
     /// Reads it now. Panics when there is no such process.
     pub(crate) fn of(pid: u32) -> Usage {
         let read = |file: &str| {
