@@ -181,7 +181,8 @@ impl Visitor {
     ) -> Option<oneshot::Receiver<()>> {
         let outcome = Outcome::of_status(status.as_u16());
         let Some(said) = self.record.0.get() else {
-            let entry = asked().entry(outcome, is_act)?;
+            // Most requests are neither: for them nothing is put into words.
+            let entry = (is_act || outcome == Outcome::Refused).then(asked)?.entry(outcome, is_act)?;
             return hand_over(audit, self.complete(entry).answered(Some(status.as_u16()), request_id));
         };
         debug_assert!(
