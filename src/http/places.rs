@@ -4,7 +4,7 @@
 //! who has more.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -81,36 +81,81 @@ pub(super) fn who_leaves(
     per_address: usize,
     now: Instant,
 ) -> Vec<usize> {
-    let mut held: HashMap<IpAddr, usize> = HashMap::new();
-    open.iter().for_each(|holder| *held.entry(holder.address).or_default() += 1);
-    // The candidates of each address, the least loss last.
-    let mut candidates: HashMap<IpAddr, Vec<(Standing, Instant, usize)>> = HashMap::new();
-    for (index, holder) in open.iter().enumerate() {
-        if let Some((standing, since)) = holder.may_go(now) {
-            candidates.entry(holder.address).or_default().push((standing, since, index));
-        }
-    }
-    candidates.values_mut().for_each(|own| own.sort_unstable_by_key(|candidate| Reverse(*candidate)));
+    let mut shares = Shares::of(open, now);
     let mut leaving = Vec::new();
     for newcomer in waiting {
-        let own = held.get(newcomer).copied().unwrap_or_default();
+        let own = shares.held(*newcomer);
         let is_full = own >= per_address;
-        let may_have = |address: &IpAddr, held: usize, standing: Standing| {
-            address == newcomer || !is_full && (held > own || held == own && standing == Standing::Idle)
-        };
-        let of_address = |(address, left): (&IpAddr, &Vec<(Standing, Instant, usize)>)| {
-            let (standing, since, _) = *left.last()?;
-            let held = held[address];
-            may_have(address, held, standing).then_some((held, Reverse(standing), Reverse(since), *address))
-        };
-        let Some((.., victim)) = candidates.iter().filter_map(of_address).max() else { continue };
-        if let Some((.., index)) = candidates.get_mut(&victim).and_then(Vec::pop) {
-            leaving.push(index);
-        }
-        *held.entry(victim).or_default() -= 1;
-        *held.entry(*newcomer).or_default() += 1;
+        // Everybody else holds fewer than the first, or has more to lose: where that one need not go, nobody
+        // need but the address itself.
+        let first = shares.ranks.last().filter(|(held, Reverse(standing), ..)| {
+            !is_full && (*held > own || *held == own && *standing == Standing::Idle)
+        });
+        let victim = first.map_or(*newcomer, |(.., address)| *address);
+        let Some(index) = shares.take_from(victim) else { continue };
+        leaving.push(index);
+        shares.give(*newcomer);
     }
     leaving
+}
+
+/// How many places an address holds, what it would lose least, for how long it has done that, and who it is:
+/// the greatest makes room first.
+type Rank = (usize, Reverse<Standing>, Reverse<Instant>, IpAddr);
+
+/// What each address holds, and may lose.
+struct Shares {
+    held: HashMap<IpAddr, usize>,
+    /// Those that may go, the least loss last.
+    candidates: HashMap<IpAddr, Vec<(Standing, Instant, usize)>>,
+    /// A rank for each address that has any that may go.
+    ranks: BTreeSet<Rank>,
+}
+
+impl Shares {
+    fn of(open: &[Holder], now: Instant) -> Shares {
+        let mut held: HashMap<IpAddr, usize> = HashMap::new();
+        let mut candidates: HashMap<IpAddr, Vec<(Standing, Instant, usize)>> = HashMap::new();
+        for (index, holder) in open.iter().enumerate() {
+            *held.entry(holder.address).or_default() += 1;
+            if let Some((standing, since)) = holder.may_go(now) {
+                candidates.entry(holder.address).or_default().push((standing, since, index));
+            }
+        }
+        candidates.values_mut().for_each(|own| own.sort_unstable_by_key(|candidate| Reverse(*candidate)));
+        let mut shares = Shares { held, candidates, ranks: BTreeSet::new() };
+        shares.ranks = shares.candidates.keys().filter_map(|address| shares.rank(*address)).collect();
+        shares
+    }
+
+    fn held(&self, address: IpAddr) -> usize {
+        self.held.get(&address).copied().unwrap_or_default()
+    }
+
+    fn rank(&self, address: IpAddr) -> Option<Rank> {
+        let (standing, since, _) = *self.candidates.get(&address)?.last()?;
+        Some((self.held(address), Reverse(standing), Reverse(since), address))
+    }
+
+    /// Has an address lose what it loses least.
+    fn take_from(&mut self, address: IpAddr) -> Option<usize> {
+        let before = self.rank(address)?;
+        let (.., index) = self.candidates.get_mut(&address)?.pop()?;
+        *self.held.entry(address).or_default() -= 1;
+        self.ranks.remove(&before);
+        self.ranks.extend(self.rank(address));
+        Some(index)
+    }
+
+    /// Has an address hold one more.
+    fn give(&mut self, address: IpAddr) {
+        let before = self.rank(address);
+        *self.held.entry(address).or_default() += 1;
+        if let Some(before) = before {
+            self.ranks.remove(&before);
+            self.ranks.extend(self.rank(address));
+        }
+    }
 }
 
 /// How many connections there may be where so many files may be open, if so many are wanted and this many
@@ -226,6 +271,29 @@ mod tests {
         assert_eq!(v6("::ffff:192.0.2.1"), address(1));
     }
 
+    /// Who leaves, found by looking at each address for each that waits.
+    fn who_leaves_slowly(
+        open: &[Holder],
+        waiting: &[IpAddr],
+        per_address: usize,
+        now: Instant,
+    ) -> Vec<usize> {
+        let mut shares = Shares::of(open, now);
+        let mut leaving = Vec::new();
+        for newcomer in waiting {
+            let own = shares.held(*newcomer);
+            let may_have = |(held, Reverse(standing), _, address): &Rank| {
+                let others = own < per_address;
+                address == newcomer || others && (*held > own || *held == own && *standing == Standing::Idle)
+            };
+            let ranks = shares.candidates.keys().filter_map(|address| shares.rank(*address));
+            let Some((.., victim)) = ranks.filter(may_have).max() else { continue };
+            leaving.extend(shares.take_from(victim));
+            shares.give(*newcomer);
+        }
+        leaving
+    }
+
     proptest! {
         #[test]
         fn nobody_loses_a_place_to_somebody_who_has_more(
@@ -241,6 +309,7 @@ mod tests {
                 .collect();
             let waiting: Vec<IpAddr> = waiting.into_iter().map(address).collect();
             let leaving = who_leaves(&open, &waiting, per_address, now);
+            prop_assert_eq!(&leaving, &who_leaves_slowly(&open, &waiting, per_address, now));
             prop_assert!(leaving.len() <= waiting.len());
             let distinct: std::collections::HashSet<usize> = leaving.iter().copied().collect();
             prop_assert_eq!(distinct.len(), leaving.len());
