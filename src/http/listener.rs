@@ -63,6 +63,10 @@ pub(super) async fn serve(
             connections.spawn(serve_one(entering, tls.clone(), guard.clone(), stop.clone()));
             count(connections.len());
         }
+        // Not where the loop waits: it comes to its last branch only once nobody is left to be accepted.
+        if room.is_crowded() && room.make_room().await {
+            continue;
+        }
         let takes_more = room.takes_more();
         tokio::select! {
             biased;
@@ -83,7 +87,7 @@ pub(super) async fn serve(
                     }
                 }
             },
-            () = room.make_room(), if room.is_crowded() => {}
+            () = room.until_look(), if room.is_crowded() => {}
         }
     }
     drop((listener, room));

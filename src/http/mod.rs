@@ -24,6 +24,7 @@ mod owed;
 mod places;
 mod plexmcp;
 mod query;
+mod queue;
 mod record;
 mod room;
 mod routes;

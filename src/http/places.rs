@@ -1,6 +1,6 @@
-//! Who gets a place among the connections, who waits for one, and who makes room. Pure: counts, what
-//! each connection does and the time in; decisions out. Places are shared by address, as the places of
-//! a server are by key: whoever has many makes room for whoever has fewer, and nobody for somebody
+//! How many places there are among the connections, and who makes room for those that wait for one. Pure:
+//! counts, what each connection does and the time in; decisions out. Places are shared by address, as the
+//! places of a server are by key: whoever has many makes room for whoever has fewer, and nobody for somebody
 //! who has more.
 
 use std::cmp::Reverse;
@@ -52,24 +52,6 @@ impl Holder {
         let least = if standing == Standing::Unread { LEAST_UNREAD } else { LEAST };
         (now.duration_since(since) >= least).then_some((standing, since))
     }
-}
-
-/// Which of those who wait is the next to get a place: of the address that holds the fewest, the first.
-pub(super) fn next_in(
-    waiting: impl Iterator<Item = IpAddr>,
-    held: impl Fn(IpAddr) -> usize,
-    per_address: usize,
-) -> Option<usize> {
-    let candidates = waiting.enumerate().map(|(index, address)| (held(address), index));
-    candidates.filter(|(held, _)| *held < per_address).min().map(|(_, index)| index)
-}
-
-/// Which of those who wait is turned away when there are more than may wait: of the address that has the
-/// most waiting, the last.
-pub(super) fn turned_away(waiting: &[IpAddr]) -> Option<usize> {
-    let mut counts: HashMap<IpAddr, usize> = HashMap::new();
-    waiting.iter().for_each(|address| *counts.entry(*address).or_default() += 1);
-    (0..waiting.len()).max_by_key(|index| (counts[&waiting[*index]], *index))
 }
 
 /// Which connections are to end so that those who wait, in their order, get a place: at most one for each,
@@ -233,18 +215,6 @@ mod tests {
         assert!(leaving.iter().all(|index| *index < 5) && leaving.len() == 5, "{leaving:?}");
         // An address that has as many as it may gets nobody else's.
         assert!(who_leaves(&open[..5], &[address(2), address(2)], 1, now).len() == 1);
-    }
-
-    #[test]
-    fn who_has_the_fewest_is_next_and_who_has_the_most_waiting_is_turned_away() {
-        let waiting = [1, 1, 2, 3, 2].map(address);
-        let held = |of: IpAddr| if of == address(1) { 3 } else { usize::from(of == address(2)) };
-        assert_eq!(next_in(waiting.into_iter(), held, 3), Some(3));
-        assert_eq!(next_in(waiting[..3].iter().copied(), held, 3), Some(2));
-        assert_eq!(next_in(waiting[..2].iter().copied(), held, 3), None);
-        assert_eq!(turned_away(&waiting), Some(4));
-        assert_eq!(turned_away(&waiting[..3]), Some(1));
-        assert_eq!(turned_away(&[]), None);
     }
 
     #[test]

@@ -1,25 +1,28 @@
 //! The connections that there are and those that wait to be served: what `places` decides, done to
 //! sockets.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
+use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep_until};
 
 use super::connection::{Patience, Watch};
-use super::places::{Holder, Places, RESERVE, counted_for, next_in, turned_away, who_leaves};
+use super::places::{Holder, Places, RESERVE, counted_for, who_leaves};
+use super::queue::Queue;
 
 /// While somebody waits, it is looked this often at who can make room.
 const LOOK: Duration = Duration::from_millis(20);
-/// For so long those who find no room to wait in stay in the kernel's queue. If it is full for longer, they
-/// are let in one by one, because others may be among them.
+/// For so long newcomers stay in the kernel's queue while nobody waits who would have to go for them: there
+/// they are served as they have come, and nobody is lost. If it is so for longer, they are taken all the same,
+/// because somebody who asks whether the daemon is there may be among them.
 const KEPT_OUT: Duration = Duration::from_secs(1);
 /// How long whoever was given a place of the reserve has for its head.
 const PROBE_HEAD: Duration = Duration::from_secs(1);
@@ -34,12 +37,6 @@ struct Newcomer {
     peer: SocketAddr,
     /// What it asks for: known once its first bytes are there.
     is_probe: Option<bool>,
-}
-
-impl Newcomer {
-    fn address(&self) -> IpAddr {
-        counted_for(self.peer.ip())
-    }
 }
 
 /// A connection that is to be served now.
@@ -59,9 +56,17 @@ struct Held {
 }
 
 impl Held {
+    fn counts(&self) -> Counts<'_> {
+        Counts(self.by_address.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// How many places each address holds, while nobody comes or goes.
+struct Counts<'a>(MutexGuard<'a, HashMap<IpAddr, usize>>);
+
+impl Counts<'_> {
     fn of(&self, address: IpAddr) -> usize {
-        let held = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
-        held.get(&address).copied().unwrap_or_default()
+        self.0.get(&address).copied().unwrap_or_default()
     }
 }
 
@@ -80,7 +85,7 @@ impl Drop for Seat {
             self.held.reserve.fetch_sub(1, Relaxed);
             return;
         }
-        let mut held = self.held.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held.counts().0;
         if let Some(count) = held.get_mut(&self.address) {
             *count -= 1;
             if *count == 0 {
@@ -97,11 +102,13 @@ pub(super) struct Room {
     /// Whether the first bytes of a connection can be looked at before it is served.
     is_plain: bool,
     held: Arc<Held>,
-    waiting: VecDeque<Newcomer>,
+    waiting: Queue<Newcomer>,
+    /// One that the reserve is for may be among them.
+    may_be_probed: bool,
     watches: Watches,
     next_look: Instant,
-    /// Since when as many wait as may.
-    full_since: Option<Instant>,
+    /// Since when as many wait as may, and nobody of them would have to go for another one.
+    shut_since: Option<Instant>,
 }
 
 impl Room {
@@ -112,67 +119,79 @@ impl Room {
             patience,
             is_plain,
             held: Arc::default(),
-            waiting: VecDeque::new(),
+            waiting: Queue::default(),
+            may_be_probed: false,
             watches: Watches::default(),
             next_look: Instant::now(),
-            full_since: None,
+            shut_since: None,
         }
     }
 
-    /// Whether a further connection is to be accepted.
+    /// Whether a further connection is to be accepted. As long as anybody waits who would have to go for it,
+    /// it is: whoever is in the kernel's queue must not stand in one line with a flood.
     pub(super) fn takes_more(&mut self) -> bool {
-        if self.waiting.len() < self.places.waiting.max(1) {
-            self.full_since = None;
+        if self.waiting.len() < self.most_waiting() || self.someone_would_yield() {
+            self.shut_since = None;
             return true;
         }
-        self.full_since.get_or_insert_with(Instant::now).elapsed() >= KEPT_OUT
+        self.shut_since.get_or_insert_with(Instant::now).elapsed() >= KEPT_OUT
     }
 
-    /// Takes in a connection that was accepted. Of too many that wait, the address with the most of them
-    /// loses its last.
+    /// Takes in a connection that was accepted. If too many wait now, one of them is turned away.
     pub(super) fn arrive(&mut self, stream: TcpStream, peer: SocketAddr) {
-        self.waiting.push_back(Newcomer { stream, peer, is_probe: (!self.is_plain).then_some(false) });
-        if self.waiting.len() > self.places.waiting.max(1) {
-            let waiting: Vec<IpAddr> = self.waiting.iter().map(Newcomer::address).collect();
-            if let Some(index) = turned_away(&waiting) {
-                self.waiting.remove(index);
+        let newcomer = Newcomer { stream, peer, is_probe: (!self.is_plain).then_some(false) };
+        self.waiting.push(counted_for(peer.ip()), newcomer);
+        if self.waiting.len() > self.most_waiting() {
+            let held = self.held.counts();
+            let turned_away = self.waiting.turn_away(|address| held.of(address));
+            drop(held);
+            if let Some(Newcomer { stream, .. }) = turned_away {
+                // Reset: of very many of them the kernel would remember each for a minute.
+                drop(stream.set_zero_linger());
             }
         }
+    }
+
+    fn most_waiting(&self) -> usize {
+        self.places.waiting.max(1)
+    }
+
+    fn someone_would_yield(&self) -> bool {
+        let held = self.held.counts();
+        self.waiting.would_yield(|address| held.of(address))
     }
 
     /// The next that is to be served, while there are so many: the places of the reserve count among them.
     pub(super) fn enter(&mut self, open: usize) -> Option<Entering> {
-        if self.waiting.is_empty() {
+        if !self.is_crowded() {
             return None;
         }
         let reserve = self.held.reserve.load(Relaxed);
-        if open.saturating_sub(reserve) < self.places.all {
-            let waiting = self.waiting.iter().map(Newcomer::address);
-            let next = match self.waiting.len() {
-                // The usual one: nobody else waits.
-                1 => (self.held.of(self.waiting[0].address()) < self.places.per_address).then_some(0),
-                _ => next_in(waiting, |address| self.held.of(address), self.places.per_address),
-            };
-            if let Some(newcomer) = next.and_then(|index| self.waiting.remove(index)) {
-                return Some(self.seat(newcomer, false));
-            }
+        if open.saturating_sub(reserve) < self.places.all
+            && let Some((address, newcomer)) = self.next(self.places.per_address, |_| true)
+        {
+            return Some(self.seat(address, newcomer, false));
         }
-        if reserve >= RESERVE {
+        if reserve >= RESERVE || !self.may_be_probed {
             return None;
         }
-        let probe = self.waiting.iter().position(|newcomer| newcomer.is_probe == Some(true))?;
-        let newcomer = self.waiting.remove(probe)?;
-        Some(self.seat(newcomer, true))
+        let probe = self.next(usize::MAX, |newcomer| newcomer.is_probe == Some(true));
+        self.may_be_probed = probe.is_some();
+        probe.map(|(address, newcomer)| self.seat(address, newcomer, true))
     }
 
-    fn seat(&mut self, newcomer: Newcomer, is_reserve: bool) -> Entering {
-        let (address, mut patience) = (newcomer.address(), self.patience);
+    fn next(&mut self, most: usize, is_wanted: impl Fn(&Newcomer) -> bool) -> Option<(IpAddr, Newcomer)> {
+        let held = self.held.counts();
+        self.waiting.pop(|address| held.of(address), most, is_wanted)
+    }
+
+    fn seat(&mut self, address: IpAddr, newcomer: Newcomer, is_reserve: bool) -> Entering {
+        let mut patience = self.patience;
         if is_reserve {
             self.held.reserve.fetch_add(1, Relaxed);
             patience.head = patience.head.min(PROBE_HEAD);
         } else {
-            let mut held = self.held.by_address.lock().unwrap_or_else(PoisonError::into_inner);
-            *held.entry(address).or_default() += 1;
+            *self.held.counts().0.entry(address).or_default() += 1;
         }
         // From here on, so that a handshake takes its time from that of the first head.
         let watch = Arc::new(Watch::new(patience));
@@ -185,23 +204,27 @@ impl Room {
 
     /// Whether anybody waits for a place.
     pub(super) fn is_crowded(&self) -> bool {
-        !self.waiting.is_empty()
+        self.waiting.len() > 0
     }
 
-    /// Has others make room for those who wait, as often as is worth it. Ends when something was looked at
-    /// that may let somebody in. Cancel safe.
-    pub(super) async fn make_room(&mut self) {
+    /// Resolves when it is time to look who can make room. Cancel safe.
+    pub(super) async fn until_look(&self) {
         sleep_until(self.next_look).await;
-        self.next_look = Instant::now() + LOOK;
+    }
+
+    /// Has others make room for those who wait, if it is time for it. True if so: somebody may enter then.
+    pub(super) async fn make_room(&mut self) -> bool {
+        if Instant::now() < self.next_look {
+            return false;
+        }
         self.look_for_probes().await;
-        let mut waiting: Vec<(usize, IpAddr)> = self
-            .waiting
-            .iter()
-            .map(|newcomer| (self.held.of(newcomer.address()), newcomer.address()))
-            .collect();
-        waiting.sort_by_key(|(held, _)| *held);
-        let waiting: Vec<IpAddr> = waiting.into_iter().map(|(_, address)| address).collect();
+        let held = self.held.counts();
+        let waiting = self.waiting.in_order(|address| held.of(address));
+        drop(held);
         self.send_away(&waiting);
+        // However long it took: others have their turn in between.
+        self.next_look = Instant::now() + LOOK;
+        true
     }
 
     /// Has one connection go, because there is no descriptor for another one.
@@ -225,19 +248,22 @@ impl Room {
         }
     }
 
-    /// Looks at the first bytes of those who wait, each once, and only those that are there.
+    /// Looks at the first bytes of those who wait, each once, and only those that are there. All of them: the
+    /// share of work after which a task lets others go first is smaller than their number.
     async fn look_for_probes(&mut self) {
-        poll_fn(|cx| {
+        unconstrained(poll_fn(|cx| {
             for newcomer in self.waiting.iter_mut().filter(|newcomer| newcomer.is_probe.is_none()) {
                 let mut bytes = [0; PROBE_BYTES];
                 let mut buffer = ReadBuf::new(&mut bytes);
                 if newcomer.stream.poll_peek(cx, &mut buffer).is_ready() {
                     let begun = buffer.filled();
-                    newcomer.is_probe = Some(PROBES.iter().any(|probe| begun.starts_with(probe)));
+                    let is_probe = PROBES.iter().any(|probe| begun.starts_with(probe));
+                    newcomer.is_probe = Some(is_probe);
+                    self.may_be_probed |= is_probe;
                 }
             }
             Poll::Ready(())
-        })
+        }))
         .await;
     }
 }

@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::ask::ask;
 use crate::support::gateway::{INVOKE, TestGateway, fake};
+use crate::support::http::Connection;
 use crate::support::strangers::{address, connect};
 use crate::support::wire::{Wire, post};
 use crate::support::{DEADLINE, wait_until};
@@ -135,16 +136,21 @@ async fn connections_leave_descriptors_for_children() {
     gateway.wait_state("fake", "ready").await;
     let output = gateway.output();
     assert!(output.contains("http.max_connections is lowered from 1024 to "), "{output}");
-    // All places and all that may wait are taken, and more knock.
+    // All places and all that may wait are taken, and more knock, of which some are turned away.
     let mut held = Vec::new();
     for _ in 0..400 {
-        held.push(Wire::open(&gateway).await);
+        held.extend(tokio::net::TcpStream::connect(gateway.address()).await);
     }
     let mut late = gateway.marked(fake(&[]));
     late["name"] = "late".into();
-    // Over one of its own: those that were kept had to make room.
-    let mut fresh = gateway.connect().await;
-    fresh.send("POST", "/api/servers", Some(&late)).await.expect("an answer").expect(200);
+    // Over one of its own: those that were kept have to make room, and until they have it is turned away, too.
+    let authorization = format!("Bearer {}", gateway.key());
+    let make = async || {
+        let mut fresh =
+            Connection::open(gateway.address(), &[("authorization", &authorization)]).await.ok()?;
+        fresh.send("POST", "/api/servers", Some(&late)).await.ok()
+    };
+    wait_until("somebody else is answered", DEADLINE, make).await.expect(200);
     wait_until("the server made late has a child", DEADLINE, || async {
         gateway.output().contains("ready server=late").then_some(())
     })

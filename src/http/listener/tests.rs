@@ -350,18 +350,40 @@ async fn one_address_holds_its_share_and_others_are_served_beside_it() {
         timeout(PATIENCE, server.entered.notified()).await.expect("the handler is entered");
         held.push(busy);
     }
-    // Far more of the same than may wait: the last ones are closed.
+    // Far more of the same than may wait: the last ones are turned away at once, some before they know that
+    // they were connected.
     let mut waiting = Vec::new();
-    for _ in 0..8 {
+    for _ in 0..4 {
         waiting.push(server.connect().await);
     }
-    assert_eq!(closed(waiting.last_mut().expect("eight")).await, 0);
+    for _ in 0..4 {
+        if let Ok(mut last) = TcpStream::connect(server.address).await {
+            assert_eq!(closed(&mut last).await, 0);
+        }
+    }
     let mut other = connect_from([127, 0, 0, 2], &server).await;
     assert!(exchange(&mut other, OK).await.ends_with("ok"));
     // Those that wait get their turn.
     waiting[0].write_all(OK.as_bytes()).await.expect("sent");
     drop(held);
     assert!(answer(&mut waiting[0]).await.ends_with("ok"));
+}
+
+#[tokio::test]
+async fn an_address_that_holds_a_place_and_waits_for_another_goes_for_one_that_has_none() {
+    let server = start(Bounds { places: Places { all: 1, per_address: 1, waiting: 2 }, ..bounds() }).await;
+    let mut busy = server.connect().await;
+    busy.write_all(OK.replace("/ok", "/wait").as_bytes()).await.expect("sent");
+    timeout(PATIENCE, server.entered.notified()).await.expect("the handler is entered");
+    let mut second = server.connect().await;
+    // Each address has one that waits, and there is room for two of them.
+    let mut others =
+        [connect_from([127, 0, 0, 2], &server).await, connect_from([127, 0, 0, 3], &server).await];
+    assert_eq!(closed(&mut second).await, 0);
+    drop(busy);
+    for other in &mut others {
+        assert!(exchange(other, OK).await.ends_with("ok"));
+    }
 }
 
 #[tokio::test]
