@@ -80,7 +80,7 @@ pub(crate) fn closing(method: &str, path: &str, key: Option<&str>, body: &str) -
     )
 }
 
-/// Connections that send these bytes and no more, each renewed as soon as it is closed, until it is dropped.
+/// Connections that send these bytes and no more, each renewed at once when it is closed, until this is dropped.
 /// They have a thread of their own, so that who is measured does not wait for them in this process.
 pub(crate) struct Siege {
     over: Arc<AtomicBool>,
@@ -113,17 +113,18 @@ impl Siege {
 
 async fn hold(from: Ipv4Addr, to: SocketAddr, bytes: Arc<str>) {
     loop {
-        let held = async {
-            let mut stream = connect(from, to, false).await?;
+        let Ok(mut stream) = connect(from, to, false).await else {
+            // There is no port or no descriptor left for a moment.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            continue;
+        };
+        let _ended = async {
             stream.write_all(bytes.as_bytes()).await?;
             let mut rest = [0; 1024];
             while stream.read(&mut rest).await? > 0 {}
             Ok::<(), std::io::Error>(())
-        };
-        // However it ended, it comes back.
-        if held.await.is_err() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        .await;
     }
 }
 
