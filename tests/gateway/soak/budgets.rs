@@ -29,17 +29,17 @@ const KINDS: usize = 10;
 /// One address may take all of them, so that only making room keeps the others in.
 const PER_ADDRESS: usize = PLACES;
 const MIB: usize = 1024 * 1024;
-const PER_KEY: usize = 4 * MIB;
+const PER_KEY: usize = 2 * MIB;
 /// As many times that as by default: two keys together do not reach the half from which on nobody may call.
 const ALL: usize = 8 * PER_KEY;
 const QUEUE: u64 = 20;
 const AUDIT: u64 = MIB as u64;
 
 /// The longest answer that is asked for.
-const LONGEST: usize = 8 * MIB;
+const LONGEST: usize = 6 * MIB;
 /// How many of them are hoarded by each of so many keys: together they leave places to others, so that none
 /// of them has to make room.
-const HOARD: usize = 8;
+const HOARD: usize = 6;
 
 /// What `docs/limits.md` promises of resident memory here: unread answers, what connections buffer, small
 /// answers, a child's line and as much again while it grows, and some room for the allocator.
@@ -142,7 +142,7 @@ impl Rogue {
 /// held by then, of how many that were asked for. Nothing but the limits on unread answers bounds what that
 /// takes: the calls have places at the server, and their connections have places here.
 async fn hoard(gateway: &Gateway, keys: &[String]) -> (Vec<TcpStream>, usize) {
-    let body = json!({"mcp_id": "fake", "tool": "big", "arguments": {"bytes": LONGEST}, "timeout": 60_000});
+    let body = json!({"mcp_id": "fake", "tool": "big", "arguments": {"bytes": LONGEST}, "timeout": 300_000});
     let mut held = Vec::new();
     for (number, key) in (20u8..).zip(keys) {
         for _ in 0..HOARD {
