@@ -11,20 +11,20 @@
 //!   that was believed and has gone on since;
 //! * [`settled`], for what is deleted: the same, but only after the clock was believed for a while.
 //!
-//! A process has one clock: so these are functions, and nothing before [`begin`] is doubted.
+//! A process has one clock: so these are functions, and nothing before [`begin`] is doubted. A simulation is
+//! a process of its own for that, with a clock and a steady clock of its own.
 
 use std::fmt;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use sha2::{Digest, Sha256};
 
 use super::seconds_since_1970;
-use crate::store::write_private;
+use crate::store::{disk as fs, write_private};
 
 /// The file in the data directory that has the latest time that was believed.
 const FILE: &str = "clock";
@@ -146,20 +146,39 @@ impl Watch {
 
 struct Running {
     watch: Watch,
-    /// What the steady clock is counted from.
-    began: Instant,
+    /// What the steady clock said when it began.
+    began: Duration,
     place: PathBuf,
-    kept_at: Option<Instant>,
+    kept_at: Option<Duration>,
     /// Said once, not each time it is tried.
     keeping_fails: bool,
 }
 
-static RUNNING: Mutex<Option<Running>> = Mutex::new(None);
-/// The time that was believed when it was looked at last; 0 before the beginning. Read by every request.
-static FLOOR: AtomicU64 = AtomicU64::new(0);
+/// What a process knows of its clock.
+pub(super) struct Known {
+    running: Mutex<Option<Running>>,
+    /// The time that was believed when it was looked at last; 0 before the beginning. Read by every request.
+    floor: AtomicU64,
+}
+
+impl Known {
+    pub(super) const fn nothing() -> Known {
+        Known { running: Mutex::new(None), floor: AtomicU64::new(0) }
+    }
+}
+
+static KNOWN: Known = Known::nothing();
+
+fn known() -> &'static Known {
+    #[cfg(test)]
+    if let Some(of_simulation) = super::registry::simulated_watch() {
+        return of_simulation;
+    }
+    &KNOWN
+}
 
 fn running() -> MutexGuard<'static, Option<Running>> {
-    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+    known().running.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What the machine's clock says; in a simulation, what its clock says.
@@ -171,6 +190,16 @@ pub(super) fn wall_clock() -> SystemTime {
     SystemTime::now()
 }
 
+/// The clock that nobody sets, since any fixed moment.
+fn steady_clock() -> Duration {
+    #[cfg(test)]
+    if let Some(simulated) = super::registry::simulated_steady_clock() {
+        return simulated;
+    }
+    static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    BEGAN.elapsed()
+}
+
 fn wall() -> u64 {
     seconds_since_1970(wall_clock())
 }
@@ -178,7 +207,7 @@ fn wall() -> u64 {
 impl Running {
     /// Looks at the wall clock and says what has changed about it.
     fn look(&mut self) -> (u64, Duration) {
-        let (wall, steady) = (wall(), self.began.elapsed());
+        let (wall, steady) = (wall(), steady_clock().saturating_sub(self.began));
         let before = self.watch.doubt;
         self.watch.look(wall, steady);
         let doubted = |doubt: &Option<Doubt>| doubt.as_ref().map(std::mem::discriminant);
@@ -189,13 +218,13 @@ impl Running {
             None if before.is_some() => tracing::info!("the clock is believed again"),
             _ => {}
         }
-        FLOOR.store(self.watch.believed(wall, steady), Ordering::Relaxed);
+        known().floor.store(self.watch.believed(wall, steady), Ordering::Relaxed);
         (wall, steady)
     }
 
     /// What is to be kept, and where.
     fn due(&mut self, steady: Duration) -> Option<(PathBuf, u64)> {
-        self.kept_at = Some(Instant::now());
+        self.kept_at = Some(steady_clock());
         Some((self.place.clone(), self.watch.expected(steady)?))
     }
 }
@@ -217,8 +246,8 @@ fn write((place, mark): (PathBuf, u64)) {
 /// has kept.
 pub fn begin(data_dir: &Path) {
     let place = data_dir.join(FILE);
-    let mark = match fs::read_to_string(&place) {
-        Ok(text) => parse(&text).or_else(|| {
+    let mark = match fs::read(&place) {
+        Ok(bytes) => std::str::from_utf8(&bytes).ok().and_then(parse).or_else(|| {
             tracing::error!(path = %place.display(), "the latest time that was seen is damaged; it begins anew");
             None
         }),
@@ -229,7 +258,7 @@ pub fn begin(data_dir: &Path) {
         }
     };
     let watch = Watch::new(mark, Duration::ZERO);
-    let mut begun = Running { watch, began: Instant::now(), place, kept_at: None, keeping_fails: false };
+    let mut begun = Running { watch, began: steady_clock(), place, kept_at: None, keeping_fails: false };
     begun.look();
     *running() = Some(begun);
 }
@@ -237,7 +266,7 @@ pub fn begin(data_dir: &Path) {
 /// Looks at the clock, and keeps the time now and then. To be called each second or so. Blocks on the
 /// disk.
 pub(super) fn beat() {
-    look_and_keep(|running| running.kept_at.is_none_or(|at| at.elapsed() >= KEEP_EVERY));
+    look_and_keep(|running| running.kept_at.is_none_or(|at| steady_clock().saturating_sub(at) >= KEEP_EVERY));
 }
 
 /// Keeps the time, for the end of the daemon.
@@ -262,7 +291,7 @@ pub fn now() -> u64 {
 
 /// A moment, or the time that was believed if that is later.
 pub(super) fn not_before(moment: u64) -> u64 {
-    moment.max(FLOOR.load(Ordering::Relaxed))
+    moment.max(known().floor.load(Ordering::Relaxed))
 }
 
 /// Seconds since 1970 as far as the clock is believed: for what is counted and granted.
@@ -272,7 +301,7 @@ pub fn believed() -> u64 {
 
 /// The same where the wall clock was just read.
 pub(super) fn believed_at(wall: u64) -> u64 {
-    let floor = FLOOR.load(Ordering::Relaxed);
+    let floor = known().floor.load(Ordering::Relaxed);
     // Nearly always: it was looked at a second ago.
     if floor == 0 || (floor..=floor.saturating_add(2)).contains(&wall) {
         return wall;

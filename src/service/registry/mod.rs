@@ -53,7 +53,7 @@ use self::owed::Owed;
 use self::paths::Confinement;
 pub use self::paths::Reach;
 #[cfg(test)]
-pub(super) use self::simulation::simulated_clock;
+pub(super) use self::simulation::{simulated_clock, simulated_steady_clock, simulated_watch};
 use crate::access::{Charter, KeyRing, Made};
 use crate::service::audit::{self, AuditHandle, AuditSettings};
 use crate::service::pins::PinBook;

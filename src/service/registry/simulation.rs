@@ -12,10 +12,25 @@ use std::cell::Cell;
 use std::time::{Duration, SystemTime};
 
 use self::world::{Clock, World};
+use crate::service::clock;
 
 thread_local! {
     /// Seconds since 1970 by the simulation's clock; 0 where there is no simulation.
     static CLOCK: Cell<u64> = const { Cell::new(0) };
+    /// Seconds by its steady clock, which nobody sets.
+    static STEADY: Cell<u64> = const { Cell::new(0) };
+    /// What its process knows of its clock. One for each thread that simulates, for as long as there is a program.
+    static WATCH: &'static clock::Known = Box::leak(Box::new(clock::Known::nothing()));
+}
+
+/// What is known of the clock in a simulation that runs on this thread.
+pub(in crate::service) fn simulated_watch() -> Option<&'static clock::Known> {
+    (CLOCK.get() > 0).then(|| WATCH.with(|watch| *watch))
+}
+
+/// The steady clock of a simulation that runs on this thread.
+pub(in crate::service) fn simulated_steady_clock() -> Option<Duration> {
+    (CLOCK.get() > 0).then(|| Duration::from_secs(STEADY.get()))
 }
 
 /// The time in a simulation that runs on this thread.

@@ -13,7 +13,7 @@ pub(super) fn day_of_hour(hour: u32) -> u32 {
 }
 
 /// The number of a day since 1970.
-pub(super) fn day_of(unix_seconds: u64) -> u32 {
+pub(in crate::service) fn day_of(unix_seconds: u64) -> u32 {
     u32::try_from(unix_seconds / 86_400).unwrap_or(u32::MAX)
 }
 
@@ -35,7 +35,7 @@ fn number(date: Date) -> u32 {
 }
 
 /// The first day of the month that a day is in.
-pub(super) fn first_of_month(day: u32) -> u32 {
+pub(in crate::service) fn first_of_month(day: u32) -> u32 {
     number(date(day).replace_day(1).unwrap_or(Date::MIN))
 }
 

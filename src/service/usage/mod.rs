@@ -13,6 +13,8 @@ mod writer;
 
 pub(super) use self::book::{Book, Line};
 pub(super) use self::calendar::hour_of;
+#[cfg(test)]
+pub(super) use self::calendar::{day_of, first_of_month};
 pub(super) use self::quota::Quotas;
 pub use self::report::{Bucket, Granularity, HistoryQuery, Period, Span, Usage, UsageOf};
 pub use self::tally::Tally;

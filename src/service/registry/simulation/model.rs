@@ -90,12 +90,14 @@ pub(super) struct Model {
     pub(super) keys: BTreeMap<String, (String, Known<bool>)>,
     /// The acts whose lines are on the disk.
     pub(super) recorded: Vec<String>,
-    /// Calls that were made.
+    /// Calls that were made ever, also those that a power cut took.
+    pub(super) ever: u64,
+    /// Calls that were made and may be known.
     pub(super) calls: u64,
     /// Of these, how many outlive the end of the process.
     pub(super) written: u64,
-    /// Calls that the plan let through.
-    pub(super) granted: u64,
+    /// Calls that the plan let through, by the first day of their month.
+    pub(super) granted: BTreeMap<u32, u64>,
 }
 
 impl Model {

@@ -8,14 +8,14 @@ use serde_json::{Map, Value, json};
 use tokio::runtime::Runtime;
 
 use super::super::{AllowedServers, Registry, Settings};
-use super::CLOCK;
 use super::model::{Known, Model, Seen};
+use super::{CLOCK, STEADY};
 use crate::access::{Charter, DEFAULT_OWNER, KeyLimits, KeyRing, KeyWish, Permissions, Plan};
 use crate::power_disk::{Cut, Dice, Fault};
 use crate::service::audit::{AuditEntry, AuditHandle, AuditQuery, AuditSettings, Outcome};
 use crate::service::usage::by_hand::ByHand;
-use crate::service::usage::{Book, Books, Line, Quotas, hour_of};
-use crate::service::{Error, Revoke};
+use crate::service::usage::{Book, Books, Line, Quotas, day_of, first_of_month, hour_of};
+use crate::service::{Error, Revoke, clock};
 use crate::store::simulated::Place;
 use crate::store::{DataDir, Vault, disk};
 
@@ -59,9 +59,7 @@ pub(super) struct World {
     clock: Clock,
     /// Keys that were revoked since the start: in force, whether or not that is durable.
     revoked: BTreeSet<String>,
-    /// Whether it has been right since the last start.
-    right: bool,
-    /// The days that calls were made on, by the clock.
+    /// The days that calls were made on, by the clock as far as it was believed.
     days: BTreeSet<u32>,
     number: u64,
 }
@@ -85,7 +83,6 @@ impl World {
             seen,
             clock,
             revoked: BTreeSet::new(),
-            right: true,
             days,
             number: 0,
         };
@@ -100,7 +97,10 @@ impl World {
     /// Does one thing, and lets some time pass.
     pub(super) fn step(&mut self) {
         self.number += 1;
-        CLOCK.set(CLOCK.get() + self.dice.below(40));
+        let passed = self.dice.below(40);
+        CLOCK.set(CLOCK.get() + passed);
+        STEADY.set(STEADY.get() + passed);
+        clock::beat();
         match self.dice.below(100) {
             0..24 => self.change_a_server(),
             24..36 => self.change_a_key(),
@@ -226,13 +226,14 @@ impl World {
     /// A call, as the gateway counts it: taken from the plan, and entered in the server's book.
     fn call(&mut self) {
         let Some(text) = self.owner_key() else { return };
-        let now = CLOCK.get();
+        let now = clock::believed();
         let live = self.live.as_mut().expect("it runs");
         let Ok(caller) = live.ring.authenticate(&text, now) else { return };
         if live.usage.answer(live.quotas.take(&caller)).is_ok() {
-            self.model.granted += u64::from(self.right);
+            *self.model.granted.entry(first_of_month(day_of(now))).or_default() += 1;
             self.model.calls += 1;
-            self.days.insert(u32::try_from(now / DAY).unwrap_or(u32::MAX));
+            self.model.ever += 1;
+            self.days.insert(day_of(now));
             let (took, bytes) = (Duration::from_millis(3), (10, 20));
             let line = Line { key: caller.key_id(), tool: "echo", outcome: "ok", took, bytes };
             live.book.enter(hour_of(now), line);
@@ -302,8 +303,7 @@ impl World {
     /// The clock of a start is right, or wrong by days or years: a battery that is empty, an old image.
     fn set_clock_for_a_start(&mut self) {
         CLOCK.set(BEGIN + self.number * 20);
-        self.right = self.clock != Clock::Wild || !self.dice.once_in(4);
-        if !self.right {
+        if self.clock == Clock::Wild && self.dice.once_in(4) {
             self.set_clock(&[2 * DAY, 20 * DAY, 40 * DAY, 3 * 365 * DAY]);
         }
     }
@@ -317,6 +317,7 @@ impl World {
         let Some(mut live) = self.live.take() else { return };
         let counted = live.usage.settle();
         live.usage.hour();
+        clock::keep();
         let closed = live.usage.answer(live.quotas.close());
         self.runtime.block_on(live.audit.close());
         let settled = live.registry.settle();
@@ -351,7 +352,8 @@ impl World {
         let cut = Cut::any(&mut self.dice);
         self.place.disk().cut(cut, &mut self.dice);
         // Counts are promised for the end of a process only; never are there more than calls.
-        (self.model.written, self.model.granted) = (0, 0);
+        self.model.written = 0;
+        self.model.granted.clear();
         self.start();
     }
 
@@ -386,9 +388,12 @@ impl World {
         }
         let restored = (self.stores_moved_aside() - aside) as u64;
         if restored > 0 {
-            // What was counted goes on from its last backup then.
+            // What was counted goes on from its last backup then, which may know of calls that a power cut has
+            // taken from the store.
+            self.model.calls = self.model.ever;
             self.seen.restored += restored;
-            (self.model.written, self.model.granted) = (0, 0);
+            self.model.written = 0;
+            self.model.granted.clear();
         }
         // From here on it is durable what the start has found. What the process before was refusing when it
         // ended may be among it, so the model settles nothing until it has looked.
@@ -412,6 +417,7 @@ impl World {
         let ring = KeyRing::new(charter.clone());
         let vault = Vault::open(&self.dir, |_| Ok(())).map_err(|error| text(&error))?;
         let data_dir = self.dir.path().to_owned();
+        clock::begin(&data_dir);
         let allowed = AllowedServers::Any;
         let settings = Settings { data_dir: data_dir.clone(), config_root: None, allowed };
         let mut registry = Registry::open(vault, settings, &ring).map_err(|error| text(&error))?;
@@ -443,7 +449,8 @@ impl World {
             let may = known.acknowledged && !self.revoked.contains(text);
             assert!(may || !works, "key {id} was revoked and works: {known:?}");
         }
-        assert!(self.model.granted <= QUOTA, "{} calls of {QUOTA} a month", self.model.granted);
+        let granted = &self.model.granted;
+        assert!(granted.values().all(|calls| *calls <= QUOTA), "{granted:?} calls, {QUOTA} a month");
     }
 
     /// What must hold after every start.
