@@ -17,6 +17,16 @@ pub(super) const LEAST: Duration = Duration::from_millis(500);
 /// The same for one whose client reads slowly.
 const LEAST_UNREAD: Duration = Duration::from_secs(2);
 
+/// In so many looks an address may replace each of its places by one of its own that waits. Who comes back at
+/// once whenever it is closed would otherwise have each place served anew every half second, and nothing of
+/// that is worth the time which those of other addresses wait meanwhile.
+const OWN_TURN: usize = 100;
+
+/// How many of its own an address may have make room for its own at one look.
+pub(super) fn own_turns(per_address: usize) -> usize {
+    (per_address / OWN_TURN).max(1)
+}
+
 /// How many connections there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Places {
@@ -56,25 +66,25 @@ impl Holder {
 
 /// Which connections are to end so that those who wait, in their order, get a place: at most one for each,
 /// of the address that holds the most, and of that one what is the least loss: idle ones, unfinished
-/// heads, unfinished bodies, unread answers, the longest first.
+/// heads, unfinished bodies, unread answers, the longest first. No address loses more than `own` to itself.
 pub(super) fn who_leaves(
     open: &[Holder],
     waiting: &[IpAddr],
     per_address: usize,
+    own: usize,
     now: Instant,
 ) -> Vec<usize> {
     let mut shares = Shares::of(open, now);
+    let mut turns: HashMap<IpAddr, usize> = HashMap::new();
     let mut leaving = Vec::new();
     for newcomer in waiting {
-        let own = shares.held(*newcomer);
-        let is_full = own >= per_address;
-        // Everybody else holds fewer than the first, or has more to lose: where that one need not go, nobody
-        // need but the address itself.
-        let first = shares.ranks.last().filter(|(held, Reverse(standing), ..)| {
-            !is_full && (*held > own || *held == own && *standing == Standing::Idle)
-        });
-        let victim = first.map_or(*newcomer, |(.., address)| *address);
+        let victim = shares.first_for(*newcomer, per_address);
+        let turns = turns.entry(*newcomer).or_default();
+        if victim == *newcomer && *turns >= own {
+            continue;
+        }
         let Some(index) = shares.take_from(victim) else { continue };
+        *turns += usize::from(victim == *newcomer);
         leaving.push(index);
         shares.give(*newcomer);
     }
@@ -117,6 +127,17 @@ impl Shares {
     fn rank(&self, address: IpAddr) -> Option<Rank> {
         let (standing, since, _) = *self.candidates.get(&address)?.last()?;
         Some((self.held(address), Reverse(standing), Reverse(since), address))
+    }
+
+    /// Who makes room for a newcomer, if anybody does.
+    fn first_for(&self, newcomer: IpAddr, per_address: usize) -> IpAddr {
+        let own = self.held(newcomer);
+        // Everybody else holds fewer than the first, or has more to lose: where that one need not go, nobody
+        // need but the address itself.
+        let first = self.ranks.last().filter(|(held, Reverse(standing), ..)| {
+            own < per_address && (*held > own || *held == own && *standing == Standing::Idle)
+        });
+        first.map_or(newcomer, |(.., address)| *address)
     }
 
     /// Has an address lose what it loses least.
@@ -198,7 +219,7 @@ mod tests {
             (Some((Unread, 2000))),
         ]
         .map(|standing| holder(1, standing, now));
-        let leaving = who_leaves(&open, &[address(1); 9], 100, now);
+        let leaving = who_leaves(&open, &[address(1); 9], 100, 9, now);
         assert_eq!(leaving, [3, 2, 1, 0, 7], "and nobody who has just come or is being served");
     }
 
@@ -208,13 +229,15 @@ mod tests {
         let head = Some((Standing::Head, 1000));
         let mut open: Vec<Holder> = (0..5).map(|_| holder(1, head, now)).collect();
         open.extend((0..2).map(|_| holder(2, head, now)));
-        assert_eq!(who_leaves(&open, &[address(3)], 100, now), [0]);
-        assert!(who_leaves(&open[5..], &[address(1)], 100, now).len() == 1, "it has none");
+        assert_eq!(who_leaves(&open, &[address(3)], 100, 1, now), [0]);
+        assert!(who_leaves(&open[5..], &[address(1)], 100, 1, now).len() == 1, "it has none");
         // The attacker's own go for its own, and never those of the one that has two.
-        let leaving = who_leaves(&open, &[address(1); 20], 100, now);
+        let leaving = who_leaves(&open, &[address(1); 20], 100, 20, now);
         assert!(leaving.iter().all(|index| *index < 5) && leaving.len() == 5, "{leaving:?}");
+        // And of them no more at once than it may replace.
+        assert_eq!(who_leaves(&open, &[1, 1, 3, 1, 1].map(address), 100, 2, now), [0, 1, 2]);
         // An address that has as many as it may gets nobody else's.
-        assert!(who_leaves(&open[..5], &[address(2), address(2)], 1, now).len() == 1);
+        assert!(who_leaves(&open[..5], &[address(2), address(2)], 1, 2, now).len() == 1);
     }
 
     #[test]
@@ -246,10 +269,11 @@ mod tests {
         open: &[Holder],
         waiting: &[IpAddr],
         per_address: usize,
+        own_turns: usize,
         now: Instant,
     ) -> Vec<usize> {
         let mut shares = Shares::of(open, now);
-        let mut leaving = Vec::new();
+        let (mut leaving, mut turns) = (Vec::new(), HashMap::<IpAddr, usize>::new());
         for newcomer in waiting {
             let own = shares.held(*newcomer);
             let may_have = |(held, Reverse(standing), _, address): &Rank| {
@@ -258,6 +282,13 @@ mod tests {
             };
             let ranks = shares.candidates.keys().filter_map(|address| shares.rank(*address));
             let Some((.., victim)) = ranks.filter(may_have).max() else { continue };
+            let turns = turns.entry(*newcomer).or_default();
+            if victim == *newcomer {
+                *turns += 1;
+                if *turns > own_turns {
+                    continue;
+                }
+            }
             leaving.extend(shares.take_from(victim));
             shares.give(*newcomer);
         }
@@ -270,6 +301,7 @@ mod tests {
             open in proptest::collection::vec((0u8..6, proptest::option::of((0usize..4, 0u64..5000))), 0..60),
             waiting in proptest::collection::vec(0u8..8, 0..40),
             per_address in 1usize..20,
+            own in 1usize..5,
         ) {
             let now = Instant::now() + Duration::from_secs(60);
             let all = [Standing::Idle, Standing::Head, Standing::Body, Standing::Unread];
@@ -278,8 +310,8 @@ mod tests {
                 .map(|(number, standing)| holder(number, standing.map(|(which, ms)| (all[which], ms)), now))
                 .collect();
             let waiting: Vec<IpAddr> = waiting.into_iter().map(address).collect();
-            let leaving = who_leaves(&open, &waiting, per_address, now);
-            prop_assert_eq!(&leaving, &who_leaves_slowly(&open, &waiting, per_address, now));
+            let leaving = who_leaves(&open, &waiting, per_address, own, now);
+            prop_assert_eq!(&leaving, &who_leaves_slowly(&open, &waiting, per_address, own, now));
             prop_assert!(leaving.len() <= waiting.len());
             let distinct: std::collections::HashSet<usize> = leaving.iter().copied().collect();
             prop_assert_eq!(distinct.len(), leaving.len());

@@ -15,7 +15,7 @@ use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep_until};
 
 use super::connection::{Patience, Watch};
-use super::places::{Holder, Places, RESERVE, counted_for, who_leaves};
+use super::places::{Holder, Places, RESERVE, counted_for, own_turns, who_leaves};
 use super::queue::Queue;
 
 /// While somebody waits, it is looked this often at who can make room.
@@ -243,7 +243,8 @@ impl Room {
             .iter()
             .map(|(address, watch)| Holder { address: *address, standing: watch.standing() })
             .collect();
-        for index in who_leaves(&holders, waiting, self.places.per_address, Instant::now()) {
+        let most = self.places.per_address;
+        for index in who_leaves(&holders, waiting, most, own_turns(most), Instant::now()) {
             open[index].1.make_room();
         }
     }
