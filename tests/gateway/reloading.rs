@@ -105,8 +105,10 @@ async fn sighup_applies_the_file_where_watching_is_switched_off() {
     gateway.stop().await;
 }
 
-/// Ends a daemon that was started in a terminal by closing the terminal.
-const IN_A_TERMINAL: &str = "import pty, sys; pty.spawn(sys.argv[1:])";
+/// Ends a daemon that was started in a terminal by closing the terminal. A shell gives its programs the signal
+/// as it is by default, also where the tests themselves were started by `nohup`.
+const IN_A_TERMINAL: &str =
+    "import pty, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL); pty.spawn(sys.argv[1:])";
 
 #[tokio::test]
 async fn a_closed_terminal_ends_the_daemon_and_its_children() {

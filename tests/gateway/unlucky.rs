@@ -462,7 +462,8 @@ async fn signals_that_were_blocked_or_ignored_at_the_start_are_heard_and_childre
 }
 
 /// Starts a program in a terminal, and is killed with it.
-const IN_A_TERMINAL: &str = "import pty, sys; pty.spawn(sys.argv[1:])";
+const IN_A_TERMINAL: &str =
+    "import pty, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL); pty.spawn(sys.argv[1:])";
 
 #[tokio::test]
 async fn started_by_nohup_the_daemon_outlives_its_terminal() {
