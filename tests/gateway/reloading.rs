@@ -1,7 +1,7 @@
 //! The servers file is applied again when it changes and on SIGHUP; nothing is lost by a bad one.
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::gateway::{Gateway, TestGateway, fake};
 use crate::support::processes;
+use crate::support::terminal::in_a_terminal;
 use crate::support::{DEADLINE, wait_until};
 
 /// Replaces the servers file as editors do: written beside it, renamed over it.
@@ -105,11 +106,6 @@ async fn sighup_applies_the_file_where_watching_is_switched_off() {
     gateway.stop().await;
 }
 
-/// Ends a daemon that was started in a terminal by closing the terminal. A shell gives its programs the signal
-/// as it is by default, also where the tests themselves were started by `nohup`.
-const IN_A_TERMINAL: &str =
-    "import pty, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL); pty.spawn(sys.argv[1:])";
-
 #[tokio::test]
 async fn a_closed_terminal_ends_the_daemon_and_its_children() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -119,8 +115,8 @@ async fn a_closed_terminal_ends_the_daemon_and_its_children() {
     deaf["env"] = json!({ name: value });
     let file = directory.path().join("servers.json");
     fs::write(&file, json!({"mcpServers": {"deaf": deaf}}).to_string()).expect("written");
-    let mut terminal = Command::new("python3")
-        .args(["-c", IN_A_TERMINAL, env!("CARGO_BIN_EXE_mcpvisor"), "serve", "--port", "0", "--servers"])
+    let mut terminal = in_a_terminal()
+        .args([env!("CARGO_BIN_EXE_mcpvisor"), "serve", "--port", "0", "--servers"])
         .arg(&file)
         .arg("--data-dir")
         .arg(directory.path().join("data"))

@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::support::ask::ask;
 use crate::support::gateway::{Gateway, TestGateway, fake};
 use crate::support::processes::{self, Process};
+use crate::support::terminal::in_a_terminal;
 use crate::support::{DEADLINE, wait_until};
 
 const DAY: u64 = 86_400;
@@ -461,19 +462,15 @@ async fn signals_that_were_blocked_or_ignored_at_the_start_are_heard_and_childre
     gateway.stop().await;
 }
 
-/// Starts a program in a terminal, and is killed with it.
-const IN_A_TERMINAL: &str =
-    "import pty, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL); pty.spawn(sys.argv[1:])";
-
 #[tokio::test]
 async fn started_by_nohup_the_daemon_outlives_its_terminal() {
     let outer = tempfile::tempdir().expect("a directory");
     let mark = format!("TEST_OF_NOHUP={}", uuid::Uuid::new_v4());
     let (name, value) = mark.split_once('=').expect("a variable");
     fs::write(outer.path().join("servers.json"), r#"{"mcpServers": {}}"#).expect("written");
-    let mut terminal = Command::new("python3")
+    let mut terminal = in_a_terminal()
         // A shell that keeps the terminal open, which the hang-up goes to and whatever it runs.
-        .args(["-c", IN_A_TERMINAL, "sh", "-c", "nohup \"$0\" \"$@\" & wait"])
+        .args(["sh", "-c", "nohup \"$0\" \"$@\" & wait"])
         .args([env!("CARGO_BIN_EXE_mcpvisor"), "serve", "--port", "0"])
         .args(["--servers", "servers.json", "--data-dir", "data"])
         .current_dir(outer.path())

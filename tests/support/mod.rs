@@ -15,6 +15,7 @@ pub(crate) mod processes;
 pub(crate) mod proxies;
 pub(crate) mod site;
 pub(crate) mod strangers;
+pub(crate) mod terminal;
 pub(crate) mod usage;
 pub(crate) mod wire;
 

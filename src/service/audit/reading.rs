@@ -144,18 +144,10 @@ fn read(segment: &Segment, from: u64, most: u64) -> io::Result<Block> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Block::default()),
             opened => opened?,
         };
-        return match std::ptr::eq(place, segment) {
-            true => lines_of(file, from, segment.bytes, most).map(|(bytes, lines)| Block {
-                bytes,
-                lines,
-                is_whole: false,
-            }),
-            false => lines_of(file, 0, u64::MAX, u64::MAX).map(|(bytes, lines)| Block {
-                bytes,
-                lines,
-                is_whole: true,
-            }),
-        };
+        let is_whole = !std::ptr::eq(place, segment);
+        let (from, end, most) = if is_whole { (0, u64::MAX, u64::MAX) } else { (from, segment.bytes, most) };
+        let (bytes, lines) = lines_of(file, from, end, most)?;
+        return Ok(Block { bytes, lines, is_whole });
     }
 }
 

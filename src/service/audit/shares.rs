@@ -99,6 +99,16 @@ fn level(mut shares: Vec<u64>, wanted: u64) -> u64 {
     0
 }
 
+/// How much each author has of some lines.
+pub(super) fn shares_of(lines: &[u8], authors: &Authors) -> Shares {
+    thin(lines, authors, &mut Shares::new(), &mut Gone::default()).1
+}
+
+/// Adds further shares.
+pub(super) fn add(shares: &mut Shares, more: &Shares) {
+    more.iter().for_each(|(author, bytes)| *shares.entry(*author).or_default() += bytes);
+}
+
 /// Takes away from some lines, each with its end, those of the authors that have to lose some, the first
 /// ones first; gives the others, and whose they are. `going` is what is still to go, before and after.
 pub(super) fn thin(
@@ -199,10 +209,6 @@ mod tests {
         format!("{value}\n").into_bytes()
     }
 
-    fn shares(authors: &Authors, lines: &[u8]) -> Shares {
-        thin(lines, authors, &mut Shares::new(), &mut Gone::default()).1
-    }
-
     #[test]
     fn a_line_is_of_the_member_and_action_that_stand_before_its_details_whatever_its_texts_say() {
         let tricky = json!({
@@ -233,7 +239,7 @@ mod tests {
         lines.extend(line(2, Some("ann"), "key.change", 10));
         (3..100).for_each(|number| lines.extend(line(number, Some("joe"), "key.change", 100)));
         let whole = lines.len() as u64;
-        let mut going = to_go(&shares(&authors, &lines), whole / 2);
+        let mut going = to_go(&shares_of(&lines, &authors), whole / 2);
         let mut gone = Gone::default();
         let (left, _) = thin(&lines, &authors, &mut going, &mut gone);
         let numbers: Vec<u64> = left.split(|byte| *byte == b'\n').filter_map(number_of).collect();
@@ -264,7 +270,7 @@ mod tests {
             for (number, (member, action, length)) in written.iter().enumerate() {
                 lines.extend(line(number as u64 + 1, Some(&name(*member)), &format!("a{action}"), *length));
             }
-            let before = shares(&authors, &lines);
+            let before = shares_of(&lines, &authors);
             let wanted = lines.len() as u64 * part / 10;
             let mut going = to_go(&before, wanted);
             let mut gone = Gone::default();

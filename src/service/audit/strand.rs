@@ -14,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::de::IgnoredAny;
 
 use super::segments::{Part, number_of};
-use super::shares::{Authors, Gone, Shares, thin, to_go};
+use super::shares::{Authors, Gone, Shares, add, shares_of, thin, to_go};
 use crate::process;
 use crate::store::disk::{self as fs, File, OpenOptions};
 use crate::store::{is_unfinished, write_and_move};
@@ -126,7 +126,7 @@ impl Strand {
                 continue;
             }
             last = lines.rsplit(|byte| *byte == b'\n').find_map(number_of).max(last);
-            let (_, shares) = thin(&lines, &self.authors, &mut Shares::new(), &mut Gone::default());
+            let shares = shares_of(&lines, &self.authors);
             self.kept.push(Kept { segment: Segment::new(path, whole as u64), shares });
             before = lines;
         }
@@ -261,6 +261,7 @@ impl Strand {
         self.open = Some(write_and_move(&last.segment.path, &lines)?);
         (self.trust, self.aside) = (Trust::Shown, 0);
         last.segment.bytes = lines.len() as u64;
+        last.shares = shares_of(&lines, &self.authors);
         sync_directory(&self.directory)?;
         (self.trust, self.unkept) = (Trust::Whole, false);
         Ok(())
@@ -292,9 +293,7 @@ impl Strand {
     /// most there, the oldest first. After an error some of them may have gone; `gone` has those that have.
     pub(super) fn thin(&mut self, bytes: u64, gone: &mut Gone) -> io::Result<()> {
         let mut shares = Shares::new();
-        for (author, share) in self.kept[..self.closed()].iter().flat_map(|kept| &kept.shares) {
-            *shares.entry(*author).or_default() += share;
-        }
+        self.kept[..self.closed()].iter().for_each(|kept| add(&mut shares, &kept.shares));
         let mut going = to_go(&shares, bytes);
         let mut index = 0;
         while index < self.closed() && !going.is_empty() {
@@ -320,7 +319,7 @@ impl Strand {
         let is_removed = left.is_empty() || before.is_some();
         match before {
             _ if left.is_empty() => {}
-            Some(before) => self.add_to(before, index, &left, shares)?,
+            Some(before) => self.add_to(before, index, &left, &shares)?,
             None => self.replace(index, index, &left, shares)?,
         }
         if is_removed {
@@ -336,11 +335,11 @@ impl Strand {
     }
 
     /// Adds what is left of a segment to the one before it. Whoever reads it finds that there.
-    fn add_to(&mut self, before: usize, index: usize, left: &[u8], shares: Shares) -> io::Result<()> {
+    fn add_to(&mut self, before: usize, index: usize, left: &[u8], shares: &Shares) -> io::Result<()> {
         let mut lines = lines_of(&self.kept[before].segment)?;
         lines.extend_from_slice(left);
         let mut all = self.kept[before].shares.clone();
-        shares.into_iter().for_each(|(author, bytes)| *all.entry(author).or_default() += bytes);
+        add(&mut all, shares);
         self.replace(before, index, &lines, all)?;
         let _ = self.kept[index].segment.moved.set(self.kept[before].segment.clone());
         Ok(())
