@@ -1,5 +1,6 @@
 //! The way in for calls: a bounded channel to the task that owns the child's pipes.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,7 +19,7 @@ pub enum Outcome {
     /// The child's error.
     Error(RpcError),
     /// The child answered with something that cannot be passed on.
-    Unusable(&'static str),
+    Unusable(Cow<'static, str>),
     /// The child's answer was longer than a line may be, and was thrown away.
     TooLong {
         /// How long it was, in bytes.

@@ -8,6 +8,7 @@ mod catalog;
 mod counters;
 mod handshake;
 mod log;
+mod noise;
 mod pending;
 mod probe;
 mod refresh;

@@ -3,12 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use slab::Slab;
-
-/// How many low bits of an id are its slot; the rest counts up and is never used again.
-const SLOT_BITS: u32 = 16;
+/// The greatest id. Servers there are that keep ids in 32 bits with a sign, and answer with what is left.
+const MAX_ID: u32 = i32::MAX as u32;
 /// The most calls the table can hold.
-const MAX_SLOTS: usize = 1 << SLOT_BITS;
+const MAX_CALLS: usize = 1 << 16;
+/// How large the table is in the beginning.
+const FIRST_SIZE: usize = 64;
 
 /// How long a call may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +34,10 @@ struct Entry<W> {
 /// Calls in flight, each with whoever waits for it.
 #[derive(Debug)]
 pub struct Pending<W> {
-    entries: Slab<Entry<W>>,
-    next: u64,
+    /// Each at its id modulo the length, which is a power of two and at least twice the number of calls.
+    entries: Vec<Option<Entry<W>>>,
+    count: usize,
+    next: u32,
     /// No deadline of the table is earlier than this. It may be too early, never too late: an
     /// answered call's deadline is not taken back.
     earliest: Option<Instant>,
@@ -43,49 +45,83 @@ pub struct Pending<W> {
 
 impl<W> Default for Pending<W> {
     fn default() -> Self {
-        Pending { entries: Slab::new(), next: 1, earliest: None }
+        Pending { entries: Vec::new(), count: 0, next: 1, earliest: None }
     }
 }
 
 impl<W> Pending<W> {
-    /// Registers a call and gives it an id that no other call of this child ever has. Ids stay
-    /// below 2^53 for 137 billion calls, so that a JavaScript child can hold them. A full table
-    /// gives the waiter back.
+    /// Registers a call and gives it an id: the next number, below 2^31, whose place in the table is free. An id
+    /// comes again after two thousand million calls of one child, and never while its call is in flight. A full
+    /// table gives the waiter back.
     pub fn insert(&mut self, limits: Limits, waiter: W) -> Result<u64, W> {
-        if self.entries.len() >= MAX_SLOTS {
+        if self.count >= MAX_CALLS {
             return Err(waiter);
         }
-        let slot = self.entries.vacant_entry();
-        let id = self.next << SLOT_BITS | slot.key() as u64;
-        self.next += 1;
+        if (self.count + 1) * 2 > self.entries.len() {
+            self.grow();
+        }
+        let id = self.next_id();
         let deadline = limits.first.min(limits.hard);
-        slot.insert(Entry { id, idle: limits.idle, hard: limits.hard, deadline, waiter });
+        let place = self.place(id);
+        self.entries[place] = Some(Entry { id, idle: limits.idle, hard: limits.hard, deadline, waiter });
+        self.count += 1;
         self.earliest = Some(self.earliest.map_or(deadline, |earliest| earliest.min(deadline)));
         Ok(id)
     }
 
-    fn slot(&self, id: u64) -> Option<usize> {
-        let slot = (id & (MAX_SLOTS as u64 - 1)) as usize;
-        self.entries.get(slot).is_some_and(|entry| entry.id == id).then_some(slot)
+    /// Half of the table is free, so there is one.
+    fn next_id(&mut self) -> u64 {
+        loop {
+            let id = u64::from(self.next);
+            self.next = if self.next == MAX_ID { 1 } else { self.next + 1 };
+            if self.entries[self.place(id)].is_none() {
+                return id;
+            }
+        }
+    }
+
+    /// Ids with different places in a table have different ones in one of twice the length.
+    fn grow(&mut self) {
+        let size = (self.entries.len() * 2).max(FIRST_SIZE);
+        let before = std::mem::replace(&mut self.entries, (0..size).map(|_| None).collect());
+        for entry in before.into_iter().flatten() {
+            let place = self.place(entry.id);
+            self.entries[place] = Some(entry);
+        }
+    }
+
+    fn place(&self, id: u64) -> usize {
+        id as usize & (self.entries.len().max(1) - 1)
+    }
+
+    fn entry(&mut self, id: u64) -> Option<&mut Entry<W>> {
+        let place = self.place(id);
+        self.entries.get_mut(place)?.as_mut().filter(|entry| entry.id == id)
     }
 
     /// Takes out the call that was answered; `None` for an id that is not in flight.
     pub fn complete(&mut self, id: u64) -> Option<W> {
-        self.slot(id).map(|slot| self.entries.remove(slot).waiter)
+        let place = self.place(id);
+        let entry = self.entries.get_mut(place)?.take_if(|entry| entry.id == id)?;
+        self.count -= 1;
+        Some(entry.waiter)
     }
 
     /// Looks at the call that progress was reported for and starts its idle limit anew.
     pub fn progress(&mut self, id: u64, now: Instant) -> Option<&mut W> {
-        let slot = self.slot(id)?;
-        let entry = &mut self.entries[slot];
+        let entry = self.entry(id)?;
         entry.deadline = (now + entry.idle).min(entry.hard);
         Some(&mut entry.waiter)
     }
 
     /// Looks at a call.
     pub fn get_mut(&mut self, id: u64) -> Option<&mut W> {
-        let slot = self.slot(id)?;
-        Some(&mut self.entries[slot].waiter)
+        self.entry(id).map(|entry| &mut entry.waiter)
+    }
+
+    /// Whoever waits.
+    pub fn waiters(&self) -> impl Iterator<Item = &W> {
+        self.entries.iter().flatten().map(|entry| &entry.waiter)
     }
 
     /// When to call [`Pending::expire`] next; never later than the earliest deadline.
@@ -99,7 +135,7 @@ impl<W> Pending<W> {
             return Vec::new();
         }
         let expired = self.take_if(|entry| entry.deadline <= now);
-        self.earliest = self.entries.iter().map(|(_, entry)| entry.deadline).min();
+        self.earliest = self.entries.iter().flatten().map(|entry| entry.deadline).min();
         expired
     }
 
@@ -115,25 +151,22 @@ impl<W> Pending<W> {
     }
 
     fn take_if(&mut self, take: impl Fn(&Entry<W>) -> bool) -> Vec<(u64, W)> {
-        let slots: Vec<usize> =
-            self.entries.iter().filter(|(_, entry)| take(entry)).map(|(slot, _)| slot).collect();
-        slots
-            .into_iter()
-            .map(|slot| {
-                let entry = self.entries.remove(slot);
-                (entry.id, entry.waiter)
-            })
-            .collect()
+        let taken = self.entries.iter_mut().filter_map(|place| place.take_if(|entry| take(entry)));
+        let mut taken: Vec<Entry<W>> = taken.collect();
+        self.count -= taken.len();
+        // As they were registered, unless ids have begun anew in between.
+        taken.sort_unstable_by_key(|entry| entry.id);
+        taken.into_iter().map(|entry| (entry.id, entry.waiter)).collect()
     }
 
     /// How many calls are in flight.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.count
     }
 
     /// Whether no call is in flight.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.count == 0
     }
 }
 
@@ -164,14 +197,40 @@ mod tests {
 
     #[test]
     fn a_full_table_gives_the_waiter_back() {
-        let now = Instant::now();
-        let limits = Limits { first: now + SECOND, idle: SECOND, hard: now + SECOND };
+        let limits = limits(Instant::now());
         let mut pending = Pending::default();
-        for n in 0..MAX_SLOTS {
+        for n in 0..MAX_CALLS {
             pending.insert(limits, n).unwrap();
         }
         assert_eq!(pending.insert(limits, 7), Err(7));
-        assert_eq!(pending.drain().len(), MAX_SLOTS);
+        assert_eq!(pending.drain().len(), MAX_CALLS);
+    }
+
+    fn limits(now: Instant) -> Limits {
+        Limits { first: now + SECOND, idle: SECOND, hard: now + SECOND }
+    }
+
+    #[test]
+    fn ids_count_by_one_and_stay_below_two_to_the_31() {
+        let limits = limits(Instant::now());
+        let mut pending = Pending::default();
+        for expected in 1..=200_000 {
+            assert_eq!(pending.insert(limits, ()), Ok(expected));
+            assert_eq!(pending.complete(expected), Some(()));
+        }
+        let open = pending.insert(limits, ()).unwrap();
+        pending.next = MAX_ID;
+        assert_eq!(pending.insert(limits, ()), Ok(u64::from(MAX_ID)));
+        assert_eq!(open as usize % FIRST_SIZE, 1);
+        assert_eq!(
+            pending.insert(limits, ()),
+            Ok(2),
+            "they begin anew, and one whose place is taken is passed over"
+        );
+        pending.next = open as u32;
+        let next = pending.insert(limits, ()).unwrap();
+        assert!(next > open, "one in flight is not given again");
+        assert_eq!((pending.complete(open + 64), pending.len()), (None, 4), "its place is another one's");
     }
 
     #[derive(Debug, Clone)]

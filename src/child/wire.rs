@@ -15,9 +15,10 @@ use super::alarm::Alarm;
 use super::call::{Call, Outcome, Submitted};
 use super::counters::Counters;
 use super::log::{ServerLog, Stream, printable};
+use super::noise::Noise;
 use super::pending::Pending;
 use super::probe::Activity;
-use crate::jsonrpc::{self, Framer, Incoming, Line, Oversize, TooLong};
+use crate::jsonrpc::{self, Framer, Incoming, Line, Mended, Oversize, TooLong};
 use crate::mcp::{self, Answer, method};
 use crate::process::Ladder;
 
@@ -32,9 +33,6 @@ const BATCH: usize = 64;
 const LAST_WORDS: Duration = Duration::from_millis(200);
 /// How many frames are taken before others get their turn: a child that floods is not alone.
 const FRAMES_A_TURN: usize = 256;
-/// How much noise may come without a single message in between, in bytes. A child that says only
-/// that is no MCP server.
-const NOISE_LIMIT: usize = 1024 * 1024;
 /// The longest `params` of a notification that are kept for whoever listens, in bytes.
 const MAX_NOTICE: usize = 64 * 1024;
 /// Of a line beyond this, in bytes, a result that is less than half of it is copied.
@@ -118,8 +116,7 @@ struct Wire {
     stdin_lost: bool,
     /// Stdin was closed because the child is being stopped: what is not written never will be.
     stdin_closed: bool,
-    /// Bytes of noise since the last message.
-    noise: usize,
+    noise: Noise,
 }
 
 /// Runs until the child's stdout ends, then answers every call that is left.
@@ -223,7 +220,7 @@ impl Wire {
             closing: None,
             stdin_lost: false,
             stdin_closed: false,
-            noise: 0,
+            noise: Noise::default(),
         };
         (wire, wiring.calls, wiring.control)
     }
@@ -295,18 +292,44 @@ impl Wire {
                 None => return Ok(Turn::Done),
             };
             match jsonrpc::classify(&frame) {
-                Incoming::Response { id, outcome } => self.answer_call(id, outcome, &frame),
-                Incoming::Notification { method, params } => self.take_notification(method, params),
-                Incoming::Request { id, method, .. } => self.answer_child(&id, &method),
-                Incoming::Noise => {
-                    self.note_noise(&frame)?;
-                    continue;
-                }
+                Incoming::Noise => self.take_odd_line(&frame)?,
+                message => self.take_message(message, &frame),
             }
-            self.noise = 0;
         }
         activity.set_in_flight(self.pending.len());
         Ok(Turn::More)
+    }
+
+    fn take_message(&mut self, message: Incoming, frame: &[u8]) {
+        match message {
+            Incoming::Response { id, outcome } => self.answer_call(id, outcome, frame),
+            Incoming::Notification { method, params } => self.take_notification(method, params),
+            Incoming::Request { id, method, .. } => self.answer_child(&id, &method),
+            Incoming::Noise => return,
+        }
+        self.noise.spoken();
+    }
+
+    /// Takes from a line that is no message what there is in it. An answer that nobody can read costs the call
+    /// that it answers, at once.
+    #[cold]
+    fn take_odd_line(&mut self, frame: &Bytes) -> Result<(), WireEnd> {
+        match jsonrpc::mend(frame) {
+            Mended::Messages(messages) => {
+                messages.into_iter().for_each(|message| self.take_message(message, frame));
+                self.show_noise(frame, "stdout line with more than a message in it");
+                return Ok(());
+            }
+            Mended::Unreadable { id, reason } => {
+                if let Some(waiter) = self.pending.complete(id) {
+                    let _ = waiter.reply.send(Outcome::Unusable(reason.into()));
+                    self.noise.spoken();
+                }
+            }
+            Mended::Noise => {}
+        }
+        self.show_noise(frame, "stdout line that is no message");
+        self.count_noise(frame.len() + 1)
     }
 
     fn answer_call(&mut self, id: u64, outcome: Result<Bytes, jsonrpc::RpcError>, frame: &[u8]) {
@@ -315,7 +338,7 @@ impl Wire {
             return;
         };
         let outcome = match outcome {
-            _ if jsonrpc::too_deep(frame) => Outcome::Unusable("it is nested deeper than 128 levels"),
+            _ if jsonrpc::too_deep(frame) => Outcome::Unusable("it is nested deeper than 128 levels".into()),
             // A slice keeps the whole line.
             Ok(result) if result.len() < frame.len() / 2 && frame.len() > SLICED => {
                 Outcome::Result(Bytes::copy_from_slice(&result))
@@ -330,20 +353,19 @@ impl Wire {
     /// A line beyond the limit costs the call that it answers, and neither the child nor anybody else's
     /// calls. Where its ends do not say whose it was, the call runs into its deadline.
     fn fail_too_long(&mut self, line: &TooLong) -> Result<(), WireEnd> {
-        let waiter = jsonrpc::id_of_answer(line).and_then(|id| self.pending.complete(id));
+        let waiter = jsonrpc::id_of_answer(&line.front, &line.back).and_then(|id| self.pending.complete(id));
         let TooLong { length, limit, .. } = *line;
         let method = waiter.as_ref().map(|waiter| waiter.method);
         tracing::warn!(server = %self.server, length, limit, method, "a line longer than max_frame was thrown away");
         match waiter {
             Some(waiter) => {
                 let _ = waiter.reply.send(Outcome::TooLong { length, limit });
-                self.noise = 0;
+                self.noise.spoken();
                 return Ok(());
             }
             None => self.counters.left_out(),
         }
-        self.noise += line.front.len() + line.back.len();
-        if self.noise > NOISE_LIMIT { Err(WireEnd::OnlyNoise) } else { Ok(()) }
+        self.count_noise(line.front.len() + line.back.len())
     }
 
     fn take_notification(&mut self, name: String, params: Option<Bytes>) {
@@ -353,7 +375,7 @@ impl Wire {
                     .as_deref()
                     .and_then(|params| serde_json::from_slice::<ProgressParams>(params).ok());
                 // Progress for an unknown token is dropped: some servers go on after cancellation.
-                if let Some(ProgressParams { token }) = token {
+                if let Some(ProgressParams { token: Some(token) }) = token {
                     self.pending.progress(token, Instant::now());
                 }
             }
@@ -363,7 +385,7 @@ impl Wire {
                     .and_then(|params| serde_json::from_slice::<CancelledParams>(params).ok());
                 // The one call of ours that a child may end this way is an open stream (spec
                 // 2026-07-28, basic/patterns/cancellation).
-                let listening = id.map(|CancelledParams { id }| id).filter(|id| {
+                let listening = id.and_then(|CancelledParams { id }| id).filter(|id| {
                     self.pending.get_mut(*id).is_some_and(|waiter| waiter.method == method::LISTEN)
                 });
                 if let Some(waiter) = listening.and_then(|id| self.pending.complete(id)) {
@@ -392,19 +414,24 @@ impl Wire {
         }
     }
 
-    fn note_noise(&mut self, frame: &[u8]) -> Result<(), WireEnd> {
-        self.noise += frame.len() + 1;
-        if self.noise > NOISE_LIMIT {
+    /// Counts noise, and ends a child that does nothing else.
+    fn count_noise(&mut self, bytes: usize) -> Result<(), WireEnd> {
+        let is_too_much = self.noise.is_too_much(bytes, Instant::now());
+        let is_working = || self.pending.waiters().any(|waiter| waiter.method != method::LISTEN);
+        if is_too_much && !(self.noise.has_spoken() && is_working()) {
             return Err(WireEnd::OnlyNoise);
         }
+        Ok(())
+    }
+
+    fn show_noise(&mut self, frame: &[u8], what: &str) {
         let line = printable(&frame[..frame.len().min(NOISE_KEPT)]);
         if self.counters.noise() <= NOISE_SHOWN {
-            tracing::warn!(server = %self.server, "stdout line that is no message: {line}");
+            tracing::warn!(server = %self.server, "{what}: {line}");
         }
         if !self.log.push(self.incarnation, Stream::Stdout, &line) {
             self.counters.left_out();
         }
-        Ok(())
     }
 
     fn cancel_abandoned(&mut self) {
@@ -480,11 +507,19 @@ enum Turn {
 #[derive(Deserialize)]
 struct ProgressParams {
     #[serde(rename = "progressToken")]
-    token: u64,
+    #[serde(deserialize_with = "own_id")]
+    token: Option<u64>,
 }
 
 #[derive(Deserialize)]
 struct CancelledParams {
     #[serde(rename = "requestId")]
-    id: u64,
+    #[serde(deserialize_with = "own_id")]
+    id: Option<u64>,
+}
+
+/// An id of ours, however a child writes it; `None` of another one.
+fn own_id<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let raw = <&serde_json::value::RawValue>::deserialize(deserializer)?;
+    Ok(jsonrpc::own_id(raw.get()))
 }

@@ -21,7 +21,7 @@ pub struct RpcError {
 /// What a frame from a peer turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Incoming {
-    /// An answer to request `id`, which was ours: only we use integers that small.
+    /// An answer to request `id`, which was ours.
     Response {
         /// The id we gave the request.
         id: u64,
@@ -86,11 +86,13 @@ pub fn classify(frame: &Bytes) -> Incoming {
     let Some(envelope) = envelope.flatten() else { return Incoming::Noise };
     let slice = |raw: &RawValue| frame.slice_ref(raw.get().as_bytes());
     match envelope {
-        Envelope { id: Some(id), method: None, result: Some(result), error: None, .. } => match own_id(id) {
-            Some(id) => Incoming::Response { id, outcome: Ok(slice(result)) },
-            None => Incoming::Noise,
-        },
-        Envelope { id: Some(id), method: None, error: Some(error), .. } => match own_id(id) {
+        Envelope { id: Some(id), method: None, result: Some(result), error: None, .. } => {
+            match own_id(id.get()) {
+                Some(id) => Incoming::Response { id, outcome: Ok(slice(result)) },
+                None => Incoming::Noise,
+            }
+        }
+        Envelope { id: Some(id), method: None, error: Some(error), .. } => match own_id(id.get()) {
             Some(id) => Incoming::Response { id, outcome: Err(read_error(error, &slice)) },
             None => Incoming::Noise,
         },
@@ -104,8 +106,21 @@ pub fn classify(frame: &Bytes) -> Incoming {
     }
 }
 
-fn own_id(id: &RawValue) -> Option<u64> {
-    id.get().parse().ok()
+/// The id that we gave a request, as a peer may write it: as the number, as text, or as a number without a
+/// fraction. Raw JSON.
+pub fn own_id(id: &str) -> Option<u64> {
+    id.parse().ok().or_else(|| oddly_written(id))
+}
+
+#[cold]
+fn oddly_written(id: &str) -> Option<u64> {
+    if let Some(text) = id.strip_prefix('"') {
+        let digits = text.strip_suffix('"').filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+        return digits?.parse().ok();
+    }
+    // Numbers that a double holds exactly.
+    let number = id.parse::<f64>().ok().filter(|number| number.fract() == 0.0)?;
+    (0.0..9_007_199_254_740_992.0).contains(&number).then_some(number as u64)
 }
 
 /// JSON-RPC ids are strings or integers here; MCP forbids null, and fractions are refused by most peers.
@@ -266,6 +281,15 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_is_ours_however_its_id_is_written() {
+        for id in ["7", "7.0", "7e0", "0.7e1", "\"7\""] {
+            let seven = Incoming::Response { id: 7, outcome: Ok(Bytes::from_static(b"1")) };
+            assert_eq!(incoming(&format!("{{\"id\":{id},\"result\":1}}")), seven, "{id}");
+        }
+        assert_eq!(own_id("-7"), None);
+    }
+
+    #[test]
     fn requests_and_notifications_are_told_apart_by_their_id() {
         assert!(matches!(incoming(r#"{"id":"a","method":"ping"}"#), Incoming::Request { .. }));
         assert!(matches!(incoming(r#"{"id":0,"method":"ping"}"#), Incoming::Request { .. }));
@@ -281,8 +305,12 @@ mod tests {
             "\"x\"",
             "{}",
             "{\"id\":1}",
-            "{\"id\":\"1\",\"result\":1}",
+            "{\"id\":\"a\",\"result\":1}",
+            "{\"id\":\"\",\"result\":1}",
+            "{\"id\":\"+1\",\"result\":1}",
             "{\"id\":1.5,\"result\":1}",
+            "{\"id\":1e300,\"result\":1}",
+            "{\"id\":true,\"result\":1}",
             "{\"id\":-1,\"result\":1}",
             "{\"id\":1,\"result\":1,\"error\":{},\"method\":\"x\",\"id\":2}",
             "{\"id\":1.5,\"method\":\"x\"}",

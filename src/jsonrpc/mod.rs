@@ -5,12 +5,14 @@
 
 mod depth;
 mod framing;
+mod mending;
 mod message;
 mod too_long;
 
 pub use depth::{MAX_DEPTH, too_deep};
 pub use framing::{Framer, Line, Oversize, TooLong};
+pub use mending::{Mended, mend};
 pub use message::{
-    Incoming, RpcError, classify, one_line, push_error, push_notification, push_request, push_result,
+    Incoming, RpcError, classify, one_line, own_id, push_error, push_notification, push_request, push_result,
 };
 pub use too_long::id_of_answer;

@@ -8,20 +8,20 @@ use serde::Deserializer as _;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::framing::TooLong;
+use super::message::own_id;
 
 /// The id of the request of ours that this line answers, where its ends show it: an object that begins
 /// with a `result` or an `error` too long to be read on, and with the id before that, or with the id as
 /// the last member of the line (`jsonrpc` may be behind it).
-pub fn id_of_answer(line: &TooLong) -> Option<u64> {
-    let front = line.front.trim_ascii_start();
+pub fn id_of_answer(front: &[u8], back: &[u8]) -> Option<u64> {
+    let front = front.trim_ascii_start();
     let mut seen = Seen { end: front.as_ptr_range().end as usize, ..Seen::default() };
     // It breaks off in the middle, so what it says up to there counts, and the error does not.
     drop(serde_json::Deserializer::from_slice(front).deserialize_map(&mut seen));
     if !seen.is_answer || seen.is_request {
         return None;
     }
-    seen.id.or_else(|| id_at_end(&line.back))
+    seen.id.or_else(|| id_at_end(back))
 }
 
 /// What the beginning of a line says.
@@ -47,7 +47,7 @@ impl<'de> Visitor<'de> for &mut Seen {
                 "id" => {
                     let text = map.next_value::<&'de RawValue>()?.get();
                     let is_whole = (text.as_bytes().as_ptr_range().end as usize) < self.end;
-                    self.id = is_whole.then(|| text.parse().ok()).flatten();
+                    self.id = is_whole.then(|| own_id(text)).flatten();
                     // An id that is there and is none of ours is not looked for at the other end.
                     self.is_request |= is_whole && self.id.is_none();
                 }
@@ -70,8 +70,11 @@ impl<'de> Visitor<'de> for &mut Seen {
 fn id_at_end(back: &[u8]) -> Option<u64> {
     let inside = back.trim_ascii_end().strip_suffix(b"}")?.trim_ascii_end();
     let inside = without_version(inside).unwrap_or(inside);
+    let text = inside.strip_suffix(b"\"");
+    let inside = text.unwrap_or(inside);
     let digits = inside.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     let (before, number) = inside.split_at(inside.len() - digits);
+    let before = if text.is_some() { before.strip_suffix(b"\"")? } else { before };
     let before = before.trim_ascii_end().strip_suffix(b":")?.trim_ascii_end().strip_suffix(b"\"id\"")?;
     before.trim_ascii_end().ends_with(b",").then(|| std::str::from_utf8(number).ok()?.parse().ok()).flatten()
 }
@@ -88,7 +91,12 @@ mod tests {
     use bytes::Bytes;
     use proptest::prelude::*;
 
+    use super::super::framing::TooLong;
     use super::*;
+
+    fn told_by(line: &TooLong) -> Option<u64> {
+        id_of_answer(&line.front, &line.back)
+    }
 
     /// The ends of this line, as long as `kept` each.
     fn ends(text: &str, kept: usize) -> TooLong {
@@ -103,7 +111,7 @@ mod tests {
 
     fn told(shape: &str) -> Option<u64> {
         let long = format!("{:?}", "x\",\"id\":8}".repeat(100));
-        id_of_answer(&ends(&shape.replace('~', &long), 60))
+        told_by(&ends(&shape.replace('~', &long), 60))
     }
 
     #[test]
@@ -114,6 +122,9 @@ mod tests {
             r#"{"jsonrpc":"2.0","result":{"content":[{"text":~}]},"id":7}"#,
             r#"{"result":~, "id" : 7 , "jsonrpc" : "2.0" } "#,
             r#"{"error":{"code":1,"message":~},"id":7}"#,
+            r#"{"id":"7","result":~}"#,
+            r#"{"result":~,"id":"7"}"#,
+            r#"{"id":7.0,"result":~}"#,
         ] {
             assert_eq!(told(shape), Some(7), "{shape}");
         }
@@ -127,7 +138,8 @@ mod tests {
             r#"{"jsonrpc":"2.0","extra":~,"id":7}"#,
             r#"{"jsonrpc":"2.0","result":~}"#,
             r#"{"jsonrpc":"2.0","result":{"a":~,"id":7}}"#,
-            r#"{"result":~,"id":"7"}"#,
+            r#"{"result":~,"id":"x7"}"#,
+            r#"{"result":~,"note":"\"id\":\"7"}"#,
             r#"{"id":"a","result":~,"id":7}"#,
             r#"{"result":~,"id":7,"more":1}"#,
             r#"{"result":~,"\"id":7}"#,
@@ -139,7 +151,7 @@ mod tests {
             assert_eq!(told(shape), None, "{shape}");
         }
         let cut = r#"{"jsonrpc":"2.0","result":1,"id":1234567"#;
-        assert_eq!(id_of_answer(&ends(cut, cut.len() - 3)), None, "its number may go on");
+        assert_eq!(told_by(&ends(cut, cut.len() - 3)), None, "its number may go on");
     }
 
     proptest! {
@@ -153,7 +165,7 @@ mod tests {
                 true => format!("{{\"jsonrpc\":\"2.0\",\"result\":{payload},\"id\":{id}}}"),
                 false => format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{payload}}}"),
             };
-            let told = id_of_answer(&ends(&line, kept));
+            let told = told_by(&ends(&line, kept));
             prop_assert!(told.is_none_or(|told| told == id), "{told:?}");
             if kept >= 60 {
                 prop_assert_eq!(told, Some(id));
@@ -163,7 +175,7 @@ mod tests {
         #[test]
         fn no_bytes_panic(front in proptest::collection::vec(any::<u8>(), 0..64), back in "\\PC{0,30}") {
             let (front, back) = (Bytes::from(front), Bytes::from(back));
-            let _ = id_of_answer(&TooLong { front, back, length: 0, limit: 0 });
+            let _ = told_by(&TooLong { front, back, length: 0, limit: 0 });
         }
     }
 }

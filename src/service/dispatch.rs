@@ -115,7 +115,7 @@ pub(super) async fn dispatch(
             }
             Outcome::Unusable(reason) => {
                 permit.end(Verdict::Answered);
-                return Err(Error::BadReply { reason: reason.to_owned() });
+                return Err(Error::BadReply { reason: reason.into_owned() });
             }
             Outcome::TooLong { length, limit } => {
                 permit.end(Verdict::Answered);

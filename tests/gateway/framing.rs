@@ -131,7 +131,8 @@ for line in sys.stdin:
             '{"jsonrpc":"2.0","id\\u0000":%d,"result":%s}' % (number, wrong),
             '{"jsonrpc":"2.0","id":%d,"Result":%s}' % (number, wrong),
             '{"jsonrpc":"2.0","id":%d,"method":"tools/call","result":%s}' % (number, wrong),
-            '[{"jsonrpc":"2.0","id":%d,"result":%s}]' % (number, wrong),
+            '[[{"jsonrpc":"2.0","id":%d,"result":%s}]]' % (number, wrong),
+            'asked {"jsonrpc":"2.0","id":%d,"method":"tools/call","result":%s}' % (number, wrong),
         ]: out(bad)
         out(result(number, result={"content": [], "structuredContent": {"line": line, "id": number}}))
     else: out(result(number, error={"code": -32601, "message": "Method not found"}))

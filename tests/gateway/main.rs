@@ -25,6 +25,7 @@ mod hygiene;
 mod logs;
 mod matrix;
 mod mcp_cli;
+mod odd_answers;
 mod overload;
 mod owner;
 mod persisting;

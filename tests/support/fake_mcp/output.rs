@@ -58,9 +58,12 @@ impl Output {
         for stray in ["987654321987654321", "-1", "null", "1.5", "[]", "\"nobody\"", "18446744073709551616"] {
             self.frame(batch, &wire::response(stray, wrong));
         }
-        // The same digits as another type: a string for a number, a number for a string.
-        let other = if id.starts_with('"') { number.to_owned() } else { format!("\"{number}\"") };
-        self.frame(batch, &wire::response(&other, wrong));
+        // The same digits, and more: as text alone they would be the same id.
+        for other in
+            [format!("\"{number}x\""), format!("\" {number}\""), format!("{number}.5"), format!("{number}0")]
+        {
+            self.frame(batch, &wire::response(&other, wrong));
+        }
         self.frame(batch, &format!(r#"{{"jsonrpc":"2.0","result":{wrong}}}"#));
         self.frame(batch, message);
         self.frame(batch, &wire::response(id, wrong));

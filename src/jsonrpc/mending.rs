@@ -1,0 +1,193 @@
+//! A line that is no message as it stands: what there is in it all the same. Servers print beside their
+//! answers, write numbers that JSON does not have, and text that is not UTF-8. Looked at for such lines only.
+
+use bytes::Bytes;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+use super::message::{Incoming, classify};
+use super::too_long::id_of_answer;
+
+/// At so many places of a line the beginning of a message is looked for.
+const MAX_BEGINNINGS: usize = 8;
+/// And not further behind its beginning than this, in bytes.
+const MAX_PREFIX: usize = 8 * 1024;
+/// So many messages are taken from one line.
+const MAX_MESSAGES: usize = 1_024;
+
+/// What there is in a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mended {
+    /// Messages, in their order.
+    Messages(Vec<Incoming>),
+    /// What can only be an answer to this request of ours, and why nobody can read it.
+    Unreadable {
+        /// The id we gave the request.
+        id: u64,
+        /// What is wrong, to be said after "its answer".
+        reason: String,
+    },
+    /// Nothing that could be meant for us.
+    Noise,
+}
+
+/// Looks for what there is in a line that [`classify`] takes for noise: a batch, a message with other text
+/// before or behind it, one in which bytes are not UTF-8 (each such place becomes U+FFFD), and at last the id
+/// of an answer that cannot be read.
+pub fn mend(line: &Bytes) -> Mended {
+    let line = match std::str::from_utf8(line) {
+        Ok(_) => line.clone(),
+        Err(_) => Bytes::from(String::from_utf8_lossy(line).into_owned().into_bytes()),
+    };
+    let mut messages = batch(&line);
+    let mut unreadable = None;
+    if messages.is_empty() {
+        for begin in beginnings(&line) {
+            let rest = line.slice(begin..);
+            messages = messages_in(&rest);
+            if !messages.is_empty() {
+                break;
+            }
+            unreadable = unreadable.or_else(|| unreadable_answer(&rest));
+        }
+    }
+    match (messages.is_empty(), unreadable) {
+        (false, _) => Mended::Messages(messages),
+        (true, Some((id, reason))) => Mended::Unreadable { id, reason },
+        (true, None) => Mended::Noise,
+    }
+}
+
+/// The messages of a batch (spec 2025-03-26, basic): clients of that revision must take one.
+fn batch(line: &Bytes) -> Vec<Incoming> {
+    if !line.trim_ascii_start().starts_with(b"[") {
+        return Vec::new();
+    }
+    let Ok(items) = serde_json::from_slice::<Vec<&RawValue>>(line) else { return Vec::new() };
+    let messages = items.into_iter().map(|item| classify(&line.slice_ref(item.get().as_bytes())));
+    messages.filter(|message| *message != Incoming::Noise).take(MAX_MESSAGES).collect()
+}
+
+/// Where an object may begin that has members.
+fn beginnings(line: &[u8]) -> impl Iterator<Item = usize> {
+    let found = memchr::memchr_iter(b'{', &line[..line.len().min(MAX_PREFIX)]);
+    found.filter(|at| line[at + 1..].trim_ascii_start().starts_with(b"\"")).take(MAX_BEGINNINGS)
+}
+
+/// The messages that text begins with, one after the other, up to what is none.
+fn messages_in(text: &Bytes) -> Vec<Incoming> {
+    let values = serde_json::Deserializer::from_slice(text).into_iter::<&RawValue>();
+    let messages = values.map_while(Result::ok).map(|raw| classify(&text.slice_ref(raw.get().as_bytes())));
+    messages.take_while(is_from_a_server).take(MAX_MESSAGES).collect()
+}
+
+/// Whether it is something that a server says. One that prints what it was asked shows us our own requests.
+fn is_from_a_server(message: &Incoming) -> bool {
+    match message {
+        Incoming::Response { .. } => true,
+        Incoming::Request { method, .. } => {
+            ["ping", "roots/", "sampling/", "elicitation/"].iter().any(|known| method.starts_with(known))
+        }
+        Incoming::Notification { method, .. } => method.starts_with("notifications/"),
+        Incoming::Noise => false,
+    }
+}
+
+/// The request of ours that text answers which is no JSON, and where it ceases to be.
+fn unreadable_answer(text: &[u8]) -> Option<(u64, String)> {
+    let error = serde_json::from_slice::<IgnoredAny>(text).err()?;
+    let id = id_of_answer(text, text)?;
+    let said = error.to_string();
+    // A line has one line, so its columns are its bytes.
+    let what = said.split(" at line ").next().unwrap_or_default();
+    Some((id, format!("it is not valid JSON: {what} at byte {}", error.column())))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn mended(line: impl AsRef<[u8]>) -> Mended {
+        mend(&Bytes::copy_from_slice(line.as_ref()))
+    }
+
+    fn answer(id: u64, result: &str) -> Incoming {
+        Incoming::Response { id, outcome: Ok(Bytes::copy_from_slice(result.as_bytes())) }
+    }
+
+    #[test]
+    fn what_was_printed_on_the_same_line_as_an_answer_is_cut_off() {
+        let answered = Mended::Messages(vec![answer(7, "{\"a\":1}")]);
+        for line in [
+            r#"Done. {"jsonrpc":"2.0","id":7,"result":{"a":1}}"#,
+            r#"{"jsonrpc":"2.0","id":7,"result":{"a":1}} took 3 ms"#,
+            r#"[{"jsonrpc":"2.0","id":7,"result":{"a":1}}]"#,
+            "\u{1b}[32m 100% |####| {x} {\"result\":{\"a\":1},\"id\":7}\u{1b}[0m",
+            "\u{feff}{\"id\":7,\"result\":{\"a\":1}}",
+            r#"answering {"level":"info"} {"id":"7","result":{"a":1}}"#,
+        ] {
+            assert_eq!(mended(line), answered, "{line}");
+        }
+        let two = r#"{"id":1,"result":1}{"id":2,"result":2} {"id":3,"res"#;
+        assert_eq!(mended(two), Mended::Messages(vec![answer(1, "1"), answer(2, "2")]));
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_become_replacement_characters() {
+        let line = b"{\"id\":7,\"result\":\"caf\xe9 \xff\"}";
+        assert_eq!(mended(line), Mended::Messages(vec![answer(7, "\"caf\u{fffd} \u{fffd}\"")]));
+    }
+
+    #[test]
+    fn an_answer_that_nobody_can_read_names_its_request_and_where_it_breaks_off() {
+        for (line, reason) in [
+            (r#"{"jsonrpc":"2.0","id":7,"result":{"a":NaN}}"#, "expected value at byte 39"),
+            (r#"{"result":{"a":-Infinity},"jsonrpc":"2.0","id":7}"#, "invalid number at byte"),
+            (r#"{"result":[1,],"id":7,"jsonrpc":"2.0"}"#, "expected value at byte 14"),
+            (r#"log: {"id":7,"result":{"text":"cut o"#, "EOF while parsing a string at byte"),
+            ("{\"id\":7,\"error\":{\"code\":1,\"message\":\"\u{7}\"}}", "control character"),
+            (r#"{"result":{"a":NaN},"id":"7"}"#, "expected value at byte"),
+        ] {
+            let Mended::Unreadable { id: 7, reason: said } = mended(line) else { panic!("{line}") };
+            assert!(said.contains(reason), "{said:?} for {line}");
+        }
+    }
+
+    #[test]
+    fn what_a_server_prints_of_our_own_and_of_its_work_is_noise() {
+        for line in [
+            r#"got {"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"a"}}"#,
+            r#"got {"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":NaN}}"#,
+            r#"{"level":"info","msg":"id","id":7}"#,
+            r#"{"level":"info","id":7,"msg":NaN}"#,
+            "[1,2,{}]",
+            "[{\"id\":7,\"result\":1}",
+            "listening {on} port {\"3000\"}",
+            "",
+        ] {
+            let seen = mended(line);
+            let is_nothing = matches!(&seen, Mended::Noise)
+                || line.starts_with("[{") && matches!(&seen, Mended::Messages(one) if one.len() == 1);
+            assert!(is_nothing, "{line}: {seen:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_looked_at(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            mended(bytes);
+        }
+
+        /// Whatever without a brace stands around a message, the message is found.
+        #[test]
+        fn a_message_is_found_among_anything_else(
+            before in "[^{\\[]{0,60}", behind in "[^{}\\[\\]\"0-9]{0,60}", id in 1u64..1 << 31, text in "\\PC{0,30}",
+        ) {
+            let result = serde_json::to_string(&text).unwrap();
+            let line = format!("{before}{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{result}}}{behind}");
+            prop_assert_eq!(mended(line), Mended::Messages(vec![answer(id, &result)]));
+        }
+    }
+}
