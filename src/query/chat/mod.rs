@@ -1,5 +1,6 @@
 //! The client of the model's endpoint: one turn at a time, tried again where that is safe.
 
+mod calls;
 mod stream;
 mod wire;
 
