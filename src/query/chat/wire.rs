@@ -65,7 +65,7 @@ pub(in crate::query) struct ToolRequest {
     pub(in crate::query) id: String,
     /// As the model knows the tool.
     pub(in crate::query) name: String,
-    /// As the model wrote them: a text that should be JSON.
+    /// The text of an object; what the model wrote, where that is none and cannot be made one.
     pub(in crate::query) arguments: String,
 }
 
@@ -149,14 +149,37 @@ fn read_call((at, call): (usize, &mut Value)) -> ToolRequest {
         Value::Null => String::new(),
         value => value.to_string(),
     };
+    let meant = object_text(&arguments);
     if let Value::Object(call) = call {
         call.insert("id".to_owned(), id.clone().into());
         call.insert("type".to_owned(), "function".into());
-        if let Some(Value::Object(function)) = call.get_mut("function") {
-            function.insert("arguments".to_owned(), arguments.clone().into());
+        let function = call.entry("function").or_insert_with(|| json!({"name": name}));
+        if let Value::Object(function) = function {
+            function.insert("arguments".to_owned(), meant.clone().unwrap_or_else(|| "{}".to_owned()).into());
         }
     }
-    ToolRequest { id, name, arguments }
+    ToolRequest { id, name, arguments: meant.unwrap_or(arguments) }
+}
+
+/// The object that a model meant with what it wrote for arguments: nothing for none, an object in a JSON
+/// string, or one between fences. Endpoints that parse the conversation refuse anything else for good.
+fn object_text(written: &str) -> Option<String> {
+    let text = without_fences(written.trim());
+    if text.is_empty() || text == "null" {
+        return Some("{}".to_owned());
+    }
+    if text.starts_with('"') {
+        let inner: String = serde_json::from_str(text).ok()?;
+        // One string is a habit, strings in strings are none.
+        return if inner.trim_start().starts_with('"') { None } else { object_text(&inner) };
+    }
+    serde_json::from_str::<Map<String, Value>>(text).is_ok().then(|| text.to_owned())
+}
+
+/// What stands between the fences of a Markdown block of code, if it is one.
+fn without_fences(text: &str) -> &str {
+    let inner = text.strip_prefix("```").and_then(|text| text.strip_suffix("```"));
+    inner.map_or(text, |text| text.trim_start_matches(|c: char| c.is_ascii_alphanumeric()).trim())
 }
 
 /// What an endpoint says of an error, out of the shapes that there are.
@@ -232,6 +255,48 @@ mod tests {
         assert_eq!((reply.calls[0].id.as_str(), reply.calls[1].id.as_str()), ("call_0", "call_1"));
         assert_eq!(reply.message["tool_calls"][1]["id"], "call_1");
         assert_eq!(reply.message["role"], "assistant");
+    }
+
+    fn sent_back(arguments: &Value) -> (String, String) {
+        let call = json!({"id": "c", "function": {"name": "x", "arguments": arguments}});
+        let reply = read(&json!({"choices": [{"message": {"tool_calls": [call]}}]}));
+        let back = reply.message["tool_calls"][0]["function"]["arguments"].as_str().expect("a text");
+        (back.to_owned(), reply.calls[0].arguments.clone())
+    }
+
+    #[test]
+    fn arguments_go_back_as_the_object_that_was_meant() {
+        for (written, meant) in [
+            (json!(null), "{}"),
+            (json!(""), "{}"),
+            (json!("  "), "{}"),
+            (json!("null"), "{}"),
+            (json!("\"\""), "{}"),
+            (json!("\"{\\\"a\\\":1}\""), "{\"a\":1}"),
+            (json!("```json\n{\"a\":1}\n```"), "{\"a\":1}"),
+            (json!("```\n{}\n```"), "{}"),
+            (json!(" {\"a\": 1} "), "{\"a\": 1}"),
+            (json!({"a": 1}), "{\"a\":1}"),
+        ] {
+            assert_eq!(sent_back(&written), (meant.to_owned(), meant.to_owned()), "{written}");
+        }
+    }
+
+    #[test]
+    fn arguments_that_are_no_object_go_back_empty_and_are_known_as_they_were_written() {
+        for written in ["[1]", "{\"a\": \"hal", "5", "{\"a\":1}{\"b\":2}", "{\"a\":NaN}", "rm -rf"] {
+            assert_eq!(sent_back(&json!(written)), ("{}".to_owned(), written.to_owned()));
+        }
+        let reply = read(&json!({"choices": [{"message": {"tool_calls": [{"id": "c"}]}}]}));
+        assert_eq!(reply.message["tool_calls"][0]["function"]["arguments"], "{}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_a_model_writes_the_text_of_an_object_goes_back(written: String) {
+            let (back, _) = sent_back(&json!(written));
+            proptest::prop_assert!(serde_json::from_str::<Map<String, Value>>(&back).is_ok());
+        }
     }
 
     #[test]
