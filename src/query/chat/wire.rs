@@ -1,5 +1,6 @@
 //! The messages of chat completions that are read and written here. Pure. What a model says goes back to
-//! it as it came, also members that are not known here: some models need them.
+//! it as it came, also members that are not known here: some models need them. Only calls are mended: their
+//! ids, and arguments that are not the text of an object.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
