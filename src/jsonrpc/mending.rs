@@ -39,17 +39,20 @@ pub fn mend(line: &Bytes) -> Mended {
         Ok(_) => line.clone(),
         Err(_) => Bytes::from(String::from_utf8_lossy(line).into_owned().into_bytes()),
     };
-    let mut messages = batch(&line);
-    let mut unreadable = None;
-    if messages.is_empty() {
-        for begin in beginnings(&line) {
-            let rest = line.slice(begin..);
-            messages = messages_in(&rest);
-            if !messages.is_empty() {
-                break;
-            }
-            unreadable = unreadable.or_else(|| unreadable_answer(&rest));
+    if serde_json::from_slice::<IgnoredAny>(&line).is_ok() {
+        // It says what it says: nothing is cut out of the middle of it.
+        let messages = batch(&line).unwrap_or_else(|| vec![classify(&line)]);
+        let messages: Vec<_> = messages.into_iter().filter(|message| *message != Incoming::Noise).collect();
+        return if messages.is_empty() { Mended::Noise } else { Mended::Messages(messages) };
+    }
+    let (mut messages, mut unreadable) = (Vec::new(), None);
+    for begin in beginnings(&line) {
+        let rest = line.slice(begin..);
+        messages = messages_in(&rest);
+        if !messages.is_empty() {
+            break;
         }
+        unreadable = unreadable.or_else(|| unreadable_answer(&rest));
     }
     match (messages.is_empty(), unreadable) {
         (false, _) => Mended::Messages(messages),
@@ -58,14 +61,11 @@ pub fn mend(line: &Bytes) -> Mended {
     }
 }
 
-/// The messages of a batch (spec 2025-03-26, basic): clients of that revision must take one.
-fn batch(line: &Bytes) -> Vec<Incoming> {
-    if !line.trim_ascii_start().starts_with(b"[") {
-        return Vec::new();
-    }
-    let Ok(items) = serde_json::from_slice::<Vec<&RawValue>>(line) else { return Vec::new() };
-    let messages = items.into_iter().map(|item| classify(&line.slice_ref(item.get().as_bytes())));
-    messages.filter(|message| *message != Incoming::Noise).take(MAX_MESSAGES).collect()
+/// The parts of a batch (spec 2025-03-26, basic): clients of that revision must take one.
+fn batch(line: &Bytes) -> Option<Vec<Incoming>> {
+    let items = serde_json::from_slice::<Vec<&RawValue>>(line).ok()?;
+    let messages = items.into_iter().take(MAX_MESSAGES);
+    Some(messages.map(|item| classify(&line.slice_ref(item.get().as_bytes()))).collect())
 }
 
 /// Where an object may begin that has members.
@@ -163,6 +163,8 @@ mod tests {
             r#"{"level":"info","msg":"id","id":7}"#,
             r#"{"level":"info","id":7,"msg":NaN}"#,
             "[1,2,{}]",
+            r#"[[{"jsonrpc":"2.0","id":7,"result":1}]]"#,
+            r#"{"seen":{"jsonrpc":"2.0","id":7,"result":1}}"#,
             "[{\"id\":7,\"result\":1}",
             "listening {on} port {\"3000\"}",
             "",
