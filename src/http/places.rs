@@ -27,6 +27,15 @@ pub(super) fn own_turns(per_address: usize) -> usize {
     (per_address / OWN_TURN).max(1)
 }
 
+/// An address that has no more waiting cannot be told from one that means no harm.
+const FEW: usize = 4;
+
+/// How many an address must have waiting, and more, for others to be accepted when `most` wait already: one of
+/// its own is turned away then, and not who has just come.
+pub(super) fn few(most: usize) -> usize {
+    FEW.min(most / 2)
+}
+
 /// How many connections there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Places {

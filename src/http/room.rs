@@ -15,14 +15,14 @@ use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep_until};
 
 use super::connection::{Patience, Watch};
-use super::places::{Holder, Places, RESERVE, counted_for, own_turns, who_leaves};
+use super::places::{Holder, Places, RESERVE, counted_for, few, own_turns, who_leaves};
 use super::queue::Queue;
 
 /// While somebody waits, it is looked this often at who can make room.
 const LOOK: Duration = Duration::from_millis(20);
-/// For so long newcomers stay in the kernel's queue while nobody waits who would have to go for them: there
-/// they are served as they have come, and nobody is lost. If it is so for longer, they are taken all the same,
-/// because somebody who asks whether the daemon is there may be among them.
+/// For so long newcomers stay in the kernel's queue while all who wait come from addresses that have only a few
+/// waiting: there they are served as they have come, and nobody is lost. If it is so for longer, they are taken
+/// all the same, because somebody who asks whether the daemon is there may be among them.
 const KEPT_OUT: Duration = Duration::from_secs(1);
 /// How long whoever was given a place of the reserve has for its head.
 const PROBE_HEAD: Duration = Duration::from_secs(1);
@@ -107,7 +107,7 @@ pub(super) struct Room {
     may_be_probed: bool,
     watches: Watches,
     next_look: Instant,
-    /// Since when as many wait as may, and nobody of them would have to go for another one.
+    /// Since when as many wait as may, and no address has many of them.
     shut_since: Option<Instant>,
 }
 
@@ -127,10 +127,11 @@ impl Room {
         }
     }
 
-    /// Whether a further connection is to be accepted. As long as anybody waits who would have to go for it,
-    /// it is: whoever is in the kernel's queue must not stand in one line with a flood.
+    /// Whether a further connection is to be accepted. As long as an address has many that wait, it is: whoever
+    /// is in the kernel's queue must not stand in one line with a flood.
     pub(super) fn takes_more(&mut self) -> bool {
-        if self.waiting.len() < self.most_waiting() || self.someone_would_yield() {
+        let most = self.most_waiting();
+        if self.waiting.len() < most || self.waiting.has_longer(few(most)) {
             self.shut_since = None;
             return true;
         }
@@ -154,11 +155,6 @@ impl Room {
 
     fn most_waiting(&self) -> usize {
         self.places.waiting.max(1)
-    }
-
-    fn someone_would_yield(&self) -> bool {
-        let held = self.held.counts();
-        self.waiting.would_yield(|address| held.of(address))
     }
 
     /// The next that is to be served, while there are so many: the places of the reserve count among them.
