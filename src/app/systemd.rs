@@ -2,6 +2,10 @@
 //! one that asks for it, nothing happens.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::sync::OnceLock;
+use std::sync::mpsc::{self, SyncSender};
+use std::thread;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -10,20 +14,24 @@ use crate::service::Gateway;
 
 /// How often the status line is brought up to date.
 const STATUS_EVERY: Duration = Duration::from_secs(2);
+/// How many messages may wait for a service manager that does not read.
+const UNTOLD: usize = 16;
 /// The variable by which a service manager says that it listens.
 const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
 
 /// Says that the daemon serves.
 pub(super) fn ready(url: &str) {
     let status = format!("serving on {url}");
-    tell(&[NotifyState::Ready, NotifyState::Status(&status)]);
+    tell(move || sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&status)]));
 }
 
 /// Says that the daemon is on its way down, and how long that may take: a drain that is configured
 /// to be longer than the manager's patience is not to be cut short.
 pub(super) fn stopping(at_most: Duration) {
     let usec = u32::try_from(at_most.as_micros()).unwrap_or(u32::MAX);
-    tell(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(usec), NotifyState::Status("stopping")]);
+    let state =
+        [NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(usec), NotifyState::Status("stopping")];
+    tell(move || sd_notify::notify(&state));
 }
 
 /// Keeps the status line true: how many servers there are, and how they are.
@@ -38,8 +46,8 @@ pub(super) async fn status(url: String, gateway: Gateway) {
         let states = gateway.all_servers().into_iter().map(|server| server.status.state.name());
         let line = status_line(&url, states);
         if line != told {
-            tell(&[NotifyState::Status(&line)]);
-            told = line;
+            told.clone_from(&line);
+            tell(move || sd_notify::notify(&[NotifyState::Status(&line)]));
         }
     }
 }
@@ -58,14 +66,14 @@ fn status_line(url: &str, states: impl Iterator<Item = &'static str>) -> String 
 /// Says that the servers files are being applied again (`Type=notify-reload` waits for the end of it).
 pub(super) fn reloading() {
     match NotifyState::monotonic_usec_now() {
-        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Ok(now) => tell(move || sd_notify::notify(&[NotifyState::Reloading, now])),
         Err(error) => tracing::warn!(%error, "the clock could not be read"),
     }
 }
 
 /// Says that they have been.
 pub(super) fn reloaded() {
-    tell(&[NotifyState::Ready]);
+    tell(|| sd_notify::notify(&[NotifyState::Ready]));
 }
 
 /// Says again and again that the runtime still turns, twice as often as the manager asks for. It
@@ -75,14 +83,36 @@ pub(super) async fn watchdog() {
     let mut beat = tokio::time::interval(limit / 2);
     loop {
         beat.tick().await;
-        tell(&[NotifyState::Watchdog]);
+        tell(|| sd_notify::notify(&[NotifyState::Watchdog]));
     }
 }
 
-fn tell(state: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(state) {
-        tracing::warn!(%error, "the service manager could not be told");
+/// Has something told, in turn, by a thread of its own: a manager that does not read its socket blocks whoever
+/// writes to it, and must block nobody who serves. What is too much for it is left out.
+fn tell(say: impl FnOnce() -> io::Result<()> + Send + 'static) {
+    if std::env::var_os(NOTIFY_SOCKET).is_none() {
+        return;
     }
+    static TELLER: OnceLock<Option<SyncSender<Message>>> = OnceLock::new();
+    let teller = TELLER.get_or_init(|| teller().inspect_err(|error| untold(error)).ok());
+    let is_told = teller.as_ref().is_some_and(|teller| teller.try_send(Box::new(say)).is_ok());
+    if !is_told {
+        tracing::debug!("the service manager does not listen");
+    }
+}
+
+type Message = Box<dyn FnOnce() -> io::Result<()> + Send>;
+
+/// The way to the thread that tells, which ends with the process.
+fn teller() -> io::Result<SyncSender<Message>> {
+    let (messages, queue) = mpsc::sync_channel::<Message>(UNTOLD);
+    let tell_all = move || queue.into_iter().filter_map(|say| say().err()).for_each(|error| untold(&error));
+    thread::Builder::new().name("notify".to_owned()).spawn(tell_all)?;
+    Ok(messages)
+}
+
+fn untold(error: &io::Error) {
+    tracing::warn!(%error, "the service manager could not be told");
 }
 
 #[cfg(test)]

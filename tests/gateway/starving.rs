@@ -115,3 +115,28 @@ async fn a_daemon_that_stands_still_says_nothing_to_its_watchdog() {
     wait_until("the watchdog is told again", DEADLINE, beating).await;
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn a_service_manager_that_reads_nothing_holds_nobody_up() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("notify");
+    let _unread = UnixDatagram::bind(&path).expect("a socket");
+    let gateway = TestGateway::new()
+        .server("fake", fake(&[]))
+        .variable("NOTIFY_SOCKET", path.to_str().expect("UTF-8"))
+        .variable("WATCHDOG_USEC", "20000")
+        .start()
+        .await;
+    let probe = UnixDatagram::unbound().expect("a socket");
+    probe.set_nonblocking(true).expect("a socket");
+    probe.connect(&path).expect("connected");
+    wait_until("its queue is full", DEADLINE, || async {
+        probe.send(b"X=1").err().filter(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+    })
+    .await;
+    gateway.wait_state("fake", "ready").await;
+    for nonce in 0..20 {
+        assert_eq!(gateway.call("fake", "echo", json!({"nonce": nonce})).await["nonce"], nonce);
+    }
+    gateway.stop().await;
+}
