@@ -1,4 +1,7 @@
-//! Which characters nobody sees. One table for everything that shows foreign text or takes names.
+//! Foreign text: which characters nobody sees (one table for everything that shows it or takes names), and
+//! what becomes of halves of characters in JSON.
+
+use std::borrow::Cow;
 
 /// Ranges of the code points that Unicode 17 says are ignored where they are not supported
 /// (`Default_Ignorable_Code_Point`): zero-width and joining characters, fillers, variation selectors,
@@ -46,6 +49,47 @@ pub fn is_presentation(c: char) -> bool {
     matches!(c, '\u{fe0e}' | '\u{fe0f}')
 }
 
+/// The text of a JSON string; half of a surrogate pair in it, which no text can hold, becomes U+FFFD. `None`
+/// for JSON that is no string.
+pub fn json_text(raw: &str) -> Option<String> {
+    serde_json::from_str(raw).ok().or_else(|| serde_json::from_str(&mend_surrogates(raw)).ok())
+}
+
+/// JSON in which each escape of half a surrogate pair is written as that of U+FFFD.
+pub fn mend_surrogates(json: &str) -> Cow<'_, str> {
+    let mut mended = String::new();
+    let (mut at, mut kept) = (0, 0);
+    while let Some(found) = json[at..].find('\\') {
+        let start = at + found;
+        let unit = escaped_unit(&json[start..]);
+        let is_pair = matches!(unit, Some(0xd800..=0xdbff))
+            && matches!(escaped_unit(&json[start + 6..]), Some(0xdc00..=0xdfff));
+        let is_half = matches!(unit, Some(0xd800..=0xdfff)) && !is_pair;
+        if is_half {
+            mended.push_str(&json[kept..start]);
+            mended.push_str("\\ufffd");
+            kept = start + 6;
+        }
+        at = match unit {
+            _ if is_pair => start + 12,
+            Some(_) => start + 6,
+            // The character behind it is not looked at: it may be a backslash.
+            None => start + 1 + json[start + 1..].chars().next().map_or(0, char::len_utf8),
+        };
+    }
+    if mended.is_empty() {
+        return Cow::Borrowed(json);
+    }
+    mended.push_str(&json[kept..]);
+    Cow::Owned(mended)
+}
+
+/// The code unit of an escape `\uXXXX` at the beginning of a text.
+fn escaped_unit(text: &str) -> Option<u16> {
+    let digits = text.strip_prefix("\\u")?.get(..4)?;
+    digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| u16::from_str_radix(digits, 16).ok())?
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,7 +107,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn halves_of_characters_are_mended_and_whole_ones_stay() {
+        assert_eq!(json_text(r#""a\ud83db""#).as_deref(), Some("a\u{fffd}b"));
+        assert_eq!(json_text(r#""\ude00\ud83d\ude00\ud83d""#).as_deref(), Some("\u{fffd}\u{1f600}\u{fffd}"));
+        assert_eq!(json_text(r#""\ud83d\ud83d\ude00""#).as_deref(), Some("\u{fffd}\u{1f600}"));
+        assert_eq!(json_text(r#""\\ud83d""#).as_deref(), Some("\\ud83d"), "a backslash, and letters");
+        assert_eq!(json_text("7"), None);
+        assert!(matches!(mend_surrogates(r#"{"a":"\ud83d\ude00"}"#), Cow::Borrowed(_)));
+    }
+
     proptest! {
+        #[test]
+        fn whatever_json_is_mended_stays_json_and_mended(text in "(\\\\\\\\|\\\\ud83d|\\\\ude00|\\\\n|u|d83d|ä|😀){0,12}") {
+            let json = format!("\"{text}\"");
+            let mended = mend_surrogates(&json);
+            prop_assert!(serde_json::from_str::<String>(&mended).is_ok(), "{json} {mended}");
+            prop_assert_eq!(mend_surrogates(&mended), mended.clone());
+        }
+
         #[test]
         fn the_table_has_what_unicode_says(ignorable in "\\p{Default_Ignorable_Code_Point}", other in "\\P{Default_Ignorable_Code_Point}") {
             prop_assert!(ignorable.chars().all(is_ignorable), "{:?}", ignorable);

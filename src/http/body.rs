@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, Request};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
@@ -18,11 +18,20 @@ use serde_json::value::RawValue;
 
 use crate::jsonrpc::{MAX_DEPTH, too_deep};
 
+/// Some programs of Windows begin every text with it; a reader of JSON may pass it over (RFC 8259, section 8.1).
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// What is said of [`Unusable::Coded`].
+pub(super) const CODED: &str =
+    "The request body is compressed (Content-Encoding), which is not supported: send it as it is";
+
 /// Why a body cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Unusable {
     /// The content type is missing or not JSON.
     NotJson,
+    /// The content is compressed, or otherwise coded (RFC 9110, section 8.4).
+    Coded,
     /// The body is longer than allowed.
     TooLong {
         /// The limit in bytes.
@@ -58,12 +67,18 @@ where
     if !is_json(request.headers()) {
         return Err(Unusable::NotJson);
     }
+    if is_coded(request.headers()) {
+        return Err(Unusable::Coded);
+    }
     let announced =
         request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length: u64| length > limit as u64) {
         return Err(Unusable::TooLong { limit });
     }
-    let bytes = in_time(collect(request.into_body(), limit), patience).await?;
+    let mut bytes = in_time(collect(request.into_body(), limit), patience).await?;
+    if bytes.starts_with(BYTE_ORDER_MARK) {
+        bytes = bytes.slice(BYTE_ORDER_MARK.len()..);
+    }
     if too_deep(&bytes) {
         return Err(Unusable::Malformed { reason: format!("nested more than {MAX_DEPTH} levels deep") });
     }
@@ -115,6 +130,12 @@ fn is_json(headers: &HeaderMap) -> bool {
     let suffixed =
         subtype.len() > 5 && subtype.as_bytes()[subtype.len() - 5..].eq_ignore_ascii_case(b"+json");
     kind.eq_ignore_ascii_case("application") && (subtype.eq_ignore_ascii_case("json") || suffixed)
+}
+
+/// Whether the content is coded, so that its bytes are no text.
+fn is_coded(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(CONTENT_ENCODING).iter();
+    codings.any(|coding| !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"))
 }
 
 /// The whole body. A body that arrives in one piece, as most do, is not copied.
@@ -298,6 +319,21 @@ mod tests {
 
     async fn read_text(content_type: Option<&'static str>, body: &'static str) -> Result<Bytes, Unusable> {
         read(request(content_type, Body::from(body)), 16, Duration::from_secs(5)).await
+    }
+
+    #[tokio::test]
+    async fn a_compressed_body_is_told_apart_and_a_byte_order_mark_is_passed_over() {
+        let coded = |coding: &'static str| {
+            let mut request = request(Some("application/json"), Body::from("{}"));
+            request.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
+            async { read(request, 16, Duration::from_secs(5)).await }
+        };
+        for coding in ["gzip", "br", "x-whatever"] {
+            assert_eq!(coded(coding).await, Err(Unusable::Coded), "{coding}");
+        }
+        assert_eq!(coded("Identity").await, Ok(Bytes::from_static(b"{}")));
+        let marked = read_text(Some("application/json"), "\u{feff}{}").await;
+        assert_eq!(marked, Ok(Bytes::from_static(b"{}")));
     }
 
     #[tokio::test]

@@ -16,16 +16,16 @@ use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
-    ACCESS_CONTROL_REQUEST_METHOD, ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, VARY,
+    ACCESS_CONTROL_REQUEST_METHOD, ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN, VARY,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use axum::response::Response;
@@ -60,7 +60,10 @@ pub(super) enum Refusal<'a> {
     /// No `Host`, several, or an unreadable one.
     BadHost,
     /// A `Host` that is not ours.
-    ForeignHost,
+    ForeignHost {
+        /// What it is.
+        host: &'a str,
+    },
     /// An `Origin` that may not use this front.
     ForeignOrigin,
     /// Too many acts go on whose callers have left.
@@ -72,6 +75,19 @@ pub(super) enum Refusal<'a> {
         /// What broke; only when the front is told to say so.
         cause: Option<&'a str>,
     },
+}
+
+/// How much of a refused `Host` is shown, in characters; a name has at most 253 (RFC 1035).
+const MAX_HOST: usize = 253;
+/// How often a refused `Host` is logged at most: it is easily repeated, and an operator needs one.
+const TELL_HOST_EVERY: Duration = Duration::from_secs(60);
+
+/// What is said of [`Refusal::ForeignHost`].
+pub(super) fn foreign_host(host: &str) -> String {
+    let host: String = host.chars().take(MAX_HOST).collect();
+    format!(
+        "The Host header names '{host}', which is not allowed; if that is this daemon, list it in http.allowed_hosts"
+    )
 }
 
 /// What is said of [`Refusal::TooManyActs`].
@@ -126,6 +142,8 @@ pub struct Guard {
     debug: bool,
     router: Router,
     books: Arc<Books>,
+    /// When a refused `Host` was logged last.
+    told_host: Arc<Mutex<Option<Instant>>>,
     /// Acts that are under way.
     acts: Acts,
     /// For calls of tools, which the guard hands to their handler itself: the router's boxes and its map
@@ -140,7 +158,7 @@ impl Guard {
         let (books, policy) =
             (Arc::new(Books { audit, gateway: None, routes: Vec::new() }), Arc::new(policy));
         let (acts, paths_of_calls) = (Acts::default(), Arc::default());
-        Guard { policy, debug, router, books, acts, calls: None, paths_of_calls }
+        Guard { policy, debug, router, books, told_host: Arc::default(), acts, calls: None, paths_of_calls }
     }
 
     /// Calls of tools need not go through the router, which has the same handler for them. These are the
@@ -153,6 +171,20 @@ impl Guard {
         self.books = Arc::new(Books { audit, gateway, routes });
         self.calls = Some(shared);
         self
+    }
+
+    /// Has an operator find out why nobody gets through under a name that was not listed.
+    fn tell_host(&self, host: &str) {
+        let now = Instant::now();
+        let mut told = self.told_host.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_none_or(|told| now.duration_since(told) >= TELL_HOST_EVERY) {
+            *told = Some(now);
+            let host: String = host.chars().take(MAX_HOST).collect();
+            tracing::warn!(
+                host,
+                "refused a Host that is not allowed; if it is this daemon, list it in http.allowed_hosts"
+            );
+        }
     }
 
     /// Answers a request. The future never fails and never panics. An act goes on to its end, and is
@@ -194,7 +226,11 @@ impl Guard {
             }
             _ if visit.misframed.is_some() => Err((StatusCode::BAD_REQUEST, Refusal::AmbiguousFraming)),
             Err(Objection::BadHost) => Err((StatusCode::BAD_REQUEST, Refusal::BadHost)),
-            Err(Objection::ForeignHost) => Err((StatusCode::FORBIDDEN, Refusal::ForeignHost)),
+            Err(Objection::ForeignHost) => {
+                let host = foreign_name(request.uri(), request.headers());
+                self.tell_host(host);
+                Err((StatusCode::FORBIDDEN, Refusal::ForeignHost { host }))
+            }
             Err(Objection::ForeignOrigin) => Err((StatusCode::FORBIDDEN, Refusal::ForeignOrigin)),
             Ok(checked) => Ok(checked),
         };
@@ -233,6 +269,12 @@ impl Guard {
         });
         Guarded { step: Step::Acting { act, _listener: listener }, watch }
     }
+}
+
+/// The host that a request is for: the one of an absolute target before the header's (RFC 9112, section 3.2.2).
+fn foreign_name<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> &'a str {
+    let named = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    uri.authority().map_or(named, |authority| authority.as_str())
 }
 
 /// The answer to be. See [`Guard::call`].

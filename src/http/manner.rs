@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use axum::http::HeaderValue;
-use axum::http::header::{CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{ACCEPT_ENCODING, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::Response;
 
 use super::auth::Denied;
@@ -27,6 +27,8 @@ pub(super) struct Manner {
     pub(super) close: bool,
     /// Whether the request had not arrived whole, and so has asked for nothing.
     pub(super) half_sent: bool,
+    /// Whether the request's content was in a coding that is not taken (RFC 9110, section 15.5.16).
+    pub(super) coded: bool,
 }
 
 impl Manner {
@@ -35,6 +37,9 @@ impl Manner {
         let headers = response.headers_mut();
         if let Some(wait) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(retry_seconds(wait)));
+        }
+        if self.coded {
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         if self.close {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));

@@ -7,6 +7,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::text::json_text;
+
 /// A JSON-RPC error object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RpcError {
@@ -69,12 +71,16 @@ fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<&
 
 #[derive(Deserialize)]
 struct ErrorObject<'a> {
-    code: i64,
     #[serde(borrow, default)]
-    message: Option<Cow<'a, str>>,
+    code: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    message: Option<&'a RawValue>,
     #[serde(borrow, default)]
     data: Option<&'a RawValue>,
 }
+
+/// The code of an error that has none that can be read: an internal error of the peer.
+const NO_CODE: i64 = -32603;
 
 /// The longest error message of a peer that is kept, in characters.
 const MAX_ERROR_MESSAGE: usize = 4096;
@@ -129,18 +135,33 @@ fn is_id(id: &RawValue) -> bool {
     text.starts_with('"') || text.parse::<i64>().is_ok() || text.parse::<u64>().is_ok()
 }
 
+/// Reads an error, in whatever shape it comes: what a peer has to say of it is kept.
 fn read_error(raw: &RawValue, slice: &dyn Fn(&RawValue) -> Bytes) -> RpcError {
-    match serde_json::from_str::<ErrorObject<'_>>(raw.get()) {
-        Ok(error) => RpcError {
-            code: error.code,
-            message: error.message.unwrap_or_default().chars().take(MAX_ERROR_MESSAGE).collect(),
-            data: error.data.map(slice),
-        },
-        Err(_) => RpcError {
-            code: -32603,
-            message: "the server sent an error that is not a JSON-RPC error object".to_owned(),
-            data: None,
-        },
+    let object = raw.get().starts_with('{').then(|| serde_json::from_str::<ErrorObject<'_>>(raw.get()).ok());
+    let Some(error) = object.flatten() else {
+        return RpcError { code: NO_CODE, message: words(raw), data: None };
+    };
+    RpcError {
+        code: error.code.and_then(|code| read_code(code.get())).unwrap_or(NO_CODE),
+        // An object without a message is its own.
+        message: error.message.filter(|message| message.get() != "null").map_or_else(|| words(raw), words),
+        data: error.data.map(slice),
+    }
+}
+
+/// A code as peers write it: a number, one with a fraction of nothing, or either as text.
+fn read_code(raw: &str) -> Option<i64> {
+    let digits = raw.trim_matches('"');
+    let whole = |code: &f64| code.fract() == 0.0 && code.abs() < 9_007_199_254_740_992.0;
+    digits.parse().ok().or_else(|| digits.parse::<f64>().ok().filter(whole).map(|code| code as i64))
+}
+
+/// What a text says, and of anything else its JSON.
+fn words(raw: &RawValue) -> String {
+    let text = json_text(raw.get()).unwrap_or_else(|| raw.get().to_owned());
+    match text.char_indices().nth(MAX_ERROR_MESSAGE) {
+        Some((end, _)) => text[..end].to_owned(),
+        None => text,
     }
 }
 
@@ -278,6 +299,24 @@ mod tests {
         assert_eq!(incoming(r#"{"id":1,"result":null}"#), null);
         assert_eq!(incoming(r#"{"id":1,"result":null,"error":null}"#), null);
         assert_eq!(incoming(r#"{"id":null,"error":{"code":-32700,"message":"x"}}"#), Incoming::Noise);
+    }
+
+    #[test]
+    fn an_error_keeps_its_words_in_whatever_shape_it_comes() {
+        let read = |error: &str| match incoming(&format!("{{\"id\":1,\"error\":{error}}}")) {
+            Incoming::Response { outcome: Err(error), .. } => (error.code, error.message),
+            other => panic!("{error}: {other:?}"),
+        };
+        let told = |code: i64, message: &str| (code, message.to_owned());
+        assert_eq!(read(r#"{"code":-32000,"message":"half \ud83d"}"#), told(-32000, "half \u{fffd}"));
+        assert_eq!(read(r#"{"code":"-32001","message":"m"}"#), told(-32001, "m"));
+        assert_eq!(read(r#"{"code":-32002.0,"message":"m"}"#), told(-32002, "m"));
+        assert_eq!(read(r#"{"message":"m"}"#), told(NO_CODE, "m"));
+        assert_eq!(read(r#"{"code":"ENOENT","message":{"why":"gone"}}"#), told(NO_CODE, r#"{"why":"gone"}"#));
+        assert_eq!(read(r#""no disk""#), told(NO_CODE, "no disk"));
+        assert_eq!(read("[1]"), told(NO_CODE, "[1]"));
+        assert_eq!(read(r#"{"code":5}"#), told(5, r#"{"code":5}"#));
+        assert_eq!(read("true"), told(NO_CODE, "true"));
     }
 
     #[test]

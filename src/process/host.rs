@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -242,17 +242,15 @@ impl Host {
             env.iter().rev().find(|(name, _)| *name == "PATH").map(|(_, value)| OsStr::new(value.expose()));
         let base_path =
             settings.base_env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_os_str());
+        if let Some(cwd) = &spec.cwd {
+            check_directory(cwd)?;
+        }
         let program = match &settings.own_command {
             Some((name, path)) if *name == spec.command => path.clone(),
-            _ => resolve::resolve(&spec.command, configured_path.or(base_path))?,
+            _ => resolve::resolve(&spec.command, configured_path.or(base_path), spec.cwd.as_deref())?,
         };
         let mut command = Command::new(program);
         if let Some(cwd) = &spec.cwd {
-            let what = || format!("working directory '{}' cannot be used", cwd.display());
-            let metadata = std::fs::metadata(cwd).map_err(|error| SpawnError::new(what(), &error))?;
-            if !metadata.is_dir() {
-                return Err(SpawnError::new(what(), &io::Error::from_raw_os_error(nix::libc::ENOTDIR)));
-            }
             command.current_dir(cwd);
         }
         let sandbox = spec.sandbox.as_ref().map(|name| settings.sandboxes.join(name));
@@ -337,6 +335,16 @@ impl Host {
     /// Reaps ended orphans that fell to us; for when SIGCHLD came.
     pub fn reap_adopted(&self) {
         self.0.reap_adopted();
+    }
+}
+
+/// A directory that is not there is named before what is looked for in it.
+fn check_directory(cwd: &Path) -> Result<(), SpawnError> {
+    let what = || format!("working directory '{}' cannot be used", cwd.display());
+    let metadata = std::fs::metadata(cwd).map_err(|error| SpawnError::new(what(), &error))?;
+    match metadata.is_dir() {
+        true => Ok(()),
+        false => Err(SpawnError::new(what(), &io::Error::from_raw_os_error(nix::libc::ENOTDIR))),
     }
 }
 

@@ -7,17 +7,26 @@ use std::path::{Path, PathBuf};
 
 use super::SpawnError;
 
-/// The absolute path of `command`: a path as it is, a bare name looked up in `search_path`.
-pub(super) fn resolve(command: &str, search_path: Option<&OsStr>) -> Result<PathBuf, SpawnError> {
+/// The absolute path of `command`: a path as it is, a bare name looked up in `search_path`. What is relative, of
+/// the two, is so to `cwd`, as for `execvp` after `chdir` (exec(3)); without one, to our own directory.
+pub(super) fn resolve(
+    command: &str,
+    search_path: Option<&OsStr>,
+    cwd: Option<&Path>,
+) -> Result<PathBuf, SpawnError> {
+    let within = |path: &Path| match cwd {
+        Some(cwd) => std::path::absolute(cwd.join(path)),
+        None => std::path::absolute(path),
+    };
     if command.contains('/') {
-        let path = std::path::absolute(command)
+        let path = within(Path::new(command))
             .map_err(|error| SpawnError::new(format!("command '{command}' has no absolute path"), &error))?;
         return check(command, path);
     }
     let search_path = search_path.unwrap_or_default();
     let mut refused = None;
     for directory in search_path.as_bytes().split(|&byte| byte == b':').filter(|part| !part.is_empty()) {
-        let candidate = Path::new(OsStr::from_bytes(directory)).join(command);
+        let Ok(candidate) = within(&Path::new(OsStr::from_bytes(directory)).join(command)) else { continue };
         if candidate.is_file() {
             match check(command, candidate) {
                 Ok(path) => return Ok(path),
@@ -25,14 +34,25 @@ pub(super) fn resolve(command: &str, search_path: Option<&OsStr>) -> Result<Path
             }
         }
     }
-    let not_found = || SpawnError::not_found(format!("command '{command}' was not found in PATH"));
+    let not_found =
+        || SpawnError::not_found(format!("command '{command}' was not found in PATH{}", hint(command)));
     Err(refused.unwrap_or_else(not_found))
+}
+
+/// What a person may have meant by a command that is not there.
+fn hint(command: &str) -> String {
+    match command.split_once(char::is_whitespace) {
+        Some((program, _)) if !program.is_empty() => {
+            format!(" (a program of that name, blanks included; arguments of '{program}' belong into args)")
+        }
+        _ => String::new(),
+    }
 }
 
 fn check(command: &str, path: PathBuf) -> Result<PathBuf, SpawnError> {
     let shown = path.display();
     let metadata = std::fs::metadata(&path).map_err(|error| {
-        SpawnError::new(format!("command '{command}' does not exist at '{shown}'"), &error)
+        SpawnError::new(format!("command '{command}' does not exist at '{shown}'{}", hint(command)), &error)
     })?;
     if metadata.is_file() && metadata.permissions().mode() & 0o111 != 0 {
         return Ok(path);
@@ -47,18 +67,37 @@ mod tests {
 
     #[test]
     fn finds_a_bare_name_in_the_given_path_only() {
-        assert!(resolve("sh", Some(OsStr::new("/nowhere:/bin"))).unwrap().ends_with("sh"));
-        let error = resolve("sh", Some(OsStr::new("/nowhere"))).unwrap_err();
+        assert!(resolve("sh", Some(OsStr::new("/nowhere:/bin")), None).unwrap().ends_with("sh"));
+        let error = resolve("sh", Some(OsStr::new("/nowhere")), None).unwrap_err();
         assert!(
             error.permanent && error.to_string().contains("'sh'") && error.to_string().contains("ENOENT")
         );
-        assert!(resolve("sh", None).is_err());
+        assert!(resolve("sh", None, None).is_err());
     }
 
     #[test]
     fn names_what_is_wrong_with_a_path() {
-        assert_eq!(resolve("/no/such", None).unwrap_err().errno, "ENOENT");
-        assert_eq!(resolve("/etc/passwd", None).unwrap_err().errno, "EACCES");
-        assert_eq!(resolve("/etc", None).unwrap_err().errno, "EACCES");
+        assert_eq!(resolve("/no/such", None, None).unwrap_err().errno, "ENOENT");
+        assert_eq!(resolve("/etc/passwd", None, None).unwrap_err().errno, "EACCES");
+        assert_eq!(resolve("/etc", None, None).unwrap_err().errno, "EACCES");
+    }
+
+    #[test]
+    fn what_is_relative_is_so_to_the_servers_directory() {
+        let bin = || Some(Path::new("/bin"));
+        assert_eq!(resolve("./sh", None, bin()).unwrap(), Path::new("/bin/sh"));
+        assert_eq!(resolve("bin/sh", None, Some(Path::new("/"))).unwrap(), Path::new("/bin/sh"));
+        assert_eq!(resolve("sh", Some(OsStr::new("nowhere:.")), bin()).unwrap(), Path::new("/bin/sh"));
+        assert!(resolve("./sh", None, Some(Path::new("/nowhere"))).is_err());
+        assert_eq!(resolve("/bin/sh", None, Some(Path::new("/nowhere"))).unwrap(), Path::new("/bin/sh"));
+    }
+
+    #[test]
+    fn a_command_line_in_place_of_a_command_is_told_where_its_arguments_belong() {
+        for command in ["npx -y something", "./nowhere --stdio"] {
+            let told = resolve(command, Some(OsStr::new("/bin")), None).unwrap_err().to_string();
+            assert!(told.contains("belong into args"), "{told}");
+        }
+        assert!(!resolve("nowhere", None, None).unwrap_err().to_string().contains("args"));
     }
 }

@@ -26,9 +26,15 @@ const NEEDED: ABI = ABI::V3;
 /// Devices that programs write to as a matter of course.
 const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/urandom"];
 /// The variables that say where programs put what they may lose.
-const DIRECTORIES: [(&str, &str); 4] = [
+const DIRECTORIES: [(&str, &str); 7] = [
     ("TMPDIR", "tmp"),
     ("XDG_CACHE_HOME", "cache"),
+    // Where `uvx` and `pipx run` keep the environments that they make (uv 0.13.9, pipx 1.18.4); relative
+    // ones are not taken.
+    ("XDG_DATA_HOME", "data"),
+    ("XDG_STATE_HOME", "state"),
+    // Packages that are installed without bytecode are compiled at every start unless it can be kept.
+    ("PYTHONPYCACHEPREFIX", "cache/python"),
     ("npm_config_cache", "cache/npm"),
     ("UV_CACHE_DIR", "cache/uv"),
 ];

@@ -106,6 +106,7 @@ async fn the_documents_describe_every_route_of_their_dialect() {
     for path in ["/v1/openapi.json", "/api/openapi.json"] {
         let document = ask(&gateway, "GET", path).without_key().send().await.expect(200);
         assert_eq!(document["openapi"], "3.1.0");
+        assert_eq!(arrays_without_items(&document), 0, "{path}");
         let paths = document["paths"].as_object().expect("paths").values();
         described += paths.map(|methods| methods.as_object().expect("methods").len()).sum::<usize>();
     }
@@ -114,4 +115,16 @@ async fn the_documents_describe_every_route_of_their_dialect() {
         .filter(|route| route.path.starts_with("/v1/") || route.path.starts_with("/api/"));
     assert_eq!(described, of_dialects.count());
     gateway.stop().await;
+}
+
+/// Generators of clients drop types that have one (openapi-python-client 0.29.1), although it is valid.
+fn arrays_without_items(schema: &Value) -> usize {
+    match schema {
+        Value::Object(members) => {
+            let own = members.get("type") == Some(&json!("array")) && !members.contains_key("items");
+            usize::from(own) + members.values().map(arrays_without_items).sum::<usize>()
+        }
+        Value::Array(entries) => entries.iter().map(arrays_without_items).sum(),
+        _ => 0,
+    }
 }

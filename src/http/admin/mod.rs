@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::auth::{Denied, admit_to_metrics};
 use super::clock::retry_seconds;
-use super::guard::{Refusal, TOO_MANY_ACTS, TWO_ENDS, UNKNOWN_CODING};
+use super::guard::{Refusal, TOO_MANY_ACTS, TWO_ENDS, UNKNOWN_CODING, foreign_host};
 use super::routes::{Access, Routes};
 use super::{Shared, query};
 
@@ -135,9 +135,7 @@ pub(super) fn refusal(refusal: Refusal<'_>) -> Response {
         Refusal::BadHost => {
             error(StatusCode::BAD_REQUEST, "The request must have exactly one valid Host header")
         }
-        Refusal::ForeignHost => {
-            error(StatusCode::FORBIDDEN, "The Host header names a host that is not allowed")
-        }
+        Refusal::ForeignHost { host } => error(StatusCode::FORBIDDEN, &foreign_host(host)),
         Refusal::ForeignOrigin => {
             error(StatusCode::FORBIDDEN, "The Origin header names an origin that is not allowed")
         }

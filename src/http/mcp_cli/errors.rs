@@ -11,8 +11,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::http::auth::Denied;
-use crate::http::body::Unusable;
-use crate::http::guard::{Refusal, TOO_MANY_ACTS, TWO_ENDS, UNKNOWN_CODING};
+use crate::http::body::{CODED, Unusable};
+use crate::http::guard::{Refusal, TOO_MANY_ACTS, TWO_ENDS, UNKNOWN_CODING, foreign_host};
 use crate::http::manner::{Manner, STORE_PAUSE};
 use crate::query::{ModelError, QueryError};
 use crate::service::{Error, Gateway, Refused};
@@ -84,6 +84,12 @@ impl Failure {
 
     fn closing(mut self) -> Failure {
         self.0.manner.close = true;
+        self
+    }
+
+    /// Of a request whose content is compressed.
+    fn uncoded(mut self) -> Failure {
+        self.0.manner.coded = true;
         self
     }
 
@@ -256,6 +262,7 @@ impl From<Unusable> for Failure {
             Unusable::NotJson => {
                 Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json")
             }
+            Unusable::Coded => Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, CODED).uncoded(),
             Unusable::TooLong { limit } => {
                 let error = format!("The request body is longer than {limit} bytes");
                 Failure::new(StatusCode::PAYLOAD_TOO_LARGE, error).closing()
@@ -287,7 +294,7 @@ impl From<Refusal<'_>> for Failure {
             Refusal::AmbiguousFraming => Failure::bad_request(TWO_ENDS),
             Refusal::UnknownCoding => Failure::new(StatusCode::NOT_IMPLEMENTED, UNKNOWN_CODING),
             Refusal::BadHost => Failure::bad_request("The request must have exactly one valid Host header"),
-            Refusal::ForeignHost => forbidden("The Host header names a host that is not allowed"),
+            Refusal::ForeignHost { host } => Failure::new(StatusCode::FORBIDDEN, foreign_host(host)),
             Refusal::ForeignOrigin => forbidden("The Origin header names an origin that is not allowed"),
             Refusal::TooManyActs => Failure::new(StatusCode::SERVICE_UNAVAILABLE, TOO_MANY_ACTS)
                 .code("service_unavailable")

@@ -12,8 +12,8 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use crate::http::auth::Denied;
-use crate::http::body::Unusable;
-use crate::http::guard::{Refusal, TOO_MANY_ACTS, TWO_ENDS, UNKNOWN_CODING};
+use crate::http::body::{CODED, Unusable};
+use crate::http::guard::{Refusal, TOO_MANY_ACTS, TWO_ENDS, UNKNOWN_CODING, foreign_host};
 use crate::http::manner::{Manner, STORE_PAUSE};
 use crate::http::query;
 use crate::service::{Error, QuotaOf, Refused};
@@ -86,6 +86,12 @@ impl Failure {
 
     fn closing(mut self) -> Failure {
         self.0.manner.close = true;
+        self
+    }
+
+    /// Of a request whose content is compressed.
+    fn uncoded(mut self) -> Failure {
+        self.0.manner.coded = true;
         self
     }
 
@@ -301,6 +307,7 @@ impl From<Unusable> for Failure {
             Unusable::NotJson => {
                 invalid(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json".into())
             }
+            Unusable::Coded => invalid(StatusCode::UNSUPPORTED_MEDIA_TYPE, CODED.into()).uncoded(),
             Unusable::TooLong { limit } => {
                 let message = format!("The request body is longer than {limit} bytes");
                 Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", message).closing()
@@ -333,7 +340,9 @@ impl From<Refusal<'_>> for Failure {
                 Failure::new(StatusCode::NOT_IMPLEMENTED, "invalid_request", UNKNOWN_CODING)
             }
             Refusal::BadHost => invalid("The request must have exactly one valid Host header"),
-            Refusal::ForeignHost => forbidden("The Host header names a host that is not allowed"),
+            Refusal::ForeignHost { host } => {
+                Failure::new(StatusCode::FORBIDDEN, "forbidden", foreign_host(host))
+            }
             Refusal::ForeignOrigin => forbidden("The Origin header names an origin that is not allowed"),
             Refusal::TooManyActs => {
                 Failure::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", TOO_MANY_ACTS)

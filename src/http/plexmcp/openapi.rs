@@ -63,10 +63,10 @@ fn schemas() -> Value {
             "number": count, "line": text,
         })),
         "Invoked": object(&["result", "metadata", "content", "is_error"], json!({
-            "metadata": {"type": "object"}, "content": {"type": "array"}, "is_error": {"const": false},
+            "metadata": {"type": "object"}, "content": {"type": "array", "items": {}}, "is_error": {"const": false},
         })),
         "Contents": object(&["contents", "metadata"], json!({
-            "contents": {"type": "array"}, "metadata": {"type": "object"}, "resource_templates": {"type": "array"},
+            "contents": {"type": "array", "items": {}}, "metadata": {"type": "object"}, "resource_templates": {"type": "array", "items": {}},
         })),
         "Organization": object(&["id", "name", "slug", "plan", "created_at", "limits", "usage"], json!({
             "id": text, "name": text, "slug": text, "description": maybe_text, "plan": text, "created_at": time,
@@ -97,8 +97,8 @@ fn schemas() -> Value {
             "by_status": {"type": "object", "additionalProperties": count},
             "by_outcome": {"type": "object", "additionalProperties": count},
             "avg_latency_ms": number, "bytes": {"type": "object", "additionalProperties": count},
-            "by_mcp": {"type": "array"}, "by_tool": {"type": "array"}, "by_api_key": {"type": "array"},
-            "by_day": {"type": "array"},
+            "by_mcp": {"type": "array", "items": {}}, "by_tool": {"type": "array", "items": {}}, "by_api_key": {"type": "array", "items": {}},
+            "by_day": {"type": "array", "items": {}},
         })),
         "Bucket": object(&["period_start", "period_end", "requests", "errors", "avg_latency_ms"], json!({
             "period_start": time, "period_end": time, "requests": count, "errors": count, "avg_latency_ms": number,
