@@ -24,7 +24,7 @@ test: real-servers ## Install what the tests need, then run every test
 canary: real-servers ## The tests of the daemon with everything logged: no secret of a test may be in any log
 	MCPVISOR_TEST_LOG=trace cargo test --locked --test gateway
 
-soak: real-servers ## The long runs: SCENARIO=cycles|kills|broken|mixed|idle|edit|durability|powercut|usage|limits|queries|hangups|authority|slow|unread|budgets|seed, COUNT=, SECONDS=, RELEASE=1
+soak: real-servers ## The long runs: SCENARIO=cycles|kills|broken|mixed|idle|edit|durability|powercut|usage|limits|queries|hangups|ids|authority|slow|unread|budgets|seed, COUNT=, SECONDS=, RELEASE=1
 ifeq ($(SCENARIO),seed)
 	SIMULATION_RUNS=$(or $(COUNT),2000) cargo test --locked $(if $(RELEASE),--release) --lib simulation -- --nocapture
 else

@@ -9,9 +9,13 @@ use std::time::{Duration, Instant};
 use crate::config::Config;
 use crate::http::ApiAuth;
 use crate::service::{Gateway, ServerView, State};
+use crate::supervisor::TurnView;
 
 /// How long the list of servers waits for those that are still starting.
 const PATIENCE: Duration = Duration::from_millis(1500);
+/// How long the second list waits for those that were still starting in the first one, and how often it looks.
+const SECOND_PATIENCE: Duration = Duration::from_secs(60);
+const SECOND_LOOK: Duration = Duration::from_millis(200);
 /// How often it looks; the states are published one by one.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -32,7 +36,24 @@ pub(super) async fn show(config: Config, doors: Doors, url: String, gateway: Gat
     while Instant::now() < deadline && gateway.all_servers().iter().any(is_starting) {
         tokio::time::sleep(LOOK).await;
     }
-    print(&servers(&gateway.all_servers(), started.elapsed()));
+    let first = gateway.all_servers();
+    print(&servers(&first, &first, started.elapsed()));
+    if !first.iter().any(is_starting) {
+        return;
+    }
+    // Those that were still starting once more when they are settled, to show how they came out.
+    let deadline = Instant::now() + SECOND_PATIENCE;
+    let mut settled = gateway.all_servers();
+    while Instant::now() < deadline
+        && settled.iter().any(|server| !server.status.settled && is_starting(server))
+    {
+        tokio::time::sleep(SECOND_LOOK).await;
+        settled = gateway.all_servers();
+    }
+    let were_starting =
+        |server: &&ServerView| first.iter().any(|one| one.id == server.id && is_starting(one));
+    let shown: Vec<ServerView> = settled.iter().filter(were_starting).cloned().collect();
+    print(&servers(&shown, &settled, started.elapsed()));
 }
 
 /// Writes to standard output. Nobody may be listening there; that is no reason to stop.
@@ -75,25 +96,22 @@ fn addresses(config: &Config, doors: &Doors, url: &str) -> String {
     text
 }
 
-fn servers(servers: &[ServerView], took: Duration) -> String {
+/// A line for each of `shown`, and how many of all are ready.
+fn servers(shown: &[ServerView], all: &[ServerView], took: Duration) -> String {
     let mut text = String::new();
-    if servers.is_empty() {
+    if all.is_empty() {
         text.push_str("  No servers yet: name a servers file with --servers, or POST to /api/servers.\n\n");
         return text;
     }
-    let width = servers.iter().map(|server| server.name.chars().count()).max().unwrap_or(0).min(40);
-    for server in servers {
+    let width = shown.iter().map(|server| server.name.chars().count()).max().unwrap_or(0).min(40);
+    for server in shown {
         let state = server.status.state.name();
         let _ = writeln!(text, "  {:width$}   {state:8}   {}", server.name, describe(server));
     }
-    let count = |is: fn(&State) -> bool| servers.iter().filter(|server| is(&server.status.state)).count();
+    let count = |is: fn(&State) -> bool| all.iter().filter(|server| is(&server.status.state)).count();
     let (ready, resting) = (count(|state| *state == State::Ready), count(|state| *state == State::Idle));
-    let _ = write!(
-        text,
-        "\n  {ready} of {} servers ready after {} ms",
-        servers.len() - resting,
-        took.as_millis()
-    );
+    let _ =
+        write!(text, "\n  {ready} of {} servers ready after {} ms", all.len() - resting, took.as_millis());
     let _ = if resting > 0 { writeln!(text, ", {resting} on demand\n") } else { writeln!(text, "\n") };
     text
 }
@@ -103,13 +121,19 @@ fn describe(server: &ServerView) -> String {
     match &server.status.state {
         State::Ready | State::Degraded => {
             let tools = count(server.catalog.tools().len(), "tool");
+            if let Some(remark) = server.status.remarks.first() {
+                return remark.clone();
+            }
             let resources = count(server.catalog.resources().len(), "resource");
             let version = server.status.introduction.as_ref().map_or("", |known| &known.protocol_version);
             format!("{tools}, {resources}, MCP {version}")
         }
         State::Disabled if server.definition.command().is_none() => "has no command".to_owned(),
         State::Disabled => "switched off in its definition".to_owned(),
-        State::Starting => "goes on in the background".to_owned(),
+        State::Starting => match server.status.turn.as_ref().and_then(TurnView::before) {
+            Some(before) => format!("waits for its turn ({before} before it)"),
+            None => server.status.cause().unwrap_or_else(|| "goes on in the background".to_owned()),
+        },
         State::Idle => format!("starts on demand; {} known", count(server.catalog.tools().len(), "tool")),
         State::Stopping => String::new(),
         State::Backoff { cause, .. } | State::Failed { cause } | State::Exited { cause } => cause.to_string(),

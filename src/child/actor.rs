@@ -13,10 +13,11 @@ use super::call::Link;
 use super::catalog::CatalogSlot;
 use super::counters::Counters;
 use super::handshake::{self, HandshakeError, Introduced, Opening};
-use super::log::ServerLog;
+use super::log::{ServerLog, Words};
 use super::probe::{self, Activity, MISSES, ProbeSettings, StartView, Verdict};
 use super::refresh;
 use super::stderr;
+use super::teller::Teller;
 use super::wire::{self, Control, Notice, WireEnd, Wiring};
 use crate::jsonrpc::Oversize;
 use crate::mcp::Era;
@@ -24,8 +25,6 @@ use crate::process::{Exit, ExitReport, Host, Ladder, Pipes, Process, SpawnError,
 
 /// How many notifications may wait for whoever listens; the oldest make room.
 const NOTICES: usize = 64;
-/// How many lines of stderr a report carries.
-const LAST_LINES: usize = 20;
 /// How long a child that closed a pipe gets to end by itself.
 const BROKEN_GRACE: Duration = Duration::from_millis(500);
 
@@ -45,6 +44,8 @@ pub struct ChildArgs {
     pub opening: Opening,
     /// From now to the end of the handshake.
     pub start_timeout: Duration,
+    /// How long a launcher may take before that.
+    pub install_timeout: Duration,
     /// How the child is stopped.
     pub ladder: Ladder,
     /// How its liveness is looked after.
@@ -92,8 +93,8 @@ pub enum Report {
     Ended {
         /// Why.
         end: End,
-        /// The last lines of stderr, newest last.
-        stderr: Vec<String>,
+        /// What it has written beside messages.
+        words: Words,
     },
 }
 
@@ -113,6 +114,8 @@ pub enum End {
         exit: Exit,
         /// What was wrong before it ended, if it did not just end.
         why: Option<Fault>,
+        /// Whether its handshake had succeeded.
+        opened: bool,
     },
 }
 
@@ -168,6 +171,8 @@ pub struct ChildState {
     wire_open: bool,
     /// Whether the handshake has yet to say how it ended.
     shaking: bool,
+    /// Whether it has succeeded.
+    opened: bool,
 }
 
 /// A process that runs. Dropping it kills the tree.
@@ -206,6 +211,7 @@ impl Actor for ChildActor {
             exit: None,
             wire_open: false,
             shaking: false,
+            opened: false,
         })
     }
 
@@ -259,7 +265,7 @@ impl ChildState {
 
     fn end_unspawned(&mut self, error: Option<SpawnError>) {
         let end = error.map_or(End::Stopped { exit: Exit::Code(0) }, End::NotSpawned);
-        (self.args.report)(Report::Ended { end, stderr: Vec::new() });
+        (self.args.report)(Report::Ended { end, words: Words::default() });
     }
 
     fn run(&mut self, myself: &ActorRef<ChildMsg>, process: Process, guard: TreeGuard, pipes: Pipes) {
@@ -270,8 +276,8 @@ impl ChildState {
         let (notices, fresh) = broadcast::channel(NOTICES);
         let abandoned = Arc::new(Notify::new());
         let activity = Activity::new();
-        let start = StartView::new(activity.clone(), self.args.incarnation, self.args.launcher);
-        (self.args.report)(Report::Spawned { pid: guard.pid(), start, tree: guard.view() });
+        let view = StartView::new(activity.clone(), self.args.launcher);
+        (self.args.report)(Report::Spawned { pid: guard.pid(), start: view.clone(), tree: guard.view() });
         let wiring = Wiring {
             server: self.args.server.clone(),
             calls: calls_in,
@@ -300,11 +306,19 @@ impl ChildState {
         let actor = myself.clone();
         tokio::spawn(watch_process(process, order_in, actor));
         let link = Link::new(calls, abandoned, self.args.incarnation, Era::Legacy, bytes::Bytes::new());
-        let deadline = Instant::now() + self.args.start_timeout;
-        let opening = self.args.opening;
+        let start = handshake::Start {
+            link,
+            opening: self.args.opening,
+            begun: Instant::now(),
+            start_timeout: self.args.start_timeout,
+            install_timeout: self.args.launcher.then_some(self.args.install_timeout),
+            view,
+            tree: guard.view(),
+            teller: self.teller(),
+        };
         let actor = myself.clone();
         let handshake = tokio::spawn(async move {
-            let result = handshake::shake_hands(&link, opening, deadline).await;
+            let result = handshake::shake_hands(start).await;
             let _ = actor.send_message(ChildMsg::HandshakeDone(result));
         });
         self.wire_open = true;
@@ -314,14 +328,21 @@ impl ChildState {
             Some(Running { guard, activity, control, order: Some(order), notices: Some(fresh), helpers });
     }
 
+    fn teller(&self) -> Teller {
+        let ChildArgs { server, log, incarnation, .. } = &self.args;
+        Teller { server: server.clone(), log: log.clone(), incarnation: *incarnation }
+    }
+
     fn handshake_done(
         &mut self,
         myself: &ActorRef<ChildMsg>,
         result: Result<(Link, Introduced), HandshakeError>,
     ) {
+        self.opened = result.is_ok();
         if self.stopping {
             return;
         }
+        let teller = self.teller();
         match (result, &mut self.running) {
             (Ok((link, introduced)), Some(running)) if self.wire_open && self.exit.is_none() => {
                 self.args.catalog.publish(introduced.catalog.clone());
@@ -332,7 +353,7 @@ impl ChildState {
                         notices,
                         self.args.catalog.clone(),
                         running.activity.clone(),
-                        self.args.server.clone(),
+                        teller,
                     );
                     running.helpers.push(tokio::spawn(fresh).abort_handle());
                 }
@@ -348,15 +369,14 @@ impl ChildState {
                 (self.args.report)(Report::Ready { link, introduced });
             }
             (Ok(_), _) => {}
+            // Which pipe closed, or how it ended, says more.
+            (Err(HandshakeError::Gone), _) => {}
             (Err(error), _) => {
-                let ended_by_itself = matches!(error, HandshakeError::Gone | HandshakeError::GoneOnProbe);
                 // That a pipe closed is how the handshake ended, not why.
                 if !matches!(self.fault, Some(Fault::Frame(_))) {
                     self.fault = Some(Fault::Handshake(error));
                 }
-                if !ended_by_itself {
-                    self.order(Ladder { stdin_grace: Duration::ZERO, ..self.args.ladder });
-                }
+                self.order(Ladder { stdin_grace: Duration::ZERO, ..self.args.ladder });
             }
         }
     }
@@ -448,12 +468,9 @@ impl ChildState {
         } else {
             // A pipe that closed because the process was ending is not what it died of.
             let why = self.fault.take().filter(|fault| report.forced || !matches!(fault, Fault::Pipe(_)));
-            End::Failed { exit: report.exit, why }
+            End::Failed { exit: report.exit, why, opened: self.opened }
         };
-        (self.args.report)(Report::Ended {
-            end,
-            stderr: self.args.log.last_of(self.args.incarnation, LAST_LINES),
-        });
+        (self.args.report)(Report::Ended { end, words: self.args.log.words_of(self.args.incarnation) });
     }
 }
 

@@ -34,6 +34,7 @@ fn args(marked: &Marked, report: impl Fn(Report) + Send + Sync + 'static) -> Chi
         host: marked.host.clone(),
         opening: Opening::Legacy,
         start_timeout: Duration::from_secs(600),
+        install_timeout: Duration::from_secs(600),
         ladder: Ladder { stdin_grace: Duration::from_secs(600), term_grace: Duration::from_secs(600) },
         probe: ProbeSettings { every: Duration::ZERO, patience: Duration::ZERO },
         max_frame: 1024,

@@ -1,7 +1,7 @@
 //! What a child announced: tools, resources, templates, prompts. Payloads stay raw JSON; only
 //! what the gateway itself needs is read out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use crate::mcp::{ListKind, ToolDigest};
 use crate::nearest::closest;
+use crate::text::json_text;
 
 /// One announced tool.
 #[derive(Debug, Clone)]
@@ -25,12 +26,18 @@ pub struct Tool {
     pub raw: Box<RawValue>,
     /// Made when it is first asked for.
     digest: OnceLock<ToolDigest>,
+    unordered: OnceLock<ToolDigest>,
 }
 
 impl Tool {
     /// The digest of the definition.
     pub fn digest(&self) -> ToolDigest {
         *self.digest.get_or_init(|| ToolDigest::of(&self.raw))
+    }
+
+    /// The digest of the definition without the order of what it enumerates.
+    pub fn unordered_digest(&self) -> ToolDigest {
+        *self.unordered.get_or_init(|| ToolDigest::of_unordered(&self.raw))
     }
 }
 
@@ -59,37 +66,72 @@ pub struct Catalog {
 }
 
 #[derive(Deserialize)]
-struct ToolEntry {
-    name: Box<str>,
-    #[serde(default)]
-    description: Option<Box<str>>,
+struct ToolEntry<'a> {
+    #[serde(borrow)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    description: Option<&'a RawValue>,
     #[serde(rename = "inputSchema")]
     input_schema: Option<Box<RawValue>>,
 }
 
 #[derive(Deserialize)]
-struct ResourceEntry {
-    uri: Box<str>,
-    #[serde(default)]
-    name: Option<Box<str>>,
-    #[serde(default, rename = "mimeType")]
-    mime_type: Option<Box<str>>,
+struct ResourceEntry<'a> {
+    #[serde(borrow)]
+    uri: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "mimeType")]
+    mime_type: Option<&'a RawValue>,
+}
+
+/// So many entries that were left out are named.
+const MAX_NAMED: usize = 8;
+
+/// What of a server's lists could not be taken as it was, and why.
+#[derive(Debug, Default)]
+pub struct LeftOut {
+    named: Vec<String>,
+    count: usize,
+}
+
+impl LeftOut {
+    fn add(&mut self, what: impl FnOnce() -> String) {
+        self.count += 1;
+        if self.named.len() < MAX_NAMED {
+            self.named.push(what());
+        }
+    }
+
+    /// How many entries there are.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// All of it in a sentence, if there is any.
+    pub fn told(&self) -> Option<String> {
+        let further = self.count - self.named.len();
+        let further = if further > 0 { format!("; and {further} more") } else { String::new() };
+        (self.count > 0).then(|| format!("not taken as listed: {}{further}", self.named.join("; ")))
+    }
 }
 
 impl Catalog {
-    /// Builds a catalog from the raw entries of the four lists. Entries without a name (tools) or
-    /// a URI (resources) are left out; their number is returned.
+    /// Builds a catalog from the raw entries of the four lists. Entries without a usable name (tools) or URI
+    /// (resources) are left out, and of several of one name the last one is kept.
     pub fn build(
         tools: Vec<Box<RawValue>>,
         resources: Vec<Box<RawValue>>,
         templates: Vec<Box<RawValue>>,
         prompts: Vec<Box<RawValue>>,
-    ) -> (Catalog, usize) {
-        let given = tools.len() + resources.len();
-        let tools: Vec<Tool> = tools.into_iter().filter_map(read_tool).collect();
-        let resources: Vec<Resource> = resources.into_iter().filter_map(read_resource).collect();
-        let unusable = given - tools.len() - resources.len();
-        (Catalog { tool_index: index(&tools), tools, resources, templates, prompts, loaded: true }, unusable)
+    ) -> (Catalog, LeftOut) {
+        let mut out = LeftOut::default();
+        let tools = read_all("tool", tools, read_tool, &mut out);
+        let resources = read_all("resource", resources, read_resource, &mut out);
+        let tools = once(tools, |tool| &tool.name, "tool", &mut out);
+        let resources = once(resources, |resource| &resource.uri, "resource", &mut out);
+        let (templates, prompts) = (without_repeats(templates), without_repeats(prompts));
+        (Catalog { tool_index: index(&tools), tools, resources, templates, prompts, loaded: true }, out)
     }
 
     /// The same lists without the tools that `keep` does not want.
@@ -144,9 +186,53 @@ impl Catalog {
     }
 }
 
-/// Of several tools of one name the last one counts.
 fn index(tools: &[Tool]) -> HashMap<Box<str>, usize> {
     tools.iter().enumerate().map(|(index, tool)| (tool.name.clone(), index)).collect()
+}
+
+/// Reads the entries of a list; those that cannot be used are named by their place.
+fn read_all<T>(
+    kind: &str,
+    entries: Vec<Box<RawValue>>,
+    read: impl Fn(Box<RawValue>, &mut dyn FnMut(String)) -> Result<T, String>,
+    out: &mut LeftOut,
+) -> Vec<T> {
+    let mut read_entries = Vec::with_capacity(entries.len());
+    for (place, raw) in entries.into_iter().enumerate() {
+        let mut remark = |what: String| out.add(|| what);
+        match read(raw, &mut remark) {
+            Ok(entry) => read_entries.push(entry),
+            Err(reason) => out.add(|| format!("{kind} {} of the list: {reason}", place + 1)),
+        }
+    }
+    read_entries
+}
+
+/// Keeps the last entry of each name, where the first one of it stood.
+fn once<T>(entries: Vec<T>, name: impl Fn(&T) -> &str, kind: &str, out: &mut LeftOut) -> Vec<T> {
+    let mut places: HashMap<Box<str>, usize> = HashMap::with_capacity(entries.len());
+    let mut kept: Vec<T> = Vec::with_capacity(entries.len());
+    for entry in entries {
+        match places.get(name(&entry)) {
+            None => {
+                places.insert(name(&entry).into(), kept.len());
+                kept.push(entry);
+            }
+            Some(&place) => {
+                let shown: String = name(&entry).chars().take(128).collect();
+                out.add(|| format!("{kind} '{shown}' is listed more than once: the last one counts"));
+                kept[place] = entry;
+            }
+        }
+    }
+    kept
+}
+
+/// What is told twice, word for word, is kept once.
+fn without_repeats(mut entries: Vec<Box<RawValue>>) -> Vec<Box<RawValue>> {
+    let mut seen = HashSet::with_capacity(entries.len());
+    entries.retain(|entry| seen.insert(entry.get().to_owned()));
+    entries
 }
 
 /// Where a catalog is published: read without a lock, and whoever keeps catalogs hears of each.
@@ -175,28 +261,60 @@ impl CatalogSlot {
 }
 
 /// Reads what is needed of an entry. serde takes an array for a struct, too; MCP does not.
-fn read_entry<T: serde::de::DeserializeOwned>(raw: &RawValue) -> Option<T> {
-    raw.get().starts_with('{').then(|| serde_json::from_str(raw.get()).ok()).flatten()
+fn read_entry<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, String> {
+    match raw.get().starts_with('{') {
+        true => serde_json::from_str(raw.get()).map_err(|error| format!("it cannot be read: {error}")),
+        false => Err("it is not an object".to_owned()),
+    }
 }
 
-fn read_tool(raw: Box<RawValue>) -> Option<Tool> {
-    let entry: ToolEntry = read_entry(&raw)?;
+/// Reads what an entry is called by.
+fn read_key(raw: Option<&RawValue>, member: &str) -> Result<Box<str>, String> {
+    let raw = raw.ok_or_else(|| format!("it has no '{member}'"))?;
+    match serde_json::from_str::<Box<str>>(raw.get()) {
+        Ok(key) if key.is_empty() => Err(format!("its '{member}' is empty")),
+        Ok(key) => Ok(key),
+        Err(_) if raw.get().starts_with('"') => Err(format!("its '{member}' is no text that can be written")),
+        Err(_) => Err(format!("its '{member}' is not text")),
+    }
+}
+
+/// Reads a text that an entry can do without; one that cannot be read is none.
+fn read_text(
+    raw: Option<&RawValue>,
+    what: impl FnOnce() -> String,
+    remark: &mut dyn FnMut(String),
+) -> Option<Box<str>> {
+    let raw = raw?;
+    let text = json_text(raw.get());
+    if text.is_none() && raw.get() != "null" {
+        remark(what());
+    }
+    text.map(Into::into)
+}
+
+fn read_tool(raw: Box<RawValue>, remark: &mut dyn FnMut(String)) -> Result<Tool, String> {
+    let entry: ToolEntry<'_> = read_entry(&raw)?;
+    let name = read_key(entry.name, "name")?;
+    let what = || format!("the description of tool '{}' is not text: it has none", name.escape_debug());
+    let description = read_text(entry.description, what, remark);
     let input_schema = match entry.input_schema {
         Some(schema) => schema,
-        None => RawValue::from_string("{\"type\":\"object\"}".to_owned()).ok()?,
+        None => {
+            RawValue::from_string("{\"type\":\"object\"}".to_owned()).map_err(|error| error.to_string())?
+        }
     };
-    Some(Tool {
-        name: entry.name,
-        description: entry.description,
-        input_schema,
-        raw,
-        digest: OnceLock::new(),
-    })
+    Ok(Tool { name, description, input_schema, raw, digest: OnceLock::new(), unordered: OnceLock::new() })
 }
 
-fn read_resource(raw: Box<RawValue>) -> Option<Resource> {
-    let entry: ResourceEntry = read_entry(&raw)?;
-    Some(Resource { uri: entry.uri, name: entry.name, mime_type: entry.mime_type, raw })
+fn read_resource(raw: Box<RawValue>, remark: &mut dyn FnMut(String)) -> Result<Resource, String> {
+    let entry: ResourceEntry<'_> = read_entry(&raw)?;
+    let uri = read_key(entry.uri, "uri")?;
+    let what =
+        |member: &str| format!("the {member} of resource '{}' is not text: it has none", uri.escape_debug());
+    let name = read_text(entry.name, || what("name"), remark);
+    let mime_type = read_text(entry.mime_type, || what("mimeType"), remark);
+    Ok(Resource { uri, name, mime_type, raw })
 }
 
 #[cfg(test)]
@@ -218,15 +336,50 @@ mod tests {
         assert_eq!(catalog.closest_tool(""), None);
     }
 
+    fn names(catalog: &Catalog) -> Vec<&str> {
+        catalog.tools().iter().map(|tool| &*tool.name).collect()
+    }
+
     #[test]
-    fn entries_without_a_name_are_counted_not_kept() {
-        let (catalog, unusable) = Catalog::build(
-            vec![raw("{}"), raw(r#"{"name":"a"}"#), raw(r#"["b"]"#)],
-            vec![raw("1")],
-            vec![],
-            vec![],
-        );
-        assert_eq!((catalog.tools().len(), catalog.resources().len(), unusable), (1, 0, 3));
-        assert!(catalog.tool("a").is_some());
+    fn entries_that_cannot_be_called_are_left_out_and_told_why() {
+        let odd =
+            ["{}", r#"{"name":"a"}"#, r#"["b"]"#, r#"{"name":""}"#, r#"{"name":7}"#, r#"{"name":"\ud83d"}"#];
+        let (catalog, out) =
+            Catalog::build(odd.into_iter().map(raw).collect(), vec![raw("1")], vec![], vec![]);
+        assert_eq!((names(&catalog), catalog.resources().len(), out.count()), (vec!["a"], 0, 6));
+        let told = out.told().expect("something was left out");
+        for part in [
+            "tool 1 of the list: it has no 'name'",
+            "tool 3 of the list: it is not an object",
+            "tool 4 of the list: its 'name' is empty",
+            "tool 5 of the list: its 'name' is not text",
+            "resource 1",
+        ] {
+            assert!(told.contains(part), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_bad_description_costs_the_description_and_not_the_tool() {
+        let odd = [
+            r#"{"name":"n","description":7}"#,
+            r#"{"name":"h","description":"x\ud83dy"}"#,
+            r#"{"name":"z","description":null}"#,
+        ];
+        let (catalog, out) = Catalog::build(odd.into_iter().map(raw).collect(), vec![], vec![], vec![]);
+        assert_eq!(names(&catalog), ["n", "h", "z"]);
+        let said = |name: &str| catalog.tool(name).and_then(|tool| tool.description.as_deref());
+        assert_eq!((said("n"), said("h"), said("z")), (None, Some("x\u{fffd}y"), None));
+        let told = out.told().unwrap_or_default();
+        assert!(out.count() == 1 && told.contains("description of tool 'n'"), "{told}");
+    }
+
+    #[test]
+    fn what_is_told_twice_is_kept_once() {
+        let twice = [r#"{"name":"a","title":"1"}"#, r#"{"name":"b"}"#, r#"{"name":"a","title":"2"}"#];
+        let prompts = vec![raw(r#"{"name":"p"}"#), raw(r#"{"name":"p"}"#)];
+        let (catalog, out) = Catalog::build(twice.into_iter().map(raw).collect(), vec![], vec![], prompts);
+        assert_eq!((names(&catalog), catalog.prompts().len(), out.count()), (vec!["a", "b"], 1, 1));
+        assert!(catalog.tools()[0].raw.get().contains("\"2\""), "the last one counts, as for calls before");
     }
 }

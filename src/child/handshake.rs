@@ -1,37 +1,37 @@
 //! From a spawned process to a child that is understood: era, introduction, first lists.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
 use super::call::{Call, Link, Outcome, too_long};
 use super::catalog::Catalog;
+use super::listing::load_catalog;
+use super::probe::StartView;
+use super::start_clock::{Judgement, Seen, StartClock};
+use super::teller::Teller;
 use crate::jsonrpc::RpcError;
-use crate::mcp::{self, Era, Facts, ListKind, Probe, method};
+use crate::mcp::{self, Era, Facts, Probe, method};
+use crate::process::TreeView;
 
 /// How long the probe may go unanswered before `initialize` is sent too. The probe's answer still
 /// counts after that: a server that `npx` downloads first reads both late.
 const PROBE_GRACE: Duration = Duration::from_secs(5);
-/// How long a list may take after the handshake, when it is read again.
-const REFRESH_LIMIT: Duration = Duration::from_secs(30);
-/// How long a list may take that a server can do without.
-const OPTIONAL_LIST_LIMIT: Duration = Duration::from_secs(10);
-/// The most bytes of one list.
-const MAX_LIST_BYTES: usize = 32 * 1024 * 1024;
-/// The most pages of one list.
-const MAX_PAGES: usize = 500;
-/// The most entries of one list.
-const MAX_ENTRIES: usize = 50_000;
+/// How often a launcher is looked at.
+const LAUNCHER_LOOK: Duration = Duration::from_millis(500);
 
 /// Which opening to try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opening {
-    /// Probe, and fall back.
+    /// Probe, and fall back; one that does not answer in time is asked the other way, too.
     Probe,
-    /// `initialize` only: the operator said so, or an earlier child ended on the probe.
+    /// Probe, and fall back on its answer only: it was modern before, and is to stay so however slow it is.
+    Patient,
+    /// `initialize` only: the operator said so, it was legacy before, or an earlier child could not bear the
+    /// probe.
     Legacy,
     /// The modern opening only.
     Modern,
@@ -51,14 +51,16 @@ pub struct Introduced {
 /// Why a handshake failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HandshakeError {
-    /// The child ended while the probe was out: it may be one that cannot bear it.
-    GoneOnProbe,
-    /// The child ended later.
+    /// The child ended, or closed a pipe.
     Gone,
     /// The start deadline passed.
     TimedOut {
         /// What had not been answered.
         phase: &'static str,
+        /// How long it had had.
+        after: Duration,
+        /// Whether its launcher still fetched or built it.
+        installing: bool,
     },
     /// The child answered, but not as MCP says.
     Refused(String),
@@ -82,16 +84,34 @@ impl Phase {
     }
 }
 
+/// What a handshake is given.
+pub(super) struct Start {
+    /// The way to the child.
+    pub(super) link: Link,
+    pub(super) opening: Opening,
+    /// When the child was spawned.
+    pub(super) begun: Instant,
+    pub(super) start_timeout: Duration,
+    /// How long its launcher may take before that; `None` for a command that is none.
+    pub(super) install_timeout: Option<Duration>,
+    /// For looks at how a launcher gets on.
+    pub(super) view: StartView,
+    pub(super) tree: TreeView,
+    pub(super) teller: Teller,
+}
+
 /// Runs the handshake. On success the link in the child's era comes with it.
-pub(super) async fn shake_hands(
-    link: &Link,
-    opening: Opening,
-    deadline: Instant,
-) -> Result<(Link, Introduced), HandshakeError> {
+pub(super) async fn shake_hands(start: Start) -> Result<(Link, Introduced), HandshakeError> {
     let phase = &Phase::default();
+    let mut clock =
+        start.install_timeout.map(|limit| StartClock::new(start.start_timeout, limit, start.begun));
+    let longest = clock.as_ref().map_or(start.start_timeout, StartClock::longest);
+    let deadline = start.begun + longest;
     let attempt = async {
-        let (era, facts) = match opening {
-            Opening::Probe => open_by_probe(link, deadline, phase).await?,
+        let Start { link, teller, .. } = &start;
+        let (era, facts) = match start.opening {
+            Opening::Probe => open_by_probe(link, deadline, phase, Some(PROBE_GRACE), teller).await?,
+            Opening::Patient => open_by_probe(link, deadline, phase, None, teller).await?,
             Opening::Legacy => (Era::Legacy, initialize(link, deadline, phase).await?),
             Opening::Modern => match discover(link, deadline, phase).await? {
                 (Probe::Modern, Some(facts)) => (Era::Modern, facts),
@@ -103,56 +123,114 @@ pub(super) async fn shake_hands(
             Era::Legacy => link.clone(),
         };
         phase.set(method::TOOLS_LIST);
-        let catalog = load_catalog(&link, &facts, deadline, &Catalog::default()).await?;
+        let catalog = load_catalog(&link, &facts, deadline, &Catalog::default(), teller).await?;
         Ok((link, Introduced { era, facts, catalog: Arc::new(catalog) }))
     };
-    match tokio::time::timeout_at(deadline.into(), attempt).await {
-        Ok(result) => result,
-        Err(_) => Err(HandshakeError::TimedOut { phase: phase.name() }),
+    let over = async {
+        match &mut clock {
+            Some(clock) => await_launcher(clock, &start).await,
+            None => {
+                tokio::time::sleep_until(deadline.into()).await;
+                (start.start_timeout, false)
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        result = attempt => result.map_err(|error| match error {
+            HandshakeError::TimedOut { .. } => {
+                HandshakeError::TimedOut { phase: phase.name(), after: longest, installing: false }
+            }
+            other => other,
+        }),
+        (after, installing) = over => {
+            Err(HandshakeError::TimedOut { phase: phase.name(), after, installing })
+        }
     }
 }
 
-/// Probes in place; a server that answers neither way within the grace is asked both ways, and
-/// the first usable answer settles the era (spec 2026-07-28, basic/transports/stdio).
+/// Looks at a launcher's tree until it has had its time.
+async fn await_launcher(clock: &mut StartClock, start: &Start) -> (Duration, bool) {
+    loop {
+        tokio::time::sleep(LAUNCHER_LOOK).await;
+        let tree = start.tree.clone();
+        // Reads /proc.
+        let Ok(usage) = tokio::task::spawn_blocking(move || tree.usage()).await else { continue };
+        let heard = start.view.was_heard();
+        let seen = Seen { heard, processes: usage.processes, cpu: usage.cpu_time };
+        match clock.look(seen, Instant::now()) {
+            Judgement::Going { launching } => start.view.set_launching(launching),
+            Judgement::Over { after, launching } => return (after, launching),
+        }
+    }
+}
+
+/// Probes in place (spec 2026-07-28, basic/transports/stdio). With a grace, a server that has not answered
+/// within it is asked the other way, too.
 async fn open_by_probe(
     link: &Link,
     deadline: Instant,
     phase: &Phase,
+    grace: Option<Duration>,
+    teller: &Teller,
 ) -> Result<(Era, Facts), HandshakeError> {
     let mut probe = std::pin::pin!(discover(link, deadline, phase));
-    let verdict = tokio::select! {
-        verdict = &mut probe => Some(verdict),
-        _ = tokio::time::sleep(PROBE_GRACE) => None,
+    let verdict = match grace {
+        Some(grace) => tokio::time::timeout(grace, &mut probe).await.ok(),
+        None => Some((&mut probe).await),
     };
-    if let Some(verdict) = verdict {
-        return match verdict.map_err(gone_on_probe)? {
-            (Probe::Modern, Some(facts)) => Ok((Era::Modern, facts)),
-            (Probe::Modern, None) => Err(HandshakeError::Refused("it refused server/discover".to_owned())),
-            (Probe::Unsupported { offered }, _) => Err(unsupported(&offered)),
-            (Probe::Legacy, _) => Ok((Era::Legacy, initialize(link, deadline, phase).await?)),
-        };
-    }
-    tracing::debug!("server/discover is not answered yet; trying initialize as well");
-    let mut opening = std::pin::pin!(initialize(link, deadline, phase));
-    tokio::select! {
-        verdict = &mut probe => match verdict.map_err(gone_on_probe)? {
-            (Probe::Modern, Some(facts)) => Ok((Era::Modern, facts)),
-            (Probe::Unsupported { offered }, _) => Err(unsupported(&offered)),
-            _ => Ok((Era::Legacy, opening.await?)),
-        },
-        opened = &mut opening => match opened {
-            Ok(facts) => Ok((Era::Legacy, facts)),
-            Err(HandshakeError::Refused(reason)) => match tokio::time::timeout(PROBE_GRACE, probe).await {
-                Ok(Ok((Probe::Modern, Some(facts)))) => Ok((Era::Modern, facts)),
-                Ok(_) | Err(_) => Err(HandshakeError::Refused(reason)),
-            },
-            Err(other) => Err(gone_on_probe(other)),
-        },
+    let Some(verdict) = verdict else {
+        tracing::debug!(server = %teller.server, "server/discover is not answered yet; trying initialize as well");
+        return open_both_ways(link, probe, deadline, phase).await;
+    };
+    match verdict? {
+        (Probe::Modern, Some(facts)) => Ok((Era::Modern, facts)),
+        (Probe::Modern, None) => Err(HandshakeError::Refused("it refused server/discover".to_owned())),
+        (Probe::Unsupported { offered }, _) => Err(unsupported(&offered)),
+        (Probe::Legacy, _) => {
+            teller.note("asked server/discover first, which servers of the older protocol do not know: what this one wrote about it is no fault of its own");
+            teller.log.pass_over_probe(teller.incarnation);
+            Ok((Era::Legacy, initialize(link, deadline, phase).await?))
+        }
     }
 }
 
-fn gone_on_probe(error: HandshakeError) -> HandshakeError {
-    if error == HandshakeError::Gone { HandshakeError::GoneOnProbe } else { error }
+/// From the moment that `initialize` was sent its answer decides: there are servers that answer both ways and
+/// serve the older era from then on, whatever their answer to the probe says. One that refuses it, or does not
+/// answer it, is what the probe says.
+async fn open_both_ways(
+    link: &Link,
+    mut probe: Pin<&mut impl Future<Output = Result<(Probe, Option<Facts>), HandshakeError>>>,
+    deadline: Instant,
+    phase: &Phase,
+) -> Result<(Era, Facts), HandshakeError> {
+    let mut opening = std::pin::pin!(initialize(link, deadline, phase));
+    let verdict = tokio::select! {
+        biased;
+        opened = &mut opening => return match opened {
+            Err(HandshakeError::Refused(reason)) => {
+                match tokio::time::timeout(PROBE_GRACE, probe).await {
+                    Ok(Ok((Probe::Modern, Some(facts)))) => Ok((Era::Modern, facts)),
+                    Ok(Ok((Probe::Unsupported { offered }, _))) => Err(unsupported(&offered)),
+                    Ok(_) | Err(_) => Err(HandshakeError::Refused(reason)),
+                }
+            }
+            opened => Ok((Era::Legacy, opened?)),
+        },
+        verdict = &mut probe => verdict?,
+    };
+    match verdict {
+        (Probe::Modern, Some(facts)) => match tokio::time::timeout(PROBE_GRACE, opening).await {
+            Ok(Ok(legacy)) => Ok((Era::Legacy, legacy)),
+            Ok(Err(HandshakeError::Gone)) => Err(HandshakeError::Gone),
+            Ok(Err(_)) | Err(_) => Ok((Era::Modern, facts)),
+        },
+        (Probe::Unsupported { offered }, _) => match opening.await {
+            Err(HandshakeError::Refused(_)) => Err(unsupported(&offered)),
+            opened => Ok((Era::Legacy, opened?)),
+        },
+        (Probe::Modern | Probe::Legacy, _) => Ok((Era::Legacy, opening.await?)),
+    }
 }
 
 fn unsupported(offered: &[String]) -> HandshakeError {
@@ -184,7 +262,12 @@ async fn initialize(link: &Link, deadline: Instant, phase: &Phase) -> Result<Fac
     }
 }
 
-fn refusal(method: &str, error: &RpcError) -> String {
+/// How long it had is filled in by whoever knows.
+pub(super) fn timed_out(phase: &'static str) -> HandshakeError {
+    HandshakeError::TimedOut { phase, after: Duration::ZERO, installing: false }
+}
+
+pub(super) fn refusal(method: &str, error: &RpcError) -> String {
     format!("{method} was answered with error {}: {}", error.code, error.message)
 }
 
@@ -204,119 +287,7 @@ async fn ask(
         Outcome::TooLong { length, limit } => {
             Err(HandshakeError::Refused(format!("{method}: {}", too_long(length, limit))))
         }
-        Outcome::TimedOut { .. } => Err(HandshakeError::TimedOut { phase: phase.name() }),
+        Outcome::TimedOut { .. } => Err(timed_out(phase.name())),
         Outcome::Gone { .. } => Err(HandshakeError::Gone),
     }
-}
-
-/// Reads the lists that the child's capabilities announce, side by side. Only the tools must be
-/// had: another list that cannot be read stays as it was, and takes nothing down with it.
-async fn load_catalog(
-    link: &Link,
-    facts: &Facts,
-    deadline: Instant,
-    previous: &Catalog,
-) -> Result<Catalog, HandshakeError> {
-    let announced = |kind: ListKind| facts.capabilities.get(kind.capability()).is_some();
-    let tools = async {
-        if announced(ListKind::Tools) {
-            load_list(link, ListKind::Tools, deadline).await
-        } else {
-            Ok(Vec::new())
-        }
-    };
-    let optional_deadline = deadline.min(Instant::now() + OPTIONAL_LIST_LIMIT);
-    let optional = |kind: ListKind| async move {
-        if !announced(kind) {
-            return Ok(Vec::new());
-        }
-        match load_list(link, kind, optional_deadline).await {
-            Err(HandshakeError::Refused(reason)) => {
-                tracing::warn!(reason, "a list cannot be read and stays as it was");
-                Ok(previous.entries(kind))
-            }
-            Err(HandshakeError::TimedOut { phase }) => {
-                tracing::warn!("{phase} was not answered in time; the list stays as it was");
-                Ok(previous.entries(kind))
-            }
-            other => other,
-        }
-    };
-    let (tools, resources, templates, prompts) = tokio::join!(
-        tools,
-        optional(ListKind::Resources),
-        optional(ListKind::Templates),
-        optional(ListKind::Prompts),
-    );
-    let (catalog, unusable) = Catalog::build(tools?, resources?, templates?, prompts?);
-    if unusable > 0 {
-        tracing::warn!(unusable, "entries of the lists have no name or URI and were left out");
-    }
-    Ok(catalog)
-}
-
-/// Reads the lists anew, for when the child said that they changed.
-pub(super) async fn reload_catalog(
-    link: &Link,
-    facts: &Facts,
-    previous: &Catalog,
-) -> Result<Catalog, HandshakeError> {
-    load_catalog(link, facts, Instant::now() + REFRESH_LIMIT, previous).await
-}
-
-/// Reads all pages of a list, within bounds. A child that announces a list and does not know the
-/// method has an empty one.
-async fn load_list(
-    link: &Link,
-    kind: ListKind,
-    deadline: Instant,
-) -> Result<Vec<Box<RawValue>>, HandshakeError> {
-    let mut entries = Vec::new();
-    let mut bytes = 0;
-    let mut cursor: Option<String> = None;
-    for _ in 0..MAX_PAGES {
-        let members = match &cursor {
-            Some(cursor) => Bytes::from(format!("\"cursor\":{}", serde_json::Value::from(cursor.as_str()))),
-            None => Bytes::new(),
-        };
-        let limits = Link::within(deadline, Instant::now());
-        let call = Call { method: kind.method(), members, meta: Bytes::new(), progress: false, limits };
-        let result = match link.call(call).await {
-            Outcome::Result(result) => result,
-            Outcome::Error(error) if error.code == -32601 => return Ok(entries),
-            Outcome::Error(error) => return Err(HandshakeError::Refused(refusal(kind.method(), &error))),
-            Outcome::Unusable(reason) => {
-                return Err(HandshakeError::Refused(format!("{}: {reason}", kind.method())));
-            }
-            Outcome::TooLong { length, limit } => {
-                let reason = too_long(length, limit);
-                return Err(HandshakeError::Refused(format!("{}: {reason}", kind.method())));
-            }
-            Outcome::TimedOut { .. } => return Err(HandshakeError::TimedOut { phase: kind.method() }),
-            Outcome::Gone { .. } => return Err(HandshakeError::Gone),
-        };
-        bytes += result.len();
-        if bytes > MAX_LIST_BYTES {
-            return Err(HandshakeError::Refused(format!(
-                "{} gave more than {MAX_LIST_BYTES} bytes",
-                kind.method()
-            )));
-        }
-        let mut page = mcp::read_page(kind, &result).map_err(HandshakeError::Refused)?;
-        entries.append(&mut page.entries);
-        if entries.len() > MAX_ENTRIES {
-            return Err(HandshakeError::Refused(format!(
-                "{} gave more than {MAX_ENTRIES} entries",
-                kind.method()
-            )));
-        }
-        match page.next_cursor {
-            None => return Ok(entries),
-            same if same == cursor => {
-                return Err(HandshakeError::Refused(format!("{} gave the same cursor twice", kind.method())));
-            }
-            next => cursor = next,
-        }
-    }
-    Err(HandshakeError::Refused(format!("{} gave more than {MAX_PAGES} pages", kind.method())))
 }

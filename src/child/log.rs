@@ -2,6 +2,7 @@
 //! for everybody who wants to read it. Free text of a stranger: lines are capped and made printable.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -14,6 +15,13 @@ const RING_BYTES: usize = 64 * 1024;
 /// How many lines a second are kept, and how many at once after a quiet time.
 const RATE: u32 = 50;
 const BURST: u32 = 200;
+/// Of how many children the first lines are kept, and how many of each stream.
+const HEADS: usize = 8;
+const FIRST_LINES: usize = 20;
+/// How many of the last lines of a child are told when it has ended.
+const LAST_LINES: usize = 20;
+/// How much of a first line is kept, in bytes.
+const FIRST_LINE_BYTES: usize = 1024;
 /// How often at most it is said how many lines were left out.
 const NOTE_EVERY: Duration = Duration::from_secs(1);
 
@@ -24,6 +32,8 @@ pub enum Stream {
     Stderr,
     /// What should have been a message and was none.
     Stdout,
+    /// What it reported by `notifications/message`, its level first.
+    Log,
     /// What the gateway has to say about the others.
     Gateway,
 }
@@ -34,6 +44,7 @@ impl Stream {
         match self {
             Stream::Stderr => "stderr",
             Stream::Stdout => "stdout",
+            Stream::Log => "log",
             Stream::Gateway => "mcpvisor",
         }
     }
@@ -52,6 +63,31 @@ pub struct LogLine {
     pub stream: Stream,
     /// The line, printable, without its end.
     pub text: String,
+}
+
+/// What one child has written beside messages, as far as it is kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Words {
+    /// Its first lines on stderr.
+    head: Vec<String>,
+    /// Its last lines on stderr, newest last.
+    pub last: Vec<String>,
+    /// How many of the last lines are among the first ones.
+    shared: usize,
+    /// Its first lines on stdout that were no messages.
+    pub stdout: Vec<String>,
+}
+
+impl Words {
+    /// The first lines on stderr, as far as they are not among the last ones.
+    pub fn first(&self) -> &[String] {
+        &self.head[..self.head.len() - self.shared]
+    }
+
+    /// All lines on stderr that are kept, oldest first.
+    pub fn stderr(&self) -> impl Iterator<Item = &str> {
+        self.first().iter().chain(&self.last).map(String::as_str)
+    }
 }
 
 /// The last lines of a server's log. Cheap to clone.
@@ -98,20 +134,53 @@ impl ServerLog {
         self.0.newest.subscribe()
     }
 
-    /// The newest `count` lines that one child wrote on stderr, newest last.
-    pub(super) fn last_of(&self, incarnation: u64, count: usize) -> Vec<String> {
+    /// What one child has written beside messages.
+    pub fn words_of(&self, incarnation: u64) -> Words {
         let ring = self.ring();
+        let head = ring.heads.iter().find(|head| head.incarnation == incarnation);
+        let counts = |number: u64| head.is_none_or(|head| !head.of_probe.contains(&number));
+        let own = |line: &&LogLine| {
+            line.incarnation == incarnation && line.stream == Stream::Stderr && counts(line.number)
+        };
+        let mut last: Vec<&LogLine> = ring.lines.iter().rev().filter(own).take(LAST_LINES).collect();
+        last.reverse();
+        let head_lines = head.map(|head| head.stderr.as_slice()).unwrap_or_default();
+        let lines: Vec<_> = head_lines.iter().filter(|(number, _)| counts(*number)).collect();
+        let oldest = last.first().map_or(u64::MAX, |line| line.number);
+        Words {
+            shared: lines.iter().filter(|entry| entry.0 >= oldest).count(),
+            head: lines.iter().map(|entry| entry.1.clone()).collect(),
+            last: last.into_iter().map(|line| line.text.clone()).collect(),
+            stdout: head.map(|head| head.stdout.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// Has what one child has complained of our probe so far say nothing about it.
+    pub(super) fn pass_over_probe(&self, incarnation: u64) {
+        let mut ring = self.ring();
+        let last = ring.last;
         let own = |line: &&LogLine| line.incarnation == incarnation && line.stream == Stream::Stderr;
-        let mut lines: Vec<String> =
-            ring.lines.iter().rev().filter(own).take(count).map(|line| line.text.clone()).collect();
-        lines.reverse();
-        lines
+        let first =
+            ring.lines.iter().filter(own).find(|line| is_of_probe(&line.text)).map(|line| line.number);
+        let head = ring.heads.iter_mut().find(|head| head.incarnation == incarnation);
+        if let (Some(head), Some(first)) = (head, first) {
+            head.of_probe = first..=last;
+        }
     }
 
     /// Adds a line, for tests of those who read.
     #[cfg(test)]
     pub(crate) fn say(&self, text: &str) {
         self.push(1, Stream::Stderr, text);
+    }
+
+    /// Whether a further line would be one too many now. Then it is counted as left out: whoever would have to
+    /// make it first need not.
+    pub(super) fn refuses(&self) -> bool {
+        let mut ring = self.ring();
+        let refuses = !ring.budget.has_any(Instant::now());
+        ring.left_out += u64::from(refuses);
+        refuses
     }
 
     /// Keeps a line, unless there are too many; says whether it did.
@@ -127,9 +196,34 @@ impl ServerLog {
     }
 }
 
+/// The first lines of a child, which say more about a failed start than the last ones.
+#[derive(Debug)]
+struct Head {
+    incarnation: u64,
+    stderr: Vec<(u64, String)>,
+    stdout: Vec<String>,
+    /// The numbers of the lines in which it complained of our probe.
+    of_probe: RangeInclusive<u64>,
+}
+
+impl Head {
+    fn new(incarnation: u64) -> Head {
+        // Numbers begin at 1.
+        Head { incarnation, stderr: Vec::new(), stdout: Vec::new(), of_probe: 0..=0 }
+    }
+}
+
+/// Whether a line is likely to be about a request that the server does not know: what the SDKs of Python
+/// write, over many lines (mcp 1.x: "Failed to validate request: 31 validation errors").
+fn is_of_probe(line: &str) -> bool {
+    line.contains("server/discover") || line.contains("validation error")
+}
+
 #[derive(Debug)]
 struct Ring {
     lines: VecDeque<LogLine>,
+    /// Of the last few children.
+    heads: VecDeque<Head>,
     bytes: usize,
     last: u64,
     budget: Budget,
@@ -140,7 +234,8 @@ struct Ring {
 impl Ring {
     fn new(now: Instant) -> Ring {
         let budget = Budget { lines: f64::from(BURST), since: now };
-        Ring { lines: VecDeque::new(), bytes: 0, last: 0, budget, left_out: 0, noted: now }
+        let (lines, heads) = (VecDeque::new(), VecDeque::new());
+        Ring { lines, heads, bytes: 0, last: 0, budget, left_out: 0, noted: now }
     }
 
     fn offer(&mut self, incarnation: u64, stream: Stream, text: &str, now: Instant) -> bool {
@@ -154,7 +249,26 @@ impl Ring {
             (self.left_out, self.noted) = (0, now);
         }
         self.push(incarnation, stream, text.to_owned());
+        self.keep_first(incarnation, stream, text);
         true
+    }
+
+    fn keep_first(&mut self, incarnation: u64, stream: Stream, text: &str) {
+        if !self.heads.iter().any(|head| head.incarnation == incarnation) {
+            if self.heads.len() == HEADS {
+                self.heads.pop_front();
+            }
+            self.heads.push_back(Head::new(incarnation));
+        }
+        let Some(head) = self.heads.iter_mut().find(|head| head.incarnation == incarnation) else { return };
+        let kept = text.floor_char_boundary(FIRST_LINE_BYTES);
+        match stream {
+            Stream::Stderr if head.stderr.len() < FIRST_LINES => {
+                head.stderr.push((self.last, text[..kept].to_owned()));
+            }
+            Stream::Stdout if head.stdout.len() < FIRST_LINES => head.stdout.push(text[..kept].to_owned()),
+            Stream::Stderr | Stream::Stdout | Stream::Log | Stream::Gateway => {}
+        }
     }
 
     fn push(&mut self, incarnation: u64, stream: Stream, text: String) {
@@ -184,11 +298,15 @@ struct Budget {
 }
 
 impl Budget {
-    fn spend(&mut self, now: Instant) -> bool {
+    fn has_any(&mut self, now: Instant) -> bool {
         let earned = now.duration_since(self.since).as_secs_f64() * f64::from(RATE);
         self.lines = (self.lines + earned).min(f64::from(BURST));
         self.since = now;
-        let may = self.lines >= 1.0;
+        self.lines >= 1.0
+    }
+
+    fn spend(&mut self, now: Instant) -> bool {
+        let may = self.has_any(now);
         self.lines -= f64::from(u8::from(may));
         may
     }
@@ -267,8 +385,45 @@ mod tests {
         }
         assert_eq!(log.tail(2).len(), 2);
         assert!(log.tail(usize::MAX).last().is_some_and(|line| line.text.ends_with("199")));
-        assert!(log.last_of(0, 5).is_empty(), "the first child's lines have made room");
-        assert_eq!(log.last_of(1, 5).len(), 5);
+        assert!(log.words_of(0).last.is_empty(), "the first child's lines have made room");
+        assert_eq!(log.words_of(1).last.len(), LAST_LINES);
+        assert_eq!(log.words_of(0).first().len(), FIRST_LINES, "but for its first ones");
+    }
+
+    #[test]
+    fn first_and_last_lines_of_a_child_do_not_overlap() {
+        let log = ServerLog::default();
+        let lines = |from: usize, to: usize| (from..to).map(|n| format!("line {n}")).collect::<Vec<_>>();
+        for line in lines(0, 5) {
+            log.push(1, Stream::Stderr, &line);
+        }
+        let words = log.words_of(1);
+        assert_eq!((words.first(), &words.last), (&[][..], &lines(0, 5)));
+        for line in lines(5, 100) {
+            log.push(1, Stream::Stderr, &line);
+        }
+        assert!(log.push(1, Stream::Stdout, "no message") && log.push(2, Stream::Stderr, "another child"));
+        let words = log.words_of(1);
+        assert_eq!((words.first().to_vec(), &words.last), (lines(0, 20), &lines(80, 100)));
+        assert_eq!(words.stderr().count(), 40);
+        assert_eq!(words.stdout, ["no message"]);
+        for line in lines(0, 25) {
+            log.push(3, Stream::Stderr, &line);
+        }
+        let words = log.words_of(3);
+        assert_eq!((words.first().to_vec(), words.last), (lines(0, 5), lines(5, 25)));
+    }
+
+    #[test]
+    fn complaints_of_the_probe_are_no_reason_for_anything() {
+        let log = ServerLog::default();
+        for line in ["starting", "Failed to validate request: 31 validation errors", "  field required"] {
+            log.push(1, Stream::Stderr, line);
+        }
+        log.pass_over_probe(1);
+        assert!(log.push(1, Stream::Stderr, "no key"));
+        assert_eq!(log.words_of(1).last, ["starting", "no key"]);
+        assert_eq!(log.tail(9).len(), 4, "they are shown all the same");
     }
 
     #[test]

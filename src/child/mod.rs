@@ -7,12 +7,16 @@ mod call;
 mod catalog;
 mod counters;
 mod handshake;
+mod listing;
 mod log;
 mod noise;
 mod pending;
 mod probe;
+pub mod reason;
 mod refresh;
+mod start_clock;
 mod stderr;
+mod teller;
 mod wire;
 
 pub use actor::{ChildActor, ChildArgs, ChildMsg, End, Fault, Report, WireEndReport};
@@ -22,7 +26,7 @@ pub use call::{Call, Link, Outcome, too_long};
 pub use catalog::{Catalog, CatalogSlot, Resource, Tool};
 pub use counters::{CounterReading, Counters};
 pub use handshake::{HandshakeError, Introduced, Opening};
-pub use log::{LogLine, ServerLog, Stream};
+pub use log::{LogLine, ServerLog, Stream, Words};
 pub use pending::{Limits, Pending};
 pub use probe::{ProbeSettings, StartPhase, StartView, Verdict};
 

@@ -3,13 +3,12 @@
 //! many servers do one thing at a time, and silence is how they work.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::call::{Call, Link, Outcome};
-use super::log::ServerLog;
 use crate::mcp::{Era, method};
 use crate::process::TreeView;
 
@@ -113,12 +112,12 @@ impl StartPhase {
 /// How long a launcher may take to find that there is nothing to install.
 const LAUNCHING: Duration = Duration::from_secs(2);
 
-/// Pure: what can be told of a child that is not ready yet. A launcher that takes long without
-/// its server saying anything installs; so does whoever reports on stderr before it speaks.
-fn start_phase(heard: bool, launcher: bool, wrote_stderr: bool, age: Duration) -> StartPhase {
+/// Pure: what can be told of a child that is not ready yet. A launcher that takes long without its server
+/// saying anything installs. Whoever else is silent is only slow: most servers log before they answer.
+fn start_phase(heard: bool, launcher: bool, age: Duration) -> StartPhase {
     match heard {
         true => StartPhase::Handshake,
-        false if (launcher && age >= LAUNCHING) || wrote_stderr => StartPhase::Installing,
+        false if launcher && age >= LAUNCHING => StartPhase::Installing,
         false => StartPhase::Spawned,
     }
 }
@@ -127,19 +126,29 @@ fn start_phase(heard: bool, launcher: bool, wrote_stderr: bool, age: Duration) -
 #[derive(Debug, Clone)]
 pub struct StartView {
     activity: Arc<Activity>,
-    incarnation: u64,
-    launcher: bool,
+    /// Whether a launcher is at work that may have to fetch the server.
+    launcher: Arc<AtomicBool>,
 }
 
 impl StartView {
-    pub(super) fn new(activity: Arc<Activity>, incarnation: u64, launcher: bool) -> StartView {
-        StartView { activity, incarnation, launcher }
+    pub(super) fn new(activity: Arc<Activity>, launcher: bool) -> StartView {
+        StartView { activity, launcher: Arc::new(AtomicBool::new(launcher)) }
     }
 
-    /// How far the child is now. `log` is its server's.
-    pub fn phase(&self, log: &ServerLog) -> StartPhase {
-        let wrote_stderr = !log.last_of(self.incarnation, 1).is_empty();
-        start_phase(self.activity.was_heard(), self.launcher, wrote_stderr, self.activity.start.elapsed())
+    /// Says whether the launcher still works by itself.
+    pub(super) fn set_launching(&self, launching: bool) {
+        self.launcher.store(launching, Ordering::Relaxed);
+    }
+
+    /// Whether anything came from the child.
+    pub(super) fn was_heard(&self) -> bool {
+        self.activity.was_heard()
+    }
+
+    /// How far the child is now.
+    pub fn phase(&self) -> StartPhase {
+        let launcher = self.launcher.load(Ordering::Relaxed);
+        start_phase(self.activity.was_heard(), launcher, self.activity.start.elapsed())
     }
 }
 
@@ -247,12 +256,10 @@ mod tests {
     #[test]
     fn a_launcher_that_takes_its_time_is_installing_until_its_server_speaks() {
         let (soon, later) = (Duration::from_millis(100), LAUNCHING);
-        assert_eq!(start_phase(false, true, false, soon), StartPhase::Spawned);
-        assert_eq!(start_phase(false, true, false, later), StartPhase::Installing);
-        assert_eq!(start_phase(false, true, true, soon), StartPhase::Installing);
-        assert_eq!(start_phase(false, false, false, later), StartPhase::Spawned, "it is only slow");
-        assert_eq!(start_phase(false, false, true, later), StartPhase::Installing);
-        assert_eq!(start_phase(true, true, true, later), StartPhase::Handshake);
+        assert_eq!(start_phase(false, true, soon), StartPhase::Spawned);
+        assert_eq!(start_phase(false, true, later), StartPhase::Installing);
+        assert_eq!(start_phase(false, false, later), StartPhase::Spawned, "it is only slow");
+        assert_eq!(start_phase(true, true, later), StartPhase::Handshake);
     }
 
     #[test]

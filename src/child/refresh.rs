@@ -10,9 +10,11 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 use super::call::{Call, Link, Outcome};
 use super::catalog::CatalogSlot;
-use super::handshake::{self, HandshakeError};
+use super::handshake::HandshakeError;
+use super::listing::reload_catalog;
 use super::pending::Limits;
 use super::probe::Activity;
+use super::teller::Teller;
 use super::wire::Notice;
 use crate::mcp::{Era, Facts, method};
 
@@ -28,7 +30,7 @@ pub(super) async fn keep_fresh(
     mut notices: broadcast::Receiver<Notice>,
     catalog: Arc<CatalogSlot>,
     activity: Arc<Activity>,
-    server: Arc<str>,
+    teller: Teller,
 ) {
     let listening = listen(&link, &facts, &activity);
     let refreshing = async {
@@ -42,10 +44,17 @@ pub(super) async fn keep_fresh(
             }
             // However many changes were announced, they are read once.
             while !matches!(notices.try_recv(), Err(TryRecvError::Empty | TryRecvError::Closed)) {}
-            match handshake::reload_catalog(&link, &facts, &catalog.load()).await {
+            match reload_catalog(&link, &facts, &catalog.load(), &teller).await {
                 Ok(fresh) => catalog.publish(Arc::new(fresh)),
                 Err(HandshakeError::Gone) => return,
-                Err(error) => tracing::warn!(server = %server, ?error, "the changed lists could not be read"),
+                Err(HandshakeError::Refused(reason)) => {
+                    teller.warn(&format!("the changed lists could not be read: {reason}"));
+                }
+                Err(HandshakeError::TimedOut { phase, .. }) => {
+                    teller.warn(&format!(
+                        "the changed lists could not be read: {phase} was not answered in time"
+                    ));
+                }
             }
             tokio::time::sleep(DEBOUNCE).await;
         }

@@ -392,6 +392,7 @@ impl Wire {
                     let _ = waiter.reply.send(Outcome::Result(Bytes::from_static(b"{}")));
                 }
             }
+            method::MESSAGE => self.take_log_message(params.as_deref()),
             _ => {
                 // Copied: a slice would keep the whole read buffer for as long as nobody listens.
                 let params = params.filter(|params| params.len() <= MAX_NOTICE);
@@ -400,6 +401,20 @@ impl Wire {
                     self.counters.dropped_notice();
                 }
             }
+        }
+    }
+
+    /// What a child reports is read by whoever reads its log (spec 2025-11-25, server/utilities/logging).
+    fn take_log_message(&mut self, params: Option<&[u8]>) {
+        // A flood is not read.
+        if self.log.refuses() {
+            return self.counters.left_out();
+        }
+        let Some(line) = params.and_then(mcp::read_log_message) else {
+            return self.counters.dropped_notice();
+        };
+        if !self.log.push(self.incarnation, Stream::Log, &printable(line.as_bytes())) {
+            self.counters.left_out();
         }
     }
 

@@ -23,8 +23,19 @@ const PREFIX: &str = "sha256:";
 impl ToolDigest {
     /// The digest of one definition. What cannot be read as JSON counts as the text that it is.
     pub fn of(definition: &RawValue) -> ToolDigest {
+        ToolDigest::by(definition, Canonical { leave_out: Some(META), order: Order::Counts })
+    }
+
+    /// The digest of a definition in which it makes no difference in which order texts enumerate words
+    /// (`ls, cat, pwd`) and schemas name what is required or allowed: programs that print a set do so in
+    /// another order at each start.
+    pub fn of_unordered(definition: &RawValue) -> ToolDigest {
+        ToolDigest::by(definition, Canonical { leave_out: Some(META), order: Order::OfSetsNot })
+    }
+
+    fn by(definition: &RawValue, canonical: Canonical) -> ToolDigest {
         let mut reader = serde_json::Deserializer::from_str(definition.get());
-        let canonical = Canonical { leave_out: Some(META) }.deserialize(&mut reader);
+        let canonical = canonical.deserialize(&mut reader);
         let bytes = canonical.unwrap_or_else(|_| definition.get().as_bytes().to_vec());
         ToolDigest(Sha256::digest(bytes).into())
     }
@@ -87,11 +98,55 @@ impl TryFrom<String> for ToolDigest {
 
 /// Reads a value as its canonical bytes: members in the order of their names. A member that stands
 /// there twice is kept twice, since readers differ about which one counts.
+#[derive(Clone, Copy)]
 struct Canonical {
     leave_out: Option<&'static str>,
+    order: Order,
 }
 
-const INSIDE: Canonical = Canonical { leave_out: None };
+/// Whether the order of what is enumerated counts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Counts,
+    /// Not that of sets: in texts, and in lists of a schema that are sets.
+    OfSetsNot,
+    /// The same, and this list is one.
+    IsASet,
+}
+
+/// The members of a schema whose lists are sets (JSON Schema 2020-12, validation, sections 6.1 and 6.5.3).
+const SETS: [&str; 3] = ["required", "enum", "type"];
+
+impl Canonical {
+    /// How what stands inside is read.
+    fn inside(self, member: Option<&str>) -> Canonical {
+        let is_set = member.is_some_and(|member| SETS.contains(&member));
+        let order = match self.order {
+            Order::Counts => Order::Counts,
+            Order::OfSetsNot | Order::IsASet if is_set => Order::IsASet,
+            Order::OfSetsNot | Order::IsASet => Order::OfSetsNot,
+        };
+        Canonical { leave_out: None, order }
+    }
+}
+
+/// A text in which the words that commas stand between are sorted, without the brackets and quotes around them.
+fn without_order(text: &str) -> String {
+    let bare = |word: &str| word.trim_matches(|c: char| ",.;()[]{}'\"`".contains(c)).to_owned();
+    let (mut out, mut run): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
+    for word in text.split_whitespace() {
+        run.push(word.to_owned());
+        if !word.ends_with(',') {
+            if run.len() > 1 {
+                run = run.iter().map(|word| bare(word)).collect();
+                run.sort_unstable();
+            }
+            out.append(&mut run);
+        }
+    }
+    out.append(&mut run);
+    out.join(" ")
+}
 
 impl<'de> DeserializeSeed<'de> for Canonical {
     type Value = Vec<u8>;
@@ -133,12 +188,22 @@ impl<'de> Visitor<'de> for Canonical {
     }
 
     fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Vec<u8>, E> {
-        written(value)
+        match self.order {
+            Order::Counts => written(value),
+            Order::OfSetsNot | Order::IsASet => written(&without_order(value)),
+        }
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Vec<u8>, A::Error> {
+        let mut each = Vec::new();
+        while let Some(entry) = entries.next_element_seed(self.inside(None))? {
+            each.push(entry);
+        }
+        if self.order == Order::IsASet {
+            each.sort_unstable();
+        }
         let mut bytes = vec![b'['];
-        while let Some(entry) = entries.next_element_seed(INSIDE)? {
+        for entry in each {
             bytes.extend(entry);
             bytes.push(b',');
         }
@@ -149,7 +214,7 @@ impl<'de> Visitor<'de> for Canonical {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<u8>, A::Error> {
         let mut members: Vec<(String, Vec<u8>)> = Vec::new();
         while let Some(name) = map.next_key::<String>()? {
-            let value = map.next_value_seed(INSIDE)?;
+            let value = map.next_value_seed(self.inside(Some(&name)))?;
             if self.leave_out != Some(name.as_str()) {
                 members.push((name, value));
             }
@@ -200,6 +265,24 @@ mod tests {
         }
         assert_ne!(of(r#"{"a":[1,2]}"#), of(r#"{"a":[2,1]}"#), "the order of a list counts");
         assert_ne!(of(r#"{"a":1}"#), of(r#"{"a":"1"}"#));
+    }
+
+    #[test]
+    fn what_is_only_enumerated_in_another_order_is_the_same_without_order() {
+        let unordered =
+            |text: &str| ToolDigest::of_unordered(&RawValue::from_string(text.to_owned()).expect("JSON"));
+        let one = r#"{"description":"Runs: {'ls', 'cat', 'pwd'}. Ask first.","s":{"required":["a","b"]}}"#;
+        let other = r#"{"description":"Runs: {'pwd', 'ls', 'cat'}. Ask first.","s":{"required":["b","a"]}}"#;
+        assert_eq!(unordered(one), unordered(other));
+        assert_ne!(of(one), of(other));
+        for changed in [
+            r#"{"description":"Runs: {'rm', 'ls', 'cat'}. Ask first.","s":{"required":["b","a"]}}"#,
+            r#"{"description":"first. Ask Runs: {'ls', 'cat', 'pwd'}.","s":{"required":["a","b"]}}"#,
+            r#"{"description":"Runs: {'ls', 'cat', 'pwd'}. Ask first.","s":{"required":["a"]}}"#,
+            r#"{"description":"Runs: {'ls', 'cat', 'pwd'}. Ask first.","s":{"other":["b","a"]}}"#,
+        ] {
+            assert_ne!(unordered(one), unordered(changed), "{changed}");
+        }
     }
 
     #[test]

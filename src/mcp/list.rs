@@ -56,8 +56,19 @@ impl ListKind {
 pub struct ListPage {
     /// The entries, each raw JSON.
     pub entries: Vec<Box<RawValue>>,
-    /// Where the next page starts; the empty string is a cursor like any other.
-    pub next_cursor: Option<String>,
+    /// Whether there is a next page, and where it starts.
+    pub next: NextPage,
+}
+
+/// What a page says of the next one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NextPage {
+    /// There is none.
+    None,
+    /// It starts here; the empty string is a cursor like any other.
+    At(String),
+    /// It starts at what is no text; its JSON, cut.
+    Unusable(String),
 }
 
 /// Reads a page, or says what is wrong with it.
@@ -69,9 +80,12 @@ pub fn read_page(kind: ListKind, result: &[u8]) -> Result<ListPage, String> {
         .ok_or_else(|| format!("{} answered without '{}'", kind.method(), kind.member()))?;
     let entries = serde_json::from_str(entries.get())
         .map_err(|_| format!("{} answered '{}' that is not an array", kind.method(), kind.member()))?;
-    let next_cursor =
-        members.get("nextCursor").and_then(|raw| serde_json::from_str(raw.get()).ok()).flatten();
-    Ok(ListPage { entries, next_cursor })
+    let next = match members.get("nextCursor").map(|raw| (raw, serde_json::from_str(raw.get()))) {
+        None | Some((_, Ok(None))) => NextPage::None,
+        Some((_, Ok(Some(cursor)))) => NextPage::At(cursor),
+        Some((raw, Err(_))) => NextPage::Unusable(raw.get().chars().take(40).collect()),
+    };
+    Ok(ListPage { entries, next })
 }
 
 #[cfg(test)]
@@ -82,9 +96,11 @@ mod tests {
     fn a_page_keeps_entries_raw_and_the_empty_cursor() {
         let page = read_page(ListKind::Tools, br#"{"tools":[{"name" : "a"}],"nextCursor":""}"#).unwrap();
         assert_eq!(page.entries[0].get(), r#"{"name" : "a"}"#);
-        assert_eq!(page.next_cursor.as_deref(), Some(""));
+        assert_eq!(page.next, NextPage::At(String::new()));
         let last = read_page(ListKind::Tools, br#"{"tools":[],"nextCursor":null}"#).unwrap();
-        assert_eq!(last.next_cursor, None);
+        assert_eq!(last.next, NextPage::None);
+        let odd = read_page(ListKind::Tools, br#"{"tools":[],"nextCursor":7}"#).unwrap();
+        assert_eq!(odd.next, NextPage::Unusable("7".to_owned()));
     }
 
     #[test]

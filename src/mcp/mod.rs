@@ -5,13 +5,15 @@ mod digest;
 mod era;
 mod handshake;
 mod list;
+mod logging;
 mod result;
 
 pub use answer::{Answer, answer};
 pub use digest::{NoDigest, ToolDigest};
 pub use era::{Era, MODERN_VERSION, OFFERED_LEGACY_VERSION, modern_meta};
 pub use handshake::{Facts, Probe, initialize_params, read_discover, read_initialize, read_probe_error};
-pub use list::{ListKind, ListPage, read_page};
+pub use list::{ListKind, ListPage, NextPage, read_page};
+pub use logging::read_log_message;
 pub use result::{ReadContents, ToolResult, read_contents, read_tool_result};
 
 /// Method names, as constants.
@@ -42,6 +44,8 @@ pub mod method {
     pub const CANCELLED: &str = "notifications/cancelled";
     /// Says how far a request has come.
     pub const PROGRESS: &str = "notifications/progress";
+    /// What a server reports (legacy and modern era).
+    pub const MESSAGE: &str = "notifications/message";
     /// The tool list changed.
     pub const TOOLS_CHANGED: &str = "notifications/tools/list_changed";
     /// The resource list changed.

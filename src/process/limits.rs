@@ -2,7 +2,7 @@
 //! and what neither can hold is said.
 #![allow(unsafe_code)]
 
-use std::io;
+use std::{fmt, io};
 
 use nix::sys::resource::{Resource, setrlimit};
 use tokio::process::Command;
@@ -22,6 +22,23 @@ pub struct Limits {
     pub open_files: Option<u64>,
     /// The longest file that a process may write, in bytes.
     pub file_size: Option<u64>,
+}
+
+impl fmt::Display for Limits {
+    /// Those that are set, as they are written in a definition; nothing where none is.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mib = |bytes: u64| format!("{}MiB", bytes.div_ceil(1 << 20));
+        let set = [
+            ("memory", self.memory.map(mib)),
+            ("pids", self.processes.map(|count| count.to_string())),
+            ("cpu", self.cpu_thousandths.map(|cores| (f64::from(cores) / 1000.0).to_string())),
+            ("open_files", self.open_files.map(|count| count.to_string())),
+            ("file_size", self.file_size.map(mib)),
+        ];
+        let set: Vec<String> =
+            set.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value?))).collect();
+        f.write_str(&set.join(", "))
+    }
 }
 
 impl Limits {
@@ -83,6 +100,8 @@ mod tests {
             open_files: Some(1),
             file_size: Some(1),
         };
+        assert_eq!(limits.to_string(), "memory 1MiB, pids 1, cpu 0.001, open_files 1, file_size 1MiB");
+        assert_eq!(Limits::default().to_string(), "");
         let all = Controllers { memory: true, pids: true, cpu: true };
         assert!(limits.unenforced(all, true).is_empty());
         let told = limits.unenforced(Controllers::default(), true);

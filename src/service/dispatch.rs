@@ -9,14 +9,20 @@ use bytes::Bytes;
 use super::error::Error;
 use super::pins::Gate;
 use super::standing::Asker;
-use crate::child::{Call, Catalog, Limits, Outcome, too_long};
-use crate::supervisor::{Admitted, CallPermit, Leaving, NotAdmitted, ServerHandle, State, Status, Verdict};
+use crate::child::{Call, Catalog, Limits, Outcome, Stream, too_long};
+use crate::supervisor::{
+    Admitted, CallPermit, Leaving, NotAdmitted, ServerHandle, State, Status, TurnView, Verdict,
+};
 
 /// What a caller is told to wait when the queue is full.
 const OVERLOAD_PAUSE: Duration = Duration::from_secs(1);
 
 /// After so many failures in a row callers are not kept waiting for the next start.
 const PATIENCE: u32 = 3;
+
+/// How long a call waits for a server whose last start has failed: it may be about to be ready, and is more
+/// likely to fail again.
+const FAILING_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A call that was given at least this long, or as long as calls usually get, and was not answered
 /// says something about the server; one with a shorter deadline says something about its caller.
@@ -155,6 +161,7 @@ async fn place(
     let mut changes = handle.watch();
     // The time in the queue counts from when there is something to wait for but the place itself.
     let mut queued_since = None;
+    let mut failing_since = None;
     let refused = asker.refused();
     tokio::pin!(refused);
     loop {
@@ -162,9 +169,13 @@ async fn place(
         let until = if handle.takes_calls() {
             deadline.min(*queued_since.get_or_insert_with(Instant::now) + handle.queue_age())
         } else {
-            check_worth_waiting(handle, &status, deadline)?;
             queued_since = None;
-            deadline
+            match worth_waiting(handle, &status, deadline)? {
+                Worth::ToTheDeadline => deadline,
+                Worth::AMoment => {
+                    deadline.min(*failing_since.get_or_insert_with(Instant::now) + FAILING_PATIENCE)
+                }
+            }
         };
         tokio::select! {
             biased;
@@ -173,6 +184,9 @@ async fn place(
             // The handle lives as long as this borrow; its sender does, too.
             _ = changes.changed() => {}
             () = tokio::time::sleep_until(until.into()) => {
+                if until != deadline && !handle.takes_calls() {
+                    return Err(unreachable(handle, &status, false));
+                }
                 if until != deadline {
                     return Err(Error::Overloaded { retry_after: OVERLOAD_PAUSE });
                 }
@@ -198,14 +212,18 @@ fn not_admitted(handle: &ServerHandle, refused: NotAdmitted) -> Error {
 /// Waits until a child takes calls; false when the deadline passed first.
 pub(super) async fn await_child(handle: &ServerHandle, deadline: Instant) -> Result<bool, Error> {
     let mut changes = handle.watch();
+    let moment = deadline.min(Instant::now() + FAILING_PATIENCE);
     loop {
         let status = changes.borrow_and_update().clone();
         if handle.takes_calls() {
             return Ok(true);
         }
-        check_worth_waiting(handle, &status, deadline)?;
-        if tokio::time::timeout_at(deadline.into(), changes.changed()).await.is_err() {
-            return Ok(false);
+        let until = match worth_waiting(handle, &status, deadline)? {
+            Worth::ToTheDeadline => deadline,
+            Worth::AMoment => moment,
+        };
+        if tokio::time::timeout_at(until.into(), changes.changed()).await.is_err() {
+            return if until == deadline { Ok(false) } else { Err(unreachable(handle, &status, false)) };
         }
     }
 }
@@ -268,9 +286,16 @@ pub(super) fn require_tool(catalog: &Catalog, tool: &str, gate: Option<&Gate>) -
     }
 }
 
+/// How long it is worth to wait for a child.
+enum Worth {
+    ToTheDeadline,
+    /// It is being tried again after a failed start.
+    AMoment,
+}
+
 /// Refuses at once when no child can be there before the deadline; asks for one where none is
 /// because nothing asked.
-fn check_worth_waiting(handle: &ServerHandle, status: &Arc<Status>, deadline: Instant) -> Result<(), Error> {
+fn worth_waiting(handle: &ServerHandle, status: &Arc<Status>, deadline: Instant) -> Result<Worth, Error> {
     let name = || handle.name().to_string();
     match handle.leaving() {
         None => {}
@@ -280,10 +305,10 @@ fn check_worth_waiting(handle: &ServerHandle, status: &Arc<Status>, deadline: In
     match &status.state {
         State::Disabled => return Err(Error::ServerDisabled { name: name() }),
         State::Backoff { until, attempt, .. } if *until >= deadline || *attempt >= PATIENCE => {
-            return Err(unreachable(handle.name(), status, false));
+            return Err(unreachable(handle, status, false));
         }
         State::Failed { .. } | State::Exited { .. } => {
-            return Err(unreachable(handle.name(), status, false));
+            return Err(unreachable(handle, status, false));
         }
         State::Idle
         | State::Starting
@@ -293,7 +318,7 @@ fn check_worth_waiting(handle: &ServerHandle, status: &Arc<Status>, deadline: In
         | State::Backoff { .. } => {}
     }
     handle.demand();
-    Ok(())
+    Ok(if status.failed_starts > 0 { Worth::AMoment } else { Worth::ToTheDeadline })
 }
 
 /// Says what a server was doing while a call waited for it in vain.
@@ -302,28 +327,40 @@ pub(super) fn meanwhile(handle: &ServerHandle) -> String {
     if status.state.serves() {
         return format!("server '{name}' had no place for the call");
     }
-    let phase = status.start.as_ref().filter(|_| status.state == State::Starting);
-    let phase = phase.map(|start| format!(" ({})", start.phase(handle.log()).name())).unwrap_or_default();
+    if let Some(before) = status.turn.as_ref().and_then(TurnView::before) {
+        return format!("server '{name}' waits for its turn to start ({before} before it)");
+    }
+    let phase = status.phase().map(|phase| format!(" ({phase})")).unwrap_or_default();
     let mut text = format!("server '{name}' is {}{phase}", status.state.name());
-    push_last_line(&mut text, handle.log().tail(1).last().map(|line| &*line.text));
+    if let Some(line) = handle.log().tail(1).last() {
+        let stream = line.stream.name();
+        text.push_str(&match line.stream {
+            Stream::Stderr | Stream::Stdout | Stream::Log => format!("; last line on {stream}: "),
+            Stream::Gateway => "; its log says: ".to_owned(),
+        });
+        text.extend(line.text.chars().take(300));
+    }
+    if let Some(cause) = status.cause() {
+        text.push_str("; ");
+        text.push_str(&cause);
+    }
     text
 }
 
-fn push_last_line(text: &mut String, line: Option<&str>) {
-    if let Some(line) = line {
-        text.push_str("; last line on stderr: ");
-        text.extend(line.chars().take(300));
-    }
-}
-
 /// Says what a server is doing instead of answering.
-pub(super) fn unreachable(name: &str, status: &Arc<Status>, in_flight: bool) -> Error {
-    let now = Instant::now();
+pub(super) fn unreachable(handle: &ServerHandle, status: &Arc<Status>, in_flight: bool) -> Error {
+    let (name, now) = (handle.name(), Instant::now());
     let (mut reason, retry_after) = match &status.state {
-        State::Backoff { attempt, until, cause } => {
+        State::Backoff { attempt, until, cause, hopeless } => {
             let wait = until.saturating_duration_since(now);
+            let hopeless = match hopeless {
+                true => {
+                    "; it always ends so and was never ready, so trying again will not help before it is mended"
+                }
+                false => "",
+            };
             let text = format!(
-                "Server '{name}' is not running: it {cause} (failure {attempt} in a row); next start in {:.1} s",
+                "Server '{name}' is not running: it {cause} (failure {attempt} in a row){hopeless}; next start in {:.1} s",
                 wait.as_secs_f32()
             );
             (text, Some(wait))
@@ -332,9 +369,23 @@ pub(super) fn unreachable(name: &str, status: &Arc<Status>, in_flight: bool) -> 
         State::Exited { cause } => {
             (format!("Server '{name}' is not running: it {cause} and is not to be restarted"), None)
         }
+        State::Starting => match &status.failing {
+            Some(cause) => {
+                let failures = status.failures;
+                (
+                    format!(
+                        "Server '{name}' is not running: it {cause} (failure {failures} in a row); it is being started again"
+                    ),
+                    Some(FAILING_PATIENCE),
+                )
+            }
+            None => (format!("Server '{name}' is starting"), None),
+        },
         other => (format!("Server '{name}' is {}", other.name()), None),
     };
-    push_last_line(&mut reason, status.last_stderr.last().map(String::as_str));
+    if !status.last_stderr.is_empty() {
+        reason.push_str(&format!("; its log: GET /v1/mcps/{}/logs", handle.id()));
+    }
     Error::Unreachable { reason, in_flight, retry_after, status: Some(status.clone()) }
 }
 

@@ -124,13 +124,13 @@ fn snapshot(
     usage: Usage,
     pins: PinCounts,
 ) -> Snapshot {
-    let (failures, next_start) = status.state.next_start();
+    let next_start = status.state.next_start();
     let ready = status.replicas.iter().filter(|replica| replica.state.serves()).count();
     Snapshot {
         queued,
         breaker_open: breaker != BreakerState::Closed,
         replicas: (status.replicas.len(), ready),
-        failures,
+        failures: status.failures,
         since: Some(status.since),
         next_start,
         processes: usage.processes,

@@ -288,7 +288,7 @@ impl Gateway {
             }
             // A child that is ready has announced its lists.
             if !handle.catalog().is_loaded() {
-                return Err(unreachable(&entry.name, &handle.status(), false));
+                return Err(unreachable(&handle, &handle.status(), false));
             }
         }
         let view = self.view(entry).ok_or_else(|| not_found(id_or_name))?;
@@ -483,8 +483,6 @@ impl Gateway {
     fn view(&self, entry: &ServerEntry) -> Option<ServerView> {
         let handle = self.0.supervisor.directory().get(&entry.id)?;
         let status = handle.status();
-        let start = status.start.as_ref().filter(|_| status.state == State::Starting);
-        let start_phase = start.map(|start| start.phase(handle.log()));
         let traffic = self.0.meters.get(&entry.id).map(|meter| meter.read());
         let traffic = traffic.or_else(|| self.0.before.get(&entry.id).copied()).unwrap_or_default();
         let (load, breaker) = handle.traffic();
@@ -496,7 +494,6 @@ impl Gateway {
             created_at: entry.created_at,
             updated_at: entry.updated_at,
             status,
-            start_phase,
             catalog: pins.listed(),
             pins,
             traffic,

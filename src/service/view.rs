@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::pins::ToolPins;
-use crate::child::{Catalog, CounterReading, StartPhase};
+use crate::child::{Catalog, CounterReading};
 use crate::supervisor::{BreakerState, Definition, Status};
 
 /// A server as it is now, for showing: a snapshot, taken without asking anybody.
@@ -25,8 +25,6 @@ pub struct ServerView {
     pub updated_at: SystemTime,
     /// State, cause, incarnation and what the child said of itself.
     pub status: Arc<Status>,
-    /// How far its child is, while it starts.
-    pub start_phase: Option<StartPhase>,
     /// The last good lists, without tools that are blocked.
     pub catalog: Arc<Catalog>,
     /// The tools beside what was approved of them.

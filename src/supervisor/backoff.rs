@@ -10,6 +10,9 @@ const CAP: Duration = Duration::from_secs(60);
 const LATE_CAP: Duration = Duration::from_secs(300);
 /// After so many failures in a row the server is tried only every [`LATE_CAP`].
 const PATIENT_AFTER: u32 = 10;
+/// A server that was never ready and has ended so often in a row in the same way is not tried again before
+/// [`LATE_CAP`]: whatever is wrong with it does not mend itself within seconds.
+pub(super) const FUTILE: u32 = 3;
 /// How far the jitter spreads a delay to either side.
 const SPREAD: f64 = 0.2;
 
@@ -21,9 +24,10 @@ pub(super) const RECOVERED_AFTER: Duration = Duration::from_secs(60);
 /// How long a server waits that cannot be started as it is defined.
 pub(super) const RECHECK: Duration = Duration::from_secs(300);
 
-/// The delay after this many failures in a row (1 is the first), spread by `jitter` in `0..1`.
-pub(super) fn delay(failures: u32, jitter: f64) -> Duration {
-    let exact = if failures > PATIENT_AFTER {
+/// The delay after this many failures in a row (1 is the first), spread by `jitter` in `0..1`; the longest
+/// where trying again soon is known to be futile.
+pub(super) fn delay(failures: u32, futile: bool, jitter: f64) -> Duration {
+    let exact = if futile || failures > PATIENT_AFTER {
         LATE_CAP
     } else {
         FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(CAP)
@@ -37,14 +41,15 @@ mod tests {
 
     #[test]
     fn doubles_to_a_minute_and_then_tries_every_five() {
-        let seconds: Vec<u64> = (1..=12).map(|n| delay(n, 0.5).as_secs()).collect();
+        let seconds: Vec<u64> = (1..=12).map(|n| delay(n, false, 0.5).as_secs()).collect();
         assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60, 60, 60, 300, 300]);
+        assert_eq!(delay(1, true, 0.5).as_secs(), 300);
     }
 
     #[test]
     fn jitter_stays_within_a_fifth() {
-        assert_eq!(delay(1, 0.0), Duration::from_millis(800));
-        assert_eq!(delay(1, 1.0), Duration::from_millis(1200));
-        assert_eq!(delay(u32::MAX, 7.0), Duration::from_secs(360));
+        assert_eq!(delay(1, false, 0.0), Duration::from_millis(800));
+        assert_eq!(delay(1, false, 1.0), Duration::from_millis(1200));
+        assert_eq!(delay(u32::MAX, false, 7.0), Duration::from_secs(360));
     }
 }

@@ -16,6 +16,7 @@ use super::fleet::Load;
 use super::policy::{Policy, StartMode};
 use super::status::{Introduction, ReplicaView, State, Status, Update};
 use crate::child::{Catalog, CatalogSlot, Counters, Link, ServerLog};
+use crate::mcp::Era;
 use crate::process::TreeView;
 
 /// A server's handle: where its calls go, how it is, what it announced.
@@ -66,6 +67,8 @@ struct Roster {
     settled: bool,
     /// Whether a start by the definition as it is now has failed.
     failed: bool,
+    /// The era that a child by the definition as it is now was ready in.
+    learnt: Option<Era>,
 }
 
 struct Member {
@@ -91,10 +94,12 @@ impl ServerHandle {
         let (catalog, introduction) =
             remembered.map_or_else(Default::default, |known| (known.catalog, Some(known.introduction)));
         let status = Status { introduction: introduction.clone(), ..Status::new(state) };
+        let era = |known: &Arc<Introduction>| if known.modern { Era::Modern } else { Era::Legacy };
         let roster = Roster {
             members: Vec::new(),
             generation: 0,
             restarts: 0,
+            learnt: introduction.as_ref().map(era),
             introduction,
             settled: false,
             failed: false,
@@ -221,6 +226,9 @@ impl ServerHandle {
         let mut roster = self.roster();
         roster.generation = generation;
         roster.failed = false;
+        if redefined {
+            roster.learnt = None;
+        }
         if redefined && !roster.serves() {
             roster.introduction = None;
             self.catalog.store(Arc::new(self.empty_slot()));
@@ -276,6 +284,12 @@ impl ServerHandle {
         self.show(&roster, None);
     }
 
+    /// The era that a child of the definition as it is now was ready in, in this run of the daemon or in an
+    /// earlier one.
+    pub(super) fn learnt(&self) -> Option<Era> {
+        self.roster().learnt
+    }
+
     /// How a replica is, as it said last.
     pub(super) fn replica(&self, number: u64) -> Option<Status> {
         let roster = self.roster();
@@ -285,7 +299,7 @@ impl ServerHandle {
     /// A replica starts a child, which may come in place of another one.
     pub(super) fn child_started(&self, number: u64, incarnation: u64, replaces: bool) {
         self.roster().restarts += u64::from(replaces);
-        self.publish(number, |status| status.incarnation = incarnation);
+        self.publish(number, |status| (status.incarnation, status.turn) = (incarnation, None));
     }
 
     /// A replica's child takes calls from now on; its lists are the server's.
@@ -299,6 +313,9 @@ impl ServerHandle {
         let mut roster = self.roster();
         let known = roster.members.iter().find(|member| member.number == number);
         let Some(generation) = known.map(|member| member.generation) else { return };
+        if generation == roster.generation {
+            roster.learnt = Some(if introduction.modern { Era::Modern } else { Era::Legacy });
+        }
         // One of an earlier definition that was started anew has no say beside the current one.
         let newest = roster.members.iter().filter(|member| member.status.state.serves());
         if newest.map(|member| member.generation).max().is_none_or(|newest| newest <= generation) {
@@ -428,7 +445,7 @@ mod tests {
         assert_eq!(failed(), Some(false));
         let cause = Cause::Exited { code: 1 };
         handle.publish(2, |status| {
-            status.state = State::Backoff { attempt: 1, until: Instant::now(), cause };
+            status.state = State::Backoff { attempt: 1, until: Instant::now(), cause, hopeless: false };
         });
         assert_eq!(failed(), Some(true));
         handle.publish(2, |status| status.state = State::Starting);

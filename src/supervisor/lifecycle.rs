@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use super::backoff;
+use super::brake::Rank;
 use super::policy::RestartPolicy;
 use super::status::{Cause, State};
 
@@ -27,8 +28,13 @@ pub enum Ending {
     Crashed(Cause),
     /// It cannot run until something is mended: trying again at once is pointless.
     Misconfigured(Cause),
-    /// It ended on the era probe: it may run when it is not probed.
-    GoneOnProbe(Cause),
+    /// It ran, but there was no talking to it as it was opened: opened in the other way it may do.
+    NotOpened {
+        /// What it ended of.
+        cause: Cause,
+        /// Whether that was its own doing, so that nothing is won by waiting before the other way is tried.
+        at_once: bool,
+    },
 }
 
 /// Everything that can happen to a replica.
@@ -83,13 +89,15 @@ pub enum Effect {
     AskStart {
         /// To be given back.
         epoch: u64,
+        /// Who of those that wait goes first.
+        rank: Rank,
     },
     /// Start a child.
     Spawn {
         /// Its number.
         incarnation: u64,
-        /// Whether to skip the era probe.
-        skip_probe: bool,
+        /// Whether to open it in the other way than usual, which did not work the last time.
+        otherwise: bool,
     },
     /// Stop the child, politely.
     StopChild,
@@ -123,6 +131,7 @@ enum Phase {
     Backoff {
         until: Instant,
         cause: Cause,
+        hopeless: bool,
     },
     Failed {
         cause: Cause,
@@ -138,9 +147,30 @@ pub struct Lifecycle {
     incarnation: u64,
     epoch: u64,
     failures: u32,
+    /// How many of them in a row were children that were never ready.
+    failed_starts: u32,
     ready_since: Option<Instant>,
-    skip_probe: bool,
+    /// Whether any child of it was ever ready.
+    ever_ready: bool,
+    /// Whether the next child is opened in the other way than usual.
+    otherwise: bool,
+    futile: Futile,
     restart: RestartPolicy,
+}
+
+/// How often in a row children that were never ready have ended in the same way.
+#[derive(Debug, Clone, Default)]
+struct Futile {
+    last: Option<Cause>,
+    times: u32,
+}
+
+impl Futile {
+    fn note(&mut self, cause: &Cause) {
+        let same = self.last.as_ref().is_some_and(|last| last.is_like(cause));
+        self.times = if same { self.times.saturating_add(1) } else { 1 };
+        self.last = Some(cause.clone());
+    }
 }
 
 impl Default for Lifecycle {
@@ -151,8 +181,11 @@ impl Default for Lifecycle {
             incarnation: 0,
             epoch: 0,
             failures: 0,
+            failed_starts: 0,
             ready_since: None,
-            skip_probe: false,
+            ever_ready: false,
+            otherwise: false,
+            futile: Futile::default(),
             restart: RestartPolicy::Always,
         }
     }
@@ -180,13 +213,17 @@ impl Lifecycle {
                 self.incarnation = incarnation;
                 self.ready_since = None;
                 self.phase = Phase::Starting;
-                vec![Effect::Spawn { incarnation: self.incarnation, skip_probe: self.skip_probe }]
+                vec![Effect::Spawn { incarnation: self.incarnation, otherwise: self.otherwise }]
             }
             Event::Ready { incarnation }
                 if self.phase == Phase::Starting && incarnation == self.incarnation =>
             {
                 self.phase = Phase::Ready;
                 self.ready_since = Some(now);
+                self.ever_ready = true;
+                self.failed_starts = 0;
+                // The way that worked is the usual one from now on.
+                self.otherwise = false;
                 vec![]
             }
             Event::Doubtful { incarnation, doubtful } if self.serves() && incarnation == self.incarnation => {
@@ -200,7 +237,10 @@ impl Lifecycle {
             Event::Ended { incarnation, ending } if self.has_child() && incarnation == self.incarnation => {
                 self.ended(ending, now, jitter)
             }
-            Event::Alarm { epoch } if self.waits() && epoch == self.epoch => self.queue(),
+            Event::Alarm { epoch } if self.waits() && epoch == self.epoch => {
+                // Whoever was ready is missed; whoever never was may wait for those that have not been tried.
+                self.queue(if self.ready_since.is_some() { Rank::First } else { Rank::Restart })
+            }
             // What remains is about an earlier child, request or alarm.
             Event::Granted { .. }
             | Event::Ready { .. }
@@ -217,7 +257,7 @@ impl Lifecycle {
         }
         self.wanted = wanted;
         match (&self.phase, wanted) {
-            (Phase::Resting, Wanted::Running) => self.queue(),
+            (Phase::Resting, Wanted::Running) => self.queue(Rank::First),
             (Phase::Starting | Phase::Ready | Phase::Degraded, Wanted::Stopped | Wanted::Removed) => {
                 self.stop_child()
             }
@@ -231,9 +271,10 @@ impl Lifecycle {
     fn retry(&mut self) -> Vec<Effect> {
         match self.phase {
             Phase::Backoff { .. } | Phase::Failed { .. } | Phase::Over { .. } => {
-                self.failures = 0;
-                self.skip_probe = false;
-                self.queue()
+                (self.failures, self.failed_starts) = (0, 0);
+                self.otherwise = false;
+                self.futile = Futile::default();
+                self.queue(Rank::First)
             }
             // A child that is ending by itself counts as stopped now: no backoff after it.
             Phase::Stopping { .. } => {
@@ -257,35 +298,41 @@ impl Lifecycle {
         if recovered {
             self.failures = 0;
         }
-        if self.ready_since.is_none() && speaks_otherwise(&ending) {
-            // It ended on the probe for some other reason: without it, it does not speak at all.
-            self.skip_probe = false;
+        let is_first_try = self.failures == 0 && !self.otherwise;
+        if let Ending::NotOpened { .. } = ending {
+            self.otherwise = !self.otherwise;
+        }
+        if let (false, Some(cause)) = (self.ever_ready, ending.cause()) {
+            self.futile.note(cause);
         }
         match (self.wanted, ending) {
             (Wanted::Removed, _) => self.finish(),
             (Wanted::Stopped, _) => self.rest(),
-            (Wanted::Running, _) if planned => self.queue(),
-            (Wanted::Running, Ending::GoneOnProbe(_)) if !self.skip_probe => {
-                self.skip_probe = true;
-                self.queue()
+            (Wanted::Running, _) if planned => self.queue(Rank::First),
+            (Wanted::Running, Ending::NotOpened { at_once: true, .. }) if is_first_try => {
+                self.queue(Rank::Again)
             }
             (Wanted::Running, Ending::Misconfigured(cause)) => {
                 self.wait(Phase::Failed { cause }, now + backoff::RECHECK)
             }
-            (Wanted::Running, Ending::Crashed(cause) | Ending::GoneOnProbe(cause))
+            (Wanted::Running, Ending::Crashed(cause) | Ending::NotOpened { cause, .. })
                 if self.is_left(&cause) =>
             {
                 self.epoch += 1;
                 self.phase = if is_clean(&cause) { Phase::Over { cause } } else { Phase::Failed { cause } };
                 vec![]
             }
-            (Wanted::Running, Ending::Crashed(cause) | Ending::GoneOnProbe(cause)) => {
+            (Wanted::Running, Ending::Crashed(cause) | Ending::NotOpened { cause, .. }) => {
                 self.failures = self.failures.saturating_add(1);
-                let until = now + backoff::delay(self.failures, jitter);
-                self.wait(Phase::Backoff { until, cause }, until)
+                if self.ready_since.is_none() {
+                    self.failed_starts = self.failed_starts.saturating_add(1);
+                }
+                let hopeless = !self.ever_ready && self.futile.times >= backoff::FUTILE;
+                let until = now + backoff::delay(self.failures, hopeless, jitter);
+                self.wait(Phase::Backoff { until, cause, hopeless }, until)
             }
             // Stopped without having been asked to: whoever did it wants it back by `Wanted::Running`.
-            (Wanted::Running, Ending::Stopped) => self.queue(),
+            (Wanted::Running, Ending::Stopped) => self.queue(Rank::First),
         }
     }
 
@@ -298,10 +345,10 @@ impl Lifecycle {
         }
     }
 
-    fn queue(&mut self) -> Vec<Effect> {
+    fn queue(&mut self, rank: Rank) -> Vec<Effect> {
         self.epoch += 1;
         self.phase = Phase::Queued;
-        vec![Effect::AskStart { epoch: self.epoch }]
+        vec![Effect::AskStart { epoch: self.epoch, rank }]
     }
 
     fn wait(&mut self, phase: Phase, at: Instant) -> Vec<Effect> {
@@ -354,6 +401,16 @@ impl Lifecycle {
         self.incarnation
     }
 
+    /// How many starts and crashes in a row have failed. The first try of the other way does not count.
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// How many of them in a row were starts: children that were never ready.
+    pub fn failed_starts(&self) -> u32 {
+        self.failed_starts
+    }
+
     /// The state as an operator sees it.
     pub fn state(&self) -> State {
         match &self.phase {
@@ -363,22 +420,31 @@ impl Lifecycle {
             Phase::Ready => State::Ready,
             Phase::Degraded => State::Degraded,
             Phase::Stopping { .. } => State::Stopping,
-            Phase::Backoff { until, cause } => {
-                State::Backoff { attempt: self.failures, until: *until, cause: cause.clone() }
-            }
+            Phase::Backoff { until, cause, hopeless } => State::Backoff {
+                attempt: self.failures,
+                until: *until,
+                cause: cause.clone(),
+                hopeless: *hopeless,
+            },
             Phase::Failed { cause } => State::Failed { cause: cause.clone() },
         }
     }
 }
 
-/// Whether a child ran but could not be talked to as it was.
-fn speaks_otherwise(ending: &Ending) -> bool {
-    matches!(ending, Ending::Crashed(Cause::Handshake { .. } | Cause::StartTimeout { .. }))
+impl Ending {
+    fn cause(&self) -> Option<&Cause> {
+        match self {
+            Ending::Stopped => None,
+            Ending::Crashed(cause) | Ending::Misconfigured(cause) | Ending::NotOpened { cause, .. } => {
+                Some(cause)
+            }
+        }
+    }
 }
 
 /// Whether a child ended as programs do that have done their work.
 fn is_clean(cause: &Cause) -> bool {
-    matches!(cause, Cause::Exited { code: 0 })
+    matches!(cause.bare(), Cause::Exited { code: 0 })
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ use tokio::sync::oneshot;
 pub use actor::ServerSpec;
 pub use admission::{Admitted, CallPermit, NotAdmitted, Ticket, Verdict};
 pub use backoff::CRASH_LOOP;
-pub use brake::BrakeSettings;
+pub use brake::{BrakeSettings, Rank, TurnView};
 pub use breaker::BreakerState;
 pub use definition::{Definition, OWN_MEMBER, Problem, check_name};
 pub use directory::Directory;

@@ -112,6 +112,8 @@ pub struct Policy {
     pub breaker_pause: Duration,
     /// From spawn to the end of the handshake and the first lists.
     pub start_timeout: Duration,
+    /// How long a launcher such as `npx` may take to fetch and build the server before it runs it.
+    pub install_timeout: Duration,
     /// How many calls the child may have in flight.
     pub max_in_flight: usize,
     /// How many further calls may wait for a place.
@@ -148,6 +150,7 @@ impl Default for Policy {
             breaker_failures: 5,
             breaker_pause: Duration::from_secs(30),
             start_timeout: Duration::from_secs(60),
+            install_timeout: Duration::from_secs(600),
             max_in_flight: 256,
             queue: 256,
             queue_age: Duration::from_secs(5),
@@ -204,7 +207,7 @@ pub fn parse_duration(value: &Value) -> Option<Duration> {
 }
 
 /// The members of `mcpvisor`, and of its `limits`.
-const SETTINGS: [&str; 20] = [
+const SETTINGS: [&str; 21] = [
     "era",
     "restart",
     "start",
@@ -217,6 +220,7 @@ const SETTINGS: [&str; 20] = [
     "breaker_pause",
     "breaker_failures",
     "start_timeout",
+    "install_timeout",
     "queue_age",
     "stdin_grace",
     "term_grace",
@@ -291,6 +295,7 @@ pub(super) fn parse_policy(own: &Map<String, Value>, problems: &mut Problems) ->
                 policy.breaker_failures = u32::try_from(failures).unwrap_or(0);
             }
             "start_timeout" => set_duration(&mut policy.start_timeout, value, &path, problems),
+            "install_timeout" => set_duration(&mut policy.install_timeout, value, &path, problems),
             "queue_age" => set_duration(&mut policy.queue_age, value, &path, problems),
             "stdin_grace" => set_duration(&mut policy.stdin_grace, value, &path, problems),
             "term_grace" => set_duration(&mut policy.term_grace, value, &path, problems),

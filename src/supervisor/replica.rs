@@ -7,8 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::task::AbortHandle;
 
-use super::backoff;
-use super::brake::{StartBrake, StartPermit};
+use super::backoff::CRASH_LOOP;
+use super::brake::{Rank, StartBrake, StartPermit};
 use super::definition::Definition;
 use super::fleet::Doing;
 use super::handle::ServerHandle;
@@ -17,10 +17,13 @@ use super::policy::EraChoice;
 use super::status::{Cause, Introduction, State};
 use crate::child::{
     CatalogSlot, ChildActor, ChildArgs, ChildMsg, End, Fault, HandshakeError, Introduced, Link, Opening,
-    ProbeSettings, Report, StartPhase,
+    ProbeSettings, Report, Words, reason,
 };
 use crate::mcp::Era;
 use crate::process::{Exit, Host, Ladder, Spec};
+
+/// A wait for the start brake that is told beside how long a start took, in milliseconds.
+const WORTH_TELLING_MS: u128 = 100;
 
 /// What a replica is started with.
 pub(super) struct ReplicaArgs {
@@ -65,6 +68,9 @@ pub(super) struct ReplicaState {
     shown: State,
     child: Option<ActorRef<ChildMsg>>,
     permit: Option<StartPermit>,
+    /// When its last child was asked for, and when it was spawned.
+    asked_at: Instant,
+    spawned_at: Instant,
     /// The task that waits for the start brake.
     asking: Option<AbortHandle>,
     drain: Duration,
@@ -85,7 +91,19 @@ impl Actor for ReplicaActor {
         life.set_restart(args.definition.policy().restart);
         let (lists, shown) = (args.handle.new_slot(), State::Starting);
         let drain = Duration::ZERO;
-        Ok(ReplicaState { args, life, lists, shown, child: None, permit: None, asking: None, drain })
+        let now = Instant::now();
+        Ok(ReplicaState {
+            args,
+            life,
+            lists,
+            shown,
+            child: None,
+            permit: None,
+            asked_at: now,
+            spawned_at: now,
+            asking: None,
+            drain,
+        })
     }
 
     async fn handle(
@@ -95,10 +113,7 @@ impl Actor for ReplicaActor {
         state: &mut ReplicaState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            ReplicaMsg::Start => {
-                state.log(&State::Starting);
-                state.on(&myself, Event::Wanted(Wanted::Running)).await;
-            }
+            ReplicaMsg::Start => state.on(&myself, Event::Wanted(Wanted::Running)).await,
             ReplicaMsg::Define(definition) => {
                 state.life.set_restart(definition.policy().restart);
                 state.args.definition = definition;
@@ -139,7 +154,13 @@ impl Actor for ReplicaActor {
             tracing::error!(server = %state.args.handle.name(), reason, "the child's actor ended before its child");
             let cause = Cause::Protocol { reason: "the gateway lost track of it".to_owned() };
             state
-                .ended(&myself, state.life.incarnation(), Ending::Crashed(cause.clone()), cause, Vec::new())
+                .ended(
+                    &myself,
+                    state.life.incarnation(),
+                    Ending::Crashed(cause.clone()),
+                    cause,
+                    Words::default(),
+                )
                 .await;
         }
         Ok(())
@@ -169,19 +190,8 @@ impl ReplicaState {
 
     async fn perform(&mut self, myself: &ActorRef<ReplicaMsg>, effect: Effect) {
         match effect {
-            Effect::AskStart { epoch } => {
-                let brake = self.args.brake.clone();
-                let replica = myself.clone();
-                let ask = async move {
-                    let permit = brake.acquire().await;
-                    let _ = replica.send_message(ReplicaMsg::Granted(epoch, permit));
-                };
-                self.permit = None;
-                if let Some(earlier) = self.asking.replace(tokio::spawn(ask).abort_handle()) {
-                    earlier.abort();
-                }
-            }
-            Effect::Spawn { incarnation, skip_probe } => self.spawn(myself, incarnation, skip_probe).await,
+            Effect::AskStart { epoch, rank } => self.ask_start(myself, epoch, rank),
+            Effect::Spawn { incarnation, otherwise } => self.spawn(myself, incarnation, otherwise).await,
             Effect::StopChild => {
                 self.args.handle.close_place(self.life.incarnation());
                 if let Some(child) = &self.child {
@@ -196,7 +206,45 @@ impl ReplicaState {
         }
     }
 
-    async fn spawn(&mut self, myself: &ActorRef<ReplicaMsg>, incarnation: u64, skip_probe: bool) {
+    /// Stands in line for a start, and says so where there is one.
+    fn ask_start(&mut self, myself: &ActorRef<ReplicaMsg>, epoch: u64, rank: Rank) {
+        // Its own place under way is free for others first.
+        self.permit = None;
+        self.asked_at = Instant::now();
+        let turn = self.args.brake.stand_in_line(rank);
+        let view = turn.view();
+        if let Some(before) = view.before() {
+            tracing::info!(server = %self.args.handle.name(), before, "waits for its turn to start");
+        }
+        self.args.handle.publish(self.args.number, |status| {
+            status.turn = Some(view);
+            status.start = None;
+        });
+        let replica = myself.clone();
+        let ask = async move {
+            let permit = turn.granted().await;
+            let _ = replica.send_message(ReplicaMsg::Granted(epoch, permit));
+        };
+        if let Some(earlier) = self.asking.replace(tokio::spawn(ask).abort_handle()) {
+            earlier.abort();
+        }
+    }
+
+    /// Which opening to try: the one that worked before, or the other one after it did not.
+    fn opening(&self, otherwise: bool) -> Opening {
+        match (self.args.definition.policy().era, self.args.handle.learnt(), otherwise) {
+            (EraChoice::Legacy, ..) => Opening::Legacy,
+            (EraChoice::Modern, ..) => Opening::Modern,
+            (EraChoice::Auto, None, false) | (EraChoice::Auto, Some(Era::Legacy), true) => Opening::Probe,
+            (EraChoice::Auto, Some(Era::Modern), false) => Opening::Patient,
+            (EraChoice::Auto, Some(Era::Legacy), false)
+            | (EraChoice::Auto, None | Some(Era::Modern), true) => Opening::Legacy,
+        }
+    }
+
+    async fn spawn(&mut self, myself: &ActorRef<ReplicaMsg>, incarnation: u64, otherwise: bool) {
+        self.spawned_at = Instant::now();
+        tracing::info!(server = %self.args.handle.name(), "starting");
         let definition = &self.args.definition;
         let policy = definition.policy();
         let replica = myself.clone();
@@ -213,13 +261,9 @@ impl ReplicaState {
             },
             launcher: definition.is_launcher(),
             host: self.args.host.clone(),
-            opening: match policy.era {
-                EraChoice::Auto if skip_probe => Opening::Legacy,
-                EraChoice::Auto => Opening::Probe,
-                EraChoice::Legacy => Opening::Legacy,
-                EraChoice::Modern => Opening::Modern,
-            },
+            opening: self.opening(otherwise),
             start_timeout: policy.start_timeout,
+            install_timeout: policy.install_timeout,
             ladder: Ladder { stdin_grace: policy.stdin_grace, term_grace: policy.term_grace },
             probe: ProbeSettings { every: policy.ping_interval, patience: policy.ping_timeout },
             max_frame: policy.max_frame,
@@ -235,10 +279,9 @@ impl ReplicaState {
             Ok((child, _)) => self.child = Some(child),
             Err(error) => {
                 let cause = Cause::Spawn { reason: error.to_string() };
-                let report = Report::Ended {
-                    end: End::Failed { exit: Exit::Stuck, why: Some(Fault::Frame(cause.to_string())) },
-                    stderr: Vec::new(),
-                };
+                let why = Some(Fault::Frame(cause.to_string()));
+                let end = End::Failed { exit: Exit::Stuck, why, opened: true };
+                let report = Report::Ended { end, words: Words::default() };
                 let _ = myself.send_message(ReplicaMsg::Child(incarnation, report));
             }
         }
@@ -269,19 +312,27 @@ impl ReplicaState {
                 self.args.handle.close_place(incarnation);
                 self.on(myself, Event::Lost { incarnation }).await;
             }
-            Report::Ended { end, stderr } => {
-                let policy = self.args.definition.policy();
-                let (ending, cause) = judge(end, policy.start_timeout, self.is_installing());
-                self.ended(myself, incarnation, ending, cause, stderr).await;
+            Report::Ended { end, words } => {
+                let line = self.telling(&end, &words);
+                let (ending, cause) = judge(end, self.args.definition.policy().era, line);
+                self.ended(myself, incarnation, ending, cause, words).await;
             }
         }
     }
 
-    /// Whether the child has yet to be fetched or built by its launcher.
-    fn is_installing(&self) -> bool {
-        let handle = &self.args.handle;
-        let start = handle.replica(self.args.number).and_then(|status| status.start);
-        start.is_some_and(|start| start.phase(handle.log()) == StartPhase::Installing)
+    /// The line that says most about why a child ended, and which limits it had where they may be why.
+    fn telling(&self, end: &End, words: &Words) -> Option<Arc<str>> {
+        let End::Failed { opened, .. } = end else { return None };
+        let line = if *opened { reason::last_words(words) } else { reason::of_start(words) };
+        let limits = (!opened).then(|| self.args.definition.policy().limits.to_string());
+        match (line, limits.filter(|limits| !limits.is_empty())) {
+            (None, None) => None,
+            (Some(line), None) => Some(line.into()),
+            (line, Some(limits)) => {
+                let line = line.map(|line| format!("{line} ")).unwrap_or_default();
+                Some(format!("{line}(its limits: {limits})").into())
+            }
+        }
     }
 
     async fn ready(
@@ -294,12 +345,27 @@ impl ReplicaState {
         if incarnation != self.life.incarnation() || self.life.state() != State::Starting {
             return;
         }
+        let remarks = self.remarks(incarnation);
         let introduction = Arc::new(introduction(introduced));
         let known = introduction.clone();
-        self.args.handle.publish(self.args.number, |status| status.introduction = Some(known));
+        self.args.handle.publish(self.args.number, |status| {
+            status.introduction = Some(known);
+            (status.failing, status.remarks) = (None, remarks);
+        });
         // The place first: whoever sees `ready` finds it.
         self.args.handle.open_place(self.args.number, link, introduction, self.lists.clone());
         self.on(myself, Event::Ready { incarnation }).await;
+    }
+
+    /// What an operator should know of a child that is ready.
+    fn remarks(&self, incarnation: u64) -> Arc<[String]> {
+        let lists = self.lists.load();
+        if !lists.tools().is_empty() || !lists.resources().is_empty() || !lists.prompts().is_empty() {
+            return Arc::new([]);
+        }
+        let said = reason::of_start(&self.args.handle.log().words_of(incarnation));
+        let said = said.map(|line| format!("; it said: {line}")).unwrap_or_default();
+        Arc::new([format!("it is ready, but offers 0 tools{said}")])
     }
 
     async fn ended(
@@ -308,7 +374,7 @@ impl ReplicaState {
         incarnation: u64,
         ending: Ending,
         cause: Cause,
-        stderr: Vec<String>,
+        words: Words,
     ) {
         if incarnation != self.life.incarnation() {
             return;
@@ -320,16 +386,26 @@ impl ReplicaState {
         self.args.handle.publish(self.args.number, |status| {
             status.pid = None;
             // A child that was stopped as it was told says nothing about the server's health.
-            status.last_exit = (ending != Ending::Stopped).then_some(cause);
-            status.last_stderr = stderr.into();
+            status.last_exit = (ending != Ending::Stopped).then(|| cause.clone());
+            status.failing = status.last_exit.clone();
+            status.first_stderr = words.first().into();
+            status.last_stderr = words.last.into();
+            status.remarks = Arc::new([]);
         });
         self.on(myself, Event::Ended { incarnation, ending }).await;
+        if self.life.is_queued() && self.life.failures() == 0 && self.shown == State::Starting {
+            let name = self.args.handle.name();
+            tracing::warn!(server = %name, "{cause}; trying once more, opened in the other way");
+        }
     }
 
     fn publish(&mut self, state: State) {
         self.log(&state);
+        let failures = if state.serves() { 0 } else { self.life.failures() };
+        let failed_starts = self.life.failed_starts();
         self.args.handle.publish(self.args.number, |status| {
             status.state = state.clone();
+            (status.failures, status.failed_starts) = (failures, failed_starts);
             status.since = SystemTime::now();
         });
         let (before, now) = (doing(&self.shown), doing(&state));
@@ -341,26 +417,31 @@ impl ReplicaState {
 
     fn log(&self, state: &State) {
         let name = self.args.handle.name();
-        let known = self.args.handle.replica(self.args.number);
         match state {
-            State::Backoff { attempt, until, cause } => {
+            State::Backoff { attempt, until, cause, hopeless } => {
                 let seconds = until.saturating_duration_since(Instant::now()).as_secs_f32();
-                let stderr = known.map(|known| known.last_stderr).unwrap_or_else(|| Arc::new([]));
-                let last = &stderr[stderr.len().saturating_sub(3)..];
-                // A child that said nothing gets no empty field.
-                let stderr = (!last.is_empty()).then(|| last.join(" | "));
-                if *attempt == backoff::CRASH_LOOP {
-                    tracing::error!(server = %name, attempt, stderr, "crash loop: {cause}; next start in {seconds:.1} s");
+                if *hopeless {
+                    tracing::error!(server = %name, attempt, "{cause}; it always ends so and was never ready: it will not help to try again before something is mended; next start in {seconds:.0} s");
+                } else if *attempt == CRASH_LOOP {
+                    tracing::error!(server = %name, attempt, "crash loop: {cause}; next start in {seconds:.1} s");
                 } else {
-                    tracing::warn!(server = %name, attempt, stderr, "{cause}; next start in {seconds:.1} s");
+                    tracing::warn!(server = %name, attempt, "{cause}; next start in {seconds:.1} s");
                 }
             }
             State::Failed { cause } => tracing::error!(server = %name, "{cause}"),
             State::Ready => {
                 let tools = self.lists.load().tools().len();
-                let took = known.and_then(|known| known.since.elapsed().ok()).unwrap_or_default().as_millis();
-                tracing::info!(server = %name, tools, took_ms = took, "ready");
+                let took = self.spawned_at.elapsed().as_millis();
+                let waited = self.spawned_at.duration_since(self.asked_at).as_millis();
+                let waited = (waited >= WORTH_TELLING_MS).then_some(waited);
+                tracing::info!(server = %name, tools, took_ms = took, waited_ms = waited, "ready");
+                let known = self.args.handle.replica(self.args.number);
+                for remark in known.iter().flat_map(|known| known.remarks.iter()) {
+                    tracing::warn!(server = %name, "{remark}");
+                }
             }
+            // Told when it is spawned.
+            State::Starting => {}
             State::Disabled => tracing::info!(server = %name, "stopped"),
             State::Exited { cause } => tracing::info!(server = %name, "{cause}; not to be restarted"),
             // What it ended of is logged as soon as it is known, as a warning.
@@ -387,7 +468,7 @@ fn doing(state: &State) -> Doing {
 }
 
 /// What a child's end means for its replica, and how it is told to an operator.
-fn judge(end: End, start_timeout: Duration, installing: bool) -> (Ending, Cause) {
+fn judge(end: End, era: EraChoice, line: Option<Arc<str>>) -> (Ending, Cause) {
     let of_exit = |exit: Exit| match exit {
         Exit::Code(code) => Cause::Exited { code },
         Exit::Signal(signal) => Cause::Signalled { signal },
@@ -405,21 +486,25 @@ fn judge(end: End, start_timeout: Duration, installing: bool) -> (Ending, Cause)
             (ending, cause)
         }
         End::Stopped { exit } => (Ending::Stopped, of_exit(exit)),
-        End::Failed { exit, why: None } => (Ending::Crashed(of_exit(exit)), of_exit(exit)),
-        End::Failed { exit, why: Some(Fault::Handshake(HandshakeError::GoneOnProbe)) } => {
-            (Ending::GoneOnProbe(of_exit(exit)), of_exit(exit))
-        }
-        End::Failed { exit, why: Some(fault) } => {
-            let cause = match fault {
-                Fault::Handshake(HandshakeError::TimedOut { phase }) => {
-                    Cause::StartTimeout { phase, after: start_timeout, installing }
+        End::Failed { exit, why, opened } => {
+            let at_once = !matches!(why, Some(Fault::Handshake(HandshakeError::TimedOut { .. })));
+            let misspoke = matches!(why, Some(Fault::Frame(_)));
+            let cause = match why {
+                Some(Fault::Handshake(HandshakeError::TimedOut { phase, after, installing })) => {
+                    Cause::StartTimeout { phase, after, installing }
                 }
-                Fault::Handshake(HandshakeError::Refused(reason)) => Cause::Handshake { reason },
-                Fault::Handshake(HandshakeError::Gone | HandshakeError::GoneOnProbe) => of_exit(exit),
-                Fault::Frame(reason) | Fault::Pipe(reason) => Cause::Protocol { reason },
-                Fault::Unresponsive => Cause::Unresponsive,
+                Some(Fault::Handshake(HandshakeError::Refused(reason))) => Cause::Handshake { reason },
+                None | Some(Fault::Handshake(HandshakeError::Gone)) => of_exit(exit),
+                Some(Fault::Frame(reason) | Fault::Pipe(reason)) => Cause::Protocol { reason },
+                Some(Fault::Unresponsive) => Cause::Unresponsive,
             };
-            (Ending::Crashed(cause.clone()), cause)
+            let cause = cause.with_line(line);
+            // With an era that is prescribed there is no other way.
+            let ending = match opened || misspoke || era != EraChoice::Auto {
+                true => Ending::Crashed(cause.clone()),
+                false => Ending::NotOpened { cause: cause.clone(), at_once },
+            };
+            (ending, cause)
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
 
+use super::brake::TurnView;
 use crate::child::StartView;
 use crate::process::TreeView;
 
@@ -32,6 +33,8 @@ pub enum State {
         until: Instant,
         /// What the last child ended of.
         cause: Cause,
+        /// Whether it was never ready and always ended in the same way: trying again will hardly help.
+        hopeless: bool,
     },
     /// Cannot run until its definition or its surroundings change.
     Failed {
@@ -70,10 +73,10 @@ impl State {
         matches!(self, State::Ready | State::Degraded)
     }
 
-    /// How many starts in a row have failed, and when the next one is due.
-    pub fn next_start(&self) -> (u32, Option<SystemTime>) {
+    /// When the next start is due, where one is.
+    pub fn next_start(&self) -> Option<SystemTime> {
         match self {
-            State::Backoff { attempt, until, .. } => (*attempt, Some(on_the_wall(*until))),
+            State::Backoff { until, .. } => Some(on_the_wall(*until)),
             State::Disabled
             | State::Idle
             | State::Starting
@@ -81,7 +84,7 @@ impl State {
             | State::Degraded
             | State::Stopping
             | State::Failed { .. }
-            | State::Exited { .. } => (0, None),
+            | State::Exited { .. } => None,
         }
     }
 
@@ -145,6 +148,49 @@ pub enum Cause {
         /// What it did.
         reason: String,
     },
+    /// One of the others, and the line of its output that says most about it.
+    Telling {
+        /// Which one; never one like this.
+        cause: Box<Cause>,
+        /// The line.
+        line: Arc<str>,
+    },
+}
+
+impl Cause {
+    /// The same, with the line of the child's output that says most about it, where there is one.
+    pub fn with_line(self, line: Option<Arc<str>>) -> Cause {
+        match line {
+            Some(line) => Cause::Telling { cause: Box::new(self), line },
+            None => self,
+        }
+    }
+
+    /// What it is, without what the child said.
+    pub fn bare(&self) -> &Cause {
+        match self {
+            Cause::Telling { cause, .. } => cause.bare(),
+            bare => bare,
+        }
+    }
+
+    fn line(&self) -> &str {
+        match self {
+            Cause::Telling { line, .. } => line,
+            _ => "",
+        }
+    }
+
+    /// Whether another child has ended in the same way and, but for times and numbers, said the same.
+    pub fn is_like(&self, other: &Cause) -> bool {
+        let same = match (self.bare(), other.bare()) {
+            (Cause::StartTimeout { .. }, Cause::StartTimeout { .. })
+            | (Cause::Handshake { .. }, Cause::Handshake { .. }) => true,
+            (one, other) => one == other,
+        };
+        let letters = |line: &'_ str| line.chars().filter(|c| c.is_alphabetic()).collect::<String>();
+        same && letters(self.line()) == letters(other.line())
+    }
 }
 
 impl fmt::Display for Cause {
@@ -160,13 +206,14 @@ impl fmt::Display for Cause {
             Cause::StartTimeout { phase, after, installing } => {
                 let seconds = after.as_secs_f64();
                 match installing {
-                    true => write!(f, "was still being installed after {seconds} s (start_timeout)"),
+                    true => write!(f, "was still being installed after {seconds} s (install_timeout)"),
                     false => write!(f, "did not answer {phase} within {seconds} s"),
                 }
             }
             Cause::Handshake { reason } => write!(f, "failed the handshake: {reason}"),
             Cause::Unresponsive => f.write_str("did not answer any more"),
             Cause::Protocol { reason } => write!(f, "broke the protocol: {reason}"),
+            Cause::Telling { cause, line } => write!(f, "{cause}: {line}"),
         }
     }
 }
@@ -262,10 +309,22 @@ pub struct Status {
     pub start: Option<StartView>,
     /// What the running (or last) child said of itself.
     pub introduction: Option<Arc<Introduction>>,
+    /// Its place among those that wait to be started, while it waits.
+    pub turn: Option<TurnView>,
+    /// How many starts and crashes in a row have failed; 0 while calls are served.
+    pub failures: u32,
+    /// How many of those in a row were starts: children that were never ready.
+    pub failed_starts: u32,
+    /// What the last child ended of, unasked, until one is ready.
+    pub failing: Option<Cause>,
     /// How the last child ended.
     pub last_exit: Option<Cause>,
+    /// The first lines the last ended child wrote on stderr, as far as they are not among the last.
+    pub first_stderr: Arc<[String]>,
     /// The last lines the last ended child wrote on stderr, newest last.
     pub last_stderr: Arc<[String]>,
+    /// What an operator should know of the running child although it serves: a sentence each.
+    pub remarks: Arc<[String]>,
     /// Whether its first start is over, one way or the other.
     pub settled: bool,
     /// All replicas, the oldest first; none while the server rests.
@@ -287,11 +346,52 @@ impl Status {
             unenforced: Arc::new([]),
             start: None,
             introduction: None,
+            turn: None,
+            failures: 0,
+            failed_starts: 0,
+            failing: None,
             last_exit: None,
+            first_stderr: Arc::new([]),
             last_stderr: Arc::new([]),
+            remarks: Arc::new([]),
             settled: false,
             replicas: Arc::new([]),
             update: None,
         }
+    }
+
+    /// Why it does not run; while a further attempt is under way, why the last one failed.
+    pub fn cause(&self) -> Option<String> {
+        let now = self.state.cause().map(ToString::to_string);
+        let last = self.failing.as_ref().filter(|_| self.state == State::Starting);
+        now.or_else(|| last.map(|cause| format!("last: {cause}")))
+    }
+
+    /// How far a server is on its way to being ready, while it starts: one word, as in the API.
+    pub fn phase(&self) -> Option<&'static str> {
+        if self.state != State::Starting {
+            return None;
+        }
+        match (&self.turn, &self.start) {
+            (Some(_), _) => Some("waiting"),
+            (None, Some(start)) => Some(start.phase().name()),
+            (None, None) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_alike_when_only_numbers_and_times_differ() {
+        let cause = |code: i32, line: &str| Cause::Exited { code }.with_line(Some(line.into()));
+        assert!(cause(1, "12:00:01 no key").is_like(&cause(1, "12:00:09 no key")));
+        assert!(!cause(1, "no key").is_like(&cause(2, "no key")), "another code");
+        assert!(!cause(1, "no key").is_like(&cause(1, "no disk")), "other words");
+        assert!(!cause(1, "no key").is_like(&Cause::Exited { code: 1 }), "no words");
+        let timeout = |phase| Cause::StartTimeout { phase, after: Duration::from_secs(1), installing: false };
+        assert!(timeout("initialize").is_like(&timeout("server/discover")), "opened in the other way");
     }
 }

@@ -26,6 +26,7 @@ mod logs;
 mod matrix;
 mod mcp_cli;
 mod odd_answers;
+mod odd_servers;
 mod overload;
 mod owner;
 mod persisting;

@@ -2,16 +2,23 @@
 //! numbers that JSON does not have. `cases/faults-wire.md` K1, K3 and K4.
 
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::support::gateway::{Gateway, INVOKE, TestGateway, with};
 
 /// A legacy server whose tool `say` writes what its argument `line` is, with `$ID` for the request's id, as
-/// Latin-1, so that it can be any bytes; and `print`, which prints so many bytes before it answers.
-const SCRIPT: &str = r#"
+/// Latin-1, so that it can be any bytes; `print`, which prints so many bytes before it answers; and `gather`, which
+/// waits for `count` calls and answers all of them, each after a line of a build: every eighth with NaN in it, the
+/// others behind a progress bar. Its argument says how it writes ids.
+pub(crate) const SCRIPT: &str = r#"
 import json, sys
 kind = sys.argv[1]
 def out(text, code="utf-8"): sys.stdout.buffer.write(text.encode(code)); sys.stdout.buffer.flush()
-def own(number): return {"text": str(number), "point": float(number)}.get(kind, number)
+def own(number):
+    return {"text": str(number), "point": float(number), "unsigned": number % 2**32,
+            "signed": (number + 2**31) % 2**32 - 2**31}.get(kind, number)
+def result(number): return {"jsonrpc": "2.0", "id": own(number), "result": {"content": [], "structuredContent": {"id": number}}}
+held = []
 for line in sys.stdin:
     message = json.loads(line)
     number, method = message.get("id"), message.get("method")
@@ -21,12 +28,22 @@ for line in sys.stdin:
         answer["result"] = {"protocolVersion": "2025-11-25", "capabilities": {"tools": {}},
                             "serverInfo": {"name": "script", "version": "1"}}
     elif method == "tools/list":
-        answer["result"] = {"tools": [{"name": name, "inputSchema": {"type": "object"}} for name in ("say", "print")]}
+        answer["result"] = {"tools": [{"name": name, "inputSchema": {"type": "object"}} for name in ("say", "print", "gather")]}
     elif method == "tools/call":
         given = message["params"]["arguments"]
         token = message["params"].get("_meta", {}).get("progressToken")
         if "line" in given:
             out(given["line"].replace("$ID", str(number)) + "\n", "latin-1")
+            continue
+        if "count" in given:
+            held.append(number)
+            if len(held) < given["count"]: continue
+            for place, waiting in enumerate(held):
+                text = json.dumps(result(waiting))
+                out("   Compiling orchard v%d\n" % place)
+                out(text.replace('"structuredContent": {', '"n": NaN, "s": {') if place % 8 == 0 else "10%\r100%\r" + text)
+                out("\n")
+            held.clear()
             continue
         for _ in range(given.get("bytes", 0) // 100): out("x" * 99 + "\n")
         if token is not None:
@@ -113,6 +130,28 @@ async fn an_answer_that_cannot_be_read_fails_its_call_and_nobody_elses_and_opens
     }
     gateway.v1_invoke("number", "print", json!({})).await.expect(200);
     assert_eq!(process(&gateway, "number").await, child, "the same child");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn of_64_calls_in_flight_only_those_fail_whose_answers_are_broken_and_at_once() {
+    let gateway = serving(&["number"]).await;
+    for _ in 0..3 {
+        let mut calls = JoinSet::new();
+        for _ in 0..64 {
+            let mut connection = gateway.connect().await;
+            let body =
+                json!({"mcp_id": "number", "tool": "gather", "arguments": {"count": 64}, "timeout": 60_000});
+            calls.spawn(async move {
+                connection.send("POST", INVOKE, Some(&body)).await.expect("an answer").status
+            });
+        }
+        let statuses = calls.join_all().await;
+        let answered = |status: u16| statuses.iter().filter(|one| **one == status).count();
+        assert_eq!((answered(200), answered(502)), (56, 8));
+    }
+    let seen = gateway.server("number").await;
+    assert_eq!((&seen["state"], &seen["restarts"]), (&json!("ready"), &json!(0)), "{seen}");
     gateway.stop().await;
 }
 

@@ -41,7 +41,11 @@ fn gaps(starts: &[Instant]) -> Vec<Duration> {
 /// A1. The whole curve is in the state machine's tests, in no time; here are its first steps.
 #[tokio::test]
 async fn a_server_that_always_exits_is_tried_less_and_less_often_and_costs_next_to_nothing() {
-    let always = with(fake(&["--exit", "1"]), json!({"era": "legacy"}));
+    // Each time with another code: what always ends in the same way is tried less often still.
+    let directory = tempfile::tempdir().expect("a directory");
+    let script = "echo >>\"$0\"; exit $(wc -l <\"$0\")";
+    let always = json!({"command": "sh", "args": ["-c", script, directory.path().join("count")]});
+    let always = with(always, json!({"era": "legacy"}));
     let gateway = TestGateway::new().server("broken", always).start().await;
     let (before, began) = (Usage::of(gateway.pid()), Instant::now());
     let starts = watch_starts(&gateway, "broken", 4).await;
@@ -55,8 +59,56 @@ async fn a_server_that_always_exits_is_tried_less_and_less_often_and_costs_next_
     }
     let seen = gateway.server("broken").await;
     assert_eq!(seen["state"], "backoff");
-    assert!(seen["cause"].as_str().is_some_and(|cause| cause.contains("code 1")), "{seen}");
+    assert_eq!(seen["cause"], "exited with code 4");
     assert!(seen["supervision"]["next_start_at"].is_string(), "{seen}");
+    gateway.stop().await;
+}
+
+/// What its neighbours could use is not spent on what cannot work: W12 of the servers that were tried.
+#[tokio::test]
+async fn a_server_that_was_never_ready_and_always_ends_in_the_same_way_is_left_alone_for_minutes() {
+    let script = "echo \"Error: ORCHARD_KEY is not set ($$)\" >&2; echo 'usage: orchard' >&2; exit 2";
+    let keyless = json!({"command": "sh", "args": ["-c", script]});
+    let gateway = TestGateway::new().server("keyless", keyless).start().await;
+    let seen = wait_until("it is left alone", DEADLINE, || async {
+        let seen = gateway.server("keyless").await;
+        (seen["supervision"]["incarnation"] == 3 && seen["state"] == "backoff").then_some(seen)
+    })
+    .await;
+    let cause = seen["cause"].as_str().expect("a cause");
+    assert!(
+        cause.starts_with("exited with code 2: Error: ORCHARD_KEY is not set"),
+        "the line that says why: {cause}"
+    );
+    let call = json!({"mcp_id": "keyless", "tool": "t", "timeout": 20_000});
+    let asked = Instant::now();
+    let refused = gateway.post(INVOKE, &call).await.expect(502)["error"]["message"].clone();
+    assert!(asked.elapsed() < Duration::from_secs(5), "it is told at once");
+    for part in ["ORCHARD_KEY", "will not help before it is mended", "/logs"] {
+        assert!(refused.as_str().is_some_and(|text| text.contains(part)), "{part}: {refused}");
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_that_meets_a_failing_server_is_told_why_within_a_moment() {
+    let script = "sleep 0.2; echo \"fatal: no disk $(date +%N)\" >&2; exit $(( $$ % 7 + 1 ))";
+    let failing = with(json!({"command": "sh", "args": ["-c", script]}), json!({"era": "legacy"}));
+    let gateway = TestGateway::new().server("failing", failing).start().await;
+    wait_until("a start has failed", DEADLINE, || async {
+        (gateway.server("failing").await["supervision"]["failures"].as_u64() >= Some(1)).then_some(())
+    })
+    .await;
+    let asked = Instant::now();
+    let body = json!({"mcp_id": "failing", "tool": "t", "timeout": 30_000});
+    let refused = gateway.post(INVOKE, &body).await.expect(502)["error"]["message"].clone();
+    assert!(asked.elapsed() < Duration::from_secs(10), "not at its deadline");
+    assert!(refused.as_str().is_some_and(|text| text.contains("fatal: no disk")), "{refused}");
+    let seen = gateway.server("failing").await;
+    assert!(
+        seen["cause"].as_str().is_some_and(|cause| cause.contains("fatal: no disk")),
+        "in every state: {seen}"
+    );
     gateway.stop().await;
 }
 
@@ -249,7 +301,8 @@ async fn an_unasked_exit_with_code_0_is_answered_as_the_policy_says_and_called_w
         gateway.wait_state(restart, "ready").await;
         gateway.v1_invoke(restart, "crash", json!({"code": 0})).await.expect(502);
         let seen = gateway.wait_state(restart, state).await;
-        assert_eq!(seen["supervision"]["last_exit"], "exited with code 0", "{seen}");
+        let last = seen["supervision"]["last_exit"].as_str().expect("it ended");
+        assert_eq!(last, "exited with code 0: fake-mcp: crashing, as told", "{seen}");
     }
     let seen = wait_until("the one that is always replaced is back", DEADLINE, || async {
         let seen = gateway.server("always").await;

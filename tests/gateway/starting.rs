@@ -1,5 +1,8 @@
 //! Servers become ready, or the gateway says truthfully why not.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
 use serde_json::json;
 
 use crate::support::DEADLINE;
@@ -9,7 +12,7 @@ use crate::support::wait_until;
 
 #[tokio::test]
 async fn a_server_of_any_era_becomes_ready_however_it_takes_the_probe() {
-    let modes: [(&str, &[&str], &str); 9] = [
+    let modes: [(&str, &[&str], &str); 12] = [
         ("legacy", &["--era", "legacy"], "2025-11-25"),
         ("old", &["--protocol", "2024-11-05"], "2024-11-05"),
         ("modern", &["--era", "modern"], "2026-07-28"),
@@ -18,6 +21,9 @@ async fn a_server_of_any_era_becomes_ready_however_it_takes_the_probe() {
         ("invalid", &["--probe", "reply-invalid"], "2025-11-25"),
         ("silent", &["--probe", "silent"], "2025-11-25"),
         ("exits", &["--probe", "exit"], "2025-11-25"),
+        ("exits-after", &["--probe", "reply-exit"], "2025-11-25"),
+        ("refuses-after", &["--probe", "reply-refuse"], "2025-11-25"),
+        ("settles", &["--era", "settles"], "2026-07-28"),
         ("slow", &["--slow-init", "1500"], "2025-11-25"),
     ];
     let mut builder = TestGateway::new();
@@ -29,11 +35,87 @@ async fn a_server_of_any_era_becomes_ready_however_it_takes_the_probe() {
         let seen = gateway.wait_state(name, "ready").await;
         assert_eq!(seen["protocol_version"], version, "{name}");
         assert_eq!(seen["health"], "healthy", "{name}");
-        // The one that exits is started anew for the handshake; all others stay as they are.
-        assert!(seen["restarts"] == 0 || name == "exits", "{seen}");
+        // Those that cannot bear the probe are started anew for the handshake; all others stay as they are.
+        let is_started_anew = ["exits", "exits-after", "refuses-after"].contains(&name);
+        assert_eq!(seen["restarts"], u64::from(is_started_anew), "{seen}");
+        assert_eq!(seen["supervision"]["failures"], 0, "the other way is no failure: {seen}");
         let nonce = format!("nonce of {name}");
         assert_eq!(gateway.call(name, "echo", json!({"nonce": nonce})).await["nonce"], nonce);
     }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_after_the_probe_is_opened_the_other_way_at_its_next_start() {
+    let deaf = with(fake(&["--probe", "reply-deaf"]), json!({"start_timeout": "2s"}));
+    let gateway = TestGateway::new().server("deaf", deaf).start().await;
+    let seen = gateway.wait_state("deaf", "ready").await;
+    assert_eq!((&seen["restarts"], &seen["protocol_version"]), (&json!(1), &json!("2025-11-25")), "{seen}");
+    gateway.stop().await;
+}
+
+/// What was learnt of a server is known at its next start, in this run of the daemon and in the next one.
+#[tokio::test]
+async fn a_server_is_opened_as_it_was_before_and_is_not_asked_again_what_it_cannot_bear() {
+    let mut gateway = TestGateway::new()
+        .server("silent", fake(&["--probe", "silent"]))
+        .server("exits", fake(&["--probe", "exit"]))
+        .server("both", fake(&["--era", "both"]))
+        .start()
+        .await;
+    for name in ["silent", "exits", "both"] {
+        gateway.wait_state(name, "ready").await;
+    }
+    let learnt = || async {
+        let stats = gateway.call("silent", "stats", json!({})).await;
+        stats["probes"].as_u64()
+    };
+    assert_eq!(learnt().await, Some(1), "it was asked once");
+    gateway.post("/v1/mcps/silent/restart", &json!({})).await.expect(200);
+    wait_until("the next child is there", DEADLINE, || async {
+        let seen = gateway.server("silent").await;
+        (seen["state"] == "ready" && seen["restarts"] == 1 && learnt().await == Some(0)).then_some(())
+    })
+    .await;
+    gateway.terminate().await;
+    gateway.restart().await;
+    for (name, version) in [("silent", "2025-11-25"), ("exits", "2025-11-25"), ("both", "2026-07-28")] {
+        let seen = gateway.wait_state(name, "ready").await;
+        assert_eq!((&seen["restarts"], &seen["protocol_version"]), (&json!(0), &json!(version)), "{name}");
+    }
+    assert_eq!(gateway.call("silent", "stats", json!({})).await["probes"], 0);
+    gateway.stop().await;
+}
+
+/// TypeScript's SDK answers both openings and serves the older era from then on (2.4.0): a server that is slow to
+/// start must not be taken for a modern one after `initialize` was sent, and one that was modern stays so.
+#[tokio::test]
+async fn a_slow_start_never_changes_the_era_of_a_server_behind_the_gateway() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let slowly = directory.path().join("slowly");
+    let script = format!(
+        "test -e '{}' && sleep 6; exec {} --era settles",
+        slowly.display(),
+        env!("CARGO_BIN_EXE_fake-mcp")
+    );
+    let server = || json!({"command": "sh", "args": ["-c", script.clone()], "mcpvisor": {"pin": "block"}});
+    let gateway = TestGateway::new().server("fast", server()).start().await;
+    assert_eq!(gateway.wait_state("fast", "ready").await["protocol_version"], "2026-07-28");
+    fs::write(&slowly, "").expect("written");
+    gateway.post("/v1/mcps/fast/restart", &json!({})).await.expect(200);
+    let mut late = gateway.marked(server());
+    late["name"] = "late".into();
+    gateway.post("/api/servers", &late).await.expect(200);
+    let late = gateway.wait_state("late", "ready").await;
+    assert_eq!(late["protocol_version"], "2025-11-25", "asked both ways, it settled on this one: {late}");
+    assert_eq!(gateway.call("late", "echo", json!({"nonce": 1})).await["nonce"], 1);
+    let fast = wait_until("the next child is there", DEADLINE, || async {
+        let seen = gateway.server("fast").await;
+        (seen["state"] == "ready" && seen["restarts"] == 1).then_some(seen)
+    })
+    .await;
+    assert_eq!(fast["protocol_version"], "2026-07-28", "what it was before: {fast}");
+    assert_eq!(gateway.call("fast", "echo", json!({"nonce": 2})).await["nonce"], 2);
     gateway.stop().await;
 }
 
@@ -201,17 +283,9 @@ async fn the_service_manager_is_told_of_start_life_and_stop() {
 
 #[tokio::test]
 async fn a_launcher_that_downloads_is_seen_to_be_installing() {
-    let script = format!(
-        "echo 'Downloading the server (12 MB)' >&2; read line; exec {}",
-        env!("CARGO_BIN_EXE_fake-mcp")
-    );
-    let gateway = TestGateway::new()
-        .server(
-            "slow",
-            json!({"command": "/bin/sh", "args": ["-c", script], "mcpvisor": {"start_timeout": "60s"}}),
-        )
-        .start()
-        .await;
+    let script = format!("read line; exec {}", env!("CARGO_BIN_EXE_fake-mcp"));
+    let (_directory, launcher) = launcher(&script);
+    let gateway = TestGateway::new().server("slow", json!({"command": launcher})).start().await;
     let seen = wait_until("it is installing", DEADLINE, || async {
         let seen = gateway.server("slow").await;
         (seen["phase"] == "installing").then_some(seen)
@@ -231,18 +305,28 @@ async fn a_launcher_that_downloads_is_seen_to_be_installing() {
 
 #[tokio::test]
 async fn a_start_deadline_that_passes_while_installing_says_so() {
-    let gateway = TestGateway::new()
-        .server(
-            "slow",
-            json!({
-                "command": "/bin/sh",
-                "args": ["-c", "echo 'Downloading the server (12 MB)' >&2; exec sleep 600"],
-                "mcpvisor": {"start_timeout": "1s"},
-            }),
-        )
-        .start()
-        .await;
+    let (_directory, launcher) = launcher("exec sleep 600");
+    let settings = json!({"start_timeout": "1s", "install_timeout": "2s"});
+    let slow = json!({"command": launcher, "mcpvisor": settings});
+    let script = format!("echo loading >&2; exec {} --hang-init", env!("CARGO_BIN_EXE_fake-mcp"));
+    let mute = json!({"command": "sh", "args": ["-c", script], "mcpvisor": {"start_timeout": "1s"}});
+    let gateway = TestGateway::new().server("slow", slow).server("mute", mute).start().await;
     let seen = gateway.wait_state("slow", "backoff").await;
-    assert_eq!(seen["cause"], "was still being installed after 1 s (start_timeout)");
+    let told = "was still being installed after 2 s (install_timeout): Downloading the server (12 MB)";
+    assert_eq!(seen["cause"], told);
+    // Whoever is no launcher installs nothing, whatever it writes.
+    let seen = gateway.wait_state("mute", "backoff").await;
+    let cause = seen["cause"].as_str().expect("a cause");
+    assert!(cause.starts_with("did not answer initialize within 1 s"), "{cause}");
     gateway.stop().await;
+}
+
+/// A program of the name of a launcher, which says what such programs say and then does as it is told.
+fn launcher(script: &str) -> (tempfile::TempDir, String) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("npx");
+    let text = format!("#!/bin/sh\necho 'Downloading the server (12 MB)' >&2; {script}\n");
+    fs::write(&path, text).expect("written");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("executable");
+    (directory, path.display().to_string())
 }

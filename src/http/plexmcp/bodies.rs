@@ -13,8 +13,8 @@ use super::fields::{Fields, Page, last, success};
 use crate::http::body::{object, string};
 use crate::http::clock::timestamp;
 use crate::service::{
-    BreakerState, CRASH_LOOP, LogLine, Permissions, PinState, PinSums, ServerView, StartPhase, State, Status,
-    Tool, ToolCall, ToolPins, Usage, on_the_wall,
+    BreakerState, CRASH_LOOP, LogLine, Permissions, PinState, PinSums, ServerView, State, Status, Tool,
+    ToolCall, ToolPins, Usage, on_the_wall,
 };
 
 /// Reads the body of `POST /v1/mcp/invoke`. `arguments` and `context` stay slices of it.
@@ -177,8 +177,14 @@ struct Supervision<'a> {
     crash_loop: bool,
     next_start_at: Option<String>,
     last_exit: Option<String>,
+    /// The first lines that the last ended child wrote, as far as they are not among the last.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    first_stderr: &'a [String],
     /// The last lines that the last ended child wrote, newest last.
     last_stderr: &'a [String],
+    /// What an operator should know although it serves.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    remarks: &'a [String],
     /// Limits that this machine does not, or not quite, hold.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     unenforced: &'a [String],
@@ -328,7 +334,7 @@ pub(super) fn detail(server: &ServerView, usage: &Usage, permissions: &Permissio
 }
 
 fn supervision(status: &Status) -> Supervision<'_> {
-    let (failures, next_start) = status.state.next_start();
+    let failures = status.failures;
     let replicas = status.replicas.iter().map(|replica| Replica {
         number: replica.number,
         state: replica.state.name(),
@@ -343,16 +349,18 @@ fn supervision(status: &Status) -> Supervision<'_> {
         pid: status.pid,
         failures,
         crash_loop: failures >= CRASH_LOOP,
-        next_start_at: next_start.map(timestamp),
+        next_start_at: status.state.next_start().map(timestamp),
         last_exit: status.last_exit.as_ref().map(ToString::to_string),
+        first_stderr: &status.first_stderr,
         last_stderr: &status.last_stderr,
+        remarks: &status.remarks,
         unenforced: &status.unenforced,
         replicas: replicas.collect(),
         update: status.update.as_ref().map(|update| PendingUpdate {
             state: update.state.name(),
             since: timestamp(update.since),
             cause: update.state.cause().map(ToString::to_string),
-            next_start_at: update.state.next_start().1.map(timestamp),
+            next_start_at: update.state.next_start().map(timestamp),
             last_stderr: &update.last_stderr,
         }),
     }
@@ -374,7 +382,7 @@ fn traffic_now(server: &ServerView) -> Traffic {
 pub(super) fn state_for_error(status: &Status) -> Value {
     let body = StateForError {
         state: status.state.name(),
-        cause: status.state.cause().map(ToString::to_string),
+        cause: status.cause(),
         restarts: status.restarts,
         supervision: supervision(status),
     };
@@ -473,8 +481,8 @@ fn item(server: &ServerView) -> Item<'_> {
         request_count: server.traffic.calls,
         transport: "stdio",
         state: server.status.state.name(),
-        phase: server.start_phase.map(StartPhase::name),
-        cause: server.status.state.cause().map(ToString::to_string),
+        phase: server.status.phase(),
+        cause: server.status.cause(),
         restarts: server.status.restarts,
         protocol_version: introduction.map(|said| &*said.protocol_version),
         server_info: introduction.map(|said| ServerInfo {

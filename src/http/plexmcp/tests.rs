@@ -207,7 +207,6 @@ fn view(name: &str, age_s: u64, state: State, entry: Value) -> ServerView {
             })),
             ..Status::new(state)
         }),
-        start_phase: None,
         counters: CounterReading::default(),
         in_flight: 0,
         queued: 0,
@@ -240,7 +239,12 @@ fn list(servers: Vec<ServerView>, text: &[(&str, &str)]) -> (Vec<String>, Value)
 }
 
 fn three() -> Vec<ServerView> {
-    let backoff = State::Backoff { attempt: 1, until: Instant::now(), cause: Cause::Exited { code: 1 } };
+    let backoff = State::Backoff {
+        attempt: 1,
+        until: Instant::now(),
+        cause: Cause::Exited { code: 1 },
+        hopeless: false,
+    };
     vec![
         view("old", 30, State::Ready, json!({"command": "x"})),
         view("new", 10, backoff, json!({"command": "x"})),
@@ -332,9 +336,10 @@ fn a_detail_shows_state_stats_and_tools() {
 #[test]
 fn a_detail_tells_an_operator_what_a_crash_was_and_what_comes_next() {
     let until = Instant::now() + Duration::from_secs(60);
-    let state = State::Backoff { attempt: 3, until, cause: Cause::Exited { code: 7 } };
+    let state = State::Backoff { attempt: 3, until, cause: Cause::Exited { code: 7 }, hopeless: false };
     let mut server = view("demo", 0, state, json!({"command": "x"}));
     let mut status = (*server.status).clone();
+    status.failures = 3;
     status.last_exit = Some(Cause::Exited { code: 7 });
     status.last_stderr = Arc::new(["no such table".to_owned()]);
     server.status = Arc::new(status);

@@ -47,7 +47,7 @@ impl Stage {
     fn on(&mut self, event: Event) {
         for effect in self.life.on(event, self.now, 0.5) {
             match effect {
-                Effect::AskStart { epoch } => self.asked = Some(epoch),
+                Effect::AskStart { epoch, .. } => self.asked = Some(epoch),
                 Effect::Spawn { .. } => self.spawned += 1,
                 Effect::StopChild => self.stops += 1,
                 Effect::SetAlarm { epoch, at } => self.alarm = Some((epoch, at)),

@@ -10,6 +10,15 @@ fn crash() -> Ending {
     Ending::Crashed(Cause::Exited { code: 1 })
 }
 
+fn not_opened(code: i32) -> Ending {
+    Ending::NotOpened { cause: Cause::Exited { code }, at_once: true }
+}
+
+/// A crash that is like no other, so that it says nothing about the next one.
+fn crash_for_a_new_reason(n: i32) -> Ending {
+    Ending::Crashed(Cause::Exited { code: n })
+}
+
 /// A replica with the world around it that does what it is told, at once.
 struct World {
     life: Lifecycle,
@@ -20,6 +29,7 @@ struct World {
     stop_asked: bool,
     finished: bool,
     spawns: Vec<(Instant, bool)>,
+    ranks: Vec<Rank>,
 }
 
 impl World {
@@ -33,18 +43,22 @@ impl World {
             stop_asked: false,
             finished: false,
             spawns: vec![],
+            ranks: vec![],
         }
     }
 
     fn on(&mut self, event: Event) {
         for effect in self.life.on(event, self.now, 0.5) {
             match effect {
-                Effect::AskStart { epoch } => self.ask = Some(epoch),
-                Effect::Spawn { incarnation, skip_probe } => {
+                Effect::AskStart { epoch, rank } => {
+                    self.ask = Some(epoch);
+                    self.ranks.push(rank);
+                }
+                Effect::Spawn { incarnation, otherwise } => {
                     assert_eq!(self.child, None, "two children at once");
                     self.child = Some(incarnation);
                     self.stop_asked = false;
-                    self.spawns.push((self.now, skip_probe));
+                    self.spawns.push((self.now, otherwise));
                 }
                 Effect::StopChild => {
                     assert!(self.child.is_some(), "nothing to stop");
@@ -94,8 +108,8 @@ impl World {
 fn a_child_that_always_exits_is_started_on_the_backoff_curve() {
     let mut world = World::started();
     let start = world.now;
-    for _ in 0..7 {
-        world.end(crash());
+    for n in 0..7 {
+        world.end(crash_for_a_new_reason(n));
         assert_eq!(world.life.state().name(), "backoff");
         world.ring();
         world.grant();
@@ -169,22 +183,84 @@ fn a_configuration_fault_is_no_crash_and_is_looked_at_again_after_five_minutes()
 #[test]
 fn a_child_that_ends_on_the_probe_is_started_once_more_without_it() {
     let mut world = World::started();
-    world.end(Ending::GoneOnProbe(Cause::Exited { code: 1 }));
+    world.end(not_opened(1));
     world.grant();
     assert_eq!(world.spawns.iter().map(|(_, skip)| *skip).collect::<Vec<_>>(), [false, true]);
-    world.end(Ending::GoneOnProbe(Cause::Exited { code: 1 }));
+    world.end(not_opened(1));
     assert_eq!(world.life.state().name(), "backoff");
 }
 
 #[test]
 fn a_crash_during_the_probe_does_not_condemn_a_modern_server() {
     let mut world = World::started();
-    world.end(Ending::GoneOnProbe(Cause::Exited { code: 1 }));
+    world.end(not_opened(1));
     world.grant();
-    world.end(Ending::Crashed(Cause::Handshake { reason: "initialize was refused".into() }));
+    let cause = Cause::Handshake { reason: "initialize was refused".into() };
+    world.end(Ending::NotOpened { cause, at_once: true });
     world.ring();
     world.grant();
     assert_eq!(world.spawns.iter().map(|(_, skip)| *skip).collect::<Vec<_>>(), [false, true, false]);
+}
+
+#[test]
+fn a_child_that_cannot_be_opened_is_tried_in_both_ways_in_turn() {
+    let mut world = World::started();
+    for n in 0..4 {
+        world.end(not_opened(n));
+        world.ring();
+        world.grant();
+    }
+    assert_eq!(
+        world.spawns.iter().map(|(_, other)| *other).collect::<Vec<_>>(),
+        [false, true, false, true, false]
+    );
+    assert_eq!(world.life.failures(), 3, "the first try of the other way does not count");
+    assert_eq!(world.ranks, [Rank::First, Rank::Again, Rank::Restart, Rank::Restart, Rank::Restart]);
+    world.ready();
+    world.end(crash());
+    world.ring();
+    world.grant();
+    assert_eq!(
+        world.spawns.last().map(|(_, other)| *other),
+        Some(false),
+        "the way that worked is the usual one"
+    );
+    assert_eq!(world.ranks.last(), Some(&Rank::First), "whoever was ready is missed");
+}
+
+#[test]
+fn a_start_that_took_too_long_counts_and_is_tried_in_the_other_way_after_a_pause() {
+    let mut world = World::started();
+    let cause = Cause::StartTimeout { phase: "initialize", after: 60 * SECOND, installing: false };
+    world.end(Ending::NotOpened { cause, at_once: false });
+    assert_eq!((world.life.state().name(), world.life.failures()), ("backoff", 1));
+    world.ring();
+    world.grant();
+    assert!(world.spawns[1].1);
+}
+
+#[test]
+fn what_was_never_ready_and_always_ends_in_the_same_way_is_left_alone_for_minutes() {
+    let mut world = World::started();
+    for _ in 0..3 {
+        world.end(not_opened(1));
+        world.ring();
+        world.grant();
+    }
+    // The third one has just been waited for.
+    assert_eq!(world.spawns[3].0.duration_since(world.spawns[2].0), 300 * SECOND);
+    world.end(not_opened(2));
+    let State::Backoff { hopeless, .. } = world.life.state() else { panic!("it failed") };
+    assert!(!hopeless, "it ends in another way now");
+    world.on(Event::Retry);
+    world.grant();
+    world.ready();
+    for _ in 0..4 {
+        world.end(not_opened(1));
+        assert!(!matches!(world.life.state(), State::Backoff { hopeless: true, .. }), "it was ready once");
+        world.ring();
+        world.grant();
+    }
 }
 
 #[test]
@@ -299,7 +375,7 @@ proptest! {
                 Step::End(0) => world.end(Ending::Stopped),
                 Step::End(1) => world.end(crash()),
                 Step::End(2) => world.end(Ending::Misconfigured(Cause::Exited { code: 2 })),
-                Step::End(_) => world.end(Ending::GoneOnProbe(Cause::Exited { code: 3 })),
+                Step::End(_) => world.end(not_opened(3)),
                 Step::Ring => world.ring(),
                 Step::Stale(kind, n) => {
                     // Numbers that are not the current ones must change nothing.

@@ -11,6 +11,7 @@ mod durability;
 mod edit;
 mod hangups;
 mod idle;
+mod ids;
 mod kills;
 mod limits;
 mod mixed;

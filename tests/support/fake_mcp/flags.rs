@@ -12,10 +12,12 @@ fake-mcp: a scripted MCP server on stdin/stdout
 usage: fake-mcp [FLAGS]
 
 which server
-  --era legacy|modern|both|pinned   legacy (default): initialize; modern: server/discover and _meta;
-                    both: decided by each message; pinned: decided by the first message for ever
-  --probe reply-method-not-found|reply-invalid|silent|exit
-                    what a legacy server does with server/discover (default reply-method-not-found)
+  --era legacy|modern|both|pinned|settles   legacy (default): initialize; modern: server/discover and _meta;
+                    both: decided by each message; pinned: decided by the first message for ever;
+                    settles: both are answered, and it is legacy for ever once initialize was
+  --probe reply-method-not-found|reply-invalid|silent|exit|reply-exit|reply-refuse|reply-deaf
+                    what a legacy server does with server/discover (default reply-method-not-found);
+                    the last three reply, and then end, refuse initialize or never answer it
   --protocol V      the version to name, whatever was asked (initialize), or the only one (discover)
   --tools N         N further tools, tool_0 to tool_N-1, which answer like echo
   --tools-file P    the entries of the JSON array in P, read anew each time: they come in place of
@@ -81,6 +83,7 @@ pub(crate) enum Era {
     Modern,
     Both,
     Pinned,
+    Settles,
 }
 
 /// What a legacy server does with `server/discover`.
@@ -91,6 +94,9 @@ pub(crate) enum Probe {
     Invalid,
     Silent,
     Exit,
+    ReplyExit,
+    ReplyRefuse,
+    ReplyDeaf,
 }
 
 /// All flags; the default is a correct legacy server.
@@ -188,7 +194,8 @@ fn era(text: &str) -> Result<Era, String> {
         "modern" => Ok(Era::Modern),
         "both" => Ok(Era::Both),
         "pinned" => Ok(Era::Pinned),
-        _ => Err(format!("--era knows legacy, modern, both and pinned, not {text:?}")),
+        "settles" => Ok(Era::Settles),
+        _ => Err(format!("--era does not know {text:?}")),
     }
 }
 
@@ -198,8 +205,9 @@ fn probe(text: &str) -> Result<Probe, String> {
         "reply-invalid" => Ok(Probe::Invalid),
         "silent" => Ok(Probe::Silent),
         "exit" => Ok(Probe::Exit),
-        _ => {
-            Err(format!("--probe knows reply-method-not-found, reply-invalid, silent and exit, not {text:?}"))
-        }
+        "reply-exit" => Ok(Probe::ReplyExit),
+        "reply-refuse" => Ok(Probe::ReplyRefuse),
+        "reply-deaf" => Ok(Probe::ReplyDeaf),
+        _ => Err(format!("--probe does not know {text:?}")),
     }
 }

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
+use std::time::Duration;
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
@@ -44,6 +45,10 @@ pub(crate) struct Server {
     pub(crate) feed: Arc<Feed>,
     pinned: Option<Era>,
     shook_hands: bool,
+    /// Whether `initialize` was answered.
+    settled: bool,
+    /// Whether the probe has spoilt what comes after it.
+    poisoned: bool,
     pub(crate) added_tools: usize,
     pub(crate) broke_line: bool,
     /// The calls of `gather` that wait for more of their kind.
@@ -64,6 +69,8 @@ impl Server {
             feed: Arc::default(),
             pinned: None,
             shook_hands: false,
+            settled: false,
+            poisoned: false,
             added_tools: 0,
             broke_line: false,
             gathered: Vec::new(),
@@ -159,6 +166,7 @@ impl Server {
         let modern = match self.flags.era {
             Era::Legacy => false,
             Era::Modern => true,
+            Era::Settles => says_modern && !self.settled,
             Era::Both => says_modern || !(method == "initialize" || self.feed.legacy.load(Ordering::Relaxed)),
             Era::Pinned => match self.pinned {
                 Some(Era::Legacy) if says_modern => {
@@ -197,8 +205,16 @@ impl Server {
     }
 
     fn legacy(&mut self, id: &str, method: &str, raw: Option<&RawValue>, params: &Params<'_>) -> Answer {
+        if method == "server/discover" {
+            self.stats.probed();
+        }
         match method {
+            "initialize" if self.poisoned && self.flags.probe == Probe::ReplyRefuse => {
+                Err(Refusal::new(-32000, "the session is closed"))
+            }
+            "initialize" if self.poisoned && self.flags.probe == Probe::ReplyDeaf => Ok(None),
             "initialize" => {
+                self.settled = true;
                 self.stats.introduced(raw);
                 Ok(self.delayed(id, false, self.initialize(params)))
             }
@@ -207,6 +223,14 @@ impl Server {
                 Probe::MethodNotFound => Err(method_not_found(method)),
                 Probe::Invalid => Err(Refusal::new(-32602, "Invalid request parameters")),
                 Probe::Silent => Ok(None),
+                Probe::ReplyExit => {
+                    self.timer.after(Duration::from_millis(50), |_| crate::die(1));
+                    Err(method_not_found(method))
+                }
+                Probe::ReplyRefuse | Probe::ReplyDeaf => {
+                    self.poisoned = true;
+                    Err(method_not_found(method))
+                }
                 Probe::Exit => {
                     eprintln!("fake-mcp: expected initialize, got server/discover");
                     crate::die(1)

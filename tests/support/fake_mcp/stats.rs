@@ -13,6 +13,8 @@ const KEPT: usize = 4096;
 struct Counts {
     executions: u64,
     lists: u64,
+    /// How often it was asked which era it speaks.
+    probes: u64,
     max_in_flight: usize,
     next_ticket: u64,
     /// Calls that are still to be answered: ticket → id.
@@ -30,6 +32,11 @@ pub(crate) struct Stats(Mutex<Counts>);
 impl Stats {
     pub(crate) fn executed(&self) {
         self.lock().executions += 1;
+    }
+
+    /// Notes that `server/discover` came.
+    pub(crate) fn probed(&self) {
+        self.lock().probes += 1;
     }
 
     /// Notes that the tools were asked for.
@@ -85,6 +92,7 @@ impl Stats {
         json!({
             "executions": counts.executions,
             "lists": counts.lists,
+            "probes": counts.probes,
             "in_flight": counts.in_flight.len(),
             "max_in_flight": counts.max_in_flight,
             "cancelled": counts.cancelled,

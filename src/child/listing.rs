@@ -1,0 +1,187 @@
+//! Reads a child's lists: all pages, within bounds. A list that does not end as it should gives what there is.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use super::call::{Call, Link, Outcome, too_long};
+use super::catalog::Catalog;
+use super::handshake::{HandshakeError, refusal, timed_out};
+use super::teller::Teller;
+use crate::mcp::{self, Facts, ListKind, NextPage};
+
+/// How long a list may take after the handshake, when it is read again.
+const REFRESH_LIMIT: Duration = Duration::from_secs(30);
+/// How long a list may take that a server can do without.
+const OPTIONAL_LIST_LIMIT: Duration = Duration::from_secs(10);
+/// How long tools may take that were not announced: there are servers that do not answer what they do not know.
+const UNANNOUNCED_LIMIT: Duration = Duration::from_secs(3);
+/// The most bytes of one list.
+const MAX_LIST_BYTES: usize = 32 * 1024 * 1024;
+/// The most pages of one list.
+const MAX_PAGES: usize = 500;
+/// The most entries of one list.
+const MAX_ENTRIES: usize = 50_000;
+
+type Entries = Vec<Box<RawValue>>;
+
+/// Reads the lists that the child's capabilities announce, side by side, and its tools in any case: there are
+/// servers that announce nothing. Only tools that were announced must be had: another list that cannot be read
+/// stays as it was, and takes nothing down with it.
+pub(super) async fn load_catalog(
+    link: &Link,
+    facts: &Facts,
+    deadline: Instant,
+    previous: &Catalog,
+    teller: &Teller,
+) -> Result<Catalog, HandshakeError> {
+    let announced = |kind: ListKind| facts.capabilities.get(kind.capability()).is_some();
+    let tools = async {
+        if announced(ListKind::Tools) {
+            load_list(link, ListKind::Tools, deadline, teller).await
+        } else {
+            load_unannounced(link, deadline, teller).await
+        }
+    };
+    let optional_deadline = deadline.min(Instant::now() + OPTIONAL_LIST_LIMIT);
+    let optional = |kind: ListKind| async move {
+        if !announced(kind) {
+            return Ok(Vec::new());
+        }
+        match load_list(link, kind, optional_deadline, teller).await {
+            Err(HandshakeError::Refused(reason)) => {
+                teller.warn(&format!("a list cannot be read and stays as it was: {reason}"));
+                Ok(previous.entries(kind))
+            }
+            Err(HandshakeError::TimedOut { phase, .. }) => {
+                teller.warn(&format!("{phase} was not answered in time; the list stays as it was"));
+                Ok(previous.entries(kind))
+            }
+            other => other,
+        }
+    };
+    let (tools, resources, templates, prompts) = tokio::join!(
+        tools,
+        optional(ListKind::Resources),
+        optional(ListKind::Templates),
+        optional(ListKind::Prompts),
+    );
+    let (catalog, left_out) = Catalog::build(tools?, resources?, templates?, prompts?);
+    if let Some(told) = left_out.told() {
+        teller.warn(&told);
+    }
+    Ok(catalog)
+}
+
+/// Reads the lists anew, for when the child said that they changed.
+pub(super) async fn reload_catalog(
+    link: &Link,
+    facts: &Facts,
+    previous: &Catalog,
+    teller: &Teller,
+) -> Result<Catalog, HandshakeError> {
+    load_catalog(link, facts, Instant::now() + REFRESH_LIMIT, previous, teller).await
+}
+
+/// The tools of a child that announced none. That it cannot say is as good as that it has none.
+async fn load_unannounced(
+    link: &Link,
+    deadline: Instant,
+    teller: &Teller,
+) -> Result<Entries, HandshakeError> {
+    let deadline = deadline.min(Instant::now() + UNANNOUNCED_LIMIT);
+    match load_list(link, ListKind::Tools, deadline, teller).await {
+        Ok(tools) => {
+            if !tools.is_empty() {
+                let count = tools.len();
+                teller.warn(&format!(
+                    "its capabilities announce no tools, but it has {count}: they are served"
+                ));
+            }
+            Ok(tools)
+        }
+        Err(HandshakeError::Gone) => Err(HandshakeError::Gone),
+        Err(HandshakeError::TimedOut { .. } | HandshakeError::Refused(_)) => Ok(Vec::new()),
+    }
+}
+
+/// Reads all pages of a list, within bounds. A child that announces a list and does not know the method has an
+/// empty one. From the second page on, what goes wrong costs the rest of the list only.
+async fn load_list(
+    link: &Link,
+    kind: ListKind,
+    deadline: Instant,
+    teller: &Teller,
+) -> Result<Entries, HandshakeError> {
+    let mut entries = Vec::new();
+    let mut bytes = 0;
+    let mut cursors = HashSet::new();
+    let mut cursor: Option<String> = None;
+    let end = loop {
+        let page = match (load_page(link, kind, cursor.as_deref(), deadline).await, &cursor) {
+            (Ok(page), _) => page,
+            (Err(HandshakeError::Gone), _) => return Err(HandshakeError::Gone),
+            (Err(error), None) => return Err(error),
+            (Err(HandshakeError::TimedOut { .. }), Some(_)) => {
+                break "a page was not answered in time".to_owned();
+            }
+            (Err(HandshakeError::Refused(reason)), Some(_)) => break reason,
+        };
+        let Some(mut page) = page else { return Ok(entries) };
+        bytes += page.length;
+        entries.append(&mut page.entries);
+        entries.truncate(MAX_ENTRIES);
+        match page.next {
+            NextPage::None => return Ok(entries),
+            NextPage::Unusable(what) => break format!("its nextCursor is {what}, not text"),
+            NextPage::At(next) => {
+                let is_new = cursors.insert(next.clone());
+                if !is_new || Some(&next) == cursor.as_ref() {
+                    break "its cursors go round in a circle".to_owned();
+                }
+                cursor = Some(next);
+            }
+        }
+        if bytes > MAX_LIST_BYTES || entries.len() >= MAX_ENTRIES || cursors.len() >= MAX_PAGES {
+            break format!(
+                "it has more than {MAX_PAGES} pages, {MAX_ENTRIES} entries or {MAX_LIST_BYTES} bytes"
+            );
+        }
+    };
+    teller.warn(&format!("{} ends early, with {} entries: {end}", kind.method(), entries.len()));
+    Ok(entries)
+}
+
+struct Page {
+    entries: Entries,
+    next: NextPage,
+    /// In bytes.
+    length: usize,
+}
+
+/// Reads one page; `None` when the child does not know the method.
+async fn load_page(
+    link: &Link,
+    kind: ListKind,
+    cursor: Option<&str>,
+    deadline: Instant,
+) -> Result<Option<Page>, HandshakeError> {
+    let members = cursor.map(|cursor| format!("\"cursor\":{}", serde_json::Value::from(cursor)));
+    let members = Bytes::from(members.unwrap_or_default());
+    let limits = Link::within(deadline, Instant::now());
+    let call = Call { method: kind.method(), members, meta: Bytes::new(), progress: false, limits };
+    let refused = |reason: &str| HandshakeError::Refused(format!("{}: {reason}", kind.method()));
+    let result = match link.call(call).await {
+        Outcome::Result(result) => result,
+        Outcome::Error(error) if error.code == -32601 && cursor.is_none() => return Ok(None),
+        Outcome::Error(error) => return Err(HandshakeError::Refused(refusal(kind.method(), &error))),
+        Outcome::Unusable(reason) => return Err(refused(&reason)),
+        Outcome::TooLong { length, limit } => return Err(refused(&too_long(length, limit))),
+        Outcome::TimedOut { .. } => return Err(timed_out(kind.method())),
+        Outcome::Gone { .. } => return Err(HandshakeError::Gone),
+    };
+    let page = mcp::read_page(kind, &result).map_err(HandshakeError::Refused)?;
+    Ok(Some(Page { entries: page.entries, next: page.next, length: result.len() }))
+}
