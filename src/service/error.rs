@@ -301,7 +301,9 @@ pub enum Error {
 fn blocked(tool: &str, state: PinState) -> String {
     let what = match state {
         PinState::New => "is new",
-        PinState::Changed | PinState::Gone | PinState::Pinned => "is not as it was approved",
+        PinState::Changed | PinState::Gone | PinState::Pinned | PinState::Reordered => {
+            "is not as it was approved"
+        }
     };
     format!("Tool '{tool}' {what} and waits for an administrator's approval")
 }

@@ -6,7 +6,7 @@ mod book;
 mod diff;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -34,6 +34,15 @@ struct Pin {
     approved_at_ms: u64,
     /// The member's id; none where it was the first sight.
     approved_by: Option<Arc<str>>,
+    /// The digest without the order of what is enumerated; made when it is first asked for.
+    #[serde(skip)]
+    unordered: OnceLock<ToolDigest>,
+}
+
+impl Pin {
+    fn unordered(&self) -> ToolDigest {
+        *self.unordered.get_or_init(|| ToolDigest::of_unordered(&self.definition))
+    }
 }
 
 /// How a tool stands to its pin.
@@ -41,6 +50,8 @@ struct Pin {
 pub enum PinState {
     /// It is as it was approved.
     Pinned,
+    /// It only enumerates in another order: let through, as it was approved.
+    Reordered,
     /// Its definition is another one.
     Changed,
     /// Nobody has approved a tool of this name.
@@ -54,10 +65,16 @@ impl PinState {
     pub fn name(self) -> &'static str {
         match self {
             PinState::Pinned => "pinned",
+            PinState::Reordered => "reordered",
             PinState::Changed => "changed",
             PinState::New => "new",
             PinState::Gone => "gone",
         }
+    }
+
+    /// Whether it means what was approved.
+    pub fn is_approved(self) -> bool {
+        matches!(self, PinState::Pinned | PinState::Reordered)
     }
 }
 
@@ -112,6 +129,7 @@ impl Pins {
         match self.tools.get(&tool.name) {
             None => PinState::New,
             Some(pin) if pin.digest == tool.digest() => PinState::Pinned,
+            Some(pin) if pin.unordered() == tool.unordered_digest() => PinState::Reordered,
             Some(_) => PinState::Changed,
         }
     }
@@ -124,7 +142,7 @@ impl Pins {
         let there =
             catalog.tools().iter().map(|tool| (&*tool.name, self.state_of(tool), Some(tool.digest())));
         let gone = self.tools.keys().filter(|name| catalog.tool(name).is_none());
-        there.chain(gone.map(|name| (&**name, PinState::Gone, None))).filter(|one| one.1 != PinState::Pinned)
+        there.chain(gone.map(|name| (&**name, PinState::Gone, None))).filter(|one| !one.1.is_approved())
     }
 
     /// How each tool stands: those announced in their order, then those that are gone.
@@ -156,7 +174,13 @@ fn current(catalog: &Catalog) -> impl Iterator<Item = &Tool> {
 }
 
 fn pin(tool: &Tool, now_ms: u64, by: Option<Arc<str>>) -> Pin {
-    Pin { digest: tool.digest(), definition: tool.raw.clone(), approved_at_ms: now_ms, approved_by: by }
+    Pin {
+        digest: tool.digest(),
+        definition: tool.raw.clone(),
+        approved_at_ms: now_ms,
+        approved_by: by,
+        unordered: OnceLock::new(),
+    }
 }
 
 fn pinned(name: &str, state: PinState, pin: Option<&Pin>) -> PinnedTool {
@@ -233,7 +257,7 @@ impl ToolPins {
                 PinState::Changed => sums.changed += 1,
                 PinState::New => sums.new += 1,
                 PinState::Gone => sums.gone += 1,
-                PinState::Pinned => {}
+                PinState::Pinned | PinState::Reordered => {}
             }
         }
         sums
@@ -243,7 +267,7 @@ impl ToolPins {
     pub(super) fn listed(&self) -> Arc<Catalog> {
         let blocking = self.pins.as_ref().filter(|_| self.mode == PinMode::Block);
         let Some(pins) = blocking else { return self.announced.clone() };
-        let is_pinned = |tool: &Tool| pins.state_of(tool) == PinState::Pinned;
+        let is_pinned = |tool: &Tool| pins.state_of(tool).is_approved();
         match self.announced.tools().iter().all(is_pinned) {
             true => self.announced.clone(),
             false => Arc::new(self.announced.with_tools(is_pinned)),
@@ -272,7 +296,7 @@ pub(super) struct Gate(Arc<Pins>);
 impl Gate {
     /// Why a tool must not be called.
     pub(super) fn blocks(&self, tool: &Tool) -> Option<PinState> {
-        Some(self.0.state_of(tool)).filter(|state| *state != PinState::Pinned)
+        Some(self.0.state_of(tool)).filter(|state| !state.is_approved())
     }
 }
 
