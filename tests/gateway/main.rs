@@ -49,3 +49,4 @@ mod supervising;
 mod tls;
 mod trees;
 mod unlucky;
+mod wild;
