@@ -116,7 +116,8 @@ class Run:
         try:
             end = time.monotonic() + READY
             for one in tried:
-                one.shown = shown.by_gateway(daemon, one.server, self._home(one.server), max(1.0, end - time.monotonic()))
+                patience = max(1.0, end - time.monotonic())
+                one.shown = shown.by_gateway(daemon, one.server, self._home(one.server), patience)
             return self._stopped(daemon)
         finally:
             daemon.kill()
@@ -158,8 +159,8 @@ def _facts(tried):
     )
     call = "no call" if plain.call is None else "call: " + _kind(plain.call)
     return (
-        f"{plain.protocol}{' (both eras)' if tried.modern else ''}; {counts or 'no lists'}; {size // 1024} kB of tools; "
-        f"{call}; unknown tool: {_kind(plain.unknown)}; opened in {plain.seconds:.1f} s; "
+        f"{plain.protocol}{' (both eras)' if tried.modern else ''}; {counts or 'no lists'}; "
+        f"{size // 1024} kB of tools; {call}; unknown tool: {_kind(plain.unknown)}; opened in {plain.seconds:.1f} s; "
         f"{(tried.shown.memory if tried.shown else 0) >> 20} MiB; ended by {plain.ended[0]}, {plain.ended[1]}"
     )
 

@@ -197,6 +197,8 @@ class TheTable(unittest.TestCase):
             {"source": "cargo"},
             {"era": "modern"},
             {"name": "../x"},
+            {"call": {"tool": "x"}},
+            {"call": {"tool": "x", "arguments": []}},
             {"masks": [{"at": "call", "pattern": "(", "reason": "r"}]},
             {"differences": [{"at": "call", "reason": ""}]},
             {"differences": [{"at": "call", "reason": "r", "still": "similar"}]},

@@ -131,6 +131,9 @@ def _server(entry, place):
     _one_of(entry.get("era", "legacy"), _ERAS, f"{place}.era")
     if not _NAME.fullmatch(entry["name"]):
         raise Wrong(f"{place}.name must be lower-case letters, digits and '-' (found {entry['name']!r})")
+    call = entry.get("call", {"tool": "", "arguments": {}})
+    if not isinstance(call, dict) or set(call) != {"tool", "arguments"} or not isinstance(call["arguments"], dict):
+        raise Wrong(f"{place}.call must be an object of 'tool' and 'arguments', the latter an object")
     made = {**entry, "args": tuple(entry.get("args", ()))}
     made["masks"] = tuple(_part(Mask, part, f"{place}.masks") for part in entry.get("masks", ()))
     made["differences"] = tuple(_part(Accepted, part, f"{place}.differences") for part in entry.get("differences", ()))
