@@ -8,8 +8,10 @@ SECONDS =
 RELEASE =
 # What `make fuzz` may be told: which target (all), and for how long each.
 TARGET =
+# What `make wild` may be told: which servers (a,b), how many of the table at most.
+ONLY =
 
-.PHONY: help build test canary soak fuzz real-servers lint fmt fmt-check clippy doc deny bench bench-gateway
+.PHONY: help build test canary soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-gateway
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -18,10 +20,10 @@ help: ## Show this list
 build: ## Build the release daemon: target/release/mcpvisor
 	cargo build --locked --release --bin mcpvisor --bin mcp-server
 
-test: real-servers ## Install what the tests need, then run every test
+test: real-servers wild-short ## Install what the tests need, then run every test
 	cargo test --locked
 
-canary: real-servers ## The tests of the daemon with everything logged: no secret of a test may be in any log
+canary: real-servers wild-short ## The tests of the daemon with everything logged: no secret of a test may be in any log
 	MCPVISOR_TEST_LOG=trace cargo test --locked --test gateway
 
 soak: real-servers ## The long runs: SCENARIO=cycles|kills|broken|mixed|idle|edit|durability|powercut|usage|limits|queries|hangups|ids|authority|slow|unread|budgets|seed, COUNT=, SECONDS=, RELEASE=1
@@ -38,6 +40,17 @@ fuzz: ## Fuzz by coverage on stable Rust, from the kept corpora: TARGET=, SECOND
 
 real-servers: ## Install the pinned servers from npm and PyPI into tests/real
 	tests/real/install.sh
+
+# The same choice for both programs: what is installed is what is compared.
+chosen_servers = $(if $(ONLY),--only $(ONLY)) $(if $(COUNT),--count $(COUNT))
+
+wild: ## Thirty published servers, installed and compared with what a plain client sees: ONLY=name,name, COUNT=how many
+	python3 -B tests/wild/install.py $(chosen_servers)
+	cargo build --locked --bin mcpvisor
+	MCPVISOR=$(or $(CARGO_TARGET_DIR),target)/debug/mcpvisor python3 -B tests/wild/compare.py $(chosen_servers)
+
+wild-short: ## Install the six small ones of them, which `make test` compares
+	python3 -B tests/wild/install.py --short
 
 lint: fmt-check clippy doc ## Everything that is checked without running: format, clippy, docs
 

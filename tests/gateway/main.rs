@@ -50,3 +50,4 @@ mod supervising;
 mod tls;
 mod trees;
 mod unlucky;
+mod wild;
