@@ -27,6 +27,7 @@ async fn tokens_calls_and_results_are_told_and_the_answer_comes_last() {
     let gateway = daemon(&model, "").start().await;
     let seen = stream(&gateway, &question_with(json!({"include_steps": true}))).await;
     let arguments = json!({"text": "größer", "n": [1, 2]});
+    let echoed = "größer\n{\"text\": \"größer\", \"n\": [1, 2]}";
     let unknown = "Error: there is no tool 'fly'; the tools are: ";
     let told = seen[4].1["result"].as_str().expect("a text").to_owned();
     assert!(told.starts_with(unknown), "{told}");
@@ -43,7 +44,7 @@ async fn tokens_calls_and_results_are_told_and_the_answer_comes_last() {
             ),
             event(
                 "tool_result",
-                json!({"id": "call_a", "server": "fake", "tool": "echo", "result": "größer", "is_error": false})
+                json!({"id": "call_a", "server": "fake", "tool": "echo", "result": echoed, "is_error": false})
             ),
             event("tool_call", json!({"id": "call_0", "server": null, "tool": "fly", "arguments": "{oops"})),
             event(
