@@ -6,6 +6,7 @@ mod era;
 mod handshake;
 mod list;
 mod result;
+mod tool;
 
 pub use answer::{Answer, answer};
 pub use digest::{NoDigest, ToolDigest};
@@ -13,6 +14,7 @@ pub use era::{Era, MODERN_VERSION, OFFERED_LEGACY_VERSION, modern_meta};
 pub use handshake::{Facts, Probe, initialize_params, read_discover, read_initialize, read_probe_error};
 pub use list::{ListKind, ListPage, read_page};
 pub use result::{ReadContents, ToolResult, read_contents, read_tool_result};
+pub use tool::{is_for_models, tool_meta};
 
 /// Method names, as constants.
 pub mod method {

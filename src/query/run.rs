@@ -143,7 +143,7 @@ async fn tools(
     question: &Question,
 ) -> Result<Vec<Offered>, QueryError> {
     let mut offered = Vec::new();
-    let mut servers = HashSet::new();
+    let (mut servers, mut for_apps) = (HashSet::new(), HashSet::new());
     for server in &question.servers {
         let (view, catalog) = gateway.catalog(caller, server, None).await?;
         if !servers.insert(view.id.clone()) {
@@ -157,19 +157,24 @@ async fn tools(
             .tools()
             .iter()
             .filter(|tool| catalog.tool(&tool.name).is_some_and(|last| std::ptr::eq(last, *tool)));
-        offered.extend(current.filter(|tool| permitted(&tool.name) && wanted(&tool.name)).map(|tool| {
-            Offered {
-                server_id: view.id.clone(),
-                server: view.name.clone(),
-                tool: tool.name.clone(),
-                description: tool.description.clone().unwrap_or_default(),
-                schema: tool.input_schema.clone(),
-            }
+        let current = current.filter(|tool| permitted(&tool.name) && wanted(&tool.name));
+        let (told, others): (Vec<_>, Vec<_>) = current.partition(|tool| tool.is_for_models());
+        for_apps.extend(others.into_iter().map(|tool| tool.name.to_string()));
+        offered.extend(told.into_iter().map(|tool| Offered {
+            server_id: view.id.clone(),
+            server: view.name.clone(),
+            tool: tool.name.clone(),
+            description: tool.description.clone().unwrap_or_default(),
+            schema: tool.input_schema.clone(),
         }));
     }
     for wanted in question.tools.iter().flatten() {
         if !offered.iter().any(|tool| *tool.tool == **wanted) {
-            return Err(QueryError::Unacceptable { reason: format!("tools: there is no tool '{wanted}'") });
+            let reason = match for_apps.contains(&**wanted) {
+                true => format!("tools: '{wanted}' is for an app only, no model is told of it"),
+                false => format!("tools: there is no tool '{wanted}'"),
+            };
+            return Err(QueryError::Unacceptable { reason });
         }
     }
     Ok(offered)

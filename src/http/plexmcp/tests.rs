@@ -211,6 +211,19 @@ async fn structured_content_that_is_null_is_the_result() {
     assert_eq!(absent["data"]["result"], json!("null"));
 }
 
+#[test]
+fn a_tool_is_shown_with_its_meta() {
+    let mut server = view("demo", 0, State::Ready, json!({"command": "x"}));
+    let tools = vec![raw(r#"{"name":"a","_meta":{"ui":{"visibility":["app"]}}}"#), raw(r#"{"name":"b"}"#)];
+    server.catalog = Arc::new(Catalog::build(tools, vec![], vec![], vec![]).0);
+    let body: Value =
+        serde_json::from_slice(&bodies::detail(&server, &Usage::default(), &Permissions::default()))
+            .expect("JSON");
+    let told = &body["data"]["tools"];
+    assert_eq!(told[0]["_meta"], json!({"ui": {"visibility": ["app"]}}));
+    assert!(told[1].get("_meta").is_none());
+}
+
 fn view(name: &str, age_s: u64, state: State, entry: Value) -> ServerView {
     let Value::Object(entry) = entry else { panic!("the test gives an object") };
     let tools = vec![raw(r#"{"name":"add","description":"Adds","inputSchema":{"type":"object"}}"#)];
