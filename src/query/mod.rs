@@ -9,6 +9,7 @@ mod chat;
 mod made;
 mod offer;
 mod run;
+mod schema;
 mod settings;
 mod sse;
 mod tool_text;
