@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{answered, daemon, question, question_with, stream, streamed, tokens};
+use super::{answered, daemon, narrowing, question, question_with, stream, streamed, tokens};
 use crate::support::llm::{Llm, Turn};
 use crate::support::{DEADLINE, wait_until};
 
@@ -170,8 +170,9 @@ async fn what_goes_wrong_after_it_is_the_last_event() {
     let seen = stream(&gateway, &question()).await;
     let names: Vec<&str> = seen.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["tool_call", "tool_result", "error"]);
-    let error =
-        json!({"error": "The model's endpoint answered 400: context_length_exceeded", "code": "llm_error"});
+    let hint = narrowing(&model.asked()[0].body);
+    let error = format!("The model's endpoint answered 400: context_length_exceeded{hint}");
+    let error = json!({"error": error, "code": "llm_error"});
     assert_eq!(seen[2].1, error);
     assert_eq!(model.asked().len(), 7, "what somebody has heard the beginning of is not said again");
     gateway.stop().await;
