@@ -2,6 +2,7 @@
 //! what becomes of halves of characters in JSON.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// Ranges of the code points that Unicode 17 says are ignored where they are not supported
 /// (`Default_Ignorable_Code_Point`): zero-width and joining characters, fillers, variation selectors,
@@ -55,39 +56,45 @@ pub fn json_text(raw: &str) -> Option<String> {
     serde_json::from_str(raw).ok().or_else(|| serde_json::from_str(&mend_surrogates(raw)).ok())
 }
 
-/// JSON in which each escape of half a surrogate pair is written as that of U+FFFD.
+/// JSON in which each escape of half a surrogate pair is U+FFFD.
 pub fn mend_surrogates(json: &str) -> Cow<'_, str> {
-    let mut mended = String::new();
-    let (mut at, mut kept) = (0, 0);
-    while let Some(found) = json[at..].find('\\') {
-        let start = at + found;
-        let unit = escaped_unit(&json[start..]);
-        let is_pair = matches!(unit, Some(0xd800..=0xdbff))
-            && matches!(escaped_unit(&json[start + 6..]), Some(0xdc00..=0xdfff));
-        let is_half = matches!(unit, Some(0xd800..=0xdfff)) && !is_pair;
-        if is_half {
-            mended.push_str(&json[kept..start]);
-            mended.push_str("\\ufffd");
-            kept = start + 6;
-        }
-        at = match unit {
-            _ if is_pair => start + 12,
-            Some(_) => start + 6,
-            // The character behind it is not looked at: it may be a backslash.
-            None => start + 1 + json[start + 1..].chars().next().map_or(0, char::len_utf8),
-        };
-    }
-    if mended.is_empty() {
-        return Cow::Borrowed(json);
-    }
-    mended.push_str(&json[kept..]);
-    Cow::Owned(mended)
+    replace_halves(json, |_| char::REPLACEMENT_CHARACTER)
 }
 
-/// The code unit of an escape `\uXXXX` at the beginning of a text.
-fn escaped_unit(text: &str) -> Option<u16> {
-    let digits = text.strip_prefix("\\u")?.get(..4)?;
-    digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| u16::from_str_radix(digits, 16).ok())?
+/// JSON in which each escape of half a surrogate pair is another character.
+pub fn replace_halves(json: &str, by: impl Fn(u32) -> char) -> Cow<'_, str> {
+    let bytes = json.as_bytes();
+    let (mut out, mut copied, mut at) = (String::new(), 0, 0);
+    while let Some(found) = memchr::memchr(b'\\', &bytes[at..]) {
+        at += found;
+        let Some(half) = half_at(bytes, at) else {
+            // The escape is over after this character, whatever that is.
+            at = (at + 2).min(bytes.len());
+            continue;
+        };
+        let is_pair =
+            HIGH_HALF.contains(&half) && half_at(bytes, at + 6).is_some_and(|next| LOW_HALF.contains(&next));
+        if !is_pair {
+            out.push_str(&json[copied..at]);
+            out.push(by(half));
+            copied = at + 6;
+        }
+        at += if is_pair { 12 } else { 6 };
+    }
+    if copied == 0 { Cow::Borrowed(json) } else { Cow::Owned(out + &json[copied..]) }
+}
+
+/// The code units of the two halves of a surrogate pair.
+pub const HIGH_HALF: Range<u32> = 0xD800..0xDC00;
+/// See [`HIGH_HALF`].
+pub const LOW_HALF: Range<u32> = 0xDC00..0xE000;
+
+/// The half that is escaped here.
+fn half_at(bytes: &[u8], at: usize) -> Option<u32> {
+    let escape = bytes.get(at..at + 6)?;
+    let digits = escape.strip_prefix(b"\\u").and_then(|digits| std::str::from_utf8(digits).ok())?;
+    let code = u32::from_str_radix(digits, 16).ok()?;
+    (HIGH_HALF.start..LOW_HALF.end).contains(&code).then_some(code)
 }
 
 #[cfg(test)]

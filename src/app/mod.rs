@@ -122,6 +122,9 @@ fn prepare_and_run(
     ignored: &[i32],
 ) -> Result<Exit, Refusal> {
     logging::init(&config.log).map_err(|error| Refusal(Exit::Internal, error.to_string()))?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
     process::hold_too_large();
     let keys = KeyRing::new(config.charter.clone());
     let registry = open_registry(&config, &keys)?;

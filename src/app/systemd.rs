@@ -94,7 +94,7 @@ fn tell(say: impl FnOnce() -> io::Result<()> + Send + 'static) {
         return;
     }
     static TELLER: OnceLock<Option<SyncSender<Message>>> = OnceLock::new();
-    let teller = TELLER.get_or_init(|| teller().inspect_err(|error| untold(error)).ok());
+    let teller = TELLER.get_or_init(|| teller().inspect_err(untold).ok());
     let is_told = teller.as_ref().is_some_and(|teller| teller.try_send(Box::new(say)).is_ok());
     if !is_told {
         tracing::debug!("the service manager does not listen");

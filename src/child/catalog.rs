@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::Notify;
 
-use crate::mcp::{ListKind, ToolDigest};
+use crate::mcp::{self, ListKind, ToolDigest};
 use crate::nearest::closest;
 use crate::text::json_text;
 
@@ -38,6 +38,16 @@ impl Tool {
     /// The digest of the definition without the order of what it enumerates.
     pub fn unordered_digest(&self) -> ToolDigest {
         *self.unordered.get_or_init(|| ToolDigest::of_unordered(&self.raw))
+    }
+
+    /// `_meta`, unchanged.
+    pub fn meta(&self) -> Option<&RawValue> {
+        mcp::tool_meta(&self.raw)
+    }
+
+    /// Whether a model may be told of it; see [`mcp::is_for_models`].
+    pub fn is_for_models(&self) -> bool {
+        mcp::is_for_models(&self.raw)
     }
 }
 

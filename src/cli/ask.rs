@@ -234,6 +234,13 @@ impl<O: Write, E: Write> Show<O, E> {
         }
         self.line_break()?;
         self.is_over = true;
+        for tool in event["left_out"].as_array().into_iter().flatten() {
+            let reason = short(tool["reason"].as_str().unwrap_or_default());
+            self.note(&format!(
+                "(asked without {}, which the model's endpoint refuses: {reason})",
+                tool_name(tool)
+            ))?;
+        }
         match event["finish_reason"].as_str() {
             Some("length") => self.note("(cut off at the model's length limit)"),
             Some("refusal") => self.note("(the model refused)"),
@@ -327,6 +334,15 @@ mod tests {
         assert_eq!((ended, out.as_str()), (Ok(()), "It is three.\n"));
         assert_eq!(err, "→ demo.add {\"a\":1}\n← demo.add (1.2 s) 3 4\n");
         assert_eq!(shown(&events, true).2, "");
+    }
+
+    #[test]
+    fn tools_that_the_endpoint_refused_are_said_beside_the_answer() {
+        let mut answer = last("Yes.");
+        answer["left_out"] = json!([{"server": "demo", "tool": "odd", "reason": "Invalid schema"}]);
+        let (_, out, err) = shown(&[answer], false);
+        assert_eq!(out, "Yes.\n");
+        assert_eq!(err, "(asked without demo.odd, which the model's endpoint refuses: Invalid schema)\n");
     }
 
     #[test]

@@ -2,12 +2,12 @@
 //! `OPENAI_API_KEY`, `OPENAI_BASE_URL` and `OPENAI_API_BASE`, in the environment or in a `.env` file of the
 //! working directory, as the users of the `/api` reference have it.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toml::de::DeValue;
 
+use super::dotenv::DotEnv;
 use super::environment::Environment;
 use super::problem::Problems;
 use super::section::Section;
@@ -87,69 +87,100 @@ fn told<T>(
 }
 
 /// Fills in what the file leaves open. The key that is named is looked for, the usual one where none is.
+/// Gives what a `.env` file names and cannot be had, a line each.
 pub(super) fn complete(
     llm: &mut LlmSettings,
     key: Option<KeyReference>,
     env: &dyn Environment,
     problems: &mut Problems,
-) {
-    let dot_env = DotEnv::read(env, problems);
-    let variable = |name: &str| dot_env.variable(env, name);
+) -> Vec<String> {
+    let mut variables = Variables::read(env, problems);
     if llm.base_url.is_none() {
-        let named = BASE_URLS.iter().find_map(|name| Some((name, variable(name)?)));
+        let named = BASE_URLS.iter().find_map(|name| Some((name, variables.get(name)?)));
         if let Some((name, text)) = named {
             match url(&text) {
                 Some(url) => llm.base_url = Some(url),
-                None => problems.source(name, format!("must be {URL}")),
+                None => problems.source(&variables.place(name), format!("must be {URL}")),
             }
         }
     }
     let (name, is_named) = match key {
-        Some(KeyReference::File(path)) => return llm.key = Some(KeySource::File(path)),
+        Some(KeyReference::File(path)) => {
+            llm.key = Some(KeySource::File(path));
+            return variables.warnings;
+        }
         Some(KeyReference::Variable(name)) => (name, true),
         None => (KEY.to_owned(), false),
     };
-    match variable(&name).map(|text| ApiKey::new(&text)) {
+    match variables.get(&name).map(|text| ApiKey::new(&text)) {
         Some(Ok(key)) => llm.key = Some(KeySource::Known(key)),
-        Some(Err(error)) => problems.source(&name, format!("must be a key: {error}")),
+        Some(Err(error)) => problems.source(&variables.place(&name), format!("must be a key: {error}")),
         None if is_named => problems.source(&name, "is not set; llm.api_key refers to it".to_owned()),
         None => {}
     }
+    variables.warnings
 }
 
-/// The few variables of a `.env` file that are read.
-#[derive(Default)]
-struct DotEnv(HashMap<String, String>);
+/// The few variables that are read: the environment's, and those of a `.env` file.
+struct Variables<'a> {
+    env: &'a dyn Environment,
+    path: PathBuf,
+    dot_env: DotEnv,
+    warnings: Vec<String>,
+}
 
-impl DotEnv {
-    /// It belongs to whoever works in this directory, who need not mean us by it: what cannot be read is
-    /// not there, unless it may hold what we are to know and does not answer.
-    fn read(env: &dyn Environment, problems: &mut Problems) -> DotEnv {
+impl Variables<'_> {
+    /// The file belongs to whoever works in this directory, who need not mean us by it: what cannot be read
+    /// is not there, but for a word of it; unless it may hold what we are to know and does not answer.
+    fn read<'a>(env: &'a dyn Environment, problems: &mut Problems) -> Variables<'a> {
         let path = env.working_dir().join(DOT_ENV);
-        let text = match files::read(&path, LONGEST_DOT_ENV) {
-            Ok(text) => text,
-            Err(error @ (Unreadable::Silent(_) | Unreadable::StillSilent | Unreadable::TooManySilent)) => {
-                problems.source(&path.display().to_string(), format!("cannot be read: it {error}"));
-                return DotEnv::default();
+        let mut warnings = Vec::new();
+        let dot_env = match files::read(&path, LONGEST_DOT_ENV) {
+            Ok(bytes) => DotEnv::read(&bytes, &|name| own(env, name)),
+            Err(error) => {
+                unread(&path, &error, &mut warnings, problems);
+                DotEnv::default()
             }
-            Err(_) => return DotEnv::default(),
         };
-        let mut known = HashMap::new();
-        for line in dotenvy::from_read_iter(text.as_slice()) {
-            match line {
-                Ok((name, value)) => drop(known.insert(name, value)),
-                // Not every program's idea of such a file is this one's.
-                Err(dotenvy::Error::LineParse(..)) => {}
-                Err(_) => break,
-            }
-        }
-        DotEnv(known)
+        Variables { env, path, dot_env, warnings }
     }
 
-    /// The environment wins. A variable without anything in it is none.
-    fn variable(&self, env: &dyn Environment, name: &str) -> Option<String> {
-        let own = env.var(name).map(|value| value.to_string_lossy().into_owned());
-        own.or_else(|| self.0.get(name).cloned()).filter(|text| !text.trim().is_empty())
+    /// The environment wins. A variable without anything in it is none. One that the file names and that
+    /// cannot be had is warned of.
+    fn get(&mut self, name: &str) -> Option<String> {
+        let own = own(self.env, name);
+        let found = own.or_else(|| self.dot_env.get(name).map(str::to_owned));
+        if let (None, Some((line, reason))) = (&found, self.dot_env.lost(name)) {
+            self.warnings.push(format!("{}:{line}: {name} is not read: {reason}", self.path.display()));
+        }
+        found.filter(|text| !text.trim().is_empty())
+    }
+
+    /// Where a variable is from.
+    fn place(&self, name: &str) -> String {
+        match (own(self.env, name), self.dot_env.line(name)) {
+            (None, Some(line)) => format!("{}:{line}: {name}", self.path.display()),
+            _ => name.to_owned(),
+        }
+    }
+}
+
+fn own(env: &dyn Environment, name: &str) -> Option<String> {
+    env.var(name).map(|value| value.to_string_lossy().into_owned())
+}
+
+fn unread(path: &Path, error: &Unreadable, warnings: &mut Vec<String>, problems: &mut Problems) {
+    let shown = path.display();
+    match error {
+        Unreadable::Silent(_) | Unreadable::StillSilent | Unreadable::TooManySilent => {
+            problems.source(&shown.to_string(), format!("cannot be read: it {error}"));
+        }
+        // Many call a directory of Python's that.
+        Unreadable::Directory => {}
+        Unreadable::Io(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Unreadable::Io(error) if error.kind() == std::io::ErrorKind::NotADirectory => {}
+        Unreadable::Io(error) => warnings.push(format!("{shown}: is not read: {error}")),
+        error => warnings.push(format!("{shown}: is not read: it {error}")),
     }
 }
 
@@ -183,9 +214,18 @@ mod tests {
         key: Option<KeyReference>,
         env: &MapEnvironment,
     ) -> (LlmSettings, Vec<String>) {
+        let (llm, problems, _) = warned(llm, key, env);
+        (llm, problems)
+    }
+
+    fn warned(
+        llm: LlmSettings,
+        key: Option<KeyReference>,
+        env: &MapEnvironment,
+    ) -> (LlmSettings, Vec<String>, Vec<String>) {
         let (mut llm, mut problems) = (llm, Problems::default());
-        complete(&mut llm, key, env, &mut problems);
-        (llm, problems.lines())
+        let warnings = complete(&mut llm, key, env, &mut problems);
+        (llm, problems.lines(), warnings)
     }
 
     fn known(text: &str) -> Option<KeySource> {
@@ -224,6 +264,41 @@ mod tests {
         );
         let env = MapEnvironment::within(dir.path(), &[("OPENAI_API_KEY", "sk-env")]);
         assert_eq!(completed(LlmSettings::default(), None, &env).0.key, known("sk-env"));
+    }
+
+    #[test]
+    fn what_a_dot_env_file_names_and_cannot_be_had_is_warned_of_without_showing_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join(".env");
+        let env = MapEnvironment::within(dir.path(), &[]);
+        let after = |text: &[u8]| {
+            std::fs::write(&path, text).expect("written");
+            warned(LlmSettings::default(), None, &env)
+        };
+        for (text, line) in [("A=1\nOPENAI_API_KEY=\"sk-secret\n", 2), ("X='\nOPENAI_API_KEY=sk-secret'", 2)]
+        {
+            let (llm, problems, warnings) = after(text.as_bytes());
+            assert_eq!((llm.key, problems.len(), warnings.len()), (None, 0, 1), "{warnings:?}");
+            let place = format!("{}:{line}: OPENAI_API_KEY is not read: ", path.display());
+            assert!(warnings[0].starts_with(&place) && !warnings[0].contains("secret"), "{warnings:?}");
+        }
+        assert_eq!(after(b"NAME=O'Brien\nOPENAI_API_KEY=sk-a$b\n").0.key, known("sk-a$b"));
+        assert_eq!(after(b"# caf\xe9\nOPENAI_API_KEY=sk-1\n").0.key, known("sk-1"));
+        let (_, problems, _) = after(b"\nOPENAI_API_KEY=caf\xe9\n");
+        let place = format!("{}:2: OPENAI_API_KEY", path.display());
+        assert!(problems.len() == 1 && problems[0].starts_with(&place), "{problems:?}");
+        let long = vec![b'#'; usize::try_from(LONGEST_DOT_ENV).expect("small") + 1];
+        let (_, _, warnings) = after(&long);
+        assert!(warnings.len() == 1 && warnings[0].contains("longer than 64 KiB"), "{warnings:?}");
+        std::fs::remove_file(&path).expect("there");
+        assert_eq!(warned(LlmSettings::default(), None, &env).2, Vec::<String>::new());
+        std::fs::create_dir(&path).expect("made");
+        assert_eq!(warned(LlmSettings::default(), None, &env).2, Vec::<String>::new());
+        // A variable of the environment needs no file.
+        std::fs::remove_dir(&path).expect("there");
+        std::fs::write(&path, "OPENAI_API_KEY='").expect("written");
+        let env = MapEnvironment::within(dir.path(), &[("OPENAI_API_KEY", "sk-env")]);
+        assert_eq!(warned(LlmSettings::default(), None, &env).2, Vec::<String>::new());
     }
 
     #[test]

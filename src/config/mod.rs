@@ -6,6 +6,7 @@
 //! and that over the default. Nothing is created or changed: loading only reads.
 
 mod charter;
+mod dotenv;
 mod environment;
 mod file;
 #[cfg(any(test, fuzzing))]
@@ -121,7 +122,7 @@ pub fn load(flags: &Flags, env: &dyn Environment) -> Result<Config, Vec<ConfigPr
         flags.servers.iter().map(|path| named(path, &working_dir)).collect()
     };
     config.servers = servers_file::read_all(&named, &mut problems);
-    llm::complete(&mut config.llm, paths.llm_key, env, &mut problems);
+    config.warnings = llm::complete(&mut config.llm, paths.llm_key, env, &mut problems);
     problems.into_result(config)
 }
 

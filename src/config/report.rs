@@ -62,11 +62,12 @@ pub fn describe(config: &Config) -> String {
     out
 }
 
-/// What the environments of servers refer to and is not there now, and names that are taken for others, a
-/// line each. The daemon may be started elsewhere, what is missing may come, and names are the operator's
+/// What was passed over; what the environments of servers refer to and is not there now; and names that are
+/// taken for others, a line each. The daemon may be started elsewhere, what is missing may come, and names are the operator's
 /// choice: these are no problems.
 pub fn warnings(config: &Config, env: &dyn Environment) -> String {
-    let mut out = String::new();
+    let mut out: String =
+        config.warnings.iter().map(|text| format!("warning: {}\n", one_line(text))).collect();
     let mut looks = Looks::default();
     for file in &config.servers {
         for (name, entry) in &file.entries {

@@ -53,6 +53,8 @@ pub struct Config {
     pub log: logging::Settings,
     /// The servers files, in the order they were named.
     pub servers: Vec<ServersFile>,
+    /// What was passed over and may have been meant, a line each, with its place. No secret is in it.
+    pub warnings: Vec<String>,
 }
 
 impl Config {
@@ -78,6 +80,7 @@ impl Config {
             llm: LlmSettings::default(),
             log: logging::Settings::default(),
             servers: Vec::new(),
+            warnings: Vec::new(),
         }
     }
 }

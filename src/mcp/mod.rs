@@ -7,6 +7,7 @@ mod handshake;
 mod list;
 mod logging;
 mod result;
+mod tool;
 
 pub use answer::{Answer, answer};
 pub use digest::{NoDigest, ToolDigest};
@@ -15,6 +16,7 @@ pub use handshake::{Facts, Probe, initialize_params, read_discover, read_initial
 pub use list::{ListKind, ListPage, NextPage, read_page};
 pub use logging::read_log_message;
 pub use result::{ReadContents, ToolResult, read_contents, read_tool_result};
+pub use tool::{is_for_models, tool_meta};
 
 /// Method names, as constants.
 pub mod method {

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 /// A `CallToolResult`, payloads untouched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToolResult {
-    /// `structuredContent`, raw JSON.
+    /// `structuredContent`, raw JSON. `null` is a value like any other (2026-07-28).
     pub structured: Option<Bytes>,
     /// `content`, a raw JSON array.
     pub content: Bytes,
@@ -20,7 +20,7 @@ pub struct ToolResult {
 
 #[derive(Deserialize)]
 struct ToolResultMembers<'a> {
-    #[serde(borrow, default, rename = "structuredContent")]
+    #[serde(borrow, default, rename = "structuredContent", deserialize_with = "present")]
     structured: Option<&'a RawValue>,
     #[serde(borrow, default)]
     content: Option<&'a RawValue>,
@@ -28,6 +28,11 @@ struct ToolResultMembers<'a> {
     is_error: Option<bool>,
     #[serde(borrow, default, rename = "resultType")]
     result_type: Option<std::borrow::Cow<'a, str>>,
+}
+
+/// What is there, also where it is `null`.
+fn present<'de, D: serde::Deserializer<'de>>(reader: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(reader).map(Some)
 }
 
 /// Reads a tool's result, or says why it is none. Payloads of the answer are slices of `result`.
@@ -88,6 +93,15 @@ mod tests {
                 .unwrap();
         assert_eq!(result.content, r#"[ {"type":"text"} ]"#);
         assert_eq!(result.structured.unwrap(), r#"{ "a":1.0 }"#);
+    }
+
+    #[test]
+    fn structured_content_may_be_any_value_and_null_is_one() {
+        for value in ["null", "[]", "0", "\"\"", "false"] {
+            let text = Bytes::from(format!(r#"{{"content":[],"structuredContent":{value}}}"#));
+            assert_eq!(read_tool_result(&text).unwrap().structured.as_deref(), Some(value.as_bytes()));
+        }
+        assert_eq!(read(r#"{"content":[]}"#).unwrap().structured, None);
     }
 
     #[test]

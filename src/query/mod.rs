@@ -5,12 +5,16 @@
 //! Each tool call is a call of whoever asked, by the same way as all others: the same permissions,
 //! limits, usage and audit. A query that is dropped cancels what it has under way.
 
+mod ask;
+mod blame;
 mod chat;
 mod made;
 mod offer;
 mod run;
+mod schema;
 mod settings;
 mod sse;
+mod talk;
 mod tool_text;
 
 use std::sync::Arc;
@@ -78,6 +82,17 @@ pub struct Step {
     pub duration_ms: u64,
 }
 
+/// A tool that the model was not told of after all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// The server's name.
+    pub server: String,
+    /// The tool's own name.
+    pub tool: String,
+    /// What the model's endpoint said of it.
+    pub reason: String,
+}
+
 /// What came of a question.
 #[derive(Debug, Clone)]
 pub struct Answer {
@@ -93,6 +108,8 @@ pub struct Answer {
     pub usage: TokenUsage,
     /// Every tool call, in the order they were asked for.
     pub steps: Vec<Step>,
+    /// The tools that the model's endpoint refused, so that it was asked without them.
+    pub left_out: Vec<LeftOut>,
 }
 
 /// What happens while a question is being answered.
@@ -167,6 +184,15 @@ impl From<TooLong> for ModelError {
     }
 }
 
+/// What a refusal may be helped by: it may be one of many tools that is refused, or all of them together.
+fn narrowing(tools: usize) -> String {
+    match tools {
+        0 => String::new(),
+        1 => " (it was told of 1 tool)".to_owned(),
+        many => format!(" (it was told of {many} tools; `tools` in the question names fewer)"),
+    }
+}
+
 /// What went wrong with the model's endpoint. No text holds the key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ModelError {
@@ -183,7 +209,7 @@ pub enum ModelError {
         after: Duration,
     },
     /// It answered with an error.
-    #[error("The model's endpoint answered {status}: {message}")]
+    #[error("The model's endpoint answered {status}: {message}{}", narrowing(*.tools))]
     Refused {
         /// The status.
         status: u16,
@@ -191,6 +217,8 @@ pub enum ModelError {
         message: String,
         /// When it would like to be asked again.
         retry_after: Option<Duration>,
+        /// How many tools it was told of, where that may be the reason; else 0.
+        tools: usize,
     },
     /// It answered with something else than a chat completion.
     #[error("The model's endpoint sent an unusable answer: {reason}")]

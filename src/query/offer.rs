@@ -1,18 +1,21 @@
-//! The tools that a model is told of: names as its API takes them, schemas as its API takes them, and
-//! the way back from both. Pure.
+//! The tools that a model is told of: names, descriptions and schemas as its API takes them, and the way
+//! back from names and schemas. Pure.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
+
+use super::schema::{WRAPPED, adapt};
 
 /// The longest name that OpenAI's API takes.
 const LONGEST_NAME: usize = 64;
-/// The member that a schema is put into that cannot be the outermost one.
-const WRAPPED: &str = "input";
+/// The longest description that Azure and some models of OpenAI take, in units of UTF-16.
+const LONGEST_DESCRIPTION: usize = 1024;
+/// What a description ends with that goes on elsewhere.
+const GOES_ON: &str = " … (goes on in the system message)";
 
 /// A tool that a model may call.
 #[derive(Debug, Clone)]
@@ -32,10 +35,11 @@ pub(super) struct Offered {
 /// All tools of a query, as the model's API takes them.
 #[derive(Debug, Default)]
 pub(super) struct Offer {
+    /// In one order.
     definitions: Vec<Box<RawValue>>,
+    names: Vec<String>,
     /// By the name that the model knows.
     tools: HashMap<String, (Offered, bool)>,
-    listing: String,
 }
 
 impl Offer {
@@ -47,29 +51,11 @@ impl Offer {
             let is_unique = uses.get(&tool.tool) == Some(&1);
             let name = offer.name(&tool, is_unique);
             let (parameters, is_wrapped) = adapt(&tool.schema);
-            #[derive(Serialize)]
-            struct Definition<'a> {
-                r#type: &'static str,
-                function: Function<'a>,
+            if let Ok(definition) = define(&name, &tool.description, &parameters) {
+                offer.definitions.push(definition);
+                offer.names.push(name.clone());
+                offer.tools.insert(name, (tool, is_wrapped));
             }
-            #[derive(Serialize)]
-            struct Function<'a> {
-                name: &'a str,
-                #[serde(skip_serializing_if = "str::is_empty")]
-                description: &'a str,
-                parameters: &'a RawValue,
-            }
-            let function = Function { name: &name, description: &tool.description, parameters: &parameters };
-            let Ok(definition) =
-                serde_json::value::to_raw_value(&Definition { r#type: "function", function })
-            else {
-                continue;
-            };
-            offer
-                .listing
-                .push_str(&format!("- {name}: {}\n", tool.description.lines().next().unwrap_or_default()));
-            offer.definitions.push(definition);
-            offer.tools.insert(name, (tool, is_wrapped));
         }
         offer
     }
@@ -79,9 +65,32 @@ impl Offer {
         &self.definitions
     }
 
-    /// A line a tool, for the system's message.
-    pub(super) fn listing(&self) -> &str {
-        &self.listing
+    /// The names that the model knows, in the order of the definitions.
+    pub(super) fn in_order(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Takes a tool out of the offer, by its place in it.
+    pub(super) fn leave_out(&mut self, at: usize) -> Option<Offered> {
+        if at >= self.names.len() {
+            return None;
+        }
+        self.definitions.remove(at);
+        self.tools.remove(&self.names.remove(at)).map(|(tool, _)| tool)
+    }
+
+    /// For the system's message: a line a tool, then how descriptions go on that are too long for a tool.
+    pub(super) fn listing(&self) -> String {
+        let (mut lines, mut rests) = (String::new(), String::new());
+        for name in &self.names {
+            let Some((tool, _)) = self.tools.get(name) else { continue };
+            let (first, rest) = split(&tool.description);
+            lines.push_str(&format!("- {name}: {}\n", first.lines().next().unwrap_or_default()));
+            if let Some(rest) = rest {
+                rests.push_str(&format!("\nHow the description of {name} goes on:\n{rest}\n"));
+            }
+        }
+        lines + &rests
     }
 
     /// The tool that a model means.
@@ -145,6 +154,47 @@ impl Offer {
     }
 }
 
+/// A tool as the API has it.
+fn define(name: &str, description: &str, parameters: &RawValue) -> serde_json::Result<Box<RawValue>> {
+    #[derive(Serialize)]
+    struct Definition<'a> {
+        r#type: &'static str,
+        function: Function<'a>,
+    }
+    #[derive(Serialize)]
+    struct Function<'a> {
+        name: &'a str,
+        #[serde(skip_serializing_if = "str::is_empty")]
+        description: &'a str,
+        parameters: &'a RawValue,
+    }
+    let (first, rest) = split(description);
+    let cut = rest.map(|_| format!("{first}{GOES_ON}"));
+    let description = cut.as_deref().unwrap_or(first);
+    serde_json::value::to_raw_value(&Definition {
+        r#type: "function",
+        function: Function { name, description, parameters },
+    })
+}
+
+/// A description, and what of it is too much for a tool; between words where there are some.
+fn split(description: &str) -> (&str, Option<&str>) {
+    let length = |text: &str| text.chars().map(char::len_utf16).sum::<usize>();
+    // No text has more units than bytes.
+    if description.len() <= LONGEST_DESCRIPTION || length(description) <= LONGEST_DESCRIPTION {
+        return (description, None);
+    }
+    let (most, mut units) = (LONGEST_DESCRIPTION - length(GOES_ON), 0);
+    let end = description.char_indices().find(|(_, c)| {
+        units += c.len_utf16();
+        units > most
+    });
+    let end = end.map_or(description.len(), |(at, _)| at);
+    let word = description[..end].rfind(char::is_whitespace).filter(|at| *at > end / 2);
+    let (first, rest) = description.split_at(word.unwrap_or(end));
+    (first.trim_end(), Some(rest.trim_start()))
+}
+
 fn is_letter(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == '-'
 }
@@ -153,69 +203,11 @@ fn is_possible(name: &str) -> bool {
     (1..=LONGEST_NAME).contains(&name.len()) && name.chars().all(is_letter)
 }
 
-/// Members that the outermost schema of a function must not have.
-const NOT_OUTERMOST: [&str; 5] = ["oneOf", "anyOf", "allOf", "enum", "not"];
-
-/// A schema as OpenAI's API takes it, with the same meaning, and whether the arguments are one level
-/// deeper in it. What needs no change stays the text that it is.
-fn adapt(schema: &RawValue) -> (Box<RawValue>, bool) {
-    let raw = |value: &Value| serde_json::value::to_raw_value(value).unwrap_or_else(|_| schema.to_owned());
-    let Ok(Value::Object(mut map)) = serde_json::from_str::<Value>(schema.get()) else {
-        return (raw(&json!({"type": "object", "properties": {}})), false);
-    };
-    let is_object = map.get("type").is_none_or(|kind| kind == "object");
-    let refers = map.contains_key("$ref");
-    if is_object && !refers && !NOT_OUTERMOST.iter().any(|name| map.contains_key(*name)) {
-        if map.contains_key("type") && map.contains_key("properties") && !map.contains_key("$schema") {
-            return (schema.to_owned(), false);
-        }
-        // Says which dialect this is; some endpoints refuse it, none heeds it.
-        map.shift_remove("$schema");
-        map.entry("type").or_insert_with(|| "object".into());
-        map.entry("properties").or_insert_with(|| Value::Object(Map::new()));
-        return (raw(&Value::Object(map)), false);
-    }
-    map.shift_remove("$schema");
-    let mut outer = json!({"type": "object", "required": [WRAPPED]});
-    for shared in ["$defs", "definitions"] {
-        if let Some(definitions) = map.shift_remove(shared) {
-            outer[shared] = definitions;
-        }
-    }
-    outer["properties"] = json!({ WRAPPED: Value::Object(map) });
-    redirect(&mut outer);
-    (raw(&outer), true)
-}
-
-/// References to places in the inner schema lead there still.
-fn redirect(value: &mut Value) {
-    match value {
-        Value::Object(map) => {
-            for (name, value) in map.iter_mut() {
-                match value {
-                    Value::String(target) if name == "$ref" => {
-                        let inner = target.strip_prefix('#').filter(|rest| {
-                            (rest.is_empty() || rest.starts_with('/'))
-                                && !rest.starts_with("/$defs/")
-                                && !rest.starts_with("/definitions/")
-                        });
-                        if let Some(rest) = inner {
-                            *target = format!("#/properties/{WRAPPED}{rest}");
-                        }
-                    }
-                    value => redirect(value),
-                }
-            }
-        }
-        Value::Array(entries) => entries.iter_mut().for_each(redirect),
-        _ => {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use serde_json::{Value, json};
     use std::collections::HashSet;
 
     fn tool(server: &str, name: &str, schema: &Value) -> Offered {
@@ -285,43 +277,54 @@ mod tests {
     }
 
     #[test]
-    fn schemas_that_are_refused_are_changed_without_another_meaning() {
-        for (schema, expected) in [
-            (json!({}), json!({"type": "object", "properties": {}})),
-            (json!({"type": "object"}), json!({"type": "object", "properties": {}})),
-            (
-                json!({"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object", "properties": {"a": {}}}),
-                json!({"type": "object", "properties": {"a": {}}}),
-            ),
-            (json!(true), json!({"type": "object", "properties": {}})),
-        ] {
-            assert_eq!(parameters(&Offer::new(vec![tool("s", "t", &schema)]), 0), expected, "{schema}");
-        }
-    }
-
-    #[test]
-    fn a_choice_of_schemas_goes_one_level_down_with_its_references() {
-        let schema = json!({
-            "type": "object",
-            "anyOf": [{"$ref": "#/$defs/a"}, {"$ref": "#/properties/b"}, {"$ref": "#"}],
-            "properties": {"b": {"type": "string"}},
-            "$defs": {"a": {"required": ["a"]}},
-        });
+    fn arguments_of_a_schema_that_went_one_level_down_come_up_again() {
+        let schema = json!({"anyOf": [{"required": ["a"]}, {"required": ["b"]}]});
         let offer = Offer::new(vec![tool("s", "t", &schema)]);
-        assert_eq!(
-            parameters(&offer, 0),
-            json!({
-                "type": "object", "required": ["input"], "$defs": {"a": {"required": ["a"]}},
-                "properties": {"input": {
-                    "type": "object",
-                    "anyOf": [{"$ref": "#/$defs/a"}, {"$ref": "#/properties/input/properties/b"}, {"$ref": "#/properties/input"}],
-                    "properties": {"b": {"type": "string"}},
-                }},
-            })
-        );
+        assert_eq!(parameters(&offer, 0)["properties"]["input"], schema);
         let given = offer.arguments("t", r#"{"input": {"a": 1.50}}"#).expect("unwrapped");
         assert_eq!(given.get(), r#"{"a": 1.50}"#);
         assert!(offer.arguments("t", r#"{"a": 1}"#).is_err());
+    }
+
+    #[test]
+    fn a_tool_that_is_left_out_is_not_offered_told_or_found() {
+        let mut offer =
+            Offer::new(vec![tool("s", "a", &plain()), tool("s", "b", &plain()), tool("s", "c", &plain())]);
+        let left_out = offer.leave_out(1).expect("there");
+        assert_eq!(&*left_out.tool, "b");
+        assert_eq!((offer.in_order(), offer.definitions().len()), (&["a".to_owned(), "c".to_owned()][..], 2));
+        assert!(!offer.listing().contains("b:") && offer.find("b").is_none() && offer.leave_out(2).is_none());
+    }
+
+    #[test]
+    fn a_description_that_is_too_long_goes_on_in_the_system_message() {
+        let long =
+            |text: String| Offer::new(vec![Offered { description: text.into(), ..tool("s", "t", &plain()) }]);
+        let told = |offer: &Offer| {
+            let definition: Value = serde_json::from_str(offer.definitions()[0].get()).expect("JSON");
+            definition["function"]["description"].as_str().expect("a text").to_owned()
+        };
+        let whole = "x".repeat(LONGEST_DESCRIPTION);
+        assert_eq!(told(&long(whole.clone())), whole);
+        assert_eq!(told(&long("é".repeat(LONGEST_DESCRIPTION))).chars().count(), LONGEST_DESCRIPTION);
+        let words = "word ".repeat(400);
+        let offer = long(words.clone());
+        let (first, listing) = (told(&offer), offer.listing());
+        assert!(first.encode_utf16().count() <= LONGEST_DESCRIPTION && first.ends_with(GOES_ON), "{first}");
+        let first = first.strip_suffix(GOES_ON).expect("marked");
+        let rest = listing.split_once("goes on:\n").expect("told").1.trim_end();
+        assert_eq!(format!("{first} {rest}"), words.trim_end());
+    }
+
+    proptest! {
+        #[test]
+        fn no_description_is_too_long_and_nothing_of_it_is_lost(text in "(\\PC{1,40}[ \n]?){0,120}") {
+            let (first, rest) = split(&text);
+            let marked = rest.map_or(first.to_owned(), |_| format!("{first}{GOES_ON}"));
+            prop_assert!(marked.encode_utf16().count() <= LONGEST_DESCRIPTION);
+            let letters = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+            prop_assert_eq!(letters(first) + &letters(rest.unwrap_or_default()), letters(&text));
+        }
     }
 
     proptest! {

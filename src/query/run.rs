@@ -6,15 +6,16 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 
-use super::chat::{Chat, ChatRequest, Reply, StreamOptions, TokenUsage, ToolRequest, tool_message};
+use super::ask::Asking;
+use super::chat::{Chat, Reply, ToolRequest};
 use super::offer::{Offer, Offered};
 use super::settings::{ApiKey, KeySource, LlmSettings};
-use super::tool_text::{Telling, ToolText, cut, image_message, tell};
+use super::talk::{Made, Talk};
+use super::tool_text::{Telling, ToolText, cut, tell};
 use super::{Answer, CallsMade, Event, Finish, ModelError, QueryError, Question, Step};
 use crate::process::read_secret_file;
 use crate::service::{AuditEntry, Error, Gateway, Outcome, Principal, Retry, Sort, ToolCall, while_accepted};
@@ -83,22 +84,20 @@ impl Queries {
             gateway.server(caller, server)?;
         }
         let key = key(settings).await?;
-        let offer = Arc::new(Offer::new(tools(gateway, caller, &question).await?));
+        let mut offer = Offer::new(tools(gateway, caller, &question).await?);
         let model = settings.model(question.model.as_deref());
         let max_turns = question.max_turns.map_or(settings.max_turns, |asked| asked.min(settings.max_turns));
+        let asking = Asking {
+            chat: &self.0.chat,
+            key: key.as_ref(),
+            model: &model,
+            temperature: question.temperature,
+            deadline,
+            events: events.as_ref(),
+        };
         let mut talk = Talk::begin(&offer, &question.text);
         for turn in 1..=max_turns {
-            let mut request = ChatRequest {
-                model: &model,
-                messages: &talk.messages,
-                tools: offer.definitions(),
-                temperature: question.temperature,
-                stream: events.is_some().then_some(true),
-                stream_options: events.is_some().then_some(StreamOptions { include_usage: true }),
-            };
-            let asking = self.0.chat.turn(key.as_ref(), &mut request, deadline, events.as_ref());
-            let reply = while_accepted(caller, asking).await??;
-            talk.usage += reply.usage;
+            let reply = while_accepted(caller, asking.turn(&mut offer, &mut talk)).await??;
             if reply.calls.is_empty() {
                 let (text, finish) = last_words(reply)?;
                 return Ok(talk.end(text, finish, model, turn));
@@ -143,7 +142,7 @@ async fn tools(
     question: &Question,
 ) -> Result<Vec<Offered>, QueryError> {
     let mut offered = Vec::new();
-    let mut servers = HashSet::new();
+    let (mut servers, mut for_apps) = (HashSet::new(), HashSet::new());
     for server in &question.servers {
         let (view, catalog) = gateway.catalog(caller, server, None).await?;
         if !servers.insert(view.id.clone()) {
@@ -157,98 +156,53 @@ async fn tools(
             .tools()
             .iter()
             .filter(|tool| catalog.tool(&tool.name).is_some_and(|last| std::ptr::eq(last, *tool)));
-        offered.extend(current.filter(|tool| permitted(&tool.name) && wanted(&tool.name)).map(|tool| {
-            Offered {
-                server_id: view.id.clone(),
-                server: view.name.clone(),
-                tool: tool.name.clone(),
-                description: tool.description.clone().unwrap_or_default(),
-                schema: tool.input_schema.clone(),
-            }
+        let current = current.filter(|tool| permitted(&tool.name) && wanted(&tool.name));
+        let (told, others): (Vec<_>, Vec<_>) = current.partition(|tool| tool.is_for_models());
+        for_apps.extend(others.into_iter().map(|tool| tool.name.to_string()));
+        offered.extend(told.into_iter().map(|tool| Offered {
+            server_id: view.id.clone(),
+            server: view.name.clone(),
+            tool: tool.name.clone(),
+            description: tool.description.clone().unwrap_or_default(),
+            schema: tool.input_schema.clone(),
         }));
     }
     for wanted in question.tools.iter().flatten() {
         if !offered.iter().any(|tool| *tool.tool == **wanted) {
-            return Err(QueryError::Unacceptable { reason: format!("tools: there is no tool '{wanted}'") });
+            let reason = match for_apps.contains(&**wanted) {
+                true => format!("tools: '{wanted}' is for an app only, no model is told of it"),
+                false => format!("tools: there is no tool '{wanted}'"),
+            };
+            return Err(QueryError::Unacceptable { reason });
         }
     }
     Ok(offered)
 }
 
-/// What a model that calls nothing more has said.
+/// What a model that calls nothing more has said. Nothing is no answer: whoever asked could not tell it from
+/// one, so why is said instead.
 fn last_words(reply: Reply) -> Result<(String, Finish), QueryError> {
-    let finish = match (reply.finish_reason.as_deref(), &reply.refusal) {
+    let reason = reply.finish_reason.as_deref();
+    let finish = match (reason, &reply.refusal) {
         (_, Some(_)) | (Some("content_filter"), _) => Finish::Refusal,
         (Some("length"), _) => Finish::Length,
         _ => Finish::Stop,
     };
-    let text = if reply.text.is_empty() { reply.refusal.unwrap_or_default() } else { reply.text };
-    match (text.is_empty(), finish) {
-        (false, _) | (true, Finish::Stop | Finish::MaxTurns) => Ok((text, finish)),
-        (true, Finish::Length) => {
-            let reason = "it was cut off at its length limit before it said anything".to_owned();
-            Err(ModelError::Unusable { reason }.into())
-        }
-        (true, Finish::Refusal) => {
-            Err(ModelError::Unusable { reason: "its provider's content filter held it back".to_owned() }
-                .into())
-        }
-    }
-}
-
-/// The conversation so far.
-struct Talk {
-    messages: Vec<Value>,
-    usage: TokenUsage,
-    steps: Vec<Step>,
-}
-
-/// A call that was made, and what the model is told of it.
-struct Made {
-    id: String,
-    told: ToolText,
-    step: Step,
-}
-
-impl Talk {
-    fn begin(offer: &Offer, question: &str) -> Talk {
-        let mut system =
-            "You answer the user's question. Use the tools where they help, as often as you need \
-                          them, and say in the end what you found out."
-                .to_owned();
-        if !offer.listing().is_empty() {
-            system.push_str("\n\nThese are the tools:\n");
-            system.push_str(offer.listing().trim_end());
-        }
-        let messages =
-            vec![json!({"role": "system", "content": system}), json!({"role": "user", "content": question})];
-        Talk { messages, usage: TokenUsage::default(), steps: Vec::new() }
-    }
-
-    /// What the model said, then the results in the order of its calls, then what results cannot hold.
-    fn go_on(&mut self, reply: Reply, made: Vec<Made>) {
-        self.messages.push(reply.message);
-        let mut images = Vec::new();
-        for made in made {
-            self.messages.push(tool_message(&made.id, &made.told.text));
-            images.extend(made.told.images);
-            self.steps.push(made.step);
-        }
-        if !images.is_empty() {
-            self.messages.push(image_message(&images));
-        }
-    }
-
-    fn end(self, text: String, finish: Finish, model: String, turns: usize) -> Answer {
-        Answer { text, finish, model, turns, usage: self.usage, steps: self.steps }
-    }
+    let silence = match (finish, reply.has_thoughts) {
+        (Finish::Length, _) => "it was cut off at its length limit before it said anything".to_owned(),
+        (Finish::Refusal, _) => "its provider's content filter held it back".to_owned(),
+        (_, true) => "it has thoughts in it and says nothing".to_owned(),
+        (_, false) => format!("it says nothing (finish_reason {})", reason.unwrap_or("none")),
+    };
+    let text = if reply.text.trim().is_empty() { reply.refusal.unwrap_or_default() } else { reply.text };
+    if text.is_empty() { Err(ModelError::Unusable { reason: silence }.into()) } else { Ok((text, finish)) }
 }
 
 /// Makes the calls of one turn.
 struct Calls<'a> {
     gateway: &'a Gateway,
     caller: &'a Principal,
-    offer: &'a Arc<Offer>,
+    offer: &'a Offer,
     settings: &'a Arc<LlmSettings>,
     events: Option<&'a mpsc::Sender<Event>>,
     made: &'a Arc<CallsMade>,
@@ -421,13 +375,15 @@ fn as_json(written: &str) -> Box<RawValue> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::TokenUsage;
     use super::*;
 
     fn reply(text: &str, refusal: Option<&str>, finish: &str) -> Reply {
         Reply {
-            message: json!({}),
+            message: serde_json::Value::Null,
             text: text.to_owned(),
             refusal: refusal.map(str::to_owned),
+            has_thoughts: false,
             calls: Vec::new(),
             finish_reason: Some(finish.to_owned()),
             usage: TokenUsage::default(),
@@ -435,32 +391,19 @@ mod tests {
     }
 
     #[test]
-    fn the_last_words_are_what_was_said_and_silence_is_an_error_where_it_has_a_reason() {
+    fn the_last_words_are_what_was_said_and_silence_is_an_error_with_its_reason() {
         let words = |text, refusal, finish| {
             last_words(reply(text, refusal, finish)).map_err(|error| error.to_string())
         };
         assert_eq!(words("yes", None, "stop"), Ok(("yes".to_owned(), Finish::Stop)));
-        assert_eq!(words("", None, "stop"), Ok((String::new(), Finish::Stop)));
+        for (finish, said) in [("stop", "finish_reason stop"), ("MALFORMED_FUNCTION_CALL", "MALFORMED")] {
+            assert!(words(" \n", None, finish).is_err_and(|error| error.contains(said)));
+        }
+        let thoughts = last_words(Reply { has_thoughts: true, ..reply("", None, "stop") });
+        assert!(thoughts.is_err_and(|error| error.to_string().contains("thoughts")));
         assert_eq!(words("ye", None, "length"), Ok(("ye".to_owned(), Finish::Length)));
         assert_eq!(words("", Some("I will not."), "stop"), Ok(("I will not.".to_owned(), Finish::Refusal)));
         assert!(words("", None, "length").is_err());
         assert!(words("", None, "content_filter").is_err());
-    }
-
-    #[test]
-    fn results_follow_the_message_that_asked_for_them_and_pictures_follow_them() {
-        let mut talk = Talk::begin(&Offer::default(), "why?");
-        let request = ToolRequest { id: "c1".into(), name: "look".into(), arguments: "{".into() };
-        let told = ToolText { text: "seen".into(), images: vec!["data:image/png;base64,AA".into()] };
-        let made = Made { id: "c1".into(), told, step: step(&request, None, "seen", false, Duration::ZERO) };
-        talk.go_on(
-            Reply { message: json!({"role": "assistant"}), ..reply("", None, "tool_calls") },
-            vec![made],
-        );
-        let roles: Vec<_> =
-            talk.messages.iter().map(|message| message["role"].as_str().expect("a role")).collect();
-        assert_eq!(roles, ["system", "user", "assistant", "tool", "user"]);
-        assert_eq!(talk.messages[3]["tool_call_id"], "c1");
-        assert_eq!(talk.steps[0].arguments.get(), "\"{\"");
     }
 }

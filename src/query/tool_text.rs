@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 
 /// So many pictures of one result are shown.
 const MOST_IMAGES: usize = 8;
+/// What stands for a result with nothing in it.
+const NOTHING: &str = "[nothing was returned]";
 
 /// A result for a model.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,21 +49,69 @@ struct Resource {
     blob: Option<String>,
 }
 
-/// Tells a result: its blocks one after the other, or its structured content where it has no text.
+/// Tells a result: its blocks one after the other, then its structured content, unless they say the same.
+/// Some endpoints take no empty result, so nothing is told in words.
 pub(super) fn tell(content: &[u8], structured: Option<&[u8]>, telling: Telling) -> ToolText {
     let mut told = ToolText::default();
     let blocks: Vec<Box<RawValue>> = serde_json::from_slice(content).unwrap_or_default();
-    for raw in &blocks {
-        match serde_json::from_str::<Block>(raw.get()) {
+    let blocks: Vec<_> =
+        blocks.iter().map(|raw| serde_json::from_str::<Block>(raw.get()).map_err(|_| raw)).collect();
+    let texts: Vec<&str> = blocks.iter().flatten().filter_map(Block::says).collect();
+    let untold = structured.filter(|structured| !says_the_same(&texts, structured));
+    for block in blocks {
+        match block {
             Ok(block) => told.add(block, telling),
-            Err(_) => told.line(raw.get()),
+            Err(raw) => told.line(raw.get()),
         }
     }
-    if let (true, Some(structured)) = (told.text.is_empty() && told.images.is_empty(), structured) {
-        told.text = String::from_utf8_lossy(structured).into_owned();
+    // That there is nothing more goes without saying.
+    let untold = untold.filter(|structured| told.text.is_empty() || *structured != b"null");
+    if let Some(structured) = untold {
+        told.line(&String::from_utf8_lossy(structured));
+    }
+    if told.text.is_empty() {
+        told.text.push_str(NOTHING);
     }
     told.text = cut(std::mem::take(&mut told.text), telling.max_bytes);
     told
+}
+
+/// Whether one of the texts is this JSON, however it is laid out; or what it has under its only name, as
+/// Python's servers wrap it in `{"result": ...}`: nothing but a name would be told. Only what looks like the
+/// same is read.
+fn says_the_same(texts: &[&str], structured: &[u8]) -> bool {
+    let structured = structured.trim_ascii();
+    if texts.is_empty() || texts.iter().any(|text| text.trim().as_bytes() == structured) {
+        return !texts.is_empty();
+    }
+    let is_object = structured.starts_with(b"{");
+    let begins_alike = |text: &str| text.trim_start().as_bytes().first() == structured.first();
+    if !is_object && !texts.iter().any(|text| begins_alike(text)) {
+        return false;
+    }
+    let Ok(value) = serde_json::from_slice::<Value>(structured) else { return false };
+    let is_same = |text: &str, value: &Value| {
+        value.as_str() == Some(text) || serde_json::from_str::<Value>(text).is_ok_and(|said| said == *value)
+    };
+    if texts.iter().any(|text| begins_alike(text) && is_same(text, &value)) {
+        return true;
+    }
+    let only =
+        value.as_object().filter(|members| members.len() == 1).and_then(|members| members.values().next());
+    match only {
+        Some(Value::Array(values)) if values.len() == texts.len() => {
+            values.iter().zip(texts).all(|(value, text)| is_same(text, value))
+        }
+        Some(only) => texts.iter().any(|text| is_same(text, only)),
+        None => false,
+    }
+}
+
+impl Block {
+    /// Its text, if it is one.
+    fn says(&self) -> Option<&str> {
+        self.text.as_deref().filter(|_| self.kind == "text")
+    }
 }
 
 impl ToolText {
@@ -170,10 +220,39 @@ mod tests {
     }
 
     #[test]
-    fn structured_content_is_told_where_there_is_no_text() {
-        assert_eq!(tell(b"[]", Some(b"{\"a\":1}"), PLAIN).text, "{\"a\":1}");
-        let both = json!([{"type": "text", "text": "x"}]).to_string();
-        assert_eq!(tell(both.as_bytes(), Some(b"{}"), PLAIN).text, "x");
+    fn structured_content_is_told_unless_a_text_says_the_same() {
+        let with = |texts: &[&str], structured: &str| {
+            let content: Vec<Value> =
+                texts.iter().map(|text| json!({"type": "text", "text": text})).collect();
+            tell(json!(content).to_string().as_bytes(), Some(structured.as_bytes()), PLAIN).text
+        };
+        assert_eq!(with(&[], r#"{"a":1}"#), r#"{"a":1}"#);
+        assert_eq!(with(&["2 rows"], r#"{"a":1}"#), "2 rows\n{\"a\":1}");
+        let rows = r#"{"result":[1]}"#;
+        assert_eq!(with(&["2 rows"], rows), format!("2 rows\n{rows}"));
+        for (texts, structured) in [
+            (&["{ \"b\": 2,\n\"a\": 1}"][..], r#"{"a":1,"b":2}"#),
+            (&["one", " {\"a\":1} "], r#"{"a":1}"#),
+            (&["x"], r#"{"result":"x"}"#),
+            (&["x"], r#"{"text":"x"}"#),
+            (&["5"], r#"{ "result": 5 }"#),
+            (&["a", "{\"b\": 1}"], r#"{"result":["a",{"b":1}]}"#),
+            (&["[1, 2]"], "[1,2]"),
+            (&["null"], "null"),
+            (&["x"], "null"),
+        ] {
+            assert_eq!(with(texts, structured), texts.join("\n"), "{structured}");
+        }
+        let image = json!([{"type": "image", "mimeType": "image/png", "data": "AAAA"}]).to_string();
+        let seen = tell(image.as_bytes(), Some(b"{\"a\":1}"), Telling { images: true, ..PLAIN });
+        assert_eq!((seen.text.as_str(), seen.images.len()), ("[an image, shown below]\n{\"a\":1}", 1));
+    }
+
+    #[test]
+    fn a_result_with_nothing_in_it_is_told_in_words() {
+        assert_eq!(tell(b"[]", None, PLAIN).text, NOTHING);
+        assert_eq!(tell(b"[{\"type\":\"text\",\"text\":\"\"}]", None, PLAIN).text, NOTHING);
+        assert_eq!(tell(b"[]", Some(b"null"), PLAIN).text, "null");
     }
 
     #[test]

@@ -137,7 +137,7 @@ pub(super) fn servers(servers: &[ServerView], redact: bool) -> Vec<u8> {
     to_vec(&Servers { servers: shown.collect() })
 }
 
-/// The answer to `GET /api/servers/{name}/tools`.
+/// The answer to `GET /api/servers/{name}/tools`: what a model is told of. Tools for an app only are not.
 pub(super) fn tools(catalog: &Catalog) -> Vec<u8> {
     #[derive(Serialize)]
     struct Tools<'a> {
@@ -150,7 +150,7 @@ pub(super) fn tools(catalog: &Catalog) -> Vec<u8> {
         description: &'a str,
         parameters: &'a RawValue,
     }
-    let tools = catalog.tools().iter().map(|tool| Tool {
+    let tools = catalog.tools().iter().filter(|tool| tool.is_for_models()).map(|tool| Tool {
         name: &tool.name,
         description: tool.description.as_deref().unwrap_or_default(),
         parameters: &tool.input_schema,

@@ -100,7 +100,7 @@ fn describe(method: &str, path: &str) -> Option<Operation> {
             let answered = json!({
                 "status": {"const": "success"}, "result": {"type": "string"}, "finish_reason": {"type": "string"},
                 "model": {"type": "string"}, "turns": {"type": "integer"}, "usage": {"type": "object"},
-                "steps": {"type": "array", "items": {}},
+                "steps": {"type": "array", "items": {}}, "left_out": {"type": "array", "items": {"type": "object"}},
             });
             Operation {
                 summary: "Answer a question with a server's tools",

@@ -24,7 +24,7 @@ use super::errors::Failure;
 use super::{Api, Visitor, json};
 use crate::http::body::{object, string};
 use crate::http::events::{self, COMMENT, KEEP_ALIVE};
-use crate::query::{Answer, Event, Finish, QueryError, Question, Step, TokenUsage};
+use crate::query::{Answer, Event, Finish, LeftOut, QueryError, Question, Step, TokenUsage};
 use crate::service::{AuditEntry, AuditHandle, Error, Outcome};
 
 /// How many events may wait for the client; then the model waits.
@@ -163,6 +163,8 @@ struct Success<'a> {
     model: &'a str,
     turns: usize,
     usage: TokenUsage,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    left_out: &'a [LeftOut],
     #[serde(skip_serializing_if = "Option::is_none")]
     steps: Option<&'a [Step]>,
 }
@@ -175,6 +177,7 @@ fn written(answer: &Answer, include_steps: bool) -> Vec<u8> {
         model: &answer.model,
         turns: answer.turns,
         usage: answer.usage,
+        left_out: &answer.left_out,
         steps: include_steps.then_some(&answer.steps),
     };
     // Plain values: this cannot fail.

@@ -267,6 +267,9 @@ struct ToolItem<'a> {
     name: &'a str,
     description: Option<&'a str>,
     input_schema: &'a RawValue,
+    /// As the server gave it.
+    #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
+    meta: Option<&'a RawValue>,
     /// How it stands to what was approved; absent where that is not compared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pin: Option<&'static str>,
@@ -463,6 +466,7 @@ fn tool_item<'a>(tool: &'a Tool, pins: &ToolPins) -> ToolItem<'a> {
         name: &tool.name,
         description: tool.description.as_deref(),
         input_schema: &tool.input_schema,
+        meta: tool.meta(),
         pin: pins.state_of(tool).map(PinState::name),
     }
 }

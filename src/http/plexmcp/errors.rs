@@ -56,15 +56,20 @@ impl Failure {
     }
 
     /// The tool ran and said that it failed. `text` is what it said, `content` its raw blocks.
-    pub(super) fn tool_failed(text: &str, content: &RawValue) -> Failure {
+    pub(super) fn tool_failed(text: &str, content: &RawValue, structured: Option<&RawValue>) -> Failure {
         #[derive(Serialize)]
         struct Details<'a> {
             mcp_error: &'a str,
             content: &'a RawValue,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            structured_content: Option<&'a RawValue>,
         }
         let message = "The tool reported an error";
-        Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "mcp_error", message)
-            .with(&Details { mcp_error: text, content })
+        Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "mcp_error", message).with(&Details {
+            mcp_error: text,
+            content,
+            structured_content: structured,
+        })
     }
 
     /// A defect: the text goes to the log, the guard words the answer.

@@ -55,6 +55,7 @@ fn schemas() -> Value {
             "updated_at": time, "stats": {"type": "object"}, "supervision": {"type": "object"},
             "traffic": {"type": "object"}, "tools": {"type": "array", "items": object(&["name", "input_schema"], json!({
                 "name": text, "description": maybe_text, "input_schema": {"type": "object"}, "pin": maybe_text,
+                "_meta": {"type": "object"},
             }))}, "pins": {"type": "object"},
         }))]},
         "Pins": pins(),

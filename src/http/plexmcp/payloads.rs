@@ -53,8 +53,9 @@ const END: &[u8] = b",\"is_error\":false}}";
 /// The answer in one piece.
 fn whole(tool: &str, reply: &ToolReply) -> Result<Vec<u8>, Failure> {
     if reply.is_error {
-        let content = serde_json::from_slice::<&RawValue>(&reply.content).unwrap_or(RawValue::NULL);
-        return Err(Failure::tool_failed(&joined_text(&reply.content), content));
+        let read = |payload| serde_json::from_slice::<&RawValue>(payload).unwrap_or(RawValue::NULL);
+        let structured = reply.structured.as_deref().map(read);
+        return Err(Failure::tool_failed(&error_text(reply), read(&reply.content), structured));
     }
     let structured = reply.structured.as_ref().map_or(0, Bytes::len);
     let mut out = Vec::with_capacity(256 + structured.max(reply.content.len()) + reply.content.len());
@@ -137,6 +138,17 @@ fn lone_text(content: &[u8]) -> Option<&RawValue> {
     }
     let mut reader = serde_json::Deserializer::from_slice(content);
     serde::Deserializer::deserialize_seq(&mut reader, OneBlock).ok().flatten()
+}
+
+/// What a tool says of its error: its text, or, without one, its structured content.
+fn error_text(reply: &ToolReply) -> String {
+    let text = joined_text(&reply.content);
+    match &reply.structured {
+        Some(structured) if text.is_empty() && **structured != *b"null" => {
+            String::from_utf8_lossy(structured).into_owned()
+        }
+        _ => text,
+    }
 }
 
 /// The text blocks, joined by line ends.

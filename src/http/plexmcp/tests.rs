@@ -179,6 +179,49 @@ async fn a_tool_that_failed_is_an_error_with_its_words() {
     assert_eq!((status, &error["code"]), (422, &json!("mcp_error")));
     assert_eq!(error["details"]["mcp_error"], json!("no \"such\"\ncity"));
     assert_eq!(error["details"]["content"], serde_json::from_str::<Value>(content).unwrap());
+    assert_eq!(error["details"]["structured_content"], json!({}));
+}
+
+#[tokio::test]
+async fn the_structured_content_of_an_error_is_told_and_is_its_words_where_there_are_none() {
+    for (structured, content, words) in [
+        (Some(r#"{"code":"NO"}"#), "[]", r#"{"code":"NO"}"#),
+        (
+            Some(r#"{"code":"NO"}"#),
+            r#"[{"type":"image","data":"aGk=","mimeType":"image/png"}]"#,
+            r#"{"code":"NO"}"#,
+        ),
+        (Some("[1]"), r#"[{"type":"text","text":""}]"#, "[1]"),
+        (Some("null"), "[]", ""),
+        (None, "[]", ""),
+    ] {
+        let failed = ToolReply { is_error: true, ..reply(structured, content) };
+        let (_, error) = failure(payloads::invoked("t", &failed)).await;
+        assert_eq!(error["details"]["mcp_error"], json!(words), "{structured:?} {content}");
+        let told = structured.map(|text| serde_json::from_str::<Value>(text).expect("JSON"));
+        assert_eq!(error["details"].get("structured_content"), told.as_ref(), "{structured:?} {content}");
+    }
+}
+
+#[tokio::test]
+async fn structured_content_that_is_null_is_the_result() {
+    let body = invoked(&reply(Some("null"), r#"[{"type":"text","text":"null"}]"#)).await;
+    assert_eq!(body["data"].get("result"), Some(&Value::Null));
+    let absent = invoked(&reply(None, r#"[{"type":"text","text":"null"}]"#)).await;
+    assert_eq!(absent["data"]["result"], json!("null"));
+}
+
+#[test]
+fn a_tool_is_shown_with_its_meta() {
+    let mut server = view("demo", 0, State::Ready, json!({"command": "x"}));
+    let tools = vec![raw(r#"{"name":"a","_meta":{"ui":{"visibility":["app"]}}}"#), raw(r#"{"name":"b"}"#)];
+    server.catalog = Arc::new(Catalog::build(tools, vec![], vec![], vec![]).0);
+    let body: Value =
+        serde_json::from_slice(&bodies::detail(&server, &Usage::default(), &Permissions::default()))
+            .expect("JSON");
+    let told = &body["data"]["tools"];
+    assert_eq!(told[0]["_meta"], json!({"ui": {"visibility": ["app"]}}));
+    assert!(told[1].get("_meta").is_none());
 }
 
 fn view(name: &str, age_s: u64, state: State, entry: Value) -> ServerView {

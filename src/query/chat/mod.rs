@@ -1,6 +1,12 @@
 //! The client of the model's endpoint: one turn at a time, tried again where that is safe.
 
 mod calls;
+mod dislikes;
+mod halves;
+mod pause;
+mod pieces;
+mod refusal;
+mod shorter;
 mod stream;
 mod wire;
 
@@ -9,30 +15,31 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::header::HeaderValue;
 use reqwest::{Client, RequestBuilder, Response};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use self::dislikes::{Dislikes, Learnt};
+use self::pause::{pause, retry_after};
+use self::refusal::Told;
 use self::stream::Folded;
 pub use self::wire::TokenUsage;
 pub(super) use self::wire::{ChatRequest, Reply, StreamOptions, ToolRequest, tool_message};
+use self::wire::{Unread, is_passing};
 use super::settings::{ApiKey, LlmSettings};
 use super::sse::{LONGEST, SseData};
 use super::{Event, ModelError, QueryError};
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(10);
-/// The first pause before a turn is tried again, where the endpoint names none; it doubles.
-const PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(8);
-
 /// See the module.
 pub(super) struct Chat {
     settings: Arc<LlmSettings>,
     endpoint: String,
     /// Made for the first query: the certificates of the system take time and memory.
     client: OnceLock<Client>,
+    learnt: Learnt,
 }
 
 /// What one try came to, when it came to nothing.
@@ -40,11 +47,39 @@ struct Failed {
     error: ModelError,
     /// Whether another try may go better, and nobody has heard anything of this one.
     again: bool,
+    /// Whether nobody has heard anything of it.
+    is_open: bool,
+}
+
+impl Failed {
+    /// The error of a request with so many tools: they may be why it was refused as it was.
+    fn of_tools(self, count: usize) -> ModelError {
+        match self.error {
+            ModelError::Refused { status: status @ (400 | 413 | 422), message, retry_after, .. }
+                if self.is_open =>
+            {
+                ModelError::Refused { status, message, retry_after, tools: count }
+            }
+            error => error,
+        }
+    }
+}
+
+impl From<ModelError> for Failed {
+    fn from(error: ModelError) -> Failed {
+        Failed { error, again: false, is_open: true }
+    }
+}
+
+impl From<Unread> for Failed {
+    fn from(unread: Unread) -> Failed {
+        Failed { again: unread.again, ..unread.error.into() }
+    }
 }
 
 impl Chat {
     pub(super) fn new(settings: Arc<LlmSettings>) -> Chat {
-        Chat { endpoint: settings.endpoint(), settings, client: OnceLock::new() }
+        Chat { endpoint: settings.endpoint(), settings, client: OnceLock::new(), learnt: Learnt::default() }
     }
 
     fn client(&self) -> Result<&Client, ModelError> {
@@ -63,30 +98,36 @@ impl Chat {
         Ok(self.client.get_or_init(|| made))
     }
 
-    /// Asks for one turn. With `events` it is streamed there as it comes.
+    /// Asks for one turn. With `events` it is streamed there as it comes. What the endpoint refuses of a
+    /// request that can do without it is left out at the next try, and from then on if that was taken.
     pub(super) async fn turn(
         &self,
         key: Option<&ApiKey>,
-        request: &mut ChatRequest<'_>,
+        request: &ChatRequest<'_>,
         deadline: Instant,
         events: Option<&mpsc::Sender<Event>>,
     ) -> Result<Reply, QueryError> {
         let client = self.client()?;
-        let mut tries = 0;
+        let mut dislikes = self.learnt.of(request.model);
+        let (mut tries, mut has_learnt) = (0, false);
         loop {
-            let body = serde_json::to_vec(&request)
-                .map_err(|error| ModelError::Unusable { reason: error.to_string() })?;
-            let failed = match self.attempt(client, key, body.into(), events).await {
-                Ok(reply) => return Ok(reply),
+            let failed = match self.attempt(client, key, body(request, &dislikes)?, events).await {
+                Ok(reply) => {
+                    if has_learnt {
+                        self.learnt.keep(request.model, dislikes);
+                    }
+                    return Ok(reply);
+                }
                 Err(failed) => failed,
             };
-            if request.stream_options.is_some() && dislikes_options(&failed.error) {
-                request.stream_options = None;
+            if learn(&mut dislikes, &failed, request) {
+                tracing::debug!(error = %without_key(failed.error, key), ?dislikes, "asking the model otherwise");
+                has_learnt = true;
                 continue;
             }
             let pause = pause(&failed.error, tries);
             if !failed.again || tries >= self.settings.retries || Instant::now() + pause >= deadline {
-                return Err(without_key(failed.error, key).into());
+                return Err(without_key(failed.of_tools(request.tools.len()), key).into());
             }
             tries += 1;
             tracing::debug!(error = %without_key(failed.error, key), tries, "asking the model again");
@@ -103,15 +144,14 @@ impl Chat {
     ) -> Result<Reply, Failed> {
         let request =
             self.sign(client.post(&self.endpoint), key).header("content-type", "application/json").body(body);
-        let unreachable = |reason: String, again| Failed { error: ModelError::Unreachable { reason }, again };
         let sent = timeout(self.settings.timeout, request.send()).await;
         let response = match sent {
             // It may be at work on it still, so it is not asked the same again.
-            Err(_) => {
-                let error = ModelError::Silent { after: self.settings.timeout };
-                return Err(Failed { error, again: false });
+            Err(_) => return Err(ModelError::Silent { after: self.settings.timeout }.into()),
+            Ok(Err(error)) => {
+                let error = ModelError::Unreachable { reason: whole(&error) };
+                return Err(Failed { again: true, ..error.into() });
             }
-            Ok(Err(error)) => return Err(unreachable(whole(&error), true)),
             Ok(Ok(response)) => response,
         };
         if !response.status().is_success() {
@@ -120,15 +160,20 @@ impl Chat {
         let is_stream = response
             .headers()
             .get("content-type")
-            .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
-        let read = match events.filter(|_| is_stream) {
-            Some(events) => self.read_stream(response, events).await,
-            None => match self.read_whole(response).await {
-                Ok(body) => wire::read_completion(&body),
-                Err(error) => Err(error),
-            },
+            .is_some_and(|kind| kind.as_bytes().to_ascii_lowercase().starts_with(b"text/event-stream"));
+        let wait = retry_after(response.headers(), SystemTime::now());
+        let (read, was_heard) = if is_stream {
+            self.read_stream(response, events).await
+        } else {
+            let read = self.read_whole(response).await.map_err(Failed::from);
+            (read.and_then(|body| Ok(read_body(&body)?)), false)
         };
-        read.map_err(|error| Failed { error, again: false })
+        read.map_err(|mut failed| {
+            if let ModelError::Refused { retry_after, .. } = &mut failed.error {
+                *retry_after = retry_after.or(wait);
+            }
+            Failed { again: failed.again && !was_heard, is_open: !was_heard, ..failed }
+        })
     }
 
     fn sign(&self, request: RequestBuilder, key: Option<&ApiKey>) -> RequestBuilder {
@@ -149,11 +194,15 @@ impl Chat {
 
     async fn refused(&self, response: Response) -> Failed {
         let status = response.status().as_u16();
-        let retry_after = retry_after(response.headers(), SystemTime::now());
+        let wait = retry_after(response.headers(), SystemTime::now());
         let body = self.read_whole(response).await.unwrap_or_default();
-        let used_up = wire::error_code(&body).is_some_and(|code| code == "insufficient_quota");
-        let again = matches!(status, 408 | 409 | 429 | 500..) && !used_up;
-        Failed { error: ModelError::Refused { status, message: wire::error_text(&body), retry_after }, again }
+        let told = Told::read(&body);
+        let again = is_passing(status, &told);
+        let retry_after = wait.or(told.wait);
+        Failed {
+            again,
+            ..ModelError::Refused { status, message: told.message, retry_after, tools: 0 }.into()
+        }
     }
 
     async fn read_whole(&self, response: Response) -> Result<Vec<u8>, ModelError> {
@@ -164,33 +213,42 @@ impl Chat {
         Ok(body)
     }
 
+    /// The message, and whether somebody has heard some of it.
     async fn read_stream(
         &self,
         response: Response,
-        events: &mpsc::Sender<Event>,
-    ) -> Result<Reply, ModelError> {
+        events: Option<&mpsc::Sender<Event>>,
+    ) -> (Result<Reply, Failed>, bool) {
+        let mut told = Telling { events, was_heard: false };
+        let read = self.fold(response, &mut told).await;
+        (read, told.was_heard)
+    }
+
+    async fn fold(&self, response: Response, told: &mut Telling<'_>) -> Result<Reply, Failed> {
         let (mut pieces, mut folded) = (SseData::default(), Folded::default());
         let mut incoming = self.incoming(response);
         while let Some(bytes) = incoming.next().await? {
             let mut said = String::new();
             let fed = pieces.feed(&bytes, |data| {
                 said.push_str(&folded.take(data)?.unwrap_or_default());
-                Ok::<(), ModelError>(())
+                Ok::<(), Unread>(())
             });
             // Also what was said right before something went wrong.
-            tell(events, said).await;
+            told.tell(said).await;
             fed?;
             if folded.is_done() {
-                return folded.finish();
+                break;
             }
         }
         // What nothing ended may be half an event: then it is as if it were not there.
-        let rest = pieces.rest().filter(|rest| Folded::is_whole(rest));
-        if let Some(rest) = rest {
-            let said = folded.take(&rest)?.unwrap_or_default();
-            tell(events, said).await;
-        }
-        folded.finish()
+        let rest = pieces.rest().filter(|rest| !folded.is_done() && Folded::is_whole(rest));
+        let mut said = match rest {
+            Some(rest) => folded.take(&rest)?.unwrap_or_default(),
+            None => String::new(),
+        };
+        said.push_str(&folded.rest());
+        told.tell(said).await;
+        Ok(folded.finish()?)
     }
 
     fn incoming(&self, response: Response) -> Incoming {
@@ -224,51 +282,65 @@ impl Incoming {
     }
 }
 
-/// Whoever listened may have gone; then this query is dropped in a moment.
-async fn tell(events: &mpsc::Sender<Event>, said: String) {
-    if !said.is_empty() {
+/// Where what is said is told, if anywhere.
+struct Telling<'a> {
+    events: Option<&'a mpsc::Sender<Event>>,
+    was_heard: bool,
+}
+
+impl Telling<'_> {
+    /// Whoever listened may have gone; then this query is dropped in a moment.
+    async fn tell(&mut self, said: String) {
+        let Some(events) = self.events.filter(|_| !said.is_empty()) else { return };
+        self.was_heard = true;
         let _ = events.send(Event::Token(said)).await;
     }
 }
 
-/// Some servers know how to stream and not how to count meanwhile.
-fn dislikes_options(error: &ModelError) -> bool {
-    matches!(error, ModelError::Refused { status: 400 | 422, message, .. } if message.contains("stream_options"))
+/// The request, without what the endpoint dislikes.
+fn body(request: &ChatRequest<'_>, dislikes: &Dislikes) -> Result<Bytes, ModelError> {
+    let (messages, tools) = (dislikes.messages(request.messages), dislikes.tools(request.tools));
+    let stream_options = request.stream_options.filter(|_| !dislikes.stream_options());
+    let shown = ChatRequest { messages: &messages, tools: &tools, stream_options, ..*request };
+    let body =
+        serde_json::to_vec(&shown).map_err(|error| ModelError::Unusable { reason: error.to_string() })?;
+    Ok(body.into())
+}
+
+/// Whether the endpoint may take the request without something that it has refused.
+fn learn(dislikes: &mut Dislikes, failed: &Failed, request: &ChatRequest<'_>) -> bool {
+    match &failed.error {
+        // Some say 500 where they cannot read a request.
+        ModelError::Refused { status: 400 | 422 | 500, message, .. } if failed.is_open => {
+            dislikes.learn(message, request)
+        }
+        _ => false,
+    }
+}
+
+/// A whole answer; or events, which some send without having been asked for them and without saying so.
+fn read_body(body: &[u8]) -> Result<Reply, Unread> {
+    let text = body.trim_ascii_start();
+    if ![&b"data:"[..], b"event:", b":"].iter().any(|begin| text.starts_with(begin)) {
+        return wire::read_completion(body);
+    }
+    let (mut pieces, mut folded) = (SseData::default(), Folded::default());
+    pieces.feed(text, |data| folded.take(data).map(drop))?;
+    if let Some(rest) = pieces.rest().filter(|rest| Folded::is_whole(rest)) {
+        folded.take(&rest)?;
+    }
+    folded.finish()
 }
 
 fn without_key(error: ModelError, key: Option<&ApiKey>) -> ModelError {
     let Some(key) = key else { return error };
     match error {
         ModelError::Unreachable { reason } => ModelError::Unreachable { reason: key.redact(&reason) },
-        ModelError::Refused { status, message, retry_after } => {
-            ModelError::Refused { status, message: key.redact(&message), retry_after }
+        ModelError::Refused { status, message, retry_after, tools } => {
+            ModelError::Refused { status, message: key.redact(&message), retry_after, tools }
         }
         ModelError::Unusable { reason } => ModelError::Unusable { reason: key.redact(&reason) },
         ModelError::Silent { .. } => error,
-    }
-}
-
-fn pause(error: &ModelError, tries: u32) -> Duration {
-    match error {
-        ModelError::Refused { retry_after: Some(wanted), .. } => *wanted,
-        _ => (PAUSE * 2u32.saturating_pow(tries)).min(LONGEST_PAUSE),
-    }
-}
-
-/// When the endpoint would like to be asked again (RFC 9110, section 10.2.3; and the finer header that
-/// OpenAI's clients read).
-fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    if let Some(ms) = text("retry-after-ms").and_then(|text| text.parse::<u64>().ok()) {
-        return Some(Duration::from_millis(ms));
-    }
-    let wanted = text("retry-after")?;
-    match wanted.parse::<u32>() {
-        Ok(seconds) => Some(Duration::from_secs(seconds.into())),
-        Err(_) => {
-            let at = httpdate::parse_http_date(wanted).ok()?;
-            Some(at.duration_since(now).unwrap_or_default())
-        }
     }
 }
 
@@ -291,35 +363,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pause_is_what_the_endpoint_asks_for_or_grows() {
-        let refused = |retry_after| ModelError::Refused { status: 429, message: String::new(), retry_after };
-        assert_eq!(pause(&refused(Some(Duration::from_secs(7))), 0), Duration::from_secs(7));
-        assert_eq!(pause(&refused(None), 0), Duration::from_millis(500));
-        assert_eq!(pause(&refused(None), 2), Duration::from_secs(2));
-        assert_eq!(pause(&refused(None), 40), LONGEST_PAUSE);
-    }
-
-    #[test]
-    fn the_pause_is_read_in_all_its_forms() {
-        let now = httpdate::parse_http_date("Thu, 26 Nov 2026 00:00:00 GMT").expect("a date");
-        let read = |name: &'static str, value: &'static str| {
-            retry_after(
-                &HeaderMap::from_iter([(name.parse().expect("a name"), HeaderValue::from_static(value))]),
-                now,
+    fn events_are_read_that_nobody_has_asked_for_or_announced() {
+        let event = |delta: &str, finish: &str| {
+            format!(
+                "data: {{\"choices\":[{{\"delta\":{{\"content\":\"{delta}\"}},\"finish_reason\":{finish}}}]}}\n\n"
             )
         };
-        assert_eq!(read("retry-after", "3"), Some(Duration::from_secs(3)));
-        assert_eq!(read("retry-after", "Thu, 26 Nov 2026 00:00:05 GMT"), Some(Duration::from_secs(5)));
-        assert_eq!(read("retry-after", "Wed, 25 Nov 2026 00:00:00 GMT"), Some(Duration::ZERO));
-        assert_eq!(read("retry-after-ms", "150"), Some(Duration::from_millis(150)));
-        assert_eq!(read("retry-after", "soon"), None);
+        for text in [
+            event("hello", "\"stop\""),
+            format!(": hi\n\n{}", event("hello", "\"stop\"")),
+            format!("\n{}{}data: [DONE]", event("hel", "null"), event("lo", "null")),
+        ] {
+            assert_eq!(read_body(text.as_bytes()).expect("events").text, "hello", "{text}");
+        }
+        let whole = br#"{"choices":[{"message":{"content":"hello"},"finish_reason":"stop"}]}"#;
+        assert_eq!(read_body(whole).expect("a completion").text, "hello");
+        let busy = read_body(b"data: {\"error\":{\"message\":\"busy\",\"code\":429}}\n\n").expect_err("busy");
+        assert!(busy.again, "{:?}", busy.error);
     }
 
     #[test]
     fn no_error_tells_the_key() {
         let key = ApiKey::new("sk-secret").expect("a key");
         let message = "Incorrect API key provided: sk-secret".to_owned();
-        let error = without_key(ModelError::Refused { status: 401, message, retry_after: None }, Some(&key));
+        let error = without_key(
+            ModelError::Refused { status: 401, message, retry_after: None, tools: 0 },
+            Some(&key),
+        );
         assert!(!error.to_string().contains("sk-secret"));
     }
 }

@@ -1,12 +1,13 @@
 //! A streamed turn: a message out of the pieces in its events. Pure.
 
-use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use super::calls::{merge_call, without_numbers};
-use super::wire::{Reply, TokenUsage, excerpt, reply};
-use crate::query::ModelError;
+use super::halves::{Joining, join_all, stood_in};
+use super::pieces::{THOUGHTS, merge_content, merge_parts, text_of};
+use super::refusal::Told;
+use super::wire::{Reply, TokenUsage, Unread, excerpt, finish_reason, reply};
 
 /// The last event of a stream.
 const DONE: &str = "[DONE]";
@@ -17,48 +18,44 @@ pub(super) struct Folded {
     message: Map<String, Value>,
     finish_reason: Option<String>,
     usage: Option<TokenUsage>,
+    said: Joining,
+    /// Whether some half of a character has a stand-in.
+    has_halves: bool,
     done: bool,
-}
-
-#[derive(Deserialize)]
-struct Chunk {
-    choices: Option<Vec<Piece>>,
-    usage: Option<Value>,
-    error: Option<Value>,
-}
-
-#[derive(Deserialize)]
-struct Piece {
-    delta: Option<Map<String, Value>>,
-    finish_reason: Option<String>,
 }
 
 impl Folded {
     /// Takes the data of an event; gives what the model said in it.
-    pub(super) fn take(&mut self, data: &str) -> Result<Option<String>, ModelError> {
+    pub(super) fn take(&mut self, data: &str) -> Result<Option<String>, Unread> {
         if data.trim() == DONE {
             self.done = true;
             return Ok(None);
         }
-        let chunk: Chunk = serde_json::from_str(data).map_err(|error| ModelError::Unusable {
-            reason: format!(
-                "an event of it is no piece of a chat completion ({error}): {}",
-                excerpt(data.as_bytes())
-            ),
-        })?;
-        if let Some(error) = chunk.error.filter(|error| !error.is_null()) {
-            let said = error["message"].as_str().or(error.as_str()).unwrap_or("an error without words");
-            return Err(ModelError::Unusable { reason: format!("it broke off with an error: {said}") });
+        let json = stood_in(data);
+        self.has_halves |= matches!(json, std::borrow::Cow::Owned(_));
+        let chunk: Value = serde_json::from_str(&json).map_err(|error| malformed(data, &error))?;
+        if let Some(told) = Told::inside(&chunk) {
+            return Err(Unread::of(told, "it broke off with an error"));
         }
-        self.usage = chunk.usage.as_ref().map(TokenUsage::read).or(self.usage);
+        let Value::Object(mut chunk) = chunk else {
+            return Err(Unread::unusable(format!(
+                "an event of it is no piece of a chat completion: {}",
+                excerpt(data.as_bytes())
+            )));
+        };
+        self.usage =
+            chunk.get("usage").filter(|usage| usage.is_object()).map(TokenUsage::read).or(self.usage);
         // One answer was asked for.
-        let Some(piece) = chunk.choices.into_iter().flatten().next() else { return Ok(None) };
-        self.finish_reason = piece.finish_reason.or(self.finish_reason.take());
-        let delta = piece.delta.unwrap_or_default();
-        let said = delta.get("content").and_then(Value::as_str).filter(|text| !text.is_empty());
-        let said = said.map(str::to_owned);
+        let piece = chunk.get_mut("choices").and_then(|choices| choices.get_mut(0)).map(Value::take);
+        let Some(Value::Object(mut piece)) = piece else { return Ok(None) };
+        self.finish_reason = finish_reason(piece.get("finish_reason")).or(self.finish_reason.take());
+        // Some send a whole message as the only piece.
+        let delta = [piece.remove("delta"), piece.remove("message")].into_iter().flatten();
+        let Some(Value::Object(delta)) = delta.into_iter().find(Value::is_object) else { return Ok(None) };
+        let said = text_of(delta.get("content"));
+        let said = if self.has_halves { self.said.next(&said) } else { said };
         merge(&mut self.message, delta);
-        Ok(said)
+        Ok(Some(said).filter(|said| !said.is_empty()))
     }
 
     /// Whether an event's data has not been cut off.
@@ -71,31 +68,51 @@ impl Folded {
         self.done
     }
 
+    /// What the model said and no event gave, because more of it might have come.
+    pub(super) fn rest(&mut self) -> String {
+        self.said.rest()
+    }
+
     /// The message. Refused when the stream ended before the message did.
-    pub(super) fn finish(mut self) -> Result<Reply, ModelError> {
+    pub(super) fn finish(mut self) -> Result<Reply, Unread> {
         if !self.done && self.finish_reason.is_none() {
-            return Err(ModelError::Unusable { reason: "it broke off in the middle".to_owned() });
+            return Err(Unread::unusable("it broke off in the middle".to_owned()));
         }
         if let Some(Value::Array(calls)) = self.message.get_mut("tool_calls") {
             without_numbers(calls);
+        }
+        if self.has_halves {
+            self.message.values_mut().for_each(join_all);
         }
         Ok(reply(self.message, self.finish_reason, self.usage.unwrap_or_default()))
     }
 }
 
-/// Puts a piece to what there is: texts grow, calls find their place, everything else is as it was said
-/// last.
+fn malformed(data: &str, error: &serde_json::Error) -> Unread {
+    let excerpt = excerpt(data.as_bytes());
+    Unread::unusable(format!("an event of it is no piece of a chat completion ({error}): {excerpt}"))
+}
+
+/// Puts a piece to what there is: texts grow, calls and parts find their place, everything else is as it
+/// was said last.
 fn merge(message: &mut Map<String, Value>, delta: Map<String, Value>) {
     for (name, value) in delta {
         match (message.get_mut(&name), value) {
             (_, Value::Null) => {}
-            (Some(Value::Array(calls)), Value::Array(pieces)) if name == "tool_calls" => {
+            (_, value) if name == "content" => {
+                merge_content(message.entry(name).or_insert(Value::Null), value);
+            }
+            (_, Value::Array(pieces)) if name == "tool_calls" => {
+                let calls = message.entry(name).or_insert_with(|| Value::Array(Vec::new()));
+                let Value::Array(calls) = calls else { continue };
                 pieces.into_iter().for_each(|piece| merge_call(calls, piece));
             }
-            (None, Value::Array(pieces)) if name == "tool_calls" => {
-                let mut calls = Vec::new();
-                pieces.into_iter().for_each(|piece| merge_call(&mut calls, piece));
-                message.insert(name, Value::Array(calls));
+            (_, Value::Array(pieces)) if THOUGHTS.contains(&name.as_str()) => {
+                // OpenRouter numbers what belongs together, LiteLLM's blocks just go on.
+                let grows = name != "reasoning_details";
+                let parts = message.entry(name).or_insert_with(|| Value::Array(Vec::new()));
+                let Value::Array(parts) = parts else { continue };
+                merge_parts(parts, pieces, grows);
             }
             (Some(Value::String(text)), Value::String(more)) if name != "role" => text.push_str(&more),
             (_, value) => drop(message.insert(name, value)),
@@ -106,6 +123,7 @@ fn merge(message: &mut Map<String, Value>, delta: Map<String, Value>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::query::ModelError;
     use crate::query::sse::SseData;
     use proptest::prelude::*;
     use serde_json::json;
@@ -138,16 +156,21 @@ mod tests {
     }
 
     fn fold(pieces: &[&[u8]]) -> Result<(Reply, String), ModelError> {
+        folded(pieces).map_err(|unread| unread.error)
+    }
+
+    fn folded(pieces: &[&[u8]]) -> Result<(Reply, String), Unread> {
         let (mut events, mut folded, mut said) = (SseData::default(), Folded::default(), String::new());
         for piece in pieces {
             events.feed(piece, |data| {
                 said.push_str(&folded.take(data)?.unwrap_or_default());
-                Ok::<(), ModelError>(())
+                Ok::<(), Unread>(())
             })?;
         }
         if let Some(rest) = events.rest().filter(|rest| Folded::is_whole(rest)) {
             said.push_str(&folded.take(&rest)?.unwrap_or_default());
         }
+        said.push_str(&folded.rest());
         Ok((folded.finish()?, said))
     }
 
@@ -210,6 +233,69 @@ mod tests {
             let error = fold(&[text.as_bytes()]).expect_err("broken").to_string();
             assert!(error.contains(said), "{error}");
         }
+    }
+
+    #[test]
+    fn an_error_in_an_event_has_the_status_that_it_tells() {
+        for (error, status) in [
+            (json!({"error": {"message": "slow down", "code": 429}}), Some(429)),
+            (json!({"error": {"message": "slow down", "code": "429"}}), Some(429)),
+            (json!([{"error": {"message": "slow down", "code": 503, "status": "UNAVAILABLE"}}]), Some(503)),
+            (
+                json!({"choices": [{"delta": {}, "finish_reason": "error", "error": {"message": "slow down", "code": 502}}]}),
+                Some(502),
+            ),
+            (json!({"error": {"message": "slow down"}}), None),
+        ] {
+            let text = format!("data: {error}\n\n");
+            let error = fold(&[text.as_bytes()]).expect_err("an error");
+            let told = match &error {
+                ModelError::Refused { status, .. } => Some(*status),
+                _ => None,
+            };
+            assert_eq!(told, status, "{error}");
+            assert!(error.to_string().contains("slow down"), "{error}");
+        }
+    }
+
+    #[test]
+    fn halves_of_a_character_in_two_events_are_one_and_a_half_alone_is_none() {
+        let event = |delta: &str| format!("data: {{\"choices\":[{{\"delta\":{delta}}}]}}\n\n");
+        let text = [
+            event(r#"{"content":"hi \ud83d","reasoning_content":"\ud83d"}"#),
+            event(r#"{"content":"\ude00!","reasoning_content":"\ude00"}"#),
+            event(r#"{"tool_calls":[{"index":0,"id":"a","function":{"name":"x","arguments":"{\"t\":\"\ud83d"}}]}"#),
+            event(r#"{"tool_calls":[{"index":0,"function":{"arguments":"\ude00\"}"}}]}"#),
+            event(r#"{"content":" \ud83d"}"#),
+            "data: [DONE]\n\n".to_owned(),
+        ]
+        .concat();
+        let (reply, said) = fold(&[text.as_bytes()]).expect("complete");
+        assert_eq!(
+            (reply.text.as_str(), said.as_str()),
+            ("hi \u{1f600}! \u{fffd}", "hi \u{1f600}! \u{fffd}")
+        );
+        assert_eq!(reply.message["reasoning_content"], "\u{1f600}");
+        assert_eq!(reply.calls[0].arguments, "{\"t\":\"\u{1f600}\"}");
+    }
+
+    #[test]
+    fn parts_are_told_and_go_back_as_they_came() {
+        let thought = |text: &str| json!({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": text}]}]});
+        let text = [
+            chunk(&json!({"role": "assistant", "content": ""}), None),
+            chunk(&thought("I "), None),
+            chunk(&thought("think"), None),
+            chunk(&json!({"content": [{"type": "text", "text": "Hel"}]}), None),
+            chunk(&json!({"content": "lo"}), Some("stop")),
+        ]
+        .concat();
+        let (reply, said) = fold(&[text.as_bytes()]).expect("complete");
+        assert_eq!((reply.text.as_str(), said.as_str()), ("Hello", "Hello"));
+        assert_eq!(
+            reply.message["content"],
+            json!([{"type": "thinking", "thinking": [{"type": "text", "text": "I think"}]}, {"type": "text", "text": "Hello"}])
+        );
     }
 
     #[test]

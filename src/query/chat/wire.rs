@@ -1,15 +1,20 @@
 //! The messages of chat completions that are read and written here. Pure. What a model says goes back to
-//! it as it came, also members that are not known here: some models need them. Only calls are mended: their
-//! ids, and arguments that are not the text of an object.
+//! it as it came, also members that are not known here: some models need them. Only calls are mended:
+//! arguments that are not the text of an object.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
+use super::calls::MOST_CALLS;
+use super::halves::mended;
+use super::pieces::{THOUGHTS, is_thought, settled, text_of};
+use super::refusal::Told;
 use crate::query::ModelError;
+use crate::query::sse::TooLong;
 
 /// What one turn asks.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize)]
 pub(in crate::query) struct ChatRequest<'a> {
     pub(in crate::query) model: &'a str,
     pub(in crate::query) messages: &'a [Value],
@@ -63,6 +68,7 @@ impl std::ops::AddAssign for TokenUsage {
 /// A tool call that a model asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::query) struct ToolRequest {
+    /// Empty where the endpoint gave none.
     pub(in crate::query) id: String,
     /// As the model knows the tool.
     pub(in crate::query) name: String,
@@ -79,31 +85,77 @@ pub(in crate::query) struct Reply {
     pub(in crate::query) text: String,
     /// What it said when it refused.
     pub(in crate::query) refusal: Option<String>,
+    /// Whether it has thoughts in it.
+    pub(in crate::query) has_thoughts: bool,
     pub(in crate::query) calls: Vec<ToolRequest>,
     /// `stop`, `length`, `tool_calls`, `content_filter`, or whatever else.
     pub(in crate::query) finish_reason: Option<String>,
     pub(in crate::query) usage: TokenUsage,
 }
 
+/// Why an answer that came with success is none.
+#[derive(Debug)]
+pub(super) struct Unread {
+    pub(super) error: ModelError,
+    /// Whether it stands for a refusal that another try may mend.
+    pub(super) again: bool,
+}
+
+impl Unread {
+    pub(super) fn unusable(reason: String) -> Unread {
+        Unread { error: ModelError::Unusable { reason }, again: false }
+    }
+
+    /// An error that came inside an answer, which is a refusal where it tells a status.
+    pub(super) fn of(told: Told, what: &str) -> Unread {
+        let Some(status) = told.status else { return Unread::unusable(format!("{what}: {}", told.message)) };
+        let again = is_passing(status, &told);
+        Unread {
+            error: ModelError::Refused { status, message: told.message, retry_after: told.wait, tools: 0 },
+            again,
+        }
+    }
+}
+
+impl From<TooLong> for Unread {
+    fn from(error: TooLong) -> Unread {
+        Unread { error: error.into(), again: false }
+    }
+}
+
+/// Whether what was refused with this status may be taken at another try.
+pub(super) fn is_passing(status: u16, told: &Told) -> bool {
+    told.is_of_the_model() || (matches!(status, 408 | 409 | 429 | 500..) && !told.is_used_up())
+}
+
 /// Reads the answer to a turn that was not streamed.
-pub(super) fn read_completion(body: &[u8]) -> Result<Reply, ModelError> {
-    #[derive(Deserialize)]
-    struct Completion {
-        choices: Vec<Choice>,
-        usage: Option<Value>,
+pub(super) fn read_completion(body: &[u8]) -> Result<Reply, Unread> {
+    let unusable =
+        |reason: &str| Unread::unusable(format!("it is no chat completion ({reason}): {}", excerpt(body)));
+    let text = String::from_utf8_lossy(body);
+    let answer: Value = serde_json::from_str(&mended(&text)).map_err(|error| unusable(&error.to_string()))?;
+    if let Some(told) = Told::inside(&answer) {
+        return Err(Unread::of(told, "it is an error"));
     }
-    #[derive(Deserialize)]
-    struct Choice {
-        message: Map<String, Value>,
-        finish_reason: Option<String>,
+    let Value::Object(mut answer) = answer else { return Err(unusable("no object")) };
+    let usage =
+        answer.get("usage").filter(|usage| usage.is_object()).map(TokenUsage::read).unwrap_or_default();
+    let Some(Value::Array(choices)) = answer.get_mut("choices") else {
+        return Err(unusable("missing field `choices`"));
+    };
+    if choices.is_empty() {
+        return Err(Unread::unusable("it has no choice in it".to_owned()));
     }
-    let unusable = |reason: String| ModelError::Unusable { reason };
-    let completion: Completion = serde_json::from_slice(body)
-        .map_err(|error| unusable(format!("it is no chat completion ({error}): {}", excerpt(body))))?;
-    let choice = completion.choices.into_iter().next();
-    let choice = choice.ok_or_else(|| unusable("it has no choice in it".to_owned()))?;
-    let usage = completion.usage.as_ref().map(TokenUsage::read).unwrap_or_default();
-    Ok(reply(choice.message, choice.finish_reason, usage))
+    let mut choice = choices.swap_remove(0);
+    let Value::Object(message) = choice["message"].take() else {
+        return Err(unusable("missing field `message`"));
+    };
+    Ok(reply(message, finish_reason(choice.get("finish_reason")), usage))
+}
+
+/// Why a model stopped, where it is said.
+pub(super) fn finish_reason(told: Option<&Value>) -> Option<String> {
+    told.and_then(Value::as_str).filter(|reason| !reason.is_empty()).map(str::to_owned)
 }
 
 /// What a message says.
@@ -115,35 +167,35 @@ pub(super) fn reply(
     // Members that say nothing are refused by some endpoints when they come back.
     message.retain(|name, value| name == "content" || !says_nothing(value));
     message.insert("role".to_owned(), "assistant".into());
-    let text = text_of(message.get("content"));
+    let content = message.get("content");
+    let has_thoughts = THOUGHTS.iter().any(|name| message.contains_key(*name))
+        || content.and_then(Value::as_array).is_some_and(|parts| parts.iter().any(is_thought));
+    let text = text_of(content);
     let refusal = message.get("refusal").and_then(Value::as_str).filter(|text| !text.is_empty());
     let refusal = refusal.map(str::to_owned);
     let calls = match message.get_mut("tool_calls") {
-        Some(Value::Array(calls)) => calls.iter_mut().enumerate().map(read_call).collect(),
+        Some(Value::Array(calls)) => {
+            calls.retain(Value::is_object);
+            calls.truncate(MOST_CALLS);
+            calls.iter_mut().map(read_call).collect()
+        }
         _ => Vec::new(),
     };
-    message.entry("content").or_insert(Value::Null);
-    Reply { message: Value::Object(message), text, refusal, calls, finish_reason, usage }
+    if calls.is_empty() {
+        message.shift_remove("tool_calls");
+    }
+    let content = message.entry("content").or_insert(Value::Null);
+    *content = settled(content.take());
+    Reply { message: Value::Object(message), text, refusal, has_thoughts, calls, finish_reason, usage }
 }
 
 fn says_nothing(value: &Value) -> bool {
     value.is_null() || value.as_array().is_some_and(Vec::is_empty)
 }
 
-/// A text, or the texts of parts.
-fn text_of(content: Option<&Value>) -> String {
-    match content {
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Array(parts)) => parts.iter().filter_map(|part| part["text"].as_str()).collect(),
-        _ => String::new(),
-    }
-}
-
-/// Reads a call, and mends in the message what some local servers leave out: the result has to
-/// name the call's id.
-fn read_call((at, call): (usize, &mut Value)) -> ToolRequest {
-    let id =
-        call["id"].as_str().filter(|id| !id.is_empty()).map_or_else(|| format!("call_{at}"), str::to_owned);
+/// Reads a call, and mends in the message what some local servers leave out.
+fn read_call(call: &mut Value) -> ToolRequest {
+    let id = call["id"].as_str().unwrap_or_default().to_owned();
     let name = call["function"]["name"].as_str().unwrap_or_default().to_owned();
     let arguments = match &call["function"]["arguments"] {
         Value::String(text) => text.clone(),
@@ -152,7 +204,6 @@ fn read_call((at, call): (usize, &mut Value)) -> ToolRequest {
     };
     let meant = object_text(&arguments);
     if let Value::Object(call) = call {
-        call.insert("id".to_owned(), id.clone().into());
         call.insert("type".to_owned(), "function".into());
         let function = call.entry("function").or_insert_with(|| json!({"name": name}));
         if let Value::Object(function) = function {
@@ -165,7 +216,8 @@ fn read_call((at, call): (usize, &mut Value)) -> ToolRequest {
 /// The object that a model meant with what it wrote for arguments: nothing for none, an object in a JSON
 /// string, or one between fences. Endpoints that parse the conversation refuse anything else for good.
 fn object_text(written: &str) -> Option<String> {
-    let text = without_fences(written.trim());
+    let whole = mended(written);
+    let text = without_fences(whole.trim());
     if text.is_empty() || text == "null" {
         return Some("{}".to_owned());
     }
@@ -181,22 +233,6 @@ fn object_text(written: &str) -> Option<String> {
 fn without_fences(text: &str) -> &str {
     let inner = text.strip_prefix("```").and_then(|text| text.strip_suffix("```"));
     inner.map_or(text, |text| text.trim_start_matches(|c: char| c.is_ascii_alphanumeric()).trim())
-}
-
-/// What an endpoint says of an error, out of the shapes that there are.
-pub(super) fn error_text(body: &[u8]) -> String {
-    let value: Value = serde_json::from_slice(body).unwrap_or_default();
-    let said = [&value["error"]["message"], &value["error"], &value["message"], &value["detail"]];
-    match said.into_iter().find_map(Value::as_str) {
-        Some(text) => text.chars().take(1_000).collect(),
-        None => excerpt(body),
-    }
-}
-
-/// The kind of an error, where it is told.
-pub(super) fn error_code(body: &[u8]) -> Option<String> {
-    let value: Value = serde_json::from_slice(body).ok()?;
-    value["error"]["code"].as_str().map(str::to_owned)
 }
 
 /// The beginning of an answer, for people.
@@ -253,8 +289,8 @@ mod tests {
         assert_eq!(reply.refusal, None);
         assert_eq!(reply.text, "ab");
         assert_eq!(reply.calls[0].arguments, "{\"k\":true}");
-        assert_eq!((reply.calls[0].id.as_str(), reply.calls[1].id.as_str()), ("call_0", "call_1"));
-        assert_eq!(reply.message["tool_calls"][1]["id"], "call_1");
+        assert_eq!(reply.message["content"], "ab");
+        assert_eq!((reply.calls[0].id.as_str(), reply.calls[1].name.as_str()), ("", "y"));
         assert_eq!(reply.message["role"], "assistant");
     }
 
@@ -303,26 +339,60 @@ mod tests {
     #[test]
     fn what_is_no_completion_is_said_with_its_beginning() {
         for (body, said) in [("<html>", "<html>"), ("{}", "{}"), ("", "(nothing)")] {
-            let error = read_completion(body.as_bytes()).expect_err("unusable").to_string();
+            let error = read_completion(body.as_bytes()).expect_err("unusable").error.to_string();
             assert!(error.contains(said), "{error}");
         }
         assert!(read_completion(b"{\"choices\":[]}").is_err());
     }
 
     #[test]
-    fn errors_are_read_in_the_shapes_that_there_are() {
-        for body in [
-            "{\"error\":{\"message\":\"no\"}}",
-            "{\"error\":\"no\"}",
-            "{\"message\":\"no\"}",
-            "{\"detail\":\"no\"}",
-            "no",
-        ] {
-            assert_eq!(error_text(body.as_bytes()), "no", "{body}");
-        }
+    fn an_error_that_came_with_success_is_a_refusal() {
+        let unread = |answer: &Value| read_completion(answer.to_string().as_bytes()).expect_err("an error");
+        let busy = unread(&json!({"error": {"message": "Rate limit exceeded", "code": 429}}));
+        let refused = ModelError::Refused {
+            status: 429,
+            message: "Rate limit exceeded".to_owned(),
+            retry_after: None,
+            tools: 0,
+        };
+        assert_eq!((busy.error, busy.again), (refused, true));
+        assert!(!unread(&json!([{"error": {"message": "no", "code": 400}}])).again);
+        let unknown = unread(&json!({"error": "no"}));
+        assert_eq!(unknown.error, ModelError::Unusable { reason: "it is an error: no".to_owned() });
+    }
+
+    #[test]
+    fn half_a_character_costs_nothing_else() {
+        let body = br#"{"choices":[{"message":{"content":"hi \ud83d","tool_calls":[{"id":"c","function":{"name":"x","arguments":"{\"t\":\"\\ud83d\"}"}}]},"finish_reason":"stop"}]}"#;
+        let reply = read_completion(body).expect("usable");
         assert_eq!(
-            error_code(b"{\"error\":{\"code\":\"insufficient_quota\"}}").as_deref(),
-            Some("insufficient_quota")
+            (reply.text.as_str(), reply.calls[0].arguments.as_str()),
+            ("hi \u{fffd}", "{\"t\":\"\u{fffd}\"}")
         );
+        let bytes = b"{\"choices\":[{\"message\":{\"content\":\"caf\xe9\"},\"finish_reason\":5}]}";
+        assert_eq!(read_completion(bytes).expect("usable").text, "caf\u{fffd}");
+    }
+
+    #[test]
+    fn thoughts_are_not_what_was_said() {
+        let thought = json!({"type": "thinking", "thinking": "t", "text": "t", "signature": "S"});
+        let message = json!({"content": [thought, {"type": "text", "text": "said"}]});
+        let reply = read(&json!({"choices": [{"message": message}]}));
+        assert_eq!((reply.text.as_str(), reply.has_thoughts), ("said", true));
+        assert_eq!(reply.message["content"], message["content"], "as it came");
+        assert!(read(&json!({"choices": [{"message": {"content": "", "reasoning": "t"}}]})).has_thoughts);
+        assert!(!read(&json!({"choices": [{"message": {"content": "", "reasoning": null}}]})).has_thoughts);
+    }
+
+    #[test]
+    fn there_is_an_end_to_the_calls_of_a_message() {
+        let call = json!({"id": "c", "function": {"name": "x", "arguments": "{}"}});
+        let reply = read(&json!({"choices": [{"message": {"tool_calls": vec![call; MOST_CALLS + 1]}}]}));
+        assert_eq!(
+            (reply.calls.len(), reply.message["tool_calls"].as_array().map(Vec::len)),
+            (MOST_CALLS, Some(MOST_CALLS))
+        );
+        let odd = read(&json!({"choices": [{"message": {"content": "x", "tool_calls": ["x", null]}}]}));
+        assert!(odd.calls.is_empty() && odd.message.get("tool_calls").is_none());
     }
 }

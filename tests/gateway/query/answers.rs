@@ -53,8 +53,9 @@ async fn a_tool_is_called_and_the_model_is_told_what_it_said() {
     let gateway = daemon(&model, "").start().await;
     let answer = query(&gateway, &question_with(json!({"include_steps": true}))).await.expect(200);
     let mut expected = answered("It says hi.", 2);
+    let told = "hi\n{\"text\": \"hi\", \"n\": 1.50}";
     expected["steps"] = json!([{
-        "server": "fake", "tool": "echo", "arguments": {"text": "hi", "n": 1.5}, "result": "hi", "is_error": false
+        "server": "fake", "tool": "echo", "arguments": {"text": "hi", "n": 1.5}, "result": told, "is_error": false
     }]);
     assert_eq!(without_durations(answer), expected);
     let asked = model.asked();
@@ -65,7 +66,7 @@ async fn a_tool_is_called_and_the_model_is_told_what_it_said() {
         messages[2..],
         [
             json!({"role": "assistant", "content": null, "tool_calls": [call]}),
-            json!({"role": "tool", "tool_call_id": "call_0", "content": "hi"})
+            json!({"role": "tool", "tool_call_id": "call_0", "content": told})
         ]
     );
     gateway.stop().await;
@@ -130,7 +131,7 @@ async fn what_goes_wrong_with_a_call_is_told_to_the_model() {
         "Error: the arguments are not valid JSON: EOF while parsing a value at line 1 column 8",
         "Error: the arguments must be a JSON object",
         "{}",
-        "",
+        "[nothing was returned]",
     ];
     assert_eq!(told, expected);
     let steps = answer["steps"].as_array().expect("steps");

@@ -2,9 +2,11 @@
 
 mod accounting;
 mod answers;
+mod endpoints;
 mod faults;
 mod keys;
 mod leaving;
+mod oddities;
 mod snippets;
 mod streaming;
 mod texts;
@@ -120,6 +122,13 @@ fn without_durations(mut answer: Value) -> Value {
         assert!(took.expect("how long it took").is_u64());
     }
     answer
+}
+
+/// What a refusal of a request like this one is followed by: the tools may be why.
+fn narrowing(body: &Value) -> String {
+    let count = body["tools"].as_array().map_or(0, Vec::len);
+    assert!(count > 1, "{body}");
+    format!(" (it was told of {count} tools; `tools` in the question names fewer)")
 }
 
 /// The names of the tools that were offered.

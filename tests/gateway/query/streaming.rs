@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{answered, daemon, question, question_with, stream, streamed, tokens};
+use super::{answered, daemon, narrowing, question, question_with, stream, streamed, tokens};
 use crate::support::llm::{Llm, Turn};
 use crate::support::{DEADLINE, wait_until};
 
@@ -27,6 +27,7 @@ async fn tokens_calls_and_results_are_told_and_the_answer_comes_last() {
     let gateway = daemon(&model, "").start().await;
     let seen = stream(&gateway, &question_with(json!({"include_steps": true}))).await;
     let arguments = json!({"text": "größer", "n": [1, 2]});
+    let echoed = "größer\n{\"text\": \"größer\", \"n\": [1, 2]}";
     let unknown = "Error: there is no tool 'fly'; the tools are: ";
     let told = seen[4].1["result"].as_str().expect("a text").to_owned();
     assert!(told.starts_with(unknown), "{told}");
@@ -43,7 +44,7 @@ async fn tokens_calls_and_results_are_told_and_the_answer_comes_last() {
             ),
             event(
                 "tool_result",
-                json!({"id": "call_a", "server": "fake", "tool": "echo", "result": "größer", "is_error": false})
+                json!({"id": "call_a", "server": "fake", "tool": "echo", "result": echoed, "is_error": false})
             ),
             event("tool_call", json!({"id": "call_0", "server": null, "tool": "fly", "arguments": "{oops"})),
             event(
@@ -169,8 +170,9 @@ async fn what_goes_wrong_after_it_is_the_last_event() {
     let seen = stream(&gateway, &question()).await;
     let names: Vec<&str> = seen.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["tool_call", "tool_result", "error"]);
-    let error =
-        json!({"error": "The model's endpoint answered 400: context_length_exceeded", "code": "llm_error"});
+    let hint = narrowing(&model.asked()[0].body);
+    let error = format!("The model's endpoint answered 400: context_length_exceeded{hint}");
+    let error = json!({"error": error, "code": "llm_error"});
     assert_eq!(seen[2].1, error);
     assert_eq!(model.asked().len(), 7, "what somebody has heard the beginning of is not said again");
     gateway.stop().await;

@@ -2,6 +2,7 @@
 //! say. It records what it is asked, keeps answers back until the test lets them go, and notices who
 //! goes away meanwhile.
 
+pub(crate) mod endpoints;
 mod turn;
 
 use std::collections::{HashMap, VecDeque};

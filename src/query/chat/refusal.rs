@@ -1,0 +1,264 @@
+//! Errors as endpoints tell them, out of the shapes that there are: OpenAI's, a list (Google), a text,
+//! nested in another's words (OpenRouter), a list of places (FastAPI), with a status or inside a 200. Pure.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::halves::mended;
+use super::wire::excerpt;
+
+/// The longest that is repeated of an error, in characters.
+const LONGEST: usize = 1_000;
+/// So deep errors are looked for in errors.
+const DEEPEST: usize = 8;
+/// So many places are told of a list.
+const MOST_PLACES: usize = 5;
+
+/// An error.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Told {
+    /// What is said.
+    pub(super) message: String,
+    /// The status that it stands for, 400 to 599.
+    pub(super) status: Option<u16>,
+    /// The kinds that it is said to be of, in the endpoint's words.
+    pub(super) kinds: Vec<String>,
+    /// When it would like to be asked again.
+    pub(super) wait: Option<Duration>,
+}
+
+impl Told {
+    /// Reads the body of an answer whose status says that it is an error.
+    pub(super) fn read(body: &[u8]) -> Told {
+        let text = String::from_utf8_lossy(body);
+        let told = serde_json::from_str(&mended(&text)).ok().and_then(|value| told(&value, DEEPEST));
+        told.unwrap_or_else(|| Told { message: excerpt(body), ..Told::default() })
+    }
+
+    /// Reads an error out of an answer that came with success.
+    pub(super) fn inside(answer: &Value) -> Option<Told> {
+        let choice = &answer["choices"][0];
+        if says(&choice["error"]) {
+            return told(&choice["error"], DEEPEST);
+        }
+        let is_error = says(&answer["error"])
+            || answer["object"] == "error"
+            || answer["type"] == "error"
+            || answer.as_array().is_some_and(|errors| errors.iter().any(|error| says(&error["error"])));
+        let has_none = answer["choices"].as_array().is_none_or(Vec::is_empty);
+        let has_status = has_none && status_of(answer).is_some();
+        if is_error || has_status { told(answer, DEEPEST) } else { None }
+    }
+
+    /// Whether the account is used up, which no waiting mends.
+    pub(super) fn is_used_up(&self) -> bool {
+        self.kinds.iter().any(|kind| kind == "insufficient_quota")
+    }
+
+    /// Whether it is about what the model made, not about what was asked (Groq): another try may go better.
+    pub(super) fn is_of_the_model(&self) -> bool {
+        self.kinds.iter().any(|kind| kind == "tool_use_failed")
+    }
+}
+
+/// Whether a member is there and not an empty one.
+fn says(error: &Value) -> bool {
+    match error {
+        Value::String(text) => !text.is_empty(),
+        Value::Object(members) => !members.is_empty(),
+        _ => false,
+    }
+}
+
+fn told(value: &Value, depth: usize) -> Option<Told> {
+    let depth = depth.checked_sub(1)?;
+    match value {
+        Value::String(text) if !text.trim().is_empty() => {
+            // Some put what another said into their own error, as text.
+            let inner = text.trim_start().starts_with(['{', '[']);
+            let inner = inner.then(|| serde_json::from_str(text).ok()).flatten();
+            let plain = || Told { message: text.trim().chars().take(LONGEST).collect(), ..Told::default() };
+            Some(inner.and_then(|inner| told(&inner, depth)).unwrap_or_else(plain))
+        }
+        Value::Array(errors) => errors.iter().find_map(|error| told(error, depth)),
+        Value::Object(_) => told_by_members(value, depth),
+        _ => None,
+    }
+}
+
+fn told_by_members(value: &Value, depth: usize) -> Option<Told> {
+    let inner = ["error", "message", "detail", "errors", "msg", "error_msg", "title"].into_iter();
+    let mut found = inner.filter_map(|name| places(&value[name]).or_else(|| told(&value[name], depth)));
+    let mut it = found.next()?;
+    it.status = status_of(value).or(it.status);
+    it.wait = it.wait.or_else(|| wait_of(value));
+    it.kinds
+        .extend(["code", "type", "status"].iter().filter_map(|name| value[name].as_str().map(str::to_owned)));
+    it.status = it.status.or_else(|| it.kinds.iter().find_map(|kind| status_of_word(kind)));
+    let raw = told(&value["metadata"]["raw"], depth);
+    if let Some(raw) = raw.filter(|raw| !it.message.contains(&raw.message)) {
+        it.message = format!("{}: {}", it.message, raw.message);
+        it.kinds.extend(raw.kinds);
+    }
+    if let Some(place) =
+        value["param"].as_str().filter(|place| !place.is_empty() && !it.message.contains(place))
+    {
+        it.message = format!("{} (at {place})", it.message);
+    }
+    it.message = it.message.chars().take(LONGEST).collect();
+    Some(it)
+}
+
+/// What FastAPI says of a body: each a place and what is wrong there.
+fn places(value: &Value) -> Option<Told> {
+    let one = |error: &Value| {
+        let said = error["msg"].as_str()?;
+        let steps = error["loc"].as_array()?.iter();
+        let steps: Vec<String> =
+            steps.map(|step| step.as_str().map_or_else(|| step.to_string(), str::to_owned)).collect();
+        Some(format!("{}: {said}", steps.join(".")))
+    };
+    let told: Vec<String> = value.as_array()?.iter().take(MOST_PLACES).filter_map(one).collect();
+    (!told.is_empty()).then(|| Told { message: told.join("; "), ..Told::default() })
+}
+
+/// A status, where an error has one: as a number, or as the text of one.
+fn status_of(value: &Value) -> Option<u16> {
+    let members = ["code", "status", "status_code", "statusCode", "error_code"];
+    members.iter().find_map(|name| {
+        let told = &value[name];
+        let number = told.as_u64().or_else(|| told.as_str().and_then(|text| text.trim().parse().ok()));
+        number.and_then(|number| u16::try_from(number).ok()).filter(|status| (400..600).contains(status))
+    })
+}
+
+/// The status that goes with a kind of error, in the words of OpenAI, Anthropic and Google.
+fn status_of_word(word: &str) -> Option<u16> {
+    Some(match word.to_ascii_lowercase().as_str() {
+        "invalid_request_error" | "invalid_argument" | "failed_precondition" => 400,
+        "authentication_error" | "unauthenticated" | "invalid_api_key" => 401,
+        "permission_error" | "permission_denied" => 403,
+        "not_found_error" | "not_found" => 404,
+        "request_too_large" => 413,
+        "rate_limit_error"
+        | "rate_limit_exceeded"
+        | "resource_exhausted"
+        | "insufficient_quota"
+        | "too_many_requests" => 429,
+        "api_error" | "server_error" | "internal_server_error" | "internal" => 500,
+        "overloaded_error" | "overloaded" | "unavailable" | "service_unavailable" => 503,
+        "timeout_error" | "deadline_exceeded" => 504,
+        _ => return None,
+    })
+}
+
+/// Google tells a pause among the details, as `34s` or `3.5s`.
+fn wait_of(value: &Value) -> Option<Duration> {
+    let told = value["details"].as_array()?.iter().find_map(|detail| detail["retryDelay"].as_str())?;
+    let seconds: f64 = told.strip_suffix('s')?.parse().ok()?;
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn errors_are_read_in_the_shapes_that_there_are() {
+        for body in [
+            r#"{"error":{"message":"no"}}"#,
+            r#"{"error":"no"}"#,
+            r#"{"message":"no"}"#,
+            r#"{"detail":"no"}"#,
+            r#"{"errors":[{"message":"no"}]}"#,
+            r#"[{"error":{"code":400,"message":"no","status":"INVALID_ARGUMENT"}}]"#,
+            r#"{"error":{"error":{"message":"no"}}}"#,
+            r#"{"error":{"message":"{\"error\":{\"message\":\"no\"}}"}}"#,
+            r#"{"type":"error","error":{"type":"invalid_request_error","message":"no"}}"#,
+            r#"{"object":"error","message":"no","code":40303}"#,
+            r#"{"error":{},"msg":"no"}"#,
+            "no",
+        ] {
+            assert_eq!(Told::read(body.as_bytes()).message, "no", "{body}");
+        }
+        for body in ["", "{}", "[]", "7", "null", "{\"error\":null}"] {
+            assert!(!Told::read(body.as_bytes()).message.is_empty(), "{body}");
+        }
+        let long = json!([{"error": {"message": "x".repeat(5000)}}]).to_string();
+        assert_eq!(Told::read(long.as_bytes()).message.chars().count(), LONGEST);
+        assert_eq!(Told::read(br#"{"error":{"message":"half \ud83d"}}"#).message, "half \u{fffd}");
+    }
+
+    #[test]
+    fn places_and_what_others_said_are_told_along() {
+        let places = json!({"detail": [
+            {"type": "extra_forbidden", "loc": ["body", "messages", 2, "assistant", "reasoning_content"],
+             "msg": "Extra inputs are not permitted"},
+            {"loc": ["body", "tools", 0], "msg": "no"},
+        ]});
+        let said =
+            "body.messages.2.assistant.reasoning_content: Extra inputs are not permitted; body.tools.0: no";
+        assert_eq!(Told::read(places.to_string().as_bytes()).message, said);
+        let raw = json!({"error": {"message": "odd"}}).to_string();
+        let nested =
+            json!({"error": {"message": "Provider returned error", "code": 400, "metadata": {"raw": raw}}});
+        assert_eq!(Told::read(nested.to_string().as_bytes()).message, "Provider returned error: odd");
+        let param =
+            json!({"error": {"message": "bad", "param": "tools[1].function.parameters", "code": null}});
+        assert_eq!(Told::read(param.to_string().as_bytes()).message, "bad (at tools[1].function.parameters)");
+    }
+
+    #[test]
+    fn an_error_inside_a_success_has_the_status_that_it_tells() {
+        for (answer, status) in [
+            (json!({"error": {"message": "m", "code": 429}}), Some(429)),
+            (json!({"error": {"message": "m", "code": "503"}}), Some(503)),
+            (json!({"error": {"message": "m", "code": "rate_limit_exceeded"}}), Some(429)),
+            (json!([{"error": {"message": "m", "code": 400}}]), Some(400)),
+            (
+                json!({"choices": [{"error": {"message": "m", "code": 502}, "finish_reason": "error"}]}),
+                Some(502),
+            ),
+            (
+                json!({"choices": [{"message": {"content": null}}], "error": {"message": "m", "code": 429}}),
+                Some(429),
+            ),
+            (json!({"type": "error", "error": {"type": "overloaded_error", "message": "m"}}), Some(503)),
+            (json!({"object": "error", "message": "m"}), None),
+            (json!({"message": "m", "status": 500}), Some(500)),
+            (json!({"error": "m"}), None),
+        ] {
+            let told = Told::inside(&answer).unwrap_or_else(|| panic!("{answer}"));
+            assert_eq!((told.message.as_str(), told.status), ("m", status), "{answer}");
+        }
+        for answer in [
+            json!({"choices": [{"message": {"content": "x"}}], "error": null}),
+            json!({"choices": [{"message": {"content": "x"}}], "error": {}}),
+            json!({"choices": [], "usage": {}, "code": 0}),
+            json!({"id": 1}),
+            json!([]),
+        ] {
+            assert_eq!(Told::inside(&answer), None, "{answer}");
+        }
+    }
+
+    #[test]
+    fn pauses_and_kinds_are_read() {
+        let google = json!({"error": {"code": 429, "message": "m", "status": "RESOURCE_EXHAUSTED", "details": [
+            {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "3.5s"}]}});
+        assert_eq!(Told::read(google.to_string().as_bytes()).wait, Some(Duration::from_millis(3500)));
+        let quota = Told::read(br#"{"error":{"message":"m","code":"insufficient_quota"}}"#);
+        assert!(quota.is_used_up() && !quota.is_of_the_model());
+        assert!(Told::read(br#"{"error":{"message":"m","code":"tool_use_failed"}}"#).is_of_the_model());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_body_is_too_strange(body: Vec<u8>, text: String) {
+            drop(Told::read(&body));
+            drop(Told::inside(&json!({"error": text, "choices": text})));
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Parts of a request said with less, for endpoints that take no more. Pure.
+
+use serde_json::{Value, json};
+
+/// A call with what every endpoint knows of it.
+pub(super) fn plain_call(call: &Value) -> Value {
+    let function = json!({"name": call["function"]["name"], "arguments": call["function"]["arguments"]});
+    json!({"id": call["id"], "type": call["type"], "function": function})
+}
+
+/// Has the first question begin with what the system said.
+pub(super) fn into_question(messages: &mut Vec<Value>) {
+    let is_system = messages.first().is_some_and(|message| message["role"] == "system");
+    let is_question = messages.get(1).is_some_and(|message| message["role"] == "user");
+    if is_system && is_question {
+        let system = messages.remove(0);
+        let texts = [&system, &messages[0]].map(|message| message["content"].as_str().unwrap_or_default());
+        let text = texts.join("\n\n");
+        messages[0]["content"] = text.into();
+    }
+}
+
+/// Says patterns in descriptions. A property may have that name; a text below it is none of its schema.
+pub(super) fn reword_patterns(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => {
+            if let Some(Value::String(pattern)) = members.get("pattern").filter(|pattern| pattern.is_string())
+            {
+                let told = format!("Matches the regular expression {pattern}");
+                let before =
+                    members.get("description").and_then(Value::as_str).filter(|text| !text.is_empty());
+                let told = before.map_or(told.clone(), |before| format!("{before} {told}"));
+                members.shift_remove("pattern");
+                members.insert("description".to_owned(), told.into());
+            }
+            let values = ["default", "enum", "const", "examples"];
+            members.iter_mut().filter(|(name, _)| !values.contains(&name.as_str())).for_each(|(_, value)| {
+                reword_patterns(value);
+            });
+        }
+        Value::Array(schemas) => schemas.iter_mut().for_each(reword_patterns),
+        _ => {}
+    }
+}
