@@ -188,8 +188,13 @@ async fn open_by_probe(
         (Probe::Modern, None) => Err(HandshakeError::Refused("it refused server/discover".to_owned())),
         (Probe::Unsupported { offered }, _) => Err(unsupported(&offered)),
         (Probe::Legacy, _) => {
-            teller.note("asked server/discover first, which servers of the older protocol do not know: what this one wrote about it is no fault of its own");
-            teller.log.pass_over_probe(teller.incarnation);
+            // Told only where it has complained, so that nobody takes it for a fault of the server's.
+            if teller.log.pass_over_probe(teller.incarnation) {
+                teller.note(
+                    "asked server/discover first, which servers of the older protocol do not know: what it wrote \
+                     about that is no fault of its own",
+                );
+            }
             Ok((Era::Legacy, initialize(link, deadline, phase).await?))
         }
     }

@@ -155,8 +155,8 @@ impl ServerLog {
         }
     }
 
-    /// Has what one child has complained of our probe so far say nothing about it.
-    pub(super) fn pass_over_probe(&self, incarnation: u64) {
+    /// Has what one child has complained of our probe so far say nothing about it; says whether it has.
+    pub(super) fn pass_over_probe(&self, incarnation: u64) -> bool {
         let mut ring = self.ring();
         let last = ring.last;
         let own = |line: &&LogLine| line.incarnation == incarnation && line.stream == Stream::Stderr;
@@ -166,6 +166,7 @@ impl ServerLog {
         if let (Some(head), Some(first)) = (head, first) {
             head.of_probe = first..=last;
         }
+        first.is_some()
     }
 
     /// Adds a line, for tests of those who read.
@@ -420,7 +421,7 @@ mod tests {
         for line in ["starting", "Failed to validate request: 31 validation errors", "  field required"] {
             log.push(1, Stream::Stderr, line);
         }
-        log.pass_over_probe(1);
+        assert!(!log.pass_over_probe(2) && log.pass_over_probe(1));
         assert!(log.push(1, Stream::Stderr, "no key"));
         assert_eq!(log.words_of(1).last, ["starting", "no key"]);
         assert_eq!(log.tail(9).len(), 4, "they are shown all the same");
