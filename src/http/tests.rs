@@ -36,6 +36,7 @@ pub(super) fn every_error() -> Vec<Error> {
         Error::ResourceNotFound { message: text() },
         Error::InvalidArguments { message: text() },
         Error::Rpc { code: -32000, message: text(), data: None },
+        Error::InputRequired,
         Error::BadReply { reason: text() },
         Error::Unreachable { reason: text(), in_flight: false, retry_after: None, status: None },
         Error::BreakerOpen { name: "x".into(), retry_after: wait },
@@ -87,6 +88,7 @@ fn is_listed(error: &Error) {
         | Error::ResourceNotFound { .. }
         | Error::InvalidArguments { .. }
         | Error::Rpc { .. }
+        | Error::InputRequired
         | Error::BadReply { .. }
         | Error::Unreachable { .. }
         | Error::BreakerOpen { .. }

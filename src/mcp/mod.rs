@@ -15,7 +15,7 @@ pub use era::{Era, MODERN_VERSION, OFFERED_LEGACY_VERSION, modern_meta};
 pub use handshake::{Facts, Probe, initialize_params, read_discover, read_initialize, read_probe_error};
 pub use list::{ListKind, ListPage, NextPage, read_page};
 pub use logging::read_log_message;
-pub use result::{ReadContents, ToolResult, read_contents, read_tool_result};
+pub use result::{CAPABILITY_REQUIRED, NoResult, ReadContents, ToolResult, read_contents, read_tool_result};
 pub use tool::{is_for_models, tool_meta};
 
 /// Method names, as constants.

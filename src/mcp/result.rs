@@ -35,22 +35,42 @@ fn present<'de, D: serde::Deserializer<'de>>(reader: D) -> Result<Option<&'de Ra
     <&RawValue>::deserialize(reader).map(Some)
 }
 
+/// Why there is no result of a tool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoResult {
+    /// The tool wants to know more first (spec 2026-07-28, `input_required`).
+    InputRequired,
+    /// It is not what MCP says a result is.
+    Unusable(String),
+}
+
+impl From<String> for NoResult {
+    fn from(reason: String) -> NoResult {
+        NoResult::Unusable(reason)
+    }
+}
+
+/// The code with which a server of the modern era refuses what needs a capability that its client has not
+/// declared, such as asking it (spec 2026-07-28, basic/index).
+pub const CAPABILITY_REQUIRED: i64 = -32021;
+
 /// Reads a tool's result, or says why it is none. Payloads of the answer are slices of `result`.
-pub fn read_tool_result(result: &Bytes) -> Result<ToolResult, String> {
+pub fn read_tool_result(result: &Bytes) -> Result<ToolResult, NoResult> {
     let members: ToolResultMembers<'_> =
         object(result).ok_or_else(|| "the result is not a tools/call result object".to_owned())?;
     match members.result_type.as_deref() {
         None | Some("complete") => {}
-        Some("input_required") => {
-            return Err("the tool asks for more input, which this interface cannot give".to_owned());
+        Some("input_required") => return Err(NoResult::InputRequired),
+        Some(other) => {
+            let reason = format!("the result is of the unknown type '{}'", other.escape_debug());
+            return Err(NoResult::Unusable(reason));
         }
-        Some(other) => return Err(format!("the result is of the unknown type '{}'", other.escape_debug())),
     }
     let slice = |raw: &RawValue| result.slice_ref(raw.get().as_bytes());
     let content = match members.content {
         None => Bytes::from_static(b"[]"),
         Some(raw) if raw.get().starts_with('[') => slice(raw),
-        Some(_) => return Err("'content' is not an array".to_owned()),
+        Some(_) => return Err(NoResult::Unusable("'content' is not an array".to_owned())),
     };
     let is_error = members.is_error.unwrap_or(false);
     Ok(ToolResult { structured: members.structured.map(slice), content, is_error, whole: result.len() })
@@ -82,7 +102,7 @@ fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
 mod tests {
     use super::*;
 
-    fn read(text: &'static str) -> Result<ToolResult, String> {
+    fn read(text: &'static str) -> Result<ToolResult, NoResult> {
         read_tool_result(&Bytes::from_static(text.as_bytes()))
     }
 
@@ -112,18 +132,16 @@ mod tests {
     }
 
     #[test]
+    fn a_tool_that_wants_to_know_more_is_told_apart() {
+        assert_eq!(read(r#"{"resultType":"input_required"}"#), Err(NoResult::InputRequired));
+    }
+
+    #[test]
     fn what_is_no_result_is_refused_with_a_reason() {
-        for text in [
-            "5",
-            "[]",
-            "[1]",
-            "[{},[],false]",
-            "null",
-            r#"{"content":{}}"#,
-            r#"{"resultType":"input_required"}"#,
-            r#"{"resultType":"task"}"#,
-        ] {
-            assert!(read(text).is_err(), "{text}");
+        for text in
+            ["5", "[]", "[1]", "[{},[],false]", "null", r#"{"content":{}}"#, r#"{"resultType":"task"}"#]
+        {
+            assert!(matches!(read(text), Err(NoResult::Unusable(_))), "{text}");
         }
         for text in ["[]", "[[]]", "{}", r#"{"contents":{}}"#] {
             assert!(read_contents(text.as_bytes()).is_err(), "{text}");

@@ -12,7 +12,7 @@ use super::{Error, Gateway, Principal, ResourceReply, ServerEntry, ToolCall, Too
 use crate::access::CallOfKey;
 use crate::child::Limits;
 use crate::jsonrpc::{RpcError, one_line};
-use crate::mcp::{self, method};
+use crate::mcp::{self, NoResult, method};
 use crate::supervisor::ServerHandle;
 use crate::telemetry::metrics::{Kind, OK};
 
@@ -53,7 +53,8 @@ impl Gateway {
         let mut measured = meter.measure(Kind::Tool, caller.key_id(), &call.tool, request.started);
         let asker = Asker { caller, entry: &entry, tool: Some(&call.tool) };
         let reply = dispatch(&handle, request, &asker).await.and_then(|said| match said {
-            Ok(result) => mcp::read_tool_result(&result).map_err(|reason| Error::BadReply { reason }),
+            Ok(result) => mcp::read_tool_result(&result).map_err(without_result),
+            Err(error) if error.code == mcp::CAPABILITY_REQUIRED => Err(Error::InputRequired),
             Err(error) if error.code == -32602 => Err(Error::InvalidArguments { message: error.message }),
             Err(error) => Err(from_rpc(error)),
         });
@@ -212,6 +213,13 @@ fn without_hidden(error: Error, caller: &Principal, entry: &ServerEntry) -> Erro
             Error::ToolNotFound { tool, suggestion: suggestion.filter(visible) }
         }
         other => other,
+    }
+}
+
+fn without_result(why: NoResult) -> Error {
+    match why {
+        NoResult::InputRequired => Error::InputRequired,
+        NoResult::Unusable(reason) => Error::BadReply { reason },
     }
 }
 

@@ -194,6 +194,9 @@ pub enum Error {
         /// The JSON-RPC error data, raw JSON.
         data: Option<Bytes>,
     },
+    /// The tool asks for input before it answers. Whatever way a server has of saying so, it is one cause.
+    #[error("The tool asks for input (input_required), which this interface cannot give")]
+    InputRequired,
     /// The server answered with something that is not what MCP says it should be.
     #[error("The MCP server sent an unusable reply: {reason}")]
     BadReply {
@@ -354,6 +357,7 @@ impl Error {
             | Error::OutsideRoot { .. } => Fault::Caller,
             Error::ToolBlocked { .. }
             | Error::Rpc { .. }
+            | Error::InputRequired
             | Error::BadReply { .. }
             | Error::Unreachable { .. }
             | Error::BreakerOpen { .. }
@@ -401,6 +405,7 @@ impl Error {
             | Error::ResourceNotFound { .. }
             | Error::InvalidArguments { .. }
             | Error::Rpc { .. }
+            | Error::InputRequired
             | Error::AlreadyExists { .. }
             | Error::InvalidDefinition { .. }
             | Error::FileNotFound { .. }
@@ -437,6 +442,7 @@ impl Error {
             Error::ResourceNotFound { .. } => "resource_not_found",
             Error::InvalidArguments { .. } => "invalid_arguments",
             Error::Rpc { .. } => "rpc_error",
+            Error::InputRequired => "input_required",
             Error::BadReply { .. } => "bad_reply",
             Error::Unreachable { .. } => "unreachable",
             Error::BreakerOpen { .. } => "breaker_open",

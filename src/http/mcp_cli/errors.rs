@@ -215,7 +215,7 @@ impl From<Error> for Failure {
             Error::NoCommand { .. } => upstream.code("mcp_unreachable"),
             Error::Unreachable { retry_after, .. } => upstream.code("mcp_unreachable").retry(retry_after),
             Error::TimedOut { .. } => upstream.code("mcp_timeout"),
-            Error::Rpc { .. } | Error::BadReply { .. } => upstream.code("mcp_error"),
+            Error::Rpc { .. } | Error::InputRequired | Error::BadReply { .. } => upstream.code("mcp_error"),
             Error::Overloaded { retry_after } | Error::BreakerOpen { retry_after, .. } => {
                 failure(StatusCode::SERVICE_UNAVAILABLE).code("service_unavailable").retry(Some(retry_after))
             }
@@ -382,6 +382,14 @@ mod tests {
             ("resource_not_found", 404, plain("secret")),
             ("invalid_arguments", 400, plain("secret")),
             ("rpc_error", 500, coded("secret", "mcp_error")),
+            (
+                "input_required",
+                500,
+                coded(
+                    "The tool asks for input (input_required), which this interface cannot give",
+                    "mcp_error",
+                ),
+            ),
             ("bad_reply", 500, coded("The MCP server sent an unusable reply: secret", "mcp_error")),
             ("unreachable", 500, coded("secret", "mcp_unreachable")),
             (

@@ -175,6 +175,8 @@ impl From<Error> for Failure {
                 let data = data.as_deref().and_then(|data| serde_json::from_slice::<&RawValue>(data).ok());
                 mcp_error("The MCP returned an error", &message, Some(code), data)
             }
+            Error::InputRequired => Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "mcp_error", text.clone())
+                .with(&json!({"mcp_error": text, "content": []})),
             Error::BadReply { reason } => mcp_error("The MCP sent an unusable reply", &reason, None, None),
             Error::Unreachable { in_flight, retry_after, status, .. } => {
                 let mut details = json!({"phase": phase(in_flight)});
@@ -440,6 +442,7 @@ mod tests {
             ("resource_not_found", 404, "resource_not_found"),
             ("invalid_arguments", 400, "invalid_arguments"),
             ("rpc_error", 502, "mcp_error"),
+            ("input_required", 422, "mcp_error"),
             ("bad_reply", 502, "mcp_error"),
             ("unreachable", 502, "mcp_unreachable"),
             ("breaker_open", 503, "service_unavailable"),
