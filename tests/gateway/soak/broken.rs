@@ -19,11 +19,16 @@ async fn import(gateway: &Gateway, healthy: usize, broken: usize) {
         servers.insert(format!("s{number}"), gateway.marked(fake(&[])));
     }
     for number in 0..broken {
-        servers.insert(format!("broken{number}"), gateway.marked(fake(&["--exit", "1"])));
+        servers.insert(format!("broken{number}"), gateway.marked(broken()));
     }
     let file = json!({"mcpServers": servers});
     fs::write(gateway.data().join("import.json"), file.to_string()).expect("written");
     gateway.post("/api/config/import", &json!({"filepath": "import.json"})).await.expect(200);
+}
+
+/// One that ends at once, each time with another code: what always ends in the same way is soon left alone.
+fn broken() -> Value {
+    json!({"command": "sh", "args": ["-c", "exit $(( $$ % 97 + 1 ))"]})
 }
 
 /// How much CPU the daemon takes while nobody asks it anything, as a share of one core.
