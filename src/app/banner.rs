@@ -107,7 +107,7 @@ fn describe(server: &ServerView) -> String {
             let version = server.status.introduction.as_ref().map_or("", |known| &known.protocol_version);
             format!("{tools}, {resources}, MCP {version}")
         }
-        State::Disabled if server.definition.command().is_none() => "has no command".to_owned(),
+        State::Disabled if let Some(reason) = server.definition.idle_reason() => reason.to_owned(),
         State::Disabled => "switched off in its definition".to_owned(),
         State::Starting => "goes on in the background".to_owned(),
         State::Idle => format!("starts on demand; {} known", count(server.catalog.tools().len(), "tool")),

@@ -110,6 +110,8 @@ pub struct Policy {
     pub breaker_failures: u32,
     /// For how long, the first time; it doubles from there.
     pub breaker_pause: Duration,
+    /// The deadline of its calls that name none; the gateway's own where it says nothing.
+    pub call_timeout: Option<Duration>,
     /// From spawn to the end of the handshake and the first lists.
     pub start_timeout: Duration,
     /// How many calls the child may have in flight.
@@ -147,6 +149,7 @@ impl Default for Policy {
             update: UpdateMode::StartFirst,
             breaker_failures: 5,
             breaker_pause: Duration::from_secs(30),
+            call_timeout: None,
             start_timeout: Duration::from_secs(60),
             max_in_flight: 256,
             queue: 256,
@@ -204,7 +207,7 @@ pub fn parse_duration(value: &Value) -> Option<Duration> {
 }
 
 /// The members of `mcpvisor`, and of its `limits`.
-const SETTINGS: [&str; 20] = [
+const SETTINGS: [&str; 21] = [
     "era",
     "restart",
     "start",
@@ -217,6 +220,7 @@ const SETTINGS: [&str; 20] = [
     "breaker_pause",
     "breaker_failures",
     "start_timeout",
+    "call_timeout",
     "queue_age",
     "stdin_grace",
     "term_grace",
@@ -289,6 +293,11 @@ pub(super) fn parse_policy(own: &Map<String, Value>, problems: &mut Problems) ->
                 let mut failures = 0;
                 set_count(&mut failures, value, 0..=1000, &path, problems);
                 policy.breaker_failures = u32::try_from(failures).unwrap_or(0);
+            }
+            "call_timeout" => {
+                let mut timeout = Duration::ZERO;
+                set_duration(&mut timeout, value, &path, problems);
+                policy.call_timeout = Some(timeout).filter(|timeout| !timeout.is_zero());
             }
             "start_timeout" => set_duration(&mut policy.start_timeout, value, &path, problems),
             "queue_age" => set_duration(&mut policy.queue_age, value, &path, problems),
