@@ -68,6 +68,10 @@ pub fn main(program: Program) -> ExitCode {
         }
         Ok(Command::DemoServer) => demo_server().into(),
         Ok(Command::Ask(ask)) => cli::ask::run(&ask).into(),
+        Ok(Command::Import(import)) => {
+            let (out, err) = (&mut io::stdout(), &mut io::stderr());
+            cli::import::run(&import, &ProcessEnvironment, out, err).into()
+        }
         Ok(Command::NewOwnerKey(flags)) => owner::renew(&flags, &ProcessEnvironment).into(),
         Ok(Command::Store(flags, action)) => keeping::run(&flags, &action, &ProcessEnvironment).into(),
         Err(refused) => refused.report().into(),

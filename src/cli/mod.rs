@@ -9,6 +9,7 @@ pub mod ask;
 pub mod demo_server;
 mod exit;
 mod flags;
+pub mod import;
 
 use std::io::Write;
 

@@ -11,6 +11,7 @@ mod file;
 mod foreign;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod importing;
 mod json;
 mod llm;
 mod problem;
@@ -27,6 +28,7 @@ pub use environment::{
     ProcessEnvironment,
 };
 pub use foreign::{CLIENTS, Client, Entry, Reading, Refusal, Remark, Source, Weight, read as read_foreign};
+pub use importing::{Found, Plan, look, plan};
 pub use problem::{ConfigProblem, Position};
 pub use report::{describe, list_problems, remarks, warnings};
 pub use servers_file::{ServersFile, entry_problems};

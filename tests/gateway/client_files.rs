@@ -276,3 +276,22 @@ fn the_check_is_strict_where_the_daemon_would_go_on_and_warns_of_what_goes_other
     assert_eq!((code, err.as_str()), (Some(0), ""), "equal definitions are no matter: {out}");
     assert_eq!(out.matches("lantern: ").count(), 1, "{out}");
 }
+
+#[test]
+fn an_import_makes_a_servers_file_that_the_check_passes() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let from = format!("{}/tests/client_files/08-goose.yaml", env!("CARGO_MANIFEST_DIR"));
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mcpvisor"));
+        command.args(arguments).current_dir(directory.path()).env_clear().env("HOME", directory.path());
+        command.env("LANTERN_TOKEN", "s3cret").output().expect("the program runs")
+    };
+    let output = run(&["import", "--from", &from, "--to", "own.json"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success() && text.contains("takes    lantern: mcpvisor with 1 argument"),
+        "{output:?}"
+    );
+    let output = run(&["serve", "--check", "--port", "0", "--data-dir", "data", "--servers", "own.json"]);
+    assert!(output.status.success(), "{output:?}");
+}
