@@ -128,7 +128,7 @@ fn describe(server: &ServerView) -> String {
             let version = server.status.introduction.as_ref().map_or("", |known| &known.protocol_version);
             format!("{tools}, {resources}, MCP {version}")
         }
-        State::Disabled if server.definition.command().is_none() => "has no command".to_owned(),
+        State::Disabled if let Some(reason) = server.definition.idle_reason() => reason.to_owned(),
         State::Disabled => "switched off in its definition".to_owned(),
         State::Starting => match server.status.turn.as_ref().and_then(TurnView::before) {
             Some(before) => format!("waits for its turn ({before} before it)"),

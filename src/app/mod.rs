@@ -11,6 +11,7 @@ mod places;
 mod reload;
 mod systemd;
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::Path;
@@ -31,9 +32,7 @@ use crate::config::{self, Config, Environment, Flags, ProcessEnvironment};
 use crate::http::{Front, Tls};
 use crate::process::{self, Host, HostSettings};
 use crate::query::Queries;
-use crate::service::{
-    Applied, Gateway, GatewaySettings, OpenError, Registry, ServersFile, Settings, State, clock,
-};
+use crate::service::{Applied, Gateway, GatewaySettings, OpenError, Registry, Settings, State, clock};
 use crate::signals::{Asked, Signals, Stop};
 use crate::store::{StoreError, Vault};
 use crate::supervisor::Supervisor;
@@ -69,6 +68,10 @@ pub fn main(program: Program) -> ExitCode {
         }
         Ok(Command::DemoServer) => demo_server().into(),
         Ok(Command::Ask(ask)) => cli::ask::run(&ask).into(),
+        Ok(Command::Import(import)) => {
+            let (out, err) = (&mut io::stdout(), &mut io::stderr());
+            cli::import::run(&import, &ProcessEnvironment, out, err).into()
+        }
         Ok(Command::NewOwnerKey(flags)) => owner::renew(&flags, &ProcessEnvironment).into(),
         Ok(Command::Store(flags, action)) => keeping::run(&flags, &action, &ProcessEnvironment).into(),
         Err(refused) => refused.report().into(),
@@ -184,7 +187,7 @@ fn open_registry(config: &Config, keys: &KeyRing) -> Result<Registry, Refusal> {
         OpenError::OwnerKey { .. } => Refusal::io(error),
     })?;
     for file in &config.servers {
-        let content = ServersFile::new(file.entries.clone(), file.extra.clone());
+        let content = file.content().seen(file.version.clone());
         let path = file.path.to_string_lossy();
         match registry.apply_file(&path, &content) {
             Ok(applied) => log_applied(&path, &applied),
@@ -260,6 +263,7 @@ async fn run(
     let (stop, stopped) = watch::channel(false);
     let queries = Queries::new(config.llm.clone());
     let mut serving = tokio::spawn(front.serve(gateway.clone(), queries, stopped));
+    reload::tell(&config.servers, &mut HashSet::new());
     systemd::ready(&url);
     let watchdog = tokio::spawn(systemd::watchdog());
     let status = tokio::spawn(systemd::status(url.clone(), gateway.clone()));

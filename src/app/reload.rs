@@ -5,6 +5,7 @@
 //! configuration swaps a link. A look each second sees all of that alike, and costs a `stat`. One
 //! thread does that and nothing else: a file may be on a disk that hangs.
 
+use std::collections::HashSet;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -14,12 +15,13 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::Notify;
+use tracing::Level;
 
 use super::certificate::Watching;
 use super::{log_applied, systemd};
-use crate::config::{self, Config, ConfigProblem, Flags, ProcessEnvironment};
+use crate::config::{self, Config, ConfigProblem, Flags, ProcessEnvironment, Weight};
 use crate::files;
-use crate::service::{Gateway, ServersFile};
+use crate::service::Gateway;
 
 /// How often the files are looked at.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
@@ -37,6 +39,8 @@ pub(super) struct Reloader {
     gateway: Gateway,
     asked: Arc<Notify>,
     certificate: Option<Watching>,
+    /// What was said of the files already.
+    told: HashSet<String>,
 }
 
 impl Reloader {
@@ -49,8 +53,9 @@ impl Reloader {
         asked: Arc<Notify>,
         certificate: Option<Watching>,
     ) -> Reloader {
-        let paths = paths(&std::mem::take(&mut config.servers));
-        Reloader { flags, settings: config, paths, gateway, asked, certificate }
+        let files = std::mem::take(&mut config.servers);
+        let (paths, told) = (paths(&files), sayings(&files).map(|(_, line)| line).collect());
+        Reloader { flags, settings: config, paths, gateway, asked, certificate, told }
     }
 
     pub(super) async fn run(mut self) {
@@ -98,10 +103,12 @@ impl Reloader {
             }
         };
         let files = std::mem::take(&mut config.servers);
+        tell(&files, &mut self.told);
         let mut good = true;
         for file in &files {
             let path = file.path.to_string_lossy();
-            let content = ServersFile::new(file.entries.clone(), file.extra.clone());
+            // Whoever asks means what the file says.
+            let content = if asked { file.content() } else { file.content().seen(file.version.clone()) };
             match self.gateway.apply_servers_file(&path, content).await {
                 Ok(applied) => log_applied(&path, &applied),
                 Err(error) => {
@@ -142,6 +149,33 @@ impl Reloader {
 
 fn paths(files: &[config::ServersFile]) -> Vec<PathBuf> {
     files.iter().map(|file| file.path.clone()).collect()
+}
+
+/// What the log has of the servers files: what is wrong with single servers, and what is worth saying.
+fn sayings(files: &[config::ServersFile]) -> impl Iterator<Item = (Level, String)> {
+    let problems = config::entry_problems(files).into_iter();
+    let problems = problems.map(|problem| (Level::ERROR, format!("{problem}; this server is not started")));
+    let remarks = config::remarks(files).map(|(weight, line)| match weight {
+        Weight::Warning => (Level::WARN, line),
+        Weight::Note => (Level::INFO, line),
+    });
+    problems.chain(remarks.collect::<Vec<_>>())
+}
+
+/// Says it, but for what was said already and still is so.
+pub(super) fn tell(files: &[config::ServersFile], told: &mut HashSet<String>) {
+    let mut now = HashSet::new();
+    for (level, line) in sayings(files) {
+        if !told.contains(&line) && !now.contains(&line) {
+            match level {
+                Level::ERROR => tracing::error!("{line}"),
+                Level::WARN => tracing::warn!("{line}"),
+                _ => tracing::info!("{line}"),
+            }
+        }
+        now.insert(line);
+    }
+    *told = now;
 }
 
 fn report(problems: &[ConfigProblem]) {

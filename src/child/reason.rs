@@ -3,6 +3,11 @@
 
 use super::log::Words;
 
+/// What Node calls the members of an error.
+const MEMBERS: [&str; 12] = [
+    "errno:", "code:", "syscall:", "path:", "address:", "port:", "status:", "signal:", "output:", "pid:",
+    "stdout:", "stderr:",
+];
 /// The longest text that is taken, in characters.
 const MAX_TEXT: usize = 300;
 /// A line beyond this, in bytes, is code that was packed, unless there is nothing else.
@@ -101,10 +106,13 @@ fn may_tell(line: &str) -> bool {
     let is_code = ["throw", "raise ", "import ", "from ", "return ", "const ", "await ", "sys.exit("]
         .iter()
         .any(|begin| text.starts_with(begin));
+    // The members of an error, which Node prints after its stack.
+    let is_member =
+        MEMBERS.iter().any(|member| text.starts_with(member)) && line.starts_with(char::is_whitespace);
     // A heading says only that something follows.
     let is_heading = text.trim_end_matches([':', '!', '.']).split_whitespace().nth(1).is_none();
     let is_raised_bare = is_heading && is_raised_name(text);
-    letters > 0 && !is_frame && !is_code && !is_place(text) && (!is_heading || is_raised_bare)
+    letters > 0 && !is_frame && !is_code && !is_member && !is_place(text) && (!is_heading || is_raised_bare)
 }
 
 /// A file with a line's number, as Node shows before the code that threw.
@@ -184,6 +192,8 @@ mod tests {
     fn a_node_program_that_throws_is_told_by_its_error() {
         let text = "/srv/errors/index.js:12\n    throw new Error('x');\n    ^\n\nError: ORCHARD_KEY is not set\n    at main (/srv/errors/index.js:12:9)\n    at node:internal/main:1:2\n\nNode.js v20.20.2";
         assert_eq!(told(text), "Error: ORCHARD_KEY is not set");
+        let members = "Warn: no home\nError: ENOTDIR: not a directory, mkdir '/dev/null/x'\n    at mkdirSync (node:fs:1:1) {\n  errno: -20,\n  code: 'ENOTDIR',\n  path: '/dev/null/x'\n}\n\nNode.js v20.20.2";
+        assert_eq!(told(members), "Error: ENOTDIR: not a directory, mkdir '/dev/null/x'");
     }
 
     #[test]

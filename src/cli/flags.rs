@@ -8,6 +8,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::Exit;
 use super::ask::Ask;
+use super::import::Import;
 use crate::config::{self, Flags};
 
 /// Which of the two programs was started.
@@ -30,6 +31,8 @@ pub enum Command {
     DemoServer,
     /// Ask a running daemon a question.
     Ask(Ask),
+    /// Make a servers file out of other clients' files.
+    Import(Import),
     /// Replace the owner's key. Of the flags only those that lead to it are given.
     NewOwnerKey(Flags),
     /// Look at or replace what is kept on disk. Of the flags only those that lead to it are given.
@@ -85,6 +88,7 @@ where
             Subcommands::Serve(flags) => flags.into_command(None),
             Subcommands::DemoServer => Command::DemoServer,
             Subcommands::Ask(line) => line.into_command(),
+            Subcommands::Import(line) => line.into_command(),
             Subcommands::Store(store) => store.command.into_command(),
             Subcommands::Keys(keys) => keys.command.into_command(),
         }),
@@ -119,6 +123,8 @@ enum Subcommands {
     Serve(ServeFlags),
     /// Ask a question of a running daemon; a model answers it with the servers' tools
     Ask(AskLine),
+    /// Make a servers file out of those of other clients, which stay as they are
+    Import(ImportLine),
     /// Be a small MCP server on stdin and stdout, to try the gateway with
     DemoServer,
     /// Check, back up or restore what is kept on disk, while no daemon runs on it
@@ -191,6 +197,32 @@ impl AskLine {
     fn into_command(self) -> Command {
         let AskLine { question, servers, url, socket, key, model, tools, max_turns, quiet } = self;
         Command::Ask(Ask { question, servers, url, socket, key, model, tools, max_turns, quiet })
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Shows what is taken, what is otherwise than it was written, and what somebody has to fill in."
+)]
+struct ImportLine {
+    /// Client (claude-code, cursor, vscode, …) or file, may be given several times; all clients otherwise
+    #[arg(long, value_name = "CLIENT|FILE")]
+    from: Vec<String>,
+    /// File to write, for you alone to read; config/servers.json otherwise
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+    /// Show what would be written, and write nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Replace the file if it is there
+    #[arg(long)]
+    replace: bool,
+}
+
+impl ImportLine {
+    fn into_command(self) -> Command {
+        let ImportLine { from, to, dry_run, replace } = self;
+        Command::Import(Import { from, to, dry_run, replace })
     }
 }
 
@@ -275,7 +307,7 @@ struct ServeFlags {
     /// Configuration file, TOML [env: MCPVISOR_CONFIG]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// File with `mcpServers`, may be given several times [env: MCPVISOR_SERVERS, separated by ':']
+    /// Servers file of this or another client, may be given several times [env: MCPVISOR_SERVERS, separated by ':']
     #[arg(long, value_name = "FILE")]
     servers: Vec<PathBuf>,
     /// Address or name to listen on [env: MCPVISOR_HOST]
@@ -381,6 +413,16 @@ mod tests {
         };
         assert_eq!((ask.url, ask.socket), (None, None));
         assert!(words(Program::Mcpvisor, "mcpvisor ask why").is_err(), "a server must be named");
+    }
+
+    #[test]
+    fn an_import_arrives_with_everything_that_was_said_of_it() {
+        let none = Import { from: Vec::new(), to: None, dry_run: false, replace: false };
+        assert_eq!(words(Program::Mcpvisor, "mcpvisor import").expect("understood"), Command::Import(none));
+        let line = "mcpvisor import --from cursor --from a.json --to b.json --dry-run --replace";
+        let from = vec!["cursor".into(), "a.json".into()];
+        let all = Import { from, to: Some("b.json".into()), dry_run: true, replace: true };
+        assert_eq!(words(Program::Mcpvisor, line).expect("understood"), Command::Import(all));
     }
 
     #[test]

@@ -9,16 +9,20 @@ pub mod ask;
 pub mod demo_server;
 mod exit;
 mod flags;
+pub mod import;
 
 use std::io::Write;
 
 pub use exit::Exit;
 pub use flags::{Command, Program, Refused, StoreAction, parse};
 
-use crate::config::{Config, ConfigProblem, Environment, Flags, describe, list_problems, load, warnings};
+use crate::config::{
+    Config, ConfigProblem, Environment, Flags, describe, entry_problems, list_problems, load, warnings,
+};
 
 /// `serve --check`: writes every problem of the configuration to `err`, or to `out` what would run.
-/// What the servers refer to and is not there is warned of on `err`. `places` says what of this machine
+/// It is strict: a server that the daemon would only quarantine is a problem. What may go otherwise than it was
+/// meant is warned of on `err`. `places` says what of this machine
 /// would keep the daemon from starting. Starts nothing and changes nothing.
 pub fn check(
     flags: &Flags,
@@ -28,7 +32,11 @@ pub fn check(
     err: &mut dyn Write,
 ) -> Exit {
     let loaded = load(flags, env).and_then(|config| {
-        let problems = places(&config);
+        let mut problems = entry_problems(&config.servers);
+        problems.extend(places(&config));
+        if !problems.is_empty() {
+            let _ = err.write_all(warnings(&config, env).as_bytes());
+        }
         if problems.is_empty() { Ok(config) } else { Err(problems) }
     });
     let (written, exit) = match loaded {

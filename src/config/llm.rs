@@ -194,10 +194,12 @@ fn url(text: &str) -> Option<String> {
 }
 
 fn reference(text: &str) -> Option<KeyReference> {
-    sole_reference(text.trim()).map(|reference| match reference {
-        Reference::Variable(name) => KeyReference::Variable(name.to_owned()),
-        Reference::File(path) => KeyReference::File(path.into()),
-    })
+    match sole_reference(text.trim())? {
+        Reference::Variable { name, default: None } => Some(KeyReference::Variable(name.to_owned())),
+        // A default would be the key itself.
+        Reference::Variable { default: Some(_), .. } => None,
+        Reference::File(path) => Some(KeyReference::File(path.into())),
+    }
 }
 
 fn name(value: &DeValue<'_>) -> Option<String> {

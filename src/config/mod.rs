@@ -9,8 +9,10 @@ mod charter;
 mod dotenv;
 mod environment;
 mod file;
+mod foreign;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod importing;
 mod json;
 mod llm;
 mod problem;
@@ -26,9 +28,11 @@ pub use environment::{
     ENV_CONFIG, ENV_DATA_DIR, ENV_DEBUG, ENV_HOST, ENV_LOG, ENV_PORT, ENV_SERVERS, Environment,
     ProcessEnvironment,
 };
+pub use foreign::{CLIENTS, Client, Entry, Reading, Refusal, Remark, Source, Weight, read as read_foreign};
+pub use importing::{Found, Plan, look, plan};
 pub use problem::{ConfigProblem, Position};
-pub use report::{describe, list_problems, warnings};
-pub use servers_file::ServersFile;
+pub use report::{describe, list_problems, remarks, warnings};
+pub use servers_file::{ServersFile, entry_problems};
 pub use settings::Config;
 pub use values::host as read_host;
 
@@ -77,10 +81,11 @@ impl Flags {
     }
 }
 
-/// Reads and checks everything that configures the daemon.
+/// Reads and checks everything that configures the daemon. What is wrong with single servers of the servers
+/// files is left with them: see [`entry_problems`].
 ///
 /// # Errors
-/// Every problem of every source, those of one source together. Never empty.
+/// Every other problem of every source, those of one source together. Never empty.
 pub fn load(flags: &Flags, env: &dyn Environment) -> Result<Config, Vec<ConfigProblem>> {
     let mut problems = Problems::default();
     let flags = flags.clone().or(environment::flags_from(env, &mut problems));
@@ -121,8 +126,12 @@ pub fn load(flags: &Flags, env: &dyn Environment) -> Result<Config, Vec<ConfigPr
     } else {
         flags.servers.iter().map(|path| named(path, &working_dir)).collect()
     };
-    config.servers = servers_file::read_all(&named, &mut problems);
+    config.servers = servers_file::read_all(&named, env, &mut problems);
     config.warnings = llm::complete(&mut config.llm, paths.llm_key, env, &mut problems);
+    if problems.len() > 0 {
+        // Whoever has to look anyway is told all at once.
+        config.servers.iter().for_each(|file| file.problems(&mut problems));
+    }
     problems.into_result(config)
 }
 

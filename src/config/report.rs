@@ -1,11 +1,11 @@
 //! What an operator is shown of a configuration: its problems, or what it would run. Values of
 //! servers' `env` and their arguments may be secrets and are never shown.
 
-use super::problem::{one_line, path_step};
+use super::problem::one_line;
 use super::settings::Config;
-use super::{ConfigProblem, Environment, section::show_duration};
+use super::{ConfigProblem, Entry, Environment, Remark, ServersFile, Weight, section::show_duration};
 use crate::http::ApiAuth;
-use crate::supervisor::{Definition, Looks, check_visible};
+use crate::supervisor::{Looks, check_visible};
 
 /// All problems, one a line, those of one source together, and how many there are.
 pub fn list_problems(problems: &[ConfigProblem]) -> String {
@@ -52,8 +52,8 @@ pub fn describe(config: &Config) -> String {
     line("drain", &show_duration(config.drain));
     for file in &config.servers {
         line("servers file", &file.path.display().to_string());
-        for (name, entry) in &file.entries {
-            line("", &format!("{name}: {}", run(entry)));
+        for entry in &file.entries {
+            line("", &format!("{}: {}", entry.name, run(entry)));
         }
     }
     if config.servers.is_empty() {
@@ -62,53 +62,77 @@ pub fn describe(config: &Config) -> String {
     out
 }
 
-/// What was passed over; what the environments of servers refer to and is not there now; and names that are
-/// taken for others, a line each. The daemon may be started elsewhere, what is missing may come, and names are the operator's
-/// choice: these are no problems.
+/// What is worth saying of the servers files, each with its file: what was read otherwise than it may have
+/// been meant, what has no effect, what is likely to go otherwise here.
+pub fn remarks(files: &[ServersFile]) -> impl Iterator<Item = (Weight, String)> {
+    files.iter().flat_map(|file| {
+        let line = |remark: &Remark| format!("{}: {}", file.path.display(), remark.sentence());
+        file.remarks.iter().map(move |remark| (remark.weight, one_line(&line(remark))))
+    })
+}
+
+/// What was passed over, the remarks on servers files, what servers refer to and is not there now, and names
+/// that are taken for others, a line each. The daemon may be started elsewhere, what is missing may come, and names are the
+/// operator's choice: these are no problems.
 pub fn warnings(config: &Config, env: &dyn Environment) -> String {
     let mut out: String =
         config.warnings.iter().map(|text| format!("warning: {}\n", one_line(text))).collect();
+    for (weight, text) in remarks(&config.servers) {
+        let word = if weight == Weight::Warning { "warning" } else { "note" };
+        out.push_str(&format!("{word}: {text}\n"));
+    }
     let mut looks = Looks::default();
     for file in &config.servers {
-        for (name, entry) in &file.entries {
-            let unseen = check_visible(name).err().map(|problem| problem.reason);
-            let alike =
-                looks.add(name).map(|other| format!("looks like the name of another server, '{other}'"));
-            for misleading in unseen.into_iter().chain(alike) {
-                let place = format!("{}: mcpServers.{}", file.path.display(), path_step(name));
-                let text = format!("{place} has a misleading name: it {misleading}");
+        for entry in &file.entries {
+            for told in of_entry(entry, &mut looks, env) {
+                let text = format!("{}: {}{told}", file.path.display(), entry.place);
                 out.push_str(&format!("warning: {}\n", one_line(&text)));
-            }
-            let Ok(definition) = Definition::parse(entry.clone()) else { continue };
-            for missing in definition.unresolved(|variable| env.var(variable)) {
-                let place = format!("{}: mcpServers.{}", file.path.display(), path_step(name));
-                out.push_str(&format!("warning: {}\n", one_line(&format!("{place}.{missing}"))));
             }
         }
     }
     out
 }
 
-fn run(entry: &serde_json::Map<String, serde_json::Value>) -> String {
-    let Ok(definition) = Definition::parse(entry.clone()) else { return "not valid".to_owned() };
+/// What one server is warned of: its name, and what it refers to. Each follows its place.
+fn of_entry(entry: &Entry, looks: &mut Looks, env: &dyn Environment) -> Vec<String> {
+    let unseen = check_visible(&entry.name).err().map(|problem| problem.reason);
+    let alike = looks.add(&entry.name);
+    let alike = alike.map(|other| format!("looks like the name of another server, '{other}'"));
+    let names = unseen.into_iter().chain(alike).map(|text| format!(" has a misleading name: it {text}"));
+    let definition = entry.definition();
+    let missing = definition.unresolved(|variable| env.var(variable));
+    let missing = missing.into_iter().map(|text| format!(".{text}"));
+    names.chain(missing).collect()
+}
+
+/// What would run of an entry, in a few words without a secret.
+pub(super) fn run(entry: &Entry) -> String {
+    let definition = entry.definition();
+    if let Some(fault) = definition.fault() {
+        return format!("cannot be used: {fault}");
+    }
+    let disabled = if definition.enabled() { "" } else { " (disabled)" };
+    if let Some(remote) = definition.remote() {
+        let (transport, address) = (remote.transport().name(), remote.shown_address());
+        return format!("remote ({transport}, {address}): not called yet by this version{disabled}");
+    }
     let Some(command) = definition.command() else { return "no command; kept, never started".to_owned() };
     let arguments = match definition.args().len() {
         0 => String::new(),
         1 => " with 1 argument".to_owned(),
         n => format!(" with {n} arguments"),
     };
-    let disabled = if definition.enabled() { "" } else { " (disabled)" };
     format!("{command}{arguments}{disabled}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::ServersFile;
-    use serde_json::{Map, Value, json};
+    use serde_json::{Value, json};
 
-    fn entry(value: Value) -> Map<String, Value> {
-        value.as_object().cloned().expect("an object")
+    fn entry(name: &str, value: Value) -> Entry {
+        let raw = value.as_object().cloned().expect("an object");
+        Entry { place: format!("mcpServers.{name}"), name: name.to_owned(), raw, problems: Vec::new() }
     }
 
     #[test]
@@ -116,16 +140,15 @@ mod tests {
         let mut config = Config::with_defaults("/data".into());
         config.http.host = "::1".into();
         config.servers.push(ServersFile {
+            shown: "s.json".into(),
             path: "/s.json".into(),
+            version: String::new(),
             entries: vec![
-                (
-                    "git".into(),
-                    entry(json!({"command": "git", "args": ["--token=s3cret"], "env": {"K": "s3cret"}})),
-                ),
-                ("off\u{1b}".into(), entry(json!({"command": "x", "disabled": true}))),
-                ("far".into(), entry(json!({"url": "http://user:s3cret@h/"}))),
+                entry("git", json!({"command": "git", "args": ["--token=s3cret"], "env": {"K": "s3cret"}})),
+                entry("off\u{1b}", json!({"command": "x", "disabled": true})),
+                entry("far", json!({"url": "http://user:s3cret@h/"})),
             ],
-            extra: Map::new(),
+            remarks: Vec::new(),
         });
         assert_eq!(
             describe(&config),
@@ -139,7 +162,7 @@ mod tests {
              servers file /s.json\n             \
              git: git with 1 argument\n             \
              off\\u{1b}: x (disabled)\n             \
-             far: no command; kept, never started\n"
+             far: remote (http, http://h/): not called yet by this version\n"
         );
     }
 

@@ -7,7 +7,7 @@ const ONE_SERVER: &str = r#"{"mcpServers": {"one": {"command": "one"}}}"#;
 const TWO_SERVERS: &str = r#"{"mcpServers": {"two": {"command": "two"}, "three": {"command": "3"}}}"#;
 
 fn names(config: &Config) -> Vec<&str> {
-    config.servers.iter().flat_map(|file| file.entries.iter().map(|(name, _)| name.as_str())).collect()
+    config.servers.iter().flat_map(|file| file.entries.iter().map(|entry| entry.name.as_str())).collect()
 }
 
 fn lines(problems: Vec<ConfigProblem>) -> Vec<String> {
@@ -104,20 +104,39 @@ fn problems_of_all_sources_come_in_one_list() {
         "[server]\nport = 'x'\nhots = ''\nservers = ['s.json', 'gone.json']\n",
     )
     .unwrap();
-    fs::write(dir.path().join("s.json"), r#"{"mcpServers": {"a": {"command": 1}, "b": {}}}"#).unwrap();
+    fs::write(dir.path().join("s.json"), r#"{"mcpServers": 1}"#).unwrap();
     let env = MapEnvironment::within(dir.path(), &[(ENV_CONFIG, "c.toml"), (ENV_PORT, "many")]);
-    let problems = lines(load(&Flags::default(), &env).expect_err("six problems"));
+    let problems = lines(load(&Flags::default(), &env).expect_err("five problems"));
     assert_eq!(
         problems,
         [
             "MCPVISOR_PORT: must be a whole number from 0 to 65535 (found \"many\")",
             "c.toml:2:8: server.port must be a whole number from 0 to 65535 (found 'x')",
             "c.toml:3:1: server.hots is not a known setting; did you mean \"host\"?",
-            "s.json: mcpServers.a.command must be a string",
-            "s.json: mcpServers.b.command is required: the program to run",
+            "s.json: mcpServers must be an object: server name to definition",
             "gone.json: cannot be read: No such file or directory (os error 2)",
         ]
     );
+}
+
+#[test]
+fn what_is_wrong_with_single_servers_is_left_with_them() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(
+        dir.path().join("s.json"),
+        r#"{"mcpServers": {"a": {"command": 1}, "b": {}, "c": {"command": "x"}}}"#,
+    )
+    .unwrap();
+    let env = MapEnvironment::within(dir.path(), &[(ENV_SERVERS, "s.json")]);
+    let config = load(&Flags::default(), &env).expect("the file can be read");
+    assert_eq!(
+        lines(entry_problems(&config.servers)),
+        [
+            "s.json: mcpServers.a.command must be a string",
+            "s.json: mcpServers.b.command is required: the program to run",
+        ]
+    );
+    assert_eq!(names(&config), ["a", "b", "c"]);
 }
 
 #[test]
@@ -169,7 +188,7 @@ fn the_shipped_servers_file_has_the_demo_server_and_nothing_else() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let config = load(&Flags::default(), &MapEnvironment::within(root, &[])).expect("valid");
     assert_eq!(names(&config), ["demo"]);
-    let entry = &config.servers[0].entries[0].1;
+    let entry = &config.servers[0].entries[0].raw;
     assert_eq!(entry["command"], "mcpvisor");
     assert_eq!(entry["args"], serde_json::json!(["demo-server"]));
 }

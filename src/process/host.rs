@@ -18,6 +18,7 @@ use super::cgroup::{Cgroups, Controllers, Leaf};
 use super::ladder::Process;
 use super::limits::Limits;
 use super::pidfd::{self, Watch};
+use super::reference::references;
 use super::stray::{self, Kin};
 use super::tree::{Leaders, Tree, TreeGuard, adopted_zombies, children_at_start, reap, send};
 use super::{Secret, SpawnError, exec, harden, inherited, proc_fs, resolve, sandbox, secret};
@@ -50,12 +51,12 @@ pub struct HostSettings {
 /// What to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {
-    /// A path, or a name to look up in the child's PATH.
+    /// A path, or a name to look up in the child's PATH. What it refers to is looked up at each spawn
+    /// and kept nowhere, as with `args`, `env` and `cwd`; the others see the variables of `env`, too.
     pub command: String,
     /// The arguments.
     pub args: Vec<String>,
-    /// Variables beside the base ones, which they override. What their values refer to is
-    /// looked up at each spawn and kept nowhere.
+    /// Variables beside the base ones, which they override.
     pub env: Vec<(String, String)>,
     /// The working directory; ours when `None`.
     pub cwd: Option<PathBuf>,
@@ -63,6 +64,47 @@ pub struct Spec {
     pub limits: Limits,
     /// The name of the directory that it is to be confined to for writing, if it is.
     pub sandbox: Option<String>,
+}
+
+/// What the texts of a [`Spec`] stand for: for one spawn, and not to be shown.
+struct Resolved<'s> {
+    command: Secret,
+    args: Vec<Secret>,
+    env: Vec<(&'s str, Secret)>,
+    cwd: Option<Secret>,
+}
+
+impl Spec {
+    /// Looks up what its texts refer to, the variables first: the others may refer to these as well.
+    fn resolve(&self, ours: impl Fn(&str) -> Option<OsString>) -> Result<Resolved<'_>, SpawnError> {
+        let env: Vec<(&str, Secret)> = self
+            .env
+            .iter()
+            .map(|(name, value)| Ok((name.as_str(), secret::resolve(&format!("env.{name}"), value, &ours)?)))
+            .collect::<Result<_, SpawnError>>()?;
+        let theirs = |wanted: &str| {
+            let own = env.iter().rev().find(|(name, _)| *name == wanted);
+            own.map(|(_, value)| OsString::from(value.expose())).or_else(|| ours(wanted))
+        };
+        let command = secret::resolve("command", &self.command, theirs)?;
+        let args = self.args.iter().enumerate();
+        let args = args.map(|(at, text)| secret::resolve(&format!("args[{at}]"), text, theirs));
+        let args = args.collect::<Result<_, _>>()?;
+        let cwd = self.cwd.as_deref().map(|cwd| secret::resolve("cwd", &cwd.to_string_lossy(), theirs));
+        let cwd = cwd.transpose()?;
+        Ok(Resolved { command, args, env, cwd })
+    }
+
+    /// An error about the command, which says what was written where that refers to something.
+    fn without_values(&self, error: SpawnError) -> SpawnError {
+        if references(&self.command).next().is_none() {
+            return error;
+        }
+        SpawnError {
+            what: format!("command '{}' leads to no program that can be run", self.command),
+            ..error
+        }
+    }
 }
 
 /// A child's three pipes.
@@ -231,26 +273,23 @@ impl Host {
 
     fn command(&self, spec: &Spec, mark: &str) -> Result<Command, SpawnError> {
         let settings = &self.0.settings;
-        let env: Vec<(&str, Secret)> = spec
-            .env
-            .iter()
-            .map(|(name, value)| {
-                Ok((name.as_str(), secret::resolve(name, value, |name| std::env::var_os(name))?))
-            })
-            .collect::<Result<_, SpawnError>>()?;
+        let Resolved { command: wanted, args, env, cwd } = spec.resolve(|name| std::env::var_os(name))?;
+        let wanted = wanted.expose();
         let configured_path =
             env.iter().rev().find(|(name, _)| *name == "PATH").map(|(_, value)| OsStr::new(value.expose()));
         let base_path =
             settings.base_env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_os_str());
-        if let Some(cwd) = &spec.cwd {
-            check_directory(cwd)?;
+        let cwd = cwd.as_ref().map(|cwd| Path::new(cwd.expose()));
+        if let Some(cwd) = cwd {
+            check_directory(cwd, spec.cwd.as_deref().unwrap_or(cwd))?;
         }
         let program = match &settings.own_command {
-            Some((name, path)) if *name == spec.command => path.clone(),
-            _ => resolve::resolve(&spec.command, configured_path.or(base_path), spec.cwd.as_deref())?,
+            Some((name, path)) if *name == wanted => path.clone(),
+            _ => resolve::resolve(wanted, configured_path.or(base_path), cwd)
+                .map_err(|error| spec.without_values(error))?,
         };
         let mut command = Command::new(program);
-        if let Some(cwd) = &spec.cwd {
+        if let Some(cwd) = cwd {
             command.current_dir(cwd);
         }
         let sandbox = spec.sandbox.as_ref().map(|name| settings.sandboxes.join(name));
@@ -258,7 +297,7 @@ impl Host {
             command.current_dir(directory);
         }
         command
-            .args(&spec.args)
+            .args(args.iter().map(Secret::expose))
             .env_clear()
             .envs(settings.base_env.iter().map(|(name, value)| (name, value)))
             .envs(env.iter().map(|(name, value)| (name, value.expose())))
@@ -338,9 +377,9 @@ impl Host {
     }
 }
 
-/// A directory that is not there is named before what is looked for in it.
-fn check_directory(cwd: &Path) -> Result<(), SpawnError> {
-    let what = || format!("working directory '{}' cannot be used", cwd.display());
+/// A directory that is not there is named, as it was written, before what is looked for in it.
+fn check_directory(cwd: &Path, written: &Path) -> Result<(), SpawnError> {
+    let what = || format!("working directory '{}' cannot be used", written.display());
     let metadata = std::fs::metadata(cwd).map_err(|error| SpawnError::new(what(), &error))?;
     match metadata.is_dir() {
         true => Ok(()),

@@ -39,7 +39,7 @@ pub use ladder::{Exit, ExitReport, Ladder, Process};
 pub use limits::Limits;
 pub use own::{OwnChild, spawn_own};
 pub use peer::{Holder, PeerSocket, holder_by_credentials, peer_socket};
-pub use reference::{Malformed, Reference, check_references, sole_reference};
+pub use reference::{Malformed, Reference, check_references, is_variable, references, sole_reference};
 pub use secret::{Secret, read_secret_file, unresolved};
 pub use too_large::hold_too_large;
 pub use tree::{TreeGuard, TreeView, Usage};

@@ -1,5 +1,6 @@
-//! References in the values of a server's `env`: `${env:NAME}` and `${file:/absolute/path}`. Pure:
-//! reads a value and puts it together again; whoever calls says what a reference stands for.
+//! References in the texts of a server's definition: `${env:NAME}`, `${env:NAME:-default}` and
+//! `${file:/absolute/path}`. Pure: reads a text and puts it together again; whoever calls says what a
+//! reference stands for.
 //!
 //! Everything else is literal, also other kinds such as `${HOME}`: they mean something to other
 //! programs. Of the dollars right before a brace two stand for one, so `$${env:X}` is the text
@@ -12,16 +13,21 @@ use std::path::Path;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reference<'v> {
     /// A variable of the daemon's environment.
-    Variable(&'v str),
+    Variable {
+        /// Its name.
+        name: &'v str,
+        /// What stands in its place where it is not set or empty.
+        default: Option<&'v str>,
+    },
     /// The content of a file, by its absolute path.
     File(&'v str),
 }
 
 impl fmt::Display for Reference<'_> {
-    /// As it is written in a value.
+    /// As it is written in a value, without a default: that may be a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Reference::Variable(name) => write!(f, "${{env:{name}}}"),
+            Reference::Variable { name, .. } => write!(f, "${{env:{name}}}"),
             Reference::File(path) => write!(f, "${{file:{path}}}"),
         }
     }
@@ -36,8 +42,8 @@ pub enum Malformed {
     Unclosed(&'static str),
     /// What stands for a variable's name is none.
     #[error(
-        "has a \"${{env:…}}\" that names no variable: letters, digits and '_', not starting with a digit; \
-         write \"$${{env:\" for the text itself"
+        "has a \"${{env:…}}\" that names no variable: letters, digits and '_', not starting with a digit, \
+         and behind \":-\" a default without references; write \"$${{env:\" for the text itself"
     )]
     Name,
     /// What stands for a path is not absolute, or no path.
@@ -119,9 +125,31 @@ fn reference<'v>(kind: &str, named: &'v str) -> Result<Reference<'v>, Malformed>
         let good = Path::new(named).is_absolute() && !named.contains('\0');
         return if good { Ok(Reference::File(named)) } else { Err(Malformed::Path) };
     }
-    let good = named.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && named.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    if good { Ok(Reference::Variable(named)) } else { Err(Malformed::Name) }
+    let (name, default) = match named.split_once(":-") {
+        Some((name, default)) => (name, Some(default)),
+        None => (named, None),
+    };
+    // A reference inside a default would end at its own brace and leave a piece of it behind.
+    let nested = default.is_some_and(|default| default.contains("${"));
+    if is_variable(name) && !nested {
+        Ok(Reference::Variable { name, default })
+    } else {
+        Err(Malformed::Name)
+    }
+}
+
+/// Whether a text can be the name of a variable: ASCII letters, digits and `_`, no digit first.
+pub fn is_variable(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// What a text refers to, in its order, as far as the first malformed one.
+pub fn references(value: &str) -> impl Iterator<Item = Reference<'_>> {
+    pieces(value).map_while(Result::ok).filter_map(|piece| match piece {
+        Piece::Reference(reference) => Some(reference),
+        Piece::Literal(_) => None,
+    })
 }
 
 /// The reference that a value is, when it is one and nothing else.
@@ -150,7 +178,10 @@ mod tests {
         pieces(value)
             .map(|piece| match piece? {
                 Piece::Literal(text) => Ok(text.to_owned()),
-                Piece::Reference(Reference::Variable(name)) => Ok(format!("<{name}>")),
+                Piece::Reference(Reference::Variable { name, default: None }) => Ok(format!("<{name}>")),
+                Piece::Reference(Reference::Variable { name, default: Some(text) }) => {
+                    Ok(format!("<{name}|{text}>"))
+                }
                 Piece::Reference(Reference::File(path)) => Ok(format!("<{path}>")),
             })
             .collect()
@@ -164,6 +195,7 @@ mod tests {
             ("${env:A}", "<A>"),
             ("x${env:A_1}y${file:/a b/c}z", "x<A_1>y</a b/c>z"),
             ("${env:A}${env:B}", "<A><B>"),
+            ("${env:A:-}${env:B:-a b:-c}", "<A|><B|a b:-c>"),
             (
                 "${HOME} ${foo} ${foo:bar} ${} ${env} ${input:key} $HOME",
                 "${HOME} ${foo} ${foo:bar} ${} ${env} ${input:key} $HOME",
@@ -190,6 +222,9 @@ mod tests {
             ("${env:}", Malformed::Name),
             ("${env:1A}", Malformed::Name),
             ("${env:A-B}", Malformed::Name),
+            ("${env:A:b}", Malformed::Name),
+            ("${env::-b}", Malformed::Name),
+            ("${env:A:-${env:B}}", Malformed::Name),
             ("${env:${env:A}}", Malformed::Name),
             ("${file:relative}", Malformed::Path),
             ("${file:}", Malformed::Path),

@@ -37,31 +37,31 @@ impl fmt::Display for Secret {
     }
 }
 
-/// What a variable's value stands for, with every reference in it replaced. `variables` looks up
-/// our own environment.
+/// What a text of a definition stands for, with every reference in it replaced. `place` says which text
+/// it is: `env.TOKEN`, `args[1]`. `variables` looks up our own environment.
 ///
 /// # Errors
-/// When a reference cannot be replaced: names the variable and the reference, never a value.
+/// When a reference cannot be replaced: names the place and the reference, never a value.
 pub(super) fn resolve(
-    name: &str,
+    place: &str,
     value: &str,
     variables: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Secret, SpawnError> {
     let mut resolved = String::with_capacity(value.len());
     for piece in pieces(value) {
-        let piece = piece.map_err(|malformed| SpawnError::refused(format!("env.{name} {malformed}")))?;
+        let piece = piece.map_err(|malformed| SpawnError::refused(format!("{place} {malformed}")))?;
         match piece {
             Piece::Literal(text) => resolved.push_str(text),
             Piece::Reference(reference) => {
                 let found = match reference {
-                    Reference::Variable(variable) => variable_text(variables(variable)),
+                    Reference::Variable { name, default } => variable_text(variables(name), default),
                     Reference::File(path) => file_text(Path::new(path)),
                 };
-                let text = found.map_err(|unusable| unusable.told(name, reference))?;
+                let text = found.map_err(|unusable| unusable.told(place, reference))?;
                 resolved.push_str(&text);
                 if resolved.len() > MAX_VALUE {
                     let most = MAX_VALUE >> 10;
-                    let what = format!("env.{name} is longer than {most} KiB with {reference} in its place");
+                    let what = format!("{place} is longer than {most} KiB with {reference} in its place");
                     return Err(SpawnError::refused(what));
                 }
             }
@@ -70,9 +70,10 @@ pub(super) fn resolve(
     Ok(Secret(resolved))
 }
 
-/// The references of a value that cannot be replaced now: a sentence each, without any value.
-pub fn unresolved(name: &str, value: &str, variables: impl Fn(&str) -> Option<OsString>) -> Option<String> {
-    resolve(name, value, variables).err().map(|error| error.to_string())
+/// The first reference of a text that cannot be replaced now: a sentence without any value. `place` as for
+/// an error of a start: `env.TOKEN`.
+pub fn unresolved(place: &str, value: &str, variables: impl Fn(&str) -> Option<OsString>) -> Option<String> {
+    resolve(place, value, variables).err().map(|error| error.to_string())
 }
 
 /// Why a reference cannot be replaced.
@@ -84,19 +85,25 @@ enum Unusable {
 }
 
 impl Unusable {
-    fn told(self, name: &str, reference: Reference<'_>) -> SpawnError {
+    fn told(self, place: &str, reference: Reference<'_>) -> SpawnError {
         match self {
             Unusable::Because(reason) => {
-                SpawnError::refused(format!("env.{name} refers to {reference}, which {reason}"))
+                SpawnError::refused(format!("{place} refers to {reference}, which {reason}"))
             }
             Unusable::Io(error) => {
-                SpawnError::new(format!("env.{name} refers to {reference}, which cannot be read"), &error)
+                SpawnError::new(format!("{place} refers to {reference}, which cannot be read"), &error)
             }
         }
     }
 }
 
-fn variable_text(value: Option<OsString>) -> Result<String, Unusable> {
+/// As shells read `${NAME:-default}`, an empty variable counts as none where there is a default.
+fn variable_text(value: Option<OsString>, default: Option<&str>) -> Result<String, Unusable> {
+    if let Some(default) = default
+        && value.as_ref().is_none_or(|value| value.is_empty())
+    {
+        return Ok(default.to_owned());
+    }
     let value = value.ok_or_else(|| Unusable::Because("is not set".to_owned()))?;
     value.into_string().map_err(|_| Unusable::Because("is not UTF-8 text".to_owned()))
 }
@@ -145,14 +152,14 @@ mod tests {
     }
 
     fn resolved(value: &str) -> Result<String, String> {
-        resolve("KEY", value, variables)
+        resolve("env.KEY", value, variables)
             .map(|secret| secret.expose().to_owned())
             .map_err(|error| error.to_string())
     }
 
     #[test]
     fn a_secret_is_never_printed() {
-        let secret = resolve("KEY", "${env:TOKEN}", variables).unwrap();
+        let secret = resolve("env.KEY", "${env:TOKEN}", variables).unwrap();
         assert_eq!(
             format!("{secret} {secret:?} {:?}", Some(&secret)),
             "[redacted] [redacted] Some([redacted])"
@@ -178,6 +185,18 @@ mod tests {
     }
 
     #[test]
+    fn a_default_stands_where_the_variable_is_not_set_or_empty() {
+        for (value, text) in [
+            ("${env:TOKEN:-d}", "s3cret"),
+            ("${env:MISSING:-d e}", "d e"),
+            ("${env:EMPTY:-d}", "d"),
+            ("${env:MISSING:-}", ""),
+        ] {
+            assert_eq!(resolved(value).as_deref(), Ok(text), "{value}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_replaced_is_named_with_its_reference_and_without_a_value() {
         let dir = tempfile::tempdir().unwrap();
         let file = |name: &str, content: &[u8]| {
@@ -200,7 +219,7 @@ mod tests {
             (file("long", &[b'x'; 64 * 1024 + 1]), "is longer than 64 KiB"),
         ];
         for (reference, reason) in cases {
-            let error = resolve("KEY", &format!("${{env:TOKEN}} {reference}"), variables).unwrap_err();
+            let error = resolve("env.KEY", &format!("${{env:TOKEN}} {reference}"), variables).unwrap_err();
             assert_eq!(error.to_string(), format!("env.KEY refers to {reference}, which {reason}"));
             assert!(error.permanent);
         }

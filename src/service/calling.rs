@@ -45,8 +45,9 @@ impl Gateway {
             None => Bytes::new(),
             Some(context) => [b"\"plexmcp/context\":", &one_line(context)[..]].concat().into(),
         };
+        let limits = self.limits(&entry, call.timeout);
         let mut request =
-            self.request(method::TOOLS_CALL, members.into(), meta, call.timeout, caller.key_id().clone());
+            self.request(method::TOOLS_CALL, members.into(), meta, limits, caller.key_id().clone());
         request.progress = true;
         request.unchecked = if known { Unchecked::Nothing } else { Unchecked::Tool(call.tool.clone(), gate) };
         let meter = self.meter(&entry)?;
@@ -105,7 +106,7 @@ impl Gateway {
             method::RESOURCES_READ,
             members.into(),
             Bytes::new(),
-            timeout,
+            self.limits(&entry, timeout),
             caller.key_id().clone(),
         );
         request.unchecked = Unchecked::Resource(uri.to_owned());
@@ -139,25 +140,31 @@ impl Gateway {
         caller.begin_call(limit).ok_or(Error::TooManyCalls { limit })
     }
 
+    /// How long a call may take, from now on: as long as its caller says, else as the server's definition
+    /// does, else as the gateway's settings do.
+    fn limits(&self, entry: &ServerEntry, timeout: Option<Duration>) -> (Instant, Limits) {
+        let (started, settings) = (Instant::now(), &self.0.settings);
+        let longest = settings.max_call_timeout;
+        let limits = match timeout {
+            Some(timeout) => Limits { first: started + timeout, idle: timeout, hard: started + timeout },
+            None => {
+                let of_server = entry.definition.policy().call_timeout.map(|timeout| timeout.min(longest));
+                let idle = of_server.unwrap_or(settings.call_timeout);
+                Limits { first: started + idle, idle, hard: started + longest }
+            }
+        };
+        (started, limits)
+    }
+
     fn request(
         &self,
         method: &'static str,
         members: Bytes,
         meta: Bytes,
-        timeout: Option<Duration>,
+        (started, limits): (Instant, Limits),
         caller: Arc<str>,
     ) -> Request {
-        let started = Instant::now();
-        let settings = &self.0.settings;
-        let limits = match timeout {
-            Some(timeout) => Limits { first: started + timeout, idle: timeout, hard: started + timeout },
-            None => Limits {
-                first: started + settings.call_timeout,
-                idle: settings.call_timeout,
-                hard: started + settings.max_call_timeout,
-            },
-        };
-        let (usual, unchecked) = (settings.call_timeout, Unchecked::Nothing);
+        let (usual, unchecked) = (self.0.settings.call_timeout, Unchecked::Nothing);
         Request { method, members, meta, progress: false, started, limits, caller, usual, unchecked }
     }
 }

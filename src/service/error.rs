@@ -65,8 +65,8 @@ pub enum Error {
         /// The server's name.
         name: String,
     },
-    /// The definition has no command (a `url` entry): it is kept and listed, never started.
-    #[error("Server '{name}' has no command")]
+    /// The definition has no command (it names an address instead): it is kept and listed, never started.
+    #[error("Server '{name}' has no command: remote servers are not called yet by this version")]
     NoCommand {
         /// The server's name.
         name: String,

@@ -302,6 +302,10 @@ impl Gateway {
         keys::require_admin(caller)?;
         let entry = self.entry(caller, id_or_name)?;
         check_runs(&entry)?;
+        if entry.definition.fault().is_some() {
+            let handle = self.handle(&entry)?;
+            return Err(unreachable(&handle, &handle.status(), false));
+        }
         tracing::info!(server = %entry.name, "restart asked for");
         self.0.supervisor.renew(&entry.id);
         Ok(())
@@ -601,7 +605,9 @@ fn not_found(name: &str) -> Error {
 
 fn check_runs(entry: &ServerEntry) -> Result<(), Error> {
     let name = || entry.name.to_string();
-    if entry.definition.command().is_none() {
+    // What is wrong with an entry says more than that it has no command.
+    let is_faulty = entry.definition.fault().is_some();
+    if entry.definition.command().is_none() && !is_faulty {
         return Err(Error::NoCommand { name: name() });
     }
     if entry.definition.enabled() { Ok(()) } else { Err(Error::ServerDisabled { name: name() }) }

@@ -193,6 +193,21 @@ impl Vault {
         self.backup_fails = done.is_err();
     }
 
+    /// Begins the journal anew behind a backup, so that nothing that was there before is in it. Backups of
+    /// before stay.
+    ///
+    /// # Errors
+    /// When either cannot be written; then the journal is as it was.
+    pub fn begin_journal_anew(&mut self) -> Result<(), StoreError> {
+        if self.checkpoint()?.is_none() {
+            return Ok(());
+        }
+        if let Some(disk) = &mut self.disk {
+            disk.journal = Some(Journal::begin(disk.dir.path(), self.seq, disk.wrap)?);
+        }
+        Ok(())
+    }
+
     /// Writes a backup of all that is configured, and the marker; shortens the journal when it is long.
     /// Returns where the backup is; `None` where there is no place for one.
     pub fn checkpoint(&mut self) -> Result<Option<PathBuf>, StoreError> {

@@ -163,7 +163,13 @@ impl Server {
 
     /// What the server is without replicas.
     fn resting(&self) -> State {
-        if self.fleet.is_enabled() { State::Idle } else { State::Disabled }
+        match self.fleet.is_enabled() {
+            true => State::Idle,
+            false => match State::without_replicas(&self.definition, false) {
+                failed @ State::Failed { .. } => failed,
+                _ => State::Disabled,
+            },
+        }
     }
 
     fn define(&mut self, definition: Arc<Definition>, is_new: bool) -> Vec<Action> {
@@ -199,8 +205,7 @@ impl SupervisorState {
             self.with_fleet(myself, &id, Fleet::close).await;
         }
         for spec in specs {
-            let known =
-                self.servers.get(&spec.id).map(|server| server.definition.raw() == spec.definition.raw());
+            let known = self.servers.get(&spec.id).map(|server| server.definition.says(&spec.definition));
             if known == Some(true) {
                 continue;
             }

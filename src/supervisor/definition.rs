@@ -6,6 +6,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use super::policy::{Policy, parse_policy};
+use super::remote::{Remote, Transport};
 use crate::process;
 
 /// One thing that is wrong with a setting: where, and what would be right.
@@ -34,6 +35,9 @@ pub struct Definition {
     cwd: Option<String>,
     enabled: bool,
     policy: Policy,
+    remote: Option<Remote>,
+    /// Why it cannot be used; empty for one that can.
+    problems: Vec<Problem>,
 }
 
 /// The member of an entry that holds what only this gateway knows.
@@ -41,7 +45,7 @@ pub const OWN_MEMBER: &str = "mcpvisor";
 
 impl Definition {
     /// Checks one entry of an `mcpServers` map and reports every problem at once. Paths are
-    /// relative to the entry (`args`, `env.HOME`, `mcpvisor.era`). Unknown members are kept.
+    /// relative to the entry (`args[1]`, `env.HOME`, `mcpvisor.era`). Unknown members are kept.
     pub fn parse(raw: Map<String, Value>) -> Result<Definition, Vec<Problem>> {
         Definition::read(raw, true)
     }
@@ -52,47 +56,57 @@ impl Definition {
         Definition::read(raw, false)
     }
 
+    /// An entry that cannot be used as it is, and why: it is kept and shown, and never started. Never
+    /// without a problem.
+    pub fn quarantined(raw: Map<String, Value>, mut problems: Vec<Problem>) -> Definition {
+        let (definition, found) = Definition::look_at(raw, false);
+        if problems.is_empty() {
+            problems = found;
+        }
+        if problems.is_empty() {
+            problems.push(Problem { path: "entry".to_owned(), reason: "was refused".to_owned() });
+        }
+        Definition { problems, ..definition }
+    }
+
     fn read(raw: Map<String, Value>, references: bool) -> Result<Definition, Vec<Problem>> {
+        let (definition, problems) = Definition::look_at(raw, references);
+        if problems.is_empty() { Ok(definition) } else { Err(problems) }
+    }
+
+    /// What can be made out of an entry, and what is wrong with it.
+    fn look_at(raw: Map<String, Value>, references: bool) -> (Definition, Vec<Problem>) {
         let mut problems = Problems::default();
-        let command = match raw.get("command") {
-            Some(Value::String(text)) if text.trim().is_empty() => {
-                problems.add("command", "must not be empty")
-            }
-            Some(Value::String(text)) if text.contains('\0') => {
-                problems.add("command", "must not contain NUL")
-            }
-            Some(Value::String(text)) => Some(text.clone()),
-            Some(Value::Null) | None => {
-                if raw.get("url").or_else(|| raw.get("ws_url")).is_none() {
-                    problems.add::<()>("command", "is required: the program to run");
-                }
-                None
-            }
-            Some(_) => problems.add("command", "must be a string"),
-        };
+        let remote = Remote::read(&raw);
+        let command = command(&raw, &mut problems);
         let args = string_array(&raw, "args", &mut problems);
         let env = string_map(&raw, "env", &mut problems);
-        for (name, value) in env.iter().filter(|_| references) {
-            if let Err(malformed) = process::check_references(value) {
-                problems.add::<()>(&format!("env.{name}"), &malformed.to_string());
-            }
-        }
         let cwd = optional_string(&raw, "cwd", &mut problems);
-        let enabled = match raw.get("disabled") {
-            None | Some(Value::Null) => true,
-            Some(Value::Bool(disabled)) => !disabled,
-            Some(_) => problems.add("disabled", "must be true or false").unwrap_or(true),
-        };
         let policy = match raw.get(OWN_MEMBER) {
             None | Some(Value::Null) => Policy::default(),
             Some(Value::Object(own)) => parse_policy(own, &mut problems),
             Some(_) => problems.add(OWN_MEMBER, "must be an object").unwrap_or_default(),
         };
-        if problems.0.is_empty() {
-            Ok(Definition { raw, command, args, env, cwd, enabled, policy })
-        } else {
-            Err(problems.0)
+        let enabled = switched_on(&raw, &mut problems);
+        let none = Vec::new();
+        let definition = Definition { raw, command, args, env, cwd, enabled, policy, remote, problems: none };
+        if references {
+            for (place, text) in definition.texts() {
+                if let Err(malformed) = process::check_references(text) {
+                    problems.add::<()>(&place, &malformed.to_string());
+                }
+            }
         }
+        (definition, problems.0)
+    }
+
+    /// The texts that may refer to something, with their places.
+    fn texts(&self) -> impl Iterator<Item = (String, &str)> {
+        let command = self.command.iter().map(|text| ("command".to_owned(), text.as_str()));
+        let args = self.args.iter().enumerate().map(|(at, text)| (format!("args[{at}]"), text.as_str()));
+        let env = self.env.iter().map(|(name, text)| (format!("env.{name}"), text.as_str()));
+        let cwd = self.cwd.iter().map(|text| ("cwd".to_owned(), text.as_str()));
+        env.chain(command).chain(args).chain(cwd)
     }
 
     /// The program to run; `None` for an entry that names a URL, which is kept but never started.
@@ -100,7 +114,50 @@ impl Definition {
         self.command.as_deref()
     }
 
-    /// The program's arguments.
+    /// Where it is, for an entry that has no command and names an address instead.
+    pub fn remote(&self) -> Option<&Remote> {
+        self.remote.as_ref().filter(|_| self.command.is_none())
+    }
+
+    /// How it is talked to.
+    pub fn transport(&self) -> Transport {
+        self.remote().map_or(Transport::Stdio, Remote::transport)
+    }
+
+    /// Why it cannot be used, in one sentence; `None` for one that can. Names members and no value.
+    pub fn fault(&self) -> Option<String> {
+        let told: Vec<String> = self.problems.iter().take(MOST_TOLD).map(Problem::to_string).collect();
+        let more = self.problems.len().saturating_sub(MOST_TOLD);
+        let more = if more > 0 { format!("; and {more} more problems") } else { String::new() };
+        (!told.is_empty()).then(|| told.join("; ") + &more)
+    }
+
+    /// Why nothing of it runs, where its state does not say that already.
+    pub fn idle_reason(&self) -> Option<&'static str> {
+        match (self.remote(), &self.command) {
+            (Some(_), _) => Some("remote servers are not called yet by this version"),
+            (None, None) => Some("it names neither a command nor an address"),
+            (None, Some(_)) => None,
+        }
+    }
+
+    /// What is wrong with it, for one that is quarantined.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// Whether both mean the same, however they are written.
+    pub fn means(&self, other: &Definition) -> bool {
+        let rest = |it: &Definition| (it.enabled, it.policy.clone(), it.remote.clone());
+        self.same_child(other) && rest(self) == rest(other)
+    }
+
+    /// Whether both were written alike, and found fit or unfit alike.
+    pub fn says(&self, other: &Definition) -> bool {
+        self.raw == other.raw && self.problems == other.problems
+    }
+
+    /// The program's arguments, references as they were written.
     pub fn args(&self) -> &[String] {
         &self.args
     }
@@ -111,11 +168,24 @@ impl Definition {
         &self.env
     }
 
-    /// What the environment refers to and is not there now, a sentence each; `variables` looks up
+    /// What the definition refers to and is not there now, a sentence each; `variables` looks up
     /// the daemon's own. Names the references and no value.
     pub fn unresolved(&self, variables: impl Fn(&str) -> Option<OsString>) -> Vec<String> {
-        let unresolved = |(name, value): &(String, String)| process::unresolved(name, value, &variables);
-        self.env.iter().filter_map(unresolved).collect()
+        let with_own = |wanted: &str| {
+            let own = self.env.iter().any(|(name, _)| name == wanted);
+            if own { Some(OsString::new()) } else { variables(wanted) }
+        };
+        let unresolved = |(place, text): (String, &str)| match place.starts_with("env.") {
+            true => process::unresolved(&place, text, &variables),
+            false => process::unresolved(&place, text, with_own),
+        };
+        self.texts().filter_map(unresolved).collect()
+    }
+
+    /// The arguments that refer to something: every user of the machine can read what they stand for.
+    pub fn arguments_with_references(&self) -> impl Iterator<Item = (usize, String)> {
+        let reference = |text: &String| process::references(text).next().map(|found| found.to_string());
+        self.args.iter().enumerate().filter_map(move |(at, text)| Some((at, reference(text)?)))
     }
 
     /// The working directory, when the entry names one.
@@ -123,7 +193,7 @@ impl Definition {
         self.cwd.as_deref()
     }
 
-    /// False when the entry says `"disabled": true`.
+    /// False when the entry says `"disabled": true`, or one of the other ways to say it.
     pub fn enabled(&self) -> bool {
         self.enabled
     }
@@ -144,6 +214,7 @@ impl Definition {
             && self.args == other.args
             && self.cwd == other.cwd
             && sorted(self) == sorted(other)
+            && self.problems == other.problems
             && self.policy.same_child(&other.policy)
     }
 
@@ -162,9 +233,14 @@ impl Definition {
         }
     }
 
-    /// Whether it is to run at all: switched on, with a command.
+    /// Whether it is to run at all: switched on, with a command, and nothing wrong with it.
     pub fn runs(&self) -> bool {
-        self.enabled && self.command.is_some()
+        self.enabled && self.command.is_some() && self.problems.is_empty()
+    }
+
+    /// Whether it is one that this gateway means to have running.
+    pub fn is_active(&self) -> bool {
+        self.enabled && (self.command.is_some() || !self.problems.is_empty())
     }
 
     /// The entry's `description`, if it is a string.
@@ -175,6 +251,48 @@ impl Definition {
     /// The entry as it was written, unknown members and order included.
     pub fn raw(&self) -> &Map<String, Value> {
         &self.raw
+    }
+}
+
+/// So many problems of a definition are told in a sentence.
+const MOST_TOLD: usize = 3;
+
+/// The members that switch a server off, with the value that does; every client has its own.
+pub const OFF_SWITCHES: [(&str, bool); 3] = [("disabled", true), ("enabled", false), ("isActive", false)];
+
+fn switched_on(raw: &Map<String, Value>, problems: &mut Problems) -> bool {
+    if let Some(value) = raw.get("disabled")
+        && !matches!(value, Value::Null | Value::Bool(_))
+    {
+        problems.add::<()>("disabled", "must be true or false");
+    }
+    !OFF_SWITCHES.iter().any(|(member, off)| raw.get(*member) == Some(&Value::Bool(*off)))
+}
+
+fn command(raw: &Map<String, Value>, problems: &mut Problems) -> Option<String> {
+    let named = raw.contains_key("url") || raw.contains_key("ws_url") || Remote::read(raw).is_some();
+    match raw.get("command") {
+        Some(Value::String(text)) if text.trim().is_empty() => {
+            // Some clients write all members, and an empty command beside an address.
+            if Remote::read(raw).is_some() { None } else { problems.add("command", "must not be empty") }
+        }
+        Some(Value::String(text)) if text.contains('\0') => problems.add("command", "must not contain NUL"),
+        Some(Value::String(text)) => Some(text.clone()),
+        Some(Value::Null) | None if named => None,
+        Some(Value::Null) | None => problems.add("command", "is required: the program to run"),
+        Some(_) => problems.add("command", "must be a string"),
+    }
+}
+
+/// What a value is, for a message that must not show it.
+pub fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
     }
 }
 
@@ -228,14 +346,21 @@ fn optional_string(raw: &Map<String, Value>, member: &str, problems: &mut Proble
 }
 
 fn string_array(raw: &Map<String, Value>, member: &str, problems: &mut Problems) -> Vec<String> {
-    let texts = match raw.get(member) {
-        None | Some(Value::Null) => Some(Vec::new()),
-        Some(Value::Array(items)) => items.iter().map(|item| item.as_str().map(str::to_owned)).collect(),
-        Some(_) => None,
+    let items = match raw.get(member) {
+        None | Some(Value::Null) => return Vec::new(),
+        Some(Value::Array(items)) => items,
+        Some(_) => return problems.add(member, "must be an array of strings").unwrap_or_default(),
     };
-    let Some(texts) = texts else {
-        return problems.add(member, "must be an array of strings").unwrap_or_default();
-    };
+    let mut texts = Vec::with_capacity(items.len());
+    for (at, item) in items.iter().enumerate() {
+        let place = || format!("{member}[{at}]");
+        match item {
+            Value::String(text) => texts.push(text.clone()),
+            other => {
+                problems.add::<()>(&place(), &format!("must be a string (found {})", kind_of(other)));
+            }
+        }
+    }
     if texts.iter().any(|text| text.contains('\0')) {
         problems.add::<()>(member, "must not contain NUL");
     }
@@ -252,16 +377,17 @@ fn string_map(raw: &Map<String, Value>, member: &str, problems: &mut Problems) -
     };
     let mut out = Vec::with_capacity(entries.len());
     for (name, value) in entries {
+        let place = || format!("{member}.{name}");
         if name.is_empty() || name.contains(['=', '\0']) {
             problems.add::<()>(member, "names must not be empty and must not contain '=' or NUL");
         }
         match value {
             Value::String(text) if text.contains('\0') => {
-                problems.add::<()>(&format!("{member}.{name}"), "must not contain NUL");
+                problems.add::<()>(&place(), "must not contain NUL");
             }
             Value::String(text) => out.push((name.clone(), text.clone())),
-            _ => {
-                problems.add::<()>(member, "must be an object of strings");
+            other => {
+                problems.add::<()>(&place(), &format!("must be a string (found {})", kind_of(other)));
             }
         }
     }
@@ -287,17 +413,19 @@ mod tests {
         .expect_err("everything is wrong");
         assert_eq!(problems.len(), 9, "{problems:#?}");
         assert!(problems.contains(&"args must be an array of strings".to_owned()));
+        assert!(problems.contains(&"env.A must be a string (found a number)".to_owned()));
         assert!(problems.contains(&"mcpvisor.typo is not a known setting".to_owned()));
     }
 
     #[test]
     fn references_of_the_environment_are_checked_and_told_when_they_lead_nowhere() {
         let problems = parse(json!({
-            "command": "x", "args": ["${env:"],
+            "command": "x", "args": ["a", "${env:"],
             "env": {"A": "${env:", "B": "${file:relative}", "C": "${env:SET} ${HOME}", "D": "$${env:"}
         }))
-        .expect_err("two are malformed");
-        assert_eq!(problems.len(), 2, "{problems:#?}");
+        .expect_err("three are malformed");
+        assert_eq!(problems.len(), 3, "{problems:#?}");
+        assert!(problems[2].starts_with("args[1] has a \"${env:\" without"), "{problems:#?}");
         assert!(
             problems[0].starts_with("env.A has a \"${env:\" without") && problems[1].starts_with("env.B ")
         );
@@ -307,6 +435,79 @@ mod tests {
             parse(json!({"command": "x", "env": {"A": "${env:SET}", "B": "${env:GONE}"}})).unwrap();
         let missing = definition.unresolved(|name| (name == "SET").then(|| "s3cret".into()));
         assert_eq!(missing, ["env.B refers to ${env:GONE}, which is not set"]);
+    }
+
+    #[test]
+    fn what_the_arguments_refer_to_may_be_in_the_server_s_own_environment() {
+        let definition = parse(json!({
+            "command": "${env:TOOL}", "args": ["${env:OWN}", "${env:SET}", "${env:GONE}"], "cwd": "${env:GONE}",
+            "env": {"OWN": "${env:SET}"}
+        }))
+        .expect("valid");
+        let missing = definition.unresolved(|name| (name == "SET").then(|| "s3cret".into()));
+        assert_eq!(
+            missing,
+            [
+                "command refers to ${env:TOOL}, which is not set",
+                "args[2] refers to ${env:GONE}, which is not set",
+                "cwd refers to ${env:GONE}, which is not set",
+            ]
+        );
+        let told: Vec<usize> = definition.arguments_with_references().map(|(at, _)| at).collect();
+        assert_eq!(told, [0, 1, 2]);
+    }
+
+    #[test]
+    fn every_member_that_is_wrong_is_named() {
+        let problems = parse(json!({
+            "command": "x", "args": ["a", 8080, null, "b\u{0}"], "env": {"PORT": 8080, "ON": true, "L": []}
+        }))
+        .expect_err("six are wrong");
+        assert_eq!(
+            problems,
+            [
+                "args[1] must be a string (found a number)",
+                "args[2] must be a string (found null)",
+                "args must not contain NUL",
+                "env.PORT must be a string (found a number)",
+                "env.ON must be a string (found true or false)",
+                "env.L must be a string (found a list)",
+            ]
+        );
+    }
+
+    #[test]
+    fn every_way_to_switch_a_server_off_is_honoured() {
+        let enabled = |switch: Value| {
+            let mut entry = switch;
+            entry["command"] = "x".into();
+            parse(entry).expect("valid").enabled()
+        };
+        for off in [json!({"disabled": true}), json!({"enabled": false}), json!({"isActive": false})] {
+            assert!(!enabled(off.clone()), "{off}");
+        }
+        for on in [json!({}), json!({"disabled": false}), json!({"enabled": true, "isActive": true})] {
+            assert!(enabled(on.clone()), "{on}");
+        }
+        assert!(!enabled(json!({"disabled": true, "enabled": true})), "off wins");
+    }
+
+    #[test]
+    fn a_quarantined_entry_is_kept_as_it_was_and_never_runs() {
+        let raw = json!({"command": "x", "args": "y", "z": 1});
+        let entry = raw.as_object().cloned().expect("an object");
+        let problems = Definition::parse(entry.clone()).expect_err("args is a text");
+        let definition = Definition::quarantined(entry.clone(), problems);
+        assert!(!definition.runs() && definition.enabled() && definition.is_active());
+        assert!(definition.fault().is_some_and(|fault| fault.starts_with("args must be an array")));
+        assert_eq!(definition.raw(), &entry);
+        let mended = parse(json!({"command": "x", "args": ["y"], "z": 1})).expect("valid");
+        assert!(!definition.same_child(&mended) && mended.fault().is_none());
+        assert!(Definition::quarantined(Map::new(), Vec::new()).fault().is_some());
+        let many: Vec<Problem> =
+            (0..5).map(|n| Problem { path: format!("p{n}"), reason: "is odd".into() }).collect();
+        let fault = Definition::quarantined(entry, many).fault().expect("a fault");
+        assert_eq!(fault, "p0 is odd; p1 is odd; p2 is odd; and 2 more problems");
     }
 
     #[test]
@@ -321,6 +522,11 @@ mod tests {
     fn a_url_entry_is_kept_without_a_command() {
         let definition = parse(json!({"url": "http://localhost:1/mcp"})).expect("valid");
         assert_eq!(definition.command(), None);
+        assert_eq!((definition.transport().name(), definition.is_active()), ("http", false));
+        let empty = parse(json!({"command": "", "serverUrl": "http://h/sse"})).expect("valid");
+        assert_eq!((empty.command(), empty.transport().name()), (None, "sse"));
+        let both = parse(json!({"command": "x", "url": "http://h/"})).expect("valid");
+        assert_eq!((both.transport().name(), both.remote()), ("stdio", None));
     }
 
     #[test]

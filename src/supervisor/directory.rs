@@ -8,6 +8,8 @@ use tokio::sync::Notify;
 
 use super::actor::ServerSpec;
 use super::handle::ServerHandle;
+use super::policy::StartMode;
+use super::status::State;
 
 /// Asks for a server that has no child because nothing asked for it.
 type Demand = Box<dyn Fn(&Arc<str>) + Send + Sync>;
@@ -64,11 +66,13 @@ impl Directory {
     /// The handle of the server, made now if there is none.
     pub(super) fn ensure(&self, spec: &ServerSpec) -> Arc<ServerHandle> {
         let make = || {
+            let policy = spec.definition.policy();
+            let eager = policy.start == StartMode::Eager;
             Arc::new(ServerHandle::new(
                 spec.id.clone(),
                 spec.name.clone(),
-                spec.definition.policy(),
-                spec.definition.runs(),
+                policy,
+                State::without_replicas(&spec.definition, eager),
                 spec.remembered.clone(),
                 self.surroundings.clone(),
             ))

@@ -13,7 +13,7 @@ use super::admission::{Admission, Admitted, NotAdmitted};
 use super::breaker::BreakerState;
 use super::directory::Surroundings;
 use super::fleet::Load;
-use super::policy::{Policy, StartMode};
+use super::policy::Policy;
 use super::status::{Introduction, ReplicaView, State, Status, Update};
 use crate::child::{Catalog, CatalogSlot, Counters, Link, ServerLog};
 use crate::mcp::Era;
@@ -82,15 +82,10 @@ impl ServerHandle {
         id: Arc<str>,
         name: Arc<str>,
         policy: &Policy,
-        runs: bool,
+        state: State,
         remembered: Option<Remembered>,
         surroundings: Arc<Surroundings>,
     ) -> ServerHandle {
-        let state = match (runs, policy.start) {
-            (false, _) => State::Disabled,
-            (true, StartMode::OnDemand) => State::Idle,
-            (true, StartMode::Eager) => State::Starting,
-        };
         let (catalog, introduction) =
             remembered.map_or_else(Default::default, |known| (known.catalog, Some(known.introduction)));
         let status = Status { introduction: introduction.clone(), ..Status::new(state) };
@@ -124,7 +119,7 @@ impl ServerHandle {
     /// A server of one child, which a test is.
     #[cfg(test)]
     pub(crate) fn of_a_test(id: &str, policy: &Policy, link: Link) -> Arc<ServerHandle> {
-        let handle = ServerHandle::new(id.into(), id.into(), policy, true, None, Arc::default());
+        let handle = ServerHandle::new(id.into(), id.into(), policy, State::Starting, None, Arc::default());
         handle.admission.open_place(link, 0);
         Arc::new(handle)
     }
@@ -432,7 +427,7 @@ mod tests {
 
     fn handle() -> ServerHandle {
         let surroundings = Arc::<Surroundings>::default();
-        ServerHandle::new("mcp_1".into(), "s".into(), &Policy::default(), true, None, surroundings)
+        ServerHandle::new("mcp_1".into(), "s".into(), &Policy::default(), State::Starting, None, surroundings)
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod handle;
 mod lifecycle;
 mod names;
 mod policy;
+mod remote;
 mod replica;
 mod status;
 
@@ -30,7 +31,7 @@ pub use admission::{Admitted, CallPermit, NotAdmitted, Ticket, Verdict};
 pub use backoff::CRASH_LOOP;
 pub use brake::{BrakeSettings, Rank, TurnView};
 pub use breaker::BreakerState;
-pub use definition::{Definition, OWN_MEMBER, Problem, check_name};
+pub use definition::{Definition, OFF_SWITCHES, OWN_MEMBER, Problem, check_name, kind_of};
 pub use directory::Directory;
 pub use handle::{Leaving, Remembered, ServerHandle};
 pub use lifecycle::{Effect, Ending, Event, Lifecycle, Wanted};
@@ -38,6 +39,7 @@ pub use names::{Looks, check_visible};
 pub use policy::{
     EraChoice, PinMode, Policy, Replicas, RestartPolicy, StartMode, UpdateMode, parse_duration,
 };
+pub use remote::{ADDRESS_MEMBERS, Remote, Transport};
 pub use status::{Cause, Introduction, ReplicaView, State, Status, Update, on_the_wall};
 
 pub use crate::process::Usage;

@@ -110,6 +110,8 @@ pub struct Policy {
     pub breaker_failures: u32,
     /// For how long, the first time; it doubles from there.
     pub breaker_pause: Duration,
+    /// The deadline of its calls that name none; the gateway's own where it says nothing.
+    pub call_timeout: Option<Duration>,
     /// From spawn to the end of the handshake and the first lists.
     pub start_timeout: Duration,
     /// How long a launcher such as `npx` may take to fetch and build the server before it runs it.
@@ -149,6 +151,7 @@ impl Default for Policy {
             update: UpdateMode::StartFirst,
             breaker_failures: 5,
             breaker_pause: Duration::from_secs(30),
+            call_timeout: None,
             start_timeout: Duration::from_secs(60),
             install_timeout: Duration::from_secs(600),
             max_in_flight: 256,
@@ -207,7 +210,7 @@ pub fn parse_duration(value: &Value) -> Option<Duration> {
 }
 
 /// The members of `mcpvisor`, and of its `limits`.
-const SETTINGS: [&str; 21] = [
+const SETTINGS: [&str; 22] = [
     "era",
     "restart",
     "start",
@@ -221,6 +224,7 @@ const SETTINGS: [&str; 21] = [
     "breaker_failures",
     "start_timeout",
     "install_timeout",
+    "call_timeout",
     "queue_age",
     "stdin_grace",
     "term_grace",
@@ -293,6 +297,11 @@ pub(super) fn parse_policy(own: &Map<String, Value>, problems: &mut Problems) ->
                 let mut failures = 0;
                 set_count(&mut failures, value, 0..=1000, &path, problems);
                 policy.breaker_failures = u32::try_from(failures).unwrap_or(0);
+            }
+            "call_timeout" => {
+                let mut timeout = Duration::ZERO;
+                set_duration(&mut timeout, value, &path, problems);
+                policy.call_timeout = Some(timeout).filter(|timeout| !timeout.is_zero());
             }
             "start_timeout" => set_duration(&mut policy.start_timeout, value, &path, problems),
             "install_timeout" => set_duration(&mut policy.install_timeout, value, &path, problems),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::Value;
 
 use super::brake::TurnView;
+use super::definition::Definition;
 use crate::child::StartView;
 use crate::process::TreeView;
 
@@ -49,6 +50,16 @@ pub enum State {
 }
 
 impl State {
+    /// What a server is that has no replica: by its definition, and where it runs, whether anybody asks.
+    pub(super) fn without_replicas(definition: &Definition, wanted: bool) -> State {
+        match definition.fault() {
+            Some(reason) if definition.enabled() => State::Failed { cause: Cause::Definition { reason } },
+            _ if !definition.runs() => State::Disabled,
+            _ if wanted => State::Starting,
+            _ => State::Idle,
+        }
+    }
+
     /// The state's name, one word, as in the API, the log and the metrics.
     pub fn name(&self) -> &'static str {
         match self {
@@ -110,6 +121,11 @@ pub fn on_the_wall(due: Instant) -> SystemTime {
 /// Why a child ended or could not start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cause {
+    /// Its definition cannot be used; it is never started until that is another one.
+    Definition {
+        /// What is wrong with it, member by member.
+        reason: String,
+    },
     /// The process could not be started: the operating system's error and what it was about.
     Spawn {
         /// For example `command 'nmx' not found in PATH (ENOENT)`.
@@ -196,6 +212,7 @@ impl Cause {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Cause::Definition { reason } => write!(f, "cannot be used: {reason}"),
             Cause::Spawn { reason } => write!(f, "could not be started: {reason}"),
             Cause::Exited { code } => write!(f, "exited with code {code}"),
             Cause::Signalled { signal } => match signal_name(*signal) {

@@ -12,6 +12,7 @@ mod auditing;
 mod authority;
 mod budgets;
 mod calling;
+mod client_files;
 mod crashing;
 mod durability;
 mod exporting;

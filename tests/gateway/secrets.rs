@@ -34,7 +34,7 @@ async fn only_the_child_that_names_a_reference_gets_what_it_stands_for_and_nobod
     let reference = format!("${{file:{}}}", file.display());
     let env = json!({
         "BOTH": format!("a ${{env:THE_TOKEN}} b {reference} c"),
-        "LITERAL": "$${env:THE_TOKEN} ${THE_TOKEN} ${foo:THE_TOKEN} pa$$word",
+        "LITERAL": "$${env:THE_TOKEN} $${THE_TOKEN} ${foo:THE_TOKEN} pa$$word",
     });
     let named = with_env(env.clone());
     let mut gateway = TestGateway::new()
@@ -102,7 +102,7 @@ fn contains(bytes: &[u8], text: &[u8]) -> bool {
 }
 
 #[tokio::test]
-async fn arguments_are_not_resolved() {
+async fn what_arguments_stand_for_is_told_to_the_child_alone() {
     let gateway = TestGateway::new()
         .server(
             "shell",
@@ -113,7 +113,9 @@ async fn arguments_are_not_resolved() {
         .await;
     gateway.wait_state("shell", "backoff").await;
     let output = gateway.output();
-    assert!(output.contains("said ${env:THE_TOKEN}") && !output.contains(FROM_VARIABLE), "{output}");
+    assert!(output.contains(&format!("said {FROM_VARIABLE}")), "the child itself says it: {output}");
+    let shown = gateway.get("/api/servers/shell").await.expect(200);
+    assert_eq!(shown["args"][3], "${env:THE_TOKEN}");
     gateway.stop().await;
 }
 
@@ -182,13 +184,14 @@ async fn a_reference_is_looked_up_at_each_spawn() {
 
 #[tokio::test]
 async fn malformed_references_are_refused_wherever_a_definition_comes_in() {
-    let (status, output) = TestGateway::new()
+    let gateway = TestGateway::new()
         .server("bad", with_env(json!({"A": "${env:", "B": "${file:x}"})))
-        .start_refused()
+        .server("fine", fake(&[]))
+        .start()
         .await;
-    assert_eq!(status.code(), Some(78));
-    assert!(output.contains("mcpServers.bad.env.A has a") && output.contains("mcpServers.bad.env.B has a"));
-    let gateway = TestGateway::new().start().await;
+    gateway.wait_state("fine", "ready").await;
+    let told = cause(&gateway, "bad").await;
+    assert!(told.contains("env.A has a") && told.contains("env.B has a"), "{told}");
     let body = json!({"name": "bad", "command": "x", "env": {"A": "${env:s3cret"}});
     let error = gateway.post("/api/servers", &body).await.expect(400)["error"].to_string();
     assert!(error.contains("env.A") && !error.contains("s3cret"), "{error}");

@@ -334,7 +334,14 @@ mod tests {
         let expected = [
             ("server_not_found", 404, plain("Server 'x' not found")),
             ("server_disabled", 409, coded("Server 'x' is disabled", "mcp_inactive")),
-            ("no_command", 500, coded("Server 'x' has no command", "mcp_unreachable")),
+            (
+                "no_command",
+                500,
+                coded(
+                    "Server 'x' has no command: remote servers are not called yet by this version",
+                    "mcp_unreachable",
+                ),
+            ),
             ("server_not_permitted", 403, plain("This key may not use server 'x'")),
             ("tool_not_permitted", 403, plain("This key may not use tool 't'")),
             ("forbidden", 403, plain("secret")),

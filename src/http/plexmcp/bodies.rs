@@ -124,7 +124,7 @@ fn health_of(server: &ServerView) -> Health {
 struct Item<'a> {
     id: &'a str,
     name: &'a str,
-    endpoint_url: Option<&'a str>,
+    endpoint_url: Option<String>,
     description: Option<&'a str>,
     status: &'static str,
     health: Health,
@@ -286,7 +286,7 @@ struct Pins {
 /// The answer to `GET /v1/mcps`: newest first, ties by id.
 pub(super) fn list(mut servers: Vec<ServerView>, query: ListQuery) -> Vec<u8> {
     servers.retain(|server| {
-        query.active.is_none_or(|active| server.definition.enabled() == active)
+        query.active.is_none_or(|active| server.definition.is_active() == active)
             && query.health.is_none_or(|health| health_of(server) == health)
     });
     servers.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| a.id.cmp(&b.id)));
@@ -476,17 +476,17 @@ fn item(server: &ServerView) -> Item<'_> {
     Item {
         id: &server.id,
         name: &server.name,
-        endpoint_url: None,
+        endpoint_url: server.definition.remote().map(|remote| remote.shown_address()),
         description: server.definition.description(),
-        status: if server.definition.enabled() { "active" } else { "inactive" },
+        status: if server.definition.is_active() { "active" } else { "inactive" },
         health: health_of(server),
         created_at: timestamp(server.created_at),
         last_active: server.traffic.last_active.map(timestamp),
         request_count: server.traffic.calls,
-        transport: "stdio",
+        transport: server.definition.transport().name(),
         state: server.status.state.name(),
         phase: server.status.phase(),
-        cause: server.status.cause(),
+        cause: cause(server),
         restarts: server.status.restarts,
         protocol_version: introduction.map(|said| &*said.protocol_version),
         server_info: introduction.map(|said| ServerInfo {
@@ -496,6 +496,11 @@ fn item(server: &ServerView) -> Item<'_> {
         resources_count: server.catalog.resources().len(),
         prompts_count: server.catalog.prompts().len(),
     }
+}
+
+/// Why a server does not run: what its state says, else what its definition does.
+fn cause(server: &ServerView) -> Option<String> {
+    server.status.cause().or_else(|| server.definition.idle_reason().map(str::to_owned))
 }
 
 /// A fraction from 0 to 1 with two decimals; 0 without calls.

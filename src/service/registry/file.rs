@@ -1,6 +1,8 @@
 //! The `mcpServers` file, as desktop clients write it (contract 5.3): read, checked and written.
 //! Order and unknown members survive, also beside `mcpServers`.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 
 use super::list::ServerList;
@@ -9,7 +11,7 @@ use crate::service::Error;
 use crate::supervisor::{Definition, Problem, check_name};
 
 /// The member that holds the servers.
-const SERVERS: &str = "mcpServers";
+pub(super) const SERVERS: &str = "mcpServers";
 
 /// More servers than this are refused: each is a process.
 pub const MAX_SERVERS: usize = 10_000;
@@ -21,19 +23,45 @@ pub struct ServersFile {
     frame: Map<String, Value>,
     /// The entries of `mcpServers`.
     servers: Map<String, Value>,
+    /// What is wrong with entries that are to be kept all the same, by name.
+    faults: HashMap<String, Vec<Problem>>,
+    /// Which version of the file this is; `None` where it counts as it is, whatever it says.
+    version: Option<String>,
+}
+
+/// An entry of a servers file that the operator named: as it is to be kept, and what is wrong with it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FileEntry {
+    /// The server's name, fit for one.
+    pub name: String,
+    /// The entry.
+    pub raw: Map<String, Value>,
+    /// Why it cannot be used; empty for one that can.
+    pub problems: Vec<Problem>,
 }
 
 impl ServersFile {
-    /// Puts a file's content together from its entries and the other members of the top level. Of
-    /// two entries with one name the last counts.
-    pub fn new(
-        entries: impl IntoIterator<Item = (String, Map<String, Value>)>,
-        extra: Map<String, Value>,
-    ) -> ServersFile {
-        let servers = entries.into_iter().map(|(name, raw)| (name, Value::Object(raw))).collect();
-        let mut frame = extra;
-        frame.insert(SERVERS.to_owned(), Value::Object(Map::new()));
-        ServersFile { frame, servers }
+    /// Puts a file's content together from its entries. Of two entries with one name the last counts.
+    pub fn of_entries(entries: impl IntoIterator<Item = FileEntry>) -> ServersFile {
+        let (mut servers, mut faults) = (Map::new(), HashMap::new());
+        for FileEntry { name, raw, problems } in entries {
+            if !problems.is_empty() {
+                faults.insert(name.clone(), problems);
+            }
+            servers.insert(name, Value::Object(raw));
+        }
+        ServersFile { frame: empty_frame(), servers, faults, version: None }
+    }
+
+    /// The file as it was seen, without anybody having asked for it: where it has no servers any more, that
+    /// counts when it is seen in a second version. Some clients empty their files by mistake.
+    pub fn seen(self, version: String) -> ServersFile {
+        ServersFile { version: Some(version), ..self }
+    }
+
+    /// Whether it says by accident, maybe, that there are no servers: which version says so.
+    pub(super) fn doubtful(&self) -> Option<&str> {
+        self.version.as_deref().filter(|_| self.servers.is_empty())
     }
 
     /// Takes a file's content apart. `path` is for the error's text: what the caller wrote.
@@ -50,7 +78,7 @@ impl ServersFile {
             return Err(refuse("does not contain an 'mcpServers' object"));
         };
         let servers = std::mem::take(servers);
-        Ok(ServersFile { frame, servers })
+        Ok(ServersFile { frame, servers, faults: HashMap::new(), version: None })
     }
 
     /// How many servers it defines, where every entry is valid.
@@ -67,6 +95,26 @@ impl ServersFile {
     /// The entries as they were written.
     pub(super) fn servers(&self) -> &Map<String, Value> {
         &self.servers
+    }
+
+    /// Every entry as a definition. One that cannot be used costs nobody else anything: it is quarantined.
+    ///
+    /// # Errors
+    /// When there are too many of them.
+    pub(super) fn quarantining(&self) -> Result<Vec<(String, Definition)>, Error> {
+        if self.servers.len() > MAX_SERVERS {
+            return Err(Error::InvalidDefinition { problems: vec![too_many()] });
+        }
+        let definition = |(name, entry): (&String, &Value)| {
+            let raw = entry.as_object().cloned().unwrap_or_default();
+            let definition = match self.faults.get(name) {
+                Some(problems) => Definition::quarantined(raw, problems.clone()),
+                None => Definition::parse(raw.clone())
+                    .unwrap_or_else(|problems| Definition::quarantined(raw, problems)),
+            };
+            (name.clone(), definition)
+        };
+        Ok(self.servers.iter().map(definition).collect())
     }
 
     /// Checks every entry and reports all problems at once, each with server and member:
@@ -199,7 +247,7 @@ mod tests {
             problems,
             [
                 "mcpServers.git.args must be an array of strings",
-                "mcpServers.git.env must be an object of strings",
+                "mcpServers.git.env.A must be a string (found a number)",
                 "mcpServers.n must be an object",
                 "mcpServers. b has a bad name: it must not begin or end with a blank",
                 "mcpServers. b.command must not be empty",
@@ -223,25 +271,45 @@ mod tests {
 
     #[test]
     fn a_set_beyond_the_limit_is_refused() {
-        let entries = |count: usize| {
-            (0..count).map(|n| (n.to_string(), Map::from_iter([("command".into(), "x".into())])))
+        let file = |count: usize| {
+            let raw = || Map::from_iter([("command".into(), "x".into())]);
+            let entry = |n: usize| FileEntry { name: n.to_string(), raw: raw(), problems: Vec::new() };
+            ServersFile::of_entries((0..count).map(entry))
         };
-        assert_eq!(
-            ServersFile::new(entries(MAX_SERVERS), Map::new()).definitions().map(|d| d.len()).ok(),
-            Some(MAX_SERVERS)
-        );
-        assert!(ServersFile::new(entries(MAX_SERVERS + 1), Map::new()).definitions().is_err());
+        let most = file(MAX_SERVERS);
+        assert_eq!(most.definitions().map(|found| found.len()).ok(), Some(MAX_SERVERS));
+        assert_eq!(most.quarantining().map(|found| found.len()).ok(), Some(MAX_SERVERS));
+        let more = file(MAX_SERVERS + 1);
+        assert!(more.definitions().is_err() && more.quarantining().is_err());
     }
 
     #[test]
-    fn parts_make_the_file_that_they_were_taken_from() {
-        let text = br#"{"x": 1, "mcpServers": {"b": {"command": "1"}, "a": {"command": "2"}}}"#;
-        let entry = |name: &str, command: &str| {
-            (name.to_owned(), Map::from_iter([("command".into(), command.into())]))
+    fn a_bad_entry_of_a_named_file_is_quarantined_and_costs_no_other() {
+        let entry = |name: &str, raw: Value, problems: Vec<Problem>| FileEntry {
+            name: name.to_owned(),
+            raw: raw.as_object().cloned().unwrap_or_default(),
+            problems,
         };
-        let extra = Map::from_iter([("x".to_owned(), 1.into())]);
-        let made = ServersFile::new([entry("b", "1"), entry("a", "2")], extra);
-        assert_eq!(made, ServersFile::parse("f", text).unwrap());
+        let told = Problem { path: "env.A".into(), reason: "asks a person".into() };
+        let file = ServersFile::of_entries([
+            entry("fine", json!({"command": "x"}), Vec::new()),
+            entry("told", json!({"command": "x", "env": {"A": "${input:a}"}}), vec![told]),
+            entry("found", json!({"command": "x", "args": "y"}), Vec::new()),
+            entry("empty", json!({}), Vec::new()),
+        ]);
+        let definitions = file.quarantining().expect("all of them");
+        let faults: Vec<_> = definitions.iter().map(|(_, definition)| definition.fault()).collect();
+        let fault = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            faults,
+            [
+                None,
+                fault("env.A asks a person"),
+                fault("args must be an array of strings"),
+                fault("command is required: the program to run"),
+            ]
+        );
+        assert!(file.definitions().is_err(), "what is asked for at once is all or nothing");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::memories::{Memories, Memory};
 use crate::access::{KeyRecord, Made, MemberRecord, PlanRecord};
 use crate::service::pins::Pins;
 use crate::store::{Op, Store, StoreError, Vault, decode, encode};
-use crate::supervisor::Definition;
+use crate::supervisor::{Definition, Problem};
 
 const SERVERS: &[u8] = b"s/";
 const KEYS: &[u8] = b"k/";
@@ -22,7 +22,10 @@ const MEMBERS: &[u8] = b"o/m/";
 const PLANS: &[u8] = b"o/p/";
 const MEMORIES: &[u8] = b"c/";
 const PINS: &[u8] = b"p/";
+const FILES: &[u8] = b"f/";
 const FRAME: &[u8] = b"m/extra";
+/// There where nothing of a servers file but its entries is in the store.
+const CLEAN: &[u8] = b"m/entries-only";
 const INSTANCE: &[u8] = b"m/instance";
 
 /// Who this installation is: made once, at the first start on a data directory.
@@ -41,12 +44,21 @@ struct StoredServer<'a> {
     updated_at_ms: u64,
     origin: Origin,
     definition: Cow<'a, Map<String, Value>>,
+    /// Why the definition cannot be used, member and reason; only of one that cannot.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    faults: Vec<(String, String)>,
 }
 
 /// A servers file as it was last applied.
 #[derive(Default, Serialize, Deserialize)]
-struct LastApplied<'a> {
-    servers: Cow<'a, Map<String, Value>>,
+pub(super) struct LastApplied<'a> {
+    pub(super) servers: Cow<'a, Map<String, Value>>,
+    /// The names of those that could not be used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) unfit: Vec<String>,
+    /// The version of the file that had no servers any more, where that was not believed at first sight.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) emptied: Option<String>,
 }
 
 /// The typed records, and the vault that they are in.
@@ -90,9 +102,18 @@ impl Ledger {
     }
 
     /// The entries that a servers file had when it was last applied; none when it never was.
-    pub(super) fn last_applied(&self, file: &str) -> Result<Map<String, Value>, StoreError> {
-        let last: Option<LastApplied<'static>> = self.get(&file_key(file))?;
-        Ok(last.unwrap_or_default().servers.into_owned())
+    pub(super) fn last_applied(&self, file: &str) -> Result<LastApplied<'static>, StoreError> {
+        Ok(self.get(&file_key(file))?.unwrap_or_default())
+    }
+
+    /// Whether a servers file was ever applied.
+    pub(super) fn has_applied(&self) -> Result<bool, StoreError> {
+        Ok(!self.store().scan_prefix(FILES)?.is_empty())
+    }
+
+    /// Whether what stands around the servers is known to come from an import.
+    pub(super) fn frame_is_clean(&self) -> Result<bool, StoreError> {
+        Ok(self.store().get(CLEAN)?.is_some())
     }
 
     /// All keys.
@@ -162,10 +183,16 @@ impl Ledger {
 fn read_server(key: &[u8], value: &[u8]) -> Result<Arc<ServerEntry>, StoreError> {
     let id = String::from_utf8_lossy(&key[SERVERS.len()..]).into_owned();
     let stored: StoredServer<'static> = decode(key, value)?;
-    let definition = Definition::parse_kept(stored.definition.into_owned()).map_err(|problems| {
-        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        StoreError::Corrupt { what: format!("the server '{}'", stored.name), reason: problems.join(", ") }
-    })?;
+    let (raw, faults) = (stored.definition.into_owned(), stored.faults);
+    let definition = if faults.is_empty() {
+        Definition::parse_kept(raw).map_err(|problems| {
+            let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            StoreError::Corrupt { what: format!("the server '{}'", stored.name), reason: problems.join(", ") }
+        })?
+    } else {
+        let problem = |(path, reason)| Problem { path, reason };
+        Definition::quarantined(raw, faults.into_iter().map(problem).collect())
+    };
     Ok(Arc::new(ServerEntry {
         id: id.into(),
         name: stored.name,
@@ -205,8 +232,18 @@ fn put_server(entry: &ServerEntry) -> Result<Op, StoreError> {
         updated_at_ms: to_ms(entry.updated_at),
         origin: entry.origin.clone(),
         definition: Cow::Borrowed(entry.definition.raw()),
+        faults: entry.definition.problems().iter().map(fault).collect(),
     };
     Ok(Op::Put { key: server_key(&entry.id), value: encode(&stored)? })
+}
+
+fn fault(problem: &Problem) -> (String, String) {
+    (problem.path.clone(), problem.reason.clone())
+}
+
+/// Notes that nothing of a servers file but its entries is in the store.
+pub(super) fn put_clean() -> Result<Op, StoreError> {
+    Ok(Op::Put { key: CLEAN.to_vec(), value: encode(&true)? })
 }
 
 /// Stores who this installation is.
@@ -250,9 +287,8 @@ pub(super) fn delete_plan(name: &str) -> Op {
 }
 
 /// Stores a servers file as it is applied now.
-pub(super) fn put_applied(file: &str, servers: &Map<String, Value>) -> Result<Op, StoreError> {
-    let applied = LastApplied { servers: Cow::Borrowed(servers) };
-    Ok(Op::Put { key: file_key(file), value: encode(&applied)? })
+pub(super) fn put_applied(file: &str, applied: &LastApplied<'_>) -> Result<Op, StoreError> {
+    Ok(Op::Put { key: file_key(file), value: encode(applied)? })
 }
 
 /// Stores what a server announced.
@@ -278,7 +314,7 @@ fn server_key(id: &str) -> Vec<u8> {
 }
 
 fn file_key(file: &str) -> Vec<u8> {
-    [b"f/", file.as_bytes()].concat()
+    [FILES, file.as_bytes()].concat()
 }
 
 /// A time as it is stored; times before 1970 become 1970.

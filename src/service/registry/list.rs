@@ -23,6 +23,11 @@ pub enum Origin {
 }
 
 impl Origin {
+    /// Whether another servers file than this one made the server.
+    pub(super) fn is_other_file(&self, file: &str) -> bool {
+        matches!(self, Origin::File { path } if **path != *file)
+    }
+
     /// Whether this servers file made the server.
     pub(super) fn is_file(&self, file: &str) -> bool {
         matches!(self, Origin::File { path } if **path == *file)

@@ -95,7 +95,7 @@ pub(super) enum Step {
     Add { name: String, definition: Definition },
     /// Give a server of this file another definition.
     Change { name: String, definition: Definition },
-    /// Give a server that somebody else made the file's definition, and make it the file's.
+    /// Give a server that somebody else made, or another file, the file's definition, and make it the file's.
     TakeOver { name: String, definition: Definition },
     /// Remove a server of this file.
     Remove { name: String },
@@ -107,6 +107,7 @@ pub(super) enum Step {
 pub(super) fn three_way(
     file: &str,
     last: &Map<String, Value>,
+    unfit: &[String],
     wanted: &[(String, Definition)],
     live: &ServerList,
 ) -> Vec<Step> {
@@ -118,12 +119,22 @@ pub(super) fn three_way(
     }
     for (name, definition) in wanted {
         let before = last.get(name).and_then(Value::as_object);
-        if before.is_some_and(|before| equivalent(before, definition.raw())) {
+        let was_fit = !unfit.contains(name);
+        if was_fit == definition.problems().is_empty()
+            && before.is_some_and(|before| equivalent(before, definition.raw()))
+            && live.by_name(name).is_none_or(|live| same_faults(&live.definition, definition))
+        {
             continue;
         }
         steps.extend(step(file, before, name, definition, live.by_name(name)));
     }
     steps
+}
+
+/// Whether two definitions are unfit for the same reasons, or both are fit. Of one that somebody has mended
+/// since, the file's old faults say nothing.
+fn same_faults(live: &Definition, wanted: &Definition) -> bool {
+    live.problems().is_empty() || live.problems() == wanted.problems()
 }
 
 /// What an entry asks for that is new or changed in the file.
@@ -139,21 +150,26 @@ fn step(
         return Some(Step::Add { name, definition: wanted.clone() });
     };
     let live_raw = live.definition.raw();
-    if equivalent(live_raw, wanted.raw()) {
+    if equivalent(live_raw, wanted.raw())
+        && live.definition.problems() == wanted.problems()
+        && !live.origin.is_other_file(file)
+    {
         return None;
     }
     if !live.origin.is_file(file) {
         return Some(Step::TakeOver { name, definition: wanted.clone() });
     }
     let definition = match before {
-        Some(before) if !equivalent(before, live_raw) => {
+        Some(before) if !equivalent(before, live_raw) && wanted.problems().is_empty() => {
             let both = merged(before, wanted.raw(), live_raw);
             // Two good changes can make a bad pair; then the file's word stands alone.
             Definition::parse(both).unwrap_or_else(|_| wanted.clone())
         }
         _ => wanted.clone(),
     };
-    (!equivalent(definition.raw(), live_raw)).then_some(Step::Change { name, definition })
+    let differs =
+        !equivalent(definition.raw(), live_raw) || definition.problems() != live.definition.problems();
+    differs.then_some(Step::Change { name, definition })
 }
 
 /// What new and changed entries are stamped with.
@@ -259,10 +275,11 @@ fn imported(
     stamp: &Stamp<'_>,
 ) -> Arc<ServerEntry> {
     let same_text = written(entry.definition.raw()) == written(definition.raw());
-    if same_text && entry.position == position {
+    let is_fit = entry.definition.problems().is_empty();
+    if same_text && is_fit && entry.position == position {
         return entry.clone();
     }
-    let mut next = if equivalent(entry.definition.raw(), definition.raw()) {
+    let mut next = if is_fit && equivalent(entry.definition.raw(), definition.raw()) {
         let definition = if same_text { entry.definition.clone() } else { Arc::new(definition) };
         ServerEntry { definition, ..ServerEntry::clone(entry) }
     } else {

@@ -30,6 +30,7 @@ mod simulation;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -39,14 +40,14 @@ use serde_json::{Map, Value};
 use tokio::sync::watch;
 
 pub use allow::AllowedServers;
-pub use file::{MAX_SERVERS, ServersFile};
+pub use file::{FileEntry, MAX_SERVERS, ServersFile};
 pub use handle::RegistryHandle;
 pub use list::{Origin, ServerEntry, ServerList};
 pub(super) use members::member_to_be;
 pub use memories::{Memories, Told};
 pub use owner_key::Renewed;
 
-use self::ledger::{Instance, Ledger};
+use self::ledger::{Instance, LastApplied, Ledger};
 use self::memories::Memory;
 use self::merge::{Stamp, Step};
 use self::owed::Owed;
@@ -59,7 +60,7 @@ use crate::service::audit::{self, AuditHandle, AuditSettings};
 use crate::service::pins::PinBook;
 use crate::service::{Error, clock};
 use crate::store::{Op, Store, StoreError, Trouble, Vault};
-use crate::supervisor::{Definition, check_name};
+use crate::supervisor::{Definition, Problem, check_name};
 
 /// The directory of the audit, in the data directory.
 const AUDIT: &str = "audit";
@@ -167,6 +168,9 @@ impl Registry {
             announce: None,
             applied: Vec::new(),
         };
+        if let Err(error) = registry.clean_frame() {
+            tracing::error!(%error, "what an earlier version kept of a servers file is still in the store; tried again at the next start");
+        }
         registry.govern(made);
         let (ledger, owed) = (&mut registry.ledger, &registry.owed);
         // A key that only a wrong clock has expired is no reason to make another.
@@ -239,7 +243,8 @@ impl Registry {
         };
         self.allowed.check(name, &definition)?;
         if let Some(existing) = list.by_name(name) {
-            let same = merge::covered(definition.raw(), existing.definition.raw());
+            let is_fit = existing.definition.problems().is_empty();
+            let same = is_fit && merge::covered(definition.raw(), existing.definition.raw());
             return if same { Ok(()) } else { Err(Error::AlreadyExists { name: name.to_owned() }) };
         }
         let problems = naming::check_new(&list, name);
@@ -263,6 +268,12 @@ impl Registry {
         let Some(existing) = list.by_name(name) else {
             return Err(Error::ServerNotFound { name: name.to_owned() });
         };
+        // What is wrong with members that stay as they are is as wrong as before.
+        let left: Vec<_> =
+            existing.definition.problems().iter().filter(|problem| !gives(&members, problem)).collect();
+        if !left.is_empty() {
+            return Err(Error::InvalidDefinition { problems: left.into_iter().cloned().collect() });
+        }
         let Some(raw) = merge::with_members(existing.definition.raw(), members) else {
             return Ok(());
         };
@@ -324,30 +335,85 @@ impl Registry {
 
     /// Applies a servers file: does what it added, changed and dropped since it was last applied,
     /// all or nothing. Servers that it did not make are left alone, unless it newly asks for their
-    /// name. What stands beside `mcpServers` is kept where nothing is kept yet.
+    /// name. An entry that cannot be used is quarantined and costs no other. Only the entries are kept: a
+    /// file that is another program's may say anything beside them. Of one that has no servers any more
+    /// nothing is removed at first sight, see [`ServersFile::seen`].
     ///
     /// `file_id` tells files apart: the canonical path.
     pub fn apply_file(&mut self, file_id: &str, file: &ServersFile) -> Result<Applied, Error> {
-        let wanted = file.definitions()?;
+        let wanted = file.quarantining()?;
         let list = self.list();
         let last = self.ledger.last_applied(file_id).map_err(stored)?;
-        let steps = merge::three_way(file_id, &last, &wanted, &list);
+        if let Some(version) = file.doubtful()
+            && !last.servers.is_empty()
+            && last.emptied.as_deref().is_none_or(|first| first == version)
+        {
+            return self.wait_for_a_second_word(file_id, last, version);
+        }
+        let steps = merge::three_way(file_id, &last.servers, &last.unfit, &wanted, &list);
         let applied = report(file_id, &steps);
         if list.entries().len() + applied.added.len() - applied.removed.len() > MAX_SERVERS {
             return Err(Error::InvalidDefinition { problems: vec![file::too_many()] });
         }
         let entries = with_stamp(|stamp| merge::after_steps(&list, steps, &file_id.into(), stamp));
         let mut batch = Vec::new();
-        if last != *file.servers() {
-            batch.push(ledger::put_applied(file_id, file.servers()).map_err(stored)?);
+        let unfit = wanted.iter().filter(|(_, definition)| !definition.problems().is_empty());
+        let unfit: Vec<String> = unfit.map(|(name, _)| name.clone()).collect();
+        if *last.servers != *file.servers() || last.unfit != unfit || last.emptied.is_some() {
+            let now = LastApplied { servers: Cow::Borrowed(file.servers()), unfit, emptied: None };
+            batch.push(ledger::put_applied(file_id, &now).map_err(stored)?);
         }
-        let frame = if file::has_extras(&self.frame) { &self.frame.clone() } else { file.frame() };
-        self.commit_with_frame(entries, batch, frame)?;
+        self.commit(entries, batch)?;
         if self.announce.is_none() && applied != Applied::default() {
             self.applied.push((file_id.to_owned(), applied.clone()));
         }
         naming::warn(&self.list(), Some(&applied.added));
         Ok(applied)
+    }
+
+    /// Leaves the servers of a file that has none any more, until it is seen in another version, or somebody
+    /// has it applied.
+    fn wait_for_a_second_word(
+        &mut self,
+        file_id: &str,
+        last: LastApplied<'_>,
+        version: &str,
+    ) -> Result<Applied, Error> {
+        tracing::error!(
+            file = file_id,
+            servers = last.servers.len(),
+            "the servers file has no servers any more: those it had go on; SIGHUP, or another version of it \
+             without servers, removes them"
+        );
+        if last.emptied.is_none() {
+            let seen = LastApplied { emptied: Some(version.to_owned()), ..last };
+            let batch = vec![ledger::put_applied(file_id, &seen).map_err(stored)?];
+            self.commit(self.list().entries().to_vec(), batch)?;
+        }
+        Ok(Applied::default())
+    }
+
+    /// Takes out of the store what an earlier version kept of servers files beside their entries: settings,
+    /// accounts and histories of the programs whose files they are. What an import brought is told apart by
+    /// a mark, which earlier versions did not make.
+    fn clean_frame(&mut self) -> Result<(), StoreError> {
+        if !file::has_extras(&self.frame) || self.ledger.frame_is_clean()? || !self.ledger.has_applied()? {
+            return Ok(());
+        }
+        let members: Vec<String> = self.frame.keys().filter(|name| *name != file::SERVERS).cloned().collect();
+        // Exports have it no more, whatever becomes of the store.
+        self.frame = file::empty_frame();
+        let cleaned = vec![ledger::put_frame(&self.frame)?, ledger::put_clean()?];
+        self.ledger.commit(cleaned)?;
+        self.ledger.vault().begin_journal_anew()?;
+        tracing::warn!(
+            members = members.len(),
+            first = members.first(),
+            "took out of the store what an earlier version had kept of a servers file beside its servers: it \
+             is not in the journal, in exports and in backups from now on; earlier backups, and free space in \
+             the database, may still have it. What an import brought is gone with it: import that again"
+        );
+        Ok(())
     }
 
     /// What was kept of the servers' last runs.
@@ -391,6 +457,7 @@ impl Registry {
         let changed = merge::written(frame) != merge::written(&self.frame);
         if changed {
             batch.push(ledger::put_frame(frame).map_err(stored)?);
+            batch.push(ledger::put_clean().map_err(stored)?);
         }
         self.commit(entries, batch)?;
         if changed {
@@ -465,6 +532,12 @@ impl Registry {
         self.ledger.vault().back_up();
         settled
     }
+}
+
+/// Whether a change gives the member that a problem is about.
+fn gives(members: &Map<String, Value>, problem: &Problem) -> bool {
+    let member = problem.path.split(['.', '[']).next().unwrap_or_default();
+    members.get(member).is_some_and(|value| !value.is_null())
 }
 
 /// Names the steps for the caller and the log; a server that changes hands is worth a warning.

@@ -211,11 +211,111 @@ fn a_servers_file_is_remembered_as_it_was_applied() {
     let expected =
         Applied { taken_over: vec!["api".into()], removed: vec!["two".into()], ..Applied::default() };
     assert_eq!(applied, expected);
-    let bad = registry.apply_file("/f", &file(json!({"api": {"command": ""}}))).unwrap_err();
-    assert_eq!(bad.to_string(), "mcpServers.api.command must not be empty");
     registry.export("out.json", Reach::Confined).unwrap();
     let exported: Value = serde_json::from_slice(&fs::read(dir.path().join("out.json")).unwrap()).unwrap();
-    assert_eq!(exported, json!({"mcpServers": {"api": {"command": "file"}}, "x": 1}));
+    assert_eq!(exported, json!({"mcpServers": {"api": {"command": "file"}}}), "only the entries are kept");
+}
+
+/// A file of these entries, as the operator named it.
+fn named_file(servers: Value) -> ServersFile {
+    let entry = |(name, raw)| FileEntry { name, raw: object(raw), problems: Vec::new() };
+    ServersFile::of_entries(object(servers).into_iter().map(entry))
+}
+
+#[test]
+fn a_bad_entry_of_a_named_file_is_kept_as_failed_and_its_mending_is_a_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut registry = on_disk(dir.path());
+    let bad = named_file(json!({"good": {"command": "1"}, "bad": {"command": "1", "args": "2"}}));
+    assert_eq!(registry.apply_file("/f", &bad).unwrap().added, ["good", "bad"]);
+    let fault = |registry: &Registry| registry.list().by_name("bad").unwrap().definition.fault();
+    assert_eq!(fault(&registry).as_deref(), Some("args must be an array of strings"));
+    drop(registry);
+
+    let mut registry = on_disk(dir.path());
+    assert_eq!(fault(&registry).as_deref(), Some("args must be an array of strings"), "it is stored as that");
+    assert_eq!(registry.apply_file("/f", &bad).unwrap(), Applied::default());
+    let left = registry.update("bad", object(json!({"env": {"A": "1"}}))).unwrap_err();
+    assert_eq!(left.to_string(), "args must be an array of strings", "a change has to mend what is wrong");
+    assert!(registry.add("bad", object(json!({"command": "1", "args": ["2"]}))).is_err());
+    registry.update("bad", object(json!({"args": ["2"]}))).unwrap();
+    assert_eq!(fault(&registry), None);
+    assert_eq!(registry.apply_file("/f", &bad).unwrap(), Applied::default(), "the file says nothing new");
+    assert_eq!(fault(&registry), None, "what was mended stays mended");
+    let mended = named_file(json!({"good": {"command": "1"}, "bad": {"command": "1", "args": ["3"]}}));
+    assert_eq!(registry.apply_file("/f", &mended).unwrap().changed, ["bad"]);
+    assert_eq!(registry.apply_file("/f", &bad).unwrap().changed, ["bad"], "and a mended one can break again");
+    assert!(fault(&registry).is_some());
+}
+
+#[test]
+fn a_file_that_has_no_servers_any_more_is_not_believed_at_first_sight() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut registry = on_disk(dir.path());
+    let full = || named_file(json!({"a": {"command": "1"}}));
+    let empty = || named_file(json!({}));
+    registry.apply_file("/f", &full().seen("v1".into())).unwrap();
+    assert_eq!(registry.apply_file("/f", &empty().seen("v2".into())).unwrap(), Applied::default());
+    assert_eq!(names(&registry.list()), ["a"]);
+    drop(registry);
+
+    let mut registry = on_disk(dir.path());
+    let again = registry.apply_file("/f", &empty().seen("v2".into())).unwrap();
+    assert_eq!(again, Applied::default(), "a restart is no second sighting");
+    assert_eq!(registry.apply_file("/f", &full().seen("v3".into())).unwrap(), Applied::default());
+    assert_eq!(registry.apply_file("/f", &empty().seen("v4".into())).unwrap(), Applied::default());
+    assert_eq!(names(&registry.list()), ["a"], "what came back begins anew");
+    assert_eq!(registry.apply_file("/f", &empty().seen("v5".into())).unwrap().removed, ["a"]);
+    registry.apply_file("/f", &full().seen("v6".into())).unwrap();
+    assert_eq!(registry.apply_file("/f", &empty()).unwrap().removed, ["a"], "whoever insists is believed");
+    assert_eq!(registry.apply_file("/g", &empty().seen("v1".into())).unwrap(), Applied::default());
+}
+
+#[test]
+fn a_server_that_another_file_has_now_stays_when_the_first_one_drops_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut registry = on_disk(dir.path());
+    let file = named_file(json!({"a": {"command": "1"}}));
+    registry.apply_file("/f", &file).unwrap();
+    let id = registry.list().by_name("a").unwrap().id.clone();
+    assert_eq!(registry.apply_file("/g", &file).unwrap().taken_over, ["a"]);
+    assert_eq!(registry.apply_file("/f", &named_file(json!({}))).unwrap(), Applied::default());
+    assert_eq!(registry.list().by_name("a").unwrap().id, id);
+    assert_eq!(registry.apply_file("/g", &named_file(json!({}))).unwrap().removed, ["a"]);
+}
+
+#[test]
+fn what_an_earlier_version_kept_of_a_foreign_file_is_taken_out_at_the_first_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut registry = on_disk(dir.path());
+    let file = named_file(json!({"a": {"command": "1"}}));
+    registry.apply_file("/f", &file).unwrap();
+    // As the earlier version stored it: what stood around the servers, and no mark.
+    let frame = object(json!({"history": ["an invented question"], "mcpServers": {}}));
+    registry.ledger.commit(vec![ledger::put_frame(&frame).unwrap()]).unwrap();
+    registry.rest();
+    drop(registry);
+    let journal = || fs::read_to_string(dir.path().join("journal")).unwrap();
+    assert!(journal().contains("invented question"));
+
+    let mut registry = on_disk(dir.path());
+    assert!(!journal().contains("invented question"), "{}", journal());
+    registry.export("out.json", Reach::Confined).unwrap();
+    let exported = fs::read_to_string(dir.path().join("out.json")).unwrap();
+    assert!(exported.contains("mcpServers") && !exported.contains("invented"), "{exported}");
+    let newest = fs::read_dir(dir.path().join("backup")).unwrap().map(|file| file.unwrap().path());
+    let newest = newest.filter(|path| path.to_string_lossy().contains("config-")).max_by_key(|path| {
+        let digits: String = path.to_string_lossy().chars().filter(char::is_ascii_digit).collect();
+        (path.as_os_str().len(), digits)
+    });
+    assert!(!fs::read_to_string(newest.unwrap()).unwrap().contains("invented"));
+    // What an import brings is promised to come back, and is known to be an import's.
+    fs::write(dir.path().join("in.json"), json!({"x": 1, "mcpServers": {}}).to_string()).unwrap();
+    registry.import("in.json", Reach::Confined).unwrap();
+    drop(registry);
+    let mut registry = on_disk(dir.path());
+    registry.export("out.json", Reach::Confined).unwrap();
+    assert!(fs::read_to_string(dir.path().join("out.json")).unwrap().contains("\"x\": 1"));
 }
 
 /// A store that can be told to fail: `flush` only, writing, or reading too, as one does that a full disk has
@@ -325,7 +425,7 @@ async fn every_change_is_announced_before_it_is_acknowledged() {
     handle.remove(&operator(), "before").await.unwrap();
     handle.export(&operator(), "out.json").await.unwrap();
     handle.import(&operator(), "out.json").await.unwrap();
-    let file = ServersFile::new([("f".to_owned(), command("1"))], Map::new());
+    let file = named_file(json!({"f": {"command": "1"}}));
     assert_eq!(handle.apply_file("/f", file).await.unwrap().added, ["f"]);
     handle.update(&operator(), "f", command("2")).await.unwrap();
     assert_eq!(names(&handle.list()), ["a", "f"]);

@@ -41,7 +41,7 @@ fn by_file() -> Origin {
 /// The names and raw definitions after the file went from `last` to `wanted`.
 fn applied(last: Value, wanted: Value, live: &ServerList) -> ServerList {
     let wanted: Vec<_> = raw(wanted).into_iter().map(|(name, value)| (name, definition(value))).collect();
-    let steps = three_way(FILE, &raw(last), &wanted, live);
+    let steps = three_way(FILE, &raw(last), &[], &wanted, live);
     ServerList::new(with_stamp(at(2), |stamp| after_steps(live, steps, &FILE.into(), stamp)))
 }
 

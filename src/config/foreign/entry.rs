@@ -1,0 +1,291 @@
+//! One entry of a servers file, as some client wrote it, brought into the form that definitions have here.
+//! Pure. What is good already comes out as it went in, member by member and in its order.
+
+use serde_json::{Map, Value};
+
+use super::client::Unit;
+use super::placeholder::{Around, Spot};
+use super::remark::{Remarks, below};
+use super::switches::{Said, Switches};
+use super::{Entry, advice, fields, times};
+use crate::config::problem::path_step;
+use crate::supervisor::{ADDRESS_MEMBERS, Definition, OFF_SWITCHES, Problem, Transport, check_name, kind_of};
+
+/// What is around the entries of a file.
+pub(super) struct Setting<'a> {
+    pub(super) around: Around<'a>,
+    pub(super) switches: &'a Switches,
+    /// The unit of `timeout` in this file, where that is known.
+    pub(super) unit: Option<Unit>,
+    /// Whether an empty text in `env` means "as in my environment".
+    pub(super) empty_inherits: bool,
+}
+
+/// An entry while it is looked at: where it is, and what is said of it.
+pub(super) struct Look<'l, 'a> {
+    setting: &'l Setting<'a>,
+    base: String,
+    remarks: &'l mut Remarks,
+    problems: Vec<Problem>,
+}
+
+impl Look<'_, '_> {
+    pub(super) fn warn(&mut self, member: &str, text: impl Into<String>) {
+        self.remarks.warn(format!("{}.{member}", self.base), text);
+    }
+
+    pub(super) fn problem(&mut self, member: &str, reason: impl Into<String>) {
+        let problem = Problem { path: member.to_owned(), reason: reason.into() };
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
+    }
+
+    pub(super) fn is_set(&self, variable: &str) -> bool {
+        self.setting.around.is_set(variable)
+    }
+
+    pub(super) fn empty_inherits(&self) -> bool {
+        self.setting.empty_inherits
+    }
+
+    /// Translates a text in its place.
+    fn translate(&mut self, member: &str, text: &mut String, spot: Spot) {
+        let translated = self.setting.around.translate(text, spot);
+        translated.warnings.into_iter().for_each(|warning| self.warn(member, warning));
+        translated.problems.into_iter().for_each(|problem| self.problem(member, problem));
+        *text = translated.text;
+    }
+}
+
+/// Reads one entry; `None` for what is no server. `base` is the path of the map that it is in.
+pub(super) fn read(
+    name: &str,
+    entry: Value,
+    base: &str,
+    setting: &Setting<'_>,
+    remarks: &mut Remarks,
+) -> Option<Entry> {
+    let place = below(base, name);
+    let (name, of_name) = usable_name(name, &place, remarks);
+    let mut raw = match entry {
+        Value::Object(raw) => raw,
+        Value::Null | Value::String(_) => {
+            remarks.warn(place, format!("is {}, no server, and is passed over", kind_of(&entry)));
+            return None;
+        }
+        other => {
+            let reason = format!("must be an object (found {})", kind_of(&other));
+            let of_entry = Problem { path: "entry".to_owned(), reason };
+            let problems = of_name.into_iter().chain([of_entry]).collect();
+            return Some(Entry { place, name, raw: Map::new(), problems });
+        }
+    };
+    if let Some(text) = somebody_else_s(&raw) {
+        remarks.note(place, text);
+        return None;
+    }
+    let problems = of_name.into_iter().collect();
+    let mut look = Look { setting, base: place.clone(), remarks, problems };
+    capitals(&raw, &mut look);
+    fields::usual(&mut raw, &mut look);
+    remote(&raw, &mut look);
+    switch(&name, &mut raw, &mut look);
+    times::take_over(&mut raw, setting.unit, &mut look);
+    placeholders(&mut raw, &mut look);
+    advice::give(&raw, &mut look);
+    without_effect(&raw, &mut look);
+    let parsed = Definition::parse(raw.clone());
+    for (at, reference) in parsed.iter().flat_map(Definition::arguments_with_references) {
+        let text =
+            format!("refers to {reference}: every user of the machine can read what it stands for (ps)");
+        look.warn(&format!("args[{at}]"), text);
+    }
+    let mut problems = look.problems;
+    if let Err(found) = parsed {
+        let told: Vec<String> = problems.iter().map(|problem| problem.path.clone()).collect();
+        problems.extend(found.into_iter().filter(|problem| !told.contains(&problem.path)));
+    }
+    Some(Entry { place, name, raw, problems })
+}
+
+/// A name that a server can have, and what is wrong with the one that was given.
+fn usable_name(name: &str, place: &str, remarks: &mut Remarks) -> (String, Option<Problem>) {
+    let trimmed = name.trim();
+    if check_name(trimmed).is_ok() {
+        if trimmed != name {
+            remarks.warn(place, "is named without the blanks around it");
+        }
+        return (trimmed.to_owned(), None);
+    }
+    let reason = check_name(trimmed).err().map(|problem| problem.reason).unwrap_or_default();
+    let mended: String = trimmed.chars().filter(|c| !c.is_control()).take(100).collect();
+    let mended = match mended.trim() {
+        "" | "." | ".." => "unnamed".to_owned(),
+        mended => mended.to_owned(),
+    };
+    (mended, Some(Problem { path: "name".to_owned(), reason }))
+}
+
+/// Entries that are no programs: parts of the client, or of its extensions.
+fn somebody_else_s(raw: &Map<String, Value>) -> Option<&'static str> {
+    let names_program =
+        raw.contains_key("command") || raw.contains_key("cmd") || raw.contains_key("transport");
+    if names_program || ADDRESS_MEMBERS.iter().any(|member| raw.contains_key(*member)) {
+        return None;
+    }
+    let kind = raw.get("type").or_else(|| raw.get("source")).and_then(Value::as_str).unwrap_or_default();
+    match kind {
+        "builtin" | "platform" | "frontend" | "inline_python" => {
+            Some("is left out: it is a part of its client, and no program")
+        }
+        "extension" => Some("is left out: it comes from an extension of its client, which has the command"),
+        _ if raw.contains_key("settings") => {
+            Some("is left out: it comes from an extension of its client, which has the command")
+        }
+        _ => None,
+    }
+}
+
+/// The members that mean something here, or to most clients.
+const KNOWN: [&str; 10] =
+    ["command", "args", "env", "cwd", "url", "type", "headers", "disabled", "enabled", "mcpvisor"];
+
+/// Some programs read a member whatever its capitals, and run something else than this gateway does.
+fn capitals(raw: &Map<String, Value>, look: &mut Look<'_, '_>) {
+    for name in raw.keys() {
+        if let Some(known) = KNOWN.iter().find(|known| known.eq_ignore_ascii_case(name) && *known != name) {
+            let text = format!(
+                "is not read: it differs from {known} by capitals, and some programs read it as that"
+            );
+            look.warn(&path_step(name), text);
+        }
+    }
+}
+
+/// Off is off, whoever says so, and however.
+fn switch(name: &str, raw: &mut Map<String, Value>, look: &mut Look<'_, '_>) {
+    for (member, _) in OFF_SWITCHES {
+        let text = raw.get(member).and_then(Value::as_str).map(str::to_ascii_lowercase);
+        if let Some(truth @ ("true" | "false")) = text.as_deref() {
+            look.warn(member, "is a text and is read as true or false");
+            raw.insert(member.to_owned(), Value::Bool(truth == "true"));
+        }
+    }
+    let says = |off: bool| {
+        let says =
+            |(member, value): &(&'static str, bool)| raw.get(*member) == Some(&Value::Bool(*value == off));
+        OFF_SWITCHES.iter().find(|switch| says(switch)).map(|(member, _)| *member)
+    };
+    let (off, on) = (says(true), says(false));
+    if let (Some(off), Some(on)) = (off, on) {
+        look.warn(off, format!("and {on} say opposite things: it is off"));
+    }
+    if raw.get("startup") == Some(&Value::Bool(false)) && off.is_none() {
+        raw.insert("disabled".to_owned(), Value::Bool(true));
+    }
+    match look.setting.switches.of(name) {
+        Said::Nothing => {}
+        Said::Off(place) => {
+            let place = place.to_owned();
+            look.remarks.warn(look.base.clone(), format!("is off by {place}"));
+            raw.insert("disabled".to_owned(), Value::Bool(true));
+        }
+        Said::OffForSome(place) => {
+            let place = place.to_owned();
+            look.remarks.warn(look.base.clone(), format!("runs, although it is off by {place}"));
+        }
+    }
+}
+
+/// Says what of a remote entry counts.
+fn remote(raw: &Map<String, Value>, look: &mut Look<'_, '_>) {
+    let text =
+        |member: &str| raw.get(member).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty());
+    let address = ADDRESS_MEMBERS.into_iter().find(|member| text(member).is_some());
+    let named = text("type").and_then(Transport::named);
+    let empty = ADDRESS_MEMBERS.into_iter().find(|member| raw.get(*member).is_some_and(|value| value == ""));
+    match (text("command"), address) {
+        (Some(_), Some(address)) => {
+            look.warn("command", format!("is used, and {address} is not: an entry is one or the other"));
+        }
+        (Some(_), None) if named.is_some_and(|transport| transport != Transport::Stdio) => {
+            look.warn("type", "names a transport of remote servers, and there is a command, which is used");
+        }
+        (None, None)
+            if let Some(empty) = empty.filter(|_| !raw.get("transport").is_some_and(Value::is_object)) =>
+        {
+            look.problem(empty, "must not be empty: an address, or else a command");
+        }
+        _ => {}
+    }
+}
+
+/// Translates every text of the entry that may stand for something else.
+fn placeholders(raw: &mut Map<String, Value>, look: &mut Look<'_, '_>) {
+    let script = {
+        let command = raw.get("command").and_then(Value::as_str).unwrap_or_default();
+        let args = raw.get("args").and_then(Value::as_array);
+        let args: Vec<&str> =
+            args.into_iter().flatten().map(|arg| arg.as_str().unwrap_or_default()).collect();
+        advice::scripts_argument(command, &args)
+    };
+    for (member, value) in raw.iter_mut() {
+        match (member.as_str(), value) {
+            ("command", Value::String(text)) => look.translate("command", text, Spot::Command),
+            ("cwd", Value::String(text)) => look.translate("cwd", text, Spot::Directory),
+            ("args", Value::Array(args)) => {
+                for (at, arg) in args.iter_mut().enumerate().filter(|(at, _)| script != Some(*at)) {
+                    let Value::String(text) = arg else { continue };
+                    look.translate(&format!("args[{at}]"), text, Spot::Argument);
+                }
+            }
+            ("env", Value::Object(env)) => {
+                for (name, value) in env.iter_mut() {
+                    let Value::String(text) = value else { continue };
+                    look.translate(&format!("env.{name}"), text, Spot::Variable);
+                }
+            }
+            ("headers" | "http_headers", Value::Object(headers)) => {
+                for (name, value) in headers.iter_mut() {
+                    let Value::String(text) = value else { continue };
+                    look.translate(&format!("{member}.{}", path_step(name)), text, Spot::Remote);
+                }
+            }
+            (member, Value::String(text)) if ADDRESS_MEMBERS.contains(&member) => {
+                look.translate(member, text, Spot::Remote);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Members that other programs honour and this gateway does not, with what to do instead.
+const WITHOUT_EFFECT: [(&str, &str); 13] = [
+    ("envFile", "is not read: write its variables into env, or give them to the daemon"),
+    ("env_file", "is not read: write its variables into env, or give them to the daemon"),
+    ("includeTools", "has no effect: all tools are served; a key can be limited to some"),
+    ("excludeTools", "has no effect: all tools are served; a key can be limited to some"),
+    ("enabled_tools", "has no effect: all tools are served; a key can be limited to some"),
+    ("disabled_tools", "has no effect: all tools are served; a key can be limited to some"),
+    ("disabledTools", "has no effect: all tools are served; a key can be limited to some"),
+    ("available_tools", "has no effect: all tools are served; a key can be limited to some"),
+    ("sandboxEnabled", "has no effect: write mcpvisor.sandbox"),
+    ("inheritParentEnv", "has no effect: servers get the variables of env and of server.pass_env"),
+    ("envFilter", "has no effect: servers get the variables of env and of server.pass_env"),
+    ("headersHelper", "is not run"),
+    ("watchPaths", "has no effect"),
+];
+
+fn without_effect(raw: &Map<String, Value>, look: &mut Look<'_, '_>) {
+    for (member, text) in WITHOUT_EFFECT {
+        let says_nothing = |value: &Value| match value {
+            Value::Null | Value::Bool(false) => true,
+            Value::Array(items) => items.is_empty(),
+            _ => false,
+        };
+        if raw.get(member).is_some_and(|value| !says_nothing(value)) {
+            look.warn(member, text);
+        }
+    }
+}

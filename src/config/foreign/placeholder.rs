@@ -1,0 +1,374 @@
+//! What stands for something else in the texts of an entry, in every client's way of writing it, brought
+//! into this gateway's own: `${env:NAME}`, `${env:NAME:-default}`, `${file:/path}`. Pure. Places, which are
+//! no secrets, are put in at once; what a variable or a file stands for is looked up when a child is started.
+
+use std::path::Path;
+
+use super::client;
+use crate::config::Environment;
+use crate::process::is_variable;
+
+/// Where a text stands, which decides what may be put into it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Spot {
+    Command,
+    Argument,
+    Variable,
+    Directory,
+    /// The address or a header of a remote server.
+    Remote,
+}
+
+/// What placeholders may stand for.
+pub(super) struct Around<'a> {
+    env: &'a dyn Environment,
+    home: Option<String>,
+    workspace: String,
+    /// The directory of the file.
+    directory: String,
+    /// Whether `{env:NAME}` and `{file:path}` without a dollar mean something.
+    pub(super) bare_braces: bool,
+}
+
+/// A text in this gateway's way of writing, and what there is to say of it: sentences that follow its place.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Translated {
+    pub(super) text: String,
+    pub(super) warnings: Vec<String>,
+    pub(super) problems: Vec<String>,
+}
+
+/// The longest name that is looked for between double braces, in bytes.
+const LONGEST_NAME: usize = 200;
+
+/// What only the program knows whose file it is.
+const CLIENTS_OWN: [&str; 3] = ["CLAUDE_PLUGIN_ROOT", "extensionPath", "__dirname"];
+
+impl<'a> Around<'a> {
+    pub(super) fn new(path: &Path, env: &'a dyn Environment, bare_braces: bool) -> Around<'a> {
+        let home = env.var("HOME").and_then(|home| home.into_string().ok()).filter(|home| !home.is_empty());
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        let workspace = text(client::workspace(path));
+        let directory = path.parent().map(text).unwrap_or_default();
+        Around { env, home, workspace, directory, bare_braces }
+    }
+
+    /// Whether a variable is there now.
+    pub(super) fn is_set(&self, name: &str) -> bool {
+        is_variable(name) && self.env.var(name).is_some()
+    }
+
+    /// Translates a text.
+    pub(super) fn translate(&self, text: &str, spot: Spot) -> Translated {
+        let mut out = Translated::default();
+        let rest = self.tilde(text, spot, &mut out);
+        let mut reader = Reader { around: self, spot, out, rest };
+        while reader.step() {}
+        reader.out
+    }
+
+    /// The home directory at the start of what is a path, as shells read it.
+    fn tilde<'t>(&self, text: &'t str, spot: Spot, out: &mut Translated) -> &'t str {
+        let begins = text == "~" || text.starts_with("~/");
+        if !begins {
+            if spot != Spot::Remote && (text.contains("=~/") || text.replace("{file:~/", "").contains(":~/"))
+            {
+                out.warnings.push(NO_TILDE.to_owned());
+            }
+            return text;
+        }
+        match (spot, &self.home) {
+            (Spot::Command | Spot::Directory, Some(home)) => {
+                out.text.push_str(home);
+                &text[1..]
+            }
+            (Spot::Command | Spot::Directory, None) => {
+                out.problems.push("begins with ~, and HOME is not set".to_owned());
+                text
+            }
+            _ => {
+                out.warnings.push(NO_TILDE.to_owned());
+                text
+            }
+        }
+    }
+}
+
+const NO_TILDE: &str = "has a ~ that stays as it is, since no shell reads it; write ${HOME}";
+
+struct Reader<'r, 't> {
+    around: &'r Around<'r>,
+    spot: Spot,
+    out: Translated,
+    rest: &'t str,
+}
+
+impl<'t> Reader<'_, 't> {
+    /// Takes the next piece; false at the end.
+    fn step(&mut self) -> bool {
+        let Some(at) = self.rest.find(['$', '{', '%']) else {
+            self.out.text.push_str(self.rest);
+            return false;
+        };
+        let (before, rest) = self.rest.split_at(at);
+        self.out.text.push_str(before);
+        self.rest = rest;
+        match rest.as_bytes()[0] {
+            b'$' => self.dollars(),
+            b'{' => self.brace(),
+            _ => self.percent(),
+        }
+        true
+    }
+
+    fn literal(&mut self, length: usize) {
+        let (piece, rest) = self.rest.split_at(length);
+        self.out.text.push_str(piece);
+        self.rest = rest;
+    }
+
+    fn warn(&mut self, text: String) {
+        if !self.out.warnings.contains(&text) {
+            self.out.warnings.push(text);
+        }
+    }
+
+    fn problem(&mut self, text: String) {
+        if !self.out.problems.contains(&text) {
+            self.out.problems.push(text);
+        }
+    }
+
+    /// At dollars. Before a brace two of them stand for one, here as in what is written out.
+    fn dollars(&mut self) {
+        let count = self.rest.len() - self.rest.trim_start_matches('$').len();
+        if !self.rest[count..].starts_with('{') {
+            self.bare_name(count);
+            return self.literal(count);
+        }
+        self.literal(count - count % 2);
+        if count % 2 == 1 {
+            return self.placeholder();
+        }
+        // The brace belongs to the dollar that two of them stand for.
+        self.literal(1);
+    }
+
+    /// `$NAME`: some clients put a variable there, this gateway does not.
+    fn bare_name(&mut self, dollars: usize) {
+        let name = leading_name(&self.rest[dollars..]);
+        if dollars == 1 && name.len() > 1 && name.starts_with(|c: char| c.is_ascii_uppercase()) {
+            let name = name.to_owned();
+            self.warn(format!("has ${name}, which stays as it is; write ${{{name}}} for the variable"));
+        }
+    }
+
+    /// At `${`.
+    fn placeholder(&mut self) {
+        if self.rest.starts_with("${{") {
+            let end = self.rest.find("}}").map_or(self.rest.len(), |at| at + 2);
+            self.problem(format!(
+                "has {}, which only its client can fill in; {INSTEAD}",
+                shown(&self.rest[..end])
+            ));
+            return self.literal(end);
+        }
+        let Some(end) = self.rest.find('}') else {
+            let length = self.rest.len();
+            return self.literal(length);
+        };
+        let (whole, inside) = (&self.rest[..=end], &self.rest["${".len()..end]);
+        match self.meaning(whole, inside) {
+            Some(text) => {
+                self.out.text.push_str(&text);
+                self.rest = &self.rest[end + 1..];
+            }
+            None => self.literal(end + 1),
+        }
+    }
+
+    /// What is written for a placeholder; `None` where it stays as it is.
+    fn meaning(&mut self, whole: &str, inside: &str) -> Option<String> {
+        if let Some((kind, what)) = inside.split_once(':').filter(|(kind, _)| is_variable(kind)) {
+            if let Some(default) = what.strip_prefix('-') {
+                return self.variable(whole, kind, Some(default));
+            }
+            return self.of_kind(whole, kind, what);
+        }
+        if let Some((kind, _)) = inside.split_once('.').filter(|(kind, _)| is_variable(kind)) {
+            self.needs_a_person(whole, kind);
+            return None;
+        }
+        if let Some(place) = self.place(inside) {
+            return Some(place);
+        }
+        if is_variable(inside) {
+            return self.variable(whole, inside, None);
+        }
+        let name = leading_name(inside);
+        if !name.is_empty() && inside[name.len()..].starts_with(['-', '=', '+', '?', '#', '%', '^', ',']) {
+            let form = format!("${{{name}}} or ${{{name}:-default}}");
+            self.problem(format!("has {}, which no shell reads here; write {form}", shown(whole)));
+        } else if !inside.trim().is_empty() {
+            self.warn(format!("has {}, which is not known here and stays as it is", shown(whole)));
+        }
+        None
+    }
+
+    /// A place that is known here: no secret, so it is put in.
+    fn place(&self, inside: &str) -> Option<String> {
+        let around = self.around;
+        let workspace = &around.workspace;
+        match inside {
+            "userHome" => around.home.clone(),
+            "HOME" if self.spot != Spot::Variable => around.home.clone(),
+            "workspaceFolder" | "workspaceRoot" | "workspace" => Some(workspace.clone()),
+            "CLAUDE_PROJECT_DIR" if !around.is_set(inside) => Some(workspace.clone()),
+            "workspaceFolderBasename" => {
+                Some(Path::new(workspace).file_name()?.to_string_lossy().into_owned())
+            }
+            "pathSeparator" | "/" => Some("/".to_owned()),
+            _ => None,
+        }
+    }
+
+    fn variable(&mut self, whole: &str, name: &str, default: Option<&str>) -> Option<String> {
+        if default.is_some_and(|default| default.contains("${")) {
+            let text =
+                format!("has {}, whose default refers to something; write one or the other", shown(whole));
+            self.problem(text);
+            return None;
+        }
+        if CLIENTS_OWN.contains(&name) && default.is_none() && !self.around.is_set(name) {
+            let text = "which only the client knows that installed it; write the path";
+            self.problem(format!("has {}, {text}", shown(whole)));
+            return None;
+        }
+        let default = default.map(|default| format!(":-{default}")).unwrap_or_default();
+        Some(format!("${{env:{name}{default}}}"))
+    }
+
+    fn of_kind(&mut self, whole: &str, kind: &str, what: &str) -> Option<String> {
+        match kind {
+            "env" => None,
+            "file" => self.file(what),
+            "workspaceFolder" => Some(self.around.workspace.clone()),
+            "input" | "promptString" | "prompt" => {
+                self.problem(format!("has {}, which asks a person; {INSTEAD}", shown(whole)));
+                None
+            }
+            "cmd" | "command" | "shell" | "exec" => {
+                let text = "which would run a program; nothing is run to make a definition";
+                self.problem(format!("has {}, {text}: {INSTEAD}", shown(whole)));
+                None
+            }
+            "config" | "secrets" | "secret" | "keyring" | "user_config" => {
+                self.needs_a_person(whole, kind);
+                None
+            }
+            _ => {
+                self.warn(format!("has {}, which is not known here and stays as it is", shown(whole)));
+                None
+            }
+        }
+    }
+
+    fn needs_a_person(&mut self, whole: &str, kind: &str) {
+        self.problem(format!("has {}: {kind} is known to its client only; {INSTEAD}", shown(whole)));
+    }
+
+    /// A file's content. What is wrong with the path is told by whoever reads the reference.
+    fn file(&self, path: &str) -> Option<String> {
+        let home = self.around.home.as_ref()?;
+        path.strip_prefix("~/").map(|below| format!("${{file:{home}/{below}}}"))
+    }
+
+    /// At a brace without a dollar.
+    fn brace(&mut self) {
+        if self.rest.starts_with("{{") {
+            return self.double_brace();
+        }
+        let named = ["{env:", "{file:"].into_iter().find(|prefix| self.rest.starts_with(prefix));
+        let named = named.and_then(|prefix| Some((prefix, self.rest.find('}')?)));
+        let Some((prefix, end)) = named else { return self.literal(1) };
+        let (whole, what) = (&self.rest[..=end], &self.rest[prefix.len()..end]);
+        if !self.around.bare_braces {
+            let text = format!(
+                "has {}, which stays as it is; write ${} for what it stands for",
+                shown(whole),
+                shown(whole)
+            );
+            self.warn(text);
+            return self.literal(end + 1);
+        }
+        let reference = match prefix {
+            "{env:" => format!("${{env:{what}}}"),
+            _ => format!("${{file:{}}}", self.around.absolute(what)),
+        };
+        self.out.text.push_str(&reference);
+        self.rest = &self.rest[end + 1..];
+    }
+
+    /// `{{NAME}}`: filled in for each user by the program whose file it is. Templates in small letters are
+    /// many programs' own.
+    fn double_brace(&mut self) {
+        // A name is short, and a text may be all braces.
+        let head = &self.rest.as_bytes()[..self.rest.len().min(LONGEST_NAME)];
+        let end = memchr::memmem::find(head, b"}}").map_or(0, |at| at + 2);
+        let inside = self.rest.get(2..end.saturating_sub(2)).unwrap_or_default().trim();
+        if inside.starts_with(|c: char| c.is_ascii_uppercase())
+            && inside.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+        {
+            let whole = shown(&self.rest[..end]);
+            self.problem(format!("has {whole}, which its client fills in for each of its users; {INSTEAD}"));
+            return self.literal(end);
+        }
+        self.literal(2);
+    }
+
+    /// `%NAME%`: a variable to Windows.
+    fn percent(&mut self) {
+        let name = leading_name(&self.rest[1..]);
+        let is_one = name.len() > 1 && self.rest[1 + name.len()..].starts_with('%');
+        if is_one && name.starts_with(|c: char| c.is_ascii_uppercase()) {
+            let name = name.to_owned();
+            self.warn(format!("has %{name}%, which stays as it is; write ${{{name}}} for the variable"));
+            return self.literal(name.len() + 2);
+        }
+        self.literal(1);
+    }
+}
+
+impl Around<'_> {
+    /// A path as opencode reads it: from the home directory or the file's own.
+    fn absolute(&self, path: &str) -> String {
+        match (path.strip_prefix("~/"), &self.home) {
+            (Some(below), Some(home)) => format!("{home}/{below}"),
+            _ if path.starts_with('/') => path.to_owned(),
+            _ => format!("{}/{}", self.directory, path.trim_start_matches("./")),
+        }
+    }
+}
+
+/// What to write instead of what only a person or another program knows.
+const INSTEAD: &str = "write ${env:NAME} or ${file:/path}";
+
+fn leading_name(text: &str) -> &str {
+    let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(text.len());
+    if text.starts_with(|c: char| c.is_ascii_digit()) { "" } else { &text[..end] }
+}
+
+/// A placeholder as it may be shown: short, and without a default, which may be a secret.
+fn shown(placeholder: &str) -> String {
+    let named = placeholder.split(":-").next().unwrap_or(placeholder);
+    let cut = named.len() < placeholder.len();
+    let mut text: String = named.chars().take(60).collect();
+    if cut || text.len() < named.len() {
+        text.push_str("…}");
+    }
+    text
+}
+
+#[cfg(test)]
+#[path = "placeholder_tests.rs"]
+mod tests;

@@ -1,0 +1,100 @@
+//! What is worth saying of a servers file beside its problems: what was read otherwise than it may have been
+//! meant, and what has no effect here.
+
+use crate::config::problem::{one_line, path_step};
+
+/// So many remarks of a file are kept.
+const MOST: usize = 200;
+/// So many characters of one.
+const LONGEST: usize = 400;
+
+/// How much a remark matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weight {
+    /// Something is or may be other than its author thinks.
+    Warning,
+    /// Something is good to know.
+    Note,
+}
+
+/// One remark, worded to follow its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remark {
+    /// How much it matters.
+    pub weight: Weight,
+    /// What it is about: `mcpServers.git.args[1]`; empty for the file as a whole.
+    pub place: String,
+    /// The rest of the sentence. Names members and variables, and no value.
+    pub text: String,
+}
+
+impl Remark {
+    /// The sentence, on one line.
+    pub fn sentence(&self) -> String {
+        let blank = if self.place.is_empty() { "" } else { " " };
+        let text = format!("{}{blank}{}", self.place, self.text);
+        let mut line = one_line(&text);
+        if let Some((end, _)) = line.char_indices().nth(LONGEST) {
+            line.truncate(end);
+            line.push('…');
+        }
+        line
+    }
+}
+
+/// The remarks on one file. Of more than anybody reads only the number is kept.
+#[derive(Debug, Default)]
+pub(super) struct Remarks {
+    kept: Vec<Remark>,
+    more: usize,
+}
+
+impl Remarks {
+    pub(super) fn warn(&mut self, place: impl Into<String>, text: impl Into<String>) {
+        self.add(Weight::Warning, place.into(), text.into());
+    }
+
+    pub(super) fn note(&mut self, place: impl Into<String>, text: impl Into<String>) {
+        self.add(Weight::Note, place.into(), text.into());
+    }
+
+    fn add(&mut self, weight: Weight, place: String, text: String) {
+        let remark = Remark { weight, place, text };
+        if self.kept.len() >= MOST {
+            self.more += 1;
+        } else if !self.kept.contains(&remark) {
+            self.kept.push(remark);
+        }
+    }
+
+    pub(super) fn finish(mut self) -> Vec<Remark> {
+        if self.more > 0 {
+            let text = format!("and {} more warnings, which are not listed", self.more);
+            self.kept.push(Remark { weight: Weight::Warning, place: String::new(), text });
+        }
+        self.kept
+    }
+}
+
+/// The path of a member below another; the top has none.
+pub(super) fn below(base: &str, member: &str) -> String {
+    if base.is_empty() { path_step(member) } else { format!("{base}.{}", path_step(member)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_odd_all_over_gives_a_short_list_of_short_lines() {
+        let mut remarks = Remarks::default();
+        for n in 0..10_000 {
+            remarks.warn(format!("mcpServers.{n}{}", "x".repeat(n % 900)), "is\nodd");
+        }
+        let remarks = remarks.finish();
+        assert_eq!(remarks.len(), MOST + 1);
+        assert!(remarks[MOST].sentence().contains("9800 more"), "{}", remarks[MOST].sentence());
+        assert!(remarks.iter().all(|remark| remark.sentence().chars().count() <= LONGEST + 1));
+        assert!(remarks[0].sentence().ends_with("is\\nodd"));
+    }
+}
