@@ -28,9 +28,11 @@ from wild.stdio import Silent
 # How many servers one daemon has at a time, and how many plain clients run side by side.
 BATCH = 6
 SIDE_BY_SIDE = 2
-# Seconds: a plain client's whole conversation, a server's way to ready, a daemon's start and its end.
+# Seconds: a plain client's whole conversation, a server's way to ready, the rest of its output, a daemon's start and
+# its end.
 CONVERSATION = 120.0
 READY = 180.0
+OUTPUT = 5.0
 DAEMON_START = 60.0
 DAEMON_END = 60.0
 # What every child of the daemon gets of the daemon's environment, and so what a plain client gives.
@@ -71,11 +73,7 @@ class Run:
         with concurrent.futures.ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
             tried = list(pool.map(self._plainly, servers))
         processes.end_all(self._mark)
-        fault = self._through_the_gateway([one for one in tried if one.fault is None])
-        for one in tried:
-            if one.fault is None:
-                one.verdict = checks.verdict(one.server, one.legacy, one.modern, one.shown)
-        return tried, fault
+        return tried, self._through_the_gateway([one for one in tried if one.fault is None])
 
     def end(self):
         """Ends what is left of everything that this run started."""
@@ -118,9 +116,21 @@ class Run:
             for one in tried:
                 patience = max(1.0, end - time.monotonic())
                 one.shown = shown.by_gateway(daemon, one.server, self._home(one.server), patience)
+                self._judge(daemon, one)
             return self._stopped(daemon)
         finally:
             daemon.kill()
+
+    def _judge(self, daemon, one):
+        """Compares; what is missing of the server's output alone may still be on its way, and is looked at again."""
+        end = time.monotonic() + OUTPUT
+        while True:
+            one.verdict = checks.verdict(one.server, one.legacy, one.modern, one.shown)
+            late = any(fault.at in checks.OUTPUT_PLACES for fault in one.verdict.faults)
+            if not late or time.monotonic() > end:
+                return
+            time.sleep(0.1)
+            shown.look_at_output(daemon, one.server.name, one.shown)
 
     def _definition(self, server):
         home = self._fresh_home(server)

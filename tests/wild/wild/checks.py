@@ -26,6 +26,8 @@ V1_OWN = {"pin"}
 NO_SCHEMA = '{"type":"object"}'
 SHOWN_OF_A_TEXT = 120
 INVALID_ARGUMENTS = -32602
+# The places of what a server writes beside answers.
+OUTPUT_PLACES = {"noise.count", "noise", "logs", "stderr"}
 
 
 @dataclass(frozen=True)

@@ -41,17 +41,26 @@ def by_gateway(daemon, server, home, patience):
     if server.read:
         shown.read = daemon.ask("POST", "/v1/mcp/resources", {"mcp_id": server.name, "uri": server.read})
     _lists(daemon, server.name, shown)
-    status, text = daemon.ask("GET", f"/v1/mcps/{server.name}/logs?tail={LOG_TAIL}")
-    shown.log = json.loads(text)["data"] if status == 200 else []
+    look_at_output(daemon, server.name, shown)
     return shown
 
 
-def _lists(daemon, name, shown):
+def look_at_output(daemon, name, shown):
+    """Fills in what the server has written beside answers so far; it may write on after its last answer."""
+    status, text = daemon.ask("GET", f"/v1/mcps/{name}/logs?tail={LOG_TAIL}")
+    shown.log = json.loads(text)["data"] if status == 200 else []
+    shown.output = rawjson.value(_detail(daemon, name).get("output", "{}"))
+
+
+def _detail(daemon, name):
     status, text = daemon.ask("GET", f"/v1/mcps/{name}")
-    data = rawjson.members(rawjson.members(text)["data"]) if status == 200 else {}
+    return rawjson.members(rawjson.members(text)["data"]) if status == 200 else {}
+
+
+def _lists(daemon, name, shown):
+    data = _detail(daemon, name)
     shown.tools = rawjson.elements(data.get("tools", "[]"))
     shown.counts = {kind: rawjson.value(data.get(f"{kind}_count")) for kind in ("resources", "prompts")}
-    shown.output = rawjson.value(data.get("output", "{}"))
     shown.memory = rawjson.value(data.get("tree", "{}")).get("rss_bytes", 0)
     status, text = daemon.ask("GET", f"/api/servers/{name}/tools")
     shown.api_tools = rawjson.elements(rawjson.members(text)["tools"]) if status == 200 else []
