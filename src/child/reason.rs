@@ -81,7 +81,9 @@ pub fn telling<'a>(lines: impl Iterator<Item = &'a str>) -> Option<String> {
     let short = |index: &&usize| lines[**index].len() <= MAX_LINE;
     let raised = candidates.iter().filter(short).rev().find(|index| is_raised(lines[**index]));
     let named = || candidates.iter().filter(short).find(|index| has_telling_word(lines[**index]));
-    let chosen = *raised.or_else(named).or_else(|| candidates.last())?;
+    let chosen = raised.or_else(named).or_else(|| candidates.last()).copied();
+    // A single word is better than nothing.
+    let chosen = chosen.or_else(|| lines.iter().rposition(|line| line.chars().any(char::is_alphabetic)))?;
     Some(cut(&with_sequel(chosen, &lines)))
 }
 
@@ -251,6 +253,7 @@ mod tests {
     #[test]
     fn a_program_that_says_nothing_of_it_is_told_by_its_last_line() {
         assert_eq!(told("lantern 1.2 on stdio\ngoing down now"), "going down now");
+        assert_eq!(told("---\nstopped\n---"), "stopped");
         assert_eq!(telling([].into_iter()), None);
         assert_eq!(telling(["---", "\u{2500}\u{2500}", "  "].into_iter()), None);
     }
