@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
-use super::chat::{Reply, TokenUsage, tool_message};
+use super::chat::{Reply, TokenUsage, plain_id, tool_message};
 use super::offer::Offer;
 use super::tool_text::{ToolText, image_message};
 use super::{Answer, Finish, LeftOut, Step};
@@ -90,12 +90,11 @@ struct Ids {
 }
 
 impl Ids {
-    /// This one, or, where it is empty or was there before, one that is made here: nine letters and digits,
-    /// since Mistral takes no others.
+    /// This one, or, where it is empty or was there before, one that is made here.
     fn unique(&mut self, id: &str) -> String {
         let mut id = id.to_owned();
         while id.is_empty() || self.used.contains(&id) {
-            id = format!("call{:05}", self.made);
+            id = plain_id(self.made);
             self.made += 1;
         }
         self.used.insert(id.clone());

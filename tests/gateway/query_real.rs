@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use crate::support::DEADLINE;
 use crate::support::gateway::{Gateway, TestGateway, fake};
+use crate::support::llm::endpoints::odd_tools;
 
 const REAL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/real");
 /// What the model says when it does not call a tool.
@@ -194,6 +195,32 @@ async fn llama_cpp_calls_nothing_but_what_it_is_offered() {
         assert_eq!((&step["tool"], &step["arguments"]), (&json!("pid"), &json!({})), "{answer}");
         assert_eq!(step["is_error"], false, "{answer}");
     }
+
+    gateway.stop().await;
+    llama.stop().await;
+}
+
+/// Its check of schemas names no tool, so a single odd one would cost every question to a server.
+#[tokio::test]
+async fn llama_cpp_takes_the_tools_of_a_server_that_was_made_for_no_endpoint() {
+    let llama = Llama::start(json!([{"name": "say", "arguments": {"text": "said"}}])).await;
+    let path = llama.directory.path().join("tools.json");
+    fs::write(&path, odd_tools().to_string()).expect("written");
+    let config = format!("[llm]\nbase_url = \"{}\"\nmodel = \"tiny\"\n", llama.base_url);
+    let server = fake(&["--tools-file", path.to_str().expect("UTF-8")]);
+    let gateway = TestGateway::new().config_toml(&config).server("odd", server).start().await;
+    gateway.wait_state("odd", "ready").await;
+    let question = json!({"server": "odd", "query": "What does it say?", "include_steps": true});
+
+    let answer = gateway.post("/api/query", &question).await.expect(200);
+    check_answer(&answer);
+    assert!(answer.get("left_out").is_none(), "{answer}");
+    let steps = answer["steps"].as_array().expect("a list");
+    assert_eq!(
+        (steps.len(), &steps[0]["tool"], &steps[0]["result"]),
+        (1, &json!("say"), &json!("said")),
+        "{answer}"
+    );
 
     gateway.stop().await;
     llama.stop().await;

@@ -12,7 +12,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::pieces::{THOUGHTS, is_thought, settled};
-use super::shorter::{into_question, plain_call, reword_patterns};
+use super::shorter::{into_question, plain_call, plain_ids, reword_patterns};
 use super::wire::ChatRequest;
 
 /// For so many models is kept what they dislike; then it is learnt anew.
@@ -35,6 +35,8 @@ pub(super) struct Dislikes {
     system: bool,
     /// Patterns in schemas.
     patterns: bool,
+    /// Ids of calls as it gives them itself: some servers make others than their model's template takes.
+    ids: bool,
     /// How a message without words has to say that; as it came until that is refused.
     nothing: Option<Nothing>,
 }
@@ -64,12 +66,21 @@ impl Dislikes {
             return false;
         }
         let sent = self.messages(request.messages);
-        self.learn_content(&said, &sent)
+        self.learn_ids(&said, &sent)
+            || self.learn_content(&said, &sent)
             || self.learn_thoughts(&said, &sent)
             || self.learn_member(&said, &sent)
             || self.learn_system(&said, &sent)
             || self.learn_patterns(&said, request.tools)
             || self.learn_extras(&said, &sent)
+    }
+
+    fn learn_ids(&mut self, said: &str, sent: &[Value]) -> bool {
+        let words = ["tool call id", "tool_call_id", "tool_call.id", "tool_use.id", "tool_use_id"];
+        let has_calls = || own(sent).any(|message| message["tool_calls"].is_array());
+        let is_new = !self.ids && words.iter().any(|word| said.contains(word)) && has_calls();
+        self.ids |= is_new;
+        is_new
     }
 
     fn learn_thoughts(&mut self, said: &str, sent: &[Value]) -> bool {
@@ -146,7 +157,7 @@ impl Dislikes {
 
     /// Messages without what is disliked.
     pub(super) fn messages<'a>(&self, messages: &'a [Value]) -> Cow<'a, [Value]> {
-        let is_content = self.thoughts || self.extras || self.system || self.nothing.is_some();
+        let is_content = self.thoughts || self.extras || self.system || self.ids || self.nothing.is_some();
         if !is_content && self.members.is_empty() {
             return Cow::Borrowed(messages);
         }
@@ -157,6 +168,9 @@ impl Dislikes {
             .for_each(|own| self.shorten(own));
         if self.system {
             into_question(&mut messages);
+        }
+        if self.ids {
+            plain_ids(&mut messages);
         }
         Cow::Owned(messages)
     }
@@ -336,6 +350,20 @@ mod tests {
     }
 
     #[test]
+    fn ids_that_are_refused_are_plain_ones_and_still_belong_together() {
+        for refusal in [
+            "Tool call id was call_49c89af0 but must be a-z, A-Z, 0-9, with a length of 9",
+            "messages.1.content.0.tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'",
+        ] {
+            let back = after(&[refusal]);
+            assert_eq!(
+                (&back[2]["tool_calls"][0]["id"], &back[3]["tool_call_id"]),
+                (&json!("call00000"), &json!("call00000"))
+            );
+        }
+    }
+
+    #[test]
     fn a_model_without_a_system_is_told_in_the_question() {
         let back = after(&["System role not supported"]);
         assert_eq!(back[0], json!({"role": "user", "content": "Be brief.\n\nwhy?"}));
@@ -383,7 +411,7 @@ mod tests {
             "(content|null|empty|reasoning|audio|system|not support|extra|stream_options|pattern| ){1,6}", 40)) {
             let mut dislikes = Dislikes::default();
             let learnt = refusals.iter().filter(|refusal| learn(&mut dislikes, refusal, &[])).count();
-            proptest::prop_assert!(learnt <= 8, "{}", learnt);
+            proptest::prop_assert!(learnt <= 9, "{}", learnt);
         }
     }
 }

@@ -23,6 +23,7 @@ use tokio::time::timeout;
 use self::dislikes::{Dislikes, Learnt};
 use self::pause::{pause, retry_after};
 use self::refusal::Told;
+pub(super) use self::shorter::plain_id;
 use self::stream::Folded;
 pub use self::wire::TokenUsage;
 pub(super) use self::wire::{ChatRequest, Reply, StreamOptions, ToolRequest, tool_message};
@@ -310,8 +311,8 @@ fn body(request: &ChatRequest<'_>, dislikes: &Dislikes) -> Result<Bytes, ModelEr
 /// Whether the endpoint may take the request without something that it has refused.
 fn learn(dislikes: &mut Dislikes, failed: &Failed, request: &ChatRequest<'_>) -> bool {
     match &failed.error {
-        // Some say 500 where they cannot read a request.
-        ModelError::Refused { status: 400 | 422 | 500, message, .. } if failed.is_open => {
+        // Some say 500 or 404 where they cannot read a request.
+        ModelError::Refused { status: 400 | 404 | 422 | 500, message, .. } if failed.is_open => {
             dislikes.learn(message, request)
         }
         _ => false,

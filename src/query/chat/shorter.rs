@@ -1,11 +1,36 @@
 //! Parts of a request said with less, for endpoints that take no more. Pure.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 
 /// A call with what every endpoint knows of it.
 pub(super) fn plain_call(call: &Value) -> Value {
     let function = json!({"name": call["function"]["name"], "arguments": call["function"]["arguments"]});
     json!({"id": call["id"], "type": call["type"], "function": function})
+}
+
+/// An id that every endpoint takes: nine letters and digits, since Mistral takes no others.
+pub(in crate::query) fn plain_id(number: usize) -> String {
+    format!("call{number:05}")
+}
+
+/// Gives all calls plain ids, in their order, and their results with them.
+pub(super) fn plain_ids(messages: &mut [Value]) {
+    let mut names: HashMap<String, String> = HashMap::new();
+    for message in messages {
+        let calls = message.get_mut("tool_calls").and_then(Value::as_array_mut).into_iter().flatten();
+        for place in calls.filter_map(|call| call.get_mut("id")) {
+            let id = plain_id(names.len());
+            names.insert(place.as_str().unwrap_or_default().to_owned(), id.clone());
+            *place = id.into();
+        }
+        if let Some(id) = message.get_mut("tool_call_id")
+            && let Some(name) = id.as_str().and_then(|id| names.get(id))
+        {
+            *id = name.clone().into();
+        }
+    }
 }
 
 /// Has the first question begin with what the system said.

@@ -15,6 +15,25 @@ use super::{Asked, Turn};
 /// What every one of them answers in the end.
 pub(crate) const ANSWER: &str = "One and two.";
 
+/// What a server announces that was not made with any endpoint in mind. Only `say` and `tell` are plain.
+pub(crate) fn odd_tools() -> Value {
+    let plain = json!({"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]});
+    let tool =
+        |name: &str, schema: Value| json!({"name": name, "description": "Does it.", "inputSchema": schema});
+    json!([
+        tool("say", plain.clone()),
+        tool("php", json!({"type": "object", "properties": [], "required": null})),
+        tool("loose", json!({"type": "object", "properties": {
+            "any": true, "list": {"type": "array"}, "pair": {"type": "array", "prefixItems": [true], "items": false}}})),
+        tool("tree", json!({"type": "object", "properties": {"kids": {"type": "array", "items": {"$ref": "#"}}}})),
+        tool("either", json!({"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "string"}},
+            "anyOf": [{"required": ["a"]}, {"required": ["b"]}]})),
+        {"name": "long", "description": "word ".repeat(800), "inputSchema": plain},
+        tool("vague", json!({"type": "object", "properties": {"query": {"type": "object"}}})),
+        tool("tell", plain.clone()),
+    ])
+}
+
 /// One endpoint.
 pub(crate) struct Endpoint {
     pub(crate) name: &'static str,
