@@ -19,7 +19,7 @@ async fn import(gateway: &Gateway, healthy: usize, broken: usize) {
         servers.insert(format!("s{number}"), gateway.marked(fake(&[])));
     }
     for number in 0..broken {
-        servers.insert(format!("broken{number}"), gateway.marked(broken()));
+        servers.insert(format!("broken{number}"), gateway.marked(ending_anew()));
     }
     let file = json!({"mcpServers": servers});
     fs::write(gateway.data().join("import.json"), file.to_string()).expect("written");
@@ -27,7 +27,7 @@ async fn import(gateway: &Gateway, healthy: usize, broken: usize) {
 }
 
 /// One that ends at once, each time with another code: what always ends in the same way is soon left alone.
-fn broken() -> Value {
+fn ending_anew() -> Value {
     json!({"command": "sh", "args": ["-c", "exit $(( $$ % 97 + 1 ))"]})
 }
 
