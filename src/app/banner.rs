@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::Config;
 use crate::http::ApiAuth;
-use crate::service::{Gateway, ServerView, State};
-use crate::supervisor::TurnView;
+use crate::service::{Gateway, ServerView, State, TurnView};
 
 /// How long the list of servers waits for those that are still starting.
 const PATIENCE: Duration = Duration::from_millis(1500);

@@ -74,7 +74,7 @@ pub use crate::child::{Catalog, CounterReading, LogLine, Resource, StartPhase, S
 pub use crate::mcp::ToolDigest;
 pub use crate::supervisor::{
     BreakerState, CRASH_LOOP, Cause, Definition, Introduction, OWN_MEMBER, PinMode, Problem, ReplicaView,
-    State, Status, Update, Usage, on_the_wall, parse_duration,
+    State, Status, TurnView, Update, Usage, on_the_wall, parse_duration,
 };
 
 /// At the end, how long acts may take that wait for nothing but a client that sends its body slowly.
