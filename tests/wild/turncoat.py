@@ -70,7 +70,8 @@ def resources(habit):
 
 
 def prompts(habit):
-    return [{"name": "greet"}] * (2 if habit == "prompt" else 1)
+    names = ["greet", "part"] if habit == "prompt" else ["greet"]
+    return [{"name": name} for name in names]
 
 
 LISTS = {
