@@ -7,12 +7,11 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tracing::Level;
@@ -26,16 +25,17 @@ use crate::service::Gateway;
 /// How often the files are looked at.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
 
-/// What tells one version of a file from another; `None` when there is no file.
-pub(super) type Identity = Option<(u64, u64, u64, Option<SystemTime>)>;
+/// What tells one version of a file from another; see [`config::version_of`].
+pub(super) type Identity = String;
 
 /// Applies the servers files again. Runs until it is dropped.
 pub(super) struct Reloader {
     flags: Flags,
     /// The settings that the daemon runs with, without the servers files.
     settings: Config,
-    /// Where the servers files are.
+    /// Where the servers files are, and which version of each was read at the start.
     paths: Vec<PathBuf>,
+    read: Vec<Identity>,
     gateway: Gateway,
     asked: Arc<Notify>,
     certificate: Option<Watching>,
@@ -55,14 +55,15 @@ impl Reloader {
     ) -> Reloader {
         let files = std::mem::take(&mut config.servers);
         let (paths, told) = (paths(&files), sayings(&files).map(|(_, line)| line).collect());
-        Reloader { flags, settings: config, paths, gateway, asked, certificate, told }
+        let read = files.into_iter().map(|file| file.version).collect();
+        Reloader { flags, settings: config, paths, read, gateway, asked, certificate, told }
     }
 
     pub(super) async fn run(mut self) {
         let (watch, named) = mpsc::channel();
         let changed = Arc::new(Notify::new());
         if self.settings.watch
-            && let Err(error) = watch_files(self.paths.clone(), named, changed.clone())
+            && let Err(error) = watch_files(self.paths.clone(), self.read.clone(), named, changed.clone())
         {
             tracing::error!(%error, "the servers files are not watched; SIGHUP applies them");
         }
@@ -190,14 +191,16 @@ fn report(problems: &[ConfigProblem]) {
 
 /// Looks at the files from a thread of its own, and notifies `changed` when one of them has changed
 /// and stopped changing. The thread ends when nobody can name files to it any more.
+/// What is not as it was `read` at the start has changed since.
 fn watch_files(
     mut files: Vec<PathBuf>,
+    read: Vec<Identity>,
     named: Receiver<Vec<PathBuf>>,
     changed: Arc<Notify>,
 ) -> io::Result<()> {
     let run = move || {
         let mut looker = Looker::new();
-        let mut changes = Changes::new(looker.look(&files).unwrap_or_default());
+        let mut changes = Changes::new(read);
         loop {
             match named.recv_timeout(LOOK) {
                 Ok(others) if others != files => {
@@ -218,7 +221,7 @@ fn watch_files(
 }
 
 fn look(paths: &[PathBuf]) -> Vec<Identity> {
-    paths.iter().map(|path| identity(path)).collect()
+    paths.iter().map(|path| config::version_of(path)).collect()
 }
 
 /// Looks at files that may be on a disk that hangs, and says once when it does and once when it does no
@@ -253,11 +256,6 @@ impl Looker {
     }
 }
 
-fn identity(path: &Path) -> Identity {
-    let metadata = path.metadata().ok()?;
-    Some((metadata.dev(), metadata.ino(), metadata.size(), metadata.modified().ok()))
-}
-
 /// Says when changed files have stopped changing. Pure.
 pub(super) struct Changes {
     applied: Vec<Identity>,
@@ -286,7 +284,13 @@ mod tests {
     use super::*;
 
     fn version(n: u64) -> Vec<Identity> {
-        vec![Some((1, n, 10, None))]
+        vec![n.to_string()]
+    }
+
+    #[test]
+    fn what_was_written_between_reading_and_looking_is_a_change() {
+        let mut changes = Changes::new(version(1));
+        assert!(!changes.look(version(2)) && changes.look(version(2)));
     }
 
     #[test]

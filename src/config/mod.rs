@@ -32,7 +32,7 @@ pub use foreign::{CLIENTS, Client, Entry, Reading, Refusal, Remark, Source, Weig
 pub use importing::{Found, Plan, look, plan};
 pub use problem::{ConfigProblem, Position};
 pub use report::{describe, list_problems, remarks, warnings};
-pub use servers_file::{ServersFile, entry_problems};
+pub use servers_file::{ServersFile, entry_problems, version_of};
 pub use settings::Config;
 pub use values::host as read_host;
 

@@ -72,6 +72,8 @@ pub(super) fn read_all(files: &[Named], env: &dyn Environment, problems: &mut Pr
     let mut read: Vec<ServersFile> = Vec::with_capacity(files.len());
     let mut seen: Vec<PathBuf> = Vec::with_capacity(files.len());
     for Named { shown, path } in files {
+        // Before it is read: what is written meanwhile is another version then, and is read again.
+        let (real, version) = identity(path);
         let text = match read_text(path) {
             Ok(text) => text,
             Err(error) => {
@@ -79,7 +81,6 @@ pub(super) fn read_all(files: &[Named], env: &dyn Environment, problems: &mut Pr
                 continue;
             }
         };
-        let (real, version) = identity(path);
         if seen.contains(&real) {
             problems.source(shown, "is named twice");
             continue;
@@ -107,13 +108,25 @@ pub(super) fn read_all(files: &[Named], env: &dyn Environment, problems: &mut Pr
     read
 }
 
+/// What tells this version of a file from others: where it is, how long, and when it was written. Empty where there is
+/// none, and always the same for what is read once, such as a pipe. May take as long as the disk does.
+pub fn version_of(path: &Path) -> String {
+    match path.metadata() {
+        Ok(it) if it.is_file() => {
+            format!("{:?}", (it.dev(), it.ino(), it.size(), it.mtime(), it.mtime_nsec()))
+        }
+        Ok(it) => format!("{:?}", (it.dev(), it.ino())),
+        Err(_) => String::new(),
+    }
+}
+
 /// What a file leads to, and what tells this version of it from others.
 fn identity(path: &Path) -> (PathBuf, String) {
     // A pipe that the shell made has no path of its own: then the given one has to do.
     let (link, given) = (path.to_owned(), path.to_owned());
     let look = move || {
-        let version = link.metadata().map(|it| (it.dev(), it.ino(), it.size(), it.mtime(), it.mtime_nsec()));
-        (link.canonicalize().unwrap_or(given), version.map(|it| format!("{it:?}")).unwrap_or_default())
+        let version = version_of(&link);
+        (link.canonicalize().unwrap_or(given), version)
     };
     files::within(path, files::PATIENCE, look).unwrap_or_else(|_| (path.to_owned(), String::new()))
 }
