@@ -64,7 +64,12 @@ impl<'a> Around<'a> {
         let rest = self.tilde(text, spot, &mut out);
         let mut reader = Reader { around: self, spot, out, rest };
         while reader.step() {}
-        reader.out
+        let mut out = reader.out;
+        let is_path = matches!(spot, Spot::Command | Spot::Directory);
+        if is_path && out.problems.is_empty() && (out.text == "~" || out.text.starts_with("~/")) {
+            out.problems.push(PUT_TOGETHER.to_owned());
+        }
+        out
     }
 
     /// The home directory at the start of what is a path, as shells read it.
@@ -79,7 +84,7 @@ impl<'a> Around<'a> {
         }
         match (spot, &self.home) {
             (Spot::Command | Spot::Directory, Some(home)) => {
-                out.text.push_str(home);
+                out.text.push_str(&as_text(home));
                 &text[1..]
             }
             (Spot::Command | Spot::Directory, None) => {
@@ -93,6 +98,10 @@ impl<'a> Around<'a> {
         }
     }
 }
+
+/// Written out and read again it would be the home directory.
+const PUT_TOGETHER: &str = "has a placeholder that makes its ~ a ~/, which no shell would read as the home \
+     directory; write ${HOME} for that, or ./~ for what is called ~";
 
 const NO_TILDE: &str = "has a ~ that stays as it is, since no shell reads it; write ${HOME}";
 
@@ -200,7 +209,7 @@ impl<'t> Reader<'_, 't> {
             return None;
         }
         if let Some(place) = self.place(inside) {
-            return Some(place);
+            return Some(as_text(&place));
         }
         if is_variable(inside) {
             return self.variable(whole, inside, None);
@@ -252,7 +261,7 @@ impl<'t> Reader<'_, 't> {
         match kind {
             "env" => None,
             "file" => self.file(what),
-            "workspaceFolder" => Some(self.around.workspace.clone()),
+            "workspaceFolder" => Some(as_text(&self.around.workspace)),
             "input" | "promptString" | "prompt" => {
                 self.problem(format!("has {}, which asks a person; {INSTEAD}", shown(whole)));
                 None
@@ -352,6 +361,11 @@ impl Around<'_> {
 
 /// What to write instead of what only a person or another program knows.
 const INSTEAD: &str = "write ${env:NAME} or ${file:/path}";
+
+/// The name of a place, written so that nothing in it is taken for a reference.
+fn as_text(place: &str) -> String {
+    place.replace("${", "$${")
+}
 
 fn leading_name(text: &str) -> &str {
     let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(text.len());

@@ -99,6 +99,34 @@ fn what_stays_as_it_is_although_a_client_may_put_something_there_is_warned_of() 
 }
 
 #[test]
+fn a_tilde_that_a_placeholder_makes_a_path_from_is_a_problem() {
+    for written in ["~${HOME}", "~${userHome}/x", "~${/}x", "~${pathSeparator}", "~${workspaceFolder}"] {
+        for spot in [Spot::Command, Spot::Directory] {
+            assert_eq!(translated(written, spot, false).problems, [PUT_TOGETHER], "{written}");
+        }
+        assert!(translated(written, Spot::Argument, false).problems.is_empty(), "{written}");
+    }
+}
+
+#[test]
+fn what_a_place_is_called_is_never_taken_for_a_reference() {
+    let env = MapEnvironment::new(&[("HOME", "/home/${env:A}")]);
+    let around = Around::new(Path::new("/srv/${B}/.vscode/mcp.json"), &env, false);
+    for (written, read) in [
+        ("~/x", "/home/$${env:A}/x"),
+        ("${HOME}/x", "/home/$${env:A}/x"),
+        ("${userHome}/x", "/home/$${env:A}/x"),
+        ("${workspaceFolder}/x", "/srv/$${B}/x"),
+        ("${workspaceFolder:p}/x", "/srv/$${B}/x"),
+        ("${workspaceFolderBasename}", "$${B}"),
+    ] {
+        let seen = around.translate(written, Spot::Command);
+        assert_eq!(seen.text, read);
+        assert_eq!(around.translate(&seen.text, Spot::Command).text, read);
+    }
+}
+
+#[test]
 fn opencode_s_braces_are_read_where_they_are_its_own() {
     for (written, read) in [
         ("{env:TOKEN}", "${env:TOKEN}"),
