@@ -249,7 +249,7 @@ async fn discover(
 ) -> Result<(Probe, Option<Facts>), HandshakeError> {
     phase.set(method::DISCOVER);
     let link = link.in_era(Era::Modern, mcp::modern_meta());
-    match ask(&link, method::DISCOVER, Bytes::new(), deadline, phase).await? {
+    match ask(&link, method::DISCOVER, Bytes::new(), deadline).await? {
         Ok(result) => Ok(mcp::read_discover(&result)),
         Err(error) => Ok((mcp::read_probe_error(&error), None)),
     }
@@ -257,7 +257,7 @@ async fn discover(
 
 async fn initialize(link: &Link, deadline: Instant, phase: &Phase) -> Result<Facts, HandshakeError> {
     phase.set(method::INITIALIZE);
-    match ask(link, method::INITIALIZE, mcp::initialize_params().into(), deadline, phase).await? {
+    match ask(link, method::INITIALIZE, mcp::initialize_params().into(), deadline).await? {
         Ok(result) => {
             let facts = mcp::read_initialize(&result).map_err(HandshakeError::Refused)?;
             link.notify(method::INITIALIZED).await;
@@ -267,22 +267,17 @@ async fn initialize(link: &Link, deadline: Instant, phase: &Phase) -> Result<Fac
     }
 }
 
-/// How long it had is filled in by whoever knows.
-pub(super) fn timed_out(phase: &'static str) -> HandshakeError {
-    HandshakeError::TimedOut { phase, after: Duration::ZERO, installing: false }
-}
-
 pub(super) fn refusal(method: &str, error: &RpcError) -> String {
     format!("{method} was answered with error {}: {}", error.code, error.message)
 }
 
-/// One request of the handshake: its result, the child's error, or the end of the handshake.
-async fn ask(
+/// One request of the handshake: its result, the child's error, or the end of the handshake. How long an answer
+/// that did not come had is filled in by whoever knows.
+pub(super) async fn ask(
     link: &Link,
     method: &'static str,
     members: Bytes,
     deadline: Instant,
-    phase: &Phase,
 ) -> Result<Result<Bytes, RpcError>, HandshakeError> {
     let limits = Link::within(deadline, Instant::now());
     match link.call(Call { method, members, meta: Bytes::new(), progress: false, limits }).await {
@@ -292,7 +287,9 @@ async fn ask(
         Outcome::TooLong { length, limit } => {
             Err(HandshakeError::Refused(format!("{method}: {}", too_long(length, limit))))
         }
-        Outcome::TimedOut { .. } => Err(timed_out(phase.name())),
+        Outcome::TimedOut { .. } => {
+            Err(HandshakeError::TimedOut { phase: method, after: Duration::ZERO, installing: false })
+        }
         Outcome::Gone { .. } => Err(HandshakeError::Gone),
     }
 }

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use super::call::{Call, Link, Outcome, too_long};
+use super::call::Link;
 use super::catalog::Catalog;
-use super::handshake::{HandshakeError, refusal, timed_out};
+use super::handshake::{HandshakeError, ask, refusal};
 use super::teller::Teller;
 use crate::mcp::{self, Facts, ListKind, NextPage};
 
@@ -170,17 +170,10 @@ async fn load_page(
 ) -> Result<Option<Page>, HandshakeError> {
     let members = cursor.map(|cursor| format!("\"cursor\":{}", serde_json::Value::from(cursor)));
     let members = Bytes::from(members.unwrap_or_default());
-    let limits = Link::within(deadline, Instant::now());
-    let call = Call { method: kind.method(), members, meta: Bytes::new(), progress: false, limits };
-    let refused = |reason: &str| HandshakeError::Refused(format!("{}: {reason}", kind.method()));
-    let result = match link.call(call).await {
-        Outcome::Result(result) => result,
-        Outcome::Error(error) if error.code == -32601 && cursor.is_none() => return Ok(None),
-        Outcome::Error(error) => return Err(HandshakeError::Refused(refusal(kind.method(), &error))),
-        Outcome::Unusable(reason) => return Err(refused(&reason)),
-        Outcome::TooLong { length, limit } => return Err(refused(&too_long(length, limit))),
-        Outcome::TimedOut { .. } => return Err(timed_out(kind.method())),
-        Outcome::Gone { .. } => return Err(HandshakeError::Gone),
+    let result = match ask(link, kind.method(), members, deadline).await? {
+        Ok(result) => result,
+        Err(error) if error.code == -32601 && cursor.is_none() => return Ok(None),
+        Err(error) => return Err(HandshakeError::Refused(refusal(kind.method(), &error))),
     };
     let page = mcp::read_page(kind, &result).map_err(HandshakeError::Refused)?;
     Ok(Some(Page { entries: page.entries, next: page.next, length: result.len() }))
