@@ -138,16 +138,18 @@ impl Catalog {
         let mut out = LeftOut::default();
         let tools = read_all("tool", tools, read_tool, &mut out);
         let resources = read_all("resource", resources, read_resource, &mut out);
-        let tools = once(tools, |tool| &tool.name, "tool", &mut out);
-        let resources = once(resources, |resource| &resource.uri, "resource", &mut out);
+        let (tools, tool_index) = once(tools, |tool| &tool.name, "tool", &mut out);
+        let (resources, _) = once(resources, |resource| &resource.uri, "resource", &mut out);
         let (templates, prompts) = (without_repeats(templates), without_repeats(prompts));
-        (Catalog { tool_index: index(&tools), tools, resources, templates, prompts, loaded: true }, out)
+        (Catalog { tool_index, tools, resources, templates, prompts, loaded: true }, out)
     }
 
     /// The same lists without the tools that `keep` does not want.
     pub fn with_tools(&self, keep: impl Fn(&Tool) -> bool) -> Catalog {
         let tools: Vec<Tool> = self.tools.iter().filter(|tool| keep(tool)).cloned().collect();
-        Catalog { tool_index: index(&tools), tools, ..self.clone() }
+        let places = tools.iter().enumerate();
+        let tool_index = places.map(|(place, tool)| (tool.name.clone(), place)).collect();
+        Catalog { tool_index, tools, ..self.clone() }
     }
 
     /// False until a child has announced its lists for the first time.
@@ -196,10 +198,6 @@ impl Catalog {
     }
 }
 
-fn index(tools: &[Tool]) -> HashMap<Box<str>, usize> {
-    tools.iter().enumerate().map(|(index, tool)| (tool.name.clone(), index)).collect()
-}
-
 /// Reads the entries of a list; those that cannot be used are named by their place.
 fn read_all<T>(
     kind: &str,
@@ -218,8 +216,13 @@ fn read_all<T>(
     read_entries
 }
 
-/// Keeps the last entry of each name, where the first one of it stood.
-fn once<T>(entries: Vec<T>, name: impl Fn(&T) -> &str, kind: &str, out: &mut LeftOut) -> Vec<T> {
+/// Keeps the last entry of each name, where the first one of it stood; and the places by name.
+fn once<T>(
+    entries: Vec<T>,
+    name: impl Fn(&T) -> &str,
+    kind: &str,
+    out: &mut LeftOut,
+) -> (Vec<T>, HashMap<Box<str>, usize>) {
     let mut places: HashMap<Box<str>, usize> = HashMap::with_capacity(entries.len());
     let mut kept: Vec<T> = Vec::with_capacity(entries.len());
     for entry in entries {
@@ -235,7 +238,7 @@ fn once<T>(entries: Vec<T>, name: impl Fn(&T) -> &str, kind: &str, out: &mut Lef
             }
         }
     }
-    kept
+    (kept, places)
 }
 
 /// What is told twice, word for word, is kept once.

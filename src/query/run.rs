@@ -151,13 +151,8 @@ async fn tools(
         let permitted = |tool: &str| caller.permissions().allow_tool(&view.id, tool);
         let wanted =
             |tool: &str| question.tools.as_ref().is_none_or(|tools| tools.iter().any(|one| one == tool));
-        // Of several tools of one name the last one is called.
-        let current = catalog
-            .tools()
-            .iter()
-            .filter(|tool| catalog.tool(&tool.name).is_some_and(|last| std::ptr::eq(last, *tool)));
-        let current = current.filter(|tool| permitted(&tool.name) && wanted(&tool.name));
-        let (told, others): (Vec<_>, Vec<_>) = current.partition(|tool| tool.is_for_models());
+        let asked = catalog.tools().iter().filter(|tool| permitted(&tool.name) && wanted(&tool.name));
+        let (told, others): (Vec<_>, Vec<_>) = asked.partition(|tool| tool.is_for_models());
         for_apps.extend(others.into_iter().map(|tool| tool.name.to_string()));
         offered.extend(told.into_iter().map(|tool| Offered {
             server_id: view.id.clone(),

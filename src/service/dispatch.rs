@@ -184,11 +184,11 @@ async fn place(
             // The handle lives as long as this borrow; its sender does, too.
             _ = changes.changed() => {}
             () = tokio::time::sleep_until(until.into()) => {
-                if until != deadline && !handle.takes_calls() {
-                    return Err(unreachable(handle, &status, false));
-                }
                 if until != deadline {
-                    return Err(Error::Overloaded { retry_after: OVERLOAD_PAUSE });
+                    return Err(match handle.takes_calls() {
+                        true => Error::Overloaded { retry_after: OVERLOAD_PAUSE },
+                        false => unreachable(handle, &status, false),
+                    });
                 }
                 let mut error = request.timed_out(false);
                 if let Error::TimedOut { meanwhile: told, .. } = &mut error {
@@ -369,7 +369,7 @@ pub(super) fn unreachable(handle: &ServerHandle, status: &Arc<Status>, in_flight
         State::Exited { cause } => {
             (format!("Server '{name}' is not running: it {cause} and is not to be restarted"), None)
         }
-        State::Starting => match &status.failing {
+        State::Starting => match status.last_failure() {
             Some(cause) => {
                 let failures = status.failures;
                 (

@@ -70,7 +70,7 @@ pub use crate::access::{
     MAX_MONTHLY_REQUESTS, MAX_REQUESTS_PER_SECOND, Maker, Member, NewKey, Permissions, Plan, PlanRecord,
     Principal, RateReading, Refused, Role,
 };
-pub use crate::child::{Catalog, CounterReading, LogLine, Resource, StartPhase, Stream, Tool};
+pub use crate::child::{Catalog, CounterReading, LogLine, Resource, Stream, Tool};
 pub use crate::mcp::ToolDigest;
 pub use crate::supervisor::{
     BreakerState, CRASH_LOOP, Cause, Definition, Introduction, OWN_MEMBER, PinMode, Problem, ReplicaView,

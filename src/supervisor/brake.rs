@@ -166,6 +166,7 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
+        // What was taken out is dropped when the lock is free again.
         let left = self.brake.line().waiting.remove(&self.place);
         drop(left);
     }

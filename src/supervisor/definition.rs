@@ -78,7 +78,7 @@ impl Definition {
     fn look_at(raw: Map<String, Value>, references: bool) -> (Definition, Vec<Problem>) {
         let mut problems = Problems::default();
         let remote = Remote::read(&raw);
-        let command = command(&raw, &mut problems);
+        let command = command(&raw, remote.is_some(), &mut problems);
         let args = string_array(&raw, "args", &mut problems);
         let env = string_map(&raw, "env", &mut problems);
         let cwd = optional_string(&raw, "cwd", &mut problems);
@@ -269,12 +269,12 @@ fn switched_on(raw: &Map<String, Value>, problems: &mut Problems) -> bool {
     !OFF_SWITCHES.iter().any(|(member, off)| raw.get(*member) == Some(&Value::Bool(*off)))
 }
 
-fn command(raw: &Map<String, Value>, problems: &mut Problems) -> Option<String> {
-    let named = raw.contains_key("url") || raw.contains_key("ws_url") || Remote::read(raw).is_some();
+fn command(raw: &Map<String, Value>, is_remote: bool, problems: &mut Problems) -> Option<String> {
+    let named = is_remote || raw.contains_key("url") || raw.contains_key("ws_url");
     match raw.get("command") {
         Some(Value::String(text)) if text.trim().is_empty() => {
             // Some clients write all members, and an empty command beside an address.
-            if Remote::read(raw).is_some() { None } else { problems.add("command", "must not be empty") }
+            if is_remote { None } else { problems.add("command", "must not be empty") }
         }
         Some(Value::String(text)) if text.contains('\0') => problems.add("command", "must not contain NUL"),
         Some(Value::String(text)) => Some(text.clone()),

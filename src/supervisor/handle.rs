@@ -89,12 +89,11 @@ impl ServerHandle {
         let (catalog, introduction) =
             remembered.map_or_else(Default::default, |known| (known.catalog, Some(known.introduction)));
         let status = Status { introduction: introduction.clone(), ..Status::new(state) };
-        let era = |known: &Arc<Introduction>| if known.modern { Era::Modern } else { Era::Legacy };
         let roster = Roster {
             members: Vec::new(),
             generation: 0,
             restarts: 0,
-            learnt: introduction.as_ref().map(era),
+            learnt: introduction.as_ref().map(|known| known.era()),
             introduction,
             settled: false,
             failed: false,
@@ -309,7 +308,7 @@ impl ServerHandle {
         let known = roster.members.iter().find(|member| member.number == number);
         let Some(generation) = known.map(|member| member.generation) else { return };
         if generation == roster.generation {
-            roster.learnt = Some(if introduction.modern { Era::Modern } else { Era::Legacy });
+            roster.learnt = Some(introduction.era());
         }
         // One of an earlier definition that was started anew has no say beside the current one.
         let newest = roster.members.iter().filter(|member| member.status.state.serves());

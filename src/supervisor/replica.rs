@@ -350,7 +350,7 @@ impl ReplicaState {
         let known = introduction.clone();
         self.args.handle.publish(self.args.number, |status| {
             status.introduction = Some(known);
-            (status.failing, status.remarks) = (None, remarks);
+            status.remarks = remarks;
         });
         // The place first: whoever sees `ready` finds it.
         self.args.handle.open_place(self.args.number, link, introduction, self.lists.clone());
@@ -387,7 +387,6 @@ impl ReplicaState {
             status.pid = None;
             // A child that was stopped as it was told says nothing about the server's health.
             status.last_exit = (ending != Ending::Stopped).then(|| cause.clone());
-            status.failing = status.last_exit.clone();
             status.first_stderr = words.first().into();
             status.last_stderr = words.last.into();
             status.remarks = Arc::new([]);

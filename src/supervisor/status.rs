@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::brake::TurnView;
 use super::definition::Definition;
 use crate::child::StartView;
+use crate::mcp::Era;
 use crate::process::TreeView;
 
 /// The state of a server's replica.
@@ -274,6 +275,13 @@ pub struct Introduction {
     pub instructions: Option<Box<str>>,
 }
 
+impl Introduction {
+    /// The era that the child is of.
+    pub fn era(&self) -> Era {
+        if self.modern { Era::Modern } else { Era::Legacy }
+    }
+}
+
 /// One of a server's replicas, in a line.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReplicaView {
@@ -332,9 +340,7 @@ pub struct Status {
     pub failures: u32,
     /// How many of those in a row were starts: children that were never ready.
     pub failed_starts: u32,
-    /// What the last child ended of, unasked, until one is ready.
-    pub failing: Option<Cause>,
-    /// How the last child ended.
+    /// What the last child ended of, unasked.
     pub last_exit: Option<Cause>,
     /// The first lines the last ended child wrote on stderr, as far as they are not among the last.
     pub first_stderr: Arc<[String]>,
@@ -366,7 +372,6 @@ impl Status {
             turn: None,
             failures: 0,
             failed_starts: 0,
-            failing: None,
             last_exit: None,
             first_stderr: Arc::new([]),
             last_stderr: Arc::new([]),
@@ -380,8 +385,12 @@ impl Status {
     /// Why it does not run; while a further attempt is under way, why the last one failed.
     pub fn cause(&self) -> Option<String> {
         let now = self.state.cause().map(ToString::to_string);
-        let last = self.failing.as_ref().filter(|_| self.state == State::Starting);
-        now.or_else(|| last.map(|cause| format!("last: {cause}")))
+        now.or_else(|| self.last_failure().map(|cause| format!("last: {cause}")))
+    }
+
+    /// While it starts, what the last child ended of, unasked.
+    pub fn last_failure(&self) -> Option<&Cause> {
+        self.last_exit.as_ref().filter(|_| self.state == State::Starting)
     }
 
     /// How far a server is on its way to being ready, while it starts: one word, as in the API.

@@ -73,7 +73,8 @@ pub(super) fn parts(value: Value, format: Format, remarks: &mut Remarks) -> Resu
     Ok(parts)
 }
 
-fn at<'v>(top: &'v Map<String, Value>, place: &[&str]) -> Option<&'v Value> {
+/// What stands at a place, member by member.
+pub(super) fn at<'v>(top: &'v Map<String, Value>, place: &[&str]) -> Option<&'v Value> {
     let (first, rest) = place.split_first()?;
     rest.iter().try_fold(top.get(*first)?, |value, step| value.as_object()?.get(*step))
 }

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
+use super::shape::at;
+
 /// The names of servers that a file switches off beside their entries, each with the place that says so.
 pub(super) struct Switches {
     off: HashMap<String, String>,
@@ -79,9 +81,7 @@ impl Switches {
 }
 
 fn names(top: &Map<String, Value>, place: &[&str]) -> Option<Vec<String>> {
-    let (first, rest) = place.split_first()?;
-    let found = rest.iter().try_fold(top.get(*first)?, |value, step| value.as_object()?.get(*step))?;
-    Some(found.as_array()?.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+    Some(at(top, place)?.as_array()?.iter().filter_map(Value::as_str).map(str::to_owned).collect())
 }
 
 #[cfg(test)]

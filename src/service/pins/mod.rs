@@ -105,7 +105,7 @@ impl Pins {
     /// Pins for what is seen for the first time.
     pub(in crate::service) fn of(catalog: &Catalog, now_ms: u64) -> Pins {
         let mut pins = Pins::default();
-        for tool in current(catalog) {
+        for tool in catalog.tools() {
             pins.tools.insert(tool.name.clone(), pin(tool, now_ms, None));
         }
         pins
@@ -116,7 +116,7 @@ impl Pins {
         let is_wanted = |name: &str| wanted.is_none_or(|wanted| wanted.iter().any(|one| one == name));
         let mut pins = self.clone();
         pins.tools.retain(|name, _| !is_wanted(name) || catalog.tool(name).is_some());
-        for tool in current(catalog).filter(|tool| is_wanted(&tool.name)) {
+        for tool in catalog.tools().iter().filter(|tool| is_wanted(&tool.name)) {
             if self.state_of(tool) != PinState::Pinned {
                 pins.tools.insert(tool.name.clone(), pin(tool, now_ms, Some(by.clone())));
             }
@@ -147,7 +147,7 @@ impl Pins {
 
     /// How each tool stands: those announced in their order, then those that are gone.
     fn report(&self, catalog: &Catalog) -> Vec<PinnedTool> {
-        let there = current(catalog).map(|tool| {
+        let there = catalog.tools().iter().map(|tool| {
             let pin = self.tools.get(&tool.name);
             let (differences, more) = match pin {
                 Some(pin) if pin.digest != tool.digest() => diff::between(&pin.definition, &tool.raw),
@@ -164,13 +164,6 @@ impl Pins {
         let gone = self.tools.iter().filter(|(name, _)| catalog.tool(name).is_none());
         there.chain(gone.map(|(name, pin)| pinned(name, PinState::Gone, Some(pin)))).collect()
     }
-}
-
-/// The tools that can be called by their names: of several of one name the last one.
-fn current(catalog: &Catalog) -> impl Iterator<Item = &Tool> {
-    let is_current =
-        |tool: &&Tool| catalog.tool(&tool.name).is_some_and(|current| std::ptr::eq(current, *tool));
-    catalog.tools().iter().filter(is_current)
 }
 
 fn pin(tool: &Tool, now_ms: u64, by: Option<Arc<str>>) -> Pin {
@@ -286,7 +279,7 @@ impl ToolPins {
 
 /// The digest of all tools of a list.
 fn digest_of(catalog: &Catalog) -> ToolDigest {
-    ToolDigest::of_all(current(catalog).map(Tool::digest))
+    ToolDigest::of_all(catalog.tools().iter().map(Tool::digest))
 }
 
 /// What calls are checked against where tools that changed are blocked.
