@@ -304,7 +304,11 @@ impl Gateway {
         check_runs(&entry)?;
         if entry.definition.fault().is_some() {
             let handle = self.handle(&entry)?;
-            return Err(unreachable(&handle, &handle.status(), false));
+            let status = handle.status();
+            // Where it came by an edit, the earlier definition may be in force.
+            if matches!(status.state, State::Failed { .. }) {
+                return Err(unreachable(&handle, &status, false));
+            }
         }
         tracing::info!(server = %entry.name, "restart asked for");
         self.0.supervisor.renew(&entry.id);

@@ -61,7 +61,10 @@ pub(super) struct SupervisorArgs {
 }
 
 struct Server {
+    /// The one in force.
     definition: Arc<Definition>,
+    /// A later one that cannot be used and came while there was something to lose.
+    refused: Option<Arc<Definition>>,
     handle: Arc<ServerHandle>,
     fleet: Fleet,
     /// By their numbers.
@@ -152,6 +155,7 @@ impl Server {
     fn new(handle: Arc<ServerHandle>, definition: Arc<Definition>) -> Server {
         Server {
             definition,
+            refused: None,
             handle,
             fleet: Fleet::new(),
             replicas: HashMap::new(),
@@ -172,7 +176,21 @@ impl Server {
         }
     }
 
+    /// Whether the last definition that was given says just this.
+    fn was_told(&self, definition: &Definition) -> bool {
+        self.refused.as_ref().unwrap_or(&self.definition).says(definition)
+    }
+
     fn define(&mut self, definition: Arc<Definition>, is_new: bool) -> Vec<Action> {
+        let cannot_run = State::without_replicas(&definition, false);
+        if matches!(cannot_run, State::Failed { .. }) && self.handle.is_in_force() {
+            self.handle.refuse(Some(cannot_run));
+            self.refused = Some(definition);
+            return Vec::new();
+        }
+        if self.refused.take().is_some() {
+            self.handle.refuse(None);
+        }
         let new_child = is_new || !definition.same_child(&self.definition);
         let policy = definition.policy();
         self.handle.set_policy(policy);
@@ -205,7 +223,7 @@ impl SupervisorState {
             self.with_fleet(myself, &id, Fleet::close).await;
         }
         for spec in specs {
-            let known = self.servers.get(&spec.id).map(|server| server.definition.says(&spec.definition));
+            let known = self.servers.get(&spec.id).map(|server| server.was_told(&spec.definition));
             if known == Some(true) {
                 continue;
             }

@@ -69,6 +69,8 @@ struct Roster {
     failed: bool,
     /// The era that a child by the definition as it is now was ready in.
     learnt: Option<Era>,
+    /// What became of an edit that cannot be used, while the earlier definition is in force.
+    refused: Option<Update>,
 }
 
 struct Member {
@@ -97,6 +99,7 @@ impl ServerHandle {
             introduction,
             settled: false,
             failed: false,
+            refused: None,
         };
         let slot = CatalogSlot::new(catalog, surroundings.catalogs_changed.clone());
         ServerHandle {
@@ -230,6 +233,25 @@ impl ServerHandle {
         self.show(&roster, None);
     }
 
+    /// Whether a child serves, or has served when an edit came that cannot be used.
+    pub(super) fn is_in_force(&self) -> bool {
+        let roster = self.roster();
+        roster.refused.is_some() || roster.serves()
+    }
+
+    /// The definition as it is now is one that cannot be used, and the earlier one stays in force; or, with
+    /// `None`, that is over.
+    pub(super) fn refuse(&self, state: Option<State>) {
+        let mut roster = self.roster();
+        roster.refused = state.map(|state| Update {
+            state,
+            since: SystemTime::now(),
+            last_stderr: Arc::new([]),
+            has_failed: true,
+        });
+        self.show(&roster, None);
+    }
+
     fn empty_slot(&self) -> CatalogSlot {
         CatalogSlot::new(Arc::default(), self.surroundings.catalogs_changed.clone())
     }
@@ -334,13 +356,16 @@ impl ServerHandle {
                 None => {
                     let state = resting.unwrap_or(&status.state).clone();
                     let since = if state == status.state { status.since } else { SystemTime::now() };
-                    let rest = Status { state, since, pid: None, update: None, ..Status::clone(status) };
+                    let update = roster.refused.clone();
+                    let rest = Status { state, since, pid: None, update, ..Status::clone(status) };
                     Status { replicas: Arc::new([]), introduction: roster.introduction.clone(), ..rest }
                 }
             };
             let failing = |update: &Option<Update>| update.as_ref().is_some_and(|update| update.has_failed);
             if failing(&next.update) && !failing(&status.update) {
-                tracing::warn!(server = %self.name, "the changed definition does not work; the earlier one goes on serving");
+                let why = next.update.as_ref().and_then(|update| update.state.cause());
+                let why = why.map(|cause| format!(": it {cause}")).unwrap_or_default();
+                tracing::warn!(server = %self.name, "the changed definition does not work{why}; the earlier one goes on serving");
             }
             *status = Arc::new(Status { restarts: roster.restarts, settled: roster.settled, ..next });
         });
@@ -379,6 +404,9 @@ impl Roster {
 
     /// What becomes of an edit while a replica of the earlier definition still stands for the server.
     fn update(&self, face: &Member) -> Option<Update> {
+        if self.refused.is_some() {
+            return self.refused.clone();
+        }
         if face.generation == self.generation || !face.status.state.serves() {
             return None;
         }

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Map, Value, json};
 
 use crate::support::gateway::{Gateway, TestGateway, fake};
@@ -31,6 +32,16 @@ fn entries(gateway: &Gateway, entries: &[(&str, Value)]) -> Value {
 
 async fn logged(gateway: &Gateway, text: &str) {
     wait_until("it is logged", DEADLINE, || async { gateway.output().contains(text).then_some(()) }).await;
+}
+
+/// Waits until another child than this one serves, and returns its process id.
+async fn later_child(gateway: &Gateway, server: &str, than: i64) -> i64 {
+    wait_until("another child serves", DEADLINE, || async {
+        let seen = gateway.server(server).await;
+        let pid = seen["supervision"]["pid"].as_i64().filter(|pid| *pid != than);
+        pid.filter(|_| seen["state"] == "ready")
+    })
+    .await
 }
 
 fn asking(person: &str) -> Value {
@@ -97,22 +108,39 @@ async fn a_bad_entry_is_failed_with_its_cause_wherever_it_is_shown_and_the_other
 }
 
 #[tokio::test]
-async fn an_entry_that_becomes_bad_fails_alone_and_what_is_good_beside_it_is_applied() {
+async fn an_entry_that_becomes_bad_serves_on_as_it_was_and_what_is_good_beside_it_is_applied() {
     let mut gateway =
         TestGateway::new().server("lantern", fake(&[])).server("orchard", fake(&[])).start().await;
     gateway.wait_state("lantern", "ready").await;
     gateway.wait_state("orchard", "ready").await;
-    let lantern = gateway.child("lantern").await;
+    let children = (gateway.child("lantern").await, gateway.child("orchard").await);
     let broken =
         entries(&gateway, &[("lantern", fake(&[])), ("orchard", asking("${input:t}")), ("comes", fake(&[]))]);
     rewrite(&gateway, &json!({ "servers": broken }));
-    gateway.wait_state("orchard", "failed").await;
     wait_until("the new one is there", DEADLINE, || async {
         (gateway.get("/v1/mcps/comes").await.status == 200).then_some(())
     })
     .await;
     gateway.wait_state("comes", "ready").await;
-    assert_eq!(gateway.child("lantern").await, lantern);
+    assert_eq!((gateway.child("lantern").await, gateway.child("orchard").await), children);
+    let seen = gateway.server("orchard").await;
+    let update = &seen["supervision"]["update"];
+    assert_eq!((&seen["state"], &update["state"]), (&json!("ready"), &json!("failed")));
+    let cause = seen["cause"].as_str().unwrap_or_default();
+    assert!(
+        cause.starts_with("its changed definition cannot be used: env.TOKEN has ${input:t}")
+            && cause.ends_with("; the earlier one goes on serving"),
+        "{cause}"
+    );
+    logged(&gateway, "the earlier one goes on serving").await;
+    gateway.v1_invoke("orchard", "echo", json!({})).await.expect(200);
+
+    // The earlier definition is wholly in force: its child is started anew, and also when that is asked for.
+    kill(Pid::from_raw(children.1.pid), Signal::SIGKILL).expect("it is there");
+    let second = later_child(&gateway, "orchard", children.1.pid.into()).await;
+    gateway.post("/v1/mcps/orchard/restart", &json!({})).await.expect(200);
+    later_child(&gateway, "orchard", second).await;
+    assert_eq!(gateway.server("orchard").await["supervision"]["update"]["state"], "failed");
 
     gateway.kill_9().await;
     gateway.restart().await;
@@ -121,6 +149,35 @@ async fn an_entry_that_becomes_bad_fails_alone_and_what_is_good_beside_it_is_app
     let mended = entries(&gateway, &[("lantern", fake(&[])), ("orchard", fake(&[])), ("comes", fake(&[]))]);
     rewrite(&gateway, &json!({ "servers": mended }));
     gateway.wait_state("orchard", "ready").await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn an_entry_that_was_bad_for_a_while_needs_no_new_child_and_one_that_is_switched_off_stops() {
+    let gateway = TestGateway::new().server("orchard", fake(&[])).server("meadow", fake(&[])).start().await;
+    gateway.wait_state("orchard", "ready").await;
+    gateway.wait_state("meadow", "ready").await;
+    let child = gateway.child("orchard").await;
+    let bad = asking("${input:t}");
+    let broken = entries(&gateway, &[("orchard", bad.clone()), ("meadow", bad.clone())]);
+    rewrite(&gateway, &json!({ "servers": broken }));
+    for name in ["orchard", "meadow"] {
+        wait_until("the edit is refused", DEADLINE, || async {
+            (gateway.server(name).await["supervision"]["update"]["state"] == "failed").then_some(())
+        })
+        .await;
+    }
+    let mut off = bad;
+    off["disabled"] = json!(true);
+    let mended = entries(&gateway, &[("orchard", fake(&[])), ("meadow", off)]);
+    rewrite(&gateway, &json!({ "servers": mended }));
+    gateway.wait_state("meadow", "disabled").await;
+    wait_until("the edit is taken back", DEADLINE, || async {
+        gateway.server("orchard").await["supervision"]["update"].is_null().then_some(())
+    })
+    .await;
+    assert_eq!(gateway.child("orchard").await, child);
+    assert_eq!(gateway.server("orchard").await["cause"], Value::Null);
     gateway.stop().await;
 }
 
