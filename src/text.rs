@@ -1,5 +1,5 @@
 //! Foreign text: which characters nobody sees (one table for everything that shows it or takes names), and
-//! what becomes of halves of characters in JSON.
+//! what becomes of halves of characters in JSON; and how a long text is cut.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -48,6 +48,15 @@ fn is_ignorable(c: char) -> bool {
 /// no reason to look twice.
 pub fn is_presentation(c: char) -> bool {
     matches!(c, '\u{fe0e}' | '\u{fe0f}')
+}
+
+/// A text, or the first `most` characters of a longer one and an ellipsis.
+pub fn cut(mut text: String, most: usize) -> String {
+    if let Some((end, _)) = text.char_indices().nth(most) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 /// The text of a JSON string; half of a surrogate pair in it, which no text can hold, becomes U+FFFD. `None`

@@ -263,13 +263,15 @@ async fn run(
     let (stop, stopped) = watch::channel(false);
     let queries = Queries::new(config.llm.clone());
     let mut serving = tokio::spawn(front.serve(gateway.clone(), queries, stopped));
-    reload::tell(&config.servers, &mut HashSet::new());
+    let mut told = HashSet::new();
+    reload::tell(&config.servers, &mut told);
     systemd::ready(&url);
     let watchdog = tokio::spawn(systemd::watchdog());
     let status = tokio::spawn(systemd::status(url.clone(), gateway.clone()));
     let greeting = tokio::spawn(banner::show(config.clone(), doors, url, gateway.clone(), started));
     let reload = Arc::new(Notify::new());
-    let reloader = Reloader::new(flags.clone(), config.clone(), gateway.clone(), reload.clone(), watching);
+    let reloader =
+        Reloader::new(flags.clone(), config.clone(), gateway.clone(), reload.clone(), watching, told);
     let reloader = tokio::spawn(reloader.run());
     let first = tokio::select! {
         signal = next_stop(&mut signals, &reload) => signal,

@@ -52,9 +52,10 @@ impl Reloader {
         gateway: Gateway,
         asked: Arc<Notify>,
         certificate: Option<Watching>,
+        told: HashSet<String>,
     ) -> Reloader {
         let files = std::mem::take(&mut config.servers);
-        let (paths, told) = (paths(&files), sayings(&files).map(|(_, line)| line).collect());
+        let paths = paths(&files);
         let read = files.into_iter().map(|file| file.version).collect();
         Reloader { flags, settings: config, paths, read, gateway, asked, certificate, told }
     }

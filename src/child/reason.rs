@@ -2,6 +2,7 @@
 //! a stack, the frame of a box, a version; and the first one is often a banner.
 
 use super::log::Words;
+use crate::text::cut;
 
 /// What Node calls the members of an error.
 const MEMBERS: [&str; 12] = [
@@ -46,9 +47,9 @@ const TELLING: [&str; 24] = [
 /// Why a start failed, of what the child wrote on stderr and, instead of messages, on stdout.
 pub fn of_start(words: &Words) -> Option<String> {
     let misplaced = words.stdout.iter().find_map(|line| misplaced(line));
-    misplaced
-        .or_else(|| telling(words.stderr()))
-        .or_else(|| words.stdout.first().map(|line| format!("its stdout had: '{}'", cut(line))))
+    misplaced.or_else(|| telling(words.stderr())).or_else(|| {
+        words.stdout.first().map(|line| format!("its stdout had: '{}'", cut(line.clone(), MAX_TEXT)))
+    })
 }
 
 /// Why a child ended that had been ready, of the last that it wrote on stderr.
@@ -59,7 +60,7 @@ pub fn last_words(words: &Words) -> Option<String> {
 /// What a line on stdout shows that belongs to another transport.
 fn misplaced(line: &str) -> Option<String> {
     let lower = line.to_ascii_lowercase();
-    let shown = cut(line);
+    let shown = cut(line.to_owned(), MAX_TEXT);
     if lower.starts_with("content-length:") || lower.starts_with("content-type:") {
         return Some(format!("its stdout had '{shown}': headers are not MCP, where a line is a message"));
     }
@@ -84,7 +85,7 @@ pub fn telling<'a>(lines: impl Iterator<Item = &'a str>) -> Option<String> {
     let chosen = raised.or_else(named).or_else(|| candidates.last()).copied();
     // A single word is better than nothing.
     let chosen = chosen.or_else(|| lines.iter().rposition(|line| line.chars().any(char::is_alphabetic)))?;
-    Some(cut(&with_sequel(chosen, &lines)))
+    Some(cut(with_sequel(chosen, &lines), MAX_TEXT))
 }
 
 /// A line without the box or the group that it stands in.
@@ -172,13 +173,6 @@ fn with_sequel(chosen: usize, lines: &[&str]) -> String {
     };
     let sequel = sequel.into_iter().map(|next| next.trim_end_matches(','));
     sequel.fold(line.to_owned(), |text, next| format!("{text} {next}"))
-}
-
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(MAX_TEXT) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
 }
 
 #[cfg(test)]

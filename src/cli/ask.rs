@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::Exit;
 use crate::config::{ProcessEnvironment, usual_socket};
 use crate::query::{SseData, TooLong};
+use crate::text::cut;
 
 /// Where the daemon is, unless somebody says.
 pub const DEFAULT_URL: &str = "http://127.0.0.1:5000";
@@ -275,11 +276,7 @@ fn tool_name(event: &Value) -> String {
 }
 
 fn short(text: &str) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
-    }
+    cut(text.split_whitespace().collect::<Vec<_>>().join(" "), SHOWN)
 }
 
 /// What models and tools say must not steer a terminal.

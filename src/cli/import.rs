@@ -2,13 +2,14 @@
 //! takes and what is otherwise, writes the file, and lists what somebody has to fill in. The clients' files
 //! stay as they are.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::Exit;
 use crate::config::{DEFAULT_SERVERS_FILE, Environment, Plan, look, plan};
+use crate::store::write_private;
 
 /// What was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,29 +80,18 @@ fn write_file(path: &Path, text: &str, replace: bool) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
     }
-    let fill = |file: File| -> io::Result<()> {
-        let mut file = file;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    };
-    let create = |path: &Path| OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    if !replace {
-        let file = create(path).map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => {
-                io::Error::other("it is there already; name another file with --to, or say --replace")
-            }
-            _ => error,
-        })?;
-        return fill(file);
+    if replace {
+        return write_private(path, text.as_bytes());
     }
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".new-{}", std::process::id()));
-    let beside = path.with_file_name(name);
-    let done = create(&beside).and_then(fill).and_then(|()| fs::rename(&beside, path));
-    if done.is_err() {
-        let _ = fs::remove_file(&beside);
-    }
-    done
+    let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let mut file = created.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            io::Error::other("it is there already; name another file with --to, or say --replace")
+        }
+        _ => error,
+    })?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use crate::nearest::closest;
+use crate::text::cut;
 
 /// A place in a text, both numbers counted from 1; the column counts characters, not bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +104,7 @@ impl Problems {
             self.more += 1;
             return;
         }
-        let (path, reason) = (cut(path.into()), cut(reason.into()));
+        let (path, reason) = (cut(path.into(), LONGEST), cut(reason.into(), LONGEST));
         self.told.push(ConfigProblem { source: source.to_owned(), position, path, reason, count: 1 });
     }
 
@@ -136,15 +137,6 @@ impl Problems {
     pub(super) fn lines(&self) -> Vec<String> {
         self.told.iter().map(ConfigProblem::to_string).collect()
     }
-}
-
-/// A text, or the beginning of a long one.
-fn cut(mut text: String) -> String {
-    if let Some((end, _)) = text.char_indices().nth(LONGEST) {
-        text.truncate(end);
-        text.push('…');
-    }
-    text
 }
 
 /// A text with every control character written as an escape, so that it stays on its line and

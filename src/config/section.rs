@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::problem::{Position, Problems, did_you_mean, path_step};
 use crate::supervisor::parse_duration;
+use crate::text::cut;
 
 /// The text that is being read and how to call it.
 #[derive(Debug, Clone, Copy)]
@@ -25,11 +26,7 @@ impl Document<'_> {
 
     /// A value as it stands in the file, shortened.
     fn quote(&self, span: Range<usize>) -> String {
-        let text = self.text.get(span).unwrap_or_default();
-        match text.char_indices().nth(60) {
-            Some((end, _)) => format!("{}…", &text[..end]),
-            None => text.to_owned(),
-        }
+        cut(self.text.get(span).unwrap_or_default().to_owned(), 60)
     }
 }
 

@@ -84,7 +84,6 @@ const TELL_HOST_EVERY: Duration = Duration::from_secs(60);
 
 /// What is said of [`Refusal::ForeignHost`].
 pub(super) fn foreign_host(host: &str) -> String {
-    let host: String = host.chars().take(MAX_HOST).collect();
     format!(
         "The Host header names '{host}', which is not allowed; if that is this daemon, list it in http.allowed_hosts"
     )
@@ -179,7 +178,6 @@ impl Guard {
         let mut told = self.told_host.lock().unwrap_or_else(PoisonError::into_inner);
         if told.is_none_or(|told| now.duration_since(told) >= TELL_HOST_EVERY) {
             *told = Some(now);
-            let host: String = host.chars().take(MAX_HOST).collect();
             tracing::warn!(
                 host,
                 "refused a Host that is not allowed; if it is this daemon, list it in http.allowed_hosts"
@@ -271,10 +269,12 @@ impl Guard {
     }
 }
 
-/// The host that a request is for: the one of an absolute target before the header's (RFC 9112, section 3.2.2).
+/// The host that a request is for, as much of it as is shown: the one of an absolute target before the header's
+/// (RFC 9112, section 3.2.2).
 fn foreign_name<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> &'a str {
     let named = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    uri.authority().map_or(named, |authority| authority.as_str())
+    let named = uri.authority().map_or(named, |authority| authority.as_str());
+    named.char_indices().nth(MAX_HOST).map_or(named, |(end, _)| &named[..end])
 }
 
 /// The answer to be. See [`Guard::call`].

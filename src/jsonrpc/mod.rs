@@ -13,6 +13,7 @@ pub use depth::{MAX_DEPTH, too_deep};
 pub use framing::{Framer, Line, Oversize, TooLong};
 pub use mending::{Mended, mend};
 pub use message::{
-    Incoming, RpcError, classify, one_line, own_id, push_error, push_notification, push_request, push_result,
+    Incoming, RpcError, classify, one_line, own_id, present, push_error, push_notification, push_request,
+    push_result,
 };
 pub use too_long::id_of_answer;

@@ -5,6 +5,8 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::jsonrpc::present;
+
 /// A `CallToolResult`, payloads untouched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToolResult {
@@ -28,11 +30,6 @@ struct ToolResultMembers<'a> {
     is_error: Option<bool>,
     #[serde(borrow, default, rename = "resultType")]
     result_type: Option<std::borrow::Cow<'a, str>>,
-}
-
-/// What is there, also where it is `null`.
-fn present<'de, D: serde::Deserializer<'de>>(reader: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(reader).map(Some)
 }
 
 /// Why there is no result of a tool.
@@ -91,7 +88,7 @@ pub fn read_contents(result: &[u8]) -> Result<ReadContents, String> {
 }
 
 /// Reads an object. Left to itself, the reader would take an array for the members in their order.
-fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
+pub(super) fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
     if !json.trim_ascii_start().starts_with(b"{") {
         return None;
     }

@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::result::object;
+
 /// The `_meta` of an entry, raw JSON; none where there is none or it is `null`.
 pub fn tool_meta(entry: &RawValue) -> Option<&RawValue> {
     #[derive(Deserialize)]
@@ -10,9 +12,7 @@ pub fn tool_meta(entry: &RawValue) -> Option<&RawValue> {
         #[serde(borrow, default, rename = "_meta")]
         meta: Option<&'a RawValue>,
     }
-    // serde takes an array for a struct, too.
-    let text = entry.get().trim_start();
-    text.starts_with('{').then(|| serde_json::from_str::<Entry<'_>>(text).ok()?.meta).flatten()
+    object::<Entry<'_>>(entry.get().as_bytes())?.meta
 }
 
 /// Whether a model may be told of a tool. Those are left out that are for an app's own use only: their
@@ -27,8 +27,7 @@ pub fn is_for_models(entry: &RawValue) -> bool {
     struct Ui {
         visibility: Vec<String>,
     }
-    let read = |meta: &RawValue| serde_json::from_str::<Meta>(meta.get()).ok();
-    match tool_meta(entry).filter(|meta| meta.get().starts_with('{')).and_then(read) {
+    match tool_meta(entry).and_then(|meta| object::<Meta>(meta.get().as_bytes())) {
         Some(Meta { ui: Ui { visibility } }) => {
             visibility.is_empty() || visibility.iter().any(|whom| whom == "model")
         }

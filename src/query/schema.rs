@@ -13,6 +13,8 @@ use serde_json::{Map, Value, json};
 
 /// The member that a schema is put into that cannot be the outermost one.
 pub(super) const WRAPPED: &str = "input";
+/// Members that hold schemas by names that are somebody else's.
+const BY_NAME: [&str; 5] = ["properties", "patternProperties", "$defs", "definitions", "dependentSchemas"];
 /// Members that the outermost schema of a function must not have.
 const NOT_OUTERMOST: [&str; 5] = ["oneOf", "anyOf", "allOf", "enum", "not"];
 

@@ -3,6 +3,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::text::cut;
+
 /// How a server is talked to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
@@ -115,11 +117,7 @@ fn shown(address: &str) -> String {
         out.push_str(if looks_like_a_key(step) { "…" } else { step });
     }
     out.push_str(query);
-    if let Some((end, _)) = out.char_indices().nth(LONGEST) {
-        out.truncate(end);
-        out.push('…');
-    }
-    out
+    cut(out, LONGEST)
 }
 
 /// So many characters of an address are shown.

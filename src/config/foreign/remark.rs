@@ -2,6 +2,7 @@
 //! meant, and what has no effect here.
 
 use crate::config::problem::{one_line, path_step};
+use crate::text::cut;
 
 /// So many remarks of a file are kept.
 const MOST: usize = 200;
@@ -33,12 +34,7 @@ impl Remark {
     pub fn sentence(&self) -> String {
         let blank = if self.place.is_empty() { "" } else { " " };
         let text = format!("{}{blank}{}", self.place, self.text);
-        let mut line = one_line(&text);
-        if let Some((end, _)) = line.char_indices().nth(LONGEST) {
-            line.truncate(end);
-            line.push('…');
-        }
-        line
+        cut(one_line(&text), LONGEST)
     }
 }
 

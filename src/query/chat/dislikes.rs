@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::pieces::{THOUGHTS, is_thought, settled};
+use super::pieces::{self, THOUGHTS, is_thought, settled};
 use super::shorter::{into_question, plain_call, plain_ids, reword_patterns};
 use super::wire::ChatRequest;
 
@@ -227,8 +227,7 @@ fn others(message: &Value) -> impl Iterator<Item = &String> {
 }
 
 fn has_thoughts(message: &Value) -> bool {
-    THOUGHTS.iter().any(|name| message.get(*name).is_some())
-        || message["content"].as_array().is_some_and(|parts| parts.iter().any(is_thought))
+    message.as_object().is_some_and(pieces::has_thoughts)
 }
 
 /// What was learnt so far, by model.

@@ -18,6 +18,13 @@ pub(super) fn is_thought(part: &Value) -> bool {
     })
 }
 
+/// Whether a message has thoughts in it.
+pub(super) fn has_thoughts(message: &Map<String, Value>) -> bool {
+    let parts = message.get("content").and_then(Value::as_array);
+    THOUGHTS.iter().any(|name| message.contains_key(*name))
+        || parts.is_some_and(|parts| parts.iter().any(is_thought))
+}
+
 /// What a content says to people: a text, or the texts of its parts, without thoughts.
 pub(super) fn text_of(content: Option<&Value>) -> String {
     match content {

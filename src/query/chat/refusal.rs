@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::halves::mended;
 use super::wire::excerpt;
+use crate::text::mend_surrogates;
 
 /// The longest that is repeated of an error, in characters.
 const LONGEST: usize = 1_000;
@@ -32,7 +32,7 @@ impl Told {
     /// Reads the body of an answer whose status says that it is an error.
     pub(super) fn read(body: &[u8]) -> Told {
         let text = String::from_utf8_lossy(body);
-        let told = serde_json::from_str(&mended(&text)).ok().and_then(|value| told(&value, DEEPEST));
+        let told = serde_json::from_str(&mend_surrogates(&text)).ok().and_then(|value| told(&value, DEEPEST));
         told.unwrap_or_else(|| Told { message: excerpt(body), ..Told::default() })
     }
 

@@ -7,11 +7,11 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::calls::MOST_CALLS;
-use super::halves::mended;
-use super::pieces::{THOUGHTS, is_thought, settled, text_of};
+use super::pieces::{has_thoughts, settled, text_of};
 use super::refusal::Told;
 use crate::query::ModelError;
 use crate::query::sse::TooLong;
+use crate::text::mend_surrogates;
 
 /// What one turn asks.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -133,7 +133,8 @@ pub(super) fn read_completion(body: &[u8]) -> Result<Reply, Unread> {
     let unusable =
         |reason: &str| Unread::unusable(format!("it is no chat completion ({reason}): {}", excerpt(body)));
     let text = String::from_utf8_lossy(body);
-    let answer: Value = serde_json::from_str(&mended(&text)).map_err(|error| unusable(&error.to_string()))?;
+    let answer: Value =
+        serde_json::from_str(&mend_surrogates(&text)).map_err(|error| unusable(&error.to_string()))?;
     if let Some(told) = Told::inside(&answer) {
         return Err(Unread::of(told, "it is an error"));
     }
@@ -168,8 +169,7 @@ pub(super) fn reply(
     message.retain(|name, value| name == "content" || !says_nothing(value));
     message.insert("role".to_owned(), "assistant".into());
     let content = message.get("content");
-    let has_thoughts = THOUGHTS.iter().any(|name| message.contains_key(*name))
-        || content.and_then(Value::as_array).is_some_and(|parts| parts.iter().any(is_thought));
+    let has_thoughts = has_thoughts(&message);
     let text = text_of(content);
     let refusal = message.get("refusal").and_then(Value::as_str).filter(|text| !text.is_empty());
     let refusal = refusal.map(str::to_owned);
@@ -216,7 +216,7 @@ fn read_call(call: &mut Value) -> ToolRequest {
 /// The object that a model meant with what it wrote for arguments: nothing for none, an object in a JSON
 /// string, or one between fences. Endpoints that parse the conversation refuse anything else for good.
 fn object_text(written: &str) -> Option<String> {
-    let whole = mended(written);
+    let whole = mend_surrogates(written);
     let text = without_fences(whole.trim());
     if text.is_empty() || text == "null" {
         return Some("{}".to_owned());

@@ -5,12 +5,12 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value, json};
 
+use super::BY_NAME;
+
 /// What the copy of the whole is called among the definitions.
 const WHOLE: &str = "whole";
 /// Members that hold values, not schemas.
 const VALUES: [&str; 4] = ["const", "enum", "default", "examples"];
-/// Members that hold schemas by names that are somebody else's.
-const BY_NAME: [&str; 5] = ["properties", "patternProperties", "$defs", "definitions", "dependentSchemas"];
 
 /// Visits every schema, with its place as a JSON pointer.
 fn visit(schema: &mut Map<String, Value>, place: &str, each: &mut dyn FnMut(&mut Map<String, Value>, &str)) {

@@ -9,6 +9,7 @@ use super::list::ServerList;
 use super::merge::Raw;
 use crate::service::Error;
 use crate::supervisor::{Definition, Problem, check_name};
+use crate::text::cut;
 
 /// The member that holds the servers.
 pub(super) const SERVERS: &str = "mcpServers";
@@ -163,10 +164,7 @@ pub(super) fn not_too_many(mut problems: Vec<Problem>) -> Vec<Problem> {
     let more = problems.len().saturating_sub(MOST_PROBLEMS);
     problems.truncate(MOST_PROBLEMS);
     for text in problems.iter_mut().flat_map(|problem| [&mut problem.path, &mut problem.reason]) {
-        if let Some((end, _)) = text.char_indices().nth(LONGEST) {
-            text.truncate(end);
-            text.push('…');
-        }
+        *text = cut(std::mem::take(text), LONGEST);
     }
     if more > 0 {
         let reason = format!("has {more} more problems, which are not listed");
