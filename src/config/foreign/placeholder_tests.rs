@@ -110,12 +110,12 @@ fn a_tilde_that_a_placeholder_makes_a_path_from_is_a_problem() {
 
 #[test]
 fn what_a_place_is_called_is_never_taken_for_a_reference() {
-    let env = MapEnvironment::new(&[("HOME", "/home/${env:A}")]);
+    let env = MapEnvironment::new(&[("HOME", "/home/u${env:A}")]);
     let around = Around::new(Path::new("/srv/${B}/.vscode/mcp.json"), &env, false);
     for (written, read) in [
-        ("~/x", "/home/$${env:A}/x"),
-        ("${HOME}/x", "/home/$${env:A}/x"),
-        ("${userHome}/x", "/home/$${env:A}/x"),
+        ("~/x", "/home/u$${env:A}/x"),
+        ("${HOME}/x", "/home/u$${env:A}/x"),
+        ("${userHome}/x", "/home/u$${env:A}/x"),
         ("${workspaceFolder}/x", "/srv/$${B}/x"),
         ("${workspaceFolder:p}/x", "/srv/$${B}/x"),
         ("${workspaceFolderBasename}", "$${B}"),
