@@ -9,8 +9,8 @@ use super::registry::{RegistryHandle, Told};
 use crate::child::Catalog;
 use crate::supervisor::{Directory, PinMode, Remembered};
 
-/// How long further changes are waited for, so that a storm of them is one write.
-const DEBOUNCE: Duration = Duration::from_millis(500);
+/// How long after a write the next one may come: a change is kept at once, a storm of them by few writes.
+const PAUSE: Duration = Duration::from_millis(500);
 
 type Kept = HashMap<Arc<str>, (Arc<Catalog>, PinMode)>;
 
@@ -32,8 +32,9 @@ impl Keeper {
     pub(super) async fn run(self) {
         loop {
             self.directory.catalogs_changed().await;
-            tokio::time::sleep(DEBOUNCE).await;
             self.keep().await;
+            // What changes meanwhile is noticed, and waits here.
+            tokio::time::sleep(PAUSE).await;
         }
     }
 
