@@ -20,8 +20,6 @@ use crate::process::TreeView;
 /// How long the probe may go unanswered before `initialize` is sent too. The probe's answer still
 /// counts after that: a server that `npx` downloads first reads both late.
 const PROBE_GRACE: Duration = Duration::from_secs(5);
-/// How often a launcher is looked at.
-const LAUNCHER_LOOK: Duration = Duration::from_millis(500);
 
 /// Which opening to try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +92,7 @@ pub(super) struct Start {
     pub(super) start_timeout: Duration,
     /// How long its launcher may take before that; `None` for a command that is none.
     pub(super) install_timeout: Option<Duration>,
-    /// For looks at how a launcher gets on.
+    /// For looks at how it gets on.
     pub(super) view: StartView,
     pub(super) tree: TreeView,
     pub(super) teller: Teller,
@@ -103,9 +101,8 @@ pub(super) struct Start {
 /// Runs the handshake. On success the link in the child's era comes with it.
 pub(super) async fn shake_hands(start: Start) -> Result<(Link, Introduced), HandshakeError> {
     let phase = &Phase::default();
-    let mut clock =
-        start.install_timeout.map(|limit| StartClock::new(start.start_timeout, limit, start.begun));
-    let longest = clock.as_ref().map_or(start.start_timeout, StartClock::longest);
+    let mut clock = StartClock::new(start.start_timeout, start.install_timeout, start.begun);
+    let longest = clock.longest();
     let deadline = start.begun + longest;
     let attempt = async {
         let Start { link, teller, .. } = &start;
@@ -126,15 +123,7 @@ pub(super) async fn shake_hands(start: Start) -> Result<(Link, Introduced), Hand
         let catalog = load_catalog(&link, &facts, deadline, &Catalog::default(), teller).await?;
         Ok((link, Introduced { era, facts, catalog: Arc::new(catalog) }))
     };
-    let over = async {
-        match &mut clock {
-            Some(clock) => await_launcher(clock, &start).await,
-            None => {
-                tokio::time::sleep_until(deadline.into()).await;
-                (start.start_timeout, false)
-            }
-        }
-    };
+    let over = await_end_of_time(&mut clock, &start);
     tokio::select! {
         biased;
         result = attempt => result.map_err(|error| match error {
@@ -149,10 +138,12 @@ pub(super) async fn shake_hands(start: Start) -> Result<(Link, Introduced), Hand
     }
 }
 
-/// Looks at a launcher's tree until it has had its time.
-async fn await_launcher(clock: &mut StartClock, start: &Start) -> (Duration, bool) {
+/// Looks at the tree until it has had its time.
+async fn await_end_of_time(clock: &mut StartClock, start: &Start) -> (Duration, bool) {
+    let mut looked = start.begun;
     loop {
-        tokio::time::sleep(LAUNCHER_LOOK).await;
+        tokio::time::sleep_until(clock.next_look(looked).into()).await;
+        looked = Instant::now();
         let tree = start.tree.clone();
         // Reads /proc.
         let Ok(usage) = tokio::task::spawn_blocking(move || tree.usage()).await else { continue };

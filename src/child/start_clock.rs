@@ -1,15 +1,20 @@
-//! When a start has taken too long. Pure. A program has `start_timeout`; a launcher such as `npx` first
-//! fetches and builds the server, and has `install_timeout` for it: whoever ends it half-way has it begin anew.
+//! When a start has taken too long. Pure. A program has `start_timeout`, and more while it works on and has
+//! said nothing yet, as on a machine that is busy with others; a launcher such as `npx` first fetches and builds
+//! the server, and has `install_timeout` for it: whoever ends either half-way has it begin anew.
 
 use std::time::{Duration, Instant};
 
 /// How much a tree must have worked to be taken for one that gets on, in CPU time.
 const WORK: Duration = Duration::from_millis(500);
 /// What a launcher started may be a build, too: so many times `start_timeout` is it left alone without
-/// a sign of work.
+/// a sign of work. So long may a program take that works all the time.
 const PATIENCE: u32 = 3;
+/// How long the looks at a launcher are apart.
+const LAUNCHER_LOOK: Duration = Duration::from_millis(500);
+/// So many looks at a program are in the half of `start_timeout` without work after which it is over.
+const PROGRAM_LOOKS: u32 = 4;
 
-/// What is seen of a launcher's tree at a look.
+/// What is seen of a tree at a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Seen {
     /// Whether anything came on stdout.
@@ -37,25 +42,54 @@ pub(super) enum Judgement {
     },
 }
 
-/// Looks at a launcher's tree now and then.
+/// Looks at a tree that starts now and then.
 #[derive(Debug)]
 pub(super) struct StartClock {
     start_timeout: Duration,
-    install_timeout: Duration,
+    /// Of a launcher; a program has none.
+    install_timeout: Option<Duration>,
     begun: Instant,
     /// When it was last seen to get on, and what was seen then.
     moved: (Instant, Seen),
 }
 
 impl StartClock {
-    pub(super) fn new(start_timeout: Duration, install_timeout: Duration, now: Instant) -> StartClock {
+    pub(super) fn new(
+        start_timeout: Duration,
+        install_timeout: Option<Duration>,
+        now: Instant,
+    ) -> StartClock {
         let nothing = Seen { heard: false, processes: 0, cpu: Duration::ZERO };
         StartClock { start_timeout, install_timeout, begun: now, moved: (now, nothing) }
     }
 
     /// The longest time that a start can take.
     pub(super) fn longest(&self) -> Duration {
-        self.install_timeout.saturating_add(self.start_timeout)
+        match self.install_timeout {
+            Some(install_timeout) => install_timeout.saturating_add(self.start_timeout),
+            None => self.start_timeout.saturating_mul(PATIENCE),
+        }
+    }
+
+    /// When the next look is due. The first half of a program's time is nobody's business.
+    pub(super) fn next_look(&self, now: Instant) -> Instant {
+        match self.install_timeout {
+            Some(_) => now + LAUNCHER_LOOK,
+            None => (self.begun + self.half()).max(now + self.half() / PROGRAM_LOOKS),
+        }
+    }
+
+    /// What a program has had, in whole looks: nobody needs to read by how little the last one was late.
+    fn in_looks(&self, whole: Duration) -> Duration {
+        let further = whole.saturating_sub(self.start_timeout);
+        let look = self.half() / PROGRAM_LOOKS;
+        let looks = further.as_nanos().checked_div(look.as_nanos()).unwrap_or_default();
+        self.start_timeout + look.saturating_mul(u32::try_from(looks).unwrap_or_default())
+    }
+
+    /// How long without work or a word a program is left alone when `start_timeout` is over.
+    fn half(&self) -> Duration {
+        self.start_timeout / 2
     }
 
     pub(super) fn look(&mut self, seen: Seen, now: Instant) -> Judgement {
@@ -64,14 +98,20 @@ impl StartClock {
         if seen.heard != before.heard || seen.processes != before.processes && !seen.heard || worked {
             self.moved = (now, seen);
         }
-        let launching = !seen.heard && seen.processes <= 1;
-        let (since, limit) = match (launching, seen.heard) {
-            (true, _) => (self.begun, self.install_timeout.max(self.start_timeout)),
-            (false, true) => (self.moved.0, self.start_timeout),
-            (false, false) => (self.moved.0, self.start_timeout.saturating_mul(PATIENCE)),
-        };
-        let after = now.saturating_duration_since(since);
         let whole = now.saturating_duration_since(self.begun);
+        let unmoved = now.saturating_duration_since(self.moved.0);
+        let Some(install_timeout) = self.install_timeout else {
+            return match whole >= self.longest() || whole >= self.start_timeout && unmoved >= self.half() {
+                true => Judgement::Over { after: self.in_looks(whole), launching: false },
+                false => Judgement::Going { launching: false },
+            };
+        };
+        let launching = !seen.heard && seen.processes <= 1;
+        let (after, limit) = match (launching, seen.heard) {
+            (true, _) => (whole, install_timeout.max(self.start_timeout)),
+            (false, true) => (unmoved, self.start_timeout),
+            (false, false) => (unmoved, self.start_timeout.saturating_mul(PATIENCE)),
+        };
         match after >= limit || whole >= self.longest() {
             true => Judgement::Over { after: after.min(limit), launching },
             false => Judgement::Going { launching },
@@ -87,8 +127,12 @@ mod tests {
 
     /// Looks every second; the second in which it is over, and whether the launcher was alone.
     fn over(seen: impl Fn(u32) -> Seen) -> (u32, bool) {
+        over_of(Some(600 * SECOND), seen)
+    }
+
+    fn over_of(install_timeout: Option<Duration>, seen: impl Fn(u32) -> Seen) -> (u32, bool) {
         let begun = Instant::now();
-        let mut clock = StartClock::new(60 * SECOND, 600 * SECOND, begun);
+        let mut clock = StartClock::new(60 * SECOND, install_timeout, begun);
         let over = (0..2_000).find_map(|second| match clock.look(seen(second), begun + second * SECOND) {
             Judgement::Over { launching, .. } => Some((second, launching)),
             Judgement::Going { .. } => None,
@@ -110,6 +154,32 @@ mod tests {
         assert_eq!(over(|second| idle(if second < 100 { 1 } else { 3 })), (280, false));
         let building = |second: u32| Seen { cpu: second * SECOND / 10, ..idle(2) };
         assert_eq!(over(building), (660, false), "up to a bound");
+    }
+
+    #[test]
+    fn a_program_has_more_than_its_time_only_while_it_works_and_says_nothing() {
+        let started = |second: u32| Seen { cpu: SECOND * second.min(2), ..idle(1) };
+        assert_eq!(over_of(None, started), (60, false), "it did all it had to do");
+        let starved = |second: u32| Seen { cpu: second * SECOND / 50, ..idle(1) };
+        assert_eq!(over_of(None, starved), (180, false), "up to a bound");
+        let done = |second: u32| Seen { cpu: second.min(100) * SECOND / 50, ..idle(1) };
+        assert_eq!(over_of(None, done), (130, false), "half its time after it stopped");
+        let idles = |second: u32| Seen { cpu: second * SECOND / 100, ..idle(1) };
+        assert_eq!(over_of(None, idles).0, 80, "next to nothing is no work for long");
+        let speaks = |second: u32| Seen { heard: second >= 50, cpu: second * SECOND, processes: 1 };
+        assert_eq!(over_of(None, speaks), (80, false), "its lists have half its time");
+        let babbles = |second: u32| Seen { heard: true, cpu: second * SECOND, processes: 1 };
+        assert_eq!(over_of(None, babbles), (60, false));
+    }
+
+    #[test]
+    fn a_program_is_looked_at_from_half_its_time_on() {
+        let begun = Instant::now();
+        let clock = StartClock::new(60 * SECOND, None, begun);
+        let mut looks = vec![begun];
+        (0..5).for_each(|_| looks.push(clock.next_look(looks[looks.len() - 1])));
+        let half = SECOND / 2;
+        assert_eq!(looks[1..], [60, 75, 90, 105, 120].map(|halves| begun + halves * half));
     }
 
     #[test]

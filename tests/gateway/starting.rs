@@ -159,6 +159,22 @@ async fn a_handshake_that_never_ends_is_a_cause_that_names_the_phase() {
 }
 
 #[tokio::test]
+async fn a_program_that_works_on_is_not_ended_in_the_middle_of_its_start() {
+    // On a machine that is busy with others any start is such a one.
+    let works = "import os, sys, time\n\
+                 end = time.monotonic() + 12\n\
+                 while time.monotonic() < end: pass\n\
+                 os.execv(sys.argv[1], sys.argv[1:])";
+    let command = json!(["-c", works, env!("CARGO_BIN_EXE_fake-mcp")]);
+    let settings = json!({"start_timeout": "10s", "era": "legacy"});
+    let busy = json!({"command": "python3", "args": command, "mcpvisor": settings});
+    let gateway = TestGateway::new().server("busy", busy).start().await;
+    let seen = gateway.wait_state("busy", "ready").await;
+    assert_eq!((&seen["restarts"], &seen["supervision"]["incarnation"]), (&json!(0), &json!(1)), "{seen}");
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn a_missing_command_is_a_failure_that_names_it_and_is_not_tried_again() {
     let missing = "/no/such/program-of-the-test";
     let gateway = TestGateway::new()
