@@ -1,19 +1,21 @@
-//! One turn of a question, told of the tools that the model's endpoint takes: one that it refuses by its name
-//! or its place costs that tool only.
+//! One turn of a question, told of the tools that the model's endpoint takes: one that it refuses costs that
+//! tool only, also where it does not say which, and is not tried again for a while.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use tokio::sync::mpsc;
 
 use super::blame::blamed;
 use super::chat::{Chat, ChatRequest, Reply, StreamOptions};
-use super::offer::Offer;
+use super::offer::{Offer, Removed};
 use super::settings::ApiKey;
 use super::talk::Talk;
+use super::trial::{is_same, suspects};
 use super::{Event, LeftOut, ModelError, QueryError};
 
-/// So many tools are left out of one question, each at the price of asking once more.
-const MOST_LEFT_OUT: usize = 16;
+/// So often a question is asked once more for the sake of its tools.
+const MOST_REFUSALS: usize = 16;
 /// So much is repeated of what the endpoint said of a tool, in characters.
 const LONGEST_REASON: usize = 300;
 
@@ -27,92 +29,235 @@ pub(super) struct Asking<'a> {
     pub(super) events: Option<&'a mpsc::Sender<Event>>,
 }
 
+/// A tool that is left out to see whether it is the one that was refused.
+struct Trial {
+    /// What was said when it was offered.
+    refusal: String,
+    removed: Removed,
+    /// Where the others stand that it may be.
+    others: VecDeque<usize>,
+}
+
 impl Asking<'_> {
     /// What the model says next. Tools that are refused are out of the offer and in the talk's list then.
     pub(super) async fn turn(&self, offer: &mut Offer, talk: &mut Talk) -> Result<Reply, QueryError> {
+        self.leave_out_unwanted(offer, talk);
+        let mut trial = None;
         loop {
-            let streamed = self.events.map(|_| StreamOptions { include_usage: true });
-            let request = ChatRequest {
-                model: self.model,
-                messages: &talk.messages,
-                tools: offer.definitions(),
-                temperature: self.temperature,
-                stream: streamed.map(|_| true),
-                stream_options: streamed,
-            };
-            let error = match self.chat.turn(self.key, &request, self.deadline, self.events).await {
-                Ok(mut reply) => {
-                    talk.usage += reply.usage;
-                    talk.name_calls(&mut reply);
+            let error = match self.ask(offer, talk).await {
+                Ok(reply) => {
+                    self.convict(trial, talk);
                     return Ok(reply);
                 }
                 Err(error) => error,
             };
-            let Some(left_out) = refused(&error, offer, talk.left_out.len()) else { return Err(error) };
-            tracing::warn!(
-                server = left_out.server,
-                tool = left_out.tool,
-                reason = left_out.reason,
-                "the model's endpoint refuses a tool"
-            );
-            talk.left_out.push(left_out);
+            match self.judge(&error, trial, offer, talk) {
+                Some(next) => trial = next,
+                None => return Err(error),
+            }
+            talk.offers(offer);
+        }
+    }
+
+    async fn ask(&self, offer: &Offer, talk: &mut Talk) -> Result<Reply, QueryError> {
+        let streamed = self.events.map(|_| StreamOptions { include_usage: true });
+        let request = ChatRequest {
+            model: self.model,
+            messages: &talk.messages,
+            tools: offer.definitions(),
+            temperature: self.temperature,
+            stream: streamed.map(|_| true),
+            stream_options: streamed,
+        };
+        let mut reply = self.chat.turn(self.key, &request, self.deadline, self.events).await?;
+        talk.usage += reply.usage;
+        talk.name_calls(&mut reply);
+        Ok(reply)
+    }
+
+    /// Takes the tool out of the offer that a refusal is about: the one that it names, or, on trial, one that
+    /// it may mean. `None` where no tool is to blame, or there were enough.
+    fn judge(
+        &self,
+        error: &QueryError,
+        trial: Option<Trial>,
+        offer: &mut Offer,
+        talk: &mut Talk,
+    ) -> Option<Option<Trial>> {
+        let QueryError::Model(ModelError::Refused { message, tools: 1.., .. }) = error else { return None };
+        if talk.refusals >= MOST_REFUSALS {
+            return None;
+        }
+        talk.refusals += 1;
+        let mut others = match trial {
+            Some(trial) if is_same(&trial.refusal, message) => {
+                offer.put_back(trial.removed);
+                trial.others
+            }
+            trial => {
+                self.convict(trial, talk);
+                if let Some(at) = blamed(message, offer.in_order()) {
+                    self.leave_out(&offer.leave_out(at)?, message, talk);
+                    return Some(None);
+                }
+                suspects(message, offer.definitions()).into()
+            }
+        };
+        let removed = offer.leave_out(others.pop_front()?)?;
+        Some(Some(Trial { refusal: message.clone(), removed, others }))
+    }
+
+    /// Without this tool the endpoint has said something else.
+    fn convict(&self, trial: Option<Trial>, talk: &mut Talk) {
+        if let Some(Trial { refusal, removed, .. }) = trial {
+            self.leave_out(&removed, &refusal, talk);
+        }
+    }
+
+    fn leave_out(&self, removed: &Removed, refusal: &str, talk: &mut Talk) {
+        let left_out = left_out(removed, refusal);
+        tracing::warn!(
+            server = left_out.server,
+            tool = left_out.tool,
+            reason = left_out.reason,
+            "the model's endpoint refuses a tool"
+        );
+        let definition = removed.definition.get();
+        self.chat.unwanted.note(self.model, definition, &left_out.reason, Instant::now());
+        talk.left_out.push(left_out);
+    }
+
+    /// What the endpoint refused lately it is not asked again to take.
+    fn leave_out_unwanted(&self, offer: &mut Offer, talk: &mut Talk) {
+        let now = Instant::now();
+        let reason = |at: usize, offer: &Offer| {
+            self.chat.unwanted.reason(self.model, offer.definitions().get(at)?.get(), now)
+        };
+        let mut is_fewer = false;
+        for at in (0..offer.definitions().len()).rev() {
+            let Some(reason) = reason(at, offer) else { continue };
+            let Some(removed) = offer.leave_out(at) else { continue };
+            talk.left_out.push(left_out(&removed, &reason));
+            is_fewer = true;
+        }
+        if is_fewer {
             talk.offers(offer);
         }
     }
 }
 
-/// Takes the tool out of the offer that an error is about, if there may be one more.
-fn refused(error: &QueryError, offer: &mut Offer, so_far: usize) -> Option<LeftOut> {
-    let QueryError::Model(ModelError::Refused { message, tools: 1.., .. }) = error else { return None };
-    let at = blamed(message, offer.in_order()).filter(|_| so_far < MOST_LEFT_OUT)?;
-    let tool = offer.leave_out(at)?;
-    Some(LeftOut {
-        server: tool.server.to_string(),
-        tool: tool.tool.to_string(),
-        reason: message.chars().take(LONGEST_REASON).collect(),
-    })
+fn left_out(removed: &Removed, refusal: &str) -> LeftOut {
+    LeftOut {
+        server: removed.tool.server.to_string(),
+        tool: removed.tool.tool.to_string(),
+        reason: refusal.chars().take(LONGEST_REASON).collect(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::offer::Offered;
     use super::*;
+    use crate::query::settings::LlmSettings;
+    use std::sync::Arc;
+
+    const NAMES: [&str; 3] = ["odd.one", "good", "worse"];
 
     fn offer() -> Offer {
-        let tool = |name: &str| Offered {
+        let tool = |name: &&str| Offered {
             server_id: "mcp_s".into(),
             server: "s".into(),
-            tool: name.into(),
+            tool: (*name).into(),
             description: "".into(),
             schema: serde_json::value::to_raw_value(&serde_json::json!({})).expect("JSON"),
         };
-        Offer::new(vec![tool("odd.one"), tool("good")])
+        Offer::new(NAMES.iter().map(tool).collect())
     }
 
     fn error(message: &str, tools: usize) -> QueryError {
         ModelError::Refused { status: 400, message: message.to_owned(), retry_after: None, tools }.into()
     }
 
+    fn asking(chat: &Chat) -> Asking<'_> {
+        let deadline = Instant::now();
+        Asking { chat, key: None, model: "m", temperature: None, deadline, events: None }
+    }
+
+    fn chat() -> Chat {
+        Chat::new(Arc::new(LlmSettings::default()))
+    }
+
+    /// Plays an endpoint that says this of an offer, and returns the tools that are left out in the end; `None`
+    /// where the question fails.
+    fn played(chat: &Chat, says: impl Fn(&[String]) -> Option<String>) -> (Option<Vec<String>>, usize) {
+        let (asking, mut offer) = (asking(chat), offer());
+        let mut talk = Talk::begin(&offer, "?");
+        asking.leave_out_unwanted(&mut offer, &mut talk);
+        let (mut trial, mut asked) = (None, 1);
+        while let Some(said) = says(offer.in_order()) {
+            let Some(next) =
+                asking.judge(&error(&said, offer.in_order().len()), trial, &mut offer, &mut talk)
+            else {
+                return (None, asked);
+            };
+            trial = next;
+            asked += 1;
+        }
+        asking.convict(trial, &mut talk);
+        let left_out: Vec<String> = talk.left_out.iter().map(|tool| tool.tool.clone()).collect();
+        assert_eq!(
+            left_out.len() + offer.in_order().len(),
+            NAMES.len(),
+            "each is told or said to be left out"
+        );
+        (Some(left_out), asked)
+    }
+
     #[test]
-    fn a_refused_tool_is_left_out_under_its_own_name() {
-        let mut offer = offer();
-        let message = format!("Invalid schema for function '{}': no", offer.in_order()[0]);
-        let left_out = refused(&error(&message, 2), &mut offer, 0);
-        let expected = LeftOut { server: "s".to_owned(), tool: "odd.one".to_owned(), reason: message };
-        assert_eq!((left_out, offer.in_order()), (Some(expected), &["good".to_owned()][..]));
+    fn a_refused_tool_is_left_out_under_its_own_name_and_the_next_question_knows() {
+        let chat = chat();
+        let odd = offer().in_order()[0].clone();
+        let says = |names: &[String]| {
+            names.contains(&odd).then(|| format!("Invalid schema for function '{odd}': no"))
+        };
+        assert_eq!(played(&chat, says), (Some(vec!["odd.one".to_owned()]), 2));
+        assert_eq!(played(&chat, says), (Some(vec!["odd.one".to_owned()]), 1));
+    }
+
+    #[test]
+    fn a_refusal_that_names_no_tool_costs_those_only_that_it_is_about() {
+        for guilty in [&["worse"][..], &["good"], &["good", "worse"]] {
+            let chat = chat();
+            // Each has a complaint of its own.
+            let says = |names: &[String]| {
+                let found = names.iter().find(|name| guilty.contains(&name.as_str()))?;
+                Some(format!("failed to parse grammar: {} letters", found.len()))
+            };
+            let (left_out, asked) = played(&chat, says);
+            assert_eq!(
+                left_out.as_deref(),
+                Some(&guilty.iter().map(ToString::to_string).collect::<Vec<_>>()[..])
+            );
+            assert!(asked <= 7, "{asked}");
+            let mut again = played(&chat, says);
+            again.0.iter_mut().for_each(|names| names.sort_unstable());
+            assert_eq!(again, (left_out, 1));
+        }
     }
 
     #[test]
     fn no_tool_is_left_out_for_nothing_or_without_end() {
-        let mut offer = offer();
-        for (error, so_far) in [
-            (error("the context is too long", 2), 0),
-            (error("'good' is bad", 0), 0),
-            (error("'good' is bad", 2), MOST_LEFT_OUT),
-            (QueryError::NoKey, 0),
-        ] {
-            assert_eq!(refused(&error, &mut offer, so_far), None, "{error}");
+        assert_eq!(played(&chat(), |_| Some("the context is too long".to_owned())), (None, 1));
+        let stubborn = played(&chat(), |_| Some("bad schema".to_owned()));
+        assert_eq!(stubborn, (None, 4), "each was on trial once");
+        let chat = chat();
+        let (asking, mut offer) = (asking(&chat), offer());
+        let mut talk = Talk::begin(&offer, "?");
+        for error in [error("'good' is bad", 0), QueryError::NoKey] {
+            assert!(asking.judge(&error, None, &mut offer, &mut talk).is_none(), "{error}");
         }
-        assert_eq!(offer.in_order().len(), 2);
+        talk.refusals = MOST_REFUSALS;
+        assert!(asking.judge(&error("'good' is bad", 3), None, &mut offer, &mut talk).is_none());
+        assert_eq!(offer.in_order().len(), 3);
     }
 }

@@ -16,6 +16,8 @@ mod settings;
 mod sse;
 mod talk;
 mod tool_text;
+mod trial;
+mod unwanted;
 
 use std::sync::Arc;
 use std::time::Duration;

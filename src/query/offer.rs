@@ -32,6 +32,17 @@ pub(super) struct Offered {
     pub(super) schema: Box<RawValue>,
 }
 
+/// A tool that was taken out of an offer.
+#[derive(Debug)]
+pub(super) struct Removed {
+    at: usize,
+    /// As the model's API was given it.
+    pub(super) definition: Box<RawValue>,
+    name: String,
+    pub(super) tool: Offered,
+    is_wrapped: bool,
+}
+
 /// All tools of a query, as the model's API takes them.
 #[derive(Debug, Default)]
 pub(super) struct Offer {
@@ -71,12 +82,19 @@ impl Offer {
     }
 
     /// Takes a tool out of the offer, by its place in it.
-    pub(super) fn leave_out(&mut self, at: usize) -> Option<Offered> {
-        if at >= self.names.len() {
-            return None;
-        }
-        self.definitions.remove(at);
-        self.tools.remove(&self.names.remove(at)).map(|(tool, _)| tool)
+    pub(super) fn leave_out(&mut self, at: usize) -> Option<Removed> {
+        let name = self.names.get(at)?.clone();
+        let (tool, is_wrapped) = self.tools.remove(&name)?;
+        self.names.remove(at);
+        Some(Removed { at, definition: self.definitions.remove(at), name, tool, is_wrapped })
+    }
+
+    /// Puts a tool back where it was, if it was the last one that was taken out.
+    pub(super) fn put_back(&mut self, removed: Removed) {
+        let at = removed.at.min(self.names.len());
+        self.definitions.insert(at, removed.definition);
+        self.names.insert(at, removed.name.clone());
+        self.tools.insert(removed.name, (removed.tool, removed.is_wrapped));
     }
 
     /// For the system's message: a line a tool, then how descriptions go on that are too long for a tool.
@@ -291,9 +309,12 @@ mod tests {
         let mut offer =
             Offer::new(vec![tool("s", "a", &plain()), tool("s", "b", &plain()), tool("s", "c", &plain())]);
         let left_out = offer.leave_out(1).expect("there");
-        assert_eq!(&*left_out.tool, "b");
+        assert_eq!(&*left_out.tool.tool, "b");
         assert_eq!((offer.in_order(), offer.definitions().len()), (&["a".to_owned(), "c".to_owned()][..], 2));
         assert!(!offer.listing().contains("b:") && offer.find("b").is_none() && offer.leave_out(2).is_none());
+        offer.put_back(left_out);
+        assert_eq!(offer.in_order(), ["a", "b", "c"]);
+        assert!(offer.definitions()[1].get().contains("\"b\"") && offer.find("b").is_some());
     }
 
     #[test]

@@ -14,6 +14,8 @@ pub(super) struct Talk {
     pub(super) messages: Vec<Value>,
     pub(super) usage: TokenUsage,
     pub(super) left_out: Vec<LeftOut>,
+    /// How often the endpoint refused what it was told of tools.
+    pub(super) refusals: usize,
     steps: Vec<Step>,
     ids: Ids,
 }
@@ -32,6 +34,7 @@ impl Talk {
             messages,
             usage: TokenUsage::default(),
             left_out: Vec::new(),
+            refusals: 0,
             steps: Vec::new(),
             ids: Ids::default(),
         }

@@ -30,6 +30,7 @@ pub(super) use self::wire::{ChatRequest, Reply, StreamOptions, ToolRequest, tool
 use self::wire::{Unread, is_passing};
 use super::settings::{ApiKey, LlmSettings};
 use super::sse::{LONGEST, SseData};
+use super::unwanted::Unwanted;
 use super::{Event, ModelError, QueryError};
 
 /// How long a connection may take to be made.
@@ -41,6 +42,8 @@ pub(super) struct Chat {
     /// Made for the first query: the certificates of the system take time and memory.
     client: OnceLock<Client>,
     learnt: Learnt,
+    /// The tools that it refused.
+    pub(super) unwanted: Unwanted,
 }
 
 /// What one try came to, when it came to nothing.
@@ -80,7 +83,8 @@ impl From<Unread> for Failed {
 
 impl Chat {
     pub(super) fn new(settings: Arc<LlmSettings>) -> Chat {
-        Chat { endpoint: settings.endpoint(), settings, client: OnceLock::new(), learnt: Learnt::default() }
+        let (client, learnt, unwanted) = (OnceLock::new(), Learnt::default(), Unwanted::default());
+        Chat { endpoint: settings.endpoint(), settings, client, learnt, unwanted }
     }
 
     fn client(&self) -> Result<&Client, ModelError> {

@@ -120,6 +120,27 @@ async fn tools_that_are_refused_are_left_out_one_after_the_other_and_said() {
     gateway.stop().await;
 }
 
+/// As llama.cpp does, which names the place in a schema and no tool.
+#[tokio::test]
+async fn a_tool_that_a_refusal_does_not_name_is_found_and_not_tried_again_in_the_next_question() {
+    let model = Llm::by(|asked| match offered(&asked.body).contains(&"pid") {
+        true => Turn::failure(400, "JSON schema conversion failed: Unrecognized schema (request 0c7f3a9e51)"),
+        false => Turn::say("Without it."),
+    })
+    .await;
+    let gateway = daemon(&model, "").start().await;
+    let question = json!({"server": "fake", "query": "?", "tools": ["echo", "pid", "stats"]});
+    for asked in [3, 4] {
+        let answer = query(&gateway, &question).await.expect(200);
+        let reason = "JSON schema conversion failed: Unrecognized schema (request 0c7f3a9e51)";
+        assert_eq!(answer["left_out"], json!([{"server": "fake", "tool": "pid", "reason": reason}]));
+        assert_eq!(model.asked().len(), asked, "two refusals, an answer; then an answer at once");
+    }
+    let asked = model.asked();
+    assert_eq!(offered(&asked[3].body), ["echo", "stats"]);
+    gateway.stop().await;
+}
+
 #[tokio::test]
 async fn tools_for_an_app_only_are_told_to_no_model_and_can_be_called() {
     let directory = tempfile::tempdir().expect("a directory");
