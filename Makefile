@@ -8,8 +8,9 @@ SECONDS =
 RELEASE =
 # What `make fuzz` may be told: which target (all), and for how long each.
 TARGET =
-# What `make wild` may be told: which servers (a,b), how many of the table at most.
+# What `make wild` may be told: which servers (a,b), how many of the table at most; how many seconds late they begin.
 ONLY =
+LATE =
 
 .PHONY: help build test canary soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-gateway
 
@@ -44,10 +45,10 @@ real-servers: ## Install the pinned servers from npm and PyPI into tests/real
 # The same choice for both programs: what is installed is what is compared.
 chosen_servers = $(if $(ONLY),--only $(ONLY)) $(if $(COUNT),--count $(COUNT))
 
-wild: ## Thirty published servers, installed and compared with what a plain client sees: ONLY=name,name, COUNT=how many
+wild: ## Thirty published servers, installed and compared with what a plain client sees: ONLY=name,name, COUNT=how many, LATE=seconds
 	python3 -B tests/wild/install.py $(chosen_servers)
 	cargo build --locked --bin mcpvisor
-	MCPVISOR=$(or $(CARGO_TARGET_DIR),target)/debug/mcpvisor python3 -B tests/wild/compare.py $(chosen_servers)
+	MCPVISOR=$(or $(CARGO_TARGET_DIR),target)/debug/mcpvisor python3 -B tests/wild/compare.py $(chosen_servers) $(if $(LATE),--late $(LATE))
 
 wild-short: ## Install the six small ones of them, which `make test` compares
 	python3 -B tests/wild/install.py --short

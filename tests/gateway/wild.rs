@@ -44,6 +44,17 @@ async fn six_published_servers_are_shown_as_a_plain_client_sees_them() {
     assert!(printed.contains("6 of 6 servers as a plain client sees them"), "{printed}");
 }
 
+/// Both ways to open them are under way before they read the first line: a server of either era, and two SDKs that
+/// speak both, one of which takes each opening as it comes.
+#[tokio::test]
+async fn published_servers_that_begin_late_are_no_others_than_in_time() {
+    let late = ["--only", "context7,grafana,calculator", "--late", "6", "--within", SECONDS];
+    let done = run("compare.py", &late).await;
+    let printed = printed(&done);
+    assert_eq!(done.status.code(), Some(0), "{printed}");
+    assert!(printed.contains("3 of 3 servers as a plain client sees them"), "{printed}");
+}
+
 #[tokio::test]
 async fn the_comparison_finds_a_difference_in_every_thing_that_is_shown() {
     let done = run("test_wild.py", &[]).await;

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Compares what mcpvisor shows of published servers with what a plain client sees of them.
 
-    MCPVISOR=target/debug/mcpvisor python3 -B tests/wild/compare.py [--only NAME,NAME] [--count N] [--short]
+    MCPVISOR=target/debug/mcpvisor python3 -B tests/wild/compare.py [--only NAME,NAME] [--count N] [--short] [--late SECONDS]
 
 prints a line for each server and a summary. Exit codes: 0 no difference but those that the table gives a reason
 for; 1 a difference, or no end within the time (`--within`); 2 it could not be tried at all (the command line, the
-table, the daemon's program missing). Servers are taken in batches. Whatever was started is ended when the run ends,
+table, the daemon's program missing). With `--late` the gateway's servers begin so late that both ways to open them
+are under way before they read the first line, which must change nothing. Servers are taken in batches. Whatever was started is ended when the run ends,
 is interrupted or told to stop by SIGTERM.
 """
 
@@ -58,8 +59,9 @@ class Tried:
 class Run:
     """One run over the chosen servers, with a folder and a mark of its own."""
 
-    def __init__(self, program, folder):
+    def __init__(self, program, folder, late=None):
         self._program = program
+        self._late = late
         self._folder = Path(folder)
         self._mark = uuid.uuid4().hex
         temporary = self._folder / "tmp"
@@ -125,7 +127,7 @@ class Run:
         """Compares; what is missing of the server's output alone may still be on its way, and is looked at again."""
         end = time.monotonic() + OUTPUT
         while True:
-            one.verdict = checks.verdict(one.server, one.legacy, one.modern, one.shown)
+            one.verdict = checks.verdict(one.server, one.legacy, one.modern, one.shown, self._late is not None)
             late = any(fault.at in checks.OUTPUT_PLACES for fault in one.verdict.faults)
             if not late or time.monotonic() > end:
                 return
@@ -135,7 +137,10 @@ class Run:
     def _definition(self, server):
         home = self._fresh_home(server)
         environment = {**server.environment(home), processes.MARK: self._mark}
-        return {"command": server.command, "args": server.arguments(home), "env": environment, "cwd": str(home)}
+        command, arguments = server.command, server.arguments(home)
+        if self._late is not None:
+            command, arguments = "sh", ["-c", f'sleep {self._late}; exec "$0" "$@"', command, *arguments]
+        return {"command": command, "args": arguments, "env": environment, "cwd": str(home)}
 
     def _stopped(self, daemon):
         code = daemon.stop(DAEMON_END)
@@ -187,6 +192,7 @@ def main(arguments):
     parser.add_argument("--only", help="names of servers, separated by commas")
     parser.add_argument("--count", type=int, help="only the first so many")
     parser.add_argument("--short", action="store_true", help="only those that `make test` tries")
+    parser.add_argument("--late", type=int, help="have them begin so many seconds late behind the gateway")
     parser.add_argument("--within", type=int, default=3600, help="seconds after which all is given up (3600)")
     parser.add_argument("--table", default=table.TABLE, help="another table")
     options = parser.parse_args(arguments)
@@ -201,7 +207,7 @@ def main(arguments):
         print(f"compare.py: {wrong}", file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory(prefix="mcpvisor-wild-", ignore_cleanup_errors=True) as folder:
-        run = Run(Path(program).resolve(), folder)
+        run = Run(Path(program).resolve(), folder, options.late)
         _obey_signals(run)
         signal.alarm(options.within)
         try:

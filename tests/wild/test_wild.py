@@ -55,6 +55,10 @@ def shown():
     )
 
 
+def modern():
+    return Seen("2026-07-28", lists=seen().lists, call=seen().call, read=seen().read, unknown=seen().unknown)
+
+
 def places(plain=None, gateway=None, **more):
     plain, gateway = plain or seen(), gateway or shown()
     return [fault.at for fault in checks.verdict(server(**more), plain, None, gateway).faults]
@@ -63,6 +67,15 @@ def places(plain=None, gateway=None, **more):
 class ADifferenceIsFound(unittest.TestCase):
     def test_and_there_is_none_where_all_is_equal(self):
         self.assertEqual(places(), [])
+
+    def test_in_the_era_but_for_one_of_both_that_began_late(self):
+        for late, found in ((False, ["era"]), (True, [])):
+            faults = checks.verdict(server(era="both"), seen(), modern(), shown(), late).faults
+            self.assertEqual([fault.at for fault in faults], found)
+        other = shown()
+        other.protocol = "2026-07-28"
+        faults = checks.verdict(server(), seen(), None, other, True).faults
+        self.assertEqual([fault.at for fault in faults], ["era"])
 
     def test_in_every_thing_that_the_gateway_shows(self):
         changes = {

@@ -52,9 +52,10 @@ class Verdict:
     unneeded: list
 
 
-def verdict(server, legacy, modern, shown):
-    """Compares everything. `modern` is `None` for a server that speaks the older era only."""
-    found = list(_era(server, legacy, modern, shown))
+def verdict(server, legacy, modern, shown, late=False):
+    """Compares everything. `modern` is `None` for a server that speaks the older era only. One that began `late` may
+    be served in either of its eras: it was asked both ways, and its answer to `initialize` decides."""
+    found = list(_era(server, legacy, modern, shown, late))
     if shown.state == "ready":
         # On the same wire: SDKs write the same list otherwise in each era.
         reference = modern if modern is not None and shown.protocol == modern.protocol else legacy
@@ -96,7 +97,7 @@ class Masked:
             yield Difference(at, *("nothing" if side is None else side for side in masked))
 
 
-def _era(server, legacy, modern, shown):
+def _era(server, legacy, modern, shown, late):
     if shown.state != "ready":
         cause = f"'{shown.state}' ({shown.cause})"
         yield Difference("ready", "a server that answers", cause)
@@ -106,7 +107,8 @@ def _era(server, legacy, modern, shown):
     if legacy.protocol != server.protocol:
         yield Difference("table.protocol", legacy.protocol, f"'{server.protocol}' in the table")
     expected = legacy.protocol if modern is None else modern.protocol
-    if shown.state == "ready" and shown.protocol != expected:
+    right = {expected, legacy.protocol} if late else {expected}
+    if shown.state == "ready" and shown.protocol not in right:
         yield Difference("era", expected, str(shown.protocol))
 
 
