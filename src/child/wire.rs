@@ -108,6 +108,8 @@ struct Wire {
     log: ServerLog,
     incarnation: u64,
     pending: Pending<Waiter>,
+    /// Ids of openings that were asked for and not waited for: a server that was opened both ways answers both.
+    openings_over: Vec<u64>,
     /// Ids of calls that wait for the child to read. Some may be over already.
     backlog: VecDeque<u64>,
     out: BytesMut,
@@ -214,6 +216,7 @@ impl Wire {
             log: wiring.log,
             incarnation: wiring.incarnation,
             pending: Pending::default(),
+            openings_over: Vec::new(),
             backlog: VecDeque::new(),
             out: BytesMut::new(),
             framer: Framer::new(wiring.max_frame),
@@ -334,7 +337,10 @@ impl Wire {
 
     fn answer_call(&mut self, id: u64, outcome: Result<Bytes, jsonrpc::RpcError>, frame: &[u8]) {
         let Some(waiter) = self.pending.complete(id) else {
-            self.counters.late_reply();
+            match self.openings_over.iter().position(|over| *over == id) {
+                Some(at) => drop(self.openings_over.swap_remove(at)),
+                None => self.counters.late_reply(),
+            }
             return;
         };
         let outcome = match outcome {
@@ -477,6 +483,9 @@ impl Wire {
     /// Tells the child that a result is not wanted any more, if it ever heard of the call.
     /// `initialize` must not be cancelled (spec 2025-11-25, basic/utilities/cancellation).
     fn cancel(&mut self, id: u64, waiter: &Waiter, reason: &str) {
+        if waiter.unsent.is_none() && [method::DISCOVER, method::INITIALIZE].contains(&waiter.method) {
+            self.openings_over.push(id);
+        }
         let known_to_child = waiter.unsent.is_none() && waiter.method != method::INITIALIZE;
         if known_to_child && !self.stdin_closed && self.out.len() <= ANSWER_LIMIT {
             let members = format!("\"requestId\":{id},\"reason\":\"{reason}\"");

@@ -109,6 +109,7 @@ async fn a_slow_start_never_changes_the_era_of_a_server_behind_the_gateway() {
     let late = gateway.wait_state("late", "ready").await;
     assert_eq!(late["protocol_version"], "2025-11-25", "asked both ways, it settled on this one: {late}");
     assert_eq!(gateway.call("late", "echo", json!({"nonce": 1})).await["nonce"], 1);
+    assert_eq!(gateway.server("late").await["output"]["late_replies"], 0, "it answered both ways in time");
     let fast = wait_until("the next child is there", DEADLINE, || async {
         let seen = gateway.server("fast").await;
         (seen["state"] == "ready" && seen["restarts"] == 1).then_some(seen)
