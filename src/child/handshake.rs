@@ -11,15 +11,11 @@ use super::call::{Call, Link, Outcome, too_long};
 use super::catalog::Catalog;
 use super::listing::load_catalog;
 use super::probe::StartView;
-use super::start_clock::{Judgement, Seen, StartClock};
+use super::start_clock::{Judgement, PROBE_GRACE, ProbeGrace, Seen, StartClock};
 use super::teller::Teller;
 use crate::jsonrpc::RpcError;
 use crate::mcp::{self, Era, Facts, Probe, method};
 use crate::process::TreeView;
-
-/// How long the probe may go unanswered before `initialize` is sent too. The probe's answer still
-/// counts after that: a server that `npx` downloads first reads both late.
-const PROBE_GRACE: Duration = Duration::from_secs(5);
 
 /// Which opening to try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +103,7 @@ pub(super) async fn shake_hands(start: Start) -> Result<(Link, Introduced), Hand
     let attempt = async {
         let Start { link, teller, .. } = &start;
         let (era, facts) = match start.opening {
-            Opening::Probe => open_by_probe(link, deadline, phase, Some(PROBE_GRACE), teller).await?,
+            Opening::Probe => open_by_probe(link, deadline, phase, Some(&start.tree), teller).await?,
             Opening::Patient => open_by_probe(link, deadline, phase, None, teller).await?,
             Opening::Legacy => (Era::Legacy, initialize(link, deadline, phase).await?),
             Opening::Modern => match discover(link, deadline, phase).await? {
@@ -156,18 +152,24 @@ async fn await_end_of_time(clock: &mut StartClock, start: &Start) -> (Duration, 
     }
 }
 
-/// Probes in place (spec 2026-07-28, basic/transports/stdio). With a grace, a server that has not answered
-/// within it is asked the other way, too.
+/// Probes in place (spec 2026-07-28, basic/transports/stdio). With a tree to look at, a server that has not
+/// answered within its grace is asked the other way, too.
 async fn open_by_probe(
     link: &Link,
     deadline: Instant,
     phase: &Phase,
-    grace: Option<Duration>,
+    grace: Option<&TreeView>,
     teller: &Teller,
 ) -> Result<(Era, Facts), HandshakeError> {
     let mut probe = std::pin::pin!(discover(link, deadline, phase));
     let verdict = match grace {
-        Some(grace) => tokio::time::timeout(grace, &mut probe).await.ok(),
+        Some(tree) => {
+            tokio::select! {
+                biased;
+                verdict = &mut probe => Some(verdict),
+                () = await_end_of_grace(tree) => None,
+            }
+        }
         None => Some((&mut probe).await),
     };
     let Some(verdict) = verdict else {
@@ -187,6 +189,21 @@ async fn open_by_probe(
                 );
             }
             Ok((Era::Legacy, initialize(link, deadline, phase).await?))
+        }
+    }
+}
+
+/// Waits for a child's first answer for as long as is right: whoever still loads has not read the question yet, and
+/// would be asked both ways for nothing.
+async fn await_end_of_grace(tree: &TreeView) {
+    let mut grace = ProbeGrace::new(Instant::now());
+    loop {
+        tokio::time::sleep_until(grace.next_look().into()).await;
+        let tree = tree.clone();
+        // Reads /proc.
+        let usage = tokio::task::spawn_blocking(move || tree.usage()).await.unwrap_or_default();
+        if grace.is_over(usage.cpu_time, Instant::now()) {
+            return;
         }
     }
 }

@@ -14,6 +14,16 @@ const LAUNCHER_LOOK: Duration = Duration::from_millis(500);
 /// So many looks at a program are in the half of `start_timeout` without work after which it is over.
 const PROGRAM_LOOKS: u32 = 4;
 
+/// How long the probe may go unanswered before `initialize` is sent too. The probe's answer may still count
+/// after that.
+pub(super) const PROBE_GRACE: Duration = Duration::from_secs(5);
+/// The same for a child that still loads, as one does for long on a machine that is busy with others.
+const LONGEST_GRACE: Duration = Duration::from_secs(30);
+/// How long the looks are apart that tell whether it does.
+const LOADING_LOOK: Duration = Duration::from_secs(1);
+/// One that loads has had this share of a CPU since the last look.
+const LOADING_SHARE: f64 = 0.1;
+
 /// What is seen of a tree at a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Seen {
@@ -119,6 +129,33 @@ impl StartClock {
     }
 }
 
+/// How long a child is left with the probe alone: for its grace, and on while it loads.
+#[derive(Debug)]
+pub(super) struct ProbeGrace {
+    begun: Instant,
+    /// The last look, and what the tree had used then.
+    last: Option<(Instant, Duration)>,
+}
+
+impl ProbeGrace {
+    pub(super) fn new(now: Instant) -> ProbeGrace {
+        ProbeGrace { begun: now, last: None }
+    }
+
+    /// When the next look is due. The first one is before the grace ends, to have something to compare with.
+    pub(super) fn next_look(&self) -> Instant {
+        self.last.map_or(self.begun + PROBE_GRACE - LOADING_LOOK, |(at, _)| at + LOADING_LOOK)
+    }
+
+    /// Takes what the tree has used so far, in CPU time, and says whether the grace is over.
+    pub(super) fn is_over(&mut self, cpu: Duration, now: Instant) -> bool {
+        let Some((at, before)) = self.last.replace((now, cpu)) else { return false };
+        let since = now.saturating_duration_since(at);
+        let loads = cpu.saturating_sub(before) >= since.mul_f64(LOADING_SHARE);
+        !loads || now.saturating_duration_since(self.begun) >= LONGEST_GRACE
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,6 +207,25 @@ mod tests {
         assert_eq!(over_of(None, speaks), (80, false), "its lists have half its time");
         let babbles = |second: u32| Seen { heard: true, cpu: second * SECOND, processes: 1 };
         assert_eq!(over_of(None, babbles), (60, false));
+    }
+
+    #[test]
+    fn a_probe_is_waited_for_alone_while_the_child_loads_and_not_without_end() {
+        let over = |cpu: &dyn Fn(u32) -> Duration| {
+            let begun = Instant::now();
+            let mut grace = ProbeGrace::new(begun);
+            loop {
+                let now = grace.next_look();
+                let second = u32::try_from((now - begun).as_secs()).expect("in no time");
+                if grace.is_over(cpu(second), now) {
+                    return second;
+                }
+            }
+        };
+        assert_eq!(over(&|_| SECOND), 5, "it sleeps");
+        assert_eq!(over(&|second| SECOND * second), 30);
+        assert_eq!(over(&|second| SECOND * second.min(12) / 8), 13, "it has loaded");
+        assert_eq!(over(&|second| SECOND * second / 20), 5, "next to nothing");
     }
 
     #[test]
