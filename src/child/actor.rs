@@ -21,7 +21,9 @@ use super::teller::Teller;
 use super::wire::{self, Control, Notice, WireEnd, Wiring};
 use crate::jsonrpc::Oversize;
 use crate::mcp::Era;
-use crate::process::{Exit, ExitReport, Host, Ladder, Pipes, Process, SpawnError, Spec, TreeGuard, TreeView};
+use crate::process::{
+    Exit, ExitReport, Host, Ladder, Pipes, Process, SpawnError, Spec, TreeGuard, TreeView, unread,
+};
 
 /// How many notifications may wait for whoever listens; the oldest make room.
 const NOTICES: usize = 64;
@@ -116,6 +118,8 @@ pub enum End {
         why: Option<Fault>,
         /// Whether its handshake had succeeded.
         opened: bool,
+        /// Whether it had read anything of what it was sent, as far as that can be told.
+        has_read: bool,
     },
 }
 
@@ -156,7 +160,10 @@ pub enum ChildMsg {
 }
 
 /// Why the calls task ended. Opaque outside the child.
-pub struct WireEndReport(WireEnd);
+pub struct WireEndReport {
+    end: WireEnd,
+    has_read: bool,
+}
 
 /// The actor.
 pub struct ChildActor;
@@ -173,6 +180,8 @@ pub struct ChildState {
     shaking: bool,
     /// Whether it has succeeded.
     opened: bool,
+    /// Whether the child had read anything when its pipes ended, as far as that can be told.
+    has_read: bool,
 }
 
 /// A process that runs. Dropping it kills the tree.
@@ -212,6 +221,7 @@ impl Actor for ChildActor {
             wire_open: false,
             shaking: false,
             opened: false,
+            has_read: true,
         })
     }
 
@@ -229,7 +239,8 @@ impl Actor for ChildActor {
                 state.handshake_done(&myself, result);
                 state.finish_if_done();
             }
-            ChildMsg::WireEnded(WireEndReport(end)) => {
+            ChildMsg::WireEnded(WireEndReport { end, has_read }) => {
+                state.has_read = has_read;
                 state.wire_open = false;
                 state.wire_ended(end);
                 state.finish_if_done();
@@ -292,8 +303,8 @@ impl ChildState {
         };
         let actor = myself.clone();
         tokio::spawn(async move {
-            let end = wire::run(pipes.stdout, pipes.stdin, wiring).await;
-            let _ = actor.send_message(ChildMsg::WireEnded(WireEndReport(end)));
+            let (end, has_read) = wire::run(pipes.stdout, pipes.stdin, unread, wiring).await;
+            let _ = actor.send_message(ChildMsg::WireEnded(WireEndReport { end, has_read }));
         });
         let drained = stderr::drain(
             pipes.stderr,
@@ -468,7 +479,7 @@ impl ChildState {
         } else {
             // A pipe that closed because the process was ending is not what it died of.
             let why = self.fault.take().filter(|fault| report.forced || !matches!(fault, Fault::Pipe(_)));
-            End::Failed { exit: report.exit, why, opened: self.opened }
+            End::Failed { exit: report.exit, why, opened: self.opened, has_read: self.has_read }
         };
         (self.args.report)(Report::Ended { end, words: self.args.log.words_of(self.args.incarnation) });
     }

@@ -121,8 +121,14 @@ struct Wire {
     noise: Noise,
 }
 
-/// Runs until the child's stdout ends, then answers every call that is left.
-pub(super) async fn run<R, W>(mut stdout: R, stdin: W, wiring: Wiring) -> WireEnd
+/// Runs until the child's stdout ends, then answers every call that is left. Says why it ended, and whether the
+/// child had read anything by then; `unread` tells how many bytes wait in its stdin, if that can be told.
+pub(super) async fn run<R, W>(
+    mut stdout: R,
+    stdin: W,
+    unread: impl Fn(&W) -> Option<usize>,
+    wiring: Wiring,
+) -> (WireEnd, bool)
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -135,6 +141,7 @@ where
     let mut expiry = Alarm::new();
     let mut phase = Alarm::new();
     let mut last_words = None;
+    let (mut written_to_it, mut has_read) = (0, true);
     let end = loop {
         match wire.take_frames(&activity) {
             Ok(Turn::Done) => {}
@@ -153,10 +160,13 @@ where
         phase.set(last_words.or(wire.closing.as_ref().filter(|_| stdin.is_some()).map(|(until, ..)| *until)));
         tokio::select! {
             written = write_some(&mut stdin, &mut wire.out), if stdin.is_some() && !wire.out.is_empty() => {
-                if written.is_err() {
-                    stdin = None;
-                    wire.lose_stdin();
-                    last_words.get_or_insert_with(|| Instant::now() + LAST_WORDS);
+                match written {
+                    Ok(count) => written_to_it += count,
+                    Err(_) => {
+                        has_read = stdin.take().and_then(|stdin| unread(&stdin)) != Some(written_to_it);
+                        wire.lose_stdin();
+                        last_words.get_or_insert_with(|| Instant::now() + LAST_WORDS);
+                    }
                 }
             }
             read = stdout.read_buf(wire.framer.read_buffer()) => match read {
@@ -192,19 +202,25 @@ where
             },
         }
     };
+    if let Some(stdin) = &stdin {
+        has_read = unread(stdin) != Some(written_to_it);
+    }
     wire.finish(calls);
-    end
+    (end, has_read)
 }
 
 /// Writes as much as the child takes. Cancel safe: nothing is lost when another branch is first.
-async fn write_some<W: AsyncWrite + Unpin>(stdin: &mut Option<W>, out: &mut BytesMut) -> std::io::Result<()> {
-    let Some(stdin) = stdin else { return Ok(()) };
+async fn write_some<W: AsyncWrite + Unpin>(
+    stdin: &mut Option<W>,
+    out: &mut BytesMut,
+) -> std::io::Result<usize> {
+    let Some(stdin) = stdin else { return Ok(0) };
     let written = stdin.write(out).await?;
     if written == 0 {
         return Err(std::io::ErrorKind::WriteZero.into());
     }
     out.advance(written);
-    Ok(())
+    Ok(written)
 }
 
 impl Wire {

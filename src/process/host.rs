@@ -190,6 +190,11 @@ impl HostInner {
     }
 }
 
+/// How many bytes were written to a child's stdin and not read by anybody; `None` where the kernel does not say.
+pub fn unread(stdin: &ChildStdin) -> Option<usize> {
+    usize::try_from(rustix::io::ioctl_fionread(stdin).ok()?).ok()
+}
+
 impl Host {
     /// Makes this process the one that orphans of its children fall to, so that none is lost.
     pub fn new(settings: HostSettings) -> io::Result<Host> {

@@ -34,7 +34,7 @@ pub use disk::{free_bytes, set_aside};
 pub use dispositions::take_signals;
 pub use error::SpawnError;
 pub use holders::{LockHolder, end_leftover_holders};
-pub use host::{Host, HostSettings, MARK_VARIABLE, Pipes, Spec, StrayReading, open_files};
+pub use host::{Host, HostSettings, MARK_VARIABLE, Pipes, Spec, StrayReading, open_files, unread};
 pub use ladder::{Exit, ExitReport, Ladder, Process};
 pub use limits::Limits;
 pub use own::{OwnChild, spawn_own};

@@ -10,9 +10,13 @@ const CAP: Duration = Duration::from_secs(60);
 const LATE_CAP: Duration = Duration::from_secs(300);
 /// After so many failures in a row the server is tried only every [`LATE_CAP`].
 const PATIENT_AFTER: u32 = 10;
+/// How long a server waits that will hardly do better: five minutes at least, whatever the jitter.
+const FUTILE_WAIT: Duration = Duration::from_secs(375);
 /// A server that was never ready and has ended so often in a row in the same way is not tried again before
-/// [`LATE_CAP`]: whatever is wrong with it does not mend itself within seconds.
+/// [`FUTILE_WAIT`]: whatever is wrong with it does not mend itself within seconds.
 pub(super) const FUTILE: u32 = 3;
+/// The same for one that has not read anything of what it was sent: nothing that we do otherwise can help.
+pub(super) const FUTILE_UNREAD: u32 = 2;
 /// How far the jitter spreads a delay to either side.
 const SPREAD: f64 = 0.2;
 
@@ -27,10 +31,10 @@ pub(super) const RECHECK: Duration = Duration::from_secs(300);
 /// The delay after this many failures in a row (1 is the first), spread by `jitter` in `0..1`; the longest
 /// where trying again soon is known to be futile.
 pub(super) fn delay(failures: u32, futile: bool, jitter: f64) -> Duration {
-    let exact = if futile || failures > PATIENT_AFTER {
-        LATE_CAP
-    } else {
-        FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(CAP)
+    let exact = match (futile, failures > PATIENT_AFTER) {
+        (true, _) => FUTILE_WAIT,
+        (false, true) => LATE_CAP,
+        (false, false) => FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(CAP),
     };
     exact.mul_f64(1.0 - SPREAD + 2.0 * SPREAD * jitter.clamp(0.0, 1.0))
 }
@@ -43,7 +47,7 @@ mod tests {
     fn doubles_to_a_minute_and_then_tries_every_five() {
         let seconds: Vec<u64> = (1..=12).map(|n| delay(n, false, 0.5).as_secs()).collect();
         assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60, 60, 60, 300, 300]);
-        assert_eq!(delay(1, true, 0.5).as_secs(), 300);
+        assert_eq!([0.0, 0.5, 1.0].map(|jitter| delay(1, true, jitter).as_secs()), [300, 375, 450]);
     }
 
     #[test]

@@ -26,6 +26,9 @@ pub enum Ending {
     Stopped,
     /// Unasked.
     Crashed(Cause),
+    /// Unasked, before it had read anything of what it was sent: neither how it was opened nor what it was asked
+    /// has to do with it.
+    NeverRead(Cause),
     /// It cannot run until something is mended: trying again at once is pointless.
     Misconfigured(Cause),
     /// It ran, but there was no talking to it as it was opened: opened in the other way it may do.
@@ -305,6 +308,10 @@ impl Lifecycle {
         if let (false, Some(cause)) = (self.ever_ready, ending.cause()) {
             self.futile.note(cause);
         }
+        let enough = match ending {
+            Ending::NeverRead(_) => backoff::FUTILE_UNREAD,
+            _ => backoff::FUTILE,
+        };
         match (self.wanted, ending) {
             (Wanted::Removed, _) => self.finish(),
             (Wanted::Stopped, _) => self.rest(),
@@ -315,19 +322,23 @@ impl Lifecycle {
             (Wanted::Running, Ending::Misconfigured(cause)) => {
                 self.wait(Phase::Failed { cause }, now + backoff::RECHECK)
             }
-            (Wanted::Running, Ending::Crashed(cause) | Ending::NotOpened { cause, .. })
-                if self.is_left(&cause) =>
-            {
+            (
+                Wanted::Running,
+                Ending::Crashed(cause) | Ending::NeverRead(cause) | Ending::NotOpened { cause, .. },
+            ) if self.is_left(&cause) => {
                 self.epoch += 1;
                 self.phase = if is_clean(&cause) { Phase::Over { cause } } else { Phase::Failed { cause } };
                 vec![]
             }
-            (Wanted::Running, Ending::Crashed(cause) | Ending::NotOpened { cause, .. }) => {
+            (
+                Wanted::Running,
+                Ending::Crashed(cause) | Ending::NeverRead(cause) | Ending::NotOpened { cause, .. },
+            ) => {
                 self.failures = self.failures.saturating_add(1);
                 if self.ready_since.is_none() {
                     self.failed_starts = self.failed_starts.saturating_add(1);
                 }
-                let hopeless = !self.ever_ready && self.futile.times >= backoff::FUTILE;
+                let hopeless = !self.ever_ready && self.futile.times >= enough;
                 let until = now + backoff::delay(self.failures, hopeless, jitter);
                 self.wait(Phase::Backoff { until, cause, hopeless }, until)
             }
@@ -435,9 +446,10 @@ impl Ending {
     fn cause(&self) -> Option<&Cause> {
         match self {
             Ending::Stopped => None,
-            Ending::Crashed(cause) | Ending::Misconfigured(cause) | Ending::NotOpened { cause, .. } => {
-                Some(cause)
-            }
+            Ending::Crashed(cause)
+            | Ending::NeverRead(cause)
+            | Ending::Misconfigured(cause)
+            | Ending::NotOpened { cause, .. } => Some(cause),
         }
     }
 }

@@ -280,7 +280,7 @@ impl ReplicaState {
             Err(error) => {
                 let cause = Cause::Spawn { reason: error.to_string() };
                 let why = Some(Fault::Frame(cause.to_string()));
-                let end = End::Failed { exit: Exit::Stuck, why, opened: true };
+                let end = End::Failed { exit: Exit::Stuck, why, opened: true, has_read: true };
                 let report = Report::Ended { end, words: Words::default() };
                 let _ = myself.send_message(ReplicaMsg::Child(incarnation, report));
             }
@@ -485,9 +485,10 @@ fn judge(end: End, era: EraChoice, line: Option<Arc<str>>) -> (Ending, Cause) {
             (ending, cause)
         }
         End::Stopped { exit } => (Ending::Stopped, of_exit(exit)),
-        End::Failed { exit, why, opened } => {
+        End::Failed { exit, why, opened, has_read } => {
             let at_once = !matches!(why, Some(Fault::Handshake(HandshakeError::TimedOut { .. })));
             let misspoke = matches!(why, Some(Fault::Frame(_)));
+            let ended_deaf = !has_read && at_once && !opened && !misspoke;
             let cause = match why {
                 Some(Fault::Handshake(HandshakeError::TimedOut { phase, after, installing })) => {
                     Cause::StartTimeout { phase, after, installing }
@@ -500,6 +501,7 @@ fn judge(end: End, era: EraChoice, line: Option<Arc<str>>) -> (Ending, Cause) {
             let cause = cause.with_line(line);
             // With an era that is prescribed there is no other way.
             let ending = match opened || misspoke || era != EraChoice::Auto {
+                _ if ended_deaf => Ending::NeverRead(cause.clone()),
                 true => Ending::Crashed(cause.clone()),
                 false => Ending::NotOpened { cause: cause.clone(), at_once },
             };

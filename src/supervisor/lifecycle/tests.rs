@@ -240,6 +240,28 @@ fn a_start_that_took_too_long_counts_and_is_tried_in_the_other_way_after_a_pause
 }
 
 #[test]
+fn what_ends_before_it_has_read_a_word_is_tried_in_the_same_way_and_once_only_within_minutes() {
+    let unread = |code| Ending::NeverRead(Cause::Exited { code });
+    let mut world = World::started();
+    for code in [1, 2, 2] {
+        world.end(unread(code));
+        world.ring();
+        world.grant();
+    }
+    assert!(world.spawns.iter().all(|(_, otherwise)| !otherwise), "how it is opened is not to blame");
+    let pauses: Vec<_> = world.spawns.windows(2).map(|pair| pair[1].0.duration_since(pair[0].0)).collect();
+    assert_eq!(pauses, [SECOND, 2 * SECOND, 375 * SECOND], "its end was another one at first");
+    assert_eq!((world.life.failures(), world.life.failed_starts()), (3, 3));
+    world.ready();
+    for _ in 0..3 {
+        world.end(unread(2));
+        assert!(!matches!(world.life.state(), State::Backoff { hopeless: true, .. }), "it was ready once");
+        world.ring();
+        world.grant();
+    }
+}
+
+#[test]
 fn what_was_never_ready_and_always_ends_in_the_same_way_is_left_alone_for_minutes() {
     let mut world = World::started();
     for _ in 0..3 {
@@ -248,7 +270,7 @@ fn what_was_never_ready_and_always_ends_in_the_same_way_is_left_alone_for_minute
         world.grant();
     }
     // The third one has just been waited for.
-    assert_eq!(world.spawns[3].0.duration_since(world.spawns[2].0), 300 * SECOND);
+    assert_eq!(world.spawns[3].0.duration_since(world.spawns[2].0), 375 * SECOND);
     world.end(not_opened(2));
     let State::Backoff { hopeless, .. } = world.life.state() else { panic!("it failed") };
     assert!(!hopeless, "it ends in another way now");
@@ -343,7 +365,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Step::Ready),
         1 => any::<bool>().prop_map(Step::Doubt),
         1 => Just(Step::Lost),
-        3 => (0u8..4).prop_map(Step::End),
+        3 => (0u8..5).prop_map(Step::End),
         3 => Just(Step::Ring),
         1 => (0u8..5, 0u64..20).prop_map(|(kind, n)| Step::Stale(kind, n)),
         1 => (0u64..100).prop_map(Step::Pass),
@@ -375,6 +397,7 @@ proptest! {
                 Step::End(0) => world.end(Ending::Stopped),
                 Step::End(1) => world.end(crash()),
                 Step::End(2) => world.end(Ending::Misconfigured(Cause::Exited { code: 2 })),
+                Step::End(3) => world.end(Ending::NeverRead(Cause::Exited { code: 1 })),
                 Step::End(_) => world.end(not_opened(3)),
                 Step::Ring => world.ring(),
                 Step::Stale(kind, n) => {
