@@ -332,6 +332,7 @@ async fn drain(
     let served = tokio::time::timeout_at(deadline.into(), &mut *serving).await.is_ok();
     if !served {
         tracing::warn!("calls are still in flight at the drain deadline; ending them");
+        gateway.end_drain();
     }
     let left = deadline.saturating_duration_since(Instant::now());
     let ended = tokio::time::timeout(left + LADDER_LIMIT, gateway.stop(left)).await;

@@ -62,9 +62,12 @@ impl Queries {
         let given =
             question.timeout.map_or(settings.query_timeout, |asked| asked.min(settings.query_timeout));
         let deadline = Instant::now() + given;
-        let answered =
-            timeout_at(deadline.into(), self.run(gateway, caller, question, events, deadline)).await;
-        answered.unwrap_or(Err(QueryError::TimedOut { after: given }))
+        let answered = timeout_at(deadline.into(), self.run(gateway, caller, question, events, deadline));
+        tokio::select! {
+            biased;
+            answered = answered => answered.unwrap_or(Err(QueryError::TimedOut { after: given })),
+            () = gateway.drained() => Err(Error::ShuttingDown.into()),
+        }
     }
 
     fn place(&self) -> Result<SemaphorePermit<'_>, QueryError> {

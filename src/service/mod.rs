@@ -123,6 +123,8 @@ struct Inner {
     stopping: AtomicBool,
     /// The same, for those who wait for it.
     stop: watch::Sender<bool>,
+    /// Whether what is under way has had the time that it gets on a stop.
+    drained: watch::Sender<bool>,
 }
 
 type Meters = Arc<DashMap<Arc<str>, Arc<Meter>, RandomState>>;
@@ -179,6 +181,7 @@ impl Gateway {
             settings,
             stopping,
             stop,
+            drained: watch::Sender::new(false),
         })))
     }
 
@@ -421,6 +424,17 @@ impl Gateway {
     pub fn begin_stop(&self) {
         self.0.stopping.store(true, Ordering::Relaxed);
         self.0.stop.send_replace(true);
+    }
+
+    /// What is under way has had its time: what does not end by itself now is to say so and end.
+    pub fn end_drain(&self) {
+        self.0.drained.send_replace(true);
+    }
+
+    /// Resolves when what is under way has had its time.
+    pub async fn drained(&self) {
+        // The sender lives as long as the gateway.
+        let _ = self.0.drained.subscribe().wait_for(|over| *over).await;
     }
 
     fn is_stopping(&self) -> bool {

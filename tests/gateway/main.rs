@@ -47,6 +47,7 @@ mod soak;
 mod starting;
 mod starving;
 mod stopping;
+mod streams;
 mod supervising;
 mod tls;
 mod trees;

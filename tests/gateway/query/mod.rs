@@ -23,7 +23,7 @@ use crate::support::llm::Llm;
 
 const QUERY: &str = "/api/query";
 /// The model's key is a secret that no test lets out, wherever it is looked for.
-const KEY: &str = "Kanari-Unnamed-b7c1e0f4d2";
+pub(crate) const KEY: &str = "Kanari-Unnamed-b7c1e0f4d2";
 
 /// A daemon with one server, `fake`, that asks this model; `llm` are further lines of `[llm]`.
 fn daemon(model: &Llm, llm: &str) -> TestGateway {
