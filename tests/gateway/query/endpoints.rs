@@ -56,8 +56,7 @@ async fn answers_both_ways(endpoint: Endpoint) {
     assert_eq!(last, "final", "{name}: {events:?}");
     check(name, answer);
     let again = model.asked().len() - asked;
-    // What was refused of messages is known by now; a tool costs one try in each question.
-    assert_eq!(again, if name == "gemini" { 3 } else { 2 }, "{name}: nothing else is tried twice");
+    assert_eq!(again, 2, "{name}: what it refused, of messages and of tools, is known by now");
     gateway.stop().await;
 }
 
