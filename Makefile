@@ -12,7 +12,7 @@ TARGET =
 ONLY =
 LATE =
 
-.PHONY: help build test canary soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-gateway
+.PHONY: help build check test canary soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-gateway
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -52,6 +52,10 @@ wild: ## Thirty published servers, installed and compared with what a plain clie
 
 wild-short: ## Install the six small ones of them, which `make test` compares
 	python3 -B tests/wild/install.py --short
+
+check: fmt-check clippy ## The quick check: format, clippy, unit tests, the rules of tests/tidy.rs
+	cargo test --locked --lib
+	cargo test --locked --test tidy
 
 lint: fmt-check clippy doc ## Everything that is checked without running: format, clippy, docs
 
