@@ -25,7 +25,8 @@ impl Gateway {
         check_invokes(caller, &entry, &call.tool)?;
         check_runs(&entry)?;
         let handle = self.handle(&entry)?;
-        let (catalog, gate) = (handle.catalog(), self.0.pins.gate(&entry.id, entry.definition.policy().pin));
+        let pin = handle.setting(&entry.definition, |policy| policy.pin);
+        let (catalog, gate) = (handle.catalog(), self.0.pins.gate(&entry.id, pin));
         let known = catalog.tool(&call.tool).is_some() && gate.is_none();
         if !known && lists_are_current(&handle) {
             require_tool(&catalog, &call.tool, gate.as_ref())
@@ -45,7 +46,7 @@ impl Gateway {
             None => Bytes::new(),
             Some(context) => [b"\"plexmcp/context\":", &one_line(context)[..]].concat().into(),
         };
-        let limits = self.limits(&entry, call.timeout);
+        let limits = self.limits(&handle, &entry, call.timeout);
         let mut request =
             self.request(method::TOOLS_CALL, members.into(), meta, limits, caller.key_id().clone());
         request.progress = true;
@@ -106,7 +107,7 @@ impl Gateway {
             method::RESOURCES_READ,
             members.into(),
             Bytes::new(),
-            self.limits(&entry, timeout),
+            self.limits(&handle, &entry, timeout),
             caller.key_id().clone(),
         );
         request.unchecked = Unchecked::Resource(uri.to_owned());
@@ -142,14 +143,19 @@ impl Gateway {
 
     /// How long a call may take, from now on: as long as its caller says, else as the server's definition
     /// does, else as the gateway's settings do.
-    fn limits(&self, entry: &ServerEntry, timeout: Option<Duration>) -> (Instant, Limits) {
+    fn limits(
+        &self,
+        handle: &ServerHandle,
+        entry: &ServerEntry,
+        timeout: Option<Duration>,
+    ) -> (Instant, Limits) {
         let (started, settings) = (Instant::now(), &self.0.settings);
         let longest = settings.max_call_timeout;
         let limits = match timeout {
             Some(timeout) => Limits { first: started + timeout, idle: timeout, hard: started + timeout },
             None => {
-                let of_server = entry.definition.policy().call_timeout.map(|timeout| timeout.min(longest));
-                let idle = of_server.unwrap_or(settings.call_timeout);
+                let of_server = handle.setting(&entry.definition, |policy| policy.call_timeout);
+                let idle = of_server.map_or(settings.call_timeout, |timeout| timeout.min(longest));
                 Limits { first: started + idle, idle, hard: started + longest }
             }
         };

@@ -9,8 +9,8 @@ use super::registry::{RegistryHandle, Told};
 use crate::child::Catalog;
 use crate::supervisor::{Directory, PinMode, Remembered};
 
-/// How long after a write the next one may come: a change is kept at once, a storm of them by few writes.
-const PAUSE: Duration = Duration::from_millis(500);
+/// How long further changes are waited for, so that a storm of them is one write.
+const DEBOUNCE: Duration = Duration::from_millis(500);
 
 type Kept = HashMap<Arc<str>, (Arc<Catalog>, PinMode)>;
 
@@ -32,9 +32,8 @@ impl Keeper {
     pub(super) async fn run(self) {
         loop {
             self.directory.catalogs_changed().await;
+            tokio::time::sleep(DEBOUNCE).await;
             self.keep().await;
-            // What changes meanwhile is noticed, and waits here.
-            tokio::time::sleep(PAUSE).await;
         }
     }
 
@@ -59,6 +58,10 @@ impl Keeper {
         for handle in self.directory.all() {
             let (catalog, introduction) = (handle.catalog(), handle.status().introduction.clone());
             let Some(entry) = servers.by_id(handle.id()) else { continue };
+            // What serves beside an edit that cannot be used serves by an earlier definition.
+            if !entry.definition.problems().is_empty() {
+                continue;
+            }
             let pin = entry.definition.policy().pin;
             let known = kept.get(handle.id());
             let known = known.is_some_and(|(before, mode)| Arc::ptr_eq(before, &catalog) && *mode == pin);

@@ -281,7 +281,7 @@ impl Gateway {
     ) -> Result<(ServerView, Arc<Catalog>), Error> {
         check_runs(entry)?;
         let handle = self.handle(entry)?;
-        let wait = wait.unwrap_or(entry.definition.policy().start_timeout);
+        let wait = wait.unwrap_or_else(|| handle.setting(&entry.definition, |policy| policy.start_timeout));
         let deadline = Instant::now() + wait;
         await_update(&handle, deadline).await;
         if !handle.catalog().is_loaded() {
@@ -309,7 +309,7 @@ impl Gateway {
             let handle = self.handle(&entry)?;
             let status = handle.status();
             // Where it came by an edit, the earlier definition may be in force.
-            if matches!(status.state, State::Failed { .. }) {
+            if status.state.is_of_definition() {
                 return Err(unreachable(&handle, &status, false));
             }
         }
@@ -508,7 +508,8 @@ impl Gateway {
         let traffic = self.0.meters.get(&entry.id).map(|meter| meter.read());
         let traffic = traffic.or_else(|| self.0.before.get(&entry.id).copied()).unwrap_or_default();
         let (load, breaker) = handle.traffic();
-        let pins = self.0.pins.beside(&entry.id, entry.definition.policy().pin, handle.catalog());
+        let pin = handle.setting(&entry.definition, |policy| policy.pin);
+        let pins = self.0.pins.beside(&entry.id, pin, handle.catalog());
         Some(ServerView {
             id: entry.id.clone(),
             name: entry.name.clone(),

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::admission::{Admission, Admitted, NotAdmitted};
 use super::breaker::BreakerState;
+use super::definition::Definition;
 use super::directory::Surroundings;
 use super::fleet::Load;
 use super::policy::Policy;
@@ -29,6 +30,8 @@ pub struct ServerHandle {
     counters: Arc<Counters>,
     log: ServerLog,
     admission: Arc<Admission>,
+    /// Of the last definition that could be used.
+    policy: ArcSwap<Policy>,
     leaving: ArcSwapOption<Leaving>,
     /// The number of the last child.
     children: AtomicU64,
@@ -104,6 +107,7 @@ impl ServerHandle {
         let slot = CatalogSlot::new(catalog, surroundings.catalogs_changed.clone());
         ServerHandle {
             admission: Arc::new(Admission::new(name.clone(), policy)),
+            policy: ArcSwap::from_pointee(policy.clone()),
             id,
             name,
             roster: Mutex::new(roster),
@@ -199,7 +203,17 @@ impl ServerHandle {
     }
 
     pub(super) fn set_policy(&self, policy: &Policy) {
+        self.policy.store(Arc::new(policy.clone()));
         self.admission.set_policy(policy);
+    }
+
+    /// Reads a setting of the server by its definition, as it is in force: by the earlier one, where this one
+    /// cannot be used.
+    pub fn setting<T>(&self, definition: &Definition, read: impl Fn(&Policy) -> T) -> T {
+        match definition.problems().is_empty() {
+            true => read(definition.policy()),
+            false => read(&self.policy.load()),
+        }
     }
 
     pub(super) fn leave(&self, leaving: Leaving) {

@@ -61,6 +61,11 @@ impl State {
         }
     }
 
+    /// Whether it cannot run because its definition cannot be used.
+    pub fn is_of_definition(&self) -> bool {
+        matches!(self, State::Failed { cause } if matches!(cause.bare(), Cause::Definition { .. }))
+    }
+
     /// The state's name, one word, as in the API, the log and the metrics.
     pub fn name(&self) -> &'static str {
         match self {

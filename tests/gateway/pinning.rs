@@ -214,6 +214,46 @@ async fn pinning_begins_when_it_is_switched_on_and_a_removed_server_takes_its_pi
     gateway.stop().await;
 }
 
+/// An edit that cannot be used leaves the earlier definition in force, and all that it forbids.
+#[tokio::test]
+async fn a_tool_that_is_held_back_stays_so_beside_an_edit_that_cannot_be_used() {
+    let turncoat = Turncoat::new();
+    let definition = turncoat.definition(json!({"pin": "block"}));
+    let gateway = TestGateway::new().server("fake", definition.clone()).start().await;
+    gateway.wait_state("fake", "ready").await;
+    wait_pin(&gateway, "weather", "pinned").await;
+    turncoat.announce(&json!([weather(EVIL)]));
+    let restart = "/v1/mcps/fake/restart";
+    gateway.post(restart, &json!({})).await.expect(200);
+    wait_pin(&gateway, "weather", "changed").await;
+    gateway.v1_invoke("fake", "weather", json!({})).await.expect(403);
+
+    let file = gateway.data().parent().expect("the test's directory").join("servers.json");
+    let mut no_command = gateway.marked(definition.clone());
+    no_command.as_object_mut().expect("an object").remove("command");
+    let mut misspelt = gateway.marked(definition);
+    misspelt["mcpvisor"]["pin"] = "blok".into();
+    for (edit, part) in [(misspelt, "pin"), (json!(5), "must be an object"), (no_command, "command")] {
+        let beside = file.with_extension("new");
+        fs::write(&beside, json!({"mcpServers": {"fake": edit}}).to_string()).expect("written");
+        fs::rename(beside, &file).expect("renamed");
+        let seen = wait_until("the edit is refused", DEADLINE, || async {
+            let seen = gateway.server("fake").await;
+            let cause = seen["supervision"]["update"]["cause"].as_str().unwrap_or_default().to_owned();
+            cause.contains(part).then_some(seen)
+        })
+        .await;
+        assert_eq!((&seen["state"], &seen["pins"]["mode"]), (&json!("ready"), &json!("block")));
+        assert!(
+            seen["cause"].as_str().is_some_and(|cause| cause.starts_with("its changed definition")),
+            "{seen}"
+        );
+        gateway.v1_invoke("fake", "weather", json!({})).await.expect(403);
+        gateway.post(restart, &json!({})).await.expect(200);
+    }
+    gateway.stop().await;
+}
+
 #[tokio::test]
 async fn an_approval_says_what_it_approves_and_whose_it_may_be() {
     let turncoat = Turncoat::new();

@@ -500,11 +500,11 @@ fn item(server: &ServerView) -> Item<'_> {
 
 /// Why a server does not run: what its state says, else what its definition does.
 fn cause(server: &ServerView) -> Option<String> {
-    let told = server.status.cause().or_else(|| server.definition.idle_reason().map(str::to_owned));
     let edit = || server.status.update.as_ref()?.state.cause();
-    told.or_else(|| {
-        edit().map(|cause| format!("its changed definition {cause}; the earlier one goes on serving"))
-    })
+    let edit =
+        || edit().map(|cause| format!("its changed definition {cause}; the earlier one goes on serving"));
+    let idle = || server.definition.idle_reason().map(str::to_owned);
+    server.status.cause().or_else(edit).or_else(idle)
 }
 
 /// A fraction from 0 to 1 with two decimals; 0 without calls.
