@@ -11,7 +11,7 @@ use super::call::{Call, Link, Outcome, too_long};
 use super::catalog::Catalog;
 use super::listing::load_catalog;
 use super::probe::StartView;
-use super::start_clock::{Judgement, PROBE_GRACE, ProbeGrace, Seen, StartClock};
+use super::start_clock::{Judgement, LAUNCHER_LOOK, PROBE_GRACE, ProbeGrace, Seen, StartClock};
 use super::teller::Teller;
 use crate::jsonrpc::RpcError;
 use crate::mcp::{self, Era, Facts, Probe, method};
@@ -138,14 +138,17 @@ pub(super) async fn shake_hands(start: Start) -> Result<(Link, Introduced), Hand
 async fn await_end_of_time(clock: &mut StartClock, start: &Start) -> (Duration, bool) {
     let mut looked = start.begun;
     loop {
-        tokio::time::sleep_until(clock.next_look(looked).into()).await;
+        let due = clock.next_look(looked);
+        tokio::time::sleep_until(due.into()).await;
         looked = Instant::now();
+        // By how little a look is late must not move what is compared.
+        let at = if looked.saturating_duration_since(due) < LAUNCHER_LOOK { due } else { looked };
         let tree = start.tree.clone();
         // Reads /proc.
         let Ok(usage) = tokio::task::spawn_blocking(move || tree.usage()).await else { continue };
         let heard = start.view.was_heard();
         let seen = Seen { heard, processes: usage.processes, cpu: usage.cpu_time };
-        match clock.look(seen, Instant::now()) {
+        match clock.look(seen, at) {
             Judgement::Going { launching } => start.view.set_launching(launching),
             Judgement::Over { after, launching } => return (after, launching),
         }

@@ -10,7 +10,7 @@ const WORK: Duration = Duration::from_millis(500);
 /// a sign of work. So long may a program take that works all the time.
 const PATIENCE: u32 = 3;
 /// How long the looks at a launcher are apart.
-const LAUNCHER_LOOK: Duration = Duration::from_millis(500);
+pub(super) const LAUNCHER_LOOK: Duration = Duration::from_millis(500);
 /// So many looks at a program are in the half of `start_timeout` without work after which it is over.
 const PROGRAM_LOOKS: u32 = 4;
 
@@ -85,15 +85,25 @@ impl StartClock {
     pub(super) fn next_look(&self, now: Instant) -> Instant {
         match self.install_timeout {
             Some(_) => now + LAUNCHER_LOOK,
-            None => (self.begun + self.half()).max(now + self.half() / PROGRAM_LOOKS),
+            None => {
+                let (first, apart) = (self.begun + self.half(), self.look_apart());
+                let since = now.saturating_duration_since(first);
+                let looks = since.as_nanos() / apart.as_nanos() + u128::from(now >= first);
+                first + apart.saturating_mul(u32::try_from(looks).unwrap_or(u32::MAX))
+            }
         }
+    }
+
+    /// How far the looks at a program are apart.
+    fn look_apart(&self) -> Duration {
+        (self.half() / PROGRAM_LOOKS).max(Duration::from_millis(1))
     }
 
     /// What a program has had, in whole looks: nobody needs to read by how little the last one was late.
     fn in_looks(&self, whole: Duration) -> Duration {
         let further = whole.saturating_sub(self.start_timeout);
-        let look = self.half() / PROGRAM_LOOKS;
-        let looks = further.as_nanos().checked_div(look.as_nanos()).unwrap_or_default();
+        let look = self.look_apart();
+        let looks = further.as_nanos() / look.as_nanos();
         self.start_timeout + look.saturating_mul(u32::try_from(looks).unwrap_or_default())
     }
 

@@ -87,6 +87,9 @@ pub(super) struct Wiring {
     pub(super) max_frame: usize,
 }
 
+/// So many requests open a child: `server/discover` and `initialize` are its first two, by their ids.
+const OPENINGS: u64 = 2;
+
 struct Waiter {
     reply: oneshot::Sender<Outcome>,
     method: &'static str,
@@ -499,7 +502,9 @@ impl Wire {
     /// Tells the child that a result is not wanted any more, if it ever heard of the call.
     /// `initialize` must not be cancelled (spec 2025-11-25, basic/utilities/cancellation).
     fn cancel(&mut self, id: u64, waiter: &Waiter, reason: &str) {
-        if waiter.unsent.is_none() && [method::DISCOVER, method::INITIALIZE].contains(&waiter.method) {
+        // They are a child's first requests; later ones by these methods are probes of liveness.
+        let is_opening = id <= OPENINGS && [method::DISCOVER, method::INITIALIZE].contains(&waiter.method);
+        if is_opening && waiter.unsent.is_none() {
             self.openings_over.push(id);
         }
         let known_to_child = waiter.unsent.is_none() && waiter.method != method::INITIALIZE;

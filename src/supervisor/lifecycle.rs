@@ -166,13 +166,21 @@ pub struct Lifecycle {
 struct Futile {
     last: Option<Cause>,
     times: u32,
+    /// How many of them in a row, up to the last one, had read nothing.
+    unread: u32,
 }
 
 impl Futile {
-    fn note(&mut self, cause: &Cause) {
+    fn note(&mut self, ending: &Ending, cause: &Cause) {
         let same = self.last.as_ref().is_some_and(|last| last.is_like(cause));
-        self.times = if same { self.times.saturating_add(1) } else { 1 };
+        let one_more = |times: u32| if same { times.saturating_add(1) } else { 1 };
+        self.times = one_more(self.times);
+        self.unread = if matches!(ending, Ending::NeverRead(_)) { one_more(self.unread) } else { 0 };
         self.last = Some(cause.clone());
+    }
+
+    fn is_so(&self) -> bool {
+        self.times >= backoff::FUTILE || self.unread >= backoff::FUTILE_UNREAD
     }
 }
 
@@ -306,12 +314,8 @@ impl Lifecycle {
             self.otherwise = !self.otherwise;
         }
         if let (false, Some(cause)) = (self.ever_ready, ending.cause()) {
-            self.futile.note(cause);
+            self.futile.note(&ending, cause);
         }
-        let enough = match ending {
-            Ending::NeverRead(_) => backoff::FUTILE_UNREAD,
-            _ => backoff::FUTILE,
-        };
         match (self.wanted, ending) {
             (Wanted::Removed, _) => self.finish(),
             (Wanted::Stopped, _) => self.rest(),
@@ -338,7 +342,7 @@ impl Lifecycle {
                 if self.ready_since.is_none() {
                     self.failed_starts = self.failed_starts.saturating_add(1);
                 }
-                let hopeless = !self.ever_ready && self.futile.times >= enough;
+                let hopeless = !self.ever_ready && self.futile.is_so();
                 let until = now + backoff::delay(self.failures, hopeless, jitter);
                 self.wait(Phase::Backoff { until, cause, hopeless }, until)
             }
