@@ -11,7 +11,7 @@ use super::chat::{Chat, ChatRequest, Reply, StreamOptions};
 use super::offer::{Offer, Removed};
 use super::settings::ApiKey;
 use super::talk::Talk;
-use super::trial::{is_same, suspects};
+use super::trial::{is_elsewhere, suspects};
 use super::{Event, LeftOut, ModelError, QueryError};
 
 /// So often a question is asked once more for the sake of its tools.
@@ -46,12 +46,13 @@ impl Asking<'_> {
         loop {
             let error = match self.ask(offer, talk).await {
                 Ok(reply) => {
-                    self.convict(trial, talk);
+                    convict(trial, talk);
+                    self.settle(talk);
                     return Ok(reply);
                 }
                 Err(error) => error,
             };
-            match self.judge(&error, trial, offer, talk) {
+            match judge(&error, trial, offer, talk) {
                 Some(next) => trial = next,
                 None => return Err(error),
             }
@@ -75,56 +76,18 @@ impl Asking<'_> {
         Ok(reply)
     }
 
-    /// Takes the tool out of the offer that a refusal is about: the one that it names, or, on trial, one that
-    /// it may mean. `None` where no tool is to blame, or there were enough.
-    fn judge(
-        &self,
-        error: &QueryError,
-        trial: Option<Trial>,
-        offer: &mut Offer,
-        talk: &mut Talk,
-    ) -> Option<Option<Trial>> {
-        let QueryError::Model(ModelError::Refused { message, tools: 1.., .. }) = error else { return None };
-        if talk.refusals >= MOST_REFUSALS {
-            return None;
+    /// The endpoint has taken the turn without these tools: it is said, and remembered.
+    fn settle(&self, talk: &mut Talk) {
+        for (definition, left_out) in talk.unsettled.drain(..) {
+            tracing::warn!(
+                server = left_out.server,
+                tool = left_out.tool,
+                reason = left_out.reason,
+                "the model's endpoint refuses a tool"
+            );
+            self.chat.unwanted.note(self.model, definition.get(), &left_out.reason, Instant::now());
+            talk.left_out.push(left_out);
         }
-        talk.refusals += 1;
-        let mut others = match trial {
-            Some(trial) if is_same(&trial.refusal, message) => {
-                offer.put_back(trial.removed);
-                trial.others
-            }
-            trial => {
-                self.convict(trial, talk);
-                if let Some(at) = blamed(message, offer.in_order()) {
-                    self.leave_out(&offer.leave_out(at)?, message, talk);
-                    return Some(None);
-                }
-                suspects(message, offer.definitions()).into()
-            }
-        };
-        let removed = offer.leave_out(others.pop_front()?)?;
-        Some(Some(Trial { refusal: message.clone(), removed, others }))
-    }
-
-    /// Without this tool the endpoint has said something else.
-    fn convict(&self, trial: Option<Trial>, talk: &mut Talk) {
-        if let Some(Trial { refusal, removed, .. }) = trial {
-            self.leave_out(&removed, &refusal, talk);
-        }
-    }
-
-    fn leave_out(&self, removed: &Removed, refusal: &str, talk: &mut Talk) {
-        let left_out = left_out(removed, refusal);
-        tracing::warn!(
-            server = left_out.server,
-            tool = left_out.tool,
-            reason = left_out.reason,
-            "the model's endpoint refuses a tool"
-        );
-        let definition = removed.definition.get();
-        self.chat.unwanted.note(self.model, definition, &left_out.reason, Instant::now());
-        talk.left_out.push(left_out);
     }
 
     /// What the endpoint refused lately it is not asked again to take.
@@ -144,6 +107,50 @@ impl Asking<'_> {
             talk.offers(offer);
         }
     }
+}
+
+/// Takes the tool out of the offer that a refusal is about: the one that it names, or, on trial, one that it may
+/// mean. `None` where no tool is to blame, or there were enough.
+fn judge(
+    error: &QueryError,
+    trial: Option<Trial>,
+    offer: &mut Offer,
+    talk: &mut Talk,
+) -> Option<Option<Trial>> {
+    let QueryError::Model(ModelError::Refused { message, tools: 1.., .. }) = error else { return None };
+    if talk.refusals >= MOST_REFUSALS {
+        return None;
+    }
+    talk.refusals += 1;
+    let others = match trial {
+        Some(trial) if !is_elsewhere(&trial.refusal, message) => {
+            offer.put_back(trial.removed);
+            Some(trial.others)
+        }
+        trial => {
+            convict(trial, talk);
+            None
+        }
+    };
+    if let Some(at) = blamed(message, offer.in_order()) {
+        leave_out(offer.leave_out(at)?, message, talk);
+        return Some(None);
+    }
+    let mut others = others.unwrap_or_else(|| suspects(message, offer.definitions()).into());
+    let removed = offer.leave_out(others.pop_front()?)?;
+    Some(Some(Trial { refusal: message.clone(), removed, others }))
+}
+
+/// Without this tool the endpoint has taken the request, or complained of another place.
+fn convict(trial: Option<Trial>, talk: &mut Talk) {
+    if let Some(Trial { refusal, removed, .. }) = trial {
+        leave_out(removed, &refusal, talk);
+    }
+}
+
+fn leave_out(removed: Removed, refusal: &str, talk: &mut Talk) {
+    let left_out = left_out(&removed, refusal);
+    talk.unsettled.push((removed.definition, left_out));
 }
 
 fn left_out(removed: &Removed, refusal: &str) -> LeftOut {
@@ -195,15 +202,15 @@ mod tests {
         asking.leave_out_unwanted(&mut offer, &mut talk);
         let (mut trial, mut asked) = (None, 1);
         while let Some(said) = says(offer.in_order()) {
-            let Some(next) =
-                asking.judge(&error(&said, offer.in_order().len()), trial, &mut offer, &mut talk)
+            let Some(next) = judge(&error(&said, offer.in_order().len()), trial, &mut offer, &mut talk)
             else {
                 return (None, asked);
             };
             trial = next;
             asked += 1;
         }
-        asking.convict(trial, &mut talk);
+        convict(trial, &mut talk);
+        asking.settle(&mut talk);
         let left_out: Vec<String> = talk.left_out.iter().map(|tool| tool.tool.clone()).collect();
         assert_eq!(
             left_out.len() + offer.in_order().len(),
@@ -231,7 +238,10 @@ mod tests {
             // Each has a complaint of its own.
             let says = |names: &[String]| {
                 let found = names.iter().find(|name| guilty.contains(&name.as_str()))?;
-                Some(format!("failed to parse grammar: {} letters", found.len()))
+                Some(format!(
+                    "failed to parse grammar: #/properties/{found} after {} tokens",
+                    7 * names.len()
+                ))
             };
             let (left_out, asked) = played(&chat, says);
             assert_eq!(
@@ -250,14 +260,13 @@ mod tests {
         assert_eq!(played(&chat(), |_| Some("the context is too long".to_owned())), (None, 1));
         let stubborn = played(&chat(), |_| Some("bad schema".to_owned()));
         assert_eq!(stubborn, (None, 4), "each was on trial once");
-        let chat = chat();
-        let (asking, mut offer) = (asking(&chat), offer());
+        let mut offer = offer();
         let mut talk = Talk::begin(&offer, "?");
         for error in [error("'good' is bad", 0), QueryError::NoKey] {
-            assert!(asking.judge(&error, None, &mut offer, &mut talk).is_none(), "{error}");
+            assert!(judge(&error, None, &mut offer, &mut talk).is_none(), "{error}");
         }
         talk.refusals = MOST_REFUSALS;
-        assert!(asking.judge(&error("'good' is bad", 3), None, &mut offer, &mut talk).is_none());
+        assert!(judge(&error("'good' is bad", 3), None, &mut offer, &mut talk).is_none());
         assert_eq!(offer.in_order().len(), 3);
     }
 }

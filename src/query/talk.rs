@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::chat::{Reply, TokenUsage, plain_id, tool_message};
@@ -14,6 +15,8 @@ pub(super) struct Talk {
     pub(super) messages: Vec<Value>,
     pub(super) usage: TokenUsage,
     pub(super) left_out: Vec<LeftOut>,
+    /// What the endpoint refused of a turn that it has yet to take.
+    pub(super) unsettled: Vec<(Box<RawValue>, LeftOut)>,
     /// How often the endpoint refused what it was told of tools.
     pub(super) refusals: usize,
     steps: Vec<Step>,
@@ -34,6 +37,7 @@ impl Talk {
             messages,
             usage: TokenUsage::default(),
             left_out: Vec::new(),
+            unsettled: Vec::new(),
             refusals: 0,
             steps: Vec::new(),
             ids: Ids::default(),

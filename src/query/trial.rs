@@ -6,8 +6,6 @@ use serde_json::value::RawValue;
 
 /// Words of a refusal that is about what a tool takes.
 const OF_SCHEMAS: [&str; 4] = ["schema", "grammar", "properties", "pattern"];
-/// The longest word with digits in it that is compared: longer ones number the request.
-const LONGEST_NUMBERED: usize = 7;
 
 /// The tools that a refusal may be about, by their places: those that have the place in their schema that it
 /// names as a JSON pointer (`#/properties/a`), else all of them; none where it is not about schemas.
@@ -40,19 +38,11 @@ fn pointers(text: &str) -> Vec<&str> {
     found.filter(|pointer| pointer.len() > 1).collect()
 }
 
-/// Whether two refusals complain of the same. Numbers of requests in them do not count.
-pub(super) fn is_same(one: &str, other: &str) -> bool {
-    let words = |text: &str| -> Vec<String> {
-        let words = text.split(|c: char| c.is_whitespace() || "\"'`,;:()".contains(c));
-        let numbers = |word: &str| {
-            word.len() > LONGEST_NUMBERED
-                && word.contains(|c: char| c.is_ascii_digit())
-                && !word.contains('/')
-        };
-        let counts = |word: &&str| !word.is_empty() && !numbers(word);
-        words.filter(counts).map(str::to_owned).collect()
-    };
-    words(one) == words(other)
+/// Whether two refusals name places in a schema, and none of them alike: then it was another tool each time. How
+/// else a refusal changes (times, numbers, lengths) says nothing.
+pub(super) fn is_elsewhere(one: &str, other: &str) -> bool {
+    let (one, other) = (pointers(one), pointers(other));
+    !one.is_empty() && !other.is_empty() && !one.iter().any(|place| other.contains(place))
 }
 
 #[cfg(test)]
@@ -89,15 +79,16 @@ mod tests {
     }
 
     #[test]
-    fn refusals_are_the_same_whatever_their_requests_are_numbered() {
-        assert!(is_same(
-            "no schema (request req_011CSHoEeqs5C35K2)",
-            "no schema (request req_9f8e7d6c5b4a3)"
-        ));
-        assert!(is_same("bad grammar", "bad grammar"));
-        assert!(!is_same("bad at #/properties/a1234567", "bad at #/properties/b1234567"));
-        assert!(!is_same("bad schema of a1", "bad schema of a2"));
-        assert!(!is_same("bad grammar", ""));
+    fn a_refusal_is_another_one_only_where_it_names_another_place() {
+        for (one, other, expected) in [
+            ("bad at #/properties/a", "bad at #/properties/b", true),
+            ("bad at #/properties/a (1 s)", "bad at #/properties/a (2 s)", false),
+            ("bad schema, line 1 column 5321", "bad schema, line 1 column 3107", false),
+            ("bad grammar at 12:34:56Z", "bad at #/properties/b", false),
+            ("", "", false),
+        ] {
+            assert_eq!(is_elsewhere(one, other), expected, "{one} {other}");
+        }
     }
 
     proptest! {
@@ -105,7 +96,7 @@ mod tests {
         fn no_refusal_is_too_strange(refusal in "(schema|#/|properties|/|~|\"|[0-9]|\\PC){0,20}") {
             let tools = tools(&[json!({}), json!({"properties": {}})]);
             prop_assert!(suspects(&refusal, &tools).iter().all(|at| *at < tools.len()));
-            prop_assert!(is_same(&refusal, &refusal));
+            prop_assert!(!is_elsewhere(&refusal, &refusal));
         }
     }
 }
