@@ -364,7 +364,16 @@ const INSTEAD: &str = "write ${env:NAME} or ${file:/path}";
 
 /// The name of a place, written so that nothing in it is taken for a reference.
 fn as_text(place: &str) -> String {
-    place.replace("${", "$${")
+    let mut text = String::with_capacity(place.len());
+    let mut dollars = 0;
+    for c in place.chars() {
+        if c == '{' {
+            text.extend(std::iter::repeat_n('$', dollars));
+        }
+        dollars = if c == '$' { dollars + 1 } else { 0 };
+        text.push(c);
+    }
+    text
 }
 
 fn leading_name(text: &str) -> &str {
