@@ -156,9 +156,7 @@ fn paths(files: &[config::ServersFile]) -> Vec<PathBuf> {
 /// What the log has of the servers files: what is wrong with single servers, and what is worth saying.
 fn sayings(files: &[config::ServersFile]) -> impl Iterator<Item = (Level, String)> {
     let problems = config::entry_problems(files).into_iter();
-    let problems = problems.map(|problem| {
-        (Level::ERROR, format!("{problem}; it is not started by this, and serves on if it does"))
-    });
+    let problems = problems.map(|problem| (Level::ERROR, format!("{problem}; this entry starts no server")));
     let remarks = config::remarks(files).map(|(weight, line)| match weight {
         Weight::Warning => (Level::WARN, line),
         Weight::Note => (Level::INFO, line),
