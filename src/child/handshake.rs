@@ -15,7 +15,7 @@ use super::start_clock::{Judgement, LAUNCHER_LOOK, PROBE_GRACE, ProbeGrace, Seen
 use super::teller::Teller;
 use crate::jsonrpc::RpcError;
 use crate::mcp::{self, Era, Facts, Probe, method};
-use crate::process::TreeView;
+use crate::process::{TreeView, Usage};
 
 /// Which opening to try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,9 +143,7 @@ async fn await_end_of_time(clock: &mut StartClock, start: &Start) -> (Duration, 
         looked = Instant::now();
         // By how little a look is late must not move what is compared.
         let at = if looked.saturating_duration_since(due) < LAUNCHER_LOOK { due } else { looked };
-        let tree = start.tree.clone();
-        // Reads /proc.
-        let Ok(usage) = tokio::task::spawn_blocking(move || tree.usage()).await else { continue };
+        let Some(usage) = usage_of(&start.tree).await else { continue };
         let heard = start.view.was_heard();
         let seen = Seen { heard, processes: usage.processes, cpu: usage.cpu_time };
         match clock.look(seen, at) {
@@ -153,6 +151,13 @@ async fn await_end_of_time(clock: &mut StartClock, start: &Start) -> (Duration, 
             Judgement::Over { after, launching } => return (after, launching),
         }
     }
+}
+
+/// What a tree uses now; `None` where nobody could look.
+async fn usage_of(tree: &TreeView) -> Option<Usage> {
+    let tree = tree.clone();
+    // Reads /proc.
+    tokio::task::spawn_blocking(move || tree.usage()).await.ok()
 }
 
 /// Probes in place (spec 2026-07-28, basic/transports/stdio). With a tree to look at, a server that has not
@@ -202,9 +207,7 @@ async fn await_end_of_grace(tree: &TreeView) {
     let mut grace = ProbeGrace::new(Instant::now());
     loop {
         tokio::time::sleep_until(grace.next_look().into()).await;
-        let tree = tree.clone();
-        // Reads /proc.
-        let usage = tokio::task::spawn_blocking(move || tree.usage()).await.unwrap_or_default();
+        let usage = usage_of(tree).await.unwrap_or_default();
         if grace.is_over(usage.cpu_time, Instant::now()) {
             return;
         }

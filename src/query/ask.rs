@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
 use super::blame::blamed;
@@ -41,7 +42,6 @@ struct Trial {
 impl Asking<'_> {
     /// What the model says next. Tools that are refused are out of the offer and in the talk's list then.
     pub(super) async fn turn(&self, offer: &mut Offer, talk: &mut Talk) -> Result<Reply, QueryError> {
-        self.leave_out_unwanted(offer, talk);
         let mut trial = None;
         loop {
             let error = match self.ask(offer, talk).await {
@@ -90,20 +90,17 @@ impl Asking<'_> {
         }
     }
 
-    /// What the endpoint refused lately it is not asked again to take.
-    fn leave_out_unwanted(&self, offer: &mut Offer, talk: &mut Talk) {
+    /// What the endpoint refused lately it is not asked again to take: for the beginning of a question.
+    pub(super) fn leave_out_unwanted(&self, offer: &mut Offer, talk: &mut Talk) {
         let now = Instant::now();
-        let reason = |at: usize, offer: &Offer| {
-            self.chat.unwanted.reason(self.model, offer.definitions().get(at)?.get(), now)
-        };
-        let mut is_fewer = false;
-        for at in (0..offer.definitions().len()).rev() {
-            let Some(reason) = reason(at, offer) else { continue };
-            let Some(removed) = offer.leave_out(at) else { continue };
-            talk.left_out.push(left_out(&removed, &reason));
-            is_fewer = true;
+        let reason = |definition: &RawValue| self.chat.unwanted.reason(self.model, definition.get(), now);
+        let tools = offer.definitions().iter().enumerate();
+        let unwanted: Vec<_> = tools.filter_map(|(at, tool)| Some((at, reason(tool)?))).collect();
+        // From the end, so that places stay what they are.
+        for (at, reason) in unwanted.iter().rev() {
+            talk.left_out.extend(offer.leave_out(*at).map(|removed| left_out(&removed, reason)));
         }
-        if is_fewer {
+        if !unwanted.is_empty() {
             talk.offers(offer);
         }
     }

@@ -99,6 +99,7 @@ impl Queries {
             events: events.as_ref(),
         };
         let mut talk = Talk::begin(&offer, &question.text);
+        asking.leave_out_unwanted(&mut offer, &mut talk);
         for turn in 1..=max_turns {
             let reply = while_accepted(caller, asking.turn(&mut offer, &mut talk)).await??;
             if reply.calls.is_empty() {

@@ -21,10 +21,7 @@ pub(super) fn suspects(refusal: &str, definitions: &[Box<RawValue>]) -> Vec<usiz
         places.iter().any(|place| schema.pointer(place).is_some())
     };
     let all = 0..definitions.len();
-    let named: Vec<usize> = match places.is_empty() {
-        true => Vec::new(),
-        false => all.clone().filter(|at| has_one(&definitions[*at])).collect(),
-    };
+    let named: Vec<usize> = all.clone().filter(|at| has_one(&definitions[*at])).collect();
     if named.is_empty() { all.collect() } else { named }
 }
 

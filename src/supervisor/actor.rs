@@ -183,7 +183,8 @@ impl Server {
 
     fn define(&mut self, definition: Arc<Definition>, is_new: bool) -> Vec<Action> {
         let cannot_run = State::without_replicas(&definition, false);
-        if matches!(cannot_run, State::Failed { .. }) && self.handle.is_in_force() {
+        let is_in_force = self.refused.is_some() || self.handle.status().state.serves();
+        if matches!(cannot_run, State::Failed { .. }) && is_in_force {
             self.handle.refuse(Some(cannot_run));
             self.refused = Some(definition);
             return Vec::new();

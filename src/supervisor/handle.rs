@@ -247,12 +247,6 @@ impl ServerHandle {
         self.show(&roster, None);
     }
 
-    /// Whether a child serves, or has served when an edit came that cannot be used.
-    pub(super) fn is_in_force(&self) -> bool {
-        let roster = self.roster();
-        roster.refused.is_some() || roster.serves()
-    }
-
     /// The definition as it is now is one that cannot be used, and the earlier one stays in force; or, with
     /// `None`, that is over.
     pub(super) fn refuse(&self, state: Option<State>) {

@@ -329,26 +329,26 @@ impl Lifecycle {
             (
                 Wanted::Running,
                 Ending::Crashed(cause) | Ending::NeverRead(cause) | Ending::NotOpened { cause, .. },
-            ) if self.is_left(&cause) => {
-                self.epoch += 1;
-                self.phase = if is_clean(&cause) { Phase::Over { cause } } else { Phase::Failed { cause } };
-                vec![]
-            }
-            (
-                Wanted::Running,
-                Ending::Crashed(cause) | Ending::NeverRead(cause) | Ending::NotOpened { cause, .. },
-            ) => {
-                self.failures = self.failures.saturating_add(1);
-                if self.ready_since.is_none() {
-                    self.failed_starts = self.failed_starts.saturating_add(1);
-                }
-                let hopeless = !self.ever_ready && self.futile.is_so();
-                let until = now + backoff::delay(self.failures, hopeless, jitter);
-                self.wait(Phase::Backoff { until, cause, hopeless }, until)
-            }
+            ) => self.failed(cause, now, jitter),
             // Stopped without having been asked to: whoever did it wants it back by `Wanted::Running`.
             (Wanted::Running, Ending::Stopped) => self.queue(Rank::First),
         }
+    }
+
+    /// The child has ended unasked: it is left at that, or replaced after a while.
+    fn failed(&mut self, cause: Cause, now: Instant, jitter: f64) -> Vec<Effect> {
+        if self.is_left(&cause) {
+            self.epoch += 1;
+            self.phase = if is_clean(&cause) { Phase::Over { cause } } else { Phase::Failed { cause } };
+            return vec![];
+        }
+        self.failures = self.failures.saturating_add(1);
+        if self.ready_since.is_none() {
+            self.failed_starts = self.failed_starts.saturating_add(1);
+        }
+        let hopeless = !self.ever_ready && self.futile.is_so();
+        let until = now + backoff::delay(self.failures, hopeless, jitter);
+        self.wait(Phase::Backoff { until, cause, hopeless }, until)
     }
 
     /// Whether a child that ended so is not replaced.

@@ -500,10 +500,12 @@ fn judge(end: End, era: EraChoice, line: Option<Arc<str>>) -> (Ending, Cause) {
             };
             let cause = cause.with_line(line);
             // With an era that is prescribed there is no other way.
-            let ending = match opened || misspoke || era != EraChoice::Auto {
-                _ if ended_deaf => Ending::NeverRead(cause.clone()),
-                true => Ending::Crashed(cause.clone()),
-                false => Ending::NotOpened { cause: cause.clone(), at_once },
+            let ending = if ended_deaf {
+                Ending::NeverRead(cause.clone())
+            } else if opened || misspoke || era != EraChoice::Auto {
+                Ending::Crashed(cause.clone())
+            } else {
+                Ending::NotOpened { cause: cause.clone(), at_once }
             };
             (ending, cause)
         }

@@ -500,9 +500,10 @@ fn item(server: &ServerView) -> Item<'_> {
 
 /// Why a server does not run: what its state says, else what its definition does.
 fn cause(server: &ServerView) -> Option<String> {
-    let edit = || server.status.update.as_ref()?.state.cause();
-    let edit =
-        || edit().map(|cause| format!("its changed definition {cause}; the earlier one goes on serving"));
+    let edit = || {
+        let cause = server.status.update.as_ref()?.state.cause()?;
+        Some(format!("its changed definition {cause}; the earlier one goes on serving"))
+    };
     let idle = || server.definition.idle_reason().map(str::to_owned);
     server.status.cause().or_else(edit).or_else(idle)
 }
