@@ -9,19 +9,13 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Map, Value, json};
 
+use crate::reloading;
 use crate::support::gateway::{Gateway, TestGateway, fake};
 use crate::support::{DEADLINE, wait_until};
 
-fn servers_file(gateway: &Gateway) -> std::path::PathBuf {
-    gateway.data().parent().expect("the test's directory").join("servers.json")
-}
-
 /// Replaces the servers file as editors do: written beside it, renamed over it.
 fn rewrite(gateway: &Gateway, value: &Value) {
-    let file = servers_file(gateway);
-    let beside = file.with_extension("new");
-    fs::write(&beside, value.to_string()).expect("written");
-    fs::rename(beside, file).expect("renamed");
+    reloading::rewrite(gateway, &value.to_string());
 }
 
 fn entries(gateway: &Gateway, entries: &[(&str, Value)]) -> Value {

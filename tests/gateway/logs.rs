@@ -58,7 +58,7 @@ impl Following {
 
     /// The same over a connection to somebody who passes it on, under the name that is to be asked for.
     pub(crate) async fn over(
-        mut socket: TcpStream,
+        socket: TcpStream,
         host: &str,
         key: &str,
         path: &str,
@@ -66,8 +66,22 @@ impl Following {
     ) -> Following {
         let request =
             format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {key}\r\n{headers}\r\n");
+        Following::of(socket, &request).await
+    }
+
+    /// The answer to this request, as it is to be sent.
+    pub(crate) async fn of(mut socket: TcpStream, request: &str) -> Following {
         socket.write_all(request.as_bytes()).await.expect("sent");
         Following { socket, text: String::new() }
+    }
+
+    /// Reads to the end of the connection; says all that came.
+    pub(crate) async fn read_out(&mut self) -> &str {
+        let mut rest = Vec::new();
+        let read = tokio::time::timeout(DEADLINE, self.socket.read_to_end(&mut rest)).await;
+        read.expect("it ends in time").expect("readable");
+        self.text.push_str(&String::from_utf8_lossy(&rest));
+        &self.text
     }
 
     /// Reads until the text has come; says what came until then.
@@ -88,7 +102,7 @@ impl Following {
 }
 
 /// A server that writes a line for each line of a file that a test writes.
-fn echoing(file: &std::path::Path) -> serde_json::Value {
+pub(crate) fn echoing(file: &std::path::Path) -> serde_json::Value {
     let script =
         format!("tail -n +1 -F {} >&2 2>/dev/null & exec {}", file.display(), env!("CARGO_BIN_EXE_fake-mcp"));
     json!({"command": "/bin/sh", "args": ["-c", script]})

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::reloading::rewrite;
 use crate::support::ask::ask;
 use crate::support::gateway::{Gateway, TestGateway, fake, with};
 use crate::support::{DEADLINE, wait_until};
@@ -228,15 +229,12 @@ async fn a_tool_that_is_held_back_stays_so_beside_an_edit_that_cannot_be_used() 
     wait_pin(&gateway, "weather", "changed").await;
     gateway.v1_invoke("fake", "weather", json!({})).await.expect(403);
 
-    let file = gateway.data().parent().expect("the test's directory").join("servers.json");
     let mut no_command = gateway.marked(definition.clone());
     no_command.as_object_mut().expect("an object").remove("command");
     let mut misspelt = gateway.marked(definition);
     misspelt["mcpvisor"]["pin"] = "blok".into();
     for (edit, part) in [(misspelt, "pin"), (json!(5), "must be an object"), (no_command, "command")] {
-        let beside = file.with_extension("new");
-        fs::write(&beside, json!({"mcpServers": {"fake": edit}}).to_string()).expect("written");
-        fs::rename(beside, &file).expect("renamed");
+        rewrite(&gateway, &json!({"mcpServers": {"fake": edit}}).to_string());
         let seen = wait_until("the edit is refused", DEADLINE, || async {
             let seen = gateway.server("fake").await;
             let cause = seen["supervision"]["update"]["cause"].as_str().unwrap_or_default().to_owned();

@@ -13,7 +13,7 @@ use crate::support::terminal::in_a_terminal;
 use crate::support::{DEADLINE, wait_until};
 
 /// Replaces the servers file as editors do: written beside it, renamed over it.
-fn rewrite(gateway: &Gateway, text: &str) {
+pub(crate) fn rewrite(gateway: &Gateway, text: &str) {
     let directory = gateway.data().parent().expect("the test's directory");
     fs::write(directory.join("servers.new"), text).expect("written");
     fs::rename(directory.join("servers.new"), directory.join("servers.json")).expect("renamed");

@@ -2,56 +2,23 @@
 //! socket of its own.
 
 use std::io::Write as _;
-use std::path::Path;
 
 use nix::sys::signal::Signal;
-use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use serde_json::json;
 
+use crate::logs::{Following, echoing};
 use crate::support::gateway::{Gateway, TestGateway};
 use crate::support::llm::{Llm, Turn};
 use crate::support::{DEADLINE, wait_until};
 
-/// An answer that is read over a socket of its own.
-struct Reading {
-    socket: TcpStream,
-    text: String,
-}
-
-impl Reading {
-    async fn begin(gateway: &Gateway, request: &str, body: &str) -> Reading {
-        let mut socket = gateway.raw_socket().await;
-        let (host, key, length) = (gateway.address(), gateway.key(), body.len());
-        let head = format!(
-            "{request} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {key}\r\n\
-             content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
-        );
-        socket.write_all(format!("{head}{body}").as_bytes()).await.expect("sent");
-        Reading { socket, text: String::new() }
-    }
-
-    /// Reads until a text has come.
-    async fn until(&mut self, wanted: &str) {
-        while !self.text.contains(wanted) {
-            assert!(self.piece().await > 0, "it ended before {wanted:?}: {}", self.text);
-        }
-    }
-
-    /// Reads to the end of the connection.
-    async fn read_out(&mut self) -> &str {
-        while self.piece().await > 0 {}
-        &self.text
-    }
-
-    async fn piece(&mut self) -> usize {
-        let mut piece = [0; 4096];
-        let read = timeout(DEADLINE, self.socket.read(&mut piece)).await;
-        let count = read.unwrap_or_else(|_| panic!("nothing more came: {}", self.text)).expect("readable");
-        self.text.push_str(&String::from_utf8_lossy(&piece[..count]));
-        count
-    }
+/// Begins to read an answer over a socket of its own.
+async fn begin(gateway: &Gateway, request: &str, body: &str) -> Following {
+    let (host, key, length) = (gateway.address(), gateway.key(), body.len());
+    let head = format!(
+        "{request} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {key}\r\n\
+         content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+    );
+    Following::of(gateway.raw_socket().await, &format!("{head}{body}")).await
 }
 
 /// A daemon with a server that writes to its log what a test writes to a file, and a model that says the first word
@@ -84,21 +51,21 @@ impl World {
         writeln!(file.expect("there"), "{line}").expect("written");
     }
 
-    async fn follow(&self) -> Reading {
-        let mut following = Reading::begin(&self.gateway, "GET /v1/mcps/fake/logs?follow=true", "").await;
+    async fn follow(&self) -> Following {
+        let mut following = begin(&self.gateway, "GET /v1/mcps/fake/logs?follow=true", "").await;
         following.until("\r\n\r\n").await;
         following
     }
 
-    async fn ask(&self) -> Reading {
+    async fn ask(&self) -> Following {
         let question = json!({"server": "fake", "query": "?", "stream": true}).to_string();
-        let mut asking = Reading::begin(&self.gateway, "POST /api/query", &question).await;
+        let mut asking = begin(&self.gateway, "POST /api/query", &question).await;
         asking.until("Word ").await;
         asking
     }
 
     /// Sees both streams on: what is written now arrives, and the answer comes to its end.
-    async fn both_go_on(&self, following: &mut Reading, asking: &mut Reading) {
+    async fn both_go_on(&self, following: &mut Following, asking: &mut Following) {
         self.log("after all that");
         following.until("after all that").await;
         self.model.let_go(1);
@@ -107,20 +74,15 @@ impl World {
     }
 }
 
-fn echoing(file: &Path) -> Value {
-    let script =
-        format!("tail -n +1 -F {} >&2 2>/dev/null & exec {}", file.display(), env!("CARGO_BIN_EXE_fake-mcp"));
-    json!({"command": "/bin/sh", "args": ["-c", script]})
-}
-
 #[tokio::test]
 async fn a_stream_outlives_the_time_after_which_an_idle_connection_is_closed() {
     let world = World::new("[http]\nkeep_alive = \"1s\"\n").await;
     let (mut following, mut asking) = (world.follow().await, world.ask().await);
     // One after the other, each begun when the streams had been silent for longer.
     for _ in 0..3 {
-        let mut idle = Reading::begin(&world.gateway, "GET /healthz", "").await;
-        assert!(idle.read_out().await.starts_with("HTTP/1.1 200"), "{}", idle.text);
+        let mut idle = begin(&world.gateway, "GET /healthz", "").await;
+        let told = idle.read_out().await;
+        assert!(told.starts_with("HTTP/1.1 200"), "{told}");
     }
     world.both_go_on(&mut following, &mut asking).await;
     world.gateway.stop().await;
@@ -134,7 +96,7 @@ async fn a_stream_that_is_read_makes_room_for_nobody() {
     let (mut following, mut asking) = (world.follow().await, world.ask().await);
     let mut others = Vec::new();
     for _ in 0..3 {
-        others.push(Reading::begin(&world.gateway, "GET /healthz", "").await);
+        others.push(begin(&world.gateway, "GET /healthz", "").await);
     }
     for number in 0..5 {
         world.log(&format!("line {number}."));
