@@ -4,7 +4,7 @@
 //! Its value says which installation the process is of and which child it comes from, and is thousands
 //! of years, so that it limits nobody.
 
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use rustix::process::{Resource, Rlimit, getrlimit};
 
 use super::proc_fs;
 
@@ -44,16 +44,13 @@ impl Brands {
         limit >> CHILD_BITS == self.0 >> CHILD_BITS
     }
 
-    /// Brands a process and says which it became; `None` when the system would not have it.
-    pub(super) fn put_on(self, pid: i32, number: u64) -> Option<u64> {
+    /// The brand of the child of this number, as the limit that it is to be given; `None` when the system would
+    /// not have it.
+    pub(super) fn limit_of(self, number: u64) -> Option<Rlimit> {
         let wanted = self.of_child(number);
-        let pid = Pid::from_raw(pid)?;
-        let maximum = rustix::process::getrlimit(Resource::Rttime).maximum;
-        if maximum.is_some_and(|maximum| maximum < wanted) {
-            return None;
-        }
-        prlimit(Some(pid), Resource::Rttime, Rlimit { current: Some(wanted), maximum }).ok()?;
-        Some(wanted)
+        let maximum = getrlimit(Resource::Rttime).maximum;
+        let fits = maximum.is_none_or(|maximum| maximum >= wanted);
+        fits.then_some(Rlimit { current: Some(wanted), maximum })
     }
 
     /// Whether a process carries a brand of this installation.

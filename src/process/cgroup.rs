@@ -53,8 +53,9 @@ impl Cgroups {
     /// Tries whether there is a subtree for this instance, and takes it. The reason why not is for
     /// the log.
     pub(super) fn probe(instance: &str) -> Result<Cgroups, String> {
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        let mount = unified_mount(&mounts).ok_or("no cgroup v2 hierarchy is mounted")?;
+        let mounts = fs::read("/proc/self/mountinfo").unwrap_or_default();
+        let mount =
+            unified_mount(&String::from_utf8_lossy(&mounts)).ok_or("no cgroup v2 hierarchy is mounted")?;
         let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let own = own_path(&own).ok_or("this process is in no cgroup v2")?;
         let parent = if own == "/" { mount } else { mount.join(own.trim_start_matches('/')) };
@@ -175,6 +176,11 @@ impl Drop for Leaf {
 impl Leaf {
     fn set(&self, file: &str, value: &str) -> io::Result<()> {
         OpenOptions::new().write(true).open(self.path.join(file))?.write_all(value.as_bytes())
+    }
+
+    /// Its directory, for whoever is to be made in it.
+    pub(super) fn directory(&self) -> io::Result<File> {
+        File::open(&self.path)
     }
 
     /// Whoever writes `0` here moves in.

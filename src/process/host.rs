@@ -5,23 +5,23 @@ use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use rustix::process::{Resource, Rlimit, getrlimit, prlimit, setrlimit};
-use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 
 use super::cgroup::{Cgroups, Controllers, Leaf};
 use super::ladder::Process;
 use super::limits::Limits;
 use super::pidfd::{self, Watch};
 use super::reference::references;
+use super::spawn::{Command, Spawned};
 use super::stray::{self, Kin};
 use super::tree::{Leaders, Tree, TreeGuard, adopted_zombies, children_at_start, reap, send};
-use super::{Secret, SpawnError, exec, harden, inherited, proc_fs, resolve, sandbox, secret};
+use super::{Secret, SpawnError, harden, inherited, proc_fs, resolve, sandbox, secret};
 
 /// The variable that marks every process of ours: `INSTANCE.N`, N counting the children.
 pub const MARK_VARIABLE: &str = "MCPVISOR_MARK";
@@ -214,42 +214,24 @@ impl Host {
     pub fn spawn(&self, spec: &Spec) -> Result<(Process, TreeGuard, Pipes), SpawnError> {
         let number = self.0.spawned.fetch_add(1, Ordering::Relaxed) + 1;
         let mark = format!("{}.{number}", self.0.settings.instance);
-        let mut command = self.command(spec, &mark)?;
+        let brand = self.0.kin.brands().limit_of(number);
+        let command = self.command(spec, &mark, brand)?;
         let leaf = self.leaf(number, spec)?;
-        if let Some(leaf) = &leaf {
-            harden::join(&mut command, leaf.procs()).map_err(|error| {
-                SpawnError::new("the child's control group cannot be joined".to_owned(), &error)
-            })?;
-        }
         let mut leaders = self.0.leaders();
-        let spawned = exec::without_shell(&mut command).and_then(|()| command.spawn());
-        let mut child = spawned.map_err(|error| describe(spec, &error))?;
-        let no_pipe = || {
-            SpawnError::new(
-                "a pipe to the child is missing".to_owned(),
-                &io::Error::from(io::ErrorKind::BrokenPipe),
-            )
-        };
-        let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).ok_or_else(no_pipe)?;
+        let spawned = command.spawn(leaf.as_ref()).map_err(|error| describe(spec, &error))?;
+        let Spawned { pid, pidfd, pipes } = spawned;
         let started = proc_fs::stat(pid).map_or(0, |stat| stat.started);
         leaders.insert(pid, started);
         drop(leaders);
-        let brand = self.0.kin.brands().put_on(pid, number);
+        let brand = brand.and_then(|limit| limit.current);
         let tree = Arc::new(Tree::new(pid, format!("{MARK_VARIABLE}={mark}"), brand, leaf, self.0.clone()));
         let guard = TreeGuard(tree.clone());
-        let pipes = match (child.stdin.take(), child.stdout.take(), child.stderr.take()) {
-            (Some(stdin), Some(stdout), Some(stderr)) => Pipes { stdin, stdout, stderr },
-            _ => return Err(no_pipe()),
-        };
-        if spec.limits.open_files.is_none() {
-            self.restore_open_files(pid);
-        }
-        let watch = Watch::open(pid).map_err(|error| {
+        let watch = Watch::over(pidfd).map_err(|error| {
             guard.0.kill_now();
             self.0.forget(pid);
             SpawnError::new("the child could not be watched".to_owned(), &error)
         })?;
-        Ok((Process::new(child, watch, tree), guard, pipes))
+        Ok((Process::new(watch, tree), guard, pipes))
     }
 
     fn leaf(&self, number: u64, spec: &Spec) -> Result<Option<Leaf>, SpawnError> {
@@ -268,15 +250,7 @@ impl Host {
         limits.unenforced(self.controllers(), rustix::process::geteuid().is_root())
     }
 
-    /// Many programs go through all files they may have open; ours may be very many.
-    fn restore_open_files(&self, pid: i32) {
-        if let (Some(limit), Some(pid)) = (self.0.open_files, rustix::process::Pid::from_raw(pid)) {
-            let limit = Rlimit { current: limit.current, maximum: limit.maximum };
-            let _ = prlimit(Some(pid), Resource::Nofile, limit);
-        }
-    }
-
-    fn command(&self, spec: &Spec, mark: &str) -> Result<Command, SpawnError> {
+    fn command(&self, spec: &Spec, mark: &str, brand: Option<Rlimit>) -> Result<Command, SpawnError> {
         let settings = &self.0.settings;
         let Resolved { command: wanted, args, env, cwd } = spec.resolve(|name| std::env::var_os(name))?;
         let wanted = wanted.expose();
@@ -301,17 +275,11 @@ impl Host {
         if let (Some(directory), None) = (&sandbox, &spec.cwd) {
             command.current_dir(directory);
         }
-        command
-            .args(args.iter().map(Secret::expose))
-            .env_clear()
-            .envs(settings.base_env.iter().map(|(name, value)| (name, value)))
-            .envs(env.iter().map(|(name, value)| (name, value.expose())))
-            .env(MARK_VARIABLE, mark)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0);
-        harden::harden(&mut command);
+        args.iter().for_each(|argument| command.arg(argument.expose()));
+        settings.base_env.iter().for_each(|(name, value)| command.env(name, value));
+        env.iter().for_each(|(name, value)| command.env(name, value.expose()));
+        command.env(MARK_VARIABLE, mark);
+        harden::harden(&mut command, self.0.open_files, brand);
         spec.limits.put_on(&mut command, self.controllers());
         if let Some(directory) = &sandbox {
             for (name, path) in sandbox::confine(&mut command, directory, &settings.private)? {

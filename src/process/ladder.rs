@@ -1,13 +1,12 @@
 //! From a running process to an empty tree: wait, ask, insist, reap.
 
 use std::io;
-use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use tokio::process::Child;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
@@ -60,14 +59,13 @@ pub struct ExitReport {
 
 /// A running process: the leader of a tree. Dropping it kills the tree.
 pub struct Process {
-    child: Child,
     watch: Watch,
     tree: Arc<Tree>,
 }
 
 impl Process {
-    pub(super) fn new(child: Child, watch: Watch, tree: Arc<Tree>) -> Process {
-        Process { child, watch, tree }
+    pub(super) fn new(watch: Watch, tree: Arc<Tree>) -> Process {
+        Process { watch, tree }
     }
 
     /// Waits until the process ends by itself or `order` comes, then makes sure that nothing of
@@ -75,7 +73,7 @@ impl Process {
     ///
     /// `leader_ended` is told as soon as the leader has ended, before its tree is swept.
     pub async fn run_to_end(
-        mut self,
+        self,
         order: oneshot::Receiver<Ladder>,
         leader_ended: oneshot::Sender<()>,
     ) -> ExitReport {
@@ -151,15 +149,13 @@ impl Process {
         killed.len()
     }
 
-    async fn reap(&mut self, forced: bool, killed: usize) -> ExitReport {
+    async fn reap(&self, forced: bool, killed: usize) -> ExitReport {
         let orphans = self.members().await.map_or(1, |members| members.len());
         self.tree.set_gone();
-        let exit = match tokio::time::timeout(KILL_GRACE, self.child.wait()).await {
-            Ok(Ok(status)) => match exit_of(status) {
-                Exit::Signal(_) if !forced && self.tree.ran_out_of_memory() => Exit::OutOfMemory,
-                exit => exit,
-            },
-            Ok(Err(_)) | Err(_) => Exit::Stuck,
+        let _ = tokio::time::timeout(KILL_GRACE, self.watch.ended()).await;
+        let exit = match reap_leader(self.tree.leader) {
+            Exit::Signal(_) if !forced && self.tree.ran_out_of_memory() => Exit::OutOfMemory,
+            exit => exit,
         };
         self.tree.remove_leaf();
         self.tree.host.forget(self.tree.leader);
@@ -192,6 +188,8 @@ impl Drop for Process {
     fn drop(&mut self) {
         if !self.tree.is_gone() {
             self.tree.kill_now();
+            // Nobody waits for it any more: it is reaped as one that fell to us, once it has ended.
+            self.tree.host.forget(self.tree.leader);
         }
     }
 }
@@ -204,10 +202,11 @@ async fn ended_by(pid: i32, deadline: Instant) -> bool {
     }
 }
 
-fn exit_of(status: ExitStatus) -> Exit {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => Exit::Code(code),
-        (None, Some(signal)) => Exit::Signal(signal),
-        (None, None) => Exit::Stuck,
+/// Takes note of a leader's end.
+fn reap_leader(pid: i32) -> Exit {
+    match waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG)) {
+        Ok(WaitStatus::Exited(_, code)) => Exit::Code(code),
+        Ok(WaitStatus::Signaled(_, signal, _)) => Exit::Signal(signal as i32),
+        Ok(_) | Err(_) => Exit::Stuck,
     }
 }

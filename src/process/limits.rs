@@ -5,9 +5,9 @@
 use std::{fmt, io};
 
 use nix::sys::resource::{Resource, setrlimit};
-use tokio::process::Command;
 
 use super::cgroup::Controllers;
+use super::spawn::Command;
 
 /// What a child and whatever it starts may use; `None` is as much as we may.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -75,7 +75,7 @@ impl Limits {
         // SAFETY: between fork and exec only async-signal-safe calls are allowed. `setrlimit` is a
         // plain system call; the array is moved in whole, nothing here allocates, locks or panics.
         unsafe {
-            command.pre_exec(move || {
+            command.before_exec(move || {
                 for (resource, limit) in limits {
                     if let Some(limit) = limit {
                         setrlimit(resource, limit, limit).map_err(io::Error::from)?;

@@ -33,7 +33,11 @@ pub(super) struct Watch(AsyncFd<OwnedFd>);
 impl Watch {
     /// Watches a process; must be called inside a runtime. Errors as [`open`].
     pub(super) fn open(pid: i32) -> io::Result<Watch> {
-        let pidfd = open(pid)?;
+        Watch::over(open(pid)?)
+    }
+
+    /// Watches the process of a handle; must be called inside a runtime.
+    pub(super) fn over(pidfd: OwnedFd) -> io::Result<Watch> {
         // SAFETY: an `OwnedFd` is a valid, open descriptor and gives the same one at every call;
         // it is moved in here and nobody else can close it before the `AsyncFd` is dropped.
         let watched = unsafe { AsyncFd::register(pidfd) };

@@ -1,10 +1,13 @@
 //! What `/proc` says of a process. Everything here is a snapshot that may be out of date at once.
 
 use std::collections::HashMap;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// More than the 52 numbers and the name of 64 bytes of a line of `/proc/PID/stat` can take.
+const MAX_STAT_LINE: usize = 2048;
 
 /// A line of `/proc/PID/stat`, as far as it is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +40,15 @@ pub(super) fn parents() -> io::Result<HashMap<i32, i32>> {
 
 /// Reads a process's state, parent and group; `None` when it is gone.
 pub(super) fn stat(pid: i32) -> Option<Stat> {
-    parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    parse_stat(&stat_line(pid)?)
+}
+
+/// The line of `/proc/PID/stat`, read at once: it says nothing of its length, and finding that out bit by bit takes
+/// five calls for each process there is. What a process calls itself need not be text.
+fn stat_line(pid: i32) -> Option<String> {
+    let mut buffer = [0; MAX_STAT_LINE];
+    let length = File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut buffer).ok()?;
+    Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
 }
 
 /// Whether the environment a process was started with has this `NAME=value` entry, or, with
@@ -86,8 +97,11 @@ pub(super) fn limit(pid: i32, name: &str) -> Option<u64> {
 
 /// Whether a process has given up gaining privileges (`no_new_privs`), which none can take back.
 pub(super) fn gains_no_privileges(pid: i32) -> bool {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    status.lines().any(|line| line.strip_prefix("NoNewPrivs:").is_some_and(|value| value.trim() == "1"))
+    // It begins with what the process calls itself, which need not be text.
+    let status = fs::read(format!("/proc/{pid}/status")).unwrap_or_default();
+    status
+        .split(|byte| *byte == b'\n')
+        .any(|line| line.strip_prefix(b"NoNewPrivs:").is_some_and(|value| value.trim_ascii() == b"1"))
 }
 
 /// What a process has open: the number of each descriptor, and what its link says. None where they may
@@ -109,7 +123,7 @@ pub(super) fn name(pid: i32) -> Option<String> {
 
 /// The resident memory of a process, in bytes, and its CPU time; `None` when it is gone.
 pub(super) fn usage(pid: i32) -> Option<(u64, Duration)> {
-    let line = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let line = stat_line(pid)?;
     let (ticks, pages) = parse_usage(&line)?;
     let ticks_a_second = rustix::param::clock_ticks_per_second();
     let page = u64::try_from(rustix::param::page_size()).ok()?;
@@ -153,6 +167,22 @@ mod tests {
         assert_eq!(parse_usage(line), Some((11, 2)));
         let (rss, _) = usage(std::process::id().cast_signed()).unwrap();
         assert!(rss > 100_000);
+    }
+
+    #[test]
+    fn a_process_whose_name_is_no_text_is_seen_like_any_other() {
+        use std::os::unix::ffi::OsStrExt;
+        let place = tempfile::tempdir().unwrap();
+        let program = place.path().join(std::ffi::OsStr::from_bytes(b"\xff) Z 1"));
+        std::os::unix::fs::symlink("/bin/sleep", &program).unwrap();
+        let mut process = std::process::Command::new(program).arg("60").spawn().unwrap();
+        let pid = process.id().cast_signed();
+        let (seen, memory) = (stat(pid), usage(pid));
+        process.kill().unwrap();
+        process.wait().unwrap();
+        let seen = seen.unwrap();
+        assert_eq!((seen.parent, seen.is_zombie()), (std::process::id().cast_signed(), false));
+        assert!(memory.is_some());
     }
 
     #[test]

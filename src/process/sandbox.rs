@@ -17,9 +17,9 @@ use landlock::{
     RulesetCreatedAttr,
 };
 use nix::libc;
-use tokio::process::Command;
 
 use super::SpawnError;
+use super::spawn::Command;
 
 /// The kernel's interface that is needed: the first that also keeps files from being truncated (6.2).
 const NEEDED: ABI = ABI::V3;
@@ -68,7 +68,7 @@ pub(super) fn confine(
     // before; `landlock_restrict_self` is a plain system call on an open descriptor that the
     // closure owns, and nothing here allocates, locks or panics.
     unsafe {
-        command.pre_exec(move || {
+        command.before_exec(move || {
             match libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0) {
                 0 => Ok(()),
                 _ => Err(io::Error::last_os_error()),
