@@ -114,19 +114,20 @@ impl ServerLog {
     }
 
     /// The newest `count` lines, newest last.
-    pub fn tail(&self, count: usize) -> Vec<LogLine> {
+    pub fn tail(&self, count: usize) -> Vec<Arc<LogLine>> {
         let ring = self.ring();
         ring.lines.iter().skip(ring.lines.len().saturating_sub(count)).cloned().collect()
     }
 
     /// At most `count` of the lines after the one with this number, oldest first, and how many
     /// there were between that are not kept any more.
-    pub fn after(&self, number: u64, count: usize) -> (u64, Vec<LogLine>) {
+    pub fn after(&self, number: u64, count: usize) -> (u64, Vec<Arc<LogLine>>) {
         let ring = self.ring();
         let oldest = ring.lines.front().map_or(ring.last + 1, |line| line.number);
         let lost = oldest.saturating_sub(number.saturating_add(1));
-        let later = ring.lines.iter().filter(|line| line.number > number).take(count);
-        (lost, later.cloned().collect())
+        // Where a thousand read on, looking at every line for each of them would cost more than the rest.
+        let first = ring.lines.partition_point(|line| line.number <= number);
+        (lost, ring.lines.range(first..).take(count).cloned().collect())
     }
 
     /// Follows the number of the newest line; 0 before the first.
@@ -139,10 +140,10 @@ impl ServerLog {
         let ring = self.ring();
         let head = ring.heads.iter().find(|head| head.incarnation == incarnation);
         let counts = |number: u64| head.is_none_or(|head| !head.of_probe.contains(&number));
-        let own = |line: &&LogLine| {
+        let own = |line: &&Arc<LogLine>| {
             line.incarnation == incarnation && line.stream == Stream::Stderr && counts(line.number)
         };
-        let mut last: Vec<&LogLine> = ring.lines.iter().rev().filter(own).take(LAST_LINES).collect();
+        let mut last: Vec<&Arc<LogLine>> = ring.lines.iter().rev().filter(own).take(LAST_LINES).collect();
         last.reverse();
         let head_lines = head.map(|head| head.stderr.as_slice()).unwrap_or_default();
         let lines: Vec<_> = head_lines.iter().filter(|(number, _)| counts(*number)).collect();
@@ -159,7 +160,7 @@ impl ServerLog {
     pub(super) fn pass_over_probe(&self, incarnation: u64) -> bool {
         let mut ring = self.ring();
         let last = ring.last;
-        let own = |line: &&LogLine| line.incarnation == incarnation && line.stream == Stream::Stderr;
+        let own = |line: &&Arc<LogLine>| line.incarnation == incarnation && line.stream == Stream::Stderr;
         let first =
             ring.lines.iter().filter(own).find(|line| is_of_probe(&line.text)).map(|line| line.number);
         let head = ring.heads.iter_mut().find(|head| head.incarnation == incarnation);
@@ -222,7 +223,7 @@ fn is_of_probe(line: &str) -> bool {
 
 #[derive(Debug)]
 struct Ring {
-    lines: VecDeque<LogLine>,
+    lines: VecDeque<Arc<LogLine>>,
     /// Of the last few children.
     heads: VecDeque<Head>,
     bytes: usize,
@@ -276,7 +277,7 @@ impl Ring {
         self.last += 1;
         let line = LogLine { number: self.last, at: SystemTime::now(), incarnation, stream, text };
         self.bytes += cost(&line);
-        self.lines.push_back(line);
+        self.lines.push_back(Arc::new(line));
         while self.bytes > RING_BYTES {
             match self.lines.pop_front() {
                 Some(oldest) => self.bytes -= cost(&oldest),

@@ -1,5 +1,5 @@
-//! The configuration file: which settings there are, what each may be, and where it goes. The
-//! reference for operators is `docs/configuration.md`.
+//! The configuration file: names, ranges and destinations of its settings. The reference for operators is
+//! `docs/configuration.md`.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -18,17 +18,17 @@ use crate::http::{ApiAuth, Tls, TlsFiles};
 use crate::service::AllowedServers;
 use crate::telemetry::logging::Level;
 
-/// What only a configuration file can leave to be settled later: paths that a flag or a variable
-/// may replace, and a default that hangs on them.
+/// Settings of the file that are resolved later: paths that a flag or a variable may replace, and a default
+/// that depends on them.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Paths {
     pub(super) data_dir: Option<PathBuf>,
     pub(super) config_root: Option<PathBuf>,
-    /// `Some(None)` for "none".
+    /// `None` if the file does not set it, `Some(None)` for "off".
     pub(super) socket: Option<Option<PathBuf>>,
-    /// `None` when the file does not say; an empty list says "none".
+    /// `None` if the file does not set it; an empty list means no servers files.
     pub(super) servers: Option<Vec<Named>>,
-    /// The model's key, as it is referred to.
+    /// Reference to the model's key.
     pub(super) llm_key: Option<llm::KeyReference>,
 }
 
@@ -36,8 +36,8 @@ const MS: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Puts the settings of a file's text over `config`. Relative paths in it start from `base`, the
-/// directory of the file.
+/// Applies the settings of a file's text to `config`. Relative paths in it start from `base`, the directory of
+/// the file.
 pub(super) fn apply(
     document: Document<'_>,
     base: &Path,
@@ -51,7 +51,7 @@ pub(super) fn apply(
         problems.at(document.source, position, "", format!("is not valid TOML: {}", error.message()));
     }
     if !errors.is_empty() {
-        // What can be made out of a broken file would only bring problems that are not there.
+        // The readable part of a broken file would only give false problems.
         return paths;
     }
     let mut top = Section::top(document, table.get_ref());
@@ -115,14 +115,19 @@ fn http(
     });
     s.duration("header_timeout", 100 * MS..=HOUR, &mut http.header_timeout, problems);
     s.duration("body_timeout", 100 * MS..=HOUR, &mut http.body_timeout, problems);
+    s.duration("write_timeout", 100 * MS..=HOUR, &mut http.write_timeout, problems);
     s.duration("keep_alive", 100 * MS..=DAY, &mut http.keep_alive, problems);
     s.count("max_connections", 1..=1_000_000, &mut http.max_connections, problems);
-    let mut share = None;
-    s.set("max_connections_per_address", SHARE, &mut share, problems, |value| {
-        let number = super::section::integer(value).filter(|number| (1..=1_000_000).contains(number))?;
-        usize::try_from(number).ok().map(Some)
-    });
-    http.max_connections_per_address = share.or(http.max_connections_per_address);
+    for (name, share) in [
+        ("max_connections_per_address", &mut http.max_connections_per_address),
+        ("max_streams", &mut http.max_streams),
+        ("max_streams_per_key", &mut http.max_streams_per_key),
+    ] {
+        s.set(name, SHARE, share, problems, |value| {
+            let number = super::section::integer(value).filter(|number| (1..=1_000_000).contains(number))?;
+            usize::try_from(number).ok().map(Some)
+        });
+    }
     s.duration("call_timeout", MS..=DAY, &mut http.call_timeout, problems);
     s.duration("max_call_timeout", MS..=DAY, &mut http.max_call_timeout, problems);
     if http.call_timeout > http.max_call_timeout {
@@ -138,7 +143,8 @@ fn http(
     s.finish(problems);
 }
 
-/// The certificate's files, after a look at them: a daemon that cannot use them does not start.
+/// Reads the paths of the certificate's files and checks the files: a daemon that cannot use them does not
+/// start.
 fn tls(
     s: &mut Section<'_>,
     document: Document<'_>,
@@ -249,7 +255,7 @@ fn path(value: &DeValue<'_>, base: &Path) -> Option<PathBuf> {
     value.as_str().filter(|text| usable(text)).map(|text| base.join(text))
 }
 
-/// No file can have an empty name or one with a NUL in it.
+/// Reports whether a file can have this name: it is not empty and contains no NUL.
 fn usable(path: &str) -> bool {
     !path.is_empty() && !path.contains('\0')
 }
@@ -267,7 +273,7 @@ mod tests {
         (config, paths, problems.lines())
     }
 
-    /// One line `section.key = value` is read, and is the only problem.
+    /// Reads one line `section.key = value` and returns its only problem.
     fn only_problem(setting: &str) -> String {
         let (_, _, lines) = read(setting);
         assert_eq!(lines.len(), 1, "{setting}: {lines:#?}");

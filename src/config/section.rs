@@ -1,5 +1,5 @@
-//! Reading one TOML table: each setting is asked for by name, with what it may be; wrong values
-//! and, at the end, names that nobody asked for become problems with their line and column.
+//! Reads one TOML table: each setting is requested by name, with its expected values. Wrong values and, at the
+//! end, names that were never requested become problems with their line and column.
 
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::problem::{Position, Problems, did_you_mean, path_step};
 use crate::supervisor::parse_duration;
 use crate::text::cut;
 
-/// The text that is being read and how to call it.
+/// Text that is being read, and its name for messages.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Document<'d> {
     pub(super) source: &'d str,
@@ -24,7 +24,7 @@ impl Document<'_> {
         Some(Position::of(self.text, span.start))
     }
 
-    /// A value as it stands in the file, shortened.
+    /// Returns a value as written in the file, shortened.
     fn quote(&self, span: Range<usize>) -> String {
         cut(self.text.get(span).unwrap_or_default().to_owned(), 60)
     }
@@ -36,7 +36,7 @@ struct Entry<'t> {
     value: &'t Spanned<DeValue<'t>>,
 }
 
-/// One table of the file. Ask for every setting, then call [`Section::finish`].
+/// One table of the file. Request every setting, then call [`Section::finish`].
 pub(super) struct Section<'t> {
     document: Document<'t>,
     path: String,
@@ -45,7 +45,7 @@ pub(super) struct Section<'t> {
 }
 
 impl<'t> Section<'t> {
-    /// The table of the whole file.
+    /// Returns the table of the whole file.
     pub(super) fn top(document: Document<'t>, table: &'t DeTable<'t>) -> Section<'t> {
         Section::new(document, String::new(), table)
     }
@@ -58,7 +58,7 @@ impl<'t> Section<'t> {
         Section { document, path, entries, asked: Vec::new() }
     }
 
-    /// The table of this name; an empty one when it is not there.
+    /// Returns the table of this name; an empty one if it is missing.
     pub(super) fn section(&mut self, name: &'static str, problems: &mut Problems) -> Section<'t> {
         let path = self.path_of(name);
         let empty = Section { document: self.document, path, entries: Vec::new(), asked: Vec::new() };
@@ -72,7 +72,7 @@ impl<'t> Section<'t> {
         }
     }
 
-    /// The tables of this array of tables, in their order.
+    /// Returns the tables of this array of tables, in their order.
     pub(super) fn sections(&mut self, name: &'static str, problems: &mut Problems) -> Vec<Section<'t>> {
         let path = self.path_of(name);
         let Some(entry) = self.take(name) else { return Vec::new() };
@@ -89,7 +89,7 @@ impl<'t> Section<'t> {
         })
     }
 
-    /// The tables in this one, by names that the operator has chosen.
+    /// Returns the tables in this one, by the names that the operator has chosen.
     pub(super) fn named(&mut self, problems: &mut Problems) -> Vec<(String, Section<'t>)> {
         let entries = std::mem::take(&mut self.entries);
         let mut named = Vec::new();
@@ -105,12 +105,12 @@ impl<'t> Section<'t> {
         named
     }
 
-    /// Notes that a setting that was read cannot be as it is.
+    /// Reports a setting whose value was read and cannot be used.
     pub(super) fn refuse(&self, name: &'static str, reason: String, problems: &mut Problems) {
         problems.at(self.document.source, self.position(name), self.path_of(name), reason);
     }
 
-    /// Reads a setting into its slot, or notes that it "must be" what is expected.
+    /// Reads a setting into its slot, or reports that it "must be" as expected.
     pub(super) fn set<T>(
         &mut self,
         name: &'static str,
@@ -131,13 +131,13 @@ impl<'t> Section<'t> {
         &mut self,
         name: &'static str,
         range: RangeInclusive<Duration>,
-        slot: &mut Duration,
+        slot: &mut impl From<Duration>,
         problems: &mut Problems,
     ) {
         let (least, most) = (show_duration(*range.start()), show_duration(*range.end()));
         let expected = format!("a duration from {least} to {most}, such as \"500ms\", \"10s\" or \"2m\"");
         self.set(name, &expected, slot, problems, |value| {
-            duration(value).filter(|duration| range.contains(duration))
+            duration(value).filter(|duration| range.contains(duration)).map(Into::into)
         });
     }
 
@@ -176,13 +176,13 @@ impl<'t> Section<'t> {
         self.set(name, "true or false", slot, problems, |value| value.as_bool());
     }
 
-    /// The position of a setting's value, when it is there.
+    /// Returns the position of a setting's value. `None` if it is not set.
     pub(super) fn position(&self, name: &str) -> Option<Position> {
         let entry = self.entries.iter().find(|entry| entry.name == name)?;
         self.document.position(&entry.value.span())
     }
 
-    /// Reports every name that nobody asked for.
+    /// Reports every name that was never requested.
     pub(super) fn finish(self, problems: &mut Problems) {
         #[cfg(test)]
         KNOWN.with_borrow_mut(|known| known.push((self.path.clone(), self.asked.clone())));
@@ -220,28 +220,28 @@ thread_local! {
     static KNOWN: std::cell::RefCell<Vec<(String, Vec<&'static str>)>> = const { std::cell::RefCell::new(Vec::new()) };
 }
 
-/// The sections below the top that were read on this thread meanwhile, each with the settings that
-/// were asked for: what the documentation has to name.
+/// Returns the sections below the top that `read` read on this thread, each with the settings that were
+/// requested: the documentation has to list these.
 #[cfg(test)]
 pub(super) fn known_settings(read: impl FnOnce()) -> Vec<(String, Vec<&'static str>)> {
     KNOWN.take();
     read();
     let mut known: Vec<_> = KNOWN.take().into_iter().filter(|(path, _)| !path.is_empty()).collect();
     let sections: Vec<String> = known.iter().map(|(path, _)| path.clone()).collect();
-    // A section within one is no setting of it.
+    // A section within another is not one of its settings.
     for (path, settings) in &mut known {
         settings.retain(|setting| !sections.contains(&format!("{path}.{setting}")));
     }
     known
 }
 
-/// A TOML integer that is not negative.
+/// Returns a TOML integer that is not negative. `None` for anything else.
 pub(super) fn integer(value: &DeValue<'_>) -> Option<u64> {
     let number = value.as_integer()?;
     u64::from_str_radix(number.as_str(), number.radix()).ok()
 }
 
-/// An array of strings, each through a check; nothing when one of them fails it.
+/// Reads an array of strings, each with a check. `None` if one of them fails it.
 pub(super) fn texts<T>(value: &DeValue<'_>, read: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
     value.as_array()?.iter().map(|item| item.get_ref().as_str().and_then(&read)).collect()
 }
@@ -256,7 +256,7 @@ fn duration(value: &DeValue<'_>) -> Option<Duration> {
     parse_duration(&plain)
 }
 
-/// A duration in the largest unit that shows it whole.
+/// Formats a duration in the largest unit that shows it exactly.
 pub(super) fn show_duration(duration: Duration) -> String {
     let ms = duration.as_millis();
     let units: [(u128, &str); 4] = [(3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];

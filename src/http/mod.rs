@@ -106,8 +106,10 @@ pub struct Settings {
     pub body_limit: usize,
     /// How long a client may take to send a request's head.
     pub header_timeout: Duration,
-    /// How long a client may take to send a body, and to take nothing of an answer.
+    /// How long a client may take to send a body.
     pub body_timeout: Duration,
+    /// Time after which a client is given up that takes nothing of an answer; `None` for `body_timeout`.
+    pub write_timeout: Option<Duration>,
     /// How long a connection may be idle between requests.
     pub keep_alive: Duration,
     /// How many connections may be served at once; at least one.
@@ -116,6 +118,11 @@ pub struct Settings {
     pub max_connections_per_address: Option<usize>,
     /// How many further connections may wait to be served; as many as may be served where nothing is said.
     pub max_waiting: Option<usize>,
+    /// Streams (followed logs, exports of the audit) that may be open at once; `None` for a quarter of
+    /// `max_connections`, because nobody makes room for a connection while a stream is read on it.
+    pub max_streams: Option<usize>,
+    /// Share of `max_streams` that one key may have open; `None` for a quarter.
+    pub max_streams_per_key: Option<usize>,
     /// The deadline of a call that names none.
     pub call_timeout: Duration,
     /// The longest deadline a caller may ask for.
@@ -140,10 +147,13 @@ impl Default for Settings {
             body_limit: 1024 * 1024,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
+            write_timeout: None,
             keep_alive: Duration::from_secs(75),
             max_connections: 1024,
             max_connections_per_address: None,
             max_waiting: None,
+            max_streams: None,
+            max_streams_per_key: None,
             call_timeout: Duration::from_secs(30),
             max_call_timeout: Duration::from_secs(300),
             redact_env: false,
@@ -158,6 +168,13 @@ impl Settings {
         let all = self.max_connections.max(1);
         let per_address = self.max_connections_per_address.unwrap_or_else(|| share_of(all)).clamp(1, all);
         Places { all, per_address, waiting: self.max_waiting.unwrap_or(all) }
+    }
+
+    /// Number of streams that may be open at once.
+    fn stream_limits(&self) -> plexmcp::StreamLimits {
+        let total = self.max_streams.unwrap_or(self.max_connections / 4).max(1);
+        let per_key = self.max_streams_per_key.unwrap_or(total.div_ceil(4)).clamp(1, total);
+        plexmcp::StreamLimits { total, per_key }
     }
 
     /// Has no more connections than these.
@@ -262,7 +279,7 @@ impl Front {
         let patience = connection::Patience {
             head: self.settings.header_timeout,
             idle: self.settings.keep_alive,
-            write: self.settings.body_timeout,
+            write: self.settings.write_timeout.unwrap_or(self.settings.body_timeout),
         };
         let places = self.settings.places();
         let shared = share(self.settings, gateway.clone(), queries);
@@ -295,7 +312,8 @@ pub fn service(settings: Settings, gateway: Gateway, queries: Queries, address: 
 }
 
 fn share(settings: Settings, gateway: Gateway, queries: Queries) -> Shared {
-    let (streams, attempts) = (Arc::default(), Mutex::default());
+    let streams = Arc::new(plexmcp::Streams::new(settings.stream_limits()));
+    let attempts = Mutex::default();
     Shared(Arc::new(Inner { gateway, queries, settings, streams, attempts }))
 }
 

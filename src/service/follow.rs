@@ -46,7 +46,7 @@ pub enum LogEnd {
 #[derive(Debug)]
 pub enum LogNews {
     /// Further lines, and how many were missed before them.
-    Lines(u64, Vec<LogLine>),
+    Lines(u64, Vec<Arc<LogLine>>),
     /// There are no more to come.
     End(LogEnd),
 }

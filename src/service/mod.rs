@@ -226,7 +226,12 @@ impl Gateway {
     }
 
     /// The last lines that a server's children wrote beside messages, at most `count`, newest last.
-    pub fn logs(&self, caller: &Principal, id_or_name: &str, count: usize) -> Result<Vec<LogLine>, Error> {
+    pub fn logs(
+        &self,
+        caller: &Principal,
+        id_or_name: &str,
+        count: usize,
+    ) -> Result<Vec<Arc<LogLine>>, Error> {
         keys::require_admin(caller)?;
         let entry = self.entry(caller, id_or_name)?;
         Ok(self.handle(&entry)?.log().tail(count))

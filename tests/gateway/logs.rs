@@ -75,6 +75,11 @@ impl Following {
         Following { socket, text: String::new() }
     }
 
+    /// Forgets what came so far.
+    pub(crate) fn forget(&mut self) {
+        self.text.clear();
+    }
+
     /// Reads to the end of the connection; says all that came.
     pub(crate) async fn read_out(&mut self) -> &str {
         let mut rest = Vec::new();
@@ -84,11 +89,21 @@ impl Following {
         &self.text
     }
 
+    /// The same where the connection may end by a reset.
+    pub(crate) async fn read_to_cut(&mut self) -> &str {
+        let mut rest = Vec::new();
+        let read = tokio::time::timeout(DEADLINE, self.socket.read_to_end(&mut rest)).await;
+        let _ = read.expect("it ends in time");
+        self.text.push_str(&String::from_utf8_lossy(&rest));
+        &self.text
+    }
+
     /// Reads until the text has come; says what came until then.
     pub(crate) async fn until(&mut self, wanted: &str) -> &str {
         let read = async {
-            while !self.text.contains(wanted) {
-                let mut buffer = [0; 4096];
+            let (mut buffer, mut seen) = (vec![0; 32 * 1024], 0);
+            while !self.text[seen..].contains(wanted) {
+                seen = self.text.floor_char_boundary(self.text.len().saturating_sub(wanted.len()));
                 let count = self.socket.read(&mut buffer).await.expect("readable");
                 assert!(count > 0, "the stream ended before {wanted:?}: {}", self.text);
                 self.text.push_str(&String::from_utf8_lossy(&buffer[..count]));

@@ -2,6 +2,7 @@
 //! socket of its own.
 
 use std::io::Write as _;
+use std::time::Instant;
 
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -9,16 +10,33 @@ use serde_json::json;
 use crate::logs::{Following, echoing};
 use crate::support::gateway::{Gateway, TestGateway};
 use crate::support::llm::{Llm, Turn};
+use crate::support::strangers::{address, allow_many_sockets, connect};
+use crate::support::usage::Usage;
 use crate::support::{DEADLINE, wait_until};
 
 /// Begins to read an answer over a socket of its own.
 async fn begin(gateway: &Gateway, request: &str, body: &str) -> Following {
+    Following::of(gateway.raw_socket().await, &written(gateway, request, body)).await
+}
+
+/// The same for a client that reads nothing until it is told to, and has hardly any buffer.
+async fn begin_deaf(gateway: &Gateway, request: &str, body: &str) -> Following {
+    let socket = connect(address(1), gateway.address(), true).await.expect("accepted");
+    Following::of(socket, &written(gateway, request, body)).await
+}
+
+fn written(gateway: &Gateway, request: &str, body: &str) -> String {
     let (host, key, length) = (gateway.address(), gateway.key(), body.len());
-    let head = format!(
+    format!(
         "{request} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {key}\r\n\
-         content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
-    );
-    Following::of(gateway.raw_socket().await, &format!("{head}{body}")).await
+         content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
+}
+
+const FOLLOW: &str = "GET /v1/mcps/fake/logs?follow=true";
+
+fn question() -> String {
+    json!({"server": "fake", "query": "?", "stream": true}).to_string()
 }
 
 /// A daemon with a server that writes to its log what a test writes to a file, and a model that says the first word
@@ -31,8 +49,12 @@ struct World {
 
 impl World {
     async fn new(config: &str) -> World {
+        World::with(config, || Turn::say_in_the_middle("Word after word.")).await
+    }
+
+    async fn with(config: &str, answer: impl Fn() -> Turn + Send + 'static) -> World {
         let directory = tempfile::tempdir().expect("a directory");
-        let model = Llm::by(|_| Turn::say_in_the_middle("Word after word.")).await;
+        let model = Llm::by(move |_| answer()).await;
         let server = echoing(&directory.path().join("lines"));
         std::fs::write(directory.path().join("lines"), "").expect("written");
         let gateway = TestGateway::new()
@@ -52,14 +74,13 @@ impl World {
     }
 
     async fn follow(&self) -> Following {
-        let mut following = begin(&self.gateway, "GET /v1/mcps/fake/logs?follow=true", "").await;
+        let mut following = begin(&self.gateway, FOLLOW, "").await;
         following.until("\r\n\r\n").await;
         following
     }
 
     async fn ask(&self) -> Following {
-        let question = json!({"server": "fake", "query": "?", "stream": true}).to_string();
-        let mut asking = begin(&self.gateway, "POST /api/query", &question).await;
+        let mut asking = begin(&self.gateway, "POST /api/query", &question()).await;
         asking.until("Word ").await;
         asking
     }
@@ -147,5 +168,89 @@ async fn what_fed_a_stream_is_let_go_when_its_reader_leaves() {
     }
     let (mut following, mut asking) = (world.follow().await, world.ask().await);
     world.both_go_on(&mut following, &mut asking).await;
+    world.gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_reader_that_stops_reading_is_ended_and_what_fed_it_is_let_go() {
+    let long = format!("{} ", "x".repeat(4000)).repeat(2000);
+    let config = "[http]\nwrite_timeout = \"1s\"\nmax_streams = 1\n";
+    let world = World::with(config, move || Turn::say(&long)).await;
+    let mut asking = begin_deaf(&world.gateway, "POST /api/query", &question()).await;
+    wait_until("the model is asked", DEADLINE, || async { (world.model.open() == 1).then_some(()) }).await;
+    wait_until("the model is left", DEADLINE, || async { (world.model.open() == 0).then_some(()) }).await;
+    let told = asking.read_to_cut().await;
+    assert!(told.contains("xxxx") && !told.contains("event: done"), "cut in the middle, not ended");
+
+    let mut following = begin_deaf(&world.gateway, FOLLOW, "").await;
+    // Its place is the only one, and is free once it has been given up.
+    wait_until("another one may follow", DEADLINE, || async {
+        (0..10).for_each(|number| world.log(&format!("{number}{}", "y".repeat(4000))));
+        let mut other = begin(&world.gateway, FOLLOW, "").await;
+        let head = other.until("\r\n\r\n").await;
+        if head.starts_with("HTTP/1.1 200") {
+            return Some(());
+        }
+        assert!(head.starts_with("HTTP/1.1 429"), "{head}");
+        None
+    })
+    .await;
+    let told = following.read_to_cut().await;
+    assert!(told.contains("yyyy") && !told.contains("event: end"), "cut in the middle, not ended");
+    world.gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_is_told_how_many_streams_it_may_have_and_by_which_setting() {
+    let world = World::new("[http]\nmax_streams = 3\nmax_streams_per_key = 2\n").await;
+    let held = (world.follow().await, world.follow().await);
+    let mut third = begin(&world.gateway, FOLLOW, "").await;
+    let told = third.until("http.max_streams_per_key").await;
+    assert!(told.starts_with("HTTP/1.1 429") && told.contains("retry-after: "), "{told}");
+    drop(held);
+    world.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_thousand_followers_of_one_log_take_bounded_memory_and_a_slow_one_slows_nobody() {
+    const FOLLOWERS: usize = 1000;
+    allow_many_sockets();
+    let config = "[http]\nmax_connections = 1200\nmax_connections_per_address = 1200\nmax_streams = 1100\n\
+                  max_streams_per_key = 1100\nwrite_timeout = \"10m\"\n";
+    let world = World::new(config).await;
+    let follow = format!("{FOLLOW}&tail=1");
+    let before = Usage::of(world.gateway.pid()).resident;
+    let mut slow = Vec::new();
+    for _ in 0..FOLLOWERS / 20 {
+        slow.push(begin_deaf(&world.gateway, &follow, "").await);
+    }
+    let mut first = begin(&world.gateway, &follow, "").await;
+    // More than the buffers take of somebody who reads nothing.
+    for number in 0..60 {
+        world.log(&format!("long {number} {}", "z".repeat(7000)));
+        first.until(&format!("long {number} ")).await;
+    }
+    let mut readers = vec![first];
+    for _ in slow.len() + 1..FOLLOWERS {
+        readers.push(begin(&world.gateway, &follow, "").await);
+    }
+    let began = Instant::now();
+    for round in 0..5 {
+        (0..9).for_each(|number| world.log(&format!("{round} {number}")));
+        world.log(&format!("round {round} is over."));
+        for reader in &mut readers {
+            reader.until(&format!("round {round} is over.")).await;
+            reader.forget();
+        }
+    }
+    let (took, peak) = (began.elapsed(), Usage::of(world.gateway.pid()).peak);
+    println!(
+        "{FOLLOWERS} followers, {} of them deaf: {before} KiB before, {peak} KiB at the peak; 5 rounds of 10 lines \
+         to each in {took:?}",
+        slow.len()
+    );
+    // A connection has at most 64 KiB that are written for it, and what reads ahead of it.
+    assert!(peak - before < 160 * 1024, "{before} KiB before, {peak} KiB at the peak");
+    drop((slow, readers));
     world.gateway.stop().await;
 }

@@ -1,4 +1,4 @@
-//! `/v1/audit`: who changed what, and who was refused what. For administrators.
+//! `/v1/audit`: changes and refusals, each with its caller. For administrators.
 
 use axum::body::{Body, HttpBody};
 use axum::extract::{Extension, State};
@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::errors::{self, Failure};
+use super::errors::Failure;
 use super::fields::{Fields, Page, last, success};
 use super::follow::StreamPermit;
 use super::{Administrator, Pairs, Shared, Visitor, json};
@@ -35,8 +35,8 @@ pub(super) async fn list(
     Ok(json(success(entries, Some(page.pagination(total)))))
 }
 
-/// Lines of JSON, oldest first, for other programs to keep. The last one says how many there are. A long one
-/// comes piece by piece, and has a place among the streams of its key.
+/// Answers with lines of JSON, oldest first, for other programs to keep. The last line says how many there are. A
+/// long answer comes piece by piece, and has a place among the streams of its key.
 pub(super) async fn export(
     Administrator(caller): Administrator,
     Extension(visitor): Extension<Arc<Visitor>>,
@@ -47,7 +47,7 @@ pub(super) async fn export(
     let mut fields = Fields::default();
     let query = read(&query, &mut fields);
     let query = fields.finish(query)?;
-    let permit = shared.streams.open(caller.key_id().clone()).ok_or_else(errors::too_many_streams)?;
+    let permit = shared.streams.open(caller.key_id().clone())?;
     let body = match shared.gateway.audit_export(&caller, query).await? {
         AuditExport::Whole(lines) => Body::from(lines),
         AuditExport::Pieces(pieces) => Body::new(ExportBody { pieces, _permit: permit }),
@@ -59,8 +59,8 @@ pub(super) async fn export(
     Ok(response)
 }
 
-/// A body that comes piece by piece. What cuts it is an error of the body: the connection ends without the
-/// chunk that says that the answer is whole.
+/// A body that comes piece by piece. A failure is an error of the body: the connection ends without the chunk
+/// that marks the answer as whole.
 struct ExportBody {
     pieces: AuditPieces,
     _permit: StreamPermit,

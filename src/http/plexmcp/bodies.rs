@@ -1,6 +1,6 @@
-//! The shapes of `/v1`: what requests say and what answers look like (contract, 4.5 to 4.8);
-//! what children said is in `payloads`.
+//! Request and answer bodies of `/v1` (contract, 4.5 to 4.8); payloads of children are in `payloads`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -32,14 +32,14 @@ pub(super) fn read_invoke(body: &Bytes, longest: Duration) -> Result<ToolCall, F
     fields.finish(call)
 }
 
-/// What `POST /v1/mcp/resources` asks for.
+/// Request of `POST /v1/mcp/resources`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ResourceQuery {
     /// Id or name of the server.
     pub(super) server: String,
-    /// The resource to read; `None` lists them.
+    /// URI of the resource to read; `None` lists the resources.
     pub(super) uri: Option<String>,
-    /// The caller's deadline.
+    /// Timeout that the caller sets; `None` if it sets none.
     pub(super) timeout: Option<Duration>,
 }
 
@@ -59,11 +59,11 @@ pub(super) fn read_resources(body: &[u8], longest: Duration) -> Result<ResourceQ
     fields.finish(ResourceQuery { server, uri, timeout })
 }
 
-/// The query of `GET /v1/mcps`.
+/// Query of `GET /v1/mcps`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ListQuery {
     page: Page,
-    /// `active` or `inactive` only.
+    /// `true` for `active` only, `false` for `inactive` only; `None` for both.
     active: Option<bool>,
     health: Option<Health>,
 }
@@ -95,7 +95,7 @@ pub(super) fn read_list(query: &[(String, String)]) -> Result<ListQuery, Failure
     fields.finish(ListQuery { page, active, health })
 }
 
-/// `health` of an MCP (contract, section 4.6).
+/// Value of `health` of an MCP (contract, section 4.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Health {
@@ -104,7 +104,7 @@ enum Health {
     Unknown,
 }
 
-/// `crashed_before` tells a start after a crash from a first one.
+/// Returns the health of a state. `crashed_before` tells a start after a crash from a first one.
 fn health(state: &State, crashed_before: bool) -> Health {
     match state {
         State::Ready => Health::Healthy,
@@ -133,7 +133,7 @@ struct Item<'a> {
     request_count: u64,
     transport: &'static str,
     state: &'static str,
-    /// How far it is, while it starts.
+    /// Phase of the start, while it starts.
     #[serde(skip_serializing_if = "Option::is_none")]
     phase: Option<&'static str>,
     cause: Option<String>,
@@ -165,36 +165,36 @@ struct Detail<'a> {
     tools: Vec<ToolItem<'a>>,
 }
 
-/// What an operator wants to know of a server that is not well, beside `state` and `cause`.
+/// Details for the operator of a server that is not well, beside `state` and `cause`.
 #[derive(Serialize)]
 struct Supervision<'a> {
     since: String,
     incarnation: u64,
     pid: Option<u32>,
-    /// How many starts in a row have failed.
+    /// Number of failed starts in a row.
     failures: u32,
-    /// Whether those are so many that the next start is unlikely to help.
+    /// `true` if so many starts have failed that the next one is unlikely to help.
     crash_loop: bool,
     next_start_at: Option<String>,
     last_exit: Option<String>,
-    /// The first lines that the last ended child wrote, as far as they are not among the last.
+    /// The first lines that the last ended child wrote, except those that are among the last.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     first_stderr: &'a [String],
     /// The last lines that the last ended child wrote, newest last.
     last_stderr: &'a [String],
-    /// What an operator should know although it serves.
+    /// Remarks for the operator although the server serves.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     remarks: &'a [String],
-    /// Limits that this machine does not, or not quite, hold.
+    /// Limits that this machine does not, or not quite, enforce.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     unenforced: &'a [String],
     replicas: Vec<Replica>,
-    /// What becomes of an edit while the old definition still serves.
+    /// State of an edit while the old definition still serves.
     #[serde(skip_serializing_if = "Option::is_none")]
     update: Option<PendingUpdate<'a>>,
 }
 
-/// One of a server's replicas.
+/// One replica of a server.
 #[derive(Serialize)]
 struct Replica {
     number: u64,
@@ -202,7 +202,7 @@ struct Replica {
     since: String,
     incarnation: u64,
     pid: Option<u32>,
-    /// Whether it runs a definition that has been changed since.
+    /// `true` if the replica runs a definition that has been changed since.
     outdated: bool,
 }
 
@@ -216,18 +216,18 @@ struct PendingUpdate<'a> {
     last_stderr: &'a [String],
 }
 
-/// What a server's children did beside answering calls, since the daemon started.
+/// Counts of what a server's children did beside answering calls, since the daemon started.
 #[derive(Serialize)]
 struct Output {
     stderr_lines: u64,
     /// Lines on stdout that were no messages.
     stdout_noise_lines: u64,
     late_replies: u64,
-    /// Lines that were too many to be kept.
+    /// Lines that were not kept because there were too many.
     lines_left_out: u64,
 }
 
-/// What the server's process trees use now.
+/// Resources that the server's process trees use now.
 #[derive(Serialize)]
 struct Tree {
     processes: usize,
@@ -235,13 +235,13 @@ struct Tree {
     cpu_seconds: f64,
 }
 
-/// What calls meet: those under way and waiting, and whether further ones are let through.
+/// Calls of a server: those under way and waiting, and the state of the breaker that may stop further ones.
 #[derive(Serialize)]
 struct Traffic {
     in_flight: usize,
     queued: usize,
     breaker: &'static str,
-    /// When a call is let through again to see.
+    /// Time at which a call is let through again as a trial; absent unless the breaker is open.
     breaker_until: Option<String>,
 }
 
@@ -267,15 +267,15 @@ struct ToolItem<'a> {
     name: &'a str,
     description: Option<&'a str>,
     input_schema: &'a RawValue,
-    /// As the server gave it.
+    /// `_meta` of the tool, as the server gave it.
     #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
     meta: Option<&'a RawValue>,
-    /// How it stands to what was approved; absent where that is not compared.
+    /// State against the approved tool; absent if the two are not compared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pin: Option<&'static str>,
 }
 
-/// How many tools are not as they were approved.
+/// Counts of tools that are not as they were approved.
 #[derive(Serialize)]
 struct Pins {
     mode: &'static str,
@@ -283,7 +283,7 @@ struct Pins {
     sums: PinSums,
 }
 
-/// The answer to `GET /v1/mcps`: newest first, ties by id.
+/// Writes the answer to `GET /v1/mcps`: newest first, ties by id.
 pub(super) fn list(mut servers: Vec<ServerView>, query: ListQuery) -> Vec<u8> {
     servers.retain(|server| {
         query.active.is_none_or(|active| server.definition.is_active() == active)
@@ -295,7 +295,7 @@ pub(super) fn list(mut servers: Vec<ServerView>, query: ListQuery) -> Vec<u8> {
     success(items, Some(pagination))
 }
 
-/// The answer to `GET /v1/mcps/{id}`.
+/// Writes the answer to `GET /v1/mcps/{id}`.
 pub(super) fn detail(server: &ServerView, usage: &Usage, permissions: &Permissions) -> Vec<u8> {
     let traffic = &server.traffic;
     let health = health_of(server);
@@ -381,7 +381,7 @@ fn traffic_now(server: &ServerView) -> Traffic {
     }
 }
 
-/// A server's state in an error that it caused.
+/// Returns a server's state for an error that the server caused.
 pub(super) fn state_for_error(status: &Status) -> Value {
     let body = StateForError {
         state: status.state.name(),
@@ -401,20 +401,20 @@ struct StateForError<'a> {
     supervision: Supervision<'a>,
 }
 
-/// The answer to an order that is being carried out.
+/// Writes the answer to an order that is being carried out.
 pub(super) fn accepted() -> Vec<u8> {
     success(serde_json::json!({}), None)
 }
 
-/// How many lines are shown when the caller does not say, and at most.
+/// Number of lines shown by default, and at most.
 const TAIL: (usize, usize) = (100, 1000);
 
-/// What `GET /v1/mcps/{id}/logs` asks for.
+/// Query of `GET /v1/mcps/{id}/logs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LogQuery {
-    /// How many of the last lines.
+    /// Number of latest lines to return.
     pub(super) tail: usize,
-    /// Whether those to come, too.
+    /// `true` if the lines to come are wanted, too.
     pub(super) follow: bool,
 }
 
@@ -441,12 +441,12 @@ pub(super) fn read_logs(query: &[(String, String)]) -> Result<LogQuery, Failure>
     fields.finish(LogQuery { tail, follow })
 }
 
-/// The answer to `GET /v1/mcps/{id}/logs`.
-pub(super) fn logs(lines: &[LogLine]) -> Vec<u8> {
-    success(lines.iter().map(log_item).collect::<Vec<_>>(), None)
+/// Writes the answer to `GET /v1/mcps/{id}/logs`.
+pub(super) fn logs(lines: &[Arc<LogLine>]) -> Vec<u8> {
+    success(lines.iter().map(|line| log_item(line)).collect::<Vec<_>>(), None)
 }
 
-/// A line as an event's data.
+/// Formats a line as an event's data.
 pub(super) fn log_line(line: &LogLine) -> String {
     serde_json::to_string(&log_item(line)).unwrap_or_default()
 }
@@ -498,7 +498,7 @@ fn item(server: &ServerView) -> Item<'_> {
     }
 }
 
-/// Why a server does not run: what its state says, else what its definition does.
+/// Returns the reason why a server does not run: its state's, else its pending edit's, else its definition's.
 fn cause(server: &ServerView) -> Option<String> {
     let edit = || {
         let cause = server.status.update.as_ref()?.state.cause()?;
@@ -508,7 +508,7 @@ fn cause(server: &ServerView) -> Option<String> {
     server.status.cause().or_else(edit).or_else(idle)
 }
 
-/// A fraction from 0 to 1 with two decimals; 0 without calls.
+/// Returns a fraction from 0 to 1 with two decimals; 0 without calls.
 fn error_rate(errors: u64, calls: u64) -> f64 {
     if calls == 0 { 0.0 } else { (errors as f64 / calls as f64 * 100.0).round() / 100.0 }
 }

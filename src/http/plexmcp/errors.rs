@@ -1,5 +1,5 @@
-//! How `/v1` says that something went wrong: `{"success": false, "error": {...}}` and the
-//! catalogue of codes (contract, sections 4.2 and 4.3).
+//! Errors of `/v1`: `{"success": false, "error": {...}}` and the catalogue of codes
+//! (contract, sections 4.2 and 4.3).
 
 use std::time::Duration;
 
@@ -18,17 +18,18 @@ use crate::http::manner::{Manner, STORE_PAUSE};
 use crate::http::query;
 use crate::service::{Error, QuotaOf, Refused};
 
-/// An answer of `/v1` that is not a success.
+/// An answer of `/v1` that is not a success. Boxed, so that a handler's success is not as large as its rare
+/// failure.
 #[derive(Debug)]
 pub(super) struct Failure(Box<Answer>);
 
-/// Boxed, so that a handler's success is not as large as its rare failure.
+/// Status, body and headers of a [`Failure`].
 #[derive(Debug)]
 struct Answer {
     status: StatusCode,
     code: &'static str,
     message: String,
-    /// A JSON object, when there is something to say.
+    /// A JSON object; `None` if there are no details.
     details: Option<Box<RawValue>>,
     manner: Manner,
 }
@@ -44,8 +45,8 @@ impl Failure {
         }))
     }
 
-    /// A request that names every field that is wrong.
-    /// `first` says the first of them in a sentence, where there is one for it.
+    /// Creates the failure of a request, naming every field that is wrong. `first` describes the first of them in
+    /// a sentence, if there is one for it.
     pub(super) fn invalid_fields(problems: Map<String, Value>, first: Option<String>) -> Failure {
         let message = match problems.keys().next() {
             _ if first.is_some() => first.unwrap_or_default(),
@@ -55,7 +56,8 @@ impl Failure {
         Failure::new(StatusCode::BAD_REQUEST, "invalid_request", message).with(&problems)
     }
 
-    /// The tool ran and said that it failed. `text` is what it said, `content` its raw blocks.
+    /// Creates the failure of a tool that ran and reported an error. `text` is its message, `content` its raw
+    /// blocks.
     pub(super) fn tool_failed(text: &str, content: &RawValue, structured: Option<&RawValue>) -> Failure {
         #[derive(Serialize)]
         struct Details<'a> {
@@ -72,7 +74,7 @@ impl Failure {
         })
     }
 
-    /// A defect: the text goes to the log, the guard words the answer.
+    /// Creates the failure for a defect: the text goes to the log, the guard words the answer.
     fn defect(reason: String) -> Failure {
         let mut failure = Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", UNEXPECTED);
         failure.0.manner.defect = Some(reason);
@@ -94,20 +96,20 @@ impl Failure {
         self
     }
 
-    /// Of a request whose content is compressed.
+    /// Marks the answer to a request whose content is compressed.
     fn uncoded(mut self) -> Failure {
         self.0.manner.coded = true;
         self
     }
 
-    /// Of a request whose end nobody waits for any more.
+    /// Marks the answer to a request whose end is no longer waited for.
     fn half_sent(mut self) -> Failure {
         self.0.manner.half_sent = true;
         self.closing()
     }
 }
 
-/// When one of a key's calls may have ended.
+/// Time after which one of a key's calls may have ended.
 const A_MOMENT: Duration = Duration::from_secs(1);
 
 const UNEXPECTED: &str = "An unexpected error occurred";
@@ -138,7 +140,7 @@ impl IntoResponse for Failure {
     }
 }
 
-/// The one translation of what can go wrong into statuses and codes.
+/// The one translation of gateway errors into statuses and codes.
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         let text = error.to_string();
@@ -223,7 +225,7 @@ impl From<Error> for Failure {
     }
 }
 
-/// What has to do with who is calling, and how much.
+/// Translates errors that depend on the caller and on how much it asks for.
 fn not_for_this_caller(error: Error, text: String) -> Failure {
     let forbidden = |code, text| Failure::new(StatusCode::FORBIDDEN, code, text);
     let too_many = |code, text| Failure::new(StatusCode::TOO_MANY_REQUESTS, code, text);
@@ -261,7 +263,7 @@ fn not_for_this_caller(error: Error, text: String) -> Failure {
     }
 }
 
-/// Whether the request had been handed to the child: if so, it may have been carried out.
+/// Names the phase of a failed request: one that had been handed to the child may have been carried out.
 fn phase(in_flight: bool) -> &'static str {
     if in_flight { "in_flight" } else { "not_sent" }
 }
@@ -363,12 +365,12 @@ impl From<Refusal<'_>> for Failure {
     }
 }
 
-/// The code of why a stream ends for its reader.
+/// Returns the code of the reason why a stream ends for its reader.
 pub(super) fn ended(error: Error) -> &'static str {
     Failure::from(error).0.code
 }
 
-/// A query with parameters that there are not, or that cannot be decoded.
+/// Creates the failure of a query with unknown parameters, or with ones that cannot be decoded.
 pub(super) fn bad_query(problems: Vec<query::Problem>) -> Failure {
     let mut details = Map::new();
     let mut message = String::new();
@@ -381,7 +383,7 @@ pub(super) fn bad_query(problems: Vec<query::Problem>) -> Failure {
     Failure::new(StatusCode::BAD_REQUEST, "invalid_request", message).with(&details)
 }
 
-/// Permissions that cannot be read.
+/// Creates the failure of permissions that cannot be read.
 pub(super) fn bad_permissions(reason: &str) -> Failure {
     Failure::new(StatusCode::BAD_REQUEST, "invalid_request", "Invalid permissions format")
         .with(&json!({"permissions": reason}))
@@ -391,9 +393,11 @@ pub(super) fn not_found() -> Failure {
     Failure::new(StatusCode::NOT_FOUND, "not_found", "Not found")
 }
 
-pub(super) fn too_many_streams() -> Failure {
-    let message =
-        "Too many logs are being followed, or exports of the audit are under way; end one and ask again";
+/// Refuses a further stream: whose there are as many as there may be, how many that is, and the setting that says so.
+pub(super) fn too_many_streams(who: &str, limit: usize, setting: &str) -> Failure {
+    let message = format!(
+        "{who} {limit} logs and exports of the audit open, as many as there may be ({setting}); end one and ask again"
+    );
     Failure::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", message).retry(Some(Duration::from_secs(15)))
 }
 

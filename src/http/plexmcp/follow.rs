@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use axum::http::HeaderMap;
@@ -14,20 +14,28 @@ use hyper::body::Frame;
 use tokio::sync::mpsc;
 
 use super::bodies;
-use super::errors::ended;
+use super::errors::{Failure, ended, too_many_streams};
 use crate::http::events::{self, COMMENT, KEEP_ALIVE};
 use crate::service::{LogEnd, LogFollower, LogLine, LogNews};
 
-/// How many streams (followed logs, exports of the audit) a key may have open, and how many there may be
-/// altogether.
-const PER_KEY: usize = 8;
-const ALTOGETHER: usize = 64;
 /// How many events may wait for the connection; then the log waits, and its ring forgets.
 const WAITING: usize = 4;
 
-/// The open streams, by key.
-#[derive(Debug, Default)]
-pub(in crate::http) struct Streams(Mutex<HashMap<Arc<str>, usize>>);
+/// Number of streams (followed logs, exports of the audit) that may be open at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::http) struct StreamLimits {
+    /// Those of all keys together.
+    pub(in crate::http) total: usize,
+    /// Those of one key.
+    pub(in crate::http) per_key: usize,
+}
+
+/// Counts of the open streams, by key.
+#[derive(Debug)]
+pub(in crate::http) struct Streams {
+    limits: StreamLimits,
+    open: Mutex<HashMap<Arc<str>, usize>>,
+}
 
 /// An open stream's place; free again when dropped.
 pub(super) struct StreamPermit {
@@ -36,20 +44,33 @@ pub(super) struct StreamPermit {
 }
 
 impl Streams {
-    /// A place for a stream of this key, unless it or all together have as many as they may.
-    pub(super) fn open(self: &Arc<Streams>, key: Arc<str>) -> Option<StreamPermit> {
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.values().sum::<usize>() >= ALTOGETHER || open.get(&key).is_some_and(|own| *own >= PER_KEY) {
-            return None;
+    /// Counts no stream yet.
+    pub(in crate::http) fn new(limits: StreamLimits) -> Streams {
+        Streams { limits, open: Mutex::default() }
+    }
+
+    fn counts(&self) -> MutexGuard<'_, HashMap<Arc<str>, usize>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a place for a stream of this key. Fails when the key, or all together, have as many as they may.
+    pub(super) fn open(self: &Arc<Streams>, key: Arc<str>) -> Result<StreamPermit, Failure> {
+        let mut open = self.counts();
+        let StreamLimits { total, per_key } = self.limits;
+        if open.get(&key).is_some_and(|own| *own >= per_key) {
+            return Err(too_many_streams("This key has", per_key, "http.max_streams_per_key"));
+        }
+        if open.values().sum::<usize>() >= total {
+            return Err(too_many_streams("All keys together have", total, "http.max_streams"));
         }
         *open.entry(key.clone()).or_default() += 1;
-        Some(StreamPermit { streams: self.clone(), key })
+        Ok(StreamPermit { streams: self.clone(), key })
     }
 }
 
 impl Drop for StreamPermit {
     fn drop(&mut self) {
-        let mut open = self.streams.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.streams.counts();
         if let Some(own) = open.get_mut(&self.key) {
             *own -= 1;
             if *own == 0 {
@@ -67,23 +88,38 @@ pub(super) fn last_event_id(headers: &HeaderMap) -> Option<u64> {
 /// The stream as an answer. It ends when the server is removed, the daemon stops, the client goes or the
 /// client's key does not allow it any more.
 pub(super) fn answer(follower: LogFollower, permit: StreamPermit) -> Response {
-    let (sender, frames) = mpsc::channel(WAITING);
+    let (sender, events) = mpsc::channel(WAITING);
     let guard = Box::new(follower.guard());
     tokio::spawn(feed(follower, permit, sender));
-    events::answer(EventBody { frames, guard, is_over: false })
+    events::answer(EventBody { events, guard, is_over: false })
 }
 
-async fn feed(mut follower: LogFollower, _permit: StreamPermit, events: mpsc::Sender<Bytes>) {
-    let mut last = None;
-    while last.is_none() {
+/// Next piece of a stream. Put into words only when the connection takes it: until then a reader that is slow holds
+/// no text of its own, only lines that all followers share.
+enum Event {
+    News(LogNews),
+    Comment,
+}
+
+impl Event {
+    fn into_text(self) -> Bytes {
+        match self {
+            Event::News(LogNews::Lines(lost, lines)) => written(lost, &lines),
+            Event::News(LogNews::End(end)) => last_event(&end),
+            Event::Comment => Bytes::from_static(COMMENT),
+        }
+    }
+}
+
+async fn feed(mut follower: LogFollower, _permit: StreamPermit, events: mpsc::Sender<Event>) {
+    let mut is_over = false;
+    while !is_over {
         let event = tokio::select! {
-            next = follower.next() => match next {
-                LogNews::Lines(lost, lines) => written(lost, &lines),
-                LogNews::End(end) => last.insert(last_event(&end)).clone(),
-            },
-            () = tokio::time::sleep(KEEP_ALIVE) => Bytes::from_static(COMMENT),
+            next = follower.next() => Event::News(next),
+            () = tokio::time::sleep(KEEP_ALIVE) => Event::Comment,
             () = events.closed() => return,
         };
+        is_over = matches!(event, Event::News(LogNews::End(_)));
         // A client that does not read keeps its place no longer than its key.
         tokio::select! {
             sent = events.send(event) => if sent.is_err() { return },
@@ -101,7 +137,7 @@ fn last_event(end: &LogEnd) -> Bytes {
     format!("event: end\ndata: {{\"reason\":\"{reason}\"}}\n\n").into()
 }
 
-fn written(lost: u64, lines: &[LogLine]) -> Bytes {
+fn written(lost: u64, lines: &[Arc<LogLine>]) -> Bytes {
     let mut text = String::new();
     if lost > 0 {
         text.push_str(&format!("event: gap\ndata: {{\"lines\":{lost}}}\n\n"));
@@ -114,7 +150,7 @@ fn written(lost: u64, lines: &[LogLine]) -> Bytes {
 
 /// A body that is fed from elsewhere, and hands over nothing that its reader may not have any more.
 struct EventBody {
-    frames: mpsc::Receiver<Bytes>,
+    events: mpsc::Receiver<Event>,
     guard: Box<dyn Fn() -> Option<LogEnd> + Send>,
     is_over: bool,
 }
@@ -134,7 +170,7 @@ impl hyper::body::Body for EventBody {
             self.is_over = true;
             return Poll::Ready(Some(Ok(Frame::data(last_event(&end)))));
         }
-        self.frames.poll_recv(context).map(|event| event.map(|event| Ok(Frame::data(event))))
+        self.events.poll_recv(context).map(|event| event.map(|event| Ok(Frame::data(event.into_text()))))
     }
 }
 
@@ -144,14 +180,14 @@ mod tests {
 
     #[test]
     fn streams_are_bounded_for_each_key_and_altogether() {
-        let streams = Arc::new(Streams::default());
+        let streams = Arc::new(Streams::new(StreamLimits { total: 64, per_key: 8 }));
         let open = |key: &str| streams.open(key.into());
-        let mut held: Vec<StreamPermit> = (0..PER_KEY).filter_map(|_| open("a")).collect();
-        assert_eq!((held.len(), open("a").is_none()), (PER_KEY, true));
+        let mut held: Vec<StreamPermit> = (0..9).filter_map(|_| open("a").ok()).collect();
+        assert_eq!((held.len(), open("a").is_err()), (8, true));
         let others = (0..100).map(|n| format!("k{n}"));
-        held.extend(others.filter_map(|key| open(&key)));
-        assert_eq!(held.len(), ALTOGETHER);
+        held.extend(others.filter_map(|key| open(&key).ok()));
+        assert_eq!(held.len(), 64);
         drop(held);
-        assert!(open("a").is_some() && streams.0.lock().unwrap().is_empty());
+        assert!(open("a").is_ok() && streams.counts().is_empty());
     }
 }

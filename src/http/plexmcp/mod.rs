@@ -19,7 +19,7 @@ mod plans;
 mod strict;
 mod usage;
 
-pub(super) use self::follow::Streams;
+pub(super) use self::follow::{StreamLimits, Streams};
 pub(super) use self::invoke::{PATH as INVOKE, answer as answer_invoke};
 
 #[cfg(test)]
@@ -44,7 +44,7 @@ use super::routes::{Access, Routes};
 use super::{Shared, body, query};
 use crate::service::{Error, Principal, Role};
 
-/// The routes of the dialect.
+/// Returns the routes of the dialect.
 pub(super) fn routes() -> Routes {
     use Access::{Admin, Member, Owner, Public, Viewer};
     Routes::default()
@@ -86,15 +86,15 @@ pub(super) fn routes() -> Routes {
         .asking("GET", "/v1/api-keys/{id}/usage", Member, &HISTORY[..3], get(usage::of_key))
 }
 
-/// Where members are.
+/// Path of the members.
 const MEMBERS: &str = "/v1/organization/members";
-/// The parameters of the audit: two of pages, and its filters.
+/// Query parameters of the audit: two of pages, and its filters.
 const AUDIT: [&str; 6] = ["page", "per_page", "action", "outcome", "member_id", "key_id"];
-/// The parameters of a history of usage; the first three say which span.
+/// Query parameters of a history of usage; the first three select the span.
 const HISTORY: [&str; 8] =
     ["period", "start_date", "end_date", "granularity", "mcp_id", "key_id", "page", "per_page"];
 
-/// Who is calling: the holder of a valid key.
+/// Extractor of the caller: the holder of a valid key.
 struct Caller(Principal);
 
 impl FromRequestParts<Shared> for Caller {
@@ -107,7 +107,7 @@ impl FromRequestParts<Shared> for Caller {
     }
 }
 
-/// A caller whose role may administer: what servers write to their logs may hold secrets.
+/// Extractor of a caller whose role may administer: logs of servers may hold secrets.
 struct Administrator(Principal);
 
 impl FromRequestParts<Shared> for Administrator {
@@ -123,7 +123,7 @@ impl FromRequestParts<Shared> for Administrator {
     }
 }
 
-/// A caller that is an owner: what plans allow is what everybody may cost.
+/// Extractor of a caller that is an owner: a plan decides how much each member may cost.
 struct Owner(Principal);
 
 impl FromRequestParts<Shared> for Owner {
@@ -139,7 +139,7 @@ impl FromRequestParts<Shared> for Owner {
     }
 }
 
-/// A caller whose role may call tools, read resources and have keys.
+/// Extractor of a caller whose role may call tools, read resources and have keys.
 struct Invoker(Principal);
 
 impl FromRequestParts<Shared> for Invoker {
@@ -152,7 +152,7 @@ impl FromRequestParts<Shared> for Invoker {
     }
 }
 
-/// Who is calling, when its role may call tools.
+/// Returns the caller, if its role may call tools.
 fn invoker<'a>(shared: &Shared, visitor: &'a Visitor, headers: &HeaderMap) -> Result<&'a Principal, Denied> {
     let principal = identify(shared, visitor, headers)?;
     match principal.role().may_invoke() {
@@ -161,8 +161,7 @@ fn invoker<'a>(shared: &Shared, visitor: &'a Visitor, headers: &HeaderMap) -> Re
     }
 }
 
-/// A body that says nothing here, read all the same: a connection with an unread body on it cannot
-/// be used again.
+/// Extractor that reads and ignores a body: a connection with an unread body on it cannot be used again.
 struct Ignored;
 
 impl FromRequest<Shared> for Ignored {
@@ -174,15 +173,15 @@ impl FromRequest<Shared> for Ignored {
     }
 }
 
-/// The id in a path.
+/// Id in a path, not yet checked.
 type Id = Result<Path<String>, PathRejection>;
 
-/// An MCP's id. One that is not UTF-8 when decoded names nothing that exists.
+/// Returns an MCP's id. An id that is not UTF-8 when decoded names no existing MCP.
 fn mcp_id(id: Id) -> Result<String, Failure> {
     id.map(|Path(id)| id).map_err(|_| Error::ServerNotFound { name: String::new() }.into())
 }
 
-/// The pairs of a query, all of names that the route knows.
+/// Extractor of the pairs of a query, whose names the route all knows.
 struct Pairs(query::Pairs);
 
 impl FromRequestParts<Shared> for Pairs {
@@ -193,8 +192,8 @@ impl FromRequestParts<Shared> for Pairs {
     }
 }
 
-/// Refuses a query that the route does not know. Asked for by everybody who says who is calling, so that
-/// no route forgets it.
+/// Refuses a query that the route does not know. Every extractor of a caller calls it, so that no route forgets
+/// it.
 fn check_query(parts: &Parts) -> Result<(), Failure> {
     if parts.uri.query().is_none() {
         return Ok(());
@@ -233,7 +232,7 @@ async fn logs(
         return Ok(json(bodies::logs(&shared.gateway.logs(&caller, &id, query.tail)?)));
     }
     let follower = shared.gateway.follow_logs(&caller, &id, query.tail, follow::last_event_id(&headers))?;
-    let permit = shared.streams.open(caller.key_id().clone()).ok_or_else(errors::too_many_streams)?;
+    let permit = shared.streams.open(caller.key_id().clone())?;
     Ok(follow::answer(follower, permit))
 }
 
@@ -280,12 +279,12 @@ fn json(body: Vec<u8>) -> Response {
     response
 }
 
-/// No route has this path; said without asking for a key.
+/// Answers a request whose path has no route, without asking for a key.
 pub(super) fn unknown_route() -> Response {
     errors::not_found().into_response()
 }
 
-/// The path is known and the method is not; who has no key learns only that.
+/// Answers a request whose path is known and whose method is not. Callers without a key learn only that.
 pub(super) fn wrong_method(shared: &Shared, parts: &Parts) -> Response {
     match visitor(parts).and_then(|visitor| identify(shared, visitor, &parts.headers)) {
         Ok(_) => errors::method_not_allowed().into_response(),
@@ -293,12 +292,12 @@ pub(super) fn wrong_method(shared: &Shared, parts: &Parts) -> Response {
     }
 }
 
-/// An error of the gateway that the guard met itself.
+/// Answers for an error of the gateway that the guard met itself.
 pub(super) fn failure(error: Error) -> Response {
     Failure::from(error).into_response()
 }
 
-/// What the guard refuses, in this dialect's shape.
+/// Answers for a refusal of the guard, in this dialect's shape.
 pub(super) fn refusal(refusal: Refusal<'_>) -> Response {
     Failure::from(refusal).into_response()
 }
