@@ -1,10 +1,9 @@
-//! Reading files that somebody named: regular ones, of bounded length, and not for ever. A pipe that
-//! nobody writes to, a device and a mount that hangs are errors like any other, and none of them stops
-//! whoever asked.
+//! Reads files named by a user or a setting: regular files only, of bounded length, within a time limit. A pipe
+//! without a writer, a device and a mount that hangs are ordinary errors, and none of them blocks the caller.
 //!
-//! What the operating system does not give up waiting for is waited for by a thread of its own. When
-//! the time is over the thread is left behind: nothing can wake it but the disk. There is an end to how
-//! many such threads there are.
+//! The operating system does not time out some of these operations, so a separate thread waits for them. When
+//! the time is over the thread is left behind: only the disk can wake it. The number of such threads is
+//! limited.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
@@ -18,33 +17,33 @@ use std::time::Duration;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::stat::makedev;
 
-/// How long a file may take to be read.
+/// Longest time that reading a file may take.
 pub const PATIENCE: Duration = Duration::from_secs(5);
-/// How many threads may wait for disks that do not answer.
+/// Most threads that may wait for disks that do not answer.
 const MOST_STUCK: usize = 16;
 
-/// Why a file is not read. Worded to follow the file's name.
+/// Reason that a file is not read. Worded to follow the file's name.
 #[derive(Debug, thiserror::Error)]
 pub enum Unreadable {
-    /// The operating system says so.
+    /// The operating system reported an error.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// It is a directory.
+    /// The path names a directory.
     #[error("is a directory")]
     Directory,
-    /// It is a pipe, a device or a socket.
+    /// The path names a pipe, a device or a socket.
     #[error("is not a regular file")]
     NotRegular,
-    /// It is longer than this, in bytes.
+    /// The file is longer than this number of bytes.
     #[error("is longer than {}", size(*.0))]
     TooLong(u64),
-    /// Nothing came in time.
+    /// The file was not read within this time.
     #[error("did not answer within {} s", .0.as_secs())]
     Silent(Duration),
-    /// Nothing came earlier, and somebody still waits for that.
+    /// An earlier attempt timed out, and its thread still waits for the same path.
     #[error("has not answered for a while: the disk hangs that it is on")]
     StillSilent,
-    /// Too many others do not answer.
+    /// Too many other paths do not answer.
     #[error("is not read, since {MOST_STUCK} others do not answer")]
     TooManySilent,
 }
@@ -71,14 +70,14 @@ impl From<Unreadable> for io::Error {
     }
 }
 
-/// Reads a regular file of at most so many bytes.
+/// Reads a regular file of at most `most` bytes.
 pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, Unreadable> {
     let own = path.to_owned();
     within(path, PATIENCE, move || read_now(open(&own)?, most))?
 }
 
-/// The same, or a pipe that the shell has made of a command's output (`<(command)`), or `/dev/null`, which is
-/// how one names an empty file.
+/// Reads as [`read`] does, and accepts a pipe that the shell made of a command's output (`<(command)`), and
+/// `/dev/null`, the usual name for an empty file.
 pub fn read_or_piped(path: &Path, most: u64) -> Result<Vec<u8>, Unreadable> {
     let own = path.to_owned();
     within(path, PATIENCE, move || {
@@ -88,7 +87,7 @@ pub fn read_or_piped(path: &Path, most: u64) -> Result<Vec<u8>, Unreadable> {
         }
         let is_handed_on = own.starts_with("/dev/fd") || own.starts_with("/proc");
         if is_handed_on && file.metadata()?.file_type().is_fifo() {
-            // Its writer may take its time.
+            // The pipe's writer may take its time.
             fcntl(&file, FcntlArg::F_SETFL(OFlag::empty())).map_err(io::Error::from)?;
             return read_now(file, most);
         }
@@ -96,12 +95,12 @@ pub fn read_or_piped(path: &Path, most: u64) -> Result<Vec<u8>, Unreadable> {
     })?
 }
 
-/// Opens a regular file to read it. May wait for a disk, and for nothing else.
+/// Opens a regular file for reading. May wait for a disk, and for nothing else.
 pub fn open(path: &Path) -> Result<File, Unreadable> {
     regular(open_any(path)?)
 }
 
-/// To open a pipe is to wait for its other end, unless one says not to.
+/// Opens any kind of file for reading. Without `O_NONBLOCK`, opening a pipe waits for its other end.
 fn open_any(path: &Path) -> io::Result<File> {
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)
@@ -116,12 +115,12 @@ fn regular(file: File) -> Result<File, Unreadable> {
     }
 }
 
-/// Whether it is the device of null(4), whatever it is called.
+/// Reports whether the file is the null(4) device, under any name.
 fn is_null(metadata: &Metadata) -> bool {
     metadata.file_type().is_char_device() && metadata.rdev() == makedev(1, 3)
 }
 
-/// Reads an open file of at most so many bytes.
+/// Reads an open file of at most `most` bytes.
 pub fn read_now(file: File, most: u64) -> Result<Vec<u8>, Unreadable> {
     let expected = file.metadata().map_or(0, |metadata| metadata.len().min(most));
     let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0));
@@ -129,18 +128,19 @@ pub fn read_now(file: File, most: u64) -> Result<Vec<u8>, Unreadable> {
     if bytes.len() as u64 > most { Err(Unreadable::TooLong(most)) } else { Ok(bytes) }
 }
 
-/// The paths that a thread is stuck at.
+/// Paths that a thread is stuck at.
 static STUCK: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 fn stuck() -> MutexGuard<'static, Vec<PathBuf>> {
     STUCK.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Does what may wait for a disk for ever, but waits for it no longer than this. `path` is what is
-/// waited for: while that has not answered, nobody waits for it again.
+/// Runs work that may wait for a disk for ever, but waits for it no longer than `patience`. `path` is the file
+/// that the work waits for: while it has not answered, no other call waits for it.
 ///
 /// # Errors
-/// When the time is over; the work goes on then, if it ever can, and what comes of it is dropped.
+/// If the time is over. The work then goes on if it ever can, and its result is dropped. Also if an earlier
+/// call still waits for this path, or 16 (`MOST_STUCK`) others do.
 pub fn within<T: Send + 'static>(
     path: &Path,
     patience: Duration,
@@ -160,7 +160,7 @@ pub fn within<T: Send + 'static>(
     let run = move || {
         let result = work();
         let mut stuck = stuck();
-        // Whoever asked has left when it is in there.
+        // The path is in the list only if the caller has given up.
         if let Some(at) = stuck.iter().position(|waited_for| *waited_for == own) {
             stuck.swap_remove(at);
         }
@@ -171,7 +171,7 @@ pub fn within<T: Send + 'static>(
         return Ok(result);
     }
     let mut stuck = stuck();
-    // It may have come just now.
+    // The result may have arrived just now.
     if let Ok(result) = receiver.try_recv() {
         return Ok(result);
     }
@@ -206,7 +206,7 @@ mod tests {
             assert_eq!(refused(Path::new(device), 4), "is not a regular file");
         }
         assert!(refused(&dir.path().join("gone"), 4).starts_with("No such file"));
-        // Neither is it read where the shell's pipes may be.
+        // A pipe is refused outside the places where the shell's pipes may be.
         assert!(matches!(read_or_piped(&dir.path().join("fifo"), 4), Err(Unreadable::NotRegular)));
     }
 

@@ -1,7 +1,7 @@
-//! Everything that reads what a stranger, a child or a damaged disk may have written, each as a
-//! function of bytes that panics when a promise is broken. `make fuzz` drives them by coverage
-//! (`fuzz/`), and the tests here replay what that has kept, so that what was found once is tried for
-//! ever. No part of the product: compiled for tests and for the fuzzer only.
+//! Fuzz targets for everything that reads what a stranger, a child or a damaged disk may have written. Each is
+//! a function of bytes that panics when a promise is broken. `make fuzz` drives them by coverage (`fuzz/`), and
+//! the tests here replay the corpora that it keeps, so that an input found once is tried in every later run.
+//! Not part of the product: compiled for tests and for the fuzzer only.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use crate::jsonrpc::{Framer, Incoming, Line, RpcError, classify, push_error, pus
 use crate::query::{SseData, TooLong};
 use crate::{config, http, store};
 
-/// A name, which is that of its corpus too, and what is tried.
+/// Name of a target, which is also that of its corpus, and the function to run.
 pub type Target = (&'static str, fn(&[u8]));
 
-/// All targets.
+/// Every fuzz target.
 pub const TARGETS: [Target; 8] = [
     ("frames", frames),
     ("servers_file", config::fuzz::servers_file),
@@ -29,8 +29,8 @@ pub const TARGETS: [Target; 8] = [
     ("backup", store::fuzz::backup),
 ];
 
-/// A child's output: frames are the same however the bytes are cut, and what is passed on of one is
-/// a part of it.
+/// Checks that a child's output gives the same frames however the bytes are cut, and that the parts passed on
+/// from a frame are valid.
 fn frames(bytes: &[u8]) {
     const LIMIT: usize = 4096;
     let collect = |framer: &mut Framer, lines: &mut Vec<Line>| loop {
@@ -90,7 +90,7 @@ fn message(frame: &Bytes) {
     }
 }
 
-/// The child's own id goes back to it, in a frame that is one line of JSON with this id.
+/// Checks that an answer carries the child's own id back to it, in a frame that is one line of JSON.
 fn answered(id: &Bytes) {
     for is_error in [false, true] {
         let mut out = BytesMut::new();
@@ -102,7 +102,7 @@ fn answered(id: &Bytes) {
         assert_eq!(out.iter().filter(|byte| **byte == b'\n').count(), 1, "more than a line: {out:?}");
         let answer: Option<Value> = serde_json::from_slice(&out).ok();
         let expected: Option<Value> = serde_json::from_slice(id).ok();
-        // A number or a lone surrogate that serde_json cannot hold is passed on as it came.
+        // A number or a lone surrogate that serde_json cannot hold is passed on unchanged.
         if expected.is_some() {
             assert_eq!(answer.map(|answer| answer["id"].clone()), expected, "another id");
         }
@@ -117,9 +117,9 @@ fn depth(value: &Value) -> usize {
     }
 }
 
-/// Two wishes for permissions, and a tool's name after each: a line of JSON, a line of JSON, names.
-/// They are read again as they are stored, a pattern fits what a slow comparison says it fits, and who
-/// is within others may do nothing that those may not.
+/// Checks permissions. The input is two sets of permissions, each as a line of JSON, and then tool names, one a
+/// line. A set reads the same after it was stored, a pattern matches exactly where a slow comparison does, and
+/// a set within another allows nothing that the other forbids.
 fn permissions(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let mut lines = text.split('\n');
@@ -151,7 +151,7 @@ fn permissions(bytes: &[u8]) {
     assert!(first.are_within(&first), "nobody is beyond itself");
 }
 
-/// What permissions say, read from the words of the API anew.
+/// Decides what permissions allow, from the JSON of the API and independently of [`Permissions`].
 fn allowed(value: &Value, mcp: &str, tool: &str) -> bool {
     let list = |value: &Value| -> Vec<String> {
         let items = value.as_array().into_iter().flatten();
@@ -174,7 +174,8 @@ fn allowed(value: &Value, mcp: &str, tool: &str) -> bool {
     }
 }
 
-/// Which beginnings of the pattern fit which beginnings of the name, all of them one by one.
+/// Matches a pattern against a name the slow way: compares each prefix of the pattern with each prefix of the
+/// name.
 fn fits(pattern: &[u8], name: &[u8]) -> bool {
     let mut row = vec![false; name.len() + 1];
     row[0] = true;
@@ -191,7 +192,7 @@ fn fits(pattern: &[u8], name: &[u8]) -> bool {
     row[name.len()]
 }
 
-/// A model's stream: the data of its events is the same however the bytes are cut.
+/// Checks that the data of the events in a model's stream is the same however the bytes are cut.
 fn sse(bytes: &[u8]) {
     let read = |size: usize| {
         let (mut events, mut sse) = (Vec::new(), SseData::default());
@@ -223,7 +224,7 @@ mod tests {
         files.into_iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
     }
 
-    /// Runs a target and names what it was given when it fails.
+    /// Runs a target and prints its input when it fails.
     fn run(name: &str, target: fn(&[u8]), what: &str, bytes: &[u8]) {
         if let Err(panic) = std::panic::catch_unwind(|| target(bytes)) {
             eprintln!("{name}: {what}: {:?}", String::from_utf8_lossy(bytes));
@@ -253,8 +254,8 @@ mod tests {
         }
     }
 
-    /// The short form of the fuzzer: blind, and the same each time. By a seed, `FUZZ_SEED`, of which a
-    /// failure tells the input itself.
+    /// Short form of the fuzzer, without coverage and the same in each run. `FUZZ_SEED` sets the seed; a
+    /// failure prints the input itself.
     #[test]
     fn what_the_fuzzer_kept_breaks_no_promise_when_it_is_changed_at_random() {
         let rounds = std::env::var("FUZZ_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1_500);

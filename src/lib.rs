@@ -1,6 +1,6 @@
 //! mcpvisor supervises MCP servers as child processes and puts one HTTP front door before them.
 //!
-//! The modules, in reading order from the wire up; `ARCHITECTURE.md` says who may name whom.
+//! The modules are listed in reading order, from the wire up; `ARCHITECTURE.md` says which may use which.
 #![deny(unsafe_code)]
 
 const _: () = assert!(cfg!(panic = "unwind"), "a supervisor needs unwinding panics");
@@ -20,7 +20,7 @@ pub mod jsonrpc;
 #[forbid(unsafe_code)]
 pub mod mcp;
 
-// The one place that may hold `unsafe`, each with its SAFETY comment.
+// The one module that may hold `unsafe`, each with its SAFETY comment.
 pub mod process;
 
 #[forbid(unsafe_code)]
@@ -59,12 +59,12 @@ pub mod signals;
 #[forbid(unsafe_code)]
 pub mod app;
 
-/// What the fuzzer and its corpora are run on; no part of the product.
+/// Targets that the fuzzer and its corpora run; not part of the product.
 #[cfg(any(test, fuzzing))]
 #[forbid(unsafe_code)]
 pub mod fuzzing;
 
-/// The disk of the tests that forgets, which the tests of the daemon mount.
+/// The tests' disk that loses unsynced writes, which the tests of the daemon mount.
 #[cfg(test)]
 #[path = "../tests/support/power/disk.rs"]
 mod power_disk;

@@ -1,4 +1,4 @@
-//! The daemon.
+//! The daemon under its own name, `mcpvisor`.
 
 use std::process::ExitCode;
 

@@ -1,11 +1,12 @@
-//! Which of the known names a mistyped one most likely stands for. One answer for settings, members
-//! of bodies, parameters of queries and tools, so that all of them forgive alike.
+//! Finds the known name that a mistyped one most likely stands for. Settings, members of bodies, parameters of
+//! queries and tools all use it, so that they tolerate the same mistakes.
 
-/// The longest name that is compared, in characters.
+/// Longest name that is compared, in characters.
 const LONGEST: usize = 256;
 
-/// The known name that a mistyped one most likely stands for: at most a third of its characters (at
-/// least one, at most five) may differ, capitals count as small letters. Of equally close ones the first.
+/// Returns the known name that a mistyped one most likely stands for: at most a third of its characters (at
+/// least one, at most five) may differ, and case is ignored. Of equally close names the first one counts.
+/// `None` if no name is close enough.
 pub fn closest<'k>(given: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let length = given.chars().count();
     if length == 0 || length > LONGEST {
@@ -14,7 +15,7 @@ pub fn closest<'k>(given: &str, known: impl IntoIterator<Item = &'k str>) -> Opt
     let (allowed, given) = ((length / 3).clamp(1, 5), given.to_lowercase());
     known
         .into_iter()
-        // Names of another length cannot be close; comparing is the dear part.
+        // Names of another length cannot be close; comparing is the expensive part.
         .filter(|name| name.chars().count().abs_diff(length) <= allowed)
         .map(|name| (distance(&given, &name.to_lowercase()), name))
         .filter(|(distance, _)| *distance <= allowed)
@@ -22,8 +23,8 @@ pub fn closest<'k>(given: &str, known: impl IntoIterator<Item = &'k str>) -> Opt
         .map(|(_, name)| name)
 }
 
-/// How many characters must be inserted, removed, replaced or swapped with their neighbour to turn
-/// one text into the other (optimal string alignment).
+/// Returns the number of characters that must be inserted, removed, replaced or swapped with their neighbour to
+/// turn one text into the other (optimal string alignment).
 fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let mut before_last = vec![0; b.len() + 1];

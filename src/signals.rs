@@ -1,72 +1,73 @@
-//! The signals that ask something of the daemon: SIGTERM, SIGINT and SIGQUIT to stop, SIGHUP to read its
-//! files again, or to stop if it came because the terminal was closed. The first one that asks to stop
-//! asks to do so in order, each further one to do so at once. What that means is not decided here.
+//! Signals that the daemon acts on: SIGTERM, SIGINT and SIGQUIT stop it. SIGHUP makes it read its files again,
+//! or stops it if the terminal was closed. The first signal to stop asks for an orderly stop, each further one
+//! for an immediate stop. The caller decides what these mean.
 //!
-//! Whoever starts a program with a signal ignored has a reason. `nohup` has it outlive its terminal, so
-//! SIGHUP never stops it then; it still has the files read again, since it is how that is asked for. A
-//! shell without job control keeps SIGINT and SIGQUIT of its keyboard from what it starts in the
-//! background: they stay ignored. SIGTERM is never ignored: nothing else asks to stop in order.
+//! A parent that starts a program with a signal ignored has a reason, which the daemon respects. `nohup` makes
+//! a program outlive its terminal, so SIGHUP never stops the daemon then; it still reloads the files, since
+//! there is no other way to ask for that. A shell without job control ignores SIGINT and SIGQUIT for its
+//! background jobs, so that the keyboard does not stop them: they stay ignored. SIGTERM is never ignored, since
+//! no other signal asks for an orderly stop.
 
 use std::fs::File;
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The numbers of these signals on Linux.
+/// Numbers of these signals on Linux.
 const SIGXFSZ: i32 = 25;
 const SIGHUP: i32 = 1;
 const SIGINT: i32 = 2;
 const SIGQUIT: i32 = 3;
 
-/// What a signal asks for.
+/// Kind of stop that a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
     /// Let calls finish, within the drain deadline.
     Drain {
-        /// The signal's name.
+        /// Name of the signal, such as `SIGTERM`.
         signal: &'static str,
     },
-    /// End now.
+    /// End at once.
     Force {
-        /// The signal's name.
+        /// Name of the signal, such as `SIGTERM`.
         signal: &'static str,
     },
 }
 
-/// What the daemon is asked to do.
+/// Action that a signal asks the daemon for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
-    /// To stop.
+    /// Stop, in order or at once.
     Stop(Stop),
-    /// To apply its servers files again.
+    /// Read the configuration again and apply the servers files.
     Reload,
 }
 
-/// Receives the signals of this process. While it lives, and after, they no longer end the
-/// process by themselves.
+/// Receiver of the signals of this process. Once it was installed, they no longer end the process by
+/// themselves, not even after it was dropped.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
-    /// Nothing for one that was ignored at the start.
+    /// `None` if SIGINT was ignored at the start.
     interrupt: Option<Signal>,
     hangup: Signal,
-    /// As `interrupt`.
+    /// `None` if SIGQUIT was ignored at the start.
     quit: Option<Signal>,
-    /// A write beyond a limit on file sizes: held so that it is an error like a full disk, and not the
-    /// end of the process.
+    /// SIGXFSZ, for a write beyond a limit on file sizes. Held so that such a write is an error like a full
+    /// disk, and does not end the process.
     _too_large: Signal,
-    /// How many asked to stop.
+    /// Number of signals to stop received so far.
     received: u32,
-    /// Whether there was a controlling terminal at the start whose end is to be that of the daemon.
+    /// `true` if the process had a controlling terminal at the start, and its end is to end the daemon.
     had_terminal: bool,
 }
 
 impl Signals {
-    /// Starts receiving. Signals sent before are not seen. Needs a tokio runtime with I/O. `ignored` are
-    /// the numbers of those that were ignored when the daemon was started.
+    /// Starts receiving. Signals sent earlier are not seen. Needs a tokio runtime with I/O. `ignored` holds the
+    /// numbers of the signals that were ignored when the daemon was started.
     ///
     /// # Errors
-    /// The operating system's, when a handler cannot be installed.
+    /// The operating system's error, if a handler cannot be installed.
     pub fn install(ignored: &[i32]) -> io::Result<Signals> {
         let unless_ignored = |number: i32| {
             let wanted = !ignored.contains(&number);
@@ -83,8 +84,8 @@ impl Signals {
         })
     }
 
-    /// Waits for the next signal. Cancel safe: a signal is not lost when the future is dropped.
-    /// Signals of one kind that come faster than they are taken may count as one.
+    /// Waits for the next signal. Cancel safe: a signal is not lost when the future is dropped. Several signals
+    /// of one kind may count as one if they arrive faster than they are taken.
     pub async fn next(&mut self) -> Asked {
         let signal = tokio::select! {
             Some(()) = self.terminate.recv() => "SIGTERM",
@@ -107,7 +108,7 @@ impl Signals {
     }
 }
 
-/// Resolves when the signal comes; never, when it is none that is received.
+/// Resolves when the signal arrives; never, if the signal is not received at all.
 async fn received(signal: &mut Option<Signal>) {
     match signal {
         // A stream ends only with the runtime, and with it this future.
@@ -116,7 +117,7 @@ async fn received(signal: &mut Option<Signal>) {
     }
 }
 
-/// Whether this process has a controlling terminal that is still there.
+/// Reports whether this process has a controlling terminal that is still open.
 fn has_terminal() -> bool {
     File::open("/dev/tty").is_ok()
 }

@@ -1,13 +1,13 @@
-//! Foreign text: which characters nobody sees (one table for everything that shows it or takes names), and
-//! what becomes of halves of characters in JSON; and how a long text is cut.
+//! Handles foreign text: invisible characters (one table for all code that shows text or accepts names), lone
+//! surrogates in JSON, and shortening of long texts.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// Ranges of the code points that Unicode 17 says are ignored where they are not supported
-/// (`Default_Ignorable_Code_Point`): zero-width and joining characters, fillers, variation selectors,
-/// tags, and all that turn the direction of text (`Bidi_Control`). Places without a character that are
-/// reserved for further ones are among them.
+/// Ranges of the code points that, by Unicode 17, are ignored where they are not supported
+/// (`Default_Ignorable_Code_Point`): zero-width and joining characters, fillers, variation selectors, tags, and
+/// all that change the direction of text (`Bidi_Control`). Code points without a character that are reserved
+/// for future ones are among them.
 const IGNORABLE: [(u32, u32); 17] = [
     (0x00ad, 0x00ad),
     (0x034f, 0x034f),
@@ -28,10 +28,10 @@ const IGNORABLE: [(u32, u32); 17] = [
     (0xe_0000, 0xe_0fff),
 ];
 
-/// Whether a character is one that a reader does not see, or that has others seen elsewhere than where
-/// they stand: controls, separators of lines, and what Unicode has programs ignore.
+/// Reports whether a character is invisible to a reader, or makes others appear elsewhere than where they
+/// stand: controls, line separators, and the characters that Unicode tells programs to ignore.
 pub fn is_invisible(c: char) -> bool {
-    // Nearly every text is of such.
+    // Fast path: nearly every text consists of these.
     if (' '..='~').contains(&c) {
         return false;
     }
@@ -44,13 +44,13 @@ fn is_ignorable(c: char) -> bool {
     after > 0 && point <= IGNORABLE[after - 1].1
 }
 
-/// Whether a character says how the one before it is to be drawn, as behind many emoji: not seen, and
-/// no reason to look twice.
+/// Reports whether a character selects how the one before it is drawn, as after many emoji. It is invisible,
+/// but not suspicious.
 pub fn is_presentation(c: char) -> bool {
     matches!(c, '\u{fe0e}' | '\u{fe0f}')
 }
 
-/// A text, or the first `most` characters of a longer one and an ellipsis.
+/// Returns a text, or the first `most` characters of a longer one and an ellipsis.
 pub fn cut(mut text: String, most: usize) -> String {
     if let Some((end, _)) = text.char_indices().nth(most) {
         text.truncate(end);
@@ -59,25 +59,26 @@ pub fn cut(mut text: String, most: usize) -> String {
     text
 }
 
-/// The text of a JSON string; half of a surrogate pair in it, which no text can hold, becomes U+FFFD. `None`
-/// for JSON that is no string.
+/// Decodes a JSON string. Half of a surrogate pair in it, which no text can hold, becomes U+FFFD. `None` if the
+/// JSON is not a string.
 pub fn json_text(raw: &str) -> Option<String> {
     serde_json::from_str(raw).ok().or_else(|| serde_json::from_str(&mend_surrogates(raw)).ok())
 }
 
-/// JSON in which each escape of half a surrogate pair is U+FFFD.
+/// Returns the JSON with each escape of half a surrogate pair replaced by U+FFFD.
 pub fn mend_surrogates(json: &str) -> Cow<'_, str> {
     replace_halves(json, |_| char::REPLACEMENT_CHARACTER)
 }
 
-/// JSON in which each escape of half a surrogate pair is another character.
+/// Returns the JSON with each escape of half a surrogate pair replaced by the character that `by` gives for its
+/// code unit.
 pub fn replace_halves(json: &str, by: impl Fn(u32) -> char) -> Cow<'_, str> {
     let bytes = json.as_bytes();
     let (mut out, mut copied, mut at) = (String::new(), 0, 0);
     while let Some(found) = memchr::memchr(b'\\', &bytes[at..]) {
         at += found;
         let Some(half) = half_at(bytes, at) else {
-            // The escape is over after this character, whatever that is.
+            // The escape ends after this character, whichever it is.
             at = (at + 2).min(bytes.len());
             continue;
         };
@@ -93,12 +94,12 @@ pub fn replace_halves(json: &str, by: impl Fn(u32) -> char) -> Cow<'_, str> {
     if copied == 0 { Cow::Borrowed(json) } else { Cow::Owned(out + &json[copied..]) }
 }
 
-/// The code units of the two halves of a surrogate pair.
+/// Code units of the first half of a surrogate pair (high surrogates).
 pub const HIGH_HALF: Range<u32> = 0xD800..0xDC00;
-/// See [`HIGH_HALF`].
+/// Code units of the second half of a surrogate pair (low surrogates).
 pub const LOW_HALF: Range<u32> = 0xDC00..0xE000;
 
-/// The half that is escaped here.
+/// Returns the code unit of the surrogate that is escaped at this position. `None` if there is none.
 fn half_at(bytes: &[u8], at: usize) -> Option<u32> {
     let escape = bytes.get(at..at + 6)?;
     let digits = escape.strip_prefix(b"\\u").and_then(|digits| std::str::from_utf8(digits).ok())?;

@@ -1,5 +1,5 @@
-//! Who the keys belong to at this moment: the organization and what each member has in common for all
-//! its keys. Made anew when the organization, a member or a plan changes; what was used goes on.
+//! Owners of the keys as they are now: the organization, and the state that all keys of a member share.
+//! Rebuilt when the organization, a member or a plan changes; usage counts continue.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -15,23 +15,23 @@ use super::rate::Bucket;
 use super::ring::{Entry, LOCAL_OPERATOR, Principal, Slot};
 use super::unread::Unread;
 
-/// The id that stands for whoever calls where `/api` is open to everybody.
+/// Id of callers without a key where `/api` is open to everybody.
 const ANYBODY: &str = "anybody";
 
-/// What a member has in common for all its keys. One whose member changes has the same bucket and the
-/// same history before and after.
+/// State that all keys of a member share. When the member changes, its bucket and its history stay the
+/// same.
 #[derive(Debug)]
 pub(super) struct Account {
     pub(super) member: Arc<Member>,
-    /// The member's own plan or the organization's.
+    /// The member's own plan, or the organization's.
     pub(super) plan: Arc<Plan>,
     pub(super) bucket: Option<Arc<Bucket>>,
-    /// Seconds since 1970; 0 for never.
+    /// Time of the last use of any key of the member, in seconds since 1970; 0 for never.
     pub(super) last_active: Arc<AtomicU64>,
     pub(super) unread: Arc<Unread>,
 }
 
-/// See the module.
+/// Accounts of all members; see the module documentation.
 pub(super) struct Accounts {
     pub(super) charter: Arc<Charter>,
     by_member: HashMap<Arc<str>, Arc<Account>>,
@@ -40,7 +40,7 @@ pub(super) struct Accounts {
 }
 
 impl Accounts {
-    /// The accounts of an organization; what there was `before` goes on where it is the same.
+    /// Makes the accounts of an organization. The usage of a member that has an account in `before` continues.
     pub(super) fn new(charter: Arc<Charter>, before: Option<&Accounts>) -> Accounts {
         let now = Instant::now();
         let account = |member: &Arc<Member>| {
@@ -70,7 +70,8 @@ impl Accounts {
         self.by_member.keys()
     }
 
-    /// A key as these have it. One that was there `before` has what was taken out of its bucket.
+    /// Makes the entry of a key under these accounts. A key with an entry `before` keeps what was taken
+    /// from its bucket.
     pub(super) fn entry(&self, record: KeyRecord, before: Option<&Entry>) -> Entry {
         let limits = record.limits.or(self.charter.key_defaults);
         let known = before.and_then(|before| before.bucket.as_ref());
@@ -80,7 +81,7 @@ impl Accounts {
     }
 }
 
-/// A bucket of this rate: the one there is, or one that is as empty.
+/// Returns a bucket of this rate: the known one, or a new one that is as empty; `None` without a rate.
 fn bucket(rate: Option<NonZeroU32>, known: Option<&Arc<Bucket>>, now: Instant) -> Option<Arc<Bucket>> {
     let rate = rate?;
     Some(match known {
@@ -90,7 +91,7 @@ fn bucket(rate: Option<NonZeroU32>, known: Option<&Arc<Bucket>>, now: Instant) -
     })
 }
 
-/// Who calls without a key: as the first owner, without limits.
+/// Makes a principal without a key: the first owner, without limits.
 fn keyless(charter: &Charter, id: &str, name: &str, slot: Option<Arc<Slot>>) -> Principal {
     let member = charter.owner().cloned().unwrap_or_else(|| Arc::new(Charter::default_owner()));
     let plan = charter.plan_of(&member).clone();

@@ -1,15 +1,15 @@
-//! Who has sent many bad credentials lately. Pure: addresses and the time in. Bounded: when there
-//! are too many addresses, the one that was quiet for longest is forgotten.
+//! Addresses that have sent many bad credentials lately. Pure: addresses and the time in. Bounded: when
+//! there are too many addresses, the one whose window began longest ago is forgotten.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// How many bad credentials an address may send in a [`WINDOW`].
+/// Number of bad credentials that an address may send in a [`WINDOW`].
 pub(super) const MAX_FAILURES: u32 = 10;
-/// The window, and how long an address is refused for after it.
+/// Length of the window. An address that has sent too many waits for the rest of it.
 pub(super) const WINDOW: Duration = Duration::from_secs(60);
-/// How many addresses are remembered.
+/// Maximum number of addresses that are remembered.
 const MAX_ADDRESSES: usize = 10_000;
 
 #[derive(Debug, Clone, Copy)]
@@ -18,14 +18,15 @@ struct Record {
     failures: u32,
 }
 
-/// See the module.
+/// Counter of bad credentials by address; see the module documentation.
 #[derive(Debug, Default)]
 pub struct Attempts {
     records: HashMap<IpAddr, Record>,
 }
 
 impl Attempts {
-    /// Counts a bad credential. `Some` when it was one too many: how long the address is to wait.
+    /// Counts a bad credential. Returns how long the address has to wait; `None` if it has not sent too
+    /// many.
     pub fn failed(&mut self, address: IpAddr, now: Instant) -> Option<Duration> {
         let address = network(address);
         if !self.records.contains_key(&address) && self.records.len() >= MAX_ADDRESSES {
@@ -39,7 +40,8 @@ impl Attempts {
         (record.failures > MAX_FAILURES).then(|| (record.since + WINDOW).saturating_duration_since(now))
     }
 
-    /// Forgets whom the window has passed for, or else the one that began longest ago.
+    /// Forgets the addresses whose window has passed; if there are none, the one whose window began longest
+    /// ago.
     fn forget(&mut self, now: Instant) {
         self.records.retain(|_, record| now.duration_since(record.since) < WINDOW);
         if self.records.len() >= MAX_ADDRESSES
@@ -51,7 +53,8 @@ impl Attempts {
     }
 }
 
-/// A host has as many IPv6 addresses as it likes; what it was given is a /64.
+/// Returns the network that failures are counted for. A host can use any IPv6 address of its network, which
+/// is a /64.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & (u128::MAX << 64)).into()),

@@ -1,13 +1,13 @@
-//! What a caller may make of a key: nothing that allows more than its own does. Pure.
+//! Limits on the keys that a caller may make or change: none may allow more than the caller's own. Pure.
 
 use super::charter::Member;
 use super::key::KeyRecord;
 use super::limits::KeyLimits;
 use super::ring::Principal;
 
-/// Says why a caller may not make this key, or make this of one that was `before`. Whatever is narrower
-/// than it was is allowed; what is wider has to be within the caller's own key, and its member's role
-/// no higher than the caller's.
+/// Checks that a caller may make this key, or change the key `before` into it; an error gives the reason. A
+/// narrower key is always allowed; a wider one must be within the caller's own key, and its member's role
+/// must be no higher than the caller's.
 pub fn check_grant(
     caller: &Principal,
     before: Option<&KeyRecord>,
@@ -34,9 +34,9 @@ pub fn check_grant(
     Ok(())
 }
 
-/// Says why a caller may not give a key these limits. Two keys with the limits of one may twice as much:
-/// so a key that has limits of its own makes no others. Who does not administer cannot give more than
-/// the default for keys, which would limit nobody otherwise.
+/// Checks that a caller may give a key these limits; an error gives the reason. Two keys with the limits of
+/// one may do twice as much, so a key that has limits of its own makes no others. A caller who is not an
+/// administrator cannot exceed the default for keys, which would otherwise limit nobody.
 pub fn check_limits(caller: &Principal, limits: &KeyLimits, defaults: KeyLimits) -> Result<(), &'static str> {
     if !caller.record().limits.are_none() {
         return Err("A key with limits of its own cannot make or widen keys: they would multiply its limits");
@@ -47,7 +47,7 @@ pub fn check_limits(caller: &Principal, limits: &KeyLimits, defaults: KeyLimits)
     Ok(())
 }
 
-/// Whether an end is no later than another one; `None` is never.
+/// Reports whether an end is no later than another; `None` means never.
 fn ends_within(end: Option<u64>, wider: Option<u64>) -> bool {
     wider.is_none_or(|wider| end.is_some_and(|end| end <= wider))
 }

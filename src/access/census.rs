@@ -1,29 +1,30 @@
-//! How many keys each member has, and which ended ones need not be kept: counted as keys come, change
-//! and go, so that one more costs the same however many there are. Pure: the time is given.
+//! Counts of each member's keys, and the ended keys that need not be kept. Counted as keys come, change and
+//! go, so that one more key costs the same however many there are. Pure: the time is given.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::key::KeyRecord;
 
-/// How many keys that are neither revoked nor expired there may be altogether.
+/// Maximum number of keys in total that are neither revoked nor expired.
 pub const MAX_KEYS: u64 = 10_000;
-/// A member may have as many however many members there are.
+/// Number of such keys that a member may have however many members there are.
 const LEAST_SHARE: u64 = 10;
-/// So many ended keys of a member are kept; of more, those that ended first go.
+/// Number of ended keys that are kept per member; of more, those that ended first go.
 pub const ENDED_KEPT: usize = 500;
-/// How long a revoked key is kept, in seconds: 90 days.
+/// Time for which a revoked key is kept, in seconds: 90 days.
 pub const REVOKED_KEPT: u64 = 90 * 86_400;
 
-/// How many keys a member may have that are neither revoked nor expired, of so many members.
+/// Returns the number of keys a member may have that are neither revoked nor expired, if there are
+/// `members` members.
 pub fn share(members: usize) -> u64 {
     (MAX_KEYS / (members as u64).max(1)).max(LEAST_SHARE)
 }
 
-/// Where a key stands among its member's.
+/// Standing of a key among its member's keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
-    /// Accepted until then.
+    /// Accepted until that time; for ever if `None`.
     Live {
         until: Option<u64>,
     },
@@ -35,8 +36,8 @@ enum Standing {
     },
 }
 
-/// An ended key in the order in which they go: revoked ones before expired ones, which a wrong clock may
-/// have ended, and of each kind those that ended first.
+/// An ended key, ordered by which goes first: revoked ones before expired ones, which a wrong clock may
+/// have ended, and within each kind by the time of the end.
 type Ended = (bool, u64, Arc<str>);
 
 #[derive(Debug, Default)]
@@ -45,19 +46,19 @@ struct Tally {
     ended: BTreeSet<Ended>,
 }
 
-/// See the module.
+/// Counts of all keys; see the module documentation.
 #[derive(Debug, Default)]
 pub(super) struct Census {
     keys: HashMap<Arc<str>, (Arc<str>, Standing)>,
     members: HashMap<Arc<str>, Tally>,
     /// The live keys that will expire, the next one first.
     ends: BTreeSet<(u64, Arc<str>)>,
-    /// The moment that it is right for.
+    /// Time that the counts hold for, in seconds since 1970.
     at: u64,
 }
 
 impl Census {
-    /// Notes a key as it is now.
+    /// Adds or updates a key.
     pub(super) fn note(&mut self, key: &KeyRecord) {
         self.forget(&key.id);
         let standing = match (key.revoked_at, key.expires_at) {
@@ -82,7 +83,7 @@ impl Census {
         self.keys.insert(id, (member, standing));
     }
 
-    /// A key is no longer kept.
+    /// Removes a key that is no longer kept.
     pub(super) fn forget(&mut self, id: &Arc<str>) {
         let Some((member, standing)) = self.keys.remove(id) else { return };
         let tally = self.members.entry(member).or_default();
@@ -101,7 +102,8 @@ impl Census {
         }
     }
 
-    /// Brings it to a moment, in seconds since 1970. A clock that was set back gives keys their time back.
+    /// Updates the counts to a time in seconds since 1970. If the clock was set back, expired keys become
+    /// live again.
     pub(super) fn advance(&mut self, now: u64) {
         if now < self.at {
             let back = |(id, (member, standing)): (&Arc<str>, &(Arc<str>, Standing))| match standing {
@@ -123,13 +125,13 @@ impl Census {
         }
     }
 
-    /// How many keys of a member are neither revoked nor expired.
+    /// Returns the number of a member's keys that are neither revoked nor expired.
     pub(super) fn live(&self, member: &str) -> u64 {
         self.members.get(member).map_or(0, |tally| tally.live)
     }
 
-    /// The ended keys of a member that need not be kept any longer. `settled` is the time by a clock that is
-    /// to be believed; without one nothing is too old.
+    /// Returns the ended keys of a member that need not be kept any longer. `settled` is the time by a
+    /// trustworthy clock; if `None`, no key is too old.
     pub(super) fn outlived(&self, member: &str, settled: Option<u64>) -> Vec<Arc<str>> {
         let Some(tally) = self.members.get(member) else { return Vec::new() };
         let too_many = tally.ended.len().saturating_sub(ENDED_KEPT);
@@ -176,7 +178,7 @@ mod tests {
             let revoked_at = (id >= 2).then_some(10 + id as u64);
             census.note(&KeyRecord { revoked_at, expires_at: Some(5), ..key(id, 0) });
         }
-        // The first two have expired before all others were revoked, and stay all the same.
+        // The first two have expired before all others were revoked, and still stay.
         let gone: Vec<String> =
             census.outlived("user_0", Some(1_000)).iter().map(|id| id.to_string()).collect();
         assert_eq!(gone, ["key_2", "key_3", "key_4"]);
@@ -222,7 +224,7 @@ mod tests {
     }
 
     proptest! {
-        /// However keys come, change and go, and whichever way the clock is set.
+        /// With keys that come, change and go in any way, and a clock that is set in either direction.
         #[test]
         fn it_counts_what_counting_them_all_says(steps in prop::collection::vec(step(), 0..80)) {
             let (mut census, mut all, mut now) = (Census::default(), HashMap::new(), 0);

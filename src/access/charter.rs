@@ -1,5 +1,5 @@
-//! Who there is and what they are entitled to: the organization, its members, the plans. Comes from
-//! the configuration, and from what was made over the API beside it (`made.rs`).
+//! The organization, its members and the plans: who exists and what each is entitled to. Comes from the
+//! configuration, and from what was made over the API beside it (`made.rs`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,31 +8,31 @@ use serde::{Deserialize, Serialize};
 
 use super::limits::KeyLimits;
 
-/// The member that owns the first key where the configuration names no members.
+/// Id of the member that owns the first key if the configuration names no members.
 pub const DEFAULT_OWNER: &str = "user_owner";
-/// The plan that an organization has unless it is given another one.
+/// Name of the plan that an organization has unless it is given another.
 pub const DEFAULT_PLAN: &str = "team";
 
-/// What a member may do; a key acts with the role of the member that owns it.
+/// Role of a member, which sets its rights; a key acts with the role of the member that owns it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// May look.
+    /// May look, but neither call tools nor read resources.
     Viewer,
-    /// May call tools and read resources, and manage its own keys.
+    /// May also call tools and read resources, and manage its own keys.
     Member,
     /// May also manage all keys and servers.
     Admin,
-    /// May do everything.
+    /// May do everything; at least one member is an owner.
     Owner,
 }
 
 impl Role {
-    /// Every role, the least first, with its name in settings and in the API.
+    /// Every role, the least powerful first, with its name in settings and in the API.
     pub const ALL: [(&'static str, Role); 4] =
         [("viewer", Role::Viewer), ("member", Role::Member), ("admin", Role::Admin), ("owner", Role::Owner)];
 
-    /// The role's name.
+    /// Returns the role's name in settings and in the API.
     pub fn name(self) -> &'static str {
         match self {
             Role::Viewer => "viewer",
@@ -42,31 +42,31 @@ impl Role {
         }
     }
 
-    /// Whether the role may define servers, which is running programs as the daemon's user.
+    /// Reports whether the role may define servers, which means running programs as the daemon's user.
     pub fn may_administer(self) -> bool {
         self >= Role::Admin
     }
 
-    /// Whether the role may call tools and read resources, and have keys of its own.
+    /// Reports whether the role may call tools and read resources, and have keys of its own.
     pub fn may_invoke(self) -> bool {
         self >= Role::Member
     }
 }
 
-/// Where a member or a plan comes from.
+/// Origin of a member or a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Source {
-    /// It is there without anybody having said so.
+    /// It is built in; nobody configured it.
     #[default]
     BuiltIn,
-    /// The configuration file has it, so that only the file can change it.
+    /// It is in the configuration file, so only the file can change it.
     File,
     /// It was made over the API.
     Api,
 }
 
 impl Source {
-    /// The source's name in the API.
+    /// Returns the source's name in the API.
     pub fn name(self) -> &'static str {
         match self {
             Source::BuiltIn => "built-in",
@@ -76,27 +76,27 @@ impl Source {
     }
 }
 
-/// What a plan entitles to. `None` is unlimited.
+/// Limits that a plan sets. `None` is unlimited.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// The plan's name.
+    /// Name of the plan, unique among the plans.
     pub name: Arc<str>,
-    /// Where it comes from.
+    /// Origin of the plan.
     pub source: Source,
-    /// Requests a second; also how many may come at once.
+    /// Maximum number of requests a second; also the number that may come at once.
     pub requests_per_second: Option<u32>,
-    /// Calls that reach a server in a calendar month, UTC.
+    /// Maximum number of calls that reach a server in a calendar month, UTC.
     pub monthly_requests: Option<u64>,
-    /// Servers.
+    /// Maximum number of servers.
     pub max_mcps: Option<u64>,
-    /// Keys that are neither revoked nor expired.
+    /// Maximum number of keys that are neither revoked nor expired.
     pub max_api_keys: Option<u64>,
-    /// Members.
+    /// Maximum number of members.
     pub max_members: Option<u64>,
 }
 
 impl Plan {
-    /// A plan with a rate and nothing else limited.
+    /// Makes a plan with a rate and no other limits.
     pub fn with_rate(name: &str, requests_per_second: Option<u32>) -> Plan {
         Plan {
             name: name.into(),
@@ -109,7 +109,7 @@ impl Plan {
         }
     }
 
-    /// The plans that are there without being configured (contract, sections 4.4 and 7).
+    /// Returns the plans that exist without being configured (`docs/http-api.md`, P3.2).
     pub fn built_in() -> BTreeMap<Arc<str>, Arc<Plan>> {
         [("free", Some(10)), ("pro", Some(100)), (DEFAULT_PLAN, Some(1_000)), ("unlimited", None)]
             .into_iter()
@@ -121,52 +121,52 @@ impl Plan {
 /// The one organization of an installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Organization {
-    /// `org_…`.
+    /// Id of the form `org_…`.
     pub id: Arc<str>,
-    /// A name for people.
+    /// Name of the organization, for display.
     pub name: String,
-    /// A name for addresses.
+    /// Name for use in addresses.
     pub slug: String,
-    /// What it is, if anybody said.
+    /// Description; `None` if none was given.
     pub description: Option<String>,
-    /// What it is entitled to.
+    /// Plan of the organization and of members without one of their own.
     pub plan: Arc<Plan>,
 }
 
-/// Somebody who owns keys.
+/// A member of the organization, who may own keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// `user_…`.
+    /// Id of the form `user_…`.
     pub id: Arc<str>,
-    /// A name for people.
+    /// Name of the member, for display.
     pub name: String,
-    /// Where to write to, if anybody said.
+    /// Email address; `None` if none was given.
     pub email: Option<String>,
-    /// What it may do.
+    /// Role that the member's keys act with.
     pub role: Role,
-    /// A plan of its own, in place of the organization's.
+    /// Plan of its own, in place of the organization's; `None` if it has none.
     pub plan: Option<Arc<Plan>>,
-    /// Where it comes from.
+    /// Origin of the member.
     pub source: Source,
-    /// When it was made, seconds since 1970; `None` for one that is there since the beginning.
+    /// Time of its creation, in seconds since 1970; `None` if it was not made over the API.
     pub created_at: Option<u64>,
 }
 
 /// The organization and its members. Ids are unique, and at least one member is an owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Charter {
-    /// The organization.
+    /// The one organization of the installation.
     pub organization: Organization,
-    /// Its members, in the order of the configuration; those made over the API come after.
+    /// The members in the order of the configuration, then those made over the API.
     pub members: Vec<Arc<Member>>,
-    /// The plans by name, also those that nobody has.
+    /// The plans by name, including those that nobody has.
     pub plans: BTreeMap<Arc<str>, Arc<Plan>>,
-    /// How much a key may that has no limits of its own.
+    /// Limits of a key that sets none of its own.
     pub key_defaults: KeyLimits,
 }
 
 impl Default for Charter {
-    /// The organization "Local" with one member, its owner.
+    /// Returns the organization "Local" with one member, its owner.
     fn default() -> Charter {
         let plans = Plan::built_in();
         let plan = plans.get(DEFAULT_PLAN).cloned();
@@ -187,7 +187,7 @@ impl Default for Charter {
 }
 
 impl Charter {
-    /// The owner where the configuration names no members.
+    /// Returns the owner that exists if the configuration names no members.
     pub fn default_owner() -> Member {
         Member {
             id: DEFAULT_OWNER.into(),
@@ -200,17 +200,17 @@ impl Charter {
         }
     }
 
-    /// The member of this id.
+    /// Returns the member with this id; `None` if there is none.
     pub fn member(&self, id: &str) -> Option<&Arc<Member>> {
         self.members.iter().find(|member| *member.id == *id)
     }
 
-    /// The first member that is an owner: who the first key is made for.
+    /// Returns the first member that is an owner, for whom the first key is made; `None` if there is none.
     pub fn owner(&self) -> Option<&Arc<Member>> {
         self.members.iter().find(|member| member.role == Role::Owner)
     }
 
-    /// What a member is entitled to: its own plan, or the organization's.
+    /// Returns the plan that holds for a member: its own, or the organization's.
     pub fn plan_of<'a>(&'a self, member: &'a Member) -> &'a Arc<Plan> {
         member.plan.as_ref().unwrap_or(&self.organization.plan)
     }

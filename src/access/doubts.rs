@@ -1,27 +1,27 @@
-//! What permissions say and does not come true today: names that fit nothing, lists that are empty. Pure.
+//! Warnings about permissions that have no effect today: names that match nothing, and empty lists. Pure.
 
 use super::permissions::{Pattern, Permissions};
 use crate::nearest::closest;
 
-/// The most that is said.
+/// Maximum number of warnings.
 const MOST: usize = 10;
-/// How many patterns are held against how many tools: beyond it nothing more is doubted.
+/// Maximum number of comparisons of patterns with tools; beyond it no further pattern is doubted.
 const MOST_COMPARED: usize = 1_000_000;
 
-/// An MCP and the tools that it has announced; `None` for one that has not announced any yet.
+/// An MCP and the tools that it has announced.
 #[derive(Debug, Clone)]
 pub struct Announced<'a> {
-    /// Its id.
+    /// Id of the MCP.
     pub id: &'a str,
-    /// Its name.
+    /// Name of the MCP, as the warnings show it.
     pub name: &'a str,
-    /// Its tools' names.
+    /// Names of its tools; `None` if it has not announced any yet.
     pub tools: Option<Vec<&'a str>>,
 }
 
 impl Permissions {
-    /// What of these is worth a warning, beside these MCPs: a sentence each. A pattern that fits nothing
-    /// today may be meant for tools to come, so that it is no mistake for certain.
+    /// Returns a warning of one sentence for each part that has no effect with these MCPs. A pattern that
+    /// matches nothing today may be meant for tools to come, so it is not certainly a mistake.
     pub fn doubts(&self, mcps: &[Announced<'_>]) -> Vec<String> {
         let mut doubts = Vec::new();
         if self.mcps.as_ref().is_some_and(|ids| ids.is_empty()) {

@@ -11,76 +11,76 @@ use super::lineage::Maker;
 use super::permissions::Permissions;
 use super::ring::Refused;
 
-/// The longest token that is looked up, in characters (contract 4.1).
+/// Maximum length of a token that is looked up, in bytes (`docs/http-api.md`, G5.3).
 const MAX_TOKEN: usize = 256;
-/// How much of a key is shown in lists, in characters.
+/// Number of characters of a key that lists show.
 const PREFIX: usize = 11;
 
 /// SHA-256 of a key.
 pub(super) type Hash = [u8; 32];
 
-/// A key as it is stored: never the key itself.
+/// A key as it is stored, without its text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyRecord {
     /// `key_` and a time-ordered unique id.
     pub id: Arc<str>,
-    /// The member that owns it; it acts with that member's role.
+    /// Id of the member that owns it; the key acts with that member's role.
     pub member_id: Arc<str>,
-    /// A name for people.
+    /// Name for display; does not identify the key.
     pub name: String,
-    /// What it is for.
+    /// Purpose of the key; `None` if none was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// The first characters of the key, to tell keys apart in a list.
     pub prefix: String,
     /// SHA-256 of the key.
     pub hash: [u8; 32],
-    /// When it was made, seconds since 1970.
+    /// Time of its creation, in seconds since 1970.
     pub created_at: u64,
-    /// From when on it is refused, seconds since 1970.
+    /// Time from which it is refused, in seconds since 1970; `None` if it does not expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<u64>,
-    /// Since when it is refused, seconds since 1970.
+    /// Time at which it was revoked, in seconds since 1970; `None` if it was not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked_at: Option<u64>,
-    /// What it is limited to.
+    /// MCPs and tools that the key may use.
     #[serde(default)]
     pub permissions: Permissions,
-    /// Who made it; `None` for the first key, and where that was not kept yet.
+    /// Maker of the key; `None` for the first key, and for keys from before this was stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_by: Option<Maker>,
-    /// How much it may, as far as somebody said.
+    /// Limits of its own; a limit that is `None` falls back to the default for keys.
     #[serde(default, skip_serializing_if = "KeyLimits::are_none")]
     pub limits: KeyLimits,
-    /// What it was replaced from.
+    /// Text that it had before; `None` if it was never rotated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaced: Option<Replaced>,
 }
 
-/// The text that a key had before the one it has.
+/// The previous text of a rotated key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replaced {
-    /// SHA-256 of it.
+    /// SHA-256 of the previous text.
     pub hash: [u8; 32],
-    /// When the text that there is now was made, seconds since 1970.
+    /// Time at which the current text was made, in seconds since 1970.
     pub at: u64,
-    /// From when on it is refused, seconds since 1970.
+    /// Time from which the previous text is refused, in seconds since 1970.
     pub until: u64,
 }
 
-/// What becomes of a key that is presented.
+/// Result of presenting a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyStatus {
-    /// It is accepted.
+    /// It is neither revoked nor expired.
     Active,
-    /// It was revoked, or its member is no more.
+    /// It was revoked, or its member no longer exists.
     Revoked,
-    /// Its time is over.
+    /// Its expiry time has passed.
     Expired,
 }
 
 impl KeyStatus {
-    /// The status' name, as in the API.
+    /// Returns the status' name, as in the API.
     pub fn name(self) -> &'static str {
         match self {
             KeyStatus::Active => "active",
@@ -91,13 +91,14 @@ impl KeyStatus {
 }
 
 impl KeyRecord {
-    /// Whether this is the key of a text.
+    /// Reports whether a text is the current text of this key.
     pub fn has_text(&self, text: &str) -> bool {
         hash(text).is_some_and(|hash| bool::from(self.hash.ct_eq(&hash)))
     }
 
-    /// From when on the text of this hash is refused, at this moment in seconds since 1970: that of the key,
-    /// or that of the text where it was replaced and is accepted for a while.
+    /// Returns when the text of this hash will be refused, in seconds since 1970: when the key expires, or
+    /// earlier if it is a previous text in its grace period. `None` if never. `now` is in seconds since
+    /// 1970; an error means the text is refused already.
     pub(super) fn end_of(&self, hash: &Hash, now: u64) -> Result<Option<u64>, Refused> {
         if bool::from(self.hash.ct_eq(hash)) {
             return Ok(self.expires_at);
@@ -111,7 +112,7 @@ impl KeyRecord {
         }
     }
 
-    /// What becomes of it at this moment, seconds since 1970, as far as it depends on itself.
+    /// Returns the key's status at `now`, in seconds since 1970, as far as it depends on the key alone.
     pub fn status(&self, now: u64) -> KeyStatus {
         match self {
             _ if self.revoked_at.is_some() => KeyStatus::Revoked,
@@ -121,50 +122,50 @@ impl KeyRecord {
     }
 }
 
-/// What a key is to be.
+/// Properties of a key to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyWish {
-    /// A name for people.
+    /// Name for display; does not identify the key.
     pub name: String,
-    /// What it is for.
+    /// Purpose of the key; `None` if none is given.
     pub description: Option<String>,
-    /// The member that is to own it.
+    /// Id of the member that will own it.
     pub member_id: Arc<str>,
-    /// From when on it is to be refused, seconds since 1970.
+    /// Time from which it will be refused, in seconds since 1970; `None` if it does not expire.
     pub expires_at: Option<u64>,
-    /// What it is to be limited to.
+    /// MCPs and tools that it may use.
     pub permissions: Permissions,
-    /// How much it is to be able to.
+    /// Limits of its own.
     pub limits: KeyLimits,
 }
 
-/// How a key is to be changed: `None` leaves what it is about as it is.
+/// Change of a key; `None` leaves a property as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct KeyChange {
-    /// Another name.
+    /// New name for display.
     pub name: Option<String>,
-    /// Another description, or none.
+    /// New description; `Some(None)` removes it.
     pub description: Option<Option<String>>,
-    /// Another end, seconds since 1970, or none.
+    /// New expiry time, in seconds since 1970; `Some(None)` removes it.
     pub expires_at: Option<Option<u64>>,
-    /// Other permissions, in place of all that it has.
+    /// New permissions, replacing all earlier ones.
     pub permissions: Option<Permissions>,
-    /// Other limits, each by itself.
+    /// New limits, each changed separately.
     pub limits: LimitsChange,
 }
 
 impl KeyChange {
-    /// Whether it changes nothing but what people call the key.
+    /// Reports whether it changes at most the name and the description.
     pub fn is_about_names(&self) -> bool {
         self.expires_at.is_none() && self.permissions.is_none() && self.limits == LimitsChange::default()
     }
 
-    /// Whether it says nothing at all.
+    /// Reports whether it changes nothing.
     pub fn is_empty(&self) -> bool {
         *self == KeyChange::default()
     }
 
-    /// The key after the change.
+    /// Returns the key after the change.
     #[must_use]
     pub fn of(&self, record: &KeyRecord) -> KeyRecord {
         let KeyChange { name, description, expires_at, permissions, limits } = self.clone();
@@ -179,11 +180,11 @@ impl KeyChange {
     }
 }
 
-/// A key just made: the only moment its text exists.
+/// A key that was just made. Its text exists only here.
 pub struct NewKey {
-    /// The text to hand to its owner. Not stored.
+    /// Text to hand to the key's owner. Not stored.
     pub text: String,
-    /// What is stored.
+    /// Record to store, which holds the hash of the text.
     pub record: KeyRecord,
 }
 
@@ -209,7 +210,7 @@ impl NewKey {
         Ok(NewKey { text, record })
     }
 
-    /// The same key with another text, made at this moment; the one it had is accepted until `until`.
+    /// Makes a new text for the same key, at the time `at`; the previous text is accepted until `until`.
     pub fn rotate(record: &KeyRecord, at: u64, until: u64) -> Result<NewKey, getrandom::Error> {
         let text = new_text()?;
         let record = KeyRecord {
@@ -228,14 +229,14 @@ fn new_text() -> Result<String, getrandom::Error> {
     Ok(format!("pk_live_{}", base62(seed)))
 }
 
-/// The hash that a token is looked up by; `None` when no key looks like it.
+/// Returns the hash that a token is looked up by; `None` if no key can have this text.
 pub(super) fn hash(token: &str) -> Option<Hash> {
     let plausible =
         !token.is_empty() && token.len() <= MAX_TOKEN && token.bytes().all(|b| b.is_ascii_graphic());
     plausible.then(|| Sha256::digest(token.as_bytes()).into())
 }
 
-/// 256 bits as 43 base62 characters, most significant first (62^43 > 2^256).
+/// Encodes 256 bits as 43 base62 characters, most significant first (62^43 > 2^256).
 fn base62(mut number: [u8; 32]) -> String {
     const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let mut digits = [b'0'; 43];

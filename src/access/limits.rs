@@ -1,49 +1,49 @@
-//! How much a key may: requests a second, calls a month, calls at once. Beside what its member may, never
-//! instead of it.
+//! Limits of a key: requests a second, calls a month, calls at once. They apply in addition to those of its
+//! member.
 
 use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-/// The largest rate that can be set.
+/// Maximum rate that can be set, in requests per second.
 pub const MAX_REQUESTS_PER_SECOND: u32 = 1_000_000;
-/// The largest number of calls a month that can be set.
+/// Maximum number of calls a month that can be set.
 pub const MAX_MONTHLY_REQUESTS: u64 = 1_000_000_000_000;
-/// The largest number of calls at once that can be set.
+/// Maximum number of concurrent calls that can be set.
 pub const MAX_CALLS_AT_ONCE: usize = 1_000_000;
 
-/// How much a key may. `None` says nothing: then the default for keys holds, if there is one.
+/// Limits of a key. `None` falls back to the default for keys, if there is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct KeyLimits {
-    /// Requests a second; also how many may come at once.
+    /// Maximum number of requests a second; also the number that may come at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests_per_second: Option<NonZeroU32>,
-    /// Calls that reach a server in a calendar month, UTC.
+    /// Maximum number of calls that reach a server in a calendar month, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub monthly_requests: Option<u64>,
-    /// Calls that may be under way.
+    /// Maximum number of calls under way at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calls_at_once: Option<usize>,
 }
 
-/// How the limits of a key are to be changed: `None` leaves one as it is, `Some(None)` takes it away.
+/// Change of a key's limits: `None` leaves one as it is, `Some(None)` removes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LimitsChange {
-    /// See [`KeyLimits::requests_per_second`].
+    /// Change of [`KeyLimits::requests_per_second`].
     pub requests_per_second: Option<Option<NonZeroU32>>,
-    /// See [`KeyLimits::monthly_requests`].
+    /// Change of [`KeyLimits::monthly_requests`].
     pub monthly_requests: Option<Option<u64>>,
-    /// See [`KeyLimits::calls_at_once`].
+    /// Change of [`KeyLimits::calls_at_once`].
     pub calls_at_once: Option<Option<usize>>,
 }
 
 impl KeyLimits {
-    /// Whether nothing is limited.
+    /// Reports whether nothing is limited.
     pub fn are_none(&self) -> bool {
         *self == KeyLimits::default()
     }
 
-    /// These, and where they say nothing the others.
+    /// Returns these limits, with those of `others` for each that is `None`.
     #[must_use]
     pub fn or(self, others: KeyLimits) -> KeyLimits {
         KeyLimits {
@@ -53,7 +53,7 @@ impl KeyLimits {
         }
     }
 
-    /// Whether these allow nothing that `wider` does not.
+    /// Reports whether these allow nothing that `wider` does not.
     pub fn are_within(&self, wider: &KeyLimits) -> bool {
         fn within<T: PartialOrd>(own: Option<T>, wider: Option<T>) -> bool {
             match (own, wider) {
@@ -67,7 +67,7 @@ impl KeyLimits {
             && within(self.calls_at_once, wider.calls_at_once)
     }
 
-    /// These after a change.
+    /// Returns these limits after a change.
     #[must_use]
     pub fn changed(self, change: LimitsChange) -> KeyLimits {
         KeyLimits {

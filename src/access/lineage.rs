@@ -1,5 +1,5 @@
-//! Who made a key: kept with the key itself, so that a revocation can take along what was made by it,
-//! also when some of those between are no longer kept.
+//! Makers of a key, stored with the key itself, so that a revocation can include the keys it made, even if
+//! some of those between are no longer kept.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -8,23 +8,24 @@ use serde::{Deserialize, Serialize};
 
 use super::key::KeyRecord;
 
-/// So many generations are kept with a key. Further ones are reached by way of the keys between.
+/// Number of generations of makers that are kept with a key. Further ones are reached by way of the keys
+/// between.
 const GENERATIONS: usize = 32;
 
 /// The key that made another one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Maker {
-    /// The key's id.
+    /// The id of the key that made the other one.
     pub key_id: Arc<str>,
-    /// The member that owned it then.
+    /// The member that owned the maker at that time.
     pub member_id: Arc<str>,
-    /// Who made that key, and so on, the nearest first.
+    /// Makers of that key in turn, the nearest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     before: Vec<Arc<str>>,
 }
 
 impl Maker {
-    /// A key as the maker of others.
+    /// Describes a key as the maker of others.
     pub fn of(maker: &KeyRecord) -> Maker {
         let before = maker.created_by.iter().flat_map(Maker::generations).take(GENERATIONS - 1);
         Maker {
@@ -34,19 +35,19 @@ impl Maker {
         }
     }
 
-    /// The ids of the maker and of those before it, the nearest first.
+    /// Returns the ids of the maker and of the makers before it, the nearest first.
     pub fn generations(&self) -> impl Iterator<Item = &Arc<str>> {
         std::iter::once(&self.key_id).chain(&self.before)
     }
 }
 
-/// The ids of all keys that a key has made, and that those have made.
+/// Returns the ids of all keys that a key has made, directly or through other keys.
 pub(super) fn descendants<'a>(
     id: &str,
     keys: impl Iterator<Item = &'a KeyRecord> + Clone,
 ) -> HashSet<Arc<str>> {
     let mut found = HashSet::new();
-    // Each round reaches as many generations as a key keeps, so that one is nearly always enough.
+    // Each round reaches as many generations as a key stores, so one is nearly always enough.
     loop {
         let is_made = |key: &KeyRecord| {
             let mut makers = key.created_by.iter().flat_map(Maker::generations);
@@ -97,7 +98,7 @@ mod tests {
         assert_eq!(keys[99].created_by.iter().flat_map(Maker::generations).count(), GENERATIONS);
         assert_eq!(descendants("key_0", keys.iter()).len(), 99);
         assert_eq!(descendants("key_98", keys.iter()).len(), 1);
-        // Those between are no longer kept, and the first one neither.
+        // The keys between are no longer kept, nor is the first one.
         let kept: Vec<KeyRecord> =
             keys.iter().enumerate().filter(|(at, _)| at % 30 == 9).map(|(_, key)| key.clone()).collect();
         assert_eq!(descendants("key_0", kept.iter()).len(), kept.len());

@@ -1,4 +1,4 @@
-//! Members and plans that were made over the API: as they are stored, and how they join those of the
+//! Members and plans made over the API: their stored form, and the way they join those of the
 //! configuration. Pure.
 
 use std::sync::Arc;
@@ -10,57 +10,58 @@ use super::charter::{Charter, Member, Plan, Role, Source};
 /// A member as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberRecord {
-    /// `user_…`.
+    /// Id of the form `user_…`.
     pub id: Arc<str>,
-    /// A name for people.
+    /// Name of the member, for display.
     pub name: String,
-    /// Where to write to, if anybody said.
+    /// Email address; `None` if none was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
-    /// What it may do.
+    /// Role that the member's keys act with.
     pub role: Role,
-    /// The name of its own plan.
+    /// Name of its own plan; `None` for the organization's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Arc<str>>,
-    /// When it was made, seconds since 1970.
+    /// Time of its creation, in seconds since 1970.
     pub created_at: u64,
 }
 
 /// A plan as it is stored. `None` is unlimited.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanRecord {
-    /// Its name.
+    /// Name of the plan, by which members refer to it.
     pub name: Arc<str>,
-    /// See [`Plan::requests_per_second`].
+    /// Stored value of [`Plan::requests_per_second`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests_per_second: Option<u32>,
-    /// See [`Plan::monthly_requests`].
+    /// Stored value of [`Plan::monthly_requests`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub monthly_requests: Option<u64>,
-    /// See [`Plan::max_mcps`].
+    /// Stored value of [`Plan::max_mcps`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_mcps: Option<u64>,
-    /// See [`Plan::max_api_keys`].
+    /// Stored value of [`Plan::max_api_keys`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_api_keys: Option<u64>,
-    /// See [`Plan::max_members`].
+    /// Stored value of [`Plan::max_members`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_members: Option<u64>,
 }
 
-/// Everything that was made over the API.
+/// All members and plans that were made over the API.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Made {
-    /// The members, in the order in which they were made.
+    /// Members in the order in which they were made.
     pub members: Vec<MemberRecord>,
-    /// The plans.
+    /// Plans as they are stored.
     pub plans: Vec<PlanRecord>,
 }
 
 impl Charter {
-    /// This charter, which the configuration makes, together with what was made over the API. The file
-    /// wins: a member or plan that it has is as it says. Whoever has a plan that is no more has the
-    /// organization's. Gives also what is not in force for these reasons, a sentence each.
+    /// Returns this charter, which comes from the configuration, together with what was made over the API.
+    /// The file wins: a member or plan that it defines stays as it says. A member whose plan no longer
+    /// exists has the organization's. Also returns a sentence for each part that is not in force for these
+    /// reasons.
     #[must_use]
     pub fn with(&self, made: &Made) -> (Charter, Vec<String>) {
         let (mut charter, mut overruled) = (self.clone(), Vec::new());

@@ -1,5 +1,5 @@
-//! Who is calling and what they may do: the organization and its members, keys and what they are
-//! limited to, rates. Keys are 256 random bits, kept as SHA-256 only. No IO; the time is given.
+//! Identity and rights of callers: the organization and its members, keys and their permissions, rate
+//! limits. Keys are 256 random bits, stored as SHA-256 only. No IO; the time is given.
 
 mod accounts;
 mod attempts;

@@ -1,5 +1,5 @@
-//! What a key is limited to: which MCPs, and which of their tools. Pure; the stored form and the
-//! form of the API are the same.
+//! Permissions of a key: the MCPs it may use, and which of their tools. Pure; the stored form and the form
+//! of the API are the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,32 +9,32 @@ use serde_json::{Map, Value, json};
 
 use crate::nearest::closest;
 
-/// The most MCPs, and the most patterns, that a key may name.
+/// Maximum number of MCPs, and of patterns in a list, that a key may name.
 const MAX_ENTRIES: usize = 1_000;
-/// The longest pattern, in characters.
+/// Maximum length of a pattern, in characters.
 const MAX_PATTERN: usize = 256;
-/// What stands for all, or for whatever is not named.
+/// Text that stands for all, or for all MCPs that are not named.
 const ALL: &str = "*";
 
-/// What a key may use. Without limits by default.
+/// MCPs and tools that a key may use. Unlimited by default.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(into = "Value", try_from = "Value")]
 pub struct Permissions {
-    /// The ids of the MCPs; `None` for all, also those to come.
+    /// The ids of the MCPs; `None` for all, including those to come.
     pub(super) mcps: Option<BTreeSet<Arc<str>>>,
-    /// `None` for all tools.
+    /// The tools; `None` for all tools.
     pub(super) tools: Option<Tools>,
 }
 
-/// Which tools may be called and seen.
+/// Tools that may be called and seen, as patterns.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Tools {
-    /// Of MCPs that `by_mcp` does not name; none when absent.
+    /// Patterns for the MCPs that `by_mcp` does not name; `None` allows none of their tools.
     pub(super) others: Option<Vec<Pattern>>,
     pub(super) by_mcp: BTreeMap<Arc<str>, Vec<Pattern>>,
 }
 
-/// The name of a tool, in which each `*` stands for any characters, also none.
+/// Pattern for the names of tools: each `*` stands for any number of characters, including none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pattern(Box<str>);
 
@@ -43,17 +43,19 @@ impl Pattern {
         (1..=MAX_PATTERN).contains(&text.chars().count()).then(|| Pattern(text.into()))
     }
 
-    /// The pattern as it was written.
+    /// Returns the pattern as it was written.
     pub(super) fn text(&self) -> &str {
         &self.0
     }
 
-    /// Whether a name fits. A `*` in the name is fitted by a `*` only, so this also says whether
-    /// the pattern allows everything that another pattern does (it may say no where that is so).
+    /// Reports whether a name matches. A `*` in the name is matched only by a `*`, so this also reports
+    /// whether the pattern allows everything that another pattern does (it may return `false` although that
+    /// is so).
     pub(super) fn fits(&self, name: &str) -> bool {
         let (pattern, name) = (self.0.as_bytes(), name.as_bytes());
         let (mut p, mut n) = (0, 0);
-        // The last `*` and where the rest of the pattern was last tried after it.
+        // Position of the last `*`, and the position in the name where the rest of the pattern was last
+        // tried after it.
         let mut retry: Option<(usize, usize)> = None;
         while n < name.len() {
             match pattern.get(p) {
@@ -77,39 +79,39 @@ impl Pattern {
     }
 }
 
-/// Why permissions cannot be read.
+/// Error for permissions that cannot be read, with the reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadPermissions(pub String);
 
 impl Permissions {
-    /// Whether the key may use an MCP.
+    /// Reports whether the key may use an MCP.
     pub fn allow_mcp(&self, id: &str) -> bool {
         self.mcps.as_ref().is_none_or(|ids| ids.contains(id))
     }
 
-    /// Whether the key may use every MCP, also those to come.
+    /// Reports whether the key may use every MCP, including those to come.
     pub fn allow_all_mcps(&self) -> bool {
         self.mcps.is_none()
     }
 
-    /// Whether the key may see and call a tool of an MCP.
+    /// Reports whether the key may see and call a tool of an MCP.
     pub fn allow_tool(&self, mcp: &str, tool: &str) -> bool {
         self.allow_mcp(mcp)
             && self.patterns(mcp).is_none_or(|patterns| patterns.iter().any(|pattern| pattern.fits(tool)))
     }
 
-    /// Whether the key may see and call every tool of an MCP.
+    /// Reports whether the key may see and call every tool of an MCP.
     pub fn allow_all_tools(&self, mcp: &str) -> bool {
         self.allow_mcp(mcp) && self.patterns(mcp).is_none_or(|all| all.iter().any(|one| &*one.0 == ALL))
     }
 
-    /// Whether there is no limit at all.
+    /// Reports whether nothing is limited.
     pub fn are_unlimited(&self) -> bool {
         *self == Permissions::default()
     }
 
-    /// Whether these allow nothing that `wider` does not. Says no in doubt.
+    /// Reports whether these allow nothing that `wider` does not. Returns `false` in doubt.
     pub fn are_within(&self, wider: &Permissions) -> bool {
         let mcps = match (&self.mcps, &wider.mcps) {
             (_, None) => true,
@@ -123,20 +125,20 @@ impl Permissions {
             && named.into_iter().all(|mcp| within(self.patterns(mcp), wider.patterns(mcp)))
     }
 
-    /// The ids of the MCPs that are named anywhere in these.
+    /// Returns the ids of all MCPs that are named in these permissions, possibly repeated.
     pub fn named_mcps(&self) -> impl Iterator<Item = &Arc<str>> {
         let by_mcp = self.tools.iter().flat_map(|tools| tools.by_mcp.keys());
         self.mcps.iter().flatten().chain(by_mcp)
     }
 
-    /// The patterns for an MCP; `None` for all its tools.
+    /// Returns the patterns for an MCP; `None` for all its tools.
     fn patterns(&self, mcp: &str) -> Option<&[Pattern]> {
         let tools = self.tools.as_ref()?;
         Some(tools.by_mcp.get(mcp).or(tools.others.as_ref()).map_or(&[], Vec::as_slice))
     }
 
-    /// Reads the form of the API. `id_of` makes an id of what names an MCP, an id or a name; what it
-    /// does not know is given back in the error's place by the caller.
+    /// Reads the form of the API. `id_of` maps the id or the name of an MCP to its id; the caller reports
+    /// names that it does not know.
     pub fn read(
         value: &Value,
         id_of: &mut dyn FnMut(&str) -> Arc<str>,

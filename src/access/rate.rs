@@ -1,6 +1,6 @@
-//! How many requests a second: a token bucket for a member and for a key (contract, section 4.4). Its size
-//! is the rate, so that a second's worth may come at once, and no more than that ever. A bucket is one
-//! number: when it is full again. Pure but for that; the time is given.
+//! Rate limits: a token bucket for a member and for a key (`docs/http-api.md`, P3.1). The size of a bucket is
+//! its rate, so the requests of one second may come at once, and never more than that. A bucket is stored
+//! as one number: the time at which it is full again. Pure except for that; the time is given.
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,37 +8,37 @@ use std::time::{Duration, Instant};
 
 const SECOND: u64 = 1_000_000_000;
 
-/// How a bucket is after a request.
+/// State of a bucket after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateReading {
-    /// The most requests at once.
+    /// Maximum number of requests at once.
     pub limit: u32,
-    /// How many more may come now.
+    /// Number of further requests that may come now.
     pub remaining: u32,
-    /// How long until as many as the limit may come again.
+    /// Time until the bucket is full again.
     pub full_in: Duration,
-    /// `Some` when the request was one too many: how long until the next one may come.
+    /// Time until the next request may come, if this one was refused; `None` if it was accepted.
     pub refused: Option<Duration>,
 }
 
-/// A token bucket.
+/// A token bucket without locks.
 #[derive(Debug)]
 pub(super) struct Bucket {
     limit: NonZeroU32,
-    /// What times are counted from.
+    /// Time that the other times are counted from.
     began: Instant,
-    /// When it is full again, in nanoseconds since it began; in the past while it is full.
+    /// Time at which it is full again, in nanoseconds since `began`; in the past while it is full.
     full_at: AtomicU64,
 }
 
 impl Bucket {
-    /// A full bucket of this many requests that gains as many a second.
+    /// Makes a full bucket of `limit` requests that gains as many per second.
     pub(super) fn new(limit: NonZeroU32, now: Instant) -> Bucket {
         Bucket { limit, began: now, full_at: AtomicU64::new(0) }
     }
 
-    /// A bucket of another rate for whoever has this one: what is taken out of it stays taken, so that
-    /// nobody fills a bucket by having its rate changed.
+    /// Makes a bucket of another rate from this one. Tokens taken from this one stay taken, so that a
+    /// change of the rate does not fill a bucket.
     pub(super) fn resized(&self, limit: NonZeroU32, now: Instant) -> Bucket {
         let missing = self.limit.get() - self.remaining(self.full_at.load(Ordering::Relaxed), self.at(now));
         let missing = u64::from(missing.min(limit.get()));
@@ -47,12 +47,12 @@ impl Bucket {
         bucket
     }
 
-    /// The rate.
+    /// Returns the rate in requests per second.
     pub(super) fn limit(&self) -> NonZeroU32 {
         self.limit
     }
 
-    /// Takes one token, if there is one.
+    /// Takes one token if there is one; the reading says if the request is refused.
     pub(super) fn take(&self, now: Instant) -> RateReading {
         let at = self.at(now);
         let taken = self.full_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |full_at| {
@@ -65,20 +65,21 @@ impl Bucket {
         }
     }
 
-    /// How it is, without taking anything: refused where a request would be.
+    /// Reads the bucket without taking a token; `refused` is set if a request would be refused.
     pub(super) fn look(&self, now: Instant) -> RateReading {
         let (at, full_at) = (self.at(now), self.full_at.load(Ordering::Relaxed));
         let empty = full_at.max(at) + self.interval() - at > self.size();
         self.reading(full_at, at, empty.then(|| self.wait(full_at, at)))
     }
 
-    /// Puts back a token that was taken and not used.
+    /// Puts back a token that was taken but not used.
     pub(super) fn give_back(&self) {
         let give = |full_at: u64| Some(full_at.saturating_sub(self.interval()));
         let _ = self.full_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, give);
     }
 
-    /// How long one token takes; rounded up, so that the rate is never passed.
+    /// Returns the time in nanoseconds that one token takes; rounded up, so that the rate is never
+    /// exceeded.
     fn interval(&self) -> u64 {
         SECOND.div_ceil(u64::from(self.limit.get()))
     }
@@ -106,10 +107,10 @@ impl Bucket {
     }
 }
 
-/// Takes a request from both buckets, or from neither: what one of them refuses is not missing in the
-/// other. Tells the tighter one, or the one that has to be waited for longest; `None` where there is
-/// none. `own` is the key's and only its requests see it, so that one that is given back is missed by
-/// nobody whom `shared` would not have refused as well.
+/// Takes a request from both buckets, or from neither: a refusal by one costs nothing in the other. Returns
+/// the reading of the tighter one, or of the one with the longest wait; `None` if there are no buckets.
+/// `own` belongs to the key and only its requests use it, so a token that is given back was missing only
+/// for requests that `shared` would have refused as well.
 pub(super) fn take_both(own: Option<&Bucket>, shared: Option<&Bucket>, now: Instant) -> Option<RateReading> {
     let (own, shared) = match (own, shared) {
         (Some(own), Some(shared)) => (own, shared),
@@ -184,8 +185,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes when, the two buckets let through what the tighter allows, and a refusal takes
-        /// nothing: the same requests without those that were refused leave the same buckets.
+        /// With any sequence of requests, the two buckets let through what the tighter one allows, and a
+        /// refusal takes nothing: the same requests without the refused ones leave the same buckets.
         #[test]
         fn both_or_neither(own in 1u32..8, shared in 1u32..8, gaps in prop::collection::vec(0u64..400, 1..200)) {
             let start = Instant::now();

@@ -1,6 +1,6 @@
-//! All keys, and who each belongs to: looked up by every request, changed now and then. Lookups take
-//! no lock. What a key has done since the start outlives changes of the ring, and whoever was accepted
-//! with a key finds in its place what has become of it.
+//! All keys and their owners: every request looks them up, changes are rare. Lookups take no lock. Usage
+//! counts since the start survive changes of the ring, and a caller that was accepted with a key finds the
+//! key's current state in its slot.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
@@ -22,33 +22,33 @@ use super::rate::{Bucket, RateReading, take_both};
 use super::table::Table;
 use super::unread::Unread;
 
-/// The id that stands for the operator of this machine, who needs no key for `/api`.
+/// Id of the operator of this machine, who needs no key for `/api`.
 pub const LOCAL_OPERATOR: &str = "local";
 
-/// Why a credential is not accepted.
+/// Reason why a credential is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
-    /// Unknown, or not of a form a key can have.
+    /// It is unknown, or no key can have this form.
     Unknown,
     /// The key has expired.
     Expired,
-    /// The key was revoked, or its member is no more.
+    /// The key was revoked, or its member no longer exists.
     Revoked,
 }
 
-/// A key as it is now, and whose.
+/// A key in its current form, with its owner.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) record: KeyRecord,
-    /// `None` when its member is no more.
+    /// `None` if its member no longer exists.
     pub(super) account: Option<Arc<Account>>,
-    /// How much it may: its own limits, or the default for keys.
+    /// Limits in force: the key's own, or the default for keys.
     pub(super) limits: KeyLimits,
     pub(super) bucket: Option<Arc<Bucket>>,
 }
 
 impl Entry {
-    /// Whether the same key has the same account and the same limits.
+    /// Reports whether two entries of the same key have the same account and the same limits.
     fn is_same(&self, other: &Entry) -> bool {
         let same_account = match (&self.account, &other.account) {
             (Some(one), Some(other)) => Arc::ptr_eq(one, other),
@@ -59,17 +59,18 @@ impl Entry {
     }
 }
 
-/// A key's place on the ring, which stays the same when the key is changed.
+/// A key's slot on the ring, which stays the same when the key is changed.
 #[derive(Debug, Default)]
 pub(super) struct Slot {
-    /// `None` once the key is not on the ring any more.
+    /// Current entry; `None` once the key is no longer on the ring.
     entry: ArcSwapOption<Entry>,
-    /// Where that is, to be compared only: each call asks several times whether it is another one by now.
+    /// Address of the entry, only for comparison: each call checks several times whether the entry has
+    /// changed.
     place: AtomicPtr<Entry>,
-    /// Told of each change.
+    /// Notified of each change.
     changed: Notify,
     calls: AtomicUsize,
-    /// Seconds since 1970; 0 for never.
+    /// Time of the last use, in seconds since 1970; 0 for never.
     last_used: AtomicU64,
     unread: Unread,
 }
@@ -79,9 +80,9 @@ impl Slot {
         self.entry.load_full()
     }
 
-    /// Whether the key is the same as it was.
+    /// Reports whether the slot still holds this entry.
     pub(super) fn holds(&self, entry: &Arc<Entry>) -> bool {
-        // Whoever asks holds the entry, so that no other one can be in its place.
+        // The caller holds the entry, so no other one can have the same address.
         std::ptr::eq(self.place.load(Ordering::Acquire), Arc::as_ptr(entry))
     }
 
@@ -92,63 +93,65 @@ impl Slot {
     pub(super) fn set(&self, entry: Option<Arc<Entry>>) {
         let place = entry.as_ref().map_or(std::ptr::null(), Arc::as_ptr);
         self.entry.store(entry);
-        // After the entry: whoever finds the new place finds the new entry, too.
+        // Stored after the entry: a reader of the new address also finds the new entry.
         self.place.store(place.cast_mut(), Ordering::Release);
         self.changed.notify_waiters();
     }
 }
 
-/// Who is calling: a key and the member that owns it. Cheap to clone.
+/// Identity of a caller: a key and the member that owns it. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Principal {
     pub(super) slot: Arc<Slot>,
-    /// Of the text that was presented.
+    /// Hash of the text that was presented.
     pub(super) hash: Hash,
-    /// From when on that text is refused, as far as was known then.
+    /// Time from which that text is refused, in seconds since 1970, as known when it was presented; `None`
+    /// if never.
     pub(super) ends_at: Option<u64>,
-    /// As it was when the key was presented; see [`Principal::again`].
+    /// The entry at the time the key was presented; see [`Principal::again`].
     pub(super) entry: Arc<Entry>,
     pub(super) account: Arc<Account>,
 }
 
 impl Principal {
-    /// The key's id (`key_…`).
+    /// Returns the key's id (`key_…`).
     pub fn key_id(&self) -> &Arc<str> {
         &self.entry.record.id
     }
 
-    /// The member that owns the key.
+    /// Returns the member that owns the key.
     pub fn member(&self) -> &Member {
         &self.account.member
     }
 
-    /// What it may do.
+    /// Returns the role that the key acts with.
     pub fn role(&self) -> Role {
         self.account.member.role
     }
 
-    /// What it is limited to.
+    /// Returns the MCPs and tools that the key may use.
     pub fn permissions(&self) -> &Permissions {
         &self.entry.record.permissions
     }
 
-    /// Whether this is the daemon's own user, who may do in person what the daemon could do for it.
+    /// Reports whether this is the daemon's own user, who could do without it whatever the daemon may do
+    /// for it.
     pub fn is_local_operator(&self) -> bool {
         **self.key_id() == *LOCAL_OPERATOR
     }
 
-    /// What the member is entitled to.
+    /// Returns the plan that holds for the member.
     pub fn plan(&self) -> &Plan {
         &self.account.plan
     }
 
-    /// How much the key may: its own limits, or the default for keys.
+    /// Returns the limits in force for the key: its own, or the default for keys.
     pub fn limits(&self) -> &KeyLimits {
         &self.entry.limits
     }
 
-    /// Takes a request from the key's budget and the member's, or from neither; tells the tighter one.
-    /// `None` where neither has a limit.
+    /// Takes a request from the key's budget and the member's, or from neither; returns the reading of the
+    /// tighter one. `None` if neither has a limit.
     pub fn take_request(&self) -> Option<RateReading> {
         let (own, shared) = (self.entry.bucket.as_deref(), self.account.bucket.as_deref());
         if own.is_none() && shared.is_none() {
@@ -157,20 +160,21 @@ impl Principal {
         take_both(own, shared, Instant::now())
     }
 
-    /// The answers to this key that wait to be read.
+    /// Returns the counter of unread answers to this key.
     pub fn unread(&self) -> &Unread {
         &self.slot.unread
     }
 
-    /// The same for all keys of its member.
+    /// Returns the counter of unread answers to all keys of the member.
     pub fn unread_of_member(&self) -> &Unread {
         &self.account.unread
     }
 
-    /// Begins a call, which ends when the guard is dropped; `None` when the key has this many already.
+    /// Begins a call, which ends when the guard is dropped; `None` if the key has `at_most` calls under way
+    /// already.
     pub fn begin_call(&self, at_most: usize) -> Option<CallOfKey<'_>> {
         let slot = &self.slot;
-        // Taken first and given back, so that no two can take the last place.
+        // Counted first and undone if refused, so that no two calls can take the last place.
         if slot.calls.fetch_add(1, Ordering::Relaxed) >= at_most {
             slot.calls.fetch_sub(1, Ordering::Relaxed);
             return None;
@@ -179,7 +183,7 @@ impl Principal {
     }
 }
 
-/// A call of a key that is under way.
+/// Guard of a key's call under way.
 #[derive(Debug)]
 pub struct CallOfKey<'a>(&'a Slot);
 
@@ -189,23 +193,23 @@ impl Drop for CallOfKey<'_> {
     }
 }
 
-/// A key as it is now, for showing.
+/// A key in its current form, for display.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyView {
-    /// What is stored of it.
+    /// The stored record of the key.
     pub record: KeyRecord,
-    /// What becomes of it when it is presented.
+    /// Status the key has when it is presented.
     pub status: KeyStatus,
-    /// When it was last presented, seconds since 1970.
+    /// Time it was last presented, in seconds since 1970; `None` if never.
     pub last_used: Option<u64>,
 }
 
-/// The keys. Cheap to clone. Changed by one thread only.
+/// The keys. Cheap to clone. Changed by only one thread at a time.
 #[derive(Clone)]
 pub struct KeyRing {
     accounts: Arc<ArcSwap<Accounts>>,
     table: Arc<ArcSwap<Table>>,
-    /// How many there are of whom; asked by those who change keys.
+    /// Counts of keys by member, for those who change keys.
     census: Arc<Mutex<Census>>,
 }
 
@@ -216,13 +220,13 @@ impl Default for KeyRing {
 }
 
 impl KeyRing {
-    /// A ring without keys, for these members.
+    /// Makes a ring without keys, for these members.
     pub fn new(charter: Charter) -> KeyRing {
         let accounts = Arc::new(ArcSwap::from_pointee(Accounts::new(Arc::new(charter), None)));
         KeyRing { accounts, table: Arc::default(), census: Arc::default() }
     }
 
-    /// The organization and its members.
+    /// Returns the organization and its members.
     pub fn charter(&self) -> Arc<Charter> {
         self.accounts.load().charter.clone()
     }
@@ -231,8 +235,8 @@ impl KeyRing {
         self.census.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Replaces the keys. One that is not among them, or revoked there, is refused from now on. Keys
-    /// are changed by one thread at a time.
+    /// Replaces the keys. A key that is missing or revoked in `records` is refused from now on. Only one
+    /// thread changes keys at a time.
     pub fn replace(&self, records: impl IntoIterator<Item = KeyRecord>) {
         let records: Vec<KeyRecord> = records.into_iter().collect();
         let kept: HashSet<&str> = records.iter().map(|record| &*record.id).collect();
@@ -244,8 +248,8 @@ impl KeyRing {
         self.put(records);
     }
 
-    /// Adds keys, and changes those that are there. In force when it returns, for those as well who have
-    /// something under way with one of them.
+    /// Adds keys, and changes existing ones. The change is in force when this returns, also for calls under
+    /// way with one of them.
     pub fn put(&self, records: impl IntoIterator<Item = KeyRecord>) {
         let (before, accounts) = (self.table.load_full(), self.accounts.load_full());
         let mut table = None;
@@ -287,9 +291,9 @@ impl KeyRing {
         }
     }
 
-    /// Replaces the organization, its members and the plans. Keys of members that are no more are refused
-    /// from now on, and whoever is under way with a key that is concerned is told. Buckets and counts go on
-    /// as they are.
+    /// Replaces the organization, its members and the plans. Keys of members that no longer exist are
+    /// refused from now on, and callers with an affected key are notified. Buckets and counts continue
+    /// unchanged.
     pub fn govern(&self, charter: Charter) {
         let accounts = Arc::new(Accounts::new(Arc::new(charter), Some(&self.accounts.load())));
         self.accounts.store(accounts.clone());
@@ -302,7 +306,7 @@ impl KeyRing {
         }
     }
 
-    /// Notes when keys were used before this start, seconds since 1970.
+    /// Records when keys were last used before this start, in seconds since 1970.
     pub fn used_before(&self, last_used: &HashMap<Arc<str>, u64>) {
         let table = self.table.load();
         for (id, at) in last_used {
@@ -314,9 +318,8 @@ impl KeyRing {
         }
     }
 
-    /// Says who a token belongs to, at this moment in seconds since 1970. The hash of the token is
-    /// looked up, and the stored hash is compared in constant time: neither lets a caller feel its
-    /// way to a key.
+    /// Identifies the owner of a token at `now`, in seconds since 1970. The token's hash is looked up, and
+    /// the stored hash is compared in constant time: neither lets a caller find a key step by step.
     pub fn authenticate(&self, token: &str, now: u64) -> Result<Principal, Refused> {
         let hash = hash(token).ok_or(Refused::Unknown)?;
         let table = self.table.load();
@@ -333,29 +336,30 @@ impl KeyRing {
         Ok(Principal { slot: slot.clone(), hash, ends_at, entry, account })
     }
 
-    /// Who calls without a key because the kernel says that it is the daemon's own user: as the first
-    /// owner, without limits.
+    /// Returns the principal of a caller without a key that the kernel identifies as the daemon's own user:
+    /// the first owner, without limits.
     pub fn local_operator(&self) -> Principal {
         self.accounts.load().operator.clone()
     }
 
-    /// Who calls where no key is asked for of anybody: may as much, but nobody vouches for it.
+    /// Returns the principal of a caller where nobody needs a key: the first owner, without limits, but with an
+    /// unproven identity.
     pub fn anybody(&self) -> Principal {
         self.accounts.load().anybody.clone()
     }
 
-    /// All keys, in no order.
+    /// Returns all keys, in no particular order.
     pub fn keys(&self, now: u64) -> Vec<KeyView> {
         self.table.load().slots().filter_map(|slot| view(slot, now)).collect()
     }
 
-    /// The key of this id.
+    /// Returns the key with this id; `None` if there is none.
     pub fn key(&self, id: &str, now: u64) -> Option<KeyView> {
         self.table.load().by_id(id).and_then(|slot| view(slot, now))
     }
 
-    /// The keys that this one has made, and that those have made, by id. The key itself need not be
-    /// there any more.
+    /// Returns the keys that the key with this id has made, directly or through other keys. The key itself
+    /// may be gone.
     pub fn descendants(&self, id: &str) -> Vec<KeyRecord> {
         let table = self.table.load();
         let entries: Vec<Arc<Entry>> = table.slots().filter_map(|slot| slot.entry()).collect();
@@ -364,26 +368,25 @@ impl KeyRing {
         found.map(|entry| entry.record.clone()).collect()
     }
 
-    /// When a member was last active, seconds since 1970.
+    /// Returns when a member was last active, in seconds since 1970; `None` if never.
     pub fn last_active(&self, member: &str) -> Option<u64> {
         self.accounts.load().get(member).and_then(|account| time(&account.last_active))
     }
 
-    /// Whether a key is accepted at this moment and may do everything that an administrator may.
+    /// Reports whether a key is accepted at `now` and has all rights of an administrator.
     pub fn administers(&self, record: &KeyRecord, now: u64) -> bool {
         administers(&self.accounts.load().charter, record, now)
     }
 
-    /// Whether any key is accepted at this moment and may do everything that an administrator may, by a
-    /// charter that is or might be in force.
+    /// Reports whether any key is accepted at `now` and has all rights of an administrator, under a charter
+    /// that is or might be in force.
     pub fn is_administered(&self, charter: &Charter, now: u64) -> bool {
         let table = self.table.load();
         let mut entries = table.slots().filter_map(|slot| slot.entry());
         entries.any(|entry| administers(charter, &entry.record, now))
     }
 
-    /// Whether any key but these is accepted at this moment and may do everything that an administrator
-    /// may.
+    /// Reports whether any key except these is accepted at `now` and has all rights of an administrator.
     pub fn administers_without(&self, ids: &HashSet<Arc<str>>, now: u64) -> bool {
         let table = self.table.load();
         let mut others = table.slots().filter_map(|slot| slot.entry());
@@ -393,7 +396,7 @@ impl KeyRing {
         })
     }
 
-    /// How many keys are accepted at this moment.
+    /// Returns the number of keys that are accepted at `now`.
     pub fn active(&self, now: u64) -> usize {
         let mut census = self.census();
         census.advance(now);
@@ -401,25 +404,26 @@ impl KeyRing {
         usize::try_from(live).unwrap_or(usize::MAX)
     }
 
-    /// How many keys of a member are accepted at this moment.
+    /// Returns the number of a member's keys that are accepted at `now`.
     pub fn active_of(&self, member: &str, now: u64) -> u64 {
         let mut census = self.census();
         census.advance(now);
         census.live(member)
     }
 
-    /// The ended keys of a member that need not be kept any longer, by a clock that is to be believed.
+    /// Returns the ended keys of a member that need not be kept any longer, by a trustworthy clock
+    /// (`settled`).
     pub fn outlived(&self, member: &str, settled: Option<u64>) -> Vec<Arc<str>> {
         self.census().outlived(member, settled)
     }
 }
 
-/// The hashes that a key is found by: of its text, and of the one it had before.
+/// Returns the hashes that a key is found by: of its current text, and of its previous one.
 fn hashes(record: &KeyRecord) -> [Option<Hash>; 2] {
     [Some(record.hash), record.replaced.map(|replaced| replaced.hash)]
 }
 
-/// Whether a key may do everything that an administrator may, at this moment and by this charter.
+/// Reports whether a key is accepted at `now` and has all rights of an administrator under this charter.
 pub fn administers(charter: &Charter, record: &KeyRecord, now: u64) -> bool {
     record.status(now) == KeyStatus::Active
         && record.permissions.are_unlimited()
@@ -439,7 +443,7 @@ fn status(entry: &Entry, now: u64) -> KeyStatus {
     if entry.account.is_none() { KeyStatus::Revoked } else { entry.record.status(now) }
 }
 
-/// Notes a moment, unless a later one is noted. Written once a second, not by every call.
+/// Records a time, unless a later one is recorded already. Writes once a second, not for every call.
 fn note(seconds: &AtomicU64, now: u64) {
     if seconds.load(Ordering::Relaxed) < now {
         seconds.fetch_max(now, Ordering::Relaxed);

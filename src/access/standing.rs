@@ -1,5 +1,5 @@
-//! Whether a key that was accepted still is, and what has become of it since: asked again before each
-//! effect that does not follow at once.
+//! Current standing of a key that was accepted: its state is asked again before each effect that does not
+//! follow at once.
 
 use tokio::sync::futures::Notified;
 
@@ -7,17 +7,18 @@ use super::key::{KeyRecord, KeyStatus};
 use super::ring::{Principal, Refused};
 
 impl Principal {
-    /// Whether the key is as it was when it was presented and cannot have expired since: then there is
-    /// nothing to ask again. One comparison, no clock.
+    /// Reports whether the key is as it was when it was presented and cannot have expired since: then there
+    /// is nothing to ask again. One comparison, no clock.
     pub fn is_unchanged(&self) -> bool {
         self.ends_at.is_none() && self.slot.holds(&self.entry)
     }
 
-    /// Who it is at this moment, in seconds since 1970: the same key with the role and the limits that it
-    /// has now, or why it is not accepted any more.
+    /// Returns the principal at `now`, in seconds since 1970: the same key with its current role and
+    /// limits. An error says why it is no longer accepted.
     pub fn again(&self, now: u64) -> Result<Principal, Refused> {
         let entry = self.slot.entry().ok_or(Refused::Revoked)?;
-        // Where its text was replaced, whoever has the old one is somebody else, unless it has a grace.
+        // If the text was replaced, the holder of the old one counts as somebody else after the grace
+        // period.
         let ends_at = entry.record.end_of(&self.hash, now).map_err(|_| Refused::Revoked)?;
         match (entry.record.status(now), &entry.account) {
             (KeyStatus::Active, Some(account)) => {
@@ -29,23 +30,23 @@ impl Principal {
         }
     }
 
-    /// What is stored of the key, as it was when it was presented or asked again.
+    /// Returns the stored record of the key, as it was when it was presented or asked again.
     pub fn record(&self) -> &KeyRecord {
         &self.entry.record
     }
 
-    /// From when on the key is refused, seconds since 1970.
+    /// Returns the time from which the key is refused, in seconds since 1970; `None` if it does not expire.
     pub fn expires_at(&self) -> Option<u64> {
         self.entry.record.expires_at
     }
 
-    /// From when on whoever presented it is refused, seconds since 1970: where the key expires, or its text
-    /// was replaced and is accepted for a while.
+    /// Returns the time from which the presented text is refused, in seconds since 1970: when the key
+    /// expires, or when a replaced text's grace period ends. `None` if never.
     pub fn ends_at(&self) -> Option<u64> {
         self.ends_at
     }
 
-    /// Resolves when the key, its role or its limits are changed after this call.
+    /// Returns a future that resolves when the key, its role or its limits change after this call.
     pub fn changed(&self) -> Notified<'_> {
         self.slot.changed()
     }
@@ -76,7 +77,7 @@ mod tests {
         assert!(of_kept.is_unchanged() && !of_short.is_unchanged(), "the clock has to be asked");
         assert!(of_short.again(9).is_ok());
         assert_eq!(of_short.again(10).err(), Some(Refused::Expired));
-        // Another key's change is none of this one's.
+        // A change of another key does not count.
         ring.put([KeyRecord { name: "other".to_owned(), ..short.record.clone() }]);
         assert!(of_kept.is_unchanged());
         let changed = of_kept.changed();
@@ -101,7 +102,7 @@ mod tests {
         ring.replace([]);
         changed.await;
         assert_eq!(principal.again(1).err(), Some(Refused::Revoked));
-        // The same key again is another one to whoever was accepted before.
+        // Even the same key again counts as another one for a principal that was accepted before.
         ring.put([key.record.clone()]);
         assert_eq!(principal.again(1).err(), Some(Refused::Revoked));
         let operator = ring.local_operator();

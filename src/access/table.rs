@@ -1,5 +1,6 @@
-//! Where keys are found: by the hash of their text and by their id. In many parts, of which a change
-//! makes few anew, so that one more key costs the same however many there are; readers take no lock.
+//! Lookup tables of the keys: by the hash of their text and by their id. They consist of many parts, of
+//! which a change copies few, so that one more key costs the same however many there are. Readers take no
+//! lock.
 
 use std::collections::HashMap;
 use std::hash::Hash as Hashes;
@@ -20,7 +21,7 @@ struct Parts<K>(Vec<Part<K>>);
 impl<K: Hashes + Eq + Clone> Parts<K> {
     fn change(&mut self, part: u8, change: impl FnOnce(&mut HashMap<K, Arc<Slot>, RandomState>)) {
         let part = &mut self.0[usize::from(part)];
-        // Readers may still have the part as it was.
+        // Readers may still hold the previous version of the part.
         change(Arc::make_mut(part));
     }
 }
@@ -31,7 +32,7 @@ impl<K> Default for Parts<K> {
     }
 }
 
-/// See the module.
+/// Lookup tables of all keys; see the module documentation.
 #[derive(Clone, Default)]
 pub(super) struct Table {
     by_hash: Parts<Hash>,
@@ -39,17 +40,17 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// The key whose text has this hash, or had it before the one it has.
+    /// Returns the key whose current or previous text has this hash; `None` if there is none.
     pub(super) fn get(&self, hash: &Hash) -> Option<&Arc<Slot>> {
         self.by_hash.0[usize::from(hash[0])].get(hash)
     }
 
-    /// The key of this id.
+    /// Returns the key with this id; `None` if there is none.
     pub(super) fn by_id(&self, id: &str) -> Option<&Arc<Slot>> {
         self.by_id.0[usize::from(part_of(id))].get(id)
     }
 
-    /// All keys, in no order.
+    /// Returns all keys, in no particular order.
     pub(super) fn slots(&self) -> impl Iterator<Item = &Arc<Slot>> + Clone {
         self.by_id.0.iter().flat_map(|part| part.values())
     }
@@ -71,7 +72,7 @@ impl Table {
     }
 }
 
-/// Ids end in random digits.
+/// Returns the part that an id belongs to. Ids end in random digits, which spread them over the parts.
 fn part_of(id: &str) -> u8 {
     id.bytes().fold(0, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte))
 }

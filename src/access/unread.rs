@@ -1,21 +1,22 @@
-//! Bytes of answers that wait to be read, counted for somebody. Atomics only.
+//! Counters of the bytes of answers that wait to be read. Atomics only.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// How many bytes of answers wait to be read by one key, one member, or all. Cheap to clone; clones are
-/// one.
+/// Number of bytes of answers that wait to be read by one key, one member, or all. Cheap to clone; clones
+/// share the counter.
 #[derive(Debug, Clone, Default)]
 pub struct Unread(Arc<AtomicUsize>);
 
 impl Unread {
-    /// How many there are now.
+    /// Returns the current number of bytes.
     pub fn bytes(&self) -> usize {
         self.0.load(Relaxed)
     }
 
-    /// Counts so many more until the guard is dropped; `None` where they would be more than the limit. One
-    /// answer alone is never too much, or a limit below the longest answer would let nothing through.
+    /// Adds bytes to the count until the guard is dropped; `None` if that would exceed the limit. A single
+    /// answer is always accepted, since otherwise a limit below the longest answer would let nothing
+    /// through.
     pub fn hold(&self, bytes: usize, limit: usize) -> Option<HeldUnread> {
         let fits = |before: usize| {
             let after = before.checked_add(bytes)?;
@@ -26,13 +27,13 @@ impl Unread {
     }
 }
 
-/// How many bytes one may hold of what several share: `limit` of `all` while nobody else holds any, and the
-/// less the more of it (`held`, its own included) is taken. So however many take as much as they may,
-/// something is left for one that holds nothing: of `n` who do, at least the part `1 / (1 + n * limit /
-/// (all - limit))`, where answers are small beside what is shared.
+/// Returns the number of bytes that one holder may have of a shared amount: `limit` of `all` while nobody
+/// else holds any, and less as more of it (`held`, including its own) is taken. However many take as much
+/// as they may, something is left for a holder of nothing: of `n` who do, at least the part
+/// `1 / (1 + n * limit / (all - limit))`, if answers are small beside the shared amount.
 ///
-/// The idea is that of switches that share a buffer among their ports, with thresholds that follow what is
-/// free (Choudhury and Hahne, 1998).
+/// The idea comes from switches that share a buffer among their ports, with thresholds that follow the free
+/// space (Choudhury and Hahne, 1998).
 pub fn fair_share(limit: usize, all: usize, held: usize) -> usize {
     let Some(of_others) = all.checked_sub(limit).filter(|others| *others > 0) else { return limit };
     let free = all.saturating_sub(held);
@@ -40,7 +41,7 @@ pub fn fair_share(limit: usize, all: usize, held: usize) -> usize {
     usize::try_from(share).map_or(limit, |share| share.min(limit))
 }
 
-/// Bytes that wait to be read.
+/// Guard that keeps bytes counted as unread until it is dropped.
 #[derive(Debug)]
 pub struct HeldUnread {
     unread: Unread,
@@ -60,8 +61,8 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// However many take all that they may, by turns: what is left is what was promised, so that one who
-        /// holds nothing is answered; and one alone may have all of its limit.
+        /// With any number of holders that take all they may, in turns, the promised part is left, so that
+        /// a holder of nothing gets an answer; and one alone may have all of its limit.
         #[test]
         fn something_is_left_for_whoever_holds_nothing(
             all in 2usize..5000, part in 0.0f64..1.0, greedy in 1usize..40,
@@ -86,12 +87,13 @@ mod tests {
             }
             if limit < all {
                 let promised = all as f64 / (1.0 + (greedy * limit) as f64 / (all - limit) as f64);
-                // Each may have one byte too many, by the rule that one answer alone is never too much.
+                // Each may have one byte too many, by the rule that a single answer is always accepted.
                 prop_assert!((all - everybody.bytes()) as f64 >= promised - greedy as f64 - 1.0);
             }
         }
 
-        /// However answers come and are read: never more than the limit, or one.
+        /// With answers that come and are read in any order, there is never more than the limit, or one
+        /// answer.
         #[test]
         fn no_more_waits_than_may_and_all_is_given_back(
             steps in proptest::collection::vec((any::<bool>(), 1usize..60), 0..80), limit in 1usize..100,

@@ -1,4 +1,5 @@
-//! What a person sees when the daemon starts: where it is, where the key is, how the servers are.
+//! Text that a person sees when the daemon starts: its addresses, the place of the owner's key, the state of
+//! the servers.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -10,25 +11,26 @@ use crate::config::Config;
 use crate::http::ApiAuth;
 use crate::service::{Gateway, ServerView, State, TurnView};
 
-/// How long the list of servers waits for those that are still starting.
+/// Longest time that the first list of servers waits for those that are still starting.
 const PATIENCE: Duration = Duration::from_millis(1500);
-/// How long the second list waits for those that were still starting in the first one, and how often it looks.
+/// Longest time that the second list waits for servers that were still starting in the first one, and the
+/// interval of its checks.
 const SECOND_PATIENCE: Duration = Duration::from_secs(60);
 const SECOND_LOOK: Duration = Duration::from_millis(200);
-/// How often it looks; the states are published one by one.
+/// Interval of the first list's checks; states are published one by one.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// Where the daemon listens.
+/// Addresses that the daemon listens on.
 pub(super) struct Doors {
-    /// The address of everything.
+    /// Address that serves all routes.
     pub(super) address: SocketAddr,
-    /// The address of the operational routes alone.
+    /// Address that serves the operational routes alone. `None` if there is none.
     pub(super) operations: Option<SocketAddr>,
-    /// The Unix socket.
+    /// Path of the Unix socket. `None` if there is none.
     pub(super) socket: Option<PathBuf>,
 }
 
-/// Shows the addresses at once, and the servers when the quick ones are ready.
+/// Prints the addresses at once, and the servers once the quick ones are ready.
 pub(super) async fn show(config: Config, doors: Doors, url: String, gateway: Gateway, started: Instant) {
     print(&addresses(&config, &doors, &url));
     let deadline = Instant::now() + PATIENCE;
@@ -40,7 +42,7 @@ pub(super) async fn show(config: Config, doors: Doors, url: String, gateway: Gat
     if !first.iter().any(is_starting) {
         return;
     }
-    // Those that were still starting once more when they are settled, to show how they came out.
+    // The servers that were still starting are listed once more when they have settled, with their result.
     let deadline = Instant::now() + SECOND_PATIENCE;
     let mut settled = gateway.all_servers();
     while Instant::now() < deadline
@@ -55,7 +57,7 @@ pub(super) async fn show(config: Config, doors: Doors, url: String, gateway: Gat
     print(&servers(&shown, &settled, started.elapsed()));
 }
 
-/// Writes to standard output. Nobody may be listening there; that is no reason to stop.
+/// Writes to standard output. A closed output is no reason to stop.
 fn print(text: &str) {
     let mut out = io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
@@ -95,7 +97,7 @@ fn addresses(config: &Config, doors: &Doors, url: &str) -> String {
     text
 }
 
-/// A line for each of `shown`, and how many of all are ready.
+/// Lists `shown`, one line each, and the count of ready servers among `all`.
 fn servers(shown: &[ServerView], all: &[ServerView], took: Duration) -> String {
     let mut text = String::new();
     if all.is_empty() {

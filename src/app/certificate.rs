@@ -1,5 +1,5 @@
-//! Keeps the front's certificate fresh: reads its files again when one of them has changed, and
-//! when that is asked for. Looks at them as the reloader looks at the servers files.
+//! Keeps the front's certificate fresh: reads its files again when one of them has changed, and on request.
+//! Checks them in the same way as the reloader checks the servers files.
 
 use std::io;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -8,13 +8,13 @@ use std::thread;
 use super::reload::{Changes, LOOK, Looker};
 use crate::http::{Tls, TlsFiles};
 
-/// The thread that looks at the files; it ends when this is dropped.
+/// Handle of the thread that watches the files; the thread ends when this is dropped.
 pub(super) struct Watching {
     ask: Sender<()>,
 }
 
 impl Watching {
-    /// Begins to look.
+    /// Starts the thread.
     pub(super) fn begin(files: TlsFiles, tls: Tls) -> io::Result<Watching> {
         let paths = [files.cert, files.key];
         let mut looker = Looker::new();
@@ -37,9 +37,9 @@ impl Watching {
         Ok(Watching { ask })
     }
 
-    /// Has the files read again, changed or not.
+    /// Makes the thread read the files again, changed or not.
     pub(super) fn reload(&self) {
-        // The thread ends only with this.
+        // The thread lives as long as this handle.
         let _ = self.ask.send(());
     }
 }
@@ -54,7 +54,7 @@ fn reload(tls: &Tls) {
     }
 }
 
-/// The setting that an error is about.
+/// Returns the name of the setting that an error is about.
 pub(super) fn setting(error: &crate::http::TlsError) -> &'static str {
     if error.is_about_the_key() { "http.tls_key" } else { "http.tls_cert" }
 }

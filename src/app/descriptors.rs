@@ -1,17 +1,17 @@
-//! How the files that the daemon may have open are shared between connections and everything else.
+//! Divides the limit on open files between connections and everything else.
 
 use crate::http::{Settings, places_within};
 use crate::process;
 use crate::service::ServerList;
 
-/// For the store, the audit, the listeners, the runtime and files that are read for a moment.
+/// File descriptors for the store, the audit, the listeners, the runtime and files read briefly.
 const OWN: u64 = 128;
-/// For a child: three pipes, its process, and what is open while it is started.
+/// File descriptors of a child: three pipes, its process, and those open while it is started.
 const PER_CHILD: u64 = 6;
-/// Servers that are made later have their children, too.
+/// Number of children for which descriptors are kept free, for servers that are defined later.
 const SPARE_CHILDREN: u64 = 32;
 
-/// The settings with as many connections as there can be without taking the children's descriptors.
+/// Returns the settings with as many connections as the limit allows without using the children's descriptors.
 pub(super) fn fitted(settings: &Settings, servers: &ServerList) -> Settings {
     let children: u64 =
         servers.entries().iter().map(|entry| entry.definition.policy().replicas.max as u64).sum();

@@ -1,4 +1,4 @@
-//! The data directory at a start: taken also from what a killed daemon has left behind in it.
+//! Opens the data directory at a start, also if processes that a killed daemon left behind still hold its lock.
 
 use std::path::Path;
 
@@ -6,8 +6,8 @@ use super::Refusal;
 use crate::process;
 use crate::store::{self, DataDir, StoreError};
 
-/// Opens the data directory. Where its lock is held by leftovers of this installation and by nobody
-/// else, they are ended and it is opened; a holder that is none is named.
+/// Opens the data directory. If only leftovers of this installation hold its lock, they are ended first. If
+/// another process holds it, the error names that process.
 pub(super) fn open(path: &Path) -> Result<DataDir, Refusal> {
     let locked = match DataDir::open(path) {
         Err(locked @ StoreError::Locked { .. }) => locked,
@@ -24,7 +24,8 @@ pub(super) fn open(path: &Path) -> Result<DataDir, Refusal> {
     }
 }
 
-/// The id of the installation in a data directory, by what stands beside its store.
+/// Returns the id of the installation in a data directory, from the record beside its store. `None` if there is
+/// no readable one.
 pub(super) fn instance(path: &Path) -> Option<String> {
     let record = store::instance_beside(path)?;
     let record: serde_json::Value = serde_json::from_str(&record).ok()?;

@@ -1,4 +1,4 @@
-//! What is kept on disk, from the command line's side: the look at a store before it is opened, and
+//! Works on a stored data directory from the command line: the check of a store before it is opened, and
 //! `mcpvisor store`.
 
 use std::fs::File;
@@ -16,21 +16,21 @@ use crate::config::{self, Environment, Flags};
 use crate::process;
 use crate::store::{self, Backup, DataDir, PROBE_LIMIT, Part, StoreError, Vault};
 
-/// The subcommand.
+/// Name of the subcommand.
 pub(super) const STORE: &str = "store";
 
-/// What a look says first: the store can be opened, it is damaged, or something else is in the way.
+/// First line of a probe's output: the store can be opened, it is damaged, or something else prevents it.
 const FINE: &str = "fine";
 const DAMAGED: &str = "damaged";
 const REFUSED: &str = "refused";
-/// Why: the disk is full.
+/// First line of a probe's output if the disk is full.
 const FULL: &str = "full";
 
-/// The looking process ends by itself at [`PROBE_LIMIT`]; so much later it is ended.
+/// Time after [`PROBE_LIMIT`], at which the probe ends by itself, before it is killed.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Looks at a store in a process of its own, since a damaged one can abort a process or have it wait
-/// for ever. `Ok` means that opening it does no harm, not that it will succeed.
+/// Probes a store in a separate process, since a damaged one can abort a process or block it for ever. `Ok`
+/// means that opening it does no harm, not that it will succeed.
 pub(super) fn look(dir: &DataDir) -> Result<(), StoreError> {
     let damaged = |reason: String| StoreError::Corrupt {
         what: format!("the store in '{}'", dir.path().display()),
@@ -38,7 +38,7 @@ pub(super) fn look(dir: &DataDir) -> Result<(), StoreError> {
     };
     let (said, status) = match ask(dir) {
         Ok(answer) => answer,
-        // Nothing can be said of the store then; to open it is what there is left to do.
+        // The state of the store is unknown then, so the caller can only try to open it.
         Err(error) => {
             tracing::warn!(%error, "the store could not be looked at in a process of its own");
             return Ok(());
@@ -60,18 +60,18 @@ pub(super) fn look(dir: &DataDir) -> Result<(), StoreError> {
     }
 }
 
-/// What the looking process said and how it ended; no status when it had to be ended.
+/// Runs the probe and returns its output and exit status. No status if it had to be killed.
 fn ask(dir: &DataDir) -> io::Result<(String, Option<ExitStatus>)> {
     let mut command = Command::new(std::env::current_exe()?);
     command
         .args([STORE, "check", "--probe", "--data-dir"])
         .arg(dir.path())
-        // It gets the lock that we hold, as its standard input.
+        // The probe gets the lock that we hold, as its standard input.
         .stdin(dir.handed_on()?)
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
     if let Some(instance) = directory::instance(dir.path()) {
-        // Should we be killed meanwhile, the next start knows it for what it is.
+        // If we are killed meanwhile, the next start recognizes the probe by this mark.
         command.env(process::MARK_VARIABLE, format!("{instance}.0"));
     }
     let mut child = process::spawn_own(&mut command)?;
@@ -132,7 +132,7 @@ fn hint(error: &StoreError) -> &'static str {
     }
 }
 
-/// A directory that is there; to make one by looking at it would help nobody.
+/// Opens a data directory that exists. Does not create one: a check must not change anything.
 pub(super) fn existing(path: &Path) -> Result<DataDir, StoreError> {
     path.canonicalize().map_err(|error| StoreError::Io {
         what: "find the data directory",

@@ -1,4 +1,4 @@
-//! The composition root: builds every part, starts them in order, stops them in order.
+//! The composition root: builds all parts, starts them in order, and stops them in order.
 
 mod banner;
 mod certificate;
@@ -39,24 +39,24 @@ use crate::supervisor::Supervisor;
 use crate::telemetry::logging;
 use crate::telemetry::metrics::Metrics;
 
-/// The variables of our environment that every child gets. Beside them only those named in
-/// `server.pass_env` reach one.
+/// Variables of our environment that every child gets. Besides these, only those named in `server.pass_env` are
+/// passed.
 pub const BASE_ENV: [&str; 8] = ["HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "USER"];
-/// A server with this command runs the daemon's own executable.
+/// Command of a server that stands for the daemon's own executable.
 const OWN_COMMAND: &str = "mcpvisor";
-/// The subcommand that both programs have.
+/// Name of the subcommand that both programs have.
 const DEMO_SERVER: &str = "demo-server";
-/// Beyond the drain: how long children may take on the ladder before they are killed.
+/// Time after the drain that children may take to end on the stop ladder before they are killed.
 const LADDER_LIMIT: Duration = Duration::from_secs(10);
-/// How often processes are looked for that fell to the daemon and carry nothing to be known by.
+/// Interval of the search for adopted processes that carry no mark by which they could be recognized.
 const LOOK_FOR_STRAYS: Duration = Duration::from_secs(10);
-/// How long connections may take to send their last answers when everything else has ended.
+/// Longest time that connections may take to send their last answers when everything else has ended.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
-/// Runs one of the two programs.
+/// Runs one of the two programs: parses its command line and carries out the command.
 pub fn main(program: Program) -> ExitCode {
     let ignored = process::take_signals();
-    // The demo server and the look at a store are the running executable, under whichever of its two
+    // A child that is the running executable, the demo server or the store's probe, behaves the same under both
     // names.
     let own = |first: OsString| first == DEMO_SERVER || first == keeping::STORE;
     let program = if std::env::args_os().nth(1).is_some_and(own) { Program::Mcpvisor } else { program };
@@ -85,7 +85,7 @@ fn demo_server() -> Exit {
     }
 }
 
-/// What went wrong before the daemon could serve, in words for a person, and the exit code.
+/// Exit code and message of a failure that kept the daemon from serving.
 struct Refusal(Exit, String);
 
 impl Refusal {
@@ -93,8 +93,8 @@ impl Refusal {
         Refusal(Exit::Io, error.to_string())
     }
 
-    /// What is on the disk cannot be used: it stays that way until somebody looks at it, so the
-    /// service manager is told not to try again.
+    /// Makes a refusal of an error of the store. A lasting one stays until a person repairs the disk, so its
+    /// exit code tells the service manager not to try again.
     fn store(error: &StoreError) -> Refusal {
         Refusal(if error.is_lasting() { Exit::Config } else { Exit::Io }, error.to_string())
     }
@@ -157,14 +157,14 @@ fn prepare_and_run(
         let signals = Signals::install(ignored).map_err(Refusal::io)?;
         run(&config, flags, registry, keys, host.clone(), signals).await
     });
-    // What still runs is dropped with the runtime, and every process tree with its owner.
+    // Tasks that still run are dropped with the runtime, and every process tree with its owner.
     runtime.shutdown_timeout(Duration::from_millis(200));
     host.kill_strays();
     exit
 }
 
 fn build_runtime(workers: usize) -> io::Result<tokio::runtime::Runtime> {
-    // One thread serves more calls a second than two on a small machine, at less CPU a call: the
+    // One thread serves more calls per second than two on a small machine, and uses less CPU per call: the
     // parts of a call hand over to each other all the time. See docs/performance.md.
     if workers <= 1 {
         tokio::runtime::Builder::new_current_thread().enable_all().build()
@@ -191,7 +191,7 @@ fn open_registry(config: &Config, keys: &KeyRing) -> Result<Registry, Refusal> {
         let path = file.path.to_string_lossy();
         match registry.apply_file(&path, &content) {
             Ok(applied) => log_applied(&path, &applied),
-            // What it says is in force when there is room and it is read again.
+            // Its content takes effect when there is space on the disk again and the file is read again.
             Err(error) if registry.stands_in() => {
                 tracing::error!(file = %path, %error, "the servers file could not be applied");
             }
@@ -299,8 +299,8 @@ async fn run(
     Ok(exit)
 }
 
-/// Waits until the daemon is asked to stop; until then has the servers files applied when that is
-/// asked for.
+/// Waits until the daemon is asked to stop. Until then notifies `reload` on every request to apply the servers
+/// files.
 async fn next_stop(signals: &mut Signals, reload: &Notify) -> Stop {
     loop {
         match signals.next().await {
@@ -316,7 +316,7 @@ fn name(stop: Stop) -> &'static str {
     }
 }
 
-/// Stops in order: no new work, calls in flight finish, children end, the store is flushed.
+/// Stops in order: new work is refused, calls in flight finish, children end, the store is flushed.
 async fn drain(
     limit: Duration,
     signal: Stop,
@@ -356,8 +356,8 @@ async fn drain(
     }
 }
 
-/// Reaps orphans that fall to us, whenever a child of ours has ended; and looks now and then for those
-/// that have shed whatever a server could be known by.
+/// Reaps orphans that we adopt, whenever one of our children has ended. Also searches at an interval for those
+/// that have lost every mark of the server they belong to.
 async fn reap_adopted(host: Host, gateway: Gateway) {
     let Ok(mut ended) = signal(SignalKind::child()) else { return };
     let mut beat = tokio::time::interval(LOOK_FOR_STRAYS);

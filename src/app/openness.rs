@@ -1,4 +1,4 @@
-//! What a start says of who may do what without a key, and of what makes that more than one would think.
+//! Logs at a start who may do what without a key, and warns about conditions that widen this unexpectedly.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::http::{ApiAuth, Settings};
 use crate::process;
 
-/// Says to whom `/api`, by which programs are run, is open.
+/// Logs for whom `/api`, the interface that can run programs, is open.
 pub(super) fn say(http: &Settings, address: IpAddr, socket: Option<&Path>) {
     match http.api_auth {
         ApiAuth::Off => tracing::warn!(
@@ -28,14 +28,14 @@ pub(super) fn say(http: &Settings, address: IpAddr, socket: Option<&Path>) {
     }
 }
 
-/// What an operator should think about.
+/// Returns warnings that an operator should consider.
 fn concerns(http: &Settings, address: IpAddr, is_root: bool) -> Vec<&'static str> {
     let mut concerns = Vec::new();
     if http.api_auth != ApiAuth::Off && !address.is_loopback() {
         concerns
             .push("listening beyond this machine: from there /api needs a key with the right to administer");
     }
-    // Whoever names hosts has something standing before the daemon.
+    // Allowed hosts are configured for a proxy before the daemon.
     if http.api_auth == ApiAuth::Auto && !http.allowed_hosts.is_empty() {
         concerns.push(
             "http.allowed_hosts names somebody, so requests are passed on to here: a forwarder that runs as this \

@@ -11,7 +11,7 @@ use crate::process;
 use crate::service::{AllowedServers, AuditEntry, OpenError, Outcome, Registry, Renewed, Settings};
 use crate::store::{StoreError, Vault};
 
-/// Replaces the key and says what became of the old one.
+/// Replaces the key and reports what happened to the old one.
 pub(super) fn renew(flags: &Flags, env: &dyn Environment) -> Exit {
     process::hold_too_large();
     let (path, charter) = match config::data_dir_and_members(flags, env) {
@@ -55,7 +55,7 @@ fn replace(path: &Path, charter: Charter) -> Result<Renewed, Failed> {
     Ok(renewed)
 }
 
-/// A daemon that runs holds the directory's lock, and can do it itself.
+/// Returns advice if a running daemon holds the directory's lock: it can replace the key itself.
 fn hint(error: &StoreError, path: &Path) -> String {
     let StoreError::Locked { .. } = error else { return String::new() };
     let key = path.join("owner.key");

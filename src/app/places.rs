@@ -1,9 +1,9 @@
-//! What a start needs of the machine beside a good configuration: a data directory that can be used and
-//! an address that can be listened on. Looked at without changing anything, for `--check`.
+//! Checks what a start needs of the machine besides a valid configuration: a data directory that can be used
+//! and an address that can be listened on. Changes nothing, for `--check`.
 //!
-//! Two things are left to the start itself, because they say nothing about the configuration: that
-//! another process listens there or has the data directory (most likely the daemon that the check is
-//! made for), and what is in the store, which `mcpvisor store check` looks at.
+//! Two conditions are left to the start itself, because they say nothing about the configuration: another
+//! process that listens there or holds the data directory (most likely the daemon that the check is made for),
+//! and the content of the store, which `mcpvisor store check` looks at.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -15,7 +15,7 @@ use crate::config::{Config, ConfigProblem};
 use crate::http::bind;
 use crate::process;
 
-/// What of these places would keep the daemon from starting.
+/// Returns the problems with these places that would keep the daemon from starting.
 pub(super) fn problems(config: &Config) -> Vec<ConfigProblem> {
     let data_dir = data_dir(&config.data_dir).map(|reason| problem("server.data_dir", reason));
     let address =
@@ -28,7 +28,8 @@ fn problem(path: &str, reason: String) -> ConfigProblem {
     ConfigProblem { source, position: None, path, reason, count: 1 }
 }
 
-/// What is wrong with a data directory, or with the place where it would be made.
+/// Returns the problem with a data directory, or with the place where it would be created. `None` if it can be
+/// used.
 fn data_dir(path: &Path) -> Option<String> {
     let shown = path.display();
     match path.metadata() {
@@ -56,17 +57,17 @@ fn is_ours(metadata: &Metadata) -> bool {
     process::is_root() || metadata.uid() == process::user()
 }
 
-/// The directory that the first missing one would be made in.
+/// Returns the closest ancestor that exists, which is where missing directories would be created.
 fn nearest_existing(path: &Path) -> Option<(&Path, Metadata)> {
     path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()).find_map(|above| {
-        // A link to nowhere is there and is no directory.
+        // A dangling link exists and is not a directory.
         let found = fs::metadata(above).or_else(|_| fs::symlink_metadata(above));
         found.ok().map(|metadata| (above, metadata))
     })
 }
 
 fn writable(path: &Path, shown: &str) -> Option<String> {
-    // Root may write everywhere, and yet nobody makes a file where the kernel makes them up.
+    // Root may write everywhere, but nobody can create files in the kernel's own file systems.
     let device = |path: &Path| path.metadata().ok().map(|metadata| metadata.dev());
     let made_up = ["/proc", "/sys"].iter().any(|made_up| device(path) == device(Path::new(made_up)));
     if made_up && device(path) != device(Path::new("/")) {
@@ -77,14 +78,14 @@ fn writable(path: &Path, shown: &str) -> Option<String> {
         .map(|error| format!("names {shown}, which cannot be written to: {error}"))
 }
 
-/// Whether the daemon could listen there. The address is bound for a moment and not listened on, so that
-/// nobody can connect.
+/// Tests whether the daemon could listen on an address, and returns the setting and the reason if not. The
+/// address is bound briefly and not listened on, so that nobody can connect.
 fn address(host: &str, port: u16) -> Option<(&'static str, String)> {
     let found: Vec<SocketAddr> = match (host, port).to_socket_addrs() {
         Ok(found) => found.collect(),
         Err(error) => return Some(("server.host", format!("names '{host}', which is no address: {error}"))),
     };
-    // As the daemon does, the first that works counts.
+    // As for the daemon, the first address that works counts.
     let mut failed = None;
     for address in found {
         match bind(address) {

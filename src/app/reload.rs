@@ -1,9 +1,9 @@
-//! Applies the servers files again: on SIGHUP, and when one of them changes. On SIGHUP the members, plans
-//! and limits for keys of the configuration file as well.
+//! Applies the servers files again on SIGHUP, and when one of them changes. SIGHUP also applies the members,
+//! plans and limits for keys of the configuration file.
 //!
-//! Files are looked at, not subscribed to: editors write in steps or rename over, and mounted
-//! configuration swaps a link. A look each second sees all of that alike, and costs a `stat`. One
-//! thread does that and nothing else: a file may be on a disk that hangs.
+//! Files are polled, not subscribed to: editors write in steps or rename over, and mounted configuration swaps
+//! a link. A check each second sees all of these alike, and costs a `stat`. One thread does only this, since a
+//! file may be on a disk that hangs.
 
 use std::collections::HashSet;
 use std::io;
@@ -22,30 +22,30 @@ use crate::config::{self, Config, ConfigProblem, Flags, ProcessEnvironment, Weig
 use crate::files;
 use crate::service::Gateway;
 
-/// How often the files are looked at.
+/// Interval of the checks of the files.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
 
-/// What tells one version of a file from another; see [`config::version_of`].
+/// Text that differs between two versions of a file; see [`config::version_of`].
 pub(super) type Identity = String;
 
-/// Applies the servers files again. Runs until it is dropped.
+/// Task that applies the servers files again. Runs until it is dropped.
 pub(super) struct Reloader {
     flags: Flags,
-    /// The settings that the daemon runs with, without the servers files.
+    /// Settings that the daemon runs with, without the servers files.
     settings: Config,
-    /// Where the servers files are, and which version of each was read at the start.
+    /// Paths of the servers files, and the version of each that was read at the start.
     paths: Vec<PathBuf>,
     read: Vec<Identity>,
     gateway: Gateway,
     asked: Arc<Notify>,
     certificate: Option<Watching>,
-    /// What was said of the files already.
+    /// Lines about the files that are logged already and still hold.
     told: HashSet<String>,
 }
 
 impl Reloader {
-    /// For a daemon that was started with these flags and runs with this configuration. The files
-    /// are applied whether they have changed or not when `asked` is notified.
+    /// Makes a reloader for a daemon that was started with these flags and runs with this configuration. When
+    /// `asked` is notified, the files are applied whether they have changed or not.
     pub(super) fn new(
         flags: Flags,
         mut config: Config,
@@ -82,14 +82,14 @@ impl Reloader {
             systemd::reloading();
             let good = self.apply(asked).await;
             self.gateway.reloaded(good);
-            // Nobody listens where files are not watched.
+            // There is no receiver if files are not watched.
             let _ = watch.send(self.paths.clone());
             systemd::reloaded();
         }
     }
 
-    /// Reads everything, and applies the servers files if nothing is wrong anywhere; members and plans only
-    /// when that was `asked` for, since a configuration file is not watched.
+    /// Reads everything, and applies the servers files if nothing is wrong anywhere. Applies members and plans
+    /// only if `asked`, since a configuration file is not watched. Returns `false` if anything failed.
     async fn apply(&mut self, asked: bool) -> bool {
         let flags = self.flags.clone();
         let read = tokio::task::spawn_blocking(move || config::load(&flags, &ProcessEnvironment)).await;
@@ -109,7 +109,7 @@ impl Reloader {
         let mut good = true;
         for file in &files {
             let path = file.path.to_string_lossy();
-            // Whoever asks means what the file says.
+            // An explicit request applies the file even if this version was applied before.
             let content = if asked { file.content() } else { file.content().seen(file.version.clone()) };
             match self.gateway.apply_servers_file(&path, content).await {
                 Ok(applied) => log_applied(&path, &applied),
@@ -141,7 +141,7 @@ impl Reloader {
         if config != self.settings {
             tracing::warn!("other settings have changed, too: they take effect at the next start");
         }
-        // A file that is gone from the list is still looked at: it may come back.
+        // A file that has disappeared from the list is still checked: it may come back.
         if !files.is_empty() {
             self.paths = paths(&files);
         }
@@ -153,7 +153,7 @@ fn paths(files: &[config::ServersFile]) -> Vec<PathBuf> {
     files.iter().map(|file| file.path.clone()).collect()
 }
 
-/// What the log has of the servers files: what is wrong with single servers, and what is worth saying.
+/// Returns the log lines about the servers files: problems of single servers, and remarks.
 fn sayings(files: &[config::ServersFile]) -> impl Iterator<Item = (Level, String)> {
     let problems = config::entry_problems(files).into_iter();
     let problems = problems.map(|problem| (Level::ERROR, format!("{problem}; this entry starts no server")));
@@ -164,7 +164,7 @@ fn sayings(files: &[config::ServersFile]) -> impl Iterator<Item = (Level, String
     problems.chain(remarks.collect::<Vec<_>>())
 }
 
-/// Says it, but for what was said already and still is so.
+/// Logs the lines about the files, except those that were logged before and still hold.
 pub(super) fn tell(files: &[config::ServersFile], told: &mut HashSet<String>) {
     let mut now = HashSet::new();
     for (level, line) in sayings(files) {
@@ -190,9 +190,9 @@ fn report(problems: &[ConfigProblem]) {
     );
 }
 
-/// Looks at the files from a thread of its own, and notifies `changed` when one of them has changed
-/// and stopped changing. The thread ends when nobody can name files to it any more.
-/// What is not as it was `read` at the start has changed since.
+/// Checks the files in a separate thread, and notifies `changed` when one of them has changed and stopped
+/// changing. The thread ends when the sender of `named` is dropped. A file whose version differs from `read`,
+/// the one of the start, has changed since.
 fn watch_files(
     mut files: Vec<PathBuf>,
     read: Vec<Identity>,
@@ -225,8 +225,8 @@ fn look(paths: &[PathBuf]) -> Vec<Identity> {
     paths.iter().map(|path| config::version_of(path)).collect()
 }
 
-/// Looks at files that may be on a disk that hangs, and says once when it does and once when it does no
-/// more. Until then nothing has changed, as far as is known.
+/// Checks files that may be on a disk that hangs, and logs once when it hangs and once when it answers again.
+/// Until then the files count as unchanged.
 pub(super) struct Looker {
     hangs: bool,
 }
@@ -257,7 +257,7 @@ impl Looker {
     }
 }
 
-/// Says when changed files have stopped changing. Pure.
+/// Detector for the time when changed files have stopped changing. Pure.
 pub(super) struct Changes {
     applied: Vec<Identity>,
     last: Vec<Identity>,
@@ -268,8 +268,8 @@ impl Changes {
         Changes { last: now.clone(), applied: now }
     }
 
-    /// Takes a look in and says whether the files are to be applied: they are not as they were
-    /// when they were applied last, and as they were at the last look.
+    /// Takes the versions of the latest check and reports whether the files are to be applied: they differ from
+    /// those applied last, and equal those of the previous check.
     pub(super) fn look(&mut self, now: Vec<Identity>) -> bool {
         let due = now != self.applied && now == self.last;
         if due {

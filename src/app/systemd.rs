@@ -1,5 +1,4 @@
-//! What the service manager is told, by systemd's notification protocol (`sd_notify(3)`). Without
-//! one that asks for it, nothing happens.
+//! Notifies the service manager by systemd's protocol (`sd_notify(3)`). Does nothing if no manager asks for it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,21 +11,21 @@ use sd_notify::NotifyState;
 
 use crate::service::Gateway;
 
-/// How often the status line is brought up to date.
+/// Interval of the updates of the status line.
 const STATUS_EVERY: Duration = Duration::from_secs(2);
-/// How many messages may wait for a service manager that does not read.
+/// Most messages that may wait for a service manager that does not read.
 const UNTOLD: usize = 16;
-/// The variable by which a service manager says that it listens.
+/// Variable by which a service manager asks for notifications.
 const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
 
-/// Says that the daemon serves.
+/// Reports that the daemon serves.
 pub(super) fn ready(url: &str) {
     let status = format!("serving on {url}");
     tell(move || sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&status)]));
 }
 
-/// Says that the daemon is on its way down, and how long that may take: a drain that is configured
-/// to be longer than the manager's patience is not to be cut short.
+/// Reports that the daemon is stopping, and how long that may take: the manager must not cut short a drain that
+/// is configured to be longer than its own timeout.
 pub(super) fn stopping(at_most: Duration) {
     let usec = u32::try_from(at_most.as_micros()).unwrap_or(u32::MAX);
     let state =
@@ -34,7 +33,7 @@ pub(super) fn stopping(at_most: Duration) {
     tell(move || sd_notify::notify(&state));
 }
 
-/// Keeps the status line true: how many servers there are, and how they are.
+/// Keeps the status line up to date: the count of servers in each state.
 pub(super) async fn status(url: String, gateway: Gateway) {
     if std::env::var_os(NOTIFY_SOCKET).is_none() {
         return;
@@ -56,14 +55,14 @@ fn status_line(url: &str, states: impl Iterator<Item = &'static str>) -> String 
     let mut counts = BTreeMap::<&str, usize>::new();
     states.for_each(|state| *counts.entry(state).or_default() += 1);
     let mut line = format!("serving on {url}; servers: ");
-    // What works comes first; a manager may cut a long line.
+    // Ready servers come first; a manager may cut a long line.
     let ready = counts.remove("ready").unwrap_or_default();
     line.push_str(&format!("{ready} ready"));
     counts.iter().for_each(|(state, count)| line.push_str(&format!(", {count} {state}")));
     line
 }
 
-/// Says that the servers files are being applied again (`Type=notify-reload` waits for the end of it).
+/// Reports that the servers files are being applied again (`Type=notify-reload` waits for the end of it).
 pub(super) fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell(move || sd_notify::notify(&[NotifyState::Reloading, now])),
@@ -71,13 +70,13 @@ pub(super) fn reloading() {
     }
 }
 
-/// Says that they have been.
+/// Reports that the servers files have been applied.
 pub(super) fn reloaded() {
     tell(|| sd_notify::notify(&[NotifyState::Ready]));
 }
 
-/// Says again and again that the runtime still turns, twice as often as the manager asks for. It
-/// is a task like those that serve: when they stand still, so does this, and the manager acts.
+/// Reports periodically that the runtime makes progress, twice as often as the manager asks for. It is a task
+/// like those that serve: when they stall, so does this, and the manager acts.
 pub(super) async fn watchdog() {
     let Some(limit) = sd_notify::watchdog_enabled() else { return };
     let mut beat = tokio::time::interval(limit / 2);
@@ -87,8 +86,8 @@ pub(super) async fn watchdog() {
     }
 }
 
-/// Has something told, in turn, by a thread of its own: a manager that does not read its socket blocks whoever
-/// writes to it, and must block nobody who serves. What is too much for it is left out.
+/// Sends a message, in order, from a separate thread: a manager that does not read its socket blocks the
+/// writer, which must not be a thread that serves. Messages beyond [`UNTOLD`] are dropped.
 fn tell(say: impl FnOnce() -> io::Result<()> + Send + 'static) {
     if std::env::var_os(NOTIFY_SOCKET).is_none() {
         return;
@@ -103,7 +102,7 @@ fn tell(say: impl FnOnce() -> io::Result<()> + Send + 'static) {
 
 type Message = Box<dyn FnOnce() -> io::Result<()> + Send>;
 
-/// The way to the thread that tells, which ends with the process.
+/// Starts the thread that sends messages, which ends with the process, and returns the sender of its queue.
 fn teller() -> io::Result<SyncSender<Message>> {
     let (messages, queue) = mpsc::sync_channel::<Message>(UNTOLD);
     let tell_all = move || queue.into_iter().filter_map(|say| say().err()).for_each(|error| untold(&error));

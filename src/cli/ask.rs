@@ -1,5 +1,5 @@
-//! `mcpvisor ask`: a question to a running daemon, with what happens shown as it happens. The answer goes
-//! to stdout and nothing else does, so that it can be piped.
+//! `mcpvisor ask`: sends a question to a running daemon and shows the events as they happen. Only the answer
+//! goes to stdout, so that it can be piped.
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -13,37 +13,37 @@ use crate::config::{ProcessEnvironment, usual_socket};
 use crate::query::{SseData, TooLong};
 use crate::text::cut;
 
-/// Where the daemon is, unless somebody says.
+/// Address of the daemon if none is given.
 pub const DEFAULT_URL: &str = "http://127.0.0.1:5000";
-/// The longest line that is shown of a tool's arguments and of its result, in characters.
+/// Longest text shown of a tool's arguments and of its result, in characters.
 const SHOWN: usize = 160;
-/// A daemon that says nothing for so long is gone: it says something each 15 seconds.
+/// Longest silence after which the daemon counts as gone: it sends something every 15 seconds.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// What is asked, and whom.
+/// Question to ask, and the daemon to ask.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Ask {
-    /// The question.
+    /// Text of the question.
     pub question: String,
-    /// The servers whose tools may be used.
+    /// Names of the servers whose tools may be used.
     pub servers: Vec<String>,
-    /// The daemon's address, where somebody says it.
+    /// Address of the daemon. `None` for the usual one.
     pub url: Option<String>,
-    /// The daemon's Unix socket, where somebody says it.
+    /// Unix socket of the daemon. `None` for the usual one, if a daemon listens there and no address is given.
     pub socket: Option<PathBuf>,
-    /// A key, where the daemon wants one.
+    /// Key for the daemon. `None` if it needs none.
     pub key: Option<String>,
-    /// The model.
+    /// Name of the model. `None` for the daemon's default.
     pub model: Option<String>,
-    /// Only these tools.
+    /// Names of the tools that may be used; empty for all.
     pub tools: Vec<String>,
-    /// How often the model is asked at most.
+    /// Most turns of the model. `None` for the daemon's default.
     pub max_turns: Option<usize>,
-    /// Say nothing but the answer.
+    /// `true` if nothing but the answer is printed.
     pub quiet: bool,
 }
 
-/// Why there is no answer.
+/// Reason that there is no answer.
 #[derive(Debug, thiserror::Error)]
 enum Problem {
     #[error("{0}")]
@@ -64,7 +64,7 @@ impl From<TooLong> for Problem {
     }
 }
 
-/// Asks, and shows what comes.
+/// Sends the question and prints the events of the answer.
 pub fn run(ask: &Ask) -> Exit {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -108,8 +108,8 @@ async fn follow(ask: &Ask, mut show: Show<impl Write, impl Write>) -> Result<(),
     }
 }
 
-/// Where the daemon is: where somebody says, else at the usual socket if there is one, which needs no key, else at
-/// the usual address.
+/// Returns the socket and the address to use: those given; else the usual socket if a daemon listens on it,
+/// which needs no key; else the usual address.
 fn place(ask: &Ask, usual_socket: PathBuf) -> (Option<PathBuf>, String) {
     let url = || ask.url.clone().unwrap_or_else(|| DEFAULT_URL.to_owned());
     match (&ask.socket, &ask.url) {
@@ -119,7 +119,7 @@ fn place(ask: &Ask, usual_socket: PathBuf) -> (Option<PathBuf>, String) {
     }
 }
 
-/// Whether somebody listens: a daemon that was killed leaves its socket behind.
+/// Reports whether a daemon listens on the socket: one that was killed leaves its socket behind.
 fn is_answered(socket: &Path) -> bool {
     std::os::unix::net::UnixStream::connect(socket).is_ok()
 }
@@ -178,13 +178,13 @@ fn body(ask: &Ask) -> Value {
     Value::Object(body)
 }
 
-/// Writes events for people: the answer to one place, what happens on the way to another.
+/// Writer of events for people: the answer goes to one output, the other events to another.
 struct Show<O, E> {
     out: O,
     err: E,
     dim: (&'static str, &'static str),
     quiet: bool,
-    /// What was said since the last call. The words before a call are not the answer.
+    /// Text streamed since the last call of a tool. Text before a call is not part of the answer.
     said: String,
     is_over: bool,
 }
@@ -226,7 +226,7 @@ impl<O: Write, E: Write> Show<O, E> {
         Ok(self.out.flush()?)
     }
 
-    /// What was streamed is the answer, or else it is here.
+    /// Writes the end of the answer: the result, unless it was streamed before, and remarks on it.
     fn last(&mut self, event: &Value) -> Result<(), Problem> {
         let result = event["result"].as_str().unwrap_or_default();
         if self.said.trim() != result.trim() {
@@ -279,7 +279,7 @@ fn short(text: &str) -> String {
     cut(text.split_whitespace().collect::<Vec<_>>().join(" "), SHOWN)
 }
 
-/// What models and tools say must not steer a terminal.
+/// Replaces control characters, since text of models and tools must not steer a terminal.
 fn printable(text: &str, lines: bool) -> String {
     let keep = |c: char| !c.is_control() || (lines && (c == '\n' || c == '\t'));
     text.chars().map(|c| if keep(c) { c } else { '\u{fffd}' }).collect()

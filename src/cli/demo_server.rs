@@ -1,11 +1,10 @@
-//! `mcpvisor demo-server`: a small MCP server on stdin and stdout, to try the gateway with and to
-//! test it against. It speaks both eras, decided by each message alone: the handshake of
-//! 2024-11-05 to 2025-11-25, and the stateless requests of 2026-07-28. It needs no runtime and no
-//! file; it starts in milliseconds and ends when its input does, also with calls still running.
+//! `mcpvisor demo-server`: a small MCP server on stdin and stdout, to try the gateway with and to test it
+//! against. It speaks both eras, and each message alone decides which: the handshake of 2024-11-05 to
+//! 2025-11-25, and the stateless requests of 2026-07-28. It needs no runtime and no file, starts in
+//! milliseconds and ends when its input does, also with calls still running.
 //!
-//! Everything is answered on the reading thread but `slow`, which gets a thread of its own, so
-//! that no call waits for another. Nothing a client sends can fill memory: the length of a message
-//! and the number of slow calls are limited.
+//! The reading thread answers everything but `slow`, which gets a thread of its own, so that no call waits for
+//! another. No input can fill the memory: the length of a message and the number of slow calls are limited.
 
 mod offer;
 mod running;
@@ -23,9 +22,9 @@ use offer::{Offered, Slow};
 use running::{Begun, MAX_SLOW, Running};
 use wire::{Line, RpcError, is_id, read_line, response, send};
 
-/// The version of the stateless era.
+/// Version of the stateless era.
 const MODERN: &str = "2026-07-28";
-/// The versions with a handshake, the latest first.
+/// Versions with a handshake, the latest first.
 const LEGACY: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
 const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 const META_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
@@ -53,25 +52,25 @@ pub fn run<R: BufRead, W: Write + Send>(input: R, output: W, now: fn() -> Offset
     })
 }
 
-/// Which rules a request is under.
+/// Era of the protocol, whose rules a request follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Era {
     Legacy,
     Modern,
 }
 
-/// How long a client may keep an answer (2026-07-28, `CacheableResult`).
+/// Time for which a client may cache an answer (2026-07-28, `CacheableResult`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Keep {
-    /// The answer is not cacheable by its kind.
+    /// Answers of this kind are not cacheable.
     NotCacheable,
-    /// The answer is the same for everybody and as long as the program.
+    /// The answer is the same for all clients and for the life of the program.
     Long,
-    /// The answer is old at once.
+    /// The answer is outdated at once.
     Never,
 }
 
-/// One request, its envelope and its era checked.
+/// A request whose envelope and era are checked.
 struct Request {
     id: Value,
     params: Map<String, Value>,
@@ -93,14 +92,14 @@ impl Request {
     }
 }
 
-/// What the reading thread knows.
+/// State of the reading thread.
 struct Session<'env, W> {
     output: &'env Mutex<W>,
     running: &'env Running,
     now: fn() -> OffsetDateTime,
     started: Instant,
     calls: u64,
-    /// Whether the client has said `initialize`.
+    /// `true` once the client has sent `initialize`.
     greeted: bool,
 }
 
@@ -134,7 +133,7 @@ impl<'env, W: Write + Send> Session<'env, W> {
         };
         let id = message.remove("id");
         if id.is_some() && (message.contains_key("result") || message.contains_key("error")) {
-            // An answer to something this server never asked.
+            // A response to a request that this server never made.
             return Ok(());
         }
         let readable = id.as_ref().filter(|id| is_id(id)).cloned();
@@ -168,7 +167,7 @@ impl<'env, W: Write + Send> Session<'env, W> {
         }
     }
 
-    /// The era of a request, or why it belongs to none.
+    /// Returns the era of a request, or the error if it belongs to none.
     fn era(&self, method: &str, params: &Map<String, Value>) -> Result<Era, RpcError> {
         let meta = params.get("_meta");
         let version = meta.and_then(|meta| meta.get(META_VERSION));
@@ -288,7 +287,7 @@ impl<'env, W: Write + Send> Session<'env, W> {
         }
         let (output, running, id) = (self.output, self.running, request.id.clone());
         let spawned = thread::Builder::new().name("slow".to_owned()).spawn_scoped(scope, move || {
-            // A client that can no longer be written to has gone: the reading thread notices too.
+            // A client that can no longer be written to has gone; the reading thread notices too.
             let _ = run_slow(&slow, token.as_ref(), &request, output, running);
             running.end(&request.id);
         });
@@ -307,7 +306,7 @@ impl<'env, W: Write + Send> Session<'env, W> {
             body["data"] = data;
         }
         let mut message = json!({"jsonrpc": "2.0"});
-        // Where the id is unknown it is left out: both eras of clients stumble over `null`.
+        // An unknown id is left out: clients of both eras fail on `null`.
         if let Some(id) = id {
             message["id"] = id.clone();
         }
@@ -316,7 +315,7 @@ impl<'env, W: Write + Send> Session<'env, W> {
     }
 }
 
-/// Goes through the steps of a slow call. A cancelled call is not answered.
+/// Runs the steps of a slow call. A cancelled call is not answered.
 fn run_slow<W: Write>(
     slow: &Slow,
     token: Option<&Value>,
@@ -344,7 +343,7 @@ fn run_slow<W: Write>(
     send(output, &response(&request.id, finish(request.era, Keep::NotCacheable, body)))
 }
 
-/// Lists fit one page, so no cursor was ever given out.
+/// Answers a request for a list. Lists fit one page, so every cursor is invalid.
 fn first_page(request: &Request, body: impl FnOnce() -> Value) -> Result<(Value, Keep), RpcError> {
     match request.params.get("cursor") {
         None => Ok((body(), Keep::Long)),
@@ -392,7 +391,7 @@ fn capabilities() -> Value {
     json!({"tools": {}, "resources": {}, "prompts": {}})
 }
 
-/// Adds what the era wants in every result.
+/// Adds the members that the era requires in every result.
 fn finish(era: Era, keep: Keep, mut body: Value) -> Value {
     if era == Era::Modern {
         body["resultType"] = "complete".into();

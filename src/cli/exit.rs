@@ -1,16 +1,15 @@
-//! How the process ends: every exit code there is, and nothing else. The numbers 74 and 78 are
-//! those of BSD's `sysexits.h`.
+//! Exit codes of the process, and nothing else. The numbers 74 and 78 are those of BSD's `sysexits.h`.
 
 use std::process::ExitCode;
 
-/// An exit code. The list in `docs/configuration.md` is checked against this one.
+/// An exit code. A test checks the list in `docs/configuration.md` against this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// 0: stopped in order, or did what was asked.
+    /// 0: stopped in order, or carried out the command.
     Graceful,
     /// 1: a defect of the daemon.
     Internal,
-    /// 2: the command line cannot be understood.
+    /// 2: the command line is invalid.
     Usage,
     /// 3: stopped, but calls or children had to be cut off.
     Forced,
@@ -21,11 +20,11 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// Every exit code.
+    /// All exit codes.
     pub const ALL: [Exit; 6] =
         [Exit::Graceful, Exit::Internal, Exit::Usage, Exit::Forced, Exit::Io, Exit::Config];
 
-    /// The number that the parent process sees.
+    /// Returns the number that the parent process sees.
     pub fn code(self) -> u8 {
         match self {
             Exit::Graceful => 0,

@@ -1,4 +1,4 @@
-//! The flags, declared once for both programs.
+//! Flags of the command line, declared once for both programs.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -11,60 +11,60 @@ use super::ask::Ask;
 use super::import::Import;
 use crate::config::{self, Flags};
 
-/// Which of the two programs was started.
+/// Program that was started, by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Program {
     /// `mcpvisor`, with subcommands; listens on 127.0.0.1:5000.
     Mcpvisor,
-    /// `mcp-server`, without; listens on 0.0.0.0:5000.
+    /// `mcp-server`, without subcommands; listens on 0.0.0.0:5000.
     McpServer,
 }
 
-/// What was asked for.
+/// Action that the command line asks for.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
-    /// Run the daemon.
+    /// Run the daemon with these flags.
     Serve(Flags),
-    /// Check the configuration, say what would run, and end.
+    /// Check the configuration, describe what would run, and end.
     Check(Flags),
-    /// Be the built-in MCP server on stdin and stdout.
+    /// Run the built-in MCP server on stdin and stdout.
     DemoServer,
     /// Ask a running daemon a question.
     Ask(Ask),
-    /// Make a servers file out of other clients' files.
+    /// Make a servers file from other clients' files.
     Import(Import),
-    /// Replace the owner's key. Of the flags only those that lead to it are given.
+    /// Replace the owner's key. Only the flags that locate it are set.
     NewOwnerKey(Flags),
-    /// Look at or replace what is kept on disk. Of the flags only those that lead to it are given.
+    /// Check or replace the stored data. Only the flags that locate it are set.
     Store(Flags, StoreAction),
 }
 
-/// What is done with what is kept on disk.
+/// Action on the stored data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreAction {
-    /// Say how everything is.
+    /// Report the state of every part.
     Check,
-    /// Look at the database only, for a daemon that starts and holds the lock.
+    /// Check the database only, for a daemon that is starting and holds the lock.
     Probe,
-    /// Write a backup.
+    /// Write a backup of the stored data.
     Backup {
-        /// To this file instead of the data directory.
+        /// File to write. `None` for a new one in the data directory.
         to: Option<PathBuf>,
     },
-    /// Replace the content by a backup: this file, or the newest good one for `None`.
+    /// Replace the content by that of a backup.
     Restore {
-        /// The file.
+        /// File of the backup. `None` for the newest good one of the data directory.
         from: Option<PathBuf>,
     },
 }
 
-/// Nothing is to be run: the command line is wrong, or asked for help or the version.
+/// Result of a command line that runs nothing: it is wrong, or asked for help or the version.
 #[derive(Debug)]
 pub struct Refused(Box<clap::Error>);
 
 impl Refused {
-    /// Prints the text where it belongs (help and version to stdout, a complaint to stderr) and
-    /// says how to end.
+    /// Prints the text where it belongs (help and version to stdout, an error to stderr) and returns the exit
+    /// code.
     pub fn report(self) -> Exit {
         let exit = match self.0.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Graceful,
@@ -74,7 +74,7 @@ impl Refused {
     }
 }
 
-/// Reads a command line; the first of `args` is the program's own name.
+/// Parses a command line; the first of `args` is the program's own name.
 ///
 /// # Errors
 /// A text to show instead of running.

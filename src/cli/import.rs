@@ -1,6 +1,6 @@
-//! `mcpvisor import`: one servers file of this gateway's own, made out of other clients' files. Shows what it
-//! takes and what is otherwise, writes the file, and lists what somebody has to fill in. The clients' files
-//! stay as they are.
+//! `mcpvisor import`: makes one servers file of this gateway from other clients' files. Shows the servers that
+//! it takes and the differences, writes the file, and lists the values that a person has to fill in. The
+//! clients' files stay unchanged.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -11,20 +11,20 @@ use super::Exit;
 use crate::config::{DEFAULT_SERVERS_FILE, Environment, Plan, look, plan};
 use crate::store::write_private;
 
-/// What was asked for.
+/// Options of an import.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Import {
-    /// Clients or files to import from; all clients when there are none.
+    /// Clients or files to import from; empty for all clients.
     pub from: Vec<String>,
-    /// The file to write; the one that the daemon reads by itself when it is not named.
+    /// File to write. `None` for the one that the daemon reads by default.
     pub to: Option<PathBuf>,
-    /// Whether to write nothing.
+    /// `true` if nothing is to be written.
     pub dry_run: bool,
-    /// Whether a file that is there is replaced.
+    /// `true` if an existing file is to be replaced.
     pub replace: bool,
 }
 
-/// Carries it out. What is taken goes to `out`, what went wrong to `err`.
+/// Carries out an import. The report goes to `out`, errors go to `err`.
 pub fn run(import: &Import, env: &dyn Environment, out: &mut dyn Write, err: &mut dyn Write) -> Exit {
     let found = match look(&import.from, env) {
         Ok(found) => found,
@@ -74,8 +74,8 @@ fn told(plan: &Plan, target: &Path, dry_run: bool) -> String {
     text
 }
 
-/// Writes a file that only its owner may read, since it may have secrets in it. One that is there is left
-/// alone unless it is to be replaced, and then it is replaced as a whole.
+/// Writes a file that only its owner may read, since it may contain secrets. An existing file is kept unless
+/// `replace` is set, and then it is replaced as a whole.
 fn write_file(path: &Path, text: &str, replace: bool) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;

@@ -1,9 +1,8 @@
-//! The command line: what can be asked for, as values. Two programs share it: `mcpvisor` with
-//! subcommands, and `mcp-server`, which is `mcpvisor serve` with other defaults.
+//! The command line, parsed into values. Two programs share it: `mcpvisor` with subcommands, and `mcp-server`,
+//! which is `mcpvisor serve` with other defaults.
 //!
-//! Flags that an environment variable can stand in for leave that to [`crate::config`], which also
-//! weighs the configuration file: only there a wrong variable is reported together with every
-//! other problem.
+//! Flags that an environment variable can replace leave that to [`crate::config`], which also reads the
+//! configuration file: only there is a wrong variable reported together with every other problem.
 
 pub mod ask;
 pub mod demo_server;
@@ -20,10 +19,10 @@ use crate::config::{
     Config, ConfigProblem, Environment, Flags, describe, entry_problems, list_problems, load, warnings,
 };
 
-/// `serve --check`: writes every problem of the configuration to `err`, or to `out` what would run.
-/// It is strict: a server that the daemon would only quarantine is a problem. What may go otherwise than it was
-/// meant is warned of on `err`. `places` says what of this machine
-/// would keep the daemon from starting. Starts nothing and changes nothing.
+/// Runs `serve --check`: writes every problem of the configuration to `err`, or a description of what would run
+/// to `out`. It is strict: a server that the daemon would only quarantine is a problem. Settings that may not
+/// have the intended effect give warnings on `err`. `places` returns the problems of this machine that would
+/// keep the daemon from starting. Starts nothing and changes nothing.
 pub fn check(
     flags: &Flags,
     env: &dyn Environment,

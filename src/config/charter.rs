@@ -1,4 +1,4 @@
-//! The organization, its members and their plans, from the configuration file.
+//! Reads the organization, its members and their plans from the configuration file.
 
 use std::collections::{BTreeMap, HashSet};
 use std::num::NonZeroU32;
@@ -32,7 +32,7 @@ pub(super) fn read(top: &mut Section<'_>, problems: &mut Problems) -> Charter {
     charter
 }
 
-/// Reads `[limits.keys]`: how much a key may that has no limits of its own.
+/// Reads `[limits.keys]`: the limits of keys that have none of their own.
 pub(super) fn key_defaults(mut s: Section<'_>, problems: &mut Problems) -> KeyLimits {
     let mut limits = KeyLimits::default();
     let most = u64::from(MAX_REQUESTS_PER_SECOND);

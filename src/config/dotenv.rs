@@ -1,33 +1,32 @@
-//! `.env` files, in the grammar of python-dotenv, which reads them for the users of the `/api` reference:
+//! Reads `.env` files, in the grammar of python-dotenv, which reads them for the users of the `/api` reference:
 //! `export`, quotes, comments, values over several lines in quotes, `${NAME}` and `${NAME:-default}`, and no
-//! other dollar sign. Pure. A line that is none is passed over, and so is only that line.
+//! other dollar sign. Pure. A line that cannot be parsed is skipped, and only that line.
 
 use std::collections::HashMap;
 
-/// The longest value that references may make of a line, in bytes: they can be nested.
+/// Longest value after its references are resolved, in bytes: they can be nested.
 const LONGEST: usize = 64 * 1024;
 
-/// What a file says.
+/// Content of a `.env` file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct DotEnv {
-    /// A name alone, without a `=`, is known and has no value.
+    /// Values by name. `None` for a name without a `=`, which is known and has no value.
     values: HashMap<String, Option<String>>,
     lines: Vec<Line>,
 }
 
-/// A line that names a variable, though it need not be read as that.
+/// A line that looks like a definition of a variable, even if it is not parsed as one.
 #[derive(Debug, PartialEq, Eq)]
 struct Line {
     name: String,
     number: usize,
-    /// Why the line gives no value, where there is none.
+    /// Reason to show if the variable ends up without a value.
     lost: String,
 }
 
 impl DotEnv {
-    /// Reads a file's bytes: UTF-8 or UTF-16 with or without a byte order mark; letters of other encodings
-    /// become U+FFFD. `outside` are the variables that stand above those of the file where one refers to
-    /// another.
+    /// Reads a file's bytes: UTF-8 or UTF-16 with or without a byte order mark; characters of other encodings
+    /// become U+FFFD. `outside` gives the variables that take precedence over those of the file in references.
     pub(super) fn read(bytes: &[u8], outside: &dyn Fn(&str) -> Option<String>) -> DotEnv {
         let text = decoded(bytes);
         let bindings = bindings(&text);
@@ -41,17 +40,17 @@ impl DotEnv {
         found
     }
 
-    /// The value of a variable.
+    /// Returns the value of a variable. `None` if the file does not set it.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.values.get(name)?.as_deref()
     }
 
-    /// The line of a variable, counted from 1: the last that names it.
+    /// Returns the number of the last line that names a variable, counted from 1.
     pub(super) fn line(&self, name: &str) -> Option<usize> {
         self.lines.iter().rev().find(|line| line.name == name).map(|line| line.number)
     }
 
-    /// Why a variable that the file names has no value: the line, and what is wrong there.
+    /// Returns the line and the reason if the file names a variable without giving it a value.
     pub(super) fn lost(&self, name: &str) -> Option<(usize, &str)> {
         if self.get(name).is_some() {
             return None;
@@ -74,9 +73,9 @@ fn decoded(bytes: &[u8]) -> String {
     }
 }
 
-/// One statement: where it stands, and a name and a value, if it is that.
+/// One statement: its place, and a name and a value if it could be parsed.
 struct Binding {
-    /// Of its first letter and behind its last.
+    /// Byte offsets of its start and its end (exclusive).
     from: usize,
     to: usize,
     read: Result<(String, Option<String>), &'static str>,
@@ -111,7 +110,7 @@ fn is_blank(c: char) -> bool {
     c.is_whitespace() && !is_end(c)
 }
 
-/// Reads on in a text.
+/// Cursor in a text.
 struct Reader<'a> {
     text: &'a str,
     at: usize,
@@ -129,7 +128,7 @@ impl<'a> Reader<'a> {
         skipped
     }
 
-    /// A statement up to the end of its line; none for a comment.
+    /// Reads a statement up to the end of its line. `None` for a comment.
     fn binding(&mut self) -> Result<Option<(String, Option<String>)>, &'static str> {
         let rest = self.rest();
         if rest.strip_prefix("export").is_some_and(|rest| rest.starts_with(is_blank)) {
@@ -149,7 +148,7 @@ impl<'a> Reader<'a> {
             true => {
                 self.at += 1;
                 let is_apart = !self.skip(is_blank).is_empty();
-                // A `#` right behind the `=` is a value, one behind blanks a comment.
+                // A `#` directly after the `=` is part of the value, one after blanks begins a comment.
                 let is_empty = is_apart && self.rest().starts_with('#');
                 Some(if is_empty { String::new() } else { self.value()? })
             }
@@ -182,7 +181,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What is between quotes. A backslash takes what follows it for no end.
+    /// Reads the text between quotes. A character after a backslash does not end it.
     fn quoted(&mut self, quote: char) -> Option<&'a str> {
         let inner = &self.rest()[1..];
         let mut is_escaped = false;
@@ -197,7 +196,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A `#` behind a blank begins a comment.
+/// Removes a comment, which begins with a `#` after white space.
 fn without_comment(value: &str) -> &str {
     let begins = |at: &usize| value[..*at].chars().next_back().is_some_and(char::is_whitespace);
     let comment = value.match_indices('#').map(|(at, _)| at).find(begins);
@@ -228,7 +227,7 @@ fn unescaped(inner: &str, quote: char) -> String {
     out
 }
 
-/// A value with what `${NAME}` and `${NAME:-default}` stand for; none where that is too long.
+/// Resolves `${NAME}` and `${NAME:-default}` in a value. `None` if the result is too long.
 fn resolved(
     value: &str,
     earlier: &HashMap<String, Option<String>>,
@@ -237,7 +236,7 @@ fn resolved(
     let (mut out, mut rest) = (String::new(), value);
     while let Some(at) = rest.find("${") {
         let inner = &rest[at + 2..];
-        // A name ends at the brace, or at the colon of a default, and has neither in it.
+        // A name ends at the brace, or at the colon of a default, and contains neither.
         let name = &inner[..inner.find(['}', ':']).unwrap_or(inner.len())];
         let behind = &inner[name.len()..];
         let (default, length) = match behind.strip_prefix(":-").and_then(|rest| rest.split_once('}')) {
@@ -264,11 +263,11 @@ fn resolved(
     (out.len() <= LONGEST).then_some(out)
 }
 
-/// Every line that looks as if it set a variable, whatever was made of it.
+/// Returns every line that looks like a definition of a variable, however it was parsed.
 fn lines(text: &str, bindings: &[Binding]) -> Vec<Line> {
     let (mut found, mut at, mut number) = (Vec::new(), 0, 0);
     for line in text.split_inclusive(['\n', '\r']) {
-        // The two letters of one end.
+        // The second character of a `\r\n`.
         let is_rest = line == "\n" && text[..at].ends_with('\r');
         number += usize::from(!is_rest);
         let begin = at + line.len() - line.trim_start().len();
@@ -291,7 +290,7 @@ fn lines(text: &str, bindings: &[Binding]) -> Vec<Line> {
     found
 }
 
-/// The name that a line sets by the look of it.
+/// Returns the name that a line appears to set.
 fn name_in(line: &str) -> Option<String> {
     let line = line.trim_start();
     let rest = line.strip_prefix("export").filter(|rest| rest.starts_with(is_blank)).unwrap_or(line);

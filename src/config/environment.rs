@@ -1,4 +1,4 @@
-//! The environment variables that the daemon reads, and the only place that reads them. Handed in
+//! Environment variables that the daemon reads, and the only code that reads them. The environment is passed in
 //! as a trait, so that everything else is a function of its arguments.
 
 use std::ffi::OsString;
@@ -8,26 +8,26 @@ use super::Flags;
 use super::problem::Problems;
 use super::values;
 
-/// As `--config`. An empty variable counts as unset, here and below.
+/// Same as `--config`. Empty variables count as unset, here and below.
 pub const ENV_CONFIG: &str = "MCPVISOR_CONFIG";
-/// As `--servers`: paths, separated by `:`.
+/// Same as `--servers`: paths, separated by `:`.
 pub const ENV_SERVERS: &str = "MCPVISOR_SERVERS";
-/// As `--host`.
+/// Same as `--host`.
 pub const ENV_HOST: &str = "MCPVISOR_HOST";
-/// As `--port`.
+/// Same as `--port`.
 pub const ENV_PORT: &str = "MCPVISOR_PORT";
-/// As `--data-dir`.
+/// Same as `--data-dir`.
 pub const ENV_DATA_DIR: &str = "MCPVISOR_DATA_DIR";
-/// As `--debug`: `1`, `true`, `yes`, `on` or `0`, `false`, `no`, `off`.
+/// Same as `--debug`: `1`, `true`, `yes`, `on` or `0`, `false`, `no`, `off`.
 pub const ENV_DEBUG: &str = "MCPVISOR_DEBUG";
-/// Log directives by module, in place of the log level.
+/// Log directives by module, which replace the log level.
 pub const ENV_LOG: &str = "MCPVISOR_LOG";
 
-/// What surrounds the process.
+/// Environment of the process: its variables and its working directory.
 pub trait Environment {
-    /// The variable's value, if it is set.
+    /// Returns the variable's value. `None` if it is not set.
     fn var(&self, name: &str) -> Option<OsString>;
-    /// The directory that relative paths start from.
+    /// Returns the directory that relative paths start from.
     fn working_dir(&self) -> PathBuf;
 }
 
@@ -40,14 +40,14 @@ impl Environment for ProcessEnvironment {
         std::env::var_os(name)
     }
 
-    /// The working directory; `.` when it was removed under the process, which makes each use of
-    /// it fail with an error of its own.
+    /// Returns the working directory; `.` if it was removed meanwhile, which makes each use of it fail with an
+    /// error of its own.
     fn working_dir(&self) -> PathBuf {
         std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."))
     }
 }
 
-/// Reads the variables that stand for flags.
+/// Reads the variables that correspond to flags.
 pub(super) fn flags_from(env: &dyn Environment, problems: &mut Problems) -> Flags {
     let servers = set(env, ENV_SERVERS)
         .map(|list| std::env::split_paths(&list).filter(|path| !path.as_os_str().is_empty()).collect())
@@ -74,7 +74,7 @@ pub(super) fn flags_from(env: &dyn Environment, problems: &mut Problems) -> Flag
     }
 }
 
-/// Reads the log directives.
+/// Reads the log directives. `None` if they are unset or invalid.
 pub(super) fn log_directives(env: &dyn Environment, problems: &mut Problems) -> Option<String> {
     let directives = text(env, ENV_LOG, problems)?;
     match crate::telemetry::logging::check_directives(&directives) {
@@ -87,8 +87,8 @@ pub(super) fn log_directives(env: &dyn Environment, problems: &mut Problems) -> 
     }
 }
 
-/// `$XDG_DATA_HOME/mcpvisor`, else `$HOME/.local/share/mcpvisor`, else `/var/lib/mcpvisor`.
-/// As the XDG base directory specification asks, a relative `XDG_DATA_HOME` is ignored.
+/// Returns `$XDG_DATA_HOME/mcpvisor`, else `$HOME/.local/share/mcpvisor`, else `/var/lib/mcpvisor`. As the XDG
+/// base directory specification requires, a relative `XDG_DATA_HOME` is ignored.
 pub(super) fn default_data_dir(env: &dyn Environment) -> PathBuf {
     let absolute = |name| set(env, name).map(PathBuf::from).filter(|path| path.is_absolute());
     absolute("XDG_DATA_HOME")
@@ -97,12 +97,12 @@ pub(super) fn default_data_dir(env: &dyn Environment) -> PathBuf {
         .join("mcpvisor")
 }
 
-/// The name of the Unix socket.
+/// File name of the Unix socket.
 const SOCKET: &str = "mcpvisor.sock";
 
-/// Where the Unix socket is unless somebody says: for the user's default data directory in the directory that
-/// the user's session keeps for such things, `$XDG_RUNTIME_DIR`, if there is one; else in the data directory,
-/// so that each daemon has its own.
+/// Returns the default path of the Unix socket. For the user's default data directory it is in
+/// `$XDG_RUNTIME_DIR`, which the user's session provides for sockets, if that is set; otherwise in the data
+/// directory, so that each daemon has its own.
 pub(super) fn default_socket(env: &dyn Environment, data_dir: &Path) -> PathBuf {
     let runtime_dir = set(env, "XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
     match runtime_dir {

@@ -1,4 +1,4 @@
-//! What `make fuzz` and the tests try on the reader of servers files.
+//! Checks on the reader of servers files, for `make fuzz` and the tests.
 
 use std::path::Path;
 
@@ -7,9 +7,9 @@ use serde_json::{Map, Value};
 use super::foreign::{Entry, SERVERS_MEMBER, Source, read};
 use super::{Environment, ProcessEnvironment};
 
-/// Reads text as a servers file. Each way to read one (the file, the import through the API, and what
-/// is stored of it) has to come to the same entries, and what was brought into this gateway's form is read
-/// again as it was, whatever form it had.
+/// Reads text as a servers file. Each way to read one (the file, the import through the API, and its stored
+/// form) must give the same entries, and an entry converted to this gateway's form must stay the same when it
+/// is read again.
 pub(crate) fn servers_file(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let env: &dyn Environment = &ProcessEnvironment;
@@ -35,7 +35,7 @@ pub(crate) fn servers_file(bytes: &[u8]) {
     }
 }
 
-/// The API takes the same file.
+/// Checks that the API accepts the same file.
 fn imported(written: &str, entries: usize) {
     match crate::service::ServersFile::parse("servers.json", written.as_bytes()) {
         Ok(file) => assert_eq!(file.count(), Some(entries), "the import refuses an entry: {written}"),

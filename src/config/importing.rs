@@ -1,5 +1,5 @@
-//! Moving over from other clients: finding their files, and making one servers file of this gateway's own out
-//! of them. Looking only reads; what comes out is a text and what there is to say of it.
+//! Moves servers over from other clients: finds their files, and makes one servers file of this gateway from
+//! them. Only reads; returns a text and a report.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -16,32 +16,32 @@ use crate::files;
 /// A file that an import looked at.
 #[derive(Debug)]
 pub struct Found {
-    /// Where it is.
+    /// Path of the file.
     pub path: PathBuf,
-    /// What it says, or why that cannot be told.
+    /// Content of the file, or the reason that it could not be read.
     pub reading: Result<Reading, String>,
 }
 
-/// What an import makes of the files that it found.
+/// Result of an import, made from the files that it found.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// The servers file; `None` where there is no server to write.
+    /// Text of the servers file. `None` if there is no server to write.
     pub text: Option<String>,
-    /// How many servers are in it.
+    /// Number of servers in the text.
     pub count: usize,
-    /// What is taken from where, and what is otherwise than it was written: lines for people.
+    /// Lines for people: the source of each server, and the differences from the original.
     pub report: String,
-    /// What somebody has to fill in before it can run, a line each.
+    /// Values that a person has to fill in before a server can run, one line each.
     pub open: Vec<String>,
-    /// Whether some file could not be read.
+    /// `true` if a file could not be read.
     pub incomplete: bool,
 }
 
 /// Looks for the files of all clients, or of those that are named: a client's name as in [`CLIENTS`], or a
-/// file. A file that is named has to be there; the others may be.
+/// file. A named file must exist; the others may be missing.
 ///
 /// # Errors
-/// When a word names neither a client nor a file.
+/// If a word names neither a client nor a file.
 pub fn look(from: &[String], env: &dyn Environment) -> Result<Vec<Found>, String> {
     let mut places: Vec<(PathBuf, bool)> = Vec::new();
     let home = env.var("HOME").map(PathBuf::from);
@@ -91,7 +91,7 @@ fn read(path: &Path, env: &dyn Environment) -> Result<Reading, String> {
     })
 }
 
-/// Makes one servers file of what was found. Of servers of one name the first one found counts. Pure.
+/// Makes one servers file from the files found. Of several servers with one name the first counts. Pure.
 pub fn plan(found: &[Found]) -> Plan {
     let mut planner = Planner::default();
     for file in found {
@@ -103,7 +103,7 @@ pub fn plan(found: &[Found]) -> Plan {
 #[derive(Default)]
 struct Planner {
     servers: Map<String, Value>,
-    /// Where each server comes from, and its entry.
+    /// Source and entry of each server taken so far.
     known: HashMap<String, (PathBuf, Entry)>,
     report: String,
     open: Vec<String>,
@@ -161,7 +161,7 @@ impl Planner {
     fn finish(self) -> Plan {
         let count = self.servers.len();
         let top = Map::from_iter([(SERVERS_MEMBER.to_owned(), Value::Object(self.servers))]);
-        // A map with names as keys can always be written.
+        // A map with names as keys can always be serialized.
         let text = serde_json::to_string_pretty(&top).ok().map(|text| text + "\n");
         let text = text.filter(|_| count > 0);
         Plan { text, count, report: self.report, open: self.open, incomplete: self.incomplete }

@@ -1,5 +1,5 @@
-//! JSON read strictly: as `serde_json` reads it, but a member that is written twice is noted with
-//! its path, where the usual reader silently lets the last one win. Depth is limited to 128.
+//! JSON with duplicate detection: reads as `serde_json` does, but records the path of a member that occurs
+//! twice, where the usual reader silently keeps the last one. Depth is limited to 128.
 
 use std::fmt;
 
@@ -8,16 +8,16 @@ use serde_json::{Map, Number, Value};
 
 use super::problem::{Position, path_step};
 
-/// A JSON text that could be read.
+/// Result of reading a JSON text.
 #[derive(Debug, PartialEq)]
 pub(super) struct Parsed {
-    /// The value; of members written twice the last one.
+    /// The value; of repeated members it has the last one.
     pub(super) value: Value,
-    /// The paths of members that were written more than once.
+    /// Paths of members that occur more than once.
     pub(super) repeated: Vec<String>,
 }
 
-/// Reads one JSON text. A byte order mark is skipped. The error is a position and a reason.
+/// Parses one JSON text. A byte order mark is skipped. The error is a position and a reason.
 pub(super) fn parse(text: &str) -> Result<Parsed, (Position, String)> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut walk = Walk::default();
@@ -33,14 +33,14 @@ pub(super) fn parse(text: &str) -> Result<Parsed, (Position, String)> {
     Ok(Parsed { value, repeated: walk.repeated })
 }
 
-/// Where an error is: the reader counts bytes, and calls the end of an empty line column 0.
+/// Returns the position of an error. The reader counts bytes, and uses column 0 for the end of an empty line.
 fn position(text: &str, error: &serde_json::Error) -> Position {
     let line = text.split('\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
     let before = &line.as_bytes()[..error.column().saturating_sub(1).min(line.len())];
     Position { line: error.line(), column: String::from_utf8_lossy(before).chars().count() + 1 }
 }
 
-/// The way from the top to the value that is being read.
+/// Path from the top to the value that is being read.
 #[derive(Default)]
 struct Walk {
     path: Vec<String>,

@@ -1,6 +1,6 @@
-//! `[llm]`: the model that answers questions; and what stands in for it where the file says nothing:
-//! `OPENAI_API_KEY`, `OPENAI_BASE_URL` and `OPENAI_API_BASE`, in the environment or in a `.env` file of the
-//! working directory, as the users of the `/api` reference have it.
+//! Section `[llm]`: the model that answers questions, and the fallbacks for missing settings: `OPENAI_API_KEY`,
+//! `OPENAI_BASE_URL` and `OPENAI_API_BASE`, in the environment or in a `.env` file of the working directory, as
+//! users of the `/api` reference have them.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,20 +16,20 @@ use crate::files::{self, Unreadable};
 use crate::process::{Reference, sole_reference};
 use crate::query::{ApiKey, KeyHeader, KeySource, LlmSettings};
 
-/// Where the key is, before anybody has looked there.
+/// Place of the key, not yet read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum KeyReference {
-    /// In a variable, of the environment or of the `.env` file.
+    /// Name of a variable, of the environment or of the `.env` file.
     Variable(String),
-    /// In a file.
+    /// Path of a file.
     File(PathBuf),
 }
 
 const KEY: &str = "OPENAI_API_KEY";
-/// The newer name wins.
+/// Variables for the address; the newer name takes precedence.
 const BASE_URLS: [&str; 2] = ["OPENAI_BASE_URL", "OPENAI_API_BASE"];
 const DOT_ENV: &str = ".env";
-/// A longer `.env` file is not read.
+/// Largest `.env` file that is read, in bytes.
 const LONGEST_DOT_ENV: u64 = 64 * 1024;
 
 const URL: &str = "an address that starts with http:// or https://, such as \"http://127.0.0.1:11434/v1\"";
@@ -42,7 +42,7 @@ pub(super) fn read(
     key: &mut Option<KeyReference>,
     problems: &mut Problems,
 ) {
-    // What stands there may be a secret in the wrong place, so it is not shown.
+    // The text may be a secret in the wrong place, so it is not shown.
     llm.base_url = told(&mut s, "base_url", URL, url, problems);
     *key = told(&mut s, "api_key", REFERENCE, reference, problems);
     let headers = [("auto", KeyHeader::Auto), ("bearer", KeyHeader::Bearer), ("api-key", KeyHeader::ApiKey)];
@@ -69,7 +69,7 @@ pub(super) fn read(
     s.finish(problems);
 }
 
-/// A text that is not repeated when it cannot be used.
+/// Reads a text and does not repeat it in the problem if it is invalid.
 fn told<T>(
     s: &mut Section<'_>,
     name: &'static str,
@@ -86,8 +86,8 @@ fn told<T>(
     value
 }
 
-/// Fills in what the file leaves open. The key that is named is looked for, the usual one where none is.
-/// Gives what a `.env` file names and cannot be had, a line each.
+/// Fills in missing settings. Looks up the named key, or the usual variable if none is named. Returns a warning
+/// for each variable that a `.env` file names without a usable value, one line each.
 pub(super) fn complete(
     llm: &mut LlmSettings,
     key: Option<KeyReference>,
@@ -121,7 +121,7 @@ pub(super) fn complete(
     variables.warnings
 }
 
-/// The few variables that are read: the environment's, and those of a `.env` file.
+/// The variables that are read: those of the environment and of a `.env` file.
 struct Variables<'a> {
     env: &'a dyn Environment,
     path: PathBuf,
@@ -130,8 +130,9 @@ struct Variables<'a> {
 }
 
 impl Variables<'_> {
-    /// The file belongs to whoever works in this directory, who need not mean us by it: what cannot be read
-    /// is not there, but for a word of it; unless it may hold what we are to know and does not answer.
+    /// Reads both. The file belongs to the project in this directory and may not be meant for us: if it cannot
+    /// be read, it counts as missing, with a warning. A file that does not answer is a problem, since it may
+    /// contain settings for us.
     fn read<'a>(env: &'a dyn Environment, problems: &mut Problems) -> Variables<'a> {
         let path = env.working_dir().join(DOT_ENV);
         let mut warnings = Vec::new();
@@ -145,8 +146,8 @@ impl Variables<'_> {
         Variables { env, path, dot_env, warnings }
     }
 
-    /// The environment wins. A variable without anything in it is none. One that the file names and that
-    /// cannot be had is warned of.
+    /// Returns a variable; the environment takes precedence. A blank one counts as unset. Warns if the file
+    /// names it without a usable value.
     fn get(&mut self, name: &str) -> Option<String> {
         let own = own(self.env, name);
         let found = own.or_else(|| self.dot_env.get(name).map(str::to_owned));
@@ -156,7 +157,7 @@ impl Variables<'_> {
         found.filter(|text| !text.trim().is_empty())
     }
 
-    /// Where a variable is from.
+    /// Returns the source of a variable for messages.
     fn place(&self, name: &str) -> String {
         match (own(self.env, name), self.dot_env.line(name)) {
             (None, Some(line)) => format!("{}:{line}: {name}", self.path.display()),
@@ -175,7 +176,7 @@ fn unread(path: &Path, error: &Unreadable, warnings: &mut Vec<String>, problems:
         Unreadable::Silent(_) | Unreadable::StillSilent | Unreadable::TooManySilent => {
             problems.source(&shown.to_string(), format!("cannot be read: it {error}"));
         }
-        // Many call a directory of Python's that.
+        // Many have a directory of this name for Python.
         Unreadable::Directory => {}
         Unreadable::Io(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Unreadable::Io(error) if error.kind() == std::io::ErrorKind::NotADirectory => {}
@@ -188,7 +189,7 @@ fn url(text: &str) -> Option<String> {
     let text = text.trim();
     let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"))?;
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    // A name and password in the address would be shown with it.
+    // A user name and password in the address would be shown with it.
     let usable = !authority.is_empty() && !authority.contains('@') && !text.contains([' ', '#']);
     (usable && text.bytes().all(|byte| byte.is_ascii_graphic())).then(|| text.to_owned())
 }

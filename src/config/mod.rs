@@ -1,9 +1,8 @@
-//! Files, flags and environment variables: the only code that knows them. Reads everything,
-//! reports every problem at once, and hands out one strict [`Config`], the sum of what the parts
-//! of the daemon need to be told.
+//! Files, flags and environment variables: the only code that knows them. Reads everything, reports every
+//! problem at once, and returns one strict [`Config`], the sum of the settings of the daemon's parts.
 //!
-//! Of the same setting a flag wins over an environment variable, that over the configuration file,
-//! and that over the default. Nothing is created or changed: loading only reads.
+//! For each setting a flag takes precedence over an environment variable, that over the configuration file, and
+//! that over the default. Nothing is created or changed: loading only reads.
 
 mod charter;
 mod dotenv;
@@ -44,30 +43,30 @@ use problem::Problems;
 use section::Document;
 use servers_file::Named;
 
-/// The servers file that is read when none is named and this one exists in the working directory.
+/// Servers file that is read if none is named and this one exists in the working directory.
 pub const DEFAULT_SERVERS_FILE: &str = "config/servers.json";
 
-/// What was asked for on the command line. `None` and an empty list stand for "not given".
+/// Settings given on the command line. `None` and an empty list mean "not given".
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Flags {
-    /// The configuration file.
+    /// Path of the configuration file.
     pub config: Option<PathBuf>,
-    /// The servers files; they replace those of the configuration file.
+    /// Paths of the servers files; they replace those of the configuration file.
     pub servers: Vec<PathBuf>,
-    /// The address to listen on, as [`read_host`] gives it.
+    /// Address to listen on, as [`read_host`] returns it.
     pub host: Option<String>,
-    /// The port to listen on.
+    /// Port to listen on; 0 for any free one.
     pub port: Option<u16>,
-    /// Where the store lives.
+    /// Directory of the store.
     pub data_dir: Option<PathBuf>,
-    /// Verbose log and error texts.
+    /// `Some(true)` for verbose log and error texts.
     pub debug: Option<bool>,
-    /// The address to listen on when nothing else names one: the two program names differ in it.
+    /// Address to listen on if no other source gives one: the two program names differ in it.
     pub default_host: Option<&'static str>,
 }
 
 impl Flags {
-    /// These flags, with what they leave open taken from others.
+    /// Returns these flags, with missing ones taken from others.
     fn or(self, others: Flags) -> Flags {
         Flags {
             config: self.config.or(others.config),
@@ -81,8 +80,8 @@ impl Flags {
     }
 }
 
-/// Reads and checks everything that configures the daemon. What is wrong with single servers of the servers
-/// files is left with them: see [`entry_problems`].
+/// Reads and checks the whole configuration of the daemon. Problems of single servers of the servers files stay
+/// with them: see [`entry_problems`].
 ///
 /// # Errors
 /// Every other problem of every source, those of one source together. Never empty.
@@ -129,16 +128,16 @@ pub fn load(flags: &Flags, env: &dyn Environment) -> Result<Config, Vec<ConfigPr
     config.servers = servers_file::read_all(&named, env, &mut problems);
     config.warnings = llm::complete(&mut config.llm, paths.llm_key, env, &mut problems);
     if problems.len() > 0 {
-        // Whoever has to look anyway is told all at once.
+        // The operator has to fix the files anyway, so all problems are reported at once.
         config.servers.iter().for_each(|file| file.problems(&mut problems));
     }
     problems.into_result(config)
 }
 
-/// Where the store lives, for what looks at nothing else: the servers files are not read.
+/// Returns the directory of the store, for commands that need nothing else: the servers files are not read.
 ///
 /// # Errors
-/// The problems of the environment and the configuration file, when the flags do not settle it.
+/// The problems of the environment and the configuration file, if no flag gives the directory.
 pub fn data_dir(flags: &Flags, env: &dyn Environment) -> Result<PathBuf, Vec<ConfigProblem>> {
     match &flags.data_dir {
         Some(dir) => Ok(env.working_dir().join(dir)),
@@ -146,7 +145,7 @@ pub fn data_dir(flags: &Flags, env: &dyn Environment) -> Result<PathBuf, Vec<Con
     }
 }
 
-/// The same, and whom the configuration file knows.
+/// Returns the directory of the store, and the organization of the configuration file.
 ///
 /// # Errors
 /// The problems of the environment and the configuration file.
@@ -166,8 +165,8 @@ pub fn data_dir_and_members(
     problems.into_result((given.unwrap_or_else(|| environment::default_data_dir(env)), config.charter))
 }
 
-/// Where a daemon of this user listens on a Unix socket that was told nothing about it: for commands that
-/// look for one.
+/// Returns the Unix socket of a daemon of this user that runs with default settings, for commands that look for
+/// one.
 pub fn usual_socket(env: &dyn Environment) -> PathBuf {
     environment::default_socket(env, &environment::default_data_dir(env))
 }
@@ -191,8 +190,8 @@ fn named(path: &Path, working_dir: &Path) -> Named {
     Named { shown: path.display().to_string(), path: working_dir.join(path) }
 }
 
-/// The default file if it is there. One that is there and cannot be looked at is read too, so that
-/// the reason comes out as a problem.
+/// Returns the default file if it exists. One that exists and cannot be checked is included, so that the reason
+/// becomes a problem.
 fn default_servers(working_dir: &Path) -> Vec<Named> {
     let default = named(Path::new(DEFAULT_SERVERS_FILE), working_dir);
     let path = default.path.clone();
@@ -207,7 +206,7 @@ pub(crate) mod test_support {
     use std::ffi::OsString;
     use std::path::PathBuf;
 
-    /// An environment made of values.
+    /// An environment made of given values.
     pub(crate) struct MapEnvironment {
         pub(crate) vars: HashMap<String, OsString>,
         pub(crate) dir: PathBuf,

@@ -1,22 +1,22 @@
-//! What is wrong with a configuration: one problem per wrong setting, each with the place it was
-//! read from. Collecting never stops at the first one, so that one run shows them all.
+//! Problems of a configuration: one per wrong setting, each with its source. Collecting does not stop at the
+//! first one, so that one run shows them all.
 
 use std::fmt;
 
 use crate::nearest::closest;
 use crate::text::cut;
 
-/// A place in a text, both numbers counted from 1; the column counts characters, not bytes.
+/// A position in a text, both numbers counted from 1; the column counts characters, not bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
-    /// The line.
+    /// Number of the line, from 1.
     pub line: usize,
-    /// The character in the line.
+    /// Number of the character in the line, from 1.
     pub column: usize,
 }
 
 impl Position {
-    /// The position of a byte offset in a text. An offset past the end is the end.
+    /// Returns the position of a byte offset in a text. An offset past the end gives the position of the end.
     pub(super) fn of(text: &str, offset: usize) -> Position {
         let before = text.as_bytes().get(..offset).unwrap_or(text.as_bytes());
         let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
@@ -27,29 +27,29 @@ impl Position {
     }
 }
 
-/// One thing that is wrong with the configuration.
+/// One problem of the configuration.
 ///
-/// Shown on one line as `config.toml:3:8: server.port must be … (found "x")`. Control characters
-/// of a foreign text are escaped when it is shown.
+/// Shown on one line as `config.toml:3:8: server.port must be … (found "x")`. Control characters of a foreign
+/// text are escaped when it is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigProblem {
-    /// Where the setting was read from: a file as it was named, or an environment variable.
+    /// Source of the setting: a file as it was named, or an environment variable.
     pub source: String,
-    /// Where in the file, when that is known.
+    /// Position in the file. `None` if it is unknown.
     pub position: Option<Position>,
-    /// The path of the setting, `server.port` or `mcpServers.git.args`; empty when the problem is
-    /// about the source as a whole.
+    /// Path of the setting, `server.port` or `mcpServers.git.args`; empty if the problem is about the source as
+    /// a whole.
     pub path: String,
-    /// What is wrong and what would be right, worded to follow the path.
+    /// Problem and remedy, worded to follow the path.
     pub reason: String,
-    /// How many problems this one stands for: 1, but for the one at the end that says how many more
-    /// there are than anybody wants to read.
+    /// Number of problems that this one stands for: 1, except for the last one, which gives the number of
+    /// problems that are not listed.
     pub count: usize,
 }
 
-/// So many problems are told one by one.
+/// Most problems that are reported one by one.
 const MOST: usize = 100;
-/// So many characters of a path and of a reason.
+/// Longest path and longest reason, in characters each.
 const LONGEST: usize = 300;
 
 impl fmt::Display for ConfigProblem {
@@ -68,28 +68,28 @@ impl fmt::Display for ConfigProblem {
     }
 }
 
-/// The problems found so far. A file may have more than fit into memory twice: of those beyond the first
-/// hundred only the number is kept, and of a long text its beginning.
+/// The problems found so far. A file may have more of them than fit into memory: beyond the first hundred only
+/// their number is kept, and of a long text its beginning.
 #[derive(Debug, Default)]
 pub(super) struct Problems {
     told: Vec<ConfigProblem>,
-    /// How many more there are, and where the first of them is.
+    /// Number of further problems, and the source of the first of them.
     more: usize,
     more_in: String,
 }
 
 impl Problems {
-    /// How many there are.
+    /// Returns the number of problems.
     pub(super) fn len(&self) -> usize {
         self.told.len() + self.more
     }
 
-    /// Notes a problem of a source as a whole.
+    /// Adds a problem of a source as a whole.
     pub(super) fn source(&mut self, source: &str, reason: impl Into<String>) {
         self.at(source, None, "", reason);
     }
 
-    /// Notes a problem of one setting.
+    /// Adds a problem of one setting.
     pub(super) fn at(
         &mut self,
         source: &str,
@@ -108,8 +108,8 @@ impl Problems {
         self.told.push(ConfigProblem { source: source.to_owned(), position, path, reason, count: 1 });
     }
 
-    /// The value when nothing was wrong, else every problem, those of one source together and in
-    /// the order of its text.
+    /// Returns the value if there is no problem, else every problem, those of one source together and in the
+    /// order of its text.
     pub(super) fn into_result<T>(self, value: T) -> Result<T, Vec<ConfigProblem>> {
         if self.told.is_empty() {
             return Ok(value);
@@ -139,21 +139,20 @@ impl Problems {
     }
 }
 
-/// A text with every control character written as an escape, so that it stays on its line and
-/// cannot steer a terminal.
+/// Escapes every control character of a text, so that it stays on its line and cannot steer a terminal.
 pub(super) fn one_line(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     crate::telemetry::logging::escape(text, &mut out);
     out
 }
 
-/// A member's name as a step of a path: bare when it is plain, else in quotes.
+/// Returns a member's name as a step of a path: bare if it is plain, else in quotes.
 pub(super) fn path_step(name: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '@' | '/');
     if !name.is_empty() && name.chars().all(plain) { name.to_owned() } else { format!("{name:?}") }
 }
 
-/// The end of a sentence about an unknown name: a suggestion, or nothing.
+/// Returns the end of a sentence about an unknown name: a suggestion, or an empty text.
 pub(super) fn did_you_mean(given: &str, known: &[&str]) -> String {
     let near = closest(given, known.iter().copied());
     near.map(|name| format!("; did you mean {name:?}?")).unwrap_or_default()

@@ -1,5 +1,5 @@
-//! What an operator is shown of a configuration: its problems, or what it would run. Values of
-//! servers' `env` and their arguments may be secrets and are never shown.
+//! Describes a configuration to an operator: its problems, or what it would run. Values of servers' `env` and
+//! their arguments may be secrets and are never shown.
 
 use super::problem::one_line;
 use super::settings::Config;
@@ -7,7 +7,7 @@ use super::{ConfigProblem, Entry, Environment, Remark, ServersFile, Weight, sect
 use crate::http::ApiAuth;
 use crate::supervisor::{Looks, check_visible};
 
-/// All problems, one a line, those of one source together, and how many there are.
+/// Lists all problems, one per line, those of one source together, and their number.
 pub fn list_problems(problems: &[ConfigProblem]) -> String {
     let mut out = String::new();
     let mut sources: Vec<&str> = Vec::new();
@@ -24,7 +24,7 @@ pub fn list_problems(problems: &[ConfigProblem]) -> String {
     out
 }
 
-/// What would run with a configuration, some lines for people.
+/// Describes what would run with a configuration, in lines for people.
 pub fn describe(config: &Config) -> String {
     let http = &config.http;
     let host = if http.host.contains(':') { format!("[{}]", http.host) } else { http.host.clone() };
@@ -62,8 +62,8 @@ pub fn describe(config: &Config) -> String {
     out
 }
 
-/// What is worth saying of the servers files, each with its file: what was read otherwise than it may have
-/// been meant, what has no effect, what is likely to go otherwise here.
+/// Returns the remarks on the servers files, each with its file: members that may not have the intended
+/// meaning, members without effect, and settings that are likely to behave differently here.
 pub fn remarks(files: &[ServersFile]) -> impl Iterator<Item = (Weight, String)> {
     files.iter().flat_map(|file| {
         let line = |remark: &Remark| format!("{}: {}", file.path.display(), remark.sentence());
@@ -71,9 +71,9 @@ pub fn remarks(files: &[ServersFile]) -> impl Iterator<Item = (Weight, String)> 
     })
 }
 
-/// What was passed over, the remarks on servers files, what servers refer to and is not there now, and names
-/// that are taken for others, a line each. The daemon may be started elsewhere, what is missing may come, and names are the
-/// operator's choice: these are no problems.
+/// Returns the warnings, one per line: sources that were skipped, remarks on servers files, references of
+/// servers that cannot be resolved now, and misleading names. None of these is a problem: the daemon may be
+/// started elsewhere, missing files may appear, and names are the operator's choice.
 pub fn warnings(config: &Config, env: &dyn Environment) -> String {
     let mut out: String =
         config.warnings.iter().map(|text| format!("warning: {}\n", one_line(text))).collect();
@@ -93,7 +93,7 @@ pub fn warnings(config: &Config, env: &dyn Environment) -> String {
     out
 }
 
-/// What one server is warned of: its name, and what it refers to. Each follows its place.
+/// Returns the warnings about one server: its name, and its references. Each is worded to follow its place.
 fn of_entry(entry: &Entry, looks: &mut Looks, env: &dyn Environment) -> Vec<String> {
     let unseen = check_visible(&entry.name).err().map(|problem| problem.reason);
     let alike = looks.add(&entry.name);
@@ -105,7 +105,7 @@ fn of_entry(entry: &Entry, looks: &mut Looks, env: &dyn Environment) -> Vec<Stri
     names.chain(missing).collect()
 }
 
-/// What would run of an entry, in a few words without a secret.
+/// Describes what an entry would run, in a few words without a secret.
 pub(super) fn run(entry: &Entry) -> String {
     let definition = entry.definition();
     if let Some(fault) = definition.fault() {

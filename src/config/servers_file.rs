@@ -1,6 +1,5 @@
-//! Servers files: which ones there are, what is wrong with them as a whole, and what several of them say of
-//! one server. How each is written is up to [`super::foreign`]. Read here, applied elsewhere; nothing in a file
-//! is changed.
+//! Reads servers files: their list, their problems as a whole, and conflicts between them over one server.
+//! [`super::foreign`] handles the form of each. They are applied elsewhere; no file is changed.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,32 +12,32 @@ use super::{ConfigProblem, Environment};
 use crate::files;
 use crate::service::{self, MAX_SERVERS};
 
-/// The longest configuration file that is read, in bytes.
+/// Longest configuration file that is read, in bytes.
 pub(super) const MAX_FILE: u64 = 16 * 1024 * 1024;
 
-/// A servers file that could be read.
+/// A servers file that was read successfully.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServersFile {
-    /// How it was named, for messages.
+    /// Path as it was named, for messages.
     pub shown: String,
-    /// Where it is, absolute. Symbolic links are not resolved: what they lead to may be replaced
-    /// while the file stays the same to whoever named it.
+    /// Absolute path of the file. Symbolic links are not resolved: their target may be replaced while the named
+    /// path stays the same.
     pub path: PathBuf,
-    /// Tells this version of the file from others.
+    /// Text that differs between two versions of the file; see [`version_of`].
     pub version: String,
-    /// The servers, in the order of the file. What is wrong with one costs no other.
+    /// Servers in the order of the file. A problem of one does not affect the others.
     pub entries: Vec<Entry>,
-    /// What is worth saying of it.
+    /// Remarks on the file, such as members without effect.
     pub remarks: Vec<Remark>,
 }
 
 impl ServersFile {
-    /// What the registry is to apply, as it was seen.
+    /// Returns the content for the registry to apply, as it was read.
     pub fn content(&self) -> service::ServersFile {
         service::ServersFile::of_entries(self.entries.iter().map(Entry::to_file_entry))
     }
 
-    /// What is wrong with its servers: for a check, which is strict.
+    /// Adds the problems of its servers, for a check, which is strict.
     pub(super) fn problems(&self, problems: &mut Problems) {
         for entry in &self.entries {
             for (place, reason) in entry.told_problems() {
@@ -52,27 +51,27 @@ impl ServersFile {
     }
 }
 
-/// What is wrong with the servers of these files, of each of them and of all.
+/// Returns the problems of the servers of all these files.
 pub fn entry_problems(files: &[ServersFile]) -> Vec<ConfigProblem> {
     let mut problems = Problems::default();
     files.iter().for_each(|file| file.problems(&mut problems));
     problems.into_result(()).err().unwrap_or_default()
 }
 
-/// A servers file to read: how it was named, for messages, and where it is.
+/// A servers file to read: its name for messages, and its path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Named {
     pub(super) shown: String,
     pub(super) path: PathBuf,
 }
 
-/// Reads servers files and looks at them together. A file that cannot be read and one that is named twice are
-/// problems; of a server that several files have the first one counts.
+/// Reads servers files and compares them. A file that cannot be read and one that is named twice are problems;
+/// of a server in several files the first counts.
 pub(super) fn read_all(files: &[Named], env: &dyn Environment, problems: &mut Problems) -> Vec<ServersFile> {
     let mut read: Vec<ServersFile> = Vec::with_capacity(files.len());
     let mut seen: Vec<PathBuf> = Vec::with_capacity(files.len());
     for Named { shown, path } in files {
-        // Before it is read: what is written meanwhile is another version then, and is read again.
+        // Taken before the file is read: a write meanwhile then makes another version, which is read again.
         let (real, version) = identity(path);
         let text = match read_text(path) {
             Ok(text) => text,
@@ -108,8 +107,8 @@ pub(super) fn read_all(files: &[Named], env: &dyn Environment, problems: &mut Pr
     read
 }
 
-/// What tells this version of a file from others: where it is, how long, and when it was written. Empty where there is
-/// none, and always the same for what is read once, such as a pipe. May take as long as the disk does.
+/// Returns a text that differs between versions of a file: its place, length and time of writing. Empty if
+/// there is no file, and constant for what is read once, such as a pipe. May take as long as the disk does.
 pub fn version_of(path: &Path) -> String {
     match path.metadata() {
         Ok(it) if it.is_file() => {
@@ -120,9 +119,9 @@ pub fn version_of(path: &Path) -> String {
     }
 }
 
-/// What a file leads to, and what tells this version of it from others.
+/// Returns the resolved path of a file and its version.
 fn identity(path: &Path) -> (PathBuf, String) {
-    // A pipe that the shell made has no path of its own: then the given one has to do.
+    // A pipe of the shell has no path of its own; the given one is used then.
     let (link, given) = (path.to_owned(), path.to_owned());
     let look = move || {
         let version = version_of(&link);
@@ -131,7 +130,7 @@ fn identity(path: &Path) -> (PathBuf, String) {
     files::within(path, files::PATIENCE, look).unwrap_or_else(|_| (path.to_owned(), String::new()))
 }
 
-/// Of servers that several files have, those of the first one stay.
+/// Keeps of servers in several files those of the first one, and warns if the others differ.
 fn first_counts(files: &mut [ServersFile]) {
     let mut known: HashMap<String, (String, Entry)> = HashMap::new();
     for file in files {
@@ -156,7 +155,7 @@ fn first_counts(files: &mut [ServersFile]) {
     }
 }
 
-/// Reads a whole file as text: at most [`MAX_FILE`] bytes, UTF-8. What blocks is given up.
+/// Reads a whole file as text: at most [`MAX_FILE`] bytes, UTF-8. Does not wait for a disk without limit.
 pub(super) fn read_text(path: &Path) -> io::Result<String> {
     let bytes = files::read_or_piped(path, MAX_FILE)?;
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {

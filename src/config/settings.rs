@@ -1,5 +1,4 @@
-//! The strict settings with their defaults. Everything here has been checked; nothing here knows
-//! where it came from.
+//! The strict settings with their defaults. All values here have been checked; their sources are unknown here.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,53 +11,54 @@ use crate::service::{AllowedServers, AuditSettings, Retention, UnreadLimits};
 use crate::supervisor::BrakeSettings;
 use crate::telemetry::logging;
 
-/// Everything the daemon is told at start: the sum of the modules' settings.
+/// All settings of the daemon at its start: the sum of the modules' settings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// The configuration file that was read, if one was named.
+    /// Path of the configuration file that was read. `None` if none was named.
     pub file: Option<PathBuf>,
-    /// Where the store lives; absolute unless the working directory is gone.
+    /// Directory of the store; absolute unless the working directory was removed.
     pub data_dir: PathBuf,
-    /// Runtime threads, 1 to 256; 1 stands for the single-threaded runtime.
+    /// Number of runtime threads, 1 to 256; 1 selects the single-threaded runtime.
     pub workers: usize,
-    /// Whether servers files are applied again when they change.
+    /// `true` if servers files are applied again when they change.
     pub watch: bool,
-    /// Whether children get control groups where there is a subtree for us.
+    /// `true` if children get control groups where a subtree is available to us.
     pub cgroups: bool,
-    /// Names of variables of our environment that children get beside the usual few.
+    /// Names of variables of our environment that children get besides the usual few.
     pub pass_env: Vec<String>,
-    /// How long calls may take to finish once the daemon was told to stop.
+    /// Longest time that calls may take to finish once the daemon was told to stop.
     pub drain: Duration,
-    /// The HTTP front.
+    /// Settings of the HTTP front.
     pub http: HttpSettings,
-    /// The directory that the API's config export and import must stay in; `/` for no limit.
+    /// Directory that the API's config export and import must stay in; `/` for no limit.
     pub config_root: PathBuf,
-    /// The brakes on starting servers.
+    /// Limits on starting servers.
     pub starts: BrakeSettings,
     /// The organization, its members and their plans.
     pub charter: Charter,
-    /// How many calls a key may have under way.
+    /// Most calls that a key may have under way.
     pub calls_per_key: usize,
-    /// How many bytes of answers may wait to be read.
+    /// Limits on the bytes of answers that wait to be read.
     pub unread: UnreadLimits,
-    /// How long usage is kept.
+    /// Times for which usage is kept.
     pub retention: Retention,
-    /// Which servers may be defined through the API.
+    /// Servers that may be defined through the API.
     pub allowed: AllowedServers,
-    /// What the audit keeps.
+    /// Settings of the audit, such as the time that it is kept.
     pub audit: AuditSettings,
-    /// The model that answers questions.
+    /// Settings of the model that answers questions.
     pub llm: LlmSettings,
-    /// The log.
+    /// Settings of the log.
     pub log: logging::Settings,
-    /// The servers files, in the order they were named.
+    /// Servers files, in the order they were named.
     pub servers: Vec<ServersFile>,
-    /// What was passed over and may have been meant, a line each, with its place. No secret is in it.
+    /// Warnings about skipped sources that may have been intended, one line each, with its place. They contain
+    /// no secret.
     pub warnings: Vec<String>,
 }
 
 impl Config {
-    /// The configuration without any file, variable or flag, but for where its data is.
+    /// Returns the configuration without any file, variable or flag, with its data in this directory.
     pub(super) fn with_defaults(data_dir: PathBuf) -> Config {
         Config {
             file: None,

@@ -1,22 +1,22 @@
-//! Reading single values out of texts: hosts, origins, sizes. Pure; each reader comes with the
-//! words that say what it accepts, to follow "must be".
+//! Parses single values from texts: hosts, origins, sizes. Pure; each parser comes with a description of the
+//! accepted values, to follow "must be".
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// What [`host`] accepts.
+/// Description of the values that [`host`] accepts.
 pub(super) const HOST: &str = "an IP address or a host name";
-/// What a port is.
+/// Description of a port.
 pub(super) const PORT: &str = "a whole number from 0 to 65535";
-/// What [`authority`] accepts.
+/// Description of the values that [`authority`] accepts.
 pub(super) const AUTHORITY: &str = "an array of host names or addresses, each with or without a port";
-/// What [`origin`] accepts.
+/// Description of the values that [`origin`] accepts.
 pub(super) const ORIGIN: &str =
     "an array of origins such as \"https://gui.example:8443\" (no path, no trailing slash), or [\"*\"]";
-/// What [`size`] accepts.
+/// Description of the values that [`size`] accepts.
 pub(super) const SIZE: &str = "a number of bytes or a size such as \"512KiB\" or \"1MiB\"";
 
-/// Reads an address to listen on: an IPv4 or IPv6 address (brackets allowed, and taken off) or a
-/// host name as of RFC 1123.
+/// Reads an address to listen on: an IPv4 or IPv6 address (brackets allowed, and removed) or a host name as
+/// defined by RFC 1123.
 pub fn host(text: &str) -> Option<String> {
     if let Some(inner) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         return inner.parse::<Ipv6Addr>().ok().map(|address| address.to_string());
@@ -36,8 +36,8 @@ pub(super) fn authority(text: &str) -> Option<String> {
     (known && is_port(port)).then_some(lower)
 }
 
-/// Reads an origin as browsers send it (RFC 6454): scheme and host, a port when it is not the
-/// scheme's own; or `*` for any.
+/// Reads an origin as browsers send it (RFC 6454): scheme and host, a port if it is not the scheme's own; or
+/// `*` for any.
 pub(super) fn origin(text: &str) -> Option<String> {
     if text == "*" {
         return Some(text.to_owned());

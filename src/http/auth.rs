@@ -1,4 +1,4 @@
-//! Credentials: reading them from a request, and what they are needed for.
+//! Credentials: how they are read from a request, and which ones a request needs.
 
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -17,8 +17,8 @@ use crate::process::Holder;
 use crate::service::{Gateway, Principal, RateReading, Refused};
 
 thread_local! {
-    /// The last limit, and the last second of a full bucket, that were written on this thread, and
-    /// how. Most answers have the same as the one before.
+    /// The last limit, and the last second of a full bucket, that this thread formatted, with the header value.
+    /// Most answers repeat the values of the one before.
     static LAST_LIMIT: RefCell<(u64, HeaderValue)> = const { RefCell::new((u64::MAX, HeaderValue::from_static(""))) };
     static LAST_RESET: RefCell<(u64, HeaderValue)> = const { RefCell::new((u64::MAX, HeaderValue::from_static(""))) };
 }
@@ -35,51 +35,51 @@ const X_RATELIMIT_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit
 const X_RATELIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 const X_RATELIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
-/// `X-API-Key`, one of the three ways to send a key (contract, section 4.1).
+/// `X-API-Key`, one of the three ways to send a key (`docs/http-api.md`, G5.1).
 static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// Why a request is not let in.
+/// Reasons to refuse a request its access.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Denied {
     /// No credential was sent.
     Missing,
-    /// No credential was sent where the daemon's own user needs none, and this is not provably that user.
+    /// No credential was sent where the daemon's own user needs none, and the client is not provably that user.
     Unproven {
-        /// What spoke against it, in words that follow "a key is needed:".
+        /// Reason against it, in words that follow "a key is needed:".
         why: &'static str,
     },
     /// The credential is not a key of ours, or cannot be read as one.
     Refused {
-        /// Why.
+        /// Reason why the key does not count.
         refused: Refused,
-        /// The beginning of what was sent, for the log; never enough to use.
+        /// The beginning of the credential, for the log; never enough to use.
         prefix: String,
     },
-    /// The key is good and its role may not do this.
+    /// The key is good but its role may not do this.
     RoleTooLow,
-    /// Too many requests of one member, or too many bad credentials of one address.
+    /// Too many requests of one member, or too many bad credentials from one address.
     TooMany {
-        /// How long to wait.
+        /// Time to wait before the next attempt.
         retry_after: Duration,
     },
 }
 
-/// Marks a 401 for the guard, which logs it together with the peer.
+/// Mark on a 401 for the guard, which logs it together with the peer.
 #[derive(Debug, Clone)]
 pub(super) struct FailedLogin {
-    /// The beginning of the credential; empty when there was none.
+    /// The beginning of the credential; empty if there was none.
     pub(super) prefix: String,
-    /// What spoke against letting the request in without one.
+    /// Reason against letting the request in without a credential, if it had none and might have needed none.
     pub(super) why: Option<&'static str>,
 }
 
 impl Denied {
-    /// A key that was good when the request came and is not any more.
+    /// Returns the refusal of a key that was good when the request came and has ended since.
     pub(super) fn ended(refused: Refused) -> Denied {
         Denied::Refused { refused, prefix: String::new() }
     }
 
-    /// The challenge of a 401 (RFC 9110, section 15.5.2; RFC 6750, section 3).
+    /// Returns the challenge of a 401 (RFC 9110, section 15.5.2; RFC 6750, section 3).
     pub(super) fn challenge(&self) -> HeaderValue {
         match self {
             Denied::Missing | Denied::Unproven { .. } => HeaderValue::from_static("Bearer realm=\"mcp\""),
@@ -89,7 +89,7 @@ impl Denied {
         }
     }
 
-    /// What the log is told.
+    /// Returns the note for the log.
     pub(super) fn failed_login(&self) -> FailedLogin {
         match self {
             Denied::Refused { prefix, .. } => FailedLogin { prefix: prefix.clone(), why: None },
@@ -101,26 +101,27 @@ impl Denied {
     }
 }
 
-/// What the guard knows of a request and handlers need; and what they find out and its answer
-/// tells. One a request.
+/// State of one request: what the guard knows and handlers need, and what handlers find out and the answer
+/// reports.
 #[derive(Debug)]
 pub(super) struct Visitor {
-    /// Where the request came from.
+    /// Client end of the connection that the request came over.
     pub(super) peer: Arc<Peer>,
-    /// Whether `Host` and `Origin` are loopback and nothing in the request speaks for somebody else: the
-    /// daemon's own user, if that is who holds the connection, needs no key then.
+    /// `true` if `Host` and `Origin` are loopback and nothing in the request speaks for somebody else. The
+    /// daemon's own user then needs no key, if that user holds the connection.
     pub(super) claims_nearness: bool,
-    /// Who that is, once it is known.
+    /// Caller and rate, set once the caller is known.
     known: OnceLock<Known>,
-    /// What the audit is to have of it.
+    /// Entries for the audit log that the handlers collect.
     pub(super) record: Record,
 }
 
-/// Who is calling, and how much more it may ask.
+/// Caller of a request, and the rest of its rate limit.
 #[derive(Debug)]
 struct Known {
     caller: Principal,
-    /// `None` where that has no limit; with the second since 1970 in which it may ask as much as ever.
+    /// The rate reading, with the second since 1970 in which the full rate is available again. `None` if the
+    /// caller's rate has no limit.
     rate: Option<(RateReading, u64)>,
 }
 
@@ -129,8 +130,8 @@ impl Visitor {
         Arc::new(Visitor { peer, claims_nearness, known: OnceLock::new(), record: Record::default() })
     }
 
-    /// Whether the request is provably the daemon's own user's, of this machine and of none of its servers;
-    /// else what speaks against it.
+    /// Checks that the request provably comes from the daemon's own user, on this machine and from none of its
+    /// servers. `Err` holds the reason against it.
     async fn prove_nearness(&self) -> Result<(), Denied> {
         let unproven = |why| Err(Denied::Unproven { why });
         if !self.claims_nearness {
@@ -144,12 +145,12 @@ impl Visitor {
         }
     }
 
-    /// Who is calling, once that is known.
+    /// Returns the caller, or `None` while it is not known.
     pub(super) fn caller(&self) -> Option<&Principal> {
         self.known.get().map(|known| &known.caller)
     }
 
-    /// Keeps who is calling, and how much more it may ask, as it was read at this moment.
+    /// Stores the caller and the rest of its rate limit, as read at `now`.
     fn told(&self, caller: Principal, reading: Option<RateReading>, now: SystemTime) -> &Principal {
         let rate = reading.map(|reading| {
             let full_at = now.duration_since(UNIX_EPOCH).unwrap_or_default() + reading.full_in;
@@ -158,7 +159,7 @@ impl Visitor {
         &self.known.get_or_init(|| Known { caller, rate }).caller
     }
 
-    /// The three headers of an answer to somebody whose requests are limited (contract, section 4.4).
+    /// Adds the three headers of an answer to a caller whose requests are limited (`docs/http-api.md`, P3.3).
     pub(super) fn put_rate_on(&self, headers: &mut HeaderMap) {
         let Some(Known { rate: Some((reading, full_at)), .. }) = self.known.get() else { return };
         headers.insert(X_RATELIMIT_LIMIT, LAST_LIMIT.with(|last| written(last, reading.limit.into())));
@@ -167,8 +168,8 @@ impl Visitor {
     }
 }
 
-/// What finding a key in a request and telling its rate cost, without what is between: for the bench.
-/// Gives the length of the key that was found.
+/// Finds a key in a request and reports its rate, and does nothing between: for the bench. Returns the length of
+/// the key that was found.
 #[doc(hidden)]
 pub fn read_and_tell(
     request: &HeaderMap,
@@ -185,13 +186,13 @@ pub fn read_and_tell(
     }
 }
 
-/// What the guard knows of a routed request. One without it came past the guard and is let in nowhere.
+/// Returns the guard's state of a routed request. A request without it came past the guard and is let in nowhere.
 pub(super) fn visitor(parts: &Parts) -> Result<&Arc<Visitor>, Denied> {
     parts.extensions.get::<Arc<Visitor>>().ok_or(Denied::Missing)
 }
 
-/// The one way in for everybody who needs a key: says who is calling and takes the request from what
-/// that member may ask.
+/// Authenticates a request: the one way in for everybody who needs a key. Returns the caller and takes the
+/// request from the member's rate limit.
 pub(super) fn identify<'a>(
     shared: &Shared,
     visitor: &'a Visitor,
@@ -219,10 +220,10 @@ fn authenticate(gateway: &Gateway, headers: &HeaderMap, now: SystemTime) -> Resu
 }
 
 impl Shared {
-    /// Counts a bad credential. Who has sent too many of them is not told any more why one is bad;
-    /// a good one is accepted all the same, so that nobody can shut others out behind one address.
+    /// Counts a bad credential. An address that has sent too many is no longer told why one is bad; a good one is
+    /// accepted all the same, so that nobody can shut others out behind one address.
     fn failed(&self, visitor: &Visitor, denied: Denied) -> Denied {
-        // Who holds a key that has ended is no stranger, and is to hear what became of it.
+        // The holder of a key that has ended is no stranger, and is to hear what became of it.
         if !matches!(denied, Denied::Refused { refused: Refused::Unknown, .. }) {
             return denied;
         }
@@ -234,8 +235,8 @@ impl Shared {
     }
 }
 
-/// Lets a request use `/api`, or says why not (contract, section 10, decision 5). A credential that is sent
-/// is used or refused, whoever sends it: nobody is somebody else because of a key that does not count.
+/// Admits a request to `/api`, or returns the reason against it (`docs/http-api.md`, M1.1 and G5.2). A credential
+/// that is sent is used or refused, whoever sends it: a key that does not count makes nobody somebody else.
 pub(super) async fn admit_to_api(shared: &Shared, parts: &Parts) -> Result<Principal, Denied> {
     let visitor = visitor(parts)?;
     let keyless = match (shared.settings.api_auth, credential(&parts.headers)) {
@@ -258,8 +259,8 @@ pub(super) async fn admit_to_api(shared: &Shared, parts: &Parts) -> Result<Princ
     }
 }
 
-/// Lets a request see what is said of all servers, such as the metrics: the daemon's own user without a key,
-/// and every key that may use all servers.
+/// Admits a request to data about all servers, such as the metrics: from the daemon's own user without a key, and
+/// with every key that may use all servers.
 pub(super) async fn admit_to_metrics(shared: &Shared, parts: &Parts) -> Result<(), Denied> {
     let visitor = visitor(parts)?;
     if credential(&parts.headers) == Credential::None {
@@ -274,16 +275,16 @@ pub(super) async fn admit_to_metrics(shared: &Shared, parts: &Parts) -> Result<(
 #[derive(Debug, PartialEq, Eq)]
 enum Credential<'a> {
     None,
-    /// Present, but unreadable, of another scheme, or two that differ.
+    /// Present, but unreadable, of another scheme, or one of two that differ.
     Unusable,
     Token(&'a str),
 }
 
-/// The key in `Authorization: Bearer`, `Authorization: ApiKey` or `X-API-Key`. The same key
-/// may be sent in several ways; different ones are no credential at all.
+/// Returns the key in `Authorization: Bearer`, `Authorization: ApiKey` or `X-API-Key`. The same key may be sent
+/// in several ways; different ones are no credential at all.
 fn credential(headers: &HeaderMap) -> Credential<'_> {
     let mut found = Credential::None;
-    // One walk over the few headers that there are costs less than two look-ups by name.
+    // One walk over the few headers costs less than two look-ups by name.
     for (name, value) in headers {
         let token = match name {
             name if name == AUTHORIZATION => value.to_str().ok().and_then(in_scheme),
@@ -299,8 +300,8 @@ fn credential(headers: &HeaderMap) -> Credential<'_> {
     found
 }
 
-/// Whether the only credential is one that a proxy asks its own clients for and passes on: a password. With
-/// `api.auth = "off"` that is how whoever stands before the daemon keeps others out.
+/// Reports whether the only credential is a password that a proxy asks its own clients for and passes on. With
+/// `api.auth = "off"` such a proxy before the daemon keeps others out.
 fn is_for_a_proxy(headers: &HeaderMap) -> bool {
     let mut given = headers.get_all(AUTHORIZATION).iter();
     let (Some(only), None) = (given.next(), given.next()) else { return false };
@@ -316,7 +317,7 @@ fn in_scheme(value: &str) -> Option<&str> {
     known.then(|| token.trim_ascii())
 }
 
-/// The first characters of a key, as lists of keys show them, and never more than a quarter.
+/// Returns the first characters of a key, at most 11 as lists of keys show them, and never more than a quarter.
 fn shown_prefix(token: &str) -> String {
     let shown = (token.chars().count() / 4).min(11);
     token.chars().take(shown).collect()

@@ -1,5 +1,5 @@
-//! Request bodies: content type, size, time, depth, and a lenient reader of JSON objects that
-//! leaves members as the text they came in.
+//! Request bodies: content type, size, time, depth, and a lenient reader of JSON objects that leaves members as
+//! the text they came in.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -18,14 +18,15 @@ use serde_json::value::RawValue;
 
 use crate::jsonrpc::{MAX_DEPTH, too_deep};
 
-/// Some programs of Windows begin every text with it; a reader of JSON may pass it over (RFC 8259, section 8.1).
+/// UTF-8 byte order mark. Some Windows programs begin every text with it; a reader of JSON may skip it (RFC 8259,
+/// section 8.1).
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// What is said of [`Unusable::Coded`].
+/// Text of the answer to [`Unusable::Coded`].
 pub(super) const CODED: &str =
     "The request body is compressed (Content-Encoding), which is not supported: send it as it is";
 
-/// Why a body cannot be used.
+/// Reasons why a body cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Unusable {
     /// The content type is missing or not JSON.
@@ -39,27 +40,27 @@ pub(super) enum Unusable {
     },
     /// The body did not arrive in time.
     TooSlow {
-        /// The time it had.
+        /// The time that was allowed.
         limit: Duration,
     },
-    /// The connection broke, or the body's framing did.
+    /// The connection or the body's framing broke.
     Broken,
     /// There is no body.
     Empty,
-    /// It is not JSON, or nested too deeply.
+    /// The body is not JSON, or is nested too deeply.
     Malformed {
-        /// What is wrong and where.
+        /// Description of the error and its position.
         reason: String,
     },
-    /// It is JSON, but not an object.
+    /// The body is JSON, but not an object.
     NotAnObject {
-        /// The value is `null` or `[]`: nothing was said.
+        /// `true` if the value is `null` or `[]`, so that nothing was said.
         nothing: bool,
     },
 }
 
-/// Reads a JSON body: checks the content type, then the length, then reads. The result is
-/// valid UTF-8 and not nested too deeply; whether it is JSON shows in [`object`].
+/// Reads a JSON body: checks the content type, then the length, then reads. The result is not nested too deeply;
+/// [`object`] checks that it is UTF-8 and JSON.
 pub(super) async fn read<B>(request: Request<B>, limit: usize, patience: Duration) -> Result<Bytes, Unusable>
 where
     B: HttpBody<Data = Bytes>,
@@ -85,7 +86,7 @@ where
     Ok(bytes)
 }
 
-/// Reads a body as [`read`] does, or none: a request without a body needs no content type.
+/// Reads a body as [`read`] does. `None` if there is no body; such a request needs no content type.
 pub(super) async fn read_if_any<B>(
     request: Request<B>,
     limit: usize,
@@ -100,12 +101,12 @@ where
     }
 }
 
-/// Reads a body that says nothing, whatever it is, as far as the limit.
+/// Reads and drops a body of any type, as far as the limit.
 pub(super) async fn skip(request: Request<Body>, limit: usize, patience: Duration) -> Result<(), Unusable> {
     in_time(collect(request.into_body(), limit), patience).await.map(drop)
 }
 
-/// Waits for a body as long as it may take. Most bodies come with their heads and need no timer.
+/// Waits for a body for at most `patience`. Most bodies come with their heads and need no timer.
 async fn in_time(
     body: impl Future<Output = Result<Bytes, Unusable>>,
     patience: Duration,
@@ -118,7 +119,8 @@ async fn in_time(
     waited.unwrap_or(Err(Unusable::TooSlow { limit: patience }))
 }
 
-/// `application/json` with any parameters, or any `application/*+json` (contract, section 3).
+/// Reports whether the content type is `application/json` with any parameters, or any `application/*+json`
+/// (`docs/http-api.md`, G3.1).
 fn is_json(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(CONTENT_TYPE) else { return false };
     if value == "application/json" {
@@ -132,13 +134,13 @@ fn is_json(headers: &HeaderMap) -> bool {
     kind.eq_ignore_ascii_case("application") && (subtype.eq_ignore_ascii_case("json") || suffixed)
 }
 
-/// Whether the content is coded, so that its bytes are no text.
+/// Reports whether the content is coded, so that its bytes are no text.
 fn is_coded(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(CONTENT_ENCODING).iter();
     codings.any(|coding| !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"))
 }
 
-/// The whole body. A body that arrives in one piece, as most do, is not copied.
+/// Collects the whole body. A body that arrives in one piece, as most do, is not copied.
 async fn collect<B: HttpBody<Data = Bytes>>(body: B, limit: usize) -> Result<Bytes, Unusable> {
     let mut body = pin!(body);
     let mut first = Bytes::new();
@@ -161,23 +163,23 @@ async fn collect<B: HttpBody<Data = Bytes>>(body: B, limit: usize) -> Result<Byt
     Ok(if more.is_empty() { first } else { more.freeze() })
 }
 
-/// The wanted members of a JSON object, each as the text it came in.
+/// Wanted members of a JSON object, each as the text it came in.
 #[derive(Debug)]
 pub(super) struct Object<'a, const N: usize> {
-    /// In the order of the names asked for; `None` when absent or `null`.
+    /// Members in the order of the requested names; `None` if absent or, outside [`strict_object`], `null`.
     pub(super) members: [Option<&'a RawValue>; N],
-    /// True for `{}`.
+    /// `true` if the object has no members.
     pub(super) empty: bool,
-    /// The first few members that nobody asked for, where they are asked for, too.
+    /// Names of the first few unknown members; filled for [`strict_object`] only.
     unknown: Vec<String>,
 }
 
-/// How many unknown members are told, and of how many characters at most.
+/// Limits on reported unknown members: their count, and the characters of each name.
 const MAX_UNKNOWN: usize = 10;
 const MAX_UNKNOWN_LENGTH: usize = 100;
 
-/// Reads the members of an object by name. Unknown members are ignored but must be JSON; of
-/// duplicates the last one counts (contract, section 3).
+/// Reads the members of an object by name. Unknown members are ignored but must be JSON; of duplicates the last
+/// one counts (`docs/http-api.md`, G3.6).
 pub(super) fn object<'a, const N: usize>(
     bytes: &'a [u8],
     names: [&str; N],
@@ -185,8 +187,8 @@ pub(super) fn object<'a, const N: usize>(
     read_object(bytes, names, false)
 }
 
-/// The members of an object that may have no others: a member that is `null` is there, and the names of
-/// unknown ones come with them.
+/// Reads the members of an object that may have no others. A member that is `null` counts as present. Also
+/// returns the names of unknown members.
 pub(super) fn strict_object<'a, const N: usize>(
     bytes: &'a [u8],
     names: [&str; N],
@@ -255,8 +257,8 @@ impl<'de, const N: usize> Visitor<'de> for ObjectVisitor<'_, N> {
     }
 }
 
-/// Reads a member's name as its place among the wanted ones. The text of another one is kept only where
-/// it matters.
+/// Seed that reads a member's name as its index among the wanted ones. The text of an unknown name is kept only
+/// in strict mode.
 struct NameIndex<'n> {
     names: &'n [&'n str],
     strict: bool,
@@ -283,12 +285,12 @@ impl Visitor<'_> for NameIndex<'_> {
     }
 }
 
-/// A member as a string, when it is one.
+/// Returns a member as a string, or `None` if it is not one.
 pub(super) fn string(raw: &RawValue) -> Option<String> {
     text(raw).map(Cow::into_owned)
 }
 
-/// A member as a string, when it is one: as it was written, unless something in it is escaped.
+/// Returns a member as a string, or `None` if it is not one. Borrows the text unless something in it is escaped.
 pub(super) fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
     let literal = raw.get();
     match literal.strip_prefix('"')?.strip_suffix('"') {
@@ -297,7 +299,7 @@ pub(super) fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
     }
 }
 
-/// Whether a member is an object.
+/// Reports whether a member is an object.
 pub(super) fn is_object(raw: &RawValue) -> bool {
     raw.get().starts_with('{')
 }
@@ -435,7 +437,7 @@ mod tests {
     }
 
     proptest! {
-        /// The reader agrees with `serde_json::Value` on what is an object and what its members are.
+        /// The reader agrees with `serde_json::Value` on which texts are objects and on their members.
         #[test]
         fn agrees_with_a_full_parse(pairs in proptest::collection::vec(("[abc]", 0i32..5), 0..6)) {
             let text = format!("{{{}}}", pairs.iter().map(|(k, v)| format!("\"{k}\": [{v}]")).collect::<Vec<_>>().join(","));

@@ -1,4 +1,4 @@
-//! Times as both dialects write them: RFC 3339, UTC, whole seconds (contract, section 3).
+//! Times as both dialects write them: RFC 3339, UTC, whole seconds (`docs/http-api.md`, G2.4).
 
 use std::cell::RefCell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -8,17 +8,17 @@ use time::macros::format_description;
 use time::{Date, OffsetDateTime, Time, UtcOffset};
 
 thread_local! {
-    /// The last second that was written on this thread, and how. Formatting costs more than
-    /// the rest of an answer's envelope, and most calls end in the same second as another.
+    /// The last second that this thread formatted, with its text. Formatting costs more than the rest of an
+    /// answer's envelope, and most calls end in the same second as another.
     static LAST: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
 }
 
-/// A moment as `2026-11-22T15:45:00Z`. Moments before 1970 are written as 1970.
+/// Formats a time as `2026-11-22T15:45:00Z`. Times before 1970 are written as 1970.
 pub(super) fn timestamp(at: SystemTime) -> String {
     format_second(unix_seconds(at))
 }
 
-/// Appends the present moment to a JSON text, without quotes.
+/// Appends the current time to a JSON text, without quotes.
 pub(super) fn push_now(out: &mut Vec<u8>) {
     let now = unix_seconds(SystemTime::now());
     LAST.with_borrow_mut(|(second, text)| {
@@ -33,14 +33,14 @@ pub(super) fn push_now(out: &mut Vec<u8>) {
 /// The last second that can be written: 9999-12-31T23:59:59Z.
 const LAST_SECOND: u64 = 253_402_300_799;
 
-/// Reads a moment as RFC 3339 writes it, or a date: its first second, or its last one with `end_of_day`.
-/// What is before 1970 is 1970; what is after 9999 in UTC, which an offset can do, is none, because it
-/// could not be written again.
+/// Reads a time in RFC 3339 format, or a date: its first second, or its last one with `end_of_day`. Times before
+/// 1970 become 1970. `None` if the text is neither, or if the time is after 9999 in UTC, which an offset can
+/// cause, because it could not be written again.
 pub(super) fn parse_moment(text: &str, end_of_day: bool) -> Option<SystemTime> {
     let moment = match OffsetDateTime::parse(text, &Rfc3339) {
         Ok(moment) => moment,
         Err(_) => {
-            // Four digits each way: a sign would make it another calendar's.
+            // The year has exactly four digits: with a sign the date would be of another calendar.
             let plain = text.len() == "2026-11-28".len() && text.starts_with(|c: char| c.is_ascii_digit());
             let date =
                 Date::parse(text, format_description!("[year]-[month]-[day]")).ok().filter(|_| plain)?;
@@ -52,17 +52,17 @@ pub(super) fn parse_moment(text: &str, end_of_day: bool) -> Option<SystemTime> {
     (seconds <= LAST_SECOND).then(|| UNIX_EPOCH + Duration::from_secs(seconds))
 }
 
-/// Whole seconds for `Retry-After`: rounded up, at least one.
+/// Returns whole seconds for `Retry-After`: rounded up, at least one.
 pub(super) fn retry_seconds(wait: Duration) -> u64 {
     (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
-/// Whole seconds since 1970; moments before it are 1970.
+/// Returns whole seconds since 1970; times before it count as 1970.
 pub(super) fn unix_seconds(at: SystemTime) -> u64 {
     at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// A second since 1970; what cannot be written is the last one that can.
+/// Formats a second since 1970. Seconds that cannot be written become the last one that can.
 pub(super) fn format_second(second: u64) -> String {
     let moment = i64::try_from(second.min(LAST_SECOND))
         .ok()

@@ -1,61 +1,60 @@
-//! Where the requests on a connection begin and end, read from the bytes themselves. Pure.
+//! Tracker of where the requests on a connection begin and end, read from the bytes themselves. Pure.
 //!
-//! hyper takes `Transfer-Encoding` over `Content-Length` and drops the loser before anybody
-//! can see it, and it folds two equal lengths into one. Both are what request smuggling is
-//! made of (RFC 9112, section 6.3), so this watches the bytes before hyper does and says
-//! which head must be refused. It also knows whether a head has begun and not ended, which
-//! is the difference between a slow client and an idle connection.
+//! hyper takes `Transfer-Encoding` over `Content-Length` and drops the loser before any code can see it, and it
+//! folds two equal lengths into one. Both are what request smuggling is made of (RFC 9112, section 6.3), so this
+//! reads the bytes before hyper does and reports which head must be refused. It also knows whether a head has
+//! begun and not ended, which is the difference between a slow client and an idle connection.
 
 use memchr::memchr;
 
-/// How much of a line that arrives in pieces is kept. Names and lengths are far shorter; a
-/// framing header beyond it is refused.
+/// Bytes kept of a line that arrives in pieces. Names and lengths are far shorter; a framing header beyond it is
+/// refused.
 const LINE_KEPT: usize = 512;
 
-/// Why a head must be refused.
+/// Reasons why a head must be refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Misframed {
-    /// Where its request ends can be read in two ways, or not at all.
+    /// The end of the request can be read in two ways, or not at all.
     Ambiguous,
-    /// Its body is wrapped in a coding that nobody here takes off (RFC 9112, section 6.1).
+    /// The body is wrapped in a transfer coding that nothing here removes (RFC 9112, section 6.1).
     Unsupported,
 }
 
-/// Follows the framing of one connection.
+/// Parser that follows the framing of one connection.
 #[derive(Debug)]
 pub(super) struct Framing {
     place: Place,
-    /// Heads that have ended so far.
+    /// Number of heads that have ended so far.
     heads: u64,
-    /// The first head that must be refused, counted from 1, and why.
+    /// The first head that must be refused, counted from 1, and the reason. `None` if there is none so far.
     bad_head: Option<(u64, Misframed)>,
     head: Head,
     /// The beginning of a line whose end has not arrived.
     line: Vec<u8>,
-    /// Whether the last byte of that was a CR.
+    /// `true` if the last byte of the unfinished line was a CR.
     after_cr: bool,
 }
 
-/// What the next byte belongs to.
+/// The part of a request that the next byte belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Head,
-    /// A body with so many bytes to come.
+    /// A body, with the number of bytes to come.
     Body(u64),
     ChunkSize,
-    /// A chunk with so many bytes to come.
+    /// A chunk, with the number of bytes to come.
     Chunk(u64),
     ChunkEnd,
     Trailer,
-    /// A head was refused: nothing behind it is read.
+    /// The end: a head was refused, and nothing behind it is read.
     Over,
 }
 
-/// What the head that is being read has said so far.
+/// Facts that the lines of the current head have given so far.
 #[derive(Debug, Default)]
 struct Head {
     begun: bool,
-    /// The request line names HTTP/1.0, which has no transfer codings.
+    /// `true` if the request line names HTTP/1.0, which has no transfer codings.
     old: bool,
     lengths: u32,
     length: u64,
@@ -63,19 +62,19 @@ struct Head {
     unusable: bool,
 }
 
-/// The transfer codings that a head names, over all its fields of that name.
+/// Transfer codings that a head names, over all its fields of that name.
 #[derive(Debug, Default)]
 struct Codings {
     named: bool,
     chunked: u32,
-    /// There is one other than `chunked`.
+    /// `true` if there is a coding other than `chunked`.
     others: bool,
-    /// The last one so far is `chunked`.
+    /// `true` if the last coding so far is `chunked`.
     ends_chunked: bool,
 }
 
 impl Framing {
-    /// A connection of which nothing has been read.
+    /// Creates the state of a connection of which nothing has been read.
     pub(super) fn new() -> Framing {
         Framing {
             place: Place::Head,
@@ -101,22 +100,23 @@ impl Framing {
         }
     }
 
-    /// The first head that must be refused, counted from 1 over the connection's requests, and why.
+    /// Returns the first head that must be refused, counted from 1 over the connection's requests, and the
+    /// reason. `None` if there is none so far.
     pub(super) fn bad_head(&self) -> Option<(u64, Misframed)> {
         self.bad_head
     }
 
-    /// True when a head has ended and something of its body has not arrived.
+    /// Reports whether a head has ended and a part of its body has not arrived.
     pub(super) fn mid_body(&self) -> bool {
         !matches!(self.place, Place::Head | Place::Over)
     }
 
-    /// True when a head has begun and its end has not arrived.
+    /// Reports whether a head has begun and its end has not arrived.
     pub(super) fn mid_head(&self) -> bool {
         self.place == Place::Head && (self.head.begun || !self.line.is_empty())
     }
 
-    /// True when the last byte so far was the last of a request, or none came at all.
+    /// Reports whether the last byte so far was the last of a request, or none has come at all.
     pub(super) fn between_requests(&self) -> bool {
         self.place == Place::Head && !self.mid_head()
     }
@@ -215,7 +215,8 @@ impl Head {
         }
     }
 
-    /// What RFC 9112 says of the two ways to tell where a body ends (sections 6.1 and 6.3).
+    /// Applies the rules of RFC 9112 for the two ways to tell the end of a body (sections 6.1 and 6.3). `None` if
+    /// the head is acceptable.
     fn misframed(&self) -> Option<Misframed> {
         let Codings { named, chunked, others, ends_chunked } = self.codings;
         match named {
@@ -230,7 +231,7 @@ impl Head {
 }
 
 impl Codings {
-    /// Takes a field's value: a list, in which empty places say nothing.
+    /// Takes a field's value: a list, in which empty elements are ignored.
     fn take(&mut self, value: &[u8]) {
         self.named = true;
         for coding in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
@@ -244,7 +245,8 @@ impl Codings {
     }
 }
 
-/// The size at the beginning of a chunk's line, in hexadecimal, before any extension.
+/// Reads the size at the beginning of a chunk's line, in hexadecimal, before any extension. `None` if it is
+/// malformed.
 fn chunk_size(line: &[u8]) -> Option<u64> {
     let end = line.iter().position(|b| !b.is_ascii_hexdigit()).unwrap_or(line.len());
     let rest = line[end..].trim_ascii_start();
@@ -369,7 +371,7 @@ mod tests {
     }
 
     proptest! {
-        /// Any cut of the bytes gives the same verdict, and no bytes make it panic.
+        /// Any cut of the bytes gives the same verdict, and no bytes cause a panic.
         #[test]
         fn cuts_do_not_matter(
             pieces in proptest::collection::vec(prop_oneof![

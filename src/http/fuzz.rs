@@ -1,4 +1,4 @@
-//! What `make fuzz` and the tests try on the parts of the front that read what strangers send.
+//! Checks that `make fuzz` and the tests run on the parts of the front that read untrusted input.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,9 +15,9 @@ use tokio::io::AsyncWriteExt;
 use super::framing::Framing;
 use super::origin::{Checked, Policy};
 
-/// Reads a connection's bytes by [`Framing`] and by hyper. hyper must see no request that the framing
-/// does not see in the same place, or else a request could be smuggled past what looks at heads. Behind
-/// the first head that is refused the guard serves nothing, so there they may differ.
+/// Reads a connection's bytes with [`Framing`] and with hyper. hyper must see no request that the framing does
+/// not see in the same place, or else a request could be smuggled past the check of heads. Behind the first head
+/// that is refused the guard serves nothing, so there they may differ.
 pub(crate) fn heads(bytes: &[u8]) {
     let mut framing = Framing::new();
     let (mut seen, mut begun): (Vec<&[u8]>, Option<usize>) = (Vec::new(), None);
@@ -26,7 +26,7 @@ pub(crate) fn heads(bytes: &[u8]) {
         match (framing.mid_head(), begun) {
             (true, None) => begun = Some(at),
             (false, Some(from)) => {
-                // Empty lines before a head are none.
+                // Empty lines before a head are no head.
                 if bytes[from..=at].iter().any(|byte| !b"\r\n".contains(byte)) {
                     seen.push(&bytes[from..=at]);
                 }
@@ -41,7 +41,7 @@ pub(crate) fn heads(bytes: &[u8]) {
     assert_eq!(whole.mid_head(), framing.mid_head(), "cuts matter");
 
     let served = served_by_hyper(bytes);
-    // The bad head itself is served to the guard, which refuses it.
+    // The bad head itself is handed to the guard, which refuses it.
     let known = framing.bad_head().map_or(u64::MAX, |(bad, _)| bad);
     for (index, (method, target)) in served.iter().enumerate() {
         if index as u64 + 1 >= known {
@@ -57,7 +57,7 @@ pub(crate) fn heads(bytes: &[u8]) {
     }
 }
 
-/// The method and target of each request that hyper hands out, which reads each body to its end.
+/// Returns the method and target of each request that hyper hands out. Each body is read to its end.
 fn served_by_hyper(bytes: &[u8]) -> Vec<(String, String)> {
     thread_local! {
         static RUNTIME: Option<tokio::runtime::Runtime> =
@@ -78,7 +78,7 @@ fn served_by_hyper(bytes: &[u8]) -> Vec<(String, String)> {
     });
     let serving = async {
         let (mut client, server) = tokio::io::duplex(64 * 1024 + bytes.len());
-        // What answers nobody reads has room: a few hundred requests fit into an input.
+        // The pipe has room for answers that nobody reads: a few hundred requests fit into an input.
         let sent = client.write_all(bytes).await;
         assert!(sent.is_ok(), "there is room for all of it");
         let closed = client.shutdown().await;
@@ -90,7 +90,7 @@ fn served_by_hyper(bytes: &[u8]) -> Vec<(String, String)> {
             let _ = tokio::io::copy(&mut client, &mut tokio::io::sink()).await;
         };
         tokio::pin!(reading);
-        // An error of the connection is its end like any other.
+        // An error of the connection ends it like any other end.
         tokio::select! {
             _ = &mut connection => {}
             () = &mut reading => {}
@@ -102,8 +102,8 @@ fn served_by_hyper(bytes: &[u8]) -> Vec<(String, String)> {
         .unwrap_or_default()
 }
 
-/// Judges a request by `Host` (the first line), `Origin` (the second, where there is one) and target
-/// (the third). Nothing but this machine's loopback may be taken for it, and a name only if listed.
+/// Judges a request by `Host` (the first line), `Origin` (the second, if there is one) and target (the third).
+/// Only this machine's loopback may be taken for it, and another name passes only if listed.
 pub(crate) fn origins(bytes: &[u8]) {
     let mut lines = bytes.splitn(3, |byte| *byte == b'\n');
     let mut value = || lines.next().and_then(|line| HeaderValue::from_bytes(line).ok());
@@ -140,7 +140,7 @@ pub(crate) fn origins(bytes: &[u8]) {
     }
 }
 
-/// The same question, answered by what the standard library makes of the text.
+/// Answers the same question with the standard library's parsers.
 fn is_loopback(host: &str) -> bool {
     let address = host.parse::<std::net::SocketAddr>().map(|it| it.ip()).ok();
     let bare = host.trim_start_matches('[').trim_end_matches(']').parse().ok();

@@ -47,7 +47,7 @@ use crate::service::{Acts, AuditHandle, Gateway, Listener, Owed};
 /// The header that names a request; taken from the client or made here.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The longest request id that is taken from a client, in characters (contract, section 3).
+/// The longest request id that is taken from a client, in characters (`docs/http-api.md`, G2.1).
 const MAX_REQUEST_ID: usize = 128;
 
 /// What the guard refuses or answers itself; each surface words it in its own shape.

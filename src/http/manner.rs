@@ -1,5 +1,5 @@
-//! How a refusal is given, whatever the dialect words it as: when to come back, which credential
-//! was missing, whether the connection goes on, and what the guard has to know of it.
+//! Parts of a refusal that do not depend on the dialect: the retry time, the credential that was missing, whether
+//! the connection goes on, and the notes for the guard.
 
 use std::time::Duration;
 
@@ -11,23 +11,23 @@ use super::auth::Denied;
 use super::clock::retry_seconds;
 use super::guard::{Defect, HalfSent};
 
-/// When it is worth asking again after the store refused a change: as often as it is tried anew.
+/// Time to wait after the store refused a change: the interval in which the store is tried again.
 pub(super) const STORE_PAUSE: Duration = Duration::from_secs(5);
 
-/// What a refusal says beside its body.
+/// Headers and notes of a refusal beside its body.
 #[derive(Debug, Default)]
 pub(super) struct Manner {
-    /// When asking again is worth it.
+    /// Time after which asking again is worth it, for `Retry-After`; `None` if none is given.
     pub(super) retry_after: Option<Duration>,
-    /// Which credential was missing or refused.
+    /// The credential error behind a 401, for its challenge and the log.
     pub(super) denied: Option<Denied>,
-    /// A defect of ours, for the guard to log.
+    /// A defect of the daemon, for the guard to log.
     pub(super) defect: Option<String>,
-    /// Whether the connection ends with this answer.
+    /// `true` if the connection ends with this answer.
     pub(super) close: bool,
-    /// Whether the request had not arrived whole, and so has asked for nothing.
+    /// `true` if the request had not arrived whole, and so has asked for nothing.
     pub(super) half_sent: bool,
-    /// Whether the request's content was in a coding that is not taken (RFC 9110, section 15.5.16).
+    /// `true` if the request's content was in a coding that is not accepted (RFC 9110, section 15.5.16).
     pub(super) coded: bool,
 }
 

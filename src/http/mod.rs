@@ -57,7 +57,7 @@ pub use places::{Places, places_within, share_of};
 pub use routes::{Access, Effect, Route};
 pub use tls::{Tls, TlsError, TlsFiles};
 
-/// Who may use `/api`, which can define programs to run (contract, section 10.5).
+/// Who may use `/api`, which can define programs to run (`docs/http-api.md`, M1.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ApiAuth {
     /// Open to the daemon's own user on this machine, as far as the kernel vouches for it: by the Unix socket,
@@ -362,7 +362,7 @@ async fn unknown_route(uri: Uri) -> Response {
 }
 
 /// The path is known, the method is not: who has no key learns no more than that a key is
-/// needed (contract, section 3). The router adds `Allow`.
+/// needed (`docs/http-api.md`, G1.4). The router adds `Allow`.
 async fn wrong_method(
     axum::extract::State(shared): axum::extract::State<Shared>,
     method: Method,

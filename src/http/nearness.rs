@@ -1,8 +1,8 @@
-//! Whether a request is the operator's own: nearness that is proved, not one that nobody disputes.
+//! Proof that a request is the operator's own: nearness that is proved, not one that nobody disputes.
 //!
-//! A client of this machine needs no key for `/api` when the kernel says that its socket is the daemon's own
-//! user's, no server of ours holds it, and nothing in the request speaks for somebody else. A proxy or a
-//! tunnel makes every peer look local, and the plainest of them say nothing, so silence proves nothing.
+//! A client of this machine needs no key for `/api` if the kernel says that its socket is the daemon's own
+//! user's, no server of ours holds it, and nothing in the request speaks for somebody else. A proxy or a tunnel
+//! makes every peer look local, and the plainest of them add no header, so the absence of one proves nothing.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -11,44 +11,44 @@ use tokio::sync::{OnceCell, Semaphore};
 
 use crate::process::{Holder, holder_by_credentials, peer_socket};
 
-/// So many look-ups of who holds a socket go on at once: each reads a good part of `/proc`.
+/// Limit of two concurrent look-ups of a socket's holder: each reads a good part of `/proc`.
 static LOOK_UPS: Semaphore = Semaphore::const_new(2);
 
-/// The other end of a connection, and once somebody wants to know, who holds it.
+/// The other end of a connection, and its holder once that has been looked up.
 #[derive(Debug)]
 pub(super) struct Peer {
     address: IpAddr,
-    /// Both ends of a TCP connection, ours first; `None` where there is nothing to ask about.
+    /// Both ends of a TCP connection, ours first; `None` if there is no TCP connection to look up.
     ends: Option<(SocketAddr, SocketAddr)>,
     holder: OnceCell<Holder>,
     by_socket: bool,
 }
 
 impl Peer {
-    /// The client of a TCP connection.
+    /// Creates the client of a TCP connection.
     pub(super) fn of_tcp(own: SocketAddr, peer: SocketAddr) -> Peer {
         let address = peer.ip().to_canonical();
         Peer { address, ends: Some((own, peer)), holder: OnceCell::new(), by_socket: false }
     }
 
-    /// The client of a connection on the Unix socket, by what the kernel says of who made it. It has no
-    /// address; it counts as one of this machine's.
+    /// Creates the client of a connection on the Unix socket, from the kernel's credentials of the process that
+    /// made it. It has no address; it counts as one of this machine's.
     pub(super) fn of_unix(uid: u32, pid: Option<i32>) -> Peer {
         let holder = OnceCell::new_with(Some(holder_by_credentials(uid, pid)));
         Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), ends: None, holder, by_socket: true }
     }
 
-    /// A client of which nothing but its address is known: tests and benches, which have no connection.
+    /// Creates a client of which only the address is known: for tests and benches, which have no connection.
     pub(super) fn at(address: IpAddr) -> Peer {
         Peer { address, ends: None, holder: OnceCell::new(), by_socket: false }
     }
 
-    /// Its address.
+    /// Returns the client's address; IPv4 loopback for a Unix socket.
     pub(super) fn address(&self) -> IpAddr {
         self.address
     }
 
-    /// Whose the other end is, where that was found out.
+    /// Returns the user id of the other end, or `None` if it was not found out.
     pub(super) fn uid(&self) -> Option<u32> {
         match self.holder.get()? {
             Holder::OwnUser { uid } | Holder::OtherUser { uid } => Some(*uid),
@@ -56,12 +56,12 @@ impl Peer {
         }
     }
 
-    /// Where it is, in words for the log.
+    /// Returns the client's place for the log: `unix`, or its address.
     pub(super) fn place(&self) -> String {
         if self.by_socket { "unix".to_owned() } else { self.address.to_string() }
     }
 
-    /// Who holds the other end: found out once a connection, when it is first asked for.
+    /// Returns the holder of the other end. It is looked up once per connection, at the first call.
     pub(super) async fn holder(&self) -> Holder {
         *self.holder.get_or_init(|| find_holder(self.ends)).await
     }
@@ -72,13 +72,13 @@ async fn find_holder(ends: Option<(SocketAddr, SocketAddr)>) -> Holder {
     if !socket.is_of_own_user() {
         return Holder::OtherUser { uid: socket.uid };
     }
-    // Closed never; and a look-up that panicked has proved nothing.
+    // The semaphore is never closed; and a look-up that panicked has proved nothing.
     let Ok(_permit) = LOOK_UPS.acquire().await else { return Holder::Unknown };
     tokio::task::spawn_blocking(move || socket.holder()).await.unwrap_or(Holder::Unknown)
 }
 
-/// Headers by which proxies, tunnels, gateways and content networks say that they pass a request on, or for
-/// whom. RFC 9110 (`Via`), RFC 7239 (`Forwarded`), RFC 8586 (`CDN-Loop`), the rest by usage.
+/// Headers with which proxies, tunnels, gateways and content networks say that they pass a request on, or for
+/// which client. RFC 9110 (`Via`), RFC 7239 (`Forwarded`), RFC 8586 (`CDN-Loop`), the rest by usage.
 const OF_PROXIES: [&str; 32] = [
     "via",
     "forwarded",
@@ -114,7 +114,7 @@ const OF_PROXIES: [&str; 32] = [
     "proxy-connection",
 ];
 
-/// The beginnings of such names that come in families.
+/// Prefixes of such names that come in families.
 const OF_FAMILIES: [&str; 22] = [
     "x-forwarded",
     "x-original-",
@@ -140,9 +140,9 @@ const OF_FAMILIES: [&str; 22] = [
     "incap-",
 ];
 
-/// Whether something in these headers says that the request is somebody else's, passed on. What a header
-/// says does not matter: one that names this machine was written by somebody as well. `_` counts as `-`, as
-/// it does for programs behind CGI.
+/// Reports whether a header says that the request is passed on for somebody else. The header's value does not
+/// matter: even one that names this machine was written by some proxy. `_` counts as `-`, as it does for programs
+/// behind CGI.
 pub(super) fn speaks_for_another(headers: &HeaderMap) -> bool {
     headers.keys().any(|name| {
         let name = name.as_str();

@@ -1,5 +1,5 @@
-//! The OpenAPI 3.1 documents, made of the list of routes and what each dialect says of its own. A
-//! route that is not described, or a description without a route, fails a test.
+//! OpenAPI 3.1 documents, built from the list of routes and each dialect's descriptions. A route that is not
+//! described, or a description without a route, fails a test.
 
 use axum::body::Body;
 use axum::http::HeaderValue;
@@ -9,33 +9,34 @@ use serde_json::{Map, Value, json};
 
 use super::routes::{Access, Route};
 
-/// What a dialect says of one of its routes.
+/// A dialect's description of one of its routes.
 pub(super) struct Operation {
-    /// One line.
+    /// Summary of one line.
     pub(super) summary: &'static str,
     /// Query parameters: name and schema.
     pub(super) query: Vec<(&'static str, Value)>,
-    /// The schema of the body, where there is one.
+    /// Schema of the body; `None` if there is none.
     pub(super) body: Option<Value>,
-    /// The status of a success, the type of its content, and its schema.
+    /// Status of a success, the type of its content, and its schema.
     pub(super) answer: (u16, &'static str, Value),
     /// Statuses of errors beside those that every route has.
     pub(super) errors: &'static [u16],
 }
 
-/// What a dialect says of itself.
+/// A dialect's description of itself.
 pub(super) struct Dialect {
-    /// A title.
+    /// Title of the document.
     pub(super) title: &'static str,
-    /// What it is.
+    /// One sentence about the dialect, for `info.description`.
     pub(super) description: &'static str,
-    /// The schema of every error.
+    /// Schema of every error body.
     pub(super) error: Value,
     /// Schemas that others refer to.
     pub(super) schemas: Value,
 }
 
-/// Makes the document of a dialect. `describe` says what a route is, by its method and path.
+/// Builds the document of a dialect. `describe` returns the description of a route, by its method and path; a
+/// route for which it returns `None` is left out.
 pub(super) fn document(
     dialect: Dialect,
     routes: &[Route],
@@ -118,14 +119,14 @@ fn operation_id(route: &Route) -> String {
     id
 }
 
-/// The answer with a document.
+/// Answers with a document.
 pub(super) fn answer(document: &Value) -> Response {
     let mut response = Response::new(Body::from(document.to_string()));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
-/// A reference to a schema of the document.
+/// Returns a reference to a schema of the document.
 pub(super) fn of(name: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{name}")})
 }

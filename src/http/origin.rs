@@ -1,50 +1,49 @@
-//! Which `Host` and `Origin` values are accepted. Pure.
+//! Rules for accepted `Host` and `Origin` values. Pure.
 //!
-//! A web page can make a browser send requests here under a name that its author controls
-//! (DNS rebinding), and then `Origin` alone does not help: a same-origin GET carries none. So
-//! a *name* in `Host` must be known: `localhost`, or listed. An address literal cannot be
-//! rebound; it is accepted when the listener is bound to more than loopback, where clients
-//! reach it by its address. Bound to loopback, only loopback addresses are.
+//! A web page can make a browser send requests here under a name that its author controls (DNS rebinding), and
+//! then `Origin` alone does not help: a same-origin GET carries none. So a *name* in `Host` must be known:
+//! `localhost`, or listed. An address literal cannot be rebound; it is accepted if the listener is bound to more
+//! than loopback, where clients reach it by its address. Bound to loopback, only loopback addresses are accepted.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderValue, Uri};
 
-/// What is accepted in `Host` and `Origin`.
+/// Accepted values of `Host` and `Origin`.
 #[derive(Debug, Clone)]
 pub(super) struct Policy {
     bound_to_loopback: bool,
-    /// Lower case.
+    /// Listed hosts, in lower case.
     hosts: Vec<String>,
     any_host: bool,
-    /// Lower case, without a slash at the end.
+    /// Listed origins, in lower case, without a slash at the end.
     origins: Vec<String>,
     any_origin: bool,
 }
 
-/// Why a request is refused before it is routed.
+/// Reasons to refuse a request before it is routed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Objection {
     /// No `Host`, more than one, or one that cannot be read.
     BadHost,
-    /// A name or address that is not ours.
+    /// A name or address in `Host` that is not ours.
     ForeignHost,
     /// A web origin that may not use this front.
     ForeignOrigin,
 }
 
-/// Where an accepted request says it comes from and goes to.
+/// Origin and destination that an accepted request states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Checked {
-    /// `Host` is `localhost` or a loopback address, and so is `Origin` if there is one.
+    /// `true` if `Host` is `localhost` or a loopback address, and so is `Origin` if there is one.
     pub(super) loopback: bool,
-    /// The request has an `Origin`.
+    /// `true` if the request has an `Origin`.
     pub(super) has_origin: bool,
 }
 
 impl Policy {
-    /// Puts the rules together; entries are compared without regard to case.
+    /// Builds the rules; entries are compared without regard to case.
     pub(super) fn new(bound_to_loopback: bool, hosts: &[String], origins: &[String]) -> Policy {
         let lower = |entry: &String| entry.trim().trim_end_matches('/').to_ascii_lowercase();
         let hosts: Vec<String> = hosts.iter().map(lower).collect();
@@ -76,7 +75,7 @@ impl Policy {
         Ok(Checked { loopback, has_origin: true })
     }
 
-    /// Accepts or refuses a `Host`; true when it means this machine's loopback.
+    /// Accepts or refuses a `Host`; `true` if it means this machine's loopback.
     fn check_host(&self, text: &str) -> Result<bool, Objection> {
         let host = Host::parse(text).ok_or(Objection::BadHost)?;
         if host.is_loopback() {
@@ -89,7 +88,7 @@ impl Policy {
         Err(Objection::ForeignHost)
     }
 
-    /// Accepts or refuses an `Origin`; true when it is a page of this machine's loopback.
+    /// Accepts or refuses an `Origin`; `true` if it is a page of this machine's loopback.
     fn check_origin(&self, text: &str) -> Result<bool, Objection> {
         let page = text.split_once("://").filter(|(scheme, _)| {
             scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
@@ -109,7 +108,7 @@ fn single<'a>(mut values: impl Iterator<Item = &'a HeaderValue>) -> Option<&'a H
     values.next().is_none().then_some(first)
 }
 
-/// `name[:port]`, `address[:port]` or `[address][:port]`.
+/// A host as `name[:port]`, `address[:port]` or `[address][:port]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Host<'a> {
     name: &'a str,
@@ -152,7 +151,7 @@ impl<'a> Host<'a> {
             || self.address().is_some_and(|address| address.to_canonical().is_loopback())
     }
 
-    /// Whether a configured entry (`name` or `name:port`, lower case) means this host.
+    /// Reports whether a configured entry (`name` or `name:port`, lower case) means this host.
     fn is_listed_as(&self, entry: &str) -> bool {
         let Some(entry) = Host::parse(entry) else { return false };
         entry.bracketed == self.bracketed

@@ -1,5 +1,5 @@
-//! Answers on their way to a client: bodies in pieces that are handed on as they are, and bodies that are
-//! told apart from finished ones and counted until the client has taken them.
+//! Answers on their way to a client: bodies in pieces that are handed on as they are, and bodies whose memory and
+//! end are counted until the client has taken them.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -14,15 +14,15 @@ use hyper::body::{Frame, SizeHint};
 use super::connection::Watch;
 use crate::service::Owed;
 
-/// An answer of no more bytes is not counted: it is copied out of what it came in, and with all places
-/// taken such answers are no more than that many each.
+/// Largest answer, in bytes, that is not counted: it is copied out of its source, and with all places taken such
+/// answers hold at most that much each.
 pub(super) const SMALL: u64 = 64 * 1024;
 
-/// How much memory an answer keeps that is made of slices, where that is not its length.
+/// Bytes of memory that an answer made of slices keeps, where that is not its length.
 #[derive(Debug, Clone, Copy)]
 struct Weight(usize);
 
-/// An answer in pieces, which keeps so many bytes in memory.
+/// Builds an answer in pieces, which keeps `weight` bytes in memory.
 pub(super) fn in_pieces(pieces: impl IntoIterator<Item = Bytes>, weight: usize) -> Response {
     let pieces: VecDeque<Bytes> = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
     let left = pieces.iter().map(|piece| piece.len() as u64).sum();
@@ -58,8 +58,8 @@ impl HttpBody for Pieces {
     }
 }
 
-/// How many bytes of memory an answer is counted with: none where it is small, or of no known length. What
-/// is streamed holds a bounded number of events.
+/// Returns the bytes of memory that an answer is counted with. `None` if it is small, or of unknown length: a
+/// streamed answer holds a bounded number of events.
 pub(super) fn weight(response: &mut Response) -> Option<usize> {
     let weight = response.extensions_mut().remove::<Weight>().map(|Weight(weight)| weight);
     let exact = response.body().size_hint().exact()?;
@@ -67,8 +67,7 @@ pub(super) fn weight(response: &mut Response) -> Option<usize> {
     (exact as u64 > SMALL).then_some(weight.unwrap_or(exact))
 }
 
-/// The same answer, of which the connection is told when it has been taken to its end, and which counts
-/// until then.
+/// Wraps an answer so that it counts until it has been taken to its end, and the connection is then told.
 pub(super) fn owing(response: Response, owed: Option<Owed>, watch: Option<Arc<Watch>>) -> Response {
     response.map(|body| Body::new(Owing { body, owed: owed.map(Arc::new), _answered: Answered(watch) }))
 }
@@ -79,7 +78,7 @@ struct Owing {
     _answered: Answered,
 }
 
-/// Tells the connection, when dropped, that the answer has ended.
+/// Guard that tells the connection, when dropped, that the answer has ended.
 struct Answered(Option<Arc<Watch>>);
 
 impl Drop for Answered {
@@ -112,7 +111,7 @@ impl HttpBody for Owing {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         let Some(owed) = &self.owed else { return Poll::Ready(frame) };
-        // They are written long after this body has ended.
+        // The bytes are written long after this body has ended.
         let counted = |bytes| Bytes::from_owner(Counted { bytes, _owed: Arc::clone(owed) });
         Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(counted))))
     }

@@ -1,7 +1,6 @@
-//! How many places there are among the connections, and who makes room for those that wait for one. Pure:
-//! counts, what each connection does and the time in; decisions out. Places are shared by address, as the
-//! places of a server are by key: whoever has many makes room for whoever has fewer, and nobody for somebody
-//! who has more.
+//! Limits on connections, and the choice of those that make room for waiting ones. Pure: counts, what each
+//! connection does and the time in; decisions out. Places are shared by address, as the places of a server are by
+//! key: an address that holds many makes room for one that holds fewer, and never for one that holds more.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
@@ -12,43 +11,43 @@ use tokio::time::Instant;
 
 use super::connection::Standing;
 
-/// A connection keeps its place for so long whatever it does: the first request of a new one is on its way.
+/// Time for which a connection keeps its place whatever it does: the first request of a new one is on its way.
 pub(super) const LEAST: Duration = Duration::from_millis(500);
-/// The same for one whose client reads slowly.
+/// The same time for a connection whose client reads slowly.
 const LEAST_UNREAD: Duration = Duration::from_secs(2);
 
-/// In so many looks an address may replace each of its places by one of its own that waits. Who comes back at
-/// once whenever it is closed would otherwise have each place served anew every half second, and nothing of
-/// that is worth the time which those of other addresses wait meanwhile.
+/// Number of looks in which an address may replace each of its places by a waiting connection of its own. An
+/// address that comes back at once whenever it is closed would otherwise have each place served anew every half
+/// second, and that is not worth the time which connections of other addresses wait meanwhile.
 const OWN_TURN: usize = 100;
 
-/// How many of its own an address may have make room for its own at one look.
+/// Returns the number of its own connections that an address may replace by its own at one look.
 pub(super) fn own_turns(per_address: usize) -> usize {
     (per_address / OWN_TURN).max(1)
 }
 
-/// An address that has no more waiting cannot be told from one that means no harm.
+/// Number of waiting connections up to which an address cannot be told from one that means no harm.
 const FEW: usize = 4;
 
-/// How many an address must have waiting, and more, for others to be accepted when `most` wait already: one of
-/// its own is turned away then, and not who has just come.
+/// Returns the number of waiting connections that an address must exceed for others to be accepted when `most`
+/// wait already: one of its own is turned away then, and not the newcomer.
 pub(super) fn few(most: usize) -> usize {
     FEW.min(most / 2)
 }
 
-/// How many connections there may be.
+/// Limits on the connections of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Places {
-    /// Served at once.
+    /// Connections served at once.
     pub all: usize,
-    /// Of these, from one address (of IPv6: one /64).
+    /// Connections served at once from one address (of IPv6: one /64).
     pub per_address: usize,
-    /// Accepted, and waiting for a place.
+    /// Connections accepted, and waiting for a place.
     pub waiting: usize,
 }
 
-/// Whom the connections of this peer are counted for. A host has as many IPv6 addresses as it likes; what
-/// it was given is a /64.
+/// Returns the address that the connections of this peer are counted for. A host has as many IPv6 addresses as it
+/// likes; it was given a /64.
 pub(super) fn counted_for(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & (u128::MAX << 64)).into()),
@@ -59,9 +58,9 @@ pub(super) fn counted_for(peer: IpAddr) -> IpAddr {
 /// A connection that is served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Holder {
-    /// Whom it is counted for.
+    /// The address that the connection is counted for.
     pub(super) address: IpAddr,
-    /// What it does that others can be made room for, and since when.
+    /// A state in which the connection can make room for others, and the time since when; `None` if it cannot.
     pub(super) standing: Option<(Standing, Instant)>,
 }
 
@@ -73,9 +72,9 @@ impl Holder {
     }
 }
 
-/// Which connections are to end so that those who wait, in their order, get a place: at most one for each,
-/// of the address that holds the most, and of that one what is the least loss: idle ones, unfinished
-/// heads, unfinished bodies, unread answers, the longest first. No address loses more than `own` to itself.
+/// Chooses the connections that end so that the waiting ones, in their order, get a place: at most one for each,
+/// of the address that holds the most, and of that address the least loss: idle ones, unfinished heads,
+/// unfinished bodies, unread answers, the longest first. No address loses more than `own` to itself.
 pub(super) fn who_leaves(
     open: &[Holder],
     waiting: &[IpAddr],
@@ -100,16 +99,16 @@ pub(super) fn who_leaves(
     leaving
 }
 
-/// How many places an address holds, what it would lose least, for how long it has done that, and who it is:
-/// the greatest makes room first.
+/// Number of places of an address, the state it would lose least, the time since when, and the address: the
+/// greatest makes room first.
 type Rank = (usize, Reverse<Standing>, Reverse<Instant>, IpAddr);
 
-/// What each address holds, and may lose.
+/// Places that each address holds, and those that it may lose.
 struct Shares {
     held: HashMap<IpAddr, usize>,
-    /// Those that may go, the least loss last.
+    /// Connections that may go, the least loss last.
     candidates: HashMap<IpAddr, Vec<(Standing, Instant, usize)>>,
-    /// A rank for each address that has any that may go.
+    /// A rank for each address that has a connection that may go.
     ranks: BTreeSet<Rank>,
 }
 
@@ -138,18 +137,18 @@ impl Shares {
         Some((self.held(address), Reverse(standing), Reverse(since), address))
     }
 
-    /// Who makes room for a newcomer, if anybody does.
+    /// Returns the address that makes room for a newcomer; the newcomer's own if no other has to.
     fn first_for(&self, newcomer: IpAddr, per_address: usize) -> IpAddr {
         let own = self.held(newcomer);
-        // Everybody else holds fewer than the first, or has more to lose: where that one need not go, nobody
-        // need but the address itself.
+        // All others hold fewer than the first, or have more to lose: if that one need not go, only the
+        // newcomer's own address can.
         let first = self.ranks.last().filter(|(held, Reverse(standing), ..)| {
             own < per_address && (*held > own || *held == own && *standing == Standing::Idle)
         });
         first.map_or(newcomer, |(.., address)| *address)
     }
 
-    /// Has an address lose what it loses least.
+    /// Takes from an address the connection that it loses least. `None` if none may go.
     fn take_from(&mut self, address: IpAddr) -> Option<usize> {
         let before = self.rank(address)?;
         let (.., index) = self.candidates.get_mut(&address)?.pop()?;
@@ -159,7 +158,7 @@ impl Shares {
         Some(index)
     }
 
-    /// Has an address hold one more.
+    /// Counts one more place for an address.
     fn give(&mut self, address: IpAddr) {
         let before = self.rank(address);
         *self.held.entry(address).or_default() += 1;
@@ -170,12 +169,12 @@ impl Shares {
     }
 }
 
-/// How many connections there may be where so many files may be open, if so many are wanted and this many
-/// files are for everything else: what is asked for, or else a share of what there is.
+/// Returns the limits on connections for a limit on open files, if `wanted` connections are asked for and
+/// `others` files are needed for everything else: the wanted limits, or a share of the available files.
 pub fn places_within(limit: Option<u64>, others: u64, wanted: Places) -> Places {
     let whole = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     let Some(limit) = limit else { return wanted };
-    // Where there is hardly anything, half of it is for connections all the same.
+    // With very few files, half of them are for connections all the same.
     let room = whole(limit.saturating_sub(others).max(limit / 2)).saturating_sub(RESERVE);
     let (all, waiting) = match wanted.all.saturating_add(wanted.waiting) <= room {
         true => (wanted.all, wanted.waiting),
@@ -190,12 +189,12 @@ pub fn places_within(limit: Option<u64>, others: u64, wanted: Places) -> Places 
     Places { all, per_address: share, waiting }
 }
 
-/// How many places one address may hold where nothing is said: three quarters.
+/// Returns the places that one address may hold by default: three quarters.
 pub fn share_of(all: usize) -> usize {
     all - all / 4
 }
 
-/// Places beyond all others, for whoever asks whether the daemon is there.
+/// Places beyond all others, for probes that ask whether the daemon is there.
 pub(super) const RESERVE: usize = 8;
 
 #[cfg(test)]
@@ -240,12 +239,12 @@ mod tests {
         open.extend((0..2).map(|_| holder(2, head, now)));
         assert_eq!(who_leaves(&open, &[address(3)], 100, 1, now), [0]);
         assert!(who_leaves(&open[5..], &[address(1)], 100, 1, now).len() == 1, "it has none");
-        // The attacker's own go for its own, and never those of the one that has two.
+        // The attacker's own connections make room for its own, and never those of the address that has two.
         let leaving = who_leaves(&open, &[address(1); 20], 100, 20, now);
         assert!(leaving.iter().all(|index| *index < 5) && leaving.len() == 5, "{leaving:?}");
-        // And of them no more at once than it may replace.
+        // And no more of them at once than it may replace.
         assert_eq!(who_leaves(&open, &[1, 1, 3, 1, 1].map(address), 100, 2, now), [0, 1, 2]);
-        // An address that has as many as it may gets nobody else's.
+        // An address that has as many as it may gets no place of another.
         assert!(who_leaves(&open[..5], &[address(2), address(2)], 1, 2, now).len() == 1);
     }
 
@@ -273,7 +272,7 @@ mod tests {
         assert_eq!(v6("::ffff:192.0.2.1"), address(1));
     }
 
-    /// Who leaves, found by looking at each address for each that waits.
+    /// Finds the connections that leave by looking at each address for each one that waits.
     fn who_leaves_slowly(
         open: &[Holder],
         waiting: &[IpAddr],
@@ -325,14 +324,14 @@ mod tests {
             let distinct: std::collections::HashSet<usize> = leaving.iter().copied().collect();
             prop_assert_eq!(distinct.len(), leaving.len());
             prop_assert!(leaving.iter().all(|index| open[*index].may_go(now).is_some()));
-            // An address that nobody was the poorer for wanting keeps at least what the others end with.
+            // An address that made room for others keeps at least as many as the others end with.
             let held = |of: IpAddr| open.iter().filter(|holder| holder.address == of).count();
             for index in &leaving {
                 let victim = open[*index].address;
                 let wanted_by_others = waiting.iter().any(|newcomer| *newcomer == victim || held(*newcomer) <= held(victim));
                 prop_assert!(wanted_by_others);
             }
-            // Somebody who has nothing is served as long as anybody with two or more has one that may go.
+            // A newcomer without any place is served as long as an address with two or more has one that may go.
             if let Some(poor) = waiting.first().filter(|newcomer| held(**newcomer) == 0) {
                 let rich = open.iter().any(|one| one.may_go(now).is_some() && one.address != *poor);
                 prop_assert!(!rich || !leaving.is_empty());

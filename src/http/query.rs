@@ -1,24 +1,24 @@
-//! Query strings: decoded, and of names that the route knows. A filter that is passed over would answer
-//! something else than was asked, so an unknown name is a problem. Of a repeated one the last counts
-//! (contract, section 4.5).
+//! Query strings: decoded, and only with names that the route knows. A filter that is ignored would give another
+//! answer than the one asked for, so an unknown name is a problem. Of a repeated one the last counts
+//! (`docs/http-api.md`, G4).
 
 use axum::http::request::Parts;
 
 use crate::nearest::closest;
 
-/// The longest that is repeated to a caller of a name, in characters.
+/// The longest part of a name that is repeated to a caller, in characters.
 const MAX_SHOWN: usize = 100;
-/// How many problems are told.
+/// The most problems that one answer names.
 const MAX_PROBLEMS: usize = 10;
 
-/// The names that a route knows in a query; with each of its requests.
+/// Names that a route knows in a query; attached to each of its requests.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Known(pub(super) &'static [&'static str]);
 
-/// The pairs of a query, in their order.
+/// Pairs of a query, in their order.
 pub(super) type Pairs = Vec<(String, String)>;
 
-/// What is wrong with a parameter, worded to follow its name, and in one sentence.
+/// A problem of a parameter, worded to follow its name, and as one sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Problem {
     pub(super) name: String,
@@ -26,12 +26,12 @@ pub(super) struct Problem {
     pub(super) sentence: String,
 }
 
-/// The query of a request to a route; of one that came past the list of routes nothing is known.
+/// Reads the query of a request to a route; a request that came past the list of routes may have no parameters.
 pub(super) fn of(parts: &Parts) -> Result<Pairs, Vec<Problem>> {
     read(parts.uri.query(), parts.extensions.get::<Known>().map_or(&[], |known| known.0))
 }
 
-/// Reads a query. Every problem is told, up to a number.
+/// Reads a query. `Err` holds all problems, up to `MAX_PROBLEMS`.
 pub(super) fn read(query: Option<&str>, known: &[&str]) -> Result<Pairs, Vec<Problem>> {
     let (mut pairs, mut problems) = (Pairs::new(), Vec::new());
     for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
@@ -67,8 +67,8 @@ fn undecodable(name: &str) -> Problem {
     Problem { name, reason, sentence }
 }
 
-/// A part of a query as a form writes it: `+` is a blank, `%XX` a byte. `None` when the bytes are not
-/// UTF-8 or a `%` is followed by something else.
+/// Decodes a part of a query as a form writes it: `+` is a blank, `%XX` a byte. `None` if the bytes are not UTF-8
+/// or a `%` is followed by something else.
 pub(super) fn decode(text: &str) -> Option<String> {
     if !text.contains(['%', '+']) {
         return Some(text.to_owned());

@@ -1,13 +1,13 @@
-//! Those who wait for a place among the connections. Each address has a line of its own, so that what a
-//! newcomer costs depends on how many addresses wait and not on how many connections. Pure.
+//! Queue of connections that wait for a place. Each address has a line of its own, so that the cost of a newcomer
+//! depends on how many addresses wait and not on how many connections. Pure.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 
-/// See the module.
+/// Waiting connections, in one line per address; see the module.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
-    /// Each with a number: a lower one has come earlier.
+    /// Waiting connections of each address, each with a number: a lower one has come earlier.
     lines: HashMap<IpAddr, VecDeque<(u64, T)>>,
     len: usize,
     next: u64,
@@ -20,12 +20,12 @@ impl<T> Default for Queue<T> {
 }
 
 impl<T> Queue<T> {
-    /// How many wait.
+    /// Returns the number of waiting connections.
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
-    /// Has one more wait, at the end of its address's line.
+    /// Adds a connection at the end of its address's line.
     pub(super) fn push(&mut self, address: IpAddr, item: T) {
         self.lines.entry(address).or_default().push_back((self.next, item));
         self.next += 1;
@@ -33,7 +33,7 @@ impl<T> Queue<T> {
     }
 
     /// Takes out the next to get a place: of the address that holds the fewest, the first of those that are
-    /// wanted. An address that holds `most` gets no further one.
+    /// wanted. An address that holds `most` gets no further one. `None` if no connection qualifies.
     pub(super) fn pop(
         &mut self,
         held: impl Fn(IpAddr) -> usize,
@@ -49,11 +49,11 @@ impl<T> Queue<T> {
         Some((address, self.remove(address, index)?))
     }
 
-    /// Takes out the one that goes when there are too many: the last of the address that has the most
-    /// waiting; of those that have as many, of the one that holds the most places; and among equals who has
-    /// come last. Who has come first from an address without a place goes for nobody but its equals.
+    /// Takes out the one that goes when there are too many: the last of the address that has the most waiting; of
+    /// those that have as many, of the one that holds the most places; and among equals the latest to come. The
+    /// first from an address without a place goes only for its equals.
     pub(super) fn turn_away(&mut self, held: impl Fn(IpAddr) -> usize) -> Option<T> {
-        // Most are outdone by the first number alone, and then it is not asked what they hold.
+        // Most are outdone by the first number alone, and then the places that they hold are not looked up.
         let mut worst: Option<(usize, usize, u64, IpAddr)> = None;
         for (address, line) in &self.lines {
             if worst.is_some_and(|(longest, ..)| line.len() < longest) {
@@ -66,12 +66,13 @@ impl<T> Queue<T> {
         self.remove(address, length - 1)
     }
 
-    /// Whether an address has more waiting than this.
+    /// Reports whether an address has more than `length` waiting.
     pub(super) fn has_longer(&self, length: usize) -> bool {
         self.lines.values().any(|line| line.len() > length)
     }
 
-    /// The address of each that waits, in the order in which they get places: who holds fewer is first.
+    /// Returns the address of each waiting connection, in the order in which they get places: an address that
+    /// holds fewer is first.
     pub(super) fn in_order(&self, held: impl Fn(IpAddr) -> usize) -> Vec<IpAddr> {
         let of_line = |(address, line): (&IpAddr, &VecDeque<(u64, T)>)| {
             let (address, held) = (*address, held(*address));
@@ -82,7 +83,7 @@ impl<T> Queue<T> {
         all.into_iter().map(|(.., address)| address).collect()
     }
 
-    /// All that wait.
+    /// Iterates over all waiting connections, in no particular order.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.lines.values_mut().flatten().map(|(_, item)| item)
     }
@@ -171,7 +172,7 @@ mod tests {
                         prop_assert_eq!(queue.has_longer(most), all.iter().any(|one| line(one.0) > most));
                         let gone = all.iter().copied().max_by_key(|one| (line(one.0), held(one.0), one.1));
                         prop_assert_eq!(queue.turn_away(held), gone.map(|(_, number)| number));
-                        // Who is alone and holds nothing goes for nobody who has more.
+                        // A lone connection of an address that holds nothing goes for none that has more.
                         if let Some((of, _)) = gone {
                             let worst = (line(of), held(of));
                             prop_assert!(all.iter().all(|one| (line(one.0), held(one.0)) <= worst));

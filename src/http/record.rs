@@ -1,5 +1,5 @@
-//! What the audit is to have of a request: handlers say what it is, in the audit's words, and the guard
-//! records it when its outcome is known.
+//! Audit records of requests: handlers name their action in the audit's words, and the guard records it when its
+//! outcome is known.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,46 +12,46 @@ use tokio::sync::oneshot;
 use super::auth::Visitor;
 use crate::service::{AuditEntry, AuditHandle, Error, Outcome, Retry, Sort};
 
-/// What was said of a request so far. Nothing, for most: then it costs nothing.
+/// Facts that handlers gave of a request so far. Most requests have none: then it costs nothing.
 #[derive(Debug, Default)]
 pub(super) struct Record(OnceLock<Box<Said>>);
 
-/// What was asked for, in the words of the audit.
+/// The requested action, in the words of the audit.
 #[derive(Debug)]
 struct Said {
     sort: Sort,
     action: &'static str,
     target: String,
     details: Mutex<Details>,
-    /// The answer's status does not tell how it went.
+    /// `true` if the answer's status does not tell the outcome.
     is_unknown: AtomicBool,
-    /// The answer goes on after its head, and so does what was asked for.
+    /// `true` if the answer goes on after its head, and so does the action.
     goes_on: AtomicBool,
-    /// It is in the audit.
+    /// `true` once it is in the audit.
     is_recorded: AtomicBool,
     /// The answer's status and the request's id, once there is a head.
     answered: OnceLock<(StatusCode, String)>,
 }
 
-/// What a request of which no handler has said anything asks for, by its head.
+/// Description of a request, from its head, for use if no handler has described it.
 #[derive(Debug)]
 pub(super) struct Unnamed {
-    /// Its method and path.
+    /// Method and path of the request.
     pub(super) request: String,
-    /// The act that it asks for, and what that is to be done to.
+    /// Action of the audit that the request asks for, and its target; `None` if it asks for no act.
     pub(super) act: Option<(&'static str, String)>,
 }
 
 impl Unnamed {
-    /// What the audit is to have of it. An act has its line also where it failed before its handler knew what
-    /// it is about; of a refusal there is one whatever was asked for; of anything else there is none.
+    /// Returns the audit's entry. An act has its line also if it failed before its handler knew its target; a
+    /// refusal has one whatever was asked for; anything else has none.
     fn entry(self, outcome: Outcome, is_act: bool) -> Option<AuditEntry> {
         match (outcome, self.act) {
             (Outcome::Refused, _) => Some(AuditEntry::new(Sort::Look, "request", &self.request, outcome)),
             (_, Some((action, target))) if is_act => {
                 Some(AuditEntry::new(Sort::Act, action, &target, outcome))
             }
-            // What was done without a word by a route that is in no list.
+            // An act that no handler described, by a route that is in no list.
             (Outcome::Done, None) if is_act => {
                 Some(AuditEntry::new(Sort::Act, "request", &self.request, outcome))
             }
@@ -60,7 +60,7 @@ impl Unnamed {
     }
 }
 
-/// What is known while it goes on, to be asked at its end.
+/// Callback that adds the details which are known only at the end.
 type Late = Box<dyn FnOnce(&mut Map<String, Value>) + Send>;
 
 #[derive(Default)]
@@ -90,26 +90,26 @@ impl Record {
         let _ = self.0.set(Box::new(said));
     }
 
-    /// Whether the request is an act.
+    /// Reports whether the request is an act.
     pub(super) fn is_act(&self) -> bool {
         self.0.get().is_some_and(|said| said.sort == Sort::Act)
     }
 }
 
 impl Visitor {
-    /// Says that the request is an act: something that changes what is configured or running. Only a
-    /// route that is carried out to its end may say so; see [`super::routes::Effect`].
+    /// Marks the request as an act: something that changes what is configured or running. Only a route that is
+    /// carried out to its end may call this; see [`super::routes::Effect`].
     pub(super) fn acts(&self, action: &'static str, target: &str) {
         self.record.say(Sort::Act, action, target.to_owned());
     }
 
-    /// Says that the request is a call.
+    /// Marks the request as a call.
     pub(super) fn calls(&self, target: String, arguments: &[u8]) {
         self.record.say(Sort::Call, "call", target);
         self.tells_all(AuditEntry::details_of_call(arguments));
     }
 
-    /// Says that the request is a question, whose calls are known at its end.
+    /// Marks the request as a question, whose calls are known at its end.
     pub(super) fn asks(
         &self,
         target: String,
@@ -123,24 +123,24 @@ impl Visitor {
         }
     }
 
-    /// Says that the request is a look at what may hold secrets.
+    /// Marks the request as a look at data that may hold secrets.
     pub(super) fn looks(&self, action: &'static str, target: &str) {
         self.record.say(Sort::Look, action, target.to_owned());
     }
 
-    /// Adds to what the audit is told of the request; never a secret.
+    /// Adds a detail to the audit's entry of the request; never a secret.
     pub(super) fn tells(&self, name: &str, value: impl Into<Value>) {
         self.tells_all(Map::from_iter([(name.to_owned(), value.into())]));
     }
 
-    /// Adds several of them.
+    /// Adds several details to the entry.
     pub(super) fn tells_all(&self, details: Map<String, Value>) {
         if let Some(said) = self.record.0.get() {
             said.details.lock().unwrap_or_else(PoisonError::into_inner).known.extend(details);
         }
     }
 
-    /// Notes what an error says of a call: whether it may have been carried out all the same.
+    /// Notes an error of a call that may have been carried out all the same.
     pub(super) fn failed_with(&self, error: &Error) {
         if error.retry() == Retry::OutcomeUnknown {
             self.is_unclear();
@@ -154,23 +154,23 @@ impl Visitor {
         }
     }
 
-    /// Notes that what was asked for goes on while its answer is read: whoever feeds the answer ends it.
+    /// Notes that the action goes on while its answer is read: the code that feeds the answer calls
+    /// [`Visitor::ended`].
     pub(super) fn goes_on(&self) {
         if let Some(said) = self.record.0.get() {
             said.goes_on.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Whether the audit may have to have something of the request, which was answered with this status.
-    /// Most are calls that went well, of which it has nothing.
+    /// Reports whether the audit may need an entry for the request, which was answered with this status. Most are
+    /// calls that went well, which need none.
     pub(super) fn is_worth_recording(&self, status: StatusCode, is_act: bool) -> bool {
         is_act || !status.is_success() || self.record.0.get().is_some()
     }
 
-    /// Has the audit record what it is to have of the request, now that there is an answer: acts, calls,
-    /// looks, and refusals of whatever was asked for. Gives what the answer is to wait for.
-    /// `asked` is what a request asks for that no handler said anything of; `is_act`, whether it was an act
-    /// all the same.
+    /// Records in the audit what it needs of the request, now that there is an answer: acts, calls, looks, and
+    /// refusals of any request. Returns a receiver that the answer has to wait for, or `None`. `asked` describes
+    /// a request that no handler described; `is_act` tells whether it was an act all the same.
     pub(super) fn answered(
         &self,
         audit: &AuditHandle,
@@ -181,7 +181,7 @@ impl Visitor {
     ) -> Option<oneshot::Receiver<()>> {
         let outcome = Outcome::of_status(status.as_u16());
         let Some(said) = self.record.0.get() else {
-            // Most requests are neither: for them nothing is put into words.
+            // Most requests are neither: for them nothing is formatted.
             let entry = (is_act || outcome == Outcome::Refused).then(asked)?.entry(outcome, is_act)?;
             return hand_over(audit, self.complete(entry).answered(Some(status.as_u16()), request_id));
         };
@@ -191,7 +191,7 @@ impl Visitor {
             said.action
         );
         if said.sort == Sort::Look && outcome == Outcome::Failed {
-            // Nothing was seen.
+            // The caller saw nothing.
             return None;
         }
         if said.goes_on.load(Ordering::Relaxed) && outcome == Outcome::Done {
@@ -203,7 +203,7 @@ impl Visitor {
         self.record(said, audit, outcome, Some(status), request_id)
     }
 
-    /// Has the audit record a request whose answer nobody waited for.
+    /// Records in the audit a request whose caller left before the answer.
     pub(super) fn left(&self, audit: &AuditHandle, request_id: &str) {
         if let Some(said) = self.record.0.get() {
             self.tells("why", "the caller left");
@@ -211,7 +211,7 @@ impl Visitor {
         }
     }
 
-    /// Has the audit record what went on after its answer had begun.
+    /// Records in the audit an action that went on after its answer had begun.
     pub(super) fn ended(&self, audit: &AuditHandle, outcome: Outcome) {
         if let Some(said) = self.record.0.get() {
             if outcome == Outcome::Unknown {
@@ -253,7 +253,7 @@ impl Visitor {
     }
 }
 
-/// Acts in force are waited for; nothing else is.
+/// Hands an entry to the audit. Only an act in force returns a receiver to wait for.
 fn hand_over(audit: &AuditHandle, entry: AuditEntry) -> Option<oneshot::Receiver<()>> {
     if entry.is_act_in_force() {
         return Some(audit.record(entry));

@@ -1,5 +1,4 @@
-//! The connections that there are and those that wait to be served: what `places` decides, done to
-//! sockets.
+//! Connections that are served and those that wait for a place: carries out on sockets what `places` decides.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -18,24 +17,24 @@ use super::connection::{Patience, Watch};
 use super::places::{Holder, Places, RESERVE, counted_for, few, own_turns, who_leaves};
 use super::queue::Queue;
 
-/// While somebody waits, it is looked this often at who can make room.
+/// Interval in which connections that can make room are looked for while others wait.
 const LOOK: Duration = Duration::from_millis(20);
-/// For so long newcomers stay in the kernel's queue while all who wait come from addresses that have only a few
-/// waiting: there they are served as they have come, and nobody is lost. If it is so for longer, they are taken
-/// all the same, because somebody who asks whether the daemon is there may be among them.
+/// Time for which newcomers stay in the kernel's queue while all waiting ones come from addresses that have only
+/// a few waiting: there they are served in the order in which they came, and none is lost. After that time they
+/// are accepted all the same, because a probe that asks whether the daemon is there may be among them.
 const KEPT_OUT: Duration = Duration::from_secs(1);
-/// How long whoever was given a place of the reserve has for its head.
+/// Time that a connection on a place of the reserve has for its head.
 const PROBE_HEAD: Duration = Duration::from_secs(1);
-/// How the requests begin that the reserve is for.
+/// Beginnings of the requests that the reserve is for.
 const PROBES: [&[u8]; 2] = [b"GET /healthz ", b"GET /readyz "];
-/// The longest of them.
+/// Length of the longest beginning in [`PROBES`], in bytes.
 const PROBE_BYTES: usize = 13;
 
 /// A connection that was accepted and is not served yet.
 struct Newcomer {
     stream: TcpStream,
     peer: SocketAddr,
-    /// What it asks for: known once its first bytes are there.
+    /// `true` for a probe; `None` until its first bytes are there.
     is_probe: Option<bool>,
 }
 
@@ -44,11 +43,11 @@ pub(super) struct Entering {
     pub(super) stream: TcpStream,
     pub(super) peer: SocketAddr,
     pub(super) watch: Arc<Watch>,
-    /// To be dropped when the connection has ended.
+    /// Place of the connection, to be dropped when it has ended.
     pub(super) seat: Seat,
 }
 
-/// Who holds how many places.
+/// Counts of the places that are held.
 #[derive(Debug, Default)]
 struct Held {
     by_address: Mutex<HashMap<IpAddr, usize>>,
@@ -61,7 +60,7 @@ impl Held {
     }
 }
 
-/// How many places each address holds, while nobody comes or goes.
+/// Locked counts of the places that each address holds.
 struct Counts<'a>(MutexGuard<'a, HashMap<IpAddr, usize>>);
 
 impl Counts<'_> {
@@ -75,7 +74,7 @@ impl Counts<'_> {
 pub(super) struct Seat {
     held: Arc<Held>,
     address: IpAddr,
-    /// It is one of the reserve, and ends with its first answer.
+    /// `true` if it is one of the reserve, and ends with its first answer.
     pub(super) is_reserve: bool,
 }
 
@@ -95,24 +94,24 @@ impl Drop for Seat {
     }
 }
 
-/// See the module.
+/// Connections of one listener, served and waiting; see the module.
 pub(super) struct Room {
     places: Places,
     patience: Patience,
-    /// Whether the first bytes of a connection can be looked at before it is served.
+    /// `true` if the first bytes of a connection can be looked at before it is served.
     is_plain: bool,
     held: Arc<Held>,
     waiting: Queue<Newcomer>,
-    /// One that the reserve is for may be among them.
+    /// `true` if a probe that the reserve is for may be waiting.
     may_be_probed: bool,
     watches: Watches,
     next_look: Instant,
-    /// Since when as many wait as may, and no address has many of them.
+    /// Time since when the queue is full and no address has many in it; `None` if that is not so.
     shut_since: Option<Instant>,
 }
 
 impl Room {
-    /// An empty one. `is_plain` says that connections are not encrypted.
+    /// Creates an empty one. `is_plain` says that connections are not encrypted.
     pub(super) fn new(places: Places, patience: Patience, is_plain: bool) -> Room {
         Room {
             places,
@@ -127,8 +126,8 @@ impl Room {
         }
     }
 
-    /// Whether a further connection is to be accepted. As long as an address has many that wait, it is: whoever
-    /// is in the kernel's queue must not stand in one line with a flood.
+    /// Reports whether a further connection is to be accepted. It is as long as an address has many that wait: a
+    /// client in the kernel's queue must not stand in one line with a flood.
     pub(super) fn takes_more(&mut self) -> bool {
         let most = self.most_waiting();
         if self.waiting.len() < most || self.waiting.has_longer(few(most)) {
@@ -157,7 +156,8 @@ impl Room {
         self.places.waiting.max(1)
     }
 
-    /// The next that is to be served, while there are so many: the places of the reserve count among them.
+    /// Returns the next connection to be served while `open` are served, those on places of the reserve included.
+    /// `None` if no place is free.
     pub(super) fn enter(&mut self, open: usize) -> Option<Entering> {
         if !self.is_crowded() {
             return None;
@@ -189,7 +189,7 @@ impl Room {
         } else {
             *self.held.counts().0.entry(address).or_default() += 1;
         }
-        // From here on, so that a handshake takes its time from that of the first head.
+        // Started here, so that a handshake takes its time from that of the first head.
         let watch = Arc::new(Watch::new(patience));
         if !is_reserve {
             self.watches.add(address, &watch);
@@ -198,17 +198,18 @@ impl Room {
         Entering { stream: newcomer.stream, peer: newcomer.peer, watch, seat }
     }
 
-    /// Whether anybody waits for a place.
+    /// Reports whether a connection waits for a place.
     pub(super) fn is_crowded(&self) -> bool {
         self.waiting.len() > 0
     }
 
-    /// Resolves when it is time to look who can make room. Cancel safe.
+    /// Waits until it is time to look for connections that can make room. Cancel safe.
     pub(super) async fn until_look(&self) {
         sleep_until(self.next_look).await;
     }
 
-    /// Has others make room for those who wait, if it is time for it. True if so: somebody may enter then.
+    /// Makes others leave for the waiting ones, if it is time for it. Returns `true` if it was: a connection may
+    /// enter then.
     pub(super) async fn make_room(&mut self) -> bool {
         if Instant::now() < self.next_look {
             return false;
@@ -218,21 +219,21 @@ impl Room {
         let waiting = self.waiting.in_order(|address| held.of(address));
         drop(held);
         self.send_away(&waiting);
-        // However long it took: others have their turn in between.
+        // Counted from now, however long it took: others have their turn in between.
         self.next_look = Instant::now() + LOOK;
         true
     }
 
-    /// Has one connection go, because there is no descriptor for another one.
+    /// Makes one connection leave, because there is no descriptor for another one.
     pub(super) fn make_room_for_anybody(&mut self) {
-        // Nobody has fewer than one who is not there.
+        // An address without connections holds fewer than any other.
         self.send_away(&[IpAddr::from([0, 0, 0, 0])]);
     }
 
     fn send_away(&mut self, waiting: &[IpAddr]) {
         self.watches.forget_ended();
         let open: Vec<(IpAddr, Arc<Watch>)> = self.watches.living().collect();
-        // Those who were told already will have made room in a moment.
+        // Connections that were told already will make room soon.
         let told = open.iter().filter(|(_, watch)| watch.is_leaving()).count();
         let waiting = &waiting[told.min(waiting.len())..];
         let holders: Vec<Holder> = open
@@ -245,8 +246,8 @@ impl Room {
         }
     }
 
-    /// Looks at the first bytes of those who wait, each once, and only those that are there. All of them: the
-    /// share of work after which a task lets others go first is smaller than their number.
+    /// Looks at the first bytes of the waiting connections, each once, and only at bytes that have arrived. Runs
+    /// unconstrained: tokio's budget after which a task yields is smaller than their number.
     async fn look_for_probes(&mut self) {
         unconstrained(poll_fn(|cx| {
             for newcomer in self.waiting.iter_mut().filter(|newcomer| newcomer.is_probe.is_none()) {
@@ -265,8 +266,7 @@ impl Room {
     }
 }
 
-/// The watches of the connections that there are. A watch that has ended takes its memory until it is
-/// forgotten here.
+/// Watches of the open connections. A watch that has ended takes its memory until it is forgotten here.
 #[derive(Default)]
 struct Watches(Vec<(IpAddr, Weak<Watch>)>);
 
@@ -275,7 +275,7 @@ impl Watches {
     fn add(&mut self, address: IpAddr, watch: &Arc<Watch>) {
         if self.0.len() == self.0.capacity() {
             self.forget_ended();
-            // Half of the room is free afterwards, however many there are.
+            // Half of the capacity is free afterwards, however many there are.
             self.0.reserve(self.0.len().max(16));
         }
         self.0.push((address, Arc::downgrade(watch)));

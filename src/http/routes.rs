@@ -1,5 +1,5 @@
-//! The list of routes: what the router is made of, so that nothing else can be forgotten in it. From
-//! it come the OpenAPI documents and the test that tries every role on every route.
+//! List of routes: the router is built from it, so that nothing else can be forgotten in it. From it come the
+//! OpenAPI documents and the test that tries every role on every route.
 
 use axum::http::Method;
 use axum::routing::MethodRouter;
@@ -8,10 +8,10 @@ use axum::{Extension, Router};
 use super::Shared;
 use super::query::{Known, decode};
 
-/// Who may use a route.
+/// Callers that may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Everybody whose `Host` and `Origin` are accepted.
+    /// Every caller whose `Host` and `Origin` are accepted.
     Public,
     /// The holder of any valid key.
     Viewer,
@@ -27,39 +27,39 @@ pub enum Access {
     Metrics,
 }
 
-/// What asking for a route does, and so what becomes of it when whoever asked leaves.
+/// Effect of a request to a route, which decides how it ends when its caller leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
-    /// Nothing: it is given up.
+    /// No effect: the request is dropped.
     Reads,
-    /// A server is asked: it is given up, and the server is told to.
+    /// A call of a server: the request is dropped, and the server is told to cancel.
     Calls,
-    /// Something is changed: it goes on to its end and is recorded.
+    /// A change: the request goes on to its end and is recorded.
     Acts,
 }
 
 impl Effect {
-    /// What a method does where nothing else is said: whatever is not safe (RFC 9110, section 9.2.1)
-    /// changes something.
+    /// Returns the effect of a method by default: whatever is not safe (RFC 9110, section 9.2.1) changes
+    /// something.
     pub(super) fn of_method(method: &Method) -> Effect {
         if method.is_safe() { Effect::Reads } else { Effect::Acts }
     }
 }
 
-/// A route.
+/// A route of one method and path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Route {
-    /// The method.
+    /// HTTP method in upper case.
     pub method: &'static str,
-    /// The path, with `{…}` for what a request puts there.
+    /// Path pattern, with `{…}` for a segment that a request fills in.
     pub path: &'static str,
-    /// Who may use it.
+    /// Callers that may use it.
     pub access: Access,
-    /// What it does.
+    /// Effect of a request.
     pub effect: Effect,
-    /// What the audit calls it, if it is an act.
+    /// Name of the action in the audit; `None` if it is no act.
     pub action: Option<&'static str>,
-    /// The parameters that it knows in a query.
+    /// Names of the parameters that it knows in a query.
     pub query: &'static [&'static str],
 }
 
@@ -94,8 +94,8 @@ impl Routes {
         self.add(Route { method, path, access, effect: Effect::Reads, action: None, query }, handler)
     }
 
-    /// Adds a route that changes something, with what the audit calls that: it goes on to its end when its
-    /// caller leaves, and has a line by that name also where its handler never came to know what it is about.
+    /// Adds a route that changes something, with its name in the audit: it goes on to its end when its caller
+    /// leaves, and has a line by that name also if its handler never came to know its target.
     pub(super) fn acting(
         self,
         action: &'static str,
@@ -109,8 +109,8 @@ impl Routes {
         self.add(Route { method, path, access, effect, action, query }, handler)
     }
 
-    /// Adds a route that asks servers and changes nothing here: it is given up when its caller leaves.
-    /// The path has no places, since the guard looks for it in that of a request.
+    /// Adds a route that asks servers and changes nothing here: it is dropped when its caller leaves. The path
+    /// has no placeholders, since the guard compares it with that of a request.
     pub(super) fn calling(self, path: &'static str, access: Access, handler: MethodRouter<Shared>) -> Routes {
         debug_assert!(!path.contains('{'), "{path}");
         let (method, effect) = ("POST", Effect::Calls);
@@ -118,7 +118,7 @@ impl Routes {
     }
 
     fn add(mut self, route: Route, handler: MethodRouter<Shared>) -> Routes {
-        // The guard goes by the method where it does not know the route.
+        // The guard goes by the method if it does not know the route.
         let of_method = route.method.parse().map_or(Effect::Acts, |method| Effect::of_method(&method));
         debug_assert!(route.effect == of_method || route.effect == Effect::Calls, "{route:?}");
         self.router = self.router.route(route.path, handler.route_layer(Extension(Known(route.query))));
@@ -126,31 +126,32 @@ impl Routes {
         self
     }
 
-    /// The routes as axum takes them.
+    /// Returns the routes as an axum router.
     pub(super) fn into_router(self) -> Router<Shared> {
         self.router
     }
 
-    /// What was added.
+    /// Returns the routes that were added.
     pub(super) fn known(&self) -> &[Route] {
         &self.known
     }
 }
 
-/// The act that a request asks for, by its method and its path: what the audit calls it, and what it is
-/// done to, which is what stands in the route's place, or the path where it has none.
+/// Returns the act that a request asks for, by its method and its path: its name in the audit, and its target,
+/// which is the segment in the route's placeholder, or the path if it has none. `None` if it is no act.
 pub(super) fn act_of(routes: &[Route], method: &Method, path: &str) -> Option<(&'static str, String)> {
     routes.iter().find_map(|route| {
         let action = route.action.filter(|_| route.method == method.as_str())?;
         let place = place_of(route.path, path)?;
-        // A `+` in a path is a plus. What cannot be decoded names nothing, and is told as it was sent.
+        // A `+` in a path is a plus. A target that cannot be decoded names nothing, and is recorded as it was
+        // sent.
         let decoded = decode(&place.replace('+', "%2B"));
         Some((action, decoded.unwrap_or_else(|| place.to_owned())))
     })
 }
 
-/// What a path has in the last place of a route's; all of it where there is no place, and `None` where it is
-/// another route's.
+/// Returns the segment of a path that fills the last placeholder of a route; the whole path if there is no
+/// placeholder, and `None` if the path is another route's.
 fn place_of<'a>(route: &str, path: &'a str) -> Option<&'a str> {
     let (mut given, mut place) = (path.split('/'), path);
     for part in route.split('/') {

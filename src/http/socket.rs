@@ -1,5 +1,5 @@
-//! The Unix socket: the door of whoever is the daemon's own user and needs no key. The kernel says who comes,
-//! and whoever else is of this machine, a proxy among them, cannot even open it.
+//! Unix socket: the way in for the daemon's own user, who needs no key. The kernel says who connects, and other
+//! users of this machine, a proxy among them, cannot even open it.
 
 use std::fs;
 use std::io;
@@ -17,10 +17,10 @@ use super::listener::{Call, report, talk, wait_for_stop};
 use super::nearness::Peer;
 use crate::process::Holder;
 
-/// So many connections are served at once; further ones wait in the kernel's queue.
+/// Connections served at once; further ones wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 64;
 
-/// A socket that is listened on. Its file is removed when this is dropped, unless it is another's by then.
+/// A listening socket. Its file is removed when this is dropped, unless another has taken its place by then.
 pub(super) struct Socket {
     listener: UnixListener,
     path: PathBuf,
@@ -28,16 +28,16 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// Listens on a socket of this path, readable and writable for the daemon's user only. A file that an
-    /// ended daemon has left there is replaced; one at which somebody answers is not.
+    /// Listens on a socket of this path, readable and writable for the daemon's user only. A file that an ended
+    /// daemon has left there is replaced; one on which a process still listens is not.
     ///
     /// # Errors
-    /// Somebody listens there, something else is there, the path is too long for a socket (107 bytes), or the
+    /// A process listens there, something else is there, the path is too long for a socket (107 bytes), or the
     /// directory cannot be written to. Missing directories are not made.
     pub(super) fn bind(path: &Path) -> io::Result<Socket> {
         check_free(path)?;
-        // Under another name until it has its mode, and then in one step: it is never open to others, and never
-        // not there.
+        // Under another name until it has its mode, and then renamed in one step: it is never open to others, and
+        // never missing.
         let mut draft = path.as_os_str().to_owned();
         draft.push(format!(".{}", std::process::id()));
         let draft = PathBuf::from(draft);
@@ -48,14 +48,14 @@ impl Socket {
         match placed {
             Ok(file) => Ok(Socket { listener: bound, path: path.to_owned(), file }),
             Err(error) => {
-                // Nobody knows it by this name.
+                // No client knows it by this name.
                 let _ = fs::remove_file(&draft);
                 Err(error)
             }
         }
     }
 
-    /// Where it is.
+    /// Returns the path of the socket's file.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -91,7 +91,8 @@ impl Socket {
     }
 }
 
-/// Who has come. One that a server of ours has started is shown out at once: it would only take a place.
+/// Identifies the peer. `None` if the kernel gives no credentials, or for a process that a server of ours has
+/// started: the connection is closed at once, since it would only take a place.
 async fn admit(stream: &UnixStream) -> Option<Arc<Peer>> {
     let credentials = stream.peer_cred().ok()?;
     let peer = Peer::of_unix(credentials.uid(), credentials.pid());
@@ -107,7 +108,7 @@ async fn admit(stream: &UnixStream) -> Option<Arc<Peer>> {
 impl Drop for Socket {
     fn drop(&mut self) {
         if identity(&self.path).is_ok_and(|file| file == self.file) {
-            // What stays is replaced by the next start.
+            // A file that stays is replaced by the next start.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -117,7 +118,7 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
     fs::symlink_metadata(path).map(|of| (of.dev(), of.ino()))
 }
 
-/// Whether a socket can be put here: nothing is there, or a socket at which nobody answers.
+/// Checks that a socket can be put here: the path is free, or a socket on which no process listens.
 fn check_free(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

@@ -1,4 +1,4 @@
-//! What the tests of the dialects share, and how paths find their surface.
+//! Fixtures that the tests of the dialects share, and tests of which paths belong to which surface.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::Surface;
 use crate::service::{Error, Fault, PinState, Problem, QuotaOf, Retry};
 
-/// One of each [`crate::service::Error`], in the order of the enum. [`is_listed`] makes a new
-/// variant fail to compile here, so that the dialects' tables cannot miss it.
+/// Returns one of each [`crate::service::Error`], in the order of the enum. [`is_listed`] makes a new variant
+/// fail to compile here, so that the dialects' tables cannot miss it.
 pub(super) fn every_error() -> Vec<Error> {
     let text = || "secret".to_owned();
     let problem = |path: &str, reason: &str| Problem { path: path.into(), reason: reason.into() };
@@ -62,7 +62,7 @@ pub(super) fn every_error() -> Vec<Error> {
     every
 }
 
-/// A new variant fails to compile here, so that it is not missed in the list.
+/// Lists all variants: a new one fails to compile here, so that it is not missed in the list.
 fn is_listed(error: &Error) {
     match error {
         Error::ServerNotFound { .. }
@@ -107,8 +107,8 @@ fn is_listed(error: &Error) {
     }
 }
 
-/// The rows of the first table of `docs/errors.md`, one for each [`every_error`]: the outcome, what
-/// happened, whose fault it is, whether to ask again, and the answers of `/v1` and `/api`.
+/// Returns the rows of the first table of `docs/errors.md`, one for each [`every_error`]: the outcome, the event,
+/// the party at fault, whether to ask again, and the answers of `/v1` and `/api`.
 pub(super) fn documented_errors() -> Vec<[&'static str; 6]> {
     let section = include_str!("../../docs/errors.md").split("\n## ").nth(1).expect("a first section");
     let rows = section.lines().filter(|line| line.starts_with("| `"));

@@ -1,23 +1,23 @@
-//! Header values that every answer has another of, cut from a block of memory that many share.
+//! Header values that differ in every answer, cut from a block of memory that many share.
 
 use std::cell::RefCell;
 
 use axum::http::HeaderValue;
 use bytes::{Bytes, BytesMut};
 
-/// How large a block is, in bytes. It lives as long as the last value cut from it.
+/// Size of a block, in bytes. It lives as long as the last value cut from it.
 const BLOCK: usize = 4096;
 
 thread_local! {
     static REST: RefCell<BytesMut> = RefCell::new(BytesMut::new());
 }
 
-/// A header value of this text; `None` when a header cannot have it.
+/// Returns a header value of this text; `None` if a header cannot have it.
 pub(super) fn value(text: &[u8]) -> Option<HeaderValue> {
     HeaderValue::from_maybe_shared(cut(text)).ok()
 }
 
-/// A header value of this number.
+/// Returns a header value of this number.
 pub(super) fn number(mut number: u32) -> HeaderValue {
     let mut digits = *b"0000000000";
     let mut begin = digits.len();

@@ -1,5 +1,5 @@
-//! TLS of the front: the certificate, which can be replaced while connections are open, and the
-//! handshake. HTTP/1.1 only, as without it.
+//! TLS of the front: the certificate, which can be replaced while connections are open, and the handshake.
+//! HTTP/1.1 only, as without it.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
@@ -20,53 +20,53 @@ use crate::files;
 /// The longest certificate or key file that is read, in bytes.
 const MAX_FILE: u64 = 1024 * 1024;
 
-/// The bits of a file's mode by which everybody may read or change it.
+/// Bits of a file's mode by which every user may read or change it.
 const OTHERS: u32 = 0o006;
 
-/// Where the certificate and its key are: PEM files.
+/// Paths of the certificate and its key: PEM files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// The certificate, and those between it and the root behind it.
+    /// File of the certificate, followed by the certificates between it and the root.
     pub cert: PathBuf,
-    /// The certificate's private key.
+    /// File of the certificate's private key.
     pub key: PathBuf,
 }
 
-/// Why a certificate cannot be used. Says nothing of a file's content.
+/// Reasons why a certificate cannot be used. Contains nothing of a file's content.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
     #[error("names {}, which cannot be read: {error}", path.display())]
     Unreadable {
-        /// Whether it is the key's.
+        /// `true` for the key's file, `false` for the certificate's.
         key: bool,
-        /// The file.
+        /// Path of the file, as configured.
         path: PathBuf,
-        /// What the operating system says.
+        /// Error of the operating system.
         error: io::Error,
     },
-    /// A file is not what it should be.
+    /// A file has content that cannot be used.
     #[error("names {}, which {reason}", path.display())]
     Unusable {
-        /// Whether it is the key's.
+        /// `true` for the key's file, `false` for the certificate's.
         key: bool,
-        /// The file.
+        /// Path of the file, as configured.
         path: PathBuf,
-        /// What is wrong and what would be right.
+        /// Description of the problem and of what would be right.
         reason: String,
     },
-    /// The two do not belong together.
+    /// The certificate and the key do not belong together.
     #[error("names {}, which is not the key of the certificate in {}", key.display(), cert.display())]
     Strangers {
-        /// The certificate's file.
+        /// Path of the certificate's file.
         cert: PathBuf,
-        /// The key's file.
+        /// Path of the key's file.
         key: PathBuf,
     },
 }
 
 impl TlsError {
-    /// Whether it is the key's setting that is wrong, and not the certificate's.
+    /// Reports whether the key's setting is wrong, and not the certificate's.
     pub fn is_about_the_key(&self) -> bool {
         match self {
             TlsError::Unreadable { key, .. } | TlsError::Unusable { key, .. } => *key,
@@ -75,7 +75,7 @@ impl TlsError {
     }
 }
 
-/// A certificate with its key, as new connections get it. Cheap to clone; clones are one.
+/// A certificate with its key, for new connections. Cheap to clone; all clones share one certificate.
 #[derive(Clone)]
 pub struct Tls {
     files: Arc<TlsFiles>,
@@ -89,14 +89,14 @@ impl Tls {
         Ok(Tls { files: Arc::new(files.clone()), current })
     }
 
-    /// Reads both files again. If they are good, connections from now on get what they say;
-    /// open ones go on as they are. If not, nothing changes. Blocks.
+    /// Reads both files again. If they are good, new connections use them; open ones go on as they are. If not,
+    /// nothing changes. Blocks.
     pub fn reload(&self) -> Result<(), TlsError> {
         self.current.store(read(&self.files)?);
         Ok(())
     }
 
-    /// Shakes hands with a client. A stream on which that failed comes back, to be closed.
+    /// Shakes hands with a client. A failed handshake returns the stream with the error, to be closed.
     pub(super) async fn accept(
         &self,
         stream: TcpStream,
@@ -126,7 +126,7 @@ fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
         error => unusable(true, format!("is not PEM: {error}")),
     })?;
     let provider = Arc::new(ring::default_provider());
-    // Before the pair is looked at, so that each file gets its own message.
+    // Before the pair is checked, so that each file gets its own message.
     provider.key_provider.load_private_key(private.clone_key()).map_err(|_| {
         unusable(true, "has no private key of a known kind (ECDSA, Ed25519 or RSA)".to_owned())
     })?;
@@ -161,8 +161,8 @@ fn bytes(path: &Path, key: bool) -> Result<Vec<u8>, TlsError> {
     }
 }
 
-/// A key for every user of the machine is no secret. A group may have it: so it is handed to daemons by
-/// those who renew certificates.
+/// Warns of a key that every user of the machine can read or change: it is no secret. A group may have it,
+/// because services that renew certificates hand it to daemons that way.
 fn warn_of_others(path: &Path, mode: u32) {
     if mode & OTHERS != 0 {
         let (path, mode) = (path.display(), format!("{:04o}", mode & 0o7777));

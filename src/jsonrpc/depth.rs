@@ -1,13 +1,13 @@
-//! How deep a JSON text is nested, without parsing it: `RawValue` has no limit of its own.
+//! Nesting depth of a JSON text, measured without parsing it: `RawValue` has no limit of its own.
 
-/// The deepest nesting that is passed on, in either direction.
+/// Maximum nesting that is passed on, in either direction.
 pub const MAX_DEPTH: usize = 128;
 
-/// Whether a JSON text nests arrays and objects deeper than [`MAX_DEPTH`].
+/// Reports whether a JSON text nests arrays and objects deeper than [`MAX_DEPTH`].
 ///
-/// Text that is not JSON gets some answer too, never a panic; whoever parses it will refuse it.
+/// Invalid JSON gets some answer too, never a panic; the parser refuses it later.
 pub fn too_deep(text: &[u8]) -> bool {
-    // Nearly every message has fewer brackets than the limit, and then no string has to be looked at.
+    // Nearly every message has fewer brackets than the limit, and then no string needs to be examined.
     if memchr::memchr2_iter(b'[', b'{', text).nth(MAX_DEPTH).is_none() {
         return false;
     }
@@ -30,7 +30,8 @@ pub fn too_deep(text: &[u8]) -> bool {
     false
 }
 
-/// The index of the quote that ends the string whose content starts at `at`.
+/// Returns the index of the quote that ends the string whose content starts at `at`; the length of the text
+/// if there is none.
 fn end_of_string(text: &[u8], mut at: usize) -> usize {
     while let Some(found) = text.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
         at += found;

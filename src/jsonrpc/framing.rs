@@ -1,72 +1,73 @@
-//! Bytes to frames: one message a line. A bad line never stops the ones behind it. One beyond the
-//! limit is not kept: of it come both ends, by which it can be known whose answer it was. Only a line
-//! that goes on and on is the end, because nothing shows that it will ever be one.
+//! Splits bytes into frames: one message per line. A bad line never stops the lines behind it. A line
+//! beyond the limit is not kept; only its two ends are, to find out which request it answers. A line that
+//! does not end within `GIVEN_UP` times the limit ends the stream, because nothing shows that it will
+//! ever end.
 
 use bytes::{Buf, Bytes, BytesMut};
 
-/// How many times the limit a line may be long before it is given up.
+/// Factor of the limit beyond which an unfinished line is given up.
 const GIVEN_UP: usize = 8;
-/// How much is kept of either end of a line beyond the limit, in bytes.
+/// Number of bytes that are kept of either end of a line beyond the limit.
 const END_KEPT: usize = 1024;
 
-/// A line that went on beyond everything: nothing behind it can be had.
+/// Error for a line that did not end in time: the rest of the stream is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Oversize {
-    /// The most that a line may have, in bytes.
+    /// Maximum length of a line in bytes.
     pub limit: usize,
-    /// How much of it was thrown away before it was given up.
+    /// Number of bytes thrown away before the line was given up.
     pub skipped: usize,
 }
 
 /// A line of the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Line {
-    /// One that is not longer than it may be.
+    /// A line within the limit.
     Frame(Bytes),
-    /// One that is, of which only the ends are there.
+    /// A line beyond the limit, of which only the ends are kept.
     TooLong(TooLong),
 }
 
-/// The ends of a line beyond the limit.
+/// The two ends of a line beyond the limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TooLong {
-    /// Its first bytes.
+    /// The first bytes of the line, at most `END_KEPT`.
     pub front: Bytes,
-    /// Its last bytes.
+    /// The last bytes of the line, at most `END_KEPT`.
     pub back: Bytes,
-    /// How long it was.
+    /// Length of the line in bytes.
     pub length: usize,
-    /// How long it may be.
+    /// Maximum length of a line in bytes.
     pub limit: usize,
 }
 
-/// A line of more bytes takes its buffer along.
+/// Line length in bytes above which a line takes its buffer along, instead of sharing it.
 const OWN_BUFFER: usize = 256 * 1024;
 
-/// How much room is made for a read when the last one did not fill what it had.
+/// Room for a read, in bytes, when the last one filled less than half of its room.
 const SMALL_READ: usize = 8 * 1024;
-/// The most room that is made for one read.
+/// Maximum room for one read, in bytes.
 const LARGE_READ: usize = 256 * 1024;
 
-/// Splits a byte stream into lines. Holds at most one line of `limit` bytes and one read.
+/// Splitter of a byte stream into lines. Holds at most one line of `limit` bytes and one read.
 #[derive(Debug)]
 pub struct Framer {
     buffer: BytesMut,
-    /// How far into the buffer there is known to be no newline.
+    /// Number of bytes at the start of the buffer that are known to hold no newline.
     scanned: usize,
     limit: usize,
     room: usize,
-    /// The line beyond the limit that is being thrown away.
+    /// The line beyond the limit that is being skipped; `None` if there is none.
     skipping: Option<TooLong>,
 }
 
 impl Framer {
-    /// A framer for lines of up to `limit` bytes, the newline not counted.
+    /// Makes a framer for lines of up to `limit` bytes, without the newline.
     pub fn new(limit: usize) -> Framer {
         Framer { buffer: BytesMut::new(), scanned: 0, limit, room: SMALL_READ, skipping: None }
     }
 
-    /// The buffer to read into, with room made for one read.
+    /// Returns the buffer to read into, with room for one read.
     pub fn read_buffer(&mut self) -> &mut BytesMut {
         if self.buffer.capacity() - self.buffer.len() < self.room / 2 {
             self.buffer.reserve(self.room);
@@ -74,17 +75,18 @@ impl Framer {
         &mut self.buffer
     }
 
-    /// Says how much the last read brought, so that the next one gets a fitting buffer.
+    /// Takes the number of bytes of the last read, so that the next one gets a fitting buffer.
     pub fn filled(&mut self, read: usize) {
         self.room = if read >= self.room / 2 { (self.room * 2).min(LARGE_READ) } else { SMALL_READ };
     }
 
-    /// Adds bytes; for callers that do not read into the buffer themselves.
+    /// Adds bytes, for callers that do not read into the buffer themselves.
     pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next line that is not blank, without its line ending and a leading byte order mark.
+    /// Returns the next line that is not blank, without its line ending and a leading byte order mark.
+    /// `None` until a whole line is there.
     pub fn next_frame(&mut self) -> Result<Option<Line>, Oversize> {
         loop {
             let found = memchr::memchr(b'\n', &self.buffer[self.scanned..]).map(|at| self.scanned + at);
@@ -99,7 +101,7 @@ impl Framer {
             self.buffer.advance(1);
             self.scanned = 0;
             if end > OWN_BUFFER {
-                // Whoever keeps a slice of it keeps its buffer, so that must not be anybody else's, too.
+                // A kept slice of the line keeps its whole buffer, so no other line may share it.
                 self.buffer = BytesMut::from(&self.buffer[..]);
             }
             let frame = trim(line);
@@ -109,7 +111,8 @@ impl Framer {
         }
     }
 
-    /// Throws away what is there of a line beyond the limit; at its end, gives what was kept of it.
+    /// Discards the buffered part of a line beyond the limit; at the line's end, returns the ends that were
+    /// kept.
     fn skip(&mut self, end: Option<usize>) -> Result<Option<Line>, Oversize> {
         let piece = self.buffer.split_to(end.unwrap_or(self.buffer.len()));
         self.scanned = 0;
@@ -117,7 +120,7 @@ impl Framer {
         let begun = || TooLong { front: Bytes::new(), back: Bytes::new(), length: 0, limit };
         let line = self.skipping.get_or_insert_with(begun);
         line.length += piece.len();
-        // Copied: a slice would keep the whole line.
+        // Copied: a slice would keep the whole line in memory.
         if line.front.len() < END_KEPT {
             let more = piece.len().min(END_KEPT - line.front.len());
             line.front = [&line.front, &piece[..more]].concat().into();
@@ -133,7 +136,7 @@ impl Framer {
     }
 }
 
-/// Cuts white space from both ends, and the byte order mark some Windows programs start with.
+/// Cuts white space from both ends, and the leading byte order mark that some Windows programs write.
 fn trim(mut line: Bytes) -> Bytes {
     if line.starts_with(b"\xEF\xBB\xBF") {
         line.advance(3);

@@ -1,5 +1,6 @@
-//! A line that is no message as it stands: what there is in it all the same. Servers print beside their
-//! answers, write numbers that JSON does not have, and text that is not UTF-8. Looked at for such lines only.
+//! Recovery of messages from a line that is not a message as it stands. Servers print other text beside
+//! their answers, write numbers that JSON does not have, and text that is not UTF-8. Only such lines come
+//! here.
 
 use bytes::Bytes;
 use serde::de::IgnoredAny;
@@ -8,31 +9,31 @@ use serde_json::value::RawValue;
 use super::message::{Incoming, classify};
 use super::too_long::id_of_answer;
 
-/// At so many places of a line the beginning of a message is looked for.
+/// Maximum number of places in a line that are tried as the beginning of a message.
 const MAX_BEGINNINGS: usize = 8;
-/// And not further behind its beginning than this, in bytes.
+/// Maximum distance of such a place from the line's beginning, in bytes.
 const MAX_PREFIX: usize = 8 * 1024;
-/// So many messages are taken from one line.
+/// Maximum number of messages taken from one line.
 const MAX_MESSAGES: usize = 1_024;
 
-/// What there is in a line.
+/// Content recovered from a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mended {
-    /// Messages, in their order.
+    /// Messages in the order of the line.
     Messages(Vec<Incoming>),
-    /// What can only be an answer to this request of ours, and why nobody can read it.
+    /// An answer to this request of ours that cannot be read.
     Unreadable {
         /// The id we gave the request.
         id: u64,
-        /// What is wrong, to be said after "its answer".
+        /// Fault of the answer, worded to follow "its answer".
         reason: String,
     },
     /// Nothing that could be meant for us.
     Noise,
 }
 
-/// Looks for what there is in a line that [`classify`] takes for noise: a batch, a message with other text
-/// before or behind it, one in which bytes are not UTF-8 (each such place becomes U+FFFD), and at last the id
+/// Recovers the content of a line that [`classify`] takes for noise: a batch, a message with other text
+/// before or behind it, one with bytes that are not UTF-8 (each such place becomes U+FFFD), and last the id
 /// of an answer that cannot be read.
 pub fn mend(line: &Bytes) -> Mended {
     let line = match std::str::from_utf8(line) {
@@ -40,7 +41,7 @@ pub fn mend(line: &Bytes) -> Mended {
         Err(_) => Bytes::from(String::from_utf8_lossy(line).into_owned().into_bytes()),
     };
     if serde_json::from_slice::<IgnoredAny>(&line).is_ok() {
-        // It says what it says: nothing is cut out of the middle of it.
+        // Valid JSON is taken as a whole: nothing is cut out of the middle of it.
         let messages = batch(&line).unwrap_or_else(|| vec![classify(&line)]);
         let messages: Vec<_> = messages.into_iter().filter(|message| *message != Incoming::Noise).collect();
         return if messages.is_empty() { Mended::Noise } else { Mended::Messages(messages) };
@@ -61,27 +62,30 @@ pub fn mend(line: &Bytes) -> Mended {
     }
 }
 
-/// The parts of a batch (spec 2025-03-26, basic): clients of that revision must take one.
+/// Returns the parts of a batch (spec 2025-03-26, basic); `None` if the line is no array. Clients of that
+/// revision must accept batches.
 fn batch(line: &Bytes) -> Option<Vec<Incoming>> {
     let items = serde_json::from_slice::<Vec<&RawValue>>(line).ok()?;
     let messages = items.into_iter().take(MAX_MESSAGES);
     Some(messages.map(|item| classify(&line.slice_ref(item.get().as_bytes()))).collect())
 }
 
-/// Where an object may begin that has members.
+/// Returns the places where an object with members may begin.
 fn beginnings(line: &[u8]) -> impl Iterator<Item = usize> {
     let found = memchr::memchr_iter(b'{', &line[..line.len().min(MAX_PREFIX)]);
     found.filter(|at| line[at + 1..].trim_ascii_start().starts_with(b"\"")).take(MAX_BEGINNINGS)
 }
 
-/// The messages that text begins with, one after the other, up to what is none.
+/// Returns the messages at the beginning of a text, one after the other, up to the first value that is
+/// none.
 fn messages_in(text: &Bytes) -> Vec<Incoming> {
     let values = serde_json::Deserializer::from_slice(text).into_iter::<&RawValue>();
     let messages = values.map_while(Result::ok).map(|raw| classify(&text.slice_ref(raw.get().as_bytes())));
     messages.take_while(is_from_a_server).take(MAX_MESSAGES).collect()
 }
 
-/// Whether it is something that a server says. One that prints what it was asked shows us our own requests.
+/// Reports whether a message is one that a server sends. A server that prints its input shows us our own
+/// requests.
 fn is_from_a_server(message: &Incoming) -> bool {
     match message {
         Incoming::Response { .. } => true,
@@ -93,12 +97,13 @@ fn is_from_a_server(message: &Incoming) -> bool {
     }
 }
 
-/// The request of ours that text answers which is no JSON, and where it ceases to be.
+/// Returns the id of our request that this invalid JSON text answers, and the fault with its place; `None`
+/// if it is valid or shows no such id.
 fn unreadable_answer(text: &[u8]) -> Option<(u64, String)> {
     let error = serde_json::from_slice::<IgnoredAny>(text).err()?;
     let id = id_of_answer(text, text)?;
     let said = error.to_string();
-    // A line has one line, so its columns are its bytes.
+    // The text is one line, so its columns are its bytes.
     let what = said.split(" at line ").next().unwrap_or_default();
     Some((id, format!("it is not valid JSON: {what} at byte {}", error.column())))
 }
@@ -182,7 +187,7 @@ mod tests {
             mended(bytes);
         }
 
-        /// Whatever without a brace stands around a message, the message is found.
+        /// A message is found whatever text without a brace stands around it.
         #[test]
         fn a_message_is_found_among_anything_else(
             before in "[^{\\[]{0,60}", behind in "[^{}\\[\\]\"0-9]{0,60}", id in 1u64..1 << 31, text in "\\PC{0,30}",

@@ -1,5 +1,5 @@
-//! Frames to messages and back. What an incoming frame is, is decided in one pass that skips the
-//! payloads; outgoing frames are written into one buffer, payloads spliced in as they came.
+//! Conversion of frames to messages and back. An incoming frame is classified in one pass that skips the
+//! payloads; outgoing frames are written into one buffer, with payloads spliced in as they came.
 
 use std::borrow::Cow;
 
@@ -12,15 +12,15 @@ use crate::text::json_text;
 /// A JSON-RPC error object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RpcError {
-    /// The code.
+    /// The peer's error code; -32603 if it gave none that can be read.
     pub code: i64,
-    /// The message, at most a few kilobytes are kept.
+    /// The message, at most `MAX_ERROR_MESSAGE` characters.
     pub message: String,
-    /// The data, raw JSON.
+    /// The `data`, raw JSON; `None` if it is missing.
     pub data: Option<Bytes>,
 }
 
-/// What a frame from a peer turned out to be.
+/// A frame from a peer, classified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Incoming {
     /// An answer to request `id`, which was ours.
@@ -30,23 +30,23 @@ pub enum Incoming {
         /// The `result`, raw JSON, or the error.
         outcome: Result<Bytes, RpcError>,
     },
-    /// A request of the peer.
+    /// A request of the peer, which waits for an answer.
     Request {
         /// The peer's id, raw JSON: a string or an integer.
         id: Bytes,
-        /// The method.
+        /// The requested method, not checked against any list.
         method: String,
-        /// The `params`, raw JSON.
+        /// The `params`, raw JSON; `None` if they are missing.
         params: Option<Bytes>,
     },
-    /// A notification.
+    /// A notification, which gets no answer.
     Notification {
-        /// The method.
+        /// The method that names the kind of notification.
         method: String,
-        /// The `params`, raw JSON.
+        /// The `params`, raw JSON; `None` if they are missing.
         params: Option<Bytes>,
     },
-    /// Not a JSON-RPC message that could be meant for us.
+    /// A frame that is not a JSON-RPC message meant for us.
     Noise,
 }
 
@@ -64,7 +64,8 @@ struct Envelope<'a> {
     error: Option<&'a RawValue>,
 }
 
-/// For serde: a member that is there, also when its value is `null`; `"result": null` answers a request.
+/// Deserializes a member that is present, even if its value is `null`: `"result": null` answers a request.
+/// For serde.
 pub fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
@@ -79,15 +80,15 @@ struct ErrorObject<'a> {
     data: Option<&'a RawValue>,
 }
 
-/// The code of an error that has none that can be read: an internal error of the peer.
+/// Code of an error without a readable code: an internal error of the peer.
 const NO_CODE: i64 = -32603;
 
-/// The longest error message of a peer that is kept, in characters.
+/// Maximum length of a peer's error message that is kept, in characters.
 const MAX_ERROR_MESSAGE: usize = 4096;
 
-/// Says what a frame is. Payloads of the answer are slices of `frame`.
+/// Classifies a frame. Payloads of the answer are slices of `frame`.
 pub fn classify(frame: &Bytes) -> Incoming {
-    // serde takes an array for a struct, too; JSON-RPC does not.
+    // serde accepts an array for a struct, too; JSON-RPC does not.
     let envelope = frame.starts_with(b"{").then(|| serde_json::from_slice::<Envelope<'_>>(frame).ok());
     let Some(envelope) = envelope.flatten() else { return Incoming::Noise };
     let slice = |raw: &RawValue| frame.slice_ref(raw.get().as_bytes());
@@ -112,8 +113,8 @@ pub fn classify(frame: &Bytes) -> Incoming {
     }
 }
 
-/// The id that we gave a request, as a peer may write it: as the number, as text, or as a number without a
-/// fraction. Raw JSON.
+/// Reads the id that we gave a request, as a peer may write it: as the number, as text, or as a number
+/// without a fraction. `id` is raw JSON; `None` if it is none of these.
 pub fn own_id(id: &str) -> Option<u64> {
     id.parse().ok().or_else(|| oddly_written(id))
 }
@@ -124,18 +125,19 @@ fn oddly_written(id: &str) -> Option<u64> {
         let digits = text.strip_suffix('"').filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
         return digits?.parse().ok();
     }
-    // Numbers that a double holds exactly.
+    // Only numbers that a double holds exactly.
     let number = id.parse::<f64>().ok().filter(|number| number.fract() == 0.0)?;
     (0.0..9_007_199_254_740_992.0).contains(&number).then_some(number as u64)
 }
 
-/// JSON-RPC ids are strings or integers here; MCP forbids null, and fractions are refused by most peers.
+/// Reports whether an id is valid: JSON-RPC ids are strings or integers here; MCP forbids null, and most
+/// peers refuse fractions.
 fn is_id(id: &RawValue) -> bool {
     let text = id.get();
     text.starts_with('"') || text.parse::<i64>().is_ok() || text.parse::<u64>().is_ok()
 }
 
-/// Reads an error, in whatever shape it comes: what a peer has to say of it is kept.
+/// Reads an error in any shape, and keeps all that the peer says of it.
 fn read_error(raw: &RawValue, slice: &dyn Fn(&RawValue) -> Bytes) -> RpcError {
     let object = raw.get().starts_with('{').then(|| serde_json::from_str::<ErrorObject<'_>>(raw.get()).ok());
     let Some(error) = object.flatten() else {
@@ -143,20 +145,22 @@ fn read_error(raw: &RawValue, slice: &dyn Fn(&RawValue) -> Bytes) -> RpcError {
     };
     RpcError {
         code: error.code.and_then(|code| read_code(code.get())).unwrap_or(NO_CODE),
-        // An object without a message is its own.
+        // An object without a message becomes the message itself.
         message: error.message.filter(|message| message.get() != "null").map_or_else(|| words(raw), words),
         data: error.data.map(slice),
     }
 }
 
-/// A code as peers write it: a number, one with a fraction of nothing, or either as text.
+/// Reads a code as peers write it: an integer, a number with a zero fraction, or either as text. `None` for
+/// anything else.
 fn read_code(raw: &str) -> Option<i64> {
     let digits = raw.trim_matches('"');
     let whole = |code: &f64| code.fract() == 0.0 && code.abs() < 9_007_199_254_740_992.0;
     digits.parse().ok().or_else(|| digits.parse::<f64>().ok().filter(whole).map(|code| code as i64))
 }
 
-/// What a text says, and of anything else its JSON.
+/// Returns the content of a string, or the JSON of any other value, cut to [`MAX_ERROR_MESSAGE`]
+/// characters.
 fn words(raw: &RawValue) -> String {
     let text = json_text(raw.get()).unwrap_or_else(|| raw.get().to_owned());
     match text.char_indices().nth(MAX_ERROR_MESSAGE) {
@@ -239,7 +243,7 @@ pub fn push_error(out: &mut BytesMut, id: &[u8], code: i32, message: &str) {
     out.put_slice(b"\"}}\n");
 }
 
-/// JSON on one line. Valid JSON has raw line breaks between tokens only, so blanks can stand for them.
+/// Puts JSON on one line. Valid JSON has raw line breaks only between tokens, so blanks can replace them.
 pub fn one_line(json: Bytes) -> Bytes {
     if memchr::memchr2(b'\n', b'\r', &json).is_none() {
         return json;

@@ -1,7 +1,7 @@
-//! The wire: JSON-RPC 2.0 messages as lines of UTF-8. No IO, no MCP.
+//! Wire format: JSON-RPC 2.0 messages as lines of UTF-8. No IO, no MCP.
 //!
-//! Payloads (`params`, `result`, `error.data`) are never parsed here: they are slices of the
-//! frame they came in, and are spliced into the frame they leave in.
+//! Payloads (`params`, `result`, `error.data`) are never parsed here: they are slices of the frame they
+//! came in, and are spliced into the frame they leave in.
 
 mod depth;
 mod framing;

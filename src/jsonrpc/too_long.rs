@@ -1,5 +1,6 @@
-//! Whose answer a line beyond the limit was, told by its ends. Nothing is guessed: an id counts only
-//! where it must be that of the answer, so a call is never ended by what was meant for another.
+//! Recognition of the request that a line beyond the limit answers, by the line's ends. Nothing is guessed:
+//! an id counts only where it must be that of the answer, so a call is never ended by a line that was meant
+//! for another.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,13 +11,13 @@ use serde_json::value::RawValue;
 
 use super::message::own_id;
 
-/// The id of the request of ours that this line answers, where its ends show it: an object that begins
-/// with a `result` or an `error` too long to be read on, and with the id before that, or with the id as
-/// the last member of the line (`jsonrpc` may be behind it).
+/// Returns the id of our request that this line answers; `None` if its ends do not show it. They show it
+/// for an object that begins with a `result` or an `error` too long to be read to its end, with the id
+/// before that or as the last member of the line (`jsonrpc` may be behind it).
 pub fn id_of_answer(front: &[u8], back: &[u8]) -> Option<u64> {
     let front = front.trim_ascii_start();
     let mut seen = Seen { end: front.as_ptr_range().end as usize, ..Seen::default() };
-    // It breaks off in the middle, so what it says up to there counts, and the error does not.
+    // The text breaks off in the middle, so the members up to there count and the error does not.
     drop(serde_json::Deserializer::from_slice(front).deserialize_map(&mut seen));
     if !seen.is_answer || seen.is_request {
         return None;
@@ -24,10 +25,10 @@ pub fn id_of_answer(front: &[u8], back: &[u8]) -> Option<u64> {
     seen.id.or_else(|| id_at_end(back))
 }
 
-/// What the beginning of a line says.
+/// Members seen at the beginning of a line.
 #[derive(Default)]
 struct Seen {
-    /// Where the beginning ends: a number that reaches so far may go on.
+    /// Address of the end of the beginning: a number that reaches it may go on.
     end: usize,
     id: Option<u64>,
     is_answer: bool,
@@ -48,7 +49,7 @@ impl<'de> Visitor<'de> for &mut Seen {
                     let text = map.next_value::<&'de RawValue>()?.get();
                     let is_whole = (text.as_bytes().as_ptr_range().end as usize) < self.end;
                     self.id = is_whole.then(|| own_id(text)).flatten();
-                    // An id that is there and is none of ours is not looked for at the other end.
+                    // If there is an id that is none of ours, the other end is not searched.
                     self.is_request |= is_whole && self.id.is_none();
                 }
                 "method" | "params" => {
@@ -65,8 +66,8 @@ impl<'de> Visitor<'de> for &mut Seen {
     }
 }
 
-/// The id as the last member of an object that ends here. The last brace of a line is that of the whole
-/// object, so what stands right before it is a member of the whole object.
+/// Reads the id as the last member of an object that ends here. The last brace of a line ends the whole
+/// object, so the member right before it belongs to the whole object.
 fn id_at_end(back: &[u8]) -> Option<u64> {
     let inside = back.trim_ascii_end().strip_suffix(b"}")?.trim_ascii_end();
     let inside = without_version(inside).unwrap_or(inside);
@@ -79,7 +80,7 @@ fn id_at_end(back: &[u8]) -> Option<u64> {
     before.trim_ascii_end().ends_with(b",").then(|| std::str::from_utf8(number).ok()?.parse().ok()).flatten()
 }
 
-/// Without `"jsonrpc": "2.0"` and the comma before it.
+/// Removes `"jsonrpc": "2.0"` and the comma before it; `None` if they are not there.
 fn without_version(inside: &[u8]) -> Option<&[u8]> {
     let rest = inside.strip_suffix(b"\"2.0\"")?.trim_ascii_end().strip_suffix(b":")?.trim_ascii_end();
     let rest = rest.strip_suffix(b"\"jsonrpc\"")?.trim_ascii_end();
@@ -98,7 +99,7 @@ mod tests {
         id_of_answer(&line.front, &line.back)
     }
 
-    /// The ends of this line, as long as `kept` each.
+    /// Returns the ends of this line, each of length `kept`.
     fn ends(text: &str, kept: usize) -> TooLong {
         let (bytes, length) = (text.as_bytes(), text.len());
         TooLong {
@@ -155,7 +156,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the members, their order and where the ends are cut: it is the right id or none.
+        /// With any members in any order and any cut of the ends: the id is the right one or none.
         #[test]
         fn no_answer_is_taken_for_another_one(
             id in 0u64..u64::MAX, text in "[\\\\\"id:{},0-9 ]{0,200}", last in any::<bool>(), kept in 0usize..80,

@@ -1,19 +1,19 @@
-//! What the gateway answers to requests that a child pushes. Every request gets an answer: a
-//! child that waits for one hangs for ever.
+//! Answers of the gateway to requests that a child pushes. Every request gets an answer: a child that waits
+//! for one hangs for ever.
 
 use super::method;
 
-/// The answer to a pushed request.
+/// Answer to a pushed request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
-    /// A result, raw JSON.
+    /// A result as raw JSON.
     Result(&'static str),
     /// An error: its code and its message.
     Error(i32, &'static str),
 }
 
-/// What to answer to a request of this method. No client capability is declared to children, so
-/// only `ping` and, for servers that ask anyway, an empty list of roots get a result.
+/// Returns the answer to a request of this method. No client capability is declared to children, so only
+/// `ping` and, for servers that ask anyway, an empty list of roots get a result.
 pub fn answer(asked: &str) -> Answer {
     match asked {
         method::PING => Answer::Result("{}"),

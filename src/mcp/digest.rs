@@ -1,5 +1,5 @@
-//! The digest of a tool's definition: the same for definitions that mean the same, however their
-//! members are ordered and spaced. By it a definition that changed is told from one that did not.
+//! Digest of a tool's definition: equal for definitions with the same meaning, however their members are
+//! ordered and spaced. It tells a changed definition from an unchanged one.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,26 +9,26 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-/// SHA-256 over everything that a tool's entry says of it: name, title, description, schemas,
-/// annotations and whatever else stands there, but `_meta`, which is no part of what a model is told
-/// and may differ from list to list. Written `sha256:` and 64 hexadecimal digits.
+/// SHA-256 over everything in a tool's entry: name, title, description, schemas, annotations and all other
+/// members except `_meta`, which is not shown to a model and may differ from list to list. Written as
+/// `sha256:` and 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct ToolDigest([u8; 32]);
 
-/// The member that is left out.
+/// The member that the digest leaves out.
 const META: &str = "_meta";
 const PREFIX: &str = "sha256:";
 
 impl ToolDigest {
-    /// The digest of one definition. What cannot be read as JSON counts as the text that it is.
+    /// Computes the digest of one definition. Invalid JSON counts as plain text.
     pub fn of(definition: &RawValue) -> ToolDigest {
         ToolDigest::by(definition, Canonical { leave_out: Some(META), order: Order::Counts })
     }
 
-    /// The digest of a definition in which it makes no difference in which order texts enumerate words
-    /// (`ls, cat, pwd`) and schemas name what is required or allowed: programs that print a set do so in
-    /// another order at each start.
+    /// Computes the digest of a definition regardless of the order in which texts enumerate words (`ls,
+    /// cat, pwd`) and schemas list what is required or allowed: programs that print a set do so in another
+    /// order at each start.
     pub fn of_unordered(definition: &RawValue) -> ToolDigest {
         ToolDigest::by(definition, Canonical { leave_out: Some(META), order: Order::OfSetsNot })
     }
@@ -40,7 +40,7 @@ impl ToolDigest {
         ToolDigest(Sha256::digest(bytes).into())
     }
 
-    /// The digest of a whole list, in whatever order its tools stand.
+    /// Computes the digest of a whole list; the order of its tools does not matter.
     pub fn of_all(digests: impl Iterator<Item = ToolDigest>) -> ToolDigest {
         let mut digests: Vec<ToolDigest> = digests.collect();
         digests.sort_unstable();
@@ -69,7 +69,7 @@ impl From<ToolDigest> for String {
     }
 }
 
-/// A text that is no digest.
+/// Error for a text that is not a digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be \"sha256:\" and 64 hexadecimal digits")]
 pub struct NoDigest;
@@ -96,29 +96,29 @@ impl TryFrom<String> for ToolDigest {
     }
 }
 
-/// Reads a value as its canonical bytes: members in the order of their names. A member that stands
-/// there twice is kept twice, since readers differ about which one counts.
+/// Reader that turns a value into its canonical bytes: members in the order of their names. A member that
+/// occurs twice is kept twice, since readers differ about which one counts.
 #[derive(Clone, Copy)]
 struct Canonical {
     leave_out: Option<&'static str>,
     order: Order,
 }
 
-/// Whether the order of what is enumerated counts.
+/// Significance of the order of entries.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Order {
     Counts,
-    /// Not that of sets: in texts, and in lists of a schema that are sets.
+    /// The order of sets does not matter: in texts, and in lists of a schema that are sets.
     OfSetsNot,
-    /// The same, and this list is one.
+    /// As `OfSetsNot`, and the list being read is a set.
     IsASet,
 }
 
-/// The members of a schema whose lists are sets (JSON Schema 2020-12, validation, sections 6.1 and 6.5.3).
+/// Members of a schema whose lists are sets (JSON Schema 2020-12, validation, sections 6.1 and 6.5.3).
 const SETS: [&str; 3] = ["required", "enum", "type"];
 
 impl Canonical {
-    /// How what stands inside is read.
+    /// Returns the reader for a nested value.
     fn inside(self, member: Option<&str>) -> Canonical {
         let is_set = member.is_some_and(|member| SETS.contains(&member));
         let order = match self.order {
@@ -130,7 +130,7 @@ impl Canonical {
     }
 }
 
-/// A text in which the words that commas stand between are sorted, without the brackets and quotes around them.
+/// Sorts the words of a text that are separated by commas, without the brackets and quotes around them.
 fn without_order(text: &str) -> String {
     let bare = |word: &str| word.trim_matches(|c: char| ",.;()[]{}'\"`".contains(c)).to_owned();
     let (mut out, mut run): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
@@ -219,7 +219,7 @@ impl<'de> Visitor<'de> for Canonical {
                 members.push((name, value));
             }
         }
-        // Stable: what stands there twice keeps its order.
+        // The sort is stable: members with the same name keep their order.
         members.sort_by(|one, other| one.0.cmp(&other.0));
         let mut bytes = vec![b'{'];
         for (name, value) in members {
@@ -316,7 +316,7 @@ mod tests {
         })
     }
 
-    /// The same value with its members the other way round.
+    /// Returns the same value with its members in reverse order.
     fn reversed(value: &Value) -> Value {
         match value {
             Value::Array(entries) => entries.iter().map(reversed).collect(),

@@ -1,40 +1,40 @@
-//! What the two openings say: `server/discover` and `initialize`.
+//! Payloads of the two openings: `server/discover` and `initialize`.
 
 use serde_json::{Value, json};
 
 use super::era::{MODERN_VERSION, OFFERED_LEGACY_VERSION, client_info};
 use crate::jsonrpc::RpcError;
 
-/// What the answer to the probe means.
+/// Conclusion from the answer to the probe.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Probe {
     /// The child speaks the modern revision.
     Modern,
-    /// It does not; `initialize` is next.
+    /// The child does not speak it; `initialize` is next.
     Legacy,
-    /// It is modern, but of revisions that the gateway does not speak.
+    /// The child is modern, but the gateway speaks none of its revisions.
     Unsupported {
-        /// What it offers.
+        /// Revisions that the child offers.
         offered: Vec<String>,
     },
 }
 
-/// The handshake's facts, in the form both eras share.
+/// Facts from the handshake, in the form both eras share.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Facts {
-    /// The version agreed on.
+    /// The protocol version agreed on, at most 32 characters.
     pub protocol_version: Box<str>,
-    /// `serverInfo.name`.
+    /// `serverInfo.name`, at most 256 characters; `None` if it is missing.
     pub server_name: Option<Box<str>>,
-    /// `serverInfo.version`.
+    /// `serverInfo.version`, at most 256 characters; `None` if it is missing.
     pub server_version: Option<Box<str>>,
-    /// The capabilities object.
+    /// The `capabilities` object as the child sent it; `null` if it is missing.
     pub capabilities: Value,
-    /// The instructions.
+    /// The `instructions` text; `None` if it is missing.
     pub instructions: Option<Box<str>>,
 }
 
-/// The members of `initialize`'s params, without braces.
+/// Returns the members of `initialize`'s params, without braces.
 pub fn initialize_params() -> String {
     let params = json!({
         "protocolVersion": OFFERED_LEGACY_VERSION,
@@ -45,8 +45,8 @@ pub fn initialize_params() -> String {
     params[1..params.len() - 1].to_owned()
 }
 
-/// Reads a `DiscoverResult`. A result without the modern version is a legacy child's odd answer,
-/// unless it names versions, which only a modern child does.
+/// Reads a `DiscoverResult`. A result without the modern version is a legacy child's odd answer, unless it
+/// names newer versions, which only a modern child does.
 pub fn read_discover(result: &[u8]) -> (Probe, Option<Facts>) {
     let Ok(result) = serde_json::from_slice::<Value>(result) else {
         return (Probe::Legacy, None);
@@ -62,8 +62,8 @@ pub fn read_discover(result: &[u8]) -> (Probe, Option<Facts>) {
     (Probe::Modern, Some(facts(MODERN_VERSION, info, &result)))
 }
 
-/// Says what an error answer to the probe means. Only the three errors of the modern revision
-/// are evidence for it; everything else is a legacy server that does not know the method.
+/// Interprets an error answer to the probe. Only the three errors of the modern revision are evidence for
+/// it; every other error comes from a legacy server that does not know the method.
 pub fn read_probe_error(error: &RpcError) -> Probe {
     match error.code {
         -32020 | -32021 => Probe::Modern,
@@ -81,7 +81,7 @@ pub fn read_probe_error(error: &RpcError) -> Probe {
     }
 }
 
-/// Reads an `InitializeResult`, or says what is wrong with it.
+/// Reads an `InitializeResult`, or returns what is wrong with it.
 pub fn read_initialize(result: &[u8]) -> Result<Facts, String> {
     let result: Value =
         serde_json::from_slice(result).map_err(|_| "initialize did not answer with an object")?;

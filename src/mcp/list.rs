@@ -1,4 +1,4 @@
-//! Pages of the four lists.
+//! Pages of the four lists that a server offers.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -7,21 +7,21 @@ use serde_json::value::RawValue;
 
 use super::method;
 
-/// Which list.
+/// Kind of list that a server offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListKind {
-    /// `tools/list`.
+    /// Tools that can be called: `tools/list`.
     Tools,
-    /// `resources/list`.
+    /// Resources that can be read: `resources/list`.
     Resources,
-    /// `resources/templates/list`.
+    /// Templates for the addresses of resources: `resources/templates/list`.
     Templates,
-    /// `prompts/list`.
+    /// Prompts that a server offers: `prompts/list`.
     Prompts,
 }
 
 impl ListKind {
-    /// The method that lists.
+    /// Returns the method that requests the list.
     pub fn method(self) -> &'static str {
         match self {
             ListKind::Tools => method::TOOLS_LIST,
@@ -31,7 +31,7 @@ impl ListKind {
         }
     }
 
-    /// The capability that announces it.
+    /// Returns the capability that announces the list.
     pub fn capability(self) -> &'static str {
         match self {
             ListKind::Tools => "tools",
@@ -40,7 +40,7 @@ impl ListKind {
         }
     }
 
-    /// The member of the result that holds the entries.
+    /// Returns the member of the result that holds the entries.
     fn member(self) -> &'static str {
         match self {
             ListKind::Tools => "tools",
@@ -54,24 +54,24 @@ impl ListKind {
 /// One page of a list.
 #[derive(Debug)]
 pub struct ListPage {
-    /// The entries, each raw JSON.
+    /// The entries of this page, each raw JSON.
     pub entries: Vec<Box<RawValue>>,
-    /// Whether there is a next page, and where it starts.
+    /// Cursor of the next page, if there is one.
     pub next: NextPage,
 }
 
-/// What a page says of the next one.
+/// A page's reference to the next page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NextPage {
-    /// There is none.
+    /// This is the last page.
     None,
-    /// It starts here; the empty string is a cursor like any other.
+    /// The next page has this cursor; the empty string is a cursor like any other.
     At(String),
-    /// It starts at what is no text; its JSON, cut.
+    /// The cursor is not a string; this is its JSON, cut to 40 characters.
     Unusable(String),
 }
 
-/// Reads a page, or says what is wrong with it.
+/// Reads a page, or returns what is wrong with it.
 pub fn read_page(kind: ListKind, result: &[u8]) -> Result<ListPage, String> {
     let members: HashMap<Cow<'_, str>, &RawValue> = serde_json::from_slice(result)
         .map_err(|_| format!("{} did not answer with an object", kind.method()))?;

@@ -1,4 +1,4 @@
-//! `notifications/message`: what a server reports by the protocol.
+//! Reports of a server by the protocol: `notifications/message`.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::text::json_text;
 
-/// The longest report that is shown, in characters.
+/// Maximum length of a report that is shown, in characters.
 const MAX_REPORT: usize = 4096;
 
 #[derive(Deserialize)]
@@ -20,8 +20,8 @@ struct Params<'a> {
     data: &'a RawValue,
 }
 
-/// A report as one line: `level logger: data`, a text as it is and anything else as its JSON (spec 2025-11-25,
-/// server/utilities/logging). `None` for params that are none.
+/// Formats a report as one line: `level logger: data`, a string as its text and any other value as JSON
+/// (spec 2025-11-25, server/utilities/logging). `None` for invalid params.
 pub fn read_log_message(params: &[u8]) -> Option<String> {
     let params: Params<'_> = serde_json::from_slice(params).ok()?;
     let data = json_text(params.data.get()).unwrap_or_else(|| params.data.get().to_owned());

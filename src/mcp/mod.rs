@@ -18,40 +18,40 @@ pub use logging::read_log_message;
 pub use result::{CAPABILITY_REQUIRED, NoResult, ReadContents, ToolResult, read_contents, read_tool_result};
 pub use tool::{is_for_models, tool_meta};
 
-/// Method names, as constants.
+/// Method names of MCP.
 pub mod method {
-    /// Opens a connection of the legacy era.
+    /// Request that opens a connection of the legacy era.
     pub const INITIALIZE: &str = "initialize";
-    /// Ends the legacy handshake.
+    /// Notification that ends the legacy handshake.
     pub const INITIALIZED: &str = "notifications/initialized";
-    /// Asks a server of the modern era what it is.
+    /// Request for the description of a server of the modern era.
     pub const DISCOVER: &str = "server/discover";
-    /// Asks whether the peer is alive (legacy era).
+    /// Request that checks whether the peer is alive (legacy era).
     pub const PING: &str = "ping";
-    /// Opens a stream of change notifications (modern era).
+    /// Request that opens a stream of change notifications (modern era).
     pub const LISTEN: &str = "subscriptions/listen";
-    /// Lists tools.
+    /// Request for a page of the tools.
     pub const TOOLS_LIST: &str = "tools/list";
-    /// Calls a tool.
+    /// Request that calls a tool.
     pub const TOOLS_CALL: &str = "tools/call";
-    /// Lists resources.
+    /// Request for a page of the resources.
     pub const RESOURCES_LIST: &str = "resources/list";
-    /// Lists resource templates.
+    /// Request for a page of the resource templates.
     pub const TEMPLATES_LIST: &str = "resources/templates/list";
-    /// Reads a resource.
+    /// Request for the contents of a resource.
     pub const RESOURCES_READ: &str = "resources/read";
-    /// Lists prompts.
+    /// Request for a page of the prompts.
     pub const PROMPTS_LIST: &str = "prompts/list";
-    /// Says that a request's result is not wanted any more.
+    /// Notification that a request's result is no longer wanted.
     pub const CANCELLED: &str = "notifications/cancelled";
-    /// Says how far a request has come.
+    /// Notification of a request's progress.
     pub const PROGRESS: &str = "notifications/progress";
-    /// What a server reports (legacy and modern era).
+    /// Notification with a server's log report (legacy and modern era).
     pub const MESSAGE: &str = "notifications/message";
-    /// The tool list changed.
+    /// Notification that the tool list changed.
     pub const TOOLS_CHANGED: &str = "notifications/tools/list_changed";
-    /// The resource list changed.
+    /// Notification that the resource list changed.
     pub const RESOURCES_CHANGED: &str = "notifications/resources/list_changed";
-    /// The prompt list changed.
+    /// Notification that the prompt list changed.
     pub const PROMPTS_CHANGED: &str = "notifications/prompts/list_changed";
 }

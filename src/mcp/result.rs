@@ -1,5 +1,5 @@
-//! Results of `tools/call` and `resources/read`: only what a dialect's answer needs is read, the
-//! payloads stay slices of the frame.
+//! Results of `tools/call` and `resources/read`. Only the members that a dialect's answer needs are read;
+//! the payloads remain slices of the frame.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -7,16 +7,17 @@ use serde_json::value::RawValue;
 
 use crate::jsonrpc::present;
 
-/// A `CallToolResult`, payloads untouched.
+/// A `CallToolResult` with its payloads unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToolResult {
-    /// `structuredContent`, raw JSON. `null` is a value like any other (2026-07-28).
+    /// `structuredContent`, raw JSON; `None` if it is missing. `null` is a value like any other
+    /// (2026-07-28).
     pub structured: Option<Bytes>,
-    /// `content`, a raw JSON array.
+    /// `content`, a raw JSON array; `[]` if it is missing.
     pub content: Bytes,
-    /// `isError`.
+    /// `isError`; `false` if it is missing.
     pub is_error: bool,
-    /// How long the whole result is, which the payloads keep in memory.
+    /// Length of the whole result in bytes; the payloads keep all of it in memory.
     pub whole: usize,
 }
 
@@ -32,12 +33,12 @@ struct ToolResultMembers<'a> {
     result_type: Option<std::borrow::Cow<'a, str>>,
 }
 
-/// Why there is no result of a tool.
+/// Reason why a tool call has no usable result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoResult {
-    /// The tool wants to know more first (spec 2026-07-28, `input_required`).
+    /// The tool needs more input first (spec 2026-07-28, `input_required`).
     InputRequired,
-    /// It is not what MCP says a result is.
+    /// The value is not a result as MCP defines it.
     Unusable(String),
 }
 
@@ -47,11 +48,11 @@ impl From<String> for NoResult {
     }
 }
 
-/// The code with which a server of the modern era refuses what needs a capability that its client has not
-/// declared, such as asking it (spec 2026-07-28, basic/index).
+/// Error code of a modern server that refuses a request because it needs a capability that its client has
+/// not declared, such as asking the client (spec 2026-07-28, basic/index).
 pub const CAPABILITY_REQUIRED: i64 = -32021;
 
-/// Reads a tool's result, or says why it is none. Payloads of the answer are slices of `result`.
+/// Reads a tool's result, or returns why it is not one. Payloads of the answer are slices of `result`.
 pub fn read_tool_result(result: &Bytes) -> Result<ToolResult, NoResult> {
     let members: ToolResultMembers<'_> =
         object(result).ok_or_else(|| "the result is not a tools/call result object".to_owned())?;
@@ -76,7 +77,7 @@ pub fn read_tool_result(result: &Bytes) -> Result<ToolResult, NoResult> {
 /// The `contents` of a `ReadResourceResult`, each entry raw JSON.
 pub type ReadContents = Vec<Box<RawValue>>;
 
-/// Reads a `resources/read` result, or says why it is none.
+/// Reads a `resources/read` result, or returns why it is not one.
 pub fn read_contents(result: &[u8]) -> Result<ReadContents, String> {
     #[derive(Deserialize)]
     struct Members {
@@ -87,7 +88,8 @@ pub fn read_contents(result: &[u8]) -> Result<ReadContents, String> {
         .ok_or_else(|| "the result has no 'contents' array".to_owned())
 }
 
-/// Reads an object. Left to itself, the reader would take an array for the members in their order.
+/// Reads an object; `None` if it is not one. serde alone would accept an array as the members in their
+/// order.
 pub(super) fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
     if !json.trim_ascii_start().starts_with(b"{") {
         return None;

@@ -1,11 +1,11 @@
-//! What a tool's entry says beside its definition: `_meta`, and in it whom the tool is for.
+//! Parts of a tool's entry beside its definition: `_meta`, and in it the audience of the tool.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::result::object;
 
-/// The `_meta` of an entry, raw JSON; none where there is none or it is `null`.
+/// Returns the `_meta` of an entry, raw JSON; `None` if it is missing or `null`.
 pub fn tool_meta(entry: &RawValue) -> Option<&RawValue> {
     #[derive(Deserialize)]
     struct Entry<'a> {
@@ -15,9 +15,9 @@ pub fn tool_meta(entry: &RawValue) -> Option<&RawValue> {
     object::<Entry<'_>>(entry.get().as_bytes())?.meta
 }
 
-/// Whether a model may be told of a tool. Those are left out that are for an app's own use only: their
-/// `_meta.ui.visibility` is a list that names others and no `model` (MCP Apps, `io.modelcontextprotocol/ui`).
-/// Anything else that stands there says nothing.
+/// Reports whether a tool may be shown to a model. Tools that are only for an app's own use may not: their
+/// `_meta.ui.visibility` is a list that names others and no `model` (MCP Apps,
+/// `io.modelcontextprotocol/ui`). Any other value there is ignored.
 pub fn is_for_models(entry: &RawValue) -> bool {
     #[derive(Deserialize)]
     struct Meta {

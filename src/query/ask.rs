@@ -1,5 +1,5 @@
-//! One turn of a question, told of the tools that the model's endpoint takes: one that it refuses costs that
-//! tool only, also where it does not say which, and is not tried again for a while.
+//! One turn of a question, with the tools that the model's endpoint accepts: a tool that it refuses is left out,
+//! and only that one, also if the refusal does not name it, and is not tried again for a while.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -15,12 +15,12 @@ use super::talk::Talk;
 use super::trial::{is_elsewhere, suspects};
 use super::{Event, LeftOut, ModelError, QueryError};
 
-/// So often a question is asked once more for the sake of its tools.
+/// The most times that a question is repeated because of its tools.
 const MOST_REFUSALS: usize = 16;
-/// So much is repeated of what the endpoint said of a tool, in characters.
+/// The longest part of an endpoint's reason against a tool that is repeated, in characters.
 const LONGEST_REASON: usize = 300;
 
-/// Whom a question is put to, and how.
+/// Parameters of a question: the endpoint, the key, the model and its settings.
 pub(super) struct Asking<'a> {
     pub(super) chat: &'a Chat,
     pub(super) key: Option<&'a ApiKey>,
@@ -32,15 +32,15 @@ pub(super) struct Asking<'a> {
 
 /// A tool that is left out to see whether it is the one that was refused.
 struct Trial {
-    /// What was said when it was offered.
+    /// Text of the refusal when the tool was offered.
     refusal: String,
     removed: Removed,
-    /// Where the others stand that it may be.
+    /// Positions of the other suspects.
     others: VecDeque<usize>,
 }
 
 impl Asking<'_> {
-    /// What the model says next. Tools that are refused are out of the offer and in the talk's list then.
+    /// Returns the model's next reply. Tools that are refused are out of the offer and in the talk's list then.
     pub(super) async fn turn(&self, offer: &mut Offer, talk: &mut Talk) -> Result<Reply, QueryError> {
         let mut trial = None;
         loop {
@@ -76,7 +76,7 @@ impl Asking<'_> {
         Ok(reply)
     }
 
-    /// The endpoint has taken the turn without these tools: it is said, and remembered.
+    /// Logs and remembers the refused tools: the endpoint has taken the turn without them.
     fn settle(&self, talk: &mut Talk) {
         for (definition, left_out) in talk.unsettled.drain(..) {
             tracing::warn!(
@@ -90,13 +90,13 @@ impl Asking<'_> {
         }
     }
 
-    /// What the endpoint refused lately it is not asked again to take: for the beginning of a question.
+    /// Leaves out the tools that the endpoint refused lately: for the beginning of a question.
     pub(super) fn leave_out_unwanted(&self, offer: &mut Offer, talk: &mut Talk) {
         let now = Instant::now();
         let reason = |definition: &RawValue| self.chat.unwanted.reason(self.model, definition.get(), now);
         let tools = offer.definitions().iter().enumerate();
         let unwanted: Vec<_> = tools.filter_map(|(at, tool)| Some((at, reason(tool)?))).collect();
-        // From the end, so that places stay what they are.
+        // From the end, so that positions stay valid.
         for (at, reason) in unwanted.iter().rev() {
             talk.left_out.extend(offer.leave_out(*at).map(|removed| left_out(&removed, reason)));
         }
@@ -107,7 +107,7 @@ impl Asking<'_> {
 }
 
 /// Takes the tool out of the offer that a refusal is about: the one that it names, or, on trial, one that it may
-/// mean. `None` where no tool is to blame, or there were enough.
+/// mean. `None` if no tool is to blame, or there were too many refusals.
 fn judge(
     error: &QueryError,
     trial: Option<Trial>,
@@ -138,7 +138,7 @@ fn judge(
     Some(Some(Trial { refusal: message.clone(), removed, others }))
 }
 
-/// Without this tool the endpoint has taken the request, or complained of another place.
+/// Leaves the tool on trial out: without it the endpoint has taken the request, or complained of another place.
 fn convict(trial: Option<Trial>, talk: &mut Talk) {
     if let Some(Trial { refusal, removed, .. }) = trial {
         leave_out(removed, &refusal, talk);
@@ -191,8 +191,8 @@ mod tests {
         Chat::new(Arc::new(LlmSettings::default()))
     }
 
-    /// Plays an endpoint that says this of an offer, and returns the tools that are left out in the end; `None`
-    /// where the question fails.
+    /// Plays an endpoint that answers an offer with `says`, and returns the tools that are left out in the end,
+    /// with the number of requests; `None` if the question fails.
     fn played(chat: &Chat, says: impl Fn(&[String]) -> Option<String>) -> (Option<Vec<String>>, usize) {
         let (asking, mut offer) = (asking(chat), offer());
         let mut talk = Talk::begin(&offer, "?");
@@ -232,7 +232,7 @@ mod tests {
     fn a_refusal_that_names_no_tool_costs_those_only_that_it_is_about() {
         for guilty in [&["worse"][..], &["good"], &["good", "worse"]] {
             let chat = chat();
-            // Each has a complaint of its own.
+            // Each tool has a complaint of its own.
             let says = |names: &[String]| {
                 let found = names.iter().find(|name| guilty.contains(&name.as_str()))?;
                 Some(format!(

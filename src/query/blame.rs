@@ -1,7 +1,8 @@
-//! Which tool an endpoint means that refuses a request: by its place in the list, or by its name. Pure.
+//! Finder of the tool that an endpoint means when it refuses a request: by its place in the list, or by its name.
+//! Pure.
 
-/// The tool that a refusal is about, by its place among the names. None where it names none of them, or
-/// several and does not say that they are tools.
+/// Returns the index in `names` of the tool that a refusal is about. `None` if it names none of them, or several
+/// and does not say that they are tools.
 pub(super) fn blamed(refusal: &str, names: &[String]) -> Option<usize> {
     let known = |at: &usize| *at < names.len();
     // Gemini counts within the one list of its `tools`.
@@ -12,7 +13,7 @@ pub(super) fn blamed(refusal: &str, names: &[String]) -> Option<usize> {
     placed.or_else(|| announced(refusal, names)).or_else(|| quoted(refusal, names))
 }
 
-/// The number in `list[3]`, `list.3` or `list → 3`, as the whole word `list`.
+/// Returns the number in `list[3]`, `list.3` or `list → 3`, as the whole word `list`.
 fn number_after(text: &str, list: &str) -> Option<usize> {
     text.match_indices(list).find_map(|(at, _)| {
         let before = text[..at].chars().next_back();
@@ -23,13 +24,13 @@ fn number_after(text: &str, list: &str) -> Option<usize> {
             text[at + list.len()..].trim_start_matches(['[', '.', '(', ' ', '-', '>', '→', '\'', ',', '/']);
         let is_apart = rest.len() < text.len() - at - list.len();
         let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        // The rest of a longer word is no number of it.
+        // Digits that begin a longer word are no index.
         let ends = !rest[digits..].starts_with(|c: char| c.is_alphabetic());
         if is_apart && ends { rest[..digits].parse().ok() } else { None }
     })
 }
 
-/// A known name right after the word that says what it is of.
+/// Finds a known name right after the word `function` or `tool`.
 fn announced(text: &str, names: &[String]) -> Option<usize> {
     let words = ["function", "tool", "Function", "Tool"];
     let mut found = words.iter().flat_map(|word| text.match_indices(word).map(|(at, word)| at + word.len()));
@@ -38,13 +39,13 @@ fn announced(text: &str, names: &[String]) -> Option<usize> {
         let rest = rest.strip_prefix("name").map_or(rest, |rest| rest.trim_start_matches([' ', ':', '=']));
         let name = rest.trim_start_matches(QUOTES);
         let word = word_of(name);
-        // "Function call is …" speaks of no tool that is called `call`.
+        // "Function call is …" does not refer to a tool that is called `call`.
         let is_apart = name.len() < rest.len() || !name[word.len()..].starts_with(' ');
         is_apart.then(|| place(word, names)).flatten()
     })
 }
 
-/// A known name between quotes, if it is the only one.
+/// Finds a known name between quotes, if it is the only one.
 fn quoted(text: &str, names: &[String]) -> Option<usize> {
     let mut found: Vec<usize> = Vec::new();
     for (at, quote) in text.match_indices(QUOTES) {
@@ -59,11 +60,11 @@ fn quoted(text: &str, names: &[String]) -> Option<usize> {
     if found.len() == 1 { found.pop() } else { None }
 }
 
-/// What schemas are of; in quotes they are that rather than a tool.
+/// Types in schemas; in quotes they are types rather than tools.
 const KINDS: [&str; 7] = ["string", "number", "integer", "boolean", "object", "array", "null"];
 const QUOTES: [char; 3] = ['\'', '"', '`'];
 
-/// The name that a text begins with, made of the letters that names of tools have.
+/// Returns the name that a text begins with, made of the letters that names of tools have.
 fn word_of(text: &str) -> &str {
     let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-'));
     &text[..end.unwrap_or(text.len())]

@@ -1,12 +1,12 @@
-//! Which tools a question has called so far: what can be told of it however it ends.
+//! Tools that a question has called so far, which can be reported however it ends.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
-/// How many different tools are named.
+/// The most different tools that are named.
 const NAMED: usize = 50;
 
-/// The calls of one question, counted as they are made.
+/// Calls of one question, counted as they are made.
 #[derive(Debug, Default)]
 pub struct CallsMade(Mutex<Made>);
 
@@ -17,7 +17,7 @@ struct Made {
 }
 
 impl CallsMade {
-    /// A call of this tool begins.
+    /// Counts a call of this tool, which begins now.
     pub(super) fn add(&self, server: &str, tool: &str) {
         let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         made.count += 1;
@@ -26,7 +26,7 @@ impl CallsMade {
         }
     }
 
-    /// How many calls were begun, and the tools, each once and the first of them only.
+    /// Returns the number of calls that were begun, and the first of the tools, each once.
     pub fn told(&self) -> (u64, Vec<String>) {
         let made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         (made.count, made.tools.iter().cloned().collect())

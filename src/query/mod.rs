@@ -1,8 +1,8 @@
-//! Answering a question with the help of servers' tools: a model is told what tools there are, calls
-//! them as it likes, and says in the end what it found (contract, section 5.10). The model is behind any
-//! endpoint that speaks OpenAI's chat completions.
+//! Answers to questions with the help of servers' tools: a model gets the list of tools, calls them as it likes,
+//! and answers in the end (`docs/http-api.md`, M6). The model is behind any endpoint that speaks OpenAI's chat
+//! completions.
 //!
-//! Each tool call is a call of whoever asked, by the same way as all others: the same permissions,
+//! Each tool call is a call of the question's caller, by the same way as all others: the same permissions,
 //! limits, usage and audit. A query that is dropped cancels what it has under way.
 
 mod ask;
@@ -32,117 +32,117 @@ pub use self::settings::{ApiKey, KeyHeader, KeySource, LlmSettings, MalformedKey
 pub use self::sse::{SseData, TooLong};
 use crate::service::Error;
 
-/// A question and how it is to be answered.
+/// A question, with the limits for its answer.
 #[derive(Debug, Clone, Default)]
 pub struct Question {
-    /// The servers whose tools may be used, by id or name; at least one.
+    /// Servers whose tools may be used, by id or name; at least one.
     pub servers: Vec<String>,
-    /// The question.
+    /// Text of the question.
     pub text: String,
-    /// The model; the configured one if none is named.
+    /// Name of the model; `None` for the configured one.
     pub model: Option<String>,
-    /// How often the model may be asked, at most what is configured.
+    /// Number of turns of the model, at most the configured one.
     pub max_turns: Option<usize>,
-    /// Passed on to the model.
+    /// Sampling temperature, passed on to the model.
     pub temperature: Option<f64>,
-    /// Only these tools, of those that there are.
+    /// Names of the only tools to offer; `None` for all.
     pub tools: Option<Vec<String>>,
-    /// How long all of it may take, at most what is configured.
+    /// Time limit for the whole answer, at most the configured one.
     pub timeout: Option<Duration>,
-    /// Where the calls are counted as they are made, for whoever asks.
+    /// Counter of the calls as they are made, shared with the caller.
     pub made: Arc<CallsMade>,
 }
 
-/// Why the model stopped.
+/// Reasons why the model stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Finish {
-    /// It had said what it had to say.
+    /// The model had finished its answer.
     Stop,
-    /// Its answer was cut off at its length limit.
+    /// The answer was cut off at its length limit.
     Length,
-    /// It refused, or its provider did for it.
+    /// The model refused, or its provider did for it.
     Refusal,
-    /// It was asked as often as it may be and still wanted to call tools.
+    /// The model used all its turns and still wanted to call tools.
     MaxTurns,
 }
 
 /// A tool call that was made.
 #[derive(Debug, Clone, Serialize)]
 pub struct Step {
-    /// The server's name; none where the model named a tool that there is not.
+    /// Name of the server; `None` if the model named an unknown tool.
     pub server: Option<String>,
-    /// The tool's own name, or what the model took for one.
+    /// Tool's own name, or the unknown name that the model used.
     pub tool: String,
-    /// What it was given, as the model wrote it.
+    /// Arguments, as the model wrote them.
     pub arguments: Box<RawValue>,
-    /// What the model was told.
+    /// Result, as the model got it.
     pub result: String,
-    /// Whether that was an error.
+    /// `true` if the result was an error.
     pub is_error: bool,
-    /// How long it took.
+    /// Duration of the call in milliseconds.
     pub duration_ms: u64,
 }
 
-/// A tool that the model was not told of after all.
+/// A tool that was left out of the request to the model after all.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LeftOut {
-    /// The server's name.
+    /// Name of the server.
     pub server: String,
-    /// The tool's own name.
+    /// Tool's name as its server gives it.
     pub tool: String,
-    /// What the model's endpoint said of it.
+    /// Text of the endpoint's refusal, at most 300 characters.
     pub reason: String,
 }
 
-/// What came of a question.
+/// Outcome of a question that was answered.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// The model's last words.
+    /// Text of the model's last reply.
     pub text: String,
-    /// Why they were the last.
+    /// Reason why the model stopped.
     pub finish: Finish,
-    /// The model that was asked.
+    /// Model that was asked, after aliases are resolved.
     pub model: String,
-    /// How often it was asked.
+    /// Number of turns that were used.
     pub turns: usize,
-    /// The tokens of all turns, as far as they were told.
+    /// Tokens of all turns, as far as the endpoint reported them.
     pub usage: TokenUsage,
-    /// Every tool call, in the order they were asked for.
+    /// Tool calls, in the order in which the model asked for them.
     pub steps: Vec<Step>,
-    /// The tools that the model's endpoint refused, so that it was asked without them.
+    /// Tools that the model's endpoint refused, so that it was asked without them.
     pub left_out: Vec<LeftOut>,
 }
 
-/// What happens while a question is being answered.
+/// Events while a question is being answered.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// The model said this much more.
+    /// The next piece of the model's text.
     Token(String),
-    /// The model called a tool.
+    /// A tool call begins.
     ToolCall {
-        /// The call's id.
+        /// Id of the call.
         id: String,
-        /// The server's name; none where there is no such tool.
+        /// Name of the server; `None` if there is no such tool.
         server: Option<String>,
-        /// The tool's own name.
+        /// Tool's own name, or the unknown name that the model used.
         tool: String,
-        /// As the model wrote them.
+        /// Arguments, as the model wrote them.
         arguments: Box<RawValue>,
     },
-    /// A tool answered.
+    /// A tool call has ended.
     ToolResult {
-        /// The call's id.
+        /// Id of the call.
         id: String,
-        /// The call.
+        /// The call with its result.
         step: Step,
     },
 }
 
-/// Why a question was not answered.
+/// Reasons why a question was not answered.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum QueryError {
-    /// There is no key for the model's endpoint.
+    /// No key for the model's endpoint is configured.
     #[error(
         "OPENAI_API_KEY environment variable not set. Please set it in your .env file or as an environment \
          variable."
@@ -151,31 +151,31 @@ pub enum QueryError {
     /// The key is in a file that cannot be read. The reason names the file and nothing in it.
     #[error("The key for the model cannot be read: {reason}")]
     UnreadableKey {
-        /// Why.
+        /// Path of the file and the error.
         reason: String,
     },
-    /// As many questions are being answered as may be.
+    /// The limit on questions in progress is reached.
     #[error("{limit} queries are being answered already, which is as many as there may be")]
     Busy {
-        /// How many that is.
+        /// Limit on questions in progress.
         limit: usize,
     },
-    /// It took too long.
+    /// The time limit of the question was reached.
     #[error("The query was not answered within {} s", after.as_secs_f64())]
     TimedOut {
-        /// How long it was given.
+        /// Time limit of the question.
         after: Duration,
     },
-    /// What was asked for cannot be.
+    /// The request cannot be fulfilled as asked.
     #[error("{reason}")]
     Unacceptable {
-        /// What, and what would be right.
+        /// Description of the problem, and of what would be right.
         reason: String,
     },
-    /// The model's endpoint failed, or said something that cannot be used.
+    /// The model's endpoint failed, or sent an unusable answer.
     #[error("{0}")]
     Model(#[from] ModelError),
-    /// A server is not there, or its tools cannot be had.
+    /// A server does not exist, or its tools are not available.
     #[error(transparent)]
     Server(#[from] Error),
 }
@@ -186,7 +186,7 @@ impl From<TooLong> for ModelError {
     }
 }
 
-/// What a refusal may be helped by: it may be one of many tools that is refused, or all of them together.
+/// Formats a hint for a refusal: one of the tools may be the reason, or all of them together.
 fn narrowing(tools: usize) -> String {
     match tools {
         0 => String::new(),
@@ -195,37 +195,37 @@ fn narrowing(tools: usize) -> String {
     }
 }
 
-/// What went wrong with the model's endpoint. No text holds the key.
+/// Errors of the model's endpoint. No text holds the key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ModelError {
-    /// It could not be reached.
+    /// The endpoint could not be reached.
     #[error("The model's endpoint could not be reached: {reason}")]
     Unreachable {
-        /// Why.
+        /// Causes of the connection's failure.
         reason: String,
     },
-    /// It fell silent.
+    /// The endpoint fell silent.
     #[error("The model's endpoint said nothing for {} s", after.as_secs_f64())]
     Silent {
-        /// For how long.
+        /// Time without any data.
         after: Duration,
     },
-    /// It answered with an error.
+    /// The endpoint answered with an error.
     #[error("The model's endpoint answered {status}: {message}{}", narrowing(*.tools))]
     Refused {
-        /// The status.
+        /// HTTP status of the error, or the one that an error inside an answer names.
         status: u16,
-        /// What it said.
+        /// Message of the endpoint.
         message: String,
-        /// When it would like to be asked again.
+        /// Time after which the endpoint wants to be asked again; `None` if it names none.
         retry_after: Option<Duration>,
-        /// How many tools it was told of, where that may be the reason; else 0.
+        /// Number of tools in the request, if they may be the reason; else 0.
         tools: usize,
     },
-    /// It answered with something else than a chat completion.
+    /// The endpoint answered with something other than a chat completion.
     #[error("The model's endpoint sent an unusable answer: {reason}")]
     Unusable {
-        /// What is wrong with it.
+        /// Description of the problem in the answer.
         reason: String,
     },
 }

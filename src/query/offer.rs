@@ -1,5 +1,5 @@
-//! The tools that a model is told of: names, descriptions and schemas as its API takes them, and the way
-//! back from names and schemas. Pure.
+//! Tools offered to a model: names, descriptions and schemas as its API takes them, and the way back from names
+//! and schemas. Pure.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,21 +14,21 @@ use super::schema::{WRAPPED, adapt};
 const LONGEST_NAME: usize = 64;
 /// The longest description that Azure and some models of OpenAI take, in units of UTF-16.
 const LONGEST_DESCRIPTION: usize = 1024;
-/// What a description ends with that goes on elsewhere.
+/// End of a description that is continued elsewhere.
 const GOES_ON: &str = " … (goes on in the system message)";
 
 /// A tool that a model may call.
 #[derive(Debug, Clone)]
 pub(super) struct Offered {
-    /// The server's id.
+    /// Id of the server.
     pub(super) server_id: Arc<str>,
-    /// The server's name.
+    /// Name of the server.
     pub(super) server: Arc<str>,
-    /// The tool's own name.
+    /// Tool's name as its server gives it.
     pub(super) tool: Box<str>,
-    /// What it does.
+    /// Description by the server; empty if it gave none.
     pub(super) description: Box<str>,
-    /// `inputSchema`.
+    /// `inputSchema` as the server gave it.
     pub(super) schema: Box<RawValue>,
 }
 
@@ -36,7 +36,7 @@ pub(super) struct Offered {
 #[derive(Debug)]
 pub(super) struct Removed {
     at: usize,
-    /// As the model's API was given it.
+    /// Definition, as sent to the model's API.
     pub(super) definition: Box<RawValue>,
     name: String,
     pub(super) tool: Offered,
@@ -46,10 +46,10 @@ pub(super) struct Removed {
 /// All tools of a query, as the model's API takes them.
 #[derive(Debug, Default)]
 pub(super) struct Offer {
-    /// In one order.
+    /// Definitions, in the same order as `names`.
     definitions: Vec<Box<RawValue>>,
     names: Vec<String>,
-    /// By the name that the model knows.
+    /// Tools by the name that the model knows, with `true` if the schema is wrapped.
     tools: HashMap<String, (Offered, bool)>,
 }
 
@@ -71,17 +71,17 @@ impl Offer {
         offer
     }
 
-    /// `tools` of a request.
+    /// Returns `tools` of a request.
     pub(super) fn definitions(&self) -> &[Box<RawValue>] {
         &self.definitions
     }
 
-    /// The names that the model knows, in the order of the definitions.
+    /// Returns the names that the model knows, in the order of the definitions.
     pub(super) fn in_order(&self) -> &[String] {
         &self.names
     }
 
-    /// Takes a tool out of the offer, by its place in it.
+    /// Takes a tool out of the offer, by its position. `None` if there is no such position.
     pub(super) fn leave_out(&mut self, at: usize) -> Option<Removed> {
         let name = self.names.get(at)?.clone();
         let (tool, is_wrapped) = self.tools.remove(&name)?;
@@ -97,7 +97,8 @@ impl Offer {
         self.tools.insert(removed.name, (removed.tool, removed.is_wrapped));
     }
 
-    /// For the system's message: a line a tool, then how descriptions go on that are too long for a tool.
+    /// Formats the text for the system's message: a line per tool, then the rest of descriptions that are too
+    /// long for a tool.
     pub(super) fn listing(&self) -> String {
         let (mut lines, mut rests) = (String::new(), String::new());
         for name in &self.names {
@@ -111,19 +112,20 @@ impl Offer {
         lines + &rests
     }
 
-    /// The tool that a model means.
+    /// Returns the tool of a name that the model used.
     pub(super) fn find(&self, name: &str) -> Option<&Offered> {
         self.tools.get(name).map(|(tool, _)| tool)
     }
 
-    /// The names that the model knows, sorted.
+    /// Returns the names that the model knows, sorted.
     pub(super) fn names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.tools.keys().map(String::as_str).collect();
         names.sort_unstable();
         names
     }
 
-    /// The tool's arguments out of what a model wrote: an object, in the tool's own shape.
+    /// Reads a tool's arguments from the model's text: an object, in the tool's own shape. `Err` holds the reason
+    /// for the model.
     pub(super) fn arguments(&self, name: &str, written: &str) -> Result<Box<RawValue>, String> {
         let written = if written.trim().is_empty() { "{}" } else { written.trim() };
         let raw: Box<RawValue> = serde_json::from_str(written)
@@ -146,8 +148,8 @@ impl Offer {
         }
     }
 
-    /// The tool's own name where it is unique and possible; else with its server's; else shortened, with a
-    /// piece of a hash that keeps it apart from others.
+    /// Chooses a name: the tool's own if it is unique and possible; else with its server's; else shortened, with
+    /// a piece of a hash that keeps it apart from others.
     fn name(&self, tool: &Offered, is_unique: bool) -> String {
         let own = &*tool.tool;
         if is_unique && is_possible(own) && !self.tools.contains_key(own) {
@@ -158,7 +160,7 @@ impl Offer {
         if is_possible(&plain) && plain == full && !self.tools.contains_key(&plain) {
             return plain;
         }
-        // A server may have given another tool just the name that this comes to; then the next one is free.
+        // A server may have given another tool just this name; then the next one is free.
         let mut hash = Sha256::digest(format!("{}\0{own}", tool.server_id));
         loop {
             let piece: String = hash[..4].iter().map(|byte| format!("{byte:02x}")).collect();
@@ -172,7 +174,7 @@ impl Offer {
     }
 }
 
-/// A tool as the API has it.
+/// Writes a tool's definition for the API.
 fn define(name: &str, description: &str, parameters: &RawValue) -> serde_json::Result<Box<RawValue>> {
     #[derive(Serialize)]
     struct Definition<'a> {
@@ -195,10 +197,10 @@ fn define(name: &str, description: &str, parameters: &RawValue) -> serde_json::R
     })
 }
 
-/// A description, and what of it is too much for a tool; between words where there are some.
+/// Splits a description into the part that fits into a tool and the rest; between words if there are some.
 fn split(description: &str) -> (&str, Option<&str>) {
     let length = |text: &str| text.chars().map(char::len_utf16).sum::<usize>();
-    // No text has more units than bytes.
+    // A text has at most as many units as bytes.
     if description.len() <= LONGEST_DESCRIPTION || length(description) <= LONGEST_DESCRIPTION {
         return (description, None);
     }

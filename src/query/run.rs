@@ -1,4 +1,4 @@
-//! The loop: ask the model, make the calls it wants side by side, tell it what came of them, ask again.
+//! Loop of a question: ask the model, make its calls side by side, send it the results, ask again.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -20,12 +20,12 @@ use super::{Answer, CallsMade, Event, Finish, ModelError, QueryError, Question, 
 use crate::process::read_secret_file;
 use crate::service::{AuditEntry, Error, Gateway, Outcome, Principal, Retry, Sort, ToolCall, while_accepted};
 
-/// What stands for the answer of a model that still wanted to call tools when its turns were over.
+/// Answer in place of that of a model that still wanted to call tools when its turns were over.
 const OUT_OF_TURNS: &str = "Agent stopped due to max iterations.";
-/// So many calls of one turn are made; a model that wants more is told so.
+/// The most calls of one turn that are made; a model that wants more gets an error for the rest.
 const MOST_CALLS: usize = 32;
 
-/// Answers questions, so many at once. Cheap to clone.
+/// Answerer of questions, with a limit on those in progress. Cheap to clone.
 #[derive(Clone)]
 pub struct Queries(Arc<Inner>);
 
@@ -36,20 +36,20 @@ struct Inner {
 }
 
 impl Queries {
-    /// By these settings.
+    /// Creates it with these settings.
     pub fn new(settings: LlmSettings) -> Queries {
         let settings = Arc::new(settings);
         let places = Semaphore::new(settings.max_queries);
         Queries(Arc::new(Inner { chat: Chat::new(settings.clone()), settings, places }))
     }
 
-    /// The settings.
+    /// Returns the settings that it was created with.
     pub fn settings(&self) -> &LlmSettings {
         &self.0.settings
     }
 
-    /// Answers a question, calling tools as this caller. With `events` what happens is told as it
-    /// happens, and the model's words are streamed. Dropped, it cancels everything it has under way.
+    /// Answers a question, calling tools as this caller. With `events` each event is sent as it happens, and the
+    /// model's text is streamed. Dropped, it cancels everything it has under way.
     pub async fn answer(
         &self,
         gateway: &Gateway,
@@ -118,7 +118,7 @@ impl Queries {
     }
 }
 
-/// The key, as it is now. Without one only an endpoint is asked that somebody has configured.
+/// Reads the current key. `None` only if an endpoint is configured.
 async fn key(settings: &LlmSettings) -> Result<Option<ApiKey>, QueryError> {
     match &settings.key {
         Some(KeySource::Known(key)) => Ok(Some(key.clone())),
@@ -139,7 +139,7 @@ async fn key(settings: &LlmSettings) -> Result<Option<ApiKey>, QueryError> {
     }
 }
 
-/// What the caller may use of what was asked for.
+/// Returns the requested tools that the caller may use and models may see.
 async fn tools(
     gateway: &Gateway,
     caller: &Principal,
@@ -178,8 +178,8 @@ async fn tools(
     Ok(offered)
 }
 
-/// What a model that calls nothing more has said. Nothing is no answer: whoever asked could not tell it from
-/// one, so why is said instead.
+/// Returns the text of a model that calls no more tools. An empty text is an error, with the reason: the caller
+/// could not tell it from an answer.
 fn last_words(reply: Reply) -> Result<(String, Finish), QueryError> {
     let reason = reply.finish_reason.as_deref();
     let finish = match (reason, &reply.refusal) {
@@ -197,7 +197,7 @@ fn last_words(reply: Reply) -> Result<(String, Finish), QueryError> {
     if text.is_empty() { Err(ModelError::Unusable { reason: silence }.into()) } else { Ok((text, finish)) }
 }
 
-/// Makes the calls of one turn.
+/// Executor of the calls of one turn.
 struct Calls<'a> {
     gateway: &'a Gateway,
     caller: &'a Principal,
@@ -208,7 +208,7 @@ struct Calls<'a> {
 }
 
 impl Calls<'_> {
-    /// All of them side by side; the results in the order of the calls. Dropped, it cancels them.
+    /// Makes all calls side by side; the results are in the order of the calls. Dropped, it cancels them.
     async fn make(&self, wanted: &[ToolRequest]) -> Result<Vec<Made>, QueryError> {
         let mut running = JoinSet::new();
         let mut made: Vec<Option<Made>> = Vec::new();
@@ -241,7 +241,7 @@ impl Calls<'_> {
         while let Some(joined) = running.join_next().await {
             let (at, result) = joined.map_err(|error| Error::Internal { reason: error.to_string() })?;
             match result {
-                // What is with a child already may finish.
+                // Calls that a child has already received may finish.
                 Err(QueryError::Server(error @ (Error::KeyRevoked | Error::KeyExpired))) => {
                     ended = Some(error)
                 }
@@ -278,7 +278,7 @@ impl Calls<'_> {
     }
 }
 
-/// One call. What goes wrong with it is told to the model, unless it ends everything.
+/// Makes one call. Its error goes to the model, unless it ends everything.
 async fn call(
     gateway: &Gateway,
     caller: &Principal,
@@ -288,7 +288,7 @@ async fn call(
     arguments: Box<RawValue>,
 ) -> Result<Made, QueryError> {
     let begun = Instant::now();
-    // A model in a hurry waits for its turn; the query's deadline bounds that.
+    // A model over the caller's rate limit waits for its turn; the query's deadline bounds that.
     while let Some(wait) = caller.take_request().and_then(|reading| reading.refused) {
         while_accepted(caller, tokio::time::sleep(wait)).await?;
     }
@@ -325,7 +325,7 @@ async fn call(
     Ok(Made { id: request.id.clone(), told, step })
 }
 
-/// Has the audit record a call like every other one, where it has calls: also one that is given up.
+/// Guard that records a call in the audit like every other one, if calls are audited: also one that is dropped.
 struct Recording<'a> {
     gateway: &'a Gateway,
     caller: &'a Principal,
@@ -365,7 +365,7 @@ fn step(request: &ToolRequest, tool: Option<&Offered>, result: &str, is_error: b
     }
 }
 
-/// What the model wrote, as JSON: as it is where it is JSON, else as a string.
+/// Returns the model's text as JSON: unchanged if it is JSON, else as a string.
 fn as_json(written: &str) -> Box<RawValue> {
     let written = if written.trim().is_empty() { "{}" } else { written };
     let text = || serde_json::value::to_raw_value(written).unwrap_or_else(|_| RawValue::NULL.to_owned());

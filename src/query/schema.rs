@@ -1,9 +1,9 @@
-//! Tools' schemas as a model's endpoint takes them, with the meaning that they have. Pure. The tool itself
-//! is never given another schema: this is for the model only.
+//! Adaptation of tools' schemas to a model's endpoint, without a change of meaning. Pure. The tool itself never
+//! gets another schema: this is for the model only.
 //!
-//! What is changed is what endpoints are reported to refuse (`docs/query.md`): members that are not of the
-//! type that JSON Schema gives them (PHP writes `[]` for `{}`), schemas that are `true` or `false`, lists
-//! without `items`, words of other languages for types, references to the whole or by anchor.
+//! The changes are for what endpoints are reported to refuse (`docs/query.md`): members that are not of the type
+//! that JSON Schema gives them (PHP writes `[]` for `{}`), schemas that are `true` or `false`, lists without
+//! `items`, words of other languages for types, references to the whole or by anchor.
 
 mod members;
 mod references;
@@ -11,15 +11,15 @@ mod references;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-/// The member that a schema is put into that cannot be the outermost one.
+/// Property that holds a schema which cannot be the outermost one.
 pub(super) const WRAPPED: &str = "input";
-/// Members that hold schemas by names that are somebody else's.
+/// Members that hold schemas by names that their author chose.
 const BY_NAME: [&str; 5] = ["properties", "patternProperties", "$defs", "definitions", "dependentSchemas"];
 /// Members that the outermost schema of a function must not have.
 const NOT_OUTERMOST: [&str; 5] = ["oneOf", "anyOf", "allOf", "enum", "not"];
 
-/// A schema as an endpoint takes it, and whether the arguments are one level deeper in it, as its member
-/// [`WRAPPED`]. What needs no change stays the text that it is.
+/// Returns a schema as an endpoint takes it, and `true` if the arguments are one level deeper in it, as its
+/// member [`WRAPPED`]. A schema that needs no change keeps its text.
 pub(super) fn adapt(schema: &RawValue) -> (Box<RawValue>, bool) {
     let raw = |value: &Value| serde_json::value::to_raw_value(value).unwrap_or_else(|_| schema.to_owned());
     let Ok(Value::Object(mut map)) = serde_json::from_str::<Value>(schema.get()) else {
@@ -40,7 +40,7 @@ pub(super) fn adapt(schema: &RawValue) -> (Box<RawValue>, bool) {
     if is_changed { (raw(&Value::Object(map)), false) } else { (schema.to_owned(), false) }
 }
 
-/// Arguments are an object, so of several types the outermost schema has this one.
+/// Reduces several types of the outermost schema to `object`, since arguments are one. Returns `true` if it did.
 fn be_object(map: &mut Map<String, Value>) -> bool {
     let is_one =
         map.get("type").and_then(Value::as_array).is_some_and(|kinds| kinds.contains(&"object".into()));
@@ -50,7 +50,7 @@ fn be_object(map: &mut Map<String, Value>) -> bool {
     is_one
 }
 
-/// The schema as the one member of another, which has the definitions.
+/// Puts the schema into another as its one member; the definitions move to the outer one.
 fn wrapped(mut map: Map<String, Value>) -> Value {
     let mut outer = json!({"type": "object", "required": [WRAPPED]});
     for shared in ["$defs", "definitions"] {
@@ -73,7 +73,7 @@ mod tests {
         serde_json::from_str(adapt(&raw).0.get()).expect("JSON")
     }
 
-    /// A tool's member `a` of this schema.
+    /// Returns a tool's member `a` of this schema, adapted.
     fn member(schema: Value) -> Value {
         adapted(&json!({"type": "object", "properties": {"a": schema}}))["properties"]["a"].clone()
     }
@@ -237,7 +237,7 @@ mod tests {
         assert_eq!(adapted["properties"]["far"], json!({}));
     }
 
-    /// Any JSON, with members that schemas have.
+    /// Generates any JSON, with members that schemas have.
     fn anything() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
@@ -274,7 +274,8 @@ mod tests {
         })
     }
 
-    /// What OpenAI's check refuses, as its messages tell it.
+    /// Returns the reason why OpenAI's check refuses a schema, in the words of its messages; `None` if it takes
+    /// it.
     fn refused(schema: &Value) -> Option<String> {
         let Value::Object(map) = schema else { return Some(format!("no schema: {schema}")) };
         let kinds = match map.get("type") {

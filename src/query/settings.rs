@@ -1,4 +1,4 @@
-//! Where the model is and how it is asked. Checked values; where they came from is not known here.
+//! Settings of the model and its endpoint. The values are checked; their source is not known here.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,32 +9,33 @@ use std::time::Duration;
 const OPENAI: &str = "https://api.openai.com/v1";
 
 const REDACTED: &str = "[REDACTED]";
-/// So many letters of a key tell more than that it is one.
+/// Number of leading characters of a key that tell more than that it is one.
 const TOO_MUCH: usize = 6;
 
-/// A key for the model's endpoint. Shows itself to nobody.
+/// A key for the model's endpoint. Its `Debug` form hides the key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey(String);
 
-/// A text that cannot be sent in a header.
+/// Error for a text that cannot be sent in a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a key is one line of printable ASCII")]
 pub struct MalformedKey;
 
 impl ApiKey {
-    /// A key, without the space around it.
+    /// Creates a key, without the space around it.
     pub fn new(text: &str) -> Result<ApiKey, MalformedKey> {
         let text = text.trim();
         let usable = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
         if usable { Ok(ApiKey(text.to_owned())) } else { Err(MalformedKey) }
     }
 
-    /// The key itself, for the one header that it goes into.
+    /// Returns the key itself, for the one header that it goes into.
     pub(super) fn expose(&self) -> &str {
         &self.0
     }
 
-    /// A text without the key in it, and without the beginning of the key at its end, where it was cut off.
+    /// Returns a text without the key in it, and without the beginning of the key at its end, where it was cut
+    /// off.
     pub(super) fn redact(&self, text: &str) -> String {
         let mut text = text.replace(&self.0, REDACTED);
         let cut_off = (TOO_MUCH..self.0.len()).rev().find(|length| text.ends_with(&self.0[..*length]));
@@ -52,53 +53,53 @@ impl fmt::Debug for ApiKey {
     }
 }
 
-/// Where the key comes from.
+/// Source of the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeySource {
-    /// It was in the environment, or in a `.env` file, at the start.
+    /// A key that was in the environment, or in a `.env` file, at the start.
     Known(ApiKey),
     /// A file, read for each query, so that a key can be changed.
     File(PathBuf),
 }
 
-/// Which header the key goes into.
+/// Header that the key goes into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum KeyHeader {
     /// `api-key` for hosts of Azure, `Authorization: Bearer` for all others.
     #[default]
     Auto,
-    /// `Authorization: Bearer`.
+    /// `Authorization: Bearer`, for every host.
     Bearer,
-    /// `api-key`, as Azure has it.
+    /// `api-key`, as Azure has it, for every host.
     ApiKey,
 }
 
-/// Everything that is configured about the model.
+/// Settings of the model and of questions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LlmSettings {
-    /// What `/chat/completions` is put behind; none for OpenAI's own. A query in it stays behind the path.
+    /// URL that `/chat/completions` is appended to; `None` for OpenAI's own. A query in it stays behind the path.
     pub base_url: Option<String>,
-    /// The key. Without one only a configured endpoint is asked.
+    /// Source of the key. If it is `None`, only a configured endpoint is asked.
     pub key: Option<KeySource>,
-    /// Where it goes.
+    /// Header that the key goes into.
     pub key_header: KeyHeader,
     /// The model of questions that name none.
     pub model: String,
-    /// What other names of models stand for.
+    /// Other names of models, and the models that they stand for.
     pub aliases: BTreeMap<String, String>,
-    /// How long the endpoint may be silent.
+    /// The longest silence of the endpoint.
     pub timeout: Duration,
-    /// How often a turn is tried again that got 429, a 5xx, or no connection.
+    /// The most new tries of a turn that got 429, a 5xx, or no connection.
     pub retries: u32,
-    /// How often a model is asked for one question.
+    /// The most turns of a model for one question.
     pub max_turns: usize,
-    /// How long a question may take.
+    /// Time limit for a question.
     pub query_timeout: Duration,
-    /// How many questions may be under way.
+    /// The most questions in progress.
     pub max_queries: usize,
-    /// How much of a tool's result a model is told, in bytes.
+    /// The most bytes of a tool's result that a model gets.
     pub max_result: usize,
-    /// Whether the model is shown images that tools return.
+    /// `true` if the model is shown images that tools return.
     pub images: bool,
 }
 
@@ -122,13 +123,13 @@ impl Default for LlmSettings {
 }
 
 impl LlmSettings {
-    /// The model to ask where this one was asked for.
+    /// Returns the model to ask: the requested or the default one, with aliases resolved.
     pub fn model(&self, asked: Option<&str>) -> String {
         let asked = asked.unwrap_or(&self.model);
         self.aliases.get(asked).cloned().unwrap_or_else(|| asked.to_owned())
     }
 
-    /// Where to post to.
+    /// Returns the URL to post to.
     pub(super) fn endpoint(&self) -> String {
         let base = self.base_url.as_deref().unwrap_or(OPENAI);
         let (path, query) = base.split_once('?').map_or((base, None), |(path, query)| (path, Some(query)));
@@ -136,7 +137,7 @@ impl LlmSettings {
         query.map_or(path.clone(), |query| format!("{path}?{query}"))
     }
 
-    /// Whether the key goes into `api-key`.
+    /// Reports whether the key goes into `api-key`.
     pub(super) fn is_azure(&self) -> bool {
         match self.key_header {
             KeyHeader::Bearer => false,

@@ -1,14 +1,14 @@
-//! The data of Server-Sent Events (WHATWG HTML, section 9.2), out of bytes however they are cut. Pure.
+//! Reader of the data of Server-Sent Events (WHATWG HTML, section 9.2), out of bytes however they are cut. Pure.
 
 /// The longest event, in bytes.
 pub(super) const LONGEST: usize = 16 * 1024 * 1024;
 
-/// An event is longer than 16 MiB.
+/// Error for an event that is longer than 16 MiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an event of it is longer than {LONGEST} bytes")]
 pub struct TooLong;
 
-/// Puts the data of events together. Their names and ids are passed over.
+/// Parser that assembles the data of events. Their names and ids are ignored.
 #[derive(Debug, Default)]
 pub struct SseData {
     waiting: Vec<u8>,
@@ -22,7 +22,7 @@ impl SseData {
         bytes: &[u8],
         mut event: impl FnMut(&str) -> Result<(), E>,
     ) -> Result<(), E> {
-        // What waits has no end of a line in it, however often it is added to.
+        // The bytes that wait have no end of a line in them, however often they are added to.
         let mut searched = self.waiting.len();
         self.waiting.extend_from_slice(bytes);
         let mut begin = 0;
@@ -46,7 +46,7 @@ impl SseData {
         if self.waiting.len() + self.data.len() > LONGEST { Err(TooLong.into()) } else { Ok(()) }
     }
 
-    /// The data of an event that nothing ended.
+    /// Returns the data of an event that was not ended; `None` if there is none.
     pub fn rest(self) -> Option<String> {
         let last = String::from_utf8_lossy(&self.waiting).into_owned();
         let mut data = self.data;

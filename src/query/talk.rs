@@ -1,4 +1,4 @@
-//! The conversation of a question: what was said, called and answered so far. Pure.
+//! Conversation of a question: messages, calls and results so far. Pure.
 
 use std::collections::HashSet;
 
@@ -10,20 +10,20 @@ use super::offer::Offer;
 use super::tool_text::{ToolText, image_message};
 use super::{Answer, Finish, LeftOut, Step};
 
-/// See the module.
+/// State of one conversation; see the module.
 pub(super) struct Talk {
     pub(super) messages: Vec<Value>,
     pub(super) usage: TokenUsage,
     pub(super) left_out: Vec<LeftOut>,
-    /// What the endpoint refused of a turn that it has yet to take.
+    /// Tools that the endpoint refused in a turn that it has yet to take.
     pub(super) unsettled: Vec<(Box<RawValue>, LeftOut)>,
-    /// How often the endpoint refused what it was told of tools.
+    /// Number of times that the endpoint refused a request with tools.
     pub(super) refusals: usize,
     steps: Vec<Step>,
     ids: Ids,
 }
 
-/// A call that was made, and what the model is told of it.
+/// A call that was made, with its result for the model.
 pub(super) struct Made {
     pub(super) id: String,
     pub(super) told: ToolText,
@@ -44,12 +44,12 @@ impl Talk {
         }
     }
 
-    /// Fewer tools are offered than before.
+    /// Updates the system's message after the offer of tools has changed.
     pub(super) fn offers(&mut self, offer: &Offer) {
         self.messages[0] = system(offer);
     }
 
-    /// Has every call an id that no other call of the conversation has: results are told apart by them, and
+    /// Gives every call an id that no other call of the conversation has: results are told apart by them, and
     /// some endpoints refuse a conversation in which one comes twice.
     pub(super) fn name_calls(&mut self, reply: &mut Reply) {
         for (at, call) in reply.calls.iter_mut().enumerate() {
@@ -58,7 +58,8 @@ impl Talk {
         }
     }
 
-    /// What the model said, then the results in the order of its calls, then what results cannot hold.
+    /// Appends the model's message, then the results in the order of its calls, then the images, which results
+    /// cannot hold.
     pub(super) fn go_on(&mut self, reply: Reply, made: Vec<Made>) {
         self.messages.push(reply.message);
         let mut images = Vec::new();
@@ -89,7 +90,7 @@ fn system(offer: &Offer) -> Value {
     json!({"role": "system", "content": system})
 }
 
-/// The ids of the conversation's calls.
+/// Ids of the conversation's calls.
 #[derive(Debug, Default)]
 struct Ids {
     used: HashSet<String>,
@@ -97,7 +98,7 @@ struct Ids {
 }
 
 impl Ids {
-    /// This one, or, where it is empty or was there before, one that is made here.
+    /// Returns this id, or, if it is empty or was there before, one that is made here.
     fn unique(&mut self, id: &str) -> String {
         let mut id = id.to_owned();
         while id.is_empty() || self.used.contains(&id) {

@@ -1,28 +1,28 @@
-//! What a tool answered, as a model can take it: text, and pictures where it is shown them. Pure.
+//! Answers of tools, in a form for models: text, and images if the model is shown them. Pure.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-/// So many pictures of one result are shown.
+/// The most images of one result that are shown.
 const MOST_IMAGES: usize = 8;
-/// What stands for a result with nothing in it.
+/// Text in place of an empty result.
 const NOTHING: &str = "[nothing was returned]";
 
 /// A result for a model.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct ToolText {
     pub(super) text: String,
-    /// Pictures as data URLs.
+    /// Images as data URLs.
     pub(super) images: Vec<String>,
 }
 
-/// How results are told.
+/// Settings for the form of results.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Telling {
     /// The most text, in bytes.
     pub(super) max_bytes: usize,
-    /// Whether pictures are shown.
+    /// `true` if images are shown.
     pub(super) images: bool,
 }
 
@@ -49,8 +49,8 @@ struct Resource {
     blob: Option<String>,
 }
 
-/// Tells a result: its blocks one after the other, then its structured content, unless they say the same.
-/// Some endpoints take no empty result, so nothing is told in words.
+/// Formats a result: its blocks one after the other, then its structured content, unless they are the same. Some
+/// endpoints take no empty result, so that becomes a text.
 pub(super) fn tell(content: &[u8], structured: Option<&[u8]>, telling: Telling) -> ToolText {
     let mut told = ToolText::default();
     let blocks: Vec<Box<RawValue>> = serde_json::from_slice(content).unwrap_or_default();
@@ -64,7 +64,7 @@ pub(super) fn tell(content: &[u8], structured: Option<&[u8]>, telling: Telling) 
             Err(raw) => told.line(raw.get()),
         }
     }
-    // That there is nothing more goes without saying.
+    // A `null` beside other text adds nothing.
     let untold = untold.filter(|structured| told.text.is_empty() || *structured != b"null");
     if let Some(structured) = untold {
         told.line(&String::from_utf8_lossy(structured));
@@ -76,9 +76,9 @@ pub(super) fn tell(content: &[u8], structured: Option<&[u8]>, telling: Telling) 
     told
 }
 
-/// Whether one of the texts is this JSON, however it is laid out; or what it has under its only name, as
-/// Python's servers wrap it in `{"result": ...}`: nothing but a name would be told. Only what looks like the
-/// same is read.
+/// Reports whether one of the texts is this JSON, however it is laid out; or is the value of its only member, as
+/// Python's servers wrap it in `{"result": ...}`: showing it would add only a name. A text is parsed only if it
+/// looks like the same JSON.
 fn says_the_same(texts: &[&str], structured: &[u8]) -> bool {
     let structured = structured.trim_ascii();
     if texts.is_empty() || texts.iter().any(|text| text.trim().as_bytes() == structured) {
@@ -108,7 +108,7 @@ fn says_the_same(texts: &[&str], structured: &[u8]) -> bool {
 }
 
 impl Block {
-    /// Its text, if it is one.
+    /// Returns the block's text, if it is a text block.
     fn says(&self) -> Option<&str> {
         self.text.as_deref().filter(|_| self.kind == "text")
     }
@@ -156,12 +156,12 @@ impl ToolText {
     }
 }
 
-/// How many bytes a base64 text stands for.
+/// Returns the number of bytes that a base64 text stands for.
 fn decoded(base64: &str) -> usize {
     base64.trim_end_matches('=').len() * 3 / 4
 }
 
-/// A text that is too long ends with how much is missing.
+/// Cuts a text that is too long, and appends the number of missing bytes.
 pub(super) fn cut(mut text: String, max_bytes: usize) -> String {
     if text.len() > max_bytes {
         let end = text.floor_char_boundary(max_bytes);
@@ -172,7 +172,7 @@ pub(super) fn cut(mut text: String, max_bytes: usize) -> String {
     text
 }
 
-/// Pictures as a message: results themselves can be text only.
+/// Builds a message of images: results themselves can be text only.
 pub(super) fn image_message(images: &[String]) -> Value {
     let pictures = images.iter().map(|url| json!({"type": "image_url", "image_url": {"url": url}}));
     let mut parts = vec![json!({"type": "text", "text": "The images that the tools returned:"})];

@@ -1,14 +1,14 @@
-//! Which tool an endpoint means that refuses a request for a tool without saying which: those that it may mean
-//! are left out one at a time, until it takes the request or complains of something else. Pure.
+//! Search for the tool that an endpoint means when it refuses a request without naming the tool: suspects are
+//! left out one at a time, until it takes the request or complains of something else. Pure.
 
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// Words of a refusal that is about what a tool takes.
+/// Words of a refusal that is about a tool's parameters.
 const OF_SCHEMAS: [&str; 4] = ["schema", "grammar", "properties", "pattern"];
 
-/// The tools that a refusal may be about, by their places: those that have the place in their schema that it
-/// names as a JSON pointer (`#/properties/a`), else all of them; none where it is not about schemas.
+/// Returns the indices of the tools that a refusal may be about: those whose schema has the place that it names
+/// as a JSON pointer (`#/properties/a`), else all of them; none if it is not about schemas.
 pub(super) fn suspects(refusal: &str, definitions: &[Box<RawValue>]) -> Vec<usize> {
     let lower = refusal.to_lowercase();
     if !OF_SCHEMAS.iter().any(|word| lower.contains(word)) {
@@ -25,7 +25,7 @@ pub(super) fn suspects(refusal: &str, definitions: &[Box<RawValue>]) -> Vec<usiz
     if named.is_empty() { all.collect() } else { named }
 }
 
-/// The JSON pointers into a schema that a text names, without those to all of it.
+/// Returns the JSON pointers into a schema that a text names, without those to all of it.
 fn pointers(text: &str) -> Vec<&str> {
     let ends = |c: char| c.is_whitespace() || "\"'`,;:()[]{}".contains(c);
     let found = text.match_indices("#/").map(|(at, _)| {
@@ -35,8 +35,8 @@ fn pointers(text: &str) -> Vec<&str> {
     found.filter(|pointer| pointer.len() > 1).collect()
 }
 
-/// Whether two refusals name places in a schema, and none of them alike: then it was another tool each time. How
-/// else a refusal changes (times, numbers, lengths) says nothing.
+/// Reports whether two refusals name places in a schema, and none in common: then it was another tool each time.
+/// Other differences between refusals (times, numbers, lengths) have no meaning.
 pub(super) fn is_elsewhere(one: &str, other: &str) -> bool {
     let (one, other) = (pointers(one), pointers(other));
     !one.is_empty() && !other.is_empty() && !one.iter().any(|place| other.contains(place))

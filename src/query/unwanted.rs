@@ -1,5 +1,5 @@
-//! Tools that a model's endpoint refused, so that it is not asked to take them in every question. Pure: the
-//! time comes in.
+//! Tools that a model's endpoint refused, so that not every question offers them to it again. Pure: the time
+//! comes in.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -7,20 +7,20 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
-/// So many are remembered.
+/// The most refusals that are remembered.
 const MOST: usize = 256;
-/// For so long; then the endpoint is asked again, which may have been mended.
+/// Time for which a refusal is remembered; then the endpoint, which may have been mended, is asked again.
 const FOR: Duration = Duration::from_secs(3600);
 
-/// A model and a tool's definition, word for word.
+/// Hash of a model and a tool's definition, word for word.
 type Key = [u8; 32];
 
-/// See the module.
+/// Remembered refusals, with their time and reason; see the module.
 #[derive(Debug, Default)]
 pub(super) struct Unwanted(Mutex<HashMap<Key, (Instant, String)>>);
 
 impl Unwanted {
-    /// What the endpoint said of a tool when it refused it.
+    /// Returns the reason with which the endpoint refused a tool; `None` if it has not lately.
     pub(super) fn reason(&self, model: &str, definition: &str, now: Instant) -> Option<String> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.is_empty() {
@@ -30,7 +30,7 @@ impl Unwanted {
         (now.saturating_duration_since(*since) < FOR).then(|| reason.clone())
     }
 
-    /// Remembers a refusal; where there are too many, the oldest is forgotten.
+    /// Remembers a refusal; if there are too many, the oldest is forgotten.
     pub(super) fn note(&self, model: &str, definition: &str, reason: &str, now: Instant) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key = key(model, definition);

@@ -1,5 +1,5 @@
-//! The supervisor actor: it has the replicas of all servers, one-for-one, and never ends because of
-//! one. What each server's replicas are to be is decided by its [`Fleet`]; here it is done.
+//! The supervisor actor. It owns the replicas of all servers, one-for-one, and never ends because of one.
+//! The [`Fleet`] of each server decides about its replicas; the actor carries that out.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -18,37 +18,37 @@ use super::replica::{ReplicaActor, ReplicaArgs, ReplicaMsg};
 use super::status::{Cause, State};
 use crate::process::Host;
 
-/// A server whose replicas fail more often than this within [`FAILURE_WINDOW`] is given up.
+/// Number of replica failures within [`FAILURE_WINDOW`] above which a server is given up.
 const MAX_FAILURES: usize = 3;
 const FAILURE_WINDOW: Duration = Duration::from_secs(60);
-/// How long the calls in flight of a child may take that is stopped while the daemon runs.
+/// Maximum time for the calls in flight of a child that is stopped while the daemon runs.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// A server that should be there.
+/// A server that the supervisor should have.
 #[derive(Debug, Clone)]
 pub struct ServerSpec {
-    /// The id; another id is another server.
+    /// Identity of the server; another id is another server.
     pub id: Arc<str>,
-    /// The name.
+    /// Name of the server, as in the log.
     pub name: Arc<str>,
-    /// The definition.
+    /// Checked definition that the replicas run.
     pub definition: Arc<Definition>,
-    /// What was kept of its last run, for when it is made.
+    /// Catalog and introduction kept from its last run, used when its handle is made; `None` if there are none.
     pub remembered: Option<Remembered>,
 }
 
 pub(super) enum SupervisorMsg {
-    /// These servers, no others.
+    /// The complete set of servers; all others are removed.
     Apply(Vec<ServerSpec>),
-    /// New children for a server, one by one, as if its definition had changed.
+    /// Request to replace the children of a server one by one, as if its definition had changed.
     Renew(Arc<str>),
-    /// A server that rests is asked for.
+    /// Request for a server that rests.
     Demand(Arc<str>),
-    /// A replica of a server does something else now.
+    /// New phase of a replica, with the server and the number of the replica.
     Moved(Arc<str>, u64, Doing),
-    /// Look which servers are idle, busy or slack.
+    /// Timer message: look which servers are idle, busy or have spare replicas.
     Look,
-    /// End everything; answered when no process is left.
+    /// Request to end everything; `done` is answered when no process is left.
     Shutdown { drain: Duration, done: oneshot::Sender<()> },
 }
 
@@ -61,13 +61,13 @@ pub(super) struct SupervisorArgs {
 }
 
 struct Server {
-    /// The one in force.
+    /// The definition in force.
     definition: Arc<Definition>,
-    /// A later one that cannot be used and came while there was something to lose.
+    /// A later definition that cannot be used and came while the one in force served; `None` if there is none.
     refused: Option<Arc<Definition>>,
     handle: Arc<ServerHandle>,
     fleet: Fleet,
-    /// By their numbers.
+    /// Actors of the replicas by replica number.
     replicas: HashMap<u64, ActorRef<ReplicaMsg>>,
     failures: Vec<Instant>,
     given_up: bool,
@@ -79,9 +79,9 @@ pub(super) struct SupervisorState {
     brake: StartBrake,
     directory: Directory,
     servers: HashMap<Arc<str>, Server>,
-    /// Whose replica an actor is, and its number.
+    /// Server and replica number of each replica actor.
     actors: HashMap<ActorId, (Arc<str>, u64)>,
-    /// The next look, when one is due.
+    /// Timer for the next look; `None` if none is due.
     look: Option<JoinHandle<()>>,
     shutdown: Option<oneshot::Sender<()>>,
 }
@@ -165,7 +165,7 @@ impl Server {
         }
     }
 
-    /// What the server is without replicas.
+    /// Returns the state of the server without replicas.
     fn resting(&self) -> State {
         match self.fleet.is_enabled() {
             true => State::Idle,
@@ -176,7 +176,7 @@ impl Server {
         }
     }
 
-    /// Whether the last definition that was given says just this.
+    /// Reports whether the last definition given is the same as this one.
     fn was_told(&self, definition: &Definition) -> bool {
         self.refused.as_ref().unwrap_or(&self.definition).says(definition)
     }
@@ -271,7 +271,7 @@ impl SupervisorState {
                     Some(replica) => {
                         let _ = replica.send_message(ReplicaMsg::Leave { drain: server.drain });
                     }
-                    // One that was given up has no actor any more.
+                    // A replica that was given up no longer has an actor.
                     None => {
                         server.handle.strike(number, &server.resting());
                         actions.extend(server.fleet.gone(number));
@@ -320,8 +320,8 @@ impl SupervisorState {
         }
     }
 
-    /// A replica that was told to leave is forgotten; one that failed is replaced, unless they
-    /// fail all the time.
+    /// Removes a replica that was told to leave; replaces one that failed, unless the replicas fail all the
+    /// time.
     async fn replica_ended(
         &mut self,
         myself: &ActorRef<SupervisorMsg>,
@@ -373,7 +373,7 @@ impl SupervisorState {
         }
     }
 
-    /// Sees to it that a look is due when some server needs one.
+    /// Schedules a look if some server needs one and none is due.
     fn plan_look(&mut self, myself: &ActorRef<SupervisorMsg>) {
         if self.look.is_some() {
             return;

@@ -1,7 +1,7 @@
-//! Who may call now: places on the children that take calls, a bounded and fair queue before them,
-//! and the breaker before both. A call goes to the child that has the fewest in flight.
+//! Admission of calls: places on the children that take calls, a bounded and fair queue before them, and
+//! the breaker before both. A call goes to the child that has the fewest in flight.
 //!
-//! One short lock, taken twice a call, never across an await.
+//! Each call takes one short lock twice, and never holds it across an await.
 
 use std::cmp::Reverse;
 use std::future::Future;
@@ -18,26 +18,26 @@ use super::fleet::Load;
 use super::policy::Policy;
 use crate::child::Link;
 
-/// Why a call was not admitted.
+/// Reason why a call was not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotAdmitted {
-    /// The queue is as long as it may be.
+    /// The queue has reached its limit.
     QueueFull,
     /// The breaker is open: calls to this server got no answer lately.
     Open {
-        /// When it is worth asking again.
+        /// Time to wait before another call has a chance.
         retry_after: Duration,
     },
 }
 
-/// What a call shows of the server.
+/// Outcome of a call, as far as it says something about the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It was answered, whatever the answer.
+    /// The server answered; the content of the answer does not matter.
     Answered,
-    /// It was not answered in a time in which it should have been.
+    /// The server did not answer within the time allowed.
     Unanswered,
-    /// The child ended. All calls that it took along count as one.
+    /// The child ended. All calls that ended with it count as one.
     Lost,
 }
 
@@ -49,7 +49,7 @@ pub(super) struct Admission {
 
 struct Place {
     link: Link,
-    /// Of the definition that the child was started by.
+    /// Generation of the definition that the child was started by.
     generation: u64,
     in_flight: usize,
 }
@@ -63,18 +63,18 @@ struct Desk {
     places: Vec<Place>,
     queue: FairQueue<Waiter>,
     breaker: Breaker,
-    /// How many calls a child may have in flight.
+    /// Maximum number of calls that a child may have in flight.
     per_place: usize,
     queue_limit: usize,
     queue_age: Duration,
-    /// Calls in flight, also on children that take no more.
+    /// Number of calls in flight, including those on children that take no more.
     in_flight: usize,
     admitted: u64,
-    /// The last child whose end was counted as a failure.
+    /// Number of the last child whose end was counted as a failure.
     lost: u64,
 }
 
-/// What changed about the breaker, for the log.
+/// Change of the breaker, for the log.
 enum Turned {
     Opened,
     Closed,
@@ -109,7 +109,7 @@ impl Admission {
         self.serve_queue(&mut desk);
     }
 
-    /// A child takes calls from now on.
+    /// Lets a child take calls from now on.
     pub(super) fn open_place(self: &Arc<Self>, link: Link, generation: u64) {
         let mut desk = self.desk();
         desk.places.push(Place { link, generation, in_flight: 0 });
@@ -117,12 +117,12 @@ impl Admission {
         self.serve_queue(&mut desk);
     }
 
-    /// A child takes no more calls; those that it has go on.
+    /// Gives a child no further calls; those in flight continue.
     pub(super) fn close_place(&self, incarnation: u64) {
         self.desk().places.retain(|place| place.link.incarnation() != incarnation);
     }
 
-    /// Whether a child takes calls.
+    /// Reports whether a child takes calls.
     pub(super) fn has_place(&self) -> bool {
         !self.desk().places.is_empty()
     }
@@ -140,7 +140,7 @@ impl Admission {
         (desk.load(), desk.breaker.state(now))
     }
 
-    /// Gives a call a place, or one in the queue.
+    /// Gives a call a place on a child, or one in the queue.
     pub(super) fn admit(self: &Arc<Self>, caller: &Arc<str>, now: Instant) -> Result<Admitted, NotAdmitted> {
         let mut desk = self.desk();
         let pass = desk.breaker.pass(now).map_err(|retry_after| NotAdmitted::Open { retry_after })?;
@@ -150,7 +150,8 @@ impl Admission {
             return Ok(Admitted::Now(self.occupy(&mut desk, place, pass)));
         }
         let (reply, granted) = oneshot::channel();
-        // While no child is there to have calls in flight, those wait here, too.
+        // While there is no child that could have calls in flight, their number is added to the queue's
+        // limit.
         let limit = desk.queue_limit + if desk.places.is_empty() { desk.per_place } else { 0 };
         let number = match desk.queue.push(caller, Waiter { reply, pass }, limit) {
             Pushed::Waiting(number) => number,
@@ -177,12 +178,12 @@ impl Admission {
         CallPermit { admission: Some(self.clone()), link: place.link.clone(), pass, verdict: None }
     }
 
-    /// Gives free places to those who wait, fairly.
+    /// Gives free places to the waiting calls, fairly.
     fn serve_queue(self: &Arc<Self>, desk: &mut Desk) {
         while let Some(place) = desk.free_place() {
             let Some(waiter) = desk.queue.pop() else { return };
             let permit = self.occupy(desk, place, waiter.pass);
-            // One who has just left: the place is still free. The lock is held, so the permit must
+            // The waiter has just left, so the place is still free. The lock is held, so the permit must
             // not give itself back.
             if let Err(Ok(mut permit)) = waiter.reply.send(Ok(permit)) {
                 permit.admission = None;
@@ -220,7 +221,8 @@ impl Desk {
         Load { in_flight: self.in_flight, queued: self.queue.len(), admitted: self.admitted }
     }
 
-    /// Of the places of the newest definition that have room, the one with the fewest calls in flight.
+    /// Returns the place with the fewest calls in flight among those of the newest definition that have
+    /// room; `None` if there is no room.
     fn free_place(&self) -> Option<usize> {
         let places = self.places.iter().enumerate().filter(|(_, place)| place.in_flight < self.per_place);
         let best = places.min_by_key(|(_, place)| (Reverse(place.generation), place.in_flight));
@@ -257,7 +259,7 @@ impl Desk {
         }
     }
 
-    /// Tells everybody who waits that the breaker is open.
+    /// Tells all waiting calls that the breaker is open.
     fn refuse_queue(&mut self) {
         let now = Instant::now();
         let retry_after = match self.breaker.state(now) {
@@ -270,17 +272,17 @@ impl Desk {
     }
 }
 
-/// What came of asking to call.
+/// Successful outcome of asking to call.
 pub enum Admitted {
-    /// A place.
+    /// A place on a child.
     Now(CallPermit),
-    /// One in the queue.
+    /// A place in the queue.
     Queued(Ticket),
 }
 
-/// A call's place on a child. It is free again when this is dropped.
+/// A call's place on a child. Dropping it frees the place.
 pub struct CallPermit {
-    /// `None` when there is nothing to give back.
+    /// `None` if there is nothing to give back.
     admission: Option<Arc<Admission>>,
     link: Link,
     pass: Pass,
@@ -288,17 +290,18 @@ pub struct CallPermit {
 }
 
 impl CallPermit {
-    /// Where the call goes.
+    /// Returns the link to the child that takes the call.
     pub fn link(&self) -> &Link {
         &self.link
     }
 
-    /// Ends the call and says what it showed. A permit that is just dropped shows nothing.
+    /// Ends the call and records its outcome. A permit that is only dropped shows nothing about the server.
     pub fn end(mut self, verdict: Verdict) {
         self.verdict = Some(verdict);
     }
 
-    /// The child is gone and did not get the call: no further one goes there.
+    /// Closes the child's place because the child has ended and did not get the call: no further call goes
+    /// there.
     pub fn close_place(self) {
         if let Some(admission) = &self.admission {
             admission.close_place(self.link.incarnation());
@@ -314,7 +317,7 @@ impl Drop for CallPermit {
     }
 }
 
-/// A place in the queue: a future that resolves when it is the call's turn. Dropping it leaves.
+/// A place in the queue: a future that resolves when it is the call's turn. Dropping it leaves the queue.
 pub struct Ticket {
     admission: Arc<Admission>,
     caller: Arc<str>,
@@ -326,7 +329,7 @@ impl Future for Ticket {
     type Output = Result<CallPermit, NotAdmitted>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        // The queue drops no waiter without a word.
+        // The queue drops no waiter without a reply.
         Pin::new(&mut self.granted).poll(context).map(|said| said.unwrap_or(Err(NotAdmitted::QueueFull)))
     }
 }

@@ -1,35 +1,36 @@
-//! How long a crashed server waits before its next start. Pure.
+//! Delays before the next start of a crashed server. Pure.
 
 use std::time::Duration;
 
-/// The first delay; it doubles from there.
+/// The first delay; each further one is twice as long, up to [`CAP`].
 const FIRST: Duration = Duration::from_secs(1);
 /// The longest delay of the first [`PATIENT_AFTER`] attempts.
 const CAP: Duration = Duration::from_secs(60);
-/// The delay once a server has failed more often than that.
+/// The delay after more than [`PATIENT_AFTER`] failures in a row.
 const LATE_CAP: Duration = Duration::from_secs(300);
-/// After so many failures in a row the server is tried only every [`LATE_CAP`].
+/// Number of failures in a row after which the server is tried only every [`LATE_CAP`].
 const PATIENT_AFTER: u32 = 10;
-/// How long a server waits that will hardly do better: five minutes at least, whatever the jitter.
+/// Delay of a server that is unlikely to do better next time: at least five minutes, whatever the jitter.
 const FUTILE_WAIT: Duration = Duration::from_secs(375);
-/// A server that was never ready and has ended so often in a row in the same way is not tried again before
-/// [`FUTILE_WAIT`]: whatever is wrong with it does not mend itself within seconds.
+/// Number of ends in a row in the same way after which a server that was never ready waits for
+/// [`FUTILE_WAIT`]: its fault does not mend itself within seconds.
 pub(super) const FUTILE: u32 = 3;
-/// The same for one that has not read anything of what it was sent: nothing that we do otherwise can help.
+/// The same number for a server that has read nothing of what it was sent: no other way to open it can
+/// help.
 pub(super) const FUTILE_UNREAD: u32 = 2;
-/// How far the jitter spreads a delay to either side.
+/// Fraction of a delay that the jitter adds or subtracts at most.
 const SPREAD: f64 = 0.2;
 
-/// A server that has failed so often in a row is said to be in a crash loop.
+/// Number of failures in a row from which a server is said to be in a crash loop.
 pub const CRASH_LOOP: u32 = 5;
 
-/// A server that was ready for so long has recovered: its failures are forgotten.
+/// Time for which a server must have been ready to count as recovered: its failures are then forgotten.
 pub(super) const RECOVERED_AFTER: Duration = Duration::from_secs(60);
-/// How long a server waits that cannot be started as it is defined.
+/// Delay before the next attempt of a server that cannot be started as it is defined.
 pub(super) const RECHECK: Duration = Duration::from_secs(300);
 
-/// The delay after this many failures in a row (1 is the first), spread by `jitter` in `0..1`; the longest
-/// where trying again soon is known to be futile.
+/// Returns the delay after this many failures in a row (1 is the first), spread by `jitter` in `0..1`.
+/// `futile` selects the longest delay: trying again soon is known not to help.
 pub(super) fn delay(failures: u32, futile: bool, jitter: f64) -> Duration {
     let exact = match (futile, failures > PATIENT_AFTER) {
         (true, _) => FUTILE_WAIT,

@@ -1,5 +1,5 @@
-//! The global start brake: however many servers crash at once, only a few are started at a time,
-//! and only a few a second. Who was never tried goes before who has failed.
+//! The global start brake. However many servers crash at once, only a few start at a time, and only a few
+//! in a second. Servers that were never tried go before servers that have failed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-/// How hard the brake is.
+/// Limits of the start brake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BrakeSettings {
-    /// How many starts may be under way at once.
+    /// Maximum number of starts under way at once; 0 counts as 1.
     pub concurrent: usize,
-    /// How many starts may begin in a second.
+    /// Maximum number of starts that may begin in a second; 0 counts as 1.
     pub per_second: u32,
 }
 
@@ -23,22 +23,22 @@ impl Default for BrakeSettings {
     }
 }
 
-/// Who goes first of those that wait for a start, the smallest first; among equals whoever came first.
+/// Order in which waiting starts are let through, the smallest first; equal ranks go in order of arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rank {
-    /// A start that goes on with one that has just ended: opened in the other way.
+    /// A start that follows directly on one that has just ended, to open the child in the other way.
     Again,
-    /// A first start, one that somebody asked for, or one in place of a child that was ready.
+    /// A first start, one that was asked for, or one in place of a child that was ready.
     First,
-    /// A further try of what has failed to start.
+    /// A further attempt after a failed start.
     Restart,
 }
 
-/// Says when the next start may begin. Pure.
+/// Calculator of the time at which the next start may begin. Pure.
 #[derive(Debug)]
 struct Pacer {
     gap: Duration,
-    /// How far ahead of an even pace a burst may run.
+    /// Time by which a burst may run ahead of an even pace.
     burst: Duration,
     next: Option<Instant>,
 }
@@ -49,19 +49,19 @@ impl Pacer {
         Pacer { gap, burst: gap * (per_second.max(1) - 1), next: None }
     }
 
-    /// Books the next start: it may begin at the time that is returned.
+    /// Books the next start and returns the time at which it may begin.
     fn book(&mut self, now: Instant) -> Instant {
-        // `next` is when an even pace would have the next start; a burst may begin that much earlier.
+        // `next` is the time of the next start at an even pace; a burst may begin earlier by `burst`.
         let even = self.next.map_or(now, |next| next.max(now));
         self.next = Some(even + self.gap);
         even.checked_sub(self.burst).map_or(now, |early| early.max(now))
     }
 }
 
-/// A place in the line: the rank, and a number that counts up.
+/// A position in the line: the rank, and a number that counts up.
 type Place = (Rank, u64);
 
-/// Who has a start, and who waits for one, in the order in which they get it.
+/// The free starts, and the waiting ones in the order in which they are let through.
 struct Line {
     free: usize,
     waiting: BTreeMap<Place, oneshot::Sender<StartPermit>>,
@@ -69,11 +69,11 @@ struct Line {
     pacer: Pacer,
 }
 
-/// Hands out starts. Cheap to clone.
+/// Shared handle that hands out starts. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct StartBrake(Arc<Mutex<Line>>);
 
-/// A start under way; to be dropped when the child is ready or has failed.
+/// Permit for a start under way; drop it when the child is ready or has failed.
 pub(super) struct StartPermit(Option<StartBrake>);
 
 impl Drop for StartPermit {
@@ -84,14 +84,14 @@ impl Drop for StartPermit {
     }
 }
 
-/// A place among those that wait, or at once a start.
+/// A position in the line, or a start that was granted at once.
 pub(super) struct Turn {
     brake: StartBrake,
     place: Place,
     granted: oneshot::Receiver<StartPermit>,
 }
 
-/// A look at a place among those that wait. Cheap to clone.
+/// Read-only view of a position in the line. Cheap to clone.
 #[derive(Clone)]
 pub struct TurnView {
     brake: StartBrake,
@@ -109,7 +109,7 @@ impl StartBrake {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a place in the line, which may be a start at once.
+    /// Takes a position in the line, or a start at once if one is free.
     pub(super) fn stand_in_line(&self, rank: Rank) -> Turn {
         let mut line = self.line();
         line.last += 1;
@@ -118,7 +118,7 @@ impl StartBrake {
         if line.free > 0 {
             line.free -= 1;
             drop(line);
-            // The receiver is here: it takes it.
+            // This cannot fail: the receiver still exists here.
             let _ = grant.send(StartPermit(Some(self.clone())));
         } else {
             line.waiting.insert(place, grant);
@@ -126,7 +126,7 @@ impl StartBrake {
         Turn { brake: self.clone(), place, granted }
     }
 
-    /// Gives a start that is over to whoever is next. Whoever has left in the meantime is passed over.
+    /// Hands a finished start to the next in line. Skips waiters that have left in the meantime.
     fn pass_on(self) {
         let mut permit = StartPermit(Some(self.clone()));
         loop {
@@ -149,14 +149,15 @@ impl StartBrake {
 }
 
 impl Turn {
-    /// A look at it.
+    /// Returns a view of this position.
     pub(super) fn view(&self) -> TurnView {
         TurnView { brake: self.brake.clone(), place: self.place }
     }
 
-    /// Waits for the start.
+    /// Waits until the start is granted and the pace allows it.
     pub(super) async fn granted(mut self) -> StartPermit {
-        // The sender is in the line until it sends; if it were not, starting would be better than never starting.
+        // The sender stays in the line until it sends. If it were lost, starting would be better than never
+        // starting.
         let permit = (&mut self.granted).await.unwrap_or(StartPermit(None));
         let at = self.brake.line().pacer.book(Instant::now());
         tokio::time::sleep_until(at.into()).await;
@@ -166,14 +167,14 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        // What was taken out is dropped when the lock is free again.
+        // Drops the removed entry only after the lock is released.
         let left = self.brake.line().waiting.remove(&self.place);
         drop(left);
     }
 }
 
 impl TurnView {
-    /// How many go before it; `None` once it is its turn.
+    /// Returns the number of starts before this one; `None` once it is its turn.
     pub fn before(&self) -> Option<usize> {
         let line = self.brake.line();
         line.waiting.contains_key(&self.place).then(|| line.waiting.range(..self.place).count())
@@ -213,7 +214,7 @@ mod tests {
 
     fn is_granted(turn: &mut Turn) -> bool {
         turn.granted.try_recv().is_ok_and(|permit| {
-            // Kept: a start that is dropped would be the next one's.
+            // Leaked on purpose: dropping the permit would pass the start on to the next.
             std::mem::forget(permit);
             true
         })
@@ -249,7 +250,7 @@ mod tests {
         drop(leaves);
         drop(permit);
         assert!(is_granted(&mut stays), "the next one");
-        // One that was granted and never looked is given on, too.
+        // A start that was granted but never looked at is passed on, too.
         brake.clone().pass_on();
         drop(brake.stand_in_line(Rank::First));
         assert_eq!(brake.line().free, 1);

@@ -1,27 +1,27 @@
-//! The breaker of a server: after some calls in a row that got no answer, further ones are refused
-//! at once for a while, then one is let through to see. Pure: the time is an argument.
+//! The circuit breaker of a server. After several unanswered calls in a row, further calls are refused at
+//! once for a while; then one is let through as a probe. Pure: the time is an argument.
 
 use std::time::{Duration, Instant};
 
-/// However often the server fails, it is tried again after this long.
+/// Maximum pause before the server is tried again, unless the configured pause is longer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
-/// Whether calls are let through.
+/// State of the breaker, as calls meet it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BreakerState {
-    /// All of them.
+    /// All calls are let through.
     Closed,
-    /// None, until this time.
+    /// No calls are let through until `until`.
     Open {
-        /// When one is let through to see.
+        /// Time from which one call is let through as a probe.
         until: Instant,
     },
-    /// One, which is to show how the server is.
+    /// One call is let through to show whether the server answers.
     HalfOpen,
 }
 
 impl BreakerState {
-    /// The state's name, as in the API and the log.
+    /// Returns the state's name, as in the API and the log.
     pub fn name(self) -> &'static str {
         match self {
             BreakerState::Closed => "closed",
@@ -38,16 +38,16 @@ enum Phase {
     HalfOpen { times: u32, probing: bool },
 }
 
-/// What a call that is let through is.
+/// Kind of a call that is let through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pass {
-    /// One of many.
+    /// A call while the breaker is closed.
     Usual,
-    /// The one that is to show how the server is. Exactly one is out at a time.
+    /// The call that shows whether the server answers. Exactly one is out at a time.
     Probe,
 }
 
-/// See the module.
+/// Circuit breaker of one server; see the module documentation.
 #[derive(Debug)]
 pub(super) struct Breaker {
     threshold: u32,
@@ -56,12 +56,13 @@ pub(super) struct Breaker {
 }
 
 impl Breaker {
-    /// Opens after `threshold` failures in a row (0: never), for `pause` the first time.
+    /// Makes a breaker that opens after `threshold` failures in a row (0: never), for `pause` the first
+    /// time.
     pub(super) fn new(threshold: u32, pause: Duration) -> Breaker {
         Breaker { threshold, pause, phase: Phase::Closed { failures: 0 } }
     }
 
-    /// Other settings, the same state; one that is switched off closes.
+    /// Changes the settings and keeps the state; a breaker that is switched off closes.
     pub(super) fn set(&mut self, threshold: u32, pause: Duration) {
         (self.threshold, self.pause) = (threshold, pause);
         if threshold == 0 {
@@ -69,7 +70,7 @@ impl Breaker {
         }
     }
 
-    /// Lets a call through, or says how long to wait before asking again.
+    /// Lets a call through, or returns the time to wait before asking again.
     pub(super) fn pass(&mut self, now: Instant) -> Result<Pass, Duration> {
         match self.phase {
             Phase::Closed { .. } => Ok(Pass::Usual),
@@ -78,12 +79,12 @@ impl Breaker {
                 self.phase = Phase::HalfOpen { times, probing: true };
                 Ok(Pass::Probe)
             }
-            // The probe takes as long as a call takes.
+            // The duration of the probe is not known: it takes as long as a call takes.
             Phase::HalfOpen { probing: true, .. } => Err(Duration::from_secs(1)),
         }
     }
 
-    /// The server has answered a call. Says whether that closed the breaker.
+    /// Notes that the server has answered a call. Returns `true` if that closed the breaker.
     pub(super) fn succeeded(&mut self, pass: Pass) -> bool {
         match (self.phase, pass) {
             (Phase::Closed { .. }, _) => self.phase = Phase::Closed { failures: 0 },
@@ -91,13 +92,13 @@ impl Breaker {
                 self.phase = Phase::Closed { failures: 0 };
                 return true;
             }
-            // An answer to a call from before: the probe decides.
+            // An answer to a call from before it opened: the probe decides.
             (_, Pass::Usual) => {}
         }
         false
     }
 
-    /// A call got no answer. Says whether that opened the breaker.
+    /// Notes that a call got no answer. Returns `true` if that opened the breaker.
     pub(super) fn failed(&mut self, pass: Pass, now: Instant) -> bool {
         match (self.phase, pass) {
             (Phase::Closed { failures }, _) => {
@@ -117,14 +118,15 @@ impl Breaker {
         false
     }
 
-    /// A probe has ended without showing anything, for example because its caller left.
+    /// Notes that a call ended without showing anything, for example because its caller left.
     pub(super) fn abandoned(&mut self, pass: Pass) {
         if let (Phase::HalfOpen { times, .. }, Pass::Probe) = (self.phase, pass) {
             self.phase = Phase::HalfOpen { times, probing: false };
         }
     }
 
-    /// A new child is ready: what was known of the one before it need not hold. One call may see.
+    /// Notes that a new child is ready. Results of the child before it need not hold, so one call may probe
+    /// at once.
     pub(super) fn renewed(&mut self) {
         match self.phase {
             Phase::Open { times, .. } => self.phase = Phase::HalfOpen { times, probing: false },
@@ -132,7 +134,7 @@ impl Breaker {
         }
     }
 
-    /// Whether calls are let through.
+    /// Returns the state that a call meets now.
     pub(super) fn state(&self, now: Instant) -> BreakerState {
         match self.phase {
             Phase::Closed { .. } => BreakerState::Closed,

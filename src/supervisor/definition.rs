@@ -1,4 +1,4 @@
-//! What a server is: the entry of an `mcpServers` map, checked. Pure; knows no file and no store.
+//! Definition of a server: the checked entry of an `mcpServers` map. Pure; knows no file and no store.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -9,12 +9,12 @@ use super::policy::{Policy, parse_policy};
 use super::remote::{Remote, Transport};
 use crate::process;
 
-/// One thing that is wrong with a setting: where, and what would be right.
+/// A single problem with a setting: its place, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// The path of the setting, for example `args` or `mcpServers.git.env.HOME`.
     pub path: String,
-    /// What is wrong and what would be right, worded to follow the path.
+    /// Fault and remedy, worded to follow the path.
     pub reason: String,
 }
 
@@ -24,8 +24,8 @@ impl fmt::Display for Problem {
     }
 }
 
-/// A checked server definition. `raw` is the entry as it was written, unknown members and order
-/// included; the typed members are what was read out of it.
+/// A checked server definition. `raw` is the entry as it was written, with unknown members and order; the
+/// typed members are read from it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Definition {
     raw: Map<String, Value>,
@@ -36,11 +36,11 @@ pub struct Definition {
     enabled: bool,
     policy: Policy,
     remote: Option<Remote>,
-    /// Why it cannot be used; empty for one that can.
+    /// Reasons why it cannot be used; empty if it can be used.
     problems: Vec<Problem>,
 }
 
-/// The member of an entry that holds what only this gateway knows.
+/// Member of an entry that holds the settings only this gateway knows.
 pub const OWN_MEMBER: &str = "mcpvisor";
 
 impl Definition {
@@ -50,14 +50,14 @@ impl Definition {
         Definition::read(raw, true)
     }
 
-    /// Checks an entry that was accepted earlier, perhaps by a daemon that knew no references: a
-    /// malformed one is a fault of this server when it starts, and nobody else's.
+    /// Checks an entry that was accepted earlier, perhaps by a daemon that knew no references. A malformed
+    /// reference is not an error here: it fails only this server when it starts.
     pub fn parse_kept(raw: Map<String, Value>) -> Result<Definition, Vec<Problem>> {
         Definition::read(raw, false)
     }
 
-    /// An entry that cannot be used as it is, and why: it is kept and shown, and never started. Never
-    /// without a problem.
+    /// Makes a definition from an entry that cannot be used, with the reasons. It is kept and shown, and
+    /// never started. It always has at least one problem.
     pub fn quarantined(raw: Map<String, Value>, mut problems: Vec<Problem>) -> Definition {
         let (definition, found) = Definition::look_at(raw, false);
         if problems.is_empty() {
@@ -74,7 +74,7 @@ impl Definition {
         if problems.is_empty() { Ok(definition) } else { Err(problems) }
     }
 
-    /// What can be made out of an entry, and what is wrong with it.
+    /// Reads as much of an entry as possible and collects its problems.
     fn look_at(raw: Map<String, Value>, references: bool) -> (Definition, Vec<Problem>) {
         let mut problems = Problems::default();
         let remote = Remote::read(&raw);
@@ -100,7 +100,7 @@ impl Definition {
         (definition, problems.0)
     }
 
-    /// The texts that may refer to something, with their places.
+    /// Returns the texts that may contain references, with their places.
     fn texts(&self) -> impl Iterator<Item = (String, &str)> {
         let command = self.command.iter().map(|text| ("command".to_owned(), text.as_str()));
         let args = self.args.iter().enumerate().map(|(at, text)| (format!("args[{at}]"), text.as_str()));
@@ -109,22 +109,23 @@ impl Definition {
         env.chain(command).chain(args).chain(cwd)
     }
 
-    /// The program to run; `None` for an entry that names a URL, which is kept but never started.
+    /// Returns the program to run; `None` for an entry without a command, which is kept but never started.
     pub fn command(&self) -> Option<&str> {
         self.command.as_deref()
     }
 
-    /// Where it is, for an entry that has no command and names an address instead.
+    /// Returns the address and transport; `None` if the entry has a command or names no address.
     pub fn remote(&self) -> Option<&Remote> {
         self.remote.as_ref().filter(|_| self.command.is_none())
     }
 
-    /// How it is talked to.
+    /// Returns the transport over which the server is reached.
     pub fn transport(&self) -> Transport {
         self.remote().map_or(Transport::Stdio, Remote::transport)
     }
 
-    /// Why it cannot be used, in one sentence; `None` for one that can. Names members and no value.
+    /// Returns why the definition cannot be used, in one sentence; `None` if it can be used. Names members
+    /// but no values.
     pub fn fault(&self) -> Option<String> {
         let told: Vec<String> = self.problems.iter().take(MOST_TOLD).map(Problem::to_string).collect();
         let more = self.problems.len().saturating_sub(MOST_TOLD);
@@ -132,7 +133,8 @@ impl Definition {
         (!told.is_empty()).then(|| told.join("; ") + &more)
     }
 
-    /// Why nothing of it runs, where its state does not say that already.
+    /// Returns why nothing runs, where the state does not say that already; `None` if the entry has a
+    /// command.
     pub fn idle_reason(&self) -> Option<&'static str> {
         match (self.remote(), &self.command) {
             (Some(_), _) => Some("remote servers are not called yet by this version"),
@@ -141,35 +143,35 @@ impl Definition {
         }
     }
 
-    /// What is wrong with it, for one that is quarantined.
+    /// Returns the problems of a quarantined definition; empty for any other.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }
 
-    /// Whether both mean the same, however they are written.
+    /// Reports whether both mean the same, however they are written.
     pub fn means(&self, other: &Definition) -> bool {
         let rest = |it: &Definition| (it.enabled, it.policy.clone(), it.remote.clone());
         self.same_child(other) && rest(self) == rest(other)
     }
 
-    /// Whether both were written alike, and found fit or unfit alike.
+    /// Reports whether both entries were written alike and have the same problems.
     pub fn says(&self, other: &Definition) -> bool {
         self.raw == other.raw && self.problems == other.problems
     }
 
-    /// The program's arguments, references as they were written.
+    /// Returns the program's arguments, with references as they were written.
     pub fn args(&self) -> &[String] {
         &self.args
     }
 
-    /// The environment given in the entry, in its order, references as they were written. Values
-    /// may be secrets: do not log them.
+    /// Returns the environment given in the entry, in its order, with references as they were written.
+    /// Values may be secrets: do not log them.
     pub fn env(&self) -> &[(String, String)] {
         &self.env
     }
 
-    /// What the definition refers to and is not there now, a sentence each; `variables` looks up
-    /// the daemon's own. Names the references and no value.
+    /// Returns a sentence for each reference that cannot be resolved now; `variables` looks up the daemon's
+    /// own environment. Names the references but no values.
     pub fn unresolved(&self, variables: impl Fn(&str) -> Option<OsString>) -> Vec<String> {
         let with_own = |wanted: &str| {
             let own = self.env.iter().any(|(name, _)| name == wanted);
@@ -182,28 +184,29 @@ impl Definition {
         self.texts().filter_map(unresolved).collect()
     }
 
-    /// The arguments that refer to something: every user of the machine can read what they stand for.
+    /// Returns the arguments that contain references, by index: every user of the machine can read the
+    /// values they stand for.
     pub fn arguments_with_references(&self) -> impl Iterator<Item = (usize, String)> {
         let reference = |text: &String| process::references(text).next().map(|found| found.to_string());
         self.args.iter().enumerate().filter_map(move |(at, text)| Some((at, reference(text)?)))
     }
 
-    /// The working directory, when the entry names one.
+    /// Returns the working directory; `None` if the entry names none.
     pub fn cwd(&self) -> Option<&str> {
         self.cwd.as_deref()
     }
 
-    /// False when the entry says `"disabled": true`, or one of the other ways to say it.
+    /// Returns `false` if the entry says `"disabled": true`, or uses one of the other [`OFF_SWITCHES`].
     pub fn enabled(&self) -> bool {
         self.enabled
     }
 
-    /// How the server is to be treated.
+    /// Returns the settings of the member `mcpvisor`.
     pub fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    /// Whether a child that was started by the other definition is as it would be by this one.
+    /// Reports whether a child started by the other definition is the same as one started by this.
     pub(super) fn same_child(&self, other: &Definition) -> bool {
         let sorted = |definition: &Definition| {
             let mut env = definition.env.clone();
@@ -218,7 +221,7 @@ impl Definition {
             && self.policy.same_child(&other.policy)
     }
 
-    /// Whether the command is one that may fetch the server before it runs it, such as `npx`.
+    /// Reports whether the command may fetch the server before it runs it, such as `npx`.
     pub(super) fn is_launcher(&self) -> bool {
         let Some(command) = self.command.as_deref() else { return false };
         let program = command.rsplit('/').next().unwrap_or(command);
@@ -233,31 +236,31 @@ impl Definition {
         }
     }
 
-    /// Whether it is to run at all: switched on, with a command, and nothing wrong with it.
+    /// Reports whether the server may run: it is switched on, has a command and has no problems.
     pub fn runs(&self) -> bool {
         self.enabled && self.command.is_some() && self.problems.is_empty()
     }
 
-    /// Whether it is one that this gateway means to have running.
+    /// Reports whether the server counts as active: it is switched on and has either a command or problems.
     pub fn is_active(&self) -> bool {
         self.enabled && (self.command.is_some() || !self.problems.is_empty())
     }
 
-    /// The entry's `description`, if it is a string.
+    /// Returns the entry's `description`; `None` if it is not a string.
     pub fn description(&self) -> Option<&str> {
         self.raw.get("description").and_then(Value::as_str)
     }
 
-    /// The entry as it was written, unknown members and order included.
+    /// Returns the entry as it was written, with unknown members and order.
     pub fn raw(&self) -> &Map<String, Value> {
         &self.raw
     }
 }
 
-/// So many problems of a definition are told in a sentence.
+/// Maximum number of problems that are named in one sentence.
 const MOST_TOLD: usize = 3;
 
-/// The members that switch a server off, with the value that does; every client has its own.
+/// Members that switch a server off, each with the value that does so; every client has its own.
 pub const OFF_SWITCHES: [(&str, bool); 3] = [("disabled", true), ("enabled", false), ("isActive", false)];
 
 fn switched_on(raw: &Map<String, Value>, problems: &mut Problems) -> bool {
@@ -273,7 +276,7 @@ fn command(raw: &Map<String, Value>, is_remote: bool, problems: &mut Problems) -
     let named = is_remote || raw.contains_key("url") || raw.contains_key("ws_url");
     match raw.get("command") {
         Some(Value::String(text)) if text.trim().is_empty() => {
-            // Some clients write all members, and an empty command beside an address.
+            // Some clients write all members, including an empty command beside an address.
             if is_remote { None } else { problems.add("command", "must not be empty") }
         }
         Some(Value::String(text)) if text.contains('\0') => problems.add("command", "must not contain NUL"),
@@ -284,7 +287,7 @@ fn command(raw: &Map<String, Value>, is_remote: bool, problems: &mut Problems) -
     }
 }
 
-/// What a value is, for a message that must not show it.
+/// Returns the kind of a value, for a message that must not show the value.
 pub fn kind_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -296,8 +299,8 @@ pub fn kind_of(value: &Value) -> &'static str {
     }
 }
 
-/// Checks a server's name: 1 to 128 characters, no control characters, no blank at either end,
-/// not `.` or `..`.
+/// Checks a server's name: 1 to 128 characters, no control characters, no blank at either end, not `.` or
+/// `..`.
 pub fn check_name(name: &str) -> Result<(), Problem> {
     let bad = |reason: &str| Err(Problem { path: "name".into(), reason: reason.into() });
     if name.is_empty() || name.chars().count() > 128 {
@@ -329,7 +332,7 @@ impl Problems {
         self.0.iter().map(Problem::to_string).collect()
     }
 
-    /// Notes a problem and yields nothing, so that a check can go on to the next member.
+    /// Records a problem and returns `None`, so that a check can continue with the next member.
     pub(super) fn add<T>(&mut self, path: &str, reason: &str) -> Option<T> {
         self.0.push(Problem { path: path.to_owned(), reason: reason.to_owned() });
         None

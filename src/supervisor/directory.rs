@@ -1,4 +1,4 @@
-//! The directory: server id to handle. Written by the supervisor, read by every call.
+//! The directory: server id to handle. The supervisor writes it, every call reads it.
 
 use std::sync::{Arc, OnceLock};
 
@@ -11,10 +11,10 @@ use super::handle::ServerHandle;
 use super::policy::StartMode;
 use super::status::State;
 
-/// Asks for a server that has no child because nothing asked for it.
+/// Callback that asks for a server that has no child because nothing asked for it.
 type Demand = Box<dyn Fn(&Arc<str>) + Send + Sync>;
 
-/// What all handles share.
+/// State shared by all handles.
 #[derive(Default)]
 pub(super) struct Surroundings {
     demand: OnceLock<Demand>,
@@ -38,32 +38,32 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// The handle of the server with this id.
+    /// Returns the handle of the server with this id; `None` if there is no such server.
     pub fn get(&self, id: &str) -> Option<Arc<ServerHandle>> {
         self.servers.get(id).map(|entry| entry.value().clone())
     }
 
-    /// All handles, in no order.
+    /// Returns all handles, in no particular order.
     pub fn all(&self) -> Vec<Arc<ServerHandle>> {
         self.servers.iter().map(|entry| entry.value().clone()).collect()
     }
 
-    /// Resolves when any server's lists have changed since this last resolved.
+    /// Waits until any server's lists have changed since the last call returned.
     pub async fn catalogs_changed(&self) {
         self.surroundings.catalogs_changed.notified().await;
     }
 
-    /// Has those who wait for changed lists look at them again.
+    /// Wakes a task that waits for changed lists, so that it looks at them again.
     pub fn look_again(&self) {
         self.surroundings.catalogs_changed.notify_one();
     }
 
-    /// Says how servers that rest are asked for; the first word counts.
+    /// Sets the callback that asks for servers that rest; only the first call counts.
     pub(super) fn on_demand(&self, demand: Demand) {
         let _ = self.surroundings.demand.set(demand);
     }
 
-    /// The handle of the server, made now if there is none.
+    /// Returns the handle of the server; makes it if there is none.
     pub(super) fn ensure(&self, spec: &ServerSpec) -> Arc<ServerHandle> {
         let make = || {
             let policy = spec.definition.policy();

@@ -1,25 +1,25 @@
-//! A bounded queue that is fair between callers: each caller has a line of its own, and the lines
-//! take turns. A caller that fills the queue makes room for one that has fewer waiting. Pure.
+//! A bounded queue that is fair between callers: each caller has a line of its own, and the lines take
+//! turns. A caller that fills the queue makes room for one that has fewer waiting. Pure.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-/// What came of asking for a place in the queue.
+/// Outcome of a request for a position in the queue.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Pushed<T> {
-    /// It waits; the number takes it out again.
+    /// The item waits; the number takes it out again.
     Waiting(u64),
-    /// It waits; this one, of the caller with the longest line, had to go for it.
+    /// The item waits, and this one of the caller with the longest line was removed for it.
     Displaced(u64, T),
-    /// The queue is full, and nobody has more waiting than this caller would.
+    /// The queue is full, and no caller has more waiting than this one would have.
     Full(T),
 }
 
-/// See the module.
+/// Bounded queue with one line per caller; see the module documentation.
 #[derive(Debug)]
 pub(super) struct FairQueue<T> {
     lines: HashMap<Arc<str>, VecDeque<(u64, T)>>,
-    /// The callers that wait, the next one first.
+    /// Callers that wait, the next one first.
     turns: VecDeque<Arc<str>>,
     len: usize,
     next: u64,
@@ -32,12 +32,12 @@ impl<T> Default for FairQueue<T> {
 }
 
 impl<T> FairQueue<T> {
-    /// How many wait.
+    /// Returns the number of items that wait.
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
-    /// Asks for a place at the end of a caller's line, in a queue of at most `limit`.
+    /// Adds an item at the end of a caller's line, in a queue of at most `limit` items.
     pub(super) fn push(&mut self, caller: &Arc<str>, item: T, limit: usize) -> Pushed<T> {
         let displaced = if self.len < limit {
             None
@@ -60,7 +60,7 @@ impl<T> FairQueue<T> {
         displaced.map_or(Pushed::Waiting(number), |displaced| Pushed::Displaced(number, displaced))
     }
 
-    /// Takes out the next one: the first in the line of the caller whose turn it is.
+    /// Removes and returns the next item: the first in the line of the caller whose turn it is.
     pub(super) fn pop(&mut self) -> Option<T> {
         let caller = self.turns.pop_front()?;
         let line = self.lines.get_mut(&caller)?;
@@ -74,7 +74,7 @@ impl<T> FairQueue<T> {
         Some(item)
     }
 
-    /// Takes out one that has stopped waiting.
+    /// Removes an item that has stopped waiting; `None` if it is no longer in the queue.
     pub(super) fn remove(&mut self, caller: &str, number: u64) -> Option<T> {
         let line = self.lines.get_mut(caller)?;
         let place = line.binary_search_by_key(&number, |(number, _)| *number).ok()?;
@@ -86,7 +86,7 @@ impl<T> FairQueue<T> {
         Some(item)
     }
 
-    /// Takes out the newest of the longest line, if that line is longer than `than`.
+    /// Removes the newest item of the longest line; `None` if that line is not longer than `than`.
     fn displace(&mut self, than: usize) -> Option<T> {
         let longest = self.lines.iter().max_by_key(|(_, line)| line.len())?;
         if longest.1.len() <= than {
@@ -139,8 +139,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes and goes: nothing is lost or given out twice, and no caller is passed
-        /// over more often than there are others waiting.
+        /// After any sequence of steps: nothing is lost or given out twice, and no caller is passed over
+        /// more often than there are others waiting.
         #[test]
         fn nothing_is_lost_and_nobody_starves(steps in proptest::collection::vec((0u8..4, 0u8..4), 0..300)) {
             let mut queue = FairQueue::default();

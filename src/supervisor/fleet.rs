@@ -1,50 +1,51 @@
-//! Which replicas a server has: how many, of which definition, and which have to go. Pure: events
-//! and the time in, actions out. Each replica looks after its own child; this looks after them.
+//! The replicas that a server should have: how many, of which definition, and which have to go. Pure:
+//! events and the time in, actions out. Each replica looks after its own child; this module looks after the
+//! replicas.
 //!
-//! A changed definition makes a new generation of replicas. One of an earlier generation that
-//! serves stays until one of the new generation serves in its place.
+//! A changed definition makes a new generation of replicas. A replica of an earlier generation that serves
+//! stays until one of the new generation serves in its place.
 
 use std::time::{Duration, Instant};
 
 use super::policy::{Policy, StartMode, UpdateMode};
 
-/// How long a server must be busy before it gets a further replica.
+/// Time for which a server must be busy before it gets a further replica.
 const BUSY_FOR: Duration = Duration::from_millis(500);
-/// How long a server must have had too many replicas before one goes.
+/// Time for which a server must have had too many replicas before one goes.
 const SLACK_FOR: Duration = Duration::from_secs(30);
-/// How often a server whose number of replicas may change is looked at.
+/// Interval between two looks at a server whose number of replicas may change.
 const SCALE_EVERY: Duration = Duration::from_millis(250);
 
-/// What is to be done to a server's replicas, in order.
+/// An action on a server's replicas; actions are performed in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
-    /// Make a replica, by the definition as it is now.
+    /// Make a replica of the current definition.
     Add {
-        /// Its number; never used twice.
+        /// The number of the replica; never used twice.
         number: u64,
-        /// Whether its first child comes in place of another one.
+        /// `true` if its first child takes the place of another one.
         replaces: bool,
     },
     /// Tell a replica to let its calls finish and end.
     Leave {
-        /// Which one.
+        /// The number of the replica.
         number: u64,
     },
     /// Tell a replica that waits for its next start to try now.
     Retry {
-        /// Which one.
+        /// The number of the replica.
         number: u64,
     },
 }
 
-/// What a replica is doing, as far as it matters to the others.
+/// Phase of a replica, as far as the other replicas depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Doing {
-    /// Nothing yet, or a start is under way, or due.
+    /// Nothing has happened yet, or a start is under way or due.
     Coming,
     /// Its child takes calls.
     Serving,
-    /// Its child has ended and its restart policy leaves it at that.
+    /// Its child has ended, and its restart policy does not replace it.
     Over,
 }
 
@@ -56,30 +57,30 @@ struct Member {
     leaving: bool,
 }
 
-/// How much a server has to do now.
+/// Current load of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Load {
-    /// Calls in flight.
+    /// Number of calls in flight.
     pub in_flight: usize,
-    /// Calls that wait for a place.
+    /// Number of calls that wait for a place.
     pub queued: usize,
-    /// Calls admitted since the server was made.
+    /// Number of calls admitted since the server was made.
     pub admitted: u64,
 }
 
-/// See the module.
+/// State machine of a server's replicas; see the module documentation.
 #[derive(Debug)]
 pub(super) struct Fleet {
     policy: Policy,
-    /// Whether the definition is to run at all.
+    /// `true` if the definition is to run at all.
     enabled: bool,
-    /// Whether somebody asks for it; always true for an eager server that is never idle.
+    /// `true` if the server is asked for; always `true` for an eager server that never stops when idle.
     asked: bool,
     generation: u64,
     members: Vec<Member>,
     next: u64,
     target: usize,
-    /// Whether the children that are started now come in place of others.
+    /// `true` if the children that are started now take the place of others.
     replacing: bool,
     seen: u64,
     idle_since: Option<Instant>,
@@ -88,7 +89,7 @@ pub(super) struct Fleet {
 }
 
 impl Fleet {
-    /// A server without replicas; [`Fleet::define`] makes them.
+    /// Returns the state of a server without replicas; [`Fleet::define`] makes them.
     pub(super) fn new() -> Fleet {
         Fleet {
             policy: Policy::default(),
@@ -106,8 +107,8 @@ impl Fleet {
         }
     }
 
-    /// The definition is another one. `new_child` says whether running children are out of date.
-    /// Whatever waits for its next start tries at once.
+    /// Takes a new definition. `new_child` is `true` if running children are out of date. Replicas that
+    /// wait for their next start try at once.
     pub(super) fn define(&mut self, policy: &Policy, runs: bool, new_child: bool) -> Vec<Action> {
         let switched_on = runs && !self.enabled;
         self.enabled = runs;
@@ -130,7 +131,7 @@ impl Fleet {
         actions
     }
 
-    /// All children are to be replaced, as if the definition had changed.
+    /// Replaces all children, as if the definition had changed.
     pub(super) fn renew(&mut self) -> Vec<Action> {
         self.generation += 1;
         self.replacing = !self.members.is_empty();
@@ -139,7 +140,7 @@ impl Fleet {
         actions
     }
 
-    /// A replica does something else now.
+    /// Takes the new phase of a replica.
     pub(super) fn moved(&mut self, number: u64, doing: Doing) -> Vec<Action> {
         let Some(member) = self.members.iter_mut().find(|member| member.number == number) else {
             return Vec::new();
@@ -155,26 +156,26 @@ impl Fleet {
         self.settle()
     }
 
-    /// A replica is no more; asked to or not.
+    /// Removes a replica that has ended, whether or not it was asked to.
     pub(super) fn gone(&mut self, number: u64) -> Vec<Action> {
         self.members.retain(|member| member.number != number);
         self.settle()
     }
 
-    /// Somebody asks for the server.
+    /// Notes that the server is asked for.
     pub(super) fn demand(&mut self) -> Vec<Action> {
         self.asked = true;
         self.idle_since = None;
         self.settle()
     }
 
-    /// The server is to have no replicas from now on.
+    /// Ends all replicas and makes no further ones.
     pub(super) fn close(&mut self) -> Vec<Action> {
         self.enabled = false;
         self.settle()
     }
 
-    /// How often [`Fleet::look`] is to be called; `None` while nothing depends on it.
+    /// Returns the interval at which [`Fleet::look`] should be called; `None` while nothing depends on it.
     pub(super) fn look_every(&self) -> Option<Duration> {
         let scales = self.policy.replicas.min < self.policy.replicas.max;
         let idles = self.policy.idle_stop > Duration::ZERO;
@@ -190,8 +191,7 @@ impl Fleet {
         })
     }
 
-    /// Looks at how much there is to do: an idle server stops, a busy one grows, a slack one
-    /// shrinks.
+    /// Looks at the load: an idle server stops, a busy one grows, one with spare replicas shrinks.
     pub(super) fn look(&mut self, load: Load, now: Instant) -> Vec<Action> {
         let used = load.admitted != self.seen || load.in_flight > 0 || load.queued > 0;
         self.seen = load.admitted;
@@ -228,22 +228,22 @@ impl Fleet {
         }
     }
 
-    /// Whether the server is to have children now.
+    /// Reports whether the server should have children now.
     pub(super) fn is_wanted(&self) -> bool {
         self.enabled && self.asked
     }
 
-    /// Whether the definition is to run at all.
+    /// Reports whether the definition is to run at all.
     pub(super) fn is_enabled(&self) -> bool {
         self.enabled
     }
 
-    /// Whether nothing is left of it.
+    /// Reports whether no replica is left.
     pub(super) fn is_empty(&self) -> bool {
         self.members.is_empty()
     }
 
-    /// The generation of replicas that are made now.
+    /// Returns the generation of the replicas that are made now.
     pub(super) fn generation(&self) -> u64 {
         self.generation
     }
@@ -252,7 +252,7 @@ impl Fleet {
         member.generation == self.generation && !member.leaving
     }
 
-    /// Brings the replicas to what is wanted, as far as that can be done now.
+    /// Brings the replicas to the wanted state, as far as that is possible now.
     fn settle(&mut self) -> Vec<Action> {
         if !self.is_wanted() {
             self.target = self.policy.replicas.min;
@@ -299,7 +299,7 @@ impl Fleet {
             .collect()
     }
 
-    /// Has one of those replicas leave: one that does not serve, else the newest.
+    /// Makes one of the matching replicas leave: one that does not serve, otherwise the newest.
     fn leave_worst(&mut self, of: impl Fn(&Member) -> bool) -> Option<Action> {
         let candidates = self.members.iter_mut().filter(|member| !member.leaving && of(member));
         let worst = candidates.max_by_key(|member| (member.doing != Doing::Serving, member.number))?;
@@ -318,7 +318,7 @@ impl Fleet {
     }
 }
 
-/// Whether something has been so for long enough; counts anew from then.
+/// Reports whether a condition has held for at least `long`. The time counts anew from then.
 fn lasts(since: &mut Option<Instant>, is_so: bool, long: Duration, now: Instant) -> bool {
     if !is_so {
         *since = None;

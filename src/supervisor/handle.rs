@@ -1,5 +1,5 @@
-//! A server's handle: how it is, what it announced, and the way in for calls. Written by its
-//! replicas and the supervisor, read by everybody.
+//! Handle of a server: its state, its lists and the admission of calls. Its replicas and the supervisor
+//! write it; all other parts read it.
 
 use std::cmp::Reverse;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,7 +20,7 @@ use crate::child::{Catalog, CatalogSlot, Counters, Link, ServerLog};
 use crate::mcp::Era;
 use crate::process::TreeView;
 
-/// A server's handle: where its calls go, how it is, what it announced.
+/// State, lists and call admission of one server.
 pub struct ServerHandle {
     id: Arc<str>,
     name: Arc<str>,
@@ -30,49 +30,49 @@ pub struct ServerHandle {
     counters: Arc<Counters>,
     log: ServerLog,
     admission: Arc<Admission>,
-    /// Of the last definition that could be used.
+    /// Policy of the last definition that could be used.
     policy: ArcSwap<Policy>,
     leaving: ArcSwapOption<Leaving>,
-    /// The number of the last child.
+    /// Number of the last child; 0 before the first.
     children: AtomicU64,
-    /// Whether somebody has asked for the server since it was last told to rest.
+    /// `true` if the server was asked for since it was last told to rest.
     asked: AtomicBool,
     surroundings: Arc<Surroundings>,
 }
 
-/// Why a server is about to be no more.
+/// Reason why a server is being removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leaving {
-    /// It was removed.
+    /// The operator or the configuration removed it.
     Removed,
-    /// The daemon stops.
+    /// The daemon stops, and all servers with it.
     Shutdown,
 }
 
-/// What was kept of a server's last run: what it announced, and what it said of itself.
+/// Catalog and introduction kept from a server's last run.
 #[derive(Debug, Clone)]
 pub struct Remembered {
-    /// The lists.
+    /// Last good lists of tools, resources and prompts.
     pub catalog: Arc<Catalog>,
-    /// The introduction.
+    /// Introduction of the last child that was ready.
     pub introduction: Arc<Introduction>,
 }
 
-/// The replicas as they publish themselves.
+/// The replicas with the status that each has published.
 struct Roster {
     members: Vec<Member>,
-    /// The generation of the definition as it is now.
+    /// Generation of the current definition.
     generation: u64,
     restarts: u64,
-    /// What the last child that was ready said of itself.
+    /// Introduction of the last child that was ready; `None` if there was none.
     introduction: Option<Arc<Introduction>>,
-    /// Whether the first start is over, one way or the other.
+    /// Set once the first start has succeeded or failed.
     settled: bool,
-    /// Whether a start by the definition as it is now has failed.
+    /// `true` if a start by the current definition has failed.
     failed: bool,
-    /// The era that a child by the definition as it is now was ready in.
+    /// Era in which a child of the current definition was ready; `None` if none was.
     learnt: Option<Era>,
-    /// What became of an edit that cannot be used, while the earlier definition is in force.
+    /// Outcome of an edit that cannot be used, while the earlier definition is in force; `None` otherwise.
     refused: Option<Update>,
 }
 
@@ -122,7 +122,7 @@ impl ServerHandle {
         }
     }
 
-    /// A server of one child, which a test is.
+    /// Makes a handle with one child, for tests.
     #[cfg(test)]
     pub(crate) fn of_a_test(id: &str, policy: &Policy, link: Link) -> Arc<ServerHandle> {
         let handle = ServerHandle::new(id.into(), id.into(), policy, State::Starting, None, Arc::default());
@@ -130,68 +130,68 @@ impl ServerHandle {
         Arc::new(handle)
     }
 
-    /// The server's id.
+    /// Returns the server's id, which never changes.
     pub fn id(&self) -> &Arc<str> {
         &self.id
     }
 
-    /// The server's name.
+    /// Returns the server's name, as in the log.
     pub fn name(&self) -> &Arc<str> {
         &self.name
     }
 
-    /// Whether a child takes calls now.
+    /// Reports whether a child takes calls now.
     pub fn takes_calls(&self) -> bool {
         self.admission.has_place()
     }
 
-    /// How the server is now.
+    /// Returns a snapshot of the server's current status.
     pub fn status(&self) -> Arc<Status> {
         self.status.borrow().clone()
     }
 
-    /// Follows how the server is.
+    /// Subscribes to changes of the server's status.
     pub fn watch(&self) -> watch::Receiver<Arc<Status>> {
         self.status.subscribe()
     }
 
-    /// The last good lists.
+    /// Returns the last good lists of the server.
     pub fn catalog(&self) -> Arc<Catalog> {
         self.catalog.load().load()
     }
 
-    /// What its children did beside answering calls.
+    /// Returns counters of what its children did apart from answering calls.
     pub fn counters(&self) -> &Arc<Counters> {
         &self.counters
     }
 
-    /// What its children wrote lately beside messages.
+    /// Returns the recent output of its children apart from messages.
     pub fn log(&self) -> &ServerLog {
         &self.log
     }
 
-    /// Whether and why the server is about to be no more.
+    /// Returns why the server is being removed; `None` if it is not.
     pub fn leaving(&self) -> Option<Leaving> {
         self.leaving.load().as_deref().copied()
     }
 
-    /// What calls meet now: those in flight and waiting, and the breaker.
+    /// Returns the calls in flight and waiting, and the state of the breaker.
     pub fn traffic(&self) -> (Load, BreakerState) {
         self.admission.reading(Instant::now())
     }
 
-    /// Gives a call a place, or one in the queue, or says why not. `caller` tells those apart who
-    /// share the queue.
+    /// Gives a call a place on a child or in the queue, or returns why not. `caller` tells apart the
+    /// callers that share the queue.
     pub fn admit(&self, caller: &Arc<str>, now: Instant) -> Result<Admitted, NotAdmitted> {
         self.admission.admit(caller, now)
     }
 
-    /// How long a call may wait for a place among those in flight.
+    /// Returns the maximum time that a call may wait in the queue.
     pub fn queue_age(&self) -> Duration {
         self.admission.queue_age()
     }
 
-    /// Asks for a child, for a server that has none because nothing asked for it. Cheap to repeat.
+    /// Asks for a child, if the server has none because nothing asked for it. Cheap to repeat.
     pub fn demand(&self) {
         if !self.asked.swap(true, Ordering::Relaxed) {
             self.surroundings.demand(&self.id);
@@ -207,8 +207,8 @@ impl ServerHandle {
         self.admission.set_policy(policy);
     }
 
-    /// Reads a setting of the server by its definition, as it is in force: by the earlier one, where this one
-    /// cannot be used.
+    /// Reads a setting as it is in force for the server: from `definition`, or from the earlier policy if
+    /// `definition` cannot be used.
     pub fn setting<T>(&self, definition: &Definition, read: impl Fn(&Policy) -> T) -> T {
         match definition.problems().is_empty() {
             true => read(definition.policy()),
@@ -218,11 +218,11 @@ impl ServerHandle {
 
     pub(super) fn leave(&self, leaving: Leaving) {
         self.leaving.store(Some(Arc::new(leaving)));
-        // Whoever waits for a change looks again.
+        // Wakes all tasks that wait for a change.
         self.status.send_modify(|_| {});
     }
 
-    /// The number for a child that is started now.
+    /// Returns the number for a child that is started now.
     pub(super) fn next_child(&self) -> u64 {
         self.children.fetch_add(1, Ordering::Relaxed) + 1
     }
@@ -231,8 +231,8 @@ impl ServerHandle {
         self.roster.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Replicas of earlier generations are out of date. `redefined` when the definition is another
-    /// one: then earlier lists say nothing about it, and count only while a replica serves by them.
+    /// Makes replicas of earlier generations out of date. With `redefined` the definition has changed:
+    /// earlier lists say nothing about it, and count only while a replica still serves by them.
     pub(super) fn begin_generation(&self, generation: u64, redefined: bool) {
         let mut roster = self.roster();
         roster.generation = generation;
@@ -247,8 +247,8 @@ impl ServerHandle {
         self.show(&roster, None);
     }
 
-    /// The definition as it is now is one that cannot be used, and the earlier one stays in force; or, with
-    /// `None`, that is over.
+    /// Records that the current definition cannot be used and the earlier one stays in force; `None` ends
+    /// that.
     pub(super) fn refuse(&self, state: Option<State>) {
         let mut roster = self.roster();
         roster.refused = state.map(|state| Update {
@@ -264,12 +264,12 @@ impl ServerHandle {
         CatalogSlot::new(Arc::default(), self.surroundings.catalogs_changed.clone())
     }
 
-    /// A place for the lists of a new replica.
+    /// Returns an empty slot for the lists of a new replica.
     pub(super) fn new_slot(&self) -> Arc<CatalogSlot> {
         Arc::new(self.empty_slot())
     }
 
-    /// A new replica, by the definition as it is now.
+    /// Adds a replica of the current definition.
     pub(super) fn enlist(&self, number: u64) {
         let mut roster = self.roster();
         let generation = roster.generation;
@@ -277,25 +277,25 @@ impl ServerHandle {
         self.show(&roster, None);
     }
 
-    /// A replica is no more. What the server is when that was its last one is up to the caller.
+    /// Removes a replica that has ended. `resting` is the server's state if that was its last one.
     pub(super) fn strike(&self, number: u64, resting: &State) {
         let mut roster = self.roster();
         roster.members.retain(|member| member.number != number);
         self.show(&roster, Some(resting));
     }
 
-    /// The server has no replicas and is to have none.
+    /// Records that the server has no replicas and is to have none.
     pub(super) fn rest(&self, resting: &State) {
         self.asked.store(false, Ordering::Relaxed);
         self.show(&self.roster(), Some(resting));
     }
 
-    /// Looks at the trees of all its children.
+    /// Returns views of the process trees of all its children.
     pub fn trees(&self) -> Vec<TreeView> {
         self.roster().members.iter().filter_map(|member| member.status.tree.clone()).collect()
     }
 
-    /// Changes what a replica says of itself.
+    /// Changes the published status of a replica.
     pub(super) fn publish(&self, number: u64, change: impl FnOnce(&mut Status)) {
         let mut roster = self.roster();
         let Some(member) = roster.members.iter_mut().find(|member| member.number == number) else { return };
@@ -308,25 +308,25 @@ impl ServerHandle {
         self.show(&roster, None);
     }
 
-    /// The era that a child of the definition as it is now was ready in, in this run of the daemon or in an
-    /// earlier one.
+    /// Returns the era in which a child of the current definition was ready, in this run of the daemon or
+    /// in an earlier one; `None` if none was.
     pub(super) fn learnt(&self) -> Option<Era> {
         self.roster().learnt
     }
 
-    /// How a replica is, as it said last.
+    /// Returns the last published status of a replica; `None` if there is no such replica.
     pub(super) fn replica(&self, number: u64) -> Option<Status> {
         let roster = self.roster();
         roster.members.iter().find(|member| member.number == number).map(|member| member.status.clone())
     }
 
-    /// A replica starts a child, which may come in place of another one.
+    /// Records that a replica starts a child, which may take the place of another one.
     pub(super) fn child_started(&self, number: u64, incarnation: u64, replaces: bool) {
         self.roster().restarts += u64::from(replaces);
         self.publish(number, |status| (status.incarnation, status.turn) = (incarnation, None));
     }
 
-    /// A replica's child takes calls from now on; its lists are the server's.
+    /// Lets a replica's child take calls from now on; its lists become the server's.
     pub(super) fn open_place(
         &self,
         number: u64,
@@ -340,7 +340,7 @@ impl ServerHandle {
         if generation == roster.generation {
             roster.learnt = Some(introduction.era());
         }
-        // One of an earlier definition that was started anew has no say beside the current one.
+        // A child of an earlier definition that was started anew does not override the current one.
         let newest = roster.members.iter().filter(|member| member.status.state.serves());
         if newest.map(|member| member.generation).max().is_none_or(|newest| newest <= generation) {
             self.catalog.store(lists);
@@ -351,12 +351,12 @@ impl ServerHandle {
         self.admission.open_place(link, generation);
     }
 
-    /// A child takes no more calls.
+    /// Gives a child no further calls.
     pub(super) fn close_place(&self, incarnation: u64) {
         self.admission.close_place(incarnation);
     }
 
-    /// Publishes how the server is. `resting` is what it is without replicas.
+    /// Publishes the server's status. `resting` is its state without replicas.
     fn show(&self, roster: &Roster, resting: Option<&State>) {
         self.status.send_modify(|status| {
             let next = match roster.face() {
@@ -385,7 +385,8 @@ impl Roster {
         self.members.iter().any(|member| member.status.state.serves())
     }
 
-    /// The replica that stands for the server: one that serves, else one of the newest definition.
+    /// Returns the replica that stands for the server: one that serves, otherwise one of the newest
+    /// definition; `None` if there are none.
     fn face(&self) -> Option<&Member> {
         self.members.iter().min_by_key(|member| {
             let state = &member.status.state;
@@ -410,7 +411,8 @@ impl Roster {
         }
     }
 
-    /// What becomes of an edit while a replica of the earlier definition still stands for the server.
+    /// Returns the state of an edit while a replica of the earlier definition still stands for the server;
+    /// `None` otherwise.
     fn update(&self, face: &Member) -> Option<Update> {
         if self.refused.is_some() {
             return self.refused.clone();
@@ -437,7 +439,7 @@ impl Roster {
     }
 }
 
-/// Which state says most about a server, the smallest first.
+/// Returns the rank of a state; the smallest says most about a server.
 fn rank(state: &State) -> u8 {
     match state {
         State::Ready => 0,

@@ -1,5 +1,5 @@
 //! The state machine of a replica: (state, event, now) to state and effects. No IO, no clock, no
-//! randomness. At most one child at a time; what comes from an earlier one is ignored.
+//! randomness. There is at most one child at a time; events of an earlier child are ignored.
 
 use std::time::Instant;
 
@@ -8,110 +8,111 @@ use super::brake::Rank;
 use super::policy::RestartPolicy;
 use super::status::{Cause, State};
 
-/// What the operator wants.
+/// Target state that the operator wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
-    /// A running child.
+    /// The replica should have a running child.
     Running,
-    /// No child.
+    /// The replica should have no child.
     Stopped,
-    /// No child, and no replica either.
+    /// The replica should have no child and should itself end.
     Removed,
 }
 
-/// How a child ended, as far as the next step depends on it.
+/// Way in which a child ended, as far as the next step depends on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
-    /// As it was told.
+    /// It ended because it was told to.
     Stopped,
-    /// Unasked.
+    /// It ended without having been told to.
     Crashed(Cause),
-    /// Unasked, before it had read anything of what it was sent: neither how it was opened nor what it was asked
-    /// has to do with it.
+    /// It ended unasked, before it had read anything of what it was sent. The way it was opened and the
+    /// requests cannot be the reason.
     NeverRead(Cause),
-    /// It cannot run until something is mended: trying again at once is pointless.
+    /// It cannot run until something is mended; trying again at once is pointless.
     Misconfigured(Cause),
-    /// It ran, but there was no talking to it as it was opened: opened in the other way it may do.
+    /// It ran, but did not answer to the way it was opened; the other way may work.
     NotOpened {
-        /// What it ended of.
+        /// Reason for the end.
         cause: Cause,
-        /// Whether that was its own doing, so that nothing is won by waiting before the other way is tried.
+        /// `true` if the child ended of its own accord, so that waiting before the other way is tried gains
+        /// nothing.
         at_once: bool,
     },
 }
 
-/// Everything that can happen to a replica.
+/// Event that can happen to a replica.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The operator wants something else.
+    /// The operator changed the target state.
     Wanted(Wanted),
-    /// Somebody wants it to be tried now: nothing is waited for any more.
+    /// A start is requested now; pending delays are cut short.
     Retry,
-    /// The start brake gave way.
+    /// The start brake granted a start.
     Granted {
-        /// Which request it answers.
+        /// Number of the request that it answers.
         epoch: u64,
-        /// The number for the child: larger than any before it.
+        /// Number for the child, larger than any before it.
         incarnation: u64,
     },
-    /// The child can be called.
+    /// The child takes calls.
     Ready {
-        /// Which child.
+        /// The number of the child.
         incarnation: u64,
     },
-    /// The child did not answer its last probe, or does again.
+    /// The child missed its last probe, or answers again.
     Doubtful {
-        /// Which child.
+        /// The number of the child.
         incarnation: u64,
-        /// Whether it is in doubt.
+        /// `true` if it missed the probe, `false` if it answers again.
         doubtful: bool,
     },
     /// The child is about to end, unasked.
     Lost {
-        /// Which child.
+        /// The number of the child.
         incarnation: u64,
     },
-    /// The child and its tree are gone.
+    /// The child and its process tree have ended.
     Ended {
-        /// Which child.
+        /// The number of the child.
         incarnation: u64,
-        /// How.
+        /// Way in which it ended.
         ending: Ending,
     },
-    /// An alarm rang.
+    /// A timer set by [`Effect::SetAlarm`] elapsed.
     Alarm {
-        /// Which one.
+        /// Number of the timer.
         epoch: u64,
     },
 }
 
-/// What is to be done because of an event, in order.
+/// Action to take after an event; actions are performed in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// Ask the start brake; answer with [`Event::Granted`].
+    /// Ask the start brake for a start; it answers with [`Event::Granted`].
     AskStart {
-        /// To be given back.
+        /// Number to return with the answer.
         epoch: u64,
-        /// Who of those that wait goes first.
+        /// Rank among the starts that wait.
         rank: Rank,
     },
-    /// Start a child.
+    /// Start a child process.
     Spawn {
-        /// Its number.
+        /// The number of the child.
         incarnation: u64,
-        /// Whether to open it in the other way than usual, which did not work the last time.
+        /// `true` to open it in the other way than usual, because the usual way failed the last time.
         otherwise: bool,
     },
-    /// Stop the child, politely.
+    /// Stop the child by the stop ladder.
     StopChild,
-    /// Ring at this time, with [`Event::Alarm`].
+    /// Set a timer that answers with [`Event::Alarm`].
     SetAlarm {
-        /// To be given back.
+        /// Number to return with the answer.
         epoch: u64,
-        /// When.
+        /// Time at which the timer elapses.
         at: Instant,
     },
-    /// The replica is over.
+    /// The replica has ended.
     Finished,
 }
 
@@ -121,13 +122,13 @@ enum Phase {
     Queued,
     Starting,
     Ready,
-    /// Ready, but it did not answer its last probe.
+    /// Ready, but its last probe was not answered.
     Degraded,
-    /// Its last child has ended in order and is not replaced.
+    /// Its last child has ended cleanly and is not replaced.
     Over {
         cause: Cause,
     },
-    /// `planned` is false when the child is ending by itself.
+    /// `planned` is `false` if the child is ending by itself.
     Stopping {
         planned: bool,
     },
@@ -142,7 +143,7 @@ enum Phase {
     Finished,
 }
 
-/// A replica's state.
+/// State of a replica and what it remembers of its children.
 #[derive(Debug, Clone)]
 pub struct Lifecycle {
     wanted: Wanted,
@@ -150,23 +151,23 @@ pub struct Lifecycle {
     incarnation: u64,
     epoch: u64,
     failures: u32,
-    /// How many of them in a row were children that were never ready.
+    /// Number of children in a row that failed without having been ready.
     failed_starts: u32,
     ready_since: Option<Instant>,
-    /// Whether any child of it was ever ready.
+    /// `true` if any child of this replica was ever ready.
     ever_ready: bool,
-    /// Whether the next child is opened in the other way than usual.
+    /// `true` if the next child is opened in the other way than usual.
     otherwise: bool,
     futile: Futile,
     restart: RestartPolicy,
 }
 
-/// How often in a row children that were never ready have ended in the same way.
+/// Count of children in a row that were never ready and ended in the same way.
 #[derive(Debug, Clone, Default)]
 struct Futile {
     last: Option<Cause>,
     times: u32,
-    /// How many of them in a row, up to the last one, had read nothing.
+    /// Number of them in a row, up to the last one, that had read nothing.
     unread: u32,
 }
 
@@ -203,17 +204,17 @@ impl Default for Lifecycle {
 }
 
 impl Lifecycle {
-    /// Whether it waits for the start brake.
+    /// Reports whether the replica waits for the start brake.
     pub fn is_queued(&self) -> bool {
         self.phase == Phase::Queued
     }
 
-    /// Says whether children that end unasked from now on are replaced.
+    /// Sets whether children that end unasked from now on are replaced.
     pub fn set_restart(&mut self, restart: RestartPolicy) {
         self.restart = restart;
     }
 
-    /// Takes an event in. `jitter` in `0..1` spreads restarts.
+    /// Takes an event and returns the actions to perform. `jitter` in `0..1` spreads restarts.
     pub fn on(&mut self, event: Event, now: Instant, jitter: f64) -> Vec<Effect> {
         match event {
             Event::Wanted(wanted) => self.want(wanted),
@@ -249,10 +250,11 @@ impl Lifecycle {
                 self.ended(ending, now, jitter)
             }
             Event::Alarm { epoch } if self.waits() && epoch == self.epoch => {
-                // Whoever was ready is missed; whoever never was may wait for those that have not been tried.
+                // A server that was ready is missed; one that never was may wait for those that have not
+                // been tried.
                 self.queue(if self.ready_since.is_some() { Rank::First } else { Rank::Restart })
             }
-            // What remains is about an earlier child, request or alarm.
+            // The rest is about an earlier child, request or timer.
             Event::Granted { .. }
             | Event::Ready { .. }
             | Event::Doubtful { .. }
@@ -272,7 +274,7 @@ impl Lifecycle {
             (Phase::Starting | Phase::Ready | Phase::Degraded, Wanted::Stopped | Wanted::Removed) => {
                 self.stop_child()
             }
-            // What becomes of a stopping child is decided when it has ended.
+            // The next step after a stopping child is decided when it has ended.
             (Phase::Stopping { .. } | Phase::Finished, _) | (_, Wanted::Running) => vec![],
             (_, Wanted::Stopped) => self.rest(),
             (_, Wanted::Removed) => self.finish(),
@@ -330,12 +332,13 @@ impl Lifecycle {
                 Wanted::Running,
                 Ending::Crashed(cause) | Ending::NeverRead(cause) | Ending::NotOpened { cause, .. },
             ) => self.failed(cause, now, jitter),
-            // Stopped without having been asked to: whoever did it wants it back by `Wanted::Running`.
+            // Stopped without a request of this replica: the requester wants it back with
+            // `Wanted::Running`.
             (Wanted::Running, Ending::Stopped) => self.queue(Rank::First),
         }
     }
 
-    /// The child has ended unasked: it is left at that, or replaced after a while.
+    /// Handles a child that has ended unasked: it is not replaced, or replaced after a delay.
     fn failed(&mut self, cause: Cause, now: Instant, jitter: f64) -> Vec<Effect> {
         if self.is_left(&cause) {
             self.epoch += 1;
@@ -351,7 +354,7 @@ impl Lifecycle {
         self.wait(Phase::Backoff { until, cause, hopeless }, until)
     }
 
-    /// Whether a child that ended so is not replaced.
+    /// Reports whether a child with this cause of its end is not replaced.
     fn is_left(&self, cause: &Cause) -> bool {
         match self.restart {
             RestartPolicy::Always => false,
@@ -401,32 +404,33 @@ impl Lifecycle {
         matches!(self.phase, Phase::Backoff { .. } | Phase::Failed { .. })
     }
 
-    /// Whether there is a child, on its way up, up, or on its way down.
+    /// Reports whether there is a child: starting, ready or stopping.
     pub fn has_child(&self) -> bool {
         self.runs() || matches!(self.phase, Phase::Stopping { .. })
     }
 
-    /// Whether there is a child on its way down that nobody told to stop.
+    /// Reports whether a child is stopping that nobody told to stop.
     pub fn ends_unasked(&self) -> bool {
         self.phase == Phase::Stopping { planned: false }
     }
 
-    /// The number of the current or last child; 0 before the first.
+    /// Returns the number of the current or last child; 0 before the first.
     pub fn incarnation(&self) -> u64 {
         self.incarnation
     }
 
-    /// How many starts and crashes in a row have failed. The first try of the other way does not count.
+    /// Returns the number of failed starts and crashes in a row. The first try of the other way does not
+    /// count.
     pub fn failures(&self) -> u32 {
         self.failures
     }
 
-    /// How many of them in a row were starts: children that were never ready.
+    /// Returns the number of failed starts in a row: children that were never ready.
     pub fn failed_starts(&self) -> u32 {
         self.failed_starts
     }
 
-    /// The state as an operator sees it.
+    /// Returns the state as an operator sees it.
     pub fn state(&self) -> State {
         match &self.phase {
             Phase::Resting | Phase::Finished => State::Disabled,
@@ -458,7 +462,7 @@ impl Ending {
     }
 }
 
-/// Whether a child ended as programs do that have done their work.
+/// Reports whether a child ended with exit code 0, as programs do that have finished their work.
 fn is_clean(cause: &Cause) -> bool {
     matches!(cause.bare(), Cause::Exited { code: 0 })
 }

@@ -1,7 +1,7 @@
-//! Supervision: one supervisor, the replicas of each server, one child a replica at a time.
+//! Supervision: one supervisor, the replicas of each server, and at most one child per replica at a time.
 //!
-//! What a server is ([`Definition`]), what an operator sees of it ([`Status`]), the state machine
-//! that decides for a replica ([`Lifecycle`]) and the directory that calls are routed by.
+//! This covers the definition of a server ([`Definition`]), its state as an operator sees it ([`Status`]),
+//! the state machine of a replica ([`Lifecycle`]) and the directory that routes calls.
 
 mod actor;
 mod admission;
@@ -46,7 +46,7 @@ pub use crate::process::Usage;
 
 use crate::process::Host;
 
-/// The way in to the supervisor. Cheap to clone.
+/// Handle to the supervisor actor. Cheap to clone.
 #[derive(Clone)]
 pub struct Supervisor {
     actor: ActorRef<actor::SupervisorMsg>,
@@ -54,8 +54,8 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Starts the supervisor with no servers. The handle resolves when the supervisor ends, which
-    /// it does only when the daemon stops or when it failed.
+    /// Starts the supervisor without servers. The returned task handle resolves when the supervisor ends,
+    /// which happens only when the daemon stops or the supervisor failed.
     pub async fn start(
         host: Host,
         brake: BrakeSettings,
@@ -70,8 +70,8 @@ impl Supervisor {
         Ok((Supervisor { actor, directory }, ended))
     }
 
-    /// Makes it so that these servers are there and no others. Does not wait for any of them; the
-    /// directory has them when it returns. May be called from any thread.
+    /// Sets the complete list of servers. Does not wait for any of them; the directory has them when this
+    /// returns. May be called from any thread.
     pub fn apply(&self, servers: Vec<ServerSpec>) {
         for server in &servers {
             self.directory.ensure(server);
@@ -79,18 +79,17 @@ impl Supervisor {
         let _ = self.actor.send_message(actor::SupervisorMsg::Apply(servers));
     }
 
-    /// Replaces the children of a server, each when its successor is ready.
+    /// Replaces the children of a server, each as soon as its successor is ready.
     pub fn renew(&self, server: &Arc<str>) {
         let _ = self.actor.send_message(actor::SupervisorMsg::Renew(server.clone()));
     }
 
-    /// Where calls are routed by.
+    /// Returns the directory that routes calls.
     pub fn directory(&self) -> &Directory {
         &self.directory
     }
 
-    /// Ends all servers side by side and returns when no process is left. Calls in flight may
-    /// take `drain`.
+    /// Ends all servers concurrently and returns when no process is left. Calls in flight may take `drain`.
     pub async fn shutdown(&self, drain: Duration) {
         let (done, ended) = oneshot::channel();
         if self.actor.send_message(actor::SupervisorMsg::Shutdown { drain, done }).is_ok() {

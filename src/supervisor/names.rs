@@ -1,15 +1,15 @@
-//! What a new name may be beside well-formed: one that people can tell from the others. Names that are
-//! there already go on; what is wrong with them is said.
+//! Checks for new names beyond their form: people must be able to tell a name from the others. Existing
+//! names stay in use; what is wrong with them is reported.
 
 use std::collections::HashMap;
 
 use super::Problem;
 use crate::text::is_invisible;
 
-/// Whether every character of a new name is one that is seen.
+/// Checks that every character of a new name is visible.
 ///
 /// # Errors
-/// The first that is not.
+/// Names the first character that is not visible.
 pub fn check_visible(name: &str) -> Result<(), Problem> {
     match name.chars().find(|c| is_invisible(*c)) {
         None => Ok(()),
@@ -23,13 +23,13 @@ pub fn check_visible(name: &str) -> Result<(), Problem> {
     }
 }
 
-/// Names by what they look like: the skeleton of Unicode's UTS 39, which two names share that are easily
-/// taken for each other (`paypal` with a Cyrillic `а`, `rn` and `m`).
+/// Names by their appearance: the skeleton of Unicode's UTS 39, which two names share if they are easily
+/// confused (`paypal` with a Cyrillic `а`, `rn` and `m`).
 #[derive(Debug, Default)]
 pub struct Looks(HashMap<String, String>);
 
 impl Looks {
-    /// Those of these names. Of two that look alike the first is kept.
+    /// Collects the appearances of these names. Of two that look alike, the first is kept.
     pub fn of<'a>(names: impl IntoIterator<Item = &'a str>) -> Looks {
         let mut looks = Looks::default();
         for name in names {
@@ -38,20 +38,20 @@ impl Looks {
         looks
     }
 
-    /// Adds a name; says which other one looks like it.
+    /// Adds a name; returns another name that looks like it, or `None` if there is none.
     pub fn add(&mut self, name: &str) -> Option<&str> {
         let known = self.0.entry(skeleton(name)).or_insert_with(|| name.to_owned());
         (known != name).then_some(known.as_str())
     }
 
-    /// The other name that looks like this one.
+    /// Returns another name that looks like this one; `None` if there is none.
     pub fn like(&self, name: &str) -> Option<&str> {
         self.0.get(&skeleton(name)).filter(|known| *known != name).map(String::as_str)
     }
 }
 
 fn skeleton(name: &str) -> String {
-    // A character that is not seen makes no difference to how a name looks.
+    // An invisible character makes no difference to how a name looks.
     let seen: String = name.chars().filter(|c| !is_invisible(*c)).collect();
     unicode_security::confusable_detection::skeleton(&seen).collect()
 }

@@ -1,4 +1,4 @@
-//! How a server is treated: the member `mcpvisor` of its entry, checked. Pure.
+//! Settings of a server: the member `mcpvisor` of its entry, checked. Pure.
 
 use std::time::Duration;
 
@@ -8,41 +8,41 @@ use super::definition::{OWN_MEMBER, Problems};
 use crate::nearest::closest;
 use crate::process::Limits;
 
-/// Which protocol era the gateway speaks to a child.
+/// Protocol era that the gateway speaks to a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum EraChoice {
     /// Probe with `server/discover`, fall back to `initialize`.
     #[default]
     Auto,
-    /// `initialize` only (2024-11-05 to 2025-11-25).
+    /// Open with `initialize` only (2024-11-05 to 2025-11-25).
     Legacy,
-    /// `server/discover` only (2026-07-28).
+    /// Open with `server/discover` only (2026-07-28).
     Modern,
 }
 
-/// Whether a child that ended unasked is replaced.
+/// Condition under which a child that ended unasked is replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RestartPolicy {
-    /// However it ended.
+    /// Always replaced, however it ended.
     #[default]
     Always,
-    /// Unless it ended with exit code 0.
+    /// Replaced unless it ended with exit code 0.
     OnFailure,
-    /// Not until the operator changes its definition.
+    /// Not replaced until the operator changes its definition.
     Never,
 }
 
-/// When a server has a child.
+/// Time from which a server has a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum StartMode {
-    /// From the daemon's start on.
+    /// Started when the daemon starts.
     #[default]
     Eager,
-    /// When it is first called or its lists are asked for.
+    /// Started when it is first called or its lists are asked for.
     OnDemand,
 }
 
-/// What becomes of a running child when its definition changes.
+/// Treatment of a running child when its definition changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum UpdateMode {
     /// The next child is started and ready before this one is stopped.
@@ -53,20 +53,20 @@ pub enum UpdateMode {
     StopFirst,
 }
 
-/// What becomes of a tool whose definition is not the one that was approved.
+/// Treatment of a tool whose definition is not the approved one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PinMode {
-    /// Nothing: definitions are not compared.
+    /// Definitions are not compared.
     Off,
-    /// It is reported.
+    /// The change is reported.
     #[default]
     Warn,
-    /// It is reported, not listed and not called until it is approved.
+    /// The change is reported, and the tool is not listed or called until it is approved.
     Block,
 }
 
 impl PinMode {
-    /// The setting's value.
+    /// Returns the setting's value.
     pub fn name(self) -> &'static str {
         match self {
             PinMode::Off => "off",
@@ -76,67 +76,67 @@ impl PinMode {
     }
 }
 
-/// How many replicas a server has.
+/// Bounds of the number of replicas of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Replicas {
-    /// At least.
+    /// Minimum number of replicas, at least 1.
     pub min: usize,
-    /// At most.
+    /// Maximum number of replicas, at most `MAX_REPLICAS`.
     pub max: usize,
 }
 
-/// The most replicas that a server may have.
+/// Maximum number of replicas that a server may have.
 pub(super) const MAX_REPLICAS: usize = 64;
 
-/// How long a server that is started on demand may be idle, unless it says otherwise.
+/// Default idle time after which a server that is started on demand is stopped.
 const ON_DEMAND_IDLE: Duration = Duration::from_secs(600);
 
-/// How a server is treated. Every member has a default; see `docs/configuration.md`.
+/// Settings of a server. Every member has a default; see `docs/configuration.md`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// The era to speak.
+    /// Protocol era to speak to its children.
     pub era: EraChoice,
-    /// Whether a child that ended unasked is replaced.
+    /// Condition under which a child that ended unasked is replaced.
     pub restart: RestartPolicy,
-    /// When it has a child.
+    /// Time from which the server has a child.
     pub start: StartMode,
-    /// A server without calls for so long is stopped until it is called again; zero for never.
+    /// Idle time without calls after which the server is stopped until it is called again; zero for never.
     pub idle_stop: Duration,
-    /// How many processes of it run side by side.
+    /// Number of processes of the server that run side by side.
     pub replicas: Replicas,
-    /// What becomes of a running child when its definition changes.
+    /// Treatment of a running child when its definition changes.
     pub update: UpdateMode,
-    /// After so many calls in a row that got no answer its calls are refused for a while; 0 for never.
+    /// Number of unanswered calls in a row after which calls are refused for a while; 0 for never.
     pub breaker_failures: u32,
-    /// For how long, the first time; it doubles from there.
+    /// Duration of the first refusal; it doubles from there.
     pub breaker_pause: Duration,
-    /// The deadline of its calls that name none; the gateway's own where it says nothing.
+    /// Deadline of calls that name none; `None` for the gateway's own default.
     pub call_timeout: Option<Duration>,
-    /// From spawn to the end of the handshake and the first lists.
+    /// Maximum time from spawn to the end of the handshake and the first lists.
     pub start_timeout: Duration,
-    /// How long a launcher such as `npx` may take to fetch and build the server before it runs it.
+    /// Maximum time for a launcher such as `npx` to fetch and build the server before it runs it.
     pub install_timeout: Duration,
-    /// How many calls the child may have in flight.
+    /// Maximum number of calls that a child may have in flight.
     pub max_in_flight: usize,
-    /// How many further calls may wait for a place.
+    /// Maximum number of further calls that may wait for a place.
     pub queue: usize,
-    /// How long a call may wait for a place.
+    /// Maximum time that a call may wait for a place.
     pub queue_age: Duration,
-    /// After closing stdin, how long the tree may take to end by itself.
+    /// Time that the tree may take to end by itself after its stdin is closed.
     pub stdin_grace: Duration,
-    /// After SIGTERM, how long the tree may take to end.
+    /// Time that the tree may take to end after SIGTERM.
     pub term_grace: Duration,
-    /// How long a child may be idle before it is asked whether it is still there; zero for never.
+    /// Idle time after which a child is probed; zero for never.
     pub ping_interval: Duration,
-    /// How long it may take to answer that. Three silences in a row are its end.
+    /// Time that a child may take to answer a probe. Three unanswered probes in a row end it.
     pub ping_timeout: Duration,
-    /// The longest frame a child may send, in bytes.
+    /// Maximum length of a frame from a child, in bytes.
     pub max_frame: usize,
-    /// What a child and whatever it starts may use.
+    /// Resource limits of a child and the processes it starts.
     pub limits: Limits,
-    /// Whether it may write only below a directory of its own.
+    /// `true` if it may write only below a directory of its own.
     pub sandboxed: bool,
-    /// What becomes of a tool whose definition changed.
+    /// Treatment of a tool whose definition changed.
     pub pin: PinMode,
 }
 
@@ -170,8 +170,8 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// Whether a child that was started under the other policy is as it would be under this one.
-    /// What is not compared takes effect without a new child.
+    /// Reports whether a child started under the other policy is the same as one started under this.
+    /// Settings that are not compared take effect without a new child.
     pub(super) fn same_child(&self, other: &Policy) -> bool {
         let child = |policy: &Policy| {
             let graces = (policy.stdin_grace, policy.term_grace);
@@ -182,10 +182,11 @@ impl Policy {
     }
 }
 
-/// The longest duration that can be set: a year and a day. Longer ones overflow clocks.
+/// Longest duration that can be set: a year and a day. Longer ones overflow clocks.
 const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 
-/// Reads a duration of at most 366 days: `"500ms"`, `"10s"`, `"2m"`, `"1h"`, or a number of seconds.
+/// Reads a duration of at most 366 days: `"500ms"`, `"10s"`, `"2m"`, `"1h"`, or a number of seconds. `None`
+/// for anything else.
 pub fn parse_duration(value: &Value) -> Option<Duration> {
     match value {
         Value::Number(seconds) => {
@@ -209,7 +210,7 @@ pub fn parse_duration(value: &Value) -> Option<Duration> {
     }
 }
 
-/// The members of `mcpvisor`, and of its `limits`.
+/// Known members of `mcpvisor`; those of its `limits` follow.
 const SETTINGS: [&str; 22] = [
     "era",
     "restart",
@@ -236,7 +237,7 @@ const SETTINGS: [&str; 22] = [
 ];
 const LIMITS: [&str; 5] = ["memory", "file_size", "pids", "open_files", "cpu"];
 
-/// Reads the member `mcpvisor` of an entry; what is wrong with it goes to `problems`.
+/// Reads the member `mcpvisor` of an entry and adds its problems to `problems`.
 pub(super) fn parse_policy(own: &Map<String, Value>, problems: &mut Problems) -> Policy {
     let mut policy = Policy::default();
     if own.get("start").and_then(Value::as_str) == Some("on-demand") {
@@ -319,7 +320,7 @@ pub(super) fn parse_policy(own: &Map<String, Value>, problems: &mut Problems) ->
     policy
 }
 
-/// Notes a setting that there is not, with the one that was probably meant.
+/// Records an unknown setting, with the known one that was probably meant.
 fn unknown(member: &str, known: &[&str], path: &str, problems: &mut Problems) {
     let near = closest(member, known.iter().copied());
     let near = near.map(|name| format!("; did you mean '{name}'?")).unwrap_or_default();
@@ -360,7 +361,7 @@ fn parse_limits(own: &Map<String, Value>, path: &str, problems: &mut Problems) -
     limits
 }
 
-/// Reads a size: a number of bytes, or `"64KiB"`, `"512MiB"`, `"2GiB"`.
+/// Reads a size: a number of bytes, or `"64KiB"`, `"512MiB"`, `"2GiB"`. `None` for anything else.
 fn parse_size(value: &Value) -> Option<u64> {
     let Value::String(text) = value else { return value.as_u64() };
     let text = text.trim();
@@ -375,7 +376,7 @@ fn parse_size(value: &Value) -> Option<u64> {
     text[..split].parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
-/// Reads `3`, `"3"` or `"1..4"`.
+/// Reads `3`, `"3"` or `"1..4"`; `None` for anything else.
 fn parse_replicas(value: &Value) -> Option<Replicas> {
     let (min, max) = match value {
         Value::Number(count) => {

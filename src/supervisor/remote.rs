@@ -1,25 +1,25 @@
-//! Entries that name a server somewhere else: an address instead of a command. Every client has a spelling
-//! of its own for it. Pure; nothing here is called, it is told what it is.
+//! Entries that name a remote server: an address instead of a command. Every client spells them
+//! differently. Pure: this module reads entries and makes no connection.
 
 use serde_json::{Map, Value};
 
 use crate::text::cut;
 
-/// How a server is talked to.
+/// Transport over which a server is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
-    /// A child's standard input and output.
+    /// The standard input and output of a child process.
     Stdio,
-    /// HTTP, streamable.
+    /// Streamable HTTP.
     Http,
-    /// HTTP with server-sent events, of the protocol of 2024.
+    /// HTTP with server-sent events, as in the protocol version of 2024.
     Sse,
-    /// WebSocket.
+    /// A WebSocket connection (`ws://` or `wss://`).
     WebSocket,
 }
 
 impl Transport {
-    /// Its name, one word, as in the API and the log.
+    /// Returns the name as one word, as in the API and the log.
     pub fn name(self) -> &'static str {
         match self {
             Transport::Stdio => "stdio",
@@ -29,7 +29,8 @@ impl Transport {
         }
     }
 
-    /// The transport that a member `type` or `transport` names, however it is spelled.
+    /// Returns the transport that a member `type` or `transport` names, in any spelling; `None` if the text
+    /// names none.
     pub fn named(text: &str) -> Option<Transport> {
         let plain: String = text.chars().filter(|c| !matches!(c, '-' | '_' | ' ')).collect();
         Some(match plain.to_ascii_lowercase().as_str() {
@@ -42,11 +43,11 @@ impl Transport {
     }
 }
 
-/// The members of an entry that may have the address, the first that says something counts.
+/// Members of an entry that may hold the address, in order; the first with a non-blank text counts.
 pub const ADDRESS_MEMBERS: [&str; 7] =
     ["url", "serverUrl", "httpUrl", "baseUrl", "ws_url", "uri", "endpoint"];
 
-/// Where a server is that is none of our processes.
+/// Address and transport of a server that is not one of our processes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remote {
     transport: Transport,
@@ -54,7 +55,7 @@ pub struct Remote {
 }
 
 impl Remote {
-    /// What an entry says, in whichever spelling; `None` where it names no address.
+    /// Reads the address and transport of an entry, in any spelling; `None` if it names no address.
     pub(super) fn read(raw: &Map<String, Value>) -> Option<Remote> {
         let nested = raw.get("transport").and_then(Value::as_object);
         let said = |from: &Map<String, Value>| {
@@ -75,13 +76,13 @@ impl Remote {
         Some(Remote { transport, address })
     }
 
-    /// How it would be talked to.
+    /// Returns the transport over which the server would be reached.
     pub fn transport(&self) -> Transport {
         self.transport
     }
 
-    /// Where it is, as it may be shown: without name and password, without what a query says, and without
-    /// pieces of the path that look like keys.
+    /// Returns the address in a form that may be shown: without user name and password, without the content
+    /// of a query, and without path segments that look like keys.
     pub fn shown_address(&self) -> String {
         shown(&self.address)
     }
@@ -120,11 +121,11 @@ fn shown(address: &str) -> String {
     cut(out, LONGEST)
 }
 
-/// So many characters of an address are shown.
+/// Maximum number of characters of an address that are shown.
 const LONGEST: usize = 200;
 
-/// Whether a piece of a path is long and of letters and digits without words in it. Some services put the
-/// key there.
+/// Reports whether a path segment is at least 20 bytes long and has both letters and digits. Some services
+/// put the key there.
 fn looks_like_a_key(step: &str) -> bool {
     step.len() >= 20
         && step.bytes().any(|byte| byte.is_ascii_digit())

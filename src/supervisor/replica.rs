@@ -1,5 +1,5 @@
-//! The replica actor: glue around [`Lifecycle`]. It hears what happens, performs the effects and
-//! publishes the state. It survives its children; its own end kills the one it has.
+//! The replica actor around a [`Lifecycle`]. It receives events, performs the effects and publishes the
+//! state. It survives its children; when it ends, it kills the child that it has.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -22,38 +22,38 @@ use crate::child::{
 use crate::mcp::Era;
 use crate::process::{Exit, Host, Ladder, Spec};
 
-/// A wait for the start brake that is told beside how long a start took, in milliseconds.
+/// Shortest wait for the start brake, in milliseconds, that is logged beside the duration of a start.
 const WORTH_TELLING_MS: u128 = 100;
 
-/// What a replica is started with.
+/// Arguments a replica is started with.
 pub(super) struct ReplicaArgs {
     pub(super) handle: Arc<ServerHandle>,
-    /// Its number among the server's replicas.
+    /// The number of this replica among the server's replicas.
     pub(super) number: u64,
     pub(super) definition: Arc<Definition>,
     pub(super) host: Host,
     pub(super) brake: StartBrake,
-    /// Whether its first child comes in place of another replica's.
+    /// `true` if its first child takes the place of another replica's.
     pub(super) replaces: bool,
-    /// Who is told what it is doing. Must not block.
+    /// Receiver of each new phase of the replica. Must not block.
     pub(super) moved: Box<dyn Fn(Doing) + Send + Sync>,
 }
 
-/// What a replica is told.
+/// Messages to a replica.
 pub(super) enum ReplicaMsg {
-    /// Begin. Sent by the actor to itself, so that `pre_start` stays cheap.
+    /// First message, sent by the actor to itself so that `pre_start` stays cheap.
     Start,
-    /// The definition is this one now, which a running child need not know.
+    /// A new definition that a running child need not know.
     Define(Arc<Definition>),
-    /// Whatever is waited for: try now.
+    /// Request to start now instead of waiting.
     Retry,
-    /// Stop the child and end, letting calls in flight finish for at most this long.
+    /// Request to stop the child and end; calls in flight may take at most `drain`.
     Leave { drain: Duration },
-    /// The start brake gave way.
+    /// Permit from the start brake, with the epoch of the request.
     Granted(u64, StartPermit),
-    /// An alarm rang.
+    /// Elapsed timer, with its epoch.
     Alarm(u64),
-    /// A child has something to say.
+    /// Report of a child, with its incarnation.
     Child(u64, Report),
 }
 
@@ -62,16 +62,16 @@ pub(super) struct ReplicaActor;
 pub(super) struct ReplicaState {
     args: ReplicaArgs,
     life: Lifecycle,
-    /// Where its children publish their lists.
+    /// Slot that the replica's children publish their lists in.
     lists: Arc<CatalogSlot>,
-    /// The state that was published last.
+    /// The state published last.
     shown: State,
     child: Option<ActorRef<ChildMsg>>,
     permit: Option<StartPermit>,
-    /// When its last child was asked for, and when it was spawned.
+    /// Time at which the last child was asked for; `spawned_at` is when it was spawned.
     asked_at: Instant,
     spawned_at: Instant,
-    /// The task that waits for the start brake.
+    /// Task that waits for the start brake; `None` if nothing waits.
     asking: Option<AbortHandle>,
     drain: Duration,
 }
@@ -127,7 +127,8 @@ impl Actor for ReplicaActor {
                 let before = state.life.incarnation();
                 let incarnation = state.args.handle.next_child();
                 state.on(&myself, Event::Granted { epoch, incarnation }).await;
-                // Kept only by the start it was for: one for an earlier request is free again.
+                // Only the start that it was granted for keeps the permit; one for an earlier request is
+                // freed here.
                 if state.life.incarnation() > before {
                     state.permit = Some(permit);
                 }
@@ -138,7 +139,8 @@ impl Actor for ReplicaActor {
         Ok(())
     }
 
-    /// A child actor that ends without a report has failed itself; its guard has killed the tree.
+    /// Handles a child actor that ends without a report: the actor itself failed, and its guard has killed
+    /// the tree.
     async fn handle_supervisor_evt(
         &self,
         myself: ActorRef<ReplicaMsg>,
@@ -168,7 +170,7 @@ impl Actor for ReplicaActor {
 }
 
 impl ReplicaState {
-    /// Takes an event in, performs its effects and publishes what came of it.
+    /// Takes an event, performs its effects and publishes the resulting state.
     async fn on(&mut self, myself: &ActorRef<ReplicaMsg>, event: Event) {
         let effects = self.life.on(event, Instant::now(), jitter());
         for effect in effects {
@@ -206,9 +208,9 @@ impl ReplicaState {
         }
     }
 
-    /// Stands in line for a start, and says so where there is one.
+    /// Requests a start from the brake and logs if it has to wait.
     fn ask_start(&mut self, myself: &ActorRef<ReplicaMsg>, epoch: u64, rank: Rank) {
-        // Its own place under way is free for others first.
+        // Frees its own start under way for others first.
         self.permit = None;
         self.asked_at = Instant::now();
         let turn = self.args.brake.stand_in_line(rank);
@@ -230,7 +232,7 @@ impl ReplicaState {
         }
     }
 
-    /// Which opening to try: the one that worked before, or the other one after it did not.
+    /// Returns the opening to try: the one that worked before, or the other one after that failed.
     fn opening(&self, otherwise: bool) -> Opening {
         match (self.args.definition.policy().era, self.args.handle.learnt(), otherwise) {
             (EraChoice::Legacy, ..) => Opening::Legacy,
@@ -285,7 +287,7 @@ impl ReplicaState {
                 let _ = myself.send_message(ReplicaMsg::Child(incarnation, report));
             }
         }
-        // Every child after a replica's first one comes in place of another.
+        // Every child after a replica's first one takes the place of another.
         let replaces = std::mem::replace(&mut self.args.replaces, true);
         self.args.handle.child_started(self.args.number, incarnation, replaces);
     }
@@ -320,7 +322,8 @@ impl ReplicaState {
         }
     }
 
-    /// The line that says most about why a child ended, and which limits it had where they may be why.
+    /// Returns the output line that says most about why a child ended, with its limits if it ended before
+    /// it was opened; `None` if there is neither.
     fn telling(&self, end: &End, words: &Words) -> Option<Arc<str>> {
         let End::Failed { opened, .. } = end else { return None };
         let line = if *opened { reason::last_words(words) } else { reason::of_start(words) };
@@ -352,12 +355,12 @@ impl ReplicaState {
             status.introduction = Some(known);
             status.remarks = remarks;
         });
-        // The place first: whoever sees `ready` finds it.
+        // The place is opened first, so that it exists for everyone who sees `ready`.
         self.args.handle.open_place(self.args.number, link, introduction, self.lists.clone());
         self.on(myself, Event::Ready { incarnation }).await;
     }
 
-    /// What an operator should know of a child that is ready.
+    /// Returns remarks for the operator about a child that is ready.
     fn remarks(&self, incarnation: u64) -> Arc<[String]> {
         let lists = self.lists.load();
         if !lists.tools().is_empty() || !lists.resources().is_empty() || !lists.prompts().is_empty() {
@@ -385,7 +388,7 @@ impl ReplicaState {
         self.args.handle.close_place(incarnation);
         self.args.handle.publish(self.args.number, |status| {
             status.pid = None;
-            // A child that was stopped as it was told says nothing about the server's health.
+            // A child that was stopped on request says nothing about the server's health.
             status.last_exit = (ending != Ending::Stopped).then(|| cause.clone());
             status.first_stderr = words.first().into();
             status.last_stderr = words.last.into();
@@ -439,11 +442,11 @@ impl ReplicaState {
                     tracing::warn!(server = %name, "{remark}");
                 }
             }
-            // Told when it is spawned.
+            // Logged when the child is spawned.
             State::Starting => {}
             State::Disabled => tracing::info!(server = %name, "stopped"),
             State::Exited { cause } => tracing::info!(server = %name, "{cause}; not to be restarted"),
-            // What it ended of is logged as soon as it is known, as a warning.
+            // The cause is logged as a warning as soon as it is known.
             State::Stopping if self.life.ends_unasked() => {
                 tracing::debug!(server = %name, "the child is ending by itself");
             }
@@ -452,7 +455,7 @@ impl ReplicaState {
     }
 }
 
-/// What a state is to the server's other replicas.
+/// Maps a state to the phase that the server's other replicas depend on.
 fn doing(state: &State) -> Doing {
     match state {
         State::Ready | State::Degraded => Doing::Serving,
@@ -466,7 +469,7 @@ fn doing(state: &State) -> Doing {
     }
 }
 
-/// What a child's end means for its replica, and how it is told to an operator.
+/// Maps a child's end to its consequence for the replica and to the cause shown to an operator.
 fn judge(end: End, era: EraChoice, line: Option<Arc<str>>) -> (Ending, Cause) {
     let of_exit = |exit: Exit| match exit {
         Exit::Code(code) => Cause::Exited { code },
@@ -499,7 +502,7 @@ fn judge(end: End, era: EraChoice, line: Option<Arc<str>>) -> (Ending, Cause) {
                 Some(Fault::Unresponsive) => Cause::Unresponsive,
             };
             let cause = cause.with_line(line);
-            // With an era that is prescribed there is no other way.
+            // With a prescribed era there is no other way to open it.
             let ending = if ended_deaf {
                 Ending::NeverRead(cause.clone())
             } else if opened || misspoke || era != EraChoice::Auto {
@@ -524,7 +527,7 @@ fn introduction(introduced: &Introduced) -> Introduction {
     }
 }
 
-/// A number in `0..1` that differs from replica to replica.
+/// Returns a random number in `0..1`, so that replicas do not restart in step.
 fn jitter() -> f64 {
     f64::from(getrandom::u32().unwrap_or(u32::MAX / 2)) / f64::from(u32::MAX)
 }

@@ -1,4 +1,4 @@
-//! What an operator sees of a server: its state and why. Plain values, published by the replica.
+//! A server's state as an operator sees it, with its reason. Plain values, published by the replica.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,39 +19,40 @@ pub enum State {
     Disabled,
     /// Not running because nothing asks for it; the first call starts it.
     Idle,
-    /// A child was spawned, or waits for its turn, and is not ready yet.
+    /// A child was spawned or waits for its turn, and is not ready yet.
     Starting,
     /// The handshake is done: calls are served.
     Ready,
     /// Serves calls, but its last probe was not answered.
     Degraded,
-    /// On its way down the stop ladder.
+    /// A child is being stopped by the stop ladder.
     Stopping,
     /// Crashed; the next start is due at `until`.
     Backoff {
-        /// How many starts in a row have failed.
+        /// Number of failed starts and crashes in a row.
         attempt: u32,
-        /// When the next start is due.
+        /// Time at which the next start is due.
         until: Instant,
-        /// What the last child ended of.
+        /// Reason why the last child ended.
         cause: Cause,
-        /// Whether it was never ready and always ended in the same way: trying again will hardly help.
+        /// `true` if it was never ready and always ended in the same way: trying again will hardly help.
         hopeless: bool,
     },
     /// Cannot run until its definition or its surroundings change.
     Failed {
-        /// What has to be mended.
+        /// Fault that has to be mended.
         cause: Cause,
     },
-    /// Its child has ended by itself, in order, and its restart policy leaves it at that.
+    /// Its child has ended cleanly by itself, and its restart policy does not replace it.
     Exited {
-        /// How it ended.
+        /// Way in which it ended.
         cause: Cause,
     },
 }
 
 impl State {
-    /// What a server is that has no replica: by its definition, and where it runs, whether anybody asks.
+    /// Returns the state of a server without replicas, by its definition and, if that runs, by `wanted`:
+    /// whether the server is asked for.
     pub(super) fn without_replicas(definition: &Definition, wanted: bool) -> State {
         match definition.fault() {
             Some(reason) if definition.enabled() => State::Failed { cause: Cause::Definition { reason } },
@@ -61,12 +62,12 @@ impl State {
         }
     }
 
-    /// Whether it cannot run because its definition cannot be used.
+    /// Reports whether it cannot run because its definition cannot be used.
     pub fn is_of_definition(&self) -> bool {
         matches!(self, State::Failed { cause } if matches!(cause.bare(), Cause::Definition { .. }))
     }
 
-    /// The state's name, one word, as in the API, the log and the metrics.
+    /// Returns the state's name as one word, as in the API, the log and the metrics.
     pub fn name(&self) -> &'static str {
         match self {
             State::Disabled => "disabled",
@@ -81,16 +82,16 @@ impl State {
         }
     }
 
-    /// Every name that [`State::name`] can give, for metrics that show one series a state.
+    /// Every name that [`State::name`] can return, for metrics that show one series per state.
     pub const NAMES: [&'static str; 9] =
         ["disabled", "idle", "starting", "ready", "degraded", "stopping", "backoff", "failed", "exited"];
 
-    /// Whether calls are served.
+    /// Reports whether calls are served.
     pub fn serves(&self) -> bool {
         matches!(self, State::Ready | State::Degraded)
     }
 
-    /// When the next start is due, where one is.
+    /// Returns the time at which the next start is due; `None` if none is due.
     pub fn next_start(&self) -> Option<SystemTime> {
         match self {
             State::Backoff { until, .. } => Some(on_the_wall(*until)),
@@ -105,7 +106,7 @@ impl State {
         }
     }
 
-    /// Why the server does not run, where that is known.
+    /// Returns the reason why the server does not run; `None` if none is known.
     pub fn cause(&self) -> Option<&Cause> {
         match self {
             State::Backoff { cause, .. } | State::Failed { cause } | State::Exited { cause } => Some(cause),
@@ -119,68 +120,69 @@ impl State {
     }
 }
 
-/// When something that is due will be, on the wall clock.
+/// Converts a due time to the wall clock; a time in the past becomes now.
 pub fn on_the_wall(due: Instant) -> SystemTime {
     SystemTime::now() + due.saturating_duration_since(Instant::now())
 }
 
-/// Why a child ended or could not start.
+/// Reason why a child ended or could not start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cause {
-    /// Its definition cannot be used; it is never started until that is another one.
+    /// The definition cannot be used; the server is not started until it is changed.
     Definition {
-        /// What is wrong with it, member by member.
+        /// Problems of the definition, member by member.
         reason: String,
     },
-    /// The process could not be started: the operating system's error and what it was about.
+    /// The process could not be started.
     Spawn {
-        /// For example `command 'nmx' not found in PATH (ENOENT)`.
+        /// The operating system's error and its subject, for example `command 'nmx' not found in PATH
+        /// (ENOENT)`.
         reason: String,
     },
     /// The process ended with this exit code.
     Exited {
-        /// The exit code.
+        /// The exit code of the process.
         code: i32,
     },
     /// The process was ended by this signal.
     Signalled {
-        /// The signal's number.
+        /// The signal's number on Linux.
         signal: i32,
     },
-    /// The kernel ended it because its tree had used up the memory that it may have.
+    /// The kernel ended it because its tree exceeded its memory limit.
     OutOfMemory,
     /// The start deadline passed.
     StartTimeout {
-        /// What the child had not done: `server/discover`, `initialize`, `tools/list`.
+        /// Step that the child had not done: `server/discover`, `initialize`, `tools/list`.
         phase: &'static str,
-        /// The deadline.
+        /// Length of the deadline that passed.
         after: Duration,
-        /// Whether its launcher still fetched or built it.
+        /// `true` if its launcher was still fetching or building it.
         installing: bool,
     },
-    /// The handshake failed: the child answered, but not as MCP says.
+    /// The handshake failed: the child answered, but not as MCP requires.
     Handshake {
-        /// What it said.
+        /// Answer of the child.
         reason: String,
     },
     /// The child did not answer any more, although it had nothing to do.
     Unresponsive,
-    /// The child broke the wire: a frame beyond the limit, its stdout closed.
+    /// The child broke the wire protocol: a frame beyond the limit, or a closed stdout.
     Protocol {
-        /// What it did.
+        /// Description of the violation.
         reason: String,
     },
-    /// One of the others, and the line of its output that says most about it.
+    /// One of the other causes, with the line of its output that says most about it.
     Telling {
-        /// Which one; never one like this.
+        /// The cause; never a `Telling` itself.
         cause: Box<Cause>,
-        /// The line.
+        /// The line of the child's output.
         line: Arc<str>,
     },
 }
 
 impl Cause {
-    /// The same, with the line of the child's output that says most about it, where there is one.
+    /// Adds the line of the child's output that says most about the cause; unchanged if `None`.
     pub fn with_line(self, line: Option<Arc<str>>) -> Cause {
         match line {
             Some(line) => Cause::Telling { cause: Box::new(self), line },
@@ -188,7 +190,7 @@ impl Cause {
         }
     }
 
-    /// What it is, without what the child said.
+    /// Returns the cause without the child's output.
     pub fn bare(&self) -> &Cause {
         match self {
             Cause::Telling { cause, .. } => cause.bare(),
@@ -203,7 +205,8 @@ impl Cause {
         }
     }
 
-    /// Whether another child has ended in the same way and, but for times and numbers, said the same.
+    /// Reports whether another child has ended in the same way and, except for times and numbers, with the
+    /// same output.
     pub fn is_like(&self, other: &Cause) -> bool {
         let same = match (self.bare(), other.bare()) {
             (Cause::StartTimeout { .. }, Cause::StartTimeout { .. })
@@ -241,7 +244,8 @@ impl fmt::Display for Cause {
     }
 }
 
-/// The name of a signal that programs are commonly ended by, by its number on Linux (signal(7)).
+/// Returns the name of a signal that commonly ends programs, by its number on Linux (signal(7)); `None` for
+/// any other.
 fn signal_name(signal: i32) -> Option<&'static str> {
     Some(match signal {
         1 => "SIGHUP",
@@ -263,106 +267,106 @@ fn signal_name(signal: i32) -> Option<&'static str> {
     })
 }
 
-/// What a child said of itself in its handshake.
+/// Facts that a child states about itself in its handshake.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Introduction {
     /// The protocol version agreed on, for example `2025-11-25`.
     pub protocol_version: Box<str>,
-    /// True for a child of the stateless era (2026-07-28).
+    /// `true` for a child of the stateless era (2026-07-28).
     pub modern: bool,
-    /// `serverInfo.name`.
+    /// `serverInfo.name`; `None` if it is missing.
     pub server_name: Option<Box<str>>,
-    /// `serverInfo.version`.
+    /// `serverInfo.version`; `None` if it is missing.
     pub server_version: Option<Box<str>>,
     /// The capabilities object, as the child sent it.
     pub capabilities: Value,
-    /// The `instructions` text, if any.
+    /// The `instructions` text; `None` if it is missing.
     pub instructions: Option<Box<str>>,
 }
 
 impl Introduction {
-    /// The era that the child is of.
+    /// Returns the child's protocol era.
     pub fn era(&self) -> Era {
         if self.modern { Era::Modern } else { Era::Legacy }
     }
 }
 
-/// One of a server's replicas, in a line.
+/// Summary of one of a server's replicas.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReplicaView {
-    /// Its number; never used twice.
+    /// Number of the replica; never used twice.
     pub number: u64,
-    /// Its state.
+    /// State of the replica.
     pub state: State,
-    /// Since when, on the wall clock.
+    /// Time of the last change of `state`, on the wall clock.
     pub since: SystemTime,
-    /// The number of its current or last child.
+    /// Number of its current or last child; 0 before the first.
     pub incarnation: u64,
-    /// The process id of its running child.
+    /// Process id of its running child; `None` if none runs.
     pub pid: Option<u32>,
-    /// Whether it runs a definition that has been changed since.
+    /// `true` if the definition has been changed since it was started.
     pub outdated: bool,
 }
 
 /// A changed definition that has yet to take over from the one that serves.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Update {
-    /// How the first replica of the new definition is.
+    /// State of the best replica of the new definition.
     pub state: State,
-    /// Since when, on the wall clock.
+    /// Time of the last change of `state`, on the wall clock.
     pub since: SystemTime,
     /// The last lines that its last ended child wrote on stderr, newest last.
     pub last_stderr: Arc<[String]>,
-    /// Whether it has failed at least once: the old definition goes on serving, and nothing waits
-    /// for the new one any more, whatever its further attempts are up to.
+    /// `true` once it has failed: the old definition continues to serve, and nothing waits for the new one
+    /// any more, whatever its further attempts do.
     pub has_failed: bool,
 }
 
-/// A snapshot of a server: how its best replica is, and which others there are.
+/// Snapshot of a server: the state of its best replica, and a list of all replicas.
 #[derive(Debug, Clone)]
 pub struct Status {
-    /// The state.
+    /// State of the server's best replica.
     pub state: State,
-    /// Since when, on the wall clock.
+    /// Time of the last change of `state`, on the wall clock.
     pub since: SystemTime,
-    /// The number of the current or last child; 0 before the first.
+    /// Number of the current or last child; 0 before the first.
     pub incarnation: u64,
-    /// How many children were started after the first.
+    /// Number of children that were started in place of another.
     pub restarts: u64,
-    /// The process id of the running child.
+    /// Process id of the running child; `None` if none runs.
     pub pid: Option<u32>,
-    /// A look at what the current or last child and its tree use.
+    /// View of the resources that the current or last child and its tree use; `None` before the first.
     pub tree: Option<TreeView>,
-    /// Limits that this machine does not, or not quite, hold: a sentence each.
+    /// Limits that this machine does not, or not fully, enforce: a sentence each.
     pub unenforced: Arc<[String]>,
-    /// How far the current or last child is, or was, on its way to being ready.
+    /// Progress of the current or last child on its way to being ready; `None` if it was not spawned yet.
     pub start: Option<StartView>,
-    /// What the running (or last) child said of itself.
+    /// Introduction of the running or last child; `None` if there is none.
     pub introduction: Option<Arc<Introduction>>,
-    /// Its place among those that wait to be started, while it waits.
+    /// Position among the waiting starts; `None` unless it waits.
     pub turn: Option<TurnView>,
-    /// How many starts and crashes in a row have failed; 0 while calls are served.
+    /// Number of failed starts and crashes in a row; 0 while calls are served.
     pub failures: u32,
-    /// How many of those in a row were starts: children that were never ready.
+    /// Number of those in a row that were starts: children that were never ready.
     pub failed_starts: u32,
-    /// What the last child ended of, unasked.
+    /// Reason why the last child ended; `None` if it was stopped on request.
     pub last_exit: Option<Cause>,
-    /// The first lines the last ended child wrote on stderr, as far as they are not among the last.
+    /// The first lines that the last ended child wrote on stderr, without those in `last_stderr`.
     pub first_stderr: Arc<[String]>,
-    /// The last lines the last ended child wrote on stderr, newest last.
+    /// The last lines that the last ended child wrote on stderr, newest last.
     pub last_stderr: Arc<[String]>,
-    /// What an operator should know of the running child although it serves: a sentence each.
+    /// Remarks for an operator about a running child that serves: a sentence each.
     pub remarks: Arc<[String]>,
-    /// Whether its first start is over, one way or the other.
+    /// Set once its first start has succeeded or failed.
     pub settled: bool,
-    /// All replicas, the oldest first; none while the server rests.
+    /// All replicas, the oldest first; empty while the server rests.
     pub replicas: Arc<[ReplicaView]>,
-    /// What becomes of an edit while the old definition still serves.
+    /// State of an edit while the old definition still serves; `None` if there is no such edit.
     pub update: Option<Update>,
 }
 
 impl Status {
-    /// Before anything has happened.
+    /// Returns the status before anything has happened.
     pub fn new(state: State) -> Status {
         Status {
             state,
@@ -387,18 +391,19 @@ impl Status {
         }
     }
 
-    /// Why it does not run; while a further attempt is under way, why the last one failed.
+    /// Returns why it does not run; during a further attempt, why the last one failed. `None` if neither is
+    /// known.
     pub fn cause(&self) -> Option<String> {
         let now = self.state.cause().map(ToString::to_string);
         now.or_else(|| self.last_failure().map(|cause| format!("last: {cause}")))
     }
 
-    /// While it starts, what the last child ended of, unasked.
+    /// Returns why the last child ended unasked; `None` unless the server is starting again.
     pub fn last_failure(&self) -> Option<&Cause> {
         self.last_exit.as_ref().filter(|_| self.state == State::Starting)
     }
 
-    /// How far a server is on its way to being ready, while it starts: one word, as in the API.
+    /// Returns the progress of a start as one word, as in the API; `None` unless it is starting.
     pub fn phase(&self) -> Option<&'static str> {
         if self.state != State::Starting {
             return None;

@@ -1,7 +1,7 @@
-//! The log: one line an event on stderr, for people, with time, level, message and fields.
+//! The log: one line per event on stderr, for people, with time, level, message and fields.
 //!
-//! Whatever is logged stays on its line: control characters, and those that reorder text, come out
-//! as escapes, since much of what is logged was written by a child or a client.
+//! A logged text stays on its line: control characters, and those that reorder text, are written as escapes,
+//! since much of the text comes from a child or a client.
 
 use std::fmt;
 
@@ -19,36 +19,36 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::text::{is_invisible, is_presentation};
 
-/// What is logged.
+/// Settings of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Settings {
-    /// How much of the daemon's own events is logged. Of other crates never more than warnings.
+    /// Most detailed level of the daemon's own events. Of other crates never more than warnings.
     pub level: Level,
     /// Directives by module, such as `info,mcpvisor::child=trace`, that replace `level`.
     pub directives: Option<String>,
 }
 
-/// How much is logged, each level with those before it.
+/// Detail of the log; each level includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Level {
-    /// What needs somebody's attention.
+    /// Events that need a person's attention.
     Error,
-    /// What may need it.
+    /// Events that may need attention.
     Warn,
-    /// What happened: starts, stops, changes.
+    /// Normal events: starts, stops, changes.
     #[default]
     Info,
     /// Single calls and decisions.
     Debug,
-    /// Everything.
+    /// All events, down to the finest detail.
     Trace,
 }
 
 impl Level {
-    /// Every level.
+    /// All levels, from the least to the most detailed.
     pub const ALL: [Level; 5] = [Level::Error, Level::Warn, Level::Info, Level::Debug, Level::Trace];
 
-    /// The level's name in settings.
+    /// Returns the level's name in settings.
     pub fn name(self) -> &'static str {
         match self {
             Level::Error => "error",
@@ -60,35 +60,35 @@ impl Level {
     }
 }
 
-/// The log could not be set up.
+/// Reason that the log could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
-    /// The directives cannot be read.
+    /// The directives cannot be parsed, for this reason.
     #[error("log directives: {0}")]
     Directives(String),
-    /// Something else in this process set up a log already.
+    /// Another part of this process has set up a log before.
     #[error("a log is set up already")]
     AlreadySet,
 }
 
-/// Sends the events of this process to stderr from now on. Once in the life of a process.
+/// Sends the events of this process to stderr from now on. Works once in the life of a process.
 ///
 /// # Errors
-/// Directives that cannot be read, or a second call.
+/// Directives that cannot be parsed, or a second call.
 pub fn init(settings: &Settings) -> Result<(), LoggingError> {
     let subscriber = subscriber(settings, std::io::stderr)?;
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LoggingError::AlreadySet)
 }
 
-/// Says whether log directives can be read, and if not, why.
+/// Checks that log directives can be parsed.
 ///
 /// # Errors
-/// The reason, for people.
+/// The reason that they cannot, for people.
 pub fn check_directives(directives: &str) -> Result<(), String> {
     EnvFilter::builder().parse(directives).map(drop).map_err(|error| error.to_string())
 }
 
-/// What turns events into lines for a writer.
+/// Makes the subscriber that turns events into lines for a writer.
 fn subscriber<W>(settings: &Settings, writer: W) -> Result<impl Subscriber + Send + Sync, LoggingError>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
@@ -100,7 +100,7 @@ where
         .with_writer(writer)
         .fmt_fields(Fields)
         .event_format(Line)
-        // It would complain on stderr, and panic when stderr is what fails.
+        // The layer would report on stderr, and panic if stderr is what fails.
         .log_internal_errors(false);
     Ok(tracing_subscriber::registry().with(filter).with(lines))
 }
@@ -116,7 +116,7 @@ fn directives(settings: &Settings) -> String {
 const TIME: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 
-/// One event as a line: time, level, message, the event's fields, those of the spans around it
+/// Format of one event as a line: time, level, message, the event's fields, and those of the spans around it
 /// from the innermost out.
 struct Line;
 
@@ -146,7 +146,7 @@ where
     }
 }
 
-/// Fields as ` name=value`, each with its blank before it.
+/// Format of fields as ` name=value`, each with its leading blank.
 struct Fields;
 
 impl<'w> FormatFields<'w> for Fields {
@@ -197,7 +197,7 @@ impl Visit for Visitor {
     }
 }
 
-/// Appends a text with every character that could leave the line or steer a terminal as an escape.
+/// Appends a text, with every character that could leave the line or steer a terminal written as an escape.
 pub fn escape(text: &str, out: &mut String) {
     for c in text.chars() {
         if is_invisible(c) && !is_presentation(c) {
@@ -228,7 +228,7 @@ mod tests {
         }
     }
 
-    /// The lines that are logged meanwhile, without their time.
+    /// Returns the lines that are logged meanwhile, without their time.
     fn logged(settings: &Settings, log: impl FnOnce()) -> Vec<String> {
         let buffer = Buffer::default();
         let writer = buffer.clone();
@@ -305,14 +305,14 @@ mod tests {
         assert!(matches!(subscriber(&settings, io::stderr), Err(LoggingError::Directives(_))));
     }
 
-    /// Runs itself once more as a process whose stderr nobody reads any more.
+    /// Runs itself again in a process whose stderr has no reader.
     #[test]
     fn a_broken_stderr_breaks_nothing_else() {
         const INNER: &str = "MCPVISOR_TEST_BROKEN_STDERR";
         const NAME: &str = "telemetry::logging::tests::a_broken_stderr_breaks_nothing_else";
         if std::env::var_os(INNER).is_some() {
             init(&Settings::default()).expect("the first log of this process");
-            // Not before the other end of the pipe is closed.
+            // Waits until the other end of the pipe is closed.
             io::copy(&mut io::stdin(), &mut io::sink()).expect("stdin ends");
             assert!(io::Write::write(&mut io::stderr(), b"x").is_err(), "stderr is broken");
             tracing::error!("nobody reads this");

@@ -1,8 +1,8 @@
-//! The metrics, each a typed field, in the Prometheus text format. The only file that names
-//! prometheus. Every family is listed in `docs/metrics.md`.
+//! The metrics, each a typed field, in the Prometheus text format. The only file that names prometheus.
+//! `docs/metrics.md` lists every family.
 //!
-//! Handles are resolved once a server; after that, counting touches atomics only. A family has at
-//! most [`MAX_SERIES`] series that name a server; servers beyond that share the label `other`.
+//! Handles are resolved once per server; after that, counting touches atomics only. A family has at most
+//! [`MAX_SERIES`] series that name a server; servers beyond that share the label `other`.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,34 +18,34 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
-/// How many series of one family may name a server. A histogram counts as one.
+/// Most series of one family that may name a server. A histogram counts as one.
 pub const MAX_SERIES: usize = 2000;
 
-/// The label of servers that found no room.
+/// Label shared by servers beyond [`MAX_SERIES`].
 pub const OTHER: &str = "other";
 
-/// The outcome of a call that ended well.
+/// Outcome of a call that succeeded.
 pub const OK: &str = "ok";
 
-/// The upper bounds of the call duration histogram, in seconds.
+/// Upper bounds of the call duration histogram, in seconds.
 const DURATION_BUCKETS: [f64; 9] = [0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0, 300.0];
 
-/// What a call asked for.
+/// Kind of request that a call made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A tool call.
+    /// Call of a tool.
     Tool,
-    /// A resource read.
+    /// Read of a resource.
     Resource,
-    /// A list.
+    /// Request for a list.
     List,
 }
 
 impl Kind {
-    /// Every kind.
+    /// All kinds.
     pub const ALL: [Kind; 3] = [Kind::Tool, Kind::Resource, Kind::List];
 
-    /// The label's value.
+    /// Returns the value of the `kind` label.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Tool => "tool",
@@ -55,7 +55,7 @@ impl Kind {
     }
 }
 
-/// A metric could not be declared or registered: a defect.
+/// Error of a metric that could not be declared or registered: a defect.
 #[derive(Debug, thiserror::Error)]
 #[error("metrics: {0}")]
 pub struct MetricsError(String);
@@ -89,32 +89,32 @@ struct Shared {
     table: Mutex<Table>,
 }
 
-/// How a server is at the moment of a scrape: one gauge each.
+/// State of a server at the time of a scrape; one gauge per value.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Snapshot {
-    /// Calls that wait for a place.
+    /// Number of calls that wait for a place.
     pub queued: usize,
-    /// Whether the breaker lets calls through only to see, or not at all.
+    /// `true` while the breaker refuses calls, or lets single ones through as a test.
     pub breaker_open: bool,
-    /// Replicas, and those of them that take calls.
+    /// Number of replicas, and of those that take calls.
     pub replicas: (usize, usize),
-    /// Failed starts and crashes in a row.
+    /// Number of failed starts and crashes in a row.
     pub failures: u32,
-    /// When the state began.
+    /// Time at which the state began; exported as 0 if `None`.
     pub since: Option<SystemTime>,
-    /// When the next start is due.
+    /// Time at which the next start is due. `None` if none is, which is exported as 0.
     pub next_start: Option<SystemTime>,
-    /// Processes of all its trees.
+    /// Number of processes in all trees of the server.
     pub processes: usize,
-    /// Their resident memory, in bytes.
+    /// Resident memory of these processes, in bytes.
     pub rss_bytes: u64,
-    /// Their CPU time.
+    /// CPU time of the trees that run now.
     pub cpu_time: Duration,
-    /// Tools that are not as they were approved.
+    /// Number of tools that differ from their approved version.
     pub tools_unapproved: usize,
 }
 
-/// The gauges of a [`Snapshot`], in the order of [`Snapshot::values`].
+/// Names and help texts of the gauges of a [`Snapshot`], in the order of [`Snapshot::values`].
 const SNAPSHOT: [(&str, &str); 11] = [
     ("mcpvisor_calls_queued", "Calls that wait for a place."),
     ("mcpvisor_server_breaker_open", "1 while calls are refused because the last ones got no answer."),
@@ -153,7 +153,7 @@ impl Snapshot {
     }
 }
 
-/// The families with a server label.
+/// Families with a server label.
 struct Families {
     snapshot: Vec<GaugeVec>,
     calls: IntCounterVec,
@@ -167,21 +167,21 @@ struct Families {
     tool_changes: IntCounterVec,
 }
 
-/// What is resolved so far. Its lock is taken to resolve and to remove, never to count.
+/// Handles resolved so far. Its lock is taken to resolve and to remove, never to count.
 #[derive(Default)]
 struct Table {
     servers: HashMap<String, ServerMetrics>,
-    /// Series of the calls family that name a server.
+    /// Number of series of the calls family that name a server.
     call_series: usize,
-    /// Servers with state series of their own.
+    /// Number of servers with state series of their own.
     state_servers: usize,
-    /// Servers with series of their own in the families with one series a server.
+    /// Number of servers with their own series in the families that have one series per server.
     plain_servers: usize,
 }
 
 impl Metrics {
-    /// Declares everything. `states` are the values of the state label: the names that
-    /// [`ServerMetrics::set_state`] may be given.
+    /// Declares all metrics. `states` are the values of the state label: the names that
+    /// [`ServerMetrics::set_state`] accepts.
     ///
     /// # Errors
     /// A declaration that prometheus refuses, which is a defect of this file.
@@ -237,13 +237,13 @@ impl Metrics {
         let shared =
             Shared { registry, families, http_connections, reload_good, kept, reload_time, states, table };
         let metrics = Metrics { shared: Arc::new(shared) };
-        // The start applied them, or there would be no daemon.
+        // The start has applied the servers files, or the daemon would not run.
         metrics.reloaded(true);
         Ok(metrics)
     }
 
-    /// The handles of a server, resolved at the first call and the same ones afterwards until the
-    /// server is removed.
+    /// Returns the handles of a server. The first call resolves them, later calls return the same ones until
+    /// the server is removed.
     ///
     /// # Errors
     /// A label that prometheus refuses, which is a defect of this file.
@@ -257,15 +257,15 @@ impl Metrics {
         Ok(made)
     }
 
-    /// Forgets a server: its series disappear and make room. Handles that are still held count
-    /// into nothing from then on.
+    /// Removes a server: its series disappear and free their places. Handles that are still held count nothing
+    /// from then on.
     pub fn remove_server(&self, name: &str) {
         let mut table = self.shared.table();
         let Some(server) = table.servers.remove(name) else { return };
         let inner = &server.inner;
         inner.leave();
         let families = &self.shared.families;
-        // Removing can only fail for series that are not there, which is what is wanted.
+        // Removing fails only for series that do not exist, which is no problem here.
         if inner.own_plain {
             table.plain_servers -= 1;
             let _ = families.duration.remove_label_values(&[name]);
@@ -300,52 +300,52 @@ impl Metrics {
         self.shared.http_connections.set(i64::try_from(open).unwrap_or(i64::MAX));
     }
 
-    /// Says whether changes cannot be stored.
+    /// Sets whether changes cannot be stored.
     pub fn set_store_degraded(&self, degraded: bool) {
         self.shared.kept.store_degraded.set(i64::from(degraded));
     }
 
-    /// Says whether a backup stands in for the store.
+    /// Sets whether a backup replaces the store, which cannot be opened.
     pub fn set_store_from_backup(&self, from_backup: bool) {
         self.shared.kept.store_from_backup.set(i64::from(from_backup));
     }
 
-    /// Says how long ago usage was last written.
+    /// Sets the time since usage was last written.
     pub fn set_flush_age(&self, age: Duration) {
         self.shared.kept.flush_age.set(age.as_secs_f64());
     }
 
-    /// Says how many entries of the audit could not be written since the start.
+    /// Sets the number of audit entries that could not be written since the start.
     pub fn set_audit_lost(&self, lost: u64) {
-        // Two who say the same at once are not to count it twice.
+        // Two callers that report the same number at once must not count it twice.
         let _one_after_the_other = self.shared.table();
         let counter = &self.shared.kept.audit_lost;
         counter.inc_by(lost.saturating_sub(counter.get()));
     }
 
-    /// Says how many entries of the audit were only counted since the start.
+    /// Sets the number of audit entries that were only counted since the start.
     pub fn set_audit_unrecorded(&self, unrecorded: u64) {
         let _one_after_the_other = self.shared.table();
         let counter = &self.shared.kept.audit_unrecorded;
         counter.inc_by(unrecorded.saturating_sub(counter.get()));
     }
 
-    /// Says whether the machine's clock is not believed.
+    /// Sets whether the machine's clock is considered wrong.
     pub fn set_clock_in_doubt(&self, in_doubt: bool) {
         self.shared.kept.clock_in_doubt.set(i64::from(in_doubt));
     }
 
-    /// Says how many processes fell to the daemon that no server is known by, and how many of those were
-    /// ended since the start.
+    /// Sets the number of processes that the daemon adopted and that belong to no known server, and the number
+    /// of those that were ended since the start.
     pub fn set_strays(&self, left: usize, ended: u64) {
-        // Two who say the same at once are not to count it twice.
+        // Two callers that report the same number at once must not count it twice.
         let _one_after_the_other = self.shared.table();
         self.shared.kept.strays.set(i64::try_from(left).unwrap_or(i64::MAX));
         let counter = &self.shared.kept.strays_ended;
         counter.inc_by(ended.saturating_sub(counter.get()));
     }
 
-    /// Notes that the servers files were applied, or could not be.
+    /// Records whether the servers files could be applied.
     pub fn reloaded(&self, good: bool) {
         self.shared.reload_good.set(i64::from(good));
         if good {
@@ -354,15 +354,15 @@ impl Metrics {
         }
     }
 
-    /// How many calls ended, of all servers that there are.
+    /// Returns the number of calls that ended, of all servers that exist now.
     pub fn calls(&self) -> u64 {
         let families = self.shared.families.calls.collect();
         let series = families.iter().flat_map(|family| family.get_metric());
-        // A counter of whole numbers, which the collected form has as a floating one.
+        // The counter holds whole numbers, which the collected form represents as floats.
         series.map(|series| series.get_counter().get_value() as u64).sum()
     }
 
-    /// Everything in the Prometheus text format, version 0.0.4.
+    /// Returns all metrics in the Prometheus text format, version 0.0.4.
     pub fn render(&self) -> String {
         let mut text = String::new();
         if let Err(error) = TextEncoder::new().encode_utf8(&self.shared.registry.gather(), &mut text) {
@@ -419,7 +419,7 @@ const LATE_HELP: &str = "Replies of a child that nobody waited for any more.";
 const TOOL_CHANGES_HELP: &str = "Tools that were found not to be as they were approved.";
 const RESTARTS_HELP: &str = "Children that were started after a server's first one.";
 
-/// How it is with what is kept on disk, and with what the daemon stands on.
+/// Metrics of the stored data, the clock and adopted processes.
 struct Kept {
     store_degraded: IntGauge,
     store_from_backup: IntGauge,
@@ -491,8 +491,8 @@ impl Kept {
 }
 
 impl Shared {
-    /// Nothing that runs under the lock can leave the table half changed in a way that matters, so
-    /// a panic elsewhere is no reason to stop counting.
+    /// Locks the table, also after a panic: no code under the lock can leave the table half changed in a way
+    /// that matters, so a panic elsewhere is no reason to stop counting.
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -515,7 +515,7 @@ impl Shared {
     }
 }
 
-/// The metrics of one server. Cheap to clone; hold on to it instead of asking again.
+/// The metrics of one server. Cheap to clone; keep it instead of asking for it again.
 #[derive(Clone)]
 pub struct ServerMetrics {
     shared: Arc<Shared>,
@@ -532,16 +532,16 @@ struct ServerInner {
     name: String,
     own_plain: bool,
     own_state: bool,
-    /// A handful of entries, read by every call: searching them is cheaper than hashing.
+    /// A few entries, read by every call: a linear search is cheaper than hashing.
     calls: ArcSwap<Vec<CallSeries>>,
     duration: prometheus::Histogram,
     in_flight: IntGauge,
-    /// What this server last put into `in_flight`, which it may share; [`GONE`] after removal.
+    /// Value that this server last added to `in_flight`, which it may share; [`GONE`] after removal.
     in_flight_now: AtomicI64,
     states: Vec<(&'static str, IntGauge)>,
     /// Index of the state this server is counted under, [`NO_STATE`] or [`GONE_STATE`].
     state_now: AtomicUsize,
-    /// Empty for a server without series of its own: what one of many is says nothing.
+    /// Empty for a server without series of its own: in a shared series the values of one server say nothing.
     snapshot: Vec<Gauge>,
     restarts: IntCounter,
     stdout_noise: IntCounter,
@@ -563,7 +563,7 @@ const NO_STATE: usize = usize::MAX;
 const GONE_STATE: usize = usize::MAX - 1;
 
 impl ServerInner {
-    /// Takes this server out of gauges that it may share with others, for good.
+    /// Removes this server for good from gauges that it may share with others.
     fn leave(&self) {
         let calls = self.in_flight_now.swap(GONE, Ordering::Relaxed);
         if calls != GONE {
@@ -577,8 +577,8 @@ impl ServerInner {
 }
 
 impl ServerMetrics {
-    /// Counts a call that ended: [`OK`], or the name of what went wrong. Outcomes are words of the
-    /// program, never of a client or a child: each new one is a new series.
+    /// Counts a call that ended: [`OK`], or the name of the failure. Outcomes are constants of the program,
+    /// never text of a client or a child, since each new one makes a new series.
     pub fn observe(&self, kind: Kind, outcome: &'static str, duration: Duration) {
         self.inner.duration.observe(duration.as_secs_f64());
         let counted = || {
@@ -590,7 +590,7 @@ impl ServerMetrics {
             return;
         }
         let mut table = self.shared.table();
-        // Another call may have been first, and a removed server gets no new series.
+        // Another call may have added it meanwhile, and a removed server gets no new series.
         if counted() {
             return;
         }
@@ -604,7 +604,7 @@ impl ServerMetrics {
         }
     }
 
-    /// Says how the server is now.
+    /// Sets the gauges to the server's current state.
     pub fn set_snapshot(&self, snapshot: &Snapshot) {
         if self.inner.in_flight_now.load(Ordering::Relaxed) == GONE {
             return;
@@ -621,14 +621,14 @@ impl ServerMetrics {
             .inner
             .in_flight_now
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |before| (before != GONE).then_some(calls));
-        // The differences of one server add up to its last value, in whatever order they arrive.
+        // The differences of one server add up to its last value, in any order of arrival.
         if let Ok(before) = swapped {
             self.inner.in_flight.add(calls - before);
         }
     }
 
-    /// Sets the state, one of the names that [`Metrics::new`] was given; another one is logged as
-    /// a defect and changes nothing.
+    /// Sets the state, one of the names that [`Metrics::new`] was given. Any other name is logged as a defect
+    /// and changes nothing.
     pub fn set_state(&self, state: &'static str) {
         let Some(index) = self.inner.states.iter().position(|(name, _)| *name == state) else {
             tracing::error!(state, "the metrics know no such state");
@@ -664,7 +664,7 @@ impl ServerMetrics {
         self.inner.tool_changes.inc_by(tools);
     }
 
-    /// Counts a reply that nobody waited for any more.
+    /// Counts a reply that arrived after its call had stopped waiting.
     pub fn late_reply(&self) {
         self.inner.late_replies.inc();
     }

@@ -7,7 +7,7 @@ fn metrics() -> Metrics {
     Metrics::new("1.2.3", STATES).expect("declared")
 }
 
-/// The value of a series, `name{label="value",…}` with labels in alphabetical order.
+/// Returns the value of a series, `name{label="value",…}` with labels in alphabetical order.
 fn value(metrics: &Metrics, series: &str) -> Option<f64> {
     let text = metrics.render();
     let line =

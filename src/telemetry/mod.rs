@@ -1,5 +1,5 @@
-//! What the daemon tells about itself: a log on stderr and metrics. Names nothing else of the
-//! daemon: what is logged and counted comes in as plain values.
+//! Observability of the daemon: a log on stderr and metrics. Depends on no other part of the daemon: the data
+//! to log and to count comes in as plain values.
 
 pub mod logging;
 pub mod metrics;

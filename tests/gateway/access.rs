@@ -1,5 +1,4 @@
-//! Who is let in: keys, hosts, origins, and what is open to this machine only (contract, 4.1, 5.1
-//! and decision 5 of section 10).
+//! Who is let in: keys, hosts, origins, and what is open to this machine only (`docs/http-api.md`, G5, G6 and M1).
 
 use serde_json::json;
 

@@ -74,7 +74,7 @@ impl Ask<'_> {
     }
 }
 
-/// What is promised for every answer (contract, sections 3, 4.2 and 5.2).
+/// What is promised for every answer (`docs/http-api.md`, G2, P1 and M2).
 pub(crate) fn check_shape(method: &str, path: &str, reply: &Reply) {
     let what = format!("{method} {path}: {} {}", reply.status, reply.text());
     let id = reply.headers.get("x-request-id").unwrap_or_else(|| panic!("no request id: {what}"));

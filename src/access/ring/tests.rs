@@ -99,7 +99,7 @@ fn what_a_key_or_its_member_has_used_outlives_every_change_of_the_ring() {
         (reading.limit, reading.remaining, reading.refused.is_some())
     };
     assert_eq!(left(&a), (2, 1, false));
-    // A member more, another name of the owner, the same keys again: nobody's bucket is filled.
+    // One more member, another name of the owner, the same keys again: no bucket is refilled.
     charter.members.push(Arc::new(Member { id: "user_new".into(), ..Charter::default_owner() }));
     charter.members[0] = Arc::new(Member { name: "Olga".to_owned(), ..Charter::default_owner() });
     ring.govern(charter.clone());
@@ -108,7 +108,7 @@ fn what_a_key_or_its_member_has_used_outlives_every_change_of_the_ring() {
     assert_eq!(left(&a), (2, 0, true), "its own bucket is empty");
     assert_eq!(left(&b), (3, 0, false), "and the refusal took nothing from the member's");
     assert_eq!(left(&b), (3, 0, true));
-    // Neither does another rate, or another text.
+    // Neither does another rate, or another text, refill one.
     limited.limits = rate(1);
     let rotated = NewKey::rotate(&limited, 1, 1).expect("random bytes");
     put(&ring, [rotated.record.clone(), b.record.clone()]);
@@ -153,7 +153,7 @@ async fn whoever_is_under_way_is_told_of_a_change_of_its_member_or_plan_and_nobo
     changed.await;
     assert!(of_a.is_unchanged() && !of_b.is_unchanged());
     assert_eq!(of_b.again(1).map(|now| now.role()), Ok(Role::Member));
-    // A plan is everybody's who has no other.
+    // The organization's plan holds for every member without one of its own.
     let (changed, operator) = (of_a.changed(), ring.local_operator());
     charter.organization.plan = Arc::new(Plan::with_rate("two", Some(2)));
     ring.govern(charter.clone());

@@ -1,5 +1,5 @@
-//! What the demo server offers: tools, resources and a prompt, and what each of them answers.
-//! Values in, values out; nothing here knows ids, eras or streams.
+//! Tools, resources and a prompt of the demo server, with their answers. Values in, values out; ids, eras and
+//! streams are handled elsewhere.
 
 use std::time::Duration;
 
@@ -8,17 +8,17 @@ use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use time::{OffsetDateTime, UtcOffset};
 
-/// The `instructions` of the handshake.
+/// Text of `instructions` in the handshake.
 pub(super) const INSTRUCTIONS: &str = "A demonstration server: echo, add, current_time and word_count answer at \
      once; slow takes its time and tells its progress; fail always fails.";
-/// The resource that changes.
+/// URI of the resource that changes.
 pub(super) const STATUS: &str = "demo://status";
 
 const README: &str = "demo://readme";
 const GREETING: &str = "demo://greeting/";
-/// The longest duration of `slow`, in milliseconds.
+/// Longest duration of `slow`, in milliseconds.
 const MAX_SLOW_MS: u64 = 600_000;
-/// The most steps of `slow`.
+/// Largest number of steps of `slow`.
 const MAX_STEPS: u64 = 1_000;
 
 const README_TEXT: &str = "# mcpvisor demo server\n\n\
@@ -26,30 +26,30 @@ const README_TEXT: &str = "# mcpvisor demo server\n\n\
      Resources: demo://readme, demo://status, demo://greeting/{name}.\n\
      Prompt: greet.\n";
 
-/// What a tool call comes to.
+/// Outcome of a tool call.
 #[derive(Debug)]
 pub(super) enum Offered {
-    /// The result body.
+    /// The call has ended with this result body.
     Done(Value),
-    /// Something that takes time.
+    /// The call takes time and is still to be run.
     Slow(Slow),
 }
 
-/// A call of `slow`.
+/// Parameters of a call of `slow`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Slow {
-    /// How long it takes altogether.
+    /// Total duration of the call.
     pub(super) duration: Duration,
-    /// In how many equal steps, at least one.
+    /// Number of equal steps, at least one.
     pub(super) steps: u32,
 }
 
-/// `serverInfo`.
+/// Returns the value of `serverInfo`.
 pub(super) fn server_info() -> Value {
     json!({"name": "mcpvisor-demo", "title": "mcpvisor demo server", "version": env!("CARGO_PKG_VERSION")})
 }
 
-/// The entries of `tools/list`.
+/// Returns the entries of `tools/list`.
 pub(super) fn tools() -> Value {
     let harmless = json!({"readOnlyHint": true, "openWorldHint": false});
     let text = |description: &str| json!({"type": "string", "description": description});
@@ -125,8 +125,8 @@ fn object(properties: Value, required: &[&str]) -> Value {
     json!({"type": "object", "properties": properties, "required": required})
 }
 
-/// Carries out a tool call, or says what it takes; nothing when there is no such tool. Arguments
-/// that the tool cannot use make a result that says so, as MCP wants it.
+/// Carries out a tool call; for `slow` returns its parameters. `None` if there is no such tool. Arguments that
+/// the tool cannot use give a result with an error text, as MCP requires.
 pub(super) fn call(
     name: &str,
     arguments: &Map<String, Value>,
@@ -151,12 +151,12 @@ pub(super) fn call(
     Some(Offered::Done(done.unwrap_or_else(|reason| failure(&reason))))
 }
 
-/// A result that says that the tool failed.
+/// Returns the result of a tool that failed.
 pub(super) fn failure(reason: &str) -> Value {
     json!({"content": [{"type": "text", "text": reason}], "isError": true})
 }
 
-/// The result of `slow`.
+/// Returns the result of a call of `slow` that has finished.
 pub(super) fn slow_done(slow: &Slow) -> Value {
     said(&format!("Done after {} ms in {} steps.", slow.duration.as_millis(), slow.steps))
 }
@@ -165,7 +165,7 @@ fn said(text: &str) -> Value {
     json!({"content": [{"type": "text", "text": text}], "isError": false})
 }
 
-/// A structured result, with the same as text for clients that know no structure.
+/// Returns a structured result, with the same content as text for clients that do not read structure.
 fn structured(value: Value) -> Value {
     let mut result = said(&value.to_string());
     result["structuredContent"] = value;
@@ -235,7 +235,7 @@ fn slow(arguments: &Map<String, Value>) -> Result<Slow, String> {
     Ok(Slow { duration, steps })
 }
 
-/// The entries of `resources/list`.
+/// Returns the entries of `resources/list`.
 pub(super) fn resources() -> Value {
     json!([
         {"uri": README, "name": "readme", "title": "Read me", "description": "What this server offers.", "mimeType": "text/markdown"},
@@ -243,7 +243,7 @@ pub(super) fn resources() -> Value {
     ])
 }
 
-/// The entries of `resources/templates/list`.
+/// Returns the entries of `resources/templates/list`.
 pub(super) fn resource_templates() -> Value {
     json!([{
         "uriTemplate": format!("{GREETING}{{name}}"),
@@ -253,7 +253,7 @@ pub(super) fn resource_templates() -> Value {
     }])
 }
 
-/// The result of `resources/read`; nothing when there is no such resource.
+/// Returns the result of `resources/read`. `None` if there is no such resource.
 pub(super) fn read(uri: &str, status: &Value) -> Option<Value> {
     let (kind, text) = match uri {
         README => ("text/markdown", README_TEXT.to_owned()),
@@ -266,7 +266,7 @@ pub(super) fn read(uri: &str, status: &Value) -> Option<Value> {
     Some(json!({"contents": [{"uri": uri, "mimeType": kind, "text": text}]}))
 }
 
-/// The entries of `prompts/list`.
+/// Returns the entries of `prompts/list`.
 pub(super) fn prompts() -> Value {
     json!([{
         "name": "greet",
@@ -279,7 +279,7 @@ pub(super) fn prompts() -> Value {
     }])
 }
 
-/// The result of `prompts/get` for `greet`.
+/// Returns the result of `prompts/get` for `greet`.
 pub(super) fn greeting(name: &str, style: Option<&str>) -> Value {
     let manner = style.map(|style| format!(" in a {style} style")).unwrap_or_default();
     let text = format!("Please write a short greeting for {name}{manner}.");

@@ -1,4 +1,4 @@
-//! The slow calls that run: how many there may be, and how they are told to stop.
+//! Table of the running slow calls: limits their number and tells them to stop.
 
 use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// So many slow calls may run at once.
+/// Most slow calls that may run at once.
 pub(super) const MAX_SLOW: usize = 64;
 
-/// Whether a slow call may begin.
+/// Decision on the start of a slow call.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Begun {
     Yes,
@@ -17,7 +17,7 @@ pub(super) enum Begun {
     TooMany,
 }
 
-/// The slow calls that run, and the means to stop them.
+/// Slow calls that run, and the means to stop them.
 #[derive(Default)]
 pub(super) struct Running {
     calls: Mutex<Calls>,
@@ -26,7 +26,7 @@ pub(super) struct Running {
 
 #[derive(Default)]
 struct Calls {
-    /// Id as JSON text → whether it was cancelled.
+    /// Ids as JSON text; the value is `true` if the call was cancelled.
     cancelled: HashMap<String, bool>,
     closed: bool,
 }
@@ -52,7 +52,7 @@ impl Running {
         self.lock().cancelled.len()
     }
 
-    /// Cancels a call; an unknown id is nothing to complain about.
+    /// Cancels a call. An unknown id is ignored.
     pub(super) fn cancel(&self, id: &Value) {
         if let Some(cancelled) = self.lock().cancelled.get_mut(&id.to_string()) {
             *cancelled = true;
@@ -65,7 +65,7 @@ impl Running {
         self.bell.notify_all();
     }
 
-    /// Waits; false as soon as the call is to stop.
+    /// Waits until `due` and returns `true`; returns `false` as soon as the call is to stop.
     pub(super) fn wait_until(&self, id: &Value, due: Instant) -> bool {
         let key = id.to_string();
         let mut calls = self.lock();

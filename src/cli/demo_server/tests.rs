@@ -40,7 +40,7 @@ fn called(tool: &str, arguments: Value) -> Value {
     reply[0]["result"].clone()
 }
 
-/// A server on a thread, talked to over pipes: for what needs an order in time.
+/// A server on a thread, reached over pipes: for tests that need an order in time.
 struct Talk {
     to: Option<PipeWriter>,
     from: BufReader<PipeReader>,

@@ -1,14 +1,14 @@
-//! JSON-RPC in lines: reading with a limit, writing under a lock.
+//! JSON-RPC as lines: reads with a limit, writes under a lock.
 
 use std::io::{self, BufRead, Read, Write};
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
-/// The longest message that is read, in bytes.
+/// Longest message that is read, in bytes.
 pub(super) const MAX_MESSAGE: usize = 4 * 1024 * 1024;
 
-/// A JSON-RPC error.
+/// An error object of JSON-RPC.
 #[derive(Debug, PartialEq)]
 pub(super) struct RpcError {
     pub(super) code: i64,
@@ -26,12 +26,12 @@ impl RpcError {
     }
 }
 
-/// A response with a result.
+/// Makes a response with a result.
 pub(super) fn response(id: &Value, result: Value) -> Value {
     json!({"jsonrpc": "2.0", "id": id, "result": result})
 }
 
-/// Writes one message as one line. The lock is held for the write only.
+/// Writes one message as one line. Holds the lock for the write only.
 pub(super) fn send<W: Write>(output: &Mutex<W>, message: &Value) -> io::Result<()> {
     let mut line = message.to_string();
     line.push('\n');
@@ -40,12 +40,12 @@ pub(super) fn send<W: Write>(output: &Mutex<W>, message: &Value) -> io::Result<(
     output.flush()
 }
 
-/// Whether a value can be an id or a progress token: a string or an integer.
+/// Reports whether a value can be an id or a progress token: a string or an integer.
 pub(super) fn is_id(value: &Value) -> bool {
     value.is_string() || value.is_i64() || value.is_u64()
 }
 
-/// What was read.
+/// Outcome of reading a line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line {
     Whole,
@@ -53,7 +53,7 @@ pub(super) enum Line {
     End,
 }
 
-/// Reads one line into `line`; of a longer one than allowed the rest is skipped, not kept.
+/// Reads one line into `line`. Skips the rest of a line that is longer than allowed.
 pub(super) fn read_line<R: BufRead>(input: &mut R, line: &mut Vec<u8>) -> io::Result<Line> {
     line.clear();
     let limit = MAX_MESSAGE as u64 + 1;

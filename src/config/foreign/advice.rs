@@ -1,12 +1,12 @@
-//! What is likely to go otherwise here than where an entry was written, although nothing is wrong with it:
-//! commands of another system, paths relative to another directory, a command with its arguments in it.
-//! Pure; looks at the entry and at nothing else.
+//! Advice on valid entries that are likely to behave differently here than in the client they were written for:
+//! commands of another system, paths relative to another directory, a command with its arguments in it. Pure;
+//! looks at the entry and at nothing else.
 
 use serde_json::{Map, Value};
 
 use super::entry::Look;
 
-/// Warns of what can be seen in a command, its arguments and its directory.
+/// Warns of such signs in a command, its arguments and its directory.
 pub(super) fn give(raw: &Map<String, Value>, look: &mut Look<'_, '_>) {
     let Some(command) = raw.get("command").and_then(Value::as_str).filter(|text| !text.trim().is_empty())
     else {
@@ -51,7 +51,8 @@ pub(super) fn give(raw: &Map<String, Value>, look: &mut Look<'_, '_>) {
 const RELATIVE: &str =
     "is relative to the daemon's directory, not to the file's: write the whole path, or cwd";
 
-/// Where the text of a script is, for a shell: its words are the shell's, and so are its placeholders.
+/// Returns the index of the argument that is a shell's script. Its words are the shell's, and so are its
+/// placeholders. `None` if there is none.
 pub(super) fn scripts_argument(command: &str, args: &[&str]) -> Option<usize> {
     let shell = matches!(base_name(command), "sh" | "bash" | "dash" | "zsh" | "ash" | "ksh");
     let flag =
@@ -64,7 +65,7 @@ fn base_name(command: &str) -> &str {
 }
 
 fn is_absolute(path: &str) -> bool {
-    // What a placeholder stands for is not known here; most are whole paths.
+    // The value of a placeholder is unknown here; most are absolute paths.
     path.starts_with('/') || path.starts_with("${")
 }
 
@@ -89,7 +90,7 @@ fn of_windows(command: &str, args: &[&str]) -> Option<String> {
     is_windows_path(command).then(|| "is a Windows path, which is none here".to_owned())
 }
 
-/// `C:\…`, or words between backslashes.
+/// Reports whether a text is a Windows path: it begins with a drive (`C:\…`), `\\`, `.\` or `%APPDATA%`.
 fn is_windows_path(text: &str) -> bool {
     let mut chars = text.chars();
     let drive = chars.next().is_some_and(|c| c.is_ascii_alphabetic())
@@ -98,8 +99,8 @@ fn is_windows_path(text: &str) -> bool {
     drive || text.starts_with("\\\\") || text.starts_with(".\\") || text.starts_with("%APPDATA%")
 }
 
-/// A program's name with blanks in it that is more likely a line for a shell than a path with blanks. Never
-/// split: paths have blanks as often.
+/// Reports whether a command with blanks is more likely a line for a shell than a path with blanks. It is never
+/// split, since paths contain blanks as often.
 fn is_command_line(command: &str) -> bool {
     let mut words = command.split_whitespace();
     let first = words.next().unwrap_or_default();
@@ -109,7 +110,7 @@ fn is_command_line(command: &str) -> bool {
         || rest.any(|word| word.starts_with('-') || matches!(word, "&&" | "|" | ";")))
 }
 
-/// Endings of files that programs are told to run or to read.
+/// Extensions of files that programs are told to run or to read.
 const ENDINGS: [&str; 14] = [
     ".js", ".mjs", ".cjs", ".ts", ".py", ".rb", ".php", ".jar", ".sh", ".json", ".toml", ".yaml", ".yml",
     ".db",
@@ -144,7 +145,8 @@ fn is_relative_file(command: &str, args: &[&str], at: usize) -> bool {
             || (runs_files && args[..at].iter().all(|arg| arg.starts_with('-') || *arg == "run")))
 }
 
-/// Containers that are to get a variable of ours by its name alone: the environment is the listed one.
+/// Warns of containers that are to get a variable by its name alone: their environment is only what `env`
+/// lists.
 fn inherited(command: &str, args: &[&str], raw: &Map<String, Value>, look: &mut Look<'_, '_>) {
     if !matches!(base_name(command), "docker" | "podman" | "nerdctl") {
         return;

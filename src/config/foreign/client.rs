@@ -1,33 +1,33 @@
-//! The programs whose servers files are known: where they keep them, and what differs in how they write
-//! them. A table; the forms themselves are told apart by what is in a file, since names and forms change.
+//! Table of the programs whose servers files are known: their places, and differences in how they are written.
+//! The content of a file decides its form, not its name, since names and forms change.
 
 use std::path::{Path, PathBuf};
 
-/// The unit of a client's `timeout`.
+/// Unit of a client's `timeout`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unit {
     Seconds,
     Milliseconds,
-    /// It says how long the lists may take, and nothing of calls.
+    /// The `timeout` limits requests for lists, not calls.
     OfLists,
 }
 
-/// A program that has MCP servers.
+/// A program that runs MCP servers.
 #[derive(Debug)]
 pub struct Client {
-    /// What it is called by on the command line.
+    /// Name of the program on the command line, such as `claude-code`.
     pub id: &'static str,
-    /// Its name.
+    /// Name of the program for people.
     pub name: &'static str,
     /// Its files of a user, below the home directory: on Linux, then on macOS, then on Windows.
     pub user: [&'static [&'static str]; 3],
     /// Its files of a project, below the project's directory.
     pub project: &'static [&'static str],
-    /// The unit of `timeout`, where there is one.
+    /// Unit of `timeout` in its files. `None` if it has none.
     pub(super) timeout: Option<Unit>,
 }
 
-/// A client whose files have the same place on every system.
+/// Makes a client whose files have the same place on every system.
 const fn everywhere(
     id: &'static str,
     name: &'static str,
@@ -41,7 +41,7 @@ const fn everywhere(
 const S: Option<Unit> = Some(Unit::Seconds);
 const MS: Option<Unit> = Some(Unit::Milliseconds);
 
-/// All of them. Where two would fit a file, the first does.
+/// All known clients. Of two that match a file the first counts.
 pub const CLIENTS: [Client; 25] = [
     Client {
         id: "claude-desktop",
@@ -165,17 +165,17 @@ pub const CLIENTS: [Client; 25] = [
 ];
 
 impl Client {
-    /// The client whose file this is, by its place.
+    /// Returns the client that a file belongs to, by its path. `None` if no client keeps a file there.
     pub fn of(path: &Path) -> Option<&'static Client> {
         CLIENTS.iter().find(|client| client.project_of(path).is_some() || client.has_as_user(path))
     }
 
-    /// The client that is called this on the command line.
+    /// Returns the client with this name on the command line.
     pub fn named(id: &str) -> Option<&'static Client> {
         CLIENTS.iter().find(|client| client.id.eq_ignore_ascii_case(id))
     }
 
-    /// The places of its files: of the user, and of the project in `project`.
+    /// Returns the paths of its files: those of the user, and those of the project in `project`.
     pub fn places(&self, home: Option<&Path>, project: &Path) -> Vec<PathBuf> {
         let of_user = self.user.iter().flat_map(|files| files.iter());
         let of_user = of_user.filter_map(|file| Some(home?.join(file)));
@@ -185,7 +185,7 @@ impl Client {
         places
     }
 
-    /// The directory of the project whose file this is.
+    /// Returns the directory of the project that a file belongs to.
     fn project_of<'p>(&self, path: &'p Path) -> Option<&'p Path> {
         let file = self.project.iter().find(|file| path.ends_with(file))?;
         path.ancestors().nth(Path::new(file).components().count())
@@ -196,7 +196,7 @@ impl Client {
     }
 }
 
-/// The directory that a file calls its workspace: the project's, where it is the file of one, else its own.
+/// Returns the directory that a file calls its workspace: the project's for a file of a project, else its own.
 pub(super) fn workspace(path: &Path) -> &Path {
     let project = CLIENTS.iter().find_map(|client| client.project_of(path));
     project.or_else(|| path.parent()).unwrap_or(path)

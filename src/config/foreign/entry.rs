@@ -1,5 +1,5 @@
-//! One entry of a servers file, as some client wrote it, brought into the form that definitions have here.
-//! Pure. What is good already comes out as it went in, member by member and in its order.
+//! Converts one entry of a servers file from a client's form to that of definitions here. Pure. An entry that
+//! is valid already is kept unchanged, member by member and in its order.
 
 use serde_json::{Map, Value};
 
@@ -11,17 +11,17 @@ use super::{Entry, advice, fields, times};
 use crate::config::problem::path_step;
 use crate::supervisor::{ADDRESS_MEMBERS, Definition, OFF_SWITCHES, Problem, Transport, check_name, kind_of};
 
-/// What is around the entries of a file.
+/// Context of the entries of a file.
 pub(super) struct Setting<'a> {
     pub(super) around: Around<'a>,
     pub(super) switches: &'a Switches,
-    /// The unit of `timeout` in this file, where that is known.
+    /// Unit of `timeout` in this file. `None` if it is unknown.
     pub(super) unit: Option<Unit>,
-    /// Whether an empty text in `env` means "as in my environment".
+    /// `true` if an empty text in `env` means the variable of the daemon's own environment.
     pub(super) empty_inherits: bool,
 }
 
-/// An entry while it is looked at: where it is, and what is said of it.
+/// An entry during its conversion: its place, and the remarks and problems found so far.
 pub(super) struct Look<'l, 'a> {
     setting: &'l Setting<'a>,
     base: String,
@@ -49,7 +49,7 @@ impl Look<'_, '_> {
         self.setting.empty_inherits
     }
 
-    /// Translates a text in its place.
+    /// Translates the placeholders of a text in place.
     fn translate(&mut self, member: &str, text: &mut String, spot: Spot) {
         let translated = self.setting.around.translate(text, spot);
         translated.warnings.into_iter().for_each(|warning| self.warn(member, warning));
@@ -58,7 +58,7 @@ impl Look<'_, '_> {
     }
 }
 
-/// Reads one entry; `None` for what is no server. `base` is the path of the map that it is in.
+/// Reads one entry. `None` if it is not a server. `base` is the path of the map that contains it.
 pub(super) fn read(
     name: &str,
     entry: Value,
@@ -109,7 +109,7 @@ pub(super) fn read(
     Some(Entry { place, name, raw, problems })
 }
 
-/// A name that a server can have, and what is wrong with the one that was given.
+/// Returns a valid name for the server, and the problem with the given one.
 fn usable_name(name: &str, place: &str, remarks: &mut Remarks) -> (String, Option<Problem>) {
     let trimmed = name.trim();
     if check_name(trimmed).is_ok() {
@@ -127,7 +127,7 @@ fn usable_name(name: &str, place: &str, remarks: &mut Remarks) -> (String, Optio
     (mended, Some(Problem { path: "name".to_owned(), reason }))
 }
 
-/// Entries that are no programs: parts of the client, or of its extensions.
+/// Recognizes entries that are not programs: parts of the client or of its extensions. Returns the reason.
 fn somebody_else_s(raw: &Map<String, Value>) -> Option<&'static str> {
     let names_program =
         raw.contains_key("command") || raw.contains_key("cmd") || raw.contains_key("transport");
@@ -147,11 +147,12 @@ fn somebody_else_s(raw: &Map<String, Value>) -> Option<&'static str> {
     }
 }
 
-/// The members that mean something here, or to most clients.
+/// Members that have a meaning here, or for most clients.
 const KNOWN: [&str; 10] =
     ["command", "args", "env", "cwd", "url", "type", "headers", "disabled", "enabled", "mcpvisor"];
 
-/// Some programs read a member whatever its capitals, and run something else than this gateway does.
+/// Warns of members that differ from a known one by case only: some programs accept them, and then run
+/// something else than this gateway does.
 fn capitals(raw: &Map<String, Value>, look: &mut Look<'_, '_>) {
     for name in raw.keys() {
         if let Some(known) = KNOWN.iter().find(|known| known.eq_ignore_ascii_case(name) && *known != name) {
@@ -163,7 +164,7 @@ fn capitals(raw: &Map<String, Value>, look: &mut Look<'_, '_>) {
     }
 }
 
-/// Off is off, whoever says so, and however.
+/// Applies all off switches: any one of them disables the server, in the entry or outside.
 fn switch(name: &str, raw: &mut Map<String, Value>, look: &mut Look<'_, '_>) {
     for (member, _) in OFF_SWITCHES {
         let text = raw.get(member).and_then(Value::as_str).map(str::to_ascii_lowercase);
@@ -198,7 +199,7 @@ fn switch(name: &str, raw: &mut Map<String, Value>, look: &mut Look<'_, '_>) {
     }
 }
 
-/// Says what of a remote entry counts.
+/// Warns of contradictions in an entry that is or looks remote.
 fn remote(raw: &Map<String, Value>, look: &mut Look<'_, '_>) {
     let text =
         |member: &str| raw.get(member).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty());
@@ -221,7 +222,7 @@ fn remote(raw: &Map<String, Value>, look: &mut Look<'_, '_>) {
     }
 }
 
-/// Translates every text of the entry that may stand for something else.
+/// Translates every text of the entry that may contain placeholders.
 fn placeholders(raw: &mut Map<String, Value>, look: &mut Look<'_, '_>) {
     let script = {
         let command = raw.get("command").and_then(Value::as_str).unwrap_or_default();
@@ -260,7 +261,7 @@ fn placeholders(raw: &mut Map<String, Value>, look: &mut Look<'_, '_>) {
     }
 }
 
-/// Members that other programs honour and this gateway does not, with what to do instead.
+/// Members that other programs use and this gateway does not, with a hint to the alternative.
 const WITHOUT_EFFECT: [(&str, &str); 13] = [
     ("envFile", "is not read: write its variables into env, or give them to the daemon"),
     ("env_file", "is not read: write its variables into env, or give them to the daemon"),

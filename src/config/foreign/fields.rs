@@ -1,16 +1,17 @@
-//! The members of an entry in their odd forms, brought into the usual one: `command` and `args` of texts,
-//! `env` from name to text. Pure. What cannot be understood is left for the check of definitions to name.
+//! Converts the unusual forms of an entry's members to the usual one: `command` and `args` as texts, `env` as
+//! names and texts. Pure. Members that cannot be understood are left for the check of definitions to report.
 
 use serde_json::{Map, Value};
 
 use super::entry::Look;
 use crate::supervisor::kind_of;
 
-/// `cmd` is `command`, `envs` and `environment` are `env`; what two of them say is told, not mixed.
+/// Other names of members: `cmd` is `command`, `envs` and `environment` are `env`. If an entry has both, the
+/// usual name counts and a warning is given.
 const OTHER_WORDS: [(&str, &str); 4] =
     [("cmd", "command"), ("envs", "env"), ("environment", "env"), ("workingDirectory", "cwd")];
 
-/// Brings all of them into the usual form.
+/// Converts all members to the usual form.
 pub(super) fn usual(raw: &mut Map<String, Value>, look: &mut Look<'_, '_>) {
     flatten(raw, "transport");
     for (word, usual) in OTHER_WORDS {
@@ -23,7 +24,8 @@ pub(super) fn usual(raw: &mut Map<String, Value>, look: &mut Look<'_, '_>) {
     cwd(raw, look);
 }
 
-/// A nested object that has the command, as one client's command line writes it, is put in its place.
+/// Moves the members of a nested object with the command, which one client's command line writes, into the
+/// entry.
 fn flatten(raw: &mut Map<String, Value>, member: &str) {
     let is_local =
         raw.get(member).and_then(Value::as_object).is_some_and(|inner| inner.contains_key("command"));
@@ -47,7 +49,7 @@ fn rename(raw: &mut Map<String, Value>, word: &str, usual: &str, look: &mut Look
     *raw = renamed.map(|(name, value)| (if name == word { usual.to_owned() } else { name }, value)).collect();
 }
 
-/// A list is the command and its first arguments; an object has the command as `path`.
+/// Converts the command: a list holds the program and its first arguments; an object has the program as `path`.
 fn command(raw: &mut Map<String, Value>, look: &mut Look<'_, '_>) {
     match raw.get("command") {
         Some(Value::Array(words)) => {
@@ -106,13 +108,13 @@ fn args(raw: &mut Map<String, Value>, look: &mut Look<'_, '_>) {
     }
 }
 
-/// A text that may be repeated in a message: one short word that can be no secret.
+/// Returns a text if a message may repeat it: one short word that cannot be a secret.
 fn showable(text: &str) -> Option<&str> {
     let plain = text.chars().all(|c| c.is_ascii_lowercase() || matches!(c, '-' | '.' | '/'));
     (plain && (1..=24).contains(&text.len())).then_some(text)
 }
 
-/// The text of a number, or of true or false.
+/// Returns the text of a number or a boolean. `None` for anything else.
 fn plain_text(value: &Value) -> Option<String> {
     match value {
         Value::Number(number) => Some(number.to_string()),
@@ -152,7 +154,7 @@ fn env(raw: &mut Map<String, Value>, look: &mut Look<'_, '_>) {
     gone.iter().for_each(|name| drop(env.shift_remove(name)));
 }
 
-/// `["NAME=value"]`, or `[{"name": …, "value": …}]`.
+/// Reads variables from `["NAME=value"]`, or `[{"name": …, "value": …}]`.
 fn assignments(list: &[Value]) -> Option<Map<String, Value>> {
     let one = |item: &Value| match item {
         Value::String(text) => text.split_once('=').map(|(name, value)| (name.to_owned(), value.into())),
@@ -162,7 +164,7 @@ fn assignments(list: &[Value]) -> Option<Map<String, Value>> {
     list.iter().map(one).collect()
 }
 
-/// Names of variables that are handed on from the client's own environment.
+/// Adds references for the variables that the client passes on from its own environment.
 fn passed(raw: &mut Map<String, Value>, look: &mut Look<'_, '_>) {
     for member in ["env_vars", "env_keys"] {
         let Some(Value::Array(names)) = raw.get(member) else { continue };

@@ -1,5 +1,5 @@
-//! From the text of a file to its value, whichever notation it is in: JSON (with comments and trailing
-//! commas), TOML, YAML where that is asked for. Pure.
+//! Parses the text of a file into its value, in any notation: JSON (with comments and trailing commas), TOML,
+//! YAML where it is requested. Pure.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use super::{Refusal, jsonc, yaml};
 use crate::config::json;
 use crate::config::problem::Position;
 
-/// The notation of a file.
+/// Notation of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     Json,
@@ -17,16 +17,16 @@ pub(super) enum Format {
     Yaml,
 }
 
-/// A file's value.
+/// Value of a file, with its notation.
 pub(super) struct Parsed {
     pub(super) value: Value,
-    /// The paths of members that are written more than once; of each the last one counts.
+    /// Paths of members that occur more than once; of each the last one counts.
     pub(super) repeated: Vec<String>,
     pub(super) format: Format,
 }
 
 impl Format {
-    /// By the file's name, else by how its text begins.
+    /// Returns the notation by the file's extension, else by the first line of its text.
     pub(super) fn of(path: &Path, text: &str) -> Format {
         let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
         match extension.as_deref() {
@@ -60,8 +60,8 @@ impl Format {
     }
 }
 
-/// Reads a text. `yaml` says whether that is wanted, too: it is for what is imported once, not for a file
-/// that is looked at again and again.
+/// Parses a text. `yaml` allows YAML as well, which is meant for files that are imported once, not for those
+/// that are read again and again.
 pub(super) fn parse(path: &Path, text: &str, yaml: bool) -> Result<Parsed, Refusal> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let format = Format::of(path, text);

@@ -1,10 +1,10 @@
-//! JSON with comments and trailing commas, as editors' own settings are written. Pure: both are blanked
-//! out, character by character, so that every place in what is left is where it was.
+//! Accepts JSON with comments and trailing commas, as in editors' settings. Pure: both are replaced by blanks,
+//! character by character, so that every other position stays the same.
 
 use std::borrow::Cow;
 
-/// A text without its comments and trailing commas: blanks stand in their place. What is left is for a
-/// reader of JSON to judge; a text that needs nothing taken out comes back as it is.
+/// Returns a text with blanks in place of its comments and trailing commas. The rest is for the JSON parser to
+/// check; a text without any is returned unchanged.
 pub(super) fn blanked(text: &str) -> Cow<'_, str> {
     let mut cuts = cuts(text);
     if cuts.is_empty() {
@@ -22,11 +22,11 @@ pub(super) fn blanked(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// What is to be blanked out: pieces of the text, which do not overlap.
+/// Returns the ranges to replace, which do not overlap.
 fn cuts(text: &str) -> Vec<(usize, usize)> {
     let bytes = text.as_bytes();
     let mut cuts = Vec::new();
-    // The last comma, where nothing but blanks and comments came since, and a value stood before it.
+    // Position of the last comma, if a value came before it and only blanks and comments since.
     let mut comma = None;
     let mut after_value = false;
     let mut at = 0;
@@ -62,7 +62,7 @@ fn cuts(text: &str) -> Vec<(usize, usize)> {
     cuts
 }
 
-/// Behind the string that begins here; the end of the text for one that is not closed.
+/// Returns the position after the string that begins here; the end of the text if it is not closed.
 fn end_of_string(bytes: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     while at < bytes.len() {
@@ -75,7 +75,7 @@ fn end_of_string(bytes: &[u8], start: usize) -> usize {
     bytes.len()
 }
 
-/// Behind the comment that begins here: before the end of its line, or behind its `*/`.
+/// Returns the position after the comment that begins here: the end of its line, or after its `*/`.
 fn end_of_comment(bytes: &[u8], start: usize) -> usize {
     let rest = &bytes[start..];
     let length = match rest[1] {

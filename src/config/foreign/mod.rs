@@ -1,8 +1,9 @@
-//! Servers files as people have them: written for some client, in its way. Brought into the one form that
-//! definitions have here. Pure: a path, a text and the environment go in; entries come out, with what is
-//! wrong with each of them and with what is worth saying beside.
+//! Reads servers files written for other clients, each in its own form, and converts them to the form of
+//! definitions here. Pure: takes a path, a text and the environment; returns the entries, each with its
+//! problems, and the remarks.
 //!
-//! Only what an operator names is read like this. What is sent over HTTP is taken as it is, or refused.
+//! Only files named by an operator are read like this. Definitions sent over HTTP are taken as they are, or
+//! refused.
 
 mod advice;
 mod client;
@@ -37,50 +38,50 @@ use super::problem::Position;
 use crate::service::FileEntry;
 use crate::supervisor::{Definition, Problem};
 
-/// The member that holds the servers, in most clients' files and in this gateway's own.
+/// Member that holds the servers, in most clients' files and in this gateway's own.
 pub(super) const SERVERS_MEMBER: &str = "mcpServers";
 
-/// A file to read.
+/// A servers file to convert.
 pub struct Source<'a> {
-    /// Where it is: tells the client, and what its places are relative to. Not opened.
+    /// Path of the file: identifies the client and is the base of relative places. Not opened.
     pub path: &'a Path,
-    /// What is in it.
+    /// Content of the file.
     pub text: &'a str,
-    /// Whether YAML is read as well: for what is imported once.
+    /// `true` if YAML is accepted as well, for a file that is imported once.
     pub yaml: bool,
 }
 
-/// What a file says.
+/// Result of reading a file.
 #[derive(Debug)]
 pub struct Reading {
-    /// Whose file it is, where that can be told.
+    /// Client that the file belongs to. `None` if it is unknown.
     pub client: Option<&'static Client>,
-    /// The servers, in the order of the file, each name once. What is wrong with one costs no other.
+    /// Servers in the order of the file, each name once. A problem of one does not affect the others.
     pub entries: Vec<Entry>,
-    /// What is worth saying.
+    /// Remarks on the file, such as members without effect.
     pub remarks: Vec<Remark>,
 }
 
 /// One server of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
-    /// Where it is in the file: `mcpServers.git`.
+    /// Path in the file, such as `mcpServers.git`.
     pub place: String,
-    /// Its name, fit for one.
+    /// Name of the server, made valid if the given one is not.
     pub name: String,
-    /// The entry in this gateway's form.
+    /// Members of the entry in this gateway's form.
     pub raw: Map<String, Value>,
-    /// Why it cannot be used; empty for one that can.
+    /// Reasons that it cannot be used; empty if it can.
     pub problems: Vec<Problem>,
 }
 
 impl Entry {
-    /// What the registry is given of it.
+    /// Returns the entry in the form that the registry takes.
     pub fn to_file_entry(&self) -> FileEntry {
         FileEntry { name: self.name.clone(), raw: self.raw.clone(), problems: self.problems.clone() }
     }
 
-    /// As a definition: a quarantined one, where it cannot be used.
+    /// Returns the entry as a definition, a quarantined one if it cannot be used.
     pub fn definition(&self) -> Definition {
         let quarantined = |problems| Definition::quarantined(self.raw.clone(), problems);
         match self.problems.is_empty() {
@@ -89,7 +90,7 @@ impl Entry {
         }
     }
 
-    /// What is wrong with it, each with its place in the file.
+    /// Returns its problems, each as a place in the file and a reason.
     pub fn told_problems(&self) -> impl Iterator<Item = (String, String)> {
         self.problems.iter().map(|Problem { path, reason }| match path.as_str() {
             "entry" => (self.place.clone(), reason.clone()),
@@ -99,14 +100,14 @@ impl Entry {
     }
 }
 
-/// Why a file cannot be read as one of servers.
+/// Reason that a file cannot be read as a servers file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Where in the text, when that is known.
+    /// Position in the text. `None` if it is unknown.
     pub position: Option<Position>,
-    /// Which member; empty for the file as a whole.
+    /// Path of the member; empty for the file as a whole.
     pub place: String,
-    /// What is wrong and what would be right, worded to follow the place.
+    /// Problem and remedy, worded to follow the place.
     pub reason: String,
 }
 
@@ -131,10 +132,10 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Reads a file.
+/// Reads a servers file.
 ///
 /// # Errors
-/// When it cannot be read as one that has servers. What is wrong with single servers is in their entries.
+/// If it cannot be read as a file with servers. Problems of single servers are in their entries.
 pub fn read(source: &Source<'_>, env: &dyn Environment) -> Result<Reading, Refusal> {
     let parsed = format::parse(source.path, source.text, source.yaml)?;
     let mut remarks = Remarks::default();

@@ -1,6 +1,6 @@
-//! What stands for something else in the texts of an entry, in every client's way of writing it, brought
-//! into this gateway's own: `${env:NAME}`, `${env:NAME:-default}`, `${file:/path}`. Pure. Places, which are
-//! no secrets, are put in at once; what a variable or a file stands for is looked up when a child is started.
+//! Translates placeholders in the texts of an entry from every client's notation to this gateway's own:
+//! `${env:NAME}`, `${env:NAME:-default}`, `${file:/path}`. Pure. Places, which are not secret, are inserted at
+//! once; variables and files are resolved when a child is started.
 
 use std::path::Path;
 
@@ -8,29 +8,29 @@ use super::client;
 use crate::config::Environment;
 use crate::process::is_variable;
 
-/// Where a text stands, which decides what may be put into it.
+/// Member that a text belongs to, which decides what may be inserted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Spot {
     Command,
     Argument,
     Variable,
     Directory,
-    /// The address or a header of a remote server.
+    /// Address or header of a remote server.
     Remote,
 }
 
-/// What placeholders may stand for.
+/// Values that placeholders may refer to.
 pub(super) struct Around<'a> {
     env: &'a dyn Environment,
     home: Option<String>,
     workspace: String,
-    /// The directory of the file.
+    /// Directory of the file.
     directory: String,
-    /// Whether `{env:NAME}` and `{file:path}` without a dollar mean something.
+    /// `true` if `{env:NAME}` and `{file:path}` without a dollar are placeholders.
     pub(super) bare_braces: bool,
 }
 
-/// A text in this gateway's way of writing, and what there is to say of it: sentences that follow its place.
+/// A text in this gateway's notation, with warnings and problems as sentences that follow its place.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Translated {
     pub(super) text: String,
@@ -38,10 +38,10 @@ pub(super) struct Translated {
     pub(super) problems: Vec<String>,
 }
 
-/// The longest name that is looked for between double braces, in bytes.
+/// Longest name that is searched between double braces, in bytes.
 const LONGEST_NAME: usize = 200;
 
-/// What only the program knows whose file it is.
+/// Names whose values only the client knows that the file belongs to.
 const CLIENTS_OWN: [&str; 3] = ["CLAUDE_PLUGIN_ROOT", "extensionPath", "__dirname"];
 
 impl<'a> Around<'a> {
@@ -53,12 +53,12 @@ impl<'a> Around<'a> {
         Around { env, home, workspace, directory, bare_braces }
     }
 
-    /// Whether a variable is there now.
+    /// Reports whether a variable is set now.
     pub(super) fn is_set(&self, name: &str) -> bool {
         is_variable(name) && self.env.var(name).is_some()
     }
 
-    /// Translates a text.
+    /// Translates the placeholders of a text.
     pub(super) fn translate(&self, text: &str, spot: Spot) -> Translated {
         let mut out = Translated::default();
         let rest = self.tilde(text, spot, &mut out);
@@ -72,7 +72,8 @@ impl<'a> Around<'a> {
         out
     }
 
-    /// The home directory at the start of what is a path, as shells read it.
+    /// Inserts the home directory for a `~` at the start of a path, as shells do, and returns the rest of the
+    /// text.
     fn tilde<'t>(&self, text: &'t str, spot: Spot, out: &mut Translated) -> &'t str {
         let begins = text == "~" || text.starts_with("~/");
         if !begins {
@@ -99,7 +100,8 @@ impl<'a> Around<'a> {
     }
 }
 
-/// Written out and read again it would be the home directory.
+/// Message for a placeholder that makes a `~` a `~/`. Stored and read again, the text would become the home
+/// directory.
 const PUT_TOGETHER: &str = "has a placeholder that makes its ~ a ~/, which no shell would read as the home \
      directory; write ${HOME} for that, or ./~ for what is called ~";
 
@@ -113,7 +115,7 @@ struct Reader<'r, 't> {
 }
 
 impl<'t> Reader<'_, 't> {
-    /// Takes the next piece; false at the end.
+    /// Translates the next piece; returns `false` at the end.
     fn step(&mut self) -> bool {
         let Some(at) = self.rest.find(['$', '{', '%']) else {
             self.out.text.push_str(self.rest);
@@ -148,7 +150,7 @@ impl<'t> Reader<'_, 't> {
         }
     }
 
-    /// At dollars. Before a brace two of them stand for one, here as in what is written out.
+    /// Handles dollar signs. Before a brace two of them stand for one, both in the input and in the output.
     fn dollars(&mut self) {
         let count = self.rest.len() - self.rest.trim_start_matches('$').len();
         if !self.rest[count..].starts_with('{') {
@@ -159,11 +161,11 @@ impl<'t> Reader<'_, 't> {
         if count % 2 == 1 {
             return self.placeholder();
         }
-        // The brace belongs to the dollar that two of them stand for.
+        // The brace belongs to the literal dollar.
         self.literal(1);
     }
 
-    /// `$NAME`: some clients put a variable there, this gateway does not.
+    /// Warns of `$NAME`: some clients replace it by a variable, this gateway does not.
     fn bare_name(&mut self, dollars: usize) {
         let name = leading_name(&self.rest[dollars..]);
         if dollars == 1 && name.len() > 1 && name.starts_with(|c: char| c.is_ascii_uppercase()) {
@@ -172,7 +174,7 @@ impl<'t> Reader<'_, 't> {
         }
     }
 
-    /// At `${`.
+    /// Handles a `${`.
     fn placeholder(&mut self) {
         if self.rest.starts_with("${{") {
             let end = self.rest.find("}}").map_or(self.rest.len(), |at| at + 2);
@@ -196,7 +198,7 @@ impl<'t> Reader<'_, 't> {
         }
     }
 
-    /// What is written for a placeholder; `None` where it stays as it is.
+    /// Returns the replacement for a placeholder. `None` if it stays unchanged.
     fn meaning(&mut self, whole: &str, inside: &str) -> Option<String> {
         if let Some((kind, what)) = inside.split_once(':').filter(|(kind, _)| is_variable(kind)) {
             if let Some(default) = what.strip_prefix('-') {
@@ -224,7 +226,7 @@ impl<'t> Reader<'_, 't> {
         None
     }
 
-    /// A place that is known here: no secret, so it is put in.
+    /// Returns a place that is known here. It is not secret, so it is inserted.
     fn place(&self, inside: &str) -> Option<String> {
         let around = self.around;
         let workspace = &around.workspace;
@@ -286,13 +288,14 @@ impl<'t> Reader<'_, 't> {
         self.problem(format!("has {}: {kind} is known to its client only; {INSTEAD}", shown(whole)));
     }
 
-    /// A file's content. What is wrong with the path is told by whoever reads the reference.
+    /// Returns a reference to a file below the home directory. Errors of the path are reported when the
+    /// reference is resolved.
     fn file(&self, path: &str) -> Option<String> {
         let home = self.around.home.as_ref()?;
         path.strip_prefix("~/").map(|below| format!("${{file:{home}/{below}}}"))
     }
 
-    /// At a brace without a dollar.
+    /// Handles a brace without a dollar.
     fn brace(&mut self) {
         if self.rest.starts_with("{{") {
             return self.double_brace();
@@ -318,10 +321,10 @@ impl<'t> Reader<'_, 't> {
         self.rest = &self.rest[end + 1..];
     }
 
-    /// `{{NAME}}`: filled in for each user by the program whose file it is. Templates in small letters are
-    /// many programs' own.
+    /// Handles `{{NAME}}`, which the client fills in for each of its users. Templates in lower case belong to
+    /// many other programs and stay.
     fn double_brace(&mut self) {
-        // A name is short, and a text may be all braces.
+        // A name is short, while a text may consist of braces only.
         let head = &self.rest.as_bytes()[..self.rest.len().min(LONGEST_NAME)];
         let end = memchr::memmem::find(head, b"}}").map_or(0, |at| at + 2);
         let inside = self.rest.get(2..end.saturating_sub(2)).unwrap_or_default().trim();
@@ -335,7 +338,7 @@ impl<'t> Reader<'_, 't> {
         self.literal(2);
     }
 
-    /// `%NAME%`: a variable to Windows.
+    /// Warns of `%NAME%`, a variable on Windows.
     fn percent(&mut self) {
         let name = leading_name(&self.rest[1..]);
         let is_one = name.len() > 1 && self.rest[1 + name.len()..].starts_with('%');
@@ -349,7 +352,7 @@ impl<'t> Reader<'_, 't> {
 }
 
 impl Around<'_> {
-    /// A path as opencode reads it: from the home directory or the file's own.
+    /// Makes a path absolute as opencode does: relative to the home directory or to that of the file.
     fn absolute(&self, path: &str) -> String {
         match (path.strip_prefix("~/"), &self.home) {
             (Some(below), Some(home)) => format!("{home}/{below}"),
@@ -359,10 +362,10 @@ impl Around<'_> {
     }
 }
 
-/// What to write instead of what only a person or another program knows.
+/// Advice for values that only a person or another program knows.
 const INSTEAD: &str = "write ${env:NAME} or ${file:/path}";
 
-/// The name of a place, written so that nothing in it is taken for a reference.
+/// Escapes a path so that no part of it is read as a reference.
 fn as_text(place: &str) -> String {
     let mut text = String::with_capacity(place.len());
     let mut dollars = 0;
@@ -381,7 +384,7 @@ fn leading_name(text: &str) -> &str {
     if text.starts_with(|c: char| c.is_ascii_digit()) { "" } else { &text[..end] }
 }
 
-/// A placeholder as it may be shown: short, and without a default, which may be a secret.
+/// Returns a placeholder in a form that may be shown: short, and without a default, which may be a secret.
 fn shown(placeholder: &str) -> String {
     let named = placeholder.split(":-").next().unwrap_or(placeholder);
     let cut = named.len() < placeholder.len();

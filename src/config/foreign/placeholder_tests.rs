@@ -1,4 +1,4 @@
-//! What each client's placeholders become.
+//! Tests of the translation of each client's placeholders.
 
 use super::*;
 use crate::config::test_support::MapEnvironment;

@@ -1,36 +1,36 @@
-//! What is worth saying of a servers file beside its problems: what was read otherwise than it may have been
-//! meant, and what has no effect here.
+//! Remarks on a servers file besides its problems: members that may not have the intended meaning, and members
+//! without effect here.
 
 use crate::config::problem::{one_line, path_step};
 use crate::text::cut;
 
-/// So many remarks of a file are kept.
+/// Most remarks that are kept for a file.
 const MOST: usize = 200;
-/// So many characters of one.
+/// Longest sentence of a remark, in characters.
 const LONGEST: usize = 400;
 
-/// How much a remark matters.
+/// Importance of a remark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weight {
-    /// Something is or may be other than its author thinks.
+    /// The file has, or may have, another effect than its author intended.
     Warning,
-    /// Something is good to know.
+    /// Information that needs no action.
     Note,
 }
 
 /// One remark, worded to follow its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remark {
-    /// How much it matters.
+    /// Importance of the remark.
     pub weight: Weight,
-    /// What it is about: `mcpServers.git.args[1]`; empty for the file as a whole.
+    /// Path of the member, such as `mcpServers.git.args[1]`; empty for the file as a whole.
     pub place: String,
-    /// The rest of the sentence. Names members and variables, and no value.
+    /// Rest of the sentence. Names members and variables, and contains no value.
     pub text: String,
 }
 
 impl Remark {
-    /// The sentence, on one line.
+    /// Returns the sentence on one line.
     pub fn sentence(&self) -> String {
         let blank = if self.place.is_empty() { "" } else { " " };
         let text = format!("{}{blank}{}", self.place, self.text);
@@ -38,7 +38,7 @@ impl Remark {
     }
 }
 
-/// The remarks on one file. Of more than anybody reads only the number is kept.
+/// Remarks on one file. Beyond [`MOST`] only their number is kept.
 #[derive(Debug, Default)]
 pub(super) struct Remarks {
     kept: Vec<Remark>,
@@ -72,7 +72,7 @@ impl Remarks {
     }
 }
 
-/// The path of a member below another; the top has none.
+/// Returns the path of a member below another; the top has an empty path.
 pub(super) fn below(base: &str, member: &str) -> String {
     if base.is_empty() { path_step(member) } else { format!("{base}.{}", path_step(member)) }
 }

@@ -1,5 +1,5 @@
-//! Where in a file its servers are, and what a file is that has none. Pure. Told by what is in the file, not
-//! by its name: clients rename and copy, and one of them changed its form between two versions.
+//! Finds the servers in a file, and says what a file without servers is. Pure. Decides by the content of the
+//! file, not by its name: clients rename and copy files, and one of them changed its form between two versions.
 
 use serde_json::{Map, Value};
 
@@ -10,22 +10,22 @@ use crate::config::problem::path_step;
 use crate::nearest::closest;
 use crate::supervisor::ADDRESS_MEMBERS;
 
-/// Whose way of writing a part of a file is, as far as that changes what it means.
+/// Notation of a part of a file, as far as it changes the meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dialect {
     Usual,
-    /// `{env:NAME}`, `environment`, a `timeout` that is not one of calls.
+    /// Uses `{env:NAME}`, `environment`, and a `timeout` that does not apply to calls.
     Opencode,
 }
 
-/// A part of a file that has servers: its path, and name to entry.
+/// A part of a file with servers: its path, and pairs of name and entry.
 pub(super) struct Part {
     pub(super) base: String,
     pub(super) entries: Vec<(String, Value)>,
     pub(super) dialect: Dialect,
 }
 
-/// Where servers may be, the first that is there being the file's own way.
+/// Paths where servers may be; the first that exists is the file's own form.
 const PLACES: [&[&str]; 8] = [
     &[SERVERS_MEMBER],
     &["servers"],
@@ -37,10 +37,10 @@ const PLACES: [&[&str]; 8] = [
     &["extensions"],
 ];
 
-/// The parts of a file that have servers.
+/// Returns the parts of a file that have servers.
 ///
 /// # Errors
-/// When it is no file of servers: says what it is, or what is missing.
+/// If it is not a servers file; the error tells what it is, or what is missing.
 pub(super) fn parts(value: Value, format: Format, remarks: &mut Remarks) -> Result<Vec<Part>, Refusal> {
     let Value::Object(top) = value else {
         return Err(Refusal::whole(format!("must be a JSON object with the member \"{SERVERS_MEMBER}\"")));
@@ -59,8 +59,8 @@ pub(super) fn parts(value: Value, format: Format, remarks: &mut Remarks) -> Resu
         let bare = bare_map(&top);
         parts.extend(bare);
     }
-    // An empty map that is named by another client's word is no reason to look no further, and none to
-    // complain where there is another one.
+    // An empty map under another client's name does not end the search, and gives no warning if another part
+    // has servers.
     if parts.iter().any(|part| !part.entries.is_empty()) {
         parts.retain(|part| !part.entries.is_empty());
     }
@@ -73,7 +73,7 @@ pub(super) fn parts(value: Value, format: Format, remarks: &mut Remarks) -> Resu
     Ok(parts)
 }
 
-/// What stands at a place, member by member.
+/// Returns the value at a path of members. `None` if there is none.
 pub(super) fn at<'v>(top: &'v Map<String, Value>, place: &[&str]) -> Option<&'v Value> {
     let (first, rest) = place.split_first()?;
     rest.iter().try_fold(top.get(*first)?, |value, step| value.as_object()?.get(*step))
@@ -121,7 +121,7 @@ fn only(entries: Vec<(String, Value)>, is_one: impl Fn(&Value) -> bool) -> Vec<(
     entries.into_iter().filter(|(_, entry)| is_one(entry)).collect()
 }
 
-/// A list of entries that have their name inside.
+/// Reads a list of entries that contain their names.
 fn listed(list: &[Value]) -> Vec<(String, Value)> {
     let named = |(at, entry): (usize, &Value)| {
         let name = entry.get("name").and_then(Value::as_str).map(str::to_owned);
@@ -144,7 +144,7 @@ fn is_off(entry: &Value) -> bool {
     entry.get("enabled").is_some_and(Value::is_boolean) && entry.as_object().is_some_and(|it| it.len() == 1)
 }
 
-/// Whether an entry names a program or an address.
+/// Reports whether an entry names a program or an address.
 pub(super) fn looks_like_server(entry: &Value) -> bool {
     let Value::Object(entry) = entry else { return false };
     let names = |member: &str| entry.get(member).is_some_and(Value::is_string);
@@ -154,7 +154,7 @@ pub(super) fn looks_like_server(entry: &Value) -> bool {
         || entry.get("transport").is_some_and(Value::is_object)
 }
 
-/// The file itself as the map: every object in it is a server, and what is text is a comment.
+/// Reads the file itself as the map: every object in it is a server, texts are comments.
 fn bare_map(top: &Map<String, Value>) -> Option<Part> {
     let is_comment = |value: &Value| value.is_string() || value.is_null();
     let is_map = top.values().all(|value| is_comment(value) || looks_like_server(value))
@@ -167,7 +167,8 @@ fn bare_map(top: &Map<String, Value>) -> Option<Part> {
     })
 }
 
-/// Some clients take a member whatever its capitals, so that the same file has other servers there.
+/// Warns of members that differ from a known one by case only: some clients accept them, so that the same file
+/// has other servers there.
 fn warn_of_capitals(top: &Map<String, Value>, remarks: &mut Remarks) {
     for name in top.keys() {
         let like = PLACES.iter().map(|place| place[0]).find(|known| known.eq_ignore_ascii_case(name));
@@ -180,7 +181,7 @@ fn warn_of_capitals(top: &Map<String, Value>, remarks: &mut Remarks) {
     }
 }
 
-/// Claude Code has servers for each project in the same file.
+/// Notes the servers of single projects, which Claude Code keeps in the same file.
 fn note_projects(top: &Map<String, Value>, remarks: &mut Remarks) {
     let Some(projects) = top.get("projects").and_then(Value::as_object) else { return };
     for (project, said) in projects {
@@ -195,7 +196,7 @@ fn note_projects(top: &Map<String, Value>, remarks: &mut Remarks) {
     }
 }
 
-/// What a file is that has no servers.
+/// Tells what a file without servers is.
 fn what_it_is(top: &Map<String, Value>, format: Format) -> Refusal {
     let has = |member: &str| top.contains_key(member);
     if (has("manifest_version") || has("dxt_version")) && has("server") {
@@ -228,7 +229,7 @@ fn what_it_is(top: &Map<String, Value>, format: Format) -> Refusal {
     Refusal::of(SERVERS_MEMBER, format!("is required{}", hint(top)))
 }
 
-/// What to say beside "is required": a mistyped word, most likely.
+/// Returns the end of the sentence "is required": most likely a member is mistyped.
 fn hint(top: &Map<String, Value>) -> String {
     let known = PLACES.iter().map(|place| place[0]);
     let near = top.keys().find(|name| closest(name, known.clone()).is_some());

@@ -1,4 +1,4 @@
-//! Off switches that stand outside the entries they switch. Pure.
+//! Off switches that are stored outside the entries they apply to. Pure.
 
 use std::collections::HashMap;
 
@@ -6,21 +6,21 @@ use serde_json::{Map, Value};
 
 use super::shape::at;
 
-/// The names of servers that a file switches off beside their entries, each with the place that says so.
+/// Servers that a file switches off outside their entries: names, each with the member that says so.
 pub(super) struct Switches {
     off: HashMap<String, String>,
-    /// The names that are switched off in some projects and not in others.
+    /// Names that are switched off in some projects and not in others.
     partly: HashMap<String, String>,
     allowed: Option<(Vec<String>, String)>,
 }
 
-/// What a file says of a server outside its entry.
+/// Statement of a file on a server outside its entry.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Said<'s> {
     Nothing,
-    /// It is off, by this member.
+    /// The server is off, by this member.
     Off(&'s str),
-    /// It is off for some projects, by this member.
+    /// The server is off for some projects, by this member.
     OffForSome(&'s str),
 }
 
@@ -32,7 +32,7 @@ const LISTS: [&[&str]; 5] = [
     &["mcp", "exclude"],
     &["excludeMCPServers"],
 ];
-/// Lists of names beside which all others are off.
+/// Lists of allowed names; all others are off.
 const ALLOWED: [&[&str]; 2] = [&["mcp", "allowed"], &["allowMCPServers"]];
 
 impl Switches {
@@ -48,7 +48,8 @@ impl Switches {
         switches
     }
 
-    /// Claude Code switches off by project. This gateway has none: off is what is off in all of them.
+    /// Reads the switches of projects in a file of Claude Code. This gateway has no projects: a server is off
+    /// if it is off in all of them.
     fn read_projects(&mut self, top: &Map<String, Value>) {
         let Some(projects) = top.get("projects").and_then(Value::as_object) else { return };
         let mut counts: HashMap<String, usize> = HashMap::new();

@@ -1,5 +1,5 @@
-//! What becomes of the servers of every file in `tests/client_files`, and of a corpus that is made of every
-//! client's form and every oddity.
+//! Tests of the servers of every file in `tests/client_files`, and of a corpus that combines every client's
+//! form with every oddity.
 
 mod corpus;
 
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use super::*;
 use crate::config::test_support::MapEnvironment;
 
-/// What becomes of a server, in words: what an operator would see.
+/// Describes the result for a server, as an operator would see it.
 pub(super) fn outcome(entry: &Entry) -> String {
     let definition = entry.definition();
     let off = if definition.enabled() { "" } else { "off " };
@@ -35,7 +35,7 @@ fn read_file(name: &str, yaml: bool) -> Result<Reading, Refusal> {
     read(&Source { path: &PathBuf::from("/srv/p").join(name), text: &text, yaml }, &environment())
 }
 
-/// A file: its servers with what becomes of each, and pieces of what is said, each in one remark.
+/// A file: its servers with the result for each, and pieces of the remarks, each in one remark.
 type Case = (&'static str, &'static [(&'static str, &'static str)], &'static [&'static str]);
 
 const HARBOR: (&str, &str) = ("harbor", "http http://127.0.0.1:9/mcp");
@@ -191,7 +191,7 @@ const CASES: [Case; 29] = [
     ),
 ];
 
-/// Files that are refused as a whole, and what is said of them.
+/// Files that are refused as a whole, with the reason.
 const REFUSED: [(&str, &str); 4] = [
     ("08-goose.yaml", "is YAML, which is not read here; \"mcpvisor import --from FILE\""),
     ("09-continue.yaml", "is YAML"),
@@ -199,7 +199,7 @@ const REFUSED: [(&str, &str); 4] = [
     ("36-mcpb-manifest.json", "is the manifest of a bundle"),
 ];
 
-/// The same of those that an import reads.
+/// Expectations for those of them that an import reads.
 const IMPORTED: [Case; 3] = [
     (
         "08-goose.yaml",
@@ -214,7 +214,7 @@ const IMPORTED: [Case; 3] = [
     (
         "10-librechat.yaml",
         &[LANTERN, ("harbor", "failed: headers.X-User has {{LIBRECHAT_USER_ID}}, which its client")],
-        // Under its own name the file would be known as one in milliseconds.
+        // Under its own name the file would be known to use milliseconds.
         &["lantern.timeout has no effect: clients mean seconds or milliseconds"],
     ),
 ];

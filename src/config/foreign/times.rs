@@ -1,4 +1,4 @@
-//! How long calls and starts may take, as clients say it: in seconds or in milliseconds, by client. Pure.
+//! Time limits of calls and starts in clients' notations: in seconds or in milliseconds, by client. Pure.
 
 use serde_json::{Map, Value};
 
@@ -6,15 +6,16 @@ use super::client::Unit;
 use super::entry::Look;
 use crate::supervisor::OWN_MEMBER;
 
-/// The longest time that is taken over: a day.
+/// Longest time that is accepted, in milliseconds: a day.
 const LONGEST_MS: u64 = 86_400_000;
-/// The usual start deadline, which a client's shorter one does not shorten: clients have a person waiting.
+/// Usual start deadline in milliseconds. A shorter one of a client does not shorten it: clients have a person
+/// waiting.
 const USUAL_START_MS: u64 = 60_000;
 
-/// Members whose names say the unit, of calls.
+/// Members with the unit in their names, for calls; the factor gives milliseconds.
 const OF_CALLS: [(&str, u64); 4] =
     [("tool_timeout_sec", 1_000), ("request_timeout_ms", 1), ("requestTimeout", 1), ("callTimeoutMs", 1)];
-/// The same, of starts.
+/// Members with the unit in their names, for starts; the factor gives milliseconds.
 const OF_STARTS: [(&str, u64); 4] =
     [("startup_timeout_sec", 1_000), ("startup_timeout_ms", 1), ("initTimeout", 1), ("connectionTimeout", 1)];
 /// Members that only some clients write, with the unit of `timeout` there.
@@ -27,7 +28,7 @@ const TELLTALES: [(&str, Unit); 6] = [
     ("initTimeout", Unit::Milliseconds),
 ];
 
-/// Takes over what an entry says of times into the member that is this gateway's own.
+/// Copies the time limits of an entry into the member that is this gateway's own.
 pub(super) fn take_over(raw: &mut Map<String, Value>, unit: Option<Unit>, look: &mut Look<'_, '_>) {
     let own = raw.get(OWN_MEMBER).and_then(Value::as_object);
     let has = |setting: &str| own.is_some_and(|own| own.contains_key(setting));
@@ -61,7 +62,7 @@ fn of_timeout(raw: &mut Map<String, Value>, unit: Option<Unit>, look: &mut Look<
         }
     };
     match milliseconds(value, factor) {
-        // One client ignores such short ones of its own, since they were meant in the other unit.
+        // One client ignores such short values of its own, since they were meant in the other unit.
         Some(ms) if factor == 1 && ms < 1_000 => {
             look.warn("timeout", "has no effect: it is less than a second; write mcpvisor.call_timeout");
         }

@@ -1,11 +1,11 @@
-//! YAML, for what is imported once. The library bounds depth, aliases and how much they stand for.
+//! YAML, for files that are imported once. The library limits depth, aliases and their expansion.
 
 use serde_json::Value;
 
 use super::Refusal;
 use crate::config::problem::Position;
 
-/// Reads a text. What an error says has nothing of the text in it, which may be a secret.
+/// Parses a text. An error contains nothing of the text, which may be a secret.
 pub(super) fn parse(text: &str) -> Result<Value, Refusal> {
     serde_saphyr::from_str(text).map_err(|error| {
         let number = |of: u64| usize::try_from(of).unwrap_or(usize::MAX);

@@ -1,5 +1,4 @@
-//! For operators and their machines: liveness, readiness and metrics. Errors are
-//! `{"error": "<text>"}`.
+//! Routes for operators and their machines: liveness, readiness and metrics. Errors are `{"error": "<text>"}`.
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
@@ -16,10 +15,10 @@ use super::guard::{Refusal, TOO_MANY_ACTS, TWO_ENDS, UNKNOWN_CODING, foreign_hos
 use super::routes::{Access, Routes};
 use super::{Shared, query};
 
-/// The Prometheus text format that is written.
+/// Content type of the Prometheus text format.
 const METRICS_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The operational routes.
+/// Returns the operational routes.
 pub(super) fn routes() -> Routes {
     Routes::default()
         .on("GET", "/healthz", Access::Public, get(health))
@@ -27,7 +26,7 @@ pub(super) fn routes() -> Routes {
         .on("GET", "/metrics", Access::Metrics, get(metrics))
 }
 
-/// A request whose query, if there is one, the route knows.
+/// A request whose query, if it has one, holds only parameters that the route knows.
 struct Asked;
 
 impl FromRequestParts<Shared> for Asked {
@@ -38,27 +37,27 @@ impl FromRequestParts<Shared> for Asked {
     }
 }
 
-/// The refusal of a query that the route does not know.
+/// Returns the refusal of a query that the route does not know, or `None` if the query is acceptable.
 fn refused_query(parts: &Parts) -> Option<Response> {
     let problems = query::of(parts).err()?;
     let sentence = problems.into_iter().next().map(|problem| problem.sentence).unwrap_or_default();
     Some(error(StatusCode::BAD_REQUEST, &sentence))
 }
 
-/// The process serves: it can answer this.
+/// Answers that the process serves.
 async fn health(_: Asked) -> Response {
     answer(StatusCode::OK, &json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}))
 }
 
-/// Whether calls are served. What it is that is waited for, or wrong, is for those who may see all servers;
-/// others hear how many things it is.
+/// Reports whether calls are served. Callers that may see all servers get the list of what is wrong or waited
+/// for; others get its length.
 async fn ready(_: Asked, State(shared): State<Shared>, request: Request) -> Response {
     let readiness = shared.gateway.readiness();
     let (status, word, name, what) = match readiness.ready {
         true if readiness.problems.is_empty() => {
             return answer(StatusCode::OK, &json!({"status": "ready"}));
         }
-        // Calls are served, so whoever sends traffic by this should go on.
+        // Calls are served, so a load balancer should go on sending traffic.
         true => (StatusCode::OK, "degraded", "problems", readiness.problems),
         false => (StatusCode::SERVICE_UNAVAILABLE, "not_ready", "waiting_for", readiness.waiting_for),
     };
@@ -106,24 +105,24 @@ fn refuse(denied: &Denied) -> Response {
     }
 }
 
-/// No route has this path.
+/// Answers a request whose path has no route.
 pub(super) fn unknown_route() -> Response {
     error(StatusCode::NOT_FOUND, "Not found")
 }
 
-/// The path is known and the method is not.
+/// Answers a request whose path is known and whose method is not.
 pub(super) fn wrong_method() -> Response {
     error(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed")
 }
 
-/// An error of the gateway that the guard met itself: there is no room for the answer.
+/// Answers for an error of the gateway that the guard met itself: the store has no room for the answer.
 pub(super) fn failure(failed: &crate::service::Error) -> Response {
     let mut response = error(StatusCode::SERVICE_UNAVAILABLE, &failed.to_string());
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }
 
-/// What the guard refuses on a path that is in no dialect.
+/// Answers for a refusal of the guard on a path that belongs to no dialect.
 pub(super) fn refusal(refusal: Refusal<'_>) -> Response {
     match refusal {
         Refusal::AmbiguousFraming => {

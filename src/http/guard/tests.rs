@@ -1,4 +1,4 @@
-//! The guard before routes of the tests' own.
+//! Tests of the guard before routes of the tests' own.
 
 use axum::routing::get;
 use serde_json::{Value, json};
@@ -67,7 +67,7 @@ async fn foreign_hosts_and_origins_are_refused_on_every_path() {
             assert_eq!(response.status(), status, "{path} {headers:?}");
             assert!(!response.headers().contains_key(ACCESS_CONTROL_ALLOW_ORIGIN));
             assert!(response.headers().contains_key(X_REQUEST_ID));
-            // What cannot be read is not to be read on.
+            // Nothing more is read from a connection whose request cannot be read.
             assert_eq!(response.headers().contains_key(CONNECTION), status == 400, "{path} {headers:?}");
             if path.starts_with("/v1") {
                 let code = if status == 403 { "forbidden" } else { "invalid_request" };
@@ -189,11 +189,11 @@ async fn only_an_unproxied_request_to_loopback_claims_to_be_near() {
     }
 }
 
-/// A guard before routes that act, and what they wait for and have done.
+/// A guard before routes that act, with the semaphore they wait for and the record of what they did.
 struct Acting {
     guard: Guard,
     audit: AuditHandle,
-    /// Lets an act go on.
+    /// Semaphore whose permits let an act go on.
     go: Arc<tokio::sync::Semaphore>,
     done: Arc<AtomicU64>,
     _directory: tempfile::TempDir,
@@ -234,13 +234,13 @@ impl Acting {
         Acting { guard, audit, go, done, _directory: directory }
     }
 
-    /// Asks and leaves as soon as there is something to wait for.
+    /// Sends a request and drops it as soon as it waits.
     async fn leave(&self, method: &str, path: &str) {
         let request = Request::builder().method(method).uri(path).header("host", "localhost");
         let mut answer = self.guard.call(request.body(Body::empty()).expect("a request"), here());
         let polled = std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut answer).poll(cx).is_ready())).await;
         assert!(!polled, "{path} was answered at once");
-        // As far as it goes by itself.
+        // Lets the act go on as far as it does by itself.
         for _ in 0..10 {
             tokio::task::yield_now().await;
         }
@@ -295,7 +295,7 @@ async fn an_act_that_its_handler_has_not_named_is_recorded_all_the_same() {
     assert_eq!(response.status(), 200);
     let lines = acting.audit.lines().await;
     assert_eq!((&lines[0]["action"], &lines[0]["target"]), (&json!("request"), &json!("DELETE /unnamed")));
-    // A path that is not there is nobody's act.
+    // A path without a route is nobody's act.
     ask(&acting.guard, here(), "DELETE /nowhere", &[HOST]).await;
     assert_eq!(acting.audit.lines().await.len(), 1);
 }

@@ -1,4 +1,4 @@
-//! The shapes of `/api`: what requests say and what answers look like (contract, section 5).
+//! Request and answer bodies of `/api` (`docs/http-api.md`, M2 to M7).
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -9,19 +9,19 @@ use super::errors::{Failure, NO_DATA};
 use crate::http::body::{Object, object};
 use crate::service::{Catalog, Definition, OWN_MEMBER, ServerView};
 
-/// What stands for a value of `env` that is not shown.
+/// Placeholder for a value of `env` that is not shown.
 const REDACTED: &str = "[REDACTED]";
 
-/// A server to add: its name and the members of its definition that this dialect knows.
+/// A server to add: its name and those members of its definition that this dialect knows.
 #[derive(Debug, PartialEq)]
 pub(super) struct NewServer {
-    /// The name, not yet checked.
+    /// Name of the server, not yet checked.
     pub(super) name: String,
-    /// `command`, `args`, `env` and how the server is treated, as far as they are given.
+    /// `command`, `args`, `env` and `mcpvisor`, as far as they are given.
     pub(super) members: Map<String, Value>,
 }
 
-/// Reads the body of `POST /api/servers`. What is checked first is fixed by the reference.
+/// Reads the body of `POST /api/servers`. The reference fixes the order of the checks.
 pub(super) fn read_new_server(body: &[u8]) -> Result<NewServer, Failure> {
     let [name, command, args, env, own] =
         some(object(body, ["name", "command", "args", "env", OWN_MEMBER])?)?;
@@ -32,7 +32,7 @@ pub(super) fn read_new_server(body: &[u8]) -> Result<NewServer, Failure> {
     Ok(NewServer { name, members: definition_members([command, args, env, own])? })
 }
 
-/// Reads the body of `PUT /api/servers/{name}`: presence counts, so `[]` and `{}` clear.
+/// Reads the body of `PUT /api/servers/{name}`. A member counts if it is present, so `[]` and `{}` clear.
 pub(super) fn read_changes(body: &[u8]) -> Result<Map<String, Value>, Failure> {
     let members = some(object(body, ["command", "args", "env", OWN_MEMBER])?)?;
     if members.iter().all(Option::is_none) {
@@ -54,7 +54,7 @@ pub(super) fn some<const N: usize>(object: Object<'_, N>) -> Result<[Option<&Raw
     if object.empty { Err(Failure::bad_request(NO_DATA)) } else { Ok(object.members) }
 }
 
-/// Values that the original takes for "not given".
+/// Reports whether the original takes this value for "not given".
 fn says_nothing(raw: &RawValue) -> bool {
     matches!(raw.get(), "\"\"" | "false" | "0")
 }
@@ -75,7 +75,7 @@ fn definition_members(members: [Option<&RawValue>; 4]) -> Result<Map<String, Val
     Ok(map)
 }
 
-/// Puts the stored values back where a client sent the placeholder it was shown.
+/// Puts the stored values back where a client sent the placeholder that it was shown.
 pub(super) fn restore_redacted(members: &mut Map<String, Value>, stored: &Definition) -> Result<(), Failure> {
     let Some(Value::Object(env)) = members.get_mut("env") else { return Ok(()) };
     for (name, value) in env.iter_mut().filter(|(_, value)| *value == REDACTED) {
@@ -122,12 +122,12 @@ fn shown<'a>(name: &'a str, definition: &'a Definition, redact: bool) -> Shown<'
     }
 }
 
-/// The answer to `GET /api/servers/{name}`.
+/// Writes the answer to `GET /api/servers/{name}`.
 pub(super) fn server(name: &str, definition: &Definition, redact: bool) -> Vec<u8> {
     to_vec(&shown(name, definition, redact))
 }
 
-/// The answer to `GET /api/servers`.
+/// Writes the answer to `GET /api/servers`.
 pub(super) fn servers(servers: &[ServerView], redact: bool) -> Vec<u8> {
     #[derive(Serialize)]
     struct Servers<'a> {
@@ -137,7 +137,8 @@ pub(super) fn servers(servers: &[ServerView], redact: bool) -> Vec<u8> {
     to_vec(&Servers { servers: shown.collect() })
 }
 
-/// The answer to `GET /api/servers/{name}/tools`: what a model is told of. Tools for an app only are not.
+/// Writes the answer to `GET /api/servers/{name}/tools`: the tools that models see. Tools only for an app are
+/// left out.
 pub(super) fn tools(catalog: &Catalog) -> Vec<u8> {
     #[derive(Serialize)]
     struct Tools<'a> {
@@ -158,7 +159,7 @@ pub(super) fn tools(catalog: &Catalog) -> Vec<u8> {
     to_vec(&Tools { status: "success", tools: tools.collect() })
 }
 
-/// The answer to a change: `{"status": "success", "message": ...}`.
+/// Writes the answer to a change: `{"status": "success", "message": ...}`.
 pub(super) fn done(message: &str) -> Vec<u8> {
     #[derive(Serialize)]
     struct Done<'a> {
@@ -168,7 +169,7 @@ pub(super) fn done(message: &str) -> Vec<u8> {
     to_vec(&Done { status: "success", message })
 }
 
-/// The answer to `GET /api/status`. The version is the dialect's, not the program's.
+/// Answer to `GET /api/status`. The version is the dialect's, not the program's.
 pub(super) const STATUS: &str = r#"{"status":"ok","service":"mcp-cli-api","version":"0.1.0"}"#;
 
 fn to_vec<T: Serialize>(value: &T) -> Vec<u8> {

@@ -1,5 +1,5 @@
-//! How `/api` says that something went wrong: `{"error": "<text>"}`, with `code` where a
-//! program may want to tell cases apart (contract, section 5.2).
+//! Errors of `/api`: `{"error": "<text>"}`, with `code` where a program may want to tell cases apart
+//! (`docs/http-api.md`, M2.3).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,21 +17,22 @@ use crate::http::manner::{Manner, STORE_PAUSE};
 use crate::query::{ModelError, QueryError};
 use crate::service::{Error, Gateway, Refused};
 
-/// An answer of `/api` that is not a success.
+/// An answer of `/api` that is not a success. Boxed, so that a handler's success is not as large as its rare
+/// failure.
 #[derive(Debug)]
 pub(super) struct Failure(Box<Answer>);
 
-/// Boxed, so that a handler's success is not as large as its rare failure.
+/// Status, body and headers of a [`Failure`].
 #[derive(Debug)]
 struct Answer {
     status: StatusCode,
     error: String,
     code: Option<&'static str>,
     available_servers: Option<Vec<Arc<str>>>,
-    /// Every problem of a definition, when there is more than the one in `error`.
+    /// All problems of a definition, if there is more than the one in `error`.
     problems: Option<Vec<String>>,
     request_id: Option<String>,
-    /// Why a key is needed although this may be the daemon's own user.
+    /// Reason why a key is needed although the client may be the daemon's own user.
     reason: Option<&'static str>,
     manner: Manner,
 }
@@ -50,13 +51,12 @@ impl Failure {
         }))
     }
 
-    /// A request that cannot be carried out as it was asked.
+    /// Creates a 400 for a request that cannot be carried out as it was asked.
     pub(super) fn bad_request(error: impl Into<String>) -> Failure {
         Failure::new(StatusCode::BAD_REQUEST, error)
     }
 
-    /// Translates an error of the gateway; the names of the servers go with the two errors
-    /// that are about a name.
+    /// Translates an error of the gateway. The names of the servers go with the two errors that are about a name.
     pub(super) fn of(error: Error, gateway: &Gateway) -> Failure {
         let about_names = matches!(error, Error::ServerNotFound { .. } | Error::AlreadyExists { .. });
         let mut failure = Failure::from(error);
@@ -67,7 +67,7 @@ impl Failure {
         failure
     }
 
-    /// The body as a value, for answers that hold it.
+    /// Returns the body as a JSON value, for answers that contain it.
     pub(super) fn as_value(&self) -> serde_json::Value {
         serde_json::to_value(self.0.shape()).unwrap_or_default()
     }
@@ -87,13 +87,13 @@ impl Failure {
         self
     }
 
-    /// Of a request whose content is compressed.
+    /// Marks the answer to a request whose content is compressed.
     fn uncoded(mut self) -> Failure {
         self.0.manner.coded = true;
         self
     }
 
-    /// Of a request whose end nobody waits for any more.
+    /// Marks the answer to a request whose end is no longer waited for.
     fn half_sent(mut self) -> Failure {
         self.0.manner.half_sent = true;
         self.closing()
@@ -163,8 +163,8 @@ impl From<QueryError> for Failure {
     }
 }
 
-/// The one translation of what can go wrong into statuses and texts. An upstream failure is
-/// a 500 in this dialect, by its reference.
+/// The one translation of gateway errors into statuses and texts. An upstream failure is a 500 in this dialect,
+/// by its reference.
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         let text = error.to_string();
@@ -284,7 +284,7 @@ impl From<Unusable> for Failure {
     }
 }
 
-/// What this dialect says to `{}`, `[]` and `null`.
+/// Text of the answer to `{}`, `[]` and `null`.
 pub(super) const NO_DATA: &str = "No data provided";
 
 impl From<Refusal<'_>> for Failure {

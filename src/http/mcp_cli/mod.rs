@@ -1,5 +1,5 @@
-//! `/api`: the MCP CLI dialect (contract, section 5). It defines programs to run, so who may
-//! use it is decided before anything else (section 10.5).
+//! `/api`: the MCP CLI dialect (`docs/http-api.md`, M1 to M7). It defines programs to run, so the right to use it is
+//! checked before anything else (M1.1).
 
 mod bodies;
 mod errors;
@@ -25,7 +25,7 @@ use super::routes::{Access, Routes};
 use super::{Shared, body};
 use crate::service::{Error, Principal, ServerView, told_of_change};
 
-/// The routes of the dialect.
+/// Returns the routes of the dialect.
 pub(super) fn routes() -> Routes {
     use Access::{Operator, Public};
     Routes::default()
@@ -42,7 +42,7 @@ pub(super) fn routes() -> Routes {
         .acting("config.import", "POST", "/api/config/import", Operator, &[], post(import))
 }
 
-/// A caller who may use this dialect, and what the handlers need.
+/// Extractor of a caller who may use this dialect, with the state that the handlers need.
 struct Api(Shared, Principal, Arc<Visitor>);
 
 impl FromRequestParts<Shared> for Api {
@@ -59,7 +59,7 @@ impl Api {
         Ok(self.0.body(request).await?)
     }
 
-    /// Says that values of `env` are shown, where they are: they may be secrets.
+    /// Records for the audit that values of `env` are shown, if any are: they may be secrets.
     fn shows<'a>(&self, mut servers: impl Iterator<Item = &'a ServerView>, target: &str) {
         if !self.0.settings.redact_env && servers.any(|server| !server.definition.env().is_empty()) {
             self.2.looks("servers.read", target);
@@ -70,7 +70,7 @@ impl Api {
         Failure::of(error, &self.0.gateway)
     }
 
-    /// The name in a path. One that is not UTF-8 when decoded names nothing that exists.
+    /// Returns the name in a path. A name that is not UTF-8 when decoded names no existing server.
     fn name(&self, path: Result<Path<String>, PathRejection>) -> Result<String, Failure> {
         match path {
             Ok(Path(name)) => Ok(name),
@@ -159,12 +159,13 @@ fn json(body: impl Into<Body>) -> Response {
     response
 }
 
-/// No route has this path; said without asking for a key.
+/// Answers a request whose path has no route, without asking for a key.
 pub(super) fn unknown_route() -> Response {
     Failure::new(StatusCode::NOT_FOUND, "Not found").into_response()
 }
 
-/// The path is known and the method is not; who may not use the dialect learns only that.
+/// Answers a request whose path is known and whose method is not. Callers who may not use the dialect learn only
+/// that.
 pub(super) async fn wrong_method(shared: &Shared, parts: &Parts) -> Response {
     match admit_to_api(shared, parts).await {
         Ok(_) => Failure::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed").into_response(),
@@ -172,12 +173,12 @@ pub(super) async fn wrong_method(shared: &Shared, parts: &Parts) -> Response {
     }
 }
 
-/// An error of the gateway that the guard met itself.
+/// Answers for an error of the gateway that the guard met itself.
 pub(super) fn failure(error: Error) -> Response {
     Failure::from(error).into_response()
 }
 
-/// What the guard refuses, in this dialect's shape.
+/// Answers for a refusal of the guard, in this dialect's shape.
 pub(super) fn refusal(refusal: Refusal<'_>) -> Response {
     Failure::from(refusal).into_response()
 }

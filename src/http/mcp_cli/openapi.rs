@@ -1,11 +1,11 @@
-//! `/api/openapi.json`.
+//! Document at `/api/openapi.json`.
 
 use axum::response::Response;
 use serde_json::{Value, json};
 
 use crate::http::openapi::{self, Dialect, Operation, of};
 
-/// The document. It says nothing that is not public.
+/// Serves the document. It contains only public facts.
 pub(super) async fn document() -> Response {
     openapi::answer(&openapi::document(dialect(), super::routes().known(), describe))
 }
@@ -41,7 +41,7 @@ fn object(required: &[&str], properties: Value) -> Value {
 
 const JSON: &str = "application/json";
 
-/// What can become of a request with a body.
+/// Error statuses of a request with a body.
 const ERRORS: &[u16] = &[404, 408, 409, 413, 415];
 
 fn describe(method: &str, path: &str) -> Option<Operation> {

@@ -1,4 +1,4 @@
-//! `POST /api/query`: a question, answered by a model with a server's tools (contract, section 5.10); as
+//! `POST /api/query`: a question, answered by a model with a server's tools (`docs/http-api.md`, M6); as
 //! Server-Sent Events (WHATWG HTML, section 9.2) where that is asked for.
 
 use std::convert::Infallible;

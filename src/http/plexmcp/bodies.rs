@@ -1,4 +1,4 @@
-//! Request and answer bodies of `/v1` (contract, 4.5 to 4.8); payloads of children are in `payloads`.
+//! Request and answer bodies of `/v1` (`docs/http-api.md`, P4 and P7 to P11); payloads of children are in `payloads`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,7 +95,7 @@ pub(super) fn read_list(query: &[(String, String)]) -> Result<ListQuery, Failure
     fields.finish(ListQuery { page, active, health })
 }
 
-/// Value of `health` of an MCP (contract, section 4.6).
+/// Value of `health` of an MCP (`docs/http-api.md`, P7.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Health {

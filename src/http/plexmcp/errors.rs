@@ -1,5 +1,5 @@
 //! Errors of `/v1`: `{"success": false, "error": {...}}` and the catalogue of codes
-//! (contract, sections 4.2 and 4.3).
+//! (`docs/http-api.md`, P1.2 and P2).
 
 use std::time::Duration;
 

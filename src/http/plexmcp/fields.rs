@@ -1,5 +1,5 @@
-//! What requests of `/v1` have in common: fields that are checked all at once, pages of lists, and the
-//! envelope of a success (contract, sections 4.2 and 4.5).
+//! Common parts of `/v1`: fields that are checked all at once, pages of lists, and the envelope of a success
+//! (`docs/http-api.md`, P1 and P4).
 
 use std::time::Duration;
 
@@ -15,11 +15,11 @@ use crate::nearest::closest;
 /// The longest id, name or tool name in a request, in characters.
 const MAX_NAME: usize = 256;
 
-/// Notes what is wrong with each field, so that one answer names them all.
+/// Collector of the problems of all fields, so that one answer names them all.
 #[derive(Default)]
 pub(super) struct Fields {
     problems: Map<String, Value>,
-    /// The first unknown member, in a sentence.
+    /// Sentence about the first unknown member; `None` if there is none.
     unknown: Option<String>,
 }
 
@@ -28,7 +28,7 @@ impl Fields {
         self.problems.insert(field.to_owned(), Value::String(reason.into()));
     }
 
-    /// Notes a member that nobody knows, beside those that there are.
+    /// Notes an unknown member, beside the known ones.
     pub(super) fn unknown(&mut self, path: &str, given: &str, known: &[&str]) {
         let hint = match closest(given, known.iter().copied()) {
             Some(near) => format!("did you mean '{near}'?"),
@@ -39,14 +39,14 @@ impl Fields {
         self.problem(&name, format!("is no member that there is; {hint}"));
     }
 
-    /// Notes that a body says nothing, unless what it says is unknown.
+    /// Notes that a body names nothing, unless a member of it is unknown.
     pub(super) fn nothing(&mut self, reason: String) {
         if self.unknown.is_none() {
             self.problem("body", reason);
         }
     }
 
-    /// Notes that a change is asked for and none of `names` with it.
+    /// Notes a change without any of the members `names`.
     pub(super) fn nothing_to_change(&mut self, names: &[&str]) {
         self.nothing(format!("names nothing to change; there are {}", names.join(", ")));
     }
@@ -79,7 +79,7 @@ impl Fields {
         }
     }
 
-    /// An object, as the slice of the body that it is.
+    /// Checks that a member is an object, and returns it as a slice of the body.
     pub(super) fn object(&mut self, field: &str, raw: Option<&RawValue>, body: &Bytes) -> Option<Bytes> {
         let raw = raw?;
         if !is_object(raw) {
@@ -97,7 +97,7 @@ impl Fields {
     }
 }
 
-/// Which page of a list is asked for.
+/// The requested page of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Page {
     page: u64,
@@ -113,7 +113,7 @@ pub(super) struct Pagination {
 }
 
 impl Page {
-    /// Reads `page` and `per_page` (contract, section 4.5).
+    /// Reads `page` and `per_page` (`docs/http-api.md`, P4.1).
     pub(super) fn read(query: &[(String, String)], fields: &mut Fields) -> Page {
         let mut number =
             |name: &str, default: u64| match last(query, name).map(|text| (text, text.parse::<u64>())) {
@@ -127,7 +127,7 @@ impl Page {
         Page { page: number("page", 1), per_page: number("per_page", 20).min(100) }
     }
 
-    /// The items of the page, of all of them.
+    /// Returns the items of this page, out of all.
     pub(super) fn of<T>(self, items: &[T]) -> (&[T], Pagination) {
         let total = items.len() as u64;
         let (skip, take) = self.bounds();
@@ -136,19 +136,19 @@ impl Page {
         (&items[begin as usize..end as usize], self.pagination(total))
     }
 
-    /// How many items come before the page, and how many it has at most.
+    /// Returns the number of items before the page, and the most that the page can hold.
     pub(super) fn bounds(self) -> (u64, u64) {
         ((self.page - 1).saturating_mul(self.per_page), self.per_page)
     }
 
-    /// What is told beside a page of this many items altogether.
+    /// Returns the pagination beside this page of `total` items altogether.
     pub(super) fn pagination(self, total: u64) -> Pagination {
         let total_pages = total.div_ceil(self.per_page);
         Pagination { page: self.page, per_page: self.per_page, total, total_pages }
     }
 }
 
-/// Of a repeated query parameter the last one counts.
+/// Returns the value of a query parameter; of a repeated one the last counts.
 pub(super) fn last<'a>(query: &'a [(String, String)], name: &str) -> Option<&'a str> {
     query.iter().rev().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
 }
@@ -163,13 +163,13 @@ struct Success<'a, T> {
     warnings: &'a [String],
 }
 
-/// A success of this dialect around its data.
+/// Writes a success of this dialect around its data.
 pub(super) fn success<T: Serialize>(data: T, pagination: Option<Pagination>) -> Vec<u8> {
     // Writing plain values to memory cannot fail.
     serde_json::to_vec(&Success { success: true, data, pagination, warnings: &[] }).unwrap_or_default()
 }
 
-/// A success about which there is something to say.
+/// Writes a success that carries warnings.
 pub(super) fn success_with<T: Serialize>(data: T, warnings: &[String]) -> Vec<u8> {
     serde_json::to_vec(&Success { success: true, data, pagination: None, warnings }).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! `POST /v1/mcp/invoke`, which nearly all requests are for.
+//! Handler of `POST /v1/mcp/invoke`, which serves nearly all requests.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use super::errors::{Failure, bad_query};
 use super::{Shared, Visitor, bodies, invoker, payloads};
 use crate::http::query;
 
-/// The route's path.
+/// Path of the route.
 pub(in crate::http) const PATH: &str = "/v1/mcp/invoke";
 
-/// The route's handler, for the router.
+/// Handles the route for the router.
 pub(super) async fn routed(
     Extension(visitor): Extension<Arc<Visitor>>,
     State(shared): State<Shared>,
@@ -24,7 +24,7 @@ pub(super) async fn routed(
     answer(shared, visitor, request).await
 }
 
-/// Calls a tool for whoever has sent this request.
+/// Calls a tool for the sender of this request.
 pub(in crate::http) async fn answer<B>(
     shared: Shared,
     visitor: Arc<Visitor>,

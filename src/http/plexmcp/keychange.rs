@@ -1,4 +1,4 @@
-//! `PATCH /v1/api-keys/{id}`, and a new text for a key.
+//! `PATCH /v1/api-keys/{id}`, and the rotation of a key.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::http::auth::Visitor;
 use crate::http::body;
 use crate::service::{ChangeRequest, NewKey, parse_duration};
 
-/// What `PATCH` may change.
+/// Members that `PATCH` may change.
 const MEMBERS: [&str; 5] = ["name", "description", "expires_at", "permissions", "limits"];
 
 pub(super) async fn change(
@@ -55,7 +55,7 @@ fn read_change(body: &[u8]) -> Result<ChangeRequest, Failure> {
     fields.finish(change)
 }
 
-/// The text that the key had is refused from the next request on, unless it has a grace.
+/// Gives a key another text. The old text is refused from the next request on, unless it has a grace.
 pub(super) async fn rotate(
     Invoker(caller): Invoker,
     Extension(visitor): Extension<Arc<Visitor>>,
@@ -90,7 +90,7 @@ fn read_grace(body: &[u8]) -> Result<Duration, Failure> {
     fields.finish(grace)
 }
 
-/// Beside the answer to a key's making the only one that has a key's text.
+/// Returns the answer to a rotation: beside the answer to a key's making the only one that has a key's text.
 fn rotated(made: &NewKey) -> impl Serialize {
     #[derive(Serialize)]
     struct Rotated<'a> {

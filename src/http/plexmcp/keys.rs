@@ -1,4 +1,4 @@
-//! `/v1/api-keys` (contract, section 4.10).
+//! `/v1/api-keys` (`docs/http-api.md`, P14).
 
 use axum::extract::{Extension, Path, Request, State};
 use axum::http::header::{CACHE_CONTROL, LOCATION};
@@ -26,14 +26,14 @@ pub(super) const MAX_NAME: usize = 100;
 /// The longest description of a key, in characters.
 const MAX_DESCRIPTION: usize = 1_000;
 
-/// The id in a path; `self` is the caller's own key. One that is not UTF-8 when decoded names nothing that
-/// exists.
+/// Returns the id in a path; `self` is the caller's own key. An id that is not UTF-8 when decoded names no
+/// existing key.
 pub(super) fn key_id(id: Id, caller: &Principal) -> Result<String, Failure> {
     let Path(id) = id.map_err(|_| Failure::from(Error::KeyNotFound))?;
     Ok(if id == "self" { caller.key_id().to_string() } else { id })
 }
 
-/// Why a key is not made or changed.
+/// Translates the reason why a key is not made or changed.
 pub(super) fn refused(refused: NoKey) -> Failure {
     match refused {
         NoKey::Error(error) => error.into(),
@@ -95,7 +95,8 @@ pub(super) async fn create(
     Ok(response)
 }
 
-/// With `descendants` what the key has made goes, too. A body is ignored, as it is on every `DELETE`.
+/// Revokes a key; with `descendants` also the keys that it has made. A body is ignored, as it is on every
+/// `DELETE`.
 pub(super) async fn revoke(
     Caller(caller): Caller,
     Extension(visitor): Extension<Arc<Visitor>>,
@@ -126,7 +127,7 @@ pub(super) async fn revoke(
     Ok(json(success(revoked(&revocation), None)))
 }
 
-/// What a caller is told who has to know that a revocation may be forgotten.
+/// Warning to a caller that a revocation may be forgotten.
 const NOT_DURABLE: &str = "The revocation is in force. It could not be written to the disk, which is tried \
                            again until it is; should the daemon end before that, revoke again";
 
@@ -144,7 +145,7 @@ fn revoked(revocation: &Revocation) -> impl Serialize {
     let key = revocation.key.as_ref();
     Revoked {
         id: &revocation.id,
-        // One that is not kept any more had ended before.
+        // A key that is no longer kept had ended before.
         status: key.map_or(KeyStatus::Revoked, |key| key.status).name(),
         revoked_at: key.and_then(|key| key.record.revoked_at).map(moment),
         revoked_keys: &revocation.revoked,
@@ -163,7 +164,7 @@ fn made_by(maker: Option<&Maker>) -> Option<By<'_>> {
     maker.map(|maker| By { key_id: &maker.key_id, member_id: &maker.member_id })
 }
 
-/// What the audit is told of a key: everything but what it could be used or guessed by.
+/// Returns the audit's entry for a key: everything but what would help to use or guess it.
 pub(super) fn told(key: &KeyRecord) -> Map<String, Value> {
     let told = [
         ("id", Value::from(&*key.id)),
@@ -213,7 +214,7 @@ fn read_new(body: &[u8]) -> Result<KeyRequest, Failure> {
     fields.finish(request)
 }
 
-/// Reads a moment from which on a key is refused.
+/// Reads the time from which on a key is refused.
 pub(super) fn read_end(fields: &mut Fields, raw: Option<&RawValue>) -> Option<SystemTime> {
     let at = string(raw?).and_then(|text| parse_moment(&text, true));
     if at.is_none() {
@@ -244,9 +245,9 @@ pub(super) struct Item<'a> {
     owner_id: &'a str,
     created_by: Option<By<'a>>,
     permissions: Value,
-    /// Those of its own; the default for keys holds where it has none.
+    /// The key's own limits; the default for keys holds where it has none.
     limits: Value,
-    /// When it was given the text that it has, and until when the one before is accepted.
+    /// Time at which the key got its current text, and the end of the grace of the one before.
     rotated_at: Option<String>,
     previous_key_until: Option<String>,
     usage: Usage,
@@ -281,7 +282,7 @@ pub(super) fn item(key: &KeyView) -> Item<'_> {
     }
 }
 
-/// The only answer that has a key's text.
+/// Returns the answer to a key's making, which has the key's text.
 fn created(made: &NewKey) -> impl Serialize {
     #[derive(Serialize)]
     struct Created<'a> {
@@ -315,7 +316,7 @@ fn created(made: &NewKey) -> impl Serialize {
     }
 }
 
-/// Seconds since 1970, as the dialect writes them.
+/// Formats seconds since 1970 as the dialect writes them.
 pub(super) fn moment(seconds: u64) -> String {
     format_second(seconds)
 }

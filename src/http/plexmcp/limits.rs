@@ -1,4 +1,4 @@
-//! `limits` of a key, as requests say and answers show them.
+//! `limits` of a key, in requests and answers.
 
 use std::num::NonZeroU32;
 
@@ -11,7 +11,7 @@ use crate::service::{
     KeyLimits, LimitsChange, MAX_CALLS_AT_ONCE, MAX_MONTHLY_REQUESTS, MAX_REQUESTS_PER_SECOND,
 };
 
-/// Reads the member; what it does not name is left as it is, `null` takes a limit away.
+/// Reads the member; a limit that it does not name is left as it is, `null` takes a limit away.
 pub(super) fn read(fields: &mut Fields, raw: Option<&RawValue>) -> LimitsChange {
     let Some(raw) = raw else { return LimitsChange::default() };
     let names = ["requests_per_second", "monthly_requests", "calls_at_once"];
@@ -40,7 +40,7 @@ pub(super) fn read(fields: &mut Fields, raw: Option<&RawValue>) -> LimitsChange 
     }
 }
 
-/// The limits that a key has of its own; `null` where it has none.
+/// Returns the limits that a key has of its own; `null` where it has none.
 pub(super) fn show(limits: &KeyLimits) -> Value {
     json!({
         "requests_per_second": limits.requests_per_second,

@@ -17,12 +17,12 @@ use crate::http::auth::Visitor;
 use crate::http::body::string;
 use crate::service::{Error, MemberChange, MemberRequest, MemberView, Removal, Role};
 
-/// The longest name and address, in characters.
+/// The longest name, email address or plan name, in characters.
 const MAX_TEXT: usize = 200;
-/// What `PATCH` may change.
+/// Members of the body that `PATCH` may change.
 const CHANGEABLE: [&str; 4] = ["name", "email", "role", "plan"];
 
-/// The id in a path. One that is not UTF-8 when decoded names nobody.
+/// Returns the id in a path. An id that is not UTF-8 when decoded names no member.
 fn member_id(id: Id) -> Result<String, Failure> {
     id.map(|Path(id)| id).map_err(|_| Error::MemberNotFound.into())
 }
@@ -88,7 +88,7 @@ pub(super) async fn change(
     Ok(json(success(item(&changed), None)))
 }
 
-/// A body is ignored, as it is on every `DELETE`.
+/// Removes a member. A body is ignored, as it is on every `DELETE`.
 pub(super) async fn remove(
     Administrator(caller): Administrator,
     Extension(visitor): Extension<Arc<Visitor>>,
@@ -104,7 +104,7 @@ pub(super) async fn remove(
     Ok(json(success(removed(&id, &removal), None)))
 }
 
-/// What a caller is told who has to know that a removal may be forgotten.
+/// Warning to a caller that a removal may be forgotten.
 const NOT_DURABLE: &str = "The member is removed and its keys are revoked. It could not be written to the disk, \
                            which is tried again until it is; should the daemon end before that, remove it again";
 
@@ -118,7 +118,7 @@ fn removed(id: &str, removal: &Removal) -> Value {
     told
 }
 
-/// What the audit is told of a member: what it may, and nothing of who it is but its names.
+/// Returns the audit's entry for a member: its rights, and of its identity only its id and name.
 fn told(seen: &MemberView) -> Map<String, Value> {
     let member = &seen.member;
     let told = [
@@ -130,10 +130,10 @@ fn told(seen: &MemberView) -> Map<String, Value> {
     told.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
 }
 
-/// What a new member may have.
+/// Members of the body that makes a member.
 pub(super) const MEMBERS: [&str; 5] = ["id", "name", "email", "role", "plan"];
 
-/// Reads what a new member is to be. `path` is what its members' names begin with in problems.
+/// Reads the description of a new member. `path` is the prefix of the members' names in problems.
 pub(super) fn read_new(given: [Option<&RawValue>; 5], path: &str, fields: &mut Fields) -> MemberRequest {
     let [id, name, email, role, plan] = given;
     let mut text =

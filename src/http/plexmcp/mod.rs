@@ -1,4 +1,4 @@
-//! `/v1`: the PlexMCP dialect (contract, section 4). Every route needs a key.
+//! `/v1`: the PlexMCP dialect (`docs/http-api.md`, P1 to P16). Every route needs a key.
 
 mod audit;
 mod bodies;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{Pairs, openapi_keys};
 use crate::http::openapi::{self, Dialect, Operation, of};
 
-/// The document. It needs no key, as the contract has it (section 4.13).
+/// The document. It needs no key (`docs/http-api.md`, P6.1).
 pub(super) async fn document(_: Pairs) -> Response {
     openapi::answer(&openapi::document(dialect(), super::routes().known(), describe))
 }

@@ -1,4 +1,4 @@
-//! What the document says of keys, members and plans.
+//! Descriptions of keys, members and plans in the document.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ fn most(number: impl Into<Value>) -> Value {
     json!({"type": ["integer", "null"], "minimum": 1, "maximum": number.into()})
 }
 
-/// The limits of a key.
+/// Returns the schema of a key's limits.
 pub(super) fn limits() -> Value {
     closed(json!({
         "requests_per_second": most(MAX_REQUESTS_PER_SECOND), "monthly_requests": most(MAX_MONTHLY_REQUESTS),
@@ -18,7 +18,7 @@ pub(super) fn limits() -> Value {
     }))
 }
 
-/// A key.
+/// Returns the schema of a key.
 pub(super) fn key() -> Value {
     let (text, maybe_text) = (json!({"type": "string"}), json!({"type": ["string", "null"]}));
     let (time, maybe_time) = times();
@@ -35,7 +35,7 @@ pub(super) fn key() -> Value {
     )
 }
 
-/// A key that was given another text.
+/// Returns the schema of a key that was given another text.
 pub(super) fn rotated_key() -> Value {
     let text = json!({"type": "string"});
     let (time, maybe_time) = times();
@@ -48,7 +48,7 @@ pub(super) fn rotated_key() -> Value {
     )
 }
 
-/// The key that made a key, and its member.
+/// Returns the schema of the key that made a key, and its member.
 pub(super) fn maker() -> Value {
     let text = json!({"type": "string"});
     json!({"anyOf": [
@@ -57,7 +57,7 @@ pub(super) fn maker() -> Value {
     ]})
 }
 
-/// What became of a key that was revoked, and of those that it had made.
+/// Returns the schema of the answer to a revocation: the key, and the keys that it had made.
 fn revoked_key() -> Value {
     let text = json!({"type": "string"});
     let members = json!({
@@ -67,7 +67,7 @@ fn revoked_key() -> Value {
     object(&["id", "status", "revoked_at", "revoked_keys", "durable"], members)
 }
 
-/// What became of a member that was removed, and of its keys.
+/// Returns the schema of the answer to the removal of a member and its keys.
 fn removed_member() -> Value {
     let text = json!({"type": "string"});
     let members = json!({
@@ -81,7 +81,7 @@ fn removed_plan() -> Value {
     object(&["name", "status"], json!({"name": {"type": "string"}, "status": {"const": "removed"}}))
 }
 
-/// A moment, and one that may be missing.
+/// Returns the schemas of a time, and of a time that may be missing.
 fn times() -> (Value, Value) {
     (
         json!({"type": "string", "format": "date-time"}),
@@ -89,7 +89,7 @@ fn times() -> (Value, Value) {
     )
 }
 
-/// A plan.
+/// Returns the schema of a plan.
 pub(super) fn plan() -> Value {
     let count = json!({"type": "integer", "minimum": 0});
     let mut members = plan_limits();
@@ -108,7 +108,7 @@ fn plan_limits() -> Value {
     })
 }
 
-/// An object that has no other members.
+/// Returns the schema of an object that has no other members.
 fn closed(properties: Value) -> Value {
     json!({"type": "object", "additionalProperties": false, "properties": properties})
 }
@@ -144,7 +144,7 @@ fn or_null(schema: &Value) -> Value {
     json!({"anyOf": [schema, {"type": "null"}]})
 }
 
-/// What each of these routes is.
+/// Describes each of these routes; `None` for other routes.
 pub(super) fn describe(method: &str, path: &str) -> Option<Operation> {
     let name = || json!({"type": "string", "minLength": 1, "maxLength": 100, "pattern": "^[A-Za-z0-9]"});
     let description = || json!({"type": ["string", "null"], "maxLength": 1000});

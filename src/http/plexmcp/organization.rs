@@ -1,4 +1,4 @@
-//! `/v1/organization` and its members (contract, section 4.9).
+//! `/v1/organization` and its members (`docs/http-api.md`, P12).
 
 use axum::extract::State;
 use axum::response::Response;
@@ -68,7 +68,7 @@ pub(super) async fn members(
     let page = fields.finish(page)?;
     let mut members = shared.gateway.members(&caller);
     members.retain(|seen| role.flatten().is_none_or(|(_, role)| seen.member.role == *role));
-    // Those who joined last come first, and the ids settle the rest (contract, section 4.5).
+    // The latest to join come first, and the ids settle the rest (`docs/http-api.md`, P4.3).
     members.sort_by(|a, b| b.joined_at.cmp(&a.joined_at).then_with(|| a.member.id.cmp(&b.member.id)));
     let (shown, pagination) = page.of(&members);
     Ok(json(success(shown.iter().map(item).collect::<Vec<_>>(), Some(pagination))))
@@ -80,9 +80,9 @@ pub(super) struct Item<'a> {
     email: Option<&'a str>,
     name: &'a str,
     role: &'static str,
-    /// Its own plan; `null` for the organization's.
+    /// Plan of the member itself; `null` for the organization's.
     plan: Option<&'a str>,
-    /// Where it can be changed.
+    /// Source that the member comes from, where it can be changed.
     source: &'static str,
     joined_at: String,
     last_active: Option<String>,

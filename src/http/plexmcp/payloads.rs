@@ -1,5 +1,5 @@
-//! The answers of `/v1` that carry what a child said. Payloads are copied as they are and
-//! never parsed into a tree; the envelope is written around them (contract, 4.7 and 4.8).
+//! Answers of `/v1` that carry payloads of a child. Payloads are copied as they are and never parsed into a tree;
+//! the envelope is written around them (`docs/http-api.md`, P10 and P11).
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -20,14 +20,14 @@ use crate::http::owed::in_pieces;
 use crate::jsonrpc::too_deep;
 use crate::service::{Catalog, Resource, ResourceReply, ServerView, ToolReply};
 
-/// Payloads beyond this are handed on in the buffer that they came in. Below it, a copy costs less than
-/// more pieces do.
+/// Size in bytes up to which payloads are copied. Larger ones are handed on in the buffer that they came in;
+/// below it, a copy costs less than more pieces do.
 const COPIED: usize = 256 * 1024;
 
-/// The answer to a tool call. The payloads go out as they came in, never parsed into a tree.
+/// Builds the answer to a tool call. The payloads go out as they came in, never parsed into a tree.
 pub(super) fn invoked(tool: &str, reply: &ToolReply) -> Result<Response, Failure> {
     let payloads = reply.content.len() + reply.structured.as_ref().map_or(0, Bytes::len);
-    // A slice keeps all that it was cut from, so where that is much more a copy keeps less.
+    // A slice keeps all that it was cut from, so if that is much more, a copy keeps less.
     if reply.is_error || payloads <= COPIED || payloads < reply.whole / 2 {
         return Ok(json(whole(tool, reply)?));
     }
@@ -50,7 +50,7 @@ pub(super) fn invoked(tool: &str, reply: &ToolReply) -> Result<Response, Failure
 
 const END: &[u8] = b",\"is_error\":false}}";
 
-/// The answer in one piece.
+/// Builds the answer in one piece.
 fn whole(tool: &str, reply: &ToolReply) -> Result<Vec<u8>, Failure> {
     if reply.is_error {
         let read = |payload| serde_json::from_slice::<&RawValue>(payload).unwrap_or(RawValue::NULL);
@@ -67,7 +67,7 @@ fn whole(tool: &str, reply: &ToolReply) -> Result<Vec<u8>, Failure> {
     Ok(out)
 }
 
-/// What stands between `result` and `content`.
+/// Appends the part between `result` and `content`.
 fn push_rest(out: &mut Vec<u8>, tool: &str, reply: &ToolReply) {
     out.extend_from_slice(b",\"metadata\":{\"mcp_id\":");
     push_string(out, &reply.server_id);
@@ -77,9 +77,9 @@ fn push_rest(out: &mut Vec<u8>, tool: &str, reply: &ToolReply) {
     out.extend_from_slice(b"},\"content\":");
 }
 
-/// `result` by the three rules of contract 4.7: the structured content; else a lone text
-/// block, parsed when it is a JSON object or array; else the blocks.
-/// What is borrowed is a slice of the structured content if there is one, and else of the blocks.
+/// Returns `result` by the three rules of `docs/http-api.md`, P10.4: the structured content; else a lone text block,
+/// parsed if it is a JSON object or array; else the blocks. A borrowed result is a slice of the structured content if
+/// there is one, and else of the blocks.
 fn shown(reply: &ToolReply) -> Cow<'_, [u8]> {
     if let Some(structured) = &reply.structured {
         return Cow::Borrowed(structured);
@@ -95,14 +95,14 @@ fn shown(reply: &ToolReply) -> Cow<'_, [u8]> {
     }
 }
 
-/// Whether a text is a JSON object or array that may be put into an answer as it is.
+/// Reports whether a text is a JSON object or array that may be put into an answer as it is.
 fn is_json_container(text: &str) -> bool {
     text.trim_ascii_start().starts_with(['{', '['])
         && !too_deep(text.as_bytes())
         && serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
-/// A content block, as far as it is looked at.
+/// The members of a content block that are read.
 #[derive(Deserialize)]
 struct Block<'a> {
     #[serde(borrow, rename = "type")]
@@ -117,7 +117,8 @@ impl<'a> Block<'a> {
     }
 }
 
-/// The text of the only block, as a JSON string literal, when it is a text block.
+/// Returns the text of the only block, as a JSON string literal. `None` if there are several or it is no text
+/// block.
 fn lone_text(content: &[u8]) -> Option<&RawValue> {
     struct OneBlock;
     impl<'de> Visitor<'de> for OneBlock {
@@ -140,7 +141,7 @@ fn lone_text(content: &[u8]) -> Option<&RawValue> {
     serde::Deserializer::deserialize_seq(&mut reader, OneBlock).ok().flatten()
 }
 
-/// What a tool says of its error: its text, or, without one, its structured content.
+/// Returns the tool's error message: its text, or, without one, its structured content.
 fn error_text(reply: &ToolReply) -> String {
     let text = joined_text(&reply.content);
     match &reply.structured {
@@ -151,15 +152,15 @@ fn error_text(reply: &ToolReply) -> String {
     }
 }
 
-/// The text blocks, joined by line ends.
+/// Joins the text blocks with line ends.
 fn joined_text(content: &[u8]) -> String {
     let blocks: Vec<Block<'_>> = serde_json::from_slice(content).unwrap_or_default();
     let texts: Vec<String> = blocks.into_iter().filter_map(Block::text).filter_map(string).collect();
     texts.join("\n")
 }
 
-/// The answer to a resource read. Each entry is as MCP gave it, with `name` filled in for the
-/// resource that was asked for.
+/// Builds the answer to a resource read. Each entry is as MCP gave it, with `name` filled in for the requested
+/// resource.
 pub(super) fn resource_read(uri: &str, reply: &ResourceReply) -> Vec<u8> {
     let size: usize = reply.contents.iter().map(|entry| entry.get().len()).sum();
     let mut out = Vec::with_capacity(256 + size + uri.len());
@@ -179,7 +180,7 @@ pub(super) fn resource_read(uri: &str, reply: &ResourceReply) -> Vec<u8> {
     out
 }
 
-/// One entry of `contents`; a name goes in front when the entry is the resource and has none.
+/// Appends one entry of `contents`; a name goes in front if the entry is the resource and has none.
 fn push_named(out: &mut Vec<u8>, entry: &RawValue, uri: &str, name: Option<&str>) {
     let text = entry.get();
     let nameless = object(text.as_bytes(), ["uri", "name"]).is_ok_and(|object| {
@@ -197,7 +198,7 @@ fn push_named(out: &mut Vec<u8>, entry: &RawValue, uri: &str, name: Option<&str>
     }
 }
 
-/// The answer to a resource listing: the entries as MCP gave them.
+/// Builds the answer to a resource listing: the entries as MCP gave them.
 pub(super) fn resource_list(server: &ServerView, catalog: &Catalog, latency: Duration) -> Vec<u8> {
     let mut out = Vec::with_capacity(1024);
     out.extend_from_slice(b"{\"success\":true,\"data\":{\"contents\":");

@@ -1,5 +1,4 @@
-//! `/v1/mcps/{id}/pins`: how an MCP's tools stand to what was approved of them, and approvals. For
-//! administrators.
+//! `/v1/mcps/{id}/pins`: comparison of an MCP's tools with the approved ones, and approvals. For administrators.
 
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -53,7 +52,7 @@ fn read_approval(body: &[u8]) -> Result<Approval, Failure> {
     fields.finish(Approval { digest, tools })
 }
 
-/// The digest; that of nothing where a problem was noted.
+/// Reads the digest; returns the digest of no tools if a problem was noted.
 fn read_digest(fields: &mut Fields, raw: Option<&RawValue>) -> ToolDigest {
     match raw.map(|raw| string(raw).and_then(|text| text.parse().ok())) {
         Some(Some(digest)) => return digest,

@@ -1,4 +1,4 @@
-//! `/v1/organization/plans`.
+//! `/v1/organization/plans`: list, replacement and removal of plans.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::service::{Error, MAX_MONTHLY_REQUESTS, MAX_REQUESTS_PER_SECOND, PlanR
 
 /// The longest name of a plan, in characters.
 const MAX_NAME: usize = 100;
-/// What a plan may limit.
+/// Limits that a plan may set.
 const LIMITS: [&str; 5] =
     ["requests_per_second", "monthly_requests", "max_mcps", "max_api_keys", "max_members"];
 
@@ -24,7 +24,7 @@ pub(super) async fn list(Caller(caller): Caller, State(shared): State<Shared>) -
     Ok(json(success(plans.iter().map(item).collect::<Vec<_>>(), None)))
 }
 
-/// The name in a path. One that is not UTF-8 when decoded names nothing.
+/// Returns the name in a path. A name that is not UTF-8 when decoded names no plan.
 fn plan_name(name: Id) -> Result<String, Failure> {
     name.map(|Path(name)| name).map_err(|_| Error::PlanNotFound.into())
 }
@@ -47,7 +47,7 @@ pub(super) async fn replace(
     Ok(json(success(put, None)))
 }
 
-/// A body is ignored, as it is on every `DELETE`.
+/// Removes a plan. A body is ignored, as it is on every `DELETE`.
 pub(super) async fn remove(
     Owner(caller): Owner,
     Extension(visitor): Extension<Arc<Visitor>>,

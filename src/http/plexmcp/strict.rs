@@ -1,5 +1,5 @@
-//! Bodies that grant or limit: every member has to be one that there is, and `null` says something of its
-//! own. Elsewhere unknown members are ignored (contract, section 3).
+//! Reader of bodies that grant or limit: every member has to be a known one, and `null` has a meaning of its own.
+//! Elsewhere unknown members are ignored (`docs/http-api.md`, G3.5).
 
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -9,7 +9,7 @@ use super::fields::Fields;
 use crate::http::body::{is_object, strict_object, string};
 use crate::text::is_invisible;
 
-/// The members of a body; unknown ones are noted as problems.
+/// Reads the members of a body; unknown ones are noted as problems.
 pub(super) fn read<'a, const N: usize>(
     body: &'a [u8],
     names: [&str; N],
@@ -20,7 +20,7 @@ pub(super) fn read<'a, const N: usize>(
     Ok(members)
 }
 
-/// The members of an object in a body.
+/// Reads the members of an object in a body; unknown ones are noted as problems.
 pub(super) fn nested<'a, const N: usize>(
     raw: &'a RawValue,
     path: &str,
@@ -36,7 +36,7 @@ pub(super) fn nested<'a, const N: usize>(
     members
 }
 
-/// A member that is a text of so many characters when blanks at both ends are left out.
+/// Reads a member that is a text of 1 to `most` characters, without the blanks at both ends.
 pub(super) fn text(fields: &mut Fields, field: &str, raw: Option<&RawValue>, most: usize) -> Option<String> {
     let text = string(raw?).map(|text| text.trim().to_owned());
     let good = text.filter(|text| (1..=most).contains(&text.chars().count()));
@@ -52,7 +52,7 @@ pub(super) fn text(fields: &mut Fields, field: &str, raw: Option<&RawValue>, mos
     Some(good)
 }
 
-/// A member that may be `null`, which is nothing: `None` where it is not there.
+/// Reads a member that may be `null`. The outer `None` means that it is absent, the inner one that it is `null`.
 pub(super) fn or_null<'a, T>(
     raw: Option<&'a RawValue>,
     read: impl FnOnce(Option<&'a RawValue>) -> Option<T>,
@@ -63,7 +63,7 @@ pub(super) fn or_null<'a, T>(
     }
 }
 
-/// A member as a value; what cannot be one (numbers beyond every range) is a problem.
+/// Reads a member as a value; one that cannot be read (numbers beyond every range) is a problem.
 pub(super) fn value(fields: &mut Fields, field: &str, raw: Option<&RawValue>) -> Option<Value> {
     let value = serde_json::from_str(raw?.get()).ok();
     if value.is_none() {

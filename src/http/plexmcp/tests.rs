@@ -1,4 +1,4 @@
-//! The shapes of `/v1`, without a gateway behind them.
+//! Tests of the bodies of `/v1`, without a gateway behind them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -73,11 +73,11 @@ async fn a_large_answer_is_the_same_in_pieces_and_nothing_of_it_is_copied() {
         assert_eq!(body["data"]["result"], result);
         assert_eq!(body["data"]["content"], json!([{"type": "text", "text": text}]));
     }
-    // Both ways to write an answer are one: cut at any length.
+    // An answer in pieces is the same JSON as one in a single piece.
     let structured = reply(Some(r#"{"t":65}"#), &json!([{"type": "text", "text": long}]).to_string());
     let body = invoked(&structured).await;
     assert_eq!((&body["data"]["result"], &body["data"]["is_error"]), (&json!({"t": 65}), &json!(false)));
-    // A slice that keeps far more than it is is copied.
+    // A slice that keeps far more than its own length is copied.
     let pinned = ToolReply { whole: 10_000_000, ..structured };
     let mut response = payloads::invoked("t", &pinned).expect("a success");
     assert!(crate::http::owed::weight(&mut response).expect("counted") < 400_000);
@@ -451,7 +451,7 @@ fn a_resource_list_has_entries_and_templates() {
 }
 
 proptest! {
-    /// Whatever text a tool answers with, the answer is JSON and loses nothing.
+    /// The answer is JSON and loses nothing, whatever text a tool returns.
     #[test]
     fn any_text_makes_an_answer(text in ".{0,60}") {
         let content = json!([{"type": "text", "text": text}]).to_string();

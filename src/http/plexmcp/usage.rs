@@ -1,4 +1,4 @@
-//! `/v1/usage`, its history, and the usage of one key (contract, sections 4.11 and 4.12).
+//! `/v1/usage`, its history, and the usage of one key (`docs/http-api.md`, P15).
 
 use axum::extract::State;
 use axum::response::Response;
@@ -70,7 +70,7 @@ pub(super) async fn history(
     Ok(json(success(shown.iter().map(item).collect::<Vec<_>>(), Some(pagination))))
 }
 
-/// Reads `period`, or `start_date` and `end_date`; the current month when there is neither.
+/// Reads `period`, or `start_date` and `end_date`; the current month if both are missing.
 fn read_span(query: &[(String, String)], fields: &mut Fields) -> (&'static str, Span) {
     let now = believed();
     let month = ("month", Span::of_period(Period::Month, now));
@@ -118,7 +118,7 @@ struct Report {
     end_date: String,
     requests: Value,
     by_status: Value,
-    /// By what became of the call, in the words of the metrics.
+    /// Counts by outcome of the call, in the words of the metrics.
     by_outcome: Value,
     avg_latency_ms: Option<u64>,
     bytes: Value,

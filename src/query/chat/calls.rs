@@ -1,15 +1,15 @@
-//! Streamed tool calls: which call a piece of one belongs to. Pure. An index alone does not tell: Ollama
-//! counts every call 0, others count from 1, or not at all.
+//! Streamed tool calls: finds the call that a piece belongs to. Pure. An index alone does not tell: Ollama counts
+//! every call 0, others count from 1, or not at all.
 
 use serde_json::{Map, Value};
 
-/// The most calls of one message; what begins one more is passed over.
+/// The most calls of one message; a piece that begins one more is ignored.
 pub(super) const MOST_CALLS: usize = 256;
 
-/// Puts a piece to the call it belongs to, or begins a call with it.
+/// Adds a piece to the call it belongs to, or begins a call with it.
 pub(super) fn merge_call(calls: &mut Vec<Value>, piece: Value) {
     let Value::Object(piece) = piece else { return };
-    // The rest of a call that was passed over is nobody else's.
+    // The rest of a call that was ignored belongs to no other call.
     let is_known = |index: &Value| calls.iter().any(|call| call["index"] == *index);
     if calls.len() >= MOST_CALLS && piece.get("index").is_some_and(|index| index.is_u64() && !is_known(index))
     {
@@ -34,7 +34,7 @@ pub(super) fn merge_call(calls: &mut Vec<Value>, piece: Value) {
                     merge_function(known, function);
                 }
             }
-            // An id that is made anew for each piece would change under those who heard of it.
+            // An id that is made anew for each piece would change under the receivers of the first.
             ("id", value) if !is_empty_text(&value) => drop(call.entry("id").or_insert(value)),
             (_, value) if !is_empty_text(&value) => drop(call.insert(name, value)),
             _ => {}
@@ -42,8 +42,8 @@ pub(super) fn merge_call(calls: &mut Vec<Value>, piece: Value) {
     }
 }
 
-/// Takes out the numbers of the pieces, which a whole message does not have, and calls that never got a
-/// name, an id or arguments.
+/// Removes the numbers of the pieces, which a whole message does not have, and calls that never got a name, an id
+/// or arguments.
 pub(super) fn without_numbers(calls: &mut Vec<Value>) {
     for call in calls.iter_mut().filter_map(Value::as_object_mut) {
         call.remove("index");
@@ -52,7 +52,7 @@ pub(super) fn without_numbers(calls: &mut Vec<Value>) {
         .retain(|call| !(told(call, "id").is_empty() && name(call).is_empty() && arguments(call).is_empty()));
 }
 
-/// The call that a piece goes on with; none when it begins one.
+/// Returns the index of the call that a piece continues; `None` if the piece begins one.
 fn place(calls: &[Value], piece: &Map<String, Value>) -> Option<usize> {
     let piece = &Piece::read(piece);
     let last = calls.len().checked_sub(1)?;
@@ -62,7 +62,7 @@ fn place(calls: &[Value], piece: &Map<String, Value>) -> Option<usize> {
     }
     let numbered = piece.index.map(|index| calls.iter().rposition(|call| call["index"] == *index));
     match numbered {
-        // A number that nobody has had is one more call, unless it says no more than arguments.
+        // A number that no call has had is one more call, unless the piece has only arguments.
         Some(None) if !piece.is_tail() => None,
         None if !piece.id.is_empty() => None,
         Some(Some(at)) => {
@@ -81,7 +81,7 @@ fn place(calls: &[Value], piece: &Map<String, Value>) -> Option<usize> {
     }
 }
 
-/// What tells a piece's call.
+/// Members of a piece that identify its call.
 struct Piece<'a> {
     index: Option<&'a Value>,
     id: &'a str,
@@ -100,27 +100,27 @@ impl Piece<'_> {
         }
     }
 
-    /// Whether it is arguments only.
+    /// Reports whether the piece has arguments only.
     fn is_tail(&self) -> bool {
         self.id.is_empty() && self.name.is_empty()
     }
 
-    /// Whether it names a tool, and is no more of this call, complete as that is: by its arguments or by its
-    /// number. Some endpoints repeat an id.
+    /// Reports whether the piece names a tool, and cannot continue this call because the call is complete: by its
+    /// arguments or by its number. Some endpoints repeat an id.
     fn begins_after(&self, call: &Value) -> bool {
         let is_numbered_apart = self.index.is_some_and(|index| call["index"] != *index);
         let begins = self.arguments.trim_start().starts_with('{') || is_numbered_apart;
         !self.name.is_empty() && begins && is_complete(call)
     }
 
-    /// Whether it names another tool. An id that is the same stands above that.
+    /// Reports whether the piece names another tool. An equal id takes precedence over that.
     fn is_another(&self, call: &Value) -> bool {
         let known = name(call);
         !self.name.is_empty() && !known.is_empty() && known != self.name
     }
 }
 
-/// Whether a call's arguments are a whole object. The end is looked at first: this is asked often.
+/// Reports whether a call's arguments are a whole object. The end is looked at first: this is called often.
 fn is_complete(call: &Value) -> bool {
     let arguments = arguments(call);
     arguments.trim_end().ends_with('}') && serde_json::from_str::<Map<String, Value>>(arguments).is_ok()
@@ -138,7 +138,8 @@ fn arguments(call: &Value) -> &str {
     told(&call["function"], "arguments")
 }
 
-/// A name is said once, and by some servers again with each piece; arguments grow.
+/// Merges a piece of a function. Its name comes once, and from some servers again with each piece; arguments
+/// grow.
 fn merge_function(known: &mut Map<String, Value>, piece: Map<String, Value>) {
     for (name, value) in piece {
         match (known.get_mut(&name), value) {

@@ -1,8 +1,9 @@
-//! What an endpoint has refused of a request and can do without, so that it is not sent again: learnt from
-//! the words of refusals, kept for each model of the endpoint. Pure, but for the lock around what is kept.
+//! Parts of a request that an endpoint has refused and that it can do without, so that they are not sent again:
+//! learnt from the words of refusals, kept for each model of the endpoint. Pure, but for the lock around what is
+//! kept.
 //!
-//! The same members that one endpoint needs back another one refuses, so what a model said goes back as it
-//! came first. Which endpoint says what is in `docs/query.md`.
+//! The same members that one endpoint needs back another one refuses, so the model's messages go back as they
+//! came first. The refusals of each endpoint are in `docs/query.md`.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
@@ -15,29 +16,30 @@ use super::pieces::{self, THOUGHTS, is_thought, settled};
 use super::shorter::{into_question, plain_call, plain_ids, reword_patterns};
 use super::wire::ChatRequest;
 
-/// For so many models is kept what they dislike; then it is learnt anew.
+/// The most models whose dislikes are kept; beyond it, all are learnt anew.
 const MOST_MODELS: usize = 64;
 const LONGEST_MODEL: usize = 256;
-/// The members of a message that every endpoint knows.
+/// Members of a message that every endpoint knows.
 const KNOWN: [&str; 3] = ["role", "content", "tool_calls"];
 
-/// See the module.
+/// Dislikes of one model of an endpoint; see the module.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Dislikes {
     stream_options: bool,
-    /// Thoughts, under whatever name.
+    /// Thoughts, under any of the names in `THOUGHTS`.
     thoughts: bool,
     /// Members that a model's message had beside the known ones and thoughts.
     members: BTreeSet<String>,
-    /// All of them, also those of calls.
+    /// All such members, also those of calls.
     extras: bool,
-    /// A message of the system.
+    /// A message with the role `system`.
     system: bool,
-    /// Patterns in schemas.
+    /// Regular expressions (`pattern`) in schemas.
     patterns: bool,
-    /// Ids of calls as it gives them itself: some servers make others than their model's template takes.
+    /// Ids of calls as the endpoint gives them itself: some servers make others than their model's template
+    /// takes.
     ids: bool,
-    /// How a message without words has to say that; as it came until that is refused.
+    /// Form of the content of a message without words; `None` sends it as it came, until that is refused.
     nothing: Option<Nothing>,
 }
 
@@ -53,8 +55,8 @@ impl Dislikes {
         self.stream_options
     }
 
-    /// Takes a refusal of this request, as it was sent without what was disliked before. True when there is
-    /// something more that it can do without; each thing is tried once.
+    /// Learns from a refusal of this request, as it was sent without what was disliked before. Returns `true` if
+    /// there is something more that it can do without; each thing is tried once.
     pub(super) fn learn(&mut self, refusal: &str, request: &ChatRequest<'_>) -> bool {
         let said = refusal.to_lowercase();
         if request.stream_options.is_some() && !self.stream_options && said.contains("stream_options") {
@@ -95,7 +97,7 @@ impl Dislikes {
         named.is_some_and(|name| self.members.insert(name.clone()))
     }
 
-    /// Of a complaint that names nothing.
+    /// Learns from a complaint that names nothing.
     fn learn_extras(&mut self, said: &str, sent: &[Value]) -> bool {
         let words = [
             "extra",
@@ -155,7 +157,7 @@ impl Dislikes {
         false
     }
 
-    /// Messages without what is disliked.
+    /// Returns the messages without the disliked parts.
     pub(super) fn messages<'a>(&self, messages: &'a [Value]) -> Cow<'a, [Value]> {
         let is_content = self.thoughts || self.extras || self.system || self.ids || self.nothing.is_some();
         if !is_content && self.members.is_empty() {
@@ -201,7 +203,7 @@ impl Dislikes {
         }
     }
 
-    /// Tools without what is disliked; a pattern is told in words then.
+    /// Returns the tools without the disliked parts; a pattern is then described in words.
     pub(super) fn tools<'a>(&self, tools: &'a [Box<RawValue>]) -> Cow<'a, [Box<RawValue>]> {
         if !self.patterns {
             return Cow::Borrowed(tools);
@@ -215,12 +217,12 @@ impl Dislikes {
     }
 }
 
-/// What the model has said.
+/// Iterates over the model's own messages.
 fn own(sent: &[Value]) -> impl Iterator<Item = &Value> {
     sent.iter().filter(|message| message["role"] == "assistant")
 }
 
-/// The names of members that are neither known to every endpoint nor thoughts.
+/// Iterates over the names of members that are neither known to every endpoint nor thoughts.
 fn others(message: &Value) -> impl Iterator<Item = &String> {
     let names = message.as_object().into_iter().flat_map(serde_json::Map::keys);
     names.filter(|name| !KNOWN.contains(&name.as_str()) && !THOUGHTS.contains(&name.as_str()))
@@ -230,7 +232,7 @@ fn has_thoughts(message: &Value) -> bool {
     message.as_object().is_some_and(pieces::has_thoughts)
 }
 
-/// What was learnt so far, by model.
+/// Dislikes learnt so far, by model.
 #[derive(Debug, Default)]
 pub(super) struct Learnt(Mutex<HashMap<String, Dislikes>>);
 
@@ -284,7 +286,8 @@ mod tests {
         dislikes.learn(refusal, &request)
     }
 
-    /// What goes back after these refusals, each of which must teach something, and not for ever.
+    /// Returns the messages that go back after these refusals, each of which must teach something, and not for
+    /// ever.
     fn after(refusals: &[&str]) -> Vec<Value> {
         let mut dislikes = Dislikes::default();
         for refusal in refusals {
@@ -292,7 +295,7 @@ mod tests {
         }
         let last = refusals.last().expect("some");
         let mut stubborn = dislikes.clone();
-        // What it names is left out first, then what it may mean.
+        // The part that it names is left out first, then those that it may mean.
         assert!((0..2).any(|_| !learn(&mut stubborn, last, &[])), "tried for ever: {last}");
         dislikes.messages(&talk()).into_owned()
     }

@@ -7,21 +7,21 @@ use serde_json::Value;
 
 use crate::text::{HIGH_HALF as HIGH, LOW_HALF as LOW, replace_halves};
 
-/// A half stands for itself this far up, among the characters of plane 16 that are for private use, until
-/// its other half comes.
+/// Offset that is added to a half until its other half comes: the stand-in is a character of plane 16, which is
+/// for private use.
 const STAND_IN: u32 = 0x10_0000;
 
-/// JSON text in which every half without its other half has a stand-in, which [`joined`] takes back.
+/// Returns JSON text in which every half without its other half has a stand-in, which [`joined`] takes back.
 pub(super) fn stood_in(json: &str) -> Cow<'_, str> {
     replace_halves(json, |half| char::from_u32(STAND_IN + half).unwrap_or(char::REPLACEMENT_CHARACTER))
 }
 
-/// The half that a character stands for.
+/// Returns the half that a character stands for; `None` if it is no stand-in.
 fn half(c: char) -> Option<u32> {
     u32::from(c).checked_sub(STAND_IN).filter(|half| (HIGH.start..LOW.end).contains(half))
 }
 
-/// A text in which stand-ins are the characters that they are halves of, or U+FFFD.
+/// Returns a text in which stand-ins are replaced by the characters that they are halves of, or by U+FFFD.
 pub(super) fn joined(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
@@ -43,7 +43,7 @@ pub(super) fn joined(text: &str) -> String {
     out
 }
 
-/// The same for every text in a value.
+/// Joins the halves in every text of a value.
 pub(super) fn join_all(value: &mut Value) {
     match value {
         Value::String(text) if text.chars().any(|c| half(c).is_some()) => *text = joined(text),
@@ -53,12 +53,13 @@ pub(super) fn join_all(value: &mut Value) {
     }
 }
 
-/// A text that comes in pieces: the first half of a character at a piece's end waits for the next piece.
+/// Joiner of a text that comes in pieces: the first half of a character at a piece's end waits for the next
+/// piece.
 #[derive(Debug, Default)]
 pub(super) struct Joining(Option<char>);
 
 impl Joining {
-    /// What of this piece, and of what waited, is whole.
+    /// Returns the whole characters of this piece, with the half that waited.
     pub(super) fn next(&mut self, piece: &str) -> String {
         let mut text: String = self.0.take().into_iter().chain(piece.chars()).collect();
         let last = text.chars().next_back();
@@ -68,7 +69,7 @@ impl Joining {
         joined(&text)
     }
 
-    /// What still waits, when nothing more comes.
+    /// Returns the half that still waits, as U+FFFD, when nothing more comes.
     pub(super) fn rest(&mut self) -> String {
         self.0.take().map(|c| joined(&c.to_string())).unwrap_or_default()
     }

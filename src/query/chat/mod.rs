@@ -33,30 +33,30 @@ use super::sse::{LONGEST, SseData};
 use super::unwanted::Unwanted;
 use super::{Event, ModelError, QueryError};
 
-/// How long a connection may take to be made.
+/// Time limit for making a connection.
 const CONNECT: Duration = Duration::from_secs(10);
-/// See the module.
+/// Client of one endpoint; see the module.
 pub(super) struct Chat {
     settings: Arc<LlmSettings>,
     endpoint: String,
-    /// Made for the first query: the certificates of the system take time and memory.
+    /// HTTP client, made for the first query: the certificates of the system take time and memory.
     client: OnceLock<Client>,
     learnt: Learnt,
-    /// The tools that it refused.
+    /// Tools that the endpoint refused.
     pub(super) unwanted: Unwanted,
 }
 
-/// What one try came to, when it came to nothing.
+/// Error of one try, and the conditions of another.
 struct Failed {
     error: ModelError,
-    /// Whether another try may go better, and nobody has heard anything of this one.
+    /// `true` if another try may go better, and no event of this one has been sent.
     again: bool,
-    /// Whether nobody has heard anything of it.
+    /// `true` if no event of this try has been sent.
     is_open: bool,
 }
 
 impl Failed {
-    /// The error of a request with so many tools: they may be why it was refused as it was.
+    /// Returns the error of a request with `count` tools, if they may be the reason for the refusal.
     fn of_tools(self, count: usize) -> ModelError {
         match self.error {
             ModelError::Refused { status: status @ (400 | 413 | 422), message, retry_after, .. }
@@ -91,11 +91,11 @@ impl Chat {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
-        // There is one already where this process serves TLS; which one that is does not matter.
+        // There is one already if this process serves TLS; which one that is does not matter.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let made = Client::builder()
             .connect_timeout(CONNECT)
-            // A redirect would take the key and the conversation to a place that nobody configured.
+            // A redirect would take the key and the conversation to an address that is not configured.
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("mcpvisor/", env!("CARGO_PKG_VERSION")))
             .build()
@@ -103,8 +103,8 @@ impl Chat {
         Ok(self.client.get_or_init(|| made))
     }
 
-    /// Asks for one turn. With `events` it is streamed there as it comes. What the endpoint refuses of a
-    /// request that can do without it is left out at the next try, and from then on if that was taken.
+    /// Asks for one turn. With `events` it is streamed there as it comes. A refused part that the request can do
+    /// without is left out at the next try, and from then on if that was taken.
     pub(super) async fn turn(
         &self,
         key: Option<&ApiKey>,
@@ -151,7 +151,7 @@ impl Chat {
             self.sign(client.post(&self.endpoint), key).header("content-type", "application/json").body(body);
         let sent = timeout(self.settings.timeout, request.send()).await;
         let response = match sent {
-            // It may be at work on it still, so it is not asked the same again.
+            // It may still be at work on it, so it is not asked the same again.
             Err(_) => return Err(ModelError::Silent { after: self.settings.timeout }.into()),
             Ok(Err(error)) => {
                 let error = ModelError::Unreachable { reason: whole(&error) };
@@ -218,7 +218,7 @@ impl Chat {
         Ok(body)
     }
 
-    /// The message, and whether somebody has heard some of it.
+    /// Reads the streamed message. The flag is `true` if a part of it has been sent as an event.
     async fn read_stream(
         &self,
         response: Response,
@@ -238,14 +238,14 @@ impl Chat {
                 said.push_str(&folded.take(data)?.unwrap_or_default());
                 Ok::<(), Unread>(())
             });
-            // Also what was said right before something went wrong.
+            // Also text that came right before an error.
             told.tell(said).await;
             fed?;
             if folded.is_done() {
                 break;
             }
         }
-        // What nothing ended may be half an event: then it is as if it were not there.
+        // Data without an end may be half an event, and is ignored then.
         let rest = pieces.rest().filter(|rest| !folded.is_done() && Folded::is_whole(rest));
         let mut said = match rest {
             Some(rest) => folded.take(&rest)?.unwrap_or_default(),
@@ -261,16 +261,17 @@ impl Chat {
     }
 }
 
-/// A body as it comes in.
+/// Body of a response as it comes in.
 struct Incoming {
     response: Response,
     patience: Duration,
-    /// What has come so far.
+    /// Bytes received so far.
     length: usize,
 }
 
 impl Incoming {
-    /// The next bytes, unless the endpoint falls silent or never ends.
+    /// Returns the next bytes, `None` at the end. `Err` if the endpoint falls silent, breaks off or sends too
+    /// much.
     async fn next(&mut self) -> Result<Option<Bytes>, ModelError> {
         let piece = match timeout(self.patience, self.response.chunk()).await {
             Ok(Ok(piece)) => piece,
@@ -287,14 +288,14 @@ impl Incoming {
     }
 }
 
-/// Where what is said is told, if anywhere.
+/// Channel for the model's text, if the turn is streamed.
 struct Telling<'a> {
     events: Option<&'a mpsc::Sender<Event>>,
     was_heard: bool,
 }
 
 impl Telling<'_> {
-    /// Whoever listened may have gone; then this query is dropped in a moment.
+    /// Sends text as an event. The receiver may be gone; then this query is dropped soon.
     async fn tell(&mut self, said: String) {
         let Some(events) = self.events.filter(|_| !said.is_empty()) else { return };
         self.was_heard = true;
@@ -302,7 +303,7 @@ impl Telling<'_> {
     }
 }
 
-/// The request, without what the endpoint dislikes.
+/// Writes the request without the disliked parts.
 fn body(request: &ChatRequest<'_>, dislikes: &Dislikes) -> Result<Bytes, ModelError> {
     let (messages, tools) = (dislikes.messages(request.messages), dislikes.tools(request.tools));
     let stream_options = request.stream_options.filter(|_| !dislikes.stream_options());
@@ -312,10 +313,10 @@ fn body(request: &ChatRequest<'_>, dislikes: &Dislikes) -> Result<Bytes, ModelEr
     Ok(body.into())
 }
 
-/// Whether the endpoint may take the request without something that it has refused.
+/// Reports whether the endpoint may take the request without a part that it has refused.
 fn learn(dislikes: &mut Dislikes, failed: &Failed, request: &ChatRequest<'_>) -> bool {
     match &failed.error {
-        // Some say 500 or 404 where they cannot read a request.
+        // Some answer 500 or 404 to a request that they cannot read.
         ModelError::Refused { status: 400 | 404 | 422 | 500, message, .. } if failed.is_open => {
             dislikes.learn(message, request)
         }
@@ -323,7 +324,7 @@ fn learn(dislikes: &mut Dislikes, failed: &Failed, request: &ChatRequest<'_>) ->
     }
 }
 
-/// A whole answer; or events, which some send without having been asked for them and without saying so.
+/// Reads a whole answer; or events, which some send unasked and without the content type.
 fn read_body(body: &[u8]) -> Result<Reply, Unread> {
     let text = body.trim_ascii_start();
     if ![&b"data:"[..], b"event:", b":"].iter().any(|begin| text.starts_with(begin)) {
@@ -349,7 +350,7 @@ fn without_key(error: ModelError, key: Option<&ApiKey>) -> ModelError {
     }
 }
 
-/// An error with all its causes. The address has been told by who configured it.
+/// Formats an error with all its causes. The address is left out: the caller configured it.
 fn whole(error: &reqwest::Error) -> String {
     let mut text = String::new();
     let mut cause: Option<&dyn std::error::Error> = error.source();

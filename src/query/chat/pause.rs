@@ -1,4 +1,4 @@
-//! How long to wait before a turn is tried again. Pure.
+//! Pause before a turn is tried again. Pure.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,11 +6,11 @@ use reqwest::header::HeaderMap;
 
 use crate::query::ModelError;
 
-/// The first pause before a turn is tried again, where the endpoint names none; it doubles.
+/// The first pause before a turn is tried again, if the endpoint names none; it doubles.
 const PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
-/// The pause after so many tries.
+/// Returns the pause after `tries` tries.
 pub(super) fn pause(error: &ModelError, tries: u32) -> Duration {
     match error {
         ModelError::Refused { retry_after: Some(wanted), .. } => *wanted,
@@ -18,8 +18,8 @@ pub(super) fn pause(error: &ModelError, tries: u32) -> Duration {
     }
 }
 
-/// When the endpoint would like to be asked again (RFC 9110, section 10.2.3; and the finer header that
-/// OpenAI's clients read).
+/// Returns the time after which the endpoint wants to be asked again (RFC 9110, section 10.2.3; and the finer
+/// header that OpenAI's clients read). `None` if it names none.
 pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     if let Some(ms) = text("retry-after-ms").and_then(|text| text.parse::<u64>().ok()) {

@@ -1,31 +1,31 @@
-//! What a message says in parts: texts, thoughts and their signatures; and parts out of the pieces of a
-//! stream. Pure. Parts go back as they came and in their order: signatures are over what came before them.
+//! Messages in parts: texts, thoughts and their signatures; and parts out of the pieces of a stream. Pure. Parts
+//! go back as they came and in their order: signatures are over what came before them.
 
 use serde_json::{Map, Value, json};
 
 /// Members of a message that are thoughts, under the names that endpoints have for them.
 pub(super) const THOUGHTS: [&str; 5] =
     ["reasoning_content", "reasoning", "reasoning_details", "thinking", "thinking_blocks"];
-/// The most parts of one message; what begins one more is passed over.
+/// The most parts of one message; a piece that begins one more is ignored.
 const MOST_PARTS: usize = 4_096;
-/// Members that grow; of all others the last counts.
+/// Members whose pieces are appended; of all others the last counts.
 const GROWING: [&str; 5] = ["text", "thinking", "summary", "data", "reasoning"];
 
-/// Whether a part of a message is a thought.
+/// Reports whether a part of a message is a thought.
 pub(super) fn is_thought(part: &Value) -> bool {
     part["type"].as_str().is_some_and(|kind| {
         kind.contains("thinking") || kind.contains("reasoning") || kind.contains("thought")
     })
 }
 
-/// Whether a message has thoughts in it.
+/// Reports whether a message has thoughts in it.
 pub(super) fn has_thoughts(message: &Map<String, Value>) -> bool {
     let parts = message.get("content").and_then(Value::as_array);
     THOUGHTS.iter().any(|name| message.contains_key(*name))
         || parts.is_some_and(|parts| parts.iter().any(is_thought))
 }
 
-/// What a content says to people: a text, or the texts of its parts, without thoughts.
+/// Returns the text of a content for people: a text, or the texts of its parts, without thoughts.
 pub(super) fn text_of(content: Option<&Value>) -> String {
     match content {
         Some(Value::String(text)) => text.clone(),
@@ -42,8 +42,8 @@ pub(super) fn text_of(content: Option<&Value>) -> String {
     }
 }
 
-/// A content as it goes back: one text where it is nothing but text, which all endpoints take, and none
-/// where it is empty.
+/// Returns a content as it goes back: one text if it is nothing but text, which all endpoints take, and `null` if
+/// it is an empty list.
 pub(super) fn settled(content: Value) -> Value {
     let parts = match content {
         Value::Array(parts) => parts,
@@ -62,12 +62,12 @@ pub(super) fn settled(content: Value) -> Value {
     }
 }
 
-/// Puts a piece of a content to what there is of it: texts to texts, parts to parts, in their order.
+/// Adds a piece of a content to what there is of it: texts to texts, parts to parts, in their order.
 pub(super) fn merge_content(content: &mut Value, piece: Value) {
     let pieces = match (&mut *content, piece) {
         (Value::String(text), Value::String(more)) => return text.push_str(&more),
         (_, Value::Array(pieces)) => pieces,
-        // Also an empty one: that is not the same as none to all who read it.
+        // Also an empty one: it is not the same as a missing one to all endpoints.
         (Value::Null, text @ Value::String(_)) => return *content = text,
         (_, Value::String(text)) if text.is_empty() => return,
         (_, Value::String(text)) => vec![json!({"type": "text", "text": text})],
@@ -83,9 +83,8 @@ pub(super) fn merge_content(content: &mut Value, piece: Value) {
     *content = parts.into();
 }
 
-/// Puts pieces of parts to the parts that there are: to that of the same `index` and type. What has no
-/// `index` is a part of its own, or, with `grows`, goes on with the last one, if that is of its type and has
-/// not been signed yet.
+/// Adds pieces of parts to the existing parts: to that of the same `index` and type. A piece without `index` is a
+/// part of its own, or, with `grows`, continues the last one, if that is of its type and has not been signed yet.
 pub(super) fn merge_parts(parts: &mut Vec<Value>, pieces: Vec<Value>, grows: bool) {
     pieces.into_iter().for_each(|piece| merge_part(parts, piece, grows));
 }

@@ -1,5 +1,5 @@
-//! Errors as endpoints tell them, out of the shapes that there are: OpenAI's, a list (Google), a text,
-//! nested in another's words (OpenRouter), a list of places (FastAPI), with a status or inside a 200. Pure.
+//! Errors in the shapes that endpoints have for them: OpenAI's, a list (Google), a text, nested in another's
+//! words (OpenRouter), a list of places (FastAPI), with a status or inside a 200. Pure.
 
 use std::time::Duration;
 
@@ -8,35 +8,35 @@ use serde_json::Value;
 use super::wire::excerpt;
 use crate::text::mend_surrogates;
 
-/// The longest that is repeated of an error, in characters.
+/// The longest part of an error that is repeated, in characters.
 const LONGEST: usize = 1_000;
-/// So deep errors are looked for in errors.
+/// Depth to which errors nested in errors are searched.
 const DEEPEST: usize = 8;
-/// So many places are told of a list.
+/// Places of a list that are repeated.
 const MOST_PLACES: usize = 5;
 
-/// An error.
+/// An error as an endpoint reports it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Told {
-    /// What is said.
+    /// Message of the error, at most `LONGEST` characters.
     pub(super) message: String,
-    /// The status that it stands for, 400 to 599.
+    /// Status that the error stands for, 400 to 599; `None` if it names none.
     pub(super) status: Option<u16>,
-    /// The kinds that it is said to be of, in the endpoint's words.
+    /// Kinds of the error, in the endpoint's words.
     pub(super) kinds: Vec<String>,
-    /// When it would like to be asked again.
+    /// Time after which the endpoint wants to be asked again.
     pub(super) wait: Option<Duration>,
 }
 
 impl Told {
-    /// Reads the body of an answer whose status says that it is an error.
+    /// Reads the body of an answer whose status is an error.
     pub(super) fn read(body: &[u8]) -> Told {
         let text = String::from_utf8_lossy(body);
         let told = serde_json::from_str(&mend_surrogates(&text)).ok().and_then(|value| told(&value, DEEPEST));
         told.unwrap_or_else(|| Told { message: excerpt(body), ..Told::default() })
     }
 
-    /// Reads an error out of an answer that came with success.
+    /// Reads an error out of an answer that came with success. `None` if it has none.
     pub(super) fn inside(answer: &Value) -> Option<Told> {
         let choice = &answer["choices"][0];
         if says(&choice["error"]) {
@@ -51,18 +51,19 @@ impl Told {
         if is_error || has_status { told(answer, DEEPEST) } else { None }
     }
 
-    /// Whether the account is used up, which no waiting mends.
+    /// Reports whether the account is used up, which waiting does not mend.
     pub(super) fn is_used_up(&self) -> bool {
         self.kinds.iter().any(|kind| kind == "insufficient_quota")
     }
 
-    /// Whether it is about what the model made, not about what was asked (Groq): another try may go better.
+    /// Reports whether the error is about the model's output, not about the request (Groq): another try may go
+    /// better.
     pub(super) fn is_of_the_model(&self) -> bool {
         self.kinds.iter().any(|kind| kind == "tool_use_failed")
     }
 }
 
-/// Whether a member is there and not an empty one.
+/// Reports whether a member is present and not empty.
 fn says(error: &Value) -> bool {
     match error {
         Value::String(text) => !text.is_empty(),
@@ -75,7 +76,7 @@ fn told(value: &Value, depth: usize) -> Option<Told> {
     let depth = depth.checked_sub(1)?;
     match value {
         Value::String(text) if !text.trim().is_empty() => {
-            // Some put what another said into their own error, as text.
+            // Some put another's error into their own, as text.
             let inner = text.trim_start().starts_with(['{', '[']);
             let inner = inner.then(|| serde_json::from_str(text).ok()).flatten();
             let plain = || Told { message: text.trim().chars().take(LONGEST).collect(), ..Told::default() };
@@ -110,7 +111,7 @@ fn told_by_members(value: &Value, depth: usize) -> Option<Told> {
     Some(it)
 }
 
-/// What FastAPI says of a body: each a place and what is wrong there.
+/// Reads FastAPI's errors of a body: each has a place and a message.
 fn places(value: &Value) -> Option<Told> {
     let one = |error: &Value| {
         let said = error["msg"].as_str()?;
@@ -123,7 +124,7 @@ fn places(value: &Value) -> Option<Told> {
     (!told.is_empty()).then(|| Told { message: told.join("; "), ..Told::default() })
 }
 
-/// A status, where an error has one: as a number, or as the text of one.
+/// Returns the status of an error: a number, or the text of one. `None` if it has none.
 fn status_of(value: &Value) -> Option<u16> {
     let members = ["code", "status", "status_code", "statusCode", "error_code"];
     members.iter().find_map(|name| {
@@ -133,7 +134,7 @@ fn status_of(value: &Value) -> Option<u16> {
     })
 }
 
-/// The status that goes with a kind of error, in the words of OpenAI, Anthropic and Google.
+/// Returns the status that goes with a kind of error, in the words of OpenAI, Anthropic and Google.
 fn status_of_word(word: &str) -> Option<u16> {
     Some(match word.to_ascii_lowercase().as_str() {
         "invalid_request_error" | "invalid_argument" | "failed_precondition" => 400,
@@ -153,7 +154,7 @@ fn status_of_word(word: &str) -> Option<u16> {
     })
 }
 
-/// Google tells a pause among the details, as `34s` or `3.5s`.
+/// Returns the pause that Google names among the details, as `34s` or `3.5s`.
 fn wait_of(value: &Value) -> Option<Duration> {
     let told = value["details"].as_array()?.iter().find_map(|detail| detail["retryDelay"].as_str())?;
     let seconds: f64 = told.strip_suffix('s')?.parse().ok()?;

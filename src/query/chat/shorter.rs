@@ -1,16 +1,16 @@
-//! Parts of a request said with less, for endpoints that take no more. Pure.
+//! Shorter forms of parts of a request, for endpoints that take no more. Pure.
 
 use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-/// A call with what every endpoint knows of it.
+/// Returns a call with only the members that every endpoint knows.
 pub(super) fn plain_call(call: &Value) -> Value {
     let function = json!({"name": call["function"]["name"], "arguments": call["function"]["arguments"]});
     json!({"id": call["id"], "type": call["type"], "function": function})
 }
 
-/// An id that every endpoint takes: nine letters and digits, since Mistral takes no others.
+/// Returns an id that every endpoint takes: nine letters and digits, since Mistral takes no others.
 pub(in crate::query) fn plain_id(number: usize) -> String {
     format!("call{number:05}")
 }
@@ -33,7 +33,7 @@ pub(super) fn plain_ids(messages: &mut [Value]) {
     }
 }
 
-/// Has the first question begin with what the system said.
+/// Moves the system's message to the beginning of the first question.
 pub(super) fn into_question(messages: &mut Vec<Value>) {
     let is_system = messages.first().is_some_and(|message| message["role"] == "system");
     let is_question = messages.get(1).is_some_and(|message| message["role"] == "user");
@@ -45,7 +45,8 @@ pub(super) fn into_question(messages: &mut Vec<Value>) {
     }
 }
 
-/// Says patterns in descriptions. A property may have that name; a text below it is none of its schema.
+/// Moves patterns into descriptions. A property may be called `pattern`; a text below it is not part of its
+/// schema.
 pub(super) fn reword_patterns(schema: &mut Value) {
     match schema {
         Value::Object(members) => {

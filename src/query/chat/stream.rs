@@ -1,4 +1,4 @@
-//! A streamed turn: a message out of the pieces in its events. Pure.
+//! Streamed turn: builds a message out of the pieces in its events. Pure.
 
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
@@ -9,23 +9,23 @@ use super::pieces::{THOUGHTS, merge_content, merge_parts, text_of};
 use super::refusal::Told;
 use super::wire::{Reply, TokenUsage, Unread, excerpt, finish_reason, reply};
 
-/// The last event of a stream.
+/// Data of the last event of a stream.
 const DONE: &str = "[DONE]";
 
-/// Puts a message together.
+/// Builder of a message from the events of a stream.
 #[derive(Debug, Default)]
 pub(super) struct Folded {
     message: Map<String, Value>,
     finish_reason: Option<String>,
     usage: Option<TokenUsage>,
     said: Joining,
-    /// Whether some half of a character has a stand-in.
+    /// `true` if a half of a character has a stand-in.
     has_halves: bool,
     done: bool,
 }
 
 impl Folded {
-    /// Takes the data of an event; gives what the model said in it.
+    /// Takes the data of an event; returns the text that the model said in it.
     pub(super) fn take(&mut self, data: &str) -> Result<Option<String>, Unread> {
         if data.trim() == DONE {
             self.done = true;
@@ -45,7 +45,7 @@ impl Folded {
         };
         self.usage =
             chunk.get("usage").filter(|usage| usage.is_object()).map(TokenUsage::read).or(self.usage);
-        // One answer was asked for.
+        // The request asked for one answer.
         let piece = chunk.get_mut("choices").and_then(|choices| choices.get_mut(0)).map(Value::take);
         let Some(Value::Object(mut piece)) = piece else { return Ok(None) };
         self.finish_reason = finish_reason(piece.get("finish_reason")).or(self.finish_reason.take());
@@ -58,22 +58,22 @@ impl Folded {
         Ok(Some(said).filter(|said| !said.is_empty()))
     }
 
-    /// Whether an event's data has not been cut off.
+    /// Reports whether an event's data has not been cut off.
     pub(super) fn is_whole(data: &str) -> bool {
         data.trim() == DONE || serde_json::from_str::<IgnoredAny>(data).is_ok()
     }
 
-    /// Whether the endpoint said that this was all.
+    /// Reports whether the endpoint said that the stream is complete.
     pub(super) fn is_done(&self) -> bool {
         self.done
     }
 
-    /// What the model said and no event gave, because more of it might have come.
+    /// Returns text that no event gave, because more of it might have come.
     pub(super) fn rest(&mut self) -> String {
         self.said.rest()
     }
 
-    /// The message. Refused when the stream ended before the message did.
+    /// Returns the message. `Err` if the stream ended before the message did.
     pub(super) fn finish(mut self) -> Result<Reply, Unread> {
         if !self.done && self.finish_reason.is_none() {
             return Err(Unread::unusable("it broke off in the middle".to_owned()));
@@ -93,8 +93,8 @@ fn malformed(data: &str, error: &serde_json::Error) -> Unread {
     Unread::unusable(format!("an event of it is no piece of a chat completion ({error}): {excerpt}"))
 }
 
-/// Puts a piece to what there is: texts grow, calls and parts find their place, everything else is as it
-/// was said last.
+/// Merges a piece into the message: texts grow, calls and parts find their place, of everything else the last
+/// value counts.
 fn merge(message: &mut Map<String, Value>, delta: Map<String, Value>) {
     for (name, value) in delta {
         match (message.get_mut(&name), value) {
@@ -108,7 +108,7 @@ fn merge(message: &mut Map<String, Value>, delta: Map<String, Value>) {
                 pieces.into_iter().for_each(|piece| merge_call(calls, piece));
             }
             (_, Value::Array(pieces)) if THOUGHTS.contains(&name.as_str()) => {
-                // OpenRouter numbers what belongs together, LiteLLM's blocks just go on.
+                // OpenRouter numbers the pieces that belong together, LiteLLM's blocks just go on.
                 let grows = name != "reasoning_details";
                 let parts = message.entry(name).or_insert_with(|| Value::Array(Vec::new()));
                 let Value::Array(parts) = parts else { continue };

@@ -1,6 +1,6 @@
-//! The messages of chat completions that are read and written here. Pure. What a model says goes back to
-//! it as it came, also members that are not known here: some models need them. Only calls are mended:
-//! arguments that are not the text of an object.
+//! Messages of chat completions that are read and written here. Pure. A model's message goes back to it as it
+//! came, also members that are not known here: some models need them. Only calls are mended: arguments that are
+//! not the text of an object.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -13,7 +13,7 @@ use crate::query::ModelError;
 use crate::query::sse::TooLong;
 use crate::text::mend_surrogates;
 
-/// What one turn asks.
+/// Request of one turn.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(in crate::query) struct ChatRequest<'a> {
     pub(in crate::query) model: &'a str,
@@ -28,25 +28,26 @@ pub(in crate::query) struct ChatRequest<'a> {
     pub(in crate::query) stream_options: Option<StreamOptions>,
 }
 
-/// Asks for the tokens of a streamed turn.
+/// Options that ask for the tokens of a streamed turn.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(in crate::query) struct StreamOptions {
     pub(in crate::query) include_usage: bool,
 }
 
-/// Tokens, as the endpoint counts them.
+/// Token counts, as the endpoint reports them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct TokenUsage {
-    /// Of what was sent.
+    /// Tokens of the request.
     pub prompt_tokens: u64,
-    /// Of what the model said.
+    /// Tokens of the model's reply.
     pub completion_tokens: u64,
-    /// Of both.
+    /// Sum of both, as the endpoint reports it.
     pub total_tokens: u64,
 }
 
 impl TokenUsage {
-    /// Reads what an endpoint tells. An answer is worth no less for a number in it that is none.
+    /// Reads the counts of an endpoint. A missing or malformed number counts as 0, since it makes an answer worth
+    /// no less.
     pub(super) fn read(told: &Value) -> TokenUsage {
         let number = |name: &str| told[name].as_u64().unwrap_or_default();
         TokenUsage {
@@ -68,36 +69,36 @@ impl std::ops::AddAssign for TokenUsage {
 /// A tool call that a model asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::query) struct ToolRequest {
-    /// Empty where the endpoint gave none.
+    /// Id of the call; empty if the endpoint gave none.
     pub(in crate::query) id: String,
-    /// As the model knows the tool.
+    /// Name of the tool, as the model knows it.
     pub(in crate::query) name: String,
-    /// The text of an object; what the model wrote, where that is none and cannot be made one.
+    /// Text of an object; the model's own text if that is none and cannot be made one.
     pub(in crate::query) arguments: String,
 }
 
-/// What a model said in one turn.
+/// Reply of a model in one turn.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::query) struct Reply {
-    /// The whole message, for the conversation.
+    /// Whole message, for the conversation.
     pub(in crate::query) message: Value,
-    /// What it said to people.
+    /// Text for people, without thoughts.
     pub(in crate::query) text: String,
-    /// What it said when it refused.
+    /// Text of a refusal; `None` if the model did not refuse.
     pub(in crate::query) refusal: Option<String>,
-    /// Whether it has thoughts in it.
+    /// `true` if the message has thoughts in it.
     pub(in crate::query) has_thoughts: bool,
     pub(in crate::query) calls: Vec<ToolRequest>,
-    /// `stop`, `length`, `tool_calls`, `content_filter`, or whatever else.
+    /// `stop`, `length`, `tool_calls`, `content_filter`, or another word of the endpoint.
     pub(in crate::query) finish_reason: Option<String>,
     pub(in crate::query) usage: TokenUsage,
 }
 
-/// Why an answer that came with success is none.
+/// Reason why an answer that came with success cannot be used.
 #[derive(Debug)]
 pub(super) struct Unread {
     pub(super) error: ModelError,
-    /// Whether it stands for a refusal that another try may mend.
+    /// `true` if it stands for a refusal that another try may mend.
     pub(super) again: bool,
 }
 
@@ -106,7 +107,7 @@ impl Unread {
         Unread { error: ModelError::Unusable { reason }, again: false }
     }
 
-    /// An error that came inside an answer, which is a refusal where it tells a status.
+    /// Creates an error that came inside an answer, which is a refusal if it has a status.
     pub(super) fn of(told: Told, what: &str) -> Unread {
         let Some(status) = told.status else { return Unread::unusable(format!("{what}: {}", told.message)) };
         let again = is_passing(status, &told);
@@ -123,7 +124,7 @@ impl From<TooLong> for Unread {
     }
 }
 
-/// Whether what was refused with this status may be taken at another try.
+/// Reports whether another try may succeed after a refusal with this status.
 pub(super) fn is_passing(status: u16, told: &Told) -> bool {
     told.is_of_the_model() || (matches!(status, 408 | 409 | 429 | 500..) && !told.is_used_up())
 }
@@ -154,18 +155,18 @@ pub(super) fn read_completion(body: &[u8]) -> Result<Reply, Unread> {
     Ok(reply(message, finish_reason(choice.get("finish_reason")), usage))
 }
 
-/// Why a model stopped, where it is said.
+/// Returns the reason why a model stopped; `None` if there is none.
 pub(super) fn finish_reason(told: Option<&Value>) -> Option<String> {
     told.and_then(Value::as_str).filter(|reason| !reason.is_empty()).map(str::to_owned)
 }
 
-/// What a message says.
+/// Builds the reply from a message.
 pub(super) fn reply(
     mut message: Map<String, Value>,
     finish_reason: Option<String>,
     usage: TokenUsage,
 ) -> Reply {
-    // Members that say nothing are refused by some endpoints when they come back.
+    // Some endpoints refuse empty members when they come back.
     message.retain(|name, value| name == "content" || !says_nothing(value));
     message.insert("role".to_owned(), "assistant".into());
     let content = message.get("content");
@@ -193,7 +194,7 @@ fn says_nothing(value: &Value) -> bool {
     value.is_null() || value.as_array().is_some_and(Vec::is_empty)
 }
 
-/// Reads a call, and mends in the message what some local servers leave out.
+/// Reads a call, and adds to the message what some local servers leave out.
 fn read_call(call: &mut Value) -> ToolRequest {
     let id = call["id"].as_str().unwrap_or_default().to_owned();
     let name = call["function"]["name"].as_str().unwrap_or_default().to_owned();
@@ -213,8 +214,9 @@ fn read_call(call: &mut Value) -> ToolRequest {
     ToolRequest { id, name, arguments: meant.unwrap_or(arguments) }
 }
 
-/// The object that a model meant with what it wrote for arguments: nothing for none, an object in a JSON
-/// string, or one between fences. Endpoints that parse the conversation refuse anything else for good.
+/// Returns the object that a model meant with its text for arguments: an empty text means `{}`, and an object may
+/// be in a JSON string or between fences. Endpoints that parse the conversation refuse anything else for good.
+/// `None` if the text is no object.
 fn object_text(written: &str) -> Option<String> {
     let whole = mend_surrogates(written);
     let text = without_fences(whole.trim());
@@ -223,26 +225,26 @@ fn object_text(written: &str) -> Option<String> {
     }
     if text.starts_with('"') {
         let inner: String = serde_json::from_str(text).ok()?;
-        // One string is a habit, strings in strings are none.
+        // One string is a habit, a string in a string is an error.
         return if inner.trim_start().starts_with('"') { None } else { object_text(&inner) };
     }
     serde_json::from_str::<Map<String, Value>>(text).is_ok().then(|| text.to_owned())
 }
 
-/// What stands between the fences of a Markdown block of code, if it is one.
+/// Returns the text between the fences of a Markdown block of code, or the whole text if it is none.
 fn without_fences(text: &str) -> &str {
     let inner = text.strip_prefix("```").and_then(|text| text.strip_suffix("```"));
     inner.map_or(text, |text| text.trim_start_matches(|c: char| c.is_ascii_alphanumeric()).trim())
 }
 
-/// The beginning of an answer, for people.
+/// Returns the beginning of an answer, for people.
 pub(super) fn excerpt(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(800)]);
     let text: String = text.chars().take(200).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if text.trim().is_empty() { "(nothing)".to_owned() } else { text.trim().to_owned() }
 }
 
-/// What a tool answered, as a message.
+/// Builds the message of a tool's answer.
 pub(in crate::query) fn tool_message(id: &str, text: &str) -> Value {
     json!({"role": "tool", "tool_call_id": id, "content": text})
 }

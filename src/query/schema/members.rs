@@ -1,5 +1,5 @@
-//! The members of a schema, each of the type that JSON Schema gives it (2020-12, and what is left of older
-//! drafts said in its words), at every depth.
+//! Members of a schema, each mended to the type that JSON Schema gives it (2020-12, with the members of older
+//! drafts put into its words), at every depth.
 
 use std::collections::HashSet;
 
@@ -11,7 +11,7 @@ use super::BY_NAME;
 const LISTS: [&str; 4] = ["anyOf", "oneOf", "allOf", "prefixItems"];
 /// Members that hold one schema.
 const SINGLE: [&str; 7] = ["items", "contains", "propertyNames", "not", "if", "then", "else"];
-/// The same, and `true` and `false` are common there.
+/// Members that hold one schema, where `true` and `false` are common.
 const REST: [&str; 4] =
     ["additionalProperties", "additionalItems", "unevaluatedProperties", "unevaluatedItems"];
 const NUMBERS: [&str; 11] = [
@@ -29,9 +29,9 @@ const NUMBERS: [&str; 11] = [
 ];
 const TEXTS: [&str; 6] = ["$ref", "$comment", "title", "description", "format", "pattern"];
 
-/// Mends a schema and all that are in it. True when something was changed.
+/// Mends a schema and all that are in it. Returns `true` if something was changed.
 pub(super) fn mend(schema: &mut Map<String, Value>) -> bool {
-    // Says which dialect this is; some endpoints refuse it, none heeds it.
+    // Names the dialect; some endpoints refuse it, and none uses it.
     let mut is_changed = schema.shift_remove("$schema").is_some();
     is_changed |= mend_bounds(schema);
     is_changed |= mend_plain(schema);
@@ -56,7 +56,7 @@ pub(super) fn mend(schema: &mut Map<String, Value>) -> bool {
     is_changed
 }
 
-/// Makes a schema of what stands where one must be: what is none allows everything.
+/// Makes a schema of a value where one must be: a value that is none allows everything.
 fn as_schema(value: &mut Value) -> bool {
     match value {
         Value::Object(schema) => return mend(schema),
@@ -70,7 +70,7 @@ fn mend_map(schema: &mut Map<String, Value>, name: &str) -> bool {
     match schema.get_mut(name) {
         None => false,
         Some(Value::Object(schemas)) => schemas.values_mut().fold(false, |is, value| as_schema(value) | is),
-        // Objects without properties are told so.
+        // Objects without properties keep an empty `properties`.
         Some(value) if name == "properties" => {
             *value = json!({});
             true
@@ -89,8 +89,8 @@ fn mend_list(schema: &mut Map<String, Value>, name: &str) -> bool {
     }
 }
 
-/// What a list has in it: one schema for all, and others for the first ones under their newer name. `false`,
-/// nothing more, is told as a length.
+/// Mends the items of a list: one schema for all, and others for the first ones under their newer name. `false`,
+/// which means no more items, becomes a length.
 fn mend_items(schema: &mut Map<String, Value>) -> bool {
     let mut is_changed = false;
     if let Some(Value::Array(first)) = schema.get_mut("items") {
@@ -120,7 +120,7 @@ fn mend_items(schema: &mut Map<String, Value>) -> bool {
     is_changed
 }
 
-/// Up to draft 4 a bound was exclusive by a switch beside it.
+/// Mends bounds: up to draft 4 a bound was exclusive by a flag beside it.
 fn mend_bounds(schema: &mut Map<String, Value>) -> bool {
     let mut is_changed = false;
     for (bound, exclusive) in [("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")] {
@@ -135,7 +135,7 @@ fn mend_bounds(schema: &mut Map<String, Value>) -> bool {
     is_changed
 }
 
-/// Numbers, texts, and lists of values: what is of another type says nothing.
+/// Mends numbers, texts, and lists of values: a member of another type is removed.
 fn mend_plain(schema: &mut Map<String, Value>) -> bool {
     let before = schema.len();
     schema.retain(|name, value| match name.as_str() {
@@ -166,7 +166,7 @@ fn once_each(values: &mut Vec<Value>) -> bool {
     values.len() != before
 }
 
-/// `type`, in the words that JSON Schema has for it.
+/// Mends `type` to the words that JSON Schema has for it.
 fn mend_kinds(schema: &mut Map<String, Value>) -> bool {
     let Some(told) = schema.get_mut("type") else { return false };
     let mended = match &*told {
@@ -193,8 +193,7 @@ fn mend_kinds(schema: &mut Map<String, Value>) -> bool {
     }
 }
 
-/// The name of a type, also where it was said in Python's or Java's words; none for "any" and for what
-/// nobody knows.
+/// Returns the name of a type, also for Python's or Java's words; `None` for "any" and for unknown words.
 fn kind_of(word: &str) -> Option<&'static str> {
     Some(match word.to_ascii_lowercase().as_str() {
         "string" | "str" | "text" => "string",

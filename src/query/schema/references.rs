@@ -1,5 +1,5 @@
-//! References within a schema, as references to a place in it whose names need no escape. llama.cpp follows
-//! no others, and neither `#` nor an anchor.
+//! References within a schema, rewritten to places in it whose names need no escape. llama.cpp follows no others,
+//! and neither `#` nor an anchor.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::BY_NAME;
 
-/// What the copy of the whole is called among the definitions.
+/// Name of the copy of the whole among the definitions.
 const WHOLE: &str = "whole";
 /// Members that hold values, not schemas.
 const VALUES: [&str; 4] = ["const", "enum", "default", "examples"];
@@ -38,12 +38,13 @@ fn visit(schema: &mut Map<String, Value>, place: &str, each: &mut dyn FnMut(&mut
     }
 }
 
-/// A step of a JSON pointer (RFC 6901, section 3).
+/// Escapes a step of a JSON pointer (RFC 6901, section 3).
 fn escaped(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 
-/// Changes references; `changed` gives the new target where there is one.
+/// Changes references; `changed` returns the new target, or `None` to keep the old one. Returns `true` if
+/// something was changed.
 fn redirect(schema: &mut Map<String, Value>, changed: impl Fn(&str) -> Option<String>) -> bool {
     let mut is_changed = false;
     visit(schema, "", &mut |schema, _| {
@@ -57,8 +58,8 @@ fn redirect(schema: &mut Map<String, Value>, changed: impl Fn(&str) -> Option<St
     is_changed
 }
 
-/// References by anchor or id become references by place, and one that leads nowhere in this schema is no
-/// reference: nobody fetches another. True when something was changed.
+/// Turns references by anchor or id into references by place, and removes those that lead nowhere in this schema:
+/// an endpoint fetches no other document. Returns `true` if something was changed.
 pub(super) fn settle(schema: &mut Map<String, Value>) -> bool {
     let mut places = HashMap::new();
     let mut is_changed = false;
@@ -75,8 +76,8 @@ pub(super) fn settle(schema: &mut Map<String, Value>) -> bool {
     is_changed | settle_places(schema)
 }
 
-/// References to places that have to be escaped become references to definitions, since some know no
-/// escapes; what leads nowhere is taken out.
+/// Turns references to places that have to be escaped into references to definitions, since some endpoints know
+/// no escapes, and removes those that lead nowhere. Returns `true` if something was changed.
 fn settle_places(schema: &mut Map<String, Value>) -> bool {
     let (mut moved, mut lost) = (HashMap::new(), HashSet::new());
     let mut targets = HashSet::new();
@@ -123,7 +124,7 @@ fn at_step<'a>(value: &'a Value, step: &String) -> Option<&'a Value> {
     }
 }
 
-/// A step of a JSON pointer in a fragment (RFC 6901, section 6).
+/// Unescapes a step of a JSON pointer in a fragment (RFC 6901, section 6).
 fn unescaped(step: &str) -> String {
     let (mut bytes, mut rest) = (Vec::new(), step.as_bytes());
     while let Some((&byte, behind)) = rest.split_first() {
@@ -142,7 +143,7 @@ fn unescaped(step: &str) -> String {
     String::from_utf8_lossy(&bytes).replace("~1", "/").replace("~0", "~")
 }
 
-/// Adds a definition under a name that is free; gives the name.
+/// Adds a definition under a free name; returns the name.
 fn define(schema: &mut Map<String, Value>, wanted: &str, definition: Value) -> String {
     let definitions = schema.entry("$defs").or_insert_with(|| json!({}));
     let mut name = wanted.to_owned();
@@ -155,7 +156,8 @@ fn define(schema: &mut Map<String, Value>, wanted: &str, definition: Value) -> S
     name
 }
 
-/// References to the whole become references to a definition that says the same. True when there were some.
+/// Turns references to the whole into references to a definition that is equal. Returns `true` if there were
+/// some.
 pub(super) fn name_whole(schema: &mut Map<String, Value>) -> bool {
     let mut is_there = false;
     visit(schema, "", &mut |schema, _| is_there |= schema.get("$ref").is_some_and(|target| target == "#"));
@@ -170,8 +172,8 @@ pub(super) fn name_whole(schema: &mut Map<String, Value>) -> bool {
     true
 }
 
-/// A schema has gone one level down, into this property, and its definitions have not: references to places
-/// in it lead there still.
+/// Adjusts references after a schema has gone one level down, into this property, while its definitions have not:
+/// references to places in it still lead there.
 pub(super) fn go_deeper(outer: &mut Value, property: &str) {
     let Value::Object(outer) = outer else { return };
     redirect(outer, |target| {

@@ -1,4 +1,4 @@
-//! What becomes of processes when the actors above them fail. Real processes; nothing in the product
+//! Tests of the processes when the actors above them fail. They use real processes. Nothing in the product
 //! knows of these tests, so replicas are made to fail by killing their actors.
 
 use serde_json::{Value, json};
@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::process::marked_tests::{DEADLINE, Marked};
 
-/// The real supervisor, but a replica that ends without having been told counts as one that failed:
-/// a killed actor is the only defect that can be had from outside.
+/// The real supervisor, except that a replica that ends without being told counts as failed: a killed actor
+/// is the only defect that can be caused from outside.
 struct Strict;
 
 impl Actor for Strict {
@@ -48,7 +48,7 @@ impl Actor for Strict {
     }
 }
 
-/// A supervisor with servers that are processes and no more: they never speak.
+/// A supervisor whose servers are plain processes that never speak the protocol.
 struct World {
     marked: Marked,
     directory: Directory,
@@ -67,7 +67,8 @@ impl World {
         World { marked, directory, supervisor, ended, files: tempfile::tempdir().unwrap() }
     }
 
-    /// A leader and one that has left its group. The leader says so when it finds the one before it alive.
+    /// Returns an entry that starts a leader and a process that has left its group. The leader reports if
+    /// it finds its predecessor alive.
     fn tree(&self, name: &str) -> Value {
         let script = "last=$(cat \"$0.pid\" 2>/dev/null); \
              if [ -n \"$last\" ] && [ -s /proc/$last/cmdline ]; then echo $last >>\"$0.overlap\"; fi; \
@@ -112,7 +113,7 @@ impl World {
         }
     }
 
-    /// Kills the actors of all replicas, which say nothing to their children.
+    /// Kills the actors of all replicas; they tell their children nothing.
     fn kill_replicas(&self) {
         self.supervisor.get_children().iter().for_each(|replica| replica.kill());
     }
@@ -158,7 +159,7 @@ async fn a_replica_that_fails_is_replaced_and_its_process_is_gone_before_the_nex
     world.end().await;
 }
 
-/// OTP's escalation, one level below: who fails all the time is given up, and nobody else.
+/// OTP's escalation, one level below: a server that fails all the time is given up, and no other one.
 #[tokio::test]
 async fn a_server_whose_replicas_fail_all_the_time_is_given_up_until_it_is_changed() {
     let world = World::new().await;
@@ -199,7 +200,7 @@ async fn a_supervisor_that_is_killed_takes_every_tree_along() {
     eprintln!("measured A10: the supervisor killed, three trees gone after {took:?}");
 }
 
-/// The runtime ends while everything runs, as when the daemon ends in a hurry.
+/// The runtime ends while everything runs, as when the daemon is ended in a hurry.
 #[test]
 fn a_runtime_that_ends_takes_every_tree_along() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -1,4 +1,4 @@
-//! What a server's replicas do when it is edited, called, left alone and loaded.
+//! Tests of a server's replicas while it is edited, called, left idle and loaded.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +8,12 @@ use proptest::prelude::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A server whose replicas do what they are told, when the test says so.
+/// A server whose replicas do as they are told, when the test says so.
 struct World {
     fleet: Fleet,
     policy: Policy,
     now: Instant,
-    /// Number to what it is doing and whether it was told to leave.
+    /// Number of each replica to its phase, and `true` if it was told to leave.
     replicas: BTreeMap<u64, (Doing, bool)>,
     retried: Vec<u64>,
 }
@@ -77,7 +77,7 @@ impl World {
         self.take(actions);
     }
 
-    /// Those that were not told to leave.
+    /// Returns the numbers of the replicas that were not told to leave.
     fn staying(&self) -> Vec<u64> {
         self.replicas.iter().filter(|(_, (_, leaving))| !leaving).map(|(number, _)| *number).collect()
     }
@@ -258,8 +258,8 @@ fn policy(kind: u8) -> Policy {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(10_000))]
 
-    /// Whatever happens in whatever order: when things settle, the server has as many replicas of
-    /// its last definition as it is to have, and none when it is to have none.
+    /// After any sequence of events: when things settle, the server has the right number of replicas of its
+    /// last definition, or none if it should have none.
     #[test]
     fn random_interleavings_end_with_what_was_last_asked_for(steps in proptest::collection::vec(step(), 0..60)) {
         let mut world = World::new(Policy::default());
@@ -282,7 +282,7 @@ proptest! {
                 Step::Look { in_flight, queued, seconds } =>
                     world.look(Load { in_flight, queued, admitted: 0 }, SECOND * seconds as u32),
             }
-            // Leaving ones aside, there are never more than a generation's worth beside those wanted.
+            // Apart from leaving replicas, there are never more than one generation beside the wanted ones.
             prop_assert!(world.staying().len() <= 2 * world.policy.replicas.max);
         }
         world.demand();

@@ -1,6 +1,6 @@
-//! The cases of OTP's `supervisor_SUITE` that a single replica can have, and that are not among
-//! the tests beside this file; `docs/supervision.md` says which of ours is which of theirs. Only
-//! what the state machine shows to everybody is used here.
+//! The cases of OTP's `supervisor_SUITE` that a single replica can have and that are not among the tests
+//! beside this file; `docs/supervision.md` maps ours to theirs. The tests use only the public interface of
+//! the state machine.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ fn crashed() -> Ending {
     Ending::Crashed(exited(1))
 }
 
-/// A replica and what it has asked for and not yet got. Nothing happens by itself.
+/// A replica with its open requests. Nothing happens by itself.
 struct Stage {
     life: Lifecycle,
     now: Instant,
@@ -94,7 +94,7 @@ impl Stage {
         self.life.state().name()
     }
 
-    /// Whether anything is under way that would start a child.
+    /// Reports whether anything under way would start a child.
     fn starts_again(&mut self) -> bool {
         let before = self.spawned;
         self.ring();
@@ -103,8 +103,8 @@ impl Stage {
     }
 }
 
-/// OTP: `permanent_shutdown`, `transient_shutdown`, `temporary_shutdown`. The third kind of exit:
-/// it was told to.
+/// OTP: `permanent_shutdown`, `transient_shutdown`, `temporary_shutdown`. The third kind of exit: on
+/// request.
 #[test]
 fn a_child_that_was_told_to_stop_is_not_replaced_whatever_the_policy() {
     for restart in POLICIES {
@@ -132,8 +132,8 @@ fn a_start_asks_spawns_once_and_is_ready_when_the_child_says_so() {
     assert_eq!(stage.state(), "ready");
 }
 
-/// OTP: `sup_start_ignore_init`, `sup_start_ignore_permanent_child` and its kin. Our child that
-/// cannot be started as it is defined: the replica stays, without a child.
+/// OTP: `sup_start_ignore_init`, `sup_start_ignore_permanent_child` and similar. Our child cannot be
+/// started as it is defined: the replica stays, without a child.
 #[test]
 fn a_child_that_cannot_be_started_as_defined_leaves_its_replica_in_place() {
     for restart in POLICIES {
@@ -178,7 +178,7 @@ fn a_restart_that_fails_is_tried_again_later_and_never_twice_at_once() {
         let (epoch, at) = stage.alarm.expect("one alarm");
         waits.push(at.duration_since(stage.now));
         stage.ring();
-        // The same alarm once more, as after a clock that jumped.
+        // The same timer once more, as after a clock that jumped.
         stage.on(Event::Alarm { epoch });
         stage.grant();
         assert_eq!(stage.spawned, expected);
@@ -233,9 +233,9 @@ fn of_many_reports_of_ends_only_that_of_the_running_child_counts() {
     assert_eq!(attempt, 11, "one end is counted once");
 }
 
-/// OTP: `sup_stop_infinity`, `sup_stop_timeout`, `sup_stop_brutal_kill`, and a child that dies by
-/// itself while it is being stopped. How long a stop takes is the ladder's business; the replica
-/// waits for the end and asks once.
+/// OTP: `sup_stop_infinity`, `sup_stop_timeout`, `sup_stop_brutal_kill`, and a child that dies by itself
+/// while it is being stopped. The ladder decides how long a stop takes; the replica asks once and waits for
+/// the end.
 #[test]
 fn a_stop_is_asked_for_once_and_over_when_the_child_is() {
     for ending in [Ending::Stopped, Ending::Crashed(Cause::Signalled { signal: 9 }), crashed()] {
@@ -255,7 +255,7 @@ fn a_stop_is_asked_for_once_and_over_when_the_child_is() {
     }
 }
 
-/// OTP: `child_adm`, `child_adm_simple`: start, restart, terminate and delete, each also where it
+/// OTP: `child_adm`, `child_adm_simple`: start, restart, terminate and delete, each also in states where it
 /// makes no sense.
 #[test]
 fn orders_that_make_no_sense_change_nothing() {
@@ -281,7 +281,7 @@ fn orders_that_make_no_sense_change_nothing() {
     assert_eq!(stage.finished, 1);
 }
 
-/// OTP: `child_adm` (`restart_child` of a terminated one), `transient_normal` and after.
+/// OTP: `child_adm` (`restart_child` of a terminated one), `transient_normal` and the cases after it.
 #[test]
 fn a_child_that_was_left_is_started_when_somebody_wants_it() {
     for (restart, code, state) in [
@@ -299,7 +299,7 @@ fn a_child_that_was_left_is_started_when_somebody_wants_it() {
     }
 }
 
-/// OTP: `count_restarting_children`: one that waits for its restart is none that runs.
+/// OTP: `count_restarting_children`: a child that waits for its restart does not count as running.
 #[test]
 fn a_replica_that_waits_has_no_child() {
     let mut stage = Stage::started(RestartPolicy::Always);
@@ -330,7 +330,7 @@ fn wanted_again_while_it_stops_it_comes_back_once_and_at_once() {
     assert_eq!((stage.state(), stage.spawned), ("starting", 2));
 }
 
-/// Not in OTP: a permission to start that comes when nobody needs it any more.
+/// Not in OTP: a permit to start that arrives when nobody needs it any more.
 #[test]
 fn a_permission_for_an_earlier_request_starts_nothing() {
     let mut stage = Stage::new(RestartPolicy::Always);

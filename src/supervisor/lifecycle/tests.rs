@@ -1,4 +1,4 @@
-//! The state machine, state by state and in random order.
+//! Tests of the state machine, state by state and in random order.
 
 use super::*;
 use proptest::prelude::*;
@@ -14,12 +14,12 @@ fn not_opened(code: i32) -> Ending {
     Ending::NotOpened { cause: Cause::Exited { code }, at_once: true }
 }
 
-/// A crash that is like no other, so that it says nothing about the next one.
+/// Returns a crash unlike any other, so that it says nothing about the next one.
 fn crash_for_a_new_reason(n: i32) -> Ending {
     Ending::Crashed(Cause::Exited { code: n })
 }
 
-/// A replica with the world around it that does what it is told, at once.
+/// A replica with surroundings that do as they are told at once.
 struct World {
     life: Lifecycle,
     now: Instant,
@@ -269,7 +269,7 @@ fn what_was_never_ready_and_always_ends_in_the_same_way_is_left_alone_for_minute
         world.ring();
         world.grant();
     }
-    // The third one has just been waited for.
+    // The delay before the third start has just passed.
     assert_eq!(world.spawns[3].0.duration_since(world.spawns[2].0), 375 * SECOND);
     world.end(not_opened(2));
     let State::Backoff { hopeless, .. } = world.life.state() else { panic!("it failed") };
@@ -375,8 +375,8 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(10_000))]
 
-    /// Whatever happens in whatever order, there is never a second child, and when things
-    /// settle, what was last asked for holds.
+    /// After any sequence of events there was never a second child, and when things settle, the last
+    /// request holds.
     #[test]
     fn random_interleavings_end_with_what_was_last_asked_for(steps in proptest::collection::vec(step(), 0..60)) {
         let mut world = World::new();

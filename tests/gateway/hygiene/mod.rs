@@ -1,4 +1,4 @@
-//! What holds for every route of both dialects (contract, section 3): what is checked first, what
+//! What holds for every route of both dialects (`docs/http-api.md`, G1 to G4): what is checked first, what
 //! a body may be, and that a request which is refused disturbs nobody.
 
 mod bodies;

@@ -1,5 +1,5 @@
 //! Export and import of the configuration: a round trip loses nothing, a bad file changes nothing,
-//! and no path leads out of the configured directory (contract, 5.11 and 5.12).
+//! and no path leads out of the configured directory (`docs/http-api.md`, M7).
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};

@@ -1,4 +1,4 @@
-//! `/api`, the MCP CLI dialect (contract, 5.4 to 5.9, 5.11 and 5.12).
+//! `/api`, the MCP CLI dialect (`docs/http-api.md`, M3 to M5 and M7).
 
 mod changes;
 mod config_files;

@@ -1,4 +1,4 @@
-//! Every row of the error catalogue that a call or a read can end in (contract, 4.3).
+//! Every row of the error catalogue that a call or a read can end in (`docs/http-api.md`, P2).
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;

@@ -1,4 +1,4 @@
-//! Keys while they live: narrowed, widened, given another text, limited (contract, 4.10 and 4.4).
+//! Keys while they live: narrowed, widened, given another text, limited (`docs/http-api.md`, P14 and P3).
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! `/v1/api-keys`: made, shown once, limited, revoked (contract, 4.1 and 4.10).
+//! `/v1/api-keys`: made, shown once, limited, revoked (`docs/http-api.md`, G5 and P14).
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! How much a caller may: requests a second, calls at once, calls a month, bad keys (contract, 4.4).
+//! How much a caller may: requests a second, calls at once, calls a month, bad keys (`docs/http-api.md`, P3).
 
 use serde_json::json;
 

@@ -1,5 +1,5 @@
 //! `/v1/mcps`: what is listed, in which pages, by which filters, and what a single server shows
-//! (contract, 4.5 and 4.6).
+//! (`docs/http-api.md`, P4 and P7).
 
 use std::collections::HashSet;
 

@@ -1,5 +1,5 @@
-//! `/v1`, the PlexMCP dialect: requests, results and every error it can give (contract, 4.3 and
-//! 4.5 to 4.8).
+//! `/v1`, the PlexMCP dialect: requests, results and every error it can give (`docs/http-api.md`, P2, P4 and P7 to
+//! P11).
 
 mod calls;
 mod failures;

@@ -1,4 +1,4 @@
-//! `/v1/organization` and its members, and what each role may do (contract, 4.1 and 4.9).
+//! `/v1/organization` and its members, and what each role may do (`docs/http-api.md`, P5 and P12).
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,5 @@
 //! What grants, limits or filters is taken at its word: a name that there is not is an error that says so and
-//! names the nearest (contract, section 3 and 4.5). Elsewhere unknown members are ignored.
+//! names the nearest (`docs/http-api.md`, G3.5 and G4). Elsewhere unknown members are ignored.
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,4 @@
-//! `/v1/usage` and its history: every call once, by whom, of what, and with what outcome (contract,
-//! 4.11 and 4.12).
+//! `/v1/usage` and its history: every call once, by whom, of what, and with what outcome (`docs/http-api.md`, P15).
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! `POST /api/query` against a scripted model (contract, 5.10): each case with its exact answer.
+//! `POST /api/query` against a scripted model (`docs/http-api.md`, M6): each case with its exact answer.
 
 mod accounting;
 mod answers;

@@ -1,4 +1,4 @@
-//! Every row of the contract's table (5.10), and what the further members must be.
+//! Every row of the table in `docs/http-api.md`, M6.6, and what the further members must be.
 
 use serde_json::{Value, json};
 

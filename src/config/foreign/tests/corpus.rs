@@ -1,5 +1,5 @@
-//! A corpus: every client's form of a file with every oddity that people's files have. What becomes of each
-//! server is known beforehand, and nothing may start otherwise than it was meant without a word.
+//! A corpus: every client's form of a file with every oddity found in real files. The result for each server is
+//! known beforehand, and no server may start in an unintended way without a remark.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 
-/// A server, before it is written down in some client's way.
+/// A server, before it is written in a client's form.
 #[derive(Clone)]
 struct Server {
     name: &'static str,
@@ -29,7 +29,7 @@ fn server(name: &'static str) -> Server {
     }
 }
 
-/// A client's form: where the file is, and how servers are written into it.
+/// A client's form: the path of the file, and how servers are written into it.
 struct Form {
     path: &'static str,
     write: fn(&[Server]) -> Value,
@@ -47,7 +47,7 @@ fn object<T: Into<Value>>(members: impl IntoIterator<Item = (&'static str, T)>) 
     Value::Object(members.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect())
 }
 
-/// An entry as most clients write it, with the words of one for an address and for off.
+/// Writes an entry as most clients do, with one client's words for an address and for off.
 fn usual(server: &Server, address: &str, off: (&str, bool)) -> Value {
     let mut entry = Map::new();
     match server.address {
@@ -238,8 +238,8 @@ const FORMS: [Form; 23] = [
     ),
 ];
 
-/// What is odd about a file: what is done to its second server or to its text, what becomes of that server,
-/// and what has to be said of it.
+/// An oddity of a file: the change to its second server or to its text, the result for that server, and the
+/// remark that is required.
 struct Oddity {
     name: &'static str,
     change: fn(&mut Server),
@@ -337,12 +337,12 @@ fn written(form: &Form, servers: &[Server]) -> String {
     match form.notation {
         Json => serde_json::to_string_pretty(&value).expect("JSON"),
         Toml => toml::to_string(&value).expect("TOML"),
-        // JSON is YAML, too; block style is in the files that are written by hand.
+        // JSON is valid YAML; block style is covered by the hand-written files.
         Yaml => value.to_string(),
     }
 }
 
-/// Texts that still look as if they should have stood for something else.
+/// Returns texts that still look like placeholders.
 fn unread(entry: &Entry) -> Vec<String> {
     let definition = entry.definition();
     let env = definition.env().iter().map(|(name, value)| (format!("env.{name}"), value.clone()));
