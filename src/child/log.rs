@@ -375,7 +375,7 @@ mod tests {
             let now = start + Duration::from_millis(u64::from(n) * 20);
             assert!(ring.offer(1, Stream::Stderr, &format!("{n:>100}"), now));
         }
-        assert!(ring.lines.iter().map(cost).sum::<usize>() <= RING_BYTES);
+        assert!(ring.lines.iter().map(|line| cost(line)).sum::<usize>() <= RING_BYTES);
         assert!(ring.lines.back().is_some_and(|line| line.text.ends_with("9999") && line.number == 10_000));
     }
 
