@@ -1,5 +1,4 @@
-//! The pins that are in force, of all servers: read by calls, written by the registry after it has
-//! stored them.
+//! Pins in force, of all servers: read by calls, written by the registry after it has stored them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,37 +11,37 @@ use crate::mcp::ToolDigest;
 use crate::service::Error;
 use crate::supervisor::PinMode;
 
-/// See the module. Cheap to clone.
+/// Pins in force by server id. Cheap to clone.
 #[derive(Clone, Default)]
 pub(in crate::service) struct PinBook(Arc<DashMap<Arc<str>, Kept>>);
 
 struct Kept {
     pins: Arc<Pins>,
-    /// What was told of each tool last, so that it is told once.
+    /// State and digest last reported for each tool, so that each change is reported once.
     told: HashMap<Box<str>, (PinState, Option<ToolDigest>)>,
     changes: u64,
 }
 
-/// What an administrator approves.
+/// Approval of tools by an administrator.
 #[derive(Debug, Clone)]
 pub struct Approval {
-    /// The digest of all tools as they were looked at.
+    /// Digest of all tools as the administrator saw them.
     pub digest: ToolDigest,
-    /// The tools; none for all of them, and for letting go of those that are gone.
+    /// Names of the approved tools; `None` approves all of them and drops those that are gone.
     pub tools: Option<Vec<String>>,
 }
 
-/// What the metrics tell.
+/// Numbers for the metrics of one server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::service) struct PinCounts {
-    /// Tools that are not as they were approved.
+    /// Number of tools that are not as they were approved.
     pub(in crate::service) unapproved: usize,
-    /// Changes that were seen since the daemon started.
+    /// Number of changes seen since the daemon started.
     pub(in crate::service) changes: u64,
 }
 
 impl PinBook {
-    /// Puts pins in force.
+    /// Puts a server's pins in force, in place of any before.
     pub(in crate::service) fn set(&self, server: &Arc<str>, pins: Pins) {
         let pins = Arc::new(pins);
         match self.0.get_mut(server) {
@@ -54,22 +53,22 @@ impl PinBook {
         }
     }
 
-    /// Forgets servers that are no more.
+    /// Forgets all servers but those for which `there` returns `true`.
     pub(in crate::service) fn retain(&self, there: impl Fn(&str) -> bool) {
         self.0.retain(|server, _| there(server));
     }
 
-    /// The pins of a server; none before its tools were first seen.
+    /// Returns the pins of a server; `None` before its tools were first seen.
     pub(in crate::service) fn of(&self, server: &str) -> Option<Arc<Pins>> {
         self.0.get(server).map(|kept| kept.pins.clone())
     }
 
-    /// What calls of a server are checked against, where they are.
+    /// Returns the gate that calls of a server are checked against; `None` if they are not checked.
     pub(in crate::service) fn gate(&self, server: &str, mode: PinMode) -> Option<Gate> {
         (mode == PinMode::Block).then(|| self.of(server).map(Gate)).flatten()
     }
 
-    /// The tools of a server beside their pins.
+    /// Returns the tools of a server beside their pins.
     pub(in crate::service) fn beside(
         &self,
         server: &str,
@@ -80,7 +79,7 @@ impl PinBook {
         ToolPins::new(mode, pins, announced)
     }
 
-    /// What has changed since this was last asked, each change once.
+    /// Returns what has changed since the last call, each change once.
     pub(in crate::service) fn news(&self, server: &str, catalog: &Catalog) -> Vec<(Box<str>, PinState)> {
         let Some(mut kept) = self.0.get_mut(server) else { return Vec::new() };
         let now: HashMap<Box<str>, _> = kept
@@ -98,7 +97,7 @@ impl PinBook {
         news
     }
 
-    /// What the metrics tell of a server.
+    /// Returns the numbers of a server for the metrics.
     pub(in crate::service) fn counts(&self, server: &str, catalog: &Catalog) -> PinCounts {
         let Some(kept) = self.0.get(server) else { return PinCounts::default() };
         let unapproved = kept.pins.deviations(catalog).count();
@@ -107,8 +106,8 @@ impl PinBook {
 }
 
 impl Approval {
-    /// The pins after the approval. Refused when the tools are not any more what was looked at, and
-    /// for tools that are not there.
+    /// Returns the pins after the approval. Refuses it if the tools are no longer those that the administrator
+    /// saw, or if one of the named tools does not exist.
     pub(in crate::service) fn apply(
         &self,
         pins: &Pins,

@@ -1,4 +1,4 @@
-//! What is different between two definitions of a tool, for those who have to decide on it.
+//! Differences between two definitions of a tool, for those who have to decide on it.
 
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -6,24 +6,24 @@ use serde_json::value::RawValue;
 use super::parsed;
 use crate::text::{is_invisible, is_presentation};
 
-/// So many differences of one tool are listed.
+/// Maximum number of differences of one tool that are listed.
 const MOST: usize = 100;
-/// So many hidden characters of one tool are listed.
+/// Maximum number of hidden characters of one tool that are listed.
 const MOST_HIDDEN: usize = 32;
 
-/// One place that is not as it was.
+/// Place in a definition that is not as it was.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Difference {
-    /// Where, as a JSON Pointer (RFC 6901).
+    /// Place, as a JSON Pointer (RFC 6901); empty for the whole definition.
     pub path: String,
-    /// What stood there; none where nothing did.
+    /// Value before; `None` if there was none.
     pub before: Option<Value>,
-    /// What stands there; none where nothing does.
+    /// Value now; `None` if there is none.
     pub after: Option<Value>,
 }
 
-/// The differences, and whether there are more. Definitions that differ in nothing but how they are
-/// written twice, or in what is no JSON, are shown whole.
+/// Returns the differences, and `true` if there are more. Definitions that differ only in their text, such as
+/// in a member that is written twice, and those that are not JSON are shown whole.
 pub(super) fn between(before: &RawValue, after: &RawValue) -> (Vec<Difference>, bool) {
     let (one, other) = (parsed(before), parsed(after));
     let mut found = Vec::new();
@@ -64,8 +64,8 @@ fn compare(path: String, before: &Value, after: &Value, found: &mut Vec<Differen
     }
 }
 
-/// Characters that no reader sees and a model reads: controls, zero-width and direction marks, tags.
-/// Each once.
+/// Returns the characters that no reader sees and a model reads: controls, zero-width and direction marks,
+/// tags. Each is listed once.
 pub(super) fn hidden_characters(definition: &RawValue) -> Vec<String> {
     let mut found: Vec<char> = Vec::new();
     collect(&parsed(definition), &mut found);

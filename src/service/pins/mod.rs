@@ -1,6 +1,6 @@
-//! Tool pinning: what a server's tools were when they were first seen or last approved, and how they
-//! differ from that now. A server that is trusted today may announce another description tomorrow,
-//! and a model does what descriptions say. Pure, but for [`PinBook`], which holds what is in force.
+//! Tool pinning: definitions of a server's tools as they were first seen or last approved, and how they differ
+//! from those announced now. A server that is trusted today may announce another description tomorrow, and a
+//! model does what descriptions say. Pure, except for [`PinBook`], which holds the pins in force.
 
 mod book;
 mod diff;
@@ -19,22 +19,22 @@ use crate::child::{Catalog, Tool};
 use crate::mcp::ToolDigest;
 use crate::supervisor::PinMode;
 
-/// The tools of a server as they were approved, by name.
+/// Tools of a server as they were approved, by name.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(in crate::service) struct Pins {
     tools: BTreeMap<Box<str>, Pin>,
 }
 
-/// One approved definition.
+/// Approved definition of one tool.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Pin {
     digest: ToolDigest,
-    /// Kept to show what is different.
+    /// Full definition, kept to show differences.
     definition: Box<RawValue>,
     approved_at_ms: u64,
-    /// The member's id; none where it was the first sight.
+    /// Id of the member who approved it; `None` if it was pinned at first sight.
     approved_by: Option<Arc<str>>,
-    /// The digest without the order of what is enumerated; made when it is first asked for.
+    /// Digest that ignores the order of enumerations; computed at first use.
     #[serde(skip)]
     unordered: OnceLock<ToolDigest>,
 }
@@ -45,23 +45,23 @@ impl Pin {
     }
 }
 
-/// How a tool stands to its pin.
+/// State of a tool compared with its pin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PinState {
-    /// It is as it was approved.
+    /// Definition as it was approved.
     Pinned,
-    /// It only enumerates in another order: let through, as it was approved.
+    /// Definition that only enumerates in another order; let through like the approved one.
     Reordered,
-    /// Its definition is another one.
+    /// Definition other than the approved one.
     Changed,
-    /// Nobody has approved a tool of this name.
+    /// Tool of a name that nobody has approved.
     New,
-    /// It was approved and is not announced any more.
+    /// Tool that was approved and is no longer announced.
     Gone,
 }
 
 impl PinState {
-    /// The word for it in answers, logs and errors.
+    /// Returns the word for it in answers, logs and errors.
     pub fn name(self) -> &'static str {
         match self {
             PinState::Pinned => "pinned",
@@ -72,37 +72,37 @@ impl PinState {
         }
     }
 
-    /// Whether it means what was approved.
+    /// Reports whether the tool means what was approved.
     pub fn is_approved(self) -> bool {
         matches!(self, PinState::Pinned | PinState::Reordered)
     }
 }
 
-/// One tool in a [`PinReport`].
+/// Tool in a [`PinReport`].
 #[derive(Debug, Clone)]
 pub struct PinnedTool {
-    /// The tool's name.
+    /// Name of the tool.
     pub name: Box<str>,
-    /// How it stands.
+    /// State of the tool compared with its pin.
     pub state: PinState,
-    /// The digest of what is announced; none when it is gone.
+    /// Digest of the announced definition; `None` if the tool is gone.
     pub digest: Option<ToolDigest>,
-    /// The digest of what was approved; none when it is new.
+    /// Digest of the approved definition; `None` if the tool is new.
     pub approved_digest: Option<ToolDigest>,
-    /// When it was approved or first seen, in milliseconds since 1970.
+    /// Time at which it was approved or first seen, in milliseconds since 1970; `None` if the tool is new.
     pub approved_at_ms: Option<u64>,
-    /// The member who approved it; none where it was the first sight.
+    /// Member who approved it; `None` if the tool is new or was pinned at first sight.
     pub approved_by: Option<Arc<str>>,
-    /// What is different from what was approved.
+    /// Differences from the approved definition.
     pub differences: Vec<Difference>,
-    /// Whether there are more differences than are listed.
+    /// `true` if there are more differences than are listed.
     pub more_differences: bool,
-    /// Characters in what is announced that no reader sees, such as `U+200B`.
+    /// Characters in the announced definition that no reader sees, such as `U+200B`.
     pub hidden_characters: Vec<String>,
 }
 
 impl Pins {
-    /// Pins for what is seen for the first time.
+    /// Returns pins for tools that are seen for the first time.
     pub(in crate::service) fn of(catalog: &Catalog, now_ms: u64) -> Pins {
         let mut pins = Pins::default();
         for tool in catalog.tools() {
@@ -111,7 +111,8 @@ impl Pins {
         pins
     }
 
-    /// The pins after an approval of these tools, or of all and what is gone.
+    /// Returns the pins after an approval of the `wanted` tools, or, if that is `None`, of all tools and of the
+    /// removal of those that are gone.
     fn approved(&self, catalog: &Catalog, wanted: Option<&[String]>, by: &Arc<str>, now_ms: u64) -> Pins {
         let is_wanted = |name: &str| wanted.is_none_or(|wanted| wanted.iter().any(|one| one == name));
         let mut pins = self.clone();
@@ -124,7 +125,7 @@ impl Pins {
         pins
     }
 
-    /// How an announced tool stands.
+    /// Returns the state of an announced tool.
     fn state_of(&self, tool: &Tool) -> PinState {
         match self.tools.get(&tool.name) {
             None => PinState::New,
@@ -134,7 +135,8 @@ impl Pins {
         }
     }
 
-    /// What is not as it was approved: the tool's name, how it stands, and its digest now.
+    /// Returns the tools that are not as they were approved: name, state, and digest now, which is `None` if
+    /// the tool is gone.
     fn deviations<'a>(
         &'a self,
         catalog: &'a Catalog,
@@ -145,7 +147,7 @@ impl Pins {
         there.chain(gone.map(|name| (&**name, PinState::Gone, None))).filter(|one| !one.1.is_approved())
     }
 
-    /// How each tool stands: those announced in their order, then those that are gone.
+    /// Returns the state of each tool: those announced in their order, then those that are gone.
     fn report(&self, catalog: &Catalog) -> Vec<PinnedTool> {
         let there = catalog.tools().iter().map(|tool| {
             let pin = self.tools.get(&tool.name);
@@ -190,34 +192,34 @@ fn pinned(name: &str, state: PinState, pin: Option<&Pin>) -> PinnedTool {
     }
 }
 
-/// The tools of a server beside their pins: a snapshot.
+/// Snapshot of a server's tools beside their pins.
 #[derive(Debug, Clone)]
 pub struct ToolPins {
     mode: PinMode,
-    /// None before the first sight is stored, and where nothing is compared.
+    /// Pins to compare with; `None` before the first sight is stored, and if nothing is compared.
     pins: Option<Arc<Pins>>,
     announced: Arc<Catalog>,
 }
 
-/// How many tools are not as they were approved.
+/// Numbers of tools that are not as they were approved.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct PinSums {
-    /// With another definition.
+    /// Number of tools with another definition than the approved one.
     pub changed: usize,
-    /// Of a name that nobody approved.
+    /// Number of tools of a name that nobody approved.
     pub new: usize,
-    /// Not announced any more.
+    /// Number of approved tools that are no longer announced.
     pub gone: usize,
 }
 
-/// How the tools of a server stand to their pins.
+/// Report on the tools of a server compared with their pins.
 #[derive(Debug, Clone)]
 pub struct PinReport {
-    /// What becomes of a tool that is not as it was approved.
+    /// Treatment of tools that are not as they were approved.
     pub mode: PinMode,
-    /// The digest of all that is announced: what an approval names.
+    /// Digest of all announced tools, which an approval has to name.
     pub digest: ToolDigest,
-    /// Each tool.
+    /// Announced tools in their order, then those that are gone; empty if nothing is compared.
     pub tools: Vec<PinnedTool>,
 }
 
@@ -226,23 +228,23 @@ impl ToolPins {
         ToolPins { mode, pins: pins.filter(|_| mode != PinMode::Off), announced }
     }
 
-    /// What is announced, with nothing that it is compared with.
+    /// Returns the announced tools without pins to compare them with.
     #[cfg(test)]
     pub(crate) fn none(announced: Arc<Catalog>) -> ToolPins {
         ToolPins { mode: PinMode::Off, pins: None, announced }
     }
 
-    /// What becomes of a tool that is not as it was approved.
+    /// Returns the treatment of tools that are not as they were approved.
     pub fn mode(&self) -> PinMode {
         self.mode
     }
 
-    /// How an announced tool stands; none where nothing is compared.
+    /// Returns the state of an announced tool; `None` if nothing is compared.
     pub fn state_of(&self, tool: &Tool) -> Option<PinState> {
         self.pins.as_ref().map(|pins| pins.state_of(tool))
     }
 
-    /// How many tools are not as they were approved.
+    /// Counts the tools that are not as they were approved.
     pub fn sums(&self) -> PinSums {
         let mut sums = PinSums::default();
         for (_, state, _) in self.pins.iter().flat_map(|pins| pins.deviations(&self.announced)) {
@@ -256,7 +258,7 @@ impl ToolPins {
         sums
     }
 
-    /// What may be listed.
+    /// Returns the tools that may be listed: all, or, in the mode `block`, those that are approved.
     pub(super) fn listed(&self) -> Arc<Catalog> {
         let blocking = self.pins.as_ref().filter(|_| self.mode == PinMode::Block);
         let Some(pins) = blocking else { return self.announced.clone() };
@@ -267,7 +269,7 @@ impl ToolPins {
         }
     }
 
-    /// How each tool stands. Before anything was seen there is nothing to tell.
+    /// Returns the state of each tool; none before anything was seen.
     pub fn report(&self) -> PinReport {
         PinReport {
             mode: self.mode,
@@ -277,17 +279,17 @@ impl ToolPins {
     }
 }
 
-/// The digest of all tools of a list.
+/// Returns the digest of all tools of a list.
 fn digest_of(catalog: &Catalog) -> ToolDigest {
     ToolDigest::of_all(catalog.tools().iter().map(Tool::digest))
 }
 
-/// What calls are checked against where tools that changed are blocked.
+/// Pins that calls are checked against if changed tools are blocked.
 #[derive(Debug, Clone)]
 pub(super) struct Gate(Arc<Pins>);
 
 impl Gate {
-    /// Why a tool must not be called.
+    /// Returns the state that forbids calls of a tool; `None` if it may be called.
     pub(super) fn blocks(&self, tool: &Tool) -> Option<PinState> {
         Some(self.0.state_of(tool)).filter(|state| !state.is_approved())
     }

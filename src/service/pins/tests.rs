@@ -1,4 +1,4 @@
-//! Pins as an administrator and a call see them.
+//! Tests of pins as an administrator and a call see them.
 
 use super::*;
 use crate::service::Error;

@@ -1,26 +1,26 @@
-//! Which servers may be defined through the API: everything that an administrator may run, only some
-//! commands, or none. Pure. Servers files are the operator's own and are not asked about.
+//! Limit on the servers that may be defined through the API: everything that an administrator may run, only
+//! some commands, or none. Pure. Servers files are the operator's own and are not checked.
 //!
-//! A list of commands alone protects nothing, since most of them can be told to run anything; so with a
-//! list the ways that are known to do that are refused, too. It narrows what an administrator's key
-//! can do by mistake or in the wrong hands. It is no sandbox.
+//! A list of commands alone protects nothing, since most of them can be told to run anything; so a list also
+//! refuses the arguments and variables that are known to do that. It limits what an administrator's key can do
+//! by mistake or in the wrong hands. It is no sandbox.
 
 use crate::service::Error;
 use crate::supervisor::Definition;
 
-/// See the module.
+/// Servers that may be defined through the API.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum AllowedServers {
-    /// Whatever an administrator defines.
+    /// All servers that an administrator defines.
     #[default]
     Any,
-    /// These commands, as they are written in definitions.
+    /// Only servers with these commands, as they are written in definitions.
     Commands(Vec<String>),
-    /// None: servers come from files only.
+    /// No server: servers come from files only.
     Off,
 }
 
-/// Variables by which a program is made to load or run something else.
+/// Variables that make a program load or run something else.
 const LOADERS: [&str; 16] = [
     "PATH",
     "NODE_OPTIONS",
@@ -40,7 +40,7 @@ const LOADERS: [&str; 16] = [
     "HOME",
 ];
 
-/// Arguments by which a program is made to run what stands beside them, or what is not its own.
+/// Arguments that make a program run the text beside them, or something that is not its own.
 const RUNNERS: [&str; 17] = [
     "-c",
     "-e",
@@ -62,7 +62,7 @@ const RUNNERS: [&str; 17] = [
 ];
 
 impl AllowedServers {
-    /// Refuses a definition that is not allowed, with the reason.
+    /// Returns an error with the reason if a definition is not allowed.
     pub(super) fn check(&self, name: &str, definition: &Definition) -> Result<(), Error> {
         match self {
             AllowedServers::Any => Ok(()),
@@ -81,7 +81,7 @@ fn refuse(reason: String) -> Result<(), Error> {
 }
 
 fn check_command(commands: &[String], definition: &Definition) -> Result<(), String> {
-    // One without a command is kept and never started.
+    // A definition without a command is kept and never started.
     let Some(command) = definition.command() else { return Ok(()) };
     if !commands.iter().any(|allowed| allowed == command) {
         return Err(format!("the command '{}' is not in the list", command.escape_debug()));

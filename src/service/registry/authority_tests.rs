@@ -1,10 +1,10 @@
-//! Authority as a history: keys are made, narrowed, given other texts, revoked and expire, members come, change
-//! and go, plans are changed, the daemon ends and the disk fills, while calls, calls that wait and readers of a
-//! log go on. Whatever the order: after an end that was acknowledged (of a key, of a text of one, of a member with
-//! its keys) nothing of it begins, nothing begins that a role or a key does not allow any more, whoever has a good
-//! text is accepted, and no count passes its limit. In virtual time.
+//! Tests of authority as a history, in virtual time: keys are made, narrowed, given other texts, revoked and
+//! expire, members come, change and go, plans are changed, the daemon ends and the disk fills, while calls,
+//! calls that wait and readers of a log go on. In every order, after an acknowledged end (of a key, of a text
+//! of one, of a member with its keys) nothing of it begins, nothing begins that a role or a key no longer
+//! allows, a caller with a valid text is accepted, and no count exceeds its limit.
 //!
-//! `SOAK=long` makes it many more histories.
+//! `SOAK=long` runs many more histories.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -33,49 +33,49 @@ use crate::service::{LogFollower, LogNews, MemberChange, MemberRequest, Revoke, 
 use crate::store::Vault;
 use crate::supervisor::{Policy, ServerHandle};
 
-/// How many keys the plan allows at first, the owner's among them, and how many members.
+/// Numbers of keys, the owner's among them, and of members that the plan allows at first.
 const MOST: Counts = Counts { keys: 6, members: 4 };
-/// Members that come and go.
+/// Ids of the members that come and go.
 const NAMES: [&str; 3] = ["user_a", "user_b", "user_c"];
-/// The organization's plan.
+/// Name of the organization's plan.
 const PLAN: &str = "p";
 const BEGIN: u64 = 1_000_000;
-/// What a question does, for which no server is needed.
+/// Effect of a question that needs no server.
 const TURN: &str = "a turn of a question";
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// A key makes another one for its own member or one that comes and goes, for so many seconds where that
-    /// is given.
+    /// Making of a key by another one, for its own member or one that comes and goes. The key expires after
+    /// `expires_in` seconds; never if that is `None`.
     Make {
         by: usize,
         owner: Option<usize>,
         expires_in: Option<u64>,
     },
-    /// A key is given another text; the one it had is accepted for so many seconds.
+    /// Another text for a key; the previous one is accepted for `grace` seconds.
     Rotate {
         by: usize,
         of: usize,
         grace: u64,
     },
-    /// A member is made, and a key for it.
+    /// Making of a member, and of a key for it.
     Join {
         by: usize,
         name: usize,
         role: Role,
     },
-    /// A member has another role.
+    /// Change of a member's role.
     Change {
         by: usize,
         name: usize,
         role: Role,
     },
-    /// A member is removed.
+    /// Removal of a member with its keys.
     Leave {
         by: usize,
         name: usize,
     },
-    /// The plan allows so many.
+    /// Change of the limits of the plan.
     Plan {
         by: usize,
         most: Counts,
@@ -85,10 +85,10 @@ enum Step {
         of: usize,
         what: Revoke,
     },
-    /// A key is limited to other servers than the one there is.
+    /// Limitation of a key to other servers than the one there is.
     Narrow(usize),
     Clock(u64),
-    /// The disk takes nothing, or nothing but the reserve, or everything.
+    /// State of the disk: it takes nothing, or nothing but the reserve, or everything.
     Disk {
         full: bool,
         broken: bool,
@@ -96,14 +96,14 @@ enum Step {
     Restart,
     Call(usize),
     Follow(usize),
-    /// Somebody who does one thing after the other, as a question does.
+    /// Start of a caller who does one thing after the other, as a question does.
     Ask(usize),
-    /// The child answers a call, which frees its place.
+    /// Answer of the child to a call, which frees its place.
     Answer,
     Log,
 }
 
-/// How many keys and members there are, or may be.
+/// Numbers of keys and members that exist or may exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Counts {
     keys: u64,
@@ -138,13 +138,13 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Something that has begun: with which of the texts it was asked for, and what it is.
+/// Effect that has begun: index of the text it was asked for with, and its kind.
 type Effect = (usize, &'static str);
 
 const CALL: &str = "a call";
 const LINES: &str = "lines of a log";
 
-/// The least role that may have something.
+/// Returns the least role that may cause an effect.
 fn least(what: &str) -> Role {
     match what {
         CALL => Role::Member,
@@ -153,17 +153,17 @@ fn least(what: &str) -> Role {
     }
 }
 
-/// What a key was presented by, as it was given out.
+/// Text of a key as it was given out.
 #[derive(Debug)]
 struct Text {
     key: Arc<str>,
     member: Arc<str>,
     text: String,
-    /// From when on it is refused because the key was given another one.
+    /// Time from which it is refused because the key was given another text; `None` if it was not.
     until: Option<u64>,
 }
 
-/// One life of the daemon.
+/// One run of the daemon, from its start to its end.
 struct Life {
     registry: Registry,
     ring: KeyRing,
@@ -189,7 +189,7 @@ fn charter() -> Charter {
 impl Life {
     fn begin(dir: &Path, store: &Arc<FailingStore>) -> Life {
         let ring = KeyRing::new(charter());
-        // What a full disk has closed is opened anew.
+        // A store that a full disk has closed is opened anew.
         store.reads_fail.store(false, Ordering::SeqCst);
         let vault = Vault::bare(store.clone());
         let opened = Registry::open(vault, settings(dir), &ring).or_else(|_| {
@@ -214,25 +214,26 @@ impl Life {
     }
 }
 
-/// What a key may have done, and when it ended.
+/// State of a history: the daemon, and what each key may do.
 struct History {
     dir: tempfile::TempDir,
     store: Arc<FailingStore>,
     life: Life,
     now: u64,
     broken: bool,
-    /// The texts of the keys in the order in which they were made: of each key, the last one counts.
+    /// Texts of the keys in the order in which they were made: of each key, the last one counts.
     texts: Vec<Text>,
-    /// Since which step nothing of a key may begin, and whether that outlives the daemon.
+    /// Step since which nothing of a key may begin, and `true` if that outlives the daemon, by the key's id.
     ended: HashMap<Arc<str>, (usize, bool)>,
-    /// The keys that may have nothing of the server any more.
+    /// Ids of the keys that may no longer use the server.
     narrowed: HashSet<Arc<str>>,
-    /// The roles of those members that come and go.
+    /// Roles of the members that come and go, by id.
     roles: HashMap<Arc<str>, Role>,
-    /// How many there may be, and how many there were after the step before.
+    /// Limits of the plan now.
     most: Counts,
+    /// Numbers after the previous step.
     before: Counts,
-    /// Effects as they begin.
+    /// Channel of effects, sent as they begin.
     effects: (mpsc::Sender<Effect>, mpsc::Receiver<Effect>),
     answers: Vec<oneshot::Sender<Outcome>>,
     at: usize,
@@ -269,7 +270,7 @@ impl History {
         }
     }
 
-    /// The holder of a text, if it is accepted.
+    /// Returns the holder of a text; `None` if the text is not accepted.
     fn holder(&self, text: usize) -> Option<Principal> {
         let text = &self.texts[text % self.texts.len()].text;
         self.life.ring.authenticate(text, self.now).ok()
@@ -346,7 +347,7 @@ impl History {
         self.store.close(full || broken);
         self.broken = broken;
         self.life.registry.owed.break_reserve(broken);
-        // What the daemon does every few seconds.
+        // The daemon does this every few seconds.
         let _ = self.life.registry.probe();
         if !full && !broken {
             self.life.registry.pay();
@@ -379,7 +380,7 @@ impl History {
     fn rotate(&mut self, by: usize, of: usize, grace: u64) {
         let (Some(by), of) = (self.holder(by), self.id(of)) else { return };
         let Ok(made) = self.life.registry.rotate_key(&by, &of, grace) else { return };
-        // The one before is accepted for a while; those before that, not any more.
+        // The previous text is accepted for `grace` seconds; those before it no longer are.
         let mut until = self.now + grace;
         for text in self.texts.iter_mut().rev().filter(|text| text.key == of) {
             text.until = Some(text.until.unwrap_or(u64::MAX).min(until));
@@ -425,7 +426,7 @@ impl History {
         self.life.tasks.abort_all();
         self.answers.clear();
         let ended = &mut self.ended;
-        // What would be forgotten was said to be.
+        // The answers said which ends would be forgotten.
         ended.retain(|_, (_, durable)| *durable);
         self.life = Life::begin(self.dir.path(), &self.store);
         self.life.registry.owed.break_reserve(self.broken);
@@ -436,7 +437,7 @@ impl History {
             let (key, member) = (owner.key_id().clone(), owner.member().id.clone());
             self.texts.push(Text { key, member, text: text.trim().to_owned(), until: None });
         }
-        // Keys and members that were ended and forgotten are there again, as was said.
+        // Keys and members whose end was forgotten are there again, as was said.
         self.before = self.counts();
     }
 
@@ -490,7 +491,7 @@ impl History {
         });
     }
 
-    /// What has begun since the last look is held against what had ended before this step.
+    /// Compares what has begun since the last check with what had ended before this step.
     fn check(&mut self, step: &Step) -> Result<(), TestCaseError> {
         while let Some((call, reply)) = self.life.calls.next() {
             let text = std::str::from_utf8(&call.members).ok().and_then(|text| text.parse().ok());
@@ -515,7 +516,7 @@ impl History {
         Ok(())
     }
 
-    /// Why something of a text may not begin any more.
+    /// Returns the reason why an effect of a text may no longer begin; `None` if it may.
     fn may_not_begin(&self, text: &Text, what: &str) -> Option<String> {
         if let Some(ended) = self.ended.get(&text.key) {
             return Some(format!("the key had ended at {ended:?}"));
@@ -530,7 +531,7 @@ impl History {
         role.map(|role| format!("{} is {role:?}", text.member))
     }
 
-    /// What is wrong with whether a text is accepted.
+    /// Returns an error if a text is accepted or refused wrongly; `None` if it is treated rightly.
     fn wrongly_accepted_or_refused(&self, n: usize, text: &Text) -> Option<&'static str> {
         let is_accepted = self.life.ring.authenticate(&text.text, self.now).is_ok();
         let must_not =
@@ -572,7 +573,7 @@ async fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
     let mut history = History::new();
     for (at, step) in steps.into_iter().enumerate() {
         history.at = at;
-        // What is already on its way when the step is taken began before it.
+        // Effects that are already under way when the step is taken began before it.
         history.take(step.clone());
         if let Step::Clock(by) = step {
             tokio::time::advance(Duration::from_secs(by)).await;

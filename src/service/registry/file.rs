@@ -1,4 +1,4 @@
-//! The `mcpServers` file, as desktop clients write it (contract 5.3): read, checked and written.
+//! The `mcpServers` file, as desktop clients write it (`docs/http-api.md`, M3.1): read, checked and written.
 //! Order and unknown members survive, also beside `mcpServers`.
 
 use std::collections::HashMap;
@@ -11,38 +11,38 @@ use crate::service::Error;
 use crate::supervisor::{Definition, Problem, check_name};
 use crate::text::cut;
 
-/// The member that holds the servers.
+/// Top-level member that holds the servers.
 pub(super) const SERVERS: &str = "mcpServers";
 
-/// More servers than this are refused: each is a process.
+/// Maximum number of servers; more are refused, since each is a process.
 pub const MAX_SERVERS: usize = 10_000;
 
-/// The content of a servers file, taken apart and not yet checked.
+/// Content of a servers file, taken apart and not yet checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServersFile {
-    /// The top level with an empty `mcpServers`, which keeps the place where the servers stood.
+    /// Top level with an empty `mcpServers`, which keeps the place where the servers stood.
     frame: Map<String, Value>,
-    /// The entries of `mcpServers`.
+    /// Entries of `mcpServers`, as written.
     servers: Map<String, Value>,
-    /// What is wrong with entries that are to be kept all the same, by name.
+    /// Problems of entries that are kept all the same, by name.
     faults: HashMap<String, Vec<Problem>>,
-    /// Which version of the file this is; `None` where it counts as it is, whatever it says.
+    /// Version of a file that was only seen, see [`ServersFile::seen`]; `None` if its content counts at once.
     version: Option<String>,
 }
 
-/// An entry of a servers file that the operator named: as it is to be kept, and what is wrong with it.
+/// Entry of a servers file that the operator named, as it is kept, with its problems.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FileEntry {
-    /// The server's name, fit for one.
+    /// Name of the server, already fit to be one.
     pub name: String,
-    /// The entry.
+    /// Members of the entry, as they are kept.
     pub raw: Map<String, Value>,
-    /// Why it cannot be used; empty for one that can.
+    /// Reasons why the entry cannot be used; empty if it can be used.
     pub problems: Vec<Problem>,
 }
 
 impl ServersFile {
-    /// Puts a file's content together from its entries. Of two entries with one name the last counts.
+    /// Builds a file's content from its entries. If two entries have one name, the last counts.
     pub fn of_entries(entries: impl IntoIterator<Item = FileEntry>) -> ServersFile {
         let (mut servers, mut faults) = (Map::new(), HashMap::new());
         for FileEntry { name, raw, problems } in entries {
@@ -54,18 +54,18 @@ impl ServersFile {
         ServersFile { frame: empty_frame(), servers, faults, version: None }
     }
 
-    /// The file as it was seen, without anybody having asked for it: where it has no servers any more, that
-    /// counts when it is seen in a second version. Some clients empty their files by mistake.
+    /// Returns the file as one that was seen without a request to apply it: if it no longer has servers, that
+    /// counts only when a second version says so, too. Some clients empty their files by mistake.
     pub fn seen(self, version: String) -> ServersFile {
         ServersFile { version: Some(version), ..self }
     }
 
-    /// Whether it says by accident, maybe, that there are no servers: which version says so.
+    /// Returns the version of a seen file that has no servers, which may be an accident; `None` for any other file.
     pub(super) fn doubtful(&self) -> Option<&str> {
         self.version.as_deref().filter(|_| self.servers.is_empty())
     }
 
-    /// Takes a file's content apart. `path` is for the error's text: what the caller wrote.
+    /// Parses a file's content. `path` is the path as the caller wrote it, for the error's text.
     pub fn parse(path: &str, content: &[u8]) -> Result<ServersFile, Error> {
         let refuse = |reason: &str| Error::FileContent { path: path.to_owned(), reason: reason.to_owned() };
         // Editors of another operating system begin a file with a byte order mark.
@@ -82,26 +82,26 @@ impl ServersFile {
         Ok(ServersFile { frame, servers, faults: HashMap::new(), version: None })
     }
 
-    /// How many servers it defines, where every entry is valid.
+    /// Returns the number of servers it defines; `None` unless all entries are valid.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn count(&self) -> Option<usize> {
         self.definitions().ok().map(|definitions| definitions.len())
     }
 
-    /// What stands around the servers.
+    /// Returns the top level without the servers.
     pub(super) fn frame(&self) -> &Map<String, Value> {
         &self.frame
     }
 
-    /// The entries as they were written.
+    /// Returns the entries of `mcpServers` as they were written.
     pub(super) fn servers(&self) -> &Map<String, Value> {
         &self.servers
     }
 
-    /// Every entry as a definition. One that cannot be used costs nobody else anything: it is quarantined.
+    /// Returns every entry as a definition. One that cannot be used is quarantined and affects no other.
     ///
     /// # Errors
-    /// When there are too many of them.
+    /// If there are more than [`MAX_SERVERS`].
     pub(super) fn quarantining(&self) -> Result<Vec<(String, Definition)>, Error> {
         if self.servers.len() > MAX_SERVERS {
             return Err(Error::InvalidDefinition { problems: vec![too_many()] });
@@ -118,8 +118,7 @@ impl ServersFile {
         Ok(self.servers.iter().map(definition).collect())
     }
 
-    /// Checks every entry and reports all problems at once, each with server and member:
-    /// `mcpServers.git.args`.
+    /// Checks every entry and reports all problems at once, each with server and member: `mcpServers.git.args`.
     pub(super) fn definitions(&self) -> Result<Vec<(String, Definition)>, Error> {
         let mut problems = Vec::new();
         let mut definitions = Vec::with_capacity(self.servers.len());
@@ -154,12 +153,13 @@ impl ServersFile {
     }
 }
 
-/// So many problems of a file are told one by one, and of a long text so many characters.
+/// Maximum number of a file's problems that are reported one by one.
 const MOST_PROBLEMS: usize = 100;
+/// Maximum length of a problem's path and of its reason, in characters.
 const LONGEST: usize = 300;
 
-/// The first problems, short, and how many more there are: a file may have more than its own length in
-/// them.
+/// Returns the first problems, shortened, and a last one with the number of those omitted: the problems of a
+/// file may be longer than the file.
 pub(super) fn not_too_many(mut problems: Vec<Problem>) -> Vec<Problem> {
     let more = problems.len().saturating_sub(MOST_PROBLEMS);
     problems.truncate(MOST_PROBLEMS);
@@ -173,22 +173,22 @@ pub(super) fn not_too_many(mut problems: Vec<Problem>) -> Vec<Problem> {
     problems
 }
 
-/// The problem of a set that would become too large.
+/// Returns the problem of a set that would exceed [`MAX_SERVERS`].
 pub(super) fn too_many() -> Problem {
     Problem { path: SERVERS.to_owned(), reason: format!("must not hold more than {MAX_SERVERS} servers") }
 }
 
-/// A top level with nothing but an empty `mcpServers`.
+/// Returns a top level with nothing but an empty `mcpServers`.
 pub(super) fn empty_frame() -> Map<String, Value> {
     Map::from_iter([(SERVERS.to_owned(), Value::Object(Map::new()))])
 }
 
-/// Whether there is something beside `mcpServers`.
+/// Reports whether there is something beside `mcpServers`.
 pub(super) fn has_extras(frame: &Map<String, Value>) -> bool {
     frame.keys().any(|member| member != SERVERS)
 }
 
-/// The text of the file: two blanks to indent, servers in their order, a line end at the end.
+/// Returns the text of the file: indented by two blanks, servers in their order, with a line end at the end.
 pub(super) fn render(frame: &Map<String, Value>, list: &ServerList) -> Result<String, Error> {
     let entry = |raw: &Raw| Value::Object(raw.clone());
     let servers =

@@ -1,5 +1,5 @@
-//! The registry's thread and the way to it: changes are jobs on a bounded queue, done one after
-//! the other; the set of servers is read without asking anybody.
+//! Thread of the registry and handle to it: changes are jobs on a bounded queue, done one after the other; the
+//! set of servers is read without a request to the thread.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,12 +23,12 @@ use crate::service::standing::{May, present};
 use crate::service::{Error, Revocation, Revoke};
 use crate::store::Trouble;
 
-/// How many changes may wait. Callers beyond wait for a place, each within its own request.
+/// Maximum number of changes that wait. Further callers wait for a place, each within its own request.
 const QUEUE: usize = 64;
-/// How often a store that failed is asked whether it works again; callers who change something ask too.
+/// Time between checks whether a failed store works again; callers who change something make it check, too.
 const RECOVER_EVERY: Duration = Duration::from_secs(5);
 
-/// Ends with the result of the last flush.
+/// Thread that ends with the result of the last flush.
 type Thread = JoinHandle<Result<(), Error>>;
 type Job = Box<dyn FnOnce(&mut Registry) + Send>;
 
@@ -37,7 +37,7 @@ enum Message {
     Close,
 }
 
-/// The way to the registry. Cheap to clone.
+/// Handle to the registry. Cheap to clone.
 ///
 /// A change whose future is dropped before its turn is not made; one that has begun is finished.
 #[derive(Clone)]
@@ -49,7 +49,7 @@ pub struct RegistryHandle {
     trouble: watch::Receiver<Option<Trouble>>,
     fleeting: Arc<AtomicUsize>,
     closing: Arc<AtomicBool>,
-    /// Taken by whoever closes the registry first.
+    /// Thread of the registry; `None` after the first [`RegistryHandle::close`].
     thread: Arc<Mutex<Option<Thread>>>,
 }
 
@@ -84,7 +84,7 @@ impl Registry {
     }
 }
 
-/// Does jobs until the registry is closed or nobody can ask any more, then flushes.
+/// Does jobs until the registry is closed or no handle is left, then flushes.
 fn run(mut registry: Registry, mut queue: mpsc::Receiver<Message>) -> Result<(), Error> {
     loop {
         if queue.is_empty() {
@@ -104,53 +104,53 @@ fn run(mut registry: Registry, mut queue: mpsc::Receiver<Message>) -> Result<(),
 }
 
 impl RegistryHandle {
-    /// All servers as they are now. Takes no lock.
+    /// Returns all servers as they are now. Takes no lock.
     pub fn list(&self) -> Arc<ServerList> {
         self.published.load_full()
     }
 
-    /// The server of this id or exact name; an id wins over a name. Takes no lock.
+    /// Returns the server of this id or exact name; an id wins over a name. Takes no lock.
     pub fn server(&self, id_or_name: &str) -> Option<Arc<ServerEntry>> {
         self.published.load().get(id_or_name).cloned()
     }
 
-    /// The id of this installation: a UUID, made at the first start on the data directory.
+    /// Returns the id of this installation: a UUID, made at the first start on the data directory.
     pub fn instance_id(&self) -> &Arc<str> {
         &self.instance_id
     }
 
-    /// When this installation began.
+    /// Returns the time of the first start on the data directory.
     pub fn created_at(&self) -> SystemTime {
         self.created_at
     }
 
-    /// See [`Registry::create_key`].
+    /// Runs [`Registry::create_key`] on the registry's thread.
     pub async fn create_key(&self, caller: &Principal, wish: KeyWish) -> Result<NewKey, Error> {
         self.ask_as(caller, require_member, move |registry, maker| registry.create_key(maker, wish)).await
     }
 
-    /// See [`Registry::revoke_key`].
+    /// Runs [`Registry::revoke_key`] on the registry's thread.
     pub async fn revoke_key(&self, caller: &Principal, id: &str, what: Revoke) -> Result<Revocation, Error> {
         let id = id.to_owned();
         self.ask_as(caller, require_member, move |registry, caller| registry.revoke_key(caller, &id, what))
             .await
     }
 
-    /// See [`Registry::amend_key`].
+    /// Runs [`Registry::amend_key`] on the registry's thread.
     pub async fn amend_key(&self, caller: &Principal, id: &str, change: KeyChange) -> Result<(), Error> {
         let id = id.to_owned();
         self.ask_as(caller, require_member, move |registry, caller| registry.amend_key(caller, &id, &change))
             .await
     }
 
-    /// See [`Registry::rotate_key`].
+    /// Runs [`Registry::rotate_key`] on the registry's thread.
     pub async fn rotate_key(&self, caller: &Principal, id: &str, grace: u64) -> Result<NewKey, Error> {
         let id = id.to_owned();
         self.ask_as(caller, require_member, move |registry, caller| registry.rotate_key(caller, &id, grace))
             .await
     }
 
-    /// What one of the changes of members and plans does, of [`Registry`].
+    /// Runs one of the changes of members and plans of [`Registry`] on its thread, if the caller may administer.
     pub(in crate::service) async fn govern<T: Send + 'static>(
         &self,
         caller: &Principal,
@@ -159,23 +159,22 @@ impl RegistryHandle {
         self.ask_as(caller, require_admin, change).await
     }
 
-    /// See [`Registry::reload_charter`].
+    /// Runs [`Registry::reload_charter`] on the registry's thread.
     pub(in crate::service) async fn reload_charter(&self, charter: Charter) -> Result<Reloaded, Error> {
         self.ask(move |registry| Ok(registry.reload_charter(charter))).await
     }
 
-    /// Why changes cannot be stored now; `None` while they can.
+    /// Returns the reason why changes cannot be stored now; `None` while they can.
     pub fn trouble(&self) -> Option<Trouble> {
         self.trouble.borrow().clone()
     }
 
-    /// How many revocations are in force that an end of the daemon would forget.
+    /// Returns the number of revocations in force that an end of the daemon would forget.
     pub fn fleeting_revocations(&self) -> usize {
         self.fleeting.load(Ordering::Relaxed)
     }
 
-    /// While changes cannot be stored, finds out now and then whether they can again. Ends with the
-    /// registry.
+    /// Checks at intervals whether changes can be stored again while they cannot. Ends with the registry.
     pub(in crate::service) async fn recover(self) {
         let mut trouble = self.trouble.clone();
         while trouble.wait_for(Option::is_some).await.is_ok() {
@@ -186,13 +185,13 @@ impl RegistryHandle {
         }
     }
 
-    /// See [`Registry::add`].
+    /// Runs [`Registry::add`] on the registry's thread.
     pub async fn add(&self, caller: &Principal, name: &str, raw: Map<String, Value>) -> Result<(), Error> {
         let name = name.to_owned();
         self.ask_as(caller, require_operator, move |registry, _| registry.add(&name, raw)).await
     }
 
-    /// See [`Registry::update`].
+    /// Runs [`Registry::update`] on the registry's thread.
     pub async fn update(
         &self,
         caller: &Principal,
@@ -203,31 +202,31 @@ impl RegistryHandle {
         self.ask_as(caller, require_operator, move |registry, _| registry.update(&name, members)).await
     }
 
-    /// See [`Registry::remove`].
+    /// Runs [`Registry::remove`] on the registry's thread.
     pub async fn remove(&self, caller: &Principal, name: &str) -> Result<(), Error> {
         let name = name.to_owned();
         self.ask_as(caller, require_operator, move |registry, _| registry.remove(&name)).await
     }
 
-    /// See [`Registry::import`].
+    /// Runs [`Registry::import`] on the registry's thread.
     pub async fn import(&self, caller: &Principal, path: &str) -> Result<Applied, Error> {
         let (path, reach) = (path.to_owned(), Reach::of(caller));
         self.ask_as(caller, require_operator, move |registry, _| registry.import(&path, reach)).await
     }
 
-    /// See [`Registry::export`].
+    /// Runs [`Registry::export`] on the registry's thread.
     pub async fn export(&self, caller: &Principal, path: &str) -> Result<(), Error> {
         let (path, reach) = (path.to_owned(), Reach::of(caller));
         self.ask_as(caller, require_operator, move |registry, _| registry.export(&path, reach)).await
     }
 
-    /// See [`Registry::apply_file`].
+    /// Runs [`Registry::apply_file`] on the registry's thread.
     pub async fn apply_file(&self, file_id: &str, file: ServersFile) -> Result<Applied, Error> {
         let file_id = file_id.to_owned();
         self.ask(move |registry| registry.apply_file(&file_id, &file)).await
     }
 
-    /// See [`Registry::approve_tools`].
+    /// Runs [`Registry::approve_tools`] on the registry's thread.
     pub async fn approve_tools(
         &self,
         caller: &Principal,
@@ -243,16 +242,16 @@ impl RegistryHandle {
         .await
     }
 
-    /// See [`Registry::remember`].
+    /// Runs [`Registry::remember`] on the registry's thread.
     pub async fn remember(&self, told: Vec<Told>) -> Result<(), Error> {
         self.ask(move |registry| registry.remember(&told)).await
     }
 
-    /// Ends the registry: what was asked before is done, the store flushed, the thread joined.
-    /// What is asked later gets [`Error::ShuttingDown`]. A second call does nothing.
+    /// Ends the registry: finishes earlier requests, flushes the store and joins the thread. Later requests get
+    /// [`Error::ShuttingDown`]. A second call does nothing.
     pub async fn close(&self) -> Result<(), Error> {
         self.closing.store(true, Ordering::SeqCst);
-        // The thread may be gone already; the join below tells how it went.
+        // The thread may have ended already; the join below returns its result.
         let _ = self.jobs.send(Message::Close).await;
         let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() else {
             return Ok(());
@@ -266,14 +265,14 @@ impl RegistryHandle {
         }
     }
 
-    /// Returns when the thread has ended, asked or not. Not asked means it panicked, and the set
-    /// of servers cannot change any more.
+    /// Waits until the thread has ended, asked or not. If it was not asked, it panicked, and the set of servers
+    /// cannot change any more.
     pub async fn ended(&self) {
         self.jobs.closed().await;
     }
 
-    /// Has something done for a caller: refused at its turn if the caller is not accepted any more, or may
-    /// not have it done any more.
+    /// Runs a job for a caller. At its turn it is refused if the caller is no longer accepted or no longer has
+    /// the right.
     async fn ask_as<T: Send + 'static>(
         &self,
         caller: &Principal,

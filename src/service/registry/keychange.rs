@@ -1,5 +1,5 @@
-//! What becomes of a key while it lives: changed, given another text. Who may is asked here, where one
-//! change comes after the other, of the caller and the key as they are then.
+//! Changes of existing keys: amendment and rotation. Permission is checked here, where one change comes after
+//! the other, for the caller and the key as they are at that time.
 
 use std::collections::HashSet;
 
@@ -13,7 +13,7 @@ use crate::service::keys::{may_see, not_yours};
 use crate::service::standing::moment;
 
 impl Registry {
-    /// Changes a key, from its very next request on, and for what is under way with it.
+    /// Changes a key, with effect on its very next request and on what is under way with it.
     pub fn amend_key(&mut self, caller: &Principal, id: &str, change: &KeyChange) -> Result<(), Error> {
         let at = moment();
         let before = self.changeable_key(caller, id, at)?;
@@ -39,7 +39,8 @@ impl Registry {
         Ok(())
     }
 
-    /// Gives a key another text. The one it had is refused at once, or after so many seconds.
+    /// Gives a key another text. The previous one is refused after `grace` seconds, at once if that is 0, and
+    /// at the latest when the key expires.
     pub fn rotate_key(&mut self, caller: &Principal, id: &str, grace: u64) -> Result<NewKey, Error> {
         let at = moment();
         let before = self.changeable_key(caller, id, at)?;
@@ -54,7 +55,7 @@ impl Registry {
         }
         let charter = self.keys.charter();
         let owner = owner(&charter, &before)?;
-        // Whoever holds a key may have it anew; for others it is as if the key were made.
+        // The holder of a key may rotate it; for others the same rules hold as for making the key.
         if *before.id != **caller.key_id() {
             check_grant(caller, None, &before, owner, charter.key_defaults).map_err(forbidden)?;
         }
@@ -66,7 +67,7 @@ impl Registry {
         Ok(made)
     }
 
-    /// A key that the caller may see, as it is now.
+    /// Returns the key as it is now, if the caller may see it.
     fn changeable_key(&self, caller: &Principal, id: &str, at: u64) -> Result<KeyRecord, Error> {
         let key = self.keys.key(id, at).ok_or(Error::KeyNotFound)?.record;
         if may_see(caller, &key) { Ok(key) } else { Err(not_yours()) }

@@ -1,4 +1,4 @@
-//! Keys as the registry makes and ends them: by whom, how many, and on which disk.
+//! Tests of keys as the registry makes and ends them: by whom, how many, and on which disk.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,7 +17,7 @@ use crate::store::{MemoryStore, Vault};
 
 const NOW: u64 = 1_000_000;
 
-/// An owner, an administrator and two members, with a plan.
+/// Returns an organization with a plan, an owner, an administrator and two members.
 fn charter(change: impl FnOnce(&mut Plan)) -> Charter {
     let mut plan = Plan::with_rate("p", None);
     change(&mut plan);
@@ -46,12 +46,12 @@ fn wish(member: &str) -> KeyWish {
     }
 }
 
-/// Another name for a key.
+/// Returns a change of a key's name.
 fn named(name: &str) -> KeyChange {
     KeyChange { name: Some(name.to_owned()), ..KeyChange::default() }
 }
 
-/// A registry on a store that can be told to fail.
+/// Opens a registry on a store that can be told to fail.
 fn registry(dir: &Path, store: &Arc<FailingStore>, charter: Charter) -> (Registry, KeyRing) {
     set_clock(NOW);
     let ring = KeyRing::new(charter);
@@ -176,7 +176,7 @@ fn room_is_kept_for_the_removal_of_a_member_however_many_keys_it_has() {
     assert!(keys.iter().all(|key| ring.authenticate(&key.text, NOW).err() == Some(Refused::Revoked)));
 }
 
-/// A member of the file by the name of one whose removal is owed is somebody else.
+/// Checks that a member of the file with the id of one whose removal is owed is somebody else.
 #[test]
 fn what_is_owed_takes_no_key_of_a_later_member_of_that_name() {
     let (dir, store) = (tempfile::tempdir().unwrap(), Arc::<FailingStore>::default());
@@ -199,8 +199,8 @@ fn what_is_owed_takes_no_key_of_a_later_member_of_that_name() {
     assert_eq!((refused(&ring, &new), refused(&ring, &old)), (None, Some(Refused::Revoked)));
 }
 
-/// Only what ends somebody's authority is in force without being stored. What changes it would come back wider
-/// with the next start, and nobody would know; who needs it now has the end.
+/// Checks that only an end of authority is in force without being stored. A change of authority would come back
+/// wider with the next start, and nobody would know; callers who need it now can end the authority.
 #[test]
 fn what_is_no_end_is_refused_as_a_whole_on_a_disk_that_takes_nothing() {
     let (dir, store) = (tempfile::tempdir().unwrap(), Arc::<FailingStore>::default());

@@ -1,4 +1,4 @@
-//! The registry's records in the store, and the one way to change them.
+//! Typed records of the registry in the store, and the one way to change them.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -24,18 +24,18 @@ const MEMORIES: &[u8] = b"c/";
 const PINS: &[u8] = b"p/";
 const FILES: &[u8] = b"f/";
 const FRAME: &[u8] = b"m/extra";
-/// There where nothing of a servers file but its entries is in the store.
+/// Key of a mark that the store has nothing of a servers file but its entries.
 const CLEAN: &[u8] = b"m/entries-only";
 const INSTANCE: &[u8] = b"m/instance";
 
-/// Who this installation is: made once, at the first start on a data directory.
+/// Identity of this installation, made once, at the first start on a data directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Instance {
     pub(super) id: Arc<str>,
     pub(super) created_at_ms: u64,
 }
 
-/// A server as it is stored.
+/// Server as it is stored; its id is in the key.
 #[derive(Serialize, Deserialize)]
 struct StoredServer<'a> {
     name: Arc<str>,
@@ -44,24 +44,24 @@ struct StoredServer<'a> {
     updated_at_ms: u64,
     origin: Origin,
     definition: Cow<'a, Map<String, Value>>,
-    /// Why the definition cannot be used, member and reason; only of one that cannot.
+    /// Reasons why the definition cannot be used, as pairs of member and reason; empty if it can be used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     faults: Vec<(String, String)>,
 }
 
-/// A servers file as it was last applied.
+/// Entries of a servers file as it was last applied.
 #[derive(Default, Serialize, Deserialize)]
 pub(super) struct LastApplied<'a> {
     pub(super) servers: Cow<'a, Map<String, Value>>,
-    /// The names of those that could not be used.
+    /// Names of the entries that could not be used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) unfit: Vec<String>,
-    /// The version of the file that had no servers any more, where that was not believed at first sight.
+    /// Version of the file that no longer had servers, if that was not believed at first sight; otherwise `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) emptied: Option<String>,
 }
 
-/// The typed records, and the vault that they are in.
+/// Typed access to the records, and the vault that holds them.
 pub(super) struct Ledger {
     vault: Vault,
 }
@@ -71,18 +71,18 @@ impl Ledger {
         Ledger { vault }
     }
 
-    /// Carries out a batch; `Ok` means it is durable. After an error everything is as before, at the
-    /// latest when the next batch is accepted.
+    /// Carries out a batch, which is durable after `Ok`. After an error everything is as before, at the latest
+    /// when the next batch is accepted.
     pub(super) fn commit(&mut self, batch: Vec<Op>) -> Result<(), StoreError> {
         self.vault.commit(batch)
     }
 
-    /// What protects the records.
+    /// Returns the vault, which protects the records.
     pub(super) fn vault(&mut self) -> &mut Vault {
         &mut self.vault
     }
 
-    /// The store that they are in.
+    /// Returns the store that holds the records.
     pub(super) fn store(&self) -> &Arc<dyn Store> {
         self.vault.store()
     }
@@ -91,38 +91,38 @@ impl Ledger {
         self.store().get(key)?.map(|value| decode(key, &value)).transpose()
     }
 
-    /// The instance, where it was made.
+    /// Returns the identity of this installation; `None` if it was not made yet.
     pub(super) fn instance(&self) -> Result<Option<Instance>, StoreError> {
         self.get(INSTANCE)
     }
 
-    /// What stands around the servers in an exported file.
+    /// Returns what surrounds the servers in an exported file; `None` if it was never stored.
     pub(super) fn frame(&self) -> Result<Option<Map<String, Value>>, StoreError> {
         self.get(FRAME)
     }
 
-    /// The entries that a servers file had when it was last applied; none when it never was.
+    /// Returns the entries that a servers file had when it was last applied; none if it never was.
     pub(super) fn last_applied(&self, file: &str) -> Result<LastApplied<'static>, StoreError> {
         Ok(self.get(&file_key(file))?.unwrap_or_default())
     }
 
-    /// Whether a servers file was ever applied.
+    /// Reports whether a servers file was ever applied.
     pub(super) fn has_applied(&self) -> Result<bool, StoreError> {
         Ok(!self.store().scan_prefix(FILES)?.is_empty())
     }
 
-    /// Whether what stands around the servers is known to come from an import.
+    /// Reports whether what surrounds the servers is known to come from an import.
     pub(super) fn frame_is_clean(&self) -> Result<bool, StoreError> {
         Ok(self.store().get(CLEAN)?.is_some())
     }
 
-    /// All keys.
+    /// Returns the records of all keys.
     pub(super) fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
         let records = self.store().scan_prefix(KEYS)?;
         records.iter().map(|(key, value)| decode(key, value)).collect()
     }
 
-    /// The members and plans that were made over the API, members in the order in which they were made.
+    /// Returns the members and plans that were made over the API, members in the order in which they were made.
     pub(super) fn made(&self) -> Result<Made, StoreError> {
         let members = self.store().scan_prefix(MEMBERS)?;
         let members: Result<Vec<MemberRecord>, _> =
@@ -134,7 +134,8 @@ impl Ledger {
         Ok(made)
     }
 
-    /// What was kept of the servers' last runs. What cannot be read is left out: it can be had again.
+    /// Returns what servers announced in their last runs. Records that cannot be read are left out, since
+    /// servers announce again.
     pub(super) fn memories(&self) -> Result<Memories, StoreError> {
         let mut memories = Memories::default();
         for (key, value) in self.store().scan_prefix(MEMORIES)? {
@@ -147,7 +148,7 @@ impl Ledger {
         Ok(memories)
     }
 
-    /// The pins of all servers' tools, by the server's id.
+    /// Returns the pins of all servers' tools, by the server's id.
     pub(super) fn pins(&self) -> Result<Vec<(Arc<str>, Pins)>, StoreError> {
         let records = self.store().scan_prefix(PINS)?;
         let read = |(key, value): &(Vec<u8>, Vec<u8>)| {
@@ -157,7 +158,7 @@ impl Ledger {
         records.iter().map(read).collect()
     }
 
-    /// Whether an operation would change nothing.
+    /// Reports whether an operation would change nothing.
     pub(super) fn is_done(&self, op: &Op) -> Result<bool, StoreError> {
         Ok(match op {
             Op::Put { key, value } => self.store().get(key)?.is_some_and(|known| known == *value),
@@ -165,7 +166,7 @@ impl Ledger {
         })
     }
 
-    /// All servers in their order.
+    /// Returns all servers, in their order. Two of one name are an error.
     pub(super) fn servers(&self) -> Result<ServerList, StoreError> {
         let records = self.store().scan_prefix(SERVERS)?;
         let mut entries =
@@ -204,7 +205,7 @@ fn read_server(key: &[u8], value: &[u8]) -> Result<Arc<ServerEntry>, StoreError>
     }))
 }
 
-/// The change that makes the stored set of servers `next` where it is `current`.
+/// Returns the batch that turns the stored set of servers from `current` into `next`.
 pub(super) fn servers_changed(
     current: &ServerList,
     next: &[Arc<ServerEntry>],
@@ -241,62 +242,62 @@ fn fault(problem: &Problem) -> (String, String) {
     (problem.path.clone(), problem.reason.clone())
 }
 
-/// Notes that nothing of a servers file but its entries is in the store.
+/// Returns the operation that marks that the store has nothing of a servers file but its entries.
 pub(super) fn put_clean() -> Result<Op, StoreError> {
     Ok(Op::Put { key: CLEAN.to_vec(), value: encode(&true)? })
 }
 
-/// Stores who this installation is.
+/// Returns the operation that stores the identity of this installation.
 pub(super) fn put_instance(instance: &Instance) -> Result<Op, StoreError> {
     Ok(Op::Put { key: INSTANCE.to_vec(), value: encode(instance)? })
 }
 
-/// Stores what stands around the servers in an exported file.
+/// Returns the operation that stores what surrounds the servers in an exported file.
 pub(super) fn put_frame(frame: &Map<String, Value>) -> Result<Op, StoreError> {
     Ok(Op::Put { key: FRAME.to_vec(), value: encode(frame)? })
 }
 
-/// Stores a key, as its record: never the key itself.
+/// Returns the operation that stores a key, as its record: never the key itself.
 pub(super) fn put_key(record: &KeyRecord) -> Result<Op, StoreError> {
     Ok(Op::Put { key: [KEYS, record.id.as_bytes()].concat(), value: encode(record)? })
 }
 
-/// A key that is no longer kept.
+/// Returns the operation that deletes a key's record.
 pub(super) fn delete_key(id: &str) -> Op {
     Op::Delete { key: [KEYS, id.as_bytes()].concat() }
 }
 
-/// Stores a member that is made over the API.
+/// Returns the operation that stores a member made over the API.
 pub(super) fn put_member(record: &MemberRecord) -> Result<Op, StoreError> {
     Ok(Op::Put { key: [MEMBERS, record.id.as_bytes()].concat(), value: encode(record)? })
 }
 
-/// Removes a member that was made over the API.
+/// Returns the operation that deletes a member made over the API.
 pub(super) fn delete_member(id: &str) -> Op {
     Op::Delete { key: [MEMBERS, id.as_bytes()].concat() }
 }
 
-/// Stores a plan that is made over the API.
+/// Returns the operation that stores a plan made over the API.
 pub(super) fn put_plan(record: &PlanRecord) -> Result<Op, StoreError> {
     Ok(Op::Put { key: [PLANS, record.name.as_bytes()].concat(), value: encode(record)? })
 }
 
-/// Removes a plan that was made over the API.
+/// Returns the operation that deletes a plan made over the API.
 pub(super) fn delete_plan(name: &str) -> Op {
     Op::Delete { key: [PLANS, name.as_bytes()].concat() }
 }
 
-/// Stores a servers file as it is applied now.
+/// Returns the operation that stores a servers file as it is applied now.
 pub(super) fn put_applied(file: &str, applied: &LastApplied<'_>) -> Result<Op, StoreError> {
     Ok(Op::Put { key: file_key(file), value: encode(applied)? })
 }
 
-/// Stores what a server announced.
+/// Returns the operation that stores what a server announced.
 pub(super) fn put_memory(server: &str, memory: &Memory) -> Result<Op, StoreError> {
     Ok(Op::Put { key: memory_key(server), value: encode(memory)? })
 }
 
-/// Stores the pins of a server's tools.
+/// Returns the operation that stores the pins of a server's tools.
 pub(super) fn put_pins(server: &str, pins: &Pins) -> Result<Op, StoreError> {
     Ok(Op::Put { key: pins_key(server), value: encode(pins)? })
 }
@@ -317,18 +318,18 @@ fn file_key(file: &str) -> Vec<u8> {
     [FILES, file.as_bytes()].concat()
 }
 
-/// A time as it is stored; times before 1970 become 1970.
+/// Returns a time as it is stored, in milliseconds since 1970; times before 1970 become 1970.
 pub(super) fn to_ms(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A stored time.
+/// Returns the time of a stored value; 1970 if it is out of range.
 pub(super) fn from_ms(ms: u64) -> SystemTime {
     UNIX_EPOCH.checked_add(Duration::from_millis(ms)).unwrap_or(UNIX_EPOCH)
 }
 
-/// A time cut to what is stored, so that a value looks the same before and after a restart.
+/// Cuts a time to the stored precision, so that a value looks the same before and after a restart.
 pub(super) fn to_stored_precision(time: SystemTime) -> SystemTime {
     from_ms(to_ms(time))
 }

@@ -1,5 +1,5 @@
-//! Keys are made: whether they may be is decided where they are stored, one after the other, so that
-//! none is made by a key that is not accepted any more, and none beyond a limit.
+//! Making of keys. Permission is checked where keys are stored, one after the other, so that none is made by a
+//! key that is no longer accepted, and none beyond a limit.
 
 use std::sync::Arc;
 
@@ -10,17 +10,17 @@ use crate::service::Error;
 use crate::service::standing::{moment, settled};
 use crate::store::Op;
 
-/// A key that is not stored yet.
+/// Key that is not stored yet, and the batch that stores it.
 pub(super) struct KeyToBe {
     pub(super) made: NewKey,
     pub(super) batch: Vec<Op>,
-    /// Keys of the same member that go for it.
+    /// Ids of keys of the same member that need not be kept any longer; the batch deletes them.
     pub(super) outlived: Vec<Arc<str>>,
 }
 
 impl Registry {
-    /// Makes a key for a caller, as the caller is now. Forgets what need not be kept any longer of the
-    /// same member's keys.
+    /// Makes a key for a caller, as the caller is now. Deletes the same member's keys that need not be kept any
+    /// longer.
     pub fn create_key(&mut self, maker: &Principal, wish: KeyWish) -> Result<NewKey, Error> {
         let key = self.key_to_be(maker, wish, &self.keys.charter(), moment())?;
         self.ledger.commit(key.batch).map_err(stored)?;
@@ -29,7 +29,7 @@ impl Registry {
         Ok(key.made)
     }
 
-    /// A key that the caller may make where the organization is this one, and what is to be stored for it.
+    /// Returns a key that the caller may make under `charter`, with the batch that stores it.
     pub(super) fn key_to_be(
         &self,
         maker: &Principal,
@@ -48,7 +48,7 @@ impl Registry {
         Ok(KeyToBe { made, batch, outlived })
     }
 
-    /// Refuses one more key than there may be: of the plan, and of what a member may have of all.
+    /// Returns an error if one more key would exceed the plan's limit or the member's share of all keys.
     fn check_count(&self, member: &str, charter: &Charter, at: u64) -> Result<(), Error> {
         let reached = |limit| Err(Error::LimitReached { resource: "api_keys", limit });
         let own = self.keys.active_of(member, at);
@@ -66,7 +66,7 @@ impl Registry {
     }
 }
 
-/// Refuses a key that would allow what its maker may not.
+/// Returns an error if the key would allow what its maker may not do.
 fn check_wish(maker: &Principal, wish: &KeyWish, charter: &Charter, at: u64) -> Result<(), Error> {
     let refuse = |reason: &str| Err(Error::Forbidden { reason: reason.to_owned() });
     if wish.member_id != maker.member().id && !maker.role().may_administer() {

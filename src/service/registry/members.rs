@@ -1,5 +1,5 @@
-//! Members and plans that are made over the API beside those of the configuration file, and the file read
-//! again. Who may is asked here, where one change comes after the other.
+//! Members and plans that are made over the API beside those of the configuration file, and reloading of that
+//! file. Permission is checked here, where one change comes after the other.
 
 use std::sync::Arc;
 
@@ -15,13 +15,13 @@ use crate::service::Error;
 use crate::service::members::{MemberChange, MemberRequest, Reloaded, Removal};
 use crate::service::standing::moment;
 
-/// The most members that are made over the API, whatever the plan allows.
+/// Maximum number of members made over the API, even if the plan allows more.
 const MAX_MEMBERS: usize = 1_000;
-/// The most plans.
+/// Maximum number of plans made over the API.
 const MAX_PLANS: usize = 100;
 
 impl Registry {
-    /// Makes a member.
+    /// Makes a member, if the caller may make one of that role and plan.
     pub fn add_member(&mut self, caller: &Principal, request: MemberRequest) -> Result<Arc<Member>, Error> {
         self.check_paid(request.id.as_deref())?;
         let (record, made) = self.member_more(caller, request, moment())?;
@@ -51,7 +51,7 @@ impl Registry {
         Ok(key.made)
     }
 
-    /// A member that the caller may make, and those made over the API together with it.
+    /// Returns a member that the caller may make, and all made over the API together with it.
     fn member_more(
         &self,
         caller: &Principal,
@@ -67,7 +67,7 @@ impl Registry {
         Ok((record, made))
     }
 
-    /// Changes a member.
+    /// Changes a member that was made over the API.
     pub fn change_member(
         &mut self,
         caller: &Principal,
@@ -95,8 +95,8 @@ impl Registry {
         self.keys.charter().member(id).cloned().ok_or(Error::MemberNotFound)
     }
 
-    /// Removes a member; its keys are revoked with it, also for one of its name that is made later. In force
-    /// when it returns, whether or not it could be stored, as a revocation is.
+    /// Removes a member and revokes its keys; they stay revoked for a member of the same name that is made
+    /// later. In force on return, whether or not it could be stored, as a revocation is.
     pub fn remove_member(&mut self, caller: &Principal, id: &str) -> Result<Removal, Error> {
         let (at, charter, mut made) = (moment(), self.keys.charter(), self.made.clone());
         member_made(&charter, caller, id)?;
@@ -118,7 +118,7 @@ impl Registry {
         Ok(Removal { revoked, durable })
     }
 
-    /// Makes a plan, or replaces one.
+    /// Makes a plan, or replaces one that is not in the configuration file. Only an owner may.
     pub fn put_plan(&mut self, caller: &Principal, plan: PlanRecord) -> Result<Arc<Plan>, Error> {
         let (charter, mut made) = (self.owned_charter(caller)?, self.made.clone());
         changeable_plan(&charter, &plan.name)?;
@@ -133,7 +133,7 @@ impl Registry {
         self.keys.charter().plans.get(&name).cloned().ok_or(Error::PlanNotFound)
     }
 
-    /// Removes a plan that was made over the API. One that is built in is as it was then.
+    /// Removes a plan that was made over the API. A built-in plan of that name gets its built-in values back.
     pub fn remove_plan(&mut self, caller: &Principal, name: &str) -> Result<(), Error> {
         let (charter, mut made) = (self.owned_charter(caller)?, self.made.clone());
         changeable_plan(&charter, name)?;
@@ -157,8 +157,8 @@ impl Registry {
         Ok(())
     }
 
-    /// Takes the organization, members and plans of the configuration file as they are now, which needs no
-    /// disk. Where nobody could administer any more, a key is made for the first owner, as at a start.
+    /// Adopts the organization, members and plans of the configuration file as they are now, which needs no
+    /// disk. If nobody could administer any more, a key is made for the first owner, as at a start.
     pub(in crate::service) fn reload_charter(&mut self, charter: Charter) -> Reloaded {
         let before = self.keys.charter();
         self.file_charter = charter;
@@ -172,7 +172,7 @@ impl Registry {
         Reloaded { removed, owner_key }
     }
 
-    /// Has the ring know the members and plans of the file together with these.
+    /// Puts the members and plans of the file together with `made` in force on the key ring.
     pub(super) fn govern(&mut self, made: Made) {
         let (charter, overruled) = self.file_charter.with(&made);
         self.made = made;
@@ -182,8 +182,7 @@ impl Registry {
         self.keys.govern(charter);
     }
 
-    /// The members and plans that were made over the API, as they are stored, without those whose removal is
-    /// owed.
+    /// Returns the stored members and plans that were made over the API, without members whose removal is owed.
     pub(super) fn stored_made(&self) -> Result<Made, Error> {
         let mut made = self.ledger.made().map_err(stored)?;
         self.owed.take_away(&mut made);
@@ -197,7 +196,7 @@ impl Registry {
         }
     }
 
-    /// Refuses what would leave nobody who may administer.
+    /// Returns an error if nobody who may administer would be left.
     fn check_administered(&self, made: &Made, at: u64) -> Result<(), Error> {
         let ((after, _), before) = (self.file_charter.with(made), self.keys.charter());
         let somebody = |charter: &Charter| self.keys.is_administered(charter, at);
@@ -208,7 +207,7 @@ impl Registry {
     }
 }
 
-/// The member that a request makes, if the caller may make it.
+/// Returns the member that a request makes, if the caller may make it.
 pub(in crate::service) fn member_to_be(
     charter: &Charter,
     caller: &Principal,
@@ -240,7 +239,7 @@ pub(in crate::service) fn member_to_be(
     Ok(MemberRecord { id, name, email: request.email, role: request.role, plan, created_at: at })
 }
 
-/// A member that the caller may change.
+/// Returns a member that was made over the API and that the caller may change.
 fn member_made<'a>(charter: &'a Charter, caller: &Principal, id: &str) -> Result<&'a Arc<Member>, Error> {
     require_admin(caller)?;
     let member = charter.member(id).ok_or(Error::MemberNotFound)?;
@@ -257,7 +256,8 @@ fn member_made<'a>(charter: &'a Charter, caller: &Principal, id: &str) -> Result
     Ok(member)
 }
 
-/// A plan says how much somebody may cost: that is for owners to say.
+/// Checks that the caller is an owner and that the plan exists: a plan sets how much a member may cost, which
+/// is for owners to decide.
 fn check_plan(charter: &Charter, caller: &Principal, plan: Option<&str>) -> Result<(), Error> {
     if caller.role() != Role::Owner {
         return Err(forbidden("Only an owner may give a member a plan of its own"));

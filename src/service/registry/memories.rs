@@ -1,5 +1,5 @@
-//! What a server announced in its last run, as it is stored: lists and introduction, with the
-//! fingerprint of the definition that they belong to.
+//! Stored announcements of servers' last runs: lists and introduction, with the fingerprint of the definition
+//! that they belong to.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -15,18 +15,18 @@ use crate::child::Catalog;
 use crate::mcp::ListKind;
 use crate::supervisor::{Definition, Introduction, Remembered};
 
-/// What a server's child told, for keeping.
+/// Announcement of a server's child that is to be stored.
 pub struct Told {
-    /// The server's id.
+    /// Id of the server, from [`ServerEntry::id`].
     pub server: Arc<str>,
-    /// What it told.
+    /// Lists and introduction that the child announced.
     pub remembered: Remembered,
 }
 
-/// A server's last run as it is stored.
+/// Announcement of a server's last run as it is stored.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Memory {
-    /// Of the definition that was run.
+    /// Fingerprint of the definition that was run.
     fingerprint: String,
     protocol_version: Box<str>,
     modern: bool,
@@ -72,7 +72,7 @@ impl Memory {
     }
 }
 
-/// What was kept of all servers, by id.
+/// Stored announcements of all servers, by server id.
 #[derive(Default)]
 pub struct Memories(HashMap<Arc<str>, (String, Remembered)>);
 
@@ -81,15 +81,16 @@ impl Memories {
         self.0.insert(server, (memory.fingerprint.clone(), memory.recall()));
     }
 
-    /// What was kept of a server, if it is still defined as it was then.
+    /// Returns what a server announced in its last run; `None` if nothing is stored or its definition runs
+    /// something else now.
     pub fn of(&self, entry: &ServerEntry) -> Option<Remembered> {
         let (kept, remembered) = self.0.get(&entry.id)?;
         (*kept == fingerprint(&entry.definition)).then(|| remembered.clone())
     }
 }
 
-/// Tells whether a definition runs the same program in the same way. A hash, since the
-/// environment may hold secrets.
+/// Returns the fingerprint of a definition: equal for definitions that run the same program in the same way. It
+/// is a hash, since the environment may hold secrets.
 fn fingerprint(definition: &Definition) -> String {
     let mut env = definition.env().to_vec();
     env.sort();

@@ -1,6 +1,6 @@
-//! What changes: when two definitions mean the same, what an update leaves, what an import
-//! replaces, and what a servers file asks for since it was last applied. Pure functions; time and
-//! new ids are arguments.
+//! Changes of the set of servers: if two definitions mean the same, what an update leaves, what an import
+//! replaces, and what a servers file asks for since it was last applied. Pure functions; time and new ids are
+//! arguments.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -10,14 +10,14 @@ use serde_json::{Map, Value};
 use super::list::{Origin, ServerEntry, ServerList};
 use crate::supervisor::Definition;
 
-/// An entry of an `mcpServers` map as it was written.
+/// Entry of an `mcpServers` map as it was written.
 pub(super) type Raw = Map<String, Value>;
 
-/// The members that make up a definition in the `/api` dialect.
+/// Members that make up a definition in the `/api` dialect.
 const CORE_MEMBERS: [&str; 3] = ["command", "args", "env"];
 
-/// Whether two values of a member mean the same: `null` is absent, and so are an empty `args` and
-/// an empty `env`. The order of an object's members means nothing.
+/// Reports whether two values of a member mean the same: `null` is absent, and so are an empty `args` and an
+/// empty `env`. The order of an object's members has no meaning.
 fn same_member(member: &str, a: Option<&Value>, b: Option<&Value>) -> bool {
     meaning(member, a) == meaning(member, b)
 }
@@ -31,13 +31,13 @@ fn meaning<'a>(member: &str, value: Option<&'a Value>) -> Option<&'a Value> {
     })
 }
 
-/// Whether two entries mean the same in all their members.
+/// Reports whether two entries mean the same in all their members.
 pub(super) fn equivalent(a: &Raw, b: &Raw) -> bool {
     a.keys().chain(b.keys()).all(|member| same_member(member, a.get(member), b.get(member)))
 }
 
-/// Whether adding `given` over `stored` asks for nothing new (contract 5.6): `command`, `args` and
-/// `env` are the same, and so is every other member that is given.
+/// Reports whether adding `given` over `stored` asks for nothing new (`docs/http-api.md`, M4.3): `command`,
+/// `args` and `env` are the same, and so is every other member that is given.
 pub(super) fn covered(given: &Raw, stored: &Raw) -> bool {
     let given_members = given.keys().map(String::as_str);
     CORE_MEMBERS
@@ -46,13 +46,13 @@ pub(super) fn covered(given: &Raw, stored: &Raw) -> bool {
         .all(|member| same_member(member, given.get(member), stored.get(member)))
 }
 
-/// The entry without the members that are `null`, which stand for absent ones (contract 5.3).
+/// Returns the entry without the members that are `null`, which stand for absent ones (`docs/http-api.md`, M3.2).
 pub(super) fn without_nulls(raw: Raw) -> Raw {
     raw.into_iter().filter(|(_, value)| !value.is_null()).collect()
 }
 
-/// The stored entry with the given members replaced, each as a whole (contract 5.7); `None` when
-/// that changes nothing. A member that is `null` is not given.
+/// Returns the stored entry with the given members replaced, each as a whole (`docs/http-api.md`, M4.4); `None`
+/// if that changes nothing. A member that is `null` is not given.
 pub(super) fn with_members(stored: &Raw, members: Raw) -> Option<Raw> {
     let mut next = stored.clone();
     let mut changed = false;
@@ -65,8 +65,8 @@ pub(super) fn with_members(stored: &Raw, members: Raw) -> Option<Raw> {
     changed.then_some(next)
 }
 
-/// Brings the changes from `last` to `wanted` into `live`, member by member and down into objects.
-/// What the file left alone stays as it is in `live`; where both changed, the file wins.
+/// Applies the changes from `last` to `wanted` to `live`, member by member and down into objects. Members that
+/// the file left alone stay as they are in `live`; if both changed, the file wins.
 fn merged(last: &Raw, wanted: &Raw, live: &Raw) -> Raw {
     let mut next = live.clone();
     for member in last.keys().filter(|member| !wanted.contains_key(*member)) {
@@ -88,22 +88,23 @@ fn merged(last: &Raw, wanted: &Raw, live: &Raw) -> Raw {
     next
 }
 
-/// One thing that a servers file asks for.
+/// One change that a servers file asks for.
 #[derive(Debug, PartialEq)]
 pub(super) enum Step {
-    /// Make a server.
+    /// New server.
     Add { name: String, definition: Definition },
-    /// Give a server of this file another definition.
+    /// Another definition for a server of this file.
     Change { name: String, definition: Definition },
-    /// Give a server that somebody else made, or another file, the file's definition, and make it the file's.
+    /// The file's definition for a server that somebody else or another file made; it belongs to this file from
+    /// then on.
     TakeOver { name: String, definition: Definition },
-    /// Remove a server of this file.
+    /// Removal of a server of this file.
     Remove { name: String },
 }
 
-/// What a servers file asks for since it was last applied: what it added, changed and dropped. An
-/// entry that is as it was asks for nothing, whatever became of its server since. A server that
-/// the file did not make is touched only when the file newly asks for its name.
+/// Returns what a servers file asks for since it was last applied: what it added, changed and dropped. An entry
+/// that is as it was asks for nothing, whatever has happened to its server since. A server that the file did
+/// not make is touched only if the file newly asks for its name.
 pub(super) fn three_way(
     file: &str,
     last: &Map<String, Value>,
@@ -131,13 +132,13 @@ pub(super) fn three_way(
     steps
 }
 
-/// Whether two definitions are unfit for the same reasons, or both are fit. Of one that somebody has mended
-/// since, the file's old faults say nothing.
+/// Reports whether two definitions are unfit for the same reasons, or `live` is fit. If somebody has mended it
+/// since, the file's old faults do not matter.
 fn same_faults(live: &Definition, wanted: &Definition) -> bool {
     live.problems().is_empty() || live.problems() == wanted.problems()
 }
 
-/// What an entry asks for that is new or changed in the file.
+/// Returns what an entry that is new or changed in the file asks for; `None` if its server is already so.
 fn step(
     file: &str,
     before: Option<&Raw>,
@@ -172,16 +173,16 @@ fn step(
     differs.then_some(Step::Change { name, definition })
 }
 
-/// What new and changed entries are stamped with.
+/// Time and ids for new and changed entries.
 pub(super) struct Stamp<'a> {
-    /// The time, to the millisecond.
+    /// Time of the change, to the millisecond.
     pub(super) now: SystemTime,
-    /// Makes an id that was never used.
+    /// Source of ids, each of which was never used.
     pub(super) new_id: &'a mut dyn FnMut() -> Arc<str>,
 }
 
 impl Stamp<'_> {
-    /// A server that is made now.
+    /// Returns a new server with an id of its own, made now.
     pub(super) fn entry(
         &mut self,
         name: &str,
@@ -200,13 +201,13 @@ impl Stamp<'_> {
         }
     }
 
-    /// The server with another definition.
+    /// Returns the server with another definition, changed now.
     pub(super) fn redefined(&self, entry: &ServerEntry, definition: Definition) -> ServerEntry {
         ServerEntry { definition: Arc::new(definition), updated_at: self.now, ..entry.clone() }
     }
 }
 
-/// The set after the steps of a servers file; new servers come last, in the file's order.
+/// Returns the set after the steps of a servers file; new servers come last, in the file's order.
 pub(super) fn after_steps(
     live: &ServerList,
     steps: Vec<Step>,
@@ -235,7 +236,7 @@ pub(super) fn after_steps(
     entries
 }
 
-/// Replaces the entry of this name, where there is one.
+/// Replaces the entry of this name, if there is one.
 pub(super) fn replace(
     entries: &mut [Arc<ServerEntry>],
     name: &str,
@@ -246,8 +247,8 @@ pub(super) fn replace(
     }
 }
 
-/// The set after an import: exactly the wanted servers in their order. A server of the same name
-/// stays the same server; one whose definition means the same also keeps its times.
+/// Returns the set after an import: exactly the wanted servers in their order. A server of the same name stays
+/// the same server; one whose definition means the same also keeps its times.
 pub(super) fn after_import(
     live: &ServerList,
     wanted: Vec<(String, Definition)>,
@@ -289,7 +290,7 @@ fn imported(
     Arc::new(next)
 }
 
-/// The text of an object: unlike `==` it tells the order of members apart.
+/// Returns the text of an object: unlike `==` it tells the order of members apart.
 pub(super) fn written(raw: &Raw) -> String {
     // A map with string keys always has a text.
     serde_json::to_string(raw).unwrap_or_default()

@@ -1,9 +1,8 @@
-//! The one owner of the set of servers. Every change goes through here, one after the other:
-//! checked, stored, published, announced, acknowledged. Readers take the published set without a
-//! lock. Also owns what comes with the first start on a data directory: the installation's id and
-//! the owner's key.
+//! Owner of the set of servers. Every change goes through here, one after the other: it is checked, stored,
+//! published, announced and acknowledged. Readers take the published set without a lock. Also owns what the
+//! first start on a data directory makes: the installation's id and the owner's key.
 //!
-//! Does not start or stop anything: whoever is given the set by the announcement does.
+//! Does not start or stop anything: the receiver of the announcement does.
 
 mod allow;
 #[cfg(test)]
@@ -62,54 +61,55 @@ use crate::service::{Error, clock};
 use crate::store::{Op, Store, StoreError, Trouble, Vault};
 use crate::supervisor::{Definition, Problem, check_name};
 
-/// The directory of the audit, in the data directory.
+/// Directory of the audit, relative to the data directory.
 const AUDIT: &str = "audit";
 
-/// Who is told of a changed set of servers.
+/// Callback that receives the set of servers after each change.
 pub type Announce = Box<dyn Fn(&Arc<ServerList>) + Send>;
 
-/// Where the registry finds and leaves files.
+/// Directories that the registry reads and writes, and the limit on what the API may define.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// The data directory; `owner.key` is written here.
+    /// Data directory; `owner.key` is written here.
     pub data_dir: PathBuf,
-    /// The directory that import and export stay in, and that relative paths begin at; `None` is
-    /// the data directory, `/` is anywhere.
+    /// Directory that import and export stay in, and that relative paths begin at; `None` is the data
+    /// directory, `/` is anywhere.
     pub config_root: Option<PathBuf>,
-    /// Which servers may be defined through the API.
+    /// Servers that may be defined through the API.
     pub allowed: AllowedServers,
 }
 
-/// Why the registry cannot be opened.
+/// Error of opening the registry, or of making the owner key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
     /// The store cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// There is no key yet and none can be made.
+    /// An owner key is needed and cannot be made.
     #[error("the owner key cannot be written to '{}': {reason}", path.display())]
     OwnerKey {
-        /// The file that would hold it.
+        /// File that would hold the key.
         path: PathBuf,
-        /// Why not.
+        /// Cause: the error of the file system, or that there are no random bytes.
         reason: String,
     },
 }
 
-/// What applying a servers file did, by name.
+/// Names of the servers that a servers file changed when it was applied or imported.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Applied {
-    /// Made, because the file has them now.
+    /// Servers that were made because they are new in the file.
     pub added: Vec<String>,
-    /// Changed, because the file changed them.
+    /// Servers that were changed because the file changed them.
     pub changed: Vec<String>,
-    /// Made by somebody else and given the file's definition, because the file has them now.
+    /// Servers that something else made and that got the file's definition, because the file has them now.
     pub taken_over: Vec<String>,
-    /// Removed, because the file has them no more.
+    /// Servers that were removed because the file no longer has them.
     pub removed: Vec<String>,
 }
 
-/// The registry before its thread runs, and what the thread works on. Its methods block on the disk.
+/// State of the registry: used directly before its thread runs, and by that thread afterwards. Its methods
+/// block on the disk.
 pub struct Registry {
     ledger: Ledger,
     confinement: Confinement,
@@ -119,19 +119,20 @@ pub struct Registry {
     instance: Instance,
     keys: KeyRing,
     owed: Owed,
-    /// The organization, members and plans of the configuration file, without what was made beside it.
+    /// Organization, members and plans of the configuration file, without those made over the API.
     file_charter: Charter,
-    /// What was made beside it and is in force. Not asked of the store, which a full disk may have closed.
+    /// Members and plans made over the API that are in force. Kept here because a full disk may have closed the
+    /// store.
     made: Made,
     pins: PinBook,
     announce: Option<Announce>,
-    /// What servers files changed that were applied before there was an audit to have it.
+    /// Changes by servers files that were applied before there was an audit to record them, each with the file's id.
     applied: Vec<(String, Applied)>,
 }
 
 impl Registry {
-    /// Loads the set of servers and the keys. The first start on a store makes the installation's
-    /// id and the owner's key, whose text is left in `owner.key` with mode 0600.
+    /// Loads the set of servers and the keys. The first start on a store makes the installation's id and the
+    /// owner's key, whose text is left in `owner.key` with mode 0600.
     pub fn open(vault: Vault, settings: Settings, keys: &KeyRing) -> Result<Registry, OpenError> {
         let mut ledger = Ledger::new(vault);
         let now = now();
@@ -180,27 +181,27 @@ impl Registry {
         Ok(registry)
     }
 
-    /// The id of this installation: a UUID, made at the first start on the data directory.
+    /// Returns the id of this installation: a UUID, made at the first start on the data directory.
     pub fn instance_id(&self) -> &Arc<str> {
         &self.instance.id
     }
 
-    /// Whether a backup stands in for the store, and changes are refused.
+    /// Reports whether a backup stands in for the store, so that changes are refused.
     pub fn stands_in(&mut self) -> bool {
         self.trouble().borrow().as_ref().is_some_and(|trouble| trouble.from_backup)
     }
 
-    /// The store that all of this is in.
+    /// Returns the store that holds the registry's records.
     pub(super) fn store(&self) -> &Arc<dyn Store> {
         self.ledger.store()
     }
 
-    /// The data directory of that store, where it is on a disk.
+    /// Returns the data directory of that store; `None` if it is not on a disk.
     pub(super) fn kept_in(&mut self) -> Option<PathBuf> {
         self.ledger.vault().data_dir().map(Path::to_owned)
     }
 
-    /// The pins of the servers' tools.
+    /// Returns the pins of the servers' tools.
     pub(super) fn pins(&self) -> &PinBook {
         &self.pins
     }
@@ -213,22 +214,22 @@ impl Registry {
         })
     }
 
-    /// What the servers files changed that were applied so far, for the audit.
+    /// Takes the changes by the servers files applied so far, each with the file's id, for the audit.
     pub(super) fn take_applied(&mut self) -> Vec<(String, Applied)> {
         std::mem::take(&mut self.applied)
     }
 
-    /// When this installation began.
+    /// Returns the time of the first start on the data directory.
     pub fn created_at(&self) -> SystemTime {
         ledger::from_ms(self.instance.created_at_ms)
     }
 
-    /// All servers as they are now.
+    /// Returns all servers as they are now.
     pub fn list(&self) -> Arc<ServerList> {
         self.published.load_full()
     }
 
-    /// Adds a server. The same definition again (contract 5.6) is no change; another one is
+    /// Adds a server. The same definition again (`docs/http-api.md`, M4.3) is no change; another one is
     /// [`Error::AlreadyExists`]. Members that are `null` count as absent.
     pub fn add(&mut self, name: &str, raw: Map<String, Value>) -> Result<(), Error> {
         let list = self.list();
@@ -261,14 +262,14 @@ impl Registry {
         self.commit(entries, Vec::new())
     }
 
-    /// Replaces the given members of a server's definition, each as a whole (contract 5.7). A
+    /// Replaces the given members of a server's definition, each as a whole (`docs/http-api.md`, M4.4). A
     /// member that is `null` is not given. Nothing is written when nothing changes.
     pub fn update(&mut self, name: &str, members: Map<String, Value>) -> Result<(), Error> {
         let list = self.list();
         let Some(existing) = list.by_name(name) else {
             return Err(Error::ServerNotFound { name: name.to_owned() });
         };
-        // What is wrong with members that stay as they are is as wrong as before.
+        // Problems of members that the change leaves as they are remain.
         let left: Vec<_> =
             existing.definition.problems().iter().filter(|problem| !gives(&members, problem)).collect();
         if !left.is_empty() {
@@ -294,9 +295,9 @@ impl Registry {
         self.commit(others, Vec::new())
     }
 
-    /// Replaces all servers by those of a file, all or nothing (contract 5.12). A server of the
-    /// same name stays the same server; one whose definition means the same keeps its times too.
-    /// Says what it changed.
+    /// Replaces all servers by those of a file, all or nothing (`docs/http-api.md`, M7.4). A server of the same
+    /// name stays the same server; one whose definition means the same keeps its times too. Returns the
+    /// changes.
     pub fn import(&mut self, path: &str, reach: Reach) -> Result<Applied, Error> {
         let content = self.confinement.read(path, reach)?;
         let file = ServersFile::parse(path, &content)?;
@@ -315,8 +316,8 @@ impl Registry {
         Ok(difference(&before, &self.list()))
     }
 
-    /// Refuses to have more servers than the plan allows. Fewer than there are are never too many: servers
-    /// files, which are the operator's own, may have made them.
+    /// Returns an error if `count` is more servers than the plan allows and more than there are now. Servers
+    /// files, which are the operator's own, may already have made more than the plan allows.
     fn check_plan(&self, count: usize) -> Result<(), Error> {
         let most = self.keys.charter().organization.plan.max_mcps;
         match most {
@@ -327,17 +328,17 @@ impl Registry {
         }
     }
 
-    /// Writes all servers to a file (contract 5.11), mode 0600.
+    /// Writes all servers to a file (`docs/http-api.md`, M7.3), mode 0600.
     pub fn export(&mut self, path: &str, reach: Reach) -> Result<(), Error> {
         let text = file::render(&self.frame, &self.list())?;
         self.confinement.write(path, text.as_bytes(), reach)
     }
 
-    /// Applies a servers file: does what it added, changed and dropped since it was last applied,
-    /// all or nothing. Servers that it did not make are left alone, unless it newly asks for their
-    /// name. An entry that cannot be used is quarantined and costs no other. Only the entries are kept: a
-    /// file that is another program's may say anything beside them. Of one that has no servers any more
-    /// nothing is removed at first sight, see [`ServersFile::seen`].
+    /// Applies a servers file: does what it added, changed and dropped since it was last applied, all or
+    /// nothing. Servers that it did not make are left alone, unless it newly asks for their name. An entry that
+    /// cannot be used is quarantined and affects no other. Only the entries are kept, since a file of another
+    /// program may have anything beside them. If a file no longer has servers, none is removed at first sight,
+    /// see [`ServersFile::seen`].
     ///
     /// `file_id` tells files apart: the canonical path.
     pub fn apply_file(&mut self, file_id: &str, file: &ServersFile) -> Result<Applied, Error> {
@@ -371,8 +372,8 @@ impl Registry {
         Ok(applied)
     }
 
-    /// Leaves the servers of a file that has none any more, until it is seen in another version, or somebody
-    /// has it applied.
+    /// Keeps the servers of a file that no longer has any, until the file is seen in another version without
+    /// servers, or somebody has it applied.
     fn wait_for_a_second_word(
         &mut self,
         file_id: &str,
@@ -393,15 +394,15 @@ impl Registry {
         Ok(Applied::default())
     }
 
-    /// Takes out of the store what an earlier version kept of servers files beside their entries: settings,
-    /// accounts and histories of the programs whose files they are. What an import brought is told apart by
-    /// a mark, which earlier versions did not make.
+    /// Removes from the store what an earlier version kept of servers files beside their entries: settings,
+    /// accounts and histories of the programs that own the files. A mark tells apart what an import brought;
+    /// earlier versions did not make the mark.
     fn clean_frame(&mut self) -> Result<(), StoreError> {
         if !file::has_extras(&self.frame) || self.ledger.frame_is_clean()? || !self.ledger.has_applied()? {
             return Ok(());
         }
         let members: Vec<String> = self.frame.keys().filter(|name| *name != file::SERVERS).cloned().collect();
-        // Exports have it no more, whatever becomes of the store.
+        // Exports no longer have it, even if the store fails below.
         self.frame = file::empty_frame();
         let cleaned = vec![ledger::put_frame(&self.frame)?, ledger::put_clean()?];
         self.ledger.commit(cleaned)?;
@@ -416,13 +417,13 @@ impl Registry {
         Ok(())
     }
 
-    /// What was kept of the servers' last runs.
+    /// Returns what servers announced in their last runs.
     pub fn memories(&self) -> Result<Memories, Error> {
         self.ledger.memories().map_err(stored)
     }
 
-    /// Keeps what servers announced, and pins the tools of those whose tools were never seen. Servers
-    /// that are no more are passed over.
+    /// Stores what servers announced, and pins the tools of those whose tools were never seen. Servers that
+    /// have been removed are skipped.
     pub fn remember(&mut self, told: &[Told]) -> Result<(), Error> {
         let list = self.list();
         let mut batch = Vec::new();
@@ -446,7 +447,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Commits, together with what stands around the servers.
+    /// Commits `entries` together with `frame`, the members that surround the servers in an exported file.
     fn commit_with_frame(
         &mut self,
         entries: Vec<Arc<ServerEntry>>,
@@ -466,8 +467,8 @@ impl Registry {
         Ok(())
     }
 
-    /// Stores a new set of servers and `batch` in one go; then publishes and announces the set.
-    /// Does nothing when there is no change; changes nothing when the store fails.
+    /// Stores a new set of servers and `batch` in one go; then publishes and announces the set. Does nothing if
+    /// there is no change; changes nothing if the store fails.
     fn commit(&mut self, entries: Vec<Arc<ServerEntry>>, mut batch: Vec<Op>) -> Result<(), Error> {
         let servers = ledger::servers_changed(&self.published.load(), &entries).map_err(stored)?;
         let set_changed = !servers.is_empty();
@@ -491,23 +492,24 @@ impl Registry {
         }
     }
 
-    /// From now on tells `announce` of each change, beginning with the set as it is.
+    /// Calls `announce` now with the set as it is, and from now on after each change.
     fn announce_to(&mut self, announce: Announce) {
         announce(&self.list());
         self.announce = Some(announce);
     }
 
-    /// Follows whether changes can be stored.
+    /// Returns a receiver that follows whether changes can be stored; its value is `None` while they can.
     fn trouble(&mut self) -> watch::Receiver<Option<Trouble>> {
         self.ledger.vault().trouble()
     }
 
-    /// Does what no caller waits for: the backup of what has changed.
+    /// Does the work that no caller waits for: the backup of what has changed.
     fn rest(&mut self) {
         self.ledger.vault().rest();
     }
 
-    /// Finds out whether changes can be stored again.
+    /// Checks whether changes can be stored again. If the store then has other records than the backup that
+    /// stood in for it, adopts them.
     fn probe(&mut self) -> Result<(), Error> {
         self.owed.hold();
         if self.ledger.vault().probe().map_err(stored)? {
@@ -525,7 +527,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Brings the store to rest at the end.
+    /// Stores what is owed, flushes the store and backs it up, at the end.
     fn settle(&mut self) -> Result<(), Error> {
         self.pay();
         let settled = self.ledger.vault().settle().map_err(stored);
@@ -534,13 +536,13 @@ impl Registry {
     }
 }
 
-/// Whether a change gives the member that a problem is about.
+/// Reports whether a change gives a value for the member that a problem is about.
 fn gives(members: &Map<String, Value>, problem: &Problem) -> bool {
     let member = problem.path.split(['.', '[']).next().unwrap_or_default();
     members.get(member).is_some_and(|value| !value.is_null())
 }
 
-/// Names the steps for the caller and the log; a server that changes hands is worth a warning.
+/// Returns the names in the steps, for the caller and the log; logs a warning for a server that changes hands.
 fn report(file: &str, steps: &[Step]) -> Applied {
     let mut applied = Applied::default();
     for step in steps {
@@ -557,7 +559,7 @@ fn report(file: &str, steps: &[Step]) -> Applied {
     applied
 }
 
-/// What became of the servers, by name.
+/// Returns the names of the servers that differ between two sets.
 fn difference(before: &ServerList, after: &ServerList) -> Applied {
     let mut applied = Applied::default();
     for entry in after.entries() {
@@ -581,7 +583,7 @@ fn with_stamp<T>(make: impl FnOnce(&mut Stamp<'_>) -> T) -> T {
     make(&mut Stamp { now: now(), new_id: &mut new_id })
 }
 
-/// The time as it can be stored.
+/// Returns the current time, cut to the precision that is stored.
 fn now() -> SystemTime {
     ledger::to_stored_precision(clock::wall_clock())
 }

@@ -1,21 +1,21 @@
-//! Names that callers make up: refused where people or programs could take them for another server's.
-//! Names that come from a servers file or are stored already go on, with a warning.
+//! Checks of server names. Names that callers make up are refused if people or programs could take them for
+//! another server's. Names that come from a servers file or are stored already stay in use, with a warning.
 
 use std::collections::HashSet;
 
 use super::list::ServerList;
 use crate::supervisor::{Looks, Problem, check_visible};
 
-/// So many names are warned of one by one.
+/// Maximum number of names that are warned of one by one.
 const MOST: usize = 20;
 
-/// What speaks against a new server of this name beside the others.
+/// Returns the problems of a new server's name beside the names in `list`.
 pub(super) fn check_new(list: &ServerList, name: &str) -> Vec<Problem> {
     let looks = Looks::of(list.entries().iter().map(|entry| &*entry.name));
     check(list, &looks, name).collect()
 }
 
-/// What speaks against the new names of a set that is to replace the others, each with its path.
+/// Returns the problems of the new names in a set that is to replace `list`, each with its path.
 pub(super) fn check_import<'a>(list: &ServerList, names: impl Iterator<Item = &'a str>) -> Vec<Problem> {
     let (known, new): (Vec<&str>, Vec<&str>) = names.partition(|name| list.by_name(name).is_some());
     let mut looks = Looks::of(known);
@@ -35,14 +35,14 @@ pub(super) fn check_import<'a>(list: &ServerList, names: impl Iterator<Item = &'
 fn check(list: &ServerList, looks: &Looks, name: &str) -> impl Iterator<Item = Problem> {
     let problem = |reason: String| Problem { path: "name".into(), reason };
     let unseen = check_visible(name).err();
-    // An id wins over a name: whoever meant the one would be given the other.
+    // An id wins over a name: a caller who means the one would get the other.
     let taken = list.by_id(name).map(|_| problem("must not be the id of another server".to_owned()));
     let alike =
         looks.like(name).map(|other| problem(format!("looks like the name of another server, '{other}'")));
     [unseen, taken, alike].into_iter().flatten()
 }
 
-/// Warns of names that no caller could make: all of them, or only these.
+/// Logs warnings for names that a caller could not make: all of them, or only those in `only`.
 pub(super) fn warn(list: &ServerList, only: Option<&[String]>) {
     let only: Option<HashSet<&str>> = only.map(|only| only.iter().map(String::as_str).collect());
     if only.as_ref().is_some_and(HashSet::is_empty) {

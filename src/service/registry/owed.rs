@@ -1,5 +1,5 @@
-//! Ends of authority that are in force and could not be stored, of keys and of members: written down in the
-//! reserve, so that they outlive the daemon, and stored as soon as that is possible.
+//! Ends of authority, of keys and of members, that are in force and could not be stored. They are written to
+//! the reserve, so that they outlive the daemon, and stored as soon as that is possible.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,24 +9,24 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::access::{KeyRecord, Made};
 use crate::store::Reserve;
 
-/// What stands before a member's id in the reserve. No id has a slash, and a daemon that knows nothing of
-/// removed members takes it for a key that is no more.
+/// Prefix of a member's id in the reserve. No id has a slash, and a daemon that does not know of removed
+/// members takes the entry for a key that no longer exists.
 const MEMBER: &str = "member/";
 
-/// See the module.
+/// Revocations and removals that are in force and not yet stored.
 pub(super) struct Owed {
-    /// When each of these keys was revoked, seconds since 1970.
+    /// Time at which each key was revoked, in seconds since 1970.
     keys: BTreeMap<Arc<str>, u64>,
-    /// When each of these members was removed; its keys went with it and are not named one by one, so that
-    /// there is room for it however many they are.
+    /// Time at which each member was removed, in seconds since 1970. Its keys went with it and are not listed
+    /// one by one, so that there is room for the entry no matter how many keys the member has.
     members: BTreeMap<Arc<str>, u64>,
     reserve: Reserve,
-    /// How many of them would be forgotten by an end of the daemon.
+    /// Number of these that an end of the daemon would forget: 0 if the reserve was written, otherwise all.
     fleeting: Arc<AtomicUsize>,
 }
 
 impl Owed {
-    /// What an earlier run could not store.
+    /// Reads from the reserve what an earlier run could not store.
     pub(super) fn open(data_dir: &Path) -> Owed {
         let reserve = Reserve::open(data_dir);
         let all: BTreeMap<Arc<str>, u64> = match reserve.text() {
@@ -67,35 +67,36 @@ impl Owed {
         self.members.keys()
     }
 
-    /// Whether the removal of a member is owed.
+    /// Reports whether the removal of a member is owed.
     pub(super) fn has_member(&self, id: &str) -> bool {
         self.members.contains_key(id)
     }
 
-    /// Follows how many revocations would be forgotten by an end of the daemon.
+    /// Returns the shared number of revocations that an end of the daemon would forget.
     pub(super) fn fleeting(&self) -> Arc<AtomicUsize> {
         self.fleeting.clone()
     }
 
-    /// Whether the revocation of a key, if it is owed, outlives the daemon.
+    /// Reports whether the revocation of a key outlives the daemon; `true` if none is owed for it.
     pub(super) fn is_durable(&self, key: &KeyRecord) -> bool {
         self.ended_at(key).is_none() || self.fleeting.load(Ordering::Relaxed) == 0
     }
 
-    /// When a key was revoked, itself or with its member, where that is owed. One that was made after its
-    /// member was removed is of another member of that name.
+    /// Returns the time at which a key was revoked, itself or with its member, in seconds since 1970; `None` if
+    /// neither is owed. A key made after its member was removed belongs to another member of that name.
     fn ended_at(&self, key: &KeyRecord) -> Option<u64> {
         let with_member = self.members.get(&key.member_id).filter(|at| key.created_at <= **at);
         self.keys.get(&key.id).or(with_member).copied()
     }
 
-    /// Writes revocations down. Says whether they outlive the daemon.
+    /// Writes revocations to the reserve. Returns `true` if they outlive the daemon.
     pub(super) fn add_keys(&mut self, ids: impl IntoIterator<Item = Arc<str>>, at: u64) -> bool {
         self.keys.extend(ids.into_iter().map(|id| (id, at)));
         self.write_down()
     }
 
-    /// Writes down that a member was removed, and its keys with it. Says whether that outlives the daemon.
+    /// Writes the removal of a member, and of its keys with it, to the reserve. Returns `true` if that outlives
+    /// the daemon.
     pub(super) fn add_member(&mut self, id: &str, at: u64) -> bool {
         self.members.insert(id.into(), at);
         self.write_down()
@@ -126,27 +127,27 @@ impl Owed {
         is_durable
     }
 
-    /// Tries once more to write down what would be forgotten.
+    /// Tries once more to write to the reserve what would be forgotten.
     pub(super) fn hold(&mut self) {
         if self.fleeting.load(Ordering::Relaxed) > 0 {
             self.write_down();
         }
     }
 
-    /// Has the reserve fail, for tests.
+    /// Makes the reserve fail or work again, for tests.
     #[cfg(test)]
     pub(super) fn break_reserve(&mut self, broken: bool) {
         self.reserve.fails = broken;
     }
 
-    /// Everything that was owed is stored.
+    /// Forgets everything that was owed, since it is stored now.
     pub(super) fn paid(&mut self) {
         self.keys.clear();
         self.members.clear();
         self.write_down();
     }
 
-    /// Revokes those of the keys that are owed, as they were read from the store.
+    /// Revokes those of the keys read from the store whose revocation is owed.
     pub(super) fn apply(&self, keys: &mut [KeyRecord]) {
         for key in keys {
             if let Some(at) = self.ended_at(key) {
@@ -155,7 +156,7 @@ impl Owed {
         }
     }
 
-    /// Takes those away that are removed, of the members as they were read from the store.
+    /// Drops those of the members read from the store whose removal is owed.
     pub(super) fn take_away(&self, made: &mut Made) {
         made.members.retain(|member| !self.has_member(&member.id));
     }

@@ -1,5 +1,5 @@
-//! The first key: without one nobody could call `/v1`, so a start that finds none that may
-//! administer makes one and leaves its text where only the daemon's user can read it.
+//! First key: without one nobody could call `/v1`, so a start that finds no key that may administer makes one
+//! and leaves its text where only the daemon's user can read it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,27 +14,27 @@ use crate::access::{
 use crate::service::{AuditEntry, AuditSettings, Error};
 use crate::store::write_private;
 
-/// The file in the data directory that holds the text of the first key.
+/// File in the data directory that holds the text of the first key.
 const FILE: &str = "owner.key";
-/// What that key is called.
+/// Name of that key.
 const NAME: &str = "owner key";
 
-/// What became of the owner's key when it was replaced.
+/// Result of replacing the owner's key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Renewed {
-    /// Where its text is.
+    /// File that holds the new key's text.
     pub path: PathBuf,
-    /// How the text begins.
+    /// First characters of the new key's text.
     pub prefix: String,
-    /// The member that owns it.
+    /// Member that owns the new key.
     pub member_id: Arc<str>,
-    /// How the texts of those that were revoked for it began.
+    /// First characters of the texts of the keys that were revoked for it.
     pub revoked: Vec<String>,
 }
 
 impl Registry {
-    /// Replaces the owner's key: the one whose text is in `owner.key`, or else all that were made as such,
-    /// are revoked, and another one's text is in the file. Stored when it returns.
+    /// Replaces the owner's key: revokes the one whose text is in `owner.key`, or otherwise all that were made
+    /// as such, and writes the text of a new one to the file. The change is stored when this returns.
     pub fn renew_owner_key(&mut self) -> Result<Renewed, OpenError> {
         let (path, at) = (self.confinement.data_dir.join(FILE), to_ms(now()) / 1000);
         let mut keys = self.ledger.keys()?;
@@ -67,10 +67,10 @@ impl Registry {
         Ok(Renewed { path, prefix, member_id, revoked })
     }
 
-    /// Ends the work on a data directory that no daemon runs on: what was done is in its audit, and everything
-    /// on the disk, when it returns.
+    /// Ends the work on a data directory that no daemon runs on. On return `done` is in its audit, and
+    /// everything is on the disk.
     pub fn finish(mut self, done: AuditEntry) -> Result<(), Error> {
-        // Whoever has a daemon there has said what is to be kept; nothing is removed here.
+        // The daemon's own settings decide how long entries are kept; nothing is removed here.
         let keep = Duration::from_secs(36_600 * 86_400);
         let audit = self.start_audit(AuditSettings { keep, keep_bytes: u64::MAX, calls: false })?;
         // A line that cannot be written is logged where that happens.
@@ -79,10 +79,10 @@ impl Registry {
     }
 }
 
-/// Puts all keys on the ring; where none may administer (none was made yet, the last one has
-/// expired, its member is no more), one is made for the first owner. The file is written before the
-/// key is stored: a key that nobody can read would lock everybody out, a file with a key that does
-/// not work is replaced at the next start.
+/// Puts all keys on the ring. If none may administer (none was made yet, the last one has expired, its member
+/// no longer exists), one is made for the first owner. The file is written before the key is stored: a key that
+/// nobody can read would lock everybody out, while a file with a key that does not work is replaced at the next
+/// start.
 pub(super) fn load_keys(
     ledger: &mut Ledger,
     data_dir: &Path,
@@ -102,7 +102,7 @@ pub(super) fn load_keys(
     Ok(())
 }
 
-/// Makes a key for the first owner where none that is on the ring may administer.
+/// Makes a key for the first owner if none on the ring may administer.
 pub(super) fn make_if_none(
     ledger: &mut Ledger,
     data_dir: &Path,
@@ -143,7 +143,8 @@ fn generate(path: &Path, owner: Arc<str>, at: u64) -> Result<NewKey, OpenError> 
     Ok(made)
 }
 
-/// The text of a key is shown once; a file that was moved away is how it should be.
+/// Logs that the file is gone if a key is not revoked: the text of a key is shown once, so a file that was
+/// moved away is as it should be.
 fn hint(keys: &[KeyRecord], path: &Path) {
     if keys.iter().any(|key| key.revoked_at.is_none()) && !path.exists() {
         tracing::info!(path = %path.display(), "the owner key stays valid although its file is gone; it is not written again");

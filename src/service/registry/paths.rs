@@ -1,8 +1,8 @@
-//! Files that callers of the API name: kept inside a root directory, regular, of bounded size,
-//! written whole or not at all.
+//! Files that callers of the API name: kept inside a root directory, regular, of bounded size, written whole or
+//! not at all.
 //!
-//! A path is resolved first, symbolic links included, and then compared with the root; what lies
-//! outside is refused before it is opened, whether or not it exists.
+//! A path is resolved first, symbolic links included, and then compared with the root. Paths that lie outside
+//! are refused before they are opened, whether or not the file exists.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -14,37 +14,38 @@ use crate::files::{self, Unreadable};
 use crate::service::Error;
 use crate::store::{is_reserved, write_private};
 
-/// The longest file that is read, in bytes.
+/// Maximum size of a file that is read, in bytes: 16 MiB.
 pub(super) const MAX_FILE: u64 = 16 * 1024 * 1024;
 
-/// How far the paths of a caller may lead.
+/// Limit on where the paths of a caller may lead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
-    /// Into the configured directory.
+    /// Only into the configured directory.
     Confined,
-    /// Anywhere but into the daemon's own files: the caller is the daemon's own user, who could read and
-    /// write the file without asking.
+    /// Anywhere but into the daemon's own files: the caller is the daemon's own user, who could read and write
+    /// the file without asking.
     Anywhere,
 }
 
 impl Reach {
-    /// How far a caller's paths may lead.
+    /// Returns the limit for a caller: only the local operator may go anywhere.
     pub fn of(caller: &Principal) -> Reach {
         if caller.is_local_operator() { Reach::Anywhere } else { Reach::Confined }
     }
 }
 
-/// Where callers may name files.
+/// Directories that limit the files callers may name.
 #[derive(Debug, Clone)]
 pub(super) struct Confinement {
-    /// Paths must lie in this directory; relative ones begin there.
+    /// Directory in which paths must lie; relative ones begin there.
     pub(super) root: PathBuf,
-    /// The daemon's own directory: its own files in it are never written for a caller.
+    /// Directory of the daemon, whose own files are never written for a caller.
     pub(super) data_dir: PathBuf,
 }
 
 impl Confinement {
-    /// Reads a file that a caller named. What does not answer is given up: other changes wait.
+    /// Reads a file that a caller named. Gives up after 5 s if the file system does not answer, since other
+    /// changes wait.
     pub(super) fn read(&self, path: &str, reach: Reach) -> Result<Vec<u8>, Error> {
         let (own, named) = (self.clone(), path.to_owned());
         let read = files::within(&self.root.join(path), files::PATIENCE, move || own.read_now(&named, reach));
@@ -69,9 +70,9 @@ impl Confinement {
         read_regular(&resolved).map_err(failed)
     }
 
-    /// Writes a file that a caller named: replaced as a whole, readable for its owner only, since
-    /// a definition's environment holds secrets. Directories are not made. A disk that does not answer is
-    /// given up; should it answer later, the file is written then.
+    /// Writes a file that a caller named: replaced as a whole, readable for its owner only, since a
+    /// definition's environment holds secrets. Directories are not made. Gives up after 5 s if the disk does
+    /// not answer; should it answer later, the file is written then.
     pub(super) fn write(&self, path: &str, content: &[u8], reach: Reach) -> Result<(), Error> {
         let (own, named, content) = (self.clone(), path.to_owned(), content.to_vec());
         let write = move || own.write_now(&named, &content, reach);
@@ -112,16 +113,16 @@ impl Confinement {
     }
 }
 
-/// What is said of them.
+/// Reason given for refusing one of the daemon's own files.
 const OWN_FILES: &str = "the daemon keeps its own files there";
 
-/// The nearest directory above a path that exists, resolved.
+/// Returns the nearest directory above a path that exists, resolved.
 fn nearest_existing(path: &Path) -> Option<PathBuf> {
     path.ancestors().skip(1).find_map(|above| above.canonicalize().ok())
 }
 
-/// Where a file that does not exist would be made: its directory exists, and nothing else, such as
-/// a link to nowhere, has its name.
+/// Returns the place where a file that does not exist would be made: its directory exists, and nothing else,
+/// such as a link to nowhere, has its name.
 fn new_file(wanted: &Path, written: &str, error: io::Error) -> io::Result<PathBuf> {
     if error.kind() != io::ErrorKind::NotFound {
         return Err(error);
@@ -140,8 +141,8 @@ fn new_file(wanted: &Path, written: &str, error: io::Error) -> io::Result<PathBu
     }
 }
 
-/// Whether a file may be put here: nothing is there or a regular file, and the file system is one
-/// that keeps files.
+/// Checks that a file may be written here: there is nothing or a regular file, and the file system is one that
+/// keeps files.
 fn check_target(target: &Path) -> io::Result<()> {
     match target.symlink_metadata() {
         Ok(metadata) => check_regular(&metadata),
@@ -174,15 +175,15 @@ fn not_regular() -> io::Error {
     io::Error::other("it is not a regular file")
 }
 
-/// Whether the kernel makes the file up while it is read, as under `/proc` and `/sys`: those call
-/// themselves regular. A directory of that name without a mount is on the same device as `/`.
+/// Reports whether the kernel makes up the file while it is read, as under `/proc` and `/sys`: such files
+/// report themselves as regular. A directory of that name without a mount is on the same device as `/`.
 fn is_kernel_made(metadata: &Metadata) -> bool {
     let device = |path: &str| fs::metadata(path).ok().map(|metadata| metadata.dev());
     let own = Some(metadata.dev());
     own != device("/") && (own == device("/proc") || own == device("/sys"))
 }
 
-/// The operating system's words without its number, as the references show them.
+/// Returns the operating system's words without its number, as the references show them.
 pub(super) fn reason(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::IsADirectory => "Is a directory".to_owned(),
@@ -200,7 +201,7 @@ mod tests {
 
     use super::*;
 
-    /// A root with a file in it, a file outside, and the daemon's directory inside the root.
+    /// Root with a file in it, a file outside, and the daemon's directory inside the root.
     struct Place {
         outer: tempfile::TempDir,
         confinement: Confinement,

@@ -1,4 +1,4 @@
-//! Pins of tools: made at the first sight, compared at each later one, changed by an approval only.
+//! Pins of tools: made at first sight, compared at each later announcement, changed only by an approval.
 
 use std::sync::Arc;
 
@@ -9,12 +9,12 @@ use crate::service::Error;
 use crate::service::pins::{Approval, Pins};
 use crate::supervisor::PinMode;
 
-/// So many changed tools of one look get a line of the log each.
+/// Maximum number of changed tools that one comparison logs with a line each.
 const LINES: usize = 20;
 
 impl Registry {
-    /// Says what is not as it was approved, once. Gives the pins that are to be made where there are
-    /// none yet.
+    /// Logs each tool that is not as it was approved, once. Returns the pins to make where there are none yet;
+    /// `None` if there are pins already or the mode is off.
     pub(super) fn compare_pins(&self, entry: &ServerEntry, announced: &Catalog) -> Option<Pins> {
         let mode = entry.definition.policy().pin;
         if mode == PinMode::Off {
@@ -36,7 +36,7 @@ impl Registry {
         None
     }
 
-    /// Approves tools as they are announced. Durable when it returns.
+    /// Approves tools as they are announced. The approval is durable when this returns.
     pub fn approve_tools(
         &mut self,
         server: &str,

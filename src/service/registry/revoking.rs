@@ -1,5 +1,5 @@
-//! Authority ends, of a key or of a member with all its keys: in force first and stored afterwards, so that
-//! no disk keeps it alive.
+//! Ends of authority, of a key or of a member with all its keys: they take effect first and are stored
+//! afterwards, so that no disk keeps the authority alive.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use crate::service::{Error, Revocation, Revoke};
 use crate::store::{Op, StoreError};
 
 impl Registry {
-    /// Revokes a key, what it has made, or both. In force when it returns, whether or not it could be
-    /// stored; what could not be is written to the reserve and stored later.
+    /// Revokes a key, the keys made with it, or both. In force on return, whether or not it could be stored;
+    /// what could not be stored is written to the reserve and stored later.
     pub fn revoke_key(&mut self, caller: &Principal, id: &str, what: Revoke) -> Result<Revocation, Error> {
         let at = moment();
         let own = self.keys.key(id, at).map(|key| key.record);
@@ -36,7 +36,7 @@ impl Registry {
         let ids: HashSet<Arc<str>> = live.iter().map(|key| key.id.clone()).collect();
         let administered = live.iter().any(|key| self.keys.administers(key, at));
         if administered && !self.keys.administers_without(&ids, at) {
-            // Nothing is revoked then: which ones are to stay is for the caller to say.
+            // Nothing is revoked then: the caller has to say which keys are to stay.
             return Err(Error::Forbidden { reason: "Cannot revoke your only active key".to_owned() });
         }
         live.iter_mut().for_each(|key| key.revoked_at = Some(at));
@@ -57,7 +57,7 @@ impl Registry {
         Ok(self.store_or_owe(batch, |owed| owed.add_keys(keys.iter().map(|key| key.id.clone()), at)))
     }
 
-    /// Stores what is in force already, or has it owed. Says whether it outlives the daemon.
+    /// Stores a batch that is already in force, or notes it with `owe`. Returns `true` if it outlives the daemon.
     pub(super) fn store_or_owe(&mut self, batch: Vec<Op>, owe: impl FnOnce(&mut Owed) -> bool) -> bool {
         match self.ledger.commit(batch) {
             Ok(()) => true,
@@ -68,7 +68,7 @@ impl Registry {
         }
     }
 
-    /// Stores the revocations that could not be stored before. What fails is tried again.
+    /// Stores the revocations that could not be stored before. A failure is tried again later.
     pub(super) fn pay(&mut self) {
         if let Err(error) = self.try_to_pay() {
             tracing::debug!(%error, "revocations cannot be stored yet");
@@ -90,20 +90,21 @@ impl Registry {
         Ok(())
     }
 
-    /// The keys that are owed, each by itself or with its member.
+    /// Returns the keys whose revocation is owed, by itself or with their member.
     fn owed_keys(&self) -> Vec<KeyRecord> {
         let at = moment();
         let mut keys: Vec<KeyRecord> =
             self.owed.keys().filter_map(|id| self.keys.key(id, at)).map(|key| key.record).collect();
         if self.owed.members().next().is_some() {
-            // Of a member of that name that the file has come to have, no key is revoked.
+            // Keys of a member of that name that was since added to the file are not revoked.
             let all = self.keys.keys(at).into_iter().map(|key| key.record);
             keys.extend(all.filter(|key| self.owed.has_member(&key.member_id) && key.revoked_at.is_some()));
         }
         keys
     }
 
-    /// Refuses a member of a name whose removal is owed: stored now, it would be removed with the one before.
+    /// Returns an error for a member id whose removal is owed and cannot be stored now: a new member of that
+    /// id, stored before the removal, would be removed with the previous one.
     pub(super) fn check_paid(&mut self, id: Option<&str>) -> Result<(), Error> {
         match id {
             Some(id) if self.owed.has_member(id) => self.try_to_pay().map_err(stored),

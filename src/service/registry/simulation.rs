@@ -1,9 +1,10 @@
-//! Registry, store, usage, quota, audit and start-up under one seed: what is done to them, what the disk
-//! and the clock do to them, and when the process ends, are dice. What must hold is compared with a model
-//! that knows only what was acknowledged.
+//! Simulation of registry, store, usage, quota, audit and start-up under one seed. Random numbers decide what
+//! is done to them, what the disk and the clock do to them, and when the process ends. The outcome is compared
+//! with a model that knows only what was acknowledged.
 //!
-//! `SIMULATION_SEED` runs one seed alone, as a failure prints it; `SIMULATION_RUNS` says how many seeds, and
-//! `SIMULATION_CLOCK=steady` leaves the clock alone, `SIMULATION_CLOCK=wild` also starts with one that is wrong by days or years.
+//! `SIMULATION_SEED` runs one seed alone, as a failure prints it; `SIMULATION_RUNS` sets the number of seeds.
+//! `SIMULATION_CLOCK=steady` leaves the clock alone; `SIMULATION_CLOCK=wild` also starts with a clock that is
+//! wrong by days or years.
 
 mod model;
 mod world;
@@ -15,31 +16,31 @@ use self::world::{Clock, World};
 use crate::service::clock;
 
 thread_local! {
-    /// Seconds since 1970 by the simulation's clock; 0 where there is no simulation.
+    /// Seconds since 1970 by the simulation's clock; 0 if no simulation runs on this thread.
     static CLOCK: Cell<u64> = const { Cell::new(0) };
-    /// Seconds by its steady clock, which nobody sets.
+    /// Seconds by the simulation's steady clock, which nobody sets.
     static STEADY: Cell<u64> = const { Cell::new(0) };
-    /// What its process knows of its clock. One for each thread that simulates, for as long as there is a program.
+    /// Knowledge of the simulated process about its clock. One for each thread that simulates, never freed.
     static WATCH: &'static clock::Known = Box::leak(Box::new(clock::Known::nothing()));
 }
 
-/// What is known of the clock in a simulation that runs on this thread.
+/// Returns what a simulation on this thread knows of its clock; `None` if there is none.
 pub(in crate::service) fn simulated_watch() -> Option<&'static clock::Known> {
     (CLOCK.get() > 0).then(|| WATCH.with(|watch| *watch))
 }
 
-/// The steady clock of a simulation that runs on this thread.
+/// Returns the steady clock of a simulation on this thread; `None` if there is none.
 pub(in crate::service) fn simulated_steady_clock() -> Option<Duration> {
     (CLOCK.get() > 0).then(|| Duration::from_secs(STEADY.get()))
 }
 
-/// The time in a simulation that runs on this thread.
+/// Returns the time in a simulation on this thread; `None` if there is none.
 pub(in crate::service) fn simulated_clock() -> Option<SystemTime> {
     let seconds = CLOCK.get();
     (seconds > 0).then(|| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
 }
 
-/// So many steps a run: long enough for a few dozen ends of the process, short enough to be read.
+/// Number of steps in a run: enough for a few dozen ends of the process, few enough to be read.
 const STEPS: u64 = 500;
 
 fn setting(name: &str) -> Option<u64> {

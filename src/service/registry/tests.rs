@@ -1,4 +1,4 @@
-//! The registry over a real store: what is kept, what is refused, who is told.
+//! Tests of the registry over a real store: what is kept, what is refused, who is told.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -24,7 +24,7 @@ pub(super) fn settings(dir: &Path) -> Settings {
     Settings { data_dir: dir.to_owned(), config_root: None, allowed: AllowedServers::Any }
 }
 
-/// The registry of a directory, on the real store.
+/// Opens the registry of a directory, on the real store.
 fn on_disk(dir: &Path) -> Registry {
     let vault = reopen(|| Vault::open(&DataDir::open(dir)?, |_| Ok(()))).expect("the store opens");
     Registry::open(vault, settings(dir), &KeyRing::default()).expect("the registry opens")
@@ -35,7 +35,7 @@ fn in_memory(dir: &Path) -> Registry {
     Registry::open(vault, settings(dir), &KeyRing::default()).expect("opens")
 }
 
-/// Who may do everything.
+/// Returns a caller who may do everything.
 pub(super) fn operator() -> Principal {
     KeyRing::default().local_operator()
 }
@@ -216,7 +216,7 @@ fn a_servers_file_is_remembered_as_it_was_applied() {
     assert_eq!(exported, json!({"mcpServers": {"api": {"command": "file"}}}), "only the entries are kept");
 }
 
-/// A file of these entries, as the operator named it.
+/// Returns a file of these entries, as the operator named it.
 fn named_file(servers: Value) -> ServersFile {
     let entry = |(name, raw)| FileEntry { name, raw: object(raw), problems: Vec::new() };
     ServersFile::of_entries(object(servers).into_iter().map(entry))
@@ -309,7 +309,7 @@ fn what_an_earlier_version_kept_of_a_foreign_file_is_taken_out_at_the_first_star
         (path.as_os_str().len(), digits)
     });
     assert!(!fs::read_to_string(newest.unwrap()).unwrap().contains("invented"));
-    // What an import brings is promised to come back, and is known to be an import's.
+    // The members that an import brings must come back, and are known to be an import's.
     fs::write(dir.path().join("in.json"), json!({"x": 1, "mcpServers": {}}).to_string()).unwrap();
     registry.import("in.json", Reach::Confined).unwrap();
     drop(registry);
@@ -318,8 +318,7 @@ fn what_an_earlier_version_kept_of_a_foreign_file_is_taken_out_at_the_first_star
     assert!(fs::read_to_string(dir.path().join("out.json")).unwrap().contains("\"x\": 1"));
 }
 
-/// A store that can be told to fail: `flush` only, writing, or reading too, as one does that a full disk has
-/// closed.
+/// Store that can be told to fail: `flush` only, writing, or reading too, like a store that a full disk has closed.
 #[derive(Default)]
 pub(super) struct FailingStore {
     inner: MemoryStore,
@@ -329,7 +328,7 @@ pub(super) struct FailingStore {
 }
 
 impl FailingStore {
-    /// Takes nothing and gives nothing any more, or does again.
+    /// Makes reading and writing fail if `closed`, otherwise work again.
     pub(super) fn close(&self, closed: bool) {
         self.apply_fails.store(closed, Ordering::SeqCst);
         self.reads_fail.store(closed, Ordering::SeqCst);
@@ -401,7 +400,7 @@ fn two_servers_of_one_name_in_the_store_are_damage() {
     assert_eq!(error.to_string(), "the set of servers is damaged: two servers are named 'a'");
 }
 
-/// Collects the announced sets, by their names.
+/// Returns a callback that collects the announced sets as names, and the collection.
 fn recorder() -> (Announce, Arc<Mutex<Vec<Vec<String>>>>) {
     let told = Arc::new(Mutex::new(Vec::new()));
     let sink = told.clone();

@@ -1,4 +1,4 @@
-//! What merging promises, case by case and for any sequence of changes.
+//! Tests of what merging promises, case by case and for any sequence of changes.
 
 use super::*;
 use std::time::{Duration, UNIX_EPOCH};
@@ -38,7 +38,7 @@ fn by_file() -> Origin {
     Origin::File { path: FILE.into() }
 }
 
-/// The names and raw definitions after the file went from `last` to `wanted`.
+/// Returns the servers after the file went from `last` to `wanted`.
 fn applied(last: Value, wanted: Value, live: &ServerList) -> ServerList {
     let wanted: Vec<_> = raw(wanted).into_iter().map(|(name, value)| (name, definition(value))).collect();
     let steps = three_way(FILE, &raw(last), &[], &wanted, live);
@@ -188,7 +188,7 @@ fn servers() -> impl Strategy<Value = Value> {
         .prop_map(|servers| Value::Object(servers.into_iter().collect()))
 }
 
-/// What somebody does: the file is changed and applied, or the API sets or removes a server.
+/// Action on the set: the file is changed and applied, or the API sets or removes a server.
 #[derive(Debug, Clone)]
 enum Act {
     Apply(Value),
@@ -221,7 +221,7 @@ fn api(live: &ServerList, name: &str, value: Option<Value>) -> ServerList {
     ServerList::new(entries)
 }
 
-/// What must hold after the file went from `last` to `wanted`.
+/// Checks what must hold after the file went from `last` to `wanted`.
 fn check_application(last: &Value, wanted: &Value, before: &ServerList, after: &ServerList) {
     for entry in before.entries() {
         let asked = wanted.get(&*entry.name);

@@ -1,9 +1,9 @@
-//! What a simulation knows of what was acknowledged.
+//! Model of what was acknowledged in a simulation.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-/// How much happened.
+/// Counts of what happened in a run.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) changes: u64,
@@ -14,11 +14,11 @@ pub(super) struct Seen {
     pub(super) faults: u64,
     pub(super) failed_starts: u64,
     pub(super) jumps: u64,
-    /// Starts that made the store anew from a backup and the journal.
+    /// Number of starts that rebuilt the store from a backup and the journal.
     pub(super) restored: u64,
-    /// Lines of the audit that are on the disk although something failed while they were written.
+    /// Number of audit lines that are on the disk although something failed while they were written.
     pub(super) recorded_anyway: u64,
-    /// Revocations that were stored, or written into the reserve, on a disk that fails.
+    /// Number of revocations that were stored, or written into the reserve, on a disk that fails.
     pub(super) reserved: u64,
 }
 
@@ -38,8 +38,8 @@ impl Seen {
     }
 }
 
-/// A value as it was acknowledged last, and others that were asked for since and refused: should taking one
-/// back have failed and the process have ended, it may be there (`docs/store.md`).
+/// Value as it was last acknowledged, and others that were asked for since and refused. If taking one back
+/// failed and the process ended, the store may have it (`docs/store.md`).
 #[derive(Debug, Clone)]
 pub(super) struct Known<T> {
     pub(super) acknowledged: T,
@@ -51,7 +51,7 @@ impl<T: PartialEq + Clone + Debug> Known<T> {
         Known { acknowledged: value, refused: Vec::new() }
     }
 
-    /// Notes how asking for a value ended.
+    /// Notes whether a request for a value was acknowledged.
     pub(super) fn asked(&mut self, value: T, acknowledged: bool) {
         if acknowledged {
             *self = Known::new(value);
@@ -60,19 +60,19 @@ impl<T: PartialEq + Clone + Debug> Known<T> {
         }
     }
 
-    /// What was refused is gone for certain: something was accepted after it.
+    /// Forgets the refused values: they are gone for certain, since something was accepted after them.
     pub(super) fn settle(&mut self) {
         self.refused.clear();
     }
 
-    /// What is in force and was not durable is stored now.
+    /// Acknowledges the last refused value: it was in force without being durable, and is stored now.
     pub(super) fn pay(&mut self) {
         if let Some(value) = self.refused.pop() {
             *self = Known::new(value);
         }
     }
 
-    /// Takes what is there after a start for the truth, if it may be there.
+    /// Adopts the value found after a start. Panics if it may not be there.
     pub(super) fn found(&mut self, what: &str, value: T) {
         let allowed = value == self.acknowledged || self.refused.contains(&value);
         assert!(allowed, "{what} is {value:?} after a start, and is known as {self:?}");
@@ -80,29 +80,29 @@ impl<T: PartialEq + Clone + Debug> Known<T> {
     }
 }
 
-/// Everything that was acknowledged.
+/// State of the installation as far as it was acknowledged.
 #[derive(Default)]
 pub(super) struct Model {
-    /// The argument of each server, by name; `None` for one that is not there.
+    /// Argument of each server, by name; `None` for one that does not exist.
     pub(super) servers: BTreeMap<String, Known<Option<String>>>,
-    /// Whether each key works, by its text, with its id. One whose making was refused is nobody's; what is
-    /// refused of others is a revocation that is in force and not durable.
+    /// Id of each key, and `true` if it works, by the key's text. A key whose making was refused has no entry;
+    /// a refused value is a revocation that is in force and not durable.
     pub(super) keys: BTreeMap<String, (String, Known<bool>)>,
-    /// The acts whose lines are on the disk.
+    /// Acts whose audit lines are on the disk, in their order.
     pub(super) recorded: Vec<String>,
-    /// Calls that were made ever, also those that a power cut took.
+    /// Number of all calls ever made, including those that a power cut took.
     pub(super) ever: u64,
-    /// Calls that were made and may be known.
+    /// Number of calls that were made and may be known.
     pub(super) calls: u64,
-    /// Of these, how many outlive the end of the process.
+    /// Number of these that outlive the end of the process.
     pub(super) written: u64,
-    /// Calls that the plan let through, by the first day of their month.
+    /// Number of calls that the plan let through, by the first day of their month.
     pub(super) granted: BTreeMap<u32, u64>,
 }
 
 impl Model {
-    /// A change was accepted, so all that was refused before is taken back, and the revocations that were
-    /// owed are stored, unless some are still owed.
+    /// Notes that a change was accepted: all that was refused before is taken back, and the owed revocations
+    /// are stored, unless some are still owed.
     pub(super) fn settle(&mut self, owes: bool) {
         self.servers.values_mut().for_each(Known::settle);
         if !owes {

@@ -1,4 +1,4 @@
-//! One run of a simulation: an installation on its disk, what is done to it, and what must hold.
+//! One run of a simulation: an installation on its disk, the actions on it, and the checks of what must hold.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,13 +22,13 @@ use crate::store::{DataDir, Vault, disk};
 /// 2026-11-28, about noon.
 const BEGIN: u64 = 1_795_867_200;
 const DAY: u64 = 86_400;
-/// Calls a month.
+/// Number of calls that the plan allows a month.
 const QUOTA: u64 = 12;
 const SERVER: &str = "mcp_called";
-/// The most keys that work at a time, beside the owner's.
+/// Maximum number of keys that work at a time, beside the owner's.
 const KEYS: usize = 6;
 
-/// The parts of a daemon that runs.
+/// Parts of a running daemon.
 struct Live {
     registry: Registry,
     ring: KeyRing,
@@ -38,13 +38,13 @@ struct Live {
     book: Arc<Book>,
 }
 
-/// What the clock does beside going on.
+/// Behavior of the clock beside going on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Clock {
     Steady,
-    /// It is set by minutes and hours while the daemon runs.
+    /// Set by minutes and hours while the daemon runs.
     Set,
-    /// And at a start it may be wrong by days or years.
+    /// Set while the daemon runs, and at a start possibly wrong by days or years.
     Wild,
 }
 
@@ -59,7 +59,7 @@ pub(super) struct World {
     clock: Clock,
     /// Keys that were revoked since the start: in force, whether or not that is durable.
     revoked: BTreeSet<String>,
-    /// The days that calls were made on, by the clock as far as it was believed.
+    /// Days on which calls were made, by the clock as far as it was believed.
     days: BTreeSet<u32>,
     number: u64,
 }
@@ -94,7 +94,7 @@ impl World {
         self.live.as_mut().expect("it runs")
     }
 
-    /// Does one thing, and lets some time pass.
+    /// Does one action, after some time has passed.
     pub(super) fn step(&mut self) {
         self.number += 1;
         let passed = self.dice.below(40);
@@ -120,7 +120,7 @@ impl World {
         self.look_at_what_is_in_force();
     }
 
-    /// The last start, on a disk that is well.
+    /// Does the last start, on a healthy disk, and returns the counts.
     pub(super) fn end(mut self) -> Seen {
         self.mend();
         self.cut();
@@ -128,8 +128,8 @@ impl World {
         self.seen
     }
 
-    /// Whether a change that was answered so was accepted. Afterwards the registry's thread stores the
-    /// revocations that are owed.
+    /// Reports whether a change with this answer was accepted. If it was, the revocations that are owed are
+    /// stored, as the registry's thread does.
     fn accepted<T>(&mut self, answer: &Result<T, Error>) -> bool {
         match answer {
             Ok(_) => {
@@ -145,7 +145,7 @@ impl World {
         }
     }
 
-    /// What the registry's thread does after each change.
+    /// Stores the revocations that are owed, as the registry's thread does after each change.
     fn pay(&mut self) {
         let registry = &mut self.live.as_mut().expect("it runs").registry;
         if registry.trouble().borrow().is_none() {
@@ -207,7 +207,7 @@ impl World {
         }
     }
 
-    /// A revocation is in force whatever the disk does, and says whether it is durable.
+    /// Revokes a key. A revocation is in force whatever the disk does, and its answer tells if it is durable.
     fn revoke(&mut self, text: String) {
         let id = self.model.keys[&text].0.clone();
         let live = self.live();
@@ -223,7 +223,7 @@ impl World {
         self.pay();
     }
 
-    /// A call, as the gateway counts it: taken from the plan, and entered in the server's book.
+    /// Makes a call, as the gateway counts it: taken from the plan, and entered in the server's book.
     fn call(&mut self) {
         let Some(text) = self.owner_key() else { return };
         let now = clock::believed();
@@ -240,7 +240,7 @@ impl World {
         }
     }
 
-    /// The owner's key as its file has it.
+    /// Returns the text of the owner's key from its file; `None` if it cannot be read.
     fn owner_key(&mut self) -> Option<String> {
         let text = disk::read(self.dir.path().join("owner.key")).ok()?;
         Some(String::from_utf8(text).ok()?.trim().to_owned())
@@ -280,13 +280,13 @@ impl World {
 
     fn probe(&mut self) {
         self.place.disk().plan(None);
-        // What was refused is taken back now, or the store says why it cannot be used.
-        // The first try may find that the store keeps an error of usage.
+        // The refused changes are taken back now, or the store reports why it cannot be used. The first try may
+        // find that the store keeps an error of usage.
         let probed = self.live().registry.probe().or_else(|_| self.live().registry.probe());
         assert!(probed.is_ok(), "the disk is well and the store is not: {probed:?}");
     }
 
-    /// The clock is set while the daemon runs, by minutes or hours.
+    /// Sets the clock by minutes or hours while the daemon runs, unless the clock is steady.
     fn jump(&mut self) {
         if self.clock != Clock::Steady {
             self.set_clock(&[300, 3 * 3600]);
@@ -300,7 +300,7 @@ impl World {
         CLOCK.set(if self.dice.once_in(2) { now + by } else { now.saturating_sub(by).max(1) });
     }
 
-    /// The clock of a start is right, or wrong by days or years: a battery that is empty, an old image.
+    /// Sets the clock for a start: right, or wrong by days or years, as after an empty battery or from an old image.
     fn set_clock_for_a_start(&mut self) {
         CLOCK.set(BEGIN + self.number * 20);
         if self.clock == Clock::Wild && self.dice.once_in(4) {
@@ -337,7 +337,7 @@ impl World {
         self.start();
     }
 
-    /// The process ends; what the kernel has stays.
+    /// Ends the process; the kernel keeps what it has. Then starts again.
     fn kill(&mut self) {
         self.seen.kills += 1;
         self.stop_dead();
@@ -345,7 +345,7 @@ impl World {
         self.start();
     }
 
-    /// The power ends.
+    /// Cuts the power, then starts again.
     fn cut(&mut self) {
         self.seen.cuts += 1;
         self.stop_dead();
@@ -357,7 +357,7 @@ impl World {
         self.start();
     }
 
-    /// Nothing that is still done by the parts comes to the disk.
+    /// Stops all parts: nothing that they still do reaches the disk.
     fn stop_dead(&mut self) {
         self.place.disk().power_off();
         if let Some(live) = self.live.take() {
@@ -365,7 +365,8 @@ impl World {
         }
     }
 
-    /// Starts, now and then on a disk that fails at it; then on one that is well, which has to do.
+    /// Starts, one time in four on a disk with a planned fault; if that fails, on a healthy one, where it must
+    /// succeed.
     fn start(&mut self) {
         self.set_clock_for_a_start();
         self.revoked.clear();
@@ -388,15 +389,15 @@ impl World {
         }
         let restored = (self.stores_moved_aside() - aside) as u64;
         if restored > 0 {
-            // What was counted goes on from its last backup then, which may know of calls that a power cut has
-            // taken from the store.
+            // Counts then go on from their last backup, which may include calls that a power cut has taken from
+            // the store.
             self.model.calls = self.model.ever;
             self.seen.restored += restored;
             self.model.written = 0;
             self.model.granted.clear();
         }
-        // From here on it is durable what the start has found. What the process before was refusing when it
-        // ended may be among it, so the model settles nothing until it has looked.
+        // From here on the state that the start has found is durable. It may include what the process before
+        // was refusing when it ended, so the model settles nothing until it has looked.
         self.probe();
         self.look_at_what_is_kept();
         self.mend();
@@ -440,7 +441,7 @@ impl World {
         }
     }
 
-    /// What must hold at every moment.
+    /// Checks what must hold after every step.
     fn look_at_what_is_in_force(&mut self) {
         let now = CLOCK.get();
         let live = self.live.as_ref().expect("it runs");
@@ -453,7 +454,7 @@ impl World {
         assert!(granted.values().all(|calls| *calls <= QUOTA), "{granted:?} calls, {QUOTA} a month");
     }
 
-    /// What must hold after every start.
+    /// Checks what must hold after every start.
     fn look_at_what_is_kept(&mut self) {
         let now = CLOCK.get();
         let live = self.live.as_mut().expect("it runs");
@@ -475,7 +476,7 @@ impl World {
             let days = live.usage.calls_of_days(SERVER, &self.days);
             assert!(days >= written, "of {written} calls that were written, {days} are left in days");
         }
-        // What was counted and not written is gone with the process.
+        // Counts that were not written are gone with the process.
         (self.model.calls, self.model.written) = (counted, counted);
         let export = async { live.audit.export(AuditQuery::default()).await?.whole().await };
         let export = self.runtime.block_on(export).expect("readable");
