@@ -1,9 +1,9 @@
 //! One client connection: its deadlines and its end. hyper's own header timeout also runs
-//! while a kept-alive connection is idle, so the three deadlines are kept here: for a head
-//! that has begun, for silence between requests, and for a client that stops reading.
+//! while a kept-alive connection is idle, so this module keeps the three deadlines itself: for a
+//! head that has begun, for silence between requests, and for a client that stops reading.
 //!
-//! No timer is touched on the path of a request: deadlines are numbers, and the one timer
-//! of a connection is moved only when it fires or when a deadline comes nearer.
+//! No request touches a timer: deadlines are numbers, and the one timer of a connection is moved
+//! only when it fires or when a deadline comes nearer.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -28,76 +28,77 @@ use super::framing::{Framing, Misframed};
 
 const NEVER: u64 = u64::MAX;
 
-/// How long a client that has ended its half is waited for without a sign of it, while it is owed an
-/// answer. Who has left and who only has nothing more to say (`nc -N`) look the same.
+/// Time to wait without a sign of life for a client that has closed its sending half and is owed an answer. A
+/// client that has left and one that only has nothing more to send (`nc -N`) look the same.
 pub(super) const LEFT_GRACE: Duration = Duration::from_secs(2);
-/// How often it is asked after that whether it is still there.
+/// Interval at which such a client is asked after that whether it is still there.
 const LEFT_LOOK: Duration = Duration::from_millis(500);
-/// What it is asked with: an interim answer, which every client of HTTP/1.1 must take (RFC 9110, section
-/// 15.2). The kernel of one that has left answers with a reset, and the next one fails.
+/// Interim answer that the client is asked with; every client of HTTP/1.1 must accept one (RFC 9110, section
+/// 15.2). The kernel of a client that has left answers with a reset, and the next write fails.
 const STILL_AT_IT: &[u8] = b"HTTP/1.1 102 Processing\r\n\r\n";
 
-/// How long a connection may keep us waiting.
+/// Limits on the time that a client may keep the daemon waiting.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
-    /// From the first byte of a head to its end, and from accepting to the first head's end.
+    /// Time from the first byte of a head to its end, and from accepting to the end of the first head.
     pub(super) head: Duration,
-    /// Between an answer and the next request.
+    /// Time between an answer and the next request.
     pub(super) idle: Duration,
-    /// For a client that takes nothing of an answer.
+    /// Time for which a client may read nothing of an answer.
     pub(super) write: Duration,
 }
 
-/// What a connection does that others can be made room for, in the order in which it goes.
+/// States in which a connection can be closed to make room for another, in the order of choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Standing {
-    /// Nothing is asked on it.
+    /// No request has begun.
     Idle,
     /// A handshake or a head has begun and not ended.
     Head,
-    /// A request's body has not arrived.
+    /// The body of a request has not arrived whole.
     Body,
-    /// Its client takes nothing of an answer.
+    /// The client reads nothing of an answer.
     Unread,
 }
 
-/// What the bytes, the requests and the timer of one connection know of each other. All of
-/// them run in one task; the atomics are there because the task may move between threads.
+/// State that the byte stream, the requests and the timer of one connection share. All of them
+/// run in one task; the atomics are there because the task may move between threads.
 #[derive(Debug)]
 pub(super) struct Watch {
     epoch: Instant,
     patience: Patience,
     /// Nanoseconds after `epoch` at which a request must have arrived; `NEVER` while one is served.
     request_due: AtomicU64,
-    /// Nanoseconds after `epoch` at which the client must have read something.
+    /// Nanoseconds after `epoch` at which the client must have read something; `NEVER` unless a write waits.
     write_due: AtomicU64,
-    /// Nanoseconds after `epoch` at which the client, which has ended its half, is looked after.
+    /// Nanoseconds after `epoch` at which a client that has closed its sending half is checked; else `NEVER`.
     left_due: AtomicU64,
-    /// When the head ended whose body is being waited for.
+    /// Nanoseconds after `epoch` at which the head ended whose body has yet to arrive.
     body_since: AtomicU64,
-    /// The first request that must be refused, counted from 1, and whether for its coding.
+    /// Number of the first request that must be refused, counted from 1; `NEVER` for none.
     bad_head: AtomicU64,
+    /// `true` if that request is refused for its transfer coding.
     bad_coding: AtomicBool,
-    /// Requests handed over by hyper so far.
+    /// Number of requests that hyper has handed over so far.
     requests: AtomicU64,
     busy: AtomicBool,
-    /// The head of the answer is not on its way, and the client would understand an interim one.
+    /// `true` while an interim answer may be sent: the final head is not on its way, and the client has HTTP/1.1.
     may_ask: AtomicBool,
-    /// Ask the client whether it is still there.
+    /// `true` if the next read is to ask the client whether it is still there.
     ask: AtomicBool,
     shaking: AtomicBool,
     mid_head: AtomicBool,
     mid_body: AtomicBool,
-    /// The head that is awaited has its deadline, which no further byte moves away.
+    /// `true` if the awaited head has its deadline, which no further byte postpones.
     head_timed: AtomicBool,
-    /// It was told to make room.
+    /// Set once the connection is told to make room; cleared if a request came first.
     told: AtomicBool,
-    /// Tells the connection to make room for another.
+    /// Notification that tells the connection to make room for another.
     leave: Notify,
 }
 
 impl Watch {
-    /// Watches a connection that was accepted just now.
+    /// Creates the state of a connection that was accepted just now.
     pub(super) fn new(patience: Patience) -> Watch {
         let (never, not) = (|| AtomicU64::new(NEVER), || AtomicBool::new(false));
         Watch {
@@ -122,18 +123,18 @@ impl Watch {
         }
     }
 
-    /// How long a handshake may take: as long as the first head.
+    /// Returns the time that a handshake may take: as long as the first head.
     pub(super) fn head(&self) -> Duration {
         self.patience.head
     }
 
-    /// A handshake is under way, or over.
+    /// Notes whether a TLS handshake is under way.
     pub(super) fn shakes(&self, under_way: bool) {
         self.shaking.store(under_way, Relaxed);
     }
 
-    /// What it does that others can be made room for, and since when; `None` while a request is being
-    /// answered, and once it was told to leave.
+    /// Returns the state in which the connection can make room, and the time since when; `None` while a request
+    /// is being answered, and once the connection was told to leave.
     pub(super) fn standing(&self) -> Option<(Standing, Instant)> {
         let at = |nanos: u64| self.epoch + Duration::from_nanos(nanos);
         let before = |due: u64, patience: Duration| at(due.saturating_sub(nanos(patience)));
@@ -157,23 +158,23 @@ impl Watch {
         Some(standing)
     }
 
-    /// Has the connection end, unless a request has come whole before it hears of it.
+    /// Tells the connection to end. A request that has arrived whole before it learns of that is still served.
     pub(super) fn make_room(&self) {
         self.told.store(true, Relaxed);
         self.leave.notify_one();
     }
 
-    /// Whether it was told to end and has not done so yet.
+    /// Reports whether the connection was told to end and has not done so yet.
     pub(super) fn is_leaving(&self) -> bool {
         self.told.load(Relaxed)
     }
 
-    /// Resolves when the connection is to make room.
+    /// Waits until the connection is told to make room.
     pub(super) async fn told_to_leave(&self) {
         self.leave.notified().await;
     }
 
-    /// A request has arrived. Says why it must be refused, where its framing cannot be trusted.
+    /// Notes that a request has arrived. Returns why it must be refused; `None` if its framing can be trusted.
     pub(super) fn asked(&self, version: Version) -> Option<Misframed> {
         let number = self.requests.load(Relaxed) + 1;
         self.requests.store(number, Relaxed);
@@ -187,12 +188,12 @@ impl Watch {
         (number >= self.bad_head.load(Relaxed)).then_some(why)
     }
 
-    /// The head of the answer is on its way.
+    /// Notes that the head of the answer is on its way.
     pub(super) fn answering(&self) {
         self.may_ask.store(false, Relaxed);
     }
 
-    /// The request has its answer, to its end.
+    /// Notes that the answer to the request is complete.
     pub(super) fn answered(&self) {
         self.busy.store(false, Relaxed);
         let mid_head = self.mid_head.load(Relaxed);
@@ -223,14 +224,14 @@ impl Watch {
         }
     }
 
-    /// The client has taken bytes, so it is there.
+    /// Notes that the client has taken bytes, which proves that it is still there.
     fn took(&self) {
         if self.left_due.load(Relaxed) != NEVER {
             self.left_due.store(self.after(LEFT_GRACE), Relaxed);
         }
     }
 
-    /// The client has ended its half. True when it is owed an answer and waited for.
+    /// Notes that the client has closed its sending half. Returns `true` if it is still owed an answer.
     fn ended(&self) -> bool {
         let is_owed = !self.at_rest() && !self.mid_body.load(Relaxed);
         if is_owed && self.left_due.load(Relaxed) == NEVER {
@@ -239,13 +240,13 @@ impl Watch {
         is_owed
     }
 
-    /// The client has said that it will ask no more, and is owed nothing any more.
+    /// Reports whether the client has closed its sending half and is owed nothing.
     fn is_done(&self) -> bool {
         self.left_due.load(Relaxed) != NEVER && self.at_rest()
     }
 
-    /// Whether the one deadline that has passed is that of a client that can be asked if it is there; if
-    /// so, it is to be asked.
+    /// Reports whether only the deadline of a client that can be asked has passed (`left_due`). If so, has the next
+    /// read ask the client whether it is still there.
     fn may_ask_client(&self, now: Instant) -> bool {
         let at = |due: &AtomicU64| self.epoch + Duration::from_nanos(due.load(Relaxed).min(NEVER / 2));
         let others = at(&self.request_due).min(at(&self.write_due));
@@ -267,7 +268,7 @@ impl Watch {
         (due != NEVER).then(|| self.epoch + Duration::from_nanos(due))
     }
 
-    /// Nothing is being served and nothing waits to be written.
+    /// Reports whether nothing is being served and nothing waits to be written.
     fn at_rest(&self) -> bool {
         !self.busy.load(Relaxed) && self.write_due.load(Relaxed) == NEVER
     }
@@ -277,7 +278,7 @@ fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(NEVER - 1)
 }
 
-/// The client's stream, watched.
+/// The client's stream, whose reads and writes are noted in a [`Watch`].
 pub(super) struct Tap<S> {
     stream: S,
     framing: Framing,
@@ -285,7 +286,7 @@ pub(super) struct Tap<S> {
 }
 
 impl<S> Tap<S> {
-    /// Puts a watch on a stream.
+    /// Wraps a stream so that `watch` learns of its reads and writes.
     pub(super) fn new(stream: S, watch: Arc<Watch>) -> Tap<S> {
         Tap { stream, framing: Framing::new(), watch }
     }
@@ -304,8 +305,8 @@ impl<S> Tap<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Tap<S> {
-    /// Asks a client that has ended its half whether it is still there. It has been answered nothing yet, so
-    /// nothing can be in the way; what cannot be sent whole is as good as an error.
+    /// Asks a client that has closed its sending half whether it is still there. No answer has been sent yet, so
+    /// nothing is buffered before this one; a short write counts as an error.
     fn ask(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         match Pin::new(&mut self.stream).poll_write(cx, STILL_AT_IT) {
             Poll::Ready(Ok(count)) if count == STILL_AT_IT.len() => {
@@ -328,8 +329,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Tap<S> {
             this.framing.feed(fresh);
             this.watch.read(&this.framing);
         } else if had_room && matches!(read, Poll::Ready(Ok(()))) && this.watch.ended() {
-            // hyper would take it for a departure and drop the request. Whoever looks after the connection
-            // ends it once the answer is out.
+            // hyper would take the end for a departure and drop the request. `run` ends the connection once the
+            // answer is out.
             if this.watch.ask.swap(false, Relaxed) {
                 this.ask(cx)?;
             }
@@ -359,7 +360,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Tap<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // An encrypted stream takes bytes before it can send them: only this tells that they are sent.
+        // An encrypted stream takes bytes before it can send them: only the flush shows that they are sent.
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
         self.note(flushed)
     }
@@ -369,18 +370,18 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Tap<S> {
     }
 }
 
-/// How a connection came to its end.
+/// Reason why a connection has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ended {
-    /// By itself, its last answer written.
+    /// The connection ended by itself, with its last answer written.
     Itself,
-    /// A deadline has passed, or the daemon stops.
+    /// A deadline has passed, the connection failed, or the daemon stops.
     Over,
-    /// Another one needs its place.
+    /// Another connection needs the place.
     MadeRoom,
 }
 
-/// Runs a connection until the client leaves, a deadline passes, another one needs its place or, once
+/// Runs a connection until the client leaves, a deadline passes, another connection needs its place or, once
 /// `stop` is true, the request being served has its answer. A connection that is at rest ends at once on `stop`.
 pub(super) async fn drive<S, V>(
     mut connection: http1::Connection<TokioIo<Tap<S>>, V>,
@@ -417,7 +418,7 @@ where
     V::Future: Unpin,
 {
     let mut stopped = pin!(async move {
-        // A sender that is gone says as much as one that says stop.
+        // A dropped sender counts as a stop.
         drop(stop.wait_for(|stop| *stop).await);
     });
     let mut stopping = false;
@@ -470,13 +471,13 @@ where
     .await
 }
 
-/// How long a client that was answered in the middle of its body may go on sending.
+/// Time for which a client that was answered in the middle of its body may go on sending.
 const LINGER: Duration = Duration::from_secs(2);
-/// How long the end may take of a connection whose place is needed.
+/// Time that the shutdown of a connection may take whose place is needed.
 const FAREWELL: Duration = Duration::from_millis(50);
 
-/// Ends our half and throws away what the client still sends. Closing at once would make the
-/// kernel answer those bytes with a reset, which can overtake the answer (RFC 9112, section 9.6).
+/// Closes the daemon's sending half and discards what the client still sends, for at most [`LINGER`]. Closing at
+/// once would make the kernel answer those bytes with a reset, which can overtake the answer (RFC 9112, section 9.6).
 pub(super) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
     let discard = async {
         stream.shutdown().await?;

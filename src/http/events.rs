@@ -9,15 +9,15 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use bytes::Bytes;
 
-/// A quiet stream says this often that it is there, so that nothing between closes it.
+/// Interval of the comments on a quiet stream, which keep proxies in between from closing it.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// What it says then.
+/// The comment that a quiet stream sends, an event without data.
 pub(super) const COMMENT: &[u8] = b":\n\n";
 
-/// Asks a proxy not to hold answers back until there is more of them; nginx's word, which others know, too.
+/// Header that asks a proxy not to buffer an answer; nginx introduced it, and other proxies know it, too.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// The answer with these events. It asks whoever stands between to pass each on as it comes and as it is: a
+/// Returns the answer with these events. Its headers ask proxies to pass each event on at once and unchanged: a
 /// proxy that collects or compresses holds events back.
 pub(super) fn answer(events: impl HttpBody<Data = Bytes, Error = Infallible> + Send + 'static) -> Response {
     let mut response = Response::new(Body::new(events));

@@ -1,12 +1,12 @@
-//! What every request passes before a route sees it and every answer after: framing, `Host`,
+//! Checks that every request passes before a route sees it, and every answer after: framing, `Host`,
 //! `Origin`, the request id, CORS, and panics, which become an internal error of one request.
 //!
-//! Whoever leaves while it is handled gives a request up, unless it is an act: that goes on in a task
-//! of its own, so that what takes effect is recorded. Which requests are acts is decided here, by the
-//! method and the list of routes, and not by the handlers.
+//! A request whose client leaves while it is handled is given up, unless it is an act: an act goes on in
+//! a task of its own, so that every change that takes effect is recorded. The guard decides which
+//! requests are acts, by the method and the list of routes; the handlers do not.
 //!
-//! One service and one future by hand. Ordinary middleware boxes a future a layer, and a
-//! stack of them costs a call as much as the rest of the front.
+//! The service and its future are written by hand. Ordinary middleware boxes one future per layer, and a
+//! stack of layers costs a call as much as the rest of the front.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -44,74 +44,74 @@ use super::routes::{Effect, Route, act_of};
 use super::{Shared, Surface, owed, plexmcp, text};
 use crate::service::{Acts, AuditHandle, Gateway, Listener, Owed};
 
-/// The header that names a request; taken from the client or made here.
+/// Header with the id of a request, which the client sends or the guard makes.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The longest request id that is taken from a client, in characters (`docs/http-api.md`, G2.1).
+/// Length of the longest request id that is accepted from a client, in characters (`docs/http-api.md`, G2.1).
 const MAX_REQUEST_ID: usize = 128;
 
-/// What the guard refuses or answers itself; each surface words it in its own shape.
+/// Reason why the guard answers a request itself; each surface writes the answer in its own format.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Refusal<'a> {
-    /// The head can be read in two ways, so its end is not certain.
+    /// The head can be read in two ways, so the end of the request is not certain.
     AmbiguousFraming,
-    /// The body is in a transfer coding beside `chunked`.
+    /// The body has a transfer coding other than `chunked`.
     UnknownCoding,
     /// No `Host`, several, or an unreadable one.
     BadHost,
-    /// A `Host` that is not ours.
+    /// A `Host` that this daemon does not accept.
     ForeignHost {
-        /// What it is.
+        /// Refused name, at most [`MAX_HOST`] characters of it.
         host: &'a str,
     },
     /// An `Origin` that may not use this front.
     ForeignOrigin,
-    /// Too many acts go on whose callers have left.
+    /// Too many acts are under way whose callers have left.
     TooManyActs,
-    /// A defect. The request id is all that a caller needs to report it.
+    /// A defect in the daemon. A caller needs only the request id to report it.
     Internal {
-        /// The request's id.
+        /// Id of the request, which the log has, too.
         request_id: &'a str,
-        /// What broke; only when the front is told to say so.
+        /// Cause of the error; `None` unless `Settings::debug` is on.
         cause: Option<&'a str>,
     },
 }
 
-/// How much of a refused `Host` is shown, in characters; a name has at most 253 (RFC 1035).
+/// Most characters of a refused `Host` that are shown; a name has at most 253 (RFC 1035).
 const MAX_HOST: usize = 253;
-/// How often a refused `Host` is logged at most: it is easily repeated, and an operator needs one.
+/// Least time between two log entries of a refused `Host`: it is easily repeated, and an operator needs one.
 const TELL_HOST_EVERY: Duration = Duration::from_secs(60);
 
-/// What is said of [`Refusal::ForeignHost`].
+/// Returns the message for [`Refusal::ForeignHost`].
 pub(super) fn foreign_host(host: &str) -> String {
     format!(
         "The Host header names '{host}', which is not allowed; if that is this daemon, list it in http.allowed_hosts"
     )
 }
 
-/// What is said of [`Refusal::TooManyActs`].
+/// Message for [`Refusal::TooManyActs`].
 pub(super) const TOO_MANY_ACTS: &str =
     "Too many changes are under way whose callers have left. Please retry later";
-/// What is said of a head that is [`Refusal::AmbiguousFraming`].
+/// Message for [`Refusal::AmbiguousFraming`].
 pub(super) const TWO_ENDS: &str = "It is not certain where the request ends: it has Content-Length and Transfer-Encoding, \
      more than one length, or a Transfer-Encoding that is not chunked once and last";
-/// What is said of a head that is [`Refusal::UnknownCoding`].
+/// Message for [`Refusal::UnknownCoding`].
 pub(super) const UNKNOWN_CODING: &str =
     "The request has a Transfer-Encoding that is not supported; chunked is the only one that is";
 
-/// Marks an answer as the outcome of a defect: the guard logs the text and words the answer.
+/// Mark of an answer that comes from a defect: the guard logs the text and writes the answer itself.
 #[derive(Debug, Clone)]
 pub(super) struct Defect(pub(super) String);
 
-/// Marks an answer to a request that did not arrive whole: it has asked for nothing.
+/// Mark of an answer to a request that did not arrive whole, and so has asked for nothing.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct HalfSent;
 
-/// Marks the answer to an `OPTIONS` on a path that has routes.
+/// Mark of the answer to an `OPTIONS` on a path that has routes.
 #[derive(Debug, Clone, Copy)]
 struct Options;
 
-/// The answer to `OPTIONS` on a known path; the guard completes it from `Allow`.
+/// Returns the answer to `OPTIONS` on a known path; the guard completes it from `Allow`.
 pub(super) fn options() -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
@@ -119,16 +119,16 @@ pub(super) fn options() -> Response {
     response
 }
 
-/// Where a request came in.
+/// Connection details of a request.
 pub struct Visit {
     pub(super) peer: Arc<Peer>,
-    /// Why its framing cannot be trusted.
+    /// Reason why the framing of the request cannot be trusted; `None` if it can.
     pub(super) misframed: Option<Misframed>,
     pub(super) watch: Option<Arc<Watch>>,
 }
 
 impl Visit {
-    /// A request that arrives without a connection of ours, as in tests and benches. Nobody vouches for it.
+    /// Makes the details of a request without a connection, as in tests and benches. Nothing vouches for the peer.
     pub fn from(peer: IpAddr) -> Visit {
         Visit { peer: Arc::new(Peer::at(peer)), misframed: None, watch: None }
     }
@@ -141,14 +141,14 @@ pub struct Guard {
     debug: bool,
     router: Router,
     books: Arc<Books>,
-    /// When a refused `Host` was logged last.
+    /// Time at which a refused `Host` was logged last; `None` if none was.
     told_host: Arc<Mutex<Option<Instant>>>,
-    /// Acts that are under way.
+    /// Counter of the acts that are under way.
     acts: Acts,
-    /// For calls of tools, which the guard hands to their handler itself: the router's boxes and its map
-    /// of extensions cost a call more than keys, limits and usage do.
+    /// State for calls of tools, which the guard hands to their handler itself: the router's boxes and its map
+    /// of extensions cost a call more than keys, limits and usage do. `None` if all requests go through the router.
     calls: Option<Shared>,
-    /// The paths of calls: what is asked there is given up when its caller leaves.
+    /// Paths of calls: a request to one of them is given up when its caller leaves.
     paths_of_calls: Arc<[&'static str]>,
 }
 
@@ -160,8 +160,8 @@ impl Guard {
         Guard { policy, debug, router, books, told_host: Arc::default(), acts, calls: None, paths_of_calls }
     }
 
-    /// Calls of tools need not go through the router, which has the same handler for them. These are the
-    /// routes that there are.
+    /// Lets calls of tools bypass the router, which has the same handler for them. `routes` is the list of all
+    /// routes.
     pub(super) fn with_routes(mut self, shared: Shared, routes: Vec<Route>) -> Guard {
         self.acts = shared.gateway.acts().clone();
         let (audit, gateway) = (self.books.audit.clone(), Some(shared.gateway.clone()));
@@ -172,7 +172,8 @@ impl Guard {
         self
     }
 
-    /// Has an operator find out why nobody gets through under a name that was not listed.
+    /// Logs a refused `Host`, at most once in [`TELL_HOST_EVERY`], so that an operator learns why requests to a
+    /// name that is not listed are refused.
     fn tell_host(&self, host: &str) {
         let now = Instant::now();
         let mut told = self.told_host.lock().unwrap_or_else(PoisonError::into_inner);
@@ -185,8 +186,8 @@ impl Guard {
         }
     }
 
-    /// Answers a request. The future never fails and never panics. An act goes on to its end, and is
-    /// recorded, when the future is dropped; everything else is given up then.
+    /// Answers a request. The future never fails and never panics. When it is dropped, an act goes on to its
+    /// end and is recorded; any other request is given up.
     pub fn call<B>(&self, mut request: Request<B>, visit: Visit) -> Guarded
     where
         B: HttpBody<Data = bytes::Bytes> + Send + 'static,
@@ -241,7 +242,7 @@ impl Guard {
             }
         };
         about.note_origin(&checked, request.method(), request.headers());
-        // `/v1` knows keys only.
+        // `/v1` accepts keys only.
         let claims_nearness =
             surface != Surface::Plexmcp && checked.loopback && !speaks_for_another(request.headers());
         let visitor = Visitor::new(visit.peer, claims_nearness);
@@ -269,15 +270,15 @@ impl Guard {
     }
 }
 
-/// The host that a request is for, as much of it as is shown: the one of an absolute target before the header's
-/// (RFC 9112, section 3.2.2).
+/// Returns the host that a request is for, cut to [`MAX_HOST`] characters: that of an absolute target before that of
+/// the header (RFC 9112, section 3.2.2).
 fn foreign_name<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> &'a str {
     let named = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let named = uri.authority().map_or(named, |authority| authority.as_str());
     named.char_indices().nth(MAX_HOST).map_or(named, |(end, _)| &named[..end])
 }
 
-/// The answer to be. See [`Guard::call`].
+/// Future of the answer to a request. See [`Guard::call`].
 pub struct Guarded {
     step: Step,
     watch: Option<Arc<Watch>>,
@@ -288,9 +289,9 @@ pub struct Guarded {
     reason = "nearly every request is the large one; a box would cost each call"
 )]
 enum Step {
-    /// Handled by whoever polls this: given up when it is dropped.
+    /// Handled by the task that polls the future, and given up when the future is dropped.
     Here(Handling),
-    /// An act, in a task of its own.
+    /// An act, handled by a task of its own.
     Acting { act: JoinHandle<Answer>, _listener: Listener },
 }
 
@@ -308,39 +309,39 @@ enum Handled {
     Recording(oneshot::Receiver<()>, Option<Answer>),
 }
 
-/// What was asked for, as far as it is to be told.
+/// Request as the audit names it.
 enum Asked {
     /// A call of a tool.
     Call,
-    /// Anything else.
+    /// Any other request.
     Routed(Method, Uri),
 }
 
-/// What is entered of requests and answers, and where; one for all requests.
+/// Records that requests and answers are entered in; all requests share them.
 struct Books {
-    /// Acts and refusals.
+    /// Audit for acts and refusals.
     audit: AuditHandle,
-    /// Large answers, where there is something that counts them.
+    /// Counter of the memory of large answers; `None` if they are not counted.
     gateway: Option<Gateway>,
-    /// What acts are called.
+    /// Routes that name the acts.
     routes: Vec<Route>,
 }
 
-/// What of a request its answer needs.
+/// Facts of a request that its answer needs.
 struct About {
     surface: Surface,
     debug: bool,
     request_id: HeaderValue,
-    /// The accepted `Origin`.
+    /// Accepted `Origin`; `None` if the request has none.
     origin: Option<HeaderValue>,
-    /// What a preflight asks for.
+    /// Headers that a preflight asks for; `None` for other requests.
     requested_headers: Option<HeaderValue>,
     peer: Arc<Peer>,
-    /// Until the audit has what it is to have of the request.
+    /// State of the request for handlers and the audit; `None` until it is checked, and after it is recorded.
     visitor: Option<Arc<Visitor>>,
-    /// It is carried out to its end, whoever leaves.
+    /// `true` if the request is carried out to its end even when its caller leaves.
     is_act: bool,
-    /// A body comes with it.
+    /// `true` if the request has a body.
     has_body: bool,
     asked: Asked,
     books: Arc<Books>,
@@ -360,7 +361,7 @@ impl Future for Guarded {
         let this = self.get_mut();
         let answer = match &mut this.step {
             Step::Here(handling) => ready!(Pin::new(handling).poll(cx)),
-            // Only a runtime that ends takes a task away.
+            // The task fails to end only when the runtime shuts down.
             Step::Acting { act, .. } => ready!(Pin::new(act).poll(cx)).unwrap_or_else(|_| {
                 let mut response = Response::new(Body::empty());
                 *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
@@ -371,15 +372,15 @@ impl Future for Guarded {
     }
 }
 
-/// An answer, and the room that it takes until it is read, if that is worth counting.
+/// An answer and the memory that is counted for it until it is read; `owed` is `None` if none is counted.
 struct Answer {
     response: Response,
     owed: Option<Owed>,
 }
 
 impl Answer {
-    /// The answer as the connection gets it. It is told when that has ended: at once, where it is whole
-    /// and small, and else when the body is.
+    /// Returns the answer for the connection, which is notified when the answer ends: at once if it is whole and
+    /// small, else at the end of its body.
     fn hand_over(self, watch: Option<Arc<Watch>>) -> Response {
         let Answer { response, owed } = self;
         if let Some(watch) = &watch {
@@ -405,7 +406,7 @@ impl Future for Handling {
         let response = match &mut this.step {
             Handled::Refused(response) => response.take().unwrap_or_default(),
             Handled::Recording(written, answer) => {
-                // A record that is lost is logged where that happens.
+                // The audit itself logs the loss of a record.
                 let _ = ready!(Pin::new(written).poll(cx));
                 let nothing = || Answer { response: Response::default(), owed: None };
                 return Poll::Ready(answer.take().unwrap_or_else(nothing));
@@ -434,7 +435,8 @@ impl Future for Handling {
 }
 
 impl Drop for Handling {
-    /// What nobody waits for any more is given up. It may have been carried out all the same.
+    /// Records a request that is given up because its caller has left. It may have been carried out all the
+    /// same.
     fn drop(&mut self) {
         if let Some(visitor) = self.about.visitor.take() {
             visitor.left(&self.about.books.audit, self.about.request_id.to_str().unwrap_or_default());
@@ -442,7 +444,7 @@ impl Drop for Handling {
     }
 }
 
-/// Polls a handler. A panic leaves nothing behind that is used again: its future is not polled any more.
+/// Polls a handler and catches a panic. Nothing of the handler is used after one: its future is not polled again.
 fn caught(poll: impl FnOnce() -> Poll<Response>) -> Poll<Result<Response, Box<dyn Any + Send>>> {
     match catch_unwind(AssertUnwindSafe(poll)) {
         Ok(polled) => polled.map(Ok),
@@ -455,7 +457,7 @@ impl About {
         let mut response = self.surface.refusal(refusal);
         debug_assert_eq!(response.status(), status, "each surface answers a refusal with the same status");
         *response.status_mut() = status;
-        // Whoever writes such a head is not to be believed about where the next one begins.
+        // After such a head, the start of the next one cannot be trusted.
         if matches!(refusal, Refusal::AmbiguousFraming | Refusal::UnknownCoding | Refusal::BadHost) {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -472,7 +474,7 @@ impl About {
         }
     }
 
-    /// Has the audit record what it is to have of this request; gives what the answer waits for.
+    /// Has the audit record the request. Returns the signal that the answer waits for; `None` if it need not wait.
     fn record(&mut self, response: &Response) -> Option<oneshot::Receiver<()>> {
         let visitor = self.visitor.take()?;
         let status = response.status();
@@ -503,7 +505,7 @@ impl About {
         let request_id = self.request_id.to_str().unwrap_or_default();
         tracing::error!(request_id, cause, "internal error");
         if let Some(visitor) = &self.visitor {
-            // A defect in the middle of an act says nothing of the act.
+            // A defect in the middle of an act does not tell whether the act took effect.
             visitor.is_unclear();
         }
         self.surface.refusal(Refusal::Internal { request_id, cause: self.debug.then_some(cause) })
@@ -522,11 +524,11 @@ impl About {
             && let Some(FailedLogin { prefix, why }) = response.extensions_mut().remove::<FailedLogin>()
         {
             tracing::info!(peer = %self.peer.place(), prefix, why, "authentication failed");
-            // The router names the methods of a path to everybody; without a key nobody asked.
+            // The router adds the methods of a path to the answer; a caller without a key must not learn them.
             response.headers_mut().remove(ALLOW);
             if self.has_body {
-                // Nobody has read it, so the connection may end after this answer: a proxy that keeps
-                // connections has to know.
+                // The body was not read, so the connection may end after this answer: a proxy that keeps
+                // connections open has to know.
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
         }
@@ -555,7 +557,7 @@ impl About {
         response
     }
 
-    /// The answer, if there is room for it beside all that waits to be read; else one that says so.
+    /// Returns the answer if there is memory for it beside all answers that wait to be read; else an error.
     fn with_room(&mut self, mut response: Response) -> Answer {
         let (Some(gateway), Some(weight)) = (&self.books.gateway, owed::weight(&mut response)) else {
             return Answer { response, owed: None };
@@ -566,7 +568,7 @@ impl About {
             Ok(owed) => Answer { response, owed: Some(owed) },
             Err(error) => {
                 if let Some(visitor) = &self.visitor {
-                    // What was asked for was done, and only its answer is not told.
+                    // The request was carried out, and only its answer is withheld.
                     visitor.is_unclear();
                 }
                 Answer { response: self.surface.failure(error), owed: None }
@@ -574,8 +576,8 @@ impl About {
         }
     }
 
-    /// `OPTIONS` on a known path: which methods there are, and for a preflight that they and
-    /// the headers it asks for may be used.
+    /// Completes the answer to `OPTIONS` on a known path: it lists the methods, and for a preflight it allows
+    /// them and the headers that are asked for.
     fn complete_options(&mut self, response: &mut Response) {
         *response.status_mut() = StatusCode::NO_CONTENT;
         let headers = response.headers_mut();
@@ -600,7 +602,7 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text")
 }
 
-/// The client's request id when it sent one that can be repeated, else one of ours.
+/// Returns the client's request id if it sent a single valid one, else a new one.
 fn request_id(headers: &HeaderMap) -> HeaderValue {
     let mut given = headers.get_all(X_REQUEST_ID).iter();
     match (given.next(), given.next()) {
@@ -613,8 +615,8 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     }
 }
 
-/// `req_`, eight digits for this run of the daemon, and a number that counts up. Ids name log
-/// lines and protect nothing, so they need not be unguessable.
+/// Returns a new id: `req_`, eight hexadecimal digits for this run of the daemon, and a number that counts up.
+/// Ids name log lines and protect nothing, so they need not be unguessable.
 fn new_request_id() -> HeaderValue {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     static RUN: OnceLock<u64> = OnceLock::new();

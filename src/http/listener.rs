@@ -1,4 +1,4 @@
-//! The listening socket: accepts, bounds how many connections there are, and drains them.
+//! The listening socket: it accepts connections, limits their number, and drains them.
 //! axum's own `serve` has no deadline for a head, so a half-sent request would stay for ever.
 
 use std::convert::Infallible;
@@ -23,21 +23,21 @@ use super::places::Places;
 use super::room::{Entering, Room};
 use super::tls::Tls;
 
-/// The longest head, request line included, in bytes.
+/// Length of the longest head, request line included, in bytes.
 const MAX_HEAD: usize = 32 * 1024;
 
-/// How long accepting rests when the process has no descriptor left for a new connection.
+/// Pause in accepting when the process has no descriptor left for a new connection.
 pub(super) const OUT_OF_DESCRIPTORS_REST: Duration = Duration::from_millis(50);
 
-/// The most that is read ahead of a connection, and that is written for it before its client reads.
+/// Most bytes that are read ahead on a connection, and that are buffered for it until its client reads.
 const BUFFERED: usize = 64 * 1024;
 
-/// How long the listener serves its connections and how many.
+/// Limits on the connections of a listener: their deadlines and their number.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
-    /// The connections' deadlines.
+    /// Deadlines of each connection.
     pub(super) patience: Patience,
-    /// How many connections are served at once, and how many may wait for that.
+    /// Number of connections that are served at once, and that may wait for a place.
     pub(super) places: Places,
 }
 
@@ -45,8 +45,8 @@ pub(super) struct Bounds {
 /// that serve nothing end at once; busy ones end with their answer. Dropping the future
 /// closes every connection.
 ///
-/// When there are as many as there may be, further ones are accepted and wait for a place, and those that
-/// keep nothing going make room for them (`places`). `count` is told how many are served, whenever that has changed.
+/// When all places are taken, further connections are accepted and wait for one, and those that serve nothing make
+/// room for them (`places`). `count` is called with the number of served connections whenever it has changed.
 pub(super) async fn serve(
     listener: TcpListener,
     tls: Option<Tls>,
@@ -63,7 +63,7 @@ pub(super) async fn serve(
             connections.spawn(serve_one(entering, tls.clone(), guard.clone(), stop.clone()));
             count(connections.len());
         }
-        // Not where the loop waits: it comes to its last branch only once nobody is left to be accepted.
+        // Not in the select below: its last branch runs only once no connection is left to be accepted.
         if room.is_crowded() && room.make_room().await {
             continue;
         }
@@ -98,11 +98,11 @@ pub(super) async fn serve(
 }
 
 pub(super) async fn wait_for_stop(mut stop: watch::Receiver<bool>) {
-    // A sender that is gone will never say stop, and nobody is left who could: stop.
+    // A dropped sender can never say stop any more, so it counts as a stop.
     drop(stop.wait_for(|stop| *stop).await);
 }
 
-/// Errors that say something of the connection that was to be accepted, not of the listener.
+/// Reports whether an error concerns only the connection that was to be accepted, not the listener.
 fn is_about_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -120,7 +120,7 @@ pub(super) fn report(ended: Result<(), tokio::task::JoinError>) {
 
 async fn serve_one(entering: Entering, tls: Option<Tls>, guard: Guard, stop: watch::Receiver<bool>) {
     let Entering { stream, peer, watch, seat } = entering;
-    // Without it, an answer waits for the acknowledgement of the one before.
+    // Without it, an answer waits until the client has acknowledged the one before.
     drop(stream.set_nodelay(true));
     let client = Arc::new(match stream.local_addr() {
         Ok(own) => Peer::of_tcp(own, peer),
@@ -140,16 +140,17 @@ async fn serve_one(entering: Entering, tls: Option<Tls>, guard: Guard, stop: wat
     drop(seat);
 }
 
-/// What a connection is served with.
+/// Settings and state that a connection is served with.
 pub(super) struct Call {
     pub(super) peer: Arc<Peer>,
     pub(super) guard: Guard,
     pub(super) watch: Arc<Watch>,
-    /// It ends with its first answer.
+    /// `true` if the connection ends with its first answer.
     pub(super) only_one: bool,
 }
 
-/// The encrypted stream, unless the client does not shake hands in time or the daemon stops.
+/// Returns the encrypted stream; `None` if the handshake fails or does not end in time, if the connection is told to
+/// make room, or if the daemon stops.
 async fn shake_hands(
     tls: &Tls,
     stream: TcpStream,
@@ -191,7 +192,7 @@ where
     drive(connection, &watch, stop).await;
 }
 
-/// What hyper calls for each request of one connection.
+/// Service that hyper calls for each request of one connection.
 struct Connection {
     guard: Guard,
     watch: Arc<Watch>,

@@ -1,8 +1,8 @@
 //! The HTTP front: one listener, a guard before every route, and the dialects behind it.
 //!
 //! The dialects share the guard, the reading of bodies and of credentials, streams of events, and nothing else:
-//! each has routes, bodies and errors of its own. Handlers extract, call the gateway and
-//! convert; no handler knows an actor, a process or the store.
+//! each has routes, bodies and errors of its own. Handlers extract the request, call the gateway and
+//! convert the result; no handler knows an actor, a process or the store.
 
 mod admin;
 mod auth;
@@ -57,43 +57,43 @@ pub use places::{Places, places_within, share_of};
 pub use routes::{Access, Effect, Route};
 pub use tls::{Tls, TlsError, TlsFiles};
 
-/// Who may use `/api`, which can define programs to run (`docs/http-api.md`, M1.1).
+/// Access rule of `/api`, which can define programs to run (`docs/http-api.md`, M1.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ApiAuth {
     /// Open to the daemon's own user on this machine, as far as the kernel vouches for it: by the Unix socket,
-    /// or on loopback where nothing stands between. Everybody else needs a key whose role may administer.
+    /// or on loopback without a proxy between. All other callers need a key whose role may administer.
     #[default]
     Auto,
-    /// Always a key whose role may administer.
+    /// Closed to all callers without a key whose role may administer.
     Required,
-    /// Open to everybody who can reach the listener with an accepted `Host` and `Origin`.
+    /// Open to every caller that can reach the listener with an accepted `Host` and `Origin`.
     Off,
 }
 
-/// Where the Unix socket is to be.
+/// Location of the Unix socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SocketPlace {
-    /// Its path.
+    /// Path to bind the socket at.
     pub path: PathBuf,
-    /// Whether somebody asked for it there: then the front does not start without it.
+    /// `true` if the operator asked for the socket there: then the front does not start without it.
     pub wanted: bool,
 }
 
-/// What the HTTP front can be told.
+/// Settings of the HTTP front.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// The address or name to bind.
+    /// Address or host name to bind.
     pub host: String,
-    /// The port to bind; 0 takes a free one.
+    /// Port to bind; 0 takes a free one.
     pub port: u16,
-    /// The Unix socket of the daemon's own user; `None` for none.
+    /// Unix socket of the daemon's own user; `None` for none.
     pub socket: Option<SocketPlace>,
-    /// A loopback address that has the operational routes (`/metrics`, `/healthz`, `/readyz`) as well, and
-    /// nothing else.
+    /// Further loopback address with only the operational routes (`/metrics`, `/healthz`, `/readyz`), which the
+    /// main address has as well; `None` for none.
     pub operations: Option<SocketAddr>,
-    /// Where the certificate and its key are; `None` for HTTP without TLS.
+    /// Files of the certificate and its key; `None` for HTTP without TLS.
     pub tls: Option<TlsFiles>,
-    /// Who may use `/api`.
+    /// Access rule of `/api`.
     pub api_auth: ApiAuth,
     /// Names that clients may put in `Host` beside the ones that are always accepted: `name`
     /// for any port, `name:port` for one, `*` for all (which gives up the protection against
@@ -102,34 +102,34 @@ pub struct Settings {
     /// Web origins that may use the front beside loopback ones, as `scheme://host[:port]`;
     /// `*` for all.
     pub allowed_origins: Vec<String>,
-    /// The longest request body, in bytes.
+    /// Length of the longest request body, in bytes.
     pub body_limit: usize,
-    /// How long a client may take to send a request's head.
+    /// Time that a client may take to send the head of a request.
     pub header_timeout: Duration,
-    /// How long a client may take to send a body.
+    /// Time that a client may take to send the body of a request.
     pub body_timeout: Duration,
-    /// Time after which a client is given up that takes nothing of an answer; `None` for `body_timeout`.
+    /// Time for which a client may read nothing of an answer before it is given up; `None` for `body_timeout`.
     pub write_timeout: Option<Duration>,
-    /// How long a connection may be idle between requests.
+    /// Time for which a connection may be idle between requests.
     pub keep_alive: Duration,
-    /// How many connections may be served at once; at least one.
+    /// Number of connections that may be served at once; at least one.
     pub max_connections: usize,
-    /// How many of these one address may hold (of IPv6: one /64); three quarters where nothing is said.
+    /// Number of these that one address may hold (of IPv6: one /64); `None` for three quarters.
     pub max_connections_per_address: Option<usize>,
-    /// How many further connections may wait to be served; as many as may be served where nothing is said.
+    /// Number of further connections that may wait to be served; `None` for as many as may be served.
     pub max_waiting: Option<usize>,
-    /// Streams (followed logs, exports of the audit) that may be open at once; `None` for a quarter of
-    /// `max_connections`, because nobody makes room for a connection while a stream is read on it.
+    /// Number of streams (followed logs, exports of the audit) that may be open at once; `None` for a quarter of
+    /// `max_connections`, because a connection never makes room for another while its stream is read.
     pub max_streams: Option<usize>,
-    /// Share of `max_streams` that one key may have open; `None` for a quarter.
+    /// Number of these that one key may have open; `None` for a quarter.
     pub max_streams_per_key: Option<usize>,
-    /// The deadline of a call that names none.
+    /// Deadline of a call that sets none.
     pub call_timeout: Duration,
-    /// The longest deadline a caller may ask for.
+    /// Longest deadline that a caller may ask for.
     pub max_call_timeout: Duration,
-    /// Show `[REDACTED]` in place of the values of `env` in `/api`.
+    /// `true` to show `[REDACTED]` in place of the values of `env` in `/api`.
     pub redact_env: bool,
-    /// Put the cause of an internal error into its answer.
+    /// `true` to put the cause of an internal error into its answer.
     pub debug: bool,
 }
 
@@ -163,21 +163,21 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// How many connections there may be.
+    /// Returns the limits on connections, with the defaults filled in.
     pub fn places(&self) -> Places {
         let all = self.max_connections.max(1);
         let per_address = self.max_connections_per_address.unwrap_or_else(|| share_of(all)).clamp(1, all);
         Places { all, per_address, waiting: self.max_waiting.unwrap_or(all) }
     }
 
-    /// Number of streams that may be open at once.
+    /// Returns the limits on open streams, with the defaults filled in.
     fn stream_limits(&self) -> plexmcp::StreamLimits {
         let total = self.max_streams.unwrap_or(self.max_connections / 4).max(1);
         let per_key = self.max_streams_per_key.unwrap_or(total.div_ceil(4)).clamp(1, total);
         plexmcp::StreamLimits { total, per_key }
     }
 
-    /// Has no more connections than these.
+    /// Sets the limits on connections.
     pub fn set_places(&mut self, places: Places) {
         self.max_connections = places.all;
         self.max_connections_per_address = Some(places.per_address);
@@ -195,7 +195,7 @@ pub struct Front {
     settings: Settings,
 }
 
-/// An address that cannot be listened on.
+/// Failure to listen on an address or a Unix socket.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {place}: {error}")]
 pub struct BindError {
@@ -203,12 +203,12 @@ pub struct BindError {
     error: io::Error,
 }
 
-/// How many connections may wait in the kernel for us to take them; as many as Linux lets by default. Beyond
-/// that the kernel drops whoever comes, from wherever, and a client tries again after a second: long enough
-/// for a flood from one address to be seen by another.
+/// Number of connections that may wait in the kernel to be accepted; as many as Linux allows by default. Beyond
+/// that the kernel drops new connections from every address, and a client tries again after a second: long
+/// enough for clients at other addresses to notice a flood from one.
 const BACKLOG: u32 = 4096;
 
-/// Listens on the first address that a name stands for and that can be listened on.
+/// Listens on the first address of a name that can be bound. Fails with the last error if none can.
 async fn listen(at: impl ToSocketAddrs) -> io::Result<TcpListener> {
     let mut failed = None;
     for address in lookup_host(at).await? {
@@ -220,7 +220,7 @@ async fn listen(at: impl ToSocketAddrs) -> io::Result<TcpListener> {
     Err(failed.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into()))
 }
 
-/// A socket at an address, as the daemon listens on it: also right after another one has ended there.
+/// Binds a socket as the daemon listens on it: it may reuse an address right after another socket there has ended.
 pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
@@ -229,8 +229,9 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
 }
 
 impl Front {
-    /// Binds the listeners, to serve with this certificate on the first if there is one. Fails as the operating
-    /// system does, for example when the port is taken. A socket that nobody asked for is done without.
+    /// Binds the listeners; the main one serves TLS with the given certificate, or plain HTTP if `tls` is `None`.
+    /// Fails with the error of the operating system, for example if the port is taken. Failure to bind a Unix
+    /// socket that the operator did not ask for is only logged.
     pub async fn bind(settings: Settings, tls: Option<Tls>) -> Result<Front, BindError> {
         let failed = |place: String| move |error| BindError { place, error };
         let place = format!("{}:{}", settings.host, settings.port);
@@ -257,24 +258,24 @@ impl Front {
         Ok(Front { listener, address, socket, operations, tls, settings })
     }
 
-    /// The address that was bound.
+    /// Returns the bound address, with the port that was taken for port 0.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// The address that was bound for the operational routes alone.
+    /// Returns the bound address of the operational routes alone; `None` if there is none.
     pub fn operations_addr(&self) -> Option<SocketAddr> {
         self.operations.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
-    /// Where the Unix socket is.
+    /// Returns the path of the Unix socket; `None` if none is bound.
     pub fn socket(&self) -> Option<&Path> {
         self.socket.as_ref().map(Socket::path)
     }
 
-    /// Serves until `stop` is true (or its sender is gone) and every connection has ended:
+    /// Serves until `stop` is true (or its sender is dropped) and every connection has ended:
     /// idle ones end at once, busy ones with the answer to their request. Sets no deadline for
-    /// that; dropping the future closes what is left and cancels its calls.
+    /// that; dropping the future closes the remaining connections and cancels their calls.
     pub async fn serve(self, gateway: Gateway, queries: Queries, stop: watch::Receiver<bool>) {
         let patience = connection::Patience {
             head: self.settings.header_timeout,
@@ -303,10 +304,10 @@ impl Front {
     }
 }
 
-/// So many connections are served at once on the address of the operational routes.
+/// Limits on connections at the address of the operational routes.
 const OPERATIONS: Places = Places { all: 16, per_address: 16, waiting: 16 };
 
-/// The whole front without a socket, as if it were bound to `address`: for tests and benches.
+/// Returns the whole front without a socket, as if it were bound to `address`: for tests and benches.
 pub fn service(settings: Settings, gateway: Gateway, queries: Queries, address: SocketAddr) -> Guard {
     guard(&share(settings, gateway, queries), address)
 }
@@ -326,7 +327,7 @@ fn guard(shared: &Shared, address: SocketAddr) -> Guard {
         .with_routes(shared.clone(), known_routes())
 }
 
-/// The guard of the address that has the operational routes only.
+/// Returns the guard of the address that has only the operational routes.
 fn operations_guard(shared: &Shared) -> Guard {
     let settings = &shared.settings;
     let policy = origin::Policy::new(true, &settings.allowed_hosts, &settings.allowed_origins);
@@ -334,7 +335,7 @@ fn operations_guard(shared: &Shared) -> Guard {
     Guard::new(policy, settings.debug, router, shared.gateway.audit().clone())
 }
 
-/// Every route of the listener.
+/// Builds the router with every route of the listener.
 fn routes(shared: Shared) -> Router {
     let router = Router::new()
         .merge(plexmcp::routes().into_router())
@@ -347,7 +348,7 @@ fn finished(router: Router<Shared>, shared: Shared) -> Router {
     router.method_not_allowed_fallback(wrong_method).fallback(unknown_route).with_state(shared)
 }
 
-/// Every route that there is, in the order of the documents.
+/// Returns all routes, in the order of the documents.
 pub fn known_routes() -> Vec<Route> {
     let all = [plexmcp::routes(), mcp_cli::routes(), admin::routes()];
     all.iter().flat_map(|routes| routes.known().to_vec()).collect()
@@ -361,7 +362,7 @@ async fn unknown_route(uri: Uri) -> Response {
     }
 }
 
-/// The path is known, the method is not: who has no key learns no more than that a key is
+/// Answers a known path with an unknown method: a caller without a key learns only that a key is
 /// needed (`docs/http-api.md`, G1.4). The router adds `Allow`.
 async fn wrong_method(
     axum::extract::State(shared): axum::extract::State<Shared>,
@@ -371,7 +372,7 @@ async fn wrong_method(
     let (parts, _) = request.into_parts();
     let surface = Surface::of(parts.uri.path());
     if method == Method::OPTIONS {
-        // The guard makes the answer to a preflight of this; it carries no key, by specification.
+        // The guard turns this into the answer to a preflight, which carries no key, by specification.
         return guard::options();
     }
     match surface {
@@ -381,7 +382,7 @@ async fn wrong_method(
     }
 }
 
-/// Which surface a path belongs to, also when it has no route there.
+/// Surface that a path belongs to, even if the path has no route there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Surface {
     Plexmcp,
@@ -403,7 +404,7 @@ impl Surface {
         }
     }
 
-    /// An error of the gateway that the guard met itself, in the surface's shape.
+    /// Returns the answer to a gateway error that the guard met itself, in the surface's format.
     fn failure(self, error: crate::service::Error) -> Response {
         match self {
             Surface::Plexmcp => plexmcp::failure(error),
@@ -412,7 +413,7 @@ impl Surface {
         }
     }
 
-    /// An answer that the guard gives itself, in the surface's shape.
+    /// Returns the answer to a request that the guard answers itself, in the surface's format.
     fn refusal(self, refusal: guard::Refusal<'_>) -> Response {
         match self {
             Surface::Plexmcp => plexmcp::refusal(refusal),
@@ -422,23 +423,23 @@ impl Surface {
     }
 }
 
-/// What the handlers share. One pointer, because the router clones it for each request.
+/// State that the handlers share. It is one pointer, because the router clones it for each request.
 #[derive(Clone)]
 struct Shared(Arc<Inner>);
 
 struct Inner {
     gateway: Gateway,
-    /// Who answers questions.
+    /// Answerer of the questions of `/api/query`.
     queries: Queries,
     settings: Settings,
-    /// The logs that are being followed.
+    /// Counts of the open streams.
     streams: Arc<plexmcp::Streams>,
-    /// Who has sent bad credentials lately.
+    /// Counter of recent bad credentials, by address.
     attempts: Mutex<Attempts>,
 }
 
 impl Inner {
-    /// The body of a request, as large and as slow as the settings let it be.
+    /// Reads the body of a request, within the limits on size and time in the settings.
     fn body<B>(&self, request: Request<B>) -> impl Future<Output = Result<Bytes, body::Unusable>>
     where
         B: HttpBody<Data = Bytes>,

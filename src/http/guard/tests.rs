@@ -67,7 +67,7 @@ async fn foreign_hosts_and_origins_are_refused_on_every_path() {
             assert_eq!(response.status(), status, "{path} {headers:?}");
             assert!(!response.headers().contains_key(ACCESS_CONTROL_ALLOW_ORIGIN));
             assert!(response.headers().contains_key(X_REQUEST_ID));
-            // Nothing more is read from a connection whose request cannot be read.
+            // No further request is read from a connection after an unreadable one.
             assert_eq!(response.headers().contains_key(CONNECTION), status == 400, "{path} {headers:?}");
             if path.starts_with("/v1") {
                 let code = if status == 403 { "forbidden" } else { "invalid_request" };
@@ -189,7 +189,7 @@ async fn only_an_unproxied_request_to_loopback_claims_to_be_near() {
     }
 }
 
-/// A guard before routes that act, with the semaphore they wait for and the record of what they did.
+/// A guard before routes that act, with the semaphore that they wait for and the record of their acts.
 struct Acting {
     guard: Guard,
     audit: AuditHandle,
@@ -234,7 +234,7 @@ impl Acting {
         Acting { guard, audit, go, done, _directory: directory }
     }
 
-    /// Sends a request and drops it as soon as it waits.
+    /// Sends a request and drops it once it waits for the semaphore.
     async fn leave(&self, method: &str, path: &str) {
         let request = Request::builder().method(method).uri(path).header("host", "localhost");
         let mut answer = self.guard.call(request.body(Body::empty()).expect("a request"), here());
@@ -295,7 +295,7 @@ async fn an_act_that_its_handler_has_not_named_is_recorded_all_the_same() {
     assert_eq!(response.status(), 200);
     let lines = acting.audit.lines().await;
     assert_eq!((&lines[0]["action"], &lines[0]["target"]), (&json!("request"), &json!("DELETE /unnamed")));
-    // A path without a route is nobody's act.
+    // A request to a path without a route is no act.
     ask(&acting.guard, here(), "DELETE /nowhere", &[HOST]).await;
     assert_eq!(acting.audit.lines().await.len(), 1);
 }

@@ -1,4 +1,4 @@
-//! The listener over real sockets, before routes of the tests' own.
+//! Tests of the listener over real sockets, before routes of the tests' own.
 
 use axum::Router;
 use axum::routing::{get, post};
@@ -13,22 +13,22 @@ use crate::http::origin::Policy;
 use crate::http::places::LEAST;
 use crate::service::AuditHandle;
 
-/// Nothing here takes long; this only keeps a broken test from hanging.
+/// Limit on each step, far above the time it takes; it only keeps a broken test from hanging.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Server {
     address: SocketAddr,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
-    /// A request is in the handler of `/wait`.
+    /// Signal that a request is in the handler of `/wait`.
     entered: Arc<Notify>,
-    /// Lets `/wait` answer.
+    /// Signal that lets `/wait` answer.
     release: Arc<Notify>,
-    /// The request in `/wait` was given up.
+    /// Signal that the request in `/wait` was given up or has ended.
     dropped: Arc<Notify>,
 }
 
-/// A body of one piece that takes its time.
+/// A body of one piece that arrives when its future resolves.
 struct Late(Option<std::pin::Pin<Box<dyn Future<Output = axum::body::Bytes> + Send>>>);
 
 impl axum::body::HttpBody for Late {
@@ -133,7 +133,7 @@ async fn answer(stream: &mut TcpStream) -> String {
     String::from_utf8(read).expect("UTF-8")
 }
 
-/// Reads until the server closes; whether it sent anything before.
+/// Reads until the server closes the connection. Returns the number of bytes that it sent before.
 async fn closed(stream: &mut TcpStream) -> usize {
     let mut rest = Vec::new();
     // A reset is an end, too: the server may close while it has unread bytes.
@@ -333,7 +333,7 @@ async fn a_half_sent_head_and_a_half_sent_body_make_room_and_stopping_waits_for_
     server.ended().await;
 }
 
-/// Connects from this address of the machine itself.
+/// Connects from the given loopback address of this machine.
 async fn connect_from(address: [u8; 4], server: &Server) -> TcpStream {
     let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
     socket.bind((address, 0).into()).expect("an address of this machine");
@@ -350,8 +350,8 @@ async fn one_address_holds_its_share_and_others_are_served_beside_it() {
         timeout(PATIENCE, server.entered.notified()).await.expect("the handler is entered");
         held.push(busy);
     }
-    // Far more of the same than may wait: the last ones are turned away at once, some before they know that
-    // they were connected.
+    // Far more connections of the same address than may wait: the last ones are turned away at once, some before
+    // they know that they were connected.
     let mut waiting = Vec::new();
     for _ in 0..4 {
         waiting.push(server.connect().await);
@@ -363,7 +363,7 @@ async fn one_address_holds_its_share_and_others_are_served_beside_it() {
     }
     let mut other = connect_from([127, 0, 0, 2], &server).await;
     assert!(exchange(&mut other, OK).await.ends_with("ok"));
-    // Those that wait get their turn.
+    // The waiting connections are served in turn.
     waiting[0].write_all(OK.as_bytes()).await.expect("sent");
     drop(held);
     assert!(answer(&mut waiting[0]).await.ends_with("ok"));
@@ -376,7 +376,7 @@ async fn an_address_that_holds_a_place_and_waits_for_another_goes_for_one_that_h
     busy.write_all(OK.replace("/ok", "/wait").as_bytes()).await.expect("sent");
     timeout(PATIENCE, server.entered.notified()).await.expect("the handler is entered");
     let mut second = server.connect().await;
-    // Each address has one that waits, and there is room for two of them.
+    // Each of the three addresses has one connection that waits, and only two may wait.
     let mut others =
         [connect_from([127, 0, 0, 2], &server).await, connect_from([127, 0, 0, 3], &server).await];
     assert_eq!(closed(&mut second).await, 0);
@@ -395,7 +395,7 @@ async fn whoever_asks_if_the_daemon_is_there_is_answered_with_all_places_busy() 
     for _ in 0..20 {
         let mut probe = server.connect().await;
         let text = exchange(&mut probe, &OK.replace("/ok", "/healthz")).await;
-        // There is no such route here; that it was answered is what counts, and that it ends.
+        // The tests have no such route; the probe must be answered, and its connection must end.
         assert!(text.starts_with("HTTP/1.1 404") && text.contains("connection: close"), "{text}");
         assert_eq!(closed(&mut probe).await, 0);
     }
@@ -416,7 +416,7 @@ async fn a_client_that_ends_its_half_is_answered_and_one_that_has_left_is_notice
         assert_eq!(text.matches("HTTP/1.1 200 OK").count(), request.matches("GET").count());
         assert!(text.ends_with("ok") || text.len() > 32 * 1024 * 1024, "whole");
     }
-    // Longer than anybody is waited for without a sign: it is asked for one, and is there.
+    // The request takes longer than the grace without a sign of life: the client is asked, and is there.
     let mut half = server.connect().await;
     half.write_all(OK.replace("/ok", "/wait").as_bytes()).await.expect("sent");
     half.shutdown().await.expect("its half is closed");
@@ -430,7 +430,7 @@ async fn a_client_that_ends_its_half_is_answered_and_one_that_has_left_is_notice
     timeout(PATIENCE, half.read_to_end(&mut rest)).await.expect("in time").expect("no reset");
     assert!(String::from_utf8_lossy(&rest).ends_with("waited"));
     timeout(PATIENCE, server.dropped.notified()).await.expect("it has ended");
-    // Half a request is none, and HTTP/1.0 knows no interim answers.
+    // Half a request does not count as one, and HTTP/1.0 has no interim answers.
     let mut half = server.connect().await;
     half.write_all(b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nha")
         .await

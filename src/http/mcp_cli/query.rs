@@ -1,5 +1,5 @@
-//! `POST /api/query`: a question, answered by a model with a server's tools (`docs/http-api.md`, M6); as
-//! Server-Sent Events (WHATWG HTML, section 9.2) where that is asked for.
+//! `POST /api/query`: a question that a model answers with a server's tools (`docs/http-api.md`, M6); as
+//! Server-Sent Events (WHATWG HTML, section 9.2) if the request asks for a stream.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -27,12 +27,12 @@ use crate::http::events::{self, COMMENT, KEEP_ALIVE};
 use crate::query::{Answer, Event, Finish, LeftOut, QueryError, Question, Step, TokenUsage};
 use crate::service::{AuditEntry, AuditHandle, Error, Outcome};
 
-/// How many events may wait for the client; then the model waits.
+/// Number of events that may wait for the client; beyond that the model waits.
 const WAITING: usize = 16;
-/// The most servers and tools that a question names.
+/// Most names in `servers` and in `tools` of a question.
 const MOST_NAMES: usize = 256;
 
-/// What the body asks for.
+/// Request that was read from a body.
 #[derive(Debug)]
 struct Asked {
     question: Question,
@@ -52,8 +52,8 @@ pub(super) async fn run(api: Api, request: Request) -> Result<Response, Failure>
     Ok(json(written(&answered.map_err(Failure::from)?, include_steps)))
 }
 
-/// Tells the audit what is asked: of which servers and which model, never the text; and at the end, which
-/// tools were called.
+/// Gives the audit the servers and the model of a question, never its text; and at the end, the tools that were
+/// called.
 fn record(api: &Api, asked: &Asked) {
     let question = &asked.question;
     let mut details = match api.0.gateway.audit().settings().calls {
@@ -71,14 +71,14 @@ fn record(api: &Api, asked: &Asked) {
     api.2.asks(question.servers.join(","), details, late);
 }
 
-/// Calls may have been carried out before the question was given up.
+/// Notes an error for the audit: calls may have been carried out before the question was given up.
 fn note_error(visitor: &Visitor, error: &QueryError) {
     if let QueryError::Server(error) = error {
         visitor.failed_with(error);
     }
 }
 
-/// Reads the body. What is checked first is fixed by the reference.
+/// Reads the body. The reference fixes the order of the checks.
 fn read(body: &[u8]) -> Result<Asked, Failure> {
     let names = [
         "server",
@@ -131,7 +131,7 @@ fn number<T: std::str::FromStr>(raw: &RawValue) -> Option<T> {
     raw.get().parse().ok()
 }
 
-/// A member that is there must be usable.
+/// Returns an optional member. Fails with `message` if it is present (outer `Some`) but not valid (inner `None`).
 fn required<T>(given: Option<Option<T>>, message: &str) -> Result<Option<T>, Failure> {
     match given {
         None => Ok(None),
@@ -180,12 +180,12 @@ fn written(answer: &Answer, include_steps: bool) -> Vec<u8> {
         left_out: &answer.left_out,
         steps: include_steps.then_some(&answer.steps),
     };
-    // Plain values: this cannot fail.
+    // Plain values cannot fail to be serialized.
     serde_json::to_vec(&success).unwrap_or_default()
 }
 
-/// A question that is being answered in a task of its own, so that its deadline holds whether or not the
-/// client reads. Dropped, it is given up.
+/// A question that a task of its own answers, so that its deadline holds whether or not the client reads. Dropping
+/// it gives the question up.
 struct Answering(JoinSet<Result<Answer, QueryError>>);
 
 impl Answering {
@@ -201,7 +201,7 @@ impl Answering {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Answer, QueryError>> {
         self.0.poll_join_next(context).map(|joined| match joined {
             Some(Ok(answered)) => answered,
-            // A defect: it panicked. An event has no place for the cause, so it is in the log.
+            // A defect: the task panicked. An event has no member for the cause, so the cause is logged.
             ended => {
                 let reason = format!("a query's task: {ended:?}");
                 tracing::error!(cause = reason, "internal error");
@@ -211,13 +211,13 @@ impl Answering {
     }
 }
 
-/// The events of a question. What goes wrong before the first one is an answer of its own, with its status.
+/// Answers with the events of a question. An error before the first event is an answer of its own, with its status.
 async fn stream(api: Api, asked: Asked) -> Result<Response, Failure> {
     let (sender, mut received) = mpsc::channel(WAITING);
     let recording =
         Recording { visitor: api.2.clone(), audit: api.0.gateway.audit().clone(), outcome: Outcome::Unknown };
     let mut answering = Answering::begin(api, asked.question, sender);
-    // All senders are gone once it is over; then the answer is there in a moment.
+    // All senders are dropped once the question is over; the answer follows at once.
     let (next, is_over) = match received.recv().await {
         Some(event) => (event_of(&event), false),
         None => {
@@ -239,7 +239,7 @@ async fn stream(api: Api, asked: Asked) -> Result<Response, Failure> {
     Ok(events::answer(body))
 }
 
-/// Has the audit record a question when its answer has ended, or nobody reads it any more.
+/// Guard that has the audit record a question when its answer has ended or its reader has left.
 struct Recording {
     visitor: Arc<Visitor>,
     audit: AuditHandle,
@@ -259,7 +259,7 @@ impl Drop for Recording {
     }
 }
 
-/// A body that tells the events as they come: with the connection the question is dropped.
+/// Body that sends the events as they come. It is dropped with the connection, and the question with it.
 struct AnswerBody {
     recording: Recording,
     answering: Option<Answering>,
@@ -290,7 +290,7 @@ impl hyper::body::Body for AnswerBody {
                 Poll::Pending => break false,
             }
         };
-        // Nothing more will happen, so the answer is the last event.
+        // No further event can come, so the answer is the last one.
         if is_silent && let Poll::Ready(answer) = answering.poll(context) {
             this.answering = None;
             this.recording.outcome = if answer.is_ok() { Outcome::Done } else { Outcome::Failed };
@@ -329,7 +329,7 @@ fn final_event(answer: &Result<Answer, QueryError>, include_steps: bool) -> Vec<
     }
 }
 
-/// An event; its name is in the data as well, for clients that read nothing else.
+/// Formats an event. Its name is in the data as well, for clients that read nothing else.
 fn sse(name: &str, mut data: Value) -> Vec<u8> {
     data["type"] = name.into();
     format!("event: {name}\ndata: {data}\n\n").into_bytes()

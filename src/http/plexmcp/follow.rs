@@ -1,5 +1,5 @@
 //! `GET /v1/mcps/{id}/logs?follow=true`: a server's log as Server-Sent Events (WHATWG HTML, section
-//! 9.2). How many there may be is bounded, for each key and altogether.
+//! 9.2). The number of open streams is limited, for each key and in total.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -18,15 +18,15 @@ use super::errors::{Failure, ended, too_many_streams};
 use crate::http::events::{self, COMMENT, KEEP_ALIVE};
 use crate::service::{LogEnd, LogFollower, LogLine, LogNews};
 
-/// How many events may wait for the connection; then the log waits, and its ring forgets.
+/// Number of events that may wait for the connection; beyond that the log waits, and its ring may drop lines.
 const WAITING: usize = 4;
 
 /// Number of streams (followed logs, exports of the audit) that may be open at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::http) struct StreamLimits {
-    /// Those of all keys together.
+    /// Limit for all keys together.
     pub(in crate::http) total: usize,
-    /// Those of one key.
+    /// Limit for each single key.
     pub(in crate::http) per_key: usize,
 }
 
@@ -37,14 +37,14 @@ pub(in crate::http) struct Streams {
     open: Mutex<HashMap<Arc<str>, usize>>,
 }
 
-/// An open stream's place; free again when dropped.
+/// Place of an open stream; freed when dropped.
 pub(super) struct StreamPermit {
     streams: Arc<Streams>,
     key: Arc<str>,
 }
 
 impl Streams {
-    /// Counts no stream yet.
+    /// Creates the counts, with no stream open.
     pub(in crate::http) fn new(limits: StreamLimits) -> Streams {
         Streams { limits, open: Mutex::default() }
     }
@@ -53,7 +53,7 @@ impl Streams {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a place for a stream of this key. Fails when the key, or all together, have as many as they may.
+    /// Takes a place for a stream of this key. Fails if the key, or all keys together, have reached their limit.
     pub(super) fn open(self: &Arc<Streams>, key: Arc<str>) -> Result<StreamPermit, Failure> {
         let mut open = self.counts();
         let StreamLimits { total, per_key } = self.limits;
@@ -80,13 +80,14 @@ impl Drop for StreamPermit {
     }
 }
 
-/// The number of the last event that a client has seen, as it says when it comes back.
+/// Returns the number of the last event that a client has seen, which it sends in `Last-Event-ID` when it comes back;
+/// `None` if it sends no number.
 pub(super) fn last_event_id(headers: &HeaderMap) -> Option<u64> {
     headers.get("last-event-id")?.to_str().ok()?.parse().ok()
 }
 
-/// The stream as an answer. It ends when the server is removed, the daemon stops, the client goes or the
-/// client's key does not allow it any more.
+/// Returns the answer with the stream. The stream ends when the server is removed, the daemon stops, the client leaves
+/// or the client's key no longer allows it.
 pub(super) fn answer(follower: LogFollower, permit: StreamPermit) -> Response {
     let (sender, events) = mpsc::channel(WAITING);
     let guard = Box::new(follower.guard());
@@ -94,8 +95,8 @@ pub(super) fn answer(follower: LogFollower, permit: StreamPermit) -> Response {
     events::answer(EventBody { events, guard, is_over: false })
 }
 
-/// Next piece of a stream. Put into words only when the connection takes it: until then a reader that is slow holds
-/// no text of its own, only lines that all followers share.
+/// Next piece of a stream. It is formatted only when the connection takes it: until then a slow reader holds no text
+/// of its own, only lines that all followers share.
 enum Event {
     News(LogNews),
     Comment,
@@ -120,7 +121,7 @@ async fn feed(mut follower: LogFollower, _permit: StreamPermit, events: mpsc::Se
             () = events.closed() => return,
         };
         is_over = matches!(event, Event::News(LogNews::End(_)));
-        // A client that does not read keeps its place no longer than its key.
+        // A client that does not read keeps its place only as long as its key allows the stream.
         tokio::select! {
             sent = events.send(event) => if sent.is_err() { return },
             _ = follower.refused() => return,
@@ -148,7 +149,7 @@ fn written(lost: u64, lines: &[Arc<LogLine>]) -> Bytes {
     text.into()
 }
 
-/// A body that is fed from elsewhere, and hands over nothing that its reader may not have any more.
+/// Body that a task feeds. Before each event it checks that its reader may still have it.
 struct EventBody {
     events: mpsc::Receiver<Event>,
     guard: Box<dyn Fn() -> Option<LogEnd> + Send>,

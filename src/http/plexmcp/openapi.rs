@@ -1,4 +1,4 @@
-//! `/v1/openapi.json`.
+//! The OpenAPI document of `/v1`, served at `/v1/openapi.json`.
 
 use axum::response::Response;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{Pairs, openapi_keys};
 use crate::http::openapi::{self, Dialect, Operation, of};
 
-/// The document. It needs no key (`docs/http-api.md`, P6.1).
+/// Answers with the document. It needs no key (`docs/http-api.md`, P6.1).
 pub(super) async fn document(_: Pairs) -> Response {
     openapi::answer(&openapi::document(dialect(), super::routes().known(), describe))
 }
@@ -60,7 +60,7 @@ fn schemas() -> Value {
         }))]},
         "Pins": pins(),
         "LogLine": object(&["at", "incarnation", "stream", "number", "line"], json!({
-            "at": time, "incarnation": count, "stream": {"enum": ["stderr", "stdout", "mcpvisor"]},
+            "at": time, "incarnation": count, "stream": {"enum": ["stderr", "stdout", "log", "mcpvisor"]},
             "number": count, "line": text,
         })),
         "Invoked": object(&["result", "metadata", "content", "is_error"], json!({
@@ -110,7 +110,7 @@ fn schemas() -> Value {
             "member_id": text, "key_id": text, "peer": text, "uid": count, "request_id": text,
             "details": {"type": "object"},
         })),
-        "AuditEnd": object(&["end", "entries"], json!({"end": {"const": true}, "entries": count})),
+        "AuditEnd": object(&["end", "entries"], json!({"end": {"const": true}, "entries": count, "damaged": count})),
     })
 }
 
@@ -124,7 +124,7 @@ fn pins() -> Value {
         json!({
             "pin": {"enum": ["off", "warn", "block"]}, "digest": digest,
             "tools": {"type": "array", "items": object(&["name", "state", "digest", "approved_digest", "differences"], json!({
-                "name": text, "state": {"enum": ["pinned", "changed", "new", "gone"]},
+                "name": text, "state": {"enum": ["pinned", "reordered", "changed", "new", "gone"]},
                 "digest": maybe_text, "approved_digest": maybe_text, "approved_at": maybe_time, "approved_by": maybe_text,
                 "differences": {"type": "array", "items": object(&["path"], json!({"path": text}))},
                 "more_differences": {"type": "boolean"}, "hidden_characters": {"type": "array", "items": text},
@@ -151,7 +151,7 @@ pub(super) fn list(name: &str) -> (u16, &'static str, Value) {
     (200, JSON, object(&["success", "data", "pagination"], members))
 }
 
-/// How a digest of tools is written.
+/// Pattern of a digest of tools.
 const DIGEST: &str = "^sha256:[0-9a-f]{64}$";
 
 const JSON: &str = "application/json";
@@ -192,10 +192,10 @@ pub(super) fn writing(summary: &'static str, body: Value, answer: (u16, &'static
     Operation { summary, query: Vec::new(), body: Some(body), answer, errors: CALL_ERRORS }
 }
 
-/// What can become of a request with a body, or of a call.
+/// Error statuses of a request with a body, or of a call.
 pub(super) const CALL_ERRORS: &[u16] = &[404, 408, 409, 413, 415, 422, 502, 504];
 
-/// What each route is.
+/// Returns the description of a route; `None` if the route has none.
 fn describe(method: &str, path: &str) -> Option<Operation> {
     let with = |mut query: Vec<(&'static str, Value)>, more: Vec<(&'static str, Value)>| {
         query.extend(more);
@@ -283,7 +283,7 @@ mod tests {
         for route in super::super::routes().known() {
             let described = describe(route.method, route.path);
             let described = described.unwrap_or_else(|| panic!("{} {}", route.method, route.path));
-            // `follow` is not among them: its answer is no JSON.
+            // `follow` is not described: its answer is not JSON.
             for (name, _) in described.query {
                 assert!(route.query.contains(&name), "{} {} takes no {name}", route.method, route.path);
             }
