@@ -1,6 +1,5 @@
-//! The actor that owns one run of a process: it starts the tasks, hears how they end, and
-//! reports to its replica. It never waits for the child; everything slow is a task that sends a
-//! message when it is done.
+//! The actor that owns one run of a process: it starts the tasks, receives their results, and reports to its replica.
+//! It never waits for the child; everything slow is a task that sends a message when it is done.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,150 +24,150 @@ use crate::process::{
     Exit, ExitReport, Host, Ladder, Pipes, Process, SpawnError, Spec, TreeGuard, TreeView, unread,
 };
 
-/// How many notifications may wait for whoever listens; the oldest make room.
+/// Number of notifications buffered for each receiver; when more arrive, the oldest are dropped.
 const NOTICES: usize = 64;
-/// How long a child that closed a pipe gets to end by itself.
+/// Time a child that closed a pipe gets to end by itself.
 const BROKEN_GRACE: Duration = Duration::from_millis(500);
 
-/// What a child is started with.
+/// Settings and handles a child is started with.
 pub struct ChildArgs {
-    /// The server's name, for the log.
+    /// Name of the server, as it appears in the log.
     pub server: Arc<str>,
-    /// The number of this run.
+    /// Number of this run of the server.
     pub incarnation: u64,
-    /// What to run.
+    /// Command, environment, limits and sandbox of the process.
     pub spec: Spec,
-    /// Whether the command is one that may fetch the server before it runs it.
+    /// `true` if the command may fetch the server before it runs it, as `npx` does.
     pub launcher: bool,
-    /// Who starts processes.
+    /// Host that starts the process.
     pub host: Host,
-    /// Which opening to try.
+    /// Opening to try in the handshake.
     pub opening: Opening,
-    /// From now to the end of the handshake.
+    /// Longest time from the spawn to the end of the handshake.
     pub start_timeout: Duration,
-    /// How long a launcher may take before that.
+    /// Time a launcher may take in addition, before the server itself runs.
     pub install_timeout: Duration,
-    /// How the child is stopped.
+    /// Grace periods of the stop sequence.
     pub ladder: Ladder,
-    /// How its liveness is looked after.
+    /// Interval and timeout of the liveness probes.
     pub probe: ProbeSettings,
-    /// The longest frame it may send.
+    /// Longest frame the child may send, in bytes.
     pub max_frame: usize,
-    /// How many calls may wait in its channel.
+    /// Number of calls that may wait in the child's channel; fewer than 16 count as 16.
     pub max_in_flight: usize,
-    /// Where its lists are published.
+    /// Slot the child's lists are published in.
     pub catalog: Arc<CatalogSlot>,
-    /// Where what it writes beside messages is kept.
+    /// Log that keeps the child's stderr, its noise on stdout and its log messages.
     pub log: ServerLog,
-    /// Where its doings are counted.
+    /// Counters of noise, late replies and dropped lines, shared by all children of the server.
     pub counters: Arc<Counters>,
-    /// Who is told what becomes of it. Must not block.
+    /// Receiver of the child's reports. Must not block.
     pub report: Box<dyn Fn(Report) + Send + Sync>,
 }
 
-/// What becomes of a child, in this order; `Ended` is always the last and always comes, unless
-/// the actor itself is killed. Whoever hears it stops the actor: an actor that stopped itself
-/// would be known to have ended before its last words are heard.
+/// Stages of a child's life, in this order; `Ended` is always the last and always comes, unless the actor itself is
+/// killed. The receiver stops the actor: if an actor stopped itself, its end would be known before its last report is
+/// read.
 #[derive(Debug)]
 pub enum Report {
     /// The process runs.
     Spawned {
-        /// Its id.
+        /// Process id of the leader.
         pid: u32,
-        /// How far it is on its way to being ready.
+        /// Progress of the start, read on demand.
         start: StartView,
-        /// What it and whatever it starts use.
+        /// Resource use of the process and of everything it starts, read on demand.
         tree: TreeView,
     },
     /// The handshake is done, calls can be made.
     Ready {
-        /// Where calls go.
+        /// Handle for calls to this child.
         link: Link,
-        /// What the child said of itself.
+        /// Era, server information and first lists, as the child announced them.
         introduced: Introduced,
     },
-    /// It did not answer its last probe, or does again.
+    /// `true` if the child did not answer its last probe; `false` once it answers again.
     Doubtful(bool),
     /// A pipe broke or the process ended: no call succeeds any more, the end follows.
     Lost,
-    /// The process and its tree are gone, or never were.
+    /// The process and its tree are gone, or never started.
     Ended {
-        /// Why.
+        /// Cause of the end.
         end: End,
-        /// What it has written beside messages.
+        /// First and last lines the child wrote to stderr, and its noise on stdout.
         words: Words,
     },
 }
 
-/// Why a child is gone.
+/// Cause of a child's end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    /// It could not be started.
+    /// The process could not be started.
     NotSpawned(SpawnError),
-    /// It was stopped, as it was told.
+    /// The child was stopped on request.
     Stopped {
-        /// How it ended.
+        /// Exit status of the leader.
         exit: Exit,
     },
-    /// It ended, or had to be ended, unasked.
+    /// The child ended without a request, or had to be killed.
     Failed {
-        /// How it ended.
+        /// Exit status of the leader.
         exit: Exit,
-        /// What was wrong before it ended, if it did not just end.
+        /// Fault seen before the end; `None` if the child just ended.
         why: Option<Fault>,
-        /// Whether its handshake had succeeded.
+        /// `true` if its handshake had succeeded.
         opened: bool,
-        /// Whether it had read anything of what it was sent, as far as that can be told.
+        /// `true` if the child had read any of its stdin; also `true` where that cannot be determined.
         has_read: bool,
     },
 }
 
-/// What a child did wrong.
+/// Fault of a child that made it end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// The handshake failed.
+    /// The handshake failed or timed out.
     Handshake(HandshakeError),
-    /// It sent what cannot be a frame.
+    /// It sent a line longer than `max_frame`, or only noise.
     Frame(String),
-    /// It closed a pipe that it should have kept.
+    /// It closed its stdin or stdout while it was to keep them open.
     Pipe(String),
-    /// It does not answer any more.
+    /// It missed the maximum number of probes in a row.
     Unresponsive,
 }
 
-/// What the actor is told.
+/// Messages to the actor.
 pub enum ChildMsg {
     /// Spawn the process. Sent by the actor to itself, so that `pre_start` stays cheap.
     Start,
-    /// The handshake has ended.
+    /// The handshake has ended, with a link to the child on success.
     HandshakeDone(Result<(Link, Introduced), HandshakeError>),
-    /// The calls task has ended.
+    /// The task that owns the pipes has ended.
     WireEnded(WireEndReport),
-    /// Somebody looked whether it is still there.
+    /// A liveness probe was answered or missed.
     Probed(Verdict),
     /// The leader has ended; its tree is being swept.
     LeaderEnded,
-    /// The tree is gone.
+    /// The tree has ended, or what remains of it cannot be ended.
     TreeEnded(ExitReport),
-    /// Stop: take no new calls, let those in flight finish for at most `drain`, then the ladder.
+    /// Stop: take no new calls, let those in flight finish for at most `drain`, then run the stop sequence.
     Stop {
-        /// How long calls in flight may take.
+        /// Time that calls in flight may still take.
         drain: Duration,
     },
     /// Stop at once: SIGKILL for the whole tree.
     Kill,
 }
 
-/// Why the calls task ended. Opaque outside the child.
+/// Result of the calls task. Opaque outside the child.
 pub struct WireEndReport {
     end: WireEnd,
     has_read: bool,
 }
 
-/// The actor.
+/// The actor of one child; all of its state is in [`ChildState`].
 pub struct ChildActor;
 
-/// What the actor owns.
+/// State of the actor, from the spawn to the last report.
 pub struct ChildState {
     args: ChildArgs,
     running: Option<Running>,
@@ -176,21 +175,21 @@ pub struct ChildState {
     fault: Option<Fault>,
     exit: Option<ExitReport>,
     wire_open: bool,
-    /// Whether the handshake has yet to say how it ended.
+    /// `true` while the handshake has not reported its result.
     shaking: bool,
-    /// Whether it has succeeded.
+    /// `true` once the handshake has succeeded.
     opened: bool,
-    /// Whether the child had read anything when its pipes ended, as far as that can be told.
+    /// `true` if the child had read anything when its pipes ended, or if that cannot be determined.
     has_read: bool,
 }
 
-/// A process that runs. Dropping it kills the tree.
+/// A running process. Dropping it kills the tree.
 struct Running {
     guard: TreeGuard,
     activity: Arc<Activity>,
     control: mpsc::Sender<Control>,
     order: Option<oneshot::Sender<Ladder>>,
-    /// What the child notified since its start, until somebody takes it over.
+    /// Notifications since the child's start; taken by the refresh task once the handshake is done.
     notices: Option<broadcast::Receiver<Notice>>,
     helpers: Vec<AbortHandle>,
 }
@@ -252,7 +251,7 @@ impl Actor for ChildActor {
             }
             ChildMsg::TreeEnded(report) => {
                 state.exit = Some(report);
-                // Whoever may still hold the pipes, the process is no more.
+                // A grandchild may still hold the pipes, but the process has ended.
                 state.tell_wire(Control::ProcessEnded);
                 state.finish_if_done();
             }
@@ -429,7 +428,7 @@ impl ChildState {
                 return self.order(Ladder::KILL);
             }
         };
-        // A child that is ending closes its pipes a moment before it can be seen to have ended.
+        // A child that is ending closes its pipes shortly before its exit can be seen.
         self.fault.get_or_insert(Fault::Pipe(why));
         self.order(Ladder { stdin_grace: BROKEN_GRACE, ..self.args.ladder });
     }
@@ -491,7 +490,7 @@ fn unsent<T>(error: mpsc::error::TrySendError<T>) -> T {
     }
 }
 
-/// Sees a process to its end and says so, in two steps.
+/// Runs a process to its end and reports it in two steps: first the leader, then the tree.
 async fn watch_process(process: Process, order: oneshot::Receiver<Ladder>, actor: ActorRef<ChildMsg>) {
     let (leader_ended, leader) = oneshot::channel();
     let early = actor.clone();

@@ -1,6 +1,6 @@
-//! A child's actor can end in ways that skip its own farewell: by an error, a panic, a kill, or
-//! with its supervisor. In all of them the whole tree must be gone, because the guard that the
-//! actor owns is dropped. Real processes; nothing in the product knows of these tests.
+//! Tests of ends that skip the actor's own shutdown: by an error, a panic, a kill, or with its supervisor. In all of
+//! them the whole tree must be gone, because the guard that the actor owns is dropped. They use real processes, and the
+//! product has no hooks for them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use super::*;
 use crate::process::marked_tests::{DEADLINE, Marked};
 use crate::process::{Ladder, Limits, Spec};
 
-/// A leader, a member of its group and one that has left it; all ignore what is polite.
+/// A leader, a member of its group and one that has left it; all ignore SIGTERM.
 const TREE: &str = "trap '' TERM; sleep 300 & setsid sleep 300 & echo up >&2; wait; wait";
 
-/// What a child of the real actor is started with.
+/// Arguments for the real actor, with generous timeouts.
 fn args(marked: &Marked, report: impl Fn(Report) + Send + Sync + 'static) -> ChildArgs {
     ChildArgs {
         server: "tree".into(),
@@ -46,14 +46,14 @@ fn args(marked: &Marked, report: impl Fn(Report) + Send + Sync + 'static) -> Chi
     }
 }
 
-/// How an actor is made to end.
+/// Way an actor is made to end.
 #[derive(Clone, Copy)]
 enum End {
     Err,
     Panic,
 }
 
-/// The real actor, but for one message that it does not survive.
+/// The real actor, except that one message makes it fail.
 struct Failing(End);
 
 impl Actor for Failing {
@@ -83,7 +83,7 @@ impl Actor for Failing {
     }
 }
 
-/// Has one child and tells what it hears of it.
+/// A supervisor of one child that passes on the events it receives.
 struct Parent {
     heard: mpsc::Sender<String>,
 }
@@ -151,7 +151,7 @@ async fn an_actor_that_panics_takes_its_tree_along() {
     check_gone(&marked, "a panic", ended).await;
 }
 
-/// The panic comes in the middle of the start: the process is there, its owner is not yet.
+/// The panic comes in the middle of the start: the process exists, its owner does not yet.
 #[tokio::test]
 async fn an_actor_that_panics_while_it_starts_leaves_no_process() {
     let marked = Marked::new();
@@ -199,7 +199,7 @@ async fn whoever_supervises_hears_of_a_child_s_actor_that_panicked() {
     ended.await.unwrap();
 }
 
-/// Polite end, for comparison: the tree is asked, insisted on, and reported.
+/// Orderly end, for comparison: the tree is asked to end, then killed, and reported.
 #[tokio::test]
 async fn an_actor_that_kills_its_child_in_order_reports_the_end_last() {
     let marked = Marked::new();

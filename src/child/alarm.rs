@@ -1,4 +1,4 @@
-//! One timer of a task that does many things at once.
+//! A single timer for a task that awaits many things at once.
 
 use std::pin::Pin;
 use std::time::Instant;
@@ -12,12 +12,12 @@ pub(super) struct Alarm {
 }
 
 impl Alarm {
-    /// One that is not set.
+    /// Returns a timer that is not set.
     pub(super) fn new() -> Alarm {
         Alarm { sleep: None, at: None }
     }
 
-    /// Sets it, or none.
+    /// Sets the timer to `at`, or clears it if `at` is `None`.
     pub(super) fn set(&mut self, at: Option<Instant>) {
         if at == self.at {
             return;
@@ -31,7 +31,7 @@ impl Alarm {
         }
     }
 
-    /// Resolves when the time has come; never, when none is set.
+    /// Waits until the set time has come; never returns while none is set.
     pub(super) async fn rung(&mut self) {
         match (&mut self.sleep, self.at) {
             (Some(sleep), Some(_)) => {

@@ -1,4 +1,4 @@
-//! The way in for calls: a bounded channel to the task that owns the child's pipes.
+//! The entry for calls: a bounded channel to the task that owns the child's pipes.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -11,35 +11,35 @@ use super::pending::Limits;
 use crate::jsonrpc::RpcError;
 use crate::mcp::Era;
 
-/// How a call ended.
+/// Result of a call.
 #[derive(Debug)]
 pub enum Outcome {
     /// The child's result, raw JSON, a slice of its frame.
     Result(Bytes),
     /// The child's error.
     Error(RpcError),
-    /// The child answered with something that cannot be passed on.
+    /// The child's answer cannot be passed on; the text says why.
     Unusable(Cow<'static, str>),
-    /// The child's answer was longer than a line may be, and was thrown away.
+    /// The child's answer was longer than a line may be, and was discarded.
     TooLong {
-        /// How long it was, in bytes.
+        /// Length of the answer, in bytes.
         length: usize,
-        /// How long it may be.
+        /// Longest line allowed, in bytes: the server's `mcpvisor.max_frame`.
         limit: usize,
     },
     /// The deadline passed. The child was told to cancel if it had the call.
     TimedOut {
-        /// Whether the call had been handed to the child.
+        /// `true` if the call had been handed to the child.
         sent: bool,
     },
-    /// The child is gone, or going.
+    /// The child is gone, or about to end.
     Gone {
-        /// Whether the call had been handed to the child: then its outcome is unknown.
+        /// `true` if the call had been handed to the child: then its outcome is unknown.
         sent: bool,
     },
 }
 
-/// Says what was wrong with an answer beyond the limit, and which setting the limit is.
+/// Describes an answer beyond the limit and names the setting to raise.
 pub fn too_long(length: usize, limit: usize) -> String {
     format!("it is {length} bytes long, and the server's mcpvisor.max_frame allows {limit}")
 }
@@ -47,21 +47,21 @@ pub fn too_long(length: usize, limit: usize) -> String {
 /// One JSON-RPC request to a child.
 #[derive(Debug, Clone)]
 pub struct Call {
-    /// The method.
+    /// Name of the MCP method.
     pub method: &'static str,
     /// The members of `params` without braces, JSON on one line.
     pub members: Bytes,
     /// Further members of `params._meta` without braces, JSON on one line; mostly empty.
     pub meta: Bytes,
-    /// Whether to ask for progress, which starts the idle limit anew.
+    /// `true` to ask for progress notifications, which restart the idle limit.
     pub progress: bool,
-    /// How long it may take.
+    /// Deadlines of the call.
     pub limits: Limits,
 }
 
-/// What goes through the channel.
+/// A message to the calls task.
 pub(super) enum Submitted {
-    /// A call, with whoever waits for its outcome.
+    /// A call, with the channel for its outcome.
     Call { call: Call, reply: oneshot::Sender<Outcome> },
     /// A notification without params.
     Notification(&'static str),
@@ -82,17 +82,17 @@ struct LinkInner {
     abandoned: Arc<Notify>,
     incarnation: u64,
     era: Era,
-    /// What each request carries in `params._meta` because of the era.
+    /// Members every request carries in `params._meta` because of the era; empty in the legacy era.
     era_meta: Bytes,
 }
 
-/// The calls that come to a test that is the child.
+/// Receiving end of a link in a test that plays the child.
 #[cfg(test)]
 pub(crate) struct CallsOfATest(mpsc::Receiver<Submitted>);
 
 #[cfg(test)]
 impl CallsOfATest {
-    /// The next call that is there, with where its outcome goes.
+    /// Returns the next call that has arrived, with the channel for its outcome; `None` if there is none.
     pub(crate) fn next(&mut self) -> Option<(Call, oneshot::Sender<Outcome>)> {
         loop {
             match self.0.try_recv().ok()? {
@@ -114,36 +114,36 @@ impl Link {
         Link(Arc::new(LinkInner { calls, abandoned, incarnation, era, era_meta }))
     }
 
-    /// A link to a child that is not there, for tests of what is done with links.
+    /// Returns a link to a child that does not exist, for tests of code that handles links.
     #[cfg(test)]
     pub(crate) fn to_nobody(incarnation: u64) -> Link {
         Link::new(mpsc::channel(1).0, Arc::default(), incarnation, Era::Legacy, Bytes::new())
     }
 
-    /// A link to a test that is the child, with room for so many calls.
+    /// Returns a link to a test that plays the child, with room for `room` calls.
     #[cfg(test)]
     pub(crate) fn to_a_test(incarnation: u64, room: usize) -> (Link, CallsOfATest) {
         let (calls, received) = mpsc::channel(room);
         (Link::new(calls, Arc::default(), incarnation, Era::Legacy, Bytes::new()), CallsOfATest(received))
     }
 
-    /// The same child, spoken to in another era.
+    /// Returns a link to the same child that speaks another era.
     pub(super) fn in_era(&self, era: Era, era_meta: Bytes) -> Link {
         Link::new(self.0.calls.clone(), self.0.abandoned.clone(), self.0.incarnation, era, era_meta)
     }
 
-    /// The number of the child behind this link.
+    /// Returns the number of the run behind this link.
     pub fn incarnation(&self) -> u64 {
         self.0.incarnation
     }
 
-    /// The era the child is spoken to in.
+    /// Returns the era this link speaks to the child in.
     pub fn era(&self) -> Era {
         self.0.era
     }
 
-    /// Makes a call. Dropping the future cancels it: the child is told, a late reply is dropped.
-    /// Waits for a place in the channel only if more callers are admitted than it has places.
+    /// Makes a call. Dropping the future cancels it: the child is notified, and a late reply is dropped. Waits for a
+    /// place in the channel only if more callers are admitted than it has places.
     pub async fn call(&self, mut call: Call) -> Outcome {
         if !self.0.era_meta.is_empty() {
             call.meta = join(&self.0.era_meta, &call.meta);
@@ -174,13 +174,13 @@ impl Link {
         let _ = self.0.calls.send(Submitted::Notification(method)).await;
     }
 
-    /// The limits of a call that has one deadline, whatever progress it makes.
+    /// Returns the limits of a call with a single deadline that progress does not extend.
     pub fn within(deadline: Instant, now: Instant) -> Limits {
         Limits { first: deadline, idle: deadline.saturating_duration_since(now), hard: deadline }
     }
 }
 
-/// Tells the calls task, when dropped early, that a caller has left.
+/// Notifies the calls task, when dropped early, that a caller has left.
 struct Waiting<'a> {
     answer: oneshot::Receiver<Outcome>,
     abandoned: Option<&'a Notify>,

@@ -1,5 +1,5 @@
-//! What a child announced: tools, resources, templates, prompts. Payloads stay raw JSON; only
-//! what the gateway itself needs is read out.
+//! The catalog of a child: tools, resources, templates, prompts. Payloads stay raw JSON; only the members that the
+//! gateway itself needs are parsed.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
@@ -16,36 +16,36 @@ use crate::text::json_text;
 /// One announced tool.
 #[derive(Debug, Clone)]
 pub struct Tool {
-    /// The tool's name.
+    /// Name as the server announced it, never empty.
     pub name: Box<str>,
-    /// The description, whole.
+    /// Description in full; `None` if the server gave none or it is not text.
     pub description: Option<Box<str>>,
-    /// `inputSchema`, unchanged.
+    /// `inputSchema`, unchanged; `{"type":"object"}` if the server gave none.
     pub input_schema: Box<RawValue>,
     /// The whole entry, unchanged.
     pub raw: Box<RawValue>,
-    /// Made when it is first asked for.
+    /// Computed on first use.
     digest: OnceLock<ToolDigest>,
     unordered: OnceLock<ToolDigest>,
 }
 
 impl Tool {
-    /// The digest of the definition.
+    /// Returns the digest of the definition.
     pub fn digest(&self) -> ToolDigest {
         *self.digest.get_or_init(|| ToolDigest::of(&self.raw))
     }
 
-    /// The digest of the definition without the order of what it enumerates.
+    /// Returns the digest of the definition, ignoring the order of its enumerations.
     pub fn unordered_digest(&self) -> ToolDigest {
         *self.unordered.get_or_init(|| ToolDigest::of_unordered(&self.raw))
     }
 
-    /// `_meta`, unchanged.
+    /// Returns `_meta`, unchanged; `None` if the entry has none.
     pub fn meta(&self) -> Option<&RawValue> {
         mcp::tool_meta(&self.raw)
     }
 
-    /// Whether a model may be told of it; see [`mcp::is_for_models`].
+    /// Reports whether the tool may be shown to a model; see [`mcp::is_for_models`].
     pub fn is_for_models(&self) -> bool {
         mcp::is_for_models(&self.raw)
     }
@@ -54,17 +54,17 @@ impl Tool {
 /// One announced resource.
 #[derive(Debug, Clone)]
 pub struct Resource {
-    /// The URI.
+    /// URI as the server announced it, never empty.
     pub uri: Box<str>,
-    /// The name.
+    /// Display name; `None` if the server gave none or it is not text.
     pub name: Option<Box<str>>,
-    /// The MIME type.
+    /// MIME type; `None` if the server gave none or it is not text.
     pub mime_type: Option<Box<str>>,
     /// The whole entry, unchanged.
     pub raw: Box<RawValue>,
 }
 
-/// The last good lists of a server.
+/// The last lists of a server that were read successfully.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
     tools: Vec<Tool>,
@@ -95,10 +95,10 @@ struct ResourceEntry<'a> {
     mime_type: Option<&'a RawValue>,
 }
 
-/// So many entries that were left out are named.
+/// Maximum number of rejected entries that are named.
 const MAX_NAMED: usize = 8;
 
-/// What of a server's lists could not be taken as it was, and why.
+/// Entries of a server's lists that could not be taken as they were, with the reasons.
 #[derive(Debug, Default)]
 pub struct LeftOut {
     named: Vec<String>,
@@ -113,12 +113,12 @@ impl LeftOut {
         }
     }
 
-    /// How many entries there are.
+    /// Returns the number of such entries, including those that are not named.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// All of it in a sentence, if there is any.
+    /// Returns a sentence about all of them; `None` if there are none.
     pub fn told(&self) -> Option<String> {
         let further = self.count - self.named.len();
         let further = if further > 0 { format!("; and {further} more") } else { String::new() };
@@ -128,7 +128,7 @@ impl LeftOut {
 
 impl Catalog {
     /// Builds a catalog from the raw entries of the four lists. Entries without a usable name (tools) or URI
-    /// (resources) are left out, and of several of one name the last one is kept.
+    /// (resources) are left out, and of several with the same name the last one is kept.
     pub fn build(
         tools: Vec<Box<RawValue>>,
         resources: Vec<Box<RawValue>>,
@@ -144,7 +144,7 @@ impl Catalog {
         (Catalog { tool_index, tools, resources, templates, prompts, loaded: true }, out)
     }
 
-    /// The same lists without the tools that `keep` does not want.
+    /// Returns the same lists without the tools that `keep` rejects.
     pub fn with_tools(&self, keep: impl Fn(&Tool) -> bool) -> Catalog {
         let tools: Vec<Tool> = self.tools.iter().filter(|tool| keep(tool)).cloned().collect();
         let places = tools.iter().enumerate();
@@ -152,37 +152,37 @@ impl Catalog {
         Catalog { tool_index, tools, ..self.clone() }
     }
 
-    /// False until a child has announced its lists for the first time.
+    /// Reports whether a child has ever announced its lists.
     pub fn is_loaded(&self) -> bool {
         self.loaded
     }
 
-    /// The tools, in the order the server gave them.
+    /// Returns the tools, in the server's order.
     pub fn tools(&self) -> &[Tool] {
         &self.tools
     }
 
-    /// The tool of this exact name.
+    /// Returns the tool of exactly this name, or `None`.
     pub fn tool(&self, name: &str) -> Option<&Tool> {
         self.tool_index.get(name).map(|&index| &self.tools[index])
     }
 
-    /// The resources, in the order the server gave them.
+    /// Returns the resources, in the server's order.
     pub fn resources(&self) -> &[Resource] {
         &self.resources
     }
 
-    /// The resource templates, unchanged.
+    /// Returns the resource templates, unchanged.
     pub fn resource_templates(&self) -> &[Box<RawValue>] {
         &self.templates
     }
 
-    /// The prompts, unchanged.
+    /// Returns the prompts, unchanged.
     pub fn prompts(&self) -> &[Box<RawValue>] {
         &self.prompts
     }
 
-    /// The entries of one list, unchanged.
+    /// Returns the entries of one list, unchanged.
     pub fn entries(&self, kind: ListKind) -> Vec<Box<RawValue>> {
         match kind {
             ListKind::Tools => self.tools.iter().map(|tool| tool.raw.clone()).collect(),
@@ -192,13 +192,13 @@ impl Catalog {
         }
     }
 
-    /// The tool name closest to `wanted`, when it is close enough to be a slip of the hand.
+    /// Returns the tool name closest to `wanted`; `None` if none is close enough to be a typo.
     pub fn closest_tool(&self, wanted: &str) -> Option<&str> {
         closest(wanted, self.tools.iter().map(|tool| &*tool.name))
     }
 }
 
-/// Reads the entries of a list; those that cannot be used are named by their place.
+/// Reads the entries of a list; unusable ones are reported by their position.
 fn read_all<T>(
     kind: &str,
     entries: Vec<Box<RawValue>>,
@@ -216,7 +216,7 @@ fn read_all<T>(
     read_entries
 }
 
-/// Keeps the last entry of each name, where the first one of it stood; and the places by name.
+/// Keeps the last entry of each name at the position of the first one; also returns the positions by name.
 fn once<T>(
     entries: Vec<T>,
     name: impl Fn(&T) -> &str,
@@ -241,14 +241,14 @@ fn once<T>(
     (kept, places)
 }
 
-/// What is told twice, word for word, is kept once.
+/// Drops entries that repeat an earlier one byte for byte.
 fn without_repeats(mut entries: Vec<Box<RawValue>>) -> Vec<Box<RawValue>> {
     let mut seen = HashSet::with_capacity(entries.len());
     entries.retain(|entry| seen.insert(entry.get().to_owned()));
     entries
 }
 
-/// Where a catalog is published: read without a lock, and whoever keeps catalogs hears of each.
+/// A published catalog: readers take no lock, and a subscriber is notified of each new catalog.
 #[derive(Debug, Default)]
 pub struct CatalogSlot {
     current: ArcSwap<Catalog>,
@@ -256,24 +256,24 @@ pub struct CatalogSlot {
 }
 
 impl CatalogSlot {
-    /// A slot with a catalog in it; `changed` is notified of each later one.
+    /// Creates a slot with a catalog in it; `changed` is notified of each later one.
     pub fn new(catalog: Arc<Catalog>, changed: Arc<Notify>) -> CatalogSlot {
         CatalogSlot { current: ArcSwap::new(catalog), changed }
     }
 
-    /// The catalog as it is now.
+    /// Returns the current catalog.
     pub fn load(&self) -> Arc<Catalog> {
         self.current.load_full()
     }
 
-    /// Replaces the catalog.
+    /// Replaces the catalog and notifies the subscriber.
     pub(super) fn publish(&self, catalog: Arc<Catalog>) {
         self.current.store(catalog);
         self.changed.notify_one();
     }
 }
 
-/// Reads what is needed of an entry. serde takes an array for a struct, too; MCP does not.
+/// Reads the needed members of an entry. serde accepts an array for a struct, too; MCP does not.
 fn read_entry<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, String> {
     match raw.get().starts_with('{') {
         true => serde_json::from_str(raw.get()).map_err(|error| format!("it cannot be read: {error}")),
@@ -281,7 +281,7 @@ fn read_entry<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, String> {
     }
 }
 
-/// Reads what an entry is called by.
+/// Reads the member that identifies an entry.
 fn read_key(raw: Option<&RawValue>, member: &str) -> Result<Box<str>, String> {
     let raw = raw.ok_or_else(|| format!("it has no '{member}'"))?;
     match serde_json::from_str::<Box<str>>(raw.get()) {
@@ -292,7 +292,7 @@ fn read_key(raw: Option<&RawValue>, member: &str) -> Result<Box<str>, String> {
     }
 }
 
-/// Reads a text that an entry can do without; one that cannot be read is none.
+/// Reads an optional text of an entry; one that cannot be read is reported and counts as absent.
 fn read_text(
     raw: Option<&RawValue>,
     what: impl FnOnce() -> String,

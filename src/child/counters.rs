@@ -1,4 +1,4 @@
-//! What a server's children did that is not a call's outcome. Read by metrics and by the API.
+//! Counters of what a server's children did besides answering calls. Read by metrics and by the API.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,23 +12,23 @@ pub struct Counters {
     left_out: AtomicU64,
 }
 
-/// A reading of [`Counters`].
+/// A snapshot of [`Counters`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CounterReading {
-    /// Lines on stdout that were no message.
+    /// Lines on stdout that were not messages.
     pub noise: u64,
-    /// Replies to calls that were over, or never made.
+    /// Replies to calls that were already over, or never made.
     pub late_replies: u64,
-    /// Lines on stderr.
+    /// Lines on stderr, kept or not.
     pub stderr_lines: u64,
-    /// Notifications that nobody could take.
+    /// Notifications without a receiver, unreadable log messages, and answers the child did not take.
     pub dropped_notices: u64,
-    /// Lines that were too many to be kept.
+    /// Lines not kept because of the rate limit, and overlong lines that answer no call.
     pub left_out: u64,
 }
 
 impl Counters {
-    /// Counts a noise line and says how many there have been.
+    /// Counts a noise line and returns the total so far.
     pub(super) fn noise(&self) -> u64 {
         self.noise.fetch_add(1, Ordering::Relaxed) + 1
     }
@@ -49,7 +49,7 @@ impl Counters {
         self.left_out.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The counts now.
+    /// Returns the current counts.
     pub fn read(&self) -> CounterReading {
         CounterReading {
             noise: self.noise.load(Ordering::Relaxed),

@@ -1,4 +1,4 @@
-//! From a spawned process to a child that is understood: era, introduction, first lists.
+//! The handshake: era, server information and first lists of a child that was just spawned.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,50 +17,49 @@ use crate::jsonrpc::RpcError;
 use crate::mcp::{self, Era, Facts, Probe, method};
 use crate::process::{TreeView, Usage};
 
-/// Which opening to try.
+/// Opening of a handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opening {
-    /// Probe, and fall back; one that does not answer in time is asked the other way, too.
+    /// Probe, and fall back; a child that does not answer in time gets `initialize` as well.
     Probe,
-    /// Probe, and fall back on its answer only: it was modern before, and is to stay so however slow it is.
+    /// Probe, and fall back on its answer only: the server was modern before and stays so, however slow it is.
     Patient,
-    /// `initialize` only: the operator said so, it was legacy before, or an earlier child could not bear the
-    /// probe.
+    /// `initialize` only: the operator said so, the server was legacy before, or an earlier child failed on the probe.
     Legacy,
     /// The modern opening only.
     Modern,
 }
 
-/// What a handshake found out.
+/// Result of a successful handshake.
 #[derive(Debug, Clone)]
 pub struct Introduced {
     /// The era the child is spoken to in.
     pub era: Era,
     /// What it said of itself.
     pub facts: Facts,
-    /// Its first lists.
+    /// First lists of the child.
     pub catalog: Arc<Catalog>,
 }
 
-/// Why a handshake failed.
+/// Failure of a handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HandshakeError {
-    /// The child ended, or closed a pipe.
+    /// The child ended or closed a pipe.
     Gone,
     /// The start deadline passed.
     TimedOut {
-        /// What had not been answered.
+        /// Method that had not been answered.
         phase: &'static str,
-        /// How long it had had.
+        /// Time the child had had.
         after: Duration,
-        /// Whether its launcher still fetched or built it.
+        /// `true` if the launcher was still fetching or building the server.
         installing: bool,
     },
-    /// The child answered, but not as MCP says.
+    /// The child answered, but not as MCP requires; the text says why.
     Refused(String),
 }
 
-/// Which step a handshake is at: what a child that hangs has not answered.
+/// Current step of a handshake: the method that a hanging child has not answered.
 #[derive(Debug, Default)]
 struct Phase(AtomicUsize);
 
@@ -72,29 +71,29 @@ impl Phase {
         self.0.store(index, Ordering::Relaxed);
     }
 
-    /// The step's name: the method that has not been answered.
+    /// Returns the name of the step: the method that has not been answered.
     fn name(&self) -> &'static str {
         PHASES[self.0.load(Ordering::Relaxed).min(PHASES.len() - 1)]
     }
 }
 
-/// What a handshake is given.
+/// Inputs of a handshake.
 pub(super) struct Start {
-    /// The way to the child.
+    /// Link to the child, not yet in its era.
     pub(super) link: Link,
     pub(super) opening: Opening,
-    /// When the child was spawned.
+    /// Time of the spawn.
     pub(super) begun: Instant,
     pub(super) start_timeout: Duration,
-    /// How long its launcher may take before that; `None` for a command that is none.
+    /// Time a launcher may take in addition; `None` for a command that is not a launcher.
     pub(super) install_timeout: Option<Duration>,
-    /// For looks at how it gets on.
+    /// Start progress, updated while the launcher works.
     pub(super) view: StartView,
     pub(super) tree: TreeView,
     pub(super) teller: Teller,
 }
 
-/// Runs the handshake. On success the link in the child's era comes with it.
+/// Runs the handshake. On success returns the link in the child's era, too.
 pub(super) async fn shake_hands(start: Start) -> Result<(Link, Introduced), HandshakeError> {
     let phase = &Phase::default();
     let mut clock = StartClock::new(start.start_timeout, start.install_timeout, start.begun);
@@ -134,14 +133,14 @@ pub(super) async fn shake_hands(start: Start) -> Result<(Link, Introduced), Hand
     }
 }
 
-/// Looks at the tree until it has had its time.
+/// Watches the tree until its time is up; returns how long it had, and `true` if the launcher was still alone.
 async fn await_end_of_time(clock: &mut StartClock, start: &Start) -> (Duration, bool) {
     let mut looked = start.begun;
     loop {
         let due = clock.next_look(looked);
         tokio::time::sleep_until(due.into()).await;
         looked = Instant::now();
-        // By how little a look is late must not move what is compared.
+        // A look that is slightly late must not change the comparison.
         let at = if looked.saturating_duration_since(due) < LAUNCHER_LOOK { due } else { looked };
         let Some(usage) = usage_of(&start.tree).await else { continue };
         let heard = start.view.was_heard();
@@ -153,15 +152,15 @@ async fn await_end_of_time(clock: &mut StartClock, start: &Start) -> (Duration, 
     }
 }
 
-/// What a tree uses now; `None` where nobody could look.
+/// Returns the current resource use of a tree; `None` if the look at it failed.
 async fn usage_of(tree: &TreeView) -> Option<Usage> {
     let tree = tree.clone();
     // Reads /proc.
     tokio::task::spawn_blocking(move || tree.usage()).await.ok()
 }
 
-/// Probes in place (spec 2026-07-28, basic/transports/stdio). With a tree to look at, a server that has not
-/// answered within its grace is asked the other way, too.
+/// Probes in place (spec 2026-07-28, basic/transports/stdio). With a tree to look at, a server that has not answered
+/// within its grace gets `initialize` as well.
 async fn open_by_probe(
     link: &Link,
     deadline: Instant,
@@ -189,7 +188,7 @@ async fn open_by_probe(
         (Probe::Modern, None) => Err(HandshakeError::Refused("it refused server/discover".to_owned())),
         (Probe::Unsupported { offered }, _) => Err(unsupported(&offered)),
         (Probe::Legacy, _) => {
-            // Told only where it has complained, so that nobody takes it for a fault of the server's.
+            // Noted only if the child has complained, so that nobody blames the server for it.
             if teller.log.pass_over_probe(teller.incarnation) {
                 teller.note(
                     "asked server/discover first, which servers of the older protocol do not know: what it wrote \
@@ -201,8 +200,8 @@ async fn open_by_probe(
     }
 }
 
-/// Waits for a child's first answer for as long as is right: whoever still loads has not read the question yet, and
-/// would be asked both ways for nothing.
+/// Waits until the grace for the first answer is over: a child that is still loading has not read the probe yet, and
+/// sending `initialize` as well would be pointless.
 async fn await_end_of_grace(tree: &TreeView) {
     let mut grace = ProbeGrace::new(Instant::now());
     loop {
@@ -214,9 +213,9 @@ async fn await_end_of_grace(tree: &TreeView) {
     }
 }
 
-/// From the moment that `initialize` was sent its answer decides: there are servers that answer both ways and
-/// serve the older era from then on, whatever their answer to the probe says. One that refuses it, or does not
-/// answer it, is what the probe says.
+/// Sends `initialize` while the probe is open. From then on the answer to `initialize` decides: some servers answer
+/// both and serve the older era from then on, whatever their answer to the probe says. If the child refuses
+/// `initialize` or does not answer it, the probe decides.
 async fn open_both_ways(
     link: &Link,
     mut probe: Pin<&mut impl Future<Output = Result<(Probe, Option<Facts>), HandshakeError>>>,
@@ -285,8 +284,8 @@ pub(super) fn refusal(method: &str, error: &RpcError) -> String {
     format!("{method} was answered with error {}: {}", error.code, error.message)
 }
 
-/// One request of the handshake: its result, the child's error, or the end of the handshake. How long an answer
-/// that did not come had is filled in by whoever knows.
+/// Makes one request of the handshake: returns its result or the child's error, or fails with the end of the handshake.
+/// The caller fills in the time of a timeout.
 pub(super) async fn ask(
     link: &Link,
     method: &'static str,

@@ -1,4 +1,4 @@
-//! Reads a child's lists: all pages, within bounds. A list that does not end as it should gives what there is.
+//! Reading of a child's lists: all pages, within bounds. A list that ends early yields the entries read so far.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -12,24 +12,24 @@ use super::handshake::{HandshakeError, ask, refusal};
 use super::teller::Teller;
 use crate::mcp::{self, Facts, ListKind, NextPage};
 
-/// How long a list may take after the handshake, when it is read again.
+/// Longest time for all lists when they are read again after the handshake.
 const REFRESH_LIMIT: Duration = Duration::from_secs(30);
-/// How long a list may take that a server can do without.
+/// Longest time for a list that a server can do without.
 const OPTIONAL_LIST_LIMIT: Duration = Duration::from_secs(10);
-/// How long tools may take that were not announced: there are servers that do not answer what they do not know.
+/// Longest time for tools that were not announced: some servers do not answer unknown methods.
 const UNANNOUNCED_LIMIT: Duration = Duration::from_secs(3);
-/// The most bytes of one list.
+/// Maximum size of one list, in bytes.
 const MAX_LIST_BYTES: usize = 32 * 1024 * 1024;
-/// The most pages of one list.
+/// Maximum number of pages of one list.
 const MAX_PAGES: usize = 500;
-/// The most entries of one list.
+/// Maximum number of entries of one list.
 const MAX_ENTRIES: usize = 50_000;
 
 type Entries = Vec<Box<RawValue>>;
 
-/// Reads the lists that the child's capabilities announce, side by side, and its tools in any case: there are
-/// servers that announce nothing. Only tools that were announced must be had: another list that cannot be read
-/// stays as it was, and takes nothing down with it.
+/// Reads the lists that the child's capabilities announce, concurrently, and its tools in any case: some servers
+/// announce nothing. Only announced tools are mandatory: any other list that cannot be read stays as it was, and the
+/// rest is kept.
 pub(super) async fn load_catalog(
     link: &Link,
     facts: &Facts,
@@ -75,7 +75,7 @@ pub(super) async fn load_catalog(
     Ok(catalog)
 }
 
-/// Reads the lists anew, for when the child said that they changed.
+/// Reads the lists again, after the child has announced a change.
 pub(super) async fn reload_catalog(
     link: &Link,
     facts: &Facts,
@@ -85,7 +85,7 @@ pub(super) async fn reload_catalog(
     load_catalog(link, facts, Instant::now() + REFRESH_LIMIT, previous, teller).await
 }
 
-/// The tools of a child that announced none. That it cannot say is as good as that it has none.
+/// Reads the tools of a child that announced none. A refusal or timeout counts as an empty list.
 async fn load_unannounced(
     link: &Link,
     deadline: Instant,
@@ -107,8 +107,8 @@ async fn load_unannounced(
     }
 }
 
-/// Reads all pages of a list, within bounds. A child that announces a list and does not know the method has an
-/// empty one. From the second page on, what goes wrong costs the rest of the list only.
+/// Reads all pages of a list, within bounds. If a child announces a list but does not know the method, the list is
+/// empty. From the second page on, an error costs only the rest of the list.
 async fn load_list(
     link: &Link,
     kind: ListKind,
@@ -157,11 +157,11 @@ async fn load_list(
 struct Page {
     entries: Entries,
     next: NextPage,
-    /// In bytes.
+    /// Size of the page, in bytes.
     length: usize,
 }
 
-/// Reads one page; `None` when the child does not know the method.
+/// Reads one page; `None` if the child does not know the method.
 async fn load_page(
     link: &Link,
     kind: ListKind,

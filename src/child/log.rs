@@ -1,5 +1,5 @@
-//! What a server's children write beside messages: kept in a ring of bounded size, at a bounded rate,
-//! for everybody who wants to read it. Free text of a stranger: lines are capped and made printable.
+//! The log of a server's children besides messages: a ring of bounded size, filled at a bounded rate, for any number of
+//! readers. The text is untrusted: lines are capped and made printable.
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
@@ -10,36 +10,36 @@ use tokio::sync::watch;
 
 use crate::text::{is_invisible, is_presentation};
 
-/// The most bytes of text that are kept.
+/// Size of the ring in bytes, with [`cost`] for each line.
 const RING_BYTES: usize = 64 * 1024;
-/// How many lines a second are kept, and how many at once after a quiet time.
+/// Lines kept per second; `BURST` is the maximum at once after a quiet time.
 const RATE: u32 = 50;
 const BURST: u32 = 200;
-/// Of how many children the first lines are kept, and how many of each stream.
+/// Number of children whose first lines are kept; `FIRST_LINES` is the number per stream.
 const HEADS: usize = 8;
 const FIRST_LINES: usize = 20;
-/// How many of the last lines of a child are told when it has ended.
+/// Number of last lines of a child that are reported when it has ended.
 const LAST_LINES: usize = 20;
-/// How much of a first line is kept, in bytes.
+/// Length a first line is cut to, in bytes.
 const FIRST_LINE_BYTES: usize = 1024;
-/// How often at most it is said how many lines were left out.
+/// Shortest time between two notes about lines left out.
 const NOTE_EVERY: Duration = Duration::from_secs(1);
 
-/// Where a line came from.
+/// Source of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stream {
-    /// What programs complain.
+    /// The child's stderr.
     Stderr,
-    /// What should have been a message and was none.
+    /// A line on stdout that is not a message.
     Stdout,
-    /// What it reported by `notifications/message`, its level first.
+    /// A `notifications/message` of the child, its level first.
     Log,
-    /// What the gateway has to say about the others.
+    /// A remark of the gateway about the child.
     Gateway,
 }
 
 impl Stream {
-    /// The stream's name, as in the API.
+    /// Returns the name of the stream, as in the API.
     pub fn name(self) -> &'static str {
         match self {
             Stream::Stderr => "stderr",
@@ -53,38 +53,38 @@ impl Stream {
 /// One line of a server's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLine {
-    /// Counts up from 1 over the server's lines that were kept; no two have the same.
+    /// Number of the line, counted from 1 over the server's kept lines; unique.
     pub number: u64,
-    /// When it was read.
+    /// Time the line was read.
     pub at: SystemTime,
-    /// Which child wrote it.
+    /// Number of the run that wrote it.
     pub incarnation: u64,
-    /// Where it came from.
+    /// Stream the line was read from.
     pub stream: Stream,
-    /// The line, printable, without its end.
+    /// Text of the line, printable, without its line end.
     pub text: String,
 }
 
-/// What one child has written beside messages, as far as it is kept.
+/// Kept lines of one child besides its messages.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Words {
-    /// Its first lines on stderr.
+    /// First lines on stderr, at most [`FIRST_LINES`].
     head: Vec<String>,
-    /// Its last lines on stderr, newest last.
+    /// Last lines on stderr, at most [`LAST_LINES`], newest last.
     pub last: Vec<String>,
-    /// How many of the last lines are among the first ones.
+    /// Number of lines that are in both `head` and `last`.
     shared: usize,
-    /// Its first lines on stdout that were no messages.
+    /// First lines on stdout that were not messages.
     pub stdout: Vec<String>,
 }
 
 impl Words {
-    /// The first lines on stderr, as far as they are not among the last ones.
+    /// Returns the first lines on stderr that are not among the last ones.
     pub fn first(&self) -> &[String] {
         &self.head[..self.head.len() - self.shared]
     }
 
-    /// All lines on stderr that are kept, oldest first.
+    /// Returns all kept lines on stderr, oldest first.
     pub fn stderr(&self) -> impl Iterator<Item = &str> {
         self.first().iter().chain(&self.last).map(String::as_str)
     }
@@ -97,7 +97,7 @@ pub struct ServerLog(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     ring: Mutex<Ring>,
-    /// The number of the newest line.
+    /// Number of the newest line; 0 before the first.
     newest: watch::Sender<u64>,
 }
 
@@ -113,29 +113,29 @@ impl ServerLog {
         self.0.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The newest `count` lines, newest last.
+    /// Returns the newest `count` lines, newest last.
     pub fn tail(&self, count: usize) -> Vec<Arc<LogLine>> {
         let ring = self.ring();
         ring.lines.iter().skip(ring.lines.len().saturating_sub(count)).cloned().collect()
     }
 
-    /// At most `count` of the lines after the one with this number, oldest first, and how many
-    /// there were between that are not kept any more.
+    /// Returns at most `count` of the lines after the given number, oldest first, and the number of lines in between
+    /// that are no longer kept.
     pub fn after(&self, number: u64, count: usize) -> (u64, Vec<Arc<LogLine>>) {
         let ring = self.ring();
         let oldest = ring.lines.front().map_or(ring.last + 1, |line| line.number);
         let lost = oldest.saturating_sub(number.saturating_add(1));
-        // Where a thousand read on, looking at every line for each of them would cost more than the rest.
+        // With a thousand readers, scanning every line for each of them would cost more than the rest.
         let first = ring.lines.partition_point(|line| line.number <= number);
         (lost, ring.lines.range(first..).take(count).cloned().collect())
     }
 
-    /// Follows the number of the newest line; 0 before the first.
+    /// Subscribes to the number of the newest line; 0 before the first.
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.0.newest.subscribe()
     }
 
-    /// What one child has written beside messages.
+    /// Returns the kept lines of one child besides its messages.
     pub fn words_of(&self, incarnation: u64) -> Words {
         let ring = self.ring();
         let head = ring.heads.iter().find(|head| head.incarnation == incarnation);
@@ -156,7 +156,7 @@ impl ServerLog {
         }
     }
 
-    /// Has what one child has complained of our probe so far say nothing about it; says whether it has.
+    /// Ignores a child's complaints about our probe so far in [`ServerLog::words_of`]; reports whether there were any.
     pub(super) fn pass_over_probe(&self, incarnation: u64) -> bool {
         let mut ring = self.ring();
         let last = ring.last;
@@ -170,14 +170,14 @@ impl ServerLog {
         first.is_some()
     }
 
-    /// Adds a line, for tests of those who read.
+    /// Adds a line, for tests of readers.
     #[cfg(test)]
     pub(crate) fn say(&self, text: &str) {
         self.push(1, Stream::Stderr, text);
     }
 
-    /// Whether a further line would be one too many now. Then it is counted as left out: whoever would have to
-    /// make it first need not.
+    /// Reports whether a further line would exceed the rate now. If so, it is counted as left out, and the caller need
+    /// not format it.
     pub(super) fn refuses(&self) -> bool {
         let mut ring = self.ring();
         let refuses = !ring.budget.has_any(Instant::now());
@@ -185,7 +185,7 @@ impl ServerLog {
         refuses
     }
 
-    /// Keeps a line, unless there are too many; says whether it did.
+    /// Keeps a line unless the rate is exceeded; reports whether it did.
     pub(super) fn push(&self, incarnation: u64, stream: Stream, text: &str) -> bool {
         let mut ring = self.ring();
         let kept = ring.offer(incarnation, stream, text, Instant::now());
@@ -204,7 +204,7 @@ struct Head {
     incarnation: u64,
     stderr: Vec<(u64, String)>,
     stdout: Vec<String>,
-    /// The numbers of the lines in which it complained of our probe.
+    /// Numbers of the lines in which the child complained about our probe; `0..=0` if there are none.
     of_probe: RangeInclusive<u64>,
 }
 
@@ -215,8 +215,8 @@ impl Head {
     }
 }
 
-/// Whether a line is likely to be about a request that the server does not know: what the SDKs of Python
-/// write, over many lines (mcp 1.x: "Failed to validate request: 31 validation errors").
+/// Reports whether a line is likely to be about a request that the server does not know: the Python SDKs write this
+/// over many lines (mcp 1.x: "Failed to validate request: 31 validation errors").
 fn is_of_probe(line: &str) -> bool {
     line.contains("server/discover") || line.contains("validation error")
 }
@@ -224,7 +224,7 @@ fn is_of_probe(line: &str) -> bool {
 #[derive(Debug)]
 struct Ring {
     lines: VecDeque<Arc<LogLine>>,
-    /// Of the last few children.
+    /// First lines of the last [`HEADS`] children.
     heads: VecDeque<Head>,
     bytes: usize,
     last: u64,
@@ -287,12 +287,12 @@ impl Ring {
     }
 }
 
-/// What a line takes of the ring: short lines cost, too.
+/// Returns the size of a line in the ring, with a fixed part so that short lines count, too.
 fn cost(line: &LogLine) -> usize {
     line.text.len() + size_of::<LogLine>()
 }
 
-/// How many lines may be kept now: [`RATE`] a second, [`BURST`] at most. Pure.
+/// Number of lines that may be kept now: [`RATE`] a second, [`BURST`] at most. Pure.
 #[derive(Debug)]
 struct Budget {
     lines: f64,
@@ -314,8 +314,8 @@ impl Budget {
     }
 }
 
-/// Makes a line printable: colours are taken out, of what overwrites itself only the last version
-/// is kept, and whatever else could fool a reader's eye or terminal is shown as an escape.
+/// Makes a line printable: removes colours, keeps only the last version of a line that overwrites itself, and escapes
+/// everything else that could mislead a reader or a terminal.
 pub(super) fn printable(raw: &[u8]) -> String {
     let text = String::from_utf8_lossy(raw);
     let text = text.trim_end();
@@ -333,12 +333,12 @@ pub(super) fn printable(raw: &[u8]) -> String {
     out
 }
 
-/// Characters that are not seen, or change the direction of what is.
+/// Reports whether a character is invisible or changes the direction of the text.
 fn misleads(c: char) -> bool {
     is_invisible(c) && !is_presentation(c)
 }
 
-/// Takes terminal colour and cursor sequences (`ESC [ … letter`) out of a text.
+/// Removes terminal colour and cursor sequences (`ESC [ … letter`) from a text.
 fn without_colours(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut chars = text.chars();

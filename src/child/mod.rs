@@ -1,5 +1,5 @@
-//! One run of a process, from spawn to exit: the actor that owns it, the task that owns its
-//! pipes and calls, the handshake, and what it announced.
+//! One run of a process, from spawn to exit: the actor that owns it, the task that owns its pipes and calls, the
+//! handshake, and the catalog it announced.
 
 mod actor;
 mod alarm;

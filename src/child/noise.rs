@@ -1,14 +1,14 @@
-//! How much a child may write to stdout that is no message. Pure: the time is given.
+//! Limits on what a child may write to stdout besides messages. Pure: the caller passes the time.
 
 use std::time::{Duration, Instant};
 
-/// So much from a child that has never sent a message, in bytes: it is no MCP server.
+/// Bytes allowed to a child that has never sent a message: beyond that it is not an MCP server.
 const NEVER_SPOKEN: usize = 1024 * 1024;
-/// So much a minute from one that has: a build that a tool has started prints, and is none of our business.
+/// Bytes per minute allowed to a child that has: a build started by a tool prints, which is not our business.
 const A_MINUTE: usize = 256 * 1024 * 1024;
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// What a child has written so far that is no message.
+/// Noise of a child so far.
 #[derive(Debug, Default)]
 pub(super) struct Noise {
     has_spoken: bool,
@@ -17,18 +17,18 @@ pub(super) struct Noise {
 }
 
 impl Noise {
-    /// A message came.
+    /// Records that a message came.
     pub(super) fn spoken(&mut self) {
         self.has_spoken = true;
     }
 
-    /// Whether there ever was one.
+    /// Reports whether a message ever came.
     pub(super) fn has_spoken(&self) -> bool {
         self.has_spoken
     }
 
-    /// Counts further bytes, and says whether it is too much. A limit on a child that has sent messages holds
-    /// for a minute at a time.
+    /// Counts further bytes and reports whether they exceed the limit. The limit of a child that has sent messages
+    /// holds for one minute at a time.
     pub(super) fn is_too_much(&mut self, bytes: usize, now: Instant) -> bool {
         let since = *self.since.get_or_insert(now);
         if self.has_spoken && now.saturating_duration_since(since) >= MINUTE {

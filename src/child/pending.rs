@@ -3,22 +3,22 @@
 
 use std::time::{Duration, Instant};
 
-/// The greatest id. Servers there are that keep ids in 32 bits with a sign, and answer with what is left.
+/// Greatest id. Some servers keep ids in signed 32 bits and answer with a truncated one.
 const MAX_ID: u32 = i32::MAX as u32;
-/// The most calls the table can hold.
+/// Maximum number of calls the table can hold.
 const MAX_CALLS: usize = 1 << 16;
-/// How large the table is in the beginning.
+/// Initial size of the table.
 const FIRST_SIZE: usize = 64;
 
-/// How long a call may take.
+/// Deadlines of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// When the call is over if there is no sign of life: counted from when the caller asked, so
-    /// waiting for a place or for a child counts, too.
+    /// End of the call without a sign of life: counted from the caller's request, so waiting for a place or for a child
+    /// counts, too.
     pub first: Instant,
-    /// Without a sign of life. Each progress notification starts it anew.
+    /// Longest time without a sign of life. Each progress notification restarts it.
     pub idle: Duration,
-    /// Altogether, whatever progress is made.
+    /// End of the call, whatever progress it makes.
     pub hard: Instant,
 }
 
@@ -31,7 +31,7 @@ struct Entry<W> {
     waiter: W,
 }
 
-/// Calls in flight, each with whoever waits for it.
+/// Calls in flight, each with its waiter.
 #[derive(Debug)]
 pub struct Pending<W> {
     /// Each at its id modulo the length, which is a power of two and at least twice the number of calls.
@@ -50,9 +50,9 @@ impl<W> Default for Pending<W> {
 }
 
 impl<W> Pending<W> {
-    /// Registers a call and gives it an id: the next number, below 2^31, whose place in the table is free. An id
-    /// comes again after two thousand million calls of one child, and never while its call is in flight. A full
-    /// table gives the waiter back.
+    /// Registers a call and returns its id: the next number, below 2^31, whose place in the table is free. An id
+    /// repeats after two thousand million calls of one child, and never while its call is in flight. Fails with the
+    /// waiter if the table is full.
     pub fn insert(&mut self, limits: Limits, waiter: W) -> Result<u64, W> {
         if self.count >= MAX_CALLS {
             return Err(waiter);
@@ -69,7 +69,7 @@ impl<W> Pending<W> {
         Ok(id)
     }
 
-    /// Half of the table is free, so there is one.
+    /// Returns the next id with a free place; half of the table is free, so there is one.
     fn next_id(&mut self) -> u64 {
         loop {
             let id = u64::from(self.next);
@@ -80,7 +80,7 @@ impl<W> Pending<W> {
         }
     }
 
-    /// Ids with different places in a table have different ones in one of twice the length.
+    /// Doubles the table. Ids with different places keep different places at twice the length.
     fn grow(&mut self) {
         let size = (self.entries.len() * 2).max(FIRST_SIZE);
         let before = std::mem::replace(&mut self.entries, (0..size).map(|_| None).collect());
@@ -107,29 +107,30 @@ impl<W> Pending<W> {
         Some(entry.waiter)
     }
 
-    /// Looks at the call that progress was reported for and starts its idle limit anew.
+    /// Restarts the idle limit of a call after progress; returns its waiter, or `None` if it is not in flight.
     pub fn progress(&mut self, id: u64, now: Instant) -> Option<&mut W> {
         let entry = self.entry(id)?;
         entry.deadline = (now + entry.idle).min(entry.hard);
         Some(&mut entry.waiter)
     }
 
-    /// Looks at a call.
+    /// Returns the waiter of a call; `None` if it is not in flight.
     pub fn get_mut(&mut self, id: u64) -> Option<&mut W> {
         self.entry(id).map(|entry| &mut entry.waiter)
     }
 
-    /// Whoever waits.
+    /// Returns the waiters of all calls in flight.
     pub fn waiters(&self) -> impl Iterator<Item = &W> {
         self.entries.iter().flatten().map(|entry| &entry.waiter)
     }
 
-    /// When to call [`Pending::expire`] next; never later than the earliest deadline.
+    /// Returns the time to call [`Pending::expire`] next, never later than the earliest deadline; `None` if no call is
+    /// due.
     pub fn next_expiry(&self) -> Option<Instant> {
         self.earliest
     }
 
-    /// Takes out the calls whose deadline has passed.
+    /// Removes and returns the calls whose deadline has passed.
     pub fn expire(&mut self, now: Instant) -> Vec<(u64, W)> {
         if self.earliest.is_none_or(|earliest| earliest > now) {
             return Vec::new();
@@ -139,12 +140,12 @@ impl<W> Pending<W> {
         expired
     }
 
-    /// Takes out the calls that nobody waits for any more.
+    /// Removes and returns the calls whose caller has left.
     pub fn abandon(&mut self, is_abandoned: impl Fn(&W) -> bool) -> Vec<(u64, W)> {
         self.take_if(|entry| is_abandoned(&entry.waiter))
     }
 
-    /// Takes out all calls.
+    /// Removes and returns all calls.
     pub fn drain(&mut self) -> Vec<(u64, W)> {
         self.earliest = None;
         self.take_if(|_| true)
@@ -154,17 +155,17 @@ impl<W> Pending<W> {
         let taken = self.entries.iter_mut().filter_map(|place| place.take_if(|entry| take(entry)));
         let mut taken: Vec<Entry<W>> = taken.collect();
         self.count -= taken.len();
-        // As they were registered, unless ids have begun anew in between.
+        // In the order of registration, unless the ids have wrapped around in between.
         taken.sort_unstable_by_key(|entry| entry.id);
         taken.into_iter().map(|entry| (entry.id, entry.waiter)).collect()
     }
 
-    /// How many calls are in flight.
+    /// Returns the number of calls in flight.
     pub fn len(&self) -> usize {
         self.count
     }
 
-    /// Whether no call is in flight.
+    /// Reports whether no call is in flight.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
@@ -261,7 +262,7 @@ mod tests {
             let start = Instant::now();
             let mut now = start;
             let mut pending: Pending<u64> = Pending::default();
-            // id -> (serial, deadline): what a plain map would hold.
+            // id -> (serial, deadline): the contents of a plain map.
             let mut model: HashMap<u64, (u64, Instant)> = HashMap::new();
             let mut seen_ids = std::collections::HashSet::new();
             let mut serial = 0;

@@ -1,6 +1,6 @@
-//! Whether a running child is still there: asked now and then when it is idle, and judged
-//! together with its traffic and the state of its process. A child that is busy is not asked:
-//! many servers do one thing at a time, and silence is how they work.
+//! Liveness of a running child: it is probed from time to time while idle, and judged together with its traffic and the
+//! state of its process. A busy child is not probed: many servers do one thing at a time and are silent while they
+//! work.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -12,27 +12,27 @@ use super::call::{Call, Link, Outcome};
 use crate::mcp::{Era, method};
 use crate::process::TreeView;
 
-/// How many questions in a row may go unanswered.
+/// Number of probes in a row that may go unanswered.
 pub(super) const MISSES: u32 = 3;
 
-/// How often and how patiently a child is asked.
+/// Interval and timeout of the liveness probes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProbeSettings {
-    /// How long a child may be idle before it is asked; zero for never.
+    /// Idle time before a child is probed; zero turns probing off.
     pub every: Duration,
-    /// How long it may take to answer.
+    /// Time the child may take to answer.
     pub patience: Duration,
 }
 
-/// What the wire task sees of a child, for others to look at.
+/// Traffic of a child as the wire task sees it, shared with its observers.
 #[derive(Debug)]
 pub(super) struct Activity {
     start: Instant,
     heard_ms: AtomicU64,
     in_flight: AtomicUsize,
-    /// How many of the calls in flight are open streams, which are always in flight.
+    /// Number of calls in flight that are open streams, which are always in flight.
     listening: AtomicUsize,
-    /// How many calls have run out of time since the child was last heard.
+    /// Number of calls that have timed out since the child last sent bytes.
     expired: AtomicUsize,
 }
 
@@ -47,36 +47,36 @@ impl Activity {
         })
     }
 
-    /// Notes that bytes came from the child.
+    /// Records that bytes came from the child.
     pub(super) fn heard(&self, now: Instant) {
         let ms = now.duration_since(self.start).as_millis().max(1);
         self.heard_ms.store(ms.try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
         self.expired.store(0, Ordering::Relaxed);
     }
 
-    /// Notes that calls have run out of time.
+    /// Records that `calls` calls have timed out.
     pub(super) fn expired(&self, calls: usize) {
         self.expired.fetch_add(calls, Ordering::Relaxed);
     }
 
-    /// Notes whether a stream of notifications is open.
+    /// Records whether a stream of notifications is open.
     pub(super) fn set_listening(&self, open: bool) {
         self.listening.store(usize::from(open), Ordering::Relaxed);
     }
 
-    /// Whether silence is likely to be work: calls are in flight, and none has run out of time.
+    /// Reports whether silence is likely to be work: calls are in flight, and none has timed out.
     fn is_busy(&self) -> bool {
         let calls =
             self.in_flight.load(Ordering::Relaxed).saturating_sub(self.listening.load(Ordering::Relaxed));
         calls > 0 && self.expired.load(Ordering::Relaxed) == 0
     }
 
-    /// Notes how many calls are in flight.
+    /// Records the number of calls in flight.
     pub(super) fn set_in_flight(&self, calls: usize) {
         self.in_flight.store(calls, Ordering::Relaxed);
     }
 
-    /// Whether bytes have ever come from the child.
+    /// Reports whether bytes have ever come from the child.
     fn was_heard(&self) -> bool {
         self.heard_ms.load(Ordering::Relaxed) > 0
     }
@@ -87,19 +87,19 @@ impl Activity {
     }
 }
 
-/// How far a child is on its way to being ready.
+/// Stage of a child that is not ready yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StartPhase {
-    /// It was spawned and has said nothing yet.
+    /// It was spawned and has not written to stdout yet.
     Spawned,
-    /// Its launcher fetches or builds it.
+    /// Its launcher is fetching or building the server.
     Installing,
-    /// It speaks; the handshake and the first lists are under way.
+    /// It has written to stdout; the handshake and the first lists are under way.
     Handshake,
 }
 
 impl StartPhase {
-    /// The phase's name, as in the API.
+    /// Returns the name of the phase, as in the API.
     pub fn name(self) -> &'static str {
         match self {
             StartPhase::Spawned => "spawned",
@@ -109,11 +109,11 @@ impl StartPhase {
     }
 }
 
-/// How long a launcher may take to find that there is nothing to install.
+/// Time a launcher may take to find that nothing needs to be installed.
 const LAUNCHING: Duration = Duration::from_secs(2);
 
-/// Pure: what can be told of a child that is not ready yet. A launcher that takes long without its server
-/// saying anything installs. Whoever else is silent is only slow: most servers log before they answer.
+/// Derives the phase of a child that is not ready yet. Pure. A launcher that takes long while its server is silent is
+/// installing. Any other silent child is only slow: most servers log before they answer.
 fn start_phase(heard: bool, launcher: bool, age: Duration) -> StartPhase {
     match heard {
         true => StartPhase::Handshake,
@@ -122,11 +122,11 @@ fn start_phase(heard: bool, launcher: bool, age: Duration) -> StartPhase {
     }
 }
 
-/// A look at a child that is on its way. Cheap to clone; keeps nothing alive.
+/// A view of a child that is starting. Cheap to clone; keeps nothing alive.
 #[derive(Debug, Clone)]
 pub struct StartView {
     activity: Arc<Activity>,
-    /// Whether a launcher is at work that may have to fetch the server.
+    /// `true` while a launcher is at work that may have to fetch the server.
     launcher: Arc<AtomicBool>,
 }
 
@@ -135,42 +135,42 @@ impl StartView {
         StartView { activity, launcher: Arc::new(AtomicBool::new(launcher)) }
     }
 
-    /// Says whether the launcher still works by itself.
+    /// Records whether the launcher is still alone at work.
     pub(super) fn set_launching(&self, launching: bool) {
         self.launcher.store(launching, Ordering::Relaxed);
     }
 
-    /// Whether anything came from the child.
+    /// Reports whether any bytes came from the child.
     pub(super) fn was_heard(&self) -> bool {
         self.activity.was_heard()
     }
 
-    /// How far the child is now.
+    /// Returns the current phase.
     pub fn phase(&self) -> StartPhase {
         let launcher = self.launcher.load(Ordering::Relaxed);
         start_phase(self.activity.was_heard(), launcher, self.activity.start.elapsed())
     }
 }
 
-/// What a look at a child says.
+/// Result of a liveness check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It answered, or speaks unasked.
+    /// It answered, or sent something on its own.
     Alive,
-    /// It did not answer this many times in a row.
+    /// It missed this number of probes in a row.
     Missed(u32),
 }
 
-/// What to do at a look. Pure.
+/// Decision at a liveness check. Pure.
 #[derive(Debug, PartialEq, Eq)]
 enum Look {
-    /// It spoke not long ago.
+    /// It has sent bytes within the interval.
     Fine,
-    /// It works; ask again later.
+    /// Calls are in flight; check again later.
     Busy,
-    /// Ask it.
+    /// Send a probe.
     Ask,
-    /// Its process is stopped: no need to ask.
+    /// Its process is stopped: a probe would be pointless.
     Stopped,
 }
 
@@ -183,7 +183,7 @@ fn look(silent: Duration, every: Duration, busy: bool, stopped: bool) -> Look {
     }
 }
 
-/// Looks after a child until it is aborted or the child is gone.
+/// Probes a child until the task is aborted or the child is gone.
 pub(super) async fn watch(
     link: Link,
     settings: ProbeSettings,
@@ -196,7 +196,7 @@ pub(super) async fn watch(
     }
     let mut missed = 0;
     loop {
-        // After a miss the next look comes sooner: three of them are to take seconds, not minutes.
+        // After a miss the next check comes sooner: three of them are to take seconds, not minutes.
         let pause = if missed == 0 { settings.every } else { settings.every.min(settings.patience) };
         tokio::time::sleep(pause).await;
         let busy = activity.is_busy();
@@ -223,7 +223,7 @@ pub(super) async fn watch(
     }
 }
 
-/// `ping` is gone in the modern era; what every modern server answers is `server/discover`.
+/// Sends one probe. The modern era has no `ping`; every modern server answers `server/discover`.
 async fn ask(link: &Link, patience: Duration) -> Outcome {
     let method = match link.era() {
         Era::Legacy => method::PING,

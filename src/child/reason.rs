@@ -1,22 +1,22 @@
-//! Which line of what a child has written says why it ended. Pure. The last line seldom does: it is the end of
-//! a stack, the frame of a box, a version; and the first one is often a banner.
+//! The search for the line of a child's output that explains its end. Pure. The last line seldom does: it is the end of
+//! a stack trace, the frame of a box, a version; and the first one is often a banner.
 
 use super::log::Words;
 use crate::text::cut;
 
-/// What Node calls the members of an error.
+/// Names of the members that Node prints for an error.
 const MEMBERS: [&str; 12] = [
     "errno:", "code:", "syscall:", "path:", "address:", "port:", "status:", "signal:", "output:", "pid:",
     "stdout:", "stderr:",
 ];
-/// The longest text that is taken, in characters.
+/// Longest text that is returned, in characters.
 const MAX_TEXT: usize = 300;
-/// A line beyond this, in bytes, is code that was packed, unless there is nothing else.
+/// Length in bytes beyond which a line counts as minified code, used only if there is nothing else.
 const MAX_LINE: usize = 1_000;
-/// How many lines after one that ends in an open bracket are looked at for its sense.
+/// Number of lines searched for the meaning of a line that ends in an open bracket.
 const LOOK_AHEAD: usize = 12;
 
-/// Words of a line that tells what is wrong.
+/// Words of a line that explains a failure.
 const TELLING: [&str; 24] = [
     "error",
     "panic",
@@ -44,7 +44,7 @@ const TELLING: [&str; 24] = [
     "not configured",
 ];
 
-/// Why a start failed, of what the child wrote on stderr and, instead of messages, on stdout.
+/// Returns the reason of a failed start, from stderr and from noise on stdout; `None` if nothing explains it.
 pub fn of_start(words: &Words) -> Option<String> {
     let misplaced = words.stdout.iter().find_map(|line| misplaced(line));
     misplaced.or_else(|| telling(words.stderr())).or_else(|| {
@@ -52,12 +52,12 @@ pub fn of_start(words: &Words) -> Option<String> {
     })
 }
 
-/// Why a child ended that had been ready, of the last that it wrote on stderr.
+/// Returns the reason of a ready child's end, from its last lines on stderr; `None` if nothing explains it.
 pub fn last_words(words: &Words) -> Option<String> {
     telling(words.last.iter().map(String::as_str))
 }
 
-/// What a line on stdout shows that belongs to another transport.
+/// Recognises a line on stdout that belongs to another transport; `None` if it does not.
 fn misplaced(line: &str) -> Option<String> {
     let lower = line.to_ascii_lowercase();
     let shown = cut(line.to_owned(), MAX_TEXT);
@@ -75,7 +75,7 @@ fn misplaced(line: &str) -> Option<String> {
     })
 }
 
-/// The line that says most, with what follows it where it leaves its sense to that.
+/// Returns the most telling line, with the lines it refers to; `None` if no line contains a letter.
 pub fn telling<'a>(lines: impl Iterator<Item = &'a str>) -> Option<String> {
     let lines: Vec<&str> = lines.map(unframed).collect();
     let candidates: Vec<usize> = (0..lines.len()).filter(|&index| may_tell(lines[index])).collect();
@@ -88,7 +88,7 @@ pub fn telling<'a>(lines: impl Iterator<Item = &'a str>) -> Option<String> {
     Some(cut(with_sequel(chosen, &lines), MAX_TEXT))
 }
 
-/// A line without the box or the group that it stands in.
+/// Strips the box or the group from a line.
 fn unframed(line: &str) -> &str {
     let is_frame = |c: char| matches!(c, '\u{2500}'..='\u{259f}' | '|' | '+') || c.is_whitespace();
     let trimmed = line.trim_end_matches(|c: char| is_frame(c) && c != '+');
@@ -98,7 +98,7 @@ fn unframed(line: &str) -> &str {
     }
 }
 
-/// Whether a line can say anything: neither a frame of a stack, nor code, nor ornament.
+/// Reports whether a line can explain anything: it is neither a stack frame, nor code, nor decoration.
 fn may_tell(line: &str) -> bool {
     let text = line.trim_start();
     let letters = text.chars().filter(|c| c.is_alphabetic()).count();
@@ -118,13 +118,13 @@ fn may_tell(line: &str) -> bool {
     letters > 0 && !is_frame && !is_code && !is_member && !is_place(text) && (!is_heading || is_raised_bare)
 }
 
-/// A file with a line's number, as Node shows before the code that threw.
+/// Recognises a path with a line number, as Node prints before the code that threw.
 fn is_place(text: &str) -> bool {
     let Some((path, number)) = text.rsplit_once(':') else { return false };
     !text.contains(' ') && path.contains('/') && number.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// `SomethingError: …` at the beginning of a line: how Python and JavaScript end a traceback.
+/// Recognises `SomethingError: …` at the beginning of a line: the end of a Python or JavaScript traceback.
 fn is_raised(line: &str) -> bool {
     let name = line.split([':', ' ']).next().unwrap_or_default();
     is_raised_name(name) && line[name.len()..].starts_with(':')
@@ -138,12 +138,12 @@ fn is_raised_name(text: &str) -> bool {
 
 fn has_telling_word(line: &str) -> bool {
     let lower = line.to_ascii_lowercase();
-    // That it tried again is no reason.
+    // A retry is not a reason.
     let tries_again = ["retry", "retrying", "attempt "].iter().any(|word| lower.contains(word));
     !tries_again && TELLING.iter().any(|word| lower.contains(word))
 }
 
-/// The message of a line that is a log entry in JSON.
+/// Returns the message of a line that is a log entry in JSON; `None` if it is not one.
 fn message_of(line: &str) -> Option<String> {
     let entry: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).ok()?;
     let text = |member: &str| entry.get(member).and_then(serde_json::Value::as_str).map(str::to_owned);
@@ -151,7 +151,7 @@ fn message_of(line: &str) -> Option<String> {
     message.filter(|message| message.chars().any(char::is_alphabetic))
 }
 
-/// A line, and where it only opens a bracket or counts what follows, the first of that.
+/// Returns a line; if it only opens a bracket or announces a list, with the first line of what follows.
 fn with_sequel(chosen: usize, lines: &[&str]) -> String {
     let line = lines[chosen].trim();
     if let Some(message) = line.starts_with('{').then(|| message_of(line)).flatten() {

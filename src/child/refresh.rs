@@ -1,5 +1,5 @@
-//! Keeps a running child's catalog fresh: listens for change notifications and reads the lists
-//! again, at most once a second, one reading at a time.
+//! Refresh of a running child's catalog: listens for change notifications and reads the lists again, at most once a
+//! second, one reading at a time.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,12 +18,12 @@ use super::teller::Teller;
 use super::wire::Notice;
 use crate::mcp::{Era, Facts, method};
 
-/// The least time between two readings of the lists.
+/// Shortest time between two readings of the lists.
 const DEBOUNCE: Duration = Duration::from_secs(1);
-/// How long a listen request may live; it has no natural end.
+/// Lifetime of a listen request, which has no natural end.
 const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// Runs as long as the child: to be aborted with it.
+/// Refreshes the catalog as long as the child runs; the task must be aborted with it.
 pub(super) async fn keep_fresh(
     link: Link,
     facts: Facts,
@@ -37,12 +37,12 @@ pub(super) async fn keep_fresh(
         loop {
             match notices.recv().await {
                 Ok(notice) if is_list_change(&notice.method) => {}
-                // What was missed may have been a change.
+                // A missed notification may have been a change.
                 Err(RecvError::Lagged(_)) => {}
                 Ok(_) => continue,
                 Err(RecvError::Closed) => return,
             }
-            // However many changes were announced, they are read once.
+            // Any number of announced changes needs one reading.
             while !matches!(notices.try_recv(), Err(TryRecvError::Empty | TryRecvError::Closed)) {}
             match reload_catalog(&link, &facts, &catalog.load(), &teller).await {
                 Ok(fresh) => catalog.publish(Arc::new(fresh)),
@@ -69,8 +69,8 @@ fn is_list_change(name: &str) -> bool {
     matches!(name, method::TOOLS_CHANGED | method::RESOURCES_CHANGED | method::PROMPTS_CHANGED)
 }
 
-/// A modern child says that something changed only on a stream that was asked for (spec
-/// 2026-07-28, basic/patterns/subscriptions). One that ends the stream is asked again.
+/// Keeps a stream of notifications open: a modern child announces changes only on one (spec 2026-07-28,
+/// basic/patterns/subscriptions). If the child ends the stream, it is opened again.
 async fn listen(link: &Link, facts: &Facts, activity: &Activity) {
     let filter: Vec<String> = LISTS
         .iter()

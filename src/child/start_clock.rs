@@ -1,65 +1,64 @@
-//! When a start has taken too long. Pure. A program has `start_timeout`, and more while it works on and has
-//! said nothing yet, as on a machine that is busy with others; a launcher such as `npx` first fetches and builds
-//! the server, and has `install_timeout` for it: whoever ends either half-way has it begin anew.
+//! The timeout of a start. Pure. A program has `start_timeout`, and more while it works and has written nothing yet, as
+//! on a busy machine. A launcher such as `npx` first fetches and builds the server, and has `install_timeout` for it:
+//! if it were ended half-way, it would have to begin anew.
 
 use std::time::{Duration, Instant};
 
-/// How much a tree must have worked to be taken for one that gets on, in CPU time.
+/// CPU time a tree must use between two looks to count as working.
 const WORK: Duration = Duration::from_millis(500);
-/// What a launcher started may be a build, too: so many times `start_timeout` is it left alone without
-/// a sign of work. So long may a program take that works all the time.
+/// Multiple of `start_timeout` for which a launcher's tree, which may be a build, is left alone without a sign of work.
+/// Also the longest time for a program that works all the time.
 const PATIENCE: u32 = 3;
-/// How long the looks at a launcher are apart.
+/// Interval of the looks at a launcher.
 pub(super) const LAUNCHER_LOOK: Duration = Duration::from_millis(500);
-/// So many looks at a program are in the half of `start_timeout` without work after which it is over.
+/// Number of looks at a program in half of `start_timeout`, the time without work after which the start is over.
 const PROGRAM_LOOKS: u32 = 4;
 
-/// How long the probe may go unanswered before `initialize` is sent too. The probe's answer may still count
-/// after that.
+/// Time the probe may go unanswered before `initialize` is sent too. The probe's answer may still count after that.
 pub(super) const PROBE_GRACE: Duration = Duration::from_secs(5);
-/// The same for a child that still loads, as one does for long on a machine that is busy with others.
+/// The same for a child that is still loading, which takes long on a busy machine.
 const LONGEST_GRACE: Duration = Duration::from_secs(30);
-/// How long the looks are apart that tell whether it does.
+/// Interval of the looks that detect loading.
 const LOADING_LOOK: Duration = Duration::from_secs(1);
-/// One that loads has had this share of a CPU since the last look.
+/// Share of one CPU since the last look from which a child counts as loading.
 const LOADING_SHARE: f64 = 0.1;
 
-/// What is seen of a tree at a look.
+/// Observations of a tree at one look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Seen {
-    /// Whether anything came on stdout.
+    /// `true` if anything came on stdout.
     pub(super) heard: bool,
-    /// How many processes there are.
+    /// Number of processes in the tree.
     pub(super) processes: usize,
-    /// What they have used since they began.
+    /// CPU time they have used since they began.
     pub(super) cpu: Duration,
 }
 
-/// What a look says.
+/// Result of a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Judgement {
-    /// It may go on; `launching` while the launcher is alone, so that nothing of the server runs yet.
+    /// The start may go on; `launching` while the launcher is alone, so that nothing of the server runs yet.
     Going {
-        /// Whether it is alone.
+        /// `true` if the launcher is alone.
         launching: bool,
     },
-    /// It has had its time.
+    /// The time is up.
     Over {
-        /// How long that was.
+        /// Length of that time.
         after: Duration,
-        /// Whether the launcher was still alone.
+        /// `true` if the launcher was still alone.
         launching: bool,
     },
 }
 
-/// Looks at a tree that starts now and then.
+/// The clock of one start, fed with looks at its tree.
 #[derive(Debug)]
 pub(super) struct StartClock {
     start_timeout: Duration,
     /// Of a launcher; a program has none.
     install_timeout: Option<Duration>,
     begun: Instant,
-    /// When it was last seen to get on, and what was seen then.
+    /// Time of the last sign of progress, and the observations then.
     moved: (Instant, Seen),
 }
 
@@ -73,7 +72,7 @@ impl StartClock {
         StartClock { start_timeout, install_timeout, begun: now, moved: (now, nothing) }
     }
 
-    /// The longest time that a start can take.
+    /// Returns the longest time that a start can take.
     pub(super) fn longest(&self) -> Duration {
         match self.install_timeout {
             Some(install_timeout) => install_timeout.saturating_add(self.start_timeout),
@@ -81,7 +80,7 @@ impl StartClock {
         }
     }
 
-    /// When the next look is due. The first half of a program's time is nobody's business.
+    /// Returns the time of the next look. A program is not looked at in the first half of its time.
     pub(super) fn next_look(&self, now: Instant) -> Instant {
         match self.install_timeout {
             Some(_) => now + LAUNCHER_LOOK,
@@ -94,12 +93,12 @@ impl StartClock {
         }
     }
 
-    /// How far the looks at a program are apart.
+    /// Returns the interval of the looks at a program, at least 1 ms.
     fn look_apart(&self) -> Duration {
         (self.half() / PROGRAM_LOOKS).max(Duration::from_millis(1))
     }
 
-    /// What a program has had, in whole looks: nobody needs to read by how little the last one was late.
+    /// Rounds a program's time down to whole looks: the delay of the last one is of no interest to a reader.
     fn in_looks(&self, whole: Duration) -> Duration {
         let further = whole.saturating_sub(self.start_timeout);
         let look = self.look_apart();
@@ -107,7 +106,7 @@ impl StartClock {
         self.start_timeout + look.saturating_mul(u32::try_from(looks).unwrap_or_default())
     }
 
-    /// How long without work or a word a program is left alone when `start_timeout` is over.
+    /// Returns the time without work or output that a program gets before it is over at `start_timeout`.
     fn half(&self) -> Duration {
         self.start_timeout / 2
     }
@@ -139,11 +138,11 @@ impl StartClock {
     }
 }
 
-/// How long a child is left with the probe alone: for its grace, and on while it loads.
+/// The time a child is left with the probe alone: its grace, and longer while it loads.
 #[derive(Debug)]
 pub(super) struct ProbeGrace {
     begun: Instant,
-    /// The last look, and what the tree had used then.
+    /// Time of the last look, and the CPU time used by then; `None` before the first.
     last: Option<(Instant, Duration)>,
 }
 
@@ -152,12 +151,12 @@ impl ProbeGrace {
         ProbeGrace { begun: now, last: None }
     }
 
-    /// When the next look is due. The first one is before the grace ends, to have something to compare with.
+    /// Returns the time of the next look. The first one is before the grace ends, to have something to compare with.
     pub(super) fn next_look(&self) -> Instant {
         self.last.map_or(self.begun + PROBE_GRACE - LOADING_LOOK, |(at, _)| at + LOADING_LOOK)
     }
 
-    /// Takes what the tree has used so far, in CPU time, and says whether the grace is over.
+    /// Takes the CPU time the tree has used so far and reports whether the grace is over.
     pub(super) fn is_over(&mut self, cpu: Duration, now: Instant) -> bool {
         let Some((at, before)) = self.last.replace((now, cpu)) else { return false };
         let since = now.saturating_duration_since(at);
@@ -172,7 +171,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// Looks every second; the second in which it is over, and whether the launcher was alone.
+    /// Looks every second; returns the second in which the start is over, and `true` if the launcher was alone.
     fn over(seen: impl Fn(u32) -> Seen) -> (u32, bool) {
         over_of(Some(600 * SECOND), seen)
     }

@@ -1,5 +1,5 @@
-//! What a child writes on stderr: always drained, so that a full pipe never stops it, and cut into
-//! lines for the server's log.
+//! Reading of a child's stderr: always drained, so that a full pipe never stops the child, and cut into lines for the
+//! server's log.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use super::counters::Counters;
 use super::log::{ServerLog, Stream, printable};
 
-/// The longest line that is kept, in bytes; the rest of it is dropped.
+/// Longest line that is kept, in bytes; the rest of it is dropped.
 const MAX_LINE: usize = 8 * 1024;
 
 /// Cuts a stream of bytes into printable lines of bounded length. Pure.
@@ -37,7 +37,7 @@ impl LineCutter {
         self.line.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
-    /// The line so far, printable; `None` when there is nothing to show.
+    /// Takes the line so far, printable; `None` if there is nothing to show.
     fn finish(&mut self) -> Option<String> {
         let mut line = printable(&self.line);
         if self.overflowed {
@@ -72,7 +72,7 @@ pub(super) async fn drain(
             Ok(0) | Err(_) => break,
             Ok(count) => cutter.push(&buffer[..count], &mut keep),
         }
-        // A child that floods must not keep the others from their turn.
+        // A child that floods its stderr must not starve other tasks.
         tokio::task::yield_now().await;
     }
     if let Some(line) = cutter.finish() {

@@ -1,6 +1,6 @@
-//! The task that owns a child's stdin and stdout and the table of calls in flight. One loop, and
-//! nothing in it waits for the child: writing, reading, new calls, deadlines and callers who
-//! left are all awaited at once, so that a child that does not read cannot keep us from reading.
+//! The task that owns a child's stdin and stdout and the table of calls in flight. It is one loop that never waits for
+//! the child: writing, reading, new calls, deadlines and callers who left are all awaited at once, so that a child that
+//! does not read cannot keep us from reading.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,58 +22,57 @@ use crate::jsonrpc::{self, Framer, Incoming, Line, Mended, Oversize, TooLong};
 use crate::mcp::{self, Answer, method};
 use crate::process::Ladder;
 
-/// No further call is written while more than this waits to be read by the child, in bytes.
+/// Bytes waiting to be read by the child beyond which no further call is written.
 const HIGH_WATER: usize = 256 * 1024;
-/// Answers to a child's own requests are dropped beyond this: it asks, but does not read.
+/// Bytes waiting beyond which answers to a child's own requests are dropped: it asks, but does not read.
 const ANSWER_LIMIT: usize = 1024 * 1024;
-/// How many calls are taken from the channel at once.
+/// Maximum number of calls taken from the channel at once.
 const BATCH: usize = 64;
-/// After the process has ended, how long its last words may take to come out of the pipe. It is
-/// needed in full only when a grandchild keeps the pipe open.
+/// Time the last output may take to leave the pipe after the process has ended. It is needed in full only if a
+/// grandchild keeps the pipe open.
 const LAST_WORDS: Duration = Duration::from_millis(200);
-/// How many frames are taken before others get their turn: a child that floods is not alone.
+/// Number of frames taken before other tasks get their turn, so that a child that floods does not starve them.
 const FRAMES_A_TURN: usize = 256;
-/// The longest `params` of a notification that are kept for whoever listens, in bytes.
+/// Longest `params` of a notification that are kept for receivers, in bytes.
 const MAX_NOTICE: usize = 64 * 1024;
-/// Of a line beyond this, in bytes, a result that is less than half of it is copied.
+/// Line length in bytes beyond which a result is copied if it is less than half of the line.
 const SLICED: usize = 64 * 1024;
-/// How much of a noise line is kept, in bytes.
+/// Length a noise line is cut to, in bytes.
 const NOISE_KEPT: usize = 1024;
-/// How many noise lines are logged, too.
+/// Number of noise lines that also go to the daemon's log.
 const NOISE_SHOWN: u64 = 5;
 
-/// What the child's actor tells the task.
+/// Message from the child's actor to the task.
 pub(super) enum Control {
-    /// Take no new calls; when none is in flight, at `until` at the latest, close stdin and
-    /// start the ladder.
+    /// Take no new calls; when none is in flight, at `until` at the latest, close stdin and start the ladder.
     Close { until: Instant, ladder: Ladder, order: oneshot::Sender<Ladder> },
-    /// The process has ended: read what is left in the pipe, then end.
+    /// The process has ended: read the rest of the pipe, then end.
     ProcessEnded,
 }
 
-/// Why the task ended.
+/// Reason the task ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum WireEnd {
     /// The child closed its stdout, or ended.
     Eof,
-    /// The child closed its stdin while it was to be used.
+    /// The child closed its stdin while it was still in use.
     StdinClosed,
     /// A frame grew beyond the limit.
     Oversize(Oversize),
-    /// It writes, but no messages.
+    /// The child writes, but no messages.
     OnlyNoise,
 }
 
-/// A notification of the child that is not about one call.
+/// A notification of the child that does not belong to one call.
 #[derive(Debug, Clone)]
 pub struct Notice {
-    /// The method.
+    /// Name of the method.
     pub method: Arc<str>,
-    /// The `params`, raw JSON, unless they are very long.
+    /// The `params`, raw JSON; `None` if there are none or they exceed [`MAX_NOTICE`].
     pub params: Option<Bytes>,
 }
 
-/// What the task is given.
+/// Channels and settings of the task.
 pub(super) struct Wiring {
     pub(super) server: Arc<str>,
     pub(super) calls: mpsc::Receiver<Submitted>,
@@ -87,13 +86,13 @@ pub(super) struct Wiring {
     pub(super) max_frame: usize,
 }
 
-/// So many requests open a child: `server/discover` and `initialize` are its first two, by their ids.
+/// Number of requests that may open a child: `server/discover` and `initialize` are its first two, by their ids.
 const OPENINGS: u64 = 2;
 
 struct Waiter {
     reply: oneshot::Sender<Outcome>,
     method: &'static str,
-    /// The call, as long as it has not been written.
+    /// The call; `None` once it has been written.
     unsent: Option<Call>,
 }
 
@@ -111,21 +110,22 @@ struct Wire {
     log: ServerLog,
     incarnation: u64,
     pending: Pending<Waiter>,
-    /// Ids of openings that were asked for and not waited for: a server that was opened both ways answers both.
+    /// Ids of abandoned openings: a server that was opened both ways answers both, and neither answer is late.
     openings_over: Vec<u64>,
-    /// Ids of calls that wait for the child to read. Some may be over already.
+    /// Ids of calls that are not written yet. Some may be over already.
     backlog: VecDeque<u64>,
     out: BytesMut,
     framer: Framer,
     closing: Option<(Instant, Ladder, oneshot::Sender<Ladder>)>,
     stdin_lost: bool,
-    /// Stdin was closed because the child is being stopped: what is not written never will be.
+    /// `true` once stdin was closed or lost: the rest will never be written.
     stdin_closed: bool,
     noise: Noise,
 }
 
-/// Runs until the child's stdout ends, then answers every call that is left. Says why it ended, and whether the
-/// child had read anything by then; `unread` tells how many bytes wait in its stdin, if that can be told.
+/// Runs until the child's stdout ends, then answers every remaining call. Returns the reason, and `true` if the child
+/// had read anything by then; `unread` returns the number of bytes that wait in its stdin, or `None` if that cannot be
+/// determined.
 pub(super) async fn run<R, W>(
     mut stdout: R,
     stdin: W,
@@ -212,7 +212,7 @@ where
     (end, has_read)
 }
 
-/// Writes as much as the child takes. Cancel safe: nothing is lost when another branch is first.
+/// Writes as much as the child takes. Cancel safe: nothing is lost if another branch completes first.
 async fn write_some<W: AsyncWrite + Unpin>(
     stdin: &mut Option<W>,
     out: &mut BytesMut,
@@ -247,7 +247,7 @@ impl Wire {
         (wire, wiring.calls, wiring.control)
     }
 
-    /// Answers every call that is left, in the channel and in the table.
+    /// Answers every remaining call, in the channel and in the table.
     fn finish(mut self, mut calls: mpsc::Receiver<Submitted>) {
         calls.close();
         while let Ok(submitted) = calls.try_recv() {
@@ -283,11 +283,11 @@ impl Wire {
         }
     }
 
-    /// Writes waiting calls into the buffer, as long as the child keeps reading.
+    /// Writes waiting calls into the buffer while the child keeps reading.
     fn write_backlog(&mut self) {
         while self.out.len() < HIGH_WATER {
             let Some(id) = self.backlog.pop_front() else { return };
-            // A call that is over was taken out of the table, and with it what it would have written.
+            // A call that is over has left the table, and its unsent request with it.
             let Some(call) = self.pending.get_mut(id).and_then(|waiter| waiter.unsent.take()) else {
                 continue;
             };
@@ -302,7 +302,7 @@ impl Wire {
         }
     }
 
-    /// Takes what was read apart, a bounded number of frames at a time.
+    /// Processes the frames that were read, a bounded number at a time.
     fn take_frames(&mut self, activity: &Activity) -> Result<Turn, WireEnd> {
         for _ in 0..FRAMES_A_TURN {
             let frame = match self.framer.next_frame().map_err(WireEnd::Oversize)? {
@@ -332,8 +332,8 @@ impl Wire {
         self.noise.spoken();
     }
 
-    /// Takes from a line that is no message what there is in it. An answer that nobody can read costs the call
-    /// that it answers, at once.
+    /// Salvages what it can from a line that is not a message. An unreadable answer fails the call it belongs to at
+    /// once.
     #[cold]
     fn take_odd_line(&mut self, frame: &Bytes) -> Result<(), WireEnd> {
         match jsonrpc::mend(frame) {
@@ -371,12 +371,12 @@ impl Wire {
             Ok(result) => Outcome::Result(result),
             Err(error) => Outcome::Error(error),
         };
-        // A caller who has just left is told nothing, and needs no cancellation any more.
+        // A caller who has just left gets nothing, and needs no cancellation any more.
         let _ = waiter.reply.send(outcome);
     }
 
-    /// A line beyond the limit costs the call that it answers, and neither the child nor anybody else's
-    /// calls. Where its ends do not say whose it was, the call runs into its deadline.
+    /// Fails the call that an overlong line answers, and neither the child nor other calls. If the ends of the line do
+    /// not show which call it was, that call times out.
     fn fail_too_long(&mut self, line: &TooLong) -> Result<(), WireEnd> {
         let waiter = jsonrpc::id_of_answer(&line.front, &line.back).and_then(|id| self.pending.complete(id));
         let TooLong { length, limit, .. } = *line;
@@ -419,7 +419,7 @@ impl Wire {
             }
             method::MESSAGE => self.take_log_message(params.as_deref()),
             _ => {
-                // Copied: a slice would keep the whole read buffer for as long as nobody listens.
+                // Copied: a slice would keep the whole read buffer until the receivers have read it.
                 let params = params.filter(|params| params.len() <= MAX_NOTICE);
                 let params = params.map(|params| Bytes::copy_from_slice(&params));
                 if self.notices.send(Notice { method: name.into(), params }).is_err() {
@@ -429,9 +429,9 @@ impl Wire {
         }
     }
 
-    /// What a child reports is read by whoever reads its log (spec 2025-11-25, server/utilities/logging).
+    /// Writes a log message of the child to the server's log (spec 2025-11-25, server/utilities/logging).
     fn take_log_message(&mut self, params: Option<&[u8]>) {
-        // A flood is not read.
+        // During a flood, the message is not even parsed.
         if self.log.refuses() {
             return self.counters.left_out();
         }
@@ -454,7 +454,7 @@ impl Wire {
         }
     }
 
-    /// Counts noise, and ends a child that does nothing else.
+    /// Counts noise, and fails if the child does nothing else.
     fn count_noise(&mut self, bytes: usize) -> Result<(), WireEnd> {
         let is_too_much = self.noise.is_too_much(bytes, Instant::now());
         let is_working = || self.pending.waiters().any(|waiter| waiter.method != method::LISTEN);
@@ -480,7 +480,7 @@ impl Wire {
         self.tidy_backlog();
     }
 
-    /// Answers the calls whose time is up and says how many of them the child had.
+    /// Answers the calls that have timed out and returns the number of those the child had.
     fn expire(&mut self, now: Instant) -> usize {
         let mut expired = 0;
         for (id, waiter) in self.pending.expire(now) {
@@ -493,14 +493,14 @@ impl Wire {
         expired
     }
 
-    /// Forgets the ids of calls that are over; a child that does not read would let them pile up.
+    /// Drops the ids of calls that are over; with a child that does not read they would pile up.
     fn tidy_backlog(&mut self) {
         let pending = &mut self.pending;
         self.backlog.retain(|id| pending.get_mut(*id).is_some());
     }
 
-    /// Tells the child that a result is not wanted any more, if it ever heard of the call.
-    /// `initialize` must not be cancelled (spec 2025-11-25, basic/utilities/cancellation).
+    /// Tells the child that a result is no longer wanted, if the call was sent to it. `initialize` must not be
+    /// cancelled (spec 2025-11-25, basic/utilities/cancellation).
     fn cancel(&mut self, id: u64, waiter: &Waiter, reason: &str) {
         // They are a child's first requests; later ones by these methods are probes of liveness.
         let is_opening = id <= OPENINGS && [method::DISCOVER, method::INITIALIZE].contains(&waiter.method);
@@ -518,13 +518,13 @@ impl Wire {
         self.closing.is_some() && self.pending.is_empty() && self.out.is_empty()
     }
 
-    /// The child does not read any more: what was not written never will be.
+    /// Records that the child no longer reads: the rest will never be written.
     fn lose_stdin(&mut self) {
         self.stdin_lost = true;
         self.close_stdin();
     }
 
-    /// Nothing is written any more, and the ladder begins.
+    /// Stops writing and starts the ladder.
     fn close_stdin(&mut self) {
         self.stdin_closed = true;
         self.out.clear();
@@ -543,7 +543,7 @@ impl Wire {
     }
 }
 
-/// Whether there may be more to take apart.
+/// Tells whether more frames may be waiting.
 enum Turn {
     Done,
     More,
@@ -563,7 +563,7 @@ struct CancelledParams {
     id: Option<u64>,
 }
 
-/// An id of ours, however a child writes it; `None` of another one.
+/// Reads an id of ours in any spelling a child uses; `None` for any other id.
 fn own_id<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     let raw = <&serde_json::value::RawValue>::deserialize(deserializer)?;
     Ok(jsonrpc::own_id(raw.get()))

@@ -1,20 +1,20 @@
-//! The acts that are under way. Each goes on to its end whoever still listens, so how many may go on
-//! with nobody listening is bounded, and a stop waits for all of them.
+//! The acts under way. Each runs to its end even if its caller has left, so the number of acts without a caller is
+//! bounded, and a stop waits for all acts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use tokio::sync::watch;
 
-/// How many acts may be under way whose callers have left.
+/// Maximum number of acts under way whose callers have left.
 const MOST_LEFT: usize = 256;
 
-/// Whoever asked has left.
+/// State bit: the caller has left.
 const LEFT: u8 = 1;
-/// The act has come to its end.
+/// State bit: the act has ended.
 const ENDED: u8 = 2;
 
-/// All of them. Cheap to clone.
+/// Registry of all acts under way. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Acts(Arc<watch::Sender<Counts>>);
 
@@ -24,14 +24,14 @@ struct Counts {
     left: usize,
 }
 
-/// An act that is under way, until it is dropped.
+/// Guard of an act under way, which ends when this is dropped.
 #[derive(Debug)]
 pub struct UnderWay {
     acts: Acts,
     state: Arc<AtomicU8>,
 }
 
-/// Whoever waits for an act, until it is dropped.
+/// Guard of the caller that waits for an act; dropping it means that the caller has left.
 #[derive(Debug)]
 pub struct Listener {
     acts: Acts,
@@ -39,7 +39,7 @@ pub struct Listener {
 }
 
 impl Acts {
-    /// Begins an act; `None` while too many go on whose callers have left.
+    /// Begins an act; `None` while too many acts are under way whose callers have left.
     pub fn begin(&self) -> Option<(UnderWay, Listener)> {
         let has_begun = self.0.send_if_modified(|counts| {
             let may = counts.left < MOST_LEFT;
@@ -52,25 +52,25 @@ impl Acts {
         if has_begun {
             return Some((under_way, listener));
         }
-        // Neither was counted.
+        // The act was not counted, so the guards must not be subtracted.
         under_way.state.store(LEFT | ENDED, Ordering::Relaxed);
         None
     }
 
-    /// How many are under way.
+    /// Returns the number of acts under way.
     pub fn under_way(&self) -> usize {
         self.0.borrow().under_way
     }
 
-    /// Resolves when none is under way.
+    /// Waits until no act is under way.
     pub async fn settled(&self) {
         // The sender is in `self`, so it cannot be gone.
         let _ = self.0.subscribe().wait_for(|counts| counts.under_way == 0).await;
     }
 
-    /// Notes in the state of one act that this has happened; `change` is told what had before.
+    /// Sets a bit in the state of an act; calls `change` with the previous state if the bit was not set.
     fn note(&self, state: &AtomicU8, what: u8, change: impl FnOnce(&mut Counts, u8)) {
-        // The counts and the state change together: everybody who changes a state does it in here.
+        // The counts and the state change together, because every change of a state is made in here.
         self.0.send_modify(|counts| {
             let before = state.fetch_or(what, Ordering::Relaxed);
             if before & what == 0 {
@@ -115,7 +115,7 @@ mod tests {
         assert!(settled.is_over().await);
     }
 
-    /// A future that is looked at now and then.
+    /// Future that a test polls step by step.
     struct Looked<F>(std::pin::Pin<Box<F>>);
 
     fn looked_at<F: Future<Output = ()>>(future: F) -> Looked<F> {
@@ -131,8 +131,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(48))]
 
-        /// Acts begin, end and are left in any order: both counts are what they should be, no more are left
-        /// than may be, and at the end both are 0.
+        /// For any order of beginning, ending and leaving: both counts are right, no more acts are left than
+        /// allowed, and at the end both counts are 0.
         #[test]
         fn counts_are_right_in_every_order(steps in prop::collection::vec((0u8..3, any::<prop::sample::Index>()), 0..2_000)) {
             let acts = Acts::default();

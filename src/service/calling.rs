@@ -1,4 +1,4 @@
-//! A call from a caller's words to the answer: looked up, let in, counted, dispatched.
+//! A call, from the caller's request to the answer: looked up, admitted, counted, dispatched.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,8 +17,8 @@ use crate::supervisor::ServerHandle;
 use crate::telemetry::metrics::{Kind, OK};
 
 impl Gateway {
-    /// Calls a tool. A call that may have reached the child is never repeated. Dropping the
-    /// future cancels the call. Where calls have to queue, each key has a line of its own.
+    /// Calls a tool. A call that may have reached the child is never repeated. Dropping the future cancels the call.
+    /// Where calls have to queue, each key has its own queue.
     pub async fn call_tool(&self, call: &ToolCall, caller: &Principal) -> Result<ToolReply, Error> {
         let caller = &*present(caller)?;
         let entry = self.entry(caller, &call.server)?;
@@ -85,7 +85,7 @@ impl Gateway {
         })
     }
 
-    /// Reads a resource. `timeout` as in [`ToolCall`], `caller` as in [`Gateway::call_tool`].
+    /// Reads a resource. `timeout` has the meaning of that in [`ToolCall`], `caller` that of [`Gateway::call_tool`].
     pub async fn read_resource(
         &self,
         server: &str,
@@ -135,14 +135,14 @@ impl Gateway {
         contents.map(|contents| ResourceReply { server_id: entry.id.clone(), contents, name, latency })
     }
 
-    /// A place among those that a key may have; given back when the guard is dropped.
+    /// Takes one of the places for calls that a key may have under way; given back when the guard is dropped.
     fn begin_call<'a>(&self, caller: &'a Principal) -> Result<CallOfKey<'a>, Error> {
         let limit = calls_at_once(caller, self.0.settings.calls_per_key);
         caller.begin_call(limit).ok_or(Error::TooManyCalls { limit })
     }
 
-    /// How long a call may take, from now on: as long as its caller says, else as the server's definition
-    /// does, else as the gateway's settings do.
+    /// Returns the start and the deadlines of a call that begins now: by the caller's timeout if it gives one, else
+    /// by the server's definition, else by the gateway's settings.
     fn limits(
         &self,
         handle: &ServerHandle,
@@ -175,7 +175,7 @@ impl Gateway {
     }
 }
 
-/// Whether it was refused before a server could have it, for what it asks or for who asks.
+/// Reports whether a request was refused before a server could receive it, because of its content or its caller.
 fn never_reached(refused: &Error) -> bool {
     matches!(
         refused,
@@ -205,7 +205,7 @@ async fn read(
     }
 }
 
-/// How many bytes a tool's answer carries.
+/// Returns the number of bytes in a tool's answer.
 fn carried(reply: &mcp::ToolResult) -> usize {
     reply.content.len() + reply.structured.as_ref().map_or(0, Bytes::len)
 }
@@ -218,7 +218,7 @@ fn check_invokes(caller: &Principal, entry: &ServerEntry, tool: &str) -> Result<
     }
 }
 
-/// A tool that the caller may not see is not suggested either.
+/// Removes the suggestion of a tool that the caller may not see.
 fn without_hidden(error: Error, caller: &Principal, entry: &ServerEntry) -> Error {
     match error {
         Error::ToolNotFound { tool, suggestion } => {

@@ -1,18 +1,17 @@
-//! What time it is, as far as the machine's clock can be believed. A battery that is dead, an image that
-//! was restored and a typing error give a clock that is decades or months off, for minutes or for ever;
-//! what is deleted or granted by it cannot be had back.
+//! The current time, as far as the machine's clock can be believed. A dead battery, a restored image or a typing
+//! error can set a clock wrong by months or decades, for minutes or for ever. What is deleted or granted by such a
+//! clock cannot be taken back.
 //!
-//! The latest time that was believed is kept in the data directory, and goes on with the steady clock,
-//! which nobody sets. The wall clock is believed while it goes along with that. Three moments are asked
-//! for:
+//! The latest time that was believed is kept in the data directory, and advances with the steady clock, which nobody
+//! sets. The wall clock is believed while it agrees with that time. There are three times to ask for:
 //!
 //! * [`now`], for what ends: never before the time that was believed, so that an expired key stays so;
-//! * [`believed`], for what is counted and granted: the wall clock where it is believed, else the time
-//!   that was believed and has gone on since;
+//! * [`believed`], for what is counted and granted: the wall clock where it is believed, else the time that was
+//!   believed, advanced since;
 //! * [`settled`], for what is deleted: the same, but only after the clock was believed for a while.
 //!
-//! A process has one clock: so these are functions, and nothing before [`begin`] is doubted. A simulation is
-//! a process of its own for that, with a clock and a steady clock of its own.
+//! A process has one clock, so these are functions; before [`begin`] the clock is not doubted. A simulation counts
+//! as a process of its own here, with its own wall clock and its own steady clock.
 
 use std::fmt;
 use std::io;
@@ -26,34 +25,34 @@ use sha2::{Digest, Sha256};
 use super::seconds_since_1970;
 use crate::store::{disk as fs, write_private};
 
-/// The file in the data directory that has the latest time that was believed.
+/// Name of the file in the data directory that has the latest time that was believed.
 const FILE: &str = "clock";
-/// No machine that runs this program has an earlier time: 2025-01-01.
+/// Earliest time that is believed: 2025-01-01, before which no machine runs this program.
 const EARLIEST: u64 = 1_735_689_600;
-/// Nor a later one, for as long as this version is of use: 2037-01-01, before 2038, which is where clocks
-/// end up that overflow.
+/// Time from which the clock is not believed: 2037-01-01. This version is not used for that long, and clocks that
+/// overflow end up in 2038.
 const LATEST: u64 = 2_114_380_800;
-/// How far the clock may go back without being doubted: clocks are set right now and then.
+/// Number of seconds that the clock may go back without being doubted, because clocks are corrected at times.
 const BACK: u64 = 300;
-/// How far it may leap forward: machines sleep, and daemons are stopped.
+/// Number of seconds that the clock may leap forward, because machines sleep and daemons are stopped.
 const LEAP: u64 = 31 * 86_400;
-/// For how long a longer leap must stay as it is to be believed.
+/// Time that a longer leap must stay unchanged before it is believed.
 const PATIENCE: Duration = Duration::from_secs(3600);
-/// For how long the clock must have been believed before anything is deleted by it.
+/// Time that the clock must have been believed before anything is deleted by it.
 const SETTLE: Duration = Duration::from_secs(600);
-/// How often the time is kept.
+/// Interval between writes of the time to the data directory.
 const KEEP_EVERY: Duration = Duration::from_secs(60);
 
-/// Why the clock is not believed.
+/// Reason that the clock is not believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Doubt {
-    /// It is before this program was written.
+    /// The clock is before 2025, when no version of this program existed.
     TooEarly,
-    /// It is long after this version is of use.
+    /// The clock is after 2036, long after this version is of use.
     TooLate,
-    /// It is so many seconds behind the time that was believed.
+    /// The clock is this number of seconds behind the time that was believed.
     Behind(u64),
-    /// It is so many seconds ahead of it.
+    /// The clock is this number of seconds ahead of the time that was believed.
     Ahead(u64),
 }
 
@@ -73,15 +72,15 @@ impl fmt::Display for Doubt {
     }
 }
 
-/// The judgement. Pure: times are given, in seconds since 1970 and since any fixed moment.
+/// State of the judgement. Pure: the caller passes times, in seconds since 1970 and since any fixed moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Watch {
-    /// The latest time that was believed, and the steady clock then.
+    /// Latest time that was believed, and the steady clock then; `None` before the first.
     mark: Option<(u64, Duration)>,
-    /// A leap that may have to be believed: how far, and since when it was seen.
+    /// Leap that may be believed later: its size in seconds, and the steady clock when it was first seen.
     leap: Option<(u64, Duration)>,
     doubt: Option<Doubt>,
-    /// Since when there was no doubt.
+    /// Steady clock since which there has been no doubt.
     settled_since: Duration,
 }
 
@@ -90,12 +89,12 @@ impl Watch {
         Watch { mark: mark.map(|mark| (mark, steady)), leap: None, doubt: None, settled_since: steady }
     }
 
-    /// The time that was believed, as it has gone on.
+    /// Returns the time that was believed, advanced by the steady clock; `None` if there is none.
     pub(super) fn expected(&self, steady: Duration) -> Option<u64> {
         self.mark.map(|(mark, at)| mark.saturating_add(steady.saturating_sub(at).as_secs()))
     }
 
-    /// Takes a look at the wall clock in.
+    /// Judges a reading of the wall clock.
     pub(super) fn look(&mut self, wall: u64, steady: Duration) {
         self.doubt = self.judge(wall, steady);
         if self.doubt.is_some() {
@@ -121,7 +120,7 @@ impl Watch {
         if ahead <= LEAP {
             return None;
         }
-        // Another one begins its time anew.
+        // A leap of another size begins its time anew.
         let since = leap.filter(|(far, _)| far.abs_diff(ahead) <= BACK).map_or(steady, |(_, since)| since);
         if steady.saturating_sub(since) >= PATIENCE {
             return None;
@@ -146,18 +145,18 @@ impl Watch {
 
 struct Running {
     watch: Watch,
-    /// What the steady clock said when it began.
+    /// Steady clock at the beginning.
     began: Duration,
     place: PathBuf,
     kept_at: Option<Duration>,
-    /// Said once, not each time it is tried.
+    /// Set while writes of the time fail, so that only the first failure is logged.
     keeping_fails: bool,
 }
 
-/// What a process knows of its clock.
+/// State of the clock of a process.
 pub(super) struct Known {
     running: Mutex<Option<Running>>,
-    /// The time that was believed when it was looked at last; 0 before the beginning. Read by every request.
+    /// Time that was believed at the last look; 0 before [`begin`]. Read by every request.
     floor: AtomicU64,
 }
 
@@ -181,7 +180,7 @@ fn running() -> MutexGuard<'static, Option<Running>> {
     known().running.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What the machine's clock says; in a simulation, what its clock says.
+/// Returns the machine's clock; in a simulation, the simulated clock.
 pub(super) fn wall_clock() -> SystemTime {
     #[cfg(test)]
     if let Some(simulated) = super::registry::simulated_clock() {
@@ -190,7 +189,7 @@ pub(super) fn wall_clock() -> SystemTime {
     SystemTime::now()
 }
 
-/// The clock that nobody sets, since any fixed moment.
+/// Returns the clock that nobody sets, since any fixed moment.
 fn steady_clock() -> Duration {
     #[cfg(test)]
     if let Some(simulated) = super::registry::simulated_steady_clock() {
@@ -205,7 +204,7 @@ fn wall() -> u64 {
 }
 
 impl Running {
-    /// Looks at the wall clock and says what has changed about it.
+    /// Reads the wall clock, and logs a change of the doubt.
     fn look(&mut self) -> (u64, Duration) {
         let (wall, steady) = (wall(), steady_clock().saturating_sub(self.began));
         let before = self.watch.doubt;
@@ -222,15 +221,14 @@ impl Running {
         (wall, steady)
     }
 
-    /// What is to be kept, and where.
+    /// Returns the file and the time to write to it; `None` if there is no time yet.
     fn due(&mut self, steady: Duration) -> Option<(PathBuf, u64)> {
         self.kept_at = Some(steady_clock());
         Some((self.place.clone(), self.watch.expected(steady)?))
     }
 }
 
-/// Keeps the time. The watch is not held meanwhile: a disk may take its time, and calls ask what time it
-/// is.
+/// Writes the time. The lock is not held meanwhile: the disk may be slow, and calls need the time.
 fn write((place, mark): (PathBuf, u64)) {
     let kept = write_private(&place, render(mark).as_bytes());
     let Some(running) = &mut *running() else { return };
@@ -242,8 +240,7 @@ fn write((place, mark): (PathBuf, u64)) {
     running.keeping_fails = kept.is_err();
 }
 
-/// Begins to watch the clock of this process, from the latest time that is known: what the data directory
-/// has kept.
+/// Begins to watch the clock of this process, from the latest time that the data directory has kept.
 pub fn begin(data_dir: &Path) {
     let place = data_dir.join(FILE);
     let mark = match fs::read(&place) {
@@ -263,13 +260,13 @@ pub fn begin(data_dir: &Path) {
     *running() = Some(begun);
 }
 
-/// Looks at the clock, and keeps the time now and then. To be called each second or so. Blocks on the
-/// disk.
+/// Looks at the clock, and writes the time at intervals of [`KEEP_EVERY`]. To be called about once a second. Blocks
+/// on the disk.
 pub(super) fn beat() {
     look_and_keep(|running| running.kept_at.is_none_or(|at| steady_clock().saturating_sub(at) >= KEEP_EVERY));
 }
 
-/// Keeps the time, for the end of the daemon.
+/// Writes the time, for the end of the daemon.
 pub(super) fn keep() {
     look_and_keep(|_| true);
 }
@@ -284,25 +281,25 @@ fn look_and_keep(is_due: impl FnOnce(&Running) -> bool) {
     }
 }
 
-/// Seconds since 1970, never before a time that was believed: for what ends.
+/// Returns seconds since 1970, never before a time that was believed: for what ends.
 pub fn now() -> u64 {
     not_before(wall())
 }
 
-/// A moment, or the time that was believed if that is later.
+/// Returns `moment`, or the time that was believed if that is later.
 pub(super) fn not_before(moment: u64) -> u64 {
     moment.max(known().floor.load(Ordering::Relaxed))
 }
 
-/// Seconds since 1970 as far as the clock is believed: for what is counted and granted.
+/// Returns seconds since 1970 as far as the clock is believed: for what is counted and granted.
 pub fn believed() -> u64 {
     believed_at(wall())
 }
 
-/// The same where the wall clock was just read.
+/// Does the same with a wall clock that was just read.
 pub(super) fn believed_at(wall: u64) -> u64 {
     let floor = known().floor.load(Ordering::Relaxed);
-    // Nearly always: it was looked at a second ago.
+    // Nearly always true: the last look was a second ago.
     if floor == 0 || (floor..=floor.saturating_add(2)).contains(&wall) {
         return wall;
     }
@@ -315,7 +312,7 @@ pub(super) fn believed_at(wall: u64) -> u64 {
     }
 }
 
-/// The same once the clock was believed for a while, and nothing until then: for what is deleted.
+/// Returns the same once the clock was believed for ten minutes, and `None` until then: for what is deleted.
 pub fn settled() -> Option<u64> {
     match &mut *running() {
         Some(running) => {
@@ -326,7 +323,7 @@ pub fn settled() -> Option<u64> {
     }
 }
 
-/// Why the clock is not believed.
+/// Returns the reason that the clock is not believed; `None` if it is.
 pub fn doubt() -> Option<Doubt> {
     running().as_mut().and_then(|running| {
         running.look();
@@ -338,7 +335,7 @@ fn render(mark: u64) -> String {
     format!("{mark} {}\n", sum(mark))
 }
 
-/// The time of a file that is whole and can be one.
+/// Returns the time in a file that is whole and plausible; `None` otherwise.
 fn parse(text: &str) -> Option<u64> {
     let (mark, given) = text.trim_end().split_once(' ')?;
     let mark = mark.parse().ok()?;
@@ -355,7 +352,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// 2026-11-28.
+    /// Start of 2026-11-28, in seconds since 1970.
     const TODAY: u64 = 1_795_824_000;
     const DAY: u64 = 86_400;
 
@@ -363,7 +360,7 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    /// A start at a wall clock, after so many seconds of it.
+    /// Returns a watch started at a wall clock and run for `after` seconds.
     fn started(mark: Option<u64>, wall: u64, after: u64) -> Watch {
         let mut watch = Watch::new(mark, Duration::ZERO);
         for second in 0..=after {
@@ -390,7 +387,7 @@ mod tests {
             assert_eq!(watch.settled(wrong + 7_200, seconds(7_200)), None, "{wrong}");
             assert_eq!(watch.believed(wrong + 7_200, seconds(7_200)), TODAY + 7_200, "{wrong}");
         }
-        // In ten years, which a machine that was stored may have: not within the hour.
+        // A leap of ten years, as of a machine that was stored, is not believed within the hour.
         let watch = started(Some(TODAY), LATEST - DAY, 3_599);
         assert_eq!(watch.settled(LATEST, seconds(3_599)), None);
         assert_eq!(watch.believed(LATEST, seconds(3_599)), TODAY + 3_599);
@@ -439,8 +436,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the wall clock does, the time that is believed never goes back, and is never more
-        /// than a month ahead of the steady one in less than an hour.
+        /// For any readings of the wall clock: the believed time never goes back, and is never more than a month
+        /// ahead of the steady clock in less than an hour.
         #[test]
         fn what_is_believed_never_goes_back_and_leaps_only_so_far(
             looks in prop::collection::vec((1u64..600, prop_oneof![

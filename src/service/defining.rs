@@ -1,4 +1,4 @@
-//! What administrators change: which servers there are, and which of their tools are approved.
+//! The changes for administrators: the set of servers, and the approval of their tools.
 
 use serde_json::{Map, Value};
 
@@ -6,7 +6,7 @@ use super::keys::{require_admin, require_operator};
 use super::{Approval, Error, Gateway, PinReport, Principal, told_of_applied};
 
 impl Gateway {
-    /// Adds a server. The same definition again is no change; another one is
+    /// Adds a server. Adding the same definition again changes nothing; another definition under the name is
     /// [`Error::AlreadyExists`]. Durable when it returns.
     pub async fn add_server(
         &self,
@@ -41,15 +41,15 @@ impl Gateway {
         self.0.registry.export(caller, path).await
     }
 
-    /// Replaces all definitions by those of a file, all or nothing; identical ones keep running. Gives
-    /// what is told of it: names, and what is run now.
+    /// Replaces all definitions by those of a file, all or nothing; servers with an identical one keep running.
+    /// Returns the details for the audit: names, and the definitions that run now.
     pub async fn import_config(&self, caller: &Principal, path: &str) -> Result<Map<String, Value>, Error> {
         require_operator(caller)?;
         let applied = self.0.registry.import(caller, path).await?;
         Ok(told_of_applied(&applied, &self.0.registry.list()))
     }
 
-    /// How a server's tools stand to what was approved of them.
+    /// Compares a server's tools with what was approved of them.
     pub fn pins(&self, caller: &Principal, id_or_name: &str) -> Result<PinReport, Error> {
         require_admin(caller)?;
         Ok(self.server(caller, id_or_name)?.pins.report())

@@ -1,5 +1,5 @@
-//! One call, from admission to its outcome. Waits for a child that is starting; never repeats a
-//! call that a child may have seen.
+//! One call, from admission to its outcome. A call waits for a child that is starting. A call that a child may have
+//! seen is never repeated.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,24 +14,24 @@ use crate::supervisor::{
     Admitted, CallPermit, Leaving, NotAdmitted, ServerHandle, State, Status, TurnView, Verdict,
 };
 
-/// What a caller is told to wait when the queue is full.
+/// Time after which callers are told to retry when the queue is full.
 const OVERLOAD_PAUSE: Duration = Duration::from_secs(1);
 
-/// After so many failures in a row callers are not kept waiting for the next start.
+/// Number of failures in a row from which callers do not wait for the next start.
 const PATIENCE: u32 = 3;
 
-/// How long a call waits for a server whose last start has failed: it may be about to be ready, and is more
-/// likely to fail again.
+/// Time that a call waits for a server whose last start has failed: it may soon be ready, but is more likely to fail
+/// again.
 const FAILING_PATIENCE: Duration = Duration::from_secs(1);
 
-/// A call that was given at least this long, or as long as calls usually get, and was not answered
-/// says something about the server; one with a shorter deadline says something about its caller.
+/// Deadline from which an unanswered call is blamed on the server, unless calls usually get less; one with a shorter
+/// deadline may be due to its caller.
 const TELLING: Duration = Duration::from_secs(5);
 
-/// How long a lost call waits to hear what its child ended of.
+/// Time that a lost call waits to learn the cause of its child's end.
 const LAST_WORDS: Duration = Duration::from_millis(50);
 
-/// A request to a child, before it is known which child that will be.
+/// Request to a child, before the child is chosen.
 pub(super) struct Request {
     pub(super) method: &'static str,
     pub(super) members: Bytes,
@@ -39,22 +39,22 @@ pub(super) struct Request {
     pub(super) progress: bool,
     pub(super) started: Instant,
     pub(super) limits: Limits,
-    /// Who calls: each has a line of its own in the queue.
+    /// Id of the caller's key; each key has its own queue.
     pub(super) caller: Arc<str>,
-    /// How long calls get that name no deadline.
+    /// Deadline of calls that name none.
     pub(super) usual: Duration,
-    /// What has to be looked up once a child is there to have announced it.
+    /// Check that is due once a child has announced its lists.
     pub(super) unchecked: Unchecked,
 }
 
-/// What could not be looked up before the call was made.
+/// Check that could not be made before the call.
 #[derive(Debug, Clone)]
 pub(super) enum Unchecked {
-    /// Nothing.
+    /// No check is due.
     Nothing,
-    /// Whether the server has this tool, and as it was approved where that counts.
+    /// Check that the server has this tool, and that it is as approved where a gate is given.
     Tool(String, Option<Gate>),
-    /// Whether the server has resources, such as this one.
+    /// Check that the server has resources, such as the one with this URI.
     Resource(String),
 }
 
@@ -75,20 +75,20 @@ impl Request {
     }
 }
 
-/// What the child said.
+/// Answer of the child: a result, or a JSON-RPC error.
 pub(super) type Said = Result<Bytes, crate::jsonrpc::RpcError>;
 
-/// Makes a call on whatever child the server has, or gets within the deadline.
+/// Makes a call on the child that the server has, or that it gets within the deadline.
 pub(super) async fn dispatch(
     handle: &ServerHandle,
     request: Request,
     asker: &Asker<'_>,
 ) -> Result<Said, Error> {
-    // A first try comes at once.
+    // The first attempt comes at once.
     let mut now = request.started;
     loop {
         let permit = place(handle, &request, asker, now).await?;
-        // The body may have come slowly, the month's number may have been waited for, or the place.
+        // A slow request body, the quota or the queue may have delayed the call.
         asker.check()?;
         if let Err(missing) = check(handle, &request.unchecked) {
             drop(permit);
@@ -138,14 +138,14 @@ pub(super) async fn dispatch(
                 permit.end(Verdict::Lost);
                 return Err(lost_in_flight(handle, incarnation).await);
             }
-            // The child never saw it: the next one may.
+            // The child never saw the call: the next one may.
             Outcome::Gone { sent: false } => permit.close_place(),
         }
         now = Instant::now();
     }
 }
 
-/// A place for the call, asked for at this moment and waited for in the queue if need be.
+/// Gets a place for the call, from the time `now` on, and waits for it in the queue if necessary.
 async fn place(
     handle: &ServerHandle,
     request: &Request,
@@ -159,7 +159,7 @@ async fn place(
     };
     let deadline = request.deadline();
     let mut changes = handle.watch();
-    // The time in the queue counts from when there is something to wait for but the place itself.
+    // The time in the queue counts from when only the place itself is missing.
     let mut queued_since = None;
     let mut failing_since = None;
     let refused = asker.refused();
@@ -209,7 +209,7 @@ fn not_admitted(handle: &ServerHandle, refused: NotAdmitted) -> Error {
     }
 }
 
-/// Waits until a child takes calls; false when the deadline passed first.
+/// Waits until a child takes calls. Returns `false` if the deadline passed first.
 pub(super) async fn await_child(handle: &ServerHandle, deadline: Instant) -> Result<bool, Error> {
     let mut changes = handle.watch();
     let moment = deadline.min(Instant::now() + FAILING_PATIENCE);
@@ -228,8 +228,8 @@ pub(super) async fn await_child(handle: &ServerHandle, deadline: Instant) -> Res
     }
 }
 
-/// Waits while a changed definition is being brought up, until the deadline at the latest. Says
-/// whether there was anything to wait for.
+/// Waits while a changed definition is being brought up, until the deadline at the latest. Returns `true` if there
+/// was an update and it has ended.
 pub(super) async fn await_update(handle: &ServerHandle, deadline: Instant) -> bool {
     if !is_updating(&handle.status()) {
         return false;
@@ -245,14 +245,14 @@ fn is_updating(status: &Status) -> bool {
     status.update.as_ref().is_some_and(|update| !update.has_failed)
 }
 
-/// Whether the lists are those of the child that calls go to now, and of none to come. Between two
+/// Reports whether the lists are those of the child that takes calls now, with no successor under way. Between two
 /// children they are the last one's, and the next one may be another program.
 pub(super) fn lists_are_current(handle: &ServerHandle) -> bool {
     let status = handle.status();
     status.state.serves() && !is_updating(&status) && handle.catalog().is_loaded()
 }
 
-/// Looks up what could not be looked up before.
+/// Makes the check that was postponed.
 fn check(handle: &ServerHandle, unchecked: &Unchecked) -> Result<(), Error> {
     match unchecked {
         Unchecked::Nothing => Ok(()),
@@ -286,15 +286,15 @@ pub(super) fn require_tool(catalog: &Catalog, tool: &str, gate: Option<&Gate>) -
     }
 }
 
-/// How long it is worth to wait for a child.
+/// Time that it is worth to wait for a child.
 enum Worth {
     ToTheDeadline,
-    /// It is being tried again after a failed start.
+    /// The server is being tried again after a failed start.
     AMoment,
 }
 
-/// Refuses at once when no child can be there before the deadline; asks for one where none is
-/// because nothing asked.
+/// Refuses at once when no child can be there before the deadline; otherwise demands one, as a server may be idle
+/// for lack of demand.
 fn worth_waiting(handle: &ServerHandle, status: &Arc<Status>, deadline: Instant) -> Result<Worth, Error> {
     let name = || handle.name().to_string();
     match handle.leaving() {
@@ -321,7 +321,7 @@ fn worth_waiting(handle: &ServerHandle, status: &Arc<Status>, deadline: Instant)
     Ok(if status.failed_starts > 0 { Worth::AMoment } else { Worth::ToTheDeadline })
 }
 
-/// Says what a server was doing while a call waited for it in vain.
+/// Describes what a server was doing while a call waited for it in vain.
 pub(super) fn meanwhile(handle: &ServerHandle) -> String {
     let (name, status) = (handle.name(), handle.status());
     if status.state.serves() {
@@ -347,7 +347,7 @@ pub(super) fn meanwhile(handle: &ServerHandle) -> String {
     text
 }
 
-/// Says what a server is doing instead of answering.
+/// Describes what a server is doing instead of answering.
 pub(super) fn unreachable(handle: &ServerHandle, status: &Arc<Status>, in_flight: bool) -> Error {
     let (name, now) = (handle.name(), Instant::now());
     let (mut reason, retry_after) = match &status.state {
@@ -389,7 +389,8 @@ pub(super) fn unreachable(handle: &ServerHandle, status: &Arc<Status>, in_flight
     Error::Unreachable { reason, in_flight, retry_after, status: Some(status.clone()) }
 }
 
-/// A call was lost with its child. What the child ended of is known a moment later, and worth it.
+/// Returns the error for a call that was lost with its child. Waits briefly for the cause of the child's end, which
+/// becomes known shortly after.
 async fn lost_in_flight(handle: &ServerHandle, incarnation: u64) -> Error {
     let mut changes = handle.watch();
     let is_told = |status: &Arc<Status>| {

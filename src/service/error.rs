@@ -1,6 +1,5 @@
-//! Everything that can go wrong for a caller, as a closed set with three facts: what happened,
-//! whose fault it is, and whether asking again is safe. Nothing here knows a status code; each
-//! dialect translates with one exhaustive `match`.
+//! The errors that a caller can get: a closed set with three facts each: what happened, whose fault it is, and
+//! whether asking again is safe. No status codes here; each dialect translates with one exhaustive `match`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,21 +9,21 @@ use bytes::Bytes;
 use super::pins::PinState;
 use crate::supervisor::{Problem, Status};
 
-/// Whose fault an [`Error`] is.
+/// Party at fault for an [`Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The request cannot be carried out as it was asked.
     Caller,
-    /// The MCP server misbehaved, is down or said no.
+    /// The MCP server misbehaved, is down or refused.
     Server,
     /// The gateway itself: overloaded, stopping, or its store failed.
     Gateway,
 }
 
-/// Whether repeating the same request is safe.
+/// Safety of repeating the same request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retry {
-    /// The request never reached the MCP server: repeat at will.
+    /// The request never reached the MCP server and can be repeated.
     Safe,
     /// The request reached the MCP server and its outcome is unknown: it may have been carried out.
     OutcomeUnknown,
@@ -32,12 +31,12 @@ pub enum Retry {
     Pointless,
 }
 
-/// Whose calls of a month are used up.
+/// Owner of a monthly quota that is used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QuotaOf {
-    /// The plan's: the member's own or the organization's.
+    /// The quota of the plan: the member's own or the organization's.
     Plan,
-    /// The key's own.
+    /// The quota of the key itself.
     Key,
 }
 
@@ -50,49 +49,49 @@ impl QuotaOf {
     }
 }
 
-/// What went wrong, in the words of no dialect.
+/// Error of the gateway, worded for no particular dialect.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// No server has this id or name.
     #[error("Server '{name}' not found")]
     ServerNotFound {
-        /// What the caller asked for.
+        /// Id or name that was asked for.
         name: String,
     },
     /// The operator switched the server off.
     #[error("Server '{name}' is disabled")]
     ServerDisabled {
-        /// The server's name.
+        /// Name of the server.
         name: String,
     },
     /// The definition has no command (it names an address instead): it is kept and listed, never started.
     #[error("Server '{name}' has no command: remote servers are not called yet by this version")]
     NoCommand {
-        /// The server's name.
+        /// Name of the server.
         name: String,
     },
-    /// The key is not for this server.
+    /// The key does not permit this server.
     #[error("This key may not use server '{name}'")]
     ServerNotPermitted {
-        /// What the caller asked for.
+        /// Name of the server.
         name: String,
     },
-    /// The key is not for this tool.
+    /// The key does not permit this tool.
     #[error("This key may not use tool '{tool}'")]
     ToolNotPermitted {
-        /// What the caller asked for.
+        /// Tool as the caller named it.
         tool: String,
     },
-    /// Who asks may not do this.
+    /// The caller lacks the right to do this.
     #[error("{reason}")]
     Forbidden {
-        /// What is missing.
+        /// Right that is missing, as a sentence.
         reason: String,
     },
-    /// The key was revoked since it was presented, or its member is no more.
+    /// The key was revoked after it was presented, or its member was removed.
     #[error("The API key was revoked")]
     KeyRevoked,
-    /// The key has expired since it was presented.
+    /// The key expired after it was presented.
     #[error("The API key has expired")]
     KeyExpired,
     /// No key has this id.
@@ -104,84 +103,84 @@ pub enum Error {
     /// No plan has this name.
     #[error("Plan not found")]
     PlanNotFound,
-    /// What is to be changed is not such that it can be: a key that was revoked, a member that the
-    /// configuration file has, a plan that somebody has.
+    /// The state of the object does not allow the change: a revoked key, a member of the configuration file, a plan
+    /// in use.
     #[error("{reason}")]
     Conflict {
-        /// What is in the way, and what would help.
+        /// Obstacle, and how to remove it.
         reason: String,
     },
-    /// A value that was understood and cannot be accepted.
+    /// A value was understood and cannot be accepted.
     #[error("{field}: {reason}")]
     Unacceptable {
-        /// Which one.
+        /// Name of the field.
         field: &'static str,
-        /// Why not.
+        /// Reason for the refusal.
         reason: String,
     },
-    /// There are as many as the plan allows.
+    /// The plan's maximum number of objects is reached.
     #[error("No more than {limit} {resource} are allowed; remove one first")]
     LimitReached {
-        /// Of what: `api_keys`, `mcps`.
+        /// Kind of object: `api_keys`, `mcps`.
         resource: &'static str,
-        /// How many there may be.
+        /// Maximum number of such objects.
         limit: u64,
     },
     /// The calls of this month are used up.
     #[error("{} {limit} requests of this month are used up", of.owner())]
     QuotaExceeded {
-        /// Whose.
+        /// Owner of the quota.
         of: QuotaOf,
-        /// How many there may be.
+        /// Maximum number of calls a month.
         limit: u64,
-        /// How long until the next month.
+        /// Time until the next month.
         retry_after: Duration,
     },
-    /// The key has as many calls under way as a key may have.
+    /// The key has the maximum number of calls under way.
     #[error("This key has {limit} calls under way, which is as many as a key may have")]
     TooManyCalls {
-        /// How many there may be.
+        /// Maximum number of calls under way.
         limit: usize,
     },
-    /// So much of what was answered waits to be read that there is no room for more.
+    /// Too many bytes of earlier answers wait to be read.
     #[error("{}", unread(setting, *limit, *carried_out))]
     Unread {
-        /// Which limit was reached.
+        /// Name of the limit that was reached.
         setting: &'static str,
-        /// What it is, in bytes.
+        /// Size of the limit, in bytes.
         limit: usize,
-        /// True when the call was carried out, and its answer dropped.
+        /// `true` if the call was carried out and its answer dropped.
         carried_out: bool,
     },
-    /// The tool is not as it was approved, and its server is configured to refuse such.
+    /// The tool differs from what was approved, and its server is configured to refuse such tools.
     #[error("{}", blocked(tool, *state))]
     ToolBlocked {
-        /// The tool.
+        /// Name of the tool.
         tool: String,
-        /// How it stands to what was approved.
+        /// Difference from what was approved.
         state: PinState,
     },
-    /// The tools that were to be approved are not any more what was looked at.
+    /// The tools to be approved have changed since the caller read them.
     #[error("The tools have changed since they were looked at. Look at them again")]
     ToolsChanged,
     /// The tool is not in the server's catalog.
     #[error("Tool '{tool}' not found{}", suggestion.as_ref().map(|s| format!(". Did you mean '{s}'?")).unwrap_or_default())]
     ToolNotFound {
-        /// What the caller asked for.
+        /// Tool as the caller named it.
         tool: String,
-        /// The closest name in the catalog, when one is close.
+        /// Closest name in the catalog; `None` if no name is close.
         suggestion: Option<String>,
     },
     /// The server does not have the resource.
     #[error("{message}")]
     ResourceNotFound {
-        /// The server's own words, or ours when the server has no resources at all.
+        /// Message of the server, or of the gateway if the server has no resources at all.
         message: String,
     },
     /// The server answered `-32602` to a tool it announced.
     #[error("{message}")]
     InvalidArguments {
-        /// The server's own words.
+        /// Message of the server.
         message: String,
     },
     /// Any other JSON-RPC error of the server, passed on as it came.
@@ -194,113 +193,114 @@ pub enum Error {
         /// The JSON-RPC error data, raw JSON.
         data: Option<Bytes>,
     },
-    /// The tool asks for input before it answers. Whatever way a server has of saying so, it is one cause.
+    /// The tool asks for input before it answers. All ways a server has of saying so map to this one.
     #[error("The tool asks for input (input_required), which this interface cannot give")]
     InputRequired,
-    /// The server answered with something that is not what MCP says it should be.
+    /// The server answered with something that MCP does not allow.
     #[error("The MCP server sent an unusable reply: {reason}")]
     BadReply {
-        /// What is wrong with the reply.
+        /// Defect of the reply.
         reason: String,
     },
     /// The server is not running, cannot start, or died during the call.
     #[error("{reason}")]
     Unreachable {
-        /// What the server is doing instead of answering, its cause and its last words on stderr.
+        /// Description of what the server is doing instead of answering, with its cause.
         reason: String,
-        /// True when the request had been handed to the child: the outcome is unknown.
+        /// `true` if the request had been handed to the child, so the outcome is unknown.
         in_flight: bool,
-        /// When the next start is due, if that is known.
+        /// Time until the next start is due; `None` if that is unknown.
         retry_after: Option<Duration>,
-        /// How the server was when the call failed.
+        /// Status of the server when the call failed; `None` if it is unknown.
         status: Option<Arc<Status>>,
     },
     /// The server did not answer its last calls: further ones are refused for a while.
     #[error("Server '{name}' did not answer its last calls; calls are refused for another {:.1} s", retry_after.as_secs_f32())]
     BreakerOpen {
-        /// The server's name.
+        /// Name of the server.
         name: String,
-        /// When it is worth asking again.
+        /// Time after which it is worth asking again.
         retry_after: Duration,
     },
     /// The deadline passed. The child was told to cancel.
     #[error("No answer within {} ms{}", after.as_millis(), meanwhile.as_ref().map(|m| format!(": {m}")).unwrap_or_default())]
     TimedOut {
-        /// The deadline the call had.
+        /// Deadline of the call.
         after: Duration,
-        /// True when the request had been handed to the child.
+        /// `true` if the request had been handed to the child.
         in_flight: bool,
-        /// What the server was doing, for a call that it was not ready for.
+        /// Description of what the server was doing, for a call that it was not ready for; `None` for other calls.
         meanwhile: Option<String>,
     },
-    /// As many calls as the server may have are in flight, and the queue is full or too old.
+    /// The server has the maximum number of calls in flight, and the queue is full or the call waited too long in
+    /// it.
     #[error("Too many calls are waiting for this server")]
     Overloaded {
-        /// When it is worth asking again.
+        /// Time after which it is worth asking again.
         retry_after: Duration,
     },
     /// The daemon is stopping.
     #[error("The gateway is shutting down")]
     ShuttingDown,
-    /// A server of this name exists with another definition.
+    /// Another server with a different definition has this name.
     #[error("Server '{name}' already exists")]
     AlreadyExists {
-        /// The name that is taken.
+        /// Name that is taken.
         name: String,
     },
-    /// A definition that cannot be accepted; every problem at once.
+    /// The definition cannot be accepted; all problems are reported at once.
     #[error("{}", problems.first().map(|p| p.to_string()).unwrap_or_default())]
     InvalidDefinition {
-        /// What is wrong, each with its path.
+        /// All problems, each with its path.
         problems: Vec<Problem>,
     },
-    /// A file that import or export was asked for is not there.
+    /// The file to import or export does not exist.
     #[error("File '{path}' not found")]
     FileNotFound {
-        /// The path as the caller wrote it.
+        /// Path as the caller wrote it.
         path: String,
     },
     /// A file could not be read.
     #[error("Failed to read file: {reason}")]
     FileRead {
-        /// The operating system's reason.
+        /// Message of the operating system.
         reason: String,
     },
     /// A file could not be written.
     #[error("Failed to write to file: {reason}")]
     FileWrite {
-        /// The operating system's reason.
+        /// Message of the operating system.
         reason: String,
     },
-    /// A file's content is not a configuration.
+    /// The content of a file is not a configuration.
     #[error("File '{path}' {reason}")]
     FileContent {
-        /// The path as the caller wrote it.
+        /// Path as the caller wrote it.
         path: String,
-        /// What is wrong, worded to follow the path.
+        /// Defect of the content, worded to follow the path.
         reason: String,
     },
-    /// A path outside the configured root.
+    /// The path is outside the configured root.
     #[error("File path is outside the configured root '{root}'")]
     OutsideRoot {
-        /// The directory that paths must stay in.
+        /// Directory that paths must stay in.
         root: String,
     },
     /// The store refused a change; nothing was changed.
     #[error("The change could not be stored: {reason}")]
     Store {
-        /// The store's reason.
+        /// Reason given by the store.
         reason: String,
     },
-    /// A defect of the gateway. The text is for the log, not for the caller.
+    /// The gateway has a defect. The text is for the log, not for the caller.
     #[error("internal error: {reason}")]
     Internal {
-        /// What broke.
+        /// Description of the defect.
         reason: String,
     },
 }
 
-/// Why a tool is held back, and who can let it through.
+/// Describes why a tool is held back, and who can approve it.
 fn blocked(tool: &str, state: PinState) -> String {
     let what = match state {
         PinState::New => "is new",
@@ -311,7 +311,7 @@ fn blocked(tool: &str, state: PinState) -> String {
     format!("Tool '{tool}' {what} and waits for an administrator's approval")
 }
 
-/// What the caller lost, and what to do about it.
+/// Describes what the caller lost, and what to do about it.
 fn unread(setting: &str, limit: usize, carried_out: bool) -> String {
     let what = match carried_out {
         true => "The call was carried out and its answer dropped",
@@ -324,7 +324,7 @@ fn unread(setting: &str, limit: usize, carried_out: bool) -> String {
 }
 
 impl Error {
-    /// Whose fault it is.
+    /// Returns the party at fault.
     pub fn fault(&self) -> Fault {
         match self {
             Error::ServerNotFound { .. }
@@ -368,7 +368,7 @@ impl Error {
         }
     }
 
-    /// Whether the same request may be sent again without the risk of doing something twice.
+    /// Returns whether the same request may be sent again without the risk of doing something twice.
     pub fn retry(&self) -> Retry {
         match self {
             Error::Unreachable { in_flight: true, .. }
@@ -416,7 +416,7 @@ impl Error {
         }
     }
 
-    /// The name of the outcome in metrics and logs: one word a variant, stable.
+    /// Returns the name of the outcome in metrics and logs: one word per variant, stable.
     pub fn outcome(&self) -> &'static str {
         match self {
             Error::ServerNotFound { .. } => "server_not_found",

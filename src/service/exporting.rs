@@ -1,5 +1,5 @@
-//! An export of the audit on its way to whoever asked for it. Little is read ahead: the next piece waits until
-//! the one before it is taken.
+//! An audit export on its way to the caller. Little is read ahead: the next piece waits until the previous one is
+//! taken.
 
 use std::task::{Context, Poll, ready};
 
@@ -11,18 +11,18 @@ use super::keys::require_admin;
 use super::standing::{present, refused};
 use super::{AuditQuery, Error, Gateway, Principal};
 
-/// How many pieces wait to be taken. One more is read meanwhile.
+/// Number of pieces that wait to be taken. One more is read meanwhile.
 const WAITING: usize = 1;
 
-/// An export.
+/// Export of the audit.
 pub enum AuditExport {
-    /// It is so short that there is nothing else to come.
+    /// Complete export, if it fits in one piece.
     Whole(Bytes),
-    /// It comes piece by piece.
+    /// Export that comes piece by piece.
     Pieces(AuditPieces),
 }
 
-/// The pieces of an export. One that ends with anything but its last piece is cut.
+/// Pieces of an export. An export that ends without its last piece is truncated.
 pub struct AuditPieces {
     pieces: mpsc::Receiver<Piece>,
     caller: Principal,
@@ -30,7 +30,7 @@ pub struct AuditPieces {
 }
 
 impl Gateway {
-    /// The whole audit, oldest first, as lines of JSON. What cannot be read at all is an error here.
+    /// Exports the whole audit, oldest first, as lines of JSON. Fails here if the audit cannot be read at all.
     pub async fn audit_export(&self, caller: &Principal, query: AuditQuery) -> Result<AuditExport, Error> {
         require_admin(caller)?;
         let begin = async { self.0.audit.export(query).await?.next().await };
@@ -49,7 +49,7 @@ impl AuditPieces {
         AuditPieces { pieces, caller, is_over: false }
     }
 
-    /// The next piece, if whoever asked may still have it. An error is the end.
+    /// Returns the next piece while the caller may administer; `None` after the end. An error ends the export.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         if self.is_over {
             return Poll::Ready(None);
@@ -62,14 +62,14 @@ impl AuditPieces {
                 return Poll::Ready(Some(Err(error)));
             }
         };
-        // Why there is no further one is logged where that happens.
+        // The reason for a missing piece is logged where it occurs.
         let cut = || Error::Internal { reason: "the export of the audit was cut".to_owned() };
         self.is_over = next.as_ref().is_none_or(|piece| piece.is_last);
         Poll::Ready(Some(next.map(|piece| piece.bytes).ok_or_else(cut)))
     }
 }
 
-/// Reads piece after piece until the last one, or until nobody may have or wants another.
+/// Sends piece after piece until the last one, or until the caller has left or loses the right to read them.
 async fn feed(export: Export, first: Piece, caller: Principal, pieces: mpsc::Sender<Piece>) {
     tokio::select! {
         biased;
@@ -103,10 +103,10 @@ mod tests {
     use crate::access::{KeyRecord, KeyRing, KeyWish, NewKey, Permissions};
     use crate::service::AuditHandle;
 
-    /// How many lines there are, in two segments.
+    /// Number of lines, in two segments.
     const LINES: usize = 4_000;
 
-    /// Makes an audit of some megabytes; gives its second segment.
+    /// Writes an audit of some megabytes. Returns the path of its second segment.
     fn write(directory: &Path) -> PathBuf {
         let line = |n: usize| {
             let filler = "x".repeat(500);
@@ -119,7 +119,7 @@ mod tests {
         second
     }
 
-    /// A caller that may administer.
+    /// Returns a caller that may administer.
     fn admin() -> (KeyRing, KeyRecord, Principal) {
         let wish = KeyWish {
             limits: crate::access::KeyLimits::default(),
@@ -135,7 +135,7 @@ mod tests {
         (ring, made.record, caller)
     }
 
-    /// An export that has begun, and how many pieces of it were read.
+    /// Begins an export. Returns it and the counter of the pieces read.
     async fn begun(directory: &Path, caller: Principal) -> (AuditPieces, Arc<AtomicUsize>) {
         let audit = AuditHandle::below(directory);
         let export = audit.export(AuditQuery::default()).await.expect("listed");
@@ -149,7 +149,7 @@ mod tests {
         poll_fn(|cx| pieces.poll_next(cx)).await
     }
 
-    /// Lets everything go as far as it goes while nobody takes anything.
+    /// Lets all tasks run until they wait for someone to take a piece.
     async fn at_rest() {
         for _ in 0..50 {
             tokio::task::spawn_blocking(|| ()).await.expect("no panic");
@@ -191,7 +191,7 @@ mod tests {
         at_rest().await;
         ring.put([KeyRecord { revoked_at: Some(1), ..record }]);
         at_rest().await;
-        // Also not what was read before.
+        // Pieces that were read before are withheld, too.
         assert!(matches!(next(&mut pieces).await, Some(Err(Error::KeyRevoked))));
         assert!(next(&mut pieces).await.is_none());
         assert!(read.load(Ordering::SeqCst) <= 3, "and nothing more is read for it than what was under way");

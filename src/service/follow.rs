@@ -1,4 +1,4 @@
-//! Following a server's log. A reader that is slow is told what it missed; nothing is kept for it.
+//! The follower of a server's log. A slow reader learns the number of lines it missed; nothing is kept for it.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use super::{Error, Principal, ServerEntry, check_permitted, keys};
 use crate::child::LogLine;
 use crate::supervisor::{ServerHandle, Status};
 
-/// How many lines are handed over at once.
+/// Maximum number of lines handed over at once.
 const BATCH: usize = 64;
 
-/// Who reads a log, and whose.
+/// Reader of a log: the caller, and the server of the log.
 #[derive(Clone)]
 pub(super) struct Reader {
     pub(super) caller: Principal,
@@ -25,33 +25,33 @@ impl Reader {
         check_permitted(caller, &self.entry)
     }
 
-    /// Why the log is not for the reader any more.
+    /// Returns the reason that the reader may not read the log any more; `None` while it may.
     fn refused(&self) -> Option<LogEnd> {
         present(&self.caller).and_then(|caller| self.may(&caller)).err().map(LogEnd::Refused)
     }
 }
 
-/// Why a log ends.
+/// Reason that a log ends.
 #[derive(Debug, Clone)]
 pub enum LogEnd {
     /// The server was removed.
     Removed,
-    /// The daemon stops.
+    /// The daemon is stopping.
     Stopping,
-    /// It is not for the reader any more.
+    /// The reader may not read the log any more.
     Refused(Error),
 }
 
-/// What there is to say of a log.
+/// Event of a log.
 #[derive(Debug)]
 pub enum LogNews {
-    /// Further lines, and how many were missed before them.
+    /// Further lines, and the number of lines missed before them.
     Lines(u64, Vec<Arc<LogLine>>),
-    /// There are no more to come.
+    /// End of the log; no more lines follow.
     End(LogEnd),
 }
 
-/// Follows a server's log until the server is removed, the daemon stops, or the reader may not any more.
+/// Follower of a server's log until the server is removed, the daemon stops, or the reader loses the right.
 pub struct LogFollower {
     reader: Reader,
     handle: Arc<ServerHandle>,
@@ -71,7 +71,7 @@ impl LogFollower {
     ) -> LogFollower {
         let log = handle.log();
         let newest = log.watch();
-        // A number beyond the newest is from before the daemon's last start.
+        // A number beyond the newest comes from before the daemon's last start.
         let known = after.filter(|after| *after <= *newest.borrow());
         let after = known.unwrap_or_else(|| match log.tail(tail).first() {
             Some(first) => first.number - 1,
@@ -80,18 +80,18 @@ impl LogFollower {
         LogFollower { reader, after, newest, status: handle.watch(), stopping, handle }
     }
 
-    /// Says, asked at any moment, whether what was read may still be handed over.
+    /// Returns a check, to be made at any time, that gives the reason that lines may not be handed over any more.
     pub fn guard(&self) -> impl Fn() -> Option<LogEnd> + Send + 'static {
         let reader = self.reader.clone();
         move || reader.refused()
     }
 
-    /// Resolves when the log is not for the reader any more.
+    /// Waits until the reader may not read the log any more.
     pub async fn refused(&self) -> Error {
         refused(&self.reader.caller, |caller| self.reader.may(caller)).await
     }
 
-    /// The next lines, or why there are none.
+    /// Waits for the next lines or the end of the log.
     pub async fn next(&mut self) -> LogNews {
         let reader = self.reader.clone();
         tokio::select! {

@@ -1,5 +1,5 @@
-//! Keeps what servers announced, so that it can be told while nothing of them runs, also after the
-//! daemon was started anew.
+//! The keeper of what servers announced, so that it can be listed while none of their children runs, also after a
+//! restart of the daemon.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,17 +9,17 @@ use super::registry::{RegistryHandle, Told};
 use crate::child::Catalog;
 use crate::supervisor::{Directory, PinMode, Remembered};
 
-/// How long further changes are waited for, so that a storm of them is one write.
+/// Time to wait for further changes, so that a burst of them is one write.
 const DEBOUNCE: Duration = Duration::from_millis(500);
 
 type Kept = HashMap<Arc<str>, (Arc<Catalog>, PinMode)>;
 
-/// Writes changed lists to the store. Cheap to clone.
+/// Writer of changed lists to the store. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Keeper {
     registry: RegistryHandle,
     directory: Directory,
-    /// The lists that were written last, by server, and how its tools were pinned then.
+    /// Lists that were written last, by server id, and the pin mode of the server's tools then.
     kept: Arc<Mutex<Kept>>,
 }
 
@@ -28,7 +28,7 @@ impl Keeper {
         Keeper { registry, directory, kept: Arc::default() }
     }
 
-    /// Keeps the lists of all servers until it is dropped.
+    /// Writes changed lists of all servers until the future is dropped.
     pub(super) async fn run(self) {
         loop {
             self.directory.catalogs_changed().await;
@@ -37,8 +37,8 @@ impl Keeper {
         }
     }
 
-    /// Keeps what has changed since the last time. What cannot be written now is logged and tried
-    /// again with the next change: losing it costs a start, no more.
+    /// Writes the lists that have changed since the last time. A failed write is logged and tried again with the
+    /// next change: losing the lists costs a start, no more.
     pub(super) async fn keep(&self) {
         let changed = self.changed();
         if changed.is_empty() {
@@ -58,7 +58,7 @@ impl Keeper {
         for handle in self.directory.all() {
             let (catalog, introduction) = (handle.catalog(), handle.status().introduction.clone());
             let Some(entry) = servers.by_id(handle.id()) else { continue };
-            // What serves beside an edit that cannot be used serves by an earlier definition.
+            // A server that runs beside an edit with problems runs by an earlier definition.
             if !entry.definition.problems().is_empty() {
                 continue;
             }

@@ -1,5 +1,5 @@
-//! Keys while they live: changed, given another text; and what is to be said of a key that may less than
-//! its words promise.
+//! Changes to existing keys: other settings, another text. Also the warnings about a key that allows less than its
+//! settings suggest.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,27 +9,27 @@ use super::keys::KeyView;
 use super::{Error, Gateway, NoKey, seconds_since_1970, unix_seconds};
 use crate::access::{Announced, KeyChange, KeyRecord, KeyStatus, LimitsChange, NewKey, Principal};
 
-/// For how long the text that a key had may be accepted beside its new one.
+/// Maximum time that the previous text of a key may be accepted beside the new one.
 const LONGEST_GRACE: Duration = Duration::from_secs(7 * 86_400);
 
-/// How somebody wants a key to be changed; see [`KeyChange`].
+/// Requested change of a key; `None` leaves a field as it is. See [`KeyChange`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ChangeRequest {
-    /// Another name.
+    /// New display name.
     pub name: Option<String>,
-    /// Another description, or none.
+    /// New description; `Some(None)` removes it.
     pub description: Option<Option<String>>,
-    /// Another end, or none.
+    /// New time of expiry; `Some(None)` removes it.
     pub expires_at: Option<Option<SystemTime>>,
-    /// Other permissions, in the form of [`crate::access::Permissions::read`].
+    /// New permissions, in the form of [`crate::access::Permissions::read`].
     pub permissions: Option<Value>,
-    /// Other limits, each by itself.
+    /// New limits, each by itself.
     pub limits: LimitsChange,
 }
 
 impl Gateway {
-    /// Changes a key that the caller may see, from its very next request on. It may be narrowed at will, and
-    /// widened as far as the caller's own goes. Durable when it returns.
+    /// Changes a key that the caller may see, from its very next request on. It may be narrowed freely, and widened
+    /// as far as the caller's own key goes. Durable when it returns.
     pub async fn change_key(
         &self,
         caller: &Principal,
@@ -50,8 +50,8 @@ impl Gateway {
         Ok(self.key(caller, &id).await?)
     }
 
-    /// Gives a key that the caller may see another text, which is in the answer and nowhere else. The one it
-    /// had is refused at once, or after `grace`. Durable when it returns.
+    /// Gives a key that the caller may see another text, which is only in the answer. The previous text is refused
+    /// at once, or after `grace`. Durable when it returns.
     pub async fn rotate_key(&self, caller: &Principal, id: &str, grace: Duration) -> Result<NewKey, Error> {
         if grace > LONGEST_GRACE {
             let reason = "must be at most 168h, which is seven days".to_owned();
@@ -61,8 +61,8 @@ impl Gateway {
         self.0.registry.rotate_key(caller, &id, grace.as_secs()).await
     }
 
-    /// What is to be said of a key that may less than was asked for: patterns that fit nothing, limits that
-    /// others are below, an owner that may not call. A sentence each.
+    /// Returns warnings about a key that allows less than its settings suggest, one sentence each: patterns that
+    /// match nothing, limits above those of others, an owner that may not call, an expired key.
     pub fn doubts_about(&self, record: &KeyRecord) -> Vec<String> {
         let list = self.0.registry.list();
         let catalogs: Vec<_> = list
@@ -110,14 +110,14 @@ impl Gateway {
         doubts
     }
 
-    /// How many calls a month a key may make by its own number, or by the default for keys.
+    /// Returns the monthly limit of a key: its own, or the default for keys; `None` if there is none or no such key.
     pub fn monthly_limit_of_key(&self, id: &str) -> Option<u64> {
         let limits = self.0.keys.key(id, unix_seconds())?.record.limits;
         limits.or(self.0.keys.charter().key_defaults).monthly_requests
     }
 }
 
-/// How many calls a key may have under way: its own number, and never more than the setting.
+/// Returns the number of calls a key may have under way: its own limit, and never more than the setting.
 pub(super) fn calls_at_once(caller: &Principal, most: usize) -> usize {
     caller.limits().calls_at_once.map_or(most, |own| own.min(most))
 }

@@ -1,4 +1,4 @@
-//! Keys and the organization as callers may see and change them: whose keys, how wide, how many.
+//! The keys and the organization as callers may see and change them: ownership, permissions and number of keys.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,31 +16,31 @@ use crate::access::{
 };
 use crate::nearest::closest;
 
-/// A key that somebody asks for.
+/// Parameters of a key to be made.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KeyRequest {
-    /// A name for people.
+    /// Display name, chosen by the caller.
     pub name: String,
-    /// What it is for.
+    /// Purpose of the key.
     pub description: Option<String>,
-    /// From when on it is to be refused.
+    /// Time from which the key is refused; `None` for no expiry.
     pub expires_at: Option<SystemTime>,
-    /// What it is to be limited to, in the form of [`Permissions::read`].
+    /// Permissions to limit it to, in the form of [`Permissions::read`]; `None` for the default ones.
     pub permissions: Option<Value>,
-    /// The member that is to own it; the caller's own by default.
+    /// Id of the member that is to own it; the caller's own by default.
     pub owner: Option<String>,
-    /// A member that is to be made along and own it.
+    /// Member that is to be made with the key and to own it.
     pub member: Option<MemberRequest>,
-    /// How much it is to be able to.
+    /// Limits of rate, calls at once and calls a month.
     pub limits: KeyLimits,
 }
 
-/// Why a key is not made.
+/// Reason that a key is not made or changed.
 #[derive(Debug, Clone)]
 pub enum NoKey {
     /// The permissions cannot be read.
     Permissions(BadPermissions),
-    /// Everything else.
+    /// Any other error, such as a missing right.
     Error(Error),
 }
 
@@ -50,42 +50,43 @@ impl From<Error> for NoKey {
     }
 }
 
-/// What of a key is to be revoked.
+/// Part of a key's lineage that is to be revoked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Revoke {
-    /// The key.
+    /// Only the key itself.
     Key,
     /// The key, the keys that it has made, and those that these have made.
     Both,
-    /// Only what it has made.
+    /// Only the keys that it has made, and those that these have made.
     Descendants,
 }
 
-/// What came of a revocation.
+/// Result of a revocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revocation {
-    /// The id that was asked for.
+    /// Id in the request.
     pub id: Arc<str>,
-    /// That key as it is now; `None` where it is not kept any more.
+    /// The key as it is now; `None` if it is not kept any more.
     pub key: Option<access::KeyView>,
-    /// The keys that are revoked by this, in the order of their ids.
+    /// Ids of the keys that this revokes, in ascending order.
     pub revoked: Vec<Arc<str>>,
-    /// Whether it outlives an end of the daemon. If not, that is still to come; it is in force all the same.
+    /// `true` if the revocation would survive an end of the daemon. If not, that is still to come; it is in force
+    /// all the same.
     pub durable: bool,
 }
 
-/// A key as it is now, for showing.
+/// Snapshot of a key, for display.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyView {
-    /// What is stored of it.
+    /// Stored record of the key.
     pub record: KeyRecord,
-    /// What becomes of it when it is presented.
+    /// Result of presenting the key now.
     pub status: KeyStatus,
-    /// When it was last presented, seconds since 1970.
+    /// Time when it was last presented, in seconds since 1970; `None` if it never was.
     pub last_used: Option<u64>,
-    /// Its calls altogether.
+    /// Number of all its calls.
     pub total_requests: u64,
-    /// Its calls of the current UTC day.
+    /// Number of its calls on the current UTC day.
     pub requests_today: u64,
 }
 
@@ -97,42 +98,42 @@ impl KeyView {
     }
 }
 
-/// The organization, for showing.
+/// Snapshot of the organization, for display.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrganizationView {
-    /// `org_…`.
+    /// Id, of the form `org_…`.
     pub id: Arc<str>,
-    /// A name for people.
+    /// Display name, from the configuration file.
     pub name: String,
-    /// A name for addresses.
+    /// Name for use in addresses.
     pub slug: String,
-    /// What it is.
+    /// Description for people; `None` if the configuration has none.
     pub description: Option<String>,
-    /// What it is entitled to.
+    /// Plan whose limits apply to it.
     pub plan: Arc<Plan>,
-    /// When this installation began.
+    /// Time of the first start of this installation.
     pub created_at: SystemTime,
-    /// How many servers there are.
+    /// Number of servers in the registry.
     pub mcps: u64,
-    /// How many keys are accepted now.
+    /// Number of keys that are accepted now.
     pub api_keys: u64,
-    /// How many members there are.
+    /// Number of members of all roles.
     pub team_members: u64,
 }
 
-/// A member, for showing.
+/// Snapshot of a member, for display.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberView {
-    /// The member.
+    /// The member with its role and plan.
     pub member: Arc<Member>,
-    /// Seconds since 1970.
+    /// Time when it was made, in seconds since 1970; that of the installation for members of the configuration.
     pub joined_at: u64,
-    /// When one of its keys was last used, seconds since 1970.
+    /// Time when one of its keys was last used, in seconds since 1970; `None` if none was.
     pub last_active: Option<u64>,
 }
 
 impl Gateway {
-    /// The keys that a caller may see: its member's own, or all, newest first, ties by id.
+    /// Returns the keys that a caller may see: its member's own, or all; newest first, ties by id.
     pub async fn keys(&self, caller: &Principal) -> Result<Vec<KeyView>, Error> {
         require(caller, Role::Member)?;
         let totals = while_accepted(caller, self.0.usage.key_totals()).await??;
@@ -145,7 +146,7 @@ impl Gateway {
         Ok(keys)
     }
 
-    /// The key of this id.
+    /// Returns the key of this id if the caller may see it.
     pub async fn key(&self, caller: &Principal, id: &str) -> Result<KeyView, Error> {
         let key = self.seen_key(caller, id)?;
         Ok(KeyView::of(key, &while_accepted(caller, self.0.usage.key_totals()).await??))
@@ -157,8 +158,8 @@ impl Gateway {
         if may_see(caller, &key.record) { Ok(key) } else { Err(not_yours()) }
     }
 
-    /// Makes a key that allows nothing that the caller's own does not. Durable when it returns; its
-    /// text is in the answer and nowhere else.
+    /// Makes a key that allows nothing that the caller's own does not. Durable when it returns; the text of the key
+    /// is only in the answer.
     pub async fn create_key(&self, caller: &Principal, request: KeyRequest) -> Result<NewKey, NoKey> {
         require(caller, Role::Member)?;
         let member = match &request.member {
@@ -174,7 +175,7 @@ impl Gateway {
             permissions,
             limits: request.limits,
         };
-        // Whether the caller may have it is decided where it is made.
+        // The rights of the caller are checked where the key is made.
         let Some(new) = request.member else { return Ok(self.0.registry.create_key(caller, wish).await?) };
         let make =
             |registry: &mut Registry, caller: &Principal| registry.create_key_with_member(caller, new, wish);
@@ -192,7 +193,7 @@ impl Gateway {
         member.ok_or_else(|| Error::Unacceptable { field: "owner_id", reason: reason() })
     }
 
-    /// Permissions by ids, of ones that may name servers.
+    /// Reads permissions and replaces names of servers by their ids.
     pub(super) fn permissions_to_be(
         &self,
         caller: &Principal,
@@ -221,35 +222,35 @@ impl Gateway {
         }
     }
 
-    /// Revokes a key, what it has made, or both; revoked again they stay as they were. In force when it
-    /// returns, and durable unless the answer says that it is not yet.
+    /// Revokes a key, the keys that it has made, or both; keys that are revoked already stay as they are. In force
+    /// when it returns, and durable unless the answer says that it is not yet.
     pub async fn revoke_key(&self, caller: &Principal, id: &str, what: Revoke) -> Result<Revocation, Error> {
         require(caller, Role::Member)?;
         self.0.registry.revoke_key(caller, id, what).await
     }
 
-    /// Calls of the current month that count for the organization's plan.
+    /// Returns the number of calls of the current month that count for the organization's plan.
     pub async fn requests_this_month(&self, _: &Principal) -> Result<u64, Error> {
         let month = Span::of_period(Period::Month, unix_seconds());
         Ok(self.0.usage.usage(month, UsageOf::default()).await?.total.calls())
     }
 
-    /// Sums over a span: of everything for those who administer, else of the caller's own member.
+    /// Returns the sums over a span: of everything for those who administer, else of the caller's own member.
     pub async fn usage(&self, caller: &Principal, span: Span, of: UsageOf) -> Result<Usage, Error> {
         while_accepted(caller, self.0.usage.usage(span, self.of_caller(caller, of))).await?
     }
 
-    /// A history, newest bucket first; whose as for [`Gateway::usage`].
+    /// Returns a history, newest bucket first, of the same keys as [`Gateway::usage`].
     pub async fn usage_history(&self, caller: &Principal, query: HistoryQuery) -> Result<Vec<Bucket>, Error> {
         let of = self.of_caller(caller, query.of);
         while_accepted(caller, self.0.usage.history(HistoryQuery { of, ..query })).await?
     }
 
-    /// The usage of a key that the caller may see.
+    /// Returns the usage of a key that the caller may see.
     pub async fn usage_of_key(&self, caller: &Principal, id: &str, span: Span) -> Result<Usage, Error> {
         let key = match self.seen_key(caller, id) {
             Ok(key) => Ok(key.record.id),
-            // What a key has done is kept longer than the key.
+            // Usage is kept longer than the key itself.
             Err(Error::KeyNotFound) if caller.role().may_administer() => Err(Error::KeyNotFound),
             Err(error) => return Err(error),
         };
@@ -258,7 +259,7 @@ impl Gateway {
         if usage.total.calls() > 0 { Ok(usage) } else { key.map(|_| usage) }
     }
 
-    /// Narrows what is asked for to what the caller may see.
+    /// Narrows a filter to the keys that the caller may see.
     fn of_caller(&self, caller: &Principal, of: UsageOf) -> UsageOf {
         if caller.role().may_administer() {
             return of;
@@ -269,23 +270,24 @@ impl Gateway {
         UsageOf { keys: Some(keys.collect()), ..of }
     }
 
-    /// The names of keys, and the plan's number of calls a month for the caller.
+    /// Returns the names of all keys, by id.
     pub fn key_names(&self) -> HashMap<Arc<str>, String> {
         let keys = self.0.keys.keys(unix_seconds()).into_iter();
         keys.map(|key| (key.record.id, key.record.name)).collect()
     }
 
-    /// How many calls a month the plan has that a caller's calls count for.
+    /// Returns the monthly limit of the plan that a caller's calls count for; `None` for no limit.
     pub fn monthly_limit(&self, caller: &Principal) -> Option<u64> {
         caller.plan().monthly_requests
     }
 
-    /// The id of the server of this id or name, also of one that the caller may not use: for filters.
+    /// Returns the id of the server of this id or name, even if the caller may not use it: for filters. An unknown
+    /// name is returned as it is.
     pub fn server_id(&self, id_or_name: &str) -> Arc<str> {
         self.0.registry.server(id_or_name).map_or_else(|| id_or_name.into(), |server| server.id.clone())
     }
 
-    /// The organization.
+    /// Returns the organization with its current counts.
     pub fn organization(&self, _: &Principal) -> OrganizationView {
         let charter = self.0.keys.charter();
         let organization = charter.organization.clone();
@@ -302,7 +304,7 @@ impl Gateway {
         }
     }
 
-    /// The organization's members: in the order of the configuration, then those made over the API.
+    /// Returns the organization's members: in the order of the configuration, then those made over the API.
     pub fn members(&self, _: &Principal) -> Vec<MemberView> {
         let began = seconds_since_1970(self.0.registry.created_at());
         let charter = self.0.keys.charter();
@@ -323,13 +325,13 @@ pub(super) fn not_yours() -> Error {
     Error::Forbidden { reason: "This API key belongs to another member".to_owned() }
 }
 
-/// Refuses who may not administer.
+/// Refuses a caller that may not administer.
 pub(super) fn require_admin(caller: &Principal) -> Result<(), Error> {
     require(caller, Role::Admin)
 }
 
-/// Refuses who may not define servers, which is running programs as the daemon's user: a key that is
-/// limited to some servers or tools would be so no more.
+/// Refuses a caller that may not define servers, which means running programs as the daemon's user: this would free
+/// a key from its limitation to some servers or tools.
 pub(super) fn require_operator(caller: &Principal) -> Result<(), Error> {
     require_admin(caller)?;
     if caller.permissions().are_unlimited() {
@@ -339,17 +341,17 @@ pub(super) fn require_operator(caller: &Principal) -> Result<(), Error> {
     Err(Error::Forbidden { reason })
 }
 
-/// Refuses who may not have keys.
+/// Refuses a caller that may not have keys.
 pub(super) fn require_member(caller: &Principal) -> Result<(), Error> {
     require(caller, Role::Member)
 }
 
-/// Refuses whose role does not let it call tools.
+/// Refuses a caller whose role does not allow tool calls.
 pub(super) fn check_role_invokes(caller: &Principal) -> Result<(), Error> {
     require(caller, Role::Member)
 }
 
-/// Refuses who has a lesser role, and whose key has ended since it was presented.
+/// Refuses a caller with a lesser role, and one whose key has ended since it was presented.
 pub(super) fn require(caller: &Principal, role: Role) -> Result<(), Error> {
     if present(caller)?.role() >= role {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Members and plans as callers may see and change them.
+//! The members and plans as callers may see and change them.
 
 use std::sync::Arc;
 
@@ -8,72 +8,73 @@ use super::keys::{MemberView, require_admin};
 use super::{AuditEntry, Error, Gateway, Outcome, Registry, member_to_be, unix_seconds};
 use crate::access::{Charter, Member, Plan, PlanRecord, Principal, Role};
 
-/// A member that somebody asks for.
+/// Parameters of a member to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberRequest {
-    /// Its id; one is made for it by default.
+    /// Id of the member; `None` to have one generated.
     pub id: Option<String>,
-    /// A name for people; the id by default.
+    /// Display name; the id by default.
     pub name: Option<String>,
-    /// Where to write to.
+    /// E-mail address; `None` for none.
     pub email: Option<String>,
-    /// What it may do.
+    /// Role, which sets its rights.
     pub role: Role,
-    /// The name of a plan of its own.
+    /// Name of a plan of its own; `None` for the organization's.
     pub plan: Option<String>,
 }
 
-/// How a member is to be changed: `None` leaves what it is about as it is.
+/// Requested change of a member; `None` leaves a field as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MemberChange {
-    /// Another name.
+    /// New display name.
     pub name: Option<String>,
-    /// Another address, or none.
+    /// New e-mail address; `Some(None)` removes it.
     pub email: Option<Option<String>>,
-    /// Another role.
+    /// New role, no higher than the caller's.
     pub role: Option<Role>,
-    /// The name of another plan of its own, or none.
+    /// Name of a new plan of its own; `Some(None)` removes it.
     pub plan: Option<Option<Arc<str>>>,
 }
 
-/// What came of a member's removal.
+/// Result of a member's removal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Removal {
-    /// The keys that are revoked by it, in the order of their ids.
+    /// Ids of the keys that this revokes, in ascending order.
     pub revoked: Vec<Arc<str>>,
-    /// Whether it outlives an end of the daemon. If not, that is still to come; it is in force all the same.
+    /// `true` if the removal would survive an end of the daemon. If not, that is still to come; it is in force all
+    /// the same.
     pub durable: bool,
 }
 
-/// What came of reading the configuration file's members and plans again. They are in force.
+/// Result of reading the configuration file's members and plans again. They are in force.
 #[derive(Debug)]
 pub(super) struct Reloaded {
-    /// Who is a member no more.
+    /// Ids of those who are no longer members.
     pub(super) removed: Vec<Arc<str>>,
-    /// Whether somebody may administer, for which a key is made if need be.
+    /// Result of making sure that somebody may administer, for which a key is made if necessary.
     pub(super) owner_key: Result<(), Error>,
 }
 
-/// A plan, for showing.
+/// Snapshot of a plan, for display.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanView {
-    /// The plan.
+    /// The plan with its limits.
     pub plan: Arc<Plan>,
-    /// Whether it is the organization's.
+    /// `true` if it is the organization's.
     pub is_of_organization: bool,
-    /// How many members have it as a plan of their own.
+    /// Number of members that have it as their own plan.
     pub members: usize,
 }
 
 impl Gateway {
-    /// The member of this id.
+    /// Returns the member of this id.
     pub fn member(&self, caller: &Principal, id: &str) -> Result<MemberView, Error> {
         let mut members = self.members(caller);
         members.retain(|seen| *seen.member.id == *id);
         members.pop().ok_or(Error::MemberNotFound)
     }
 
-    /// Makes a member with a role that is no higher than the caller's. Durable when it returns.
+    /// Makes a member with a role no higher than the caller's. Durable when it returns.
     pub async fn add_member(&self, caller: &Principal, request: MemberRequest) -> Result<MemberView, Error> {
         require_admin(caller)?;
         let make = |registry: &mut Registry, caller: &Principal| registry.add_member(caller, request);
@@ -81,8 +82,8 @@ impl Gateway {
         self.member(caller, &made.id)
     }
 
-    /// Changes a member that was made over the API, from the very next request of its keys on. Durable when
-    /// it returns.
+    /// Changes a member that was made over the API, from the very next request of its keys on. Durable when it
+    /// returns.
     pub async fn change_member(
         &self,
         caller: &Principal,
@@ -107,7 +108,7 @@ impl Gateway {
         self.0.registry.govern(caller, make).await
     }
 
-    /// The plans that there are, by name.
+    /// Returns all plans, by name.
     pub fn plans(&self, _: &Principal) -> Vec<PlanView> {
         let charter = self.0.keys.charter();
         let own = |plan: &Arc<Plan>| {
@@ -122,29 +123,29 @@ impl Gateway {
         seen.collect()
     }
 
-    /// The plan of this name.
+    /// Returns the plan of this name.
     pub fn plan(&self, caller: &Principal, name: &str) -> Result<PlanView, Error> {
         self.plans(caller).into_iter().find(|seen| *seen.plan.name == *name).ok_or(Error::PlanNotFound)
     }
 
-    /// Makes a plan or replaces one that is not in the configuration file, for owners. In force for the very
-    /// next request of whoever has it. Durable when it returns.
+    /// Makes or replaces a plan that is not in the configuration file; for owners. In force for the very next
+    /// request of its members. Durable when it returns.
     pub async fn put_plan(&self, caller: &Principal, plan: PlanRecord) -> Result<PlanView, Error> {
         let make = move |registry: &mut Registry, caller: &Principal| registry.put_plan(caller, plan);
         let put = self.0.registry.govern(caller, make).await?;
         self.plan(caller, &put.name)
     }
 
-    /// Removes a plan that was made over the API and that no member has, for owners. Durable when it returns.
+    /// Removes a plan that was made over the API and that no member has; for owners. Durable when it returns.
     pub async fn remove_plan(&self, caller: &Principal, name: &str) -> Result<(), Error> {
         let name = name.to_owned();
         let make = move |registry: &mut Registry, caller: &Principal| registry.remove_plan(caller, &name);
         self.0.registry.govern(caller, make).await
     }
 
-    /// Takes the organization, members and plans of the configuration file as they are now. No server, and no
-    /// key that they say nothing else about, notices. They are in force, and recorded, also where it ends with
-    /// an error because no key could be made for somebody to administer.
+    /// Applies the organization, members and plans of the configuration file. Servers, and keys that the change does
+    /// not concern, are not affected. The change is in force, and recorded, even if this ends with an error because
+    /// no key could be made for somebody to administer.
     pub async fn reload_charter(&self, charter: Charter) -> Result<(), Error> {
         let Reloaded { removed, owner_key } = self.0.registry.reload_charter(charter).await?;
         let entry = AuditEntry::of_daemon("members.apply", "configuration file", Outcome::Done);
@@ -154,7 +155,7 @@ impl Gateway {
         owner_key
     }
 
-    /// The member that a request for a key makes along, as it is going to be.
+    /// Returns the member that a request for a key makes with it, as it is going to be.
     pub(super) fn new_owner(&self, caller: &Principal, request: MemberRequest) -> Result<Arc<Member>, Error> {
         let charter = self.0.keys.charter();
         let record = member_to_be(&charter, caller, request, unix_seconds())?;

@@ -1,4 +1,4 @@
-//! What went through one server: the numbers of the API and the metrics, counted once a call.
+//! The counters of one server's calls: the numbers of the API and the metrics, counted once per call.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,10 +12,10 @@ use crate::child::CounterReading;
 use crate::supervisor::{BreakerState, ServerHandle, Status, Usage};
 use crate::telemetry::metrics::{Kind, OK, ServerMetrics, Snapshot};
 
-/// How many low bits hold the count of a day; the day's number is above them.
+/// Number of low bits that hold the count of a day; the day's number is above them.
 const COUNT_BITS: u32 = 40;
 
-/// Counts a server's calls. Atomics only, on the path of a call.
+/// Counters of a server's calls. Atomics only, on the path of a call.
 pub(super) struct Meter {
     server: Arc<str>,
     metrics: ServerMetrics,
@@ -25,12 +25,12 @@ pub(super) struct Meter {
     today: AtomicU64,
     latency_us: AtomicU64,
     last_active_ms: AtomicU64,
-    /// What of the child's counters the metrics have already been told.
+    /// Values of the child's counters, its restarts and its tool changes that the metrics already include.
     told: Mutex<(CounterReading, u64, u64)>,
 }
 
 impl Meter {
-    /// For a server that has done this much before.
+    /// Creates the counters of a server, beginning with its earlier traffic.
     pub(super) fn new(server: Arc<str>, metrics: ServerMetrics, book: Arc<Book>, before: Traffic) -> Meter {
         let us = u64::try_from(before.total_latency.as_micros()).unwrap_or(u64::MAX);
         Meter {
@@ -46,13 +46,13 @@ impl Meter {
         }
     }
 
-    /// The server's name.
+    /// Returns the server's name.
     pub(super) fn server(&self) -> &str {
         &self.server
     }
 
-    /// Measures a call of this key to this tool that has started at this moment. Dropped before
-    /// [`Measured::end`], it counts as a call whose caller left.
+    /// Measures a call of this key to this tool that started at `started`. If dropped before [`Measured::end`], it
+    /// counts as a call whose caller left.
     pub(super) fn measure<'a>(
         &'a self,
         kind: Kind,
@@ -94,7 +94,7 @@ impl Meter {
         }
     }
 
-    /// Brings the metrics that are not counted per call up to date, for a scrape.
+    /// Updates the metrics that are not counted per call, for a scrape.
     pub(super) fn tell(&self, handle: &ServerHandle, usage: Usage, pins: PinCounts) {
         let status = handle.status();
         let (load, breaker) = handle.traffic();
@@ -140,7 +140,7 @@ fn snapshot(
     }
 }
 
-/// A measurement under way.
+/// Measurement of a call under way.
 pub(super) struct Measured<'a> {
     meter: &'a Meter,
     kind: Kind,
@@ -148,17 +148,17 @@ pub(super) struct Measured<'a> {
     tool: &'a str,
     bytes: (usize, usize),
     started: Instant,
-    /// Whether there is something to count yet.
+    /// `true` until the call is counted or withdrawn.
     counts: bool,
 }
 
 impl Measured<'_> {
-    /// Notes how many bytes of arguments and of the result there were.
+    /// Records the bytes of the arguments and of the result.
     pub(super) fn carried(&mut self, arguments: usize, result: usize) {
         self.bytes = (arguments, result);
     }
 
-    /// Ends the measurement and says how long it took.
+    /// Ends the measurement and returns the duration of the call.
     pub(super) fn end(mut self, outcome: &'static str) -> Duration {
         self.count(outcome)
     }
@@ -193,12 +193,12 @@ fn unix_ms() -> u64 {
     since.as_millis().try_into().unwrap_or(u64::MAX)
 }
 
-/// The number of a UTC day.
+/// Returns the number of a UTC day since 1970.
 fn day(unix_ms: u64) -> u64 {
     unix_ms / 86_400_000
 }
 
-/// One more on this day; a new day starts at one.
+/// Counts one more on this day; a new day starts at one.
 fn count(today: u64, day: u64) -> u64 {
     if today >> COUNT_BITS == day { today + 1 } else { day << COUNT_BITS | 1 }
 }

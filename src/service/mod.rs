@@ -1,4 +1,4 @@
-//! What the gateway does, in the words of no dialect: plain data in, plain data out.
+//! The gateway's operations, independent of any dialect: plain data in, plain data out.
 
 mod acts;
 mod audit;
@@ -77,27 +77,27 @@ pub use crate::supervisor::{
     State, Status, TurnView, Update, Usage, on_the_wall, parse_duration,
 };
 
-/// At the end, how long acts may take that wait for nothing but a client that sends its body slowly.
+/// Time that acts may still take at the end, when all they wait for is a client that sends its body slowly.
 const LAST_ACTS: Duration = Duration::from_secs(1);
 
-/// How long calls may take.
+/// Settings of the gateway: deadlines, limits and retention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GatewaySettings {
-    /// The deadline of a call that names none; progress starts it anew.
+    /// Deadline of a call that names none; progress starts it anew.
     pub call_timeout: Duration,
-    /// What progress cannot extend a call beyond.
+    /// Maximum duration of a call, however much progress it reports.
     pub max_call_timeout: Duration,
-    /// How many calls a key may have under way.
+    /// Maximum number of calls a key may have under way.
     pub calls_per_key: usize,
-    /// How many bytes of answers may wait to be read.
+    /// Limits on the bytes of answers that wait to be read.
     pub unread: UnreadLimits,
-    /// How long usage is kept.
+    /// Periods that usage is kept for.
     pub retention: Retention,
-    /// What the audit keeps.
+    /// Settings of the audit.
     pub audit: AuditSettings,
 }
 
-/// The one entrance to everything the gateway does. Cheap to clone.
+/// Entry point to everything the gateway does. Cheap to clone.
 #[derive(Clone)]
 pub struct Gateway(Arc<Inner>);
 
@@ -110,27 +110,27 @@ struct Inner {
     meters: Meters,
     books: Books,
     pins: PinBook,
-    /// What the servers had done before this start.
+    /// Traffic of each server before this start.
     before: HashMap<Arc<str>, Traffic>,
     usage: UsageHandle,
     audit: AuditHandle,
     acts: Acts,
     quotas: Quotas,
-    /// All answers that wait to be read.
+    /// Count of all answers that wait to be read.
     unread: Unread,
     scrape: Scrape,
     settings: GatewaySettings,
     stopping: AtomicBool,
-    /// The same, for those who wait for it.
+    /// Channel with the same value, for those who wait for it.
     stop: watch::Sender<bool>,
-    /// Whether what is under way has had the time that it gets on a stop.
+    /// Set once calls under way have had their time at a stop.
     drained: watch::Sender<bool>,
 }
 
 type Meters = Arc<DashMap<Arc<str>, Arc<Meter>, RandomState>>;
 
 impl Gateway {
-    /// Starts the registry and the usage on their threads and has the supervisor follow the former.
+    /// Starts the registry and the usage on their threads and has the supervisor follow the registry.
     pub async fn start(
         mut registry: Registry,
         supervisor: Supervisor,
@@ -185,47 +185,48 @@ impl Gateway {
         })))
     }
 
-    /// Says who a key belongs to at this moment.
+    /// Returns the principal that a key belongs to at `now`.
     pub fn authenticate(&self, token: &str, now: SystemTime) -> Result<Principal, Refused> {
         self.0.keys.authenticate(token, clock::not_before(seconds_since_1970(now)))
     }
 
-    /// The daemon's own user, who calls without a key: without limits.
+    /// Returns the daemon's own user, who calls without a key: without limits.
     pub fn local_operator(&self) -> Principal {
         self.0.keys.local_operator()
     }
 
-    /// Whoever calls without a key where none is asked for: without limits, too, but vouched for by nobody.
+    /// Returns the principal of callers without a key where none is required: without limits, too, but not
+    /// authenticated.
     pub fn anybody(&self) -> Principal {
         self.0.keys.anybody()
     }
 
-    /// The servers that a caller may use, in the order they were made.
+    /// Returns the servers that a caller may use, in the order they were made.
     pub fn servers(&self, caller: &Principal) -> Vec<ServerView> {
         let mut servers = self.all_servers();
         servers.retain(|server| caller.permissions().allow_mcp(&server.id));
         servers
     }
 
-    /// All servers, for the daemon itself.
+    /// Returns all servers, for the daemon itself.
     pub fn all_servers(&self) -> Vec<ServerView> {
         self.0.registry.list().entries().iter().filter_map(|entry| self.view(entry)).collect()
     }
 
-    /// The server of this id or exact name; an id wins over a name.
+    /// Returns the server of this id or exact name; an id takes precedence.
     pub fn server(&self, caller: &Principal, id_or_name: &str) -> Result<ServerView, Error> {
         let entry = self.entry(caller, id_or_name)?;
         self.view(&entry).ok_or_else(|| not_found(id_or_name))
     }
 
-    /// What the process trees of a server use now.
+    /// Returns the current resource usage of a server's process trees.
     pub async fn tree_usage(&self, caller: &Principal, id_or_name: &str) -> Result<Usage, Error> {
         let handle = self.handle(&*self.entry(caller, id_or_name)?)?;
         let usage = tokio::task::spawn_blocking(move || scraping::usage_of(&handle));
         Ok(while_accepted(caller, usage).await?.unwrap_or_default())
     }
 
-    /// The last lines that a server's children wrote beside messages, at most `count`, newest last.
+    /// Returns the last lines that a server's children wrote beside messages, at most `count`, newest last.
     pub fn logs(
         &self,
         caller: &Principal,
@@ -237,8 +238,8 @@ impl Gateway {
         Ok(self.handle(&entry)?.log().tail(count))
     }
 
-    /// Follows what a server's children write beside messages: first the lines after `after`, or
-    /// else the last `tail`, then each new one.
+    /// Follows the lines that a server's children write beside messages: first those after number `after`, or else
+    /// the last `tail`, then each new one.
     pub fn follow_logs(
         &self,
         caller: &Principal,
@@ -252,7 +253,7 @@ impl Gateway {
         Ok(LogFollower::new(reader, self.handle(&entry)?, tail, after, self.0.stop.subscribe()))
     }
 
-    /// The server of this exact name.
+    /// Returns the server of this exact name.
     pub fn server_named(&self, caller: &Principal, name: &str) -> Result<ServerView, Error> {
         let list = self.0.registry.list();
         let entry = list.by_name(name).ok_or_else(|| not_found(name))?;
@@ -260,9 +261,9 @@ impl Gateway {
         self.view(entry).ok_or_else(|| not_found(name))
     }
 
-    /// The server with its lists. A server that has not announced any yet is started if need be and
-    /// waited for, and so is one whose definition has just changed: up to `wait`, or its start
-    /// deadline. One that rests or crashed has the lists that it announced last.
+    /// Returns the server with its lists. A server without any lists yet is started if necessary and waited for, and
+    /// so is one whose definition has just changed: up to `wait`, or its start deadline. An idle or crashed server
+    /// has the lists that it announced last.
     pub async fn catalog(
         &self,
         caller: &Principal,
@@ -304,8 +305,8 @@ impl Gateway {
         Ok((view, catalog))
     }
 
-    /// Replaces a server's children, each when its successor is ready. What waits for its next start
-    /// is tried at once, what rests is started.
+    /// Replaces a server's children, each when its successor is ready. A server that waits for its next start is
+    /// tried at once, an idle one is started.
     pub fn restart_server(&self, caller: &Principal, id_or_name: &str) -> Result<(), Error> {
         keys::require_admin(caller)?;
         let entry = self.entry(caller, id_or_name)?;
@@ -313,7 +314,7 @@ impl Gateway {
         if entry.definition.fault().is_some() {
             let handle = self.handle(&entry)?;
             let status = handle.status();
-            // Where it came by an edit, the earlier definition may be in force.
+            // If the fault came by an edit, the earlier definition may be in force.
             if status.state.is_of_definition() {
                 return Err(unreachable(&handle, &status, false));
             }
@@ -323,15 +324,15 @@ impl Gateway {
         Ok(())
     }
 
-    /// Applies a servers file: what it added, changed and dropped since it was last applied. Like every
-    /// act it goes on to its end and its line in the audit when the future is dropped.
+    /// Applies a servers file. Returns what it added, changed and dropped since it was last applied. Like every act
+    /// it runs to its end, including its line in the audit, even if the future is dropped.
     pub async fn apply_servers_file(&self, path: &str, file: ServersFile) -> Result<Applied, Error> {
         let (gateway, path, act) = (self.clone(), path.to_owned(), self.0.acts.begin());
         let applying = async move {
             let applied = gateway.0.registry.apply_file(&path, file).await?;
             if applied != Applied::default() {
                 let entry = entry_of_file(&path, &applied, &gateway.0.registry.list());
-                // Nobody waits for it but the line on the disk.
+                // Only the line on the disk waits for this.
                 let _ = gateway.0.audit.record(entry).await;
             }
             drop(act);
@@ -341,17 +342,17 @@ impl Gateway {
         ended.unwrap_or_else(|error| Err(Error::Internal { reason: error.to_string() }))
     }
 
-    /// The audit, for those who record what they were asked for.
+    /// Returns the audit, for those who record requests in it.
     pub fn audit(&self) -> &AuditHandle {
         &self.0.audit
     }
 
-    /// The acts that are under way, for those who carry them out.
+    /// Returns the acts under way, for those who carry them out.
     pub fn acts(&self) -> &Acts {
         &self.0.acts
     }
 
-    /// A page of the audit, newest first, each entry as its line of JSON, and how many there are.
+    /// Returns a page of the audit, newest first, each entry as its line of JSON, and the number of all matches.
     pub async fn audit_page(
         &self,
         caller: &Principal,
@@ -375,14 +376,14 @@ impl Gateway {
         }
     }
 
-    /// Counts an application of the servers files, good or bad, for the metrics.
+    /// Counts an application of the servers files, successful or not, for the metrics.
     pub fn reloaded(&self, good: bool) {
         self.0.metrics.reloaded(good);
     }
 
-    /// Whether the daemon can serve.
+    /// Reports whether the daemon can serve, and what keeps it from doing so.
     pub fn readiness(&self) -> Readiness {
-        // Asked without a key and often, so no more is looked at than is told.
+        // This is asked often and without a key, so nothing is looked at that is not reported.
         let list = self.0.registry.list();
         let starts = |id: &str| {
             let handle = self.0.supervisor.directory().get(id);
@@ -409,34 +410,34 @@ impl Gateway {
         Readiness { ready: waiting_for.is_empty(), waiting_for, problems }
     }
 
-    /// How many calls the metrics have.
+    /// Returns the number of calls in the metrics.
     pub fn calls(&self) -> u64 {
         self.0.metrics.calls()
     }
 
-    /// Says how many processes fell to the daemon that no server is known by, and how many of those were
-    /// ended.
+    /// Sets the number of processes that the daemon adopted and that belong to no known server, and the number of
+    /// those that were ended.
     pub fn set_strays(&self, left: usize, ended: u64) {
         self.0.metrics.set_strays(left, ended);
     }
 
-    /// Counts open HTTP connections.
+    /// Sets the number of open HTTP connections.
     pub fn set_http_connections(&self, open: usize) {
         self.0.metrics.set_http_connections(open);
     }
 
-    /// From here on no call is taken.
+    /// Begins the stop: from here on no call is accepted.
     pub fn begin_stop(&self) {
         self.0.stopping.store(true, Ordering::Relaxed);
         self.0.stop.send_replace(true);
     }
 
-    /// What is under way has had its time: what does not end by itself now is to say so and end.
+    /// Ends the drain: whatever is still under way and does not end by itself must report that and end.
     pub fn end_drain(&self) {
         self.0.drained.send_replace(true);
     }
 
-    /// Resolves when what is under way has had its time.
+    /// Waits until the calls under way have had their time.
     pub async fn drained(&self) {
         // The sender lives as long as the gateway.
         let _ = self.0.drained.subscribe().wait_for(|over| *over).await;
@@ -446,7 +447,7 @@ impl Gateway {
         self.0.stopping.load(Ordering::Relaxed)
     }
 
-    /// Ends all servers, then the registry. Calls in flight may take `drain`.
+    /// Ends all servers, then the registry. Calls in flight may take up to `drain`.
     pub async fn stop(&self, drain: Duration) -> Result<(), Error> {
         self.begin_stop();
         self.0.keeper.keep().await;
@@ -455,7 +456,7 @@ impl Gateway {
             tracing::warn!(%error, "what is left of this month's calls could not be written down");
         }
         self.0.usage.close().await;
-        // Every act that has begun is over when the registry is; then its line can be written.
+        // Once the registry has ended, so has every act that had begun; then its line can be written.
         let closed = self.0.registry.close().await;
         if tokio::time::timeout(LAST_ACTS, self.0.acts.settled()).await.is_err() {
             tracing::warn!(
@@ -467,7 +468,7 @@ impl Gateway {
         closed
     }
 
-    /// Resolves when the registry has ended without having been asked to: the daemon cannot go on.
+    /// Waits until the registry has ended without having been asked to: the daemon cannot go on.
     pub async fn failed(&self) {
         self.0.registry.ended().await;
     }
@@ -533,7 +534,7 @@ impl Gateway {
     }
 }
 
-/// Follows the registry: the supervisor runs what is in it, the metrics forget what is not.
+/// Follower of the registry: the supervisor runs what is in it, the metrics drop what is not.
 struct Follower {
     supervisor: Supervisor,
     metrics: Metrics,
@@ -541,7 +542,7 @@ struct Follower {
 }
 
 impl Follower {
-    /// `memories` of their last runs count for servers that nobody has heard of yet.
+    /// Applies a list of servers. `memories` of earlier runs count for servers that have not been announced before.
     fn apply(&self, servers: &Arc<ServerList>, memories: &Memories) {
         let specs = servers.entries().iter().map(|entry| ServerSpec {
             id: entry.id.clone(),
@@ -550,7 +551,7 @@ impl Follower {
             remembered: memories.of(entry),
         });
         self.supervisor.apply(specs.collect());
-        // How tools are pinned may have changed.
+        // The pin mode of tools may have changed.
         self.supervisor.directory().look_again();
         let gone: Vec<Arc<str>> = self
             .meters
@@ -568,12 +569,12 @@ impl Follower {
     }
 }
 
-/// What the audit has of an applied servers file: whose definitions it brought, and what they run.
+/// Returns the audit entry of an applied servers file: the changed names, and what they run.
 fn entry_of_file(path: &str, applied: &Applied, servers: &ServerList) -> AuditEntry {
     AuditEntry::of_daemon("servers_file.apply", path, Outcome::Done).with(told_of_applied(applied, servers))
 }
 
-/// What changed, by name, and what those that are new or other run now.
+/// Returns the changed servers by name, and the definitions of those that are new or different.
 pub(crate) fn told_of_applied(applied: &Applied, servers: &ServerList) -> Map<String, Value> {
     let Applied { added, changed, taken_over, removed } = applied;
     let mut told = Map::new();
@@ -613,12 +614,12 @@ fn trouble_in_words(trouble: &Trouble) -> String {
     format!("changes cannot be stored: {}{what_to_do}", trouble.cause)
 }
 
-/// Seconds since 1970, never before a time that was believed: see [`clock::now`].
+/// Returns seconds since 1970, never before a time that was believed: see [`clock::now`].
 pub(crate) fn unix_seconds() -> u64 {
     clock::now()
 }
 
-/// Whole seconds since 1970; times before are 1970.
+/// Returns whole seconds since 1970; 0 for earlier times.
 fn seconds_since_1970(moment: SystemTime) -> u64 {
     moment.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
@@ -629,7 +630,7 @@ fn not_found(name: &str) -> Error {
 
 fn check_runs(entry: &ServerEntry) -> Result<(), Error> {
     let name = || entry.name.to_string();
-    // What is wrong with an entry says more than that it has no command.
+    // The fault of an entry is more informative than its missing command.
     let is_faulty = entry.definition.fault().is_some();
     if entry.definition.command().is_none() && !is_faulty {
         return Err(Error::NoCommand { name: name() });

@@ -1,5 +1,5 @@
-//! The metrics as text. With thousands of servers that takes a while, so it is done beside the runtime,
-//! once at a time, and whoever asks meanwhile gets the same text.
+//! The metrics as text. Writing them takes long with thousands of servers, so it is done on a blocking thread, one
+//! at a time, and callers that ask meanwhile get the same text.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,18 +9,18 @@ use tokio::sync::watch;
 use super::{Gateway, clock};
 use crate::supervisor::{ServerHandle, Usage};
 
-/// The text that is being written, as soon as it is there.
+/// Receiver of the text that is being written; `None` until it is complete.
 type Written = watch::Receiver<Option<Bytes>>;
 
-/// The writing that is under way, if one is.
+/// Latest rendering of the metrics, if there was one.
 #[derive(Default)]
 pub(super) struct Scrape(Mutex<Option<Written>>);
 
 impl Scrape {
-    /// What is being written by now, or else by `begin`, which is given where to put it.
+    /// Joins the rendering under way, or else starts one with `begin`, which gets the sender for the text.
     fn join(&self, begin: impl FnOnce(watch::Sender<Option<Bytes>>)) -> Written {
         let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // One that is over is not what is asked for now; one that was given up has no sender.
+        // A finished rendering is out of date; one that was given up has no sender.
         let under_way = |written: &&mut Written| written.borrow().is_none() && written.has_changed().is_ok();
         if let Some(written) = current.as_mut().filter(under_way) {
             return written.clone();
@@ -33,23 +33,23 @@ impl Scrape {
 }
 
 impl Gateway {
-    /// All metrics in the Prometheus text format. No call waits for it.
+    /// Returns all metrics in the Prometheus text format. No call waits for it.
     pub async fn render_metrics(&self) -> Bytes {
         let mut written = self.0.scrape.join(|sender| {
             let gateway = self.clone();
             tokio::task::spawn_blocking(move || {
-                // Those who asked may be gone.
+                // The receivers may have been dropped.
                 let _ = sender.send(Some(gateway.write_metrics().into()));
             });
         });
         match written.wait_for(Option::is_some).await {
             Ok(text) => text.clone().unwrap_or_default(),
-            // It panicked, which is logged where that happens.
+            // The task panicked, which is logged where that happens.
             Err(_) => Bytes::new(),
         }
     }
 
-    /// Blocks.
+    /// Updates and renders all metrics. Blocks.
     fn write_metrics(&self) -> String {
         let list = self.0.registry.list();
         let inner = &self.0;
@@ -70,7 +70,7 @@ impl Gateway {
     }
 }
 
-/// Looks at what the trees of a server use. Blocks.
+/// Measures the resource usage of a server's process trees. Blocks.
 pub(super) fn usage_of(handle: &Arc<ServerHandle>) -> Usage {
     let mut sum = Usage::default();
     handle.trees().iter().for_each(|tree| sum += tree.usage());

@@ -1,6 +1,6 @@
-//! Whether who asked for something is still accepted when it is about to be done. Whoever waits (for a
-//! place, a child, a model, a line of a log) is woken when a key is changed, and ends by itself when it
-//! expires; what is done at once was authenticated a moment ago and costs one comparison.
+//! The check that a caller is still accepted when its request is about to be carried out. A caller that waits (for a
+//! place, a child, a model, a line of a log) is woken when a key is changed, and its wait ends when its key expires.
+//! A request carried out at once was authenticated just before and costs one comparison.
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -8,10 +8,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{Error, Principal, Refused, ServerEntry, check_permitted, clock, seconds_since_1970};
 
-/// The clock may be set while somebody waits for a key to expire: it is looked at again after this.
+/// Interval of looks at the clock, which may be set while a caller waits for its key to expire.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
-/// What a caller needs to be allowed for something.
+/// Check that a caller has a certain right.
 pub(super) type May = fn(&Principal) -> Result<(), Error>;
 
 impl From<Refused> for Error {
@@ -23,7 +23,7 @@ impl From<Refused> for Error {
     }
 }
 
-/// The time of day.
+/// Returns the time of day.
 fn now() -> SystemTime {
     #[cfg(test)]
     if let Some(now) = tests::CLOCK.get() {
@@ -32,12 +32,12 @@ fn now() -> SystemTime {
     SystemTime::now()
 }
 
-/// The time of day in seconds since 1970, never before a time that was believed: what has ended has ended.
+/// Returns the time of day in seconds since 1970, never before a time that was believed: what has ended stays so.
 pub(super) fn moment() -> u64 {
     clock::not_before(seconds_since_1970(now()))
 }
 
-/// The same where the clock was believed for a while: for what is deleted.
+/// Returns the same once the clock was believed for a while, `None` until then: for what is deleted.
 pub(super) fn settled() -> Option<u64> {
     #[cfg(test)]
     if let Some(now) = tests::CLOCK.get() {
@@ -46,7 +46,7 @@ pub(super) fn settled() -> Option<u64> {
     clock::settled()
 }
 
-/// Who a caller is at this moment, or why it is not accepted any more.
+/// Returns the caller as it is now, or the reason that it is not accepted any more.
 pub(super) fn present(caller: &Principal) -> Result<Cow<'_, Principal>, Error> {
     if caller.is_unchanged() {
         return Ok(Cow::Borrowed(caller));
@@ -54,10 +54,10 @@ pub(super) fn present(caller: &Principal) -> Result<Cow<'_, Principal>, Error> {
     Ok(Cow::Owned(caller.again(moment())?))
 }
 
-/// Resolves when a caller may not go on: its key has ended, or it does not allow what it is asked for.
+/// Waits until a caller may not go on: its key has ended, or no longer allows the request.
 pub(super) async fn refused(caller: &Principal, may: impl Fn(&Principal) -> Result<(), Error>) -> Error {
     loop {
-        // Before the look, so that no change falls between.
+        // Taken before the check, so that no change is missed between the two.
         let changed = caller.changed();
         let now_is = match present(caller).and_then(|caller| may(&caller).map(|()| caller)) {
             Ok(caller) => caller,
@@ -74,7 +74,7 @@ pub(super) async fn refused(caller: &Principal, may: impl Fn(&Principal) -> Resu
     }
 }
 
-/// Does something that may take a while, as long as the caller's key is accepted.
+/// Does `work`, which may take long, for as long as the caller's key is accepted.
 pub async fn while_accepted<T>(caller: &Principal, work: impl Future<Output = T>) -> Result<T, Error> {
     tokio::select! {
         biased;
@@ -83,16 +83,16 @@ pub async fn while_accepted<T>(caller: &Principal, work: impl Future<Output = T>
     }
 }
 
-/// Who asks for a call of a server, and what has to be allowed for it.
+/// Caller of a server, and the rights it needs for the call.
 pub(super) struct Asker<'a> {
     pub(super) caller: &'a Principal,
     pub(super) entry: &'a ServerEntry,
-    /// The tool; nothing for a resource.
+    /// Name of the tool; `None` for a resource.
     pub(super) tool: Option<&'a str>,
 }
 
 impl Asker<'_> {
-    /// Refuses who may not ask for it any more. Nothing to be looked up as long as the key is as it was.
+    /// Refuses a caller that has lost the right. Costs no lookup as long as the key is unchanged.
     pub(super) fn check(&self) -> Result<(), Error> {
         if self.caller.is_unchanged() {
             return Ok(());
@@ -100,7 +100,7 @@ impl Asker<'_> {
         self.may(&*present(self.caller)?)
     }
 
-    /// Resolves when who asks may not any more.
+    /// Waits until the caller loses the right.
     pub(super) async fn refused(&self) -> Error {
         refused(self.caller, |caller| self.may(caller)).await
     }
@@ -124,7 +124,7 @@ pub(super) mod tests {
     use std::cell::Cell;
 
     thread_local! {
-        /// The time of day of the test that runs on this thread.
+        /// Time of day of the test that runs on this thread; `None` for the real one.
         pub(in crate::service) static CLOCK: Cell<Option<SystemTime>> = const { Cell::new(None) };
     }
 

@@ -1,5 +1,5 @@
-//! What is done for a call because of who makes it, and nothing of what carries it: for the bench, which
-//! says how much of a call's cost that is. These are the functions that a call goes through itself.
+//! The work done for a call because of its caller, without transport: for the bench, which measures the share of it
+//! in a call's cost. A call goes through these same functions.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::access::{KeyRing, RateReading};
 use crate::store::Store;
 use crate::telemetry::metrics::OK;
 
-/// How many calls a key may have under way here: any number.
+/// Maximum number of calls under way per key in the bench; the exact number does not matter.
 const CALLS_PER_KEY: usize = 1_000;
 
 /// Keys, limits and usage without a gateway.
@@ -21,7 +21,7 @@ pub struct Toll {
 }
 
 impl Toll {
-    /// For the holders of these keys. Must be made within a runtime.
+    /// Creates the state for these keys. Must be called within a runtime.
     pub async fn new(keys: KeyRing, store: Arc<dyn Store>) -> Result<Toll, Error> {
         let books = Books::default();
         let (usage, _) = start(store, books.clone(), keys.clone(), Retention::default(), None)?;
@@ -31,7 +31,7 @@ impl Toll {
         Ok(Toll { keys, quotas, book })
     }
 
-    /// Lets a call in and counts it when it has ended. `None` when it is not let in, or not limited.
+    /// Admits a call and counts it when it has ended. `None` if it is not admitted, or has no rate limit.
     pub async fn pay(&self, token: &str, tool: &str) -> Option<RateReading> {
         let started = Instant::now();
         let caller = self.keys.authenticate(token, unix_seconds()).ok()?;

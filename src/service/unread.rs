@@ -1,18 +1,18 @@
-//! What answers that nobody reads may hold in memory: for a key, for a member, and altogether.
+//! The memory that unread answers may hold: for a key, for a member, and altogether.
 
 use super::{Error, Gateway, Principal};
 use crate::access::{HeldUnread, Unread, fair_share};
 
-/// How much of the memory for unread answers one member may hold, over all its keys: so that one of them
-/// does not keep the others from being answered.
+/// Divisor of the memory for unread answers that gives the share of one member, over all its keys: so that one
+/// member does not keep the others from being answered.
 const SHARE_OF_MEMBER: usize = 4;
 
-/// How many bytes of answers may wait to be read.
+/// Maximum number of bytes of answers that may wait to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnreadLimits {
-    /// Of one key.
+    /// Limit for one key, in bytes.
     pub per_key: usize,
-    /// Altogether.
+    /// Limit for all together, in bytes.
     pub all: usize,
 }
 
@@ -27,8 +27,8 @@ impl UnreadLimits {
         self.per_key.max(self.all / SHARE_OF_MEMBER)
     }
 
-    /// What a key, its member and all may hold where so much is held. Each has the less the more of what it
-    /// shares with others is taken, so that somebody who holds nothing can be answered.
+    /// Returns the limits of a key, of its member and of all, given the bytes that the member and all hold. A limit
+    /// shrinks the more is taken of what it shares with others, so that a caller that holds nothing can be answered.
     fn limits(&self, of_member: usize, all: usize) -> [Limit; 3] {
         let member = fair_share(self.of_member(), self.all, all);
         let key = fair_share(self.per_key, self.of_member(), of_member);
@@ -41,14 +41,14 @@ impl UnreadLimits {
     }
 }
 
-/// An answer that waits to be read: counts until it is dropped.
+/// Guard of an answer that waits to be read: counts until it is dropped.
 #[derive(Debug)]
 pub struct Owed {
     _all: HeldUnread,
     _caller: Option<(HeldUnread, HeldUnread)>,
 }
 
-/// A limit's name, as its setting where it has one, and how many bytes it is.
+/// Name of a limit, as its setting if it has one, and its bytes.
 type Limit = (&'static str, usize);
 
 const PER_KEY: &str = "limits.unread_per_key";
@@ -58,9 +58,9 @@ const LEFT_BY_KEYS: &str = "what the member's other answers leave of limits.unre
 const LEFT_BY_MEMBERS: &str = "what others leave of a member's quarter of limits.unread";
 
 impl Gateway {
-    /// Refuses a call while so much waits that its answer may find no room: from half of what the key may
-    /// have. The other half is for what it has under way by then. A member that holds nothing is let in
-    /// while anything is free.
+    /// Refuses a call while so much waits that its answer may find no room: from half of the key's limit on. The
+    /// other half is for the calls that it has under way by then. A member that holds nothing is admitted while
+    /// anything is free.
     pub(super) fn check_unread(&self, caller: &Principal) -> Result<(), Error> {
         let all = self.0.unread.bytes();
         if all == 0 {
@@ -79,8 +79,8 @@ impl Gateway {
         }
     }
 
-    /// Counts an answer of so many bytes until it is read, or says that there is no room for it.
-    /// `carried_out` says whether what it answers was an act that cannot be asked for again.
+    /// Counts an answer of `bytes` bytes until it is read; fails if there is no room for it. `carried_out` is `true`
+    /// if the answer is that of an act, which cannot be repeated.
     pub fn owe(&self, caller: Option<&Principal>, bytes: usize, carried_out: bool) -> Result<Owed, Error> {
         let held = self.hold(caller, bytes);
         held.map_err(|(setting, limit)| Error::Unread { setting, limit, carried_out })

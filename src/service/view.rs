@@ -1,4 +1,4 @@
-//! What goes in and out of the gateway: plain data, shaped for no dialect.
+//! The input and output types of the gateway: plain data, shaped for no dialect.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -10,105 +10,105 @@ use super::pins::ToolPins;
 use crate::child::{Catalog, CounterReading};
 use crate::supervisor::{BreakerState, Definition, Status};
 
-/// A server as it is now, for showing: a snapshot, taken without asking anybody.
+/// Snapshot of a server, for display, taken without asking its children.
 #[derive(Debug, Clone)]
 pub struct ServerView {
-    /// `mcp_…`: assigned at creation, never reused.
+    /// Id of the form `mcp_…`: assigned at creation, never reused.
     pub id: Arc<str>,
-    /// The name, unique among the servers.
+    /// Name, unique among the servers.
     pub name: Arc<str>,
-    /// The definition.
+    /// Definition as it is in the registry.
     pub definition: Arc<Definition>,
-    /// When the server was made.
+    /// Time when the server was made.
     pub created_at: SystemTime,
-    /// When its definition last changed.
+    /// Time when its definition last changed.
     pub updated_at: SystemTime,
-    /// State, cause, incarnation and what the child said of itself.
+    /// State, cause, incarnation and what the child announced of itself.
     pub status: Arc<Status>,
-    /// The last good lists, without tools that are blocked.
+    /// Last good lists, without tools that are blocked.
     pub catalog: Arc<Catalog>,
-    /// The tools beside what was approved of them.
+    /// Tools compared with what was approved of them.
     pub pins: ToolPins,
-    /// Calls since the daemon started.
+    /// Calls to the server, including those of earlier runs of the daemon.
     pub traffic: Traffic,
-    /// What its children did beside answering calls, since the daemon started.
+    /// Counts of what its children did beside answering calls, since the daemon started.
     pub counters: CounterReading,
-    /// Calls in flight now.
+    /// Number of calls in flight now.
     pub in_flight: usize,
-    /// Calls that wait for a place now.
+    /// Number of calls that wait for a place now.
     pub queued: usize,
-    /// Whether calls are let through.
+    /// State of the breaker, which tells whether calls are let through.
     pub breaker: BreakerState,
 }
 
-/// What went through a server since the daemon started.
+/// Counts of a server's calls, including those of earlier runs of the daemon.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Traffic {
-    /// Tool calls and resource reads that reached dispatch.
+    /// Number of tool calls and resource reads that reached dispatch.
     pub calls: u64,
-    /// Those of them that did not end well.
+    /// Number of those that ended with an error.
     pub errors: u64,
-    /// Calls of the current UTC day.
+    /// Number of calls on the current UTC day.
     pub calls_today: u64,
-    /// The sum of all durations.
+    /// Sum of all durations.
     pub total_latency: Duration,
-    /// When the last call ended.
+    /// Time when the last call ended; `None` if there was none since the daemon started.
     pub last_active: Option<SystemTime>,
 }
 
-/// A tool call as a dialect hands it over.
+/// Tool call as a dialect hands it over.
 #[derive(Debug)]
 pub struct ToolCall {
     /// Id or exact name of the server.
     pub server: String,
-    /// The tool's own name.
+    /// Name of the tool, as the server announces it.
     pub tool: String,
     /// The `arguments` object, raw JSON; `None` stands for `{}`.
     pub arguments: Option<Bytes>,
-    /// Forwarded as `_meta["plexmcp/context"]`, raw JSON object.
+    /// Object forwarded as `_meta["plexmcp/context"]`, raw JSON; `None` to forward none.
     pub context: Option<Bytes>,
-    /// The caller's deadline, which nothing extends. Without one the default applies, and
-    /// progress extends it up to the longest deadline a caller may ask for.
+    /// Deadline of the caller, which nothing extends. If `None`, the default applies, and progress extends it up to
+    /// the longest deadline a caller may ask for.
     pub timeout: Option<Duration>,
 }
 
-/// What a tool answered. The payloads are slices of the child's frame, untouched.
+/// Answer of a tool. The payloads are slices of the child's frame, untouched.
 #[derive(Debug, Clone)]
 pub struct ToolReply {
-    /// The server's id.
+    /// Id of the server.
     pub server_id: Arc<str>,
-    /// `structuredContent`, raw JSON, when the reply has one.
+    /// `structuredContent`, raw JSON; `None` if the reply has none.
     pub structured: Option<Bytes>,
-    /// `content`, a raw JSON array; `[]` when the reply has none.
+    /// `content`, a raw JSON array; `[]` if the reply has none.
     pub content: Bytes,
-    /// `isError`.
+    /// `isError` of the reply.
     pub is_error: bool,
-    /// How long the whole result was of which these are slices, and which they keep in memory.
+    /// Length in bytes of the whole result that the slices are of, and that they keep in memory.
     pub whole: usize,
-    /// From admission to the child's answer.
+    /// Time from admission to the child's answer.
     pub latency: Duration,
 }
 
-/// What `resources/read` answered.
+/// Answer of a server to `resources/read`.
 #[derive(Debug, Clone)]
 pub struct ResourceReply {
-    /// The server's id.
+    /// Id of the server.
     pub server_id: Arc<str>,
-    /// The entries of `contents`, each raw JSON.
+    /// Entries of `contents`, each raw JSON.
     pub contents: Vec<Box<RawValue>>,
-    /// The resource's name in the catalog, when it is listed there.
+    /// Name of the resource in the catalog; `None` if it is not listed there or has no name.
     pub name: Option<Box<str>>,
-    /// From admission to the child's answer.
+    /// Time from admission to the child's answer.
     pub latency: Duration,
 }
 
-/// Whether the daemon can serve, for `/readyz`.
+/// Readiness of the daemon, for `/readyz`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Readiness {
-    /// True when every enabled server has left its first start and the daemon is not stopping.
+    /// `true` if every enabled server has left its first start and the daemon is not stopping.
     pub ready: bool,
-    /// Why not, one sentence each.
+    /// Reasons for not being ready, one sentence each.
     pub waiting_for: Vec<String>,
-    /// What does not work although calls do, one sentence each.
+    /// Problems of a daemon that still serves calls, one sentence each.
     pub problems: Vec<String>,
 }

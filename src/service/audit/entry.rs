@@ -1,4 +1,4 @@
-//! One line of the audit. Pure, and the one place where what strangers wrote is cut to a bounded length.
+//! One line of the audit. Pure, and the only place that cuts text from callers to a bounded length.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,38 +9,38 @@ use sha2::{Digest, Sha256};
 
 use crate::access::Principal;
 
-/// The longest text in an entry, in characters.
+/// Maximum length of a text in an entry, in characters.
 pub(super) const MAX_TEXT: usize = 200;
-/// The most items of an array, and members of an object, in an entry's details.
+/// Maximum number of items of an array, and of members of an object, in an entry's details.
 const MAX_ITEMS: usize = 50;
-/// The deepest value in an entry's details.
+/// Maximum depth of a value in an entry's details.
 const MAX_DEPTH: usize = 4;
-/// The longest details of an entry, in bytes as they are written.
+/// Maximum size of an entry's details as written, in bytes.
 const MAX_DETAILS: usize = 8 * 1024;
-/// The same of one that was shortened.
+/// Maximum size of the details of a shortened entry, in bytes.
 const SHORT_DETAILS: usize = 512;
-/// What ends a text that was cut, and stands for what was left out.
+/// Mark at the end of a text that was cut, and placeholder for omitted values.
 const MORE: &str = "…";
 
-/// How what was asked for ended.
+/// Result of a recorded request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// It was done.
+    /// The request was carried out.
     Done,
-    /// It was not: who asked may not, or not as often.
+    /// The request was not carried out: the caller lacks the right, or exceeded a rate.
     Refused,
-    /// It was not, for another reason.
+    /// The request was not carried out for another reason.
     Failed,
-    /// It may or may not have been done: the caller left, the child ended, a defect came between.
+    /// The request may or may not have been carried out: the caller left, the child ended, or a defect intervened.
     Unknown,
 }
 
 impl Outcome {
-    /// All of them.
+    /// All outcomes.
     pub const ALL: [Outcome; 4] = [Outcome::Done, Outcome::Refused, Outcome::Failed, Outcome::Unknown];
 
-    /// Of an HTTP status.
+    /// Returns the outcome that an HTTP status stands for.
     pub fn of_status(status: u16) -> Outcome {
         match status {
             ..=399 => Outcome::Done,
@@ -49,7 +49,7 @@ impl Outcome {
         }
     }
 
-    /// The outcome's name, as in the API.
+    /// Returns the outcome's name, as in the API.
     pub fn name(self) -> &'static str {
         match self {
             Outcome::Done => "done",
@@ -60,18 +60,18 @@ impl Outcome {
     }
 }
 
-/// What sort of thing was asked for.
+/// Category of a recorded request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sort {
-    /// Something that changes what is configured or running.
+    /// Change to the configuration or to what is running.
     Act,
-    /// A call, or a question that leads to calls.
+    /// Tool call, or a question that leads to calls.
     Call,
-    /// A look at what may hold secrets, and everything that is worth a line only when it is refused.
+    /// Read of data that may contain secrets, and every request that is recorded only when it is refused.
     Look,
 }
 
-/// What is to be recorded. Its number and its time are given by the log.
+/// Entry to be recorded. The log adds its number and its time.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AuditEntry {
     action: &'static str,
@@ -96,7 +96,7 @@ pub struct AuditEntry {
 }
 
 impl AuditEntry {
-    /// What was asked for (such as `key.create`), of what (an id, a name, a path), and how it ended.
+    /// Creates an entry from the action (such as `key.create`), its target (an id, a name, a path) and its outcome.
     pub fn new(sort: Sort, action: &'static str, target: &str, outcome: Outcome) -> AuditEntry {
         AuditEntry {
             action,
@@ -113,44 +113,45 @@ impl AuditEntry {
         }
     }
 
-    /// Something that the daemon did of its own.
+    /// Creates an entry for an act of the daemon itself.
     pub fn of_daemon(action: &'static str, target: &str, outcome: Outcome) -> AuditEntry {
         AuditEntry::new(Sort::Act, action, target, outcome)
     }
 
-    /// Says who asked: the member, and the key that it used.
+    /// Sets the caller: its member, and the key that it used.
     pub fn by(mut self, caller: &Principal) -> AuditEntry {
         self.member_id = Some(caller.member().id.clone());
         self.key_id = Some(caller.key_id().clone());
         self
     }
 
-    /// The same by names, for tests.
+    /// Sets member and key by name, for tests.
     #[cfg(test)]
     pub(super) fn by_key(mut self, member: &str, key: &str) -> AuditEntry {
         (self.member_id, self.key_id) = (Some(member.into()), Some(key.into()));
         self
     }
 
-    /// Says where the request came from, and which user of this machine sent it, where that is known.
+    /// Sets the address that the request came from, and the user of this machine that sent it, where that is known.
     pub fn from(mut self, peer: IpAddr, uid: Option<u32>) -> AuditEntry {
         (self.peer, self.uid) = (Some(peer), uid);
         self
     }
 
-    /// Names the request, as it is in the answer and the log, and the status of its answer, if it had one.
+    /// Sets the request id, as in the response and the log, and the status of the response; `None` if there was no
+    /// response.
     pub fn answered(mut self, status: Option<u16>, request_id: &str) -> AuditEntry {
         (self.status, self.request_id) = (status, Some(cut(request_id)));
         self
     }
 
-    /// Adds what else there is to say; never a secret. What is too long is cut.
+    /// Adds further details, which must not contain secrets. Cuts texts, lists and totals that are too long.
     pub fn with(mut self, details: Map<String, Value>) -> AuditEntry {
         self.add(details, MAX_DETAILS);
         self
     }
 
-    /// The same entry with less to say: of a member's further ones in a minute.
+    /// Returns a copy with shortened details, for a member's further acts in a minute.
     pub(super) fn shortened(&self) -> AuditEntry {
         let mut short = AuditEntry { details: Map::new(), ..self.clone() };
         short.add(self.details.clone(), SHORT_DETAILS);
@@ -171,19 +172,19 @@ impl AuditEntry {
         }
     }
 
-    /// What is told of a call's arguments: their SHA-256, and never what they say.
+    /// Returns the details recorded of a call's arguments: their SHA-256, and never their content.
     pub fn details_of_call(arguments: &[u8]) -> Map<String, Value> {
         let hash = Sha256::digest(arguments);
         let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
         Map::from_iter([("arguments_sha256".to_owned(), Value::String(hex))])
     }
 
-    /// How it ended.
+    /// Returns the outcome that was set at creation.
     pub fn outcome(&self) -> Outcome {
         self.outcome
     }
 
-    /// Whether this is an act that was done, or may have been.
+    /// Reports whether this is an act that was carried out, or may have been.
     pub fn is_act_in_force(&self) -> bool {
         self.sort == Sort::Act && matches!(self.outcome, Outcome::Done | Outcome::Unknown)
     }
@@ -216,7 +217,7 @@ impl AuditEntry {
         self.uid
     }
 
-    /// Its line, with its number and its time.
+    /// Serializes the entry as its line, with its number and its time.
     pub(super) fn line(&self, number: u64, at: &str) -> Vec<u8> {
         #[derive(Serialize)]
         struct Line<'a> {
@@ -225,14 +226,14 @@ impl AuditEntry {
             #[serde(flatten)]
             entry: &'a AuditEntry,
         }
-        // Plain values: this cannot fail.
+        // Only plain values: serialization cannot fail.
         let mut line = serde_json::to_vec(&Line { number, at, entry: self }).unwrap_or_default();
         line.push(b'\n');
         line
     }
 }
 
-/// A text of at most [`MAX_TEXT`] characters.
+/// Cuts a text to at most [`MAX_TEXT`] characters.
 pub(super) fn cut(text: &str) -> String {
     match text.char_indices().nth(MAX_TEXT) {
         None => text.to_owned(),
@@ -240,7 +241,7 @@ pub(super) fn cut(text: &str) -> String {
     }
 }
 
-/// A value whose texts, arrays, objects and depth are bounded.
+/// Bounds the texts, arrays, objects and depth of a value.
 fn bounded(value: Value, depth: usize) -> Value {
     match value {
         Value::String(text) => Value::String(cut(&text)),

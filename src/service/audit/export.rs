@@ -1,4 +1,4 @@
-//! The audit as lines of JSON, oldest first, in pieces: each is read when it is asked for.
+//! The audit as lines of JSON, oldest first, in pieces that are read on demand.
 
 use std::io;
 
@@ -9,37 +9,38 @@ use super::reading::{Direction, Lines};
 use super::segments::{Listed, is_entry};
 use crate::service::Error;
 
-/// How long a piece is at least, unless it is the last one, in bytes; longer by less than a line.
+/// Minimum length of a piece other than the last one, in bytes; a piece exceeds it by less than one line.
 const PIECE: usize = 64 * 1024;
-/// After so many bytes of lines that are not asked for it is seen to whether anybody still waits.
+/// Number of bytes of lines read, matching or not, after which a read pauses to check whether the caller still
+/// waits.
 const LOOKED_AT: usize = 1024 * 1024;
 
-/// A part of an export.
+/// Part of an export.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::service) struct Piece {
-    /// Whole lines. The last one of the last piece says how many came before, so that what was cut on its way
-    /// does not look whole.
+    /// Whole lines. The last line of the last piece has the number of lines before it, so that a truncated export
+    /// does not look complete.
     pub(in crate::service) bytes: Bytes,
-    /// Whether it is the last one.
+    /// `true` for the last piece.
     pub(in crate::service) is_last: bool,
 }
 
-/// An export that is not read to its end.
+/// State of an export that is not read to its end.
 #[derive(Debug)]
 pub(in crate::service) struct Export {
     lines: Lines,
     query: AuditQuery,
-    /// How many lines were taken.
+    /// Number of lines exported.
     entries: u64,
-    /// How many lines were left out because a disk has damaged them.
+    /// Number of lines left out because a disk has damaged them.
     damaged: u64,
-    /// How many pieces were read, for tests.
+    /// Number of pieces read, for tests.
     #[cfg(test)]
     pub(in crate::service) pieces: std::sync::Arc<std::sync::atomic::AtomicUsize>,
 }
 
 impl Export {
-    /// The entries that are asked for, of the files as they were when they were listed.
+    /// Creates an export of the entries that match, from the files as they were when they were listed.
     pub(super) fn of(listed: Listed, query: AuditQuery) -> Export {
         Export {
             lines: Lines::of(listed, Direction::OldestFirst),
@@ -51,8 +52,8 @@ impl Export {
         }
     }
 
-    /// The next piece, and the export after it. Given up between two stretches of lines when dropped. Nothing
-    /// is left after the last one.
+    /// Reads the next piece, and returns it with the export to go on with. Stops between two reads when dropped.
+    /// After the last piece nothing is left.
     pub(in crate::service) async fn next(mut self) -> Result<(Export, Piece), Error> {
         let mut text = Vec::new();
         loop {
@@ -70,7 +71,7 @@ impl Export {
         }
     }
 
-    /// Appends lines until there is a piece or enough was looked at. Says whether they were the last ones.
+    /// Appends lines until there is a piece or [`LOOKED_AT`] is reached. Returns whether they were the last ones.
     fn read(&mut self, text: &mut Vec<u8>) -> io::Result<bool> {
         let mut looked_at = 0;
         while text.len() < PIECE && looked_at < LOOKED_AT {
@@ -90,13 +91,13 @@ impl Export {
         Ok(false)
     }
 
-    /// The last line: how many came before, and how many there would be if a disk had kept them.
+    /// Returns the last line: the number of exported lines and, if any, the number of damaged ones.
     fn end(&self) -> String {
         let damaged = if self.damaged > 0 { format!(",\"damaged\":{}", self.damaged) } else { String::new() };
         format!("{{\"end\":true,\"entries\":{}{damaged}}}\n", self.entries)
     }
 
-    /// All that is left of it, for tests.
+    /// Returns the whole rest, for tests.
     #[cfg(test)]
     pub(in crate::service) async fn whole(mut self) -> Result<String, Error> {
         let mut text = String::new();

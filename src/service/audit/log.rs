@@ -1,4 +1,4 @@
-//! The thread that writes the audit, and the way to it.
+//! The thread that writes the audit, and the handle to it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,27 +22,27 @@ use super::segments::{Listed, Part, Segments};
 use crate::process;
 use crate::service::{Error, clock};
 
-/// How many entries that nobody waits for may wait to be written.
+/// Maximum number of entries waiting to be written before [`AuditHandle::note`] drops its own.
 const QUEUE: usize = 1_024;
-/// How many entries may wait altogether: the rest is for acts.
+/// Maximum number of entries waiting altogether; the difference is reserved for acts.
 const QUEUE_WITH_ACTS: usize = 4 * QUEUE;
-/// With less room than this in the file system, in bytes, only acts that were done are recorded.
+/// Free space of the file system, in bytes, below which only acts that were carried out are recorded.
 const RESERVE: u64 = 4 * 1024 * 1024;
-/// How often it is looked how much room there is, and after how many bytes at the latest.
+/// Interval between checks of the free space, and number of written bytes after which it is checked at the latest.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LOOK_EVERY_BYTES: u64 = 64 * 1024;
-/// How often it is looked which segments are too old, in lines, and also when nothing happens.
+/// Number of lines between checks for expired segments, and the interval of checks when nothing is written.
 const EXPIRE_EVERY: u64 = 1_000;
 const EXPIRE_AFTER: Duration = Duration::from_secs(900);
 
-/// What the audit keeps.
+/// Retention settings of the audit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AuditSettings {
-    /// How long.
+    /// Age after which segments are removed.
     pub keep: Duration,
-    /// How much, in bytes.
+    /// Maximum total size, in bytes.
     pub keep_bytes: u64,
-    /// Whether calls are recorded, too: each with a hash of its arguments.
+    /// `true` if calls are recorded, too, each with a hash of its arguments.
     pub calls: bool,
 }
 
@@ -52,16 +52,16 @@ impl Default for AuditSettings {
     }
 }
 
-/// Which entries are asked for.
+/// Filter for entries; an unset field matches all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditQuery {
-    /// Only of this action, or of those that begin with it and a dot.
+    /// Action to match, exactly or as a prefix followed by a dot.
     pub action: Option<String>,
-    /// Only with this outcome.
+    /// Outcome to match, by its name.
     pub outcome: Option<String>,
-    /// Only of this member.
+    /// Id of the member to match.
     pub member_id: Option<String>,
-    /// Only of this key.
+    /// Id of the key to match.
     pub key_id: Option<String>,
 }
 
@@ -93,7 +93,7 @@ enum Message {
     Close,
 }
 
-/// The way to the audit. Cheap to clone.
+/// Handle to the audit. Cheap to clone.
 #[derive(Clone)]
 pub struct AuditHandle {
     messages: SyncSender<Message>,
@@ -102,16 +102,16 @@ pub struct AuditHandle {
     counts: Arc<Counts>,
 }
 
-/// What the thread and those who write to it tell each other.
+/// Counters shared by the thread and the handles.
 #[derive(Debug, Default)]
 struct Counts {
-    /// Entries that wait.
+    /// Number of entries that wait to be written.
     waiting: AtomicUsize,
-    /// Entries that could not be recorded.
+    /// Number of entries that could not be recorded.
     lost: AtomicU64,
-    /// Entries that were not recorded because there were too many, or too little room.
+    /// Number of entries that were not recorded because of too many others or too little disk space.
     unrecorded: AtomicU64,
-    /// Whether what was tried last failed.
+    /// `true` if the last write or sync failed.
     failing: AtomicBool,
 }
 
@@ -120,11 +120,11 @@ struct Writer {
     counts: Arc<Counts>,
     rate: Rate,
     room: Room,
-    /// When it is looked next which segments are too old, also if nothing happens.
+    /// Time of the next check for expired segments, also if nothing is written.
     expires_at: Instant,
 }
 
-/// How much room there is on the disk, looked at now and then.
+/// Free disk space, checked at intervals.
 struct Room {
     free: Box<dyn Fn() -> Option<u64> + Send>,
     looked: Option<Instant>,
@@ -133,7 +133,7 @@ struct Room {
 }
 
 impl Room {
-    /// Below a directory.
+    /// Measures the file system of a directory.
     fn below(directory: PathBuf) -> Room {
         Room::told_by(move || process::free_bytes(&directory).ok())
     }
@@ -146,7 +146,7 @@ impl Room {
         let is_fresh = self.looked.is_some_and(|looked| now.saturating_duration_since(looked) < LOOK_EVERY);
         if !is_fresh || self.written >= LOOK_EVERY_BYTES {
             (self.looked, self.written) = (Some(now), 0);
-            // Where it cannot be told, writing tells.
+            // If the free space is unknown, the writes show whether there is enough.
             let is_short = (self.free)().is_some_and(|free| free < RESERVE);
             if is_short && !self.is_short {
                 tracing::error!("the disk is nearly full: only acts are recorded in the audit");
@@ -183,7 +183,7 @@ impl Writer {
                     if let Some(written) = written {
                         let synced = part.map_or(Ok(()), |part| self.segments.sync_part(part));
                         self.settled(synced);
-                        // Whoever asked may have left.
+                        // The receiver may have been dropped.
                         let _ = written.send(());
                     }
                 }
@@ -198,7 +198,8 @@ impl Writer {
         self.settled(synced);
     }
 
-    /// The next message; meanwhile tells what was not recorded, when its minute is over.
+    /// Waits for the next message. Meanwhile removes expired segments, and writes the summary of unrecorded entries
+    /// when their minute is over.
     fn next(&mut self, queue: &Receiver<Message>) -> Option<Message> {
         loop {
             let due = self.rate.due().map_or(self.expires_at, |due| due.min(self.expires_at));
@@ -217,7 +218,7 @@ impl Writer {
         }
     }
 
-    /// Removes what is too old, by a clock that is to be believed, and what is too much.
+    /// Removes what is too old, by a clock that is known to be right, and what exceeds the maximum size.
     fn expire(&mut self) {
         self.segments.expire(clock::settled());
         self.expires_at = Instant::now() + EXPIRE_AFTER;
@@ -234,7 +235,7 @@ impl Writer {
         self.write(&entry.with(unrecorded), Part::Rest);
     }
 
-    /// Records an entry, or counts it; gives where it was written.
+    /// Records an entry, or counts it. Returns the part it was written to; `None` if it was not recorded.
     fn take(&mut self, entry: &AuditEntry) -> Option<Part> {
         let now = Instant::now();
         self.turn(now);
@@ -260,10 +261,10 @@ impl Writer {
         None
     }
 
-    /// Writes an entry, and what had to go for it.
+    /// Writes an entry, and a line about the entries that were removed for it.
     fn write(&mut self, entry: &AuditEntry, part: Part) {
         self.write_one(entry, part);
-        // What goes for this one is told with the next: no flood grows out of itself.
+        // What this line displaces is reported with the next one, so that reports cannot cause a flood of reports.
         if let Some(gone) = self.segments.take_gone() {
             let entry = AuditEntry::of_daemon("audit.removed", "keep_size", Outcome::Done).with(gone.told());
             self.write_one(&entry, Part::Acts);
@@ -297,7 +298,7 @@ impl Writer {
 }
 
 impl AuditHandle {
-    /// The way to nobody, for tests of what stands before the audit.
+    /// Creates a handle without a thread, for tests of the audit's callers.
     #[cfg(test)]
     pub(crate) fn to_nobody() -> AuditHandle {
         let (messages, _) = mpsc::sync_channel(0);
@@ -309,25 +310,25 @@ impl AuditHandle {
         }
     }
 
-    /// One below a directory, for tests of what stands before the audit.
+    /// Opens an audit below a directory, for tests of the audit's callers.
     #[cfg(test)]
     pub(crate) fn below(directory: &Path) -> AuditHandle {
         start(directory, AuditSettings::default()).unwrap_or_else(|_| AuditHandle::to_nobody())
     }
 
-    /// All lines so far, oldest first, for such tests.
+    /// Returns all lines so far, oldest first, for such tests.
     #[cfg(test)]
     pub(crate) async fn lines(&self) -> Vec<Value> {
         let (_, lines) = self.page(AuditQuery::default(), 0, u64::MAX).await.unwrap_or_default();
         lines.iter().rev().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
-    /// What the audit keeps.
+    /// Returns the settings that the audit was started with.
     pub fn settings(&self) -> AuditSettings {
         self.settings
     }
 
-    /// Records something that nobody waits for. Counted as lost when too many others wait.
+    /// Records an entry that nobody waits for. Counts it as lost if too many others wait.
     pub fn note(&self, entry: AuditEntry) {
         let is_full = self.counts.waiting.load(Ordering::Relaxed) >= QUEUE;
         if is_full || !self.send(entry, None) {
@@ -335,8 +336,8 @@ impl AuditHandle {
         }
     }
 
-    /// Records an act; resolves when its line is on the disk, or cannot be. What [`AuditHandle::note`]
-    /// has waiting takes no room from it.
+    /// Records an act; the receiver resolves once its line is on the disk, or cannot be. Entries waiting from
+    /// [`AuditHandle::note`] take no room from it.
     pub fn record(&self, entry: AuditEntry) -> oneshot::Receiver<()> {
         let (written, done) = oneshot::channel();
         if !self.send(entry, Some(written)) {
@@ -355,18 +356,18 @@ impl AuditHandle {
         is_sent
     }
 
-    /// How many entries could not be recorded.
+    /// Returns the number of entries that could not be recorded.
     pub fn lost(&self) -> u64 {
         self.counts.lost.load(Ordering::Relaxed)
     }
 
-    /// Whether what was written last is on the disk, for a simulation.
+    /// Reports whether the last write reached the disk, for a simulation.
     #[cfg(test)]
     pub(in crate::service) fn is_well(&self) -> bool {
         !self.counts.failing.load(Ordering::Relaxed)
     }
 
-    /// How many entries were only counted: there were too many like them, or too little room.
+    /// Returns the number of entries that were only counted, because of too many like them or too little disk space.
     pub fn unrecorded(&self) -> u64 {
         self.counts.unrecorded.load(Ordering::Relaxed)
     }
@@ -378,7 +379,7 @@ impl AuditHandle {
         list.await.map_err(|_| Error::ShuttingDown)
     }
 
-    /// A page of entries, newest first, each as its line of JSON, and how many there are.
+    /// Returns a page of entries, newest first, each as its line of JSON, and the number of all matches.
     pub(in crate::service) async fn page(
         &self,
         query: AuditQuery,
@@ -389,17 +390,17 @@ impl AuditHandle {
         off_the_runtime(move || reading::search(segments, skip, take, |line| query.takes(line))).await
     }
 
-    /// All entries so far, oldest first, as lines of JSON in pieces.
+    /// Exports all entries so far, oldest first, as lines of JSON in pieces.
     pub(in crate::service) async fn export(&self, query: AuditQuery) -> Result<Export, Error> {
         Ok(Export::of(self.list().await?, query))
     }
 
-    /// Writes what waits and ends the thread. A second call does nothing.
+    /// Writes the waiting entries and ends the thread. A second call does nothing.
     pub(in crate::service) async fn close(&self) {
         let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
         let messages = self.messages.clone();
         let joined = tokio::task::spawn_blocking(move || {
-            // The thread may be gone already.
+            // The thread may have ended already.
             let _ = messages.send(Message::Close);
             thread.join()
         });

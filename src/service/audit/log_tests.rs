@@ -1,4 +1,4 @@
-//! What the thread keeps, counts and lets go.
+//! Tests of what the thread keeps, counts and removes.
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -103,7 +103,7 @@ fn room_is_looked_for_again_after_so_many_bytes_or_so_long() {
 async fn a_full_queue_of_what_nobody_waits_for_has_room_for_acts() {
     let directory = tempfile::tempdir().expect("a directory");
     let audit = started(directory.path());
-    // As if the thread were busy with so many.
+    // Fills the queue as a busy thread would leave it.
     audit.counts.waiting.fetch_add(QUEUE, Ordering::Relaxed);
     audit.note(entry("refused", Outcome::Refused));
     assert_eq!(audit.lost(), 1);

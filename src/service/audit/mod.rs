@@ -1,7 +1,7 @@
-//! The audit: an append-only record of who changed what, and who was refused what. Lines of JSON in
-//! segments below `audit/` in the data directory, written by a thread of its own; an act is
-//! acknowledged to its caller after its line is written. Never arguments or results of calls, at most
-//! a hash of arguments.
+//! The audit: an append-only record of changes and refusals, and of who caused them. It consists of lines of JSON in
+//! segments below `audit/` in the data directory, written by a thread of its own. An act is acknowledged to its
+//! caller after its line is written. Arguments and results of calls are never recorded, at most a hash of the
+//! arguments.
 
 mod entry;
 mod export;

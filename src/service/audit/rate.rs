@@ -1,7 +1,7 @@
-//! How many lines a minute those may cause who were let do nothing. Pure: the time is given.
+//! The limit on lines per minute caused by requests that were not carried out. Pure: the caller passes the time.
 //!
-//! Each source has a share, so that one that floods leaves room for the others, and strangers
-//! altogether have one, so that however many addresses they have, what members do is seen.
+//! Each source has a share, so that one that floods leaves room for the others. Strangers have a common share, so
+//! that members' requests stay visible however many addresses the strangers have.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -12,25 +12,25 @@ use serde_json::{Map, Value, json};
 
 use super::entry::{AuditEntry, Outcome, Sort};
 
-/// How many lines a minute there are altogether of what was not done, and of looks.
+/// Maximum number of lines per minute for looks and for requests that were not carried out.
 pub(super) const ALTOGETHER: u32 = 300;
-/// How many of them strangers may cause: whoever has shown no key.
+/// Maximum number of these lines that strangers, callers without a key, may cause.
 pub(super) const STRANGERS: u32 = 150;
-/// How many of them one source may cause: a key, or an address without one.
+/// Maximum number of these lines that one source may cause: a key, or an address without one.
 pub(super) const SOURCE: u32 = 60;
-/// How many acts of one member are recorded a minute with everything there is to say of them.
+/// Maximum number of acts of one member per minute that are recorded with full details.
 pub(super) const AT_LENGTH: u32 = 60;
-/// What that is about.
+/// Period that the limits apply to.
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
-/// How many sources are named of those that had more to record than their share.
+/// Maximum number of sources named of those that exceeded their share.
 const NAMED: usize = 5;
 
-/// Who causes lines.
+/// Origin of a line, which the shares are counted by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Source {
-    /// A key; the local operator has one name and different users.
+    /// Key id, and the user id for the local operator, whose name stands for different users.
     Key(Arc<str>, Option<u32>),
-    /// An address; of IPv6 the network that one subscriber has.
+    /// Address; for IPv6 the network of one subscriber. `None` if it is unknown.
     Address(Option<IpAddr>),
 }
 
@@ -52,7 +52,7 @@ impl Source {
     }
 }
 
-/// Of an IPv6 address the first 64 bits.
+/// Reduces an IPv6 address to its first 64 bits; leaves an IPv4 address as it is.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::from((u128::from(address) >> 64 << 64).to_be_bytes()),
@@ -60,27 +60,27 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// What becomes of an entry.
+/// Decision about an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It is recorded.
+    /// Record it with full details.
     Record,
-    /// It is recorded in short.
+    /// Record it with short details.
     Shorten,
-    /// It is one too many, and only counted.
+    /// Only count it: its limit is reached.
     Count,
-    /// The same look by the same source was recorded in this minute.
+    /// Skip it: the same look by the same source was recorded in this minute.
     Known,
 }
 
-/// What was recorded in the minute that runs, and what was not.
+/// Counts of recorded and unrecorded entries of the current minute.
 #[derive(Debug)]
 pub(super) struct Rate {
     since: Instant,
     recorded: u32,
     by_strangers: u32,
     by_source: HashMap<Source, u32>,
-    /// Acts that were done, by member.
+    /// Number of acts carried out, by member.
     acts: HashMap<Arc<str>, u32>,
     looks: HashSet<(Source, &'static str, String)>,
     unrecorded: Unrecorded,
@@ -107,12 +107,13 @@ impl Rate {
         }
     }
 
-    /// Whether the minute is over, and has something to tell.
+    /// Returns the end of the minute if there is something to report then; `None` otherwise.
     pub(super) fn due(&self) -> Option<Instant> {
         self.unrecorded.any().then(|| self.since + MINUTE)
     }
 
-    /// Begins the next minute if this one is over; gives what was not recorded in it.
+    /// Begins the next minute if this one is over. Returns the summary of unrecorded entries; `None` if there were
+    /// none.
     pub(super) fn turn(&mut self, now: Instant) -> Option<Map<String, Value>> {
         if now.saturating_duration_since(self.since) < MINUTE {
             return None;
@@ -120,13 +121,13 @@ impl Rate {
         self.end(now)
     }
 
-    /// Ends the minute; gives what was not recorded in it.
+    /// Ends the minute. Returns the summary of unrecorded entries; `None` if there were none.
     pub(super) fn end(&mut self, now: Instant) -> Option<Map<String, Value>> {
         let ended = std::mem::replace(self, Rate::new(now));
         ended.unrecorded.any().then(|| ended.unrecorded.told())
     }
 
-    /// What becomes of an entry. Acts that were done, and calls, are always recorded.
+    /// Decides about an entry. Acts that were carried out, and calls, are always recorded.
     pub(super) fn judge(&mut self, entry: &AuditEntry) -> Verdict {
         let counts = match (entry.sort(), entry.outcome()) {
             (_, Outcome::Refused) | (Sort::Look, _) => true,
@@ -158,7 +159,7 @@ impl Rate {
         Verdict::Record
     }
 
-    /// How an act that was done, or a call, is recorded.
+    /// Decides between full and short details for an act that was carried out, or a call.
     fn length(&mut self, entry: &AuditEntry) -> Verdict {
         let Some(member) = entry.member_id().filter(|_| entry.sort() == Sort::Act) else {
             return Verdict::Record;
@@ -185,7 +186,7 @@ impl Unrecorded {
             Outcome::Failed => self.failed += 1,
             Outcome::Done | Outcome::Unknown => self.other += 1,
         }
-        // Those that are named must not be more than can be kept; the sums have all.
+        // The number of named sources is bounded; the sums include all.
         if self.sources.len() < ALTOGETHER as usize || self.sources.contains_key(&source) {
             *self.sources.entry(source).or_default() += 1;
         }
@@ -297,8 +298,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(48))]
 
-        /// Whoever asks, in whatever order: the shares hold, what is kept is bounded, and every entry was
-        /// either recorded or is in the count.
+        /// For any callers in any order: the shares hold, memory is bounded, and every entry was either recorded or
+        /// counted.
         #[test]
         fn shares_hold_and_nothing_is_forgotten(
             asked in prop::collection::vec((any::<bool>(), 0u16..400, any::<bool>()), 0..3_000),

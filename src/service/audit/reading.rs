@@ -1,4 +1,4 @@
-//! Reads the files of an audit, line by line. Blocks on the disk.
+//! Reader of the files of an audit, line by line. Blocks on the disk.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
@@ -6,20 +6,20 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use super::segments::{Listed, Part, Segment, number_of};
 use crate::store::disk::File;
 
-/// How much of a segment is read at once from its beginning, in bytes.
+/// Number of bytes read at once from a segment when reading from its beginning.
 const BLOCK: u64 = 64 * 1024;
 
-/// In which order lines are read.
+/// Order in which lines are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Direction {
     OldestFirst,
     NewestFirst,
 }
 
-/// All lines in the order of their numbers, without their ends, of the files as they were when the list was
-/// taken. Segments that have become too old in the meantime are passed over. Of each part one block is in
-/// memory at a time, of what is read from the newest on one segment. No file stays open between two lines:
-/// whoever reads slowly takes no descriptor and keeps no file that is to go.
+/// Reader of all lines in the order of their numbers, without line ends, of the files as they were when they were
+/// listed. It skips segments that have expired in the meantime. Per part it holds one block in memory, or one
+/// segment when reading newest first. No file stays open between two lines, so a slow reader holds no descriptor and
+/// keeps no removed file on the disk.
 #[derive(Debug)]
 pub(super) struct Lines {
     strands: [LinesOf; Part::ALL.len()],
@@ -31,7 +31,7 @@ impl Lines {
         Lines { strands: listed.map(|segments| LinesOf::begin(segments, direction)), direction }
     }
 
-    /// The next line; `None` after the last one.
+    /// Returns the next line; `None` after the last one.
     pub(super) fn next(&mut self) -> io::Result<Option<String>> {
         for strand in &mut self.strands {
             strand.fill(self.direction)?;
@@ -46,19 +46,20 @@ impl Lines {
     }
 }
 
-/// The lines of one part, one after the other.
+/// Lines of one part, in order.
 #[derive(Debug)]
 struct LinesOf {
-    /// Those that are not read to their end, the next one first.
+    /// Segments that are not read to their end, the next one first.
     segments: VecDeque<Segment>,
-    /// How many bytes of the first of them were read.
+    /// Number of bytes of the first segment that were read.
     read: u64,
     lines: std::vec::IntoIter<String>,
-    /// The next line and its number, once it was looked for.
+    /// Next line and its number; `None` until [`LinesOf::fill`] has found it, and at the end.
     head: Option<(u64, String)>,
-    /// The number of the last line that had one.
+    /// Number of the last line that had one.
     last: Option<u64>,
-    /// A segment was thinned since it was listed: lines may have gone into a file that was read before.
+    /// Set once a segment turns out to have been thinned since it was listed: its lines may now be in a file that
+    /// was read before.
     was_thinned: bool,
 }
 
@@ -78,7 +79,7 @@ impl LinesOf {
         }
     }
 
-    /// Looks for the next line, unless it is there.
+    /// Finds the next line, unless it is there already.
     fn fill(&mut self, direction: Direction) -> io::Result<()> {
         while self.head.is_none() {
             if let Some(line) = self.lines.next() {
@@ -110,7 +111,7 @@ impl LinesOf {
         Ok(())
     }
 
-    /// Whether a line with this number was given already: a file that was thinned has it, too.
+    /// Reports whether a line with this number was already returned; a thinned file contains it, too.
     fn had(&self, number: u64, direction: Direction) -> bool {
         self.last.is_some_and(|last| match direction {
             Direction::OldestFirst => number <= last,
@@ -119,24 +120,24 @@ impl LinesOf {
     }
 }
 
-/// What was read of a segment.
+/// Result of one read of a segment.
 #[derive(Default)]
 struct Block {
     bytes: u64,
     lines: Vec<String>,
-    /// It was read to its end, from its beginning.
+    /// `true` if the segment was read to its end, from its beginning.
     is_whole: bool,
 }
 
-/// What there is of a segment from a place on, until there are so many bytes of lines; all of it where it was
-/// thinned since it was listed, and nothing where it has become too old.
+/// Reads a segment from an offset on, until `most` bytes of lines are read. Reads all of it if it was thinned since
+/// it was listed, and nothing if it has been removed.
 fn read(segment: &Segment, from: u64, most: u64) -> io::Result<Block> {
     let mut place = segment.now();
     loop {
         let opened = File::open(&place.path);
         let now = segment.now();
         if !std::ptr::eq(now, place) {
-            // It was thinned in this moment: another file may have been opened than the one that was listed.
+            // The segment was thinned meanwhile: another file may have been opened than the one that was listed.
             place = now;
             continue;
         }
@@ -151,8 +152,9 @@ fn read(segment: &Segment, from: u64, most: u64) -> io::Result<Block> {
     }
 }
 
-/// The lines of a file from a place on to another one, without their ends, until there are so many bytes of them;
-/// and how many there are. A line that a disk has damaged so that it is no text is an empty one.
+/// Reads the lines of a file between two offsets, without line ends, until they have at least `most` bytes. Returns
+/// the number of bytes read and the lines. A line that disk damage has made invalid UTF-8 is returned as an empty
+/// one.
 fn lines_of(mut file: File, from: u64, end: u64, most: u64) -> io::Result<(u64, Vec<String>)> {
     file.seek(SeekFrom::Start(from))?;
     let mut reader = BufReader::new(file.take(end.saturating_sub(from)));
@@ -172,7 +174,7 @@ fn lines_of(mut file: File, from: u64, end: u64, most: u64) -> io::Result<(u64, 
     Ok((bytes, lines))
 }
 
-/// Lines for which `wanted` is true, newest first: how many there are, and those of a page.
+/// Returns the number of lines for which `wanted` is true, and one page of them, newest first.
 pub(super) fn search(
     listed: Listed,
     skip: u64,

@@ -1,6 +1,6 @@
-//! The files of the audit: segments named after the number of their first line. There are three parts,
-//! each with segments and a share of the room of its own, so that none pushes another one out; numbers
-//! go through all of them. Blocks on the disk.
+//! The files of the audit: segments named after the number of their first line. There are three parts, each with its
+//! own segments and its own share of the space, so that none displaces another. Line numbers run through all of
+//! them. Blocks on the disk.
 
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -13,26 +13,27 @@ pub(super) use super::strand::{Segment, is_entry};
 use super::strand::{Strand, remove_unfinished, sync_directory};
 use crate::store::disk as fs;
 
-/// How long a segment may be, in bytes.
+/// Maximum length of a segment, in bytes.
 const SEGMENT: u64 = 4 * 1024 * 1024;
-/// No segment is a larger part of what is kept than this.
+/// Minimum number of segments that the kept size is divided into: limits the size of a segment.
 const LEAST_SEGMENTS: u64 = 32;
 
-/// What is kept apart.
+/// Class of entries with files and a share of the space of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
-    /// Acts that were done, and files of versions that kept everything in one place.
+    /// Acts that were carried out, and files of versions that kept everything in one place.
     Acts,
-    /// Calls and questions.
+    /// Calls, and questions that lead to calls.
     Calls,
-    /// What was refused or failed, and looks.
+    /// Refused and failed requests, and looks.
     Rest,
 }
 
 impl Part {
     pub(super) const ALL: [Part; 3] = [Part::Acts, Part::Calls, Part::Rest];
 
-    /// How many quarters of what is kept are its own, however much of the others there is.
+    /// Returns the number of quarters of the kept size that are reserved for it, regardless of the size of the
+    /// others.
     fn quarters(self) -> u64 {
         match self {
             Part::Acts => 2,
@@ -40,7 +41,7 @@ impl Part {
         }
     }
 
-    /// The end of its files' names.
+    /// Returns the end of its files' names.
     pub(super) fn suffix(self) -> &'static str {
         match self {
             Part::Acts => "-acts.jsonl",
@@ -49,7 +50,7 @@ impl Part {
         }
     }
 
-    /// The part that a file is of, and the number of its first line.
+    /// Returns the part that a file belongs to and the number of its first line; `None` for a foreign file.
     fn of_file(path: &Path) -> Option<(Part, u64)> {
         let (number, rest) = path.file_name()?.to_str()?.split_at_checked(20)?;
         let part = Part::ALL.into_iter().find(|part| part.suffix() == rest);
@@ -58,7 +59,7 @@ impl Part {
     }
 }
 
-/// The files of each part as they were at one moment, the oldest first.
+/// Files of each part at one time, the oldest first.
 pub(super) type Listed = [Vec<Segment>; Part::ALL.len()];
 
 /// All files of an audit.
@@ -66,15 +67,14 @@ pub(super) type Listed = [Vec<Segment>; Part::ALL.len()];
 pub(super) struct Segments {
     settings: AuditSettings,
     strands: [Strand; Part::ALL.len()],
-    /// The number of the next line.
+    /// Number of the next line.
     next: u64,
-    /// What had to go since it was told last.
+    /// Lines removed for lack of space since the last report.
     gone: Gone,
 }
 
 impl Segments {
-    /// Opens or makes the directory. A line that was cut short by the end of an earlier run is taken
-    /// away.
+    /// Opens the directory, or makes it. Removes a line that the end of an earlier run cut short.
     pub(super) fn open(directory: &Path, settings: AuditSettings) -> io::Result<Segments> {
         if !directory.is_dir() {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
@@ -104,23 +104,23 @@ impl Segments {
         Ok(opened)
     }
 
-    /// The number of the next line.
+    /// Returns the number of the next line.
     pub(super) fn next(&self) -> u64 {
         self.next
     }
 
-    /// The files as they are now.
+    /// Returns the files as they are now.
     pub(super) fn list(&self) -> Listed {
         self.strands.each_ref().map(Strand::list)
     }
 
-    /// How long all of them are.
+    /// Returns the total length of all files, in bytes.
     fn bytes(&self) -> u64 {
         self.strands.iter().map(Strand::bytes).sum()
     }
 
-    /// Appends a line, which takes the next number. After an error it is not there. Before, whatever is
-    /// too much with it is removed.
+    /// Appends a line, which takes the next number, after it has removed lines to make room. After an error the line
+    /// is not in the file.
     pub(super) fn append(&mut self, part: Part, line: &[u8]) -> io::Result<()> {
         self.make_room(line.len() as u64);
         self.strands[part as usize].append(self.next, line)?;
@@ -128,24 +128,24 @@ impl Segments {
         Ok(())
     }
 
-    /// Has the disk keep what was appended.
+    /// Syncs what was appended to all parts.
     pub(super) fn sync(&mut self) -> io::Result<()> {
         let synced = self.strands.each_mut().map(Strand::sync);
         synced.into_iter().collect()
     }
 
-    /// Has the disk keep what was appended to one part.
+    /// Syncs what was appended to one part.
     pub(super) fn sync_part(&mut self, part: Part) -> io::Result<()> {
         self.strands[part as usize].sync()
     }
 
-    /// What had to go since this was asked last, because there was too much.
+    /// Returns the lines removed for lack of space since the last call; `None` if there are none.
     pub(super) fn take_gone(&mut self) -> Option<Gone> {
         self.gone.any().then(|| std::mem::take(&mut self.gone))
     }
 
-    /// Removes lines until so many bytes more are not too much. Of the parts that have more than their share
-    /// the one that has the most of it loses some; so none loses what is in its share.
+    /// Removes lines until `more` bytes fit. Each time the part that exceeds its share the most loses some, so none
+    /// loses what is within its share.
     fn make_room(&mut self, more: u64) {
         while self.bytes() + more > self.settings.keep_bytes {
             let worst = Part::ALL
@@ -159,7 +159,7 @@ impl Segments {
             if let Err(error) = &thinned {
                 tracing::warn!(%error, "the audit cannot be thinned: its oldest lines go, whosever they are");
             }
-            // The bound holds all the same.
+            // The size limit holds even if thinning fails.
             let is_less = thinned.is_ok() && strand.bytes() < before;
             if !is_less && !strand.remove_oldest(&mut self.gone) {
                 return;
@@ -167,9 +167,9 @@ impl Segments {
         }
     }
 
-    /// Removes segments that are too old, and lines that are too many, but none that is appended to; returns
-    /// how many segments. `now` is in seconds since 1970; nothing when the clock is not to be believed, and then
-    /// none is too old.
+    /// Removes segments that are too old, and lines that are too many, but none from a segment that is appended to.
+    /// Returns the number of segments removed. `now` is in seconds since 1970; `None` if the clock is not known to
+    /// be right, and then no segment counts as too old.
     pub(super) fn expire(&mut self, now: Option<u64>) -> usize {
         let count = |segments: &Segments| segments.strands.iter().map(Strand::count).sum::<usize>();
         let before = count(self);
@@ -179,19 +179,19 @@ impl Segments {
             let is_due = |strand: &Strand| {
                 moment.is_some_and(|moment| strand.may_lose_one() && strand.is_from_before(moment))
             };
-            // What is too old is expected to go, and not told.
+            // Removal by age is expected, and not reported.
             while is_due(strand) && strand.remove_oldest(&mut Gone::default()) {}
         }
         before - count(self)
     }
 }
 
-/// How long a segment is, at most.
+/// Returns the maximum length of a segment, in bytes.
 pub(super) fn segment_size(settings: AuditSettings) -> u64 {
     SEGMENT.min(settings.keep_bytes / LEAST_SEGMENTS)
 }
 
-/// The number that a line begins with.
+/// Returns the number that a line begins with; `None` if it begins otherwise.
 pub(super) fn number_of(line: &[u8]) -> Option<u64> {
     let digits = line.strip_prefix(b"{\"number\":")?;
     let end = digits.iter().position(|byte| !byte.is_ascii_digit())?;

@@ -1,4 +1,4 @@
-//! What is kept, for how long, and whatever the disk does.
+//! Tests of retention, and of disk failures.
 
 use std::io::Write;
 use std::time::{Duration, UNIX_EPOCH};
@@ -38,7 +38,7 @@ fn numbers(segments: &Segments, direction: Direction) -> Vec<u64> {
     seen
 }
 
-/// What the directory holds, as the disk says.
+/// Reads the content of the directory from the disk.
 fn on_disk(directory: &Path) -> u64 {
     let files = fs::read_dir(directory).expect("there").flatten();
     files.map(|file| file.metadata().map_or(0, |metadata| metadata.len())).sum()
@@ -212,7 +212,7 @@ fn a_line_that_a_disk_has_damaged_hides_no_other() {
     assert_eq!(segments.list()[Part::Acts as usize][0].bytes, on_disk(directory.path()));
 }
 
-/// A line of a member's act.
+/// Builds a line of a member's act.
 fn act(segments: &Segments, member: &str, action: &str, length: usize) -> Vec<u8> {
     let (number, text) = (segments.next(), "x".repeat(length));
     let value = serde_json::json!({
@@ -226,7 +226,7 @@ fn append_act(segments: &mut Segments, member: &str, action: &str, length: usize
     segments.append(Part::Acts, &line).expect("written");
 }
 
-/// What is left of a member's acts: their numbers and how many there are of each action.
+/// Reads the remaining acts of a member: their numbers and the count of each action.
 fn acts_of(segments: &Segments, member: &str) -> (Vec<u64>, usize, usize) {
     let mut lines = Lines::of(segments.list(), Direction::OldestFirst);
     let (mut numbers, mut made, mut changed) = (Vec::new(), 0, 0);
@@ -351,7 +351,7 @@ fn what_is_kept_stays_bounded_on_a_disk_that_fails_and_what_was_told_is_there() 
             let line = act(&segments, if round % 9 == 0 { "ann" } else { "joe" }, "key.change", 4_000);
             let is_told = segments.append(Part::Acts, &line).and_then(|()| segments.sync_part(Part::Acts));
             synced.extend(is_told.is_ok().then_some(number));
-            // A disk that does not let anything be removed is given so many tries more.
+            // Allows for the retries of a disk that refuses removals.
             assert!(segments.bytes() <= keep + 8 * 4_200, "seed {seed}: {}", segments.bytes());
         }
         place.disk().plan(None);
@@ -394,8 +394,8 @@ fn a_segment_that_was_thinned_is_as_old_as_before() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 
-    /// Whatever is written in whatever order and however often it is opened anew: never more than is to be
-    /// kept, numbers once each and in order, and a part loses nothing while it is within its share.
+    /// For any order of writes and reopening: never more than the limit is kept, numbers are unique and in order,
+    /// and a part loses nothing while it is within its share.
     #[test]
     fn shares_hold(
         written in prop::collection::vec((0usize..3, 1usize..9_000, prop::bool::weighted(0.02)), 1..150),

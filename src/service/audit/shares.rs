@@ -1,8 +1,8 @@
-//! Whose lines go when there are too many. Pure: lines in, lines out.
+//! The choice of lines to remove when there are too many. Pure: lines in, lines out.
 //!
-//! If the oldest went, whoever acts without a pause would push out what the others did, and what it did
-//! itself before. So those go that there is most of: of the member with the most bytes, and of that member
-//! of the action with the most bytes, the oldest first. Who has little keeps it.
+//! If the oldest lines went first, a member that acts without a pause would displace the lines of others, and its
+//! own earlier ones. So lines go where there are most: from the member with the most bytes, and there from the
+//! action with the most bytes, the oldest first. Members with few lines keep them.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -12,46 +12,46 @@ use serde_json::{Map, Value, json};
 
 use super::segments::number_of;
 
-/// How many members, and how many actions, are named of those whose lines went.
+/// Maximum number of members, and of actions, named in the report of removed lines.
 const NAMED: usize = 5;
 
-/// The member that a line is of, and the action: as hashes, because there are many lines, and names are
-/// strangers' text. What nobody did who has a name, the daemon or a stranger, is of one author.
+/// Member and action of a line, as hashes: there are many lines, and names are text from strangers. All lines
+/// without a member, from the daemon or from strangers, count as one member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Author {
     member: u64,
     action: u64,
 }
 
-/// How many bytes each author has.
+/// Number of bytes per author.
 pub(super) type Shares = HashMap<Author, u64>;
 
-/// Tells the authors of lines.
+/// Hasher that determines the authors of lines.
 #[derive(Debug, Default)]
 pub(super) struct Authors(RandomState);
 
 impl Authors {
-    /// Of one line.
+    /// Returns the author of one line.
     pub(super) fn of(&self, line: &[u8]) -> Author {
         let hash = |name: Option<&[u8]>| self.0.hash_one(name);
         Author { member: hash(member_of(line)), action: hash(action_of(line)) }
     }
 }
 
-/// The member that a line names, as it is written there.
+/// Returns the member that a line names, in its JSON escaping; `None` if it names none.
 fn member_of(line: &[u8]) -> Option<&[u8]> {
-    // Details come last, and may have a member of this name. Neither can be within a text, where quotes are
-    // escaped.
+    // Details come last, and may have a member of this name. Neither pattern can occur within a text, where quotes
+    // are escaped.
     let details = memmem::find(line, b",\"details\":{").unwrap_or(line.len());
     text_after(&line[..details], b",\"member_id\":\"")
 }
 
-/// The action that a line names.
+/// Returns the action that a line names; `None` if it names none.
 fn action_of(line: &[u8]) -> Option<&[u8]> {
     text_after(line, b",\"action\":\"")
 }
 
-/// The text that begins after a mark, without its end.
+/// Returns the JSON text that begins after a mark, without the closing quote.
 fn text_after<'a>(line: &'a [u8], mark: &[u8]) -> Option<&'a [u8]> {
     let text = &line[memmem::find(line, mark)? + mark.len()..];
     let mut is_escaped = false;
@@ -63,8 +63,8 @@ fn text_after<'a>(line: &'a [u8], mark: &[u8]) -> Option<&'a [u8]> {
     end.map(|end| &text[..end])
 }
 
-/// How many bytes which authors lose so that together they lose so many: all that are above one level, and
-/// nobody who is below it.
+/// Returns the bytes that each author loses so that all together lose `bytes`: everything above one level, and
+/// nothing from those below it.
 pub(super) fn to_go(shares: &Shares, bytes: u64) -> Shares {
     let mut members: HashMap<u64, Vec<(Author, u64)>> = HashMap::new();
     for (author, share) in shares {
@@ -84,7 +84,7 @@ pub(super) fn to_go(shares: &Shares, bytes: u64) -> Shares {
     going
 }
 
-/// The highest level above which there are at least so many altogether; nothing where there are fewer.
+/// Returns the highest level above which there are at least `wanted` bytes altogether; 0 if there are fewer.
 fn level(mut shares: Vec<u64>, wanted: u64) -> u64 {
     shares.sort_unstable_by(|one, other| other.cmp(one));
     let mut sum = 0;
@@ -99,18 +99,18 @@ fn level(mut shares: Vec<u64>, wanted: u64) -> u64 {
     0
 }
 
-/// How much each author has of some lines.
+/// Returns the bytes of each author in some lines.
 pub(super) fn shares_of(lines: &[u8], authors: &Authors) -> Shares {
     thin(lines, authors, &mut Shares::new(), &mut Gone::default()).1
 }
 
-/// Adds further shares.
+/// Adds the bytes of other shares, author by author.
 pub(super) fn add(shares: &mut Shares, more: &Shares) {
     more.iter().for_each(|(author, bytes)| *shares.entry(*author).or_default() += bytes);
 }
 
-/// Takes away from some lines, each with its end, those of the authors that have to lose some, the first
-/// ones first; gives the others, and whose they are. `going` is what is still to go, before and after.
+/// Removes the first lines, each with its end, of the authors in `going`, and returns the other lines and their
+/// shares. `going` has the bytes that each author still has to lose, before and after.
 pub(super) fn thin(
     lines: &[u8],
     authors: &Authors,
@@ -134,7 +134,7 @@ pub(super) fn thin(
     (left, shares)
 }
 
-/// Lines that had to go because there were too many.
+/// Lines removed because there were too many.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Gone {
     lines: u64,
@@ -145,12 +145,12 @@ pub(super) struct Gone {
 }
 
 impl Gone {
-    /// Whether there are any.
+    /// Reports whether any line was removed.
     pub(super) fn any(&self) -> bool {
         self.lines > 0
     }
 
-    /// Counts a line.
+    /// Counts one removed line.
     pub(super) fn count(&mut self, line: &[u8]) {
         self.lines += 1;
         if let Some(number) = number_of(line) {
@@ -161,7 +161,7 @@ impl Gone {
         *self.by_action.entry(action_of(line).unwrap_or(b"unreadable").to_vec()).or_default() += 1;
     }
 
-    /// Adds others.
+    /// Adds the counts of another one.
     pub(super) fn add(&mut self, more: Gone) {
         self.lines += more.lines;
         self.first = self.first.into_iter().chain(more.first).min();
@@ -171,7 +171,7 @@ impl Gone {
         }
     }
 
-    /// What the audit says of them.
+    /// Returns the details of the audit entry about them.
     pub(super) fn told(self) -> Map<String, Value> {
         Map::from_iter([
             ("lines".to_owned(), json!(self.lines)),
@@ -183,7 +183,7 @@ impl Gone {
     }
 }
 
-/// Those with the most lines, by name.
+/// Returns the names with the most lines, and their counts.
 fn most(counts: HashMap<Vec<u8>, u64>) -> Value {
     let mut counts: Vec<(Vec<u8>, u64)> = counts.into_iter().collect();
     counts.sort_by(|(name, lines), (other, more)| more.cmp(lines).then_with(|| name.cmp(other)));
@@ -257,8 +257,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// Whatever there is: enough goes, not more than a line of each too much, order is kept, and no member
-        /// that still has less than another one has lost anything.
+        /// For any input: enough goes, at most one line per author too much, order is kept, and no member that still
+        /// has less than another one has lost anything.
         #[test]
         fn nobody_loses_who_has_less_than_others_keep(
             written in prop::collection::vec((0usize..4, 0usize..3, 0usize..400), 1..200),
@@ -287,7 +287,7 @@ mod tests {
             for author in before.keys() {
                 let (had, has) = (of(&before, author.member), of(&after, author.member));
                 let richest = before.keys().map(|other| of(&after, other.member)).max().unwrap_or_default();
-                // Three actions, of each a line too much.
+                // Three actions, one line too much for each.
                 prop_assert!(had == has || has + 3 * 600 >= richest, "{has} of {had}, others {richest}");
             }
         }

@@ -1,8 +1,8 @@
 //! The files of one part of the audit, the oldest first: appended to, synced, thinned. Blocks on the disk.
 //!
-//! Kernels drop what a sync that failed was to keep, show it all the same, and say yes to the next one. So a
-//! segment whose sync failed, or that an earlier process wrote, is written anew as a whole before a line in
-//! it is told to be on the disk.
+//! After a failed sync, kernels drop the data, still show it to readers, and report success for the next sync. So a
+//! segment whose sync failed, or that an earlier process wrote, is rewritten as a whole before a line in it is
+//! reported to be on the disk.
 
 use std::collections::HashSet;
 use std::io::{self, Write};
@@ -19,20 +19,21 @@ use crate::process;
 use crate::store::disk::{self as fs, File, OpenOptions};
 use crate::store::{is_unfinished, write_and_move};
 
-/// A segment of an earlier process that is longer is not gone on with: it would be written anew as a whole.
+/// Length in bytes from which a segment of an earlier process is not appended to, because it would have to be
+/// rewritten as a whole.
 const SHORT: u64 = 64 * 1024;
-/// Acts have so much room on the disk set aside for their next lines, in bytes, so that what is done while the
-/// disk is full has a line: to end somebody's authority.
+/// Number of bytes of disk space reserved for the next lines of acts, so that an act carried out while the disk is
+/// full still has a line: such as one that ends somebody's authority.
 const AHEAD: u64 = 1024 * 1024;
-/// It is set aside anew when there is less than this.
+/// Reserved space, in bytes, below which more is reserved.
 const LEAST_AHEAD: u64 = AHEAD / 2;
 
-/// A file, and how many of its bytes are whole lines.
+/// File, and the number of its bytes that are whole lines.
 #[derive(Debug, Clone)]
 pub(super) struct Segment {
     pub(super) path: PathBuf,
     pub(super) bytes: u64,
-    /// Where its lines are since it was thinned. Known before the file changes.
+    /// Place of its lines after it was thinned, set before the file changes.
     moved: Arc<OnceLock<Segment>>,
 }
 
@@ -41,7 +42,7 @@ impl Segment {
         Segment { path, bytes, moved: Arc::default() }
     }
 
-    /// Where those of its lines are that there still are, maybe among others.
+    /// Returns the current place of its lines that still exist, possibly among others.
     pub(super) fn now(&self) -> &Segment {
         let mut now = self;
         while let Some(moved) = now.moved.get() {
@@ -55,43 +56,43 @@ impl Segment {
     }
 }
 
-/// A segment and whose lines are in it.
+/// Segment and the bytes each author has in it.
 #[derive(Debug)]
 struct Kept {
     segment: Segment,
     shares: Shares,
 }
 
-/// How far the newest segment's file can be relied on.
+/// Degree to which the newest segment's file can be relied on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Trust {
-    /// What is synced is on the disk.
+    /// Synced data is on the disk.
     #[default]
     Whole,
-    /// Nobody knows what of it the disk has, and no sync finds out.
+    /// The disk may lack any of the data, and no sync can tell.
     Shown,
-    /// The same, and something follows the last line: nothing may be appended.
+    /// Same as `Shown`, and a fragment follows the last line: nothing may be appended.
     Torn,
 }
 
-/// The segments of one part.
+/// Segments of one part.
 #[derive(Debug)]
 pub(super) struct Strand {
     part: Part,
     directory: PathBuf,
     authors: Arc<Authors>,
-    /// How long a segment may be, in bytes.
+    /// Maximum length of a segment, in bytes.
     longest: u64,
-    /// The oldest first.
+    /// All segments, the oldest first.
     kept: Vec<Kept>,
-    /// The newest one, where it may be appended to.
+    /// File of the newest segment; `None` if it may not be appended to.
     open: Option<File>,
     trust: Trust,
-    /// Whether something was appended to it that the disk was not asked to keep, or did not.
+    /// `true` if data was appended to the newest segment that was not synced, or whose sync failed.
     unkept: bool,
-    /// A file was made, and the disk does not have its name for certain.
+    /// `true` if a file was made whose directory entry may not be on the disk.
     unnamed: bool,
-    /// Up to which byte of the newest segment room is set aside.
+    /// Offset in the newest segment up to which disk space is reserved.
     aside: u64,
 }
 
@@ -111,7 +112,7 @@ impl Strand {
         }
     }
 
-    /// Takes in the files of an earlier process, the oldest first. Gives the number of their last line.
+    /// Takes over the files of an earlier process, the oldest first. Returns the number of their last line.
     pub(super) fn take_in(&mut self, paths: Vec<PathBuf>) -> io::Result<Option<u64>> {
         let (mut last, mut is_cut_short, mut before) = (None, false, Vec::new());
         for path in paths {
@@ -121,7 +122,8 @@ impl Strand {
             lines.truncate(whole);
             let first = lines.split(|byte| *byte == b'\n').find_map(number_of);
             if first.is_some() && first <= last && have_one_in_common(&before, &lines) {
-                // What was left of it was added to the file before it, and then the process ended.
+                // The earlier process added the rest of this file to the one before, and ended before it removed
+                // this one.
                 fs::remove_file(&path)?;
                 continue;
             }
@@ -134,48 +136,48 @@ impl Strand {
         Ok(last)
     }
 
-    /// Goes on with the newest file that was taken in, unless it is long. A line that was cut short by the end
-    /// of an earlier run is taken away.
+    /// Reopens the newest file that was taken over, unless it is long. Removes a line that the end of an earlier run
+    /// cut short.
     fn go_on(&mut self, is_cut_short: bool) -> io::Result<()> {
         let Some(Kept { segment: last, .. }) = self.kept.last() else { return Ok(()) };
         let file = OpenOptions::new().append(true).open(&last.path)?;
         if is_cut_short {
             file.set_len(last.bytes)?;
         }
-        // One of a version that kept everything in one place is not added to.
+        // A file of a version that kept everything in one place is not appended to.
         let goes_on = last.bytes < self.longest.min(SHORT) && !is_of_first_version(&last.path);
         self.open = goes_on.then_some(file);
         self.trust = Trust::Shown;
         Ok(())
     }
 
-    /// How long its files are.
+    /// Returns the total length of its files, in bytes.
     pub(super) fn bytes(&self) -> u64 {
         self.kept.iter().map(|kept| kept.segment.bytes).sum()
     }
 
-    /// How many files there are.
+    /// Returns the number of its files.
     pub(super) fn count(&self) -> usize {
         self.kept.len()
     }
 
-    /// The files as they are now.
+    /// Returns the files as they are now.
     pub(super) fn list(&self) -> Vec<Segment> {
         self.kept.iter().map(|kept| kept.segment.clone()).collect()
     }
 
-    /// How many segments are not appended to any more.
+    /// Returns the number of segments that are no longer appended to.
     fn closed(&self) -> usize {
         self.kept.len() - usize::from(self.open.is_some())
     }
 
-    /// Whether there is one that is not appended to any more.
+    /// Reports whether at least one segment is no longer appended to.
     pub(super) fn may_lose_one(&self) -> bool {
         self.closed() > 0
     }
 
-    /// Whether everything in the oldest segment was written before a moment. Its own time may be that of
-    /// a clock that was wrong; the next one was begun when it was full, so both have to say so.
+    /// Reports whether everything in the oldest segment was written before `moment`. Its own time may come from a
+    /// wrong clock. The next segment was begun when this one was full, so the times of both must be older.
     pub(super) fn is_from_before(&self, moment: u64) -> bool {
         let written = |kept: &Kept| {
             let modified = kept.segment.modified()?;
@@ -185,15 +187,15 @@ impl Strand {
         !self.kept.is_empty() && oldest.all(|at| at.is_some_and(|at| at < moment))
     }
 
-    /// Appends a line with this number. After an error it is not there.
+    /// Appends a line with this number. After an error the line is not in the file.
     pub(super) fn append(&mut self, number: u64, line: &[u8]) -> io::Result<()> {
         let size = line.len() as u64;
         let fits = |last: &Kept| last.segment.bytes == 0 || last.segment.bytes + size <= self.longest;
         if self.open.is_none() || !self.kept.last().is_some_and(fits) {
-            // What fails here was told when its own line was written, or nobody waited for it.
+            // A failure here was reported when the line concerned was written, or nobody waited for that line.
             let _ = self.keep();
             let begun = self.begin(number);
-            // On a disk that is full a longer segment is better than none: its room was set aside.
+            // On a full disk a longer segment is better than none: its space is reserved.
             if begun.is_err() && self.open.is_none() {
                 return begun;
             }
@@ -208,7 +210,7 @@ impl Strand {
             if file.set_len(last.segment.bytes).is_err() {
                 self.trust = Trust::Torn;
             }
-            // Cutting the file gives back what was set aside behind its end.
+            // Cutting the file releases the space reserved behind its end.
             self.aside = 0;
             return Err(error);
         }
@@ -219,27 +221,27 @@ impl Strand {
         Ok(())
     }
 
-    /// Keeps room on the disk for the next acts.
+    /// Reserves disk space for the next acts.
     fn set_aside(&mut self) {
         let (Some(file), Some(last)) = (&self.open, self.kept.last()) else { return };
         let end = last.segment.bytes;
         if self.part != Part::Acts || end + LEAST_AHEAD <= self.aside {
             return;
         }
-        // Where there is none, or the file system cannot, what was set aside before is used up, and then the
-        // line itself finds out.
+        // If the disk is full or the file system cannot do it, the space reserved before is used up; then the write
+        // of the line itself fails.
         if fs::real(file).is_some_and(|file| process::set_aside(file, end, AHEAD).is_ok()) {
             self.aside = end + AHEAD;
         }
     }
 
-    /// Has the disk keep what was appended.
+    /// Syncs what was appended, and the names of new files.
     pub(super) fn sync(&mut self) -> io::Result<()> {
         self.sync_names()?;
         self.keep()
     }
 
-    /// Has the disk keep the newest segment.
+    /// Syncs the newest segment, and rewrites it if the sync fails.
     fn keep(&mut self) -> io::Result<()> {
         if !self.unkept {
             return Ok(());
@@ -253,8 +255,8 @@ impl Strand {
         if self.unkept { self.write_anew() } else { Ok(()) }
     }
 
-    /// Puts a new file in the place of the newest segment, with its lines as far as they are still shown. What
-    /// was told to be on the disk is among them.
+    /// Replaces the newest segment by a new file with all lines that can still be read. Those include every line
+    /// that was reported to be on the disk.
     fn write_anew(&mut self) -> io::Result<()> {
         let Some(last) = self.kept.last_mut() else { return Ok(()) };
         let lines = shown_lines(&last.segment)?;
@@ -267,7 +269,7 @@ impl Strand {
         Ok(())
     }
 
-    /// A file that was made is there after a power cut only if its directory was written, too.
+    /// Syncs the directory: without that, a new file may be missing after a power cut.
     fn sync_names(&mut self) -> io::Result<()> {
         if self.unnamed {
             sync_directory(&self.directory)?;
@@ -280,7 +282,7 @@ impl Strand {
         let path = self.directory.join(format!("{number:020}{}", self.part.suffix()));
         let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
         if let (Some(full), Some(last)) = (self.open.replace(file), self.kept.last()) {
-            // Gives back what was set aside behind its end.
+            // Releases the space reserved behind its end.
             let _ = full.set_len(last.segment.bytes);
         }
         (self.trust, self.unkept, self.aside) = (Trust::Whole, false, 0);
@@ -289,8 +291,8 @@ impl Strand {
         self.sync_names()
     }
 
-    /// Removes lines of about so many bytes from the segments that are not appended to, of those who have the
-    /// most there, the oldest first. After an error some of them may have gone; `gone` has those that have.
+    /// Removes lines of about `bytes` bytes from the segments that are not appended to, from the authors with the
+    /// most bytes there, the oldest first. After an error some lines may be removed; `gone` counts exactly those.
     pub(super) fn thin(&mut self, bytes: u64, gone: &mut Gone) -> io::Result<()> {
         let mut shares = Shares::new();
         self.kept[..self.closed()].iter().for_each(|kept| add(&mut shares, &kept.shares));
@@ -306,8 +308,8 @@ impl Strand {
         Ok(())
     }
 
-    /// The same for one segment. What is left of it is added to the one before it where that has room; gives
-    /// whether another one now has its place.
+    /// Does the same for one segment. Adds the rest of it to the segment before if that has room. Returns whether
+    /// another segment now has its index.
     fn thin_one(&mut self, index: usize, going: &mut Shares, gone: &mut Gone) -> io::Result<bool> {
         let lines = lines_of(&self.kept[index].segment)?;
         let mut leaving = Gone::default();
@@ -334,7 +336,7 @@ impl Strand {
         Ok(is_removed)
     }
 
-    /// Adds what is left of a segment to the one before it. Whoever reads it finds that there.
+    /// Adds the rest of a segment to the one before it, and directs readers there.
     fn add_to(&mut self, before: usize, index: usize, left: &[u8], shares: &Shares) -> io::Result<()> {
         let mut lines = lines_of(&self.kept[before].segment)?;
         lines.extend_from_slice(left);
@@ -345,13 +347,13 @@ impl Strand {
         Ok(())
     }
 
-    /// Puts a new file in the place of a segment that is not appended to, as old as the one at `newest`: the
-    /// newest line in it came from there.
+    /// Replaces a segment that is not appended to by a new file. The new file gets the modification time of the
+    /// segment at `newest`, which its newest line came from.
     fn replace(&mut self, at: usize, newest: usize, lines: &[u8], shares: Shares) -> io::Result<()> {
         let modified = self.kept[newest].segment.modified();
         let old = self.kept[at].segment.clone();
         let mut segment = Segment::new(old.path.clone(), lines.len() as u64);
-        // Whoever reads must know before it finds another file there. If it stays the same, nobody is harmed.
+        // Readers must know before they find another file there. If the file stays the same, no harm is done.
         let _ = old.moved.set(segment.clone());
         if let Err(error) = write_and_move(&old.path, lines) {
             segment.bytes = old.bytes;
@@ -360,13 +362,13 @@ impl Strand {
         }
         self.kept[at] = Kept { segment, shares };
         if let (Some(modified), Ok(file)) = (modified, std::fs::File::open(&old.path)) {
-            // Else it is kept for longer.
+            // On failure the file is kept for longer.
             let _ = file.set_modified(modified);
         }
         sync_directory(&self.directory)
     }
 
-    /// Removes the oldest segment, whosever lines are in it; gives whether it has gone.
+    /// Removes the oldest segment, regardless of the authors of its lines. Returns whether it was removed.
     pub(super) fn remove_oldest(&mut self, gone: &mut Gone) -> bool {
         let segment = &self.kept[0].segment;
         let lines = lines_of(segment).unwrap_or_default();
@@ -387,13 +389,13 @@ impl Strand {
         self.begin(number).expect("begun");
     }
 
-    /// As if an append had failed and could not be undone.
+    /// Simulates a failed append that could not be undone.
     pub(super) fn tear(&mut self) {
         self.trust = Trust::Torn;
     }
 }
 
-/// Removes the files in a directory that were to take a segment's place when a process ended.
+/// Removes files that were to replace a segment when a process ended.
 pub(super) fn remove_unfinished(paths: &[PathBuf]) {
     paths.iter().filter(|path| is_unfinished(path)).for_each(|path| drop(fs::remove_file(path)));
 }
@@ -405,32 +407,33 @@ fn remove(segment: &Segment) -> io::Result<()> {
     }
 }
 
-/// The lines of a segment with their ends.
+/// Reads the lines of a segment with their ends.
 fn lines_of(segment: &Segment) -> io::Result<Vec<u8>> {
     let mut bytes = fs::read(&segment.path)?;
     bytes.truncate(usize::try_from(segment.bytes).unwrap_or(usize::MAX));
     Ok(bytes)
 }
 
-/// The same without those that a disk has damaged.
+/// Reads the lines of a segment without those that a disk has damaged.
 fn shown_lines(segment: &Segment) -> io::Result<Vec<u8>> {
     let bytes = lines_of(segment)?;
     let lines = bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| is_entry(line));
     Ok(lines.collect::<Vec<_>>().concat())
 }
 
-/// Whether a line is in both; each has a number of its own, so then one has lines of the other.
+/// Reports whether a line is in both. Each line has its own number, so a match means that one holds lines of the
+/// other.
 fn have_one_in_common(some: &[u8], others: &[u8]) -> bool {
     let some: HashSet<&[u8]> = some.split_inclusive(|byte| *byte == b'\n').collect();
     others.split_inclusive(|byte| *byte == b'\n').any(|line| is_entry(line) && some.contains(line))
 }
 
-/// Whether a line is an entry, and not what a disk has left of one.
+/// Reports whether a line is an entry, and not the damaged remains of one.
 pub(super) fn is_entry(line: &[u8]) -> bool {
     number_of(line).is_some() && serde_json::from_slice::<IgnoredAny>(line).is_ok()
 }
 
-/// Whether a file is of the version that kept everything in one place.
+/// Reports whether a file is of the version that kept everything in one place.
 fn is_of_first_version(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.len() == 20 + ".jsonl".len())
 }

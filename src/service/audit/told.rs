@@ -1,12 +1,12 @@
-//! What the audit tells of definitions: enough to see what was run, and no secrets. Pure.
+//! The part of a definition that the audit records: enough to see what was run, and no secrets. Pure.
 
 use serde_json::{Map, Value};
 
 use crate::supervisor::Definition;
 
-/// What stands for a value that may be a secret.
+/// Placeholder for a value that may be a secret.
 const REDACTED: &str = "[REDACTED]";
-/// A name with one of these in it is that of a secret.
+/// Substrings, in lower case, that mark a name as that of a secret.
 const SECRET_NAMES: [&str; 10] = [
     "token",
     "secret",
@@ -19,19 +19,19 @@ const SECRET_NAMES: [&str; 10] = [
     "private-key",
     "access-key",
 ];
-/// What begins like this is a secret.
+/// Prefixes that mark a word as a secret.
 const SECRET_BEGINNINGS: [&str; 8] =
     ["sk-", "pk_live_", "ghp_", "gho_", "github_pat_", "glpat-", "xox", "eyJ"];
-/// A word at least this long, of letters of both cases and digits, is taken for a secret.
+/// Length in bytes from which a word with letters of both cases and digits is taken for a secret.
 const LONG_WORD: usize = 24;
 
-/// What is told of a server's definition: its command and arguments, the names of its variables, and
+/// Returns the loggable part of a server's definition: its command and arguments, the names of its variables, and
 /// the names of its other members.
 pub fn told_of_definition(definition: &Definition) -> Map<String, Value> {
     told_of_change(definition.raw())
 }
 
-/// The same of the members that a change gives.
+/// Does the same for the members that a change sets.
 pub fn told_of_change(members: &Map<String, Value>) -> Map<String, Value> {
     let mut told = Map::new();
     let mut others = Vec::new();
@@ -58,7 +58,7 @@ fn without_secrets(args: &[Value]) -> Vec<Value> {
     let mut follows_secret_flag = false;
     for arg in args {
         let Value::String(arg) = arg else {
-            // Refused where it is parsed; what it is is nobody's business here.
+            // The parser refuses an argument that is not a text; it is not recorded here.
             told.push(Value::from(REDACTED));
             continue;
         };
@@ -73,7 +73,7 @@ fn names_secret(text: &str) -> bool {
     SECRET_NAMES.iter().any(|name| text.contains(name))
 }
 
-/// An argument, without what may be a secret in it.
+/// Returns an argument with everything masked that may be a secret.
 fn masked(arg: &str) -> String {
     if let Some((name, value)) = arg.split_once(['=', ':'])
         && !value.is_empty()

@@ -1,5 +1,5 @@
-//! What went through one server since it was last asked: counted on the path of a call, taken away
-//! once a second. One short lock, two lookups, no allocation for what was counted before.
+//! Counts of the calls of one server since they were last taken. A call adds to them; a thread takes them once a
+//! second. Counting costs one short lock, two lookups, and no allocation for a key and tool counted before.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -8,13 +8,13 @@ use foldhash::{HashMap, HashMapExt};
 
 use super::tally::Tally;
 
-/// How many tools of a key are told apart; the rest count as [`OTHER`]. A caller may name any tool
-/// while a server has yet to say which ones it has.
+/// Maximum number of tools counted separately per key; further ones count as [`OTHER`]. A caller may name any tool
+/// while a server has yet to announce its own.
 const MAX_TOOLS: usize = 1_000;
-/// What stands for tools that are too many to be told apart.
+/// Name that the calls of further tools are counted under.
 const OTHER: &str = "(other)";
 
-/// A server's book.
+/// Counts of one server's calls.
 #[derive(Debug, Default)]
 pub(in crate::service) struct Book(Mutex<Pages>);
 
@@ -22,14 +22,14 @@ pub(in crate::service) struct Book(Mutex<Pages>);
 struct Pages {
     hour: u32,
     lines: HashMap<Arc<str>, HashMap<Box<str>, Tally>>,
-    /// Of hours that are over, and what could not be added to the sums: by hour, key and tool.
+    /// Counts of past hours, and counts that could not be added to the sums: by hour, key and tool.
     closed: HashMap<(u32, Arc<str>, Box<str>), Tally>,
 }
 
 /// Calls of one key to one tool in one hour.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Counted {
-    /// Hours since 1970, UTC.
+    /// Hour as its number since 1970, UTC.
     pub(super) hour: u32,
     pub(super) key: Arc<str>,
     pub(super) tool: Box<str>,
@@ -39,13 +39,13 @@ pub(super) struct Counted {
 /// One call, as it is counted.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::service) struct Line<'a> {
-    /// The id of the key.
+    /// Id of the key that called.
     pub(in crate::service) key: &'a Arc<str>,
-    /// The tool's name, or what was called instead of one.
+    /// Name of the tool, or of the method for other calls.
     pub(in crate::service) tool: &'a str,
-    /// How it ended.
+    /// Outcome label, as in the metrics.
     pub(in crate::service) outcome: &'static str,
-    /// How long it took.
+    /// Duration of the call.
     pub(in crate::service) took: Duration,
     /// Bytes of arguments and of the result.
     pub(in crate::service) bytes: (usize, usize),
@@ -72,13 +72,13 @@ impl Book {
         tools.entry(tool.into()).or_default().record(line.outcome, line.took, line.bytes);
     }
 
-    /// Whether nothing was counted since it was last taken.
+    /// Reports whether nothing was counted since the last [`Book::take`].
     pub(super) fn is_empty(&self) -> bool {
         let pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         pages.closed.is_empty() && pages.lines.values().flat_map(HashMap::values).all(Tally::is_empty)
     }
 
-    /// Takes away what was counted since it was last taken.
+    /// Takes out all counts since the last call.
     pub(super) fn take(&self) -> Vec<Counted> {
         let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let closed = std::mem::take(&mut pages.closed).into_iter();
@@ -86,7 +86,7 @@ impl Book {
         closed.chain(pages.take()).collect()
     }
 
-    /// Enters again what was taken and could not be added to the sums.
+    /// Puts back counts that were taken and could not be added to the sums.
     pub(super) fn give_back(&self, counted: Counted) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).close(counted);
     }
@@ -101,7 +101,7 @@ impl Pages {
     fn take(&mut self) -> Vec<Counted> {
         let hour = self.hour;
         let mut counted = Vec::new();
-        // A tool that was not called since the last time is forgotten, so that this stays small.
+        // Tools without a call since the last time are dropped, so that the map stays small.
         for (key, tools) in &mut self.lines {
             tools.retain(|_, tally| !tally.is_empty());
             let taken = tools.iter_mut().map(|(tool, tally)| Counted {

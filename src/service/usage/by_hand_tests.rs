@@ -1,4 +1,4 @@
-//! What the usage thread does, done when a simulation says so: no thread, and no second that passes.
+//! The work of the usage thread, done step by step for a simulation: no thread, and no real time that passes.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::*;
 
-/// The thread's work, and the way to it.
+/// State of the thread, and the handle to it.
 pub(in crate::service) struct ByHand {
     writer: Writer,
     queue: Receiver<Message>,
@@ -28,33 +28,33 @@ impl ByHand {
         Ok(ByHand { writer, queue, handle })
     }
 
-    /// A second has passed. Whether everything that was counted is written.
+    /// Does the work of one second. Returns whether everything that was counted is written.
     pub(in crate::service) fn settle(&mut self) -> bool {
         self.writer.settle();
         !self.writer.failing
     }
 
-    /// An hour has passed.
+    /// Does the work of one hour.
     pub(in crate::service) fn hour(&mut self) {
         self.writer.expired_at = None;
         self.writer.expire();
         self.writer.back_up();
     }
 
-    /// How many calls are known of a server.
+    /// Returns the number of known calls of a server.
     pub(in crate::service) fn calls(&mut self, server: &str) -> u64 {
         let sums = self.writer.sums.as_ref();
         sums.and_then(|sums| sums.servers.get(server)).map_or(0, |total| total.calls)
     }
 
-    /// How many calls of a server these days still have.
+    /// Returns the number of a server's calls that the sums of these days still have.
     pub(in crate::service) fn calls_of_days(&mut self, server: &str, days: &BTreeSet<u32>) -> u64 {
         let Some(sums) = &self.writer.sums else { return 0 };
         let lines = days.iter().filter_map(|day| sums.day(*day).ok()).flatten();
         lines.filter(|(line, _)| &*line.server == server).map(|(_, tally)| tally.calls()).sum()
     }
 
-    /// Answers what is asked until the future has what it waits for.
+    /// Polls the future and answers its queries until it is ready.
     pub(in crate::service) fn answer<T>(&mut self, future: impl Future<Output = T>) -> T {
         let mut future = pin!(future);
         let mut context = Context::from_waker(Waker::noop());

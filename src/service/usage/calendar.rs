@@ -1,23 +1,23 @@
-//! Hours, days, weeks and months, UTC, as numbers. Pure.
+//! Numbers of hours and days since 1970, and of the first days of weeks and months, in UTC. Pure.
 
 use time::{Date, Month, OffsetDateTime, UtcOffset};
 
-/// The number of an hour since 1970.
+/// Returns the number of the hour since 1970.
 pub(in crate::service) fn hour_of(unix_seconds: u64) -> u32 {
     u32::try_from(unix_seconds / 3600).unwrap_or(u32::MAX)
 }
 
-/// The number of a day since 1970, by that of one of its hours.
+/// Returns the number of the day since 1970 that an hour belongs to.
 pub(super) fn day_of_hour(hour: u32) -> u32 {
     hour / 24
 }
 
-/// The number of a day since 1970.
+/// Returns the number of the day since 1970.
 pub(in crate::service) fn day_of(unix_seconds: u64) -> u32 {
     u32::try_from(unix_seconds / 86_400).unwrap_or(u32::MAX)
 }
 
-/// The first second of a day.
+/// Returns the first second of a day, since 1970.
 pub(super) fn start_of_day(day: u32) -> u64 {
     u64::from(day) * 86_400
 }
@@ -25,7 +25,7 @@ pub(super) fn start_of_day(day: u32) -> u64 {
 fn date(day: u32) -> Date {
     let moment =
         i64::try_from(start_of_day(day)).ok().and_then(|at| OffsetDateTime::from_unix_timestamp(at).ok());
-    // The last day that there is stands for those behind it.
+    // Days after the last valid date count as that date.
     moment.unwrap_or(Date::MAX.midnight().assume_utc()).to_offset(UtcOffset::UTC).date()
 }
 
@@ -34,24 +34,24 @@ fn number(date: Date) -> u32 {
     u64::try_from(seconds).map_or(0, day_of)
 }
 
-/// The first day of the month that a day is in.
+/// Returns the first day of the month that a day is in.
 pub(in crate::service) fn first_of_month(day: u32) -> u32 {
     number(date(day).replace_day(1).unwrap_or(Date::MIN))
 }
 
-/// The first day of the month after the one that a day is in.
+/// Returns the first day of the month after the one that a day is in.
 pub(super) fn next_month(day: u32) -> u32 {
     let date = date(day);
     let (year, month) = match date.month() {
         Month::December => (date.year() + 1, Month::January),
         month => (date.year(), month.next()),
     };
-    // After the last month that there is.
+    // Fallback for the month after the last valid one.
     let end = || number(Date::MAX).saturating_add(1);
     Date::from_calendar_date(year, month, 1).map_or_else(|_| end(), number)
 }
 
-/// The Monday of the week that a day is in.
+/// Returns the Monday of the week that a day is in.
 pub(super) fn monday(day: u32) -> u32 {
     day - u32::from(date(day).weekday().number_days_from_monday()).min(day)
 }

@@ -1,13 +1,13 @@
-//! The sums as they are kept: hours, days and totals, absolute, in memory and in the store. Pure but
-//! for the store that it is given.
+//! The usage sums: absolute values per hour and day, and totals, in memory and in the store. Pure but for the store
+//! that the caller passes.
 //!
-//! | key | what |
+//! | key | value |
 //! |---|---|
 //! | `u/h/` hour `/` key, server, tool | a [`Tally`]; big-endian numbers, parts divided by NUL |
 //! | `u/d/` day `/` key, server, tool | the same for a day |
-//! | `u/k/` key | what a key has done altogether |
-//! | `u/s/` server | what a server has done altogether, and its name |
-//! | `u/q/` plan holder | how many calls of a month are granted |
+//! | `u/k/` key | total of a key |
+//! | `u/s/` server | total of a server, and its name |
+//! | `u/q/` quota holder | number of calls of a month that are granted |
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ const KEYS: &[u8] = b"u/k/";
 const SERVERS: &[u8] = b"u/s/";
 const QUOTAS: &[u8] = b"u/q/";
 
-/// Whose calls of which tool of which server.
+/// Key, server and tool that calls are counted for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Line {
     pub(super) key: Arc<str>,
@@ -33,10 +33,10 @@ pub(super) struct Line {
     pub(super) tool: Box<str>,
 }
 
-/// Calls altogether, and of the last day there was one.
+/// Counts of all calls, and of the calls on the last day with any.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Total {
-    /// The name, of a server: it outlives the server here.
+    /// Name of a server, which outlives the server here; `None` for a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) name: Option<Arc<str>>,
     pub(super) calls: u64,
@@ -44,7 +44,7 @@ pub(super) struct Total {
     pub(super) latency_us: u64,
     pub(super) day: u32,
     pub(super) today: u64,
-    /// Seconds since 1970; 0 for never.
+    /// Time of the last use in seconds since 1970; 0 if there was none.
     pub(super) last_used: u64,
 }
 
@@ -61,16 +61,16 @@ impl Total {
         }
     }
 
-    /// Calls of the day that this moment is in.
+    /// Returns the calls of the day that `now`, in seconds since 1970, is in.
     pub(super) fn today(&self, now: u64) -> u64 {
         if self.day == day_of(now) { self.today } else { 0 }
     }
 }
 
-/// How many calls of a month are granted.
+/// Number of calls of a month that are granted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Grant {
-    /// The number of the month's first day.
+    /// Month, as the number of its first day since 1970.
     pub(super) month: u32,
     pub(super) granted: u64,
 }
@@ -83,19 +83,19 @@ enum Place {
     Server(Arc<str>),
 }
 
-/// See the module.
+/// Usage sums; see the module.
 pub(super) struct Sums {
     store: Arc<dyn Store>,
     hours: HashMap<(u32, Line), Tally>,
     days: HashMap<(u32, Line), Tally>,
     pub(super) keys: HashMap<Arc<str>, Total>,
     pub(super) servers: HashMap<Arc<str>, Total>,
-    /// What has changed since it was last written.
+    /// Sums that have changed since they were last written.
     dirty: BTreeSet<Place>,
 }
 
 impl Sums {
-    /// Reads what the current hour and day go on from, and all totals.
+    /// Loads all totals. The sums of an hour or a day are read when calls are first added to them.
     pub(super) fn load(store: Arc<dyn Store>) -> Result<Sums, StoreError> {
         let totals = |prefix: &[u8]| -> Result<HashMap<Arc<str>, Total>, StoreError> {
             let records = store.scan_prefix(prefix)?;
@@ -106,7 +106,7 @@ impl Sums {
         Ok(Sums { store, hours, days, keys, servers, dirty })
     }
 
-    /// Adds what was counted of a server. After an error nothing of it was added.
+    /// Adds the counted calls of a server. After an error nothing of them was added.
     pub(super) fn add(
         &mut self,
         server: &Arc<str>,
@@ -133,7 +133,7 @@ impl Sums {
         Ok(())
     }
 
-    /// Reads the sum of an hour or a day, unless it is here. One that is damaged begins anew.
+    /// Loads the sum of an hour or a day, unless it is in memory. A damaged one begins at zero.
     fn go_on_from(&mut self, prefix: &[u8], number: u32, line: &Line) -> Result<(), StoreError> {
         let sums = if prefix == HOURS { &mut self.hours } else { &mut self.days };
         let place = (number, line.clone());
@@ -150,7 +150,7 @@ impl Sums {
         Ok(())
     }
 
-    /// Notes when a key was last used, or a server last active.
+    /// Records the time of a key's last use.
     pub(super) fn used(&mut self, key: &Arc<str>, at: u64) {
         let total = self.keys.entry(key.clone()).or_default();
         if at > total.last_used {
@@ -159,7 +159,7 @@ impl Sums {
         }
     }
 
-    /// Writes what has changed. After an error all of it is tried again with the next write.
+    /// Writes what has changed. After an error the next write tries all of it again.
     pub(super) fn write(&mut self) -> Result<(), StoreError> {
         if self.dirty.is_empty() {
             return Ok(());
@@ -187,14 +187,14 @@ impl Sums {
         Ok(Op::Put { key, value })
     }
 
-    /// Forgets, of what is written, the hours and days before these; the store keeps them.
+    /// Drops written hours and days before these from memory; the store keeps them.
     pub(super) fn forget(&mut self, hour: u32, day: u32) {
         let dirty = &self.dirty;
         self.hours.retain(|(at, line), _| *at >= hour || dirty.contains(&Place::Hour(*at, line.clone())));
         self.days.retain(|(at, line), _| *at >= day || dirty.contains(&Place::Day(*at, line.clone())));
     }
 
-    /// Removes from the store what is older than these; returns how many records that was.
+    /// Removes older hours and days from the store. Returns the number of records removed.
     pub(super) fn expire(&self, hour: u32, day: u32) -> Result<usize, StoreError> {
         let mut batch = Vec::new();
         for (prefix, first) in [(HOURS, hour), (DAYS, day)] {
@@ -212,11 +212,11 @@ impl Sums {
         Ok(count)
     }
 
-    /// What is written, for a backup: so many bytes at most, what matters more before what does not.
+    /// Returns the stored records for a backup, at most `most` bytes, the most important first.
     pub(super) fn backup(&self, most: usize) -> Result<Vec<Record>, StoreError> {
         let (mut records, mut bytes) = (Vec::new(), 0);
         for prefix in [QUOTAS, KEYS, SERVERS, DAYS, HOURS] {
-            // The newest first, of what has a number.
+            // Within a prefix the newest numbers come first.
             for (key, value) in self.store.scan_prefix(prefix)?.into_iter().rev() {
                 bytes += key.len() + value.len();
                 if bytes > most {
@@ -228,12 +228,12 @@ impl Sums {
         Ok(records)
     }
 
-    /// The sums of a day.
+    /// Returns the sums of a day.
     pub(super) fn day(&self, day: u32) -> Result<Vec<(Line, Tally)>, StoreError> {
         self.read(DAYS, day, &self.days)
     }
 
-    /// The sums of an hour.
+    /// Returns the sums of an hour.
     pub(super) fn hour(&self, hour: u32) -> Result<Vec<(Line, Tally)>, StoreError> {
         self.read(HOURS, hour, &self.hours)
     }
@@ -255,14 +255,14 @@ impl Sums {
         Ok(found.into_iter().collect())
     }
 
-    /// How many calls of a month were granted to a plan's holder.
+    /// Returns the number of calls of a month that were granted to a holder.
     pub(super) fn grant(&self, holder: &str) -> Result<Grant, StoreError> {
         let key = [QUOTAS, holder.as_bytes()].concat();
         let known = self.store.get(&key)?.map(|value| decode(&key, &value)).transpose()?;
         Ok(known.unwrap_or_default())
     }
 
-    /// Keeps how many calls are granted; durable when it returns.
+    /// Stores the number of granted calls; durable when it returns.
     pub(super) fn put_grant(&self, holder: &str, grant: Grant) -> Result<(), StoreError> {
         let key = [QUOTAS, holder.as_bytes()].concat();
         self.store.apply(vec![Op::Put { key, value: encode(&grant)? }])?;

@@ -1,7 +1,7 @@
-//! Usage: every call counted once, by key, server, tool and outcome, with its duration and its
-//! bytes; never arguments or results. Counted in memory on the path of a call, taken from there and
-//! written once a second as absolute values, so that writing twice does no harm. What is lost with a
-//! killed daemon is at most what one second and one write took; with a stopped one, nothing.
+//! Usage: every call counted once, by key, server, tool and outcome, with its duration and its bytes; never
+//! arguments or results. A call is counted in memory. Once a second a thread takes the counts and writes them as
+//! absolute values, so that writing twice does no harm. A killed daemon loses at most the counts of one second and
+//! one write; a stopped one loses nothing.
 
 mod book;
 mod calendar;

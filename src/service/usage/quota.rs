@@ -1,6 +1,6 @@
-//! How many calls a month, of a plan and of a key: granted in blocks that are written down before they
-//! are used, never after. So a number holds across crashes, which cost what was left of a block; an
-//! orderly end gives that back. A call takes from all whose number counts for it, or from none.
+//! Monthly call quotas of plans and keys, granted in blocks that are stored before they are used, never after. So a
+//! quota holds across crashes. A crash costs the unused rest of a block; an orderly stop gives that rest back. A
+//! call is taken from all quotas that apply to it, or from none.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,21 +17,21 @@ use super::writer::UsageHandle;
 use crate::access::{KeyRing, Plan, Principal};
 use crate::service::{Error, QuotaOf, clock};
 
-/// Stands for the organization among the holders of numbers. A member's id stands for the member; what
-/// has a slash is no member's id.
+/// Id of the organization among the quota holders. A member's holder has the member's id; an id with a slash is no
+/// member's id.
 const ORGANIZATION: &str = "organization";
 const MEMBERS: &str = "member/";
 const KEYS: &str = "key/";
 
-/// From how many holders on those of keys that are no more are looked for.
+/// Number of holders from which those of keys that no longer exist are looked for.
 const MANY: usize = 1_024;
 
-/// What is left of a month. Pure.
+/// State of a monthly quota. Pure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Account {
-    /// The number of the month's first day.
+    /// Month, as the number of its first day since 1970.
     month: u32,
-    /// The first second after the month, since 1970.
+    /// First second after the month, since 1970.
     until: u64,
     used: u64,
     granted: u64,
@@ -40,21 +40,21 @@ struct Account {
 #[derive(Debug, PartialEq, Eq)]
 enum Take {
     Taken,
-    /// Nothing is left of what was granted; this is to be granted first.
+    /// The granted calls are used up; this grant must be stored first.
     Ask(Grant),
-    /// The month's calls are used up.
+    /// The calls of the month are used up.
     UsedUp,
 }
 
 impl Account {
     fn new(known: Grant) -> Account {
-        // What of the last grant was used before this start is not known; all of it, to be safe.
+        // The number of calls used of the last grant before this start is unknown; assume all, to be safe.
         let until = start_of_day(next_month(known.month));
         Account { month: known.month, until, used: known.granted, granted: known.granted }
     }
 
-    /// Takes a call of at most `limit` a month at this moment, in seconds since 1970. The limit may be
-    /// another one each time.
+    /// Takes one call of at most `limit` a month at `now`, in seconds since 1970. The limit may differ from call to
+    /// call.
     fn take(&mut self, now: u64, limit: u64) -> Take {
         if now >= self.until {
             let month = first_of_month(day_of(now));
@@ -68,7 +68,7 @@ impl Account {
             self.used += 1;
             return Take::Taken;
         }
-        // So that what a crash costs is small, and a block lasts.
+        // A small block keeps the cost of a crash low, and still lasts for a while.
         let block = (limit / 100).max(1);
         Take::Ask(Grant { month: self.month, granted: (self.granted + block).min(limit) })
     }
@@ -82,9 +82,9 @@ impl Account {
 
 struct Holder {
     id: Arc<str>,
-    /// Nothing as long as it could not be read what was granted before this start.
+    /// State of the quota; `None` until the grants before this start have been read.
     account: Mutex<Option<Account>>,
-    /// Held while a further block is written down, so that the others wait for it.
+    /// Lock held while a further block is stored, so that other calls wait for it.
     asking: AsyncMutex<()>,
 }
 
@@ -97,14 +97,14 @@ impl Holder {
         self.account.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads what was granted before this start.
+    /// Reads the number of calls granted before this start.
     async fn load(&self, usage: &UsageHandle) -> Result<(), Error> {
         let known = usage.grant(self.id.clone()).await?;
         self.account().get_or_insert_with(|| Account::new(known));
         Ok(())
     }
 
-    /// Takes a call of at most `limit` a month.
+    /// Takes one call of at most `limit` a month.
     async fn take(&self, usage: &UsageHandle, limit: u64, of: QuotaOf) -> Result<(), Error> {
         loop {
             let now = clock::believed();
@@ -115,7 +115,7 @@ impl Holder {
                 Some(Take::Ask(_)) | None => {}
             }
             let _turn = self.asking.lock().await;
-            // Whoever had the turn before may have seen to it.
+            // The previous lock holder may have stored a grant already.
             let ask = self.account().as_mut().map(|account| account.take(now, limit));
             match ask {
                 Some(Take::Taken) => return Ok(()),
@@ -145,7 +145,7 @@ fn used_up(limit: u64, of: QuotaOf) -> Error {
     Error::QuotaExceeded { of, limit, retry_after }
 }
 
-/// A call that was taken; given back when it is dropped, unless it is kept.
+/// Guard of a call that was taken: gives it back when dropped, unless it is kept.
 struct Taken<'a>(Option<&'a Holder>);
 
 impl Taken<'_> {
@@ -164,20 +164,20 @@ impl Drop for Taken<'_> {
 
 type Holders = DashMap<Arc<str>, Arc<Holder>, RandomState>;
 
-/// The plans and keys with a number of calls a month. Holders are made when they are first needed; their
-/// numbers may change at any time.
+/// Quotas of all plans and keys that have one. Holders are made when they are first needed; their limits may change
+/// at any time.
 pub(in crate::service) struct Quotas {
     usage: UsageHandle,
     ring: KeyRing,
     organization: Arc<Holder>,
     members: Holders,
     keys: Holders,
-    /// How many keys there may be here until those that are no more are looked for.
+    /// Number of keys in `keys` at which those that no longer exist are looked for.
     most_keys: AtomicUsize,
 }
 
 impl Quotas {
-    /// What is left of this month for each plan that has a number now.
+    /// Loads the quotas of the plans that have a limit now.
     pub(in crate::service) async fn load(ring: KeyRing, usage: UsageHandle) -> Result<Quotas, Error> {
         let quotas = Quotas {
             usage,
@@ -193,8 +193,8 @@ impl Quotas {
         let mut holders: Vec<Arc<Holder>> = own.map(|member| quotas.of_member(&member.id)).collect();
         holders.extend(limited(&charter.organization.plan).then(|| quotas.organization.clone()));
         for holder in holders {
-            // A store that cannot be read yet is no reason not to start: calls are refused until it is
-            // known what of the month is used.
+            // A store that cannot be read yet does not prevent the start: calls are refused until the month's usage
+            // is known.
             match holder.load(&quotas.usage).await {
                 Err(error @ Error::Store { .. }) => {
                     tracing::error!(%error, holder = %holder.id, "what is left of this month's calls is not known yet");
@@ -205,7 +205,7 @@ impl Quotas {
         Ok(quotas)
     }
 
-    /// Takes a call from the caller's key and from its plan, which is its member's own or the
+    /// Takes one call from the quota of the caller's key and from that of its plan, which is its member's own or the
     /// organization's; or from neither.
     pub(in crate::service) async fn take(&self, caller: &Principal) -> Result<(), Error> {
         let (of_key, of_plan) = (caller.limits().monthly_requests, caller.plan().monthly_requests);
@@ -246,7 +246,7 @@ impl Quotas {
         if let Some(holder) = self.members.get(id) {
             return holder.clone();
         }
-        // A member of the organization's name is not the organization.
+        // A member that is named like the organization is not the organization.
         let kept = if **id == *ORGANIZATION { [MEMBERS, id].concat().into() } else { id.clone() };
         self.members.entry(id.clone()).or_insert_with(|| Arc::new(Holder::new(kept))).clone()
     }
@@ -262,14 +262,14 @@ impl Quotas {
         self.keys.entry(id.clone()).or_insert_with(new).clone()
     }
 
-    /// Forgets keys that are no more; what was granted to them stays written down.
+    /// Drops keys that no longer exist from memory; what was granted to them stays stored.
     fn forget(&self) {
         let ids: HashSet<Arc<str>> = self.ring.keys(0).into_iter().map(|key| key.record.id).collect();
         self.keys.retain(|id, _| ids.contains(id));
         self.most_keys.store((2 * self.keys.len()).max(MANY), Ordering::Relaxed);
     }
 
-    /// Writes down what was really used.
+    /// Stores the number of calls really used.
     pub(in crate::service) async fn close(&self) -> Result<(), Error> {
         let holders: Vec<Arc<Holder>> = [&self.members, &self.keys]
             .into_iter()
@@ -322,8 +322,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the wall clock does, and however often the daemon is started anew, no month is granted
-        /// more than the plan has, and no month is begun that the clock is not believed about.
+        /// For any behaviour of the wall clock and any number of restarts: no month is granted more than the plan
+        /// has, and no month begins by a clock that is not believed.
         #[test]
         fn whatever_the_clock_does_no_month_is_granted_twice(
             steps in prop::collection::vec((any::<bool>(), 0u64..7_200, prop_oneof![
@@ -361,8 +361,7 @@ mod tests {
             prop_assert!(made.values().all(|calls| *calls <= limit), "{made:?}");
         }
 
-        /// Whatever crashes there are, no more calls are made than the plan has, and without crashes
-        /// exactly as many.
+        /// For any crashes: no more calls are made than the plan has, and without crashes exactly as many.
         #[test]
         fn no_more_than_the_limit_whatever_happens(limit in 1u64..2_000, crashes in prop::collection::vec(1usize..400, 0..6)) {
             let (mut stored, mut made) = (Grant { month: 0, granted: 0 }, 0);

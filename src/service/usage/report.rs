@@ -1,5 +1,4 @@
-//! Usage as it is asked for: sums over a span of days, and a history of buckets. Pure but for the
-//! sums that are read.
+//! Usage reports: sums over a span of days, and a history of buckets. Pure but for the sums that are read.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -10,23 +9,23 @@ use super::ledger::{Line, Sums};
 use super::tally::Tally;
 use crate::store::StoreError;
 
-/// The longest span, in days.
+/// Maximum length of a span, in days.
 const MAX_DAYS: u32 = 366;
-/// The longest span for a history of hours, in days.
+/// Maximum length of a span for a history of hours, in days.
 const MAX_DAYS_OF_HOURS: u32 = 31;
 
-/// A calendar period up to now.
+/// Calendar period that contains the current time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Period {
-    /// The current day.
+    /// Current day, UTC.
     Day,
-    /// The current week, from Monday.
+    /// Current week, from Monday.
     Week,
-    /// The current month.
+    /// Current calendar month.
     Month,
 }
 
-/// Whole days, UTC, as numbers since 1970, both included.
+/// Range of whole days, UTC, as numbers since 1970, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
     first: u32,
@@ -34,7 +33,7 @@ pub struct Span {
 }
 
 impl Span {
-    /// The period that this moment, in seconds since 1970, is in; whole, also what is yet to come.
+    /// Returns the whole period that `now`, in seconds since 1970, is in, including its days yet to come.
     pub fn of_period(period: Period, now: u64) -> Span {
         let today = day_of(now);
         match period {
@@ -47,13 +46,14 @@ impl Span {
         }
     }
 
-    /// From the day of one moment to that of another; `None` when there are too many, or none.
+    /// Returns the days from that of `start` to that of `end`; `None` if there are more than 366, or if `end` comes
+    /// first.
     pub fn between(start: u64, end: u64) -> Option<Span> {
         let span = Span { first: day_of(start), last: day_of(end) };
         (start <= end && span.last - span.first < MAX_DAYS).then_some(span)
     }
 
-    /// The first second, and the last one.
+    /// Returns the first and the last second, since 1970.
     pub fn seconds(&self) -> (u64, u64) {
         (start_of_day(self.first), start_of_day(self.last) + 86_399)
     }
@@ -63,12 +63,12 @@ impl Span {
     }
 }
 
-/// Whose usage.
+/// Filter by keys and server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UsageOf {
-    /// Only of these keys, by id; `None` for all.
+    /// Ids of the keys to count; `None` for all.
     pub keys: Option<Vec<Arc<str>>>,
-    /// Only of this server, by id.
+    /// Id of the server to count; `None` for all.
     pub server: Option<Arc<str>>,
 }
 
@@ -82,59 +82,59 @@ impl UsageOf {
 /// Sums over a span.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Of everything.
+    /// Sum of all calls that match.
     pub total: Tally,
-    /// By server id, with the name that it had last; the most called first.
+    /// Sums by server id, with the server's last name; the most called first.
     pub by_server: Vec<(Arc<str>, Option<Arc<str>>, Tally)>,
-    /// By key id; the one that called most first.
+    /// Sums by key id; the key with the most calls first.
     pub by_key: Vec<(Arc<str>, Tally)>,
-    /// By tool of a server: server id, tool; the most called first.
+    /// Sums by server id and tool; the most called first.
     pub by_tool: Vec<(Arc<str>, Box<str>, Tally)>,
-    /// By day, as its first second since 1970; each day of the span.
+    /// Sums by day, given as its first second since 1970; each day of the span has one.
     pub by_day: Vec<(u64, Tally)>,
 }
 
-/// How long the buckets of a history are.
+/// Length of the buckets of a history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Granularity {
-    /// An hour.
+    /// Buckets of one hour.
     Hour,
-    /// A day.
+    /// Buckets of one UTC day.
     Day,
-    /// A calendar month.
+    /// Buckets of one calendar month.
     Month,
 }
 
-/// What a history is asked for.
+/// Parameters of a history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryQuery {
-    /// Which days.
+    /// Days that the history covers.
     pub span: Span,
-    /// How long the buckets are.
+    /// Length of the buckets.
     pub granularity: Granularity,
-    /// Whose usage.
+    /// Filter by keys and server.
     pub of: UsageOf,
 }
 
 impl HistoryQuery {
-    /// Whether the span is not too long for its granularity.
+    /// Reports whether the span is short enough for its granularity: at most 31 days for hours.
     pub fn is_short_enough(&self) -> bool {
         self.granularity != Granularity::Hour || self.span.last - self.span.first < MAX_DAYS_OF_HOURS
     }
 }
 
-/// A bucket of a history.
+/// One bucket of a history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bucket {
-    /// Its first second since 1970.
+    /// First second of the bucket, since 1970.
     pub start: u64,
-    /// Its last one.
+    /// Last second of the bucket, since 1970.
     pub end: u64,
-    /// What was counted in it.
+    /// Calls counted in the bucket.
     pub tally: Tally,
 }
 
-/// Sums over a span, for the caller's part of it.
+/// Sums up the calls of a span that `of` selects.
 pub(super) fn usage(sums: &Sums, span: Span, of: &UsageOf) -> Result<Usage, StoreError> {
     let mut usage = Usage::default();
     let mut servers: HashMap<Arc<str>, Tally> = HashMap::new();
@@ -161,7 +161,7 @@ pub(super) fn usage(sums: &Sums, span: Span, of: &UsageOf) -> Result<Usage, Stor
     Ok(usage)
 }
 
-/// A history, newest bucket first; each bucket up to `now`, those without calls included.
+/// Returns a history, newest bucket first: each bucket that begins up to `now`, including those without calls.
 pub(super) fn history(sums: &Sums, query: &HistoryQuery, now: u64) -> Result<Vec<Bucket>, StoreError> {
     let mut buckets: BTreeMap<u64, Bucket> = BTreeMap::new();
     let mut put = |start: u64, length: u64, tallies: Vec<(Line, Tally)>| {
@@ -191,9 +191,8 @@ pub(super) fn history(sums: &Sums, query: &HistoryQuery, now: u64) -> Result<Vec
     Ok(buckets.into_values().rev().collect())
 }
 
-/// The average duration of the calls of a tally; `None` without calls.
 impl Tally {
-    /// The mean duration of a call; `None` when there was none.
+    /// Returns the mean duration of a call; `None` without calls.
     pub fn mean_latency(&self) -> Option<Duration> {
         let calls = u32::try_from(self.calls()).unwrap_or(u32::MAX);
         (calls > 0).then(|| self.latency() / calls)

@@ -1,4 +1,4 @@
-//! Sums of calls. Pure.
+//! The sum of calls by outcome, with their duration and bytes. Pure.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::telemetry::metrics::OK;
 
-/// How often calls ended how, how long they took and how much they carried. Never what.
+/// Counts of calls by outcome, with their total duration and bytes, never their content.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
-    /// How many calls ended with each outcome. A handful, so that looking through them is cheap.
+    /// Number of calls by outcome. A handful of outcomes, so a linear search is cheap.
     outcomes: Vec<(Cow<'static, str>, u64)>,
     latency_us: u64,
     bytes_in: u64,
@@ -18,7 +18,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Counts a call.
+    /// Counts a call; `bytes` are those of its arguments and its result.
     pub(super) fn record(&mut self, outcome: &'static str, took: Duration, bytes: (usize, usize)) {
         self.count(Cow::Borrowed(outcome), 1);
         self.latency_us += u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
@@ -33,7 +33,7 @@ impl Tally {
         }
     }
 
-    /// Adds what another one has counted.
+    /// Adds the counts of another tally.
     pub(super) fn add(&mut self, other: &Tally) {
         for (outcome, calls) in &other.outcomes {
             self.count(outcome.clone(), *calls);
@@ -43,32 +43,32 @@ impl Tally {
         self.bytes_out = self.bytes_out.saturating_add(other.bytes_out);
     }
 
-    /// Whether nothing was counted.
+    /// Reports whether nothing was counted.
     pub(super) fn is_empty(&self) -> bool {
         self.outcomes.is_empty()
     }
 
-    /// All calls.
+    /// Returns the number of all calls.
     pub fn calls(&self) -> u64 {
         self.outcomes.iter().map(|(_, calls)| calls).sum()
     }
 
-    /// Those that did not end well.
+    /// Returns the number of calls with an outcome other than success.
     pub fn errors(&self) -> u64 {
         self.outcomes.iter().filter(|(outcome, _)| outcome != OK).map(|(_, calls)| calls).sum()
     }
 
-    /// The sum of all durations.
+    /// Returns the total duration of all calls.
     pub fn latency(&self) -> Duration {
         Duration::from_micros(self.latency_us)
     }
 
-    /// Bytes of arguments and of results.
+    /// Returns the total bytes of arguments and of results.
     pub fn bytes(&self) -> (u64, u64) {
         (self.bytes_in, self.bytes_out)
     }
 
-    /// How many calls ended with each outcome.
+    /// Returns the number of calls for each outcome that occurred.
     pub fn outcomes(&self) -> impl Iterator<Item = (&str, u64)> {
         self.outcomes.iter().map(|(outcome, calls)| (&**outcome, *calls))
     }

@@ -1,5 +1,5 @@
-//! The thread that takes usage from the servers' books and writes it, once a second and when it is
-//! asked something.
+//! The thread that takes the counts of calls and writes them once a second, and takes them before it answers a
+//! query.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -19,23 +19,23 @@ use crate::access::KeyRing;
 use crate::service::{Error, clock, unix_seconds};
 use crate::store::{self, Store, StoreError};
 
-/// How often usage is written.
+/// Interval between writes of usage.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
-/// How often what is too old is removed.
+/// Interval between removals of old usage.
 const EXPIRE_EVERY: Duration = Duration::from_secs(3600);
-/// How often it is backed up; and at the start and the end, too.
+/// Interval between backups; one is also made at the start and at the end.
 const BACK_UP_EVERY: Duration = Duration::from_secs(3600);
-/// How large a backup may be, in bytes of records.
+/// Maximum size of a backup, in bytes of records.
 const BACKUP_BYTES: usize = 16 * 1024 * 1024;
-/// How many questions may wait.
+/// Maximum number of waiting queries.
 const QUEUE: usize = 64;
 
-/// How long usage is kept.
+/// Periods that usage is kept for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
-    /// Hours, in days.
+    /// Number of days that the sums of hours are kept.
     pub hours: u32,
-    /// Days, in days.
+    /// Number of days that the sums of days are kept.
     pub days: u32,
 }
 
@@ -45,7 +45,7 @@ impl Default for Retention {
     }
 }
 
-/// The books of all servers by id, each with the server's name.
+/// Books of all servers by server id, each with the server's name.
 pub(in crate::service) type Books = Arc<DashMap<Arc<str>, (Arc<str>, Arc<Book>)>>;
 
 type Question = Box<dyn FnOnce(&mut Writer) + Send>;
@@ -55,7 +55,7 @@ enum Message {
     Close,
 }
 
-/// The way to the thread. Cheap to clone.
+/// Handle to the thread. Cheap to clone.
 #[derive(Clone)]
 pub(in crate::service) struct UsageHandle {
     questions: SyncSender<Message>,
@@ -65,24 +65,24 @@ pub(in crate::service) struct UsageHandle {
 
 struct Writer {
     store: Arc<dyn Store>,
-    /// Nothing while the store cannot be read: what is counted then stays in the books.
+    /// Sums; `None` while the store cannot be read. Calls counted then stay in the books.
     sums: Option<Sums>,
     books: Books,
     keys: KeyRing,
     retention: Retention,
     expired_at: Option<Instant>,
-    /// Where it is backed up, and when it was last.
+    /// Data directory that backups go to; `None` for a store that is not on a disk.
     backups: Option<PathBuf>,
     backed_up_at: Option<Instant>,
-    /// When everything that was counted was last on its way to the disk.
+    /// Time when all counted calls were last written.
     written_at: Arc<Mutex<Instant>>,
-    /// Why something is still in the books that was to be taken.
+    /// Reason that counts had to stay in the books at the last take.
     left: Option<StoreError>,
-    /// Whether the last write failed; said once.
+    /// `true` if the last write failed; each change is logged once.
     failing: bool,
 }
 
-/// What each server has done before this start: calls, errors, duration, calls today.
+/// Totals of each server before this start: calls, errors, duration, calls today.
 pub(in crate::service) type Known = HashMap<Arc<str>, (u64, u64, Duration, u64)>;
 
 /// Starts the thread `usage`. `backups` is the data directory of a store that is on a disk.
@@ -103,7 +103,7 @@ pub(in crate::service) fn start(
     Ok((UsageHandle { questions, thread: Arc::new(Mutex::new(Some(thread))), written_at }, known))
 }
 
-/// What the thread works on.
+/// Creates the state that the thread works on.
 fn open(
     store: Arc<dyn Store>,
     books: Books,
@@ -125,7 +125,7 @@ fn open(
         failing: false,
     };
     if let Err(error) = load(&mut writer.sums, &writer.store, &writer.keys) {
-        // That the disk is full is no reason not to serve.
+        // A full disk does not prevent serving.
         if !error.is_full() {
             return Err(stored(error));
         }
@@ -134,7 +134,7 @@ fn open(
     Ok(writer)
 }
 
-/// Reads what the sums go on from, unless that is done.
+/// Loads the sums, unless that is done.
 fn load<'a>(
     sums: &'a mut Option<Sums>,
     store: &Arc<dyn Store>,
@@ -186,15 +186,15 @@ impl Writer {
         }
     }
 
-    /// Takes what the books have counted, and writes it.
+    /// Takes the counts from the books, and writes them.
     fn settle(&mut self) {
         let settled = self.take().and_then(|sums| sums.write());
-        // What could not be taken is in the books still.
+        // Counts that could not be taken are still in the books.
         let left = self.left.take().map_or(Ok(()), Err);
         self.note(settled.and(left));
     }
 
-    /// Takes what the books have counted; it stays there, or goes back, while the store cannot be read.
+    /// Takes the counts from the books; they stay there, or go back, while the store cannot be read.
     fn take(&mut self) -> Result<&mut Sums, StoreError> {
         let sums = load(&mut self.sums, &self.store, &self.keys)?;
         let books: Vec<_> =
@@ -207,12 +207,12 @@ impl Writer {
                 }
             }
         }
-        // Of servers that are no more, once everything is taken.
+        // Drops the books of removed servers, once everything is taken from them.
         self.books.retain(|_, (_, book)| Arc::strong_count(book) > 1 || !book.is_empty());
         let believed = clock::believed();
         for key in self.keys.keys(unix_seconds()) {
             if let Some(at) = key.last_used {
-                // A clock that was wrong for a while is not to be remembered for ever.
+                // A time from a clock that was wrong for a while must not be kept.
                 sums.used(&key.record.id, at.min(believed));
             }
         }
@@ -239,7 +239,7 @@ impl Writer {
         }
     }
 
-    /// Keeps what is written beside the store, so that a damaged one does not cost all of it.
+    /// Backs up the stored usage beside the store, so that damage to the store does not cost all of it.
     fn back_up(&mut self) {
         let (Some(data_dir), Some(sums), false) = (&self.backups, &self.sums, self.failing) else { return };
         self.backed_up_at = Some(Instant::now());
@@ -257,7 +257,7 @@ impl Writer {
         if self.expired_at.is_some_and(|at| at.elapsed() < EXPIRE_EVERY) {
             return;
         }
-        // Whoever deletes by a wrong clock cannot take it back.
+        // Removal by a wrong clock could not be undone.
         let Some(now) = clock::settled() else { return };
         self.expired_at = Some(Instant::now());
         let today = day_of(now);
@@ -272,17 +272,17 @@ impl Writer {
 }
 
 impl UsageHandle {
-    /// Sums over a span.
+    /// Returns the sums over a span.
     pub(in crate::service) async fn usage(&self, span: Span, of: UsageOf) -> Result<Usage, Error> {
         self.ask(move |sums| report::usage(sums, span, &of)).await
     }
 
-    /// A history, newest bucket first.
+    /// Returns a history, newest bucket first.
     pub(in crate::service) async fn history(&self, query: HistoryQuery) -> Result<Vec<Bucket>, Error> {
         self.ask(move |sums| report::history(sums, &query, clock::believed())).await
     }
 
-    /// What each key has done: calls altogether, and today.
+    /// Returns the total calls of each key, and those of today.
     pub(in crate::service) async fn key_totals(&self) -> Result<HashMap<Arc<str>, (u64, u64)>, Error> {
         self.ask(|sums| {
             let now = clock::believed();
@@ -300,13 +300,12 @@ impl UsageHandle {
         self.ask(move |sums| sums.put_grant(&holder, grant)).await
     }
 
-    /// For how long what was counted has been waiting to be written: a second or so, unless the disk is
-    /// slow or full.
+    /// Returns the time since counts were last written: about a second, unless the disk is slow or full.
     pub(in crate::service) fn flush_age(&self) -> Duration {
         self.written_at.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 
-    /// Asks the thread, which first takes what the books have counted up to now.
+    /// Sends a query to the thread, which first takes the counts from the books.
     async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&mut Sums) -> Result<T, StoreError> + Send + 'static,
@@ -314,7 +313,7 @@ impl UsageHandle {
         let (reply, answer) = oneshot::channel();
         let question: Question = Box::new(move |writer| {
             let answer = writer.take().and_then(question);
-            // Whoever asked may have left.
+            // The receiver may have been dropped.
             let _ = reply.send(answer);
         });
         self.questions.try_send(Message::Question(question)).map_err(|refused| match refused {
@@ -329,7 +328,7 @@ impl UsageHandle {
         let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
         let questions = self.questions.clone();
         let joined = tokio::task::spawn_blocking(move || {
-            // The thread may be gone already.
+            // The thread may have ended already.
             let _ = questions.send(Message::Close);
             thread.join()
         });

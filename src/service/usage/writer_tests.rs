@@ -1,4 +1,4 @@
-//! A disk that takes its time, and a year of usage (F92, F90).
+//! Tests with a slow disk, and with a year of usage (F92, F90).
 
 use super::*;
 use crate::service::usage::Line;
@@ -9,7 +9,7 @@ use crate::store::{DataDir, OPEN_LIMIT};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Waits until something is so.
+/// Waits until a condition holds; fails after [`DEADLINE`].
 async fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let end = Instant::now() + DEADLINE;
     while !is_so() {
@@ -18,7 +18,7 @@ async fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-/// On a runtime with one thread: whatever waited for the disk on it would stop the test.
+/// Runs on a runtime with one thread: anything on it that waited for the disk would stop the test.
 #[tokio::test]
 async fn calls_are_counted_while_a_flush_hangs_and_its_age_shows_it() {
     let store = Arc::<SlowStore>::default();
@@ -46,7 +46,7 @@ async fn calls_are_counted_while_a_flush_hangs_and_its_age_shows_it() {
     assert_eq!(store.waiting(), 1, "it hangs still");
     wait_until("its age grows", || usage.flush_age() > age + Duration::from_millis(100)).await;
 
-    // Who asks meanwhile waits, in a line that ends.
+    // Meanwhile queries wait in a queue of limited length.
     let today = Span::of_period(report::Period::Day, unix_seconds());
     let mut asked = tokio::task::JoinSet::new();
     for _ in 0..2 * QUEUE {
@@ -68,7 +68,7 @@ async fn calls_are_counted_while_a_flush_hangs_and_its_age_shows_it() {
     usage.close().await;
 }
 
-/// The keys, servers and tools of the year, and how much of it is written at once.
+/// Number of keys, servers and tools of the year; each hour has a line for every combination.
 const SHAPE: (u32, u32, u32) = (2, 3, 2);
 
 fn hour_of_the_year(hour: u32) -> impl Iterator<Item = (Arc<str>, Counted)> {
