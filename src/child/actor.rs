@@ -43,7 +43,7 @@ pub struct ChildArgs {
     pub host: Host,
     /// Opening to try in the handshake.
     pub opening: Opening,
-    /// Longest time from the spawn to the end of the handshake.
+    /// Time from the spawn to the end of the handshake; extended while the program works without output.
     pub start_timeout: Duration,
     /// Time a launcher may take in addition, before the server itself runs.
     pub install_timeout: Duration,
@@ -88,7 +88,7 @@ pub enum Report {
     },
     /// `true` if the child did not answer its last probe; `false` once it answers again.
     Doubtful(bool),
-    /// A pipe broke or the process ended: no call succeeds any more, the end follows.
+    /// A pipe broke or the process ended: no call succeeds from now on, and `Ended` follows.
     Lost,
     /// The process and its tree are gone, or never started.
     Ended {
@@ -127,7 +127,7 @@ pub enum End {
 pub enum Fault {
     /// The handshake failed or timed out.
     Handshake(HandshakeError),
-    /// It sent a line longer than `max_frame`, or only noise.
+    /// It sent a line that does not end, or only noise; the text says which.
     Frame(String),
     /// It closed its stdin or stdout while it was to keep them open.
     Pipe(String),
@@ -164,7 +164,7 @@ pub struct WireEndReport {
     has_read: bool,
 }
 
-/// The actor of one child; all of its state is in [`ChildState`].
+/// The actor of one child; all of its state is in `ChildState`.
 pub struct ChildActor;
 
 /// State of the actor, from the spawn to the last report.

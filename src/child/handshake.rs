@@ -33,9 +33,9 @@ pub enum Opening {
 /// Result of a successful handshake.
 #[derive(Debug, Clone)]
 pub struct Introduced {
-    /// The era the child is spoken to in.
+    /// Era the child speaks.
     pub era: Era,
-    /// What it said of itself.
+    /// Server information and capabilities from its first answer.
     pub facts: Facts,
     /// First lists of the child.
     pub catalog: Arc<Catalog>,

@@ -68,13 +68,13 @@ pub struct LogLine {
 /// Kept lines of one child besides its messages.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Words {
-    /// First lines on stderr, at most [`FIRST_LINES`].
+    /// First lines on stderr, at most 20.
     head: Vec<String>,
-    /// Last lines on stderr, at most [`LAST_LINES`], newest last.
+    /// Last lines on stderr, at most 20, newest last.
     pub last: Vec<String>,
     /// Number of lines that are in both `head` and `last`.
     shared: usize,
-    /// First lines on stdout that were not messages.
+    /// First lines on stdout that were not messages, at most 20.
     pub stdout: Vec<String>,
 }
 

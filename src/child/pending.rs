@@ -124,8 +124,8 @@ impl<W> Pending<W> {
         self.entries.iter().flatten().map(|entry| &entry.waiter)
     }
 
-    /// Returns the time to call [`Pending::expire`] next, never later than the earliest deadline; `None` if no call is
-    /// due.
+    /// Returns the time to call [`Pending::expire`] next, never later than the earliest deadline; `None` if no call
+    /// can expire.
     pub fn next_expiry(&self) -> Option<Instant> {
         self.earliest
     }

@@ -57,7 +57,7 @@ pub fn last_words(words: &Words) -> Option<String> {
     telling(words.last.iter().map(String::as_str))
 }
 
-/// Recognises a line on stdout that belongs to another transport; `None` if it does not.
+/// Recognises a line on stdout that belongs to another transport; `None` for any other line.
 fn misplaced(line: &str) -> Option<String> {
     let lower = line.to_ascii_lowercase();
     let shown = cut(line.to_owned(), MAX_TEXT);

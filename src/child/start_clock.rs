@@ -55,7 +55,7 @@ pub(super) enum Judgement {
 #[derive(Debug)]
 pub(super) struct StartClock {
     start_timeout: Duration,
-    /// Of a launcher; a program has none.
+    /// Timeout of a launcher's installation; `None` for a program.
     install_timeout: Option<Duration>,
     begun: Instant,
     /// Time of the last sign of progress, and the observations then.

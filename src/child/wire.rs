@@ -57,7 +57,7 @@ pub(super) enum WireEnd {
     Eof,
     /// The child closed its stdin while it was still in use.
     StdinClosed,
-    /// A frame grew beyond the limit.
+    /// The child sent a line that does not end: the rest of its stdout is lost.
     Oversize(Oversize),
     /// The child writes, but no messages.
     OnlyNoise,
@@ -68,7 +68,7 @@ pub(super) enum WireEnd {
 pub struct Notice {
     /// Name of the method.
     pub method: Arc<str>,
-    /// The `params`, raw JSON; `None` if there are none or they exceed [`MAX_NOTICE`].
+    /// The `params`, raw JSON; `None` if there are none or they exceed 64 KiB.
     pub params: Option<Bytes>,
 }
 
@@ -110,7 +110,7 @@ struct Wire {
     log: ServerLog,
     incarnation: u64,
     pending: Pending<Waiter>,
-    /// Ids of abandoned openings: a server that was opened both ways answers both, and neither answer is late.
+    /// Ids of abandoned openings: a server that was opened both ways answers both.
     openings_over: Vec<u64>,
     /// Ids of calls that are not written yet. Some may be over already.
     backlog: VecDeque<u64>,

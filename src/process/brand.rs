@@ -1,51 +1,49 @@
-//! The brand: a mark that a process keeps when it has left its group, its session and its environment.
-//! It is a limit that descendants inherit, and of which a program that does not look for it knows
-//! nothing: the soft limit on the time that a process under a real-time policy may run without a pause.
-//! Its value says which installation the process is of and which child it comes from, and is thousands
-//! of years, so that it limits nobody.
+//! The brand: a mark that a process keeps after it has left its group, its session and its environment. It is a limit
+//! that descendants inherit, and that a program does not notice unless it looks for it: the soft limit on the time that
+//! a process under a real-time policy may run without a pause. Its value encodes the installation and the child a
+//! process comes from, and amounts to thousands of years, so that it limits nobody.
 
 use rustix::process::{Resource, Rlimit, getrlimit};
 
 use super::proc_fs;
 
-/// Set in every brand: no limit that means something is so high.
+/// Bit set in every brand: no meaningful limit is so high.
 const BRANDED: u64 = 1 << 62;
-/// How many bits count the children.
+/// Number of bits for the child's number.
 const CHILD_BITS: u32 = 20;
-/// How many bits tell the installation.
+/// Number of bits for the installation.
 const INSTANCE_BITS: u32 = 40;
 
-/// The brands of one installation.
+/// All brands of one installation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Brands(u64);
 
 impl Brands {
-    /// Those of an instance: the same for each daemon that runs it.
+    /// Returns the brands of an instance: the same for each daemon that runs it.
     pub(super) fn of(instance: &str) -> Brands {
-        // FNV-1a: the same in every version of this program, which the library's own hashes are not.
+        // FNV-1a: the same in every version of this program, unlike the standard library's hashes.
         let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
         let hash = instance.bytes().fold(0xcbf2_9ce4_8422_2325, mix);
         Brands(BRANDED | (hash >> (64 - INSTANCE_BITS)) << CHILD_BITS)
     }
 
-    /// The brand of the child of this number. It comes back after a million children; the tree that had
-    /// it is long gone.
+    /// Returns the brand of the child with this number. It repeats after a million children; by then the earlier tree
+    /// is long gone.
     fn of_child(self, number: u64) -> u64 {
         self.0 | number & ((1 << CHILD_BITS) - 1)
     }
 
-    /// Whether a limit is a brand of any installation.
+    /// Reports whether a limit is a brand of any installation.
     pub(super) fn is_of_any(limit: u64) -> bool {
         limit >> (INSTANCE_BITS + CHILD_BITS) == BRANDED >> (INSTANCE_BITS + CHILD_BITS)
     }
 
-    /// Whether a limit is a brand of this installation.
+    /// Reports whether a limit is a brand of this installation.
     pub(super) fn has(self, limit: u64) -> bool {
         limit >> CHILD_BITS == self.0 >> CHILD_BITS
     }
 
-    /// The brand of the child of this number, as the limit that it is to be given; `None` when the system would
-    /// not have it.
+    /// Returns the brand of the child with this number, as the limit to set; `None` if the hard limit is below it.
     pub(super) fn limit_of(self, number: u64) -> Option<Rlimit> {
         let wanted = self.of_child(number);
         let maximum = getrlimit(Resource::Rttime).maximum;
@@ -53,13 +51,13 @@ impl Brands {
         fits.then_some(Rlimit { current: Some(wanted), maximum })
     }
 
-    /// Whether a process carries a brand of this installation.
+    /// Reports whether a process carries a brand of this installation.
     pub(super) fn is_on(self, pid: i32) -> bool {
         brand_of(pid).is_some_and(|limit| self.has(limit))
     }
 }
 
-/// The limit that serves as brand; `None` when the process is gone or has none.
+/// Returns the limit that serves as brand; `None` if the process is gone or has none.
 pub(super) fn brand_of(pid: i32) -> Option<u64> {
     proc_fs::limit(pid, "Max realtime timeout")
 }

@@ -1,7 +1,7 @@
-//! Control groups (cgroup v2), where a writable subtree is ours: a leaf for each child, which nothing
-//! that the child starts can leave, and which is killed as a whole.
+//! Control groups (cgroup v2), available if a writable subtree is ours: a leaf for each child, which nothing that the
+//! child starts can leave, and which is killed as a whole.
 //!
-//! What there is is found by trying, once, at start. Without it, trees are held by their group, mark
+//! Availability is determined by trying, once, at start. Without control groups, trees are held by their group, mark
 //! and brand, and limits by rlimits.
 
 use std::fmt;
@@ -13,19 +13,19 @@ use std::time::Duration;
 use super::limits::Limits;
 use super::pidfd;
 
-/// The controllers that limits need.
+/// Controllers that limits need.
 const WANTED: [&str; 3] = ["memory", "pids", "cpu"];
-/// How long killed processes of an earlier daemon may take to be gone.
+/// Time killed processes of an earlier daemon get to end.
 const EMPTY_LIMIT: Duration = Duration::from_secs(2);
 
-/// Which limits the kernel keeps for a leaf.
+/// Controllers the kernel provides for a leaf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Controllers {
-    /// `memory.max`.
+    /// `true` if `memory.max` is enforced.
     pub memory: bool,
-    /// `pids.max`.
+    /// `true` if `pids.max` is enforced.
     pub pids: bool,
-    /// `cpu.max`.
+    /// `true` if `cpu.max` is enforced.
     pub cpu: bool,
 }
 
@@ -42,7 +42,7 @@ impl fmt::Display for Controllers {
     }
 }
 
-/// The subtree that is ours.
+/// The subtree of this instance.
 #[derive(Debug)]
 pub(super) struct Cgroups {
     base: PathBuf,
@@ -50,8 +50,7 @@ pub(super) struct Cgroups {
 }
 
 impl Cgroups {
-    /// Tries whether there is a subtree for this instance, and takes it. The reason why not is for
-    /// the log.
+    /// Looks for a usable subtree for this instance, and takes it. The error is a reason for the log.
     pub(super) fn probe(instance: &str) -> Result<Cgroups, String> {
         let mounts = fs::read("/proc/self/mountinfo").unwrap_or_default();
         let mount =
@@ -59,7 +58,7 @@ impl Cgroups {
         let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let own = own_path(&own).ok_or("this process is in no cgroup v2")?;
         let parent = if own == "/" { mount } else { mount.join(own.trim_start_matches('/')) };
-        // A daemon that was started anew inside its own subtree goes on where it was.
+        // A daemon that was restarted inside its own subtree continues in the parent.
         let parent =
             if parent.ends_with(DAEMON) { parent.parent().unwrap_or(&parent).to_owned() } else { parent };
         let base = parent.join(format!("mcpvisor-{}", instance.split('-').next().unwrap_or(instance)));
@@ -75,18 +74,18 @@ impl Cgroups {
         }
         let controllers = delegate(&parent, &base, own == "/");
         let cgroups = Cgroups { base, controllers };
-        // The whole way once, as a child will go it.
+        // Goes the whole way once, as for a child.
         let tried = cgroups.leaf(0, &Limits::default()).and_then(|leaf| leaf.procs());
         tried.map_err(|error| why("no leaf can be used in", &error))?;
         Ok(cgroups)
     }
 
-    /// Which limits the kernel keeps.
+    /// Returns the controllers that are enforced.
     pub(super) fn controllers(&self) -> Controllers {
         self.controllers
     }
 
-    /// Makes a leaf for a child, with its limits.
+    /// Creates a leaf for a child, with its limits.
     pub(super) fn leaf(&self, number: u64, limits: &Limits) -> io::Result<Leaf> {
         let path = self.base.join(number.to_string());
         if let Err(error) = fs::create_dir(&path)
@@ -98,7 +97,7 @@ impl Cgroups {
         if let Some(bytes) = limits.memory.filter(|_| self.controllers.memory) {
             leaf.set("memory.max", &bytes.to_string())?;
             leaf.set("memory.oom.group", "1")?;
-            // Where there is no swap, there is no such file.
+            // The file does not exist on a machine without swap.
             let _ = leaf.set("memory.swap.max", "0");
         }
         if let Some(processes) = limits.processes.filter(|_| self.controllers.pids) {
@@ -110,7 +109,7 @@ impl Cgroups {
         Ok(leaf)
     }
 
-    /// Kills what an earlier daemon of this instance left, and says how many processes that were.
+    /// Kills the processes an earlier daemon of this instance left, and returns their number.
     pub(super) fn sweep(&self) -> usize {
         let Ok(entries) = fs::read_dir(&self.base) else { return 0 };
         let leaves = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir());
@@ -126,18 +125,18 @@ impl Cgroups {
         ended
     }
 
-    /// Gives the subtree back, when nothing is left in it.
+    /// Sweeps the subtree and removes it if it is empty.
     pub(super) fn remove(&self) {
         self.sweep();
         let _ = fs::remove_dir(&self.base);
     }
 }
 
-/// The leaf that the daemon itself moves to: a group whose children have limits may have no
-/// processes of its own.
+/// Name of the leaf that the daemon itself moves to: a group whose children have limits may have no processes of its
+/// own.
 const DAEMON: &str = "mcpvisor-daemon";
 
-/// Has the kernel keep what limits it can for the children of `base`; says which those are.
+/// Enables all available controllers for the children of `base`; returns those that are enforced.
 fn delegate(parent: &Path, base: &Path, is_root: bool) -> Controllers {
     let available = fs::read_to_string(parent.join("cgroup.controllers")).unwrap_or_default();
     let wanted: Vec<&str> =
@@ -161,7 +160,7 @@ fn delegate(parent: &Path, base: &Path, is_root: bool) -> Controllers {
     Controllers { memory: keeps("memory"), pids: keeps("pids"), cpu: keeps("cpu") }
 }
 
-/// A child's leaf. Taken away when it is dropped, if it is empty.
+/// The leaf of one child. Removed on drop, if it is empty.
 #[derive(Debug)]
 pub(super) struct Leaf {
     path: PathBuf,
@@ -178,39 +177,39 @@ impl Leaf {
         OpenOptions::new().write(true).open(self.path.join(file))?.write_all(value.as_bytes())
     }
 
-    /// Its directory, for whoever is to be made in it.
+    /// Opens its directory, for clone3(2) into the group.
     pub(super) fn directory(&self) -> io::Result<File> {
         File::open(&self.path)
     }
 
-    /// Whoever writes `0` here moves in.
+    /// Opens `cgroup.procs`: a process that writes `0` to it moves into the leaf.
     pub(super) fn procs(&self) -> io::Result<File> {
         OpenOptions::new().write(true).open(self.path.join("cgroup.procs"))
     }
 
-    /// The processes in it that have not ended.
+    /// Returns the processes in the leaf that have not ended.
     pub(super) fn members(&self) -> Vec<i32> {
         members(&self.path)
     }
 
-    /// Kills every process in it at once; what one of them starts meanwhile, too.
+    /// Kills every process in it at once, including those started meanwhile.
     pub(super) fn kill(&self) {
         let _ = self.set("cgroup.kill", "1");
     }
 
-    /// The CPU time of all that ever ran in it.
+    /// Returns the CPU time of all processes that ever ran in it; `None` if it cannot be read.
     pub(super) fn cpu_time(&self) -> Option<Duration> {
         let stat = fs::read_to_string(self.path.join("cpu.stat")).ok()?;
         value_of(&stat, "usage_usec").map(Duration::from_micros)
     }
 
-    /// Whether the kernel killed a process in it for want of memory.
+    /// Reports whether the kernel killed a process in it for lack of memory.
     pub(super) fn ran_out_of_memory(&self) -> bool {
         let events = fs::read_to_string(self.path.join("memory.events")).unwrap_or_default();
         value_of(&events, "oom_kill").is_some_and(|kills| kills > 0)
     }
 
-    /// Takes the empty leaf away.
+    /// Removes the leaf if it is empty.
     pub(super) fn remove(&self) {
         let _ = fs::remove_dir(&self.path);
     }
@@ -221,12 +220,12 @@ fn members(leaf: &Path) -> Vec<i32> {
     procs.lines().filter_map(|line| line.parse().ok()).collect()
 }
 
-/// The value of a line `name value`.
+/// Returns the value of a line `name value`; `None` if there is none.
 fn value_of(text: &str, name: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
 }
 
-/// Where the cgroup v2 hierarchy is mounted, by `/proc/self/mountinfo` (proc(5)).
+/// Returns the mount point of the cgroup v2 hierarchy, from `/proc/self/mountinfo` (proc(5)).
 fn unified_mount(mountinfo: &str) -> Option<PathBuf> {
     mountinfo.lines().find_map(|line| {
         let (fields, kind) = line.split_once(" - ")?;
@@ -234,7 +233,7 @@ fn unified_mount(mountinfo: &str) -> Option<PathBuf> {
     })
 }
 
-/// The path of this process in it, by `/proc/self/cgroup` (cgroups(7)).
+/// Returns the path of this process in it, from `/proc/self/cgroup` (cgroups(7)).
 fn own_path(cgroup: &str) -> Option<&str> {
     cgroup.lines().find_map(|line| line.strip_prefix("0::"))
 }

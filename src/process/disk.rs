@@ -1,4 +1,4 @@
-//! How much room a disk has.
+//! Free disk space.
 
 use std::fs::File;
 use std::io;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use nix::fcntl::{FallocateFlags, fallocate};
 
-/// How many bytes there is room for in the file system of this path, for processes that are not root's.
+/// Returns the number of free bytes in the file system of this path, for processes that are not root's.
 pub fn free_bytes(path: &Path) -> io::Result<u64> {
     let stat = nix::sys::statvfs::statvfs(path)?;
     // The types differ between platforms.
@@ -14,8 +14,8 @@ pub fn free_bytes(path: &Path) -> io::Result<u64> {
     Ok((stat.blocks_available() as u64).saturating_mul(stat.fragment_size() as u64))
 }
 
-/// Keeps room on the disk for so many bytes of a file from a place on, also behind its end, which stays where it
-/// is. An error where there is no such room, or where the file system cannot.
+/// Reserves disk space for `bytes` bytes of a file from offset `from` on, also beyond its end, which stays as it is.
+/// Fails if there is not enough space or the file system does not support it.
 pub fn set_aside(file: &File, from: u64, bytes: u64) -> io::Result<()> {
     let place = |bytes: u64| i64::try_from(bytes).map_err(io::Error::other);
     let kept = fallocate(file, FallocateFlags::FALLOC_FL_KEEP_SIZE, place(from)?, place(bytes)?);

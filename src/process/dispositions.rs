@@ -1,4 +1,4 @@
-//! What whoever started us did to our signals. A mask and ignored signals outlive an exec, so `nohup`,
+//! Signal state inherited from the process that started us. A mask and ignored signals outlive an exec, so `nohup`,
 //! `trap '' TERM` and a careless parent reach into this process, and through it into every child.
 #![allow(unsafe_code)]
 
@@ -9,15 +9,14 @@ use std::ptr;
 use nix::libc;
 use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 
-/// The highest number that a signal has on Linux.
+/// Highest signal number on Linux.
 const LAST_SIGNAL: i32 = 64;
 
-/// Makes the signals of this process what they are by default as far as the daemon lives on them, and
-/// says which of the others were ignored when it was started, by number. To be called before there is a
-/// second thread, because each thread has a mask of its own.
+/// Restores the default for the signals the daemon depends on, and returns the numbers of the others that were ignored
+/// when it was started. Must be called before there is a second thread, because each thread has a mask of its own.
 ///
-/// Nothing is blocked afterwards. SIGTERM ends the process until it is handled, and SIGCHLD is not
-/// ignored: else the kernel would reap our children and keep from us how they ended.
+/// Afterwards no signal is blocked. SIGTERM ends the process until it is handled, and SIGCHLD is not ignored: otherwise
+/// the kernel would reap our children and we would not learn their exit status.
 pub fn take_signals() -> Vec<i32> {
     if let Err(error) = SigSet::all().thread_unblock() {
         tracing::warn!(%error, "signals that were blocked when the daemon was started stay blocked");
@@ -44,8 +43,8 @@ fn is_ignored(number: i32) -> bool {
     action.sa_sigaction == libc::SIG_IGN
 }
 
-/// Gives the process that calls it the signals that a program expects: nothing blocked, nothing ignored.
-/// For between fork and exec: plain system calls, nothing allocates or locks.
+/// Gives the calling process the signal state that a program expects: nothing blocked, nothing ignored. For use between
+/// fork and exec: plain system calls, nothing allocates or locks.
 pub(super) fn reset_signals() -> io::Result<()> {
     for number in 1..=LAST_SIGNAL {
         // SAFETY: as above; it fails for the few numbers that have no disposition, which is no harm.

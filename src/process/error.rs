@@ -1,16 +1,17 @@
-//! Why a process could not be started.
+//! The error of a process that could not be started.
 
 use std::io;
 
-/// Why a process could not be started: what was tried and what the operating system said.
+/// Failure to start a process: the attempt and the operating system's error.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 #[error("{what}{}", shown(errno))]
 pub struct SpawnError {
-    /// For example `command 'nmx' was not found in PATH`.
+    /// Description of the attempt, for example `command 'nmx' was not found in PATH`.
     pub what: String,
-    /// The error's symbol, for example `ENOENT`; empty when the operating system was not asked.
+    /// Symbol of the error, for example `ENOENT`, or its kind if it has no number; empty if the operating system was
+    /// not asked.
     pub errno: String,
-    /// True when trying again cannot help until the definition or the file system changes.
+    /// `true` if a retry cannot help until the definition or the file system changes.
     pub permanent: bool,
 }
 
@@ -30,7 +31,7 @@ impl SpawnError {
         SpawnError { what, errno: "ENOENT".to_owned(), permanent: true }
     }
 
-    /// A fault of the definition that is ours to find.
+    /// Creates a permanent error for a mistake in the definition that we detect ourselves.
     pub(super) fn refused(what: String) -> SpawnError {
         SpawnError { what, errno: String::new(), permanent: true }
     }

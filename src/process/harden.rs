@@ -1,4 +1,4 @@
-//! What a child is held to from its first instruction on.
+//! Restrictions on a child from its first instruction on.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -8,12 +8,12 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::spawn::Command;
 
-/// Holds the process that `command` will start, and whatever it starts itself, to three rules: it
-/// gains no privileges by running set-user-id programs, its files are its user's alone unless it
-/// says otherwise, and it leaves no core dumps, which hold its memory and so its secrets.
+/// Holds the process that `command` will start, and whatever it starts itself, to three rules: it gains no privileges
+/// by running set-user-id programs, its files are private to its user unless it says otherwise, and it leaves no core
+/// dumps, which hold its memory and so its secrets.
 ///
-/// `open_files` is how many files it may have open, where that is not as many as we may: many programs go through
-/// all that they may have. `brand` is the limit that says whose it is.
+/// `open_files` is the limit on its open files, if it differs from ours: many programs iterate over all descriptors
+/// they may have. `brand` is the limit that marks it as ours.
 pub(super) fn harden(command: &mut Command, open_files: Option<Rlimit>, brand: Option<Rlimit>) {
     let limits = [
         (Resource::Core, Some(Rlimit { current: Some(0), maximum: Some(0) })),

@@ -1,6 +1,5 @@
-//! Who holds the lock of a file: a daemon that runs, or what one that was killed has left behind. A
-//! child that was started in the wrong moment has the lock with the open file, and a server can take it
-//! by itself, whatever for.
+//! The search for the holder of a file's lock: a running daemon, or a leftover of one that was killed. A child that was
+//! started at the wrong moment has the lock with the open file, and a server can take it by itself for any reason.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -13,25 +12,25 @@ use super::brand::Brands;
 use super::tree::send;
 use super::{MARK_VARIABLE, pidfd, proc_fs};
 
-/// How long killed holders may take to end.
+/// Time killed holders get to end.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// A process that holds a lock and is no leftover.
+/// A process that holds a lock and is not a leftover.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("process {pid} ({name}) holds it")]
 pub struct LockHolder {
-    /// Its process id.
+    /// Process id at the time of the look.
     pub pid: i32,
-    /// The name of its program.
+    /// Name of its program, as in `/proc/PID/comm`; empty if it has ended meanwhile.
     pub name: String,
 }
 
-/// Ends the processes that hold the lock (`flock`) of a file, if all of them are leftovers of this
-/// installation, and says how many that were: none where `/proc` shows no holder. `instance` is the
-/// installation's id, where it is known. Blocks for a few seconds at most.
+/// Ends the processes that hold the lock (`flock`) of a file, if all of them are leftovers of this installation, and
+/// returns their number: 0 if `/proc` shows no holder. `instance` is the installation's id, if it is known. Blocks for
+/// a few seconds at most.
 ///
 /// # Errors
-/// When a process that is no leftover holds it; nothing is ended then.
+/// If a process that is not a leftover holds it; nothing is ended then.
 pub fn end_leftover_holders(file: &Path, instance: Option<&str>) -> Result<usize, LockHolder> {
     let holders = holders(file);
     let entry = instance.map(|instance| (format!("{MARK_VARIABLE}={instance}."), Brands::of(instance)));
@@ -45,7 +44,7 @@ pub fn end_leftover_holders(file: &Path, instance: Option<&str>) -> Result<usize
     }
     let mut ended = Vec::with_capacity(holders.len());
     for pid in holders {
-        // Looked at again once the handle is there: the pid may have been recycled before.
+        // Checked again once the handle is open: the pid may have been recycled before.
         if let Ok(handle) = pidfd::open(pid)
             && is_left(pid)
             && send(&handle, Signal::SIGKILL)
@@ -57,7 +56,7 @@ pub fn end_leftover_holders(file: &Path, instance: Option<&str>) -> Result<usize
     Ok(ended.len())
 }
 
-/// The processes that have the file open with a lock on it. Another user's are not seen.
+/// Returns the processes that have the file open with a lock on it. Another user's are not seen.
 fn holders(file: &Path) -> Vec<i32> {
     let (Ok(file), Ok(metadata)) = (file.canonicalize(), file.metadata()) else { return Vec::new() };
     let own = std::process::id().cast_signed();
@@ -67,14 +66,14 @@ fn holders(file: &Path) -> Vec<i32> {
 }
 
 fn has_locked(pid: i32, file: &Path, inode: u64) -> bool {
-    // The name is compared and the file itself not looked at: it may be on a disk that hangs.
+    // The name is compared and the file itself not accessed: it may be on a disk that hangs.
     proc_fs::descriptors(pid).filter(|(_, target)| target == file).any(|(number, _)| {
         fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}"))
             .is_ok_and(|told| told.lines().any(|line| is_lock_of(line, inode)))
     })
 }
 
-/// Whether a line of `/proc/PID/fdinfo/FD` says that there is a `flock` on the file of this number.
+/// Reports whether a line of `/proc/PID/fdinfo/FD` names a `flock` on the file with this inode.
 fn is_lock_of(line: &str, inode: u64) -> bool {
     let Some(lock) = line.strip_prefix("lock:") else { return false };
     // "1: FLOCK  ADVISORY  WRITE 4711 fd:01:123456 0 EOF"
@@ -98,7 +97,7 @@ mod tests {
         }
     }
 
-    /// A process that holds the lock of a file, with this mark.
+    /// Starts a process that holds the lock of a file, with this mark.
     fn holding(file: &Path, mark: &str) -> std::process::Child {
         let holder = Command::new("flock")
             .arg(file)
@@ -123,7 +122,7 @@ mod tests {
         assert_eq!(end_leftover_holders(&file, Some("a")), Ok(0), "nobody holds it");
         let instance = uuid::Uuid::new_v4().to_string();
         let mut holder = holding(&file, &format!("{instance}.7"));
-        // Who is not known to be one is none.
+        // A process that is not known to be a leftover is none.
         for other in [None, Some("another")] {
             let refused = end_leftover_holders(&file, other).expect_err("it is not ours");
             assert!(refused.name == "flock" || refused.name == "sleep", "{refused}");

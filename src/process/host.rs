@@ -1,5 +1,4 @@
-//! Starts processes, marked so that they can be found again, and knows which of our children
-//! somebody waits for.
+//! The host starts processes, marks them so that they can be found again, and tracks the children that are waited for.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -23,50 +22,50 @@ use super::stray::{self, Kin};
 use super::tree::{Leaders, Tree, TreeGuard, adopted_zombies, children_at_start, reap, send};
 use super::{Secret, SpawnError, harden, inherited, proc_fs, resolve, sandbox, secret};
 
-/// The variable that marks every process of ours: `INSTANCE.N`, N counting the children.
+/// Variable that marks every process of ours: `INSTANCE.N`, N counting the children.
 pub const MARK_VARIABLE: &str = "MCPVISOR_MARK";
 
-/// How long leftovers of an earlier daemon may take to end after SIGTERM.
+/// Time leftovers of an earlier daemon get to end after each signal.
 const LEFTOVER_GRACE: Duration = Duration::from_secs(1);
 
-/// What a [`Host`] needs to know.
+/// Settings of a [`Host`].
 #[derive(Debug, Clone)]
 pub struct HostSettings {
-    /// Tells this daemon's processes from those of others; the same after a restart.
+    /// Id that distinguishes this daemon's processes from those of others; the same after a restart.
     pub instance: String,
-    /// The variables that every child gets. Nothing else of our environment reaches one.
+    /// Variables that every child gets. Nothing else of our environment reaches a child.
     pub base_env: Vec<(OsString, OsString)>,
-    /// A bare command of this name means the file beside it: the running executable.
+    /// Bare command name that means the given file, the running executable; `None` if there is no such name.
     pub own_command: Option<(String, PathBuf)>,
-    /// Whether to use control groups where there is a subtree for us.
+    /// `true` to use control groups if there is a subtree for us.
     pub cgroups: bool,
-    /// Where sandboxed servers have their directories.
+    /// Parent directory of the directories of sandboxed servers.
     pub sandboxes: PathBuf,
-    /// What sandboxed servers may not read, but for their own directories: where the daemon keeps its data.
+    /// Directory that sandboxed servers may not read, except for their own directories: the daemon's data.
     pub private: PathBuf,
-    /// Whether nothing else in this process starts processes.
+    /// `true` if nothing else in this process starts processes.
     pub alone: bool,
 }
 
-/// What to run.
+/// Command, environment and limits of one process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {
-    /// A path, or a name to look up in the child's PATH. What it refers to is looked up at each spawn
-    /// and kept nowhere, as with `args`, `env` and `cwd`; the others see the variables of `env`, too.
+    /// Path, or name to look up in the child's PATH. References in it are resolved at each spawn and kept nowhere, as
+    /// with `args`, `env` and `cwd`; the others see the variables of `env`, too.
     pub command: String,
-    /// The arguments.
+    /// Arguments, without the program name.
     pub args: Vec<String>,
-    /// Variables beside the base ones, which they override.
+    /// Variables in addition to the base ones, which they override.
     pub env: Vec<(String, String)>,
-    /// The working directory; ours when `None`.
+    /// Working directory; `None` for ours, or the sandbox's directory if there is a sandbox.
     pub cwd: Option<PathBuf>,
-    /// What it may use.
+    /// Resource limits of the process and its tree.
     pub limits: Limits,
-    /// The name of the directory that it is to be confined to for writing, if it is.
+    /// Name of the directory that its writes are confined to; `None` if it is not sandboxed.
     pub sandbox: Option<String>,
 }
 
-/// What the texts of a [`Spec`] stand for: for one spawn, and not to be shown.
+/// The texts of a [`Spec`] with their references resolved: for one spawn, and never to be shown.
 struct Resolved<'s> {
     command: Secret,
     args: Vec<Secret>,
@@ -75,7 +74,7 @@ struct Resolved<'s> {
 }
 
 impl Spec {
-    /// Looks up what its texts refer to, the variables first: the others may refer to these as well.
+    /// Resolves the references, the variables first: the other texts may refer to these as well.
     fn resolve(&self, ours: impl Fn(&str) -> Option<OsString>) -> Result<Resolved<'_>, SpawnError> {
         let env: Vec<(&str, Secret)> = self
             .env
@@ -95,7 +94,7 @@ impl Spec {
         Ok(Resolved { command, args, env, cwd })
     }
 
-    /// An error about the command, which says what was written where that refers to something.
+    /// Replaces an error about the command by one that shows the reference instead of its value, if there is one.
     fn without_values(&self, error: SpawnError) -> SpawnError {
         if references(&self.command).next().is_none() {
             return error;
@@ -107,17 +106,17 @@ impl Spec {
     }
 }
 
-/// A child's three pipes.
+/// Our ends of a child's three pipes.
 pub struct Pipes {
-    /// What the child reads.
+    /// Writing end of the child's stdin.
     pub stdin: ChildStdin,
-    /// What the child writes.
+    /// Reading end of the child's stdout.
     pub stdout: ChildStdout,
-    /// What the child complains.
+    /// Reading end of the child's stderr.
     pub stderr: ChildStderr,
 }
 
-/// Starts processes. Cheap to clone.
+/// A starter of processes. Cheap to clone.
 #[derive(Clone)]
 pub struct Host(Arc<HostInner>);
 
@@ -125,28 +124,28 @@ pub(super) struct HostInner {
     settings: HostSettings,
     cgroups: Option<Cgroups>,
     spawned: AtomicU64,
-    /// Children whose end somebody waits for. Held while one is spawned, so that no child can
-    /// end and be reaped as adopted before it is in here.
+    /// Children that are waited for. Locked while one is spawned, so that no child can end and be reaped as adopted
+    /// before it is in here.
     leaders: Mutex<Leaders>,
-    /// The limit on open files that we were started with: the one that children get.
+    /// Limit on open files that we were started with, for the children; `None` if it was not raised.
     open_files: Option<Rlimit>,
     kin: Kin,
     strays: Mutex<Strays>,
 }
 
-/// What is known of strays.
+/// State of the search for strays.
 #[derive(Default)]
 struct Strays {
     told: stray::Told,
     reading: StrayReading,
 }
 
-/// Processes that fell to the daemon and that no tree knows.
+/// Counts of processes that were reparented to the daemon and belong to no known tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct StrayReading {
-    /// How many there are, left alone.
+    /// Number of strays that are alive and left alone.
     pub left: usize,
-    /// How many were ended since the start.
+    /// Number of strays ended since the daemon started.
     pub ended: u64,
 }
 
@@ -155,12 +154,12 @@ impl HostInner {
         self.leaders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What tells our descendants from others.
+    /// Returns the criteria that distinguish our descendants from others.
     pub(super) fn kin(&self) -> &Kin {
         &self.kin
     }
 
-    /// Looks for strays, and ends those that are nobody's any more.
+    /// Looks for strays, and ends those that no longer belong to a running server.
     pub(super) fn sweep_strays(&self) -> StrayReading {
         let mut strays = self.strays.lock().unwrap_or_else(PoisonError::into_inner);
         let (ended, left) = stray::sweep(self, &mut strays.told);
@@ -168,18 +167,18 @@ impl HostInner {
         strays.reading
     }
 
-    /// The children that somebody waits for now.
+    /// Returns the children that are currently waited for.
     pub(super) fn leaders_now(&self) -> Leaders {
         self.leaders().clone()
     }
 
-    /// Forgets a leader that was reaped.
+    /// Removes a leader that was reaped.
     pub(super) fn forget(&self, leader: i32) {
         self.leaders().remove(&leader);
     }
 
-    /// Reaps ended orphans that the kernel made our children. Looks without the lock, which a
-    /// spawn may want, and asks again under it: a child may have been spawned in between.
+    /// Reaps ended orphans that were reparented to us. Looks without the lock, which a spawn may want, and checks again
+    /// under it: a child may have been spawned in between.
     pub(super) fn reap_adopted(&self) {
         for pid in adopted_zombies(&self.leaders_now()) {
             let leaders = self.leaders();
@@ -190,18 +189,18 @@ impl HostInner {
     }
 }
 
-/// How many bytes were written to a child's stdin and not read by anybody; `None` where the kernel does not say.
+/// Returns the number of bytes in a child's stdin that nobody has read yet; `None` if the kernel does not report it.
 pub fn unread(stdin: &ChildStdin) -> Option<usize> {
     usize::try_from(rustix::io::ioctl_fionread(stdin).ok()?).ok()
 }
 
 impl Host {
-    /// Makes this process the one that orphans of its children fall to, so that none is lost.
+    /// Makes this process the subreaper of all its descendants, so that no orphan is lost.
     pub fn new(settings: HostSettings) -> io::Result<Host> {
         nix::sys::prctl::set_child_subreaper(true)?;
         inherited::close_on_exec()?;
         let open_files = raise_open_files();
-        // Whoever became us by exec may have had children: they are no strays of ours.
+        // The process that became us by exec may have had children: they are not our strays.
         let at_start = children_at_start()?;
         let kin = Kin::new(&settings, at_start.clone());
         let cgroups = find_cgroups(&settings);
@@ -245,7 +244,7 @@ impl Host {
         self.0.cgroups.as_ref().map(Cgroups::controllers).unwrap_or_default()
     }
 
-    /// What of these limits this machine does not, or not quite, hold: a sentence each.
+    /// Returns one sentence for each limit that this machine does not, or not fully, enforce.
     pub fn unenforced(&self, limits: &Limits) -> Vec<String> {
         limits.unenforced(self.controllers(), rustix::process::geteuid().is_root())
     }
@@ -291,9 +290,8 @@ impl Host {
         Ok(command)
     }
 
-    /// Ends what an earlier daemon of this instance left behind, politely first, and says how
-    /// many processes that were. To be called before anything is spawned. Blocks for at most a
-    /// few seconds.
+    /// Ends the processes an earlier daemon of this instance left behind, first with SIGTERM, and returns their number.
+    /// Must be called before anything is spawned. Blocks for at most a few seconds.
     pub fn sweep_leftovers(&self) -> usize {
         let entry = format!("{MARK_VARIABLE}={}.", self.0.settings.instance);
         let own = std::process::id().cast_signed();
@@ -315,7 +313,7 @@ impl Host {
                 found.iter().filter_map(|&pid| Some((pid, pidfd::open(pid).ok()?))).collect();
             let signal = if round == 0 { Signal::SIGTERM } else { Signal::SIGKILL };
             for (pid, handle) in &handles {
-                // Looked at again once the handle is there: the pid may have been recycled before.
+                // Checked again once the handle is open: the pid may have been recycled before.
                 if is_left(*pid) && send(handle, signal) {
                     ended.insert(*pid);
                 }
@@ -328,8 +326,8 @@ impl Host {
         ended.len() + of_leaves
     }
 
-    /// Kills orphans that fell to us and of which nobody knows whose they were. For the end of the
-    /// daemon, when no child is left.
+    /// Kills orphans that were reparented to us and whose tree is unknown. For the end of the daemon, when no child is
+    /// left.
     pub fn kill_strays(&self) {
         stray::kill_all(&self.0);
         if let Some(cgroups) = &self.0.cgroups {
@@ -338,19 +336,19 @@ impl Host {
         self.0.reap_adopted();
     }
 
-    /// Looks for processes that fell to us and that no tree knows, ends those that no running server
-    /// can have started, and says how many there are. Reads `/proc`: not for the runtime.
+    /// Looks for processes that were reparented to us and belong to no known tree, ends those that no running server
+    /// can have started, and returns the counts. Reads `/proc`: do not call it on the runtime.
     pub fn sweep_strays(&self) -> StrayReading {
         self.0.sweep_strays()
     }
 
-    /// Reaps ended orphans that fell to us; for when SIGCHLD came.
+    /// Reaps ended orphans that were reparented to us; call it after SIGCHLD.
     pub fn reap_adopted(&self) {
         self.0.reap_adopted();
     }
 }
 
-/// A directory that is not there is named, as it was written, before what is looked for in it.
+/// Checks the working directory before the program is looked up in it; the error shows it as it was written.
 fn check_directory(cwd: &Path, written: &Path) -> Result<(), SpawnError> {
     let what = || format!("working directory '{}' cannot be used", written.display());
     let metadata = std::fs::metadata(cwd).map_err(|error| SpawnError::new(what(), &error))?;
@@ -360,7 +358,7 @@ fn check_directory(cwd: &Path, written: &Path) -> Result<(), SpawnError> {
     }
 }
 
-/// Tries for control groups and says what came of it.
+/// Tries to use control groups and logs the result.
 fn find_cgroups(settings: &HostSettings) -> Option<Cgroups> {
     if !settings.cgroups {
         tracing::info!("control groups: switched off; trees are held by group, mark and brand");
@@ -378,8 +376,8 @@ fn find_cgroups(settings: &HostSettings) -> Option<Cgroups> {
     }
 }
 
-/// Allows us as many open files as we may allow ourselves: connections and pipes need them, and
-/// at the limit nothing about a tree can be looked up. Says what the limit was if it was raised.
+/// Raises our soft limit on open files to the hard one: connections and pipes need them, and at the limit nothing about
+/// a tree can be looked up. Returns the previous limit; `None` if it was not raised.
 fn raise_open_files() -> Option<Rlimit> {
     let before = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: before.maximum, maximum: before.maximum };
@@ -387,7 +385,7 @@ fn raise_open_files() -> Option<Rlimit> {
     (needed && setrlimit(Resource::Nofile, raised).is_ok()).then_some(before)
 }
 
-/// How many files this process may have open; `None` for as many as it likes.
+/// Returns the number of files this process may have open; `None` if there is no limit.
 pub fn open_files() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }

@@ -1,10 +1,10 @@
-//! Files that whoever started us left open.
+//! Files that the process that started us left open.
 #![allow(unsafe_code)]
 
 use std::io;
 
-/// Keeps every file that is open now from our children: they get stdin, stdout and stderr and
-/// nothing else. What we open ourselves is closed on exec anyway; what we inherited may not be.
+/// Keeps every file that is open now from our children: they get stdin, stdout and stderr and nothing else. The files
+/// we open ourselves are closed on exec anyway; inherited ones may not be.
 pub(super) fn close_on_exec() -> io::Result<()> {
     use nix::libc;
     // SAFETY: `close_range` with CLOSE_RANGE_CLOEXEC only sets a flag on our own descriptors; it

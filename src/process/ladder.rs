@@ -1,4 +1,4 @@
-//! From a running process to an empty tree: wait, ask, insist, reap.
+//! The stop sequence from a running process to an empty tree: close stdin, SIGTERM, SIGKILL, reap.
 
 use std::io;
 use std::sync::Arc;
@@ -13,47 +13,46 @@ use tokio::time::{Instant, timeout_at};
 use super::pidfd::Watch;
 use super::tree::{KILL_ROUNDS, Tree};
 
-/// How long a process that was sent SIGKILL may take to end before it is given up as stuck in
-/// the kernel.
+/// Time a process gets to end after SIGKILL before it counts as stuck in the kernel.
 const KILL_GRACE: Duration = Duration::from_secs(5);
 
-/// How much time a tree gets on each rung, counted from when its stdin was closed.
+/// Grace periods of a tree's stop sequence, counted from when its stdin was closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ladder {
-    /// To end by itself, before SIGTERM.
+    /// Time to end by itself, before SIGTERM.
     pub stdin_grace: Duration,
-    /// To end after SIGTERM, before SIGKILL.
+    /// Time to end after SIGTERM, before SIGKILL.
     pub term_grace: Duration,
 }
 
 impl Ladder {
-    /// SIGKILL at once.
+    /// A sequence without grace: SIGKILL at once.
     pub const KILL: Ladder = Ladder { stdin_grace: Duration::ZERO, term_grace: Duration::ZERO };
 }
 
-/// How a process ended.
+/// Exit status of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// By itself, with this code.
+    /// It ended by itself, with this code.
     Code(i32),
-    /// By this signal.
+    /// This signal ended it.
     Signal(i32),
-    /// By the kernel, because its tree had used up the memory that it may have.
+    /// The kernel killed it because its tree had used up its memory limit.
     OutOfMemory,
     /// It did not end: it is stuck in the kernel, and left behind.
     Stuck,
 }
 
-/// The end of a process and of its tree.
+/// Report on the end of a process and of its tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExitReport {
-    /// How the leader ended.
+    /// Exit status of the leader.
     pub exit: Exit,
-    /// Whether the leader had to be sent a signal, or ended without.
+    /// `true` if the leader had to be sent a signal.
     pub forced: bool,
-    /// How many processes of the tree had to be killed after it.
+    /// Number of other processes of the tree that had to be killed.
     pub killed: usize,
-    /// How many processes could not be ended. Anything but 0 is an alarm.
+    /// Number of processes that could not be ended; 1 if the tree could not be examined. Anything but 0 is an alarm.
     pub orphans: usize,
 }
 
@@ -68,10 +67,10 @@ impl Process {
         Process { watch, tree }
     }
 
-    /// Waits until the process ends by itself or `order` comes, then makes sure that nothing of
-    /// its tree is left, and reaps it. An `order` that is dropped means [`Ladder::KILL`].
+    /// Waits until the process ends by itself or `order` comes, then makes sure that nothing of its tree is left, and
+    /// reaps it. An `order` that is dropped means [`Ladder::KILL`].
     ///
-    /// `leader_ended` is told as soon as the leader has ended, before its tree is swept.
+    /// `leader_ended` is sent as soon as the leader has ended, before its tree is swept.
     pub async fn run_to_end(
         self,
         order: oneshot::Receiver<Ladder>,
@@ -91,14 +90,14 @@ impl Process {
         self.reap(forced, killed).await
     }
 
-    /// The rungs above SIGKILL. Says whether the leader was sent a signal.
+    /// Runs the steps before SIGKILL. Reports whether the leader was sent a signal.
     async fn descend(&self, ladder: Ladder) -> bool {
         if self.gone_by(Instant::now() + ladder.stdin_grace).await || ladder == Ladder::KILL {
             return false;
         }
         let forced = !self.leader_has_ended().await;
         self.signal(Signal::SIGTERM).await;
-        // A stopped process takes note of nothing but SIGKILL until it is continued.
+        // A stopped process reacts to nothing but SIGKILL until it is continued.
         self.signal(Signal::SIGCONT).await;
         self.gone_by(Instant::now() + ladder.term_grace).await;
         forced
@@ -108,7 +107,7 @@ impl Process {
         timeout_at(Instant::now(), self.watch.ended()).await.is_ok()
     }
 
-    /// Whether the whole tree has ended by `deadline`; waits no longer than it takes.
+    /// Reports whether the whole tree has ended by `deadline`; returns as soon as it has.
     async fn gone_by(&self, deadline: Instant) -> bool {
         loop {
             if timeout_at(deadline, self.watch.ended()).await.is_err() {
@@ -122,8 +121,8 @@ impl Process {
         }
     }
 
-    /// Kills what is left of the tree and says how many processes that were. Gives up on those
-    /// that are stuck in the kernel.
+    /// Kills the rest of the tree and returns the number of processes apart from the leader. Gives up on those that are
+    /// stuck in the kernel.
     async fn kill_rest(&self) -> usize {
         let mut killed = std::collections::HashSet::new();
         let deadline = Instant::now() + KILL_GRACE;
@@ -131,7 +130,7 @@ impl Process {
             let members = match self.members().await {
                 Ok(members) if members.is_empty() => break,
                 Ok(members) => members,
-                // Nothing can be looked up now; the group can be killed all the same.
+                // Nothing can be looked up now; the group can still be killed.
                 Err(_) => Vec::new(),
             };
             self.signal(Signal::SIGKILL).await;
@@ -161,7 +160,7 @@ impl Process {
         self.tree.host.forget(self.tree.leader);
         let host = self.tree.host.clone();
         let tidy = move || {
-            // It may have been the last that could have started one.
+            // It may have been the last process that could have started a stray.
             host.sweep_strays();
             host.reap_adopted();
         };
@@ -169,7 +168,7 @@ impl Process {
         ExitReport { exit, forced, killed, orphans }
     }
 
-    /// The living members of the tree; looked up off the runtime, `/proc` may be long.
+    /// Returns the living members of the tree; runs off the runtime, since `/proc` may be long.
     async fn members(&self) -> io::Result<Vec<i32>> {
         let tree = self.tree.clone();
         tokio::task::spawn_blocking(move || tree.members())
@@ -188,13 +187,13 @@ impl Drop for Process {
     fn drop(&mut self) {
         if !self.tree.is_gone() {
             self.tree.kill_now();
-            // Nobody waits for it any more: it is reaped as one that fell to us, once it has ended.
+            // It is no longer waited for: it is reaped as an orphan once it has ended.
             self.tree.host.forget(self.tree.leader);
         }
     }
 }
 
-/// Whether another process has ended by `deadline`.
+/// Reports whether another process has ended by `deadline`.
 async fn ended_by(pid: i32, deadline: Instant) -> bool {
     match Watch::open(pid) {
         Ok(watch) => timeout_at(deadline, watch.ended()).await.is_ok(),
@@ -202,7 +201,7 @@ async fn ended_by(pid: i32, deadline: Instant) -> bool {
     }
 }
 
-/// Takes note of a leader's end.
+/// Reaps a leader and returns its exit status.
 fn reap_leader(pid: i32) -> Exit {
     match waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG)) {
         Ok(WaitStatus::Exited(_, code)) => Exit::Code(code),

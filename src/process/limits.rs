@@ -1,5 +1,5 @@
-//! What a child may use. By its leaf where the kernel keeps limits for one, by rlimits otherwise,
-//! and what neither can hold is said.
+//! Resource limits of a child: enforced by its leaf where the kernel does so, by rlimits otherwise. Limits that neither
+//! can enforce are reported.
 #![allow(unsafe_code)]
 
 use std::{fmt, io};
@@ -9,23 +9,23 @@ use nix::sys::resource::{Resource, setrlimit};
 use super::cgroup::Controllers;
 use super::spawn::Command;
 
-/// What a child and whatever it starts may use; `None` is as much as we may.
+/// Resource limits of a child and whatever it starts; `None` means no limit beyond our own.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Limits {
-    /// Memory, in bytes: of the tree by its leaf; without one, of each process its private data.
+    /// Memory, in bytes: of the whole tree with a leaf; otherwise of the private data of each process.
     pub memory: Option<u64>,
-    /// Processes and threads: of the tree by its leaf; without one, of our user.
+    /// Processes and threads: of the whole tree with a leaf; otherwise of our user.
     pub processes: Option<u64>,
-    /// CPU time, in thousandths of a core. Only by a leaf.
+    /// CPU time, in thousandths of a core. Needs a leaf.
     pub cpu_thousandths: Option<u32>,
     /// Open files of each process.
     pub open_files: Option<u64>,
-    /// The longest file that a process may write, in bytes.
+    /// Longest file that a process may write, in bytes.
     pub file_size: Option<u64>,
 }
 
 impl fmt::Display for Limits {
-    /// Those that are set, as they are written in a definition; nothing where none is.
+    /// Writes the limits that are set, as in a definition; nothing if there is none.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mib = |bytes: u64| format!("{}MiB", bytes.div_ceil(1 << 20));
         let set = [
@@ -42,7 +42,7 @@ impl fmt::Display for Limits {
 }
 
 impl Limits {
-    /// What of these limits is not, or not quite, held: a sentence each, for the operator.
+    /// Returns one sentence for the operator for each limit that is not, or not fully, enforced.
     pub(super) fn unenforced(&self, kept: Controllers, is_root: bool) -> Vec<String> {
         let mut out = Vec::new();
         if self.memory.is_some() && !kept.memory {
@@ -64,7 +64,7 @@ impl Limits {
         out
     }
 
-    /// Has the child hold itself to what its leaf does not.
+    /// Sets the limits that the leaf does not enforce as rlimits of the child.
     pub(super) fn put_on(&self, command: &mut Command, kept: Controllers) {
         let limits = [
             (Resource::RLIMIT_DATA, self.memory.filter(|_| !kept.memory)),

@@ -1,4 +1,4 @@
-//! For tests of whoever starts processes: a host with a mark of its own, and a look at what carries it.
+//! Test support for code that starts processes: a host with a mark of its own, and a view of the marked processes.
 
 use std::ffi::OsString;
 use std::fs;
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use super::{Host, HostSettings, MARK_VARIABLE};
 
-/// Long enough for anything that is going to happen at all, on a busy machine.
+/// Deadline for anything that is going to happen at all, even on a busy machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Everything that one test starts.
+/// All processes of one test.
 pub(crate) struct Marked {
     pub(crate) host: Host,
     needle: String,
@@ -27,13 +27,13 @@ impl Marked {
             cgroups: false,
             sandboxes: std::env::temp_dir(),
             private: std::env::temp_dir().join("none"),
-            // Other tests of this process do, too.
+            // Other tests of this process start processes, too.
             alone: false,
         };
         Marked { host: Host::new(settings).unwrap(), needle }
     }
 
-    /// The processes that carry the mark and are alive.
+    /// Returns the ids of the living processes that carry the mark.
     pub(crate) fn alive(&self) -> Vec<String> {
         let marked = |pid: &String| {
             let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
@@ -43,12 +43,12 @@ impl Marked {
         pids.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).filter(marked).collect()
     }
 
-    /// Waits until so many are alive, and says how long that took.
+    /// Waits until `count` processes are alive, and returns the time that took.
     pub(crate) async fn wait(&self, what: &str, count: usize) -> Duration {
         let start = Instant::now();
         while self.alive().len() != count {
             assert!(start.elapsed() < DEADLINE, "{what}: there are {:?}, not {count}", self.alive());
-            // Orphans that the kernel gave to us are ours to reap, as in the daemon.
+            // Orphans that the kernel reparented to us are ours to reap, as in the daemon.
             self.host.reap_adopted();
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

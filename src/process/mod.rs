@@ -1,8 +1,8 @@
 //! Processes and their trees: the only code that touches `tokio::process`, `nix` and `/proc`.
 //!
-//! Facts only, no policy: what to start, how it ended, whether anything of its tree is left.
-//! A stopped child means an empty tree, not a dead leader: wrappers such as `npx` put two
-//! processes between us and the server, and grandchildren may leave the process group.
+//! This module provides facts, no policy: what to start, how it ended, and the processes of its tree that remain. A
+//! stopped child means an empty tree, not a dead leader: wrappers such as `npx` put two processes between us and the
+//! server, and grandchildren may leave the process group.
 
 mod brand;
 mod cgroup;

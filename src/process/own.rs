@@ -1,5 +1,5 @@
-//! Processes that the daemon starts for itself, which are nobody's tree: they must be taken neither for
-//! strays nor for orphans, whose end nobody waits for.
+//! Processes that the daemon starts for itself and that belong to no tree: they must be taken neither for strays nor
+//! for orphans to be reaped.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -7,18 +7,18 @@ use std::ops::{Deref, DerefMut};
 use std::process::{Child, Command};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Those that run. Held while one is spawned, so that none can be looked at before it is in here.
+/// Ids of the running ones. Locked while one is spawned, so that none can be examined before it is in here.
 static OWN: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 
 fn own() -> MutexGuard<'static, BTreeSet<i32>> {
     OWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A process of the daemon's own. Whoever has it waits for its end before letting go of it.
+/// A process of the daemon's own. The owner must wait for its end before dropping it.
 #[derive(Debug)]
 pub struct OwnChild(Child);
 
-/// Starts a process of the daemon's own.
+/// Starts a process of the daemon's own and registers its id.
 pub fn spawn_own(command: &mut Command) -> io::Result<OwnChild> {
     let mut own = own();
     let child = command.spawn()?;
@@ -26,7 +26,7 @@ pub fn spawn_own(command: &mut Command) -> io::Result<OwnChild> {
     Ok(OwnChild(child))
 }
 
-/// Whether a process is one that the daemon started for itself.
+/// Reports whether the daemon started this process for itself.
 pub(super) fn is_own(pid: i32) -> bool {
     own().contains(&pid)
 }

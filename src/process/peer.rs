@@ -1,12 +1,12 @@
-//! Who is at the other end of a connection of this machine: asked of the kernel, never of the peer.
+//! Identification of the peer of a local connection: by asking the kernel, never the peer.
 //!
-//! A TCP socket of loopback has an owner, the user that made it, and a number (its inode). The kernel tells
-//! both (sock_diag(7), or `/proc/net/tcp`), and which processes hold a socket of that number is in
-//! `/proc/PID/fd`. A process is one of ours, rather than the operator's, when the daemon is among its
-//! ancestors. No process can leave that line: the daemon is the subreaper of all that it started, so
-//! orphans fall to it, whatever they do to their group, session and environment.
+//! A TCP socket on loopback has an owner, the user that made it, and a number (its inode). The kernel reports both
+//! (sock_diag(7), or `/proc/net/tcp`), and `/proc/PID/fd` shows the processes that hold a socket with that number. A
+//! process is one of ours, rather than the operator's, if the daemon is among its ancestors. No process can leave that
+//! line: the daemon is the subreaper of all that it started, so orphans are reparented to it, whatever they do to their
+//! group, session and environment.
 //!
-//! Everything here fails closed: what cannot be told is no proof.
+//! Everything here fails closed: an unknown peer proves nothing.
 
 use std::collections::HashMap;
 use std::fs;
@@ -21,40 +21,40 @@ use rustix::net::{
 
 use super::{proc_fs, user};
 
-/// Who holds the other end of a connection.
+/// Holder of the other end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holder {
     /// A process of the daemon's own user that neither the daemon nor a child of it started.
     OwnUser {
-        /// The user's id.
+        /// Id of that user, the same as the daemon's.
         uid: u32,
     },
-    /// Another user.
+    /// A process of another user.
     OtherUser {
-        /// Its id.
+        /// Id of that user.
         uid: u32,
     },
-    /// A process of a server that runs here, or one that such a process has started.
+    /// A process of a server that runs here, or a descendant of one.
     OwnTree {
-        /// Its id.
+        /// Process id of the holder.
         pid: i32,
     },
-    /// It could not be found out: the socket or its holder is gone, hidden, or of another machine.
+    /// It cannot be determined: the socket or its holder is gone, hidden, or on another machine.
     Unknown,
 }
 
-/// A socket of this machine, as the kernel knows it.
+/// A socket of this machine, as the kernel reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerSocket {
-    /// The user that made it.
+    /// Id of the user that made it.
     pub uid: u32,
-    /// Its number among the files of this machine. Never 0: a socket that is nobody's any more has
-    /// none, and the kernel would call it root's.
+    /// Inode number of the socket. Never 0: a socket that has lost its owner has none, and the kernel would report root
+    /// as its user.
     inode: u64,
 }
 
-/// The socket at the other end of a connection on loopback; `None` where that cannot be told. Quick:
-/// asks the kernel for this one socket, but for kernels that cannot be asked so.
+/// Returns the socket at the other end of a connection on loopback; `None` if it cannot be determined. Fast: asks the
+/// kernel for this one socket, unless the kernel does not support that.
 pub fn peer_socket(own: SocketAddr, peer: SocketAddr) -> Option<PeerSocket> {
     let (own, peer) = (canonical(own), canonical(peer));
     if !peer.ip().is_loopback() {
@@ -67,7 +67,7 @@ pub fn peer_socket(own: SocketAddr, peer: SocketAddr) -> Option<PeerSocket> {
 }
 
 impl PeerSocket {
-    /// Who holds the socket. Reads `/proc`, which takes milliseconds: not for the runtime.
+    /// Returns the holder of the socket. Reads `/proc`, which takes milliseconds: do not call it on the runtime.
     pub fn holder(self) -> Holder {
         match own_user() {
             Some(own) if own == self.uid => find_holder(self).unwrap_or(Holder::Unknown),
@@ -76,14 +76,14 @@ impl PeerSocket {
         }
     }
 
-    /// Whether it is the daemon's own user's, so that it is worth finding out who holds it.
+    /// Reports whether the daemon's own user made it, so that looking for its holder is worthwhile.
     pub fn is_of_own_user(self) -> bool {
         own_user() == Some(self.uid)
     }
 }
 
-/// Who connected to a Unix socket, by what `SO_PEERCRED` says. To be asked as soon as the connection is
-/// accepted: the number of a process that ends is given to another one in time.
+/// Returns the peer of a Unix socket, from its `SO_PEERCRED`. Must be called as soon as the connection is accepted: a
+/// process id is reused some time after its process has ended.
 pub fn holder_by_credentials(uid: u32, pid: Option<i32>) -> Holder {
     match (own_user(), pid) {
         (Some(own), _) if own != uid => Holder::OtherUser { uid },
@@ -95,8 +95,8 @@ pub fn holder_by_credentials(uid: u32, pid: Option<i32>) -> Holder {
     }
 }
 
-/// The daemon's user, where its number means that user and no other: in a user namespace, whoever has no
-/// number there is shown with the same one (user_namespaces(7)).
+/// Returns the daemon's user; `None` if its number may stand for other users: in a user namespace, all users without a
+/// number there share one (user_namespaces(7)).
 fn own_user() -> Option<u32> {
     static OWN: OnceLock<Option<u32>> = OnceLock::new();
     *OWN.get_or_init(|| {
@@ -108,7 +108,7 @@ fn own_user() -> Option<u32> {
     })
 }
 
-/// Whether a user namespace has a number for every user there is.
+/// Reports whether a user namespace has a number for every user.
 fn maps_everybody(map: &str) -> bool {
     map.split_ascii_whitespace().collect::<Vec<_>>() == ["0", "0", "4294967295"]
 }
@@ -117,7 +117,7 @@ fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// What the kernel tells of a socket.
+/// The kernel's data about one socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Told {
     state: u8,
@@ -125,8 +125,9 @@ struct Told {
     inode: u64,
 }
 
-/// The states of a socket that a process still holds, as in the kernel's `tcp_states.h`: established, or one
-/// side has said that it will send no more. A listener is no peer, and what is timing out is nobody's.
+/// Reports whether a process still holds a socket in this state. The states, as in the kernel's `tcp_states.h`:
+/// established, or one side has announced that it will send no more. A listener is not a peer, and a socket that is
+/// timing out has no holder.
 fn has_an_owner(state: u8) -> bool {
     const ESTABLISHED: u8 = 1;
     const FIN_WAIT1: u8 = 4;
@@ -135,8 +136,8 @@ fn has_an_owner(state: u8) -> bool {
     matches!(state, ESTABLISHED | FIN_WAIT1 | FIN_WAIT2 | CLOSE_WAIT)
 }
 
-/// Whether the kernel can be asked for single sockets: found out once, with the end of the connection that
-/// is ours and must be there.
+/// Reports whether the kernel can be asked for single sockets: determined once, with our own end of the connection,
+/// which must exist.
 fn asks_work(own: SocketAddr, peer: SocketAddr) -> bool {
     static WORK: OnceLock<bool> = OnceLock::new();
     *WORK.get_or_init(|| matches!(ask_kernel(own, peer), Ok(Some(_))))
@@ -144,10 +145,10 @@ fn asks_work(own: SocketAddr, peer: SocketAddr) -> bool {
 
 const REQUEST: usize = 16 + 56;
 const ANSWER: usize = 16 + 72;
-/// `SOCK_DIAG_BY_FAMILY` of sock_diag(7).
+/// Message type `SOCK_DIAG_BY_FAMILY` of sock_diag(7).
 const BY_FAMILY: u16 = 20;
 
-/// Asks for the socket that is bound to `local` and connected to `remote`. `None` when there is none.
+/// Asks for the socket that is bound to `local` and connected to `remote`. `None` if there is none.
 fn ask_kernel(local: SocketAddr, remote: SocketAddr) -> io::Result<Option<Told>> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let kernel = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(netlink::SOCK_DIAG))?;
@@ -158,7 +159,7 @@ fn ask_kernel(local: SocketAddr, remote: SocketAddr) -> io::Result<Option<Told>>
     read_diag(answer.get(..length).unwrap_or_default(), local, remote)
 }
 
-/// `struct nlmsghdr` and `struct inet_diag_req_v2` for one socket.
+/// Builds `struct nlmsghdr` and `struct inet_diag_req_v2` for one socket.
 fn diag_request(local: SocketAddr, remote: SocketAddr) -> [u8; REQUEST] {
     const NLM_F_REQUEST: u16 = 1;
     const IPPROTO_TCP: u8 = 6;
@@ -171,12 +172,12 @@ fn diag_request(local: SocketAddr, remote: SocketAddr) -> [u8; REQUEST] {
     put(16, &[family(local), IPPROTO_TCP, 0, 0]);
     put(20, &u32::MAX.to_ne_bytes());
     put(24, &socket_id(local, remote));
-    // No cookie is known: all ones.
+    // The cookie is unknown: all ones.
     put(64, &[0xff; 8]);
     request
 }
 
-/// The beginning of `struct inet_diag_sockid`: ports and addresses, in network order.
+/// Builds the beginning of `struct inet_diag_sockid`: ports and addresses, in network order.
 fn socket_id(local: SocketAddr, remote: SocketAddr) -> [u8; 36] {
     let mut id = [0u8; 36];
     id[..2].copy_from_slice(&local.port().to_be_bytes());
@@ -208,8 +209,8 @@ fn read_diag(answer: &[u8], local: SocketAddr, remote: SocketAddr) -> io::Result
             _ => Err(unreadable()),
         },
         Some(BY_FAMILY) if answer.len() >= ANSWER => {
-            // Without a connection of these ends, the kernel tells of who listens there. The addresses of
-            // a socket of both families are in the form of the newer one.
+            // If no connection has these ends, the kernel reports the listener there. The addresses of a dual-stack
+            // socket are in IPv6 form.
             let ends = &answer[20..24];
             if *ends != socket_id(local, remote)[..4] {
                 return Ok(None);
@@ -221,7 +222,7 @@ fn read_diag(answer: &[u8], local: SocketAddr, remote: SocketAddr) -> io::Result
     }
 }
 
-/// The same from `/proc/net/tcp` and `tcp6`: all sockets there are, so slow where there are many.
+/// Finds the same in `/proc/net/tcp` and `tcp6`: these list all sockets, so this is slow if there are many.
 fn look_up(local: SocketAddr, remote: SocketAddr) -> Option<Told> {
     ["/proc/net/tcp", "/proc/net/tcp6"].into_iter().find_map(|table| {
         let text = fs::read_to_string(table).ok()?;
@@ -233,7 +234,7 @@ fn look_up(local: SocketAddr, remote: SocketAddr) -> Option<Told> {
     })
 }
 
-/// A row of `/proc/net/tcp`: the socket's two ends, and what is told of it.
+/// Reads a row of `/proc/net/tcp`: the socket's two ends, and its data.
 fn read_row(row: &str) -> Option<(SocketAddr, SocketAddr, Told)> {
     let mut fields = row.split_ascii_whitespace().skip(1);
     let (local, remote) = (read_end(fields.next()?)?, read_end(fields.next()?)?);
@@ -243,7 +244,7 @@ fn read_row(row: &str) -> Option<(SocketAddr, SocketAddr, Told)> {
     Some((local, remote, Told { state, uid, inode }))
 }
 
-/// `ADDRESS:PORT` in hexadecimal, the address in words of the machine's own order.
+/// Reads `ADDRESS:PORT` in hexadecimal, the address in words of the machine's byte order.
 fn read_end(text: &str) -> Option<SocketAddr> {
     let (address, port) = text.split_once(':')?;
     let mut octets = Vec::with_capacity(16);
@@ -258,8 +259,9 @@ fn read_end(text: &str) -> Option<SocketAddr> {
     Some(canonical(SocketAddr::new(address, u16::from_str_radix(port, 16).ok()?)))
 }
 
-/// Finds a process that holds a socket. One of ours that does settles it, so those are looked at first; of
-/// the others the youngest first, since a client is mostly younger than the rest of the machine.
+/// Finds a process that holds a socket. A holder among our descendants is decisive, so those are examined first; the
+/// others follow youngest first, since a client is mostly younger than the rest of the machine. `None` if there is none
+/// that proves anything.
 fn find_holder(socket: PeerSocket) -> Option<Holder> {
     let link = format!("socket:[{}]", socket.inode);
     let own = std::process::id().cast_signed();
@@ -270,7 +272,7 @@ fn find_holder(socket: PeerSocket) -> Option<Holder> {
     others.sort_unstable_by(|a, b| b.cmp(a));
     let pid = others.into_iter().find(|pid| *pid != own && holds(*pid, &link))?;
     let is_own_user = fs::metadata(format!("/proc/{pid}")).is_ok_and(|of| of.uid() == socket.uid);
-    // Its line is looked at again: what was an orphan a moment ago has a parent now.
+    // Its ancestors are examined again: an orphan may have a new parent by now.
     match descent(pid)? {
         Descent::Ours => Some(Holder::OwnTree { pid }),
         Descent::Others if is_own_user => Some(Holder::OwnUser { uid: socket.uid }),
@@ -278,26 +280,26 @@ fn find_holder(socket: PeerSocket) -> Option<Holder> {
     }
 }
 
-/// Whether a process has a file that is called so. One that may not be looked into has none.
+/// Reports whether a process has a descriptor with this link. One that may not be examined counts as having none.
 fn holds(pid: i32, link: &str) -> bool {
     proc_fs::descriptors(pid).any(|(_, target)| target.as_os_str() == link)
 }
 
-/// Whom a process descends from.
+/// Origin of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Descent {
-    /// From the daemon.
+    /// It descends from the daemon.
     Ours,
-    /// From the first process of the machine, and not by way of the daemon.
+    /// It descends from the first process of the machine, and not by way of the daemon.
     Others,
 }
 
-/// So many ancestors are looked at; a line that is longer is nobody's whom we know.
+/// Number of ancestors examined; a longer line counts as unknown.
 const GENERATIONS: usize = 256;
-/// So often a line is looked at again that broke off, because somebody in it ended meanwhile.
+/// Number of attempts at a line that broke off because a process in it ended meanwhile.
 const TRIES: usize = 8;
 
-/// Whom a process descends from, at this moment; `None` when it is gone or its line cannot be told.
+/// Returns the current origin of a process; `None` if it is gone or its line cannot be determined.
 fn descent(pid: i32) -> Option<Descent> {
     let own = std::process::id().cast_signed();
     (0..TRIES).find_map(|_| descent_by(pid, own, |pid| proc_fs::stat(pid).map(|stat| stat.parent)))
@@ -308,7 +310,7 @@ fn descent_by(pid: i32, own: i32, parent: impl Fn(i32) -> Option<i32>) -> Option
     for generation in 0..GENERATIONS {
         match at {
             _ if at == own && generation > 0 => return Some(Descent::Ours),
-            // Those who came into this namespace of processes from outside have no parent in it.
+            // Processes that entered this PID namespace from outside have no parent in it.
             0 | 1 => return Some(Descent::Others),
             _ => at = parent(at)?,
         }
@@ -316,8 +318,7 @@ fn descent_by(pid: i32, own: i32, parent: impl Fn(i32) -> Option<i32>) -> Option
     None
 }
 
-/// Sorts all processes into those that may descend from the daemon and the others. A line that cannot be
-/// told counts as ours.
+/// Sorts all processes into those that may descend from the daemon and the others. An unknown line counts as ours.
 fn by_descent(parents: &HashMap<i32, i32>, own: i32) -> (Vec<i32>, Vec<i32>) {
     parents.keys().partition(|pid| {
         descent_by(**pid, own, |pid| parents.get(&pid).copied()) != Some(Descent::Others) && **pid != own
@@ -398,7 +399,7 @@ mod tests {
 
     #[test]
     fn what_the_tests_own_process_holds_is_not_taken_for_somebody_else_s() {
-        // The one who asks is the daemon here, and holds both ends itself: no proof.
+        // The test is the daemon here, and holds both ends itself: no proof.
         let (_client, server) = pair("127.0.0.1");
         let (own, peer) = ends(&server);
         let holder = peer_socket(own, peer).expect("found").holder();

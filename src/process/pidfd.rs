@@ -1,4 +1,4 @@
-//! A handle on a process that a recycled pid cannot fool.
+//! A handle on a process that stays correct when its pid is recycled.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::unix::AsyncFd;
 
-/// Opens a handle; [`io::ErrorKind::NotFound`] when the process is gone.
+/// Opens a handle; fails with [`io::ErrorKind::NotFound`] if the process is gone.
 pub(super) fn open(pid: i32) -> io::Result<OwnedFd> {
     let pid = rustix::process::Pid::from_raw(pid).ok_or(io::ErrorKind::NotFound)?;
     rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::NONBLOCK).map_err(|error| match error {
@@ -16,7 +16,7 @@ pub(super) fn open(pid: i32) -> io::Result<OwnedFd> {
     })
 }
 
-/// Waits until all these processes have ended, at most `limit` for the whole.
+/// Waits until all these processes have ended, at most `limit` in total.
 pub(super) fn await_end(handles: &[OwnedFd], limit: Duration) {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let deadline = Instant::now() + limit;
@@ -31,7 +31,7 @@ pub(super) fn await_end(handles: &[OwnedFd], limit: Duration) {
 pub(super) struct Watch(AsyncFd<OwnedFd>);
 
 impl Watch {
-    /// Watches a process; must be called inside a runtime. Errors as [`open`].
+    /// Watches a process; must be called inside a runtime. Fails as [`open`] does.
     pub(super) fn open(pid: i32) -> io::Result<Watch> {
         Watch::over(open(pid)?)
     }
@@ -44,7 +44,7 @@ impl Watch {
         watched.map(Watch).map_err(io::Error::from)
     }
 
-    /// Resolves when the process has ended. It is not reaped by that.
+    /// Waits until the process has ended. Does not reap it.
     pub(super) async fn ended(&self) {
         // An error can only mean that the runtime is going away; nothing runs after that.
         let _ = self.0.readable().await;

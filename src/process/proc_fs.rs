@@ -1,4 +1,4 @@
-//! What `/proc` says of a process. Everything here is a snapshot that may be out of date at once.
+//! Process data from `/proc`. Everything here is a snapshot that may be out of date at once.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -6,53 +6,53 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// More than the 52 numbers and the name of 64 bytes of a line of `/proc/PID/stat` can take.
+/// Buffer size, more than the 52 numbers and the name of 64 bytes of a line of `/proc/PID/stat` can take.
 const MAX_STAT_LINE: usize = 2048;
 
-/// A line of `/proc/PID/stat`, as far as it is needed.
+/// Needed fields of a line of `/proc/PID/stat`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stat {
     pub(super) state: u8,
     pub(super) parent: i32,
     pub(super) group: i32,
-    /// When it was started, in clock ticks since boot.
+    /// Start time, in clock ticks since boot.
     pub(super) started: u64,
 }
 
 impl Stat {
-    /// Ended, and only waiting for its parent to take note.
+    /// Reports whether the process has ended and only waits to be reaped by its parent.
     pub(super) fn is_zombie(self) -> bool {
         matches!(self.state, b'Z' | b'X')
     }
 }
 
-/// All process ids there are. An error, for example because no more files can be opened, says
-/// nothing about which there are.
+/// Returns the ids of all processes. An error, for example because no more files can be opened, says nothing about
+/// their existence.
 pub(super) fn pids() -> io::Result<Vec<i32>> {
     let entries = fs::read_dir("/proc")?;
     Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
 }
 
-/// The parent of each process there is.
+/// Returns the parent of every process.
 pub(super) fn parents() -> io::Result<HashMap<i32, i32>> {
     Ok(pids()?.into_iter().filter_map(|pid| Some((pid, stat(pid)?.parent))).collect())
 }
 
-/// Reads a process's state, parent and group; `None` when it is gone.
+/// Reads a process's state, parent, group and start time; `None` if it is gone.
 pub(super) fn stat(pid: i32) -> Option<Stat> {
     parse_stat(&stat_line(pid)?)
 }
 
-/// The line of `/proc/PID/stat`, read at once: it says nothing of its length, and finding that out bit by bit takes
-/// five calls for each process there is. What a process calls itself need not be text.
+/// Reads the line of `/proc/PID/stat` in one call: the file reports no length, and finding it out bit by bit takes five
+/// calls for each process. The name of a process need not be valid text.
 fn stat_line(pid: i32) -> Option<String> {
     let mut buffer = [0; MAX_STAT_LINE];
     let length = File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut buffer).ok()?;
     Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
 }
 
-/// Whether the environment a process was started with has this `NAME=value` entry, or, with
-/// `prefix`, one that begins so. A process of another user counts as having none.
+/// Reports whether the environment a process was started with has this `NAME=value` entry, or, with `prefix`, one that
+/// begins with it. A process of another user counts as having none.
 pub(super) fn has_variable(pid: i32, entry: &str, prefix: bool) -> bool {
     let Ok(environ) = fs::read(format!("/proc/{pid}/environ")) else {
         return false;
@@ -62,23 +62,23 @@ pub(super) fn has_variable(pid: i32, entry: &str, prefix: bool) -> bool {
     })
 }
 
-/// Whether the environment a process was started with has a variable of this name.
+/// Reports whether the environment a process was started with has a variable of this name.
 pub(super) fn has_name(pid: i32, name: &str) -> bool {
     has_variable(pid, &format!("{name}="), true)
 }
 
-/// Whose mark a process carries in the environment it was started with.
+/// Origin of the mark in the environment a process was started with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mark {
-    /// This installation's.
+    /// This installation's mark.
     Own,
-    /// Another one's.
+    /// The mark of another installation.
     Foreign,
-    /// Nobody's.
+    /// No mark.
     None,
 }
 
-/// Reads a process's mark: the variable `name`, whose entry begins with `own` where it is ours.
+/// Reads a process's mark: the variable `name`, whose entry begins with `own` if it is ours.
 pub(super) fn mark(pid: i32, name: &str, own: &str) -> Mark {
     match has_variable(pid, own, true) {
         true => Mark::Own,
@@ -87,25 +87,24 @@ pub(super) fn mark(pid: i32, name: &str, own: &str) -> Mark {
     }
 }
 
-/// A soft limit of a process, by its name in `/proc/PID/limits`; `None` when it is unlimited or the
-/// process is gone.
+/// Returns a soft limit of a process, by its name in `/proc/PID/limits`; `None` if it is unlimited or the process is
+/// gone.
 pub(super) fn limit(pid: i32, name: &str) -> Option<u64> {
     let limits = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
     let line = limits.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_ascii_whitespace().next()?.parse().ok()
 }
 
-/// Whether a process has given up gaining privileges (`no_new_privs`), which none can take back.
+/// Reports whether a process has given up gaining privileges (`no_new_privs`), which is irrevocable.
 pub(super) fn gains_no_privileges(pid: i32) -> bool {
-    // It begins with what the process calls itself, which need not be text.
+    // The file begins with the name of the process, which need not be valid text.
     let status = fs::read(format!("/proc/{pid}/status")).unwrap_or_default();
     status
         .split(|byte| *byte == b'\n')
         .any(|line| line.strip_prefix(b"NoNewPrivs:").is_some_and(|value| value.trim_ascii() == b"1"))
 }
 
-/// What a process has open: the number of each descriptor, and what its link says. None where they may
-/// not be looked at.
+/// Returns the open descriptors of a process, each with the target of its link. Empty if they may not be examined.
 pub(super) fn descriptors(pid: i32) -> impl Iterator<Item = (i32, PathBuf)> {
     let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten();
     entries.filter_map(|entry| {
@@ -115,13 +114,13 @@ pub(super) fn descriptors(pid: i32) -> impl Iterator<Item = (i32, PathBuf)> {
     })
 }
 
-/// The name of a process's program, as far as the kernel keeps it; `None` when it is gone.
+/// Returns the name of a process's program, as far as the kernel keeps it; `None` if it is gone.
 pub(super) fn name(pid: i32) -> Option<String> {
     let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
     Some(String::from_utf8_lossy(&name).trim_end().to_owned())
 }
 
-/// The resident memory of a process, in bytes, and its CPU time; `None` when it is gone.
+/// Returns the resident memory of a process, in bytes, and its CPU time; `None` if it is gone.
 pub(super) fn usage(pid: i32) -> Option<(u64, Duration)> {
     let line = stat_line(pid)?;
     let (ticks, pages) = parse_usage(&line)?;
@@ -130,7 +129,7 @@ pub(super) fn usage(pid: i32) -> Option<(u64, Duration)> {
     Some((pages * page, Duration::from_secs_f64(ticks as f64 / ticks_a_second as f64)))
 }
 
-/// User and system time in clock ticks, and resident pages.
+/// Parses user plus system time in clock ticks, and the resident pages.
 fn parse_usage(line: &str) -> Option<(u64, u64)> {
     // Fields 14, 15 and 24 of the line; the first after the name is field 3.
     let mut fields = line[line.rfind(')')? + 1..].split_ascii_whitespace().skip(11);
@@ -139,7 +138,7 @@ fn parse_usage(line: &str) -> Option<(u64, u64)> {
 }
 
 fn parse_stat(line: &str) -> Option<Stat> {
-    // The name in parentheses may itself hold blanks and parentheses: count from the last one.
+    // The name in parentheses may itself contain blanks and parentheses: count from the last one.
     let mut fields = line[line.rfind(')')? + 1..].split_ascii_whitespace();
     let state = *fields.next()?.as_bytes().first()?;
     let parent = fields.next()?.parse().ok()?;

@@ -1,22 +1,21 @@
 //! References in the texts of a server's definition: `${env:NAME}`, `${env:NAME:-default}` and
-//! `${file:/absolute/path}`. Pure: reads a text and puts it together again; whoever calls says what a
-//! reference stands for.
+//! `${file:/absolute/path}`. Pure: splits a text into its pieces; the caller supplies the value of a reference.
 //!
-//! Everything else is literal, also other kinds such as `${HOME}`: they mean something to other
-//! programs. Of the dollars right before a brace two stand for one, so `$${env:X}` is the text
-//! `${env:X}` and `$$${env:X}` a dollar with a reference behind it. Other dollars are as they are.
+//! Everything else is literal, also other kinds such as `${HOME}`: they mean something to other programs. Of the
+//! dollars right before a brace two stand for one, so `$${env:X}` is the text `${env:X}` and `$$${env:X}` a dollar with
+//! a reference behind it. Other dollars stay as they are.
 
 use std::fmt;
 use std::path::Path;
 
-/// What a value refers to.
+/// Target of a reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reference<'v> {
     /// A variable of the daemon's environment.
     Variable {
-        /// Its name.
+        /// Name of the variable.
         name: &'v str,
-        /// What stands in its place where it is not set or empty.
+        /// Text to use if the variable is not set or empty; `None` if there is no default.
         default: Option<&'v str>,
     },
     /// The content of a file, by its absolute path.
@@ -24,7 +23,7 @@ pub enum Reference<'v> {
 }
 
 impl fmt::Display for Reference<'_> {
-    /// As it is written in a value, without a default: that may be a secret.
+    /// Writes the reference as in a value, without its default: that may be a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reference::Variable { name, .. } => write!(f, "${{env:{name}}}"),
@@ -33,20 +32,20 @@ impl fmt::Display for Reference<'_> {
     }
 }
 
-/// A reference that cannot be one. Tells the kind and the rule, and nothing of the value: what
-/// looks like the start of a reference may be part of a secret.
+/// A malformed reference. The message names the kind and the rule, and nothing of the value: what looks like the start
+/// of a reference may be part of a secret.
 #[derive(Debug, Clone, Copy, thiserror::Error, PartialEq, Eq)]
 pub enum Malformed {
-    /// No brace ends it.
+    /// The closing brace is missing.
     #[error("has a \"${{{0}:\" without \"}}\"; write \"$${{{0}:\" for the text itself")]
     Unclosed(&'static str),
-    /// What stands for a variable's name is none.
+    /// The name is not a valid variable name, or the default contains a reference.
     #[error(
         "has a \"${{env:…}}\" that names no variable: letters, digits and '_', not starting with a digit, \
          and behind \":-\" a default without references; write \"$${{env:\" for the text itself"
     )]
     Name,
-    /// What stands for a path is not absolute, or no path.
+    /// The path is not absolute or contains NUL.
     #[error(
         "has a \"${{file:…}}\" without an absolute path, such as \"${{file:/run/secrets/token}}\"; \
          write \"$${{file:\" for the text itself"
@@ -54,21 +53,21 @@ pub enum Malformed {
     Path,
 }
 
-/// A piece of a value.
+/// A piece of a value: literal text or a reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Piece<'v> {
     /// Text that stands for itself.
     Literal(&'v str),
-    /// Text that stands for something else.
+    /// Reference to be replaced.
     Reference(Reference<'v>),
 }
 
-/// The pieces of a value, in their order.
+/// Splits a value into its pieces, in order.
 pub(super) fn pieces(value: &str) -> Pieces<'_> {
     Pieces { rest: value }
 }
 
-/// See [`pieces`]. Ends after the first error.
+/// The iterator returned by [`pieces`]. Ends after the first error.
 pub(super) struct Pieces<'v> {
     rest: &'v str,
 }
@@ -80,7 +79,7 @@ impl<'v> Iterator for Pieces<'v> {
         if self.rest.is_empty() {
             return None;
         }
-        // The first dollars that have a brace behind them.
+        // The first dollars that are followed by a brace.
         let braced = self.rest.find("${").map(|at| self.rest[..at].trim_end_matches('$').len());
         match braced {
             None => Some(Ok(self.literal(self.rest.len()))),
@@ -97,7 +96,7 @@ impl<'v> Pieces<'v> {
         Piece::Literal(piece)
     }
 
-    /// At dollars before a brace: half of the pairs, and after them the reference if a dollar is left.
+    /// Reads dollars before a brace: half of the pairs, and after them the reference if a dollar is left.
     fn dollars(&mut self) -> Result<Piece<'v>, Malformed> {
         let count = self.rest.len() - self.rest.trim_start_matches('$').len();
         let pairs = count / 2;
@@ -129,7 +128,7 @@ fn reference<'v>(kind: &str, named: &'v str) -> Result<Reference<'v>, Malformed>
         Some((name, default)) => (name, Some(default)),
         None => (named, None),
     };
-    // A reference inside a default would end at its own brace and leave a piece of it behind.
+    // A reference inside a default would end at its own brace and leave the rest behind.
     let nested = default.is_some_and(|default| default.contains("${"));
     if is_variable(name) && !nested {
         Ok(Reference::Variable { name, default })
@@ -138,13 +137,13 @@ fn reference<'v>(kind: &str, named: &'v str) -> Result<Reference<'v>, Malformed>
     }
 }
 
-/// Whether a text can be the name of a variable: ASCII letters, digits and `_`, no digit first.
+/// Reports whether a text is a valid variable name: ASCII letters, digits and `_`, not starting with a digit.
 pub fn is_variable(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-/// What a text refers to, in its order, as far as the first malformed one.
+/// Returns the references of a text, in order, up to the first malformed one.
 pub fn references(value: &str) -> impl Iterator<Item = Reference<'_>> {
     pieces(value).map_while(Result::ok).filter_map(|piece| match piece {
         Piece::Reference(reference) => Some(reference),
@@ -152,7 +151,7 @@ pub fn references(value: &str) -> impl Iterator<Item = Reference<'_>> {
     })
 }
 
-/// The reference that a value is, when it is one and nothing else.
+/// Returns the only reference of a value; `None` if there is any other text.
 pub fn sole_reference(value: &str) -> Option<Reference<'_>> {
     let mut pieces = pieces(value);
     match (pieces.next(), pieces.next()) {
@@ -161,10 +160,10 @@ pub fn sole_reference(value: &str) -> Option<Reference<'_>> {
     }
 }
 
-/// Whether every reference of a value is one.
+/// Checks that every reference of a value is well-formed.
 ///
 /// # Errors
-/// The first that is none.
+/// Returns the first malformed one.
 pub fn check_references(value: &str) -> Result<(), Malformed> {
     pieces(value).try_for_each(|piece| piece.map(drop))
 }
@@ -236,12 +235,12 @@ mod tests {
         assert_eq!(said, "has a \"${env:\" without \"}\"; write \"$${env:\" for the text itself");
     }
 
-    /// Whether a text begins with dollars and a brace right behind them.
+    /// Reports whether a text begins with dollars followed by a brace.
     fn is_braced(text: &str) -> bool {
         text.starts_with('$') && text.trim_start_matches('$').starts_with('{')
     }
 
-    /// A text as it must be written to stand for itself.
+    /// Escapes a text so that it stands for itself.
     fn escaped(text: &str) -> String {
         let mut out = String::new();
         for (at, c) in text.char_indices() {

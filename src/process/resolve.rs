@@ -1,4 +1,4 @@
-//! From a command as people write it to the file that is run. No shell ever looks at it.
+//! The lookup of a command: from its text to the file that is run. No shell is involved.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::SpawnError;
 
-/// The absolute path of `command`: a path as it is, a bare name looked up in `search_path`. What is relative, of
-/// the two, is so to `cwd`, as for `execvp` after `chdir` (exec(3)); without one, to our own directory.
+/// Returns the absolute path of `command`: a path is taken as it is, a bare name is looked up in `search_path`.
+/// Relative ones, of both, are relative to `cwd`, as for `execvp` after `chdir` (exec(3)); without one, to our own
+/// directory.
 pub(super) fn resolve(
     command: &str,
     search_path: Option<&OsStr>,
@@ -39,7 +40,7 @@ pub(super) fn resolve(
     Err(refused.unwrap_or_else(not_found))
 }
 
-/// What a person may have meant by a command that is not there.
+/// Returns a hint on the likely mistake in a command that was not found; empty if there is none.
 fn hint(command: &str) -> String {
     match command.split_once(char::is_whitespace) {
         Some((program, _)) if !program.is_empty() => {

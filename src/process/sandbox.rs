@@ -1,9 +1,9 @@
-//! The sandbox of a server: it may read and run what its user may, but for the daemon's own directory, and write
-//! only below a directory of its own. Held by Landlock (landlock(7)), which whatever it starts inherits and
-//! cannot shed.
+//! The sandbox of a server: it may read and run what its user may, except for the daemon's own directory, and write
+//! only below a directory of its own. Enforced by Landlock (landlock(7)), which its descendants inherit and cannot
+//! remove.
 //!
-//! Landlock can only allow. So that one directory stays closed, everything beside it is allowed: whatever stands
-//! beside it in its parent, beside that in its parent, and so on. What is made there later is not among them.
+//! Landlock can only allow. To keep one directory closed, everything beside it is allowed: its siblings, those of its
+//! parent, and so on. Entries created there later are not among them.
 #![allow(unsafe_code)]
 
 use std::fs;
@@ -21,16 +21,16 @@ use nix::libc;
 use super::SpawnError;
 use super::spawn::Command;
 
-/// The kernel's interface that is needed: the first that also keeps files from being truncated (6.2).
+/// Required version of the kernel's interface: the first that also keeps files from being truncated (6.2).
 const NEEDED: ABI = ABI::V3;
-/// Devices that programs write to as a matter of course.
+/// Devices that programs usually write to.
 const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/urandom"];
-/// The variables that say where programs put what they may lose.
+/// Variables for the locations of disposable files, with their directories in the sandbox.
 const DIRECTORIES: [(&str, &str); 7] = [
     ("TMPDIR", "tmp"),
     ("XDG_CACHE_HOME", "cache"),
-    // Where `uvx` and `pipx run` keep the environments that they make (uv 0.13.9, pipx 1.18.4); relative
-    // ones are not taken.
+    // Place where `uvx` and `pipx run` keep the environments that they make (uv 0.13.9, pipx 1.18.4); relative ones are
+    // not taken.
     ("XDG_DATA_HOME", "data"),
     ("XDG_STATE_HOME", "state"),
     // Packages that are installed without bytecode are compiled at every start unless it can be kept.
@@ -39,13 +39,12 @@ const DIRECTORIES: [(&str, &str); 7] = [
     ("UV_CACHE_DIR", "cache/uv"),
 ];
 
-/// So many entries are looked at beside the closed directory and the ones above it. More than that are not
-/// gone through for each start.
+/// Maximum number of entries beside the closed directory and its ancestors. More than that are not worth examining for
+/// each start.
 const MAX_BESIDE: usize = 20_000;
 
-/// Confines the program that `command` will run to writing below `directory`, which is made if it is
-/// not there, and keeps it from reading what is in `private`, unless it is below `directory`. Says which
-/// variables point below it.
+/// Confines the program that `command` will run to writing below `directory`, which is created if it does not exist,
+/// and keeps it from reading `private`, except below `directory`. Returns the variables that point below it.
 pub(super) fn confine(
     command: &mut Command,
     directory: &Path,
@@ -88,11 +87,11 @@ fn rules(directory: &Path, private: &Path) -> Result<OwnedFd, String> {
         .map_err(text)?
         .add_rule(PathBeneath::new(open(directory)?, writing | reading))
         .map_err(text)?
-        // Names may be listed everywhere: without that, not even `/` could be.
+        // Names may be listed everywhere: otherwise, not even `/` could be listed.
         .add_rule(PathBeneath::new(open(Path::new("/"))?, AccessFs::ReadDir))
         .map_err(text)?;
     for (path, is_directory) in beside(private).map_err(|error| error.to_string())? {
-        // What went away meanwhile needs no rule, and what its user may not look at gets none.
+        // An entry that has disappeared needs no rule, and one that its user may not open gets none.
         let Ok(file) = PathFd::new(&path) else { continue };
         let allowed = if is_directory { reading } else { reading & AccessFs::from_file(NEEDED) };
         ruleset = ruleset.add_rule(PathBeneath::new(file, allowed)).map_err(text)?;
@@ -104,15 +103,14 @@ fn rules(directory: &Path, private: &Path) -> Result<OwnedFd, String> {
     Option::<OwnedFd>::from(ruleset).ok_or_else(|| "the kernel enforces nothing".to_owned())
 }
 
-/// Everything that is not in a directory: what stands beside it and beside the ones above it. Links are left
-/// out, because what one leads to is beside it in another place, or is what stays closed. Says of each whether it
-/// is a directory.
+/// Returns everything outside a directory: its siblings and those of its ancestors, each with `true` if it is a
+/// directory. Links are left out, because the target of one is among them elsewhere, or is the closed directory.
 fn beside(closed: &Path) -> io::Result<Vec<(PathBuf, bool)>> {
     let closed = closed.canonicalize()?;
     let mut found = Vec::new();
     for within in closed.ancestors() {
         let Some(above) = within.parent() else { break };
-        // A directory that may not be listed has nothing that could be named here.
+        // A directory that may not be listed has no entries that could be named here.
         let Ok(entries) = fs::read_dir(above) else { continue };
         for entry in entries.flatten() {
             let (path, kind) = (entry.path(), entry.file_type());

@@ -1,4 +1,4 @@
-//! The value of a variable on its way from where it is kept to a child, and how it is fetched.
+//! Secret values of variables and arguments, and the resolution of their references at a spawn.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -9,17 +9,17 @@ use super::SpawnError;
 use super::reference::{Piece, Reference, pieces};
 use crate::files::{self, Unreadable};
 
-/// The longest file that a reference may stand for, in bytes.
+/// Longest file that a reference may stand for, in bytes.
 const MAX_FILE: u64 = 64 * 1024;
-/// The longest value, in bytes: the kernel takes no longer variable.
+/// Longest value, in bytes: the kernel takes no longer variable.
 const MAX_VALUE: usize = 128 * 1024;
 
-/// A text that is not to be shown. It cannot be serialized, and prints as `[redacted]`.
+/// A text that must not be shown. It cannot be serialized, and prints as `[redacted]`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// The text itself, for whom it is meant.
+    /// Returns the text itself, for its intended recipient only.
     pub(super) fn expose(&self) -> &str {
         &self.0
     }
@@ -37,11 +37,11 @@ impl fmt::Display for Secret {
     }
 }
 
-/// What a text of a definition stands for, with every reference in it replaced. `place` says which text
-/// it is: `env.TOKEN`, `args[1]`. `variables` looks up our own environment.
+/// Replaces every reference in a text of a definition. `place` names the text: `env.TOKEN`, `args[1]`. `variables`
+/// looks up our own environment.
 ///
 /// # Errors
-/// When a reference cannot be replaced: names the place and the reference, never a value.
+/// If a reference cannot be replaced: names the place and the reference, never a value.
 pub(super) fn resolve(
     place: &str,
     value: &str,
@@ -70,17 +70,17 @@ pub(super) fn resolve(
     Ok(Secret(resolved))
 }
 
-/// The first reference of a text that cannot be replaced now: a sentence without any value. `place` as for
-/// an error of a start: `env.TOKEN`.
+/// Returns a sentence about the first reference of a text that cannot be replaced now, without any value; `None` if all
+/// can. `place` as for an error of a start: `env.TOKEN`.
 pub fn unresolved(place: &str, value: &str, variables: impl Fn(&str) -> Option<OsString>) -> Option<String> {
     resolve(place, value, variables).err().map(|error| error.to_string())
 }
 
-/// Why a reference cannot be replaced.
+/// Reason that a reference cannot be replaced.
 enum Unusable {
-    /// What is wrong with it.
+    /// Rule that the variable or file breaks, as the end of a sentence.
     Because(String),
-    /// What the operating system says of its file.
+    /// Error of the operating system for its file.
     Io(io::Error),
 }
 
@@ -97,7 +97,8 @@ impl Unusable {
     }
 }
 
-/// As shells read `${NAME:-default}`, an empty variable counts as none where there is a default.
+/// Returns a variable's text. As shells read `${NAME:-default}`, an empty variable counts as unset if there is a
+/// default.
 fn variable_text(value: Option<OsString>, default: Option<&str>) -> Result<String, Unusable> {
     if let Some(default) = default
         && value.as_ref().is_none_or(|value| value.is_empty())
@@ -108,12 +109,11 @@ fn variable_text(value: Option<OsString>, default: Option<&str>) -> Result<Strin
     value.into_string().map_err(|_| Unusable::Because("is not UTF-8 text".to_owned()))
 }
 
-/// The content of a file that a reference may stand for: a regular one, UTF-8, at most 64 KiB, without
-/// one newline at its end. Blocks on the disk,
-/// for a few seconds at most.
+/// Reads a file that a reference may stand for: a regular one, UTF-8, at most 64 KiB, without one newline at its end.
+/// Blocks on the disk, for a few seconds at most.
 ///
 /// # Errors
-/// As the operating system has it, or with the rule that the file breaks.
+/// As the operating system reports it, or with the rule that the file breaks.
 pub fn read_secret_file(path: &Path) -> io::Result<String> {
     file_text(path).map_err(|unusable| match unusable {
         Unusable::Because(reason) => io::Error::other(reason),
@@ -122,7 +122,7 @@ pub fn read_secret_file(path: &Path) -> io::Result<String> {
 }
 
 fn file_text(path: &Path) -> Result<String, Unusable> {
-    // A child that waits for a file would stop all others.
+    // A spawn that waits for a file would block all others.
     let mut bytes = files::read(path, MAX_FILE).map_err(|unreadable| match unreadable {
         Unreadable::Io(error) => Unusable::Io(error),
         Unreadable::Directory => Unusable::Because(Unreadable::NotRegular.to_string()),
@@ -180,7 +180,7 @@ mod tests {
         }
         fs::write(&path, "from ${env:TOKEN}\n").unwrap();
         let value = format!("a:${{env:TOKEN}}:{reference}:${{env:EMPTY}}:$${{env:TOKEN}}");
-        // What a file says is not looked at again.
+        // The content of a file is not resolved again.
         assert_eq!(resolved(&value).as_deref(), Ok("a:s3cret:from ${env:TOKEN}::${env:TOKEN}"));
     }
 

@@ -1,10 +1,10 @@
-//! Makes a process of a program: cloned into its control group, set up, and turned into the program by the system
-//! call itself.
+//! Creation of a process for a program: cloned into its control group, set up, and turned into the program by the
+//! system call itself.
 //!
-//! Not by the standard library, for two reasons. A process that moves to its control group after it was made waits
-//! there for every CPU to have been seen (an RCU grace period: some 9 ms of a start's 60 on Linux 6.18),
-//! one that is made in it does not. And the C library's `execvp` gives a file that the kernel does not know how to
-//! run, such as a program for another machine, to a shell.
+//! The standard library is not used, for two reasons. A process that moves to its control group after its creation
+//! waits there for every CPU to have been seen (an RCU grace period: some 9 ms of a start's 60 on Linux 6.18); one that
+//! is created in it does not. And the C library's `execvp` gives a file that the kernel does not know how to run, such
+//! as a program for another machine, to a shell.
 #![allow(unsafe_code)]
 
 use std::collections::BTreeMap;
@@ -28,12 +28,12 @@ use super::dispositions::reset_signals;
 use super::host::Pipes;
 use super::pidfd;
 
-/// What a new process does before its program runs. Nothing in it may allocate or take a lock: whatever other
-/// threads held when the process was cloned is held for ever.
+/// A step of a new process before its program runs. It must neither allocate nor take a lock: locks that other threads
+/// held when the process was cloned are held for ever.
 type Step = Box<dyn FnMut() -> io::Result<()> + Send>;
 
-/// A program, and what its process is set up with. Its environment is empty until something is put into it; it
-/// leads a process group of its own, and its signals are as a program expects them, whatever was done to ours.
+/// A program and the setup of its process. Its environment is empty at first; it leads a process group of its own, and
+/// its signals are as a program expects them, whatever was done to ours.
 pub(super) struct Command {
     program: PathBuf,
     arguments: Vec<OsString>,
@@ -45,7 +45,7 @@ pub(super) struct Command {
 /// A process that runs its program.
 pub(super) struct Spawned {
     pub(super) pid: i32,
-    /// Opened before the process can have been reaped, so that it is of no other.
+    /// Opened before the process can have been reaped, so it cannot refer to another one.
     pub(super) pidfd: OwnedFd,
     pub(super) pipes: Pipes,
 }
@@ -60,7 +60,7 @@ impl Command {
         self.arguments.push(argument.into());
     }
 
-    /// Sets a variable, whatever it was set to before.
+    /// Sets a variable, replacing an earlier value.
     pub(super) fn env(&mut self, name: impl Into<OsString>, value: impl Into<OsString>) {
         self.environment.insert(name.into(), value.into());
     }
@@ -69,8 +69,8 @@ impl Command {
         self.directory = Some(directory.into());
     }
 
-    /// Has the new process do something before its program runs, after what was added before. What fails there
-    /// is the error of the whole.
+    /// Adds a step for the new process to run before its program, after the steps added before. If it fails, the spawn
+    /// fails with its error.
     ///
     /// # Safety
     ///
@@ -80,8 +80,8 @@ impl Command {
         self.steps.push(Box::new(step));
     }
 
-    /// Starts the program, in `leaf` if there is one. Returns when it runs, or when that failed and the new
-    /// process is gone. Must be called inside a runtime.
+    /// Starts the program, in `leaf` if there is one. Returns when it runs, or when that failed and the new process is
+    /// gone. Must be called inside a runtime.
     pub(super) fn spawn(self, leaf: Option<&Leaf>) -> io::Result<Spawned> {
         self.spawn_by(leaf, &WAYS)
     }
@@ -107,7 +107,7 @@ impl Command {
         let (pid, pidfd) = setup.make_process(leaf, ways)?;
         drop(tell);
         let mut errno = [0; mem::size_of::<i32>()];
-        // The end that tells is closed by the program's start.
+        // The exec of the program closes the writing end.
         if told.read_exact(&mut errno).is_ok() {
             let _ = waitpid(Pid::from_raw(pid), None);
             return Err(io::Error::from_raw_os_error(i32::from_ne_bytes(errno)));
@@ -127,34 +127,34 @@ impl Command {
     }
 }
 
-/// `NAME=value`.
+/// Returns `NAME=value`.
 fn entry(name: &OsStr, value: &OsStr) -> Vec<u8> {
     [name.as_bytes(), b"=", value.as_bytes()].concat()
 }
 
-/// Its reading and its writing end; neither outlives an exec.
+/// Returns the reading and the writing end of a pipe; neither outlives an exec.
 fn pipe() -> io::Result<(File, File)> {
     let (reading, writing) = io::pipe()?;
     Ok((OwnedFd::from(reading).into(), OwnedFd::from(writing).into()))
 }
 
-/// How a process is made.
+/// Method of creating a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
-    /// By clone3(2), in its control group from its first instruction on (Linux 5.7).
+    /// clone3(2): in its control group from its first instruction on (Linux 5.7).
     Cloned,
-    /// By fork(2); it moves to its control group by itself. For older kernels, and containers that know no clone3.
+    /// fork(2): it moves to its control group by itself. For older kernels, and containers without clone3.
     Forked,
 }
 
-/// From the best on.
+/// Methods in order of preference.
 const WAYS: [Way; 2] = [Way::Cloned, Way::Forked];
 
-/// What a new process does, all of it made before: nothing may be allocated there.
+/// Setup of a new process, complete before its creation: nothing may be allocated there.
 struct Setup {
     stdio: [RawFd; 3],
     directory: Option<CString>,
-    /// The open `cgroup.procs` of the group to move to, if it is not there already.
+    /// Open `cgroup.procs` of the group to move to; `None` if there is none, or the process starts in it.
     group: Option<File>,
     steps: Vec<Step>,
     image: Image,
@@ -162,7 +162,7 @@ struct Setup {
 }
 
 impl Setup {
-    /// Makes the process, by the first of the ways that leads there; only in ours does this return.
+    /// Creates the process, by the first method that works; returns only in ours.
     fn make_process(&mut self, leaf: Option<&Leaf>, ways: &[Way]) -> io::Result<(i32, OwnedFd)> {
         // A handler of ours that ran in the new process would take its signals for ours.
         let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
@@ -172,7 +172,7 @@ impl Setup {
                 Way::Cloned => self.by_clone3(leaf),
                 Way::Forked => self.by_fork(leaf),
             };
-            // Whatever one has against it, the next may do: the kernel's errors do not tell.
+            // On any failure the next method is tried: the kernel's errors do not tell them apart.
             if made.is_ok() {
                 break;
             }
@@ -219,7 +219,7 @@ impl Setup {
         }
     }
 
-    /// The new process: says in `tell` what failed, or runs the program.
+    /// Runs the program in the new process, or writes the error to `tell` and exits.
     fn become_program(&mut self) -> ! {
         let Err(error) = self.prepare().and_then(|()| self.image.run());
         let errno = error.raw_os_error().unwrap_or(libc::EINVAL).to_ne_bytes();
@@ -250,25 +250,25 @@ impl Setup {
     }
 }
 
-/// What the last system call of the C library said, if it failed.
+/// Returns the error of the last system call of the C library, if it failed.
 fn done(failed: bool) -> io::Result<()> {
     if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// clone3(2); not in `libc` as a number of 64 bits.
+/// Flag of clone3(2); not in `libc` as a number of 64 bits.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
-/// What `execve` is given.
+/// Arguments of `execve`.
 struct Image {
     program: CString,
     arguments: Vector,
     environment: Vector,
 }
 
-/// Texts, and what C wants instead of a list of them: pointers, the last one null.
+/// Texts, and the array of pointers that C expects, the last one null.
 struct Vector {
     pointers: Vec<*const c_char>,
-    /// What the pointers point at. Never changed, so that they hold.
+    /// Targets of the pointers. Never changed, so that they stay valid.
     _texts: Vec<CString>,
 }
 
@@ -281,7 +281,7 @@ impl Vector {
 }
 
 impl Image {
-    /// Turns this process into the program; returns only when that failed.
+    /// Turns this process into the program; returns only on failure.
     fn run(&self) -> io::Result<std::convert::Infallible> {
         // SAFETY: arrays that end in null, of texts that end in null, all owned by `self`.
         unsafe {

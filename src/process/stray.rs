@@ -1,10 +1,10 @@
-//! Strays: processes that fell to the daemon and carry nothing by which their tree could know them. A
-//! server's descendant becomes one when it leaves its group, its session, its environment and its brand,
-//! and its parent ends. It cannot leave behind that it came to us, because we are the subreaper of all
-//! our descendants, nor that it gains no privileges, which no process can undo.
+//! Strays: processes that were reparented to the daemon and carry nothing by which their tree could know them. A
+//! server's descendant becomes one when it leaves its group, its session, its environment and its brand, and its parent
+//! ends. It cannot hide that it was reparented to us, because we are the subreaper of all our descendants, nor that it
+//! gains no privileges, which no process can undo.
 //!
-//! A server may have such helpers for good reasons, so one is ended only when no server runs any more
-//! that can have started it; until then it is counted and said.
+//! A server may have such helpers for good reasons, so one is ended only when no running server can have started it;
+//! until then it is counted and logged.
 
 use std::collections::HashMap;
 
@@ -17,18 +17,18 @@ use super::proc_fs::{self, Mark, Stat};
 use super::tree::{KILL_ROUNDS, Leaders, send};
 use super::{own, pidfd};
 
-/// What tells our descendants from others that may fall to us.
+/// Criteria that distinguish our descendants from others that may be reparented to us.
 #[derive(Debug, Clone)]
 pub(super) struct Kin {
-    /// `NAME=INSTANCE.`, which the marks of this installation begin with.
+    /// `NAME=INSTANCE.`, the beginning of this installation's marks.
     mark: String,
     brands: Brands,
-    /// Whether we gain no privileges ourselves: then that says nothing about others.
+    /// `true` if we gain no privileges ourselves: then that says nothing about others.
     unprivileged: bool,
-    /// Whether nobody's descendants but those of our own children can fall to us: we are not process 1
-    /// of anything, had no children when we were started, and start none but by our host.
+    /// `true` if only descendants of our own children can be reparented to us: we are not process 1 of anything, had no
+    /// children when we were started, and start none except by our host.
     alone: bool,
-    /// The children we were started with.
+    /// Children we were started with.
     at_start: Leaders,
 }
 
@@ -48,7 +48,7 @@ impl Kin {
         self.brands
     }
 
-    /// What is known of a process that fell to us.
+    /// Returns the observations on a process that was reparented to us.
     fn seen(&self, pid: i32) -> Seen {
         let brand = brand_of(pid).filter(|limit| !self.brands.has(*limit));
         Seen {
@@ -61,9 +61,9 @@ impl Kin {
         }
     }
 
-    /// Whether a process that fell to us comes from one of our children for certain.
+    /// Reports whether a process that was reparented to us certainly comes from one of our children.
     fn is_ours(&self, seen: &Seen) -> bool {
-        // As process 1, the children of another supervisor's servers may fall to us: they are marked.
+        // As process 1, the children of another supervisor's servers may be reparented to us: they are marked.
         self.alone
             || seen.brand
             || seen.mark == Mark::Own
@@ -71,14 +71,14 @@ impl Kin {
     }
 }
 
-/// What is known of a process that fell to us.
+/// Observations on a process that was reparented to us.
 struct Seen {
     brand: bool,
     mark: Mark,
     no_privileges: bool,
 }
 
-/// The processes that fell to us and are no zombies: neither those that somebody waits for, nor those
+/// Returns the processes that were reparented to us and are no zombies: neither those that are waited for, nor those
 /// that we were started with.
 fn adopted(leaders: &Leaders) -> Vec<(i32, Stat)> {
     let parent = std::process::id().cast_signed();
@@ -93,17 +93,17 @@ fn adopted(leaders: &Leaders) -> Vec<(i32, Stat)> {
     known.filter(|(pid, stat)| fell(*pid, *stat)).collect()
 }
 
-/// Whether a server runs that can have started a process: one that is older. Pure.
+/// Reports whether a server runs that can have started a process: one that is older. Pure.
 fn may_belong(stray: Stat, leaders: &Leaders, at_start: &Leaders) -> bool {
     let of_ours = leaders.iter().filter(|(pid, started)| at_start.get(pid) != Some(started));
     of_ours.into_iter().any(|(_, started)| *started <= stray.started)
 }
 
-/// Which strays were told of: process id to start time.
+/// Strays that were already logged: process id to start time.
 pub(super) type Told = HashMap<i32, u64>;
 
-/// Ends the strays that no running server can have started, and says how many that were; beside it how
-/// many are left because one can, or because they may be somebody else's. Says each once.
+/// Ends the strays that no running server can have started, and returns their number; and the number left alone because
+/// a running server can have started them, or because they may be somebody else's. Logs each once.
 pub(super) fn sweep(host: &HostInner, told: &mut Told) -> (usize, usize) {
     let (leaders, kin) = (host.leaders_now(), host.kin());
     let fell = adopted(&leaders);
@@ -111,7 +111,7 @@ pub(super) fn sweep(host: &HostInner, told: &mut Told) -> (usize, usize) {
     let (mut ended, mut left) = (0, 0);
     for (pid, stat) in fell {
         let seen = kin.seen(pid);
-        // Whatever still carries a mark or a brand is known to its tree, as long as there is one.
+        // A process that still carries a mark or a brand is known to its tree, as long as there is one.
         let belongs = may_belong(stat, &leaders, &kin.at_start);
         if belongs && (seen.brand || seen.mark == Mark::Own) {
             continue;
@@ -150,8 +150,8 @@ pub(super) fn kill_all(host: &HostInner) {
     }
 }
 
-/// Kills a process that is still the one that was looked at, and still ours to kill. The handle is
-/// opened before it is looked at again: if the pid was recycled in between, the signal goes to nobody.
+/// Kills a process if it is still the one that was examined, and still ours to kill. The handle is opened before the
+/// second look: if the pid was recycled in between, no other process gets the signal.
 fn kill(pid: i32, before: Stat, host: &HostInner) -> bool {
     let Ok(pidfd) = pidfd::open(pid) else { return false };
     let same = proc_fs::stat(pid).is_some_and(|stat| {
@@ -173,9 +173,9 @@ mod tests {
     #[test]
     fn what_may_be_another_s_is_never_taken_for_ours() {
         let seen = |brand, mark, no_privileges| Seen { brand, mark, no_privileges };
-        // Whatever it shed, where nobody else's can fall to us it is ours.
+        // If nobody else's can be reparented to us, it is ours, whatever it shed.
         assert!(kin(true, true).is_ours(&seen(false, Mark::Foreign, false)));
-        // Where somebody else's can, one thing has to speak for it …
+        // If somebody else's can, one observation has to speak for it …
         for ours in
             [seen(true, Mark::Foreign, false), seen(false, Mark::Own, false), seen(false, Mark::None, true)]
         {

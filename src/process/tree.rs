@@ -1,4 +1,4 @@
-//! A child's process tree: who belongs to it, and how it is killed without waiting.
+//! The process tree of a child: its members, and a way to kill it without waiting.
 
 use std::collections::HashMap;
 use std::io;
@@ -14,18 +14,19 @@ use super::cgroup::Leaf;
 use super::host::HostInner;
 use super::{own, pidfd, proc_fs};
 
-/// How many times a tree is searched for survivors before giving up: each round needs a process
-/// that forked while the last one was killed.
+/// Number of searches of a tree for survivors before giving up: each further round needs a process that forked while
+/// the last one was killed.
 pub(super) const KILL_ROUNDS: usize = 32;
 
-/// A process tree: the group that was made for it, and whoever carries its mark.
+/// A process tree: the group that was made for it, and every process that carries its mark.
 pub(super) struct Tree {
     pub(super) leader: i32,
     /// `NAME=value` of the variable that marks every process of this tree.
     mark: String,
-    /// A second mark, for those who empty their environment: see the module `brand`.
+    /// Second mark, for processes that empty their environment: see the module `brand`. `None` if the system refused
+    /// it.
     brand: Option<u64>,
-    /// The control group that was made for it, which nothing leaves.
+    /// Control group that was made for it, which nothing leaves; `None` without control groups.
     leaf: Option<Leaf>,
     gone: AtomicBool,
     pub(super) host: Arc<HostInner>,
@@ -42,11 +43,11 @@ impl Tree {
         Tree { leader, mark, brand, leaf, gone: AtomicBool::new(false), host }
     }
 
-    /// The living processes of the tree: members of the group, those that left it but still carry
-    /// the mark, and strays that carry the brand. An error says nothing about who is left.
+    /// Returns the living processes of the tree: members of the group, those that left it but still carry the mark, and
+    /// strays that carry the brand. An error says nothing about the rest of the tree.
     pub(super) fn members(&self) -> io::Result<Vec<i32>> {
-        // One small file, where looking at all processes there are takes a thousand. An empty one is
-        // not believed: a child that may write to the hierarchy can have moved.
+        // One small file, whereas examining all processes takes a thousand. An empty one is not trusted: a child that
+        // may write to the hierarchy can have moved.
         let held = self.leaf.as_ref().map(Leaf::members).unwrap_or_default();
         if !held.is_empty() {
             return Ok(held);
@@ -62,7 +63,7 @@ impl Tree {
         Ok(members)
     }
 
-    /// Without a brand, a stray is taken only when no other tree can have started it.
+    /// Reports whether a stray is of this tree; without a brand, only if no other tree can have started it.
     fn owns_stray(&self, pid: i32, stat: proc_fs::Stat, leaders: &Leaders) -> bool {
         match self.brand {
             Some(brand) => brand_of(pid) == Some(brand),
@@ -70,13 +71,13 @@ impl Tree {
         }
     }
 
-    /// Sends a signal to the group and to those who left it.
+    /// Sends a signal to the group and to the members that left it.
     pub(super) fn signal(&self, signal: Signal) {
         if self.is_gone() {
             return;
         }
-        // The group first: it can be reached even when nothing can be looked up. The leader is not
-        // reaped before the tree is gone, so the group id cannot be another's.
+        // The group first: it can be reached even if nothing can be looked up. The leader is not reaped before the tree
+        // is gone, so the group id cannot be another's.
         let _ = killpg(Pid::from_raw(self.leader), signal);
         if let (Signal::SIGKILL, Some(leaf)) = (signal, &self.leaf) {
             leaf.kill();
@@ -91,18 +92,18 @@ impl Tree {
         }
     }
 
-    /// Sends a signal to a process of the leaf. The handle is opened before it is looked at again.
+    /// Sends a signal to a process of the leaf. The handle is opened before the membership is checked.
     fn signal_held(&self, pid: i32, signal: Signal) -> bool {
         let Some(leaf) = &self.leaf else { return false };
         pidfd::open(pid).is_ok_and(|pidfd| leaf.members().contains(&pid) && send(&pidfd, signal))
     }
 
-    /// Whether the kernel killed a process of the tree for want of memory.
+    /// Reports whether the kernel killed a process of the tree for lack of memory.
     pub(super) fn ran_out_of_memory(&self) -> bool {
         self.leaf.as_ref().is_some_and(Leaf::ran_out_of_memory)
     }
 
-    /// What the tree uses now.
+    /// Returns the current resource use of the tree.
     fn usage(&self) -> Usage {
         let members = self.members().unwrap_or_default();
         let mut usage = Usage { processes: members.len(), ..Usage::default() };
@@ -116,7 +117,7 @@ impl Tree {
         usage
     }
 
-    /// Kills everything, now, without waiting and without a runtime: callable from `Drop`.
+    /// Kills all members at once, without waiting and without a runtime: callable from `Drop`.
     pub(super) fn kill_now(&self) {
         for _ in 0..KILL_ROUNDS {
             if self.is_gone() || self.members().is_ok_and(|members| members.is_empty()) {
@@ -130,13 +131,13 @@ impl Tree {
         self.gone.load(Ordering::Acquire)
     }
 
-    /// Notes that the tree is empty and its leader is about to be reaped: from here on no signal
-    /// may be sent, the ids can become another's.
+    /// Records that the tree is empty and its leader is about to be reaped: from here on no signal may be sent, the ids
+    /// can become another's.
     pub(super) fn set_gone(&self) {
         self.gone.store(true, Ordering::Release);
     }
 
-    /// Takes the leaf of an ended tree away.
+    /// Removes the leaf of an ended tree.
     pub(super) fn remove_leaf(&self) {
         if let Some(leaf) = &self.leaf {
             leaf.remove();
@@ -144,30 +145,30 @@ impl Tree {
     }
 }
 
-/// Kills the tree when dropped, unless the tree has ended. The owner of a child holds one, so
-/// that no panic, error or kill of the owner leaves processes behind.
+/// A guard that kills the tree when dropped, unless the tree has ended. The owner of a child holds one, so that no
+/// panic, error or kill of the owner leaves processes behind.
 pub struct TreeGuard(pub(super) Arc<Tree>);
 
 impl TreeGuard {
-    /// The leader's process id.
+    /// Returns the leader's process id.
     pub fn pid(&self) -> u32 {
         self.0.leader.cast_unsigned()
     }
 
-    /// A look at the tree, for others.
+    /// Returns a view of the tree that keeps no process alive.
     pub fn view(&self) -> TreeView {
         TreeView(self.0.clone())
     }
 }
 
-/// What a tree uses.
+/// Resource use of a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
-    /// Processes that have not ended.
+    /// Number of processes that have not ended.
     pub processes: usize,
-    /// Resident memory, in bytes; what processes share counts for each.
+    /// Resident memory, in bytes; shared pages count for each process.
     pub rss_bytes: u64,
-    /// CPU time so far: with a control group of all that ever ran, else of those that run.
+    /// CPU time so far: with a control group of all processes that ever ran, otherwise of the running ones.
     pub cpu_time: Duration,
 }
 
@@ -179,7 +180,7 @@ impl std::ops::AddAssign for Usage {
     }
 }
 
-/// A look at a tree. Cheap to clone; keeps no process alive and kills none.
+/// A view of a tree. Cheap to clone; keeps no process alive and kills none.
 #[derive(Clone)]
 pub struct TreeView(Arc<Tree>);
 
@@ -190,13 +191,12 @@ impl std::fmt::Debug for TreeView {
 }
 
 impl TreeView {
-    /// What the tree uses now; nothing once it has ended. Reads `/proc`: not for the runtime.
+    /// Returns the current resource use; zero once the tree has ended. Reads `/proc`: do not call it on the runtime.
     pub fn usage(&self) -> Usage {
         if self.0.is_gone() { Usage::default() } else { self.0.usage() }
     }
 
-    /// Whether the leader is stopped, by SIGSTOP or a debugger: it can do nothing until somebody
-    /// continues it.
+    /// Reports whether the leader is stopped, by SIGSTOP or a debugger: it can do nothing until it is continued.
     pub fn is_stopped(&self) -> bool {
         !self.0.is_gone()
             && proc_fs::stat(self.0.leader).is_some_and(|stat| matches!(stat.state, b'T' | b't'))
@@ -211,26 +211,26 @@ impl Drop for TreeGuard {
     }
 }
 
-/// Children that somebody waits for: process id to start time.
+/// Children that are waited for: process id to start time.
 pub(super) type Leaders = HashMap<i32, u64>;
 
-/// Whether a process is an orphan that fell to us without a mark: it left its group and emptied
-/// its environment, so nothing it carries says whose it was.
+/// Reports whether a process is an orphan that was reparented to us without a mark: it left its group and emptied its
+/// environment, so nothing it carries shows its tree.
 fn is_stray(pid: i32, stat: proc_fs::Stat, leaders: &Leaders) -> bool {
     stat.parent == std::process::id().cast_signed()
         && leaders.get(&pid) != Some(&stat.started)
         && !proc_fs::has_name(pid, super::MARK_VARIABLE)
 }
 
-/// The one tree that was there when a stray was started; `None` when it may be another's.
+/// Returns the only tree that existed when a stray was started; `None` if there was none or more than one.
 fn only_possible_tree(stray: proc_fs::Stat, leaders: &Leaders) -> Option<i32> {
     let mut possible = leaders.iter().filter(|(_, started)| **started <= stray.started);
     let (leader, _) = possible.next()?;
     possible.next().is_none().then_some(*leader)
 }
 
-/// Sends a signal to a stray. The handle is opened before it is looked at again: if the pid was
-/// recycled in between, the signal goes to nobody.
+/// Sends a signal to a stray. The handle is opened before the second look: if the pid was recycled in between, no
+/// other process gets the signal.
 fn signal_stray(pid: i32, signal: Signal, leaders: &Leaders) {
     let Ok(pidfd) = pidfd::open(pid) else { return };
     if proc_fs::stat(pid).is_some_and(|stat| is_stray(pid, stat, leaders)) {
@@ -238,7 +238,7 @@ fn signal_stray(pid: i32, signal: Signal, leaders: &Leaders) {
     }
 }
 
-/// The children we have at start, because whoever started us had them: never strays.
+/// Returns the children we have at start, which the process that started us left: never strays.
 pub(super) fn children_at_start() -> io::Result<Leaders> {
     let own = std::process::id().cast_signed();
     let pids = proc_fs::pids()?.into_iter();
@@ -254,8 +254,8 @@ pub(super) fn send(pidfd: &std::os::fd::OwnedFd, signal: Signal) -> bool {
         .is_some_and(|signal| rustix::process::pidfd_send_signal(pidfd, signal).is_ok())
 }
 
-/// Sends a signal to a process that carries a mark. The handle is opened before the mark is
-/// read: if the pid was recycled in between, the signal goes to nobody.
+/// Sends a signal to a process that carries a mark. The handle is opened before the mark is read: if the pid was
+/// recycled in between, no other process gets the signal.
 fn signal_marked(pid: i32, entry: &str, signal: Signal) -> bool {
     let Ok(pidfd) = pidfd::open(pid) else { return false };
     if !proc_fs::has_variable(pid, entry, false) {
@@ -264,8 +264,7 @@ fn signal_marked(pid: i32, entry: &str, signal: Signal) -> bool {
     send(&pidfd, signal)
 }
 
-/// The ended processes that became ours because their parents ended before them, as far as
-/// `leaders` tells: those are waited for by somebody else.
+/// Returns the ended processes that were reparented to us, except those in `leaders`: those are waited for elsewhere.
 pub(super) fn adopted_zombies(leaders: &Leaders) -> Vec<i32> {
     let parent = std::process::id().cast_signed();
     let mut zombies = proc_fs::pids().unwrap_or_default();
@@ -277,7 +276,7 @@ pub(super) fn adopted_zombies(leaders: &Leaders) -> Vec<i32> {
     zombies
 }
 
-/// Takes note of an ended child's end.
+/// Reaps an ended child, without blocking.
 pub(super) fn reap(pid: i32) {
     use nix::sys::wait::{WaitPidFlag, waitpid};
     let _ = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG));

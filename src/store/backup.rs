@@ -1,8 +1,8 @@
-//! Backups: all that is configured, as a file that people can read and this program can check; and
-//! beside it, now and then, what is counted. What can be had again is left out.
+//! Backups: all configuration, as a file that people can read and this program can check; and beside it, from time to
+//! time, the usage counts. Data that can be obtained again is left out.
 //!
-//! One record a line, exactly as it is stored, and a SHA-256 over all of it, so that a file which was
-//! cut short, edited or hit by a failing disk is never taken for a good one.
+//! One record per line, exactly as it is stored, and a SHA-256 over all of it, so that a file that was cut short,
+//! edited or hit by a failing disk is never taken for a good one.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -22,38 +22,38 @@ use super::files::{from_hex, hex, write_private};
 use super::records::{HIGHEST_SEQ, SCHEMA_KEY, SEQ_KEY};
 use super::{DataDir, RECORD_VERSION, Record, StoreError};
 
-/// The directory's name in the data directory.
+/// Name of the directory in the data directory.
 pub(super) const DIR: &str = "backup";
 const FORMAT: u32 = 1;
-/// So many of the newest are kept.
+/// Number of the newest configuration backups that are kept.
 pub(super) const KEPT: usize = 20;
-/// So many of usage.
+/// Number of the newest usage backups that are kept.
 const KEPT_USAGE: usize = 3;
-/// What the names begin with: of what is configured, and of usage.
+/// Prefix of a configuration backup's name; `USAGE` is that of a usage backup.
 const CONFIG: &str = "config-";
 const USAGE: &str = "usage-";
 
 /// Prefixes of records that a backup leaves out: kept lists, usage, audit.
 const LEFT_OUT: [&[u8]; 3] = [b"c/", b"u/", b"a/"];
 
-/// Whether a record belongs into a backup.
+/// Reports whether a record belongs into a backup.
 pub(super) fn covers(key: &[u8]) -> bool {
     key != SEQ_KEY && !LEFT_OUT.iter().any(|prefix| key.starts_with(prefix))
 }
 
-/// Whether a record is one and the same in a store and in what is beside it. The schema's number
-/// changes without a change.
+/// Reports whether a record must be the same in a store and in the files beside it. The schema's number changes without
+/// a change.
 pub(super) fn is_compared(key: &[u8]) -> bool {
     key != SCHEMA_KEY && covers(key)
 }
 
-/// All that was configured after a change.
+/// All configuration as of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backup {
-    /// The change's number.
+    /// Number of the last change it contains.
     pub(super) seq: u64,
     pub(super) created_at: String,
-    /// In the order of their keys.
+    /// Records in the order of their keys.
     pub(super) records: Vec<Record>,
 }
 
@@ -76,39 +76,39 @@ impl Backup {
         })
     }
 
-    /// The newest good backup of a data directory, and where it is.
+    /// Returns the newest good backup of a data directory and its path; `None` if there is none.
     pub fn latest(dir: &DataDir) -> Result<Option<(PathBuf, Backup)>, StoreError> {
         Ok(newest(dir.path())?.good)
     }
 
-    /// The number of the change that it was made after.
+    /// Returns the number of the last change it contains.
     pub fn seq(&self) -> u64 {
         self.seq
     }
 
-    /// When it was made, in UTC.
+    /// Returns the time it was made, in UTC (RFC 3339).
     pub fn created_at(&self) -> &str {
         &self.created_at
     }
 
-    /// How many records it has.
+    /// Returns the number of records.
     pub fn len(&self) -> usize {
         self.records.len()
     }
 
-    /// Whether it has none.
+    /// Reports whether it has no records.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
 
-    /// A backup of these records that is made now.
+    /// Creates a backup of these records with the current time.
     pub(super) fn now(seq: u64, records: Vec<Record>) -> Backup {
         let now = OffsetDateTime::now_utc();
         let created_at = now.replace_nanosecond(0).unwrap_or(now).format(&Rfc3339).unwrap_or_default();
         Backup { seq, created_at, records }
     }
 
-    /// The text of the file.
+    /// Renders the text of the file.
     pub(super) fn render(&self) -> Result<String, StoreError> {
         let mut records = String::new();
         for (index, (key, value)) in self.records.iter().enumerate() {
@@ -126,7 +126,7 @@ impl Backup {
         ))
     }
 
-    /// Reads and checks the bytes of a file; the error says what is wrong, to follow its name.
+    /// Reads and checks the bytes of a file; the error is the end of a sentence that begins with the file's name.
     pub(super) fn parse(bytes: &[u8]) -> Result<Backup, String> {
         let written: Written =
             serde_json::from_slice(bytes).map_err(|error| format!("is not a backup: {}", place(&error)))?;
@@ -150,7 +150,7 @@ impl Backup {
         Ok(backup)
     }
 
-    /// Over all that the file says.
+    /// Returns the checksum over number, time and records.
     fn sum(&self) -> String {
         let mut hasher = Sha256::new();
         let mut part = |bytes: &[u8]| {
@@ -186,17 +186,17 @@ impl Backup {
         Ok(path)
     }
 
-    /// Writes the file to a place of its own.
+    /// Writes the file to the given path.
     pub(super) fn write_to(&self, path: &Path) -> Result<(), StoreError> {
         let text = self.render()?;
         write_private(path, text.as_bytes()).map_err(|error| StoreError::io("write the backup", path, &error))
     }
 }
 
-/// Begins a key that is written as hexadecimal digits: no key of text begins like that.
+/// Prefix of a key that is written as hexadecimal digits: no text key begins with it.
 const HEX: &str = "0x";
 
-/// A record as text. Values always are text: their owners make them of JSON.
+/// Returns a record as text. Values always are text: their owners encode them as JSON.
 fn readable<'a>(key: &'a [u8], value: &'a [u8]) -> Result<(Cow<'a, str>, &'a str), StoreError> {
     let json = value.strip_prefix(&[RECORD_VERSION]).and_then(|json| std::str::from_utf8(json).ok());
     let json = json.ok_or_else(|| StoreError::Unencodable { reason: "it is not text".to_owned() })?;
@@ -214,12 +214,12 @@ fn read_key(text: String) -> Option<Vec<u8>> {
     }
 }
 
-/// serde's message may quote a value, and values may be secrets: only the place is told.
+/// Returns only the place of an error: serde's message may quote a value, and values may be secrets.
 fn place(error: &serde_json::Error) -> String {
     format!("line {}, column {}", error.line(), error.column())
 }
 
-/// The backups of a data directory, the newest first: their numbers and paths.
+/// Lists the backups of a data directory, the newest first, with their numbers and paths.
 pub(super) fn list(data_dir: &Path) -> Result<Vec<(u64, PathBuf)>, StoreError> {
     list_of(CONFIG, data_dir)
 }
@@ -245,27 +245,27 @@ fn list_of(kind: &str, data_dir: &Path) -> Result<Vec<(u64, PathBuf)>, StoreErro
     Ok(found)
 }
 
-/// What looking for the newest good backup found.
+/// Result of the search for the newest good backup.
 pub(super) struct Newest {
     pub(super) good: Option<(PathBuf, Backup)>,
-    /// What is wrong with newer ones.
+    /// Errors of newer, damaged ones.
     pub(super) bad: Vec<StoreError>,
 }
 
-/// The newest backup that is good, and why newer ones are not.
+/// Returns the newest good backup, and the errors of newer ones.
 pub(super) fn newest(data_dir: &Path) -> Result<Newest, StoreError> {
     newest_of(CONFIG, data_dir)
 }
 
-/// Keeps usage as it was at a moment, in seconds since 1970, beside the backups of what is configured. The
-/// newest has the highest number, also when the clock was ahead in between.
+/// Writes a backup of usage as of `at`, in seconds since 1970, beside the configuration backups. The newest gets the
+/// highest number, even if the clock was ahead in between.
 pub fn write_usage(data_dir: &Path, at: u64, mut records: Vec<Record>) -> Result<PathBuf, StoreError> {
     records.sort();
     let newest = list_of(USAGE, data_dir)?.first().map_or(0, |(number, _)| *number);
     Backup::now(at.max(newest.saturating_add(1)), records).write_as(USAGE, KEPT_USAGE, data_dir)
 }
 
-/// The newest good backup of usage.
+/// Returns the newest good backup of usage, and the errors of newer ones.
 pub(super) fn newest_usage(data_dir: &Path) -> Result<Newest, StoreError> {
     newest_of(USAGE, data_dir)
 }
@@ -334,7 +334,7 @@ mod tests {
         fs::write(dir.path().join("backup/usage-5.json"), b"{}").unwrap();
         let Newest { good, bad } = newest_usage(dir.path()).unwrap();
         assert_eq!((good.unwrap().1.records[0].1.clone(), bad.len()), (encode(&4).unwrap(), 1));
-        // The clock is back: what is written now is newer all the same, and stays.
+        // The clock was set back: a file written now still counts as newer, and stays.
         write_usage(dir.path(), 2, vec![(b"u/h/x".to_vec(), encode(&6).unwrap())]).unwrap();
         assert_eq!(newest_usage(dir.path()).unwrap().good.unwrap().1.records[0].1, encode(&6).unwrap());
         assert_eq!(list_of(USAGE, dir.path()).unwrap().len(), 3);
@@ -383,7 +383,7 @@ mod tests {
         #[test]
         fn a_cut_file_is_found(cut: prop::sample::Index) {
             let bytes = backup(7).render().unwrap().into_bytes();
-            // The last byte is the end of the line.
+            // The last byte is the line end.
             prop_assert!(Backup::parse(&bytes[..cut.index(bytes.len() - 1)]).is_err());
         }
     }

@@ -1,23 +1,23 @@
-//! Looks at everything in a data directory and says how it is, as far as that can be done without
-//! changing anything. (sled itself may tidy its own files when it is opened.)
+//! Inspection of all parts of a data directory, as far as possible without changing anything. (sled itself may tidy its
+//! own files when it is opened.)
 
 use super::backup::{self, Backup};
 use super::opening::{Beside, compare};
 use super::records::read_seq;
 use super::{DataDir, OPEN_LIMIT, StoreError};
 
-/// One part of a data directory, and how it is.
+/// Result for one part of a data directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
-    /// Which part.
+    /// Name of the part: `store`, `journal`, `backups` or `marker`.
     pub name: &'static str,
-    /// What is in it.
+    /// Summary of its content, for people.
     pub what: String,
-    /// What is wrong with it.
+    /// Damage found in it; empty if it is good.
     pub problems: Vec<StoreError>,
 }
 
-/// Checks all parts. An error means that they could not be looked at.
+/// Checks all parts. Fails only if they could not be examined.
 pub fn check(dir: &DataDir) -> Result<Vec<Part>, StoreError> {
     let beside = Beside::read(dir)?;
     Ok(vec![
@@ -44,7 +44,7 @@ fn check_store(dir: &DataDir, beside: &Beside) -> Result<Part, StoreError> {
     let seq = read_seq(&*store)?;
     let missing = beside.journal.as_ref().map_or(0, |journal| journal.last().saturating_sub(seq));
     if missing > 0 {
-        // The next start makes them; until then there is nothing to compare with.
+        // The next start applies them; until then a comparison is not possible.
         let what =
             format!("{count} records, change {seq}; the journal has {missing} more for the next start");
         return Ok(part(what, Vec::new()));

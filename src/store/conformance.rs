@@ -1,4 +1,4 @@
-//! What every store must do, run against each of them.
+//! Conformance tests that every store must pass, run against each of them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ fn suite(store: &dyn Store) {
     behaves_like_a_map(store);
 }
 
-/// Any sequence of batches leaves the store as it would leave a map.
+/// Checks that any sequence of batches leaves the store as it would leave a map.
 fn behaves_like_a_map(store: &dyn Store) {
     let op = (0u8..6, prop::option::of("[a-z]{0,8}")).prop_map(|(key, value)| match value {
         Some(value) => put(&format!("k/{key}"), &value),
@@ -83,8 +83,8 @@ fn sled(path: &std::path::Path) -> Result<Arc<dyn Store>, StoreError> {
     open(&DataDir::open(path)?, OPEN_LIMIT)
 }
 
-/// Opens again what was open before. Another test of this process may be between `fork` and
-/// `exec` with a copy of the lock's descriptor, so a held lock is asked for again for a while.
+/// Reopens a store or directory. Another test of this process may be between `fork` and `exec` with a copy of the
+/// lock's descriptor, so a held lock is tried again for a while.
 pub(crate) fn reopen<T>(mut open: impl FnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {

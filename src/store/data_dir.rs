@@ -14,10 +14,10 @@ use super::{StoreError, backup, journal, marker, reserve};
 const PRIVATE_DIR: u32 = 0o700;
 const PRIVATE_FILE: u32 = 0o600;
 
-/// The name of the file in a data directory whose lock a daemon holds.
+/// Name of the lock file in a data directory; the daemon holds its lock.
 pub const LOCK: &str = "lock";
 const STORE: &str = "store";
-/// The Unix socket, where it has no other place.
+/// Name of the Unix socket, unless another path is configured.
 const SOCKET: &str = "mcpvisor.sock";
 
 /// Names directly inside the data directory that belong to the daemon.
@@ -35,8 +35,8 @@ const RESERVED_NAMES: [&str; 11] = [
     marker::FILE,
 ];
 
-/// Whether a name directly inside the data directory belongs to the daemon; no caller of the API may
-/// have a file written there.
+/// Reports whether a name directly inside the data directory belongs to the daemon; no caller of the API may have a
+/// file written there.
 pub fn is_reserved(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
     name.starts_with(QUARANTINE.as_bytes()) || RESERVED_NAMES.iter().any(|own| own.as_bytes() == name)
@@ -50,8 +50,8 @@ pub struct DataDir {
 }
 
 impl DataDir {
-    /// Makes the directory where it is missing, closes it to other users (mode 0700, also one that
-    /// exists already), and locks it. A second daemon gets [`StoreError::Locked`].
+    /// Creates the directory if it is missing, closes it to other users (mode 0700, also an existing one), and locks
+    /// it. A second daemon gets [`StoreError::Locked`].
     pub fn open(path: &Path) -> Result<DataDir, StoreError> {
         DirBuilder::new().recursive(true).mode(PRIVATE_DIR).create(path).map_err(|error| {
             match error.kind() {
@@ -67,8 +67,8 @@ impl DataDir {
         Ok(DataDir { path, lock: Arc::new(lock) })
     }
 
-    /// Opens a directory whose lock the caller was handed by the process that holds it, as
-    /// [`DataDir::handed_on`] gives it. Anything else is refused as [`StoreError::Locked`].
+    /// Opens a directory with the lock that its holder passed to this process, as returned by [`DataDir::handed_on`].
+    /// Anything else is refused as [`StoreError::Locked`].
     pub fn open_handed_on(path: &Path, lock: File) -> Result<DataDir, StoreError> {
         let path = path
             .canonicalize()
@@ -82,25 +82,25 @@ impl DataDir {
         Ok(DataDir { path, lock: Arc::new(lock) })
     }
 
-    /// A directory on a simulated disk, which nobody else can open.
+    /// Returns a directory on a simulated disk, which nobody else can open.
     #[cfg(test)]
     pub(crate) fn simulated(path: &Path) -> DataDir {
         let nothing = File::open("/dev/null").expect("there");
         DataDir { path: path.to_owned(), lock: Arc::new(nothing) }
     }
 
-    /// The lock, for a process that is started to look at the directory. It is the same lock: as long
-    /// as one of the two lives, nobody else gets it.
+    /// Returns the lock, for a process that is started to examine the directory. It is the same lock: as long as one of
+    /// the two lives, nobody else gets it.
     pub fn handed_on(&self) -> io::Result<File> {
         self.lock.try_clone()
     }
 
-    /// The directory, absolute and without symbolic links.
+    /// Returns the path of the directory, absolute and without symbolic links.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Where the database is.
+    /// Returns the path of the database.
     pub(super) fn store_path(&self) -> PathBuf {
         self.path.join(STORE)
     }
@@ -121,14 +121,14 @@ fn make_private(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// How long a lock is asked for that somebody holds. A daemon that was killed leaves it to a child
-/// that was between fork and exec at that moment, for as long as that takes.
+/// Time to wait for a lock that is held. A daemon that was killed leaves it to a child that was between fork and exec
+/// at that time, until that child's exec.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
-/// How often it is asked for.
+/// Interval of the attempts.
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
-/// The lock is the kernel's (`flock`), so it goes with the process however that ends. Children do
-/// not inherit it: the file is closed on exec.
+/// Takes the lock. It is the kernel's (`flock`), so it ends with the process in any case. Children do not inherit it:
+/// the file is closed on exec.
 fn lock(dir: &Path) -> Result<File, StoreError> {
     let path = dir.join(LOCK);
     let file = OpenOptions::new()

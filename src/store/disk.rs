@@ -1,5 +1,5 @@
-//! The files that the store and the audit keep: `std::fs`, and in tests the same for paths on a
-//! simulated disk, which fails and forgets as a seed says.
+//! File operations of the store and the audit: `std::fs`, and in tests the same for paths on a simulated disk, which
+//! fails and loses data as a seed determines.
 
 pub(crate) use std::fs::*;
 use std::path::Path;
@@ -9,7 +9,7 @@ pub(crate) use super::simulated::{
     DirBuilder, File, OpenOptions, read, read_dir, remove_dir_all, remove_file, rename,
 };
 
-/// The file of the operating system; `None` of one on a simulated disk.
+/// Returns the operating system's file; `None` for one on a simulated disk.
 pub(crate) fn real(file: &File) -> Option<&std::fs::File> {
     #[cfg(not(test))]
     return Some(file);
@@ -17,7 +17,7 @@ pub(crate) fn real(file: &File) -> Option<&std::fs::File> {
     file.real()
 }
 
-/// Whether there is something under a name.
+/// Reports whether the path exists; a dangling symbolic link counts.
 pub(super) fn is_there(path: &Path) -> bool {
     #[cfg(test)]
     if let Some(there) = super::simulated::is_there(path) {

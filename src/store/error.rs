@@ -1,31 +1,30 @@
-//! What can go wrong with the store and its directory: a closed set, each with what was being
-//! done, where, and what to do about it.
+//! Errors of the store and its directory: a closed set, each with the operation, the path and the remedy.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Why the store cannot be opened, read or written.
+/// Failure to open, read or write the store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// Another process holds the data directory.
     #[error("the data directory '{}' is in use by another process", path.display())]
     Locked {
-        /// The data directory.
+        /// Path of the data directory.
         path: PathBuf,
     },
-    /// The path of the data directory names something else.
+    /// The path of the data directory is not a directory.
     #[error("the data directory '{}' is not a directory", path.display())]
     NotADirectory {
-        /// What was given.
+        /// Path that was given.
         path: PathBuf,
     },
-    /// What is stored cannot be read: damage, or a record that no version of this program writes.
+    /// The stored data cannot be read: damage, or a record that no version of this program writes.
     #[error("{what} is damaged: {reason}")]
     Corrupt {
-        /// The store or the record.
+        /// Store, file or record, as the subject of a sentence.
         what: String,
-        /// What is wrong with it.
+        /// Kind of the damage.
         reason: String,
     },
     /// The data was written by a newer version of this program. Nothing was changed.
@@ -33,68 +32,68 @@ pub enum StoreError {
         "{what} has format {found}, but this version knows formats up to {known}: run the version that wrote it"
     )]
     NewerSchema {
-        /// The store or the record.
+        /// Store or record, as the subject of a sentence.
         what: String,
-        /// The format found.
+        /// Format that was found.
         found: u32,
-        /// The newest format known here.
+        /// Newest format that this version knows.
         known: u32,
     },
-    /// The store is damaged and cannot be made anew. Nothing was changed.
+    /// The store is damaged and cannot be restored. Nothing was changed.
     #[error(
         "{reason}; there is no good backup in '{}' to restore it from. Put one there, or move the directory away to begin anew",
         path.join("backup").display()
     )]
     NothingToRestore {
-        /// The data directory.
+        /// Path of the data directory.
         path: PathBuf,
-        /// What is wrong with the store.
+        /// Damage of the store.
         reason: String,
     },
-    /// There is nothing yet, and no room to begin.
+    /// There is no store yet, and no disk space for one.
     #[error("there is no room for the store in '{}': {reason}. Make some, and start again", path.display())]
     NoRoom {
-        /// The data directory.
+        /// Path of the data directory.
         path: PathBuf,
-        /// What the operating system says.
+        /// Message of the operating system, or the limit that was exceeded.
         reason: String,
     },
-    /// Opening did not end in time.
+    /// Opening took longer than the limit.
     #[error("opening the store in '{}' did not end within {} s", path.display(), after.as_secs_f64())]
     OpenTimeout {
-        /// The data directory.
+        /// Path of the data directory.
         path: PathBuf,
-        /// The limit.
+        /// Time after which it was given up.
         after: Duration,
     },
-    /// The operating system refused.
+    /// The operating system refused an operation.
     #[error("cannot {what} '{}': {reason}", path.display())]
     Io {
-        /// What was tried, a verb and its object: `create the data directory`.
+        /// Operation, as a verb and its object: `create the data directory`.
         what: &'static str,
-        /// What it was tried on.
+        /// File or directory of the operation.
         path: PathBuf,
-        /// The kind of the operating system's error.
+        /// Kind of the operating system's error.
         kind: io::ErrorKind,
-        /// The operating system's words.
+        /// Message of the operating system, with its error number if it has one.
         reason: String,
     },
-    /// A value that JSON cannot hold was given to be stored: a defect of the caller.
+    /// A value that JSON cannot hold was to be stored: a defect of the caller.
     #[error("a record cannot be encoded: {reason}")]
     Unencodable {
-        /// Why.
+        /// Cause, from the encoder.
         reason: String,
     },
 }
 
 impl StoreError {
-    /// Whether it says that what is on the disk cannot be used, so that a backup has to take its
-    /// place. A disk that is full or does not let us write is not that.
+    /// Reports whether the data on the disk cannot be used, so that a backup has to replace it. That excludes a disk
+    /// that is full or read-only.
     pub fn is_damage(&self) -> bool {
         match self {
             StoreError::Corrupt { .. } | StoreError::OpenTimeout { .. } => true,
-            // What a file is that it should not be, sled's own complaints, and a disk that cannot read
-            // (EIO). Anything else, such as too many open files, says nothing about the content.
+            // A file of the wrong kind, sled's own errors, and a disk that cannot read (EIO). Anything else, such as
+            // too many open files, says nothing about the content.
             StoreError::Io { kind, reason, .. } => {
                 matches!(
                     kind,
@@ -116,7 +115,7 @@ impl StoreError {
         }
     }
 
-    /// Whether it says that the disk is full: by itself, by a quota, or by a limit on the size of files.
+    /// Reports whether the disk is full: by itself, by a quota, or by a limit on the size of files.
     pub fn is_full(&self) -> bool {
         match self {
             StoreError::NoRoom { .. } => true,
@@ -128,7 +127,7 @@ impl StoreError {
         }
     }
 
-    /// Whether starting again cannot help until somebody has looked at the data directory.
+    /// Reports whether a restart cannot help until somebody has examined the data directory.
     pub fn is_lasting(&self) -> bool {
         matches!(
             self,
@@ -139,7 +138,7 @@ impl StoreError {
         )
     }
 
-    /// What is wrong, in a few words that name no path: for those who may not know where things are.
+    /// Returns a short description that names no path: for readers who may not know the file layout.
     pub fn cause(&self) -> String {
         match self {
             StoreError::Io { reason, .. } | StoreError::NoRoom { reason, .. } => {
@@ -156,7 +155,7 @@ impl StoreError {
         }
     }
 
-    /// The operating system's words, with its number.
+    /// Returns the operating system's message, with its error number, or the whole text of another error.
     pub(super) fn reason(&self) -> String {
         match self {
             StoreError::Io { reason, .. } | StoreError::NoRoom { reason, .. } => reason.clone(),
@@ -164,7 +163,7 @@ impl StoreError {
         }
     }
 
-    /// An [`StoreError::Io`] of an operating system's error.
+    /// Creates a [`StoreError::Io`] from an operating system's error.
     pub(super) fn io(what: &'static str, path: &Path, error: &io::Error) -> StoreError {
         StoreError::Io { what, path: path.to_owned(), kind: error.kind(), reason: error.to_string() }
     }

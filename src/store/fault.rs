@@ -1,6 +1,5 @@
-//! A store and a journal's file whose n-th operation fails, once or from then on, and a store whose
-//! flushes take as long as a test likes: what a failing disk and a slow one look like from inside. For
-//! tests.
+//! Test doubles of a failing and a slow disk: a store and a journal's file whose n-th operation fails, once or from
+//! then on, and a store whose flushes take as long as a test likes.
 
 use std::cell::RefCell;
 use std::io;
@@ -12,7 +11,7 @@ use super::disk::File;
 use super::journal::Medium;
 use super::{MemoryStore, Op, Record, Store, StoreError};
 
-/// Which operation fails, counted over a store and a journal together.
+/// Number of the operation that fails, counted over a store and a journal together.
 #[derive(Debug, Default)]
 pub(super) struct Fault {
     done: AtomicU64,
@@ -21,22 +20,22 @@ pub(super) struct Fault {
 }
 
 impl Fault {
-    /// Operation number `n`, counted from 1, fails; with `lasting`, so does each later one.
+    /// Makes operation number `n`, counted from 1, fail; with `lasting`, each later one fails, too.
     pub(super) fn at(n: u64, lasting: bool) -> Arc<Fault> {
         Arc::new(Fault { done: AtomicU64::new(0), fails: AtomicU64::new(n), lasting })
     }
 
-    /// The operation after so many further ones fails.
+    /// Lets `further` operations succeed; the one after them fails.
     pub(super) fn fail_after(&self, further: u64) {
         self.fails.store(self.count() + further + 1, Ordering::SeqCst);
     }
 
-    /// From here on nothing fails any more.
+    /// Makes all further operations succeed.
     pub(super) fn mend(&self) {
         self.fails.store(u64::MAX, Ordering::SeqCst);
     }
 
-    /// How many operations there were.
+    /// Returns the number of operations so far.
     pub(super) fn count(&self) -> u64 {
         self.done.load(Ordering::SeqCst)
     }
@@ -51,8 +50,8 @@ impl Fault {
     }
 }
 
-/// A store that fails by a [`Fault`]. A failing flush has flushed all the same: what matters is what
-/// callers are told.
+/// A store that fails by a [`Fault`]. A failing flush has flushed all the same: the result reported to callers is what
+/// matters.
 pub(super) struct FaultStore {
     pub(super) inner: Arc<dyn Store>,
     pub(super) fault: Arc<Fault>,
@@ -92,23 +91,23 @@ impl Store for FaultStore {
     }
 }
 
-/// A store whose flushes wait as long as they are held.
+/// A store whose flushes block while they are held.
 #[derive(Default)]
 pub(crate) struct SlowStore {
     inner: MemoryStore,
-    /// Whether they are held, and how many wait.
+    /// `true` if flushes are held, and the number of waiting ones.
     held: Mutex<(bool, usize)>,
     changed: Condvar,
 }
 
 impl SlowStore {
-    /// Holds flushes from here on, or lets them go.
+    /// Holds flushes from here on, or releases them.
     pub(crate) fn hold(&self, held: bool) {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).0 = held;
         self.changed.notify_all();
     }
 
-    /// How many flushes wait.
+    /// Returns the number of flushes that wait.
     pub(crate) fn waiting(&self) -> usize {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).1
     }
@@ -166,16 +165,16 @@ impl Medium for FaultFile {
 }
 
 thread_local! {
-    /// The fault of the test that runs on this thread: a journal's wrapping has no place for one.
+    /// The fault of the test that runs on this thread: the wrapping function of a journal has no parameter for it.
     static CURRENT: RefCell<Arc<Fault>> = RefCell::default();
 }
 
-/// From here on journals that this thread opens with [`failing`] fail by this fault.
+/// Makes the journals that this thread opens with [`failing`] from here on fail by this fault.
 pub(super) fn install(fault: &Arc<Fault>) {
     CURRENT.set(fault.clone());
 }
 
-/// Wraps a journal's file.
+/// Wraps a journal's file with the current fault.
 pub(super) fn failing(file: File) -> Box<dyn Medium> {
     let fault = CURRENT.with_borrow(Arc::clone);
     Box::new(FaultFile { file, fault })

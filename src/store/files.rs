@@ -1,5 +1,5 @@
-//! Files beside the database: written whole or not at all, moved aside and never deleted, and lines
-//! that carry a checksum.
+//! Files beside the database: written completely or not at all, moved aside and never deleted, and lines that carry a
+//! checksum.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -12,35 +12,35 @@ use sha2::{Digest, Sha256};
 use super::StoreError;
 use super::disk::{self as fs, File, OpenOptions};
 
-/// So many bytes of the SHA-256 protect a line: enough against damage, which is no adversary.
+/// Number of SHA-256 bytes that protect a line: enough against damage, which is not an adversary.
 const SUM_BYTES: usize = 8;
 
-/// How the names of files begin and end that are not at their place yet.
+/// Prefix of the name of a file that is not moved to its place yet; `END` is the suffix.
 const BEGIN: &str = ".mcpvisor-";
 const END: &str = ".tmp";
 
-/// Writes a file under a new name beside its place, mode 0600, brings it to the disk and moves it
-/// there: a reader sees the old content or the new, never a part. Also after a power cut.
+/// Writes a file under a new name beside its place, mode 0600, syncs it and moves it there: a reader sees the old
+/// content or the new, never a part. Also after a power cut.
 pub fn write_private(target: &Path, content: &[u8]) -> io::Result<()> {
     let parent = parent(target)?;
     write_and_move(target, content)?;
     sync_dir(parent)
 }
 
-/// The same up to the move, and returns the file, which further writes are appended to. Whether the
-/// move outlives a power cut is settled by [`sync_dir`].
+/// Does the same up to the move, and returns the file, opened for appending. [`sync_dir`] makes the move survive a
+/// power cut.
 pub(crate) fn write_and_move(target: &Path, content: &[u8]) -> io::Result<File> {
     let temporary = parent(target)?.join(format!("{BEGIN}{}{END}", uuid::Uuid::new_v4().simple()));
     let written =
         write_new(&temporary, content).and_then(|file| fs::rename(&temporary, target).map(|()| file));
     if written.is_err() {
-        // It may not have come to exist; there is nothing more to do about it either way.
+        // It may not exist; either way there is nothing more to do about it.
         let _ = fs::remove_file(&temporary);
     }
     written
 }
 
-/// Whether a path is that of a file which was never moved to its place.
+/// Reports whether a path is that of a file that was never moved to its place.
 pub(crate) fn is_unfinished(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str());
     name.is_some_and(|name| name.starts_with(BEGIN) && name.ends_with(END))
@@ -61,12 +61,12 @@ fn parent(path: &Path) -> io::Result<&Path> {
     }
 }
 
-/// Brings the names in a directory to the disk.
+/// Syncs the names in a directory to the disk.
 pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// A file's content; `None` where there is no such file.
+/// Reads a file; `None` if it does not exist.
 pub(super) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
     match fs::read(path) {
         Ok(content) => Ok(Some(content)),
@@ -75,8 +75,8 @@ pub(super) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StoreError> 
     }
 }
 
-/// Moves a damaged file or directory to `quarantine-<unix time><suffix>` in `dir`, under a name that
-/// is free, and returns the new path. Nothing is deleted.
+/// Moves a damaged file or directory to `quarantine-<unix time><suffix>` in `dir`, under a name that is free, and
+/// returns the new path. Nothing is deleted.
 pub(super) fn quarantine(dir: &Path, path: &Path, suffix: &str) -> Result<PathBuf, StoreError> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let name = |again: u64| match again {
@@ -91,15 +91,15 @@ pub(super) fn quarantine(dir: &Path, path: &Path, suffix: &str) -> Result<PathBu
     Ok(target)
 }
 
-/// What the names of damaged things that were moved aside begin with.
+/// Prefix of the names of damaged files and directories that were moved aside.
 pub(super) const QUARANTINE: &str = "quarantine-";
 
-/// A text of one line with its checksum before it, and the end of the line.
+/// Returns a text of one line with its checksum before it, and a line end.
 pub(super) fn seal(text: &str) -> String {
     format!("{} {text}\n", sum(text.as_bytes()))
 }
 
-/// The text of a sealed line, given without its end; `None` when the checksum does not fit.
+/// Returns the text of a sealed line, given without its end; `None` if the checksum does not fit or it is not UTF-8.
 pub(super) fn unseal(line: &[u8]) -> Option<&str> {
     let (given, text) = line.split_at_checked(2 * SUM_BYTES)?;
     let text = text.strip_prefix(b" ")?;
@@ -111,7 +111,7 @@ fn sum(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes)[..SUM_BYTES])
 }
 
-/// Bytes as lower-case hexadecimal digits.
+/// Returns bytes as lower-case hexadecimal digits.
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
@@ -119,22 +119,22 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// The bytes of hexadecimal digits.
+/// Returns the bytes of hexadecimal digits; `None` if there are other characters or an odd number.
 pub(super) fn from_hex(text: &str) -> Option<Vec<u8>> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let pairs = text.as_bytes().chunks(2);
     pairs.map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?)).collect()
 }
 
-/// How much must fit on a disk that was full before it counts as mended. On a full one a small change
-/// still fits now and then, beside larger ones that are refused.
+/// Bytes that must fit on a disk that was full before it counts as recovered. On a full one a small change still fits
+/// sometimes, while larger ones are refused.
 pub(super) const ROOM: usize = 64 * 1024;
-/// How much must fit before a store is made, or opened again: a database begins with half of it.
+/// Bytes that must fit before a store is created or reopened: a database begins with half of it.
 pub(super) const ROOM_FOR_A_STORE: usize = 1024 * 1024;
-/// The file that this is found out with.
+/// Name of the file used to try this.
 pub(super) const ROOM_FILE: &str = "room";
 
-/// Finds out whether there is room for so many bytes, by writing a file and taking it away again.
+/// Checks that there is room for `bytes` bytes, by writing a file and removing it again.
 pub(super) fn check_room(dir: &Path, bytes: usize) -> Result<(), StoreError> {
     let path = dir.join(ROOM_FILE);
     let written = File::create(&path).and_then(|mut file| {

@@ -1,11 +1,11 @@
-//! What `make fuzz` and the tests try on the readers of the files beside the database.
+//! Properties that `make fuzz` and the tests check on the readers of the files beside the database.
 
 use super::backup::Backup;
 use super::files::{seal, unseal};
 use super::journal::{self, Contents};
 
-/// Reads bytes as a journal. What is read has its numbers without a gap, and is read again alike from
-/// the part of the bytes that counts: so a start that cuts off a torn line finds what the one before it had.
+/// Reads bytes as a journal. The entries are numbered without a gap, and are the same when only the part of the bytes
+/// that counts is read: so a start that cuts off a torn line finds the entries the one before it had.
 pub(crate) fn journal(bytes: &[u8]) {
     let contents = journal::parse(bytes);
     let numbers = contents.entries.iter().map(|entry| entry.seq);
@@ -20,7 +20,7 @@ pub(crate) fn journal(bytes: &[u8]) {
         assert_eq!(journal::parse(&bytes[..length]), expected, "what counts is read otherwise");
     }
     sealed(bytes);
-    // The same bytes as lines whose checksums fit, which a fuzzer does not find by itself.
+    // The same bytes as lines with valid checksums, which a fuzzer does not find by itself.
     let text = String::from_utf8_lossy(bytes);
     let sealed: String = text.split('\n').map(seal).collect();
     let contents = journal::parse(sealed.as_bytes());
@@ -36,7 +36,7 @@ fn sealed(bytes: &[u8]) {
     }
 }
 
-/// Reads bytes as a backup. One that is good is written and read again as it was.
+/// Reads bytes as a backup. A good one must be the same after it is written and read again.
 pub(crate) fn backup(bytes: &[u8]) {
     if let Ok(backup) = Backup::parse(bytes) {
         let text = backup.render();

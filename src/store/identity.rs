@@ -1,5 +1,5 @@
-//! Which installation a data directory is, for those who may not open its store: somebody else has the
-//! lock.
+//! Identification of the installation of a data directory, for processes that may not open its store because somebody
+//! else has the lock.
 
 use std::path::Path;
 
@@ -7,9 +7,9 @@ use super::marker::Marker;
 use super::records::{INSTANCE_KEY, decode};
 use super::{Op, backup, journal};
 
-/// The record of the installation, as JSON, by what stands beside the store: the marker, else the
-/// journal, else the newest good backup. Takes no lock and changes nothing; what cannot be read says
-/// nothing.
+/// Returns the record of the installation, as JSON, from the files beside the store: the marker, else the journal, else
+/// the newest good backup. Takes no lock and changes nothing; unreadable files are skipped. `None` if none of them has
+/// it.
 pub fn instance_beside(data_dir: &Path) -> Option<String> {
     let of_marker = Marker::read(data_dir).ok().flatten().and_then(|marker| marker.instance);
     of_marker.or_else(|| of_journal(data_dir)).or_else(|| {

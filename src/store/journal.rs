@@ -1,18 +1,18 @@
-//! The journal: every acknowledged change as one line of a file beside the database, on the disk
-//! before the database is changed. The database hands its data to the kernel and asks the disk a
-//! second later; the lines above its sequence number are what a power cut can have cost it.
+//! The journal: every acknowledged change as one line of a file beside the database, on the disk before the database is
+//! changed. The database hands its data to the kernel and syncs a second later; a power cut can have cost it the lines
+//! above its sequence number.
 //!
-//! A line is a checksum and JSON. The first one says which number was last when the file was begun;
-//! each further one is a change, numbered without a gap:
+//! A line is a checksum and JSON. The first one holds the number of the last change before the file was begun; each
+//! further one is a change, numbered without a gap:
 //!
 //! ```text
 //! 5b1f… {"journal":1,"base":7}
 //! 0c9d… {"seq":8,"ops":[{"put":["s/mcp_01","\u0001{\"name\":…}"]},{"delete":"s/mcp_00"}]}
 //! ```
 //!
-//! Kernels drop what a sync that failed was to keep, show it all the same, and say yes to the next one. So
-//! a file is not written to any more after such a failure, nor one that an earlier process wrote: what
-//! counts of it goes into a new file that takes its place, and only then is another change accepted.
+//! Kernels drop the data of a failed sync, still show it to readers, and report success for the next sync. So a file is
+//! not written to after such a failure, nor one that an earlier process wrote: the part of it that counts goes into a
+//! new file that takes its place, and only then is another change accepted.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -24,51 +24,51 @@ use super::files::{from_hex, hex, read_if_there, seal, sync_dir, unseal, write_a
 use super::records::HIGHEST_SEQ;
 use super::{Op, StoreError};
 
-/// The file's name in the data directory.
+/// Name of the file in the data directory.
 pub(super) const FILE: &str = "journal";
 const FORMAT: u32 = 1;
-/// A journal that is larger is rewritten without what backups cover.
+/// Size in bytes beyond which a journal is rewritten without the changes that backups cover.
 pub(super) const COMPACT_AT: u64 = 256 * 1024;
 
-/// One change.
+/// One change of the journal, with its number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) seq: u64,
     pub(super) ops: Vec<Op>,
 }
 
-/// Where a journal cannot be read, although what follows or its end says that it was whole once.
+/// Place of damage: a journal cannot be read there, although the rest or its end shows that it once was whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Damage {
-    /// The line, counted from 1.
+    /// Number of the line, counted from 1.
     pub(super) line: usize,
-    /// Where it begins in the file.
+    /// Offset of the line in the file.
     pub(super) byte: usize,
     pub(super) reason: String,
-    /// The highest number of a readable change at or beyond that place.
+    /// Highest number of a readable change at or beyond that place; 0 if there is none.
     pub(super) beyond: u64,
 }
 
-/// What a journal's file holds, up to the first damage.
+/// Content of a journal's file, up to the first damage.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Contents {
-    /// The number that was last when the file was begun.
+    /// Number of the last change before the file was begun.
     pub(super) base: u64,
     pub(super) entries: Vec<Entry>,
-    /// How much of the file these are, in bytes.
+    /// Length of the part of the file that counts, in bytes.
     pub(super) len: u64,
-    /// Whether an unfinished line follows: it was never acknowledged.
+    /// `true` if an unfinished line follows: it was never acknowledged.
     pub(super) torn: bool,
     pub(super) damage: Option<Damage>,
 }
 
 impl Contents {
-    /// The number of the last change.
+    /// Returns the number of the last change.
     pub(super) fn last(&self) -> u64 {
         self.entries.last().map_or(self.base, |entry| entry.seq)
     }
 
-    /// The changes after a number; `None` when some of them are not here.
+    /// Returns the changes after a number; `None` if some of them are not in this file.
     pub(super) fn after(&self, seq: u64) -> Option<impl Iterator<Item = &Entry>> {
         (self.base <= seq).then(|| self.entries.iter().filter(move |entry| entry.seq > seq))
     }
@@ -93,7 +93,7 @@ enum Change {
     Delete(Bytes),
 }
 
-/// Bytes as text where they are text, which they nearly always are.
+/// Bytes as text if they are text, which they nearly always are.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum Bytes {
@@ -155,8 +155,8 @@ fn read_line(text: &str) -> Option<Entry> {
     Some(Entry { seq: line.seq, ops })
 }
 
-/// Reads a journal's bytes. A last line without its end is torn, which is how a crash leaves it; any
-/// other line that does not fit is damage, and nothing from there on counts.
+/// Reads a journal's bytes. A last line without its end is torn, as a crash leaves it; any other line that does not fit
+/// is damage, and nothing from there on counts.
 pub(super) fn parse(bytes: &[u8]) -> Contents {
     let mut contents = Contents::default();
     let mut at = 0;
@@ -200,18 +200,18 @@ fn highest(bytes: &[u8]) -> u64 {
     lines.map(|entry| entry.seq).max().unwrap_or(0)
 }
 
-/// Reads the journal of a data directory; `None` where there is none.
+/// Reads the journal of a data directory; `None` if there is none.
 pub(super) fn read(dir: &Path) -> Result<Option<Contents>, StoreError> {
     Ok(read_if_there(&dir.join(FILE))?.map(|bytes| parse(&bytes)))
 }
 
-/// What a journal asks of its file; a test puts a failing one in its place.
+/// File operations of a journal; a test substitutes a failing file.
 pub(super) trait Medium: Send {
-    /// Writes all of it at the end, or some of it and an error.
+    /// Writes all of it at the end, or a part of it and returns an error.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
-    /// Brings what was written to the disk.
+    /// Syncs the written data to the disk.
     fn sync(&mut self) -> io::Result<()>;
-    /// Cuts the file to a length.
+    /// Cuts the file to a length in bytes.
     fn cut(&mut self, len: u64) -> io::Result<()>;
 }
 
@@ -229,38 +229,38 @@ impl Medium for File {
     }
 }
 
-/// Puts something between a journal and its file.
+/// Function that wraps a journal's file.
 pub(super) type Wrap = fn(File) -> Box<dyn Medium>;
 
-/// What is to be done about a journal's file before anything else is written.
+/// Repair that a journal's file needs before anything else is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Doubt {
-    /// Nothing: the disk has all that counts, and nothing else.
+    /// None: the disk has all that counts, and nothing else.
     None,
-    /// It may be longer than what counts, and is cut.
+    /// The file may be longer than the part that counts, and is cut.
     Tail,
-    /// Nobody knows what the disk has of it, or whether of its name, and no sync finds out: another file
-    /// takes its place.
+    /// The state of the file or of its name on the disk is unknown, and no sync reveals it: another file takes its
+    /// place.
     File,
 }
 
-/// A journal that is written.
+/// A journal that is open for writing.
 pub(super) struct Journal {
     medium: Box<dyn Medium>,
     wrap: Wrap,
     path: PathBuf,
-    /// The number that was last when the file was begun.
+    /// Number of the last change before the file was begun.
     base: u64,
-    /// How much of the file counts.
+    /// Length of the part of the file that counts, in bytes.
     len: u64,
-    /// Where the last line begins, which can be taken back.
+    /// Offset of the last line, which can be taken back; equal to `len` if there is none.
     before: u64,
     doubt: Doubt,
 }
 
 impl Journal {
-    /// Begins a new journal in a data directory, in the place of one that may be there. `base` is the
-    /// number of the last change, which needs no journal any more.
+    /// Begins a new journal in a data directory, replacing an existing one. `base` is the number of the last change
+    /// that needs no journal.
     pub(super) fn begin(dir: &Path, base: u64, wrap: Wrap) -> Result<Journal, StoreError> {
         let path = dir.join(FILE);
         let head = head(base)?;
@@ -271,8 +271,8 @@ impl Journal {
         Ok(Journal { medium: wrap(file), wrap, path, base, len, before: len, doubt: Doubt::None })
     }
 
-    /// Goes on with a journal that is undamaged; a torn line is cut off. What can be read of it need not be
-    /// on the disk, so it is written anew: now, or where that fails, before the next change.
+    /// Continues an undamaged journal; a torn line is cut off. Its readable content need not be on the disk, so it is
+    /// rewritten: now, or if that fails, before the next change.
     pub(super) fn resume(dir: &Path, contents: &Contents, wrap: Wrap) -> Result<Journal, StoreError> {
         let path = dir.join(FILE);
         let file = OpenOptions::new()
@@ -287,8 +287,8 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Writes a change. `Ok` means it is on the disk; after an error the journal is as before, at the
-    /// latest when the next change is accepted.
+    /// Writes a change. `Ok` means it is on the disk; after an error the journal is as before, at the latest when the
+    /// next change is accepted.
     pub(super) fn append(&mut self, seq: u64, ops: &[Op]) -> Result<(), StoreError> {
         self.settle()?;
         let line = line(seq, ops)?;
@@ -308,7 +308,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Takes the last line back; done at the latest by [`Journal::settle`]. A second time changes nothing.
+    /// Takes back the last line; done at the latest by [`Journal::settle`]. A second call changes nothing.
     pub(super) fn take_back(&mut self) {
         if self.len > self.before {
             self.doubt = self.doubt.max(Doubt::Tail);
@@ -316,13 +316,13 @@ impl Journal {
         self.len = self.before;
     }
 
-    /// Sees to it that the disk has what counts and nothing else. [`StoreError::Corrupt`] means that the
-    /// file does not show any more what was written: it has to be begun anew.
+    /// Makes sure that the disk has the part that counts and nothing else. [`StoreError::Corrupt`] means that the file
+    /// no longer shows the written data: it has to be begun again.
     pub(super) fn settle(&mut self) -> Result<(), StoreError> {
         if self.doubt == Doubt::None {
             return Ok(());
         }
-        // In any case, so that a start after a kill does not find what does not count; it needs no room.
+        // In any case, so that a start after a kill does not find the rest; it needs no disk space.
         let cut = self.medium.cut(self.len);
         if self.doubt == Doubt::Tail && cut.and_then(|()| self.medium.sync()).is_ok() {
             self.doubt = Doubt::None;
@@ -334,7 +334,7 @@ impl Journal {
         self.keep_name()
     }
 
-    /// What counts, as the file shows it.
+    /// Reads the part of the file that counts.
     fn counted(&self) -> Result<(Vec<u8>, Contents), StoreError> {
         let corrupt = |reason: String| StoreError::Corrupt {
             what: format!("the journal '{}'", self.path.display()),
@@ -349,8 +349,8 @@ impl Journal {
         Ok((bytes, contents))
     }
 
-    /// Puts a new file in the place of the old one, whose content the disk has for certain. Where it fails,
-    /// the old one is still there.
+    /// Replaces the file by a new one whose content is certainly on the disk. If that fails, the old one is still
+    /// there.
     fn put_in_place(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         let file = write_and_move(&self.path, bytes)
             .map_err(|error| StoreError::io("rewrite the journal", &self.path, &error))?;
@@ -359,7 +359,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Has the disk keep which file has the journal's name.
+    /// Syncs the directory, so that the disk keeps which file has the journal's name.
     fn keep_name(&mut self) -> Result<(), StoreError> {
         sync_dir(self.path.parent().unwrap_or(&self.path))
             .map_err(|error| StoreError::io("keep the name of the journal", &self.path, &error))?;
@@ -367,17 +367,17 @@ impl Journal {
         Ok(())
     }
 
-    /// How long the file is, as far as it counts.
+    /// Returns the length of the part of the file that counts, in bytes.
     pub(super) fn len(&self) -> u64 {
         self.len
     }
 
-    /// Whether the file is so long that it should be rewritten.
+    /// Reports whether the file is long enough to be rewritten.
     pub(super) fn is_long(&self) -> bool {
         self.len > COMPACT_AT
     }
 
-    /// Rewrites the file without the changes up to a number. Where it fails, the old file serves on.
+    /// Rewrites the file without the changes up to a number. If that fails, the old file stays in use.
     pub(super) fn compact(&mut self, covered: u64) -> Result<(), StoreError> {
         if self.base >= covered {
             return Ok(());

@@ -1,4 +1,4 @@
-//! The journal: what was appended is read again, what was torn is cut, what is damaged is named.
+//! Tests of the journal: appended lines are read again, a torn line is cut, damage is located.
 
 use std::fs;
 
@@ -19,7 +19,7 @@ fn entry(seq: u64) -> Entry {
     Entry { seq, ops: vec![put(&format!("s/{seq}"), "x"), Op::Delete { key: vec![0xff, 0x00] }] }
 }
 
-/// A journal after 4 with these many changes.
+/// A journal that begins after change 4, with `changes` changes.
 fn journal(dir: &Path, changes: u64) -> Journal {
     let mut journal = Journal::begin(dir, 4, to_file).unwrap();
     for seq in 5..5 + changes {
@@ -131,7 +131,7 @@ fn a_write_that_fails_leaves_the_journal_as_it_was() {
     }
 }
 
-/// Has the next so many operations of a disk fail, after one that does not.
+/// Makes the next `lasts` operations of a disk fail, after one that succeeds.
 fn fail(place: &Place, lasts: u64) {
     place.disk().plan(Some(power_disk::Fault { after: 1, lasts, full: false }));
 }
@@ -167,7 +167,7 @@ fn what_an_earlier_process_left_is_on_the_disk_before_the_next_change() {
         if !at_the_start {
             place.disk().plan(None);
         }
-        // Another process reads what the kernel shows.
+        // Another process reads the data that the kernel shows.
         let shown = read(dir.path()).unwrap().unwrap();
         let mut again = Journal::resume(dir.path(), &shown, to_file).expect("no reason not to start");
         place.disk().plan(None);

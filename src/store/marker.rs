@@ -1,5 +1,5 @@
-//! The marker: a small file outside the database that says which installation this is and how far it
-//! had come, so that a database that opens empty, older or as another's is found out.
+//! The marker: a small file outside the database with the installation and the number of a change, so that a database
+//! that opens empty, older or as another installation's is detected.
 
 use std::path::Path;
 
@@ -9,15 +9,15 @@ use super::StoreError;
 use super::files::{read_if_there, seal, unseal, write_private};
 use super::records::HIGHEST_SEQ;
 
-/// The file's name in the data directory.
+/// Name of the file in the data directory.
 pub(super) const FILE: &str = "marker";
 
-/// What is known about the database without it.
+/// Facts about the database that are known without it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Marker {
-    /// The record of the installation, as JSON.
+    /// Record of the installation, as JSON; `None` before there is one.
     pub(super) instance: Option<String>,
-    /// The number of a change that the database had.
+    /// Number of a change that the database had.
     pub(super) seq: u64,
 }
 
@@ -30,7 +30,7 @@ impl Marker {
             .map_err(|error| StoreError::io("write the marker", &path, &error))
     }
 
-    /// The marker of a data directory; `None` where there is none. A damaged one is an error.
+    /// Reads the marker of a data directory; `None` if there is none. A damaged one is an error.
     pub(super) fn read(data_dir: &Path) -> Result<Option<Marker>, StoreError> {
         let path = data_dir.join(FILE);
         let Some(bytes) = read_if_there(&path)? else { return Ok(None) };

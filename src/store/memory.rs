@@ -1,5 +1,4 @@
-//! A store in memory, for tests: the same promises as the one on disk, except that nothing
-//! outlives it.
+//! A store in memory, for tests: the same guarantees as the one on disk, except that the data does not outlive it.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

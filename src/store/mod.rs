@@ -1,6 +1,6 @@
-//! What is kept on disk: one flat map of keys to records behind a small trait, and the directory
-//! it lives in. Owns durability ([`Vault`]: journal, backups, restoring), the format of a record and the refusal to run on a directory that
-//! another daemon uses. Knows nothing of what is kept; the typed records live with their owners.
+//! Storage on disk: one flat map of keys to records behind a small trait, and the directory it lives in. The module
+//! owns durability ([`Vault`]: journal, backups, restoring), the format of a record and the refusal to run on a
+//! directory that another daemon uses. It does not interpret the content; the typed records live with their owners.
 //!
 //! One key space, because batches are atomic inside one. A key is a letter, a slash and the
 //! owner's own part:
@@ -61,7 +61,7 @@ pub use records::{RECORD_VERSION, SCHEMA_VERSION, decode, encode};
 pub use reserve::Reserve;
 pub use vault::{Trouble, Vault};
 
-/// How long opening may take before the start is given up: sled may hang on a damaged file.
+/// Longest time for opening before the start is given up: sled may hang on a damaged file.
 pub const OPEN_LIMIT: Duration = Duration::from_secs(60);
 
 /// A key and its value.
@@ -72,20 +72,20 @@ pub type Record = (Vec<u8>, Vec<u8>);
 pub enum Op {
     /// Sets a key, whether or not it was set before.
     Put {
-        /// The key.
+        /// Key, as the table of the module has it.
         key: Vec<u8>,
-        /// The value, as [`encode`] made it.
+        /// Value, as encoded by [`encode`].
         value: Vec<u8>,
     },
     /// Removes a key; removing an absent one is no error.
     Delete {
-        /// The key.
+        /// Key to remove.
         key: Vec<u8>,
     },
 }
 
 impl Op {
-    /// The key that the change is about.
+    /// Returns the key of the change.
     pub fn key(&self) -> &[u8] {
         match self {
             Op::Put { key, .. } | Op::Delete { key } => key,
@@ -93,40 +93,40 @@ impl Op {
     }
 }
 
-/// A map of keys to values. All methods may block on the disk: not for a runtime's thread.
+/// A map of keys to values. All methods may block on the disk: do not call them on a runtime's thread.
 ///
 /// A change is acknowledged to a caller only after [`Store::apply`] and [`Store::flush`] both
 /// returned `Ok`.
 pub trait Store: Send + Sync {
-    /// The value of a key.
+    /// Returns the value of a key; `None` if it is absent.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// All records whose key begins with `prefix`, in the order of their keys' bytes. The whole
-    /// answer is held in memory: ask for what is known to be small.
+    /// Returns all records whose key begins with `prefix`, in the byte order of their keys. The whole result is held in
+    /// memory: use prefixes with little data.
     fn scan_prefix(&self, prefix: &[u8]) -> Result<Vec<Record>, StoreError>;
 
-    /// Carries out all changes of a batch, in order, or none of them; also across a crash.
+    /// Applies all changes of a batch, in order, or none of them; also across a crash.
     fn apply(&self, batch: Vec<Op>) -> Result<(), StoreError>;
 
-    /// Returns when everything applied before is on its way to the disk beyond this process: it
-    /// survives the end of the process by any cause.
+    /// Returns once everything applied before has been handed to the kernel: it survives the end of the process by any
+    /// cause.
     fn flush(&self) -> Result<(), StoreError>;
 
-    /// After an error: gets back to work, where that takes more than the next try. What was applied
-    /// and not flushed may be lost by it.
+    /// Recovers after an error, if that takes more than the next try. Changes that were applied and not flushed may be
+    /// lost by it.
     fn recover(&self) -> Result<(), StoreError> {
         Ok(())
     }
 }
 
-/// Opens the store of a data directory, checks its schema and reads every record once, so that
-/// damage shows now and not in the middle of serving. The work is done on a thread of its own;
-/// after `limit` it is given up as [`StoreError::OpenTimeout`], and the thread is left behind.
+/// Opens the store of a data directory, checks its schema and reads every record once, so that damage shows now and not
+/// while serving. The work is done on a thread of its own; after `limit` it is given up as [`StoreError::OpenTimeout`],
+/// and the thread is left behind.
 pub fn open(dir: &DataDir, limit: Duration) -> Result<Arc<dyn Store>, StoreError> {
     open_with(dir, limit, prepare)
 }
 
-/// The same, but leaves the schema's number as it is.
+/// Does the same, but leaves the schema's number as it is.
 fn open_unchanged(dir: &DataDir, limit: Duration) -> Result<Arc<dyn Store>, StoreError> {
     open_with(dir, limit, |store| records::read_schema(store).and_then(|_| verify_all(store)))
 }
@@ -163,8 +163,8 @@ fn verify_all(store: &dyn Store) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Runs `work` on a thread of its own. A panic in it is reported as damage, which is what it
-/// means while a store is opened.
+/// Runs `work` on a thread of its own. A panic in it is reported as damage, which is what it means while a store is
+/// opened.
 fn within<T: Send + 'static>(
     limit: Duration,
     path: &Path,
@@ -174,7 +174,7 @@ fn within<T: Send + 'static>(
     let thread = thread::Builder::new()
         .name("store-open".to_owned())
         .spawn(move || {
-            // Nobody listens any more when the limit has passed; the result is dropped here.
+            // After the limit the receiver is gone; the result is dropped here.
             let _ = sender.send(work());
         })
         .map_err(|error| StoreError::io("start a thread to open", path, &error))?;

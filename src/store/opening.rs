@@ -1,5 +1,5 @@
-//! Opening a data directory: the store is held against what is beside it, and where it does not stand
-//! that, moved aside and made anew from a backup and the journal.
+//! Opening of a data directory: the store is compared with the files beside it, and if it does not match them, moved
+//! aside and rebuilt from a backup and the journal.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,22 +16,22 @@ use super::standby::stand_in;
 use super::vault::{Disk, begin_again};
 use super::{DataDir, OPEN_LIMIT, Op, Record, Store, StoreError, Vault};
 
-/// How long a look at the store in a process of its own may take. Together with restoring, a start
-/// ends within half a minute.
+/// Longest time for examining the store in a process of its own. Together with restoring, a start ends within half a
+/// minute.
 pub const PROBE_LIMIT: Duration = Duration::from_secs(25);
 
-/// Looks at the store where a damaged one cannot do harm, before it is opened: see [`probe`].
+/// Function that examines the store, before it is opened, where a damaged one cannot do harm: see [`probe`].
 pub type Look = fn(&DataDir) -> Result<(), StoreError>;
 
-/// What stands beside the store.
+/// Recovery files beside the store.
 pub(super) struct Beside {
     pub(super) marker: Option<Marker>,
     pub(super) journal: Option<Contents>,
-    /// The newest that is good.
+    /// Newest good backup and its path.
     pub(super) backup: Option<(PathBuf, Backup)>,
-    /// The highest number that any of them names.
+    /// Highest number that any of them names.
     highest: u64,
-    /// What is there and cannot be read.
+    /// Errors of existing files that cannot be read.
     pub(super) bad: Vec<StoreError>,
 }
 
@@ -57,20 +57,20 @@ impl Beside {
         Ok(Beside { marker, journal, backup, highest, bad })
     }
 
-    /// Whether there was a store once.
+    /// Reports whether there was a store once.
     fn knows_of_a_store(&self) -> bool {
         let journal =
             self.journal.as_ref().is_some_and(|journal| journal.damage.is_some() || journal.last() > 0);
         self.marker.is_some() || self.backup.is_some() || !self.bad.is_empty() || journal
     }
 
-    /// The highest number that any of them names.
+    /// Returns the highest number that any of them names.
     pub(super) fn highest(&self) -> u64 {
         self.highest
     }
 
-    /// What a store is made anew from; `None` where there is nothing. A journal from the very beginning
-    /// is as good as a backup of nothing.
+    /// Returns the data for rebuilding a store; `None` if there is none. A journal from the very beginning is as good
+    /// as an empty backup.
     pub(super) fn source(&self, dir: &DataDir) -> Option<Source> {
         let journal = self.journal.as_ref();
         let (path, start, records) = match (&self.backup, journal) {
@@ -86,7 +86,7 @@ impl Beside {
         Some(Source { path, records, changes, reached })
     }
 
-    /// Where the journal is damaged, as an error.
+    /// Returns the damage of the journal as an error; `None` if there is none.
     pub(super) fn journal_damage(&self, dir: &DataDir) -> Option<StoreError> {
         let damage = self.journal.as_ref()?.damage.as_ref()?;
         Some(StoreError::Corrupt {
@@ -96,18 +96,18 @@ impl Beside {
     }
 }
 
-/// Records and further changes that a store can be made from.
+/// Records and further changes for rebuilding a store.
 pub(super) struct Source {
-    /// The file that the records are from.
+    /// File that the records are from.
     pub(super) path: PathBuf,
     pub(super) records: Vec<Record>,
     pub(super) changes: Vec<journal::Entry>,
-    /// The number of the last of them.
+    /// Number of the last change, or of the backup if there are no changes.
     pub(super) reached: u64,
 }
 
 impl Source {
-    /// The records that a store has which was made from it, as far as they are compared.
+    /// Returns the records of a store that is rebuilt from it, as far as they are compared.
     fn content(self) -> BTreeMap<Vec<u8>, Vec<u8>> {
         let mut records: BTreeMap<_, _> = self.records.into_iter().collect();
         for op in self.changes.into_iter().flat_map(|entry| entry.ops) {
@@ -121,18 +121,18 @@ impl Source {
     }
 }
 
-/// Looks at the store of a data directory as a start would, without changing what is in it. For a
-/// process that ends with that: the database is left open, since closing it would wait for the disk.
+/// Examines the store of a data directory as a start would, without changing its content. For a process that ends right
+/// after: the database is left open, since closing it would wait for the disk.
 pub fn probe(dir: &DataDir) -> Result<(), StoreError> {
     super::open_unchanged(dir, PROBE_LIMIT).map(std::mem::forget)
 }
 
 impl Vault {
-    /// Opens what a data directory holds. A store that is damaged, empty although it was not, or
-    /// behind what is beside it is moved to `quarantine-<unix time>` and made anew from the newest
-    /// good backup and the journal; without one the error is [`StoreError::NothingToRestore`]. One
-    /// that a newer version wrote is left as it is. One that cannot be opened because the disk is full is
-    /// stood in for by what backup and journal say, until [`Vault::probe`] finds room.
+    /// Opens a data directory. A store that is damaged, empty although it was not, or behind the files beside it is
+    /// moved to `quarantine-<unix time>` and rebuilt from the newest good backup and the journal; without a backup the
+    /// error is [`StoreError::NothingToRestore`]. A store that a newer version wrote is left as it is. If the store
+    /// cannot be opened because the disk is full, the content of backup and journal stands in for it, until
+    /// [`Vault::probe`] finds room.
     pub fn open(dir: &DataDir, look: Look) -> Result<Vault, StoreError> {
         match open_whole(dir, look) {
             Err(error) if error.is_full() => stand_in(dir, look, error),
@@ -140,7 +140,7 @@ impl Vault {
         }
     }
 
-    /// Opens what a data directory holds to write a backup of it; what is damaged stays as it is.
+    /// Opens a data directory to write a backup of it; damaged parts stay as they are.
     pub fn open_for_backup(dir: &DataDir) -> Result<Vault, StoreError> {
         let beside = Beside::read(dir)?;
         if !fs::is_there(&dir.store_path()) {
@@ -150,8 +150,8 @@ impl Vault {
         go_on(dir, &beside, store, seq)
     }
 
-    /// Replaces what a data directory holds by a backup; the store that was there is moved aside.
-    /// Returns its new place, and the vault.
+    /// Replaces the content of a data directory by a backup; the old store is moved aside. Returns its new path (`None`
+    /// if there was no store), and the vault.
     pub fn replace(dir: &DataDir, backup: &Backup) -> Result<(Option<PathBuf>, Vault), StoreError> {
         let beside = Beside::read(dir)?;
         let aside = move_aside(dir)?;
@@ -169,7 +169,7 @@ pub(super) fn to_file(file: File) -> Box<dyn Medium> {
     Box::new(file)
 }
 
-/// Opens the store itself; a damaged one is made anew, unless there is no room for that.
+/// Opens the store itself; a damaged one is rebuilt, unless there is no room for that.
 pub(super) fn open_whole(dir: &DataDir, look: Look) -> Result<Vault, StoreError> {
     let beside = Beside::read(dir)?;
     for error in beside.bad.iter().cloned().chain(beside.journal_damage(dir)) {
@@ -178,7 +178,7 @@ pub(super) fn open_whole(dir: &DataDir, look: Look) -> Result<Vault, StoreError>
     match open_store(dir, &beside, look) {
         Ok((store, seq)) => go_on(dir, &beside, store, seq),
         Err(error) if error.is_damage() => {
-            // On a full disk a store that is whole may look damaged.
+            // On a full disk an undamaged store may look damaged.
             check_room(dir.path(), ROOM_FOR_A_STORE)?;
             let (store, seq) = restore(dir, &beside, &error)?;
             go_on(dir, &beside, store, seq)
@@ -187,7 +187,7 @@ pub(super) fn open_whole(dir: &DataDir, look: Look) -> Result<Vault, StoreError>
     }
 }
 
-/// Opens the store, brings it up to the journal's end and holds it against what is beside it.
+/// Opens the store, applies the journal and compares the store with the files beside it.
 fn open_store(dir: &DataDir, beside: &Beside, look: Look) -> Result<(Arc<dyn Store>, u64), StoreError> {
     if !fs::is_there(&dir.store_path()) {
         if beside.knows_of_a_store() {
@@ -197,7 +197,7 @@ fn open_store(dir: &DataDir, beside: &Beside, look: Look) -> Result<(Arc<dyn Sto
     }
     look(dir)?;
     let store = super::open(dir, OPEN_LIMIT)?;
-    // Before the journal fills it again: what was in it beside that is lost, and somebody should know.
+    // Before the journal fills it again: its other content is lost, and the loss should be reported.
     if (beside.marker.is_some() || beside.backup.is_some()) && read_instance(&*store)?.is_none() {
         return Err(opened_empty(dir));
     }
@@ -236,8 +236,8 @@ pub(super) fn replay(store: &dyn Store, journal: &Contents) -> Result<u64, Store
     Ok(last)
 }
 
-/// Whether a store has what a change made of it, where that is the last one. A change that was taken back
-/// has the number of the one that takes it back.
+/// Reports whether a store has the result of a change, if that is the last one. A change that was taken back has the
+/// number of the one that takes it back.
 fn is_made(store: &dyn Store, entry: &journal::Entry) -> Result<bool, StoreError> {
     let mut expected = BTreeMap::new();
     for op in entry.ops.iter().filter(|op| backup::covers(op.key())) {
@@ -254,7 +254,7 @@ fn is_made(store: &dyn Store, entry: &journal::Entry) -> Result<bool, StoreError
     Ok(true)
 }
 
-/// Holds a store that is up to the journal's end against everything beside it.
+/// Compares a store that is up to the journal's end with everything beside it.
 pub(super) fn compare(dir: &DataDir, store: &dyn Store, seq: u64, beside: &Beside) -> Result<(), StoreError> {
     let instance = read_instance(store)?;
     if instance.is_none() && beside.knows_of_a_store() {
@@ -280,7 +280,7 @@ pub(super) fn compare(dir: &DataDir, store: &dyn Store, seq: u64, beside: &Besid
         let reason = format!("it ends at change {seq}, and there is a backup of {}", backup.seq);
         return Err(damaged(dir, reason));
     }
-    // Where the journal does not reach from the backup to the store, nobody knows what is due.
+    // If the journal does not reach from the backup to the store, the expected content is unknown.
     let Some(source) = beside.source(dir).filter(|source| source.reached == seq) else { return Ok(()) };
     let found = store.scan_prefix(b"")?.into_iter().filter(|(key, _)| is_compared(key));
     let path = source.path.clone();
@@ -299,13 +299,13 @@ fn damaged(dir: &DataDir, reason: String) -> StoreError {
     StoreError::Corrupt { what: format!("the store in '{}'", dir.store_path().display()), reason }
 }
 
-/// Moves the damaged store aside and makes a new one. Whatever happens on the way, the next start
-/// finds a store that is gone or empty, and comes here again.
+/// Moves the damaged store aside and creates a new one. If this is interrupted, the next start finds a store that is
+/// missing or empty, and restores again.
 fn restore(dir: &DataDir, beside: &Beside, damage: &StoreError) -> Result<(Arc<dyn Store>, u64), StoreError> {
     let Some(Source { path: source, records, changes, reached }) = beside.source(dir) else {
         return Err(StoreError::NothingToRestore { path: dir.path().to_owned(), reason: damage.to_string() });
     };
-    // A number that was given once is not given again to another change.
+    // A number that was used once is not used again for another change.
     let seq = if reached < beside.highest { beside.highest + 1 } else { reached };
     let aside = move_aside(dir)?;
     let records = [records, usage_kept(dir)?].concat();
@@ -322,7 +322,7 @@ fn restore(dir: &DataDir, beside: &Beside, damage: &StoreError) -> Result<(Arc<d
     Ok((store, seq))
 }
 
-/// What was counted when that was written last: better than to begin anew.
+/// Returns usage from its last backup: better than starting from zero.
 fn usage_kept(dir: &DataDir) -> Result<Vec<Record>, StoreError> {
     let backup::Newest { good, bad } = backup::newest_usage(dir.path())?;
     for error in bad {
@@ -338,19 +338,19 @@ fn move_aside(dir: &DataDir) -> Result<Option<PathBuf>, StoreError> {
     if !fs::is_there(&path) { Ok(None) } else { quarantine(dir.path(), &path, "").map(Some) }
 }
 
-/// A store where there is none. What fails half-way is taken away again: nothing is in it, and the next
-/// start is not to take it for a damaged one.
+/// Creates a store. If that fails half-way, it is removed again: it is empty, and the next start must not take it for a
+/// damaged one.
 fn begin_store(dir: &DataDir) -> Result<Arc<dyn Store>, StoreError> {
     let path = dir.store_path();
     let begun = super::open(dir, OPEN_LIMIT).and_then(|store| {
-        // The database syncs its files and not their names.
+        // The database syncs its files but not their names.
         sync_dir(&path).map_err(|error| StoreError::io("keep the names in", &path, &error))?;
         Ok(store)
     });
     begun.inspect_err(|_| drop(fs::remove_dir_all(&path)))
 }
 
-/// A new store that holds these records, changed by these changes.
+/// Creates a store that holds these records, with these changes applied.
 fn make(
     dir: &DataDir,
     records: Vec<Record>,
@@ -368,7 +368,7 @@ fn make(
     Ok(store)
 }
 
-/// The vault of a store that is good, at a number; its journal is gone on with, or begun anew.
+/// Returns the vault of a good store, at a number; its journal is continued, or begun again.
 fn go_on(dir: &DataDir, beside: &Beside, store: Arc<dyn Store>, seq: u64) -> Result<Vault, StoreError> {
     let is_new = seq == 0 && !beside.knows_of_a_store() && read_instance(&*store)?.is_none();
     let fits = |journal: &Contents| journal.damage.is_none() && journal.last() == seq;

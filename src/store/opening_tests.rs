@@ -1,4 +1,4 @@
-//! What a start finds, for every way in which the parts of a data directory can disagree.
+//! Tests of a start, for every way in which the parts of a data directory can disagree.
 
 use std::fs;
 use std::path::Path;
@@ -28,7 +28,7 @@ fn open(path: &Path) -> Vault {
     try_open(path).expect("opens")
 }
 
-/// What is configured, as text.
+/// Returns the configuration and the kept lists, as text.
 fn content(vault: &Vault) -> Vec<String> {
     let records = vault.store().scan_prefix(b"").unwrap().into_iter();
     let records = records.filter(|(key, _)| is_compared(key) || key.starts_with(b"c/"));
@@ -187,7 +187,7 @@ fn a_store_of_an_older_version_gets_a_backup_and_a_journal() {
     assert_eq!(content(&open(dir.path())), ["m/instance=\"i\"", "s/2=\"two\"", "s/3=\"three\""]);
 }
 
-/// The records of a store as version 1 of the schema left it.
+/// Returns the records of a store with version 1 of the schema.
 fn of_version_1() -> Vec<Op> {
     let records: BTreeMap<String, serde_json::Value> =
         serde_json::from_str(include_str!("fixtures/schema-1.json")).unwrap();
@@ -197,8 +197,8 @@ fn of_version_1() -> Vec<Op> {
         .collect()
 }
 
-/// The parts of a migration in the order in which they come to be: the schema's number, the first number
-/// of a change, the backup, the marker, the journal.
+/// Parts of a migration in the order of their creation: the schema's number, the first number of a change, the backup,
+/// the marker, the journal.
 const PARTS: usize = 5;
 
 #[test]
@@ -433,7 +433,7 @@ fn a_journal_that_somebody_cut_under_us_is_begun_anew() {
     assert_eq!(content(&open(dir.path())), before);
 }
 
-/// A scenario of changes: what is asked, one after the other.
+/// A scenario of batches, committed one after the other.
 fn scenario() -> Vec<Vec<Op>> {
     vec![
         vec![put("m/instance", "i"), put("s/1", "one")],
@@ -492,7 +492,7 @@ fn fails_at(n: u64, lasting: bool) -> bool {
     let reached = fault.count() >= n;
     drop(vault);
 
-    // The process has ended. What is there again?
+    // The process has ended. The state after a restart is checked.
     let beside = Beside::read(&dir).unwrap();
     assert_eq!(beside.journal_damage(&dir), None);
     let seq = replay(&*image, beside.journal.as_ref().unwrap()).unwrap();
@@ -527,7 +527,7 @@ fn the_number_of_a_refused_change_is_that_of_one_which_takes_it_back() {
     let disk = Disk { dir: dir.clone(), journal: Some(journal), wrap: to_file };
     let mut vault = Vault::assemble(store, Some(disk), 0);
     vault.commit(vec![put("m/instance", "i"), put("s/1", "one")]).unwrap();
-    // Reading what there was, then applying, then the flush, which fails.
+    // Reading the old values, then applying, then the flush, which fails.
     let refused = vec![put("s/1", "changed"), put("s/2", "two")];
     fault.fail_after(refused.len() as u64 + 2);
     vault.commit(refused.clone()).expect_err("the flush fails");
@@ -553,7 +553,7 @@ fn a_change_that_the_database_alone_kept_is_taken_back_again_by_a_start() {
         let dir = place.data_dir();
         let mut vault = Vault::open(&dir, |_| Ok(())).unwrap();
         vault.commit(vec![put("m/instance", "i"), put("s/1", "one")]).unwrap();
-        // The journal has it, and the database fails: so it is refused.
+        // The journal has it, and the database fails: so the change is refused.
         place.disk().plan(Some(power_disk::Fault { after: 2, lasts, full: false }));
         vault.commit(vec![put("s/2", "two"), delete("s/1")]).expect_err("the database fails");
         place.disk().plan(None);

@@ -1,31 +1,30 @@
-//! The format of a stored value: one byte that says which format follows, then JSON. And the
-//! format of the whole store, kept under `m/schema`, so that an older program refuses data that it
-//! would misread.
+//! The format of a stored value: one byte for the format version, then JSON. And the format of the whole store, kept
+//! under `m/schema`, so that an older program refuses data that it would misread.
 
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::{Op, Store, StoreError};
 
-/// The format of a value: the first byte of each.
+/// Format version of a value: its first byte.
 pub const RECORD_VERSION: u8 = 1;
 
-/// The format of the whole store: which keys there are and what they mean. Since 2 a journal and
-/// backups stand beside it; a program that does not write them must not change it.
+/// Format version of the whole store: its keys and their meaning. Since 2 a journal and backups stand beside it; a
+/// program that does not write them must not change it.
 pub const SCHEMA_VERSION: u32 = 2;
-/// The oldest that is understood. Nothing but the number has to be changed in it.
+/// Oldest version that is supported. Only the number has to be changed in it.
 const OLDEST_SCHEMA: u32 = 1;
 
 pub(super) const SCHEMA_KEY: &[u8] = b"m/schema";
-/// No change comes to have a higher number; one that is read is damage, and could not be counted on from.
+/// Highest number a change can have; a higher one in a file is damage, and counting could not continue from it.
 pub(super) const HIGHEST_SEQ: u64 = u64::MAX >> 2;
-/// The number of the last change that went through the journal.
+/// Key of the number of the last change that went through the journal.
 pub(super) const SEQ_KEY: &[u8] = b"m/seq";
-/// Which installation this is; its owner reads it, here it is only compared.
+/// Key of the installation's record; its owner reads it, here it is only compared.
 pub(super) const INSTANCE_KEY: &[u8] = b"m/instance";
 
-/// Makes the stored form of a value. Fails only for what JSON cannot hold, such as a map whose
-/// keys are not strings.
+/// Encodes a value for the store. Fails only for values that JSON cannot hold, such as a map whose keys are not
+/// strings.
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, StoreError> {
     let mut bytes = vec![RECORD_VERSION];
     serde_json::to_writer(&mut bytes, value)
@@ -33,7 +32,7 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, StoreError> {
     Ok(bytes)
 }
 
-/// Reads a stored value; the key is for the error's text only.
+/// Decodes a stored value; the key is for the error's text only.
 pub fn decode<T: DeserializeOwned>(key: &[u8], bytes: &[u8]) -> Result<T, StoreError> {
     let corrupt = |reason: String| StoreError::Corrupt { what: what(key), reason };
     match bytes.split_first() {
@@ -50,13 +49,13 @@ pub fn decode<T: DeserializeOwned>(key: &[u8], bytes: &[u8]) -> Result<T, StoreE
     }
 }
 
-/// Checks that a record can be read, whatever is in it.
+/// Checks that a record can be read, whatever its content.
 pub(super) fn verify(key: &[u8], bytes: &[u8]) -> Result<(), StoreError> {
     decode::<IgnoredAny>(key, bytes).map(drop)
 }
 
-/// Writes the schema's version into an empty store and into an older one; refuses a newer one, and a
-/// store that has records but no version.
+/// Writes the schema's version into an empty store and into an older one; refuses a newer one, and a store that has
+/// records but no version.
 pub(super) fn check_schema(store: &dyn Store) -> Result<(), StoreError> {
     match read_schema(store)? {
         Some(SCHEMA_VERSION) => Ok(()),
@@ -64,7 +63,7 @@ pub(super) fn check_schema(store: &dyn Store) -> Result<(), StoreError> {
     }
 }
 
-/// The schema's version, one that is understood here; `None` in an empty store.
+/// Returns the schema's version, if it is supported here; `None` in an empty store.
 pub(super) fn read_schema(store: &dyn Store) -> Result<Option<u32>, StoreError> {
     let what = || "the store".to_owned();
     let Some(bytes) = store.get(SCHEMA_KEY)? else {
@@ -91,17 +90,17 @@ fn write_schema(store: &dyn Store) -> Result<(), StoreError> {
     store.flush()
 }
 
-/// The number of the last change; 0 in a store that has never had one.
+/// Returns the number of the last change; 0 in a store that has never had one.
 pub(super) fn read_seq(store: &dyn Store) -> Result<u64, StoreError> {
     store.get(SEQ_KEY)?.map_or(Ok(0), |value| decode(SEQ_KEY, &value))
 }
 
-/// Sets the number of the last change.
+/// Returns the change that sets the number of the last change.
 pub(super) fn put_seq(seq: u64) -> Result<Op, StoreError> {
     Ok(Op::Put { key: SEQ_KEY.to_vec(), value: encode(&seq)? })
 }
 
-/// The record of the installation, as JSON; `None` before the first start is through.
+/// Returns the record of the installation, as JSON; `None` before the first start has completed.
 pub(super) fn read_instance(store: &dyn Store) -> Result<Option<String>, StoreError> {
     let value = store.get(INSTANCE_KEY)?;
     let value: Option<Box<serde_json::value::RawValue>> =
@@ -113,7 +112,7 @@ fn what(key: &[u8]) -> String {
     format!("record '{}'", String::from_utf8_lossy(key).escape_debug())
 }
 
-/// serde's message may quote a value, and values may be secrets: only the place is told.
+/// Describes an error by its kind and column only: serde's message may quote a value, and values may be secrets.
 fn without_content(error: &serde_json::Error) -> String {
     let kind = match error.classify() {
         serde_json::error::Category::Data => "unexpected JSON",

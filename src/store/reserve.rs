@@ -1,8 +1,8 @@
-//! A file whose room is taken beforehand, and whose content is replaced in place: what is so short and so
-//! urgent that it must be written when the disk is full. Two halves that are written in turns, so that a
-//! crash leaves one of them whole. What it says is its owner's business.
+//! A file with preallocated space whose content is replaced in place: for data so short and so urgent that it must be
+//! written when the disk is full. Two halves are written in turns, so that a crash leaves one of them whole. The
+//! content is its owner's business.
 //!
-//! A file system that never writes in place (btrfs, ZFS) may refuse it on a full disk all the same.
+//! A file system that never writes in place (btrfs, ZFS) may still refuse the write on a full disk.
 
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -11,30 +11,30 @@ use super::StoreError;
 use super::disk::{File, OpenOptions, is_there};
 use super::files::{seal, unseal, write_private};
 
-/// The file's name in the data directory.
+/// Name of the file in the data directory.
 pub(super) const FILE: &str = "reserve";
-/// The longest text that it takes, with its checksum and number.
+/// Longest text that fits, in bytes, with its checksum and number.
 const HALF: usize = 32 * 1024;
 
-/// See the module.
+/// The open reserve file of a data directory; see the module.
 pub struct Reserve {
     path: PathBuf,
-    /// Nothing as long as the file could not be made.
+    /// The open file; `None` as long as it could not be created.
     file: Option<File>,
-    /// How often it was written: the half with the higher number counts.
+    /// Number of writes so far: the half with the higher number counts.
     number: u64,
     text: String,
-    /// Whether the disk has the half that counts. What an earlier process wrote can be read also when its
-    /// sync failed, and would go with the other half.
+    /// `true` if the disk has the half that counts. Data of an earlier process can be read even if its sync failed, and
+    /// would be lost with the other half.
     is_kept: bool,
-    /// Whether a test has it fail.
+    /// Set by a test to make writes fail.
     #[cfg(test)]
     pub(crate) fails: bool,
 }
 
 impl Reserve {
-    /// Opens the file of a data directory and reads it; makes it where there is none. What stands in the
-    /// way is logged: without it a full disk is as it would be otherwise.
+    /// Opens and reads the file of a data directory; creates it if it does not exist. A failure is logged: without the
+    /// file a full disk has its usual effect.
     pub fn open(dir: &Path) -> Reserve {
         let path = dir.join(FILE);
         let mut reserve = Reserve {
@@ -56,13 +56,12 @@ impl Reserve {
         reserve
     }
 
-    /// What was written last; nothing at first.
+    /// Returns the text that was written last; empty at first.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// Replaces the text, which is one line. `Ok` means it is on the disk; after an error the text is
-    /// what it was.
+    /// Replaces the text, which is one line. `Ok` means it is on the disk; after an error the text is unchanged.
     pub fn write(&mut self, text: &str) -> Result<(), StoreError> {
         if text == self.text && self.is_kept {
             return Ok(());
@@ -84,8 +83,8 @@ impl Reserve {
         Ok(())
     }
 
-    /// Writes a half as a whole. One whose sync failed is written again when it is tried again, so that the
-    /// next sync has something to keep.
+    /// Writes a complete half. After a failed sync a retry writes it again, so that the next sync has something to
+    /// keep.
     fn put(&mut self, number: u64, text: &str) -> Result<(), StoreError> {
         let line = seal(&format!("{number} {text}"));
         if line.len() > HALF {
@@ -110,14 +109,14 @@ impl Reserve {
             }
             self.file = Some(OpenOptions::new().read(true).write(true).open(&self.path).map_err(failed)?);
         }
-        // It was just put there.
+        // It was set just above.
         self.file
             .as_ref()
             .ok_or_else(|| StoreError::NoRoom { path: self.path.clone(), reason: String::new() })
     }
 }
 
-/// The number and the text of the half that counts; nothing when neither can be read.
+/// Returns the number and the text of the half that counts; `None` if neither can be read.
 fn read(file: &File) -> Option<(u64, String)> {
     let halves = [0, HALF as u64].into_iter().filter_map(|offset| {
         let mut bytes = vec![0; HALF];
@@ -179,12 +178,12 @@ mod tests {
             reserve.write("first").unwrap();
             place.disk().plan(Some(Fault { after: 1, lasts: 1, full: false }));
             reserve.write("second").expect_err("its sync fails");
-            // Another process reads what the kernel shows, which the disk may not have.
+            // Another process reads the data that the kernel shows, which the disk may not have.
             let mut again = Reserve::open(dir.path());
             assert_eq!(again.text(), "second");
             let told = match seed % 3 {
                 0 => again.write("second").is_ok(),
-                // It ends in the middle of it.
+                // It ends in the middle of the write.
                 1 => {
                     place.disk().plan(Some(Fault { after: 3, lasts: 9, full: false }));
                     again.write("third").is_ok()

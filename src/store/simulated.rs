@@ -1,7 +1,6 @@
-//! A simulated disk under the store and the audit: files below `/simulated/NUMBER` are on a
-//! [`Disk`] in memory, others are the operating system's. And a database on such a disk that is as
-//! good as sled and no better: it hands its data to the kernel with each flush, has the disk keep it
-//! now and then, and keeps its first error until it is opened anew. For tests.
+//! A simulated disk under the store and the audit: files below `/simulated/NUMBER` are on a [`Disk`] in memory, others
+//! are the operating system's. Also a database on such a disk with exactly the guarantees of sled: it hands its data to
+//! the kernel with each flush, syncs from time to time, and keeps its first error until it is reopened. For tests.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -21,7 +20,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A disk that has a place among paths, until it is dropped.
+/// A disk with a path, until it is dropped.
 pub(crate) struct Place {
     name: String,
     pub(crate) disk: Arc<Mutex<Disk>>,
@@ -34,12 +33,12 @@ impl Place {
         Place { name, disk }
     }
 
-    /// The data directory that it is.
+    /// Returns the disk as a data directory.
     pub(crate) fn data_dir(&self) -> DataDir {
         DataDir::simulated(Path::new(&format!("{PLACE}{}", self.name)))
     }
 
-    /// The disk itself.
+    /// Locks and returns the disk.
     pub(crate) fn disk(&self) -> MutexGuard<'_, Disk> {
         lock(&self.disk)
     }
@@ -51,14 +50,14 @@ impl Drop for Place {
     }
 }
 
-/// The disk that a path is on, and the path there.
+/// Returns the disk of a path, and the path on it; `None` for a path of the operating system.
 fn on_disk(path: &Path) -> Option<(Arc<Mutex<Disk>>, String)> {
     let rest = path.to_str()?.strip_prefix(PLACE)?;
     let (name, rest) = rest.split_once('/').unwrap_or((rest, ""));
     Some((lock(&DISKS).get(name)?.clone(), rest.to_owned()))
 }
 
-/// The directory and the name of a path on a disk.
+/// Splits a path on a disk into its directory and its name.
 fn parted(disk: &mut Disk, path: &str) -> io::Result<(Node, String)> {
     let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
     Ok((disk.at(directory)?, name.to_owned()))
@@ -70,12 +69,12 @@ enum Inner {
     Simulated { disk: Arc<Mutex<Disk>>, node: Node, at: usize, appends: bool },
 }
 
-/// A file of either kind.
+/// A file of the operating system or of a simulated disk.
 #[derive(Debug)]
 pub(crate) struct File(Inner);
 
 impl File {
-    /// The file, unless it is a simulated one.
+    /// Returns the operating system's file; `None` for a simulated one.
     pub(super) fn real(&self) -> Option<&std::fs::File> {
         match &self.0 {
             Inner::Real(file) => Some(file),
@@ -190,7 +189,7 @@ fn place(offset: u64) -> usize {
     usize::try_from(offset).unwrap_or(usize::MAX)
 }
 
-/// How a file is opened.
+/// Options for opening a file.
 #[derive(Debug, Clone)]
 pub(crate) struct OpenOptions {
     real: std::fs::OpenOptions,
@@ -263,7 +262,7 @@ impl OpenOptionsExt for OpenOptions {
     }
 }
 
-/// How a directory is made.
+/// Options for creating a directory.
 #[derive(Debug)]
 pub(crate) struct DirBuilder(std::fs::DirBuilder);
 
@@ -277,7 +276,7 @@ impl DirBuilder {
         self
     }
 
-    /// On a simulated disk, as if it were recursive: one that is there is no error.
+    /// Creates a directory. On a simulated disk, as if it were recursive: an existing one is no error.
     pub(crate) fn create(&self, path: impl AsRef<Path>) -> io::Result<()> {
         let Some((disk, path)) = on_disk(path.as_ref()) else { return self.0.create(path) };
         let mut disk = lock(&disk);
@@ -296,7 +295,7 @@ impl DirBuilderExt for DirBuilder {
     }
 }
 
-/// A name in a directory.
+/// A directory entry.
 pub(crate) struct Entry(PathBuf);
 
 impl Entry {
@@ -360,32 +359,32 @@ pub(crate) fn remove_dir_all(path: impl AsRef<Path>) -> io::Result<()> {
     disk.remove(directory, &name)
 }
 
-/// Whether something is there, for a path on a simulated disk.
+/// Reports whether a path on a simulated disk exists; `None` for another path.
 pub(super) fn is_there(path: &Path) -> Option<bool> {
     on_disk(path).map(|(disk, below)| lock(&disk).at(&below).is_ok())
 }
 
-/// The database of a data directory on a simulated disk; `None` for another directory.
+/// Opens the database of a data directory on a simulated disk; `None` for another directory.
 pub(super) fn open(dir: &DataDir) -> Option<Result<Arc<dyn Store>, StoreError>> {
     on_disk(dir.path())?;
     Some(Database::open(dir.store_path()).map(|store| Arc::new(store) as Arc<dyn Store>))
 }
 
-/// After so many flushes the disk is asked to keep what it was given.
+/// Number of flushes after which the disk is synced.
 const FLUSHES_UNTIL_SYNC: u32 = 4;
-/// A log that is longer is written anew when it is opened.
+/// Length in bytes beyond which a log is rewritten when it is opened.
 const LONG: usize = 48 * 1024;
 
 struct Tables {
     records: BTreeMap<Vec<u8>, Vec<u8>>,
     log: File,
-    /// What was applied and not flushed.
+    /// Lines of batches that are applied and not flushed.
     pending: String,
     flushes: u32,
     broken: bool,
 }
 
-/// A log of batches, one a line with a checksum; a torn last one is cut off.
+/// A log of batches, one per line with a checksum; a torn last line is cut off.
 struct Database {
     directory: PathBuf,
     tables: Mutex<Tables>,

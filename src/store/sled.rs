@@ -1,4 +1,4 @@
-//! The store on disk: sled 0.34.7, fenced. The only file that names it.
+//! The store on disk: sled 0.34.7, encapsulated. The only file that names it.
 //!
 //! One tree, a small cache (sled's own default is 1 GiB), a background flush each second. sled's
 //! `flush` hands the data to the kernel, which is enough against the end of this process; only the
@@ -17,23 +17,23 @@ use super::{DataDir, Op, Record, Store, StoreError};
 const CACHE_BYTES: u64 = 1024 * 1024;
 const FLUSH_EVERY_MS: u64 = 1000;
 
-/// How long a look at a database that has just been closed may take.
+/// Longest time for reopening a database that has just been closed.
 const REOPEN_LIMIT: Duration = Duration::from_secs(20);
 
 /// A [`Store`] in a sled database. Keeps the data directory locked as long as it lives.
 pub(super) struct SledStore {
-    // Before `dir`: the database is closed before the directory is given free. Nothing while it is
-    // being opened anew, and after that failed.
+    // Before `dir`: the database is closed before the directory is unlocked. `None` while it is being reopened, and
+    // after that failed.
     db: RwLock<Option<Db>>,
-    /// One write that failed, also one of sled's own thread, and this `Db` never works again.
+    /// Set once a write has failed, also one of sled's own thread: this `Db` never works again.
     broken: AtomicBool,
     path: PathBuf,
     _dir: DataDir,
 }
 
 impl SledStore {
-    /// Opens or makes the database of a data directory. May block for long, panic or hang on a
-    /// damaged file: the caller runs it on a thread of its own.
+    /// Opens or creates the database of a data directory. May block for long, panic or hang on a damaged file: the
+    /// caller runs it on a thread of its own.
     pub(super) fn open(dir: DataDir) -> Result<SledStore, StoreError> {
         let path = dir.store_path();
         let db = open_db(&path)?;
@@ -94,7 +94,7 @@ impl Store for SledStore {
         self.with("flush the store", |db| db.flush().map(drop))
     }
 
-    /// sled keeps its first error for ever, so the database is closed and opened anew.
+    /// Closes and reopens the database, because sled keeps its first error for ever.
     fn recover(&self) -> Result<(), StoreError> {
         if !self.broken.load(Relaxed) {
             return Ok(());
@@ -109,8 +109,8 @@ impl Store for SledStore {
     }
 }
 
-/// sled tells a held lock by its text only. The data directory's own lock comes first, so that
-/// text is seen only when a program other than this one has the database open.
+/// Translates an error of sled, which reports a held lock by its text only. The data directory's own lock comes first,
+/// so that text is seen only if a program other than this one has the database open.
 fn translate(what: &'static str, path: &Path, error: sled::Error) -> StoreError {
     match error {
         sled::Error::Io(error) if error.to_string().contains("could not acquire lock") => {
@@ -124,7 +124,7 @@ fn translate(what: &'static str, path: &Path, error: sled::Error) -> StoreError 
     }
 }
 
-/// sled passes on copies of errors, which have the original's debug text: `Os { code: 28, … }`.
+/// Restores the original error: sled passes on copies with the original's debug text, `Os { code: 28, … }`.
 fn unwrapped(error: io::Error) -> io::Error {
     let text = error.to_string();
     let code = text.strip_prefix("Os { code: ").and_then(|rest| rest.split_once(',')?.0.parse().ok());
@@ -165,7 +165,7 @@ mod tests {
         drop(store.db.write().unwrap().take());
         let error = store.apply(vec![put("s/2")]).expect_err("it is closed");
         assert_eq!(error.cause(), "the database is closed");
-        // A process that another test is starting holds the lock for the moment until it runs.
+        // A process that another test is starting holds the lock until its exec.
         let until = std::time::Instant::now() + crate::store::OPEN_LIMIT;
         while matches!(store.recover(), Err(StoreError::Locked { .. })) && std::time::Instant::now() < until {
             std::thread::yield_now();

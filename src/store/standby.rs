@@ -1,6 +1,6 @@
-//! What stands in for a store that cannot be opened because the disk is full: what is configured, read
-//! from the newest good backup and the journal into memory. It can be read, but not written, and gives
-//! way to the store as soon as that can be opened.
+//! The read-only fallback for a store that cannot be opened because the disk is full: the configuration, read from the
+//! newest good backup and the journal into memory. It can be read, but not written, and is replaced by the store as
+//! soon as that can be opened.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -8,10 +8,10 @@ use super::opening::{Beside, Look};
 use super::vault::Vault;
 use super::{DataDir, MemoryStore, Op, Record, Store, StoreError, backup};
 
-/// What is in no backup and is not made up: whoever asks for it has to wait for the store.
+/// Prefix of records that are in no backup: reading them fails until the store is open, rather than finding nothing.
 const UNKNOWN: &[u8] = b"u/";
 
-/// A [`Store`] that is another one's place.
+/// A [`Store`] that delegates to the fallback, and later to the real store.
 pub(super) struct StandIn {
     now: RwLock<Arc<dyn Store>>,
 }
@@ -68,18 +68,18 @@ impl Store for Remembered {
     }
 }
 
-/// What is needed to open the store when there is room.
+/// Data for opening the store once there is room.
 pub(super) struct Standby {
     stand_in: Arc<StandIn>,
     pub(super) dir: DataDir,
     pub(super) look: Look,
-    /// Why the store could not be opened.
+    /// Error with which the store could not be opened.
     pub(super) full: StoreError,
 }
 
 impl Standby {
-    /// From here on everybody who has the stand-in has the store. Returns whether it holds other than
-    /// what stood in for it: changes of a part of the journal that could not be read.
+    /// Replaces the fallback by the store for all holders of the stand-in. Returns whether the configuration in the
+    /// store differs from the fallback's: by changes of a part of the journal that could not be read.
     pub(super) fn give_way(&self, store: Arc<dyn Store>) -> Result<bool, StoreError> {
         let configured = |store: &dyn Store| -> Result<Vec<Record>, StoreError> {
             Ok(store.scan_prefix(b"")?.into_iter().filter(|(key, _)| backup::is_compared(key)).collect())
@@ -90,7 +90,7 @@ impl Standby {
     }
 }
 
-/// A vault that has in memory what was configured, since the store cannot be opened.
+/// Returns a vault that has the configuration in memory, since the store cannot be opened.
 pub(super) fn stand_in(dir: &DataDir, look: Look, full: StoreError) -> Result<Vault, StoreError> {
     let beside = Beside::read(dir)?;
     let Some(source) = beside.source(dir) else {

@@ -1,14 +1,13 @@
-//! The store with what protects it: the journal before it, the backups and the marker beside it. The
-//! one way to make a change that is acknowledged.
+//! The store with its protection: the journal before it, the backups and the marker beside it. This is the only way to
+//! make a change that is acknowledged.
 //!
-//! A change that failed half-way (in the journal, or applied and not flushed) is taken back before
-//! anything else is written, so that what callers were told was refused is nowhere. Should taking it
-//! back fail as well and the process then end, the next start may find that one change made: nobody
-//! was told that it was, and nothing after it was accepted.
+//! A change that failed half-way (in the journal, or applied and not flushed) is taken back before anything else is
+//! written, so that a change reported as refused is nowhere. If taking it back fails as well and the process then ends,
+//! the next start may find that one change applied: it was never acknowledged, and nothing after it was accepted.
 //!
-//! The database may bring such a change to the disk with its number, and what takes it back not. So the
-//! number is not given to anything else: it becomes that of a change that takes the other one back, and
-//! a start holds the database's last change against the journal's of that number (`opening.rs`).
+//! The database may bring such a change to the disk with its number, but not the change that takes it back. So the
+//! number is not used for anything else: it becomes that of a change that takes the other one back, and a start
+//! compares the database's last change with the journal's of that number (`opening.rs`).
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -25,56 +24,56 @@ use super::records::{SEQ_KEY, put_seq, read_instance, read_seq};
 use super::standby::Standby;
 use super::{DataDir, Op, Store, StoreError};
 
-/// A backup of this size is written whenever there is time, in bytes.
+/// Size in bytes up to which a backup is written whenever there is time.
 const SMALL_BACKUP: u64 = 256 * 1024;
-/// A larger one when the changes since are this share of it.
+/// Divisor for a larger one: it is written when the changes since reach this fraction of it.
 const SHARE_OF_BACKUP: u64 = 8;
 
-/// Why changes cannot be stored.
+/// Reason that changes cannot be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
-    /// In the operating system's words.
+    /// Short description without paths, see [`StoreError::cause`].
     pub cause: Arc<str>,
-    /// Whether the store itself is not open, and a backup stands in for it.
+    /// `true` if the store itself is not open, and a backup stands in for it.
     pub from_backup: bool,
 }
 
 /// A store and its journal, backups and marker. Its methods block on the disk.
 pub struct Vault {
     store: Arc<dyn Store>,
-    /// Nothing for a store that is not on a disk, and for one that is stood in for.
+    /// Files beside the store; `None` for a store that is not on a disk, and while a fallback stands in.
     disk: Option<Disk>,
-    /// While something stands in for the store.
+    /// Set while a fallback stands in for the store.
     standby: Option<Standby>,
-    /// The number of the last change.
+    /// Number of the last change.
     seq: u64,
     undo: Option<Undo>,
     backup_due: bool,
-    /// How large the newest backup is, and how much was journaled since, in bytes.
+    /// Size of the newest backup, and of the journal lines since (`since_backup`), in bytes.
     backup_size: u64,
     since_backup: u64,
-    /// Said once, not each time it is tried.
+    /// `true` after a failed backup: the failure is logged once, not at each attempt.
     backup_fails: bool,
     trouble: watch::Sender<Option<Trouble>>,
 }
 
-/// How a batch that failed is taken back.
+/// Data to take back a batch that failed.
 struct Undo {
-    /// What makes the store as it was.
+    /// Changes that restore the previous records.
     ops: Vec<Op>,
-    /// The same as a change of its own; nothing where the batch had no number.
+    /// The same as a numbered change; `None` if the batch had no number.
     change: Option<Vec<Op>>,
 }
 
 pub(super) struct Disk {
     pub(super) dir: DataDir,
-    /// `None` while it is to be begun anew, which needs a backup first.
+    /// Open journal; `None` while it is to be begun again, which needs a backup first.
     pub(super) journal: Option<Journal>,
     pub(super) wrap: Wrap,
 }
 
 impl Vault {
-    /// A store without anything beside it, for tests: as durable as the store itself.
+    /// Creates a vault without any files beside the store, for tests: as durable as the store itself.
     pub fn bare(store: Arc<dyn Store>) -> Vault {
         Vault::assemble(store, None, 0)
     }
@@ -96,7 +95,7 @@ impl Vault {
         }
     }
 
-    /// A vault with something in the place of the store.
+    /// Creates a vault with a fallback in the place of the store.
     pub(super) fn standing_in(store: Arc<dyn Store>, standby: Standby, seq: u64) -> Vault {
         let now = Trouble { cause: standby.full.cause().into(), from_backup: true };
         let mut vault = Vault::assemble(store, None, seq);
@@ -105,30 +104,29 @@ impl Vault {
         vault
     }
 
-    /// The store, to read from. What is written past the vault is neither in the journal nor in a
-    /// backup.
+    /// Returns the store, to read from. Writes that bypass the vault are neither in the journal nor in a backup.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
     }
 
-    /// Where it is on the disk; `None` for one that is in memory only.
+    /// Returns the path of the data directory; `None` for a store that is in memory only.
     pub fn data_dir(&self) -> Option<&Path> {
         let of_standby = self.standby.as_ref().map(|standby| standby.dir.path());
         self.disk.as_ref().map(|disk| disk.dir.path()).or(of_standby)
     }
 
-    /// Follows whether changes can be stored.
+    /// Subscribes to the state of the store: `None` while changes can be stored, else the reason.
     pub fn trouble(&self) -> watch::Receiver<Option<Trouble>> {
         self.trouble.subscribe()
     }
 
-    /// The number of the last change.
+    /// Returns the number of the last change.
     pub fn seq(&self) -> u64 {
         self.seq
     }
 
-    /// Carries out a batch; `Ok` means it is durable. After an error everything is as before, at the
-    /// latest when the next batch is accepted.
+    /// Applies a batch; `Ok` means it is durable. After an error everything is as before, at the latest when the next
+    /// batch is accepted.
     pub fn commit(&mut self, batch: Vec<Op>) -> Result<(), StoreError> {
         let worth_it = batch.iter().filter(|op| is_journaled(op)).cloned().collect();
         let done = self.write(batch, worth_it, false);
@@ -136,17 +134,17 @@ impl Vault {
         done
     }
 
-    /// Finds out whether changes can be stored again, by a change of nothing; where something stands in
-    /// for the store, opens that first. Returns whether there are other records now than there were.
+    /// Checks with an empty change whether changes can be stored again; if a fallback stands in for the store, opens
+    /// the store first. Returns whether the records differ from those before.
     pub fn probe(&mut self) -> Result<bool, StoreError> {
         let came_back = self.come_back();
         let done = came_back.clone().and_then(|_| self.write(Vec::new(), Vec::new(), true));
         self.note(&done);
-        // Who asks has to know, also when the next write fails.
+        // The caller has to know, even if the next write fails.
         if came_back == Ok(true) { Ok(true) } else { done.map(|()| false) }
     }
 
-    /// Opens the store that is stood in for, where there is room.
+    /// Opens the store that a fallback stands in for, if there is room.
     fn come_back(&mut self) -> Result<bool, StoreError> {
         let Some(standby) = &self.standby else { return Ok(false) };
         check_room(standby.dir.path(), ROOM_FOR_A_STORE)?;
@@ -158,7 +156,7 @@ impl Vault {
         Ok(differs)
     }
 
-    /// Takes back what is left of a failed batch, and flushes.
+    /// Takes back the rest of a failed batch, and flushes.
     pub fn settle(&mut self) -> Result<(), StoreError> {
         if self.standby.is_some() {
             // Nothing was written.
@@ -169,9 +167,9 @@ impl Vault {
         done
     }
 
-    /// Writes the backup and the marker that are due, and shortens the journal. What fails is logged
-    /// and tried again with the next change; it is no reason to refuse one. A large backup waits until
-    /// it is worth it, so that a change costs the same however much there is.
+    /// Writes the backup and the marker that are due, and shortens the journal. A failure is logged and tried again
+    /// with the next change; it is no reason to refuse one. A large backup waits until it is worth it, so that a change
+    /// costs the same however much there is.
     pub fn rest(&mut self) {
         let is_small = self.backup_size <= SMALL_BACKUP;
         if is_small || self.since_backup.saturating_mul(SHARE_OF_BACKUP) >= self.backup_size {
@@ -179,7 +177,7 @@ impl Vault {
         }
     }
 
-    /// The same at the end, when nothing waits any more.
+    /// Does the same at the end, without waiting for a large backup to be worth it.
     pub fn back_up(&mut self) {
         if !self.backup_due {
             return;
@@ -193,11 +191,10 @@ impl Vault {
         self.backup_fails = done.is_err();
     }
 
-    /// Begins the journal anew behind a backup, so that nothing that was there before is in it. Backups of
-    /// before stay.
+    /// Begins the journal again behind a backup, so that it contains nothing from before. Earlier backups stay.
     ///
     /// # Errors
-    /// When either cannot be written; then the journal is as it was.
+    /// If either cannot be written; then the journal is as it was.
     pub fn begin_journal_anew(&mut self) -> Result<(), StoreError> {
         if self.checkpoint()?.is_none() {
             return Ok(());
@@ -208,15 +205,15 @@ impl Vault {
         Ok(())
     }
 
-    /// Writes a backup of all that is configured, and the marker; shortens the journal when it is long.
-    /// Returns where the backup is; `None` where there is no place for one.
+    /// Writes a backup of all configuration, and the marker; shortens a long journal. Returns the path of the backup;
+    /// `None` if none was written, because the store is not on a disk or a change is still to be taken back.
     pub fn checkpoint(&mut self) -> Result<Option<PathBuf>, StoreError> {
         let Some(disk) = &mut self.disk else {
             self.backup_due = false;
             return Ok(None);
         };
         if self.undo.is_some() {
-            // What the store holds is not what was acknowledged.
+            // The store does not hold exactly the acknowledged changes.
             return Ok(None);
         }
         let data_dir = disk.dir.path().to_owned();
@@ -229,15 +226,15 @@ impl Vault {
         match &mut disk.journal {
             None => disk.journal = Some(begin_again(&disk.dir, self.seq, disk.wrap)?),
             Some(journal) if journal.is_long() => {
-                // One backup more than needed covers what goes, in case the newest is hit by damage.
+                // One backup more than needed covers the removed lines, in case the newest is damaged.
                 if let Some((covered, _)) = backup::list(&data_dir)?.get(1)
                     && let Err(error) = journal.compact(*covered)
                 {
                     if !matches!(error, StoreError::Corrupt { .. }) {
                         return Err(error);
                     }
-                    // Somebody else was at the file. The backup has all that it had. From here on nothing is
-                    // written to it any more, also when the new one cannot be begun.
+                    // Another program changed the file. The backup has all of its content. From here on nothing is
+                    // written to it, even if the new one cannot be begun.
                     tracing::error!(%error, "the journal is damaged");
                     disk.journal = None;
                     disk.journal = Some(begin_again(&disk.dir, self.seq, disk.wrap)?);
@@ -248,7 +245,7 @@ impl Vault {
         Ok(Some(path))
     }
 
-    /// Writes a backup to a place of the caller's.
+    /// Writes a backup to the given path.
     pub fn backup_to(&self, path: &Path) -> Result<(), StoreError> {
         current(&*self.store, self.seq)?.write_to(path)
     }
@@ -297,7 +294,7 @@ impl Vault {
         Ok(())
     }
 
-    /// Makes a change that is in the journal, if it has a number. After an error it is not in there any more.
+    /// Applies a change that is in the journal, if it has a number. After an error it is taken back from the journal.
     fn make(&mut self, batch: Vec<Op>, seq: Option<u64>, journaled: &[Op]) -> Result<(), StoreError> {
         let done = self.store.apply(batch).and_then(|()| self.store.flush());
         let Some(seq) = seq else { return done };
@@ -312,7 +309,7 @@ impl Vault {
     }
 
     fn settle_all(&mut self) -> Result<(), StoreError> {
-        // Both are tried, whichever fails: each that is back is one trace less of what was refused.
+        // Both are tried, whichever fails: each success removes a trace of the refused change.
         let cut = self.settle_journal();
         self.store.recover()?;
         self.catch_up()?;
@@ -339,8 +336,8 @@ impl Vault {
         self.make(batch, Some(seq), change)
     }
 
-    /// Sees to it that the journal has what was acknowledged and nothing else. One that does not show that
-    /// any more is begun anew behind a backup.
+    /// Makes sure that the journal has the acknowledged changes and nothing else. A journal that no longer shows them
+    /// is begun again behind a backup.
     fn settle_journal(&mut self) -> Result<(), StoreError> {
         let Some(disk) = &mut self.disk else { return Ok(()) };
         match disk.journal.as_mut().map_or(Ok(()), Journal::settle) {
@@ -353,7 +350,7 @@ impl Vault {
         }
     }
 
-    /// What the store lost of what was acknowledged, when it got back to work.
+    /// Reapplies acknowledged changes that the store lost when it recovered.
     fn catch_up(&self) -> Result<(), StoreError> {
         let Some(disk) = &self.disk else { return Ok(()) };
         if read_seq(&*self.store)? < self.seq
@@ -369,7 +366,7 @@ impl Vault {
         self.disk.as_mut()?.journal.as_mut()
     }
 
-    /// A journal that was missing or damaged is begun anew only when a backup has all before it.
+    /// Begins a missing or damaged journal again, once a backup has everything before it.
     fn have_a_journal(&mut self) -> Result<(), StoreError> {
         if self.disk.as_ref().is_some_and(|disk| disk.journal.is_none()) {
             self.checkpoint()?;
@@ -414,7 +411,7 @@ impl Vault {
     }
 }
 
-/// A journal keeps all but the content of kept lists: they are large and can be had again.
+/// Reports whether a change is journaled: all but the content of kept lists, which are large and can be obtained again.
 fn is_journaled(op: &Op) -> bool {
     let of_the_store = op.key() == SEQ_KEY;
     match op {
@@ -423,14 +420,13 @@ fn is_journaled(op: &Op) -> bool {
     }
 }
 
-/// A backup of a store as it is.
+/// Creates a backup of a store's current content.
 pub(super) fn current(store: &dyn Store, seq: u64) -> Result<Backup, StoreError> {
     let records = store.scan_prefix(b"")?.into_iter().filter(|(key, _)| backup::covers(key)).collect();
     Ok(Backup::now(seq, records))
 }
 
-/// Begins the journal after a number. What is there under its name was not fit to go on with, and is
-/// moved aside.
+/// Begins the journal after a number. An existing file of its name was unfit to be continued, and is moved aside.
 pub(super) fn begin_again(dir: &DataDir, seq: u64, wrap: Wrap) -> Result<Journal, StoreError> {
     let path = dir.path().join(journal::FILE);
     if super::disk::is_there(&path) {
