@@ -9,7 +9,7 @@ use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use mcpvisor::child::{Call, Link, Outcome};
 use mcpvisor::process::{Host, HostSettings};
-use mcpvisor::supervisor::{Admitted, BrakeSettings, Definition, ServerSpec, Supervisor};
+use mcpvisor::supervisor::{Admitted, Definition, ServerSpec, StartLimits, Supervisor};
 use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
@@ -30,7 +30,7 @@ async fn start() -> (Supervisor, Link) {
         alone: false,
     });
     let host = host.expect("a host for processes");
-    let (supervisor, _) = Supervisor::start(host, BrakeSettings::default()).await.expect("a supervisor");
+    let (supervisor, _) = Supervisor::start(host, StartLimits::default()).await.expect("a supervisor");
     let entry = json!({"command": env!("CARGO_BIN_EXE_fake-mcp"), "mcpvisor": {"era": "legacy"}});
     let entry = entry.as_object().expect("an object").clone();
     let definition = Arc::new(Definition::parse(entry).expect("a definition"));

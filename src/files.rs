@@ -18,9 +18,9 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::stat::makedev;
 
 /// Longest time that reading a file may take.
-pub const PATIENCE: Duration = Duration::from_secs(5);
+pub const FILE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most threads that may wait for disks that do not answer.
-const MOST_STUCK: usize = 16;
+const MAX_STUCK: usize = 16;
 
 /// Reason that a file is not read. Worded to follow the file's name.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +44,7 @@ pub enum Unreadable {
     #[error("has not answered for a while: the disk hangs that it is on")]
     StillSilent,
     /// Too many other paths do not answer.
-    #[error("is not read, since {MOST_STUCK} others do not answer")]
+    #[error("is not read, since {MAX_STUCK} others do not answer")]
     TooManySilent,
 }
 
@@ -73,14 +73,14 @@ impl From<Unreadable> for io::Error {
 /// Reads a regular file of at most `most` bytes.
 pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, Unreadable> {
     let own = path.to_owned();
-    within(path, PATIENCE, move || read_now(open(&own)?, most))?
+    within(path, FILE_TIMEOUT, move || read_now(open(&own)?, most))?
 }
 
 /// Reads as [`read`] does, and accepts a pipe that the shell made of a command's output (`<(command)`), and
 /// `/dev/null`, the usual name for an empty file.
 pub fn read_or_piped(path: &Path, most: u64) -> Result<Vec<u8>, Unreadable> {
     let own = path.to_owned();
-    within(path, PATIENCE, move || {
+    within(path, FILE_TIMEOUT, move || {
         let file = open_any(&own)?;
         if is_null(&file.metadata()?) {
             return Ok(Vec::new());
@@ -140,7 +140,7 @@ fn stuck() -> MutexGuard<'static, Vec<PathBuf>> {
 ///
 /// # Errors
 /// If the time is over. The work then goes on if it ever can, and its result is dropped. Also if an earlier
-/// call still waits for this path, or 16 (`MOST_STUCK`) others do.
+/// call still waits for this path, or 16 (`MAX_STUCK`) others do.
 pub fn within<T: Send + 'static>(
     path: &Path,
     patience: Duration,
@@ -151,7 +151,7 @@ pub fn within<T: Send + 'static>(
         if stuck.iter().any(|waited_for| waited_for == path) {
             return Err(Unreadable::StillSilent);
         }
-        if stuck.len() >= MOST_STUCK {
+        if stuck.len() >= MAX_STUCK {
             return Err(Unreadable::TooManySilent);
         }
     }
@@ -230,10 +230,10 @@ mod tests {
         let again = within(&path, SOON, || ());
         assert!(matches!(again, Err(Unreadable::StillSilent)), "{again:?}");
         let other = PathBuf::from("another");
-        assert!(matches!(within(&other, PATIENCE, || 7), Ok(7)), "others are read");
+        assert!(matches!(within(&other, FILE_TIMEOUT, || 7), Ok(7)), "others are read");
         drop(release);
         let end = std::time::Instant::now() + Duration::from_secs(20);
-        while matches!(within(&path, PATIENCE, || ()), Err(Unreadable::StillSilent)) {
+        while matches!(within(&path, FILE_TIMEOUT, || ()), Err(Unreadable::StillSilent)) {
             assert!(std::time::Instant::now() < end, "it answers again");
             thread::yield_now();
         }

@@ -2,14 +2,14 @@
 //! queries and tools all use it, so that they tolerate the same mistakes.
 
 /// Longest name that is compared, in characters.
-const LONGEST: usize = 256;
+const MAX_COMPARED: usize = 256;
 
 /// Returns the known name that a mistyped one most likely stands for: at most a third of its characters (at
 /// least one, at most five) may differ, and case is ignored. Of equally close names the first one counts.
 /// `None` if no name is close enough.
 pub fn closest<'k>(given: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let length = given.chars().count();
-    if length == 0 || length > LONGEST {
+    if length == 0 || length > MAX_COMPARED {
         return None;
     }
     let (allowed, given) = ((length / 3).clamp(1, 5), given.to_lowercase());

@@ -36,7 +36,7 @@ pub enum Stop {
 
 /// Action that a signal asks the daemon for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
+pub enum DaemonRequest {
     /// Stop, in order or at once.
     Stop(Stop),
     /// Read the configuration again and apply the servers files.
@@ -86,13 +86,13 @@ impl Signals {
 
     /// Waits for the next signal. Cancel safe: a signal is not lost when the future is dropped. Several signals
     /// of one kind may count as one if they arrive faster than they are taken.
-    pub async fn next(&mut self) -> Asked {
+    pub async fn next(&mut self) -> DaemonRequest {
         let signal = tokio::select! {
             Some(()) = self.terminate.recv() => "SIGTERM",
             () = received(&mut self.interrupt) => "SIGINT",
             Some(()) = self.hangup.recv() => {
                 if !self.had_terminal || has_terminal() {
-                    return Asked::Reload;
+                    return DaemonRequest::Reload;
                 }
                 "SIGHUP"
             }
@@ -100,7 +100,7 @@ impl Signals {
         };
         let stop = Signals::meaning(self.received, signal);
         self.received = self.received.saturating_add(1);
-        Asked::Stop(stop)
+        DaemonRequest::Stop(stop)
     }
 
     fn meaning(received_before: u32, signal: &'static str) -> Stop {
@@ -134,7 +134,7 @@ mod tests {
         assert!(sent.success());
     }
 
-    async fn next(signals: &mut Signals) -> Asked {
+    async fn next(signals: &mut Signals) -> DaemonRequest {
         tokio::time::timeout(Duration::from_secs(10), signals.next()).await.expect("a signal in time")
     }
 
@@ -148,12 +148,12 @@ mod tests {
             () = std::future::ready(()) => {}
         }
         send("HUP");
-        assert_eq!(next(&mut signals).await, Asked::Reload);
+        assert_eq!(next(&mut signals).await, DaemonRequest::Reload);
         send("TERM");
-        assert_eq!(next(&mut signals).await, Asked::Stop(Stop::Drain { signal: "SIGTERM" }));
+        assert_eq!(next(&mut signals).await, DaemonRequest::Stop(Stop::Drain { signal: "SIGTERM" }));
         send("INT");
-        assert_eq!(next(&mut signals).await, Asked::Stop(Stop::Force { signal: "SIGINT" }));
+        assert_eq!(next(&mut signals).await, DaemonRequest::Stop(Stop::Force { signal: "SIGINT" }));
         send("TERM");
-        assert_eq!(next(&mut signals).await, Asked::Stop(Stop::Force { signal: "SIGTERM" }));
+        assert_eq!(next(&mut signals).await, DaemonRequest::Stop(Stop::Force { signal: "SIGTERM" }));
     }
 }

@@ -10,6 +10,7 @@
 //! drives all three by turns, checks every answer and fails the run on a wrong one. The method
 //! and how to read the table: `docs/performance.md`.
 
+mod call_accounting;
 mod constant;
 mod echo_child;
 mod load;
@@ -17,7 +18,6 @@ mod options;
 mod pipe;
 mod process;
 mod report;
-mod toll;
 mod variant;
 
 use std::process::ExitCode;
@@ -76,7 +76,7 @@ async fn measure(options: &Options) -> Result<()> {
         levels.push(level);
     }
     report::print_table(&levels, options.markdown);
-    report::print_tolls(&levels);
+    report::print_call_accounting(&levels);
     for variant in running {
         variant.stop()?;
     }
@@ -87,9 +87,9 @@ async fn measure(options: &Options) -> Result<()> {
 /// meets all of them alike and ratios can be taken within a round.
 async fn measure_level(options: &Options, running: &[Running], in_flight: usize) -> Result<Level> {
     let mut level = Level::new(in_flight, running.iter().map(Running::kind));
-    let booth = toll::Booth::new().await?;
+    let booth = call_accounting::AccountingRun::new().await?;
     for _ in 0..options.rounds() {
-        level.add_toll(booth.measure().await?);
+        level.add_call_accounting(booth.measure().await?);
         for (turn, variant) in running.iter().enumerate() {
             let round = measure_turn(options, variant, in_flight)
                 .await

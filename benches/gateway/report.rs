@@ -66,7 +66,7 @@ impl Level {
         series.latencies.append(&mut round.answers.latencies);
     }
 
-    pub(crate) fn add_toll(&mut self, toll: Duration) {
+    pub(crate) fn add_call_accounting(&mut self, toll: Duration) {
         self.tolls.push(toll.as_secs_f64() * 1e6);
     }
 
@@ -170,7 +170,7 @@ fn mebibytes(kibibytes: u32) -> String {
 }
 
 /// What of the daemon's CPU time for a call is for who makes it.
-pub(crate) fn print_tolls(levels: &[Level]) {
+pub(crate) fn print_call_accounting(levels: &[Level]) {
     println!("authentication, limits and usage, of the gateway's CPU for a call:");
     levels.iter().filter_map(Level::toll).for_each(|toll| println!("  {toll}"));
     let against: Vec<String> = levels.iter().filter_map(Level::against_beside).collect();

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
-use super::charter::{Charter, Member, Plan};
 use super::key::KeyRecord;
 use super::limits::KeyLimits;
 use super::permissions::Permissions;
 use super::rate::Bucket;
 use super::ring::{Entry, LOCAL_OPERATOR, Principal, Slot};
+use super::tenancy::{Member, Plan, Tenancy};
 use super::unread::Unread;
 
 /// Id of callers without a key where `/api` is open to everybody.
@@ -33,7 +33,7 @@ pub(super) struct Account {
 
 /// Accounts of all members; see the module documentation.
 pub(super) struct Accounts {
-    pub(super) charter: Arc<Charter>,
+    pub(super) charter: Arc<Tenancy>,
     by_member: HashMap<Arc<str>, Arc<Account>>,
     pub(super) operator: Principal,
     pub(super) anybody: Principal,
@@ -41,7 +41,7 @@ pub(super) struct Accounts {
 
 impl Accounts {
     /// Makes the accounts of an organization. The usage of a member that has an account in `before` continues.
-    pub(super) fn new(charter: Arc<Charter>, before: Option<&Accounts>) -> Accounts {
+    pub(super) fn new(charter: Arc<Tenancy>, before: Option<&Accounts>) -> Accounts {
         let now = Instant::now();
         let account = |member: &Arc<Member>| {
             let known = before.and_then(|before| before.by_member.get(&member.id));
@@ -92,8 +92,8 @@ fn bucket(rate: Option<NonZeroU32>, known: Option<&Arc<Bucket>>, now: Instant) -
 }
 
 /// Makes a principal without a key: the first owner, without limits.
-fn keyless(charter: &Charter, id: &str, name: &str, slot: Option<Arc<Slot>>) -> Principal {
-    let member = charter.owner().cloned().unwrap_or_else(|| Arc::new(Charter::default_owner()));
+fn keyless(charter: &Tenancy, id: &str, name: &str, slot: Option<Arc<Slot>>) -> Principal {
+    let member = charter.owner().cloned().unwrap_or_else(|| Arc::new(Tenancy::default_owner()));
     let plan = charter.plan_of(&member).clone();
     let record = KeyRecord {
         id: id.into(),

@@ -1,9 +1,9 @@
 //! Limits on the keys that a caller may make or change: none may allow more than the caller's own. Pure.
 
-use super::charter::Member;
 use super::key::KeyRecord;
 use super::limits::KeyLimits;
 use super::ring::Principal;
+use super::tenancy::Member;
 
 /// Checks that a caller may make this key, or change the key `before` into it; an error gives the reason. A
 /// narrower key is always allowed; a wider one must be within the caller's own key, and its member's role

@@ -9,7 +9,7 @@ use super::key::KeyRecord;
 /// Maximum number of keys in total that are neither revoked nor expired.
 pub const MAX_KEYS: u64 = 10_000;
 /// Number of such keys that a member may have however many members there are.
-const LEAST_SHARE: u64 = 10;
+const MIN_SHARE: u64 = 10;
 /// Number of ended keys that are kept per member; of more, those that ended first go.
 pub const ENDED_KEPT: usize = 500;
 /// Time for which a revoked key is kept, in seconds: 90 days.
@@ -18,12 +18,12 @@ pub const REVOKED_KEPT: u64 = 90 * 86_400;
 /// Returns the number of keys a member may have that are neither revoked nor expired, if there are
 /// `members` members.
 pub fn share(members: usize) -> u64 {
-    (MAX_KEYS / (members as u64).max(1)).max(LEAST_SHARE)
+    (MAX_KEYS / (members as u64).max(1)).max(MIN_SHARE)
 }
 
 /// Standing of a key among its member's keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
+enum KeyRank {
     /// Accepted until that time; for ever if `None`.
     Live {
         until: Option<u64>,
@@ -41,7 +41,7 @@ enum Standing {
 type Ended = (bool, u64, Arc<str>);
 
 #[derive(Debug, Default)]
-struct Tally {
+struct KeyCounts {
     live: u64,
     ended: BTreeSet<Ended>,
 }
@@ -49,8 +49,8 @@ struct Tally {
 /// Counts of all keys; see the module documentation.
 #[derive(Debug, Default)]
 pub(super) struct Census {
-    keys: HashMap<Arc<str>, (Arc<str>, Standing)>,
-    members: HashMap<Arc<str>, Tally>,
+    keys: HashMap<Arc<str>, (Arc<str>, KeyRank)>,
+    members: HashMap<Arc<str>, KeyCounts>,
     /// The live keys that will expire, the next one first.
     ends: BTreeSet<(u64, Arc<str>)>,
     /// Time that the counts hold for, in seconds since 1970.
@@ -62,21 +62,21 @@ impl Census {
     pub(super) fn note(&mut self, key: &KeyRecord) {
         self.forget(&key.id);
         let standing = match (key.revoked_at, key.expires_at) {
-            (Some(at), _) => Standing::Revoked { at },
-            (None, Some(at)) if at <= self.at => Standing::Expired { at },
-            (None, until) => Standing::Live { until },
+            (Some(at), _) => KeyRank::Revoked { at },
+            (None, Some(at)) if at <= self.at => KeyRank::Expired { at },
+            (None, until) => KeyRank::Live { until },
         };
         self.enter(key.id.clone(), key.member_id.clone(), standing);
     }
 
-    fn enter(&mut self, id: Arc<str>, member: Arc<str>, standing: Standing) {
+    fn enter(&mut self, id: Arc<str>, member: Arc<str>, standing: KeyRank) {
         let tally = self.members.entry(member.clone()).or_default();
         match standing {
-            Standing::Live { until } => {
+            KeyRank::Live { until } => {
                 tally.live += 1;
                 self.ends.extend(until.map(|until| (until, id.clone())));
             }
-            Standing::Revoked { .. } | Standing::Expired { .. } => {
+            KeyRank::Revoked { .. } | KeyRank::Expired { .. } => {
                 tally.ended.extend(ended(&id, standing));
             }
         }
@@ -88,13 +88,13 @@ impl Census {
         let Some((member, standing)) = self.keys.remove(id) else { return };
         let tally = self.members.entry(member).or_default();
         match standing {
-            Standing::Live { until } => {
+            KeyRank::Live { until } => {
                 tally.live -= 1;
                 if let Some(until) = until {
                     self.ends.remove(&(until, id.clone()));
                 }
             }
-            Standing::Revoked { .. } | Standing::Expired { .. } => {
+            KeyRank::Revoked { .. } | KeyRank::Expired { .. } => {
                 if let Some(ended) = ended(id, standing) {
                     tally.ended.remove(&ended);
                 }
@@ -106,14 +106,14 @@ impl Census {
     /// live again.
     pub(super) fn advance(&mut self, now: u64) {
         if now < self.at {
-            let back = |(id, (member, standing)): (&Arc<str>, &(Arc<str>, Standing))| match standing {
-                Standing::Expired { at } if *at > now => Some((id.clone(), member.clone(), *at)),
+            let back = |(id, (member, standing)): (&Arc<str>, &(Arc<str>, KeyRank))| match standing {
+                KeyRank::Expired { at } if *at > now => Some((id.clone(), member.clone(), *at)),
                 _ => None,
             };
             let back: Vec<_> = self.keys.iter().filter_map(back).collect();
             for (id, member, at) in back {
                 self.forget(&id);
-                self.enter(id, member, Standing::Live { until: Some(at) });
+                self.enter(id, member, KeyRank::Live { until: Some(at) });
             }
         }
         self.at = now;
@@ -121,7 +121,7 @@ impl Census {
             let Some((member, _)) = self.keys.get(&id) else { break };
             let member = member.clone();
             self.forget(&id);
-            self.enter(id, member, Standing::Expired { at: until });
+            self.enter(id, member, KeyRank::Expired { at: until });
         }
     }
 
@@ -143,22 +143,22 @@ impl Census {
     }
 }
 
-fn ended(id: &Arc<str>, standing: Standing) -> Option<Ended> {
+fn ended(id: &Arc<str>, standing: KeyRank) -> Option<Ended> {
     match standing {
-        Standing::Live { .. } => None,
-        Standing::Revoked { at } => Some((false, at, id.clone())),
-        Standing::Expired { at } => Some((true, at, id.clone())),
+        KeyRank::Live { .. } => None,
+        KeyRank::Revoked { at } => Some((false, at, id.clone())),
+        KeyRank::Expired { at } => Some((true, at, id.clone())),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{KeyStatus, KeyWish, NewKey, Permissions};
+    use super::super::{KeyStatus, NewKey, NewKeySpec, Permissions};
     use super::*;
     use proptest::prelude::*;
 
     fn key(id: usize, member: usize) -> KeyRecord {
-        let wish = KeyWish {
+        let wish = NewKeySpec {
             limits: super::super::limits::KeyLimits::default(),
             name: String::new(),
             description: None,
@@ -201,9 +201,9 @@ mod tests {
     #[test]
     fn shares_add_up_to_what_there_may_be() {
         for members in 1..1_000 {
-            assert!(share(members) * members as u64 <= MAX_KEYS && share(members) >= LEAST_SHARE);
+            assert!(share(members) * members as u64 <= MAX_KEYS && share(members) >= MIN_SHARE);
         }
-        assert_eq!((share(0), share(1), share(4), share(100_000)), (MAX_KEYS, MAX_KEYS, 2_500, LEAST_SHARE));
+        assert_eq!((share(0), share(1), share(4), share(100_000)), (MAX_KEYS, MAX_KEYS, 2_500, MIN_SHARE));
     }
 
     #[derive(Debug, Clone)]

@@ -4,9 +4,9 @@ use super::permissions::{Pattern, Permissions};
 use crate::nearest::closest;
 
 /// Maximum number of warnings.
-const MOST: usize = 10;
+const MAX_DOUBTS: usize = 10;
 /// Maximum number of comparisons of patterns with tools; beyond it no further pattern is doubted.
-const MOST_COMPARED: usize = 1_000_000;
+const MAX_COMPARED: usize = 1_000_000;
 
 /// An MCP and the tools that it has announced.
 #[derive(Debug, Clone)]
@@ -49,7 +49,7 @@ impl Permissions {
             for pattern in patterns {
                 compared += count.max(1);
                 let fits = || names.iter().copied().flatten().any(|name| pattern.fits(name));
-                if doubts.len() >= MOST || compared > MOST_COMPARED || among.is_empty() || fits() {
+                if doubts.len() >= MAX_DOUBTS || compared > MAX_COMPARED || among.is_empty() || fits() {
                     continue;
                 }
                 let near = closest(pattern.text(), names.iter().copied().flatten().copied());
@@ -64,7 +64,7 @@ impl Permissions {
         }
         let others = mcps.iter().filter(|mcp| self.allow_mcp(mcp.id) && !tools.by_mcp.contains_key(mcp.id));
         judge(tools.others.as_deref().unwrap_or_default(), others.collect(), "the MCPs that the key may use");
-        doubts.truncate(MOST);
+        doubts.truncate(MAX_DOUBTS);
         doubts
     }
 }
@@ -102,6 +102,6 @@ mod tests {
             ["permissions.tools names the MCP 'web', which permissions.mcps does not allow"]
         );
         let many: Vec<String> = (0..50).map(|number| format!("no{number}")).collect();
-        assert_eq!(doubts(json!({"mcps": ["m1"], "tools": many})).len(), MOST);
+        assert_eq!(doubts(json!({"mcps": ["m1"], "tools": many})).len(), MAX_DOUBTS);
     }
 }

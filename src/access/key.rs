@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq;
 use super::limits::{KeyLimits, LimitsChange};
 use super::lineage::Maker;
 use super::permissions::Permissions;
-use super::ring::Refused;
+use super::ring::CredentialError;
 
 /// Maximum length of a token that is looked up, in bytes (`docs/http-api.md`, G5.3).
 const MAX_TOKEN: usize = 256;
@@ -99,7 +99,7 @@ impl KeyRecord {
     /// Returns when the text of this hash will be refused, in seconds since 1970: when the key expires, or
     /// earlier if it is a previous text in its grace period. `None` if never. `now` is in seconds since
     /// 1970; an error means the text is refused already.
-    pub(super) fn end_of(&self, hash: &Hash, now: u64) -> Result<Option<u64>, Refused> {
+    pub(super) fn end_of(&self, hash: &Hash, now: u64) -> Result<Option<u64>, CredentialError> {
         if bool::from(self.hash.ct_eq(hash)) {
             return Ok(self.expires_at);
         }
@@ -107,8 +107,8 @@ impl KeyRecord {
             Some(replaced) if now < replaced.until => {
                 Ok(Some(self.expires_at.unwrap_or(u64::MAX).min(replaced.until)))
             }
-            Some(_) => Err(Refused::Revoked),
-            None => Err(Refused::Unknown),
+            Some(_) => Err(CredentialError::Revoked),
+            None => Err(CredentialError::Unknown),
         }
     }
 
@@ -124,7 +124,7 @@ impl KeyRecord {
 
 /// Properties of a key to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyWish {
+pub struct NewKeySpec {
     /// Name for display; does not identify the key.
     pub name: String,
     /// Purpose of the key; `None` if none is given.
@@ -190,7 +190,7 @@ pub struct NewKey {
 
 impl NewKey {
     /// Makes a key: `pk_live_` and 43 base62 characters, 256 bits of which are random.
-    pub fn generate(wish: KeyWish, created_at: u64) -> Result<NewKey, getrandom::Error> {
+    pub fn generate(wish: NewKeySpec, created_at: u64) -> Result<NewKey, getrandom::Error> {
         let text = new_text()?;
         let record = KeyRecord {
             id: format!("key_{}", uuid::Uuid::now_v7().simple()).into(),

@@ -69,12 +69,12 @@ pub(super) fn descendants<'a>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::{KeyWish, NewKey, Permissions};
+    use super::super::{NewKey, NewKeySpec, Permissions};
     use super::*;
     use proptest::prelude::*;
 
     fn record(id: usize, maker: Option<&KeyRecord>) -> KeyRecord {
-        let wish = KeyWish {
+        let wish = NewKeySpec {
             limits: super::super::limits::KeyLimits::default(),
             name: String::new(),
             description: None,
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_line_is_followed_to_its_end_although_a_key_keeps_only_so_many_generations() {
+    fn a_long_line_is_followed_past_the_generations_that_a_key_keeps() {
         let mut keys = vec![record(0, None)];
         for id in 1..100 {
             let next = record(id, keys.last());

@@ -13,13 +13,13 @@ use tokio::sync::futures::Notified;
 
 use super::accounts::{Account, Accounts};
 use super::census::Census;
-use super::charter::{Charter, Member, Plan, Role};
 use super::key::{Hash, KeyRecord, KeyStatus, hash};
 use super::limits::KeyLimits;
 use super::lineage;
 use super::permissions::Permissions;
 use super::rate::{Bucket, RateReading, take_both};
 use super::table::Table;
+use super::tenancy::{Member, Plan, Role, Tenancy};
 use super::unread::Unread;
 
 /// Id of the operator of this machine, who needs no key for `/api`.
@@ -27,7 +27,7 @@ pub const LOCAL_OPERATOR: &str = "local";
 
 /// Reason why a credential is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refused {
+pub enum CredentialError {
     /// It is unknown, or no key can have this form.
     Unknown,
     /// The key has expired.
@@ -215,19 +215,19 @@ pub struct KeyRing {
 
 impl Default for KeyRing {
     fn default() -> KeyRing {
-        KeyRing::new(Charter::default())
+        KeyRing::new(Tenancy::default())
     }
 }
 
 impl KeyRing {
     /// Makes a ring without keys, for these members.
-    pub fn new(charter: Charter) -> KeyRing {
+    pub fn new(charter: Tenancy) -> KeyRing {
         let accounts = Arc::new(ArcSwap::from_pointee(Accounts::new(Arc::new(charter), None)));
         KeyRing { accounts, table: Arc::default(), census: Arc::default() }
     }
 
     /// Returns the organization and its members.
-    pub fn charter(&self) -> Arc<Charter> {
+    pub fn charter(&self) -> Arc<Tenancy> {
         self.accounts.load().charter.clone()
     }
 
@@ -294,7 +294,7 @@ impl KeyRing {
     /// Replaces the organization, its members and the plans. Keys of members that no longer exist are
     /// refused from now on, and callers with an affected key are notified. Buckets and counts continue
     /// unchanged.
-    pub fn govern(&self, charter: Charter) {
+    pub fn govern(&self, charter: Tenancy) {
         let accounts = Arc::new(Accounts::new(Arc::new(charter), Some(&self.accounts.load())));
         self.accounts.store(accounts.clone());
         for slot in self.table.load().slots() {
@@ -320,16 +320,16 @@ impl KeyRing {
 
     /// Identifies the owner of a token at `now`, in seconds since 1970. The token's hash is looked up, and
     /// the stored hash is compared in constant time: neither lets a caller find a key step by step.
-    pub fn authenticate(&self, token: &str, now: u64) -> Result<Principal, Refused> {
-        let hash = hash(token).ok_or(Refused::Unknown)?;
+    pub fn authenticate(&self, token: &str, now: u64) -> Result<Principal, CredentialError> {
+        let hash = hash(token).ok_or(CredentialError::Unknown)?;
         let table = self.table.load();
-        let slot = table.get(&hash).ok_or(Refused::Unknown)?;
-        let entry = slot.entry().ok_or(Refused::Unknown)?;
+        let slot = table.get(&hash).ok_or(CredentialError::Unknown)?;
+        let entry = slot.entry().ok_or(CredentialError::Unknown)?;
         let ends_at = entry.record.end_of(&hash, now)?;
         let account = match (entry.record.status(now), &entry.account) {
             (KeyStatus::Active, Some(account)) => account.clone(),
-            (KeyStatus::Expired, Some(_)) => return Err(Refused::Expired),
-            (KeyStatus::Revoked, _) | (_, None) => return Err(Refused::Revoked),
+            (KeyStatus::Expired, Some(_)) => return Err(CredentialError::Expired),
+            (KeyStatus::Revoked, _) | (_, None) => return Err(CredentialError::Revoked),
         };
         note(&slot.last_used, now);
         note(&account.last_active, now);
@@ -380,7 +380,7 @@ impl KeyRing {
 
     /// Reports whether any key is accepted at `now` and has all rights of an administrator, under a charter
     /// that is or might be in force.
-    pub fn is_administered(&self, charter: &Charter, now: u64) -> bool {
+    pub fn is_administered(&self, charter: &Tenancy, now: u64) -> bool {
         let table = self.table.load();
         let mut entries = table.slots().filter_map(|slot| slot.entry());
         entries.any(|entry| administers(charter, &entry.record, now))
@@ -424,7 +424,7 @@ fn hashes(record: &KeyRecord) -> [Option<Hash>; 2] {
 }
 
 /// Reports whether a key is accepted at `now` and has all rights of an administrator under this charter.
-pub fn administers(charter: &Charter, record: &KeyRecord, now: u64) -> bool {
+pub fn administers(charter: &Tenancy, record: &KeyRecord, now: u64) -> bool {
     record.status(now) == KeyStatus::Active
         && record.permissions.are_unlimited()
         && charter.member(&record.member_id).is_some_and(|member| member.role.may_administer())

@@ -4,7 +4,7 @@
 use tokio::sync::futures::Notified;
 
 use super::key::{KeyRecord, KeyStatus};
-use super::ring::{Principal, Refused};
+use super::ring::{CredentialError, Principal};
 
 impl Principal {
     /// Reports whether the key is as it was when it was presented and cannot have expired since: then there
@@ -15,18 +15,18 @@ impl Principal {
 
     /// Returns the principal at `now`, in seconds since 1970: the same key with its current role and
     /// limits. An error says why it is no longer accepted.
-    pub fn again(&self, now: u64) -> Result<Principal, Refused> {
-        let entry = self.slot.entry().ok_or(Refused::Revoked)?;
+    pub fn again(&self, now: u64) -> Result<Principal, CredentialError> {
+        let entry = self.slot.entry().ok_or(CredentialError::Revoked)?;
         // If the text was replaced, the holder of the old one counts as somebody else after the grace
         // period.
-        let ends_at = entry.record.end_of(&self.hash, now).map_err(|_| Refused::Revoked)?;
+        let ends_at = entry.record.end_of(&self.hash, now).map_err(|_| CredentialError::Revoked)?;
         match (entry.record.status(now), &entry.account) {
             (KeyStatus::Active, Some(account)) => {
                 let account = account.clone();
                 Ok(Principal { slot: self.slot.clone(), hash: self.hash, ends_at, entry, account })
             }
-            (KeyStatus::Expired, Some(_)) => Err(Refused::Expired),
-            (KeyStatus::Revoked, _) | (_, None) => Err(Refused::Revoked),
+            (KeyStatus::Expired, Some(_)) => Err(CredentialError::Expired),
+            (KeyStatus::Revoked, _) | (_, None) => Err(CredentialError::Revoked),
         }
     }
 
@@ -54,11 +54,11 @@ impl Principal {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{KeyRing, KeyWish, NewKey, Permissions};
+    use super::super::{KeyRing, NewKey, NewKeySpec, Permissions};
     use super::*;
 
     fn made(expires_at: Option<u64>) -> NewKey {
-        let wish = KeyWish {
+        let wish = NewKeySpec {
             limits: super::super::limits::KeyLimits::default(),
             name: "k".to_owned(),
             description: None,
@@ -76,7 +76,7 @@ mod tests {
         let [of_kept, of_short] = [&kept, &short].map(|key| ring.authenticate(&key.text, 5).expect("good"));
         assert!(of_kept.is_unchanged() && !of_short.is_unchanged(), "the clock has to be asked");
         assert!(of_short.again(9).is_ok());
-        assert_eq!(of_short.again(10).err(), Some(Refused::Expired));
+        assert_eq!(of_short.again(10).err(), Some(CredentialError::Expired));
         // A change of another key does not count.
         ring.put([KeyRecord { name: "other".to_owned(), ..short.record.clone() }]);
         assert!(of_kept.is_unchanged());
@@ -87,9 +87,9 @@ mod tests {
         assert!(!of_kept.is_unchanged() && of_kept.permissions().are_unlimited());
         assert!(!of_kept.again(5).expect("accepted").permissions().are_unlimited());
         ring.put([KeyRecord { revoked_at: Some(5), ..kept.record.clone() }]);
-        assert_eq!(of_kept.again(5).err(), Some(Refused::Revoked));
+        assert_eq!(of_kept.again(5).err(), Some(CredentialError::Revoked));
         ring.put([KeyRecord { hash: [7; 32], ..short.record.clone() }]);
-        assert_eq!(of_short.again(5).err(), Some(Refused::Revoked), "its text was replaced");
+        assert_eq!(of_short.again(5).err(), Some(CredentialError::Revoked), "its text was replaced");
         assert!(ring.authenticate(&short.text, 5).is_err());
     }
 
@@ -101,10 +101,10 @@ mod tests {
         let changed = principal.changed();
         ring.replace([]);
         changed.await;
-        assert_eq!(principal.again(1).err(), Some(Refused::Revoked));
+        assert_eq!(principal.again(1).err(), Some(CredentialError::Revoked));
         // Even the same key again counts as another one for a principal that was accepted before.
         ring.put([key.record.clone()]);
-        assert_eq!(principal.again(1).err(), Some(Refused::Revoked));
+        assert_eq!(principal.again(1).err(), Some(CredentialError::Revoked));
         let operator = ring.local_operator();
         assert!(operator.is_unchanged() && operator.again(u64::MAX).is_ok());
     }

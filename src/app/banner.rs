@@ -9,19 +9,19 @@ use std::time::{Duration, Instant};
 
 use crate::config::Config;
 use crate::http::ApiAuth;
-use crate::service::{Gateway, ServerView, State, TurnView};
+use crate::service::{Gateway, QueuedStartView, ServerView, State};
 
 /// Longest time that the first list of servers waits for those that are still starting.
-const PATIENCE: Duration = Duration::from_millis(1500);
+const FIRST_LIST_TIMEOUT: Duration = Duration::from_millis(1500);
 /// Longest time that the second list waits for servers that were still starting in the first one, and the
 /// interval of its checks.
-const SECOND_PATIENCE: Duration = Duration::from_secs(60);
+const SECOND_LIST_TIMEOUT: Duration = Duration::from_secs(60);
 const SECOND_LOOK: Duration = Duration::from_millis(200);
 /// Interval of the first list's checks; states are published one by one.
 const LOOK: Duration = Duration::from_millis(10);
 
 /// Addresses that the daemon listens on.
-pub(super) struct Doors {
+pub(super) struct ListenAddresses {
     /// Address that serves all routes.
     pub(super) address: SocketAddr,
     /// Address that serves the operational routes alone. `None` if there is none.
@@ -31,9 +31,15 @@ pub(super) struct Doors {
 }
 
 /// Prints the addresses at once, and the servers once the quick ones are ready.
-pub(super) async fn show(config: Config, doors: Doors, url: String, gateway: Gateway, started: Instant) {
+pub(super) async fn show(
+    config: Config,
+    doors: ListenAddresses,
+    url: String,
+    gateway: Gateway,
+    started: Instant,
+) {
     print(&addresses(&config, &doors, &url));
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + FIRST_LIST_TIMEOUT;
     while Instant::now() < deadline && gateway.all_servers().iter().any(is_starting) {
         tokio::time::sleep(LOOK).await;
     }
@@ -43,7 +49,7 @@ pub(super) async fn show(config: Config, doors: Doors, url: String, gateway: Gat
         return;
     }
     // The servers that were still starting are listed once more when they have settled, with their result.
-    let deadline = Instant::now() + SECOND_PATIENCE;
+    let deadline = Instant::now() + SECOND_LIST_TIMEOUT;
     let mut settled = gateway.all_servers();
     while Instant::now() < deadline
         && settled.iter().any(|server| !server.status.settled && is_starting(server))
@@ -67,7 +73,7 @@ fn is_starting(server: &ServerView) -> bool {
     server.status.state == State::Starting
 }
 
-fn addresses(config: &Config, doors: &Doors, url: &str) -> String {
+fn addresses(config: &Config, doors: &ListenAddresses, url: &str) -> String {
     let api = match (config.http.api_auth, doors.address.ip().is_loopback()) {
         (ApiAuth::Off, _) => "open to everyone who can connect",
         (ApiAuth::Auto, true) => "open to this user's programs; others need an owner or admin key",
@@ -131,7 +137,7 @@ fn describe(server: &ServerView) -> String {
         }
         State::Disabled if let Some(reason) = server.definition.idle_reason() => reason.to_owned(),
         State::Disabled => "switched off in its definition".to_owned(),
-        State::Starting => match server.status.turn.as_ref().and_then(TurnView::before) {
+        State::Starting => match server.status.turn.as_ref().and_then(QueuedStartView::before) {
             Some(before) => format!("waits for its turn ({before} before it)"),
             None => server.status.cause().unwrap_or_else(|| "goes on in the background".to_owned()),
         },

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 
-use super::reload::{Changes, LOOK, Looker};
+use super::reload::{Changes, FileWatcher, LOOK};
 use crate::http::{Tls, TlsFiles};
 
 /// Handle of the thread that watches the files; the thread ends when this is dropped.
@@ -17,7 +17,7 @@ impl Watching {
     /// Starts the thread.
     pub(super) fn begin(files: TlsFiles, tls: Tls) -> io::Result<Watching> {
         let paths = [files.cert, files.key];
-        let mut looker = Looker::new();
+        let mut looker = FileWatcher::new();
         let mut changes = Changes::new(looker.look(&paths).unwrap_or_default());
         let (ask, asked) = mpsc::channel();
         let run = move || {

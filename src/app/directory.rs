@@ -2,25 +2,25 @@
 
 use std::path::Path;
 
-use super::Refusal;
+use super::StartupError;
 use crate::process;
 use crate::store::{self, DataDir, StoreError};
 
 /// Opens the data directory. If only leftovers of this installation hold its lock, they are ended first. If
 /// another process holds it, the error names that process.
-pub(super) fn open(path: &Path) -> Result<DataDir, Refusal> {
+pub(super) fn open(path: &Path) -> Result<DataDir, StartupError> {
     let locked = match DataDir::open(path) {
         Err(locked @ StoreError::Locked { .. }) => locked,
-        opened => return opened.map_err(Refusal::io),
+        opened => return opened.map_err(StartupError::io),
     };
     let instance = instance(path);
     match process::end_leftover_holders(&path.join(store::LOCK), instance.as_deref()) {
-        Ok(0) => Err(Refusal::io(locked)),
+        Ok(0) => Err(StartupError::io(locked)),
         Ok(ended) => {
             tracing::warn!(processes = ended, "ended what an earlier run had left behind with the lock");
-            DataDir::open(path).map_err(Refusal::io)
+            DataDir::open(path).map_err(StartupError::io)
         }
-        Err(holder) => Err(Refusal::io(format!("{locked}: {holder}"))),
+        Err(holder) => Err(StartupError::io(format!("{locked}: {holder}"))),
     }
 }
 

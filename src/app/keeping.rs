@@ -14,7 +14,7 @@ use super::directory;
 use crate::cli::{Exit, StoreAction};
 use crate::config::{self, Environment, Flags};
 use crate::process;
-use crate::store::{self, Backup, DataDir, PROBE_LIMIT, Part, StoreError, Vault};
+use crate::store::{self, Backup, DataDir, DurableStore, PROBE_LIMIT, Part, StoreError};
 
 /// Name of the subcommand.
 pub(super) const STORE: &str = "store";
@@ -31,7 +31,7 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// Probes a store in a separate process, since a damaged one can abort a process or block it for ever. `Ok`
 /// means that opening it does no harm, not that it will succeed.
-pub(super) fn look(dir: &DataDir) -> Result<(), StoreError> {
+pub(super) fn probe_store(dir: &DataDir) -> Result<(), StoreError> {
     let damaged = |reason: String| StoreError::Corrupt {
         what: format!("the store in '{}'", dir.path().display()),
         reason,
@@ -173,7 +173,7 @@ fn report(parts: &[Part]) -> (String, Exit) {
 }
 
 fn backup(dir: &DataDir, to: Option<&Path>) -> Result<(String, Exit), StoreError> {
-    let mut vault = Vault::open_for_backup(dir)?;
+    let mut vault = DurableStore::open_for_backup(dir)?;
     let path = match to {
         Some(path) => {
             vault.backup_to(path)?;
@@ -192,7 +192,7 @@ fn restore(dir: &DataDir, from: Option<&Path>) -> Result<(String, Exit), StoreEr
             reason: "the content cannot be replaced".to_owned(),
         })?,
     };
-    let (aside, vault) = Vault::replace(dir, &backup)?;
+    let (aside, vault) = DurableStore::replace(dir, &backup)?;
     let mut text = format!(
         "restored {} records of change {}, made {}, from {}\n",
         backup.len(),

@@ -23,18 +23,18 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
-use self::banner::Doors;
+use self::banner::ListenAddresses;
 use self::certificate::Watching;
 use self::reload::Reloader;
 use crate::access::KeyRing;
 use crate::cli::{self, Command, Exit, Program};
 use crate::config::{self, Config, Environment, Flags, ProcessEnvironment};
-use crate::http::{Front, Tls};
+use crate::http::{HttpServer, Tls};
 use crate::process::{self, Host, HostSettings};
-use crate::query::Queries;
+use crate::query::Agent;
 use crate::service::{Applied, Gateway, GatewaySettings, OpenError, Registry, Settings, State, clock};
-use crate::signals::{Asked, Signals, Stop};
-use crate::store::{StoreError, Vault};
+use crate::signals::{DaemonRequest, Signals, Stop};
+use crate::store::{DurableStore, StoreError};
 use crate::supervisor::Supervisor;
 use crate::telemetry::logging;
 use crate::telemetry::metrics::Metrics;
@@ -86,17 +86,17 @@ fn demo_server() -> Exit {
 }
 
 /// Exit code and message of a failure that kept the daemon from serving.
-struct Refusal(Exit, String);
+struct StartupError(Exit, String);
 
-impl Refusal {
-    fn io(error: impl std::fmt::Display) -> Refusal {
-        Refusal(Exit::Io, error.to_string())
+impl StartupError {
+    fn io(error: impl std::fmt::Display) -> StartupError {
+        StartupError(Exit::Io, error.to_string())
     }
 
     /// Makes a refusal of an error of the store. A lasting one stays until a person repairs the disk, so its
     /// exit code tells the service manager not to try again.
-    fn store(error: &StoreError) -> Refusal {
-        Refusal(if error.is_lasting() { Exit::Config } else { Exit::Io }, error.to_string())
+    fn store(error: &StoreError) -> StartupError {
+        StartupError(if error.is_lasting() { Exit::Config } else { Exit::Io }, error.to_string())
     }
 }
 
@@ -111,7 +111,7 @@ fn serve(flags: &Flags, ignored: &[i32]) -> Exit {
     };
     match prepare_and_run(config, flags, &env, ignored) {
         Ok(exit) => exit,
-        Err(Refusal(exit, reason)) => {
+        Err(StartupError(exit, reason)) => {
             let _ = writeln!(io::stderr(), "mcpvisor: {reason}");
             exit
         }
@@ -123,8 +123,8 @@ fn prepare_and_run(
     flags: &Flags,
     env: &dyn Environment,
     ignored: &[i32],
-) -> Result<Exit, Refusal> {
-    logging::init(&config.log).map_err(|error| Refusal(Exit::Internal, error.to_string()))?;
+) -> Result<Exit, StartupError> {
+    logging::init(&config.log).map_err(|error| StartupError(Exit::Internal, error.to_string()))?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -147,14 +147,14 @@ fn prepare_and_run(
         private: config.data_dir.clone(),
         alone: true,
     })
-    .map_err(Refusal::io)?;
+    .map_err(StartupError::io)?;
     let swept = host.sweep_leftovers();
     if swept > 0 {
         tracing::warn!(processes = swept, "ended what an earlier run had left behind");
     }
-    let runtime = build_runtime(config.workers).map_err(Refusal::io)?;
+    let runtime = build_runtime(config.workers).map_err(StartupError::io)?;
     let exit = runtime.block_on(async {
-        let signals = Signals::install(ignored).map_err(Refusal::io)?;
+        let signals = Signals::install(ignored).map_err(StartupError::io)?;
         run(&config, flags, registry, keys, host.clone(), signals).await
     });
     // Tasks that still run are dropped with the runtime, and every process tree with its owner.
@@ -173,18 +173,19 @@ fn build_runtime(workers: usize) -> io::Result<tokio::runtime::Runtime> {
     }
 }
 
-fn open_registry(config: &Config, keys: &KeyRing) -> Result<Registry, Refusal> {
+fn open_registry(config: &Config, keys: &KeyRing) -> Result<Registry, StartupError> {
     let data_dir = directory::open(&config.data_dir)?;
     clock::begin(data_dir.path());
-    let vault = Vault::open(&data_dir, keeping::look).map_err(|error| Refusal::store(&error))?;
+    let vault =
+        DurableStore::open(&data_dir, keeping::probe_store).map_err(|error| StartupError::store(&error))?;
     let settings = Settings {
         data_dir: config.data_dir.clone(),
         config_root: Some(config.config_root.clone()),
         allowed: config.allowed.clone(),
     };
     let mut registry = Registry::open(vault, settings, keys).map_err(|error| match &error {
-        OpenError::Store(error) => Refusal::store(error),
-        OpenError::OwnerKey { .. } => Refusal::io(error),
+        OpenError::Store(error) => StartupError::store(error),
+        OpenError::OwnerKey { .. } => StartupError::io(error),
     })?;
     for file in &config.servers {
         let content = file.content().seen(file.version.clone());
@@ -195,7 +196,7 @@ fn open_registry(config: &Config, keys: &KeyRing) -> Result<Registry, Refusal> {
             Err(error) if registry.stands_in() => {
                 tracing::error!(file = %path, %error, "the servers file could not be applied");
             }
-            Err(error) => return Err(Refusal::io(error)),
+            Err(error) => return Err(StartupError::io(error)),
         }
     }
     Ok(registry)
@@ -224,27 +225,29 @@ async fn run(
     keys: KeyRing,
     host: Host,
     mut signals: Signals,
-) -> Result<Exit, Refusal> {
+) -> Result<Exit, StartupError> {
     let started = Instant::now();
-    let tls = config
-        .http
-        .tls
-        .as_ref()
-        .map(Tls::load)
-        .transpose()
-        .map_err(|error| Refusal(Exit::Config, format!("{} {error}", certificate::setting(&error))))?;
+    let tls =
+        config.http.tls.as_ref().map(Tls::load).transpose().map_err(|error| {
+            StartupError(Exit::Config, format!("{} {error}", certificate::setting(&error)))
+        })?;
     let watching = match (&config.http.tls, &tls) {
-        (Some(files), Some(tls)) => Some(Watching::begin(files.clone(), tls.clone()).map_err(Refusal::io)?),
+        (Some(files), Some(tls)) => {
+            Some(Watching::begin(files.clone(), tls.clone()).map_err(StartupError::io)?)
+        }
         _ => None,
     };
     let http = descriptors::fitted(&config.http, &registry.list());
-    let front = Front::bind(http, tls).await.map_err(Refusal::io)?;
+    let front = HttpServer::bind(http, tls).await.map_err(StartupError::io)?;
     let address = front.local_addr();
     let url = format!("{}://{address}", if watching.is_some() { "https" } else { "http" });
-    let doors =
-        Doors { address, operations: front.operations_addr(), socket: front.socket().map(Path::to_owned) };
+    let doors = ListenAddresses {
+        address,
+        operations: front.operations_addr(),
+        socket: front.socket().map(Path::to_owned),
+    };
     openness::say(&config.http, address.ip(), doors.socket.as_deref());
-    let internal = |error: &dyn std::fmt::Display| Refusal(Exit::Internal, error.to_string());
+    let internal = |error: &dyn std::fmt::Display| StartupError(Exit::Internal, error.to_string());
     let (supervisor, mut supervised) =
         Supervisor::start(host.clone(), config.starts).await.map_err(|error| internal(&error))?;
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), &State::NAMES).map_err(|error| internal(&error))?;
@@ -261,7 +264,7 @@ async fn run(
         .map_err(|error| internal(&error))?;
     let reaper = tokio::spawn(reap_adopted(host, gateway.clone()));
     let (stop, stopped) = watch::channel(false);
-    let queries = Queries::new(config.llm.clone());
+    let queries = Agent::new(config.llm.clone());
     let mut serving = tokio::spawn(front.serve(gateway.clone(), queries, stopped));
     let mut told = HashSet::new();
     reload::tell(&config.servers, &mut told);
@@ -304,8 +307,8 @@ async fn run(
 async fn next_stop(signals: &mut Signals, reload: &Notify) -> Stop {
     loop {
         match signals.next().await {
-            Asked::Stop(stop) => return stop,
-            Asked::Reload => reload.notify_one(),
+            DaemonRequest::Stop(stop) => return stop,
+            DaemonRequest::Reload => reload.notify_one(),
         }
     }
 }

@@ -4,12 +4,12 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::keeping;
-use crate::access::{Charter, KeyRing};
+use crate::access::{KeyRing, Tenancy};
 use crate::cli::Exit;
 use crate::config::{self, Environment, Flags};
 use crate::process;
 use crate::service::{AllowedServers, AuditEntry, OpenError, Outcome, Registry, Renewed, Settings};
-use crate::store::{StoreError, Vault};
+use crate::store::{DurableStore, StoreError};
 
 /// Replaces the key and reports what happened to the old one.
 pub(super) fn renew(flags: &Flags, env: &dyn Environment) -> Exit {
@@ -36,13 +36,13 @@ pub(super) fn renew(flags: &Flags, env: &dyn Environment) -> Exit {
 
 struct Failed(Exit, String);
 
-fn replace(path: &Path, charter: Charter) -> Result<Renewed, Failed> {
+fn replace(path: &Path, charter: Tenancy) -> Result<Renewed, Failed> {
     let store = |error: StoreError| {
         let exit = if error.is_lasting() { Exit::Config } else { Exit::Io };
         Failed(exit, format!("{error}{}", hint(&error, path)))
     };
     let dir = keeping::existing(path).map_err(store)?;
-    let vault = Vault::open(&dir, keeping::look).map_err(store)?;
+    let vault = DurableStore::open(&dir, keeping::probe_store).map_err(store)?;
     let settings = Settings { data_dir: path.to_owned(), config_root: None, allowed: AllowedServers::Off };
     let open = |error: OpenError| match error {
         OpenError::Store(error) => store(error),

@@ -200,7 +200,7 @@ fn watch_files(
     changed: Arc<Notify>,
 ) -> io::Result<()> {
     let run = move || {
-        let mut looker = Looker::new();
+        let mut looker = FileWatcher::new();
         let mut changes = Changes::new(read);
         loop {
             match named.recv_timeout(LOOK) {
@@ -227,19 +227,19 @@ fn look(paths: &[PathBuf]) -> Vec<Identity> {
 
 /// Checks files that may be on a disk that hangs, and logs once when it hangs and once when it answers again.
 /// Until then the files count as unchanged.
-pub(super) struct Looker {
+pub(super) struct FileWatcher {
     hangs: bool,
 }
 
-impl Looker {
-    pub(super) fn new() -> Looker {
-        Looker { hangs: false }
+impl FileWatcher {
+    pub(super) fn new() -> FileWatcher {
+        FileWatcher { hangs: false }
     }
 
     pub(super) fn look(&mut self, paths: &[PathBuf]) -> Option<Vec<Identity>> {
         let first = paths.first()?;
         let own = paths.to_vec();
-        match files::within(first, files::PATIENCE, move || look(&own)) {
+        match files::within(first, files::FILE_TIMEOUT, move || look(&own)) {
             Ok(seen) => {
                 if std::mem::take(&mut self.hangs) {
                     tracing::info!(path = %first.display(), "the files can be looked at again");

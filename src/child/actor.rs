@@ -11,17 +11,17 @@ use tokio::task::AbortHandle;
 use super::call::Link;
 use super::catalog::CatalogSlot;
 use super::counters::Counters;
-use super::handshake::{self, HandshakeError, Introduced, Opening};
+use super::handshake::{self, HandshakeError, HandshakeOutcome, Opening};
 use super::log::{ServerLog, Words};
-use super::probe::{self, Activity, MISSES, ProbeSettings, StartView, Verdict};
+use super::probe::{self, Activity, MISSES, ProbeResult, ProbeSettings, StartView};
 use super::refresh;
 use super::stderr;
 use super::teller::Teller;
-use super::wire::{self, Control, Notice, WireEnd, Wiring};
+use super::wire::{self, Control, Notification, WireConfig, WireEnd};
 use crate::jsonrpc::Oversize;
 use crate::mcp::Era;
 use crate::process::{
-    Exit, ExitReport, Host, Ladder, Pipes, Process, SpawnError, Spec, TreeGuard, TreeView, unread,
+    Exit, ExitReport, Host, Pipes, Process, SpawnError, Spec, StopSequence, TreeGuard, TreeView, unread,
 };
 
 /// Number of notifications buffered for each receiver; when more arrive, the oldest are dropped.
@@ -48,7 +48,7 @@ pub struct ChildArgs {
     /// Time a launcher may take in addition, before the server itself runs.
     pub install_timeout: Duration,
     /// Grace periods of the stop sequence.
-    pub ladder: Ladder,
+    pub ladder: StopSequence,
     /// Interval and timeout of the liveness probes.
     pub probe: ProbeSettings,
     /// Longest frame the child may send, in bytes.
@@ -84,7 +84,7 @@ pub enum Report {
         /// Handle for calls to this child.
         link: Link,
         /// Era, server information and first lists, as the child announced them.
-        introduced: Introduced,
+        introduced: HandshakeOutcome,
     },
     /// `true` if the child did not answer its last probe; `false` once it answers again.
     Doubtful(bool),
@@ -140,11 +140,11 @@ pub enum ChildMsg {
     /// Spawn the process. Sent by the actor to itself, so that `pre_start` stays cheap.
     Start,
     /// The handshake has ended, with a link to the child on success.
-    HandshakeDone(Result<(Link, Introduced), HandshakeError>),
+    HandshakeDone(Result<(Link, HandshakeOutcome), HandshakeError>),
     /// The task that owns the pipes has ended.
     WireEnded(WireEndReport),
     /// A liveness probe was answered or missed.
-    Probed(Verdict),
+    Probed(ProbeResult),
     /// The leader has ended; its tree is being swept.
     LeaderEnded,
     /// The tree has ended, or what remains of it cannot be ended.
@@ -188,9 +188,9 @@ struct Running {
     guard: TreeGuard,
     activity: Arc<Activity>,
     control: mpsc::Sender<Control>,
-    order: Option<oneshot::Sender<Ladder>>,
+    order: Option<oneshot::Sender<StopSequence>>,
     /// Notifications since the child's start; taken by the refresh task once the handshake is done.
-    notices: Option<broadcast::Receiver<Notice>>,
+    notices: Option<broadcast::Receiver<Notification>>,
     helpers: Vec<AbortHandle>,
 }
 
@@ -258,7 +258,7 @@ impl Actor for ChildActor {
             ChildMsg::Stop { drain } => state.stop(drain),
             ChildMsg::Kill => {
                 state.stopping = true;
-                state.order(Ladder::KILL);
+                state.order(StopSequence::KILL);
             }
         }
         Ok(())
@@ -288,7 +288,7 @@ impl ChildState {
         let activity = Activity::new();
         let view = StartView::new(activity.clone(), self.args.launcher);
         (self.args.report)(Report::Spawned { pid: guard.pid(), start: view.clone(), tree: guard.view() });
-        let wiring = Wiring {
+        let wiring = WireConfig {
             server: self.args.server.clone(),
             calls: calls_in,
             abandoned: abandoned.clone(),
@@ -346,7 +346,7 @@ impl ChildState {
     fn handshake_done(
         &mut self,
         myself: &ActorRef<ChildMsg>,
-        result: Result<(Link, Introduced), HandshakeError>,
+        result: Result<(Link, HandshakeOutcome), HandshakeError>,
     ) {
         self.opened = result.is_ok();
         if self.stopping {
@@ -386,22 +386,22 @@ impl ChildState {
                 if !matches!(self.fault, Some(Fault::Frame(_))) {
                     self.fault = Some(Fault::Handshake(error));
                 }
-                self.order(Ladder { stdin_grace: Duration::ZERO, ..self.args.ladder });
+                self.order(StopSequence { stdin_grace: Duration::ZERO, ..self.args.ladder });
             }
         }
     }
 
-    fn probed(&mut self, verdict: Verdict) {
+    fn probed(&mut self, verdict: ProbeResult) {
         if self.stopping || self.exit.is_some() {
             return;
         }
         match verdict {
-            Verdict::Alive => (self.args.report)(Report::Doubtful(false)),
-            Verdict::Missed(times) if times < MISSES => (self.args.report)(Report::Doubtful(true)),
-            Verdict::Missed(_) => {
+            ProbeResult::Alive => (self.args.report)(Report::Doubtful(false)),
+            ProbeResult::Missed(times) if times < MISSES => (self.args.report)(Report::Doubtful(true)),
+            ProbeResult::Missed(_) => {
                 self.lost();
                 self.fault.get_or_insert(Fault::Unresponsive);
-                self.order(Ladder { stdin_grace: Duration::ZERO, ..self.args.ladder });
+                self.order(StopSequence { stdin_grace: Duration::ZERO, ..self.args.ladder });
             }
         }
     }
@@ -418,19 +418,19 @@ impl ChildState {
             WireEnd::StdinClosed => "it closed its stdin".to_owned(),
             WireEnd::OnlyNoise => {
                 self.fault.get_or_insert(Fault::Frame("it writes to stdout, but no messages".to_owned()));
-                return self.order(Ladder::KILL);
+                return self.order(StopSequence::KILL);
             }
             WireEnd::Oversize(over) => {
                 let Oversize { limit, skipped } = over;
                 self.fault.get_or_insert(Fault::Frame(format!(
                     "it sent {skipped} bytes of a line without an end; mcpvisor.max_frame is {limit}"
                 )));
-                return self.order(Ladder::KILL);
+                return self.order(StopSequence::KILL);
             }
         };
         // A child that is ending closes its pipes shortly before its exit can be seen.
         self.fault.get_or_insert(Fault::Pipe(why));
-        self.order(Ladder { stdin_grace: BROKEN_GRACE, ..self.args.ladder });
+        self.order(StopSequence { stdin_grace: BROKEN_GRACE, ..self.args.ladder });
     }
 
     fn stop(&mut self, drain: Duration) {
@@ -449,7 +449,7 @@ impl ChildState {
     }
 
     /// Starts the ladder now, without draining. Only the first order counts.
-    fn order(&mut self, ladder: Ladder) {
+    fn order(&mut self, ladder: StopSequence) {
         if let Some(order) = self.running.as_mut().and_then(|running| running.order.take()) {
             let _ = order.send(ladder);
         }
@@ -491,7 +491,7 @@ fn unsent<T>(error: mpsc::error::TrySendError<T>) -> T {
 }
 
 /// Runs a process to its end and reports it in two steps: first the leader, then the tree.
-async fn watch_process(process: Process, order: oneshot::Receiver<Ladder>, actor: ActorRef<ChildMsg>) {
+async fn watch_process(process: Process, order: oneshot::Receiver<StopSequence>, actor: ActorRef<ChildMsg>) {
     let (leader_ended, leader) = oneshot::channel();
     let early = actor.clone();
     let told = async move {

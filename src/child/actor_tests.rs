@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use super::actor::ChildState;
 use super::*;
 use crate::process::marked_tests::{DEADLINE, Marked};
-use crate::process::{Ladder, Limits, Spec};
+use crate::process::{Limits, Spec, StopSequence};
 
 /// A leader, a member of its group and one that has left it; all ignore SIGTERM.
 const TREE: &str = "trap '' TERM; sleep 300 & setsid sleep 300 & echo up >&2; wait; wait";
@@ -35,7 +35,7 @@ fn args(marked: &Marked, report: impl Fn(Report) + Send + Sync + 'static) -> Chi
         opening: Opening::Legacy,
         start_timeout: Duration::from_secs(600),
         install_timeout: Duration::from_secs(600),
-        ladder: Ladder { stdin_grace: Duration::from_secs(600), term_grace: Duration::from_secs(600) },
+        ladder: StopSequence { stdin_grace: Duration::from_secs(600), term_grace: Duration::from_secs(600) },
         probe: ProbeSettings { every: Duration::ZERO, patience: Duration::ZERO },
         max_frame: 1024,
         max_in_flight: 1,
@@ -138,7 +138,7 @@ async fn an_actor_that_ends_by_an_error_takes_its_tree_along() {
     let marked = Marked::new();
     let (actor, ended) =
         started(&marked, Actor::spawn(None, Failing(End::Err), args(&marked, |_| {})).await).await;
-    actor.send_message(ChildMsg::Probed(Verdict::Alive)).unwrap();
+    actor.send_message(ChildMsg::Probed(ProbeResult::Alive)).unwrap();
     check_gone(&marked, "an error", ended).await;
 }
 
@@ -147,7 +147,7 @@ async fn an_actor_that_panics_takes_its_tree_along() {
     let marked = Marked::new();
     let (actor, ended) =
         started(&marked, Actor::spawn(None, Failing(End::Panic), args(&marked, |_| {})).await).await;
-    actor.send_message(ChildMsg::Probed(Verdict::Alive)).unwrap();
+    actor.send_message(ChildMsg::Probed(ProbeResult::Alive)).unwrap();
     check_gone(&marked, "a panic", ended).await;
 }
 
@@ -169,7 +169,7 @@ async fn an_actor_that_is_killed_takes_its_tree_along() {
 }
 
 #[tokio::test]
-async fn an_actor_that_is_stopped_without_a_word_to_its_child_takes_its_tree_along() {
+async fn an_actor_stopped_without_a_word_takes_its_childs_tree_along() {
     let marked = Marked::new();
     let (actor, ended) = started(&marked, Actor::spawn(None, ChildActor, args(&marked, |_| {})).await).await;
     actor.stop(None);

@@ -14,7 +14,7 @@ use super::probe::StartView;
 use super::start_clock::{Judgement, LAUNCHER_LOOK, PROBE_GRACE, ProbeGrace, Seen, StartClock};
 use super::teller::Teller;
 use crate::jsonrpc::RpcError;
-use crate::mcp::{self, Era, Facts, Probe, method};
+use crate::mcp::{self, Era, HandshakeInfo, Probe, method};
 use crate::process::{TreeView, Usage};
 
 /// Opening of a handshake.
@@ -32,11 +32,11 @@ pub enum Opening {
 
 /// Result of a successful handshake.
 #[derive(Debug, Clone)]
-pub struct Introduced {
+pub struct HandshakeOutcome {
     /// Era the child speaks.
     pub era: Era,
     /// Server information and capabilities from its first answer.
-    pub facts: Facts,
+    pub facts: HandshakeInfo,
     /// First lists of the child.
     pub catalog: Arc<Catalog>,
 }
@@ -94,7 +94,7 @@ pub(super) struct Start {
 }
 
 /// Runs the handshake. On success returns the link in the child's era, too.
-pub(super) async fn shake_hands(start: Start) -> Result<(Link, Introduced), HandshakeError> {
+pub(super) async fn shake_hands(start: Start) -> Result<(Link, HandshakeOutcome), HandshakeError> {
     let phase = &Phase::default();
     let mut clock = StartClock::new(start.start_timeout, start.install_timeout, start.begun);
     let longest = clock.longest();
@@ -116,7 +116,7 @@ pub(super) async fn shake_hands(start: Start) -> Result<(Link, Introduced), Hand
         };
         phase.set(method::TOOLS_LIST);
         let catalog = load_catalog(&link, &facts, deadline, &Catalog::default(), teller).await?;
-        Ok((link, Introduced { era, facts, catalog: Arc::new(catalog) }))
+        Ok((link, HandshakeOutcome { era, facts, catalog: Arc::new(catalog) }))
     };
     let over = await_end_of_time(&mut clock, &start);
     tokio::select! {
@@ -167,7 +167,7 @@ async fn open_by_probe(
     phase: &Phase,
     grace: Option<&TreeView>,
     teller: &Teller,
-) -> Result<(Era, Facts), HandshakeError> {
+) -> Result<(Era, HandshakeInfo), HandshakeError> {
     let mut probe = std::pin::pin!(discover(link, deadline, phase));
     let verdict = match grace {
         Some(tree) => {
@@ -218,10 +218,10 @@ async fn await_end_of_grace(tree: &TreeView) {
 /// `initialize` or does not answer it, the probe decides.
 async fn open_both_ways(
     link: &Link,
-    mut probe: Pin<&mut impl Future<Output = Result<(Probe, Option<Facts>), HandshakeError>>>,
+    mut probe: Pin<&mut impl Future<Output = Result<(Probe, Option<HandshakeInfo>), HandshakeError>>>,
     deadline: Instant,
     phase: &Phase,
-) -> Result<(Era, Facts), HandshakeError> {
+) -> Result<(Era, HandshakeInfo), HandshakeError> {
     let mut opening = std::pin::pin!(initialize(link, deadline, phase));
     let verdict = tokio::select! {
         biased;
@@ -259,7 +259,7 @@ async fn discover(
     link: &Link,
     deadline: Instant,
     phase: &Phase,
-) -> Result<(Probe, Option<Facts>), HandshakeError> {
+) -> Result<(Probe, Option<HandshakeInfo>), HandshakeError> {
     phase.set(method::DISCOVER);
     let link = link.in_era(Era::Modern, mcp::modern_meta());
     match ask(&link, method::DISCOVER, Bytes::new(), deadline).await? {
@@ -268,7 +268,7 @@ async fn discover(
     }
 }
 
-async fn initialize(link: &Link, deadline: Instant, phase: &Phase) -> Result<Facts, HandshakeError> {
+async fn initialize(link: &Link, deadline: Instant, phase: &Phase) -> Result<HandshakeInfo, HandshakeError> {
     phase.set(method::INITIALIZE);
     match ask(link, method::INITIALIZE, mcp::initialize_params().into(), deadline).await? {
         Ok(result) => {

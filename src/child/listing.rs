@@ -10,7 +10,7 @@ use super::call::Link;
 use super::catalog::Catalog;
 use super::handshake::{HandshakeError, ask, refusal};
 use super::teller::Teller;
-use crate::mcp::{self, Facts, ListKind, NextPage};
+use crate::mcp::{self, HandshakeInfo, ListKind, NextPage};
 
 /// Longest time for all lists when they are read again after the handshake.
 const REFRESH_LIMIT: Duration = Duration::from_secs(30);
@@ -32,7 +32,7 @@ type Entries = Vec<Box<RawValue>>;
 /// rest is kept.
 pub(super) async fn load_catalog(
     link: &Link,
-    facts: &Facts,
+    facts: &HandshakeInfo,
     deadline: Instant,
     previous: &Catalog,
     teller: &Teller,
@@ -78,7 +78,7 @@ pub(super) async fn load_catalog(
 /// Reads the lists again, after the child has announced a change.
 pub(super) async fn reload_catalog(
     link: &Link,
-    facts: &Facts,
+    facts: &HandshakeInfo,
     previous: &Catalog,
     teller: &Teller,
 ) -> Result<Catalog, HandshakeError> {

@@ -2,7 +2,6 @@
 //! handshake, and the catalog it announced.
 
 mod actor;
-mod alarm;
 mod call;
 mod catalog;
 mod counters;
@@ -17,6 +16,7 @@ mod refresh;
 mod start_clock;
 mod stderr;
 mod teller;
+mod timer;
 mod wire;
 
 pub use actor::{ChildActor, ChildArgs, ChildMsg, End, Fault, Report, WireEndReport};
@@ -25,12 +25,12 @@ pub(crate) use call::CallsOfATest;
 pub use call::{Call, Link, Outcome, too_long};
 pub use catalog::{Catalog, CatalogSlot, Resource, Tool};
 pub use counters::{CounterReading, Counters};
-pub use handshake::{HandshakeError, Introduced, Opening};
+pub use handshake::{HandshakeError, HandshakeOutcome, Opening};
 pub use log::{LogLine, ServerLog, Stream, Words};
 pub use pending::{Limits, Pending};
-pub use probe::{ProbeSettings, StartPhase, StartView, Verdict};
+pub use probe::{ProbeResult, ProbeSettings, StartPhase, StartView};
 
-pub use wire::Notice;
+pub use wire::Notification;
 
 #[cfg(test)]
 mod actor_tests;

@@ -154,7 +154,7 @@ impl StartView {
 
 /// Result of a liveness check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ProbeResult {
     /// It answered, or sent something on its own.
     Alive,
     /// It missed this number of probes in a row.
@@ -163,7 +163,7 @@ pub enum Verdict {
 
 /// Decision at a liveness check. Pure.
 #[derive(Debug, PartialEq, Eq)]
-enum Look {
+enum ProbeStep {
     /// It has sent bytes within the interval.
     Fine,
     /// Calls are in flight; check again later.
@@ -174,12 +174,12 @@ enum Look {
     Stopped,
 }
 
-fn look(silent: Duration, every: Duration, busy: bool, stopped: bool) -> Look {
+fn look(silent: Duration, every: Duration, busy: bool, stopped: bool) -> ProbeStep {
     match (stopped, silent < every, busy) {
-        (true, ..) => Look::Stopped,
-        (false, true, _) => Look::Fine,
-        (false, false, true) => Look::Busy,
-        (false, false, false) => Look::Ask,
+        (true, ..) => ProbeStep::Stopped,
+        (false, true, _) => ProbeStep::Fine,
+        (false, false, true) => ProbeStep::Busy,
+        (false, false, false) => ProbeStep::Ask,
     }
 }
 
@@ -189,7 +189,7 @@ pub(super) async fn watch(
     settings: ProbeSettings,
     activity: Arc<Activity>,
     process: TreeView,
-    tell: impl Fn(Verdict),
+    tell: impl Fn(ProbeResult),
 ) {
     if settings.every.is_zero() {
         return;
@@ -202,10 +202,10 @@ pub(super) async fn watch(
         let busy = activity.is_busy();
         let silent = activity.silent_for(Instant::now());
         let answered = match look(silent, pause, busy, process.is_stopped()) {
-            Look::Busy => continue,
-            Look::Fine => true,
-            Look::Stopped => false,
-            Look::Ask => match ask(&link, settings.patience).await {
+            ProbeStep::Busy => continue,
+            ProbeStep::Fine => true,
+            ProbeStep::Stopped => false,
+            ProbeStep::Ask => match ask(&link, settings.patience).await {
                 Outcome::Gone { .. } => return,
                 Outcome::TimedOut { .. } => false,
                 Outcome::Result(_) | Outcome::Error(_) | Outcome::Unusable(_) | Outcome::TooLong { .. } => {
@@ -215,10 +215,10 @@ pub(super) async fn watch(
         };
         if answered && missed > 0 {
             missed = 0;
-            tell(Verdict::Alive);
+            tell(ProbeResult::Alive);
         } else if !answered {
             missed += 1;
-            tell(Verdict::Missed(missed));
+            tell(ProbeResult::Missed(missed));
         }
     }
 }
@@ -266,10 +266,14 @@ mod tests {
     fn silence_is_judged_together_with_work_and_process_state() {
         let (short, long, every) =
             (Duration::from_secs(1), Duration::from_secs(100), Duration::from_secs(30));
-        assert_eq!(look(short, every, false, false), Look::Fine);
-        assert_eq!(look(short, every, true, false), Look::Fine);
-        assert_eq!(look(long, every, true, false), Look::Busy, "a silent busy child is left alone");
-        assert_eq!(look(long, every, false, false), Look::Ask);
-        assert_eq!(look(short, every, true, true), Look::Stopped, "work is no excuse for a stopped process");
+        assert_eq!(look(short, every, false, false), ProbeStep::Fine);
+        assert_eq!(look(short, every, true, false), ProbeStep::Fine);
+        assert_eq!(look(long, every, true, false), ProbeStep::Busy, "a silent busy child is left alone");
+        assert_eq!(look(long, every, false, false), ProbeStep::Ask);
+        assert_eq!(
+            look(short, every, true, true),
+            ProbeStep::Stopped,
+            "work is no excuse for a stopped process"
+        );
     }
 }

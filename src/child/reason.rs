@@ -17,7 +17,7 @@ const MAX_LINE: usize = 1_000;
 const LOOK_AHEAD: usize = 12;
 
 /// Words of a line that explains a failure.
-const TELLING: [&str; 24] = [
+const ERROR_WORDS: [&str; 24] = [
     "error",
     "panic",
     "fatal",
@@ -140,7 +140,7 @@ fn has_telling_word(line: &str) -> bool {
     let lower = line.to_ascii_lowercase();
     // A retry is not a reason.
     let tries_again = ["retry", "retrying", "attempt "].iter().any(|word| lower.contains(word));
-    !tries_again && TELLING.iter().any(|word| lower.contains(word))
+    !tries_again && ERROR_WORDS.iter().any(|word| lower.contains(word))
 }
 
 /// Returns the message of a line that is a log entry in JSON; `None` if it is not one.

@@ -15,8 +15,8 @@ use super::listing::reload_catalog;
 use super::pending::Limits;
 use super::probe::Activity;
 use super::teller::Teller;
-use super::wire::Notice;
-use crate::mcp::{Era, Facts, method};
+use super::wire::Notification;
+use crate::mcp::{Era, HandshakeInfo, method};
 
 /// Shortest time between two readings of the lists.
 const DEBOUNCE: Duration = Duration::from_secs(1);
@@ -26,8 +26,8 @@ const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Refreshes the catalog as long as the child runs; the task must be aborted with it.
 pub(super) async fn keep_fresh(
     link: Link,
-    facts: Facts,
-    mut notices: broadcast::Receiver<Notice>,
+    facts: HandshakeInfo,
+    mut notices: broadcast::Receiver<Notification>,
     catalog: Arc<CatalogSlot>,
     activity: Arc<Activity>,
     teller: Teller,
@@ -71,7 +71,7 @@ fn is_list_change(name: &str) -> bool {
 
 /// Keeps a stream of notifications open: a modern child announces changes only on one (spec 2026-07-28,
 /// basic/patterns/subscriptions). If the child ends the stream, it is opened again.
-async fn listen(link: &Link, facts: &Facts, activity: &Activity) {
+async fn listen(link: &Link, facts: &HandshakeInfo, activity: &Activity) {
     let filter: Vec<String> = LISTS
         .iter()
         .filter(|(capability, _)| facts.capabilities[capability]["listChanged"] == true)

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 const WORK: Duration = Duration::from_millis(500);
 /// Multiple of `start_timeout` for which a launcher's tree, which may be a build, is left alone without a sign of work.
 /// Also the longest time for a program that works all the time.
-const PATIENCE: u32 = 3;
+const MAX_IDLE_START_TIMEOUTS: u32 = 3;
 /// Interval of the looks at a launcher.
 pub(super) const LAUNCHER_LOOK: Duration = Duration::from_millis(500);
 /// Number of looks at a program in half of `start_timeout`, the time without work after which the start is over.
@@ -17,7 +17,7 @@ const PROGRAM_LOOKS: u32 = 4;
 /// Time the probe may go unanswered before `initialize` is sent too. The probe's answer may still count after that.
 pub(super) const PROBE_GRACE: Duration = Duration::from_secs(5);
 /// The same for a child that is still loading, which takes long on a busy machine.
-const LONGEST_GRACE: Duration = Duration::from_secs(30);
+const MAX_PROBE_GRACE: Duration = Duration::from_secs(30);
 /// Interval of the looks that detect loading.
 const LOADING_LOOK: Duration = Duration::from_secs(1);
 /// Share of one CPU since the last look from which a child counts as loading.
@@ -76,7 +76,7 @@ impl StartClock {
     pub(super) fn longest(&self) -> Duration {
         match self.install_timeout {
             Some(install_timeout) => install_timeout.saturating_add(self.start_timeout),
-            None => self.start_timeout.saturating_mul(PATIENCE),
+            None => self.start_timeout.saturating_mul(MAX_IDLE_START_TIMEOUTS),
         }
     }
 
@@ -129,7 +129,7 @@ impl StartClock {
         let (after, limit) = match (launching, seen.heard) {
             (true, _) => (whole, install_timeout.max(self.start_timeout)),
             (false, true) => (unmoved, self.start_timeout),
-            (false, false) => (unmoved, self.start_timeout.saturating_mul(PATIENCE)),
+            (false, false) => (unmoved, self.start_timeout.saturating_mul(MAX_IDLE_START_TIMEOUTS)),
         };
         match after >= limit || whole >= self.longest() {
             true => Judgement::Over { after: after.min(limit), launching },
@@ -161,7 +161,7 @@ impl ProbeGrace {
         let Some((at, before)) = self.last.replace((now, cpu)) else { return false };
         let since = now.saturating_duration_since(at);
         let loads = cpu.saturating_sub(before) >= since.mul_f64(LOADING_SHARE);
-        !loads || now.saturating_duration_since(self.begun) >= LONGEST_GRACE
+        !loads || now.saturating_duration_since(self.begun) >= MAX_PROBE_GRACE
     }
 }
 

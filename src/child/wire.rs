@@ -11,16 +11,16 @@ use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 
-use super::alarm::Alarm;
 use super::call::{Call, Outcome, Submitted};
 use super::counters::Counters;
 use super::log::{ServerLog, Stream, printable};
 use super::noise::Noise;
 use super::pending::Pending;
 use super::probe::Activity;
+use super::timer::Timer;
 use crate::jsonrpc::{self, Framer, Incoming, Line, Mended, Oversize, TooLong};
 use crate::mcp::{self, Answer, method};
-use crate::process::Ladder;
+use crate::process::StopSequence;
 
 /// Bytes waiting to be read by the child beyond which no further call is written.
 const HIGH_WATER: usize = 256 * 1024;
@@ -30,7 +30,7 @@ const ANSWER_LIMIT: usize = 1024 * 1024;
 const BATCH: usize = 64;
 /// Time the last output may take to leave the pipe after the process has ended. It is needed in full only if a
 /// grandchild keeps the pipe open.
-const LAST_WORDS: Duration = Duration::from_millis(200);
+const OUTPUT_DRAIN_GRACE: Duration = Duration::from_millis(200);
 /// Number of frames taken before other tasks get their turn, so that a child that floods does not starve them.
 const FRAMES_A_TURN: usize = 256;
 /// Longest `params` of a notification that are kept for receivers, in bytes.
@@ -45,7 +45,7 @@ const NOISE_SHOWN: u64 = 5;
 /// Message from the child's actor to the task.
 pub(super) enum Control {
     /// Take no new calls; when none is in flight, at `until` at the latest, close stdin and start the ladder.
-    Close { until: Instant, ladder: Ladder, order: oneshot::Sender<Ladder> },
+    Close { until: Instant, ladder: StopSequence, order: oneshot::Sender<StopSequence> },
     /// The process has ended: read the rest of the pipe, then end.
     ProcessEnded,
 }
@@ -65,7 +65,7 @@ pub(super) enum WireEnd {
 
 /// A notification of the child that does not belong to one call.
 #[derive(Debug, Clone)]
-pub struct Notice {
+pub struct Notification {
     /// Name of the method.
     pub method: Arc<str>,
     /// The `params`, raw JSON; `None` if there are none or they exceed 64 KiB.
@@ -73,12 +73,12 @@ pub struct Notice {
 }
 
 /// Channels and settings of the task.
-pub(super) struct Wiring {
+pub(super) struct WireConfig {
     pub(super) server: Arc<str>,
     pub(super) calls: mpsc::Receiver<Submitted>,
     pub(super) abandoned: Arc<Notify>,
     pub(super) control: mpsc::Receiver<Control>,
-    pub(super) notices: broadcast::Sender<Notice>,
+    pub(super) notices: broadcast::Sender<Notification>,
     pub(super) counters: Arc<Counters>,
     pub(super) log: ServerLog,
     pub(super) incarnation: u64,
@@ -105,7 +105,7 @@ impl Waiter {
 
 struct Wire {
     server: Arc<str>,
-    notices: broadcast::Sender<Notice>,
+    notices: broadcast::Sender<Notification>,
     counters: Arc<Counters>,
     log: ServerLog,
     incarnation: u64,
@@ -116,7 +116,7 @@ struct Wire {
     backlog: VecDeque<u64>,
     out: BytesMut,
     framer: Framer,
-    closing: Option<(Instant, Ladder, oneshot::Sender<Ladder>)>,
+    closing: Option<(Instant, StopSequence, oneshot::Sender<StopSequence>)>,
     stdin_lost: bool,
     /// `true` once stdin was closed or lost: the rest will never be written.
     stdin_closed: bool,
@@ -130,7 +130,7 @@ pub(super) async fn run<R, W>(
     mut stdout: R,
     stdin: W,
     unread: impl Fn(&W) -> Option<usize>,
-    wiring: Wiring,
+    wiring: WireConfig,
 ) -> (WireEnd, bool)
 where
     R: AsyncRead + Unpin,
@@ -141,14 +141,14 @@ where
     let (mut wire, mut calls, mut control) = Wire::new(wiring);
     let mut stdin = Some(stdin);
     let mut batch = Vec::with_capacity(BATCH);
-    let mut expiry = Alarm::new();
-    let mut phase = Alarm::new();
+    let mut expiry = Timer::new();
+    let mut phase = Timer::new();
     let mut last_words = None;
     let (mut written_to_it, mut has_read) = (0, true);
     let end = loop {
         match wire.take_frames(&activity) {
-            Ok(Turn::Done) => {}
-            Ok(Turn::More) => {
+            Ok(Progress::Done) => {}
+            Ok(Progress::More) => {
                 tokio::task::yield_now().await;
                 continue;
             }
@@ -168,7 +168,7 @@ where
                     Err(_) => {
                         has_read = stdin.take().and_then(|stdin| unread(&stdin)) != Some(written_to_it);
                         wire.lose_stdin();
-                        last_words.get_or_insert_with(|| Instant::now() + LAST_WORDS);
+                        last_words.get_or_insert_with(|| Instant::now() + OUTPUT_DRAIN_GRACE);
                     }
                 }
             }
@@ -200,7 +200,7 @@ where
                     wire.closing = Some((until, ladder, order));
                 }
                 Control::ProcessEnded => {
-                    last_words.get_or_insert_with(|| Instant::now() + LAST_WORDS);
+                    last_words.get_or_insert_with(|| Instant::now() + OUTPUT_DRAIN_GRACE);
                 }
             },
         }
@@ -227,7 +227,7 @@ async fn write_some<W: AsyncWrite + Unpin>(
 }
 
 impl Wire {
-    fn new(wiring: Wiring) -> (Wire, mpsc::Receiver<Submitted>, mpsc::Receiver<Control>) {
+    fn new(wiring: WireConfig) -> (Wire, mpsc::Receiver<Submitted>, mpsc::Receiver<Control>) {
         let wire = Wire {
             server: wiring.server,
             notices: wiring.notices,
@@ -303,7 +303,7 @@ impl Wire {
     }
 
     /// Processes the frames that were read, a bounded number at a time.
-    fn take_frames(&mut self, activity: &Activity) -> Result<Turn, WireEnd> {
+    fn take_frames(&mut self, activity: &Activity) -> Result<Progress, WireEnd> {
         for _ in 0..FRAMES_A_TURN {
             let frame = match self.framer.next_frame().map_err(WireEnd::Oversize)? {
                 Some(Line::Frame(frame)) => frame,
@@ -311,7 +311,7 @@ impl Wire {
                     self.fail_too_long(&line)?;
                     continue;
                 }
-                None => return Ok(Turn::Done),
+                None => return Ok(Progress::Done),
             };
             match jsonrpc::classify(&frame) {
                 Incoming::Noise => self.take_odd_line(&frame)?,
@@ -319,7 +319,7 @@ impl Wire {
             }
         }
         activity.set_in_flight(self.pending.len());
-        Ok(Turn::More)
+        Ok(Progress::More)
     }
 
     fn take_message(&mut self, message: Incoming, frame: &[u8]) {
@@ -422,7 +422,7 @@ impl Wire {
                 // Copied: a slice would keep the whole read buffer until the receivers have read it.
                 let params = params.filter(|params| params.len() <= MAX_NOTICE);
                 let params = params.map(|params| Bytes::copy_from_slice(&params));
-                if self.notices.send(Notice { method: name.into(), params }).is_err() {
+                if self.notices.send(Notification { method: name.into(), params }).is_err() {
                     self.counters.dropped_notice();
                 }
             }
@@ -544,7 +544,7 @@ impl Wire {
 }
 
 /// Tells whether more frames may be waiting.
-enum Turn {
+enum Progress {
     Done,
     More,
 }

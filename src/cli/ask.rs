@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn the_usual_socket_is_used_where_nobody_says_otherwise_and_somebody_listens() {
+    fn the_usual_socket_is_the_default_where_somebody_listens_on_it() {
         let directory = tempfile::tempdir().expect("a directory");
         let socket = directory.path().join("s.sock");
         let default = || (None, DEFAULT_URL.to_owned());

@@ -60,9 +60,9 @@ pub enum StoreAction {
 
 /// Result of a command line that runs nothing: it is wrong, or asked for help or the version.
 #[derive(Debug)]
-pub struct Refused(Box<clap::Error>);
+pub struct EarlyExit(Box<clap::Error>);
 
-impl Refused {
+impl EarlyExit {
     /// Prints the text where it belongs (help and version to stdout, an error to stderr) and returns the exit
     /// code.
     pub fn report(self) -> Exit {
@@ -78,7 +78,7 @@ impl Refused {
 ///
 /// # Errors
 /// A text to show instead of running.
-pub fn parse<I, A>(program: Program, args: I) -> Result<Command, Refused>
+pub fn parse<I, A>(program: Program, args: I) -> Result<Command, EarlyExit>
 where
     I: IntoIterator<Item = A>,
     A: Into<OsString> + Clone,
@@ -96,7 +96,7 @@ where
             read::<McpServer, _, _>(args).map(|line| line.flags.into_command(Some("0.0.0.0")))
         }
     };
-    command.map_err(|error| Refused(Box::new(error)))
+    command.map_err(|error| EarlyExit(Box::new(error)))
 }
 
 fn read<P, I, A>(args: I) -> Result<P, clap::Error>
@@ -350,7 +350,7 @@ fn host(text: &str) -> Result<String, &'static str> {
 mod tests {
     use super::*;
 
-    fn words(program: Program, line: &str) -> Result<Command, Refused> {
+    fn words(program: Program, line: &str) -> Result<Command, EarlyExit> {
         parse(program, line.split(' '))
     }
 

@@ -13,7 +13,7 @@ pub mod import;
 use std::io::Write;
 
 pub use exit::Exit;
-pub use flags::{Command, Program, Refused, StoreAction, parse};
+pub use flags::{Command, EarlyExit, Program, StoreAction, parse};
 
 use crate::config::{
     Config, ConfigProblem, Environment, Flags, describe, entry_problems, list_problems, load, warnings,

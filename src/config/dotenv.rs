@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 /// Longest value after its references are resolved, in bytes: they can be nested.
-const LONGEST: usize = 64 * 1024;
+const MAX_VALUE: usize = 64 * 1024;
 
 /// Content of a `.env` file.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -255,12 +255,12 @@ fn resolved(
             (None, None) => out.push_str(default),
         }
         rest = &inner[length..];
-        if out.len() > LONGEST {
+        if out.len() > MAX_VALUE {
             return None;
         }
     }
     out.push_str(rest);
-    (out.len() <= LONGEST).then_some(out)
+    (out.len() <= MAX_VALUE).then_some(out)
 }
 
 /// Returns every line that looks like a definition of a variable, however it was parsed.
@@ -276,7 +276,7 @@ fn lines(text: &str, bindings: &[Binding]) -> Vec<Line> {
         let within = bindings.iter().find(|binding| (binding.from..binding.to).contains(&begin));
         let lost = match within {
             Some(Binding { from, read: Ok(_), .. }) if *from == begin => {
-                format!("it is taken back later, or what it refers to is longer than {LONGEST} bytes")
+                format!("it is taken back later, or what it refers to is longer than {MAX_VALUE} bytes")
             }
             Some(Binding { from, read: Err(reason), .. }) if *from == begin => (*reason).to_owned(),
             Some(Binding { from, .. }) => {
@@ -397,7 +397,7 @@ mod tests {
         #[test]
         fn no_file_is_too_strange(text in "([KA]=|export |\"|'|#|\\\\|\\$\\{|\\}|:-|\r|\n| |\\PC){0,40}") {
             let found = read(&text);
-            prop_assert!(found.values.values().flatten().all(|value| value.len() <= LONGEST));
+            prop_assert!(found.values.values().flatten().all(|value| value.len() <= MAX_VALUE));
         }
     }
 }

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
-use super::charter;
 use super::llm;
 use super::problem::{Position, Problems};
 use super::section::{Document, Section, show_duration, texts};
 use super::servers_file::Named;
 use super::settings::Config;
+use super::tenancy;
 use super::values;
 use crate::http::{ApiAuth, Tls, TlsFiles};
 use crate::service::AllowedServers;
@@ -58,7 +58,7 @@ pub(super) fn apply(
     server(top.section("server", problems), base, config, &mut paths, problems);
     http(top.section("http", problems), document, base, config, &mut paths, problems);
     api(top.section("api", problems), base, config, &mut paths, problems);
-    config.charter = charter::read(&mut top, problems);
+    config.charter = tenancy::read(&mut top, problems);
     limits(top.section("limits", problems), config, problems);
     usage(top.section("usage", problems), config, problems);
     audit(top.section("audit", problems), config, problems);
@@ -189,7 +189,7 @@ fn limits(mut s: Section<'_>, config: &mut Config, problems: &mut Problems) {
     let amount = |value: &DeValue<'_>| size_of(value).filter(|bytes| (1 << 20..=1 << 40).contains(bytes));
     s.set("unread_per_key", &size, &mut config.unread.per_key, problems, amount);
     s.set("unread", &size, &mut config.unread.all, problems, amount);
-    config.charter.key_defaults = charter::key_defaults(s.section("keys", problems), problems);
+    config.charter.key_defaults = tenancy::key_defaults(s.section("keys", problems), problems);
     s.finish(problems);
 }
 

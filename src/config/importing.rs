@@ -80,7 +80,7 @@ pub fn look(from: &[String], env: &dyn Environment) -> Result<Vec<Found>, String
 
 fn is_there(path: &Path) -> bool {
     let looked = path.to_owned();
-    files::within(path, files::PATIENCE, move || looked.is_file()).unwrap_or(false)
+    files::within(path, files::FILE_TIMEOUT, move || looked.is_file()).unwrap_or(false)
 }
 
 fn read(path: &Path, env: &dyn Environment) -> Result<Reading, String> {

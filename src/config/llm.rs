@@ -30,7 +30,7 @@ const KEY: &str = "OPENAI_API_KEY";
 const BASE_URLS: [&str; 2] = ["OPENAI_BASE_URL", "OPENAI_API_BASE"];
 const DOT_ENV: &str = ".env";
 /// Largest `.env` file that is read, in bytes.
-const LONGEST_DOT_ENV: u64 = 64 * 1024;
+const MAX_DOT_ENV: u64 = 64 * 1024;
 
 const URL: &str = "an address that starts with http:// or https://, such as \"http://127.0.0.1:11434/v1\"";
 const REFERENCE: &str = "a reference: \"${env:NAME}\" or \"${file:/absolute/path}\", and not the key itself";
@@ -136,7 +136,7 @@ impl Variables<'_> {
     fn read<'a>(env: &'a dyn Environment, problems: &mut Problems) -> Variables<'a> {
         let path = env.working_dir().join(DOT_ENV);
         let mut warnings = Vec::new();
-        let dot_env = match files::read(&path, LONGEST_DOT_ENV) {
+        let dot_env = match files::read(&path, MAX_DOT_ENV) {
             Ok(bytes) => DotEnv::read(&bytes, &|name| own(env, name)),
             Err(error) => {
                 unread(&path, &error, &mut warnings, problems);
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_dot_env_file_names_and_cannot_be_had_is_warned_of_without_showing_it() {
+    fn what_dot_env_names_and_cannot_be_had_is_warned_of_and_not_shown() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join(".env");
         let env = MapEnvironment::within(dir.path(), &[]);
@@ -290,7 +290,7 @@ mod tests {
         let (_, problems, _) = after(b"\nOPENAI_API_KEY=caf\xe9\n");
         let place = format!("{}:2: OPENAI_API_KEY", path.display());
         assert!(problems.len() == 1 && problems[0].starts_with(&place), "{problems:?}");
-        let long = vec![b'#'; usize::try_from(LONGEST_DOT_ENV).expect("small") + 1];
+        let long = vec![b'#'; usize::try_from(MAX_DOT_ENV).expect("small") + 1];
         let (_, _, warnings) = after(&long);
         assert!(warnings.len() == 1 && warnings[0].contains("longer than 64 KiB"), "{warnings:?}");
         std::fs::remove_file(&path).expect("there");

@@ -4,7 +4,6 @@
 //! For each setting a flag takes precedence over an environment variable, that over the configuration file, and
 //! that over the default. Nothing is created or changed: loading only reads.
 
-mod charter;
 mod dotenv;
 mod environment;
 mod file;
@@ -19,6 +18,7 @@ mod report;
 mod section;
 mod servers_file;
 mod settings;
+mod tenancy;
 mod values;
 
 use std::path::{Path, PathBuf};
@@ -27,7 +27,9 @@ pub use environment::{
     ENV_CONFIG, ENV_DATA_DIR, ENV_DEBUG, ENV_HOST, ENV_LOG, ENV_PORT, ENV_SERVERS, Environment,
     ProcessEnvironment,
 };
-pub use foreign::{CLIENTS, Client, Entry, Reading, Refusal, Remark, Source, Weight, read as read_foreign};
+pub use foreign::{
+    CLIENTS, Client, Entry, ImportError, Reading, Remark, Source, Weight, read as read_foreign,
+};
 pub use importing::{Found, Plan, look, plan};
 pub use problem::{ConfigProblem, Position};
 pub use report::{describe, list_problems, remarks, warnings};
@@ -35,7 +37,7 @@ pub use servers_file::{ServersFile, entry_problems, version_of};
 pub use settings::Config;
 pub use values::host as read_host;
 
-use crate::access::Charter;
+use crate::access::Tenancy;
 use crate::files;
 use crate::http::SocketPlace;
 use crate::telemetry::logging::Level;
@@ -152,7 +154,7 @@ pub fn data_dir(flags: &Flags, env: &dyn Environment) -> Result<PathBuf, Vec<Con
 pub fn data_dir_and_members(
     flags: &Flags,
     env: &dyn Environment,
-) -> Result<(PathBuf, Charter), Vec<ConfigProblem>> {
+) -> Result<(PathBuf, Tenancy), Vec<ConfigProblem>> {
     let working_dir = env.working_dir();
     let mut problems = Problems::default();
     let flags = flags.clone().or(environment::flags_from(env, &mut problems));
@@ -195,7 +197,7 @@ fn named(path: &Path, working_dir: &Path) -> Named {
 fn default_servers(working_dir: &Path) -> Vec<Named> {
     let default = named(Path::new(DEFAULT_SERVERS_FILE), working_dir);
     let path = default.path.clone();
-    let there = files::within(&default.path, files::PATIENCE, move || path.try_exists().unwrap_or(true));
+    let there = files::within(&default.path, files::FILE_TIMEOUT, move || path.try_exists().unwrap_or(true));
     if there.unwrap_or(true) { vec![default] } else { Vec::new() }
 }
 

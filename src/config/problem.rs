@@ -48,9 +48,9 @@ pub struct ConfigProblem {
 }
 
 /// Most problems that are reported one by one.
-const MOST: usize = 100;
+const MAX_PROBLEMS: usize = 100;
 /// Longest path and longest reason, in characters each.
-const LONGEST: usize = 300;
+const MAX_PROBLEM_CHARS: usize = 300;
 
 impl fmt::Display for ConfigProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -97,14 +97,14 @@ impl Problems {
         path: impl Into<String>,
         reason: impl Into<String>,
     ) {
-        if self.told.len() >= MOST {
+        if self.told.len() >= MAX_PROBLEMS {
             if self.more == 0 {
                 source.clone_into(&mut self.more_in);
             }
             self.more += 1;
             return;
         }
-        let (path, reason) = (cut(path.into(), LONGEST), cut(reason.into(), LONGEST));
+        let (path, reason) = (cut(path.into(), MAX_PROBLEM_CHARS), cut(reason.into(), MAX_PROBLEM_CHARS));
         self.told.push(ConfigProblem { source: source.to_owned(), position, path, reason, count: 1 });
     }
 
@@ -191,10 +191,15 @@ mod tests {
         }
         assert_eq!(problems.len(), 1_000_000);
         let problems = problems.into_result(()).expect_err("many");
-        assert_eq!(problems.len(), MOST + 1);
+        assert_eq!(problems.len(), MAX_PROBLEMS + 1);
         assert_eq!(problems.iter().map(|problem| problem.count).sum::<usize>(), 1_000_000);
-        assert!(problems.iter().all(|problem| problem.to_string().chars().count() < 2 * LONGEST + 100));
-        assert_eq!(problems[MOST].to_string(), "a.json: and 999900 more problems, which are not listed");
+        assert!(
+            problems.iter().all(|problem| problem.to_string().chars().count() < 2 * MAX_PROBLEM_CHARS + 100)
+        );
+        assert_eq!(
+            problems[MAX_PROBLEMS].to_string(),
+            "a.json: and 999900 more problems, which are not listed"
+        );
     }
 
     #[test]

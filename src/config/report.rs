@@ -5,7 +5,7 @@ use super::problem::one_line;
 use super::settings::Config;
 use super::{ConfigProblem, Entry, Environment, Remark, ServersFile, Weight, section::show_duration};
 use crate::http::ApiAuth;
-use crate::supervisor::{Looks, check_visible};
+use crate::supervisor::{LookAlikes, check_visible};
 
 /// Lists all problems, one per line, those of one source together, and their number.
 pub fn list_problems(problems: &[ConfigProblem]) -> String {
@@ -81,7 +81,7 @@ pub fn warnings(config: &Config, env: &dyn Environment) -> String {
         let word = if weight == Weight::Warning { "warning" } else { "note" };
         out.push_str(&format!("{word}: {text}\n"));
     }
-    let mut looks = Looks::default();
+    let mut looks = LookAlikes::default();
     for file in &config.servers {
         for entry in &file.entries {
             for told in of_entry(entry, &mut looks, env) {
@@ -94,7 +94,7 @@ pub fn warnings(config: &Config, env: &dyn Environment) -> String {
 }
 
 /// Returns the warnings about one server: its name, and its references. Each is worded to follow its place.
-fn of_entry(entry: &Entry, looks: &mut Looks, env: &dyn Environment) -> Vec<String> {
+fn of_entry(entry: &Entry, looks: &mut LookAlikes, env: &dyn Environment) -> Vec<String> {
     let unseen = check_visible(&entry.name).err().map(|problem| problem.reason);
     let alike = looks.add(&entry.name);
     let alike = alike.map(|other| format!("looks like the name of another server, '{other}'"));

@@ -127,7 +127,7 @@ fn identity(path: &Path) -> (PathBuf, String) {
         let version = version_of(&link);
         (link.canonicalize().unwrap_or(given), version)
     };
-    files::within(path, files::PATIENCE, look).unwrap_or_else(|_| (path.to_owned(), String::new()))
+    files::within(path, files::FILE_TIMEOUT, look).unwrap_or_else(|_| (path.to_owned(), String::new()))
 }
 
 /// Keeps of servers in several files those of the first one, and warns if the others differ.
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_server_in_two_files_the_first_counts_and_only_a_difference_is_warned_of() {
+    fn of_a_server_in_two_files_the_first_counts_and_a_difference_is_told() {
         let dir = tempfile::tempdir().unwrap();
         let (a, b) = (dir.path().join("a.json"), dir.path().join("b.json"));
         fs::write(&a, r#"{"mcpServers": {"x": {"command": "c"}, "z": {"command": "c", "args": ["1"]}}}"#)

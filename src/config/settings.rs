@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::ServersFile;
-use crate::access::Charter;
+use crate::access::Tenancy;
 use crate::http::Settings as HttpSettings;
 use crate::query::LlmSettings;
 use crate::service::{AllowedServers, AuditSettings, Retention, UnreadLimits};
-use crate::supervisor::BrakeSettings;
+use crate::supervisor::StartLimits;
 use crate::telemetry::logging;
 
 /// All settings of the daemon at its start: the sum of the modules' settings.
@@ -33,9 +33,9 @@ pub struct Config {
     /// Directory that the API's config export and import must stay in; `/` for no limit.
     pub config_root: PathBuf,
     /// Limits on starting servers.
-    pub starts: BrakeSettings,
+    pub starts: StartLimits,
     /// The organization, its members and their plans.
-    pub charter: Charter,
+    pub charter: Tenancy,
     /// Most calls that a key may have under way.
     pub calls_per_key: usize,
     /// Limits on the bytes of answers that wait to be read.
@@ -70,8 +70,8 @@ impl Config {
             pass_env: Vec::new(),
             drain: Duration::from_secs(20),
             http: HttpSettings::default(),
-            starts: BrakeSettings::default(),
-            charter: Charter::default(),
+            starts: StartLimits::default(),
+            charter: Tenancy::default(),
             calls_per_key: 128,
             unread: UnreadLimits::default(),
             retention: Retention::default(),

@@ -9,12 +9,12 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::clock::retry_seconds;
 use super::nearness::Peer;
 use super::record::Record;
-use super::{ApiAuth, Shared, text};
+use super::timestamp::retry_seconds;
+use super::{ApiAuth, Shared, header_pool};
 use crate::process::Holder;
-use crate::service::{Gateway, Principal, RateReading, Refused};
+use crate::service::{CredentialError, Gateway, Principal, RateReading};
 
 thread_local! {
     /// The last limit, and the last second of a full bucket, that this thread formatted, with the header value.
@@ -40,7 +40,7 @@ static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Reasons to refuse a request its access.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Denied {
+pub(super) enum AuthError {
     /// No credential was sent.
     Missing,
     /// No credential was sent where the daemon's own user needs none, and the client is not provably that user.
@@ -51,7 +51,7 @@ pub(super) enum Denied {
     /// The credential is not a key of ours, or cannot be read as one.
     Refused {
         /// Reason why the key does not count.
-        refused: Refused,
+        refused: CredentialError,
         /// The beginning of the credential, for the log; never enough to use.
         prefix: String,
     },
@@ -73,17 +73,19 @@ pub(super) struct FailedLogin {
     pub(super) why: Option<&'static str>,
 }
 
-impl Denied {
+impl AuthError {
     /// Returns the refusal of a key that was good when the request came and has ended since.
-    pub(super) fn ended(refused: Refused) -> Denied {
-        Denied::Refused { refused, prefix: String::new() }
+    pub(super) fn ended(refused: CredentialError) -> AuthError {
+        AuthError::Refused { refused, prefix: String::new() }
     }
 
     /// Returns the challenge of a 401 (RFC 9110, section 15.5.2; RFC 6750, section 3).
     pub(super) fn challenge(&self) -> HeaderValue {
         match self {
-            Denied::Missing | Denied::Unproven { .. } => HeaderValue::from_static("Bearer realm=\"mcp\""),
-            Denied::Refused { .. } | Denied::RoleTooLow | Denied::TooMany { .. } => {
+            AuthError::Missing | AuthError::Unproven { .. } => {
+                HeaderValue::from_static("Bearer realm=\"mcp\"")
+            }
+            AuthError::Refused { .. } | AuthError::RoleTooLow | AuthError::TooMany { .. } => {
                 HeaderValue::from_static("Bearer realm=\"mcp\", error=\"invalid_token\"")
             }
         }
@@ -92,9 +94,9 @@ impl Denied {
     /// Returns the note for the log.
     pub(super) fn failed_login(&self) -> FailedLogin {
         match self {
-            Denied::Refused { prefix, .. } => FailedLogin { prefix: prefix.clone(), why: None },
-            Denied::Unproven { why } => FailedLogin { prefix: String::new(), why: Some(why) },
-            Denied::Missing | Denied::RoleTooLow | Denied::TooMany { .. } => {
+            AuthError::Refused { prefix, .. } => FailedLogin { prefix: prefix.clone(), why: None },
+            AuthError::Unproven { why } => FailedLogin { prefix: String::new(), why: Some(why) },
+            AuthError::Missing | AuthError::RoleTooLow | AuthError::TooMany { .. } => {
                 FailedLogin { prefix: String::new(), why: None }
             }
         }
@@ -104,7 +106,7 @@ impl Denied {
 /// State of one request: what the guard knows and handlers need, and what handlers find out and the answer
 /// reports.
 #[derive(Debug)]
-pub(super) struct Visitor {
+pub(super) struct RequestContext {
     /// Client end of the connection that the request came over.
     pub(super) peer: Arc<Peer>,
     /// `true` if `Host` and `Origin` are loopback and nothing in the request speaks for somebody else. The
@@ -125,15 +127,15 @@ struct Known {
     rate: Option<(RateReading, u64)>,
 }
 
-impl Visitor {
-    pub(super) fn new(peer: Arc<Peer>, claims_nearness: bool) -> Arc<Visitor> {
-        Arc::new(Visitor { peer, claims_nearness, known: OnceLock::new(), record: Record::default() })
+impl RequestContext {
+    pub(super) fn new(peer: Arc<Peer>, claims_nearness: bool) -> Arc<RequestContext> {
+        Arc::new(RequestContext { peer, claims_nearness, known: OnceLock::new(), record: Record::default() })
     }
 
     /// Checks that the request provably comes from the daemon's own user, on this machine and from none of its
     /// servers. `Err` holds the reason against it.
-    async fn prove_nearness(&self) -> Result<(), Denied> {
-        let unproven = |why| Err(Denied::Unproven { why });
+    async fn prove_nearness(&self) -> Result<(), AuthError> {
+        let unproven = |why| Err(AuthError::Unproven { why });
         if !self.claims_nearness {
             return unproven("the request was passed on, or is not addressed to this machine's loopback");
         }
@@ -163,7 +165,7 @@ impl Visitor {
     pub(super) fn put_rate_on(&self, headers: &mut HeaderMap) {
         let Some(Known { rate: Some((reading, full_at)), .. }) = self.known.get() else { return };
         headers.insert(X_RATELIMIT_LIMIT, LAST_LIMIT.with(|last| written(last, reading.limit.into())));
-        headers.insert(X_RATELIMIT_REMAINING, text::number(reading.remaining));
+        headers.insert(X_RATELIMIT_REMAINING, header_pool::number(reading.remaining));
         headers.insert(X_RATELIMIT_RESET, LAST_RESET.with(|last| written(last, *full_at)));
     }
 }
@@ -177,7 +179,7 @@ pub fn read_and_tell(
     caller: &Principal,
     reading: &RateReading,
 ) -> usize {
-    let visitor = Visitor::new(Arc::new(Peer::at(IpAddr::from([127, 0, 0, 1]))), true);
+    let visitor = RequestContext::new(Arc::new(Peer::at(IpAddr::from([127, 0, 0, 1]))), true);
     visitor.told(caller.clone(), Some(*reading), SystemTime::now());
     visitor.put_rate_on(answer);
     match credential(request) {
@@ -187,49 +189,51 @@ pub fn read_and_tell(
 }
 
 /// Returns the guard's state of a routed request. A request without it came past the guard and is let in nowhere.
-pub(super) fn visitor(parts: &Parts) -> Result<&Arc<Visitor>, Denied> {
-    parts.extensions.get::<Arc<Visitor>>().ok_or(Denied::Missing)
+pub(super) fn visitor(parts: &Parts) -> Result<&Arc<RequestContext>, AuthError> {
+    parts.extensions.get::<Arc<RequestContext>>().ok_or(AuthError::Missing)
 }
 
 /// Authenticates a request: the one way in for everybody who needs a key. Returns the caller and takes the
 /// request from the member's rate limit.
 pub(super) fn identify<'a>(
     shared: &Shared,
-    visitor: &'a Visitor,
+    visitor: &'a RequestContext,
     headers: &HeaderMap,
-) -> Result<&'a Principal, Denied> {
+) -> Result<&'a Principal, AuthError> {
     let now = SystemTime::now();
     let principal =
         authenticate(&shared.gateway, headers, now).map_err(|denied| shared.failed(visitor, denied))?;
     let reading = principal.take_request();
     let principal = visitor.told(principal, reading, now);
     match reading.and_then(|reading| reading.refused) {
-        Some(retry_after) => Err(Denied::TooMany { retry_after }),
+        Some(retry_after) => Err(AuthError::TooMany { retry_after }),
         None => Ok(principal),
     }
 }
 
-fn authenticate(gateway: &Gateway, headers: &HeaderMap, now: SystemTime) -> Result<Principal, Denied> {
+fn authenticate(gateway: &Gateway, headers: &HeaderMap, now: SystemTime) -> Result<Principal, AuthError> {
     match credential(headers) {
-        Credential::None => Err(Denied::Missing),
-        Credential::Unusable => Err(Denied::Refused { refused: Refused::Unknown, prefix: String::new() }),
+        Credential::None => Err(AuthError::Missing),
+        Credential::Unusable => {
+            Err(AuthError::Refused { refused: CredentialError::Unknown, prefix: String::new() })
+        }
         Credential::Token(token) => gateway
             .authenticate(token, now)
-            .map_err(|refused| Denied::Refused { refused, prefix: shown_prefix(token) }),
+            .map_err(|refused| AuthError::Refused { refused, prefix: shown_prefix(token) }),
     }
 }
 
 impl Shared {
     /// Counts a bad credential. An address that has sent too many is no longer told why one is bad; a good one is
     /// accepted all the same, so that nobody can shut others out behind one address.
-    fn failed(&self, visitor: &Visitor, denied: Denied) -> Denied {
+    fn failed(&self, visitor: &RequestContext, denied: AuthError) -> AuthError {
         // The holder of a key that has ended is no stranger, and is to hear what became of it.
-        if !matches!(denied, Denied::Refused { refused: Refused::Unknown, .. }) {
+        if !matches!(denied, AuthError::Refused { refused: CredentialError::Unknown, .. }) {
             return denied;
         }
         let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         match attempts.failed(visitor.peer.address(), Instant::now()) {
-            Some(retry_after) => Denied::TooMany { retry_after },
+            Some(retry_after) => AuthError::TooMany { retry_after },
             None => denied,
         }
     }
@@ -237,7 +241,7 @@ impl Shared {
 
 /// Admits a request to `/api`, or returns the reason against it (`docs/http-api.md`, M1.1 and G5.2). A credential
 /// that is sent is used or refused, whoever sends it: a key that does not count makes nobody somebody else.
-pub(super) async fn admit_to_api(shared: &Shared, parts: &Parts) -> Result<Principal, Denied> {
+pub(super) async fn admit_to_api(shared: &Shared, parts: &Parts) -> Result<Principal, AuthError> {
     let visitor = visitor(parts)?;
     let keyless = match (shared.settings.api_auth, credential(&parts.headers)) {
         (ApiAuth::Off, Credential::None) => Some(shared.gateway.anybody()),
@@ -255,20 +259,20 @@ pub(super) async fn admit_to_api(shared: &Shared, parts: &Parts) -> Result<Princ
     let principal = identify(shared, visitor, &parts.headers)?;
     match principal.role().may_administer() && principal.permissions().are_unlimited() {
         true => Ok(principal.clone()),
-        false => Err(Denied::RoleTooLow),
+        false => Err(AuthError::RoleTooLow),
     }
 }
 
 /// Admits a request to data about all servers, such as the metrics: from the daemon's own user without a key, and
 /// with every key that may use all servers.
-pub(super) async fn admit_to_metrics(shared: &Shared, parts: &Parts) -> Result<(), Denied> {
+pub(super) async fn admit_to_metrics(shared: &Shared, parts: &Parts) -> Result<(), AuthError> {
     let visitor = visitor(parts)?;
     if credential(&parts.headers) == Credential::None {
         return visitor.prove_nearness().await;
     }
     match identify(shared, visitor, &parts.headers)?.permissions().allow_all_mcps() {
         true => Ok(()),
-        false => Err(Denied::RoleTooLow),
+        false => Err(AuthError::RoleTooLow),
     }
 }
 
@@ -378,8 +382,8 @@ mod tests {
 
     #[test]
     fn the_challenge_names_an_error_only_when_something_was_sent() {
-        assert_eq!(Denied::Missing.challenge(), "Bearer realm=\"mcp\"");
-        let refused = Denied::Refused { refused: Refused::Unknown, prefix: String::new() };
+        assert_eq!(AuthError::Missing.challenge(), "Bearer realm=\"mcp\"");
+        let refused = AuthError::Refused { refused: CredentialError::Unknown, prefix: String::new() };
         assert_eq!(refused.challenge(), "Bearer realm=\"mcp\", error=\"invalid_token\"");
     }
 }

@@ -22,13 +22,13 @@ use crate::jsonrpc::{MAX_DEPTH, too_deep};
 /// section 8.1).
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Text of the answer to [`Unusable::Coded`].
+/// Text of the answer to [`BodyError::Coded`].
 pub(super) const CODED: &str =
     "The request body is compressed (Content-Encoding), which is not supported: send it as it is";
 
 /// Reasons why a body cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Unusable {
+pub(super) enum BodyError {
     /// The content type is missing or not JSON.
     NotJson,
     /// The content is compressed, or otherwise coded (RFC 9110, section 8.4).
@@ -61,27 +61,27 @@ pub(super) enum Unusable {
 
 /// Reads a JSON body: checks the content type, then the length, then reads. The result is not nested too deeply;
 /// [`object`] checks that it is UTF-8 and JSON.
-pub(super) async fn read<B>(request: Request<B>, limit: usize, patience: Duration) -> Result<Bytes, Unusable>
+pub(super) async fn read<B>(request: Request<B>, limit: usize, patience: Duration) -> Result<Bytes, BodyError>
 where
     B: HttpBody<Data = Bytes>,
 {
     if !is_json(request.headers()) {
-        return Err(Unusable::NotJson);
+        return Err(BodyError::NotJson);
     }
     if is_coded(request.headers()) {
-        return Err(Unusable::Coded);
+        return Err(BodyError::Coded);
     }
     let announced =
         request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length: u64| length > limit as u64) {
-        return Err(Unusable::TooLong { limit });
+        return Err(BodyError::TooLong { limit });
     }
     let mut bytes = in_time(collect(request.into_body(), limit), patience).await?;
     if bytes.starts_with(BYTE_ORDER_MARK) {
         bytes = bytes.slice(BYTE_ORDER_MARK.len()..);
     }
     if too_deep(&bytes) {
-        return Err(Unusable::Malformed { reason: format!("nested more than {MAX_DEPTH} levels deep") });
+        return Err(BodyError::Malformed { reason: format!("nested more than {MAX_DEPTH} levels deep") });
     }
     Ok(bytes)
 }
@@ -91,7 +91,7 @@ pub(super) async fn read_if_any<B>(
     request: Request<B>,
     limit: usize,
     patience: Duration,
-) -> Result<Option<Bytes>, Unusable>
+) -> Result<Option<Bytes>, BodyError>
 where
     B: HttpBody<Data = Bytes>,
 {
@@ -102,21 +102,21 @@ where
 }
 
 /// Reads and drops a body of any type, as far as the limit.
-pub(super) async fn skip(request: Request<Body>, limit: usize, patience: Duration) -> Result<(), Unusable> {
+pub(super) async fn skip(request: Request<Body>, limit: usize, patience: Duration) -> Result<(), BodyError> {
     in_time(collect(request.into_body(), limit), patience).await.map(drop)
 }
 
 /// Waits for a body for at most `patience`. Most bodies come with their heads and need no timer.
 async fn in_time(
-    body: impl Future<Output = Result<Bytes, Unusable>>,
+    body: impl Future<Output = Result<Bytes, BodyError>>,
     patience: Duration,
-) -> Result<Bytes, Unusable> {
+) -> Result<Bytes, BodyError> {
     let mut body = pin!(body);
     if let Poll::Ready(collected) = poll_fn(|cx| Poll::Ready(body.as_mut().poll(cx))).await {
         return collected;
     }
     let waited = tokio::time::timeout(patience, body).await;
-    waited.unwrap_or(Err(Unusable::TooSlow { limit: patience }))
+    waited.unwrap_or(Err(BodyError::TooSlow { limit: patience }))
 }
 
 /// Reports whether the content type is `application/json` with any parameters, or any `application/*+json`
@@ -141,14 +141,14 @@ fn is_coded(headers: &HeaderMap) -> bool {
 }
 
 /// Collects the whole body. A body that arrives in one piece, as most do, is not copied.
-async fn collect<B: HttpBody<Data = Bytes>>(body: B, limit: usize) -> Result<Bytes, Unusable> {
+async fn collect<B: HttpBody<Data = Bytes>>(body: B, limit: usize) -> Result<Bytes, BodyError> {
     let mut body = pin!(body);
     let mut first = Bytes::new();
     let mut more = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| Unusable::Broken)?.into_data() else { continue };
+        let Ok(data) = frame.map_err(|_| BodyError::Broken)?.into_data() else { continue };
         if first.len() + more.len() + data.len() > limit {
-            return Err(Unusable::TooLong { limit });
+            return Err(BodyError::TooLong { limit });
         }
         if first.is_empty() && more.is_empty() {
             first = data;
@@ -183,7 +183,7 @@ const MAX_UNKNOWN_LENGTH: usize = 100;
 pub(super) fn object<'a, const N: usize>(
     bytes: &'a [u8],
     names: [&str; N],
-) -> Result<Object<'a, N>, Unusable> {
+) -> Result<Object<'a, N>, BodyError> {
     read_object(bytes, names, false)
 }
 
@@ -192,7 +192,7 @@ pub(super) fn object<'a, const N: usize>(
 pub(super) fn strict_object<'a, const N: usize>(
     bytes: &'a [u8],
     names: [&str; N],
-) -> Result<([Option<&'a RawValue>; N], Vec<String>), Unusable> {
+) -> Result<([Option<&'a RawValue>; N], Vec<String>), BodyError> {
     let Object { members, unknown, .. } = read_object(bytes, names, true)?;
     Ok((members, unknown))
 }
@@ -201,20 +201,20 @@ fn read_object<'a, const N: usize>(
     bytes: &'a [u8],
     names: [&str; N],
     strict: bool,
-) -> Result<Object<'a, N>, Unusable> {
-    let text = std::str::from_utf8(bytes).map_err(|error| Unusable::Malformed {
+) -> Result<Object<'a, N>, BodyError> {
+    let text = std::str::from_utf8(bytes).map_err(|error| BodyError::Malformed {
         reason: format!("not UTF-8 after byte {}", error.valid_up_to()),
     })?;
     let begin = text.trim_ascii_start();
     if begin.is_empty() {
-        return Err(Unusable::Empty);
+        return Err(BodyError::Empty);
     }
     if !begin.starts_with('{') {
         serde_json::from_str::<IgnoredAny>(text).map_err(malformed)?;
         let inside = begin.trim_ascii_end().strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
         let nothing =
             begin.starts_with("null") || inside.is_some_and(|inside| inside.trim_ascii().is_empty());
-        return Err(Unusable::NotAnObject { nothing });
+        return Err(BodyError::NotAnObject { nothing });
     }
     let mut reader = serde_json::Deserializer::from_str(text);
     let object = reader.deserialize_map(ObjectVisitor { names, strict }).map_err(malformed)?;
@@ -222,8 +222,8 @@ fn read_object<'a, const N: usize>(
     Ok(object)
 }
 
-fn malformed(error: serde_json::Error) -> Unusable {
-    Unusable::Malformed { reason: error.to_string() }
+fn malformed(error: serde_json::Error) -> BodyError {
+    BodyError::Malformed { reason: error.to_string() }
 }
 
 struct ObjectVisitor<'n, const N: usize> {
@@ -319,7 +319,7 @@ mod tests {
         request
     }
 
-    async fn read_text(content_type: Option<&'static str>, body: &'static str) -> Result<Bytes, Unusable> {
+    async fn read_text(content_type: Option<&'static str>, body: &'static str) -> Result<Bytes, BodyError> {
         read(request(content_type, Body::from(body)), 16, Duration::from_secs(5)).await
     }
 
@@ -331,7 +331,7 @@ mod tests {
             async { read(request, 16, Duration::from_secs(5)).await }
         };
         for coding in ["gzip", "br", "x-whatever"] {
-            assert_eq!(coded(coding).await, Err(Unusable::Coded), "{coding}");
+            assert_eq!(coded(coding).await, Err(BodyError::Coded), "{coding}");
         }
         assert_eq!(coded("Identity").await, Ok(Bytes::from_static(b"{}")));
         let marked = read_text(Some("application/json"), "\u{feff}{}").await;
@@ -349,17 +349,17 @@ mod tests {
             Some("application/+json-seq"),
             Some("application/x-www-form-urlencoded"),
         ] {
-            assert_eq!(read_text(bad, "{}").await, Err(Unusable::NotJson), "{bad:?}");
+            assert_eq!(read_text(bad, "{}").await, Err(BodyError::NotJson), "{bad:?}");
         }
     }
 
     #[tokio::test]
     async fn a_long_body_is_refused_whether_announced_or_not() {
         let long = "{\"a\":\"0123456789\"}";
-        assert_eq!(read_text(Some("application/json"), long).await, Err(Unusable::TooLong { limit: 16 }));
+        assert_eq!(read_text(Some("application/json"), long).await, Err(BodyError::TooLong { limit: 16 }));
         let mut announced = request(Some("application/json"), Body::empty());
         announced.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("17"));
-        assert_eq!(read(announced, 16, Duration::from_secs(5)).await, Err(Unusable::TooLong { limit: 16 }));
+        assert_eq!(read(announced, 16, Duration::from_secs(5)).await, Err(BodyError::TooLong { limit: 16 }));
     }
 
     #[tokio::test(start_paused = true)]
@@ -377,7 +377,7 @@ mod tests {
         }
         let limit = Duration::from_secs(30);
         let read = read(request(Some("application/json"), Body::new(Endless)), 16, limit).await;
-        assert_eq!(read, Err(Unusable::TooSlow { limit }));
+        assert_eq!(read, Err(BodyError::TooSlow { limit }));
     }
 
     #[test]
@@ -423,17 +423,17 @@ mod tests {
     fn what_is_not_an_object_is_told_apart() {
         let read = |text: &str| object(text.as_bytes(), ["a"]).map(|object| object.empty);
         assert_eq!(read("{}"), Ok(true));
-        assert_eq!(read(" \n"), Err(Unusable::Empty));
+        assert_eq!(read(" \n"), Err(BodyError::Empty));
         for nothing in ["null", "[ ]", " [] "] {
-            assert_eq!(read(nothing), Err(Unusable::NotAnObject { nothing: true }), "{nothing}");
+            assert_eq!(read(nothing), Err(BodyError::NotAnObject { nothing: true }), "{nothing}");
         }
         for other in ["[1]", "\"x\"", "5", "true"] {
-            assert_eq!(read(other), Err(Unusable::NotAnObject { nothing: false }), "{other}");
+            assert_eq!(read(other), Err(BodyError::NotAnObject { nothing: false }), "{other}");
         }
         for bad in ["{", "{\"a\":NaN}", "{\"a\":1}x", "nul", "[", "{\"b\":01}", "{\"a\" 1}", "\u{feff}{}"] {
-            assert!(matches!(read(bad), Err(Unusable::Malformed { .. })), "{bad}");
+            assert!(matches!(read(bad), Err(BodyError::Malformed { .. })), "{bad}");
         }
-        assert!(matches!(object(b"{\"a\":\"\xff\"}", ["b"]), Err(Unusable::Malformed { .. })));
+        assert!(matches!(object(b"{\"a\":\"\xff\"}", ["b"]), Err(BodyError::Malformed { .. })));
     }
 
     proptest! {

@@ -39,7 +39,7 @@ const STILL_AT_IT: &[u8] = b"HTTP/1.1 102 Processing\r\n\r\n";
 
 /// Limits on the time that a client may keep the daemon waiting.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
+pub(super) struct Timeouts {
     /// Time from the first byte of a head to its end, and from accepting to the end of the first head.
     pub(super) head: Duration,
     /// Time between an answer and the next request.
@@ -50,7 +50,7 @@ pub(super) struct Patience {
 
 /// States in which a connection can be closed to make room for another, in the order of choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Standing {
+pub(super) enum EvictionClass {
     /// No request has begun.
     Idle,
     /// A handshake or a head has begun and not ended.
@@ -64,9 +64,9 @@ pub(super) enum Standing {
 /// State that the byte stream, the requests and the timer of one connection share. All of them
 /// run in one task; the atomics are there because the task may move between threads.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(super) struct ConnectionState {
     epoch: Instant,
-    patience: Patience,
+    patience: Timeouts,
     /// Nanoseconds after `epoch` at which a request must have arrived; `NEVER` while one is served.
     request_due: AtomicU64,
     /// Nanoseconds after `epoch` at which the client must have read something; `NEVER` unless a write waits.
@@ -97,11 +97,11 @@ pub(super) struct Watch {
     leave: Notify,
 }
 
-impl Watch {
+impl ConnectionState {
     /// Creates the state of a connection that was accepted just now.
-    pub(super) fn new(patience: Patience) -> Watch {
+    pub(super) fn new(patience: Timeouts) -> ConnectionState {
         let (never, not) = (|| AtomicU64::new(NEVER), || AtomicBool::new(false));
-        Watch {
+        ConnectionState {
             epoch: Instant::now(),
             patience,
             request_due: AtomicU64::new(nanos(patience.head)),
@@ -135,7 +135,7 @@ impl Watch {
 
     /// Returns the state in which the connection can make room, and the time since when; `None` while a request
     /// is being answered, and once the connection was told to leave.
-    pub(super) fn standing(&self) -> Option<(Standing, Instant)> {
+    pub(super) fn standing(&self) -> Option<(EvictionClass, Instant)> {
         let at = |nanos: u64| self.epoch + Duration::from_nanos(nanos);
         let before = |due: u64, patience: Duration| at(due.saturating_sub(nanos(patience)));
         if self.told.load(Relaxed) {
@@ -143,17 +143,17 @@ impl Watch {
         }
         let (write_due, request_due) = (self.write_due.load(Relaxed), self.request_due.load(Relaxed));
         if write_due != NEVER {
-            return Some((Standing::Unread, before(write_due, self.patience.write)));
+            return Some((EvictionClass::Unread, before(write_due, self.patience.write)));
         }
         if self.busy.load(Relaxed) {
             let slow = self.mid_body.load(Relaxed);
-            return slow.then(|| (Standing::Body, at(self.body_since.load(Relaxed))));
+            return slow.then(|| (EvictionClass::Body, at(self.body_since.load(Relaxed))));
         }
         let fresh = self.requests.load(Relaxed) == 0;
         let standing = match self.mid_head.load(Relaxed) || self.shaking.load(Relaxed) {
-            true => (Standing::Head, before(request_due, self.patience.head)),
-            false if fresh => (Standing::Idle, self.epoch),
-            false => (Standing::Idle, before(request_due, self.patience.idle)),
+            true => (EvictionClass::Head, before(request_due, self.patience.head)),
+            false if fresh => (EvictionClass::Idle, self.epoch),
+            false => (EvictionClass::Idle, before(request_due, self.patience.idle)),
         };
         Some(standing)
     }
@@ -278,17 +278,17 @@ fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(NEVER - 1)
 }
 
-/// The client's stream, whose reads and writes are noted in a [`Watch`].
-pub(super) struct Tap<S> {
+/// The client's stream, whose reads and writes are noted in a [`ConnectionState`].
+pub(super) struct ObservedIo<S> {
     stream: S,
     framing: Framing,
-    watch: Arc<Watch>,
+    watch: Arc<ConnectionState>,
 }
 
-impl<S> Tap<S> {
+impl<S> ObservedIo<S> {
     /// Wraps a stream so that `watch` learns of its reads and writes.
-    pub(super) fn new(stream: S, watch: Arc<Watch>) -> Tap<S> {
-        Tap { stream, framing: Framing::new(), watch }
+    pub(super) fn new(stream: S, watch: Arc<ConnectionState>) -> ObservedIo<S> {
+        ObservedIo { stream, framing: Framing::new(), watch }
     }
 
     fn note<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -304,7 +304,7 @@ impl<S> Tap<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> Tap<S> {
+impl<S: AsyncWrite + Unpin> ObservedIo<S> {
     /// Asks a client that has closed its sending half whether it is still there. No answer has been sent yet, so
     /// nothing is buffered before this one; a short write counts as an error.
     fn ask(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
@@ -319,7 +319,7 @@ impl<S: AsyncWrite + Unpin> Tap<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Tap<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ObservedIo<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let (before, had_room) = (buf.filled().len(), buf.remaining() > 0);
@@ -340,7 +340,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Tap<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Tap<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for ObservedIo<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.note_bytes(written)
@@ -384,8 +384,8 @@ enum Ended {
 /// Runs a connection until the client leaves, a deadline passes, another connection needs its place or, once
 /// `stop` is true, the request being served has its answer. A connection that is at rest ends at once on `stop`.
 pub(super) async fn drive<S, V>(
-    mut connection: http1::Connection<TokioIo<Tap<S>>, V>,
-    watch: &Watch,
+    mut connection: http1::Connection<TokioIo<ObservedIo<S>>, V>,
+    watch: &ConnectionState,
     stop: watch::Receiver<bool>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send,
@@ -408,8 +408,8 @@ pub(super) async fn drive<S, V>(
 }
 
 async fn run<S, V>(
-    connection: &mut http1::Connection<TokioIo<Tap<S>>, V>,
-    watch: &Watch,
+    connection: &mut http1::Connection<TokioIo<ObservedIo<S>>, V>,
+    watch: &ConnectionState,
     mut stop: watch::Receiver<bool>,
 ) -> Ended
 where

@@ -34,15 +34,15 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tower_service::Service;
 
-use super::auth::{FailedLogin, Visitor};
-use super::connection::Watch;
+use super::auth::{FailedLogin, RequestContext};
+use super::connection::ConnectionState;
 use super::framing::Misframed;
 use super::nearness::{Peer, speaks_for_another};
-use super::origin::{Checked, Objection, Policy};
+use super::origin::{Checked, HostCheckError, Policy};
 use super::record::Unnamed;
 use super::routes::{Effect, Route, act_of};
-use super::{Shared, Surface, owed, plexmcp, text};
-use crate::service::{Acts, AuditHandle, Gateway, Listener, Owed};
+use super::{Shared, Surface, header_pool, owed, plexmcp};
+use crate::service::{Acts, AuditHandle, Gateway, Listener, UnreadAnswer};
 
 /// Header with the id of a request, which the client sends or the guard makes.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -52,7 +52,7 @@ const MAX_REQUEST_ID: usize = 128;
 
 /// Reason why the guard answers a request itself; each surface writes the answer in its own format.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Refusal<'a> {
+pub(super) enum EdgeRejection<'a> {
     /// The head can be read in two ways, so the end of the request is not certain.
     AmbiguousFraming,
     /// The body has a transfer coding other than `chunked`.
@@ -82,20 +82,20 @@ const MAX_HOST: usize = 253;
 /// Least time between two log entries of a refused `Host`: it is easily repeated, and an operator needs one.
 const TELL_HOST_EVERY: Duration = Duration::from_secs(60);
 
-/// Returns the message for [`Refusal::ForeignHost`].
+/// Returns the message for [`EdgeRejection::ForeignHost`].
 pub(super) fn foreign_host(host: &str) -> String {
     format!(
         "The Host header names '{host}', which is not allowed; if that is this daemon, list it in http.allowed_hosts"
     )
 }
 
-/// Message for [`Refusal::TooManyActs`].
+/// Message for [`EdgeRejection::TooManyActs`].
 pub(super) const TOO_MANY_ACTS: &str =
     "Too many changes are under way whose callers have left. Please retry later";
-/// Message for [`Refusal::AmbiguousFraming`].
+/// Message for [`EdgeRejection::AmbiguousFraming`].
 pub(super) const TWO_ENDS: &str = "It is not certain where the request ends: it has Content-Length and Transfer-Encoding, \
      more than one length, or a Transfer-Encoding that is not chunked once and last";
-/// Message for [`Refusal::UnknownCoding`].
+/// Message for [`EdgeRejection::UnknownCoding`].
 pub(super) const UNKNOWN_CODING: &str =
     "The request has a Transfer-Encoding that is not supported; chunked is the only one that is";
 
@@ -120,17 +120,17 @@ pub(super) fn options() -> Response {
 }
 
 /// Connection details of a request.
-pub struct Visit {
+pub struct PeerInfo {
     pub(super) peer: Arc<Peer>,
     /// Reason why the framing of the request cannot be trusted; `None` if it can.
     pub(super) misframed: Option<Misframed>,
-    pub(super) watch: Option<Arc<Watch>>,
+    pub(super) watch: Option<Arc<ConnectionState>>,
 }
 
-impl Visit {
+impl PeerInfo {
     /// Makes the details of a request without a connection, as in tests and benches. Nothing vouches for the peer.
-    pub fn from(peer: IpAddr) -> Visit {
-        Visit { peer: Arc::new(Peer::at(peer)), misframed: None, watch: None }
+    pub fn from(peer: IpAddr) -> PeerInfo {
+        PeerInfo { peer: Arc::new(Peer::at(peer)), misframed: None, watch: None }
     }
 }
 
@@ -140,7 +140,7 @@ pub struct Guard {
     policy: Arc<Policy>,
     debug: bool,
     router: Router,
-    books: Arc<Books>,
+    books: Arc<RequestAccounting>,
     /// Time at which a refused `Host` was logged last; `None` if none was.
     told_host: Arc<Mutex<Option<Instant>>>,
     /// Counter of the acts that are under way.
@@ -155,7 +155,7 @@ pub struct Guard {
 impl Guard {
     pub(super) fn new(policy: Policy, debug: bool, router: Router, audit: AuditHandle) -> Guard {
         let (books, policy) =
-            (Arc::new(Books { audit, gateway: None, routes: Vec::new() }), Arc::new(policy));
+            (Arc::new(RequestAccounting { audit, gateway: None, routes: Vec::new() }), Arc::new(policy));
         let (acts, paths_of_calls) = (Acts::default(), Arc::default());
         Guard { policy, debug, router, books, told_host: Arc::default(), acts, calls: None, paths_of_calls }
     }
@@ -167,7 +167,7 @@ impl Guard {
         let (audit, gateway) = (self.books.audit.clone(), Some(shared.gateway.clone()));
         let calling = routes.iter().filter(|route| route.effect == Effect::Calls);
         self.paths_of_calls = calling.map(|route| route.path).collect();
-        self.books = Arc::new(Books { audit, gateway, routes });
+        self.books = Arc::new(RequestAccounting { audit, gateway, routes });
         self.calls = Some(shared);
         self
     }
@@ -188,7 +188,7 @@ impl Guard {
 
     /// Answers a request. The future never fails and never panics. When it is dropped, an act goes on to its
     /// end and is recorded; any other request is given up.
-    pub fn call<B>(&self, mut request: Request<B>, visit: Visit) -> Guarded
+    pub fn call<B>(&self, mut request: Request<B>, visit: PeerInfo) -> ResponseFuture
     where
         B: HttpBody<Data = bytes::Bytes> + Send + 'static,
         B::Error: Into<axum::BoxError>,
@@ -200,7 +200,7 @@ impl Guard {
         let is_act = calls.is_none()
             && Effect::of_method(request.method()) == Effect::Acts
             && !self.paths_of_calls.contains(&path);
-        let mut about = About {
+        let mut about = RequestMeta {
             surface,
             debug: self.debug,
             request_id: request_id(request.headers()),
@@ -211,8 +211,8 @@ impl Guard {
             is_act,
             has_body: !request.body().is_end_stream(),
             asked: match calls {
-                Some(_) => Asked::Call,
-                None => Asked::Routed(request.method().clone(), request.uri().clone()),
+                Some(_) => Target::Call,
+                None => Target::Routed(request.method().clone(), request.uri().clone()),
             },
             books: self.books.clone(),
             trace: tracing::enabled!(tracing::Level::DEBUG)
@@ -221,44 +221,44 @@ impl Guard {
         let watch = visit.watch;
         let checked = match self.policy.check(request.uri(), request.headers()) {
             _ if visit.misframed == Some(Misframed::Unsupported) => {
-                Err((StatusCode::NOT_IMPLEMENTED, Refusal::UnknownCoding))
+                Err((StatusCode::NOT_IMPLEMENTED, EdgeRejection::UnknownCoding))
             }
-            _ if visit.misframed.is_some() => Err((StatusCode::BAD_REQUEST, Refusal::AmbiguousFraming)),
-            Err(Objection::BadHost) => Err((StatusCode::BAD_REQUEST, Refusal::BadHost)),
-            Err(Objection::ForeignHost) => {
+            _ if visit.misframed.is_some() => Err((StatusCode::BAD_REQUEST, EdgeRejection::AmbiguousFraming)),
+            Err(HostCheckError::BadHost) => Err((StatusCode::BAD_REQUEST, EdgeRejection::BadHost)),
+            Err(HostCheckError::ForeignHost) => {
                 let host = foreign_name(request.uri(), request.headers());
                 self.tell_host(host);
-                Err((StatusCode::FORBIDDEN, Refusal::ForeignHost { host }))
+                Err((StatusCode::FORBIDDEN, EdgeRejection::ForeignHost { host }))
             }
-            Err(Objection::ForeignOrigin) => Err((StatusCode::FORBIDDEN, Refusal::ForeignOrigin)),
+            Err(HostCheckError::ForeignOrigin) => Err((StatusCode::FORBIDDEN, EdgeRejection::ForeignOrigin)),
             Ok(checked) => Ok(checked),
         };
         let checked = match checked {
             Ok(checked) => checked,
             Err((status, refusal)) => {
-                about.visitor = Some(Visitor::new(visit.peer, false));
+                about.visitor = Some(RequestContext::new(visit.peer, false));
                 let refused = about.refuse(status, refusal);
-                return Guarded::here(Handled::Refused(Some(refused)), about, watch);
+                return ResponseFuture::here(Handled::Refused(Some(refused)), about, watch);
             }
         };
         about.note_origin(&checked, request.method(), request.headers());
         // `/v1` accepts keys only.
         let claims_nearness =
             surface != Surface::Plexmcp && checked.loopback && !speaks_for_another(request.headers());
-        let visitor = Visitor::new(visit.peer, claims_nearness);
+        let visitor = RequestContext::new(visit.peer, claims_nearness);
         about.visitor = Some(visitor.clone());
         if let Some(shared) = calls {
             let answer = plexmcp::answer_invoke(shared.clone(), visitor, request);
-            return Guarded::here(Handled::Called(Box::pin(answer)), about, watch);
+            return ResponseFuture::here(Handled::Called(Box::pin(answer)), about, watch);
         }
         request.extensions_mut().insert(visitor);
         if !is_act {
             // The router is cloned because a service is called by `&mut`; it is one pointer.
-            return Guarded::here(Handled::Routed(self.router.clone().call(request)), about, watch);
+            return ResponseFuture::here(Handled::Routed(self.router.clone().call(request)), about, watch);
         }
         let Some((under_way, listener)) = self.acts.begin() else {
-            let busy = about.refuse(StatusCode::SERVICE_UNAVAILABLE, Refusal::TooManyActs);
-            return Guarded::here(Handled::Refused(Some(busy)), about, watch);
+            let busy = about.refuse(StatusCode::SERVICE_UNAVAILABLE, EdgeRejection::TooManyActs);
+            return ResponseFuture::here(Handled::Refused(Some(busy)), about, watch);
         };
         let handling = Handling { step: Handled::Routed(self.router.clone().call(request)), about };
         let act = tokio::spawn(async move {
@@ -266,7 +266,7 @@ impl Guard {
             drop(under_way);
             answer
         });
-        Guarded { step: Step::Acting { act, _listener: listener }, watch }
+        ResponseFuture { step: State::Acting { act, _listener: listener }, watch }
     }
 }
 
@@ -279,16 +279,16 @@ fn foreign_name<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> &'a str {
 }
 
 /// Future of the answer to a request. See [`Guard::call`].
-pub struct Guarded {
-    step: Step,
-    watch: Option<Arc<Watch>>,
+pub struct ResponseFuture {
+    step: State,
+    watch: Option<Arc<ConnectionState>>,
 }
 
 #[allow(
     clippy::large_enum_variant,
     reason = "nearly every request is the large one; a box would cost each call"
 )]
-enum Step {
+enum State {
     /// Handled by the task that polls the future, and given up when the future is dropped.
     Here(Handling),
     /// An act, handled by a task of its own.
@@ -298,7 +298,7 @@ enum Step {
 /// A request on its way to its answer.
 struct Handling {
     step: Handled,
-    about: About,
+    about: RequestMeta,
 }
 
 enum Handled {
@@ -310,7 +310,7 @@ enum Handled {
 }
 
 /// Request as the audit names it.
-enum Asked {
+enum Target {
     /// A call of a tool.
     Call,
     /// Any other request.
@@ -318,7 +318,7 @@ enum Asked {
 }
 
 /// Records that requests and answers are entered in; all requests share them.
-struct Books {
+struct RequestAccounting {
     /// Audit for acts and refusals.
     audit: AuditHandle,
     /// Counter of the memory of large answers; `None` if they are not counted.
@@ -328,7 +328,7 @@ struct Books {
 }
 
 /// Facts of a request that its answer needs.
-struct About {
+struct RequestMeta {
     surface: Surface,
     debug: bool,
     request_id: HeaderValue,
@@ -338,31 +338,31 @@ struct About {
     requested_headers: Option<HeaderValue>,
     peer: Arc<Peer>,
     /// State of the request for handlers and the audit; `None` until it is checked, and after it is recorded.
-    visitor: Option<Arc<Visitor>>,
+    visitor: Option<Arc<RequestContext>>,
     /// `true` if the request is carried out to its end even when its caller leaves.
     is_act: bool,
     /// `true` if the request has a body.
     has_body: bool,
-    asked: Asked,
-    books: Arc<Books>,
+    asked: Target,
+    books: Arc<RequestAccounting>,
     trace: Option<(Method, Uri, Instant)>,
 }
 
-impl Guarded {
-    fn here(step: Handled, about: About, watch: Option<Arc<Watch>>) -> Guarded {
-        Guarded { step: Step::Here(Handling { step, about }), watch }
+impl ResponseFuture {
+    fn here(step: Handled, about: RequestMeta, watch: Option<Arc<ConnectionState>>) -> ResponseFuture {
+        ResponseFuture { step: State::Here(Handling { step, about }), watch }
     }
 }
 
-impl Future for Guarded {
+impl Future for ResponseFuture {
     type Output = Result<Response, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let answer = match &mut this.step {
-            Step::Here(handling) => ready!(Pin::new(handling).poll(cx)),
+            State::Here(handling) => ready!(Pin::new(handling).poll(cx)),
             // The task fails to end only when the runtime shuts down.
-            Step::Acting { act, .. } => ready!(Pin::new(act).poll(cx)).unwrap_or_else(|_| {
+            State::Acting { act, .. } => ready!(Pin::new(act).poll(cx)).unwrap_or_else(|_| {
                 let mut response = Response::new(Body::empty());
                 *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
                 Answer { response, owed: None }
@@ -375,13 +375,13 @@ impl Future for Guarded {
 /// An answer and the memory that is counted for it until it is read; `owed` is `None` if none is counted.
 struct Answer {
     response: Response,
-    owed: Option<Owed>,
+    owed: Option<UnreadAnswer>,
 }
 
 impl Answer {
     /// Returns the answer for the connection, which is notified when the answer ends: at once if it is whole and
     /// small, else at the end of its body.
-    fn hand_over(self, watch: Option<Arc<Watch>>) -> Response {
+    fn hand_over(self, watch: Option<Arc<ConnectionState>>) -> Response {
         let Answer { response, owed } = self;
         if let Some(watch) = &watch {
             watch.answering();
@@ -452,13 +452,16 @@ fn caught(poll: impl FnOnce() -> Poll<Response>) -> Poll<Result<Response, Box<dy
     }
 }
 
-impl About {
-    fn refuse(&self, status: StatusCode, refusal: Refusal<'_>) -> Response {
+impl RequestMeta {
+    fn refuse(&self, status: StatusCode, refusal: EdgeRejection<'_>) -> Response {
         let mut response = self.surface.refusal(refusal);
         debug_assert_eq!(response.status(), status, "each surface answers a refusal with the same status");
         *response.status_mut() = status;
         // After such a head, the start of the next one cannot be trusted.
-        if matches!(refusal, Refusal::AmbiguousFraming | Refusal::UnknownCoding | Refusal::BadHost) {
+        if matches!(
+            refusal,
+            EdgeRejection::AmbiguousFraming | EdgeRejection::UnknownCoding | EdgeRejection::BadHost
+        ) {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
@@ -486,8 +489,8 @@ impl About {
             "an act must not be given up: a route of a method that only reads, or of calls, has done one"
         );
         let asked = || match &self.asked {
-            Asked::Call => Unnamed { request: format!("POST {}", plexmcp::INVOKE), act: None },
-            Asked::Routed(method, uri) => Unnamed {
+            Target::Call => Unnamed { request: format!("POST {}", plexmcp::INVOKE), act: None },
+            Target::Routed(method, uri) => Unnamed {
                 request: format!("{method} {}", uri.path()),
                 act: act_of(&self.books.routes, method, uri.path()),
             },
@@ -508,7 +511,7 @@ impl About {
             // A defect in the middle of an act does not tell whether the act took effect.
             visitor.is_unclear();
         }
-        self.surface.refusal(Refusal::Internal { request_id, cause: self.debug.then_some(cause) })
+        self.surface.refusal(EdgeRejection::Internal { request_id, cause: self.debug.then_some(cause) })
     }
 
     fn finish(&mut self, mut response: Response) -> Response {
@@ -562,8 +565,8 @@ impl About {
         let (Some(gateway), Some(weight)) = (&self.books.gateway, owed::weight(&mut response)) else {
             return Answer { response, owed: None };
         };
-        let carried_out = matches!(self.asked, Asked::Call);
-        let caller = self.visitor.as_deref().and_then(Visitor::caller);
+        let carried_out = matches!(self.asked, Target::Call);
+        let caller = self.visitor.as_deref().and_then(RequestContext::caller);
         match gateway.owe(caller, weight, carried_out) {
             Ok(owed) => Answer { response, owed: Some(owed) },
             Err(error) => {
@@ -631,7 +634,7 @@ fn new_request_id() -> HeaderValue {
             value >>= 4;
         }
     }
-    text::value(&id).unwrap_or(HeaderValue::from_static("req"))
+    header_pool::value(&id).unwrap_or(HeaderValue::from_static("req"))
 }
 
 #[cfg(test)]

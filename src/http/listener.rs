@@ -16,11 +16,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::connection::{Patience, Tap, Watch, drive, linger};
-use super::guard::{Guard, Guarded, Visit};
+use super::connection::{ConnectionState, ObservedIo, Timeouts, drive, linger};
+use super::guard::{Guard, PeerInfo, ResponseFuture};
 use super::nearness::Peer;
 use super::places::Places;
-use super::room::{Entering, Room};
+use super::room::{AdmittedConnection, Room};
 use super::tls::Tls;
 
 /// Length of the longest head, request line included, in bytes.
@@ -34,9 +34,9 @@ const BUFFERED: usize = 64 * 1024;
 
 /// Limits on the connections of a listener: their deadlines and their number.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bounds {
+pub(super) struct ConnectionLimits {
     /// Deadlines of each connection.
-    pub(super) patience: Patience,
+    pub(super) patience: Timeouts,
     /// Number of connections that are served at once, and that may wait for a place.
     pub(super) places: Places,
 }
@@ -51,7 +51,7 @@ pub(super) async fn serve(
     listener: TcpListener,
     tls: Option<Tls>,
     guard: Guard,
-    bounds: Bounds,
+    bounds: ConnectionLimits,
     stop: watch::Receiver<bool>,
     count: impl Fn(usize),
 ) {
@@ -118,8 +118,13 @@ pub(super) fn report(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-async fn serve_one(entering: Entering, tls: Option<Tls>, guard: Guard, stop: watch::Receiver<bool>) {
-    let Entering { stream, peer, watch, seat } = entering;
+async fn serve_one(
+    entering: AdmittedConnection,
+    tls: Option<Tls>,
+    guard: Guard,
+    stop: watch::Receiver<bool>,
+) {
+    let AdmittedConnection { stream, peer, watch, seat } = entering;
     // Without it, an answer waits until the client has acknowledged the one before.
     drop(stream.set_nodelay(true));
     let client = Arc::new(match stream.local_addr() {
@@ -128,12 +133,12 @@ async fn serve_one(entering: Entering, tls: Option<Tls>, guard: Guard, stop: wat
     });
     let call = Call { peer: client, guard, watch: Arc::clone(&watch), only_one: seat.is_reserve };
     match tls {
-        None => talk(stream, call, stop).await,
+        None => serve_connection(stream, call, stop).await,
         Some(tls) => {
             watch.shakes(true);
-            if let Some(stream) = shake_hands(&tls, stream, peer, &watch, stop.clone()).await {
+            if let Some(stream) = handshake(&tls, stream, peer, &watch, stop.clone()).await {
                 watch.shakes(false);
-                talk(stream, call, stop).await;
+                serve_connection(stream, call, stop).await;
             }
         }
     }
@@ -144,18 +149,18 @@ async fn serve_one(entering: Entering, tls: Option<Tls>, guard: Guard, stop: wat
 pub(super) struct Call {
     pub(super) peer: Arc<Peer>,
     pub(super) guard: Guard,
-    pub(super) watch: Arc<Watch>,
+    pub(super) watch: Arc<ConnectionState>,
     /// `true` if the connection ends with its first answer.
     pub(super) only_one: bool,
 }
 
 /// Returns the encrypted stream; `None` if the handshake fails or does not end in time, if the connection is told to
 /// make room, or if the daemon stops.
-async fn shake_hands(
+async fn handshake(
     tls: &Tls,
     stream: TcpStream,
     peer: SocketAddr,
-    watch: &Watch,
+    watch: &ConnectionState,
     stop: watch::Receiver<bool>,
 ) -> Option<impl AsyncRead + AsyncWrite + Unpin + Send + use<>> {
     tokio::select! {
@@ -177,7 +182,7 @@ async fn shake_hands(
 }
 
 /// Serves the requests of one connection.
-pub(super) async fn talk<S>(stream: S, call: Call, stop: watch::Receiver<bool>)
+pub(super) async fn serve_connection<S>(stream: S, call: Call, stop: watch::Receiver<bool>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -188,25 +193,26 @@ where
         .max_buf_size(BUFFERED)
         .keep_alive(!only_one)
         .header_read_timeout(None)
-        .serve_connection(TokioIo::new(Tap::new(stream, Arc::clone(&watch))), service);
+        .serve_connection(TokioIo::new(ObservedIo::new(stream, Arc::clone(&watch))), service);
     drive(connection, &watch, stop).await;
 }
 
 /// Service that hyper calls for each request of one connection.
 struct Connection {
     guard: Guard,
-    watch: Arc<Watch>,
+    watch: Arc<ConnectionState>,
     peer: Arc<Peer>,
 }
 
 impl hyper::service::Service<Request<Incoming>> for Connection {
     type Response = axum::response::Response;
     type Error = Infallible;
-    type Future = Guarded;
+    type Future = ResponseFuture;
 
-    fn call(&self, request: Request<Incoming>) -> Guarded {
+    fn call(&self, request: Request<Incoming>) -> ResponseFuture {
         let misframed = self.watch.asked(request.version());
-        let visit = Visit { peer: Arc::clone(&self.peer), misframed, watch: Some(Arc::clone(&self.watch)) };
+        let visit =
+            PeerInfo { peer: Arc::clone(&self.peer), misframed, watch: Some(Arc::clone(&self.watch)) };
         self.guard.call(request, visit)
     }
 }

@@ -7,15 +7,14 @@
 mod admin;
 mod auth;
 mod body;
-mod clock;
 mod connection;
 mod events;
 mod framing;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod guard;
+mod header_pool;
 mod listener;
-mod manner;
 mod mcp_cli;
 mod nearness;
 mod openapi;
@@ -26,10 +25,11 @@ mod plexmcp;
 mod query;
 mod queue;
 mod record;
+mod response_meta;
 mod room;
 mod routes;
 mod socket;
-mod text;
+mod timestamp;
 mod tls;
 
 use std::io;
@@ -47,12 +47,12 @@ use tokio::net::{TcpListener, TcpSocket, ToSocketAddrs, lookup_host};
 use tokio::sync::watch;
 
 use self::socket::Socket;
-use crate::query::Queries;
+use crate::query::Agent;
 use crate::service::{Attempts, Gateway};
 
 #[doc(hidden)]
 pub use auth::read_and_tell;
-pub use guard::{Guard, Guarded, Visit};
+pub use guard::{Guard, PeerInfo, ResponseFuture};
 pub use places::{Places, places_within, share_of};
 pub use routes::{Access, Effect, Route};
 pub use tls::{Tls, TlsError, TlsFiles};
@@ -186,7 +186,7 @@ impl Settings {
 }
 
 /// The HTTP front, bound and not yet serving: clients that come early wait in the kernel's queue.
-pub struct Front {
+pub struct HttpServer {
     listener: TcpListener,
     address: SocketAddr,
     socket: Option<Socket>,
@@ -228,11 +228,11 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     Ok(socket)
 }
 
-impl Front {
+impl HttpServer {
     /// Binds the listeners; the main one serves TLS with the given certificate, or plain HTTP if `tls` is `None`.
     /// Fails with the error of the operating system, for example if the port is taken. Failure to bind a Unix
     /// socket that the operator did not ask for is only logged.
-    pub async fn bind(settings: Settings, tls: Option<Tls>) -> Result<Front, BindError> {
+    pub async fn bind(settings: Settings, tls: Option<Tls>) -> Result<HttpServer, BindError> {
         let failed = |place: String| move |error| BindError { place, error };
         let place = format!("{}:{}", settings.host, settings.port);
         let listener = listen((settings.host.as_str(), settings.port)).await;
@@ -255,7 +255,7 @@ impl Front {
                 None
             }
         };
-        Ok(Front { listener, address, socket, operations, tls, settings })
+        Ok(HttpServer { listener, address, socket, operations, tls, settings })
     }
 
     /// Returns the bound address, with the port that was taken for port 0.
@@ -276,8 +276,8 @@ impl Front {
     /// Serves until `stop` is true (or its sender is dropped) and every connection has ended:
     /// idle ones end at once, busy ones with the answer to their request. Sets no deadline for
     /// that; dropping the future closes the remaining connections and cancels their calls.
-    pub async fn serve(self, gateway: Gateway, queries: Queries, stop: watch::Receiver<bool>) {
-        let patience = connection::Patience {
+    pub async fn serve(self, gateway: Gateway, queries: Agent, stop: watch::Receiver<bool>) {
+        let patience = connection::Timeouts {
             head: self.settings.header_timeout,
             idle: self.settings.keep_alive,
             write: self.settings.write_timeout.unwrap_or(self.settings.body_timeout),
@@ -292,12 +292,12 @@ impl Front {
         };
         let operations = async {
             if let Some(listener) = self.operations {
-                let bounds = listener::Bounds { patience, places: OPERATIONS };
+                let bounds = listener::ConnectionLimits { patience, places: OPERATIONS };
                 let guard = operations_guard(&shared);
                 listener::serve(listener, None, guard, bounds, stop.clone(), |_| {}).await;
             }
         };
-        let bounds = listener::Bounds { patience, places };
+        let bounds = listener::ConnectionLimits { patience, places };
         let count = |open| gateway.set_http_connections(open);
         let main = listener::serve(self.listener, self.tls, guard.clone(), bounds, stop.clone(), count);
         tokio::join!(main, by_socket, operations);
@@ -308,11 +308,11 @@ impl Front {
 const OPERATIONS: Places = Places { all: 16, per_address: 16, waiting: 16 };
 
 /// Returns the whole front without a socket, as if it were bound to `address`: for tests and benches.
-pub fn service(settings: Settings, gateway: Gateway, queries: Queries, address: SocketAddr) -> Guard {
+pub fn service(settings: Settings, gateway: Gateway, queries: Agent, address: SocketAddr) -> Guard {
     guard(&share(settings, gateway, queries), address)
 }
 
-fn share(settings: Settings, gateway: Gateway, queries: Queries) -> Shared {
+fn share(settings: Settings, gateway: Gateway, queries: Agent) -> Shared {
     let streams = Arc::new(plexmcp::Streams::new(settings.stream_limits()));
     let attempts = Mutex::default();
     Shared(Arc::new(Inner { gateway, queries, settings, streams, attempts }))
@@ -414,7 +414,7 @@ impl Surface {
     }
 
     /// Returns the answer to a request that the guard answers itself, in the surface's format.
-    fn refusal(self, refusal: guard::Refusal<'_>) -> Response {
+    fn refusal(self, refusal: guard::EdgeRejection<'_>) -> Response {
         match self {
             Surface::Plexmcp => plexmcp::refusal(refusal),
             Surface::McpCli => mcp_cli::refusal(refusal),
@@ -430,7 +430,7 @@ struct Shared(Arc<Inner>);
 struct Inner {
     gateway: Gateway,
     /// Answerer of the questions of `/api/query`.
-    queries: Queries,
+    queries: Agent,
     settings: Settings,
     /// Counts of the open streams.
     streams: Arc<plexmcp::Streams>,
@@ -440,7 +440,7 @@ struct Inner {
 
 impl Inner {
     /// Reads the body of a request, within the limits on size and time in the settings.
-    fn body<B>(&self, request: Request<B>) -> impl Future<Output = Result<Bytes, body::Unusable>>
+    fn body<B>(&self, request: Request<B>) -> impl Future<Output = Result<Bytes, body::BodyError>>
     where
         B: HttpBody<Data = Bytes>,
     {

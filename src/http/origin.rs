@@ -24,7 +24,7 @@ pub(super) struct Policy {
 
 /// Reasons to refuse a request before it is routed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Objection {
+pub(super) enum HostCheckError {
     /// No `Host`, more than one, or one that cannot be read.
     BadHost,
     /// A name or address in `Host` that is not ours.
@@ -58,9 +58,9 @@ impl Policy {
     }
 
     /// Judges a request by its target and headers.
-    pub(super) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<Checked, Objection> {
-        let host = single(headers.get_all(HOST).iter()).ok_or(Objection::BadHost)?;
-        let mut loopback = self.check_host(host.to_str().map_err(|_| Objection::BadHost)?)?;
+    pub(super) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<Checked, HostCheckError> {
+        let host = single(headers.get_all(HOST).iter()).ok_or(HostCheckError::BadHost)?;
+        let mut loopback = self.check_host(host.to_str().map_err(|_| HostCheckError::BadHost)?)?;
         if let Some(authority) = uri.authority() {
             // The absolute form names the host a second time (RFC 9112, section 3.2.2).
             loopback &= self.check_host(authority.as_str())?;
@@ -70,14 +70,14 @@ impl Policy {
             return Ok(Checked { loopback, has_origin: false });
         }
         let origin =
-            single(origins).and_then(|origin| origin.to_str().ok()).ok_or(Objection::ForeignOrigin)?;
+            single(origins).and_then(|origin| origin.to_str().ok()).ok_or(HostCheckError::ForeignOrigin)?;
         loopback &= self.check_origin(origin)?;
         Ok(Checked { loopback, has_origin: true })
     }
 
     /// Accepts or refuses a `Host`; `true` if it means this machine's loopback.
-    fn check_host(&self, text: &str) -> Result<bool, Objection> {
-        let host = Host::parse(text).ok_or(Objection::BadHost)?;
+    fn check_host(&self, text: &str) -> Result<bool, HostCheckError> {
+        let host = Host::parse(text).ok_or(HostCheckError::BadHost)?;
         if host.is_loopback() {
             return Ok(true);
         }
@@ -85,11 +85,11 @@ impl Policy {
         if by_address || self.any_host || self.hosts.iter().any(|entry| host.is_listed_as(entry)) {
             return Ok(false);
         }
-        Err(Objection::ForeignHost)
+        Err(HostCheckError::ForeignHost)
     }
 
     /// Accepts or refuses an `Origin`; `true` if it is a page of this machine's loopback.
-    fn check_origin(&self, text: &str) -> Result<bool, Objection> {
+    fn check_origin(&self, text: &str) -> Result<bool, HostCheckError> {
         let page = text.split_once("://").filter(|(scheme, _)| {
             scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
         });
@@ -99,7 +99,7 @@ impl Policy {
         if self.any_origin || self.origins.iter().any(|entry| text.eq_ignore_ascii_case(entry)) {
             return Ok(false);
         }
-        Err(Objection::ForeignOrigin)
+        Err(HostCheckError::ForeignOrigin)
     }
 }
 
@@ -187,11 +187,11 @@ mod tests {
             for host in
                 ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "evil.example:5000"]
             {
-                assert_eq!(policy(bound).check_host(host), Err(Objection::ForeignHost), "{host}");
+                assert_eq!(policy(bound).check_host(host), Err(HostCheckError::ForeignHost), "{host}");
             }
         }
         for host in ["10.0.0.5:5000", "[fe80::1]:80"] {
-            assert_eq!(policy(true).check_host(host), Err(Objection::ForeignHost));
+            assert_eq!(policy(true).check_host(host), Err(HostCheckError::ForeignHost));
             assert_eq!(policy(false).check_host(host), Ok(false));
         }
     }
@@ -200,7 +200,7 @@ mod tests {
     fn listed_hosts_match_by_name_and_by_port_when_the_entry_has_one() {
         assert_eq!(policy(true).check_host("gateway.EXAMPLE:99"), Ok(false));
         assert_eq!(policy(true).check_host("other.example:8443"), Ok(false));
-        assert_eq!(policy(true).check_host("other.example"), Err(Objection::ForeignHost));
+        assert_eq!(policy(true).check_host("other.example"), Err(HostCheckError::ForeignHost));
         let any = Policy::new(true, &["*".to_owned()], &[]);
         assert_eq!(any.check_host("evil.example"), Ok(false));
     }
@@ -221,7 +221,7 @@ mod tests {
             "a:70000",
             "::1",
         ] {
-            assert_eq!(policy(false).check_host(host), Err(Objection::BadHost), "{host:?}");
+            assert_eq!(policy(false).check_host(host), Err(HostCheckError::BadHost), "{host:?}");
         }
     }
 
@@ -241,13 +241,13 @@ mod tests {
             "file://localhost",
             "http://localhost@evil.example",
         ] {
-            assert_eq!(policy(true).check_origin(origin), Err(Objection::ForeignOrigin), "{origin}");
+            assert_eq!(policy(true).check_origin(origin), Err(HostCheckError::ForeignOrigin), "{origin}");
         }
         let any = Policy::new(true, &[], &["*".to_owned()]);
         assert_eq!(any.check_origin("null"), Ok(false));
     }
 
-    fn check(uri: &'static str, headers: &[(&'static str, &'static str)]) -> Result<Checked, Objection> {
+    fn check(uri: &'static str, headers: &[(&'static str, &'static str)]) -> Result<Checked, HostCheckError> {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(*name, HeaderValue::from_static(value));
@@ -257,11 +257,11 @@ mod tests {
 
     #[test]
     fn exactly_one_host_at_most_one_origin_and_the_target_counts_too() {
-        assert_eq!(check("/", &[]), Err(Objection::BadHost));
-        assert_eq!(check("/", &[("host", "localhost"), ("host", "localhost")]), Err(Objection::BadHost));
-        assert_eq!(check("http://evil.example/", &[("host", "localhost")]), Err(Objection::ForeignHost));
+        assert_eq!(check("/", &[]), Err(HostCheckError::BadHost));
+        assert_eq!(check("/", &[("host", "localhost"), ("host", "localhost")]), Err(HostCheckError::BadHost));
+        assert_eq!(check("http://evil.example/", &[("host", "localhost")]), Err(HostCheckError::ForeignHost));
         let both = [("host", "localhost"), ("origin", "http://localhost"), ("origin", "http://localhost")];
-        assert_eq!(check("/", &both), Err(Objection::ForeignOrigin));
+        assert_eq!(check("/", &both), Err(HostCheckError::ForeignOrigin));
         assert_eq!(check("/", &[("host", "localhost")]), Ok(Checked { loopback: true, has_origin: false }));
         let listed = [("host", "gateway.example"), ("origin", "http://localhost:3000")];
         assert_eq!(check("/", &listed), Ok(Checked { loopback: false, has_origin: true }));

@@ -11,8 +11,8 @@ use axum::response::Response;
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 
-use super::connection::Watch;
-use crate::service::Owed;
+use super::connection::ConnectionState;
+use crate::service::UnreadAnswer;
 
 /// Largest answer, in bytes, that is not counted: it is copied out of its source, and with all places taken such
 /// answers hold at most that much each.
@@ -68,18 +68,22 @@ pub(super) fn weight(response: &mut Response) -> Option<usize> {
 }
 
 /// Wraps an answer so that it counts until it has been taken to its end, and the connection is then told.
-pub(super) fn owing(response: Response, owed: Option<Owed>, watch: Option<Arc<Watch>>) -> Response {
+pub(super) fn owing(
+    response: Response,
+    owed: Option<UnreadAnswer>,
+    watch: Option<Arc<ConnectionState>>,
+) -> Response {
     response.map(|body| Body::new(Owing { body, owed: owed.map(Arc::new), _answered: Answered(watch) }))
 }
 
 struct Owing {
     body: Body,
-    owed: Option<Arc<Owed>>,
+    owed: Option<Arc<UnreadAnswer>>,
     _answered: Answered,
 }
 
 /// Guard that tells the connection, when dropped, that the answer has ended.
-struct Answered(Option<Arc<Watch>>);
+struct Answered(Option<Arc<ConnectionState>>);
 
 impl Drop for Answered {
     fn drop(&mut self) {
@@ -92,7 +96,7 @@ impl Drop for Answered {
 /// Bytes that count as long as they are kept.
 struct Counted {
     bytes: Bytes,
-    _owed: Arc<Owed>,
+    _owed: Arc<UnreadAnswer>,
 }
 
 impl AsRef<[u8]> for Counted {

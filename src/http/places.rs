@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::connection::Standing;
+use super::connection::EvictionClass;
 
 /// Time for which a connection keeps its place whatever it does: the first request of a new one is on its way.
-pub(super) const LEAST: Duration = Duration::from_millis(500);
+pub(super) const MIN_HELD: Duration = Duration::from_millis(500);
 /// The same time for a connection whose client reads slowly.
-const LEAST_UNREAD: Duration = Duration::from_secs(2);
+const MIN_HELD_UNREAD: Duration = Duration::from_secs(2);
 
 /// Number of looks in which an address may replace each of its places by a waiting connection of its own. An
 /// address that comes back at once whenever it is closed would otherwise have each place served anew every half
@@ -57,17 +57,17 @@ pub(super) fn counted_for(peer: IpAddr) -> IpAddr {
 
 /// A connection that is served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Holder {
+pub(super) struct ServedConnection {
     /// The address that the connection is counted for.
     pub(super) address: IpAddr,
     /// A state in which the connection can make room for others, and the time since when; `None` if it cannot.
-    pub(super) standing: Option<(Standing, Instant)>,
+    pub(super) standing: Option<(EvictionClass, Instant)>,
 }
 
-impl Holder {
-    fn may_go(&self, now: Instant) -> Option<(Standing, Instant)> {
+impl ServedConnection {
+    fn may_go(&self, now: Instant) -> Option<(EvictionClass, Instant)> {
         let (standing, since) = self.standing?;
-        let least = if standing == Standing::Unread { LEAST_UNREAD } else { LEAST };
+        let least = if standing == EvictionClass::Unread { MIN_HELD_UNREAD } else { MIN_HELD };
         (now.duration_since(since) >= least).then_some((standing, since))
     }
 }
@@ -76,7 +76,7 @@ impl Holder {
 /// of the address that holds the most, and of that address the least loss: idle ones, unfinished heads,
 /// unfinished bodies, unread answers, the longest first. No address loses more than `own` to itself.
 pub(super) fn who_leaves(
-    open: &[Holder],
+    open: &[ServedConnection],
     waiting: &[IpAddr],
     per_address: usize,
     own: usize,
@@ -101,21 +101,21 @@ pub(super) fn who_leaves(
 
 /// Number of places of an address, the state it would lose least, the time since when, and the address: the
 /// greatest makes room first.
-type Rank = (usize, Reverse<Standing>, Reverse<Instant>, IpAddr);
+type Rank = (usize, Reverse<EvictionClass>, Reverse<Instant>, IpAddr);
 
 /// Places that each address holds, and those that it may lose.
 struct Shares {
     held: HashMap<IpAddr, usize>,
     /// Connections that may go, the least loss last.
-    candidates: HashMap<IpAddr, Vec<(Standing, Instant, usize)>>,
+    candidates: HashMap<IpAddr, Vec<(EvictionClass, Instant, usize)>>,
     /// A rank for each address that has a connection that may go.
     ranks: BTreeSet<Rank>,
 }
 
 impl Shares {
-    fn of(open: &[Holder], now: Instant) -> Shares {
+    fn of(open: &[ServedConnection], now: Instant) -> Shares {
         let mut held: HashMap<IpAddr, usize> = HashMap::new();
-        let mut candidates: HashMap<IpAddr, Vec<(Standing, Instant, usize)>> = HashMap::new();
+        let mut candidates: HashMap<IpAddr, Vec<(EvictionClass, Instant, usize)>> = HashMap::new();
         for (index, holder) in open.iter().enumerate() {
             *held.entry(holder.address).or_default() += 1;
             if let Some((standing, since)) = holder.may_go(now) {
@@ -143,7 +143,7 @@ impl Shares {
         // All others hold fewer than the first, or have more to lose: if that one need not go, only the
         // newcomer's own address can.
         let first = self.ranks.last().filter(|(held, Reverse(standing), ..)| {
-            own < per_address && (*held > own || *held == own && *standing == Standing::Idle)
+            own < per_address && (*held > own || *held == own && *standing == EvictionClass::Idle)
         });
         first.map_or(newcomer, |(.., address)| *address)
     }
@@ -207,15 +207,15 @@ mod tests {
         IpAddr::from([192, 0, 2, number])
     }
 
-    fn holder(number: u8, standing: Option<(Standing, u64)>, now: Instant) -> Holder {
+    fn holder(number: u8, standing: Option<(EvictionClass, u64)>, now: Instant) -> ServedConnection {
         let standing = standing.map(|(standing, ms)| (standing, now - Duration::from_millis(ms)));
-        Holder { address: address(number), standing }
+        ServedConnection { address: address(number), standing }
     }
 
     #[test]
     fn idle_ones_go_before_heads_and_heads_before_bodies_the_longest_first() {
         let now = Instant::now() + Duration::from_secs(60);
-        use Standing::{Body, Head, Idle, Unread};
+        use EvictionClass::{Body, Head, Idle, Unread};
         let open = [
             (Some((Body, 9000))),
             (Some((Head, 1000))),
@@ -234,8 +234,8 @@ mod tests {
     #[test]
     fn whoever_has_many_makes_room_and_never_for_one_who_has_more() {
         let now = Instant::now() + Duration::from_secs(60);
-        let head = Some((Standing::Head, 1000));
-        let mut open: Vec<Holder> = (0..5).map(|_| holder(1, head, now)).collect();
+        let head = Some((EvictionClass::Head, 1000));
+        let mut open: Vec<ServedConnection> = (0..5).map(|_| holder(1, head, now)).collect();
         open.extend((0..2).map(|_| holder(2, head, now)));
         assert_eq!(who_leaves(&open, &[address(3)], 100, 1, now), [0]);
         assert!(who_leaves(&open[5..], &[address(1)], 100, 1, now).len() == 1, "it has none");
@@ -274,7 +274,7 @@ mod tests {
 
     /// Finds the connections that leave by looking at each address for each one that waits.
     fn who_leaves_slowly(
-        open: &[Holder],
+        open: &[ServedConnection],
         waiting: &[IpAddr],
         per_address: usize,
         own_turns: usize,
@@ -286,7 +286,8 @@ mod tests {
             let own = shares.held(*newcomer);
             let may_have = |(held, Reverse(standing), _, address): &Rank| {
                 let others = own < per_address;
-                address == newcomer || others && (*held > own || *held == own && *standing == Standing::Idle)
+                address == newcomer
+                    || others && (*held > own || *held == own && *standing == EvictionClass::Idle)
             };
             let ranks = shares.candidates.keys().filter_map(|address| shares.rank(*address));
             let Some((.., victim)) = ranks.filter(may_have).max() else { continue };
@@ -312,8 +313,8 @@ mod tests {
             own in 1usize..5,
         ) {
             let now = Instant::now() + Duration::from_secs(60);
-            let all = [Standing::Idle, Standing::Head, Standing::Body, Standing::Unread];
-            let open: Vec<Holder> = open
+            let all = [EvictionClass::Idle, EvictionClass::Head, EvictionClass::Body, EvictionClass::Unread];
+            let open: Vec<ServedConnection> = open
                 .into_iter()
                 .map(|(number, standing)| holder(number, standing.map(|(which, ms)| (all[which], ms)), now))
                 .collect();

@@ -9,17 +9,17 @@ use axum::http::StatusCode;
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
-use super::auth::Visitor;
-use crate::service::{AuditEntry, AuditHandle, Error, Outcome, Retry, Sort};
+use super::auth::RequestContext;
+use crate::service::{AuditEntry, AuditHandle, EntryKind, Error, Outcome, Retry};
 
 /// Facts that handlers gave of a request so far. Most requests have none: then it costs nothing.
 #[derive(Debug, Default)]
-pub(super) struct Record(OnceLock<Box<Said>>);
+pub(super) struct Record(OnceLock<Box<AuditSubject>>);
 
 /// The requested action, in the words of the audit.
 #[derive(Debug)]
-struct Said {
-    sort: Sort,
+struct AuditSubject {
+    sort: EntryKind,
     action: &'static str,
     target: String,
     details: Mutex<Details>,
@@ -47,13 +47,15 @@ impl Unnamed {
     /// refusal has one whatever was asked for; anything else has none.
     fn entry(self, outcome: Outcome, is_act: bool) -> Option<AuditEntry> {
         match (outcome, self.act) {
-            (Outcome::Refused, _) => Some(AuditEntry::new(Sort::Look, "request", &self.request, outcome)),
+            (Outcome::Refused, _) => {
+                Some(AuditEntry::new(EntryKind::Look, "request", &self.request, outcome))
+            }
             (_, Some((action, target))) if is_act => {
-                Some(AuditEntry::new(Sort::Act, action, &target, outcome))
+                Some(AuditEntry::new(EntryKind::Act, action, &target, outcome))
             }
             // An act that no handler described, by a route that is in no list.
             (Outcome::Done, None) if is_act => {
-                Some(AuditEntry::new(Sort::Act, "request", &self.request, outcome))
+                Some(AuditEntry::new(EntryKind::Act, "request", &self.request, outcome))
             }
             _ => None,
         }
@@ -76,8 +78,8 @@ impl fmt::Debug for Details {
 }
 
 impl Record {
-    fn say(&self, sort: Sort, action: &'static str, target: String) {
-        let said = Said {
+    fn say(&self, sort: EntryKind, action: &'static str, target: String) {
+        let said = AuditSubject {
             sort,
             action,
             target,
@@ -92,20 +94,20 @@ impl Record {
 
     /// Reports whether the request is an act.
     pub(super) fn is_act(&self) -> bool {
-        self.0.get().is_some_and(|said| said.sort == Sort::Act)
+        self.0.get().is_some_and(|said| said.sort == EntryKind::Act)
     }
 }
 
-impl Visitor {
+impl RequestContext {
     /// Marks the request as an act: something that changes what is configured or running. Only a route that is
     /// carried out to its end may call this; see [`super::routes::Effect`].
-    pub(super) fn acts(&self, action: &'static str, target: &str) {
-        self.record.say(Sort::Act, action, target.to_owned());
+    pub(super) fn audit_as(&self, action: &'static str, target: &str) {
+        self.record.say(EntryKind::Act, action, target.to_owned());
     }
 
     /// Marks the request as a call.
     pub(super) fn calls(&self, target: String, arguments: &[u8]) {
-        self.record.say(Sort::Call, "call", target);
+        self.record.say(EntryKind::Call, "call", target);
         self.tells_all(AuditEntry::details_of_call(arguments));
     }
 
@@ -116,7 +118,7 @@ impl Visitor {
         details: Map<String, Value>,
         late: impl FnOnce(&mut Map<String, Value>) + Send + 'static,
     ) {
-        self.record.say(Sort::Call, "query", target);
+        self.record.say(EntryKind::Call, "query", target);
         self.tells_all(details);
         if let Some(said) = self.record.0.get() {
             said.details.lock().unwrap_or_else(PoisonError::into_inner).late = Some(Box::new(late));
@@ -125,7 +127,7 @@ impl Visitor {
 
     /// Marks the request as a look at data that may hold secrets.
     pub(super) fn looks(&self, action: &'static str, target: &str) {
-        self.record.say(Sort::Look, action, target.to_owned());
+        self.record.say(EntryKind::Look, action, target.to_owned());
     }
 
     /// Adds a detail to the audit's entry of the request; never a secret.
@@ -155,7 +157,7 @@ impl Visitor {
     }
 
     /// Notes that the action goes on while its answer is read: the code that feeds the answer calls
-    /// [`Visitor::ended`].
+    /// [`RequestContext::ended`].
     pub(super) fn goes_on(&self) {
         if let Some(said) = self.record.0.get() {
             said.goes_on.store(true, Ordering::Relaxed);
@@ -186,11 +188,11 @@ impl Visitor {
             return hand_over(audit, self.complete(entry).answered(Some(status.as_u16()), request_id));
         };
         debug_assert!(
-            said.sort != Sort::Act || asked().act.is_none_or(|(action, _)| action == said.action),
+            said.sort != EntryKind::Act || asked().act.is_none_or(|(action, _)| action == said.action),
             "the handler calls the act {:?}, and the list of routes otherwise",
             said.action
         );
-        if said.sort == Sort::Look && outcome == Outcome::Failed {
+        if said.sort == EntryKind::Look && outcome == Outcome::Failed {
             // The caller saw nothing.
             return None;
         }
@@ -225,7 +227,7 @@ impl Visitor {
 
     fn record(
         &self,
-        said: &Said,
+        said: &AuditSubject,
         audit: &AuditHandle,
         outcome: Outcome,
         status: Option<StatusCode>,

@@ -13,8 +13,8 @@ use tokio::net::TcpStream;
 use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep_until};
 
-use super::connection::{Patience, Watch};
-use super::places::{Holder, Places, RESERVE, counted_for, few, own_turns, who_leaves};
+use super::connection::{ConnectionState, Timeouts};
+use super::places::{Places, RESERVE, ServedConnection, counted_for, few, own_turns, who_leaves};
 use super::queue::Queue;
 
 /// Interval in which connections that can make room are looked for while others wait.
@@ -31,7 +31,7 @@ const PROBES: [&[u8]; 2] = [b"GET /healthz ", b"GET /readyz "];
 const PROBE_BYTES: usize = 13;
 
 /// A connection that was accepted and is not served yet.
-struct Newcomer {
+struct PendingConnection {
     stream: TcpStream,
     peer: SocketAddr,
     /// `true` for a probe; `None` until its first bytes are there.
@@ -39,22 +39,22 @@ struct Newcomer {
 }
 
 /// A connection that is to be served now.
-pub(super) struct Entering {
+pub(super) struct AdmittedConnection {
     pub(super) stream: TcpStream,
     pub(super) peer: SocketAddr,
-    pub(super) watch: Arc<Watch>,
+    pub(super) watch: Arc<ConnectionState>,
     /// Place of the connection, to be dropped when it has ended.
-    pub(super) seat: Seat,
+    pub(super) seat: ConnectionSlot,
 }
 
 /// Counts of the places that are held.
 #[derive(Debug, Default)]
-struct Held {
+struct HeldSlots {
     by_address: Mutex<HashMap<IpAddr, usize>>,
     reserve: AtomicUsize,
 }
 
-impl Held {
+impl HeldSlots {
     fn counts(&self) -> Counts<'_> {
         Counts(self.by_address.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -71,14 +71,14 @@ impl Counts<'_> {
 
 /// A place that is held; free again when dropped.
 #[derive(Debug)]
-pub(super) struct Seat {
-    held: Arc<Held>,
+pub(super) struct ConnectionSlot {
+    held: Arc<HeldSlots>,
     address: IpAddr,
     /// `true` if it is one of the reserve, and ends with its first answer.
     pub(super) is_reserve: bool,
 }
 
-impl Drop for Seat {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         if self.is_reserve {
             self.held.reserve.fetch_sub(1, Relaxed);
@@ -97,14 +97,14 @@ impl Drop for Seat {
 /// Connections of one listener, served and waiting; see the module.
 pub(super) struct Room {
     places: Places,
-    patience: Patience,
+    patience: Timeouts,
     /// `true` if the first bytes of a connection can be looked at before it is served.
     is_plain: bool,
-    held: Arc<Held>,
-    waiting: Queue<Newcomer>,
+    held: Arc<HeldSlots>,
+    waiting: Queue<PendingConnection>,
     /// `true` if a probe that the reserve is for may be waiting.
     may_be_probed: bool,
-    watches: Watches,
+    watches: ConnectionStates,
     next_look: Instant,
     /// Time since when the queue is full and no address has many in it; `None` if that is not so.
     shut_since: Option<Instant>,
@@ -112,7 +112,7 @@ pub(super) struct Room {
 
 impl Room {
     /// Creates an empty one. `is_plain` says that connections are not encrypted.
-    pub(super) fn new(places: Places, patience: Patience, is_plain: bool) -> Room {
+    pub(super) fn new(places: Places, patience: Timeouts, is_plain: bool) -> Room {
         Room {
             places,
             patience,
@@ -120,7 +120,7 @@ impl Room {
             held: Arc::default(),
             waiting: Queue::default(),
             may_be_probed: false,
-            watches: Watches::default(),
+            watches: ConnectionStates::default(),
             next_look: Instant::now(),
             shut_since: None,
         }
@@ -139,13 +139,13 @@ impl Room {
 
     /// Takes in a connection that was accepted. If too many wait now, one of them is turned away.
     pub(super) fn arrive(&mut self, stream: TcpStream, peer: SocketAddr) {
-        let newcomer = Newcomer { stream, peer, is_probe: (!self.is_plain).then_some(false) };
+        let newcomer = PendingConnection { stream, peer, is_probe: (!self.is_plain).then_some(false) };
         self.waiting.push(counted_for(peer.ip()), newcomer);
         if self.waiting.len() > self.most_waiting() {
             let held = self.held.counts();
             let turned_away = self.waiting.turn_away(|address| held.of(address));
             drop(held);
-            if let Some(Newcomer { stream, .. }) = turned_away {
+            if let Some(PendingConnection { stream, .. }) = turned_away {
                 // Reset: of very many of them the kernel would remember each for a minute.
                 drop(stream.set_zero_linger());
             }
@@ -158,7 +158,7 @@ impl Room {
 
     /// Returns the next connection to be served while `open` are served, those on places of the reserve included.
     /// `None` if no place is free.
-    pub(super) fn enter(&mut self, open: usize) -> Option<Entering> {
+    pub(super) fn enter(&mut self, open: usize) -> Option<AdmittedConnection> {
         if !self.is_crowded() {
             return None;
         }
@@ -176,12 +176,16 @@ impl Room {
         probe.map(|(address, newcomer)| self.seat(address, newcomer, true))
     }
 
-    fn next(&mut self, most: usize, is_wanted: impl Fn(&Newcomer) -> bool) -> Option<(IpAddr, Newcomer)> {
+    fn next(
+        &mut self,
+        most: usize,
+        is_wanted: impl Fn(&PendingConnection) -> bool,
+    ) -> Option<(IpAddr, PendingConnection)> {
         let held = self.held.counts();
         self.waiting.pop(|address| held.of(address), most, is_wanted)
     }
 
-    fn seat(&mut self, address: IpAddr, newcomer: Newcomer, is_reserve: bool) -> Entering {
+    fn seat(&mut self, address: IpAddr, newcomer: PendingConnection, is_reserve: bool) -> AdmittedConnection {
         let mut patience = self.patience;
         if is_reserve {
             self.held.reserve.fetch_add(1, Relaxed);
@@ -190,12 +194,12 @@ impl Room {
             *self.held.counts().0.entry(address).or_default() += 1;
         }
         // Started here, so that a handshake takes its time from that of the first head.
-        let watch = Arc::new(Watch::new(patience));
+        let watch = Arc::new(ConnectionState::new(patience));
         if !is_reserve {
             self.watches.add(address, &watch);
         }
-        let seat = Seat { held: Arc::clone(&self.held), address, is_reserve };
-        Entering { stream: newcomer.stream, peer: newcomer.peer, watch, seat }
+        let seat = ConnectionSlot { held: Arc::clone(&self.held), address, is_reserve };
+        AdmittedConnection { stream: newcomer.stream, peer: newcomer.peer, watch, seat }
     }
 
     /// Reports whether a connection waits for a place.
@@ -232,13 +236,13 @@ impl Room {
 
     fn send_away(&mut self, waiting: &[IpAddr]) {
         self.watches.forget_ended();
-        let open: Vec<(IpAddr, Arc<Watch>)> = self.watches.living().collect();
+        let open: Vec<(IpAddr, Arc<ConnectionState>)> = self.watches.living().collect();
         // Connections that were told already will make room soon.
         let told = open.iter().filter(|(_, watch)| watch.is_leaving()).count();
         let waiting = &waiting[told.min(waiting.len())..];
-        let holders: Vec<Holder> = open
+        let holders: Vec<ServedConnection> = open
             .iter()
-            .map(|(address, watch)| Holder { address: *address, standing: watch.standing() })
+            .map(|(address, watch)| ServedConnection { address: *address, standing: watch.standing() })
             .collect();
         let most = self.places.per_address;
         for index in who_leaves(&holders, waiting, most, own_turns(most), Instant::now()) {
@@ -268,11 +272,11 @@ impl Room {
 
 /// Watches of the open connections. A watch that has ended takes its memory until it is forgotten here.
 #[derive(Default)]
-struct Watches(Vec<(IpAddr, Weak<Watch>)>);
+struct ConnectionStates(Vec<(IpAddr, Weak<ConnectionState>)>);
 
-impl Watches {
+impl ConnectionStates {
     /// Adds one; now and then forgets those that have ended, so that each costs the same.
-    fn add(&mut self, address: IpAddr, watch: &Arc<Watch>) {
+    fn add(&mut self, address: IpAddr, watch: &Arc<ConnectionState>) {
         if self.0.len() == self.0.capacity() {
             self.forget_ended();
             // Half of the capacity is free afterwards, however many there are.
@@ -285,7 +289,7 @@ impl Watches {
         self.0.retain(|(_, watch)| watch.strong_count() > 0);
     }
 
-    fn living(&self) -> impl Iterator<Item = (IpAddr, Arc<Watch>)> {
+    fn living(&self) -> impl Iterator<Item = (IpAddr, Arc<ConnectionState>)> {
         self.0.iter().filter_map(|(address, watch)| Some((*address, watch.upgrade()?)))
     }
 }
@@ -296,13 +300,14 @@ mod tests {
 
     #[test]
     fn connections_that_have_ended_are_forgotten_while_new_ones_come() {
-        let patience = Patience { head: LOOK, idle: LOOK, write: LOOK };
+        let patience = Timeouts { head: LOOK, idle: LOOK, write: LOOK };
         let here = IpAddr::from([127, 0, 0, 1]);
-        let mut watches = Watches::default();
-        let open: Vec<Arc<Watch>> = (0..100).map(|_| Arc::new(Watch::new(patience))).collect();
+        let mut watches = ConnectionStates::default();
+        let open: Vec<Arc<ConnectionState>> =
+            (0..100).map(|_| Arc::new(ConnectionState::new(patience))).collect();
         open.iter().for_each(|watch| watches.add(here, watch));
         for _ in 0..10_000 {
-            watches.add(here, &Arc::new(Watch::new(patience)));
+            watches.add(here, &Arc::new(ConnectionState::new(patience)));
         }
         assert_eq!(watches.living().count(), open.len());
         assert!(watches.0.len() <= 400, "{} are remembered", watches.0.len());

@@ -11,9 +11,9 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::connection::{Patience, Watch};
+use super::connection::{ConnectionState, Timeouts};
 use super::guard::Guard;
-use super::listener::{Call, report, talk, wait_for_stop};
+use super::listener::{Call, report, serve_connection, wait_for_stop};
 use super::nearness::Peer;
 use crate::process::Holder;
 
@@ -61,7 +61,7 @@ impl Socket {
     }
 
     /// Serves until `stop` is true and every connection has ended.
-    pub(super) async fn serve(self, guard: Guard, patience: Patience, stop: watch::Receiver<bool>) {
+    pub(super) async fn serve(self, guard: Guard, patience: Timeouts, stop: watch::Receiver<bool>) {
         let mut connections = JoinSet::new();
         let mut stopped = std::pin::pin!(wait_for_stop(stop.clone()));
         loop {
@@ -72,9 +72,9 @@ impl Socket {
                 accepted = self.listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
                     Ok((stream, _)) => {
                         if let Some(peer) = admit(&stream).await {
-                            let watch = Arc::new(Watch::new(patience));
+                            let watch = Arc::new(ConnectionState::new(patience));
                             let call = Call { peer, guard: guard.clone(), watch, only_one: false };
-                            connections.spawn(talk(stream, call, stop.clone()));
+                            connections.spawn(serve_connection(stream, call, stop.clone()));
                         }
                     }
                     Err(error) => {

@@ -145,7 +145,7 @@ fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
 
 fn bytes(path: &Path, key: bool) -> Result<Vec<u8>, TlsError> {
     let own = path.to_owned();
-    let read = files::within(path, files::PATIENCE, move || {
+    let read = files::within(path, files::FILE_TIMEOUT, move || {
         let file = files::open(&own)?;
         let mode = file.metadata().map(|about| about.permissions().mode()).unwrap_or_default();
         Ok((files::read_now(file, MAX_FILE)?, mode))

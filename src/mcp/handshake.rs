@@ -21,7 +21,7 @@ pub enum Probe {
 
 /// Facts from the handshake, in the form both eras share.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Facts {
+pub struct HandshakeInfo {
     /// The protocol version agreed on, at most 32 characters.
     pub protocol_version: Box<str>,
     /// `serverInfo.name`, at most 256 characters; `None` if it is missing.
@@ -47,7 +47,7 @@ pub fn initialize_params() -> String {
 
 /// Reads a `DiscoverResult`. A result without the modern version is a legacy child's odd answer, unless it
 /// names newer versions, which only a modern child does.
-pub fn read_discover(result: &[u8]) -> (Probe, Option<Facts>) {
+pub fn read_discover(result: &[u8]) -> (Probe, Option<HandshakeInfo>) {
     let Ok(result) = serde_json::from_slice::<Value>(result) else {
         return (Probe::Legacy, None);
     };
@@ -82,7 +82,7 @@ pub fn read_probe_error(error: &RpcError) -> Probe {
 }
 
 /// Reads an `InitializeResult`, or returns what is wrong with it.
-pub fn read_initialize(result: &[u8]) -> Result<Facts, String> {
+pub fn read_initialize(result: &[u8]) -> Result<HandshakeInfo, String> {
     let result: Value =
         serde_json::from_slice(result).map_err(|_| "initialize did not answer with an object")?;
     let version = result["protocolVersion"].as_str().ok_or("initialize answered without protocolVersion")?;
@@ -91,9 +91,9 @@ pub fn read_initialize(result: &[u8]) -> Result<Facts, String> {
     Ok(facts(version, &result["serverInfo"], &result))
 }
 
-fn facts(version: &str, info: &Value, result: &Value) -> Facts {
+fn facts(version: &str, info: &Value, result: &Value) -> HandshakeInfo {
     let text = |value: &Value| value.as_str().map(|text| text.chars().take(256).collect::<String>().into());
-    Facts {
+    HandshakeInfo {
         protocol_version: version.chars().take(32).collect::<String>().into(),
         server_name: text(&info["name"]),
         server_version: text(&info["version"]),

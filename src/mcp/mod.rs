@@ -12,7 +12,9 @@ mod tool;
 pub use answer::{Answer, answer};
 pub use digest::{NoDigest, ToolDigest};
 pub use era::{Era, MODERN_VERSION, OFFERED_LEGACY_VERSION, modern_meta};
-pub use handshake::{Facts, Probe, initialize_params, read_discover, read_initialize, read_probe_error};
+pub use handshake::{
+    HandshakeInfo, Probe, initialize_params, read_discover, read_initialize, read_probe_error,
+};
 pub use list::{ListKind, ListPage, NextPage, read_page};
 pub use logging::read_log_message;
 pub use result::{CAPABILITY_REQUIRED, NoResult, ReadContents, ToolResult, read_contents, read_tool_result};

@@ -86,14 +86,14 @@ impl Cgroups {
     }
 
     /// Creates a leaf for a child, with its limits.
-    pub(super) fn leaf(&self, number: u64, limits: &Limits) -> io::Result<Leaf> {
+    pub(super) fn leaf(&self, number: u64, limits: &Limits) -> io::Result<ChildCgroup> {
         let path = self.base.join(number.to_string());
         if let Err(error) = fs::create_dir(&path)
             && error.kind() != io::ErrorKind::AlreadyExists
         {
             return Err(error);
         }
-        let leaf = Leaf { path };
+        let leaf = ChildCgroup { path };
         if let Some(bytes) = limits.memory.filter(|_| self.controllers.memory) {
             leaf.set("memory.max", &bytes.to_string())?;
             leaf.set("memory.oom.group", "1")?;
@@ -162,17 +162,17 @@ fn delegate(parent: &Path, base: &Path, is_root: bool) -> Controllers {
 
 /// The leaf of one child. Removed on drop, if it is empty.
 #[derive(Debug)]
-pub(super) struct Leaf {
+pub(super) struct ChildCgroup {
     path: PathBuf,
 }
 
-impl Drop for Leaf {
+impl Drop for ChildCgroup {
     fn drop(&mut self) {
         self.remove();
     }
 }
 
-impl Leaf {
+impl ChildCgroup {
     fn set(&self, file: &str, value: &str) -> io::Result<()> {
         OpenOptions::new().write(true).open(self.path.join(file))?.write_all(value.as_bytes())
     }

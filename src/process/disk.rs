@@ -35,7 +35,7 @@ mod tests {
     }
 
     #[test]
-    fn room_that_is_set_aside_is_on_the_disk_and_leaves_the_file_as_long_as_it_is() {
+    fn room_set_aside_is_on_the_disk_and_leaves_the_files_length_as_it_is() {
         let file = tempfile::tempfile().expect("a file");
         set_aside(&file, 10, 1024 * 1024).expect("set aside");
         let metadata = file.metadata().expect("there");

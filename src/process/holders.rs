@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::brand::Brands;
+use super::secondary_mark::SecondaryMarks;
 use super::tree::send;
 use super::{MARK_VARIABLE, pidfd, proc_fs};
 
@@ -33,7 +33,8 @@ pub struct LockHolder {
 /// If a process that is not a leftover holds it; nothing is ended then.
 pub fn end_leftover_holders(file: &Path, instance: Option<&str>) -> Result<usize, LockHolder> {
     let holders = holders(file);
-    let entry = instance.map(|instance| (format!("{MARK_VARIABLE}={instance}."), Brands::of(instance)));
+    let entry =
+        instance.map(|instance| (format!("{MARK_VARIABLE}={instance}."), SecondaryMarks::of(instance)));
     let is_left = |pid: i32| {
         entry
             .as_ref()

@@ -12,13 +12,13 @@ use nix::sys::signal::Signal;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 
-use super::cgroup::{Cgroups, Controllers, Leaf};
-use super::ladder::Process;
+use super::cgroup::{Cgroups, ChildCgroup, Controllers};
 use super::limits::Limits;
-use super::pidfd::{self, Watch};
+use super::orphans::{self, Kin};
+use super::pidfd::{self, ProcessWatch};
 use super::reference::references;
 use super::spawn::{Command, Spawned};
-use super::stray::{self, Kin};
+use super::stop_sequence::Process;
 use super::tree::{Leaders, Tree, TreeGuard, adopted_zombies, children_at_start, reap, send};
 use super::{Secret, SpawnError, harden, inherited, proc_fs, resolve, sandbox, secret};
 
@@ -130,19 +130,19 @@ pub(super) struct HostInner {
     /// Limit on open files that we were started with, for the children; `None` if it was not raised.
     open_files: Option<Rlimit>,
     kin: Kin,
-    strays: Mutex<Strays>,
+    strays: Mutex<Orphans>,
 }
 
 /// State of the search for strays.
 #[derive(Default)]
-struct Strays {
-    told: stray::Told,
-    reading: StrayReading,
+struct Orphans {
+    told: orphans::ReportedOrphans,
+    reading: OrphanReading,
 }
 
 /// Counts of processes that were reparented to the daemon and belong to no known tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct StrayReading {
+pub struct OrphanReading {
     /// Number of strays that are alive and left alone.
     pub left: usize,
     /// Number of strays ended since the daemon started.
@@ -160,10 +160,10 @@ impl HostInner {
     }
 
     /// Looks for strays, and ends those that no longer belong to a running server.
-    pub(super) fn sweep_strays(&self) -> StrayReading {
+    pub(super) fn sweep_strays(&self) -> OrphanReading {
         let mut strays = self.strays.lock().unwrap_or_else(PoisonError::into_inner);
-        let (ended, left) = stray::sweep(self, &mut strays.told);
-        strays.reading = StrayReading { left, ended: strays.reading.ended + ended as u64 };
+        let (ended, left) = orphans::sweep(self, &mut strays.told);
+        strays.reading = OrphanReading { left, ended: strays.reading.ended + ended as u64 };
         strays.reading
     }
 
@@ -225,7 +225,7 @@ impl Host {
         let brand = brand.and_then(|limit| limit.current);
         let tree = Arc::new(Tree::new(pid, format!("{MARK_VARIABLE}={mark}"), brand, leaf, self.0.clone()));
         let guard = TreeGuard(tree.clone());
-        let watch = Watch::over(pidfd).map_err(|error| {
+        let watch = ProcessWatch::over(pidfd).map_err(|error| {
             guard.0.kill_now();
             self.0.forget(pid);
             SpawnError::new("the child could not be watched".to_owned(), &error)
@@ -233,7 +233,7 @@ impl Host {
         Ok((Process::new(watch, tree), guard, pipes))
     }
 
-    fn leaf(&self, number: u64, spec: &Spec) -> Result<Option<Leaf>, SpawnError> {
+    fn leaf(&self, number: u64, spec: &Spec) -> Result<Option<ChildCgroup>, SpawnError> {
         let Some(cgroups) = &self.0.cgroups else { return Ok(None) };
         cgroups.leaf(number, &spec.limits).map(Some).map_err(|error| {
             SpawnError::new("a control group for the child cannot be made".to_owned(), &error)
@@ -329,7 +329,7 @@ impl Host {
     /// Kills orphans that were reparented to us and whose tree is unknown. For the end of the daemon, when no child is
     /// left.
     pub fn kill_strays(&self) {
-        stray::kill_all(&self.0);
+        orphans::kill_all(&self.0);
         if let Some(cgroups) = &self.0.cgroups {
             cgroups.remove();
         }
@@ -338,7 +338,7 @@ impl Host {
 
     /// Looks for processes that were reparented to us and belong to no known tree, ends those that no running server
     /// can have started, and returns the counts. Reads `/proc`: do not call it on the runtime.
-    pub fn sweep_strays(&self) -> StrayReading {
+    pub fn sweep_strays(&self) -> OrphanReading {
         self.0.sweep_strays()
     }
 

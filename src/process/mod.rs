@@ -4,7 +4,6 @@
 //! stopped child means an empty tree, not a dead leader: wrappers such as `npx` put two processes between us and the
 //! server, and grandchildren may leave the process group.
 
-mod brand;
 mod cgroup;
 mod disk;
 mod dispositions;
@@ -13,8 +12,8 @@ mod harden;
 mod holders;
 mod host;
 mod inherited;
-mod ladder;
 mod limits;
+mod orphans;
 mod own;
 mod peer;
 mod pidfd;
@@ -22,9 +21,10 @@ mod proc_fs;
 mod reference;
 mod resolve;
 mod sandbox;
+mod secondary_mark;
 mod secret;
 mod spawn;
-mod stray;
+mod stop_sequence;
 mod too_large;
 mod tree;
 mod user;
@@ -34,13 +34,13 @@ pub use disk::{free_bytes, set_aside};
 pub use dispositions::take_signals;
 pub use error::SpawnError;
 pub use holders::{LockHolder, end_leftover_holders};
-pub use host::{Host, HostSettings, MARK_VARIABLE, Pipes, Spec, StrayReading, open_files, unread};
-pub use ladder::{Exit, ExitReport, Ladder, Process};
+pub use host::{Host, HostSettings, MARK_VARIABLE, OrphanReading, Pipes, Spec, open_files, unread};
 pub use limits::Limits;
 pub use own::{OwnChild, spawn_own};
 pub use peer::{Holder, PeerSocket, holder_by_credentials, peer_socket};
 pub use reference::{Malformed, Reference, check_references, is_variable, references, sole_reference};
 pub use secret::{Secret, read_secret_file, unresolved};
+pub use stop_sequence::{Exit, ExitReport, Process, StopSequence};
 pub use too_large::hold_too_large;
 pub use tree::{TreeGuard, TreeView, Usage};
 pub use user::{check_writable, is_root, user};

@@ -119,7 +119,7 @@ fn canonical(address: SocketAddr) -> SocketAddr {
 
 /// The kernel's data about one socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Told {
+struct SocketInfo {
     state: u8,
     uid: u32,
     inode: u64,
@@ -149,7 +149,7 @@ const ANSWER: usize = 16 + 72;
 const BY_FAMILY: u16 = 20;
 
 /// Asks for the socket that is bound to `local` and connected to `remote`. `None` if there is none.
-fn ask_kernel(local: SocketAddr, remote: SocketAddr) -> io::Result<Option<Told>> {
+fn ask_kernel(local: SocketAddr, remote: SocketAddr) -> io::Result<Option<SocketInfo>> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let kernel = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(netlink::SOCK_DIAG))?;
     let request = diag_request(local, remote);
@@ -197,7 +197,7 @@ fn family(address: SocketAddr) -> u8 {
 }
 
 /// Reads the kernel's answer: `struct inet_diag_msg`, or an error.
-fn read_diag(answer: &[u8], local: SocketAddr, remote: SocketAddr) -> io::Result<Option<Told>> {
+fn read_diag(answer: &[u8], local: SocketAddr, remote: SocketAddr) -> io::Result<Option<SocketInfo>> {
     const NLMSG_ERROR: u16 = 2;
     const ENOENT: i32 = -2;
     let unreadable = || io::Error::from(io::ErrorKind::InvalidData);
@@ -216,14 +216,14 @@ fn read_diag(answer: &[u8], local: SocketAddr, remote: SocketAddr) -> io::Result
                 return Ok(None);
             }
             let read = |at: usize| number(at).map(u32::from_ne_bytes).ok_or_else(unreadable);
-            Ok(Some(Told { state: answer[17], uid: read(80)?, inode: u64::from(read(84)?) }))
+            Ok(Some(SocketInfo { state: answer[17], uid: read(80)?, inode: u64::from(read(84)?) }))
         }
         _ => Err(unreadable()),
     }
 }
 
 /// Finds the same in `/proc/net/tcp` and `tcp6`: these list all sockets, so this is slow if there are many.
-fn look_up(local: SocketAddr, remote: SocketAddr) -> Option<Told> {
+fn look_up(local: SocketAddr, remote: SocketAddr) -> Option<SocketInfo> {
     ["/proc/net/tcp", "/proc/net/tcp6"].into_iter().find_map(|table| {
         let text = fs::read_to_string(table).ok()?;
         text.lines()
@@ -235,13 +235,13 @@ fn look_up(local: SocketAddr, remote: SocketAddr) -> Option<Told> {
 }
 
 /// Reads a row of `/proc/net/tcp`: the socket's two ends, and its data.
-fn read_row(row: &str) -> Option<(SocketAddr, SocketAddr, Told)> {
+fn read_row(row: &str) -> Option<(SocketAddr, SocketAddr, SocketInfo)> {
     let mut fields = row.split_ascii_whitespace().skip(1);
     let (local, remote) = (read_end(fields.next()?)?, read_end(fields.next()?)?);
     let state = u8::from_str_radix(fields.next()?, 16).ok()?;
     let uid = fields.nth(3)?.parse().ok()?;
     let inode = fields.nth(1)?.parse().ok()?;
-    Some((local, remote, Told { state, uid, inode }))
+    Some((local, remote, SocketInfo { state, uid, inode }))
 }
 
 /// Reads `ADDRESS:PORT` in hexadecimal, the address in words of the machine's byte order.
@@ -357,7 +357,7 @@ mod tests {
             let (client, server) = pair(address);
             let (own, peer) = ends(&server);
             let uid = user();
-            let expected = Told { state: 1, uid, inode: inode(&client) };
+            let expected = SocketInfo { state: 1, uid, inode: inode(&client) };
             assert_eq!(ask_kernel(peer, own).expect("answered"), Some(expected), "{address}");
             assert_eq!(look_up(peer, own), Some(expected), "{address}");
             let found = peer_socket(own, peer).expect("found");
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_the_older_family_in_the_newer_one_s_form_is_the_same_address() {
+    fn an_ipv4_address_in_its_ipv6_form_is_the_same_address() {
         let Ok(listener) = TcpListener::bind("[::]:0") else { return };
         let port = listener.local_addr().expect("bound").port();
         let client = TcpStream::connect(("127.0.0.1", port)).expect("connected");
@@ -447,7 +447,7 @@ mod tests {
         answer[20..24].copy_from_slice(&[0, 1, 0, 2]);
         answer[80..84].copy_from_slice(&7u32.to_ne_bytes());
         answer[84..88].copy_from_slice(&9u32.to_ne_bytes());
-        let told = Told { state: 1, uid: 7, inode: 9 };
+        let told = SocketInfo { state: 1, uid: 7, inode: 9 };
         assert_eq!(read_diag(&answer, local, remote).expect("an answer"), Some(told));
         assert_eq!(read_diag(&answer, remote, local).expect("another socket's"), None);
         for length in 0..ANSWER {
@@ -463,7 +463,7 @@ mod tests {
             (local.to_string(), remote.to_string()),
             ("127.0.0.1:5000".into(), "127.0.0.2:54321".into())
         );
-        assert_eq!(told, Told { state: 1, uid: 1000, inode: 12345 });
+        assert_eq!(told, SocketInfo { state: 1, uid: 1000, inode: 12345 });
         assert_eq!(read_row("  sl  local_address rem_address   st"), None);
         assert_eq!(read_row("1: 0100007F:1388 0200007F:D431 01"), None);
     }

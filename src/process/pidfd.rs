@@ -28,20 +28,20 @@ pub(super) fn await_end(handles: &[OwnedFd], limit: Duration) {
 }
 
 /// A process whose end can be awaited.
-pub(super) struct Watch(AsyncFd<OwnedFd>);
+pub(super) struct ProcessWatch(AsyncFd<OwnedFd>);
 
-impl Watch {
+impl ProcessWatch {
     /// Watches a process; must be called inside a runtime. Fails as [`open`] does.
-    pub(super) fn open(pid: i32) -> io::Result<Watch> {
-        Watch::over(open(pid)?)
+    pub(super) fn open(pid: i32) -> io::Result<ProcessWatch> {
+        ProcessWatch::over(open(pid)?)
     }
 
     /// Watches the process of a handle; must be called inside a runtime.
-    pub(super) fn over(pidfd: OwnedFd) -> io::Result<Watch> {
+    pub(super) fn over(pidfd: OwnedFd) -> io::Result<ProcessWatch> {
         // SAFETY: an `OwnedFd` is a valid, open descriptor and gives the same one at every call;
         // it is moved in here and nobody else can close it before the `AsyncFd` is dropped.
         let watched = unsafe { AsyncFd::register(pidfd) };
-        watched.map(Watch).map_err(io::Error::from)
+        watched.map(ProcessWatch).map_err(io::Error::from)
     }
 
     /// Waits until the process has ended. Does not reap it.

@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reference_that_cannot_be_one_is_told_with_the_rule_and_without_the_value() {
+    fn a_malformed_reference_is_told_with_the_rule_and_without_the_value() {
         for (value, malformed) in [
             ("a${env:", Malformed::Unclosed("env")),
             ("${file:/a", Malformed::Unclosed("file")),

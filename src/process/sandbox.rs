@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everything_but_a_directory_is_what_stands_beside_it_and_beside_the_ones_above() {
+    fn everything_but_a_directory_is_what_stands_beside_it_and_its_parents() {
         let outer = tempfile::tempdir().expect("a directory");
         let root = outer.path().canonicalize().expect("there");
         for name in ["a/closed/inside", "a/beside", "b"] {

@@ -23,7 +23,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 
-use super::cgroup::Leaf;
+use super::cgroup::ChildCgroup;
 use super::dispositions::reset_signals;
 use super::host::Pipes;
 use super::pidfd;
@@ -82,11 +82,11 @@ impl Command {
 
     /// Starts the program, in `leaf` if there is one. Returns when it runs, or when that failed and the new process is
     /// gone. Must be called inside a runtime.
-    pub(super) fn spawn(self, leaf: Option<&Leaf>) -> io::Result<Spawned> {
+    pub(super) fn spawn(self, leaf: Option<&ChildCgroup>) -> io::Result<Spawned> {
         self.spawn_by(leaf, &WAYS)
     }
 
-    fn spawn_by(self, leaf: Option<&Leaf>, ways: &[Way]) -> io::Result<Spawned> {
+    fn spawn_by(self, leaf: Option<&ChildCgroup>, ways: &[Way]) -> io::Result<Spawned> {
         let image = self.image()?;
         let directory = self.directory.map(|directory| CString::new(directory.into_os_string().into_vec()));
         let [stdin, stdout, stderr] = [pipe()?, pipe()?, pipe()?];
@@ -163,7 +163,7 @@ struct Setup {
 
 impl Setup {
     /// Creates the process, by the first method that works; returns only in ours.
-    fn make_process(&mut self, leaf: Option<&Leaf>, ways: &[Way]) -> io::Result<(i32, OwnedFd)> {
+    fn make_process(&mut self, leaf: Option<&ChildCgroup>, ways: &[Way]) -> io::Result<(i32, OwnedFd)> {
         // A handler of ours that ran in the new process would take its signals for ours.
         let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
         let mut made = Err(io::ErrorKind::Unsupported.into());
@@ -181,8 +181,8 @@ impl Setup {
         made
     }
 
-    fn by_clone3(&mut self, leaf: Option<&Leaf>) -> io::Result<(i32, OwnedFd)> {
-        let group = leaf.map(Leaf::directory).transpose()?;
+    fn by_clone3(&mut self, leaf: Option<&ChildCgroup>) -> io::Result<(i32, OwnedFd)> {
+        let group = leaf.map(ChildCgroup::directory).transpose()?;
         let mut pidfd: c_int = -1;
         // SAFETY: all zeroes are a valid value of this plain structure.
         let mut how: libc::clone_args = unsafe { mem::zeroed() };
@@ -206,8 +206,8 @@ impl Setup {
         }
     }
 
-    fn by_fork(&mut self, leaf: Option<&Leaf>) -> io::Result<(i32, OwnedFd)> {
-        self.group = leaf.map(Leaf::procs).transpose()?;
+    fn by_fork(&mut self, leaf: Option<&ChildCgroup>) -> io::Result<(i32, OwnedFd)> {
+        self.group = leaf.map(ChildCgroup::procs).transpose()?;
         // SAFETY: the new process does nothing but `become_program`, which keeps to what is allowed there.
         match unsafe { libc::fork() } {
             0 => self.become_program(),
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_program_runs_in_its_control_group_from_its_first_instruction_either_way() {
+    async fn a_program_runs_in_its_cgroup_from_its_first_instruction_either_way() {
         let cgroups = match Cgroups::probe(&format!("spawn{}", std::process::id())) {
             Ok(cgroups) => cgroups,
             Err(reason) => return eprintln!("not tried: no control groups here: {reason}"),

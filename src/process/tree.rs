@@ -9,9 +9,9 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use super::brand::brand_of;
-use super::cgroup::Leaf;
+use super::cgroup::ChildCgroup;
 use super::host::HostInner;
+use super::secondary_mark::secondary_mark_of;
 use super::{own, pidfd, proc_fs};
 
 /// Number of searches of a tree for survivors before giving up: each further round needs a process that forked while
@@ -27,7 +27,7 @@ pub(super) struct Tree {
     /// it.
     brand: Option<u64>,
     /// Control group that was made for it, which nothing leaves; `None` without control groups.
-    leaf: Option<Leaf>,
+    leaf: Option<ChildCgroup>,
     gone: AtomicBool,
     pub(super) host: Arc<HostInner>,
 }
@@ -37,7 +37,7 @@ impl Tree {
         leader: i32,
         mark: String,
         brand: Option<u64>,
-        leaf: Option<Leaf>,
+        leaf: Option<ChildCgroup>,
         host: Arc<HostInner>,
     ) -> Tree {
         Tree { leader, mark, brand, leaf, gone: AtomicBool::new(false), host }
@@ -48,7 +48,7 @@ impl Tree {
     pub(super) fn members(&self) -> io::Result<Vec<i32>> {
         // One small file, whereas examining all processes takes a thousand. An empty one is not trusted: a child that
         // may write to the hierarchy can have moved.
-        let held = self.leaf.as_ref().map(Leaf::members).unwrap_or_default();
+        let held = self.leaf.as_ref().map(ChildCgroup::members).unwrap_or_default();
         if !held.is_empty() {
             return Ok(held);
         }
@@ -66,7 +66,7 @@ impl Tree {
     /// Reports whether a stray is of this tree; without a brand, only if no other tree can have started it.
     fn owns_stray(&self, pid: i32, stat: proc_fs::Stat, leaders: &Leaders) -> bool {
         match self.brand {
-            Some(brand) => brand_of(pid) == Some(brand),
+            Some(brand) => secondary_mark_of(pid) == Some(brand),
             None => only_possible_tree(stat, leaders) == Some(self.leader),
         }
     }
@@ -100,7 +100,7 @@ impl Tree {
 
     /// Reports whether the kernel killed a process of the tree for lack of memory.
     pub(super) fn ran_out_of_memory(&self) -> bool {
-        self.leaf.as_ref().is_some_and(Leaf::ran_out_of_memory)
+        self.leaf.as_ref().is_some_and(ChildCgroup::ran_out_of_memory)
     }
 
     /// Returns the current resource use of the tree.
@@ -111,7 +111,7 @@ impl Tree {
             usage.rss_bytes += rss;
             usage.cpu_time += cpu;
         }
-        if let Some(cpu) = self.leaf.as_ref().and_then(Leaf::cpu_time) {
+        if let Some(cpu) = self.leaf.as_ref().and_then(ChildCgroup::cpu_time) {
             usage.cpu_time = cpu;
         }
         usage

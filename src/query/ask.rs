@@ -9,16 +9,16 @@ use tokio::sync::mpsc;
 
 use super::blame::blamed;
 use super::chat::{Chat, ChatRequest, Reply, StreamOptions};
-use super::offer::{Offer, Removed};
+use super::conversation::Conversation;
 use super::settings::ApiKey;
-use super::talk::Talk;
+use super::tool_set::{Removed, ToolSet};
 use super::trial::{is_elsewhere, suspects};
 use super::{Event, LeftOut, ModelError, QueryError};
 
 /// The most times that a question is repeated because of its tools.
-const MOST_REFUSALS: usize = 16;
+const MAX_REFUSALS: usize = 16;
 /// The longest part of an endpoint's reason against a tool that is repeated, in characters.
-const LONGEST_REASON: usize = 300;
+const MAX_REASON: usize = 300;
 
 /// Parameters of a question: the endpoint, the key, the model and its settings.
 pub(super) struct Asking<'a> {
@@ -41,7 +41,11 @@ struct Trial {
 
 impl Asking<'_> {
     /// Returns the model's next reply. Tools that are refused are out of the offer and in the talk's list then.
-    pub(super) async fn turn(&self, offer: &mut Offer, talk: &mut Talk) -> Result<Reply, QueryError> {
+    pub(super) async fn turn(
+        &self,
+        offer: &mut ToolSet,
+        talk: &mut Conversation,
+    ) -> Result<Reply, QueryError> {
         let mut trial = None;
         loop {
             let error = match self.ask(offer, talk).await {
@@ -60,7 +64,7 @@ impl Asking<'_> {
         }
     }
 
-    async fn ask(&self, offer: &Offer, talk: &mut Talk) -> Result<Reply, QueryError> {
+    async fn ask(&self, offer: &ToolSet, talk: &mut Conversation) -> Result<Reply, QueryError> {
         let streamed = self.events.map(|_| StreamOptions { include_usage: true });
         let request = ChatRequest {
             model: self.model,
@@ -77,7 +81,7 @@ impl Asking<'_> {
     }
 
     /// Logs and remembers the refused tools: the endpoint has taken the turn without them.
-    fn settle(&self, talk: &mut Talk) {
+    fn settle(&self, talk: &mut Conversation) {
         for (definition, left_out) in talk.unsettled.drain(..) {
             tracing::warn!(
                 server = left_out.server,
@@ -91,7 +95,7 @@ impl Asking<'_> {
     }
 
     /// Leaves out the tools that the endpoint refused lately: for the beginning of a question.
-    pub(super) fn leave_out_unwanted(&self, offer: &mut Offer, talk: &mut Talk) {
+    pub(super) fn leave_out_unwanted(&self, offer: &mut ToolSet, talk: &mut Conversation) {
         let now = Instant::now();
         let reason = |definition: &RawValue| self.chat.unwanted.reason(self.model, definition.get(), now);
         let tools = offer.definitions().iter().enumerate();
@@ -111,11 +115,11 @@ impl Asking<'_> {
 fn judge(
     error: &QueryError,
     trial: Option<Trial>,
-    offer: &mut Offer,
-    talk: &mut Talk,
+    offer: &mut ToolSet,
+    talk: &mut Conversation,
 ) -> Option<Option<Trial>> {
     let QueryError::Model(ModelError::Refused { message, tools: 1.., .. }) = error else { return None };
-    if talk.refusals >= MOST_REFUSALS {
+    if talk.refusals >= MAX_REFUSALS {
         return None;
     }
     talk.refusals += 1;
@@ -139,13 +143,13 @@ fn judge(
 }
 
 /// Leaves the tool on trial out: without it the endpoint has taken the request, or complained of another place.
-fn convict(trial: Option<Trial>, talk: &mut Talk) {
+fn convict(trial: Option<Trial>, talk: &mut Conversation) {
     if let Some(Trial { refusal, removed, .. }) = trial {
         leave_out(removed, &refusal, talk);
     }
 }
 
-fn leave_out(removed: Removed, refusal: &str, talk: &mut Talk) {
+fn leave_out(removed: Removed, refusal: &str, talk: &mut Conversation) {
     let left_out = left_out(&removed, refusal);
     talk.unsettled.push((removed.definition, left_out));
 }
@@ -154,28 +158,28 @@ fn left_out(removed: &Removed, refusal: &str) -> LeftOut {
     LeftOut {
         server: removed.tool.server.to_string(),
         tool: removed.tool.tool.to_string(),
-        reason: refusal.chars().take(LONGEST_REASON).collect(),
+        reason: refusal.chars().take(MAX_REASON).collect(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::offer::Offered;
+    use super::super::tool_set::ToolBinding;
     use super::*;
     use crate::query::settings::LlmSettings;
     use std::sync::Arc;
 
     const NAMES: [&str; 3] = ["odd.one", "good", "worse"];
 
-    fn offer() -> Offer {
-        let tool = |name: &&str| Offered {
+    fn offer() -> ToolSet {
+        let tool = |name: &&str| ToolBinding {
             server_id: "mcp_s".into(),
             server: "s".into(),
             tool: (*name).into(),
             description: "".into(),
             schema: serde_json::value::to_raw_value(&serde_json::json!({})).expect("JSON"),
         };
-        Offer::new(NAMES.iter().map(tool).collect())
+        ToolSet::new(NAMES.iter().map(tool).collect())
     }
 
     fn error(message: &str, tools: usize) -> QueryError {
@@ -195,7 +199,7 @@ mod tests {
     /// with the number of requests; `None` if the question fails.
     fn played(chat: &Chat, says: impl Fn(&[String]) -> Option<String>) -> (Option<Vec<String>>, usize) {
         let (asking, mut offer) = (asking(chat), offer());
-        let mut talk = Talk::begin(&offer, "?");
+        let mut talk = Conversation::begin(&offer, "?");
         asking.leave_out_unwanted(&mut offer, &mut talk);
         let (mut trial, mut asked) = (None, 1);
         while let Some(said) = says(offer.in_order()) {
@@ -218,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_tool_is_left_out_under_its_own_name_and_the_next_question_knows() {
+    fn a_refused_tool_is_left_out_by_name_and_the_next_question_knows() {
         let chat = chat();
         let odd = offer().in_order()[0].clone();
         let says = |names: &[String]| {
@@ -258,11 +262,11 @@ mod tests {
         let stubborn = played(&chat(), |_| Some("bad schema".to_owned()));
         assert_eq!(stubborn, (None, 4), "each was on trial once");
         let mut offer = offer();
-        let mut talk = Talk::begin(&offer, "?");
+        let mut talk = Conversation::begin(&offer, "?");
         for error in [error("'good' is bad", 0), QueryError::NoKey] {
             assert!(judge(&error, None, &mut offer, &mut talk).is_none(), "{error}");
         }
-        talk.refusals = MOST_REFUSALS;
+        talk.refusals = MAX_REFUSALS;
         assert!(judge(&error("'good' is bad", 3), None, &mut offer, &mut talk).is_none());
         assert_eq!(offer.in_order().len(), 3);
     }

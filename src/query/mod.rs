@@ -8,16 +8,16 @@
 mod ask;
 mod blame;
 mod chat;
+mod conversation;
 mod made;
-mod offer;
+mod rejected_tools;
 mod run;
 mod schema;
 mod settings;
 mod sse;
-mod talk;
+mod tool_set;
 mod tool_text;
 mod trial;
-mod unwanted;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,14 +27,14 @@ use serde_json::value::RawValue;
 
 pub use self::chat::TokenUsage;
 pub use self::made::CallsMade;
-pub use self::run::Queries;
+pub use self::run::Agent;
 pub use self::settings::{ApiKey, KeyHeader, KeySource, LlmSettings, MalformedKey};
 pub use self::sse::{SseData, TooLong};
 use crate::service::Error;
 
 /// A question, with the limits for its answer.
 #[derive(Debug, Clone, Default)]
-pub struct Question {
+pub struct AgentRequest {
     /// Servers whose tools may be used, by id or name; at least one.
     pub servers: Vec<String>,
     /// Text of the question.

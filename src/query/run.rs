@@ -12,22 +12,24 @@ use tokio::time::timeout_at;
 
 use super::ask::Asking;
 use super::chat::{Chat, Reply, ToolRequest};
-use super::offer::{Offer, Offered};
+use super::conversation::{CompletedCall, Conversation};
 use super::settings::{ApiKey, KeySource, LlmSettings};
-use super::talk::{Made, Talk};
-use super::tool_text::{Telling, ToolText, cut, tell};
-use super::{Answer, CallsMade, Event, Finish, ModelError, QueryError, Question, Step};
+use super::tool_set::{ToolBinding, ToolSet};
+use super::tool_text::{ResultFormat, ToolText, cut, tell};
+use super::{AgentRequest, Answer, CallsMade, Event, Finish, ModelError, QueryError, Step};
 use crate::process::read_secret_file;
-use crate::service::{AuditEntry, Error, Gateway, Outcome, Principal, Retry, Sort, ToolCall, while_accepted};
+use crate::service::{
+    AuditEntry, EntryKind, Error, Gateway, Outcome, Principal, Retry, ToolCall, while_accepted,
+};
 
 /// Answer in place of that of a model that still wanted to call tools when its turns were over.
 const OUT_OF_TURNS: &str = "Agent stopped due to max iterations.";
 /// The most calls of one turn that are made; a model that wants more gets an error for the rest.
-const MOST_CALLS: usize = 32;
+const MAX_CALLS: usize = 32;
 
 /// Answerer of questions, with a limit on those in progress. Cheap to clone.
 #[derive(Clone)]
-pub struct Queries(Arc<Inner>);
+pub struct Agent(Arc<Inner>);
 
 struct Inner {
     settings: Arc<LlmSettings>,
@@ -35,12 +37,12 @@ struct Inner {
     places: Semaphore,
 }
 
-impl Queries {
+impl Agent {
     /// Creates it with these settings.
-    pub fn new(settings: LlmSettings) -> Queries {
+    pub fn new(settings: LlmSettings) -> Agent {
         let settings = Arc::new(settings);
         let places = Semaphore::new(settings.max_queries);
-        Queries(Arc::new(Inner { chat: Chat::new(settings.clone()), settings, places }))
+        Agent(Arc::new(Inner { chat: Chat::new(settings.clone()), settings, places }))
     }
 
     /// Returns the settings that it was created with.
@@ -54,7 +56,7 @@ impl Queries {
         &self,
         gateway: &Gateway,
         caller: &Principal,
-        question: Question,
+        question: AgentRequest,
         events: Option<mpsc::Sender<Event>>,
     ) -> Result<Answer, QueryError> {
         let _place = self.place()?;
@@ -78,7 +80,7 @@ impl Queries {
         &self,
         gateway: &Gateway,
         caller: &Principal,
-        question: Question,
+        question: AgentRequest,
         events: Option<mpsc::Sender<Event>>,
         deadline: Instant,
     ) -> Result<Answer, QueryError> {
@@ -87,7 +89,7 @@ impl Queries {
             gateway.server(caller, server)?;
         }
         let key = key(settings).await?;
-        let mut offer = Offer::new(tools(gateway, caller, &question).await?);
+        let mut offer = ToolSet::new(tools(gateway, caller, &question).await?);
         let model = settings.model(question.model.as_deref());
         let max_turns = question.max_turns.map_or(settings.max_turns, |asked| asked.min(settings.max_turns));
         let asking = Asking {
@@ -98,7 +100,7 @@ impl Queries {
             deadline,
             events: events.as_ref(),
         };
-        let mut talk = Talk::begin(&offer, &question.text);
+        let mut talk = Conversation::begin(&offer, &question.text);
         asking.leave_out_unwanted(&mut offer, &mut talk);
         for turn in 1..=max_turns {
             let reply = while_accepted(caller, asking.turn(&mut offer, &mut talk)).await??;
@@ -143,8 +145,8 @@ async fn key(settings: &LlmSettings) -> Result<Option<ApiKey>, QueryError> {
 async fn tools(
     gateway: &Gateway,
     caller: &Principal,
-    question: &Question,
-) -> Result<Vec<Offered>, QueryError> {
+    question: &AgentRequest,
+) -> Result<Vec<ToolBinding>, QueryError> {
     let mut offered = Vec::new();
     let (mut servers, mut for_apps) = (HashSet::new(), HashSet::new());
     for server in &question.servers {
@@ -158,7 +160,7 @@ async fn tools(
         let asked = catalog.tools().iter().filter(|tool| permitted(&tool.name) && wanted(&tool.name));
         let (told, others): (Vec<_>, Vec<_>) = asked.partition(|tool| tool.is_for_models());
         for_apps.extend(others.into_iter().map(|tool| tool.name.to_string()));
-        offered.extend(told.into_iter().map(|tool| Offered {
+        offered.extend(told.into_iter().map(|tool| ToolBinding {
             server_id: view.id.clone(),
             server: view.name.clone(),
             tool: tool.name.clone(),
@@ -201,7 +203,7 @@ fn last_words(reply: Reply) -> Result<(String, Finish), QueryError> {
 struct Calls<'a> {
     gateway: &'a Gateway,
     caller: &'a Principal,
-    offer: &'a Offer,
+    offer: &'a ToolSet,
     settings: &'a Arc<LlmSettings>,
     events: Option<&'a mpsc::Sender<Event>>,
     made: &'a Arc<CallsMade>,
@@ -209,15 +211,15 @@ struct Calls<'a> {
 
 impl Calls<'_> {
     /// Makes all calls side by side; the results are in the order of the calls. Dropped, it cancels them.
-    async fn make(&self, wanted: &[ToolRequest]) -> Result<Vec<Made>, QueryError> {
+    async fn make(&self, wanted: &[ToolRequest]) -> Result<Vec<CompletedCall>, QueryError> {
         let mut running = JoinSet::new();
-        let mut made: Vec<Option<Made>> = Vec::new();
+        let mut made: Vec<Option<CompletedCall>> = Vec::new();
         for (at, request) in wanted.iter().enumerate() {
             made.push(None);
             let known = self.offer.find(&request.name);
             self.announce(request, known).await;
             let possible = match (known, self.offer.arguments(&request.name, &request.arguments)) {
-                _ if at >= MOST_CALLS => Err(format!("no more than {MOST_CALLS} calls are made at once")),
+                _ if at >= MAX_CALLS => Err(format!("no more than {MAX_CALLS} calls are made at once")),
                 (None, _) => Err(self.unknown(&request.name)),
                 (Some(_), Err(reason)) => Err(reason),
                 (Some(tool), Ok(arguments)) => Ok((tool.clone(), arguments)),
@@ -254,7 +256,7 @@ impl Calls<'_> {
         Ok(made.into_iter().flatten().collect())
     }
 
-    async fn announce(&self, request: &ToolRequest, known: Option<&Offered>) {
+    async fn announce(&self, request: &ToolRequest, known: Option<&ToolBinding>) {
         let Some(events) = self.events else { return };
         let event = Event::ToolCall {
             id: request.id.clone(),
@@ -265,7 +267,7 @@ impl Calls<'_> {
         let _ = events.send(event).await;
     }
 
-    async fn tell_result(&self, made: Made) -> Made {
+    async fn tell_result(&self, made: CompletedCall) -> CompletedCall {
         if let Some(events) = self.events {
             let _ = events.send(Event::ToolResult { id: made.id.clone(), step: made.step.clone() }).await;
         }
@@ -284,9 +286,9 @@ async fn call(
     caller: &Principal,
     settings: &LlmSettings,
     request: &ToolRequest,
-    tool: Offered,
+    tool: ToolBinding,
     arguments: Box<RawValue>,
-) -> Result<Made, QueryError> {
+) -> Result<CompletedCall, QueryError> {
     let begun = Instant::now();
     // A model over the caller's rate limit waits for its turn; the query's deadline bounds that.
     while let Some(wait) = caller.take_request().and_then(|reading| reading.refused) {
@@ -316,20 +318,20 @@ async fn call(
         ) => return Err(error.into()),
         Err(error) => return Ok(failed(request, Some(&tool), &error.to_string(), begun.elapsed())),
     };
-    let telling = Telling { max_bytes: settings.max_result, images: settings.images };
+    let telling = ResultFormat { max_bytes: settings.max_result, images: settings.images };
     let mut told = tell(&reply.content, reply.structured.as_deref(), telling);
     if reply.is_error {
         told.text.insert_str(0, "Error: ");
     }
     let step = step(request, Some(&tool), &told.text, reply.is_error, begun.elapsed());
-    Ok(Made { id: request.id.clone(), told, step })
+    Ok(CompletedCall { id: request.id.clone(), told, step })
 }
 
 /// Guard that records a call in the audit like every other one, if calls are audited: also one that is dropped.
 struct Recording<'a> {
     gateway: &'a Gateway,
     caller: &'a Principal,
-    tool: &'a Offered,
+    tool: &'a ToolBinding,
     arguments: &'a [u8],
     outcome: Outcome,
 }
@@ -343,18 +345,24 @@ impl Drop for Recording<'_> {
         let mut details = AuditEntry::details_of_call(self.arguments);
         details.insert("by".to_owned(), "query".into());
         let target = format!("{}/{}", self.tool.server, self.tool.tool);
-        let entry = AuditEntry::new(Sort::Call, "call", &target, self.outcome);
+        let entry = AuditEntry::new(EntryKind::Call, "call", &target, self.outcome);
         audit.note(entry.by(self.caller).with(details));
     }
 }
 
-fn failed(request: &ToolRequest, tool: Option<&Offered>, reason: &str, took: Duration) -> Made {
+fn failed(request: &ToolRequest, tool: Option<&ToolBinding>, reason: &str, took: Duration) -> CompletedCall {
     let text = format!("Error: {reason}");
     let step = step(request, tool, &text, true, took);
-    Made { id: request.id.clone(), told: ToolText { text, images: Vec::new() }, step }
+    CompletedCall { id: request.id.clone(), told: ToolText { text, images: Vec::new() }, step }
 }
 
-fn step(request: &ToolRequest, tool: Option<&Offered>, result: &str, is_error: bool, took: Duration) -> Step {
+fn step(
+    request: &ToolRequest,
+    tool: Option<&ToolBinding>,
+    result: &str,
+    is_error: bool,
+    took: Duration,
+) -> Step {
     Step {
         server: tool.map(|tool| tool.server.to_string()),
         tool: tool.map_or_else(|| request.name.clone(), |tool| tool.tool.to_string()),

@@ -1,11 +1,11 @@
 //! Reader of the data of Server-Sent Events (WHATWG HTML, section 9.2), out of bytes however they are cut. Pure.
 
 /// The longest event, in bytes.
-pub(super) const LONGEST: usize = 16 * 1024 * 1024;
+pub(super) const MAX_EVENT: usize = 16 * 1024 * 1024;
 
 /// Error for an event that is longer than 16 MiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an event of it is longer than {LONGEST} bytes")]
+#[error("an event of it is longer than {MAX_EVENT} bytes")]
 pub struct TooLong;
 
 /// Parser that assembles the data of events. Their names and ids are ignored.
@@ -43,7 +43,7 @@ impl SseData {
             }
         }
         self.waiting.drain(..begin);
-        if self.waiting.len() + self.data.len() > LONGEST { Err(TooLong.into()) } else { Ok(()) }
+        if self.waiting.len() + self.data.len() > MAX_EVENT { Err(TooLong.into()) } else { Ok(()) }
     }
 
     /// Returns the data of an event that was not ended; `None` if there is none.
@@ -62,7 +62,7 @@ mod tests {
     #[test]
     fn there_is_an_end_to_the_length_of_an_event() {
         let mut sse = SseData::default();
-        let piece = vec![b'x'; LONGEST / 4];
+        let piece = vec![b'x'; MAX_EVENT / 4];
         let fed: Vec<_> = (0..5).map(|_| sse.feed(&piece, |_| Ok::<(), TooLong>(()))).collect();
         assert_eq!((fed[3], fed[4]), (Ok(()), Err(TooLong)));
     }

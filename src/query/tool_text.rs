@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 /// The most images of one result that are shown.
-const MOST_IMAGES: usize = 8;
+const MAX_IMAGES: usize = 8;
 /// Text in place of an empty result.
 const NOTHING: &str = "[nothing was returned]";
 
@@ -19,7 +19,7 @@ pub(super) struct ToolText {
 
 /// Settings for the form of results.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Telling {
+pub(super) struct ResultFormat {
     /// The most text, in bytes.
     pub(super) max_bytes: usize,
     /// `true` if images are shown.
@@ -51,7 +51,7 @@ struct Resource {
 
 /// Formats a result: its blocks one after the other, then its structured content, unless they are the same. Some
 /// endpoints take no empty result, so that becomes a text.
-pub(super) fn tell(content: &[u8], structured: Option<&[u8]>, telling: Telling) -> ToolText {
+pub(super) fn tell(content: &[u8], structured: Option<&[u8]>, telling: ResultFormat) -> ToolText {
     let mut told = ToolText::default();
     let blocks: Vec<Box<RawValue>> = serde_json::from_slice(content).unwrap_or_default();
     let blocks: Vec<_> =
@@ -122,12 +122,12 @@ impl ToolText {
         self.text.push_str(text);
     }
 
-    fn add(&mut self, block: Block, telling: Telling) {
+    fn add(&mut self, block: Block, telling: ResultFormat) {
         let kind = block.mime_type.as_deref().unwrap_or("of an unknown type");
         match (block.kind.as_str(), block.text, block.data, block.resource) {
             ("text", Some(text), ..) => self.line(&text),
             ("image", _, Some(data), _)
-                if telling.images && self.images.len() < MOST_IMAGES && kind.starts_with("image/") =>
+                if telling.images && self.images.len() < MAX_IMAGES && kind.starts_with("image/") =>
             {
                 self.images.push(format!("data:{kind};base64,{data}"));
                 self.line("[an image, shown below]");
@@ -184,7 +184,7 @@ pub(super) fn image_message(images: &[String]) -> Value {
 mod tests {
     use super::*;
 
-    const PLAIN: Telling = Telling { max_bytes: 1_000, images: false };
+    const PLAIN: ResultFormat = ResultFormat { max_bytes: 1_000, images: false };
 
     fn told(content: &Value) -> ToolText {
         tell(content.to_string().as_bytes(), None, PLAIN)
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn pictures_are_shown_to_models_that_see() {
         let content = json!([{"type": "image", "mimeType": "image/png", "data": "AAAA"}]);
-        let seen = tell(content.to_string().as_bytes(), None, Telling { images: true, ..PLAIN });
+        let seen = tell(content.to_string().as_bytes(), None, ResultFormat { images: true, ..PLAIN });
         assert_eq!(seen.images, ["data:image/png;base64,AAAA"]);
         let message = image_message(&seen.images);
         assert_eq!(message["content"][1]["image_url"]["url"], "data:image/png;base64,AAAA");
@@ -244,7 +244,7 @@ mod tests {
             assert_eq!(with(texts, structured), texts.join("\n"), "{structured}");
         }
         let image = json!([{"type": "image", "mimeType": "image/png", "data": "AAAA"}]).to_string();
-        let seen = tell(image.as_bytes(), Some(b"{\"a\":1}"), Telling { images: true, ..PLAIN });
+        let seen = tell(image.as_bytes(), Some(b"{\"a\":1}"), ResultFormat { images: true, ..PLAIN });
         assert_eq!((seen.text.as_str(), seen.images.len()), ("[an image, shown below]\n{\"a\":1}", 1));
     }
 

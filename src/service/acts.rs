@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use tokio::sync::watch;
 
 /// Maximum number of acts under way whose callers have left.
-const MOST_LEFT: usize = 256;
+const MAX_LEFT: usize = 256;
 
 /// State bit: the caller has left.
 const LEFT: u8 = 1;
@@ -42,7 +42,7 @@ impl Acts {
     /// Begins an act; `None` while too many acts are under way whose callers have left.
     pub fn begin(&self) -> Option<(UnderWay, Listener)> {
         let has_begun = self.0.send_if_modified(|counts| {
-            let may = counts.left < MOST_LEFT;
+            let may = counts.left < MAX_LEFT;
             counts.under_way += usize::from(may);
             may
         });
@@ -141,7 +141,7 @@ mod tests {
                 if step == 0 || there.is_empty() {
                     let left = there.iter().filter(|(act, listener)| act.is_some() && listener.is_none()).count();
                     let begun = acts.begin();
-                    prop_assert_eq!(begun.is_some(), left < MOST_LEFT);
+                    prop_assert_eq!(begun.is_some(), left < MAX_LEFT);
                     there.extend(begun.map(|(act, listener)| (Some(act), Some(listener))));
                 } else {
                     let one = which.index(there.len());

@@ -37,7 +37,7 @@ const BACK: u64 = 300;
 /// Number of seconds that the clock may leap forward, because machines sleep and daemons are stopped.
 const LEAP: u64 = 31 * 86_400;
 /// Time that a longer leap must stay unchanged before it is believed.
-const PATIENCE: Duration = Duration::from_secs(3600);
+const MIN_LEAP_AGE: Duration = Duration::from_secs(3600);
 /// Time that the clock must have been believed before anything is deleted by it.
 const SETTLE: Duration = Duration::from_secs(600);
 /// Interval between writes of the time to the data directory.
@@ -122,7 +122,7 @@ impl Watch {
         }
         // A leap of another size begins its time anew.
         let since = leap.filter(|(far, _)| far.abs_diff(ahead) <= BACK).map_or(steady, |(_, since)| since);
-        if steady.saturating_sub(since) >= PATIENCE {
+        if steady.saturating_sub(since) >= MIN_LEAP_AGE {
             return None;
         }
         self.leap = Some((ahead, since));
@@ -456,7 +456,7 @@ mod tests {
                 last = believed;
                 let in_doubt = watch.doubt.is_some();
                 prop_assert!(!in_doubt || leap == 0, "a doubted clock moves nothing");
-                prop_assert!(leap <= LEAP || steady >= PATIENCE.as_secs(), "{leap}");
+                prop_assert!(leap <= LEAP || steady >= MIN_LEAP_AGE.as_secs(), "{leap}");
             }
         }
     }

@@ -11,25 +11,25 @@ use super::pins::Gate;
 use super::standing::Asker;
 use crate::child::{Call, Catalog, Limits, Outcome, Stream, too_long};
 use crate::supervisor::{
-    Admitted, CallPermit, Leaving, NotAdmitted, ServerHandle, State, Status, TurnView, Verdict,
+    Admitted, CallOutcome, CallPermit, Leaving, NotAdmitted, QueuedStartView, ServerHandle, State, Status,
 };
 
 /// Time after which callers are told to retry when the queue is full.
 const OVERLOAD_PAUSE: Duration = Duration::from_secs(1);
 
 /// Number of failures in a row from which callers do not wait for the next start.
-const PATIENCE: u32 = 3;
+const MAX_WAITED_FAILURES: u32 = 3;
 
 /// Time that a call waits for a server whose last start has failed: it may soon be ready, but is more likely to fail
 /// again.
-const FAILING_PATIENCE: Duration = Duration::from_secs(1);
+const FAILING_START_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Deadline from which an unanswered call is blamed on the server, unless calls usually get less; one with a shorter
 /// deadline may be due to its caller.
-const TELLING: Duration = Duration::from_secs(5);
+const MIN_BLAMED_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Time that a lost call waits to learn the cause of its child's end.
-const LAST_WORDS: Duration = Duration::from_millis(50);
+const EXIT_REASON_GRACE: Duration = Duration::from_millis(50);
 
 /// Request to a child, before the child is chosen.
 pub(super) struct Request {
@@ -71,7 +71,7 @@ impl Request {
     }
 
     fn is_telling(&self) -> bool {
-        self.deadline() - self.started >= TELLING.min(self.usual)
+        self.deadline() - self.started >= MIN_BLAMED_TIMEOUT.min(self.usual)
     }
 }
 
@@ -112,30 +112,30 @@ pub(super) async fn dispatch(
         };
         match permit.link().call(call).await {
             Outcome::Result(result) => {
-                permit.end(Verdict::Answered);
+                permit.end(CallOutcome::Answered);
                 return Ok(Ok(result));
             }
             Outcome::Error(error) => {
-                permit.end(Verdict::Answered);
+                permit.end(CallOutcome::Answered);
                 return Ok(Err(error));
             }
             Outcome::Unusable(reason) => {
-                permit.end(Verdict::Answered);
+                permit.end(CallOutcome::Answered);
                 return Err(Error::BadReply { reason: reason.into_owned() });
             }
             Outcome::TooLong { length, limit } => {
-                permit.end(Verdict::Answered);
+                permit.end(CallOutcome::Answered);
                 return Err(Error::BadReply { reason: too_long(length, limit) });
             }
             Outcome::TimedOut { sent } => {
                 if sent && request.is_telling() {
-                    permit.end(Verdict::Unanswered);
+                    permit.end(CallOutcome::Unanswered);
                 }
                 return Err(request.timed_out(sent));
             }
             Outcome::Gone { sent: true } => {
                 let incarnation = permit.link().incarnation();
-                permit.end(Verdict::Lost);
+                permit.end(CallOutcome::Lost);
                 return Err(lost_in_flight(handle, incarnation).await);
             }
             // The child never saw the call: the next one may.
@@ -171,9 +171,9 @@ async fn place(
         } else {
             queued_since = None;
             match worth_waiting(handle, &status, deadline)? {
-                Worth::ToTheDeadline => deadline,
-                Worth::AMoment => {
-                    deadline.min(*failing_since.get_or_insert_with(Instant::now) + FAILING_PATIENCE)
+                WaitBudget::ToTheDeadline => deadline,
+                WaitBudget::AMoment => {
+                    deadline.min(*failing_since.get_or_insert_with(Instant::now) + FAILING_START_TIMEOUT)
                 }
             }
         };
@@ -212,15 +212,15 @@ fn not_admitted(handle: &ServerHandle, refused: NotAdmitted) -> Error {
 /// Waits until a child takes calls. Returns `false` if the deadline passed first.
 pub(super) async fn await_child(handle: &ServerHandle, deadline: Instant) -> Result<bool, Error> {
     let mut changes = handle.watch();
-    let moment = deadline.min(Instant::now() + FAILING_PATIENCE);
+    let moment = deadline.min(Instant::now() + FAILING_START_TIMEOUT);
     loop {
         let status = changes.borrow_and_update().clone();
         if handle.takes_calls() {
             return Ok(true);
         }
         let until = match worth_waiting(handle, &status, deadline)? {
-            Worth::ToTheDeadline => deadline,
-            Worth::AMoment => moment,
+            WaitBudget::ToTheDeadline => deadline,
+            WaitBudget::AMoment => moment,
         };
         if tokio::time::timeout_at(until.into(), changes.changed()).await.is_err() {
             return if until == deadline { Ok(false) } else { Err(unreachable(handle, &status, false)) };
@@ -287,7 +287,7 @@ pub(super) fn require_tool(catalog: &Catalog, tool: &str, gate: Option<&Gate>) -
 }
 
 /// Time that it is worth to wait for a child.
-enum Worth {
+enum WaitBudget {
     ToTheDeadline,
     /// The server is being tried again after a failed start.
     AMoment,
@@ -295,7 +295,11 @@ enum Worth {
 
 /// Refuses at once when no child can be there before the deadline; otherwise demands one, as a server may be idle
 /// for lack of demand.
-fn worth_waiting(handle: &ServerHandle, status: &Arc<Status>, deadline: Instant) -> Result<Worth, Error> {
+fn worth_waiting(
+    handle: &ServerHandle,
+    status: &Arc<Status>,
+    deadline: Instant,
+) -> Result<WaitBudget, Error> {
     let name = || handle.name().to_string();
     match handle.leaving() {
         None => {}
@@ -304,7 +308,7 @@ fn worth_waiting(handle: &ServerHandle, status: &Arc<Status>, deadline: Instant)
     }
     match &status.state {
         State::Disabled => return Err(Error::ServerDisabled { name: name() }),
-        State::Backoff { until, attempt, .. } if *until >= deadline || *attempt >= PATIENCE => {
+        State::Backoff { until, attempt, .. } if *until >= deadline || *attempt >= MAX_WAITED_FAILURES => {
             return Err(unreachable(handle, status, false));
         }
         State::Failed { .. } | State::Exited { .. } => {
@@ -318,7 +322,7 @@ fn worth_waiting(handle: &ServerHandle, status: &Arc<Status>, deadline: Instant)
         | State::Backoff { .. } => {}
     }
     handle.demand();
-    Ok(if status.failed_starts > 0 { Worth::AMoment } else { Worth::ToTheDeadline })
+    Ok(if status.failed_starts > 0 { WaitBudget::AMoment } else { WaitBudget::ToTheDeadline })
 }
 
 /// Describes what a server was doing while a call waited for it in vain.
@@ -327,7 +331,7 @@ pub(super) fn meanwhile(handle: &ServerHandle) -> String {
     if status.state.serves() {
         return format!("server '{name}' had no place for the call");
     }
-    if let Some(before) = status.turn.as_ref().and_then(TurnView::before) {
+    if let Some(before) = status.turn.as_ref().and_then(QueuedStartView::before) {
         return format!("server '{name}' waits for its turn to start ({before} before it)");
     }
     let phase = status.phase().map(|phase| format!(" ({phase})")).unwrap_or_default();
@@ -376,7 +380,7 @@ pub(super) fn unreachable(handle: &ServerHandle, status: &Arc<Status>, in_flight
                     format!(
                         "Server '{name}' is not running: it {cause} (failure {failures} in a row); it is being started again"
                     ),
-                    Some(FAILING_PATIENCE),
+                    Some(FAILING_START_TIMEOUT),
                 )
             }
             None => (format!("Server '{name}' is starting"), None),
@@ -398,7 +402,7 @@ async fn lost_in_flight(handle: &ServerHandle, incarnation: u64) -> Error {
         let replica = replicas.find(|replica| replica.incarnation == incarnation);
         replica.is_none_or(|replica| !replica.state.serves() && replica.state != State::Stopping)
     };
-    let _ = tokio::time::timeout(LAST_WORDS, changes.wait_for(is_told)).await;
+    let _ = tokio::time::timeout(EXIT_REASON_GRACE, changes.wait_for(is_told)).await;
     let (name, status) = (handle.name(), handle.status());
     let cause = status.last_exit.as_ref().filter(|_| status.incarnation == incarnation);
     let cause = cause.map(|cause| format!(" (it {cause})")).unwrap_or_default();

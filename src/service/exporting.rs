@@ -100,7 +100,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::access::{KeyRecord, KeyRing, KeyWish, NewKey, Permissions};
+    use crate::access::{KeyRecord, KeyRing, NewKey, NewKeySpec, Permissions};
     use crate::service::AuditHandle;
 
     /// Number of lines, in two segments.
@@ -121,7 +121,7 @@ mod tests {
 
     /// Returns a caller that may administer.
     fn admin() -> (KeyRing, KeyRecord, Principal) {
-        let wish = KeyWish {
+        let wish = NewKeySpec {
             limits: crate::access::KeyLimits::default(),
             name: "k".to_owned(),
             description: None,

@@ -6,11 +6,11 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 
 use super::keys::KeyView;
-use super::{Error, Gateway, NoKey, seconds_since_1970, unix_seconds};
+use super::{CreateKeyError, Error, Gateway, seconds_since_1970, unix_seconds};
 use crate::access::{Announced, KeyChange, KeyRecord, KeyStatus, LimitsChange, NewKey, Principal};
 
 /// Maximum time that the previous text of a key may be accepted beside the new one.
-const LONGEST_GRACE: Duration = Duration::from_secs(7 * 86_400);
+const MAX_GRACE: Duration = Duration::from_secs(7 * 86_400);
 
 /// Requested change of a key; `None` leaves a field as it is. See [`KeyChange`].
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -35,7 +35,7 @@ impl Gateway {
         caller: &Principal,
         id: &str,
         request: ChangeRequest,
-    ) -> Result<KeyView, NoKey> {
+    ) -> Result<KeyView, CreateKeyError> {
         let id = self.seen_key(caller, id)?.record.id;
         let permissions = request.permissions.as_ref();
         let permissions = permissions.map(|asked| self.permissions_to_be(caller, Some(asked))).transpose()?;
@@ -53,7 +53,7 @@ impl Gateway {
     /// Gives a key that the caller may see another text, which is only in the answer. The previous text is refused
     /// at once, or after `grace`. Durable when it returns.
     pub async fn rotate_key(&self, caller: &Principal, id: &str, grace: Duration) -> Result<NewKey, Error> {
-        if grace > LONGEST_GRACE {
+        if grace > MAX_GRACE {
             let reason = "must be at most 168h, which is seven days".to_owned();
             return Err(Error::Unacceptable { field: "grace", reason });
         }

@@ -11,7 +11,7 @@ use super::standing::{present, while_accepted};
 use super::usage::{Bucket, HistoryQuery, Period, Span, Usage, UsageOf};
 use super::{Error, Gateway, Registry, seconds_since_1970, unix_seconds};
 use crate::access::{
-    self, BadPermissions, KeyLimits, KeyRecord, KeyStatus, KeyWish, Member, NewKey, Permissions, Plan,
+    self, BadPermissions, KeyLimits, KeyRecord, KeyStatus, Member, NewKey, NewKeySpec, Permissions, Plan,
     Principal, Role,
 };
 use crate::nearest::closest;
@@ -37,16 +37,16 @@ pub struct KeyRequest {
 
 /// Reason that a key is not made or changed.
 #[derive(Debug, Clone)]
-pub enum NoKey {
+pub enum CreateKeyError {
     /// The permissions cannot be read.
     Permissions(BadPermissions),
     /// Any other error, such as a missing right.
     Error(Error),
 }
 
-impl From<Error> for NoKey {
-    fn from(error: Error) -> NoKey {
-        NoKey::Error(error)
+impl From<Error> for CreateKeyError {
+    fn from(error: Error) -> CreateKeyError {
+        CreateKeyError::Error(error)
     }
 }
 
@@ -160,14 +160,18 @@ impl Gateway {
 
     /// Makes a key that allows nothing that the caller's own does not. Durable when it returns; the text of the key
     /// is only in the answer.
-    pub async fn create_key(&self, caller: &Principal, request: KeyRequest) -> Result<NewKey, NoKey> {
+    pub async fn create_key(
+        &self,
+        caller: &Principal,
+        request: KeyRequest,
+    ) -> Result<NewKey, CreateKeyError> {
         require(caller, Role::Member)?;
         let member = match &request.member {
             Some(new) => self.new_owner(caller, new.clone())?,
             None => self.owner_to_be(caller, request.owner.as_deref())?,
         };
         let permissions = self.permissions_to_be(caller, request.permissions.as_ref())?;
-        let wish = KeyWish {
+        let wish = NewKeySpec {
             name: request.name,
             description: request.description,
             member_id: member.id.clone(),
@@ -198,7 +202,7 @@ impl Gateway {
         &self,
         caller: &Principal,
         asked: Option<&Value>,
-    ) -> Result<Permissions, NoKey> {
+    ) -> Result<Permissions, CreateKeyError> {
         let Some(asked) = asked else { return Ok(Permissions::default()) };
         let mut unknown = None;
         let permissions = Permissions::read(asked, &mut |id| match self.0.registry.server(id) {
@@ -208,7 +212,7 @@ impl Gateway {
                 id.into()
             }
         });
-        let permissions = permissions.map_err(NoKey::Permissions)?;
+        let permissions = permissions.map_err(CreateKeyError::Permissions)?;
         match unknown {
             None => Ok(permissions),
             Some(id) => {

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::keys::{MemberView, require_admin};
 use super::{AuditEntry, Error, Gateway, Outcome, Registry, member_to_be, unix_seconds};
-use crate::access::{Charter, Member, Plan, PlanRecord, Principal, Role};
+use crate::access::{Member, Plan, PlanRecord, Principal, Role, Tenancy};
 
 /// Parameters of a member to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,7 +146,7 @@ impl Gateway {
     /// Applies the organization, members and plans of the configuration file. Servers, and keys that the change does
     /// not concern, are not affected. The change is in force, and recorded, even if this ends with an error because
     /// no key could be made for somebody to administer.
-    pub async fn reload_charter(&self, charter: Charter) -> Result<(), Error> {
+    pub async fn reload_charter(&self, charter: Tenancy) -> Result<(), Error> {
         let Reloaded { removed, owner_key } = self.0.registry.reload_charter(charter).await?;
         let entry = AuditEntry::of_daemon("members.apply", "configuration file", Outcome::Done);
         let details = (!removed.is_empty()).then(|| ("removed_members".to_owned(), json!(removed)));
@@ -161,7 +161,7 @@ impl Gateway {
         let record = member_to_be(&charter, caller, request, unix_seconds())?;
         let plan = record.plan.as_ref().and_then(|name| charter.plans.get(name).cloned());
         let made =
-            Member { id: record.id, name: record.name, role: record.role, plan, ..Charter::default_owner() };
+            Member { id: record.id, name: record.name, role: record.role, plan, ..Tenancy::default_owner() };
         Ok(Arc::new(made))
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::clock;
 use super::pins::PinCounts;
-use super::usage::{Book, Line, hour_of};
+use super::usage::{UsageBuffer, UsageSample, hour_of};
 use super::view::Traffic;
 use crate::child::CounterReading;
 use crate::supervisor::{BreakerState, ServerHandle, Status, Usage};
@@ -19,7 +19,7 @@ const COUNT_BITS: u32 = 40;
 pub(super) struct Meter {
     server: Arc<str>,
     metrics: ServerMetrics,
-    book: Arc<Book>,
+    book: Arc<UsageBuffer>,
     calls: AtomicU64,
     errors: AtomicU64,
     today: AtomicU64,
@@ -31,7 +31,12 @@ pub(super) struct Meter {
 
 impl Meter {
     /// Creates the counters of a server, beginning with its earlier traffic.
-    pub(super) fn new(server: Arc<str>, metrics: ServerMetrics, book: Arc<Book>, before: Traffic) -> Meter {
+    pub(super) fn new(
+        server: Arc<str>,
+        metrics: ServerMetrics,
+        book: Arc<UsageBuffer>,
+        before: Traffic,
+    ) -> Meter {
         let us = u64::try_from(before.total_latency.as_micros()).unwrap_or(u64::MAX);
         Meter {
             server,
@@ -63,8 +68,8 @@ impl Meter {
         Measured { meter: self, kind, key, tool, started, counts: true, bytes: (0, 0) }
     }
 
-    fn record(&self, kind: Kind, line: Line<'_>) {
-        let Line { outcome, took, .. } = line;
+    fn record(&self, kind: Kind, line: UsageSample<'_>) {
+        let UsageSample { outcome, took, .. } = line;
         self.metrics.observe(kind, outcome, took);
         let now_ms = unix_ms();
         self.book.enter(hour_of(now_ms / 1000), line);
@@ -171,7 +176,7 @@ impl Measured<'_> {
     fn count(&mut self, outcome: &'static str) -> Duration {
         self.counts = false;
         let (key, tool, bytes, took) = (self.key, self.tool, self.bytes, self.started.elapsed());
-        self.meter.record(self.kind, Line { key, tool, outcome, took, bytes });
+        self.meter.record(self.kind, UsageSample { key, tool, outcome, took, bytes });
         took
     }
 }

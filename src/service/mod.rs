@@ -2,14 +2,15 @@
 
 mod acts;
 mod audit;
+mod call_accounting;
 mod calling;
+mod catalog_persister;
 pub mod clock;
 mod defining;
 mod dispatch;
 mod error;
 mod exporting;
 mod follow;
-mod keeper;
 mod keychange;
 mod keys;
 mod members;
@@ -18,7 +19,6 @@ mod pins;
 mod registry;
 mod scraping;
 mod standing;
-mod toll;
 mod unread;
 mod usage;
 mod view;
@@ -33,48 +33,49 @@ use foldhash::fast::RandomState;
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 
+use self::catalog_persister::CatalogPersister;
 use self::dispatch::{await_child, await_update, unreachable};
 use self::follow::Reader;
-use self::keeper::Keeper;
 use self::meter::Meter;
 use self::pins::PinBook;
 use self::scraping::Scrape;
-use self::usage::{Book, Books, Quotas, UsageHandle};
+use self::usage::{Quotas, UsageBuffer, UsageBuffers, UsageHandle};
 use crate::access::{KeyRing, Unread};
-use crate::store::Trouble;
+use crate::store::StoreDegraded;
 use crate::supervisor::{ServerHandle, ServerSpec, Supervisor};
 use crate::telemetry::metrics::Metrics;
 
 pub use self::acts::{Acts, Listener, UnderWay};
 pub use self::audit::{
-    AuditEntry, AuditHandle, AuditQuery, AuditSettings, Outcome, Sort, told_of_change, told_of_definition,
+    AuditEntry, AuditHandle, AuditQuery, AuditSettings, EntryKind, Outcome, told_of_change,
+    told_of_definition,
 };
+#[doc(hidden)]
+pub use self::call_accounting::CallAccounting;
 pub use self::error::{Error, Fault, QuotaOf, Retry};
 pub use self::exporting::{AuditExport, AuditPieces};
 pub use self::follow::{LogEnd, LogFollower, LogNews};
 pub use self::keychange::ChangeRequest;
-pub use self::keys::{KeyRequest, KeyView, MemberView, NoKey, OrganizationView, Revocation, Revoke};
+pub use self::keys::{CreateKeyError, KeyRequest, KeyView, MemberView, OrganizationView, Revocation, Revoke};
 pub use self::members::{MemberChange, MemberRequest, PlanView, Removal};
 pub use self::pins::{Approval, Difference, PinReport, PinState, PinSums, PinnedTool, ToolPins};
 pub use self::registry::*;
 pub use self::standing::while_accepted;
-#[doc(hidden)]
-pub use self::toll::Toll;
-pub use self::unread::{Owed, UnreadLimits};
+pub use self::unread::{UnreadAnswer, UnreadLimits};
 pub use self::usage::{
-    Bucket, Granularity, HistoryQuery, Period, Retention, Span, Tally, Usage as UsageReport, UsageOf,
+    Bucket, CallStats, Granularity, HistoryQuery, Period, Retention, Span, Usage as UsageReport, UsageOf,
 };
 pub use self::view::{Readiness, ResourceReply, ServerView, ToolCall, ToolReply, Traffic};
 pub use crate::access::{
-    Attempts, Charter, KeyChange, KeyLimits, KeyRecord, KeyStatus, LimitsChange, MAX_CALLS_AT_ONCE,
+    Attempts, CredentialError, KeyChange, KeyLimits, KeyRecord, KeyStatus, LimitsChange, MAX_CALLS_AT_ONCE,
     MAX_MONTHLY_REQUESTS, MAX_REQUESTS_PER_SECOND, Maker, Member, NewKey, Permissions, Plan, PlanRecord,
-    Principal, RateReading, Refused, Role,
+    Principal, RateReading, Role, Tenancy,
 };
 pub use crate::child::{Catalog, CounterReading, LogLine, Resource, Stream, Tool};
 pub use crate::mcp::ToolDigest;
 pub use crate::supervisor::{
-    BreakerState, CRASH_LOOP, Cause, Definition, Introduction, OWN_MEMBER, PinMode, Problem, ReplicaView,
-    State, Status, TurnView, Update, Usage, on_the_wall, parse_duration,
+    BreakerState, CRASH_LOOP, Cause, Definition, OWN_MEMBER, PinMode, Problem, QueuedStartView, ReplicaView,
+    ServerInfo, State, Status, Update, Usage, on_the_wall, parse_duration,
 };
 
 /// Time that acts may still take at the end, when all they wait for is a client that sends its body slowly.
@@ -103,12 +104,12 @@ pub struct Gateway(Arc<Inner>);
 
 struct Inner {
     registry: RegistryHandle,
-    keeper: Keeper,
+    keeper: CatalogPersister,
     supervisor: Supervisor,
     keys: KeyRing,
     metrics: Metrics,
     meters: Meters,
-    books: Books,
+    books: UsageBuffers,
     pins: PinBook,
     /// Traffic of each server before this start.
     before: HashMap<Arc<str>, Traffic>,
@@ -138,7 +139,7 @@ impl Gateway {
         metrics: Metrics,
         settings: GatewaySettings,
     ) -> Result<Gateway, Error> {
-        let (meters, books) = (Meters::default(), Books::default());
+        let (meters, books) = (Meters::default(), UsageBuffers::default());
         let (store, backups) = (registry.store().clone(), registry.kept_in());
         let (usage, known) = usage::start(store, books.clone(), keys.clone(), settings.retention, backups)?;
         let audit = registry.start_audit(settings.audit)?;
@@ -155,10 +156,10 @@ impl Gateway {
         let follow =
             Follower { supervisor: supervisor.clone(), metrics: metrics.clone(), meters: meters.clone() };
         // Once here, so that the directory has every server when this returns.
-        follow.apply(&registry.list(), &registry.memories()?);
-        let none = Memories::default();
+        follow.apply(&registry.list(), &registry.catalog_cache()?);
+        let none = CatalogCache::default();
         let registry = registry.start(Box::new(move |servers| follow.apply(servers, &none)))?;
-        let keeper = Keeper::new(registry.clone(), supervisor.directory().clone());
+        let keeper = CatalogPersister::new(registry.clone(), supervisor.directory().clone());
         tokio::spawn(keeper.clone().run());
         tokio::spawn(registry.clone().recover());
         let (stopping, stop) = (AtomicBool::new(false), watch::Sender::new(false));
@@ -186,7 +187,7 @@ impl Gateway {
     }
 
     /// Returns the principal that a key belongs to at `now`.
-    pub fn authenticate(&self, token: &str, now: SystemTime) -> Result<Principal, Refused> {
+    pub fn authenticate(&self, token: &str, now: SystemTime) -> Result<Principal, CredentialError> {
         self.0.keys.authenticate(token, clock::not_before(seconds_since_1970(now)))
     }
 
@@ -500,7 +501,7 @@ impl Gateway {
             .meters
             .entry(entry.id.clone())
             .or_insert_with(|| {
-                let book = Arc::<Book>::default();
+                let book = Arc::<UsageBuffer>::default();
                 self.0.books.insert(entry.id.clone(), (entry.name.clone(), book.clone()));
                 let before = self.0.before.get(&entry.id).copied().unwrap_or_default();
                 Arc::new(Meter::new(entry.name.clone(), metrics, book, before))
@@ -542,13 +543,13 @@ struct Follower {
 }
 
 impl Follower {
-    /// Applies a list of servers. `memories` of earlier runs count for servers that have not been announced before.
-    fn apply(&self, servers: &Arc<ServerList>, memories: &Memories) {
+    /// Applies a list of servers. `catalog_cache` of earlier runs count for servers that have not been announced before.
+    fn apply(&self, servers: &Arc<ServerList>, catalog_cache: &CatalogCache) {
         let specs = servers.entries().iter().map(|entry| ServerSpec {
             id: entry.id.clone(),
             name: entry.name.clone(),
             definition: entry.definition.clone(),
-            remembered: memories.of(entry),
+            remembered: catalog_cache.of(entry),
         });
         self.supervisor.apply(specs.collect());
         // The pin mode of tools may have changed.
@@ -604,7 +605,7 @@ fn check_permitted(caller: &Principal, entry: &ServerEntry) -> Result<(), Error>
     }
 }
 
-fn trouble_in_words(trouble: &Trouble) -> String {
+fn trouble_in_words(trouble: &StoreDegraded) -> String {
     let what_to_do = match trouble.from_backup {
         true => {
             "; running from the newest backup: make room in the data directory, and the daemon goes on by itself"

@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn who_asks_while_it_is_being_written_gets_the_same_and_who_asks_later_another() {
+    async fn who_asks_while_it_is_written_gets_the_same_and_who_asks_later_another() {
         let scrape = Scrape::default();
         let (mut senders, mut begun) = (Vec::new(), 0);
         let mut join = |senders: &mut Vec<watch::Sender<Option<Bytes>>>| {

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::future::Future;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{Error, Principal, Refused, ServerEntry, check_permitted, clock, seconds_since_1970};
+use super::{CredentialError, Error, Principal, ServerEntry, check_permitted, clock, seconds_since_1970};
 
 /// Interval of looks at the clock, which may be set while a caller waits for its key to expire.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
@@ -14,11 +14,11 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// Check that a caller has a certain right.
 pub(super) type May = fn(&Principal) -> Result<(), Error>;
 
-impl From<Refused> for Error {
-    fn from(refused: Refused) -> Error {
+impl From<CredentialError> for Error {
+    fn from(refused: CredentialError) -> Error {
         match refused {
-            Refused::Expired => Error::KeyExpired,
-            Refused::Revoked | Refused::Unknown => Error::KeyRevoked,
+            CredentialError::Expired => Error::KeyExpired,
+            CredentialError::Revoked | CredentialError::Unknown => Error::KeyRevoked,
         }
     }
 }
@@ -120,7 +120,7 @@ impl Asker<'_> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::access::{KeyRecord, KeyRing, KeyWish, NewKey, Permissions};
+    use crate::access::{KeyRecord, KeyRing, NewKey, NewKeySpec, Permissions};
     use std::cell::Cell;
 
     thread_local! {
@@ -134,7 +134,7 @@ pub(super) mod tests {
     }
 
     fn key(expires_at: Option<u64>) -> (KeyRing, NewKey, Principal) {
-        let wish = KeyWish {
+        let wish = NewKeySpec {
             limits: crate::access::KeyLimits::default(),
             name: "k".to_owned(),
             description: None,

@@ -43,7 +43,7 @@ impl UnreadLimits {
 
 /// Guard of an answer that waits to be read: counts until it is dropped.
 #[derive(Debug)]
-pub struct Owed {
+pub struct UnreadAnswer {
     _all: HeldUnread,
     _caller: Option<(HeldUnread, HeldUnread)>,
 }
@@ -81,12 +81,17 @@ impl Gateway {
 
     /// Counts an answer of `bytes` bytes until it is read; fails if there is no room for it. `carried_out` is `true`
     /// if the answer is that of an act, which cannot be repeated.
-    pub fn owe(&self, caller: Option<&Principal>, bytes: usize, carried_out: bool) -> Result<Owed, Error> {
+    pub fn owe(
+        &self,
+        caller: Option<&Principal>,
+        bytes: usize,
+        carried_out: bool,
+    ) -> Result<UnreadAnswer, Error> {
         let held = self.hold(caller, bytes);
         held.map_err(|(setting, limit)| Error::Unread { setting, limit, carried_out })
     }
 
-    fn hold(&self, caller: Option<&Principal>, bytes: usize) -> Result<Owed, Limit> {
+    fn hold(&self, caller: Option<&Principal>, bytes: usize) -> Result<UnreadAnswer, Limit> {
         let held = |unread: &Unread| unread.bytes().saturating_add(bytes);
         let of_caller = |caller: &Principal| {
             let member = caller.unread_of_member();
@@ -97,6 +102,6 @@ impl Gateway {
         let caller = caller.map(of_caller).transpose()?;
         let limit = self.0.settings.unread.all;
         let all = self.0.unread.hold(bytes, limit).ok_or((ALL, limit))?;
-        Ok(Owed { _all: all, _caller: caller })
+        Ok(UnreadAnswer { _all: all, _caller: caller })
     }
 }

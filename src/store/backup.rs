@@ -19,7 +19,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::disk::{self as fs, DirBuilder};
 use super::files::{from_hex, hex, write_private};
-use super::records::{HIGHEST_SEQ, SCHEMA_KEY, SEQ_KEY};
+use super::records::{MAX_SEQ, SCHEMA_KEY, SEQ_KEY};
 use super::{DataDir, RECORD_VERSION, Record, StoreError};
 
 /// Name of the directory in the data directory.
@@ -133,7 +133,7 @@ impl Backup {
         if written.format != FORMAT {
             return Err(format!("has format {}, but this version knows only {FORMAT}", written.format));
         }
-        if written.seq > HIGHEST_SEQ {
+        if written.seq > MAX_SEQ {
             return Err(format!("is of change {}, and no change has that number", written.seq));
         }
         let record = |(key, value): (String, Box<RawValue>)| {
@@ -237,7 +237,7 @@ fn list_of(kind: &str, data_dir: &Path) -> Result<Vec<(u64, PathBuf)>, StoreErro
         .filter_map(|entry| {
             let name = entry.ok()?.file_name();
             let seq = name.to_str()?.strip_prefix(kind)?.strip_suffix(".json")?.parse().ok()?;
-            let seq = Some(seq).filter(|seq| *seq <= HIGHEST_SEQ)?;
+            let seq = Some(seq).filter(|seq| *seq <= MAX_SEQ)?;
             Some((seq, dir.join(name)))
         })
         .collect();
@@ -355,7 +355,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_was_written_is_read_again(
-            seq in 0..=HIGHEST_SEQ, texts in prop::collection::btree_map("[a-z]/.{0,9}", ".*", 0..6)
+            seq in 0..=MAX_SEQ, texts in prop::collection::btree_map("[a-z]/.{0,9}", ".*", 0..6)
         ) {
             let records = texts.iter().map(|(key, text)| (key.clone().into_bytes(), encode(text).unwrap()));
             let backup = Backup::now(seq, records.collect());

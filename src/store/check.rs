@@ -2,7 +2,7 @@
 //! own files when it is opened.)
 
 use super::backup::{self, Backup};
-use super::opening::{Beside, compare};
+use super::opening::{RecoverySources, compare};
 use super::records::read_seq;
 use super::{DataDir, OPEN_LIMIT, StoreError};
 
@@ -19,7 +19,7 @@ pub struct Part {
 
 /// Checks all parts. Fails only if they could not be examined.
 pub fn check(dir: &DataDir) -> Result<Vec<Part>, StoreError> {
-    let beside = Beside::read(dir)?;
+    let beside = RecoverySources::read(dir)?;
     Ok(vec![
         check_store(dir, &beside)?,
         check_journal(dir, &beside),
@@ -28,7 +28,7 @@ pub fn check(dir: &DataDir) -> Result<Vec<Part>, StoreError> {
     ])
 }
 
-fn check_store(dir: &DataDir, beside: &Beside) -> Result<Part, StoreError> {
+fn check_store(dir: &DataDir, beside: &RecoverySources) -> Result<Part, StoreError> {
     let part = |what: String, problems| Part { name: "store", what, problems };
     if !dir.store_path().exists() {
         return Ok(part("none yet".to_owned(), Vec::new()));
@@ -53,7 +53,7 @@ fn check_store(dir: &DataDir, beside: &Beside) -> Result<Part, StoreError> {
     Ok(part(format!("{count} records, change {seq}"), problems))
 }
 
-fn check_journal(dir: &DataDir, beside: &Beside) -> Part {
+fn check_journal(dir: &DataDir, beside: &RecoverySources) -> Part {
     let part = |what: String, problems| Part { name: "journal", what, problems };
     let Some(journal) = &beside.journal else { return part("none yet".to_owned(), Vec::new()) };
     let torn = if journal.torn { ", and an unfinished one that does not count" } else { "" };
@@ -79,7 +79,7 @@ fn check_backups(dir: &DataDir) -> Result<Part, StoreError> {
     Ok(Part { name: "backups", what, problems })
 }
 
-fn check_marker(beside: &Beside) -> Part {
+fn check_marker(beside: &RecoverySources) -> Part {
     let what = match &beside.marker {
         Some(marker) => format!("change {}", marker.seq),
         None => "none".to_owned(),
@@ -90,7 +90,7 @@ fn check_marker(beside: &Beside) -> Part {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Op, Vault, encode};
+    use super::super::{DurableStore, Op, encode};
     use super::*;
     use crate::store::conformance::reopen;
 
@@ -102,10 +102,10 @@ mod tests {
         assert!(parts.iter().all(|part| part.problems.is_empty()), "{parts:?}");
         assert!(!dir.store_path().exists(), "looking makes nothing");
 
-        let mut vault = Vault::open(&dir, |_| Ok(())).unwrap();
+        let mut vault = DurableStore::open(&dir, |_| Ok(())).unwrap();
         let instance = Op::Put { key: b"m/instance".to_vec(), value: encode("i").unwrap() };
         vault.commit(vec![instance]).unwrap();
-        vault.rest();
+        vault.run_maintenance();
         drop(vault);
         let parts = reopen(|| check(&dir)).unwrap();
         assert!(parts.iter().all(|part| part.problems.is_empty()), "{parts:?}");

@@ -123,9 +123,9 @@ fn make_private(path: &Path) -> Result<(), StoreError> {
 
 /// Time to wait for a lock that is held. A daemon that was killed leaves it to a child that was between fork and exec
 /// at that time, until that child's exec.
-const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 /// Interval of the attempts.
-const LOCK_PAUSE: Duration = Duration::from_millis(20);
+const LOCK_RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Takes the lock. It is the kernel's (`flock`), so it ends with the process in any case. Children do not inherit it:
 /// the file is closed on exec.
@@ -138,13 +138,13 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
         .mode(PRIVATE_FILE)
         .open(&path)
         .map_err(|error| StoreError::io("create the lock file", &path, &error))?;
-    let deadline = Instant::now() + LOCK_PATIENCE;
+    let deadline = Instant::now() + LOCK_TIMEOUT;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
             // The kernel has no lock with a deadline; nothing else happens before this is settled.
             Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
-                std::thread::park_timeout(LOCK_PAUSE)
+                std::thread::park_timeout(LOCK_RETRY_INTERVAL)
             }
             Err(TryLockError::WouldBlock) => return Err(StoreError::Locked { path: dir.to_owned() }),
             Err(TryLockError::Error(error)) => return Err(StoreError::io("lock", &path, &error)),

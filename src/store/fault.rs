@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use super::disk::File;
-use super::journal::Medium;
+use super::journal::JournalFile;
 use super::{MemoryStore, Op, Record, Store, StoreError};
 
 /// Number of the operation that fails, counted over a store and a journal together.
@@ -141,7 +141,7 @@ struct FaultFile {
     fault: Arc<Fault>,
 }
 
-impl Medium for FaultFile {
+impl JournalFile for FaultFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self.fault.check() {
             Ok(()) => self.file.append(bytes),
@@ -175,7 +175,7 @@ pub(super) fn install(fault: &Arc<Fault>) {
 }
 
 /// Wraps a journal's file with the current fault.
-pub(super) fn failing(file: File) -> Box<dyn Medium> {
+pub(super) fn failing(file: File) -> Box<dyn JournalFile> {
     let fault = CURRENT.with_borrow(Arc::clone);
     Box::new(FaultFile { file, fault })
 }

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::disk::{self as fs, File, OpenOptions};
 use super::files::{from_hex, hex, read_if_there, seal, sync_dir, unseal, write_and_move};
-use super::records::HIGHEST_SEQ;
+use super::records::MAX_SEQ;
 use super::{Op, StoreError};
 
 /// Name of the file in the data directory.
@@ -136,7 +136,7 @@ fn write(line: &impl Serialize) -> Result<String, StoreError> {
 
 fn read_head(text: &str) -> Result<u64, String> {
     match serde_json::from_str::<Head>(text) {
-        Ok(head) if head.base > HIGHEST_SEQ => Err(format!("no change has the number {}", head.base)),
+        Ok(head) if head.base > MAX_SEQ => Err(format!("no change has the number {}", head.base)),
         Ok(head) if head.journal <= FORMAT => Ok(head.base),
         Ok(head) => Err(format!("it has format {}, and {FORMAT} is the newest known here", head.journal)),
         Err(_) => Err("its first line is not that of a journal".to_owned()),
@@ -144,7 +144,7 @@ fn read_head(text: &str) -> Result<u64, String> {
 }
 
 fn read_line(text: &str) -> Option<Entry> {
-    let line: Line = serde_json::from_str(text).ok().filter(|line: &Line| line.seq <= HIGHEST_SEQ)?;
+    let line: Line = serde_json::from_str(text).ok().filter(|line: &Line| line.seq <= MAX_SEQ)?;
     let op = |change| {
         Some(match change {
             Change::Put(key, value) => Op::Put { key: key.read()?, value: value.read()? },
@@ -206,7 +206,7 @@ pub(super) fn read(dir: &Path) -> Result<Option<Contents>, StoreError> {
 }
 
 /// File operations of a journal; a test substitutes a failing file.
-pub(super) trait Medium: Send {
+pub(super) trait JournalFile: Send {
     /// Writes all of it at the end, or a part of it and returns an error.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
     /// Syncs the written data to the disk.
@@ -215,7 +215,7 @@ pub(super) trait Medium: Send {
     fn cut(&mut self, len: u64) -> io::Result<()>;
 }
 
-impl Medium for File {
+impl JournalFile for File {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.write_all(bytes)
     }
@@ -230,11 +230,11 @@ impl Medium for File {
 }
 
 /// Function that wraps a journal's file.
-pub(super) type Wrap = fn(File) -> Box<dyn Medium>;
+pub(super) type WrapJournalFile = fn(File) -> Box<dyn JournalFile>;
 
 /// Repair that a journal's file needs before anything else is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Doubt {
+enum PendingRepair {
     /// None: the disk has all that counts, and nothing else.
     None,
     /// The file may be longer than the part that counts, and is cut.
@@ -246,8 +246,8 @@ enum Doubt {
 
 /// A journal that is open for writing.
 pub(super) struct Journal {
-    medium: Box<dyn Medium>,
-    wrap: Wrap,
+    medium: Box<dyn JournalFile>,
+    wrap: WrapJournalFile,
     path: PathBuf,
     /// Number of the last change before the file was begun.
     base: u64,
@@ -255,32 +255,36 @@ pub(super) struct Journal {
     len: u64,
     /// Offset of the last line, which can be taken back; equal to `len` if there is none.
     before: u64,
-    doubt: Doubt,
+    doubt: PendingRepair,
 }
 
 impl Journal {
     /// Begins a new journal in a data directory, replacing an existing one. `base` is the number of the last change
     /// that needs no journal.
-    pub(super) fn begin(dir: &Path, base: u64, wrap: Wrap) -> Result<Journal, StoreError> {
+    pub(super) fn begin(dir: &Path, base: u64, wrap: WrapJournalFile) -> Result<Journal, StoreError> {
         let path = dir.join(FILE);
         let head = head(base)?;
         let file = write_and_move(&path, head.as_bytes())
             .and_then(|file| sync_dir(dir).map(|()| file))
             .map_err(|error| StoreError::io("write the journal", &path, &error))?;
         let len = head.len() as u64;
-        Ok(Journal { medium: wrap(file), wrap, path, base, len, before: len, doubt: Doubt::None })
+        Ok(Journal { medium: wrap(file), wrap, path, base, len, before: len, doubt: PendingRepair::None })
     }
 
     /// Continues an undamaged journal; a torn line is cut off. Its readable content need not be on the disk, so it is
     /// rewritten: now, or if that fails, before the next change.
-    pub(super) fn resume(dir: &Path, contents: &Contents, wrap: Wrap) -> Result<Journal, StoreError> {
+    pub(super) fn resume(
+        dir: &Path,
+        contents: &Contents,
+        wrap: WrapJournalFile,
+    ) -> Result<Journal, StoreError> {
         let path = dir.join(FILE);
         let file = OpenOptions::new()
             .append(true)
             .open(&path)
             .map_err(|error| StoreError::io("open the journal", &path, &error))?;
         let (medium, base, len) = (wrap(file), contents.base, contents.len);
-        let mut journal = Journal { medium, wrap, path, base, len, before: len, doubt: Doubt::File };
+        let mut journal = Journal { medium, wrap, path, base, len, before: len, doubt: PendingRepair::File };
         if let Err(error) = journal.settle() {
             tracing::warn!(%error, "the journal cannot be written anew yet; no change is accepted before");
         }
@@ -293,8 +297,8 @@ impl Journal {
         self.settle()?;
         let line = line(seq, ops)?;
         let written = match self.medium.append(line.as_bytes()) {
-            Ok(()) => self.medium.sync().map_err(|error| (Doubt::File, error)),
-            Err(error) => Err((Doubt::Tail, error)),
+            Ok(()) => self.medium.sync().map_err(|error| (PendingRepair::File, error)),
+            Err(error) => Err((PendingRepair::Tail, error)),
         };
         if let Err((doubt, error)) = written {
             self.doubt = doubt;
@@ -311,7 +315,7 @@ impl Journal {
     /// Takes back the last line; done at the latest by [`Journal::settle`]. A second call changes nothing.
     pub(super) fn take_back(&mut self) {
         if self.len > self.before {
-            self.doubt = self.doubt.max(Doubt::Tail);
+            self.doubt = self.doubt.max(PendingRepair::Tail);
         }
         self.len = self.before;
     }
@@ -319,16 +323,16 @@ impl Journal {
     /// Makes sure that the disk has the part that counts and nothing else. [`StoreError::Corrupt`] means that the file
     /// no longer shows the written data: it has to be begun again.
     pub(super) fn settle(&mut self) -> Result<(), StoreError> {
-        if self.doubt == Doubt::None {
+        if self.doubt == PendingRepair::None {
             return Ok(());
         }
         // In any case, so that a start after a kill does not find the rest; it needs no disk space.
         let cut = self.medium.cut(self.len);
-        if self.doubt == Doubt::Tail && cut.and_then(|()| self.medium.sync()).is_ok() {
-            self.doubt = Doubt::None;
+        if self.doubt == PendingRepair::Tail && cut.and_then(|()| self.medium.sync()).is_ok() {
+            self.doubt = PendingRepair::None;
             return Ok(());
         }
-        self.doubt = Doubt::File;
+        self.doubt = PendingRepair::File;
         let (bytes, _) = self.counted()?;
         self.put_in_place(&bytes)?;
         self.keep_name()
@@ -355,7 +359,7 @@ impl Journal {
         let file = write_and_move(&self.path, bytes)
             .map_err(|error| StoreError::io("rewrite the journal", &self.path, &error))?;
         self.medium = (self.wrap)(file);
-        self.doubt = Doubt::File;
+        self.doubt = PendingRepair::File;
         Ok(())
     }
 
@@ -363,7 +367,7 @@ impl Journal {
     fn keep_name(&mut self) -> Result<(), StoreError> {
         sync_dir(self.path.parent().unwrap_or(&self.path))
             .map_err(|error| StoreError::io("keep the name of the journal", &self.path, &error))?;
-        self.doubt = Doubt::None;
+        self.doubt = PendingRepair::None;
         Ok(())
     }
 

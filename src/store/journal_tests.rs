@@ -137,7 +137,7 @@ fn fail(place: &Place, lasts: u64) {
 }
 
 #[test]
-fn after_a_sync_that_failed_the_disk_has_what_is_acknowledged_and_nothing_else() {
+fn after_a_failed_sync_the_disk_has_what_is_acknowledged_and_nothing_else() {
     for (seed, lasts) in (0..100).flat_map(|seed| [(seed, 1), (seed, 20)]) {
         let (place, mut dice) = (Place::new(), Dice::new(seed));
         place.disk().luck = Dice::new(seed);
@@ -212,7 +212,7 @@ fn any_op() -> impl Strategy<Value = Op> {
 
 proptest! {
     #[test]
-    fn any_change_is_read_as_it_was_written(seq in 1u64..=HIGHEST_SEQ, ops in prop::collection::vec(any_op(), 0..6)) {
+    fn any_change_is_read_as_it_was_written(seq in 1u64..=MAX_SEQ, ops in prop::collection::vec(any_op(), 0..6)) {
         let text = head(seq - 1).unwrap() + &line(seq, &ops).unwrap();
         let contents = parse(text.as_bytes());
         prop_assert_eq!(contents.damage, None);

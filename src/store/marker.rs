@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 use super::files::{read_if_there, seal, unseal, write_private};
-use super::records::HIGHEST_SEQ;
+use super::records::MAX_SEQ;
 
 /// Name of the file in the data directory.
 pub(super) const FILE: &str = "marker";
@@ -36,7 +36,7 @@ impl Marker {
         let Some(bytes) = read_if_there(&path)? else { return Ok(None) };
         let text = bytes.strip_suffix(b"\n").and_then(unseal);
         let marker: Option<Marker> = text.and_then(|text| serde_json::from_str(text).ok());
-        match marker.filter(|marker| marker.seq <= HIGHEST_SEQ) {
+        match marker.filter(|marker| marker.seq <= MAX_SEQ) {
             Some(marker) => Ok(Some(marker)),
             None => Err(StoreError::Corrupt {
                 what: format!("the marker '{}'", path.display()),

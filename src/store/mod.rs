@@ -1,5 +1,5 @@
 //! Storage on disk: one flat map of keys to records behind a small trait, and the directory it lives in. The module
-//! owns durability ([`Vault`]: journal, backups, restoring), the format of a record and the refusal to run on a
+//! owns durability ([`DurableStore`]: journal, backups, restoring), the format of a record and the refusal to run on a
 //! directory that another daemon uses. It does not interpret the content; the typed records live with their owners.
 //!
 //! One key space, because batches are atomic inside one. A key is a letter, a slash and the
@@ -23,7 +23,9 @@ mod check;
 pub(crate) mod conformance;
 mod data_dir;
 pub(crate) mod disk;
+mod durable_store;
 mod error;
+mod fallback;
 #[cfg(test)]
 pub(crate) mod fault;
 mod files;
@@ -39,8 +41,6 @@ mod reserve;
 #[cfg(test)]
 pub(crate) mod simulated;
 mod sled;
-mod standby;
-mod vault;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -51,15 +51,15 @@ use std::time::Duration;
 pub use backup::{Backup, write_usage};
 pub use check::{Part, check};
 pub use data_dir::{DataDir, LOCK, is_reserved};
+pub use durable_store::{DurableStore, StoreDegraded};
 pub use error::StoreError;
 pub use files::write_private;
 pub(crate) use files::{is_unfinished, write_and_move};
 pub use identity::instance_beside;
 pub use memory::MemoryStore;
-pub use opening::{Look, PROBE_LIMIT, probe};
+pub use opening::{PROBE_LIMIT, StoreProbe, probe};
 pub use records::{RECORD_VERSION, SCHEMA_VERSION, decode, encode};
 pub use reserve::Reserve;
-pub use vault::{Trouble, Vault};
 
 /// Longest time for opening before the start is given up: sled may hang on a damaged file.
 pub const OPEN_LIMIT: Duration = Duration::from_secs(60);

@@ -8,23 +8,23 @@ use std::time::Duration;
 
 use super::backup::{self, Backup, is_compared};
 use super::disk::{self as fs, File};
+use super::durable_store::{Disk, begin_again};
+use super::fallback::read_only_fallback;
 use super::files::{ROOM_FOR_A_STORE, check_room, quarantine, sync_dir};
-use super::journal::{self, Contents, Journal, Medium};
+use super::journal::{self, Contents, Journal, JournalFile};
 use super::marker::Marker;
 use super::records::{SCHEMA_KEY, put_seq, read_instance, read_seq};
-use super::standby::stand_in;
-use super::vault::{Disk, begin_again};
-use super::{DataDir, OPEN_LIMIT, Op, Record, Store, StoreError, Vault};
+use super::{DataDir, DurableStore, OPEN_LIMIT, Op, Record, Store, StoreError};
 
 /// Longest time for examining the store in a process of its own. Together with restoring, a start ends within half a
 /// minute.
 pub const PROBE_LIMIT: Duration = Duration::from_secs(25);
 
 /// Function that examines the store, before it is opened, where a damaged one cannot do harm: see [`probe`].
-pub type Look = fn(&DataDir) -> Result<(), StoreError>;
+pub type StoreProbe = fn(&DataDir) -> Result<(), StoreError>;
 
 /// Recovery files beside the store.
-pub(super) struct Beside {
+pub(super) struct RecoverySources {
     pub(super) marker: Option<Marker>,
     pub(super) journal: Option<Contents>,
     /// Newest good backup and its path.
@@ -35,8 +35,8 @@ pub(super) struct Beside {
     pub(super) bad: Vec<StoreError>,
 }
 
-impl Beside {
-    pub(super) fn read(dir: &DataDir) -> Result<Beside, StoreError> {
+impl RecoverySources {
+    pub(super) fn read(dir: &DataDir) -> Result<RecoverySources, StoreError> {
         let mut bad = Vec::new();
         let marker = match Marker::read(dir.path()) {
             Err(error @ StoreError::Corrupt { .. }) => {
@@ -54,7 +54,7 @@ impl Beside {
         let highest =
             [marker.as_ref().map(|marker| marker.seq), of_journal, numbers.first().map(|(seq, _)| *seq)];
         let highest = highest.into_iter().flatten().max().unwrap_or(0);
-        Ok(Beside { marker, journal, backup, highest, bad })
+        Ok(RecoverySources { marker, journal, backup, highest, bad })
     }
 
     /// Reports whether there was a store once.
@@ -127,22 +127,22 @@ pub fn probe(dir: &DataDir) -> Result<(), StoreError> {
     super::open_unchanged(dir, PROBE_LIMIT).map(std::mem::forget)
 }
 
-impl Vault {
+impl DurableStore {
     /// Opens a data directory. A store that is damaged, empty although it was not, or behind the files beside it is
     /// moved to `quarantine-<unix time>` and rebuilt from the newest good backup and the journal; without a backup the
     /// error is [`StoreError::NothingToRestore`]. A store that a newer version wrote is left as it is. If the store
     /// cannot be opened because the disk is full, the content of backup and journal stands in for it, until
-    /// [`Vault::probe`] finds room.
-    pub fn open(dir: &DataDir, look: Look) -> Result<Vault, StoreError> {
+    /// [`DurableStore::probe`] finds room.
+    pub fn open(dir: &DataDir, look: StoreProbe) -> Result<DurableStore, StoreError> {
         match open_whole(dir, look) {
-            Err(error) if error.is_full() => stand_in(dir, look, error),
+            Err(error) if error.is_full() => read_only_fallback(dir, look, error),
             opened => opened,
         }
     }
 
     /// Opens a data directory to write a backup of it; damaged parts stay as they are.
-    pub fn open_for_backup(dir: &DataDir) -> Result<Vault, StoreError> {
-        let beside = Beside::read(dir)?;
+    pub fn open_for_backup(dir: &DataDir) -> Result<DurableStore, StoreError> {
+        let beside = RecoverySources::read(dir)?;
         if !fs::is_there(&dir.store_path()) {
             return Err(damaged(dir, "it is not there".to_owned()));
         }
@@ -152,26 +152,26 @@ impl Vault {
 
     /// Replaces the content of a data directory by a backup; the old store is moved aside. Returns its new path (`None`
     /// if there was no store), and the vault.
-    pub fn replace(dir: &DataDir, backup: &Backup) -> Result<(Option<PathBuf>, Vault), StoreError> {
-        let beside = Beside::read(dir)?;
+    pub fn replace(dir: &DataDir, backup: &Backup) -> Result<(Option<PathBuf>, DurableStore), StoreError> {
+        let beside = RecoverySources::read(dir)?;
         let aside = move_aside(dir)?;
         let seq = beside.highest.max(backup.seq) + 1;
         let usage = usage_kept(dir)?;
         let store = make(dir, [backup.records.clone(), usage].concat(), Vec::new(), seq)?;
         let disk = Disk { dir: dir.clone(), journal: None, wrap: to_file };
-        let mut vault = Vault::assemble(store, Some(disk), seq);
+        let mut vault = DurableStore::assemble(store, Some(disk), seq);
         vault.checkpoint()?;
         Ok((aside, vault))
     }
 }
 
-pub(super) fn to_file(file: File) -> Box<dyn Medium> {
+pub(super) fn to_file(file: File) -> Box<dyn JournalFile> {
     Box::new(file)
 }
 
 /// Opens the store itself; a damaged one is rebuilt, unless there is no room for that.
-pub(super) fn open_whole(dir: &DataDir, look: Look) -> Result<Vault, StoreError> {
-    let beside = Beside::read(dir)?;
+pub(super) fn open_whole(dir: &DataDir, look: StoreProbe) -> Result<DurableStore, StoreError> {
+    let beside = RecoverySources::read(dir)?;
     for error in beside.bad.iter().cloned().chain(beside.journal_damage(dir)) {
         tracing::error!(%error, "a file beside the store is damaged");
     }
@@ -188,7 +188,11 @@ pub(super) fn open_whole(dir: &DataDir, look: Look) -> Result<Vault, StoreError>
 }
 
 /// Opens the store, applies the journal and compares the store with the files beside it.
-fn open_store(dir: &DataDir, beside: &Beside, look: Look) -> Result<(Arc<dyn Store>, u64), StoreError> {
+fn open_store(
+    dir: &DataDir,
+    beside: &RecoverySources,
+    look: StoreProbe,
+) -> Result<(Arc<dyn Store>, u64), StoreError> {
     if !fs::is_there(&dir.store_path()) {
         if beside.knows_of_a_store() {
             return Err(damaged(dir, "it is gone".to_owned()));
@@ -255,7 +259,12 @@ fn is_made(store: &dyn Store, entry: &journal::Entry) -> Result<bool, StoreError
 }
 
 /// Compares a store that is up to the journal's end with everything beside it.
-pub(super) fn compare(dir: &DataDir, store: &dyn Store, seq: u64, beside: &Beside) -> Result<(), StoreError> {
+pub(super) fn compare(
+    dir: &DataDir,
+    store: &dyn Store,
+    seq: u64,
+    beside: &RecoverySources,
+) -> Result<(), StoreError> {
     let instance = read_instance(store)?;
     if instance.is_none() && beside.knows_of_a_store() {
         return Err(opened_empty(dir));
@@ -301,7 +310,11 @@ fn damaged(dir: &DataDir, reason: String) -> StoreError {
 
 /// Moves the damaged store aside and creates a new one. If this is interrupted, the next start finds a store that is
 /// missing or empty, and restores again.
-fn restore(dir: &DataDir, beside: &Beside, damage: &StoreError) -> Result<(Arc<dyn Store>, u64), StoreError> {
+fn restore(
+    dir: &DataDir,
+    beside: &RecoverySources,
+    damage: &StoreError,
+) -> Result<(Arc<dyn Store>, u64), StoreError> {
     let Some(Source { path: source, records, changes, reached }) = beside.source(dir) else {
         return Err(StoreError::NothingToRestore { path: dir.path().to_owned(), reason: damage.to_string() });
     };
@@ -369,7 +382,12 @@ fn make(
 }
 
 /// Returns the vault of a good store, at a number; its journal is continued, or begun again.
-fn go_on(dir: &DataDir, beside: &Beside, store: Arc<dyn Store>, seq: u64) -> Result<Vault, StoreError> {
+fn go_on(
+    dir: &DataDir,
+    beside: &RecoverySources,
+    store: Arc<dyn Store>,
+    seq: u64,
+) -> Result<DurableStore, StoreError> {
     let is_new = seq == 0 && !beside.knows_of_a_store() && read_instance(&*store)?.is_none();
     let fits = |journal: &Contents| journal.damage.is_none() && journal.last() == seq;
     let journal = match &beside.journal {
@@ -379,7 +397,7 @@ fn go_on(dir: &DataDir, beside: &Beside, store: Arc<dyn Store>, seq: u64) -> Res
     };
     if let Some(journal) = journal {
         let disk = Disk { dir: dir.clone(), journal: Some(journal), wrap: to_file };
-        return Ok(Vault::assemble(store, Some(disk), seq));
+        return Ok(DurableStore::assemble(store, Some(disk), seq));
     }
     if seq > 0 && beside.journal_damage(dir).is_none() {
         tracing::warn!(seq, "the journal does not reach to the store's last change; it is begun anew");
@@ -390,8 +408,8 @@ fn go_on(dir: &DataDir, beside: &Beside, store: Arc<dyn Store>, seq: u64) -> Res
         store.flush()?;
     }
     let disk = Disk { dir: dir.clone(), journal: None, wrap: to_file };
-    let mut vault = Vault::assemble(store, Some(disk), next);
-    vault.rest();
+    let mut vault = DurableStore::assemble(store, Some(disk), next);
+    vault.run_maintenance();
     Ok(vault)
 }
 

@@ -18,18 +18,20 @@ fn delete(key: &str) -> Op {
     Op::Delete { key: key.into() }
 }
 
-fn try_open(path: &Path) -> Result<Vault, StoreError> {
+fn try_open(path: &Path) -> Result<DurableStore, StoreError> {
     reopen(|| {
-        Vault::open(&DataDir::open(path)?, |dir| crate::store::open_unchanged(dir, OPEN_LIMIT).map(drop))
+        DurableStore::open(&DataDir::open(path)?, |dir| {
+            crate::store::open_unchanged(dir, OPEN_LIMIT).map(drop)
+        })
     })
 }
 
-fn open(path: &Path) -> Vault {
+fn open(path: &Path) -> DurableStore {
     try_open(path).expect("opens")
 }
 
 /// Returns the configuration and the kept lists, as text.
-fn content(vault: &Vault) -> Vec<String> {
+fn content(vault: &DurableStore) -> Vec<String> {
     let records = vault.store().scan_prefix(b"").unwrap().into_iter();
     let records = records.filter(|(key, _)| is_compared(key) || key.starts_with(b"c/"));
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -46,7 +48,7 @@ fn used() -> tempfile::TempDir {
     for op in [put("m/instance", "i"), put("s/1", "one"), put("s/2", "two")] {
         vault.commit(vec![op]).unwrap();
     }
-    vault.rest();
+    vault.run_maintenance();
     assert_eq!(content(&vault), FIRST);
     vault.commit(vec![put("s/3", "three"), put("s/2", "new")]).unwrap();
     vault.commit(vec![delete("s/1")]).unwrap();
@@ -217,7 +219,7 @@ fn a_migration_that_was_cut_short_anywhere_is_finished_by_the_next_start() {
                 store.apply(vec![put_seq(1).unwrap()]).unwrap();
             }
             if done >= 3 {
-                crate::store::vault::current(&store, 1).unwrap().write(dir.path()).unwrap();
+                crate::store::durable_store::current(&store, 1).unwrap().write(dir.path()).unwrap();
             }
             if done >= 4 {
                 let instance = read_instance(&store).unwrap();
@@ -282,12 +284,12 @@ fn usage_goes_on_from_its_last_backup_when_the_store_is_restored() {
     let mut vault = open(dir.path());
     assert_eq!(vault.store().scan_prefix(b"u/").unwrap(), [usage(2)]);
     assert_eq!(content(&vault), LATER);
-    vault.rest();
+    vault.run_maintenance();
     drop(vault);
     fs::write(dir.path().join("backup/usage-2.json"), b"{}").unwrap();
     let data_dir = reopen(|| DataDir::open(dir.path())).unwrap();
     let (_, backup) = Backup::latest(&data_dir).unwrap().expect("there is one");
-    let (_, vault) = reopen(|| Vault::replace(&data_dir, &backup)).unwrap();
+    let (_, vault) = reopen(|| DurableStore::replace(&data_dir, &backup)).unwrap();
     assert_eq!(vault.store().scan_prefix(b"u/").unwrap(), [usage(1)], "by hand, too");
 }
 
@@ -295,7 +297,7 @@ fn usage_goes_on_from_its_last_backup_when_the_store_is_restored() {
 fn a_bad_newest_backup_is_passed_over() {
     let dir = used();
     let mut vault = open(dir.path());
-    vault.rest();
+    vault.run_maintenance();
     drop(vault);
     fs::write(dir.path().join("backup/config-5.json"), b"{}").unwrap();
     remove_store(dir.path());
@@ -303,7 +305,7 @@ fn a_bad_newest_backup_is_passed_over() {
 }
 
 #[test]
-fn a_store_that_is_damaged_together_with_its_journal_falls_back_to_the_backup() {
+fn a_store_damaged_together_with_its_journal_falls_back_to_the_backup() {
     let dir = used();
     remove_store(dir.path());
     fs::write(dir.path().join("journal"), b"no journal\n").unwrap();
@@ -320,7 +322,7 @@ fn a_backup_replaces_the_content_and_numbers_go_on() {
     let dir = used();
     let data_dir = reopen(|| DataDir::open(dir.path())).unwrap();
     let (_, backup) = Backup::latest(&data_dir).unwrap().expect("there is one");
-    let (aside, vault) = reopen(|| Vault::replace(&data_dir, &backup)).unwrap();
+    let (aside, vault) = reopen(|| DurableStore::replace(&data_dir, &backup)).unwrap();
     assert_eq!((content(&vault), vault.seq()), (FIRST.map(String::from).into(), 6));
     assert!(aside.expect("kept").join("db").exists());
     drop((vault, data_dir));
@@ -333,7 +335,7 @@ fn backups_come_with_changes_and_not_without() {
     let dir = tempfile::tempdir().unwrap();
     let mut vault = open(dir.path());
     let mut count = || {
-        vault.rest();
+        vault.run_maintenance();
         backup::list(dir.path()).unwrap().len()
     };
     assert_eq!((count(), count()), (1, 1));
@@ -341,29 +343,29 @@ fn backups_come_with_changes_and_not_without() {
     let mut vault = open(dir.path());
     vault.commit(vec![put("m/instance", "i")]).unwrap();
     vault.commit(vec![put("s/1", "x")]).unwrap();
-    vault.rest();
+    vault.run_maintenance();
     let newest = backup::list(dir.path()).unwrap()[0].0;
     assert_eq!(newest, 2, "one for both");
     vault.commit(vec![put("c/1", "kept lists")]).unwrap();
-    vault.rest();
+    vault.run_maintenance();
     assert_eq!((backup::list(dir.path()).unwrap()[0].0, vault.seq()), (2, 2));
     assert_eq!(journal_of(dir.path()).last(), 2, "kept lists are not journaled");
 }
 
 #[test]
-fn a_large_backup_waits_until_an_eighth_of_it_has_changed_and_is_written_at_the_end() {
+fn a_large_backup_waits_for_an_eighth_to_change_and_is_written_at_the_end() {
     let dir = tempfile::tempdir().unwrap();
     let mut vault = open(dir.path());
     vault.commit(vec![put("m/instance", "i")]).unwrap();
     let many = (0..100).map(|n| put(&format!("s/large-{n}"), &"y".repeat(8_000)));
     vault.commit(many.collect()).unwrap();
-    vault.rest();
+    vault.run_maintenance();
     let newest = || backup::list(dir.path()).unwrap()[0].0;
     assert_eq!(newest(), 2);
     let mut written = Vec::new();
     for n in 0..60 {
         vault.commit(vec![put(&format!("s/{n}"), &"y".repeat(8_000))]).unwrap();
-        vault.rest();
+        vault.run_maintenance();
         written.push(newest());
     }
     written.dedup();
@@ -385,12 +387,12 @@ fn a_backup_that_fails_refuses_no_change_and_is_written_with_the_next() {
     let mut vault = open(dir.path());
     fs::write(dir.path().join("backup"), b"in the way").unwrap();
     vault.commit(vec![put("m/instance", "i")]).unwrap();
-    vault.rest();
+    vault.run_maintenance();
     assert!(vault.checkpoint().is_err());
     assert_eq!(*vault.trouble().borrow(), None, "changes can be stored");
     fs::remove_file(dir.path().join("backup")).unwrap();
     vault.commit(vec![put("s/1", "one")]).unwrap();
-    vault.rest();
+    vault.run_maintenance();
     assert_eq!(backup::list(dir.path()).unwrap()[0].0, 2);
 }
 
@@ -402,7 +404,7 @@ fn a_long_journal_is_shortened_and_the_newest_backup_is_not_needed_for_it() {
     let long = "y".repeat(20_000);
     for round in 0..40 {
         vault.commit(vec![put(&format!("s/{}", round % 3), &format!("{round}{long}"))]).unwrap();
-        vault.rest();
+        vault.run_maintenance();
     }
     let len = fs::metadata(dir.path().join("journal")).unwrap().len();
     assert!(len <= journal::COMPACT_AT + 50_000, "{len}");
@@ -424,7 +426,7 @@ fn a_journal_that_somebody_cut_under_us_is_begun_anew() {
     let long = "y".repeat(150_000);
     for round in 0..4 {
         vault.commit(vec![put("s/1", &format!("{round}{long}"))]).unwrap();
-        vault.rest();
+        vault.run_maintenance();
     }
     let before = content(&vault);
     drop(vault);
@@ -470,7 +472,7 @@ fn fails_at(n: u64, lasting: bool) -> bool {
     let journal = Journal::begin(dir.path(), 0, failing).unwrap();
     let store = Arc::new(FaultStore { inner: image.clone(), fault: fault.clone() });
     let disk = Disk { dir: dir.clone(), journal: Some(journal), wrap: failing };
-    let mut vault = Vault::assemble(store, Some(disk), 0);
+    let mut vault = DurableStore::assemble(store, Some(disk), 0);
     let (mut acknowledged, mut in_doubt, mut refused) = (BTreeMap::new(), None, false);
     for batch in scenario() {
         let next = after(&acknowledged, &batch);
@@ -487,13 +489,13 @@ fn fails_at(n: u64, lasting: bool) -> bool {
                 refused = true;
             }
         }
-        vault.rest();
+        vault.run_maintenance();
     }
     let reached = fault.count() >= n;
     drop(vault);
 
     // The process has ended. The state after a restart is checked.
-    let beside = Beside::read(&dir).unwrap();
+    let beside = RecoverySources::read(&dir).unwrap();
     assert_eq!(beside.journal_damage(&dir), None);
     let seq = replay(&*image, beside.journal.as_ref().unwrap()).unwrap();
     let state = found(&*image);
@@ -525,7 +527,7 @@ fn the_number_of_a_refused_change_is_that_of_one_which_takes_it_back() {
     let store = Arc::new(FaultStore { inner: image.clone(), fault: fault.clone() });
     let journal = Journal::begin(dir.path(), 0, to_file).unwrap();
     let disk = Disk { dir: dir.clone(), journal: Some(journal), wrap: to_file };
-    let mut vault = Vault::assemble(store, Some(disk), 0);
+    let mut vault = DurableStore::assemble(store, Some(disk), 0);
     vault.commit(vec![put("m/instance", "i"), put("s/1", "one")]).unwrap();
     // Reading the old values, then applying, then the flush, which fails.
     let refused = vec![put("s/1", "changed"), put("s/2", "two")];
@@ -539,7 +541,7 @@ fn the_number_of_a_refused_change_is_that_of_one_which_takes_it_back() {
     let kept = MemoryStore::default();
     kept.apply(vec![put("m/instance", "i"), put("s/1", "one"), put_seq(1).unwrap()]).unwrap();
     kept.apply([refused, vec![put_seq(2).unwrap()]].concat()).unwrap();
-    let beside = Beside::read(&dir).unwrap();
+    let beside = RecoverySources::read(&dir).unwrap();
     let seq = replay(&kept, beside.journal.as_ref().unwrap()).unwrap();
     assert_eq!((seq, found(&kept)), (3, acknowledged));
     compare(&dir, &kept, seq, &beside).expect("nothing has to be made anew");
@@ -551,7 +553,7 @@ fn a_change_that_the_database_alone_kept_is_taken_back_again_by_a_start() {
         let (place, mut dice) = (Place::new(), Dice::new(seed));
         place.disk().luck = Dice::new(seed);
         let dir = place.data_dir();
-        let mut vault = Vault::open(&dir, |_| Ok(())).unwrap();
+        let mut vault = DurableStore::open(&dir, |_| Ok(())).unwrap();
         vault.commit(vec![put("m/instance", "i"), put("s/1", "one")]).unwrap();
         // The journal has it, and the database fails: so the change is refused.
         place.disk().plan(Some(power_disk::Fault { after: 2, lasts, full: false }));
@@ -560,7 +562,7 @@ fn a_change_that_the_database_alone_kept_is_taken_back_again_by_a_start() {
         vault.commit(vec![put("s/3", "three")]).unwrap();
         drop(vault);
         place.disk().cut(Cut::any(&mut dice), &mut dice);
-        let vault = Vault::open(&dir, |_| Ok(())).unwrap();
+        let vault = DurableStore::open(&dir, |_| Ok(())).unwrap();
         let expected = ["m/instance=\"i\"", "s/1=\"one\"", "s/3=\"three\""];
         assert_eq!(content(&vault), expected, "seed {seed}, {lasts} operations");
     }
@@ -574,7 +576,8 @@ fn a_store_that_works_again_is_found_out_by_a_probe() {
     install(&fault);
     let journal = Journal::begin(dir.path(), 0, failing).unwrap();
     let store = Arc::new(FaultStore { inner: Arc::new(MemoryStore::default()), fault: fault.clone() });
-    let mut vault = Vault::assemble(store, Some(Disk { dir, journal: Some(journal), wrap: failing }), 0);
+    let mut vault =
+        DurableStore::assemble(store, Some(Disk { dir, journal: Some(journal), wrap: failing }), 0);
     vault.commit(vec![put("s/1", "one")]).expect_err("the disk is full");
     vault.probe().expect_err("still");
     let trouble = vault.trouble().borrow().clone().expect("there is trouble");

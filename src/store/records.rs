@@ -17,7 +17,7 @@ const OLDEST_SCHEMA: u32 = 1;
 
 pub(super) const SCHEMA_KEY: &[u8] = b"m/schema";
 /// Highest number a change can have; a higher one in a file is damage, and counting could not continue from it.
-pub(super) const HIGHEST_SEQ: u64 = u64::MAX >> 2;
+pub(super) const MAX_SEQ: u64 = u64::MAX >> 2;
 /// Key of the number of the last change that went through the journal.
 pub(super) const SEQ_KEY: &[u8] = b"m/seq";
 /// Key of the installation's record; its owner reads it, here it is only compared.

@@ -9,12 +9,12 @@ use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::brake::{BrakeSettings, StartBrake};
 use super::definition::Definition;
 use super::directory::Directory;
-use super::fleet::{Action, Doing, Fleet};
-use super::handle::{Leaving, Remembered, ServerHandle};
+use super::fleet::{Action, Fleet, ReplicaPhase};
+use super::handle::{CachedCatalog, Leaving, ServerHandle};
 use super::replica::{ReplicaActor, ReplicaArgs, ReplicaMsg};
+use super::start_limiter::{StartLimiter, StartLimits};
 use super::status::{Cause, State};
 use crate::process::Host;
 
@@ -34,7 +34,7 @@ pub struct ServerSpec {
     /// Checked definition that the replicas run.
     pub definition: Arc<Definition>,
     /// Catalog and introduction kept from its last run, used when its handle is made; `None` if there are none.
-    pub remembered: Option<Remembered>,
+    pub remembered: Option<CachedCatalog>,
 }
 
 pub(super) enum SupervisorMsg {
@@ -45,7 +45,7 @@ pub(super) enum SupervisorMsg {
     /// Request for a server that rests.
     Demand(Arc<str>),
     /// New phase of a replica, with the server and the number of the replica.
-    Moved(Arc<str>, u64, Doing),
+    Moved(Arc<str>, u64, ReplicaPhase),
     /// Timer message: look which servers are idle, busy or have spare replicas.
     Look,
     /// Request to end everything; `done` is answered when no process is left.
@@ -56,7 +56,7 @@ pub(super) struct SupervisorActor;
 
 pub(super) struct SupervisorArgs {
     pub(super) host: Host,
-    pub(super) brake: BrakeSettings,
+    pub(super) brake: StartLimits,
     pub(super) directory: Directory,
 }
 
@@ -76,7 +76,7 @@ struct Server {
 
 pub(super) struct SupervisorState {
     host: Host,
-    brake: StartBrake,
+    brake: StartLimiter,
     directory: Directory,
     servers: HashMap<Arc<str>, Server>,
     /// Server and replica number of each replica actor.
@@ -98,7 +98,7 @@ impl Actor for SupervisorActor {
     ) -> Result<SupervisorState, ActorProcessingErr> {
         Ok(SupervisorState {
             host: args.host,
-            brake: StartBrake::new(args.brake),
+            brake: StartLimiter::new(args.brake),
             directory: args.directory,
             servers: HashMap::new(),
             actors: HashMap::new(),
@@ -118,7 +118,7 @@ impl Actor for SupervisorActor {
             SupervisorMsg::Renew(server) => state.renew(&myself, &server).await,
             SupervisorMsg::Demand(server) => state.with_fleet(&myself, &server, Fleet::demand).await,
             SupervisorMsg::Moved(server, number, doing) => {
-                state.with_fleet(&myself, &server, |fleet| fleet.moved(number, doing)).await;
+                state.with_fleet(&myself, &server, |fleet| fleet.on_phase(number, doing)).await;
             }
             SupervisorMsg::Look => state.look(&myself).await,
             SupervisorMsg::Shutdown { drain, done } => {
@@ -273,7 +273,7 @@ impl SupervisorState {
                     }
                     // A replica that was given up no longer has an actor.
                     None => {
-                        server.handle.strike(number, &server.resting());
+                        server.handle.remove_replica(number, &server.resting());
                         actions.extend(server.fleet.gone(number));
                     }
                 },
@@ -295,7 +295,7 @@ impl SupervisorState {
 
     async fn add(&mut self, myself: &ActorRef<SupervisorMsg>, id: &Arc<str>, number: u64, replaces: bool) {
         let Some(server) = self.servers.get_mut(id) else { return };
-        server.handle.enlist(number);
+        server.handle.add_replica(number);
         if server.given_up {
             return;
         }
@@ -307,7 +307,7 @@ impl SupervisorState {
             host: self.host.clone(),
             brake: self.brake.clone(),
             replaces,
-            moved: Box::new(move |doing| {
+            on_phase: Box::new(move |doing| {
                 let _ = supervisor.send_message(SupervisorMsg::Moved(server_id.clone(), number, doing));
             }),
         };
@@ -342,7 +342,7 @@ impl SupervisorState {
                 return;
             }
         }
-        server.handle.strike(number, &server.resting());
+        server.handle.remove_replica(number, &server.resting());
         self.with_fleet(myself, &id, |fleet| fleet.gone(number)).await;
         self.finish_shutdown();
     }

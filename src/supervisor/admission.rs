@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::breaker::{Breaker, BreakerState, Pass};
+use super::breaker::{Breaker, BreakerPass, BreakerState};
 use super::fair_queue::{FairQueue, Pushed};
 use super::fleet::Load;
 use super::policy::Policy;
@@ -32,7 +32,7 @@ pub enum NotAdmitted {
 
 /// Outcome of a call, as far as it says something about the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum CallOutcome {
     /// The server answered; the content of the answer does not matter.
     Answered,
     /// The server did not answer within the time allowed.
@@ -44,10 +44,10 @@ pub enum Verdict {
 /// The places of a server's children and the queue before them.
 pub(super) struct Admission {
     server: Arc<str>,
-    desk: Mutex<Desk>,
+    desk: Mutex<AdmissionState>,
 }
 
-struct Place {
+struct Slot {
     link: Link,
     /// Generation of the definition that the child was started by.
     generation: u64,
@@ -56,11 +56,11 @@ struct Place {
 
 struct Waiter {
     reply: oneshot::Sender<Result<CallPermit, NotAdmitted>>,
-    pass: Pass,
+    pass: BreakerPass,
 }
 
-struct Desk {
-    places: Vec<Place>,
+struct AdmissionState {
+    places: Vec<Slot>,
     queue: FairQueue<Waiter>,
     breaker: Breaker,
     /// Maximum number of calls that a child may have in flight.
@@ -75,14 +75,14 @@ struct Desk {
 }
 
 /// Change of the breaker, for the log.
-enum Turned {
+enum BreakerTransition {
     Opened,
     Closed,
 }
 
 impl Admission {
     pub(super) fn new(server: Arc<str>, policy: &Policy) -> Admission {
-        let desk = Desk {
+        let desk = AdmissionState {
             places: Vec::new(),
             queue: FairQueue::default(),
             breaker: Breaker::new(policy.breaker_failures, policy.breaker_pause),
@@ -96,7 +96,7 @@ impl Admission {
         Admission { server, desk: Mutex::new(desk) }
     }
 
-    fn desk(&self) -> MutexGuard<'_, Desk> {
+    fn desk(&self) -> MutexGuard<'_, AdmissionState> {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -112,7 +112,7 @@ impl Admission {
     /// Lets a child take calls from now on.
     pub(super) fn open_place(self: &Arc<Self>, link: Link, generation: u64) {
         let mut desk = self.desk();
-        desk.places.push(Place { link, generation, in_flight: 0 });
+        desk.places.push(Slot { link, generation, in_flight: 0 });
         desk.breaker.renewed();
         self.serve_queue(&mut desk);
     }
@@ -170,7 +170,7 @@ impl Admission {
         Ok(Admitted::Queued(Ticket { admission, caller, number, granted }))
     }
 
-    fn occupy(self: &Arc<Self>, desk: &mut Desk, place: usize, pass: Pass) -> CallPermit {
+    fn occupy(self: &Arc<Self>, desk: &mut AdmissionState, place: usize, pass: BreakerPass) -> CallPermit {
         desk.in_flight += 1;
         desk.admitted += 1;
         let place = &mut desk.places[place];
@@ -179,7 +179,7 @@ impl Admission {
     }
 
     /// Gives free places to the waiting calls, fairly.
-    fn serve_queue(self: &Arc<Self>, desk: &mut Desk) {
+    fn serve_queue(self: &Arc<Self>, desk: &mut AdmissionState) {
         while let Some(place) = desk.free_place() {
             let Some(waiter) = desk.queue.pop() else { return };
             let permit = self.occupy(desk, place, waiter.pass);
@@ -193,22 +193,22 @@ impl Admission {
         }
     }
 
-    fn give_back(self: &Arc<Self>, incarnation: u64, pass: Pass, verdict: Option<Verdict>) {
+    fn give_back(self: &Arc<Self>, incarnation: u64, pass: BreakerPass, verdict: Option<CallOutcome>) {
         let turned = {
             let mut desk = self.desk();
             desk.vacate(incarnation);
             let turned = desk.judge(incarnation, pass, verdict, Instant::now());
-            if matches!(turned, Some(Turned::Opened)) {
+            if matches!(turned, Some(BreakerTransition::Opened)) {
                 desk.refuse_queue();
             }
             self.serve_queue(&mut desk);
             turned
         };
         match turned {
-            Some(Turned::Opened) => {
+            Some(BreakerTransition::Opened) => {
                 tracing::warn!(server = %self.server, "calls got no answer: refusing further ones for a while");
             }
-            Some(Turned::Closed) => {
+            Some(BreakerTransition::Closed) => {
                 tracing::info!(server = %self.server, "a call was answered: taking calls again")
             }
             None => {}
@@ -216,7 +216,7 @@ impl Admission {
     }
 }
 
-impl Desk {
+impl AdmissionState {
     fn load(&self) -> Load {
         Load { in_flight: self.in_flight, queued: self.queue.len(), admitted: self.admitted }
     }
@@ -239,19 +239,19 @@ impl Desk {
     fn judge(
         &mut self,
         incarnation: u64,
-        pass: Pass,
-        verdict: Option<Verdict>,
+        pass: BreakerPass,
+        verdict: Option<CallOutcome>,
         now: Instant,
-    ) -> Option<Turned> {
-        let opened = |opened: bool| opened.then_some(Turned::Opened);
+    ) -> Option<BreakerTransition> {
+        let opened = |opened: bool| opened.then_some(BreakerTransition::Opened);
         match verdict {
-            Some(Verdict::Answered) => self.breaker.succeeded(pass).then_some(Turned::Closed),
-            Some(Verdict::Unanswered) => opened(self.breaker.failed(pass, now)),
-            Some(Verdict::Lost) if self.lost != incarnation || pass == Pass::Probe => {
+            Some(CallOutcome::Answered) => self.breaker.succeeded(pass).then_some(BreakerTransition::Closed),
+            Some(CallOutcome::Unanswered) => opened(self.breaker.failed(pass, now)),
+            Some(CallOutcome::Lost) if self.lost != incarnation || pass == BreakerPass::Probe => {
                 self.lost = incarnation;
                 opened(self.breaker.failed(pass, now))
             }
-            Some(Verdict::Lost) => None,
+            Some(CallOutcome::Lost) => None,
             None => {
                 self.breaker.abandoned(pass);
                 None
@@ -285,8 +285,8 @@ pub struct CallPermit {
     /// `None` if there is nothing to give back.
     admission: Option<Arc<Admission>>,
     link: Link,
-    pass: Pass,
-    verdict: Option<Verdict>,
+    pass: BreakerPass,
+    verdict: Option<CallOutcome>,
 }
 
 impl CallPermit {
@@ -296,7 +296,7 @@ impl CallPermit {
     }
 
     /// Ends the call and records its outcome. A permit that is only dropped shows nothing about the server.
-    pub fn end(mut self, verdict: Verdict) {
+    pub fn end(mut self, verdict: CallOutcome) {
         self.verdict = Some(verdict);
     }
 
@@ -430,10 +430,10 @@ mod tests {
         let admission = admission(100, 0);
         admission.open_place(Link::to_nobody(1), 1);
         let permits: Vec<CallPermit> = (0..50).map(|_| now_permit(&admission, "a")).collect();
-        permits.into_iter().for_each(|permit| permit.end(Verdict::Lost));
+        permits.into_iter().for_each(|permit| permit.end(CallOutcome::Lost));
         assert_eq!(admission.reading(Instant::now()).1, BreakerState::Closed);
         for _ in 0..4 {
-            now_permit(&admission, "a").end(Verdict::Unanswered);
+            now_permit(&admission, "a").end(CallOutcome::Unanswered);
         }
         assert!(matches!(admission.reading(Instant::now()).1, BreakerState::Open { .. }));
         let refused = admission.admit(&who("a"), Instant::now());
@@ -441,7 +441,7 @@ mod tests {
         admission.open_place(Link::to_nobody(2), 1);
         let probe = now_permit(&admission, "a");
         assert!(admission.admit(&who("a"), Instant::now()).is_err(), "one shows how it is");
-        probe.end(Verdict::Answered);
+        probe.end(CallOutcome::Answered);
         assert_eq!(admission.reading(Instant::now()).1, BreakerState::Closed);
     }
 }

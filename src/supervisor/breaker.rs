@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 /// Maximum pause before the server is tried again, unless the configured pause is longer.
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+const MAX_PAUSE: Duration = Duration::from_secs(300);
 
 /// State of the breaker, as calls meet it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,7 @@ enum Phase {
 
 /// Kind of a call that is let through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pass {
+pub(super) enum BreakerPass {
     /// A call while the breaker is closed.
     Usual,
     /// The call that shows whether the server answers. Exactly one is out at a time.
@@ -71,13 +71,13 @@ impl Breaker {
     }
 
     /// Lets a call through, or returns the time to wait before asking again.
-    pub(super) fn pass(&mut self, now: Instant) -> Result<Pass, Duration> {
+    pub(super) fn pass(&mut self, now: Instant) -> Result<BreakerPass, Duration> {
         match self.phase {
-            Phase::Closed { .. } => Ok(Pass::Usual),
+            Phase::Closed { .. } => Ok(BreakerPass::Usual),
             Phase::Open { until, .. } if until > now => Err(until.duration_since(now)),
             Phase::Open { times, .. } | Phase::HalfOpen { times, probing: false } => {
                 self.phase = Phase::HalfOpen { times, probing: true };
-                Ok(Pass::Probe)
+                Ok(BreakerPass::Probe)
             }
             // The duration of the probe is not known: it takes as long as a call takes.
             Phase::HalfOpen { probing: true, .. } => Err(Duration::from_secs(1)),
@@ -85,21 +85,21 @@ impl Breaker {
     }
 
     /// Notes that the server has answered a call. Returns `true` if that closed the breaker.
-    pub(super) fn succeeded(&mut self, pass: Pass) -> bool {
+    pub(super) fn succeeded(&mut self, pass: BreakerPass) -> bool {
         match (self.phase, pass) {
             (Phase::Closed { .. }, _) => self.phase = Phase::Closed { failures: 0 },
-            (_, Pass::Probe) => {
+            (_, BreakerPass::Probe) => {
                 self.phase = Phase::Closed { failures: 0 };
                 return true;
             }
             // An answer to a call from before it opened: the probe decides.
-            (_, Pass::Usual) => {}
+            (_, BreakerPass::Usual) => {}
         }
         false
     }
 
     /// Notes that a call got no answer. Returns `true` if that opened the breaker.
-    pub(super) fn failed(&mut self, pass: Pass, now: Instant) -> bool {
+    pub(super) fn failed(&mut self, pass: BreakerPass, now: Instant) -> bool {
         match (self.phase, pass) {
             (Phase::Closed { failures }, _) => {
                 let failures = failures.saturating_add(1);
@@ -109,18 +109,18 @@ impl Breaker {
                     return true;
                 }
             }
-            (Phase::HalfOpen { times, .. } | Phase::Open { times, .. }, Pass::Probe) => {
+            (Phase::HalfOpen { times, .. } | Phase::Open { times, .. }, BreakerPass::Probe) => {
                 self.open(times.saturating_add(1), now);
                 return true;
             }
-            (_, Pass::Usual) => {}
+            (_, BreakerPass::Usual) => {}
         }
         false
     }
 
     /// Notes that a call ended without showing anything, for example because its caller left.
-    pub(super) fn abandoned(&mut self, pass: Pass) {
-        if let (Phase::HalfOpen { times, .. }, Pass::Probe) = (self.phase, pass) {
+    pub(super) fn abandoned(&mut self, pass: BreakerPass) {
+        if let (Phase::HalfOpen { times, .. }, BreakerPass::Probe) = (self.phase, pass) {
             self.phase = Phase::HalfOpen { times, probing: false };
         }
     }
@@ -144,7 +144,7 @@ impl Breaker {
     }
 
     fn open(&mut self, times: u32, now: Instant) {
-        let pause = self.pause.saturating_mul(1 << (times - 1).min(16)).min(LONGEST_PAUSE.max(self.pause));
+        let pause = self.pause.saturating_mul(1 << (times - 1).min(16)).min(MAX_PAUSE.max(self.pause));
         self.phase = Phase::Open { until: now + pause, times };
     }
 }
@@ -159,8 +159,8 @@ mod tests {
     fn opened(now: Instant) -> Breaker {
         let mut breaker = Breaker::new(5, PAUSE);
         for nth in 1..=5 {
-            assert_eq!(breaker.pass(now), Ok(Pass::Usual));
-            assert_eq!(breaker.failed(Pass::Usual, now), nth == 5);
+            assert_eq!(breaker.pass(now), Ok(BreakerPass::Usual));
+            assert_eq!(breaker.failed(BreakerPass::Usual, now), nth == 5);
         }
         breaker
     }
@@ -171,9 +171,9 @@ mod tests {
         let mut breaker = Breaker::new(5, PAUSE);
         for _ in 0..10 {
             for _ in 0..4 {
-                breaker.failed(Pass::Usual, now);
+                breaker.failed(BreakerPass::Usual, now);
             }
-            breaker.succeeded(Pass::Usual);
+            breaker.succeeded(BreakerPass::Usual);
         }
         assert_eq!(breaker.state(now), BreakerState::Closed);
         assert_eq!(opened(now).pass(now), Err(PAUSE));
@@ -184,10 +184,10 @@ mod tests {
         let start = Instant::now();
         let mut breaker = opened(start);
         let later = start + PAUSE;
-        assert_eq!(breaker.pass(later), Ok(Pass::Probe));
+        assert_eq!(breaker.pass(later), Ok(BreakerPass::Probe));
         assert!(breaker.pass(later).is_err());
-        assert!(breaker.succeeded(Pass::Probe));
-        assert_eq!(breaker.pass(later), Ok(Pass::Usual));
+        assert!(breaker.succeeded(BreakerPass::Probe));
+        assert_eq!(breaker.pass(later), Ok(BreakerPass::Usual));
     }
 
     #[test]
@@ -198,8 +198,8 @@ mod tests {
             let pause = Duration::from_secs(seconds);
             assert_eq!(breaker.pass(now), Err(pause));
             now += pause;
-            assert_eq!(breaker.pass(now), Ok(Pass::Probe));
-            assert!(breaker.failed(Pass::Probe, now));
+            assert_eq!(breaker.pass(now), Ok(BreakerPass::Probe));
+            assert!(breaker.failed(BreakerPass::Probe, now));
         }
     }
 
@@ -208,17 +208,17 @@ mod tests {
         let now = Instant::now();
         let mut breaker = opened(now);
         breaker.renewed();
-        assert_eq!(breaker.pass(now), Ok(Pass::Probe));
-        breaker.abandoned(Pass::Probe);
-        assert_eq!(breaker.pass(now), Ok(Pass::Probe), "a caller who left showed nothing");
+        assert_eq!(breaker.pass(now), Ok(BreakerPass::Probe));
+        breaker.abandoned(BreakerPass::Probe);
+        assert_eq!(breaker.pass(now), Ok(BreakerPass::Probe), "a caller who left showed nothing");
     }
 
     #[test]
     fn without_a_threshold_it_never_opens() {
         let now = Instant::now();
         let mut breaker = Breaker::new(0, PAUSE);
-        assert!((0..100).all(|_| !breaker.failed(Pass::Usual, now)));
-        assert_eq!(breaker.pass(now), Ok(Pass::Usual));
+        assert!((0..100).all(|_| !breaker.failed(BreakerPass::Usual, now)));
+        assert_eq!(breaker.pass(now), Ok(BreakerPass::Usual));
     }
 
     proptest! {
@@ -231,21 +231,21 @@ mod tests {
                 now += Duration::from_secs(seconds);
                 match step {
                     0 | 1 => match breaker.pass(now) {
-                        Ok(Pass::Usual) => usual += 1,
-                        Ok(Pass::Probe) => probes += 1,
-                        Err(wait) => prop_assert!(wait <= LONGEST_PAUSE && wait > Duration::ZERO),
+                        Ok(BreakerPass::Usual) => usual += 1,
+                        Ok(BreakerPass::Probe) => probes += 1,
+                        Err(wait) => prop_assert!(wait <= MAX_PAUSE && wait > Duration::ZERO),
                     },
-                    2 if usual > 0 => { usual -= 1; breaker.failed(Pass::Usual, now); }
-                    3 if probes > 0 => { probes -= 1; breaker.failed(Pass::Probe, now); }
-                    4 if probes > 0 => { probes -= 1; breaker.abandoned(Pass::Probe); }
-                    4 if usual > 0 => { usual -= 1; breaker.succeeded(Pass::Usual); }
+                    2 if usual > 0 => { usual -= 1; breaker.failed(BreakerPass::Usual, now); }
+                    3 if probes > 0 => { probes -= 1; breaker.failed(BreakerPass::Probe, now); }
+                    4 if probes > 0 => { probes -= 1; breaker.abandoned(BreakerPass::Probe); }
+                    4 if usual > 0 => { usual -= 1; breaker.succeeded(BreakerPass::Usual); }
                     5 => breaker.renewed(),
                     _ => {}
                 }
                 prop_assert!(probes <= 1);
             }
-            if probes > 0 { breaker.succeeded(Pass::Probe); }
-            now += LONGEST_PAUSE;
+            if probes > 0 { breaker.succeeded(BreakerPass::Probe); }
+            now += MAX_PAUSE;
             prop_assert!(breaker.pass(now).is_ok(), "it always opens again in the end");
         }
     }

@@ -127,8 +127,8 @@ impl Definition {
     /// Returns why the definition cannot be used, in one sentence; `None` if it can be used. Names members
     /// but no values.
     pub fn fault(&self) -> Option<String> {
-        let told: Vec<String> = self.problems.iter().take(MOST_TOLD).map(Problem::to_string).collect();
-        let more = self.problems.len().saturating_sub(MOST_TOLD);
+        let told: Vec<String> = self.problems.iter().take(MAX_TOLD).map(Problem::to_string).collect();
+        let more = self.problems.len().saturating_sub(MAX_TOLD);
         let more = if more > 0 { format!("; and {more} more problems") } else { String::new() };
         (!told.is_empty()).then(|| told.join("; ") + &more)
     }
@@ -258,7 +258,7 @@ impl Definition {
 }
 
 /// Maximum number of problems that are named in one sentence.
-const MOST_TOLD: usize = 3;
+const MAX_TOLD: usize = 3;
 
 /// Members that switch a server off, each with the value that does so; every client has its own.
 pub const OFF_SWITCHES: [(&str, bool); 3] = [("disabled", true), ("enabled", false), ("isActive", false)];
@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn references_of_the_environment_are_checked_and_told_when_they_lead_nowhere() {
+    fn environment_references_are_checked_and_told_when_they_lead_nowhere() {
         let problems = parse(json!({
             "command": "x", "args": ["a", "${env:"],
             "env": {"A": "${env:", "B": "${file:relative}", "C": "${env:SET} ${HOME}", "D": "$${env:"}

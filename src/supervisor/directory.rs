@@ -16,13 +16,13 @@ type Demand = Box<dyn Fn(&Arc<str>) + Send + Sync>;
 
 /// State shared by all handles.
 #[derive(Default)]
-pub(super) struct Surroundings {
+pub(super) struct SharedHooks {
     demand: OnceLock<Demand>,
     /// Notified when any server's lists have changed.
     pub(super) catalogs_changed: Arc<Notify>,
 }
 
-impl Surroundings {
+impl SharedHooks {
     pub(super) fn demand(&self, server: &Arc<str>) {
         if let Some(demand) = self.demand.get() {
             demand(server);
@@ -34,7 +34,7 @@ impl Surroundings {
 #[derive(Clone, Default)]
 pub struct Directory {
     servers: Arc<DashMap<Arc<str>, Arc<ServerHandle>, RandomState>>,
-    surroundings: Arc<Surroundings>,
+    surroundings: Arc<SharedHooks>,
 }
 
 impl Directory {

@@ -40,7 +40,7 @@ pub(super) enum Action {
 
 /// Phase of a replica, as far as the other replicas depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Doing {
+pub(super) enum ReplicaPhase {
     /// Nothing has happened yet, or a start is under way or due.
     Coming,
     /// Its child takes calls.
@@ -50,10 +50,10 @@ pub(super) enum Doing {
 }
 
 #[derive(Debug, Clone)]
-struct Member {
+struct ReplicaEntry {
     number: u64,
     generation: u64,
-    doing: Doing,
+    doing: ReplicaPhase,
     leaving: bool,
 }
 
@@ -77,7 +77,7 @@ pub(super) struct Fleet {
     /// `true` if the server is asked for; always `true` for an eager server that never stops when idle.
     asked: bool,
     generation: u64,
-    members: Vec<Member>,
+    members: Vec<ReplicaEntry>,
     next: u64,
     target: usize,
     /// `true` if the children that are started now take the place of others.
@@ -124,7 +124,7 @@ impl Fleet {
         let mut actions: Vec<Action> = self
             .members
             .iter()
-            .filter(|member| !member.leaving && member.doing != Doing::Serving)
+            .filter(|member| !member.leaving && member.doing != ReplicaPhase::Serving)
             .map(|member| Action::Retry { number: member.number })
             .collect();
         actions.extend(self.settle());
@@ -135,18 +135,18 @@ impl Fleet {
     pub(super) fn renew(&mut self) -> Vec<Action> {
         self.generation += 1;
         self.replacing = !self.members.is_empty();
-        let mut actions = self.leave_if(|member| member.doing != Doing::Serving);
+        let mut actions = self.leave_if(|member| member.doing != ReplicaPhase::Serving);
         actions.extend(self.settle());
         actions
     }
 
     /// Takes the new phase of a replica.
-    pub(super) fn moved(&mut self, number: u64, doing: Doing) -> Vec<Action> {
+    pub(super) fn on_phase(&mut self, number: u64, doing: ReplicaPhase) -> Vec<Action> {
         let Some(member) = self.members.iter_mut().find(|member| member.number == number) else {
             return Vec::new();
         };
         member.doing = doing;
-        if doing == Doing::Over && self.policy.start == StartMode::OnDemand {
+        if doing == ReplicaPhase::Over && self.policy.start == StartMode::OnDemand {
             // The next call starts it again.
             let mut actions = self.leave_if(|member| member.number == number);
             self.asked = self.members.iter().any(|member| !member.leaving);
@@ -216,7 +216,10 @@ impl Fleet {
         let places = self.policy.max_in_flight;
         let serving = self.members.iter().filter(|member| self.is_current(member)).count();
         let all_serve = serving == self.target
-            && self.members.iter().all(|member| !self.is_current(member) || member.doing == Doing::Serving);
+            && self
+                .members
+                .iter()
+                .all(|member| !self.is_current(member) || member.doing == ReplicaPhase::Serving);
         let busy = all_serve && (load.queued > 0 || load.in_flight >= places.saturating_mul(serving));
         let slack = load.queued == 0
             && load.in_flight.saturating_mul(2) <= places.saturating_mul(self.target.saturating_sub(1));
@@ -248,7 +251,7 @@ impl Fleet {
         self.generation
     }
 
-    fn is_current(&self, member: &Member) -> bool {
+    fn is_current(&self, member: &ReplicaEntry) -> bool {
         member.generation == self.generation && !member.leaving
     }
 
@@ -270,7 +273,7 @@ impl Fleet {
         let serving = self
             .members
             .iter()
-            .filter(|member| self.is_current(member) && member.doing == Doing::Serving)
+            .filter(|member| self.is_current(member) && member.doing == ReplicaPhase::Serving)
             .count();
         let old = self.members.iter().filter(|member| member.generation != generation && !member.leaving);
         for _ in self.target.saturating_sub(serving)..old.count() {
@@ -291,8 +294,12 @@ impl Fleet {
             .map(|_| {
                 let number = self.next;
                 self.next += 1;
-                let member =
-                    Member { number, generation: self.generation, doing: Doing::Coming, leaving: false };
+                let member = ReplicaEntry {
+                    number,
+                    generation: self.generation,
+                    doing: ReplicaPhase::Coming,
+                    leaving: false,
+                };
                 self.members.push(member);
                 Action::Add { number, replaces: self.replacing }
             })
@@ -300,14 +307,14 @@ impl Fleet {
     }
 
     /// Makes one of the matching replicas leave: one that does not serve, otherwise the newest.
-    fn leave_worst(&mut self, of: impl Fn(&Member) -> bool) -> Option<Action> {
+    fn leave_worst(&mut self, of: impl Fn(&ReplicaEntry) -> bool) -> Option<Action> {
         let candidates = self.members.iter_mut().filter(|member| !member.leaving && of(member));
-        let worst = candidates.max_by_key(|member| (member.doing != Doing::Serving, member.number))?;
+        let worst = candidates.max_by_key(|member| (member.doing != ReplicaPhase::Serving, member.number))?;
         worst.leaving = true;
         Some(Action::Leave { number: worst.number })
     }
 
-    fn leave_if(&mut self, of: impl Fn(&Member) -> bool) -> Vec<Action> {
+    fn leave_if(&mut self, of: impl Fn(&ReplicaEntry) -> bool) -> Vec<Action> {
         let leaving = self.members.iter_mut().filter(|member| !member.leaving && of(member));
         leaving
             .map(|member| {

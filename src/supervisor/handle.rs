@@ -12,10 +12,10 @@ use tokio::sync::watch;
 use super::admission::{Admission, Admitted, NotAdmitted};
 use super::breaker::BreakerState;
 use super::definition::Definition;
-use super::directory::Surroundings;
+use super::directory::SharedHooks;
 use super::fleet::Load;
 use super::policy::Policy;
-use super::status::{Introduction, ReplicaView, State, Status, Update};
+use super::status::{ReplicaView, ServerInfo, State, Status, Update};
 use crate::child::{Catalog, CatalogSlot, Counters, Link, ServerLog};
 use crate::mcp::Era;
 use crate::process::TreeView;
@@ -24,7 +24,7 @@ use crate::process::TreeView;
 pub struct ServerHandle {
     id: Arc<str>,
     name: Arc<str>,
-    roster: Mutex<Roster>,
+    roster: Mutex<ReplicaSet>,
     status: watch::Sender<Arc<Status>>,
     catalog: ArcSwap<CatalogSlot>,
     counters: Arc<Counters>,
@@ -37,7 +37,7 @@ pub struct ServerHandle {
     children: AtomicU64,
     /// `true` if the server was asked for since it was last told to rest.
     asked: AtomicBool,
-    surroundings: Arc<Surroundings>,
+    surroundings: Arc<SharedHooks>,
 }
 
 /// Reason why a server is being removed.
@@ -51,21 +51,21 @@ pub enum Leaving {
 
 /// Catalog and introduction kept from a server's last run.
 #[derive(Debug, Clone)]
-pub struct Remembered {
+pub struct CachedCatalog {
     /// Last good lists of tools, resources and prompts.
     pub catalog: Arc<Catalog>,
     /// Introduction of the last child that was ready.
-    pub introduction: Arc<Introduction>,
+    pub introduction: Arc<ServerInfo>,
 }
 
 /// The replicas with the status that each has published.
-struct Roster {
-    members: Vec<Member>,
+struct ReplicaSet {
+    members: Vec<ReplicaEntry>,
     /// Generation of the current definition.
     generation: u64,
     restarts: u64,
     /// Introduction of the last child that was ready; `None` if there was none.
-    introduction: Option<Arc<Introduction>>,
+    introduction: Option<Arc<ServerInfo>>,
     /// Set once the first start has succeeded or failed.
     settled: bool,
     /// `true` if a start by the current definition has failed.
@@ -76,7 +76,7 @@ struct Roster {
     refused: Option<Update>,
 }
 
-struct Member {
+struct ReplicaEntry {
     number: u64,
     generation: u64,
     status: Status,
@@ -88,13 +88,13 @@ impl ServerHandle {
         name: Arc<str>,
         policy: &Policy,
         state: State,
-        remembered: Option<Remembered>,
-        surroundings: Arc<Surroundings>,
+        remembered: Option<CachedCatalog>,
+        surroundings: Arc<SharedHooks>,
     ) -> ServerHandle {
         let (catalog, introduction) =
             remembered.map_or_else(Default::default, |known| (known.catalog, Some(known.introduction)));
         let status = Status { introduction: introduction.clone(), ..Status::new(state) };
-        let roster = Roster {
+        let roster = ReplicaSet {
             members: Vec::new(),
             generation: 0,
             restarts: 0,
@@ -227,7 +227,7 @@ impl ServerHandle {
         self.children.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    fn roster(&self) -> MutexGuard<'_, Roster> {
+    fn roster(&self) -> MutexGuard<'_, ReplicaSet> {
         self.roster.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -270,15 +270,15 @@ impl ServerHandle {
     }
 
     /// Adds a replica of the current definition.
-    pub(super) fn enlist(&self, number: u64) {
+    pub(super) fn add_replica(&self, number: u64) {
         let mut roster = self.roster();
         let generation = roster.generation;
-        roster.members.push(Member { number, generation, status: Status::new(State::Starting) });
+        roster.members.push(ReplicaEntry { number, generation, status: Status::new(State::Starting) });
         self.show(&roster, None);
     }
 
     /// Removes a replica that has ended. `resting` is the server's state if that was its last one.
-    pub(super) fn strike(&self, number: u64, resting: &State) {
+    pub(super) fn remove_replica(&self, number: u64, resting: &State) {
         let mut roster = self.roster();
         roster.members.retain(|member| member.number != number);
         self.show(&roster, Some(resting));
@@ -331,7 +331,7 @@ impl ServerHandle {
         &self,
         number: u64,
         link: Link,
-        introduction: Arc<Introduction>,
+        introduction: Arc<ServerInfo>,
         lists: Arc<CatalogSlot>,
     ) {
         let mut roster = self.roster();
@@ -357,9 +357,9 @@ impl ServerHandle {
     }
 
     /// Publishes the server's status. `resting` is its state without replicas.
-    fn show(&self, roster: &Roster, resting: Option<&State>) {
+    fn show(&self, roster: &ReplicaSet, resting: Option<&State>) {
         self.status.send_modify(|status| {
-            let next = match roster.face() {
+            let next = match roster.representative() {
                 Some(face) => roster.status(face),
                 None => {
                     let state = resting.unwrap_or(&status.state).clone();
@@ -380,21 +380,21 @@ impl ServerHandle {
     }
 }
 
-impl Roster {
+impl ReplicaSet {
     fn serves(&self) -> bool {
         self.members.iter().any(|member| member.status.state.serves())
     }
 
     /// Returns the replica that stands for the server: one that serves, otherwise one of the newest
     /// definition; `None` if there are none.
-    fn face(&self) -> Option<&Member> {
+    fn representative(&self) -> Option<&ReplicaEntry> {
         self.members.iter().min_by_key(|member| {
             let state = &member.status.state;
             (!state.serves(), Reverse(member.generation), rank(state), member.number)
         })
     }
 
-    fn status(&self, face: &Member) -> Status {
+    fn status(&self, face: &ReplicaEntry) -> Status {
         let replicas = self.members.iter().map(|member| ReplicaView {
             number: member.number,
             state: member.status.state.clone(),
@@ -413,7 +413,7 @@ impl Roster {
 
     /// Returns the state of an edit while a replica of the earlier definition still stands for the server;
     /// `None` otherwise.
-    fn update(&self, face: &Member) -> Option<Update> {
+    fn update(&self, face: &ReplicaEntry) -> Option<Update> {
         if self.refused.is_some() {
             return self.refused.clone();
         }
@@ -458,12 +458,12 @@ mod tests {
     use super::*;
     use crate::supervisor::status::Cause;
 
-    fn member(number: u64, generation: u64, state: State) -> Member {
-        Member { number, generation, status: Status::new(state) }
+    fn member(number: u64, generation: u64, state: State) -> ReplicaEntry {
+        ReplicaEntry { number, generation, status: Status::new(state) }
     }
 
     fn handle() -> ServerHandle {
-        let surroundings = Arc::<Surroundings>::default();
+        let surroundings = Arc::<SharedHooks>::default();
         ServerHandle::new("mcp_1".into(), "s".into(), &Policy::default(), State::Starting, None, surroundings)
     }
 
@@ -472,7 +472,7 @@ mod tests {
         let handle = handle();
         handle.roster().members.push(member(1, 0, State::Ready));
         handle.begin_generation(1, true);
-        handle.enlist(2);
+        handle.add_replica(2);
         let failed = || handle.status().update.as_ref().map(|update| update.has_failed);
         assert_eq!(failed(), Some(false));
         let cause = Cause::Exited { code: 1 };
@@ -483,10 +483,10 @@ mod tests {
         handle.publish(2, |status| status.state = State::Starting);
         assert_eq!(failed(), Some(true), "a further attempt promises nothing");
         handle.begin_generation(2, true);
-        handle.enlist(3);
+        handle.add_replica(3);
         assert_eq!(failed(), Some(false), "another definition may work");
         handle.publish(3, |status| status.state = State::Ready);
-        handle.strike(1, &State::Idle);
+        handle.remove_replica(1, &State::Idle);
         assert_eq!(failed(), None);
     }
 }

@@ -4,13 +4,13 @@
 use std::time::Instant;
 
 use super::backoff;
-use super::brake::Rank;
 use super::policy::RestartPolicy;
+use super::start_limiter::Rank;
 use super::status::{Cause, State};
 
 /// Target state that the operator wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
+pub enum DesiredState {
     /// The replica should have a running child.
     Running,
     /// The replica should have no child.
@@ -45,7 +45,7 @@ pub enum Ending {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// The operator changed the target state.
-    Wanted(Wanted),
+    Wanted(DesiredState),
     /// A start is requested now; pending delays are cut short.
     Retry,
     /// The start brake granted a start.
@@ -146,7 +146,7 @@ enum Phase {
 /// State of a replica and what it remembers of its children.
 #[derive(Debug, Clone)]
 pub struct Lifecycle {
-    wanted: Wanted,
+    wanted: DesiredState,
     phase: Phase,
     incarnation: u64,
     epoch: u64,
@@ -188,7 +188,7 @@ impl Futile {
 impl Default for Lifecycle {
     fn default() -> Self {
         Lifecycle {
-            wanted: Wanted::Stopped,
+            wanted: DesiredState::Stopped,
             phase: Phase::Resting,
             incarnation: 0,
             epoch: 0,
@@ -264,20 +264,21 @@ impl Lifecycle {
         }
     }
 
-    fn want(&mut self, wanted: Wanted) -> Vec<Effect> {
-        if self.wanted == Wanted::Removed || self.wanted == wanted {
+    fn want(&mut self, wanted: DesiredState) -> Vec<Effect> {
+        if self.wanted == DesiredState::Removed || self.wanted == wanted {
             return vec![];
         }
         self.wanted = wanted;
         match (&self.phase, wanted) {
-            (Phase::Resting, Wanted::Running) => self.queue(Rank::First),
-            (Phase::Starting | Phase::Ready | Phase::Degraded, Wanted::Stopped | Wanted::Removed) => {
-                self.stop_child()
-            }
+            (Phase::Resting, DesiredState::Running) => self.queue(Rank::First),
+            (
+                Phase::Starting | Phase::Ready | Phase::Degraded,
+                DesiredState::Stopped | DesiredState::Removed,
+            ) => self.stop_child(),
             // The next step after a stopping child is decided when it has ended.
-            (Phase::Stopping { .. } | Phase::Finished, _) | (_, Wanted::Running) => vec![],
-            (_, Wanted::Stopped) => self.rest(),
-            (_, Wanted::Removed) => self.finish(),
+            (Phase::Stopping { .. } | Phase::Finished, _) | (_, DesiredState::Running) => vec![],
+            (_, DesiredState::Stopped) => self.rest(),
+            (_, DesiredState::Removed) => self.finish(),
         }
     }
 
@@ -319,22 +320,22 @@ impl Lifecycle {
             self.futile.note(&ending, cause);
         }
         match (self.wanted, ending) {
-            (Wanted::Removed, _) => self.finish(),
-            (Wanted::Stopped, _) => self.rest(),
-            (Wanted::Running, _) if planned => self.queue(Rank::First),
-            (Wanted::Running, Ending::NotOpened { at_once: true, .. }) if is_first_try => {
+            (DesiredState::Removed, _) => self.finish(),
+            (DesiredState::Stopped, _) => self.rest(),
+            (DesiredState::Running, _) if planned => self.queue(Rank::First),
+            (DesiredState::Running, Ending::NotOpened { at_once: true, .. }) if is_first_try => {
                 self.queue(Rank::Again)
             }
-            (Wanted::Running, Ending::Misconfigured(cause)) => {
+            (DesiredState::Running, Ending::Misconfigured(cause)) => {
                 self.wait(Phase::Failed { cause }, now + backoff::RECHECK)
             }
             (
-                Wanted::Running,
+                DesiredState::Running,
                 Ending::Crashed(cause) | Ending::NeverRead(cause) | Ending::NotOpened { cause, .. },
             ) => self.failed(cause, now, jitter),
             // Stopped without a request of this replica: the requester wants it back with
-            // `Wanted::Running`.
-            (Wanted::Running, Ending::Stopped) => self.queue(Rank::First),
+            // `DesiredState::Running`.
+            (DesiredState::Running, Ending::Stopped) => self.queue(Rank::First),
         }
     }
 

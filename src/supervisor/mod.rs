@@ -6,7 +6,6 @@
 mod actor;
 mod admission;
 mod backoff;
-mod brake;
 mod breaker;
 mod definition;
 mod directory;
@@ -18,6 +17,7 @@ mod names;
 mod policy;
 mod remote;
 mod replica;
+mod start_limiter;
 mod status;
 
 use std::sync::Arc;
@@ -27,20 +27,20 @@ use ractor::{Actor, ActorRef, SpawnErr};
 use tokio::sync::oneshot;
 
 pub use actor::ServerSpec;
-pub use admission::{Admitted, CallPermit, NotAdmitted, Ticket, Verdict};
+pub use admission::{Admitted, CallOutcome, CallPermit, NotAdmitted, Ticket};
 pub use backoff::CRASH_LOOP;
-pub use brake::{BrakeSettings, Rank, TurnView};
 pub use breaker::BreakerState;
 pub use definition::{Definition, OFF_SWITCHES, OWN_MEMBER, Problem, check_name, kind_of};
 pub use directory::Directory;
-pub use handle::{Leaving, Remembered, ServerHandle};
-pub use lifecycle::{Effect, Ending, Event, Lifecycle, Wanted};
-pub use names::{Looks, check_visible};
+pub use handle::{CachedCatalog, Leaving, ServerHandle};
+pub use lifecycle::{DesiredState, Effect, Ending, Event, Lifecycle};
+pub use names::{LookAlikes, check_visible};
 pub use policy::{
     EraChoice, PinMode, Policy, Replicas, RestartPolicy, StartMode, UpdateMode, parse_duration,
 };
 pub use remote::{ADDRESS_MEMBERS, Remote, Transport};
-pub use status::{Cause, Introduction, ReplicaView, State, Status, Update, on_the_wall};
+pub use start_limiter::{QueuedStartView, Rank, StartLimits};
+pub use status::{Cause, ReplicaView, ServerInfo, State, Status, Update, on_the_wall};
 
 pub use crate::process::Usage;
 
@@ -58,7 +58,7 @@ impl Supervisor {
     /// which happens only when the daemon stops or the supervisor failed.
     pub async fn start(
         host: Host,
-        brake: BrakeSettings,
+        brake: StartLimits,
     ) -> Result<(Supervisor, tokio::task::JoinHandle<()>), SpawnErr> {
         let directory = Directory::default();
         let args = actor::SupervisorArgs { host, brake, directory: directory.clone() };

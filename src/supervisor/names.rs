@@ -26,12 +26,12 @@ pub fn check_visible(name: &str) -> Result<(), Problem> {
 /// Names by their appearance: the skeleton of Unicode's UTS 39, which two names share if they are easily
 /// confused (`paypal` with a Cyrillic `а`, `rn` and `m`).
 #[derive(Debug, Default)]
-pub struct Looks(HashMap<String, String>);
+pub struct LookAlikes(HashMap<String, String>);
 
-impl Looks {
+impl LookAlikes {
     /// Collects the appearances of these names. Of two that look alike, the first is kept.
-    pub fn of<'a>(names: impl IntoIterator<Item = &'a str>) -> Looks {
-        let mut looks = Looks::default();
+    pub fn of<'a>(names: impl IntoIterator<Item = &'a str>) -> LookAlikes {
+        let mut looks = LookAlikes::default();
         for name in names {
             looks.add(name);
         }
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn names_that_are_taken_for_each_other_look_alike() {
-        let looks = Looks::of(["paypal", "modern", "l0g", "git"]);
+        let looks = LookAlikes::of(["paypal", "modern", "l0g", "git"]);
         for (name, like) in [
             ("p\u{430}ypal", "paypal"),
             ("rnodern", "modern"),
@@ -102,7 +102,7 @@ mod tests {
             let place = name.char_indices().map(|(place, _)| place).nth(at.index(name.chars().count())).unwrap();
             let mut other = name.clone();
             other.insert_str(place, &hidden);
-            let looks = Looks::of([name.as_str()]);
+            let looks = LookAlikes::of([name.as_str()]);
             prop_assert_eq!(looks.like(&name), None);
             prop_assert_eq!(looks.like(&other), Some(name.as_str()));
         }

@@ -183,7 +183,7 @@ impl Policy {
 }
 
 /// Longest duration that can be set: a year and a day. Longer ones overflow clocks.
-const LONGEST: Duration = Duration::from_secs(366 * 86_400);
+const MAX_DURATION: Duration = Duration::from_secs(366 * 86_400);
 
 /// Reads a duration of at most 366 days: `"500ms"`, `"10s"`, `"2m"`, `"1h"`, or a number of seconds. `None`
 /// for anything else.
@@ -191,7 +191,7 @@ pub fn parse_duration(value: &Value) -> Option<Duration> {
     match value {
         Value::Number(seconds) => {
             let seconds = seconds.as_f64()?;
-            (0.0..=LONGEST.as_secs_f64()).contains(&seconds).then(|| Duration::from_secs_f64(seconds))
+            (0.0..=MAX_DURATION.as_secs_f64()).contains(&seconds).then(|| Duration::from_secs_f64(seconds))
         }
         Value::String(text) => {
             let text = text.trim();
@@ -204,7 +204,10 @@ pub fn parse_duration(value: &Value) -> Option<Duration> {
                 "h" => 3_600_000,
                 _ => return None,
             };
-            amount.checked_mul(unit_ms).map(Duration::from_millis).filter(|duration| *duration <= LONGEST)
+            amount
+                .checked_mul(unit_ms)
+                .map(Duration::from_millis)
+                .filter(|duration| *duration <= MAX_DURATION)
         }
         _ => None,
     }
@@ -445,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_that_there_is_not_is_named_with_the_nearest_and_every_one_that_is_there_is_known() {
+    fn an_unknown_setting_is_named_with_the_nearest_and_every_real_one_is_known() {
         let problems = |own: Value| {
             let mut problems = Problems::default();
             parse_policy(own.as_object().expect("an object"), &mut problems);

@@ -118,11 +118,11 @@ fn shown(address: &str) -> String {
         out.push_str(if looks_like_a_key(step) { "…" } else { step });
     }
     out.push_str(query);
-    cut(out, LONGEST)
+    cut(out, MAX_ADDRESS_CHARS)
 }
 
 /// Maximum number of characters of an address that are shown.
-const LONGEST: usize = 200;
+const MAX_ADDRESS_CHARS: usize = 200;
 
 /// Reports whether a path segment is at least 20 bytes long and has both letters and digits. Some services
 /// put the key there.

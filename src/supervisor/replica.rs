@@ -8,19 +8,19 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::task::AbortHandle;
 
 use super::backoff::CRASH_LOOP;
-use super::brake::{Rank, StartBrake, StartPermit};
 use super::definition::Definition;
-use super::fleet::Doing;
+use super::fleet::ReplicaPhase;
 use super::handle::ServerHandle;
-use super::lifecycle::{Effect, Ending, Event, Lifecycle, Wanted};
+use super::lifecycle::{DesiredState, Effect, Ending, Event, Lifecycle};
 use super::policy::EraChoice;
-use super::status::{Cause, Introduction, State};
+use super::start_limiter::{Rank, StartLimiter, StartPermit};
+use super::status::{Cause, ServerInfo, State};
 use crate::child::{
-    CatalogSlot, ChildActor, ChildArgs, ChildMsg, End, Fault, HandshakeError, Introduced, Link, Opening,
-    ProbeSettings, Report, Words, reason,
+    CatalogSlot, ChildActor, ChildArgs, ChildMsg, End, Fault, HandshakeError, HandshakeOutcome, Link,
+    Opening, ProbeSettings, Report, Words, reason,
 };
 use crate::mcp::Era;
-use crate::process::{Exit, Host, Ladder, Spec};
+use crate::process::{Exit, Host, Spec, StopSequence};
 
 /// Shortest wait for the start brake, in milliseconds, that is logged beside the duration of a start.
 const WORTH_TELLING_MS: u128 = 100;
@@ -32,11 +32,11 @@ pub(super) struct ReplicaArgs {
     pub(super) number: u64,
     pub(super) definition: Arc<Definition>,
     pub(super) host: Host,
-    pub(super) brake: StartBrake,
+    pub(super) brake: StartLimiter,
     /// `true` if its first child takes the place of another replica's.
     pub(super) replaces: bool,
     /// Receiver of each new phase of the replica. Must not block.
-    pub(super) moved: Box<dyn Fn(Doing) + Send + Sync>,
+    pub(super) on_phase: Box<dyn Fn(ReplicaPhase) + Send + Sync>,
 }
 
 /// Messages to a replica.
@@ -113,7 +113,7 @@ impl Actor for ReplicaActor {
         state: &mut ReplicaState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            ReplicaMsg::Start => state.on(&myself, Event::Wanted(Wanted::Running)).await,
+            ReplicaMsg::Start => state.on(&myself, Event::Wanted(DesiredState::Running)).await,
             ReplicaMsg::Define(definition) => {
                 state.life.set_restart(definition.policy().restart);
                 state.args.definition = definition;
@@ -121,7 +121,7 @@ impl Actor for ReplicaActor {
             ReplicaMsg::Retry => state.on(&myself, Event::Retry).await,
             ReplicaMsg::Leave { drain } => {
                 state.drain = drain;
-                state.on(&myself, Event::Wanted(Wanted::Removed)).await;
+                state.on(&myself, Event::Wanted(DesiredState::Removed)).await;
             }
             ReplicaMsg::Granted(epoch, permit) => {
                 let before = state.life.incarnation();
@@ -134,7 +134,7 @@ impl Actor for ReplicaActor {
                 }
             }
             ReplicaMsg::Alarm(epoch) => state.on(&myself, Event::Alarm { epoch }).await,
-            ReplicaMsg::Child(incarnation, report) => state.heard(&myself, incarnation, report).await,
+            ReplicaMsg::Child(incarnation, report) => state.on_report(&myself, incarnation, report).await,
         }
         Ok(())
     }
@@ -266,7 +266,7 @@ impl ReplicaState {
             opening: self.opening(otherwise),
             start_timeout: policy.start_timeout,
             install_timeout: policy.install_timeout,
-            ladder: Ladder { stdin_grace: policy.stdin_grace, term_grace: policy.term_grace },
+            ladder: StopSequence { stdin_grace: policy.stdin_grace, term_grace: policy.term_grace },
             probe: ProbeSettings { every: policy.ping_interval, patience: policy.ping_timeout },
             max_frame: policy.max_frame,
             max_in_flight: policy.max_in_flight,
@@ -292,7 +292,7 @@ impl ReplicaState {
         self.args.handle.child_started(self.args.number, incarnation, replaces);
     }
 
-    async fn heard(&mut self, myself: &ActorRef<ReplicaMsg>, incarnation: u64, report: Report) {
+    async fn on_report(&mut self, myself: &ActorRef<ReplicaMsg>, incarnation: u64, report: Report) {
         match report {
             Report::Spawned { pid, start, tree } if incarnation == self.life.incarnation() => {
                 let limits = &self.args.definition.policy().limits;
@@ -316,7 +316,7 @@ impl ReplicaState {
             }
             Report::Ended { end, words } => {
                 let line = self.telling(&end, &words);
-                let (ending, cause) = judge(end, self.args.definition.policy().era, line);
+                let (ending, cause) = classify_exit(end, self.args.definition.policy().era, line);
                 self.ended(myself, incarnation, ending, cause, words).await;
             }
         }
@@ -343,7 +343,7 @@ impl ReplicaState {
         myself: &ActorRef<ReplicaMsg>,
         incarnation: u64,
         link: Link,
-        introduced: &Introduced,
+        introduced: &HandshakeOutcome,
     ) {
         if incarnation != self.life.incarnation() || self.life.state() != State::Starting {
             return;
@@ -413,7 +413,7 @@ impl ReplicaState {
         let (before, now) = (doing(&self.shown), doing(&state));
         self.shown = state;
         if now != before {
-            (self.args.moved)(now);
+            (self.args.on_phase)(now);
         }
     }
 
@@ -456,21 +456,21 @@ impl ReplicaState {
 }
 
 /// Maps a state to the phase that the server's other replicas depend on.
-fn doing(state: &State) -> Doing {
+fn doing(state: &State) -> ReplicaPhase {
     match state {
-        State::Ready | State::Degraded => Doing::Serving,
-        State::Exited { .. } => Doing::Over,
+        State::Ready | State::Degraded => ReplicaPhase::Serving,
+        State::Exited { .. } => ReplicaPhase::Over,
         State::Disabled
         | State::Idle
         | State::Starting
         | State::Stopping
         | State::Backoff { .. }
-        | State::Failed { .. } => Doing::Coming,
+        | State::Failed { .. } => ReplicaPhase::Coming,
     }
 }
 
 /// Maps a child's end to its consequence for the replica and to the cause shown to an operator.
-fn judge(end: End, era: EraChoice, line: Option<Arc<str>>) -> (Ending, Cause) {
+fn classify_exit(end: End, era: EraChoice, line: Option<Arc<str>>) -> (Ending, Cause) {
     let of_exit = |exit: Exit| match exit {
         Exit::Code(code) => Cause::Exited { code },
         Exit::Signal(signal) => Cause::Signalled { signal },
@@ -515,9 +515,9 @@ fn judge(end: End, era: EraChoice, line: Option<Arc<str>>) -> (Ending, Cause) {
     }
 }
 
-fn introduction(introduced: &Introduced) -> Introduction {
+fn introduction(introduced: &HandshakeOutcome) -> ServerInfo {
     let facts = &introduced.facts;
-    Introduction {
+    ServerInfo {
         protocol_version: facts.protocol_version.clone(),
         modern: introduced.era == Era::Modern,
         server_name: facts.server_name.clone(),

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
 
-use super::brake::TurnView;
 use super::definition::Definition;
+use super::start_limiter::QueuedStartView;
 use crate::child::StartView;
 use crate::mcp::Era;
 use crate::process::TreeView;
@@ -269,7 +269,7 @@ fn signal_name(signal: i32) -> Option<&'static str> {
 
 /// Facts that a child states about itself in its handshake.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Introduction {
+pub struct ServerInfo {
     /// The protocol version agreed on, for example `2025-11-25`.
     pub protocol_version: Box<str>,
     /// `true` for a child of the stateless era (2026-07-28).
@@ -284,7 +284,7 @@ pub struct Introduction {
     pub instructions: Option<Box<str>>,
 }
 
-impl Introduction {
+impl ServerInfo {
     /// Returns the child's protocol era.
     pub fn era(&self) -> Era {
         if self.modern { Era::Modern } else { Era::Legacy }
@@ -342,9 +342,9 @@ pub struct Status {
     /// Progress of the current or last child on its way to being ready; `None` if it was not spawned yet.
     pub start: Option<StartView>,
     /// Introduction of the running or last child; `None` if there is none.
-    pub introduction: Option<Arc<Introduction>>,
+    pub introduction: Option<Arc<ServerInfo>>,
     /// Position among the waiting starts; `None` unless it waits.
-    pub turn: Option<TurnView>,
+    pub turn: Option<QueuedStartView>,
     /// Number of failed starts and crashes in a row; 0 while calls are served.
     pub failures: u32,
     /// Number of those in a row that were starts: children that were never ready.

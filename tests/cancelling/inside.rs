@@ -7,16 +7,16 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
 use axum::http::{Request, StatusCode};
-use mcpvisor::access::{Charter, KeyRing, Plan};
-use mcpvisor::http::{self, Guard, Visit};
+use mcpvisor::access::{KeyRing, Plan, Tenancy};
+use mcpvisor::http::{self, Guard, PeerInfo};
 use mcpvisor::process::{Host, HostSettings};
-use mcpvisor::query::{LlmSettings, Queries};
+use mcpvisor::query::{Agent, LlmSettings};
 use mcpvisor::service::{
     AuditQuery, AuditSettings, Gateway, GatewaySettings, Principal, Registry, Retention, Settings,
     State as Running, ToolCall, ToolReply, UnreadLimits,
 };
-use mcpvisor::store::{DataDir, Vault};
-use mcpvisor::supervisor::{BrakeSettings, Supervisor};
+use mcpvisor::store::{DataDir, DurableStore};
+use mcpvisor::supervisor::{StartLimits, Supervisor};
 use mcpvisor::telemetry::metrics::Metrics;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
@@ -75,8 +75,8 @@ impl Inside {
     pub(crate) async fn start() -> Inside {
         let data = TempDir::new().expect("a directory");
         let dir = DataDir::open(data.path()).expect("a data directory");
-        let vault = Vault::open(&dir, |_| Ok(())).expect("a store");
-        let mut charter = Charter::default();
+        let vault = DurableStore::open(&dir, |_| Ok(())).expect("a store");
+        let mut charter = Tenancy::default();
         charter.organization.plan = Plan::built_in()["unlimited"].clone();
         let keys = KeyRing::new(charter);
         let settings = Settings {
@@ -96,7 +96,7 @@ impl Inside {
         })
         .expect("a host");
         let (supervisor, _) =
-            Supervisor::start(host.clone(), BrakeSettings::default()).await.expect("a supervisor");
+            Supervisor::start(host.clone(), StartLimits::default()).await.expect("a supervisor");
         let metrics = Metrics::new("test", &Running::NAMES).expect("metrics");
         let limits = GatewaySettings {
             call_timeout: DEADLINE,
@@ -112,7 +112,7 @@ impl Inside {
         // The same of places for questions.
         let llm = LlmSettings { base_url: Some(url), max_queries: 1, ..LlmSettings::default() };
         let address = "127.0.0.1:5000".parse().expect("an address");
-        let guard = http::service(http::Settings::default(), gateway.clone(), Queries::new(llm), address);
+        let guard = http::service(http::Settings::default(), gateway.clone(), Agent::new(llm), address);
         let key = std::fs::read_to_string(data.path().join("owner.key")).expect("a key").trim().to_owned();
         let caller = gateway.authenticate(&key, SystemTime::now()).expect("the owner");
         let inside = Inside { guard, gateway, data, key, caller, host, model };
@@ -139,8 +139,8 @@ impl Inside {
     }
 
     /// A request comes from this machine.
-    pub(crate) fn visit(&self) -> Visit {
-        Visit::from(IpAddr::from([127, 0, 0, 1]))
+    pub(crate) fn visit(&self) -> PeerInfo {
+        PeerInfo::from(IpAddr::from([127, 0, 0, 1]))
     }
 
     /// The request, and what to tell when its connection is gone.

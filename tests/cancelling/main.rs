@@ -24,7 +24,7 @@ use polled::{Ended, Moment, polled};
 use routes::Case;
 
 /// No handler is polled more often than this.
-const MOST_POLLS: usize = 200;
+const MAX_POLLS: usize = 200;
 /// How many frames of an answer that goes on are read before it is dropped.
 const FRAMES: [usize; 3] = [0, 1, 3];
 
@@ -66,13 +66,13 @@ async fn given_up_everywhere(inside: &Inside, route: &Route, case: &Case) -> usi
     };
     let mut tried = 0;
     for moment in moments {
-        for polls in 1..=MOST_POLLS {
+        for polls in 1..=MAX_POLLS {
             let is_over = given_up(inside, route, case, polls, *moment).await;
             tried += 1;
             if is_over {
                 break;
             }
-            assert!(polls < MOST_POLLS, "{} {} does not end", route.method, route.path);
+            assert!(polls < MAX_POLLS, "{} {} does not end", route.method, route.path);
         }
     }
     tried

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use axum::response::Response;
 use bytes::Bytes;
 use hyper::body::{Body, Frame};
-use mcpvisor::http::Guarded;
+use mcpvisor::http::ResponseFuture;
 use tokio::sync::Notify;
 
 use crate::inside::DEADLINE;
@@ -39,7 +39,12 @@ impl Wake for Woken {
 
 /// Polls a request as often as it wants to be, but no more than `polls` times; then it is dropped.
 /// `gone` is told, as a connection tells the body that is read from it.
-pub(crate) async fn polled(mut future: Guarded, polls: usize, moment: Moment, gone: &AtomicBool) -> Ended {
+pub(crate) async fn polled(
+    mut future: ResponseFuture,
+    polls: usize,
+    moment: Moment,
+    gone: &AtomicBool,
+) -> Ended {
     let woken = Arc::new(Woken(Notify::new()));
     let waker = Waker::from(woken.clone());
     for poll in 1..=polls {

@@ -225,7 +225,7 @@ async fn a_page_of_this_machine_may_use_the_api_and_another_site_may_not() {
 }
 
 #[tokio::test]
-async fn bound_to_more_than_loopback_everything_but_the_probes_asks_whoever_comes_from_there_for_a_key() {
+async fn bound_beyond_loopback_all_but_the_probes_asks_for_a_key_from_there() {
     let gateway = TestGateway::new().host("0.0.0.0").start().await;
     let key = gateway.key().to_owned();
     // By its address, as from elsewhere. This user's own programs at localhost need none, as the reference prints.

@@ -86,7 +86,7 @@ async fn lines(gateway: &Gateway) -> HashMap<String, Vec<Value>> {
 }
 
 #[tokio::test]
-async fn every_act_that_fails_has_exactly_one_line_with_its_name_whatever_is_wrong_with_it() {
+async fn every_failed_act_has_exactly_one_line_with_its_name_whatever_is_wrong() {
     let gateway = TestGateway::new().config_toml(CONFIG).start().await;
     let (acts, mut asked) = (acts(), HashMap::new());
     for fault in faults() {
@@ -130,7 +130,7 @@ async fn half_sent(mut socket: TcpStream, head: String, leaves: bool) -> String 
 }
 
 #[tokio::test]
-async fn an_act_whose_body_never_arrives_whole_has_asked_for_nothing_and_has_no_line() {
+async fn an_act_whose_body_never_arrives_whole_asks_for_nothing_and_has_no_line() {
     let gateway = TestGateway::new().config_toml(CONFIG).start().await;
     let mut sending = JoinSet::new();
     for route in acts() {

@@ -183,7 +183,7 @@ async fn a_flood_of_failures_neither_washes_acts_away_nor_outgrows_the_bound() {
 }
 
 #[tokio::test]
-async fn a_call_whose_caller_hangs_up_is_recorded_as_one_that_may_have_been_carried_out() {
+async fn a_call_whose_caller_hangs_up_is_recorded_as_perhaps_carried_out() {
     let gateway =
         TestGateway::new().config_toml("[audit]\ncalls = true\n").server("fake", fake(&[])).start().await;
     gateway.wait_state("fake", "ready").await;

@@ -35,7 +35,7 @@ async fn try_every_way(gateway: &Gateway, definition: &Value, key: Option<&str>)
 }
 
 #[tokio::test]
-async fn a_hostile_server_is_refused_before_it_runs_where_that_is_configured_and_recorded() {
+async fn a_hostile_server_is_refused_before_it_runs_where_configured_and_recorded() {
     for allow in ["\"off\"", "[\"npx\", \"uvx\"]"] {
         let config = format!("[servers]\nallow = {allow}\n");
         let gateway = TestGateway::new().config_toml(&config).server("fake", fake(&[])).start().await;

@@ -90,7 +90,7 @@ async fn transfer_codings_are_refused_as_the_standard_says() {
 
 /// F18. Both kinds of client close their half: one still listens, one has gone.
 #[tokio::test]
-async fn a_client_that_half_closes_gets_its_answer_and_the_call_of_one_that_left_is_cancelled() {
+async fn who_half_closes_gets_its_answer_and_the_call_of_who_left_is_cancelled() {
     let gateway = TestGateway::new().server("fake", fake(&[])).start().await;
     gateway.wait_state("fake", "ready").await;
     let request = |ms: u32| {
@@ -163,7 +163,7 @@ async fn connections_leave_descriptors_for_children() {
 /// F9, its neighbour: members who let as much wait unread as they may, together more than half of what
 /// there is, keep no other member from being answered, however large the answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_holds_no_unread_answer_is_answered_beside_those_who_hold_all_that_they_may() {
+async fn who_holds_no_unread_answer_is_answered_beside_those_who_hold_the_most() {
     const GREEDY: usize = 5;
     let mut config = String::from(
         "[http]\nbody_timeout = \"120s\"\n[limits]\nunread_per_key = \"4MiB\"\nunread = \"32MiB\"\n\

@@ -45,7 +45,7 @@ fn asking(person: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_bad_entry_is_failed_with_its_cause_wherever_it_is_shown_and_the_others_run() {
+async fn a_bad_entry_is_failed_with_its_cause_everywhere_and_the_others_run() {
     let gateway = TestGateway::new()
         .server("lantern", fake(&[]))
         .server("orchard", asking("${input:token}"))
@@ -102,7 +102,7 @@ async fn a_bad_entry_is_failed_with_its_cause_wherever_it_is_shown_and_the_other
 }
 
 #[tokio::test]
-async fn an_entry_that_becomes_bad_serves_on_as_it_was_and_what_is_good_beside_it_is_applied() {
+async fn an_entry_that_becomes_bad_serves_on_and_good_ones_beside_it_are_applied() {
     let mut gateway =
         TestGateway::new().server("lantern", fake(&[])).server("orchard", fake(&[])).start().await;
     gateway.wait_state("lantern", "ready").await;
@@ -147,7 +147,7 @@ async fn an_entry_that_becomes_bad_serves_on_as_it_was_and_what_is_good_beside_i
 }
 
 #[tokio::test]
-async fn an_entry_that_was_bad_for_a_while_needs_no_new_child_and_one_that_is_switched_off_stops() {
+async fn an_entry_that_was_bad_keeps_its_child_and_one_switched_off_stops() {
     let gateway = TestGateway::new().server("orchard", fake(&[])).server("meadow", fake(&[])).start().await;
     gateway.wait_state("orchard", "ready").await;
     gateway.wait_state("meadow", "ready").await;
@@ -286,7 +286,7 @@ fn check(directory: &Path, files: &[&str]) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn the_check_is_strict_where_the_daemon_would_go_on_and_warns_of_what_goes_otherwise() {
+fn the_check_is_strict_where_the_daemon_goes_on_and_warns_of_differences() {
     let directory = tempfile::tempdir().expect("a directory");
     let strict: [(&str, &str); 8] = [
         ("01-vscode-servers.json", "servers.orchard.env.ORCHARD_TOKEN has ${input:orchard-token}"),

@@ -114,7 +114,7 @@ async fn a_grandchild_that_holds_stdout_open_does_not_hide_the_death_of_the_chil
 }
 
 #[tokio::test]
-async fn a_stopped_child_is_found_and_replaced_and_a_busy_silent_one_is_left_alone() {
+async fn a_stopped_child_is_replaced_and_a_busy_silent_one_is_left_alone() {
     let watched = json!({"ping_interval": "200ms", "ping_timeout": "300ms", "term_grace": "500ms"});
     let gateway = TestGateway::new()
         .server("frozen", with(fake(&[]), watched.clone()))

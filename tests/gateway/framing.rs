@@ -192,7 +192,7 @@ async fn replies_that_belong_to_nobody_are_dropped_and_counted_and_hold_no_place
 /// C35. The cap is exact: a frame of so many bytes passes, one of one byte more costs its call and nobody
 /// anything else, wherever its id stands. That any cut of the stream gives the same frames is in the framer's own tests.
 #[tokio::test]
-async fn a_frame_at_the_limit_passes_and_one_byte_more_fails_its_call_and_nothing_else() {
+async fn a_frame_at_the_limit_passes_and_one_byte_more_fails_only_its_call() {
     const LIMIT: usize = 100_000;
     let small = |flags: &[&str]| with(fake(flags), json!({"max_frame": LIMIT, "era": "legacy"}));
     let gateway =

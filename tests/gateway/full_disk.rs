@@ -253,7 +253,7 @@ async fn a_start_on_a_full_disk_serves_from_the_backup_until_there_is_room() {
 }
 
 #[tokio::test]
-async fn a_start_under_a_limit_on_file_sizes_serves_from_the_backup_until_there_is_none() {
+async fn under_a_file_size_limit_it_serves_from_the_backup_until_there_is_none() {
     let mut gateway = used(TestGateway::new().server("worker", fake(&[]))).await;
     gateway.restart_through("ulimit -S -f 0 && exec \"$0\" \"$@\"").await;
     let gateway = serves_from_a_backup(gateway, |gateway| limit(gateway, None)).await;

@@ -73,7 +73,7 @@ async fn serving(kinds: &[&str]) -> Gateway {
 }
 
 #[tokio::test]
-async fn calls_are_answered_in_whatever_type_a_server_writes_their_ids_and_those_count_by_one() {
+async fn ids_of_any_json_type_match_their_calls_and_count_by_one() {
     let kinds = ["text", "point", "number"];
     let gateway = serving(&kinds).await;
     for kind in kinds {
@@ -89,7 +89,7 @@ async fn calls_are_answered_in_whatever_type_a_server_writes_their_ids_and_those
 }
 
 #[tokio::test]
-async fn an_answer_is_found_beside_other_text_and_bytes_that_are_not_utf8_are_mended() {
+async fn an_answer_is_found_beside_other_text_and_bad_utf8_is_mended() {
     let gateway = serving(&["number"]).await;
     let answer = r#"{"jsonrpc":"2.0","id":$ID,"result":{"content":[{"type":"text","text":"T"}]}}"#;
     for (line, text) in [
@@ -108,7 +108,7 @@ async fn an_answer_is_found_beside_other_text_and_bytes_that_are_not_utf8_are_me
 
 /// At once: the calls' own deadline is a minute, and the test's is not.
 #[tokio::test]
-async fn an_answer_that_cannot_be_read_fails_its_call_and_nobody_elses_and_opens_no_breaker() {
+async fn an_unreadable_answer_fails_only_its_own_call_and_opens_no_breaker() {
     let gateway = serving(&["number"]).await;
     let child = process(&gateway, "number").await;
     let fails = [
@@ -134,7 +134,7 @@ async fn an_answer_that_cannot_be_read_fails_its_call_and_nobody_elses_and_opens
 }
 
 #[tokio::test]
-async fn of_64_calls_in_flight_only_those_fail_whose_answers_are_broken_and_at_once() {
+async fn of_64_calls_in_flight_only_those_with_broken_answers_fail_and_at_once() {
     let gateway = serving(&["number"]).await;
     for _ in 0..3 {
         let mut calls = JoinSet::new();

@@ -76,7 +76,7 @@ async fn told_of(gateway: &Gateway, server: &str) -> (String, String) {
 }
 
 #[tokio::test]
-async fn a_list_that_does_not_end_as_it_should_gives_what_there_is_once_and_a_warning() {
+async fn a_list_that_ends_wrongly_gives_what_there_is_once_and_a_warning() {
     let list = |pages: Value| json!({"lists": {"tools/list": pages}});
     let page = |names: &[&str], next: Value| json!({"tools": names.iter().map(|name| tool(name)).collect::<Vec<_>>(), "nextCursor": next});
     let servers = [
@@ -102,7 +102,7 @@ async fn a_list_that_does_not_end_as_it_should_gives_what_there_is_once_and_a_wa
 }
 
 #[tokio::test]
-async fn what_is_left_out_of_a_list_is_named_with_its_reason_and_a_bad_description_costs_no_tool() {
+async fn what_a_list_leaves_out_is_named_and_a_bad_description_costs_no_tool() {
     let half = json!([
         {"name": "half", "description": "$HALF", "inputSchema": {"type": "object"}},
         {"name": "number", "description": 5, "inputSchema": {"type": "object"}},
@@ -131,7 +131,7 @@ async fn what_is_left_out_of_a_list_is_named_with_its_reason_and_a_bad_descripti
 }
 
 #[tokio::test]
-async fn a_server_that_announces_nothing_is_asked_for_its_tools_and_one_without_any_is_said_to_be_one() {
+async fn a_server_that_announces_nothing_is_asked_and_one_without_tools_is_named() {
     let list = json!({"tools/list": {"first": {"tools": [tool("a")]}}});
     let failing = json!({"resources/list": {"first": {"error": {"code": -32603, "message": "no database"}}}});
     let servers = [

@@ -174,7 +174,7 @@ async fn offer(gateway: &Gateway, round: usize, offered: usize, taken: usize) ->
 /// G94. The server has five places and ten may wait. How fast the machine is plays no part in what is
 /// promised: the useful calls are counted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn ten_times_too_many_calls_cost_the_useful_ones_nothing_and_are_refused_at_once() {
+async fn ten_times_too_many_calls_are_refused_at_once_and_cost_the_useful_nothing() {
     let narrow = with(fake(&[]), json!({"max_in_flight": 5, "queue": 10, "queue_age": "300s"}));
     let gateway = TestGateway::new().server("narrow", narrow).start().await;
     gateway.wait_state("narrow", "ready").await;

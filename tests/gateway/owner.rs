@@ -26,7 +26,7 @@ async fn status(gateway: &Gateway, key: &str) -> u16 {
 }
 
 #[tokio::test]
-async fn the_owner_s_key_is_replaced_where_no_daemon_runs_and_a_running_one_is_told_how() {
+async fn the_owners_key_is_replaced_where_no_daemon_runs_and_else_it_says_how() {
     let mut gateway = TestGateway::new().start().await;
     let (first, file) = (gateway.key().to_owned(), gateway.data().join("owner.key"));
     let (code, text) = renew(gateway.data());

@@ -84,7 +84,7 @@ async fn metric(gateway: &Gateway, family: &str) -> f64 {
 }
 
 #[tokio::test]
-async fn a_tool_that_changes_is_blocked_until_it_is_approved_and_a_new_one_is_hidden() {
+async fn a_changed_tool_is_blocked_until_it_is_approved_and_a_new_one_is_hidden() {
     let turncoat = Turncoat::new();
     let mut gateway =
         TestGateway::new().server("fake", turncoat.definition(json!({"pin": "block"}))).start().await;
@@ -185,7 +185,7 @@ async fn pin_from_now_on(gateway: &Gateway, turncoat: &Turncoat) {
 }
 
 #[tokio::test]
-async fn pinning_begins_when_it_is_switched_on_and_a_removed_server_takes_its_pins_along() {
+async fn pinning_begins_when_switched_on_and_a_removed_server_takes_its_pins() {
     let turncoat = Turncoat::new();
     let gateway = TestGateway::new().server("fake", turncoat.definition(json!({"pin": "off"}))).start().await;
     let before = gateway.wait_state("fake", "ready").await;

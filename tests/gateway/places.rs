@@ -58,7 +58,7 @@ fn socket(gateway: &Gateway) -> Value {
 }
 
 #[tokio::test]
-async fn every_route_is_open_without_a_key_to_the_daemon_s_own_user_and_to_no_other_place() {
+async fn every_route_is_open_without_a_key_to_the_daemons_own_user_only() {
     if !can_play_users("every route by place") {
         return;
     }

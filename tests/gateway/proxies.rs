@@ -263,7 +263,7 @@ async fn nobody_gets_through_apache_without_a_key_even_if_it_says_nothing() {
 
 /// `docs/security.md` and `docs/reverse-proxy.md` say that this is not defended: were it, they would be wrong.
 #[tokio::test]
-async fn a_silent_forwarder_of_the_daemon_s_own_user_is_that_user_and_of_another_is_not() {
+async fn a_silent_forwarder_of_the_daemons_own_user_is_that_user_others_are_not() {
     if !can_play_users("silent forwarders") {
         return;
     }

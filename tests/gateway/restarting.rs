@@ -40,7 +40,7 @@ fn gaps(starts: &[Instant]) -> Vec<Duration> {
 
 /// A1. The whole curve is in the state machine's tests, in no time; here are its first steps.
 #[tokio::test]
-async fn a_server_that_always_exits_is_tried_less_and_less_often_and_costs_next_to_nothing() {
+async fn a_server_that_always_exits_is_tried_ever_less_often_and_costs_little() {
     // Each time with another code: what always ends in the same way is tried less often still.
     let directory = tempfile::tempdir().expect("a directory");
     let script = "echo >>\"$0\"; exit $(wc -l <\"$0\")";
@@ -75,7 +75,7 @@ fn minutes_between(earlier: &str, later: &str) -> i64 {
 
 /// What its neighbours could use is not spent on what cannot work: W12 of the servers that were tried.
 #[tokio::test]
-async fn a_server_that_was_never_ready_and_always_ends_in_the_same_way_is_left_alone_for_minutes() {
+async fn a_server_never_ready_that_ends_alike_each_time_is_left_alone_for_minutes() {
     let script = "echo \"Error: ORCHARD_KEY is not set ($$)\" >&2; echo 'usage: orchard' >&2; exit 2";
     let keyless = |first: &str| json!({"command": "sh", "args": ["-c", format!("{first} {script}")]});
     // One that has read what it was sent may have ended of it, and is opened in the other way, too.
@@ -214,7 +214,7 @@ async fn fifty_servers_that_fail_at_once_start_by_turns_and_harm_no_other() {
 
 /// A5.
 #[tokio::test]
-async fn every_fault_of_a_definition_names_its_errno_and_its_path_and_is_left_alone() {
+async fn every_fault_of_a_definition_names_errno_and_path_and_is_left_alone() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = |name: &str, content: &[u8], mode: u32| {
         let path = directory.path().join(name);
@@ -292,7 +292,7 @@ async fn a_handshake_that_never_ends_is_ended_at_its_deadline_with_its_process()
 
 /// A7.
 #[tokio::test]
-async fn a_slow_start_is_waited_for_and_who_cannot_wait_is_told_the_call_was_not_made() {
+async fn a_slow_start_is_waited_for_and_who_cannot_is_told_of_no_call_made() {
     let slow = with(fake(&["--slow-init", "4000"]), json!({"era": "legacy"}));
     let gateway = TestGateway::new().server("slow", slow).start().await;
     let call = |timeout: u64| json!({"mcp_id": "slow", "tool": "echo", "arguments": {"nonce": 5}, "timeout": timeout});
@@ -312,7 +312,7 @@ async fn a_slow_start_is_waited_for_and_who_cannot_wait_is_told_the_call_was_not
 
 /// A12.
 #[tokio::test]
-async fn an_unasked_exit_with_code_0_is_answered_as_the_policy_says_and_called_what_it_is() {
+async fn an_unasked_exit_with_code_0_follows_the_policy_and_is_named_as_it_is() {
     let mut builder = TestGateway::new();
     for restart in ["always", "on-failure", "never"] {
         builder = builder.server(restart, with(fake(&[]), json!({"restart": restart})));

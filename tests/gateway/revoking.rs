@@ -98,7 +98,7 @@ fn time_in(seconds: i64) -> String {
 }
 
 #[tokio::test]
-async fn a_followed_log_ends_with_a_word_when_its_key_is_revoked_and_when_it_expires() {
+async fn a_followed_log_ends_with_a_word_when_its_key_is_revoked_or_expires() {
     let gateway = TestGateway::new().server("fake", fake(&[])).start().await;
     gateway.wait_state("fake", "ready").await;
     let revoked = make(&gateway, json!({"name": "r"})).await;
@@ -130,7 +130,7 @@ async fn a_followed_log_ends_with_a_word_when_its_key_is_revoked_and_when_it_exp
 }
 
 #[tokio::test]
-async fn calls_that_wait_are_refused_when_their_key_is_revoked_and_the_one_with_the_child_is_answered() {
+async fn on_revocation_waiting_calls_are_refused_and_the_one_running_is_answered() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("go");
     let one_by_one = with(fake(&[]), json!({"max_in_flight": 1, "queue_age": "60s"}));
@@ -172,7 +172,7 @@ async fn calls_that_wait_are_refused_when_their_key_is_revoked_and_the_one_with_
 }
 
 #[tokio::test]
-async fn who_waits_for_a_child_or_still_sends_its_request_is_refused_when_its_key_is_revoked() {
+async fn on_revocation_who_waits_for_a_child_or_still_sends_is_refused() {
     let gateway = TestGateway::new()
         .server("fake", fake(&[]))
         .server("slow", with(fake(&["--hang-init"]), json!({"start_timeout": "60s"})))
@@ -386,7 +386,7 @@ fn break_disk(gateway: &Gateway, with_reserve: bool) {
 }
 
 #[tokio::test]
-async fn a_full_disk_keeps_no_key_alive_and_a_revocation_there_outlives_the_daemon() {
+async fn a_full_disk_keeps_no_key_alive_and_its_revocation_outlives_the_daemon() {
     let gateway = TestGateway::new().prepare(small_disk).start().await;
     let data = gateway.data().to_owned();
     if !is_mounted(&data) {
@@ -402,7 +402,7 @@ async fn a_full_disk_keeps_no_key_alive_and_a_revocation_there_outlives_the_daem
 }
 
 #[tokio::test]
-async fn where_nothing_at_all_can_be_written_a_revocation_is_in_force_and_says_that_it_may_be_forgotten() {
+async fn where_nothing_can_be_written_a_revocation_holds_and_says_it_may_be_lost() {
     let gateway = TestGateway::new().start().await;
     let gateway = revoked_without_a_disk(gateway, false, |gateway| limit(gateway, None)).await;
     gateway.stop().await;

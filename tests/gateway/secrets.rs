@@ -27,7 +27,7 @@ async fn cause(gateway: &Gateway, server: &str) -> String {
 }
 
 #[tokio::test]
-async fn only_the_child_that_names_a_reference_gets_what_it_stands_for_and_nobody_shows_it() {
+async fn only_the_child_that_names_a_reference_gets_its_value_and_nobody_shows_it() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("token");
     fs::write(&file, format!("{FROM_FILE}\n")).expect("written");
@@ -120,7 +120,7 @@ async fn what_arguments_stand_for_is_told_to_the_child_alone() {
 }
 
 #[tokio::test]
-async fn a_reference_that_leads_nowhere_fails_its_server_with_a_cause_that_names_it() {
+async fn a_reference_that_leads_nowhere_fails_its_server_and_the_cause_names_it() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("late");
     let late = format!("${{file:{}}}", path.display());
@@ -259,7 +259,7 @@ async fn the_harness_finds_a_secret_where_it_must_not_be() {
 }
 
 #[tokio::test]
-async fn what_stands_in_a_url_is_shown_to_those_who_may_see_definitions_and_to_nobody_else() {
+async fn what_stands_in_a_url_is_shown_only_to_those_who_may_see_definitions() {
     let url = format!("https://user:{FROM_VARIABLE}@192.0.2.1/mcp?token={FROM_FILE}");
     let mut gateway = TestGateway::new()
         .server("far", json!({"url": url}))

@@ -46,7 +46,7 @@ async fn a_server_of_any_era_becomes_ready_however_it_takes_the_probe() {
 }
 
 #[tokio::test]
-async fn a_server_that_never_answers_after_the_probe_is_opened_the_other_way_at_its_next_start() {
+async fn a_server_silent_after_the_probe_is_opened_the_other_way_the_next_time() {
     let deaf = with(fake(&["--probe", "reply-deaf"]), json!({"start_timeout": "2s"}));
     let gateway = TestGateway::new().server("deaf", deaf).start().await;
     let seen = gateway.wait_state("deaf", "ready").await;
@@ -56,7 +56,7 @@ async fn a_server_that_never_answers_after_the_probe_is_opened_the_other_way_at_
 
 /// What was learnt of a server is known at its next start, in this run of the daemon and in the next one.
 #[tokio::test]
-async fn a_server_is_opened_as_it_was_before_and_is_not_asked_again_what_it_cannot_bear() {
+async fn a_server_is_opened_as_before_and_not_asked_again_what_it_cannot_bear() {
     let mut gateway = TestGateway::new()
         .server("silent", fake(&["--probe", "silent"]))
         .server("exits", fake(&["--probe", "exit"]))

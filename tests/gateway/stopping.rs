@@ -54,7 +54,7 @@ async fn sigterm_lets_the_running_calls_finish() {
 }
 
 #[tokio::test]
-async fn sigterm_under_load_finishes_every_call_and_waits_for_no_stream_and_no_half_request() {
+async fn sigterm_under_load_finishes_every_call_and_waits_for_no_stream() {
     const CALLS: usize = 200;
     let mut gateway = TestGateway::new().server("fake", fake(&[])).start().await;
     gateway.wait_state("fake", "ready").await;
@@ -90,7 +90,7 @@ async fn sigterm_under_load_finishes_every_call_and_waits_for_no_stream_and_no_h
 }
 
 #[tokio::test]
-async fn calls_that_outlast_the_drain_are_answered_503_or_502_and_the_exit_code_says_so() {
+async fn calls_that_outlast_the_drain_get_503_or_502_and_the_exit_code_says_so() {
     let config = "[server]\ndrain = \"300ms\"\n";
     let mut gateway = TestGateway::new().server("fake", fake(&[])).config_toml(config).start().await;
     gateway.wait_state("fake", "ready").await;

@@ -212,7 +212,7 @@ async fn a_key_is_told_how_many_streams_it_may_have_and_by_which_setting() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn a_thousand_followers_of_one_log_take_bounded_memory_and_a_slow_one_slows_nobody() {
+async fn a_thousand_followers_take_bounded_memory_and_a_slow_one_slows_nobody() {
     const FOLLOWERS: usize = 1000;
     allow_many_sockets();
     let config = "[http]\nmax_connections = 1200\nmax_connections_per_address = 1200\nmax_streams = 1100\n\

@@ -208,7 +208,7 @@ async fn a_busy_server_gets_further_replicas_within_its_range() {
 }
 
 #[tokio::test]
-async fn after_five_unanswered_calls_the_breaker_refuses_and_lets_one_through_to_see() {
+async fn after_five_unanswered_calls_the_breaker_opens_and_lets_one_through() {
     let gateway = TestGateway::new()
         .server("mute", with(fake(&[]), json!({"breaker_pause": "700ms"})))
         .server("well", fake(&[]))

@@ -140,7 +140,7 @@ async fn plain_http_on_the_tls_port_is_closed_in_order_and_reaches_nothing() {
 }
 
 #[tokio::test]
-async fn a_handshake_that_does_not_end_is_closed_and_two_hundred_of_them_block_nobody() {
+async fn an_endless_handshake_is_closed_and_two_hundred_of_them_block_nobody() {
     let site = Site::new();
     let gateway = site.gateway("header_timeout = \"2s\"\n").start().await;
     let begun = Instant::now();
@@ -168,7 +168,7 @@ async fn a_handshake_that_does_not_end_is_closed_and_two_hundred_of_them_block_n
 }
 
 #[tokio::test]
-async fn an_unfinished_handshake_has_a_place_among_the_connections_and_does_not_hold_up_the_stop() {
+async fn an_unfinished_handshake_holds_a_place_and_does_not_hold_up_the_stop() {
     let site = Site::new();
     // Far beyond what a test waits: the place is free because somebody needs it.
     let gateway = site.gateway("max_connections = 1\nheader_timeout = \"10m\"\n").start().await;

@@ -428,7 +428,7 @@ fn status(pid: i32, name: &str) -> String {
 }
 
 #[tokio::test]
-async fn signals_that_were_blocked_or_ignored_at_the_start_are_heard_and_children_know_nothing_of_it() {
+async fn signals_blocked_or_ignored_at_the_start_are_heard_and_not_by_children() {
     let mut gateway =
         TestGateway::new().server("fake", fake(&[])).config_toml("[server]\nwatch = false\n").start().await;
     assert!(gateway.terminate().await.success());
@@ -526,7 +526,7 @@ fn sleeper(seconds: &str) -> Option<Process> {
 }
 
 #[tokio::test]
-async fn a_process_that_sheds_every_mark_ends_when_nobody_can_have_started_it_and_not_before() {
+async fn a_process_that_sheds_every_mark_ends_once_nobody_can_have_started_it() {
     let gateway = TestGateway::new()
         .server("older", fake(&[]))
         .config_toml("[server]\ncgroups = false\n")

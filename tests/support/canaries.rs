@@ -22,7 +22,7 @@ const KEY: &str = "pk_live_";
 /// So many characters follow in a whole one.
 const KEY_LENGTH: usize = 43;
 /// No file that the daemon writes is longer.
-const LONGEST_FILE: u64 = 256 * 1024 * 1024;
+const MAX_FILE: u64 = 256 * 1024 * 1024;
 
 /// A variable of the daemon that no server refers to.
 pub(crate) const UNNAMED_VARIABLE: &str = "CANARY_OF_THE_TEST";
@@ -189,7 +189,7 @@ fn look_below(root: &Path, directory: &Path, found: &mut Vec<String>) {
         if about.is_dir() {
             look_below(root, &path, found);
         } else if about.is_file()
-            && about.len() <= LONGEST_FILE
+            && about.len() <= MAX_FILE
             && let Ok(bytes) = fs::read(&path)
         {
             found.extend(leaks(Place::File(path.strip_prefix(root).unwrap_or(&path)), &bytes));

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use super::canaries::{self, Place, check_answer};
 
 /// No answer takes longer: beyond the longest deadline that the daemon itself keeps.
-const PATIENCE: Duration = Duration::from_secs(330);
+const REPLY_TIMEOUT: Duration = Duration::from_secs(330);
 
 /// What came back.
 #[derive(Debug, Clone)]
@@ -109,9 +109,9 @@ impl Connection {
             let body = body.collect().await?.to_bytes();
             Ok(Reply { status: head.status.as_u16(), headers: head.headers, body })
         };
-        let reply = timeout(PATIENCE, exchange)
+        let reply = timeout(REPLY_TIMEOUT, exchange)
             .await
-            .unwrap_or_else(|_| panic!("{method} {path}: no answer in {PATIENCE:?}"));
+            .unwrap_or_else(|_| panic!("{method} {path}: no answer in {REPLY_TIMEOUT:?}"));
         if let Ok(Reply { status, headers, body: answer }) = &reply {
             check_answer(Place::Answer { method, path, request: &body, status: *status }, headers, answer);
         }

@@ -34,7 +34,7 @@ pub(crate) async fn in_turn(gateway: &Gateway, body: &Value, count: usize) -> Ve
 }
 
 /// No more connections at once, of the 1,024 that the daemon has places for.
-const MOST_CONNECTIONS: usize = 512;
+const MAX_CONNECTIONS: usize = 512;
 
 /// A request that is sent again and again, with all its headers.
 pub(crate) struct Repeated {
@@ -86,7 +86,7 @@ pub(crate) async fn paced(
     length: Duration,
 ) -> Vec<Shot> {
     let idle: Arc<Mutex<Vec<Connection>>> = Arc::default();
-    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let requests: Vec<Arc<Repeated>> = requests.into_iter().map(Arc::new).collect();
     let gap = Duration::from_secs(1) / per_second;
     let start = Instant::now();

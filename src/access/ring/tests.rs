@@ -1,10 +1,10 @@
 use std::num::NonZeroU32;
 
-use super::super::{KeyWish, NewKey};
+use super::super::{NewKey, NewKeySpec};
 use super::*;
 
 fn made(member: &str, expires_at: Option<u64>) -> NewKey {
-    let wish = KeyWish {
+    let wish = NewKeySpec {
         name: "k".to_owned(),
         description: None,
         member_id: member.into(),
@@ -31,10 +31,10 @@ fn a_key_is_found_and_any_other_text_is_not() {
     let mut other = made.text.clone();
     other.pop();
     for token in [other.as_str(), "", "pk_live_x", "with blank", &"x".repeat(257)] {
-        assert_eq!(ring.authenticate(token, 7).err(), Some(Refused::Unknown), "{token:?}");
+        assert_eq!(ring.authenticate(token, 7).err(), Some(CredentialError::Unknown), "{token:?}");
     }
     put(&ring, []);
-    assert_eq!(ring.authenticate(&made.text, 7).err(), Some(Refused::Unknown));
+    assert_eq!(ring.authenticate(&made.text, 7).err(), Some(CredentialError::Unknown));
 }
 
 #[test]
@@ -45,9 +45,9 @@ fn what_ends_a_key_is_told_to_its_holder() {
     revoked.record.revoked_at = Some(3);
     put(&ring, [&short, &lost, &revoked].map(|key| key.record.clone()));
     assert!(ring.authenticate(&short.text, 9).is_ok());
-    assert_eq!(ring.authenticate(&short.text, 10).err(), Some(Refused::Expired));
-    assert_eq!(ring.authenticate(&lost.text, 9).err(), Some(Refused::Revoked));
-    assert_eq!(ring.authenticate(&revoked.text, 9).err(), Some(Refused::Revoked));
+    assert_eq!(ring.authenticate(&short.text, 10).err(), Some(CredentialError::Expired));
+    assert_eq!(ring.authenticate(&lost.text, 9).err(), Some(CredentialError::Revoked));
+    assert_eq!(ring.authenticate(&revoked.text, 9).err(), Some(CredentialError::Revoked));
     assert_eq!((ring.active(9), ring.active(10)), (1, 0));
 }
 
@@ -68,7 +68,7 @@ fn a_key_has_only_so_many_calls_at_once_also_across_changes_of_the_ring() {
 
 #[test]
 fn the_keys_of_a_member_share_its_budget() {
-    let mut charter = Charter::default();
+    let mut charter = Tenancy::default();
     charter.organization.plan = Arc::new(super::super::Plan::with_rate("two", Some(2)));
     let ring = KeyRing::new(charter);
     let keys = [made("user_owner", None), made("user_owner", None)];
@@ -86,7 +86,7 @@ fn rate(limit: u32) -> KeyLimits {
 
 #[test]
 fn what_a_key_or_its_member_has_used_outlives_every_change_of_the_ring() {
-    let mut charter = Charter::default();
+    let mut charter = Tenancy::default();
     charter.organization.plan = Arc::new(Plan::with_rate("three", Some(3)));
     let ring = KeyRing::new(charter.clone());
     let [a, b] = [made("user_owner", None), made("user_owner", None)];
@@ -100,8 +100,8 @@ fn what_a_key_or_its_member_has_used_outlives_every_change_of_the_ring() {
     };
     assert_eq!(left(&a), (2, 1, false));
     // One more member, another name of the owner, the same keys again: no bucket is refilled.
-    charter.members.push(Arc::new(Member { id: "user_new".into(), ..Charter::default_owner() }));
-    charter.members[0] = Arc::new(Member { name: "Olga".to_owned(), ..Charter::default_owner() });
+    charter.members.push(Arc::new(Member { id: "user_new".into(), ..Tenancy::default_owner() }));
+    charter.members[0] = Arc::new(Member { name: "Olga".to_owned(), ..Tenancy::default_owner() });
     ring.govern(charter.clone());
     put(&ring, keys.clone());
     assert_eq!(left(&a), (2, 0, false));
@@ -117,7 +117,7 @@ fn what_a_key_or_its_member_has_used_outlives_every_change_of_the_ring() {
 }
 
 #[test]
-fn a_text_that_was_replaced_is_accepted_as_long_as_was_said_and_told_apart_afterwards() {
+fn a_replaced_text_is_accepted_for_its_grace_and_told_apart_afterwards() {
     let (ring, first) = (KeyRing::default(), made("user_owner", None));
     put(&ring, [first.record.clone()]);
     let held = ring.authenticate(&first.text, 1).expect("valid");
@@ -125,24 +125,24 @@ fn a_text_that_was_replaced_is_accepted_as_long_as_was_said_and_told_apart_after
     put(&ring, [second.record.clone()]);
     assert_eq!(*ring.authenticate(&second.text, 10).expect("valid").key_id(), first.record.id);
     assert!(ring.authenticate(&first.text, 19).is_ok());
-    assert_eq!(ring.authenticate(&first.text, 20).err(), Some(Refused::Revoked));
+    assert_eq!(ring.authenticate(&first.text, 20).err(), Some(CredentialError::Revoked));
     assert!(held.again(19).is_ok() && held.again(20).is_err());
     let third = NewKey::rotate(&second.record, 15, 15).expect("random bytes");
     put(&ring, [third.record.clone()]);
-    assert_eq!(ring.authenticate(&first.text, 15).err(), Some(Refused::Unknown));
-    assert_eq!(ring.authenticate(&second.text, 15).err(), Some(Refused::Revoked));
+    assert_eq!(ring.authenticate(&first.text, 15).err(), Some(CredentialError::Unknown));
+    assert_eq!(ring.authenticate(&second.text, 15).err(), Some(CredentialError::Revoked));
     assert_eq!(ring.keys(15).len(), 1);
     let mut revoked = third.record.clone();
     revoked.revoked_at = Some(16);
     put(&ring, [revoked]);
     assert!(ring.local_operator().again(17).is_ok());
-    assert_eq!(ring.authenticate(&third.text, 17).err(), Some(Refused::Revoked));
+    assert_eq!(ring.authenticate(&third.text, 17).err(), Some(CredentialError::Revoked));
 }
 
 #[tokio::test]
-async fn whoever_is_under_way_is_told_of_a_change_of_its_member_or_plan_and_nobody_else() {
-    let mut charter = Charter::default();
-    let member = |role| Arc::new(Member { id: "user_b".into(), role, ..Charter::default_owner() });
+async fn calls_under_way_are_told_of_changes_of_their_own_member_or_plan_only() {
+    let mut charter = Tenancy::default();
+    let member = |role| Arc::new(Member { id: "user_b".into(), role, ..Tenancy::default_owner() });
     charter.members.push(member(Role::Admin));
     let (ring, [a, b]) = (KeyRing::new(charter.clone()), [made("user_owner", None), made("user_b", None)]);
     put(&ring, [&a, &b].map(|key| key.record.clone()));
@@ -164,16 +164,16 @@ async fn whoever_is_under_way_is_told_of_a_change_of_its_member_or_plan_and_nobo
     charter.members.pop();
     ring.govern(charter);
     changed.await;
-    assert_eq!(of_b.again(1).err(), Some(Refused::Revoked));
+    assert_eq!(of_b.again(1).err(), Some(CredentialError::Revoked));
 }
 
 #[test]
 fn keys_end_with_their_member_and_act_with_its_role_from_then_on() {
-    let mut charter = Charter::default();
+    let mut charter = Tenancy::default();
     charter.members.push(Arc::new(Member {
         id: "user_b".into(),
         role: Role::Admin,
-        ..Charter::default_owner()
+        ..Tenancy::default_owner()
     }));
     let (ring, key) = (KeyRing::new(charter.clone()), made("user_b", None));
     put(&ring, [key.record.clone()]);
@@ -185,6 +185,6 @@ fn keys_end_with_their_member_and_act_with_its_role_from_then_on() {
     assert_eq!(before.again(1).map(|now| now.role()), Ok(Role::Viewer));
     charter.members.pop();
     ring.govern(charter);
-    assert_eq!(ring.authenticate(&key.text, 1).err(), Some(Refused::Revoked));
+    assert_eq!(ring.authenticate(&key.text, 1).err(), Some(CredentialError::Revoked));
     assert!(before.again(1).is_err() && !ring.administers(&key.record, 1));
 }

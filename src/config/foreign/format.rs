@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{Refusal, jsonc, yaml};
+use super::{ImportError, jsonc, yaml};
 use crate::config::json;
 use crate::config::problem::Position;
 
@@ -62,26 +62,26 @@ impl Format {
 
 /// Parses a text. `yaml` allows YAML as well, which is meant for files that are imported once, not for those
 /// that are read again and again.
-pub(super) fn parse(path: &Path, text: &str, yaml: bool) -> Result<Parsed, Refusal> {
+pub(super) fn parse(path: &Path, text: &str, yaml: bool) -> Result<Parsed, ImportError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let format = Format::of(path, text);
     let plain = |value| Parsed { value, repeated: Vec::new(), format };
     match format {
         Format::Json => {
-            let refused = |(at, reason)| Refusal::at(at, format!("is not valid JSON: {reason}"));
+            let refused = |(at, reason)| ImportError::at(at, format!("is not valid JSON: {reason}"));
             let parsed = json::parse(&jsonc::blanked(text)).map_err(refused)?;
             Ok(Parsed { value: parsed.value, repeated: parsed.repeated, format })
         }
         Format::Toml => toml::from_str::<Value>(text).map(plain).map_err(|error| {
             let at = error.span().map(|span| Position::of(text, span.start));
-            Refusal {
+            ImportError {
                 position: at,
                 place: String::new(),
                 reason: format!("is not valid TOML: {}", error.message()),
             }
         }),
         Format::Yaml if yaml => yaml::parse(text).map(plain),
-        Format::Yaml => Err(Refusal::whole(
+        Format::Yaml => Err(ImportError::whole(
             "is YAML, which is not read here; \"mcpvisor import --from FILE\" makes a servers file of it",
         )),
     }

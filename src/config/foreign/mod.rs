@@ -102,7 +102,7 @@ impl Entry {
 
 /// Reason that a file cannot be read as a servers file.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct ImportError {
     /// Position in the text. `None` if it is unknown.
     pub position: Option<Position>,
     /// Path of the member; empty for the file as a whole.
@@ -111,21 +111,21 @@ pub struct Refusal {
     pub reason: String,
 }
 
-impl Refusal {
-    fn whole(reason: impl Into<String>) -> Refusal {
-        Refusal { position: None, place: String::new(), reason: reason.into() }
+impl ImportError {
+    fn whole(reason: impl Into<String>) -> ImportError {
+        ImportError { position: None, place: String::new(), reason: reason.into() }
     }
 
-    fn at(position: Position, reason: String) -> Refusal {
-        Refusal { position: Some(position), place: String::new(), reason }
+    fn at(position: Position, reason: String) -> ImportError {
+        ImportError { position: Some(position), place: String::new(), reason }
     }
 
-    fn of(place: impl Into<String>, reason: impl Into<String>) -> Refusal {
-        Refusal { position: None, place: place.into(), reason: reason.into() }
+    fn of(place: impl Into<String>, reason: impl Into<String>) -> ImportError {
+        ImportError { position: None, place: place.into(), reason: reason.into() }
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for ImportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let blank = if self.place.is_empty() { "" } else { " " };
         write!(f, "{}{blank}{}", self.place, self.reason)
@@ -136,7 +136,7 @@ impl fmt::Display for Refusal {
 ///
 /// # Errors
 /// If it cannot be read as a file with servers. Problems of single servers are in their entries.
-pub fn read(source: &Source<'_>, env: &dyn Environment) -> Result<Reading, Refusal> {
+pub fn read(source: &Source<'_>, env: &dyn Environment) -> Result<Reading, ImportError> {
     let parsed = format::parse(source.path, source.text, source.yaml)?;
     let mut remarks = Remarks::default();
     let switches = Switches::read(parsed.value.as_object().unwrap_or(&Map::new()));

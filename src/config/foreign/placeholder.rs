@@ -39,7 +39,7 @@ pub(super) struct Translated {
 }
 
 /// Longest name that is searched between double braces, in bytes.
-const LONGEST_NAME: usize = 200;
+const MAX_NAME: usize = 200;
 
 /// Names whose values only the client knows that the file belongs to.
 const CLIENTS_OWN: [&str; 3] = ["CLAUDE_PLUGIN_ROOT", "extensionPath", "__dirname"];
@@ -325,7 +325,7 @@ impl<'t> Reader<'_, 't> {
     /// many other programs and stay.
     fn double_brace(&mut self) {
         // A name is short, while a text may consist of braces only.
-        let head = &self.rest.as_bytes()[..self.rest.len().min(LONGEST_NAME)];
+        let head = &self.rest.as_bytes()[..self.rest.len().min(MAX_NAME)];
         let end = memchr::memmem::find(head, b"}}").map_or(0, |at| at + 2);
         let inside = self.rest.get(2..end.saturating_sub(2)).unwrap_or_default().trim();
         if inside.starts_with(|c: char| c.is_ascii_uppercase())

@@ -61,7 +61,7 @@ fn places_are_put_in_where_they_are_no_secret() {
 }
 
 #[test]
-fn what_a_person_or_another_program_knows_is_a_problem_that_says_what_to_write() {
+fn what_only_a_person_or_program_knows_is_a_problem_that_says_what_to_write() {
     for written in [
         "${input:key}",
         "a ${user_config.token}",
@@ -90,7 +90,7 @@ fn what_a_person_or_another_program_knows_is_a_problem_that_says_what_to_write()
 }
 
 #[test]
-fn what_stays_as_it_is_although_a_client_may_put_something_there_is_warned_of() {
+fn what_stays_although_a_client_may_fill_it_in_is_warned_of() {
     for written in ["$TOKEN", "%APPDATA%\\x", "${vault:x}", "{env:TOKEN}", "~/x", "--keys=~/x"] {
         let seen = translated(written, Spot::Argument, false);
         assert_eq!((seen.text.as_str(), seen.warnings.len()), (written, 1), "{written}: {seen:?}");

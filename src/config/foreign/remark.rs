@@ -5,9 +5,9 @@ use crate::config::problem::{one_line, path_step};
 use crate::text::cut;
 
 /// Most remarks that are kept for a file.
-const MOST: usize = 200;
+const MAX_REMARKS: usize = 200;
 /// Longest sentence of a remark, in characters.
-const LONGEST: usize = 400;
+const MAX_REMARK_CHARS: usize = 400;
 
 /// Importance of a remark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,11 +34,11 @@ impl Remark {
     pub fn sentence(&self) -> String {
         let blank = if self.place.is_empty() { "" } else { " " };
         let text = format!("{}{blank}{}", self.place, self.text);
-        cut(one_line(&text), LONGEST)
+        cut(one_line(&text), MAX_REMARK_CHARS)
     }
 }
 
-/// Remarks on one file. Beyond [`MOST`] only their number is kept.
+/// Remarks on one file. Beyond [`MAX_REMARKS`] only their number is kept.
 #[derive(Debug, Default)]
 pub(super) struct Remarks {
     kept: Vec<Remark>,
@@ -56,7 +56,7 @@ impl Remarks {
 
     fn add(&mut self, weight: Weight, place: String, text: String) {
         let remark = Remark { weight, place, text };
-        if self.kept.len() >= MOST {
+        if self.kept.len() >= MAX_REMARKS {
             self.more += 1;
         } else if !self.kept.contains(&remark) {
             self.kept.push(remark);
@@ -88,9 +88,9 @@ mod tests {
             remarks.warn(format!("mcpServers.{n}{}", "x".repeat(n % 900)), "is\nodd");
         }
         let remarks = remarks.finish();
-        assert_eq!(remarks.len(), MOST + 1);
-        assert!(remarks[MOST].sentence().contains("9800 more"), "{}", remarks[MOST].sentence());
-        assert!(remarks.iter().all(|remark| remark.sentence().chars().count() <= LONGEST + 1));
+        assert_eq!(remarks.len(), MAX_REMARKS + 1);
+        assert!(remarks[MAX_REMARKS].sentence().contains("9800 more"), "{}", remarks[MAX_REMARKS].sentence());
+        assert!(remarks.iter().all(|remark| remark.sentence().chars().count() <= MAX_REMARK_CHARS + 1));
         assert!(remarks[0].sentence().ends_with("is\\nodd"));
     }
 }

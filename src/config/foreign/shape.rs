@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::format::Format;
 use super::remark::{Remarks, below};
-use super::{Refusal, SERVERS_MEMBER};
+use super::{ImportError, SERVERS_MEMBER};
 use crate::config::problem::path_step;
 use crate::nearest::closest;
 use crate::supervisor::ADDRESS_MEMBERS;
@@ -41,9 +41,11 @@ const PLACES: [&[&str]; 8] = [
 ///
 /// # Errors
 /// If it is not a servers file; the error tells what it is, or what is missing.
-pub(super) fn parts(value: Value, format: Format, remarks: &mut Remarks) -> Result<Vec<Part>, Refusal> {
+pub(super) fn parts(value: Value, format: Format, remarks: &mut Remarks) -> Result<Vec<Part>, ImportError> {
     let Value::Object(top) = value else {
-        return Err(Refusal::whole(format!("must be a JSON object with the member \"{SERVERS_MEMBER}\"")));
+        return Err(ImportError::whole(format!(
+            "must be a JSON object with the member \"{SERVERS_MEMBER}\""
+        )));
     };
     warn_of_capitals(&top, remarks);
     let is_opencode = top.get("$schema").and_then(Value::as_str).is_some_and(|at| at.contains("opencode.ai"));
@@ -84,7 +86,7 @@ fn part(
     found: &Value,
     is_opencode: bool,
     remarks: &mut Remarks,
-) -> Result<Option<Part>, Refusal> {
+) -> Result<Option<Part>, ImportError> {
     let base = place.join(".");
     let own = place == [SERVERS_MEMBER];
     let entries: Vec<(String, Value)> = match found {
@@ -92,9 +94,9 @@ fn part(
         Value::Array(list) if own => listed(list),
         Value::String(_) if own => {
             let reason = "names another file: give that one with --servers, or write the servers here";
-            return Err(Refusal::of(base, reason));
+            return Err(ImportError::of(base, reason));
         }
-        _ if own => return Err(Refusal::of(base, "must be an object: server name to definition")),
+        _ if own => return Err(ImportError::of(base, "must be an object: server name to definition")),
         _ => return Ok(None),
     };
     let of_opencode = is_opencode || entries.iter().any(|(_, entry)| is_opencode_s(entry));
@@ -197,10 +199,10 @@ fn note_projects(top: &Map<String, Value>, remarks: &mut Remarks) {
 }
 
 /// Tells what a file without servers is.
-fn what_it_is(top: &Map<String, Value>, format: Format) -> Refusal {
+fn what_it_is(top: &Map<String, Value>, format: Format) -> ImportError {
     let has = |member: &str| top.contains_key(member);
     if (has("manifest_version") || has("dxt_version")) && has("server") {
-        return Refusal::whole(
+        return ImportError::whole(
             "is the manifest of a bundle (mcpb, dxt), not a servers file: it needs the directory where the bundle \
              is installed (${__dirname}) and answers to its questions (${user_config.…}). Write the command that \
              it runs, with these filled in",
@@ -211,22 +213,22 @@ fn what_it_is(top: &Map<String, Value>, format: Format) -> Refusal {
         || has("packages") && has("name")
         || has("remotes") && has("name")
     {
-        return Refusal::whole(
+        return ImportError::whole(
             "is a server.json of the registry, not a servers file: it says which packages a server comes in, not \
              how it is run here. Write the command, such as \"npx\" with [\"-y\", \"PACKAGE\"]",
         );
     }
     if looks_like_server(&Value::Object(top.clone())) {
-        return Refusal::whole(format!(
+        return ImportError::whole(format!(
             "is the entry of one server: write {{\"{SERVERS_MEMBER}\": {{\"NAME\": …}}}} around it"
         ));
     }
     if format == Format::Toml {
         let own = ["server", "http", "llm", "log", "members"].iter().any(|section| has(section));
         let hint = if own { ", which looks like a configuration file: give it with --config" } else { "" };
-        return Refusal::whole(format!("has no [mcp_servers]{hint}"));
+        return ImportError::whole(format!("has no [mcp_servers]{hint}"));
     }
-    Refusal::of(SERVERS_MEMBER, format!("is required{}", hint(top)))
+    ImportError::of(SERVERS_MEMBER, format!("is required{}", hint(top)))
 }
 
 /// Returns the end of the sentence "is required": most likely a member is mistyped.

@@ -30,7 +30,7 @@ fn directory() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/client_files"))
 }
 
-fn read_file(name: &str, yaml: bool) -> Result<Reading, Refusal> {
+fn read_file(name: &str, yaml: bool) -> Result<Reading, ImportError> {
     let text = fs::read_to_string(directory().join(name)).expect("it is there");
     read(&Source { path: &PathBuf::from("/srv/p").join(name), text: &text, yaml }, &environment())
 }

@@ -7,7 +7,7 @@ use super::entry::Look;
 use crate::supervisor::OWN_MEMBER;
 
 /// Longest time that is accepted, in milliseconds: a day.
-const LONGEST_MS: u64 = 86_400_000;
+const MAX_MS: u64 = 86_400_000;
 /// Usual start deadline in milliseconds. A shorter one of a client does not shorten it: clients have a person
 /// waiting.
 const USUAL_START_MS: u64 = 60_000;
@@ -74,7 +74,7 @@ fn of_timeout(raw: &mut Map<String, Value>, unit: Option<Unit>, look: &mut Look<
 fn milliseconds(value: &Value, factor: u64) -> Option<u64> {
     let number = value.as_f64().filter(|number| number.is_finite() && *number > 0.0)?;
     let ms = (number * factor as f64).round();
-    (1.0..=LONGEST_MS as f64).contains(&ms).then_some(ms as u64)
+    (1.0..=MAX_MS as f64).contains(&ms).then_some(ms as u64)
 }
 
 fn set(raw: &mut Map<String, Value>, setting: &str, ms: u64) {

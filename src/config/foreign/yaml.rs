@@ -2,16 +2,16 @@
 
 use serde_json::Value;
 
-use super::Refusal;
+use super::ImportError;
 use crate::config::problem::Position;
 
 /// Parses a text. An error contains nothing of the text, which may be a secret.
-pub(super) fn parse(text: &str) -> Result<Value, Refusal> {
+pub(super) fn parse(text: &str) -> Result<Value, ImportError> {
     serde_saphyr::from_str(text).map_err(|error| {
         let number = |of: u64| usize::try_from(of).unwrap_or(usize::MAX);
         let position = error.location();
         let position = position.map(|at| Position { line: number(at.line()), column: number(at.column()) });
-        Refusal { position, place: String::new(), reason: "is not valid YAML".to_owned() }
+        ImportError { position, place: String::new(), reason: "is not valid YAML".to_owned() }
     })
 }
 

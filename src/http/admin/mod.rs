@@ -9,10 +9,10 @@ use axum::response::Response;
 use axum::routing::get;
 use serde_json::{Value, json};
 
-use super::auth::{Denied, admit_to_metrics};
-use super::clock::retry_seconds;
-use super::guard::{Refusal, TOO_MANY_ACTS, TWO_ENDS, UNKNOWN_CODING, foreign_host};
+use super::auth::{AuthError, admit_to_metrics};
+use super::guard::{EdgeRejection, TOO_MANY_ACTS, TWO_ENDS, UNKNOWN_CODING, foreign_host};
 use super::routes::{Access, Routes};
+use super::timestamp::retry_seconds;
 use super::{Shared, query};
 
 /// Content type of the Prometheus text format.
@@ -27,13 +27,13 @@ pub(super) fn routes() -> Routes {
 }
 
 /// A request whose query, if it has one, holds only parameters that the route knows.
-struct Asked;
+struct KnownRequest;
 
-impl FromRequestParts<Shared> for Asked {
+impl FromRequestParts<Shared> for KnownRequest {
     type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Shared) -> Result<Asked, Response> {
-        refused_query(parts).map_or(Ok(Asked), Err)
+    async fn from_request_parts(parts: &mut Parts, _: &Shared) -> Result<KnownRequest, Response> {
+        refused_query(parts).map_or(Ok(KnownRequest), Err)
     }
 }
 
@@ -45,13 +45,13 @@ fn refused_query(parts: &Parts) -> Option<Response> {
 }
 
 /// Answers that the process serves.
-async fn health(_: Asked) -> Response {
+async fn health(_: KnownRequest) -> Response {
     answer(StatusCode::OK, &json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}))
 }
 
 /// Reports whether calls are served. Callers that may see all servers get the list of what is wrong or waited
 /// for; others get its length.
-async fn ready(_: Asked, State(shared): State<Shared>, request: Request) -> Response {
+async fn ready(_: KnownRequest, State(shared): State<Shared>, request: Request) -> Response {
     let readiness = shared.gateway.readiness();
     let (status, word, name, what) = match readiness.ready {
         true if readiness.problems.is_empty() => {
@@ -84,11 +84,11 @@ async fn metrics(State(shared): State<Shared>, request: Request) -> Response {
     }
 }
 
-fn refuse(denied: &Denied) -> Response {
+fn refuse(denied: &AuthError) -> Response {
     match denied {
-        Denied::Missing | Denied::Unproven { .. } | Denied::Refused { .. } => {
+        AuthError::Missing | AuthError::Unproven { .. } | AuthError::Refused { .. } => {
             let mut body = json!({"error": "Authentication required"});
-            if let Denied::Unproven { why } = denied {
+            if let AuthError::Unproven { why } = denied {
                 body["reason"] = Value::from(*why);
             }
             let mut response = answer(StatusCode::UNAUTHORIZED, &body);
@@ -96,8 +96,8 @@ fn refuse(denied: &Denied) -> Response {
             response.extensions_mut().insert(denied.failed_login());
             response
         }
-        Denied::RoleTooLow => error(StatusCode::FORBIDDEN, "A key that may use all servers is required"),
-        Denied::TooMany { retry_after } => {
+        AuthError::RoleTooLow => error(StatusCode::FORBIDDEN, "A key that may use all servers is required"),
+        AuthError::TooMany { retry_after } => {
             let mut response = error(StatusCode::TOO_MANY_REQUESTS, "Too many requests. Please retry later");
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_seconds(*retry_after)));
             response
@@ -123,27 +123,27 @@ pub(super) fn failure(failed: &crate::service::Error) -> Response {
 }
 
 /// Answers for a refusal of the guard on a path that belongs to no dialect.
-pub(super) fn refusal(refusal: Refusal<'_>) -> Response {
+pub(super) fn refusal(refusal: EdgeRejection<'_>) -> Response {
     match refusal {
-        Refusal::AmbiguousFraming => {
+        EdgeRejection::AmbiguousFraming => {
             let mut response = error(StatusCode::BAD_REQUEST, TWO_ENDS);
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             response
         }
-        Refusal::UnknownCoding => error(StatusCode::NOT_IMPLEMENTED, UNKNOWN_CODING),
-        Refusal::BadHost => {
+        EdgeRejection::UnknownCoding => error(StatusCode::NOT_IMPLEMENTED, UNKNOWN_CODING),
+        EdgeRejection::BadHost => {
             error(StatusCode::BAD_REQUEST, "The request must have exactly one valid Host header")
         }
-        Refusal::ForeignHost { host } => error(StatusCode::FORBIDDEN, &foreign_host(host)),
-        Refusal::ForeignOrigin => {
+        EdgeRejection::ForeignHost { host } => error(StatusCode::FORBIDDEN, &foreign_host(host)),
+        EdgeRejection::ForeignOrigin => {
             error(StatusCode::FORBIDDEN, "The Origin header names an origin that is not allowed")
         }
-        Refusal::TooManyActs => {
+        EdgeRejection::TooManyActs => {
             let mut response = error(StatusCode::SERVICE_UNAVAILABLE, TOO_MANY_ACTS);
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
             response
         }
-        Refusal::Internal { request_id, cause } => {
+        EdgeRejection::Internal { request_id, cause } => {
             let mut body = json!({"error": "An unexpected error occurred", "request_id": request_id});
             if let Some(cause) = cause {
                 body["cause"] = Value::from(cause);

@@ -16,7 +16,11 @@ fn guard(bound_to_loopback: bool, debug: bool) -> Guard {
         response
     }
     async fn local(request: axum::extract::Request) -> String {
-        request.extensions().get::<Arc<Visitor>>().is_some_and(|visitor| visitor.claims_nearness).to_string()
+        request
+            .extensions()
+            .get::<Arc<RequestContext>>()
+            .is_some_and(|visitor| visitor.claims_nearness)
+            .to_string()
     }
     let router = Router::new()
         .route("/ok", get(async || "ok").post(async || "made"))
@@ -32,7 +36,12 @@ fn guard(bound_to_loopback: bool, debug: bool) -> Guard {
     Guard::new(policy, debug, router, AuditHandle::to_nobody())
 }
 
-async fn ask(guard: &Guard, visit: Visit, line: &str, headers: &[(&'static str, &str)]) -> (Response, Value) {
+async fn ask(
+    guard: &Guard,
+    visit: PeerInfo,
+    line: &str,
+    headers: &[(&'static str, &str)],
+) -> (Response, Value) {
     let (method, path) = line.split_once(' ').expect("a method and a path");
     let mut request = Request::builder().method(method).uri(path).body(Body::empty()).expect("a request");
     for (name, value) in headers {
@@ -45,8 +54,8 @@ async fn ask(guard: &Guard, visit: Visit, line: &str, headers: &[(&'static str, 
     (response, body)
 }
 
-fn here() -> Visit {
-    Visit::from(IpAddr::from([127, 0, 0, 1]))
+fn here() -> PeerInfo {
+    PeerInfo::from(IpAddr::from([127, 0, 0, 1]))
 }
 
 const HOST: (&str, &str) = ("host", "localhost:5000");
@@ -82,7 +91,7 @@ async fn foreign_hosts_and_origins_are_refused_on_every_path() {
 #[tokio::test]
 async fn ambiguous_framing_is_refused_and_the_connection_closed() {
     for line in ["POST /v1/x", "POST /api/x", "POST /x"] {
-        let visit = Visit { misframed: Some(Misframed::Ambiguous), ..here() };
+        let visit = PeerInfo { misframed: Some(Misframed::Ambiguous), ..here() };
         let (response, _) = ask(&guard(true, false), visit, line, &[HOST]).await;
         assert_eq!(response.status(), 400);
         assert_eq!(response.headers()[CONNECTION], "close", "{line}");
@@ -201,14 +210,14 @@ struct Acting {
 
 impl Acting {
     fn new() -> Acting {
-        type Visited = axum::Extension<Arc<Visitor>>;
+        type Visited = axum::Extension<Arc<RequestContext>>;
         let directory = tempfile::tempdir().expect("a directory");
         let audit = AuditHandle::below(directory.path());
         let (go, done) = (Arc::new(tokio::sync::Semaphore::new(0)), Arc::<AtomicU64>::default());
         let act = {
             let (go, done) = (go.clone(), done.clone());
             async move |axum::Extension(visitor): Visited| {
-                visitor.acts("thing.change", "a thing");
+                visitor.audit_as("thing.change", "a thing");
                 go.acquire().await.expect("open").forget();
                 done.fetch_add(1, Ordering::Relaxed);
                 "done"
@@ -222,7 +231,7 @@ impl Acting {
             }
         };
         async fn breaks(axum::Extension(visitor): Visited) {
-            visitor.acts("thing.change", "a thing");
+            visitor.audit_as("thing.change", "a thing");
             panic!("in the middle of it")
         }
         let router = Router::new()

@@ -10,11 +10,11 @@ use tokio::time::timeout;
 use super::*;
 use crate::http::connection::LEFT_GRACE;
 use crate::http::origin::Policy;
-use crate::http::places::LEAST;
+use crate::http::places::MIN_HELD;
 use crate::service::AuditHandle;
 
 /// Limit on each step, far above the time it takes; it only keeps a broken test from hanging.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 struct Server {
     address: SocketAddr,
@@ -58,12 +58,12 @@ fn places(all: usize) -> Places {
     Places { all, per_address: all, waiting: all }
 }
 
-fn bounds() -> Bounds {
-    let patience = Patience { head: PATIENCE * 10, idle: PATIENCE * 10, write: PATIENCE * 10 };
-    Bounds { patience, places: places(8) }
+fn bounds() -> ConnectionLimits {
+    let patience = Timeouts { head: TEST_TIMEOUT * 10, idle: TEST_TIMEOUT * 10, write: TEST_TIMEOUT * 10 };
+    ConnectionLimits { patience, places: places(8) }
 }
 
-async fn start(bounds: Bounds) -> Server {
+async fn start(bounds: ConnectionLimits) -> Server {
     let [entered, release, dropped] = [(); 3].map(|()| Arc::new(Notify::new()));
     let wait = {
         let (entered, release, dropped) = (entered.clone(), release.clone(), dropped.clone());
@@ -102,11 +102,11 @@ async fn start(bounds: Bounds) -> Server {
 
 impl Server {
     async fn connect(&self) -> TcpStream {
-        timeout(PATIENCE, TcpStream::connect(self.address)).await.expect("in time").expect("accepted")
+        timeout(TEST_TIMEOUT, TcpStream::connect(self.address)).await.expect("in time").expect("accepted")
     }
 
     async fn ended(self) {
-        timeout(PATIENCE, self.task).await.expect("every connection ends").expect("no panic");
+        timeout(TEST_TIMEOUT, self.task).await.expect("every connection ends").expect("no panic");
     }
 }
 
@@ -126,7 +126,8 @@ async fn answer(stream: &mut TcpStream) -> String {
     };
     while whole(&read).is_none() {
         let mut piece = [0; 4096];
-        let count = timeout(PATIENCE, stream.read(&mut piece)).await.expect("an answer").expect("readable");
+        let count =
+            timeout(TEST_TIMEOUT, stream.read(&mut piece)).await.expect("an answer").expect("readable");
         assert!(count > 0, "closed after {:?}", String::from_utf8_lossy(&read));
         read.extend_from_slice(&piece[..count]);
     }
@@ -137,7 +138,7 @@ async fn answer(stream: &mut TcpStream) -> String {
 async fn closed(stream: &mut TcpStream) -> usize {
     let mut rest = Vec::new();
     // A reset is an end, too: the server may close while it has unread bytes.
-    drop(timeout(PATIENCE, stream.read_to_end(&mut rest)).await.expect("the server closes"));
+    drop(timeout(TEST_TIMEOUT, stream.read_to_end(&mut rest)).await.expect("the server closes"));
     rest.len()
 }
 
@@ -189,7 +190,7 @@ async fn an_answer_in_the_middle_of_a_body_is_not_lost_to_a_reset() {
         stream.write_all(head.as_bytes()).await.expect("sent");
         // The whole body goes out before the answer is looked at, as simple clients do.
         let body = vec![b'x'; size];
-        timeout(PATIENCE, stream.write_all(&body)).await.expect("taken").expect("no reset");
+        timeout(TEST_TIMEOUT, stream.write_all(&body)).await.expect("taken").expect("no reset");
         let text = answer(&mut stream).await;
         assert!(text.starts_with("HTTP/1.1 4"), "{text}");
     }
@@ -213,7 +214,7 @@ async fn a_half_sent_head_is_closed_and_further_bytes_do_not_help() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        timeout(PATIENCE, trickle).await.expect("a connection is not held by more bytes");
+        timeout(TEST_TIMEOUT, trickle).await.expect("a connection is not held by more bytes");
     }
 }
 
@@ -246,7 +247,7 @@ async fn a_client_that_stops_reading_is_closed() {
 }
 
 #[tokio::test]
-async fn stopping_ends_idle_and_half_open_connections_at_once_and_busy_ones_after_their_answer() {
+async fn stopping_ends_idle_connections_at_once_and_busy_ones_after_their_answer() {
     let server = start(bounds()).await;
     let mut idle = server.connect().await;
     assert!(exchange(&mut idle, OK).await.ends_with("ok"));
@@ -255,7 +256,7 @@ async fn stopping_ends_idle_and_half_open_connections_at_once_and_busy_ones_afte
     let mut silent = server.connect().await;
     let mut busy = server.connect().await;
     busy.write_all(OK.replace("/ok", "/wait").as_bytes()).await.expect("sent");
-    timeout(PATIENCE, server.entered.notified()).await.expect("the handler is entered");
+    timeout(TEST_TIMEOUT, server.entered.notified()).await.expect("the handler is entered");
     server.stop.send(true).expect("serving");
     for stream in [&mut idle, &mut half, &mut silent] {
         assert_eq!(closed(stream).await, 0);
@@ -274,31 +275,31 @@ async fn a_client_that_leaves_cancels_its_request() {
     let server = start(bounds()).await;
     let mut stream = server.connect().await;
     stream.write_all(OK.replace("/ok", "/wait").as_bytes()).await.expect("sent");
-    timeout(PATIENCE, server.entered.notified()).await.expect("the handler is entered");
+    timeout(TEST_TIMEOUT, server.entered.notified()).await.expect("the handler is entered");
     drop(stream);
-    timeout(PATIENCE, server.dropped.notified()).await.expect("the handler's future is dropped");
+    timeout(TEST_TIMEOUT, server.dropped.notified()).await.expect("the handler's future is dropped");
 }
 
 #[tokio::test]
 async fn connections_beyond_the_bound_wait_their_turn() {
-    let server = start(Bounds { places: places(1), ..bounds() }).await;
+    let server = start(ConnectionLimits { places: places(1), ..bounds() }).await;
     let mut first = server.connect().await;
     first.write_all(OK.replace("/ok", "/wait").as_bytes()).await.expect("sent");
-    timeout(PATIENCE, server.entered.notified()).await.expect("the handler is entered");
+    timeout(TEST_TIMEOUT, server.entered.notified()).await.expect("the handler is entered");
     let mut second = server.connect().await;
     second.write_all(OK.as_bytes()).await.expect("sent");
     let mut byte = [0; 1];
-    assert!(timeout(LEAST * 2, second.peek(&mut byte)).await.is_err(), "a busy one makes no room");
+    assert!(timeout(MIN_HELD * 2, second.peek(&mut byte)).await.is_err(), "a busy one makes no room");
     drop(first);
     assert!(answer(&mut second).await.ends_with("ok"));
 }
 
 #[tokio::test]
 async fn the_connection_that_was_idle_the_longest_makes_room_for_a_new_one() {
-    let server = start(Bounds { places: places(3), ..bounds() }).await;
+    let server = start(ConnectionLimits { places: places(3), ..bounds() }).await;
     let mut busy = server.connect().await;
     busy.write_all(OK.replace("/ok", "/wait").as_bytes()).await.expect("sent");
-    timeout(PATIENCE, server.entered.notified()).await.expect("the handler is entered");
+    timeout(TEST_TIMEOUT, server.entered.notified()).await.expect("the handler is entered");
     let [mut younger, mut older] = [server.connect().await, server.connect().await];
     assert!(exchange(&mut younger, OK).await.ends_with("ok"));
     assert!(exchange(&mut older, OK).await.ends_with("ok"));
@@ -312,8 +313,8 @@ async fn the_connection_that_was_idle_the_longest_makes_room_for_a_new_one() {
 }
 
 #[tokio::test]
-async fn a_half_sent_head_and_a_half_sent_body_make_room_and_stopping_waits_for_nobody_without_a_place() {
-    let server = start(Bounds { places: places(1), ..bounds() }).await;
+async fn half_sent_requests_make_room_and_stopping_waits_for_none_without_a_place() {
+    let server = start(ConnectionLimits { places: places(1), ..bounds() }).await;
     for half in ["GET /ok HT", "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhalf"] {
         let mut slow = server.connect().await;
         slow.write_all(half.as_bytes()).await.expect("sent");
@@ -324,7 +325,7 @@ async fn a_half_sent_head_and_a_half_sent_body_make_room_and_stopping_waits_for_
     }
     let mut busy = server.connect().await;
     busy.write_all(OK.replace("/ok", "/wait").as_bytes()).await.expect("sent");
-    timeout(PATIENCE, server.entered.notified()).await.expect("the handler is entered");
+    timeout(TEST_TIMEOUT, server.entered.notified()).await.expect("the handler is entered");
     let mut waiting = server.connect().await;
     server.stop.send(true).expect("serving");
     assert_eq!(closed(&mut waiting).await, 0);
@@ -337,17 +338,18 @@ async fn a_half_sent_head_and_a_half_sent_body_make_room_and_stopping_waits_for_
 async fn connect_from(address: [u8; 4], server: &Server) -> TcpStream {
     let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
     socket.bind((address, 0).into()).expect("an address of this machine");
-    timeout(PATIENCE, socket.connect(server.address)).await.expect("in time").expect("accepted")
+    timeout(TEST_TIMEOUT, socket.connect(server.address)).await.expect("in time").expect("accepted")
 }
 
 #[tokio::test]
 async fn one_address_holds_its_share_and_others_are_served_beside_it() {
-    let server = start(Bounds { places: Places { all: 3, per_address: 2, waiting: 4 }, ..bounds() }).await;
+    let server =
+        start(ConnectionLimits { places: Places { all: 3, per_address: 2, waiting: 4 }, ..bounds() }).await;
     let mut held = Vec::new();
     for _ in 0..2 {
         let mut busy = server.connect().await;
         busy.write_all(OK.replace("/ok", "/wait").as_bytes()).await.expect("sent");
-        timeout(PATIENCE, server.entered.notified()).await.expect("the handler is entered");
+        timeout(TEST_TIMEOUT, server.entered.notified()).await.expect("the handler is entered");
         held.push(busy);
     }
     // Far more connections of the same address than may wait: the last ones are turned away at once, some before
@@ -370,11 +372,12 @@ async fn one_address_holds_its_share_and_others_are_served_beside_it() {
 }
 
 #[tokio::test]
-async fn an_address_that_holds_a_place_and_waits_for_another_goes_for_one_that_has_none() {
-    let server = start(Bounds { places: Places { all: 1, per_address: 1, waiting: 2 }, ..bounds() }).await;
+async fn an_address_that_waits_for_a_second_place_goes_for_one_that_has_none() {
+    let server =
+        start(ConnectionLimits { places: Places { all: 1, per_address: 1, waiting: 2 }, ..bounds() }).await;
     let mut busy = server.connect().await;
     busy.write_all(OK.replace("/ok", "/wait").as_bytes()).await.expect("sent");
-    timeout(PATIENCE, server.entered.notified()).await.expect("the handler is entered");
+    timeout(TEST_TIMEOUT, server.entered.notified()).await.expect("the handler is entered");
     let mut second = server.connect().await;
     // Each of the three addresses has one connection that waits, and only two may wait.
     let mut others =
@@ -388,10 +391,10 @@ async fn an_address_that_holds_a_place_and_waits_for_another_goes_for_one_that_h
 
 #[tokio::test]
 async fn whoever_asks_if_the_daemon_is_there_is_answered_with_all_places_busy() {
-    let server = start(Bounds { places: places(1), ..bounds() }).await;
+    let server = start(ConnectionLimits { places: places(1), ..bounds() }).await;
     let mut busy = server.connect().await;
     busy.write_all(OK.replace("/ok", "/wait").as_bytes()).await.expect("sent");
-    timeout(PATIENCE, server.entered.notified()).await.expect("the handler is entered");
+    timeout(TEST_TIMEOUT, server.entered.notified()).await.expect("the handler is entered");
     for _ in 0..20 {
         let mut probe = server.connect().await;
         let text = exchange(&mut probe, &OK.replace("/ok", "/healthz")).await;
@@ -411,7 +414,7 @@ async fn a_client_that_ends_its_half_is_answered_and_one_that_has_left_is_notice
         half.write_all(request.as_bytes()).await.expect("sent");
         half.shutdown().await.expect("its half is closed");
         let mut all = Vec::new();
-        timeout(PATIENCE, half.read_to_end(&mut all)).await.expect("in time").expect("no reset");
+        timeout(TEST_TIMEOUT, half.read_to_end(&mut all)).await.expect("in time").expect("no reset");
         let text = String::from_utf8(all).expect("UTF-8");
         assert_eq!(text.matches("HTTP/1.1 200 OK").count(), request.matches("GET").count());
         assert!(text.ends_with("ok") || text.len() > 32 * 1024 * 1024, "whole");
@@ -420,16 +423,16 @@ async fn a_client_that_ends_its_half_is_answered_and_one_that_has_left_is_notice
     let mut half = server.connect().await;
     half.write_all(OK.replace("/ok", "/wait").as_bytes()).await.expect("sent");
     half.shutdown().await.expect("its half is closed");
-    timeout(PATIENCE, server.entered.notified()).await.expect("the handler is entered");
+    timeout(TEST_TIMEOUT, server.entered.notified()).await.expect("the handler is entered");
     let mut interim = [0; 27];
-    timeout(PATIENCE, half.read_exact(&mut interim)).await.expect("asked").expect("open");
+    timeout(TEST_TIMEOUT, half.read_exact(&mut interim)).await.expect("asked").expect("open");
     assert_eq!(&interim, b"HTTP/1.1 102 Processing\r\n\r\n");
-    timeout(PATIENCE, half.read_exact(&mut interim)).await.expect("asked again").expect("open");
+    timeout(TEST_TIMEOUT, half.read_exact(&mut interim)).await.expect("asked again").expect("open");
     server.release.notify_one();
     let mut rest = Vec::new();
-    timeout(PATIENCE, half.read_to_end(&mut rest)).await.expect("in time").expect("no reset");
+    timeout(TEST_TIMEOUT, half.read_to_end(&mut rest)).await.expect("in time").expect("no reset");
     assert!(String::from_utf8_lossy(&rest).ends_with("waited"));
-    timeout(PATIENCE, server.dropped.notified()).await.expect("it has ended");
+    timeout(TEST_TIMEOUT, server.dropped.notified()).await.expect("it has ended");
     // Half a request does not count as one, and HTTP/1.0 has no interim answers.
     let mut half = server.connect().await;
     half.write_all(b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nha")
@@ -443,25 +446,25 @@ async fn a_client_that_ends_its_half_is_answered_and_one_that_has_left_is_notice
     old.shutdown().await.expect("its half is closed");
     assert_eq!(closed(&mut old).await, 0);
     assert!(begun.elapsed() >= LEFT_GRACE);
-    timeout(PATIENCE, server.dropped.notified()).await.expect("the handler's future is dropped");
+    timeout(TEST_TIMEOUT, server.dropped.notified()).await.expect("the handler's future is dropped");
 }
 
 #[tokio::test]
 async fn a_stream_lives_as_long_as_it_is_read_and_is_no_idle_connection() {
-    let mut bounds = Bounds { places: places(1), ..bounds() };
+    let mut bounds = ConnectionLimits { places: places(1), ..bounds() };
     bounds.patience.idle = Duration::from_millis(100);
     let server = start(bounds).await;
     let mut following = server.connect().await;
     following.write_all(OK.replace("/ok", "/stream").as_bytes()).await.expect("sent");
-    timeout(PATIENCE, server.entered.notified()).await.expect("it has begun");
+    timeout(TEST_TIMEOUT, server.entered.notified()).await.expect("it has begun");
     let mut fresh = server.connect().await;
     fresh.write_all(OK.as_bytes()).await.expect("sent");
-    tokio::time::sleep(LEAST * 2).await;
+    tokio::time::sleep(MIN_HELD * 2).await;
     server.release.notify_one();
     let mut all = Vec::new();
     while !all.ends_with(b"0\r\n\r\n") {
         let mut piece = [0; 1024];
-        let count = timeout(PATIENCE, following.read(&mut piece)).await.expect("in time").expect("open");
+        let count = timeout(TEST_TIMEOUT, following.read(&mut piece)).await.expect("in time").expect("open");
         assert!(count > 0, "cut off after {:?}", String::from_utf8_lossy(&all));
         all.extend_from_slice(&piece[..count]);
     }
@@ -474,7 +477,7 @@ async fn dropping_the_server_closes_everything() {
     let server = start(bounds()).await;
     let mut stream = server.connect().await;
     stream.write_all(OK.replace("/ok", "/wait").as_bytes()).await.expect("sent");
-    timeout(PATIENCE, server.entered.notified()).await.expect("the handler is entered");
+    timeout(TEST_TIMEOUT, server.entered.notified()).await.expect("the handler is entered");
     server.task.abort();
     assert_eq!(closed(&mut stream).await, 0);
 }

@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::errors::{Failure, NO_DATA};
+use super::errors::{ApiError, NO_DATA};
 use crate::http::body::{Object, object};
 use crate::service::{Catalog, Definition, OWN_MEMBER, ServerView};
 
@@ -22,36 +22,36 @@ pub(super) struct NewServer {
 }
 
 /// Reads the body of `POST /api/servers`. The reference fixes the order of the checks.
-pub(super) fn read_new_server(body: &[u8]) -> Result<NewServer, Failure> {
+pub(super) fn read_new_server(body: &[u8]) -> Result<NewServer, ApiError> {
     let [name, command, args, env, own] =
         some(object(body, ["name", "command", "args", "env", OWN_MEMBER])?)?;
     let name = text(name, "name", "Server name is required")?;
     if command.is_none_or(says_nothing) {
-        return Err(Failure::bad_request("Command is required"));
+        return Err(ApiError::bad_request("Command is required"));
     }
     Ok(NewServer { name, members: definition_members([command, args, env, own])? })
 }
 
 /// Reads the body of `PUT /api/servers/{name}`. A member counts if it is present, so `[]` and `{}` clear.
-pub(super) fn read_changes(body: &[u8]) -> Result<Map<String, Value>, Failure> {
+pub(super) fn read_changes(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
     let members = some(object(body, ["command", "args", "env", OWN_MEMBER])?)?;
     if members.iter().all(Option::is_none) {
-        return Err(Failure::bad_request("At least one of command, args, or env must be provided"));
+        return Err(ApiError::bad_request("At least one of command, args, or env must be provided"));
     }
     if members[0].is_some_and(|command| command.get() == "\"\"") {
-        return Err(Failure::bad_request("Command is required"));
+        return Err(ApiError::bad_request("Command is required"));
     }
     definition_members(members)
 }
 
 /// Reads the path in the body of an export or import.
-pub(super) fn read_path(body: &[u8]) -> Result<String, Failure> {
+pub(super) fn read_path(body: &[u8]) -> Result<String, ApiError> {
     let [path] = some(object(body, ["filepath"])?)?;
     text(path, "filepath", "File path is required")
 }
 
-pub(super) fn some<const N: usize>(object: Object<'_, N>) -> Result<[Option<&RawValue>; N], Failure> {
-    if object.empty { Err(Failure::bad_request(NO_DATA)) } else { Ok(object.members) }
+pub(super) fn some<const N: usize>(object: Object<'_, N>) -> Result<[Option<&RawValue>; N], ApiError> {
+    if object.empty { Err(ApiError::bad_request(NO_DATA)) } else { Ok(object.members) }
 }
 
 /// Reports whether the original takes this value for "not given".
@@ -59,30 +59,33 @@ fn says_nothing(raw: &RawValue) -> bool {
     matches!(raw.get(), "\"\"" | "false" | "0")
 }
 
-pub(super) fn text(raw: Option<&RawValue>, field: &str, missing: &str) -> Result<String, Failure> {
-    let raw = raw.filter(|raw| !says_nothing(raw)).ok_or_else(|| Failure::bad_request(missing))?;
-    crate::http::body::string(raw).ok_or_else(|| Failure::bad_request(format!("{field} must be a string")))
+pub(super) fn text(raw: Option<&RawValue>, field: &str, missing: &str) -> Result<String, ApiError> {
+    let raw = raw.filter(|raw| !says_nothing(raw)).ok_or_else(|| ApiError::bad_request(missing))?;
+    crate::http::body::string(raw).ok_or_else(|| ApiError::bad_request(format!("{field} must be a string")))
 }
 
-fn definition_members(members: [Option<&RawValue>; 4]) -> Result<Map<String, Value>, Failure> {
+fn definition_members(members: [Option<&RawValue>; 4]) -> Result<Map<String, Value>, ApiError> {
     let mut map = Map::new();
     for (name, raw) in ["command", "args", "env", OWN_MEMBER].into_iter().zip(members) {
         let Some(raw) = raw else { continue };
         let value = serde_json::from_str(raw.get())
-            .map_err(|error| Failure::bad_request(format!("{name} is not valid JSON: {error}")))?;
+            .map_err(|error| ApiError::bad_request(format!("{name} is not valid JSON: {error}")))?;
         map.insert(name.to_owned(), value);
     }
     Ok(map)
 }
 
 /// Puts the stored values back where a client sent the placeholder that it was shown.
-pub(super) fn restore_redacted(members: &mut Map<String, Value>, stored: &Definition) -> Result<(), Failure> {
+pub(super) fn restore_redacted(
+    members: &mut Map<String, Value>,
+    stored: &Definition,
+) -> Result<(), ApiError> {
     let Some(Value::Object(env)) = members.get_mut("env") else { return Ok(()) };
     for (name, value) in env.iter_mut().filter(|(_, value)| *value == REDACTED) {
         let Some((_, kept)) = stored.env().iter().find(|(stored, _)| stored == name) else {
             let error =
                 format!("env.{name} must have a value: there is none stored that {REDACTED} could stand for");
-            return Err(Failure::bad_request(error));
+            return Err(ApiError::bad_request(error));
         };
         *value = Value::String(kept.clone());
     }
@@ -183,7 +186,7 @@ mod tests {
     use axum::response::IntoResponse;
     use serde_json::json;
 
-    async fn error(result: Result<impl std::fmt::Debug, Failure>) -> String {
+    async fn error(result: Result<impl std::fmt::Debug, ApiError>) -> String {
         let response = result.expect_err("must be refused").into_response();
         assert_eq!(response.status(), 400);
         let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.expect("in memory");

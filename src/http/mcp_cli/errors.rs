@@ -10,19 +10,19 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::http::auth::Denied;
-use crate::http::body::{CODED, Unusable};
-use crate::http::guard::{Refusal, TOO_MANY_ACTS, TWO_ENDS, UNKNOWN_CODING, foreign_host};
-use crate::http::manner::{Manner, STORE_PAUSE};
+use crate::http::auth::AuthError;
+use crate::http::body::{BodyError, CODED};
+use crate::http::guard::{EdgeRejection, TOO_MANY_ACTS, TWO_ENDS, UNKNOWN_CODING, foreign_host};
+use crate::http::response_meta::{ResponseMeta, STORE_PAUSE};
 use crate::query::{ModelError, QueryError};
-use crate::service::{Error, Gateway, Refused};
+use crate::service::{CredentialError, Error, Gateway};
 
 /// An answer of `/api` that is not a success. Boxed, so that a handler's success is not as large as its rare
 /// failure.
 #[derive(Debug)]
-pub(super) struct Failure(Box<Answer>);
+pub(super) struct ApiError(Box<Answer>);
 
-/// Status, body and headers of a [`Failure`].
+/// Status, body and headers of a [`ApiError`].
 #[derive(Debug)]
 struct Answer {
     status: StatusCode,
@@ -34,12 +34,12 @@ struct Answer {
     request_id: Option<String>,
     /// Reason why a key is needed although the client may be the daemon's own user.
     reason: Option<&'static str>,
-    manner: Manner,
+    manner: ResponseMeta,
 }
 
-impl Failure {
-    pub(super) fn new(status: StatusCode, error: impl Into<String>) -> Failure {
-        Failure(Box::new(Answer {
+impl ApiError {
+    pub(super) fn new(status: StatusCode, error: impl Into<String>) -> ApiError {
+        ApiError(Box::new(Answer {
             status,
             error: error.into(),
             code: None,
@@ -47,19 +47,19 @@ impl Failure {
             problems: None,
             request_id: None,
             reason: None,
-            manner: Manner::default(),
+            manner: ResponseMeta::default(),
         }))
     }
 
     /// Creates a 400 for a request that cannot be carried out as it was asked.
-    pub(super) fn bad_request(error: impl Into<String>) -> Failure {
-        Failure::new(StatusCode::BAD_REQUEST, error)
+    pub(super) fn bad_request(error: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::BAD_REQUEST, error)
     }
 
     /// Translates an error of the gateway. The names of the servers go with the two errors that are about a name.
-    pub(super) fn of(error: Error, gateway: &Gateway) -> Failure {
+    pub(super) fn of(error: Error, gateway: &Gateway) -> ApiError {
         let about_names = matches!(error, Error::ServerNotFound { .. } | Error::AlreadyExists { .. });
-        let mut failure = Failure::from(error);
+        let mut failure = ApiError::from(error);
         if about_names {
             failure.0.available_servers =
                 Some(gateway.all_servers().into_iter().map(|server| server.name).collect());
@@ -72,29 +72,29 @@ impl Failure {
         serde_json::to_value(self.0.shape()).unwrap_or_default()
     }
 
-    fn code(mut self, code: &'static str) -> Failure {
+    fn code(mut self, code: &'static str) -> ApiError {
         self.0.code = Some(code);
         self
     }
 
-    fn retry(mut self, after: Option<Duration>) -> Failure {
+    fn retry(mut self, after: Option<Duration>) -> ApiError {
         self.0.manner.retry_after = after;
         self
     }
 
-    fn closing(mut self) -> Failure {
+    fn closing(mut self) -> ApiError {
         self.0.manner.close = true;
         self
     }
 
     /// Marks the answer to a request whose content is compressed.
-    fn uncoded(mut self) -> Failure {
+    fn uncoded(mut self) -> ApiError {
         self.0.manner.coded = true;
         self
     }
 
     /// Marks the answer to a request whose end is no longer waited for.
-    fn half_sent(mut self) -> Failure {
+    fn half_sent(mut self) -> ApiError {
         self.0.manner.half_sent = true;
         self.closing()
     }
@@ -102,7 +102,7 @@ impl Failure {
 
 const UNEXPECTED: &str = "An unexpected error occurred";
 
-impl IntoResponse for Failure {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::from(serde_json::to_vec(&self.0.shape()).unwrap_or_default()));
         let answer = *self.0;
@@ -141,19 +141,19 @@ impl Answer {
     }
 }
 
-impl From<QueryError> for Failure {
-    fn from(error: QueryError) -> Failure {
+impl From<QueryError> for ApiError {
+    fn from(error: QueryError) -> ApiError {
         let text = error.to_string();
-        let failed = || Failure::new(StatusCode::INTERNAL_SERVER_ERROR, text.clone());
+        let failed = || ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, text.clone());
         match error {
             QueryError::NoKey | QueryError::UnreadableKey { .. } => failed(),
-            QueryError::Busy { .. } => Failure::new(StatusCode::SERVICE_UNAVAILABLE, text)
+            QueryError::Busy { .. } => ApiError::new(StatusCode::SERVICE_UNAVAILABLE, text)
                 .code("service_unavailable")
                 .retry(Some(Duration::from_secs(1))),
             QueryError::TimedOut { .. } | QueryError::Model(ModelError::Silent { .. }) => {
                 failed().code("timeout")
             }
-            QueryError::Unacceptable { reason } => Failure::bad_request(reason),
+            QueryError::Unacceptable { reason } => ApiError::bad_request(reason),
             QueryError::Model(ModelError::Refused { retry_after, .. }) => {
                 failed().code("llm_error").retry(retry_after)
             }
@@ -165,18 +165,18 @@ impl From<QueryError> for Failure {
 
 /// The one translation of gateway errors into statuses and texts. An upstream failure is a 500 in this dialect,
 /// by its reference.
-impl From<Error> for Failure {
-    fn from(error: Error) -> Failure {
+impl From<Error> for ApiError {
+    fn from(error: Error) -> ApiError {
         let text = error.to_string();
-        let failure = |status| Failure::new(status, text.clone());
+        let failure = |status| ApiError::new(status, text.clone());
         let upstream = failure(StatusCode::INTERNAL_SERVER_ERROR);
         match error {
             Error::ServerNotFound { .. }
             | Error::ToolNotFound { .. }
             | Error::ResourceNotFound { .. }
             | Error::FileNotFound { .. } => failure(StatusCode::NOT_FOUND),
-            Error::KeyRevoked => Denied::ended(Refused::Revoked).into(),
-            Error::KeyExpired => Denied::ended(Refused::Expired).into(),
+            Error::KeyRevoked => AuthError::ended(CredentialError::Revoked).into(),
+            Error::KeyExpired => AuthError::ended(CredentialError::Expired).into(),
             Error::KeyNotFound | Error::MemberNotFound | Error::PlanNotFound => {
                 failure(StatusCode::NOT_FOUND)
             }
@@ -225,7 +225,7 @@ impl From<Error> for Failure {
             }
             Error::FileRead { .. } | Error::FileWrite { .. } => upstream,
             Error::Internal { .. } => {
-                let mut failure = Failure::new(StatusCode::INTERNAL_SERVER_ERROR, UNEXPECTED);
+                let mut failure = ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, UNEXPECTED);
                 failure.0.manner.defect = Some(text);
                 failure
             }
@@ -233,22 +233,22 @@ impl From<Error> for Failure {
     }
 }
 
-impl From<Denied> for Failure {
-    fn from(denied: Denied) -> Failure {
+impl From<AuthError> for ApiError {
+    fn from(denied: AuthError) -> ApiError {
         match denied {
-            Denied::Missing | Denied::Unproven { .. } | Denied::Refused { .. } => {
-                let mut failure = Failure::new(StatusCode::UNAUTHORIZED, "Authentication required");
-                if let Denied::Unproven { why } = denied {
+            AuthError::Missing | AuthError::Unproven { .. } | AuthError::Refused { .. } => {
+                let mut failure = ApiError::new(StatusCode::UNAUTHORIZED, "Authentication required");
+                if let AuthError::Unproven { why } = denied {
                     failure.0.reason = Some(why);
                 }
                 failure.0.manner.denied = Some(denied);
                 failure
             }
-            Denied::RoleTooLow => {
-                Failure::new(StatusCode::FORBIDDEN, "An owner or admin key without limits is required")
+            AuthError::RoleTooLow => {
+                ApiError::new(StatusCode::FORBIDDEN, "An owner or admin key without limits is required")
             }
-            Denied::TooMany { retry_after } => {
-                Failure::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests. Please retry later")
+            AuthError::TooMany { retry_after } => {
+                ApiError::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests. Please retry later")
                     .code("rate_limited")
                     .retry(Some(retry_after))
             }
@@ -256,29 +256,29 @@ impl From<Denied> for Failure {
     }
 }
 
-impl From<Unusable> for Failure {
-    fn from(unusable: Unusable) -> Failure {
+impl From<BodyError> for ApiError {
+    fn from(unusable: BodyError) -> ApiError {
         match unusable {
-            Unusable::NotJson => {
-                Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json")
+            BodyError::NotJson => {
+                ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json")
             }
-            Unusable::Coded => Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, CODED).uncoded(),
-            Unusable::TooLong { limit } => {
+            BodyError::Coded => ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, CODED).uncoded(),
+            BodyError::TooLong { limit } => {
                 let error = format!("The request body is longer than {limit} bytes");
-                Failure::new(StatusCode::PAYLOAD_TOO_LARGE, error).closing()
+                ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, error).closing()
             }
-            Unusable::TooSlow { limit } => {
+            BodyError::TooSlow { limit } => {
                 let error = format!("The request body did not arrive within {} s", limit.as_secs_f64());
-                Failure::new(StatusCode::REQUEST_TIMEOUT, error).half_sent()
+                ApiError::new(StatusCode::REQUEST_TIMEOUT, error).half_sent()
             }
-            Unusable::Broken => Failure::bad_request("The request body could not be read").half_sent(),
-            Unusable::Empty => Failure::bad_request("The request body is empty"),
-            Unusable::Malformed { reason } => {
-                Failure::bad_request(format!("The request body is not valid JSON: {reason}"))
+            BodyError::Broken => ApiError::bad_request("The request body could not be read").half_sent(),
+            BodyError::Empty => ApiError::bad_request("The request body is empty"),
+            BodyError::Malformed { reason } => {
+                ApiError::bad_request(format!("The request body is not valid JSON: {reason}"))
             }
-            Unusable::NotAnObject { nothing: true } => Failure::bad_request(NO_DATA),
-            Unusable::NotAnObject { nothing: false } => {
-                Failure::bad_request("The request body must be a JSON object")
+            BodyError::NotAnObject { nothing: true } => ApiError::bad_request(NO_DATA),
+            BodyError::NotAnObject { nothing: false } => {
+                ApiError::bad_request("The request body must be a JSON object")
             }
         }
     }
@@ -287,22 +287,26 @@ impl From<Unusable> for Failure {
 /// Text of the answer to `{}`, `[]` and `null`.
 pub(super) const NO_DATA: &str = "No data provided";
 
-impl From<Refusal<'_>> for Failure {
-    fn from(refusal: Refusal<'_>) -> Failure {
-        let forbidden = |error| Failure::new(StatusCode::FORBIDDEN, error);
+impl From<EdgeRejection<'_>> for ApiError {
+    fn from(refusal: EdgeRejection<'_>) -> ApiError {
+        let forbidden = |error| ApiError::new(StatusCode::FORBIDDEN, error);
         match refusal {
-            Refusal::AmbiguousFraming => Failure::bad_request(TWO_ENDS),
-            Refusal::UnknownCoding => Failure::new(StatusCode::NOT_IMPLEMENTED, UNKNOWN_CODING),
-            Refusal::BadHost => Failure::bad_request("The request must have exactly one valid Host header"),
-            Refusal::ForeignHost { host } => Failure::new(StatusCode::FORBIDDEN, foreign_host(host)),
-            Refusal::ForeignOrigin => forbidden("The Origin header names an origin that is not allowed"),
-            Refusal::TooManyActs => Failure::new(StatusCode::SERVICE_UNAVAILABLE, TOO_MANY_ACTS)
+            EdgeRejection::AmbiguousFraming => ApiError::bad_request(TWO_ENDS),
+            EdgeRejection::UnknownCoding => ApiError::new(StatusCode::NOT_IMPLEMENTED, UNKNOWN_CODING),
+            EdgeRejection::BadHost => {
+                ApiError::bad_request("The request must have exactly one valid Host header")
+            }
+            EdgeRejection::ForeignHost { host } => ApiError::new(StatusCode::FORBIDDEN, foreign_host(host)),
+            EdgeRejection::ForeignOrigin => {
+                forbidden("The Origin header names an origin that is not allowed")
+            }
+            EdgeRejection::TooManyActs => ApiError::new(StatusCode::SERVICE_UNAVAILABLE, TOO_MANY_ACTS)
                 .code("service_unavailable")
                 .retry(Some(Duration::from_secs(1))),
-            Refusal::Internal { request_id, cause } => {
+            EdgeRejection::Internal { request_id, cause } => {
                 let error =
                     cause.map_or_else(|| UNEXPECTED.to_owned(), |cause| format!("{UNEXPECTED}: {cause}"));
-                let mut failure = Failure::new(StatusCode::INTERNAL_SERVER_ERROR, error);
+                let mut failure = ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error);
                 failure.0.request_id = Some(request_id.to_owned());
                 failure
             }
@@ -319,7 +323,7 @@ mod tests {
     use crate::http::tests::{documented_errors, every_error};
     use serde_json::{Value, json};
 
-    async fn answer(failure: Failure) -> (u16, Response, Value) {
+    async fn answer(failure: ApiError) -> (u16, Response, Value) {
         let mut response = failure.into_response();
         let body = std::mem::take(response.body_mut());
         let body = axum::body::to_bytes(body, usize::MAX).await.expect("in memory");
@@ -455,9 +459,10 @@ mod tests {
 
     #[tokio::test]
     async fn the_cause_of_an_internal_error_shows_only_on_request() {
-        let (_, _, body) = answer(Refusal::Internal { request_id: "r", cause: None }.into()).await;
+        let (_, _, body) = answer(EdgeRejection::Internal { request_id: "r", cause: None }.into()).await;
         assert_eq!(body, json!({"error": "An unexpected error occurred", "request_id": "r"}));
-        let (_, _, body) = answer(Refusal::Internal { request_id: "r", cause: Some("why") }.into()).await;
+        let (_, _, body) =
+            answer(EdgeRejection::Internal { request_id: "r", cause: Some("why") }.into()).await;
         assert_eq!(body["error"], json!("An unexpected error occurred: why"));
     }
 }

@@ -18,9 +18,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use bytes::Bytes;
 
-use self::errors::Failure;
-use super::auth::{Visitor, admit_to_api, visitor};
-use super::guard::Refusal;
+use self::errors::ApiError;
+use super::auth::{RequestContext, admit_to_api, visitor};
+use super::guard::EdgeRejection;
 use super::routes::{Access, Routes};
 use super::{Shared, body};
 use crate::service::{Error, Principal, ServerView, told_of_change};
@@ -43,19 +43,19 @@ pub(super) fn routes() -> Routes {
 }
 
 /// Extractor of a caller who may use this dialect, with the state that the handlers need.
-struct Api(Shared, Principal, Arc<Visitor>);
+struct Api(Shared, Principal, Arc<RequestContext>);
 
 impl FromRequestParts<Shared> for Api {
-    type Rejection = Failure;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Api, Failure> {
+    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Api, ApiError> {
         let caller = admit_to_api(shared, parts).await?;
         Ok(Api(shared.clone(), caller, visitor(parts)?.clone()))
     }
 }
 
 impl Api {
-    async fn read(&self, request: Request) -> Result<Bytes, Failure> {
+    async fn read(&self, request: Request) -> Result<Bytes, ApiError> {
         Ok(self.0.body(request).await?)
     }
 
@@ -66,12 +66,12 @@ impl Api {
         }
     }
 
-    fn fail(&self, error: Error) -> Failure {
-        Failure::of(error, &self.0.gateway)
+    fn fail(&self, error: Error) -> ApiError {
+        ApiError::of(error, &self.0.gateway)
     }
 
     /// Returns the name in a path. A name that is not UTF-8 when decoded names no existing server.
-    fn name(&self, path: Result<Path<String>, PathRejection>) -> Result<String, Failure> {
+    fn name(&self, path: Result<Path<String>, PathRejection>) -> Result<String, ApiError> {
         match path {
             Ok(Path(name)) => Ok(name),
             Err(_) => Err(self.fail(Error::ServerNotFound { name: "\u{fffd}".to_owned() })),
@@ -91,25 +91,25 @@ async fn list(api: Api) -> Response {
     json(bodies::servers(&servers, api.0.settings.redact_env))
 }
 
-async fn detail(api: Api, name: Name) -> Result<Response, Failure> {
+async fn detail(api: Api, name: Name) -> Result<Response, ApiError> {
     let name = api.name(name)?;
     let server = api.0.gateway.server_named(&api.1, &name).map_err(|error| api.fail(error))?;
     api.shows(std::iter::once(&server), &name);
     Ok(json(bodies::server(&server.name, &server.definition, api.0.settings.redact_env)))
 }
 
-async fn add(api: Api, request: Request) -> Result<Response, Failure> {
+async fn add(api: Api, request: Request) -> Result<Response, ApiError> {
     let new = bodies::read_new_server(&api.read(request).await?)?;
-    api.2.acts("server.add", &new.name);
+    api.2.audit_as("server.add", &new.name);
     api.2.tells_all(told_of_change(&new.members));
     api.0.gateway.add_server(&api.1, &new.name, new.members).await.map_err(|error| api.fail(error))?;
     Ok(json(bodies::done(&format!("Server '{}' added successfully", new.name))))
 }
 
-async fn change(api: Api, name: Name, request: Request) -> Result<Response, Failure> {
+async fn change(api: Api, name: Name, request: Request) -> Result<Response, ApiError> {
     let mut members = bodies::read_changes(&api.read(request).await?)?;
     let name = api.name(name)?;
-    api.2.acts("server.change", &name);
+    api.2.audit_as("server.change", &name);
     api.2.tells_all(told_of_change(&members));
     if api.0.settings.redact_env {
         let stored = api.0.gateway.server_named(&api.1, &name).map_err(|error| api.fail(error))?;
@@ -119,16 +119,16 @@ async fn change(api: Api, name: Name, request: Request) -> Result<Response, Fail
     Ok(json(bodies::done(&format!("Server '{name}' updated successfully"))))
 }
 
-async fn remove(api: Api, name: Name, request: Request) -> Result<Response, Failure> {
+async fn remove(api: Api, name: Name, request: Request) -> Result<Response, ApiError> {
     let name = api.name(name)?;
     let settings = &api.0.settings;
     body::skip(request, settings.body_limit, settings.body_timeout).await?;
-    api.2.acts("server.remove", &name);
+    api.2.audit_as("server.remove", &name);
     api.0.gateway.remove_server(&api.1, &name).await.map_err(|error| api.fail(error))?;
     Ok(json(bodies::done(&format!("Server '{name}' removed successfully"))))
 }
 
-async fn tools(api: Api, name: Name) -> Result<Response, Failure> {
+async fn tools(api: Api, name: Name) -> Result<Response, ApiError> {
     let name = api.name(name)?;
     // In this dialect a server has a name and no other id.
     let server = api.0.gateway.server_named(&api.1, &name).map_err(|error| api.fail(error))?;
@@ -137,17 +137,17 @@ async fn tools(api: Api, name: Name) -> Result<Response, Failure> {
     Ok(json(bodies::tools(&catalog)))
 }
 
-async fn export(api: Api, request: Request) -> Result<Response, Failure> {
+async fn export(api: Api, request: Request) -> Result<Response, ApiError> {
     let path = bodies::read_path(&api.read(request).await?)?;
-    api.2.acts("config.export", &path);
+    api.2.audit_as("config.export", &path);
     api.0.gateway.export_config(&api.1, &path).await.map_err(|error| api.fail(error))?;
     api.2.tells("servers", api.0.gateway.servers(&api.1).len());
     Ok(json(bodies::done(&format!("Configuration exported to {path}"))))
 }
 
-async fn import(api: Api, request: Request) -> Result<Response, Failure> {
+async fn import(api: Api, request: Request) -> Result<Response, ApiError> {
     let path = bodies::read_path(&api.read(request).await?)?;
-    api.2.acts("config.import", &path);
+    api.2.audit_as("config.import", &path);
     let told = api.0.gateway.import_config(&api.1, &path).await.map_err(|error| api.fail(error))?;
     api.2.tells_all(told);
     Ok(json(bodies::done(&format!("Configuration imported from {path}"))))
@@ -161,24 +161,24 @@ fn json(body: impl Into<Body>) -> Response {
 
 /// Answers a request whose path has no route, without asking for a key.
 pub(super) fn unknown_route() -> Response {
-    Failure::new(StatusCode::NOT_FOUND, "Not found").into_response()
+    ApiError::new(StatusCode::NOT_FOUND, "Not found").into_response()
 }
 
 /// Answers a request whose path is known and whose method is not. Callers who may not use the dialect learn only
 /// that.
 pub(super) async fn wrong_method(shared: &Shared, parts: &Parts) -> Response {
     match admit_to_api(shared, parts).await {
-        Ok(_) => Failure::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed").into_response(),
-        Err(denied) => Failure::from(denied).into_response(),
+        Ok(_) => ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed").into_response(),
+        Err(denied) => ApiError::from(denied).into_response(),
     }
 }
 
 /// Answers for an error of the gateway that the guard met itself.
 pub(super) fn failure(error: Error) -> Response {
-    Failure::from(error).into_response()
+    ApiError::from(error).into_response()
 }
 
 /// Answers for a refusal of the guard, in this dialect's shape.
-pub(super) fn refusal(refusal: Refusal<'_>) -> Response {
-    Failure::from(refusal).into_response()
+pub(super) fn refusal(refusal: EdgeRejection<'_>) -> Response {
+    ApiError::from(refusal).into_response()
 }

@@ -20,27 +20,27 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::bodies::{some, text};
-use super::errors::Failure;
-use super::{Api, Visitor, json};
+use super::errors::ApiError;
+use super::{Api, RequestContext, json};
 use crate::http::body::{object, string};
 use crate::http::events::{self, COMMENT, KEEP_ALIVE};
-use crate::query::{Answer, Event, Finish, LeftOut, QueryError, Question, Step, TokenUsage};
+use crate::query::{AgentRequest, Answer, Event, Finish, LeftOut, QueryError, Step, TokenUsage};
 use crate::service::{AuditEntry, AuditHandle, Error, Outcome};
 
 /// Number of events that may wait for the client; beyond that the model waits.
 const WAITING: usize = 16;
 /// Most names in `servers` and in `tools` of a question.
-const MOST_NAMES: usize = 256;
+const MAX_NAMES: usize = 256;
 
 /// Request that was read from a body.
 #[derive(Debug)]
-struct Asked {
-    question: Question,
+struct QueryRequest {
+    question: AgentRequest,
     stream: bool,
     include_steps: bool,
 }
 
-pub(super) async fn run(api: Api, request: Request) -> Result<Response, Failure> {
+pub(super) async fn run(api: Api, request: Request) -> Result<Response, ApiError> {
     let asked = read(&api.read(request).await?)?;
     let include_steps = asked.include_steps;
     record(&api, &asked);
@@ -49,12 +49,12 @@ pub(super) async fn run(api: Api, request: Request) -> Result<Response, Failure>
     }
     let answered = api.0.queries.answer(&api.0.gateway, &api.1, asked.question, None).await;
     let answered = answered.inspect_err(|error| note_error(&api.2, error));
-    Ok(json(written(&answered.map_err(Failure::from)?, include_steps)))
+    Ok(json(written(&answered.map_err(ApiError::from)?, include_steps)))
 }
 
 /// Gives the audit the servers and the model of a question, never its text; and at the end, the tools that were
 /// called.
-fn record(api: &Api, asked: &Asked) {
+fn record(api: &Api, asked: &QueryRequest) {
     let question = &asked.question;
     let mut details = match api.0.gateway.audit().settings().calls {
         true => AuditEntry::details_of_call(question.text.as_bytes()),
@@ -72,14 +72,14 @@ fn record(api: &Api, asked: &Asked) {
 }
 
 /// Notes an error for the audit: calls may have been carried out before the question was given up.
-fn note_error(visitor: &Visitor, error: &QueryError) {
+fn note_error(visitor: &RequestContext, error: &QueryError) {
     if let QueryError::Server(error) = error {
         visitor.failed_with(error);
     }
 }
 
 /// Reads the body. The reference fixes the order of the checks.
-fn read(body: &[u8]) -> Result<Asked, Failure> {
+fn read(body: &[u8]) -> Result<QueryRequest, ApiError> {
     let names = [
         "server",
         "query",
@@ -102,16 +102,16 @@ fn read(body: &[u8]) -> Result<Asked, Failure> {
     servers.extend(further);
     let text = text(query, "query", "Query is required")?;
     if text.trim().is_empty() {
-        return Err(Failure::bad_request("Query is required"));
+        return Err(ApiError::bad_request("Query is required"));
     }
     let model = model.map(|raw| string(raw).filter(|name| !name.is_empty()).ok_or("Model must be a string"));
     let max_turns = max_turns.map(|raw| number::<usize>(raw).filter(|turns| *turns >= 1));
     let temperature = temperature.map(|raw| number::<f64>(raw).filter(|it| (0.0..=2.0).contains(it)));
     let timeout = timeout.map(|raw| number::<u64>(raw).filter(|ms| *ms >= 1));
-    let question = Question {
+    let question = AgentRequest {
         servers,
         text,
-        model: model.transpose().map_err(Failure::bad_request)?,
+        model: model.transpose().map_err(ApiError::bad_request)?,
         max_turns: required(max_turns, "max_turns must be a whole number of at least 1")?,
         temperature: required(temperature, "temperature must be a number from 0 to 2")?,
         tools: tools.map(|raw| texts(raw, "tools")).transpose()?,
@@ -119,7 +119,7 @@ fn read(body: &[u8]) -> Result<Asked, Failure> {
             .map(Duration::from_millis),
         made: Arc::default(),
     };
-    Ok(Asked {
+    Ok(QueryRequest {
         question,
         stream: switch(stream, "stream must be true or false")?,
         include_steps: switch(include_steps, "include_steps must be true or false")?,
@@ -132,26 +132,26 @@ fn number<T: std::str::FromStr>(raw: &RawValue) -> Option<T> {
 }
 
 /// Returns an optional member. Fails with `message` if it is present (outer `Some`) but not valid (inner `None`).
-fn required<T>(given: Option<Option<T>>, message: &str) -> Result<Option<T>, Failure> {
+fn required<T>(given: Option<Option<T>>, message: &str) -> Result<Option<T>, ApiError> {
     match given {
         None => Ok(None),
         Some(Some(value)) => Ok(Some(value)),
-        Some(None) => Err(Failure::bad_request(message)),
+        Some(None) => Err(ApiError::bad_request(message)),
     }
 }
 
-fn switch(raw: Option<&RawValue>, message: &str) -> Result<bool, Failure> {
+fn switch(raw: Option<&RawValue>, message: &str) -> Result<bool, ApiError> {
     match raw.map(RawValue::get) {
         None | Some("false") => Ok(false),
         Some("true") => Ok(true),
-        Some(_) => Err(Failure::bad_request(message)),
+        Some(_) => Err(ApiError::bad_request(message)),
     }
 }
 
-fn texts(raw: &RawValue, field: &str) -> Result<Vec<String>, Failure> {
+fn texts(raw: &RawValue, field: &str) -> Result<Vec<String>, ApiError> {
     match serde_json::from_str::<Vec<String>>(raw.get()) {
-        Ok(texts) if (1..=MOST_NAMES).contains(&texts.len()) => Ok(texts),
-        _ => Err(Failure::bad_request(format!("{field} must be an array of 1 to {MOST_NAMES} names"))),
+        Ok(texts) if (1..=MAX_NAMES).contains(&texts.len()) => Ok(texts),
+        _ => Err(ApiError::bad_request(format!("{field} must be an array of 1 to {MAX_NAMES} names"))),
     }
 }
 
@@ -189,7 +189,7 @@ fn written(answer: &Answer, include_steps: bool) -> Vec<u8> {
 struct Answering(JoinSet<Result<Answer, QueryError>>);
 
 impl Answering {
-    fn begin(api: Api, question: Question, events: mpsc::Sender<Event>) -> Answering {
+    fn begin(api: Api, question: AgentRequest, events: mpsc::Sender<Event>) -> Answering {
         let mut task = JoinSet::new();
         task.spawn(async move {
             let Api(shared, caller, _) = &api;
@@ -212,7 +212,7 @@ impl Answering {
 }
 
 /// Answers with the events of a question. An error before the first event is an answer of its own, with its status.
-async fn stream(api: Api, asked: Asked) -> Result<Response, Failure> {
+async fn stream(api: Api, asked: QueryRequest) -> Result<Response, ApiError> {
     let (sender, mut received) = mpsc::channel(WAITING);
     let recording =
         Recording { visitor: api.2.clone(), audit: api.0.gateway.audit().clone(), outcome: Outcome::Unknown };
@@ -241,7 +241,7 @@ async fn stream(api: Api, asked: Asked) -> Result<Response, Failure> {
 
 /// Guard that has the audit record a question when its answer has ended or its reader has left.
 struct Recording {
-    visitor: Arc<Visitor>,
+    visitor: Arc<RequestContext>,
     audit: AuditHandle,
     outcome: Outcome,
 }
@@ -325,7 +325,7 @@ fn final_event(answer: &Result<Answer, QueryError>, include_steps: bool) -> Vec<
         Ok(answer) => {
             sse("final", serde_json::from_slice(&written(answer, include_steps)).unwrap_or_default())
         }
-        Err(error) => sse("error", Failure::from(error.clone()).as_value()),
+        Err(error) => sse("error", ApiError::from(error.clone()).as_value()),
     }
 }
 

@@ -12,18 +12,18 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::errors::Failure;
+use super::errors::ApiError;
 use super::fields::{Fields, Page, last, success};
 use super::follow::StreamPermit;
-use super::{Administrator, Pairs, Shared, Visitor, json};
+use super::{Administrator, QueryPairs, RequestContext, Shared, json};
 use crate::service::{AuditExport, AuditPieces, AuditQuery, Error, Outcome};
 
 pub(super) async fn list(
     Administrator(caller): Administrator,
-    Extension(visitor): Extension<Arc<Visitor>>,
+    Extension(visitor): Extension<Arc<RequestContext>>,
     State(shared): State<Shared>,
-    Pairs(query): Pairs,
-) -> Result<Response, Failure> {
+    QueryPairs(query): QueryPairs,
+) -> Result<Response, ApiError> {
     visitor.looks("audit.read", "/v1/audit");
     let mut fields = Fields::default();
     let page = Page::read(&query, &mut fields);
@@ -39,10 +39,10 @@ pub(super) async fn list(
 /// long answer comes piece by piece, and has a place among the streams of its key.
 pub(super) async fn export(
     Administrator(caller): Administrator,
-    Extension(visitor): Extension<Arc<Visitor>>,
+    Extension(visitor): Extension<Arc<RequestContext>>,
     State(shared): State<Shared>,
-    Pairs(query): Pairs,
-) -> Result<Response, Failure> {
+    QueryPairs(query): QueryPairs,
+) -> Result<Response, ApiError> {
     visitor.looks("audit.export", "/v1/audit/export");
     let mut fields = Fields::default();
     let query = read(&query, &mut fields);

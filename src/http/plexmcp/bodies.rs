@@ -8,17 +8,17 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::errors::Failure;
+use super::errors::ApiError;
 use super::fields::{Fields, Page, last, success};
 use crate::http::body::{object, string};
-use crate::http::clock::timestamp;
+use crate::http::timestamp::timestamp;
 use crate::service::{
     BreakerState, CRASH_LOOP, LogLine, Permissions, PinState, PinSums, ServerView, State, Status, Tool,
     ToolCall, ToolPins, Usage, on_the_wall,
 };
 
 /// Reads the body of `POST /v1/mcp/invoke`. `arguments` and `context` stay slices of it.
-pub(super) fn read_invoke(body: &Bytes, longest: Duration) -> Result<ToolCall, Failure> {
+pub(super) fn read_invoke(body: &Bytes, longest: Duration) -> Result<ToolCall, ApiError> {
     let [server, tool, arguments, timeout, context] =
         object(body, ["mcp_id", "tool", "arguments", "timeout", "context"])?.members;
     let mut fields = Fields::default();
@@ -44,7 +44,7 @@ pub(super) struct ResourceQuery {
 }
 
 /// Reads the body of `POST /v1/mcp/resources`.
-pub(super) fn read_resources(body: &[u8], longest: Duration) -> Result<ResourceQuery, Failure> {
+pub(super) fn read_resources(body: &[u8], longest: Duration) -> Result<ResourceQuery, ApiError> {
     let [server, uri, timeout] = object(body, ["mcp_id", "uri", "timeout"])?.members;
     let mut fields = Fields::default();
     let server = fields.name("mcp_id", server);
@@ -69,7 +69,7 @@ pub(super) struct ListQuery {
 }
 
 /// Reads the query of `GET /v1/mcps`: of repeated parameters the last counts, and every bad one is named.
-pub(super) fn read_list(query: &[(String, String)]) -> Result<ListQuery, Failure> {
+pub(super) fn read_list(query: &[(String, String)]) -> Result<ListQuery, ApiError> {
     let mut fields = Fields::default();
     let page = Page::read(query, &mut fields);
     let last = |name: &str| last(query, name);
@@ -419,7 +419,7 @@ pub(super) struct LogQuery {
 }
 
 /// Reads the query of `GET /v1/mcps/{id}/logs`.
-pub(super) fn read_logs(query: &[(String, String)]) -> Result<LogQuery, Failure> {
+pub(super) fn read_logs(query: &[(String, String)]) -> Result<LogQuery, ApiError> {
     let mut fields = Fields::default();
     let given = |name: &str| last(query, name);
     let tail = match given("tail").map(str::parse::<usize>) {

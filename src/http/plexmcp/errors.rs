@@ -11,19 +11,19 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use crate::http::auth::Denied;
-use crate::http::body::{CODED, Unusable};
-use crate::http::guard::{Refusal, TOO_MANY_ACTS, TWO_ENDS, UNKNOWN_CODING, foreign_host};
-use crate::http::manner::{Manner, STORE_PAUSE};
+use crate::http::auth::AuthError;
+use crate::http::body::{BodyError, CODED};
+use crate::http::guard::{EdgeRejection, TOO_MANY_ACTS, TWO_ENDS, UNKNOWN_CODING, foreign_host};
 use crate::http::query;
-use crate::service::{Error, QuotaOf, Refused};
+use crate::http::response_meta::{ResponseMeta, STORE_PAUSE};
+use crate::service::{CredentialError, Error, QuotaOf};
 
 /// An answer of `/v1` that is not a success. Boxed, so that a handler's success is not as large as its rare
 /// failure.
 #[derive(Debug)]
-pub(super) struct Failure(Box<Answer>);
+pub(super) struct ApiError(Box<Answer>);
 
-/// Status, body and headers of a [`Failure`].
+/// Status, body and headers of a [`ApiError`].
 #[derive(Debug)]
 struct Answer {
     status: StatusCode,
@@ -31,34 +31,34 @@ struct Answer {
     message: String,
     /// A JSON object; `None` if there are no details.
     details: Option<Box<RawValue>>,
-    manner: Manner,
+    manner: ResponseMeta,
 }
 
-impl Failure {
-    pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Failure {
-        Failure(Box::new(Answer {
+impl ApiError {
+    pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> ApiError {
+        ApiError(Box::new(Answer {
             status,
             code,
             message: message.into(),
             details: None,
-            manner: Manner::default(),
+            manner: ResponseMeta::default(),
         }))
     }
 
     /// Creates the failure of a request, naming every field that is wrong. `first` describes the first of them in
     /// a sentence, if there is one for it.
-    pub(super) fn invalid_fields(problems: Map<String, Value>, first: Option<String>) -> Failure {
+    pub(super) fn invalid_fields(problems: Map<String, Value>, first: Option<String>) -> ApiError {
         let message = match problems.keys().next() {
             _ if first.is_some() => first.unwrap_or_default(),
             Some(field) if problems.len() == 1 => format!("The request was invalid: check '{field}'"),
             _ => "The request was invalid".to_owned(),
         };
-        Failure::new(StatusCode::BAD_REQUEST, "invalid_request", message).with(&problems)
+        ApiError::new(StatusCode::BAD_REQUEST, "invalid_request", message).with(&problems)
     }
 
     /// Creates the failure of a tool that ran and reported an error. `text` is its message, `content` its raw
     /// blocks.
-    pub(super) fn tool_failed(text: &str, content: &RawValue, structured: Option<&RawValue>) -> Failure {
+    pub(super) fn tool_failed(text: &str, content: &RawValue, structured: Option<&RawValue>) -> ApiError {
         #[derive(Serialize)]
         struct Details<'a> {
             mcp_error: &'a str,
@@ -67,7 +67,7 @@ impl Failure {
             structured_content: Option<&'a RawValue>,
         }
         let message = "The tool reported an error";
-        Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "mcp_error", message).with(&Details {
+        ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "mcp_error", message).with(&Details {
             mcp_error: text,
             content,
             structured_content: structured,
@@ -75,46 +75,46 @@ impl Failure {
     }
 
     /// Creates the failure for a defect: the text goes to the log, the guard words the answer.
-    fn defect(reason: String) -> Failure {
-        let mut failure = Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", UNEXPECTED);
+    fn defect(reason: String) -> ApiError {
+        let mut failure = ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", UNEXPECTED);
         failure.0.manner.defect = Some(reason);
         failure
     }
 
-    fn with<T: Serialize + ?Sized>(mut self, details: &T) -> Failure {
+    fn with<T: Serialize + ?Sized>(mut self, details: &T) -> ApiError {
         self.0.details = serde_json::value::to_raw_value(details).ok();
         self
     }
 
-    fn retry(mut self, after: Option<Duration>) -> Failure {
+    fn retry(mut self, after: Option<Duration>) -> ApiError {
         self.0.manner.retry_after = after;
         self
     }
 
-    fn closing(mut self) -> Failure {
+    fn closing(mut self) -> ApiError {
         self.0.manner.close = true;
         self
     }
 
     /// Marks the answer to a request whose content is compressed.
-    fn uncoded(mut self) -> Failure {
+    fn uncoded(mut self) -> ApiError {
         self.0.manner.coded = true;
         self
     }
 
     /// Marks the answer to a request whose end is no longer waited for.
-    fn half_sent(mut self) -> Failure {
+    fn half_sent(mut self) -> ApiError {
         self.0.manner.half_sent = true;
         self.closing()
     }
 }
 
 /// Time after which one of a key's calls may have ended.
-const A_MOMENT: Duration = Duration::from_secs(1);
+const RETRY_AFTER_BUSY: Duration = Duration::from_secs(1);
 
 const UNEXPECTED: &str = "An unexpected error occurred";
 
-impl IntoResponse for Failure {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let answer = *self.0;
         #[derive(Serialize)]
@@ -141,18 +141,21 @@ impl IntoResponse for Failure {
 }
 
 /// The one translation of gateway errors into statuses and codes.
-impl From<Error> for Failure {
-    fn from(error: Error) -> Failure {
+impl From<Error> for ApiError {
+    #[expect(clippy::too_many_lines, reason = "a table with a row for each error")]
+    fn from(error: Error) -> ApiError {
         let text = error.to_string();
         match error {
-            Error::ServerNotFound { .. } => Failure::new(StatusCode::NOT_FOUND, "not_found", "MCP not found"),
-            Error::ServerDisabled { .. } => {
-                Failure::new(StatusCode::CONFLICT, "mcp_inactive", "MCP is disabled")
+            Error::ServerNotFound { .. } => {
+                ApiError::new(StatusCode::NOT_FOUND, "not_found", "MCP not found")
             }
-            Error::NoCommand { .. } => Failure::new(StatusCode::BAD_GATEWAY, "mcp_unreachable", text)
+            Error::ServerDisabled { .. } => {
+                ApiError::new(StatusCode::CONFLICT, "mcp_inactive", "MCP is disabled")
+            }
+            Error::NoCommand { .. } => ApiError::new(StatusCode::BAD_GATEWAY, "mcp_unreachable", text)
                 .with(&json!({"phase": "not_sent"})),
-            Error::KeyRevoked => Denied::ended(Refused::Revoked).into(),
-            Error::KeyExpired => Denied::ended(Refused::Expired).into(),
+            Error::KeyRevoked => AuthError::ended(CredentialError::Revoked).into(),
+            Error::KeyExpired => AuthError::ended(CredentialError::Expired).into(),
             Error::ServerNotPermitted { .. }
             | Error::ToolNotPermitted { .. }
             | Error::Forbidden { .. }
@@ -165,81 +168,89 @@ impl From<Error> for Failure {
             | Error::QuotaExceeded { .. }
             | Error::TooManyCalls { .. }
             | Error::Unread { .. } => not_for_this_caller(error, text),
-            Error::ToolBlocked { state, .. } => Failure::new(StatusCode::FORBIDDEN, "tool_blocked", text)
+            Error::ToolBlocked { state, .. } => ApiError::new(StatusCode::FORBIDDEN, "tool_blocked", text)
                 .with(&json!({"change": state.name()})),
-            Error::ToolsChanged => Failure::new(StatusCode::CONFLICT, "tools_changed", text),
-            Error::ToolNotFound { .. } => Failure::new(StatusCode::NOT_FOUND, "tool_not_found", text),
-            Error::ResourceNotFound { .. } => Failure::new(StatusCode::NOT_FOUND, "resource_not_found", text),
+            Error::ToolsChanged => ApiError::new(StatusCode::CONFLICT, "tools_changed", text),
+            Error::ToolNotFound { .. } => ApiError::new(StatusCode::NOT_FOUND, "tool_not_found", text),
+            Error::ResourceNotFound { .. } => {
+                ApiError::new(StatusCode::NOT_FOUND, "resource_not_found", text)
+            }
             Error::InvalidArguments { .. } => {
-                Failure::new(StatusCode::BAD_REQUEST, "invalid_arguments", text)
+                ApiError::new(StatusCode::BAD_REQUEST, "invalid_arguments", text)
             }
             Error::Rpc { code, message, data } => {
                 let data = data.as_deref().and_then(|data| serde_json::from_slice::<&RawValue>(data).ok());
                 mcp_error("The MCP returned an error", &message, Some(code), data)
             }
-            Error::InputRequired => Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "mcp_error", text.clone())
-                .with(&json!({"mcp_error": text, "content": []})),
+            Error::InputRequired => {
+                ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "mcp_error", text.clone())
+                    .with(&json!({"mcp_error": text, "content": []}))
+            }
             Error::BadReply { reason } => mcp_error("The MCP sent an unusable reply", &reason, None, None),
             Error::Unreachable { in_flight, retry_after, status, .. } => {
                 let mut details = json!({"phase": phase(in_flight)});
                 if let Some(status) = status {
                     details["server"] = super::bodies::state_for_error(&status);
                 }
-                Failure::new(StatusCode::BAD_GATEWAY, "mcp_unreachable", text)
+                ApiError::new(StatusCode::BAD_GATEWAY, "mcp_unreachable", text)
                     .with(&details)
                     .retry(retry_after)
             }
             Error::BreakerOpen { retry_after, .. } => {
-                Failure::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", text)
+                ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", text)
                     .with(&json!({"breaker": "open"}))
                     .retry(Some(retry_after))
             }
             Error::TimedOut { after, in_flight, .. } => {
                 let timeout_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
-                Failure::new(StatusCode::GATEWAY_TIMEOUT, "mcp_timeout", text)
+                ApiError::new(StatusCode::GATEWAY_TIMEOUT, "mcp_timeout", text)
                     .with(&json!({"phase": phase(in_flight), "timeout_ms": timeout_ms}))
             }
             Error::Overloaded { retry_after } => {
-                Failure::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", text)
+                ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", text)
                     .retry(Some(retry_after))
             }
-            Error::ShuttingDown => Failure::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", text),
-            Error::AlreadyExists { .. } => Failure::new(StatusCode::CONFLICT, "already_exists", text),
+            Error::ShuttingDown => {
+                ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", text)
+            }
+            Error::AlreadyExists { .. } => ApiError::new(StatusCode::CONFLICT, "already_exists", text),
             Error::InvalidDefinition { problems } => {
                 let details: Map<String, Value> = problems
                     .into_iter()
                     .map(|problem| (problem.path, Value::String(problem.reason)))
                     .collect();
-                Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "validation_error", text).with(&details)
+                ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "validation_error", text).with(&details)
             }
-            Error::FileNotFound { .. } => Failure::new(StatusCode::NOT_FOUND, "not_found", text),
+            Error::FileNotFound { .. } => ApiError::new(StatusCode::NOT_FOUND, "not_found", text),
             Error::FileContent { .. } | Error::OutsideRoot { .. } => {
-                Failure::new(StatusCode::BAD_REQUEST, "invalid_request", text)
+                ApiError::new(StatusCode::BAD_REQUEST, "invalid_request", text)
             }
-            Error::Store { .. } => Failure::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", text)
-                .retry(Some(STORE_PAUSE)),
+            Error::Store { .. } => {
+                ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", text)
+                    .retry(Some(STORE_PAUSE))
+            }
             Error::FileRead { .. } | Error::FileWrite { .. } | Error::Internal { .. } => {
-                Failure::defect(text)
+                ApiError::defect(text)
             }
         }
     }
 }
 
 /// Translates errors that depend on the caller and on how much it asks for.
-fn not_for_this_caller(error: Error, text: String) -> Failure {
-    let forbidden = |code, text| Failure::new(StatusCode::FORBIDDEN, code, text);
-    let too_many = |code, text| Failure::new(StatusCode::TOO_MANY_REQUESTS, code, text);
+fn not_for_this_caller(error: Error, text: String) -> ApiError {
+    let forbidden = |code, text| ApiError::new(StatusCode::FORBIDDEN, code, text);
+    let too_many = |code, text| ApiError::new(StatusCode::TOO_MANY_REQUESTS, code, text);
     match error {
         Error::ServerNotPermitted { .. } => {
             forbidden("mcp_not_permitted", "This API key may not use this MCP".to_owned())
         }
         Error::ToolNotPermitted { .. } => forbidden("tool_not_permitted", text),
         Error::KeyNotFound | Error::MemberNotFound | Error::PlanNotFound => {
-            Failure::new(StatusCode::NOT_FOUND, "not_found", text)
+            ApiError::new(StatusCode::NOT_FOUND, "not_found", text)
         }
-        Error::Conflict { .. } => Failure::new(StatusCode::CONFLICT, "conflict", text),
+        Error::Conflict { .. } => ApiError::new(StatusCode::CONFLICT, "conflict", text),
         Error::Unacceptable { field, reason } => {
-            Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "validation_error", "Validation failed")
+            ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "validation_error", "Validation failed")
                 .with(&json!({field: reason}))
         }
         Error::LimitReached { resource, limit } => {
@@ -252,13 +263,13 @@ fn not_for_this_caller(error: Error, text: String) -> Failure {
             }
             too_many("quota_exceeded", text).with(&details).retry(Some(retry_after))
         }
-        Error::TooManyCalls { .. } => too_many("rate_limited", text).retry(Some(A_MOMENT)),
+        Error::TooManyCalls { .. } => too_many("rate_limited", text).retry(Some(RETRY_AFTER_BUSY)),
         Error::Unread { carried_out: true, .. } => {
-            Failure::new(StatusCode::BAD_GATEWAY, "answer_dropped", text).with(&json!({"phase": "in_flight"}))
+            ApiError::new(StatusCode::BAD_GATEWAY, "answer_dropped", text)
+                .with(&json!({"phase": "in_flight"}))
         }
-        Error::Unread { .. } => {
-            Failure::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", text).retry(Some(A_MOMENT))
-        }
+        Error::Unread { .. } => ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", text)
+            .retry(Some(RETRY_AFTER_BUSY)),
         _ => forbidden("forbidden", text),
     }
 }
@@ -268,7 +279,7 @@ fn phase(in_flight: bool) -> &'static str {
     if in_flight { "in_flight" } else { "not_sent" }
 }
 
-fn mcp_error(what: &str, said: &str, code: Option<i64>, data: Option<&RawValue>) -> Failure {
+fn mcp_error(what: &str, said: &str, code: Option<i64>, data: Option<&RawValue>) -> ApiError {
     #[derive(Serialize)]
     struct Details<'a> {
         mcp_error: &'a str,
@@ -277,88 +288,92 @@ fn mcp_error(what: &str, said: &str, code: Option<i64>, data: Option<&RawValue>)
         mcp_data: Option<&'a RawValue>,
     }
     let details = Details { mcp_error: said, mcp_code: code, mcp_data: data };
-    Failure::new(StatusCode::BAD_GATEWAY, "mcp_error", format!("{what}: {said}")).with(&details)
+    ApiError::new(StatusCode::BAD_GATEWAY, "mcp_error", format!("{what}: {said}")).with(&details)
 }
 
-impl From<Denied> for Failure {
-    fn from(denied: Denied) -> Failure {
+impl From<AuthError> for ApiError {
+    fn from(denied: AuthError) -> ApiError {
         match denied {
-            Denied::Missing | Denied::Unproven { .. } | Denied::Refused { refused: Refused::Unknown, .. } => {
+            AuthError::Missing
+            | AuthError::Unproven { .. }
+            | AuthError::Refused { refused: CredentialError::Unknown, .. } => {
                 denied_with("unauthorized", "Invalid or missing API key", denied)
             }
-            Denied::Refused { refused: Refused::Expired, .. } => {
+            AuthError::Refused { refused: CredentialError::Expired, .. } => {
                 denied_with("expired_key", "API key has expired", denied)
             }
-            Denied::Refused { refused: Refused::Revoked, .. } => {
+            AuthError::Refused { refused: CredentialError::Revoked, .. } => {
                 denied_with("revoked_key", "API key has been revoked", denied)
             }
-            Denied::RoleTooLow => {
-                Failure::new(StatusCode::FORBIDDEN, "forbidden", "Your role does not allow this action")
+            AuthError::RoleTooLow => {
+                ApiError::new(StatusCode::FORBIDDEN, "forbidden", "Your role does not allow this action")
             }
-            Denied::TooMany { retry_after } => {
+            AuthError::TooMany { retry_after } => {
                 let message = "Too many requests. Please retry later";
-                Failure::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", message).retry(Some(retry_after))
+                ApiError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", message).retry(Some(retry_after))
             }
         }
     }
 }
 
-fn denied_with(code: &'static str, message: &str, denied: Denied) -> Failure {
-    let mut failure = Failure::new(StatusCode::UNAUTHORIZED, code, message);
+fn denied_with(code: &'static str, message: &str, denied: AuthError) -> ApiError {
+    let mut failure = ApiError::new(StatusCode::UNAUTHORIZED, code, message);
     failure.0.manner.denied = Some(denied);
     failure
 }
 
-impl From<Unusable> for Failure {
-    fn from(unusable: Unusable) -> Failure {
-        let invalid = |status, message: String| Failure::new(status, "invalid_request", message);
+impl From<BodyError> for ApiError {
+    fn from(unusable: BodyError) -> ApiError {
+        let invalid = |status, message: String| ApiError::new(status, "invalid_request", message);
         match unusable {
-            Unusable::NotJson => {
+            BodyError::NotJson => {
                 invalid(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json".into())
             }
-            Unusable::Coded => invalid(StatusCode::UNSUPPORTED_MEDIA_TYPE, CODED.into()).uncoded(),
-            Unusable::TooLong { limit } => {
+            BodyError::Coded => invalid(StatusCode::UNSUPPORTED_MEDIA_TYPE, CODED.into()).uncoded(),
+            BodyError::TooLong { limit } => {
                 let message = format!("The request body is longer than {limit} bytes");
-                Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", message).closing()
+                ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", message).closing()
             }
-            Unusable::TooSlow { limit } => {
+            BodyError::TooSlow { limit } => {
                 let message = format!("The request body did not arrive within {} s", limit.as_secs_f64());
                 invalid(StatusCode::REQUEST_TIMEOUT, message).half_sent()
             }
-            Unusable::Broken => {
+            BodyError::Broken => {
                 invalid(StatusCode::BAD_REQUEST, "The request body could not be read".into()).half_sent()
             }
-            Unusable::Empty => invalid(StatusCode::BAD_REQUEST, "The request body is empty".into()),
-            Unusable::Malformed { reason } => {
+            BodyError::Empty => invalid(StatusCode::BAD_REQUEST, "The request body is empty".into()),
+            BodyError::Malformed { reason } => {
                 invalid(StatusCode::BAD_REQUEST, format!("The request body is not valid JSON: {reason}"))
             }
-            Unusable::NotAnObject { nothing: _ } => {
+            BodyError::NotAnObject { nothing: _ } => {
                 invalid(StatusCode::BAD_REQUEST, "The request body must be a JSON object".into())
             }
         }
     }
 }
 
-impl From<Refusal<'_>> for Failure {
-    fn from(refusal: Refusal<'_>) -> Failure {
-        let forbidden = |message| Failure::new(StatusCode::FORBIDDEN, "forbidden", message);
-        let invalid = |message| Failure::new(StatusCode::BAD_REQUEST, "invalid_request", message);
+impl From<EdgeRejection<'_>> for ApiError {
+    fn from(refusal: EdgeRejection<'_>) -> ApiError {
+        let forbidden = |message| ApiError::new(StatusCode::FORBIDDEN, "forbidden", message);
+        let invalid = |message| ApiError::new(StatusCode::BAD_REQUEST, "invalid_request", message);
         match refusal {
-            Refusal::AmbiguousFraming => invalid(TWO_ENDS),
-            Refusal::UnknownCoding => {
-                Failure::new(StatusCode::NOT_IMPLEMENTED, "invalid_request", UNKNOWN_CODING)
+            EdgeRejection::AmbiguousFraming => invalid(TWO_ENDS),
+            EdgeRejection::UnknownCoding => {
+                ApiError::new(StatusCode::NOT_IMPLEMENTED, "invalid_request", UNKNOWN_CODING)
             }
-            Refusal::BadHost => invalid("The request must have exactly one valid Host header"),
-            Refusal::ForeignHost { host } => {
-                Failure::new(StatusCode::FORBIDDEN, "forbidden", foreign_host(host))
+            EdgeRejection::BadHost => invalid("The request must have exactly one valid Host header"),
+            EdgeRejection::ForeignHost { host } => {
+                ApiError::new(StatusCode::FORBIDDEN, "forbidden", foreign_host(host))
             }
-            Refusal::ForeignOrigin => forbidden("The Origin header names an origin that is not allowed"),
-            Refusal::TooManyActs => {
-                Failure::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", TOO_MANY_ACTS)
+            EdgeRejection::ForeignOrigin => {
+                forbidden("The Origin header names an origin that is not allowed")
+            }
+            EdgeRejection::TooManyActs => {
+                ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", TOO_MANY_ACTS)
                     .retry(Some(Duration::from_secs(1)))
             }
-            Refusal::Internal { request_id, cause: _ } => {
-                Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", UNEXPECTED)
+            EdgeRejection::Internal { request_id, cause: _ } => {
+                ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", UNEXPECTED)
                     .with(&json!({"request_id": request_id}))
             }
         }
@@ -367,11 +382,11 @@ impl From<Refusal<'_>> for Failure {
 
 /// Returns the code of the reason why a stream ends for its reader.
 pub(super) fn ended(error: Error) -> &'static str {
-    Failure::from(error).0.code
+    ApiError::from(error).0.code
 }
 
 /// Creates the failure of a query with unknown parameters, or with ones that cannot be decoded.
-pub(super) fn bad_query(problems: Vec<query::Problem>) -> Failure {
+pub(super) fn bad_query(problems: Vec<query::Problem>) -> ApiError {
     let mut details = Map::new();
     let mut message = String::new();
     for problem in problems {
@@ -380,29 +395,29 @@ pub(super) fn bad_query(problems: Vec<query::Problem>) -> Failure {
         }
         details.insert(problem.name, Value::String(problem.reason));
     }
-    Failure::new(StatusCode::BAD_REQUEST, "invalid_request", message).with(&details)
+    ApiError::new(StatusCode::BAD_REQUEST, "invalid_request", message).with(&details)
 }
 
 /// Creates the failure of permissions that cannot be read.
-pub(super) fn bad_permissions(reason: &str) -> Failure {
-    Failure::new(StatusCode::BAD_REQUEST, "invalid_request", "Invalid permissions format")
+pub(super) fn bad_permissions(reason: &str) -> ApiError {
+    ApiError::new(StatusCode::BAD_REQUEST, "invalid_request", "Invalid permissions format")
         .with(&json!({"permissions": reason}))
 }
 
-pub(super) fn not_found() -> Failure {
-    Failure::new(StatusCode::NOT_FOUND, "not_found", "Not found")
+pub(super) fn not_found() -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, "not_found", "Not found")
 }
 
 /// Refuses a further stream: whose there are as many as there may be, how many that is, and the setting that says so.
-pub(super) fn too_many_streams(who: &str, limit: usize, setting: &str) -> Failure {
+pub(super) fn too_many_streams(who: &str, limit: usize, setting: &str) -> ApiError {
     let message = format!(
         "{who} {limit} logs and exports of the audit open, as many as there may be ({setting}); end one and ask again"
     );
-    Failure::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", message).retry(Some(Duration::from_secs(15)))
+    ApiError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", message).retry(Some(Duration::from_secs(15)))
 }
 
-pub(super) fn method_not_allowed() -> Failure {
-    Failure::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed")
+pub(super) fn method_not_allowed() -> ApiError {
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed")
 }
 
 #[cfg(test)]
@@ -413,7 +428,7 @@ mod tests {
     use crate::http::guard::Defect;
     use crate::http::tests::{documented_errors, every_error};
 
-    async fn answer(failure: Failure) -> (u16, Response, Value) {
+    async fn answer(failure: ApiError) -> (u16, Response, Value) {
         let mut response = failure.into_response();
         let body = std::mem::take(response.body_mut());
         let body = axum::body::to_bytes(body, usize::MAX).await.expect("in memory");
@@ -510,19 +525,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_401_carries_a_challenge_and_a_403_does_not() {
-        let (status, response, _) = answer(Denied::Missing.into()).await;
+        let (status, response, _) = answer(AuthError::Missing.into()).await;
         assert_eq!(
             (status, &response.headers()[WWW_AUTHENTICATE]),
             (401, &HeaderValue::from_static("Bearer realm=\"mcp\""))
         );
-        let (status, response, body) = answer(Denied::RoleTooLow.into()).await;
+        let (status, response, body) = answer(AuthError::RoleTooLow.into()).await;
         assert_eq!((status, &body["error"]["code"]), (403, &json!("forbidden")));
         assert!(!response.headers().contains_key(WWW_AUTHENTICATE));
     }
 
     #[tokio::test]
     async fn an_internal_error_tells_the_request_id_and_nothing_else() {
-        let refusal = Refusal::Internal { request_id: "req_1", cause: Some("secret") };
+        let refusal = EdgeRejection::Internal { request_id: "req_1", cause: Some("secret") };
         let (status, _, body) = answer(refusal.into()).await;
         assert_eq!(status, 500);
         assert_eq!(body["error"]["details"], json!({"request_id": "req_1"}));

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::errors::Failure;
+use super::errors::ApiError;
 use crate::http::body::{is_object, string};
 use crate::nearest::closest;
 
@@ -89,10 +89,10 @@ impl Fields {
         Some(body.slice_ref(raw.get().as_bytes()))
     }
 
-    pub(super) fn finish<T>(self, value: T) -> Result<T, Failure> {
+    pub(super) fn finish<T>(self, value: T) -> Result<T, ApiError> {
         match self.problems.is_empty() {
             true => Ok(value),
-            false => Err(Failure::invalid_fields(self.problems, self.unknown)),
+            false => Err(ApiError::invalid_fields(self.problems, self.unknown)),
         }
     }
 }

@@ -14,7 +14,7 @@ use hyper::body::Frame;
 use tokio::sync::mpsc;
 
 use super::bodies;
-use super::errors::{Failure, ended, too_many_streams};
+use super::errors::{ApiError, ended, too_many_streams};
 use crate::http::events::{self, COMMENT, KEEP_ALIVE};
 use crate::service::{LogEnd, LogFollower, LogLine, LogNews};
 
@@ -54,7 +54,7 @@ impl Streams {
     }
 
     /// Takes a place for a stream of this key. Fails if the key, or all keys together, have reached their limit.
-    pub(super) fn open(self: &Arc<Streams>, key: Arc<str>) -> Result<StreamPermit, Failure> {
+    pub(super) fn open(self: &Arc<Streams>, key: Arc<str>) -> Result<StreamPermit, ApiError> {
         let mut open = self.counts();
         let StreamLimits { total, per_key } = self.limits;
         if open.get(&key).is_some_and(|own| *own >= per_key) {

@@ -8,8 +8,8 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 
-use super::errors::{Failure, bad_query};
-use super::{Shared, Visitor, bodies, invoker, payloads};
+use super::errors::{ApiError, bad_query};
+use super::{RequestContext, Shared, bodies, invoker, payloads};
 use crate::http::query;
 
 /// Path of the route.
@@ -17,7 +17,7 @@ pub(in crate::http) const PATH: &str = "/v1/mcp/invoke";
 
 /// Handles the route for the router.
 pub(super) async fn routed(
-    Extension(visitor): Extension<Arc<Visitor>>,
+    Extension(visitor): Extension<Arc<RequestContext>>,
     State(shared): State<Shared>,
     request: Request,
 ) -> Response {
@@ -27,20 +27,20 @@ pub(super) async fn routed(
 /// Calls a tool for the sender of this request.
 pub(in crate::http) async fn answer<B>(
     shared: Shared,
-    visitor: Arc<Visitor>,
+    visitor: Arc<RequestContext>,
     request: axum::http::Request<B>,
 ) -> Response
 where
     B: HttpBody<Data = Bytes>,
 {
-    invoke(&shared, &visitor, request).await.unwrap_or_else(Failure::into_response)
+    invoke(&shared, &visitor, request).await.unwrap_or_else(ApiError::into_response)
 }
 
 async fn invoke<B>(
     shared: &Shared,
-    visitor: &Visitor,
+    visitor: &RequestContext,
     request: axum::http::Request<B>,
-) -> Result<Response, Failure>
+) -> Result<Response, ApiError>
 where
     B: HttpBody<Data = Bytes>,
 {

@@ -10,11 +10,11 @@ use axum::response::Response;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::errors::Failure;
+use super::errors::ApiError;
 use super::fields::{Fields, success, success_with};
 use super::keys::{MAX_NAME, item, key_id, moment, read_description, read_end, refused, told};
-use super::{Id, Invoker, Shared, json, limits, strict};
-use crate::http::auth::Visitor;
+use super::{Id, Shared, ToolCaller, json, limits, strict};
+use crate::http::auth::RequestContext;
 use crate::http::body;
 use crate::service::{ChangeRequest, NewKey, parse_duration};
 
@@ -22,15 +22,15 @@ use crate::service::{ChangeRequest, NewKey, parse_duration};
 const MEMBERS: [&str; 5] = ["name", "description", "expires_at", "permissions", "limits"];
 
 pub(super) async fn change(
-    Invoker(caller): Invoker,
-    Extension(visitor): Extension<Arc<Visitor>>,
+    ToolCaller(caller): ToolCaller,
+    Extension(visitor): Extension<Arc<RequestContext>>,
     State(shared): State<Shared>,
     id: Id,
     request: Request,
-) -> Result<Response, Failure> {
+) -> Result<Response, ApiError> {
     let id = key_id(id, &caller)?;
     let body = shared.body(request).await?;
-    visitor.acts("key.change", &id);
+    visitor.audit_as("key.change", &id);
     let change = read_change(&body)?;
     let changed = shared.gateway.change_key(&caller, &id, change).await.map_err(refused)?;
     visitor.tells_all(told(&changed.record));
@@ -38,7 +38,7 @@ pub(super) async fn change(
     Ok(json(success_with(item(&changed), &warnings)))
 }
 
-fn read_change(body: &[u8]) -> Result<ChangeRequest, Failure> {
+fn read_change(body: &[u8]) -> Result<ChangeRequest, ApiError> {
     let mut fields = Fields::default();
     let given = strict::read(body, MEMBERS, &mut fields)?;
     let [name, description, expires_at, permissions, own_limits] = given;
@@ -57,15 +57,15 @@ fn read_change(body: &[u8]) -> Result<ChangeRequest, Failure> {
 
 /// Gives a key another text. The old text is refused from the next request on, unless it has a grace.
 pub(super) async fn rotate(
-    Invoker(caller): Invoker,
-    Extension(visitor): Extension<Arc<Visitor>>,
+    ToolCaller(caller): ToolCaller,
+    Extension(visitor): Extension<Arc<RequestContext>>,
     State(shared): State<Shared>,
     id: Id,
     request: Request,
-) -> Result<Response, Failure> {
+) -> Result<Response, ApiError> {
     let id = key_id(id, &caller)?;
     let body = body::read_if_any(request, shared.settings.body_limit, shared.settings.body_timeout).await?;
-    visitor.acts("key.rotate", &id);
+    visitor.audit_as("key.rotate", &id);
     let grace = body.map(|body| read_grace(&body)).transpose()?.unwrap_or_default();
     let made = shared.gateway.rotate_key(&caller, &id, grace).await?;
     visitor.tells_all(told(&made.record));
@@ -75,7 +75,7 @@ pub(super) async fn rotate(
     Ok(response)
 }
 
-fn read_grace(body: &[u8]) -> Result<Duration, Failure> {
+fn read_grace(body: &[u8]) -> Result<Duration, ApiError> {
     let mut fields = Fields::default();
     let [grace] = strict::read(body, ["grace"], &mut fields)?;
     let read = |raw: &RawValue| parse_duration(&serde_json::from_str(raw.get()).ok()?);

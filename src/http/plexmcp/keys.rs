@@ -10,15 +10,15 @@ use serde_json::{Map, Value};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::errors::{self, Failure};
+use super::errors::{self, ApiError};
 use super::fields::{Fields, Page, last, success, success_with};
-use super::{Caller, Id, Ignored, Invoker, Pairs, Shared, json, limits, members, strict};
-use crate::http::auth::Visitor;
+use super::{Caller, DiscardBody, Id, QueryPairs, Shared, ToolCaller, json, limits, members, strict};
+use crate::http::auth::RequestContext;
 use crate::http::body::string;
-use crate::http::clock::{format_second, parse_moment, unix_seconds};
+use crate::http::timestamp::{format_second, parse_moment, unix_seconds};
 use crate::service::{
-    Error, KeyLimits, KeyRecord, KeyRequest, KeyStatus, KeyView, Maker, MemberRequest, NewKey, NoKey,
-    Principal, Revocation, Revoke,
+    CreateKeyError, Error, KeyLimits, KeyRecord, KeyRequest, KeyStatus, KeyView, Maker, MemberRequest,
+    NewKey, Principal, Revocation, Revoke,
 };
 
 /// The longest name of a key, in characters.
@@ -28,24 +28,24 @@ const MAX_DESCRIPTION: usize = 1_000;
 
 /// Returns the id in a path; `self` is the caller's own key. An id that is not UTF-8 when decoded names no
 /// existing key.
-pub(super) fn key_id(id: Id, caller: &Principal) -> Result<String, Failure> {
-    let Path(id) = id.map_err(|_| Failure::from(Error::KeyNotFound))?;
+pub(super) fn key_id(id: Id, caller: &Principal) -> Result<String, ApiError> {
+    let Path(id) = id.map_err(|_| ApiError::from(Error::KeyNotFound))?;
     Ok(if id == "self" { caller.key_id().to_string() } else { id })
 }
 
 /// Translates the reason why a key is not made or changed.
-pub(super) fn refused(refused: NoKey) -> Failure {
+pub(super) fn refused(refused: CreateKeyError) -> ApiError {
     match refused {
-        NoKey::Error(error) => error.into(),
-        NoKey::Permissions(reason) => errors::bad_permissions(&reason.to_string()),
+        CreateKeyError::Error(error) => error.into(),
+        CreateKeyError::Permissions(reason) => errors::bad_permissions(&reason.to_string()),
     }
 }
 
 pub(super) async fn list(
-    Invoker(caller): Invoker,
+    ToolCaller(caller): ToolCaller,
     State(shared): State<Shared>,
-    Pairs(query): Pairs,
-) -> Result<Response, Failure> {
+    QueryPairs(query): QueryPairs,
+) -> Result<Response, ApiError> {
     let mut fields = Fields::default();
     let page = Page::read(&query, &mut fields);
     let status = match last(&query, "status") {
@@ -66,22 +66,22 @@ pub(super) async fn list(
 }
 
 pub(super) async fn detail(
-    Invoker(caller): Invoker,
+    ToolCaller(caller): ToolCaller,
     State(shared): State<Shared>,
     id: Id,
-) -> Result<Response, Failure> {
+) -> Result<Response, ApiError> {
     Ok(json(success(item(&shared.gateway.key(&caller, &key_id(id, &caller)?).await?), None)))
 }
 
 pub(super) async fn create(
-    Invoker(caller): Invoker,
-    Extension(visitor): Extension<Arc<Visitor>>,
+    ToolCaller(caller): ToolCaller,
+    Extension(visitor): Extension<Arc<RequestContext>>,
     State(shared): State<Shared>,
     request: Request,
-) -> Result<Response, Failure> {
+) -> Result<Response, ApiError> {
     let body = shared.body(request).await?;
     let wish = read_new(&body)?;
-    visitor.acts("key.create", &wish.name);
+    visitor.audit_as("key.create", &wish.name);
     let made = shared.gateway.create_key(&caller, wish).await.map_err(refused)?;
     visitor.tells_all(told(&made.record));
     let warnings = shared.gateway.doubts_about(&made.record);
@@ -99,14 +99,14 @@ pub(super) async fn create(
 /// `DELETE`.
 pub(super) async fn revoke(
     Caller(caller): Caller,
-    Extension(visitor): Extension<Arc<Visitor>>,
+    Extension(visitor): Extension<Arc<RequestContext>>,
     State(shared): State<Shared>,
     id: Id,
-    Pairs(query): Pairs,
-    _: Ignored,
-) -> Result<Response, Failure> {
+    QueryPairs(query): QueryPairs,
+    _: DiscardBody,
+) -> Result<Response, ApiError> {
     let id = key_id(id, &caller)?;
-    visitor.acts("key.revoke", &id);
+    visitor.audit_as("key.revoke", &id);
     let mut fields = Fields::default();
     let what = match last(&query, "descendants") {
         None | Some("false") => Revoke::Key,
@@ -179,7 +179,7 @@ pub(super) fn told(key: &KeyRecord) -> Map<String, Value> {
 }
 
 /// Reads the body of `POST /v1/api-keys`.
-fn read_new(body: &[u8]) -> Result<KeyRequest, Failure> {
+fn read_new(body: &[u8]) -> Result<KeyRequest, ApiError> {
     let names = ["name", "description", "expires_at", "permissions", "owner_id", "limits", "member"];
     let mut fields = Fields::default();
     let [name, description, expires_at, permissions, owner, own_limits, member] =

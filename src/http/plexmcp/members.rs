@@ -9,11 +9,11 @@ use axum::response::Response;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::errors::Failure;
+use super::errors::ApiError;
 use super::fields::{Fields, success};
 use super::organization::item;
-use super::{Administrator, Caller, Id, Ignored, Shared, json, strict};
-use crate::http::auth::Visitor;
+use super::{Administrator, Caller, DiscardBody, Id, Shared, json, strict};
+use crate::http::auth::RequestContext;
 use crate::http::body::string;
 use crate::service::{Error, MemberChange, MemberRequest, MemberView, Removal, Role};
 
@@ -23,7 +23,7 @@ const MAX_TEXT: usize = 200;
 const CHANGEABLE: [&str; 4] = ["name", "email", "role", "plan"];
 
 /// Returns the id in a path. An id that is not UTF-8 when decoded names no member.
-fn member_id(id: Id) -> Result<String, Failure> {
+fn member_id(id: Id) -> Result<String, ApiError> {
     id.map(|Path(id)| id).map_err(|_| Error::MemberNotFound.into())
 }
 
@@ -31,16 +31,16 @@ pub(super) async fn detail(
     Caller(caller): Caller,
     State(shared): State<Shared>,
     id: Id,
-) -> Result<Response, Failure> {
+) -> Result<Response, ApiError> {
     Ok(json(success(item(&shared.gateway.member(&caller, &member_id(id)?)?), None)))
 }
 
 pub(super) async fn create(
     Administrator(caller): Administrator,
-    Extension(visitor): Extension<Arc<Visitor>>,
+    Extension(visitor): Extension<Arc<RequestContext>>,
     State(shared): State<Shared>,
     request: Request,
-) -> Result<Response, Failure> {
+) -> Result<Response, ApiError> {
     let body = shared.body(request).await?;
     let mut fields = Fields::default();
     let members = strict::read(&body, MEMBERS, &mut fields)?;
@@ -49,7 +49,7 @@ pub(super) async fn create(
         fields.problem("name", "is required");
     }
     let request = fields.finish(request)?;
-    visitor.acts("member.create", request.id.as_deref().or(request.name.as_deref()).unwrap_or_default());
+    visitor.audit_as("member.create", request.id.as_deref().or(request.name.as_deref()).unwrap_or_default());
     let made = shared.gateway.add_member(&caller, request).await?;
     visitor.tells_all(told(&made));
     let mut response = json(success(item(&made), None));
@@ -62,14 +62,14 @@ pub(super) async fn create(
 
 pub(super) async fn change(
     Administrator(caller): Administrator,
-    Extension(visitor): Extension<Arc<Visitor>>,
+    Extension(visitor): Extension<Arc<RequestContext>>,
     State(shared): State<Shared>,
     id: Id,
     request: Request,
-) -> Result<Response, Failure> {
+) -> Result<Response, ApiError> {
     let id = member_id(id)?;
     let body = shared.body(request).await?;
-    visitor.acts("member.change", &id);
+    visitor.audit_as("member.change", &id);
     let mut fields = Fields::default();
     let given = strict::read(&body, CHANGEABLE, &mut fields)?;
     let [name, email, role, plan] = given;
@@ -91,13 +91,13 @@ pub(super) async fn change(
 /// Removes a member. A body is ignored, as it is on every `DELETE`.
 pub(super) async fn remove(
     Administrator(caller): Administrator,
-    Extension(visitor): Extension<Arc<Visitor>>,
+    Extension(visitor): Extension<Arc<RequestContext>>,
     State(shared): State<Shared>,
     id: Id,
-    _: Ignored,
-) -> Result<Response, Failure> {
+    _: DiscardBody,
+) -> Result<Response, ApiError> {
     let id = member_id(id)?;
-    visitor.acts("member.remove", &id);
+    visitor.audit_as("member.remove", &id);
     let removal = shared.gateway.remove_member(&caller, &id).await?;
     visitor.tells("revoked_keys", removal.revoked.iter().map(|id| &**id).collect::<Vec<_>>());
     visitor.tells("durable", removal.durable);

@@ -37,9 +37,9 @@ use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, patch, post, put};
 
-use self::errors::Failure;
-use super::auth::{Denied, Visitor, identify, visitor};
-use super::guard::Refusal;
+use self::errors::ApiError;
+use super::auth::{AuthError, RequestContext, identify, visitor};
+use super::guard::EdgeRejection;
 use super::routes::{Access, Routes};
 use super::{Shared, body, query};
 use crate::service::{Error, Principal, Role};
@@ -98,9 +98,9 @@ const HISTORY: [&str; 8] =
 struct Caller(Principal);
 
 impl FromRequestParts<Shared> for Caller {
-    type Rejection = Failure;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Caller, Failure> {
+    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Caller, ApiError> {
         let caller = identify(shared, visitor(parts)?, &parts.headers)?.clone();
         check_query(parts)?;
         Ok(Caller(caller))
@@ -111,12 +111,12 @@ impl FromRequestParts<Shared> for Caller {
 struct Administrator(Principal);
 
 impl FromRequestParts<Shared> for Administrator {
-    type Rejection = Failure;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Administrator, Failure> {
+    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Administrator, ApiError> {
         let principal = identify(shared, visitor(parts)?, &parts.headers)?;
         if !principal.role().may_administer() {
-            return Err(Denied::RoleTooLow.into());
+            return Err(AuthError::RoleTooLow.into());
         }
         check_query(parts)?;
         Ok(Administrator(principal.clone()))
@@ -127,12 +127,12 @@ impl FromRequestParts<Shared> for Administrator {
 struct Owner(Principal);
 
 impl FromRequestParts<Shared> for Owner {
-    type Rejection = Failure;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Owner, Failure> {
+    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Owner, ApiError> {
         let principal = identify(shared, visitor(parts)?, &parts.headers)?;
         if principal.role() != Role::Owner {
-            return Err(Denied::RoleTooLow.into());
+            return Err(AuthError::RoleTooLow.into());
         }
         check_query(parts)?;
         Ok(Owner(principal.clone()))
@@ -140,36 +140,40 @@ impl FromRequestParts<Shared> for Owner {
 }
 
 /// Extractor of a caller whose role may call tools, read resources and have keys.
-struct Invoker(Principal);
+struct ToolCaller(Principal);
 
-impl FromRequestParts<Shared> for Invoker {
-    type Rejection = Failure;
+impl FromRequestParts<Shared> for ToolCaller {
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Invoker, Failure> {
+    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<ToolCaller, ApiError> {
         let caller = invoker(shared, visitor(parts)?, &parts.headers)?.clone();
         check_query(parts)?;
-        Ok(Invoker(caller))
+        Ok(ToolCaller(caller))
     }
 }
 
 /// Returns the caller, if its role may call tools.
-fn invoker<'a>(shared: &Shared, visitor: &'a Visitor, headers: &HeaderMap) -> Result<&'a Principal, Denied> {
+fn invoker<'a>(
+    shared: &Shared,
+    visitor: &'a RequestContext,
+    headers: &HeaderMap,
+) -> Result<&'a Principal, AuthError> {
     let principal = identify(shared, visitor, headers)?;
     match principal.role().may_invoke() {
         true => Ok(principal),
-        false => Err(Denied::RoleTooLow),
+        false => Err(AuthError::RoleTooLow),
     }
 }
 
 /// Extractor that reads and ignores a body: a connection with an unread body on it cannot be used again.
-struct Ignored;
+struct DiscardBody;
 
-impl FromRequest<Shared> for Ignored {
-    type Rejection = Failure;
+impl FromRequest<Shared> for DiscardBody {
+    type Rejection = ApiError;
 
-    async fn from_request(request: Request, shared: &Shared) -> Result<Ignored, Failure> {
+    async fn from_request(request: Request, shared: &Shared) -> Result<DiscardBody, ApiError> {
         body::skip(request, shared.settings.body_limit, shared.settings.body_timeout).await?;
-        Ok(Ignored)
+        Ok(DiscardBody)
     }
 }
 
@@ -177,24 +181,24 @@ impl FromRequest<Shared> for Ignored {
 type Id = Result<Path<String>, PathRejection>;
 
 /// Returns an MCP's id. An id that is not UTF-8 when decoded names no existing MCP.
-fn mcp_id(id: Id) -> Result<String, Failure> {
+fn mcp_id(id: Id) -> Result<String, ApiError> {
     id.map(|Path(id)| id).map_err(|_| Error::ServerNotFound { name: String::new() }.into())
 }
 
 /// Extractor of the pairs of a query, whose names the route all knows.
-struct Pairs(query::Pairs);
+struct QueryPairs(query::Pairs);
 
-impl FromRequestParts<Shared> for Pairs {
-    type Rejection = Failure;
+impl FromRequestParts<Shared> for QueryPairs {
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Shared) -> Result<Pairs, Failure> {
-        query::of(parts).map(Pairs).map_err(errors::bad_query)
+    async fn from_request_parts(parts: &mut Parts, _: &Shared) -> Result<QueryPairs, ApiError> {
+        query::of(parts).map(QueryPairs).map_err(errors::bad_query)
     }
 }
 
 /// Refuses a query that the route does not know. Every extractor of a caller calls it, so that no route forgets
 /// it.
-fn check_query(parts: &Parts) -> Result<(), Failure> {
+fn check_query(parts: &Parts) -> Result<(), ApiError> {
     if parts.uri.query().is_none() {
         return Ok(());
     }
@@ -204,13 +208,13 @@ fn check_query(parts: &Parts) -> Result<(), Failure> {
 async fn list(
     Caller(caller): Caller,
     State(shared): State<Shared>,
-    Pairs(query): Pairs,
-) -> Result<Response, Failure> {
+    QueryPairs(query): QueryPairs,
+) -> Result<Response, ApiError> {
     let query = bodies::read_list(&query)?;
     Ok(json(bodies::list(shared.gateway.servers(&caller), query)))
 }
 
-async fn detail(Caller(caller): Caller, State(shared): State<Shared>, id: Id) -> Result<Response, Failure> {
+async fn detail(Caller(caller): Caller, State(shared): State<Shared>, id: Id) -> Result<Response, ApiError> {
     let id = mcp_id(id)?;
     let usage = shared.gateway.tree_usage(&caller, &id).await?;
     let server = shared.gateway.server(&caller, &id)?;
@@ -219,12 +223,12 @@ async fn detail(Caller(caller): Caller, State(shared): State<Shared>, id: Id) ->
 
 async fn logs(
     Administrator(caller): Administrator,
-    Extension(visitor): Extension<Arc<Visitor>>,
+    Extension(visitor): Extension<Arc<RequestContext>>,
     State(shared): State<Shared>,
     id: Id,
-    Pairs(query): Pairs,
+    QueryPairs(query): QueryPairs,
     headers: HeaderMap,
-) -> Result<Response, Failure> {
+) -> Result<Response, ApiError> {
     let id = mcp_id(id)?;
     let query = bodies::read_logs(&query)?;
     visitor.looks(if query.follow { "logs.follow" } else { "logs.read" }, &id);
@@ -238,23 +242,23 @@ async fn logs(
 
 async fn restart(
     Administrator(caller): Administrator,
-    Extension(visitor): Extension<Arc<Visitor>>,
+    Extension(visitor): Extension<Arc<RequestContext>>,
     State(shared): State<Shared>,
     id: Id,
-    _: Ignored,
-) -> Result<Response, Failure> {
+    _: DiscardBody,
+) -> Result<Response, ApiError> {
     let id = mcp_id(id)?;
-    visitor.acts("server.restart", &id);
+    visitor.audit_as("server.restart", &id);
     shared.gateway.restart_server(&caller, &id)?;
     Ok(json(bodies::accepted()))
 }
 
 async fn resources(
-    Invoker(caller): Invoker,
-    Extension(visitor): Extension<Arc<Visitor>>,
+    ToolCaller(caller): ToolCaller,
+    Extension(visitor): Extension<Arc<RequestContext>>,
     State(shared): State<Shared>,
     request: Request,
-) -> Result<Response, Failure> {
+) -> Result<Response, ApiError> {
     let body = shared.body(request).await?;
     let query = bodies::read_resources(&body, shared.settings.max_call_timeout)?;
     if let Some(uri) = &query.uri {
@@ -288,16 +292,16 @@ pub(super) fn unknown_route() -> Response {
 pub(super) fn wrong_method(shared: &Shared, parts: &Parts) -> Response {
     match visitor(parts).and_then(|visitor| identify(shared, visitor, &parts.headers)) {
         Ok(_) => errors::method_not_allowed().into_response(),
-        Err(denied) => Failure::from(denied).into_response(),
+        Err(denied) => ApiError::from(denied).into_response(),
     }
 }
 
 /// Answers for an error of the gateway that the guard met itself.
 pub(super) fn failure(error: Error) -> Response {
-    Failure::from(error).into_response()
+    ApiError::from(error).into_response()
 }
 
 /// Answers for a refusal of the guard, in this dialect's shape.
-pub(super) fn refusal(refusal: Refusal<'_>) -> Response {
-    Failure::from(refusal).into_response()
+pub(super) fn refusal(refusal: EdgeRejection<'_>) -> Response {
+    ApiError::from(refusal).into_response()
 }

@@ -3,11 +3,11 @@
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::{Pairs, openapi_keys};
+use super::{QueryPairs, openapi_keys};
 use crate::http::openapi::{self, Dialect, Operation, of};
 
 /// Answers with the document. It needs no key (`docs/http-api.md`, P6.1).
-pub(super) async fn document(_: Pairs) -> Response {
+pub(super) async fn document(_: QueryPairs) -> Response {
     openapi::answer(&openapi::document(dialect(), super::routes().known(), describe))
 }
 

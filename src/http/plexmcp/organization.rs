@@ -5,14 +5,14 @@ use axum::response::Response;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::errors::Failure;
+use super::errors::ApiError;
 use super::fields::{Fields, Page, last, success};
 use super::keys::moment;
-use super::{Caller, Pairs, Shared, json};
-use crate::http::clock::timestamp;
+use super::{Caller, QueryPairs, Shared, json};
+use crate::http::timestamp::timestamp;
 use crate::service::{MemberView, Role};
 
-pub(super) async fn show(Caller(caller): Caller, State(shared): State<Shared>) -> Result<Response, Failure> {
+pub(super) async fn show(Caller(caller): Caller, State(shared): State<Shared>) -> Result<Response, ApiError> {
     #[derive(Serialize)]
     struct Organization<'a> {
         id: &'a str,
@@ -57,8 +57,8 @@ pub(super) async fn show(Caller(caller): Caller, State(shared): State<Shared>) -
 pub(super) async fn members(
     Caller(caller): Caller,
     State(shared): State<Shared>,
-    Pairs(query): Pairs,
-) -> Result<Response, Failure> {
+    QueryPairs(query): QueryPairs,
+) -> Result<Response, ApiError> {
     let mut fields = Fields::default();
     let page = Page::read(&query, &mut fields);
     let role = last(&query, "role").map(|given| Role::ALL.iter().find(|(name, _)| *name == given));

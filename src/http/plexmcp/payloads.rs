@@ -12,11 +12,11 @@ use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::errors::Failure;
+use super::errors::ApiError;
 use super::json;
 use crate::http::body::{object, string, text};
-use crate::http::clock::push_now;
 use crate::http::owed::in_pieces;
+use crate::http::timestamp::push_now;
 use crate::jsonrpc::too_deep;
 use crate::service::{Catalog, Resource, ResourceReply, ServerView, ToolReply};
 
@@ -25,7 +25,7 @@ use crate::service::{Catalog, Resource, ResourceReply, ServerView, ToolReply};
 const COPIED: usize = 256 * 1024;
 
 /// Builds the answer to a tool call. The payloads go out as they came in, never parsed into a tree.
-pub(super) fn invoked(tool: &str, reply: &ToolReply) -> Result<Response, Failure> {
+pub(super) fn invoked(tool: &str, reply: &ToolReply) -> Result<Response, ApiError> {
     let payloads = reply.content.len() + reply.structured.as_ref().map_or(0, Bytes::len);
     // A slice keeps all that it was cut from, so if that is much more, a copy keeps less.
     if reply.is_error || payloads <= COPIED || payloads < reply.whole / 2 {
@@ -51,11 +51,11 @@ pub(super) fn invoked(tool: &str, reply: &ToolReply) -> Result<Response, Failure
 const END: &[u8] = b",\"is_error\":false}}";
 
 /// Builds the answer in one piece.
-fn whole(tool: &str, reply: &ToolReply) -> Result<Vec<u8>, Failure> {
+fn whole(tool: &str, reply: &ToolReply) -> Result<Vec<u8>, ApiError> {
     if reply.is_error {
         let read = |payload| serde_json::from_slice::<&RawValue>(payload).unwrap_or(RawValue::NULL);
         let structured = reply.structured.as_deref().map(read);
-        return Err(Failure::tool_failed(&error_text(reply), read(&reply.content), structured));
+        return Err(ApiError::tool_failed(&error_text(reply), read(&reply.content), structured));
     }
     let structured = reply.structured.as_ref().map_or(0, Bytes::len);
     let mut out = Vec::with_capacity(256 + structured.max(reply.content.len()) + reply.content.len());

@@ -9,12 +9,12 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::errors::Failure;
+use super::errors::ApiError;
 use super::fields::{Fields, success};
 use super::{Administrator, Id, Shared, json, mcp_id};
-use crate::http::auth::Visitor;
+use crate::http::auth::RequestContext;
 use crate::http::body::{object, string};
-use crate::http::clock::timestamp;
+use crate::http::timestamp::timestamp;
 use crate::service::{Approval, Difference, PinReport, PinnedTool, ToolDigest};
 
 /// The most tools that one approval names.
@@ -24,27 +24,27 @@ pub(super) async fn show(
     Administrator(caller): Administrator,
     State(shared): State<Shared>,
     id: Id,
-) -> Result<Response, Failure> {
+) -> Result<Response, ApiError> {
     Ok(json(report(&shared.gateway.pins(&caller, &mcp_id(id)?)?)))
 }
 
 pub(super) async fn approve(
     Administrator(caller): Administrator,
-    Extension(visitor): Extension<Arc<Visitor>>,
+    Extension(visitor): Extension<Arc<RequestContext>>,
     State(shared): State<Shared>,
     id: Id,
     request: Request,
-) -> Result<Response, Failure> {
+) -> Result<Response, ApiError> {
     let id = mcp_id(id)?;
     let body = shared.body(request).await?;
-    visitor.acts("tool.approve", &id);
+    visitor.audit_as("tool.approve", &id);
     let approval = read_approval(&body)?;
     visitor.tells("digest", approval.digest.to_string());
     visitor.tells("tools", approval.tools.clone().map_or_else(|| Value::from("*"), Value::from));
     Ok(json(report(&shared.gateway.approve_tools(&caller, &id, approval).await?)))
 }
 
-fn read_approval(body: &[u8]) -> Result<Approval, Failure> {
+fn read_approval(body: &[u8]) -> Result<Approval, ApiError> {
     let [digest, tools] = object(body, ["digest", "tools"])?.members;
     let mut fields = Fields::default();
     let digest = read_digest(&mut fields, digest);

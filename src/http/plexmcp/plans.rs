@@ -7,10 +7,10 @@ use axum::response::Response;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::errors::Failure;
+use super::errors::ApiError;
 use super::fields::{Fields, success};
-use super::{Caller, Id, Ignored, Owner, Shared, json, strict};
-use crate::http::auth::Visitor;
+use super::{Caller, DiscardBody, Id, Owner, Shared, json, strict};
+use crate::http::auth::RequestContext;
 use crate::service::{Error, MAX_MONTHLY_REQUESTS, MAX_REQUESTS_PER_SECOND, PlanRecord, PlanView};
 
 /// The longest name of a plan, in characters.
@@ -19,26 +19,26 @@ const MAX_NAME: usize = 100;
 const LIMITS: [&str; 5] =
     ["requests_per_second", "monthly_requests", "max_mcps", "max_api_keys", "max_members"];
 
-pub(super) async fn list(Caller(caller): Caller, State(shared): State<Shared>) -> Result<Response, Failure> {
+pub(super) async fn list(Caller(caller): Caller, State(shared): State<Shared>) -> Result<Response, ApiError> {
     let plans = shared.gateway.plans(&caller);
     Ok(json(success(plans.iter().map(item).collect::<Vec<_>>(), None)))
 }
 
 /// Returns the name in a path. A name that is not UTF-8 when decoded names no plan.
-fn plan_name(name: Id) -> Result<String, Failure> {
+fn plan_name(name: Id) -> Result<String, ApiError> {
     name.map(|Path(name)| name).map_err(|_| Error::PlanNotFound.into())
 }
 
 pub(super) async fn replace(
     Owner(caller): Owner,
-    Extension(visitor): Extension<Arc<Visitor>>,
+    Extension(visitor): Extension<Arc<RequestContext>>,
     State(shared): State<Shared>,
     name: Id,
     request: Request,
-) -> Result<Response, Failure> {
+) -> Result<Response, ApiError> {
     let name = plan_name(name)?;
     let body = shared.body(request).await?;
-    visitor.acts("plan.put", &name);
+    visitor.audit_as("plan.put", &name);
     let plan = read(&name, &body)?;
     let put = item(&shared.gateway.put_plan(&caller, plan).await?);
     for limit in LIMITS {
@@ -50,18 +50,18 @@ pub(super) async fn replace(
 /// Removes a plan. A body is ignored, as it is on every `DELETE`.
 pub(super) async fn remove(
     Owner(caller): Owner,
-    Extension(visitor): Extension<Arc<Visitor>>,
+    Extension(visitor): Extension<Arc<RequestContext>>,
     State(shared): State<Shared>,
     name: Id,
-    _: Ignored,
-) -> Result<Response, Failure> {
+    _: DiscardBody,
+) -> Result<Response, ApiError> {
     let name = plan_name(name)?;
-    visitor.acts("plan.remove", &name);
+    visitor.audit_as("plan.remove", &name);
     shared.gateway.remove_plan(&caller, &name).await?;
     Ok(json(success(json!({"name": name, "status": "removed"}), None)))
 }
 
-fn read(name: &str, body: &[u8]) -> Result<PlanRecord, Failure> {
+fn read(name: &str, body: &[u8]) -> Result<PlanRecord, ApiError> {
     let mut fields = Fields::default();
     let given = strict::read(body, LIMITS, &mut fields)?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');

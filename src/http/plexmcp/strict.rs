@@ -4,7 +4,7 @@
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::errors::Failure;
+use super::errors::ApiError;
 use super::fields::Fields;
 use crate::http::body::{is_object, strict_object, string};
 use crate::text::is_invisible;
@@ -14,7 +14,7 @@ pub(super) fn read<'a, const N: usize>(
     body: &'a [u8],
     names: [&str; N],
     fields: &mut Fields,
-) -> Result<[Option<&'a RawValue>; N], Failure> {
+) -> Result<[Option<&'a RawValue>; N], ApiError> {
     let (members, unknown) = strict_object(body, names)?;
     unknown.iter().for_each(|given| fields.unknown("", given, &names));
     Ok(members)

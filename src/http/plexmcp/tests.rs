@@ -10,16 +10,16 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::bodies;
-use super::errors::Failure;
+use super::errors::ApiError;
 use super::payloads;
 use crate::service::{
-    BreakerState, Catalog, Cause, CounterReading, Definition, Introduction, Permissions, ResourceReply,
+    BreakerState, Catalog, Cause, CounterReading, Definition, Permissions, ResourceReply, ServerInfo,
     ServerView, State, Status, ToolPins, ToolReply, Traffic, Usage,
 };
 
-const LONGEST: Duration = Duration::from_secs(300);
+const MAX_TIMEOUT: Duration = Duration::from_secs(300);
 
-async fn failure(result: Result<impl std::fmt::Debug, Failure>) -> (u16, Value) {
+async fn failure(result: Result<impl std::fmt::Debug, ApiError>) -> (u16, Value) {
     let response = result.expect_err("must fail").into_response();
     let status = response.status().as_u16();
     let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.expect("in memory");
@@ -85,14 +85,14 @@ async fn a_large_answer_is_the_same_in_pieces_and_nothing_of_it_is_copied() {
 
 #[tokio::test]
 async fn an_invocation_names_every_field_that_is_wrong() {
-    let (status, error) = failure(bodies::read_invoke(&Bytes::from_static(b"{}"), LONGEST)).await;
+    let (status, error) = failure(bodies::read_invoke(&Bytes::from_static(b"{}"), MAX_TIMEOUT)).await;
     assert_eq!((status, &error["code"]), (400, &json!("invalid_request")));
     assert_eq!(error["details"], json!({"mcp_id": "is required", "tool": "is required"}));
     let body = format!(
         r#"{{"mcp_id":5,"tool":"{}","arguments":[],"timeout":300001,"context":"x"}}"#,
         "t".repeat(257)
     );
-    let (_, error) = failure(bodies::read_invoke(&body.into(), LONGEST)).await;
+    let (_, error) = failure(bodies::read_invoke(&body.into(), MAX_TIMEOUT)).await;
     let expected = json!({
         "mcp_id": "must be a string",
         "tool": "must be 1 to 256 characters long",
@@ -103,7 +103,7 @@ async fn an_invocation_names_every_field_that_is_wrong() {
     assert_eq!(error["details"], expected);
     for timeout in ["0", "-1", "1.5", "\"5\"", "1e3", "99999999999999999999"] {
         let body = format!(r#"{{"mcp_id":"a","tool":"b","timeout":{timeout}}}"#);
-        let (_, error) = failure(bodies::read_invoke(&body.into(), LONGEST)).await;
+        let (_, error) = failure(bodies::read_invoke(&body.into(), MAX_TIMEOUT)).await;
         assert!(error["details"]["timeout"].is_string(), "{timeout}");
     }
 }
@@ -113,13 +113,15 @@ fn arguments_stay_a_slice_of_the_body() {
     let text =
         br#"{"mcp_id":"m","arguments":{ "n": 12345678901234567890123 },"tool":"t","timeout":50,"extra":1}"#;
     let body = Bytes::from_static(text);
-    let call = bodies::read_invoke(&body, LONGEST).expect("valid");
+    let call = bodies::read_invoke(&body, MAX_TIMEOUT).expect("valid");
     let arguments = call.arguments.expect("given");
     assert_eq!(&arguments[..], br#"{ "n": 12345678901234567890123 }"#);
     assert!(body.as_ptr_range().contains(&arguments.as_ptr()), "not copied");
     assert_eq!((call.timeout, call.context), (Some(Duration::from_millis(50)), None));
-    let absent =
-        bodies::read_invoke(&Bytes::from_static(br#"{"mcp_id":"m","tool":"t","arguments":null}"#), LONGEST);
+    let absent = bodies::read_invoke(
+        &Bytes::from_static(br#"{"mcp_id":"m","tool":"t","arguments":null}"#),
+        MAX_TIMEOUT,
+    );
     let absent = absent.expect("null is absent");
     assert_eq!((absent.arguments, absent.timeout), (None, None));
 }
@@ -183,7 +185,7 @@ async fn a_tool_that_failed_is_an_error_with_its_words() {
 }
 
 #[tokio::test]
-async fn the_structured_content_of_an_error_is_told_and_is_its_words_where_there_are_none() {
+async fn structured_content_of_an_error_is_told_and_stands_for_missing_words() {
     for (structured, content, words) in [
         (Some(r#"{"code":"NO"}"#), "[]", r#"{"code":"NO"}"#),
         (
@@ -240,7 +242,7 @@ fn view(name: &str, age_s: u64, state: State, entry: Value) -> ServerView {
             since: UNIX_EPOCH,
             incarnation: 1,
             restarts: 2,
-            introduction: Some(Arc::new(Introduction {
+            introduction: Some(Arc::new(ServerInfo {
                 protocol_version: "2025-11-25".into(),
                 modern: false,
                 server_name: Some("demo".into()),
@@ -266,7 +268,7 @@ fn view(name: &str, age_s: u64, state: State, entry: Value) -> ServerView {
     }
 }
 
-fn query(text: &[(&str, &str)]) -> Result<bodies::ListQuery, Failure> {
+fn query(text: &[(&str, &str)]) -> Result<bodies::ListQuery, ApiError> {
     let pairs: Vec<_> = text.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     bodies::read_list(&pairs)
 }
@@ -407,7 +409,7 @@ fn a_start_after_a_crash_is_not_unknown() {
 
 #[tokio::test]
 async fn a_resource_query_reads_or_lists() {
-    let read = |text: &str| bodies::read_resources(text.as_bytes(), LONGEST);
+    let read = |text: &str| bodies::read_resources(text.as_bytes(), MAX_TIMEOUT);
     assert_eq!(read(r#"{"mcp_id":"m","uri":"a:b"}"#).expect("valid").uri.as_deref(), Some("a:b"));
     assert_eq!(read(r#"{"mcp_id":"m","uri":null}"#).expect("valid").uri, None);
     for bad in [r#"{"mcp_id":"m","uri":""}"#, r#"{"mcp_id":"m","uri":5}"#] {

@@ -5,19 +5,19 @@ use axum::response::Response;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::errors::Failure;
+use super::errors::ApiError;
 use super::fields::{Fields, Page, last, success};
 use super::keys::{key_id, moment};
-use super::{Caller, Id, Invoker, Pairs, Shared, json};
-use crate::http::clock::{parse_moment, unix_seconds};
+use super::{Caller, Id, QueryPairs, Shared, ToolCaller, json};
+use crate::http::timestamp::{parse_moment, unix_seconds};
 use crate::service::clock::believed;
-use crate::service::{Bucket, Granularity, HistoryQuery, Period, Span, Tally, UsageOf, UsageReport};
+use crate::service::{Bucket, CallStats, Granularity, HistoryQuery, Period, Span, UsageOf, UsageReport};
 
 pub(super) async fn show(
     Caller(caller): Caller,
     State(shared): State<Shared>,
-    Pairs(query): Pairs,
-) -> Result<Response, Failure> {
+    QueryPairs(query): QueryPairs,
+) -> Result<Response, ApiError> {
     let mut fields = Fields::default();
     let (name, span) = read_span(&query, &mut fields);
     let (name, span) = fields.finish((name, span))?;
@@ -27,11 +27,11 @@ pub(super) async fn show(
 }
 
 pub(super) async fn of_key(
-    Invoker(caller): Invoker,
+    ToolCaller(caller): ToolCaller,
     State(shared): State<Shared>,
     id: Id,
-    Pairs(query): Pairs,
-) -> Result<Response, Failure> {
+    QueryPairs(query): QueryPairs,
+) -> Result<Response, ApiError> {
     let id = key_id(id, &caller)?;
     let mut fields = Fields::default();
     let (name, span) = read_span(&query, &mut fields);
@@ -44,8 +44,8 @@ pub(super) async fn of_key(
 pub(super) async fn history(
     Caller(caller): Caller,
     State(shared): State<Shared>,
-    Pairs(query): Pairs,
-) -> Result<Response, Failure> {
+    QueryPairs(query): QueryPairs,
+) -> Result<Response, ApiError> {
     let mut fields = Fields::default();
     let page = Page::read(&query, &mut fields);
     let (_, span) = read_span(&query, &mut fields);
@@ -107,7 +107,7 @@ fn read_span(query: &[(String, String)], fields: &mut Fields) -> (&'static str, 
     }
 }
 
-fn milliseconds(tally: &Tally) -> Option<u64> {
+fn milliseconds(tally: &CallStats) -> Option<u64> {
     tally.mean_latency().map(|mean| u64::try_from(mean.as_millis()).unwrap_or(u64::MAX))
 }
 

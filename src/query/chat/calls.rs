@@ -4,19 +4,19 @@
 use serde_json::{Map, Value};
 
 /// The most calls of one message; a piece that begins one more is ignored.
-pub(super) const MOST_CALLS: usize = 256;
+pub(super) const MAX_CALLS: usize = 256;
 
 /// Adds a piece to the call it belongs to, or begins a call with it.
 pub(super) fn merge_call(calls: &mut Vec<Value>, piece: Value) {
     let Value::Object(piece) = piece else { return };
     // The rest of a call that was ignored belongs to no other call.
     let is_known = |index: &Value| calls.iter().any(|call| call["index"] == *index);
-    if calls.len() >= MOST_CALLS && piece.get("index").is_some_and(|index| index.is_u64() && !is_known(index))
+    if calls.len() >= MAX_CALLS && piece.get("index").is_some_and(|index| index.is_u64() && !is_known(index))
     {
         return;
     }
     let at = place(calls, &piece).unwrap_or(calls.len());
-    if at >= MOST_CALLS {
+    if at >= MAX_CALLS {
         return;
     }
     if at == calls.len() {
@@ -221,16 +221,16 @@ mod tests {
     #[test]
     fn there_is_an_end_to_the_number_of_calls_and_those_before_it_still_grow() {
         let mut calls = Vec::new();
-        for at in 0..MOST_CALLS + 3 {
+        for at in 0..MAX_CALLS + 3 {
             merge_call(
                 &mut calls,
                 json!({"index": at, "id": format!("c{at}"), "function": {"name": "x", "arguments": "{"}}),
             );
         }
         merge_call(&mut calls, json!({"index": 0, "function": {"arguments": "}"}}));
-        merge_call(&mut calls, json!({"index": MOST_CALLS + 1, "function": {"arguments": "}"}}));
-        assert_eq!((calls.len(), arguments(&calls[0])), (MOST_CALLS, "{}"));
-        assert_eq!(arguments(&calls[MOST_CALLS - 1]), "{");
+        merge_call(&mut calls, json!({"index": MAX_CALLS + 1, "function": {"arguments": "}"}}));
+        assert_eq!((calls.len(), arguments(&calls[0])), (MAX_CALLS, "{}"));
+        assert_eq!(arguments(&calls[MAX_CALLS - 1]), "{");
     }
 
     #[test]

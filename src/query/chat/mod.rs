@@ -1,8 +1,8 @@
 //! The client of the model's endpoint: one turn at a time, tried again where that is safe.
 
 mod calls;
-mod dislikes;
 mod halves;
+mod model_quirks;
 mod pause;
 mod pieces;
 mod refusal;
@@ -20,17 +20,17 @@ use reqwest::{Client, RequestBuilder, Response};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use self::dislikes::{Dislikes, Learnt};
+use self::model_quirks::{Learnt, ModelQuirks};
 use self::pause::{pause, retry_after};
-use self::refusal::Told;
+use self::refusal::EndpointError;
 pub(super) use self::shorter::plain_id;
-use self::stream::Folded;
+use self::stream::CompletionBuilder;
 pub use self::wire::TokenUsage;
 pub(super) use self::wire::{ChatRequest, Reply, StreamOptions, ToolRequest, tool_message};
 use self::wire::{Unread, is_passing};
+use super::rejected_tools::RejectedTools;
 use super::settings::{ApiKey, LlmSettings};
-use super::sse::{LONGEST, SseData};
-use super::unwanted::Unwanted;
+use super::sse::{MAX_EVENT, SseData};
 use super::{Event, ModelError, QueryError};
 
 /// Time limit for making a connection.
@@ -43,7 +43,7 @@ pub(super) struct Chat {
     client: OnceLock<Client>,
     learnt: Learnt,
     /// Tools that the endpoint refused.
-    pub(super) unwanted: Unwanted,
+    pub(super) unwanted: RejectedTools,
 }
 
 /// Error of one try, and the conditions of another.
@@ -83,7 +83,7 @@ impl From<Unread> for Failed {
 
 impl Chat {
     pub(super) fn new(settings: Arc<LlmSettings>) -> Chat {
-        let (client, learnt, unwanted) = (OnceLock::new(), Learnt::default(), Unwanted::default());
+        let (client, learnt, unwanted) = (OnceLock::new(), Learnt::default(), RejectedTools::default());
         Chat { endpoint: settings.endpoint(), settings, client, learnt, unwanted }
     }
 
@@ -201,7 +201,7 @@ impl Chat {
         let status = response.status().as_u16();
         let wait = retry_after(response.headers(), SystemTime::now());
         let body = self.read_whole(response).await.unwrap_or_default();
-        let told = Told::read(&body);
+        let told = EndpointError::read(&body);
         let again = is_passing(status, &told);
         let retry_after = wait.or(told.wait);
         Failed {
@@ -224,13 +224,13 @@ impl Chat {
         response: Response,
         events: Option<&mpsc::Sender<Event>>,
     ) -> (Result<Reply, Failed>, bool) {
-        let mut told = Telling { events, was_heard: false };
+        let mut told = EventSink { events, was_heard: false };
         let read = self.fold(response, &mut told).await;
         (read, told.was_heard)
     }
 
-    async fn fold(&self, response: Response, told: &mut Telling<'_>) -> Result<Reply, Failed> {
-        let (mut pieces, mut folded) = (SseData::default(), Folded::default());
+    async fn fold(&self, response: Response, told: &mut EventSink<'_>) -> Result<Reply, Failed> {
+        let (mut pieces, mut folded) = (SseData::default(), CompletionBuilder::default());
         let mut incoming = self.incoming(response);
         while let Some(bytes) = incoming.next().await? {
             let mut said = String::new();
@@ -246,7 +246,7 @@ impl Chat {
             }
         }
         // Data without an end may be half an event, and is ignored then.
-        let rest = pieces.rest().filter(|rest| !folded.is_done() && Folded::is_whole(rest));
+        let rest = pieces.rest().filter(|rest| !folded.is_done() && CompletionBuilder::is_whole(rest));
         let mut said = match rest {
             Some(rest) => folded.take(&rest)?.unwrap_or_default(),
             None => String::new(),
@@ -281,20 +281,20 @@ impl Incoming {
             Err(_) => return Err(ModelError::Silent { after: self.patience }),
         };
         self.length += piece.as_ref().map_or(0, Bytes::len);
-        if self.length > LONGEST {
-            return Err(ModelError::Unusable { reason: format!("it is longer than {LONGEST} bytes") });
+        if self.length > MAX_EVENT {
+            return Err(ModelError::Unusable { reason: format!("it is longer than {MAX_EVENT} bytes") });
         }
         Ok(piece)
     }
 }
 
 /// Channel for the model's text, if the turn is streamed.
-struct Telling<'a> {
+struct EventSink<'a> {
     events: Option<&'a mpsc::Sender<Event>>,
     was_heard: bool,
 }
 
-impl Telling<'_> {
+impl EventSink<'_> {
     /// Sends text as an event. The receiver may be gone; then this query is dropped soon.
     async fn tell(&mut self, said: String) {
         let Some(events) = self.events.filter(|_| !said.is_empty()) else { return };
@@ -304,7 +304,7 @@ impl Telling<'_> {
 }
 
 /// Writes the request without the disliked parts.
-fn body(request: &ChatRequest<'_>, dislikes: &Dislikes) -> Result<Bytes, ModelError> {
+fn body(request: &ChatRequest<'_>, dislikes: &ModelQuirks) -> Result<Bytes, ModelError> {
     let (messages, tools) = (dislikes.messages(request.messages), dislikes.tools(request.tools));
     let stream_options = request.stream_options.filter(|_| !dislikes.stream_options());
     let shown = ChatRequest { messages: &messages, tools: &tools, stream_options, ..*request };
@@ -314,7 +314,7 @@ fn body(request: &ChatRequest<'_>, dislikes: &Dislikes) -> Result<Bytes, ModelEr
 }
 
 /// Reports whether the endpoint may take the request without a part that it has refused.
-fn learn(dislikes: &mut Dislikes, failed: &Failed, request: &ChatRequest<'_>) -> bool {
+fn learn(dislikes: &mut ModelQuirks, failed: &Failed, request: &ChatRequest<'_>) -> bool {
     match &failed.error {
         // Some answer 500 or 404 to a request that they cannot read.
         ModelError::Refused { status: 400 | 404 | 422 | 500, message, .. } if failed.is_open => {
@@ -330,9 +330,9 @@ fn read_body(body: &[u8]) -> Result<Reply, Unread> {
     if ![&b"data:"[..], b"event:", b":"].iter().any(|begin| text.starts_with(begin)) {
         return wire::read_completion(body);
     }
-    let (mut pieces, mut folded) = (SseData::default(), Folded::default());
+    let (mut pieces, mut folded) = (SseData::default(), CompletionBuilder::default());
     pieces.feed(text, |data| folded.take(data).map(drop))?;
-    if let Some(rest) = pieces.rest().filter(|rest| Folded::is_whole(rest)) {
+    if let Some(rest) = pieces.rest().filter(|rest| CompletionBuilder::is_whole(rest)) {
         folded.take(&rest)?;
     }
     folded.finish()

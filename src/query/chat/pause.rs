@@ -8,13 +8,13 @@ use crate::query::ModelError;
 
 /// The first pause before a turn is tried again, if the endpoint names none; it doubles.
 const PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+const MAX_PAUSE: Duration = Duration::from_secs(8);
 
 /// Returns the pause after `tries` tries.
 pub(super) fn pause(error: &ModelError, tries: u32) -> Duration {
     match error {
         ModelError::Refused { retry_after: Some(wanted), .. } => *wanted,
-        _ => (PAUSE * 2u32.saturating_pow(tries)).min(LONGEST_PAUSE),
+        _ => (PAUSE * 2u32.saturating_pow(tries)).min(MAX_PAUSE),
     }
 }
 
@@ -47,7 +47,7 @@ mod tests {
         assert_eq!(pause(&refused(Some(Duration::from_secs(7))), 0), Duration::from_secs(7));
         assert_eq!(pause(&refused(None), 0), Duration::from_millis(500));
         assert_eq!(pause(&refused(None), 2), Duration::from_secs(2));
-        assert_eq!(pause(&refused(None), 40), LONGEST_PAUSE);
+        assert_eq!(pause(&refused(None), 40), MAX_PAUSE);
     }
 
     #[test]

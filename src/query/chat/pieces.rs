@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 pub(super) const THOUGHTS: [&str; 5] =
     ["reasoning_content", "reasoning", "reasoning_details", "thinking", "thinking_blocks"];
 /// The most parts of one message; a piece that begins one more is ignored.
-const MOST_PARTS: usize = 4_096;
+const MAX_PARTS: usize = 4_096;
 /// Members whose pieces are appended; of all others the last counts.
 const GROWING: [&str; 5] = ["text", "thinking", "summary", "data", "reasoning"];
 
@@ -106,7 +106,7 @@ fn merge_part(parts: &mut Vec<Value>, piece: Value, grows: bool) {
             let Some(part) = parts[at].as_object_mut() else { return };
             piece.into_iter().for_each(|(name, value)| merge_member(part, name, value));
         }
-        (_, piece) if parts.len() < MOST_PARTS => parts.push(piece),
+        (_, piece) if parts.len() < MAX_PARTS => parts.push(piece),
         _ => {}
     }
 }
@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn there_is_an_end_to_the_number_of_parts() {
         let piece = |index: usize| json!({"type": "t", "index": index});
-        let parts = merged((0..MOST_PARTS + 9).map(piece).collect(), false);
-        assert_eq!(parts.as_array().map(Vec::len), Some(MOST_PARTS));
+        let parts = merged((0..MAX_PARTS + 9).map(piece).collect(), false);
+        assert_eq!(parts.as_array().map(Vec::len), Some(MAX_PARTS));
     }
 }

@@ -9,16 +9,16 @@ use super::wire::excerpt;
 use crate::text::mend_surrogates;
 
 /// The longest part of an error that is repeated, in characters.
-const LONGEST: usize = 1_000;
+const MAX_ERROR_CHARS: usize = 1_000;
 /// Depth to which errors nested in errors are searched.
-const DEEPEST: usize = 8;
+const MAX_ERROR_DEPTH: usize = 8;
 /// Places of a list that are repeated.
-const MOST_PLACES: usize = 5;
+const MAX_PLACES: usize = 5;
 
 /// An error as an endpoint reports it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Told {
-    /// Message of the error, at most `LONGEST` characters.
+pub(super) struct EndpointError {
+    /// Message of the error, at most `MAX_ERROR_CHARS` characters.
     pub(super) message: String,
     /// Status that the error stands for, 400 to 599; `None` if it names none.
     pub(super) status: Option<u16>,
@@ -28,19 +28,21 @@ pub(super) struct Told {
     pub(super) wait: Option<Duration>,
 }
 
-impl Told {
+impl EndpointError {
     /// Reads the body of an answer whose status is an error.
-    pub(super) fn read(body: &[u8]) -> Told {
+    pub(super) fn read(body: &[u8]) -> EndpointError {
         let text = String::from_utf8_lossy(body);
-        let told = serde_json::from_str(&mend_surrogates(&text)).ok().and_then(|value| told(&value, DEEPEST));
-        told.unwrap_or_else(|| Told { message: excerpt(body), ..Told::default() })
+        let told = serde_json::from_str(&mend_surrogates(&text))
+            .ok()
+            .and_then(|value| told(&value, MAX_ERROR_DEPTH));
+        told.unwrap_or_else(|| EndpointError { message: excerpt(body), ..EndpointError::default() })
     }
 
     /// Reads an error out of an answer that came with success. `None` if it has none.
-    pub(super) fn inside(answer: &Value) -> Option<Told> {
+    pub(super) fn inside(answer: &Value) -> Option<EndpointError> {
         let choice = &answer["choices"][0];
         if says(&choice["error"]) {
-            return told(&choice["error"], DEEPEST);
+            return told(&choice["error"], MAX_ERROR_DEPTH);
         }
         let is_error = says(&answer["error"])
             || answer["object"] == "error"
@@ -48,7 +50,7 @@ impl Told {
             || answer.as_array().is_some_and(|errors| errors.iter().any(|error| says(&error["error"])));
         let has_none = answer["choices"].as_array().is_none_or(Vec::is_empty);
         let has_status = has_none && status_of(answer).is_some();
-        if is_error || has_status { told(answer, DEEPEST) } else { None }
+        if is_error || has_status { told(answer, MAX_ERROR_DEPTH) } else { None }
     }
 
     /// Reports whether the account is used up, which waiting does not mend.
@@ -72,14 +74,17 @@ fn says(error: &Value) -> bool {
     }
 }
 
-fn told(value: &Value, depth: usize) -> Option<Told> {
+fn told(value: &Value, depth: usize) -> Option<EndpointError> {
     let depth = depth.checked_sub(1)?;
     match value {
         Value::String(text) if !text.trim().is_empty() => {
             // Some put another's error into their own, as text.
             let inner = text.trim_start().starts_with(['{', '[']);
             let inner = inner.then(|| serde_json::from_str(text).ok()).flatten();
-            let plain = || Told { message: text.trim().chars().take(LONGEST).collect(), ..Told::default() };
+            let plain = || EndpointError {
+                message: text.trim().chars().take(MAX_ERROR_CHARS).collect(),
+                ..EndpointError::default()
+            };
             Some(inner.and_then(|inner| told(&inner, depth)).unwrap_or_else(plain))
         }
         Value::Array(errors) => errors.iter().find_map(|error| told(error, depth)),
@@ -88,7 +93,7 @@ fn told(value: &Value, depth: usize) -> Option<Told> {
     }
 }
 
-fn told_by_members(value: &Value, depth: usize) -> Option<Told> {
+fn told_by_members(value: &Value, depth: usize) -> Option<EndpointError> {
     let inner = ["error", "message", "detail", "errors", "msg", "error_msg", "title"].into_iter();
     let mut found = inner.filter_map(|name| places(&value[name]).or_else(|| told(&value[name], depth)));
     let mut it = found.next()?;
@@ -107,12 +112,12 @@ fn told_by_members(value: &Value, depth: usize) -> Option<Told> {
     {
         it.message = format!("{} (at {place})", it.message);
     }
-    it.message = it.message.chars().take(LONGEST).collect();
+    it.message = it.message.chars().take(MAX_ERROR_CHARS).collect();
     Some(it)
 }
 
 /// Reads FastAPI's errors of a body: each has a place and a message.
-fn places(value: &Value) -> Option<Told> {
+fn places(value: &Value) -> Option<EndpointError> {
     let one = |error: &Value| {
         let said = error["msg"].as_str()?;
         let steps = error["loc"].as_array()?.iter();
@@ -120,8 +125,8 @@ fn places(value: &Value) -> Option<Told> {
             steps.map(|step| step.as_str().map_or_else(|| step.to_string(), str::to_owned)).collect();
         Some(format!("{}: {said}", steps.join(".")))
     };
-    let told: Vec<String> = value.as_array()?.iter().take(MOST_PLACES).filter_map(one).collect();
-    (!told.is_empty()).then(|| Told { message: told.join("; "), ..Told::default() })
+    let told: Vec<String> = value.as_array()?.iter().take(MAX_PLACES).filter_map(one).collect();
+    (!told.is_empty()).then(|| EndpointError { message: told.join("; "), ..EndpointError::default() })
 }
 
 /// Returns the status of an error: a number, or the text of one. `None` if it has none.
@@ -182,14 +187,14 @@ mod tests {
             r#"{"error":{},"msg":"no"}"#,
             "no",
         ] {
-            assert_eq!(Told::read(body.as_bytes()).message, "no", "{body}");
+            assert_eq!(EndpointError::read(body.as_bytes()).message, "no", "{body}");
         }
         for body in ["", "{}", "[]", "7", "null", "{\"error\":null}"] {
-            assert!(!Told::read(body.as_bytes()).message.is_empty(), "{body}");
+            assert!(!EndpointError::read(body.as_bytes()).message.is_empty(), "{body}");
         }
         let long = json!([{"error": {"message": "x".repeat(5000)}}]).to_string();
-        assert_eq!(Told::read(long.as_bytes()).message.chars().count(), LONGEST);
-        assert_eq!(Told::read(br#"{"error":{"message":"half \ud83d"}}"#).message, "half \u{fffd}");
+        assert_eq!(EndpointError::read(long.as_bytes()).message.chars().count(), MAX_ERROR_CHARS);
+        assert_eq!(EndpointError::read(br#"{"error":{"message":"half \ud83d"}}"#).message, "half \u{fffd}");
     }
 
     #[test]
@@ -201,14 +206,20 @@ mod tests {
         ]});
         let said =
             "body.messages.2.assistant.reasoning_content: Extra inputs are not permitted; body.tools.0: no";
-        assert_eq!(Told::read(places.to_string().as_bytes()).message, said);
+        assert_eq!(EndpointError::read(places.to_string().as_bytes()).message, said);
         let raw = json!({"error": {"message": "odd"}}).to_string();
         let nested =
             json!({"error": {"message": "Provider returned error", "code": 400, "metadata": {"raw": raw}}});
-        assert_eq!(Told::read(nested.to_string().as_bytes()).message, "Provider returned error: odd");
+        assert_eq!(
+            EndpointError::read(nested.to_string().as_bytes()).message,
+            "Provider returned error: odd"
+        );
         let param =
             json!({"error": {"message": "bad", "param": "tools[1].function.parameters", "code": null}});
-        assert_eq!(Told::read(param.to_string().as_bytes()).message, "bad (at tools[1].function.parameters)");
+        assert_eq!(
+            EndpointError::read(param.to_string().as_bytes()).message,
+            "bad (at tools[1].function.parameters)"
+        );
     }
 
     #[test]
@@ -231,7 +242,7 @@ mod tests {
             (json!({"message": "m", "status": 500}), Some(500)),
             (json!({"error": "m"}), None),
         ] {
-            let told = Told::inside(&answer).unwrap_or_else(|| panic!("{answer}"));
+            let told = EndpointError::inside(&answer).unwrap_or_else(|| panic!("{answer}"));
             assert_eq!((told.message.as_str(), told.status), ("m", status), "{answer}");
         }
         for answer in [
@@ -241,7 +252,7 @@ mod tests {
             json!({"id": 1}),
             json!([]),
         ] {
-            assert_eq!(Told::inside(&answer), None, "{answer}");
+            assert_eq!(EndpointError::inside(&answer), None, "{answer}");
         }
     }
 
@@ -249,17 +260,22 @@ mod tests {
     fn pauses_and_kinds_are_read() {
         let google = json!({"error": {"code": 429, "message": "m", "status": "RESOURCE_EXHAUSTED", "details": [
             {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "3.5s"}]}});
-        assert_eq!(Told::read(google.to_string().as_bytes()).wait, Some(Duration::from_millis(3500)));
-        let quota = Told::read(br#"{"error":{"message":"m","code":"insufficient_quota"}}"#);
+        assert_eq!(
+            EndpointError::read(google.to_string().as_bytes()).wait,
+            Some(Duration::from_millis(3500))
+        );
+        let quota = EndpointError::read(br#"{"error":{"message":"m","code":"insufficient_quota"}}"#);
         assert!(quota.is_used_up() && !quota.is_of_the_model());
-        assert!(Told::read(br#"{"error":{"message":"m","code":"tool_use_failed"}}"#).is_of_the_model());
+        assert!(
+            EndpointError::read(br#"{"error":{"message":"m","code":"tool_use_failed"}}"#).is_of_the_model()
+        );
     }
 
     proptest::proptest! {
         #[test]
         fn no_body_is_too_strange(body: Vec<u8>, text: String) {
-            drop(Told::read(&body));
-            drop(Told::inside(&json!({"error": text, "choices": text})));
+            drop(EndpointError::read(&body));
+            drop(EndpointError::inside(&json!({"error": text, "choices": text})));
         }
     }
 }

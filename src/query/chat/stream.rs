@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::calls::{merge_call, without_numbers};
 use super::halves::{Joining, join_all, stood_in};
 use super::pieces::{THOUGHTS, merge_content, merge_parts, text_of};
-use super::refusal::Told;
+use super::refusal::EndpointError;
 use super::wire::{Reply, TokenUsage, Unread, excerpt, finish_reason, reply};
 
 /// Data of the last event of a stream.
@@ -14,7 +14,7 @@ const DONE: &str = "[DONE]";
 
 /// Builder of a message from the events of a stream.
 #[derive(Debug, Default)]
-pub(super) struct Folded {
+pub(super) struct CompletionBuilder {
     message: Map<String, Value>,
     finish_reason: Option<String>,
     usage: Option<TokenUsage>,
@@ -24,7 +24,7 @@ pub(super) struct Folded {
     done: bool,
 }
 
-impl Folded {
+impl CompletionBuilder {
     /// Takes the data of an event; returns the text that the model said in it.
     pub(super) fn take(&mut self, data: &str) -> Result<Option<String>, Unread> {
         if data.trim() == DONE {
@@ -34,7 +34,7 @@ impl Folded {
         let json = stood_in(data);
         self.has_halves |= matches!(json, std::borrow::Cow::Owned(_));
         let chunk: Value = serde_json::from_str(&json).map_err(|error| malformed(data, &error))?;
-        if let Some(told) = Told::inside(&chunk) {
+        if let Some(told) = EndpointError::inside(&chunk) {
             return Err(Unread::of(told, "it broke off with an error"));
         }
         let Value::Object(mut chunk) = chunk else {
@@ -160,14 +160,15 @@ mod tests {
     }
 
     fn folded(pieces: &[&[u8]]) -> Result<(Reply, String), Unread> {
-        let (mut events, mut folded, mut said) = (SseData::default(), Folded::default(), String::new());
+        let (mut events, mut folded, mut said) =
+            (SseData::default(), CompletionBuilder::default(), String::new());
         for piece in pieces {
             events.feed(piece, |data| {
                 said.push_str(&folded.take(data)?.unwrap_or_default());
                 Ok::<(), Unread>(())
             })?;
         }
-        if let Some(rest) = events.rest().filter(|rest| Folded::is_whole(rest)) {
+        if let Some(rest) = events.rest().filter(|rest| CompletionBuilder::is_whole(rest)) {
             said.push_str(&folded.take(&rest)?.unwrap_or_default());
         }
         said.push_str(&folded.rest());

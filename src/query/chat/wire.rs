@@ -6,9 +6,9 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::calls::MOST_CALLS;
+use super::calls::MAX_CALLS;
 use super::pieces::{has_thoughts, settled, text_of};
-use super::refusal::Told;
+use super::refusal::EndpointError;
 use crate::query::ModelError;
 use crate::query::sse::TooLong;
 use crate::text::mend_surrogates;
@@ -108,7 +108,7 @@ impl Unread {
     }
 
     /// Creates an error that came inside an answer, which is a refusal if it has a status.
-    pub(super) fn of(told: Told, what: &str) -> Unread {
+    pub(super) fn of(told: EndpointError, what: &str) -> Unread {
         let Some(status) = told.status else { return Unread::unusable(format!("{what}: {}", told.message)) };
         let again = is_passing(status, &told);
         Unread {
@@ -125,7 +125,7 @@ impl From<TooLong> for Unread {
 }
 
 /// Reports whether another try may succeed after a refusal with this status.
-pub(super) fn is_passing(status: u16, told: &Told) -> bool {
+pub(super) fn is_passing(status: u16, told: &EndpointError) -> bool {
     told.is_of_the_model() || (matches!(status, 408 | 409 | 429 | 500..) && !told.is_used_up())
 }
 
@@ -136,7 +136,7 @@ pub(super) fn read_completion(body: &[u8]) -> Result<Reply, Unread> {
     let text = String::from_utf8_lossy(body);
     let answer: Value =
         serde_json::from_str(&mend_surrogates(&text)).map_err(|error| unusable(&error.to_string()))?;
-    if let Some(told) = Told::inside(&answer) {
+    if let Some(told) = EndpointError::inside(&answer) {
         return Err(Unread::of(told, "it is an error"));
     }
     let Value::Object(mut answer) = answer else { return Err(unusable("no object")) };
@@ -177,7 +177,7 @@ pub(super) fn reply(
     let calls = match message.get_mut("tool_calls") {
         Some(Value::Array(calls)) => {
             calls.retain(Value::is_object);
-            calls.truncate(MOST_CALLS);
+            calls.truncate(MAX_CALLS);
             calls.iter_mut().map(read_call).collect()
         }
         _ => Vec::new(),
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_that_are_no_object_go_back_empty_and_are_known_as_they_were_written() {
+    fn arguments_that_are_no_object_go_back_empty_and_are_known_as_written() {
         for written in ["[1]", "{\"a\": \"hal", "5", "{\"a\":1}{\"b\":2}", "{\"a\":NaN}", "rm -rf"] {
             assert_eq!(sent_back(&json!(written)), ("{}".to_owned(), written.to_owned()));
         }
@@ -389,10 +389,10 @@ mod tests {
     #[test]
     fn there_is_an_end_to_the_calls_of_a_message() {
         let call = json!({"id": "c", "function": {"name": "x", "arguments": "{}"}});
-        let reply = read(&json!({"choices": [{"message": {"tool_calls": vec![call; MOST_CALLS + 1]}}]}));
+        let reply = read(&json!({"choices": [{"message": {"tool_calls": vec![call; MAX_CALLS + 1]}}]}));
         assert_eq!(
             (reply.calls.len(), reply.message["tool_calls"].as_array().map(Vec::len)),
-            (MOST_CALLS, Some(MOST_CALLS))
+            (MAX_CALLS, Some(MAX_CALLS))
         );
         let odd = read(&json!({"choices": [{"message": {"content": "x", "tool_calls": ["x", null]}}]}));
         assert!(odd.calls.is_empty() && odd.message.get("tool_calls").is_none());

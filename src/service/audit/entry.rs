@@ -62,7 +62,7 @@ impl Outcome {
 
 /// Category of a recorded request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sort {
+pub enum EntryKind {
     /// Change to the configuration or to what is running.
     Act,
     /// Tool call, or a question that leads to calls.
@@ -92,12 +92,12 @@ pub struct AuditEntry {
     #[serde(skip_serializing_if = "Map::is_empty")]
     details: Map<String, Value>,
     #[serde(skip)]
-    sort: Sort,
+    sort: EntryKind,
 }
 
 impl AuditEntry {
     /// Creates an entry from the action (such as `key.create`), its target (an id, a name, a path) and its outcome.
-    pub fn new(sort: Sort, action: &'static str, target: &str, outcome: Outcome) -> AuditEntry {
+    pub fn new(sort: EntryKind, action: &'static str, target: &str, outcome: Outcome) -> AuditEntry {
         AuditEntry {
             action,
             target: cut(target),
@@ -115,7 +115,7 @@ impl AuditEntry {
 
     /// Creates an entry for an act of the daemon itself.
     pub fn of_daemon(action: &'static str, target: &str, outcome: Outcome) -> AuditEntry {
-        AuditEntry::new(Sort::Act, action, target, outcome)
+        AuditEntry::new(EntryKind::Act, action, target, outcome)
     }
 
     /// Sets the caller: its member, and the key that it used.
@@ -186,10 +186,10 @@ impl AuditEntry {
 
     /// Reports whether this is an act that was carried out, or may have been.
     pub fn is_act_in_force(&self) -> bool {
-        self.sort == Sort::Act && matches!(self.outcome, Outcome::Done | Outcome::Unknown)
+        self.sort == EntryKind::Act && matches!(self.outcome, Outcome::Done | Outcome::Unknown)
     }
 
-    pub(super) fn sort(&self) -> Sort {
+    pub(super) fn sort(&self) -> EntryKind {
         self.sort
     }
 
@@ -298,7 +298,7 @@ mod tests {
             "text": long, "list": vec!["x"; 1_000], "deep": {"a": {"b": {"c": {"d": {"e": 1}}}}},
         });
         let Value::Object(details) = details else { unreachable!() };
-        let entry = AuditEntry::new(Sort::Act, "server.add", &long, Outcome::Failed)
+        let entry = AuditEntry::new(EntryKind::Act, "server.add", &long, Outcome::Failed)
             .answered(Some(400), &long)
             .with(details);
         let line: Value = serde_json::from_slice(&entry.line(1, "now")).expect("JSON");
@@ -317,7 +317,7 @@ mod tests {
         let details =
             json!({"id": "key_1", "name": "x", "tools": vec!["t".repeat(150); 42], "owner_id": "joe"});
         let Value::Object(details) = details else { unreachable!() };
-        let entry = AuditEntry::new(Sort::Act, "key.change", "key_1", Outcome::Done).with(details);
+        let entry = AuditEntry::new(EntryKind::Act, "key.change", "key_1", Outcome::Done).with(details);
         let whole = entry.line(1, "now").len();
         let short: Value = serde_json::from_slice(&entry.shortened().line(1, "now")).expect("JSON");
         assert_eq!(short["details"], json!({"id": "key_1", "name": "x", "tools": MORE, "owner_id": "joe"}));
@@ -347,7 +347,7 @@ mod tests {
         fn no_line_is_longer_than_sixteen_kib(
             target in any::<String>(), members in prop::collection::vec((".{0,300}", any_json()), 0..60),
         ) {
-            let entry = AuditEntry::new(Sort::Act, "servers_file.apply", &target, Outcome::Done)
+            let entry = AuditEntry::new(EntryKind::Act, "servers_file.apply", &target, Outcome::Done)
                 .from(IpAddr::from([255; 16]), Some(u32::MAX))
                 .answered(Some(200), &"\u{1}".repeat(500))
                 .with(members.into_iter().collect());

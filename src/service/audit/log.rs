@@ -14,9 +14,9 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::sync::oneshot;
 
-use super::entry::{AuditEntry, Outcome, Sort};
+use super::entry::{AuditEntry, EntryKind, Outcome};
 use super::export::Export;
-use super::rate::{Rate, Verdict};
+use super::rate::{Rate, RateDecision};
 use super::reading;
 use super::segments::{Listed, Part, Segments};
 use crate::process;
@@ -231,7 +231,7 @@ impl Writer {
     }
 
     fn tell_unrecorded(&mut self, unrecorded: Map<String, Value>) {
-        let entry = AuditEntry::new(Sort::Look, "audit.unrecorded", "the last minute", Outcome::Done);
+        let entry = AuditEntry::new(EntryKind::Look, "audit.unrecorded", "the last minute", Outcome::Done);
         self.write(&entry.with(unrecorded), Part::Rest);
     }
 
@@ -241,21 +241,21 @@ impl Writer {
         self.turn(now);
         let part = match (entry.sort(), entry.outcome()) {
             _ if entry.is_act_in_force() => Part::Acts,
-            (Sort::Call, outcome) if outcome != Outcome::Refused => Part::Calls,
+            (EntryKind::Call, outcome) if outcome != Outcome::Refused => Part::Calls,
             _ => Part::Rest,
         };
         match self.rate.judge(entry) {
-            Verdict::Shorten => {
+            RateDecision::Shorten => {
                 self.write(&entry.shortened(), part);
                 return Some(part);
             }
-            Verdict::Record if part == Part::Acts || !self.room.is_short(now) => {
+            RateDecision::Record if part == Part::Acts || !self.room.is_short(now) => {
                 self.write(entry, part);
                 return Some(part);
             }
-            Verdict::Record => self.rate.pass_over(entry),
-            Verdict::Count => {}
-            Verdict::Known => return None,
+            RateDecision::Record => self.rate.pass_over(entry),
+            RateDecision::Count => {}
+            RateDecision::Known => return None,
         }
         self.counts.unrecorded.fetch_add(1, Ordering::Relaxed);
         None

@@ -43,7 +43,7 @@ async fn what_is_recorded_is_found_newest_first_also_after_a_restart() {
 }
 
 #[tokio::test]
-async fn of_a_flood_of_what_was_not_done_some_is_recorded_and_the_rest_is_told_as_a_number() {
+async fn of_a_flood_of_refusals_some_are_recorded_and_the_rest_are_counted() {
     let directory = tempfile::tempdir().expect("a directory");
     let audit = started(directory.path());
     for outcome in [Outcome::Refused, Outcome::Failed] {
@@ -77,7 +77,7 @@ async fn near_the_end_of_the_disk_acts_are_recorded_and_nothing_else() {
     let room = Room::told_by(move || Some(if told.load(Ordering::Relaxed) { RESERVE - 1 } else { RESERVE }));
     let audit = start_with(directory.path(), AuditSettings::default(), room).expect("started");
     audit.note(entry("key.revoke", Outcome::Refused));
-    audit.note(AuditEntry::new(Sort::Call, "call", "a/b", Outcome::Done));
+    audit.note(AuditEntry::new(EntryKind::Call, "call", "a/b", Outcome::Done));
     audit.record(entry("key.revoke", Outcome::Done)).await.expect("written");
     let seen = all(&audit).await;
     assert_eq!((seen.len(), &seen[0]["outcome"]), (1, &Value::from("done")));

@@ -13,7 +13,7 @@ mod shares;
 mod strand;
 mod told;
 
-pub use self::entry::{AuditEntry, Outcome, Sort};
+pub use self::entry::{AuditEntry, EntryKind, Outcome};
 pub(super) use self::export::{Export, Piece};
 pub(super) use self::log::start;
 pub use self::log::{AuditHandle, AuditQuery, AuditSettings};

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
-use super::entry::{AuditEntry, Outcome, Sort};
+use super::entry::{AuditEntry, EntryKind, Outcome};
 
 /// Maximum number of lines per minute for looks and for requests that were not carried out.
 pub(super) const ALTOGETHER: u32 = 300;
@@ -62,7 +62,7 @@ fn network(address: IpAddr) -> IpAddr {
 
 /// Decision about an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum RateDecision {
     /// Record it with full details.
     Record,
     /// Record it with short details.
@@ -128,20 +128,20 @@ impl Rate {
     }
 
     /// Decides about an entry. Acts that were carried out, and calls, are always recorded.
-    pub(super) fn judge(&mut self, entry: &AuditEntry) -> Verdict {
+    pub(super) fn judge(&mut self, entry: &AuditEntry) -> RateDecision {
         let counts = match (entry.sort(), entry.outcome()) {
-            (_, Outcome::Refused) | (Sort::Look, _) => true,
-            (Sort::Act, outcome) => outcome == Outcome::Failed,
-            (Sort::Call, _) => false,
+            (_, Outcome::Refused) | (EntryKind::Look, _) => true,
+            (EntryKind::Act, outcome) => outcome == Outcome::Failed,
+            (EntryKind::Call, _) => false,
         };
         if !counts {
             return self.length(entry);
         }
         let source = Source::of(entry);
-        let is_look = entry.sort() == Sort::Look && entry.outcome() != Outcome::Refused;
+        let is_look = entry.sort() == EntryKind::Look && entry.outcome() != Outcome::Refused;
         let look = is_look.then(|| (source.clone(), entry.action(), entry.target().to_owned()));
         if look.as_ref().is_some_and(|look| self.looks.contains(look)) {
-            return Verdict::Known;
+            return RateDecision::Known;
         }
         let is_stranger = matches!(source, Source::Address(_));
         let of_source = self.by_source.get(&source).copied().unwrap_or_default();
@@ -150,23 +150,23 @@ impl Rate {
             || (is_stranger && self.by_strangers >= STRANGERS)
         {
             self.unrecorded.add(entry.outcome(), source);
-            return Verdict::Count;
+            return RateDecision::Count;
         }
         self.recorded += 1;
         self.by_strangers += u32::from(is_stranger);
         *self.by_source.entry(source).or_default() += 1;
         self.looks.extend(look);
-        Verdict::Record
+        RateDecision::Record
     }
 
     /// Decides between full and short details for an act that was carried out, or a call.
-    fn length(&mut self, entry: &AuditEntry) -> Verdict {
-        let Some(member) = entry.member_id().filter(|_| entry.sort() == Sort::Act) else {
-            return Verdict::Record;
+    fn length(&mut self, entry: &AuditEntry) -> RateDecision {
+        let Some(member) = entry.member_id().filter(|_| entry.sort() == EntryKind::Act) else {
+            return RateDecision::Record;
         };
         let acts = self.acts.entry(member.clone()).or_default();
         *acts += 1;
-        if *acts > AT_LENGTH { Verdict::Shorten } else { Verdict::Record }
+        if *acts > AT_LENGTH { RateDecision::Shorten } else { RateDecision::Record }
     }
 
     /// Counts an entry that is not recorded for another reason.
@@ -216,15 +216,15 @@ mod tests {
 
     fn stranger(last: u16) -> AuditEntry {
         let peer = IpAddr::from([10, 0, (last >> 8) as u8, last as u8]);
-        AuditEntry::new(Sort::Look, "request", "GET /v1/mcps", Outcome::Refused).from(peer, None)
+        AuditEntry::new(EntryKind::Look, "request", "GET /v1/mcps", Outcome::Refused).from(peer, None)
     }
 
     fn member(name: &str, outcome: Outcome) -> AuditEntry {
-        AuditEntry::new(Sort::Act, "key.revoke", "key_x", outcome).by_key("user", name)
+        AuditEntry::new(EntryKind::Act, "key.revoke", "key_x", outcome).by_key("user", name)
     }
 
     fn recorded(rate: &mut Rate, entry: &AuditEntry, times: u32) -> u32 {
-        (0..times).filter(|_| rate.judge(entry) == Verdict::Record).count() as u32
+        (0..times).filter(|_| rate.judge(entry) == RateDecision::Record).count() as u32
     }
 
     #[test]
@@ -242,20 +242,20 @@ mod tests {
     }
 
     #[test]
-    fn acts_that_were_done_are_always_recorded_and_a_members_further_ones_in_short() {
+    fn acts_done_are_always_recorded_and_a_members_further_ones_in_short() {
         let begin = Instant::now();
         let mut rate = Rate::new(begin);
         let done =
-            |who: &str| AuditEntry::new(Sort::Act, "key.change", "k", Outcome::Done).by_key(who, "key");
+            |who: &str| AuditEntry::new(EntryKind::Act, "key.change", "k", Outcome::Done).by_key(who, "key");
         for act in 0..1_000 {
-            let expected = if act < AT_LENGTH { Verdict::Record } else { Verdict::Shorten };
+            let expected = if act < AT_LENGTH { RateDecision::Record } else { RateDecision::Shorten };
             assert_eq!(rate.judge(&done("joe")), expected, "{act}");
         }
-        assert_eq!(rate.judge(&done("ann")), Verdict::Record, "another member");
+        assert_eq!(rate.judge(&done("ann")), RateDecision::Record, "another member");
         assert_eq!(rate.turn(begin + MINUTE), None, "nothing was left out");
-        assert_eq!(rate.judge(&done("joe")), Verdict::Record, "a new minute");
+        assert_eq!(rate.judge(&done("joe")), RateDecision::Record, "a new minute");
         let of_daemon = AuditEntry::of_daemon("members.apply", "x", Outcome::Done);
-        assert!((0..1_000).all(|_| rate.judge(&of_daemon) == Verdict::Record));
+        assert!((0..1_000).all(|_| rate.judge(&of_daemon) == RateDecision::Record));
     }
 
     #[test]
@@ -278,12 +278,13 @@ mod tests {
     #[test]
     fn a_look_is_recorded_once_a_minute_for_each_who_looks_and_what_at() {
         let mut rate = Rate::new(Instant::now());
-        let look =
-            |target, key| AuditEntry::new(Sort::Look, "servers.read", target, Outcome::Done).by_key("u", key);
-        assert_eq!(rate.judge(&look("a", "joe")), Verdict::Record);
-        assert_eq!(rate.judge(&look("a", "joe")), Verdict::Known);
-        assert_eq!(rate.judge(&look("b", "joe")), Verdict::Record);
-        assert_eq!(rate.judge(&look("a", "ann")), Verdict::Record);
+        let look = |target, key| {
+            AuditEntry::new(EntryKind::Look, "servers.read", target, Outcome::Done).by_key("u", key)
+        };
+        assert_eq!(rate.judge(&look("a", "joe")), RateDecision::Record);
+        assert_eq!(rate.judge(&look("a", "joe")), RateDecision::Known);
+        assert_eq!(rate.judge(&look("b", "joe")), RateDecision::Record);
+        assert_eq!(rate.judge(&look("a", "ann")), RateDecision::Record);
     }
 
     #[test]
@@ -310,7 +311,7 @@ mod tests {
             for (known, who, refused) in &asked {
                 let outcome = if *refused { Outcome::Refused } else { Outcome::Failed };
                 let entry = if *known { member(&(who % 7).to_string(), outcome) } else { stranger(*who) };
-                if rate.judge(&entry) == Verdict::Record {
+                if rate.judge(&entry) == RateDecision::Record {
                     *(if *known { &mut by_members } else { &mut by_strangers }) += 1;
                 }
             }

@@ -16,7 +16,7 @@ use crate::store::disk as fs;
 /// Maximum length of a segment, in bytes.
 const SEGMENT: u64 = 4 * 1024 * 1024;
 /// Minimum number of segments that the kept size is divided into: limits the size of a segment.
-const LEAST_SEGMENTS: u64 = 32;
+const MIN_SEGMENTS: u64 = 32;
 
 /// Class of entries with files and a share of the space of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,7 +188,7 @@ impl Segments {
 
 /// Returns the maximum length of a segment, in bytes.
 pub(super) fn segment_size(settings: AuditSettings) -> u64 {
-    SEGMENT.min(settings.keep_bytes / LEAST_SEGMENTS)
+    SEGMENT.min(settings.keep_bytes / MIN_SEGMENTS)
 }
 
 /// Returns the number that a line begins with; `None` if it begins otherwise.

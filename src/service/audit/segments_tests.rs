@@ -45,7 +45,7 @@ fn on_disk(directory: &Path) -> u64 {
 }
 
 #[test]
-fn numbers_go_through_all_parts_and_on_after_a_restart_and_a_torn_line_is_taken_away() {
+fn numbers_run_through_all_parts_and_restarts_and_torn_lines_are_cut() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut segments = open(directory.path(), u64::MAX);
     for part in [Part::Acts, Part::Rest, Part::Calls, Part::Acts, Part::Rest] {
@@ -68,7 +68,7 @@ fn numbers_go_through_all_parts_and_on_after_a_restart_and_a_torn_line_is_taken_
 }
 
 #[test]
-fn files_of_the_version_that_kept_everything_in_one_place_are_read_and_not_added_to() {
+fn files_of_the_earlier_single_part_layout_are_read_and_not_added_to() {
     let directory = tempfile::tempdir().expect("a directory");
     let old = directory.path().join(format!("{:020}.jsonl", 4));
     fs::write(&old, "{\"number\":4}\n{\"number\":5}\n").expect("written");
@@ -81,7 +81,7 @@ fn files_of_the_version_that_kept_everything_in_one_place_are_read_and_not_added
 }
 
 #[test]
-fn what_is_kept_is_bounded_by_bytes_at_every_moment_and_acts_keep_their_half() {
+fn what_is_kept_is_bounded_in_bytes_always_and_acts_keep_their_half() {
     let directory = tempfile::tempdir().expect("a directory");
     let keep = 2 * MIB;
     let mut segments = open(directory.path(), keep);
@@ -126,7 +126,7 @@ fn a_setting_that_was_lowered_is_kept_to_from_the_first_line_on() {
 }
 
 #[test]
-fn what_is_old_goes_only_by_a_clock_that_is_believed_and_not_by_a_time_that_was_wrong() {
+fn what_is_old_goes_only_by_a_believed_clock_and_not_by_a_wrong_time() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut segments = open(directory.path(), u64::MAX);
     let dated = |segments: &Segments, at: usize, seconds: u64| {
@@ -149,7 +149,7 @@ fn what_is_old_goes_only_by_a_clock_that_is_believed_and_not_by_a_time_that_was_
 }
 
 #[test]
-fn a_line_that_was_told_to_be_on_the_disk_is_there_whatever_failed_before_it() {
+fn a_line_told_to_be_on_the_disk_is_there_whatever_failed_before() {
     for (seed, lasts, again) in
         (0..60).flat_map(|seed| [(seed, 1, false), (seed, 20, false), (seed, 1, true), (seed, 20, true)])
     {
@@ -241,7 +241,7 @@ fn acts_of(segments: &Segments, member: &str) -> (Vec<u64>, usize, usize) {
 }
 
 #[test]
-fn a_member_that_acts_without_a_pause_pushes_out_its_own_acts_of_that_sort_and_nobody_elses() {
+fn a_member_that_acts_without_a_pause_pushes_out_only_its_own_such_acts() {
     let directory = tempfile::tempdir().expect("a directory");
     let keep = MIB;
     let mut segments = open(directory.path(), keep);
@@ -333,7 +333,7 @@ fn lines_that_were_put_together_when_a_process_ended_are_there_once() {
 }
 
 #[test]
-fn what_is_kept_stays_bounded_on_a_disk_that_fails_and_what_was_told_is_there() {
+fn on_a_failing_disk_what_is_kept_stays_bounded_and_what_was_told_is_there() {
     for seed in 0..40 {
         let (place, mut dice) = (Place::new(), Dice::new(seed));
         place.disk().luck = Dice::new(seed);

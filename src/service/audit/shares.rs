@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_of_the_member_and_action_that_stand_before_its_details_whatever_its_texts_say() {
+    fn a_line_is_of_the_member_and_action_that_stand_before_its_details() {
         let tricky = json!({
             "number": 1, "at": "now", "action": "key.create", "member_id": "a\",\"member_id\":\"b\\",
             "details": {"action": "x"},

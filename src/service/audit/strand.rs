@@ -26,7 +26,7 @@ const SHORT: u64 = 64 * 1024;
 /// full still has a line: such as one that ends somebody's authority.
 const AHEAD: u64 = 1024 * 1024;
 /// Reserved space, in bytes, below which more is reserved.
-const LEAST_AHEAD: u64 = AHEAD / 2;
+const MIN_AHEAD: u64 = AHEAD / 2;
 
 /// File, and the number of its bytes that are whole lines.
 #[derive(Debug, Clone)]
@@ -225,7 +225,7 @@ impl Strand {
     fn set_aside(&mut self) {
         let (Some(file), Some(last)) = (&self.open, self.kept.last()) else { return };
         let end = last.segment.bytes;
-        if self.part != Part::Acts || end + LEAST_AHEAD <= self.aside {
+        if self.part != Part::Acts || end + MIN_AHEAD <= self.aside {
             return;
         }
         // If the disk is full or the file system cannot do it, the space reserved before is used up; then the write

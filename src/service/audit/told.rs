@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_definition_is_told_with_the_names_of_its_variables_and_never_their_values() {
+    fn a_definition_is_told_with_its_variables_names_and_never_their_values() {
         let Value::Object(raw) = json!({
             "command": "npx", "args": ["-y", "a-server@1.2.3", "/srv/data"], "env": {"API_KEY": "s3cret"},
             "headers": {"Authorization": "Bearer s3cret"}, "disabled": false,

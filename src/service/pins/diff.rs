@@ -7,9 +7,9 @@ use super::parsed;
 use crate::text::{is_invisible, is_presentation};
 
 /// Maximum number of differences of one tool that are listed.
-const MOST: usize = 100;
+const MAX_DIFFERENCES: usize = 100;
 /// Maximum number of hidden characters of one tool that are listed.
-const MOST_HIDDEN: usize = 32;
+const MAX_HIDDEN: usize = 32;
 
 /// Place in a definition that is not as it was.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,13 +33,13 @@ pub(super) fn between(before: &RawValue, after: &RawValue) -> (Vec<Difference>, 
         let text = |raw: &RawValue| Some(Value::from(raw.get()));
         found.push(Difference { path: String::new(), before: text(before), after: text(after) });
     }
-    let more = found.len() > MOST;
-    found.truncate(MOST);
+    let more = found.len() > MAX_DIFFERENCES;
+    found.truncate(MAX_DIFFERENCES);
     (found, more)
 }
 
 fn compare(path: String, before: &Value, after: &Value, found: &mut Vec<Difference>) {
-    if before == after || found.len() > MOST {
+    if before == after || found.len() > MAX_DIFFERENCES {
         return;
     }
     match (before, after) {
@@ -75,7 +75,7 @@ pub(super) fn hidden_characters(definition: &RawValue) -> Vec<String> {
 fn collect(value: &Value, found: &mut Vec<char>) {
     let mut see = |text: &str| {
         for character in text.chars().filter(|character| is_hidden(*character)) {
-            if found.len() < MOST_HIDDEN && !found.contains(&character) {
+            if found.len() < MAX_HIDDEN && !found.contains(&character) {
                 found.push(character);
             }
         }
@@ -127,7 +127,7 @@ mod tests {
     fn there_is_an_end_to_the_differences() {
         let of = |extra: u64| -> Value { (0..500).map(|at| (at.to_string(), json!(at + extra))).collect() };
         let (found, more) = between(&raw(&of(0)), &raw(&of(1)));
-        assert_eq!((found.len(), more), (MOST, true));
+        assert_eq!((found.len(), more), (MAX_DIFFERENCES, true));
     }
 
     #[test]

@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use super::tests::{FailingStore, operator, settings};
 use super::*;
 use crate::access::{
-    Charter, KeyChange, KeyStatus, KeyWish, Member, NewKey, Permissions, Plan, PlanRecord, Principal, Role,
+    KeyChange, KeyStatus, Member, NewKey, NewKeySpec, Permissions, Plan, PlanRecord, Principal, Role, Tenancy,
 };
 use crate::child::{CallsOfATest, Limits, Link, Outcome};
 use crate::service::dispatch::{Request, Unchecked, dispatch};
@@ -30,11 +30,11 @@ use crate::service::follow::Reader;
 use crate::service::standing::Asker;
 use crate::service::standing::tests::set_clock;
 use crate::service::{LogFollower, LogNews, MemberChange, MemberRequest, Revoke, while_accepted};
-use crate::store::Vault;
+use crate::store::DurableStore;
 use crate::supervisor::{Policy, ServerHandle};
 
 /// Numbers of keys, the owner's among them, and of members that the plan allows at first.
-const MOST: Counts = Counts { keys: 6, members: 4 };
+const MAX_COUNTS: Counts = Counts { keys: 6, members: 4 };
 /// Ids of the members that come and go.
 const NAMES: [&str; 3] = ["user_a", "user_b", "user_c"];
 /// Name of the organization's plan.
@@ -173,15 +173,15 @@ struct Life {
     tasks: JoinSet<()>,
 }
 
-fn charter() -> Charter {
-    let mut charter = Charter::default();
-    let (keys, members) = (Some(MOST.keys), Some(MOST.members));
+fn charter() -> Tenancy {
+    let mut charter = Tenancy::default();
+    let (keys, members) = (Some(MAX_COUNTS.keys), Some(MAX_COUNTS.members));
     let plan = Plan { max_api_keys: keys, max_members: members, ..Plan::with_rate(PLAN, None) };
     charter.organization.plan = Arc::new(plan);
     charter.members.push(Arc::new(Member {
         id: "user_admin".into(),
         role: Role::Admin,
-        ..Charter::default_owner()
+        ..Tenancy::default_owner()
     }));
     charter
 }
@@ -191,11 +191,11 @@ impl Life {
         let ring = KeyRing::new(charter());
         // A store that a full disk has closed is opened anew.
         store.reads_fail.store(false, Ordering::SeqCst);
-        let vault = Vault::bare(store.clone());
+        let vault = DurableStore::bare(store.clone());
         let opened = Registry::open(vault, settings(dir), &ring).or_else(|_| {
             // No key administers any more, and none can be made: somebody makes room.
             store.apply_fails.store(false, Ordering::SeqCst);
-            Registry::open(Vault::bare(store.clone()), settings(dir), &ring)
+            Registry::open(DurableStore::bare(store.clone()), settings(dir), &ring)
         });
         let mut registry = opened.expect("opens");
         if registry.list().by_name("s").is_none() {
@@ -262,7 +262,7 @@ impl History {
             ended: HashMap::new(),
             narrowed: HashSet::new(),
             roles: HashMap::new(),
-            most: MOST,
+            most: MAX_COUNTS,
             before: Counts { keys: 1, members: 2 },
             effects: mpsc::channel(),
             answers: Vec::new(),
@@ -350,15 +350,15 @@ impl History {
         // The daemon does this every few seconds.
         let _ = self.life.registry.probe();
         if !full && !broken {
-            self.life.registry.pay();
+            self.life.registry.store_pending_revocations();
         }
         if !broken {
             self.ended.values_mut().for_each(|(_, durable)| *durable = true);
         }
     }
 
-    fn wish(&self, by: &Principal, owner: &str, expires_in: Option<u64>) -> KeyWish {
-        KeyWish {
+    fn wish(&self, by: &Principal, owner: &str, expires_in: Option<u64>) -> NewKeySpec {
+        NewKeySpec {
             limits: crate::access::KeyLimits::default(),
             name: "k".to_owned(),
             description: None,

@@ -21,7 +21,7 @@ pub const MAX_SERVERS: usize = 10_000;
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServersFile {
     /// Top level with an empty `mcpServers`, which keeps the place where the servers stood.
-    frame: Map<String, Value>,
+    extras: Map<String, Value>,
     /// Entries of `mcpServers`, as written.
     servers: Map<String, Value>,
     /// Problems of entries that are kept all the same, by name.
@@ -51,7 +51,7 @@ impl ServersFile {
             }
             servers.insert(name, Value::Object(raw));
         }
-        ServersFile { frame: empty_frame(), servers, faults, version: None }
+        ServersFile { extras: empty_extras(), servers, faults, version: None }
     }
 
     /// Returns the file as one that was seen without a request to apply it: if it no longer has servers, that
@@ -72,14 +72,14 @@ impl ServersFile {
         let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
         let content: Value =
             serde_json::from_slice(content).map_err(|_| refuse("is not a valid JSON file"))?;
-        let Value::Object(mut frame) = content else {
+        let Value::Object(mut extras) = content else {
             return Err(refuse("does not contain an 'mcpServers' object"));
         };
-        let Some(Value::Object(servers)) = frame.get_mut(SERVERS) else {
+        let Some(Value::Object(servers)) = extras.get_mut(SERVERS) else {
             return Err(refuse("does not contain an 'mcpServers' object"));
         };
         let servers = std::mem::take(servers);
-        Ok(ServersFile { frame, servers, faults: HashMap::new(), version: None })
+        Ok(ServersFile { extras, servers, faults: HashMap::new(), version: None })
     }
 
     /// Returns the number of servers it defines; `None` unless all entries are valid.
@@ -89,8 +89,8 @@ impl ServersFile {
     }
 
     /// Returns the top level without the servers.
-    pub(super) fn frame(&self) -> &Map<String, Value> {
-        &self.frame
+    pub(super) fn extras(&self) -> &Map<String, Value> {
+        &self.extras
     }
 
     /// Returns the entries of `mcpServers` as they were written.
@@ -154,17 +154,17 @@ impl ServersFile {
 }
 
 /// Maximum number of a file's problems that are reported one by one.
-const MOST_PROBLEMS: usize = 100;
+const MAX_PROBLEMS: usize = 100;
 /// Maximum length of a problem's path and of its reason, in characters.
-const LONGEST: usize = 300;
+const MAX_PROBLEM_CHARS: usize = 300;
 
 /// Returns the first problems, shortened, and a last one with the number of those omitted: the problems of a
 /// file may be longer than the file.
 pub(super) fn not_too_many(mut problems: Vec<Problem>) -> Vec<Problem> {
-    let more = problems.len().saturating_sub(MOST_PROBLEMS);
-    problems.truncate(MOST_PROBLEMS);
+    let more = problems.len().saturating_sub(MAX_PROBLEMS);
+    problems.truncate(MAX_PROBLEMS);
     for text in problems.iter_mut().flat_map(|problem| [&mut problem.path, &mut problem.reason]) {
-        *text = cut(std::mem::take(text), LONGEST);
+        *text = cut(std::mem::take(text), MAX_PROBLEM_CHARS);
     }
     if more > 0 {
         let reason = format!("has {more} more problems, which are not listed");
@@ -179,21 +179,21 @@ pub(super) fn too_many() -> Problem {
 }
 
 /// Returns a top level with nothing but an empty `mcpServers`.
-pub(super) fn empty_frame() -> Map<String, Value> {
+pub(super) fn empty_extras() -> Map<String, Value> {
     Map::from_iter([(SERVERS.to_owned(), Value::Object(Map::new()))])
 }
 
 /// Reports whether there is something beside `mcpServers`.
-pub(super) fn has_extras(frame: &Map<String, Value>) -> bool {
-    frame.keys().any(|member| member != SERVERS)
+pub(super) fn has_extras(extras: &Map<String, Value>) -> bool {
+    extras.keys().any(|member| member != SERVERS)
 }
 
 /// Returns the text of the file: indented by two blanks, servers in their order, with a line end at the end.
-pub(super) fn render(frame: &Map<String, Value>, list: &ServerList) -> Result<String, Error> {
+pub(super) fn render(extras: &Map<String, Value>, list: &ServerList) -> Result<String, Error> {
     let entry = |raw: &Raw| Value::Object(raw.clone());
     let servers =
         list.entries().iter().map(|server| (server.name.to_string(), entry(server.definition.raw())));
-    let mut content = frame.clone();
+    let mut content = extras.clone();
     content.insert(SERVERS.to_owned(), Value::Object(servers.collect()));
     let mut text = serde_json::to_string_pretty(&content).map_err(|error| Error::Internal {
         reason: format!("the servers file cannot be written: {error}"),
@@ -210,7 +210,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
-    use super::super::merge::{Stamp, after_import};
+    use super::super::merge::{ChangeContext, after_import};
     use super::*;
 
     fn refusal(content: &str) -> String {
@@ -259,12 +259,14 @@ mod tests {
         let content = json!({"mcpServers": Map::from_iter(entries)});
         let file = ServersFile::parse("f", content.to_string().as_bytes()).unwrap();
         let Err(Error::InvalidDefinition { problems }) = file.definitions() else { panic!("all are bad") };
-        assert_eq!(problems.len(), MOST_PROBLEMS + 1);
+        assert_eq!(problems.len(), MAX_PROBLEMS + 1);
         assert_eq!(
-            problems[MOST_PROBLEMS].to_string(),
+            problems[MAX_PROBLEMS].to_string(),
             "mcpServers has 9900 more problems, which are not listed"
         );
-        assert!(problems.iter().all(|problem| problem.to_string().chars().count() < 2 * LONGEST + 10));
+        assert!(
+            problems.iter().all(|problem| problem.to_string().chars().count() < 2 * MAX_PROBLEM_CHARS + 10)
+        );
     }
 
     #[test]
@@ -356,9 +358,9 @@ mod tests {
             let text = serde_json::to_string_pretty(&content).unwrap() + "\n";
             let file = ServersFile::parse("f", text.as_bytes()).unwrap();
             let mut new_id = || -> Arc<str> { uuid::Uuid::now_v7().to_string().into() };
-            let mut stamp = Stamp { now: UNIX_EPOCH, new_id: &mut new_id };
+            let mut stamp = ChangeContext { now: UNIX_EPOCH, new_id: &mut new_id };
             let list = ServerList::new(after_import(&ServerList::default(), file.definitions().unwrap(), &mut stamp));
-            prop_assert_eq!(render(file.frame(), &list).unwrap(), text);
+            prop_assert_eq!(render(file.extras(), &list).unwrap(), text);
         }
     }
 }

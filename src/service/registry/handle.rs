@@ -10,18 +10,18 @@ use arc_swap::ArcSwap;
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::catalog_cache::CatalogUpdate;
 use super::file::ServersFile;
 use super::list::{ServerEntry, ServerList};
-use super::memories::Told;
 use super::{Announce, Applied, Reach, Registry};
-use crate::access::{Charter, KeyChange, KeyWish, NewKey, Principal};
+use crate::access::{KeyChange, NewKey, NewKeySpec, Principal, Tenancy};
 use crate::child::Catalog;
 use crate::service::keys::{require_admin, require_member, require_operator};
 use crate::service::members::Reloaded;
 use crate::service::pins::Approval;
 use crate::service::standing::{May, present};
 use crate::service::{Error, Revocation, Revoke};
-use crate::store::Trouble;
+use crate::store::StoreDegraded;
 
 /// Maximum number of changes that wait. Further callers wait for a place, each within its own request.
 const QUEUE: usize = 64;
@@ -46,7 +46,7 @@ pub struct RegistryHandle {
     published: Arc<ArcSwap<ServerList>>,
     instance_id: Arc<str>,
     created_at: SystemTime,
-    trouble: watch::Receiver<Option<Trouble>>,
+    trouble: watch::Receiver<Option<StoreDegraded>>,
     fleeting: Arc<AtomicUsize>,
     closing: Arc<AtomicBool>,
     /// Thread of the registry; `None` after the first [`RegistryHandle::close`].
@@ -88,19 +88,19 @@ impl Registry {
 fn run(mut registry: Registry, mut queue: mpsc::Receiver<Message>) -> Result<(), Error> {
     loop {
         if queue.is_empty() {
-            registry.rest();
+            registry.run_maintenance();
         }
         match queue.blocking_recv() {
             Some(Message::Job(job)) => {
                 job(&mut registry);
                 if registry.trouble().borrow().is_none() {
-                    registry.pay();
+                    registry.store_pending_revocations();
                 }
             }
             Some(Message::Close) | None => break,
         }
     }
-    registry.settle()
+    registry.shut_down()
 }
 
 impl RegistryHandle {
@@ -125,7 +125,7 @@ impl RegistryHandle {
     }
 
     /// Runs [`Registry::create_key`] on the registry's thread.
-    pub async fn create_key(&self, caller: &Principal, wish: KeyWish) -> Result<NewKey, Error> {
+    pub async fn create_key(&self, caller: &Principal, wish: NewKeySpec) -> Result<NewKey, Error> {
         self.ask_as(caller, require_member, move |registry, maker| registry.create_key(maker, wish)).await
     }
 
@@ -160,12 +160,12 @@ impl RegistryHandle {
     }
 
     /// Runs [`Registry::reload_charter`] on the registry's thread.
-    pub(in crate::service) async fn reload_charter(&self, charter: Charter) -> Result<Reloaded, Error> {
+    pub(in crate::service) async fn reload_charter(&self, charter: Tenancy) -> Result<Reloaded, Error> {
         self.ask(move |registry| Ok(registry.reload_charter(charter))).await
     }
 
     /// Returns the reason why changes cannot be stored now; `None` while they can.
-    pub fn trouble(&self) -> Option<Trouble> {
+    pub fn trouble(&self) -> Option<StoreDegraded> {
         self.trouble.borrow().clone()
     }
 
@@ -243,7 +243,7 @@ impl RegistryHandle {
     }
 
     /// Runs [`Registry::remember`] on the registry's thread.
-    pub async fn remember(&self, told: Vec<Told>) -> Result<(), Error> {
+    pub async fn remember(&self, told: Vec<CatalogUpdate>) -> Result<(), Error> {
         self.ask(move |registry| registry.remember(&told)).await
     }
 

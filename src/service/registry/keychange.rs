@@ -3,10 +3,10 @@
 
 use std::collections::HashSet;
 
-use super::ledger::put_key;
+use super::registry_store::put_key;
 use super::{Registry, stored};
 use crate::access::{
-    Charter, KeyChange, KeyRecord, KeyStatus, Member, NewKey, Principal, administers, check_grant,
+    KeyChange, KeyRecord, KeyStatus, Member, NewKey, Principal, Tenancy, administers, check_grant,
 };
 use crate::service::Error;
 use crate::service::keys::{may_see, not_yours};
@@ -74,7 +74,7 @@ impl Registry {
     }
 }
 
-fn owner<'a>(charter: &'a Charter, record: &KeyRecord) -> Result<&'a Member, Error> {
+fn owner<'a>(charter: &'a Tenancy, record: &KeyRecord) -> Result<&'a Member, Error> {
     let owner = charter.member(&record.member_id).map(|member| &**member);
     owner.ok_or_else(|| conflict("The member that owns the API key is no more"))
 }

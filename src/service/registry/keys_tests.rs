@@ -8,22 +8,22 @@ use serde_json::{Map, json};
 use super::tests::{FailingStore, operator, settings};
 use super::*;
 use crate::access::{
-    Charter, ENDED_KEPT, KeyChange, KeyLimits, KeyStatus, KeyWish, Member, NewKey, Permissions, Plan,
-    PlanRecord, Principal, Refused, Role,
+    CredentialError, ENDED_KEPT, KeyChange, KeyLimits, KeyStatus, Member, NewKey, NewKeySpec, Permissions,
+    Plan, PlanRecord, Principal, Role, Tenancy,
 };
 use crate::service::standing::tests::set_clock;
 use crate::service::{Approval, MemberChange, MemberRequest, Removal, Revoke};
-use crate::store::{MemoryStore, Vault};
+use crate::store::{DurableStore, MemoryStore};
 
 const NOW: u64 = 1_000_000;
 
 /// Returns an organization with a plan, an owner, an administrator and two members.
-fn charter(change: impl FnOnce(&mut Plan)) -> Charter {
+fn charter(change: impl FnOnce(&mut Plan)) -> Tenancy {
     let mut plan = Plan::with_rate("p", None);
     change(&mut plan);
-    let mut charter = Charter::default();
+    let mut charter = Tenancy::default();
     charter.organization.plan = Arc::new(plan);
-    let member = |id: &str, role| Member { id: id.into(), role, ..Charter::default_owner() };
+    let member = |id: &str, role| Member { id: id.into(), role, ..Tenancy::default_owner() };
     charter.members = [
         member("user_owner", Role::Owner),
         member("user_admin", Role::Admin),
@@ -35,8 +35,8 @@ fn charter(change: impl FnOnce(&mut Plan)) -> Charter {
     charter
 }
 
-fn wish(member: &str) -> KeyWish {
-    KeyWish {
+fn wish(member: &str) -> NewKeySpec {
+    NewKeySpec {
         limits: KeyLimits::default(),
         name: "k".to_owned(),
         description: None,
@@ -52,10 +52,10 @@ fn named(name: &str) -> KeyChange {
 }
 
 /// Opens a registry on a store that can be told to fail.
-fn registry(dir: &Path, store: &Arc<FailingStore>, charter: Charter) -> (Registry, KeyRing) {
+fn registry(dir: &Path, store: &Arc<FailingStore>, charter: Tenancy) -> (Registry, KeyRing) {
     set_clock(NOW);
     let ring = KeyRing::new(charter);
-    let registry = Registry::open(Vault::bare(store.clone()), settings(dir), &ring).expect("opens");
+    let registry = Registry::open(DurableStore::bare(store.clone()), settings(dir), &ring).expect("opens");
     (registry, ring)
 }
 
@@ -68,7 +68,7 @@ fn status(ring: &KeyRing, key: &NewKey) -> KeyStatus {
 }
 
 #[test]
-fn a_revocation_is_in_force_on_a_disk_that_takes_nothing_and_outlives_the_daemon() {
+fn on_a_full_disk_a_revocation_is_in_force_and_outlives_the_daemon() {
     let (dir, store) = (tempfile::tempdir().unwrap(), Arc::<FailingStore>::default());
     let (mut registry, ring) = registry(dir.path(), &store, charter(|_| {}));
     let key = registry.create_key(&operator(), wish("user_joe")).unwrap();
@@ -77,20 +77,24 @@ fn a_revocation_is_in_force_on_a_disk_that_takes_nothing_and_outlives_the_daemon
     assert!(matches!(registry.create_key(&operator(), wish("user_joe")), Err(Error::Store { .. })));
     let done = registry.revoke_key(&caller, &key.record.id, Revoke::Key).expect("in force");
     assert_eq!((done.durable, &done.revoked[..]), (true, &[key.record.id.clone()][..]), "the reserve has it");
-    assert_eq!(ring.authenticate(&key.text, NOW).err(), Some(Refused::Revoked));
-    assert_eq!(caller.again(NOW).err(), Some(Refused::Revoked));
+    assert_eq!(ring.authenticate(&key.text, NOW).err(), Some(CredentialError::Revoked));
+    assert_eq!(caller.again(NOW).err(), Some(CredentialError::Revoked));
     drop(registry);
 
     // Also where the disk is still full.
     let (mut registry, ring) = self::registry(dir.path(), &store, charter(|_| {}));
-    assert_eq!(ring.authenticate(&key.text, NOW).err(), Some(Refused::Revoked));
+    assert_eq!(ring.authenticate(&key.text, NOW).err(), Some(CredentialError::Revoked));
     store.apply_fails.store(false, Ordering::SeqCst);
-    registry.pay();
+    registry.store_pending_revocations();
     assert!(registry.owed.is_empty());
     drop(registry);
     std::fs::remove_file(dir.path().join("reserve")).unwrap();
     let (_registry, ring) = self::registry(dir.path(), &store, charter(|_| {}));
-    assert_eq!(ring.authenticate(&key.text, NOW).err(), Some(Refused::Revoked), "it is in the store now");
+    assert_eq!(
+        ring.authenticate(&key.text, NOW).err(),
+        Some(CredentialError::Revoked),
+        "it is in the store now"
+    );
 }
 
 fn person() -> MemberRequest {
@@ -99,7 +103,7 @@ fn person() -> MemberRequest {
 }
 
 #[test]
-fn a_member_is_removed_with_its_keys_on_a_disk_that_takes_nothing_and_stays_so() {
+fn on_a_full_disk_a_member_is_removed_with_its_keys_and_stays_so() {
     let (dir, store) = (tempfile::tempdir().unwrap(), Arc::<FailingStore>::default());
     let (mut registry, ring) = registry(dir.path(), &store, charter(|_| {}));
     let key = registry.create_key_with_member(&operator(), person(), wish("")).unwrap();
@@ -113,11 +117,11 @@ fn a_member_is_removed_with_its_keys_on_a_disk_that_takes_nothing_and_stays_so()
         "the reserve has it"
     );
     let is_gone = |ring: &KeyRing| {
-        assert_eq!(ring.authenticate(&key.text, NOW).err(), Some(Refused::Revoked));
+        assert_eq!(ring.authenticate(&key.text, NOW).err(), Some(CredentialError::Revoked));
         assert!(ring.charter().member("user_new").is_none());
     };
     is_gone(&ring);
-    assert_eq!(caller.again(NOW).err(), Some(Refused::Revoked));
+    assert_eq!(caller.again(NOW).err(), Some(CredentialError::Revoked));
     assert!(matches!(registry.remove_member(&operator(), "user_new"), Err(Error::MemberNotFound)));
     let refused = registry.add_member(&operator(), person());
     assert!(matches!(refused, Err(Error::Store { .. })), "nobody takes its place: {refused:?}");
@@ -131,7 +135,7 @@ fn a_member_is_removed_with_its_keys_on_a_disk_that_takes_nothing_and_stays_so()
     // Another one of that name, before anybody has thought of what is owed.
     registry.add_member(&operator(), person()).expect("the disk takes it");
     assert!(registry.owed.is_empty());
-    assert_eq!(ring.authenticate(&key.text, NOW).err(), Some(Refused::Revoked));
+    assert_eq!(ring.authenticate(&key.text, NOW).err(), Some(CredentialError::Revoked));
     registry.remove_member(&operator(), "user_new").unwrap();
     drop(registry);
     std::fs::remove_file(dir.path().join("reserve")).unwrap();
@@ -140,7 +144,7 @@ fn a_member_is_removed_with_its_keys_on_a_disk_that_takes_nothing_and_stays_so()
 }
 
 #[test]
-fn a_removal_that_an_end_of_the_daemon_would_forget_says_so_and_is_stored_in_the_end() {
+fn a_removal_that_is_not_durable_says_so_and_is_stored_in_the_end() {
     let (dir, store) = (tempfile::tempdir().unwrap(), Arc::<FailingStore>::default());
     let (mut registry, ring) = registry(dir.path(), &store, charter(|_| {}));
     let key = registry.create_key_with_member(&operator(), person(), wish("")).unwrap();
@@ -152,11 +156,11 @@ fn a_removal_that_an_end_of_the_daemon_would_forget_says_so_and_is_stored_in_the
     assert_eq!((again.durable, again.revoked.len()), (false, 0), "its key went with it");
     assert!(ring.charter().member("user_new").is_none());
     store.close(false);
-    registry.pay();
+    registry.store_pending_revocations();
     assert!(registry.owed.is_empty());
     drop(registry);
     let (_registry, ring) = self::registry(dir.path(), &store, charter(|_| {}));
-    assert_eq!(ring.authenticate(&key.text, NOW).err(), Some(Refused::Revoked));
+    assert_eq!(ring.authenticate(&key.text, NOW).err(), Some(CredentialError::Revoked));
     assert!(ring.charter().member("user_new").is_none());
 }
 
@@ -173,7 +177,7 @@ fn room_is_kept_for_the_removal_of_a_member_however_many_keys_it_has() {
     drop((registry, ring));
     store.reads_fail.store(false, Ordering::SeqCst);
     let (_registry, ring) = self::registry(dir.path(), &store, charter(|_| {}));
-    assert!(keys.iter().all(|key| ring.authenticate(&key.text, NOW).err() == Some(Refused::Revoked)));
+    assert!(keys.iter().all(|key| ring.authenticate(&key.text, NOW).err() == Some(CredentialError::Revoked)));
 }
 
 /// Checks that a member of the file with the id of one whose removal is owed is somebody else.
@@ -186,17 +190,17 @@ fn what_is_owed_takes_no_key_of_a_later_member_of_that_name() {
     registry.remove_member(&operator(), "user_new").expect("in force");
     let mut filed = charter(|_| {});
     let role = Role::Member;
-    filed.members.push(Arc::new(Member { id: "user_new".into(), role, ..Charter::default_owner() }));
+    filed.members.push(Arc::new(Member { id: "user_new".into(), role, ..Tenancy::default_owner() }));
     registry.reload_charter(filed.clone()).owner_key.expect("somebody may administer");
     store.close(false);
     set_clock(NOW + 1);
     let new = registry.create_key(&operator(), wish("user_new")).expect("made");
-    registry.pay();
+    registry.store_pending_revocations();
     let refused = |ring: &KeyRing, key: &NewKey| ring.authenticate(&key.text, NOW + 1).err();
-    assert_eq!((refused(&ring, &new), refused(&ring, &old)), (None, Some(Refused::Revoked)));
+    assert_eq!((refused(&ring, &new), refused(&ring, &old)), (None, Some(CredentialError::Revoked)));
     drop(registry);
     let (_registry, ring) = self::registry(dir.path(), &store, filed);
-    assert_eq!((refused(&ring, &new), refused(&ring, &old)), (None, Some(Refused::Revoked)));
+    assert_eq!((refused(&ring, &new), refused(&ring, &old)), (None, Some(CredentialError::Revoked)));
 }
 
 /// Checks that only an end of authority is in force without being stored. A change of authority would come back
@@ -239,7 +243,7 @@ fn what_is_no_end_is_refused_as_a_whole_on_a_disk_that_takes_nothing() {
 }
 
 #[test]
-fn members_that_the_file_has_no_more_are_refused_on_a_disk_that_takes_nothing() {
+fn on_a_full_disk_members_that_the_file_has_no_more_are_refused() {
     let (dir, store) = (tempfile::tempdir().unwrap(), Arc::<FailingStore>::default());
     let (mut registry, ring) = registry(dir.path(), &store, charter(|_| {}));
     let key = registry.create_key(&operator(), wish("user_joe")).unwrap();
@@ -247,14 +251,14 @@ fn members_that_the_file_has_no_more_are_refused_on_a_disk_that_takes_nothing() 
     store.close(true);
     let mut filed = charter(|_| {});
     filed.members.retain(|member| !["user_joe", "user_owner"].contains(&&*member.id));
-    let chief = Member { id: "user_chief".into(), ..Charter::default_owner() };
+    let chief = Member { id: "user_chief".into(), ..Tenancy::default_owner() };
     filed.members.push(Arc::new(chief));
     let reloaded = registry.reload_charter(filed);
     let removed: Vec<&str> = reloaded.removed.iter().map(|id| &**id).collect();
     assert_eq!(removed, ["user_owner", "user_joe"]);
     assert!(reloaded.owner_key.is_err(), "there is no key for who may administer now");
-    assert_eq!(ring.authenticate(&key.text, NOW).err(), Some(Refused::Revoked));
-    assert_eq!(caller.again(NOW).err(), Some(Refused::Revoked));
+    assert_eq!(ring.authenticate(&key.text, NOW).err(), Some(CredentialError::Revoked));
+    assert_eq!(caller.again(NOW).err(), Some(CredentialError::Revoked));
 }
 
 #[test]
@@ -269,7 +273,7 @@ fn a_member_and_its_first_key_are_made_together_or_not_at_all() {
 }
 
 #[test]
-fn a_revocation_that_an_end_of_the_daemon_would_forget_says_so_and_is_tried_again() {
+fn a_revocation_that_is_not_durable_says_so_and_is_tried_again() {
     let (dir, store) = (tempfile::tempdir().unwrap(), Arc::<FailingStore>::default());
     let (mut registry, ring) = registry(dir.path(), &store, charter(|_| {}));
     let keys: Vec<NewKey> =
@@ -280,18 +284,18 @@ fn a_revocation_that_an_end_of_the_daemon_would_forget_says_so_and_is_tried_agai
     for (count, key) in keys.iter().enumerate() {
         let done = registry.revoke_key(&operator(), &key.record.id, Revoke::Key).expect("in force");
         assert!(!done.durable);
-        assert_eq!(ring.authenticate(&key.text, NOW).err(), Some(Refused::Revoked));
+        assert_eq!(ring.authenticate(&key.text, NOW).err(), Some(CredentialError::Revoked));
         assert_eq!(fleeting.load(Ordering::Relaxed), count + 1);
     }
     let again = registry.revoke_key(&operator(), &keys[0].record.id, Revoke::Key).expect("as it was");
     assert_eq!((again.durable, again.revoked.len()), (false, 0), "nothing has changed");
     registry.owed.break_reserve(false);
-    registry.pay();
+    registry.store_pending_revocations();
     assert_eq!(fleeting.load(Ordering::Relaxed), 0, "the reserve has them");
     assert!(registry.revoke_key(&operator(), &keys[0].record.id, Revoke::Key).unwrap().durable);
     assert!(!registry.owed.is_empty());
     store.apply_fails.store(false, Ordering::SeqCst);
-    registry.pay();
+    registry.store_pending_revocations();
     assert!(registry.owed.is_empty());
 }
 
@@ -418,7 +422,7 @@ fn one_member_takes_nobody_s_keys_away_and_ended_ones_make_room() {
     let mut charter = charter(|_| {});
     // So many that each may have ten.
     charter.members.extend((0..996).map(|n| {
-        Arc::new(Member { id: format!("user_{n}").into(), role: Role::Member, ..Charter::default_owner() })
+        Arc::new(Member { id: format!("user_{n}").into(), role: Role::Member, ..Tenancy::default_owner() })
     }));
     let (mut registry, ring) = registry(dir.path(), &store, charter);
     let joe = registry.create_key(&operator(), wish("user_joe")).unwrap();
@@ -452,7 +456,7 @@ fn what_was_not_kept_for_a_key_of_an_earlier_version_is_told_as_unknown() {
     let value = crate::store::encode(&old).unwrap();
     store.apply(vec![Op::Put { key: b"k/key_1".to_vec(), value }]).unwrap();
     let ring = KeyRing::default();
-    let mut registry = Registry::open(Vault::bare(store), settings(dir.path()), &ring).expect("opens");
+    let mut registry = Registry::open(DurableStore::bare(store), settings(dir.path()), &ring).expect("opens");
     assert_eq!(ring.key("key_1", NOW).expect("there").record.created_by, None);
     assert!(!dir.path().join("owner.key").exists(), "it administers as before");
     registry.amend_key(&operator(), "key_1", &named("x")).unwrap();

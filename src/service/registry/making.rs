@@ -3,15 +3,15 @@
 
 use std::sync::Arc;
 
-use super::ledger::{delete_key, put_key};
+use super::registry_store::{delete_key, put_key};
 use super::{Registry, stored};
-use crate::access::{Charter, KeyWish, Maker, NewKey, Principal, check_limits, share};
+use crate::access::{Maker, NewKey, NewKeySpec, Principal, Tenancy, check_limits, share};
 use crate::service::Error;
 use crate::service::standing::{moment, settled};
 use crate::store::Op;
 
 /// Key that is not stored yet, and the batch that stores it.
-pub(super) struct KeyToBe {
+pub(super) struct PendingKey {
     pub(super) made: NewKey,
     pub(super) batch: Vec<Op>,
     /// Ids of keys of the same member that need not be kept any longer; the batch deletes them.
@@ -21,7 +21,7 @@ pub(super) struct KeyToBe {
 impl Registry {
     /// Makes a key for a caller, as the caller is now. Deletes the same member's keys that need not be kept any
     /// longer.
-    pub fn create_key(&mut self, maker: &Principal, wish: KeyWish) -> Result<NewKey, Error> {
+    pub fn create_key(&mut self, maker: &Principal, wish: NewKeySpec) -> Result<NewKey, Error> {
         let key = self.key_to_be(maker, wish, &self.keys.charter(), moment())?;
         self.ledger.commit(key.batch).map_err(stored)?;
         self.keys.put([key.made.record.clone()]);
@@ -33,10 +33,10 @@ impl Registry {
     pub(super) fn key_to_be(
         &self,
         maker: &Principal,
-        wish: KeyWish,
-        charter: &Charter,
+        wish: NewKeySpec,
+        charter: &Tenancy,
         at: u64,
-    ) -> Result<KeyToBe, Error> {
+    ) -> Result<PendingKey, Error> {
         check_wish(maker, &wish, charter, at)?;
         self.check_count(&wish.member_id, charter, at)?;
         let mut made = NewKey::generate(wish, at)
@@ -45,11 +45,11 @@ impl Registry {
         let outlived = self.keys.outlived(&made.record.member_id, settled());
         let mut batch = vec![put_key(&made.record).map_err(stored)?];
         batch.extend(outlived.iter().map(|id| delete_key(id)));
-        Ok(KeyToBe { made, batch, outlived })
+        Ok(PendingKey { made, batch, outlived })
     }
 
     /// Returns an error if one more key would exceed the plan's limit or the member's share of all keys.
-    fn check_count(&self, member: &str, charter: &Charter, at: u64) -> Result<(), Error> {
+    fn check_count(&self, member: &str, charter: &Tenancy, at: u64) -> Result<(), Error> {
         let reached = |limit| Err(Error::LimitReached { resource: "api_keys", limit });
         let own = self.keys.active_of(member, at);
         let share = share(charter.members.len());
@@ -67,7 +67,7 @@ impl Registry {
 }
 
 /// Returns an error if the key would allow what its maker may not do.
-fn check_wish(maker: &Principal, wish: &KeyWish, charter: &Charter, at: u64) -> Result<(), Error> {
+fn check_wish(maker: &Principal, wish: &NewKeySpec, charter: &Tenancy, at: u64) -> Result<(), Error> {
     let refuse = |reason: &str| Err(Error::Forbidden { reason: reason.to_owned() });
     if wish.member_id != maker.member().id && !maker.role().may_administer() {
         return refuse("Your role does not allow keys for others");

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use super::keychange::{conflict, forbidden};
-use super::ledger::{delete_member, delete_plan, put_key, put_member, put_plan};
 use super::owner_key;
+use super::registry_store::{delete_member, delete_plan, put_key, put_member, put_plan};
 use super::{Registry, now, stored};
 use crate::access::{
-    Charter, KeyRecord, KeyWish, Made, Member, MemberRecord, NewKey, Plan, PlanRecord, Principal, Role,
-    Source,
+    CreatedRecords, KeyRecord, Member, MemberRecord, NewKey, NewKeySpec, Plan, PlanRecord, Principal, Role,
+    Source, Tenancy,
 };
 use crate::service::Error;
 use crate::service::members::{MemberChange, MemberRequest, Reloaded, Removal};
@@ -35,13 +35,13 @@ impl Registry {
         &mut self,
         caller: &Principal,
         request: MemberRequest,
-        wish: KeyWish,
+        wish: NewKeySpec,
     ) -> Result<NewKey, Error> {
         self.check_paid(request.id.as_deref())?;
         let at = moment();
         let (record, made) = self.member_more(caller, request, at)?;
         let (charter, _) = self.file_charter.with(&made);
-        let wish = KeyWish { member_id: record.id.clone(), ..wish };
+        let wish = NewKeySpec { member_id: record.id.clone(), ..wish };
         let mut key = self.key_to_be(caller, wish, &charter, at)?;
         key.batch.push(put_member(&record).map_err(stored)?);
         self.ledger.commit(key.batch).map_err(stored)?;
@@ -57,7 +57,7 @@ impl Registry {
         caller: &Principal,
         request: MemberRequest,
         at: u64,
-    ) -> Result<(MemberRecord, Made), Error> {
+    ) -> Result<(MemberRecord, CreatedRecords), Error> {
         let (record, mut made) =
             (member_to_be(&self.keys.charter(), caller, request, at)?, self.made.clone());
         if made.members.len() >= MAX_MEMBERS {
@@ -159,7 +159,7 @@ impl Registry {
 
     /// Adopts the organization, members and plans of the configuration file as they are now, which needs no
     /// disk. If nobody could administer any more, a key is made for the first owner, as at a start.
-    pub(in crate::service) fn reload_charter(&mut self, charter: Charter) -> Reloaded {
+    pub(in crate::service) fn reload_charter(&mut self, charter: Tenancy) -> Reloaded {
         let before = self.keys.charter();
         self.file_charter = charter;
         self.govern(self.made.clone());
@@ -173,7 +173,7 @@ impl Registry {
     }
 
     /// Puts the members and plans of the file together with `made` in force on the key ring.
-    pub(super) fn govern(&mut self, made: Made) {
+    pub(super) fn govern(&mut self, made: CreatedRecords) {
         let (charter, overruled) = self.file_charter.with(&made);
         self.made = made;
         for reason in overruled {
@@ -183,13 +183,13 @@ impl Registry {
     }
 
     /// Returns the stored members and plans that were made over the API, without members whose removal is owed.
-    pub(super) fn stored_made(&self) -> Result<Made, Error> {
+    pub(super) fn stored_made(&self) -> Result<CreatedRecords, Error> {
         let mut made = self.ledger.made().map_err(stored)?;
         self.owed.take_away(&mut made);
         Ok(made)
     }
 
-    fn owned_charter(&self, caller: &Principal) -> Result<Arc<Charter>, Error> {
+    fn owned_charter(&self, caller: &Principal) -> Result<Arc<Tenancy>, Error> {
         match caller.role() {
             Role::Owner => Ok(self.keys.charter()),
             _ => Err(forbidden("Only an owner may change plans")),
@@ -197,9 +197,9 @@ impl Registry {
     }
 
     /// Returns an error if nobody who may administer would be left.
-    fn check_administered(&self, made: &Made, at: u64) -> Result<(), Error> {
+    fn check_administered(&self, made: &CreatedRecords, at: u64) -> Result<(), Error> {
         let ((after, _), before) = (self.file_charter.with(made), self.keys.charter());
-        let somebody = |charter: &Charter| self.keys.is_administered(charter, at);
+        let somebody = |charter: &Tenancy| self.keys.is_administered(charter, at);
         match after.owner().is_none() || (somebody(&before) && !somebody(&after)) {
             true => Err(forbidden("Cannot take away the only member whose key may administer")),
             false => Ok(()),
@@ -209,7 +209,7 @@ impl Registry {
 
 /// Returns the member that a request makes, if the caller may make it.
 pub(in crate::service) fn member_to_be(
-    charter: &Charter,
+    charter: &Tenancy,
     caller: &Principal,
     request: MemberRequest,
     at: u64,
@@ -240,7 +240,7 @@ pub(in crate::service) fn member_to_be(
 }
 
 /// Returns a member that was made over the API and that the caller may change.
-fn member_made<'a>(charter: &'a Charter, caller: &Principal, id: &str) -> Result<&'a Arc<Member>, Error> {
+fn member_made<'a>(charter: &'a Tenancy, caller: &Principal, id: &str) -> Result<&'a Arc<Member>, Error> {
     require_admin(caller)?;
     let member = charter.member(id).ok_or(Error::MemberNotFound)?;
     if member.source != Source::Api {
@@ -258,7 +258,7 @@ fn member_made<'a>(charter: &'a Charter, caller: &Principal, id: &str) -> Result
 
 /// Checks that the caller is an owner and that the plan exists: a plan sets how much a member may cost, which
 /// is for owners to decide.
-fn check_plan(charter: &Charter, caller: &Principal, plan: Option<&str>) -> Result<(), Error> {
+fn check_plan(charter: &Tenancy, caller: &Principal, plan: Option<&str>) -> Result<(), Error> {
     if caller.role() != Role::Owner {
         return Err(forbidden("Only an owner may give a member a plan of its own"));
     }
@@ -272,7 +272,7 @@ fn check_plan(charter: &Charter, caller: &Principal, plan: Option<&str>) -> Resu
     }
 }
 
-fn changeable_plan(charter: &Charter, name: &str) -> Result<(), Error> {
+fn changeable_plan(charter: &Tenancy, name: &str) -> Result<(), Error> {
     match charter.plans.get(name) {
         Some(plan) if plan.source == Source::File => Err(conflict(format!(
             "The plan '{name}' is in the configuration file: change it there, and send the daemon SIGHUP"

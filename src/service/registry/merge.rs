@@ -174,14 +174,14 @@ fn step(
 }
 
 /// Time and ids for new and changed entries.
-pub(super) struct Stamp<'a> {
+pub(super) struct ChangeContext<'a> {
     /// Time of the change, to the millisecond.
     pub(super) now: SystemTime,
     /// Source of ids, each of which was never used.
     pub(super) new_id: &'a mut dyn FnMut() -> Arc<str>,
 }
 
-impl Stamp<'_> {
+impl ChangeContext<'_> {
     /// Returns a new server with an id of its own, made now.
     pub(super) fn entry(
         &mut self,
@@ -212,7 +212,7 @@ pub(super) fn after_steps(
     live: &ServerList,
     steps: Vec<Step>,
     file: &Arc<str>,
-    stamp: &mut Stamp<'_>,
+    stamp: &mut ChangeContext<'_>,
 ) -> Vec<Arc<ServerEntry>> {
     let origin = || Origin::File { path: file.clone() };
     let mut entries = live.entries().to_vec();
@@ -252,7 +252,7 @@ pub(super) fn replace(
 pub(super) fn after_import(
     live: &ServerList,
     wanted: Vec<(String, Definition)>,
-    stamp: &mut Stamp<'_>,
+    stamp: &mut ChangeContext<'_>,
 ) -> Vec<Arc<ServerEntry>> {
     let mut entries = Vec::with_capacity(wanted.len());
     let mut free = 0;
@@ -273,7 +273,7 @@ fn imported(
     entry: &Arc<ServerEntry>,
     definition: Definition,
     position: u64,
-    stamp: &Stamp<'_>,
+    stamp: &ChangeContext<'_>,
 ) -> Arc<ServerEntry> {
     let same_text = written(entry.definition.raw()) == written(definition.raw());
     let is_fit = entry.definition.problems().is_empty();

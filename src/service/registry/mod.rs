@@ -7,22 +7,22 @@
 mod allow;
 #[cfg(test)]
 mod authority_tests;
+mod catalog_cache;
 mod file;
 mod handle;
 mod keychange;
 #[cfg(test)]
 mod keys_tests;
-mod ledger;
 mod list;
 mod making;
 mod members;
-mod memories;
 mod merge;
 mod naming;
-mod owed;
 mod owner_key;
 mod paths;
+mod pending_revocations;
 mod pinning;
+mod registry_store;
 mod revoking;
 #[cfg(test)]
 mod simulation;
@@ -39,26 +39,26 @@ use serde_json::{Map, Value};
 use tokio::sync::watch;
 
 pub use allow::AllowedServers;
+pub use catalog_cache::{CatalogCache, CatalogUpdate};
 pub use file::{FileEntry, MAX_SERVERS, ServersFile};
 pub use handle::RegistryHandle;
 pub use list::{Origin, ServerEntry, ServerList};
 pub(super) use members::member_to_be;
-pub use memories::{Memories, Told};
 pub use owner_key::Renewed;
 
-use self::ledger::{Instance, LastApplied, Ledger};
-use self::memories::Memory;
-use self::merge::{Stamp, Step};
-use self::owed::Owed;
+use self::catalog_cache::StoredCatalog;
+use self::merge::{ChangeContext, Step};
 use self::paths::Confinement;
 pub use self::paths::Reach;
+use self::pending_revocations::PendingRevocations;
+use self::registry_store::{Instance, LastApplied, RegistryStore};
 #[cfg(test)]
 pub(super) use self::simulation::{simulated_clock, simulated_steady_clock, simulated_watch};
-use crate::access::{Charter, KeyRing, Made};
+use crate::access::{CreatedRecords, KeyRing, Tenancy};
 use crate::service::audit::{self, AuditHandle, AuditSettings};
 use crate::service::pins::PinBook;
 use crate::service::{Error, clock};
-use crate::store::{Op, Store, StoreError, Trouble, Vault};
+use crate::store::{DurableStore, Op, Store, StoreDegraded, StoreError};
 use crate::supervisor::{Definition, Problem, check_name};
 
 /// Directory of the audit, relative to the data directory.
@@ -111,19 +111,19 @@ pub struct Applied {
 /// State of the registry: used directly before its thread runs, and by that thread afterwards. Its methods
 /// block on the disk.
 pub struct Registry {
-    ledger: Ledger,
+    ledger: RegistryStore,
     confinement: Confinement,
     allowed: AllowedServers,
     published: Arc<ArcSwap<ServerList>>,
-    frame: Map<String, Value>,
+    extras: Map<String, Value>,
     instance: Instance,
     keys: KeyRing,
-    owed: Owed,
+    owed: PendingRevocations,
     /// Organization, members and plans of the configuration file, without those made over the API.
-    file_charter: Charter,
+    file_charter: Tenancy,
     /// Members and plans made over the API that are in force. Kept here because a full disk may have closed the
     /// store.
-    made: Made,
+    made: CreatedRecords,
     pins: PinBook,
     announce: Option<Announce>,
     /// Changes by servers files that were applied before there was an audit to record them, each with the file's id.
@@ -133,25 +133,25 @@ pub struct Registry {
 impl Registry {
     /// Loads the set of servers and the keys. The first start on a store makes the installation's id and the
     /// owner's key, whose text is left in `owner.key` with mode 0600.
-    pub fn open(vault: Vault, settings: Settings, keys: &KeyRing) -> Result<Registry, OpenError> {
-        let mut ledger = Ledger::new(vault);
+    pub fn open(vault: DurableStore, settings: Settings, keys: &KeyRing) -> Result<Registry, OpenError> {
+        let mut ledger = RegistryStore::new(vault);
         let now = now();
         let instance = match ledger.instance()? {
             Some(instance) => instance,
             None => {
                 let id = uuid::Uuid::new_v4().to_string().into();
-                let instance = Instance { id, created_at_ms: ledger::to_ms(now) };
-                ledger.commit(vec![ledger::put_instance(&instance)?])?;
+                let instance = Instance { id, created_at_ms: registry_store::to_ms(now) };
+                ledger.commit(vec![registry_store::put_instance(&instance)?])?;
                 instance
             }
         };
         let list = ledger.servers()?;
         naming::warn(&list, None);
-        let frame = ledger.frame()?.unwrap_or_else(file::empty_frame);
+        let extras = ledger.extras()?.unwrap_or_else(file::empty_extras);
         let pins = PinBook::default();
         ledger.pins()?.into_iter().for_each(|(server, known)| pins.set(&server, known));
-        let (file_charter, mut made) = (Charter::clone(&keys.charter()), ledger.made()?);
-        let owed = Owed::open(&settings.data_dir);
+        let (file_charter, mut made) = (Tenancy::clone(&keys.charter()), ledger.made()?);
+        let owed = PendingRevocations::open(&settings.data_dir);
         owed.take_away(&mut made);
         let root = settings.config_root.unwrap_or_else(|| settings.data_dir.clone());
         let mut registry = Registry {
@@ -159,12 +159,12 @@ impl Registry {
             confinement: Confinement { root, data_dir: settings.data_dir },
             allowed: settings.allowed,
             published: Arc::new(ArcSwap::from_pointee(list)),
-            frame,
+            extras,
             instance,
             keys: keys.clone(),
             owed,
             file_charter,
-            made: Made::default(),
+            made: CreatedRecords::default(),
             pins,
             announce: None,
             applied: Vec::new(),
@@ -177,7 +177,7 @@ impl Registry {
         // A key that only a wrong clock has expired is no reason to make another.
         let believed = SystemTime::UNIX_EPOCH + Duration::from_secs(clock::believed());
         owner_key::load_keys(ledger, &registry.confinement.data_dir, keys, believed, owed)?;
-        registry.pay();
+        registry.store_pending_revocations();
         Ok(registry)
     }
 
@@ -221,7 +221,7 @@ impl Registry {
 
     /// Returns the time of the first start on the data directory.
     pub fn created_at(&self) -> SystemTime {
-        ledger::from_ms(self.instance.created_at_ms)
+        registry_store::from_ms(self.instance.created_at_ms)
     }
 
     /// Returns all servers as they are now.
@@ -312,7 +312,7 @@ impl Registry {
         let before = self.list();
         let entries = with_stamp(|stamp| merge::after_import(&before, wanted, stamp));
         self.check_plan(entries.len())?;
-        self.commit_with_frame(entries, Vec::new(), file.frame())?;
+        self.commit_with_extras(entries, Vec::new(), file.extras())?;
         Ok(difference(&before, &self.list()))
     }
 
@@ -330,7 +330,7 @@ impl Registry {
 
     /// Writes all servers to a file (`docs/http-api.md`, M7.3), mode 0600.
     pub fn export(&mut self, path: &str, reach: Reach) -> Result<(), Error> {
-        let text = file::render(&self.frame, &self.list())?;
+        let text = file::render(&self.extras, &self.list())?;
         self.confinement.write(path, text.as_bytes(), reach)
     }
 
@@ -362,7 +362,7 @@ impl Registry {
         let unfit: Vec<String> = unfit.map(|(name, _)| name.clone()).collect();
         if *last.servers != *file.servers() || last.unfit != unfit || last.emptied.is_some() {
             let now = LastApplied { servers: Cow::Borrowed(file.servers()), unfit, emptied: None };
-            batch.push(ledger::put_applied(file_id, &now).map_err(stored)?);
+            batch.push(registry_store::put_applied(file_id, &now).map_err(stored)?);
         }
         self.commit(entries, batch)?;
         if self.announce.is_none() && applied != Applied::default() {
@@ -388,7 +388,7 @@ impl Registry {
         );
         if last.emptied.is_none() {
             let seen = LastApplied { emptied: Some(version.to_owned()), ..last };
-            let batch = vec![ledger::put_applied(file_id, &seen).map_err(stored)?];
+            let batch = vec![registry_store::put_applied(file_id, &seen).map_err(stored)?];
             self.commit(self.list().entries().to_vec(), batch)?;
         }
         Ok(Applied::default())
@@ -398,13 +398,14 @@ impl Registry {
     /// accounts and histories of the programs that own the files. A mark tells apart what an import brought;
     /// earlier versions did not make the mark.
     fn clean_frame(&mut self) -> Result<(), StoreError> {
-        if !file::has_extras(&self.frame) || self.ledger.frame_is_clean()? || !self.ledger.has_applied()? {
+        if !file::has_extras(&self.extras) || self.ledger.extras_are_clean()? || !self.ledger.has_applied()? {
             return Ok(());
         }
-        let members: Vec<String> = self.frame.keys().filter(|name| *name != file::SERVERS).cloned().collect();
+        let members: Vec<String> =
+            self.extras.keys().filter(|name| *name != file::SERVERS).cloned().collect();
         // Exports no longer have it, even if the store fails below.
-        self.frame = file::empty_frame();
-        let cleaned = vec![ledger::put_frame(&self.frame)?, ledger::put_clean()?];
+        self.extras = file::empty_extras();
+        let cleaned = vec![registry_store::put_extras(&self.extras)?, registry_store::put_clean()?];
         self.ledger.commit(cleaned)?;
         self.ledger.vault().begin_journal_anew()?;
         tracing::warn!(
@@ -418,24 +419,24 @@ impl Registry {
     }
 
     /// Returns what servers announced in their last runs.
-    pub fn memories(&self) -> Result<Memories, Error> {
-        self.ledger.memories().map_err(stored)
+    pub fn catalog_cache(&self) -> Result<CatalogCache, Error> {
+        self.ledger.catalog_cache().map_err(stored)
     }
 
     /// Stores what servers announced, and pins the tools of those whose tools were never seen. Servers that
     /// have been removed are skipped.
-    pub fn remember(&mut self, told: &[Told]) -> Result<(), Error> {
+    pub fn remember(&mut self, told: &[CatalogUpdate]) -> Result<(), Error> {
         let list = self.list();
         let mut batch = Vec::new();
         let mut first_seen = Vec::new();
         for told in told {
             let Some(entry) = list.by_id(&told.server) else { continue };
             if let Some(pins) = self.compare_pins(entry, &told.remembered.catalog) {
-                batch.push(ledger::put_pins(&entry.id, &pins).map_err(stored)?);
+                batch.push(registry_store::put_pins(&entry.id, &pins).map_err(stored)?);
                 first_seen.push((entry.id.clone(), pins));
             }
-            let memory = Memory::new(&entry.definition, &told.remembered);
-            let op = ledger::put_memory(&told.server, &memory).map_err(stored)?;
+            let memory = StoredCatalog::new(&entry.definition, &told.remembered);
+            let op = registry_store::put_cached_catalog(&told.server, &memory).map_err(stored)?;
             if !self.ledger.is_done(&op).map_err(stored)? {
                 batch.push(op);
             }
@@ -447,22 +448,22 @@ impl Registry {
         Ok(())
     }
 
-    /// Commits `entries` together with `frame`, the members that surround the servers in an exported file.
-    fn commit_with_frame(
+    /// Commits `entries` together with `extras`, the members that surround the servers in an exported file.
+    fn commit_with_extras(
         &mut self,
         entries: Vec<Arc<ServerEntry>>,
         mut batch: Vec<Op>,
-        frame: &Map<String, Value>,
+        extras: &Map<String, Value>,
     ) -> Result<(), Error> {
         // Compared as text, since the order of members is kept too.
-        let changed = merge::written(frame) != merge::written(&self.frame);
+        let changed = merge::written(extras) != merge::written(&self.extras);
         if changed {
-            batch.push(ledger::put_frame(frame).map_err(stored)?);
-            batch.push(ledger::put_clean().map_err(stored)?);
+            batch.push(registry_store::put_extras(extras).map_err(stored)?);
+            batch.push(registry_store::put_clean().map_err(stored)?);
         }
         self.commit(entries, batch)?;
         if changed {
-            self.frame = frame.clone();
+            self.extras = extras.clone();
         }
         Ok(())
     }
@@ -470,7 +471,7 @@ impl Registry {
     /// Stores a new set of servers and `batch` in one go; then publishes and announces the set. Does nothing if
     /// there is no change; changes nothing if the store fails.
     fn commit(&mut self, entries: Vec<Arc<ServerEntry>>, mut batch: Vec<Op>) -> Result<(), Error> {
-        let servers = ledger::servers_changed(&self.published.load(), &entries).map_err(stored)?;
+        let servers = registry_store::servers_changed(&self.published.load(), &entries).map_err(stored)?;
         let set_changed = !servers.is_empty();
         batch.extend(servers);
         if batch.is_empty() {
@@ -499,13 +500,13 @@ impl Registry {
     }
 
     /// Returns a receiver that follows whether changes can be stored; its value is `None` while they can.
-    fn trouble(&mut self) -> watch::Receiver<Option<Trouble>> {
+    fn trouble(&mut self) -> watch::Receiver<Option<StoreDegraded>> {
         self.ledger.vault().trouble()
     }
 
     /// Does the work that no caller waits for: the backup of what has changed.
-    fn rest(&mut self) {
-        self.ledger.vault().rest();
+    fn run_maintenance(&mut self) {
+        self.ledger.vault().run_maintenance();
     }
 
     /// Checks whether changes can be stored again. If the store then has other records than the backup that
@@ -514,7 +515,7 @@ impl Registry {
         self.owed.hold();
         if self.ledger.vault().probe().map_err(stored)? {
             tracing::warn!("the store has other servers or keys than what stood in for it; these count now");
-            self.frame = self.ledger.frame().map_err(stored)?.unwrap_or_else(file::empty_frame);
+            self.extras = self.ledger.extras().map_err(stored)?.unwrap_or_else(file::empty_extras);
             let mut keys = self.ledger.keys().map_err(stored)?;
             self.owed.apply(&mut keys);
             self.keys.replace(keys);
@@ -528,9 +529,9 @@ impl Registry {
     }
 
     /// Stores what is owed, flushes the store and backs it up, at the end.
-    fn settle(&mut self) -> Result<(), Error> {
-        self.pay();
-        let settled = self.ledger.vault().settle().map_err(stored);
+    fn shut_down(&mut self) -> Result<(), Error> {
+        self.store_pending_revocations();
+        let settled = self.ledger.vault().rollback_pending().map_err(stored);
         self.ledger.vault().back_up();
         settled
     }
@@ -578,12 +579,12 @@ fn stored(error: StoreError) -> Error {
     Error::Store { reason: error.cause() }
 }
 
-fn with_stamp<T>(make: impl FnOnce(&mut Stamp<'_>) -> T) -> T {
+fn with_stamp<T>(make: impl FnOnce(&mut ChangeContext<'_>) -> T) -> T {
     let mut new_id = || format!("mcp_{}", uuid::Uuid::now_v7().simple()).into();
-    make(&mut Stamp { now: now(), new_id: &mut new_id })
+    make(&mut ChangeContext { now: now(), new_id: &mut new_id })
 }
 
 /// Returns the current time, cut to the precision that is stored.
 fn now() -> SystemTime {
-    ledger::to_stored_precision(clock::wall_clock())
+    registry_store::to_stored_precision(clock::wall_clock())
 }

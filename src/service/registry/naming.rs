@@ -4,21 +4,21 @@
 use std::collections::HashSet;
 
 use super::list::ServerList;
-use crate::supervisor::{Looks, Problem, check_visible};
+use crate::supervisor::{LookAlikes, Problem, check_visible};
 
 /// Maximum number of names that are warned of one by one.
-const MOST: usize = 20;
+const MAX_WARNED: usize = 20;
 
 /// Returns the problems of a new server's name beside the names in `list`.
 pub(super) fn check_new(list: &ServerList, name: &str) -> Vec<Problem> {
-    let looks = Looks::of(list.entries().iter().map(|entry| &*entry.name));
+    let looks = LookAlikes::of(list.entries().iter().map(|entry| &*entry.name));
     check(list, &looks, name).collect()
 }
 
 /// Returns the problems of the new names in a set that is to replace `list`, each with its path.
 pub(super) fn check_import<'a>(list: &ServerList, names: impl Iterator<Item = &'a str>) -> Vec<Problem> {
     let (known, new): (Vec<&str>, Vec<&str>) = names.partition(|name| list.by_name(name).is_some());
-    let mut looks = Looks::of(known);
+    let mut looks = LookAlikes::of(known);
     let mut problems = Vec::new();
     for name in new {
         let path = format!("mcpServers.{name}");
@@ -32,7 +32,7 @@ pub(super) fn check_import<'a>(list: &ServerList, names: impl Iterator<Item = &'
     problems
 }
 
-fn check(list: &ServerList, looks: &Looks, name: &str) -> impl Iterator<Item = Problem> {
+fn check(list: &ServerList, looks: &LookAlikes, name: &str) -> impl Iterator<Item = Problem> {
     let problem = |reason: String| Problem { path: "name".into(), reason };
     let unseen = check_visible(name).err();
     // An id wins over a name: a caller who means the one would get the other.
@@ -48,7 +48,7 @@ pub(super) fn warn(list: &ServerList, only: Option<&[String]>) {
     if only.as_ref().is_some_and(HashSet::is_empty) {
         return;
     }
-    let mut looks = Looks::default();
+    let mut looks = LookAlikes::default();
     let mut found = 0;
     for entry in list.entries() {
         let name: &str = &entry.name;
@@ -58,12 +58,12 @@ pub(super) fn warn(list: &ServerList, only: Option<&[String]>) {
             continue;
         }
         found += 1;
-        if found <= MOST {
+        if found <= MAX_WARNED {
             let reason = problems.join("; it ");
             tracing::warn!(server = name, id = %entry.id, "a server's name is misleading: it {reason}");
         }
     }
-    if found > MOST {
-        tracing::warn!(more = found - MOST, "more servers have misleading names");
+    if found > MAX_WARNED {
+        tracing::warn!(more = found - MAX_WARNED, "more servers have misleading names");
     }
 }

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::ledger::{Ledger, put_key, to_ms};
-use super::owed::Owed;
+use super::pending_revocations::PendingRevocations;
+use super::registry_store::{RegistryStore, put_key, to_ms};
 use super::{OpenError, Registry, now};
 use crate::access::{
-    Charter, DEFAULT_OWNER, KeyLimits, KeyRecord, KeyRing, KeyWish, NewKey, Permissions, Role,
+    DEFAULT_OWNER, KeyLimits, KeyRecord, KeyRing, NewKey, NewKeySpec, Permissions, Role, Tenancy,
 };
 use crate::service::{AuditEntry, AuditSettings, Error};
 use crate::store::write_private;
@@ -75,7 +75,7 @@ impl Registry {
         let audit = self.start_audit(AuditSettings { keep, keep_bytes: u64::MAX, calls: false })?;
         // A line that cannot be written is logged where that happens.
         let _ = audit.record(done).blocking_recv();
-        self.settle()
+        self.shut_down()
     }
 }
 
@@ -84,11 +84,11 @@ impl Registry {
 /// nobody can read would lock everybody out, while a file with a key that does not work is replaced at the next
 /// start.
 pub(super) fn load_keys(
-    ledger: &mut Ledger,
+    ledger: &mut RegistryStore,
     data_dir: &Path,
     ring: &KeyRing,
     now: SystemTime,
-    owed: &Owed,
+    owed: &PendingRevocations,
 ) -> Result<(), OpenError> {
     let path = data_dir.join(FILE);
     let (mut keys, at) = (ledger.keys()?, to_ms(now) / 1000);
@@ -104,7 +104,7 @@ pub(super) fn load_keys(
 
 /// Makes a key for the first owner if none on the ring may administer.
 pub(super) fn make_if_none(
-    ledger: &mut Ledger,
+    ledger: &mut RegistryStore,
     data_dir: &Path,
     ring: &KeyRing,
     now: SystemTime,
@@ -116,21 +116,21 @@ pub(super) fn make_if_none(
     Ok(())
 }
 
-fn make(ledger: &mut Ledger, path: &Path, ring: &KeyRing, at: u64) -> Result<KeyRecord, OpenError> {
+fn make(ledger: &mut RegistryStore, path: &Path, ring: &KeyRing, at: u64) -> Result<KeyRecord, OpenError> {
     let made = generate(path, first_owner(&ring.charter()), at)?;
     ledger.commit(vec![put_key(&made.record)?])?;
     tracing::info!(path = %path.display(), key = %made.record.prefix, "made the owner key");
     Ok(made.record)
 }
 
-fn first_owner(charter: &Charter) -> Arc<str> {
+fn first_owner(charter: &Tenancy) -> Arc<str> {
     charter.owner().map_or_else(|| DEFAULT_OWNER.into(), |owner| owner.id.clone())
 }
 
 /// Makes a key for an owner and writes its text to the file.
 fn generate(path: &Path, owner: Arc<str>, at: u64) -> Result<NewKey, OpenError> {
     let failed = |reason: String| OpenError::OwnerKey { path: path.to_owned(), reason };
-    let wish = KeyWish {
+    let wish = NewKeySpec {
         name: NAME.to_owned(),
         description: None,
         member_id: owner,

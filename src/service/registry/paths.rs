@@ -48,7 +48,8 @@ impl Confinement {
     /// changes wait.
     pub(super) fn read(&self, path: &str, reach: Reach) -> Result<Vec<u8>, Error> {
         let (own, named) = (self.clone(), path.to_owned());
-        let read = files::within(&self.root.join(path), files::PATIENCE, move || own.read_now(&named, reach));
+        let read =
+            files::within(&self.root.join(path), files::FILE_TIMEOUT, move || own.read_now(&named, reach));
         read.unwrap_or_else(|silent| Err(Error::FileRead { reason: format!("it {silent}") }))
     }
 
@@ -76,7 +77,7 @@ impl Confinement {
     pub(super) fn write(&self, path: &str, content: &[u8], reach: Reach) -> Result<(), Error> {
         let (own, named, content) = (self.clone(), path.to_owned(), content.to_vec());
         let write = move || own.write_now(&named, &content, reach);
-        let written = files::within(&self.root.join(path), files::PATIENCE, write);
+        let written = files::within(&self.root.join(path), files::FILE_TIMEOUT, write);
         written.unwrap_or_else(|silent| Err(Error::FileWrite { reason: format!("it {silent}") }))
     }
 

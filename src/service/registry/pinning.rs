@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::list::ServerEntry;
-use super::{Registry, ledger, now, stored};
+use super::{Registry, now, registry_store, stored};
 use crate::child::Catalog;
 use crate::service::Error;
 use crate::service::pins::{Approval, Pins};
@@ -21,7 +21,7 @@ impl Registry {
             return None;
         }
         if self.pins.of(&entry.id).is_none() {
-            return Some(Pins::of(announced, ledger::to_ms(now())));
+            return Some(Pins::of(announced, registry_store::to_ms(now())));
         }
         let news = self.pins.news(&entry.id, announced);
         for (tool, state) in news.iter().take(LINES) {
@@ -47,8 +47,10 @@ impl Registry {
         let list = self.list();
         let entry = list.by_id(server).ok_or_else(|| Error::ServerNotFound { name: server.to_owned() })?;
         let before = self.pins.of(&entry.id).unwrap_or_default();
-        let pins = approval.apply(&before, announced, by, ledger::to_ms(now()))?;
-        self.ledger.commit(vec![ledger::put_pins(&entry.id, &pins).map_err(stored)?]).map_err(stored)?;
+        let pins = approval.apply(&before, announced, by, registry_store::to_ms(now()))?;
+        self.ledger
+            .commit(vec![registry_store::put_pins(&entry.id, &pins).map_err(stored)?])
+            .map_err(stored)?;
         self.pins.set(&entry.id, pins);
         Ok(())
     }

@@ -4,8 +4,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::ledger::{delete_member, put_key};
-use super::owed::Owed;
+use super::pending_revocations::PendingRevocations;
+use super::registry_store::{delete_member, put_key};
 use super::{Registry, stored};
 use crate::access::{KeyRecord, Principal};
 use crate::service::keys::may_see;
@@ -58,7 +58,11 @@ impl Registry {
     }
 
     /// Stores a batch that is already in force, or notes it with `owe`. Returns `true` if it outlives the daemon.
-    pub(super) fn store_or_owe(&mut self, batch: Vec<Op>, owe: impl FnOnce(&mut Owed) -> bool) -> bool {
+    pub(super) fn store_or_owe(
+        &mut self,
+        batch: Vec<Op>,
+        owe: impl FnOnce(&mut PendingRevocations) -> bool,
+    ) -> bool {
         match self.ledger.commit(batch) {
             Ok(()) => true,
             Err(error) => {
@@ -69,13 +73,13 @@ impl Registry {
     }
 
     /// Stores the revocations that could not be stored before. A failure is tried again later.
-    pub(super) fn pay(&mut self) {
-        if let Err(error) = self.try_to_pay() {
+    pub(super) fn store_pending_revocations(&mut self) {
+        if let Err(error) = self.try_to_store_pending() {
             tracing::debug!(%error, "revocations cannot be stored yet");
         }
     }
 
-    fn try_to_pay(&mut self) -> Result<(), StoreError> {
+    fn try_to_store_pending(&mut self) -> Result<(), StoreError> {
         if self.owed.is_empty() {
             return Ok(());
         }
@@ -107,7 +111,7 @@ impl Registry {
     /// id, stored before the removal, would be removed with the previous one.
     pub(super) fn check_paid(&mut self, id: Option<&str>) -> Result<(), Error> {
         match id {
-            Some(id) if self.owed.has_member(id) => self.try_to_pay().map_err(stored),
+            Some(id) if self.owed.has_member(id) => self.try_to_store_pending().map_err(stored),
             _ => Ok(()),
         }
     }

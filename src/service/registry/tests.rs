@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::access::{Principal, Role};
 use crate::store::conformance::reopen;
-use crate::store::{DataDir, MemoryStore, Record, Store, Vault};
+use crate::store::{DataDir, DurableStore, MemoryStore, Record, Store};
 
 fn object(value: Value) -> Map<String, Value> {
     let Value::Object(object) = value else { panic!("the test gives an object") };
@@ -26,12 +26,12 @@ pub(super) fn settings(dir: &Path) -> Settings {
 
 /// Opens the registry of a directory, on the real store.
 fn on_disk(dir: &Path) -> Registry {
-    let vault = reopen(|| Vault::open(&DataDir::open(dir)?, |_| Ok(()))).expect("the store opens");
+    let vault = reopen(|| DurableStore::open(&DataDir::open(dir)?, |_| Ok(()))).expect("the store opens");
     Registry::open(vault, settings(dir), &KeyRing::default()).expect("the registry opens")
 }
 
 fn in_memory(dir: &Path) -> Registry {
-    let vault = Vault::bare(Arc::new(MemoryStore::default()));
+    let vault = DurableStore::bare(Arc::new(MemoryStore::default()));
     Registry::open(vault, settings(dir), &KeyRing::default()).expect("opens")
 }
 
@@ -79,7 +79,7 @@ fn the_first_start_makes_a_key_that_works_and_later_ones_none() {
     let file = dir.path().join("owner.key");
     let ring = KeyRing::default();
     let start = |ring: &KeyRing| {
-        let vault = reopen(|| Vault::open(&DataDir::open(dir.path())?, |_| Ok(()))).unwrap();
+        let vault = reopen(|| DurableStore::open(&DataDir::open(dir.path())?, |_| Ok(()))).unwrap();
         Registry::open(vault, settings(dir.path()), ring).map(drop)
     };
     start(&ring).unwrap();
@@ -103,13 +103,13 @@ fn a_key_that_cannot_be_written_is_not_made() {
     fs::create_dir(dir.path().join("owner.key")).unwrap();
     fs::write(dir.path().join("owner.key/in-the-way"), b"").unwrap();
     let ring = KeyRing::default();
-    let error = Registry::open(Vault::bare(store.clone()), settings(dir.path()), &ring)
+    let error = Registry::open(DurableStore::bare(store.clone()), settings(dir.path()), &ring)
         .err()
         .expect("no place for the key");
     assert!(matches!(&error, OpenError::OwnerKey { .. }), "{error}");
     assert!(store.scan_prefix(b"k/").unwrap().is_empty());
     fs::remove_dir_all(dir.path().join("owner.key")).unwrap();
-    Registry::open(Vault::bare(store), settings(dir.path()), &ring).expect("the next start makes it");
+    Registry::open(DurableStore::bare(store), settings(dir.path()), &ring).expect("the next start makes it");
     let text = fs::read_to_string(dir.path().join("owner.key")).unwrap();
     assert!(ring.authenticate(text.trim_end(), 1).is_ok());
 }
@@ -223,7 +223,7 @@ fn named_file(servers: Value) -> ServersFile {
 }
 
 #[test]
-fn a_bad_entry_of_a_named_file_is_kept_as_failed_and_its_mending_is_a_change() {
+fn a_bad_entry_of_a_named_file_is_kept_failed_and_mending_it_is_a_change() {
     let dir = tempfile::tempdir().unwrap();
     let mut registry = on_disk(dir.path());
     let bad = named_file(json!({"good": {"command": "1"}, "bad": {"command": "1", "args": "2"}}));
@@ -285,15 +285,15 @@ fn a_server_that_another_file_has_now_stays_when_the_first_one_drops_it() {
 }
 
 #[test]
-fn what_an_earlier_version_kept_of_a_foreign_file_is_taken_out_at_the_first_start() {
+fn what_an_earlier_version_kept_of_a_foreign_file_goes_at_the_first_start() {
     let dir = tempfile::tempdir().unwrap();
     let mut registry = on_disk(dir.path());
     let file = named_file(json!({"a": {"command": "1"}}));
     registry.apply_file("/f", &file).unwrap();
     // As the earlier version stored it: what stood around the servers, and no mark.
-    let frame = object(json!({"history": ["an invented question"], "mcpServers": {}}));
-    registry.ledger.commit(vec![ledger::put_frame(&frame).unwrap()]).unwrap();
-    registry.rest();
+    let extras = object(json!({"history": ["an invented question"], "mcpServers": {}}));
+    registry.ledger.commit(vec![registry_store::put_extras(&extras).unwrap()]).unwrap();
+    registry.run_maintenance();
     drop(registry);
     let journal = || fs::read_to_string(dir.path().join("journal")).unwrap();
     assert!(journal().contains("invented question"));
@@ -365,7 +365,7 @@ fn what_could_not_be_stored_did_not_happen() {
     let dir = tempfile::tempdir().unwrap();
     let store = Arc::new(FailingStore::default());
     let mut registry =
-        Registry::open(Vault::bare(store.clone()), settings(dir.path()), &KeyRing::default()).unwrap();
+        Registry::open(DurableStore::bare(store.clone()), settings(dir.path()), &KeyRing::default()).unwrap();
     registry.add("a", command("1")).unwrap();
     let records = store.scan_prefix(b"").unwrap();
     let list = registry.list();
@@ -379,10 +379,10 @@ fn what_could_not_be_stored_did_not_happen() {
         assert!(Arc::ptr_eq(&list, &registry.list()));
         failing.store(false, Ordering::SeqCst);
     }
-    registry.settle().expect("the store works again");
+    registry.shut_down().expect("the store works again");
     assert_eq!(store.scan_prefix(b"").unwrap(), records, "as if nothing had been asked");
     registry.add("b", command("1")).expect("changes are accepted again");
-    let again = Registry::open(Vault::bare(store), settings(dir.path()), &KeyRing::default()).unwrap();
+    let again = Registry::open(DurableStore::bare(store), settings(dir.path()), &KeyRing::default()).unwrap();
     assert_eq!(names(&again.list()), ["a", "b"]);
 }
 
@@ -391,12 +391,13 @@ fn two_servers_of_one_name_in_the_store_are_damage() {
     let dir = tempfile::tempdir().unwrap();
     let store = Arc::new(MemoryStore::default());
     let mut registry =
-        Registry::open(Vault::bare(store.clone()), settings(dir.path()), &KeyRing::default()).unwrap();
+        Registry::open(DurableStore::bare(store.clone()), settings(dir.path()), &KeyRing::default()).unwrap();
     registry.add("a", command("1")).unwrap();
     let (_, value) = store.scan_prefix(b"s/").unwrap().remove(0);
     store.apply(vec![Op::Put { key: b"s/mcp_twin".to_vec(), value }]).unwrap();
-    let error =
-        Registry::open(Vault::bare(store), settings(dir.path()), &KeyRing::default()).err().expect("damage");
+    let error = Registry::open(DurableStore::bare(store), settings(dir.path()), &KeyRing::default())
+        .err()
+        .expect("damage");
     assert_eq!(error.to_string(), "the set of servers is damaged: two servers are named 'a'");
 }
 

@@ -17,7 +17,7 @@ pub(in crate::service) struct ByHand {
 impl ByHand {
     pub(in crate::service) fn open(
         store: Arc<dyn Store>,
-        books: Books,
+        books: UsageBuffers,
         keys: KeyRing,
         backups: PathBuf,
     ) -> Result<ByHand, Error> {

@@ -3,22 +3,22 @@
 //! absolute values, so that writing twice does no harm. A killed daemon loses at most the counts of one second and
 //! one write; a stopped one loses nothing.
 
-mod book;
+mod aggregates;
+mod buffer;
 mod calendar;
-mod ledger;
+mod call_stats;
 mod quota;
 mod report;
-mod tally;
 mod writer;
 
-pub(super) use self::book::{Book, Line};
+pub(super) use self::buffer::{UsageBuffer, UsageSample};
 pub(super) use self::calendar::hour_of;
 #[cfg(test)]
 pub(super) use self::calendar::{day_of, first_of_month};
+pub use self::call_stats::CallStats;
 pub(super) use self::quota::Quotas;
 pub use self::report::{Bucket, Granularity, HistoryQuery, Period, Span, Usage, UsageOf};
-pub use self::tally::Tally;
 pub use self::writer::Retention;
 #[cfg(test)]
 pub(super) use self::writer::by_hand;
-pub(super) use self::writer::{Books, UsageHandle, start};
+pub(super) use self::writer::{UsageBuffers, UsageHandle, start};

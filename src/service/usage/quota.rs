@@ -11,8 +11,8 @@ use dashmap::DashMap;
 use foldhash::fast::RandomState;
 use tokio::sync::Mutex as AsyncMutex;
 
+use super::aggregates::Grant;
 use super::calendar::{day_of, first_of_month, next_month, start_of_day};
-use super::ledger::Grant;
 use super::writer::UsageHandle;
 use crate::access::{KeyRing, Plan, Principal};
 use crate::service::{Error, QuotaOf, clock};
@@ -28,7 +28,7 @@ const MANY: usize = 1_024;
 
 /// State of a monthly quota. Pure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Account {
+struct MonthlyQuota {
     /// Month, as the number of its first day since 1970.
     month: u32,
     /// First second after the month, since 1970.
@@ -46,11 +46,11 @@ enum Take {
     UsedUp,
 }
 
-impl Account {
-    fn new(known: Grant) -> Account {
+impl MonthlyQuota {
+    fn new(known: Grant) -> MonthlyQuota {
         // The number of calls used of the last grant before this start is unknown; assume all, to be safe.
         let until = start_of_day(next_month(known.month));
-        Account { month: known.month, until, used: known.granted, granted: known.granted }
+        MonthlyQuota { month: known.month, until, used: known.granted, granted: known.granted }
     }
 
     /// Takes one call of at most `limit` a month at `now`, in seconds since 1970. The limit may differ from call to
@@ -80,27 +80,27 @@ impl Account {
     }
 }
 
-struct Holder {
+struct QuotaPool {
     id: Arc<str>,
     /// State of the quota; `None` until the grants before this start have been read.
-    account: Mutex<Option<Account>>,
+    account: Mutex<Option<MonthlyQuota>>,
     /// Lock held while a further block is stored, so that other calls wait for it.
     asking: AsyncMutex<()>,
 }
 
-impl Holder {
-    fn new(id: Arc<str>) -> Holder {
-        Holder { id, account: Mutex::default(), asking: AsyncMutex::default() }
+impl QuotaPool {
+    fn new(id: Arc<str>) -> QuotaPool {
+        QuotaPool { id, account: Mutex::default(), asking: AsyncMutex::default() }
     }
 
-    fn account(&self) -> MutexGuard<'_, Option<Account>> {
+    fn account(&self) -> MutexGuard<'_, Option<MonthlyQuota>> {
         self.account.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads the number of calls granted before this start.
     async fn load(&self, usage: &UsageHandle) -> Result<(), Error> {
         let known = usage.grant(self.id.clone()).await?;
-        self.account().get_or_insert_with(|| Account::new(known));
+        self.account().get_or_insert_with(|| MonthlyQuota::new(known));
         Ok(())
     }
 
@@ -146,7 +146,7 @@ fn used_up(limit: u64, of: QuotaOf) -> Error {
 }
 
 /// Guard of a call that was taken: gives it back when dropped, unless it is kept.
-struct Taken<'a>(Option<&'a Holder>);
+struct Taken<'a>(Option<&'a QuotaPool>);
 
 impl Taken<'_> {
     fn keep(mut self) {
@@ -162,16 +162,16 @@ impl Drop for Taken<'_> {
     }
 }
 
-type Holders = DashMap<Arc<str>, Arc<Holder>, RandomState>;
+type QuotaPools = DashMap<Arc<str>, Arc<QuotaPool>, RandomState>;
 
 /// Quotas of all plans and keys that have one. Holders are made when they are first needed; their limits may change
 /// at any time.
 pub(in crate::service) struct Quotas {
     usage: UsageHandle,
     ring: KeyRing,
-    organization: Arc<Holder>,
-    members: Holders,
-    keys: Holders,
+    organization: Arc<QuotaPool>,
+    members: QuotaPools,
+    keys: QuotaPools,
     /// Number of keys in `keys` at which those that no longer exist are looked for.
     most_keys: AtomicUsize,
 }
@@ -182,15 +182,15 @@ impl Quotas {
         let quotas = Quotas {
             usage,
             ring,
-            organization: Arc::new(Holder::new(ORGANIZATION.into())),
-            members: Holders::default(),
-            keys: Holders::default(),
+            organization: Arc::new(QuotaPool::new(ORGANIZATION.into())),
+            members: QuotaPools::default(),
+            keys: QuotaPools::default(),
             most_keys: AtomicUsize::new(MANY),
         };
         let charter = quotas.ring.charter();
         let limited = |plan: &Plan| plan.monthly_requests.is_some();
         let own = charter.members.iter().filter(|member| member.plan.as_deref().is_some_and(limited));
-        let mut holders: Vec<Arc<Holder>> = own.map(|member| quotas.of_member(&member.id)).collect();
+        let mut holders: Vec<Arc<QuotaPool>> = own.map(|member| quotas.of_member(&member.id)).collect();
         holders.extend(limited(&charter.organization.plan).then(|| quotas.organization.clone()));
         for holder in holders {
             // A store that cannot be read yet does not prevent the start: calls are refused until the month's usage
@@ -235,30 +235,30 @@ impl Quotas {
         }
     }
 
-    fn of_plan(&self, caller: &Principal) -> Arc<Holder> {
+    fn of_plan(&self, caller: &Principal) -> Arc<QuotaPool> {
         match caller.member().plan {
             Some(_) => self.of_member(&caller.member().id),
             None => self.organization.clone(),
         }
     }
 
-    fn of_member(&self, id: &Arc<str>) -> Arc<Holder> {
+    fn of_member(&self, id: &Arc<str>) -> Arc<QuotaPool> {
         if let Some(holder) = self.members.get(id) {
             return holder.clone();
         }
         // A member that is named like the organization is not the organization.
         let kept = if **id == *ORGANIZATION { [MEMBERS, id].concat().into() } else { id.clone() };
-        self.members.entry(id.clone()).or_insert_with(|| Arc::new(Holder::new(kept))).clone()
+        self.members.entry(id.clone()).or_insert_with(|| Arc::new(QuotaPool::new(kept))).clone()
     }
 
-    fn of_key(&self, id: &Arc<str>) -> Arc<Holder> {
+    fn of_key(&self, id: &Arc<str>) -> Arc<QuotaPool> {
         if let Some(holder) = self.keys.get(id) {
             return holder.clone();
         }
         if self.keys.len() >= self.most_keys.load(Ordering::Relaxed) {
             self.forget();
         }
-        let new = || Arc::new(Holder::new([KEYS, id].concat().into()));
+        let new = || Arc::new(QuotaPool::new([KEYS, id].concat().into()));
         self.keys.entry(id.clone()).or_insert_with(new).clone()
     }
 
@@ -271,7 +271,7 @@ impl Quotas {
 
     /// Stores the number of calls really used.
     pub(in crate::service) async fn close(&self) -> Result<(), Error> {
-        let holders: Vec<Arc<Holder>> = [&self.members, &self.keys]
+        let holders: Vec<Arc<QuotaPool>> = [&self.members, &self.keys]
             .into_iter()
             .flat_map(|holders| holders.iter().map(|holder| holder.clone()).collect::<Vec<_>>())
             .chain([self.organization.clone()])
@@ -298,7 +298,7 @@ mod tests {
     #[test]
     fn a_new_month_begins_anew() {
         // Day 0 begins January 1970, day 31 February.
-        let mut account = Account::new(Grant { month: 0, granted: 1 });
+        let mut account = MonthlyQuota::new(Grant { month: 0, granted: 1 });
         assert_eq!(account.take(31 * 86_400 - 1, 1), Take::UsedUp);
         let february = 31 * 86_400;
         assert_eq!(account.take(february, 1), Take::Ask(Grant { month: 31, granted: 1 }));
@@ -308,7 +308,7 @@ mod tests {
 
     #[test]
     fn another_limit_counts_from_the_next_call_and_forgets_nothing() {
-        let mut account = Account::new(Grant { month: 0, granted: 0 });
+        let mut account = MonthlyQuota::new(Grant { month: 0, granted: 0 });
         account.grant(Grant { month: 0, granted: 10 });
         for _ in 0..5 {
             assert_eq!(account.take(1, 1_000), Take::Taken);
@@ -335,7 +335,7 @@ mod tests {
             let (limit, began) = (5, 1_795_824_000);
             let month = first_of_month(day_of(began));
             let mut stored = Grant { month, granted: 0 };
-            let mut account = Account::new(stored);
+            let mut account = MonthlyQuota::new(stored);
             let mut watch = clock::Watch::new(Some(began), Duration::ZERO);
             let (mut steady, mut made) = (Duration::ZERO, HashMap::<u32, u64>::new());
             for (anew, wait, wall) in steps {
@@ -343,7 +343,7 @@ mod tests {
                 if anew {
                     // What is kept is the time that was believed.
                     watch = clock::Watch::new(watch.expected(steady), steady);
-                    account = Account::new(stored);
+                    account = MonthlyQuota::new(stored);
                 }
                 for _ in 0..20 {
                     watch.look(wall, steady);
@@ -365,7 +365,7 @@ mod tests {
         #[test]
         fn no_more_than_the_limit_whatever_happens(limit in 1u64..2_000, crashes in prop::collection::vec(1usize..400, 0..6)) {
             let (mut stored, mut made) = (Grant { month: 0, granted: 0 }, 0);
-            let mut account = Account::new(stored);
+            let mut account = MonthlyQuota::new(stored);
             let mut runs = crashes.iter();
             let mut until_crash = runs.next().copied();
             loop {
@@ -383,7 +383,7 @@ mod tests {
                 if let Some(left) = &mut until_crash {
                     *left -= 1;
                     if *left == 0 {
-                        account = Account::new(stored);
+                        account = MonthlyQuota::new(stored);
                         until_crash = runs.next().copied();
                     }
                 }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::aggregates::{UsageAggregates, UsageKey};
 use super::calendar::{day_of, first_of_month, hour_of, monday, next_month, start_of_day};
-use super::ledger::{Line, Sums};
-use super::tally::Tally;
+use super::call_stats::CallStats;
 use crate::store::StoreError;
 
 /// Maximum length of a span, in days.
@@ -73,7 +73,7 @@ pub struct UsageOf {
 }
 
 impl UsageOf {
-    fn takes(&self, line: &Line) -> bool {
+    fn takes(&self, line: &UsageKey) -> bool {
         self.keys.as_ref().is_none_or(|keys| keys.contains(&line.key))
             && self.server.as_ref().is_none_or(|server| *server == line.server)
     }
@@ -83,15 +83,15 @@ impl UsageOf {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Sum of all calls that match.
-    pub total: Tally,
+    pub total: CallStats,
     /// Sums by server id, with the server's last name; the most called first.
-    pub by_server: Vec<(Arc<str>, Option<Arc<str>>, Tally)>,
+    pub by_server: Vec<(Arc<str>, Option<Arc<str>>, CallStats)>,
     /// Sums by key id; the key with the most calls first.
-    pub by_key: Vec<(Arc<str>, Tally)>,
+    pub by_key: Vec<(Arc<str>, CallStats)>,
     /// Sums by server id and tool; the most called first.
-    pub by_tool: Vec<(Arc<str>, Box<str>, Tally)>,
+    pub by_tool: Vec<(Arc<str>, Box<str>, CallStats)>,
     /// Sums by day, given as its first second since 1970; each day of the span has one.
-    pub by_day: Vec<(u64, Tally)>,
+    pub by_day: Vec<(u64, CallStats)>,
 }
 
 /// Length of the buckets of a history.
@@ -131,17 +131,17 @@ pub struct Bucket {
     /// Last second of the bucket, since 1970.
     pub end: u64,
     /// Calls counted in the bucket.
-    pub tally: Tally,
+    pub tally: CallStats,
 }
 
 /// Sums up the calls of a span that `of` selects.
-pub(super) fn usage(sums: &Sums, span: Span, of: &UsageOf) -> Result<Usage, StoreError> {
+pub(super) fn usage(sums: &UsageAggregates, span: Span, of: &UsageOf) -> Result<Usage, StoreError> {
     let mut usage = Usage::default();
-    let mut servers: HashMap<Arc<str>, Tally> = HashMap::new();
-    let mut keys: HashMap<Arc<str>, Tally> = HashMap::new();
-    let mut tools: HashMap<(Arc<str>, Box<str>), Tally> = HashMap::new();
+    let mut servers: HashMap<Arc<str>, CallStats> = HashMap::new();
+    let mut keys: HashMap<Arc<str>, CallStats> = HashMap::new();
+    let mut tools: HashMap<(Arc<str>, Box<str>), CallStats> = HashMap::new();
     for day in span.days() {
-        let mut of_day = Tally::default();
+        let mut of_day = CallStats::default();
         for (line, tally) in sums.day(day)?.into_iter().filter(|(line, _)| of.takes(line)) {
             of_day.add(&tally);
             servers.entry(line.server.clone()).or_default().add(&tally);
@@ -162,11 +162,15 @@ pub(super) fn usage(sums: &Sums, span: Span, of: &UsageOf) -> Result<Usage, Stor
 }
 
 /// Returns a history, newest bucket first: each bucket that begins up to `now`, including those without calls.
-pub(super) fn history(sums: &Sums, query: &HistoryQuery, now: u64) -> Result<Vec<Bucket>, StoreError> {
+pub(super) fn history(
+    sums: &UsageAggregates,
+    query: &HistoryQuery,
+    now: u64,
+) -> Result<Vec<Bucket>, StoreError> {
     let mut buckets: BTreeMap<u64, Bucket> = BTreeMap::new();
-    let mut put = |start: u64, length: u64, tallies: Vec<(Line, Tally)>| {
+    let mut put = |start: u64, length: u64, tallies: Vec<(UsageKey, CallStats)>| {
         let end = start + length.saturating_sub(1);
-        let bucket = buckets.entry(start).or_insert(Bucket { start, end, tally: Tally::default() });
+        let bucket = buckets.entry(start).or_insert(Bucket { start, end, tally: CallStats::default() });
         tallies
             .iter()
             .filter(|(line, _)| query.of.takes(line))
@@ -191,7 +195,7 @@ pub(super) fn history(sums: &Sums, query: &HistoryQuery, now: u64) -> Result<Vec
     Ok(buckets.into_values().rev().collect())
 }
 
-impl Tally {
+impl CallStats {
     /// Returns the mean duration of a call; `None` without calls.
     pub fn mean_latency(&self) -> Option<Duration> {
         let calls = u32::try_from(self.calls()).unwrap_or(u32::MAX);
@@ -202,14 +206,14 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::usage::book::Counted;
+    use crate::service::usage::buffer::Counted;
     use crate::store::MemoryStore;
 
-    fn some() -> Sums {
-        let mut sums = Sums::load(Arc::new(MemoryStore::default())).expect("memory");
+    fn some() -> UsageAggregates {
+        let mut sums = UsageAggregates::load(Arc::new(MemoryStore::default())).expect("memory");
         for (hour, key, server, tool) in [(48, "k1", "s1", "a"), (49, "k1", "s2", "a"), (73, "k2", "s1", "b")]
         {
-            let mut tally = Tally::default();
+            let mut tally = CallStats::default();
             tally.record("ok", Duration::from_millis(4), (1, 1));
             let counted = Counted { hour, key: key.into(), tool: tool.into(), tally };
             sums.add(&server.into(), &format!("name of {server}").into(), &counted).expect("memory");
@@ -222,7 +226,7 @@ mod tests {
         let (sums, span) = (some(), Span { first: 1, last: 3 });
         let usage = usage(&sums, span, &UsageOf::default()).expect("memory");
         assert_eq!(usage.total.calls(), 3);
-        let of = |tallies: Vec<&Tally>| tallies.iter().map(|tally| tally.calls()).collect::<Vec<_>>();
+        let of = |tallies: Vec<&CallStats>| tallies.iter().map(|tally| tally.calls()).collect::<Vec<_>>();
         assert_eq!(of(usage.by_day.iter().map(|(_, tally)| tally).collect()), [0, 2, 1]);
         assert_eq!(of(usage.by_server.iter().map(|(_, _, tally)| tally).collect()), [2, 1]);
         assert_eq!(of(usage.by_key.iter().map(|(_, tally)| tally).collect()), [2, 1]);

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use dashmap::DashMap;
 use tokio::sync::oneshot;
 
-use super::book::Book;
+use super::aggregates::{Grant, Total, UsageAggregates};
+use super::buffer::UsageBuffer;
 use super::calendar::{day_of, day_of_hour, hour_of};
-use super::ledger::{Grant, Sums, Total};
 use super::report::{self, Bucket, HistoryQuery, Span, Usage, UsageOf};
 use crate::access::KeyRing;
 use crate::service::{Error, clock, unix_seconds};
@@ -46,12 +46,12 @@ impl Default for Retention {
 }
 
 /// Books of all servers by server id, each with the server's name.
-pub(in crate::service) type Books = Arc<DashMap<Arc<str>, (Arc<str>, Arc<Book>)>>;
+pub(in crate::service) type UsageBuffers = Arc<DashMap<Arc<str>, (Arc<str>, Arc<UsageBuffer>)>>;
 
-type Question = Box<dyn FnOnce(&mut Writer) + Send>;
+type UsageQuery = Box<dyn FnOnce(&mut Writer) + Send>;
 
 enum Message {
-    Question(Question),
+    Question(UsageQuery),
     Close,
 }
 
@@ -66,8 +66,8 @@ pub(in crate::service) struct UsageHandle {
 struct Writer {
     store: Arc<dyn Store>,
     /// Sums; `None` while the store cannot be read. Calls counted then stay in the books.
-    sums: Option<Sums>,
-    books: Books,
+    sums: Option<UsageAggregates>,
+    books: UsageBuffers,
     keys: KeyRing,
     retention: Retention,
     expired_at: Option<Instant>,
@@ -88,7 +88,7 @@ pub(in crate::service) type Known = HashMap<Arc<str>, (u64, u64, Duration, u64)>
 /// Starts the thread `usage`. `backups` is the data directory of a store that is on a disk.
 pub(in crate::service) fn start(
     store: Arc<dyn Store>,
-    books: Books,
+    books: UsageBuffers,
     keys: KeyRing,
     retention: Retention,
     backups: Option<PathBuf>,
@@ -106,7 +106,7 @@ pub(in crate::service) fn start(
 /// Creates the state that the thread works on.
 fn open(
     store: Arc<dyn Store>,
-    books: Books,
+    books: UsageBuffers,
     keys: KeyRing,
     retention: Retention,
     backups: Option<PathBuf>,
@@ -136,14 +136,14 @@ fn open(
 
 /// Loads the sums, unless that is done.
 fn load<'a>(
-    sums: &'a mut Option<Sums>,
+    sums: &'a mut Option<UsageAggregates>,
     store: &Arc<dyn Store>,
     keys: &KeyRing,
-) -> Result<&'a mut Sums, StoreError> {
+) -> Result<&'a mut UsageAggregates, StoreError> {
     match sums {
         Some(sums) => Ok(sums),
         none => {
-            let sums = Sums::load(store.clone())?;
+            let sums = UsageAggregates::load(store.clone())?;
             let now = clock::believed();
             let last_used = sums.keys.iter().map(|(id, total)| (id.clone(), total.last_used.min(now)));
             keys.used_before(&last_used.collect());
@@ -195,7 +195,7 @@ impl Writer {
     }
 
     /// Takes the counts from the books; they stay there, or go back, while the store cannot be read.
-    fn take(&mut self) -> Result<&mut Sums, StoreError> {
+    fn take(&mut self) -> Result<&mut UsageAggregates, StoreError> {
         let sums = load(&mut self.sums, &self.store, &self.keys)?;
         let books: Vec<_> =
             self.books.iter().map(|book| (book.key().clone(), book.value().clone())).collect();
@@ -308,10 +308,10 @@ impl UsageHandle {
     /// Sends a query to the thread, which first takes the counts from the books.
     async fn ask<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&mut Sums) -> Result<T, StoreError> + Send + 'static,
+        question: impl FnOnce(&mut UsageAggregates) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
-        let question: Question = Box::new(move |writer| {
+        let question: UsageQuery = Box::new(move |writer| {
             let answer = writer.take().and_then(question);
             // The receiver may have been dropped.
             let _ = reply.send(answer);

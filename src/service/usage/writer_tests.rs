@@ -1,9 +1,9 @@
 //! Tests with a slow disk, and with a year of usage (F92, F90).
 
 use super::*;
-use crate::service::usage::Line;
-use crate::service::usage::book::Counted;
-use crate::service::usage::tally::Tally;
+use crate::service::usage::UsageSample;
+use crate::service::usage::buffer::Counted;
+use crate::service::usage::call_stats::CallStats;
 use crate::store::fault::SlowStore;
 use crate::store::{DataDir, OPEN_LIMIT};
 
@@ -22,8 +22,8 @@ async fn wait_until(what: &str, is_so: impl Fn() -> bool) {
 #[tokio::test]
 async fn calls_are_counted_while_a_flush_hangs_and_its_age_shows_it() {
     let store = Arc::<SlowStore>::default();
-    let books = Books::default();
-    let book = Arc::<Book>::default();
+    let books = UsageBuffers::default();
+    let book = Arc::<UsageBuffer>::default();
     books.insert("mcp_1".into(), ("one".into(), book.clone()));
     let (usage, _) =
         start(store.clone(), books, KeyRing::default(), Retention::default(), None).expect("memory");
@@ -32,7 +32,7 @@ async fn calls_are_counted_while_a_flush_hangs_and_its_age_shows_it() {
         let took = Duration::from_millis(1);
         book.enter(
             hour_of(unix_seconds()),
-            Line { key: &key, tool: "a", outcome: "ok", took, bytes: (1, 1) },
+            UsageSample { key: &key, tool: "a", outcome: "ok", took, bytes: (1, 1) },
         );
     };
     store.hold(true);
@@ -74,7 +74,7 @@ const SHAPE: (u32, u32, u32) = (2, 3, 2);
 fn hour_of_the_year(hour: u32) -> impl Iterator<Item = (Arc<str>, Counted)> {
     let (keys, servers, tools) = SHAPE;
     (0..keys * servers * tools).map(move |line| {
-        let mut tally = Tally::default();
+        let mut tally = CallStats::default();
         for call in 0..=line % 3 {
             let outcome = if call == 1 { "tool_error" } else { "ok" };
             tally.record(outcome, Duration::from_micros(u64::from(hour)), (100, 2_000));
@@ -94,7 +94,7 @@ fn a_year_of_usage_stays_within_its_retention_and_opens() {
     let retention = Retention::default();
     {
         let store = store::open(&dir, OPEN_LIMIT).expect("opens");
-        let mut sums = Sums::load(store).expect("readable");
+        let mut sums = UsageAggregates::load(store).expect("readable");
         for day in first..first + days {
             for hour in day * 24..(day + 1) * 24 {
                 for (server, counted) in hour_of_the_year(hour) {
@@ -122,7 +122,7 @@ fn a_year_of_usage_stays_within_its_retention_and_opens() {
     eprintln!("| a year of {lines} lines an hour | {} KiB, opened in {took:?} |", bytes / 1024);
     assert_eq!(hours, lines * 24 * (retention.hours as usize + 1), "older ones are removed");
     assert_eq!(store.scan_prefix(b"u/d/").expect("readable").len(), lines * days as usize);
-    let sums = Sums::load(store).expect("readable");
+    let sums = UsageAggregates::load(store).expect("readable");
     let calls: u64 = sums.servers.values().map(|total| total.calls).sum();
     let a_day: u64 = hour_of_the_year(0).map(|(_, counted)| counted.tally.calls()).sum::<u64>() * 24;
     assert_eq!(calls, a_day * u64::from(days), "totals are of the whole year");

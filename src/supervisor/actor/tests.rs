@@ -61,7 +61,7 @@ impl World {
     async fn new() -> World {
         let marked = Marked::new();
         let directory = Directory::default();
-        let brake = BrakeSettings { concurrent: 100, per_second: 1000 };
+        let brake = StartLimits { concurrent: 100, per_second: 1000 };
         let args = SupervisorArgs { host: marked.host.clone(), brake, directory: directory.clone() };
         let (supervisor, ended) = Actor::spawn(None, Strict, args).await.unwrap();
         World { marked, directory, supervisor, ended, files: tempfile::tempdir().unwrap() }
@@ -140,7 +140,7 @@ fn hasty(mut raw: Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_replica_that_fails_is_replaced_and_its_process_is_gone_before_the_next_one_runs() {
+async fn a_failed_replica_is_replaced_and_its_process_is_gone_before_the_next() {
     let world = World::new().await;
     world.apply(&[("a", hasty(world.tree("a")))]);
     let mut child = world.child_after("a", 0).await;
@@ -161,7 +161,7 @@ async fn a_replica_that_fails_is_replaced_and_its_process_is_gone_before_the_nex
 
 /// OTP's escalation, one level below: a server that fails all the time is given up, and no other one.
 #[tokio::test]
-async fn a_server_whose_replicas_fail_all_the_time_is_given_up_until_it_is_changed() {
+async fn a_server_whose_replicas_keep_failing_is_given_up_until_it_is_changed() {
     let world = World::new().await;
     let (a, b) = (hasty(world.tree("a")), hasty(world.tree("b")));
     world.apply(&[("a", a.clone())]);

@@ -14,7 +14,7 @@ struct World {
     policy: Policy,
     now: Instant,
     /// Number of each replica to its phase, and `true` if it was told to leave.
-    replicas: BTreeMap<u64, (Doing, bool)>,
+    replicas: BTreeMap<u64, (ReplicaPhase, bool)>,
     retried: Vec<u64>,
 }
 
@@ -35,7 +35,10 @@ impl World {
         for action in actions {
             match action {
                 Action::Add { number, .. } => {
-                    assert!(self.replicas.insert(number, (Doing::Coming, false)).is_none(), "a number twice");
+                    assert!(
+                        self.replicas.insert(number, (ReplicaPhase::Coming, false)).is_none(),
+                        "a number twice"
+                    );
                 }
                 Action::Leave { number } => {
                     let replica = self.replicas.get_mut(&number).expect("one that is there");
@@ -51,10 +54,10 @@ impl World {
         self.take(actions);
     }
 
-    fn moved(&mut self, number: u64, doing: Doing) {
+    fn on_phase(&mut self, number: u64, doing: ReplicaPhase) {
         if let Some(replica) = self.replicas.get_mut(&number) {
             replica.0 = doing;
-            let actions = self.fleet.moved(number, doing);
+            let actions = self.fleet.on_phase(number, doing);
             self.take(actions);
         }
     }
@@ -83,7 +86,7 @@ impl World {
     }
 
     fn serving(&self) -> usize {
-        self.replicas.values().filter(|(doing, leaving)| *doing == Doing::Serving && !leaving).count()
+        self.replicas.values().filter(|(doing, leaving)| *doing == ReplicaPhase::Serving && !leaving).count()
     }
 }
 
@@ -98,10 +101,10 @@ fn replicas(min: usize, max: usize) -> Policy {
 #[test]
 fn an_edited_server_is_replaced_when_its_successor_serves_and_not_before() {
     let mut world = World::new(Policy::default());
-    world.moved(0, Doing::Serving);
+    world.on_phase(0, ReplicaPhase::Serving);
     world.define(true, true);
     assert_eq!(world.staying(), [0, 1], "the old one serves on while the new one comes");
-    world.moved(1, Doing::Serving);
+    world.on_phase(1, ReplicaPhase::Serving);
     assert_eq!(world.staying(), [1]);
     world.end(0);
     assert_eq!(world.staying(), [1]);
@@ -110,13 +113,13 @@ fn an_edited_server_is_replaced_when_its_successor_serves_and_not_before() {
 #[test]
 fn a_failing_new_definition_leaves_the_old_one_serving() {
     let mut world = World::new(Policy::default());
-    world.moved(0, Doing::Serving);
+    world.on_phase(0, ReplicaPhase::Serving);
     world.define(true, true);
     for _ in 0..5 {
-        world.moved(1, Doing::Coming);
+        world.on_phase(1, ReplicaPhase::Coming);
     }
     assert_eq!(world.staying(), [0, 1]);
-    world.moved(0, Doing::Coming);
+    world.on_phase(0, ReplicaPhase::Coming);
     assert_eq!(world.staying(), [0, 1], "a crash of the old one is mended by its own replica");
     world.define(true, true);
     assert_eq!(world.staying(), [2], "what does not serve goes at the next edit");
@@ -134,7 +137,7 @@ fn a_change_that_needs_no_new_child_keeps_it_and_tries_a_waiting_one() {
     let mut world = World::new(Policy::default());
     world.define(true, false);
     assert_eq!((world.staying(), world.retried.clone()), (vec![0], vec![0]));
-    world.moved(0, Doing::Serving);
+    world.on_phase(0, ReplicaPhase::Serving);
     world.define(true, false);
     assert_eq!((world.staying(), world.retried.clone()), (vec![0], vec![0]));
 }
@@ -142,7 +145,7 @@ fn a_change_that_needs_no_new_child_keeps_it_and_tries_a_waiting_one() {
 #[test]
 fn stop_first_waits_until_the_old_one_is_gone() {
     let mut world = World::new(Policy { update: UpdateMode::StopFirst, ..Policy::default() });
-    world.moved(0, Doing::Serving);
+    world.on_phase(0, ReplicaPhase::Serving);
     world.define(true, true);
     assert_eq!(world.staying(), Vec::<u64>::new());
     world.end(0);
@@ -155,7 +158,7 @@ fn an_on_demand_server_runs_from_the_first_call_until_it_is_idle() {
     assert!(world.staying().is_empty() && world.fleet.look_every().is_none());
     world.demand();
     assert_eq!(world.staying(), [0]);
-    world.moved(0, Doing::Serving);
+    world.on_phase(0, ReplicaPhase::Serving);
     world.look(Load { admitted: 1, ..Load::default() }, SECOND);
     world.look(Load { admitted: 1, in_flight: 1, queued: 0 }, 100 * SECOND);
     world.look(Load { admitted: 1, ..Load::default() }, SECOND);
@@ -172,7 +175,7 @@ fn an_on_demand_server_runs_from_the_first_call_until_it_is_idle() {
 fn an_on_demand_server_that_has_ended_in_order_rests_until_the_next_call() {
     let mut world = World::new(on_demand());
     world.demand();
-    world.moved(0, Doing::Over);
+    world.on_phase(0, ReplicaPhase::Over);
     assert!(world.staying().is_empty() && !world.fleet.is_wanted());
     world.demand();
     assert_eq!(world.staying(), [1]);
@@ -181,7 +184,7 @@ fn an_on_demand_server_that_has_ended_in_order_rests_until_the_next_call() {
 #[test]
 fn a_busy_server_grows_and_a_slack_one_shrinks_within_its_range() {
     let mut world = World::new(replicas(1, 3));
-    world.moved(0, Doing::Serving);
+    world.on_phase(0, ReplicaPhase::Serving);
     let full = |n: usize| Load { in_flight: 10 * n, queued: 3, admitted: 0 };
     world.look(full(1), SECOND);
     world.look(full(1), SECOND);
@@ -189,11 +192,11 @@ fn a_busy_server_grows_and_a_slack_one_shrinks_within_its_range() {
     world.look(full(1), SECOND);
     world.look(full(1), SECOND);
     assert_eq!(world.staying(), [0, 1], "a replica that is still coming is waited for");
-    world.moved(1, Doing::Serving);
+    world.on_phase(1, ReplicaPhase::Serving);
     for _ in 0..4 {
         world.look(full(2), SECOND);
     }
-    world.moved(2, Doing::Serving);
+    world.on_phase(2, ReplicaPhase::Serving);
     for _ in 0..4 {
         world.look(full(3), SECOND);
     }
@@ -212,11 +215,11 @@ fn a_busy_server_grows_and_a_slack_one_shrinks_within_its_range() {
 #[test]
 fn an_edit_of_several_replicas_replaces_them_one_by_one() {
     let mut world = World::new(replicas(3, 3));
-    (0..3).for_each(|number| world.moved(number, Doing::Serving));
+    (0..3).for_each(|number| world.on_phase(number, ReplicaPhase::Serving));
     world.define(true, true);
     assert_eq!(world.serving(), 3);
     for (number, expected) in [(3, 3), (4, 3), (5, 3)] {
-        world.moved(number, Doing::Serving);
+        world.on_phase(number, ReplicaPhase::Serving);
         assert_eq!(world.serving(), expected, "never fewer than wanted");
     }
     assert_eq!(world.staying(), [3, 4, 5]);
@@ -273,7 +276,7 @@ proptest! {
                     world.define(now, new_child);
                 }
                 Step::Move(n, doing) => if let Some(number) = nth(n) {
-                    world.moved(number, [Doing::Coming, Doing::Serving, Doing::Over][usize::from(doing)]);
+                    world.on_phase(number, [ReplicaPhase::Coming, ReplicaPhase::Serving, ReplicaPhase::Over][usize::from(doing)]);
                 }
                 Step::End(n) => if let Some(number) = nth(n) && world.replicas[&number].1 { world.end(number) }
                 Step::Crash(n) => if let Some(number) = nth(n) { world.end(number) }
@@ -289,7 +292,7 @@ proptest! {
         for _ in 0..10 {
             let leaving: Vec<u64> = world.replicas.iter().filter(|(_, (_, leaving))| *leaving).map(|(n, _)| *n).collect();
             leaving.into_iter().for_each(|number| world.end(number));
-            world.staying().into_iter().for_each(|number| world.moved(number, Doing::Serving));
+            world.staying().into_iter().for_each(|number| world.on_phase(number, ReplicaPhase::Serving));
         }
         let range = world.policy.replicas;
         if runs {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::super::policy::RestartPolicy;
 use super::super::status::{Cause, State};
-use super::{Effect, Ending, Event, Lifecycle, Wanted};
+use super::{DesiredState, Effect, Ending, Event, Lifecycle};
 
 const POLICIES: [RestartPolicy; 3] = [RestartPolicy::Always, RestartPolicy::OnFailure, RestartPolicy::Never];
 
@@ -39,7 +39,7 @@ impl Stage {
 
     fn started(restart: RestartPolicy) -> Stage {
         let mut stage = Stage::new(restart);
-        stage.want(Wanted::Running);
+        stage.want(DesiredState::Running);
         stage.grant();
         stage
     }
@@ -56,7 +56,7 @@ impl Stage {
         }
     }
 
-    fn want(&mut self, wanted: Wanted) {
+    fn want(&mut self, wanted: DesiredState) {
         self.on(Event::Wanted(wanted));
     }
 
@@ -111,7 +111,7 @@ fn a_child_that_was_told_to_stop_is_not_replaced_whatever_the_policy() {
         for ending in [Ending::Stopped, Ending::Crashed(exited(0)), crashed()] {
             let mut stage = Stage::started(restart);
             stage.ready();
-            stage.want(Wanted::Stopped);
+            stage.want(DesiredState::Stopped);
             stage.end(ending.clone());
             assert_eq!(stage.state(), "disabled", "{restart:?} {ending:?}");
             assert!(!stage.starts_again(), "{restart:?} {ending:?}");
@@ -124,7 +124,7 @@ fn a_child_that_was_told_to_stop_is_not_replaced_whatever_the_policy() {
 fn a_start_asks_spawns_once_and_is_ready_when_the_child_says_so() {
     let mut stage = Stage::new(RestartPolicy::Always);
     assert_eq!((stage.state(), stage.life.has_child()), ("disabled", false));
-    stage.want(Wanted::Running);
+    stage.want(DesiredState::Running);
     assert_eq!((stage.state(), stage.spawned), ("starting", 0), "the brake decides when");
     stage.grant();
     assert_eq!((stage.state(), stage.spawned, stage.life.has_child()), ("starting", 1, true));
@@ -193,7 +193,7 @@ fn a_replica_whose_start_fails_for_ever_obeys_at_every_step() {
     let steps: [fn(&mut Stage); 4] = [|s| s.lost(), |s| s.end(crashed()), |s| s.ring(), |s| s.grant()];
     for turn in 1..20 {
         for stop_after in 0..steps.len() {
-            for wanted in [Wanted::Stopped, Wanted::Removed] {
+            for wanted in [DesiredState::Stopped, DesiredState::Removed] {
                 let mut stage = Stage::started(RestartPolicy::Always);
                 (0..turn).for_each(|_| steps.iter().for_each(|step| step(&mut stage)));
                 steps[..=stop_after].iter().for_each(|step| step(&mut stage));
@@ -204,7 +204,7 @@ fn a_replica_whose_start_fails_for_ever_obeys_at_every_step() {
                 let what = format!("turn {turn}, step {stop_after}, {wanted:?}");
                 assert!(!stage.starts_again(), "{what}");
                 assert_eq!((stage.state(), stage.life.has_child()), ("disabled", false), "{what}");
-                assert_eq!(stage.finished, u32::from(wanted == Wanted::Removed), "{what}");
+                assert_eq!(stage.finished, u32::from(wanted == DesiredState::Removed), "{what}");
             }
         }
     }
@@ -241,9 +241,9 @@ fn a_stop_is_asked_for_once_and_over_when_the_child_is() {
     for ending in [Ending::Stopped, Ending::Crashed(Cause::Signalled { signal: 9 }), crashed()] {
         let mut stage = Stage::started(RestartPolicy::Always);
         stage.ready();
-        stage.want(Wanted::Stopped);
-        stage.want(Wanted::Stopped);
-        stage.want(Wanted::Removed);
+        stage.want(DesiredState::Stopped);
+        stage.want(DesiredState::Stopped);
+        stage.want(DesiredState::Removed);
         stage.lost();
         assert_eq!(
             (stage.state(), stage.stops, stage.finished),
@@ -261,19 +261,19 @@ fn a_stop_is_asked_for_once_and_over_when_the_child_is() {
 fn orders_that_make_no_sense_change_nothing() {
     let mut stage = Stage::new(RestartPolicy::Always);
     stage.retry();
-    stage.want(Wanted::Stopped);
+    stage.want(DesiredState::Stopped);
     assert_eq!((stage.state(), stage.asked), ("disabled", None), "there is nothing to try again");
-    stage.want(Wanted::Running);
-    stage.want(Wanted::Running);
+    stage.want(DesiredState::Running);
+    stage.want(DesiredState::Running);
     stage.grant();
     stage.retry();
-    stage.want(Wanted::Running);
+    stage.want(DesiredState::Running);
     stage.ready();
     stage.retry();
     assert_eq!((stage.state(), stage.spawned, stage.asked), ("ready", 1, None), "it is being done, or done");
-    stage.want(Wanted::Removed);
+    stage.want(DesiredState::Removed);
     stage.end(Ending::Stopped);
-    for wanted in [Wanted::Running, Wanted::Stopped, Wanted::Removed] {
+    for wanted in [DesiredState::Running, DesiredState::Stopped, DesiredState::Removed] {
         stage.want(wanted);
         stage.retry();
         assert!(!stage.starts_again(), "what was removed stays removed");
@@ -320,8 +320,8 @@ fn wanted_again_while_it_stops_it_comes_back_once_and_at_once() {
     let mut stage = Stage::started(RestartPolicy::Never);
     stage.ready();
     for _ in 0..3 {
-        stage.want(Wanted::Stopped);
-        stage.want(Wanted::Running);
+        stage.want(DesiredState::Stopped);
+        stage.want(DesiredState::Running);
     }
     assert_eq!((stage.state(), stage.spawned, stage.stops), ("stopping", 1, 1), "never two at once");
     stage.end(Ending::Crashed(Cause::Signalled { signal: 15 }));
@@ -334,12 +334,12 @@ fn wanted_again_while_it_stops_it_comes_back_once_and_at_once() {
 #[test]
 fn a_permission_for_an_earlier_request_starts_nothing() {
     let mut stage = Stage::new(RestartPolicy::Always);
-    stage.want(Wanted::Running);
+    stage.want(DesiredState::Running);
     let early = stage.asked.expect("asked");
-    stage.want(Wanted::Stopped);
+    stage.want(DesiredState::Stopped);
     stage.on(Event::Granted { epoch: early, incarnation: 1 });
     assert_eq!((stage.state(), stage.spawned), ("disabled", 0));
-    stage.want(Wanted::Running);
+    stage.want(DesiredState::Running);
     stage.on(Event::Granted { epoch: early, incarnation: 1 });
     assert_eq!(stage.spawned, 0, "that was for the first request");
     stage.grant();

@@ -98,7 +98,7 @@ impl World {
 
     fn started() -> World {
         let mut world = World::new();
-        world.on(Event::Wanted(Wanted::Running));
+        world.on(Event::Wanted(DesiredState::Running));
         world.grant();
         world
     }
@@ -171,7 +171,7 @@ fn the_restart_policy_decides_by_how_the_child_ended() {
 }
 
 #[test]
-fn a_configuration_fault_is_no_crash_and_is_looked_at_again_after_five_minutes() {
+fn a_configuration_fault_is_no_crash_and_is_tried_again_after_five_minutes() {
     let mut world = World::started();
     world.end(Ending::Misconfigured(Cause::Spawn { reason: "x".into() }));
     assert_eq!(world.life.state().name(), "failed");
@@ -229,7 +229,7 @@ fn a_child_that_cannot_be_opened_is_tried_in_both_ways_in_turn() {
 }
 
 #[test]
-fn a_start_that_took_too_long_counts_and_is_tried_in_the_other_way_after_a_pause() {
+fn a_start_that_took_too_long_counts_and_the_other_way_follows_a_pause() {
     let mut world = World::started();
     let cause = Cause::StartTimeout { phase: "initialize", after: 60 * SECOND, installing: false };
     world.end(Ending::NotOpened { cause, at_once: false });
@@ -240,7 +240,7 @@ fn a_start_that_took_too_long_counts_and_is_tried_in_the_other_way_after_a_pause
 }
 
 #[test]
-fn what_ends_before_it_has_read_a_word_is_tried_in_the_same_way_and_once_only_within_minutes() {
+fn what_ends_before_reading_a_word_is_tried_the_same_way_and_once_only() {
     let unread = |code| Ending::NeverRead(Cause::Exited { code });
     let mut world = World::started();
     for code in [1, 2, 2] {
@@ -262,7 +262,7 @@ fn what_ends_before_it_has_read_a_word_is_tried_in_the_same_way_and_once_only_wi
 }
 
 #[test]
-fn what_was_never_ready_and_always_ends_in_the_same_way_is_left_alone_for_minutes() {
+fn what_was_never_ready_and_ends_alike_each_time_is_left_alone_for_minutes() {
     let mut world = World::started();
     for _ in 0..3 {
         world.end(not_opened(1));
@@ -289,34 +289,34 @@ fn what_was_never_ready_and_always_ends_in_the_same_way_is_left_alone_for_minute
 fn stop_is_legal_in_every_state() {
     let reach: [fn(&mut World); 7] = [
         |_| {},
-        |w| w.on(Event::Wanted(Wanted::Running)),
+        |w| w.on(Event::Wanted(DesiredState::Running)),
         |w| {
-            w.on(Event::Wanted(Wanted::Running));
+            w.on(Event::Wanted(DesiredState::Running));
             w.grant()
         },
         |w| {
-            w.on(Event::Wanted(Wanted::Running));
+            w.on(Event::Wanted(DesiredState::Running));
             w.grant();
             w.ready()
         },
         |w| {
-            w.on(Event::Wanted(Wanted::Running));
+            w.on(Event::Wanted(DesiredState::Running));
             w.grant();
             w.end(crash())
         },
         |w| {
-            w.on(Event::Wanted(Wanted::Running));
+            w.on(Event::Wanted(DesiredState::Running));
             w.grant();
             w.end(Ending::Misconfigured(Cause::Exited { code: 0 }))
         },
         |w| {
-            w.on(Event::Wanted(Wanted::Running));
+            w.on(Event::Wanted(DesiredState::Running));
             w.grant();
             w.on(Event::Lost { incarnation: 1 })
         },
     ];
     for (index, reach) in reach.iter().enumerate() {
-        for wanted in [Wanted::Stopped, Wanted::Removed] {
+        for wanted in [DesiredState::Stopped, DesiredState::Removed] {
             let mut world = World::new();
             reach(&mut world);
             world.on(Event::Wanted(wanted));
@@ -325,7 +325,7 @@ fn stop_is_legal_in_every_state() {
             world.end(Ending::Stopped);
             assert_eq!(world.child, None, "state {index}");
             assert_eq!(world.life.state(), State::Disabled, "state {index}");
-            assert_eq!(world.finished, wanted == Wanted::Removed, "state {index}");
+            assert_eq!(world.finished, wanted == DesiredState::Removed, "state {index}");
         }
     }
 }
@@ -338,7 +338,7 @@ fn a_restart_that_hangs_leaves_the_replica_responsive() {
         world.ring();
         world.grant();
     }
-    world.on(Event::Wanted(Wanted::Removed));
+    world.on(Event::Wanted(DesiredState::Removed));
     world.end(Ending::Stopped);
     assert!(world.finished);
 }
@@ -380,11 +380,11 @@ proptest! {
     #[test]
     fn random_interleavings_end_with_what_was_last_asked_for(steps in proptest::collection::vec(step(), 0..60)) {
         let mut world = World::new();
-        let mut last = Wanted::Stopped;
+        let mut last = DesiredState::Stopped;
         for step in steps {
             match step {
-                Step::Want(0) => { last = Wanted::Running; world.on(Event::Wanted(last)) }
-                Step::Want(_) => { last = Wanted::Stopped; world.on(Event::Wanted(last)) }
+                Step::Want(0) => { last = DesiredState::Running; world.on(Event::Wanted(last)) }
+                Step::Want(_) => { last = DesiredState::Stopped; world.on(Event::Wanted(last)) }
                 Step::Retry => world.on(Event::Retry),
                 Step::Grant => world.grant(),
                 Step::Ready => world.ready(),
@@ -429,11 +429,11 @@ proptest! {
         }
         let state = world.life.state();
         match last {
-            Wanted::Running => prop_assert_eq!(state, State::Ready),
+            DesiredState::Running => prop_assert_eq!(state, State::Ready),
             _ => prop_assert_eq!(state, State::Disabled),
         }
-        prop_assert_eq!(world.child.is_some(), last == Wanted::Running);
-        world.on(Event::Wanted(Wanted::Removed));
+        prop_assert_eq!(world.child.is_some(), last == DesiredState::Running);
+        world.on(Event::Wanted(DesiredState::Removed));
         world.end(Ending::Stopped);
         prop_assert!(world.finished);
     }

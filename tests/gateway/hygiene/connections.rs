@@ -55,7 +55,7 @@ async fn a_head_that_can_be_read_in_two_ways_is_400_and_ends_the_connection() {
 }
 
 #[tokio::test]
-async fn requests_that_follow_each_other_on_one_connection_are_answered_in_their_order() {
+async fn requests_pipelined_on_one_connection_are_answered_in_order() {
     let gateway = serving("").await;
     let key = gateway.key();
     let call = |nonce: u32| {
@@ -223,7 +223,7 @@ async fn what_only_some_parsers_take_for_a_request_is_400_and_ends_the_connectio
 }
 
 #[tokio::test]
-async fn five_hundred_half_sent_heads_are_let_go_and_a_request_beside_them_is_answered_at_once() {
+async fn five_hundred_half_sent_heads_are_let_go_and_hold_up_no_other_request() {
     let gateway = serving("[http]\nheader_timeout = \"3s\"\n").await;
     let begun = Instant::now();
     let mut halves = Vec::new();

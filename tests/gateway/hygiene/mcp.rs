@@ -66,7 +66,7 @@ async fn headers_of_mcp_change_nothing_on_the_routes_that_there_are() {
 }
 
 #[tokio::test]
-async fn there_is_no_endpoint_of_mcp_and_a_thousand_introductions_leave_nothing_behind() {
+async fn there_is_no_mcp_endpoint_and_a_thousand_handshakes_leave_nothing_behind() {
     let gateway = serving("").await;
     let hello = json!({
         "jsonrpc": "2.0", "id": 1, "method": "initialize",

@@ -8,7 +8,7 @@ use crate::support::gateway::{TestGateway, fake};
 use crate::support::{DEADLINE, wait_until};
 
 #[tokio::test]
-async fn the_same_server_twice_is_one_server_and_another_one_of_its_name_a_conflict() {
+async fn the_same_server_twice_is_one_and_another_of_its_name_is_a_conflict() {
     let gateway = TestGateway::new().server("other", idle()).start().await;
     let definition = gateway.marked(fake(&["--tools", "1"]));
     add(&gateway, "fake", definition.clone()).await.expect(200);

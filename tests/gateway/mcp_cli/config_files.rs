@@ -74,7 +74,7 @@ async fn an_export_of_an_import_is_the_same_file_in_the_same_order() {
 }
 
 #[tokio::test]
-async fn an_import_starts_what_is_new_stops_what_is_gone_and_leaves_the_rest_running() {
+async fn an_import_starts_what_is_new_stops_what_is_gone_and_leaves_the_rest() {
     let gateway = TestGateway::new()
         .server("kept", fake(&[]))
         .server("changed", fake(&[]))

@@ -118,7 +118,7 @@ async fn what_is_missing_is_said_in_the_words_and_the_order_of_the_reference() {
 }
 
 #[tokio::test]
-async fn a_definition_that_cannot_be_accepted_is_refused_by_field_and_changes_nothing() {
+async fn an_unacceptable_definition_is_refused_by_field_and_changes_nothing() {
     let gateway = TestGateway::new().server("s", idle()).start().await;
     let before = get(&gateway, SERVERS).await.expect(200);
     let fields = [

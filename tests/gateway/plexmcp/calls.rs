@@ -105,7 +105,7 @@ async fn what_a_tool_says_becomes_the_result_by_three_rules() {
 }
 
 #[tokio::test]
-async fn the_metadata_of_an_answer_has_the_id_also_when_the_server_was_called_by_name() {
+async fn the_metadata_has_the_id_also_when_the_server_was_called_by_name() {
     let gateway = serving(&[]).await;
     let id = gateway.server("fake").await["id"].as_str().expect("an id").to_owned();
     assert!(id.starts_with("mcp_"), "{id}");

@@ -47,7 +47,7 @@ fn limit(reply: &Reply) -> &str {
 }
 
 #[tokio::test]
-async fn a_colleague_s_key_is_made_narrowed_rotated_and_revoked_and_no_child_notices() {
+async fn a_colleagues_key_is_made_changed_and_revoked_and_no_child_notices() {
     let gateway = TestGateway::new().config_toml(UNLIMITED).server("fake", fake(&[])).start().await;
     gateway.wait_state("fake", "ready").await;
     let child = gateway.child("fake").await;
@@ -118,7 +118,7 @@ async fn a_colleague_s_key_is_made_narrowed_rotated_and_revoked_and_no_child_not
 }
 
 #[tokio::test]
-async fn a_text_that_has_a_grace_is_accepted_beside_the_new_one_also_after_a_crash() {
+async fn a_text_in_its_grace_is_accepted_beside_the_new_one_also_after_a_crash() {
     let mut gateway = TestGateway::new().start().await;
     let made = make(&gateway, json!({"name": "x", "limits": {"calls_at_once": 3}})).await;
     let first = text(&made);
@@ -249,7 +249,7 @@ async fn nobody_widens_a_key_beyond_its_own_and_nobody_is_locked_out() {
 }
 
 #[tokio::test]
-async fn a_key_s_bucket_and_its_member_s_are_taken_from_both_or_neither_and_the_tighter_is_told() {
+async fn a_keys_and_its_members_bucket_are_both_charged_and_the_tighter_is_told() {
     let config = "[organization]\nplan = \"hundred\"\n[plans.hundred]\nrequests_per_second = 100\n";
     let gateway = TestGateway::new().config_toml(config).start().await;
     let own = text(&make(&gateway, json!({"name": "own", "limits": {"requests_per_second": 1}})).await);

@@ -39,7 +39,7 @@ fn id(made: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn a_key_is_shown_once_works_at_once_and_is_refused_on_the_very_next_request_after_its_end() {
+async fn a_key_is_shown_once_works_at_once_and_is_refused_at_once_after_its_end() {
     let mut gateway = TestGateway::new().start().await;
     let reply = post(&gateway, KEYS, &json!({"name": "  CI  ", "description": "builds"})).send().await;
     let made = reply.expect(201)["data"].clone();

@@ -179,7 +179,7 @@ async fn a_single_server_shows_all_documented_members_and_never_its_command_line
 }
 
 #[tokio::test]
-async fn calls_that_reached_the_server_are_counted_once_and_refused_ones_not_at_all() {
+async fn calls_that_reached_the_server_count_once_and_refused_ones_not_at_all() {
     let gateway = TestGateway::new().server("fake", fake(&[])).start().await;
     let fresh = gateway.wait_state("fake", "ready").await;
     assert_eq!(

@@ -67,7 +67,7 @@ async fn a_member_is_made_changed_and_removed_with_its_keys_and_stays_so() {
 }
 
 #[tokio::test]
-async fn nobody_makes_anybody_more_than_itself_and_what_the_file_has_stays_as_the_file_says() {
+async fn nobody_makes_anybody_more_than_itself_and_the_files_members_stay() {
     let gateway = TestGateway::new().config_toml(MEMBERS).start().await;
     let key = async |owner: &str| text(&make(&gateway, json!({"name": owner, "owner_id": owner})).await);
     let (admin, member) = (key("user_admin").await, key("user_member").await);
@@ -160,7 +160,7 @@ async fn a_plan_is_in_force_for_the_next_request_of_whoever_has_it() {
 }
 
 #[tokio::test]
-async fn sighup_takes_members_plans_and_limits_of_the_file_and_no_child_and_no_other_key_notices() {
+async fn sighup_takes_the_files_members_plans_and_limits_and_nobody_else_notices() {
     let base = "[organization]\nplan = \"slow\"\n[plans.slow]\nrequests_per_second = 1000\nmonthly_requests = 20\n\
         [[members]]\nid = \"user_owner\"\nrole = \"owner\"\n[[members]]\nid = \"user_a\"\nplan = \"free\"\n";
     let gateway = TestGateway::new().config_toml(base).server("fake", fake(&[])).start().await;

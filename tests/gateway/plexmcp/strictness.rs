@@ -94,7 +94,7 @@ async fn a_key_that_may_less_than_its_words_say_comes_with_a_warning() {
 }
 
 #[tokio::test]
-async fn a_parameter_that_a_route_does_not_know_is_400_with_its_name_on_every_route_but_those_of_api() {
+async fn an_unknown_parameter_is_400_with_its_name_on_all_routes_but_those_of_api() {
     let gateway = serving(&[]).await;
     for route in mcpvisor::http::known_routes() {
         let path = format!("{}?colour=red", route.path.replace("{id}", "self").replace("{name}", "fake"));

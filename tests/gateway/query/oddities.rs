@@ -37,7 +37,7 @@ async fn an_error_inside_a_success_is_told_and_tried_again_like_any_other() {
 }
 
 #[tokio::test]
-async fn what_somebody_has_heard_the_beginning_of_is_not_tried_again_for_an_error_in_an_event() {
+async fn an_answer_whose_beginning_was_heard_is_not_tried_again_for_an_error() {
     let text = "data: {\"choices\":[{\"delta\":{\"content\":\"So \"}}]}\n\ndata: {\"error\":{\"message\":\"Slow down\",\"code\":429}}\n\n";
     let model = Llm::in_turn([Turn::raw("text/event-stream", text), Turn::say("Never asked.")]).await;
     let gateway = daemon(&model, "").start().await;
@@ -122,7 +122,7 @@ async fn tools_that_are_refused_are_left_out_one_after_the_other_and_said() {
 
 /// As llama.cpp does, which names the place in a schema and no tool.
 #[tokio::test]
-async fn a_tool_that_a_refusal_does_not_name_is_found_and_not_tried_again_in_the_next_question() {
+async fn a_tool_that_a_refusal_does_not_name_is_found_and_not_tried_again() {
     let model = Llm::by(|asked| match offered(&asked.body).contains(&"pid") {
         true => Turn::failure(400, "JSON schema conversion failed: Unrecognized schema (request 0c7f3a9e51)"),
         false => Turn::say("Without it."),

@@ -17,7 +17,7 @@ use crate::support::ask::ask;
 use crate::support::gateway::{Gateway, INVOKE, TestGateway, fake, with};
 
 /// How many keys and members the plan allows at most.
-const MOST: u64 = 8;
+const MAX_ALLOWED: u64 = 8;
 const PEOPLE: &str = "/v1/organization/members";
 /// The organization's, which is built in and may be made anew.
 const PLAN: &str = "/v1/organization/plans/team";
@@ -190,7 +190,7 @@ async fn accepted(gateway: &Gateway, key: &str) -> bool {
 /// Many ask for keys and members at once, beside a plan that allows fewer or more than before; then all but the
 /// first go.
 async fn all_at_once(gateway: &Gateway, random: &mut Random, seen: &mut Seen) {
-    let most = [3 + random.below(MOST - 2), 2 + random.below(MOST - 1)];
+    let most = [3 + random.below(MAX_ALLOWED - 2), 2 + random.below(MAX_ALLOWED - 1)];
     let plan = json!({"max_api_keys": most[0], "max_members": most[1]});
     gateway.put(PLAN, &plan).await.expect(200);
     let mut asking = Vec::new();
@@ -214,7 +214,7 @@ async fn all_at_once(gateway: &Gateway, random: &mut Random, seen: &mut Seen) {
         let id = member["id"].as_str().expect("an id");
         gateway.delete(&format!("{PEOPLE}/{id}")).await.expect(200);
     }
-    gateway.put(PLAN, &json!({"max_api_keys": MOST})).await.expect(200);
+    gateway.put(PLAN, &json!({"max_api_keys": MAX_ALLOWED})).await.expect(200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -234,7 +234,7 @@ async fn nothing_of_a_key_begins_after_its_end_was_acknowledged() {
         .await;
     let mounted = is_mounted(gateway.data()).then(|| Mounted(gateway.data().to_owned()));
     gateway.wait_state("fake", "ready").await;
-    gateway.put(PLAN, &json!({"max_api_keys": MOST})).await.expect(200);
+    gateway.put(PLAN, &json!({"max_api_keys": MAX_ALLOWED})).await.expect(200);
     let (mut seen, mut ended): (Seen, Vec<Made>) = Default::default();
     let (mut kills, mut full_disks) = (0, 0);
     for round in 0..rounds {

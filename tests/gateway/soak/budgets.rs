@@ -36,14 +36,14 @@ const QUEUE: u64 = 20;
 const AUDIT: u64 = MIB as u64;
 
 /// The longest answer that is asked for.
-const LONGEST: usize = 6 * MIB;
+const MAX_ANSWER: usize = 6 * MIB;
 /// How many of them are hoarded by each of so many keys: together they leave places to others, so that none
 /// of them has to make room.
 const HOARD: usize = 6;
 
 /// What `docs/limits.md` promises of resident memory here: unread answers, what connections buffer, small
 /// answers, a child's line and as much again while it grows, and some room for the allocator.
-const MEMORY: u64 = (ALL + (2 * PLACES + 8) * 3 * 64 * 1024 + 2 * LONGEST + 24 * MIB) as u64 / 1024;
+const MEMORY: u64 = (ALL + (2 * PLACES + 8) * 3 * 64 * 1024 + 2 * MAX_ANSWER + 24 * MIB) as u64 / 1024;
 /// How long somebody else may wait for an answer before it counts as none.
 const SHUT_OUT: Duration = Duration::from_secs(20);
 
@@ -90,7 +90,7 @@ impl Rogue {
     /// The bytes of one piece of mischief, and whether what is answered is not to be read.
     fn mischief(&mut self, kind: usize) -> (Vec<u8>, bool) {
         let key = self.key.clone().unwrap_or_else(|| format!("pk_live_{}", self.dice.below(1000)));
-        let big = 1_000_000 + self.dice.below(LONGEST - 1_000_000);
+        let big = 1_000_000 + self.dice.below(MAX_ANSWER - 1_000_000);
         let call = |tool: &str, arguments: Value| {
             let body = json!({"mcp_id": "fake", "tool": tool, "arguments": arguments, "timeout": 60_000});
             wire::post(INVOKE, &key, &body.to_string()).to_vec()
@@ -142,7 +142,8 @@ impl Rogue {
 /// held by then, of how many that were asked for. Nothing but the limits on unread answers bounds what that
 /// takes: the calls have places at the server, and their connections have places here.
 async fn hoard(gateway: &Gateway, keys: &[String]) -> (Vec<TcpStream>, usize) {
-    let body = json!({"mcp_id": "fake", "tool": "big", "arguments": {"bytes": LONGEST}, "timeout": 300_000});
+    let body =
+        json!({"mcp_id": "fake", "tool": "big", "arguments": {"bytes": MAX_ANSWER}, "timeout": 300_000});
     let mut held = Vec::new();
     for (number, key) in (20u8..).zip(keys) {
         for _ in 0..HOARD {

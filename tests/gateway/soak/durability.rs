@@ -119,7 +119,7 @@ async fn scraped(gateway: &Gateway) -> u64 {
 /// The acceptance of the store in one: changes and a thousand calls a second, first under kills, then
 /// under ends in order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn changes_and_calls_at_once_outlive_kills_and_are_exact_after_ends_in_order() {
+async fn changes_and_calls_at_once_outlive_kills_and_are_exact_after_clean_ends() {
     let mut report = Report::of("durability, changes and calls");
     let kills = report.count(3, 200);
     let ends = kills.min(10);

@@ -447,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn a_strict_cut_leaves_what_was_synced_and_its_name_only_if_the_directory_was() {
+    fn a_strict_cut_leaves_what_was_synced_and_its_name_if_the_directory_was() {
         let mut dice = Dice::new(1);
         let (mut disk, node) = written(true);
         disk.cut(Cut::Strict, &mut dice);

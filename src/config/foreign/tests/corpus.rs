@@ -357,7 +357,7 @@ fn unread(entry: &Entry) -> Vec<String> {
 }
 
 #[test]
-fn nothing_of_any_client_s_file_starts_otherwise_than_it_was_meant_without_a_word() {
+fn no_clients_file_starts_anything_otherwise_than_meant_without_a_word() {
     let mut count = 0;
     for form in &FORMS {
         for oddity in &ODDITIES {

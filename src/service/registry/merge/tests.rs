@@ -21,14 +21,15 @@ fn at(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
-fn with_stamp<T>(now: SystemTime, make: impl FnOnce(&mut Stamp<'_>) -> T) -> T {
+fn with_stamp<T>(now: SystemTime, make: impl FnOnce(&mut ChangeContext<'_>) -> T) -> T {
     let mut new_id = || format!("mcp_{}", uuid::Uuid::now_v7().simple()).into();
-    make(&mut Stamp { now, new_id: &mut new_id })
+    make(&mut ChangeContext { now, new_id: &mut new_id })
 }
 
 fn list(servers: Vec<(&str, Value, Origin)>) -> ServerList {
     let entries = servers.into_iter().enumerate().map(|(position, (name, value, origin))| {
-        let entry = |stamp: &mut Stamp<'_>| stamp.entry(name, definition(value), origin, position as u64);
+        let entry =
+            |stamp: &mut ChangeContext<'_>| stamp.entry(name, definition(value), origin, position as u64);
         Arc::new(with_stamp(at(1), entry))
     });
     ServerList::new(entries.collect())
@@ -214,7 +215,8 @@ fn api(live: &ServerList, name: &str, value: Option<Value>) -> ServerList {
         }),
         Some(value) => {
             let position = live.next_position();
-            let made = |stamp: &mut Stamp<'_>| stamp.entry(name, definition(value), Origin::Api, position);
+            let made =
+                |stamp: &mut ChangeContext<'_>| stamp.entry(name, definition(value), Origin::Api, position);
             entries.push(Arc::new(with_stamp(at(3), made)));
         }
     }

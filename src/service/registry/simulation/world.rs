@@ -10,14 +10,16 @@ use tokio::runtime::Runtime;
 use super::super::{AllowedServers, Registry, Settings};
 use super::model::{Known, Model, Seen};
 use super::{CLOCK, STEADY};
-use crate::access::{Charter, DEFAULT_OWNER, KeyLimits, KeyRing, KeyWish, Permissions, Plan};
+use crate::access::{DEFAULT_OWNER, KeyLimits, KeyRing, NewKeySpec, Permissions, Plan, Tenancy};
 use crate::power_disk::{Cut, Dice, Fault};
 use crate::service::audit::{AuditEntry, AuditHandle, AuditQuery, AuditSettings, Outcome};
 use crate::service::usage::by_hand::ByHand;
-use crate::service::usage::{Book, Books, Line, Quotas, day_of, first_of_month, hour_of};
+use crate::service::usage::{
+    Quotas, UsageBuffer, UsageBuffers, UsageSample, day_of, first_of_month, hour_of,
+};
 use crate::service::{Error, Revoke, clock};
 use crate::store::simulated::Place;
-use crate::store::{DataDir, Vault, disk};
+use crate::store::{DataDir, DurableStore, disk};
 
 /// 2026-11-28, about noon.
 const BEGIN: u64 = 1_795_867_200;
@@ -35,7 +37,7 @@ struct Live {
     audit: AuditHandle,
     usage: ByHand,
     quotas: Quotas,
-    book: Arc<Book>,
+    book: Arc<UsageBuffer>,
 }
 
 /// Behavior of the clock beside going on.
@@ -107,7 +109,7 @@ impl World {
             36..58 => self.call(),
             58..68 => self.record(),
             68..75 => self.settle_usage(),
-            75..82 => self.live().registry.rest(),
+            75..82 => self.live().registry.run_maintenance(),
             82..88 => self.plan_a_fault(),
             88..92 => self.mend(),
             92 => self.live().usage.hour(),
@@ -134,7 +136,7 @@ impl World {
         match answer {
             Ok(_) => {
                 self.seen.changes += 1;
-                self.pay();
+                self.store_pending_revocations();
                 true
             }
             Err(Error::Store { .. }) => {
@@ -146,10 +148,10 @@ impl World {
     }
 
     /// Stores the revocations that are owed, as the registry's thread does after each change.
-    fn pay(&mut self) {
+    fn store_pending_revocations(&mut self) {
         let registry = &mut self.live.as_mut().expect("it runs").registry;
         if registry.trouble().borrow().is_none() {
-            registry.pay();
+            registry.store_pending_revocations();
             self.model.settle(!registry.owed.is_empty());
         }
     }
@@ -190,7 +192,7 @@ impl World {
             self.revoke(text);
             return;
         }
-        let wish = KeyWish {
+        let wish = NewKeySpec {
             name: "simulated".to_owned(),
             description: None,
             member_id: DEFAULT_OWNER.into(),
@@ -220,7 +222,7 @@ impl World {
             known.asked(false, done.durable);
         }
         self.revoked.insert(text);
-        self.pay();
+        self.store_pending_revocations();
     }
 
     /// Makes a call, as the gateway counts it: taken from the plan, and entered in the server's book.
@@ -235,7 +237,7 @@ impl World {
             self.model.ever += 1;
             self.days.insert(day_of(now));
             let (took, bytes) = (Duration::from_millis(3), (10, 20));
-            let line = Line { key: caller.key_id(), tool: "echo", outcome: "ok", took, bytes };
+            let line = UsageSample { key: caller.key_id(), tool: "echo", outcome: "ok", took, bytes };
             live.book.enter(hour_of(now), line);
         }
     }
@@ -274,7 +276,7 @@ impl World {
 
     fn mend(&mut self) {
         self.probe();
-        self.pay();
+        self.store_pending_revocations();
         assert!(self.live().registry.owed.is_empty(), "the disk is well and revocations are owed");
     }
 
@@ -320,7 +322,7 @@ impl World {
         clock::keep();
         let closed = live.usage.answer(live.quotas.close());
         self.runtime.block_on(live.audit.close());
-        let settled = live.registry.settle();
+        let settled = live.registry.shut_down();
         if settled.is_ok() {
             self.model.settle(!live.registry.owed.is_empty());
         }
@@ -411,19 +413,19 @@ impl World {
 
     fn open(&mut self) -> Result<Live, String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
-        let mut charter = Charter::default();
+        let mut charter = Tenancy::default();
         let plan = Plan { monthly_requests: Some(QUOTA), ..(*charter.organization.plan).clone() };
         charter.plans.insert(plan.name.clone(), Arc::new(plan));
         charter.organization.plan = charter.plans[&charter.organization.plan.name].clone();
         let ring = KeyRing::new(charter.clone());
-        let vault = Vault::open(&self.dir, |_| Ok(())).map_err(|error| text(&error))?;
+        let vault = DurableStore::open(&self.dir, |_| Ok(())).map_err(|error| text(&error))?;
         let data_dir = self.dir.path().to_owned();
         clock::begin(&data_dir);
         let allowed = AllowedServers::Any;
         let settings = Settings { data_dir: data_dir.clone(), config_root: None, allowed };
         let mut registry = Registry::open(vault, settings, &ring).map_err(|error| text(&error))?;
         let audit = registry.start_audit(AuditSettings::default()).map_err(|error| text(&error))?;
-        let (books, book) = (Books::default(), Arc::<Book>::default());
+        let (books, book) = (UsageBuffers::default(), Arc::<UsageBuffer>::default());
         books.insert(SERVER.into(), ("called".into(), book.clone()));
         let parts =
             ByHand::open(registry.store().clone(), books, ring.clone(), data_dir).and_then(|mut usage| {
@@ -434,7 +436,7 @@ impl World {
         match parts {
             Ok((usage, quotas)) => Ok(Live { registry, ring, audit, usage, quotas, book }),
             Err(error) => {
-                registry.rest();
+                registry.run_maintenance();
                 self.runtime.block_on(audit.close());
                 Err(error.to_string())
             }

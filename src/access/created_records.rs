@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::charter::{Charter, Member, Plan, Role, Source};
+use super::tenancy::{Member, Plan, Role, Source, Tenancy};
 
 /// A member as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,20 +50,20 @@ pub struct PlanRecord {
 
 /// All members and plans that were made over the API.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Made {
+pub struct CreatedRecords {
     /// Members in the order in which they were made.
     pub members: Vec<MemberRecord>,
     /// Plans as they are stored.
     pub plans: Vec<PlanRecord>,
 }
 
-impl Charter {
+impl Tenancy {
     /// Returns this charter, which comes from the configuration, together with what was made over the API.
     /// The file wins: a member or plan that it defines stays as it says. A member whose plan no longer
     /// exists has the organization's. Also returns a sentence for each part that is not in force for these
     /// reasons.
     #[must_use]
-    pub fn with(&self, made: &Made) -> (Charter, Vec<String>) {
+    pub fn with(&self, made: &CreatedRecords) -> (Tenancy, Vec<String>) {
         let (mut charter, mut overruled) = (self.clone(), Vec::new());
         for plan in &made.plans {
             if self.plans.get(&plan.name).is_some_and(|known| known.source == Source::File) {
@@ -144,10 +144,10 @@ mod tests {
 
     #[test]
     fn the_file_wins_and_what_is_overruled_is_said() {
-        let mut file = Charter::default();
+        let mut file = Tenancy::default();
         let fixed = Plan { source: Source::File, ..Plan::with_rate("gold", Some(7)) };
         file.plans.insert("gold".into(), Arc::new(fixed));
-        let made = Made {
+        let made = CreatedRecords {
             members: vec![
                 member("user_owner", None),
                 member("user_a", Some("gold")),

@@ -3,7 +3,7 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `u/h/` hour `/` key, server, tool | a [`Tally`]; big-endian numbers, parts divided by NUL |
+//! | `u/h/` hour `/` key, server, tool | a [`CallStats`]; big-endian numbers, parts divided by NUL |
 //! | `u/d/` day `/` key, server, tool | the same for a day |
 //! | `u/k/` key | total of a key |
 //! | `u/s/` server | total of a server, and its name |
@@ -14,9 +14,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::book::Counted;
+use super::buffer::Counted;
 use super::calendar::{day_of, day_of_hour};
-use super::tally::Tally;
+use super::call_stats::CallStats;
 use crate::store::{Op, Record, Store, StoreError, decode, encode};
 
 const HOURS: &[u8] = b"u/h/";
@@ -27,7 +27,7 @@ const QUOTAS: &[u8] = b"u/q/";
 
 /// Key, server and tool that calls are counted for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Line {
+pub(super) struct UsageKey {
     pub(super) key: Arc<str>,
     pub(super) server: Arc<str>,
     pub(super) tool: Box<str>,
@@ -49,7 +49,7 @@ pub(super) struct Total {
 }
 
 impl Total {
-    fn add(&mut self, day: u32, tally: &Tally) {
+    fn add(&mut self, day: u32, tally: &CallStats) {
         self.calls += tally.calls();
         self.errors += tally.errors();
         self.latency_us += u64::try_from(tally.latency().as_micros()).unwrap_or(u64::MAX);
@@ -76,34 +76,34 @@ pub(super) struct Grant {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
-    Hour(u32, Line),
-    Day(u32, Line),
+enum AggregateKey {
+    Hour(u32, UsageKey),
+    Day(u32, UsageKey),
     Key(Arc<str>),
     Server(Arc<str>),
 }
 
 /// Usage sums; see the module.
-pub(super) struct Sums {
+pub(super) struct UsageAggregates {
     store: Arc<dyn Store>,
-    hours: HashMap<(u32, Line), Tally>,
-    days: HashMap<(u32, Line), Tally>,
+    hours: HashMap<(u32, UsageKey), CallStats>,
+    days: HashMap<(u32, UsageKey), CallStats>,
     pub(super) keys: HashMap<Arc<str>, Total>,
     pub(super) servers: HashMap<Arc<str>, Total>,
     /// Sums that have changed since they were last written.
-    dirty: BTreeSet<Place>,
+    dirty: BTreeSet<AggregateKey>,
 }
 
-impl Sums {
+impl UsageAggregates {
     /// Loads all totals. The sums of an hour or a day are read when calls are first added to them.
-    pub(super) fn load(store: Arc<dyn Store>) -> Result<Sums, StoreError> {
+    pub(super) fn load(store: Arc<dyn Store>) -> Result<UsageAggregates, StoreError> {
         let totals = |prefix: &[u8]| -> Result<HashMap<Arc<str>, Total>, StoreError> {
             let records = store.scan_prefix(prefix)?;
             records.iter().map(|(key, value)| Ok((text(&key[prefix.len()..]), decode(key, value)?))).collect()
         };
         let (keys, servers) = (totals(KEYS)?, totals(SERVERS)?);
         let (hours, days, dirty) = (HashMap::new(), HashMap::new(), BTreeSet::new());
-        Ok(Sums { store, hours, days, keys, servers, dirty })
+        Ok(UsageAggregates { store, hours, days, keys, servers, dirty })
     }
 
     /// Adds the counted calls of a server. After an error nothing of them was added.
@@ -115,7 +115,7 @@ impl Sums {
     ) -> Result<(), StoreError> {
         let Counted { hour, key, tool, tally } = counted;
         let (hour, day) = (*hour, day_of_hour(*hour));
-        let line = Line { key: key.clone(), server: server.clone(), tool: tool.clone() };
+        let line = UsageKey { key: key.clone(), server: server.clone(), tool: tool.clone() };
         self.go_on_from(HOURS, hour, &line)?;
         self.go_on_from(DAYS, day, &line)?;
         self.hours.entry((hour, line.clone())).or_default().add(tally);
@@ -125,16 +125,16 @@ impl Sums {
         total.add(day, tally);
         total.name = Some(name.clone());
         self.dirty.extend([
-            Place::Hour(hour, line.clone()),
-            Place::Day(day, line),
-            Place::Key(key.clone()),
-            Place::Server(server.clone()),
+            AggregateKey::Hour(hour, line.clone()),
+            AggregateKey::Day(day, line),
+            AggregateKey::Key(key.clone()),
+            AggregateKey::Server(server.clone()),
         ]);
         Ok(())
     }
 
     /// Loads the sum of an hour or a day, unless it is in memory. A damaged one begins at zero.
-    fn go_on_from(&mut self, prefix: &[u8], number: u32, line: &Line) -> Result<(), StoreError> {
+    fn go_on_from(&mut self, prefix: &[u8], number: u32, line: &UsageKey) -> Result<(), StoreError> {
         let sums = if prefix == HOURS { &mut self.hours } else { &mut self.days };
         let place = (number, line.clone());
         if sums.contains_key(&place) {
@@ -155,7 +155,7 @@ impl Sums {
         let total = self.keys.entry(key.clone()).or_default();
         if at > total.last_used {
             total.last_used = at;
-            self.dirty.insert(Place::Key(key.clone()));
+            self.dirty.insert(AggregateKey::Key(key.clone()));
         }
     }
 
@@ -171,18 +171,18 @@ impl Sums {
         Ok(())
     }
 
-    fn put(&self, place: &Place) -> Result<Op, StoreError> {
-        let sum = |sums: &HashMap<(u32, Line), Tally>, number: u32, line: &Line| {
+    fn put(&self, place: &AggregateKey) -> Result<Op, StoreError> {
+        let sum = |sums: &HashMap<(u32, UsageKey), CallStats>, number: u32, line: &UsageKey| {
             encode(&sums.get(&(number, line.clone())).cloned().unwrap_or_default())
         };
         let total = |totals: &HashMap<Arc<str>, Total>, id: &Arc<str>| {
             encode(&totals.get(id).cloned().unwrap_or_default())
         };
         let (key, value) = match place {
-            Place::Hour(hour, line) => (place_key(HOURS, *hour, line), sum(&self.hours, *hour, line)?),
-            Place::Day(day, line) => (place_key(DAYS, *day, line), sum(&self.days, *day, line)?),
-            Place::Key(id) => ([KEYS, id.as_bytes()].concat(), total(&self.keys, id)?),
-            Place::Server(id) => ([SERVERS, id.as_bytes()].concat(), total(&self.servers, id)?),
+            AggregateKey::Hour(hour, line) => (place_key(HOURS, *hour, line), sum(&self.hours, *hour, line)?),
+            AggregateKey::Day(day, line) => (place_key(DAYS, *day, line), sum(&self.days, *day, line)?),
+            AggregateKey::Key(id) => ([KEYS, id.as_bytes()].concat(), total(&self.keys, id)?),
+            AggregateKey::Server(id) => ([SERVERS, id.as_bytes()].concat(), total(&self.servers, id)?),
         };
         Ok(Op::Put { key, value })
     }
@@ -190,8 +190,9 @@ impl Sums {
     /// Drops written hours and days before these from memory; the store keeps them.
     pub(super) fn forget(&mut self, hour: u32, day: u32) {
         let dirty = &self.dirty;
-        self.hours.retain(|(at, line), _| *at >= hour || dirty.contains(&Place::Hour(*at, line.clone())));
-        self.days.retain(|(at, line), _| *at >= day || dirty.contains(&Place::Day(*at, line.clone())));
+        self.hours
+            .retain(|(at, line), _| *at >= hour || dirty.contains(&AggregateKey::Hour(*at, line.clone())));
+        self.days.retain(|(at, line), _| *at >= day || dirty.contains(&AggregateKey::Day(*at, line.clone())));
     }
 
     /// Removes older hours and days from the store. Returns the number of records removed.
@@ -229,12 +230,12 @@ impl Sums {
     }
 
     /// Returns the sums of a day.
-    pub(super) fn day(&self, day: u32) -> Result<Vec<(Line, Tally)>, StoreError> {
+    pub(super) fn day(&self, day: u32) -> Result<Vec<(UsageKey, CallStats)>, StoreError> {
         self.read(DAYS, day, &self.days)
     }
 
     /// Returns the sums of an hour.
-    pub(super) fn hour(&self, hour: u32) -> Result<Vec<(Line, Tally)>, StoreError> {
+    pub(super) fn hour(&self, hour: u32) -> Result<Vec<(UsageKey, CallStats)>, StoreError> {
         self.read(HOURS, hour, &self.hours)
     }
 
@@ -242,8 +243,8 @@ impl Sums {
         &self,
         prefix: &[u8],
         number: u32,
-        newer: &HashMap<(u32, Line), Tally>,
-    ) -> Result<Vec<(Line, Tally)>, StoreError> {
+        newer: &HashMap<(u32, UsageKey), CallStats>,
+    ) -> Result<Vec<(UsageKey, CallStats)>, StoreError> {
         let mut found = HashMap::new();
         for (key, value) in self.store.scan_prefix(&[prefix, &number.to_be_bytes(), b"/"].concat())? {
             if let Some((_, line)) = place_of(prefix, &key) {
@@ -270,17 +271,20 @@ impl Sums {
     }
 }
 
-fn place_key(prefix: &[u8], number: u32, line: &Line) -> Vec<u8> {
-    let Line { key, server, tool } = line;
+fn place_key(prefix: &[u8], number: u32, line: &UsageKey) -> Vec<u8> {
+    let UsageKey { key, server, tool } = line;
     [prefix, &number.to_be_bytes(), b"/", key.as_bytes(), b"\0", server.as_bytes(), b"\0", tool.as_bytes()]
         .concat()
 }
 
-fn place_of(prefix: &[u8], key: &[u8]) -> Option<(u32, Line)> {
+fn place_of(prefix: &[u8], key: &[u8]) -> Option<(u32, UsageKey)> {
     let (number, rest) = key.strip_prefix(prefix)?.split_first_chunk::<4>()?;
     let mut parts = rest.strip_prefix(b"/")?.splitn(3, |byte| *byte == 0);
-    let line =
-        Line { key: text(parts.next()?), server: text(parts.next()?), tool: (&*text(parts.next()?)).into() };
+    let line = UsageKey {
+        key: text(parts.next()?),
+        server: text(parts.next()?),
+        tool: (&*text(parts.next()?)).into(),
+    };
     Some((u32::from_be_bytes(*number), line))
 }
 
@@ -295,16 +299,16 @@ mod tests {
     use std::time::Duration;
 
     fn counted(hour: u32, tool: &str) -> Counted {
-        let mut tally = Tally::default();
+        let mut tally = CallStats::default();
         tally.record("ok", Duration::from_millis(2), (1, 1));
         Counted { hour, key: "key_1".into(), tool: tool.into(), tally }
     }
 
-    fn sums(store: &Arc<MemoryStore>) -> Sums {
-        Sums::load(store.clone()).expect("memory")
+    fn sums(store: &Arc<MemoryStore>) -> UsageAggregates {
+        UsageAggregates::load(store.clone()).expect("memory")
     }
 
-    fn calls(sums: &[(Line, Tally)]) -> u64 {
+    fn calls(sums: &[(UsageKey, CallStats)]) -> u64 {
         sums.iter().map(|(_, tally)| tally.calls()).sum()
     }
 
@@ -319,7 +323,7 @@ mod tests {
             assert_eq!(calls(&sums.day(2).expect("memory")), 2 * round);
             sums.write().expect("memory");
             sums.write().expect("memory");
-            sums.dirty.insert(Place::Day(2, sums.day(2).expect("memory")[0].0.clone()));
+            sums.dirty.insert(AggregateKey::Day(2, sums.day(2).expect("memory")[0].0.clone()));
             sums.write().expect("memory");
         }
         let mut sums = sums(&store);
@@ -351,7 +355,7 @@ mod tests {
 
     #[test]
     fn names_with_slashes_and_nul_stay_apart() {
-        let line = Line { key: "key_1".into(), server: "mcp_1".into(), tool: "a/b\0c".into() };
+        let line = UsageKey { key: "key_1".into(), server: "mcp_1".into(), tool: "a/b\0c".into() };
         assert_eq!(place_of(DAYS, &place_key(DAYS, 7, &line)), Some((7, line)));
     }
 }

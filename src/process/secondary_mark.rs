@@ -16,15 +16,15 @@ const INSTANCE_BITS: u32 = 40;
 
 /// All brands of one installation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Brands(u64);
+pub(super) struct SecondaryMarks(u64);
 
-impl Brands {
+impl SecondaryMarks {
     /// Returns the brands of an instance: the same for each daemon that runs it.
-    pub(super) fn of(instance: &str) -> Brands {
+    pub(super) fn of(instance: &str) -> SecondaryMarks {
         // FNV-1a: the same in every version of this program, unlike the standard library's hashes.
         let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
         let hash = instance.bytes().fold(0xcbf2_9ce4_8422_2325, mix);
-        Brands(BRANDED | (hash >> (64 - INSTANCE_BITS)) << CHILD_BITS)
+        SecondaryMarks(BRANDED | (hash >> (64 - INSTANCE_BITS)) << CHILD_BITS)
     }
 
     /// Returns the brand of the child with this number. It repeats after a million children; by then the earlier tree
@@ -53,12 +53,12 @@ impl Brands {
 
     /// Reports whether a process carries a brand of this installation.
     pub(super) fn is_on(self, pid: i32) -> bool {
-        brand_of(pid).is_some_and(|limit| self.has(limit))
+        secondary_mark_of(pid).is_some_and(|limit| self.has(limit))
     }
 }
 
 /// Returns the limit that serves as brand; `None` if the process is gone or has none.
-pub(super) fn brand_of(pid: i32) -> Option<u64> {
+pub(super) fn secondary_mark_of(pid: i32) -> Option<u64> {
     proc_fs::limit(pid, "Max realtime timeout")
 }
 
@@ -70,7 +70,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_brand_tells_its_installation_and_its_child(one in ".{1,40}", other in ".{1,40}", child: u32, next: u32) {
-            let (own, foreign) = (Brands::of(&one), Brands::of(&other));
+            let (own, foreign) = (SecondaryMarks::of(&one), SecondaryMarks::of(&other));
             prop_assert!(own.has(own.of_child(child.into())));
             prop_assert!(own == foreign || !foreign.has(own.of_child(child.into())));
             let alike = child % (1 << CHILD_BITS) == next % (1 << CHILD_BITS);
@@ -80,10 +80,10 @@ mod tests {
 
         #[test]
         fn no_limit_that_means_something_is_a_brand(instance in ".{1,40}", microseconds in 0u64..1 << 60) {
-            prop_assert!(!Brands::of(&instance).has(microseconds));
-            prop_assert!(!Brands::of(&instance).has(u64::MAX));
-            prop_assert!(!Brands::is_of_any(microseconds) && !Brands::is_of_any(u64::MAX));
-            prop_assert!(Brands::is_of_any(Brands::of(&instance).of_child(microseconds)));
+            prop_assert!(!SecondaryMarks::of(&instance).has(microseconds));
+            prop_assert!(!SecondaryMarks::of(&instance).has(u64::MAX));
+            prop_assert!(!SecondaryMarks::is_of_any(microseconds) && !SecondaryMarks::is_of_any(u64::MAX));
+            prop_assert!(SecondaryMarks::is_of_any(SecondaryMarks::of(&instance).of_child(microseconds)));
         }
     }
 }

@@ -10,16 +10,16 @@ use tokio::sync::oneshot;
 
 /// Limits of the start brake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BrakeSettings {
+pub struct StartLimits {
     /// Maximum number of starts under way at once; 0 counts as 1.
     pub concurrent: usize,
     /// Maximum number of starts that may begin in a second; 0 counts as 1.
     pub per_second: u32,
 }
 
-impl Default for BrakeSettings {
+impl Default for StartLimits {
     fn default() -> Self {
-        BrakeSettings { concurrent: 4, per_second: 10 }
+        StartLimits { concurrent: 4, per_second: 10 }
     }
 }
 
@@ -59,22 +59,22 @@ impl Pacer {
 }
 
 /// A position in the line: the rank, and a number that counts up.
-type Place = (Rank, u64);
+type QueuePosition = (Rank, u64);
 
 /// The free starts, and the waiting ones in the order in which they are let through.
-struct Line {
+struct StartQueue {
     free: usize,
-    waiting: BTreeMap<Place, oneshot::Sender<StartPermit>>,
+    waiting: BTreeMap<QueuePosition, oneshot::Sender<StartPermit>>,
     last: u64,
     pacer: Pacer,
 }
 
 /// Shared handle that hands out starts. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct StartBrake(Arc<Mutex<Line>>);
+pub(super) struct StartLimiter(Arc<Mutex<StartQueue>>);
 
 /// Permit for a start under way; drop it when the child is ready or has failed.
-pub(super) struct StartPermit(Option<StartBrake>);
+pub(super) struct StartPermit(Option<StartLimiter>);
 
 impl Drop for StartPermit {
     fn drop(&mut self) {
@@ -85,32 +85,32 @@ impl Drop for StartPermit {
 }
 
 /// A position in the line, or a start that was granted at once.
-pub(super) struct Turn {
-    brake: StartBrake,
-    place: Place,
+pub(super) struct QueuedStart {
+    brake: StartLimiter,
+    place: QueuePosition,
     granted: oneshot::Receiver<StartPermit>,
 }
 
 /// Read-only view of a position in the line. Cheap to clone.
 #[derive(Clone)]
-pub struct TurnView {
-    brake: StartBrake,
-    place: Place,
+pub struct QueuedStartView {
+    brake: StartLimiter,
+    place: QueuePosition,
 }
 
-impl StartBrake {
-    pub(super) fn new(settings: BrakeSettings) -> StartBrake {
+impl StartLimiter {
+    pub(super) fn new(settings: StartLimits) -> StartLimiter {
         let pacer = Pacer::new(settings.per_second);
-        let line = Line { free: settings.concurrent.max(1), waiting: BTreeMap::new(), last: 0, pacer };
-        StartBrake(Arc::new(Mutex::new(line)))
+        let line = StartQueue { free: settings.concurrent.max(1), waiting: BTreeMap::new(), last: 0, pacer };
+        StartLimiter(Arc::new(Mutex::new(line)))
     }
 
-    fn line(&self) -> MutexGuard<'_, Line> {
+    fn line(&self) -> MutexGuard<'_, StartQueue> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a position in the line, or a start at once if one is free.
-    pub(super) fn stand_in_line(&self, rank: Rank) -> Turn {
+    pub(super) fn stand_in_line(&self, rank: Rank) -> QueuedStart {
         let mut line = self.line();
         line.last += 1;
         let place = (rank, line.last);
@@ -123,7 +123,7 @@ impl StartBrake {
         } else {
             line.waiting.insert(place, grant);
         }
-        Turn { brake: self.clone(), place, granted }
+        QueuedStart { brake: self.clone(), place, granted }
     }
 
     /// Hands a finished start to the next in line. Skips waiters that have left in the meantime.
@@ -148,10 +148,10 @@ impl StartBrake {
     }
 }
 
-impl Turn {
+impl QueuedStart {
     /// Returns a view of this position.
-    pub(super) fn view(&self) -> TurnView {
-        TurnView { brake: self.brake.clone(), place: self.place }
+    pub(super) fn view(&self) -> QueuedStartView {
+        QueuedStartView { brake: self.brake.clone(), place: self.place }
     }
 
     /// Waits until the start is granted and the pace allows it.
@@ -165,7 +165,7 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for QueuedStart {
     fn drop(&mut self) {
         // Drops the removed entry only after the lock is released.
         let left = self.brake.line().waiting.remove(&self.place);
@@ -173,7 +173,7 @@ impl Drop for Turn {
     }
 }
 
-impl TurnView {
+impl QueuedStartView {
     /// Returns the number of starts before this one; `None` once it is its turn.
     pub fn before(&self) -> Option<usize> {
         let line = self.brake.line();
@@ -181,7 +181,7 @@ impl TurnView {
     }
 }
 
-impl fmt::Debug for TurnView {
+impl fmt::Debug for QueuedStartView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("TurnView").field(&self.place).finish()
     }
@@ -212,7 +212,7 @@ mod tests {
         assert_eq!(pacer.book(later), later);
     }
 
-    fn is_granted(turn: &mut Turn) -> bool {
+    fn is_granted(turn: &mut QueuedStart) -> bool {
         turn.granted.try_recv().is_ok_and(|permit| {
             // Leaked on purpose: dropping the permit would pass the start on to the next.
             std::mem::forget(permit);
@@ -222,14 +222,14 @@ mod tests {
 
     #[test]
     fn first_starts_go_before_restarts_and_what_goes_on_before_all() {
-        let brake = StartBrake::new(BrakeSettings { concurrent: 1, per_second: 1000 });
+        let brake = StartLimiter::new(StartLimits { concurrent: 1, per_second: 1000 });
         let mut running = brake.stand_in_line(Rank::First);
         let permit = running.granted.try_recv().expect("the first is let through at once");
         let mut restart = brake.stand_in_line(Rank::Restart);
         let mut first = brake.stand_in_line(Rank::First);
         let mut second = brake.stand_in_line(Rank::First);
         let mut again = brake.stand_in_line(Rank::Again);
-        let before = |turn: &Turn| turn.view().before();
+        let before = |turn: &QueuedStart| turn.view().before();
         assert_eq!((before(&again), before(&first), before(&second)), (Some(0), Some(1), Some(2)));
         assert_eq!((before(&restart), before(&running)), (Some(3), None));
         drop(permit);
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn whoever_leaves_the_line_takes_no_start_along() {
-        let brake = StartBrake::new(BrakeSettings { concurrent: 1, per_second: 1000 });
+        let brake = StartLimiter::new(StartLimits { concurrent: 1, per_second: 1000 });
         let mut running = brake.stand_in_line(Rank::First);
         let permit = running.granted.try_recv().expect("at once");
         let (leaves, mut stays) = (brake.stand_in_line(Rank::First), brake.stand_in_line(Rank::First));

@@ -11,15 +11,15 @@ use sha2::{Digest, Sha256};
 use super::schema::{WRAPPED, adapt};
 
 /// The longest name that OpenAI's API takes.
-const LONGEST_NAME: usize = 64;
+const MAX_NAME: usize = 64;
 /// The longest description that Azure and some models of OpenAI take, in units of UTF-16.
-const LONGEST_DESCRIPTION: usize = 1024;
+const MAX_DESCRIPTION: usize = 1024;
 /// End of a description that is continued elsewhere.
 const GOES_ON: &str = " … (goes on in the system message)";
 
 /// A tool that a model may call.
 #[derive(Debug, Clone)]
-pub(super) struct Offered {
+pub(super) struct ToolBinding {
     /// Id of the server.
     pub(super) server_id: Arc<str>,
     /// Name of the server.
@@ -39,23 +39,23 @@ pub(super) struct Removed {
     /// Definition, as sent to the model's API.
     pub(super) definition: Box<RawValue>,
     name: String,
-    pub(super) tool: Offered,
+    pub(super) tool: ToolBinding,
     is_wrapped: bool,
 }
 
 /// All tools of a query, as the model's API takes them.
 #[derive(Debug, Default)]
-pub(super) struct Offer {
+pub(super) struct ToolSet {
     /// Definitions, in the same order as `names`.
     definitions: Vec<Box<RawValue>>,
     names: Vec<String>,
     /// Tools by the name that the model knows, with `true` if the schema is wrapped.
-    tools: HashMap<String, (Offered, bool)>,
+    tools: HashMap<String, (ToolBinding, bool)>,
 }
 
-impl Offer {
-    pub(super) fn new(tools: Vec<Offered>) -> Offer {
-        let mut offer = Offer::default();
+impl ToolSet {
+    pub(super) fn new(tools: Vec<ToolBinding>) -> ToolSet {
+        let mut offer = ToolSet::default();
         let mut uses: HashMap<Box<str>, usize> = HashMap::new();
         tools.iter().for_each(|tool| *uses.entry(tool.tool.clone()).or_default() += 1);
         for tool in tools {
@@ -113,7 +113,7 @@ impl Offer {
     }
 
     /// Returns the tool of a name that the model used.
-    pub(super) fn find(&self, name: &str) -> Option<&Offered> {
+    pub(super) fn find(&self, name: &str) -> Option<&ToolBinding> {
         self.tools.get(name).map(|(tool, _)| tool)
     }
 
@@ -150,7 +150,7 @@ impl Offer {
 
     /// Chooses a name: the tool's own if it is unique and possible; else with its server's; else shortened, with
     /// a piece of a hash that keeps it apart from others.
-    fn name(&self, tool: &Offered, is_unique: bool) -> String {
+    fn name(&self, tool: &ToolBinding, is_unique: bool) -> String {
         let own = &*tool.tool;
         if is_unique && is_possible(own) && !self.tools.contains_key(own) {
             return own.to_owned();
@@ -164,7 +164,7 @@ impl Offer {
         let mut hash = Sha256::digest(format!("{}\0{own}", tool.server_id));
         loop {
             let piece: String = hash[..4].iter().map(|byte| format!("{byte:02x}")).collect();
-            let kept: String = plain.chars().take(LONGEST_NAME - piece.len() - 1).collect();
+            let kept: String = plain.chars().take(MAX_NAME - piece.len() - 1).collect();
             let name = format!("{kept}_{piece}");
             if !self.tools.contains_key(&name) {
                 return name;
@@ -201,10 +201,10 @@ fn define(name: &str, description: &str, parameters: &RawValue) -> serde_json::R
 fn split(description: &str) -> (&str, Option<&str>) {
     let length = |text: &str| text.chars().map(char::len_utf16).sum::<usize>();
     // A text has at most as many units as bytes.
-    if description.len() <= LONGEST_DESCRIPTION || length(description) <= LONGEST_DESCRIPTION {
+    if description.len() <= MAX_DESCRIPTION || length(description) <= MAX_DESCRIPTION {
         return (description, None);
     }
-    let (most, mut units) = (LONGEST_DESCRIPTION - length(GOES_ON), 0);
+    let (most, mut units) = (MAX_DESCRIPTION - length(GOES_ON), 0);
     let end = description.char_indices().find(|(_, c)| {
         units += c.len_utf16();
         units > most
@@ -220,7 +220,7 @@ fn is_letter(c: char) -> bool {
 }
 
 fn is_possible(name: &str) -> bool {
-    (1..=LONGEST_NAME).contains(&name.len()) && name.chars().all(is_letter)
+    (1..=MAX_NAME).contains(&name.len()) && name.chars().all(is_letter)
 }
 
 #[cfg(test)]
@@ -230,8 +230,8 @@ mod tests {
     use serde_json::{Value, json};
     use std::collections::HashSet;
 
-    fn tool(server: &str, name: &str, schema: &Value) -> Offered {
-        Offered {
+    fn tool(server: &str, name: &str, schema: &Value) -> ToolBinding {
+        ToolBinding {
             server_id: format!("mcp_{server}").into(),
             server: server.into(),
             tool: name.into(),
@@ -244,14 +244,14 @@ mod tests {
         json!({"type": "object", "properties": {"a": {"type": "integer"}}})
     }
 
-    fn parameters(offer: &Offer, at: usize) -> Value {
+    fn parameters(offer: &ToolSet, at: usize) -> Value {
         let definition: Value = serde_json::from_str(offer.definitions()[at].get()).expect("JSON");
         definition["function"]["parameters"].clone()
     }
 
     #[test]
     fn a_usual_tool_is_offered_as_it_is() {
-        let offer = Offer::new(vec![tool("s", "add", &plain())]);
+        let offer = ToolSet::new(vec![tool("s", "add", &plain())]);
         let definition: Value = serde_json::from_str(offer.definitions()[0].get()).expect("JSON");
         let function = json!({"name": "add", "description": "Does it.\nIn detail.", "parameters": plain()});
         assert_eq!(definition, json!({"type": "function", "function": function}));
@@ -270,7 +270,7 @@ mod tests {
     #[test]
     fn names_that_are_impossible_or_shared_are_mapped_and_found_again() {
         let long = "x".repeat(80);
-        let offer = Offer::new(vec![
+        let offer = ToolSet::new(vec![
             tool("a", "search", &plain()),
             tool("b", "search", &plain()),
             tool("a", "get.weather", &plain()),
@@ -289,9 +289,9 @@ mod tests {
 
     #[test]
     fn no_tool_takes_the_name_of_another() {
-        let offer = Offer::new(vec![tool("a", "get.weather", &plain())]);
+        let offer = ToolSet::new(vec![tool("a", "get.weather", &plain())]);
         let taken = offer.names()[0].to_owned();
-        let offer = Offer::new(vec![tool("b", &taken, &plain()), tool("a", "get.weather", &plain())]);
+        let offer = ToolSet::new(vec![tool("b", &taken, &plain()), tool("a", "get.weather", &plain())]);
         assert_eq!(offer.names().len(), 2);
         assert_eq!(offer.find(&taken).map(|tool| &*tool.server), Some("b"));
     }
@@ -299,7 +299,7 @@ mod tests {
     #[test]
     fn arguments_of_a_schema_that_went_one_level_down_come_up_again() {
         let schema = json!({"anyOf": [{"required": ["a"]}, {"required": ["b"]}]});
-        let offer = Offer::new(vec![tool("s", "t", &schema)]);
+        let offer = ToolSet::new(vec![tool("s", "t", &schema)]);
         assert_eq!(parameters(&offer, 0)["properties"]["input"], schema);
         let given = offer.arguments("t", r#"{"input": {"a": 1.50}}"#).expect("unwrapped");
         assert_eq!(given.get(), r#"{"a": 1.50}"#);
@@ -309,7 +309,7 @@ mod tests {
     #[test]
     fn a_tool_that_is_left_out_is_not_offered_told_or_found() {
         let mut offer =
-            Offer::new(vec![tool("s", "a", &plain()), tool("s", "b", &plain()), tool("s", "c", &plain())]);
+            ToolSet::new(vec![tool("s", "a", &plain()), tool("s", "b", &plain()), tool("s", "c", &plain())]);
         let left_out = offer.leave_out(1).expect("there");
         assert_eq!(&*left_out.tool.tool, "b");
         assert_eq!((offer.in_order(), offer.definitions().len()), (&["a".to_owned(), "c".to_owned()][..], 2));
@@ -321,19 +321,20 @@ mod tests {
 
     #[test]
     fn a_description_that_is_too_long_goes_on_in_the_system_message() {
-        let long =
-            |text: String| Offer::new(vec![Offered { description: text.into(), ..tool("s", "t", &plain()) }]);
-        let told = |offer: &Offer| {
+        let long = |text: String| {
+            ToolSet::new(vec![ToolBinding { description: text.into(), ..tool("s", "t", &plain()) }])
+        };
+        let told = |offer: &ToolSet| {
             let definition: Value = serde_json::from_str(offer.definitions()[0].get()).expect("JSON");
             definition["function"]["description"].as_str().expect("a text").to_owned()
         };
-        let whole = "x".repeat(LONGEST_DESCRIPTION);
+        let whole = "x".repeat(MAX_DESCRIPTION);
         assert_eq!(told(&long(whole.clone())), whole);
-        assert_eq!(told(&long("é".repeat(LONGEST_DESCRIPTION))).chars().count(), LONGEST_DESCRIPTION);
+        assert_eq!(told(&long("é".repeat(MAX_DESCRIPTION))).chars().count(), MAX_DESCRIPTION);
         let words = "word ".repeat(400);
         let offer = long(words.clone());
         let (first, listing) = (told(&offer), offer.listing());
-        assert!(first.encode_utf16().count() <= LONGEST_DESCRIPTION && first.ends_with(GOES_ON), "{first}");
+        assert!(first.encode_utf16().count() <= MAX_DESCRIPTION && first.ends_with(GOES_ON), "{first}");
         let first = first.strip_suffix(GOES_ON).expect("marked");
         let rest = listing.split_once("goes on:\n").expect("told").1.trim_end();
         assert_eq!(format!("{first} {rest}"), words.trim_end());
@@ -344,7 +345,7 @@ mod tests {
         fn no_description_is_too_long_and_nothing_of_it_is_lost(text in "(\\PC{1,40}[ \n]?){0,120}") {
             let (first, rest) = split(&text);
             let marked = rest.map_or(first.to_owned(), |_| format!("{first}{GOES_ON}"));
-            prop_assert!(marked.encode_utf16().count() <= LONGEST_DESCRIPTION);
+            prop_assert!(marked.encode_utf16().count() <= MAX_DESCRIPTION);
             let letters = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
             prop_assert_eq!(letters(first) + &letters(rest.unwrap_or_default()), letters(&text));
         }
@@ -354,7 +355,7 @@ mod tests {
         #[test]
         fn every_tool_has_a_possible_name_of_its_own(names in prop::collection::hash_set((0..3u8, "\\PC{1,70}"), 1..12)) {
             let tools: Vec<_> = names.iter().map(|(server, name)| tool(&format!("s{server}"), name, &plain())).collect();
-            let offer = Offer::new(tools);
+            let offer = ToolSet::new(tools);
             prop_assert_eq!(offer.names().len(), names.len());
             prop_assert!(offer.names().iter().all(|name| is_possible(name)));
         }

@@ -11,9 +11,9 @@ use std::collections::HashMap;
 use nix::sys::signal::Signal;
 
 use super::MARK_VARIABLE;
-use super::brand::{Brands, brand_of};
 use super::host::{HostInner, HostSettings};
 use super::proc_fs::{self, Mark, Stat};
+use super::secondary_mark::{SecondaryMarks, secondary_mark_of};
 use super::tree::{KILL_ROUNDS, Leaders, send};
 use super::{own, pidfd};
 
@@ -22,7 +22,7 @@ use super::{own, pidfd};
 pub(super) struct Kin {
     /// `NAME=INSTANCE.`, the beginning of this installation's marks.
     mark: String,
-    brands: Brands,
+    brands: SecondaryMarks,
     /// `true` if we gain no privileges ourselves: then that says nothing about others.
     unprivileged: bool,
     /// `true` if only descendants of our own children can be reparented to us: we are not process 1 of anything, had no
@@ -37,24 +37,24 @@ impl Kin {
         let (instance, own) = (&settings.instance, std::process::id().cast_signed());
         Kin {
             mark: format!("{MARK_VARIABLE}={instance}."),
-            brands: Brands::of(instance),
+            brands: SecondaryMarks::of(instance),
             unprivileged: proc_fs::gains_no_privileges(own),
             alone: settings.alone && own != 1 && at_start.is_empty(),
             at_start,
         }
     }
 
-    pub(super) fn brands(&self) -> Brands {
+    pub(super) fn brands(&self) -> SecondaryMarks {
         self.brands
     }
 
     /// Returns the observations on a process that was reparented to us.
     fn seen(&self, pid: i32) -> Seen {
-        let brand = brand_of(pid).filter(|limit| !self.brands.has(*limit));
+        let brand = secondary_mark_of(pid).filter(|limit| !self.brands.has(*limit));
         Seen {
             brand: self.brands.is_on(pid),
             mark: match proc_fs::mark(pid, MARK_VARIABLE, &self.mark) {
-                Mark::None if brand.is_some_and(Brands::is_of_any) => Mark::Foreign,
+                Mark::None if brand.is_some_and(SecondaryMarks::is_of_any) => Mark::Foreign,
                 mark => mark,
             },
             no_privileges: proc_fs::gains_no_privileges(pid),
@@ -100,11 +100,11 @@ fn may_belong(stray: Stat, leaders: &Leaders, at_start: &Leaders) -> bool {
 }
 
 /// Strays that were already logged: process id to start time.
-pub(super) type Told = HashMap<i32, u64>;
+pub(super) type ReportedOrphans = HashMap<i32, u64>;
 
 /// Ends the strays that no running server can have started, and returns their number; and the number left alone because
 /// a running server can have started them, or because they may be somebody else's. Logs each once.
-pub(super) fn sweep(host: &HostInner, told: &mut Told) -> (usize, usize) {
+pub(super) fn sweep(host: &HostInner, told: &mut ReportedOrphans) -> (usize, usize) {
     let (leaders, kin) = (host.leaders_now(), host.kin());
     let fell = adopted(&leaders);
     told.retain(|pid, started| fell.iter().any(|(other, stat)| other == pid && stat.started == *started));
@@ -167,7 +167,7 @@ mod tests {
 
     fn kin(alone: bool, unprivileged: bool) -> Kin {
         let at_start = Leaders::new();
-        Kin { mark: String::new(), brands: Brands::of("x"), unprivileged, alone, at_start }
+        Kin { mark: String::new(), brands: SecondaryMarks::of("x"), unprivileged, alone, at_start }
     }
 
     #[test]

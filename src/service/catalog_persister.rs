@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::registry::{RegistryHandle, Told};
+use super::registry::{CatalogUpdate, RegistryHandle};
 use crate::child::Catalog;
-use crate::supervisor::{Directory, PinMode, Remembered};
+use crate::supervisor::{CachedCatalog, Directory, PinMode};
 
 /// Time to wait for further changes, so that a burst of them is one write.
 const DEBOUNCE: Duration = Duration::from_millis(500);
@@ -16,16 +16,16 @@ type Kept = HashMap<Arc<str>, (Arc<Catalog>, PinMode)>;
 
 /// Writer of changed lists to the store. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Keeper {
+pub(super) struct CatalogPersister {
     registry: RegistryHandle,
     directory: Directory,
     /// Lists that were written last, by server id, and the pin mode of the server's tools then.
     kept: Arc<Mutex<Kept>>,
 }
 
-impl Keeper {
-    pub(super) fn new(registry: RegistryHandle, directory: Directory) -> Keeper {
-        Keeper { registry, directory, kept: Arc::default() }
+impl CatalogPersister {
+    pub(super) fn new(registry: RegistryHandle, directory: Directory) -> CatalogPersister {
+        CatalogPersister { registry, directory, kept: Arc::default() }
     }
 
     /// Writes changed lists of all servers until the future is dropped.
@@ -50,7 +50,7 @@ impl Keeper {
         }
     }
 
-    fn changed(&self) -> Vec<Told> {
+    fn changed(&self) -> Vec<CatalogUpdate> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.retain(|id, _| self.directory.get(id).is_some());
         let mut changed = Vec::new();
@@ -67,8 +67,8 @@ impl Keeper {
             let known = known.is_some_and(|(before, mode)| Arc::ptr_eq(before, &catalog) && *mode == pin);
             if let (false, true, Some(introduction)) = (known, catalog.is_loaded(), introduction) {
                 kept.insert(handle.id().clone(), (catalog.clone(), pin));
-                let remembered = Remembered { catalog, introduction };
-                changed.push(Told { server: handle.id().clone(), remembered });
+                let remembered = CachedCatalog { catalog, introduction };
+                changed.push(CatalogUpdate { server: handle.id().clone(), remembered });
             }
         }
         changed

@@ -9,11 +9,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::catalog_cache::{CatalogCache, StoredCatalog};
 use super::list::{Origin, ServerEntry, ServerList};
-use super::memories::{Memories, Memory};
-use crate::access::{KeyRecord, Made, MemberRecord, PlanRecord};
+use crate::access::{CreatedRecords, KeyRecord, MemberRecord, PlanRecord};
 use crate::service::pins::Pins;
-use crate::store::{Op, Store, StoreError, Vault, decode, encode};
+use crate::store::{DurableStore, Op, Store, StoreError, decode, encode};
 use crate::supervisor::{Definition, Problem};
 
 const SERVERS: &[u8] = b"s/";
@@ -23,7 +23,7 @@ const PLANS: &[u8] = b"o/p/";
 const MEMORIES: &[u8] = b"c/";
 const PINS: &[u8] = b"p/";
 const FILES: &[u8] = b"f/";
-const FRAME: &[u8] = b"m/extra";
+const EXTRAS: &[u8] = b"m/extra";
 /// Key of a mark that the store has nothing of a servers file but its entries.
 const CLEAN: &[u8] = b"m/entries-only";
 const INSTANCE: &[u8] = b"m/instance";
@@ -62,13 +62,13 @@ pub(super) struct LastApplied<'a> {
 }
 
 /// Typed access to the records, and the vault that holds them.
-pub(super) struct Ledger {
-    vault: Vault,
+pub(super) struct RegistryStore {
+    vault: DurableStore,
 }
 
-impl Ledger {
-    pub(super) fn new(vault: Vault) -> Ledger {
-        Ledger { vault }
+impl RegistryStore {
+    pub(super) fn new(vault: DurableStore) -> RegistryStore {
+        RegistryStore { vault }
     }
 
     /// Carries out a batch, which is durable after `Ok`. After an error everything is as before, at the latest
@@ -78,7 +78,7 @@ impl Ledger {
     }
 
     /// Returns the vault, which protects the records.
-    pub(super) fn vault(&mut self) -> &mut Vault {
+    pub(super) fn vault(&mut self) -> &mut DurableStore {
         &mut self.vault
     }
 
@@ -97,8 +97,8 @@ impl Ledger {
     }
 
     /// Returns what surrounds the servers in an exported file; `None` if it was never stored.
-    pub(super) fn frame(&self) -> Result<Option<Map<String, Value>>, StoreError> {
-        self.get(FRAME)
+    pub(super) fn extras(&self) -> Result<Option<Map<String, Value>>, StoreError> {
+        self.get(EXTRAS)
     }
 
     /// Returns the entries that a servers file had when it was last applied; none if it never was.
@@ -112,7 +112,7 @@ impl Ledger {
     }
 
     /// Reports whether what surrounds the servers is known to come from an import.
-    pub(super) fn frame_is_clean(&self) -> Result<bool, StoreError> {
+    pub(super) fn extras_are_clean(&self) -> Result<bool, StoreError> {
         Ok(self.store().get(CLEAN)?.is_some())
     }
 
@@ -123,29 +123,29 @@ impl Ledger {
     }
 
     /// Returns the members and plans that were made over the API, members in the order in which they were made.
-    pub(super) fn made(&self) -> Result<Made, StoreError> {
+    pub(super) fn made(&self) -> Result<CreatedRecords, StoreError> {
         let members = self.store().scan_prefix(MEMBERS)?;
         let members: Result<Vec<MemberRecord>, _> =
             members.iter().map(|(key, value)| decode(key, value)).collect();
         let plans = self.store().scan_prefix(PLANS)?;
         let plans: Result<Vec<PlanRecord>, _> = plans.iter().map(|(key, value)| decode(key, value)).collect();
-        let mut made = Made { members: members?, plans: plans? };
+        let mut made = CreatedRecords { members: members?, plans: plans? };
         made.members.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
         Ok(made)
     }
 
     /// Returns what servers announced in their last runs. Records that cannot be read are left out, since
     /// servers announce again.
-    pub(super) fn memories(&self) -> Result<Memories, StoreError> {
-        let mut memories = Memories::default();
+    pub(super) fn catalog_cache(&self) -> Result<CatalogCache, StoreError> {
+        let mut catalog_cache = CatalogCache::default();
         for (key, value) in self.store().scan_prefix(MEMORIES)? {
             let server = String::from_utf8_lossy(&key[MEMORIES.len()..]).into_owned();
-            match decode::<Memory>(&key, &value) {
-                Ok(memory) => memories.add(server.into(), memory),
+            match decode::<StoredCatalog>(&key, &value) {
+                Ok(memory) => catalog_cache.add(server.into(), memory),
                 Err(error) => tracing::warn!(%error, "what a server announced cannot be read"),
             }
         }
-        Ok(memories)
+        Ok(catalog_cache)
     }
 
     /// Returns the pins of all servers' tools, by the server's id.
@@ -253,8 +253,8 @@ pub(super) fn put_instance(instance: &Instance) -> Result<Op, StoreError> {
 }
 
 /// Returns the operation that stores what surrounds the servers in an exported file.
-pub(super) fn put_frame(frame: &Map<String, Value>) -> Result<Op, StoreError> {
-    Ok(Op::Put { key: FRAME.to_vec(), value: encode(frame)? })
+pub(super) fn put_extras(extras: &Map<String, Value>) -> Result<Op, StoreError> {
+    Ok(Op::Put { key: EXTRAS.to_vec(), value: encode(extras)? })
 }
 
 /// Returns the operation that stores a key, as its record: never the key itself.
@@ -293,7 +293,7 @@ pub(super) fn put_applied(file: &str, applied: &LastApplied<'_>) -> Result<Op, S
 }
 
 /// Returns the operation that stores what a server announced.
-pub(super) fn put_memory(server: &str, memory: &Memory) -> Result<Op, StoreError> {
+pub(super) fn put_cached_catalog(server: &str, memory: &StoredCatalog) -> Result<Op, StoreError> {
     Ok(Op::Put { key: memory_key(server), value: encode(memory)? })
 }
 

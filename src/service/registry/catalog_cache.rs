@@ -13,19 +13,19 @@ use sha2::{Digest, Sha256};
 use super::list::ServerEntry;
 use crate::child::Catalog;
 use crate::mcp::ListKind;
-use crate::supervisor::{Definition, Introduction, Remembered};
+use crate::supervisor::{CachedCatalog, Definition, ServerInfo};
 
 /// Announcement of a server's child that is to be stored.
-pub struct Told {
+pub struct CatalogUpdate {
     /// Id of the server, from [`ServerEntry::id`].
     pub server: Arc<str>,
     /// Lists and introduction that the child announced.
-    pub remembered: Remembered,
+    pub remembered: CachedCatalog,
 }
 
 /// Announcement of a server's last run as it is stored.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Memory {
+pub(super) struct StoredCatalog {
     /// Fingerprint of the definition that was run.
     fingerprint: String,
     protocol_version: Box<str>,
@@ -40,10 +40,10 @@ pub(super) struct Memory {
     prompts: Vec<Box<RawValue>>,
 }
 
-impl Memory {
-    pub(super) fn new(definition: &Definition, told: &Remembered) -> Memory {
-        let Remembered { catalog, introduction } = told;
-        Memory {
+impl StoredCatalog {
+    pub(super) fn new(definition: &Definition, told: &CachedCatalog) -> StoredCatalog {
+        let CachedCatalog { catalog, introduction } = told;
+        StoredCatalog {
             fingerprint: fingerprint(definition),
             protocol_version: introduction.protocol_version.clone(),
             modern: introduction.modern,
@@ -58,9 +58,9 @@ impl Memory {
         }
     }
 
-    fn recall(self) -> Remembered {
+    fn recall(self) -> CachedCatalog {
         let (catalog, _) = Catalog::build(self.tools, self.resources, self.templates, self.prompts);
-        let introduction = Introduction {
+        let introduction = ServerInfo {
             protocol_version: self.protocol_version,
             modern: self.modern,
             server_name: self.server_name,
@@ -68,22 +68,22 @@ impl Memory {
             capabilities: self.capabilities,
             instructions: self.instructions,
         };
-        Remembered { catalog: Arc::new(catalog), introduction: Arc::new(introduction) }
+        CachedCatalog { catalog: Arc::new(catalog), introduction: Arc::new(introduction) }
     }
 }
 
 /// Stored announcements of all servers, by server id.
 #[derive(Default)]
-pub struct Memories(HashMap<Arc<str>, (String, Remembered)>);
+pub struct CatalogCache(HashMap<Arc<str>, (String, CachedCatalog)>);
 
-impl Memories {
-    pub(super) fn add(&mut self, server: Arc<str>, memory: Memory) {
+impl CatalogCache {
+    pub(super) fn add(&mut self, server: Arc<str>, memory: StoredCatalog) {
         self.0.insert(server, (memory.fingerprint.clone(), memory.recall()));
     }
 
     /// Returns what a server announced in its last run; `None` if nothing is stored or its definition runs
     /// something else now.
-    pub fn of(&self, entry: &ServerEntry) -> Option<Remembered> {
+    pub fn of(&self, entry: &ServerEntry) -> Option<CachedCatalog> {
         let (kept, remembered) = self.0.get(&entry.id)?;
         (*kept == fingerprint(&entry.definition)).then(|| remembered.clone())
     }

@@ -7,20 +7,20 @@ use axum::http::HeaderValue;
 use axum::http::header::{ACCEPT_ENCODING, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::Response;
 
-use super::auth::Denied;
-use super::clock::retry_seconds;
+use super::auth::AuthError;
 use super::guard::{Defect, HalfSent};
+use super::timestamp::retry_seconds;
 
 /// Time to wait after the store refused a change: the interval in which the store is tried again.
 pub(super) const STORE_PAUSE: Duration = Duration::from_secs(5);
 
 /// Headers and notes of a refusal beside its body.
 #[derive(Debug, Default)]
-pub(super) struct Manner {
+pub(super) struct ResponseMeta {
     /// Time after which asking again is worth it, for `Retry-After`; `None` if none is given.
     pub(super) retry_after: Option<Duration>,
     /// The credential error behind a 401, for its challenge and the log.
-    pub(super) denied: Option<Denied>,
+    pub(super) denied: Option<AuthError>,
     /// A defect of the daemon, for the guard to log.
     pub(super) defect: Option<String>,
     /// `true` if the connection ends with this answer.
@@ -31,7 +31,7 @@ pub(super) struct Manner {
     pub(super) coded: bool,
 }
 
-impl Manner {
+impl ResponseMeta {
     /// Puts the headers and the notes for the guard on an answer.
     pub(super) fn put_on(self, response: &mut Response) {
         let headers = response.headers_mut();

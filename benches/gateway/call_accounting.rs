@@ -9,9 +9,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
-use mcpvisor::access::{Charter, KeyLimits, KeyRing, KeyWish, NewKey, Permissions, Plan, Principal};
+use mcpvisor::access::{KeyLimits, KeyRing, NewKey, NewKeySpec, Permissions, Plan, Principal, Tenancy};
 use mcpvisor::http::read_and_tell;
-use mcpvisor::service::Toll;
+use mcpvisor::service::CallAccounting;
 use mcpvisor::store::MemoryStore;
 
 use crate::process::thread_cpu;
@@ -20,24 +20,24 @@ use crate::process::thread_cpu;
 const CALLS: u32 = 20_000;
 
 /// Where calls pay.
-pub(crate) struct Booth {
-    toll: Toll,
+pub(crate) struct AccountingRun {
+    toll: CallAccounting,
     caller: Principal,
     token: String,
     request: HeaderMap,
 }
 
-impl Booth {
-    pub(crate) async fn new() -> Result<Booth> {
+impl AccountingRun {
+    pub(crate) async fn new() -> Result<AccountingRun> {
         let mut plan = Plan::with_rate("bench", Some(1_000_000_000));
         plan.monthly_requests = Some(1_000_000_000_000);
-        let mut charter = Charter::default();
+        let mut charter = Tenancy::default();
         charter.organization.plan = Arc::new(plan);
         let keys = KeyRing::new(charter);
-        let wish = KeyWish {
+        let wish = NewKeySpec {
             name: "bench".to_owned(),
             description: None,
-            member_id: Charter::default_owner().id,
+            member_id: Tenancy::default_owner().id,
             expires_at: None,
             permissions: Permissions::default(),
             limits: KeyLimits::default(),
@@ -45,18 +45,19 @@ impl Booth {
         let key = NewKey::generate(wish, 0).context("making a key")?;
         keys.replace([key.record]);
         let caller = keys.anybody();
-        let toll = Toll::new(keys, Arc::new(MemoryStore::default())).await?;
+        let toll = CallAccounting::new(keys, Arc::new(MemoryStore::default())).await?;
         let mut request = HeaderMap::new();
         request.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         request.insert(AUTHORIZATION, HeaderValue::try_from(format!("Bearer {}", key.text))?);
-        Ok(Booth { toll, caller, token: key.text, request })
+        Ok(AccountingRun { toll, caller, token: key.text, request })
     }
 
     /// CPU time for one call.
     pub(crate) async fn measure(&self) -> Result<Duration> {
         let before = thread_cpu()?;
         for _ in 0..CALLS {
-            let reading = self.toll.pay(black_box(&self.token), "echo").await.context("not let in")?;
+            let reading =
+                self.toll.admit_and_record(black_box(&self.token), "echo").await.context("not let in")?;
             let mut answer = HeaderMap::with_capacity(6);
             let found = read_and_tell(black_box(&self.request), &mut answer, &self.caller, &reading);
             ensure!(found == self.token.len() && answer.len() == 3, "the toll was not paid");

@@ -154,7 +154,7 @@ pub struct Member {
 
 /// The organization and its members. Ids are unique, and at least one member is an owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Charter {
+pub struct Tenancy {
     /// The one organization of the installation.
     pub organization: Organization,
     /// The members in the order of the configuration, then those made over the API.
@@ -165,13 +165,13 @@ pub struct Charter {
     pub key_defaults: KeyLimits,
 }
 
-impl Default for Charter {
+impl Default for Tenancy {
     /// Returns the organization "Local" with one member, its owner.
-    fn default() -> Charter {
+    fn default() -> Tenancy {
         let plans = Plan::built_in();
         let plan = plans.get(DEFAULT_PLAN).cloned();
         let plan = plan.unwrap_or_else(|| Arc::new(Plan::with_rate(DEFAULT_PLAN, None)));
-        Charter {
+        Tenancy {
             organization: Organization {
                 id: "org_local".into(),
                 name: "Local".to_owned(),
@@ -179,14 +179,14 @@ impl Default for Charter {
                 description: None,
                 plan,
             },
-            members: vec![Arc::new(Charter::default_owner())],
+            members: vec![Arc::new(Tenancy::default_owner())],
             plans,
             key_defaults: KeyLimits::default(),
         }
     }
 }
 
-impl Charter {
+impl Tenancy {
     /// Returns the owner that exists if the configuration names no members.
     pub fn default_owner() -> Member {
         Member {

@@ -16,12 +16,12 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::backup::{self, Backup};
+use super::fallback::ReadOnlyFallback;
 use super::files::{ROOM, ROOM_FOR_A_STORE, check_room, quarantine};
-use super::journal::{self, Journal, Wrap};
+use super::journal::{self, Journal, WrapJournalFile};
 use super::marker::Marker;
 use super::opening::{open_whole, replay};
 use super::records::{SEQ_KEY, put_seq, read_instance, read_seq};
-use super::standby::Standby;
 use super::{DataDir, Op, Store, StoreError};
 
 /// Size in bytes up to which a backup is written whenever there is time.
@@ -31,7 +31,7 @@ const SHARE_OF_BACKUP: u64 = 8;
 
 /// Reason that changes cannot be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trouble {
+pub struct StoreDegraded {
     /// Short description without paths, see [`StoreError::cause`].
     pub cause: Arc<str>,
     /// `true` if the store itself is not open, and a backup stands in for it.
@@ -39,12 +39,12 @@ pub struct Trouble {
 }
 
 /// A store and its journal, backups and marker. Its methods block on the disk.
-pub struct Vault {
+pub struct DurableStore {
     store: Arc<dyn Store>,
     /// Files beside the store; `None` for a store that is not on a disk, and while a fallback stands in.
     disk: Option<Disk>,
     /// Set while a fallback stands in for the store.
-    standby: Option<Standby>,
+    standby: Option<ReadOnlyFallback>,
     /// Number of the last change.
     seq: u64,
     undo: Option<Undo>,
@@ -54,7 +54,7 @@ pub struct Vault {
     since_backup: u64,
     /// `true` after a failed backup: the failure is logged once, not at each attempt.
     backup_fails: bool,
-    trouble: watch::Sender<Option<Trouble>>,
+    trouble: watch::Sender<Option<StoreDegraded>>,
 }
 
 /// Data to take back a batch that failed.
@@ -69,19 +69,19 @@ pub(super) struct Disk {
     pub(super) dir: DataDir,
     /// Open journal; `None` while it is to be begun again, which needs a backup first.
     pub(super) journal: Option<Journal>,
-    pub(super) wrap: Wrap,
+    pub(super) wrap: WrapJournalFile,
 }
 
-impl Vault {
+impl DurableStore {
     /// Creates a vault without any files beside the store, for tests: as durable as the store itself.
-    pub fn bare(store: Arc<dyn Store>) -> Vault {
-        Vault::assemble(store, None, 0)
+    pub fn bare(store: Arc<dyn Store>) -> DurableStore {
+        DurableStore::assemble(store, None, 0)
     }
 
-    pub(super) fn assemble(store: Arc<dyn Store>, disk: Option<Disk>, seq: u64) -> Vault {
+    pub(super) fn assemble(store: Arc<dyn Store>, disk: Option<Disk>, seq: u64) -> DurableStore {
         let backup_due = disk.is_some();
         let trouble = watch::Sender::new(None);
-        Vault {
+        DurableStore {
             store,
             disk,
             standby: None,
@@ -96,9 +96,9 @@ impl Vault {
     }
 
     /// Creates a vault with a fallback in the place of the store.
-    pub(super) fn standing_in(store: Arc<dyn Store>, standby: Standby, seq: u64) -> Vault {
-        let now = Trouble { cause: standby.full.cause().into(), from_backup: true };
-        let mut vault = Vault::assemble(store, None, seq);
+    pub(super) fn standing_in(store: Arc<dyn Store>, standby: ReadOnlyFallback, seq: u64) -> DurableStore {
+        let now = StoreDegraded { cause: standby.full.cause().into(), from_backup: true };
+        let mut vault = DurableStore::assemble(store, None, seq);
         vault.standby = Some(standby);
         vault.trouble.send_replace(Some(now));
         vault
@@ -116,7 +116,7 @@ impl Vault {
     }
 
     /// Subscribes to the state of the store: `None` while changes can be stored, else the reason.
-    pub fn trouble(&self) -> watch::Receiver<Option<Trouble>> {
+    pub fn trouble(&self) -> watch::Receiver<Option<StoreDegraded>> {
         self.trouble.subscribe()
     }
 
@@ -157,7 +157,7 @@ impl Vault {
     }
 
     /// Takes back the rest of a failed batch, and flushes.
-    pub fn settle(&mut self) -> Result<(), StoreError> {
+    pub fn rollback_pending(&mut self) -> Result<(), StoreError> {
         if self.standby.is_some() {
             // Nothing was written.
             return Ok(());
@@ -170,7 +170,7 @@ impl Vault {
     /// Writes the backup and the marker that are due, and shortens the journal. A failure is logged and tried again
     /// with the next change; it is no reason to refuse one. A large backup waits until it is worth it, so that a change
     /// costs the same however much there is.
-    pub fn rest(&mut self) {
+    pub fn run_maintenance(&mut self) {
         let is_small = self.backup_size <= SMALL_BACKUP;
         if is_small || self.since_backup.saturating_mul(SHARE_OF_BACKUP) >= self.backup_size {
             self.back_up();
@@ -393,12 +393,12 @@ impl Vault {
         let now = match done {
             // That is the caller's mistake and says nothing about the disk.
             Err(StoreError::Unencodable { .. }) => return,
-            Err(error) => Some(Trouble { cause: error.cause().into(), from_backup }),
+            Err(error) => Some(StoreDegraded { cause: error.cause().into(), from_backup }),
             Ok(()) => None,
         };
         self.trouble.send_if_modified(|known| {
             match (&*known, &now) {
-                (None, Some(Trouble { cause, .. })) => {
+                (None, Some(StoreDegraded { cause, .. })) => {
                     tracing::error!(%cause, "changes cannot be stored and are refused; calls go on");
                 }
                 (Some(_), None) => tracing::info!("changes can be stored again"),
@@ -427,7 +427,7 @@ pub(super) fn current(store: &dyn Store, seq: u64) -> Result<Backup, StoreError>
 }
 
 /// Begins the journal after a number. An existing file of its name was unfit to be continued, and is moved aside.
-pub(super) fn begin_again(dir: &DataDir, seq: u64, wrap: Wrap) -> Result<Journal, StoreError> {
+pub(super) fn begin_again(dir: &DataDir, seq: u64, wrap: WrapJournalFile) -> Result<Journal, StoreError> {
     let path = dir.path().join(journal::FILE);
     if super::disk::is_there(&path) {
         let aside = quarantine(dir.path(), &path, ".journal")?;

@@ -6,12 +6,12 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::chat::{Reply, TokenUsage, plain_id, tool_message};
-use super::offer::Offer;
+use super::tool_set::ToolSet;
 use super::tool_text::{ToolText, image_message};
 use super::{Answer, Finish, LeftOut, Step};
 
 /// State of one conversation; see the module.
-pub(super) struct Talk {
+pub(super) struct Conversation {
     pub(super) messages: Vec<Value>,
     pub(super) usage: TokenUsage,
     pub(super) left_out: Vec<LeftOut>,
@@ -24,16 +24,16 @@ pub(super) struct Talk {
 }
 
 /// A call that was made, with its result for the model.
-pub(super) struct Made {
+pub(super) struct CompletedCall {
     pub(super) id: String,
     pub(super) told: ToolText,
     pub(super) step: Step,
 }
 
-impl Talk {
-    pub(super) fn begin(offer: &Offer, question: &str) -> Talk {
+impl Conversation {
+    pub(super) fn begin(offer: &ToolSet, question: &str) -> Conversation {
         let messages = vec![system(offer), json!({"role": "user", "content": question})];
-        Talk {
+        Conversation {
             messages,
             usage: TokenUsage::default(),
             left_out: Vec::new(),
@@ -45,7 +45,7 @@ impl Talk {
     }
 
     /// Updates the system's message after the offer of tools has changed.
-    pub(super) fn offers(&mut self, offer: &Offer) {
+    pub(super) fn offers(&mut self, offer: &ToolSet) {
         self.messages[0] = system(offer);
     }
 
@@ -60,7 +60,7 @@ impl Talk {
 
     /// Appends the model's message, then the results in the order of its calls, then the images, which results
     /// cannot hold.
-    pub(super) fn go_on(&mut self, reply: Reply, made: Vec<Made>) {
+    pub(super) fn go_on(&mut self, reply: Reply, made: Vec<CompletedCall>) {
         self.messages.push(reply.message);
         let mut images = Vec::new();
         for made in made {
@@ -78,7 +78,7 @@ impl Talk {
     }
 }
 
-fn system(offer: &Offer) -> Value {
+fn system(offer: &ToolSet) -> Value {
     let mut system = "You answer the user's question. Use the tools where they help, as often as you need \
                       them, and say in the end what you found out."
         .to_owned();
@@ -145,9 +145,9 @@ mod tests {
 
     #[test]
     fn results_follow_the_message_that_asked_for_them_and_pictures_follow_them() {
-        let mut talk = Talk::begin(&Offer::default(), "why?");
+        let mut talk = Conversation::begin(&ToolSet::default(), "why?");
         let told = ToolText { text: "seen".into(), images: vec!["data:image/png;base64,AA".into()] };
-        talk.go_on(reply(&["c1"]), vec![Made { id: "c1".into(), told, step: step() }]);
+        talk.go_on(reply(&["c1"]), vec![CompletedCall { id: "c1".into(), told, step: step() }]);
         let roles: Vec<_> =
             talk.messages.iter().map(|message| message["role"].as_str().expect("a role")).collect();
         assert_eq!(roles, ["system", "user", "assistant", "tool", "user"]);
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn ids_that_repeat_or_are_missing_are_made_unique_in_what_goes_back() {
-        let mut talk = Talk::begin(&Offer::default(), "why?");
+        let mut talk = Conversation::begin(&ToolSet::default(), "why?");
         let mut first = reply(&["a", "a", ""]);
         talk.name_calls(&mut first);
         let mut second = reply(&["a", "call00000", "b"]);

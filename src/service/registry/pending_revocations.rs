@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::access::{KeyRecord, Made};
+use crate::access::{CreatedRecords, KeyRecord};
 use crate::store::Reserve;
 
 /// Prefix of a member's id in the reserve. No id has a slash, and a daemon that does not know of removed
@@ -14,7 +14,7 @@ use crate::store::Reserve;
 const MEMBER: &str = "member/";
 
 /// Revocations and removals that are in force and not yet stored.
-pub(super) struct Owed {
+pub(super) struct PendingRevocations {
     /// Time at which each key was revoked, in seconds since 1970.
     keys: BTreeMap<Arc<str>, u64>,
     /// Time at which each member was removed, in seconds since 1970. Its keys went with it and are not listed
@@ -25,9 +25,9 @@ pub(super) struct Owed {
     fleeting: Arc<AtomicUsize>,
 }
 
-impl Owed {
+impl PendingRevocations {
     /// Reads from the reserve what an earlier run could not store.
-    pub(super) fn open(data_dir: &Path) -> Owed {
+    pub(super) fn open(data_dir: &Path) -> PendingRevocations {
         let reserve = Reserve::open(data_dir);
         let all: BTreeMap<Arc<str>, u64> = match reserve.text() {
             "" => BTreeMap::new(),
@@ -43,7 +43,7 @@ impl Owed {
                 None => keys.insert(id, at),
             };
         }
-        let owed = Owed { keys, members, reserve, fleeting: Arc::default() };
+        let owed = PendingRevocations { keys, members, reserve, fleeting: Arc::default() };
         if !owed.is_empty() {
             let (keys, members) = (owed.keys.len(), owed.members.len());
             tracing::warn!(keys, members, "revocations that could not be stored are in force");
@@ -157,7 +157,7 @@ impl Owed {
     }
 
     /// Drops those of the members read from the store whose removal is owed.
-    pub(super) fn take_away(&self, made: &mut Made) {
+    pub(super) fn take_away(&self, made: &mut CreatedRecords) {
         made.members.retain(|member| !self.has_member(&member.id));
     }
 }

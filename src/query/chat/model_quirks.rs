@@ -17,14 +17,14 @@ use super::shorter::{into_question, plain_call, plain_ids, reword_patterns};
 use super::wire::ChatRequest;
 
 /// The most models whose dislikes are kept; beyond it, all are learnt anew.
-const MOST_MODELS: usize = 64;
-const LONGEST_MODEL: usize = 256;
+const MAX_MODELS: usize = 64;
+const MAX_MODEL_NAME: usize = 256;
 /// Members of a message that every endpoint knows.
 const KNOWN: [&str; 3] = ["role", "content", "tool_calls"];
 
 /// Dislikes of one model of an endpoint; see the module.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Dislikes {
+pub(super) struct ModelQuirks {
     stream_options: bool,
     /// Thoughts, under any of the names in `THOUGHTS`.
     thoughts: bool,
@@ -50,7 +50,7 @@ enum Nothing {
     Absent,
 }
 
-impl Dislikes {
+impl ModelQuirks {
     pub(super) fn stream_options(&self) -> bool {
         self.stream_options
     }
@@ -234,20 +234,20 @@ fn has_thoughts(message: &Value) -> bool {
 
 /// Dislikes learnt so far, by model.
 #[derive(Debug, Default)]
-pub(super) struct Learnt(Mutex<HashMap<String, Dislikes>>);
+pub(super) struct Learnt(Mutex<HashMap<String, ModelQuirks>>);
 
 impl Learnt {
-    pub(super) fn of(&self, model: &str) -> Dislikes {
+    pub(super) fn of(&self, model: &str) -> ModelQuirks {
         let learnt = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         learnt.get(model).cloned().unwrap_or_default()
     }
 
-    pub(super) fn keep(&self, model: &str, dislikes: Dislikes) {
-        if model.len() > LONGEST_MODEL {
+    pub(super) fn keep(&self, model: &str, dislikes: ModelQuirks) {
+        if model.len() > MAX_MODEL_NAME {
             return;
         }
         let mut learnt = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if learnt.len() >= MOST_MODELS && !learnt.contains_key(model) {
+        if learnt.len() >= MAX_MODELS && !learnt.contains_key(model) {
             learnt.clear();
         }
         learnt.insert(model.to_owned(), dislikes);
@@ -272,7 +272,7 @@ mod tests {
         ]
     }
 
-    fn learn(dislikes: &mut Dislikes, refusal: &str, tools: &[Box<RawValue>]) -> bool {
+    fn learn(dislikes: &mut ModelQuirks, refusal: &str, tools: &[Box<RawValue>]) -> bool {
         let talk = talk();
         let stream_options = Some(super::super::StreamOptions { include_usage: true });
         let request = ChatRequest {
@@ -289,7 +289,7 @@ mod tests {
     /// Returns the messages that go back after these refusals, each of which must teach something, and not for
     /// ever.
     fn after(refusals: &[&str]) -> Vec<Value> {
-        let mut dislikes = Dislikes::default();
+        let mut dislikes = ModelQuirks::default();
         for refusal in refusals {
             assert!(learn(&mut dislikes, refusal, &[]), "{refusal}");
         }
@@ -323,7 +323,7 @@ mod tests {
             "context_length_exceeded",
             "Invalid schema for function 'x': None is not of type 'object'",
         ] {
-            assert!(!learn(&mut Dislikes::default(), refusal, &[]), "{refusal}");
+            assert!(!learn(&mut ModelQuirks::default(), refusal, &[]), "{refusal}");
         }
     }
 
@@ -377,7 +377,7 @@ mod tests {
         let tool = json!({"type": "function", "function": {"name": "x", "parameters": {"type": "object", "properties": {
             "pattern": {"type": "string", "pattern": "\\S", "description": "What."}, "b": {"pattern": "^a$"}}}}});
         let tools = vec![serde_json::value::to_raw_value(&tool).expect("JSON")];
-        let mut dislikes = Dislikes::default();
+        let mut dislikes = ModelQuirks::default();
         let refusal = "JSON schema conversion failed:\nPattern must start with '^' and end with '$'";
         assert!(learn(&mut dislikes, refusal, &tools));
         assert!(!learn(&mut dislikes, refusal, &tools));
@@ -388,30 +388,30 @@ mod tests {
             json!({"type": "string", "description": "What. Matches the regular expression \\S"})
         );
         assert_eq!(properties["b"], json!({"description": "Matches the regular expression ^a$"}));
-        assert!(!learn(&mut Dislikes::default(), refusal, &[]), "there is none");
+        assert!(!learn(&mut ModelQuirks::default(), refusal, &[]), "there is none");
     }
 
     #[test]
     fn options_of_a_stream_are_left_out_and_what_is_learnt_has_an_end() {
-        let mut dislikes = Dislikes::default();
+        let mut dislikes = ModelQuirks::default();
         assert!(
             learn(&mut dislikes, "Unknown parameter: 'stream_options'", &[]) && dislikes.stream_options()
         );
         let learnt = Learnt::default();
-        for n in 0..3 * MOST_MODELS {
+        for n in 0..3 * MAX_MODELS {
             learnt.keep(&format!("m{n}"), dislikes.clone());
         }
-        learnt.keep(&"x".repeat(LONGEST_MODEL + 1), dislikes.clone());
+        learnt.keep(&"x".repeat(MAX_MODEL_NAME + 1), dislikes.clone());
         let kept = learnt.0.lock().expect("not poisoned").len();
-        assert!(kept <= MOST_MODELS, "{kept}");
-        assert_eq!((learnt.of("m191"), learnt.of("gone")), (dislikes, Dislikes::default()));
+        assert!(kept <= MAX_MODELS, "{kept}");
+        assert_eq!((learnt.of("m191"), learnt.of("gone")), (dislikes, ModelQuirks::default()));
     }
 
     proptest::proptest! {
         #[test]
         fn no_refusal_is_learnt_from_for_ever(refusals in proptest::collection::vec(
             "(content|null|empty|reasoning|audio|system|not support|extra|stream_options|pattern| ){1,6}", 40)) {
-            let mut dislikes = Dislikes::default();
+            let mut dislikes = ModelQuirks::default();
             let learnt = refusals.iter().filter(|refusal| learn(&mut dislikes, refusal, &[])).count();
             proptest::prop_assert!(learnt <= 9, "{}", learnt);
         }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 
 /// The most refusals that are remembered.
-const MOST: usize = 256;
+const MAX_UNWANTED: usize = 256;
 /// Time for which a refusal is remembered; then the endpoint, which may have been mended, is asked again.
 const FOR: Duration = Duration::from_secs(3600);
 
@@ -17,9 +17,9 @@ type Key = [u8; 32];
 
 /// Remembered refusals, with their time and reason; see the module.
 #[derive(Debug, Default)]
-pub(super) struct Unwanted(Mutex<HashMap<Key, (Instant, String)>>);
+pub(super) struct RejectedTools(Mutex<HashMap<Key, (Instant, String)>>);
 
-impl Unwanted {
+impl RejectedTools {
     /// Returns the reason with which the endpoint refused a tool; `None` if it has not lately.
     pub(super) fn reason(&self, model: &str, definition: &str, now: Instant) -> Option<String> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -34,7 +34,7 @@ impl Unwanted {
     pub(super) fn note(&self, model: &str, definition: &str, reason: &str, now: Instant) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key = key(model, definition);
-        if known.len() >= MOST && !known.contains_key(&key) {
+        if known.len() >= MAX_UNWANTED && !known.contains_key(&key) {
             let oldest = known.iter().min_by_key(|(_, (since, _))| *since).map(|(key, _)| *key);
             oldest.and_then(|oldest| known.remove(&oldest));
         }
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn a_refusal_counts_for_its_model_and_definition_and_for_an_hour() {
-        let (unwanted, now) = (Unwanted::default(), Instant::now());
+        let (unwanted, now) = (RejectedTools::default(), Instant::now());
         assert_eq!(unwanted.reason("m", "tool", now), None);
         unwanted.note("m", "tool", "no", now);
         assert_eq!(unwanted.reason("m", "tool", now + FOR / 2).as_deref(), Some("no"));
@@ -69,13 +69,13 @@ mod tests {
 
     #[test]
     fn there_is_an_end_to_what_is_remembered_and_the_oldest_goes() {
-        let (unwanted, now) = (Unwanted::default(), Instant::now());
-        for number in 0..=MOST {
+        let (unwanted, now) = (RejectedTools::default(), Instant::now());
+        for number in 0..=MAX_UNWANTED {
             unwanted.note("m", &number.to_string(), "no", now + Duration::from_millis(number as u64));
         }
         let later = now + Duration::from_secs(1);
         assert_eq!(unwanted.reason("m", "0", later), None);
         assert!(unwanted.reason("m", "1", later).is_some());
-        assert!(unwanted.reason("m", &MOST.to_string(), later).is_some());
+        assert!(unwanted.reason("m", &MAX_UNWANTED.to_string(), later).is_some());
     }
 }

@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::pidfd::Watch;
+use super::pidfd::ProcessWatch;
 use super::tree::{KILL_ROUNDS, Tree};
 
 /// Time a process gets to end after SIGKILL before it counts as stuck in the kernel.
@@ -18,16 +18,16 @@ const KILL_GRACE: Duration = Duration::from_secs(5);
 
 /// Grace periods of a tree's stop sequence, counted from when its stdin was closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ladder {
+pub struct StopSequence {
     /// Time to end by itself, before SIGTERM.
     pub stdin_grace: Duration,
     /// Time to end after SIGTERM, before SIGKILL.
     pub term_grace: Duration,
 }
 
-impl Ladder {
+impl StopSequence {
     /// A sequence without grace: SIGKILL at once.
-    pub const KILL: Ladder = Ladder { stdin_grace: Duration::ZERO, term_grace: Duration::ZERO };
+    pub const KILL: StopSequence = StopSequence { stdin_grace: Duration::ZERO, term_grace: Duration::ZERO };
 }
 
 /// Exit status of a process.
@@ -58,28 +58,28 @@ pub struct ExitReport {
 
 /// A running process: the leader of a tree. Dropping it kills the tree.
 pub struct Process {
-    watch: Watch,
+    watch: ProcessWatch,
     tree: Arc<Tree>,
 }
 
 impl Process {
-    pub(super) fn new(watch: Watch, tree: Arc<Tree>) -> Process {
+    pub(super) fn new(watch: ProcessWatch, tree: Arc<Tree>) -> Process {
         Process { watch, tree }
     }
 
     /// Waits until the process ends by itself or `order` comes, then makes sure that nothing of its tree is left, and
-    /// reaps it. An `order` that is dropped means [`Ladder::KILL`].
+    /// reaps it. An `order` that is dropped means [`StopSequence::KILL`].
     ///
     /// `leader_ended` is sent as soon as the leader has ended, before its tree is swept.
     pub async fn run_to_end(
         self,
-        order: oneshot::Receiver<Ladder>,
+        order: oneshot::Receiver<StopSequence>,
         leader_ended: oneshot::Sender<()>,
     ) -> ExitReport {
         let mut forced = false;
         tokio::select! {
             _ = self.watch.ended() => {}
-            order = order => forced = self.descend(order.unwrap_or(Ladder::KILL)).await,
+            order = order => forced = self.descend(order.unwrap_or(StopSequence::KILL)).await,
         }
         if self.leader_has_ended().await {
             let _ = leader_ended.send(());
@@ -91,8 +91,8 @@ impl Process {
     }
 
     /// Runs the steps before SIGKILL. Reports whether the leader was sent a signal.
-    async fn descend(&self, ladder: Ladder) -> bool {
-        if self.gone_by(Instant::now() + ladder.stdin_grace).await || ladder == Ladder::KILL {
+    async fn descend(&self, ladder: StopSequence) -> bool {
+        if self.gone_by(Instant::now() + ladder.stdin_grace).await || ladder == StopSequence::KILL {
             return false;
         }
         let forced = !self.leader_has_ended().await;
@@ -195,7 +195,7 @@ impl Drop for Process {
 
 /// Reports whether another process has ended by `deadline`.
 async fn ended_by(pid: i32, deadline: Instant) -> bool {
-    match Watch::open(pid) {
+    match ProcessWatch::open(pid) {
         Ok(watch) => timeout_at(deadline, watch.ended()).await.is_ok(),
         Err(error) => error.kind() == io::ErrorKind::NotFound,
     }

@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn at_the_edges_of_the_calendar_a_moment_is_read_and_written_alike_or_refused() {
+    fn at_the_calendars_edges_a_moment_is_read_as_it_is_written_or_refused() {
         let at = |text: &str| parse_moment(text, true).map(timestamp);
         for (text, read) in [
             ("9999-12-31", "9999-12-31T23:59:59Z"),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::usage::{Book, Books, Line, Quotas, Retention, hour_of, start};
+use super::usage::{Quotas, Retention, UsageBuffer, UsageBuffers, UsageSample, hour_of, start};
 use super::{Error, unix_seconds};
 use crate::access::{KeyRing, RateReading};
 use crate::store::Store;
@@ -14,25 +14,25 @@ use crate::telemetry::metrics::OK;
 const CALLS_PER_KEY: usize = 1_000;
 
 /// Keys, limits and usage without a gateway.
-pub struct Toll {
+pub struct CallAccounting {
     keys: KeyRing,
     quotas: Quotas,
-    book: Arc<Book>,
+    book: Arc<UsageBuffer>,
 }
 
-impl Toll {
+impl CallAccounting {
     /// Creates the state for these keys. Must be called within a runtime.
-    pub async fn new(keys: KeyRing, store: Arc<dyn Store>) -> Result<Toll, Error> {
-        let books = Books::default();
+    pub async fn new(keys: KeyRing, store: Arc<dyn Store>) -> Result<CallAccounting, Error> {
+        let books = UsageBuffers::default();
         let (usage, _) = start(store, books.clone(), keys.clone(), Retention::default(), None)?;
         let quotas = Quotas::load(keys.clone(), usage).await?;
-        let book = Arc::<Book>::default();
+        let book = Arc::<UsageBuffer>::default();
         books.insert("mcp_toll".into(), ("toll".into(), book.clone()));
-        Ok(Toll { keys, quotas, book })
+        Ok(CallAccounting { keys, quotas, book })
     }
 
     /// Admits a call and counts it when it has ended. `None` if it is not admitted, or has no rate limit.
-    pub async fn pay(&self, token: &str, tool: &str) -> Option<RateReading> {
+    pub async fn admit_and_record(&self, token: &str, tool: &str) -> Option<RateReading> {
         let started = Instant::now();
         let caller = self.keys.authenticate(token, unix_seconds()).ok()?;
         let reading = caller.take_request()?;
@@ -44,7 +44,7 @@ impl Toll {
     }
 
     fn count(&self, key: &Arc<str>, tool: &str, took: Duration) {
-        let line = Line { key, tool, outcome: OK, took, bytes: (32, 64) };
+        let line = UsageSample { key, tool, outcome: OK, took, bytes: (32, 64) };
         self.book.enter(hour_of(unix_seconds()), line);
     }
 }

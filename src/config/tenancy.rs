@@ -9,8 +9,8 @@ use toml::de::DeValue;
 use super::problem::Problems;
 use super::section::{Section, integer};
 use crate::access::{
-    Charter, DEFAULT_PLAN, KeyLimits, MAX_MONTHLY_REQUESTS, MAX_REQUESTS_PER_SECOND, Member, Plan, Role,
-    Source,
+    DEFAULT_PLAN, KeyLimits, MAX_MONTHLY_REQUESTS, MAX_REQUESTS_PER_SECOND, Member, Plan, Role, Source,
+    Tenancy,
 };
 
 const ID: &str = "1 to 128 letters, digits, '-', '_', '.' or '@'";
@@ -19,9 +19,9 @@ const TEXT: &str = "a text of 1 to 200 characters";
 type Plans = BTreeMap<Arc<str>, Arc<Plan>>;
 
 /// Reads `[organization]`, `[[members]]` and `[plans.NAME]`.
-pub(super) fn read(top: &mut Section<'_>, problems: &mut Problems) -> Charter {
+pub(super) fn read(top: &mut Section<'_>, problems: &mut Problems) -> Tenancy {
     let plans = plans(top.section("plans", problems), problems);
-    let mut charter = Charter { plans: plans.clone(), ..Charter::default() };
+    let mut charter = Tenancy { plans: plans.clone(), ..Tenancy::default() };
     organization(top.section("organization", problems), &plans, &mut charter, problems);
     let sections = top.sections("members", problems);
     if sections.is_empty() {
@@ -79,7 +79,7 @@ fn plans(mut section: Section<'_>, problems: &mut Problems) -> Plans {
     plans
 }
 
-fn organization(mut s: Section<'_>, plans: &Plans, charter: &mut Charter, problems: &mut Problems) {
+fn organization(mut s: Section<'_>, plans: &Plans, charter: &mut Tenancy, problems: &mut Problems) {
     let organization = &mut charter.organization;
     s.set("id", ID, &mut organization.id, problems, |value| id(value).map(Into::into));
     s.set("name", TEXT, &mut organization.name, problems, text);
@@ -95,7 +95,7 @@ fn organization(mut s: Section<'_>, plans: &Plans, charter: &mut Charter, proble
 
 fn member(mut s: Section<'_>, plans: &Plans, problems: &mut Problems) -> Option<Arc<Member>> {
     let before = problems.len();
-    let mut member = Member { role: Role::Member, source: Source::File, ..Charter::default_owner() };
+    let mut member = Member { role: Role::Member, source: Source::File, ..Tenancy::default_owner() };
     let (mut given, mut name) = (None, None);
     s.set("id", ID, &mut given, problems, |value| id(value).map(Some));
     s.set("name", TEXT, &mut name, problems, |value| text(value).map(Some));
@@ -119,7 +119,7 @@ fn set_plan(s: &mut Section<'_>, plans: &Plans, slot: &mut Option<Arc<Plan>>, pr
     });
 }
 
-fn check_members(top: &Section<'_>, charter: &Charter, problems: &mut Problems) {
+fn check_members(top: &Section<'_>, charter: &Tenancy, problems: &mut Problems) {
     let mut ids = HashSet::new();
     if let Some(twice) = charter.members.iter().find(|member| !ids.insert(&*member.id)) {
         top.refuse("members", format!("has two members with the id '{}'", twice.id), problems);
@@ -163,7 +163,7 @@ mod tests {
     use super::super::settings::Config;
     use super::*;
 
-    fn read(text: &str) -> (Charter, Vec<String>) {
+    fn read(text: &str) -> (Tenancy, Vec<String>) {
         let (mut config, mut problems) = (Config::with_defaults("/d".into()), Problems::default());
         file::apply(Document { source: "c.toml", text }, "/etc".as_ref(), &mut config, &mut problems);
         let charter = config.charter.clone();

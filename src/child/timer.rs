@@ -6,15 +6,15 @@ use std::time::Instant;
 use tokio::time::Sleep;
 
 /// A timer that is moved only when its time changes.
-pub(super) struct Alarm {
+pub(super) struct Timer {
     sleep: Option<Pin<Box<Sleep>>>,
     at: Option<Instant>,
 }
 
-impl Alarm {
+impl Timer {
     /// Returns a timer that is not set.
-    pub(super) fn new() -> Alarm {
-        Alarm { sleep: None, at: None }
+    pub(super) fn new() -> Timer {
+        Timer { sleep: None, at: None }
     }
 
     /// Sets the timer to `at`, or clears it if `at` is `None`.

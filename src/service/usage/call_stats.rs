@@ -9,7 +9,7 @@ use crate::telemetry::metrics::OK;
 
 /// Counts of calls by outcome, with their total duration and bytes, never their content.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tally {
+pub struct CallStats {
     /// Number of calls by outcome. A handful of outcomes, so a linear search is cheap.
     outcomes: Vec<(Cow<'static, str>, u64)>,
     latency_us: u64,
@@ -17,7 +17,7 @@ pub struct Tally {
     bytes_out: u64,
 }
 
-impl Tally {
+impl CallStats {
     /// Counts a call; `bytes` are those of its arguments and its result.
     pub(super) fn record(&mut self, outcome: &'static str, took: Duration, bytes: (usize, usize)) {
         self.count(Cow::Borrowed(outcome), 1);
@@ -34,7 +34,7 @@ impl Tally {
     }
 
     /// Adds the counts of another tally.
-    pub(super) fn add(&mut self, other: &Tally) {
+    pub(super) fn add(&mut self, other: &CallStats) {
         for (outcome, calls) in &other.outcomes {
             self.count(outcome.clone(), *calls);
         }
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn sums_of_parts_are_the_whole() {
         let ms = Duration::from_millis;
-        let (mut whole, mut a, mut b) = (Tally::default(), Tally::default(), Tally::default());
+        let (mut whole, mut a, mut b) = (CallStats::default(), CallStats::default(), CallStats::default());
         for (part, outcome, took) in [(true, OK, 5), (false, "tool_error", 7), (true, OK, 11), (false, OK, 1)]
         {
             whole.record(outcome, ms(took), (3, 4));
@@ -91,6 +91,6 @@ mod tests {
         assert_eq!(a, whole);
         assert_eq!((a.calls(), a.errors(), a.latency(), a.bytes()), (4, 1, ms(24), (12, 16)));
         let text = serde_json::to_string(&a).expect("JSON");
-        assert_eq!(serde_json::from_str::<Tally>(&text).expect("readable"), a);
+        assert_eq!(serde_json::from_str::<CallStats>(&text).expect("readable"), a);
     }
 }

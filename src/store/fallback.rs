@@ -4,25 +4,25 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::opening::{Beside, Look};
-use super::vault::Vault;
+use super::durable_store::DurableStore;
+use super::opening::{RecoverySources, StoreProbe};
 use super::{DataDir, MemoryStore, Op, Record, Store, StoreError, backup};
 
 /// Prefix of records that are in no backup: reading them fails until the store is open, rather than finding nothing.
 const UNKNOWN: &[u8] = b"u/";
 
 /// A [`Store`] that delegates to the fallback, and later to the real store.
-pub(super) struct StandIn {
+pub(super) struct SwappableStore {
     now: RwLock<Arc<dyn Store>>,
 }
 
-impl StandIn {
+impl SwappableStore {
     fn now(&self) -> Arc<dyn Store> {
         self.now.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-impl Store for StandIn {
+impl Store for SwappableStore {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         self.now().get(key)
     }
@@ -45,12 +45,12 @@ impl Store for StandIn {
 }
 
 /// The content of a backup and a journal: read only.
-struct Remembered {
+struct BackupView {
     memory: MemoryStore,
     full: StoreError,
 }
 
-impl Store for Remembered {
+impl Store for BackupView {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         if key.starts_with(UNKNOWN) { Err(self.full.clone()) } else { self.memory.get(key) }
     }
@@ -69,15 +69,15 @@ impl Store for Remembered {
 }
 
 /// Data for opening the store once there is room.
-pub(super) struct Standby {
-    stand_in: Arc<StandIn>,
+pub(super) struct ReadOnlyFallback {
+    stand_in: Arc<SwappableStore>,
     pub(super) dir: DataDir,
-    pub(super) look: Look,
+    pub(super) look: StoreProbe,
     /// Error with which the store could not be opened.
     pub(super) full: StoreError,
 }
 
-impl Standby {
+impl ReadOnlyFallback {
     /// Replaces the fallback by the store for all holders of the stand-in. Returns whether the configuration in the
     /// store differs from the fallback's: by changes of a part of the journal that could not be read.
     pub(super) fn give_way(&self, store: Arc<dyn Store>) -> Result<bool, StoreError> {
@@ -91,8 +91,12 @@ impl Standby {
 }
 
 /// Returns a vault that has the configuration in memory, since the store cannot be opened.
-pub(super) fn stand_in(dir: &DataDir, look: Look, full: StoreError) -> Result<Vault, StoreError> {
-    let beside = Beside::read(dir)?;
+pub(super) fn read_only_fallback(
+    dir: &DataDir,
+    look: StoreProbe,
+    full: StoreError,
+) -> Result<DurableStore, StoreError> {
+    let beside = RecoverySources::read(dir)?;
     let Some(source) = beside.source(dir) else {
         return Err(StoreError::NoRoom { path: dir.path().to_owned(), reason: full.reason() });
     };
@@ -106,10 +110,10 @@ pub(super) fn stand_in(dir: &DataDir, look: Look, full: StoreError) -> Result<Va
         changes_missing = (source.reached < beside.highest()).then(|| beside.highest() - source.reached),
         "THE DISK IS FULL and the store cannot be opened: running from a backup. Calls go on, changes are refused; make room, and the daemon goes on by itself"
     );
-    let remembered: Arc<dyn Store> = Arc::new(Remembered { memory, full: full.clone() });
-    let stand_in = Arc::new(StandIn { now: RwLock::new(remembered) });
-    let standby = Standby { stand_in: stand_in.clone(), dir: dir.clone(), look, full };
-    Ok(Vault::standing_in(stand_in, standby, source.reached))
+    let remembered: Arc<dyn Store> = Arc::new(BackupView { memory, full: full.clone() });
+    let stand_in = Arc::new(SwappableStore { now: RwLock::new(remembered) });
+    let standby = ReadOnlyFallback { stand_in: stand_in.clone(), dir: dir.clone(), look, full };
+    Ok(DurableStore::standing_in(stand_in, standby, source.reached))
 }
 
 #[cfg(test)]
@@ -132,9 +136,9 @@ mod tests {
     fn used() -> (tempfile::TempDir, DataDir) {
         let outer = tempfile::tempdir().unwrap();
         let dir = DataDir::open(outer.path()).unwrap();
-        let mut vault = Vault::open(&dir, |_| Ok(())).unwrap();
+        let mut vault = DurableStore::open(&dir, |_| Ok(())).unwrap();
         vault.commit(vec![put("m/instance", "i"), put("s/1", "one")]).unwrap();
-        vault.rest();
+        vault.run_maintenance();
         vault.commit(vec![put("s/2", "two")]).unwrap();
         vault.store().apply(vec![put("u/x", "usage")]).unwrap();
         vault.store().flush().unwrap();
@@ -142,15 +146,15 @@ mod tests {
     }
 
     #[test]
-    fn what_backup_and_journal_have_is_told_and_nothing_is_written_until_the_store_is_there() {
+    fn backup_and_journal_are_read_and_nothing_is_written_until_the_store_opens() {
         let (_outer, dir) = used();
-        let mut vault = stand_in(&dir, |_| Ok(()), full()).expect("there is a backup");
+        let mut vault = read_only_fallback(&dir, |_| Ok(()), full()).expect("there is a backup");
         let store = vault.store().clone();
         assert_eq!(store.scan_prefix(b"s/").unwrap().len(), 2);
         assert_eq!(store.get(b"u/x"), Err(full()), "not \"nothing\"");
         assert_eq!(vault.commit(vec![put("s/3", "three")]), Err(full()));
         assert!(vault.trouble().borrow().as_ref().is_some_and(|trouble| trouble.from_backup));
-        assert_eq!(vault.settle(), Ok(()), "there is nothing to settle");
+        assert_eq!(vault.rollback_pending(), Ok(()), "there is nothing to settle");
         assert_eq!(reopen(|| vault.probe()), Ok(false), "it holds what was told");
         assert_eq!(*vault.trouble().borrow(), None);
         vault.commit(vec![put("s/3", "three")]).unwrap();
@@ -162,7 +166,7 @@ mod tests {
     fn what_only_the_store_knew_is_told_when_it_is_there() {
         let (outer, dir) = used();
         std::fs::remove_file(outer.path().join("journal")).unwrap();
-        let mut vault = stand_in(&dir, |_| Ok(()), full()).expect("there is a backup");
+        let mut vault = read_only_fallback(&dir, |_| Ok(()), full()).expect("there is a backup");
         assert_eq!(vault.store().scan_prefix(b"s/").unwrap().len(), 1);
         assert_eq!(reopen(|| vault.probe()), Ok(true), "there is another server");
         assert_eq!(vault.store().scan_prefix(b"s/").unwrap().len(), 2);
@@ -172,7 +176,7 @@ mod tests {
     fn nothing_stands_in_for_what_never_was() {
         let outer = tempfile::tempdir().unwrap();
         let dir = DataDir::open(outer.path()).unwrap();
-        let error = stand_in(&dir, |_| Ok(()), full()).err().expect("there is nothing");
+        let error = read_only_fallback(&dir, |_| Ok(()), full()).err().expect("there is nothing");
         assert!(matches!(error, StoreError::NoRoom { .. }) && error.is_full() && !error.is_lasting());
     }
 }

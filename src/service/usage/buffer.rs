@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use foldhash::{HashMap, HashMapExt};
 
-use super::tally::Tally;
+use super::call_stats::CallStats;
 
 /// Maximum number of tools counted separately per key; further ones count as [`OTHER`]. A caller may name any tool
 /// while a server has yet to announce its own.
@@ -16,14 +16,14 @@ const OTHER: &str = "(other)";
 
 /// Counts of one server's calls.
 #[derive(Debug, Default)]
-pub(in crate::service) struct Book(Mutex<Pages>);
+pub(in crate::service) struct UsageBuffer(Mutex<BufferState>);
 
 #[derive(Debug, Default)]
-struct Pages {
+struct BufferState {
     hour: u32,
-    lines: HashMap<Arc<str>, HashMap<Box<str>, Tally>>,
+    lines: HashMap<Arc<str>, HashMap<Box<str>, CallStats>>,
     /// Counts of past hours, and counts that could not be added to the sums: by hour, key and tool.
-    closed: HashMap<(u32, Arc<str>, Box<str>), Tally>,
+    closed: HashMap<(u32, Arc<str>, Box<str>), CallStats>,
 }
 
 /// Calls of one key to one tool in one hour.
@@ -33,12 +33,12 @@ pub(super) struct Counted {
     pub(super) hour: u32,
     pub(super) key: Arc<str>,
     pub(super) tool: Box<str>,
-    pub(super) tally: Tally,
+    pub(super) tally: CallStats,
 }
 
 /// One call, as it is counted.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::service) struct Line<'a> {
+pub(in crate::service) struct UsageSample<'a> {
     /// Id of the key that called.
     pub(in crate::service) key: &'a Arc<str>,
     /// Name of the tool, or of the method for other calls.
@@ -51,9 +51,9 @@ pub(in crate::service) struct Line<'a> {
     pub(in crate::service) bytes: (usize, usize),
 }
 
-impl Book {
+impl UsageBuffer {
     /// Counts a call that ended in this hour.
-    pub(in crate::service) fn enter(&self, hour: u32, line: Line<'_>) {
+    pub(in crate::service) fn enter(&self, hour: u32, line: UsageSample<'_>) {
         let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if pages.hour != hour {
             let old = pages.take();
@@ -72,10 +72,10 @@ impl Book {
         tools.entry(tool.into()).or_default().record(line.outcome, line.took, line.bytes);
     }
 
-    /// Reports whether nothing was counted since the last [`Book::take`].
+    /// Reports whether nothing was counted since the last [`UsageBuffer::take`].
     pub(super) fn is_empty(&self) -> bool {
         let pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        pages.closed.is_empty() && pages.lines.values().flat_map(HashMap::values).all(Tally::is_empty)
+        pages.closed.is_empty() && pages.lines.values().flat_map(HashMap::values).all(CallStats::is_empty)
     }
 
     /// Takes out all counts since the last call.
@@ -92,7 +92,7 @@ impl Book {
     }
 }
 
-impl Pages {
+impl BufferState {
     fn close(&mut self, counted: Counted) {
         let Counted { hour, key, tool, tally } = counted;
         self.closed.entry((hour, key, tool)).or_default().add(&tally);
@@ -121,9 +121,9 @@ impl Pages {
 mod tests {
     use super::*;
 
-    fn enter(book: &Book, hour: u32, key: &Arc<str>, tool: &str) {
+    fn enter(book: &UsageBuffer, hour: u32, key: &Arc<str>, tool: &str) {
         let took = Duration::from_millis(1);
-        book.enter(hour, Line { key, tool, outcome: "ok", took, bytes: (1, 2) });
+        book.enter(hour, UsageSample { key, tool, outcome: "ok", took, bytes: (1, 2) });
     }
 
     fn told_twice(taken: &[Counted]) -> impl Iterator<Item = Counted> {
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn everything_is_taken_exactly_once_and_hours_are_kept_apart() {
-        let (book, key) = (Book::default(), Arc::<str>::from("key_1"));
+        let (book, key) = (UsageBuffer::default(), Arc::<str>::from("key_1"));
         enter(&book, 7, &key, "a");
         enter(&book, 7, &key, "a");
         enter(&book, 8, &key, "a");
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn names_that_strangers_make_up_do_not_fill_it() {
-        let (book, key) = (Book::default(), Arc::<str>::from("key_1"));
+        let (book, key) = (UsageBuffer::default(), Arc::<str>::from("key_1"));
         for number in 0..2 * MAX_TOOLS {
             enter(&book, 1, &key, &format!("tool{number}"));
         }
