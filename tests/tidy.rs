@@ -5,6 +5,8 @@
 //! `src/telemetry/metrics_tests.rs`, `docs/errors.md` in `src/http/tests.rs`.
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "tidy/prose.rs"]
+mod prose;
 #[path = "tidy/source.rs"]
 mod source;
 
@@ -297,10 +299,9 @@ fn the_tests_that_the_tables_of_documents_name_are_there() {
         }
     }
     let mut missing = Vec::new();
-    for path in ["docs/supervision.md", "docs/security.md", "docs/store.md", "docs/limits.md"] {
+    for path in files_below("docs/testing").iter().filter(|path| !path.ends_with("README.md")) {
         let document = read(path);
-        let table = document.split("## Which test holds what").nth(1).expect("the tables");
-        let quoted = table.split('`').skip(1).step_by(2);
+        let quoted = document.split('`').skip(1).step_by(2);
         let quoted = quoted.filter(|text| text.contains("::") || text.contains('…'));
         let named = quoted
             .filter_map(|text| text.rsplit(['…', ':']).next())
