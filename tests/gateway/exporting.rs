@@ -116,8 +116,8 @@ async fn an_export_whose_key_is_revoked_ends_without_its_last_chunk() {
 
 #[tokio::test]
 async fn exports_that_nobody_reads_are_bounded_and_ended() {
-    let gateway =
-        TestGateway::new().config_toml("[http]\nbody_timeout = \"3s\"\n").prepare(large_audit).start().await;
+    let config = "[http]\nwrite_timeout = \"3s\"\nmax_streams_per_key = 8\n";
+    let gateway = TestGateway::new().config_toml(config).prepare(large_audit).start().await;
     let key = make(&gateway, json!({"name": "k"})).await;
     let mut unread = Vec::new();
     for _ in 0..8 {

@@ -157,7 +157,7 @@ async fn a_log_is_followed_line_by_line_and_taken_up_where_it_was_left() {
 
 #[tokio::test]
 async fn following_is_bounded_and_does_not_hold_up_the_end_of_the_daemon() {
-    let gateway = TestGateway::new().demo().start().await;
+    let gateway = TestGateway::new().demo().config_toml("[http]\nmax_streams_per_key = 8\n").start().await;
     gateway.wait_state("demo", "ready").await;
     let path = "/v1/mcps/demo/logs?follow=true";
     let mut streams = Vec::new();
