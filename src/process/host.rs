@@ -216,8 +216,11 @@ impl Host {
         let brand = self.0.kin.brands().limit_of(number);
         let command = self.command(spec, &mark, brand)?;
         let leaf = self.leaf(number, spec)?;
+        let group = leaf.as_ref().map(ChildCgroup::directory).transpose().map_err(|error| {
+            SpawnError::new("the child's control group cannot be joined".to_owned(), &error)
+        })?;
         let mut leaders = self.0.leaders();
-        let spawned = command.spawn(leaf.as_ref()).map_err(|error| describe(spec, &error))?;
+        let spawned = command.spawn(group).map_err(|error| describe(spec, &error))?;
         let Spawned { pid, pidfd, pipes } = spawned;
         let started = proc_fs::stat(pid).map_or(0, |stat| stat.started);
         leaders.insert(pid, started);

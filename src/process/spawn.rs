@@ -12,18 +12,19 @@ use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
 use std::mem;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::ptr;
 
+use nix::fcntl::{OFlag, openat};
 use nix::libc::{self, c_char, c_int};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
+use nix::sys::stat::Mode;
 use nix::sys::wait::waitpid;
-use nix::unistd::Pid;
+use nix::unistd::{Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, setpgid, write};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 
-use super::cgroup::ChildCgroup;
 use super::dispositions::reset_signals;
 use super::host::Pipes;
 use super::pidfd;
@@ -80,13 +81,13 @@ impl Command {
         self.steps.push(Box::new(step));
     }
 
-    /// Starts the program, in `leaf` if there is one. Returns when it runs, or when that failed and the new process is
+    /// Starts the program, in the control group whose directory is `group`, if there is one. Returns when it runs, or when that failed and the new process is
     /// gone. Must be called inside a runtime.
-    pub(super) fn spawn(self, leaf: Option<&ChildCgroup>) -> io::Result<Spawned> {
-        self.spawn_by(leaf, &WAYS)
+    pub(super) fn spawn(self, group: Option<File>) -> io::Result<Spawned> {
+        self.spawn_by(group, &WAYS)
     }
 
-    fn spawn_by(self, leaf: Option<&ChildCgroup>, ways: &[Way]) -> io::Result<Spawned> {
+    fn spawn_by(self, group: Option<File>, ways: &[Way]) -> io::Result<Spawned> {
         let image = self.image()?;
         let directory = self.directory.map(|directory| CString::new(directory.into_os_string().into_vec()));
         let [stdin, stdout, stderr] = [pipe()?, pipe()?, pipe()?];
@@ -97,15 +98,16 @@ impl Command {
             stderr: ChildStderr::from_std(OwnedFd::from(stderr.0).into())?,
         };
         let mut setup = Setup {
-            stdio: [stdin.0.as_raw_fd(), stdout.1.as_raw_fd(), stderr.1.as_raw_fd()],
+            stdio: [stdin.0, stdout.1, stderr.1],
             directory: directory.transpose()?,
-            group: None,
+            group,
             steps: self.steps,
             image,
-            tell: tell.as_raw_fd(),
+            tell,
         };
-        let (pid, pidfd) = setup.make_process(leaf, ways)?;
-        drop(tell);
+        let (pid, pidfd) = setup.make_process(ways)?;
+        // Our copy of the writing end, too.
+        drop(setup);
         let mut errno = [0; mem::size_of::<i32>()];
         // The exec of the program closes the writing end.
         if told.read_exact(&mut errno).is_ok() {
@@ -152,25 +154,25 @@ const WAYS: [Way; 2] = [Way::Cloned, Way::Forked];
 
 /// Setup of a new process, complete before its creation: nothing may be allocated there.
 struct Setup {
-    stdio: [RawFd; 3],
+    stdio: [File; 3],
     directory: Option<CString>,
-    /// Open `cgroup.procs` of the group to move to; `None` if there is none, or the process starts in it.
+    /// Directory of its control group; `None` for ours.
     group: Option<File>,
     steps: Vec<Step>,
     image: Image,
-    tell: RawFd,
+    tell: File,
 }
 
 impl Setup {
     /// Creates the process, by the first method that works; returns only in ours.
-    fn make_process(&mut self, leaf: Option<&ChildCgroup>, ways: &[Way]) -> io::Result<(i32, OwnedFd)> {
+    fn make_process(&mut self, ways: &[Way]) -> io::Result<(i32, OwnedFd)> {
         // A handler of ours that ran in the new process would take its signals for ours.
         let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
         let mut made = Err(io::ErrorKind::Unsupported.into());
         for way in ways {
             made = match way {
-                Way::Cloned => self.by_clone3(leaf),
-                Way::Forked => self.by_fork(leaf),
+                Way::Cloned => self.by_clone3(),
+                Way::Forked => self.by_fork(),
             };
             // On any failure the next method is tried: the kernel's errors do not tell them apart.
             if made.is_ok() {
@@ -181,22 +183,21 @@ impl Setup {
         made
     }
 
-    fn by_clone3(&mut self, leaf: Option<&ChildCgroup>) -> io::Result<(i32, OwnedFd)> {
-        let group = leaf.map(ChildCgroup::directory).transpose()?;
+    fn by_clone3(&mut self) -> io::Result<(i32, OwnedFd)> {
         let mut pidfd: c_int = -1;
         // SAFETY: all zeroes are a valid value of this plain structure.
         let mut how: libc::clone_args = unsafe { mem::zeroed() };
         how.flags = libc::CLONE_PIDFD as u64;
         how.pidfd = &raw mut pidfd as u64;
         how.exit_signal = libc::SIGCHLD as u64;
-        if let Some(group) = &group {
+        if let Some(group) = &self.group {
             how.flags |= CLONE_INTO_CGROUP;
             how.cgroup = u64::try_from(group.as_raw_fd()).unwrap_or_default();
         }
         // SAFETY: without CLONE_VM and without a stack of its own this is a fork: the new process has a copy of our
         // memory and goes on behind this call. The structure and the place for the descriptor outlive the call.
         match unsafe { libc::syscall(libc::SYS_clone3, &raw mut how, mem::size_of_val(&how)) } {
-            0 => self.become_program(),
+            0 => self.become_program(Way::Cloned),
             pid if pid > 0 => {
                 // SAFETY: the kernel has just opened it for us, and nobody else knows it.
                 let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
@@ -206,11 +207,10 @@ impl Setup {
         }
     }
 
-    fn by_fork(&mut self, leaf: Option<&ChildCgroup>) -> io::Result<(i32, OwnedFd)> {
-        self.group = leaf.map(ChildCgroup::procs).transpose()?;
+    fn by_fork(&mut self) -> io::Result<(i32, OwnedFd)> {
         // SAFETY: the new process does nothing but `become_program`, which keeps to what is allowed there.
         match unsafe { libc::fork() } {
-            0 => self.become_program(),
+            0 => self.become_program(Way::Forked),
             pid if pid > 0 => pidfd::open(pid).map(|pidfd| (pid, pidfd)).inspect_err(|_| {
                 let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
                 let _ = waitpid(Pid::from_raw(pid), None);
@@ -220,39 +220,30 @@ impl Setup {
     }
 
     /// Runs the program in the new process, or writes the error to `tell` and exits.
-    fn become_program(&mut self) -> ! {
-        let Err(error) = self.prepare().and_then(|()| self.image.run());
+    fn become_program(&mut self, way: Way) -> ! {
+        let Err(error) = self.prepare(way).and_then(|()| self.image.run());
         let errno = error.raw_os_error().unwrap_or(libc::EINVAL).to_ne_bytes();
-        // SAFETY: plain system calls on a descriptor that is open and a text that is ours.
-        unsafe {
-            libc::write(self.tell, errno.as_ptr().cast(), errno.len());
-            libc::_exit(127)
-        }
+        let _ = write(&self.tell, &errno);
+        // SAFETY: it ends the process, and runs nothing of ours before.
+        unsafe { libc::_exit(127) }
     }
 
-    fn prepare(&mut self) -> io::Result<()> {
-        if let Some(group) = &self.group {
-            // SAFETY: a plain system call on an open descriptor.
-            done(unsafe { libc::write(group.as_raw_fd(), c"0".as_ptr().cast(), 1) } != 1)?;
+    /// Does what stands between the creation of the process and its program. Plain system calls: nothing in it
+    /// allocates.
+    fn prepare(&mut self, way: Way) -> io::Result<()> {
+        if let (Way::Forked, Some(group)) = (way, &self.group) {
+            write(openat(group, c"cgroup.procs", OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())?, b"0")?;
         }
-        for (number, descriptor) in (0..).zip(self.stdio) {
-            // SAFETY: a plain system call. None of ours is below 3: those were open before we began.
-            done(unsafe { libc::dup2(descriptor, number) } < 0)?;
-        }
-        // SAFETY: a plain system call.
-        done(unsafe { libc::setpgid(0, 0) } != 0)?;
+        // None of ours is below 3: those were open before we began.
+        let [stdin, stdout, stderr] = &self.stdio;
+        dup2_stdin(stdin)?;
+        dup2_stdout(stdout)?;
+        dup2_stderr(stderr)?;
+        setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
         reset_signals()?;
-        if let Some(directory) = &self.directory {
-            // SAFETY: a plain system call on a text that ends in null.
-            done(unsafe { libc::chdir(directory.as_ptr()) } != 0)?;
-        }
+        self.directory.as_deref().map_or(Ok(()), chdir)?;
         self.steps.iter_mut().try_for_each(|step| step())
     }
-}
-
-/// Returns the error of the last system call of the C library, if it failed.
-fn done(failed: bool) -> io::Result<()> {
-    if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Flag of clone3(2); not in `libc` as a number of 64 bits.
@@ -353,7 +344,8 @@ mod tests {
         };
         for (number, way) in (1..).zip(WAYS) {
             let leaf = cgroups.leaf(number, &Limits::default()).expect("made");
-            let spawned = command("/bin/cat", &["/proc/self/cgroup", "-"]).spawn_by(Some(&leaf), &[way]);
+            let spawned = command("/bin/cat", &["/proc/self/cgroup", "-"])
+                .spawn_by(Some(leaf.directory().expect("there")), &[way]);
             let spawned = spawned.expect("runs");
             assert_eq!(leaf.members(), [spawned.pid], "{way:?}");
             let (output, _) = end_of(spawned, "").await;

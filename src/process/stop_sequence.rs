@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::Pid;
+use rustix::process::WaitStatus;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::pidfd::ProcessWatch;
-use super::tree::{KILL_ROUNDS, Tree};
+use super::tree::{KILL_ROUNDS, Tree, reap};
 
 /// Time a process gets to end after SIGKILL before it counts as stuck in the kernel.
 const KILL_GRACE: Duration = Duration::from_secs(5);
@@ -152,7 +151,7 @@ impl Process {
         let orphans = self.members().await.map_or(1, |members| members.len());
         self.tree.set_gone();
         let _ = tokio::time::timeout(KILL_GRACE, self.watch.ended()).await;
-        let exit = match reap_leader(self.tree.leader) {
+        let exit = match exit_of(reap(self.tree.leader)) {
             Exit::Signal(_) if !forced && self.tree.ran_out_of_memory() => Exit::OutOfMemory,
             exit => exit,
         };
@@ -201,11 +200,10 @@ async fn ended_by(pid: i32, deadline: Instant) -> bool {
     }
 }
 
-/// Reaps a leader and returns its exit status.
-fn reap_leader(pid: i32) -> Exit {
-    match waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG)) {
-        Ok(WaitStatus::Exited(_, code)) => Exit::Code(code),
-        Ok(WaitStatus::Signaled(_, signal, _)) => Exit::Signal(signal as i32),
-        Ok(_) | Err(_) => Exit::Stuck,
+fn exit_of(status: Option<WaitStatus>) -> Exit {
+    match status.map(|status| (status.exit_status(), status.terminating_signal())) {
+        Some((Some(code), _)) => Exit::Code(code),
+        Some((None, Some(signal))) => Exit::Signal(signal),
+        Some((None, None)) | None => Exit::Stuck,
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use rustix::process::{WaitOptions, WaitStatus};
 
 use super::cgroup::ChildCgroup;
 use super::host::HostInner;
@@ -276,15 +277,27 @@ pub(super) fn adopted_zombies(leaders: &Leaders) -> Vec<i32> {
     zombies
 }
 
-/// Reaps an ended child, without blocking.
-pub(super) fn reap(pid: i32) {
-    use nix::sys::wait::{WaitPidFlag, waitpid};
-    let _ = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG));
+/// Reaps an ended child, without blocking, and returns how it ended; `None` if it has not. Not by nix, whose status
+/// knows no real-time signals: such a child would be reaped and its end lost.
+pub(super) fn reap(pid: i32) -> Option<WaitStatus> {
+    let pid = rustix::process::Pid::from_raw(pid)?;
+    rustix::process::waitpid(Some(pid), WaitOptions::NOHANG).ok().flatten().map(|(_, status)| status)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_child_that_a_real_time_signal_ended_is_reaped_with_its_signal() {
+        const SIGNAL: i32 = 40;
+        let script = format!("kill -{SIGNAL} $$");
+        let mut child = std::process::Command::new("/bin/sh").args(["-c", &script]).spawn().unwrap();
+        let pid = child.id().cast_signed();
+        pidfd::await_end(&[pidfd::open(pid).unwrap()], Duration::from_secs(60));
+        assert_eq!(reap(pid).unwrap().terminating_signal(), Some(SIGNAL));
+        assert!(child.wait().is_err(), "there is nothing left of it");
+    }
 
     #[test]
     fn a_stray_is_given_only_to_a_tree_that_must_be_its_own() {
