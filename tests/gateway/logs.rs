@@ -66,12 +66,12 @@ impl Following {
     ) -> Following {
         let request =
             format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {key}\r\n{headers}\r\n");
-        Following::of(socket, &request).await
+        Following::of(socket, request.as_bytes()).await
     }
 
     /// The answer to this request, as it is to be sent.
-    pub(crate) async fn of(mut socket: TcpStream, request: &str) -> Following {
-        socket.write_all(request.as_bytes()).await.expect("sent");
+    pub(crate) async fn of(mut socket: TcpStream, request: &[u8]) -> Following {
+        socket.write_all(request).await.expect("sent");
         Following { socket, text: String::new() }
     }
 
@@ -82,19 +82,20 @@ impl Following {
 
     /// Reads to the end of the connection; says all that came.
     pub(crate) async fn read_out(&mut self) -> &str {
+        self.read_rest().await.expect("readable");
+        &self.text
+    }
+
+    async fn read_rest(&mut self) -> std::io::Result<usize> {
         let mut rest = Vec::new();
         let read = tokio::time::timeout(DEADLINE, self.socket.read_to_end(&mut rest)).await;
-        read.expect("it ends in time").expect("readable");
         self.text.push_str(&String::from_utf8_lossy(&rest));
-        &self.text
+        read.expect("it ends in time")
     }
 
     /// The same where the connection may end by a reset.
     pub(crate) async fn read_to_cut(&mut self) -> &str {
-        let mut rest = Vec::new();
-        let read = tokio::time::timeout(DEADLINE, self.socket.read_to_end(&mut rest)).await;
-        let _ = read.expect("it ends in time");
-        self.text.push_str(&String::from_utf8_lossy(&rest));
+        let _ = self.read_rest().await;
         &self.text
     }
 

@@ -12,25 +12,17 @@ use crate::support::gateway::{Gateway, TestGateway};
 use crate::support::llm::{Llm, Turn};
 use crate::support::strangers::{address, allow_many_sockets, connect};
 use crate::support::usage::Usage;
-use crate::support::{DEADLINE, wait_until};
+use crate::support::{DEADLINE, wait_until, wire};
 
 /// Begins to read an answer over a socket of its own.
 async fn begin(gateway: &Gateway, request: &str, body: &str) -> Following {
-    Following::of(gateway.raw_socket().await, &written(gateway, request, body)).await
+    Following::of(gateway.raw_socket().await, &wire::request(request, gateway.key(), body)).await
 }
 
 /// The same for a client that reads nothing until it is told to, and has hardly any buffer.
 async fn begin_deaf(gateway: &Gateway, request: &str, body: &str) -> Following {
     let socket = connect(address(1), gateway.address(), true).await.expect("accepted");
-    Following::of(socket, &written(gateway, request, body)).await
-}
-
-fn written(gateway: &Gateway, request: &str, body: &str) -> String {
-    let (host, key, length) = (gateway.address(), gateway.key(), body.len());
-    format!(
-        "{request} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {key}\r\n\
-         content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
-    )
+    Following::of(socket, &wire::request(request, gateway.key(), body)).await
 }
 
 const FOLLOW: &str = "GET /v1/mcps/fake/logs?follow=true";

@@ -113,9 +113,14 @@ async fn more(read: &mut OwnedReadHalf, left: &mut Vec<u8>) {
 
 /// A request with a JSON body, as text.
 pub(crate) fn post(path: &str, key: &str, body: &str) -> Bytes {
+    request(&format!("POST {path}"), key, body)
+}
+
+/// The bytes of a request with this method and path.
+pub(crate) fn request(method_and_path: &str, key: &str, body: &str) -> Bytes {
     let length = body.len();
     format!(
-        "POST {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {key}\r\n\
+        "{method_and_path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {key}\r\n\
          content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
     )
     .into()

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::source::{Source, files_below, read};
+use super::source::{Source, files_below, read, root};
 use super::{EVERYWHERE, report};
 
 /// The most doc comments that may begin with a question word, in hundredths.
@@ -195,7 +195,7 @@ fn comments_cite_only_documents_rules_and_anchors_that_are_there() {
                 wrong("a section of a document that is not in the repository".to_owned());
             }
             for (path, behind) in citations(comment) {
-                if !std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(&path).exists() {
+                if !root().join(&path).exists() {
                     wrong(format!("{path} is not there"));
                     continue;
                 }
@@ -252,7 +252,7 @@ fn documents_of_operators_link_only_to_what_is_there() {
             }
             let (file, heading) = target.split_once('#').unwrap_or((target, ""));
             let document = if file.is_empty() { path.clone() } else { format!("{folder}/{file}") };
-            let place = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(&document);
+            let place = root().join(&document);
             if !place.exists() {
                 breaches.push(format!("{path}: {target} is not there"));
             } else if !heading.is_empty()
