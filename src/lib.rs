@@ -15,6 +15,9 @@ pub mod files;
 pub mod nearest;
 
 #[forbid(unsafe_code)]
+pub mod unix_time;
+
+#[forbid(unsafe_code)]
 pub mod jsonrpc;
 
 #[forbid(unsafe_code)]

@@ -5,7 +5,7 @@
 const MAX_COMPARED: usize = 256;
 
 /// Returns the known name that a mistyped one most likely stands for: at most a third of its characters (at
-/// least one, at most five) may differ, and case is ignored. Of equally close names the first one counts.
+/// least one, at most five) may be inserted, removed, replaced or swapped with their neighbour, and case is ignored. Of equally close names the first one counts.
 /// `None` if no name is close enough.
 pub fn closest<'k>(given: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let length = given.chars().count();
@@ -17,30 +17,10 @@ pub fn closest<'k>(given: &str, known: impl IntoIterator<Item = &'k str>) -> Opt
         .into_iter()
         // Names of another length cannot be close; comparing is the expensive part.
         .filter(|name| name.chars().count().abs_diff(length) <= allowed)
-        .map(|name| (distance(&given, &name.to_lowercase()), name))
+        .map(|name| (strsim::osa_distance(&given, &name.to_lowercase()), name))
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
-}
-
-/// Returns the number of characters that must be inserted, removed, replaced or swapped with their neighbour to
-/// turn one text into the other (optimal string alignment).
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut before_last = vec![0; b.len() + 1];
-    let mut last: Vec<usize> = (0..=b.len()).collect();
-    for i in 0..a.len() {
-        let mut row = vec![i + 1; b.len() + 1];
-        for j in 0..b.len() {
-            let replace = last[j] + usize::from(a[i] != b[j]);
-            row[j + 1] = replace.min(last[j + 1] + 1).min(row[j] + 1);
-            if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] {
-                row[j + 1] = row[j + 1].min(before_last[j - 1] + 1);
-            }
-        }
-        before_last = std::mem::replace(&mut last, row);
-    }
-    last[b.len()]
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
@@ -15,6 +15,7 @@ use super::timestamp::retry_seconds;
 use super::{ApiAuth, Shared, header_pool};
 use crate::process::Holder;
 use crate::service::{CredentialError, Gateway, Principal, RateReading};
+use crate::unix_time;
 
 thread_local! {
     /// The last limit, and the last second of a full bucket, that this thread formatted, with the header value.
@@ -155,7 +156,7 @@ impl RequestContext {
     /// Stores the caller and the rest of its rate limit, as read at `now`.
     fn told(&self, caller: Principal, reading: Option<RateReading>, now: SystemTime) -> &Principal {
         let rate = reading.map(|reading| {
-            let full_at = now.duration_since(UNIX_EPOCH).unwrap_or_default() + reading.full_in;
+            let full_at = unix_time::since_epoch(now) + reading.full_in;
             (reading, retry_seconds(full_at))
         });
         &self.known.get_or_init(|| Known { caller, rate }).caller

@@ -1,8 +1,9 @@
 //! Times as both dialects write them: RFC 3339, UTC, whole seconds (`docs/http-api.md`, G2.4).
 
 use std::cell::RefCell;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
+use crate::unix_time;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use time::{Date, OffsetDateTime, Time, UtcOffset};
@@ -15,12 +16,12 @@ thread_local! {
 
 /// Formats a time as `2026-11-22T15:45:00Z`. Times before 1970 are written as 1970.
 pub(super) fn timestamp(at: SystemTime) -> String {
-    format_second(unix_seconds(at))
+    format_second(unix_time::seconds(at))
 }
 
 /// Appends the current time to a JSON text, without quotes.
 pub(super) fn push_now(out: &mut Vec<u8>) {
-    let now = unix_seconds(SystemTime::now());
+    let now = unix_time::seconds(SystemTime::now());
     LAST.with_borrow_mut(|(second, text)| {
         if *second != now {
             *second = now;
@@ -49,17 +50,12 @@ pub(super) fn parse_moment(text: &str, end_of_day: bool) -> Option<SystemTime> {
         }
     };
     let seconds = u64::try_from(moment.unix_timestamp()).unwrap_or(0);
-    (seconds <= LAST_SECOND).then(|| UNIX_EPOCH + Duration::from_secs(seconds))
+    (seconds <= LAST_SECOND).then(|| unix_time::from_seconds(seconds))
 }
 
 /// Returns whole seconds for `Retry-After`: rounded up, at least one.
 pub(super) fn retry_seconds(wait: Duration) -> u64 {
     (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
-}
-
-/// Returns whole seconds since 1970; times before it count as 1970.
-pub(super) fn unix_seconds(at: SystemTime) -> u64 {
-    at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Formats a second since 1970. Seconds that cannot be written become the last one that can.
@@ -73,6 +69,8 @@ pub(super) fn format_second(second: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
 
     #[test]

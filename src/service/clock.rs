@@ -22,8 +22,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use sha2::{Digest, Sha256};
 
-use super::seconds_since_1970;
 use crate::store::{disk as fs, write_private};
+use crate::unix_time;
 
 /// Name of the file in the data directory that has the latest time that was believed.
 const FILE: &str = "clock";
@@ -200,7 +200,7 @@ fn steady_clock() -> Duration {
 }
 
 fn wall() -> u64 {
-    seconds_since_1970(wall_clock())
+    unix_time::seconds(wall_clock())
 }
 
 impl Running {

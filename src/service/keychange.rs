@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 
 use super::keys::KeyView;
-use super::{CreateKeyError, Error, Gateway, seconds_since_1970, unix_seconds};
+use super::{CreateKeyError, Error, Gateway, unix_seconds};
 use crate::access::{Announced, KeyChange, KeyRecord, KeyStatus, LimitsChange, NewKey, Principal};
+use crate::unix_time;
 
 /// Maximum time that the previous text of a key may be accepted beside the new one.
 const MAX_GRACE: Duration = Duration::from_secs(7 * 86_400);
@@ -40,7 +41,7 @@ impl Gateway {
         let permissions = request.permissions.as_ref();
         let permissions = permissions.map(|asked| self.permissions_to_be(caller, Some(asked))).transpose()?;
         let ChangeRequest { name, description, limits, .. } = request;
-        let expires_at = request.expires_at.map(|end| end.map(seconds_since_1970));
+        let expires_at = request.expires_at.map(|end| end.map(unix_time::seconds));
         if expires_at.flatten().is_some_and(|end| end <= unix_seconds()) {
             let reason = "Must be a future date; to end the key now, revoke it".to_owned();
             return Err(Error::Unacceptable { field: "expires_at", reason }.into());

@@ -9,12 +9,13 @@ use serde_json::Value;
 use super::members::MemberRequest;
 use super::standing::{present, while_accepted};
 use super::usage::{Bucket, HistoryQuery, Period, Span, Usage, UsageOf};
-use super::{Error, Gateway, Registry, seconds_since_1970, unix_seconds};
+use super::{Error, Gateway, Registry, unix_seconds};
 use crate::access::{
     self, BadPermissions, KeyLimits, KeyRecord, KeyStatus, Member, NewKey, NewKeySpec, Permissions, Plan,
     Principal, Role,
 };
 use crate::nearest::closest;
+use crate::unix_time;
 
 /// Parameters of a key to be made.
 #[derive(Debug, Clone, PartialEq)]
@@ -175,7 +176,7 @@ impl Gateway {
             name: request.name,
             description: request.description,
             member_id: member.id.clone(),
-            expires_at: request.expires_at.map(seconds_since_1970),
+            expires_at: request.expires_at.map(unix_time::seconds),
             permissions,
             limits: request.limits,
         };
@@ -310,7 +311,7 @@ impl Gateway {
 
     /// Returns the organization's members: in the order of the configuration, then those made over the API.
     pub fn members(&self, _: &Principal) -> Vec<MemberView> {
-        let began = seconds_since_1970(self.0.registry.created_at());
+        let began = unix_time::seconds(self.0.registry.created_at());
         let charter = self.0.keys.charter();
         let seen = charter.members.iter().map(|member| MemberView {
             member: member.clone(),

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::clock;
 use super::pins::PinCounts;
@@ -11,6 +11,7 @@ use super::view::Traffic;
 use crate::child::CounterReading;
 use crate::supervisor::{BreakerState, ServerHandle, Status, Usage};
 use crate::telemetry::metrics::{Kind, OK, ServerMetrics, Snapshot};
+use crate::unix_time;
 
 /// Number of low bits that hold the count of a day; the day's number is above them.
 const COUNT_BITS: u32 = 40;
@@ -95,7 +96,7 @@ impl Meter {
             errors: self.errors.load(Ordering::Relaxed),
             calls_today: if is_today { today & ((1 << COUNT_BITS) - 1) } else { 0 },
             total_latency: Duration::from_micros(self.latency_us.load(Ordering::Relaxed)),
-            last_active: (last > 0).then(|| UNIX_EPOCH + Duration::from_millis(last)),
+            last_active: (last > 0).then(|| unix_time::from_millis(last)),
         }
     }
 
@@ -190,7 +191,7 @@ impl Drop for Measured<'_> {
 }
 
 fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = unix_time::since_epoch(SystemTime::now());
     let believed = clock::believed_at(since.as_secs());
     if believed != since.as_secs() {
         return believed.saturating_mul(1000);

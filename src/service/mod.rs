@@ -44,6 +44,7 @@ use crate::access::{KeyRing, Unread};
 use crate::store::StoreDegraded;
 use crate::supervisor::{ServerHandle, ServerSpec, Supervisor};
 use crate::telemetry::metrics::Metrics;
+use crate::unix_time;
 
 pub use self::acts::{Acts, Listener, UnderWay};
 pub use self::audit::{
@@ -188,7 +189,7 @@ impl Gateway {
 
     /// Returns the principal that a key belongs to at `now`.
     pub fn authenticate(&self, token: &str, now: SystemTime) -> Result<Principal, CredentialError> {
-        self.0.keys.authenticate(token, clock::not_before(seconds_since_1970(now)))
+        self.0.keys.authenticate(token, clock::not_before(unix_time::seconds(now)))
     }
 
     /// Returns the daemon's own user, who calls without a key: without limits.
@@ -618,11 +619,6 @@ fn trouble_in_words(trouble: &StoreDegraded) -> String {
 /// Returns seconds since 1970, never before a time that was believed: see [`clock::now`].
 pub(crate) fn unix_seconds() -> u64 {
     clock::now()
-}
-
-/// Returns whole seconds since 1970; 0 for earlier times.
-fn seconds_since_1970(moment: SystemTime) -> u64 {
-    moment.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 fn not_found(name: &str) -> Error {

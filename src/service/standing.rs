@@ -4,9 +4,10 @@
 
 use std::borrow::Cow;
 use std::future::Future;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
-use super::{CredentialError, Error, Principal, ServerEntry, check_permitted, clock, seconds_since_1970};
+use super::{CredentialError, Error, Principal, ServerEntry, check_permitted, clock};
+use crate::unix_time;
 
 /// Interval of looks at the clock, which may be set while a caller waits for its key to expire.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
@@ -34,14 +35,14 @@ fn now() -> SystemTime {
 
 /// Returns the time of day in seconds since 1970, never before a time that was believed: what has ended stays so.
 pub(super) fn moment() -> u64 {
-    clock::not_before(seconds_since_1970(now()))
+    clock::not_before(unix_time::seconds(now()))
 }
 
 /// Returns the same once the clock was believed for a while, `None` until then: for what is deleted.
 pub(super) fn settled() -> Option<u64> {
     #[cfg(test)]
     if let Some(now) = tests::CLOCK.get() {
-        return Some(seconds_since_1970(now));
+        return Some(unix_time::seconds(now));
     }
     clock::settled()
 }
@@ -66,8 +67,8 @@ pub(super) async fn refused(caller: &Principal, may: impl Fn(&Principal) -> Resu
         match now_is.ends_at() {
             None => changed.await,
             Some(end) => {
-                let left = UNIX_EPOCH + Duration::from_secs(end);
-                let left = left.duration_since(now()).unwrap_or_default().min(LOOK_AGAIN);
+                let left =
+                    unix_time::from_seconds(end).duration_since(now()).unwrap_or_default().min(LOOK_AGAIN);
                 let _ = tokio::time::timeout(left, changed).await;
             }
         }
@@ -130,7 +131,7 @@ pub(super) mod tests {
 
     /// Sets the clock of this thread, in seconds since 1970.
     pub(in crate::service) fn set_clock(seconds: u64) {
-        CLOCK.set(Some(UNIX_EPOCH + Duration::from_secs(seconds)));
+        CLOCK.set(Some(unix_time::from_seconds(seconds)));
     }
 
     fn key(expires_at: Option<u64>) -> (KeyRing, NewKey, Principal) {

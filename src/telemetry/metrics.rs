@@ -8,8 +8,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
+use crate::unix_time;
 use arc_swap::ArcSwap;
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
@@ -134,9 +135,8 @@ const SNAPSHOT: [(&str, &str); 11] = [
 
 impl Snapshot {
     fn values(&self) -> [f64; SNAPSHOT.len()] {
-        let seconds = |time: Option<SystemTime>| {
-            time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default().as_secs_f64()
-        };
+        let seconds =
+            |time: Option<SystemTime>| time.map(unix_time::since_epoch).unwrap_or_default().as_secs_f64();
         [
             self.queued as f64,
             f64::from(u8::from(self.breaker_open)),
@@ -349,7 +349,7 @@ impl Metrics {
     pub fn reloaded(&self, good: bool) {
         self.shared.reload_good.set(i64::from(good));
         if good {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+            let now = unix_time::seconds(SystemTime::now());
             self.shared.reload_time.set(i64::try_from(now).unwrap_or(i64::MAX));
         }
     }

@@ -15,11 +15,12 @@ use super::fields::{Fields, Page, last, success, success_with};
 use super::{Caller, DiscardBody, Id, QueryPairs, Shared, ToolCaller, json, limits, members, strict};
 use crate::http::auth::RequestContext;
 use crate::http::body::string;
-use crate::http::timestamp::{format_second, parse_moment, unix_seconds};
+use crate::http::timestamp::{format_second, parse_moment};
 use crate::service::{
     CreateKeyError, Error, KeyLimits, KeyRecord, KeyRequest, KeyStatus, KeyView, Maker, MemberRequest,
     NewKey, Principal, Revocation, Revoke,
 };
+use crate::unix_time;
 
 /// The longest name of a key, in characters.
 pub(super) const MAX_NAME: usize = 100;
@@ -261,7 +262,7 @@ struct Usage {
 
 pub(super) fn item(key: &KeyView) -> Item<'_> {
     let record = &key.record;
-    let now = unix_seconds(SystemTime::now());
+    let now = unix_time::seconds(SystemTime::now());
     Item {
         id: &record.id,
         name: &record.name,

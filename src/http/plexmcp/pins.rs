@@ -1,7 +1,6 @@
 //! `/v1/mcps/{id}/pins`: comparison of an MCP's tools with the approved ones, and approvals. For administrators.
 
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
 
 use axum::extract::{Extension, Request, State};
 use axum::response::Response;
@@ -16,6 +15,7 @@ use crate::http::auth::RequestContext;
 use crate::http::body::{object, string};
 use crate::http::timestamp::timestamp;
 use crate::service::{Approval, Difference, PinReport, PinnedTool, ToolDigest};
+use crate::unix_time;
 
 /// The most tools that one approval names.
 const MAX_TOOLS: usize = 1_000;
@@ -107,7 +107,7 @@ fn report(report: &PinReport) -> Vec<u8> {
 }
 
 fn item(tool: &PinnedTool) -> Item<'_> {
-    let at = tool.approved_at_ms.map(|ms| timestamp(UNIX_EPOCH + Duration::from_millis(ms)));
+    let at = tool.approved_at_ms.map(|ms| timestamp(unix_time::from_millis(ms)));
     Item {
         name: &tool.name,
         state: tool.state.name(),

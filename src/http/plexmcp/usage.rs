@@ -9,9 +9,10 @@ use super::errors::ApiError;
 use super::fields::{Fields, Page, last, success};
 use super::keys::{key_id, moment};
 use super::{Caller, Id, QueryPairs, Shared, ToolCaller, json};
-use crate::http::timestamp::{parse_moment, unix_seconds};
+use crate::http::timestamp::parse_moment;
 use crate::service::clock::believed;
 use crate::service::{Bucket, CallStats, Granularity, HistoryQuery, Period, Span, UsageOf, UsageReport};
+use crate::unix_time;
 
 pub(super) async fn show(
     Caller(caller): Caller,
@@ -84,7 +85,7 @@ fn read_span(query: &[(String, String)], fields: &mut Fields) -> (&'static str, 
             };
             fields.problem(name, reason);
         }
-        at.map(unix_seconds)
+        at.map(unix_time::seconds)
     };
     if start.is_some() || end.is_some() {
         let (from, to) = (read("start_date", start, false), read("end_date", end, true));

@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use serde::de::IgnoredAny;
 
@@ -18,6 +18,7 @@ use super::shares::{Authors, Gone, Shares, add, shares_of, thin, to_go};
 use crate::process;
 use crate::store::disk::{self as fs, File, OpenOptions};
 use crate::store::{is_unfinished, write_and_move};
+use crate::unix_time;
 
 /// Length in bytes from which a segment of an earlier process is not appended to, because it would have to be
 /// rewritten as a whole.
@@ -181,7 +182,7 @@ impl Strand {
     pub(super) fn is_from_before(&self, moment: u64) -> bool {
         let written = |kept: &Kept| {
             let modified = kept.segment.modified()?;
-            modified.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
+            Some(unix_time::seconds(modified))
         };
         let mut oldest = self.kept.iter().take(2).map(written);
         !self.kept.is_empty() && oldest.all(|at| at.is_some_and(|at| at < moment))

@@ -32,7 +32,7 @@ mod tests;
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use serde_json::{Map, Value};
@@ -60,6 +60,7 @@ use crate::service::pins::PinBook;
 use crate::service::{Error, clock};
 use crate::store::{DurableStore, Op, Store, StoreDegraded, StoreError};
 use crate::supervisor::{Definition, Problem, check_name};
+use crate::unix_time;
 
 /// Directory of the audit, relative to the data directory.
 const AUDIT: &str = "audit";
@@ -140,7 +141,7 @@ impl Registry {
             Some(instance) => instance,
             None => {
                 let id = uuid::Uuid::new_v4().to_string().into();
-                let instance = Instance { id, created_at_ms: registry_store::to_ms(now) };
+                let instance = Instance { id, created_at_ms: unix_time::millis(now) };
                 ledger.commit(vec![registry_store::put_instance(&instance)?])?;
                 instance
             }
@@ -175,7 +176,7 @@ impl Registry {
         registry.govern(made);
         let (ledger, owed) = (&mut registry.ledger, &registry.owed);
         // A key that only a wrong clock has expired is no reason to make another.
-        let believed = SystemTime::UNIX_EPOCH + Duration::from_secs(clock::believed());
+        let believed = unix_time::from_seconds(clock::believed());
         owner_key::load_keys(ledger, &registry.confinement.data_dir, keys, believed, owed)?;
         registry.store_pending_revocations();
         Ok(registry)
@@ -221,7 +222,7 @@ impl Registry {
 
     /// Returns the time of the first start on the data directory.
     pub fn created_at(&self) -> SystemTime {
-        registry_store::from_ms(self.instance.created_at_ms)
+        unix_time::from_millis(self.instance.created_at_ms)
     }
 
     /// Returns all servers as they are now.

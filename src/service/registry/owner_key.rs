@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::pending_revocations::PendingRevocations;
-use super::registry_store::{RegistryStore, put_key, to_ms};
+use super::registry_store::{RegistryStore, put_key};
 use super::{OpenError, Registry, now};
 use crate::access::{
     DEFAULT_OWNER, KeyLimits, KeyRecord, KeyRing, NewKey, NewKeySpec, Permissions, Role, Tenancy,
 };
 use crate::service::{AuditEntry, AuditSettings, Error};
 use crate::store::write_private;
+use crate::unix_time;
 
 /// File in the data directory that holds the text of the first key.
 const FILE: &str = "owner.key";
@@ -36,7 +37,7 @@ impl Registry {
     /// Replaces the owner's key: revokes the one whose text is in `owner.key`, or otherwise all that were made
     /// as such, and writes the text of a new one to the file. The change is stored when this returns.
     pub fn renew_owner_key(&mut self) -> Result<Renewed, OpenError> {
-        let (path, at) = (self.confinement.data_dir.join(FILE), to_ms(now()) / 1000);
+        let (path, at) = (self.confinement.data_dir.join(FILE), unix_time::seconds(now()));
         let mut keys = self.ledger.keys()?;
         self.owed.apply(&mut keys);
         let text = std::fs::read_to_string(&path).unwrap_or_default();
@@ -91,7 +92,7 @@ pub(super) fn load_keys(
     owed: &PendingRevocations,
 ) -> Result<(), OpenError> {
     let path = data_dir.join(FILE);
-    let (mut keys, at) = (ledger.keys()?, to_ms(now) / 1000);
+    let (mut keys, at) = (ledger.keys()?, unix_time::seconds(now));
     owed.apply(&mut keys);
     if keys.iter().any(|key| ring.administers(key, at)) {
         hint(&keys, &path);
@@ -109,7 +110,7 @@ pub(super) fn make_if_none(
     ring: &KeyRing,
     now: SystemTime,
 ) -> Result<(), OpenError> {
-    let at = to_ms(now) / 1000;
+    let at = unix_time::seconds(now);
     if !ring.is_administered(&ring.charter(), at) {
         ring.put([make(ledger, &data_dir.join(FILE), ring, at)?]);
     }

@@ -8,6 +8,7 @@ use crate::child::Catalog;
 use crate::service::Error;
 use crate::service::pins::{Approval, Pins};
 use crate::supervisor::PinMode;
+use crate::unix_time;
 
 /// Maximum number of changed tools that one comparison logs with a line each.
 const LINES: usize = 20;
@@ -21,7 +22,7 @@ impl Registry {
             return None;
         }
         if self.pins.of(&entry.id).is_none() {
-            return Some(Pins::of(announced, registry_store::to_ms(now())));
+            return Some(Pins::of(announced, unix_time::millis(now())));
         }
         let news = self.pins.news(&entry.id, announced);
         for (tool, state) in news.iter().take(LINES) {
@@ -47,7 +48,7 @@ impl Registry {
         let list = self.list();
         let entry = list.by_id(server).ok_or_else(|| Error::ServerNotFound { name: server.to_owned() })?;
         let before = self.pins.of(&entry.id).unwrap_or_default();
-        let pins = approval.apply(&before, announced, by, registry_store::to_ms(now()))?;
+        let pins = approval.apply(&before, announced, by, unix_time::millis(now()))?;
         self.ledger
             .commit(vec![registry_store::put_pins(&entry.id, &pins).map_err(stored)?])
             .map_err(stored)?;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,7 @@ use crate::access::{CreatedRecords, KeyRecord, MemberRecord, PlanRecord};
 use crate::service::pins::Pins;
 use crate::store::{DurableStore, Op, Store, StoreError, decode, encode};
 use crate::supervisor::{Definition, Problem};
+use crate::unix_time;
 
 const SERVERS: &[u8] = b"s/";
 const KEYS: &[u8] = b"k/";
@@ -198,8 +199,8 @@ fn read_server(key: &[u8], value: &[u8]) -> Result<Arc<ServerEntry>, StoreError>
         id: id.into(),
         name: stored.name,
         definition: Arc::new(definition),
-        created_at: from_ms(stored.created_at_ms),
-        updated_at: from_ms(stored.updated_at_ms),
+        created_at: unix_time::from_millis(stored.created_at_ms),
+        updated_at: unix_time::from_millis(stored.updated_at_ms),
         origin: stored.origin,
         position: stored.position,
     }))
@@ -229,8 +230,8 @@ fn put_server(entry: &ServerEntry) -> Result<Op, StoreError> {
     let stored = StoredServer {
         name: entry.name.clone(),
         position: entry.position,
-        created_at_ms: to_ms(entry.created_at),
-        updated_at_ms: to_ms(entry.updated_at),
+        created_at_ms: unix_time::millis(entry.created_at),
+        updated_at_ms: unix_time::millis(entry.updated_at),
         origin: entry.origin.clone(),
         definition: Cow::Borrowed(entry.definition.raw()),
         faults: entry.definition.problems().iter().map(fault).collect(),
@@ -318,18 +319,7 @@ fn file_key(file: &str) -> Vec<u8> {
     [FILES, file.as_bytes()].concat()
 }
 
-/// Returns a time as it is stored, in milliseconds since 1970; times before 1970 become 1970.
-pub(super) fn to_ms(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Returns the time of a stored value; 1970 if it is out of range.
-pub(super) fn from_ms(ms: u64) -> SystemTime {
-    UNIX_EPOCH.checked_add(Duration::from_millis(ms)).unwrap_or(UNIX_EPOCH)
-}
-
 /// Cuts a time to the stored precision, so that a value looks the same before and after a restart.
 pub(super) fn to_stored_precision(time: SystemTime) -> SystemTime {
-    from_ms(to_ms(time))
+    unix_time::from_millis(unix_time::millis(time))
 }
