@@ -12,8 +12,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
 
-use super::framing::Framing;
-use super::origin::{Checked, Policy};
+use crate::http::edge::origin::{Checked, Policy};
+use crate::http::server::framing::Framing;
 
 /// Reads a connection's bytes with [`Framing`] and with hyper. hyper must see no request that the framing does
 /// not see in the same place, or else a request could be smuggled past the check of heads. Behind the first head

@@ -5,32 +5,13 @@
 //! convert the result; no handler knows an actor, a process or the store.
 
 mod admin;
-mod auth;
-mod body;
-mod connection;
-mod events;
-mod framing;
+mod core;
+mod edge;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
-mod guard;
-mod header_pool;
-mod listener;
 mod mcp_cli;
-mod nearness;
-mod openapi;
-mod origin;
-mod owed;
-mod places;
 mod plexmcp;
-mod query;
-mod queue;
-mod record;
-mod response_meta;
-mod room;
-mod routes;
-mod socket;
-mod timestamp;
-mod tls;
+mod server;
 
 use std::io;
 use std::net::SocketAddr;
@@ -46,16 +27,19 @@ use axum::response::Response;
 use tokio::net::{TcpListener, TcpSocket, ToSocketAddrs, lookup_host};
 use tokio::sync::watch;
 
-use self::socket::Socket;
+use self::core::body;
+use self::edge::{guard, origin};
+use self::server::socket::Socket;
+use self::server::{connection, listener};
 use crate::query::Agent;
 use crate::service::{Attempts, Gateway};
 
 #[doc(hidden)]
-pub use auth::read_and_tell;
-pub use guard::{Guard, PeerInfo, ResponseFuture};
-pub use places::{Places, places_within, share_of};
-pub use routes::{Access, Effect, Route};
-pub use tls::{Tls, TlsError, TlsFiles};
+pub use self::core::auth::read_and_tell;
+pub use self::core::routes::{Access, Effect, Route};
+pub use self::edge::guard::{Guard, PeerInfo, ResponseFuture};
+pub use self::server::places::{Places, places_within, share_of};
+pub use self::server::tls::{Tls, TlsError, TlsFiles};
 
 /// Access rule of `/api`, which can define programs to run (`docs/http-api.md`, M1.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

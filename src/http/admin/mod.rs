@@ -9,11 +9,12 @@ use axum::response::Response;
 use axum::routing::get;
 use serde_json::{Value, json};
 
-use super::auth::{AuthError, admit_to_metrics};
-use super::guard::{EdgeRejection, TOO_MANY_ACTS, TWO_ENDS, UNKNOWN_CODING, foreign_host};
-use super::routes::{Access, Routes};
-use super::timestamp::retry_seconds;
-use super::{Shared, query};
+use super::Shared;
+use super::core::auth::{AuthError, admit_to_metrics};
+use super::core::query;
+use super::core::routes::{Access, Routes};
+use super::core::timestamp::retry_seconds;
+use super::edge::guard::{EdgeRejection, TOO_MANY_ACTS, TWO_ENDS, UNKNOWN_CODING, foreign_host};
 
 /// Content type of the Prometheus text format.
 const METRICS_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::errors::{ApiError, NO_DATA};
-use crate::http::body::{Object, object};
+use crate::http::core::body::{Object, object};
 use crate::service::{Catalog, Definition, OWN_MEMBER, ServerView};
 
 /// Placeholder for a value of `env` that is not shown.
@@ -61,7 +61,8 @@ fn says_nothing(raw: &RawValue) -> bool {
 
 pub(super) fn text(raw: Option<&RawValue>, field: &str, missing: &str) -> Result<String, ApiError> {
     let raw = raw.filter(|raw| !says_nothing(raw)).ok_or_else(|| ApiError::bad_request(missing))?;
-    crate::http::body::string(raw).ok_or_else(|| ApiError::bad_request(format!("{field} must be a string")))
+    crate::http::core::body::string(raw)
+        .ok_or_else(|| ApiError::bad_request(format!("{field} must be a string")))
 }
 
 fn definition_members(members: [Option<&RawValue>; 4]) -> Result<Map<String, Value>, ApiError> {

@@ -19,10 +19,11 @@ use axum::routing::{delete, get, post, put};
 use bytes::Bytes;
 
 use self::errors::ApiError;
-use super::auth::{RequestContext, admit_to_api, visitor};
-use super::guard::EdgeRejection;
-use super::routes::{Access, Routes};
-use super::{Shared, body};
+use super::Shared;
+use super::core::auth::{RequestContext, admit_to_api, visitor};
+use super::core::body;
+use super::core::routes::{Access, Routes};
+use super::edge::guard::EdgeRejection;
 use crate::service::{Error, Principal, ServerView, told_of_change};
 
 /// Returns the routes of the dialect.

@@ -3,7 +3,7 @@
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use crate::http::openapi::{self, Dialect, Operation, of};
+use crate::http::core::openapi::{self, Dialect, Operation, of};
 
 /// Serves the document. It contains only public facts.
 pub(super) async fn document() -> Response {

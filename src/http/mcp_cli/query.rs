@@ -22,8 +22,8 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use super::bodies::{some, text};
 use super::errors::ApiError;
 use super::{Api, RequestContext, json};
-use crate::http::body::{object, string};
-use crate::http::events::{self, COMMENT, KEEP_ALIVE};
+use crate::http::core::body::{object, string};
+use crate::http::core::events::{self, COMMENT, KEEP_ALIVE};
 use crate::query::{AgentRequest, Answer, Event, Finish, LeftOut, QueryError, Step, TokenUsage};
 use crate::service::{AuditEntry, AuditHandle, Error, Outcome};
 

@@ -10,8 +10,8 @@ use serde_json::value::RawValue;
 
 use super::errors::ApiError;
 use super::fields::{Fields, Page, last, success};
-use crate::http::body::{object, string};
-use crate::http::timestamp::timestamp;
+use crate::http::core::body::{object, string};
+use crate::http::core::timestamp::timestamp;
 use crate::service::{
     BreakerState, CRASH_LOOP, LogLine, Permissions, PinState, PinSums, ServerView, State, Status, Tool,
     ToolCall, ToolPins, Usage, on_the_wall,

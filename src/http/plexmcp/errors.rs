@@ -11,11 +11,11 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use crate::http::auth::AuthError;
-use crate::http::body::{BodyError, CODED};
-use crate::http::guard::{EdgeRejection, TOO_MANY_ACTS, TWO_ENDS, UNKNOWN_CODING, foreign_host};
-use crate::http::query;
-use crate::http::response_meta::{ResponseMeta, STORE_PAUSE};
+use crate::http::core::auth::AuthError;
+use crate::http::core::body::{BodyError, CODED};
+use crate::http::core::query;
+use crate::http::core::response_meta::{ResponseMeta, STORE_PAUSE};
+use crate::http::edge::guard::{EdgeRejection, TOO_MANY_ACTS, TWO_ENDS, UNKNOWN_CODING, foreign_host};
 use crate::service::{CredentialError, Error, QuotaOf};
 
 /// An answer of `/v1` that is not a success. Boxed, so that a handler's success is not as large as its rare
@@ -425,7 +425,7 @@ mod tests {
     use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 
     use super::*;
-    use crate::http::guard::Defect;
+    use crate::http::edge::guard::Defect;
     use crate::http::tests::{documented_errors, every_error};
 
     async fn answer(failure: ApiError) -> (u16, Response, Value) {

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::errors::ApiError;
-use crate::http::body::{is_object, string};
+use crate::http::core::body::{is_object, string};
 use crate::nearest::closest;
 
 /// The longest id, name or tool name in a request, in characters.

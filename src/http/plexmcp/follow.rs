@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::bodies;
 use super::errors::{ApiError, ended, too_many_streams};
-use crate::http::events::{self, COMMENT, KEEP_ALIVE};
+use crate::http::core::events::{self, COMMENT, KEEP_ALIVE};
 use crate::service::{LogEnd, LogFollower, LogLine, LogNews};
 
 /// Number of events that may wait for the connection; beyond that the log waits, and its ring may drop lines.

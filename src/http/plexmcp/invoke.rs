@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::errors::{ApiError, bad_query};
 use super::{RequestContext, Shared, bodies, invoker, payloads};
-use crate::http::query;
+use crate::http::core::query;
 
 /// Path of the route.
 pub(in crate::http) const PATH: &str = "/v1/mcp/invoke";

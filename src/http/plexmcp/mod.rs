@@ -38,10 +38,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, patch, post, put};
 
 use self::errors::ApiError;
-use super::auth::{AuthError, RequestContext, identify, visitor};
-use super::guard::EdgeRejection;
-use super::routes::{Access, Routes};
-use super::{Shared, body, query};
+use super::Shared;
+use super::core::auth::{AuthError, RequestContext, identify, visitor};
+use super::core::routes::{Access, Routes};
+use super::core::{body, query};
+use super::edge::guard::EdgeRejection;
 use crate::service::{Error, Principal, Role};
 
 /// Returns the routes of the dialect.

@@ -4,7 +4,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::{QueryPairs, openapi_keys};
-use crate::http::openapi::{self, Dialect, Operation, of};
+use crate::http::core::openapi::{self, Dialect, Operation, of};
 
 /// Answers with the document. It needs no key (`docs/http-api.md`, P6.1).
 pub(super) async fn document(_: QueryPairs) -> Response {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::openapi::{CALL_ERRORS, data, list, object, one_of, page, reading, span, writing};
-use crate::http::openapi::{Operation, of};
+use crate::http::core::openapi::{Operation, of};
 use crate::service::{MAX_CALLS_AT_ONCE, MAX_MONTHLY_REQUESTS, MAX_REQUESTS_PER_SECOND};
 
 fn most(number: impl Into<Value>) -> Value {

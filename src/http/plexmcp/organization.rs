@@ -9,7 +9,7 @@ use super::errors::ApiError;
 use super::fields::{Fields, Page, last, success};
 use super::keys::moment;
 use super::{Caller, QueryPairs, Shared, json};
-use crate::http::timestamp::timestamp;
+use crate::http::core::timestamp::timestamp;
 use crate::service::{MemberView, Role};
 
 pub(super) async fn show(Caller(caller): Caller, State(shared): State<Shared>) -> Result<Response, ApiError> {

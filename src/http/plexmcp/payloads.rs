@@ -14,9 +14,9 @@ use serde_json::value::RawValue;
 
 use super::errors::ApiError;
 use super::json;
-use crate::http::body::{object, string, text};
-use crate::http::owed::in_pieces;
-use crate::http::timestamp::push_now;
+use crate::http::core::body::{object, string, text};
+use crate::http::core::owed::in_pieces;
+use crate::http::core::timestamp::push_now;
 use crate::jsonrpc::too_deep;
 use crate::service::{Catalog, Resource, ResourceReply, ServerView, ToolReply};
 

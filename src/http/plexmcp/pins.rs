@@ -11,9 +11,9 @@ use serde_json::value::RawValue;
 use super::errors::ApiError;
 use super::fields::{Fields, success};
 use super::{Administrator, Id, Shared, json, mcp_id};
-use crate::http::auth::RequestContext;
-use crate::http::body::{object, string};
-use crate::http::timestamp::timestamp;
+use crate::http::core::auth::RequestContext;
+use crate::http::core::body::{object, string};
+use crate::http::core::timestamp::timestamp;
 use crate::service::{Approval, Difference, PinReport, PinnedTool, ToolDigest};
 use crate::unix_time;
 

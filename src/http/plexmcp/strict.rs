@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::errors::ApiError;
 use super::fields::Fields;
-use crate::http::body::{is_object, strict_object, string};
+use crate::http::core::body::{is_object, strict_object, string};
 use crate::text::is_invisible;
 
 /// Reads the members of a body; unknown ones are noted as problems.

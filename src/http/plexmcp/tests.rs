@@ -59,7 +59,7 @@ async fn a_large_answer_is_the_same_in_pieces_and_nothing_of_it_is_copied() {
         let content = json!([{"type": "text", "text": text}]).to_string();
         let large = reply(None, &content);
         let mut response = payloads::invoked("t", &large).expect("a success");
-        let weight = crate::http::owed::weight(&mut response).expect("counted");
+        let weight = crate::http::core::owed::weight(&mut response).expect("counted");
         let made = if text.trim_start().starts_with(['[', '{']) { text.trim().len() } else { 0 };
         assert_eq!(weight, content.len() + made, "what is slices weighs once");
         let exact = axum::body::HttpBody::size_hint(response.body()).exact().expect("a known length");
@@ -80,7 +80,7 @@ async fn a_large_answer_is_the_same_in_pieces_and_nothing_of_it_is_copied() {
     // A slice that keeps far more than its own length is copied.
     let pinned = ToolReply { whole: 10_000_000, ..structured };
     let mut response = payloads::invoked("t", &pinned).expect("a success");
-    assert!(crate::http::owed::weight(&mut response).expect("counted") < 400_000);
+    assert!(crate::http::core::owed::weight(&mut response).expect("counted") < 400_000);
 }
 
 #[tokio::test]

@@ -9,10 +9,11 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::nearness::Peer;
-use super::record::Record;
-use super::timestamp::retry_seconds;
-use super::{ApiAuth, Shared, header_pool};
+use crate::http::core::header_pool;
+use crate::http::core::record::Record;
+use crate::http::core::timestamp::retry_seconds;
+use crate::http::server::peer::Peer;
+use crate::http::{ApiAuth, Shared};
 use crate::process::Holder;
 use crate::service::{CredentialError, Gateway, Principal, RateReading};
 use crate::unix_time;
@@ -41,7 +42,7 @@ static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Reasons to refuse a request its access.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum AuthError {
+pub(in crate::http) enum AuthError {
     /// No credential was sent.
     Missing,
     /// No credential was sent where the daemon's own user needs none, and the client is not provably that user.
@@ -67,21 +68,21 @@ pub(super) enum AuthError {
 
 /// Mark on a 401 for the guard, which logs it together with the peer.
 #[derive(Debug, Clone)]
-pub(super) struct FailedLogin {
+pub(in crate::http) struct FailedLogin {
     /// The beginning of the credential; empty if there was none.
-    pub(super) prefix: String,
+    pub(in crate::http) prefix: String,
     /// Reason against letting the request in without a credential, if it had none and might have needed none.
-    pub(super) why: Option<&'static str>,
+    pub(in crate::http) why: Option<&'static str>,
 }
 
 impl AuthError {
     /// Returns the refusal of a key that was good when the request came and has ended since.
-    pub(super) fn ended(refused: CredentialError) -> AuthError {
+    pub(in crate::http) fn ended(refused: CredentialError) -> AuthError {
         AuthError::Refused { refused, prefix: String::new() }
     }
 
     /// Returns the challenge of a 401 (RFC 9110, section 15.5.2; RFC 6750, section 3).
-    pub(super) fn challenge(&self) -> HeaderValue {
+    pub(in crate::http) fn challenge(&self) -> HeaderValue {
         match self {
             AuthError::Missing | AuthError::Unproven { .. } => {
                 HeaderValue::from_static("Bearer realm=\"mcp\"")
@@ -93,7 +94,7 @@ impl AuthError {
     }
 
     /// Returns the note for the log.
-    pub(super) fn failed_login(&self) -> FailedLogin {
+    pub(in crate::http) fn failed_login(&self) -> FailedLogin {
         match self {
             AuthError::Refused { prefix, .. } => FailedLogin { prefix: prefix.clone(), why: None },
             AuthError::Unproven { why } => FailedLogin { prefix: String::new(), why: Some(why) },
@@ -107,16 +108,16 @@ impl AuthError {
 /// State of one request: what the guard knows and handlers need, and what handlers find out and the answer
 /// reports.
 #[derive(Debug)]
-pub(super) struct RequestContext {
+pub(in crate::http) struct RequestContext {
     /// Client end of the connection that the request came over.
-    pub(super) peer: Arc<Peer>,
+    pub(in crate::http) peer: Arc<Peer>,
     /// `true` if `Host` and `Origin` are loopback and nothing in the request speaks for somebody else. The
     /// daemon's own user then needs no key, if that user holds the connection.
-    pub(super) claims_nearness: bool,
+    pub(in crate::http) claims_nearness: bool,
     /// Caller and rate, set once the caller is known.
     known: OnceLock<Known>,
     /// Entries for the audit log that the handlers collect.
-    pub(super) record: Record,
+    pub(in crate::http) record: Record,
 }
 
 /// Caller of a request, and the rest of its rate limit.
@@ -129,7 +130,7 @@ struct Known {
 }
 
 impl RequestContext {
-    pub(super) fn new(peer: Arc<Peer>, claims_nearness: bool) -> Arc<RequestContext> {
+    pub(in crate::http) fn new(peer: Arc<Peer>, claims_nearness: bool) -> Arc<RequestContext> {
         Arc::new(RequestContext { peer, claims_nearness, known: OnceLock::new(), record: Record::default() })
     }
 
@@ -149,7 +150,7 @@ impl RequestContext {
     }
 
     /// Returns the caller, or `None` while it is not known.
-    pub(super) fn caller(&self) -> Option<&Principal> {
+    pub(in crate::http) fn caller(&self) -> Option<&Principal> {
         self.known.get().map(|known| &known.caller)
     }
 
@@ -163,7 +164,7 @@ impl RequestContext {
     }
 
     /// Adds the three headers of an answer to a caller whose requests are limited (`docs/http-api.md`, P3.3).
-    pub(super) fn put_rate_on(&self, headers: &mut HeaderMap) {
+    pub(in crate::http) fn put_rate_on(&self, headers: &mut HeaderMap) {
         let Some(Known { rate: Some((reading, full_at)), .. }) = self.known.get() else { return };
         headers.insert(X_RATELIMIT_LIMIT, LAST_LIMIT.with(|last| written(last, reading.limit.into())));
         headers.insert(X_RATELIMIT_REMAINING, header_pool::number(reading.remaining));
@@ -190,13 +191,13 @@ pub fn read_and_tell(
 }
 
 /// Returns the guard's state of a routed request. A request without it came past the guard and is let in nowhere.
-pub(super) fn visitor(parts: &Parts) -> Result<&Arc<RequestContext>, AuthError> {
+pub(in crate::http) fn visitor(parts: &Parts) -> Result<&Arc<RequestContext>, AuthError> {
     parts.extensions.get::<Arc<RequestContext>>().ok_or(AuthError::Missing)
 }
 
 /// Authenticates a request: the one way in for everybody who needs a key. Returns the caller and takes the
 /// request from the member's rate limit.
-pub(super) fn identify<'a>(
+pub(in crate::http) fn identify<'a>(
     shared: &Shared,
     visitor: &'a RequestContext,
     headers: &HeaderMap,
@@ -242,7 +243,7 @@ impl Shared {
 
 /// Admits a request to `/api`, or returns the reason against it (`docs/http-api.md`, M1.1 and G5.2). A credential
 /// that is sent is used or refused, whoever sends it: a key that does not count makes nobody somebody else.
-pub(super) async fn admit_to_api(shared: &Shared, parts: &Parts) -> Result<Principal, AuthError> {
+pub(in crate::http) async fn admit_to_api(shared: &Shared, parts: &Parts) -> Result<Principal, AuthError> {
     let visitor = visitor(parts)?;
     let keyless = match (shared.settings.api_auth, credential(&parts.headers)) {
         (ApiAuth::Off, Credential::None) => Some(shared.gateway.anybody()),
@@ -266,7 +267,7 @@ pub(super) async fn admit_to_api(shared: &Shared, parts: &Parts) -> Result<Princ
 
 /// Admits a request to data about all servers, such as the metrics: from the daemon's own user without a key, and
 /// with every key that may use all servers.
-pub(super) async fn admit_to_metrics(shared: &Shared, parts: &Parts) -> Result<(), AuthError> {
+pub(in crate::http) async fn admit_to_metrics(shared: &Shared, parts: &Parts) -> Result<(), AuthError> {
     let visitor = visitor(parts)?;
     if credential(&parts.headers) == Credential::None {
         return visitor.prove_nearness().await;

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::connection::EvictionClass;
+use crate::http::server::connection::EvictionClass;
 
 /// Time for which a connection keeps its place whatever it does: the first request of a new one is on its way.
-pub(super) const MIN_HELD: Duration = Duration::from_millis(500);
+pub(in crate::http) const MIN_HELD: Duration = Duration::from_millis(500);
 /// The same time for a connection whose client reads slowly.
 const MIN_HELD_UNREAD: Duration = Duration::from_secs(2);
 
@@ -22,7 +22,7 @@ const MIN_HELD_UNREAD: Duration = Duration::from_secs(2);
 const OWN_TURN: usize = 100;
 
 /// Returns the number of its own connections that an address may replace by its own at one look.
-pub(super) fn own_turns(per_address: usize) -> usize {
+pub(in crate::http) fn own_turns(per_address: usize) -> usize {
     (per_address / OWN_TURN).max(1)
 }
 
@@ -31,7 +31,7 @@ const FEW: usize = 4;
 
 /// Returns the number of waiting connections that an address must exceed for others to be accepted when `most`
 /// wait already: one of its own is turned away then, and not the newcomer.
-pub(super) fn few(most: usize) -> usize {
+pub(in crate::http) fn few(most: usize) -> usize {
     FEW.min(most / 2)
 }
 
@@ -48,7 +48,7 @@ pub struct Places {
 
 /// Returns the address that the connections of this peer are counted for. A host has as many IPv6 addresses as it
 /// likes; it was given a /64.
-pub(super) fn counted_for(peer: IpAddr) -> IpAddr {
+pub(in crate::http) fn counted_for(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & (u128::MAX << 64)).into()),
         v4 => v4,
@@ -57,11 +57,11 @@ pub(super) fn counted_for(peer: IpAddr) -> IpAddr {
 
 /// A connection that is served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ServedConnection {
+pub(in crate::http) struct ServedConnection {
     /// The address that the connection is counted for.
-    pub(super) address: IpAddr,
+    pub(in crate::http) address: IpAddr,
     /// A state in which the connection can make room for others, and the time since when; `None` if it cannot.
-    pub(super) standing: Option<(EvictionClass, Instant)>,
+    pub(in crate::http) standing: Option<(EvictionClass, Instant)>,
 }
 
 impl ServedConnection {
@@ -75,7 +75,7 @@ impl ServedConnection {
 /// Chooses the connections that end so that the waiting ones, in their order, get a place: at most one for each,
 /// of the address that holds the most, and of that address the least loss: idle ones, unfinished heads,
 /// unfinished bodies, unread answers, the longest first. No address loses more than `own` to itself.
-pub(super) fn who_leaves(
+pub(in crate::http) fn who_leaves(
     open: &[ServedConnection],
     waiting: &[IpAddr],
     per_address: usize,
@@ -195,7 +195,7 @@ pub fn share_of(all: usize) -> usize {
 }
 
 /// Places beyond all others, for probes that ask whether the daemon is there.
-pub(super) const RESERVE: usize = 8;
+pub(in crate::http) const RESERVE: usize = 8;
 
 #[cfg(test)]
 mod tests {

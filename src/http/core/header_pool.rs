@@ -13,12 +13,12 @@ thread_local! {
 }
 
 /// Returns a header value of this text; `None` if a header cannot have it.
-pub(super) fn value(text: &[u8]) -> Option<HeaderValue> {
+pub(in crate::http) fn value(text: &[u8]) -> Option<HeaderValue> {
     HeaderValue::from_maybe_shared(cut(text)).ok()
 }
 
 /// Returns a header value of this number.
-pub(super) fn number(mut number: u32) -> HeaderValue {
+pub(in crate::http) fn number(mut number: u32) -> HeaderValue {
     let mut digits = *b"0000000000";
     let mut begin = digits.len();
     for place in digits.iter_mut().rev() {

@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, HeaderValue, Uri};
 
 /// Accepted values of `Host` and `Origin`.
 #[derive(Debug, Clone)]
-pub(super) struct Policy {
+pub(in crate::http) struct Policy {
     bound_to_loopback: bool,
     /// Listed hosts, in lower case.
     hosts: Vec<String>,
@@ -24,7 +24,7 @@ pub(super) struct Policy {
 
 /// Reasons to refuse a request before it is routed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum HostCheckError {
+pub(in crate::http) enum HostCheckError {
     /// No `Host`, more than one, or one that cannot be read.
     BadHost,
     /// A name or address in `Host` that is not ours.
@@ -35,16 +35,16 @@ pub(super) enum HostCheckError {
 
 /// Origin and destination that an accepted request states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Checked {
+pub(in crate::http) struct Checked {
     /// `true` if `Host` is `localhost` or a loopback address, and so is `Origin` if there is one.
-    pub(super) loopback: bool,
+    pub(in crate::http) loopback: bool,
     /// `true` if the request has an `Origin`.
-    pub(super) has_origin: bool,
+    pub(in crate::http) has_origin: bool,
 }
 
 impl Policy {
     /// Builds the rules; entries are compared without regard to case.
-    pub(super) fn new(bound_to_loopback: bool, hosts: &[String], origins: &[String]) -> Policy {
+    pub(in crate::http) fn new(bound_to_loopback: bool, hosts: &[String], origins: &[String]) -> Policy {
         let lower = |entry: &String| entry.trim().trim_end_matches('/').to_ascii_lowercase();
         let hosts: Vec<String> = hosts.iter().map(lower).collect();
         let origins: Vec<String> = origins.iter().map(lower).collect();
@@ -58,7 +58,7 @@ impl Policy {
     }
 
     /// Judges a request by its target and headers.
-    pub(super) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<Checked, HostCheckError> {
+    pub(in crate::http) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<Checked, HostCheckError> {
         let host = single(headers.get_all(HOST).iter()).ok_or(HostCheckError::BadHost)?;
         let mut loopback = self.check_host(host.to_str().map_err(|_| HostCheckError::BadHost)?)?;
         if let Some(authority) = uri.authority() {

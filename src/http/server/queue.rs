@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 /// Waiting connections, in one line per address; see the module.
 #[derive(Debug)]
-pub(super) struct Queue<T> {
+pub(in crate::http) struct Queue<T> {
     /// Waiting connections of each address, each with a number: a lower one has come earlier.
     lines: HashMap<IpAddr, VecDeque<(u64, T)>>,
     len: usize,
@@ -21,12 +21,12 @@ impl<T> Default for Queue<T> {
 
 impl<T> Queue<T> {
     /// Returns the number of waiting connections.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::http) fn len(&self) -> usize {
         self.len
     }
 
     /// Adds a connection at the end of its address's line.
-    pub(super) fn push(&mut self, address: IpAddr, item: T) {
+    pub(in crate::http) fn push(&mut self, address: IpAddr, item: T) {
         self.lines.entry(address).or_default().push_back((self.next, item));
         self.next += 1;
         self.len += 1;
@@ -34,7 +34,7 @@ impl<T> Queue<T> {
 
     /// Takes out the next to get a place: of the address that holds the fewest, the first of those that are
     /// wanted. An address that holds `most` gets no further one. `None` if no connection qualifies.
-    pub(super) fn pop(
+    pub(in crate::http) fn pop(
         &mut self,
         held: impl Fn(IpAddr) -> usize,
         most: usize,
@@ -52,7 +52,7 @@ impl<T> Queue<T> {
     /// Takes out the one that goes when there are too many: the last of the address that has the most waiting; of
     /// those that have as many, of the one that holds the most places; and among equals the latest to come. The
     /// first from an address without a place goes only for its equals.
-    pub(super) fn turn_away(&mut self, held: impl Fn(IpAddr) -> usize) -> Option<T> {
+    pub(in crate::http) fn turn_away(&mut self, held: impl Fn(IpAddr) -> usize) -> Option<T> {
         // Most are outdone by the first number alone, and then the places that they hold are not looked up.
         let mut worst: Option<(usize, usize, u64, IpAddr)> = None;
         for (address, line) in &self.lines {
@@ -67,13 +67,13 @@ impl<T> Queue<T> {
     }
 
     /// Reports whether an address has more than `length` waiting.
-    pub(super) fn has_longer(&self, length: usize) -> bool {
+    pub(in crate::http) fn has_longer(&self, length: usize) -> bool {
         self.lines.values().any(|line| line.len() > length)
     }
 
     /// Returns the address of each waiting connection, in the order in which they get places: an address that
     /// holds fewer is first.
-    pub(super) fn in_order(&self, held: impl Fn(IpAddr) -> usize) -> Vec<IpAddr> {
+    pub(in crate::http) fn in_order(&self, held: impl Fn(IpAddr) -> usize) -> Vec<IpAddr> {
         let of_line = |(address, line): (&IpAddr, &VecDeque<(u64, T)>)| {
             let (address, held) = (*address, held(*address));
             line.iter().map(move |(number, _)| (held, *number, address)).collect::<Vec<_>>()
@@ -84,7 +84,7 @@ impl<T> Queue<T> {
     }
 
     /// Iterates over all waiting connections, in no particular order.
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+    pub(in crate::http) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.lines.values_mut().flatten().map(|(_, item)| item)
     }
 

@@ -13,7 +13,7 @@ const LINE_KEPT: usize = 512;
 
 /// Reasons why a head must be refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Misframed {
+pub(in crate::http) enum Misframed {
     /// The end of the request can be read in two ways, or not at all.
     Ambiguous,
     /// The body is wrapped in a transfer coding that nothing here removes (RFC 9112, section 6.1).
@@ -22,7 +22,7 @@ pub(super) enum Misframed {
 
 /// Parser that follows the framing of one connection.
 #[derive(Debug)]
-pub(super) struct Framing {
+pub(in crate::http) struct Framing {
     place: Place,
     /// Number of heads that have ended so far.
     heads: u64,
@@ -75,7 +75,7 @@ struct Codings {
 
 impl Framing {
     /// Creates the state of a connection of which nothing has been read.
-    pub(super) fn new() -> Framing {
+    pub(in crate::http) fn new() -> Framing {
         Framing {
             place: Place::Head,
             heads: 0,
@@ -87,7 +87,7 @@ impl Framing {
     }
 
     /// Takes the next bytes of the connection, cut anywhere.
-    pub(super) fn feed(&mut self, mut bytes: &[u8]) {
+    pub(in crate::http) fn feed(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             match self.place {
                 Place::Over => return,
@@ -102,22 +102,22 @@ impl Framing {
 
     /// Returns the first head that must be refused, counted from 1 over the connection's requests, and the
     /// reason. `None` if there is none so far.
-    pub(super) fn bad_head(&self) -> Option<(u64, Misframed)> {
+    pub(in crate::http) fn bad_head(&self) -> Option<(u64, Misframed)> {
         self.bad_head
     }
 
     /// Reports whether a head has ended and a part of its body has not arrived.
-    pub(super) fn mid_body(&self) -> bool {
+    pub(in crate::http) fn mid_body(&self) -> bool {
         !matches!(self.place, Place::Head | Place::Over)
     }
 
     /// Reports whether a head has begun and its end has not arrived.
-    pub(super) fn mid_head(&self) -> bool {
+    pub(in crate::http) fn mid_head(&self) -> bool {
         self.place == Place::Head && (self.head.begun || !self.line.is_empty())
     }
 
     /// Reports whether the last byte so far was the last of a request, or none has come at all.
-    pub(super) fn between_requests(&self) -> bool {
+    pub(in crate::http) fn between_requests(&self) -> bool {
         self.place == Place::Head && !self.mid_head()
     }
 

@@ -7,37 +7,37 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
-use super::routes::{Access, Route};
+use crate::http::core::routes::{Access, Route};
 
 /// A dialect's description of one of its routes.
-pub(super) struct Operation {
+pub(in crate::http) struct Operation {
     /// Summary of one line.
-    pub(super) summary: &'static str,
+    pub(in crate::http) summary: &'static str,
     /// Query parameters: name and schema.
-    pub(super) query: Vec<(&'static str, Value)>,
+    pub(in crate::http) query: Vec<(&'static str, Value)>,
     /// Schema of the body; `None` if there is none.
-    pub(super) body: Option<Value>,
+    pub(in crate::http) body: Option<Value>,
     /// Status of a success, the type of its content, and its schema.
-    pub(super) answer: (u16, &'static str, Value),
+    pub(in crate::http) answer: (u16, &'static str, Value),
     /// Statuses of errors beside those that every route has.
-    pub(super) errors: &'static [u16],
+    pub(in crate::http) errors: &'static [u16],
 }
 
 /// A dialect's description of itself.
-pub(super) struct Dialect {
+pub(in crate::http) struct Dialect {
     /// Title of the document.
-    pub(super) title: &'static str,
+    pub(in crate::http) title: &'static str,
     /// One sentence about the dialect, for `info.description`.
-    pub(super) description: &'static str,
+    pub(in crate::http) description: &'static str,
     /// Schema of every error body.
-    pub(super) error: Value,
+    pub(in crate::http) error: Value,
     /// Schemas that others refer to.
-    pub(super) schemas: Value,
+    pub(in crate::http) schemas: Value,
 }
 
 /// Builds the document of a dialect. `describe` returns the description of a route, by its method and path; a
 /// route for which it returns `None` is left out.
-pub(super) fn document(
+pub(in crate::http) fn document(
     dialect: Dialect,
     routes: &[Route],
     describe: impl Fn(&str, &str) -> Option<Operation>,
@@ -120,13 +120,13 @@ fn operation_id(route: &Route) -> String {
 }
 
 /// Answers with a document.
-pub(super) fn answer(document: &Value) -> Response {
+pub(in crate::http) fn answer(document: &Value) -> Response {
     let mut response = Response::new(Body::from(document.to_string()));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
 /// Returns a reference to a schema of the document.
-pub(super) fn of(name: &str) -> Value {
+pub(in crate::http) fn of(name: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{name}")})
 }

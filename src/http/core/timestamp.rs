@@ -15,12 +15,12 @@ thread_local! {
 }
 
 /// Formats a time as `2026-11-22T15:45:00Z`. Times before 1970 are written as 1970.
-pub(super) fn timestamp(at: SystemTime) -> String {
+pub(in crate::http) fn timestamp(at: SystemTime) -> String {
     format_second(unix_time::seconds(at))
 }
 
 /// Appends the current time to a JSON text, without quotes.
-pub(super) fn push_now(out: &mut Vec<u8>) {
+pub(in crate::http) fn push_now(out: &mut Vec<u8>) {
     let now = unix_time::seconds(SystemTime::now());
     LAST.with_borrow_mut(|(second, text)| {
         if *second != now {
@@ -37,7 +37,7 @@ const LAST_SECOND: u64 = 253_402_300_799;
 /// Reads a time in RFC 3339 format, or a date: its first second, or its last one with `end_of_day`. Times before
 /// 1970 become 1970. `None` if the text is neither, or if the time is after 9999 in UTC, which an offset can
 /// cause, because it could not be written again.
-pub(super) fn parse_moment(text: &str, end_of_day: bool) -> Option<SystemTime> {
+pub(in crate::http) fn parse_moment(text: &str, end_of_day: bool) -> Option<SystemTime> {
     let moment = match OffsetDateTime::parse(text, &Rfc3339) {
         Ok(moment) => moment,
         Err(_) => {
@@ -54,12 +54,12 @@ pub(super) fn parse_moment(text: &str, end_of_day: bool) -> Option<SystemTime> {
 }
 
 /// Returns whole seconds for `Retry-After`: rounded up, at least one.
-pub(super) fn retry_seconds(wait: Duration) -> u64 {
+pub(in crate::http) fn retry_seconds(wait: Duration) -> u64 {
     (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
 /// Formats a second since 1970. Seconds that cannot be written become the last one that can.
-pub(super) fn format_second(second: u64) -> String {
+pub(in crate::http) fn format_second(second: u64) -> String {
     let moment = i64::try_from(second.min(LAST_SECOND))
         .ok()
         .and_then(|second| OffsetDateTime::from_unix_timestamp(second).ok());

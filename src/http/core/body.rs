@@ -23,12 +23,12 @@ use crate::jsonrpc::{MAX_DEPTH, too_deep};
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Text of the answer to [`BodyError::Coded`].
-pub(super) const CODED: &str =
+pub(in crate::http) const CODED: &str =
     "The request body is compressed (Content-Encoding), which is not supported: send it as it is";
 
 /// Reasons why a body cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum BodyError {
+pub(in crate::http) enum BodyError {
     /// The content type is missing or not JSON.
     NotJson,
     /// The content is compressed, or otherwise coded (RFC 9110, section 8.4).
@@ -61,7 +61,11 @@ pub(super) enum BodyError {
 
 /// Reads a JSON body: checks the content type, then the length, then reads. The result is not nested too deeply;
 /// [`object`] checks that it is UTF-8 and JSON.
-pub(super) async fn read<B>(request: Request<B>, limit: usize, patience: Duration) -> Result<Bytes, BodyError>
+pub(in crate::http) async fn read<B>(
+    request: Request<B>,
+    limit: usize,
+    patience: Duration,
+) -> Result<Bytes, BodyError>
 where
     B: HttpBody<Data = Bytes>,
 {
@@ -87,7 +91,7 @@ where
 }
 
 /// Reads a body as [`read`] does. `None` if there is no body; such a request needs no content type.
-pub(super) async fn read_if_any<B>(
+pub(in crate::http) async fn read_if_any<B>(
     request: Request<B>,
     limit: usize,
     patience: Duration,
@@ -102,7 +106,11 @@ where
 }
 
 /// Reads and drops a body of any type, as far as the limit.
-pub(super) async fn skip(request: Request<Body>, limit: usize, patience: Duration) -> Result<(), BodyError> {
+pub(in crate::http) async fn skip(
+    request: Request<Body>,
+    limit: usize,
+    patience: Duration,
+) -> Result<(), BodyError> {
     in_time(collect(request.into_body(), limit), patience).await.map(drop)
 }
 
@@ -165,11 +173,11 @@ async fn collect<B: HttpBody<Data = Bytes>>(body: B, limit: usize) -> Result<Byt
 
 /// Wanted members of a JSON object, each as the text it came in.
 #[derive(Debug)]
-pub(super) struct Object<'a, const N: usize> {
+pub(in crate::http) struct Object<'a, const N: usize> {
     /// Members in the order of the requested names; `None` if absent or, outside [`strict_object`], `null`.
-    pub(super) members: [Option<&'a RawValue>; N],
+    pub(in crate::http) members: [Option<&'a RawValue>; N],
     /// `true` if the object has no members.
-    pub(super) empty: bool,
+    pub(in crate::http) empty: bool,
     /// Names of the first few unknown members; filled for [`strict_object`] only.
     unknown: Vec<String>,
 }
@@ -180,7 +188,7 @@ const MAX_UNKNOWN_LENGTH: usize = 100;
 
 /// Reads the members of an object by name. Unknown members are ignored but must be JSON; of duplicates the last
 /// one counts (`docs/http-api.md`, G3.6).
-pub(super) fn object<'a, const N: usize>(
+pub(in crate::http) fn object<'a, const N: usize>(
     bytes: &'a [u8],
     names: [&str; N],
 ) -> Result<Object<'a, N>, BodyError> {
@@ -189,7 +197,7 @@ pub(super) fn object<'a, const N: usize>(
 
 /// Reads the members of an object that may have no others. A member that is `null` counts as present. Also
 /// returns the names of unknown members.
-pub(super) fn strict_object<'a, const N: usize>(
+pub(in crate::http) fn strict_object<'a, const N: usize>(
     bytes: &'a [u8],
     names: [&str; N],
 ) -> Result<([Option<&'a RawValue>; N], Vec<String>), BodyError> {
@@ -286,12 +294,12 @@ impl Visitor<'_> for NameIndex<'_> {
 }
 
 /// Returns a member as a string, or `None` if it is not one.
-pub(super) fn string(raw: &RawValue) -> Option<String> {
+pub(in crate::http) fn string(raw: &RawValue) -> Option<String> {
     text(raw).map(Cow::into_owned)
 }
 
 /// Returns a member as a string, or `None` if it is not one. Borrows the text unless something in it is escaped.
-pub(super) fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
+pub(in crate::http) fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
     let literal = raw.get();
     match literal.strip_prefix('"')?.strip_suffix('"') {
         Some(plain) if memchr::memchr(b'\\', plain.as_bytes()).is_none() => Some(Cow::Borrowed(plain)),
@@ -300,7 +308,7 @@ pub(super) fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
 }
 
 /// Reports whether a member is an object.
-pub(super) fn is_object(raw: &RawValue) -> bool {
+pub(in crate::http) fn is_object(raw: &RawValue) -> bool {
     raw.get().starts_with('{')
 }
 

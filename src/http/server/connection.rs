@@ -24,13 +24,13 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::framing::{Framing, Misframed};
+use crate::http::server::framing::{Framing, Misframed};
 
 const NEVER: u64 = u64::MAX;
 
 /// Time to wait without a sign of life for a client that has closed its sending half and is owed an answer. A
 /// client that has left and one that only has nothing more to send (`nc -N`) look the same.
-pub(super) const LEFT_GRACE: Duration = Duration::from_secs(2);
+pub(in crate::http) const LEFT_GRACE: Duration = Duration::from_secs(2);
 /// Interval at which such a client is asked after that whether it is still there.
 const LEFT_LOOK: Duration = Duration::from_millis(500);
 /// Interim answer that the client is asked with; every client of HTTP/1.1 must accept one (RFC 9110, section
@@ -39,18 +39,18 @@ const STILL_AT_IT: &[u8] = b"HTTP/1.1 102 Processing\r\n\r\n";
 
 /// Limits on the time that a client may keep the daemon waiting.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Timeouts {
+pub(in crate::http) struct Timeouts {
     /// Time from the first byte of a head to its end, and from accepting to the end of the first head.
-    pub(super) head: Duration,
+    pub(in crate::http) head: Duration,
     /// Time between an answer and the next request.
-    pub(super) idle: Duration,
+    pub(in crate::http) idle: Duration,
     /// Time for which a client may read nothing of an answer.
-    pub(super) write: Duration,
+    pub(in crate::http) write: Duration,
 }
 
 /// States in which a connection can be closed to make room for another, in the order of choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum EvictionClass {
+pub(in crate::http) enum EvictionClass {
     /// No request has begun.
     Idle,
     /// A handshake or a head has begun and not ended.
@@ -64,7 +64,7 @@ pub(super) enum EvictionClass {
 /// State that the byte stream, the requests and the timer of one connection share. All of them
 /// run in one task; the atomics are there because the task may move between threads.
 #[derive(Debug)]
-pub(super) struct ConnectionState {
+pub(in crate::http) struct ConnectionState {
     epoch: Instant,
     patience: Timeouts,
     /// Nanoseconds after `epoch` at which a request must have arrived; `NEVER` while one is served.
@@ -99,7 +99,7 @@ pub(super) struct ConnectionState {
 
 impl ConnectionState {
     /// Creates the state of a connection that was accepted just now.
-    pub(super) fn new(patience: Timeouts) -> ConnectionState {
+    pub(in crate::http) fn new(patience: Timeouts) -> ConnectionState {
         let (never, not) = (|| AtomicU64::new(NEVER), || AtomicBool::new(false));
         ConnectionState {
             epoch: Instant::now(),
@@ -124,18 +124,18 @@ impl ConnectionState {
     }
 
     /// Returns the time that a handshake may take: as long as the first head.
-    pub(super) fn head(&self) -> Duration {
+    pub(in crate::http) fn head(&self) -> Duration {
         self.patience.head
     }
 
     /// Notes whether a TLS handshake is under way.
-    pub(super) fn shakes(&self, under_way: bool) {
+    pub(in crate::http) fn shakes(&self, under_way: bool) {
         self.shaking.store(under_way, Relaxed);
     }
 
     /// Returns the state in which the connection can make room, and the time since when; `None` while a request
     /// is being answered, and once the connection was told to leave.
-    pub(super) fn standing(&self) -> Option<(EvictionClass, Instant)> {
+    pub(in crate::http) fn standing(&self) -> Option<(EvictionClass, Instant)> {
         let at = |nanos: u64| self.epoch + Duration::from_nanos(nanos);
         let before = |due: u64, patience: Duration| at(due.saturating_sub(nanos(patience)));
         if self.told.load(Relaxed) {
@@ -159,23 +159,23 @@ impl ConnectionState {
     }
 
     /// Tells the connection to end. A request that has arrived whole before it learns of that is still served.
-    pub(super) fn make_room(&self) {
+    pub(in crate::http) fn make_room(&self) {
         self.told.store(true, Relaxed);
         self.leave.notify_one();
     }
 
     /// Reports whether the connection was told to end and has not done so yet.
-    pub(super) fn is_leaving(&self) -> bool {
+    pub(in crate::http) fn is_leaving(&self) -> bool {
         self.told.load(Relaxed)
     }
 
     /// Waits until the connection is told to make room.
-    pub(super) async fn told_to_leave(&self) {
+    pub(in crate::http) async fn told_to_leave(&self) {
         self.leave.notified().await;
     }
 
     /// Notes that a request has arrived. Returns why it must be refused; `None` if its framing can be trusted.
-    pub(super) fn asked(&self, version: Version) -> Option<Misframed> {
+    pub(in crate::http) fn asked(&self, version: Version) -> Option<Misframed> {
         let number = self.requests.load(Relaxed) + 1;
         self.requests.store(number, Relaxed);
         self.busy.store(true, Relaxed);
@@ -189,12 +189,12 @@ impl ConnectionState {
     }
 
     /// Notes that the head of the answer is on its way.
-    pub(super) fn answering(&self) {
+    pub(in crate::http) fn answering(&self) {
         self.may_ask.store(false, Relaxed);
     }
 
     /// Notes that the answer to the request is complete.
-    pub(super) fn answered(&self) {
+    pub(in crate::http) fn answered(&self) {
         self.busy.store(false, Relaxed);
         let mid_head = self.mid_head.load(Relaxed);
         let patience = if mid_head { self.patience.head } else { self.patience.idle };
@@ -279,7 +279,7 @@ fn nanos(duration: Duration) -> u64 {
 }
 
 /// The client's stream, whose reads and writes are noted in a [`ConnectionState`].
-pub(super) struct ObservedIo<S> {
+pub(in crate::http) struct ObservedIo<S> {
     stream: S,
     framing: Framing,
     watch: Arc<ConnectionState>,
@@ -287,7 +287,7 @@ pub(super) struct ObservedIo<S> {
 
 impl<S> ObservedIo<S> {
     /// Wraps a stream so that `watch` learns of its reads and writes.
-    pub(super) fn new(stream: S, watch: Arc<ConnectionState>) -> ObservedIo<S> {
+    pub(in crate::http) fn new(stream: S, watch: Arc<ConnectionState>) -> ObservedIo<S> {
         ObservedIo { stream, framing: Framing::new(), watch }
     }
 
@@ -383,7 +383,7 @@ enum Ended {
 
 /// Runs a connection until the client leaves, a deadline passes, another connection needs its place or, once
 /// `stop` is true, the request being served has its answer. A connection that is at rest ends at once on `stop`.
-pub(super) async fn drive<S, V>(
+pub(in crate::http) async fn drive<S, V>(
     mut connection: http1::Connection<TokioIo<ObservedIo<S>>, V>,
     watch: &ConnectionState,
     stop: watch::Receiver<bool>,
@@ -478,7 +478,7 @@ const FAREWELL: Duration = Duration::from_millis(50);
 
 /// Closes the daemon's sending half and discards what the client still sends, for at most [`LINGER`]. Closing at
 /// once would make the kernel answer those bytes with a reset, which can overtake the answer (RFC 9112, section 9.6).
-pub(super) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
+pub(in crate::http) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
     let discard = async {
         stream.shutdown().await?;
         tokio::io::copy(&mut stream, &mut tokio::io::sink()).await

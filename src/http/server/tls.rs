@@ -97,7 +97,7 @@ impl Tls {
     }
 
     /// Shakes hands with a client. A failed handshake returns the stream with the error, to be closed.
-    pub(super) async fn accept(
+    pub(in crate::http) async fn accept(
         &self,
         stream: TcpStream,
     ) -> Result<TlsStream<TcpStream>, (io::Error, TcpStream)> {

@@ -11,17 +11,17 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::connection::{ConnectionState, Timeouts};
-use super::guard::Guard;
-use super::listener::{Call, report, serve_connection, wait_for_stop};
-use super::nearness::Peer;
+use crate::http::edge::guard::Guard;
+use crate::http::server::connection::{ConnectionState, Timeouts};
+use crate::http::server::listener::{Call, report, serve_connection, wait_for_stop};
+use crate::http::server::peer::Peer;
 use crate::process::Holder;
 
 /// Connections served at once; further ones wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 64;
 
 /// A listening socket. Its file is removed when this is dropped, unless another has taken its place by then.
-pub(super) struct Socket {
+pub(in crate::http) struct Socket {
     listener: UnixListener,
     path: PathBuf,
     file: (u64, u64),
@@ -34,7 +34,7 @@ impl Socket {
     /// # Errors
     /// A process listens there, something else is there, the path is too long for a socket (107 bytes), or the
     /// directory cannot be written to. Missing directories are not made.
-    pub(super) fn bind(path: &Path) -> io::Result<Socket> {
+    pub(in crate::http) fn bind(path: &Path) -> io::Result<Socket> {
         check_free(path)?;
         // Under another name until it has its mode, and then renamed in one step: it is never open to others, and
         // never missing.
@@ -56,12 +56,12 @@ impl Socket {
     }
 
     /// Returns the path of the socket's file.
-    pub(super) fn path(&self) -> &Path {
+    pub(in crate::http) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Serves until `stop` is true and every connection has ended.
-    pub(super) async fn serve(self, guard: Guard, patience: Timeouts, stop: watch::Receiver<bool>) {
+    pub(in crate::http) async fn serve(self, guard: Guard, patience: Timeouts, stop: watch::Receiver<bool>) {
         let mut connections = JoinSet::new();
         let mut stopped = std::pin::pin!(wait_for_stop(stop.clone()));
         loop {
@@ -79,7 +79,7 @@ impl Socket {
                     }
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept connections on the socket, resting");
-                        tokio::time::sleep(super::listener::OUT_OF_DESCRIPTORS_REST).await;
+                        tokio::time::sleep(crate::http::server::listener::OUT_OF_DESCRIPTORS_REST).await;
                     }
                 },
             }

@@ -5,8 +5,8 @@ use axum::http::Method;
 use axum::routing::MethodRouter;
 use axum::{Extension, Router};
 
-use super::Shared;
-use super::query::{Known, decode};
+use crate::http::Shared;
+use crate::http::core::query::{Known, decode};
 
 /// Callers that may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub enum Effect {
 impl Effect {
     /// Returns the effect of a method by default: whatever is not safe (RFC 9110, section 9.2.1) changes
     /// something.
-    pub(super) fn of_method(method: &Method) -> Effect {
+    pub(in crate::http) fn of_method(method: &Method) -> Effect {
         if method.is_safe() { Effect::Reads } else { Effect::Acts }
     }
 }
@@ -65,14 +65,14 @@ pub struct Route {
 
 /// Routes with their handlers.
 #[derive(Default)]
-pub(super) struct Routes {
+pub(in crate::http) struct Routes {
     router: Router<Shared>,
     known: Vec<Route>,
 }
 
 impl Routes {
     /// Adds a route that reads and knows no parameters in a query. `handler` is for this method only.
-    pub(super) fn on(
+    pub(in crate::http) fn on(
         self,
         method: &'static str,
         path: &'static str,
@@ -83,7 +83,7 @@ impl Routes {
     }
 
     /// Adds a route that reads and knows these parameters in a query. `handler` is for this method only.
-    pub(super) fn asking(
+    pub(in crate::http) fn asking(
         self,
         method: &'static str,
         path: &'static str,
@@ -96,7 +96,7 @@ impl Routes {
 
     /// Adds a route that changes something, with its name in the audit: it goes on to its end when its caller
     /// leaves, and has a line by that name also if its handler never came to know its target.
-    pub(super) fn acting(
+    pub(in crate::http) fn acting(
         self,
         action: &'static str,
         method: &'static str,
@@ -111,7 +111,12 @@ impl Routes {
 
     /// Adds a route that asks servers and changes nothing here: it is dropped when its caller leaves. The path
     /// has no placeholders, since the guard compares it with that of a request.
-    pub(super) fn calling(self, path: &'static str, access: Access, handler: MethodRouter<Shared>) -> Routes {
+    pub(in crate::http) fn calling(
+        self,
+        path: &'static str,
+        access: Access,
+        handler: MethodRouter<Shared>,
+    ) -> Routes {
         debug_assert!(!path.contains('{'), "{path}");
         let (method, effect) = ("POST", Effect::Calls);
         self.add(Route { method, path, access, effect, action: None, query: &[] }, handler)
@@ -127,19 +132,23 @@ impl Routes {
     }
 
     /// Returns the routes as an axum router.
-    pub(super) fn into_router(self) -> Router<Shared> {
+    pub(in crate::http) fn into_router(self) -> Router<Shared> {
         self.router
     }
 
     /// Returns the routes that were added.
-    pub(super) fn known(&self) -> &[Route] {
+    pub(in crate::http) fn known(&self) -> &[Route] {
         &self.known
     }
 }
 
 /// Returns the act that a request asks for, by its method and its path: its name in the audit, and its target,
 /// which is the segment in the route's placeholder, or the path if it has none. `None` if it is no act.
-pub(super) fn act_of(routes: &[Route], method: &Method, path: &str) -> Option<(&'static str, String)> {
+pub(in crate::http) fn act_of(
+    routes: &[Route],
+    method: &Method,
+    path: &str,
+) -> Option<(&'static str, String)> {
     routes.iter().find_map(|route| {
         let action = route.action.filter(|_| route.method == method.as_str())?;
         let place = place_of(route.path, path)?;

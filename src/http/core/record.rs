@@ -9,12 +9,12 @@ use axum::http::StatusCode;
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
-use super::auth::RequestContext;
+use crate::http::core::auth::RequestContext;
 use crate::service::{AuditEntry, AuditHandle, EntryKind, Error, Outcome, Retry};
 
 /// Facts that handlers gave of a request so far. Most requests have none: then it costs nothing.
 #[derive(Debug, Default)]
-pub(super) struct Record(OnceLock<Box<AuditSubject>>);
+pub(in crate::http) struct Record(OnceLock<Box<AuditSubject>>);
 
 /// The requested action, in the words of the audit.
 #[derive(Debug)]
@@ -35,11 +35,11 @@ struct AuditSubject {
 
 /// Description of a request, from its head, for use if no handler has described it.
 #[derive(Debug)]
-pub(super) struct Unnamed {
+pub(in crate::http) struct Unnamed {
     /// Method and path of the request.
-    pub(super) request: String,
+    pub(in crate::http) request: String,
     /// Action of the audit that the request asks for, and its target; `None` if it asks for no act.
-    pub(super) act: Option<(&'static str, String)>,
+    pub(in crate::http) act: Option<(&'static str, String)>,
 }
 
 impl Unnamed {
@@ -93,26 +93,26 @@ impl Record {
     }
 
     /// Reports whether the request is an act.
-    pub(super) fn is_act(&self) -> bool {
+    pub(in crate::http) fn is_act(&self) -> bool {
         self.0.get().is_some_and(|said| said.sort == EntryKind::Act)
     }
 }
 
 impl RequestContext {
     /// Marks the request as an act: something that changes what is configured or running. Only a route that is
-    /// carried out to its end may call this; see [`super::routes::Effect`].
-    pub(super) fn audit_as(&self, action: &'static str, target: &str) {
+    /// carried out to its end may call this; see [`crate::http::core::routes::Effect`].
+    pub(in crate::http) fn audit_as(&self, action: &'static str, target: &str) {
         self.record.say(EntryKind::Act, action, target.to_owned());
     }
 
     /// Marks the request as a call.
-    pub(super) fn calls(&self, target: String, arguments: &[u8]) {
+    pub(in crate::http) fn calls(&self, target: String, arguments: &[u8]) {
         self.record.say(EntryKind::Call, "call", target);
         self.tells_all(AuditEntry::details_of_call(arguments));
     }
 
     /// Marks the request as a question, whose calls are known at its end.
-    pub(super) fn asks(
+    pub(in crate::http) fn asks(
         &self,
         target: String,
         details: Map<String, Value>,
@@ -126,31 +126,31 @@ impl RequestContext {
     }
 
     /// Marks the request as a look at data that may hold secrets.
-    pub(super) fn looks(&self, action: &'static str, target: &str) {
+    pub(in crate::http) fn looks(&self, action: &'static str, target: &str) {
         self.record.say(EntryKind::Look, action, target.to_owned());
     }
 
     /// Adds a detail to the audit's entry of the request; never a secret.
-    pub(super) fn tells(&self, name: &str, value: impl Into<Value>) {
+    pub(in crate::http) fn tells(&self, name: &str, value: impl Into<Value>) {
         self.tells_all(Map::from_iter([(name.to_owned(), value.into())]));
     }
 
     /// Adds several details to the entry.
-    pub(super) fn tells_all(&self, details: Map<String, Value>) {
+    pub(in crate::http) fn tells_all(&self, details: Map<String, Value>) {
         if let Some(said) = self.record.0.get() {
             said.details.lock().unwrap_or_else(PoisonError::into_inner).known.extend(details);
         }
     }
 
     /// Notes an error of a call that may have been carried out all the same.
-    pub(super) fn failed_with(&self, error: &Error) {
+    pub(in crate::http) fn failed_with(&self, error: &Error) {
         if error.retry() == Retry::OutcomeUnknown {
             self.is_unclear();
         }
     }
 
     /// Notes that the answer's status does not tell whether it was done.
-    pub(super) fn is_unclear(&self) {
+    pub(in crate::http) fn is_unclear(&self) {
         if let Some(said) = self.record.0.get() {
             said.is_unknown.store(true, Ordering::Relaxed);
         }
@@ -158,7 +158,7 @@ impl RequestContext {
 
     /// Notes that the action goes on while its answer is read: the code that feeds the answer calls
     /// [`RequestContext::ended`].
-    pub(super) fn goes_on(&self) {
+    pub(in crate::http) fn goes_on(&self) {
         if let Some(said) = self.record.0.get() {
             said.goes_on.store(true, Ordering::Relaxed);
         }
@@ -166,14 +166,14 @@ impl RequestContext {
 
     /// Reports whether the audit may need an entry for the request, which was answered with this status. Most are
     /// calls that went well, which need none.
-    pub(super) fn is_worth_recording(&self, status: StatusCode, is_act: bool) -> bool {
+    pub(in crate::http) fn is_worth_recording(&self, status: StatusCode, is_act: bool) -> bool {
         is_act || !status.is_success() || self.record.0.get().is_some()
     }
 
     /// Records in the audit what it needs of the request, now that there is an answer: acts, calls, looks, and
     /// refusals of any request. Returns a receiver that the answer has to wait for, or `None`. `asked` describes
     /// a request that no handler described; `is_act` tells whether it was an act all the same.
-    pub(super) fn answered(
+    pub(in crate::http) fn answered(
         &self,
         audit: &AuditHandle,
         status: StatusCode,
@@ -206,7 +206,7 @@ impl RequestContext {
     }
 
     /// Records in the audit a request whose caller left before the answer.
-    pub(super) fn left(&self, audit: &AuditHandle, request_id: &str) {
+    pub(in crate::http) fn left(&self, audit: &AuditHandle, request_id: &str) {
         if let Some(said) = self.record.0.get() {
             self.tells("why", "the caller left");
             self.record(said, audit, Outcome::Unknown, None, request_id);
@@ -214,7 +214,7 @@ impl RequestContext {
     }
 
     /// Records in the audit an action that went on after its answer had begun.
-    pub(super) fn ended(&self, audit: &AuditHandle, outcome: Outcome) {
+    pub(in crate::http) fn ended(&self, audit: &AuditHandle, outcome: Outcome) {
         if let Some(said) = self.record.0.get() {
             if outcome == Outcome::Unknown {
                 self.tells("why", "the caller left");

@@ -11,19 +11,19 @@ use axum::response::Response;
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 
-use super::connection::ConnectionState;
+use crate::http::server::connection::ConnectionState;
 use crate::service::UnreadAnswer;
 
 /// Largest answer, in bytes, that is not counted: it is copied out of its source, and with all places taken such
 /// answers hold at most that much each.
-pub(super) const SMALL: u64 = 64 * 1024;
+pub(in crate::http) const SMALL: u64 = 64 * 1024;
 
 /// Bytes of memory that an answer made of slices keeps, where that is not its length.
 #[derive(Debug, Clone, Copy)]
 struct Weight(usize);
 
 /// Builds an answer in pieces, which keeps `weight` bytes in memory.
-pub(super) fn in_pieces(pieces: impl IntoIterator<Item = Bytes>, weight: usize) -> Response {
+pub(in crate::http) fn in_pieces(pieces: impl IntoIterator<Item = Bytes>, weight: usize) -> Response {
     let pieces: VecDeque<Bytes> = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
     let left = pieces.iter().map(|piece| piece.len() as u64).sum();
     let mut response = Response::new(Body::new(Pieces { pieces, left }));
@@ -60,7 +60,7 @@ impl HttpBody for Pieces {
 
 /// Returns the bytes of memory that an answer is counted with. `None` if it is small, or of unknown length: a
 /// streamed answer holds a bounded number of events.
-pub(super) fn weight(response: &mut Response) -> Option<usize> {
+pub(in crate::http) fn weight(response: &mut Response) -> Option<usize> {
     let weight = response.extensions_mut().remove::<Weight>().map(|Weight(weight)| weight);
     let exact = response.body().size_hint().exact()?;
     let exact = usize::try_from(exact).unwrap_or(usize::MAX);
@@ -68,7 +68,7 @@ pub(super) fn weight(response: &mut Response) -> Option<usize> {
 }
 
 /// Wraps an answer so that it counts until it has been taken to its end, and the connection is then told.
-pub(super) fn owing(
+pub(in crate::http) fn owing(
     response: Response,
     owed: Option<UnreadAnswer>,
     watch: Option<Arc<ConnectionState>>,

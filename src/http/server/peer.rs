@@ -16,7 +16,7 @@ static LOOK_UPS: Semaphore = Semaphore::const_new(2);
 
 /// The other end of a connection, and its holder once that has been looked up.
 #[derive(Debug)]
-pub(super) struct Peer {
+pub(in crate::http) struct Peer {
     address: IpAddr,
     /// Both ends of a TCP connection, ours first; `None` if there is no TCP connection to look up.
     ends: Option<(SocketAddr, SocketAddr)>,
@@ -26,30 +26,30 @@ pub(super) struct Peer {
 
 impl Peer {
     /// Creates the client of a TCP connection.
-    pub(super) fn of_tcp(own: SocketAddr, peer: SocketAddr) -> Peer {
+    pub(in crate::http) fn of_tcp(own: SocketAddr, peer: SocketAddr) -> Peer {
         let address = peer.ip().to_canonical();
         Peer { address, ends: Some((own, peer)), holder: OnceCell::new(), by_socket: false }
     }
 
     /// Creates the client of a connection on the Unix socket, from the kernel's credentials of the process that
     /// made it. It has no address; it counts as one of this machine's.
-    pub(super) fn of_unix(uid: u32, pid: Option<i32>) -> Peer {
+    pub(in crate::http) fn of_unix(uid: u32, pid: Option<i32>) -> Peer {
         let holder = OnceCell::new_with(Some(holder_by_credentials(uid, pid)));
         Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), ends: None, holder, by_socket: true }
     }
 
     /// Creates a client of which only the address is known: for tests and benches, which have no connection.
-    pub(super) fn at(address: IpAddr) -> Peer {
+    pub(in crate::http) fn at(address: IpAddr) -> Peer {
         Peer { address, ends: None, holder: OnceCell::new(), by_socket: false }
     }
 
     /// Returns the client's address; IPv4 loopback for a Unix socket.
-    pub(super) fn address(&self) -> IpAddr {
+    pub(in crate::http) fn address(&self) -> IpAddr {
         self.address
     }
 
     /// Returns the user id of the other end, or `None` if it was not found out.
-    pub(super) fn uid(&self) -> Option<u32> {
+    pub(in crate::http) fn uid(&self) -> Option<u32> {
         match self.holder.get()? {
             Holder::OwnUser { uid } | Holder::OtherUser { uid } => Some(*uid),
             Holder::OwnTree { .. } | Holder::Unknown => None,
@@ -57,12 +57,12 @@ impl Peer {
     }
 
     /// Returns the client's place for the log: `unix`, or its address.
-    pub(super) fn place(&self) -> String {
+    pub(in crate::http) fn place(&self) -> String {
         if self.by_socket { "unix".to_owned() } else { self.address.to_string() }
     }
 
     /// Returns the holder of the other end. It is looked up once per connection, at the first call.
-    pub(super) async fn holder(&self) -> Holder {
+    pub(in crate::http) async fn holder(&self) -> Holder {
         *self.holder.get_or_init(|| find_holder(self.ends)).await
     }
 }
@@ -143,7 +143,7 @@ const OF_FAMILIES: [&str; 22] = [
 /// Reports whether a header says that the request is passed on for somebody else. The header's value does not
 /// matter: even one that names this machine was written by some proxy. `_` counts as `-`, as it does for programs
 /// behind CGI.
-pub(super) fn speaks_for_another(headers: &HeaderMap) -> bool {
+pub(in crate::http) fn speaks_for_another(headers: &HeaderMap) -> bool {
     headers.keys().any(|name| {
         let name = name.as_str();
         match name.contains('_') {

@@ -10,16 +10,18 @@ use axum::response::Response;
 use bytes::Bytes;
 
 /// Interval of the comments on a quiet stream, which keep proxies in between from closing it.
-pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
+pub(in crate::http) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// The comment that a quiet stream sends, an event without data.
-pub(super) const COMMENT: &[u8] = b":\n\n";
+pub(in crate::http) const COMMENT: &[u8] = b":\n\n";
 
 /// Header that asks a proxy not to buffer an answer; nginx introduced it, and other proxies know it, too.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// Returns the answer with these events. Its headers ask proxies to pass each event on at once and unchanged: a
 /// proxy that collects or compresses holds events back.
-pub(super) fn answer(events: impl HttpBody<Data = Bytes, Error = Infallible> + Send + 'static) -> Response {
+pub(in crate::http) fn answer(
+    events: impl HttpBody<Data = Bytes, Error = Infallible> + Send + 'static,
+) -> Response {
     let mut response = Response::new(Body::new(events));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));

@@ -34,14 +34,15 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tower_service::Service;
 
-use super::auth::{FailedLogin, RequestContext};
-use super::connection::ConnectionState;
-use super::framing::Misframed;
-use super::nearness::{Peer, speaks_for_another};
-use super::origin::{Checked, HostCheckError, Policy};
-use super::record::Unnamed;
-use super::routes::{Effect, Route, act_of};
-use super::{Shared, Surface, header_pool, owed, plexmcp};
+use crate::http::core::auth::{FailedLogin, RequestContext};
+use crate::http::core::record::Unnamed;
+use crate::http::core::routes::{Effect, Route, act_of};
+use crate::http::core::{header_pool, owed};
+use crate::http::edge::origin::{Checked, HostCheckError, Policy};
+use crate::http::server::connection::ConnectionState;
+use crate::http::server::framing::Misframed;
+use crate::http::server::peer::{Peer, speaks_for_another};
+use crate::http::{Shared, Surface, plexmcp};
 use crate::service::{Acts, AuditHandle, Gateway, Listener, UnreadAnswer};
 
 /// Header with the id of a request, which the client sends or the guard makes.
@@ -52,7 +53,7 @@ const MAX_REQUEST_ID: usize = 128;
 
 /// Reason why the guard answers a request itself; each surface writes the answer in its own format.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum EdgeRejection<'a> {
+pub(in crate::http) enum EdgeRejection<'a> {
     /// The head can be read in two ways, so the end of the request is not certain.
     AmbiguousFraming,
     /// The body has a transfer coding other than `chunked`.
@@ -83,36 +84,36 @@ const MAX_HOST: usize = 253;
 const TELL_HOST_EVERY: Duration = Duration::from_secs(60);
 
 /// Returns the message for [`EdgeRejection::ForeignHost`].
-pub(super) fn foreign_host(host: &str) -> String {
+pub(in crate::http) fn foreign_host(host: &str) -> String {
     format!(
         "The Host header names '{host}', which is not allowed; if that is this daemon, list it in http.allowed_hosts"
     )
 }
 
 /// Message for [`EdgeRejection::TooManyActs`].
-pub(super) const TOO_MANY_ACTS: &str =
+pub(in crate::http) const TOO_MANY_ACTS: &str =
     "Too many changes are under way whose callers have left. Please retry later";
 /// Message for [`EdgeRejection::AmbiguousFraming`].
-pub(super) const TWO_ENDS: &str = "It is not certain where the request ends: it has Content-Length and Transfer-Encoding, \
+pub(in crate::http) const TWO_ENDS: &str = "It is not certain where the request ends: it has Content-Length and Transfer-Encoding, \
      more than one length, or a Transfer-Encoding that is not chunked once and last";
 /// Message for [`EdgeRejection::UnknownCoding`].
-pub(super) const UNKNOWN_CODING: &str =
+pub(in crate::http) const UNKNOWN_CODING: &str =
     "The request has a Transfer-Encoding that is not supported; chunked is the only one that is";
 
 /// Mark of an answer that comes from a defect: the guard logs the text and writes the answer itself.
 #[derive(Debug, Clone)]
-pub(super) struct Defect(pub(super) String);
+pub(in crate::http) struct Defect(pub(in crate::http) String);
 
 /// Mark of an answer to a request that did not arrive whole, and so has asked for nothing.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct HalfSent;
+pub(in crate::http) struct HalfSent;
 
 /// Mark of the answer to an `OPTIONS` on a path that has routes.
 #[derive(Debug, Clone, Copy)]
 struct Options;
 
 /// Returns the answer to `OPTIONS` on a known path; the guard completes it from `Allow`.
-pub(super) fn options() -> Response {
+pub(in crate::http) fn options() -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
     response.extensions_mut().insert(Options);
@@ -121,10 +122,10 @@ pub(super) fn options() -> Response {
 
 /// Connection details of a request.
 pub struct PeerInfo {
-    pub(super) peer: Arc<Peer>,
+    pub(in crate::http) peer: Arc<Peer>,
     /// Reason why the framing of the request cannot be trusted; `None` if it can.
-    pub(super) misframed: Option<Misframed>,
-    pub(super) watch: Option<Arc<ConnectionState>>,
+    pub(in crate::http) misframed: Option<Misframed>,
+    pub(in crate::http) watch: Option<Arc<ConnectionState>>,
 }
 
 impl PeerInfo {
@@ -153,7 +154,7 @@ pub struct Guard {
 }
 
 impl Guard {
-    pub(super) fn new(policy: Policy, debug: bool, router: Router, audit: AuditHandle) -> Guard {
+    pub(in crate::http) fn new(policy: Policy, debug: bool, router: Router, audit: AuditHandle) -> Guard {
         let (books, policy) =
             (Arc::new(RequestAccounting { audit, gateway: None, routes: Vec::new() }), Arc::new(policy));
         let (acts, paths_of_calls) = (Acts::default(), Arc::default());
@@ -162,7 +163,7 @@ impl Guard {
 
     /// Lets calls of tools bypass the router, which has the same handler for them. `routes` is the list of all
     /// routes.
-    pub(super) fn with_routes(mut self, shared: Shared, routes: Vec<Route>) -> Guard {
+    pub(in crate::http) fn with_routes(mut self, shared: Shared, routes: Vec<Route>) -> Guard {
         self.acts = shared.gateway.acts().clone();
         let (audit, gateway) = (self.books.audit.clone(), Some(shared.gateway.clone()));
         let calling = routes.iter().filter(|route| route.effect == Effect::Calls);

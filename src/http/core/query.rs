@@ -13,26 +13,26 @@ const MAX_PROBLEMS: usize = 10;
 
 /// Names that a route knows in a query; attached to each of its requests.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Known(pub(super) &'static [&'static str]);
+pub(in crate::http) struct Known(pub(in crate::http) &'static [&'static str]);
 
 /// Pairs of a query, in their order.
-pub(super) type Pairs = Vec<(String, String)>;
+pub(in crate::http) type Pairs = Vec<(String, String)>;
 
 /// A problem of a parameter, worded to follow its name, and as one sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Problem {
-    pub(super) name: String,
-    pub(super) reason: String,
-    pub(super) sentence: String,
+pub(in crate::http) struct Problem {
+    pub(in crate::http) name: String,
+    pub(in crate::http) reason: String,
+    pub(in crate::http) sentence: String,
 }
 
 /// Reads the query of a request to a route; a request that came past the list of routes may have no parameters.
-pub(super) fn of(parts: &Parts) -> Result<Pairs, Vec<Problem>> {
+pub(in crate::http) fn of(parts: &Parts) -> Result<Pairs, Vec<Problem>> {
     read(parts.uri.query(), parts.extensions.get::<Known>().map_or(&[], |known| known.0))
 }
 
 /// Reads a query. `Err` holds all problems, up to `MAX_PROBLEMS`.
-pub(super) fn read(query: Option<&str>, known: &[&str]) -> Result<Pairs, Vec<Problem>> {
+pub(in crate::http) fn read(query: Option<&str>, known: &[&str]) -> Result<Pairs, Vec<Problem>> {
     let (mut pairs, mut problems) = (Pairs::new(), Vec::new());
     for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -69,7 +69,7 @@ fn undecodable(name: &str) -> Problem {
 
 /// Decodes a part of a query as a form writes it: `+` is a blank, `%XX` a byte. `None` if the bytes are not UTF-8
 /// or a `%` is followed by something else.
-pub(super) fn decode(text: &str) -> Option<String> {
+pub(in crate::http) fn decode(text: &str) -> Option<String> {
     if !text.contains(['%', '+']) {
         return Some(text.to_owned());
     }

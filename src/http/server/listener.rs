@@ -16,29 +16,29 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::connection::{ConnectionState, ObservedIo, Timeouts, drive, linger};
-use super::guard::{Guard, PeerInfo, ResponseFuture};
-use super::nearness::Peer;
-use super::places::Places;
-use super::room::{AdmittedConnection, Room};
-use super::tls::Tls;
+use crate::http::edge::guard::{Guard, PeerInfo, ResponseFuture};
+use crate::http::server::connection::{ConnectionState, ObservedIo, Timeouts, drive, linger};
+use crate::http::server::peer::Peer;
+use crate::http::server::places::Places;
+use crate::http::server::room::{AdmittedConnection, Room};
+use crate::http::server::tls::Tls;
 
 /// Length of the longest head, request line included, in bytes.
 const MAX_HEAD: usize = 32 * 1024;
 
 /// Pause in accepting when the process has no descriptor left for a new connection.
-pub(super) const OUT_OF_DESCRIPTORS_REST: Duration = Duration::from_millis(50);
+pub(in crate::http) const OUT_OF_DESCRIPTORS_REST: Duration = Duration::from_millis(50);
 
 /// Most bytes that are read ahead on a connection, and that are buffered for it until its client reads.
 const BUFFERED: usize = 64 * 1024;
 
 /// Limits on the connections of a listener: their deadlines and their number.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct ConnectionLimits {
+pub(in crate::http) struct ConnectionLimits {
     /// Deadlines of each connection.
-    pub(super) patience: Timeouts,
+    pub(in crate::http) patience: Timeouts,
     /// Number of connections that are served at once, and that may wait for a place.
-    pub(super) places: Places,
+    pub(in crate::http) places: Places,
 }
 
 /// Accepts until `stop` is true, then waits until every connection has ended. Connections
@@ -47,7 +47,7 @@ pub(super) struct ConnectionLimits {
 ///
 /// When all places are taken, further connections are accepted and wait for one, and those that serve nothing make
 /// room for them (`places`). `count` is called with the number of served connections whenever it has changed.
-pub(super) async fn serve(
+pub(in crate::http) async fn serve(
     listener: TcpListener,
     tls: Option<Tls>,
     guard: Guard,
@@ -97,7 +97,7 @@ pub(super) async fn serve(
     }
 }
 
-pub(super) async fn wait_for_stop(mut stop: watch::Receiver<bool>) {
+pub(in crate::http) async fn wait_for_stop(mut stop: watch::Receiver<bool>) {
     // A dropped sender can never say stop any more, so it counts as a stop.
     drop(stop.wait_for(|stop| *stop).await);
 }
@@ -110,7 +110,7 @@ fn is_about_one_connection(error: &io::Error) -> bool {
     )
 }
 
-pub(super) fn report(ended: Result<(), tokio::task::JoinError>) {
+pub(in crate::http) fn report(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {
@@ -146,12 +146,12 @@ async fn serve_one(
 }
 
 /// Settings and state that a connection is served with.
-pub(super) struct Call {
-    pub(super) peer: Arc<Peer>,
-    pub(super) guard: Guard,
-    pub(super) watch: Arc<ConnectionState>,
+pub(in crate::http) struct Call {
+    pub(in crate::http) peer: Arc<Peer>,
+    pub(in crate::http) guard: Guard,
+    pub(in crate::http) watch: Arc<ConnectionState>,
     /// `true` if the connection ends with its first answer.
-    pub(super) only_one: bool,
+    pub(in crate::http) only_one: bool,
 }
 
 /// Returns the encrypted stream; `None` if the handshake fails or does not end in time, if the connection is told to
@@ -182,7 +182,7 @@ async fn handshake(
 }
 
 /// Serves the requests of one connection.
-pub(super) async fn serve_connection<S>(stream: S, call: Call, stop: watch::Receiver<bool>)
+pub(in crate::http) async fn serve_connection<S>(stream: S, call: Call, stop: watch::Receiver<bool>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {

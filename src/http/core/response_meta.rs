@@ -7,33 +7,33 @@ use axum::http::HeaderValue;
 use axum::http::header::{ACCEPT_ENCODING, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::Response;
 
-use super::auth::AuthError;
-use super::guard::{Defect, HalfSent};
-use super::timestamp::retry_seconds;
+use crate::http::core::auth::AuthError;
+use crate::http::core::timestamp::retry_seconds;
+use crate::http::edge::guard::{Defect, HalfSent};
 
 /// Time to wait after the store refused a change: the interval in which the store is tried again.
-pub(super) const STORE_PAUSE: Duration = Duration::from_secs(5);
+pub(in crate::http) const STORE_PAUSE: Duration = Duration::from_secs(5);
 
 /// Headers and notes of a refusal beside its body.
 #[derive(Debug, Default)]
-pub(super) struct ResponseMeta {
+pub(in crate::http) struct ResponseMeta {
     /// Time after which asking again is worth it, for `Retry-After`; `None` if none is given.
-    pub(super) retry_after: Option<Duration>,
+    pub(in crate::http) retry_after: Option<Duration>,
     /// The credential error behind a 401, for its challenge and the log.
-    pub(super) denied: Option<AuthError>,
+    pub(in crate::http) denied: Option<AuthError>,
     /// A defect of the daemon, for the guard to log.
-    pub(super) defect: Option<String>,
+    pub(in crate::http) defect: Option<String>,
     /// `true` if the connection ends with this answer.
-    pub(super) close: bool,
+    pub(in crate::http) close: bool,
     /// `true` if the request had not arrived whole, and so has asked for nothing.
-    pub(super) half_sent: bool,
+    pub(in crate::http) half_sent: bool,
     /// `true` if the request's content was in a coding that is not accepted (RFC 9110, section 15.5.16).
-    pub(super) coded: bool,
+    pub(in crate::http) coded: bool,
 }
 
 impl ResponseMeta {
     /// Puts the headers and the notes for the guard on an answer.
-    pub(super) fn put_on(self, response: &mut Response) {
+    pub(in crate::http) fn put_on(self, response: &mut Response) {
         let headers = response.headers_mut();
         if let Some(wait) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(retry_seconds(wait)));

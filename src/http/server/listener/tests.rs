@@ -8,9 +8,9 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::*;
-use crate::http::connection::LEFT_GRACE;
-use crate::http::origin::Policy;
-use crate::http::places::MIN_HELD;
+use crate::http::edge::origin::Policy;
+use crate::http::server::connection::LEFT_GRACE;
+use crate::http::server::places::MIN_HELD;
 use crate::service::AuditHandle;
 
 /// Limit on each step, far above the time it takes; it only keeps a broken test from hanging.

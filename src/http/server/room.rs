@@ -13,9 +13,11 @@ use tokio::net::TcpStream;
 use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep_until};
 
-use super::connection::{ConnectionState, Timeouts};
-use super::places::{Places, RESERVE, ServedConnection, counted_for, few, own_turns, who_leaves};
-use super::queue::Queue;
+use crate::http::server::connection::{ConnectionState, Timeouts};
+use crate::http::server::places::{
+    Places, RESERVE, ServedConnection, counted_for, few, own_turns, who_leaves,
+};
+use crate::http::server::queue::Queue;
 
 /// Interval in which connections that can make room are looked for while others wait.
 const LOOK: Duration = Duration::from_millis(20);
@@ -39,12 +41,12 @@ struct PendingConnection {
 }
 
 /// A connection that is to be served now.
-pub(super) struct AdmittedConnection {
-    pub(super) stream: TcpStream,
-    pub(super) peer: SocketAddr,
-    pub(super) watch: Arc<ConnectionState>,
+pub(in crate::http) struct AdmittedConnection {
+    pub(in crate::http) stream: TcpStream,
+    pub(in crate::http) peer: SocketAddr,
+    pub(in crate::http) watch: Arc<ConnectionState>,
     /// Place of the connection, to be dropped when it has ended.
-    pub(super) seat: ConnectionSlot,
+    pub(in crate::http) seat: ConnectionSlot,
 }
 
 /// Counts of the places that are held.
@@ -71,11 +73,11 @@ impl Counts<'_> {
 
 /// A place that is held; free again when dropped.
 #[derive(Debug)]
-pub(super) struct ConnectionSlot {
+pub(in crate::http) struct ConnectionSlot {
     held: Arc<HeldSlots>,
     address: IpAddr,
     /// `true` if it is one of the reserve, and ends with its first answer.
-    pub(super) is_reserve: bool,
+    pub(in crate::http) is_reserve: bool,
 }
 
 impl Drop for ConnectionSlot {
@@ -95,7 +97,7 @@ impl Drop for ConnectionSlot {
 }
 
 /// Connections of one listener, served and waiting; see the module.
-pub(super) struct Room {
+pub(in crate::http) struct Room {
     places: Places,
     patience: Timeouts,
     /// `true` if the first bytes of a connection can be looked at before it is served.
@@ -112,7 +114,7 @@ pub(super) struct Room {
 
 impl Room {
     /// Creates an empty one. `is_plain` says that connections are not encrypted.
-    pub(super) fn new(places: Places, patience: Timeouts, is_plain: bool) -> Room {
+    pub(in crate::http) fn new(places: Places, patience: Timeouts, is_plain: bool) -> Room {
         Room {
             places,
             patience,
@@ -128,7 +130,7 @@ impl Room {
 
     /// Reports whether a further connection is to be accepted. It is as long as an address has many that wait: a
     /// client in the kernel's queue must not stand in one line with a flood.
-    pub(super) fn takes_more(&mut self) -> bool {
+    pub(in crate::http) fn takes_more(&mut self) -> bool {
         let most = self.most_waiting();
         if self.waiting.len() < most || self.waiting.has_longer(few(most)) {
             self.shut_since = None;
@@ -138,7 +140,7 @@ impl Room {
     }
 
     /// Takes in a connection that was accepted. If too many wait now, one of them is turned away.
-    pub(super) fn arrive(&mut self, stream: TcpStream, peer: SocketAddr) {
+    pub(in crate::http) fn arrive(&mut self, stream: TcpStream, peer: SocketAddr) {
         let newcomer = PendingConnection { stream, peer, is_probe: (!self.is_plain).then_some(false) };
         self.waiting.push(counted_for(peer.ip()), newcomer);
         if self.waiting.len() > self.most_waiting() {
@@ -158,7 +160,7 @@ impl Room {
 
     /// Returns the next connection to be served while `open` are served, those on places of the reserve included.
     /// `None` if no place is free.
-    pub(super) fn enter(&mut self, open: usize) -> Option<AdmittedConnection> {
+    pub(in crate::http) fn enter(&mut self, open: usize) -> Option<AdmittedConnection> {
         if !self.is_crowded() {
             return None;
         }
@@ -203,18 +205,18 @@ impl Room {
     }
 
     /// Reports whether a connection waits for a place.
-    pub(super) fn is_crowded(&self) -> bool {
+    pub(in crate::http) fn is_crowded(&self) -> bool {
         self.waiting.len() > 0
     }
 
     /// Waits until it is time to look for connections that can make room. Cancel safe.
-    pub(super) async fn until_look(&self) {
+    pub(in crate::http) async fn until_look(&self) {
         sleep_until(self.next_look).await;
     }
 
     /// Makes others leave for the waiting ones, if it is time for it. Returns `true` if it was: a connection may
     /// enter then.
-    pub(super) async fn make_room(&mut self) -> bool {
+    pub(in crate::http) async fn make_room(&mut self) -> bool {
         if Instant::now() < self.next_look {
             return false;
         }
@@ -229,7 +231,7 @@ impl Room {
     }
 
     /// Makes one connection leave, because there is no descriptor for another one.
-    pub(super) fn make_room_for_anybody(&mut self) {
+    pub(in crate::http) fn make_room_for_anybody(&mut self) {
         // An address without connections holds fewer than any other.
         self.send_away(&[IpAddr::from([0, 0, 0, 0])]);
     }
