@@ -12,7 +12,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
 
-use crate::http::edge::origin::{Checked, Policy};
+use super::edge::{Checked, Policy};
 use crate::http::server::framing::Framing;
 
 /// Reads a connection's bytes with [`Framing`] and with hyper. hyper must see no request that the framing does

@@ -1,9 +1,9 @@
-//! Fixtures that the tests of the dialects share, and tests of which paths belong to which surface.
+//! Fixtures that the tests of the dialects share, and tests of which paths belong to which dialect.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::Surface;
+use super::{DIALECTS, Effect};
 use crate::service::{Error, Fault, PinState, Problem, QuotaOf, Retry};
 
 /// Returns one of each [`crate::service::Error`], in the order of the enum. [`is_listed`] makes a new variant
@@ -150,16 +150,28 @@ fn the_reference_lists_every_error_in_the_order_of_the_code() {
 }
 
 #[test]
-fn a_path_belongs_to_a_surface_by_its_first_segment() {
-    for (path, surface) in [
-        ("/v1", Surface::Plexmcp),
-        ("/v1/mcps", Surface::Plexmcp),
-        ("/v12/mcps", Surface::Admin),
-        ("/api/", Surface::McpCli),
-        ("/apix", Surface::Admin),
-        ("/metrics", Surface::Admin),
-        ("/", Surface::Admin),
+fn a_path_belongs_to_a_dialect_by_its_first_segment() {
+    let (v1, api, none) = (Some(0), Some(1), None);
+    for (path, dialect) in [
+        ("/v1", v1),
+        ("/v1/mcps", v1),
+        ("/v12/mcps", none),
+        ("/api/", api),
+        ("/apix", none),
+        ("/metrics", none),
+        ("/", none),
     ] {
-        assert_eq!(Surface::of(path), surface, "{path}");
+        assert_eq!(DIALECTS.mounted.iter().position(|mounted| mounted.owns(path)), dialect, "{path}");
+    }
+}
+
+#[test]
+fn a_fast_path_is_a_route_of_calls_of_its_dialect() {
+    for dialect in DIALECTS.all() {
+        let Some(fast) = dialect.fast_path() else { continue };
+        let routes = dialect.routes();
+        let route = routes.known().iter().find(|route| route.path == fast.path).expect("a route");
+        assert_eq!((route.method, route.effect), (fast.method.as_str(), Effect::Calls));
+        assert!(dialect.owns(fast.path));
     }
 }

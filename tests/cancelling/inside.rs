@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
+use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use mcpvisor::access::{KeyRing, Plan, Tenancy};
 use mcpvisor::http::{self, Guard, PeerInfo};
@@ -161,7 +162,7 @@ impl Inside {
     async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> axum::response::Response {
         let asked = Asked { body, ..Asked::of(path) };
         let (request, _) = self.request(method, &asked);
-        let Ok(response) = self.guard.call(request, self.visit()).await;
+        let Ok(response) = self.guard.call(request.map(Body::new), self.visit()).await;
         response
     }
 

@@ -14,7 +14,7 @@ mod routes;
 
 use std::time::Duration;
 
-use axum::body::HttpBody;
+use axum::body::{Body, HttpBody};
 use http_body_util::BodyExt;
 use mcpvisor::http::{Effect, Route, known_routes};
 use serde_json::Value;
@@ -84,7 +84,7 @@ async fn given_up(inside: &Inside, route: &Route, case: &Case, polls: usize, mom
     let what = format!("{} {} {} polled {polls} times, left {moment:?}", route.method, asked.path, case.name);
     let (before, executed_before) = (inside.state().await, inside.executed().await);
     let (request, gone) = inside.request(route.method, &asked);
-    let ended = polled(inside.guard.call(request, inside.visit()), polls, moment, &gone).await;
+    let ended = polled(inside.guard.call(request.map(Body::new), inside.visit()), polls, moment, &gone).await;
     let mut status = None;
     if let Ended::Answered(response) = ended {
         status = Some(response.status().as_u16());

@@ -9,18 +9,55 @@ use axum::response::Response;
 use axum::routing::get;
 use serde_json::{Value, json};
 
-use super::Shared;
 use super::core::auth::{AuthError, admit_to_metrics};
+use super::core::dialect::{Answering, Dialect};
 use super::core::query;
+use super::core::rejection::{EdgeRejection, TOO_MANY_ACTS, TWO_ENDS, UNKNOWN_CODING, foreign_host};
 use super::core::routes::{Access, Routes};
+use super::core::shared::Shared;
 use super::core::timestamp::retry_seconds;
-use super::edge::guard::{EdgeRejection, TOO_MANY_ACTS, TWO_ENDS, UNKNOWN_CODING, foreign_host};
+use crate::service::Error;
 
 /// Content type of the Prometheus text format.
 const METRICS_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Returns the operational routes.
-pub(super) fn routes() -> Routes {
+/// The operational routes, and every path that belongs to no dialect.
+pub(super) struct Admin;
+
+impl Dialect for Admin {
+    fn owns(&self, _: &str) -> bool {
+        true
+    }
+
+    fn routes(&self) -> Routes {
+        routes()
+    }
+
+    fn trusts_nearness(&self) -> bool {
+        true
+    }
+
+    fn unknown_route(&self) -> Response {
+        error(StatusCode::NOT_FOUND, "Not found")
+    }
+
+    fn wrong_method<'a>(&'a self, _: &'a Shared, _: &'a Parts) -> Answering<'a> {
+        Box::pin(std::future::ready(error(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed")))
+    }
+
+    fn reject(&self, rejection: EdgeRejection<'_>) -> Response {
+        reject(rejection)
+    }
+
+    /// Answers that there is no room for the answer, the one error that the edge meets on these paths.
+    fn failure(&self, failed: Error) -> Response {
+        let mut response = error(StatusCode::SERVICE_UNAVAILABLE, &failed.to_string());
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        response
+    }
+}
+
+fn routes() -> Routes {
     Routes::default()
         .on("GET", "/healthz", Access::Public, get(health))
         .on("GET", "/readyz", Access::Public, get(ready))
@@ -106,26 +143,8 @@ fn refuse(denied: &AuthError) -> Response {
     }
 }
 
-/// Answers a request whose path has no route.
-pub(super) fn unknown_route() -> Response {
-    error(StatusCode::NOT_FOUND, "Not found")
-}
-
-/// Answers a request whose path is known and whose method is not.
-pub(super) fn wrong_method() -> Response {
-    error(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed")
-}
-
-/// Answers for an error of the gateway that the guard met itself: the store has no room for the answer.
-pub(super) fn failure(failed: &crate::service::Error) -> Response {
-    let mut response = error(StatusCode::SERVICE_UNAVAILABLE, &failed.to_string());
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    response
-}
-
-/// Answers for a refusal of the guard on a path that belongs to no dialect.
-pub(super) fn refusal(refusal: EdgeRejection<'_>) -> Response {
-    match refusal {
+fn reject(rejection: EdgeRejection<'_>) -> Response {
+    match rejection {
         EdgeRejection::AmbiguousFraming => {
             let mut response = error(StatusCode::BAD_REQUEST, TWO_ENDS);
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

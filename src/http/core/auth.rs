@@ -1,41 +1,19 @@
 //! Credentials: how they are read from a request, and which ones a request needs.
 
-use std::cell::RefCell;
 use std::net::IpAddr;
-use std::sync::{Arc, OnceLock, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::http::core::header_pool;
-use crate::http::core::record::Record;
-use crate::http::core::timestamp::retry_seconds;
+use crate::http::core::context::RequestContext;
+use crate::http::core::shared::Shared;
 use crate::http::server::peer::Peer;
-use crate::http::{ApiAuth, Shared};
+use crate::http::settings::ApiAuth;
 use crate::process::Holder;
 use crate::service::{CredentialError, Gateway, Principal, RateReading};
-use crate::unix_time;
-
-thread_local! {
-    /// The last limit, and the last second of a full bucket, that this thread formatted, with the header value.
-    /// Most answers repeat the values of the one before.
-    static LAST_LIMIT: RefCell<(u64, HeaderValue)> = const { RefCell::new((u64::MAX, HeaderValue::from_static(""))) };
-    static LAST_RESET: RefCell<(u64, HeaderValue)> = const { RefCell::new((u64::MAX, HeaderValue::from_static(""))) };
-}
-
-fn written(last: &RefCell<(u64, HeaderValue)>, number: u64) -> HeaderValue {
-    let mut last = last.borrow_mut();
-    if last.0 != number {
-        *last = (number, HeaderValue::from(number));
-    }
-    last.1.clone()
-}
-
-const X_RATELIMIT_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
-const X_RATELIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
-const X_RATELIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
 /// `X-API-Key`, one of the three ways to send a key (`docs/http-api.md`, G5.1).
 static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -105,73 +83,6 @@ impl AuthError {
     }
 }
 
-/// State of one request: what the guard knows and handlers need, and what handlers find out and the answer
-/// reports.
-#[derive(Debug)]
-pub(in crate::http) struct RequestContext {
-    /// Client end of the connection that the request came over.
-    pub(in crate::http) peer: Arc<Peer>,
-    /// `true` if `Host` and `Origin` are loopback and nothing in the request speaks for somebody else. The
-    /// daemon's own user then needs no key, if that user holds the connection.
-    pub(in crate::http) claims_nearness: bool,
-    /// Caller and rate, set once the caller is known.
-    known: OnceLock<Known>,
-    /// Entries for the audit log that the handlers collect.
-    pub(in crate::http) record: Record,
-}
-
-/// Caller of a request, and the rest of its rate limit.
-#[derive(Debug)]
-struct Known {
-    caller: Principal,
-    /// The rate reading, with the second since 1970 in which the full rate is available again. `None` if the
-    /// caller's rate has no limit.
-    rate: Option<(RateReading, u64)>,
-}
-
-impl RequestContext {
-    pub(in crate::http) fn new(peer: Arc<Peer>, claims_nearness: bool) -> Arc<RequestContext> {
-        Arc::new(RequestContext { peer, claims_nearness, known: OnceLock::new(), record: Record::default() })
-    }
-
-    /// Checks that the request provably comes from the daemon's own user, on this machine and from none of its
-    /// servers. `Err` holds the reason against it.
-    async fn prove_nearness(&self) -> Result<(), AuthError> {
-        let unproven = |why| Err(AuthError::Unproven { why });
-        if !self.claims_nearness {
-            return unproven("the request was passed on, or is not addressed to this machine's loopback");
-        }
-        match self.peer.holder().await {
-            Holder::OwnUser { .. } => Ok(()),
-            Holder::OtherUser { .. } => unproven("this client is another user's than the daemon"),
-            Holder::OwnTree { .. } => unproven("this client was started by a server that runs here"),
-            Holder::Unknown => unproven("whose this client is could not be found out"),
-        }
-    }
-
-    /// Returns the caller, or `None` while it is not known.
-    pub(in crate::http) fn caller(&self) -> Option<&Principal> {
-        self.known.get().map(|known| &known.caller)
-    }
-
-    /// Stores the caller and the rest of its rate limit, as read at `now`.
-    fn told(&self, caller: Principal, reading: Option<RateReading>, now: SystemTime) -> &Principal {
-        let rate = reading.map(|reading| {
-            let full_at = unix_time::since_epoch(now) + reading.full_in;
-            (reading, retry_seconds(full_at))
-        });
-        &self.known.get_or_init(|| Known { caller, rate }).caller
-    }
-
-    /// Adds the three headers of an answer to a caller whose requests are limited (`docs/http-api.md`, P3.3).
-    pub(in crate::http) fn put_rate_on(&self, headers: &mut HeaderMap) {
-        let Some(Known { rate: Some((reading, full_at)), .. }) = self.known.get() else { return };
-        headers.insert(X_RATELIMIT_LIMIT, LAST_LIMIT.with(|last| written(last, reading.limit.into())));
-        headers.insert(X_RATELIMIT_REMAINING, header_pool::number(reading.remaining));
-        headers.insert(X_RATELIMIT_RESET, LAST_RESET.with(|last| written(last, *full_at)));
-    }
-}
-
 /// Finds a key in a request and reports its rate, and does nothing between: for the bench. Returns the length of
 /// the key that was found.
 #[doc(hidden)]
@@ -193,6 +104,21 @@ pub fn read_and_tell(
 /// Returns the guard's state of a routed request. A request without it came past the guard and is let in nowhere.
 pub(in crate::http) fn visitor(parts: &Parts) -> Result<&Arc<RequestContext>, AuthError> {
     parts.extensions.get::<Arc<RequestContext>>().ok_or(AuthError::Missing)
+}
+
+/// Checks that the request provably comes from the daemon's own user, on this machine and from none of its
+/// servers. `Err` holds the reason against it.
+async fn prove_nearness(context: &RequestContext) -> Result<(), AuthError> {
+    let unproven = |why| Err(AuthError::Unproven { why });
+    if !context.claims_nearness {
+        return unproven("the request was passed on, or is not addressed to this machine's loopback");
+    }
+    match context.peer.holder().await {
+        Holder::OwnUser { .. } => Ok(()),
+        Holder::OtherUser { .. } => unproven("this client is another user's than the daemon"),
+        Holder::OwnTree { .. } => unproven("this client was started by a server that runs here"),
+        Holder::Unknown => unproven("whose this client is could not be found out"),
+    }
 }
 
 /// Authenticates a request: the one way in for everybody who needs a key. Returns the caller and takes the
@@ -249,13 +175,13 @@ pub(in crate::http) async fn admit_to_api(shared: &Shared, parts: &Parts) -> Res
         (ApiAuth::Off, Credential::None) => Some(shared.gateway.anybody()),
         (ApiAuth::Off, _) if is_for_a_proxy(&parts.headers) => Some(shared.gateway.anybody()),
         (ApiAuth::Auto, Credential::None) => {
-            visitor.prove_nearness().await?;
+            prove_nearness(visitor).await?;
             Some(shared.gateway.local_operator())
         }
         _ => None,
     };
     if let Some(caller) = keyless {
-        let _ = visitor.known.set(Known { caller: caller.clone(), rate: None });
+        visitor.told(caller.clone(), None, SystemTime::UNIX_EPOCH);
         return Ok(caller);
     }
     let principal = identify(shared, visitor, &parts.headers)?;
@@ -270,7 +196,7 @@ pub(in crate::http) async fn admit_to_api(shared: &Shared, parts: &Parts) -> Res
 pub(in crate::http) async fn admit_to_metrics(shared: &Shared, parts: &Parts) -> Result<(), AuthError> {
     let visitor = visitor(parts)?;
     if credential(&parts.headers) == Credential::None {
-        return visitor.prove_nearness().await;
+        return prove_nearness(visitor).await;
     }
     match identify(shared, visitor, &parts.headers)?.permissions().allow_all_mcps() {
         true => Ok(()),

@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::future::poll_fn;
-use std::pin::pin;
-use std::task::Poll;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
@@ -13,6 +13,7 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, Request};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
+use hyper::body::{Frame, Incoming, SizeHint};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -57,6 +58,57 @@ pub(in crate::http) enum BodyError {
         /// `true` if the value is `null` or `[]`, so that nothing was said.
         nothing: bool,
     },
+}
+
+/// Body of a request: as hyper receives it, or as a test gives it. One type, so that nothing behind the edge is
+/// compiled for each, and without the box that axum's own costs.
+#[derive(Debug)]
+pub enum RequestBody {
+    /// Body of a connection.
+    Received(Incoming),
+    /// Body without a connection, as in tests and benches.
+    Given(Body),
+}
+
+impl From<Incoming> for RequestBody {
+    fn from(body: Incoming) -> RequestBody {
+        RequestBody::Received(body)
+    }
+}
+
+impl From<Body> for RequestBody {
+    fn from(body: Body) -> RequestBody {
+        RequestBody::Given(body)
+    }
+}
+
+impl HttpBody for RequestBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        match self.get_mut() {
+            RequestBody::Received(body) => Pin::new(body).poll_frame(cx).map_err(axum::Error::new),
+            RequestBody::Given(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            RequestBody::Received(body) => body.is_end_stream(),
+            RequestBody::Given(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            RequestBody::Received(body) => body.size_hint(),
+            RequestBody::Given(body) => body.size_hint(),
+        }
+    }
 }
 
 /// Reads a JSON body: checks the content type, then the length, then reads. The result is not nested too deeply;

@@ -9,7 +9,14 @@ use axum::response::Response;
 
 use crate::http::core::auth::AuthError;
 use crate::http::core::timestamp::retry_seconds;
-use crate::http::edge::guard::{Defect, HalfSent};
+
+/// Mark of an answer that comes from a defect: the edge logs the text and writes the answer itself.
+#[derive(Debug, Clone)]
+pub(in crate::http) struct Defect(pub(in crate::http) String);
+
+/// Mark of an answer to a request that did not arrive whole, and so has asked for nothing.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::http) struct HalfSent;
 
 /// Time to wait after the store refused a change: the interval in which the store is tried again.
 pub(in crate::http) const STORE_PAUSE: Duration = Duration::from_secs(5);

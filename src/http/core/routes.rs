@@ -5,7 +5,7 @@ use axum::http::Method;
 use axum::routing::MethodRouter;
 use axum::{Extension, Router};
 
-use crate::http::Shared;
+use super::shared::Shared;
 use crate::http::core::query::{Known, decode};
 
 /// Callers that may use a route.

@@ -1,4 +1,16 @@
-//! Checks that every request passes before a route sees it, and every answer after.
+//! Checks that every request passes before a route sees it, and every answer after. Names no dialect: it is given a
+//! slice of them.
 
-pub(in crate::http) mod guard;
-pub(in crate::http) mod origin;
+mod answer;
+mod cors;
+mod forwarded;
+mod guard;
+mod origin;
+mod request_id;
+
+pub use self::answer::ResponseFuture;
+pub(in crate::http) use self::cors::options;
+pub use self::guard::Guard;
+#[cfg(any(test, fuzzing))]
+pub(in crate::http) use self::origin::Checked;
+pub(in crate::http) use self::origin::Policy;

@@ -12,8 +12,8 @@ use serde::Serialize;
 
 use crate::http::core::auth::AuthError;
 use crate::http::core::body::{BodyError, CODED};
+use crate::http::core::rejection::{EdgeRejection, TOO_MANY_ACTS, TWO_ENDS, UNKNOWN_CODING, foreign_host};
 use crate::http::core::response_meta::{ResponseMeta, STORE_PAUSE};
-use crate::http::edge::guard::{EdgeRejection, TOO_MANY_ACTS, TWO_ENDS, UNKNOWN_CODING, foreign_host};
 use crate::query::{ModelError, QueryError};
 use crate::service::{CredentialError, Error, Gateway};
 
@@ -319,7 +319,7 @@ mod tests {
     use axum::http::header::RETRY_AFTER;
 
     use super::*;
-    use crate::http::edge::guard::Defect;
+    use crate::http::core::response_meta::Defect;
     use crate::http::tests::{documented_errors, every_error};
     use serde_json::{Value, json};
 

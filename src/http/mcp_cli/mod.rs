@@ -19,15 +19,55 @@ use axum::routing::{delete, get, post, put};
 use bytes::Bytes;
 
 use self::errors::ApiError;
-use super::Shared;
-use super::core::auth::{RequestContext, admit_to_api, visitor};
+use super::core::auth::{admit_to_api, visitor};
 use super::core::body;
+use super::core::context::RequestContext;
+use super::core::dialect::{Answering, Dialect, is_under};
+use super::core::rejection::EdgeRejection;
 use super::core::routes::{Access, Routes};
-use super::edge::guard::EdgeRejection;
+use super::core::shared::Shared;
 use crate::service::{Error, Principal, ServerView, told_of_change};
 
+/// The dialect.
+pub(super) struct McpCli;
+
+impl Dialect for McpCli {
+    fn owns(&self, path: &str) -> bool {
+        is_under(path, "/api")
+    }
+
+    fn routes(&self) -> Routes {
+        routes()
+    }
+
+    fn trusts_nearness(&self) -> bool {
+        true
+    }
+
+    fn unknown_route(&self) -> Response {
+        ApiError::new(StatusCode::NOT_FOUND, "Not found").into_response()
+    }
+
+    fn wrong_method<'a>(&'a self, shared: &'a Shared, parts: &'a Parts) -> Answering<'a> {
+        Box::pin(async move {
+            match admit_to_api(shared, parts).await {
+                Ok(_) => ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed").into_response(),
+                Err(denied) => ApiError::from(denied).into_response(),
+            }
+        })
+    }
+
+    fn reject(&self, rejection: EdgeRejection<'_>) -> Response {
+        ApiError::from(rejection).into_response()
+    }
+
+    fn failure(&self, error: Error) -> Response {
+        ApiError::from(error).into_response()
+    }
+}
+
 /// Returns the routes of the dialect.
-pub(super) fn routes() -> Routes {
+fn routes() -> Routes {
     use Access::{Operator, Public};
     Routes::default()
         .on("GET", "/api/openapi.json", Public, get(openapi::document))
@@ -44,31 +84,35 @@ pub(super) fn routes() -> Routes {
 }
 
 /// Extractor of a caller who may use this dialect, with the state that the handlers need.
-struct Api(Shared, Principal, Arc<RequestContext>);
+struct Api {
+    shared: Shared,
+    caller: Principal,
+    context: Arc<RequestContext>,
+}
 
 impl FromRequestParts<Shared> for Api {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Api, ApiError> {
         let caller = admit_to_api(shared, parts).await?;
-        Ok(Api(shared.clone(), caller, visitor(parts)?.clone()))
+        Ok(Api { shared: shared.clone(), caller, context: visitor(parts)?.clone() })
     }
 }
 
 impl Api {
     async fn read(&self, request: Request) -> Result<Bytes, ApiError> {
-        Ok(self.0.body(request).await?)
+        Ok(self.shared.body(request).await?)
     }
 
     /// Records for the audit that values of `env` are shown, if any are: they may be secrets.
     fn shows<'a>(&self, mut servers: impl Iterator<Item = &'a ServerView>, target: &str) {
-        if !self.0.settings.redact_env && servers.any(|server| !server.definition.env().is_empty()) {
-            self.2.looks("servers.read", target);
+        if !self.shared.settings.redact_env && servers.any(|server| !server.definition.env().is_empty()) {
+            self.context.looks("servers.read", target);
         }
     }
 
     fn fail(&self, error: Error) -> ApiError {
-        ApiError::of(error, &self.0.gateway)
+        ApiError::of(error, &self.shared.gateway)
     }
 
     /// Returns the name in a path. A name that is not UTF-8 when decoded names no existing server.
@@ -87,70 +131,74 @@ async fn status(_: Api) -> Response {
 }
 
 async fn list(api: Api) -> Response {
-    let servers = api.0.gateway.servers(&api.1);
+    let servers = api.shared.gateway.servers(&api.caller);
     api.shows(servers.iter(), "*");
-    json(bodies::servers(&servers, api.0.settings.redact_env))
+    json(bodies::servers(&servers, api.shared.settings.redact_env))
 }
 
 async fn detail(api: Api, name: Name) -> Result<Response, ApiError> {
     let name = api.name(name)?;
-    let server = api.0.gateway.server_named(&api.1, &name).map_err(|error| api.fail(error))?;
+    let server = api.shared.gateway.server_named(&api.caller, &name).map_err(|error| api.fail(error))?;
     api.shows(std::iter::once(&server), &name);
-    Ok(json(bodies::server(&server.name, &server.definition, api.0.settings.redact_env)))
+    Ok(json(bodies::server(&server.name, &server.definition, api.shared.settings.redact_env)))
 }
 
 async fn add(api: Api, request: Request) -> Result<Response, ApiError> {
     let new = bodies::read_new_server(&api.read(request).await?)?;
-    api.2.audit_as("server.add", &new.name);
-    api.2.tells_all(told_of_change(&new.members));
-    api.0.gateway.add_server(&api.1, &new.name, new.members).await.map_err(|error| api.fail(error))?;
+    api.context.audit_as("server.add", &new.name);
+    api.context.tells_all(told_of_change(&new.members));
+    api.shared
+        .gateway
+        .add_server(&api.caller, &new.name, new.members)
+        .await
+        .map_err(|error| api.fail(error))?;
     Ok(json(bodies::done(&format!("Server '{}' added successfully", new.name))))
 }
 
 async fn change(api: Api, name: Name, request: Request) -> Result<Response, ApiError> {
     let mut members = bodies::read_changes(&api.read(request).await?)?;
     let name = api.name(name)?;
-    api.2.audit_as("server.change", &name);
-    api.2.tells_all(told_of_change(&members));
-    if api.0.settings.redact_env {
-        let stored = api.0.gateway.server_named(&api.1, &name).map_err(|error| api.fail(error))?;
+    api.context.audit_as("server.change", &name);
+    api.context.tells_all(told_of_change(&members));
+    if api.shared.settings.redact_env {
+        let stored = api.shared.gateway.server_named(&api.caller, &name).map_err(|error| api.fail(error))?;
         bodies::restore_redacted(&mut members, &stored.definition)?;
     }
-    api.0.gateway.update_server(&api.1, &name, members).await.map_err(|error| api.fail(error))?;
+    api.shared.gateway.update_server(&api.caller, &name, members).await.map_err(|error| api.fail(error))?;
     Ok(json(bodies::done(&format!("Server '{name}' updated successfully"))))
 }
 
 async fn remove(api: Api, name: Name, request: Request) -> Result<Response, ApiError> {
     let name = api.name(name)?;
-    let settings = &api.0.settings;
+    let settings = &api.shared.settings;
     body::skip(request, settings.body_limit, settings.body_timeout).await?;
-    api.2.audit_as("server.remove", &name);
-    api.0.gateway.remove_server(&api.1, &name).await.map_err(|error| api.fail(error))?;
+    api.context.audit_as("server.remove", &name);
+    api.shared.gateway.remove_server(&api.caller, &name).await.map_err(|error| api.fail(error))?;
     Ok(json(bodies::done(&format!("Server '{name}' removed successfully"))))
 }
 
 async fn tools(api: Api, name: Name) -> Result<Response, ApiError> {
     let name = api.name(name)?;
     // In this dialect a server has a name and no other id.
-    let server = api.0.gateway.server_named(&api.1, &name).map_err(|error| api.fail(error))?;
+    let server = api.shared.gateway.server_named(&api.caller, &name).map_err(|error| api.fail(error))?;
     let (_, catalog) =
-        api.0.gateway.catalog(&api.1, &server.id, None).await.map_err(|error| api.fail(error))?;
+        api.shared.gateway.catalog(&api.caller, &server.id, None).await.map_err(|error| api.fail(error))?;
     Ok(json(bodies::tools(&catalog)))
 }
 
 async fn export(api: Api, request: Request) -> Result<Response, ApiError> {
     let path = bodies::read_path(&api.read(request).await?)?;
-    api.2.audit_as("config.export", &path);
-    api.0.gateway.export_config(&api.1, &path).await.map_err(|error| api.fail(error))?;
-    api.2.tells("servers", api.0.gateway.servers(&api.1).len());
+    api.context.audit_as("config.export", &path);
+    api.shared.gateway.export_config(&api.caller, &path).await.map_err(|error| api.fail(error))?;
+    api.context.tells("servers", api.shared.gateway.servers(&api.caller).len());
     Ok(json(bodies::done(&format!("Configuration exported to {path}"))))
 }
 
 async fn import(api: Api, request: Request) -> Result<Response, ApiError> {
     let path = bodies::read_path(&api.read(request).await?)?;
-    api.2.audit_as("config.import", &path);
-    let told = api.0.gateway.import_config(&api.1, &path).await.map_err(|error| api.fail(error))?;
-    api.2.tells_all(told);
+    api.context.audit_as("config.import", &path);
+    let told = api.shared.gateway.import_config(&api.caller, &path).await.map_err(|error| api.fail(error))?;
+    api.context.tells_all(told);
     Ok(json(bodies::done(&format!("Configuration imported from {path}"))))
 }
 
@@ -158,28 +206,4 @@ fn json(body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
-}
-
-/// Answers a request whose path has no route, without asking for a key.
-pub(super) fn unknown_route() -> Response {
-    ApiError::new(StatusCode::NOT_FOUND, "Not found").into_response()
-}
-
-/// Answers a request whose path is known and whose method is not. Callers who may not use the dialect learn only
-/// that.
-pub(super) async fn wrong_method(shared: &Shared, parts: &Parts) -> Response {
-    match admit_to_api(shared, parts).await {
-        Ok(_) => ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed").into_response(),
-        Err(denied) => ApiError::from(denied).into_response(),
-    }
-}
-
-/// Answers for an error of the gateway that the guard met itself.
-pub(super) fn failure(error: Error) -> Response {
-    ApiError::from(error).into_response()
-}
-
-/// Answers for a refusal of the guard, in this dialect's shape.
-pub(super) fn refusal(refusal: EdgeRejection<'_>) -> Response {
-    ApiError::from(refusal).into_response()
 }

@@ -47,8 +47,8 @@ pub(super) async fn run(api: Api, request: Request) -> Result<Response, ApiError
     if asked.stream {
         return stream(api, asked).await;
     }
-    let answered = api.0.queries.answer(&api.0.gateway, &api.1, asked.question, None).await;
-    let answered = answered.inspect_err(|error| note_error(&api.2, error));
+    let answered = api.shared.queries.answer(&api.shared.gateway, &api.caller, asked.question, None).await;
+    let answered = answered.inspect_err(|error| note_error(&api.context, error));
     Ok(json(written(&answered.map_err(ApiError::from)?, include_steps)))
 }
 
@@ -56,19 +56,19 @@ pub(super) async fn run(api: Api, request: Request) -> Result<Response, ApiError
 /// called.
 fn record(api: &Api, asked: &QueryRequest) {
     let question = &asked.question;
-    let mut details = match api.0.gateway.audit().settings().calls {
+    let mut details = match api.shared.gateway.audit().settings().calls {
         true => AuditEntry::details_of_call(question.text.as_bytes()),
         false => Map::new(),
     };
     details.insert("servers".to_owned(), question.servers.as_slice().into());
-    details.insert("model".to_owned(), api.0.queries.settings().model(question.model.as_deref()).into());
+    details.insert("model".to_owned(), api.shared.queries.settings().model(question.model.as_deref()).into());
     let made = question.made.clone();
     let late = move |details: &mut Map<String, Value>| {
         let (count, tools) = made.told();
         details.insert("calls".to_owned(), count.into());
         details.insert("tools".to_owned(), tools.into());
     };
-    api.2.asks(question.servers.join(","), details, late);
+    api.context.asks(question.servers.join(","), details, late);
 }
 
 /// Notes an error for the audit: calls may have been carried out before the question was given up.
@@ -192,7 +192,7 @@ impl Answering {
     fn begin(api: Api, question: AgentRequest, events: mpsc::Sender<Event>) -> Answering {
         let mut task = JoinSet::new();
         task.spawn(async move {
-            let Api(shared, caller, _) = &api;
+            let Api { shared, caller, .. } = &api;
             shared.queries.answer(&shared.gateway, caller, question, Some(events)).await
         });
         Answering(task)
@@ -214,8 +214,11 @@ impl Answering {
 /// Answers with the events of a question. An error before the first event is an answer of its own, with its status.
 async fn stream(api: Api, asked: QueryRequest) -> Result<Response, ApiError> {
     let (sender, mut received) = mpsc::channel(WAITING);
-    let recording =
-        Recording { visitor: api.2.clone(), audit: api.0.gateway.audit().clone(), outcome: Outcome::Unknown };
+    let recording = Recording {
+        visitor: api.context.clone(),
+        audit: api.shared.gateway.audit().clone(),
+        outcome: Outcome::Unknown,
+    };
     let mut answering = Answering::begin(api, asked.question, sender);
     // All senders are dropped once the question is over; the answer follows at once.
     let (next, is_over) = match received.recv().await {

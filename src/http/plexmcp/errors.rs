@@ -14,8 +14,9 @@ use serde_json::{Map, Value, json};
 use crate::http::core::auth::AuthError;
 use crate::http::core::body::{BodyError, CODED};
 use crate::http::core::query;
+use crate::http::core::rejection::{EdgeRejection, TOO_MANY_ACTS, TWO_ENDS, UNKNOWN_CODING, foreign_host};
 use crate::http::core::response_meta::{ResponseMeta, STORE_PAUSE};
-use crate::http::edge::guard::{EdgeRejection, TOO_MANY_ACTS, TWO_ENDS, UNKNOWN_CODING, foreign_host};
+use crate::http::core::streams::TooManyStreams;
 use crate::service::{CredentialError, Error, QuotaOf};
 
 /// An answer of `/v1` that is not a success. Boxed, so that a handler's success is not as large as its rare
@@ -408,12 +409,11 @@ pub(super) fn not_found() -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, "not_found", "Not found")
 }
 
-/// Refuses a further stream: whose there are as many as there may be, how many that is, and the setting that says so.
-pub(super) fn too_many_streams(who: &str, limit: usize, setting: &str) -> ApiError {
-    let message = format!(
-        "{who} {limit} logs and exports of the audit open, as many as there may be ({setting}); end one and ask again"
-    );
-    ApiError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", message).retry(Some(Duration::from_secs(15)))
+impl From<TooManyStreams> for ApiError {
+    fn from(refused: TooManyStreams) -> ApiError {
+        let wait = Some(Duration::from_secs(15));
+        ApiError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", refused.to_string()).retry(wait)
+    }
 }
 
 pub(super) fn method_not_allowed() -> ApiError {
@@ -425,7 +425,7 @@ mod tests {
     use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 
     use super::*;
-    use crate::http::edge::guard::Defect;
+    use crate::http::core::response_meta::Defect;
     use crate::http::tests::{documented_errors, every_error};
 
     async fn answer(failure: ApiError) -> (u16, Response, Value) {

@@ -1,10 +1,9 @@
 //! `GET /v1/mcps/{id}/logs?follow=true`: a server's log as Server-Sent Events (WHATWG HTML, section
-//! 9.2). The number of open streams is limited, for each key and in total.
+//! 9.2).
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::http::HeaderMap;
@@ -14,71 +13,13 @@ use hyper::body::Frame;
 use tokio::sync::mpsc;
 
 use super::bodies;
-use super::errors::{ApiError, ended, too_many_streams};
+use super::errors::ended;
 use crate::http::core::events::{self, COMMENT, KEEP_ALIVE};
+use crate::http::core::streams::StreamPermit;
 use crate::service::{LogEnd, LogFollower, LogLine, LogNews};
 
 /// Number of events that may wait for the connection; beyond that the log waits, and its ring may drop lines.
 const WAITING: usize = 4;
-
-/// Number of streams (followed logs, exports of the audit) that may be open at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::http) struct StreamLimits {
-    /// Limit for all keys together.
-    pub(in crate::http) total: usize,
-    /// Limit for each single key.
-    pub(in crate::http) per_key: usize,
-}
-
-/// Counts of the open streams, by key.
-#[derive(Debug)]
-pub(in crate::http) struct Streams {
-    limits: StreamLimits,
-    open: Mutex<HashMap<Arc<str>, usize>>,
-}
-
-/// Place of an open stream; freed when dropped.
-pub(super) struct StreamPermit {
-    streams: Arc<Streams>,
-    key: Arc<str>,
-}
-
-impl Streams {
-    /// Creates the counts, with no stream open.
-    pub(in crate::http) fn new(limits: StreamLimits) -> Streams {
-        Streams { limits, open: Mutex::default() }
-    }
-
-    fn counts(&self) -> MutexGuard<'_, HashMap<Arc<str>, usize>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes a place for a stream of this key. Fails if the key, or all keys together, have reached their limit.
-    pub(super) fn open(self: &Arc<Streams>, key: Arc<str>) -> Result<StreamPermit, ApiError> {
-        let mut open = self.counts();
-        let StreamLimits { total, per_key } = self.limits;
-        if open.get(&key).is_some_and(|own| *own >= per_key) {
-            return Err(too_many_streams("This key has", per_key, "http.max_streams_per_key"));
-        }
-        if open.values().sum::<usize>() >= total {
-            return Err(too_many_streams("All keys together have", total, "http.max_streams"));
-        }
-        *open.entry(key.clone()).or_default() += 1;
-        Ok(StreamPermit { streams: self.clone(), key })
-    }
-}
-
-impl Drop for StreamPermit {
-    fn drop(&mut self) {
-        let mut open = self.streams.counts();
-        if let Some(own) = open.get_mut(&self.key) {
-            *own -= 1;
-            if *own == 0 {
-                open.remove(&self.key);
-            }
-        }
-    }
-}
 
 /// Returns the number of the last event that a client has seen, which it sends in `Last-Event-ID` when it comes back;
 /// `None` if it sends no number.
@@ -172,23 +113,5 @@ impl hyper::body::Body for EventBody {
             return Poll::Ready(Some(Ok(Frame::data(last_event(&end)))));
         }
         self.events.poll_recv(context).map(|event| event.map(|event| Ok(Frame::data(event.into_text()))))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn streams_are_bounded_for_each_key_and_altogether() {
-        let streams = Arc::new(Streams::new(StreamLimits { total: 64, per_key: 8 }));
-        let open = |key: &str| streams.open(key.into());
-        let mut held: Vec<StreamPermit> = (0..9).filter_map(|_| open("a").ok()).collect();
-        assert_eq!((held.len(), open("a").is_err()), (8, true));
-        let others = (0..100).map(|n| format!("k{n}"));
-        held.extend(others.filter_map(|key| open(&key).ok()));
-        assert_eq!(held.len(), 64);
-        drop(held);
-        assert!(open("a").is_ok() && streams.counts().is_empty());
     }
 }

@@ -10,10 +10,12 @@ use bytes::Bytes;
 
 use super::errors::{ApiError, bad_query};
 use super::{RequestContext, Shared, bodies, invoker, payloads};
+use crate::http::core::body::RequestBody;
+use crate::http::core::dialect::Answering;
 use crate::http::core::query;
 
 /// Path of the route.
-pub(in crate::http) const PATH: &str = "/v1/mcp/invoke";
+pub(super) const PATH: &str = "/v1/mcp/invoke";
 
 /// Handles the route for the router.
 pub(super) async fn routed(
@@ -24,12 +26,17 @@ pub(super) async fn routed(
     answer(shared, visitor, request).await
 }
 
-/// Calls a tool for the sender of this request.
-pub(in crate::http) async fn answer<B>(
+/// Handles the route for the edge, which bypasses the router.
+pub(super) fn boxed(
     shared: Shared,
-    visitor: Arc<RequestContext>,
-    request: axum::http::Request<B>,
-) -> Response
+    context: Arc<RequestContext>,
+    request: axum::http::Request<RequestBody>,
+) -> Answering<'static> {
+    Box::pin(answer(shared, context, request))
+}
+
+/// Calls a tool for the sender of this request.
+async fn answer<B>(shared: Shared, visitor: Arc<RequestContext>, request: axum::http::Request<B>) -> Response
 where
     B: HttpBody<Data = Bytes>,
 {

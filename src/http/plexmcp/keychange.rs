@@ -14,8 +14,8 @@ use super::errors::ApiError;
 use super::fields::{Fields, success, success_with};
 use super::keys::{MAX_NAME, item, key_id, moment, read_description, read_end, refused, told};
 use super::{Id, Shared, ToolCaller, json, limits, strict};
-use crate::http::core::auth::RequestContext;
 use crate::http::core::body;
+use crate::http::core::context::RequestContext;
 use crate::service::{ChangeRequest, NewKey, parse_duration};
 
 /// Members that `PATCH` may change.

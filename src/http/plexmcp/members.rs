@@ -13,8 +13,8 @@ use super::errors::ApiError;
 use super::fields::{Fields, success};
 use super::organization::item;
 use super::{Administrator, Caller, DiscardBody, Id, Shared, json, strict};
-use crate::http::core::auth::RequestContext;
 use crate::http::core::body::string;
+use crate::http::core::context::RequestContext;
 use crate::service::{Error, MemberChange, MemberRequest, MemberView, Removal, Role};
 
 /// The longest name, email address or plan name, in characters.

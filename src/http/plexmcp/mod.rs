@@ -19,9 +19,6 @@ mod plans;
 mod strict;
 mod usage;
 
-pub(super) use self::follow::{StreamLimits, Streams};
-pub(super) use self::invoke::{PATH as INVOKE, answer as answer_invoke};
-
 #[cfg(test)]
 mod tests;
 
@@ -33,20 +30,64 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, FromRequest, FromRequestParts, Path, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, patch, post, put};
 
 use self::errors::ApiError;
-use super::Shared;
-use super::core::auth::{AuthError, RequestContext, identify, visitor};
+use super::core::auth::{AuthError, identify, visitor};
+use super::core::context::RequestContext;
+use super::core::dialect::{Answering, Dialect, FastPath, is_under};
+use super::core::rejection::EdgeRejection;
 use super::core::routes::{Access, Routes};
+use super::core::shared::Shared;
 use super::core::{body, query};
-use super::edge::guard::EdgeRejection;
 use crate::service::{Error, Principal, Role};
 
+/// The dialect.
+pub(super) struct PlexMcp;
+
+impl Dialect for PlexMcp {
+    fn owns(&self, path: &str) -> bool {
+        is_under(path, "/v1")
+    }
+
+    fn routes(&self) -> Routes {
+        routes()
+    }
+
+    fn trusts_nearness(&self) -> bool {
+        // Every route needs a key.
+        false
+    }
+
+    fn fast_path(&self) -> Option<FastPath> {
+        Some(FastPath { method: Method::POST, path: invoke::PATH, handler: invoke::boxed })
+    }
+
+    fn unknown_route(&self) -> Response {
+        errors::not_found().into_response()
+    }
+
+    fn wrong_method<'a>(&'a self, shared: &'a Shared, parts: &'a Parts) -> Answering<'a> {
+        let answer = match visitor(parts).and_then(|visitor| identify(shared, visitor, &parts.headers)) {
+            Ok(_) => errors::method_not_allowed().into_response(),
+            Err(denied) => ApiError::from(denied).into_response(),
+        };
+        Box::pin(std::future::ready(answer))
+    }
+
+    fn reject(&self, rejection: EdgeRejection<'_>) -> Response {
+        ApiError::from(rejection).into_response()
+    }
+
+    fn failure(&self, error: Error) -> Response {
+        ApiError::from(error).into_response()
+    }
+}
+
 /// Returns the routes of the dialect.
-pub(super) fn routes() -> Routes {
+fn routes() -> Routes {
     use Access::{Admin, Member, Owner, Public, Viewer};
     Routes::default()
         .on("GET", "/v1/openapi.json", Public, get(openapi::document))
@@ -56,7 +97,7 @@ pub(super) fn routes() -> Routes {
         .acting("server.restart", "POST", "/v1/mcps/{id}/restart", Admin, &[], post(restart))
         .on("GET", "/v1/mcps/{id}/pins", Admin, get(pins::show))
         .acting("tool.approve", "POST", "/v1/mcps/{id}/pins/approve", Admin, &[], post(pins::approve))
-        .calling(INVOKE, Member, post(invoke::routed))
+        .calling(invoke::PATH, Member, post(invoke::routed))
         .calling("/v1/mcp/resources", Member, post(resources))
         .on("GET", "/v1/organization", Viewer, get(organization::show))
         .asking("GET", MEMBERS, Viewer, &["page", "per_page", "role"], get(organization::members))
@@ -282,27 +323,4 @@ fn json(body: Vec<u8>) -> Response {
     let mut response = Response::new(Body::from(body));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
-}
-
-/// Answers a request whose path has no route, without asking for a key.
-pub(super) fn unknown_route() -> Response {
-    errors::not_found().into_response()
-}
-
-/// Answers a request whose path is known and whose method is not. Callers without a key learn only that.
-pub(super) fn wrong_method(shared: &Shared, parts: &Parts) -> Response {
-    match visitor(parts).and_then(|visitor| identify(shared, visitor, &parts.headers)) {
-        Ok(_) => errors::method_not_allowed().into_response(),
-        Err(denied) => ApiError::from(denied).into_response(),
-    }
-}
-
-/// Answers for an error of the gateway that the guard met itself.
-pub(super) fn failure(error: Error) -> Response {
-    ApiError::from(error).into_response()
-}
-
-/// Answers for a refusal of the guard, in this dialect's shape.
-pub(super) fn refusal(refusal: EdgeRejection<'_>) -> Response {
-    ApiError::from(refusal).into_response()
 }

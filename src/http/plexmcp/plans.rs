@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::errors::ApiError;
 use super::fields::{Fields, success};
 use super::{Caller, DiscardBody, Id, Owner, Shared, json, strict};
-use crate::http::core::auth::RequestContext;
+use crate::http::core::context::RequestContext;
 use crate::service::{Error, MAX_MONTHLY_REQUESTS, MAX_REQUESTS_PER_SECOND, PlanRecord, PlanView};
 
 /// The longest name of a plan, in characters.

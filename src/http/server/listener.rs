@@ -16,11 +16,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::http::edge::guard::{Guard, PeerInfo, ResponseFuture};
-use crate::http::server::connection::{ConnectionState, ObservedIo, Timeouts, drive, linger};
-use crate::http::server::peer::Peer;
+use crate::http::server::HttpService;
+use crate::http::server::connection::{ObservedIo, drive, linger};
+use crate::http::server::peer::{Peer, PeerInfo};
 use crate::http::server::places::Places;
 use crate::http::server::room::{AdmittedConnection, Room};
+use crate::http::server::state::{ConnectionState, Timeouts};
 use crate::http::server::tls::Tls;
 
 /// Length of the longest head, request line included, in bytes.
@@ -50,7 +51,7 @@ pub(in crate::http) struct ConnectionLimits {
 pub(in crate::http) async fn serve(
     listener: TcpListener,
     tls: Option<Tls>,
-    guard: Guard,
+    service: impl HttpService,
     bounds: ConnectionLimits,
     stop: watch::Receiver<bool>,
     count: impl Fn(usize),
@@ -60,7 +61,7 @@ pub(in crate::http) async fn serve(
     let mut stopped = std::pin::pin!(wait_for_stop(stop.clone()));
     loop {
         while let Some(entering) = room.enter(connections.len()) {
-            connections.spawn(serve_one(entering, tls.clone(), guard.clone(), stop.clone()));
+            connections.spawn(serve_one(entering, tls.clone(), service.clone(), stop.clone()));
             count(connections.len());
         }
         // Not in the select below: its last branch runs only once no connection is left to be accepted.
@@ -121,7 +122,7 @@ pub(in crate::http) fn report(ended: Result<(), tokio::task::JoinError>) {
 async fn serve_one(
     entering: AdmittedConnection,
     tls: Option<Tls>,
-    guard: Guard,
+    service: impl HttpService,
     stop: watch::Receiver<bool>,
 ) {
     let AdmittedConnection { stream, peer, watch, seat } = entering;
@@ -131,7 +132,7 @@ async fn serve_one(
         Ok(own) => Peer::of_tcp(own, peer),
         Err(_) => Peer::at(peer.ip().to_canonical()),
     });
-    let call = Call { peer: client, guard, watch: Arc::clone(&watch), only_one: seat.is_reserve };
+    let call = Call { peer: client, service, watch: Arc::clone(&watch), only_one: seat.is_reserve };
     match tls {
         None => serve_connection(stream, call, stop).await,
         Some(tls) => {
@@ -146,9 +147,9 @@ async fn serve_one(
 }
 
 /// Settings and state that a connection is served with.
-pub(in crate::http) struct Call {
+pub(in crate::http) struct Call<H> {
     pub(in crate::http) peer: Arc<Peer>,
-    pub(in crate::http) guard: Guard,
+    pub(in crate::http) service: H,
     pub(in crate::http) watch: Arc<ConnectionState>,
     /// `true` if the connection ends with its first answer.
     pub(in crate::http) only_one: bool,
@@ -182,12 +183,13 @@ async fn handshake(
 }
 
 /// Serves the requests of one connection.
-pub(in crate::http) async fn serve_connection<S>(stream: S, call: Call, stop: watch::Receiver<bool>)
+pub(in crate::http) async fn serve_connection<S, H>(stream: S, call: Call<H>, stop: watch::Receiver<bool>)
 where
+    H: HttpService,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let Call { peer, guard, watch, only_one } = call;
-    let service = Connection { guard, watch: Arc::clone(&watch), peer };
+    let Call { peer, service, watch, only_one } = call;
+    let service = Connection { service, watch: Arc::clone(&watch), peer };
     let connection = http1::Builder::new()
         .max_header_size(MAX_HEAD)
         .max_buf_size(BUFFERED)
@@ -198,22 +200,22 @@ where
 }
 
 /// Service that hyper calls for each request of one connection.
-struct Connection {
-    guard: Guard,
+struct Connection<H> {
+    service: H,
     watch: Arc<ConnectionState>,
     peer: Arc<Peer>,
 }
 
-impl hyper::service::Service<Request<Incoming>> for Connection {
+impl<H: HttpService> hyper::service::Service<Request<Incoming>> for Connection<H> {
     type Response = axum::response::Response;
     type Error = Infallible;
-    type Future = ResponseFuture;
+    type Future = H::Future;
 
-    fn call(&self, request: Request<Incoming>) -> ResponseFuture {
+    fn call(&self, request: Request<Incoming>) -> H::Future {
         let misframed = self.watch.asked(request.version());
         let visit =
             PeerInfo { peer: Arc::clone(&self.peer), misframed, watch: Some(Arc::clone(&self.watch)) };
-        self.guard.call(request, visit)
+        self.service.call(request, visit)
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::http::server::connection::EvictionClass;
+use crate::http::server::state::EvictionClass;
 
 /// Time for which a connection keeps its place whatever it does: the first request of a new one is on its way.
 pub(in crate::http) const MIN_HELD: Duration = Duration::from_millis(500);

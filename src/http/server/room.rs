@@ -13,11 +13,11 @@ use tokio::net::TcpStream;
 use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep_until};
 
-use crate::http::server::connection::{ConnectionState, Timeouts};
 use crate::http::server::places::{
     Places, RESERVE, ServedConnection, counted_for, few, own_turns, who_leaves,
 };
 use crate::http::server::queue::Queue;
+use crate::http::server::state::{ConnectionState, Timeouts};
 
 /// Interval in which connections that can make room are looked for while others wait.
 const LOOK: Duration = Duration::from_millis(20);

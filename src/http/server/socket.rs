@@ -11,10 +11,10 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::http::edge::guard::Guard;
-use crate::http::server::connection::{ConnectionState, Timeouts};
+use crate::http::server::HttpService;
 use crate::http::server::listener::{Call, report, serve_connection, wait_for_stop};
 use crate::http::server::peer::Peer;
+use crate::http::server::state::{ConnectionState, Timeouts};
 use crate::process::Holder;
 
 /// Connections served at once; further ones wait in the kernel's queue.
@@ -61,7 +61,12 @@ impl Socket {
     }
 
     /// Serves until `stop` is true and every connection has ended.
-    pub(in crate::http) async fn serve(self, guard: Guard, patience: Timeouts, stop: watch::Receiver<bool>) {
+    pub(in crate::http) async fn serve(
+        self,
+        service: impl HttpService,
+        patience: Timeouts,
+        stop: watch::Receiver<bool>,
+    ) {
         let mut connections = JoinSet::new();
         let mut stopped = std::pin::pin!(wait_for_stop(stop.clone()));
         loop {
@@ -73,7 +78,7 @@ impl Socket {
                     Ok((stream, _)) => {
                         if let Some(peer) = admit(&stream).await {
                             let watch = Arc::new(ConnectionState::new(patience));
-                            let call = Call { peer, guard: guard.clone(), watch, only_one: false };
+                            let call = Call { peer, service: service.clone(), watch, only_one: false };
                             connections.spawn(serve_connection(stream, call, stop.clone()));
                         }
                     }

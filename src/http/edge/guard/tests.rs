@@ -1,9 +1,25 @@
 //! Tests of the guard before routes of the tests' own.
 
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
+
+use axum::body::Body;
+use axum::http::HeaderValue;
+use axum::http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW,
+    CONNECTION, CONTENT_LENGTH, VARY,
+};
+use axum::response::Response;
 use axum::routing::get;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::http::DIALECTS;
+use crate::http::core::response_meta::Defect;
+use crate::http::edge::cors::options;
+use crate::http::edge::request_id::X_REQUEST_ID;
 
 fn guard(bound_to_loopback: bool, debug: bool) -> Guard {
     async fn panics() -> Response {
@@ -33,7 +49,7 @@ fn guard(bound_to_loopback: bool, debug: bool) -> Guard {
             if method == Method::OPTIONS { options() } else { Response::new(Body::from("wrong method")) }
         });
     let policy = Policy::new(bound_to_loopback, &[], &["https://gui.example".to_owned()]);
-    Guard::new(policy, debug, router, AuditHandle::to_nobody())
+    Guard::new(policy, debug, DIALECTS, router, AuditHandle::to_nobody())
 }
 
 async fn ask(
@@ -239,7 +255,7 @@ impl Acting {
             .route("/breaks", axum::routing::post(breaks))
             .route("/unnamed", axum::routing::delete(async || "done"))
             .route("/look", get(look));
-        let guard = Guard::new(Policy::new(true, &[], &[]), false, router, audit.clone());
+        let guard = Guard::new(Policy::new(true, &[], &[]), false, DIALECTS, router, audit.clone());
         Acting { guard, audit, go, done, _directory: directory }
     }
 

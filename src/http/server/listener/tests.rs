@@ -8,9 +8,10 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::*;
-use crate::http::edge::origin::Policy;
-use crate::http::server::connection::LEFT_GRACE;
+use crate::http::DIALECTS;
+use crate::http::edge::{Guard, Policy};
 use crate::http::server::places::MIN_HELD;
+use crate::http::server::state::LEFT_GRACE;
 use crate::service::AuditHandle;
 
 /// Limit on each step, far above the time it takes; it only keeps a broken test from hanging.
@@ -95,7 +96,7 @@ async fn start(bounds: ConnectionLimits) -> Server {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
     let address = listener.local_addr().expect("bound");
     let (stop, stopped) = watch::channel(false);
-    let guard = Guard::new(Policy::new(true, &[], &[]), false, router, AuditHandle::to_nobody());
+    let guard = Guard::new(Policy::new(true, &[], &[]), false, DIALECTS, router, AuditHandle::to_nobody());
     let task = tokio::spawn(serve(listener, None, guard, bounds, stopped, |_| ()));
     Server { address, stop, task, entered, release, dropped }
 }

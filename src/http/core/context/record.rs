@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
-use crate::http::core::auth::RequestContext;
+use super::RequestContext;
 use crate::service::{AuditEntry, AuditHandle, EntryKind, Error, Outcome, Retry};
 
 /// Facts that handlers gave of a request so far. Most requests have none: then it costs nothing.
@@ -92,15 +92,19 @@ impl Record {
         let _ = self.0.set(Box::new(said));
     }
 
-    /// Reports whether the request is an act.
-    pub(in crate::http) fn is_act(&self) -> bool {
+    fn is_act(&self) -> bool {
         self.0.get().is_some_and(|said| said.sort == EntryKind::Act)
     }
 }
 
 impl RequestContext {
+    /// Reports whether a handler has marked the request as an act.
+    pub(in crate::http) fn is_act(&self) -> bool {
+        self.record.is_act()
+    }
+
     /// Marks the request as an act: something that changes what is configured or running. Only a route that is
-    /// carried out to its end may call this; see [`crate::http::core::routes::Effect`].
+    /// carried out to its end may call this; see [`Effect`](crate::http::core::routes::Effect).
     pub(in crate::http) fn audit_as(&self, action: &'static str, target: &str) {
         self.record.say(EntryKind::Act, action, target.to_owned());
     }

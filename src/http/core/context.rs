@@ -1,0 +1,93 @@
+//! State of one request, which the edge makes, handlers fill in and the answer reports.
+
+mod record;
+
+use std::cell::RefCell;
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+
+use self::record::Record;
+pub(in crate::http) use self::record::Unnamed;
+use super::header_pool;
+use super::timestamp::retry_seconds;
+use crate::http::server::peer::Peer;
+use crate::service::{Principal, RateReading};
+use crate::unix_time;
+
+thread_local! {
+    /// The last limit, and the last second of a full bucket, that this thread formatted, with the header value.
+    /// Most answers repeat the values of the one before.
+    static LAST_LIMIT: RefCell<(u64, HeaderValue)> = const { RefCell::new((u64::MAX, HeaderValue::from_static(""))) };
+    static LAST_RESET: RefCell<(u64, HeaderValue)> = const { RefCell::new((u64::MAX, HeaderValue::from_static(""))) };
+}
+
+fn written(last: &RefCell<(u64, HeaderValue)>, number: u64) -> HeaderValue {
+    let mut last = last.borrow_mut();
+    if last.0 != number {
+        *last = (number, HeaderValue::from(number));
+    }
+    last.1.clone()
+}
+
+const X_RATELIMIT_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const X_RATELIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+const X_RATELIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+
+/// State of one request: what the guard knows and handlers need, and what handlers find out and the answer
+/// reports.
+#[derive(Debug)]
+pub(in crate::http) struct RequestContext {
+    /// Client end of the connection that the request came over.
+    pub(in crate::http) peer: Arc<Peer>,
+    /// `true` if `Host` and `Origin` are loopback and nothing in the request speaks for somebody else. The
+    /// daemon's own user then needs no key, if that user holds the connection.
+    pub(in crate::http) claims_nearness: bool,
+    /// Caller and rate, set once the caller is known.
+    known: OnceLock<Known>,
+    /// Entries for the audit log that the handlers collect.
+    record: Record,
+}
+
+/// Caller of a request, and the rest of its rate limit.
+#[derive(Debug)]
+struct Known {
+    caller: Principal,
+    /// The rate reading, with the second since 1970 in which the full rate is available again. `None` if the
+    /// caller's rate has no limit.
+    rate: Option<(RateReading, u64)>,
+}
+
+impl RequestContext {
+    pub(in crate::http) fn new(peer: Arc<Peer>, claims_nearness: bool) -> Arc<RequestContext> {
+        Arc::new(RequestContext { peer, claims_nearness, known: OnceLock::new(), record: Record::default() })
+    }
+
+    /// Returns the caller, or `None` while it is not known.
+    pub(in crate::http) fn caller(&self) -> Option<&Principal> {
+        self.known.get().map(|known| &known.caller)
+    }
+
+    /// Stores the caller and the rest of its rate limit, as read at `now`.
+    pub(super) fn told(
+        &self,
+        caller: Principal,
+        reading: Option<RateReading>,
+        now: SystemTime,
+    ) -> &Principal {
+        let rate = reading.map(|reading| {
+            let full_at = unix_time::since_epoch(now) + reading.full_in;
+            (reading, retry_seconds(full_at))
+        });
+        &self.known.get_or_init(|| Known { caller, rate }).caller
+    }
+
+    /// Adds the three headers of an answer to a caller whose requests are limited (`docs/http-api.md`, P3.3).
+    pub(in crate::http) fn put_rate_on(&self, headers: &mut HeaderMap) {
+        let Some(Known { rate: Some((reading, full_at)), .. }) = self.known.get() else { return };
+        headers.insert(X_RATELIMIT_LIMIT, LAST_LIMIT.with(|last| written(last, reading.limit.into())));
+        headers.insert(X_RATELIMIT_REMAINING, header_pool::number(reading.remaining));
+        headers.insert(X_RATELIMIT_RESET, LAST_RESET.with(|last| written(last, *full_at)));
+    }
+}
