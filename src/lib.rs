@@ -39,7 +39,7 @@ pub mod access;
 pub mod store;
 
 #[forbid(unsafe_code)]
-pub mod service;
+pub mod gateway;
 
 #[forbid(unsafe_code)]
 pub mod query;

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
+use crate::gateway::{Gateway, QueuedStartView, ServerView, State};
 use crate::http::ApiAuth;
-use crate::service::{Gateway, QueuedStartView, ServerView, State};
 
 /// Longest time that the first list of servers waits for those that are still starting.
 const FIRST_LIST_TIMEOUT: Duration = Duration::from_millis(1500);

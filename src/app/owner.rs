@@ -7,8 +7,8 @@ use super::keeping;
 use crate::access::{KeyRing, Tenancy};
 use crate::cli::Exit;
 use crate::config::{self, Environment, Flags};
+use crate::gateway::{AllowedServers, AuditEntry, OpenError, Outcome, Registry, Renewed, Settings};
 use crate::process;
-use crate::service::{AllowedServers, AuditEntry, OpenError, Outcome, Registry, Renewed, Settings};
 use crate::store::{DurableStore, StoreError};
 
 /// Replaces the key and reports what happened to the old one.

@@ -20,7 +20,7 @@ use super::certificate::Watching;
 use super::{log_applied, systemd};
 use crate::config::{self, Config, ConfigProblem, Flags, ProcessEnvironment, Weight};
 use crate::files;
-use crate::service::Gateway;
+use crate::gateway::Gateway;
 
 /// Interval of the checks of the files.
 pub(super) const LOOK: Duration = Duration::from_secs(1);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-use crate::service::Gateway;
+use crate::gateway::Gateway;
 
 /// Interval of the updates of the status line.
 const STATUS_EVERY: Duration = Duration::from_secs(2);

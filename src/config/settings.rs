@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::ServersFile;
 use crate::access::Tenancy;
+use crate::gateway::{AllowedServers, AuditSettings, Retention, UnreadLimits};
 use crate::http::Settings as HttpSettings;
 use crate::query::LlmSettings;
-use crate::service::{AllowedServers, AuditSettings, Retention, UnreadLimits};
 use crate::supervisor::StartLimits;
 use crate::telemetry::logging;
 

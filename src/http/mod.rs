@@ -31,8 +31,8 @@ use self::edge::Policy;
 use self::server::listener;
 use self::server::socket::Socket;
 use self::server::state::Timeouts;
+use crate::gateway::Gateway;
 use crate::query::Agent;
-use crate::service::Gateway;
 
 #[doc(hidden)]
 pub use self::core::auth::read_and_tell;

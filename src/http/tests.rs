@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{DIALECTS, Effect};
-use crate::service::{Error, Fault, PinState, Problem, QuotaOf, Retry};
+use crate::gateway::{Error, Fault, PinState, Problem, QuotaOf, Retry};
 
-/// Returns one of each [`crate::service::Error`], in the order of the enum. [`is_listed`] makes a new variant
+/// Returns one of each [`crate::gateway::Error`], in the order of the enum. [`is_listed`] makes a new variant
 /// fail to compile here, so that the dialects' tables cannot miss it.
 pub(super) fn every_error() -> Vec<Error> {
     let text = || "secret".to_owned();
@@ -146,7 +146,7 @@ fn the_reference_lists_every_error_in_the_order_of_the_code() {
         .into_iter()
         .map(|[outcome, _, fault, again, ..]| [outcome, fault, again].map(str::to_owned));
     let (listed, there): (Vec<_>, Vec<_>) = (listed.collect(), there.collect());
-    assert_eq!(listed, there, "docs/errors.md has one row for each error, in the order of service::Error");
+    assert_eq!(listed, there, "docs/errors.md has one row for each error, in the order of gateway::Error");
 }
 
 #[test]

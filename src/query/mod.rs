@@ -30,7 +30,7 @@ pub use self::made::CallsMade;
 pub use self::run::Agent;
 pub use self::settings::{ApiKey, KeyHeader, KeySource, LlmSettings, MalformedKey};
 pub use self::sse::{SseData, TooLong};
-use crate::service::Error;
+use crate::gateway::Error;
 
 /// A question, with the limits for its answer.
 #[derive(Debug, Clone, Default)]

@@ -17,10 +17,10 @@ use super::settings::{ApiKey, KeySource, LlmSettings};
 use super::tool_set::{ToolBinding, ToolSet};
 use super::tool_text::{ResultFormat, ToolText, cut, tell};
 use super::{AgentRequest, Answer, CallsMade, Event, Finish, ModelError, QueryError, Step};
-use crate::process::read_secret_file;
-use crate::service::{
+use crate::gateway::{
     AuditEntry, EntryKind, Error, Gateway, Outcome, Principal, Retry, ToolCall, while_accepted,
 };
+use crate::process::read_secret_file;
 
 /// Answer in place of that of a model that still wanted to call tools when its turns were over.
 const OUT_OF_TURNS: &str = "Agent stopped due to max iterations.";

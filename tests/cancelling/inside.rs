@@ -9,13 +9,13 @@ use std::time::{Duration, SystemTime};
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use mcpvisor::access::{KeyRing, Plan, Tenancy};
-use mcpvisor::http::{self, Guard, PeerInfo};
-use mcpvisor::process::{Host, HostSettings};
-use mcpvisor::query::{Agent, LlmSettings};
-use mcpvisor::service::{
+use mcpvisor::gateway::{
     AuditQuery, AuditSettings, Gateway, GatewaySettings, Principal, Registry, Retention, Settings,
     State as Running, ToolCall, ToolReply, UnreadLimits,
 };
+use mcpvisor::http::{self, Guard, PeerInfo};
+use mcpvisor::process::{Host, HostSettings};
+use mcpvisor::query::{Agent, LlmSettings};
 use mcpvisor::store::{DataDir, DurableStore};
 use mcpvisor::supervisor::{StartLimits, Supervisor};
 use mcpvisor::telemetry::metrics::Metrics;

@@ -4,8 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use mcpvisor::gateway::{KeyRequest, MemberRequest, PlanRecord, Role};
 use mcpvisor::http::Route;
-use mcpvisor::service::{KeyRequest, MemberRequest, PlanRecord, Role};
 use serde_json::{Value, json};
 
 use crate::inside::{Inside, wait_until};

@@ -16,7 +16,7 @@ use super::core::rejection::{EdgeRejection, TOO_MANY_ACTS, TWO_ENDS, UNKNOWN_COD
 use super::core::routes::{Access, Routes};
 use super::core::shared::Shared;
 use super::core::timestamp::retry_seconds;
-use crate::service::Error;
+use crate::gateway::Error;
 
 /// Content type of the Prometheus text format.
 const METRICS_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";

@@ -8,12 +8,12 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::gateway::{CredentialError, Gateway, Principal, RateReading};
 use crate::http::core::context::RequestContext;
 use crate::http::core::shared::Shared;
 use crate::http::server::peer::Peer;
 use crate::http::settings::ApiAuth;
 use crate::process::Holder;
-use crate::service::{CredentialError, Gateway, Principal, RateReading};
 
 /// `X-API-Key`, one of the three ways to send a key (`docs/http-api.md`, G5.1).
 static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");

@@ -12,8 +12,8 @@ use self::record::Record;
 pub(in crate::http) use self::record::Unnamed;
 use super::header_pool;
 use super::timestamp::retry_seconds;
+use crate::gateway::{Principal, RateReading};
 use crate::http::server::peer::Peer;
-use crate::service::{Principal, RateReading};
 use crate::unix_time;
 
 thread_local! {

@@ -14,7 +14,7 @@ use super::context::RequestContext;
 use super::rejection::EdgeRejection;
 use super::routes::{Route, Routes};
 use super::shared::Shared;
-use crate::service::Error;
+use crate::gateway::Error;
 
 /// Answer that is being made.
 pub(in crate::http) type Answering<'a> = Pin<Box<dyn Future<Output = Response> + Send + 'a>>;

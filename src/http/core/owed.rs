@@ -11,8 +11,8 @@ use axum::response::Response;
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 
+use crate::gateway::UnreadAnswer;
 use crate::http::server::state::ConnectionState;
-use crate::service::UnreadAnswer;
 
 /// Largest answer, in bytes, that is not counted: it is copied out of its source, and with all places taken such
 /// answers hold at most that much each.

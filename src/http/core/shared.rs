@@ -9,9 +9,9 @@ use bytes::Bytes;
 
 use super::body::{self, BodyError};
 use super::streams::Streams;
+use crate::gateway::{Attempts, Gateway};
 use crate::http::settings::Settings;
 use crate::query::Agent;
-use crate::service::{Attempts, Gateway};
 
 /// State that the handlers share. It is one pointer, because the router clones it for each request.
 #[derive(Clone)]

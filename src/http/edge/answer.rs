@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 
 use super::cors::CrossOrigin;
 use super::request_id::X_REQUEST_ID;
+use crate::gateway::{AuditHandle, Gateway, Listener, UnreadAnswer};
 use crate::http::core::auth::FailedLogin;
 use crate::http::core::context::{RequestContext, Unnamed};
 use crate::http::core::dialect::{Answering, Dialect, FastPath};
@@ -31,7 +32,6 @@ use crate::http::core::response_meta::{Defect, HalfSent};
 use crate::http::core::routes::{Route, act_of};
 use crate::http::server::peer::Peer;
 use crate::http::server::state::ConnectionState;
-use crate::service::{AuditHandle, Gateway, Listener, UnreadAnswer};
 
 /// Future of the answer to a request. See [`super::guard::Guard::call`].
 pub struct ResponseFuture {

@@ -20,6 +20,7 @@ use super::cors::CrossOrigin;
 use super::forwarded::speaks_for_another;
 use super::origin::{Checked, HostCheckError, Policy};
 use super::request_id::request_id;
+use crate::gateway::{Acts, AuditHandle};
 use crate::http::core::body::RequestBody;
 use crate::http::core::context::RequestContext;
 use crate::http::core::dialect::{Dialects, FastPath};
@@ -29,7 +30,6 @@ use crate::http::core::shared::Shared;
 use crate::http::server::HttpService;
 use crate::http::server::framing::Misframed;
 use crate::http::server::peer::PeerInfo;
-use crate::service::{Acts, AuditHandle};
 
 /// Most characters of a refused `Host` that are shown; a name has at most 253 (RFC 1035).
 const MAX_HOST: usize = 253;

@@ -6,8 +6,8 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::errors::{ApiError, NO_DATA};
+use crate::gateway::{Catalog, Definition, OWN_MEMBER, ServerView};
 use crate::http::core::body::{Object, object};
-use crate::service::{Catalog, Definition, OWN_MEMBER, ServerView};
 
 /// Placeholder for a value of `env` that is not shown.
 const REDACTED: &str = "[REDACTED]";

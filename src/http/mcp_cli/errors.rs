@@ -10,12 +10,12 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::gateway::{CredentialError, Error, Gateway};
 use crate::http::core::auth::AuthError;
 use crate::http::core::body::{BodyError, CODED};
 use crate::http::core::rejection::{EdgeRejection, TOO_MANY_ACTS, TWO_ENDS, UNKNOWN_CODING, foreign_host};
 use crate::http::core::response_meta::{ResponseMeta, STORE_PAUSE};
 use crate::query::{ModelError, QueryError};
-use crate::service::{CredentialError, Error, Gateway};
 
 /// An answer of `/api` that is not a success. Boxed, so that a handler's success is not as large as its rare
 /// failure.

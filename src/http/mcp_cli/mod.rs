@@ -26,7 +26,7 @@ use super::core::dialect::{Answering, Dialect, is_under};
 use super::core::rejection::EdgeRejection;
 use super::core::routes::{Access, Routes};
 use super::core::shared::Shared;
-use crate::service::{Error, Principal, ServerView, told_of_change};
+use crate::gateway::{Error, Principal, ServerView, told_of_change};
 
 /// The dialect.
 pub(super) struct McpCli;

@@ -22,10 +22,10 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use super::bodies::{some, text};
 use super::errors::ApiError;
 use super::{Api, RequestContext, json};
+use crate::gateway::{AuditEntry, AuditHandle, Error, Outcome};
 use crate::http::core::body::{object, string};
 use crate::http::core::events::{self, COMMENT, KEEP_ALIVE};
 use crate::query::{AgentRequest, Answer, Event, Finish, LeftOut, QueryError, Step, TokenUsage};
-use crate::service::{AuditEntry, AuditHandle, Error, Outcome};
 
 /// Number of events that may wait for the client; beyond that the model waits.
 const WAITING: usize = 16;

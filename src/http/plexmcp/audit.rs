@@ -15,8 +15,8 @@ use std::task::{Context, Poll};
 use super::errors::ApiError;
 use super::fields::{Fields, Page, last, success};
 use super::{Administrator, QueryPairs, RequestContext, Shared, json};
+use crate::gateway::{AuditExport, AuditPieces, AuditQuery, Error, Outcome};
 use crate::http::core::streams::StreamPermit;
-use crate::service::{AuditExport, AuditPieces, AuditQuery, Error, Outcome};
 
 pub(super) async fn list(
     Administrator(caller): Administrator,

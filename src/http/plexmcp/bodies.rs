@@ -10,12 +10,12 @@ use serde_json::value::RawValue;
 
 use super::errors::ApiError;
 use super::fields::{Fields, Page, last, success};
-use crate::http::core::body::{object, string};
-use crate::http::core::timestamp::timestamp;
-use crate::service::{
+use crate::gateway::{
     BreakerState, CRASH_LOOP, LogLine, Permissions, PinState, PinSums, ServerView, State, Status, Tool,
     ToolCall, ToolPins, Usage, on_the_wall,
 };
+use crate::http::core::body::{object, string};
+use crate::http::core::timestamp::timestamp;
 
 /// Reads the body of `POST /v1/mcp/invoke`. `arguments` and `context` stay slices of it.
 pub(super) fn read_invoke(body: &Bytes, longest: Duration) -> Result<ToolCall, ApiError> {

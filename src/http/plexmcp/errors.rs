@@ -11,13 +11,13 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
+use crate::gateway::{CredentialError, Error, QuotaOf};
 use crate::http::core::auth::AuthError;
 use crate::http::core::body::{BodyError, CODED};
 use crate::http::core::query;
 use crate::http::core::rejection::{EdgeRejection, TOO_MANY_ACTS, TWO_ENDS, UNKNOWN_CODING, foreign_host};
 use crate::http::core::response_meta::{ResponseMeta, STORE_PAUSE};
 use crate::http::core::streams::TooManyStreams;
-use crate::service::{CredentialError, Error, QuotaOf};
 
 /// An answer of `/v1` that is not a success. Boxed, so that a handler's success is not as large as its rare
 /// failure.

@@ -14,9 +14,9 @@ use tokio::sync::mpsc;
 
 use super::bodies;
 use super::errors::ended;
+use crate::gateway::{LogEnd, LogFollower, LogLine, LogNews};
 use crate::http::core::events::{self, COMMENT, KEEP_ALIVE};
 use crate::http::core::streams::StreamPermit;
-use crate::service::{LogEnd, LogFollower, LogLine, LogNews};
 
 /// Number of events that may wait for the connection; beyond that the log waits, and its ring may drop lines.
 const WAITING: usize = 4;

@@ -14,9 +14,9 @@ use super::errors::ApiError;
 use super::fields::{Fields, success, success_with};
 use super::keys::{MAX_NAME, item, key_id, moment, read_description, read_end, refused, told};
 use super::{Id, Shared, ToolCaller, json, limits, strict};
+use crate::gateway::{ChangeRequest, NewKey, parse_duration};
 use crate::http::core::body;
 use crate::http::core::context::RequestContext;
-use crate::service::{ChangeRequest, NewKey, parse_duration};
 
 /// Members that `PATCH` may change.
 const MEMBERS: [&str; 5] = ["name", "description", "expires_at", "permissions", "limits"];

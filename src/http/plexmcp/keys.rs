@@ -13,13 +13,13 @@ use std::time::SystemTime;
 use super::errors::{self, ApiError};
 use super::fields::{Fields, Page, last, success, success_with};
 use super::{Caller, DiscardBody, Id, QueryPairs, Shared, ToolCaller, json, limits, members, strict};
-use crate::http::core::body::string;
-use crate::http::core::context::RequestContext;
-use crate::http::core::timestamp::{format_second, parse_moment};
-use crate::service::{
+use crate::gateway::{
     CreateKeyError, Error, KeyLimits, KeyRecord, KeyRequest, KeyStatus, KeyView, Maker, MemberRequest,
     NewKey, Principal, Revocation, Revoke,
 };
+use crate::http::core::body::string;
+use crate::http::core::context::RequestContext;
+use crate::http::core::timestamp::{format_second, parse_moment};
 use crate::unix_time;
 
 /// The longest name of a key, in characters.

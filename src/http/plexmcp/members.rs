@@ -13,9 +13,9 @@ use super::errors::ApiError;
 use super::fields::{Fields, success};
 use super::organization::item;
 use super::{Administrator, Caller, DiscardBody, Id, Shared, json, strict};
+use crate::gateway::{Error, MemberChange, MemberRequest, MemberView, Removal, Role};
 use crate::http::core::body::string;
 use crate::http::core::context::RequestContext;
-use crate::service::{Error, MemberChange, MemberRequest, MemberView, Removal, Role};
 
 /// The longest name, email address or plan name, in characters.
 const MAX_TEXT: usize = 200;

@@ -42,7 +42,7 @@ use super::core::rejection::EdgeRejection;
 use super::core::routes::{Access, Routes};
 use super::core::shared::Shared;
 use super::core::{body, query};
-use crate::service::{Error, Principal, Role};
+use crate::gateway::{Error, Principal, Role};
 
 /// The dialect.
 pub(super) struct PlexMcp;

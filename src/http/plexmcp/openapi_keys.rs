@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::openapi::{CALL_ERRORS, data, list, object, one_of, page, reading, span, writing};
+use crate::gateway::{MAX_CALLS_AT_ONCE, MAX_MONTHLY_REQUESTS, MAX_REQUESTS_PER_SECOND};
 use crate::http::core::openapi::{Operation, of};
-use crate::service::{MAX_CALLS_AT_ONCE, MAX_MONTHLY_REQUESTS, MAX_REQUESTS_PER_SECOND};
 
 fn most(number: impl Into<Value>) -> Value {
     json!({"type": ["integer", "null"], "minimum": 1, "maximum": number.into()})

@@ -9,8 +9,8 @@ use super::errors::ApiError;
 use super::fields::{Fields, Page, last, success};
 use super::keys::moment;
 use super::{Caller, QueryPairs, Shared, json};
+use crate::gateway::{MemberView, Role};
 use crate::http::core::timestamp::timestamp;
-use crate::service::{MemberView, Role};
 
 pub(super) async fn show(Caller(caller): Caller, State(shared): State<Shared>) -> Result<Response, ApiError> {
     #[derive(Serialize)]

@@ -14,11 +14,11 @@ use serde_json::value::RawValue;
 
 use super::errors::ApiError;
 use super::json;
+use crate::gateway::{Catalog, Resource, ResourceReply, ServerView, ToolReply};
 use crate::http::core::body::{object, string, text};
 use crate::http::core::owed::in_pieces;
 use crate::http::core::timestamp::push_now;
 use crate::jsonrpc::too_deep;
-use crate::service::{Catalog, Resource, ResourceReply, ServerView, ToolReply};
 
 /// Size in bytes up to which payloads are copied. Larger ones are handed on in the buffer that they came in;
 /// below it, a copy costs less than more pieces do.

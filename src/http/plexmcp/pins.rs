@@ -11,10 +11,10 @@ use serde_json::value::RawValue;
 use super::errors::ApiError;
 use super::fields::{Fields, success};
 use super::{Administrator, Id, Shared, json, mcp_id};
+use crate::gateway::{Approval, Difference, PinReport, PinnedTool, ToolDigest};
 use crate::http::core::body::{object, string};
 use crate::http::core::context::RequestContext;
 use crate::http::core::timestamp::timestamp;
-use crate::service::{Approval, Difference, PinReport, PinnedTool, ToolDigest};
 use crate::unix_time;
 
 /// The most tools that one approval names.

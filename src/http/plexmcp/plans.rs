@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::errors::ApiError;
 use super::fields::{Fields, success};
 use super::{Caller, DiscardBody, Id, Owner, Shared, json, strict};
+use crate::gateway::{Error, MAX_MONTHLY_REQUESTS, MAX_REQUESTS_PER_SECOND, PlanRecord, PlanView};
 use crate::http::core::context::RequestContext;
-use crate::service::{Error, MAX_MONTHLY_REQUESTS, MAX_REQUESTS_PER_SECOND, PlanRecord, PlanView};
 
 /// The longest name of a plan, in characters.
 const MAX_NAME: usize = 100;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::bodies;
 use super::errors::ApiError;
 use super::payloads;
-use crate::service::{
+use crate::gateway::{
     BreakerState, Catalog, Cause, CounterReading, Definition, Permissions, ResourceReply, ServerInfo,
     ServerView, State, Status, ToolPins, ToolReply, Traffic, Usage,
 };

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
 use super::RequestContext;
-use crate::service::{AuditEntry, AuditHandle, EntryKind, Error, Outcome, Retry};
+use crate::gateway::{AuditEntry, AuditHandle, EntryKind, Error, Outcome, Retry};
 
 /// Facts that handlers gave of a request so far. Most requests have none: then it costs nothing.
 #[derive(Debug, Default)]

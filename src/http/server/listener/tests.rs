@@ -8,11 +8,11 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::*;
+use crate::gateway::AuditHandle;
 use crate::http::DIALECTS;
 use crate::http::edge::{Guard, Policy};
 use crate::http::server::places::MIN_HELD;
 use crate::http::server::state::LEFT_GRACE;
-use crate::service::AuditHandle;
 
 /// Limit on each step, far above the time it takes; it only keeps a broken test from hanging.
 const TEST_TIMEOUT: Duration = Duration::from_secs(20);

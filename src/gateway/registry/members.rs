@@ -1,0 +1,293 @@
+//! Members and plans that are made over the API beside those of the configuration file, and reloading of that
+//! file. Permission is checked here, where one change comes after the other.
+
+use std::sync::Arc;
+
+use super::keychange::{conflict, forbidden};
+use super::owner_key;
+use super::registry_store::{delete_member, delete_plan, put_key, put_member, put_plan};
+use super::{Registry, now, stored};
+use crate::access::{
+    CreatedRecords, KeyRecord, Member, MemberRecord, NewKey, NewKeySpec, Plan, PlanRecord, Principal, Role,
+    Source, Tenancy,
+};
+use crate::gateway::Error;
+use crate::gateway::members::{MemberChange, MemberRequest, Reloaded, Removal};
+use crate::gateway::standing::moment;
+
+/// Maximum number of members made over the API, even if the plan allows more.
+const MAX_MEMBERS: usize = 1_000;
+/// Maximum number of plans made over the API.
+const MAX_PLANS: usize = 100;
+
+impl Registry {
+    /// Makes a member, if the caller may make one of that role and plan.
+    pub fn add_member(&mut self, caller: &Principal, request: MemberRequest) -> Result<Arc<Member>, Error> {
+        self.check_paid(request.id.as_deref())?;
+        let (record, made) = self.member_more(caller, request, moment())?;
+        self.ledger.commit(vec![put_member(&record).map_err(stored)?]).map_err(stored)?;
+        self.govern(made);
+        self.keys.charter().member(&record.id).cloned().ok_or(Error::MemberNotFound)
+    }
+
+    /// Makes a member and a key for it, both or neither.
+    pub fn create_key_with_member(
+        &mut self,
+        caller: &Principal,
+        request: MemberRequest,
+        wish: NewKeySpec,
+    ) -> Result<NewKey, Error> {
+        self.check_paid(request.id.as_deref())?;
+        let at = moment();
+        let (record, made) = self.member_more(caller, request, at)?;
+        let (charter, _) = self.file_charter.with(&made);
+        let wish = NewKeySpec { member_id: record.id.clone(), ..wish };
+        let mut key = self.key_to_be(caller, wish, &charter, at)?;
+        key.batch.push(put_member(&record).map_err(stored)?);
+        self.ledger.commit(key.batch).map_err(stored)?;
+        self.govern(made);
+        self.keys.put([key.made.record.clone()]);
+        self.keys.forget(&key.outlived);
+        Ok(key.made)
+    }
+
+    /// Returns a member that the caller may make, and all made over the API together with it.
+    fn member_more(
+        &self,
+        caller: &Principal,
+        request: MemberRequest,
+        at: u64,
+    ) -> Result<(MemberRecord, CreatedRecords), Error> {
+        let (record, mut made) =
+            (member_to_be(&self.keys.charter(), caller, request, at)?, self.made.clone());
+        if made.members.len() >= MAX_MEMBERS {
+            return Err(Error::LimitReached { resource: "team_members", limit: MAX_MEMBERS as u64 });
+        }
+        made.members.push(record.clone());
+        Ok((record, made))
+    }
+
+    /// Changes a member that was made over the API.
+    pub fn change_member(
+        &mut self,
+        caller: &Principal,
+        id: &str,
+        change: &MemberChange,
+    ) -> Result<Arc<Member>, Error> {
+        let (at, charter, mut made) = (moment(), self.keys.charter(), self.made.clone());
+        let member = member_made(&charter, caller, id)?;
+        let role = change.role.unwrap_or(member.role);
+        if role > caller.role() {
+            return Err(too_high());
+        }
+        if let Some(plan) = &change.plan {
+            check_plan(&charter, caller, plan.as_deref())?;
+        }
+        let record = made.members.iter_mut().find(|record| *record.id == *id).ok_or(Error::MemberNotFound)?;
+        record.name = change.name.clone().unwrap_or_else(|| record.name.clone());
+        record.email = change.email.clone().unwrap_or_else(|| record.email.clone());
+        record.plan = change.plan.clone().unwrap_or_else(|| record.plan.clone());
+        record.role = role;
+        let op = put_member(record).map_err(stored)?;
+        self.check_administered(&made, at)?;
+        self.ledger.commit(vec![op]).map_err(stored)?;
+        self.govern(made);
+        self.keys.charter().member(id).cloned().ok_or(Error::MemberNotFound)
+    }
+
+    /// Removes a member and revokes its keys; they stay revoked for a member of the same name that is made
+    /// later. In force on return, whether or not it could be stored, as a revocation is.
+    pub fn remove_member(&mut self, caller: &Principal, id: &str) -> Result<Removal, Error> {
+        let (at, charter, mut made) = (moment(), self.keys.charter(), self.made.clone());
+        member_made(&charter, caller, id)?;
+        made.members.retain(|record| *record.id != *id);
+        self.check_administered(&made, at)?;
+        let own = self.keys.keys(at).into_iter().map(|key| key.record);
+        let mut own: Vec<KeyRecord> =
+            own.filter(|key| *key.member_id == *id && key.revoked_at.is_none()).collect();
+        own.iter_mut().for_each(|key| key.revoked_at = Some(at));
+        let mut batch = vec![delete_member(id)];
+        for key in &own {
+            batch.push(put_key(key).map_err(stored)?);
+        }
+        self.keys.put(own.clone());
+        self.govern(made);
+        let durable = self.store_or_owe(batch, |owed| owed.add_member(id, at));
+        let mut revoked: Vec<Arc<str>> = own.into_iter().map(|key| key.id).collect();
+        revoked.sort();
+        Ok(Removal { revoked, durable })
+    }
+
+    /// Makes a plan, or replaces one that is not in the configuration file. Only an owner may.
+    pub fn put_plan(&mut self, caller: &Principal, plan: PlanRecord) -> Result<Arc<Plan>, Error> {
+        let (charter, mut made) = (self.owned_charter(caller)?, self.made.clone());
+        changeable_plan(&charter, &plan.name)?;
+        made.plans.retain(|known| known.name != plan.name);
+        if made.plans.len() >= MAX_PLANS {
+            return Err(Error::LimitReached { resource: "plans", limit: MAX_PLANS as u64 });
+        }
+        let (name, op) = (plan.name.clone(), put_plan(&plan).map_err(stored)?);
+        made.plans.push(plan);
+        self.ledger.commit(vec![op]).map_err(stored)?;
+        self.govern(made);
+        self.keys.charter().plans.get(&name).cloned().ok_or(Error::PlanNotFound)
+    }
+
+    /// Removes a plan that was made over the API. A built-in plan of that name gets its built-in values back.
+    pub fn remove_plan(&mut self, caller: &Principal, name: &str) -> Result<(), Error> {
+        let (charter, mut made) = (self.owned_charter(caller)?, self.made.clone());
+        changeable_plan(&charter, name)?;
+        if !made.plans.iter().any(|plan| *plan.name == *name) {
+            return Err(match charter.plans.contains_key(name) {
+                true => conflict(format!("The plan '{name}' is built in")),
+                false => Error::PlanNotFound,
+            });
+        }
+        let has = |plan: &Arc<Plan>| *plan.name == *name;
+        let member = charter.members.iter().find(|member| member.plan.as_ref().is_some_and(has));
+        if let Some(member) = member.filter(|_| !Plan::built_in().contains_key(name)) {
+            return Err(conflict(format!(
+                "The member '{}' has the plan '{name}'; give it another one first",
+                member.id
+            )));
+        }
+        made.plans.retain(|plan| *plan.name != *name);
+        self.ledger.commit(vec![delete_plan(name)]).map_err(stored)?;
+        self.govern(made);
+        Ok(())
+    }
+
+    /// Adopts the organization, members and plans of the configuration file as they are now, which needs no
+    /// disk. If nobody could administer any more, a key is made for the first owner, as at a start.
+    pub(in crate::gateway) fn reload_charter(&mut self, charter: Tenancy) -> Reloaded {
+        let before = self.keys.charter();
+        self.file_charter = charter;
+        self.govern(self.made.clone());
+        let after = self.keys.charter();
+        let ids = before.members.iter().map(|member| member.id.clone());
+        let removed = ids.filter(|id| after.member(id).is_none()).collect();
+        let owner_key =
+            owner_key::make_if_none(&mut self.ledger, &self.confinement.data_dir, &self.keys, now());
+        let owner_key = owner_key.map_err(|error| Error::Internal { reason: error.to_string() });
+        Reloaded { removed, owner_key }
+    }
+
+    /// Puts the members and plans of the file together with `made` in force on the key ring.
+    pub(super) fn govern(&mut self, made: CreatedRecords) {
+        let (charter, overruled) = self.file_charter.with(&made);
+        self.made = made;
+        for reason in overruled {
+            tracing::warn!("{reason}");
+        }
+        self.keys.govern(charter);
+    }
+
+    /// Returns the stored members and plans that were made over the API, without members whose removal is owed.
+    pub(super) fn stored_made(&self) -> Result<CreatedRecords, Error> {
+        let mut made = self.ledger.made().map_err(stored)?;
+        self.owed.take_away(&mut made);
+        Ok(made)
+    }
+
+    fn owned_charter(&self, caller: &Principal) -> Result<Arc<Tenancy>, Error> {
+        match caller.role() {
+            Role::Owner => Ok(self.keys.charter()),
+            _ => Err(forbidden("Only an owner may change plans")),
+        }
+    }
+
+    /// Returns an error if nobody who may administer would be left.
+    fn check_administered(&self, made: &CreatedRecords, at: u64) -> Result<(), Error> {
+        let ((after, _), before) = (self.file_charter.with(made), self.keys.charter());
+        let somebody = |charter: &Tenancy| self.keys.is_administered(charter, at);
+        match after.owner().is_none() || (somebody(&before) && !somebody(&after)) {
+            true => Err(forbidden("Cannot take away the only member whose key may administer")),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Returns the member that a request makes, if the caller may make it.
+pub(in crate::gateway) fn member_to_be(
+    charter: &Tenancy,
+    caller: &Principal,
+    request: MemberRequest,
+    at: u64,
+) -> Result<MemberRecord, Error> {
+    require_admin(caller)?;
+    if request.role > caller.role() {
+        return Err(too_high());
+    }
+    if request.plan.is_some() {
+        check_plan(charter, caller, request.plan.as_deref())?;
+    }
+    let id: Arc<str> = match request.id {
+        Some(id) if charter.member(&id).is_some() => {
+            return Err(conflict(format!("There is a member '{id}' already")));
+        }
+        Some(id) => id.into(),
+        None => format!("user_{}", uuid::Uuid::now_v7().simple()).into(),
+    };
+    match charter.organization.plan.max_members {
+        Some(limit) if charter.members.len() as u64 >= limit => {
+            return Err(Error::LimitReached { resource: "team_members", limit });
+        }
+        _ => {}
+    }
+    let name = request.name.unwrap_or_else(|| id.to_string());
+    let plan = request.plan.map(Into::into);
+    Ok(MemberRecord { id, name, email: request.email, role: request.role, plan, created_at: at })
+}
+
+/// Returns a member that was made over the API and that the caller may change.
+fn member_made<'a>(charter: &'a Tenancy, caller: &Principal, id: &str) -> Result<&'a Arc<Member>, Error> {
+    require_admin(caller)?;
+    let member = charter.member(id).ok_or(Error::MemberNotFound)?;
+    if member.source != Source::Api {
+        let how = match member.source {
+            Source::File => "is in the configuration file: change it there, and send the daemon SIGHUP",
+            _ => "is there because the configuration file names no members: name them there",
+        };
+        return Err(conflict(format!("The member '{id}' {how}")));
+    }
+    if member.role > caller.role() {
+        return Err(forbidden("The member's role is higher than yours"));
+    }
+    Ok(member)
+}
+
+/// Checks that the caller is an owner and that the plan exists: a plan sets how much a member may cost, which
+/// is for owners to decide.
+fn check_plan(charter: &Tenancy, caller: &Principal, plan: Option<&str>) -> Result<(), Error> {
+    if caller.role() != Role::Owner {
+        return Err(forbidden("Only an owner may give a member a plan of its own"));
+    }
+    match plan {
+        Some(name) if !charter.plans.contains_key(name) => {
+            let names: Vec<&str> = charter.plans.keys().map(|name| &**name).collect();
+            let reason = format!("there is no plan '{name}'; there are {}", names.join(", "));
+            Err(Error::Unacceptable { field: "plan", reason })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn changeable_plan(charter: &Tenancy, name: &str) -> Result<(), Error> {
+    match charter.plans.get(name) {
+        Some(plan) if plan.source == Source::File => Err(conflict(format!(
+            "The plan '{name}' is in the configuration file: change it there, and send the daemon SIGHUP"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn require_admin(caller: &Principal) -> Result<(), Error> {
+    match caller.role().may_administer() {
+        true => Ok(()),
+        false => Err(forbidden("Your role does not allow this action")),
+    }
+}
+
+fn too_high() -> Error {
+    forbidden("A member cannot have a higher role than whoever makes it one")
+}

@@ -1,0 +1,118 @@
+//! Ends of authority, of a key or of a member with all its keys: they take effect first and are stored
+//! afterwards, so that no disk keeps the authority alive.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::pending_revocations::PendingRevocations;
+use super::registry_store::{delete_member, put_key};
+use super::{Registry, stored};
+use crate::access::{KeyRecord, Principal};
+use crate::gateway::keys::may_see;
+use crate::gateway::standing::moment;
+use crate::gateway::{Error, Revocation, Revoke};
+use crate::store::{Op, StoreError};
+
+impl Registry {
+    /// Revokes a key, the keys made with it, or both. In force on return, whether or not it could be stored;
+    /// what could not be stored is written to the reserve and stored later.
+    pub fn revoke_key(&mut self, caller: &Principal, id: &str, what: Revoke) -> Result<Revocation, Error> {
+        let at = moment();
+        let own = self.keys.key(id, at).map(|key| key.record);
+        let made = if what == Revoke::Key { Vec::new() } else { self.keys.descendants(id) };
+        if own.is_none() && made.is_empty() {
+            return Err(Error::KeyNotFound);
+        }
+        let own = own.filter(|_| what != Revoke::Descendants);
+        let all: Vec<KeyRecord> = own.into_iter().chain(made).collect();
+        if !all.iter().all(|key| may_see(caller, key)) {
+            let reason = match what {
+                Revoke::Key => "This API key belongs to another member",
+                Revoke::Descendants | Revoke::Both => "Some of these API keys belong to another member",
+            };
+            return Err(Error::Forbidden { reason: reason.to_owned() });
+        }
+        let mut live: Vec<KeyRecord> = all.into_iter().filter(|key| key.revoked_at.is_none()).collect();
+        let ids: HashSet<Arc<str>> = live.iter().map(|key| key.id.clone()).collect();
+        let administered = live.iter().any(|key| self.keys.administers(key, at));
+        if administered && !self.keys.administers_without(&ids, at) {
+            // Nothing is revoked then: the caller has to say which keys are to stay.
+            return Err(Error::Forbidden { reason: "Cannot revoke your only active key".to_owned() });
+        }
+        live.iter_mut().for_each(|key| key.revoked_at = Some(at));
+        self.keys.put(live.clone());
+        let stored = self.store_revoked(&live, at)?;
+        let mut revoked: Vec<Arc<str>> = ids.into_iter().collect();
+        revoked.sort();
+        let key = self.keys.key(id, at);
+        let durable = stored && key.as_ref().is_none_or(|key| self.owed.is_durable(&key.record));
+        Ok(Revocation { id: id.into(), key, revoked, durable })
+    }
+
+    fn store_revoked(&mut self, keys: &[KeyRecord], at: u64) -> Result<bool, Error> {
+        if keys.is_empty() {
+            return Ok(true);
+        }
+        let batch = keys.iter().map(put_key).collect::<Result<_, _>>().map_err(stored)?;
+        Ok(self.store_or_owe(batch, |owed| owed.add_keys(keys.iter().map(|key| key.id.clone()), at)))
+    }
+
+    /// Stores a batch that is already in force, or notes it with `owe`. Returns `true` if it outlives the daemon.
+    pub(super) fn store_or_owe(
+        &mut self,
+        batch: Vec<Op>,
+        owe: impl FnOnce(&mut PendingRevocations) -> bool,
+    ) -> bool {
+        match self.ledger.commit(batch) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(%error, "a revocation is in force and could not be stored; tried again");
+                owe(&mut self.owed)
+            }
+        }
+    }
+
+    /// Stores the revocations that could not be stored before. A failure is tried again later.
+    pub(super) fn store_pending_revocations(&mut self) {
+        if let Err(error) = self.try_to_store_pending() {
+            tracing::debug!(%error, "revocations cannot be stored yet");
+        }
+    }
+
+    fn try_to_store_pending(&mut self) -> Result<(), StoreError> {
+        if self.owed.is_empty() {
+            return Ok(());
+        }
+        self.owed.hold();
+        let mut batch: Vec<Op> = self.owed.members().map(|id| delete_member(id)).collect();
+        for key in self.owed_keys() {
+            batch.push(put_key(&key)?);
+        }
+        self.ledger.commit(batch)?;
+        tracing::info!("revocations that could not be stored are stored now");
+        self.owed.paid();
+        Ok(())
+    }
+
+    /// Returns the keys whose revocation is owed, by itself or with their member.
+    fn owed_keys(&self) -> Vec<KeyRecord> {
+        let at = moment();
+        let mut keys: Vec<KeyRecord> =
+            self.owed.keys().filter_map(|id| self.keys.key(id, at)).map(|key| key.record).collect();
+        if self.owed.members().next().is_some() {
+            // Keys of a member of that name that was since added to the file are not revoked.
+            let all = self.keys.keys(at).into_iter().map(|key| key.record);
+            keys.extend(all.filter(|key| self.owed.has_member(&key.member_id) && key.revoked_at.is_some()));
+        }
+        keys
+    }
+
+    /// Returns an error for a member id whose removal is owed and cannot be stored now: a new member of that
+    /// id, stored before the removal, would be removed with the previous one.
+    pub(super) fn check_paid(&mut self, id: Option<&str>) -> Result<(), Error> {
+        match id {
+            Some(id) if self.owed.has_member(id) => self.try_to_store_pending().map_err(stored),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Counts of the calls of one server since they were last taken. A call adds to them; a thread takes them once a
+//! second. Counting costs one short lock, two lookups, and no allocation for a key and tool counted before.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use foldhash::{HashMap, HashMapExt};
+
+use super::call_stats::CallStats;
+
+/// Maximum number of tools counted separately per key; further ones count as [`OTHER`]. A caller may name any tool
+/// while a server has yet to announce its own.
+const MAX_TOOLS: usize = 1_000;
+/// Name that the calls of further tools are counted under.
+const OTHER: &str = "(other)";
+
+/// Counts of one server's calls.
+#[derive(Debug, Default)]
+pub(in crate::gateway) struct UsageBuffer(Mutex<BufferState>);
+
+#[derive(Debug, Default)]
+struct BufferState {
+    hour: u32,
+    lines: HashMap<Arc<str>, HashMap<Box<str>, CallStats>>,
+    /// Counts of past hours, and counts that could not be added to the sums: by hour, key and tool.
+    closed: HashMap<(u32, Arc<str>, Box<str>), CallStats>,
+}
+
+/// Calls of one key to one tool in one hour.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Counted {
+    /// Hour as its number since 1970, UTC.
+    pub(super) hour: u32,
+    pub(super) key: Arc<str>,
+    pub(super) tool: Box<str>,
+    pub(super) tally: CallStats,
+}
+
+/// One call, as it is counted.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::gateway) struct UsageSample<'a> {
+    /// Id of the key that called.
+    pub(in crate::gateway) key: &'a Arc<str>,
+    /// Name of the tool, or of the method for other calls.
+    pub(in crate::gateway) tool: &'a str,
+    /// Outcome label, as in the metrics.
+    pub(in crate::gateway) outcome: &'static str,
+    /// Duration of the call.
+    pub(in crate::gateway) took: Duration,
+    /// Bytes of arguments and of the result.
+    pub(in crate::gateway) bytes: (usize, usize),
+}
+
+impl UsageBuffer {
+    /// Counts a call that ended in this hour.
+    pub(in crate::gateway) fn enter(&self, hour: u32, line: UsageSample<'_>) {
+        let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if pages.hour != hour {
+            let old = pages.take();
+            old.into_iter().for_each(|counted| pages.close(counted));
+            pages.hour = hour;
+        }
+        // Most calls are of a tool that was called before.
+        if let Some(tally) = pages.lines.get_mut(line.key).and_then(|tools| tools.get_mut(line.tool)) {
+            return tally.record(line.outcome, line.took, line.bytes);
+        }
+        if !pages.lines.contains_key(line.key) {
+            pages.lines.insert(line.key.clone(), HashMap::new());
+        }
+        let Some(tools) = pages.lines.get_mut(line.key) else { return };
+        let tool = if tools.len() < MAX_TOOLS || tools.contains_key(line.tool) { line.tool } else { OTHER };
+        tools.entry(tool.into()).or_default().record(line.outcome, line.took, line.bytes);
+    }
+
+    /// Reports whether nothing was counted since the last [`UsageBuffer::take`].
+    pub(super) fn is_empty(&self) -> bool {
+        let pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pages.closed.is_empty() && pages.lines.values().flat_map(HashMap::values).all(CallStats::is_empty)
+    }
+
+    /// Takes out all counts since the last call.
+    pub(super) fn take(&self) -> Vec<Counted> {
+        let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let closed = std::mem::take(&mut pages.closed).into_iter();
+        let closed = closed.map(|((hour, key, tool), tally)| Counted { hour, key, tool, tally });
+        closed.chain(pages.take()).collect()
+    }
+
+    /// Puts back counts that were taken and could not be added to the sums.
+    pub(super) fn give_back(&self, counted: Counted) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).close(counted);
+    }
+}
+
+impl BufferState {
+    fn close(&mut self, counted: Counted) {
+        let Counted { hour, key, tool, tally } = counted;
+        self.closed.entry((hour, key, tool)).or_default().add(&tally);
+    }
+
+    fn take(&mut self) -> Vec<Counted> {
+        let hour = self.hour;
+        let mut counted = Vec::new();
+        // Tools without a call since the last time are dropped, so that the map stays small.
+        for (key, tools) in &mut self.lines {
+            tools.retain(|_, tally| !tally.is_empty());
+            let taken = tools.iter_mut().map(|(tool, tally)| Counted {
+                hour,
+                key: key.clone(),
+                tool: tool.clone(),
+                tally: std::mem::take(tally),
+            });
+            counted.extend(taken);
+        }
+        self.lines.retain(|_, tools| !tools.is_empty());
+        counted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn enter(book: &UsageBuffer, hour: u32, key: &Arc<str>, tool: &str) {
+        let took = Duration::from_millis(1);
+        book.enter(hour, UsageSample { key, tool, outcome: "ok", took, bytes: (1, 2) });
+    }
+
+    fn told_twice(taken: &[Counted]) -> impl Iterator<Item = Counted> {
+        taken.iter().chain(taken).cloned()
+    }
+
+    #[test]
+    fn everything_is_taken_exactly_once_and_hours_are_kept_apart() {
+        let (book, key) = (UsageBuffer::default(), Arc::<str>::from("key_1"));
+        enter(&book, 7, &key, "a");
+        enter(&book, 7, &key, "a");
+        enter(&book, 8, &key, "a");
+        let mut taken = book.take();
+        taken.sort_by_key(|counted| counted.hour);
+        let told: Vec<_> = taken.iter().map(|one| (one.hour, &*one.tool, one.tally.calls())).collect();
+        assert_eq!(told, [(7, "a", 2), (8, "a", 1)]);
+        assert!(book.take().is_empty() && book.is_empty());
+        enter(&book, 8, &key, "a");
+        for counted in told_twice(&taken) {
+            book.give_back(counted);
+        }
+        assert!(!book.is_empty());
+        let calls: u64 = book.take().iter().map(|one| one.tally.calls()).sum();
+        assert_eq!(calls, 7, "what was given back twice, and the new one");
+        enter(&book, 8, &key, "a");
+        assert_eq!(book.take().len(), 1);
+    }
+
+    #[test]
+    fn names_that_strangers_make_up_do_not_fill_it() {
+        let (book, key) = (UsageBuffer::default(), Arc::<str>::from("key_1"));
+        for number in 0..2 * MAX_TOOLS {
+            enter(&book, 1, &key, &format!("tool{number}"));
+        }
+        let taken = book.take();
+        assert_eq!(taken.len(), MAX_TOOLS + 1);
+        let calls: u64 = taken.iter().map(|counted| counted.tally.calls()).sum();
+        assert_eq!(calls, 2 * MAX_TOOLS as u64, "none is lost");
+    }
+}
