@@ -39,6 +39,21 @@ pub mod access;
 pub mod store;
 
 #[forbid(unsafe_code)]
+pub mod clock;
+
+#[forbid(unsafe_code)]
+pub mod audit;
+
+#[forbid(unsafe_code)]
+pub mod usage;
+
+#[forbid(unsafe_code)]
+pub mod pins;
+
+#[forbid(unsafe_code)]
+pub mod registry;
+
+#[forbid(unsafe_code)]
 pub mod gateway;
 
 #[forbid(unsafe_code)]

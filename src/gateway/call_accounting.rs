@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::usage::{Quotas, Retention, UsageBuffer, UsageBuffers, UsageSample, hour_of, start};
 use super::{Error, unix_seconds};
 use crate::access::{KeyRing, RateReading};
 use crate::store::Store;
 use crate::telemetry::metrics::OK;
+use crate::usage::{Quotas, Retention, UsageBuffer, UsageBuffers, UsageSample, hour_of, start};
 
 /// Maximum number of calls under way per key in the bench; the exact number does not matter.
 const CALLS_PER_KEY: usize = 1_000;

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::registry::{CatalogUpdate, RegistryHandle};
 use crate::child::Catalog;
+use crate::registry::{CatalogUpdate, RegistryHandle};
 use crate::supervisor::{CachedCatalog, Directory, PinMode};
 
 /// Time to wait for further changes, so that a burst of them is one write.

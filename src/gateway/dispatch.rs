@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::error::Error;
-use super::pins::Gate;
 use super::standing::Asker;
 use crate::child::{Call, Catalog, Limits, Outcome, Stream, too_long};
+use crate::pins::Gate;
 use crate::supervisor::{
     Admitted, CallOutcome, CallPermit, Leaving, NotAdmitted, QueuedStartView, ServerHandle, State, Status,
 };

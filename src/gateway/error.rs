@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::pins::PinState;
+use crate::pins::PinState;
 use crate::supervisor::{Problem, Status};
 
 /// Party at fault for an [`Error`].

@@ -6,10 +6,10 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::audit::{Export, Piece};
 use super::keys::require_admin;
 use super::standing::{present, refused};
 use super::{AuditQuery, Error, Gateway, Principal};
+use crate::audit::{Export, Piece};
 
 /// Number of pieces that wait to be taken. One more is read meanwhile.
 const WAITING: usize = 1;

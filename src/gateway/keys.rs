@@ -8,7 +8,6 @@ use serde_json::Value;
 
 use super::members::MemberRequest;
 use super::standing::{present, while_accepted};
-use super::usage::{Bucket, HistoryQuery, Period, Span, Usage, UsageOf};
 use super::{Error, Gateway, Registry, unix_seconds};
 use crate::access::{
     self, BadPermissions, KeyLimits, KeyRecord, KeyStatus, Member, NewKey, NewKeySpec, Permissions, Plan,
@@ -16,6 +15,7 @@ use crate::access::{
 };
 use crate::nearest::closest;
 use crate::unix_time;
+use crate::usage::{Bucket, HistoryQuery, Period, Span, Usage, UsageOf};
 
 /// Parameters of a key to be made.
 #[derive(Debug, Clone, PartialEq)]
@@ -322,22 +322,22 @@ impl Gateway {
     }
 }
 
-pub(super) fn may_see(caller: &Principal, key: &KeyRecord) -> bool {
+pub(crate) fn may_see(caller: &Principal, key: &KeyRecord) -> bool {
     caller.role().may_administer() || key.member_id == caller.member().id
 }
 
-pub(super) fn not_yours() -> Error {
+pub(crate) fn not_yours() -> Error {
     Error::Forbidden { reason: "This API key belongs to another member".to_owned() }
 }
 
 /// Refuses a caller that may not administer.
-pub(super) fn require_admin(caller: &Principal) -> Result<(), Error> {
+pub(crate) fn require_admin(caller: &Principal) -> Result<(), Error> {
     require(caller, Role::Admin)
 }
 
 /// Refuses a caller that may not define servers, which means running programs as the daemon's user: this would free
 /// a key from its limitation to some servers or tools.
-pub(super) fn require_operator(caller: &Principal) -> Result<(), Error> {
+pub(crate) fn require_operator(caller: &Principal) -> Result<(), Error> {
     require_admin(caller)?;
     if caller.permissions().are_unlimited() {
         return Ok(());
@@ -347,17 +347,17 @@ pub(super) fn require_operator(caller: &Principal) -> Result<(), Error> {
 }
 
 /// Refuses a caller that may not have keys.
-pub(super) fn require_member(caller: &Principal) -> Result<(), Error> {
+pub(crate) fn require_member(caller: &Principal) -> Result<(), Error> {
     require(caller, Role::Member)
 }
 
 /// Refuses a caller whose role does not allow tool calls.
-pub(super) fn check_role_invokes(caller: &Principal) -> Result<(), Error> {
+pub(crate) fn check_role_invokes(caller: &Principal) -> Result<(), Error> {
     require(caller, Role::Member)
 }
 
 /// Refuses a caller with a lesser role, and one whose key has ended since it was presented.
-pub(super) fn require(caller: &Principal, role: Role) -> Result<(), Error> {
+pub(crate) fn require(caller: &Principal, role: Role) -> Result<(), Error> {
     if present(caller)?.role() >= role {
         return Ok(());
     }

@@ -48,11 +48,11 @@ pub struct Removal {
 
 /// Result of reading the configuration file's members and plans again. They are in force.
 #[derive(Debug)]
-pub(super) struct Reloaded {
+pub(crate) struct Reloaded {
     /// Ids of those who are no longer members.
-    pub(super) removed: Vec<Arc<str>>,
+    pub(crate) removed: Vec<Arc<str>>,
     /// Result of making sure that somebody may administer, for which a key is made if necessary.
-    pub(super) owner_key: Result<(), Error>,
+    pub(crate) owner_key: Result<(), Error>,
 }
 
 /// Snapshot of a plan, for display.

@@ -4,14 +4,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::clock;
-use super::pins::PinCounts;
-use super::usage::{UsageBuffer, UsageSample, hour_of};
 use super::view::Traffic;
 use crate::child::CounterReading;
+use crate::clock;
+use crate::pins::PinCounts;
 use crate::supervisor::{BreakerState, ServerHandle, Status, Usage};
 use crate::telemetry::metrics::{Kind, OK, ServerMetrics, Snapshot};
 use crate::unix_time;
+use crate::usage::{UsageBuffer, UsageSample, hour_of};
 
 /// Number of low bits that hold the count of a day; the day's number is above them.
 const COUNT_BITS: u32 = 40;

@@ -1,26 +1,25 @@
 //! The gateway's operations, independent of any dialect: plain data in, plain data out.
 
 mod acts;
-mod audit;
+#[cfg(test)]
+mod authority_tests;
 mod call_accounting;
 mod calling;
 mod catalog_persister;
-pub mod clock;
 mod defining;
 mod dispatch;
 mod error;
 mod exporting;
 mod follow;
 mod keychange;
-mod keys;
-mod members;
+pub(crate) mod keys;
+pub(crate) mod members;
 mod meter;
-mod pins;
-mod registry;
 mod scraping;
-mod standing;
+#[cfg(test)]
+mod simulation;
+pub(crate) mod standing;
 mod unread;
-mod usage;
 mod view;
 
 use std::collections::HashMap;
@@ -37,20 +36,17 @@ use self::catalog_persister::CatalogPersister;
 use self::dispatch::{await_child, await_update, unreachable};
 use self::follow::Reader;
 use self::meter::Meter;
-use self::pins::PinBook;
 use self::scraping::Scrape;
-use self::usage::{Quotas, UsageBuffer, UsageBuffers, UsageHandle};
 use crate::access::{KeyRing, Unread};
+use crate::clock;
+use crate::pins::PinBook;
 use crate::store::StoreDegraded;
 use crate::supervisor::{ServerHandle, ServerSpec, Supervisor};
 use crate::telemetry::metrics::Metrics;
 use crate::unix_time;
+use crate::usage::{self, Quotas, UsageBuffer, UsageBuffers, UsageHandle};
 
 pub use self::acts::{Acts, Listener, UnderWay};
-pub use self::audit::{
-    AuditEntry, AuditHandle, AuditQuery, AuditSettings, EntryKind, Outcome, told_of_change,
-    told_of_definition,
-};
 #[doc(hidden)]
 pub use self::call_accounting::CallAccounting;
 pub use self::error::{Error, Fault, QuotaOf, Retry};
@@ -59,24 +55,30 @@ pub use self::follow::{LogEnd, LogFollower, LogNews};
 pub use self::keychange::ChangeRequest;
 pub use self::keys::{CreateKeyError, KeyRequest, KeyView, MemberView, OrganizationView, Revocation, Revoke};
 pub use self::members::{MemberChange, MemberRequest, PlanView, Removal};
-pub use self::pins::{Approval, Difference, PinReport, PinState, PinSums, PinnedTool, ToolPins};
-pub use self::registry::*;
+#[cfg(test)]
+pub(crate) use self::simulation::{simulated_clock, simulated_steady_clock, simulated_watch};
 pub use self::standing::while_accepted;
 pub use self::unread::{UnreadAnswer, UnreadLimits};
-pub use self::usage::{
-    Bucket, CallStats, Granularity, HistoryQuery, Period, Retention, Span, Usage as UsageReport, UsageOf,
-};
 pub use self::view::{Readiness, ResourceReply, ServerView, ToolCall, ToolReply, Traffic};
 pub use crate::access::{
     Attempts, CredentialError, KeyChange, KeyLimits, KeyRecord, KeyStatus, LimitsChange, MAX_CALLS_AT_ONCE,
     MAX_MONTHLY_REQUESTS, MAX_REQUESTS_PER_SECOND, Maker, Member, NewKey, Permissions, Plan, PlanRecord,
     Principal, RateReading, Role, Tenancy,
 };
+pub use crate::audit::{
+    AuditEntry, AuditHandle, AuditQuery, AuditSettings, EntryKind, Outcome, told_of_change,
+    told_of_definition,
+};
 pub use crate::child::{Catalog, CounterReading, LogLine, Resource, Stream, Tool};
 pub use crate::mcp::ToolDigest;
+pub use crate::pins::{Approval, Difference, PinReport, PinState, PinSums, PinnedTool, ToolPins};
+pub use crate::registry::*;
 pub use crate::supervisor::{
     BreakerState, CRASH_LOOP, Cause, Definition, OWN_MEMBER, PinMode, Problem, QueuedStartView, ReplicaView,
     ServerInfo, State, Status, Update, Usage, on_the_wall, parse_duration,
+};
+pub use crate::usage::{
+    Bucket, CallStats, Granularity, HistoryQuery, Period, Retention, Span, Usage as UsageReport, UsageOf,
 };
 
 /// Time that acts may still take at the end, when all they wait for is a client that sends its body slowly.

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::{Gateway, clock};
+use super::Gateway;
+use crate::clock;
 use crate::supervisor::{ServerHandle, Usage};
 
 /// Receiver of the text that is being written; `None` until it is complete.

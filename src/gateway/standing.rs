@@ -6,14 +6,15 @@ use std::borrow::Cow;
 use std::future::Future;
 use std::time::{Duration, SystemTime};
 
-use super::{CredentialError, Error, Principal, ServerEntry, check_permitted, clock};
+use super::{CredentialError, Error, Principal, ServerEntry, check_permitted};
+use crate::clock;
 use crate::unix_time;
 
 /// Interval of looks at the clock, which may be set while a caller waits for its key to expire.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// Check that a caller has a certain right.
-pub(super) type May = fn(&Principal) -> Result<(), Error>;
+pub(crate) type May = fn(&Principal) -> Result<(), Error>;
 
 impl From<CredentialError> for Error {
     fn from(refused: CredentialError) -> Error {
@@ -34,12 +35,12 @@ fn now() -> SystemTime {
 }
 
 /// Returns the time of day in seconds since 1970, never before a time that was believed: what has ended stays so.
-pub(super) fn moment() -> u64 {
+pub(crate) fn moment() -> u64 {
     clock::not_before(unix_time::seconds(now()))
 }
 
 /// Returns the same once the clock was believed for a while, `None` until then: for what is deleted.
-pub(super) fn settled() -> Option<u64> {
+pub(crate) fn settled() -> Option<u64> {
     #[cfg(test)]
     if let Some(now) = tests::CLOCK.get() {
         return Some(unix_time::seconds(now));
@@ -48,7 +49,7 @@ pub(super) fn settled() -> Option<u64> {
 }
 
 /// Returns the caller as it is now, or the reason that it is not accepted any more.
-pub(super) fn present(caller: &Principal) -> Result<Cow<'_, Principal>, Error> {
+pub(crate) fn present(caller: &Principal) -> Result<Cow<'_, Principal>, Error> {
     if caller.is_unchanged() {
         return Ok(Cow::Borrowed(caller));
     }
@@ -56,7 +57,7 @@ pub(super) fn present(caller: &Principal) -> Result<Cow<'_, Principal>, Error> {
 }
 
 /// Waits until a caller may not go on: its key has ended, or no longer allows the request.
-pub(super) async fn refused(caller: &Principal, may: impl Fn(&Principal) -> Result<(), Error>) -> Error {
+pub(crate) async fn refused(caller: &Principal, may: impl Fn(&Principal) -> Result<(), Error>) -> Error {
     loop {
         // Taken before the check, so that no change is missed between the two.
         let changed = caller.changed();
@@ -85,16 +86,16 @@ pub async fn while_accepted<T>(caller: &Principal, work: impl Future<Output = T>
 }
 
 /// Caller of a server, and the rights it needs for the call.
-pub(super) struct Asker<'a> {
-    pub(super) caller: &'a Principal,
-    pub(super) entry: &'a ServerEntry,
+pub(crate) struct Asker<'a> {
+    pub(crate) caller: &'a Principal,
+    pub(crate) entry: &'a ServerEntry,
     /// Name of the tool; `None` for a resource.
-    pub(super) tool: Option<&'a str>,
+    pub(crate) tool: Option<&'a str>,
 }
 
 impl Asker<'_> {
     /// Refuses a caller that has lost the right. Costs no lookup as long as the key is unchanged.
-    pub(super) fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         if self.caller.is_unchanged() {
             return Ok(());
         }
@@ -102,7 +103,7 @@ impl Asker<'_> {
     }
 
     /// Waits until the caller loses the right.
-    pub(super) async fn refused(&self) -> Error {
+    pub(crate) async fn refused(&self) -> Error {
         refused(self.caller, |caller| self.may(caller)).await
     }
 
@@ -119,18 +120,18 @@ impl Asker<'_> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::access::{KeyRecord, KeyRing, NewKey, NewKeySpec, Permissions};
     use std::cell::Cell;
 
     thread_local! {
         /// Time of day of the test that runs on this thread; `None` for the real one.
-        pub(in crate::gateway) static CLOCK: Cell<Option<SystemTime>> = const { Cell::new(None) };
+        pub(crate) static CLOCK: Cell<Option<SystemTime>> = const { Cell::new(None) };
     }
 
     /// Sets the clock of this thread, in seconds since 1970.
-    pub(in crate::gateway) fn set_clock(seconds: u64) {
+    pub(crate) fn set_clock(seconds: u64) {
         CLOCK.set(Some(unix_time::from_seconds(seconds)));
     }
 

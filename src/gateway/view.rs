@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use super::pins::ToolPins;
 use crate::child::{Catalog, CounterReading};
+use crate::pins::ToolPins;
 use crate::supervisor::{BreakerState, Definition, Status};
 
 /// Snapshot of a server, for display, taken without asking its children.

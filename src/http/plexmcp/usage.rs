@@ -9,7 +9,7 @@ use super::errors::ApiError;
 use super::fields::{Fields, Page, last, success};
 use super::keys::{key_id, moment};
 use super::{Caller, Id, QueryPairs, Shared, ToolCaller, json};
-use crate::gateway::clock::believed;
+use crate::clock::believed;
 use crate::gateway::{Bucket, CallStats, Granularity, HistoryQuery, Period, Span, UsageOf, UsageReport};
 use crate::http::core::timestamp::parse_moment;
 use crate::unix_time;

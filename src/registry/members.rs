@@ -159,7 +159,7 @@ impl Registry {
 
     /// Adopts the organization, members and plans of the configuration file as they are now, which needs no
     /// disk. If nobody could administer any more, a key is made for the first owner, as at a start.
-    pub(in crate::gateway) fn reload_charter(&mut self, charter: Tenancy) -> Reloaded {
+    pub(crate) fn reload_charter(&mut self, charter: Tenancy) -> Reloaded {
         let before = self.keys.charter();
         self.file_charter = charter;
         self.govern(self.made.clone());
@@ -208,7 +208,7 @@ impl Registry {
 }
 
 /// Returns the member that a request makes, if the caller may make it.
-pub(in crate::gateway) fn member_to_be(
+pub(crate) fn member_to_be(
     charter: &Tenancy,
     caller: &Principal,
     request: MemberRequest,

@@ -73,7 +73,7 @@ impl Registry {
     }
 
     /// Stores the revocations that could not be stored before. A failure is tried again later.
-    pub(super) fn store_pending_revocations(&mut self) {
+    pub(crate) fn store_pending_revocations(&mut self) {
         if let Err(error) = self.try_to_store_pending() {
             tracing::debug!(%error, "revocations cannot be stored yet");
         }

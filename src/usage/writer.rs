@@ -16,7 +16,8 @@ use super::buffer::UsageBuffer;
 use super::calendar::{day_of, day_of_hour, hour_of};
 use super::report::{self, Bucket, HistoryQuery, Span, Usage, UsageOf};
 use crate::access::KeyRing;
-use crate::gateway::{Error, clock, unix_seconds};
+use crate::clock;
+use crate::gateway::{Error, unix_seconds};
 use crate::store::{self, Store, StoreError};
 
 /// Interval between writes of usage.
@@ -46,7 +47,7 @@ impl Default for Retention {
 }
 
 /// Books of all servers by server id, each with the server's name.
-pub(in crate::gateway) type UsageBuffers = Arc<DashMap<Arc<str>, (Arc<str>, Arc<UsageBuffer>)>>;
+pub(crate) type UsageBuffers = Arc<DashMap<Arc<str>, (Arc<str>, Arc<UsageBuffer>)>>;
 
 type UsageQuery = Box<dyn FnOnce(&mut Writer) + Send>;
 
@@ -57,7 +58,7 @@ enum Message {
 
 /// Handle to the thread. Cheap to clone.
 #[derive(Clone)]
-pub(in crate::gateway) struct UsageHandle {
+pub(crate) struct UsageHandle {
     questions: SyncSender<Message>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
     written_at: Arc<Mutex<Instant>>,
@@ -83,10 +84,10 @@ struct Writer {
 }
 
 /// Totals of each server before this start: calls, errors, duration, calls today.
-pub(in crate::gateway) type Known = HashMap<Arc<str>, (u64, u64, Duration, u64)>;
+pub(crate) type Known = HashMap<Arc<str>, (u64, u64, Duration, u64)>;
 
 /// Starts the thread `usage`. `backups` is the data directory of a store that is on a disk.
-pub(in crate::gateway) fn start(
+pub(crate) fn start(
     store: Arc<dyn Store>,
     books: UsageBuffers,
     keys: KeyRing,
@@ -273,17 +274,17 @@ impl Writer {
 
 impl UsageHandle {
     /// Returns the sums over a span.
-    pub(in crate::gateway) async fn usage(&self, span: Span, of: UsageOf) -> Result<Usage, Error> {
+    pub(crate) async fn usage(&self, span: Span, of: UsageOf) -> Result<Usage, Error> {
         self.ask(move |sums| report::usage(sums, span, &of)).await
     }
 
     /// Returns a history, newest bucket first.
-    pub(in crate::gateway) async fn history(&self, query: HistoryQuery) -> Result<Vec<Bucket>, Error> {
+    pub(crate) async fn history(&self, query: HistoryQuery) -> Result<Vec<Bucket>, Error> {
         self.ask(move |sums| report::history(sums, &query, clock::believed())).await
     }
 
     /// Returns the total calls of each key, and those of today.
-    pub(in crate::gateway) async fn key_totals(&self) -> Result<HashMap<Arc<str>, (u64, u64)>, Error> {
+    pub(crate) async fn key_totals(&self) -> Result<HashMap<Arc<str>, (u64, u64)>, Error> {
         self.ask(|sums| {
             let now = clock::believed();
             let totals = sums.keys.iter();
@@ -301,7 +302,7 @@ impl UsageHandle {
     }
 
     /// Returns the time since counts were last written: about a second, unless the disk is slow or full.
-    pub(in crate::gateway) fn flush_age(&self) -> Duration {
+    pub(crate) fn flush_age(&self) -> Duration {
         self.written_at.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 
@@ -324,7 +325,7 @@ impl UsageHandle {
     }
 
     /// Writes everything and ends the thread. A second call does nothing.
-    pub(in crate::gateway) async fn close(&self) {
+    pub(crate) async fn close(&self) {
         let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
         let questions = self.questions.clone();
         let joined = tokio::task::spawn_blocking(move || {
@@ -344,7 +345,7 @@ fn stored(error: StoreError) -> Error {
 
 #[cfg(test)]
 #[path = "by_hand_tests.rs"]
-pub(in crate::gateway) mod by_hand;
+pub(crate) mod by_hand;
 #[cfg(test)]
 #[path = "writer_tests.rs"]
 mod tests;

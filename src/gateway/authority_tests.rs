@@ -7,6 +7,7 @@
 //! `SOAK=long` runs many more histories.
 
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
@@ -15,14 +16,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use serde_json::json;
+use serde_json::{Map, json};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
-use super::tests::{FailingStore, operator, settings};
-use super::*;
 use crate::access::{
-    KeyChange, KeyStatus, Member, NewKey, NewKeySpec, Permissions, Plan, PlanRecord, Principal, Role, Tenancy,
+    KeyChange, KeyRing, KeyStatus, Member, NewKey, NewKeySpec, Permissions, Plan, PlanRecord, Principal,
+    Role, Tenancy,
 };
 use crate::child::{CallsOfATest, Limits, Link, Outcome};
 use crate::gateway::dispatch::{Request, Unchecked, dispatch};
@@ -30,6 +30,8 @@ use crate::gateway::follow::Reader;
 use crate::gateway::standing::Asker;
 use crate::gateway::standing::tests::set_clock;
 use crate::gateway::{LogFollower, LogNews, MemberChange, MemberRequest, Revoke, while_accepted};
+use crate::registry::tests::{FailingStore, operator, settings};
+use crate::registry::{Registry, ServerEntry};
 use crate::store::DurableStore;
 use crate::supervisor::{Policy, ServerHandle};
 
@@ -346,7 +348,7 @@ impl History {
     fn disk(&mut self, full: bool, broken: bool) {
         self.store.close(full || broken);
         self.broken = broken;
-        self.life.registry.owed.break_reserve(broken);
+        self.life.registry.break_reserve(broken);
         // The daemon does this every few seconds.
         let _ = self.life.registry.probe();
         if !full && !broken {
@@ -429,7 +431,7 @@ impl History {
         // The answers said which ends would be forgotten.
         ended.retain(|_, (_, durable)| *durable);
         self.life = Life::begin(self.dir.path(), &self.store);
-        self.life.registry.owed.break_reserve(self.broken);
+        self.life.registry.break_reserve(self.broken);
         let text = std::fs::read_to_string(self.dir.path().join("owner.key")).expect("a first key");
         if let Ok(owner) = self.life.ring.authenticate(text.trim(), self.now)
             && !self.texts.iter().any(|known| known.key == *owner.key_id())

@@ -7,19 +7,18 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use tokio::runtime::Runtime;
 
-use super::super::{AllowedServers, Registry, Settings};
 use super::model::{Known, Model, Seen};
 use super::{CLOCK, STEADY};
 use crate::access::{DEFAULT_OWNER, KeyLimits, KeyRing, NewKeySpec, Permissions, Plan, Tenancy};
-use crate::gateway::audit::{AuditEntry, AuditHandle, AuditQuery, AuditSettings, Outcome};
-use crate::gateway::usage::by_hand::ByHand;
-use crate::gateway::usage::{
-    Quotas, UsageBuffer, UsageBuffers, UsageSample, day_of, first_of_month, hour_of,
-};
-use crate::gateway::{Error, Revoke, clock};
+use crate::audit::{AuditEntry, AuditHandle, AuditQuery, AuditSettings, Outcome};
+use crate::clock;
+use crate::gateway::{Error, Revoke};
 use crate::power_disk::{Cut, Dice, Fault};
+use crate::registry::{AllowedServers, Registry, Settings};
 use crate::store::simulated::Place;
 use crate::store::{DataDir, DurableStore, disk};
+use crate::usage::by_hand::ByHand;
+use crate::usage::{Quotas, UsageBuffer, UsageBuffers, UsageSample, day_of, first_of_month, hour_of};
 
 /// 2026-11-28, about noon.
 const BEGIN: u64 = 1_795_867_200;
@@ -152,7 +151,7 @@ impl World {
         let registry = &mut self.live.as_mut().expect("it runs").registry;
         if registry.trouble().borrow().is_none() {
             registry.store_pending_revocations();
-            self.model.settle(!registry.owed.is_empty());
+            self.model.settle(registry.owes());
         }
     }
 
@@ -277,7 +276,7 @@ impl World {
     fn mend(&mut self) {
         self.probe();
         self.store_pending_revocations();
-        assert!(self.live().registry.owed.is_empty(), "the disk is well and revocations are owed");
+        assert!(!self.live().registry.owes(), "the disk is well and revocations are owed");
     }
 
     fn probe(&mut self) {
@@ -324,7 +323,7 @@ impl World {
         self.runtime.block_on(live.audit.close());
         let settled = live.registry.shut_down();
         if settled.is_ok() {
-            self.model.settle(!live.registry.owed.is_empty());
+            self.model.settle(live.registry.owes());
         }
         if counted {
             self.model.written = self.model.calls;

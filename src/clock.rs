@@ -74,7 +74,7 @@ impl fmt::Display for Doubt {
 
 /// State of the judgement. Pure: the caller passes times, in seconds since 1970 and since any fixed moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Watch {
+pub(crate) struct Watch {
     /// Latest time that was believed, and the steady clock then; `None` before the first.
     mark: Option<(u64, Duration)>,
     /// Leap that may be believed later: its size in seconds, and the steady clock when it was first seen.
@@ -85,17 +85,17 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(mark: Option<u64>, steady: Duration) -> Watch {
+    pub(crate) fn new(mark: Option<u64>, steady: Duration) -> Watch {
         Watch { mark: mark.map(|mark| (mark, steady)), leap: None, doubt: None, settled_since: steady }
     }
 
     /// Returns the time that was believed, advanced by the steady clock; `None` if there is none.
-    pub(super) fn expected(&self, steady: Duration) -> Option<u64> {
+    pub(crate) fn expected(&self, steady: Duration) -> Option<u64> {
         self.mark.map(|(mark, at)| mark.saturating_add(steady.saturating_sub(at).as_secs()))
     }
 
     /// Judges a reading of the wall clock.
-    pub(super) fn look(&mut self, wall: u64, steady: Duration) {
+    pub(crate) fn look(&mut self, wall: u64, steady: Duration) {
         self.doubt = self.judge(wall, steady);
         if self.doubt.is_some() {
             self.settled_since = steady;
@@ -129,7 +129,7 @@ impl Watch {
         Some(Doubt::Ahead(ahead))
     }
 
-    pub(super) fn believed(&self, wall: u64, steady: Duration) -> u64 {
+    pub(crate) fn believed(&self, wall: u64, steady: Duration) -> u64 {
         match self.expected(steady) {
             Some(expected) if self.doubt.is_some() => expected,
             Some(expected) => expected.max(wall),
@@ -154,14 +154,14 @@ struct Running {
 }
 
 /// State of the clock of a process.
-pub(super) struct Known {
+pub(crate) struct Known {
     running: Mutex<Option<Running>>,
     /// Time that was believed at the last look; 0 before [`begin`]. Read by every request.
     floor: AtomicU64,
 }
 
 impl Known {
-    pub(super) const fn nothing() -> Known {
+    pub(crate) const fn nothing() -> Known {
         Known { running: Mutex::new(None), floor: AtomicU64::new(0) }
     }
 }
@@ -170,7 +170,7 @@ static KNOWN: Known = Known::nothing();
 
 fn known() -> &'static Known {
     #[cfg(test)]
-    if let Some(of_simulation) = super::registry::simulated_watch() {
+    if let Some(of_simulation) = crate::gateway::simulated_watch() {
         return of_simulation;
     }
     &KNOWN
@@ -181,9 +181,9 @@ fn running() -> MutexGuard<'static, Option<Running>> {
 }
 
 /// Returns the machine's clock; in a simulation, the simulated clock.
-pub(super) fn wall_clock() -> SystemTime {
+pub(crate) fn wall_clock() -> SystemTime {
     #[cfg(test)]
-    if let Some(simulated) = super::registry::simulated_clock() {
+    if let Some(simulated) = crate::gateway::simulated_clock() {
         return simulated;
     }
     SystemTime::now()
@@ -192,7 +192,7 @@ pub(super) fn wall_clock() -> SystemTime {
 /// Returns the clock that nobody sets, since any fixed moment.
 fn steady_clock() -> Duration {
     #[cfg(test)]
-    if let Some(simulated) = super::registry::simulated_steady_clock() {
+    if let Some(simulated) = crate::gateway::simulated_steady_clock() {
         return simulated;
     }
     static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -262,12 +262,12 @@ pub fn begin(data_dir: &Path) {
 
 /// Looks at the clock, and writes the time at intervals of [`KEEP_EVERY`]. To be called about once a second. Blocks
 /// on the disk.
-pub(super) fn beat() {
+pub(crate) fn beat() {
     look_and_keep(|running| running.kept_at.is_none_or(|at| steady_clock().saturating_sub(at) >= KEEP_EVERY));
 }
 
 /// Writes the time, for the end of the daemon.
-pub(super) fn keep() {
+pub(crate) fn keep() {
     look_and_keep(|_| true);
 }
 
@@ -287,7 +287,7 @@ pub fn now() -> u64 {
 }
 
 /// Returns `moment`, or the time that was believed if that is later.
-pub(super) fn not_before(moment: u64) -> u64 {
+pub(crate) fn not_before(moment: u64) -> u64 {
     moment.max(known().floor.load(Ordering::Relaxed))
 }
 
@@ -297,7 +297,7 @@ pub fn believed() -> u64 {
 }
 
 /// Does the same with a wall clock that was just read.
-pub(super) fn believed_at(wall: u64) -> u64 {
+pub(crate) fn believed_at(wall: u64) -> u64 {
     let floor = known().floor.load(Ordering::Relaxed);
     // Nearly always true: the last look was a second ago.
     if floor == 0 || (floor..=floor.saturating_add(2)).contains(&wall) {

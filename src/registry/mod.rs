@@ -5,8 +5,6 @@
 //! Does not start or stop anything: the receiver of the announcement does.
 
 mod allow;
-#[cfg(test)]
-mod authority_tests;
 mod catalog_cache;
 mod file;
 mod handle;
@@ -25,9 +23,7 @@ mod pinning;
 mod registry_store;
 mod revoking;
 #[cfg(test)]
-mod simulation;
-#[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -43,7 +39,7 @@ pub use catalog_cache::{CatalogCache, CatalogUpdate};
 pub use file::{FileEntry, MAX_SERVERS, ServersFile};
 pub use handle::RegistryHandle;
 pub use list::{Origin, ServerEntry, ServerList};
-pub(super) use members::member_to_be;
+pub(crate) use members::member_to_be;
 pub use owner_key::Renewed;
 
 use self::catalog_cache::StoredCatalog;
@@ -52,12 +48,11 @@ use self::paths::Confinement;
 pub use self::paths::Reach;
 use self::pending_revocations::PendingRevocations;
 use self::registry_store::{Instance, LastApplied, RegistryStore};
-#[cfg(test)]
-pub(super) use self::simulation::{simulated_clock, simulated_steady_clock, simulated_watch};
 use crate::access::{CreatedRecords, KeyRing, Tenancy};
-use crate::gateway::audit::{self, AuditHandle, AuditSettings};
-use crate::gateway::pins::PinBook;
-use crate::gateway::{Error, clock};
+use crate::audit::{self, AuditHandle, AuditSettings};
+use crate::clock;
+use crate::gateway::Error;
+use crate::pins::PinBook;
 use crate::store::{DurableStore, Op, Store, StoreDegraded, StoreError};
 use crate::supervisor::{Definition, Problem, check_name};
 use crate::unix_time;
@@ -193,22 +188,22 @@ impl Registry {
     }
 
     /// Returns the store that holds the registry's records.
-    pub(super) fn store(&self) -> &Arc<dyn Store> {
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
         self.ledger.store()
     }
 
     /// Returns the data directory of that store; `None` if it is not on a disk.
-    pub(super) fn kept_in(&mut self) -> Option<PathBuf> {
+    pub(crate) fn kept_in(&mut self) -> Option<PathBuf> {
         self.ledger.vault().data_dir().map(Path::to_owned)
     }
 
     /// Returns the pins of the servers' tools.
-    pub(super) fn pins(&self) -> &PinBook {
+    pub(crate) fn pins(&self) -> &PinBook {
         &self.pins
     }
 
     /// Opens the audit below the data directory.
-    pub(super) fn start_audit(&self, settings: AuditSettings) -> Result<AuditHandle, Error> {
+    pub(crate) fn start_audit(&self, settings: AuditSettings) -> Result<AuditHandle, Error> {
         let directory = self.confinement.data_dir.join(AUDIT);
         audit::start(&directory, settings).map_err(|error| Error::Internal {
             reason: format!("the audit in '{}' cannot be opened: {error}", directory.display()),
@@ -216,7 +211,7 @@ impl Registry {
     }
 
     /// Takes the changes by the servers files applied so far, each with the file's id, for the audit.
-    pub(super) fn take_applied(&mut self) -> Vec<(String, Applied)> {
+    pub(crate) fn take_applied(&mut self) -> Vec<(String, Applied)> {
         std::mem::take(&mut self.applied)
     }
 
@@ -501,18 +496,18 @@ impl Registry {
     }
 
     /// Returns a receiver that follows whether changes can be stored; its value is `None` while they can.
-    fn trouble(&mut self) -> watch::Receiver<Option<StoreDegraded>> {
+    pub(crate) fn trouble(&mut self) -> watch::Receiver<Option<StoreDegraded>> {
         self.ledger.vault().trouble()
     }
 
     /// Does the work that no caller waits for: the backup of what has changed.
-    fn run_maintenance(&mut self) {
+    pub(crate) fn run_maintenance(&mut self) {
         self.ledger.vault().run_maintenance();
     }
 
     /// Checks whether changes can be stored again. If the store then has other records than the backup that
     /// stood in for it, adopts them.
-    fn probe(&mut self) -> Result<(), Error> {
+    pub(crate) fn probe(&mut self) -> Result<(), Error> {
         self.owed.hold();
         if self.ledger.vault().probe().map_err(stored)? {
             tracing::warn!("the store has other servers or keys than what stood in for it; these count now");
@@ -530,7 +525,7 @@ impl Registry {
     }
 
     /// Stores what is owed, flushes the store and backs it up, at the end.
-    fn shut_down(&mut self) -> Result<(), Error> {
+    pub(crate) fn shut_down(&mut self) -> Result<(), Error> {
         self.store_pending_revocations();
         let settled = self.ledger.vault().rollback_pending().map_err(stored);
         self.ledger.vault().back_up();

@@ -1,11 +1,11 @@
 //! Tests with a slow disk, and with a year of usage (F92, F90).
 
 use super::*;
-use crate::gateway::usage::UsageSample;
-use crate::gateway::usage::buffer::Counted;
-use crate::gateway::usage::call_stats::CallStats;
 use crate::store::fault::SlowStore;
 use crate::store::{DataDir, OPEN_LIMIT};
+use crate::usage::UsageSample;
+use crate::usage::buffer::Counted;
+use crate::usage::call_stats::CallStats;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 

@@ -13,7 +13,7 @@ use std::cell::Cell;
 use std::time::{Duration, SystemTime};
 
 use self::world::{Clock, World};
-use crate::gateway::clock;
+use crate::clock;
 
 thread_local! {
     /// Seconds since 1970 by the simulation's clock; 0 if no simulation runs on this thread.
@@ -25,17 +25,17 @@ thread_local! {
 }
 
 /// Returns what a simulation on this thread knows of its clock; `None` if there is none.
-pub(in crate::gateway) fn simulated_watch() -> Option<&'static clock::Known> {
+pub(crate) fn simulated_watch() -> Option<&'static clock::Known> {
     (CLOCK.get() > 0).then(|| WATCH.with(|watch| *watch))
 }
 
 /// Returns the steady clock of a simulation on this thread; `None` if there is none.
-pub(in crate::gateway) fn simulated_steady_clock() -> Option<Duration> {
+pub(crate) fn simulated_steady_clock() -> Option<Duration> {
     (CLOCK.get() > 0).then(|| Duration::from_secs(STEADY.get()))
 }
 
 /// Returns the time in a simulation on this thread; `None` if there is none.
-pub(in crate::gateway) fn simulated_clock() -> Option<SystemTime> {
+pub(crate) fn simulated_clock() -> Option<SystemTime> {
     let seconds = CLOCK.get();
     (seconds > 0).then(|| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
 }

@@ -206,8 +206,8 @@ impl CallStats {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gateway::usage::buffer::Counted;
     use crate::store::MemoryStore;
+    use crate::usage::buffer::Counted;
 
     fn some() -> UsageAggregates {
         let mut sums = UsageAggregates::load(Arc::new(MemoryStore::default())).expect("memory");

@@ -13,7 +13,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 pub use self::book::Approval;
-pub(in crate::gateway) use self::book::{PinBook, PinCounts};
+pub(crate) use self::book::{PinBook, PinCounts};
 pub use self::diff::Difference;
 use crate::child::{Catalog, Tool};
 use crate::mcp::ToolDigest;
@@ -21,7 +21,7 @@ use crate::supervisor::PinMode;
 
 /// Tools of a server as they were approved, by name.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(in crate::gateway) struct Pins {
+pub(crate) struct Pins {
     tools: BTreeMap<Box<str>, Pin>,
 }
 
@@ -103,7 +103,7 @@ pub struct PinnedTool {
 
 impl Pins {
     /// Returns pins for tools that are seen for the first time.
-    pub(in crate::gateway) fn of(catalog: &Catalog, now_ms: u64) -> Pins {
+    pub(crate) fn of(catalog: &Catalog, now_ms: u64) -> Pins {
         let mut pins = Pins::default();
         for tool in catalog.tools() {
             pins.tools.insert(tool.name.clone(), pin(tool, now_ms, None));
@@ -224,7 +224,7 @@ pub struct PinReport {
 }
 
 impl ToolPins {
-    pub(super) fn new(mode: PinMode, pins: Option<Arc<Pins>>, announced: Arc<Catalog>) -> ToolPins {
+    pub(crate) fn new(mode: PinMode, pins: Option<Arc<Pins>>, announced: Arc<Catalog>) -> ToolPins {
         ToolPins { mode, pins: pins.filter(|_| mode != PinMode::Off), announced }
     }
 
@@ -259,7 +259,7 @@ impl ToolPins {
     }
 
     /// Returns the tools that may be listed: all, or, in the mode `block`, those that are approved.
-    pub(super) fn listed(&self) -> Arc<Catalog> {
+    pub(crate) fn listed(&self) -> Arc<Catalog> {
         let blocking = self.pins.as_ref().filter(|_| self.mode == PinMode::Block);
         let Some(pins) = blocking else { return self.announced.clone() };
         let is_pinned = |tool: &Tool| pins.state_of(tool).is_approved();
@@ -286,11 +286,11 @@ fn digest_of(catalog: &Catalog) -> ToolDigest {
 
 /// Pins that calls are checked against if changed tools are blocked.
 #[derive(Debug, Clone)]
-pub(super) struct Gate(Arc<Pins>);
+pub(crate) struct Gate(Arc<Pins>);
 
 impl Gate {
     /// Returns the state that forbids calls of a tool; `None` if it may be called.
-    pub(super) fn blocks(&self, tool: &Tool) -> Option<PinState> {
+    pub(crate) fn blocks(&self, tool: &Tool) -> Option<PinState> {
         Some(self.0.state_of(tool)).filter(|state| !state.is_approved())
     }
 }

@@ -16,7 +16,7 @@ const OTHER: &str = "(other)";
 
 /// Counts of one server's calls.
 #[derive(Debug, Default)]
-pub(in crate::gateway) struct UsageBuffer(Mutex<BufferState>);
+pub(crate) struct UsageBuffer(Mutex<BufferState>);
 
 #[derive(Debug, Default)]
 struct BufferState {
@@ -38,22 +38,22 @@ pub(super) struct Counted {
 
 /// One call, as it is counted.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::gateway) struct UsageSample<'a> {
+pub(crate) struct UsageSample<'a> {
     /// Id of the key that called.
-    pub(in crate::gateway) key: &'a Arc<str>,
+    pub(crate) key: &'a Arc<str>,
     /// Name of the tool, or of the method for other calls.
-    pub(in crate::gateway) tool: &'a str,
+    pub(crate) tool: &'a str,
     /// Outcome label, as in the metrics.
-    pub(in crate::gateway) outcome: &'static str,
+    pub(crate) outcome: &'static str,
     /// Duration of the call.
-    pub(in crate::gateway) took: Duration,
+    pub(crate) took: Duration,
     /// Bytes of arguments and of the result.
-    pub(in crate::gateway) bytes: (usize, usize),
+    pub(crate) bytes: (usize, usize),
 }
 
 impl UsageBuffer {
     /// Counts a call that ended in this hour.
-    pub(in crate::gateway) fn enter(&self, hour: u32, line: UsageSample<'_>) {
+    pub(crate) fn enter(&self, hour: u32, line: UsageSample<'_>) {
         let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if pages.hour != hour {
             let old = pages.take();

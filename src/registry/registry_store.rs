@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::catalog_cache::{CatalogCache, StoredCatalog};
 use super::list::{Origin, ServerEntry, ServerList};
 use crate::access::{CreatedRecords, KeyRecord, MemberRecord, PlanRecord};
-use crate::gateway::pins::Pins;
+use crate::pins::Pins;
 use crate::store::{DurableStore, Op, Store, StoreError, decode, encode};
 use crate::supervisor::{Definition, Problem};
 use crate::unix_time;

@@ -20,7 +20,7 @@ fn object(value: Value) -> Map<String, Value> {
     object
 }
 
-pub(super) fn settings(dir: &Path) -> Settings {
+pub(crate) fn settings(dir: &Path) -> Settings {
     Settings { data_dir: dir.to_owned(), config_root: None, allowed: AllowedServers::Any }
 }
 
@@ -35,8 +35,20 @@ fn in_memory(dir: &Path) -> Registry {
     Registry::open(vault, settings(dir), &KeyRing::default()).expect("opens")
 }
 
+impl Registry {
+    /// Breaks the file that revocations go into while the store fails, or mends it.
+    pub(crate) fn break_reserve(&mut self, broken: bool) {
+        self.owed.break_reserve(broken);
+    }
+
+    /// Reports whether a revocation is in force that is not stored yet.
+    pub(crate) fn owes(&self) -> bool {
+        !self.owed.is_empty()
+    }
+}
+
 /// Returns a caller who may do everything.
-pub(super) fn operator() -> Principal {
+pub(crate) fn operator() -> Principal {
     KeyRing::default().local_operator()
 }
 
@@ -320,16 +332,16 @@ fn what_an_earlier_version_kept_of_a_foreign_file_goes_at_the_first_start() {
 
 /// Store that can be told to fail: `flush` only, writing, or reading too, like a store that a full disk has closed.
 #[derive(Default)]
-pub(super) struct FailingStore {
+pub(crate) struct FailingStore {
     inner: MemoryStore,
     flush_fails: AtomicBool,
-    pub(super) apply_fails: AtomicBool,
-    pub(super) reads_fail: AtomicBool,
+    pub(crate) apply_fails: AtomicBool,
+    pub(crate) reads_fail: AtomicBool,
 }
 
 impl FailingStore {
     /// Makes reading and writing fail if `closed`, otherwise work again.
-    pub(super) fn close(&self, closed: bool) {
+    pub(crate) fn close(&self, closed: bool) {
         self.apply_fails.store(closed, Ordering::SeqCst);
         self.reads_fail.store(closed, Ordering::SeqCst);
     }

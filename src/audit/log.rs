@@ -19,7 +19,8 @@ use super::export::Export;
 use super::rate::{Rate, RateDecision};
 use super::reading;
 use super::segments::{Listed, Part, Segments};
-use crate::gateway::{Error, clock};
+use crate::clock;
+use crate::gateway::Error;
 use crate::process;
 
 /// Maximum number of entries waiting to be written before [`AuditHandle::note`] drops its own.
@@ -158,7 +159,7 @@ impl Room {
 }
 
 /// Opens the audit below a directory and starts the thread `audit`.
-pub(in crate::gateway) fn start(directory: &Path, settings: AuditSettings) -> io::Result<AuditHandle> {
+pub(crate) fn start(directory: &Path, settings: AuditSettings) -> io::Result<AuditHandle> {
     start_with(directory, settings, Room::below(directory.to_owned()))
 }
 
@@ -363,7 +364,7 @@ impl AuditHandle {
 
     /// Reports whether the last write reached the disk, for a simulation.
     #[cfg(test)]
-    pub(in crate::gateway) fn is_well(&self) -> bool {
+    pub(crate) fn is_well(&self) -> bool {
         !self.counts.failing.load(Ordering::Relaxed)
     }
 
@@ -380,7 +381,7 @@ impl AuditHandle {
     }
 
     /// Returns a page of entries, newest first, each as its line of JSON, and the number of all matches.
-    pub(in crate::gateway) async fn page(
+    pub(crate) async fn page(
         &self,
         query: AuditQuery,
         skip: u64,
@@ -391,12 +392,12 @@ impl AuditHandle {
     }
 
     /// Exports all entries so far, oldest first, as lines of JSON in pieces.
-    pub(in crate::gateway) async fn export(&self, query: AuditQuery) -> Result<Export, Error> {
+    pub(crate) async fn export(&self, query: AuditQuery) -> Result<Export, Error> {
         Ok(Export::of(self.list().await?, query))
     }
 
     /// Writes the waiting entries and ends the thread. A second call does nothing.
-    pub(in crate::gateway) async fn close(&self) {
+    pub(crate) async fn close(&self) {
         let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
         let messages = self.messages.clone();
         let joined = tokio::task::spawn_blocking(move || {

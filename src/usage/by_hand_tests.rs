@@ -8,14 +8,14 @@ use std::task::{Context, Poll, Waker};
 use super::*;
 
 /// State of the thread, and the handle to it.
-pub(in crate::gateway) struct ByHand {
+pub(crate) struct ByHand {
     writer: Writer,
     queue: Receiver<Message>,
-    pub(in crate::gateway) handle: UsageHandle,
+    pub(crate) handle: UsageHandle,
 }
 
 impl ByHand {
-    pub(in crate::gateway) fn open(
+    pub(crate) fn open(
         store: Arc<dyn Store>,
         books: UsageBuffers,
         keys: KeyRing,
@@ -29,33 +29,33 @@ impl ByHand {
     }
 
     /// Does the work of one second. Returns whether everything that was counted is written.
-    pub(in crate::gateway) fn settle(&mut self) -> bool {
+    pub(crate) fn settle(&mut self) -> bool {
         self.writer.settle();
         !self.writer.failing
     }
 
     /// Does the work of one hour.
-    pub(in crate::gateway) fn hour(&mut self) {
+    pub(crate) fn hour(&mut self) {
         self.writer.expired_at = None;
         self.writer.expire();
         self.writer.back_up();
     }
 
     /// Returns the number of known calls of a server.
-    pub(in crate::gateway) fn calls(&mut self, server: &str) -> u64 {
+    pub(crate) fn calls(&mut self, server: &str) -> u64 {
         let sums = self.writer.sums.as_ref();
         sums.and_then(|sums| sums.servers.get(server)).map_or(0, |total| total.calls)
     }
 
     /// Returns the number of a server's calls that the sums of these days still have.
-    pub(in crate::gateway) fn calls_of_days(&mut self, server: &str, days: &BTreeSet<u32>) -> u64 {
+    pub(crate) fn calls_of_days(&mut self, server: &str, days: &BTreeSet<u32>) -> u64 {
         let Some(sums) = &self.writer.sums else { return 0 };
         let lines = days.iter().filter_map(|day| sums.day(*day).ok()).flatten();
         lines.filter(|(line, _)| &*line.server == server).map(|(_, tally)| tally.calls()).sum()
     }
 
     /// Polls the future and answers its queries until it is ready.
-    pub(in crate::gateway) fn answer<T>(&mut self, future: impl Future<Output = T>) -> T {
+    pub(crate) fn answer<T>(&mut self, future: impl Future<Output = T>) -> T {
         let mut future = pin!(future);
         let mut context = Context::from_waker(Waker::noop());
         for _ in 0..1_000 {

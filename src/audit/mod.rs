@@ -14,7 +14,7 @@ mod strand;
 mod told;
 
 pub use self::entry::{AuditEntry, EntryKind, Outcome};
-pub(super) use self::export::{Export, Piece};
-pub(super) use self::log::start;
+pub(crate) use self::export::{Export, Piece};
+pub(crate) use self::log::start;
 pub use self::log::{AuditHandle, AuditQuery, AuditSettings};
 pub use self::told::{told_of_change, told_of_definition};

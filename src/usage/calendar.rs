@@ -3,7 +3,7 @@
 use time::{Date, Month, OffsetDateTime, UtcOffset};
 
 /// Returns the number of the hour since 1970.
-pub(in crate::gateway) fn hour_of(unix_seconds: u64) -> u32 {
+pub(crate) fn hour_of(unix_seconds: u64) -> u32 {
     u32::try_from(unix_seconds / 3600).unwrap_or(u32::MAX)
 }
 
@@ -13,7 +13,7 @@ pub(super) fn day_of_hour(hour: u32) -> u32 {
 }
 
 /// Returns the number of the day since 1970.
-pub(in crate::gateway) fn day_of(unix_seconds: u64) -> u32 {
+pub(crate) fn day_of(unix_seconds: u64) -> u32 {
     u32::try_from(unix_seconds / 86_400).unwrap_or(u32::MAX)
 }
 
@@ -35,7 +35,7 @@ fn number(date: Date) -> u32 {
 }
 
 /// Returns the first day of the month that a day is in.
-pub(in crate::gateway) fn first_of_month(day: u32) -> u32 {
+pub(crate) fn first_of_month(day: u32) -> u32 {
     number(date(day).replace_day(1).unwrap_or(Date::MIN))
 }
 

@@ -13,7 +13,7 @@ use crate::supervisor::PinMode;
 
 /// Pins in force by server id. Cheap to clone.
 #[derive(Clone, Default)]
-pub(in crate::gateway) struct PinBook(Arc<DashMap<Arc<str>, Kept>>);
+pub(crate) struct PinBook(Arc<DashMap<Arc<str>, Kept>>);
 
 struct Kept {
     pins: Arc<Pins>,
@@ -33,16 +33,16 @@ pub struct Approval {
 
 /// Numbers for the metrics of one server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(in crate::gateway) struct PinCounts {
+pub(crate) struct PinCounts {
     /// Number of tools that are not as they were approved.
-    pub(in crate::gateway) unapproved: usize,
+    pub(crate) unapproved: usize,
     /// Number of changes seen since the daemon started.
-    pub(in crate::gateway) changes: u64,
+    pub(crate) changes: u64,
 }
 
 impl PinBook {
     /// Puts a server's pins in force, in place of any before.
-    pub(in crate::gateway) fn set(&self, server: &Arc<str>, pins: Pins) {
+    pub(crate) fn set(&self, server: &Arc<str>, pins: Pins) {
         let pins = Arc::new(pins);
         match self.0.get_mut(server) {
             Some(mut kept) => kept.pins = pins,
@@ -54,33 +54,28 @@ impl PinBook {
     }
 
     /// Forgets all servers but those for which `there` returns `true`.
-    pub(in crate::gateway) fn retain(&self, there: impl Fn(&str) -> bool) {
+    pub(crate) fn retain(&self, there: impl Fn(&str) -> bool) {
         self.0.retain(|server, _| there(server));
     }
 
     /// Returns the pins of a server; `None` before its tools were first seen.
-    pub(in crate::gateway) fn of(&self, server: &str) -> Option<Arc<Pins>> {
+    pub(crate) fn of(&self, server: &str) -> Option<Arc<Pins>> {
         self.0.get(server).map(|kept| kept.pins.clone())
     }
 
     /// Returns the gate that calls of a server are checked against; `None` if they are not checked.
-    pub(in crate::gateway) fn gate(&self, server: &str, mode: PinMode) -> Option<Gate> {
+    pub(crate) fn gate(&self, server: &str, mode: PinMode) -> Option<Gate> {
         (mode == PinMode::Block).then(|| self.of(server).map(Gate)).flatten()
     }
 
     /// Returns the tools of a server beside their pins.
-    pub(in crate::gateway) fn beside(
-        &self,
-        server: &str,
-        mode: PinMode,
-        announced: Arc<Catalog>,
-    ) -> ToolPins {
+    pub(crate) fn beside(&self, server: &str, mode: PinMode, announced: Arc<Catalog>) -> ToolPins {
         let pins = if mode == PinMode::Off { None } else { self.of(server) };
         ToolPins::new(mode, pins, announced)
     }
 
     /// Returns what has changed since the last call, each change once.
-    pub(in crate::gateway) fn news(&self, server: &str, catalog: &Catalog) -> Vec<(Box<str>, PinState)> {
+    pub(crate) fn news(&self, server: &str, catalog: &Catalog) -> Vec<(Box<str>, PinState)> {
         let Some(mut kept) = self.0.get_mut(server) else { return Vec::new() };
         let now: HashMap<Box<str>, _> = kept
             .pins
@@ -98,7 +93,7 @@ impl PinBook {
     }
 
     /// Returns the numbers of a server for the metrics.
-    pub(in crate::gateway) fn counts(&self, server: &str, catalog: &Catalog) -> PinCounts {
+    pub(crate) fn counts(&self, server: &str, catalog: &Catalog) -> PinCounts {
         let Some(kept) = self.0.get(server) else { return PinCounts::default() };
         let unapproved = kept.pins.deviations(catalog).count();
         PinCounts { unapproved, changes: kept.changes }
@@ -108,7 +103,7 @@ impl PinBook {
 impl Approval {
     /// Returns the pins after the approval. Refuses it if the tools are no longer those that the administrator
     /// saw, or if one of the named tools does not exist.
-    pub(in crate::gateway) fn apply(
+    pub(crate) fn apply(
         &self,
         pins: &Pins,
         announced: &Catalog,

@@ -18,9 +18,9 @@ use crate::access::{KeyChange, NewKey, NewKeySpec, Principal, Tenancy};
 use crate::child::Catalog;
 use crate::gateway::keys::{require_admin, require_member, require_operator};
 use crate::gateway::members::Reloaded;
-use crate::gateway::pins::Approval;
 use crate::gateway::standing::{May, present};
 use crate::gateway::{Error, Revocation, Revoke};
+use crate::pins::Approval;
 use crate::store::StoreDegraded;
 
 /// Maximum number of changes that wait. Further callers wait for a place, each within its own request.
@@ -151,7 +151,7 @@ impl RegistryHandle {
     }
 
     /// Runs one of the changes of members and plans of [`Registry`] on its thread, if the caller may administer.
-    pub(in crate::gateway) async fn govern<T: Send + 'static>(
+    pub(crate) async fn govern<T: Send + 'static>(
         &self,
         caller: &Principal,
         change: impl FnOnce(&mut Registry, &Principal) -> Result<T, Error> + Send + 'static,
@@ -160,7 +160,7 @@ impl RegistryHandle {
     }
 
     /// Runs [`Registry::reload_charter`] on the registry's thread.
-    pub(in crate::gateway) async fn reload_charter(&self, charter: Tenancy) -> Result<Reloaded, Error> {
+    pub(crate) async fn reload_charter(&self, charter: Tenancy) -> Result<Reloaded, Error> {
         self.ask(move |registry| Ok(registry.reload_charter(charter))).await
     }
 
@@ -175,7 +175,7 @@ impl RegistryHandle {
     }
 
     /// Checks at intervals whether changes can be stored again while they cannot. Ends with the registry.
-    pub(in crate::gateway) async fn recover(self) {
+    pub(crate) async fn recover(self) {
         let mut trouble = self.trouble.clone();
         while trouble.wait_for(Option::is_some).await.is_ok() {
             tokio::time::sleep(RECOVER_EVERY).await;

@@ -11,14 +11,14 @@ mod quota;
 mod report;
 mod writer;
 
-pub(super) use self::buffer::{UsageBuffer, UsageSample};
-pub(super) use self::calendar::hour_of;
+pub(crate) use self::buffer::{UsageBuffer, UsageSample};
+pub(crate) use self::calendar::hour_of;
 #[cfg(test)]
-pub(super) use self::calendar::{day_of, first_of_month};
+pub(crate) use self::calendar::{day_of, first_of_month};
 pub use self::call_stats::CallStats;
-pub(super) use self::quota::Quotas;
+pub(crate) use self::quota::Quotas;
 pub use self::report::{Bucket, Granularity, HistoryQuery, Period, Span, Usage, UsageOf};
 pub use self::writer::Retention;
 #[cfg(test)]
-pub(super) use self::writer::by_hand;
-pub(super) use self::writer::{UsageBuffers, UsageHandle, start};
+pub(crate) use self::writer::by_hand;
+pub(crate) use self::writer::{UsageBuffers, UsageHandle, start};

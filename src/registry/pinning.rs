@@ -6,7 +6,7 @@ use super::list::ServerEntry;
 use super::{Registry, now, registry_store, stored};
 use crate::child::Catalog;
 use crate::gateway::Error;
-use crate::gateway::pins::{Approval, Pins};
+use crate::pins::{Approval, Pins};
 use crate::supervisor::PinMode;
 use crate::unix_time;
 

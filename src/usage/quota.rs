@@ -15,7 +15,8 @@ use super::aggregates::Grant;
 use super::calendar::{day_of, first_of_month, next_month, start_of_day};
 use super::writer::UsageHandle;
 use crate::access::{KeyRing, Plan, Principal};
-use crate::gateway::{Error, QuotaOf, clock};
+use crate::clock;
+use crate::gateway::{Error, QuotaOf};
 
 /// Id of the organization among the quota holders. A member's holder has the member's id; an id with a slash is no
 /// member's id.
@@ -166,7 +167,7 @@ type QuotaPools = DashMap<Arc<str>, Arc<QuotaPool>, RandomState>;
 
 /// Quotas of all plans and keys that have one. Holders are made when they are first needed; their limits may change
 /// at any time.
-pub(in crate::gateway) struct Quotas {
+pub(crate) struct Quotas {
     usage: UsageHandle,
     ring: KeyRing,
     organization: Arc<QuotaPool>,
@@ -178,7 +179,7 @@ pub(in crate::gateway) struct Quotas {
 
 impl Quotas {
     /// Loads the quotas of the plans that have a limit now.
-    pub(in crate::gateway) async fn load(ring: KeyRing, usage: UsageHandle) -> Result<Quotas, Error> {
+    pub(crate) async fn load(ring: KeyRing, usage: UsageHandle) -> Result<Quotas, Error> {
         let quotas = Quotas {
             usage,
             ring,
@@ -207,7 +208,7 @@ impl Quotas {
 
     /// Takes one call from the quota of the caller's key and from that of its plan, which is its member's own or the
     /// organization's; or from neither.
-    pub(in crate::gateway) async fn take(&self, caller: &Principal) -> Result<(), Error> {
+    pub(crate) async fn take(&self, caller: &Principal) -> Result<(), Error> {
         let (of_key, of_plan) = (caller.limits().monthly_requests, caller.plan().monthly_requests);
         if of_key.is_none() && of_plan.is_none() {
             return Ok(());
@@ -226,7 +227,7 @@ impl Quotas {
     }
 
     /// Gives back a call that was not made.
-    pub(in crate::gateway) fn give_back(&self, caller: &Principal) {
+    pub(crate) fn give_back(&self, caller: &Principal) {
         if caller.limits().monthly_requests.is_some() {
             self.of_key(caller.key_id()).give_back();
         }
@@ -270,7 +271,7 @@ impl Quotas {
     }
 
     /// Stores the number of calls really used.
-    pub(in crate::gateway) async fn close(&self) -> Result<(), Error> {
+    pub(crate) async fn close(&self) -> Result<(), Error> {
         let holders: Vec<Arc<QuotaPool>> = [&self.members, &self.keys]
             .into_iter()
             .flat_map(|holders| holders.iter().map(|holder| holder.clone()).collect::<Vec<_>>())

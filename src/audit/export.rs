@@ -17,17 +17,17 @@ const LOOKED_AT: usize = 1024 * 1024;
 
 /// Part of an export.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::gateway) struct Piece {
+pub(crate) struct Piece {
     /// Whole lines. The last line of the last piece has the number of lines before it, so that a truncated export
     /// does not look complete.
-    pub(in crate::gateway) bytes: Bytes,
+    pub(crate) bytes: Bytes,
     /// `true` for the last piece.
-    pub(in crate::gateway) is_last: bool,
+    pub(crate) is_last: bool,
 }
 
 /// State of an export that is not read to its end.
 #[derive(Debug)]
-pub(in crate::gateway) struct Export {
+pub(crate) struct Export {
     lines: Lines,
     query: AuditQuery,
     /// Number of lines exported.
@@ -36,7 +36,7 @@ pub(in crate::gateway) struct Export {
     damaged: u64,
     /// Number of pieces read, for tests.
     #[cfg(test)]
-    pub(in crate::gateway) pieces: std::sync::Arc<std::sync::atomic::AtomicUsize>,
+    pub(crate) pieces: std::sync::Arc<std::sync::atomic::AtomicUsize>,
 }
 
 impl Export {
@@ -54,7 +54,7 @@ impl Export {
 
     /// Reads the next piece, and returns it with the export to go on with. Stops between two reads when dropped.
     /// After the last piece nothing is left.
-    pub(in crate::gateway) async fn next(mut self) -> Result<(Export, Piece), Error> {
+    pub(crate) async fn next(mut self) -> Result<(Export, Piece), Error> {
         let mut text = Vec::new();
         loop {
             let (export, so_far, is_last) = off_the_runtime(move || {
@@ -99,7 +99,7 @@ impl Export {
 
     /// Returns the whole rest, for tests.
     #[cfg(test)]
-    pub(in crate::gateway) async fn whole(mut self) -> Result<String, Error> {
+    pub(crate) async fn whole(mut self) -> Result<String, Error> {
         let mut text = String::new();
         loop {
             let (export, piece) = self.next().await?;
