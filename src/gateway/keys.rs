@@ -6,14 +6,14 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
-use super::members::MemberRequest;
 use super::standing::{present, while_accepted};
-use super::{Error, Gateway, Registry, unix_seconds};
+use super::{Error, Gateway, unix_seconds};
 use crate::access::{
     self, BadPermissions, KeyLimits, KeyRecord, KeyStatus, Member, NewKey, NewKeySpec, Permissions, Plan,
     Principal, Role,
 };
 use crate::nearest::closest;
+use crate::registry::{MemberRequest, Registry, Revocation, Revoke};
 use crate::unix_time;
 use crate::usage::{Bucket, HistoryQuery, Period, Span, Usage, UsageOf};
 
@@ -49,31 +49,6 @@ impl From<Error> for CreateKeyError {
     fn from(error: Error) -> CreateKeyError {
         CreateKeyError::Error(error)
     }
-}
-
-/// Part of a key's lineage that is to be revoked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Revoke {
-    /// Only the key itself.
-    Key,
-    /// The key, the keys that it has made, and those that these have made.
-    Both,
-    /// Only the keys that it has made, and those that these have made.
-    Descendants,
-}
-
-/// Result of a revocation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Revocation {
-    /// Id in the request.
-    pub id: Arc<str>,
-    /// The key as it is now; `None` if it is not kept any more.
-    pub key: Option<access::KeyView>,
-    /// Ids of the keys that this revokes, in ascending order.
-    pub revoked: Vec<Arc<str>>,
-    /// `true` if the revocation would survive an end of the daemon. If not, that is still to come; it is in force
-    /// all the same.
-    pub durable: bool,
 }
 
 /// Snapshot of a key, for display.

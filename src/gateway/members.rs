@@ -5,55 +5,9 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::keys::{MemberView, require_admin};
-use super::{AuditEntry, Error, Gateway, Outcome, Registry, member_to_be, unix_seconds};
+use super::{AuditEntry, Error, Gateway, Outcome, unix_seconds};
 use crate::access::{Member, Plan, PlanRecord, Principal, Role, Tenancy};
-
-/// Parameters of a member to be made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MemberRequest {
-    /// Id of the member; `None` to have one generated.
-    pub id: Option<String>,
-    /// Display name; the id by default.
-    pub name: Option<String>,
-    /// E-mail address; `None` for none.
-    pub email: Option<String>,
-    /// Role, which sets its rights.
-    pub role: Role,
-    /// Name of a plan of its own; `None` for the organization's.
-    pub plan: Option<String>,
-}
-
-/// Requested change of a member; `None` leaves a field as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct MemberChange {
-    /// New display name.
-    pub name: Option<String>,
-    /// New e-mail address; `Some(None)` removes it.
-    pub email: Option<Option<String>>,
-    /// New role, no higher than the caller's.
-    pub role: Option<Role>,
-    /// Name of a new plan of its own; `Some(None)` removes it.
-    pub plan: Option<Option<Arc<str>>>,
-}
-
-/// Result of a member's removal.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Removal {
-    /// Ids of the keys that this revokes, in ascending order.
-    pub revoked: Vec<Arc<str>>,
-    /// `true` if the removal would survive an end of the daemon. If not, that is still to come; it is in force all
-    /// the same.
-    pub durable: bool,
-}
-
-/// Result of reading the configuration file's members and plans again. They are in force.
-#[derive(Debug)]
-pub(crate) struct Reloaded {
-    /// Ids of those who are no longer members.
-    pub(crate) removed: Vec<Arc<str>>,
-    /// Result of making sure that somebody may administer, for which a key is made if necessary.
-    pub(crate) owner_key: Result<(), Error>,
-}
+use crate::registry::{MemberChange, MemberRequest, Registry, Reloaded, Removal, member_to_be};
 
 /// Snapshot of a plan, for display.
 #[derive(Debug, Clone, PartialEq, Eq)]

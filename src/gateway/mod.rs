@@ -13,7 +13,7 @@ mod exporting;
 mod follow;
 mod keychange;
 pub(crate) mod keys;
-pub(crate) mod members;
+mod members;
 mod meter;
 mod scraping;
 #[cfg(test)]
@@ -53,8 +53,8 @@ pub use self::error::{Error, Fault, QuotaOf, Retry};
 pub use self::exporting::{AuditExport, AuditPieces};
 pub use self::follow::{LogEnd, LogFollower, LogNews};
 pub use self::keychange::ChangeRequest;
-pub use self::keys::{CreateKeyError, KeyRequest, KeyView, MemberView, OrganizationView, Revocation, Revoke};
-pub use self::members::{MemberChange, MemberRequest, PlanView, Removal};
+pub use self::keys::{CreateKeyError, KeyRequest, KeyView, MemberView, OrganizationView};
+pub use self::members::PlanView;
 #[cfg(test)]
 pub(crate) use self::simulation::{simulated_clock, simulated_steady_clock, simulated_watch};
 pub use self::standing::while_accepted;

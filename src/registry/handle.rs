@@ -13,13 +13,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::catalog_cache::CatalogUpdate;
 use super::file::ServersFile;
 use super::list::{ServerEntry, ServerList};
-use super::{Announce, Applied, Reach, Registry};
+use super::{Announce, Applied, Reach, Registry, Reloaded, Revocation, Revoke};
 use crate::access::{KeyChange, NewKey, NewKeySpec, Principal, Tenancy};
 use crate::child::Catalog;
+use crate::gateway::Error;
 use crate::gateway::keys::{require_admin, require_member, require_operator};
-use crate::gateway::members::Reloaded;
 use crate::gateway::standing::{May, present};
-use crate::gateway::{Error, Revocation, Revoke};
 use crate::pins::Approval;
 use crate::store::StoreDegraded;
 

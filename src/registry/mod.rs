@@ -39,8 +39,10 @@ pub use catalog_cache::{CatalogCache, CatalogUpdate};
 pub use file::{FileEntry, MAX_SERVERS, ServersFile};
 pub use handle::RegistryHandle;
 pub use list::{Origin, ServerEntry, ServerList};
-pub(crate) use members::member_to_be;
+pub use members::{MemberChange, MemberRequest, Removal};
+pub(crate) use members::{Reloaded, member_to_be};
 pub use owner_key::Renewed;
+pub use revoking::{Revocation, Revoke};
 
 use self::catalog_cache::StoredCatalog;
 use self::merge::{ChangeContext, Step};

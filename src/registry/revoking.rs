@@ -7,11 +7,36 @@ use std::sync::Arc;
 use super::pending_revocations::PendingRevocations;
 use super::registry_store::{delete_member, put_key};
 use super::{Registry, stored};
-use crate::access::{KeyRecord, Principal};
+use crate::access::{KeyRecord, KeyView, Principal};
+use crate::gateway::Error;
 use crate::gateway::keys::may_see;
 use crate::gateway::standing::moment;
-use crate::gateway::{Error, Revocation, Revoke};
 use crate::store::{Op, StoreError};
+
+/// Part of a key's lineage that is to be revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Revoke {
+    /// Only the key itself.
+    Key,
+    /// The key, the keys that it has made, and those that these have made.
+    Both,
+    /// Only the keys that it has made, and those that these have made.
+    Descendants,
+}
+
+/// Result of a revocation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revocation {
+    /// Id in the request.
+    pub id: Arc<str>,
+    /// The key as it is now; `None` if it is not kept any more.
+    pub key: Option<KeyView>,
+    /// Ids of the keys that this revokes, in ascending order.
+    pub revoked: Vec<Arc<str>>,
+    /// `true` if the revocation would survive an end of the daemon. If not, that is still to come; it is in force
+    /// all the same.
+    pub durable: bool,
+}
 
 impl Registry {
     /// Revokes a key, the keys made with it, or both. In force on return, whether or not it could be stored;
