@@ -10,23 +10,25 @@
 //!   believed, advanced since;
 //! * [`settled`], for what is deleted: the same, but only after the clock was believed for a while.
 //!
-//! A process has one clock, so these are functions; before [`begin`] the clock is not doubted. A simulation counts
-//! as a process of its own here, with its own wall clock and its own steady clock.
+//! [`wall_clock`] is the machine's clock as it is, for what is shown and for what only names a moment.
+//!
+//! A process has one clock, so these are functions; before [`begin`] the clock is not doubted. A test may set the
+//! clock of its thread, and a simulation counts as a process of its own here, with its own wall clock and its own
+//! steady clock (`simulated`).
+
+#[cfg(test)]
+pub(crate) mod simulated;
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use sha2::{Digest, Sha256};
 
-use crate::store::{disk as fs, write_private};
 use crate::unix_time;
 
-/// Name of the file in the data directory that has the latest time that was believed.
-const FILE: &str = "clock";
 /// Earliest time that is believed: 2025-01-01, before which no machine runs this program.
 const EARLIEST: u64 = 1_735_689_600;
 /// Time from which the clock is not believed: 2037-01-01. This version is not used for that long, and clocks that
@@ -40,7 +42,7 @@ const LEAP: u64 = 31 * 86_400;
 const MIN_LEAP_AGE: Duration = Duration::from_secs(3600);
 /// Time that the clock must have been believed before anything is deleted by it.
 const SETTLE: Duration = Duration::from_secs(600);
-/// Interval between writes of the time to the data directory.
+/// Interval between writes of the time to where it is kept.
 const KEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// Reason that the clock is not believed.
@@ -143,25 +145,33 @@ impl Watch {
     }
 }
 
+/// Text that outlives the process, in which the latest time that was believed is kept.
+pub trait Keep: fmt::Display + Send + Sync {
+    /// Reads the text; an error of [`io::ErrorKind::NotFound`] if none was ever written.
+    fn read(&self) -> io::Result<Vec<u8>>;
+    /// Writes the text, durably and as a whole. Blocks on the disk.
+    fn write(&self, text: &[u8]) -> io::Result<()>;
+}
+
 struct Running {
     watch: Watch,
     /// Steady clock at the beginning.
     began: Duration,
-    place: PathBuf,
+    place: Arc<dyn Keep>,
     kept_at: Option<Duration>,
     /// Set while writes of the time fail, so that only the first failure is logged.
     keeping_fails: bool,
 }
 
 /// State of the clock of a process.
-pub(crate) struct Known {
+struct Known {
     running: Mutex<Option<Running>>,
     /// Time that was believed at the last look; 0 before [`begin`]. Read by every request.
     floor: AtomicU64,
 }
 
 impl Known {
-    pub(crate) const fn nothing() -> Known {
+    const fn nothing() -> Known {
         Known { running: Mutex::new(None), floor: AtomicU64::new(0) }
     }
 }
@@ -170,7 +180,7 @@ static KNOWN: Known = Known::nothing();
 
 fn known() -> &'static Known {
     #[cfg(test)]
-    if let Some(of_simulation) = crate::gateway::simulated_watch() {
+    if let Some(of_simulation) = simulated::known() {
         return of_simulation;
     }
     &KNOWN
@@ -180,11 +190,11 @@ fn running() -> MutexGuard<'static, Option<Running>> {
     known().running.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Returns the machine's clock; in a simulation, the simulated clock.
-pub(crate) fn wall_clock() -> SystemTime {
+/// Returns the machine's clock, believed or not: for what is shown.
+pub fn wall_clock() -> SystemTime {
     #[cfg(test)]
-    if let Some(simulated) = crate::gateway::simulated_clock() {
-        return simulated;
+    if simulated::wall() > 0 {
+        return unix_time::from_seconds(simulated::wall());
     }
     SystemTime::now()
 }
@@ -192,7 +202,7 @@ pub(crate) fn wall_clock() -> SystemTime {
 /// Returns the clock that nobody sets, since any fixed moment.
 fn steady_clock() -> Duration {
     #[cfg(test)]
-    if let Some(simulated) = crate::gateway::simulated_steady_clock() {
+    if let Some(simulated) = simulated::steady() {
         return simulated;
     }
     static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -221,16 +231,16 @@ impl Running {
         (wall, steady)
     }
 
-    /// Returns the file and the time to write to it; `None` if there is no time yet.
-    fn due(&mut self, steady: Duration) -> Option<(PathBuf, u64)> {
+    /// Returns the time to keep and where; `None` if there is no time yet.
+    fn due(&mut self, steady: Duration) -> Option<(Arc<dyn Keep>, u64)> {
         self.kept_at = Some(steady_clock());
         Some((self.place.clone(), self.watch.expected(steady)?))
     }
 }
 
 /// Writes the time. The lock is not held meanwhile: the disk may be slow, and calls need the time.
-fn write((place, mark): (PathBuf, u64)) {
-    let kept = write_private(&place, render(mark).as_bytes());
+fn write((place, mark): (Arc<dyn Keep>, u64)) {
+    let kept = place.write(render(mark).as_bytes());
     let Some(running) = &mut *running() else { return };
     if let Err(error) = &kept
         && !running.keeping_fails
@@ -240,17 +250,16 @@ fn write((place, mark): (PathBuf, u64)) {
     running.keeping_fails = kept.is_err();
 }
 
-/// Begins to watch the clock of this process, from the latest time that the data directory has kept.
-pub fn begin(data_dir: &Path) {
-    let place = data_dir.join(FILE);
-    let mark = match fs::read(&place) {
+/// Begins to watch the clock of this process, from the latest time that was kept.
+pub fn begin(place: Arc<dyn Keep>) {
+    let mark = match place.read() {
         Ok(bytes) => std::str::from_utf8(&bytes).ok().and_then(parse).or_else(|| {
-            tracing::error!(path = %place.display(), "the latest time that was seen is damaged; it begins anew");
+            tracing::error!(path = %place, "the latest time that was seen is damaged; it begins anew");
             None
         }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => {
-            tracing::error!(%error, path = %place.display(), "the latest time that was seen cannot be read");
+            tracing::error!(%error, path = %place, "the latest time that was seen cannot be read");
             None
         }
     };

@@ -35,7 +35,7 @@ use crate::http::{HttpServer, Tls};
 use crate::process::{self, Host, HostSettings};
 use crate::query::Agent;
 use crate::signals::{DaemonRequest, Signals, Stop};
-use crate::store::{DurableStore, StoreError};
+use crate::store::{ClockFile, DurableStore, StoreError};
 use crate::supervisor::Supervisor;
 use crate::telemetry::logging;
 use crate::telemetry::metrics::Metrics;
@@ -176,7 +176,7 @@ fn build_runtime(workers: usize) -> io::Result<tokio::runtime::Runtime> {
 
 fn open_registry(config: &Config, keys: &KeyRing) -> Result<Registry, StartupError> {
     let data_dir = directory::open(&config.data_dir)?;
-    clock::begin(data_dir.path());
+    clock::begin(Arc::new(ClockFile::of(data_dir.path())));
     let vault =
         DurableStore::open(&data_dir, keeping::probe_store).map_err(|error| StartupError::store(&error))?;
     let settings = Settings {

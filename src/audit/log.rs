@@ -273,7 +273,7 @@ impl Writer {
     }
 
     fn write_one(&mut self, entry: &AuditEntry, part: Part) {
-        let at = OffsetDateTime::now_utc().replace_nanosecond(0).ok();
+        let at = OffsetDateTime::from(clock::wall_clock()).replace_nanosecond(0).ok();
         let at = at.and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_default();
         let number = self.segments.next();
         let line = entry.line(number, &at);

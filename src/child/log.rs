@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch;
 
+use crate::clock;
 use crate::text::{is_invisible, is_presentation};
 
 /// Size of the ring in bytes, with [`cost`] for each line.
@@ -275,7 +276,7 @@ impl Ring {
 
     fn push(&mut self, incarnation: u64, stream: Stream, text: String) {
         self.last += 1;
-        let line = LogLine { number: self.last, at: SystemTime::now(), incarnation, stream, text };
+        let line = LogLine { number: self.last, at: clock::wall_clock(), incarnation, stream, text };
         self.bytes += cost(&line);
         self.lines.push_back(Arc::new(line));
         while self.bytes > RING_BYTES {

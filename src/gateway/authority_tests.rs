@@ -25,10 +25,10 @@ use crate::access::{
     Role, Tenancy,
 };
 use crate::child::{CallsOfATest, Limits, Link, Outcome};
+use crate::clock::simulated::set_wall as set_clock;
 use crate::gateway::dispatch::{Request, Unchecked, dispatch};
 use crate::gateway::follow::Reader;
 use crate::gateway::standing::Asker;
-use crate::gateway::standing::tests::set_clock;
 use crate::gateway::{LogFollower, LogNews, MemberChange, MemberRequest, Revoke, while_accepted};
 use crate::registry::tests::{FailingStore, operator, settings};
 use crate::registry::{Registry, ServerEntry};

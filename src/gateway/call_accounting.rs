@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Error, unix_seconds};
+use super::Error;
 use crate::access::{KeyRing, RateReading};
+use crate::clock;
 use crate::store::Store;
 use crate::telemetry::metrics::OK;
 use crate::usage::{Quotas, Retention, UsageBuffer, UsageBuffers, UsageSample, hour_of, start};
@@ -34,7 +35,7 @@ impl CallAccounting {
     /// Admits a call and counts it when it has ended. `None` if it is not admitted, or has no rate limit.
     pub async fn admit_and_record(&self, token: &str, tool: &str) -> Option<RateReading> {
         let started = Instant::now();
-        let caller = self.keys.authenticate(token, unix_seconds()).ok()?;
+        let caller = self.keys.authenticate(token, clock::now()).ok()?;
         let reading = caller.take_request()?;
         let _under_way = caller.begin_call(CALLS_PER_KEY)?;
         self.quotas.take(&caller).await.ok()?;
@@ -45,6 +46,6 @@ impl CallAccounting {
 
     fn count(&self, key: &Arc<str>, tool: &str, took: Duration) {
         let line = UsageSample { key, tool, outcome: OK, took, bytes: (32, 64) };
-        self.book.enter(hour_of(unix_seconds()), line);
+        self.book.enter(hour_of(clock::now()), line);
     }
 }

@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 
 use super::keys::KeyView;
-use super::{CreateKeyError, Error, Gateway, unix_seconds};
+use super::{CreateKeyError, Error, Gateway};
 use crate::access::{Announced, KeyChange, KeyRecord, KeyStatus, LimitsChange, NewKey, Principal};
+use crate::clock;
 use crate::unix_time;
 
 /// Maximum time that the previous text of a key may be accepted beside the new one.
@@ -42,7 +43,7 @@ impl Gateway {
         let permissions = permissions.map(|asked| self.permissions_to_be(caller, Some(asked))).transpose()?;
         let ChangeRequest { name, description, limits, .. } = request;
         let expires_at = request.expires_at.map(|end| end.map(unix_time::seconds));
-        if expires_at.flatten().is_some_and(|end| end <= unix_seconds()) {
+        if expires_at.flatten().is_some_and(|end| end <= clock::now()) {
             let reason = "Must be a future date; to end the key now, revoke it".to_owned();
             return Err(Error::Unacceptable { field: "expires_at", reason }.into());
         }
@@ -105,7 +106,7 @@ impl Gateway {
         if !owner.role.may_invoke() {
             doubts.push(format!("its member '{}' is a viewer: the key may call no tool", owner.id));
         }
-        if self.0.keys.key(&record.id, unix_seconds()).is_some_and(|key| key.status == KeyStatus::Expired) {
+        if self.0.keys.key(&record.id, clock::now()).is_some_and(|key| key.status == KeyStatus::Expired) {
             doubts.push("the key has expired: nothing that it allows is in force".to_owned());
         }
         doubts
@@ -113,7 +114,7 @@ impl Gateway {
 
     /// Returns the monthly limit of a key: its own, or the default for keys; `None` if there is none or no such key.
     pub fn monthly_limit_of_key(&self, id: &str) -> Option<u64> {
-        let limits = self.0.keys.key(id, unix_seconds())?.record.limits;
+        let limits = self.0.keys.key(id, clock::now())?.record.limits;
         limits.or(self.0.keys.charter().key_defaults).monthly_requests
     }
 }

@@ -7,11 +7,12 @@ use std::time::SystemTime;
 use serde_json::Value;
 
 use super::standing::{present, while_accepted};
-use super::{Error, Gateway, unix_seconds};
+use super::{Error, Gateway};
 use crate::access::{
     self, BadPermissions, KeyLimits, KeyRecord, KeyStatus, Member, NewKey, NewKeySpec, Permissions, Plan,
     Principal, Role,
 };
+use crate::clock;
 use crate::nearest::closest;
 use crate::registry::{MemberRequest, Registry, Revocation, Revoke};
 use crate::unix_time;
@@ -113,7 +114,7 @@ impl Gateway {
     pub async fn keys(&self, caller: &Principal) -> Result<Vec<KeyView>, Error> {
         require(caller, Role::Member)?;
         let totals = while_accepted(caller, self.0.usage.key_totals()).await??;
-        let keys = self.0.keys.keys(unix_seconds()).into_iter();
+        let keys = self.0.keys.keys(clock::now()).into_iter();
         let mut keys: Vec<KeyView> = keys.map(|key| KeyView::of(key, &totals)).collect();
         keys.retain(|key| may_see(caller, &key.record));
         keys.sort_by(|a, b| {
@@ -130,7 +131,7 @@ impl Gateway {
 
     pub(super) fn seen_key(&self, caller: &Principal, id: &str) -> Result<access::KeyView, Error> {
         require(caller, Role::Member)?;
-        let key = self.0.keys.key(id, unix_seconds()).ok_or(Error::KeyNotFound)?;
+        let key = self.0.keys.key(id, clock::now()).ok_or(Error::KeyNotFound)?;
         if may_see(caller, &key.record) { Ok(key) } else { Err(not_yours()) }
     }
 
@@ -211,7 +212,7 @@ impl Gateway {
 
     /// Returns the number of calls of the current month that count for the organization's plan.
     pub async fn requests_this_month(&self, _: &Principal) -> Result<u64, Error> {
-        let month = Span::of_period(Period::Month, unix_seconds());
+        let month = Span::of_period(Period::Month, clock::now());
         Ok(self.0.usage.usage(month, UsageOf::default()).await?.total.calls())
     }
 
@@ -244,7 +245,7 @@ impl Gateway {
         if caller.role().may_administer() {
             return of;
         }
-        let own = self.0.keys.keys(unix_seconds()).into_iter().map(|key| key.record);
+        let own = self.0.keys.keys(clock::now()).into_iter().map(|key| key.record);
         let own = own.filter(|key| key.member_id == caller.member().id).map(|key| key.id);
         let keys = own.filter(|id| of.keys.as_ref().is_none_or(|asked| asked.contains(id)));
         UsageOf { keys: Some(keys.collect()), ..of }
@@ -252,7 +253,7 @@ impl Gateway {
 
     /// Returns the names of all keys, by id.
     pub fn key_names(&self) -> HashMap<Arc<str>, String> {
-        let keys = self.0.keys.keys(unix_seconds()).into_iter();
+        let keys = self.0.keys.keys(clock::now()).into_iter();
         keys.map(|key| (key.record.id, key.record.name)).collect()
     }
 
@@ -279,7 +280,7 @@ impl Gateway {
             plan: organization.plan,
             created_at: self.0.registry.created_at(),
             mcps: self.0.registry.list().entries().len() as u64,
-            api_keys: self.0.keys.active(unix_seconds()) as u64,
+            api_keys: self.0.keys.active(clock::now()) as u64,
             team_members: charter.members.len() as u64,
         }
     }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::keys::{MemberView, require_admin};
-use super::{AuditEntry, Error, Gateway, Outcome, unix_seconds};
+use super::{AuditEntry, Error, Gateway, Outcome};
 use crate::access::{Member, Plan, PlanRecord, Principal, Role, Tenancy};
+use crate::clock;
 use crate::registry::{MemberChange, MemberRequest, Registry, Reloaded, Removal, member_to_be};
 
 /// Snapshot of a plan, for display.
@@ -112,7 +113,7 @@ impl Gateway {
     /// Returns the member that a request for a key makes with it, as it is going to be.
     pub(super) fn new_owner(&self, caller: &Principal, request: MemberRequest) -> Result<Arc<Member>, Error> {
         let charter = self.0.keys.charter();
-        let record = member_to_be(&charter, caller, request, unix_seconds())?;
+        let record = member_to_be(&charter, caller, request, clock::now())?;
         let plan = record.plan.as_ref().and_then(|name| charter.plans.get(name).cloned());
         let made =
             Member { id: record.id, name: record.name, role: record.role, plan, ..Tenancy::default_owner() };

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use super::view::Traffic;
 use crate::child::CounterReading;
@@ -191,7 +191,7 @@ impl Drop for Measured<'_> {
 }
 
 fn unix_ms() -> u64 {
-    let since = unix_time::since_epoch(SystemTime::now());
+    let since = unix_time::since_epoch(clock::wall_clock());
     let believed = clock::believed_at(since.as_secs());
     if believed != since.as_secs() {
         return believed.saturating_mul(1000);

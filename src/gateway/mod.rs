@@ -55,8 +55,6 @@ pub use self::follow::{LogEnd, LogFollower, LogNews};
 pub use self::keychange::ChangeRequest;
 pub use self::keys::{CreateKeyError, KeyRequest, KeyView, MemberView, OrganizationView};
 pub use self::members::PlanView;
-#[cfg(test)]
-pub(crate) use self::simulation::{simulated_clock, simulated_steady_clock, simulated_watch};
 pub use self::standing::while_accepted;
 pub use self::unread::{UnreadAnswer, UnreadLimits};
 pub use self::view::{Readiness, ResourceReply, ServerView, ToolCall, ToolReply, Traffic};
@@ -616,11 +614,6 @@ fn trouble_in_words(trouble: &StoreDegraded) -> String {
         false => "",
     };
     format!("changes cannot be stored: {}{what_to_do}", trouble.cause)
-}
-
-/// Returns seconds since 1970, never before a time that was believed: see [`clock::now`].
-pub(crate) fn unix_seconds() -> u64 {
-    clock::now()
 }
 
 fn not_found(name: &str) -> Error {

@@ -9,36 +9,8 @@
 mod model;
 mod world;
 
-use std::cell::Cell;
-use std::time::{Duration, SystemTime};
-
 use self::world::{Clock, World};
 use crate::clock;
-
-thread_local! {
-    /// Seconds since 1970 by the simulation's clock; 0 if no simulation runs on this thread.
-    static CLOCK: Cell<u64> = const { Cell::new(0) };
-    /// Seconds by the simulation's steady clock, which nobody sets.
-    static STEADY: Cell<u64> = const { Cell::new(0) };
-    /// Knowledge of the simulated process about its clock. One for each thread that simulates, never freed.
-    static WATCH: &'static clock::Known = Box::leak(Box::new(clock::Known::nothing()));
-}
-
-/// Returns what a simulation on this thread knows of its clock; `None` if there is none.
-pub(crate) fn simulated_watch() -> Option<&'static clock::Known> {
-    (CLOCK.get() > 0).then(|| WATCH.with(|watch| *watch))
-}
-
-/// Returns the steady clock of a simulation on this thread; `None` if there is none.
-pub(crate) fn simulated_steady_clock() -> Option<Duration> {
-    (CLOCK.get() > 0).then(|| Duration::from_secs(STEADY.get()))
-}
-
-/// Returns the time in a simulation on this thread; `None` if there is none.
-pub(crate) fn simulated_clock() -> Option<SystemTime> {
-    let seconds = CLOCK.get();
-    (seconds > 0).then(|| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
-}
 
 /// Number of steps in a run: enough for a few dozen ends of the process, few enough to be read.
 const STEPS: u64 = 500;
@@ -67,7 +39,7 @@ fn nothing_acknowledged_is_lost_whatever_disk_clock_and_process_do() {
             (0..STEPS).for_each(|_| world.step());
             world.end()
         });
-        CLOCK.set(0);
+        clock::simulated::end();
         match result {
             Ok(of_run) => seen.add(&of_run),
             Err(panic) => {

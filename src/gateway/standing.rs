@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 use std::future::Future;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::{CredentialError, Error, Principal, ServerEntry, check_permitted};
 use crate::clock;
@@ -25,35 +25,12 @@ impl From<CredentialError> for Error {
     }
 }
 
-/// Returns the time of day.
-fn now() -> SystemTime {
-    #[cfg(test)]
-    if let Some(now) = tests::CLOCK.get() {
-        return now;
-    }
-    SystemTime::now()
-}
-
-/// Returns the time of day in seconds since 1970, never before a time that was believed: what has ended stays so.
-pub(crate) fn moment() -> u64 {
-    clock::not_before(unix_time::seconds(now()))
-}
-
-/// Returns the same once the clock was believed for a while, `None` until then: for what is deleted.
-pub(crate) fn settled() -> Option<u64> {
-    #[cfg(test)]
-    if let Some(now) = tests::CLOCK.get() {
-        return Some(unix_time::seconds(now));
-    }
-    clock::settled()
-}
-
 /// Returns the caller as it is now, or the reason that it is not accepted any more.
 pub(crate) fn present(caller: &Principal) -> Result<Cow<'_, Principal>, Error> {
     if caller.is_unchanged() {
         return Ok(Cow::Borrowed(caller));
     }
-    Ok(Cow::Owned(caller.again(moment())?))
+    Ok(Cow::Owned(caller.again(clock::now())?))
 }
 
 /// Waits until a caller may not go on: its key has ended, or no longer allows the request.
@@ -68,8 +45,8 @@ pub(crate) async fn refused(caller: &Principal, may: impl Fn(&Principal) -> Resu
         match now_is.ends_at() {
             None => changed.await,
             Some(end) => {
-                let left =
-                    unix_time::from_seconds(end).duration_since(now()).unwrap_or_default().min(LOOK_AGAIN);
+                let left = unix_time::from_seconds(end).duration_since(clock::wall_clock());
+                let left = left.unwrap_or_default().min(LOOK_AGAIN);
                 let _ = tokio::time::timeout(left, changed).await;
             }
         }
@@ -120,20 +97,10 @@ impl Asker<'_> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
     use crate::access::{KeyRecord, KeyRing, NewKey, NewKeySpec, Permissions};
-    use std::cell::Cell;
-
-    thread_local! {
-        /// Time of day of the test that runs on this thread; `None` for the real one.
-        pub(crate) static CLOCK: Cell<Option<SystemTime>> = const { Cell::new(None) };
-    }
-
-    /// Sets the clock of this thread, in seconds since 1970.
-    pub(crate) fn set_clock(seconds: u64) {
-        CLOCK.set(Some(unix_time::from_seconds(seconds)));
-    }
+    use crate::clock::simulated::set_wall as set_clock;
 
     fn key(expires_at: Option<u64>) -> (KeyRing, NewKey, Principal) {
         let wish = NewKeySpec {

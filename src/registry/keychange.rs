@@ -8,14 +8,14 @@ use super::{Registry, stored};
 use crate::access::{
     KeyChange, KeyRecord, KeyStatus, Member, NewKey, Principal, Tenancy, administers, check_grant,
 };
+use crate::clock;
 use crate::gateway::Error;
 use crate::gateway::keys::{may_see, not_yours};
-use crate::gateway::standing::moment;
 
 impl Registry {
     /// Changes a key, with effect on its very next request and on what is under way with it.
     pub fn amend_key(&mut self, caller: &Principal, id: &str, change: &KeyChange) -> Result<(), Error> {
-        let at = moment();
+        let at = clock::now();
         let before = self.changeable_key(caller, id, at)?;
         let after = change.of(&before);
         if !change.is_about_names() {
@@ -42,7 +42,7 @@ impl Registry {
     /// Gives a key another text. The previous one is refused after `grace` seconds, at once if that is 0, and
     /// at the latest when the key expires.
     pub fn rotate_key(&mut self, caller: &Principal, id: &str, grace: u64) -> Result<NewKey, Error> {
-        let at = moment();
+        let at = clock::now();
         let before = self.changeable_key(caller, id, at)?;
         match before.status(at) {
             KeyStatus::Active => {}

@@ -11,8 +11,8 @@ use crate::access::{
     CredentialError, ENDED_KEPT, KeyChange, KeyLimits, KeyStatus, Member, NewKey, NewKeySpec, Permissions,
     Plan, PlanRecord, Principal, Role, Tenancy,
 };
+use crate::clock::simulated::set_wall as set_clock;
 use crate::gateway::Approval;
-use crate::gateway::standing::tests::set_clock;
 use crate::store::{DurableStore, MemoryStore};
 
 const NOW: u64 = 1_000_000;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::registry_store::{delete_key, put_key};
 use super::{Registry, stored};
 use crate::access::{Maker, NewKey, NewKeySpec, Principal, Tenancy, check_limits, share};
+use crate::clock;
 use crate::gateway::Error;
-use crate::gateway::standing::{moment, settled};
 use crate::store::Op;
 
 /// Key that is not stored yet, and the batch that stores it.
@@ -22,7 +22,7 @@ impl Registry {
     /// Makes a key for a caller, as the caller is now. Deletes the same member's keys that need not be kept any
     /// longer.
     pub fn create_key(&mut self, maker: &Principal, wish: NewKeySpec) -> Result<NewKey, Error> {
-        let key = self.key_to_be(maker, wish, &self.keys.charter(), moment())?;
+        let key = self.key_to_be(maker, wish, &self.keys.charter(), clock::now())?;
         self.ledger.commit(key.batch).map_err(stored)?;
         self.keys.put([key.made.record.clone()]);
         self.keys.forget(&key.outlived);
@@ -42,7 +42,7 @@ impl Registry {
         let mut made = NewKey::generate(wish, at)
             .map_err(|error| Error::Internal { reason: format!("no random bytes: {error}") })?;
         made.record.created_by = Some(Maker::of(maker.record()));
-        let outlived = self.keys.outlived(&made.record.member_id, settled());
+        let outlived = self.keys.outlived(&made.record.member_id, clock::settled());
         let mut batch = vec![put_key(&made.record).map_err(stored)?];
         batch.extend(outlived.iter().map(|id| delete_key(id)));
         Ok(PendingKey { made, batch, outlived })

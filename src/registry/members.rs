@@ -11,8 +11,8 @@ use crate::access::{
     CreatedRecords, KeyRecord, Member, MemberRecord, NewKey, NewKeySpec, Plan, PlanRecord, Principal, Role,
     Source, Tenancy,
 };
+use crate::clock;
 use crate::gateway::Error;
-use crate::gateway::standing::moment;
 
 /// Maximum number of members made over the API, even if the plan allows more.
 const MAX_MEMBERS: usize = 1_000;
@@ -70,7 +70,7 @@ impl Registry {
     /// Makes a member, if the caller may make one of that role and plan.
     pub fn add_member(&mut self, caller: &Principal, request: MemberRequest) -> Result<Arc<Member>, Error> {
         self.check_paid(request.id.as_deref())?;
-        let (record, made) = self.member_more(caller, request, moment())?;
+        let (record, made) = self.member_more(caller, request, clock::now())?;
         self.ledger.commit(vec![put_member(&record).map_err(stored)?]).map_err(stored)?;
         self.govern(made);
         self.keys.charter().member(&record.id).cloned().ok_or(Error::MemberNotFound)
@@ -84,7 +84,7 @@ impl Registry {
         wish: NewKeySpec,
     ) -> Result<NewKey, Error> {
         self.check_paid(request.id.as_deref())?;
-        let at = moment();
+        let at = clock::now();
         let (record, made) = self.member_more(caller, request, at)?;
         let (charter, _) = self.file_charter.with(&made);
         let wish = NewKeySpec { member_id: record.id.clone(), ..wish };
@@ -120,7 +120,7 @@ impl Registry {
         id: &str,
         change: &MemberChange,
     ) -> Result<Arc<Member>, Error> {
-        let (at, charter, mut made) = (moment(), self.keys.charter(), self.made.clone());
+        let (at, charter, mut made) = (clock::now(), self.keys.charter(), self.made.clone());
         let member = member_made(&charter, caller, id)?;
         let role = change.role.unwrap_or(member.role);
         if role > caller.role() {
@@ -144,7 +144,7 @@ impl Registry {
     /// Removes a member and revokes its keys; they stay revoked for a member of the same name that is made
     /// later. In force on return, whether or not it could be stored, as a revocation is.
     pub fn remove_member(&mut self, caller: &Principal, id: &str) -> Result<Removal, Error> {
-        let (at, charter, mut made) = (moment(), self.keys.charter(), self.made.clone());
+        let (at, charter, mut made) = (clock::now(), self.keys.charter(), self.made.clone());
         member_made(&charter, caller, id)?;
         made.members.retain(|record| *record.id != *id);
         self.check_administered(&made, at)?;

@@ -8,9 +8,9 @@ use super::pending_revocations::PendingRevocations;
 use super::registry_store::{delete_member, put_key};
 use super::{Registry, stored};
 use crate::access::{KeyRecord, KeyView, Principal};
+use crate::clock;
 use crate::gateway::Error;
 use crate::gateway::keys::may_see;
-use crate::gateway::standing::moment;
 use crate::store::{Op, StoreError};
 
 /// Part of a key's lineage that is to be revoked.
@@ -42,7 +42,7 @@ impl Registry {
     /// Revokes a key, the keys made with it, or both. In force on return, whether or not it could be stored;
     /// what could not be stored is written to the reserve and stored later.
     pub fn revoke_key(&mut self, caller: &Principal, id: &str, what: Revoke) -> Result<Revocation, Error> {
-        let at = moment();
+        let at = clock::now();
         let own = self.keys.key(id, at).map(|key| key.record);
         let made = if what == Revoke::Key { Vec::new() } else { self.keys.descendants(id) };
         if own.is_none() && made.is_empty() {
@@ -121,7 +121,7 @@ impl Registry {
 
     /// Returns the keys whose revocation is owed, by itself or with their member.
     fn owed_keys(&self) -> Vec<KeyRecord> {
-        let at = moment();
+        let at = clock::now();
         let mut keys: Vec<KeyRecord> =
             self.owed.keys().filter_map(|id| self.keys.key(id, at)).map(|key| key.record).collect();
         if self.owed.members().next().is_some() {

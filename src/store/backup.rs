@@ -21,6 +21,7 @@ use super::disk::{self as fs, DirBuilder};
 use super::files::{from_hex, hex, write_private};
 use super::records::{MAX_SEQ, SCHEMA_KEY, SEQ_KEY};
 use super::{DataDir, RECORD_VERSION, Record, StoreError};
+use crate::clock;
 
 /// Name of the directory in the data directory.
 pub(super) const DIR: &str = "backup";
@@ -103,7 +104,7 @@ impl Backup {
 
     /// Creates a backup of these records with the current time.
     pub(super) fn now(seq: u64, records: Vec<Record>) -> Backup {
-        let now = OffsetDateTime::now_utc();
+        let now = OffsetDateTime::from(clock::wall_clock());
         let created_at = now.replace_nanosecond(0).unwrap_or(now).format(&Rfc3339).unwrap_or_default();
         Backup { seq, created_at, records }
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::files::{QUARANTINE, ROOM_FILE};
-use super::{StoreError, backup, journal, marker, reserve};
+use super::{StoreError, backup, clock_file, journal, marker, reserve};
 
 const PRIVATE_DIR: u32 = 0o700;
 const PRIVATE_FILE: u32 = 0o600;
@@ -26,7 +26,7 @@ const RESERVED_NAMES: [&str; 11] = [
     STORE,
     "owner.key",
     "audit",
-    "clock",
+    clock_file::FILE,
     SOCKET,
     ROOM_FILE,
     reserve::FILE,

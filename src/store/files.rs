@@ -5,13 +5,12 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
 use super::StoreError;
 use super::disk::{self as fs, File, OpenOptions};
-use crate::unix_time;
+use crate::{clock, unix_time};
 
 /// Number of SHA-256 bytes that protect a line: enough against damage, which is not an adversary.
 const SUM_BYTES: usize = 8;
@@ -79,7 +78,7 @@ pub(super) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StoreError> 
 /// Moves a damaged file or directory to `quarantine-<unix time><suffix>` in `dir`, under a name that is free, and
 /// returns the new path. Nothing is deleted.
 pub(super) fn quarantine(dir: &Path, path: &Path, suffix: &str) -> Result<PathBuf, StoreError> {
-    let now = unix_time::seconds(SystemTime::now());
+    let now = unix_time::seconds(clock::wall_clock());
     let name = |again: u64| match again {
         0 => format!("{QUARANTINE}{now}{suffix}"),
         again => format!("{QUARANTINE}{now}-{again}{suffix}"),

@@ -19,6 +19,7 @@
 
 mod backup;
 mod check;
+mod clock_file;
 #[cfg(test)]
 pub(crate) mod conformance;
 mod data_dir;
@@ -50,6 +51,7 @@ use std::time::Duration;
 
 pub use backup::{Backup, write_usage};
 pub use check::{Part, check};
+pub use clock_file::ClockFile;
 pub use data_dir::{DataDir, LOCK, is_reserved};
 pub use durable_store::{DurableStore, StoreDegraded};
 pub use error::StoreError;

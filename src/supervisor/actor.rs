@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::oneshot;
@@ -16,6 +16,7 @@ use super::handle::{CachedCatalog, Leaving, ServerHandle};
 use super::replica::{ReplicaActor, ReplicaArgs, ReplicaMsg};
 use super::start_limiter::{StartLimiter, StartLimits};
 use super::status::{Cause, State};
+use crate::clock;
 use crate::process::Host;
 
 /// Number of replica failures within [`FAILURE_WINDOW`] above which a server is given up.
@@ -402,7 +403,7 @@ fn give_up(handle: &ServerHandle, number: u64, reason: &str) {
     handle.publish(number, |status| {
         handle.close_place(status.incarnation);
         status.state = State::Failed { cause };
-        status.since = SystemTime::now();
+        status.since = clock::wall_clock();
         status.pid = None;
     });
 }

@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::watch;
@@ -17,6 +17,7 @@ use super::fleet::Load;
 use super::policy::Policy;
 use super::status::{ReplicaView, ServerInfo, State, Status, Update};
 use crate::child::{Catalog, CatalogSlot, Counters, Link, ServerLog};
+use crate::clock;
 use crate::mcp::Era;
 use crate::process::TreeView;
 
@@ -253,7 +254,7 @@ impl ServerHandle {
         let mut roster = self.roster();
         roster.refused = state.map(|state| Update {
             state,
-            since: SystemTime::now(),
+            since: clock::wall_clock(),
             last_stderr: Arc::new([]),
             has_failed: true,
         });
@@ -363,7 +364,7 @@ impl ServerHandle {
                 Some(face) => roster.status(face),
                 None => {
                     let state = resting.unwrap_or(&status.state).clone();
-                    let since = if state == status.state { status.since } else { SystemTime::now() };
+                    let since = if state == status.state { status.since } else { clock::wall_clock() };
                     let update = roster.refused.clone();
                     let rest = Status { state, since, pid: None, update, ..Status::clone(status) };
                     Status { replicas: Arc::new([]), introduction: roster.introduction.clone(), ..rest }
@@ -425,7 +426,7 @@ impl ReplicaSet {
         Some(next.map_or_else(
             || Update {
                 state: State::Starting,
-                since: SystemTime::now(),
+                since: clock::wall_clock(),
                 last_stderr: Arc::new([]),
                 has_failed: self.failed,
             },

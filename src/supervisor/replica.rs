@@ -2,7 +2,7 @@
 //! state. It survives its children; when it ends, it kills the child that it has.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::task::AbortHandle;
@@ -19,6 +19,7 @@ use crate::child::{
     CatalogSlot, ChildActor, ChildArgs, ChildMsg, End, Fault, HandshakeError, HandshakeOutcome, Link,
     Opening, ProbeSettings, Report, Words, reason,
 };
+use crate::clock;
 use crate::mcp::Era;
 use crate::process::{Exit, Host, Spec, StopSequence};
 
@@ -408,7 +409,7 @@ impl ReplicaState {
         self.args.handle.publish(self.args.number, |status| {
             status.state = state.clone();
             (status.failures, status.failed_starts) = (failures, failed_starts);
-            status.since = SystemTime::now();
+            status.since = clock::wall_clock();
         });
         let (before, now) = (doing(&self.shown), doing(&state));
         self.shown = state;

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::definition::Definition;
 use super::start_limiter::QueuedStartView;
 use crate::child::StartView;
+use crate::clock;
 use crate::mcp::Era;
 use crate::process::TreeView;
 
@@ -122,7 +123,7 @@ impl State {
 
 /// Converts a due time to the wall clock; a time in the past becomes now.
 pub fn on_the_wall(due: Instant) -> SystemTime {
-    SystemTime::now() + due.saturating_duration_since(Instant::now())
+    clock::wall_clock() + due.saturating_duration_since(Instant::now())
 }
 
 /// Reason why a child ended or could not start.
@@ -370,7 +371,7 @@ impl Status {
     pub fn new(state: State) -> Status {
         Status {
             state,
-            since: SystemTime::now(),
+            since: clock::wall_clock(),
             incarnation: 0,
             restarts: 0,
             pid: None,

@@ -17,6 +17,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFi
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::clock;
 use crate::text::{is_invisible, is_presentation};
 
 /// Settings of the log.
@@ -131,7 +132,7 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let now = OffsetDateTime::now_utc().format(TIME).map_err(|_| fmt::Error)?;
+        let now = OffsetDateTime::from(clock::wall_clock()).format(TIME).map_err(|_| fmt::Error)?;
         write!(writer, "{now} {:<5} ", event.metadata().level())?;
         let mut visitor = Visitor::default();
         event.record(&mut visitor);

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use crate::clock;
 use crate::unix_time;
 use arc_swap::ArcSwap;
 use prometheus::core::Collector;
@@ -349,7 +350,7 @@ impl Metrics {
     pub fn reloaded(&self, good: bool) {
         self.shared.reload_good.set(i64::from(good));
         if good {
-            let now = unix_time::seconds(SystemTime::now());
+            let now = unix_time::seconds(clock::wall_clock());
             self.shared.reload_time.set(i64::try_from(now).unwrap_or(i64::MAX));
         }
     }

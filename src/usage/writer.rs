@@ -17,7 +17,7 @@ use super::calendar::{day_of, day_of_hour, hour_of};
 use super::report::{self, Bucket, HistoryQuery, Span, Usage, UsageOf};
 use crate::access::KeyRing;
 use crate::clock;
-use crate::gateway::{Error, unix_seconds};
+use crate::gateway::Error;
 use crate::store::{self, Store, StoreError};
 
 /// Interval between writes of usage.
@@ -211,7 +211,7 @@ impl Writer {
         // Drops the books of removed servers, once everything is taken from them.
         self.books.retain(|_, (_, book)| Arc::strong_count(book) > 1 || !book.is_empty());
         let believed = clock::believed();
-        for key in self.keys.keys(unix_seconds()) {
+        for key in self.keys.keys(clock::now()) {
             if let Some(at) = key.last_used {
                 // A time from a clock that was wrong for a while must not be kept.
                 sums.used(&key.record.id, at.min(believed));
@@ -246,7 +246,7 @@ impl Writer {
         self.backed_up_at = Some(Instant::now());
         let written = match sums.backup(BACKUP_BYTES) {
             Ok(records) if records.is_empty() => return,
-            records => records.and_then(|records| store::write_usage(data_dir, unix_seconds(), records)),
+            records => records.and_then(|records| store::write_usage(data_dir, clock::now(), records)),
         };
         if let Err(error) = written {
             tracing::warn!(%error, "usage could not be backed up; tried again in an hour");

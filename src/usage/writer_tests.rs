@@ -1,6 +1,7 @@
 //! Tests with a slow disk, and with a year of usage (F92, F90).
 
 use super::*;
+use crate::clock;
 use crate::store::fault::SlowStore;
 use crate::store::{DataDir, OPEN_LIMIT};
 use crate::usage::UsageSample;
@@ -31,7 +32,7 @@ async fn calls_are_counted_while_a_flush_hangs_and_its_age_shows_it() {
     let call = || {
         let took = Duration::from_millis(1);
         book.enter(
-            hour_of(unix_seconds()),
+            hour_of(clock::now()),
             UsageSample { key: &key, tool: "a", outcome: "ok", took, bytes: (1, 1) },
         );
     };
@@ -47,7 +48,7 @@ async fn calls_are_counted_while_a_flush_hangs_and_its_age_shows_it() {
     wait_until("its age grows", || usage.flush_age() > age + Duration::from_millis(100)).await;
 
     // Meanwhile queries wait in a queue of limited length.
-    let today = Span::of_period(report::Period::Day, unix_seconds());
+    let today = Span::of_period(report::Period::Day, clock::now());
     let mut asked = tokio::task::JoinSet::new();
     for _ in 0..2 * QUEUE {
         let usage = usage.clone();

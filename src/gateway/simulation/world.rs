@@ -8,15 +8,14 @@ use serde_json::{Map, Value, json};
 use tokio::runtime::Runtime;
 
 use super::model::{Known, Model, Seen};
-use super::{CLOCK, STEADY};
 use crate::access::{DEFAULT_OWNER, KeyLimits, KeyRing, NewKeySpec, Permissions, Plan, Tenancy};
 use crate::audit::{AuditEntry, AuditHandle, AuditQuery, AuditSettings, Outcome};
-use crate::clock;
+use crate::clock::{self, simulated};
 use crate::gateway::{Error, Revoke};
 use crate::power_disk::{Cut, Dice, Fault};
 use crate::registry::{AllowedServers, Registry, Settings};
 use crate::store::simulated::Place;
-use crate::store::{DataDir, DurableStore, disk};
+use crate::store::{ClockFile, DataDir, DurableStore, disk};
 use crate::usage::by_hand::ByHand;
 use crate::usage::{Quotas, UsageBuffer, UsageBuffers, UsageSample, day_of, first_of_month, hour_of};
 
@@ -72,7 +71,7 @@ impl World {
         let dir = place.data_dir();
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let (dice, model, seen) = (Dice::new(seed), Model::default(), Seen::default());
-        CLOCK.set(BEGIN);
+        simulated::begin(BEGIN);
         let days = BTreeSet::new();
         let mut world = World {
             dice,
@@ -99,8 +98,7 @@ impl World {
     pub(super) fn step(&mut self) {
         self.number += 1;
         let passed = self.dice.below(40);
-        CLOCK.set(CLOCK.get() + passed);
-        STEADY.set(STEADY.get() + passed);
+        simulated::pass(passed);
         clock::beat();
         match self.dice.below(100) {
             0..24 => self.change_a_server(),
@@ -297,13 +295,13 @@ impl World {
     fn set_clock(&mut self, by: &[u64]) {
         self.seen.jumps += 1;
         let by = by[self.dice.index(by.len())];
-        let now = CLOCK.get();
-        CLOCK.set(if self.dice.once_in(2) { now + by } else { now.saturating_sub(by).max(1) });
+        let now = simulated::wall();
+        simulated::set_wall(if self.dice.once_in(2) { now + by } else { now.saturating_sub(by).max(1) });
     }
 
     /// Sets the clock for a start: right, or wrong by days or years, as after an empty battery or from an old image.
     fn set_clock_for_a_start(&mut self) {
-        CLOCK.set(BEGIN + self.number * 20);
+        simulated::set_wall(BEGIN + self.number * 20);
         if self.clock == Clock::Wild && self.dice.once_in(4) {
             self.set_clock(&[2 * DAY, 20 * DAY, 40 * DAY, 3 * 365 * DAY]);
         }
@@ -419,7 +417,7 @@ impl World {
         let ring = KeyRing::new(charter.clone());
         let vault = DurableStore::open(&self.dir, |_| Ok(())).map_err(|error| text(&error))?;
         let data_dir = self.dir.path().to_owned();
-        clock::begin(&data_dir);
+        clock::begin(Arc::new(ClockFile::of(&data_dir)));
         let allowed = AllowedServers::Any;
         let settings = Settings { data_dir: data_dir.clone(), config_root: None, allowed };
         let mut registry = Registry::open(vault, settings, &ring).map_err(|error| text(&error))?;
@@ -444,7 +442,7 @@ impl World {
 
     /// Checks what must hold after every step.
     fn look_at_what_is_in_force(&mut self) {
-        let now = CLOCK.get();
+        let now = simulated::wall();
         let live = self.live.as_ref().expect("it runs");
         for (text, (id, known)) in &self.model.keys {
             let works = live.ring.authenticate(text, now).is_ok();
@@ -457,7 +455,7 @@ impl World {
 
     /// Checks what must hold after every start.
     fn look_at_what_is_kept(&mut self) {
-        let now = CLOCK.get();
+        let now = simulated::wall();
         let live = self.live.as_mut().expect("it runs");
         let list = live.registry.list();
         for (name, known) in &mut self.model.servers {

@@ -8,6 +8,7 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::clock;
 use crate::gateway::{CredentialError, Gateway, Principal, RateReading};
 use crate::http::core::context::RequestContext;
 use crate::http::core::shared::Shared;
@@ -93,7 +94,7 @@ pub fn read_and_tell(
     reading: &RateReading,
 ) -> usize {
     let visitor = RequestContext::new(Arc::new(Peer::at(IpAddr::from([127, 0, 0, 1]))), true);
-    visitor.told(caller.clone(), Some(*reading), SystemTime::now());
+    visitor.told(caller.clone(), Some(*reading), clock::wall_clock());
     visitor.put_rate_on(answer);
     match credential(request) {
         Credential::Token(token) => token.len(),
@@ -128,7 +129,7 @@ pub(in crate::http) fn identify<'a>(
     visitor: &'a RequestContext,
     headers: &HeaderMap,
 ) -> Result<&'a Principal, AuthError> {
-    let now = SystemTime::now();
+    let now = clock::wall_clock();
     let principal =
         authenticate(&shared.gateway, headers, now).map_err(|denied| shared.failed(visitor, denied))?;
     let reading = principal.take_request();

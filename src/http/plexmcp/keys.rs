@@ -13,6 +13,7 @@ use std::time::SystemTime;
 use super::errors::{self, ApiError};
 use super::fields::{Fields, Page, last, success, success_with};
 use super::{Caller, DiscardBody, Id, QueryPairs, Shared, ToolCaller, json, limits, members, strict};
+use crate::clock;
 use crate::gateway::{
     CreateKeyError, Error, KeyLimits, KeyRecord, KeyRequest, KeyStatus, KeyView, Maker, MemberRequest,
     NewKey, Principal, Revocation, Revoke,
@@ -262,7 +263,7 @@ struct Usage {
 
 pub(super) fn item(key: &KeyView) -> Item<'_> {
     let record = &key.record;
-    let now = unix_time::seconds(SystemTime::now());
+    let now = unix_time::seconds(clock::wall_clock());
     Item {
         id: &record.id,
         name: &record.name,

@@ -12,7 +12,7 @@ mod wire;
 
 use std::error::Error as _;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use reqwest::header::HeaderValue;
@@ -32,6 +32,7 @@ use super::rejected_tools::RejectedTools;
 use super::settings::{ApiKey, LlmSettings};
 use super::sse::{MAX_EVENT, SseData};
 use super::{Event, ModelError, QueryError};
+use crate::clock;
 
 /// Time limit for making a connection.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -166,7 +167,7 @@ impl Chat {
             .headers()
             .get("content-type")
             .is_some_and(|kind| kind.as_bytes().to_ascii_lowercase().starts_with(b"text/event-stream"));
-        let wait = retry_after(response.headers(), SystemTime::now());
+        let wait = retry_after(response.headers(), clock::wall_clock());
         let (read, was_heard) = if is_stream {
             self.read_stream(response, events).await
         } else {
@@ -199,7 +200,7 @@ impl Chat {
 
     async fn refused(&self, response: Response) -> Failed {
         let status = response.status().as_u16();
-        let wait = retry_after(response.headers(), SystemTime::now());
+        let wait = retry_after(response.headers(), clock::wall_clock());
         let body = self.read_whole(response).await.unwrap_or_default();
         let told = EndpointError::read(&body);
         let again = is_passing(status, &told);
