@@ -18,6 +18,12 @@ pub mod nearest;
 pub mod unix_time;
 
 #[forbid(unsafe_code)]
+pub mod clock;
+
+#[forbid(unsafe_code)]
+pub mod facts;
+
+#[forbid(unsafe_code)]
 pub mod jsonrpc;
 
 #[forbid(unsafe_code)]
@@ -37,9 +43,6 @@ pub mod access;
 
 #[forbid(unsafe_code)]
 pub mod store;
-
-#[forbid(unsafe_code)]
-pub mod clock;
 
 #[forbid(unsafe_code)]
 pub mod audit;

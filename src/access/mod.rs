@@ -12,6 +12,7 @@ mod limits;
 mod lineage;
 mod permissions;
 mod rate;
+mod rights;
 mod ring;
 mod standing;
 mod table;
@@ -28,6 +29,7 @@ pub use limits::{KeyLimits, LimitsChange, MAX_CALLS_AT_ONCE, MAX_MONTHLY_REQUEST
 pub use lineage::Maker;
 pub use permissions::{BadPermissions, Permissions};
 pub use rate::RateReading;
+pub use rights::{AccessError, Right};
 pub use ring::{CallOfKey, CredentialError, KeyRing, KeyView, LOCAL_OPERATOR, Principal, administers};
 pub use tenancy::{DEFAULT_OWNER, DEFAULT_PLAN, Member, Organization, Plan, Role, Source, Tenancy};
 pub use unread::{HeldUnread, Unread, fair_share};

@@ -1,8 +1,8 @@
 //! Divides the limit on open files between connections and everything else.
 
-use crate::gateway::ServerList;
 use crate::http::{Settings, places_within};
 use crate::process;
+use crate::registry::ServerList;
 
 /// File descriptors for the store, the audit, the listeners, the runtime and files read briefly.
 const OWN: u64 = 128;

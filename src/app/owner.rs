@@ -5,10 +5,11 @@ use std::path::Path;
 
 use super::keeping;
 use crate::access::{KeyRing, Tenancy};
+use crate::audit::{AuditEntry, Outcome};
 use crate::cli::Exit;
 use crate::config::{self, Environment, Flags};
-use crate::gateway::{AllowedServers, AuditEntry, OpenError, Outcome, Registry, Renewed, Settings};
 use crate::process;
+use crate::registry::{AllowedServers, OpenError, Registry, Renewed, Settings};
 use crate::store::{DurableStore, StoreError};
 
 /// Replaces the key and reports what happened to the old one.

@@ -4,10 +4,10 @@ use std::io;
 
 use bytes::Bytes;
 
+use super::error::Error;
 use super::log::{AuditQuery, off_the_runtime};
 use super::reading::{Direction, Lines};
 use super::segments::{Listed, is_entry};
-use crate::gateway::Error;
 
 /// Minimum length of a piece other than the last one, in bytes; a piece exceeds it by less than one line.
 const PIECE: usize = 64 * 1024;

@@ -15,12 +15,12 @@ use time::format_description::well_known::Rfc3339;
 use tokio::sync::oneshot;
 
 use super::entry::{AuditEntry, EntryKind, Outcome};
+use super::error::Error;
 use super::export::Export;
 use super::rate::{Rate, RateDecision};
 use super::reading;
 use super::segments::{Listed, Part, Segments};
 use crate::clock;
-use crate::gateway::Error;
 use crate::process;
 
 /// Maximum number of entries waiting to be written before [`AuditHandle::note`] drops its own.

@@ -4,6 +4,7 @@
 //! arguments.
 
 mod entry;
+mod error;
 mod export;
 mod log;
 mod rate;
@@ -14,6 +15,7 @@ mod strand;
 mod told;
 
 pub use self::entry::{AuditEntry, EntryKind, Outcome};
+pub use self::error::Error;
 pub(crate) use self::export::{Export, Piece};
 pub(crate) use self::log::start;
 pub use self::log::{AuditHandle, AuditQuery, AuditSettings};

@@ -14,8 +14,8 @@ use super::servers_file::Named;
 use super::settings::Config;
 use super::tenancy;
 use super::values;
-use crate::gateway::AllowedServers;
 use crate::http::{ApiAuth, Tls, TlsFiles};
+use crate::registry::AllowedServers;
 use crate::telemetry::logging::Level;
 
 /// Settings of the file that are resolved later: paths that a flag or a variable may replace, and a default

@@ -37,7 +37,7 @@ pub(crate) fn servers_file(bytes: &[u8]) {
 
 /// Checks that the API accepts the same file.
 fn imported(written: &str, entries: usize) {
-    match crate::gateway::ServersFile::parse("servers.json", written.as_bytes()) {
+    match crate::registry::ServersFile::parse("servers.json", written.as_bytes()) {
         Ok(file) => assert_eq!(file.count(), Some(entries), "the import refuses an entry: {written}"),
         Err(error) => panic!("the import refuses what the file is read from: {error}: {written}"),
     }

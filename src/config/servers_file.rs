@@ -10,7 +10,7 @@ use super::foreign::{self, Entry, Remark, SERVERS_MEMBER, Source, Weight};
 use super::problem::Problems;
 use super::{ConfigProblem, Environment};
 use crate::files;
-use crate::gateway::{self, MAX_SERVERS};
+use crate::registry::{self, MAX_SERVERS};
 
 /// Longest configuration file that is read, in bytes.
 pub(super) const MAX_FILE: u64 = 16 * 1024 * 1024;
@@ -33,8 +33,8 @@ pub struct ServersFile {
 
 impl ServersFile {
     /// Returns the content for the registry to apply, as it was read.
-    pub fn content(&self) -> gateway::ServersFile {
-        gateway::ServersFile::of_entries(self.entries.iter().map(Entry::to_file_entry))
+    pub fn content(&self) -> registry::ServersFile {
+        registry::ServersFile::of_entries(self.entries.iter().map(Entry::to_file_entry))
     }
 
     /// Adds the problems of its servers, for a check, which is strict.

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use super::ServersFile;
 use crate::access::Tenancy;
-use crate::gateway::{AllowedServers, AuditSettings, Retention, UnreadLimits};
+use crate::audit::AuditSettings;
+use crate::gateway::UnreadLimits;
 use crate::http::Settings as HttpSettings;
 use crate::query::LlmSettings;
+use crate::registry::AllowedServers;
 use crate::supervisor::StartLimits;
 use crate::telemetry::logging;
+use crate::usage::Retention;
 
 /// All settings of the daemon at its start: the sum of the modules' settings.
 #[derive(Debug, Clone, PartialEq)]

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use super::dispatch::{Request, Unchecked, dispatch, lists_are_current, require_tool};
 use super::keychange::calls_at_once;
 use super::standing::{Asker, present};
-use super::{Error, Gateway, Principal, ResourceReply, ServerEntry, ToolCall, ToolReply, check_runs, keys};
-use crate::access::CallOfKey;
+use super::{Error, Gateway, Principal, ResourceReply, ServerEntry, ToolCall, ToolReply, check_runs};
+use crate::access::{CallOfKey, Right};
 use crate::child::Limits;
 use crate::jsonrpc::{RpcError, one_line};
 use crate::mcp::{self, NoResult, method};
@@ -71,7 +71,7 @@ impl Gateway {
         let outcome = match &reply {
             Ok(reply) if reply.is_error => "tool_error",
             Ok(_) => OK,
-            Err(error) => error.outcome(),
+            Err(error) => error.facts().name,
         };
         measured.carried(sent, reply.as_ref().map_or(0, carried));
         let latency = measured.end(outcome);
@@ -95,7 +95,7 @@ impl Gateway {
     ) -> Result<ResourceReply, Error> {
         let caller = &*present(caller)?;
         let entry = self.entry(caller, server)?;
-        keys::check_role_invokes(caller)?;
+        caller.require(Right::Member)?;
         check_runs(&entry)?;
         let handle = self.handle(&entry)?;
         self.check_unread(caller)?;
@@ -125,7 +125,7 @@ impl Gateway {
         }
         let size = |contents: &mcp::ReadContents| contents.iter().map(|one| one.get().len()).sum();
         measured.carried(uri.len(), contents.as_ref().map_or(0, size));
-        let latency = measured.end(contents.as_ref().map_or_else(Error::outcome, |_| OK));
+        let latency = measured.end(contents.as_ref().map_or_else(|error| error.facts().name, |_| OK));
         let name = handle
             .catalog()
             .resources()
@@ -184,9 +184,7 @@ fn never_reached(refused: &Error) -> bool {
             | Error::ServerDisabled { .. }
             | Error::ServerNotPermitted { .. }
             | Error::ToolNotPermitted { .. }
-            | Error::Forbidden { .. }
-            | Error::KeyRevoked
-            | Error::KeyExpired
+            | Error::Access(_)
     )
 }
 
@@ -211,7 +209,7 @@ fn carried(reply: &mcp::ToolResult) -> usize {
 }
 
 fn check_invokes(caller: &Principal, entry: &ServerEntry, tool: &str) -> Result<(), Error> {
-    keys::check_role_invokes(caller)?;
+    caller.require(Right::Member)?;
     match caller.permissions().allow_tool(&entry.id, tool) {
         true => Ok(()),
         false => Err(Error::ToolNotPermitted { tool: tool.to_owned() }),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::error::Error;
+use super::not_found;
 use super::standing::Asker;
 use crate::child::{Call, Catalog, Limits, Outcome, Stream, too_long};
 use crate::pins::Gate;
@@ -303,7 +304,7 @@ fn worth_waiting(
     let name = || handle.name().to_string();
     match handle.leaving() {
         None => {}
-        Some(Leaving::Removed) => return Err(Error::ServerNotFound { name: name() }),
+        Some(Leaving::Removed) => return Err(not_found(&name())),
         Some(Leaving::Shutdown) => return Err(Error::ShuttingDown),
     }
     match &status.state {

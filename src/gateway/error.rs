@@ -1,63 +1,33 @@
-//! The errors that a caller can get: a closed set with three facts each: what happened, whose fault it is, and
-//! whether asking again is safe. No status codes here; each dialect translates with one exhaustive `match`.
+//! The errors that a caller can get: those of the rooms, and those of calls. A closed set with one table of facts:
+//! what happened, whose fault it is, and whether asking again is safe. No status codes here; each dialect translates
+//! with exhaustive matches.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::access::AccessError;
+use crate::facts::{Facts, Fault, Retry};
 use crate::pins::PinState;
-use crate::supervisor::{Problem, Status};
-
-/// Party at fault for an [`Error`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// The request cannot be carried out as it was asked.
-    Caller,
-    /// The MCP server misbehaved, is down or refused.
-    Server,
-    /// The gateway itself: overloaded, stopping, or its store failed.
-    Gateway,
-}
-
-/// Safety of repeating the same request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Retry {
-    /// The request never reached the MCP server and can be repeated.
-    Safe,
-    /// The request reached the MCP server and its outcome is unknown: it may have been carried out.
-    OutcomeUnknown,
-    /// Repeating gives the same answer.
-    Pointless,
-}
-
-/// Owner of a monthly quota that is used up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum QuotaOf {
-    /// The quota of the plan: the member's own or the organization's.
-    Plan,
-    /// The quota of the key itself.
-    Key,
-}
-
-impl QuotaOf {
-    fn owner(self) -> &'static str {
-        match self {
-            QuotaOf::Plan => "The plan's",
-            QuotaOf::Key => "This key's",
-        }
-    }
-}
+use crate::supervisor::Status;
+use crate::{audit, registry, usage};
 
 /// Error of the gateway, worded for no particular dialect.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// No server has this id or name.
-    #[error("Server '{name}' not found")]
-    ServerNotFound {
-        /// Id or name that was asked for.
-        name: String,
-    },
+    /// The caller lacks a right, or is no longer accepted.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// A change was refused or failed, or its object does not exist.
+    #[error(transparent)]
+    Registry(#[from] registry::Error),
+    /// A quota is used up, or usage cannot be read.
+    #[error(transparent)]
+    Usage(#[from] usage::Error),
+    /// The audit cannot be read.
+    #[error(transparent)]
+    Audit(#[from] audit::Error),
     /// The operator switched the server off.
     #[error("Server '{name}' is disabled")]
     ServerDisabled {
@@ -81,60 +51,6 @@ pub enum Error {
     ToolNotPermitted {
         /// Tool as the caller named it.
         tool: String,
-    },
-    /// The caller lacks the right to do this.
-    #[error("{reason}")]
-    Forbidden {
-        /// Right that is missing, as a sentence.
-        reason: String,
-    },
-    /// The key was revoked after it was presented, or its member was removed.
-    #[error("The API key was revoked")]
-    KeyRevoked,
-    /// The key expired after it was presented.
-    #[error("The API key has expired")]
-    KeyExpired,
-    /// No key has this id.
-    #[error("API key not found")]
-    KeyNotFound,
-    /// No member has this id.
-    #[error("Member not found")]
-    MemberNotFound,
-    /// No plan has this name.
-    #[error("Plan not found")]
-    PlanNotFound,
-    /// The state of the object does not allow the change: a revoked key, a member of the configuration file, a plan
-    /// in use.
-    #[error("{reason}")]
-    Conflict {
-        /// Obstacle, and how to remove it.
-        reason: String,
-    },
-    /// A value was understood and cannot be accepted.
-    #[error("{field}: {reason}")]
-    Unacceptable {
-        /// Name of the field.
-        field: &'static str,
-        /// Reason for the refusal.
-        reason: String,
-    },
-    /// The plan's maximum number of objects is reached.
-    #[error("No more than {limit} {resource} are allowed; remove one first")]
-    LimitReached {
-        /// Kind of object: `api_keys`, `mcps`.
-        resource: &'static str,
-        /// Maximum number of such objects.
-        limit: u64,
-    },
-    /// The calls of this month are used up.
-    #[error("{} {limit} requests of this month are used up", of.owner())]
-    QuotaExceeded {
-        /// Owner of the quota.
-        of: QuotaOf,
-        /// Maximum number of calls a month.
-        limit: u64,
-        /// Time until the next month.
-        retry_after: Duration,
     },
     /// The key has the maximum number of calls under way.
     #[error("This key has {limit} calls under way, which is as many as a key may have")]
@@ -160,9 +76,6 @@ pub enum Error {
         /// Difference from what was approved.
         state: PinState,
     },
-    /// The tools to be approved have changed since the caller read them.
-    #[error("The tools have changed since they were looked at. Look at them again")]
-    ToolsChanged,
     /// The tool is not in the server's catalog.
     #[error("Tool '{tool}' not found{}", suggestion.as_ref().map(|s| format!(". Did you mean '{s}'?")).unwrap_or_default())]
     ToolNotFound {
@@ -242,56 +155,6 @@ pub enum Error {
     /// The daemon is stopping.
     #[error("The gateway is shutting down")]
     ShuttingDown,
-    /// Another server with a different definition has this name.
-    #[error("Server '{name}' already exists")]
-    AlreadyExists {
-        /// Name that is taken.
-        name: String,
-    },
-    /// The definition cannot be accepted; all problems are reported at once.
-    #[error("{}", problems.first().map(|p| p.to_string()).unwrap_or_default())]
-    InvalidDefinition {
-        /// All problems, each with its path.
-        problems: Vec<Problem>,
-    },
-    /// The file to import or export does not exist.
-    #[error("File '{path}' not found")]
-    FileNotFound {
-        /// Path as the caller wrote it.
-        path: String,
-    },
-    /// A file could not be read.
-    #[error("Failed to read file: {reason}")]
-    FileRead {
-        /// Message of the operating system.
-        reason: String,
-    },
-    /// A file could not be written.
-    #[error("Failed to write to file: {reason}")]
-    FileWrite {
-        /// Message of the operating system.
-        reason: String,
-    },
-    /// The content of a file is not a configuration.
-    #[error("File '{path}' {reason}")]
-    FileContent {
-        /// Path as the caller wrote it.
-        path: String,
-        /// Defect of the content, worded to follow the path.
-        reason: String,
-    },
-    /// The path is outside the configured root.
-    #[error("File path is outside the configured root '{root}'")]
-    OutsideRoot {
-        /// Directory that paths must stay in.
-        root: String,
-    },
-    /// The store refused a change; nothing was changed.
-    #[error("The change could not be stored: {reason}")]
-    Store {
-        /// Reason given by the store.
-        reason: String,
-    },
     /// The gateway has a defect. The text is for the log, not for the caller.
     #[error("internal error: {reason}")]
     Internal {
@@ -324,140 +187,73 @@ fn unread(setting: &str, limit: usize, carried_out: bool) -> String {
 }
 
 impl Error {
-    /// Returns the party at fault.
-    pub fn fault(&self) -> Fault {
+    /// Returns the facts about the error: its name, the party at fault, and the safety of a repetition.
+    pub fn facts(&self) -> Facts {
+        let of_caller = |name, retry| Facts::new(name, Fault::Caller, retry);
+        let of_server = |name, retry| Facts::new(name, Fault::Server, retry);
+        let of_gateway = |name| Facts::new(name, Fault::Gateway, Retry::Safe);
         match self {
-            Error::ServerNotFound { .. }
-            | Error::ServerDisabled { .. }
-            | Error::NoCommand { .. }
-            | Error::ServerNotPermitted { .. }
-            | Error::ToolNotPermitted { .. }
-            | Error::Forbidden { .. }
-            | Error::KeyRevoked
-            | Error::KeyExpired
-            | Error::KeyNotFound
-            | Error::MemberNotFound
-            | Error::PlanNotFound
-            | Error::Conflict { .. }
-            | Error::Unacceptable { .. }
-            | Error::LimitReached { .. }
-            | Error::QuotaExceeded { .. }
-            | Error::TooManyCalls { .. }
-            | Error::Unread { .. }
-            | Error::ToolsChanged
-            | Error::ToolNotFound { .. }
-            | Error::ResourceNotFound { .. }
-            | Error::InvalidArguments { .. }
-            | Error::AlreadyExists { .. }
-            | Error::InvalidDefinition { .. }
-            | Error::FileNotFound { .. }
-            | Error::FileRead { .. }
-            | Error::FileWrite { .. }
-            | Error::FileContent { .. }
-            | Error::OutsideRoot { .. } => Fault::Caller,
-            Error::ToolBlocked { .. }
-            | Error::Rpc { .. }
-            | Error::InputRequired
-            | Error::BadReply { .. }
-            | Error::Unreachable { .. }
-            | Error::BreakerOpen { .. }
-            | Error::TimedOut { .. } => Fault::Server,
-            Error::Overloaded { .. } | Error::ShuttingDown | Error::Store { .. } | Error::Internal { .. } => {
-                Fault::Gateway
-            }
+            Error::Access(error) => error.facts(),
+            Error::Registry(error) => error.facts(),
+            Error::Usage(error) => error.facts(),
+            Error::Audit(error) => error.facts(),
+            Error::ServerDisabled { .. } => of_caller("server_disabled", Retry::Pointless),
+            Error::NoCommand { .. } => of_caller("no_command", Retry::Pointless),
+            Error::ServerNotPermitted { .. } => of_caller("server_not_permitted", Retry::Pointless),
+            Error::ToolNotPermitted { .. } => of_caller("tool_not_permitted", Retry::Pointless),
+            Error::TooManyCalls { .. } => of_caller("too_many_calls", Retry::Safe),
+            Error::Unread { carried_out, .. } => of_caller("unread", unless_in_flight(*carried_out)),
+            Error::ToolBlocked { .. } => of_server("tool_blocked", Retry::Pointless),
+            Error::ToolNotFound { .. } => of_caller("tool_not_found", Retry::Pointless),
+            Error::ResourceNotFound { .. } => of_caller("resource_not_found", Retry::Pointless),
+            Error::InvalidArguments { .. } => of_caller("invalid_arguments", Retry::Pointless),
+            Error::Rpc { .. } => of_server("rpc_error", Retry::Pointless),
+            Error::InputRequired => of_server("input_required", Retry::Pointless),
+            Error::BadReply { .. } => of_server("bad_reply", Retry::OutcomeUnknown),
+            Error::Unreachable { in_flight, .. } => of_server("unreachable", unless_in_flight(*in_flight)),
+            Error::BreakerOpen { .. } => of_server("breaker_open", Retry::Safe),
+            Error::TimedOut { in_flight, .. } => of_server("timed_out", unless_in_flight(*in_flight)),
+            Error::Overloaded { .. } => of_gateway("overloaded"),
+            Error::ShuttingDown => of_gateway("shutting_down"),
+            Error::Internal { .. } => of_gateway("internal"),
         }
     }
 
-    /// Returns whether the same request may be sent again without the risk of doing something twice.
-    pub fn retry(&self) -> Retry {
+    /// Returns the error of access that this is, of whichever room; `None` if it is another.
+    pub fn access(&self) -> Option<&AccessError> {
         match self {
-            Error::Unreachable { in_flight: true, .. }
-            | Error::TimedOut { in_flight: true, .. }
-            | Error::Unread { carried_out: true, .. }
-            | Error::BadReply { .. } => Retry::OutcomeUnknown,
-            Error::Unreachable { .. }
-            | Error::BreakerOpen { .. }
-            | Error::TimedOut { .. }
-            | Error::QuotaExceeded { .. }
-            | Error::TooManyCalls { .. }
-            | Error::Unread { .. }
-            | Error::Overloaded { .. }
-            | Error::ShuttingDown
-            | Error::Store { .. }
-            | Error::Internal { .. } => Retry::Safe,
-            Error::ServerNotFound { .. }
-            | Error::ServerDisabled { .. }
-            | Error::NoCommand { .. }
-            | Error::ServerNotPermitted { .. }
-            | Error::ToolNotPermitted { .. }
-            | Error::Forbidden { .. }
-            | Error::KeyRevoked
-            | Error::KeyExpired
-            | Error::KeyNotFound
-            | Error::MemberNotFound
-            | Error::PlanNotFound
-            | Error::Conflict { .. }
-            | Error::Unacceptable { .. }
-            | Error::LimitReached { .. }
-            | Error::ToolBlocked { .. }
-            | Error::ToolsChanged
-            | Error::ToolNotFound { .. }
-            | Error::ResourceNotFound { .. }
-            | Error::InvalidArguments { .. }
-            | Error::Rpc { .. }
-            | Error::InputRequired
-            | Error::AlreadyExists { .. }
-            | Error::InvalidDefinition { .. }
-            | Error::FileNotFound { .. }
-            | Error::FileRead { .. }
-            | Error::FileWrite { .. }
-            | Error::FileContent { .. }
-            | Error::OutsideRoot { .. } => Retry::Pointless,
+            Error::Access(error) | Error::Registry(registry::Error::Access(error)) => Some(error),
+            _ => None,
         }
     }
 
-    /// Returns the name of the outcome in metrics and logs: one word per variant, stable.
-    pub fn outcome(&self) -> &'static str {
-        match self {
-            Error::ServerNotFound { .. } => "server_not_found",
-            Error::ServerDisabled { .. } => "server_disabled",
-            Error::NoCommand { .. } => "no_command",
-            Error::ServerNotPermitted { .. } => "server_not_permitted",
-            Error::ToolNotPermitted { .. } => "tool_not_permitted",
-            Error::Forbidden { .. } => "forbidden",
-            Error::KeyRevoked => "key_revoked",
-            Error::KeyExpired => "key_expired",
-            Error::KeyNotFound => "key_not_found",
-            Error::MemberNotFound => "member_not_found",
-            Error::PlanNotFound => "plan_not_found",
-            Error::Conflict { .. } => "conflict",
-            Error::Unacceptable { .. } => "unacceptable",
-            Error::LimitReached { .. } => "limit_reached",
-            Error::QuotaExceeded { .. } => "quota_exceeded",
-            Error::TooManyCalls { .. } => "too_many_calls",
-            Error::Unread { .. } => "unread",
-            Error::ToolBlocked { .. } => "tool_blocked",
-            Error::ToolsChanged => "tools_changed",
-            Error::ToolNotFound { .. } => "tool_not_found",
-            Error::ResourceNotFound { .. } => "resource_not_found",
-            Error::InvalidArguments { .. } => "invalid_arguments",
-            Error::Rpc { .. } => "rpc_error",
-            Error::InputRequired => "input_required",
-            Error::BadReply { .. } => "bad_reply",
-            Error::Unreachable { .. } => "unreachable",
-            Error::BreakerOpen { .. } => "breaker_open",
-            Error::TimedOut { .. } => "timed_out",
-            Error::Overloaded { .. } => "overloaded",
-            Error::ShuttingDown => "shutting_down",
-            Error::AlreadyExists { .. } => "already_exists",
-            Error::InvalidDefinition { .. } => "invalid_definition",
-            Error::FileNotFound { .. } => "file_not_found",
-            Error::FileRead { .. } => "file_read",
-            Error::FileWrite { .. } => "file_write",
-            Error::FileContent { .. } => "file_content",
-            Error::OutsideRoot { .. } => "outside_root",
-            Error::Store { .. } => "store",
-            Error::Internal { .. } => "internal",
-        }
+    /// Reports whether the caller's key has ended since it was presented.
+    pub fn ends_key(&self) -> bool {
+        matches!(self.access(), Some(AccessError::KeyRevoked | AccessError::KeyExpired))
     }
+
+    /// Reports whether nothing else that the caller asks for can succeed now: its key has ended, the daemon is
+    /// stopping, or it has a defect.
+    pub fn ends_work(&self) -> bool {
+        let is_over = matches!(
+            self,
+            Error::ShuttingDown
+                | Error::Registry(registry::Error::ShuttingDown)
+                | Error::Usage(usage::Error::ShuttingDown)
+                | Error::Audit(audit::Error::ShuttingDown)
+        );
+        let is_defect = matches!(
+            self,
+            Error::Internal { .. }
+                | Error::Registry(registry::Error::Internal { .. })
+                | Error::Usage(usage::Error::Internal { .. })
+                | Error::Audit(audit::Error::Internal { .. })
+        );
+        self.ends_key() || is_over || is_defect
+    }
+}
+
+/// Returns the safety of repeating a request that a server may have carried out if it was in flight.
+fn unless_in_flight(in_flight: bool) -> Retry {
+    if in_flight { Retry::OutcomeUnknown } else { Retry::Safe }
 }

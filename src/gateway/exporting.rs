@@ -6,9 +6,9 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::keys::require_admin;
-use super::standing::{present, refused};
+use super::standing::{administers, refused, require};
 use super::{AuditQuery, Error, Gateway, Principal};
+use crate::access::Right;
 use crate::audit::{Export, Piece};
 
 /// Number of pieces that wait to be taken. One more is read meanwhile.
@@ -32,7 +32,7 @@ pub struct AuditPieces {
 impl Gateway {
     /// Exports the whole audit, oldest first, as lines of JSON. Fails here if the audit cannot be read at all.
     pub async fn audit_export(&self, caller: &Principal, query: AuditQuery) -> Result<AuditExport, Error> {
-        require_admin(caller)?;
+        require(caller, Right::Administer)?;
         let begin = async { self.0.audit.export(query).await?.next().await };
         let (export, first) = self.while_administers(caller, begin).await?;
         if first.is_last {
@@ -54,8 +54,7 @@ impl AuditPieces {
         if self.is_over {
             return Poll::Ready(None);
         }
-        let may = present(&self.caller).and_then(|caller| require_admin(&caller));
-        let next = match may {
+        let next = match require(&self.caller, Right::Administer) {
             Ok(()) => ready!(self.pieces.poll_recv(cx)),
             Err(error) => {
                 self.is_over = true;
@@ -73,7 +72,7 @@ impl AuditPieces {
 async fn feed(export: Export, first: Piece, caller: Principal, pieces: mpsc::Sender<Piece>) {
     tokio::select! {
         biased;
-        error = refused(&caller, require_admin) => tracing::info!(%error, "an export of the audit was cut"),
+        error = refused(&caller, administers) => tracing::info!(%error, "an export of the audit was cut"),
         () = pieces.closed() => {}
         fed = hand_over(export, first, &pieces) => if let Err(error) = fed {
             tracing::error!(%error, "an export of the audit was cut");
@@ -192,7 +191,7 @@ mod tests {
         ring.put([KeyRecord { revoked_at: Some(1), ..record }]);
         at_rest().await;
         // Pieces that were read before are withheld, too.
-        assert!(matches!(next(&mut pieces).await, Some(Err(Error::KeyRevoked))));
+        assert!(matches!(next(&mut pieces).await, Some(Err(Error::Access(AccessError::KeyRevoked)))));
         assert!(next(&mut pieces).await.is_none());
         assert!(read.load(Ordering::SeqCst) <= 3, "and nothing more is read for it than what was under way");
     }

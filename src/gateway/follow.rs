@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::standing::{present, refused};
-use super::{Error, Principal, ServerEntry, check_permitted, keys};
+use super::{Error, Principal, ServerEntry, check_permitted};
+use crate::access::Right;
 use crate::child::LogLine;
 use crate::supervisor::{ServerHandle, Status};
 
@@ -21,7 +22,7 @@ pub(super) struct Reader {
 
 impl Reader {
     fn may(&self, caller: &Principal) -> Result<(), Error> {
-        keys::require_admin(caller)?;
+        caller.require(Right::Administer)?;
         check_permitted(caller, &self.entry)
     }
 

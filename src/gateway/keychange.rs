@@ -9,7 +9,7 @@ use super::keys::KeyView;
 use super::{CreateKeyError, Error, Gateway};
 use crate::access::{Announced, KeyChange, KeyRecord, KeyStatus, LimitsChange, NewKey, Principal};
 use crate::clock;
-use crate::unix_time;
+use crate::{registry, unix_time};
 
 /// Maximum time that the previous text of a key may be accepted beside the new one.
 const MAX_GRACE: Duration = Duration::from_secs(7 * 86_400);
@@ -45,7 +45,7 @@ impl Gateway {
         let expires_at = request.expires_at.map(|end| end.map(unix_time::seconds));
         if expires_at.flatten().is_some_and(|end| end <= clock::now()) {
             let reason = "Must be a future date; to end the key now, revoke it".to_owned();
-            return Err(Error::Unacceptable { field: "expires_at", reason }.into());
+            return Err(registry::Error::Unacceptable { field: "expires_at", reason }.into());
         }
         let change = KeyChange { name, description, expires_at, permissions, limits };
         self.0.registry.amend_key(caller, &id, change).await?;
@@ -57,10 +57,10 @@ impl Gateway {
     pub async fn rotate_key(&self, caller: &Principal, id: &str, grace: Duration) -> Result<NewKey, Error> {
         if grace > MAX_GRACE {
             let reason = "must be at most 168h, which is seven days".to_owned();
-            return Err(Error::Unacceptable { field: "grace", reason });
+            return Err(registry::Error::Unacceptable { field: "grace", reason }.into());
         }
         let id = self.seen_key(caller, id)?.record.id;
-        self.0.registry.rotate_key(caller, &id, grace.as_secs()).await
+        Ok(self.0.registry.rotate_key(caller, &id, grace.as_secs()).await?)
     }
 
     /// Returns warnings about a key that allows less than its settings suggest, one sentence each: patterns that

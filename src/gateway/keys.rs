@@ -6,15 +6,15 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
-use super::standing::{present, while_accepted};
+use super::standing::{require, while_accepted};
 use super::{Error, Gateway};
 use crate::access::{
-    self, BadPermissions, KeyLimits, KeyRecord, KeyStatus, Member, NewKey, NewKeySpec, Permissions, Plan,
-    Principal, Role,
+    self, AccessError, BadPermissions, KeyLimits, KeyRecord, KeyStatus, Member, NewKey, NewKeySpec,
+    Permissions, Plan, Principal, Right,
 };
 use crate::clock;
 use crate::nearest::closest;
-use crate::registry::{MemberRequest, Registry, Revocation, Revoke};
+use crate::registry::{self, MemberRequest, Registry, Revocation, Revoke};
 use crate::unix_time;
 use crate::usage::{Bucket, HistoryQuery, Period, Span, Usage, UsageOf};
 
@@ -44,6 +44,12 @@ pub enum CreateKeyError {
     Permissions(BadPermissions),
     /// Any other error, such as a missing right.
     Error(Error),
+}
+
+impl From<registry::Error> for CreateKeyError {
+    fn from(error: registry::Error) -> CreateKeyError {
+        CreateKeyError::Error(error.into())
+    }
 }
 
 impl From<Error> for CreateKeyError {
@@ -112,11 +118,11 @@ pub struct MemberView {
 impl Gateway {
     /// Returns the keys that a caller may see: its member's own, or all; newest first, ties by id.
     pub async fn keys(&self, caller: &Principal) -> Result<Vec<KeyView>, Error> {
-        require(caller, Role::Member)?;
+        require(caller, Right::Member)?;
         let totals = while_accepted(caller, self.0.usage.key_totals()).await??;
         let keys = self.0.keys.keys(clock::now()).into_iter();
         let mut keys: Vec<KeyView> = keys.map(|key| KeyView::of(key, &totals)).collect();
-        keys.retain(|key| may_see(caller, &key.record));
+        keys.retain(|key| caller.may_see(&key.record));
         keys.sort_by(|a, b| {
             b.record.created_at.cmp(&a.record.created_at).then_with(|| a.record.id.cmp(&b.record.id))
         });
@@ -130,9 +136,10 @@ impl Gateway {
     }
 
     pub(super) fn seen_key(&self, caller: &Principal, id: &str) -> Result<access::KeyView, Error> {
-        require(caller, Role::Member)?;
-        let key = self.0.keys.key(id, clock::now()).ok_or(Error::KeyNotFound)?;
-        if may_see(caller, &key.record) { Ok(key) } else { Err(not_yours()) }
+        require(caller, Right::Member)?;
+        let key = self.0.keys.key(id, clock::now()).ok_or(registry::Error::KeyNotFound)?;
+        caller.require_sight(&key.record)?;
+        Ok(key)
     }
 
     /// Makes a key that allows nothing that the caller's own does not. Durable when it returns; the text of the key
@@ -142,7 +149,7 @@ impl Gateway {
         caller: &Principal,
         request: KeyRequest,
     ) -> Result<NewKey, CreateKeyError> {
-        require(caller, Role::Member)?;
+        require(caller, Right::Member)?;
         let member = match &request.member {
             Some(new) => self.new_owner(caller, new.clone())?,
             None => self.owner_to_be(caller, request.owner.as_deref())?,
@@ -166,12 +173,12 @@ impl Gateway {
     fn owner_to_be(&self, caller: &Principal, owner: Option<&str>) -> Result<Arc<Member>, Error> {
         let id = owner.unwrap_or(&caller.member().id);
         if *id != *caller.member().id && !caller.role().may_administer() {
-            let reason = "Your role does not allow keys for others".to_owned();
-            return Err(Error::Forbidden { reason });
+            return Err(AccessError::forbidden("Your role does not allow keys for others").into());
         }
         let reason = || format!("there is no member '{id}'");
         let member = self.0.keys.charter().member(id).cloned();
-        member.ok_or_else(|| Error::Unacceptable { field: "owner_id", reason: reason() })
+        let unknown = || registry::Error::Unacceptable { field: "owner_id", reason: reason() };
+        Ok(member.ok_or_else(unknown)?)
     }
 
     /// Reads permissions and replaces names of servers by their ids.
@@ -198,7 +205,7 @@ impl Gateway {
                 let near = closest(&id, seen.map(|entry| &*entry.name));
                 let near = near.map(|name| format!("; did you mean '{name}'?")).unwrap_or_default();
                 let reason = format!("there is no MCP '{id}'{near}");
-                Err(Error::Unacceptable { field: "permissions", reason }.into())
+                Err(registry::Error::Unacceptable { field: "permissions", reason }.into())
             }
         }
     }
@@ -206,8 +213,8 @@ impl Gateway {
     /// Revokes a key, the keys that it has made, or both; keys that are revoked already stay as they are. In force
     /// when it returns, and durable unless the answer says that it is not yet.
     pub async fn revoke_key(&self, caller: &Principal, id: &str, what: Revoke) -> Result<Revocation, Error> {
-        require(caller, Role::Member)?;
-        self.0.registry.revoke_key(caller, id, what).await
+        require(caller, Right::Member)?;
+        Ok(self.0.registry.revoke_key(caller, id, what).await?)
     }
 
     /// Returns the number of calls of the current month that count for the organization's plan.
@@ -218,13 +225,13 @@ impl Gateway {
 
     /// Returns the sums over a span: of everything for those who administer, else of the caller's own member.
     pub async fn usage(&self, caller: &Principal, span: Span, of: UsageOf) -> Result<Usage, Error> {
-        while_accepted(caller, self.0.usage.usage(span, self.of_caller(caller, of))).await?
+        Ok(while_accepted(caller, self.0.usage.usage(span, self.of_caller(caller, of))).await??)
     }
 
     /// Returns a history, newest bucket first, of the same keys as [`Gateway::usage`].
     pub async fn usage_history(&self, caller: &Principal, query: HistoryQuery) -> Result<Vec<Bucket>, Error> {
         let of = self.of_caller(caller, query.of);
-        while_accepted(caller, self.0.usage.history(HistoryQuery { of, ..query })).await?
+        Ok(while_accepted(caller, self.0.usage.history(HistoryQuery { of, ..query })).await??)
     }
 
     /// Returns the usage of a key that the caller may see.
@@ -232,7 +239,9 @@ impl Gateway {
         let key = match self.seen_key(caller, id) {
             Ok(key) => Ok(key.record.id),
             // Usage is kept longer than the key itself.
-            Err(Error::KeyNotFound) if caller.role().may_administer() => Err(Error::KeyNotFound),
+            Err(error @ Error::Registry(registry::Error::KeyNotFound)) if caller.role().may_administer() => {
+                Err(error)
+            }
             Err(error) => return Err(error),
         };
         let of = UsageOf { keys: Some(vec![key.clone().unwrap_or_else(|_| id.into())]), server: None };
@@ -296,46 +305,4 @@ impl Gateway {
         });
         seen.collect()
     }
-}
-
-pub(crate) fn may_see(caller: &Principal, key: &KeyRecord) -> bool {
-    caller.role().may_administer() || key.member_id == caller.member().id
-}
-
-pub(crate) fn not_yours() -> Error {
-    Error::Forbidden { reason: "This API key belongs to another member".to_owned() }
-}
-
-/// Refuses a caller that may not administer.
-pub(crate) fn require_admin(caller: &Principal) -> Result<(), Error> {
-    require(caller, Role::Admin)
-}
-
-/// Refuses a caller that may not define servers, which means running programs as the daemon's user: this would free
-/// a key from its limitation to some servers or tools.
-pub(crate) fn require_operator(caller: &Principal) -> Result<(), Error> {
-    require_admin(caller)?;
-    if caller.permissions().are_unlimited() {
-        return Ok(());
-    }
-    let reason = "A key that is limited to some MCPs or tools may not define servers".to_owned();
-    Err(Error::Forbidden { reason })
-}
-
-/// Refuses a caller that may not have keys.
-pub(crate) fn require_member(caller: &Principal) -> Result<(), Error> {
-    require(caller, Role::Member)
-}
-
-/// Refuses a caller whose role does not allow tool calls.
-pub(crate) fn check_role_invokes(caller: &Principal) -> Result<(), Error> {
-    require(caller, Role::Member)
-}
-
-/// Refuses a caller with a lesser role, and one whose key has ended since it was presented.
-pub(crate) fn require(caller: &Principal, role: Role) -> Result<(), Error> {
-    if present(caller)?.role() >= role {
-        return Ok(());
-    }
-    Err(Error::Forbidden { reason: "Your role does not allow this action".to_owned() })
 }

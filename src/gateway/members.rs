@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::keys::{MemberView, require_admin};
+use super::keys::MemberView;
+use super::standing::require;
 use super::{AuditEntry, Error, Gateway, Outcome};
-use crate::access::{Member, Plan, PlanRecord, Principal, Role, Tenancy};
+use crate::access::{Member, Plan, PlanRecord, Principal, Right, Tenancy};
 use crate::clock;
-use crate::registry::{MemberChange, MemberRequest, Registry, Reloaded, Removal, member_to_be};
+use crate::registry::{self, MemberChange, MemberRequest, Registry, Reloaded, Removal, member_to_be};
 
 /// Snapshot of a plan, for display.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,12 +27,12 @@ impl Gateway {
     pub fn member(&self, caller: &Principal, id: &str) -> Result<MemberView, Error> {
         let mut members = self.members(caller);
         members.retain(|seen| *seen.member.id == *id);
-        members.pop().ok_or(Error::MemberNotFound)
+        Ok(members.pop().ok_or(registry::Error::MemberNotFound)?)
     }
 
     /// Makes a member with a role no higher than the caller's. Durable when it returns.
     pub async fn add_member(&self, caller: &Principal, request: MemberRequest) -> Result<MemberView, Error> {
-        require_admin(caller)?;
+        require(caller, Right::Administer)?;
         let make = |registry: &mut Registry, caller: &Principal| registry.add_member(caller, request);
         let made = self.0.registry.govern(caller, make).await?;
         self.member(caller, &made.id)
@@ -45,7 +46,7 @@ impl Gateway {
         id: &str,
         change: MemberChange,
     ) -> Result<MemberView, Error> {
-        require_admin(caller)?;
+        require(caller, Right::Administer)?;
         let named = id.to_owned();
         let make = move |registry: &mut Registry, caller: &Principal| {
             registry.change_member(caller, &named, &change)
@@ -57,10 +58,10 @@ impl Gateway {
     /// Removes a member that was made over the API and revokes its keys. In force when it returns, and durable
     /// unless the answer says that it is not yet.
     pub async fn remove_member(&self, caller: &Principal, id: &str) -> Result<Removal, Error> {
-        require_admin(caller)?;
+        require(caller, Right::Administer)?;
         let id = id.to_owned();
         let make = move |registry: &mut Registry, caller: &Principal| registry.remove_member(caller, &id);
-        self.0.registry.govern(caller, make).await
+        Ok(self.0.registry.govern(caller, make).await?)
     }
 
     /// Returns all plans, by name.
@@ -80,7 +81,8 @@ impl Gateway {
 
     /// Returns the plan of this name.
     pub fn plan(&self, caller: &Principal, name: &str) -> Result<PlanView, Error> {
-        self.plans(caller).into_iter().find(|seen| *seen.plan.name == *name).ok_or(Error::PlanNotFound)
+        let found = self.plans(caller).into_iter().find(|seen| *seen.plan.name == *name);
+        Ok(found.ok_or(registry::Error::PlanNotFound)?)
     }
 
     /// Makes or replaces a plan that is not in the configuration file; for owners. In force for the very next
@@ -95,7 +97,7 @@ impl Gateway {
     pub async fn remove_plan(&self, caller: &Principal, name: &str) -> Result<(), Error> {
         let name = name.to_owned();
         let make = move |registry: &mut Registry, caller: &Principal| registry.remove_plan(caller, &name);
-        self.0.registry.govern(caller, make).await
+        Ok(self.0.registry.govern(caller, make).await?)
     }
 
     /// Applies the organization, members and plans of the configuration file. Servers, and keys that the change does
@@ -107,7 +109,7 @@ impl Gateway {
         let details = (!removed.is_empty()).then(|| ("removed_members".to_owned(), json!(removed)));
         // A line that cannot be written is logged where that happens.
         let _ = self.0.audit.record(entry.with(details.into_iter().collect())).await;
-        owner_key
+        Ok(owner_key?)
     }
 
     /// Returns the member that a request for a key makes with it, as it is going to be.

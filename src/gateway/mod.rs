@@ -12,13 +12,13 @@ mod error;
 mod exporting;
 mod follow;
 mod keychange;
-pub(crate) mod keys;
+mod keys;
 mod members;
 mod meter;
 mod scraping;
 #[cfg(test)]
 mod simulation;
-pub(crate) mod standing;
+mod standing;
 mod unread;
 mod view;
 
@@ -37,7 +37,7 @@ use self::dispatch::{await_child, await_update, unreachable};
 use self::follow::Reader;
 use self::meter::Meter;
 use self::scraping::Scrape;
-use crate::access::{KeyRing, Unread};
+use crate::access::{KeyRing, Right, Unread};
 use crate::clock;
 use crate::pins::PinBook;
 use crate::store::StoreDegraded;
@@ -49,7 +49,7 @@ use crate::usage::{self, Quotas, UsageBuffer, UsageBuffers, UsageHandle};
 pub use self::acts::{Acts, Listener, UnderWay};
 #[doc(hidden)]
 pub use self::call_accounting::CallAccounting;
-pub use self::error::{Error, Fault, QuotaOf, Retry};
+pub use self::error::Error;
 pub use self::exporting::{AuditExport, AuditPieces};
 pub use self::follow::{LogEnd, LogFollower, LogNews};
 pub use self::keychange::ChangeRequest;
@@ -59,24 +59,31 @@ pub use self::standing::while_accepted;
 pub use self::unread::{UnreadAnswer, UnreadLimits};
 pub use self::view::{Readiness, ResourceReply, ServerView, ToolCall, ToolReply, Traffic};
 pub use crate::access::{
-    Attempts, CredentialError, KeyChange, KeyLimits, KeyRecord, KeyStatus, LimitsChange, MAX_CALLS_AT_ONCE,
-    MAX_MONTHLY_REQUESTS, MAX_REQUESTS_PER_SECOND, Maker, Member, NewKey, Permissions, Plan, PlanRecord,
-    Principal, RateReading, Role, Tenancy,
+    AccessError, Attempts, CredentialError, KeyChange, KeyLimits, KeyRecord, KeyStatus, LimitsChange,
+    MAX_CALLS_AT_ONCE, MAX_MONTHLY_REQUESTS, MAX_REQUESTS_PER_SECOND, Maker, Member, NewKey, Permissions,
+    Plan, PlanRecord, Principal, RateReading, Role, Tenancy,
 };
 pub use crate::audit::{
-    AuditEntry, AuditHandle, AuditQuery, AuditSettings, EntryKind, Outcome, told_of_change,
-    told_of_definition,
+    AuditEntry, AuditHandle, AuditQuery, AuditSettings, EntryKind, Error as AuditError, Outcome,
+    told_of_change, told_of_definition,
 };
 pub use crate::child::{Catalog, CounterReading, LogLine, Resource, Stream, Tool};
+pub use crate::facts::{Facts, Fault, Retry};
 pub use crate::mcp::ToolDigest;
-pub use crate::pins::{Approval, Difference, PinReport, PinState, PinSums, PinnedTool, ToolPins};
-pub use crate::registry::*;
+pub use crate::pins::{
+    Approval, Difference, Error as PinError, PinReport, PinState, PinSums, PinnedTool, ToolPins,
+};
+pub use crate::registry::{
+    Applied, Error as RegistryError, MemberChange, MemberRequest, Removal, Revocation, Revoke, ServerEntry,
+    ServerList, ServersFile,
+};
 pub use crate::supervisor::{
     BreakerState, CRASH_LOOP, Cause, Definition, OWN_MEMBER, PinMode, Problem, QueuedStartView, ReplicaView,
     ServerInfo, State, Status, Update, Usage, on_the_wall, parse_duration,
 };
 pub use crate::usage::{
-    Bucket, CallStats, Granularity, HistoryQuery, Period, Retention, Span, Usage as UsageReport, UsageOf,
+    Bucket, CallStats, Error as UsageError, Granularity, HistoryQuery, Period, QuotaOf, Retention, Span,
+    Usage as UsageReport, UsageOf,
 };
 
 /// Time that acts may still take at the end, when all they wait for is a client that sends its body slowly.
@@ -235,7 +242,7 @@ impl Gateway {
         id_or_name: &str,
         count: usize,
     ) -> Result<Vec<Arc<LogLine>>, Error> {
-        keys::require_admin(caller)?;
+        standing::require(caller, Right::Administer)?;
         let entry = self.entry(caller, id_or_name)?;
         Ok(self.handle(&entry)?.log().tail(count))
     }
@@ -249,7 +256,7 @@ impl Gateway {
         tail: usize,
         after: Option<u64>,
     ) -> Result<LogFollower, Error> {
-        keys::require_admin(caller)?;
+        standing::require(caller, Right::Administer)?;
         let entry = self.entry(caller, id_or_name)?;
         let reader = Reader { caller: caller.clone(), entry: entry.clone() };
         Ok(LogFollower::new(reader, self.handle(&entry)?, tail, after, self.0.stop.subscribe()))
@@ -310,7 +317,7 @@ impl Gateway {
     /// Replaces a server's children, each when its successor is ready. A server that waits for its next start is
     /// tried at once, an idle one is started.
     pub fn restart_server(&self, caller: &Principal, id_or_name: &str) -> Result<(), Error> {
-        keys::require_admin(caller)?;
+        standing::require(caller, Right::Administer)?;
         let entry = self.entry(caller, id_or_name)?;
         check_runs(&entry)?;
         if entry.definition.fault().is_some() {
@@ -362,19 +369,19 @@ impl Gateway {
         skip: u64,
         take: u64,
     ) -> Result<(u64, Vec<String>), Error> {
-        keys::require_admin(caller)?;
+        standing::require(caller, Right::Administer)?;
         self.while_administers(caller, self.0.audit.page(query, skip, take)).await
     }
 
     async fn while_administers<T>(
         &self,
         caller: &Principal,
-        work: impl Future<Output = Result<T, Error>>,
+        work: impl Future<Output = Result<T, audit::Error>>,
     ) -> Result<T, Error> {
         tokio::select! {
             biased;
-            error = standing::refused(caller, keys::require_admin) => Err(error),
-            done = work => done,
+            error = standing::refused(caller, standing::administers) => Err(error),
+            done = work => Ok(done?),
         }
     }
 
@@ -467,7 +474,7 @@ impl Gateway {
             );
         }
         self.0.audit.close().await;
-        closed
+        Ok(closed?)
     }
 
     /// Waits until the registry has ended without having been asked to: the daemon cannot go on.
@@ -617,7 +624,7 @@ fn trouble_in_words(trouble: &StoreDegraded) -> String {
 }
 
 fn not_found(name: &str) -> Error {
-    Error::ServerNotFound { name: name.to_owned() }
+    registry::Error::ServerNotFound { name: name.to_owned() }.into()
 }
 
 fn check_runs(entry: &ServerEntry) -> Result<(), Error> {

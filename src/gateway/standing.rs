@@ -6,35 +6,31 @@ use std::borrow::Cow;
 use std::future::Future;
 use std::time::Duration;
 
-use super::{CredentialError, Error, Principal, ServerEntry, check_permitted};
+use super::{Error, Principal, ServerEntry, check_permitted};
+use crate::access::Right;
 use crate::clock;
 use crate::unix_time;
 
 /// Interval of looks at the clock, which may be set while a caller waits for its key to expire.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
-/// Check that a caller has a certain right.
-pub(crate) type May = fn(&Principal) -> Result<(), Error>;
-
-impl From<CredentialError> for Error {
-    fn from(refused: CredentialError) -> Error {
-        match refused {
-            CredentialError::Expired => Error::KeyExpired,
-            CredentialError::Revoked | CredentialError::Unknown => Error::KeyRevoked,
-        }
-    }
+/// Returns the caller as it is now, or the reason that it is not accepted any more.
+pub(super) fn present(caller: &Principal) -> Result<Cow<'_, Principal>, Error> {
+    Ok(caller.present(clock::now)?)
 }
 
-/// Returns the caller as it is now, or the reason that it is not accepted any more.
-pub(crate) fn present(caller: &Principal) -> Result<Cow<'_, Principal>, Error> {
-    if caller.is_unchanged() {
-        return Ok(Cow::Borrowed(caller));
-    }
-    Ok(Cow::Owned(caller.again(clock::now())?))
+/// Refuses a caller that lacks a right now, or whose key has ended since it was presented.
+pub(super) fn require(caller: &Principal, right: Right) -> Result<(), Error> {
+    Ok(present(caller)?.require(right)?)
+}
+
+/// Refuses a caller that may not administer.
+pub(super) fn administers(caller: &Principal) -> Result<(), Error> {
+    Ok(caller.require(Right::Administer)?)
 }
 
 /// Waits until a caller may not go on: its key has ended, or no longer allows the request.
-pub(crate) async fn refused(caller: &Principal, may: impl Fn(&Principal) -> Result<(), Error>) -> Error {
+pub(super) async fn refused(caller: &Principal, may: impl Fn(&Principal) -> Result<(), Error>) -> Error {
     loop {
         // Taken before the check, so that no change is missed between the two.
         let changed = caller.changed();
@@ -63,16 +59,16 @@ pub async fn while_accepted<T>(caller: &Principal, work: impl Future<Output = T>
 }
 
 /// Caller of a server, and the rights it needs for the call.
-pub(crate) struct Asker<'a> {
-    pub(crate) caller: &'a Principal,
-    pub(crate) entry: &'a ServerEntry,
+pub(super) struct Asker<'a> {
+    pub(super) caller: &'a Principal,
+    pub(super) entry: &'a ServerEntry,
     /// Name of the tool; `None` for a resource.
-    pub(crate) tool: Option<&'a str>,
+    pub(super) tool: Option<&'a str>,
 }
 
 impl Asker<'_> {
     /// Refuses a caller that has lost the right. Costs no lookup as long as the key is unchanged.
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    pub(super) fn check(&self) -> Result<(), Error> {
         if self.caller.is_unchanged() {
             return Ok(());
         }
@@ -80,13 +76,13 @@ impl Asker<'_> {
     }
 
     /// Waits until the caller loses the right.
-    pub(crate) async fn refused(&self) -> Error {
+    pub(super) async fn refused(&self) -> Error {
         refused(self.caller, |caller| self.may(caller)).await
     }
 
     fn may(&self, caller: &Principal) -> Result<(), Error> {
         check_permitted(caller, self.entry)?;
-        super::keys::check_role_invokes(caller)?;
+        caller.require(Right::Member)?;
         match self.tool {
             Some(tool) if !caller.permissions().allow_tool(&self.entry.id, tool) => {
                 Err(Error::ToolNotPermitted { tool: tool.to_owned() })
@@ -99,7 +95,7 @@ impl Asker<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::{KeyRecord, KeyRing, NewKey, NewKeySpec, Permissions};
+    use crate::access::{AccessError, KeyRecord, KeyRing, NewKey, NewKeySpec, Permissions};
     use crate::clock::simulated::set_wall as set_clock;
 
     fn key(expires_at: Option<u64>) -> (KeyRing, NewKey, Principal) {
@@ -127,7 +123,7 @@ mod tests {
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished(), "another name changes nothing");
         ring.put([KeyRecord { revoked_at: Some(1), ..made.record }]);
-        assert!(matches!(waiting.await, Ok(Err(Error::KeyRevoked))));
+        assert!(matches!(waiting.await, Ok(Err(Error::Access(AccessError::KeyRevoked)))));
     }
 
     #[tokio::test(start_paused = true)]
@@ -139,7 +135,7 @@ mod tests {
         tokio::pin!(waiting);
         assert!(tokio::time::timeout(Duration::from_secs(60), &mut waiting).await.is_err());
         set_clock(1_000 + 86_400);
-        assert!(matches!(waiting.await, Error::KeyExpired));
+        assert!(matches!(waiting.await, Error::Access(AccessError::KeyExpired)));
         assert!(begun.elapsed() <= Duration::from_secs(60) + LOOK_AGAIN);
     }
 
@@ -149,6 +145,9 @@ mod tests {
         let (_ring, _, caller) = key(Some(10));
         assert!(matches!(while_accepted(&caller, async { 7 }).await, Ok(7)));
         set_clock(10);
-        assert!(matches!(while_accepted(&caller, async { 7 }).await, Err(Error::KeyExpired)));
+        assert!(matches!(
+            while_accepted(&caller, async { 7 }).await,
+            Err(Error::Access(AccessError::KeyExpired))
+        ));
     }
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 
+use super::error::Error;
 use super::{Gate, PinState, Pins, ToolPins, digest_of};
 use crate::child::Catalog;
-use crate::gateway::Error;
 use crate::mcp::ToolDigest;
 use crate::supervisor::PinMode;
 
@@ -116,7 +116,7 @@ impl Approval {
         let is_known =
             |name: &&String| announced.tool(name).is_some() || pins.tools.contains_key(name.as_str());
         if let Some(unknown) = self.tools.iter().flatten().find(|name| !is_known(name)) {
-            return Err(Error::ToolNotFound { tool: unknown.clone(), suggestion: None });
+            return Err(Error::UnknownTool { tool: unknown.clone() });
         }
         Ok(pins.approved(announced, self.tools.as_deref(), by, now_ms))
     }

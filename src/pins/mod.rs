@@ -4,6 +4,7 @@
 
 mod book;
 mod diff;
+mod error;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -15,6 +16,7 @@ use serde_json::value::RawValue;
 pub use self::book::Approval;
 pub(crate) use self::book::{PinBook, PinCounts};
 pub use self::diff::Difference;
+pub use self::error::Error;
 use crate::child::{Catalog, Tool};
 use crate::mcp::ToolDigest;
 use crate::supervisor::PinMode;

@@ -1,7 +1,6 @@
 //! Tests of pins as an administrator and a call see them.
 
 use super::*;
-use crate::gateway::Error;
 
 fn catalog(tools: &[&str]) -> Arc<Catalog> {
     let raw = |text: &&str| RawValue::from_string((*text).to_owned()).expect("JSON");
@@ -75,7 +74,7 @@ fn an_approval_holds_for_what_was_looked_at_and_for_nothing_else() {
     let gone = approve(Some(&["sub"]), &seen).expect("known");
     assert_eq!(states(&gone, &seen), [of("add", "changed"), of("mul", "new")]);
     assert!(matches!(approve(None, &catalog(&[ADD])), Err(Error::ToolsChanged)));
-    assert!(matches!(approve(Some(&["div"]), &seen), Err(Error::ToolNotFound { .. })));
+    assert!(matches!(approve(Some(&["div"]), &seen), Err(Error::UnknownTool { .. })));
 }
 
 #[test]

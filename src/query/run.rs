@@ -244,9 +244,7 @@ impl Calls<'_> {
             let (at, result) = joined.map_err(|error| Error::Internal { reason: error.to_string() })?;
             match result {
                 // Calls that a child has already received may finish.
-                Err(QueryError::Server(error @ (Error::KeyRevoked | Error::KeyExpired))) => {
-                    ended = Some(error)
-                }
+                Err(QueryError::Server(error)) if error.ends_key() => ended = Some(error),
                 result => made[at] = Some(self.tell_result(result?).await),
             }
         }
@@ -307,15 +305,13 @@ async fn call(
     let answered = gateway.call_tool(&asked, caller).await;
     recording.outcome = match &answered {
         Ok(_) => Outcome::Done,
-        Err(error) if error.retry() == Retry::OutcomeUnknown => Outcome::Unknown,
+        Err(error) if error.facts().retry == Retry::OutcomeUnknown => Outcome::Unknown,
         Err(_) => Outcome::Failed,
     };
     drop(recording);
     let reply = match answered {
         Ok(reply) => reply,
-        Err(
-            error @ (Error::ShuttingDown | Error::Internal { .. } | Error::KeyRevoked | Error::KeyExpired),
-        ) => return Err(error.into()),
+        Err(error) if error.ends_work() => return Err(error.into()),
         Err(error) => return Ok(failed(request, Some(&tool), &error.to_string(), begun.elapsed())),
     };
     let telling = ResultFormat { max_bytes: settings.max_result, images: settings.images };

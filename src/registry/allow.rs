@@ -5,7 +5,8 @@
 //! refuses the arguments and variables that are known to do that. It limits what an administrator's key can do
 //! by mistake or in the wrong hands. It is no sandbox.
 
-use crate::gateway::Error;
+use super::error::Error;
+use super::keychange::forbidden;
 use crate::supervisor::Definition;
 
 /// Servers that may be defined through the API.
@@ -77,7 +78,7 @@ impl AllowedServers {
 }
 
 fn refuse(reason: String) -> Result<(), Error> {
-    Err(Error::Forbidden { reason })
+    Err(forbidden(reason))
 }
 
 fn check_command(commands: &[String], definition: &Definition) -> Result<(), String> {

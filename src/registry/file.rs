@@ -5,9 +5,9 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
+use super::error::Error;
 use super::list::ServerList;
 use super::merge::Raw;
-use crate::gateway::Error;
 use crate::supervisor::{Definition, Problem, check_name};
 use crate::text::cut;
 

@@ -11,14 +11,14 @@ use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::catalog_cache::CatalogUpdate;
+use super::error::Error;
+use super::error::Error;
 use super::file::ServersFile;
 use super::list::{ServerEntry, ServerList};
 use super::{Announce, Applied, Reach, Registry, Reloaded, Revocation, Revoke};
-use crate::access::{KeyChange, NewKey, NewKeySpec, Principal, Tenancy};
+use crate::access::{KeyChange, NewKey, NewKeySpec, Principal, Right, Tenancy};
 use crate::child::Catalog;
-use crate::gateway::Error;
-use crate::gateway::keys::{require_admin, require_member, require_operator};
-use crate::gateway::standing::{May, present};
+use crate::clock;
 use crate::pins::Approval;
 use crate::store::StoreDegraded;
 
@@ -125,27 +125,27 @@ impl RegistryHandle {
 
     /// Runs [`Registry::create_key`] on the registry's thread.
     pub async fn create_key(&self, caller: &Principal, wish: NewKeySpec) -> Result<NewKey, Error> {
-        self.ask_as(caller, require_member, move |registry, maker| registry.create_key(maker, wish)).await
+        self.ask_as(caller, Right::Member, move |registry, maker| registry.create_key(maker, wish)).await
     }
 
     /// Runs [`Registry::revoke_key`] on the registry's thread.
     pub async fn revoke_key(&self, caller: &Principal, id: &str, what: Revoke) -> Result<Revocation, Error> {
         let id = id.to_owned();
-        self.ask_as(caller, require_member, move |registry, caller| registry.revoke_key(caller, &id, what))
+        self.ask_as(caller, Right::Member, move |registry, caller| registry.revoke_key(caller, &id, what))
             .await
     }
 
     /// Runs [`Registry::amend_key`] on the registry's thread.
     pub async fn amend_key(&self, caller: &Principal, id: &str, change: KeyChange) -> Result<(), Error> {
         let id = id.to_owned();
-        self.ask_as(caller, require_member, move |registry, caller| registry.amend_key(caller, &id, &change))
+        self.ask_as(caller, Right::Member, move |registry, caller| registry.amend_key(caller, &id, &change))
             .await
     }
 
     /// Runs [`Registry::rotate_key`] on the registry's thread.
     pub async fn rotate_key(&self, caller: &Principal, id: &str, grace: u64) -> Result<NewKey, Error> {
         let id = id.to_owned();
-        self.ask_as(caller, require_member, move |registry, caller| registry.rotate_key(caller, &id, grace))
+        self.ask_as(caller, Right::Member, move |registry, caller| registry.rotate_key(caller, &id, grace))
             .await
     }
 
@@ -155,7 +155,7 @@ impl RegistryHandle {
         caller: &Principal,
         change: impl FnOnce(&mut Registry, &Principal) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        self.ask_as(caller, require_admin, change).await
+        self.ask_as(caller, Right::Administer, change).await
     }
 
     /// Runs [`Registry::reload_charter`] on the registry's thread.
@@ -187,7 +187,7 @@ impl RegistryHandle {
     /// Runs [`Registry::add`] on the registry's thread.
     pub async fn add(&self, caller: &Principal, name: &str, raw: Map<String, Value>) -> Result<(), Error> {
         let name = name.to_owned();
-        self.ask_as(caller, require_operator, move |registry, _| registry.add(&name, raw)).await
+        self.ask_as(caller, Right::DefineServers, move |registry, _| registry.add(&name, raw)).await
     }
 
     /// Runs [`Registry::update`] on the registry's thread.
@@ -198,25 +198,25 @@ impl RegistryHandle {
         members: Map<String, Value>,
     ) -> Result<(), Error> {
         let name = name.to_owned();
-        self.ask_as(caller, require_operator, move |registry, _| registry.update(&name, members)).await
+        self.ask_as(caller, Right::DefineServers, move |registry, _| registry.update(&name, members)).await
     }
 
     /// Runs [`Registry::remove`] on the registry's thread.
     pub async fn remove(&self, caller: &Principal, name: &str) -> Result<(), Error> {
         let name = name.to_owned();
-        self.ask_as(caller, require_operator, move |registry, _| registry.remove(&name)).await
+        self.ask_as(caller, Right::DefineServers, move |registry, _| registry.remove(&name)).await
     }
 
     /// Runs [`Registry::import`] on the registry's thread.
     pub async fn import(&self, caller: &Principal, path: &str) -> Result<Applied, Error> {
         let (path, reach) = (path.to_owned(), Reach::of(caller));
-        self.ask_as(caller, require_operator, move |registry, _| registry.import(&path, reach)).await
+        self.ask_as(caller, Right::DefineServers, move |registry, _| registry.import(&path, reach)).await
     }
 
     /// Runs [`Registry::export`] on the registry's thread.
     pub async fn export(&self, caller: &Principal, path: &str) -> Result<(), Error> {
         let (path, reach) = (path.to_owned(), Reach::of(caller));
-        self.ask_as(caller, require_operator, move |registry, _| registry.export(&path, reach)).await
+        self.ask_as(caller, Right::DefineServers, move |registry, _| registry.export(&path, reach)).await
     }
 
     /// Runs [`Registry::apply_file`] on the registry's thread.
@@ -235,7 +235,7 @@ impl RegistryHandle {
         by: Arc<str>,
     ) -> Result<(), Error> {
         let server = server.clone();
-        self.ask_as(caller, require_operator, move |registry, _| {
+        self.ask_as(caller, Right::DefineServers, move |registry, _| {
             registry.approve_tools(&server, &announced, &approval, &by)
         })
         .await
@@ -275,13 +275,13 @@ impl RegistryHandle {
     async fn ask_as<T: Send + 'static>(
         &self,
         caller: &Principal,
-        may: May,
+        right: Right,
         job: impl FnOnce(&mut Registry, &Principal) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let caller = caller.clone();
         self.ask(move |registry| {
-            let caller = present(&caller)?;
-            may(&caller)?;
+            let caller = caller.present(clock::now)?;
+            caller.require(right)?;
             job(registry, &caller)
         })
         .await

@@ -3,14 +3,14 @@
 
 use std::collections::HashSet;
 
+use super::error::Error;
 use super::registry_store::put_key;
 use super::{Registry, stored};
 use crate::access::{
-    KeyChange, KeyRecord, KeyStatus, Member, NewKey, Principal, Tenancy, administers, check_grant,
+    AccessError, KeyChange, KeyRecord, KeyStatus, Member, NewKey, Principal, Tenancy, administers,
+    check_grant,
 };
 use crate::clock;
-use crate::gateway::Error;
-use crate::gateway::keys::{may_see, not_yours};
 
 impl Registry {
     /// Changes a key, with effect on its very next request and on what is under way with it.
@@ -70,7 +70,8 @@ impl Registry {
     /// Returns the key as it is now, if the caller may see it.
     fn changeable_key(&self, caller: &Principal, id: &str, at: u64) -> Result<KeyRecord, Error> {
         let key = self.keys.key(id, at).ok_or(Error::KeyNotFound)?.record;
-        if may_see(caller, &key) { Ok(key) } else { Err(not_yours()) }
+        caller.require_sight(&key)?;
+        Ok(key)
     }
 }
 
@@ -84,5 +85,5 @@ pub(super) fn conflict(reason: impl Into<String>) -> Error {
 }
 
 pub(super) fn forbidden(reason: impl Into<String>) -> Error {
-    Error::Forbidden { reason: reason.into() }
+    AccessError::forbidden(reason).into()
 }

@@ -12,7 +12,7 @@ use crate::access::{
     Plan, PlanRecord, Principal, Role, Tenancy,
 };
 use crate::clock::simulated::set_wall as set_clock;
-use crate::gateway::Approval;
+use crate::pins::Approval;
 use crate::store::{DurableStore, MemoryStore};
 
 const NOW: u64 = 1_000_000;
@@ -319,7 +319,7 @@ fn a_key_knows_who_made_it_and_takes_along_what_it_made() {
     let ann = registry.create_key(&holder(&ring, &admin), wish("user_ann")).unwrap();
     for what in [Revoke::Key, Revoke::Both, Revoke::Descendants] {
         let refused = registry.revoke_key(&joe, &admin.record.id, what);
-        assert!(matches!(refused, Err(Error::Forbidden { .. })), "{what:?}");
+        assert!(matches!(refused, Err(Error::Access(AccessError::Forbidden { .. }))), "{what:?}");
     }
     let done = registry.revoke_key(&operator(), &admin.record.id, Revoke::Both).unwrap();
     let mut expected = [admin.record.id.clone(), ann.record.id.clone()];
@@ -371,7 +371,7 @@ async fn nothing_is_done_for_a_key_that_was_revoked_while_it_waited_for_its_turn
         handle.approve_tools(&caller, &server, Arc::default(), approval, "user_admin".into()).await,
     ];
     for (n, outcome) in outcomes.iter().enumerate() {
-        assert!(matches!(outcome, Err(Error::KeyRevoked)), "act {n}: {outcome:?}");
+        assert!(matches!(outcome, Err(Error::Access(AccessError::KeyRevoked))), "act {n}: {outcome:?}");
     }
     assert_eq!(store.scan_prefix(b"").unwrap(), before);
     assert!(!dir.path().join("out.json").exists());

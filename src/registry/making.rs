@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
+use super::error::Error;
+use super::keychange::forbidden;
 use super::registry_store::{delete_key, put_key};
 use super::{Registry, stored};
 use crate::access::{Maker, NewKey, NewKeySpec, Principal, Tenancy, check_limits, share};
 use crate::clock;
-use crate::gateway::Error;
 use crate::store::Op;
 
 /// Key that is not stored yet, and the batch that stores it.
@@ -68,7 +69,7 @@ impl Registry {
 
 /// Returns an error if the key would allow what its maker may not do.
 fn check_wish(maker: &Principal, wish: &NewKeySpec, charter: &Tenancy, at: u64) -> Result<(), Error> {
-    let refuse = |reason: &str| Err(Error::Forbidden { reason: reason.to_owned() });
+    let refuse = |reason: &str| Err(forbidden(reason));
     if wish.member_id != maker.member().id && !maker.role().may_administer() {
         return refuse("Your role does not allow keys for others");
     }

@@ -3,16 +3,16 @@
 
 use std::sync::Arc;
 
+use super::error::Error;
 use super::keychange::{conflict, forbidden};
 use super::owner_key;
 use super::registry_store::{delete_member, delete_plan, put_key, put_member, put_plan};
 use super::{Registry, now, stored};
 use crate::access::{
-    CreatedRecords, KeyRecord, Member, MemberRecord, NewKey, NewKeySpec, Plan, PlanRecord, Principal, Role,
-    Source, Tenancy,
+    CreatedRecords, KeyRecord, Member, MemberRecord, NewKey, NewKeySpec, Plan, PlanRecord, Principal, Right,
+    Role, Source, Tenancy,
 };
 use crate::clock;
-use crate::gateway::Error;
 
 /// Maximum number of members made over the API, even if the plan allows more.
 const MAX_MEMBERS: usize = 1_000;
@@ -260,7 +260,7 @@ pub(crate) fn member_to_be(
     request: MemberRequest,
     at: u64,
 ) -> Result<MemberRecord, Error> {
-    require_admin(caller)?;
+    caller.require(Right::Administer)?;
     if request.role > caller.role() {
         return Err(too_high());
     }
@@ -287,7 +287,7 @@ pub(crate) fn member_to_be(
 
 /// Returns a member that was made over the API and that the caller may change.
 fn member_made<'a>(charter: &'a Tenancy, caller: &Principal, id: &str) -> Result<&'a Arc<Member>, Error> {
-    require_admin(caller)?;
+    caller.require(Right::Administer)?;
     let member = charter.member(id).ok_or(Error::MemberNotFound)?;
     if member.source != Source::Api {
         let how = match member.source {
@@ -324,13 +324,6 @@ fn changeable_plan(charter: &Tenancy, name: &str) -> Result<(), Error> {
             "The plan '{name}' is in the configuration file: change it there, and send the daemon SIGHUP"
         ))),
         _ => Ok(()),
-    }
-}
-
-fn require_admin(caller: &Principal) -> Result<(), Error> {
-    match caller.role().may_administer() {
-        true => Ok(()),
-        false => Err(forbidden("Your role does not allow this action")),
     }
 }
 

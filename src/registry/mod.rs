@@ -6,6 +6,7 @@
 
 mod allow;
 mod catalog_cache;
+mod error;
 mod file;
 mod handle;
 mod keychange;
@@ -36,6 +37,7 @@ use tokio::sync::watch;
 
 pub use allow::AllowedServers;
 pub use catalog_cache::{CatalogCache, CatalogUpdate};
+pub use error::Error;
 pub use file::{FileEntry, MAX_SERVERS, ServersFile};
 pub use handle::RegistryHandle;
 pub use list::{Origin, ServerEntry, ServerList};
@@ -53,7 +55,6 @@ use self::registry_store::{Instance, LastApplied, RegistryStore};
 use crate::access::{CreatedRecords, KeyRing, Tenancy};
 use crate::audit::{self, AuditHandle, AuditSettings};
 use crate::clock;
-use crate::gateway::Error;
 use crate::pins::PinBook;
 use crate::store::{DurableStore, Op, Store, StoreDegraded, StoreError};
 use crate::supervisor::{Definition, Problem, check_name};

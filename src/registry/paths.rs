@@ -9,9 +9,9 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::error::Error;
 use crate::access::Principal;
 use crate::files::{self, Unreadable};
-use crate::gateway::Error;
 use crate::store::{is_reserved, write_private};
 
 /// Maximum size of a file that is read, in bytes: 16 MiB.

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use super::error::Error;
 use super::list::ServerEntry;
 use super::{Registry, now, registry_store, stored};
 use crate::child::Catalog;
-use crate::gateway::Error;
 use crate::pins::{Approval, Pins};
 use crate::supervisor::PinMode;
 use crate::unix_time;

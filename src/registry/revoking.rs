@@ -4,13 +4,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::error::Error;
+use super::keychange::forbidden;
 use super::pending_revocations::PendingRevocations;
 use super::registry_store::{delete_member, put_key};
 use super::{Registry, stored};
 use crate::access::{KeyRecord, KeyView, Principal};
 use crate::clock;
-use crate::gateway::Error;
-use crate::gateway::keys::may_see;
 use crate::store::{Op, StoreError};
 
 /// Part of a key's lineage that is to be revoked.
@@ -50,19 +50,19 @@ impl Registry {
         }
         let own = own.filter(|_| what != Revoke::Descendants);
         let all: Vec<KeyRecord> = own.into_iter().chain(made).collect();
-        if !all.iter().all(|key| may_see(caller, key)) {
+        if !all.iter().all(|key| caller.may_see(key)) {
             let reason = match what {
                 Revoke::Key => "This API key belongs to another member",
                 Revoke::Descendants | Revoke::Both => "Some of these API keys belong to another member",
             };
-            return Err(Error::Forbidden { reason: reason.to_owned() });
+            return Err(forbidden(reason));
         }
         let mut live: Vec<KeyRecord> = all.into_iter().filter(|key| key.revoked_at.is_none()).collect();
         let ids: HashSet<Arc<str>> = live.iter().map(|key| key.id.clone()).collect();
         let administered = live.iter().any(|key| self.keys.administers(key, at));
         if administered && !self.keys.administers_without(&ids, at) {
             // Nothing is revoked then: the caller has to say which keys are to stay.
-            return Err(Error::Forbidden { reason: "Cannot revoke your only active key".to_owned() });
+            return Err(forbidden("Cannot revoke your only active key"));
         }
         live.iter_mut().for_each(|key| key.revoked_at = Some(at));
         self.keys.put(live.clone());

@@ -7,6 +7,7 @@ mod aggregates;
 mod buffer;
 mod calendar;
 mod call_stats;
+mod error;
 mod quota;
 mod report;
 mod writer;
@@ -16,6 +17,7 @@ pub(crate) use self::calendar::hour_of;
 #[cfg(test)]
 pub(crate) use self::calendar::{day_of, first_of_month};
 pub use self::call_stats::CallStats;
+pub use self::error::{Error, QuotaOf};
 pub(crate) use self::quota::Quotas;
 pub use self::report::{Bucket, Granularity, HistoryQuery, Period, Span, Usage, UsageOf};
 pub use self::writer::Retention;

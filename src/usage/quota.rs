@@ -13,10 +13,10 @@ use tokio::sync::Mutex as AsyncMutex;
 
 use super::aggregates::Grant;
 use super::calendar::{day_of, first_of_month, next_month, start_of_day};
+use super::error::{Error, QuotaOf};
 use super::writer::UsageHandle;
 use crate::access::{KeyRing, Plan, Principal};
 use crate::clock;
-use crate::gateway::{Error, QuotaOf};
 
 /// Id of the organization among the quota holders. A member's holder has the member's id; an id with a slash is no
 /// member's id.

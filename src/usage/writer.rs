@@ -14,10 +14,10 @@ use tokio::sync::oneshot;
 use super::aggregates::{Grant, Total, UsageAggregates};
 use super::buffer::UsageBuffer;
 use super::calendar::{day_of, day_of_hour, hour_of};
+use super::error::Error;
 use super::report::{self, Bucket, HistoryQuery, Span, Usage, UsageOf};
 use crate::access::KeyRing;
 use crate::clock;
-use crate::gateway::Error;
 use crate::store::{self, Store, StoreError};
 
 /// Interval between writes of usage.

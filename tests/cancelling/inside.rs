@@ -9,16 +9,18 @@ use std::time::{Duration, SystemTime};
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use mcpvisor::access::{KeyRing, Plan, Tenancy};
+use mcpvisor::audit::{AuditQuery, AuditSettings};
 use mcpvisor::gateway::{
-    AuditQuery, AuditSettings, Gateway, GatewaySettings, Principal, Registry, Retention, Settings,
-    State as Running, ToolCall, ToolReply, UnreadLimits,
+    Gateway, GatewaySettings, Principal, State as Running, ToolCall, ToolReply, UnreadLimits,
 };
 use mcpvisor::http::{self, Guard, PeerInfo};
 use mcpvisor::process::{Host, HostSettings};
 use mcpvisor::query::{Agent, LlmSettings};
+use mcpvisor::registry::{Registry, Settings};
 use mcpvisor::store::{DataDir, DurableStore};
 use mcpvisor::supervisor::{StartLimits, Supervisor};
 use mcpvisor::telemetry::metrics::Metrics;
+use mcpvisor::usage::Retention;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;

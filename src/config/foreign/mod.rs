@@ -35,7 +35,7 @@ use self::shape::Dialect;
 use self::switches::Switches;
 use super::Environment;
 use super::problem::Position;
-use crate::gateway::FileEntry;
+use crate::registry::FileEntry;
 use crate::supervisor::{Definition, Problem};
 
 /// Member that holds the servers, in most clients' files and in this gateway's own.

@@ -10,7 +10,9 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::gateway::{CredentialError, Error, Gateway};
+use crate::gateway::{
+    AccessError, AuditError, CredentialError, Error, Gateway, PinError, RegistryError, UsageError,
+};
 use crate::http::core::auth::AuthError;
 use crate::http::core::body::{BodyError, CODED};
 use crate::http::core::rejection::{EdgeRejection, TOO_MANY_ACTS, TWO_ENDS, UNKNOWN_CODING, foreign_host};
@@ -58,12 +60,22 @@ impl ApiError {
 
     /// Translates an error of the gateway. The names of the servers go with the two errors that are about a name.
     pub(super) fn of(error: Error, gateway: &Gateway) -> ApiError {
-        let about_names = matches!(error, Error::ServerNotFound { .. } | Error::AlreadyExists { .. });
+        let about_names = matches!(
+            error,
+            Error::Registry(RegistryError::ServerNotFound { .. } | RegistryError::AlreadyExists { .. })
+        );
         let mut failure = ApiError::from(error);
         if about_names {
             failure.0.available_servers =
                 Some(gateway.all_servers().into_iter().map(|server| server.name).collect());
         }
+        failure
+    }
+
+    /// Creates the failure for a defect: the text goes to the log, the guard words the answer.
+    fn defect(reason: String) -> ApiError {
+        let mut failure = ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, UNEXPECTED);
+        failure.0.manner.defect = Some(reason);
         failure
     }
 
@@ -99,6 +111,9 @@ impl ApiError {
         self.closing()
     }
 }
+
+/// Time after which one of a key's calls may have ended.
+const RETRY_AFTER_BUSY: Duration = Duration::from_secs(1);
 
 const UNEXPECTED: &str = "An unexpected error occurred";
 
@@ -163,74 +178,119 @@ impl From<QueryError> for ApiError {
     }
 }
 
-/// The one translation of gateway errors into statuses and texts. An upstream failure is a 500 in this dialect,
-/// by its reference.
+/// The one translation of gateway errors into statuses and texts, with those of its rooms below. An upstream failure
+/// is a 500 in this dialect, by its reference.
 impl From<Error> for ApiError {
     fn from(error: Error) -> ApiError {
         let text = error.to_string();
         let failure = |status| ApiError::new(status, text.clone());
         let upstream = failure(StatusCode::INTERNAL_SERVER_ERROR);
         match error {
-            Error::ServerNotFound { .. }
-            | Error::ToolNotFound { .. }
-            | Error::ResourceNotFound { .. }
-            | Error::FileNotFound { .. } => failure(StatusCode::NOT_FOUND),
-            Error::KeyRevoked => AuthError::ended(CredentialError::Revoked).into(),
-            Error::KeyExpired => AuthError::ended(CredentialError::Expired).into(),
-            Error::KeyNotFound | Error::MemberNotFound | Error::PlanNotFound => {
-                failure(StatusCode::NOT_FOUND)
-            }
-            Error::ServerNotPermitted { .. }
-            | Error::ToolNotPermitted { .. }
-            | Error::Forbidden { .. }
-            | Error::LimitReached { .. } => failure(StatusCode::FORBIDDEN),
-            Error::Unacceptable { .. } => failure(StatusCode::BAD_REQUEST),
-            Error::QuotaExceeded { retry_after, .. } => {
-                failure(StatusCode::TOO_MANY_REQUESTS).code("quota_exceeded").retry(Some(retry_after))
+            Error::Access(error) => error.into(),
+            Error::Registry(error) => error.into(),
+            Error::Usage(error) => error.into(),
+            Error::Audit(error) => error.into(),
+            Error::ToolNotFound { .. } | Error::ResourceNotFound { .. } => failure(StatusCode::NOT_FOUND),
+            Error::ServerNotPermitted { .. } | Error::ToolNotPermitted { .. } => {
+                failure(StatusCode::FORBIDDEN)
             }
             Error::TooManyCalls { .. } => {
-                let moment = Duration::from_secs(1);
-                failure(StatusCode::TOO_MANY_REQUESTS).code("rate_limited").retry(Some(moment))
+                failure(StatusCode::TOO_MANY_REQUESTS).code("rate_limited").retry(Some(RETRY_AFTER_BUSY))
             }
             Error::Unread { carried_out: true, .. } => upstream.code("answer_dropped"),
-            Error::Unread { .. } => {
-                let moment = Duration::from_secs(1);
-                failure(StatusCode::SERVICE_UNAVAILABLE).code("service_unavailable").retry(Some(moment))
-            }
+            Error::Unread { .. } => unavailable(text).retry(Some(RETRY_AFTER_BUSY)),
             Error::ToolBlocked { .. } => failure(StatusCode::FORBIDDEN).code("tool_blocked"),
-            Error::AlreadyExists { .. } | Error::ToolsChanged | Error::Conflict { .. } => {
-                failure(StatusCode::CONFLICT)
-            }
             Error::ServerDisabled { .. } => failure(StatusCode::CONFLICT).code("mcp_inactive"),
-            Error::InvalidDefinition { problems } => {
+            Error::InvalidArguments { .. } => failure(StatusCode::BAD_REQUEST),
+            Error::NoCommand { .. } => upstream.code("mcp_unreachable"),
+            Error::Unreachable { retry_after, .. } => upstream.code("mcp_unreachable").retry(retry_after),
+            Error::TimedOut { .. } => upstream.code("mcp_timeout"),
+            Error::Rpc { .. } | Error::InputRequired | Error::BadReply { .. } => upstream.code("mcp_error"),
+            Error::Overloaded { retry_after } | Error::BreakerOpen { retry_after, .. } => {
+                unavailable(text).retry(Some(retry_after))
+            }
+            Error::ShuttingDown => unavailable(text),
+            Error::Internal { .. } => ApiError::defect(text),
+        }
+    }
+}
+
+impl From<AccessError> for ApiError {
+    fn from(error: AccessError) -> ApiError {
+        match error {
+            AccessError::Forbidden { reason } => ApiError::new(StatusCode::FORBIDDEN, reason),
+            AccessError::KeyRevoked => AuthError::ended(CredentialError::Revoked).into(),
+            AccessError::KeyExpired => AuthError::ended(CredentialError::Expired).into(),
+        }
+    }
+}
+
+impl From<RegistryError> for ApiError {
+    fn from(error: RegistryError) -> ApiError {
+        let text = error.to_string();
+        let failure = |status| ApiError::new(status, text.clone());
+        match error {
+            RegistryError::Access(error) => error.into(),
+            RegistryError::ServerNotFound { .. }
+            | RegistryError::KeyNotFound
+            | RegistryError::MemberNotFound
+            | RegistryError::PlanNotFound
+            | RegistryError::FileNotFound { .. }
+            | RegistryError::Pins(PinError::UnknownTool { .. }) => failure(StatusCode::NOT_FOUND),
+            RegistryError::LimitReached { .. } => failure(StatusCode::FORBIDDEN),
+            RegistryError::AlreadyExists { .. }
+            | RegistryError::Conflict { .. }
+            | RegistryError::Pins(PinError::ToolsChanged) => failure(StatusCode::CONFLICT),
+            RegistryError::InvalidDefinition { problems } => {
                 let mut failure = failure(StatusCode::BAD_REQUEST);
                 if problems.len() > 1 {
                     failure.0.problems = Some(problems.iter().map(ToString::to_string).collect());
                 }
                 failure
             }
-            Error::InvalidArguments { .. } | Error::FileContent { .. } | Error::OutsideRoot { .. } => {
-                failure(StatusCode::BAD_REQUEST)
+            RegistryError::Unacceptable { .. }
+            | RegistryError::FileContent { .. }
+            | RegistryError::OutsideRoot { .. } => failure(StatusCode::BAD_REQUEST),
+            RegistryError::Store { .. } => unavailable(text).retry(Some(STORE_PAUSE)),
+            RegistryError::ShuttingDown => unavailable(text),
+            RegistryError::FileRead { .. } | RegistryError::FileWrite { .. } => {
+                failure(StatusCode::INTERNAL_SERVER_ERROR)
             }
-            Error::NoCommand { .. } => upstream.code("mcp_unreachable"),
-            Error::Unreachable { retry_after, .. } => upstream.code("mcp_unreachable").retry(retry_after),
-            Error::TimedOut { .. } => upstream.code("mcp_timeout"),
-            Error::Rpc { .. } | Error::InputRequired | Error::BadReply { .. } => upstream.code("mcp_error"),
-            Error::Overloaded { retry_after } | Error::BreakerOpen { retry_after, .. } => {
-                failure(StatusCode::SERVICE_UNAVAILABLE).code("service_unavailable").retry(Some(retry_after))
-            }
-            Error::ShuttingDown => failure(StatusCode::SERVICE_UNAVAILABLE).code("service_unavailable"),
-            Error::Store { .. } => {
-                failure(StatusCode::SERVICE_UNAVAILABLE).code("service_unavailable").retry(Some(STORE_PAUSE))
-            }
-            Error::FileRead { .. } | Error::FileWrite { .. } => upstream,
-            Error::Internal { .. } => {
-                let mut failure = ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, UNEXPECTED);
-                failure.0.manner.defect = Some(text);
-                failure
-            }
+            RegistryError::Internal { .. } => ApiError::defect(text),
         }
     }
+}
+
+impl From<UsageError> for ApiError {
+    fn from(error: UsageError) -> ApiError {
+        let text = error.to_string();
+        match error {
+            UsageError::QuotaExceeded { retry_after, .. } => {
+                ApiError::new(StatusCode::TOO_MANY_REQUESTS, text)
+                    .code("quota_exceeded")
+                    .retry(Some(retry_after))
+            }
+            UsageError::Overloaded { retry_after } => unavailable(text).retry(Some(retry_after)),
+            UsageError::ShuttingDown => unavailable(text),
+            UsageError::Store { .. } => unavailable(text).retry(Some(STORE_PAUSE)),
+            UsageError::Internal { .. } => ApiError::defect(text),
+        }
+    }
+}
+
+impl From<AuditError> for ApiError {
+    fn from(error: AuditError) -> ApiError {
+        let text = error.to_string();
+        match error {
+            AuditError::Overloaded { retry_after } => unavailable(text).retry(Some(retry_after)),
+            AuditError::ShuttingDown => unavailable(text),
+            AuditError::Internal { .. } => ApiError::defect(text),
+        }
+    }
+}
+
+fn unavailable(text: String) -> ApiError {
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, text).code("service_unavailable")
 }
 
 impl From<AuthError> for ApiError {
@@ -320,7 +380,7 @@ mod tests {
 
     use super::*;
     use crate::http::core::response_meta::Defect;
-    use crate::http::tests::{documented_errors, every_error};
+    use crate::http::tests::{documented_errors, every_error, namesake, twins};
     use serde_json::{Value, json};
 
     async fn answer(failure: ApiError) -> (u16, Response, Value) {
@@ -434,10 +494,21 @@ mod tests {
         let errors = every_error();
         assert_eq!(errors.len(), expected.len());
         for (error, (outcome, status, shape)) in errors.into_iter().zip(expected) {
-            assert_eq!(error.outcome(), outcome);
+            assert_eq!(error.facts().name, outcome);
             let (answered, response, body) = answer(error.into()).await;
             assert_eq!((answered, body), (status, shape), "{outcome}");
             assert_eq!(outcome == "internal", response.extensions().get::<Defect>().is_some(), "{outcome}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_error_of_the_same_name_in_another_room_has_the_same_answer() {
+        for twin in twins() {
+            let (name, same) = (twin.facts().name, namesake(&twin));
+            let (status, response, body) = answer(twin.into()).await;
+            let (wanted, other, like) = answer(same.into()).await;
+            assert_eq!((status, &body["code"]), (wanted, &like["code"]), "{name}");
+            assert_eq!(response.headers(), other.headers(), "{name}");
         }
     }
 

@@ -26,7 +26,7 @@ use super::core::dialect::{Answering, Dialect, is_under};
 use super::core::rejection::EdgeRejection;
 use super::core::routes::{Access, Routes};
 use super::core::shared::Shared;
-use crate::gateway::{Error, Principal, ServerView, told_of_change};
+use crate::gateway::{Error, Principal, RegistryError, ServerView, told_of_change};
 
 /// The dialect.
 pub(super) struct McpCli;
@@ -119,7 +119,7 @@ impl Api {
     fn name(&self, path: Result<Path<String>, PathRejection>) -> Result<String, ApiError> {
         match path {
             Ok(Path(name)) => Ok(name),
-            Err(_) => Err(self.fail(Error::ServerNotFound { name: "\u{fffd}".to_owned() })),
+            Err(_) => Err(self.fail(RegistryError::ServerNotFound { name: "\u{fffd}".to_owned() }.into())),
         }
     }
 }

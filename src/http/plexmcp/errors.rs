@@ -11,7 +11,9 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use crate::gateway::{CredentialError, Error, QuotaOf};
+use crate::gateway::{
+    AccessError, AuditError, CredentialError, Error, PinError, QuotaOf, RegistryError, UsageError,
+};
 use crate::http::core::auth::AuthError;
 use crate::http::core::body::{BodyError, CODED};
 use crate::http::core::query;
@@ -141,37 +143,35 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// The one translation of gateway errors into statuses and codes.
+/// The one translation of gateway errors into statuses and codes, with those of its rooms below.
 impl From<Error> for ApiError {
-    #[expect(clippy::too_many_lines, reason = "a table with a row for each error")]
     fn from(error: Error) -> ApiError {
         let text = error.to_string();
+        let forbidden = |code, text| ApiError::new(StatusCode::FORBIDDEN, code, text);
         match error {
-            Error::ServerNotFound { .. } => {
-                ApiError::new(StatusCode::NOT_FOUND, "not_found", "MCP not found")
-            }
+            Error::Access(error) => error.into(),
+            Error::Registry(error) => error.into(),
+            Error::Usage(error) => error.into(),
+            Error::Audit(error) => error.into(),
             Error::ServerDisabled { .. } => {
                 ApiError::new(StatusCode::CONFLICT, "mcp_inactive", "MCP is disabled")
             }
             Error::NoCommand { .. } => ApiError::new(StatusCode::BAD_GATEWAY, "mcp_unreachable", text)
                 .with(&json!({"phase": "not_sent"})),
-            Error::KeyRevoked => AuthError::ended(CredentialError::Revoked).into(),
-            Error::KeyExpired => AuthError::ended(CredentialError::Expired).into(),
-            Error::ServerNotPermitted { .. }
-            | Error::ToolNotPermitted { .. }
-            | Error::Forbidden { .. }
-            | Error::KeyNotFound
-            | Error::MemberNotFound
-            | Error::PlanNotFound
-            | Error::Conflict { .. }
-            | Error::Unacceptable { .. }
-            | Error::LimitReached { .. }
-            | Error::QuotaExceeded { .. }
-            | Error::TooManyCalls { .. }
-            | Error::Unread { .. } => not_for_this_caller(error, text),
-            Error::ToolBlocked { state, .. } => ApiError::new(StatusCode::FORBIDDEN, "tool_blocked", text)
-                .with(&json!({"change": state.name()})),
-            Error::ToolsChanged => ApiError::new(StatusCode::CONFLICT, "tools_changed", text),
+            Error::ServerNotPermitted { .. } => {
+                forbidden("mcp_not_permitted", "This API key may not use this MCP".to_owned())
+            }
+            Error::ToolNotPermitted { .. } => forbidden("tool_not_permitted", text),
+            Error::TooManyCalls { .. } => ApiError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", text)
+                .retry(Some(RETRY_AFTER_BUSY)),
+            Error::Unread { carried_out: true, .. } => {
+                ApiError::new(StatusCode::BAD_GATEWAY, "answer_dropped", text)
+                    .with(&json!({"phase": "in_flight"}))
+            }
+            Error::Unread { .. } => unavailable(text).retry(Some(RETRY_AFTER_BUSY)),
+            Error::ToolBlocked { state, .. } => {
+                forbidden("tool_blocked", text).with(&json!({"change": state.name()}))
+            }
             Error::ToolNotFound { .. } => ApiError::new(StatusCode::NOT_FOUND, "tool_not_found", text),
             Error::ResourceNotFound { .. } => {
                 ApiError::new(StatusCode::NOT_FOUND, "resource_not_found", text)
@@ -198,81 +198,113 @@ impl From<Error> for ApiError {
                     .retry(retry_after)
             }
             Error::BreakerOpen { retry_after, .. } => {
-                ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", text)
-                    .with(&json!({"breaker": "open"}))
-                    .retry(Some(retry_after))
+                unavailable(text).with(&json!({"breaker": "open"})).retry(Some(retry_after))
             }
             Error::TimedOut { after, in_flight, .. } => {
                 let timeout_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
                 ApiError::new(StatusCode::GATEWAY_TIMEOUT, "mcp_timeout", text)
                     .with(&json!({"phase": phase(in_flight), "timeout_ms": timeout_ms}))
             }
-            Error::Overloaded { retry_after } => {
-                ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", text)
-                    .retry(Some(retry_after))
+            Error::Overloaded { retry_after } => unavailable(text).retry(Some(retry_after)),
+            Error::ShuttingDown => unavailable(text),
+            Error::Internal { .. } => ApiError::defect(text),
+        }
+    }
+}
+
+impl From<AccessError> for ApiError {
+    fn from(error: AccessError) -> ApiError {
+        match error {
+            AccessError::Forbidden { reason } => ApiError::new(StatusCode::FORBIDDEN, "forbidden", reason),
+            AccessError::KeyRevoked => AuthError::ended(CredentialError::Revoked).into(),
+            AccessError::KeyExpired => AuthError::ended(CredentialError::Expired).into(),
+        }
+    }
+}
+
+impl From<RegistryError> for ApiError {
+    fn from(error: RegistryError) -> ApiError {
+        let text = error.to_string();
+        match error {
+            RegistryError::Access(error) => error.into(),
+            RegistryError::Pins(PinError::ToolsChanged) => {
+                ApiError::new(StatusCode::CONFLICT, "tools_changed", text)
             }
-            Error::ShuttingDown => {
-                ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", text)
+            RegistryError::Pins(PinError::UnknownTool { .. }) => {
+                ApiError::new(StatusCode::NOT_FOUND, "tool_not_found", text)
             }
-            Error::AlreadyExists { .. } => ApiError::new(StatusCode::CONFLICT, "already_exists", text),
-            Error::InvalidDefinition { problems } => {
+            RegistryError::ServerNotFound { .. } => {
+                ApiError::new(StatusCode::NOT_FOUND, "not_found", "MCP not found")
+            }
+            RegistryError::KeyNotFound
+            | RegistryError::MemberNotFound
+            | RegistryError::PlanNotFound
+            | RegistryError::FileNotFound { .. } => ApiError::new(StatusCode::NOT_FOUND, "not_found", text),
+            RegistryError::Conflict { .. } => ApiError::new(StatusCode::CONFLICT, "conflict", text),
+            RegistryError::Unacceptable { field, reason } => {
+                ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "validation_error", "Validation failed")
+                    .with(&json!({field: reason}))
+            }
+            RegistryError::LimitReached { resource, limit } => {
+                ApiError::new(StatusCode::FORBIDDEN, "quota_exceeded", text)
+                    .with(&json!({"resource": resource, "limit": limit}))
+            }
+            RegistryError::AlreadyExists { .. } => {
+                ApiError::new(StatusCode::CONFLICT, "already_exists", text)
+            }
+            RegistryError::InvalidDefinition { problems } => {
                 let details: Map<String, Value> = problems
                     .into_iter()
                     .map(|problem| (problem.path, Value::String(problem.reason)))
                     .collect();
                 ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "validation_error", text).with(&details)
             }
-            Error::FileNotFound { .. } => ApiError::new(StatusCode::NOT_FOUND, "not_found", text),
-            Error::FileContent { .. } | Error::OutsideRoot { .. } => {
+            RegistryError::FileContent { .. } | RegistryError::OutsideRoot { .. } => {
                 ApiError::new(StatusCode::BAD_REQUEST, "invalid_request", text)
             }
-            Error::Store { .. } => {
-                ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", text)
-                    .retry(Some(STORE_PAUSE))
-            }
-            Error::FileRead { .. } | Error::FileWrite { .. } | Error::Internal { .. } => {
-                ApiError::defect(text)
-            }
+            RegistryError::Store { .. } => unavailable(text).retry(Some(STORE_PAUSE)),
+            RegistryError::ShuttingDown => unavailable(text),
+            RegistryError::FileRead { .. }
+            | RegistryError::FileWrite { .. }
+            | RegistryError::Internal { .. } => ApiError::defect(text),
         }
     }
 }
 
-/// Translates errors that depend on the caller and on how much it asks for.
-fn not_for_this_caller(error: Error, text: String) -> ApiError {
-    let forbidden = |code, text| ApiError::new(StatusCode::FORBIDDEN, code, text);
-    let too_many = |code, text| ApiError::new(StatusCode::TOO_MANY_REQUESTS, code, text);
-    match error {
-        Error::ServerNotPermitted { .. } => {
-            forbidden("mcp_not_permitted", "This API key may not use this MCP".to_owned())
-        }
-        Error::ToolNotPermitted { .. } => forbidden("tool_not_permitted", text),
-        Error::KeyNotFound | Error::MemberNotFound | Error::PlanNotFound => {
-            ApiError::new(StatusCode::NOT_FOUND, "not_found", text)
-        }
-        Error::Conflict { .. } => ApiError::new(StatusCode::CONFLICT, "conflict", text),
-        Error::Unacceptable { field, reason } => {
-            ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "validation_error", "Validation failed")
-                .with(&json!({field: reason}))
-        }
-        Error::LimitReached { resource, limit } => {
-            forbidden("quota_exceeded", text).with(&json!({"resource": resource, "limit": limit}))
-        }
-        Error::QuotaExceeded { of, limit, retry_after } => {
-            let mut details = json!({"resource": "monthly_requests", "limit": limit});
-            if of == QuotaOf::Key {
-                details["of"] = "key".into();
+impl From<UsageError> for ApiError {
+    fn from(error: UsageError) -> ApiError {
+        let text = error.to_string();
+        match error {
+            UsageError::QuotaExceeded { of, limit, retry_after } => {
+                let mut details = json!({"resource": "monthly_requests", "limit": limit});
+                if of == QuotaOf::Key {
+                    details["of"] = "key".into();
+                }
+                ApiError::new(StatusCode::TOO_MANY_REQUESTS, "quota_exceeded", text)
+                    .with(&details)
+                    .retry(Some(retry_after))
             }
-            too_many("quota_exceeded", text).with(&details).retry(Some(retry_after))
+            UsageError::Overloaded { retry_after } => unavailable(text).retry(Some(retry_after)),
+            UsageError::ShuttingDown => unavailable(text),
+            UsageError::Store { .. } => unavailable(text).retry(Some(STORE_PAUSE)),
+            UsageError::Internal { .. } => ApiError::defect(text),
         }
-        Error::TooManyCalls { .. } => too_many("rate_limited", text).retry(Some(RETRY_AFTER_BUSY)),
-        Error::Unread { carried_out: true, .. } => {
-            ApiError::new(StatusCode::BAD_GATEWAY, "answer_dropped", text)
-                .with(&json!({"phase": "in_flight"}))
-        }
-        Error::Unread { .. } => ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", text)
-            .retry(Some(RETRY_AFTER_BUSY)),
-        _ => forbidden("forbidden", text),
     }
+}
+
+impl From<AuditError> for ApiError {
+    fn from(error: AuditError) -> ApiError {
+        let text = error.to_string();
+        match error {
+            AuditError::Overloaded { retry_after } => unavailable(text).retry(Some(retry_after)),
+            AuditError::ShuttingDown => unavailable(text),
+            AuditError::Internal { .. } => ApiError::defect(text),
+        }
+    }
+}
+
+fn unavailable(text: String) -> ApiError {
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", text)
 }
 
 /// Names the phase of a failed request: one that had been handed to the child may have been carried out.
@@ -426,7 +458,7 @@ mod tests {
 
     use super::*;
     use crate::http::core::response_meta::Defect;
-    use crate::http::tests::{documented_errors, every_error};
+    use crate::http::tests::{documented_errors, every_error, namesake, twins};
 
     async fn answer(failure: ApiError) -> (u16, Response, Value) {
         let mut response = failure.into_response();
@@ -481,7 +513,7 @@ mod tests {
         let errors = every_error();
         assert_eq!(errors.len(), expected.len());
         for (error, (outcome, status, code)) in errors.into_iter().zip(expected) {
-            assert_eq!(error.outcome(), outcome);
+            assert_eq!(error.facts().name, outcome);
             let (answered, response, body) = answer(error.into()).await;
             assert_eq!((answered, &body["error"]["code"]), (status, &json!(code)), "{outcome}");
             assert_eq!(body["success"], json!(false));
@@ -490,6 +522,17 @@ mod tests {
             if status == 500 {
                 assert!(!body.to_string().contains("secret"), "{outcome}: {body}");
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_error_of_the_same_name_in_another_room_has_the_same_answer() {
+        for twin in twins() {
+            let (name, same) = (twin.facts().name, namesake(&twin));
+            let (status, response, body) = answer(twin.into()).await;
+            let (wanted, other, like) = answer(same.into()).await;
+            assert_eq!((status, &body["error"]["code"]), (wanted, &like["error"]["code"]), "{name}");
+            assert_eq!(response.headers(), other.headers(), "{name}");
         }
     }
 

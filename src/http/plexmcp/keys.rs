@@ -15,8 +15,8 @@ use super::fields::{Fields, Page, last, success, success_with};
 use super::{Caller, DiscardBody, Id, QueryPairs, Shared, ToolCaller, json, limits, members, strict};
 use crate::clock;
 use crate::gateway::{
-    CreateKeyError, Error, KeyLimits, KeyRecord, KeyRequest, KeyStatus, KeyView, Maker, MemberRequest,
-    NewKey, Principal, Revocation, Revoke,
+    CreateKeyError, KeyLimits, KeyRecord, KeyRequest, KeyStatus, KeyView, Maker, MemberRequest, NewKey,
+    Principal, RegistryError, Revocation, Revoke,
 };
 use crate::http::core::body::string;
 use crate::http::core::context::RequestContext;
@@ -31,7 +31,7 @@ const MAX_DESCRIPTION: usize = 1_000;
 /// Returns the id in a path; `self` is the caller's own key. An id that is not UTF-8 when decoded names no
 /// existing key.
 pub(super) fn key_id(id: Id, caller: &Principal) -> Result<String, ApiError> {
-    let Path(id) = id.map_err(|_| ApiError::from(Error::KeyNotFound))?;
+    let Path(id) = id.map_err(|_| ApiError::from(RegistryError::KeyNotFound))?;
     Ok(if id == "self" { caller.key_id().to_string() } else { id })
 }
 

@@ -13,7 +13,7 @@ use super::errors::ApiError;
 use super::fields::{Fields, success};
 use super::organization::item;
 use super::{Administrator, Caller, DiscardBody, Id, Shared, json, strict};
-use crate::gateway::{Error, MemberChange, MemberRequest, MemberView, Removal, Role};
+use crate::gateway::{MemberChange, MemberRequest, MemberView, RegistryError, Removal, Role};
 use crate::http::core::body::string;
 use crate::http::core::context::RequestContext;
 
@@ -24,7 +24,7 @@ const CHANGEABLE: [&str; 4] = ["name", "email", "role", "plan"];
 
 /// Returns the id in a path. An id that is not UTF-8 when decoded names no member.
 fn member_id(id: Id) -> Result<String, ApiError> {
-    id.map(|Path(id)| id).map_err(|_| Error::MemberNotFound.into())
+    id.map(|Path(id)| id).map_err(|_| RegistryError::MemberNotFound.into())
 }
 
 pub(super) async fn detail(

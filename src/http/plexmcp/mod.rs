@@ -42,7 +42,7 @@ use super::core::rejection::EdgeRejection;
 use super::core::routes::{Access, Routes};
 use super::core::shared::Shared;
 use super::core::{body, query};
-use crate::gateway::{Error, Principal, Role};
+use crate::gateway::{Error, Principal, RegistryError, Role};
 
 /// The dialect.
 pub(super) struct PlexMcp;
@@ -224,7 +224,7 @@ type Id = Result<Path<String>, PathRejection>;
 
 /// Returns an MCP's id. An id that is not UTF-8 when decoded names no existing MCP.
 fn mcp_id(id: Id) -> Result<String, ApiError> {
-    id.map(|Path(id)| id).map_err(|_| Error::ServerNotFound { name: String::new() }.into())
+    id.map(|Path(id)| id).map_err(|_| RegistryError::ServerNotFound { name: String::new() }.into())
 }
 
 /// Extractor of the pairs of a query, whose names the route all knows.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::errors::ApiError;
 use super::fields::{Fields, success};
 use super::{Caller, DiscardBody, Id, Owner, Shared, json, strict};
-use crate::gateway::{Error, MAX_MONTHLY_REQUESTS, MAX_REQUESTS_PER_SECOND, PlanRecord, PlanView};
+use crate::gateway::{MAX_MONTHLY_REQUESTS, MAX_REQUESTS_PER_SECOND, PlanRecord, PlanView, RegistryError};
 use crate::http::core::context::RequestContext;
 
 /// The longest name of a plan, in characters.
@@ -26,7 +26,7 @@ pub(super) async fn list(Caller(caller): Caller, State(shared): State<Shared>) -
 
 /// Returns the name in a path. A name that is not UTF-8 when decoded names no plan.
 fn plan_name(name: Id) -> Result<String, ApiError> {
-    name.map(|Path(name)| name).map_err(|_| Error::PlanNotFound.into())
+    name.map(|Path(name)| name).map_err(|_| RegistryError::PlanNotFound.into())
 }
 
 pub(super) async fn replace(

@@ -148,7 +148,7 @@ impl RequestContext {
 
     /// Notes an error of a call that may have been carried out all the same.
     pub(in crate::http) fn failed_with(&self, error: &Error) {
-        if error.retry() == Retry::OutcomeUnknown {
+        if error.facts().retry == Retry::OutcomeUnknown {
             self.is_unclear();
         }
     }

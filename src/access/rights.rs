@@ -1,0 +1,148 @@
+//! Rights that acts take, and the error of who lacks them. Asked of the principal as it was accepted, or as it is
+//! now; the time is given.
+
+use std::borrow::Cow;
+
+use super::key::KeyRecord;
+use super::ring::{CredentialError, Principal};
+use super::tenancy::Role;
+use crate::facts::{Facts, Fault, Retry};
+
+/// Right that an act takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Right {
+    /// Having keys and calling tools, which all but viewers may.
+    Member,
+    /// Administering: the keys and members of others, logs, the audit.
+    Administer,
+    /// Defining servers, which means running programs as the daemon's user. Not for a key that is limited to some
+    /// servers or tools: this would free it from its limitation.
+    DefineServers,
+}
+
+/// Error of a principal that may not do something.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AccessError {
+    /// The principal lacks the right.
+    #[error("{reason}")]
+    Forbidden {
+        /// Right that is missing, as a sentence.
+        reason: String,
+    },
+    /// The key was revoked after it was presented, or its member was removed.
+    #[error("The API key was revoked")]
+    KeyRevoked,
+    /// The key expired after it was presented.
+    #[error("The API key has expired")]
+    KeyExpired,
+}
+
+impl AccessError {
+    /// Creates the error of a missing right; `reason` is a sentence.
+    pub fn forbidden(reason: impl Into<String>) -> AccessError {
+        AccessError::Forbidden { reason: reason.into() }
+    }
+
+    /// Returns the facts about the error: its name, the party at fault, and the safety of a repetition.
+    pub fn facts(&self) -> Facts {
+        match self {
+            AccessError::Forbidden { .. } => Facts::new("forbidden", Fault::Caller, Retry::Pointless),
+            AccessError::KeyRevoked => Facts::new("key_revoked", Fault::Caller, Retry::Pointless),
+            AccessError::KeyExpired => Facts::new("key_expired", Fault::Caller, Retry::Pointless),
+        }
+    }
+}
+
+impl From<CredentialError> for AccessError {
+    fn from(refused: CredentialError) -> AccessError {
+        match refused {
+            CredentialError::Expired => AccessError::KeyExpired,
+            CredentialError::Revoked | CredentialError::Unknown => AccessError::KeyRevoked,
+        }
+    }
+}
+
+impl Principal {
+    /// Returns the principal as it is now, or the reason that it is not accepted any more. The time, in seconds since
+    /// 1970, is asked only if that can make a difference.
+    pub fn present(&self, now: impl FnOnce() -> u64) -> Result<Cow<'_, Principal>, AccessError> {
+        if self.is_unchanged() {
+            return Ok(Cow::Borrowed(self));
+        }
+        Ok(Cow::Owned(self.again(now())?))
+    }
+
+    /// Refuses a principal that lacks a right.
+    pub fn require(&self, right: Right) -> Result<(), AccessError> {
+        let role = match right {
+            Right::Member => Role::Member,
+            Right::Administer | Right::DefineServers => Role::Admin,
+        };
+        if self.role() < role {
+            return Err(AccessError::forbidden("Your role does not allow this action"));
+        }
+        if right == Right::DefineServers && !self.permissions().are_unlimited() {
+            let reason = "A key that is limited to some MCPs or tools may not define servers";
+            return Err(AccessError::forbidden(reason));
+        }
+        Ok(())
+    }
+
+    /// Refuses a principal that may not see a key: one of another member, unless it may administer.
+    pub fn require_sight(&self, key: &KeyRecord) -> Result<(), AccessError> {
+        match self.may_see(key) {
+            true => Ok(()),
+            false => Err(AccessError::forbidden("This API key belongs to another member")),
+        }
+    }
+
+    /// Reports whether a principal may see and change a key, as far as its rights go.
+    pub fn may_see(&self, key: &KeyRecord) -> bool {
+        self.role().may_administer() || key.member_id == self.member().id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{KeyLimits, KeyRing, Member, NewKey, NewKeySpec, Permissions, Tenancy};
+    use super::*;
+    use std::sync::Arc;
+
+    /// Returns a principal of a role, whose key has these permissions.
+    fn principal(role: Role, permissions: Permissions) -> Principal {
+        let member = Member { id: "user_a".into(), role, ..Tenancy::default_owner() };
+        let mut tenancy = Tenancy::default();
+        tenancy.members.push(Arc::new(member));
+        let wish = NewKeySpec {
+            name: "k".to_owned(),
+            description: None,
+            member_id: "user_a".into(),
+            expires_at: None,
+            permissions,
+            limits: KeyLimits::default(),
+        };
+        let made = NewKey::generate(wish, 0).expect("random bytes");
+        let ring = KeyRing::new(tenancy);
+        ring.put([made.record.clone()]);
+        ring.authenticate(&made.text, 1).expect("accepted")
+    }
+
+    #[test]
+    fn a_right_is_refused_by_role_and_servers_also_by_a_limited_key() {
+        use Right::{Administer, DefineServers, Member};
+        let limited: Permissions = serde_json::json!({"mcps": ["mcp_a"]}).try_into().expect("good");
+        let unlimited = Permissions::default();
+        for (role, permissions, rights) in [
+            (Role::Viewer, &unlimited, &[][..]),
+            (Role::Member, &unlimited, &[Member][..]),
+            (Role::Admin, &limited, &[Member, Administer][..]),
+            (Role::Admin, &unlimited, &[Member, Administer, DefineServers][..]),
+            (Role::Owner, &unlimited, &[Member, Administer, DefineServers][..]),
+        ] {
+            let principal = principal(role, permissions.clone());
+            for right in [Member, Administer, DefineServers] {
+                assert_eq!(principal.require(right).is_ok(), rights.contains(&right), "{role:?} {right:?}");
+            }
+        }
+    }
+}
