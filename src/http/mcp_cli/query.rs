@@ -5,26 +5,24 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::extract::Request;
-use axum::response::Response;
-use bytes::Bytes;
-use hyper::body::Frame;
+use axum::response::{Response, sse};
+use futures_core::Stream;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::bodies::{some, text};
 use super::errors::ApiError;
 use super::{Api, RequestContext, json};
 use crate::gateway::{AuditEntry, AuditHandle, Error, Outcome};
 use crate::http::core::body::{object, string};
-use crate::http::core::events::{self, COMMENT, KEEP_ALIVE};
+use crate::http::core::events;
 use crate::query::{AgentRequest, Answer, Event, Finish, LeftOut, QueryError, Step, TokenUsage};
 
 /// Number of events that may wait for the client; beyond that the model waits.
@@ -228,18 +226,15 @@ async fn stream(api: Api, asked: QueryRequest) -> Result<Response, ApiError> {
             (final_event(&Ok(answer), asked.include_steps), true)
         }
     };
-    let mut ticks = interval_at(Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     recording.visitor.goes_on();
-    let body = AnswerBody {
+    let events = AnswerEvents {
         recording: if is_over { recording.ending(Outcome::Done) } else { recording },
         answering: (!is_over).then_some(answering),
         received,
-        next: Some(next.into()),
-        ticks,
+        next: Some(next),
         include_steps: asked.include_steps,
     };
-    Ok(events::answer(body))
+    Ok(events::answer(events))
 }
 
 /// Guard that has the audit record a question when its answer has ended or its reader has left.
@@ -262,56 +257,41 @@ impl Drop for Recording {
     }
 }
 
-/// Body that sends the events as they come. It is dropped with the connection, and the question with it.
-struct AnswerBody {
+/// Events as they come. They are dropped with the connection, and the question with them.
+struct AnswerEvents {
     recording: Recording,
     answering: Option<Answering>,
     received: mpsc::Receiver<Event>,
-    next: Option<Bytes>,
-    ticks: Interval,
+    next: Option<sse::Event>,
     include_steps: bool,
 }
 
-impl hyper::body::Body for AnswerBody {
-    type Data = Bytes;
-    type Error = Infallible;
+impl Stream for AnswerEvents {
+    type Item = Result<sse::Event, Infallible>;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        if let Some(bytes) = this.next.take() {
-            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+        if let Some(event) = this.next.take() {
+            return Poll::Ready(Some(Ok(event)));
         }
         let Some(answering) = &mut this.answering else { return Poll::Ready(None) };
-        let mut text = Vec::new();
-        let is_silent = loop {
-            match this.received.poll_recv(context) {
-                Poll::Ready(Some(event)) => text.extend(event_of(&event)),
-                Poll::Ready(None) => break true,
-                Poll::Pending => break false,
-            }
-        };
+        if let Some(event) = ready!(this.received.poll_recv(context)) {
+            return Poll::Ready(Some(Ok(event_of(&event))));
+        }
         // No further event can come, so the answer is the last one.
-        if is_silent && let Poll::Ready(answer) = answering.poll(context) {
-            this.answering = None;
-            this.recording.outcome = if answer.is_ok() { Outcome::Done } else { Outcome::Failed };
-            text.extend(final_event(&answer, this.include_steps));
-        }
-        if text.is_empty() && this.ticks.poll_tick(context).is_ready() {
-            text.extend_from_slice(COMMENT);
-        }
-        if text.is_empty() { Poll::Pending } else { Poll::Ready(Some(Ok(Frame::data(text.into())))) }
+        let answer = ready!(answering.poll(context));
+        this.answering = None;
+        this.recording.outcome = if answer.is_ok() { Outcome::Done } else { Outcome::Failed };
+        Poll::Ready(Some(Ok(final_event(&answer, this.include_steps))))
     }
 }
 
-fn event_of(event: &Event) -> Vec<u8> {
+fn event_of(event: &Event) -> sse::Event {
     match event {
-        Event::Token(text) => sse("token", json!({"text": text})),
+        Event::Token(text) => named("token", json!({"text": text})),
         Event::ToolCall { id, server, tool, arguments } => {
             let arguments: Value = serde_json::from_str(arguments.get()).unwrap_or_default();
-            sse("tool_call", json!({"id": id, "server": server, "tool": tool, "arguments": arguments}))
+            named("tool_call", json!({"id": id, "server": server, "tool": tool, "arguments": arguments}))
         }
         Event::ToolResult { id, step } => sse(
             "tool_result",
@@ -323,19 +303,19 @@ fn event_of(event: &Event) -> Vec<u8> {
     }
 }
 
-fn final_event(answer: &Result<Answer, QueryError>, include_steps: bool) -> Vec<u8> {
+fn final_event(answer: &Result<Answer, QueryError>, include_steps: bool) -> sse::Event {
     match answer {
         Ok(answer) => {
-            sse("final", serde_json::from_slice(&written(answer, include_steps)).unwrap_or_default())
+            named("final", serde_json::from_slice(&written(answer, include_steps)).unwrap_or_default())
         }
-        Err(error) => sse("error", ApiError::from(error.clone()).as_value()),
+        Err(error) => named("error", ApiError::from(error.clone()).as_value()),
     }
 }
 
 /// Formats an event. Its name is in the data as well, for clients that read nothing else.
-fn sse(name: &str, mut data: Value) -> Vec<u8> {
+fn named(name: &str, mut data: Value) -> sse::Event {
     data["type"] = name.into();
-    format!("event: {name}\ndata: {data}\n\n").into_bytes()
+    sse::Event::default().event(name).data(data.to_string())
 }
 
 #[cfg(test)]
