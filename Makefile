@@ -66,7 +66,7 @@ fmt-check: ## Is the code formatted?
 	cargo fmt --all --check
 
 clippy: ## Clippy over every target, benches included; warnings are errors
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --features bench -- -D warnings
 
 doc: ## Build the documentation; warnings are errors
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
@@ -75,7 +75,7 @@ deny: ## Licences, advisories, duplicates and sources of all dependencies
 	.ci/deny
 
 bench: ## Run all benches (minutes; leave the machine alone meanwhile)
-	cargo bench --locked
+	cargo bench --locked --features bench
 
 bench-gateway: ## Only the whole path of a call, next to its two baselines
-	cargo bench --locked --bench gateway
+	cargo bench --locked --features bench --bench gateway

@@ -10,9 +10,9 @@ use anyhow::{Context, Result, ensure};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
 use mcpvisor::access::{KeyLimits, KeyRing, NewKey, NewKeySpec, Permissions, Plan, Principal, Tenancy};
-use mcpvisor::gateway::CallAccounting;
 use mcpvisor::http::read_and_tell;
 use mcpvisor::store::MemoryStore;
+use mcpvisor::usage::CallAccounting;
 
 use crate::process::thread_cpu;
 

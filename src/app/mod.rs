@@ -27,19 +27,22 @@ use self::banner::ListenAddresses;
 use self::certificate::Watching;
 use self::reload::Reloader;
 use crate::access::KeyRing;
+use crate::audit;
 use crate::cli::{self, Command, Exit, Program};
 use crate::clock;
 use crate::config::{self, Config, Environment, Flags, ProcessEnvironment};
-use crate::gateway::{Gateway, GatewaySettings, State};
+use crate::gateway::{Gateway, GatewaySettings, Parts, State};
 use crate::http::{HttpServer, Tls};
+use crate::pins::PinBook;
 use crate::process::{self, Host, HostSettings};
 use crate::query::Agent;
 use crate::registry::{Applied, OpenError, Registry, Settings};
 use crate::signals::{DaemonRequest, Signals, Stop};
-use crate::store::{ClockFile, DurableStore, StoreError};
+use crate::store::{ClockFile, DurableStore, Store, StoreError};
 use crate::supervisor::Supervisor;
 use crate::telemetry::logging;
 use crate::telemetry::metrics::Metrics;
+use crate::usage::Accounting;
 
 /// Variables of our environment that every child gets. Besides these, only those named in `server.pass_env` are
 /// passed.
@@ -131,8 +134,7 @@ fn prepare_and_run(
         tracing::warn!("{warning}");
     }
     process::hold_too_large();
-    let keys = KeyRing::new(config.charter.clone());
-    let registry = open_registry(&config, &keys)?;
+    let opened = open(&config)?;
     let base_env: Vec<(OsString, OsString)> = BASE_ENV
         .iter()
         .copied()
@@ -141,7 +143,7 @@ fn prepare_and_run(
         .collect();
     let own_command = std::env::current_exe().ok().map(|path| (OWN_COMMAND.to_owned(), path));
     let host = Host::new(HostSettings {
-        instance: registry.instance_id().to_string(),
+        instance: opened.registry.instance_id().to_string(),
         base_env,
         own_command,
         cgroups: config.cgroups,
@@ -157,7 +159,7 @@ fn prepare_and_run(
     let runtime = build_runtime(config.workers).map_err(StartupError::io)?;
     let exit = runtime.block_on(async {
         let signals = Signals::install(ignored).map_err(StartupError::io)?;
-        run(&config, flags, registry, keys, host.clone(), signals).await
+        run(&config, flags, opened, host.clone(), signals).await
     });
     // Tasks that still run are dropped with the runtime, and every process tree with its owner.
     runtime.shutdown_timeout(Duration::from_millis(200));
@@ -175,25 +177,52 @@ fn build_runtime(workers: usize) -> io::Result<tokio::runtime::Runtime> {
     }
 }
 
-fn open_registry(config: &Config, keys: &KeyRing) -> Result<Registry, StartupError> {
+/// What is opened before there is a runtime.
+struct Opened {
+    registry: Registry,
+    keys: KeyRing,
+    pins: PinBook,
+    /// Store of the registry, for usage.
+    store: Arc<dyn Store>,
+    /// Changes by the servers files, for the audit, each with the file's path.
+    applied: Vec<(String, Applied)>,
+}
+
+fn open(config: &Config) -> Result<Opened, StartupError> {
     let data_dir = directory::open(&config.data_dir)?;
     clock::begin(Arc::new(ClockFile::of(data_dir.path())));
     let vault =
         DurableStore::open(&data_dir, keeping::probe_store).map_err(|error| StartupError::store(&error))?;
+    let (store, keys, pins) =
+        (vault.store().clone(), KeyRing::new(config.charter.clone()), PinBook::default());
     let settings = Settings {
         data_dir: config.data_dir.clone(),
         config_root: Some(config.config_root.clone()),
         allowed: config.allowed.clone(),
     };
-    let mut registry = Registry::open(vault, settings, keys).map_err(|error| match &error {
+    let mut registry = Registry::open(vault, settings, &keys, &pins).map_err(|error| match &error {
         OpenError::Store(error) => StartupError::store(error),
         OpenError::OwnerKey { .. } => StartupError::io(error),
     })?;
+    let applied = apply_servers_files(config, &mut registry)?;
+    Ok(Opened { registry, keys, pins, store, applied })
+}
+
+/// Applies the servers files, and returns what each has changed, if anything.
+fn apply_servers_files(
+    config: &Config,
+    registry: &mut Registry,
+) -> Result<Vec<(String, Applied)>, StartupError> {
+    let mut changes = Vec::new();
     for file in &config.servers {
         let content = file.content().seen(file.version.clone());
         let path = file.path.to_string_lossy();
         match registry.apply_file(&path, &content) {
-            Ok(applied) => log_applied(&path, &applied),
+            Ok(applied) if applied == Applied::default() => {}
+            Ok(applied) => {
+                log_applied(&path, &applied);
+                changes.push((path.into_owned(), applied));
+            }
             // Its content takes effect when there is space on the disk again and the file is read again.
             Err(error) if registry.stands_in() => {
                 tracing::error!(file = %path, %error, "the servers file could not be applied");
@@ -201,30 +230,27 @@ fn open_registry(config: &Config, keys: &KeyRing) -> Result<Registry, StartupErr
             Err(error) => return Err(StartupError::io(error)),
         }
     }
-    Ok(registry)
+    Ok(changes)
 }
 
 fn log_applied(path: &str, applied: &Applied) {
     let Applied { added, changed, taken_over, removed } = applied;
     // A field without a value is left out of the line.
     let names = |list: &[String]| (!list.is_empty()).then(|| list.join(", "));
-    if *applied != Applied::default() {
-        tracing::info!(
-            file = path,
-            added = names(added),
-            changed = names(changed),
-            taken_over = names(taken_over),
-            removed = names(removed),
-            "applied the servers file"
-        );
-    }
+    tracing::info!(
+        file = path,
+        added = names(added),
+        changed = names(changed),
+        taken_over = names(taken_over),
+        removed = names(removed),
+        "applied the servers file"
+    );
 }
 
 async fn run(
     config: &Config,
     flags: &Flags,
-    registry: Registry,
-    keys: KeyRing,
+    opened: Opened,
     host: Host,
     mut signals: Signals,
 ) -> Result<Exit, StartupError> {
@@ -239,7 +265,7 @@ async fn run(
         }
         _ => None,
     };
-    let http = descriptors::fitted(&config.http, &registry.list());
+    let http = descriptors::fitted(&config.http, &opened.registry.list());
     let front = HttpServer::bind(http, tls).await.map_err(StartupError::io)?;
     let address = front.local_addr();
     let url = format!("{}://{address}", if watching.is_some() { "https" } else { "http" });
@@ -249,21 +275,7 @@ async fn run(
         socket: front.socket().map(Path::to_owned),
     };
     openness::say(&config.http, address.ip(), doors.socket.as_deref());
-    let internal = |error: &dyn std::fmt::Display| StartupError(Exit::Internal, error.to_string());
-    let (supervisor, mut supervised) =
-        Supervisor::start(host.clone(), config.starts).await.map_err(|error| internal(&error))?;
-    let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), &State::NAMES).map_err(|error| internal(&error))?;
-    let limits = GatewaySettings {
-        call_timeout: config.http.call_timeout,
-        max_call_timeout: config.http.max_call_timeout,
-        calls_per_key: config.calls_per_key,
-        unread: config.unread,
-        retention: config.retention,
-        audit: config.audit,
-    };
-    let gateway = Gateway::start(registry, supervisor, keys, metrics, limits)
-        .await
-        .map_err(|error| internal(&error))?;
+    let (gateway, mut supervised) = start_gateway(config, opened, &host).await?;
     let reaper = tokio::spawn(reap_adopted(host, gateway.clone()));
     let (stop, stopped) = watch::channel(false);
     let queries = Agent::new(config.llm.clone());
@@ -302,6 +314,33 @@ async fn run(
     watchdog.abort();
     reaper.abort();
     Ok(exit)
+}
+
+/// Starts the supervisor, usage, the audit and the gateway that they serve. Also returns what ends with the supervisor.
+async fn start_gateway(
+    config: &Config,
+    opened: Opened,
+    host: &Host,
+) -> Result<(Gateway, JoinHandle<()>), StartupError> {
+    let internal = |error: &dyn std::fmt::Display| StartupError(Exit::Internal, error.to_string());
+    let Opened { registry, keys, pins, store, applied } = opened;
+    let (supervisor, supervised) =
+        Supervisor::start(host.clone(), config.starts).await.map_err(|error| internal(&error))?;
+    let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), &State::NAMES).map_err(|error| internal(&error))?;
+    let backups = Some(config.data_dir.clone());
+    let accounting = Accounting::open(store, keys.clone(), config.retention, backups)
+        .await
+        .map_err(|error| internal(&error))?;
+    let audit = audit::open(&config.data_dir, config.audit).map_err(|error| internal(&error))?;
+    let settings = GatewaySettings {
+        call_timeout: config.http.call_timeout,
+        max_call_timeout: config.http.max_call_timeout,
+        calls_per_key: config.calls_per_key,
+        unread: config.unread,
+    };
+    let parts = Parts { registry, applied, pins, keys, accounting, audit, supervisor, metrics };
+    let gateway = Gateway::start(parts, settings).map_err(|error| internal(&error))?;
+    Ok((gateway, supervised))
 }
 
 /// Waits until the daemon is asked to stop. Until then notifies `reload` on every request to apply the servers

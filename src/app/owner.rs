@@ -2,12 +2,14 @@
 
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use super::keeping;
 use crate::access::{KeyRing, Tenancy};
-use crate::audit::{AuditEntry, Outcome};
+use crate::audit::{self, AuditEntry, AuditSettings, Outcome};
 use crate::cli::Exit;
 use crate::config::{self, Environment, Flags};
+use crate::pins::PinBook;
 use crate::process;
 use crate::registry::{AllowedServers, OpenError, Registry, Renewed, Settings};
 use crate::store::{DurableStore, StoreError};
@@ -49,11 +51,23 @@ fn replace(path: &Path, charter: Tenancy) -> Result<Renewed, Failed> {
         OpenError::Store(error) => store(error),
         OpenError::OwnerKey { .. } => Failed(Exit::Io, error.to_string()),
     };
-    let mut registry = Registry::open(vault, settings, &KeyRing::new(charter)).map_err(open)?;
+    let (ring, pins) = (KeyRing::new(charter), PinBook::default());
+    let mut registry = Registry::open(vault, settings, &ring, &pins).map_err(open)?;
     let renewed = registry.renew_owner_key().map_err(open)?;
-    let done = AuditEntry::of_daemon("key.renew_owner", &renewed.prefix, Outcome::Done);
-    registry.finish(done).map_err(|error| Failed(Exit::Io, error.to_string()))?;
+    record(path, &renewed).map_err(|error| Failed(Exit::Io, error.to_string()))?;
+    registry.finish().map_err(|error| Failed(Exit::Io, error.to_string()))?;
     Ok(renewed)
+}
+
+/// Records what was done in the audit of the data directory.
+fn record(path: &Path, renewed: &Renewed) -> Result<(), audit::Error> {
+    // The daemon's own settings decide how long entries are kept; nothing is removed here.
+    let keep = Duration::from_secs(36_600 * 86_400);
+    let audit = audit::open(path, AuditSettings { keep, keep_bytes: u64::MAX, calls: false })?;
+    let done = AuditEntry::of_daemon("key.renew_owner", &renewed.prefix, Outcome::Done);
+    // A line that cannot be written is logged where that happens.
+    let _ = audit.record(done).blocking_recv();
+    Ok(())
 }
 
 /// Returns advice if a running daemon holds the directory's lock: it can replace the key itself.

@@ -23,6 +23,8 @@ use super::segments::{Listed, Part, Segments};
 use crate::clock;
 use crate::process;
 
+/// Name of the directory in the data directory.
+const DIRECTORY: &str = "audit";
 /// Maximum number of entries waiting to be written before [`AuditHandle::note`] drops its own.
 const QUEUE: usize = 1_024;
 /// Maximum number of entries waiting altogether; the difference is reserved for acts.
@@ -158,8 +160,15 @@ impl Room {
     }
 }
 
-/// Opens the audit below a directory and starts the thread `audit`.
-pub(crate) fn start(directory: &Path, settings: AuditSettings) -> io::Result<AuditHandle> {
+/// Opens the audit of a data directory and starts the thread `audit`.
+pub fn open(data_dir: &Path, settings: AuditSettings) -> Result<AuditHandle, Error> {
+    let directory = data_dir.join(DIRECTORY);
+    start(&directory, settings).map_err(|error| Error::Internal {
+        reason: format!("the audit in '{}' cannot be opened: {error}", directory.display()),
+    })
+}
+
+fn start(directory: &Path, settings: AuditSettings) -> io::Result<AuditHandle> {
     start_with(directory, settings, Room::below(directory.to_owned()))
 }
 

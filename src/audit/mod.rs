@@ -17,6 +17,5 @@ mod told;
 pub use self::entry::{AuditEntry, EntryKind, Outcome};
 pub use self::error::Error;
 pub(crate) use self::export::{Export, Piece};
-pub(crate) use self::log::start;
-pub use self::log::{AuditHandle, AuditQuery, AuditSettings};
+pub use self::log::{AuditHandle, AuditQuery, AuditSettings, open};
 pub use self::told::{told_of_change, told_of_definition};

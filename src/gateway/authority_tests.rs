@@ -30,6 +30,7 @@ use crate::gateway::dispatch::{Request, Unchecked, dispatch};
 use crate::gateway::follow::Reader;
 use crate::gateway::standing::Asker;
 use crate::gateway::{LogFollower, LogNews, MemberChange, MemberRequest, Revoke, while_accepted};
+use crate::pins::PinBook;
 use crate::registry::tests::{FailingStore, operator, settings};
 use crate::registry::{Registry, ServerEntry};
 use crate::store::DurableStore;
@@ -194,10 +195,10 @@ impl Life {
         // A store that a full disk has closed is opened anew.
         store.reads_fail.store(false, Ordering::SeqCst);
         let vault = DurableStore::bare(store.clone());
-        let opened = Registry::open(vault, settings(dir), &ring).or_else(|_| {
+        let opened = Registry::open(vault, settings(dir), &ring, &PinBook::default()).or_else(|_| {
             // No key administers any more, and none can be made: somebody makes room.
             store.apply_fails.store(false, Ordering::SeqCst);
-            Registry::open(DurableStore::bare(store.clone()), settings(dir), &ring)
+            Registry::open(DurableStore::bare(store.clone()), settings(dir), &ring, &PinBook::default())
         });
         let mut registry = opened.expect("opens");
         if registry.list().by_name("s").is_none() {

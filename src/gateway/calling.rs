@@ -34,7 +34,7 @@ impl Gateway {
         }
         self.check_unread(caller)?;
         let _under_way = self.begin_call(caller)?;
-        self.0.quotas.take(caller).await?;
+        self.0.accounting.take(caller).await?;
         let sent = call.arguments.as_ref().map_or(0, Bytes::len);
         let mut members =
             Vec::with_capacity(call.tool.len() + call.arguments.as_ref().map_or(2, Bytes::len) + 32);
@@ -52,7 +52,7 @@ impl Gateway {
         request.progress = true;
         request.unchecked = if known { Unchecked::Nothing } else { Unchecked::Tool(call.tool.clone(), gate) };
         let meter = self.meter(&entry)?;
-        let mut measured = meter.measure(Kind::Tool, caller.key_id(), &call.tool, request.started);
+        let mut measured = meter.calls.measure(Kind::Tool, caller.key_id(), &call.tool, request.started);
         let asker = Asker { caller, entry: &entry, tool: Some(&call.tool) };
         let reply = dispatch(&handle, request, &asker).await.and_then(|said| match said {
             Ok(result) => mcp::read_tool_result(&result).map_err(without_result),
@@ -65,7 +65,7 @@ impl Gateway {
         {
             let refused = refused.clone();
             measured.withdraw();
-            self.0.quotas.give_back(caller);
+            self.0.accounting.give_back(caller);
             return Err(without_hidden(refused, caller, &entry));
         }
         let outcome = match &reply {
@@ -100,7 +100,7 @@ impl Gateway {
         let handle = self.handle(&entry)?;
         self.check_unread(caller)?;
         let _under_way = self.begin_call(caller)?;
-        self.0.quotas.take(caller).await?;
+        self.0.accounting.take(caller).await?;
         let mut members = b"\"uri\":".to_vec();
         push_string(&mut members, uri)?;
         let mut request = self.request(
@@ -113,14 +113,14 @@ impl Gateway {
         request.unchecked = Unchecked::Resource(uri.to_owned());
         let meter = self.meter(&entry)?;
         let mut measured =
-            meter.measure(Kind::Resource, caller.key_id(), method::RESOURCES_READ, request.started);
+            meter.calls.measure(Kind::Resource, caller.key_id(), method::RESOURCES_READ, request.started);
         let asker = Asker { caller, entry: &entry, tool: None };
         let contents = read(&handle, request, &asker).await;
         if let Err(refused) = &contents
             && never_reached(refused)
         {
             measured.withdraw();
-            self.0.quotas.give_back(caller);
+            self.0.accounting.give_back(caller);
             return Err(refused.clone());
         }
         let size = |contents: &mcp::ReadContents| contents.iter().map(|one| one.get().len()).sum();

@@ -99,7 +99,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::access::{KeyRecord, KeyRing, NewKey, NewKeySpec, Permissions};
+    use crate::access::{AccessError, KeyRecord, KeyRing, NewKey, NewKeySpec, Permissions};
     use crate::gateway::AuditHandle;
 
     /// Number of lines, in two segments.

@@ -119,7 +119,7 @@ impl Gateway {
     /// Returns the keys that a caller may see: its member's own, or all; newest first, ties by id.
     pub async fn keys(&self, caller: &Principal) -> Result<Vec<KeyView>, Error> {
         require(caller, Right::Member)?;
-        let totals = while_accepted(caller, self.0.usage.key_totals()).await??;
+        let totals = while_accepted(caller, self.0.accounting.usage().key_totals()).await??;
         let keys = self.0.keys.keys(clock::now()).into_iter();
         let mut keys: Vec<KeyView> = keys.map(|key| KeyView::of(key, &totals)).collect();
         keys.retain(|key| caller.may_see(&key.record));
@@ -132,7 +132,7 @@ impl Gateway {
     /// Returns the key of this id if the caller may see it.
     pub async fn key(&self, caller: &Principal, id: &str) -> Result<KeyView, Error> {
         let key = self.seen_key(caller, id)?;
-        Ok(KeyView::of(key, &while_accepted(caller, self.0.usage.key_totals()).await??))
+        Ok(KeyView::of(key, &while_accepted(caller, self.0.accounting.usage().key_totals()).await??))
     }
 
     pub(super) fn seen_key(&self, caller: &Principal, id: &str) -> Result<access::KeyView, Error> {
@@ -220,18 +220,19 @@ impl Gateway {
     /// Returns the number of calls of the current month that count for the organization's plan.
     pub async fn requests_this_month(&self, _: &Principal) -> Result<u64, Error> {
         let month = Span::of_period(Period::Month, clock::now());
-        Ok(self.0.usage.usage(month, UsageOf::default()).await?.total.calls())
+        Ok(self.0.accounting.usage().usage(month, UsageOf::default()).await?.total.calls())
     }
 
     /// Returns the sums over a span: of everything for those who administer, else of the caller's own member.
     pub async fn usage(&self, caller: &Principal, span: Span, of: UsageOf) -> Result<Usage, Error> {
-        Ok(while_accepted(caller, self.0.usage.usage(span, self.of_caller(caller, of))).await??)
+        Ok(while_accepted(caller, self.0.accounting.usage().usage(span, self.of_caller(caller, of)))
+            .await??)
     }
 
     /// Returns a history, newest bucket first, of the same keys as [`Gateway::usage`].
     pub async fn usage_history(&self, caller: &Principal, query: HistoryQuery) -> Result<Vec<Bucket>, Error> {
         let of = self.of_caller(caller, query.of);
-        Ok(while_accepted(caller, self.0.usage.history(HistoryQuery { of, ..query })).await??)
+        Ok(while_accepted(caller, self.0.accounting.usage().history(HistoryQuery { of, ..query })).await??)
     }
 
     /// Returns the usage of a key that the caller may see.
@@ -245,7 +246,7 @@ impl Gateway {
             Err(error) => return Err(error),
         };
         let of = UsageOf { keys: Some(vec![key.clone().unwrap_or_else(|_| id.into())]), server: None };
-        let usage = while_accepted(caller, self.0.usage.usage(span, of)).await??;
+        let usage = while_accepted(caller, self.0.accounting.usage().usage(span, of)).await??;
         if usage.total.calls() > 0 { Ok(usage) } else { key.map(|_| usage) }
     }
 

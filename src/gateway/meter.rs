@@ -1,17 +1,13 @@
 //! The counters of one server's calls: the numbers of the API and the metrics, counted once per call.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::view::Traffic;
-use crate::child::CounterReading;
 use crate::clock;
-use crate::pins::PinCounts;
-use crate::supervisor::{BreakerState, ServerHandle, Status, Usage};
-use crate::telemetry::metrics::{Kind, OK, ServerMetrics, Snapshot};
+use crate::telemetry::metrics::{Kind, OK, ServerMetrics};
 use crate::unix_time;
-use crate::usage::{UsageBuffer, UsageSample, hour_of};
+use crate::usage::{Traffic, UsageBuffer, UsageSample, hour_of};
 
 /// Number of low bits that hold the count of a day; the day's number is above them.
 const COUNT_BITS: u32 = 40;
@@ -26,8 +22,6 @@ pub(super) struct Meter {
     today: AtomicU64,
     latency_us: AtomicU64,
     last_active_ms: AtomicU64,
-    /// Values of the child's counters, its restarts and its tool changes that the metrics already include.
-    told: Mutex<(CounterReading, u64, u64)>,
 }
 
 impl Meter {
@@ -48,13 +42,17 @@ impl Meter {
             today: AtomicU64::new(day(unix_ms()) << COUNT_BITS | before.calls_today),
             latency_us: AtomicU64::new(us),
             last_active_ms: AtomicU64::new(0),
-            told: Mutex::default(),
         }
     }
 
     /// Returns the server's name.
     pub(super) fn server(&self) -> &str {
         &self.server
+    }
+
+    /// Returns the server's metrics, for what is not counted by calls.
+    pub(super) fn metrics(&self) -> &ServerMetrics {
+        &self.metrics
     }
 
     /// Measures a call of this key to this tool that started at `started`. If dropped before [`Measured::end`], it
@@ -98,51 +96,6 @@ impl Meter {
             total_latency: Duration::from_micros(self.latency_us.load(Ordering::Relaxed)),
             last_active: (last > 0).then(|| unix_time::from_millis(last)),
         }
-    }
-
-    /// Updates the metrics that are not counted per call, for a scrape.
-    pub(super) fn tell(&self, handle: &ServerHandle, usage: Usage, pins: PinCounts) {
-        let status = handle.status();
-        let (load, breaker) = handle.traffic();
-        self.metrics.set_snapshot(&snapshot(&status, load.queued, breaker, usage, pins));
-        self.metrics.set_in_flight(load.in_flight);
-        self.metrics.set_state(status.state.name());
-        let now = handle.counters().read();
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let (before, restarts, changes) = *told;
-        self.metrics.tool_changes(pins.changes.saturating_sub(changes));
-        self.metrics.stdout_noise(now.noise.saturating_sub(before.noise));
-        self.metrics.stderr_lines(now.stderr_lines.saturating_sub(before.stderr_lines));
-        for _ in before.late_replies..now.late_replies {
-            self.metrics.late_reply();
-        }
-        for _ in restarts..status.restarts {
-            self.metrics.restarted();
-        }
-        *told = (now, status.restarts.max(restarts), pins.changes.max(changes));
-    }
-}
-
-fn snapshot(
-    status: &Status,
-    queued: usize,
-    breaker: BreakerState,
-    usage: Usage,
-    pins: PinCounts,
-) -> Snapshot {
-    let next_start = status.state.next_start();
-    let ready = status.replicas.iter().filter(|replica| replica.state.serves()).count();
-    Snapshot {
-        queued,
-        breaker_open: breaker != BreakerState::Closed,
-        replicas: (status.replicas.len(), ready),
-        failures: status.failures,
-        since: Some(status.since),
-        next_start,
-        processes: usage.processes,
-        rss_bytes: usage.rss_bytes,
-        cpu_time: usage.cpu_time,
-        tools_unapproved: pins.unapproved,
     }
 }
 

@@ -3,7 +3,6 @@
 mod acts;
 #[cfg(test)]
 mod authority_tests;
-mod call_accounting;
 mod calling;
 mod catalog_persister;
 mod defining;
@@ -16,13 +15,13 @@ mod keys;
 mod members;
 mod meter;
 mod scraping;
+mod server_meter;
 #[cfg(test)]
 mod simulation;
 mod standing;
 mod unread;
 mod view;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -37,18 +36,18 @@ use self::dispatch::{await_child, await_update, unreachable};
 use self::follow::Reader;
 use self::meter::Meter;
 use self::scraping::Scrape;
+use self::server_meter::ServerMeter;
 use crate::access::{KeyRing, Right, Unread};
 use crate::clock;
 use crate::pins::PinBook;
+use crate::registry::{CatalogCache, Registry, RegistryHandle};
 use crate::store::StoreDegraded;
 use crate::supervisor::{ServerHandle, ServerSpec, Supervisor};
 use crate::telemetry::metrics::Metrics;
-use crate::unix_time;
-use crate::usage::{self, Quotas, UsageBuffer, UsageBuffers, UsageHandle};
+use crate::usage::Accounting;
+use crate::{audit, registry, unix_time};
 
 pub use self::acts::{Acts, Listener, UnderWay};
-#[doc(hidden)]
-pub use self::call_accounting::CallAccounting;
 pub use self::error::Error;
 pub use self::exporting::{AuditExport, AuditPieces};
 pub use self::follow::{LogEnd, LogFollower, LogNews};
@@ -57,7 +56,7 @@ pub use self::keys::{CreateKeyError, KeyRequest, KeyView, MemberView, Organizati
 pub use self::members::PlanView;
 pub use self::standing::while_accepted;
 pub use self::unread::{UnreadAnswer, UnreadLimits};
-pub use self::view::{Readiness, ResourceReply, ServerView, ToolCall, ToolReply, Traffic};
+pub use self::view::{Readiness, ResourceReply, ServerView, ToolCall, ToolReply};
 pub use crate::access::{
     AccessError, Attempts, CredentialError, KeyChange, KeyLimits, KeyRecord, KeyStatus, LimitsChange,
     MAX_CALLS_AT_ONCE, MAX_MONTHLY_REQUESTS, MAX_REQUESTS_PER_SECOND, Maker, Member, NewKey, Permissions,
@@ -89,7 +88,7 @@ pub use crate::usage::{
 /// Time that acts may still take at the end, when all they wait for is a client that sends its body slowly.
 const LAST_ACTS: Duration = Duration::from_secs(1);
 
-/// Settings of the gateway: deadlines, limits and retention.
+/// Settings of the gateway: deadlines and limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GatewaySettings {
     /// Deadline of a call that names none; progress starts it anew.
@@ -100,10 +99,6 @@ pub struct GatewaySettings {
     pub calls_per_key: usize,
     /// Limits on the bytes of answers that wait to be read.
     pub unread: UnreadLimits,
-    /// Periods that usage is kept for.
-    pub retention: Retention,
-    /// Settings of the audit.
-    pub audit: AuditSettings,
 }
 
 /// Entry point to everything the gateway does. Cheap to clone.
@@ -117,14 +112,10 @@ struct Inner {
     keys: KeyRing,
     metrics: Metrics,
     meters: Meters,
-    books: UsageBuffers,
     pins: PinBook,
-    /// Traffic of each server before this start.
-    before: HashMap<Arc<str>, Traffic>,
-    usage: UsageHandle,
+    accounting: Accounting,
     audit: AuditHandle,
     acts: Acts,
-    quotas: Quotas,
     /// Count of all answers that wait to be read.
     unread: Unread,
     scrape: Scrape,
@@ -136,31 +127,36 @@ struct Inner {
     drained: watch::Sender<bool>,
 }
 
-type Meters = Arc<DashMap<Arc<str>, Arc<Meter>, RandomState>>;
+type Meters = Arc<DashMap<Arc<str>, Arc<ServerMeter>, RandomState>>;
+
+/// What a gateway is made of: opened by whoever composes the daemon, and ended by the gateway's stop.
+pub struct Parts {
+    /// Registry, with its servers files applied.
+    pub registry: Registry,
+    /// Changes by servers files that were applied before there was an audit to record them, each with the file's path.
+    pub applied: Vec<(String, Applied)>,
+    /// Pins that the registry keeps.
+    pub pins: PinBook,
+    /// Ring that the registry puts keys, members and plans on.
+    pub keys: KeyRing,
+    /// Usage and quotas.
+    pub accounting: Accounting,
+    /// Record of who did what.
+    pub audit: AuditHandle,
+    /// Supervisor of the servers.
+    pub supervisor: Supervisor,
+    /// Metrics of the daemon.
+    pub metrics: Metrics,
+}
 
 impl Gateway {
-    /// Starts the registry and the usage on their threads and has the supervisor follow the registry.
-    pub async fn start(
-        mut registry: Registry,
-        supervisor: Supervisor,
-        keys: KeyRing,
-        metrics: Metrics,
-        settings: GatewaySettings,
-    ) -> Result<Gateway, Error> {
-        let (meters, books) = (Meters::default(), UsageBuffers::default());
-        let (store, backups) = (registry.store().clone(), registry.kept_in());
-        let (usage, known) = usage::start(store, books.clone(), keys.clone(), settings.retention, backups)?;
-        let audit = registry.start_audit(settings.audit)?;
-        for (path, applied) in registry.take_applied() {
+    /// Starts the registry on its thread and has the supervisor follow it.
+    pub fn start(parts: Parts, settings: GatewaySettings) -> Result<Gateway, Error> {
+        let Parts { registry, applied, pins, keys, accounting, audit, supervisor, metrics } = parts;
+        for (path, applied) in applied {
             audit.note(entry_of_file(&path, &applied, &registry.list()));
         }
-        let pins = registry.pins().clone();
-        let quotas = Quotas::load(keys.clone(), usage.clone()).await?;
-        let before = known.into_iter().map(|(id, total)| {
-            let (calls, errors, total_latency, calls_today) = total;
-            (id, Traffic { calls, errors, calls_today, total_latency, last_active: None })
-        });
-        let before = before.collect();
+        let meters = Meters::default();
         let follow =
             Follower { supervisor: supervisor.clone(), metrics: metrics.clone(), meters: meters.clone() };
         // Once here, so that the directory has every server when this returns.
@@ -178,13 +174,10 @@ impl Gateway {
             keys,
             metrics,
             meters,
-            books,
             pins,
-            before,
-            usage,
+            accounting,
             audit,
             acts: Acts::default(),
-            quotas,
             unread: Unread::default(),
             scrape: Scrape::default(),
             settings,
@@ -461,10 +454,7 @@ impl Gateway {
         self.begin_stop();
         self.0.keeper.keep().await;
         self.0.supervisor.shutdown(drain).await;
-        if let Err(error) = self.0.quotas.close().await {
-            tracing::warn!(%error, "what is left of this month's calls could not be written down");
-        }
-        self.0.usage.close().await;
+        self.0.accounting.close().await;
         // Once the registry has ended, so has every act that had begun; then its line can be written.
         let closed = self.0.registry.close().await;
         if tokio::time::timeout(LAST_ACTS, self.0.acts.settled()).await.is_err() {
@@ -495,7 +485,7 @@ impl Gateway {
         self.0.supervisor.directory().get(&entry.id).ok_or_else(|| not_found(&entry.name))
     }
 
-    fn meter(&self, entry: &ServerEntry) -> Result<Arc<Meter>, Error> {
+    fn meter(&self, entry: &ServerEntry) -> Result<Arc<ServerMeter>, Error> {
         if let Some(meter) = self.0.meters.get(&entry.id) {
             return Ok(meter.clone());
         }
@@ -509,10 +499,8 @@ impl Gateway {
             .meters
             .entry(entry.id.clone())
             .or_insert_with(|| {
-                let book = Arc::<UsageBuffer>::default();
-                self.0.books.insert(entry.id.clone(), (entry.name.clone(), book.clone()));
-                let before = self.0.before.get(&entry.id).copied().unwrap_or_default();
-                Arc::new(Meter::new(entry.name.clone(), metrics, book, before))
+                let (buffer, before) = self.0.accounting.begin_server(&entry.id, &entry.name);
+                Arc::new(ServerMeter::new(Meter::new(entry.name.clone(), metrics, buffer, before)))
             })
             .clone())
     }
@@ -520,8 +508,8 @@ impl Gateway {
     fn view(&self, entry: &ServerEntry) -> Option<ServerView> {
         let handle = self.0.supervisor.directory().get(&entry.id)?;
         let status = handle.status();
-        let traffic = self.0.meters.get(&entry.id).map(|meter| meter.read());
-        let traffic = traffic.or_else(|| self.0.before.get(&entry.id).copied()).unwrap_or_default();
+        let traffic = self.0.meters.get(&entry.id).map(|meter| meter.calls.read());
+        let traffic = traffic.unwrap_or_else(|| self.0.accounting.before(&entry.id));
         let (load, breaker) = handle.traffic();
         let pin = handle.setting(&entry.definition, |policy| policy.pin);
         let pins = self.0.pins.beside(&entry.id, pin, handle.catalog());
@@ -570,9 +558,9 @@ impl Follower {
             .collect();
         for id in gone {
             if let Some((_, meter)) = self.meters.remove(&id)
-                && servers.by_name(meter.server()).is_none()
+                && servers.by_name(meter.calls.server()).is_none()
             {
-                self.metrics.remove_server(meter.server());
+                self.metrics.remove_server(meter.calls.server());
             }
         }
     }

@@ -63,7 +63,7 @@ impl Gateway {
         let trouble = inner.registry.trouble();
         inner.metrics.set_store_degraded(trouble.is_some());
         inner.metrics.set_store_from_backup(trouble.is_some_and(|trouble| trouble.from_backup));
-        inner.metrics.set_flush_age(inner.usage.flush_age());
+        inner.metrics.set_flush_age(inner.accounting.usage().flush_age());
         inner.metrics.set_audit_lost(inner.audit.lost());
         inner.metrics.set_audit_unrecorded(inner.audit.unrecorded());
         inner.metrics.set_clock_in_doubt(clock::doubt().is_some());

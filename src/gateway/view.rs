@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use crate::child::{Catalog, CounterReading};
 use crate::pins::ToolPins;
 use crate::supervisor::{BreakerState, Definition, Status};
+use crate::usage::Traffic;
 
 /// Snapshot of a server, for display, taken without asking its children.
 #[derive(Debug, Clone)]
@@ -39,21 +40,6 @@ pub struct ServerView {
     pub queued: usize,
     /// State of the breaker, which tells whether calls are let through.
     pub breaker: BreakerState,
-}
-
-/// Counts of a server's calls, including those of earlier runs of the daemon.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Traffic {
-    /// Number of tool calls and resource reads that reached dispatch.
-    pub calls: u64,
-    /// Number of those that ended with an error.
-    pub errors: u64,
-    /// Number of calls on the current UTC day.
-    pub calls_today: u64,
-    /// Sum of all durations.
-    pub total_latency: Duration,
-    /// Time when the last call ended; `None` if there was none since the daemon started.
-    pub last_active: Option<SystemTime>,
 }
 
 /// Tool call as a dialect hands it over.

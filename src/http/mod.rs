@@ -34,7 +34,7 @@ use self::server::state::Timeouts;
 use crate::gateway::Gateway;
 use crate::query::Agent;
 
-#[doc(hidden)]
+#[cfg(feature = "bench")]
 pub use self::core::auth::read_and_tell;
 pub use self::core::body::RequestBody;
 pub use self::core::routes::{Access, Effect, Route};

@@ -13,7 +13,7 @@ use crate::supervisor::PinMode;
 
 /// Pins in force by server id. Cheap to clone.
 #[derive(Clone, Default)]
-pub(crate) struct PinBook(Arc<DashMap<Arc<str>, Kept>>);
+pub struct PinBook(Arc<DashMap<Arc<str>, Kept>>);
 
 struct Kept {
     pins: Arc<Pins>,

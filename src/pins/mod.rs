@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-pub use self::book::Approval;
-pub(crate) use self::book::{PinBook, PinCounts};
+pub(crate) use self::book::PinCounts;
+pub use self::book::{Approval, PinBook};
 pub use self::diff::Difference;
 pub use self::error::Error;
 use crate::child::{Catalog, Tool};

@@ -12,7 +12,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::catalog_cache::CatalogUpdate;
 use super::error::Error;
-use super::error::Error;
 use super::file::ServersFile;
 use super::list::{ServerEntry, ServerList};
 use super::{Announce, Applied, Reach, Registry, Reloaded, Revocation, Revoke};

@@ -8,8 +8,8 @@ use serde_json::{Map, json};
 use super::tests::{FailingStore, operator, settings};
 use super::*;
 use crate::access::{
-    CredentialError, ENDED_KEPT, KeyChange, KeyLimits, KeyStatus, Member, NewKey, NewKeySpec, Permissions,
-    Plan, PlanRecord, Principal, Role, Tenancy,
+    AccessError, CredentialError, ENDED_KEPT, KeyChange, KeyLimits, KeyStatus, Member, NewKey, NewKeySpec,
+    Permissions, Plan, PlanRecord, Principal, Role, Tenancy,
 };
 use crate::clock::simulated::set_wall as set_clock;
 use crate::pins::Approval;
@@ -55,7 +55,9 @@ fn named(name: &str) -> KeyChange {
 fn registry(dir: &Path, store: &Arc<FailingStore>, charter: Tenancy) -> (Registry, KeyRing) {
     set_clock(NOW);
     let ring = KeyRing::new(charter);
-    let registry = Registry::open(DurableStore::bare(store.clone()), settings(dir), &ring).expect("opens");
+    let registry =
+        Registry::open(DurableStore::bare(store.clone()), settings(dir), &ring, &PinBook::default())
+            .expect("opens");
     (registry, ring)
 }
 
@@ -456,7 +458,9 @@ fn what_was_not_kept_for_a_key_of_an_earlier_version_is_told_as_unknown() {
     let value = crate::store::encode(&old).unwrap();
     store.apply(vec![Op::Put { key: b"k/key_1".to_vec(), value }]).unwrap();
     let ring = KeyRing::default();
-    let mut registry = Registry::open(DurableStore::bare(store), settings(dir.path()), &ring).expect("opens");
+    let mut registry =
+        Registry::open(DurableStore::bare(store), settings(dir.path()), &ring, &PinBook::default())
+            .expect("opens");
     assert_eq!(ring.key("key_1", NOW).expect("there").record.created_by, None);
     assert!(!dir.path().join("owner.key").exists(), "it administers as before");
     registry.amend_key(&operator(), "key_1", &named("x")).unwrap();

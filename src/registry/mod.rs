@@ -27,7 +27,7 @@ mod revoking;
 pub(crate) mod tests;
 
 use std::borrow::Cow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -53,15 +53,11 @@ pub use self::paths::Reach;
 use self::pending_revocations::PendingRevocations;
 use self::registry_store::{Instance, LastApplied, RegistryStore};
 use crate::access::{CreatedRecords, KeyRing, Tenancy};
-use crate::audit::{self, AuditHandle, AuditSettings};
 use crate::clock;
 use crate::pins::PinBook;
 use crate::store::{DurableStore, Op, Store, StoreDegraded, StoreError};
 use crate::supervisor::{Definition, Problem, check_name};
 use crate::unix_time;
-
-/// Directory of the audit, relative to the data directory.
-const AUDIT: &str = "audit";
 
 /// Callback that receives the set of servers after each change.
 pub type Announce = Box<dyn Fn(&Arc<ServerList>) + Send>;
@@ -125,14 +121,17 @@ pub struct Registry {
     made: CreatedRecords,
     pins: PinBook,
     announce: Option<Announce>,
-    /// Changes by servers files that were applied before there was an audit to record them, each with the file's id.
-    applied: Vec<(String, Applied)>,
 }
 
 impl Registry {
-    /// Loads the set of servers and the keys. The first start on a store makes the installation's id and the
+    /// Loads the set of servers, the keys and the pins; keys and pins go to `keys` and `pins`. The first start on a store makes the installation's id and the
     /// owner's key, whose text is left in `owner.key` with mode 0600.
-    pub fn open(vault: DurableStore, settings: Settings, keys: &KeyRing) -> Result<Registry, OpenError> {
+    pub fn open(
+        vault: DurableStore,
+        settings: Settings,
+        keys: &KeyRing,
+        pins: &PinBook,
+    ) -> Result<Registry, OpenError> {
         let mut ledger = RegistryStore::new(vault);
         let now = now();
         let instance = match ledger.instance()? {
@@ -147,7 +146,6 @@ impl Registry {
         let list = ledger.servers()?;
         naming::warn(&list, None);
         let extras = ledger.extras()?.unwrap_or_else(file::empty_extras);
-        let pins = PinBook::default();
         ledger.pins()?.into_iter().for_each(|(server, known)| pins.set(&server, known));
         let (file_charter, mut made) = (Tenancy::clone(&keys.charter()), ledger.made()?);
         let owed = PendingRevocations::open(&settings.data_dir);
@@ -164,9 +162,8 @@ impl Registry {
             owed,
             file_charter,
             made: CreatedRecords::default(),
-            pins,
+            pins: pins.clone(),
             announce: None,
-            applied: Vec::new(),
         };
         if let Err(error) = registry.clean_frame() {
             tracing::error!(%error, "what an earlier version kept of a servers file is still in the store; tried again at the next start");
@@ -188,34 +185,6 @@ impl Registry {
     /// Reports whether a backup stands in for the store, so that changes are refused.
     pub fn stands_in(&mut self) -> bool {
         self.trouble().borrow().as_ref().is_some_and(|trouble| trouble.from_backup)
-    }
-
-    /// Returns the store that holds the registry's records.
-    pub(crate) fn store(&self) -> &Arc<dyn Store> {
-        self.ledger.store()
-    }
-
-    /// Returns the data directory of that store; `None` if it is not on a disk.
-    pub(crate) fn kept_in(&mut self) -> Option<PathBuf> {
-        self.ledger.vault().data_dir().map(Path::to_owned)
-    }
-
-    /// Returns the pins of the servers' tools.
-    pub(crate) fn pins(&self) -> &PinBook {
-        &self.pins
-    }
-
-    /// Opens the audit below the data directory.
-    pub(crate) fn start_audit(&self, settings: AuditSettings) -> Result<AuditHandle, Error> {
-        let directory = self.confinement.data_dir.join(AUDIT);
-        audit::start(&directory, settings).map_err(|error| Error::Internal {
-            reason: format!("the audit in '{}' cannot be opened: {error}", directory.display()),
-        })
-    }
-
-    /// Takes the changes by the servers files applied so far, each with the file's id, for the audit.
-    pub(crate) fn take_applied(&mut self) -> Vec<(String, Applied)> {
-        std::mem::take(&mut self.applied)
     }
 
     /// Returns the time of the first start on the data directory.
@@ -364,9 +333,6 @@ impl Registry {
             batch.push(registry_store::put_applied(file_id, &now).map_err(stored)?);
         }
         self.commit(entries, batch)?;
-        if self.announce.is_none() && applied != Applied::default() {
-            self.applied.push((file_id.to_owned(), applied.clone()));
-        }
         naming::warn(&self.list(), Some(&applied.added));
         Ok(applied)
     }

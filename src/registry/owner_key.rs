@@ -3,15 +3,15 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
+use super::error::Error;
 use super::pending_revocations::PendingRevocations;
 use super::registry_store::{RegistryStore, put_key};
 use super::{OpenError, Registry, now};
 use crate::access::{
     DEFAULT_OWNER, KeyLimits, KeyRecord, KeyRing, NewKey, NewKeySpec, Permissions, Role, Tenancy,
 };
-use crate::gateway::{AuditEntry, AuditSettings, Error};
 use crate::store::write_private;
 use crate::unix_time;
 
@@ -68,14 +68,8 @@ impl Registry {
         Ok(Renewed { path, prefix, member_id, revoked })
     }
 
-    /// Ends the work on a data directory that no daemon runs on. On return `done` is in its audit, and
-    /// everything is on the disk.
-    pub fn finish(mut self, done: AuditEntry) -> Result<(), Error> {
-        // The daemon's own settings decide how long entries are kept; nothing is removed here.
-        let keep = Duration::from_secs(36_600 * 86_400);
-        let audit = self.start_audit(AuditSettings { keep, keep_bytes: u64::MAX, calls: false })?;
-        // A line that cannot be written is logged where that happens.
-        let _ = audit.record(done).blocking_recv();
+    /// Ends the work on a data directory that no daemon runs on. On return everything is on the disk.
+    pub fn finish(mut self) -> Result<(), Error> {
         self.shut_down()
     }
 }

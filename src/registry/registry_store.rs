@@ -83,8 +83,7 @@ impl RegistryStore {
         &mut self.vault
     }
 
-    /// Returns the store that holds the records.
-    pub(super) fn store(&self) -> &Arc<dyn Store> {
+    fn store(&self) -> &Arc<dyn Store> {
         self.vault.store()
     }
 

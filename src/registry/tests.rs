@@ -27,12 +27,13 @@ pub(crate) fn settings(dir: &Path) -> Settings {
 /// Opens the registry of a directory, on the real store.
 fn on_disk(dir: &Path) -> Registry {
     let vault = reopen(|| DurableStore::open(&DataDir::open(dir)?, |_| Ok(()))).expect("the store opens");
-    Registry::open(vault, settings(dir), &KeyRing::default()).expect("the registry opens")
+    Registry::open(vault, settings(dir), &KeyRing::default(), &PinBook::default())
+        .expect("the registry opens")
 }
 
 fn in_memory(dir: &Path) -> Registry {
     let vault = DurableStore::bare(Arc::new(MemoryStore::default()));
-    Registry::open(vault, settings(dir), &KeyRing::default()).expect("opens")
+    Registry::open(vault, settings(dir), &KeyRing::default(), &PinBook::default()).expect("opens")
 }
 
 impl Registry {
@@ -92,7 +93,7 @@ fn the_first_start_makes_a_key_that_works_and_later_ones_none() {
     let ring = KeyRing::default();
     let start = |ring: &KeyRing| {
         let vault = reopen(|| DurableStore::open(&DataDir::open(dir.path())?, |_| Ok(()))).unwrap();
-        Registry::open(vault, settings(dir.path()), ring).map(drop)
+        Registry::open(vault, settings(dir.path()), ring, &PinBook::default()).map(drop)
     };
     start(&ring).unwrap();
     let text = fs::read_to_string(&file).unwrap();
@@ -115,13 +116,15 @@ fn a_key_that_cannot_be_written_is_not_made() {
     fs::create_dir(dir.path().join("owner.key")).unwrap();
     fs::write(dir.path().join("owner.key/in-the-way"), b"").unwrap();
     let ring = KeyRing::default();
-    let error = Registry::open(DurableStore::bare(store.clone()), settings(dir.path()), &ring)
-        .err()
-        .expect("no place for the key");
+    let error =
+        Registry::open(DurableStore::bare(store.clone()), settings(dir.path()), &ring, &PinBook::default())
+            .err()
+            .expect("no place for the key");
     assert!(matches!(&error, OpenError::OwnerKey { .. }), "{error}");
     assert!(store.scan_prefix(b"k/").unwrap().is_empty());
     fs::remove_dir_all(dir.path().join("owner.key")).unwrap();
-    Registry::open(DurableStore::bare(store), settings(dir.path()), &ring).expect("the next start makes it");
+    Registry::open(DurableStore::bare(store), settings(dir.path()), &ring, &PinBook::default())
+        .expect("the next start makes it");
     let text = fs::read_to_string(dir.path().join("owner.key")).unwrap();
     assert!(ring.authenticate(text.trim_end(), 1).is_ok());
 }
@@ -376,8 +379,13 @@ impl Store for FailingStore {
 fn what_could_not_be_stored_did_not_happen() {
     let dir = tempfile::tempdir().unwrap();
     let store = Arc::new(FailingStore::default());
-    let mut registry =
-        Registry::open(DurableStore::bare(store.clone()), settings(dir.path()), &KeyRing::default()).unwrap();
+    let mut registry = Registry::open(
+        DurableStore::bare(store.clone()),
+        settings(dir.path()),
+        &KeyRing::default(),
+        &PinBook::default(),
+    )
+    .unwrap();
     registry.add("a", command("1")).unwrap();
     let records = store.scan_prefix(b"").unwrap();
     let list = registry.list();
@@ -394,7 +402,13 @@ fn what_could_not_be_stored_did_not_happen() {
     registry.shut_down().expect("the store works again");
     assert_eq!(store.scan_prefix(b"").unwrap(), records, "as if nothing had been asked");
     registry.add("b", command("1")).expect("changes are accepted again");
-    let again = Registry::open(DurableStore::bare(store), settings(dir.path()), &KeyRing::default()).unwrap();
+    let again = Registry::open(
+        DurableStore::bare(store),
+        settings(dir.path()),
+        &KeyRing::default(),
+        &PinBook::default(),
+    )
+    .unwrap();
     assert_eq!(names(&again.list()), ["a", "b"]);
 }
 
@@ -402,14 +416,24 @@ fn what_could_not_be_stored_did_not_happen() {
 fn two_servers_of_one_name_in_the_store_are_damage() {
     let dir = tempfile::tempdir().unwrap();
     let store = Arc::new(MemoryStore::default());
-    let mut registry =
-        Registry::open(DurableStore::bare(store.clone()), settings(dir.path()), &KeyRing::default()).unwrap();
+    let mut registry = Registry::open(
+        DurableStore::bare(store.clone()),
+        settings(dir.path()),
+        &KeyRing::default(),
+        &PinBook::default(),
+    )
+    .unwrap();
     registry.add("a", command("1")).unwrap();
     let (_, value) = store.scan_prefix(b"s/").unwrap().remove(0);
     store.apply(vec![Op::Put { key: b"s/mcp_twin".to_vec(), value }]).unwrap();
-    let error = Registry::open(DurableStore::bare(store), settings(dir.path()), &KeyRing::default())
-        .err()
-        .expect("damage");
+    let error = Registry::open(
+        DurableStore::bare(store),
+        settings(dir.path()),
+        &KeyRing::default(),
+        &PinBook::default(),
+    )
+    .err()
+    .expect("damage");
     assert_eq!(error.to_string(), "the set of servers is damaged: two servers are named 'a'");
 }
 

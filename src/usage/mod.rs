@@ -3,7 +3,10 @@
 //! absolute values, so that writing twice does no harm. A killed daemon loses at most the counts of one second and
 //! one write; a stopped one loses nothing.
 
+mod accounting;
 mod aggregates;
+#[cfg(feature = "bench")]
+mod bench;
 mod buffer;
 mod calendar;
 mod call_stats;
@@ -12,15 +15,20 @@ mod quota;
 mod report;
 mod writer;
 
+pub use self::accounting::{Accounting, Traffic};
+#[cfg(feature = "bench")]
+pub use self::bench::CallAccounting;
 pub(crate) use self::buffer::{UsageBuffer, UsageSample};
 pub(crate) use self::calendar::hour_of;
 #[cfg(test)]
 pub(crate) use self::calendar::{day_of, first_of_month};
 pub use self::call_stats::CallStats;
 pub use self::error::{Error, QuotaOf};
+#[cfg(test)]
 pub(crate) use self::quota::Quotas;
 pub use self::report::{Bucket, Granularity, HistoryQuery, Period, Span, Usage, UsageOf};
 pub use self::writer::Retention;
 #[cfg(test)]
+pub(crate) use self::writer::UsageBuffers;
+#[cfg(test)]
 pub(crate) use self::writer::by_hand;
-pub(crate) use self::writer::{UsageBuffers, UsageHandle, start};

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use dashmap::DashMap;
 use tokio::sync::oneshot;
 
+use super::accounting::Traffic;
 use super::aggregates::{Grant, Total, UsageAggregates};
 use super::buffer::UsageBuffer;
 use super::calendar::{day_of, day_of_hour, hour_of};
@@ -83,11 +84,11 @@ struct Writer {
     failing: bool,
 }
 
-/// Totals of each server before this start: calls, errors, duration, calls today.
-pub(crate) type Known = HashMap<Arc<str>, (u64, u64, Duration, u64)>;
+/// Traffic of each server before this start, by the server's id.
+pub(crate) type Known = HashMap<Arc<str>, Traffic>;
 
 /// Starts the thread `usage`. `backups` is the data directory of a store that is on a disk.
-pub(crate) fn start(
+pub(super) fn start(
     store: Arc<dyn Store>,
     books: UsageBuffers,
     keys: KeyRing,
@@ -158,7 +159,14 @@ impl Writer {
         let now = clock::believed();
         let of = |(id, total): (&Arc<str>, &Total)| {
             let latency = Duration::from_micros(total.latency_us);
-            (id.clone(), (total.calls, total.errors, latency, total.today(now)))
+            let traffic = Traffic {
+                calls: total.calls,
+                errors: total.errors,
+                calls_today: total.today(now),
+                total_latency: latency,
+                last_active: None,
+            };
+            (id.clone(), traffic)
         };
         self.sums.iter().flat_map(|sums| &sums.servers).map(of).collect()
     }

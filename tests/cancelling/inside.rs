@@ -9,18 +9,19 @@ use std::time::{Duration, SystemTime};
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use mcpvisor::access::{KeyRing, Plan, Tenancy};
-use mcpvisor::audit::{AuditQuery, AuditSettings};
+use mcpvisor::audit::{self, AuditQuery, AuditSettings};
 use mcpvisor::gateway::{
-    Gateway, GatewaySettings, Principal, State as Running, ToolCall, ToolReply, UnreadLimits,
+    Gateway, GatewaySettings, Parts, Principal, State as Running, ToolCall, ToolReply, UnreadLimits,
 };
 use mcpvisor::http::{self, Guard, PeerInfo};
+use mcpvisor::pins::PinBook;
 use mcpvisor::process::{Host, HostSettings};
 use mcpvisor::query::{Agent, LlmSettings};
 use mcpvisor::registry::{Registry, Settings};
 use mcpvisor::store::{DataDir, DurableStore};
 use mcpvisor::supervisor::{StartLimits, Supervisor};
 use mcpvisor::telemetry::metrics::Metrics;
-use mcpvisor::usage::Retention;
+use mcpvisor::usage::{Accounting, Retention};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -79,15 +80,16 @@ impl Inside {
         let data = TempDir::new().expect("a directory");
         let dir = DataDir::open(data.path()).expect("a data directory");
         let vault = DurableStore::open(&dir, |_| Ok(())).expect("a store");
+        let store = vault.store().clone();
         let mut charter = Tenancy::default();
         charter.organization.plan = Plan::built_in()["unlimited"].clone();
-        let keys = KeyRing::new(charter);
+        let (keys, pins) = (KeyRing::new(charter), PinBook::default());
         let settings = Settings {
             data_dir: data.path().to_owned(),
             config_root: Some(data.path().to_owned()),
             allowed: Default::default(),
         };
-        let registry = Registry::open(vault, settings, &keys).expect("a registry");
+        let registry = Registry::open(vault, settings, &keys, &pins).expect("a registry");
         let host = Host::new(HostSettings {
             instance: registry.instance_id().to_string(),
             base_env: Vec::new(),
@@ -106,11 +108,16 @@ impl Inside {
             max_call_timeout: DEADLINE,
             // One that is not given back is noticed by the next call.
             calls_per_key: 1,
-            retention: Retention::default(),
-            audit: AuditSettings { calls: true, ..AuditSettings::default() },
             unread: UnreadLimits::default(),
         };
-        let gateway = Gateway::start(registry, supervisor, keys, metrics, limits).await.expect("a gateway");
+        let backups = Some(data.path().to_owned());
+        let accounting =
+            Accounting::open(store, keys.clone(), Retention::default(), backups).await.expect("usage");
+        let calls = AuditSettings { calls: true, ..AuditSettings::default() };
+        let audit = audit::open(data.path(), calls).expect("an audit");
+        let parts =
+            Parts { registry, applied: Vec::new(), pins, keys, accounting, audit, supervisor, metrics };
+        let gateway = Gateway::start(parts, limits).expect("a gateway");
         let (url, model) = model::start().await;
         // The same of places for questions.
         let llm = LlmSettings { base_url: Some(url), max_queries: 1, ..LlmSettings::default() };

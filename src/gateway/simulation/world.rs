@@ -9,9 +9,10 @@ use tokio::runtime::Runtime;
 
 use super::model::{Known, Model, Seen};
 use crate::access::{DEFAULT_OWNER, KeyLimits, KeyRing, NewKeySpec, Permissions, Plan, Tenancy};
-use crate::audit::{AuditEntry, AuditHandle, AuditQuery, AuditSettings, Outcome};
+use crate::audit::{self, AuditEntry, AuditHandle, AuditQuery, AuditSettings, Outcome};
 use crate::clock::{self, simulated};
 use crate::gateway::{Error, Revoke};
+use crate::pins::PinBook;
 use crate::power_disk::{Cut, Dice, Fault};
 use crate::registry::{AllowedServers, Registry, Settings};
 use crate::store::simulated::Place;
@@ -416,20 +417,20 @@ impl World {
         charter.organization.plan = charter.plans[&charter.organization.plan.name].clone();
         let ring = KeyRing::new(charter.clone());
         let vault = DurableStore::open(&self.dir, |_| Ok(())).map_err(|error| text(&error))?;
-        let data_dir = self.dir.path().to_owned();
+        let (store, data_dir) = (vault.store().clone(), self.dir.path().to_owned());
         clock::begin(Arc::new(ClockFile::of(&data_dir)));
         let allowed = AllowedServers::Any;
         let settings = Settings { data_dir: data_dir.clone(), config_root: None, allowed };
-        let mut registry = Registry::open(vault, settings, &ring).map_err(|error| text(&error))?;
-        let audit = registry.start_audit(AuditSettings::default()).map_err(|error| text(&error))?;
+        let mut registry =
+            Registry::open(vault, settings, &ring, &PinBook::default()).map_err(|error| text(&error))?;
+        let audit = audit::open(&data_dir, AuditSettings::default()).map_err(|error| text(&error))?;
         let (books, book) = (UsageBuffers::default(), Arc::<UsageBuffer>::default());
         books.insert(SERVER.into(), ("called".into(), book.clone()));
-        let parts =
-            ByHand::open(registry.store().clone(), books, ring.clone(), data_dir).and_then(|mut usage| {
-                let handle = usage.handle.clone();
-                let quotas = usage.answer(Quotas::load(ring.clone(), handle))?;
-                Ok((usage, quotas))
-            });
+        let parts = ByHand::open(store, books, ring.clone(), data_dir).and_then(|mut usage| {
+            let handle = usage.handle.clone();
+            let quotas = usage.answer(Quotas::load(ring.clone(), handle))?;
+            Ok((usage, quotas))
+        });
         match parts {
             Ok((usage, quotas)) => Ok(Live { registry, ring, audit, usage, quotas, book }),
             Err(error) => {

@@ -1,6 +1,5 @@
 //! Credentials: how they are read from a request, and which ones a request needs.
 
-use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -9,10 +8,9 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::clock;
-use crate::gateway::{CredentialError, Gateway, Principal, RateReading};
+use crate::gateway::{CredentialError, Gateway, Principal};
 use crate::http::core::context::RequestContext;
 use crate::http::core::shared::Shared;
-use crate::http::server::peer::Peer;
 use crate::http::settings::ApiAuth;
 use crate::process::Holder;
 
@@ -86,14 +84,14 @@ impl AuthError {
 
 /// Finds a key in a request and reports its rate, and does nothing between: for the bench. Returns the length of
 /// the key that was found.
-#[doc(hidden)]
+#[cfg(feature = "bench")]
 pub fn read_and_tell(
     request: &HeaderMap,
     answer: &mut HeaderMap,
     caller: &Principal,
-    reading: &RateReading,
+    reading: &crate::gateway::RateReading,
 ) -> usize {
-    let visitor = RequestContext::new(Arc::new(Peer::at(IpAddr::from([127, 0, 0, 1]))), true);
+    let visitor = RequestContext::new(crate::http::server::peer::Peer::at([127, 0, 0, 1].into()).into(), true);
     visitor.told(caller.clone(), Some(*reading), clock::wall_clock());
     visitor.put_rate_on(answer);
     match credential(request) {

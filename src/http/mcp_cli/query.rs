@@ -293,7 +293,7 @@ fn event_of(event: &Event) -> sse::Event {
             let arguments: Value = serde_json::from_str(arguments.get()).unwrap_or_default();
             named("tool_call", json!({"id": id, "server": server, "tool": tool, "arguments": arguments}))
         }
-        Event::ToolResult { id, step } => sse(
+        Event::ToolResult { id, step } => named(
             "tool_result",
             json!({
                 "id": id, "server": step.server, "tool": step.tool, "result": step.result,

@@ -1,15 +1,18 @@
-//! The work done for a call because of its caller, without transport: for the bench, which measures the share of it
-//! in a call's cost. A call goes through these same functions.
+//! What is done for a call because of its caller, without transport: for the bench, which measures the share of it in
+//! a call's cost. A call goes through these same functions.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Error;
+use super::accounting::Accounting;
+use super::buffer::{UsageBuffer, UsageSample};
+use super::calendar::hour_of;
+use super::error::Error;
+use super::writer::Retention;
 use crate::access::{KeyRing, RateReading};
 use crate::clock;
 use crate::store::Store;
 use crate::telemetry::metrics::OK;
-use crate::usage::{Quotas, Retention, UsageBuffer, UsageBuffers, UsageSample, hour_of, start};
 
 /// Maximum number of calls under way per key in the bench; the exact number does not matter.
 const CALLS_PER_KEY: usize = 1_000;
@@ -17,19 +20,16 @@ const CALLS_PER_KEY: usize = 1_000;
 /// Keys, limits and usage without a gateway.
 pub struct CallAccounting {
     keys: KeyRing,
-    quotas: Quotas,
-    book: Arc<UsageBuffer>,
+    accounting: Accounting,
+    buffer: Arc<UsageBuffer>,
 }
 
 impl CallAccounting {
     /// Creates the state for these keys. Must be called within a runtime.
     pub async fn new(keys: KeyRing, store: Arc<dyn Store>) -> Result<CallAccounting, Error> {
-        let books = UsageBuffers::default();
-        let (usage, _) = start(store, books.clone(), keys.clone(), Retention::default(), None)?;
-        let quotas = Quotas::load(keys.clone(), usage).await?;
-        let book = Arc::<UsageBuffer>::default();
-        books.insert("mcp_toll".into(), ("toll".into(), book.clone()));
-        Ok(CallAccounting { keys, quotas, book })
+        let accounting = Accounting::open(store, keys.clone(), Retention::default(), None).await?;
+        let (buffer, _) = accounting.begin_server(&"mcp_bench".into(), &"bench".into());
+        Ok(CallAccounting { keys, accounting, buffer })
     }
 
     /// Admits a call and counts it when it has ended. `None` if it is not admitted, or has no rate limit.
@@ -38,14 +38,13 @@ impl CallAccounting {
         let caller = self.keys.authenticate(token, clock::now()).ok()?;
         let reading = caller.take_request()?;
         let _under_way = caller.begin_call(CALLS_PER_KEY)?;
-        self.quotas.take(&caller).await.ok()?;
-        let took = started.elapsed();
-        self.count(caller.key_id(), tool, took);
+        self.accounting.take(&caller).await.ok()?;
+        self.count(caller.key_id(), tool, started.elapsed());
         Some(reading)
     }
 
     fn count(&self, key: &Arc<str>, tool: &str, took: Duration) {
-        let line = UsageSample { key, tool, outcome: OK, took, bytes: (32, 64) };
-        self.book.enter(hour_of(clock::now()), line);
+        let sample = UsageSample { key, tool, outcome: OK, took, bytes: (32, 64) };
+        self.buffer.enter(hour_of(clock::now()), sample);
     }
 }

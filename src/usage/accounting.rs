@@ -1,0 +1,90 @@
+//! What is counted of calls, opened as a whole: the thread that writes usage, the buffers it takes from, and the quotas.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::buffer::UsageBuffer;
+use super::error::Error;
+use super::quota::Quotas;
+use super::writer::{self, Retention, UsageBuffers, UsageHandle};
+use crate::access::{KeyRing, Principal};
+use crate::store::Store;
+
+/// Counts of a server's calls, including those of earlier runs of the daemon.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Traffic {
+    /// Number of tool calls and resource reads that reached dispatch.
+    pub calls: u64,
+    /// Number of those that ended with an error.
+    pub errors: u64,
+    /// Number of calls on the current UTC day.
+    pub calls_today: u64,
+    /// Sum of all durations.
+    pub total_latency: Duration,
+    /// Time when the last call ended; `None` if there was none since the daemon started.
+    pub last_active: Option<SystemTime>,
+}
+
+/// Usage and quotas of a running daemon.
+pub struct Accounting {
+    usage: UsageHandle,
+    buffers: UsageBuffers,
+    quotas: Quotas,
+    /// Traffic of each server before this start.
+    before: HashMap<Arc<str>, Traffic>,
+}
+
+impl Accounting {
+    /// Starts the thread `usage` and loads the quotas of this month. `backups` is the data directory of a store that
+    /// is on a disk; `None` for another.
+    pub async fn open(
+        store: Arc<dyn Store>,
+        keys: KeyRing,
+        retention: Retention,
+        backups: Option<PathBuf>,
+    ) -> Result<Accounting, Error> {
+        let buffers = UsageBuffers::default();
+        let (usage, before) = writer::start(store, buffers.clone(), keys.clone(), retention, backups)?;
+        let quotas = Quotas::load(keys, usage.clone()).await?;
+        Ok(Accounting { usage, buffers, quotas, before })
+    }
+
+    /// Returns the handle to the thread, for what was counted.
+    pub(crate) fn usage(&self) -> &UsageHandle {
+        &self.usage
+    }
+
+    /// Takes one call from the quotas of the caller's key and plan, or from neither.
+    pub(crate) async fn take(&self, caller: &Principal) -> Result<(), Error> {
+        self.quotas.take(caller).await
+    }
+
+    /// Gives back a call that was not made.
+    pub(crate) fn give_back(&self, caller: &Principal) {
+        self.quotas.give_back(caller);
+    }
+
+    /// Makes the buffer that the calls of a server are counted in. Also returns the server's traffic before this
+    /// start.
+    pub(crate) fn begin_server(&self, id: &Arc<str>, name: &Arc<str>) -> (Arc<UsageBuffer>, Traffic) {
+        let buffer = Arc::<UsageBuffer>::default();
+        self.buffers.insert(id.clone(), (name.clone(), buffer.clone()));
+        (buffer, self.before(id))
+    }
+
+    /// Returns the traffic of a server before this start.
+    pub(crate) fn before(&self, id: &str) -> Traffic {
+        self.before.get(id).copied().unwrap_or_default()
+    }
+
+    /// Writes what is left of this month's quotas and everything that was counted, and ends the thread. A second call
+    /// does nothing.
+    pub(crate) async fn close(&self) {
+        if let Err(error) = self.quotas.close().await {
+            tracing::warn!(%error, "what is left of this month's calls could not be written down");
+        }
+        self.usage.close().await;
+    }
+}
