@@ -1,28 +1,13 @@
 //! Definition of a server: the checked entry of an `mcpServers` map. Pure; knows no file and no store.
 
 use std::ffi::OsString;
-use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::policy::{Policy, parse_policy};
+use super::policy::{OWN_MEMBER, Policy, parse_policy};
+use super::problem::{Problem, Problems};
 use super::remote::{Remote, Transport};
 use crate::process;
-
-/// A single problem with a setting: its place, and what would be right.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// The path of the setting, for example `args` or `mcpServers.git.env.HOME`.
-    pub path: String,
-    /// Fault and remedy, worded to follow the path.
-    pub reason: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.path, self.reason)
-    }
-}
 
 /// A checked server definition. `raw` is the entry as it was written, with unknown members and order; the
 /// typed members are read from it.
@@ -39,9 +24,6 @@ pub struct Definition {
     /// Reasons why it cannot be used; empty if it can be used.
     problems: Vec<Problem>,
 }
-
-/// Member of an entry that holds the settings only this gateway knows.
-pub const OWN_MEMBER: &str = "mcpvisor";
 
 impl Definition {
     /// Checks one entry of an `mcpServers` map and reports every problem at once. Paths are
@@ -97,7 +79,7 @@ impl Definition {
                 }
             }
         }
-        (definition, problems.0)
+        (definition, problems.into_list())
     }
 
     /// Returns the texts that may contain references, with their places.
@@ -316,27 +298,6 @@ pub fn check_name(name: &str) -> Result<(), Problem> {
         return bad("must not be '.' or '..'");
     }
     Ok(())
-}
-
-#[derive(Default)]
-pub(super) struct Problems(Vec<Problem>);
-
-impl Problems {
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    #[cfg(test)]
-    pub(super) fn lines(&self) -> Vec<String> {
-        self.0.iter().map(Problem::to_string).collect()
-    }
-
-    /// Records a problem and returns `None`, so that a check can continue with the next member.
-    pub(super) fn add<T>(&mut self, path: &str, reason: &str) -> Option<T> {
-        self.0.push(Problem { path: path.to_owned(), reason: reason.to_owned() });
-        None
-    }
 }
 
 fn optional_string(raw: &Map<String, Value>, member: &str, problems: &mut Problems) -> Option<String> {

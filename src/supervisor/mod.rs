@@ -15,6 +15,7 @@ mod handle;
 mod lifecycle;
 mod names;
 mod policy;
+mod problem;
 mod remote;
 mod replica;
 mod start_limiter;
@@ -30,14 +31,15 @@ pub use actor::ServerSpec;
 pub use admission::{Admitted, CallOutcome, CallPermit, NotAdmitted, Ticket};
 pub use backoff::CRASH_LOOP;
 pub use breaker::BreakerState;
-pub use definition::{Definition, OFF_SWITCHES, OWN_MEMBER, Problem, check_name, kind_of};
+pub use definition::{Definition, OFF_SWITCHES, check_name, kind_of};
 pub use directory::Directory;
 pub use handle::{CachedCatalog, Leaving, ServerHandle};
 pub use lifecycle::{DesiredState, Effect, Ending, Event, Lifecycle};
 pub use names::{LookAlikes, check_visible};
 pub use policy::{
-    EraChoice, PinMode, Policy, Replicas, RestartPolicy, StartMode, UpdateMode, parse_duration,
+    EraChoice, OWN_MEMBER, PinMode, Policy, Replicas, RestartPolicy, StartMode, UpdateMode, parse_duration,
 };
+pub use problem::Problem;
 pub use remote::{ADDRESS_MEMBERS, Remote, Transport};
 pub use start_limiter::{QueuedStartView, Rank, StartLimits};
 pub use status::{Cause, ReplicaView, ServerInfo, State, Status, Update, on_the_wall};

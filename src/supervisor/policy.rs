@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::definition::{OWN_MEMBER, Problems};
+use super::problem::Problems;
 use crate::nearest::closest;
 use crate::process::Limits;
+
+/// Member of an entry that holds the settings only this gateway knows.
+pub const OWN_MEMBER: &str = "mcpvisor";
 
 /// Protocol era that the gateway speaks to a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

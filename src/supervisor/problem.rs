@@ -1,0 +1,45 @@
+//! Problems of a definition or a name: the place of a setting, and what would be right there. Pure.
+
+use std::fmt;
+
+/// A single problem with a setting: its place, and what would be right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The path of the setting, for example `args` or `mcpServers.git.env.HOME`.
+    pub path: String,
+    /// Fault and remedy, worded to follow the path.
+    pub reason: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.path, self.reason)
+    }
+}
+
+/// Problems of a definition as its checks find them, so that all of them are told at once.
+#[derive(Default)]
+pub(super) struct Problems(Vec<Problem>);
+
+impl Problems {
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn lines(&self) -> Vec<String> {
+        self.0.iter().map(Problem::to_string).collect()
+    }
+
+    /// Returns the problems in the order in which they were found.
+    pub(super) fn into_list(self) -> Vec<Problem> {
+        self.0
+    }
+
+    /// Records a problem and returns `None`, so that a check can continue with the next member.
+    pub(super) fn add<T>(&mut self, path: &str, reason: &str) -> Option<T> {
+        self.0.push(Problem { path: path.to_owned(), reason: reason.to_owned() });
+        None
+    }
+}
