@@ -12,8 +12,9 @@ use tokio::task::JoinHandle;
 use super::definition::Definition;
 use super::directory::Directory;
 use super::fleet::{Action, Fleet, ReplicaPhase};
-use super::handle::{CachedCatalog, Leaving, ServerHandle};
+use super::handle::{Leaving, ServerHandle};
 use super::replica::{ReplicaActor, ReplicaArgs, ReplicaMsg};
+use super::server_spec::ServerSpec;
 use super::start_limiter::{StartLimiter, StartLimits};
 use super::status::{Cause, State};
 use crate::clock;
@@ -24,19 +25,6 @@ const MAX_FAILURES: usize = 3;
 const FAILURE_WINDOW: Duration = Duration::from_secs(60);
 /// Maximum time for the calls in flight of a child that is stopped while the daemon runs.
 const DRAIN: Duration = Duration::from_secs(10);
-
-/// A server that the supervisor should have.
-#[derive(Debug, Clone)]
-pub struct ServerSpec {
-    /// Identity of the server; another id is another server.
-    pub id: Arc<str>,
-    /// Name of the server, as in the log.
-    pub name: Arc<str>,
-    /// Checked definition that the replicas run.
-    pub definition: Arc<Definition>,
-    /// Catalog and introduction kept from its last run, used when its handle is made; `None` if there are none.
-    pub remembered: Option<CachedCatalog>,
-}
 
 pub(super) enum SupervisorMsg {
     /// The complete set of servers; all others are removed.

@@ -1,34 +1,15 @@
 //! The directory: server id to handle. The supervisor writes it, every call reads it.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
-use tokio::sync::Notify;
 
-use super::actor::ServerSpec;
 use super::handle::ServerHandle;
 use super::policy::StartMode;
+use super::server_spec::ServerSpec;
+use super::shared_hooks::{Demand, SharedHooks};
 use super::status::State;
-
-/// Callback that asks for a server that has no child because nothing asked for it.
-type Demand = Box<dyn Fn(&Arc<str>) + Send + Sync>;
-
-/// State shared by all handles.
-#[derive(Default)]
-pub(super) struct SharedHooks {
-    demand: OnceLock<Demand>,
-    /// Notified when any server's lists have changed.
-    pub(super) catalogs_changed: Arc<Notify>,
-}
-
-impl SharedHooks {
-    pub(super) fn demand(&self, server: &Arc<str>) {
-        if let Some(demand) = self.demand.get() {
-            demand(server);
-        }
-    }
-}
 
 /// All servers by id. Cheap to clone. No guard of the map is ever held across an await.
 #[derive(Clone, Default)]
@@ -60,7 +41,7 @@ impl Directory {
 
     /// Sets the callback that asks for servers that rest; only the first call counts.
     pub(super) fn on_demand(&self, demand: Demand) {
-        let _ = self.surroundings.demand.set(demand);
+        self.surroundings.on_demand(demand);
     }
 
     /// Returns the handle of the server; makes it if there is none.

@@ -18,6 +18,8 @@ mod policy;
 mod problem;
 mod remote;
 mod replica;
+mod server_spec;
+mod shared_hooks;
 mod start_limiter;
 mod status;
 
@@ -27,7 +29,6 @@ use std::time::Duration;
 use ractor::{Actor, ActorRef, SpawnErr};
 use tokio::sync::oneshot;
 
-pub use actor::ServerSpec;
 pub use admission::{Admitted, CallOutcome, CallPermit, NotAdmitted, Ticket};
 pub use backoff::CRASH_LOOP;
 pub use breaker::BreakerState;
@@ -41,6 +42,7 @@ pub use policy::{
 };
 pub use problem::Problem;
 pub use remote::{ADDRESS_MEMBERS, Remote, Transport};
+pub use server_spec::ServerSpec;
 pub use start_limiter::{QueuedStartView, Rank, StartLimits};
 pub use status::{Cause, ReplicaView, ServerInfo, State, Status, Update, on_the_wall};
 
