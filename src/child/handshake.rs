@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::call::{Call, Link, Outcome, too_long};
+use super::call::Link;
 use super::catalog::Catalog;
 use super::listing::load_catalog;
 use super::probe::StartView;
+use super::request::{HandshakeError, ask, refusal};
 use super::start_clock::{Judgement, LAUNCHER_LOOK, PROBE_GRACE, ProbeGrace, Seen, StartClock};
 use super::teller::Teller;
-use crate::jsonrpc::RpcError;
 use crate::mcp::{self, Era, HandshakeInfo, Probe, method};
 use crate::process::{TreeView, Usage};
 
@@ -39,24 +39,6 @@ pub struct HandshakeOutcome {
     pub facts: HandshakeInfo,
     /// First lists of the child.
     pub catalog: Arc<Catalog>,
-}
-
-/// Failure of a handshake.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HandshakeError {
-    /// The child ended or closed a pipe.
-    Gone,
-    /// The start deadline passed.
-    TimedOut {
-        /// Method that had not been answered.
-        phase: &'static str,
-        /// Time the child had had.
-        after: Duration,
-        /// `true` if the launcher was still fetching or building the server.
-        installing: bool,
-    },
-    /// The child answered, but not as MCP requires; the text says why.
-    Refused(String),
 }
 
 /// Current step of a handshake: the method that a hanging child has not answered.
@@ -277,32 +259,5 @@ async fn initialize(link: &Link, deadline: Instant, phase: &Phase) -> Result<Han
             Ok(facts)
         }
         Err(error) => Err(HandshakeError::Refused(refusal(method::INITIALIZE, &error))),
-    }
-}
-
-pub(super) fn refusal(method: &str, error: &RpcError) -> String {
-    format!("{method} was answered with error {}: {}", error.code, error.message)
-}
-
-/// Makes one request of the handshake: returns its result or the child's error, or fails with the end of the handshake.
-/// The caller fills in the time of a timeout.
-pub(super) async fn ask(
-    link: &Link,
-    method: &'static str,
-    members: Bytes,
-    deadline: Instant,
-) -> Result<Result<Bytes, RpcError>, HandshakeError> {
-    let limits = Link::within(deadline, Instant::now());
-    match link.call(Call { method, members, meta: Bytes::new(), progress: false, limits }).await {
-        Outcome::Result(result) => Ok(Ok(result)),
-        Outcome::Error(error) => Ok(Err(error)),
-        Outcome::Unusable(reason) => Err(HandshakeError::Refused(format!("{method}: {reason}"))),
-        Outcome::TooLong { length, limit } => {
-            Err(HandshakeError::Refused(format!("{method}: {}", too_long(length, limit))))
-        }
-        Outcome::TimedOut { .. } => {
-            Err(HandshakeError::TimedOut { phase: method, after: Duration::ZERO, installing: false })
-        }
-        Outcome::Gone { .. } => Err(HandshakeError::Gone),
     }
 }

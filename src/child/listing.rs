@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::call::Link;
 use super::catalog::Catalog;
-use super::handshake::{HandshakeError, ask, refusal};
+use super::request::{HandshakeError, ask, refusal};
 use super::teller::Teller;
 use crate::mcp::{self, HandshakeInfo, ListKind, NextPage};
 

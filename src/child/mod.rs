@@ -13,6 +13,7 @@ mod pending;
 mod probe;
 pub mod reason;
 mod refresh;
+mod request;
 mod start_clock;
 mod stderr;
 mod teller;
@@ -25,11 +26,11 @@ pub(crate) use call::CallsOfATest;
 pub use call::{Call, Link, Outcome, too_long};
 pub use catalog::{Catalog, CatalogSlot, Resource, Tool};
 pub use counters::{CounterReading, Counters};
-pub use handshake::{HandshakeError, HandshakeOutcome, Opening};
+pub use handshake::{HandshakeOutcome, Opening};
 pub use log::{LogLine, ServerLog, Stream, Words};
 pub use pending::{Limits, Pending};
 pub use probe::{ProbeResult, ProbeSettings, StartPhase, StartView};
-
+pub use request::HandshakeError;
 pub use wire::Notification;
 
 #[cfg(test)]

@@ -10,10 +10,10 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 use super::call::{Call, Link, Outcome};
 use super::catalog::CatalogSlot;
-use super::handshake::HandshakeError;
 use super::listing::reload_catalog;
 use super::pending::Limits;
 use super::probe::Activity;
+use super::request::HandshakeError;
 use super::teller::Teller;
 use super::wire::Notification;
 use crate::mcp::{Era, HandshakeInfo, method};
