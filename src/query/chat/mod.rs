@@ -1,6 +1,7 @@
 //! The client of the model's endpoint: one turn at a time, tried again where that is safe.
 
 mod calls;
+mod excerpt;
 mod halves;
 mod model_quirks;
 mod pause;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::wire::excerpt;
+use super::excerpt::excerpt;
 use crate::text::mend_surrogates;
 
 /// The longest part of an error that is repeated, in characters.

@@ -4,10 +4,11 @@ use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use super::calls::{merge_call, without_numbers};
+use super::excerpt::excerpt;
 use super::halves::{Joining, join_all, stood_in};
 use super::pieces::{THOUGHTS, merge_content, merge_parts, text_of};
 use super::refusal::EndpointError;
-use super::wire::{Reply, TokenUsage, Unread, excerpt, finish_reason, reply};
+use super::wire::{Reply, TokenUsage, Unread, finish_reason, reply};
 
 /// Data of the last event of a stream.
 const DONE: &str = "[DONE]";

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::calls::MAX_CALLS;
+use super::excerpt::excerpt;
 use super::pieces::{has_thoughts, settled, text_of};
 use super::refusal::EndpointError;
 use crate::query::ModelError;
@@ -235,13 +236,6 @@ fn object_text(written: &str) -> Option<String> {
 fn without_fences(text: &str) -> &str {
     let inner = text.strip_prefix("```").and_then(|text| text.strip_suffix("```"));
     inner.map_or(text, |text| text.trim_start_matches(|c: char| c.is_ascii_alphanumeric()).trim())
-}
-
-/// Returns the beginning of an answer, for people.
-pub(super) fn excerpt(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&body[..body.len().min(800)]);
-    let text: String = text.chars().take(200).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if text.trim().is_empty() { "(nothing)".to_owned() } else { text.trim().to_owned() }
 }
 
 /// Builds the message of a tool's answer.
