@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::llm;
 use super::problem::{Position, Problems};
-use super::section::{Document, Section, show_duration, texts};
+use super::section::{self, Document, Section, show_duration, texts};
 use super::servers_file::Named;
 use super::settings::Config;
 use super::tenancy;
@@ -110,7 +110,7 @@ fn http(
     });
     let size = format!("{}, from 1 KiB to 64 MiB", values::SIZE);
     s.set("body_limit", &size, &mut http.body_limit, problems, |value| {
-        let bytes = size_of(value)?;
+        let bytes = section::size(value)?;
         (1024..=64 << 20).contains(&bytes).then_some(bytes)
     });
     s.duration("header_timeout", 100 * MS..=HOUR, &mut http.header_timeout, problems);
@@ -124,7 +124,7 @@ fn http(
         ("max_streams_per_key", &mut http.max_streams_per_key),
     ] {
         s.set(name, SHARE, share, problems, |value| {
-            let number = super::section::integer(value).filter(|number| (1..=1_000_000).contains(number))?;
+            let number = section::integer(value).filter(|number| (1..=1_000_000).contains(number))?;
             usize::try_from(number).ok().map(Some)
         });
     }
@@ -186,7 +186,8 @@ fn starts(mut s: Section<'_>, config: &mut Config, problems: &mut Problems) {
 fn limits(mut s: Section<'_>, config: &mut Config, problems: &mut Problems) {
     s.count("calls_per_key", 1..=1_000_000, &mut config.calls_per_key, problems);
     let size = format!("{}, from 1 MiB to 1 TiB", values::SIZE);
-    let amount = |value: &DeValue<'_>| size_of(value).filter(|bytes| (1 << 20..=1 << 40).contains(bytes));
+    let amount =
+        |value: &DeValue<'_>| section::size(value).filter(|bytes| (1 << 20..=1 << 40).contains(bytes));
     s.set("unread_per_key", &size, &mut config.unread.per_key, problems, amount);
     s.set("unread", &size, &mut config.unread.all, problems, amount);
     config.charter.key_defaults = tenancy::key_defaults(s.section("keys", problems), problems);
@@ -219,18 +220,11 @@ fn audit(mut s: Section<'_>, config: &mut Config, problems: &mut Problems) {
     config.audit.keep = Duration::from_secs(days * 86_400);
     let size = format!("{}, from 1 MiB to 1 GiB", values::SIZE);
     s.set("keep_size", &size, &mut config.audit.keep_bytes, problems, |value| {
-        let bytes = size_of(value)? as u64;
+        let bytes = section::size(value)? as u64;
         (1 << 20..=1 << 30).contains(&bytes).then_some(bytes)
     });
     s.switch("calls", &mut config.audit.calls, problems);
     s.finish(problems);
-}
-
-pub(super) fn size_of(value: &DeValue<'_>) -> Option<usize> {
-    match value {
-        DeValue::String(text) => values::size(text),
-        other => usize::try_from(super::section::integer(other)?).ok(),
-    }
 }
 
 fn log(mut s: Section<'_>, config: &mut Config, problems: &mut Problems) {

@@ -10,7 +10,7 @@ use toml::de::DeValue;
 use super::dotenv::DotEnv;
 use super::environment::Environment;
 use super::problem::Problems;
-use super::section::Section;
+use super::section::{self, Section};
 use super::values;
 use crate::files::{self, Unreadable};
 use crate::process::{Reference, sole_reference};
@@ -62,7 +62,7 @@ pub(super) fn read(
     s.count("max_queries", 1..=10_000, &mut llm.max_queries, problems);
     let size = format!("{}, from 1 KiB to 16 MiB", values::SIZE);
     s.set("max_result", &size, &mut llm.max_result, problems, |value| {
-        let bytes = super::file::size_of(value)?;
+        let bytes = section::size(value)?;
         (1024..=16 << 20).contains(&bytes).then_some(bytes)
     });
     s.switch("images", &mut llm.images, problems);

@@ -9,6 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::problem::{Position, Problems, did_you_mean, path_step};
+use super::values;
 use crate::supervisor::parse_duration;
 use crate::text::cut;
 
@@ -239,6 +240,14 @@ pub(super) fn known_settings(read: impl FnOnce()) -> Vec<(String, Vec<&'static s
 pub(super) fn integer(value: &DeValue<'_>) -> Option<u64> {
     let number = value.as_integer()?;
     u64::from_str_radix(number.as_str(), number.radix()).ok()
+}
+
+/// Reads a size in bytes: a whole number, or a text as [`values::size`] takes it. `None` for anything else.
+pub(super) fn size(value: &DeValue<'_>) -> Option<usize> {
+    match value {
+        DeValue::String(text) => values::size(text),
+        other => usize::try_from(integer(other)?).ok(),
+    }
 }
 
 /// Reads an array of strings, each with a check. `None` if one of them fails it.
