@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value};
 
-use super::entry::Look;
+use super::look::Look;
 
 /// Warns of such signs in a command, its arguments and its directory.
 pub(super) fn give(raw: &Map<String, Value>, look: &mut Look<'_, '_>) {

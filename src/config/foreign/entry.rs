@@ -3,60 +3,13 @@
 
 use serde_json::{Map, Value};
 
-use super::client::Unit;
-use super::placeholder::{Around, Spot};
+use super::look::{Look, Setting};
+use super::placeholder::Spot;
 use super::remark::{Remarks, below};
-use super::switches::{Said, Switches};
+use super::switches::Said;
 use super::{Entry, advice, fields, times};
 use crate::config::problem::path_step;
 use crate::supervisor::{ADDRESS_MEMBERS, Definition, OFF_SWITCHES, Problem, Transport, check_name, kind_of};
-
-/// Context of the entries of a file.
-pub(super) struct Setting<'a> {
-    pub(super) around: Around<'a>,
-    pub(super) switches: &'a Switches,
-    /// Unit of `timeout` in this file. `None` if it is unknown.
-    pub(super) unit: Option<Unit>,
-    /// `true` if an empty text in `env` means the variable of the daemon's own environment.
-    pub(super) empty_inherits: bool,
-}
-
-/// An entry during its conversion: its place, and the remarks and problems found so far.
-pub(super) struct Look<'l, 'a> {
-    setting: &'l Setting<'a>,
-    base: String,
-    remarks: &'l mut Remarks,
-    problems: Vec<Problem>,
-}
-
-impl Look<'_, '_> {
-    pub(super) fn warn(&mut self, member: &str, text: impl Into<String>) {
-        self.remarks.warn(format!("{}.{member}", self.base), text);
-    }
-
-    pub(super) fn problem(&mut self, member: &str, reason: impl Into<String>) {
-        let problem = Problem { path: member.to_owned(), reason: reason.into() };
-        if !self.problems.contains(&problem) {
-            self.problems.push(problem);
-        }
-    }
-
-    pub(super) fn is_set(&self, variable: &str) -> bool {
-        self.setting.around.is_set(variable)
-    }
-
-    pub(super) fn empty_inherits(&self) -> bool {
-        self.setting.empty_inherits
-    }
-
-    /// Translates the placeholders of a text in place.
-    fn translate(&mut self, member: &str, text: &mut String, spot: Spot) {
-        let translated = self.setting.around.translate(text, spot);
-        translated.warnings.into_iter().for_each(|warning| self.warn(member, warning));
-        translated.problems.into_iter().for_each(|problem| self.problem(member, problem));
-        *text = translated.text;
-    }
-}
 
 /// Reads one entry. `None` if it is not a server. `base` is the path of the map that contains it.
 pub(super) fn read(
@@ -86,7 +39,7 @@ pub(super) fn read(
         return None;
     }
     let problems = of_name.into_iter().collect();
-    let mut look = Look { setting, base: place.clone(), remarks, problems };
+    let mut look = Look::begin(setting, place.clone(), remarks, problems);
     capitals(&raw, &mut look);
     fields::usual(&mut raw, &mut look);
     remote(&raw, &mut look);
@@ -101,7 +54,7 @@ pub(super) fn read(
             format!("refers to {reference}: every user of the machine can read what it stands for (ps)");
         look.warn(&format!("args[{at}]"), text);
     }
-    let mut problems = look.problems;
+    let mut problems = look.finish();
     if let Err(found) = parsed {
         let told: Vec<String> = problems.iter().map(|problem| problem.path.clone()).collect();
         problems.extend(found.into_iter().filter(|problem| !told.contains(&problem.path)));
@@ -185,16 +138,14 @@ fn switch(name: &str, raw: &mut Map<String, Value>, look: &mut Look<'_, '_>) {
     if raw.get("startup") == Some(&Value::Bool(false)) && off.is_none() {
         raw.insert("disabled".to_owned(), Value::Bool(true));
     }
-    match look.setting.switches.of(name) {
+    match look.said_elsewhere(name) {
         Said::Nothing => {}
         Said::Off(place) => {
-            let place = place.to_owned();
-            look.remarks.warn(look.base.clone(), format!("is off by {place}"));
+            look.warn_of_entry(format!("is off by {place}"));
             raw.insert("disabled".to_owned(), Value::Bool(true));
         }
         Said::OffForSome(place) => {
-            let place = place.to_owned();
-            look.remarks.warn(look.base.clone(), format!("runs, although it is off by {place}"));
+            look.warn_of_entry(format!("runs, although it is off by {place}"));
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::entry::Look;
+use super::look::Look;
 use crate::supervisor::kind_of;
 
 /// Other names of members: `cmd` is `command`, `envs` and `environment` are `env`. If an entry has both, the

@@ -11,6 +11,7 @@ mod entry;
 mod fields;
 mod format;
 mod jsonc;
+mod look;
 mod placeholder;
 mod remark;
 mod shape;
@@ -28,7 +29,7 @@ pub use client::{CLIENTS, Client};
 pub use remark::{Remark, Weight};
 
 use self::client::Unit;
-use self::entry::Setting;
+use self::look::Setting;
 use self::placeholder::Around;
 use self::remark::{Remarks, below};
 use self::shape::Dialect;

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::client::Unit;
-use super::entry::Look;
+use super::look::Look;
 use crate::supervisor::OWN_MEMBER;
 
 /// Longest time that is accepted, in milliseconds: a day.
