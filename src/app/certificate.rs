@@ -1,11 +1,11 @@
 //! Keeps the front's certificate fresh: reads its files again when one of them has changed, and on request.
-//! Checks them in the same way as the reloader checks the servers files.
+//! They are checked as the servers files are.
 
 use std::io;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 
-use super::reload::{Changes, FileWatcher, LOOK};
+use super::file_watcher::{Changes, FileWatcher, LOOK};
 use crate::http::{Tls, TlsFiles};
 
 /// Handle of the thread that watches the files; the thread ends when this is dropped.

@@ -4,6 +4,7 @@ mod banner;
 mod certificate;
 mod descriptors;
 mod directory;
+mod file_watcher;
 mod keeping;
 mod openness;
 mod owner;
