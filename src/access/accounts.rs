@@ -4,32 +4,19 @@
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
+use super::account::Account;
 use super::key::KeyRecord;
 use super::limits::KeyLimits;
 use super::permissions::Permissions;
+use super::principal::{LOCAL_OPERATOR, Principal};
 use super::rate::Bucket;
-use super::ring::{Entry, LOCAL_OPERATOR, Principal, Slot};
-use super::tenancy::{Member, Plan, Tenancy};
-use super::unread::Unread;
+use super::slot::{Entry, Slot};
+use super::tenancy::{Member, Tenancy};
 
 /// Id of callers without a key where `/api` is open to everybody.
 const ANYBODY: &str = "anybody";
-
-/// State that all keys of a member share. When the member changes, its bucket and its history stay the
-/// same.
-#[derive(Debug)]
-pub(super) struct Account {
-    pub(super) member: Arc<Member>,
-    /// The member's own plan, or the organization's.
-    pub(super) plan: Arc<Plan>,
-    pub(super) bucket: Option<Arc<Bucket>>,
-    /// Time of the last use of any key of the member, in seconds since 1970; 0 for never.
-    pub(super) last_active: Arc<AtomicU64>,
-    pub(super) unread: Arc<Unread>,
-}
 
 /// Accounts of all members; see the module documentation.
 pub(super) struct Accounts {

@@ -2,7 +2,7 @@
 
 use super::key::KeyRecord;
 use super::limits::KeyLimits;
-use super::ring::Principal;
+use super::principal::Principal;
 use super::tenancy::Member;
 
 /// Checks that a caller may make this key, or change the key `before` into it; an error gives the reason. A

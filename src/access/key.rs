@@ -7,9 +7,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::limits::{KeyLimits, LimitsChange};
-use super::lineage::Maker;
 use super::permissions::Permissions;
-use super::ring::CredentialError;
 
 /// Maximum length of a token that is looked up, in bytes (`docs/http-api.md`, G5.3).
 const MAX_TOKEN: usize = 256;
@@ -66,6 +64,29 @@ pub struct Replaced {
     pub at: u64,
     /// Time from which the previous text is refused, in seconds since 1970.
     pub until: u64,
+}
+
+/// The key that made another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Maker {
+    /// The id of the key that made the other one.
+    pub key_id: Arc<str>,
+    /// The member that owned the maker at that time.
+    pub member_id: Arc<str>,
+    /// Makers of that key in turn, the nearest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) before: Vec<Arc<str>>,
+}
+
+/// Reason why a credential is not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CredentialError {
+    /// It is unknown, or no key can have this form.
+    Unknown,
+    /// The key has expired.
+    Expired,
+    /// The key was revoked, or its member no longer exists.
+    Revoked,
 }
 
 /// Result of presenting a key.

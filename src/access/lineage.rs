@@ -4,25 +4,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
-use super::key::KeyRecord;
+use super::key::{KeyRecord, Maker};
 
 /// Number of generations of makers that are kept with a key. Further ones are reached by way of the keys
 /// between.
 const GENERATIONS: usize = 32;
-
-/// The key that made another one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Maker {
-    /// The id of the key that made the other one.
-    pub key_id: Arc<str>,
-    /// The member that owned the maker at that time.
-    pub member_id: Arc<str>,
-    /// Makers of that key in turn, the nearest first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    before: Vec<Arc<str>>,
-}
 
 impl Maker {
     /// Describes a key as the maker of others.

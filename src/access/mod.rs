@@ -1,6 +1,7 @@
 //! Identity and rights of callers: the organization and its members, keys and their permissions, rate
 //! limits. Keys are 256 random bits, stored as SHA-256 only. No IO; the time is given.
 
+mod account;
 mod accounts;
 mod attempts;
 mod authority;
@@ -11,9 +12,11 @@ mod key;
 mod limits;
 mod lineage;
 mod permissions;
+mod principal;
 mod rate;
 mod rights;
 mod ring;
+mod slot;
 mod standing;
 mod table;
 mod tenancy;
@@ -24,12 +27,12 @@ pub use authority::{check_grant, check_limits};
 pub use census::{ENDED_KEPT, MAX_KEYS, REVOKED_KEPT, share};
 pub use created_records::{CreatedRecords, MemberRecord, PlanRecord};
 pub use doubts::Announced;
-pub use key::{KeyChange, KeyRecord, KeyStatus, NewKey, NewKeySpec, Replaced};
+pub use key::{CredentialError, KeyChange, KeyRecord, KeyStatus, Maker, NewKey, NewKeySpec, Replaced};
 pub use limits::{KeyLimits, LimitsChange, MAX_CALLS_AT_ONCE, MAX_MONTHLY_REQUESTS, MAX_REQUESTS_PER_SECOND};
-pub use lineage::Maker;
 pub use permissions::{BadPermissions, Permissions};
+pub use principal::{CallOfKey, LOCAL_OPERATOR, Principal};
 pub use rate::RateReading;
 pub use rights::{AccessError, Right};
-pub use ring::{CallOfKey, CredentialError, KeyRing, KeyView, LOCAL_OPERATOR, Principal, administers};
+pub use ring::{KeyRing, KeyView, administers};
 pub use tenancy::{DEFAULT_OWNER, DEFAULT_PLAN, Member, Organization, Plan, Role, Source, Tenancy};
 pub use unread::{HeldUnread, Unread, fair_share};

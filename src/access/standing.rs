@@ -3,8 +3,8 @@
 
 use tokio::sync::futures::Notified;
 
-use super::key::{KeyRecord, KeyStatus};
-use super::ring::{CredentialError, Principal};
+use super::key::{CredentialError, KeyRecord, KeyStatus};
+use super::principal::Principal;
 
 impl Principal {
     /// Reports whether the key is as it was when it was presented and cannot have expired since: then there

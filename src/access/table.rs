@@ -9,7 +9,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 
 use super::key::Hash;
-use super::ring::Slot;
+use super::slot::Slot;
 
 const PARTS: usize = 256;
 

@@ -1,6 +1,6 @@
 use std::num::NonZeroU32;
 
-use super::super::{NewKey, NewKeySpec};
+use super::super::{KeyLimits, Member, NewKey, NewKeySpec, Permissions, Plan, Role};
 use super::*;
 
 fn made(member: &str, expires_at: Option<u64>) -> NewKey {
@@ -69,7 +69,7 @@ fn a_key_has_only_so_many_calls_at_once_also_across_changes_of_the_ring() {
 #[test]
 fn the_keys_of_a_member_share_its_budget() {
     let mut charter = Tenancy::default();
-    charter.organization.plan = Arc::new(super::super::Plan::with_rate("two", Some(2)));
+    charter.organization.plan = Arc::new(Plan::with_rate("two", Some(2)));
     let ring = KeyRing::new(charter);
     let keys = [made("user_owner", None), made("user_owner", None)];
     put(&ring, keys.iter().map(|key| key.record.clone()));

@@ -1,0 +1,112 @@
+//! Identity of a caller, and what it may take: requests, calls, answers that are not read yet. Whether it is still
+//! accepted is in `standing.rs`.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::account::Account;
+use super::key::Hash;
+use super::limits::KeyLimits;
+use super::permissions::Permissions;
+use super::rate::{RateReading, take_both};
+use super::slot::{Entry, Slot};
+use super::tenancy::{Member, Plan, Role};
+use super::unread::Unread;
+
+/// Id of the operator of this machine, who needs no key for `/api`.
+pub const LOCAL_OPERATOR: &str = "local";
+
+/// Identity of a caller: a key and the member that owns it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Principal {
+    pub(super) slot: Arc<Slot>,
+    /// Hash of the text that was presented.
+    pub(super) hash: Hash,
+    /// Time from which that text is refused, in seconds since 1970, as known when it was presented; `None`
+    /// if never.
+    pub(super) ends_at: Option<u64>,
+    /// The entry at the time the key was presented; see [`Principal::again`].
+    pub(super) entry: Arc<Entry>,
+    pub(super) account: Arc<Account>,
+}
+
+impl Principal {
+    /// Returns the key's id (`key_…`).
+    pub fn key_id(&self) -> &Arc<str> {
+        &self.entry.record.id
+    }
+
+    /// Returns the member that owns the key.
+    pub fn member(&self) -> &Member {
+        &self.account.member
+    }
+
+    /// Returns the role that the key acts with.
+    pub fn role(&self) -> Role {
+        self.account.member.role
+    }
+
+    /// Returns the MCPs and tools that the key may use.
+    pub fn permissions(&self) -> &Permissions {
+        &self.entry.record.permissions
+    }
+
+    /// Reports whether this is the daemon's own user, who could do without it whatever the daemon may do
+    /// for it.
+    pub fn is_local_operator(&self) -> bool {
+        **self.key_id() == *LOCAL_OPERATOR
+    }
+
+    /// Returns the plan that holds for the member.
+    pub fn plan(&self) -> &Plan {
+        &self.account.plan
+    }
+
+    /// Returns the limits in force for the key: its own, or the default for keys.
+    pub fn limits(&self) -> &KeyLimits {
+        &self.entry.limits
+    }
+
+    /// Takes a request from the key's budget and the member's, or from neither; returns the reading of the
+    /// tighter one. `None` if neither has a limit.
+    pub fn take_request(&self) -> Option<RateReading> {
+        let (own, shared) = (self.entry.bucket.as_deref(), self.account.bucket.as_deref());
+        if own.is_none() && shared.is_none() {
+            return None;
+        }
+        take_both(own, shared, Instant::now())
+    }
+
+    /// Returns the counter of unread answers to this key.
+    pub fn unread(&self) -> &Unread {
+        &self.slot.unread
+    }
+
+    /// Returns the counter of unread answers to all keys of the member.
+    pub fn unread_of_member(&self) -> &Unread {
+        &self.account.unread
+    }
+
+    /// Begins a call, which ends when the guard is dropped; `None` if the key has `at_most` calls under way
+    /// already.
+    pub fn begin_call(&self, at_most: usize) -> Option<CallOfKey<'_>> {
+        let slot = &self.slot;
+        // Counted first and undone if refused, so that no two calls can take the last place.
+        if slot.calls.fetch_add(1, Ordering::Relaxed) >= at_most {
+            slot.calls.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(CallOfKey(slot))
+    }
+}
+
+/// Guard of a key's call under way.
+#[derive(Debug)]
+pub struct CallOfKey<'a>(&'a Slot);
+
+impl Drop for CallOfKey<'_> {
+    fn drop(&mut self) {
+        self.0.calls.fetch_sub(1, Ordering::Relaxed);
+    }
+}
