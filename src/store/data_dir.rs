@@ -1,6 +1,5 @@
 //! The data directory: made private, locked for one daemon at a time.
 
-use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -8,39 +7,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::files::{QUARANTINE, ROOM_FILE};
-use super::{StoreError, backup, clock_file, journal, marker, reserve};
+use super::StoreError;
 
 const PRIVATE_DIR: u32 = 0o700;
 const PRIVATE_FILE: u32 = 0o600;
 
 /// Name of the lock file in a data directory; the daemon holds its lock.
 pub const LOCK: &str = "lock";
-const STORE: &str = "store";
-/// Name of the Unix socket, unless another path is configured.
-const SOCKET: &str = "mcpvisor.sock";
-
-/// Names directly inside the data directory that belong to the daemon.
-const RESERVED_NAMES: [&str; 11] = [
-    LOCK,
-    STORE,
-    "owner.key",
-    "audit",
-    clock_file::FILE,
-    SOCKET,
-    ROOM_FILE,
-    reserve::FILE,
-    journal::FILE,
-    backup::DIR,
-    marker::FILE,
-];
-
-/// Reports whether a name directly inside the data directory belongs to the daemon; no caller of the API may have a
-/// file written there.
-pub fn is_reserved(name: &OsStr) -> bool {
-    let name = name.as_encoded_bytes();
-    name.starts_with(QUARANTINE.as_bytes()) || RESERVED_NAMES.iter().any(|own| own.as_bytes() == name)
-}
+/// Name of the database.
+pub(super) const STORE: &str = "store";
 
 /// An open data directory. As long as one clone lives, no other process can open it.
 #[derive(Debug, Clone)]

@@ -39,6 +39,7 @@ mod memory;
 mod opening;
 mod records;
 mod reserve;
+mod reserved_names;
 #[cfg(test)]
 pub(crate) mod simulated;
 mod sled;
@@ -52,7 +53,7 @@ use std::time::Duration;
 pub use backup::{Backup, write_usage};
 pub use check::{Part, check};
 pub use clock_file::ClockFile;
-pub use data_dir::{DataDir, LOCK, is_reserved};
+pub use data_dir::{DataDir, LOCK};
 pub use durable_store::{DurableStore, StoreDegraded};
 pub use error::StoreError;
 pub use files::write_private;
@@ -62,6 +63,7 @@ pub use memory::MemoryStore;
 pub use opening::{PROBE_LIMIT, StoreProbe, probe};
 pub use records::{RECORD_VERSION, SCHEMA_VERSION, decode, encode};
 pub use reserve::Reserve;
+pub use reserved_names::is_reserved;
 
 /// Longest time for opening before the start is given up: sled may hang on a damaged file.
 pub const OPEN_LIMIT: Duration = Duration::from_secs(60);
