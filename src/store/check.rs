@@ -2,8 +2,9 @@
 //! own files when it is opened.)
 
 use super::backup::{self, Backup};
-use super::opening::{RecoverySources, compare};
+use super::opening::compare;
 use super::records::read_seq;
+use super::recovery::RecoverySources;
 use super::{DataDir, OPEN_LIMIT, StoreError};
 
 /// Result for one part of a data directory.

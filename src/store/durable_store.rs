@@ -7,7 +7,7 @@
 //!
 //! The database may bring such a change to the disk with its number, but not the change that takes it back. So the
 //! number is not used for anything else: it becomes that of a change that takes the other one back, and a start
-//! compares the database's last change with the journal's of that number (`opening.rs`).
+//! compares the database's last change with the journal's of that number (`replay.rs`).
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -20,8 +20,8 @@ use super::fallback::ReadOnlyFallback;
 use super::files::{ROOM, ROOM_FOR_A_STORE, check_room, quarantine};
 use super::journal::{self, Journal, WrapJournalFile};
 use super::marker::Marker;
-use super::opening::{open_whole, replay};
 use super::records::{SEQ_KEY, put_seq, read_instance, read_seq};
+use super::replay::replay;
 use super::{DataDir, Op, Store, StoreError};
 
 /// Size in bytes up to which a backup is written whenever there is time.
@@ -44,7 +44,7 @@ pub struct DurableStore {
     /// Files beside the store; `None` for a store that is not on a disk, and while a fallback stands in.
     disk: Option<Disk>,
     /// Set while a fallback stands in for the store.
-    standby: Option<ReadOnlyFallback>,
+    standby: Option<ActiveFallback>,
     /// Number of the last change.
     seq: u64,
     undo: Option<Undo>,
@@ -56,6 +56,15 @@ pub struct DurableStore {
     backup_fails: bool,
     trouble: watch::Sender<Option<StoreDegraded>>,
 }
+
+/// A fallback, and the way to open the store that it stands in for.
+struct ActiveFallback {
+    fallback: ReadOnlyFallback,
+    reopen: Reopen,
+}
+
+/// Opens the store of a fallback, with all that is beside it.
+pub(super) type Reopen = Box<dyn Fn() -> Result<DurableStore, StoreError> + Send>;
 
 /// Data to take back a batch that failed.
 struct Undo {
@@ -95,11 +104,11 @@ impl DurableStore {
         }
     }
 
-    /// Creates a vault with a fallback in the place of the store.
-    pub(super) fn standing_in(store: Arc<dyn Store>, standby: ReadOnlyFallback, seq: u64) -> DurableStore {
-        let now = StoreDegraded { cause: standby.full.cause().into(), from_backup: true };
-        let mut vault = DurableStore::assemble(store, None, seq);
-        vault.standby = Some(standby);
+    /// Creates a vault with a fallback in the place of the store, which `reopen` opens once there is room.
+    pub(super) fn standing_in(fallback: ReadOnlyFallback, seq: u64, reopen: Reopen) -> DurableStore {
+        let now = StoreDegraded { cause: fallback.full.cause().into(), from_backup: true };
+        let mut vault = DurableStore::assemble(fallback.store(), None, seq);
+        vault.standby = Some(ActiveFallback { fallback, reopen });
         vault.trouble.send_replace(Some(now));
         vault
     }
@@ -111,7 +120,7 @@ impl DurableStore {
 
     /// Returns the path of the data directory; `None` for a store that is in memory only.
     pub fn data_dir(&self) -> Option<&Path> {
-        let of_standby = self.standby.as_ref().map(|standby| standby.dir.path());
+        let of_standby = self.standby.as_ref().map(|standby| standby.fallback.dir.path());
         self.disk.as_ref().map(|disk| disk.dir.path()).or(of_standby)
     }
 
@@ -147,9 +156,9 @@ impl DurableStore {
     /// Opens the store that a fallback stands in for, if there is room.
     fn come_back(&mut self) -> Result<bool, StoreError> {
         let Some(standby) = &self.standby else { return Ok(false) };
-        check_room(standby.dir.path(), ROOM_FOR_A_STORE)?;
-        let opened = open_whole(&standby.dir, standby.look)?;
-        let differs = standby.give_way(opened.store)?;
+        check_room(standby.fallback.dir.path(), ROOM_FOR_A_STORE)?;
+        let opened = (standby.reopen)()?;
+        let differs = standby.fallback.give_way(opened.store)?;
         (self.disk, self.seq, self.backup_due) = (opened.disk, opened.seq, opened.backup_due);
         self.standby = None;
         tracing::info!(seq = self.seq, "the store could be opened; nothing stands in for it any more");
@@ -252,7 +261,7 @@ impl DurableStore {
 
     fn write(&mut self, mut batch: Vec<Op>, journaled: Vec<Op>, anyway: bool) -> Result<(), StoreError> {
         if let Some(standby) = &self.standby {
-            return Err(standby.full.clone());
+            return Err(standby.fallback.full.clone());
         }
         if self.undo.is_some() || self.trouble.borrow().is_some() {
             if let Some(disk) = &self.disk {

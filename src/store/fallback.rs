@@ -4,8 +4,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::durable_store::DurableStore;
-use super::opening::{RecoverySources, StoreProbe};
+use super::recovery::RecoverySources;
 use super::{DataDir, MemoryStore, Op, Record, Store, StoreError, backup};
 
 /// Prefix of records that are in no backup: reading them fails until the store is open, rather than finding nothing.
@@ -68,16 +67,20 @@ impl Store for BackupView {
     }
 }
 
-/// Data for opening the store once there is room.
+/// The fallback, as whoever answers for the store holds it.
 pub(super) struct ReadOnlyFallback {
     stand_in: Arc<SwappableStore>,
     pub(super) dir: DataDir,
-    pub(super) look: StoreProbe,
     /// Error with which the store could not be opened.
     pub(super) full: StoreError,
 }
 
 impl ReadOnlyFallback {
+    /// Returns the stand-in: the fallback now, and the store once it has given way.
+    pub(super) fn store(&self) -> Arc<dyn Store> {
+        self.stand_in.clone()
+    }
+
     /// Replaces the fallback by the store for all holders of the stand-in. Returns whether the configuration in the
     /// store differs from the fallback's: by changes of a part of the journal that could not be read.
     pub(super) fn give_way(&self, store: Arc<dyn Store>) -> Result<bool, StoreError> {
@@ -90,12 +93,11 @@ impl ReadOnlyFallback {
     }
 }
 
-/// Returns a vault that has the configuration in memory, since the store cannot be opened.
+/// Reads the configuration into memory, since the store cannot be opened. Returns it with the number of its last change.
 pub(super) fn read_only_fallback(
     dir: &DataDir,
-    look: StoreProbe,
     full: StoreError,
-) -> Result<DurableStore, StoreError> {
+) -> Result<(ReadOnlyFallback, u64), StoreError> {
     let beside = RecoverySources::read(dir)?;
     let Some(source) = beside.source(dir) else {
         return Err(StoreError::NoRoom { path: dir.path().to_owned(), reason: full.reason() });
@@ -112,15 +114,14 @@ pub(super) fn read_only_fallback(
     );
     let remembered: Arc<dyn Store> = Arc::new(BackupView { memory, full: full.clone() });
     let stand_in = Arc::new(SwappableStore { now: RwLock::new(remembered) });
-    let standby = ReadOnlyFallback { stand_in: stand_in.clone(), dir: dir.clone(), look, full };
-    Ok(DurableStore::standing_in(stand_in, standby, source.reached))
+    Ok((ReadOnlyFallback { stand_in, dir: dir.clone(), full }, source.reached))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::store::conformance::reopen;
-    use crate::store::encode;
+    use crate::store::{DurableStore, encode};
     use std::io;
     use std::path::Path;
 
@@ -145,10 +146,18 @@ mod tests {
         (outer, dir)
     }
 
+    /// The vault of a directory whose store was not opened at the start.
+    fn without_its_store(dir: &DataDir) -> Result<DurableStore, StoreError> {
+        let (standby, seq) = read_only_fallback(dir, full())?;
+        let dir = dir.clone();
+        let reopen = move || DurableStore::open(&dir, |_| Ok(()));
+        Ok(DurableStore::standing_in(standby, seq, Box::new(reopen)))
+    }
+
     #[test]
     fn backup_and_journal_are_read_and_nothing_is_written_until_the_store_opens() {
         let (_outer, dir) = used();
-        let mut vault = read_only_fallback(&dir, |_| Ok(()), full()).expect("there is a backup");
+        let mut vault = without_its_store(&dir).expect("there is a backup");
         let store = vault.store().clone();
         assert_eq!(store.scan_prefix(b"s/").unwrap().len(), 2);
         assert_eq!(store.get(b"u/x"), Err(full()), "not \"nothing\"");
@@ -166,7 +175,7 @@ mod tests {
     fn what_only_the_store_knew_is_told_when_it_is_there() {
         let (outer, dir) = used();
         std::fs::remove_file(outer.path().join("journal")).unwrap();
-        let mut vault = read_only_fallback(&dir, |_| Ok(()), full()).expect("there is a backup");
+        let mut vault = without_its_store(&dir).expect("there is a backup");
         assert_eq!(vault.store().scan_prefix(b"s/").unwrap().len(), 1);
         assert_eq!(reopen(|| vault.probe()), Ok(true), "there is another server");
         assert_eq!(vault.store().scan_prefix(b"s/").unwrap().len(), 2);
@@ -176,7 +185,7 @@ mod tests {
     fn nothing_stands_in_for_what_never_was() {
         let outer = tempfile::tempdir().unwrap();
         let dir = DataDir::open(outer.path()).unwrap();
-        let error = read_only_fallback(&dir, |_| Ok(()), full()).err().expect("there is nothing");
+        let error = without_its_store(&dir).err().expect("there is nothing");
         assert!(matches!(error, StoreError::NoRoom { .. }) && error.is_full() && !error.is_lasting());
     }
 }

@@ -38,6 +38,8 @@ mod marker;
 mod memory;
 mod opening;
 mod records;
+mod recovery;
+mod replay;
 mod reserve;
 mod reserved_names;
 #[cfg(test)]

@@ -11,9 +11,10 @@ use super::disk::{self as fs, File};
 use super::durable_store::{Disk, begin_again};
 use super::fallback::read_only_fallback;
 use super::files::{ROOM_FOR_A_STORE, check_room, quarantine, sync_dir};
-use super::journal::{self, Contents, Journal, JournalFile};
-use super::marker::Marker;
+use super::journal::{Contents, Journal, JournalFile};
 use super::records::{SCHEMA_KEY, put_seq, read_instance, read_seq};
+use super::recovery::{RecoverySources, Source};
+use super::replay::replay;
 use super::{DataDir, DurableStore, OPEN_LIMIT, Op, Record, Store, StoreError};
 
 /// Longest time for examining the store in a process of its own. Together with restoring, a start ends within half a
@@ -22,104 +23,6 @@ pub const PROBE_LIMIT: Duration = Duration::from_secs(25);
 
 /// Function that examines the store, before it is opened, where a damaged one cannot do harm: see [`probe`].
 pub type StoreProbe = fn(&DataDir) -> Result<(), StoreError>;
-
-/// Recovery files beside the store.
-pub(super) struct RecoverySources {
-    pub(super) marker: Option<Marker>,
-    pub(super) journal: Option<Contents>,
-    /// Newest good backup and its path.
-    pub(super) backup: Option<(PathBuf, Backup)>,
-    /// Highest number that any of them names.
-    highest: u64,
-    /// Errors of existing files that cannot be read.
-    pub(super) bad: Vec<StoreError>,
-}
-
-impl RecoverySources {
-    pub(super) fn read(dir: &DataDir) -> Result<RecoverySources, StoreError> {
-        let mut bad = Vec::new();
-        let marker = match Marker::read(dir.path()) {
-            Err(error @ StoreError::Corrupt { .. }) => {
-                bad.push(error);
-                None
-            }
-            read => read?,
-        };
-        let journal = journal::read(dir.path())?;
-        let numbers = backup::list(dir.path())?;
-        let backup::Newest { good: backup, bad: bad_backups } = backup::newest(dir.path())?;
-        bad.extend(bad_backups);
-        let of_journal =
-            journal.as_ref().map(|it| it.last().max(it.damage.as_ref().map_or(0, |damage| damage.beyond)));
-        let highest =
-            [marker.as_ref().map(|marker| marker.seq), of_journal, numbers.first().map(|(seq, _)| *seq)];
-        let highest = highest.into_iter().flatten().max().unwrap_or(0);
-        Ok(RecoverySources { marker, journal, backup, highest, bad })
-    }
-
-    /// Reports whether there was a store once.
-    fn knows_of_a_store(&self) -> bool {
-        let journal =
-            self.journal.as_ref().is_some_and(|journal| journal.damage.is_some() || journal.last() > 0);
-        self.marker.is_some() || self.backup.is_some() || !self.bad.is_empty() || journal
-    }
-
-    /// Returns the highest number that any of them names.
-    pub(super) fn highest(&self) -> u64 {
-        self.highest
-    }
-
-    /// Returns the data for rebuilding a store; `None` if there is none. A journal from the very beginning is as good
-    /// as an empty backup.
-    pub(super) fn source(&self, dir: &DataDir) -> Option<Source> {
-        let journal = self.journal.as_ref();
-        let (path, start, records) = match (&self.backup, journal) {
-            (Some((path, backup)), _) => (path.clone(), backup.seq, backup.records.clone()),
-            (None, Some(journal)) if journal.base == 0 && journal.last() > 0 => {
-                (dir.path().join(journal::FILE), 0, Vec::new())
-            }
-            (None, _) => return None,
-        };
-        let after = journal.and_then(|journal| journal.after(start));
-        let changes: Vec<_> = after.map(|changes| changes.cloned().collect()).unwrap_or_default();
-        let reached = changes.last().map_or(start, |entry: &journal::Entry| entry.seq);
-        Some(Source { path, records, changes, reached })
-    }
-
-    /// Returns the damage of the journal as an error; `None` if there is none.
-    pub(super) fn journal_damage(&self, dir: &DataDir) -> Option<StoreError> {
-        let damage = self.journal.as_ref()?.damage.as_ref()?;
-        Some(StoreError::Corrupt {
-            what: format!("the journal '{}'", dir.path().join(journal::FILE).display()),
-            reason: format!("line {} (byte {}): {}", damage.line, damage.byte, damage.reason),
-        })
-    }
-}
-
-/// Records and further changes for rebuilding a store.
-pub(super) struct Source {
-    /// File that the records are from.
-    pub(super) path: PathBuf,
-    pub(super) records: Vec<Record>,
-    pub(super) changes: Vec<journal::Entry>,
-    /// Number of the last change, or of the backup if there are no changes.
-    pub(super) reached: u64,
-}
-
-impl Source {
-    /// Returns the records of a store that is rebuilt from it, as far as they are compared.
-    fn content(self) -> BTreeMap<Vec<u8>, Vec<u8>> {
-        let mut records: BTreeMap<_, _> = self.records.into_iter().collect();
-        for op in self.changes.into_iter().flat_map(|entry| entry.ops) {
-            match op {
-                Op::Put { key, value } => drop(records.insert(key, value)),
-                Op::Delete { key } => drop(records.remove(&key)),
-            }
-        }
-        records.retain(|key, _| is_compared(key));
-        records
-    }
-}
 
 /// Examines the store of a data directory as a start would, without changing its content. For a process that ends right
 /// after: the database is left open, since closing it would wait for the disk.
@@ -135,7 +38,11 @@ impl DurableStore {
     /// [`DurableStore::probe`] finds room.
     pub fn open(dir: &DataDir, look: StoreProbe) -> Result<DurableStore, StoreError> {
         match open_whole(dir, look) {
-            Err(error) if error.is_full() => read_only_fallback(dir, look, error),
+            Err(error) if error.is_full() => {
+                let (standby, seq) = read_only_fallback(dir, error)?;
+                let dir = dir.clone();
+                Ok(DurableStore::standing_in(standby, seq, Box::new(move || open_whole(&dir, look))))
+            }
             opened => opened,
         }
     }
@@ -155,7 +62,7 @@ impl DurableStore {
     pub fn replace(dir: &DataDir, backup: &Backup) -> Result<(Option<PathBuf>, DurableStore), StoreError> {
         let beside = RecoverySources::read(dir)?;
         let aside = move_aside(dir)?;
-        let seq = beside.highest.max(backup.seq) + 1;
+        let seq = beside.highest().max(backup.seq) + 1;
         let usage = usage_kept(dir)?;
         let store = make(dir, [backup.records.clone(), usage].concat(), Vec::new(), seq)?;
         let disk = Disk { dir: dir.clone(), journal: None, wrap: to_file };
@@ -170,7 +77,7 @@ pub(super) fn to_file(file: File) -> Box<dyn JournalFile> {
 }
 
 /// Opens the store itself; a damaged one is rebuilt, unless there is no room for that.
-pub(super) fn open_whole(dir: &DataDir, look: StoreProbe) -> Result<DurableStore, StoreError> {
+fn open_whole(dir: &DataDir, look: StoreProbe) -> Result<DurableStore, StoreError> {
     let beside = RecoverySources::read(dir)?;
     for error in beside.bad.iter().cloned().chain(beside.journal_damage(dir)) {
         tracing::error!(%error, "a file beside the store is damaged");
@@ -211,51 +118,6 @@ fn open_store(
     };
     compare(dir, &*store, seq, beside)?;
     Ok((store, seq))
-}
-
-/// Applies the journal's changes that the store lacks. Returns the number of the last change.
-pub(super) fn replay(store: &dyn Store, journal: &Contents) -> Result<u64, StoreError> {
-    let seq = read_seq(store)?;
-    let mut batch = Vec::new();
-    if let Some(own) = journal.entries.iter().find(|entry| entry.seq == seq)
-        && !is_made(store, own)?
-    {
-        tracing::warn!(seq, "the store had a change that was taken back; it is taken back again");
-        batch.extend(own.ops.iter().filter(|op| backup::covers(op.key())).cloned());
-    }
-    let missing: Vec<_> = journal.after(seq).map(Iterator::collect).unwrap_or_default();
-    if !missing.is_empty() {
-        tracing::warn!(
-            changes = missing.len(),
-            "the journal has changes that the store lacks; they are made"
-        );
-    }
-    batch.extend(missing.iter().flat_map(|entry: &&journal::Entry| entry.ops.iter().cloned()));
-    let last = missing.last().map_or(seq, |entry| entry.seq);
-    if !batch.is_empty() || last > seq {
-        batch.push(put_seq(last)?);
-        store.apply(batch)?;
-        store.flush()?;
-    }
-    Ok(last)
-}
-
-/// Reports whether a store has the result of a change, if that is the last one. A change that was taken back has the
-/// number of the one that takes it back.
-fn is_made(store: &dyn Store, entry: &journal::Entry) -> Result<bool, StoreError> {
-    let mut expected = BTreeMap::new();
-    for op in entry.ops.iter().filter(|op| backup::covers(op.key())) {
-        match op {
-            Op::Put { key, value } => expected.insert(key, Some(value)),
-            Op::Delete { key } => expected.insert(key, None),
-        };
-    }
-    for (key, value) in expected {
-        if store.get(key)?.as_ref() != value {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }
 
 /// Compares a store that is up to the journal's end with everything beside it.
@@ -319,7 +181,7 @@ fn restore(
         return Err(StoreError::NothingToRestore { path: dir.path().to_owned(), reason: damage.to_string() });
     };
     // A number that was used once is not used again for another change.
-    let seq = if reached < beside.highest { beside.highest + 1 } else { reached };
+    let seq = if reached < beside.highest() { beside.highest() + 1 } else { reached };
     let aside = move_aside(dir)?;
     let records = [records, usage_kept(dir)?].concat();
     let ops = changes.iter().flat_map(|entry| entry.ops.iter().cloned()).collect();
@@ -329,7 +191,7 @@ fn restore(
         quarantine = aside.map(|path| path.display().to_string()),
         restored_from = %source.display(),
         changes_from_journal = changes.len(),
-        changes_lost = (reached < beside.highest).then(|| beside.highest - reached),
+        changes_lost = (reached < beside.highest()).then(|| beside.highest() - reached),
         "THE STORE WAS DAMAGED and has been restored; what was found is kept in quarantine"
     );
     Ok((store, seq))
@@ -402,7 +264,7 @@ fn go_on(
     if seq > 0 && beside.journal_damage(dir).is_none() {
         tracing::warn!(seq, "the journal does not reach to the store's last change; it is begun anew");
     }
-    let next = seq.max(beside.highest).max(1);
+    let next = seq.max(beside.highest()).max(1);
     if next != seq {
         store.apply(vec![put_seq(next)?])?;
         store.flush()?;

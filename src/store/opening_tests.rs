@@ -7,6 +7,8 @@ use super::*;
 use crate::power_disk::{self, Cut, Dice};
 use crate::store::conformance::reopen;
 use crate::store::fault::{Fault, FaultStore, failing, install};
+use crate::store::journal;
+use crate::store::marker::Marker;
 use crate::store::simulated::Place;
 use crate::store::{MemoryStore, encode};
 
