@@ -4,43 +4,18 @@
 //! Availability is determined by trying, once, at start. Without control groups, trees are held by their group, mark
 //! and brand, and limits by rlimits.
 
-use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::limits::Limits;
+use super::limits::{Controllers, Limits};
 use super::pidfd;
 
 /// Controllers that limits need.
 const WANTED: [&str; 3] = ["memory", "pids", "cpu"];
 /// Time killed processes of an earlier daemon get to end.
 const EMPTY_LIMIT: Duration = Duration::from_secs(2);
-
-/// Controllers the kernel provides for a leaf.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Controllers {
-    /// `true` if `memory.max` is enforced.
-    pub memory: bool,
-    /// `true` if `pids.max` is enforced.
-    pub pids: bool,
-    /// `true` if `cpu.max` is enforced.
-    pub cpu: bool,
-}
-
-impl fmt::Display for Controllers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = |has: bool| if has { "yes" } else { "no" };
-        write!(
-            f,
-            "memory limits {}, process limits {}, CPU limits {}",
-            word(self.memory),
-            word(self.pids),
-            word(self.cpu)
-        )
-    }
-}
 
 /// The subtree of this instance.
 #[derive(Debug)]

@@ -10,14 +10,13 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 
-use super::cgroup::{Cgroups, ChildCgroup, Controllers};
-use super::limits::Limits;
+use super::cgroup::{Cgroups, ChildCgroup};
+use super::limits::{Controllers, Limits};
 use super::orphans::{self, Kin};
 use super::pidfd::{self, ProcessWatch};
 use super::reference::references;
-use super::spawn::{Command, Spawned};
+use super::spawn::{Command, Pipes, Spawned};
 use super::stop_sequence::Process;
 use super::tree::{Leaders, Tree, TreeGuard, adopted_zombies, children_at_start, reap, send};
 use super::{Secret, SpawnError, harden, inherited, proc_fs, resolve, sandbox, secret};
@@ -106,16 +105,6 @@ impl Spec {
     }
 }
 
-/// Our ends of a child's three pipes.
-pub struct Pipes {
-    /// Writing end of the child's stdin.
-    pub stdin: ChildStdin,
-    /// Reading end of the child's stdout.
-    pub stdout: ChildStdout,
-    /// Reading end of the child's stderr.
-    pub stderr: ChildStderr,
-}
-
 /// A starter of processes. Cheap to clone.
 #[derive(Clone)]
 pub struct Host(Arc<HostInner>);
@@ -187,11 +176,6 @@ impl HostInner {
             }
         }
     }
-}
-
-/// Returns the number of bytes in a child's stdin that nobody has read yet; `None` if the kernel does not report it.
-pub fn unread(stdin: &ChildStdin) -> Option<usize> {
-    usize::try_from(rustix::io::ioctl_fionread(stdin).ok()?).ok()
 }
 
 impl Host {

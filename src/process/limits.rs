@@ -6,8 +6,31 @@ use std::{fmt, io};
 
 use nix::sys::resource::{Resource, setrlimit};
 
-use super::cgroup::Controllers;
 use super::spawn::Command;
+
+/// Controllers the kernel provides for a leaf.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Controllers {
+    /// `true` if `memory.max` is enforced.
+    pub memory: bool,
+    /// `true` if `pids.max` is enforced.
+    pub pids: bool,
+    /// `true` if `cpu.max` is enforced.
+    pub cpu: bool,
+}
+
+impl fmt::Display for Controllers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = |has: bool| if has { "yes" } else { "no" };
+        write!(
+            f,
+            "memory limits {}, process limits {}, CPU limits {}",
+            word(self.memory),
+            word(self.pids),
+            word(self.cpu)
+        )
+    }
+}
 
 /// Resource limits of a child and whatever it starts; `None` means no limit beyond our own.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -26,7 +26,6 @@ use nix::unistd::{Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, setpgid, wri
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 
 use super::dispositions::reset_signals;
-use super::host::Pipes;
 use super::pidfd;
 
 /// A step of a new process before its program runs. It must neither allocate nor take a lock: locks that other threads
@@ -41,6 +40,21 @@ pub(super) struct Command {
     environment: BTreeMap<OsString, OsString>,
     directory: Option<PathBuf>,
     steps: Vec<Step>,
+}
+
+/// Our ends of a child's three pipes.
+pub struct Pipes {
+    /// Writing end of the child's stdin.
+    pub stdin: ChildStdin,
+    /// Reading end of the child's stdout.
+    pub stdout: ChildStdout,
+    /// Reading end of the child's stderr.
+    pub stderr: ChildStderr,
+}
+
+/// Returns the number of bytes in a child's stdin that nobody has read yet; `None` if the kernel does not report it.
+pub fn unread(stdin: &ChildStdin) -> Option<usize> {
+    usize::try_from(rustix::io::ioctl_fionread(stdin).ok()?).ok()
 }
 
 /// A process that runs its program.
