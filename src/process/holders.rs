@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
+use super::pidfd::{self, send};
+use super::proc_fs;
 use super::secondary_mark::SecondaryMarks;
-use super::tree::send;
-use super::{MARK_VARIABLE, pidfd, proc_fs};
+use super::tree::MARK_VARIABLE;
 
 /// Time killed holders get to end.
 const GRACE: Duration = Duration::from_secs(5);

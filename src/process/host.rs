@@ -4,25 +4,23 @@ use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::cgroup::{Cgroups, ChildCgroup};
+use super::leaders::{LeaderTable, children_at_start};
 use super::limits::{Controllers, Limits};
-use super::orphans::{self, Kin};
-use super::pidfd::{self, ProcessWatch};
+use super::orphans::{Kin, OrphanReading, Orphans};
+use super::pidfd::{self, ProcessWatch, send};
 use super::reference::references;
 use super::spawn::{Command, Pipes, Spawned};
 use super::stop_sequence::Process;
-use super::tree::{Leaders, Tree, TreeGuard, adopted_zombies, children_at_start, reap, send};
+use super::tree::{KILL_ROUNDS, MARK_VARIABLE, Tree, TreeGuard};
 use super::{Secret, SpawnError, harden, inherited, proc_fs, resolve, sandbox, secret};
-
-/// Variable that marks every process of ours: `INSTANCE.N`, N counting the children.
-pub const MARK_VARIABLE: &str = "MCPVISOR_MARK";
 
 /// Time leftovers of an earlier daemon get to end after each signal.
 const LEFTOVER_GRACE: Duration = Duration::from_secs(1);
@@ -109,73 +107,14 @@ impl Spec {
 #[derive(Clone)]
 pub struct Host(Arc<HostInner>);
 
-pub(super) struct HostInner {
+struct HostInner {
     settings: HostSettings,
     cgroups: Option<Cgroups>,
     spawned: AtomicU64,
-    /// Children that are waited for. Locked while one is spawned, so that no child can end and be reaped as adopted
-    /// before it is in here.
-    leaders: Mutex<Leaders>,
+    leaders: Arc<LeaderTable>,
     /// Limit on open files that we were started with, for the children; `None` if it was not raised.
     open_files: Option<Rlimit>,
-    kin: Kin,
-    strays: Mutex<Orphans>,
-}
-
-/// State of the search for strays.
-#[derive(Default)]
-struct Orphans {
-    told: orphans::ReportedOrphans,
-    reading: OrphanReading,
-}
-
-/// Counts of processes that were reparented to the daemon and belong to no known tree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct OrphanReading {
-    /// Number of strays that are alive and left alone.
-    pub left: usize,
-    /// Number of strays ended since the daemon started.
-    pub ended: u64,
-}
-
-impl HostInner {
-    fn leaders(&self) -> MutexGuard<'_, Leaders> {
-        self.leaders.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Returns the criteria that distinguish our descendants from others.
-    pub(super) fn kin(&self) -> &Kin {
-        &self.kin
-    }
-
-    /// Looks for strays, and ends those that no longer belong to a running server.
-    pub(super) fn sweep_strays(&self) -> OrphanReading {
-        let mut strays = self.strays.lock().unwrap_or_else(PoisonError::into_inner);
-        let (ended, left) = orphans::sweep(self, &mut strays.told);
-        strays.reading = OrphanReading { left, ended: strays.reading.ended + ended as u64 };
-        strays.reading
-    }
-
-    /// Returns the children that are currently waited for.
-    pub(super) fn leaders_now(&self) -> Leaders {
-        self.leaders().clone()
-    }
-
-    /// Removes a leader that was reaped.
-    pub(super) fn forget(&self, leader: i32) {
-        self.leaders().remove(&leader);
-    }
-
-    /// Reaps ended orphans that were reparented to us. Looks without the lock, which a spawn may want, and checks again
-    /// under it: a child may have been spawned in between.
-    pub(super) fn reap_adopted(&self) {
-        for pid in adopted_zombies(&self.leaders_now()) {
-            let leaders = self.leaders();
-            if !leaders.contains_key(&pid) {
-                reap(pid);
-            }
-        }
-    }
+    orphans: Arc<Orphans>,
 }
 
 impl Host {
@@ -186,10 +125,12 @@ impl Host {
         let open_files = raise_open_files();
         // The process that became us by exec may have had children: they are not our strays.
         let at_start = children_at_start()?;
-        let kin = Kin::new(&settings, at_start.clone());
+        let leaders = Arc::new(LeaderTable::new(at_start.clone()));
+        let kin = Kin::new(&settings.instance, settings.alone, at_start);
+        let orphans = Arc::new(Orphans::new(leaders.clone(), kin));
         let cgroups = find_cgroups(&settings);
-        let (spawned, leaders, strays) = (AtomicU64::new(0), Mutex::new(at_start), Mutex::default());
-        let inner = HostInner { settings, cgroups, spawned, leaders, open_files, kin, strays };
+        let spawned = AtomicU64::new(0);
+        let inner = HostInner { settings, cgroups, spawned, leaders, open_files, orphans };
         Ok(Host(Arc::new(inner)))
     }
 
@@ -197,27 +138,28 @@ impl Host {
     pub fn spawn(&self, spec: &Spec) -> Result<(Process, TreeGuard, Pipes), SpawnError> {
         let number = self.0.spawned.fetch_add(1, Ordering::Relaxed) + 1;
         let mark = format!("{}.{number}", self.0.settings.instance);
-        let brand = self.0.kin.brands().limit_of(number);
+        let brand = self.0.orphans.brands().limit_of(number);
         let command = self.command(spec, &mark, brand)?;
         let leaf = self.leaf(number, spec)?;
         let group = leaf.as_ref().map(ChildCgroup::directory).transpose().map_err(|error| {
             SpawnError::new("the child's control group cannot be joined".to_owned(), &error)
         })?;
-        let mut leaders = self.0.leaders();
+        let mut leaders = self.0.leaders.lock();
         let spawned = command.spawn(group).map_err(|error| describe(spec, &error))?;
         let Spawned { pid, pidfd, pipes } = spawned;
         let started = proc_fs::stat(pid).map_or(0, |stat| stat.started);
         leaders.insert(pid, started);
         drop(leaders);
         let brand = brand.and_then(|limit| limit.current);
-        let tree = Arc::new(Tree::new(pid, format!("{MARK_VARIABLE}={mark}"), brand, leaf, self.0.clone()));
+        let tree =
+            Arc::new(Tree::new(pid, format!("{MARK_VARIABLE}={mark}"), brand, leaf, self.0.leaders.clone()));
         let guard = TreeGuard(tree.clone());
         let watch = ProcessWatch::over(pidfd).map_err(|error| {
             guard.0.kill_now();
-            self.0.forget(pid);
+            self.0.leaders.forget(pid);
             SpawnError::new("the child could not be watched".to_owned(), &error)
         })?;
-        Ok((Process::new(watch, tree), guard, pipes))
+        Ok((Process::new(watch, tree, self.0.orphans.clone()), guard, pipes))
     }
 
     fn leaf(&self, number: u64, spec: &Spec) -> Result<Option<ChildCgroup>, SpawnError> {
@@ -282,7 +224,8 @@ impl Host {
     pub fn sweep_leftovers(&self) -> usize {
         let entry = format!("{MARK_VARIABLE}={}.", self.0.settings.instance);
         let own = std::process::id().cast_signed();
-        let is_left = |pid: i32| proc_fs::has_variable(pid, &entry, true) || self.0.kin.brands().is_on(pid);
+        let is_left =
+            |pid: i32| proc_fs::has_variable(pid, &entry, true) || self.0.orphans.brands().is_on(pid);
         let find = || -> Vec<i32> {
             let mut found = proc_fs::pids().unwrap_or_default();
             found.retain(|&pid| {
@@ -291,7 +234,7 @@ impl Host {
             found
         };
         let mut ended = HashSet::new();
-        for round in 0..super::tree::KILL_ROUNDS {
+        for round in 0..KILL_ROUNDS {
             let found = find();
             if found.is_empty() {
                 break;
@@ -309,29 +252,29 @@ impl Host {
             pidfd::await_end(&handles, LEFTOVER_GRACE);
         }
         let of_leaves = self.0.cgroups.as_ref().map_or(0, Cgroups::sweep);
-        self.0.reap_adopted();
+        self.0.leaders.reap_adopted();
         ended.len() + of_leaves
     }
 
     /// Kills orphans that were reparented to us and whose tree is unknown. For the end of the daemon, when no child is
     /// left.
     pub fn kill_strays(&self) {
-        orphans::kill_all(&self.0);
+        self.0.orphans.kill_all();
         if let Some(cgroups) = &self.0.cgroups {
             cgroups.remove();
         }
-        self.0.reap_adopted();
+        self.0.leaders.reap_adopted();
     }
 
     /// Looks for processes that were reparented to us and belong to no known tree, ends those that no running server
     /// can have started, and returns the counts. Reads `/proc`: do not call it on the runtime.
     pub fn sweep_strays(&self) -> OrphanReading {
-        self.0.sweep_strays()
+        self.0.orphans.sweep()
     }
 
     /// Reaps ended orphans that were reparented to us; call it after SIGCHLD.
     pub fn reap_adopted(&self) {
-        self.0.reap_adopted();
+        self.0.leaders.reap_adopted();
     }
 }
 

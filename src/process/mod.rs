@@ -12,6 +12,7 @@ mod harden;
 mod holders;
 mod host;
 mod inherited;
+mod leaders;
 mod limits;
 mod orphans;
 mod own;
@@ -33,8 +34,9 @@ pub use disk::{free_bytes, set_aside};
 pub use dispositions::take_signals;
 pub use error::SpawnError;
 pub use holders::{LockHolder, end_leftover_holders};
-pub use host::{Host, HostSettings, MARK_VARIABLE, OrphanReading, Spec, open_files};
+pub use host::{Host, HostSettings, Spec, open_files};
 pub use limits::{Controllers, Limits};
+pub use orphans::OrphanReading;
 pub use own::{OwnChild, spawn_own};
 pub use peer::{Holder, PeerSocket, holder_by_credentials, peer_socket};
 pub use reference::{Malformed, Reference, check_references, is_variable, references, sole_reference};
@@ -42,7 +44,7 @@ pub use secret::{Secret, read_secret_file, unresolved};
 pub use spawn::{Pipes, unread};
 pub use stop_sequence::{Exit, ExitReport, Process, StopSequence};
 pub use too_large::hold_too_large;
-pub use tree::{TreeGuard, TreeView, Usage};
+pub use tree::{MARK_VARIABLE, TreeGuard, TreeView, Usage};
 pub use user::{check_writable, is_root, user};
 
 #[cfg(test)]

@@ -7,15 +7,16 @@
 //! until then it is counted and logged.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::sys::signal::Signal;
 
-use super::MARK_VARIABLE;
-use super::host::{HostInner, HostSettings};
+use super::leaders::{LeaderTable, Leaders};
+use super::own;
+use super::pidfd::{self, send};
 use super::proc_fs::{self, Mark, Stat};
 use super::secondary_mark::{SecondaryMarks, secondary_mark_of};
-use super::tree::{KILL_ROUNDS, Leaders, send};
-use super::{own, pidfd};
+use super::tree::{KILL_ROUNDS, MARK_VARIABLE};
 
 /// Criteria that distinguish our descendants from others that may be reparented to us.
 #[derive(Debug, Clone)]
@@ -33,19 +34,16 @@ pub(super) struct Kin {
 }
 
 impl Kin {
-    pub(super) fn new(settings: &HostSettings, at_start: Leaders) -> Kin {
-        let (instance, own) = (&settings.instance, std::process::id().cast_signed());
+    /// Describes our own: those of this instance, and if this process is `alone` in starting any, all that fall to it.
+    pub(super) fn new(instance: &str, alone: bool, at_start: Leaders) -> Kin {
+        let own = std::process::id().cast_signed();
         Kin {
             mark: format!("{MARK_VARIABLE}={instance}."),
             brands: SecondaryMarks::of(instance),
             unprivileged: proc_fs::gains_no_privileges(own),
-            alone: settings.alone && own != 1 && at_start.is_empty(),
+            alone: alone && own != 1 && at_start.is_empty(),
             at_start,
         }
-    }
-
-    pub(super) fn brands(&self) -> SecondaryMarks {
-        self.brands
     }
 
     /// Returns the observations on a process that was reparented to us.
@@ -100,65 +98,107 @@ fn may_belong(stray: Stat, leaders: &Leaders, at_start: &Leaders) -> bool {
 }
 
 /// Strays that were already logged: process id to start time.
-pub(super) type ReportedOrphans = HashMap<i32, u64>;
+type ReportedOrphans = HashMap<i32, u64>;
 
-/// Ends the strays that no running server can have started, and returns their number; and the number left alone because
-/// a running server can have started them, or because they may be somebody else's. Logs each once.
-pub(super) fn sweep(host: &HostInner, told: &mut ReportedOrphans) -> (usize, usize) {
-    let (leaders, kin) = (host.leaders_now(), host.kin());
-    let fell = adopted(&leaders);
-    told.retain(|pid, started| fell.iter().any(|(other, stat)| other == pid && stat.started == *started));
-    let (mut ended, mut left) = (0, 0);
-    for (pid, stat) in fell {
-        let seen = kin.seen(pid);
-        // A process that still carries a mark or a brand is known to its tree, as long as there is one.
-        let belongs = may_belong(stat, &leaders, &kin.at_start);
-        if belongs && (seen.brand || seen.mark == Mark::Own) {
-            continue;
-        }
-        let name = proc_fs::name(pid).unwrap_or_default();
-        if kin.is_ours(&seen) && !belongs {
-            if kill(pid, stat, host) {
-                tracing::warn!(pid, name, "ended a process that had left its server and every mark");
-                ended += 1;
+/// Counts of processes that were reparented to the daemon and belong to no known tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OrphanReading {
+    /// Number of strays that are alive and left alone.
+    pub left: usize,
+    /// Number of strays ended since the daemon started.
+    pub ended: u64,
+}
+
+/// The search for strays.
+pub(super) struct Orphans {
+    leaders: Arc<LeaderTable>,
+    kin: Kin,
+    known: Mutex<Known>,
+}
+
+/// State of the search.
+#[derive(Default)]
+struct Known {
+    told: ReportedOrphans,
+    reading: OrphanReading,
+}
+
+impl Orphans {
+    pub(super) fn new(leaders: Arc<LeaderTable>, kin: Kin) -> Orphans {
+        Orphans { leaders, kin, known: Mutex::default() }
+    }
+
+    /// Returns the brands of this installation.
+    pub(super) fn brands(&self) -> SecondaryMarks {
+        self.kin.brands
+    }
+
+    /// Looks for strays, and ends those that no longer belong to a running server.
+    pub(super) fn sweep(&self) -> OrphanReading {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let (ended, left) = self.look(&mut known.told);
+        known.reading = OrphanReading { left, ended: known.reading.ended + ended as u64 };
+        known.reading
+    }
+
+    /// Ends the strays that no running server can have started, and returns their number; and the number left alone
+    /// because a running server can have started them, or because they may be somebody else's. Logs each once.
+    fn look(&self, told: &mut ReportedOrphans) -> (usize, usize) {
+        let (leaders, kin) = (self.leaders.now(), &self.kin);
+        let fell = adopted(&leaders);
+        told.retain(|pid, started| fell.iter().any(|(other, stat)| other == pid && stat.started == *started));
+        let (mut ended, mut left) = (0, 0);
+        for (pid, stat) in fell {
+            let seen = kin.seen(pid);
+            // A process that still carries a mark or a brand is known to its tree, as long as there is one.
+            let belongs = may_belong(stat, &leaders, &kin.at_start);
+            if belongs && (seen.brand || seen.mark == Mark::Own) {
+                continue;
             }
-            continue;
+            let name = proc_fs::name(pid).unwrap_or_default();
+            if kin.is_ours(&seen) && !belongs {
+                if self.kill(pid, stat) {
+                    tracing::warn!(pid, name, "ended a process that had left its server and every mark");
+                    ended += 1;
+                }
+                continue;
+            }
+            left += 1;
+            if told.insert(pid, stat.started) != Some(stat.started) {
+                tracing::warn!(
+                    pid,
+                    name,
+                    "a process fell to the daemon that no server can be told of; it is left alone while one runs that can have started it"
+                );
+            }
         }
-        left += 1;
-        if told.insert(pid, stat.started) != Some(stat.started) {
-            tracing::warn!(
-                pid,
-                name,
-                "a process fell to the daemon that no server can be told of; it is left alone while one runs that can have started it"
-            );
+        (ended, left)
+    }
+
+    /// Kills every stray that comes from our children, for when none of them is left.
+    pub(super) fn kill_all(&self) {
+        for _ in 0..KILL_ROUNDS {
+            let strays = adopted(&self.leaders.now()).into_iter();
+            let strays: Vec<_> = strays.filter(|(pid, _)| self.kin.is_ours(&self.kin.seen(*pid))).collect();
+            if strays.is_empty() {
+                return;
+            }
+            for (pid, stat) in strays {
+                self.kill(pid, stat);
+            }
         }
     }
-    (ended, left)
-}
 
-/// Kills every stray that comes from our children, for when none of them is left.
-pub(super) fn kill_all(host: &HostInner) {
-    for _ in 0..KILL_ROUNDS {
-        let strays = adopted(&host.leaders_now()).into_iter();
-        let strays: Vec<_> = strays.filter(|(pid, _)| host.kin().is_ours(&host.kin().seen(*pid))).collect();
-        if strays.is_empty() {
-            return;
-        }
-        for (pid, stat) in strays {
-            kill(pid, stat, host);
-        }
+    /// Kills a process if it is still the one that was examined, and still ours to kill. The handle is opened before
+    /// the second look: if the pid was recycled in between, no other process gets the signal.
+    fn kill(&self, pid: i32, before: Stat) -> bool {
+        let Ok(pidfd) = pidfd::open(pid) else { return false };
+        let same = proc_fs::stat(pid).is_some_and(|stat| {
+            (stat.started, stat.parent) == (before.started, before.parent)
+                && self.leaders.now().get(&pid) != Some(&stat.started)
+        });
+        same && send(&pidfd, Signal::SIGKILL)
     }
-}
-
-/// Kills a process if it is still the one that was examined, and still ours to kill. The handle is opened before the
-/// second look: if the pid was recycled in between, no other process gets the signal.
-fn kill(pid: i32, before: Stat, host: &HostInner) -> bool {
-    let Ok(pidfd) = pidfd::open(pid) else { return false };
-    let same = proc_fs::stat(pid).is_some_and(|stat| {
-        (stat.started, stat.parent) == (before.started, before.parent)
-            && host.leaders_now().get(&pid) != Some(&stat.started)
-    });
-    same && send(&pidfd, Signal::SIGKILL)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use tokio::io::unix::AsyncFd;
 
 /// Opens a handle; fails with [`io::ErrorKind::NotFound`] if the process is gone.
@@ -14,6 +15,12 @@ pub(super) fn open(pid: i32) -> io::Result<OwnedFd> {
         rustix::io::Errno::SRCH => io::ErrorKind::NotFound.into(),
         other => other.into(),
     })
+}
+
+/// Sends a signal; reports whether there still was a process to get it.
+pub(super) fn send(pidfd: &OwnedFd, signal: Signal) -> bool {
+    rustix::process::Signal::from_named_raw(signal as i32)
+        .is_some_and(|signal| rustix::process::pidfd_send_signal(pidfd, signal).is_ok())
 }
 
 /// Waits until all these processes have ended, at most `limit` in total.

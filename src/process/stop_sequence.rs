@@ -9,8 +9,10 @@ use rustix::process::WaitStatus;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
+use super::leaders::reap;
+use super::orphans::Orphans;
 use super::pidfd::ProcessWatch;
-use super::tree::{KILL_ROUNDS, Tree, reap};
+use super::tree::{KILL_ROUNDS, Tree};
 
 /// Time a process gets to end after SIGKILL before it counts as stuck in the kernel.
 const KILL_GRACE: Duration = Duration::from_secs(5);
@@ -59,11 +61,12 @@ pub struct ExitReport {
 pub struct Process {
     watch: ProcessWatch,
     tree: Arc<Tree>,
+    orphans: Arc<Orphans>,
 }
 
 impl Process {
-    pub(super) fn new(watch: ProcessWatch, tree: Arc<Tree>) -> Process {
-        Process { watch, tree }
+    pub(super) fn new(watch: ProcessWatch, tree: Arc<Tree>, orphans: Arc<Orphans>) -> Process {
+        Process { watch, tree, orphans }
     }
 
     /// Waits until the process ends by itself or `order` comes, then makes sure that nothing of its tree is left, and
@@ -156,12 +159,12 @@ impl Process {
             exit => exit,
         };
         self.tree.remove_leaf();
-        self.tree.host.forget(self.tree.leader);
-        let host = self.tree.host.clone();
+        self.tree.leaders.forget(self.tree.leader);
+        let (search, leaders) = (self.orphans.clone(), self.tree.leaders.clone());
         let tidy = move || {
             // It may have been the last process that could have started a stray.
-            host.sweep_strays();
-            host.reap_adopted();
+            search.sweep();
+            leaders.reap_adopted();
         };
         let _ = tokio::task::spawn_blocking(tidy).await;
         ExitReport { exit, forced, killed, orphans }
@@ -187,7 +190,7 @@ impl Drop for Process {
         if !self.tree.is_gone() {
             self.tree.kill_now();
             // It is no longer waited for: it is reaped as an orphan once it has ended.
-            self.tree.host.forget(self.tree.leader);
+            self.tree.leaders.forget(self.tree.leader);
         }
     }
 }

@@ -1,6 +1,5 @@
 //! The process tree of a child: its members, and a way to kill it without waiting.
 
-use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,12 +7,15 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use rustix::process::{WaitOptions, WaitStatus};
 
 use super::cgroup::ChildCgroup;
-use super::host::HostInner;
+use super::leaders::{LeaderTable, Leaders};
+use super::pidfd::{self, send};
+use super::proc_fs;
 use super::secondary_mark::secondary_mark_of;
-use super::{own, pidfd, proc_fs};
+
+/// Variable that marks every process of ours: `INSTANCE.N`, N counting the children.
+pub const MARK_VARIABLE: &str = "MCPVISOR_MARK";
 
 /// Number of searches of a tree for survivors before giving up: each further round needs a process that forked while
 /// the last one was killed.
@@ -24,13 +26,13 @@ pub(super) struct Tree {
     pub(super) leader: i32,
     /// `NAME=value` of the variable that marks every process of this tree.
     mark: String,
-    /// Second mark, for processes that empty their environment: see the module `brand`. `None` if the system refused
+    /// Second mark, for processes that empty their environment: see `secondary_mark.rs`. `None` if the system refused
     /// it.
     brand: Option<u64>,
     /// Control group that was made for it, which nothing leaves; `None` without control groups.
     leaf: Option<ChildCgroup>,
     gone: AtomicBool,
-    pub(super) host: Arc<HostInner>,
+    pub(super) leaders: Arc<LeaderTable>,
 }
 
 impl Tree {
@@ -39,9 +41,9 @@ impl Tree {
         mark: String,
         brand: Option<u64>,
         leaf: Option<ChildCgroup>,
-        host: Arc<HostInner>,
+        leaders: Arc<LeaderTable>,
     ) -> Tree {
-        Tree { leader, mark, brand, leaf, gone: AtomicBool::new(false), host }
+        Tree { leader, mark, brand, leaf, gone: AtomicBool::new(false), leaders }
     }
 
     /// Returns the living processes of the tree: members of the group, those that left it but still carry the mark, and
@@ -53,7 +55,7 @@ impl Tree {
         if !held.is_empty() {
             return Ok(held);
         }
-        let leaders = self.host.leaders_now();
+        let leaders = self.leaders.now();
         let belongs = |pid: i32, stat: proc_fs::Stat| {
             stat.group == self.leader
                 || proc_fs::has_variable(pid, &self.mark, false)
@@ -88,7 +90,7 @@ impl Tree {
                 && !signal_marked(pid, &self.mark, signal)
                 && !self.signal_held(pid, signal)
             {
-                signal_stray(pid, signal, &self.host.leaders_now());
+                signal_stray(pid, signal, &self.leaders.now());
             }
         }
     }
@@ -212,15 +214,12 @@ impl Drop for TreeGuard {
     }
 }
 
-/// Children that are waited for: process id to start time.
-pub(super) type Leaders = HashMap<i32, u64>;
-
 /// Reports whether a process is an orphan that was reparented to us without a mark: it left its group and emptied its
 /// environment, so nothing it carries shows its tree.
 fn is_stray(pid: i32, stat: proc_fs::Stat, leaders: &Leaders) -> bool {
     stat.parent == std::process::id().cast_signed()
         && leaders.get(&pid) != Some(&stat.started)
-        && !proc_fs::has_name(pid, super::MARK_VARIABLE)
+        && !proc_fs::has_name(pid, MARK_VARIABLE)
 }
 
 /// Returns the only tree that existed when a stray was started; `None` if there was none or more than one.
@@ -239,22 +238,6 @@ fn signal_stray(pid: i32, signal: Signal, leaders: &Leaders) {
     }
 }
 
-/// Returns the children we have at start, which the process that started us left: never strays.
-pub(super) fn children_at_start() -> io::Result<Leaders> {
-    let own = std::process::id().cast_signed();
-    let pids = proc_fs::pids()?.into_iter();
-    Ok(pids
-        .filter_map(|pid| Some((pid, proc_fs::stat(pid)?)))
-        .filter(|(_, stat)| stat.parent == own)
-        .map(|(pid, stat)| (pid, stat.started))
-        .collect())
-}
-
-pub(super) fn send(pidfd: &std::os::fd::OwnedFd, signal: Signal) -> bool {
-    rustix::process::Signal::from_named_raw(signal as i32)
-        .is_some_and(|signal| rustix::process::pidfd_send_signal(pidfd, signal).is_ok())
-}
-
 /// Sends a signal to a process that carries a mark. The handle is opened before the mark is read: if the pid was
 /// recycled in between, no other process gets the signal.
 fn signal_marked(pid: i32, entry: &str, signal: Signal) -> bool {
@@ -265,39 +248,9 @@ fn signal_marked(pid: i32, entry: &str, signal: Signal) -> bool {
     send(&pidfd, signal)
 }
 
-/// Returns the ended processes that were reparented to us, except those in `leaders`: those are waited for elsewhere.
-pub(super) fn adopted_zombies(leaders: &Leaders) -> Vec<i32> {
-    let parent = std::process::id().cast_signed();
-    let mut zombies = proc_fs::pids().unwrap_or_default();
-    zombies.retain(|pid| {
-        !leaders.contains_key(pid)
-            && !own::is_own(*pid)
-            && proc_fs::stat(*pid).is_some_and(|stat| stat.parent == parent && stat.is_zombie())
-    });
-    zombies
-}
-
-/// Reaps an ended child, without blocking, and returns how it ended; `None` if it has not. Not by nix, whose status
-/// knows no real-time signals: such a child would be reaped and its end lost.
-pub(super) fn reap(pid: i32) -> Option<WaitStatus> {
-    let pid = rustix::process::Pid::from_raw(pid)?;
-    rustix::process::waitpid(Some(pid), WaitOptions::NOHANG).ok().flatten().map(|(_, status)| status)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_child_that_a_real_time_signal_ended_is_reaped_with_its_signal() {
-        const SIGNAL: i32 = 40;
-        let script = format!("kill -{SIGNAL} $$");
-        let mut child = std::process::Command::new("/bin/sh").args(["-c", &script]).spawn().unwrap();
-        let pid = child.id().cast_signed();
-        pidfd::await_end(&[pidfd::open(pid).unwrap()], Duration::from_secs(60));
-        assert_eq!(reap(pid).unwrap().terminating_signal(), Some(SIGNAL));
-        assert!(child.wait().is_err(), "there is nothing left of it");
-    }
 
     #[test]
     fn a_stray_is_given_only_to_a_tree_that_must_be_its_own() {
