@@ -15,7 +15,7 @@ const RESERVED_NAMES: [&str; 11] = [
     STORE,
     "owner.key",
     "audit",
-    "clock",
+    clock_file::FILE,
     SOCKET,
     ROOM_FILE,
     reserve::FILE,

@@ -1,24 +1,35 @@
-//! The metrics, each a typed field, in the Prometheus text format. The only file that names prometheus.
+//! The metrics, each a typed field, in the Prometheus text format. The only place that names prometheus: here is what
+//! there is of the daemon and how a server's series come and go, `metrics/server.rs` counts.
 //! `docs/metrics.md` lists every family.
 //!
 //! Handles are resolved once per server; after that, counting touches atomics only. A family has at most
 //! [`MAX_SERIES`] series that name a server; servers beyond that share the label `other`.
 
+mod kept;
+mod server;
+mod snapshot;
+
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use crate::clock;
-use crate::unix_time;
 use arc_swap::ArcSwap;
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
-    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
+
+pub use self::server::ServerMetrics;
+pub use self::snapshot::Snapshot;
+
+use self::kept::Kept;
+use self::server::{CallSeries, NO_STATE, ServerInner};
+use self::snapshot::SNAPSHOT;
+use crate::unix_time;
 
 /// Most series of one family that may name a server. A histogram counts as one.
 pub const MAX_SERIES: usize = 2000;
@@ -89,69 +100,6 @@ struct Shared {
     reload_time: IntGauge,
     states: &'static [&'static str],
     table: Mutex<Table>,
-}
-
-/// State of a server at the time of a scrape; one gauge per value.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Snapshot {
-    /// Number of calls that wait for a place.
-    pub queued: usize,
-    /// `true` while the breaker refuses calls, or lets single ones through as a test.
-    pub breaker_open: bool,
-    /// Number of replicas, and of those that take calls.
-    pub replicas: (usize, usize),
-    /// Number of failed starts and crashes in a row.
-    pub failures: u32,
-    /// Time at which the state began; exported as 0 if `None`.
-    pub since: Option<SystemTime>,
-    /// Time at which the next start is due. `None` if none is, which is exported as 0.
-    pub next_start: Option<SystemTime>,
-    /// Number of processes in all trees of the server.
-    pub processes: usize,
-    /// Resident memory of these processes, in bytes.
-    pub rss_bytes: u64,
-    /// CPU time of the trees that run now.
-    pub cpu_time: Duration,
-    /// Number of tools that differ from their approved version.
-    pub tools_unapproved: usize,
-}
-
-/// Names and help texts of the gauges of a [`Snapshot`], in the order of [`Snapshot::values`].
-const SNAPSHOT: [(&str, &str); 11] = [
-    ("mcpvisor_calls_queued", "Calls that wait for a place."),
-    ("mcpvisor_server_breaker_open", "1 while calls are refused because the last ones got no answer."),
-    ("mcpvisor_server_replicas", "Replicas that there are."),
-    ("mcpvisor_server_replicas_ready", "Replicas that take calls."),
-    ("mcpvisor_server_failures", "Failed starts and crashes in a row."),
-    ("mcpvisor_server_state_since_seconds", "When the state began, in seconds since 1970."),
-    (
-        "mcpvisor_server_next_start_seconds",
-        "When the next start is due, in seconds since 1970; 0 when none is.",
-    ),
-    ("mcpvisor_server_processes", "Processes of the server's trees."),
-    ("mcpvisor_server_rss_bytes", "Resident memory of the server's trees."),
-    ("mcpvisor_server_cpu_seconds", "CPU time of the server's trees that run now."),
-    ("mcpvisor_server_tools_unapproved", "Tools that are not as they were approved."),
-];
-
-impl Snapshot {
-    fn values(&self) -> [f64; SNAPSHOT.len()] {
-        let seconds =
-            |time: Option<SystemTime>| time.map(unix_time::since_epoch).unwrap_or_default().as_secs_f64();
-        [
-            self.queued as f64,
-            f64::from(u8::from(self.breaker_open)),
-            self.replicas.0 as f64,
-            self.replicas.1 as f64,
-            f64::from(self.failures),
-            seconds(self.since).round(),
-            seconds(self.next_start).round(),
-            self.processes as f64,
-            self.rss_bytes as f64,
-            self.cpu_time.as_secs_f64(),
-            self.tools_unapproved as f64,
-        ]
-    }
 }
 
 /// Families with a server label.
@@ -420,77 +368,6 @@ const LATE_HELP: &str = "Replies of a child that nobody waited for any more.";
 const TOOL_CHANGES_HELP: &str = "Tools that were found not to be as they were approved.";
 const RESTARTS_HELP: &str = "Children that were started after a server's first one.";
 
-/// Metrics of the stored data, the clock and adopted processes.
-struct Kept {
-    store_degraded: IntGauge,
-    store_from_backup: IntGauge,
-    flush_age: Gauge,
-    audit_lost: IntCounter,
-    audit_unrecorded: IntCounter,
-    clock_in_doubt: IntGauge,
-    strays: IntGauge,
-    strays_ended: IntCounter,
-}
-
-impl Kept {
-    fn declare(registry: &Registry) -> Result<Kept, MetricsError> {
-        let store_degraded = register(
-            registry,
-            IntGauge::new("mcpvisor_store_degraded", "1 while changes cannot be stored and are refused.")?,
-        )?;
-        let store_from_backup = register(
-            registry,
-            IntGauge::new(
-                "mcpvisor_store_from_backup",
-                "1 while the store cannot be opened and a backup stands in for it.",
-            )?,
-        )?;
-        let flush_age = register(
-            registry,
-            Gauge::new(
-                "mcpvisor_store_flush_age_seconds",
-                "How long ago usage was last written as a whole.",
-            )?,
-        )?;
-        let audit_lost = register(
-            registry,
-            IntCounter::new("mcpvisor_audit_lost_total", "Entries of the audit that could not be written.")?,
-        )?;
-        let audit_unrecorded = register(
-            registry,
-            IntCounter::new(
-                "mcpvisor_audit_unrecorded_total",
-                "Refusals, failures and calls that the audit only counted.",
-            )?,
-        )?;
-        let clock_in_doubt = register(
-            registry,
-            IntGauge::new("mcpvisor_clock_in_doubt", "1 while the machine's clock is not believed.")?,
-        )?;
-        let strays = register(
-            registry,
-            IntGauge::new(
-                "mcpvisor_strays",
-                "Processes that fell to the daemon and that no server is known by.",
-            )?,
-        )?;
-        let strays_ended = register(
-            registry,
-            IntCounter::new("mcpvisor_strays_ended_total", "Such processes that were ended.")?,
-        )?;
-        Ok(Kept {
-            store_degraded,
-            store_from_backup,
-            flush_age,
-            audit_lost,
-            audit_unrecorded,
-            clock_in_doubt,
-            strays,
-            strays_ended,
-        })
-    }
-}
-
 impl Shared {
     /// Locks the table, also after a panic: no code under the lock can leave the table half changed in a way
     /// that matters, so a panic elsewhere is no reason to stop counting.
@@ -513,161 +390,6 @@ impl Shared {
         series.push(CallSeries { kind, outcome, counter: counter.clone(), own });
         inner.calls.store(Arc::new(series));
         Ok(counter)
-    }
-}
-
-/// The metrics of one server. Cheap to clone; keep it instead of asking for it again.
-#[derive(Clone)]
-pub struct ServerMetrics {
-    shared: Arc<Shared>,
-    inner: Arc<ServerInner>,
-}
-
-impl fmt::Debug for ServerMetrics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerMetrics").field("server", &self.inner.name).finish_non_exhaustive()
-    }
-}
-
-struct ServerInner {
-    name: String,
-    own_plain: bool,
-    own_state: bool,
-    /// A few entries, read by every call: a linear search is cheaper than hashing.
-    calls: ArcSwap<Vec<CallSeries>>,
-    duration: prometheus::Histogram,
-    in_flight: IntGauge,
-    /// Value that this server last added to `in_flight`, which it may share; [`GONE`] after removal.
-    in_flight_now: AtomicI64,
-    states: Vec<(&'static str, IntGauge)>,
-    /// Index of the state this server is counted under, [`NO_STATE`] or [`GONE_STATE`].
-    state_now: AtomicUsize,
-    /// Empty for a server without series of its own: in a shared series the values of one server say nothing.
-    snapshot: Vec<Gauge>,
-    restarts: IntCounter,
-    stdout_noise: IntCounter,
-    stderr_lines: IntCounter,
-    late_replies: IntCounter,
-    tool_changes: IntCounter,
-}
-
-#[derive(Clone)]
-struct CallSeries {
-    kind: Kind,
-    outcome: &'static str,
-    counter: IntCounter,
-    own: bool,
-}
-
-const GONE: i64 = i64::MIN;
-const NO_STATE: usize = usize::MAX;
-const GONE_STATE: usize = usize::MAX - 1;
-
-impl ServerInner {
-    /// Removes this server for good from gauges that it may share with others.
-    fn leave(&self) {
-        let calls = self.in_flight_now.swap(GONE, Ordering::Relaxed);
-        if calls != GONE {
-            self.in_flight.sub(calls);
-        }
-        let state = self.state_now.swap(GONE_STATE, Ordering::Relaxed);
-        if let Some((_, gauge)) = self.states.get(state) {
-            gauge.dec();
-        }
-    }
-}
-
-impl ServerMetrics {
-    /// Counts a call that ended: [`OK`], or the name of the failure. Outcomes are constants of the program,
-    /// never text of a client or a child, since each new one makes a new series.
-    pub fn observe(&self, kind: Kind, outcome: &'static str, duration: Duration) {
-        self.inner.duration.observe(duration.as_secs_f64());
-        let counted = || {
-            let calls = self.inner.calls.load();
-            let series = calls.iter().find(|series| series.kind == kind && series.outcome == outcome);
-            series.map(|series| series.counter.inc()).is_some()
-        };
-        if counted() {
-            return;
-        }
-        let mut table = self.shared.table();
-        // Another call may have added it meanwhile, and a removed server gets no new series.
-        if counted() {
-            return;
-        }
-        let current = table.servers.get(&self.inner.name);
-        if !current.is_some_and(|server| Arc::ptr_eq(&server.inner, &self.inner)) {
-            return;
-        }
-        match self.shared.add_call_series(&self.inner, kind, outcome, &mut table) {
-            Ok(counter) => counter.inc(),
-            Err(error) => tracing::error!(%error, "a call was not counted"),
-        }
-    }
-
-    /// Sets the gauges to the server's current state.
-    pub fn set_snapshot(&self, snapshot: &Snapshot) {
-        if self.inner.in_flight_now.load(Ordering::Relaxed) == GONE {
-            return;
-        }
-        for (gauge, value) in self.inner.snapshot.iter().zip(snapshot.values()) {
-            gauge.set(value);
-        }
-    }
-
-    /// Sets the number of calls in flight.
-    pub fn set_in_flight(&self, calls: usize) {
-        let calls = i64::try_from(calls).unwrap_or(i64::MAX);
-        let swapped = self
-            .inner
-            .in_flight_now
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |before| (before != GONE).then_some(calls));
-        // The differences of one server add up to its last value, in any order of arrival.
-        if let Ok(before) = swapped {
-            self.inner.in_flight.add(calls - before);
-        }
-    }
-
-    /// Sets the state, one of the names that [`Metrics::new`] was given. Any other name is logged as a defect
-    /// and changes nothing.
-    pub fn set_state(&self, state: &'static str) {
-        let Some(index) = self.inner.states.iter().position(|(name, _)| *name == state) else {
-            tracing::error!(state, "the metrics know no such state");
-            return;
-        };
-        let swapped = self.inner.state_now.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |before| {
-            (before != GONE_STATE).then_some(index)
-        });
-        let Ok(before) = swapped else { return };
-        if let Some((_, gauge)) = self.inner.states.get(before) {
-            gauge.dec();
-        }
-        self.inner.states[index].1.inc();
-    }
-
-    /// Counts a child that was started after the first one.
-    pub fn restarted(&self) {
-        self.inner.restarts.inc();
-    }
-
-    /// Counts lines on stdout that are not JSON-RPC.
-    pub fn stdout_noise(&self, lines: u64) {
-        self.inner.stdout_noise.inc_by(lines);
-    }
-
-    /// Counts lines on stderr.
-    pub fn stderr_lines(&self, lines: u64) {
-        self.inner.stderr_lines.inc_by(lines);
-    }
-
-    /// Counts tools that were found not to be as they were approved.
-    pub fn tool_changes(&self, tools: u64) {
-        self.inner.tool_changes.inc_by(tools);
-    }
-
-    /// Counts a reply that arrived after its call had stopped waiting.
-    pub fn late_reply(&self) {
-        self.inner.late_replies.inc();
     }
 }
 
