@@ -1,33 +1,33 @@
 //! The daemon under test: the real binary in a process of its own, with its own directory, its own
 //! port and an environment of its own.
 
+mod builder;
+mod process;
+
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
-use super::canaries::{self, Place};
+pub(crate) use self::builder::{TestGateway, fake, with};
+
+use self::process::{Runner, address_in, spawn};
+use super::canaries;
 use super::http::{Connection, Reply};
 use super::processes::{self, Process};
 use super::{DEADLINE, wait_until};
 
 /// The variable that every server of a test carries, by which the harness finds what is left.
 const TEST_ID: &str = "MCPVISOR_TEST_ID";
-/// So many lines of the daemon's output are kept for the message of a failing test.
-const KEPT_LINES: usize = 2000;
-/// The same where each step of a call is a line.
-const KEPT_LINES_OF_TRACE: usize = 200_000;
 /// Says how much every daemon is to log that is not told by its test.
 const TEST_LOG: &str = "MCPVISOR_TEST_LOG";
 /// What is looked at once more when a test ends.
@@ -41,189 +41,6 @@ const LAST_LOOK: [&str; 8] = [
     "/api/status",
     "/api/servers",
 ];
-
-/// The definition of a scripted server with these flags.
-pub(crate) fn fake(flags: &[&str]) -> Value {
-    json!({"command": env!("CARGO_BIN_EXE_fake-mcp"), "args": flags})
-}
-
-/// A definition with settings of ours, for example `{"start_timeout": "2s"}`.
-pub(crate) fn with(mut definition: Value, settings: Value) -> Value {
-    definition["mcpvisor"] = settings;
-    definition
-}
-
-/// How the daemon is to be started.
-#[derive(Clone)]
-pub(crate) struct TestGateway {
-    servers: Map<String, Value>,
-    config: Option<String>,
-    host: &'static str,
-    arguments: Vec<String>,
-    variables: Vec<(String, String)>,
-    before: Option<fn(&Path)>,
-    user: Option<u32>,
-    data: Option<PathBuf>,
-}
-
-impl TestGateway {
-    /// A daemon without servers.
-    pub(crate) fn new() -> TestGateway {
-        TestGateway {
-            servers: Map::new(),
-            config: None,
-            host: "127.0.0.1",
-            arguments: Vec::new(),
-            variables: Vec::new(),
-            before: None,
-            user: None,
-            data: None,
-        }
-    }
-
-    /// Adds a server to the servers file.
-    pub(crate) fn server(mut self, name: &str, definition: Value) -> TestGateway {
-        self.servers.insert(name.to_owned(), definition);
-        self
-    }
-
-    /// Adds the demo server under the name `demo`.
-    pub(crate) fn demo(self) -> TestGateway {
-        self.server("demo", json!({"command": env!("CARGO_BIN_EXE_mcpvisor"), "args": ["demo-server"]}))
-    }
-
-    /// Gives the daemon a configuration file.
-    pub(crate) fn config_toml(mut self, text: &str) -> TestGateway {
-        self.config = Some(text.to_owned());
-        self
-    }
-
-    /// Has the daemon listen on this address instead of 127.0.0.1.
-    pub(crate) fn host(mut self, address: &'static str) -> TestGateway {
-        self.host = address;
-        self
-    }
-
-    /// Sets a variable of the daemon's environment.
-    pub(crate) fn variable(mut self, name: &str, value: &str) -> TestGateway {
-        self.variables.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// Adds arguments to the command line.
-    pub(crate) fn arguments(mut self, arguments: &[&str]) -> TestGateway {
-        self.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));
-        self
-    }
-
-    /// Has the daemon run as this user; only root can do that.
-    pub(crate) fn user(mut self, uid: u32) -> TestGateway {
-        self.user = Some(uid);
-        self
-    }
-
-    /// Does something to the data directory before the daemon is started.
-    pub(crate) fn prepare(mut self, before: fn(&Path)) -> TestGateway {
-        self.before = Some(before);
-        self
-    }
-
-    /// Gives the daemon a data directory that is there already.
-    pub(crate) fn data_in(mut self, directory: &Path) -> TestGateway {
-        self.data = Some(directory.to_owned());
-        self
-    }
-
-    /// Starts the daemon and waits until it listens.
-    pub(crate) async fn start(self) -> Gateway {
-        let mut gateway = self.launch();
-        gateway.learn_address().await;
-        gateway
-    }
-
-    /// Starts a daemon that is to refuse; returns how it ended and what it wrote.
-    pub(crate) async fn start_refused(self) -> (ExitStatus, String) {
-        let mut gateway = self.launch();
-        let status = gateway.wait_exit("the daemon refuses to start").await;
-        // It has ended, so its last words are on the way: the readers end with them.
-        for reader in gateway.readers.drain(..) {
-            reader.join().expect("a reader does not panic");
-        }
-        let output = gateway.output();
-        gateway.stop().await;
-        (status, output)
-    }
-
-    fn launch(self) -> Gateway {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let id = uuid::Uuid::new_v4().to_string();
-        let servers: Map<String, Value> =
-            self.servers.into_iter().map(|(name, definition)| (name, marked(definition, &id))).collect();
-        let data = self.data.unwrap_or_else(|| {
-            let data = directory.path().join("data");
-            fs::create_dir(&data).expect("a data directory");
-            data
-        });
-        if let Some(before) = self.before {
-            before(&data);
-        }
-        write(&directory.path().join("servers.json"), &json!({"mcpServers": servers}).to_string());
-        let mut arguments: Vec<String> =
-            ["serve", "--host", self.host, "--port", "0"].map(str::to_owned).to_vec();
-        let mut file = |flag: &str, path: PathBuf| {
-            arguments.extend([flag.to_owned(), path.to_str().expect("a UTF-8 path").to_owned()]);
-        };
-        file("--data-dir", data.clone());
-        file("--servers", directory.path().join("servers.json"));
-        let config = self.config.unwrap_or_default();
-        write(&directory.path().join("mcpvisor.toml"), &without_rate(&config));
-        file("--config", directory.path().join("mcpvisor.toml"));
-        arguments.extend(self.arguments);
-        let mut variables = self.variables;
-        variables.extend(log_level(&config, &arguments, &variables));
-        let runner = self.user.map_or_else(Runner::own, |uid| Runner::of_user(directory.path(), uid));
-        let (output, leaks) = (Arc::default(), Arc::default());
-        let (process, readers) = spawn(&runner, None, &data, &arguments, &variables, &output, &leaks);
-        Gateway {
-            directory: Some(directory),
-            data,
-            arguments,
-            variables,
-            runner,
-            id,
-            shell: None,
-            process: Some(process),
-            output,
-            leaks,
-            readers,
-            address: None,
-            key: String::new(),
-            idle: Mutex::default(),
-        }
-    }
-}
-
-/// A configuration that limits no caller, unless it says what it is to be: tests send as much
-/// as they like.
-fn without_rate(config: &str) -> String {
-    let mut config = config.to_owned();
-    if !config.contains("[organization]") {
-        config.push_str("\n[organization]\nplan = \"unlimited\"\n");
-    }
-    if !config.contains("[limits]") {
-        config.push_str("\n[limits]\ncalls_per_key = 100000\n");
-    }
-    config
-}
-
-/// The level at which the whole suite is to log, unless a test has chosen one.
-fn log_level(config: &str, arguments: &[String], variables: &[(String, String)]) -> Option<(String, String)> {
-    let level = std::env::var(TEST_LOG).ok().filter(|level| !level.is_empty())?;
-    let chosen = config.contains("[log]")
-        || arguments.iter().any(|argument| argument == "--debug")
-        || variables.iter().any(|(name, _)| name == "MCPVISOR_LOG");
-    (!chosen).then(|| ("MCPVISOR_LOG".to_owned(), level))
-}
 
 /// A daemon, running or ended.
 pub(crate) struct Gateway {
@@ -588,100 +405,6 @@ impl Drop for Gateway {
     }
 }
 
-/// Which program is run, and as whom; as the tests' own user for `None`.
-struct Runner {
-    program: PathBuf,
-    user: Option<u32>,
-    /// Where a copy of the program is.
-    _place: Option<TempDir>,
-}
-
-impl Runner {
-    fn own() -> Runner {
-        Runner { program: env!("CARGO_BIN_EXE_mcpvisor").into(), user: None, _place: None }
-    }
-
-    /// Gives a user the directory of a test, and a copy of the program: where it was built, others may not
-    /// be let in.
-    fn of_user(directory: &Path, uid: u32) -> Runner {
-        let place = tempfile::tempdir().expect("a temporary directory");
-        let program = place.path().join("mcpvisor");
-        // Not by our own process: what another test starts just then would hold it open for writing, and what is
-        // held so cannot be run.
-        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_mcpvisor")).arg(&program).status();
-        assert!(copied.expect("cp can be run").success(), "the program can be copied");
-        let mut all = vec![place.path().to_owned(), program.clone(), directory.to_owned()];
-        while let Some(path) = all.pop() {
-            std::os::unix::fs::chown(&path, Some(uid), Some(uid)).expect("only root can play other users");
-            if path.is_dir() {
-                all.extend(
-                    fs::read_dir(&path).expect("readable").map(|entry| entry.expect("readable").path()),
-                );
-            }
-        }
-        Runner { program, user: Some(uid), _place: Some(place) }
-    }
-}
-
-fn spawn(
-    runner: &Runner,
-    shell: Option<&str>,
-    data: &Path,
-    arguments: &[String],
-    variables: &[(String, String)],
-    output: &Arc<Mutex<Vec<String>>>,
-    leaks: &Arc<Mutex<Vec<String>>>,
-) -> (Child, Vec<JoinHandle<()>>) {
-    let daemon = runner.program.as_path();
-    let mut command = Command::new(if shell.is_some() { Path::new("/bin/sh") } else { daemon });
-    if let Some(script) = shell {
-        command.args(["-c", script]).arg(daemon);
-    }
-    if let Some(uid) = runner.user {
-        command.uid(uid).gid(uid);
-    }
-    command.args(arguments).current_dir(data).env_clear();
-    command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", data);
-    command.envs(canaries::variables());
-    command.envs(variables.iter().map(|(name, value)| (name, value)));
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut process = command.spawn().expect("the daemon can be started");
-    let out = capture("out", process.stdout.take().expect("piped"), output, leaks);
-    let err = capture("err", process.stderr.take().expect("piped"), output, leaks);
-    (process, vec![out, err])
-}
-
-/// Keeps the last lines of a stream and looks for secrets in each. A thread, so that it goes on while a test blocks or fails.
-fn capture(
-    stream: &'static str,
-    from: impl Read + Send + 'static,
-    output: &Arc<Mutex<Vec<String>>>,
-    leaks: &Arc<Mutex<Vec<String>>>,
-) -> JoinHandle<()> {
-    let (output, leaks) = (Arc::clone(output), Arc::clone(leaks));
-    let most = if std::env::var_os(TEST_LOG).is_some() { KEPT_LINES_OF_TRACE } else { KEPT_LINES };
-    thread::spawn(move || {
-        for line in BufReader::new(from).split(b'\n') {
-            let Ok(line) = line else { return };
-            lock(&leaks).extend(canaries::leaks(Place::Log, &line));
-            let mut kept = lock(&output);
-            if kept.len() >= most {
-                // The start is worth keeping: it says where the daemon listens.
-                kept.remove(KEPT_LINES / 4);
-            }
-            kept.push(format!("{stream}: {}", String::from_utf8_lossy(&line)));
-        }
-    })
-}
-
-/// The address in a line such as `out: listening on http://127.0.0.1:4711/`.
-fn address_in(line: &str) -> Option<SocketAddr> {
-    let line = line.strip_prefix("out: ")?;
-    let rest = line.split_once("http://").or_else(|| line.split_once("https://"))?.1;
-    let end = rest.find(|c: char| !(c.is_ascii_digit() || ".:".contains(c))).unwrap_or(rest.len());
-    rest[..end].trim_end_matches(['.', ':']).parse().ok()
-}
-
 /// Adds the test's variable and secrets to a definition's environment.
 fn marked(mut definition: Value, id: &str) -> Value {
     canaries::into_environment(&mut definition);
@@ -692,8 +415,4 @@ fn marked(mut definition: Value, id: &str) -> Value {
 /// Takes a lock also after a panic: a failing test still wants its output.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn write(path: &Path, text: &str) {
-    fs::write(path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
