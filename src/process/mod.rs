@@ -1,4 +1,5 @@
-//! Processes and their trees: the only code that touches `tokio::process`, `nix` and `/proc`.
+//! Processes and their trees: the only code that touches `tokio::process` and `/proc`, and the only one that touches
+//! `nix`, but for the flags with which `files.rs` opens a file.
 //!
 //! This module provides facts, no policy: what to start, how it ended, and the processes of its tree that remain. A
 //! stopped child means an empty tree, not a dead leader: wrappers such as `npx` put two processes between us and the
