@@ -5,6 +5,8 @@
 //! `src/telemetry/metrics_tests.rs`, `docs/errors.md` in `src/http/tests.rs`.
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "tidy/circles.rs"]
+mod circles;
 #[path = "tidy/prose.rs"]
 mod prose;
 #[path = "tidy/source.rs"]

@@ -3,8 +3,9 @@
 
 use std::borrow::Cow;
 
+use super::key::CredentialError;
 use super::key::KeyRecord;
-use super::ring::{CredentialError, Principal};
+use super::principal::Principal;
 use super::tenancy::Role;
 use crate::facts::{Facts, Fault, Retry};
 

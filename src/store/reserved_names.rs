@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 
 use super::data_dir::{LOCK, STORE};
 use super::files::{QUARANTINE, ROOM_FILE};
-use super::{backup, journal, marker, reserve};
+use super::{backup, clock_file, journal, marker, reserve};
 
 /// Name of the Unix socket, unless another path is configured.
 const SOCKET: &str = "mcpvisor.sock";

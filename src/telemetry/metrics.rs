@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use prometheus::core::Collector;
@@ -29,7 +29,7 @@ pub use self::snapshot::Snapshot;
 use self::kept::Kept;
 use self::server::{CallSeries, NO_STATE, ServerInner};
 use self::snapshot::SNAPSHOT;
-use crate::unix_time;
+use crate::{clock, unix_time};
 
 /// Most series of one family that may name a server. A histogram counts as one.
 pub const MAX_SERIES: usize = 2000;

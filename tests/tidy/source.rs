@@ -26,7 +26,7 @@ impl Source {
         let code = blank_literals(&text);
         let name = path.rsplit('/').next().unwrap_or_default();
         let tests = name == "tests.rs" || name.ends_with("_tests.rs");
-        let product = if tests { String::new() } else { without_tests(&code) };
+        let product = if tests { String::new() } else { without(&code, "#[cfg(test)]") };
         Source { path: path.to_owned(), text, code, product }
     }
 
@@ -114,7 +114,7 @@ pub(crate) fn words<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = us
     })
 }
 
-fn is_word(c: char) -> bool {
+pub(crate) fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
@@ -140,7 +140,7 @@ pub(crate) fn names_below<'a>(code: &'a str, prefix: &str) -> Vec<(usize, &'a st
 }
 
 /// Where the next comma is that is in no inner group; `end` when there is none.
-fn end_of_item(code: &str, from: usize, end: usize) -> usize {
+pub(crate) fn end_of_item(code: &str, from: usize, end: usize) -> usize {
     let mut at = from;
     while let Some(found) = code[at..end].find(['{', ',']) {
         at += found;
@@ -172,32 +172,39 @@ pub(crate) fn end_of_group(code: &str, at: usize) -> usize {
     code.len()
 }
 
-/// Blanks every item behind `#[cfg(test)]`: up to its `;`, or to the end of its braces.
-fn without_tests(code: &str) -> String {
-    const MARK: &str = "#[cfg(test)]";
+/// Blanks every item behind a mark such as `#[cfg(test)]`: up to its `;`, or to the end of its braces; a field up to
+/// its comma. The code is formatted, and its literals are blanked.
+pub(crate) fn without(code: &str, mark: &str) -> String {
     let mut kept = String::with_capacity(code.len());
     let mut rest = 0;
-    while let Some(found) = code[rest..].find(MARK) {
+    while let Some(found) = code[rest..].find(mark) {
         let begin = rest + found;
         kept.push_str(&code[rest..begin]);
-        let mut at = begin + MARK.len();
-        loop {
-            let Some(next) = code[at..].find(['(', '[', '{', ';']) else {
-                at = code.len();
-                break;
-            };
-            let attribute = code[at..at + next].trim_end().ends_with('#');
-            at += next;
-            let (braces, end) = (code[at..].starts_with('{'), code[at..].starts_with(';'));
-            at = if end { at + 1 } else { end_of_group(code, at) };
-            if (braces || end) && !attribute {
-                break;
-            }
-        }
-        kept.push_str(&blank(&code[begin..at]));
-        rest = at;
+        let end = end_of_marked(code, begin + mark.len());
+        kept.push_str(&blank(&code[begin..end]));
+        rest = end;
     }
     kept + &code[rest..]
+}
+
+fn end_of_marked(code: &str, mut at: usize) -> usize {
+    let item = code[at..].trim_start();
+    let name = item.split_once(") ").filter(|_| item.starts_with("pub(")).map_or(item, |(_, name)| name);
+    let name = name.trim_start_matches("pub ");
+    let behind = &name[first_word(name).len()..];
+    if behind.starts_with(':') && !behind.starts_with("::") {
+        return code[at..].find(",\n").map_or(code.len(), |comma| at + comma + 1);
+    }
+    loop {
+        let Some(next) = code[at..].find(['(', '[', '{', ';']) else { return code.len() };
+        let attribute = code[at..at + next].trim_end().ends_with('#');
+        at += next;
+        let (braces, end) = (code[at..].starts_with('{'), code[at..].starts_with(';'));
+        at = if end { at + 1 } else { end_of_group(code, at) };
+        if (braces || end) && !attribute {
+            return at;
+        }
+    }
 }
 
 /// Blanks comments and what is inside of string and character literals.
@@ -230,7 +237,7 @@ fn blank_literals(text: &str) -> String {
 }
 
 /// Blanks of the same length in bytes, with the same line ends.
-fn blank(text: &str) -> String {
+pub(crate) fn blank(text: &str) -> String {
     text.bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }).collect()
 }
 
@@ -298,11 +305,16 @@ mod tests {
             #[cfg(test)]
             mod n;
             fn o() { crate::p::q(); x.push(mycrate::r); }
+            struct S {
+                #[cfg(test)]
+                pub(crate) seen: crate::t::T<u8, u8>,
+                kept: crate::u::U,
+            }
         "####;
         let source = Source::new("src/x.rs", text.to_owned());
         let names: Vec<&str> =
             names_below(&source.product, "crate::").into_iter().map(|(_, name)| name).collect();
-        assert_eq!(names, ["d", "e", "p"]);
+        assert_eq!(names, ["d", "e", "p", "u"]);
         assert_eq!(source.product.lines().count(), text.lines().count());
         assert!(source.product.contains("fn o()") && !source.product.contains("mod n"));
         assert!(source.code.contains("crate::l"));

@@ -91,7 +91,8 @@ pub fn read_and_tell(
     caller: &Principal,
     reading: &crate::gateway::RateReading,
 ) -> usize {
-    let visitor = RequestContext::new(crate::http::server::peer::Peer::at([127, 0, 0, 1].into()).into(), true);
+    let visitor =
+        RequestContext::new(crate::http::server::peer::Peer::at([127, 0, 0, 1].into()).into(), true);
     visitor.told(caller.clone(), Some(*reading), clock::wall_clock());
     visitor.put_rate_on(answer);
     match credential(request) {
