@@ -24,9 +24,9 @@ pub enum Retry {
     Pointless,
 }
 
-/// What is to be known of an error to handle it.
+/// Facts about an error, for whoever handles it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Facts {
+pub struct ErrorFacts {
     /// Name of the outcome in metrics and logs: one word per kind of error, stable.
     pub name: &'static str,
     /// Party at fault.
@@ -35,9 +35,9 @@ pub struct Facts {
     pub retry: Retry,
 }
 
-impl Facts {
+impl ErrorFacts {
     /// Creates the facts of an error, in the order of a table's row.
-    pub const fn new(name: &'static str, fault: Fault, retry: Retry) -> Facts {
-        Facts { name, fault, retry }
+    pub const fn new(name: &'static str, fault: Fault, retry: Retry) -> ErrorFacts {
+        ErrorFacts { name, fault, retry }
     }
 }

@@ -7,7 +7,7 @@ use super::key::CredentialError;
 use super::key::KeyRecord;
 use super::principal::Principal;
 use super::tenancy::Role;
-use crate::facts::{Facts, Fault, Retry};
+use crate::facts::{ErrorFacts, Fault, Retry};
 
 /// Right that an act takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,11 +45,11 @@ impl AccessError {
     }
 
     /// Returns the facts about the error: its name, the party at fault, and the safety of a repetition.
-    pub fn facts(&self) -> Facts {
+    pub fn facts(&self) -> ErrorFacts {
         match self {
-            AccessError::Forbidden { .. } => Facts::new("forbidden", Fault::Caller, Retry::Pointless),
-            AccessError::KeyRevoked => Facts::new("key_revoked", Fault::Caller, Retry::Pointless),
-            AccessError::KeyExpired => Facts::new("key_expired", Fault::Caller, Retry::Pointless),
+            AccessError::Forbidden { .. } => ErrorFacts::new("forbidden", Fault::Caller, Retry::Pointless),
+            AccessError::KeyRevoked => ErrorFacts::new("key_revoked", Fault::Caller, Retry::Pointless),
+            AccessError::KeyExpired => ErrorFacts::new("key_expired", Fault::Caller, Retry::Pointless),
         }
     }
 }

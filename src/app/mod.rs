@@ -178,7 +178,7 @@ fn build_runtime(workers: usize) -> io::Result<tokio::runtime::Runtime> {
     }
 }
 
-/// What is opened before there is a runtime.
+/// Parts that are opened before there is a runtime.
 struct Opened {
     registry: Registry,
     keys: KeyRing,

@@ -6,140 +6,34 @@
 //!
 //! `SOAK=long` runs many more histories.
 
+mod life;
+mod steps;
+
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use serde_json::{Map, json};
+use serde_json::json;
 use tokio::sync::{oneshot, watch};
-use tokio::task::JoinSet;
 
-use crate::access::{
-    KeyChange, KeyRing, KeyStatus, Member, NewKey, NewKeySpec, Permissions, Plan, PlanRecord, Principal,
-    Role, Tenancy,
-};
-use crate::child::{CallsOfATest, Limits, Link, Outcome};
+use self::life::{Life, MAX_COUNTS, PLAN};
+use self::steps::{Counts, NAMES, Step, step};
+use crate::access::{KeyChange, KeyStatus, NewKey, NewKeySpec, Permissions, PlanRecord, Principal, Role};
+use crate::child::{Limits, Outcome};
 use crate::clock::simulated::set_wall as set_clock;
 use crate::gateway::dispatch::{Request, Unchecked, dispatch};
 use crate::gateway::follow::Reader;
 use crate::gateway::standing::Asker;
-use crate::gateway::{LogFollower, LogNews, MemberChange, MemberRequest, Revoke, while_accepted};
-use crate::pins::PinBook;
-use crate::registry::tests::{FailingStore, operator, settings};
-use crate::registry::{Registry, ServerEntry};
-use crate::store::DurableStore;
-use crate::supervisor::{Policy, ServerHandle};
+use crate::gateway::stop::Stage;
+use crate::gateway::{LogFollower, LogNews, MemberChange, MemberRequest, while_accepted};
+use crate::registry::tests::{FailingStore, operator};
 
-/// Numbers of keys, the owner's among them, and of members that the plan allows at first.
-const MAX_COUNTS: Counts = Counts { keys: 6, members: 4 };
-/// Ids of the members that come and go.
-const NAMES: [&str; 3] = ["user_a", "user_b", "user_c"];
-/// Name of the organization's plan.
-const PLAN: &str = "p";
 const BEGIN: u64 = 1_000_000;
 /// Effect of a question that needs no server.
 const TURN: &str = "a turn of a question";
-
-#[derive(Debug, Clone)]
-enum Step {
-    /// Making of a key by another one, for its own member or one that comes and goes. The key expires after
-    /// `expires_in` seconds; never if that is `None`.
-    Make {
-        by: usize,
-        owner: Option<usize>,
-        expires_in: Option<u64>,
-    },
-    /// Another text for a key; the previous one is accepted for `grace` seconds.
-    Rotate {
-        by: usize,
-        of: usize,
-        grace: u64,
-    },
-    /// Making of a member, and of a key for it.
-    Join {
-        by: usize,
-        name: usize,
-        role: Role,
-    },
-    /// Change of a member's role.
-    Change {
-        by: usize,
-        name: usize,
-        role: Role,
-    },
-    /// Removal of a member with its keys.
-    Leave {
-        by: usize,
-        name: usize,
-    },
-    /// Change of the limits of the plan.
-    Plan {
-        by: usize,
-        most: Counts,
-    },
-    Revoke {
-        by: usize,
-        of: usize,
-        what: Revoke,
-    },
-    /// Limitation of a key to other servers than the one there is.
-    Narrow(usize),
-    Clock(u64),
-    /// State of the disk: it takes nothing, or nothing but the reserve, or everything.
-    Disk {
-        full: bool,
-        broken: bool,
-    },
-    Restart,
-    Call(usize),
-    Follow(usize),
-    /// Start of a caller who does one thing after the other, as a question does.
-    Ask(usize),
-    /// Answer of the child to a call, which frees its place.
-    Answer,
-    Log,
-}
-
-/// Numbers of keys and members that exist or may exist.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Counts {
-    keys: u64,
-    members: u64,
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let key = || 0usize..10;
-    let name = || 0usize..NAMES.len();
-    let role = || prop_oneof![Just(Role::Viewer), Just(Role::Member), Just(Role::Admin)];
-    let what = prop_oneof![Just(Revoke::Key), Just(Revoke::Both), Just(Revoke::Descendants)];
-    let most = (3u64..9, 2u64..6).prop_map(|(keys, members)| Counts { keys, members });
-    let grace = prop_oneof![Just(0), 1u64..20];
-    prop_oneof![
-        4 => (key(), prop::option::of(name()), prop::option::of(1u64..20))
-            .prop_map(|(by, owner, expires_in)| Step::Make { by, owner, expires_in }),
-        4 => (key(), key(), what).prop_map(|(by, of, what)| Step::Revoke { by, of, what }),
-        4 => (key(), key(), grace).prop_map(|(by, of, grace)| Step::Rotate { by, of, grace }),
-        3 => (key(), name(), role()).prop_map(|(by, name, role)| Step::Join { by, name, role }),
-        2 => (key(), name(), role()).prop_map(|(by, name, role)| Step::Change { by, name, role }),
-        2 => (key(), name()).prop_map(|(by, name)| Step::Leave { by, name }),
-        1 => (key(), most).prop_map(|(by, most)| Step::Plan { by, most }),
-        1 => key().prop_map(Step::Narrow),
-        2 => (1u64..15).prop_map(Step::Clock),
-        2 => (any::<bool>(), any::<bool>()).prop_map(|(full, broken)| Step::Disk { full, broken }),
-        1 => Just(Step::Restart),
-        6 => key().prop_map(Step::Call),
-        3 => key().prop_map(Step::Follow),
-        3 => key().prop_map(Step::Ask),
-        4 => Just(Step::Answer),
-        3 => Just(Step::Log),
-    ]
-}
 
 /// Effect that has begun: index of the text it was asked for with, and its kind.
 type Effect = (usize, &'static str);
@@ -164,57 +58,6 @@ struct Text {
     text: String,
     /// Time from which it is refused because the key was given another text; `None` if it was not.
     until: Option<u64>,
-}
-
-/// One run of the daemon, from its start to its end.
-struct Life {
-    registry: Registry,
-    ring: KeyRing,
-    handle: Arc<ServerHandle>,
-    entry: Arc<ServerEntry>,
-    calls: CallsOfATest,
-    tasks: JoinSet<()>,
-}
-
-fn charter() -> Tenancy {
-    let mut charter = Tenancy::default();
-    let (keys, members) = (Some(MAX_COUNTS.keys), Some(MAX_COUNTS.members));
-    let plan = Plan { max_api_keys: keys, max_members: members, ..Plan::with_rate(PLAN, None) };
-    charter.organization.plan = Arc::new(plan);
-    charter.members.push(Arc::new(Member {
-        id: "user_admin".into(),
-        role: Role::Admin,
-        ..Tenancy::default_owner()
-    }));
-    charter
-}
-
-impl Life {
-    fn begin(dir: &Path, store: &Arc<FailingStore>) -> Life {
-        let ring = KeyRing::new(charter());
-        // A store that a full disk has closed is opened anew.
-        store.reads_fail.store(false, Ordering::SeqCst);
-        let vault = DurableStore::bare(store.clone());
-        let opened = Registry::open(vault, settings(dir), &ring, &PinBook::default()).or_else(|_| {
-            // No key administers any more, and none can be made: somebody makes room.
-            store.apply_fails.store(false, Ordering::SeqCst);
-            Registry::open(DurableStore::bare(store.clone()), settings(dir), &ring, &PinBook::default())
-        });
-        let mut registry = opened.expect("opens");
-        if registry.list().by_name("s").is_none() {
-            registry.add("s", Map::from_iter([("command".to_owned(), json!("x"))])).expect("added");
-        }
-        let entry = registry.list().entries()[0].clone();
-        let (link, calls) = Link::to_a_test(1, 64);
-        let policy = Policy {
-            max_in_flight: 1,
-            queue: 64,
-            queue_age: Duration::from_secs(9_999),
-            ..Policy::default()
-        };
-        let handle = ServerHandle::of_a_test(&entry.id, &policy, link);
-        Life { registry, ring, handle, entry, calls, tasks: JoinSet::new() }
-    }
 }
 
 /// State of a history: the daemon, and what each key may do.
@@ -466,7 +309,7 @@ impl History {
         }
         let (handle, effects) = (self.life.handle.clone(), self.effects.0.clone());
         let reader = Reader { caller, entry: self.life.entry.clone() };
-        let (stop, stopping) = watch::channel(false);
+        let (stop, stopping) = watch::channel(Stage::Serving);
         self.life.tasks.spawn(async move {
             let mut follower = LogFollower::new(reader, handle, 0, None, stopping);
             while let LogNews::Lines(..) = follower.next().await {

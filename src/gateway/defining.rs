@@ -1,12 +1,52 @@
-//! The changes for administrators: the set of servers, and the approval of their tools.
+//! The changes for administrators: the set of servers, their children, and the approval of their tools.
 
 use serde_json::{Map, Value};
 
+use super::dispatch::unreachable;
 use super::standing::require;
-use super::{Approval, Error, Gateway, PinReport, Principal, told_of_applied};
+use super::{Approval, Error, Gateway, PinReport, Principal, check_runs};
 use crate::access::Right;
+use crate::audit::{AuditEntry, Outcome, told_of_definition};
+use crate::registry::{Applied, ServerList, ServersFile};
 
 impl Gateway {
+    /// Replaces a server's children, each when its successor is ready. A server that waits for its next start is
+    /// tried at once, an idle one is started.
+    pub fn restart_server(&self, caller: &Principal, id_or_name: &str) -> Result<(), Error> {
+        require(caller, Right::Administer)?;
+        let entry = self.entry(caller, id_or_name)?;
+        check_runs(&entry)?;
+        if entry.definition.fault().is_some() {
+            let handle = self.handle(&entry)?;
+            let status = handle.status();
+            // If the fault came by an edit, the earlier definition may be in force.
+            if status.state.is_of_definition() {
+                return Err(unreachable(&handle, &status, false));
+            }
+        }
+        tracing::info!(server = %entry.name, "restart asked for");
+        self.0.supervisor.renew(&entry.id);
+        Ok(())
+    }
+
+    /// Applies a servers file. Returns what it added, changed and dropped since it was last applied. Like every act
+    /// it runs to its end, including its line in the audit, even if the future is dropped.
+    pub async fn apply_servers_file(&self, path: &str, file: ServersFile) -> Result<Applied, Error> {
+        let (gateway, path, act) = (self.clone(), path.to_owned(), self.0.acts.begin());
+        let applying = async move {
+            let applied = gateway.0.registry.apply_file(&path, file).await?;
+            if applied != Applied::default() {
+                let entry = entry_of_file(&path, &applied, &gateway.0.registry.list());
+                // Only the line on the disk waits for this.
+                let _ = gateway.0.audit.record(entry).await;
+            }
+            drop(act);
+            Ok(applied)
+        };
+        let ended = tokio::spawn(applying).await;
+        ended.unwrap_or_else(|error| Err(Error::Internal { reason: error.to_string() }))
+    }
+
     /// Adds a server. Adding the same definition again changes nothing; another definition under the name is
     /// [`crate::registry::Error::AlreadyExists`]. Durable when it returns.
     pub async fn add_server(
@@ -70,4 +110,32 @@ impl Gateway {
         self.0.registry.approve_tools(caller, &entry.id, announced, approval, by).await?;
         self.pins(caller, id_or_name)
     }
+}
+
+/// Returns the audit entry of an applied servers file: the changed names, and what they run.
+pub(super) fn entry_of_file(path: &str, applied: &Applied, servers: &ServerList) -> AuditEntry {
+    AuditEntry::of_daemon("servers_file.apply", path, Outcome::Done).with(told_of_applied(applied, servers))
+}
+
+/// Returns the changed servers by name, and the definitions of those that are new or different.
+fn told_of_applied(applied: &Applied, servers: &ServerList) -> Map<String, Value> {
+    let Applied { added, changed, taken_over, removed } = applied;
+    let mut told = Map::new();
+    for (what, names) in
+        [("added", added), ("changed", changed), ("taken_over", taken_over), ("removed", removed)]
+    {
+        if !names.is_empty() {
+            told.insert(what.to_owned(), names.as_slice().into());
+        }
+    }
+    let run = [added, changed, taken_over].into_iter().flatten();
+    let defined = run.filter_map(|name| {
+        let definition = &servers.by_name(name)?.definition;
+        Some((name.clone(), Value::Object(told_of_definition(definition))))
+    });
+    let defined: Map<String, Value> = defined.collect();
+    if !defined.is_empty() {
+        told.insert("definitions".to_owned(), Value::Object(defined));
+    }
+    told
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::access::AccessError;
-use crate::facts::{Facts, Fault, Retry};
+use crate::facts::{ErrorFacts, Fault, Retry};
 use crate::pins::PinState;
 use crate::supervisor::Status;
 use crate::{audit, registry, usage};
@@ -188,10 +188,10 @@ fn unread(setting: &str, limit: usize, carried_out: bool) -> String {
 
 impl Error {
     /// Returns the facts about the error: its name, the party at fault, and the safety of a repetition.
-    pub fn facts(&self) -> Facts {
-        let of_caller = |name, retry| Facts::new(name, Fault::Caller, retry);
-        let of_server = |name, retry| Facts::new(name, Fault::Server, retry);
-        let of_gateway = |name| Facts::new(name, Fault::Gateway, Retry::Safe);
+    pub fn facts(&self) -> ErrorFacts {
+        let of_caller = |name, retry| ErrorFacts::new(name, Fault::Caller, retry);
+        let of_server = |name, retry| ErrorFacts::new(name, Fault::Server, retry);
+        let of_gateway = |name| ErrorFacts::new(name, Fault::Gateway, Retry::Safe);
         match self {
             Error::Access(error) => error.facts(),
             Error::Registry(error) => error.facts(),

@@ -1,5 +1,5 @@
-//! An audit export on its way to the caller. Little is read ahead: the next piece waits until the previous one is
-//! taken.
+//! The audit as administrators may read it: by pages, and as an export on its way to the caller. Of an export little
+//! is read ahead: the next piece waits until the previous one is taken.
 
 use std::task::{Context, Poll, ready};
 
@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::standing::{administers, refused, require};
 use super::{AuditQuery, Error, Gateway, Principal};
 use crate::access::Right;
-use crate::audit::{Export, Piece};
+use crate::audit::{self, Export, Piece};
 
 /// Number of pieces that wait to be taken. One more is read meanwhile.
 const WAITING: usize = 1;
@@ -30,6 +30,30 @@ pub struct AuditPieces {
 }
 
 impl Gateway {
+    /// Returns a page of the audit, newest first, each entry as its line of JSON, and the number of all matches.
+    pub async fn audit_page(
+        &self,
+        caller: &Principal,
+        query: AuditQuery,
+        skip: u64,
+        take: u64,
+    ) -> Result<(u64, Vec<String>), Error> {
+        require(caller, Right::Administer)?;
+        self.while_administers(caller, self.0.audit.page(query, skip, take)).await
+    }
+
+    async fn while_administers<T>(
+        &self,
+        caller: &Principal,
+        work: impl Future<Output = Result<T, audit::Error>>,
+    ) -> Result<T, Error> {
+        tokio::select! {
+            biased;
+            error = refused(caller, administers) => Err(error),
+            done = work => Ok(done?),
+        }
+    }
+
     /// Exports the whole audit, oldest first, as lines of JSON. Fails here if the audit cannot be read at all.
     pub async fn audit_export(&self, caller: &Principal, query: AuditQuery) -> Result<AuditExport, Error> {
         require(caller, Right::Administer)?;

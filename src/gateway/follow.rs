@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::standing::{present, refused};
+use super::stop::Stage;
 use super::{Error, Principal, ServerEntry, check_permitted};
 use crate::access::Right;
 use crate::child::LogLine;
@@ -59,7 +60,7 @@ pub struct LogFollower {
     after: u64,
     newest: watch::Receiver<u64>,
     status: watch::Receiver<Arc<Status>>,
-    stopping: watch::Receiver<bool>,
+    stopping: watch::Receiver<Stage>,
 }
 
 impl LogFollower {
@@ -68,7 +69,7 @@ impl LogFollower {
         handle: Arc<ServerHandle>,
         tail: usize,
         after: Option<u64>,
-        stopping: watch::Receiver<bool>,
+        stopping: watch::Receiver<Stage>,
     ) -> LogFollower {
         let log = handle.log();
         let newest = log.watch();
@@ -111,7 +112,7 @@ impl LogFollower {
                 return LogNews::Lines(lost, lines);
             }
             self.status.borrow_and_update();
-            if *self.stopping.borrow_and_update() {
+            if *self.stopping.borrow_and_update() > Stage::Serving {
                 return LogNews::End(LogEnd::Stopping);
             }
             if self.handle.leaving().is_some() {

@@ -2,11 +2,11 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use super::meter::Meter;
 use crate::child::CounterReading;
 use crate::pins::PinCounts;
 use crate::supervisor::{BreakerState, ServerHandle, Status, Usage};
 use crate::telemetry::metrics::Snapshot;
+use crate::usage::Meter;
 
 /// Counters of a server.
 pub(super) struct ServerMeter {

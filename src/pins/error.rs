@@ -1,6 +1,6 @@
 //! Errors of an approval: a closed set, with one table of facts.
 
-use crate::facts::{Facts, Fault, Retry};
+use crate::facts::{ErrorFacts, Fault, Retry};
 
 /// Reason that tools are not approved.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,10 +18,10 @@ pub enum Error {
 
 impl Error {
     /// Returns the facts about the error: its name, the party at fault, and the safety of a repetition.
-    pub fn facts(&self) -> Facts {
+    pub fn facts(&self) -> ErrorFacts {
         match self {
-            Error::ToolsChanged => Facts::new("tools_changed", Fault::Caller, Retry::Pointless),
-            Error::UnknownTool { .. } => Facts::new("tool_not_found", Fault::Caller, Retry::Pointless),
+            Error::ToolsChanged => ErrorFacts::new("tools_changed", Fault::Caller, Retry::Pointless),
+            Error::UnknownTool { .. } => ErrorFacts::new("tool_not_found", Fault::Caller, Retry::Pointless),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Errors of changes to the servers, keys, members and plans: a closed set, with one table of facts.
 
 use crate::access::AccessError;
-use crate::facts::{Facts, Fault, Retry};
+use crate::facts::{ErrorFacts, Fault, Retry};
 use crate::pins;
 use crate::supervisor::Problem;
 
@@ -115,9 +115,9 @@ pub enum Error {
 
 impl Error {
     /// Returns the facts about the error: its name, the party at fault, and the safety of a repetition.
-    pub fn facts(&self) -> Facts {
-        let of_caller = |name| Facts::new(name, Fault::Caller, Retry::Pointless);
-        let of_gateway = |name| Facts::new(name, Fault::Gateway, Retry::Safe);
+    pub fn facts(&self) -> ErrorFacts {
+        let of_caller = |name| ErrorFacts::new(name, Fault::Caller, Retry::Pointless);
+        let of_gateway = |name| ErrorFacts::new(name, Fault::Gateway, Retry::Safe);
         match self {
             Error::Access(error) => error.facts(),
             Error::Pins(error) => error.facts(),

@@ -1,5 +1,6 @@
 //! Tests of keys as the registry makes and ends them: by whom, how many, and on which disk.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -13,7 +14,7 @@ use crate::access::{
 };
 use crate::clock::simulated::set_wall as set_clock;
 use crate::pins::Approval;
-use crate::store::{DurableStore, MemoryStore};
+use crate::store::{DurableStore, MemoryStore, Store};
 
 const NOW: u64 = 1_000_000;
 

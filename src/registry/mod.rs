@@ -55,7 +55,7 @@ use self::registry_store::{Instance, LastApplied, RegistryStore};
 use crate::access::{CreatedRecords, KeyRing, Tenancy};
 use crate::clock;
 use crate::pins::PinBook;
-use crate::store::{DurableStore, Op, Store, StoreDegraded, StoreError};
+use crate::store::{DurableStore, Op, StoreDegraded, StoreError};
 use crate::supervisor::{Definition, Problem, check_name};
 use crate::unix_time;
 

@@ -7,10 +7,12 @@ use std::time::{Duration, SystemTime};
 
 use super::buffer::UsageBuffer;
 use super::error::Error;
+use super::meter::Meter;
 use super::quota::Quotas;
 use super::writer::{self, Retention, UsageBuffers, UsageHandle};
 use crate::access::{KeyRing, Principal};
 use crate::store::Store;
+use crate::telemetry::metrics::ServerMetrics;
 
 /// Counts of a server's calls, including those of earlier runs of the daemon.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -66,12 +68,16 @@ impl Accounting {
         self.quotas.give_back(caller);
     }
 
-    /// Makes the buffer that the calls of a server are counted in. Also returns the server's traffic before this
-    /// start.
-    pub(crate) fn begin_server(&self, id: &Arc<str>, name: &Arc<str>) -> (Arc<UsageBuffer>, Traffic) {
+    /// Makes the counters of a server's calls, beginning with its traffic before this start.
+    pub(crate) fn meter(&self, id: &Arc<str>, name: &Arc<str>, metrics: ServerMetrics) -> Meter {
+        Meter::new(name.clone(), metrics, self.buffer(id, name), self.before(id))
+    }
+
+    /// Makes the buffer that the calls of a server are counted in.
+    pub(super) fn buffer(&self, id: &Arc<str>, name: &Arc<str>) -> Arc<UsageBuffer> {
         let buffer = Arc::<UsageBuffer>::default();
         self.buffers.insert(id.clone(), (name.clone(), buffer.clone()));
-        (buffer, self.before(id))
+        buffer
     }
 
     /// Returns the traffic of a server before this start.

@@ -28,7 +28,7 @@ impl CallAccounting {
     /// Creates the state for these keys. Must be called within a runtime.
     pub async fn new(keys: KeyRing, store: Arc<dyn Store>) -> Result<CallAccounting, Error> {
         let accounting = Accounting::open(store, keys.clone(), Retention::default(), None).await?;
-        let (buffer, _) = accounting.begin_server(&"mcp_bench".into(), &"bench".into());
+        let buffer = accounting.buffer(&"mcp_bench".into(), &"bench".into());
         Ok(CallAccounting { keys, accounting, buffer })
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::facts::{Facts, Fault, Retry};
+use crate::facts::{ErrorFacts, Fault, Retry};
 
 /// Owner of a monthly quota that is used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,13 +60,13 @@ pub enum Error {
 
 impl Error {
     /// Returns the facts about the error: its name, the party at fault, and the safety of a repetition.
-    pub fn facts(&self) -> Facts {
+    pub fn facts(&self) -> ErrorFacts {
         match self {
-            Error::QuotaExceeded { .. } => Facts::new("quota_exceeded", Fault::Caller, Retry::Safe),
-            Error::Overloaded { .. } => Facts::new("overloaded", Fault::Gateway, Retry::Safe),
-            Error::ShuttingDown => Facts::new("shutting_down", Fault::Gateway, Retry::Safe),
-            Error::Store { .. } => Facts::new("store", Fault::Gateway, Retry::Safe),
-            Error::Internal { .. } => Facts::new("internal", Fault::Gateway, Retry::Safe),
+            Error::QuotaExceeded { .. } => ErrorFacts::new("quota_exceeded", Fault::Caller, Retry::Safe),
+            Error::Overloaded { .. } => ErrorFacts::new("overloaded", Fault::Gateway, Retry::Safe),
+            Error::ShuttingDown => ErrorFacts::new("shutting_down", Fault::Gateway, Retry::Safe),
+            Error::Store { .. } => ErrorFacts::new("store", Fault::Gateway, Retry::Safe),
+            Error::Internal { .. } => ErrorFacts::new("internal", Fault::Gateway, Retry::Safe),
         }
     }
 }

@@ -11,6 +11,7 @@ mod buffer;
 mod calendar;
 mod call_stats;
 mod error;
+mod meter;
 mod quota;
 mod report;
 mod writer;
@@ -18,12 +19,13 @@ mod writer;
 pub use self::accounting::{Accounting, Traffic};
 #[cfg(feature = "bench")]
 pub use self::bench::CallAccounting;
-pub(crate) use self::buffer::{UsageBuffer, UsageSample};
-pub(crate) use self::calendar::hour_of;
 #[cfg(test)]
-pub(crate) use self::calendar::{day_of, first_of_month};
+pub(crate) use self::buffer::{UsageBuffer, UsageSample};
+#[cfg(test)]
+pub(crate) use self::calendar::{day_of, first_of_month, hour_of};
 pub use self::call_stats::CallStats;
 pub use self::error::{Error, QuotaOf};
+pub(crate) use self::meter::Meter;
 #[cfg(test)]
 pub(crate) use self::quota::Quotas;
 pub use self::report::{Bucket, Granularity, HistoryQuery, Period, Span, Usage, UsageOf};

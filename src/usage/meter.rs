@@ -4,16 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::accounting::Traffic;
+use super::buffer::{UsageBuffer, UsageSample};
+use super::calendar::hour_of;
 use crate::clock;
 use crate::telemetry::metrics::{Kind, OK, ServerMetrics};
 use crate::unix_time;
-use crate::usage::{Traffic, UsageBuffer, UsageSample, hour_of};
 
 /// Number of low bits that hold the count of a day; the day's number is above them.
 const COUNT_BITS: u32 = 40;
 
 /// Counters of a server's calls. Atomics only, on the path of a call.
-pub(super) struct Meter {
+pub(crate) struct Meter {
     server: Arc<str>,
     metrics: ServerMetrics,
     book: Arc<UsageBuffer>,
@@ -26,7 +28,7 @@ pub(super) struct Meter {
 
 impl Meter {
     /// Creates the counters of a server, beginning with its earlier traffic.
-    pub(super) fn new(
+    pub(crate) fn new(
         server: Arc<str>,
         metrics: ServerMetrics,
         book: Arc<UsageBuffer>,
@@ -46,18 +48,18 @@ impl Meter {
     }
 
     /// Returns the server's name.
-    pub(super) fn server(&self) -> &str {
+    pub(crate) fn server(&self) -> &str {
         &self.server
     }
 
     /// Returns the server's metrics, for what is not counted by calls.
-    pub(super) fn metrics(&self) -> &ServerMetrics {
+    pub(crate) fn metrics(&self) -> &ServerMetrics {
         &self.metrics
     }
 
     /// Measures a call of this key to this tool that started at `started`. If dropped before [`Measured::end`], it
     /// counts as a call whose caller left.
-    pub(super) fn measure<'a>(
+    pub(crate) fn measure<'a>(
         &'a self,
         kind: Kind,
         key: &'a Arc<str>,
@@ -85,7 +87,7 @@ impl Meter {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |today| Some(count(today, day(now_ms))));
     }
 
-    pub(super) fn read(&self) -> Traffic {
+    pub(crate) fn read(&self) -> Traffic {
         let today = self.today.load(Ordering::Relaxed);
         let is_today = today >> COUNT_BITS == day(unix_ms());
         let last = self.last_active_ms.load(Ordering::Relaxed);
@@ -100,7 +102,7 @@ impl Meter {
 }
 
 /// Measurement of a call under way.
-pub(super) struct Measured<'a> {
+pub(crate) struct Measured<'a> {
     meter: &'a Meter,
     kind: Kind,
     key: &'a Arc<str>,
@@ -113,17 +115,17 @@ pub(super) struct Measured<'a> {
 
 impl Measured<'_> {
     /// Records the bytes of the arguments and of the result.
-    pub(super) fn carried(&mut self, arguments: usize, result: usize) {
+    pub(crate) fn carried(&mut self, arguments: usize, result: usize) {
         self.bytes = (arguments, result);
     }
 
     /// Ends the measurement and returns the duration of the call.
-    pub(super) fn end(mut self, outcome: &'static str) -> Duration {
+    pub(crate) fn end(mut self, outcome: &'static str) -> Duration {
         self.count(outcome)
     }
 
     /// Ends without counting anything: the call was refused before it went to the server.
-    pub(super) fn withdraw(mut self) {
+    pub(crate) fn withdraw(mut self) {
         self.counts = false;
     }
 

@@ -1,0 +1,146 @@
+//! The servers as callers may see them: what they are, what they announced, what they use and what they wrote.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::dispatch::{self, await_child, await_update, unreachable};
+use super::follow::{LogFollower, Reader};
+use super::standing::{self, require, while_accepted};
+use super::view::ServerView;
+use super::{Error, Gateway, check_permitted, check_runs, not_found, scraping};
+use crate::access::{Principal, Right};
+use crate::child::{Catalog, LogLine};
+use crate::registry::ServerEntry;
+use crate::supervisor::Usage;
+
+impl Gateway {
+    /// Returns the servers that a caller may use, in the order they were made.
+    pub fn servers(&self, caller: &Principal) -> Vec<ServerView> {
+        let mut servers = self.all_servers();
+        servers.retain(|server| caller.permissions().allow_mcp(&server.id));
+        servers
+    }
+
+    /// Returns all servers, for the daemon itself.
+    pub fn all_servers(&self) -> Vec<ServerView> {
+        self.0.registry.list().entries().iter().filter_map(|entry| self.view(entry)).collect()
+    }
+
+    /// Returns the server of this id or exact name; an id takes precedence.
+    pub fn server(&self, caller: &Principal, id_or_name: &str) -> Result<ServerView, Error> {
+        let entry = self.entry(caller, id_or_name)?;
+        self.view(&entry).ok_or_else(|| not_found(id_or_name))
+    }
+
+    /// Returns the current resource usage of a server's process trees.
+    pub async fn tree_usage(&self, caller: &Principal, id_or_name: &str) -> Result<Usage, Error> {
+        let handle = self.handle(&*self.entry(caller, id_or_name)?)?;
+        let usage = tokio::task::spawn_blocking(move || scraping::usage_of(&handle));
+        Ok(while_accepted(caller, usage).await?.unwrap_or_default())
+    }
+
+    /// Returns the last lines that a server's children wrote beside messages, at most `count`, newest last.
+    pub fn logs(
+        &self,
+        caller: &Principal,
+        id_or_name: &str,
+        count: usize,
+    ) -> Result<Vec<Arc<LogLine>>, Error> {
+        require(caller, Right::Administer)?;
+        let entry = self.entry(caller, id_or_name)?;
+        Ok(self.handle(&entry)?.log().tail(count))
+    }
+
+    /// Follows the lines that a server's children write beside messages: first those after number `after`, or else
+    /// the last `tail`, then each new one.
+    pub fn follow_logs(
+        &self,
+        caller: &Principal,
+        id_or_name: &str,
+        tail: usize,
+        after: Option<u64>,
+    ) -> Result<LogFollower, Error> {
+        require(caller, Right::Administer)?;
+        let entry = self.entry(caller, id_or_name)?;
+        let reader = Reader { caller: caller.clone(), entry: entry.clone() };
+        Ok(LogFollower::new(reader, self.handle(&entry)?, tail, after, self.0.stop.subscribe()))
+    }
+
+    /// Returns the server of this exact name.
+    pub fn server_named(&self, caller: &Principal, name: &str) -> Result<ServerView, Error> {
+        let list = self.0.registry.list();
+        let entry = list.by_name(name).ok_or_else(|| not_found(name))?;
+        check_permitted(caller, entry)?;
+        self.view(entry).ok_or_else(|| not_found(name))
+    }
+
+    /// Returns the server with its lists. A server without any lists yet is started if necessary and waited for, and
+    /// so is one whose definition has just changed: up to `wait`, or its start deadline. An idle or crashed server
+    /// has the lists that it announced last.
+    pub async fn catalog(
+        &self,
+        caller: &Principal,
+        id_or_name: &str,
+        wait: Option<Duration>,
+    ) -> Result<(ServerView, Arc<Catalog>), Error> {
+        let entry = self.entry(caller, id_or_name)?;
+        let may = |caller: &Principal| check_permitted(caller, &entry);
+        tokio::select! {
+            biased;
+            error = standing::refused(caller, may) => Err(error),
+            loaded = self.loaded_catalog(&entry, id_or_name, wait) => loaded,
+        }
+    }
+
+    async fn loaded_catalog(
+        &self,
+        entry: &ServerEntry,
+        id_or_name: &str,
+        wait: Option<Duration>,
+    ) -> Result<(ServerView, Arc<Catalog>), Error> {
+        check_runs(entry)?;
+        let handle = self.handle(entry)?;
+        let wait = wait.unwrap_or_else(|| handle.setting(&entry.definition, |policy| policy.start_timeout));
+        let deadline = Instant::now() + wait;
+        await_update(&handle, deadline).await;
+        if !handle.catalog().is_loaded() {
+            if !await_child(&handle, deadline).await? {
+                let meanwhile = Some(dispatch::meanwhile(&handle));
+                return Err(Error::TimedOut { after: wait, in_flight: false, meanwhile });
+            }
+            // A child that is ready has announced its lists.
+            if !handle.catalog().is_loaded() {
+                return Err(unreachable(&handle, &handle.status(), false));
+            }
+        }
+        let view = self.view(entry).ok_or_else(|| not_found(id_or_name))?;
+        let catalog = view.catalog.clone();
+        Ok((view, catalog))
+    }
+
+    /// Returns what is to be seen of a server; `None` before it was announced to the supervisor.
+    fn view(&self, entry: &ServerEntry) -> Option<ServerView> {
+        let handle = self.0.supervisor.directory().get(&entry.id)?;
+        let status = handle.status();
+        let traffic = self.0.meters.get(&entry.id).map(|meter| meter.calls.read());
+        let traffic = traffic.unwrap_or_else(|| self.0.accounting.before(&entry.id));
+        let (load, breaker) = handle.traffic();
+        let pin = handle.setting(&entry.definition, |policy| policy.pin);
+        let pins = self.0.pins.beside(&entry.id, pin, handle.catalog());
+        Some(ServerView {
+            id: entry.id.clone(),
+            name: entry.name.clone(),
+            definition: entry.definition.clone(),
+            created_at: entry.created_at,
+            updated_at: entry.updated_at,
+            status,
+            catalog: pins.listed(),
+            pins,
+            traffic,
+            counters: handle.counters().read(),
+            in_flight: load.in_flight,
+            queued: load.queued,
+            breaker,
+        })
+    }
+}
