@@ -12,7 +12,7 @@ TARGET =
 ONLY =
 LATE =
 
-.PHONY: help build check test canary soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-gateway
+.PHONY: help build check test openapi canary soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-gateway
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -23,6 +23,9 @@ build: ## Build the release daemon: target/release/mcpvisor
 
 test: real-servers wild-short ## Install what the tests need, then run every test
 	cargo test --locked
+
+openapi: ## Write the OpenAPI documents anew, of what the code answers
+	UPDATE_OPENAPI=1 cargo test --locked --lib the_document_of_
 
 canary: real-servers wild-short ## The tests of the daemon with everything logged: no secret of a test may be in any log
 	MCPVISOR_TEST_LOG=trace cargo test --locked --test gateway
@@ -39,7 +42,7 @@ endif
 fuzz: ## Fuzz by coverage on stable Rust, from the kept corpora: TARGET=, SECONDS=, KEEP=1 to keep what is new
 	fuzz/run $(or $(SECONDS),60) $(TARGET)
 
-real-servers: ## Install the pinned servers from npm and PyPI into tests/real
+real-servers: ## Install the pinned servers and generators of clients from npm and PyPI into tests/real
 	tests/real/install.sh
 
 # The same choice for both programs: what is installed is what is compared.

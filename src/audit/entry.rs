@@ -25,6 +25,7 @@ const MORE: &str = "…";
 /// Result of a recorded request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Outcome {
     /// The request was carried out.
     Done,
@@ -73,22 +74,39 @@ pub enum EntryKind {
 
 /// Entry to be recorded. The log adds its number and its time.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct AuditEntry {
+    /// Name of the act, such as `key.create` or `server.restart`.
     action: &'static str,
+    /// Id, name or path of what it was done to.
     target: String,
+    /// Result.
     outcome: Outcome,
+    /// HTTP status of the answer; absent if there was none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "u16"))]
     status: Option<u16>,
+    /// Id of the member who asked; absent if it is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "String"))]
     member_id: Option<Arc<str>>,
+    /// Id of the key that was used; absent if it is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "String"))]
     key_id: Option<Arc<str>>,
+    /// Address that the request came from; absent for acts of the gateway itself.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "String"))]
     peer: Option<IpAddr>,
+    /// User of the gateway's machine who sent the request; absent if it is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "u32"))]
     uid: Option<u32>,
+    /// Request id, as in the answer's `X-Request-Id`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "String"))]
     request_id: Option<String>,
+    /// Further particulars of the act; absent if there are none.
     #[serde(skip_serializing_if = "Map::is_empty")]
     details: Map<String, Value>,
     #[serde(skip)]
@@ -219,18 +237,24 @@ impl AuditEntry {
 
     /// Serializes the entry as its line, with its number and its time.
     pub(super) fn line(&self, number: u64, at: &str) -> Vec<u8> {
-        #[derive(Serialize)]
-        struct Line<'a> {
-            number: u64,
-            at: &'a str,
-            #[serde(flatten)]
-            entry: &'a AuditEntry,
-        }
         // Only plain values: serialization cannot fail.
-        let mut line = serde_json::to_vec(&Line { number, at, entry: self }).unwrap_or_default();
+        let mut line = serde_json::to_vec(&AuditLine { number, at, entry: self }).unwrap_or_default();
         line.push(b'\n');
         line
     }
+}
+
+/// An act or a refusal, as the audit has it.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "AuditEntry"))]
+pub(crate) struct AuditLine<'a> {
+    /// Number of the entry, which counts up.
+    number: u64,
+    /// Time at which it was recorded.
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
+    at: &'a str,
+    #[serde(flatten)]
+    entry: &'a AuditEntry,
 }
 
 /// Cuts a text to at most [`MAX_TEXT`] characters.

@@ -14,6 +14,8 @@ mod shares;
 mod strand;
 mod told;
 
+#[cfg(test)]
+pub(crate) use self::entry::AuditLine;
 pub use self::entry::{AuditEntry, EntryKind, Outcome};
 pub use self::error::Error;
 pub(crate) use self::export::{Export, Piece};

@@ -59,6 +59,8 @@ pub use crate::access::{
     MAX_CALLS_AT_ONCE, MAX_MONTHLY_REQUESTS, MAX_REQUESTS_PER_SECOND, Maker, Member, NewKey, Permissions,
     Plan, PlanRecord, Principal, RateReading, Role, Tenancy,
 };
+#[cfg(test)]
+pub(crate) use crate::audit::AuditLine;
 pub use crate::audit::{
     AuditEntry, AuditHandle, AuditQuery, AuditSettings, EntryKind, Error as AuditError, Outcome,
     told_of_change, told_of_definition,

@@ -205,6 +205,7 @@ pub struct ToolPins {
 
 /// Numbers of tools that are not as they were approved.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PinSums {
     /// Number of tools with another definition than the approved one.
     pub changed: usize,

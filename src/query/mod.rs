@@ -56,6 +56,7 @@ pub struct AgentRequest {
 /// Reasons why the model stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "FinishReason"))]
 pub enum Finish {
     /// The model had finished its answer.
     Stop,
@@ -69,8 +70,9 @@ pub enum Finish {
 
 /// A tool call that was made.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Step {
-    /// Name of the server; `None` if the model named an unknown tool.
+    /// Name of the server; `null` if the model named an unknown tool.
     pub server: Option<String>,
     /// Tool's own name, or the unknown name that the model used.
     pub tool: String,
@@ -86,6 +88,7 @@ pub struct Step {
 
 /// A tool that was left out of the request to the model after all.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "LeftOutTool"))]
 pub struct LeftOut {
     /// Name of the server.
     pub server: String,

@@ -8,6 +8,8 @@ use serde_json::{Map, Value};
 use super::errors::{ApiError, NO_DATA};
 use crate::gateway::{Catalog, Definition, OWN_MEMBER, ServerView};
 use crate::http::core::body::{Object, object};
+#[cfg(test)]
+use {super::openapi::words::Success, crate::http::core::openapi::OpenObject, std::collections::HashMap};
 
 /// Placeholder for a value of `env` that is not shown.
 const REDACTED: &str = "[REDACTED]";
@@ -93,12 +95,18 @@ pub(super) fn restore_redacted(
     Ok(())
 }
 
-/// A server as this dialect shows it: exactly these four members.
+/// An MCP server: the program that is run for it.
 #[derive(Serialize)]
-struct Shown<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Server"))]
+pub(super) struct Shown<'a> {
+    /// Unique name.
     name: &'a str,
+    /// Program; empty for a server that is elsewhere and has an address.
     command: &'a str,
+    /// Arguments of the program.
     args: &'a [String],
+    /// Environment variables that are set for it. The values are `[REDACTED]` where the gateway is told to show none.
+    #[cfg_attr(test, schemars(with = "HashMap<String, String>"))]
     env: Env<'a>,
 }
 
@@ -131,30 +139,47 @@ pub(super) fn server(name: &str, definition: &Definition, redact: bool) -> Vec<u
     to_vec(&shown(name, definition, redact))
 }
 
+/// All servers.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ServerList"))]
+pub(super) struct Servers<'a> {
+    /// Servers, in the order in which they were added.
+    servers: Vec<Shown<'a>>,
+}
+
 /// Writes the answer to `GET /api/servers`.
 pub(super) fn servers(servers: &[ServerView], redact: bool) -> Vec<u8> {
-    #[derive(Serialize)]
-    struct Servers<'a> {
-        servers: Vec<Shown<'a>>,
-    }
     let shown = servers.iter().map(|server| shown(&server.name, &server.definition, redact));
     to_vec(&Servers { servers: shown.collect() })
+}
+
+/// Tools of a server.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ToolList"))]
+pub(super) struct Tools<'a> {
+    /// The word `success`.
+    #[cfg_attr(test, schemars(with = "Success"))]
+    status: &'static str,
+    /// Tools, in the server's own order.
+    tools: Vec<Tool<'a>>,
+}
+
+/// A tool of a server.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct Tool<'a> {
+    /// Name, unique within its server.
+    name: &'a str,
+    /// Description for people and models; empty if the server gives none.
+    description: &'a str,
+    /// JSON Schema of the arguments, as the server gives it.
+    #[cfg_attr(test, schemars(with = "OpenObject"))]
+    parameters: &'a RawValue,
 }
 
 /// Writes the answer to `GET /api/servers/{name}/tools`: the tools that models see. Tools only for an app are
 /// left out.
 pub(super) fn tools(catalog: &Catalog) -> Vec<u8> {
-    #[derive(Serialize)]
-    struct Tools<'a> {
-        status: &'static str,
-        tools: Vec<Tool<'a>>,
-    }
-    #[derive(Serialize)]
-    struct Tool<'a> {
-        name: &'a str,
-        description: &'a str,
-        parameters: &'a RawValue,
-    }
     let tools = catalog.tools().iter().filter(|tool| tool.is_for_models()).map(|tool| Tool {
         name: &tool.name,
         description: tool.description.as_deref().unwrap_or_default(),
@@ -163,13 +188,19 @@ pub(super) fn tools(catalog: &Catalog) -> Vec<u8> {
     to_vec(&Tools { status: "success", tools: tools.collect() })
 }
 
+/// Answer to a change: it is stored. A server starts in the background.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Done<'a> {
+    /// The word `success`.
+    #[cfg_attr(test, schemars(with = "Success"))]
+    status: &'static str,
+    /// Text for people, such as `Server 'playwright' added successfully`.
+    message: &'a str,
+}
+
 /// Writes the answer to a change: `{"status": "success", "message": ...}`.
 pub(super) fn done(message: &str) -> Vec<u8> {
-    #[derive(Serialize)]
-    struct Done<'a> {
-        status: &'static str,
-        message: &'a str,
-    }
     to_vec(&Done { status: "success", message })
 }
 

@@ -128,18 +128,33 @@ impl IntoResponse for ApiError {
     }
 }
 
+/// An answer that is not a success.
 #[derive(Serialize)]
-struct Shape<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ErrorResponse"))]
+pub(super) struct Shape<'a> {
+    /// Text for people.
+    #[cfg_attr(test, schemars(length(min = 1)))]
     error: &'a str,
+    /// Word for programs, such as `mcp_unreachable` or `llm_error`, where they may want to tell cases apart; absent
+    /// elsewhere. Further ones may be added.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "String", extend("pattern" = "^[a-z_]+$")))]
     code: Option<&'a str>,
+    /// Names of all servers; only in an error about the name of one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
     available_servers: Option<&'a [Arc<str>]>,
+    /// Everything that is wrong with a definition; only if that is more than what `error` says.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
     problems: Option<&'a [String]>,
+    /// Id of the request, by which the gateway's log tells more; only for an internal error.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "String"))]
     request_id: Option<&'a str>,
+    /// Reason why a key is needed here; only where the gateway's own user would need none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "String"))]
     reason: Option<&'a str>,
 }
 

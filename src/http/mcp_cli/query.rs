@@ -19,6 +19,8 @@ use tokio::task::JoinSet;
 
 use super::bodies::{some, text};
 use super::errors::ApiError;
+#[cfg(test)]
+use super::openapi::words::Success as SuccessWord;
 use super::{Api, RequestContext, json};
 use crate::gateway::{AuditEntry, AuditHandle, Error, Outcome};
 use crate::http::core::body::{object, string};
@@ -153,17 +155,29 @@ fn texts(raw: &RawValue, field: &str) -> Result<Vec<String>, ApiError> {
     }
 }
 
+/// A model's answer to a question.
 #[derive(Serialize)]
-struct Success<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "QueryAnswer"))]
+pub(super) struct Success<'a> {
+    /// The word `success`.
+    #[cfg_attr(test, schemars(with = "SuccessWord"))]
     status: &'static str,
+    /// Text of the answer.
     result: &'a str,
+    /// Reason why the model stopped.
     finish_reason: Finish,
+    /// Name of the model that was asked.
     model: &'a str,
+    /// Number of turns: how often the model was asked.
     turns: usize,
+    /// Tokens of all turns, as far as the model's endpoint counts them.
     usage: TokenUsage,
+    /// Tools that the model's endpoint refused to be told of; absent if there are none.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     left_out: &'a [LeftOut],
+    /// Tool calls that were made; only if the question asks for them by `include_steps`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Vec<Step>"))]
     steps: Option<&'a [Step]>,
 }
 

@@ -4,15 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde::Serialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use super::errors::ApiError;
 use super::fields::{Fields, Page, last, success};
+use super::mcp::{self, Health, Mcp, McpDetail};
 use crate::gateway::{
-    BreakerState, CRASH_LOOP, LogLine, Permissions, PinState, PinSums, ServerView, State, Status, Tool,
-    ToolCall, ToolPins, Usage, on_the_wall,
+    BreakerState, CRASH_LOOP, LogLine, Permissions, PinState, ServerView, State, Status, Tool, ToolCall,
+    ToolPins, Usage, on_the_wall,
 };
 use crate::http::core::body::{object, string};
 use crate::http::core::timestamp::timestamp;
@@ -95,15 +94,6 @@ pub(super) fn read_list(query: &[(String, String)]) -> Result<ListQuery, ApiErro
     fields.finish(ListQuery { page, active, health })
 }
 
-/// Value of `health` of an MCP (`docs/http-api.md`, P7.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Health {
-    Healthy,
-    Unhealthy,
-    Unknown,
-}
-
 /// Returns the health of a state. `crashed_before` tells a start after a crash from a first one.
 fn health(state: &State, crashed_before: bool) -> Health {
     match state {
@@ -120,169 +110,6 @@ fn health_of(server: &ServerView) -> Health {
     health(&server.status.state, server.status.last_exit.is_some())
 }
 
-#[derive(Serialize)]
-struct Item<'a> {
-    id: &'a str,
-    name: &'a str,
-    endpoint_url: Option<String>,
-    description: Option<&'a str>,
-    status: &'static str,
-    health: Health,
-    created_at: String,
-    last_active: Option<String>,
-    request_count: u64,
-    transport: &'static str,
-    state: &'static str,
-    /// Phase of the start, while it starts.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    phase: Option<&'static str>,
-    cause: Option<String>,
-    restarts: u64,
-    protocol_version: Option<&'a str>,
-    server_info: Option<ServerInfo<'a>>,
-    resources_count: usize,
-    prompts_count: usize,
-}
-
-#[derive(Serialize)]
-struct ServerInfo<'a> {
-    name: Option<&'a str>,
-    version: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct Detail<'a> {
-    #[serde(flatten)]
-    item: Item<'a>,
-    health_checked_at: Option<String>,
-    updated_at: String,
-    stats: Stats,
-    supervision: Supervision<'a>,
-    traffic: Traffic,
-    output: Output,
-    tree: Tree,
-    pins: Pins,
-    tools: Vec<ToolItem<'a>>,
-}
-
-/// Details for the operator of a server that is not well, beside `state` and `cause`.
-#[derive(Serialize)]
-struct Supervision<'a> {
-    since: String,
-    incarnation: u64,
-    pid: Option<u32>,
-    /// Number of failed starts in a row.
-    failures: u32,
-    /// `true` if so many starts have failed that the next one is unlikely to help.
-    crash_loop: bool,
-    next_start_at: Option<String>,
-    last_exit: Option<String>,
-    /// The first lines that the last ended child wrote, except those that are among the last.
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    first_stderr: &'a [String],
-    /// The last lines that the last ended child wrote, newest last.
-    last_stderr: &'a [String],
-    /// Remarks for the operator although the server serves.
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    remarks: &'a [String],
-    /// Limits that this machine does not, or not quite, enforce.
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    unenforced: &'a [String],
-    replicas: Vec<Replica>,
-    /// State of an edit while the old definition still serves.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    update: Option<PendingUpdate<'a>>,
-}
-
-/// One replica of a server.
-#[derive(Serialize)]
-struct Replica {
-    number: u64,
-    state: &'static str,
-    since: String,
-    incarnation: u64,
-    pid: Option<u32>,
-    /// `true` if the replica runs a definition that has been changed since.
-    outdated: bool,
-}
-
-/// A definition that has yet to take over from the one that serves.
-#[derive(Serialize)]
-struct PendingUpdate<'a> {
-    state: &'static str,
-    since: String,
-    cause: Option<String>,
-    next_start_at: Option<String>,
-    last_stderr: &'a [String],
-}
-
-/// Counts of what a server's children did beside answering calls, since the daemon started.
-#[derive(Serialize)]
-struct Output {
-    stderr_lines: u64,
-    /// Lines on stdout that were no messages.
-    stdout_noise_lines: u64,
-    late_replies: u64,
-    /// Lines that were not kept because there were too many.
-    lines_left_out: u64,
-}
-
-/// Resources that the server's process trees use now.
-#[derive(Serialize)]
-struct Tree {
-    processes: usize,
-    rss_bytes: u64,
-    cpu_seconds: f64,
-}
-
-/// Calls of a server: those under way and waiting, and the state of the breaker that may stop further ones.
-#[derive(Serialize)]
-struct Traffic {
-    in_flight: usize,
-    queued: usize,
-    breaker: &'static str,
-    /// Time at which a call is let through again as a trial; absent unless the breaker is open.
-    breaker_until: Option<String>,
-}
-
-#[derive(Serialize)]
-struct LogItem<'a> {
-    at: String,
-    incarnation: u64,
-    stream: &'static str,
-    number: u64,
-    line: &'a str,
-}
-
-#[derive(Serialize)]
-struct Stats {
-    total_requests: u64,
-    requests_today: u64,
-    error_rate: f64,
-    avg_latency_ms: Option<u64>,
-}
-
-#[derive(Serialize)]
-struct ToolItem<'a> {
-    name: &'a str,
-    description: Option<&'a str>,
-    input_schema: &'a RawValue,
-    /// `_meta` of the tool, as the server gave it.
-    #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
-    meta: Option<&'a RawValue>,
-    /// State against the approved tool; absent if the two are not compared.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pin: Option<&'static str>,
-}
-
-/// Counts of tools that are not as they were approved.
-#[derive(Serialize)]
-struct Pins {
-    mode: &'static str,
-    #[serde(flatten)]
-    sums: PinSums,
-}
-
 /// Writes the answer to `GET /v1/mcps`: newest first, ties by id.
 pub(super) fn list(mut servers: Vec<ServerView>, query: ListQuery) -> Vec<u8> {
     servers.retain(|server| {
@@ -291,7 +118,7 @@ pub(super) fn list(mut servers: Vec<ServerView>, query: ListQuery) -> Vec<u8> {
     });
     servers.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| a.id.cmp(&b.id)));
     let (shown, pagination) = query.page.of(&servers);
-    let items: Vec<Item<'_>> = shown.iter().map(item).collect();
+    let items: Vec<Mcp<'_>> = shown.iter().map(item).collect();
     success(items, Some(pagination))
 }
 
@@ -300,11 +127,11 @@ pub(super) fn detail(server: &ServerView, usage: &Usage, permissions: &Permissio
     let traffic = &server.traffic;
     let health = health_of(server);
     success(
-        Detail {
-            item: item(server),
+        McpDetail {
+            mcp: item(server),
             health_checked_at: (health != Health::Unknown).then(|| timestamp(server.status.since)),
             updated_at: timestamp(server.updated_at),
-            stats: Stats {
+            stats: mcp::Stats {
                 total_requests: traffic.calls,
                 requests_today: traffic.calls_today,
                 error_rate: error_rate(traffic.errors, traffic.calls),
@@ -312,18 +139,18 @@ pub(super) fn detail(server: &ServerView, usage: &Usage, permissions: &Permissio
             },
             supervision: supervision(&server.status),
             traffic: traffic_now(server),
-            tree: Tree {
+            tree: mcp::Tree {
                 processes: usage.processes,
                 rss_bytes: usage.rss_bytes,
                 cpu_seconds: (usage.cpu_time.as_secs_f64() * 100.0).round() / 100.0,
             },
-            output: Output {
+            output: mcp::Output {
                 stderr_lines: server.counters.stderr_lines,
                 stdout_noise_lines: server.counters.noise,
                 late_replies: server.counters.late_replies,
                 lines_left_out: server.counters.left_out,
             },
-            pins: Pins { mode: server.pins.mode().name(), sums: server.pins.sums() },
+            pins: mcp::PinCounts { mode: server.pins.mode().name(), sums: server.pins.sums() },
             tools: {
                 let tools = server.catalog.tools().iter();
                 tools
@@ -336,9 +163,9 @@ pub(super) fn detail(server: &ServerView, usage: &Usage, permissions: &Permissio
     )
 }
 
-fn supervision(status: &Status) -> Supervision<'_> {
+fn supervision(status: &Status) -> mcp::Supervision<'_> {
     let failures = status.failures;
-    let replicas = status.replicas.iter().map(|replica| Replica {
+    let replicas = status.replicas.iter().map(|replica| mcp::Replica {
         number: replica.number,
         state: replica.state.name(),
         since: timestamp(replica.since),
@@ -346,7 +173,7 @@ fn supervision(status: &Status) -> Supervision<'_> {
         pid: replica.pid,
         outdated: replica.outdated,
     });
-    Supervision {
+    mcp::Supervision {
         since: timestamp(status.since),
         incarnation: status.incarnation,
         pid: status.pid,
@@ -359,7 +186,7 @@ fn supervision(status: &Status) -> Supervision<'_> {
         remarks: &status.remarks,
         unenforced: &status.unenforced,
         replicas: replicas.collect(),
-        update: status.update.as_ref().map(|update| PendingUpdate {
+        update: status.update.as_ref().map(|update| mcp::PendingUpdate {
             state: update.state.name(),
             since: timestamp(update.since),
             cause: update.state.cause().map(ToString::to_string),
@@ -369,8 +196,8 @@ fn supervision(status: &Status) -> Supervision<'_> {
     }
 }
 
-fn traffic_now(server: &ServerView) -> Traffic {
-    Traffic {
+fn traffic_now(server: &ServerView) -> mcp::Traffic {
+    mcp::Traffic {
         in_flight: server.in_flight,
         queued: server.queued,
         breaker: server.breaker.name(),
@@ -383,22 +210,13 @@ fn traffic_now(server: &ServerView) -> Traffic {
 
 /// Returns a server's state for an error that the server caused.
 pub(super) fn state_for_error(status: &Status) -> Value {
-    let body = StateForError {
+    let body = mcp::McpState {
         state: status.state.name(),
         cause: status.cause(),
         restarts: status.restarts,
         supervision: supervision(status),
     };
     serde_json::to_value(body).unwrap_or_default()
-}
-
-#[derive(Serialize)]
-struct StateForError<'a> {
-    state: &'static str,
-    cause: Option<String>,
-    restarts: u64,
-    #[serde(flatten)]
-    supervision: Supervision<'a>,
 }
 
 /// Writes the answer to an order that is being carried out.
@@ -451,8 +269,8 @@ pub(super) fn log_line(line: &LogLine) -> String {
     serde_json::to_string(&log_item(line)).unwrap_or_default()
 }
 
-fn log_item(line: &LogLine) -> LogItem<'_> {
-    LogItem {
+fn log_item(line: &LogLine) -> mcp::LogLine<'_> {
+    mcp::LogLine {
         at: timestamp(line.at),
         incarnation: line.incarnation,
         stream: line.stream.name(),
@@ -461,8 +279,8 @@ fn log_item(line: &LogLine) -> LogItem<'_> {
     }
 }
 
-fn tool_item<'a>(tool: &'a Tool, pins: &ToolPins) -> ToolItem<'a> {
-    ToolItem {
+fn tool_item<'a>(tool: &'a Tool, pins: &ToolPins) -> mcp::Tool<'a> {
+    mcp::Tool {
         name: &tool.name,
         description: tool.description.as_deref(),
         input_schema: &tool.input_schema,
@@ -471,9 +289,9 @@ fn tool_item<'a>(tool: &'a Tool, pins: &ToolPins) -> ToolItem<'a> {
     }
 }
 
-fn item(server: &ServerView) -> Item<'_> {
+fn item(server: &ServerView) -> Mcp<'_> {
     let introduction = server.status.introduction.as_deref();
-    Item {
+    Mcp {
         id: &server.id,
         name: &server.name,
         endpoint_url: server.definition.remote().map(|remote| remote.shown_address()),
@@ -489,7 +307,7 @@ fn item(server: &ServerView) -> Item<'_> {
         cause: cause(server),
         restarts: server.status.restarts,
         protocol_version: introduction.map(|said| &*said.protocol_version),
-        server_info: introduction.map(|said| ServerInfo {
+        server_info: introduction.map(|said| mcp::ServerInfo {
             name: said.server_name.as_deref(),
             version: said.server_version.as_deref(),
         }),

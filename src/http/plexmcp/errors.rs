@@ -20,6 +20,8 @@ use crate::http::core::query;
 use crate::http::core::rejection::{EdgeRejection, TOO_MANY_ACTS, TWO_ENDS, UNKNOWN_CODING, foreign_host};
 use crate::http::core::response_meta::{ResponseMeta, STORE_PAUSE};
 use crate::http::core::streams::TooManyStreams;
+#[cfg(test)]
+use {super::openapi::details::ErrorDetails, crate::http::core::openapi::False};
 
 /// An answer of `/v1` that is not a success. Boxed, so that a handler's success is not as large as its rare
 /// failure.
@@ -112,6 +114,34 @@ impl ApiError {
     }
 }
 
+/// An answer that is not a success.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ErrorResponse"))]
+pub(super) struct ErrorEnvelope<'a> {
+    /// `false`.
+    #[cfg_attr(test, schemars(with = "False"))]
+    success: bool,
+    /// Description of the error.
+    error: ErrorBody<'a>,
+}
+
+/// Description of an error.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Error"))]
+struct ErrorBody<'a> {
+    /// Word for programs, such as `invalid_request`, `not_found` or `mcp_unreachable`. Further ones may be added;
+    /// `docs/errors.md` has them all.
+    #[cfg_attr(test, schemars(extend("pattern" = "^[a-z_]+$")))]
+    code: &'a str,
+    /// Text for people.
+    #[cfg_attr(test, schemars(length(min = 1)))]
+    message: &'a str,
+    /// Particulars of this error; absent if there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "ErrorDetails"))]
+    details: Option<&'a RawValue>,
+}
+
 /// Time after which one of a key's calls may have ended.
 const RETRY_AFTER_BUSY: Duration = Duration::from_secs(1);
 
@@ -120,21 +150,9 @@ const UNEXPECTED: &str = "An unexpected error occurred";
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let answer = *self.0;
-        #[derive(Serialize)]
-        struct Envelope<'a> {
-            success: bool,
-            error: Inside<'a>,
-        }
-        #[derive(Serialize)]
-        struct Inside<'a> {
-            code: &'a str,
-            message: &'a str,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            details: Option<&'a RawValue>,
-        }
         let error =
-            Inside { code: answer.code, message: &answer.message, details: answer.details.as_deref() };
-        let body = serde_json::to_vec(&Envelope { success: false, error }).unwrap_or_default();
+            ErrorBody { code: answer.code, message: &answer.message, details: answer.details.as_deref() };
+        let body = serde_json::to_vec(&ErrorEnvelope { success: false, error }).unwrap_or_default();
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = answer.status;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -104,11 +104,17 @@ pub(super) struct Page {
     per_page: u64,
 }
 
+/// Place of a page in its list.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct Pagination {
+    /// Number of this page, from 1.
     page: u64,
+    /// Number of entries on a page, at most 100.
     per_page: u64,
+    /// Number of entries on all pages.
     total: u64,
+    /// Number of pages; 0 without any entries.
     total_pages: u64,
 }
 

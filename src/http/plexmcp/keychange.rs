@@ -17,6 +17,8 @@ use super::{Id, Shared, ToolCaller, json, limits, strict};
 use crate::gateway::{ChangeRequest, NewKey, parse_duration};
 use crate::http::core::body;
 use crate::http::core::context::RequestContext;
+#[cfg(test)]
+use crate::http::core::openapi::Time;
 
 /// Members that `PATCH` may change.
 const MEMBERS: [&str; 5] = ["name", "description", "expires_at", "permissions", "limits"];
@@ -90,18 +92,31 @@ fn read_grace(body: &[u8]) -> Result<Duration, ApiError> {
     fields.finish(grace)
 }
 
+/// An API key with its new text, which is shown this once.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "RotatedApiKey"))]
+pub(super) struct Rotated<'a> {
+    /// Id, which is as it was.
+    id: &'a str,
+    /// Name, which need not be unique.
+    name: &'a str,
+    /// New text of the key, to be sent as `Authorization: Bearer`. It is not shown again.
+    key: &'a str,
+    /// First characters of the new text, by which its holder can tell it.
+    prefix: &'a str,
+    /// Time at which it was given this text.
+    #[cfg_attr(test, schemars(with = "Option<Time>"))]
+    rotated_at: Option<String>,
+    /// Time until which its earlier text is accepted as well; `null` if it is refused from now on.
+    #[cfg_attr(test, schemars(with = "Option<Time>"))]
+    previous_key_until: Option<String>,
+    /// Time from which on it is refused; `null` if it does not expire.
+    #[cfg_attr(test, schemars(with = "Option<Time>"))]
+    expires_at: Option<String>,
+}
+
 /// Returns the answer to a rotation: beside the answer to a key's making the only one that has a key's text.
-fn rotated(made: &NewKey) -> impl Serialize {
-    #[derive(Serialize)]
-    struct Rotated<'a> {
-        id: &'a str,
-        name: &'a str,
-        key: &'a str,
-        prefix: &'a str,
-        rotated_at: Option<String>,
-        previous_key_until: Option<String>,
-        expires_at: Option<String>,
-    }
+fn rotated(made: &NewKey) -> Rotated<'_> {
     let record = &made.record;
     let replaced = record.replaced;
     Rotated {

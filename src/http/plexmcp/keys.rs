@@ -22,6 +22,11 @@ use crate::http::core::body::string;
 use crate::http::core::context::RequestContext;
 use crate::http::core::timestamp::{format_second, parse_moment};
 use crate::unix_time;
+#[cfg(test)]
+use {
+    super::openapi::words::{ActiveKey, KeyStatus as KeyStatusName, Permissions},
+    crate::http::core::openapi::Time,
+};
 
 /// The longest name of a key, in characters.
 pub(super) const MAX_NAME: usize = 100;
@@ -133,17 +138,30 @@ pub(super) async fn revoke(
 const NOT_DURABLE: &str = "The revocation is in force. It could not be written to the disk, which is tried \
                            again until it is; should the daemon end before that, revoke again";
 
-fn revoked(revocation: &Revocation) -> impl Serialize {
-    #[derive(Serialize)]
-    struct Revoked<'a> {
-        id: &'a str,
-        status: &'static str,
-        revoked_at: Option<String>,
-        revoked_keys: &'a [Arc<str>],
-        durable: bool,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        warning: Option<&'static str>,
-    }
+/// Answer to the revocation of a key.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "KeyRevocation"))]
+pub(super) struct Revoked<'a> {
+    /// Id of the key.
+    id: &'a str,
+    /// Status of the key now.
+    #[cfg_attr(test, schemars(with = "KeyStatusName"))]
+    status: &'static str,
+    /// Time at which it was revoked; `null` if it is not, or is not kept any more.
+    #[cfg_attr(test, schemars(with = "Option<Time>"))]
+    revoked_at: Option<String>,
+    /// Ids of all keys that this request has revoked.
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
+    revoked_keys: &'a [Arc<str>],
+    /// `true` if the revocation would outlive a restart of the gateway. It is in force in any case.
+    durable: bool,
+    /// Advice for the case that it would not; absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "String"))]
+    warning: Option<&'static str>,
+}
+
+fn revoked(revocation: &Revocation) -> Revoked<'_> {
     let key = revocation.key.as_ref();
     Revoked {
         id: &revocation.id,
@@ -156,14 +174,18 @@ fn revoked(revocation: &Revocation) -> impl Serialize {
     }
 }
 
+/// Maker of a key.
 #[derive(Serialize)]
-struct By<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct KeyMaker<'a> {
+    /// Id of the key with which it was made.
     key_id: &'a str,
+    /// Id of the member whose key that is.
     member_id: &'a str,
 }
 
-fn made_by(maker: Option<&Maker>) -> Option<By<'_>> {
-    maker.map(|maker| By { key_id: &maker.key_id, member_id: &maker.member_id })
+fn made_by(maker: Option<&Maker>) -> Option<KeyMaker<'_>> {
+    maker.map(|maker| KeyMaker { key_id: &maker.key_id, member_id: &maker.member_id })
 }
 
 /// Returns the audit's entry for a key: everything but what would help to use or guess it.
@@ -174,7 +196,7 @@ pub(super) fn told(key: &KeyRecord) -> Map<String, Value> {
         ("owner_id", Value::from(&*key.member_id)),
         ("expires_at", key.expires_at.map(moment).into()),
         ("permissions", key.permissions.clone().into()),
-        ("limits", limits::show(&key.limits)),
+        ("limits", serde_json::to_value(limits::show(&key.limits)).unwrap_or_default()),
         ("created_by", key.created_by.as_ref().map(|maker| &*maker.key_id).into()),
     ];
     told.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
@@ -233,31 +255,59 @@ pub(super) fn read_description(fields: &mut Fields, raw: Option<&RawValue>) -> O
     text
 }
 
+/// An API key, without its text.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ApiKey"))]
 pub(super) struct Item<'a> {
+    /// Id, which begins with `key_`.
     id: &'a str,
+    /// Name, which need not be unique.
     name: &'a str,
+    /// Description; `null` if there is none.
     description: Option<&'a str>,
+    /// First characters of the key's text, by which its holder can tell it.
     prefix: &'a str,
+    /// Status of the key.
+    #[cfg_attr(test, schemars(with = "KeyStatusName"))]
     status: &'static str,
+    /// Time at which it was made.
+    #[cfg_attr(test, schemars(with = "Time"))]
     created_at: String,
+    /// Time at which it was last used; `null` if it never was.
+    #[cfg_attr(test, schemars(with = "Option<Time>"))]
     last_used: Option<String>,
+    /// Time from which on it is refused; `null` if it does not expire.
+    #[cfg_attr(test, schemars(with = "Option<Time>"))]
     expires_at: Option<String>,
+    /// Time at which it was revoked; `null` if it was not.
+    #[cfg_attr(test, schemars(with = "Option<Time>"))]
     revoked_at: Option<String>,
+    /// Id of the member that owns it, with whose role it acts.
     owner_id: &'a str,
-    created_by: Option<By<'a>>,
+    /// Key that made it; `null` for the first key, and where that was not recorded.
+    created_by: Option<KeyMaker<'a>>,
+    /// MCPs and tools that it may use.
+    #[cfg_attr(test, schemars(with = "Permissions"))]
     permissions: Value,
-    /// The key's own limits; the default for keys holds where it has none.
-    limits: Value,
-    /// Time at which the key got its current text, and the end of the grace of the one before.
+    /// Limits of its own, beside those of its owner's plan.
+    limits: limits::KeyLimits,
+    /// Time at which it was given its current text; `null` if it still has its first one.
+    #[cfg_attr(test, schemars(with = "Option<Time>"))]
     rotated_at: Option<String>,
+    /// Time until which its earlier text is accepted as well; `null` if it is not accepted.
+    #[cfg_attr(test, schemars(with = "Option<Time>"))]
     previous_key_until: Option<String>,
+    /// Numbers of its calls.
     usage: Usage,
 }
 
+/// Numbers of a key's calls.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "KeyUsage"))]
 struct Usage {
+    /// Number of all its calls.
     total_requests: u64,
+    /// Number of its calls since midnight (UTC).
     requests_today: u64,
 }
 
@@ -284,23 +334,42 @@ pub(super) fn item(key: &KeyView) -> Item<'_> {
     }
 }
 
+/// An API key that was just made, with its text, which is shown this once.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "NewApiKey"))]
+pub(super) struct Created<'a> {
+    /// Id, which begins with `key_`.
+    id: &'a str,
+    /// Name, which need not be unique.
+    name: &'a str,
+    /// Description; `null` if there is none.
+    description: Option<&'a str>,
+    /// Text of the key, to be sent as `Authorization: Bearer`. It is not shown again.
+    key: &'a str,
+    /// First characters of the key's text, by which its holder can tell it.
+    prefix: &'a str,
+    /// Status of the key.
+    #[cfg_attr(test, schemars(with = "ActiveKey"))]
+    status: &'static str,
+    /// Time at which it was made.
+    #[cfg_attr(test, schemars(with = "Time"))]
+    created_at: String,
+    /// Time from which on it is refused; `null` if it does not expire.
+    #[cfg_attr(test, schemars(with = "Option<Time>"))]
+    expires_at: Option<String>,
+    /// Id of the member that owns it, with whose role it acts.
+    owner_id: &'a str,
+    /// Key that made it.
+    created_by: Option<KeyMaker<'a>>,
+    /// MCPs and tools that it may use.
+    #[cfg_attr(test, schemars(with = "Permissions"))]
+    permissions: Value,
+    /// Limits of its own, beside those of its owner's plan.
+    limits: limits::KeyLimits,
+}
+
 /// Returns the answer to a key's making, which has the key's text.
-fn created(made: &NewKey) -> impl Serialize {
-    #[derive(Serialize)]
-    struct Created<'a> {
-        id: &'a str,
-        name: &'a str,
-        description: Option<&'a str>,
-        key: &'a str,
-        prefix: &'a str,
-        status: &'static str,
-        created_at: String,
-        expires_at: Option<String>,
-        owner_id: &'a str,
-        created_by: Option<By<'a>>,
-        permissions: Value,
-        limits: Value,
-    }
+fn created(made: &NewKey) -> Created<'_> {
     let record = &made.record;
     Created {
         id: &record.id,

@@ -2,14 +2,12 @@
 
 use std::num::NonZeroU32;
 
+use serde::Serialize;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
 use super::fields::Fields;
 use super::strict::{nested, or_null};
-use crate::gateway::{
-    KeyLimits, LimitsChange, MAX_CALLS_AT_ONCE, MAX_MONTHLY_REQUESTS, MAX_REQUESTS_PER_SECOND,
-};
+use crate::gateway::{self, LimitsChange, MAX_CALLS_AT_ONCE, MAX_MONTHLY_REQUESTS, MAX_REQUESTS_PER_SECOND};
 
 /// Reads the member; a limit that it does not name is left as it is, `null` takes a limit away.
 pub(super) fn read(fields: &mut Fields, raw: Option<&RawValue>) -> LimitsChange {
@@ -40,18 +38,30 @@ pub(super) fn read(fields: &mut Fields, raw: Option<&RawValue>) -> LimitsChange 
     }
 }
 
-/// Returns the limits that a key has of its own; `null` where it has none.
-pub(super) fn show(limits: &KeyLimits) -> Value {
-    json!({
-        "requests_per_second": limits.requests_per_second,
-        "monthly_requests": limits.monthly_requests,
-        "calls_at_once": limits.calls_at_once,
-    })
+/// Limits that a key has of its own, beside those of its owner's plan. The default for keys holds where it has none.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct KeyLimits {
+    /// Number of requests in a second; `null` for the default.
+    requests_per_second: Option<NonZeroU32>,
+    /// Number of calls in a month (UTC); `null` for the default.
+    monthly_requests: Option<u64>,
+    /// Number of calls that may be under way at the same time; `null` for the default.
+    calls_at_once: Option<usize>,
+}
+
+/// Returns the limits that a key has of its own.
+pub(super) fn show(limits: &gateway::KeyLimits) -> KeyLimits {
+    let gateway::KeyLimits { requests_per_second, monthly_requests, calls_at_once } = *limits;
+    KeyLimits { requests_per_second, monthly_requests, calls_at_once }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::gateway::KeyLimits;
 
     #[test]
     fn limits_are_whole_numbers_or_nothing_and_each_wrong_one_is_named() {
@@ -65,7 +75,7 @@ mod tests {
             read(r#"{"requests_per_second": 5, "monthly_requests": null, "calls_at_once": 8}"#);
         assert!(good);
         assert_eq!(
-            show(&limits),
+            serde_json::to_value(show(&limits)).expect("plain"),
             json!({"requests_per_second": 5, "monthly_requests": null, "calls_at_once": 8})
         );
         for bad in [

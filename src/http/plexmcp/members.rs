@@ -6,11 +6,14 @@ use axum::extract::{Extension, Path, Request, State};
 use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
+use serde::Serialize;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::errors::ApiError;
 use super::fields::{Fields, success};
+#[cfg(test)]
+use super::openapi::words::Removed as RemovedWord;
 use super::organization::item;
 use super::{Administrator, Caller, DiscardBody, Id, Shared, json, strict};
 use crate::gateway::{MemberChange, MemberRequest, MemberView, RegistryError, Removal, Role};
@@ -108,14 +111,33 @@ pub(super) async fn remove(
 const NOT_DURABLE: &str = "The member is removed and its keys are revoked. It could not be written to the disk, \
                            which is tried again until it is; should the daemon end before that, remove it again";
 
-fn removed(id: &str, removal: &Removal) -> Value {
-    let mut told = json!({
-        "id": id, "status": "removed", "keys_revoked": removal.revoked.len(), "durable": removal.durable,
-    });
-    if !removal.durable {
-        told["warning"] = NOT_DURABLE.into();
+/// Answer to the removal of a member.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "MemberRemoval"))]
+pub(super) struct Removed<'a> {
+    /// Id of the member.
+    id: &'a str,
+    /// The word `removed`.
+    #[cfg_attr(test, schemars(with = "RemovedWord"))]
+    status: &'static str,
+    /// Number of its keys that this has revoked.
+    keys_revoked: usize,
+    /// `true` if the removal would outlive a restart of the gateway. It is in force in any case.
+    durable: bool,
+    /// Advice for the case that it would not; absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "String"))]
+    warning: Option<&'static str>,
+}
+
+fn removed<'a>(id: &'a str, removal: &Removal) -> Removed<'a> {
+    Removed {
+        id,
+        status: "removed",
+        keys_revoked: removal.revoked.len(),
+        durable: removal.durable,
+        warning: (!removal.durable).then_some(NOT_DURABLE),
     }
-    told
 }
 
 /// Returns the audit's entry for a member: its rights, and of its identity only its id and name.

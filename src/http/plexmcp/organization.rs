@@ -3,7 +3,6 @@
 use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use super::errors::ApiError;
 use super::fields::{Fields, Page, last, success};
@@ -11,20 +10,74 @@ use super::keys::moment;
 use super::{Caller, QueryPairs, Shared, json};
 use crate::gateway::{MemberView, Role};
 use crate::http::core::timestamp::timestamp;
+#[cfg(test)]
+use {
+    super::openapi::words::{Role as RoleName, Source},
+    crate::http::core::openapi::Time,
+};
+
+/// The organization that the gateway serves.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Organization<'a> {
+    /// Id.
+    id: &'a str,
+    /// Name for people.
+    name: &'a str,
+    /// Name for addresses: lower-case letters, digits and `-`.
+    slug: &'a str,
+    /// Description; `null` if there is none.
+    description: Option<&'a str>,
+    /// Name of its plan.
+    plan: &'a str,
+    /// Time at which it was made.
+    #[cfg_attr(test, schemars(with = "Time"))]
+    created_at: String,
+    /// Settings.
+    settings: OrganizationSettings,
+    /// Limits of its plan.
+    limits: OrganizationLimits,
+    /// Numbers that count against the limits.
+    usage: OrganizationUsage,
+}
+
+/// Settings of the organization.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct OrganizationSettings {
+    /// Protection of the dashboard by a PIN, which this gateway does not have: `false`.
+    pin_protection: bool,
+}
+
+/// Limits of the organization's plan; `null` is unlimited.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct OrganizationLimits {
+    /// Number of MCPs.
+    mcps: Option<u64>,
+    /// Number of API keys.
+    api_keys: Option<u64>,
+    /// Number of members.
+    team_members: Option<u64>,
+    /// Number of calls in a month (UTC).
+    monthly_requests: Option<u64>,
+}
+
+/// Numbers that count against the limits of the organization's plan.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct OrganizationUsage {
+    /// Number of MCPs.
+    mcps: u64,
+    /// Number of API keys.
+    api_keys: u64,
+    /// Number of members.
+    team_members: u64,
+    /// Number of calls in this month (UTC).
+    monthly_requests: u64,
+}
 
 pub(super) async fn show(Caller(caller): Caller, State(shared): State<Shared>) -> Result<Response, ApiError> {
-    #[derive(Serialize)]
-    struct Organization<'a> {
-        id: &'a str,
-        name: &'a str,
-        slug: &'a str,
-        description: Option<&'a str>,
-        plan: &'a str,
-        created_at: String,
-        settings: Value,
-        limits: Value,
-        usage: Value,
-    }
     let seen = shared.gateway.organization(&caller);
     let plan = &seen.plan;
     let monthly = shared.gateway.requests_this_month(&caller).await?;
@@ -36,19 +89,19 @@ pub(super) async fn show(Caller(caller): Caller, State(shared): State<Shared>) -
             description: seen.description.as_deref(),
             plan: &plan.name,
             created_at: timestamp(seen.created_at),
-            settings: json!({"pin_protection": false}),
-            limits: json!({
-                "mcps": plan.max_mcps,
-                "api_keys": plan.max_api_keys,
-                "team_members": plan.max_members,
-                "monthly_requests": plan.monthly_requests,
-            }),
-            usage: json!({
-                "mcps": seen.mcps,
-                "api_keys": seen.api_keys,
-                "team_members": seen.team_members,
-                "monthly_requests": monthly,
-            }),
+            settings: OrganizationSettings { pin_protection: false },
+            limits: OrganizationLimits {
+                mcps: plan.max_mcps,
+                api_keys: plan.max_api_keys,
+                team_members: plan.max_members,
+                monthly_requests: plan.monthly_requests,
+            },
+            usage: OrganizationUsage {
+                mcps: seen.mcps,
+                api_keys: seen.api_keys,
+                team_members: seen.team_members,
+                monthly_requests: monthly,
+            },
         },
         None,
     )))
@@ -74,17 +127,29 @@ pub(super) async fn members(
     Ok(json(success(shown.iter().map(item).collect::<Vec<_>>(), Some(pagination))))
 }
 
+/// A member of the organization.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Member"))]
 pub(super) struct Item<'a> {
+    /// Id, by which keys name their owner.
     id: &'a str,
+    /// Email address; `null` if none was given.
     email: Option<&'a str>,
+    /// Name for people.
     name: &'a str,
+    /// Role, with which all its keys act.
+    #[cfg_attr(test, schemars(with = "RoleName"))]
     role: &'static str,
-    /// Plan of the member itself; `null` for the organization's.
+    /// Name of a plan of its own; `null` for the organization's.
     plan: Option<&'a str>,
-    /// Source that the member comes from, where it can be changed.
+    /// Place where it was made and can be changed.
+    #[cfg_attr(test, schemars(with = "Source"))]
     source: &'static str,
+    /// Time at which it was made.
+    #[cfg_attr(test, schemars(with = "Time"))]
     joined_at: String,
+    /// Time at which one of its keys was last used; `null` if none was.
+    #[cfg_attr(test, schemars(with = "Option<Time>"))]
     last_active: Option<String>,
 }
 

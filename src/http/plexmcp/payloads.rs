@@ -1,6 +1,9 @@
 //! Answers of `/v1` that carry payloads of a child. Payloads are copied as they are and never parsed into a tree;
 //! the envelope is written around them (`docs/http-api.md`, P10 and P11).
 
+#[cfg(test)]
+pub(super) mod schema;
+
 use std::borrow::Cow;
 use std::time::Duration;
 

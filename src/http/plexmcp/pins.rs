@@ -16,6 +16,11 @@ use crate::http::core::body::{object, string};
 use crate::http::core::context::RequestContext;
 use crate::http::core::timestamp::timestamp;
 use crate::unix_time;
+#[cfg(test)]
+use {
+    super::openapi::words::{Digest, PinMode, PinState},
+    crate::http::core::openapi::Time,
+};
 
 /// The most tools that one approval names.
 const MAX_TOOLS: usize = 1_000;
@@ -72,31 +77,58 @@ fn read_tools(fields: &mut Fields, raw: &RawValue) -> Option<Vec<String>> {
     }
 }
 
+/// Comparison of an MCP's tools with the approved ones.
 #[derive(Serialize)]
-struct Report<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Pins"))]
+pub(super) struct Report<'a> {
+    /// Treatment of tools that are not as they were approved.
+    #[cfg_attr(test, schemars(with = "PinMode"))]
     pin: &'static str,
+    /// Digest of all announced tools, which an approval has to name.
+    #[cfg_attr(test, schemars(with = "Digest"))]
     digest: String,
+    /// Announced tools in their order, then those that are gone; empty if nothing is compared.
     tools: Vec<Item<'a>>,
 }
 
+/// A tool beside the approved one of the same name.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "PinnedTool"))]
 struct Item<'a> {
+    /// Name.
     name: &'a str,
+    /// State against the approved tool.
+    #[cfg_attr(test, schemars(with = "PinState"))]
     state: &'static str,
+    /// Digest of the tool as it is announced; `null` if it is gone.
+    #[cfg_attr(test, schemars(with = "Option<Digest>"))]
     digest: Option<String>,
+    /// Digest of the approved tool; `null` if none of this name was approved.
+    #[cfg_attr(test, schemars(with = "Option<Digest>"))]
     approved_digest: Option<String>,
+    /// Time of the approval; `null` if there was none.
+    #[cfg_attr(test, schemars(with = "Option<Time>"))]
     approved_at: Option<String>,
+    /// Id of the member that approved it; `null` if nobody did because it was there when the MCP was first seen.
     approved_by: Option<&'a str>,
+    /// Places where it differs from the approved tool, at most 100.
     differences: Vec<Place<'a>>,
+    /// `true` if there are further places.
     more_differences: bool,
+    /// Characters in it that are not seen or turn the direction of text, such as `U+200B`.
     hidden_characters: &'a [String],
 }
 
+/// A place where a tool differs from the approved one.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ToolDifference"))]
 struct Place<'a> {
+    /// Place in the tool, as a JSON Pointer (RFC 6901).
     path: &'a str,
+    /// Value of the approved tool; absent if it has none there.
     #[serde(skip_serializing_if = "Option::is_none")]
     before: Option<&'a Value>,
+    /// Value as it is announced; absent if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     after: Option<&'a Value>,
 }

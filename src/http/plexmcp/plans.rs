@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use axum::extract::{Extension, Path, Request, State};
 use axum::response::Response;
+use serde::Serialize;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
 use super::errors::ApiError;
 use super::fields::{Fields, success};
+#[cfg(test)]
+use super::openapi::words::{Removed as RemovedWord, Source};
 use super::{Caller, DiscardBody, Id, Owner, Shared, json, strict};
 use crate::gateway::{MAX_MONTHLY_REQUESTS, MAX_REQUESTS_PER_SECOND, PlanRecord, PlanView, RegistryError};
 use crate::http::core::context::RequestContext;
@@ -40,9 +42,17 @@ pub(super) async fn replace(
     let body = shared.body(request).await?;
     visitor.audit_as("plan.put", &name);
     let plan = read(&name, &body)?;
-    let put = item(&shared.gateway.put_plan(&caller, plan).await?);
-    for limit in LIMITS {
-        visitor.tells(limit, put[limit].clone());
+    let put = shared.gateway.put_plan(&caller, plan).await?;
+    let put = item(&put);
+    let told = [
+        put.requests_per_second.map(u64::from),
+        put.monthly_requests,
+        put.max_mcps,
+        put.max_api_keys,
+        put.max_members,
+    ];
+    for (limit, number) in LIMITS.into_iter().zip(told) {
+        visitor.tells(limit, number);
     }
     Ok(json(success(put, None)))
 }
@@ -58,7 +68,7 @@ pub(super) async fn remove(
     let name = plan_name(name)?;
     visitor.audit_as("plan.remove", &name);
     shared.gateway.remove_plan(&caller, &name).await?;
-    Ok(json(success(json!({"name": name, "status": "removed"}), None)))
+    Ok(json(success(Removed { name: &name, status: "removed" }, None)))
 }
 
 fn read(name: &str, body: &[u8]) -> Result<PlanRecord, ApiError> {
@@ -95,17 +105,53 @@ fn read(name: &str, body: &[u8]) -> Result<PlanRecord, ApiError> {
     fields.finish(plan)
 }
 
-fn item(seen: &PlanView) -> Value {
+/// A plan, which limits those who have it. A limit that is `null` is unlimited.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Plan"))]
+pub(super) struct Item<'a> {
+    /// Unique name.
+    name: &'a str,
+    /// Place where it was made and can be changed.
+    #[cfg_attr(test, schemars(with = "Source"))]
+    source: &'static str,
+    /// `true` if it is the organization's plan.
+    is_of_organization: bool,
+    /// Number of members that have it as a plan of their own.
+    members: usize,
+    /// Number of requests in a second of each member.
+    requests_per_second: Option<u32>,
+    /// Number of calls in a month (UTC).
+    monthly_requests: Option<u64>,
+    /// Number of MCPs.
+    max_mcps: Option<u64>,
+    /// Number of API keys.
+    max_api_keys: Option<u64>,
+    /// Number of members.
+    max_members: Option<u64>,
+}
+
+/// Answer to the removal of a plan.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "PlanRemoval"))]
+pub(super) struct Removed<'a> {
+    /// Name of the plan.
+    name: &'a str,
+    /// The word `removed`.
+    #[cfg_attr(test, schemars(with = "RemovedWord"))]
+    status: &'static str,
+}
+
+fn item(seen: &PlanView) -> Item<'_> {
     let plan = &seen.plan;
-    json!({
-        "name": plan.name,
-        "source": plan.source.name(),
-        "is_of_organization": seen.is_of_organization,
-        "members": seen.members,
-        "requests_per_second": plan.requests_per_second,
-        "monthly_requests": plan.monthly_requests,
-        "max_mcps": plan.max_mcps,
-        "max_api_keys": plan.max_api_keys,
-        "max_members": plan.max_members,
-    })
+    Item {
+        name: &plan.name,
+        source: plan.source.name(),
+        is_of_organization: seen.is_of_organization,
+        members: seen.members,
+        requests_per_second: plan.requests_per_second,
+        monthly_requests: plan.monthly_requests,
+        max_mcps: plan.max_mcps,
+        max_api_keys: plan.max_api_keys,
+        max_members: plan.max_members,
+    }
 }

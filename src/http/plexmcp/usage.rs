@@ -1,9 +1,12 @@
 //! `/v1/usage`, its history, and the usage of one key (`docs/http-api.md`, P15).
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
 use super::errors::ApiError;
 use super::fields::{Fields, Page, last, success};
@@ -13,6 +16,11 @@ use crate::clock::believed;
 use crate::gateway::{Bucket, CallStats, Granularity, HistoryQuery, Period, Span, UsageOf, UsageReport};
 use crate::http::core::timestamp::parse_moment;
 use crate::unix_time;
+#[cfg(test)]
+use {
+    super::openapi::words::Period as PeriodName,
+    crate::http::core::openapi::{Date, Time},
+};
 
 pub(super) async fn show(
     Caller(caller): Caller,
@@ -24,7 +32,7 @@ pub(super) async fn show(
     let (name, span) = fields.finish((name, span))?;
     let usage = shared.gateway.usage(&caller, span, UsageOf::default()).await?;
     let limit = shared.gateway.monthly_limit(&caller).filter(|_| name == "month");
-    Ok(json(success(report(&usage, name, span, limit, &shared), None)))
+    Ok(json(success(report(&usage, name, span, limit, &shared.gateway.key_names()), None)))
 }
 
 pub(super) async fn of_key(
@@ -39,7 +47,7 @@ pub(super) async fn of_key(
     let (name, span) = fields.finish((name, span))?;
     let usage = shared.gateway.usage_of_key(&caller, &id, span).await?;
     let limit = shared.gateway.monthly_limit_of_key(&id).filter(|_| name == "month");
-    Ok(json(success(report(&usage, name, span, limit, &shared), None)))
+    Ok(json(success(report(&usage, name, span, limit, &shared.gateway.key_names()), None)))
 }
 
 pub(super) async fn history(
@@ -112,68 +120,175 @@ fn milliseconds(tally: &CallStats) -> Option<u64> {
     tally.mean_latency().map(|mean| u64::try_from(mean.as_millis()).unwrap_or(u64::MAX))
 }
 
+/// Calls of a span of time.
 #[derive(Serialize)]
-struct Report {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Usage"))]
+pub(super) struct Report<'a> {
+    /// Name of the span: `custom` if it was given by its two ends.
+    #[cfg_attr(test, schemars(with = "PeriodName"))]
     period: &'static str,
+    /// First second of the span.
+    #[cfg_attr(test, schemars(with = "Time"))]
     start_date: String,
+    /// Last second of the span.
+    #[cfg_attr(test, schemars(with = "Time"))]
     end_date: String,
-    requests: Value,
-    by_status: Value,
-    /// Counts by outcome of the call, in the words of the metrics.
-    by_outcome: Value,
+    /// Number of all calls, beside the limit of a month.
+    requests: Requests,
+    /// Numbers of calls by success.
+    by_status: ByStatus,
+    /// Numbers of calls by outcome: `ok`, `tool_error`, or a word of the table in `docs/errors.md`.
+    #[cfg_attr(test, schemars(with = "HashMap<String, u64>"))]
+    by_outcome: Map<String, Value>,
+    /// Mean time to the answer, in milliseconds; `null` without calls.
     avg_latency_ms: Option<u64>,
-    bytes: Value,
-    by_mcp: Vec<Value>,
-    by_tool: Vec<Value>,
-    by_api_key: Vec<Value>,
-    by_day: Vec<Value>,
+    /// Lengths of arguments and results. Their content is never kept.
+    bytes: PayloadBytes,
+    /// Calls by MCP, the most called first.
+    by_mcp: Vec<ByMcp<'a>>,
+    /// Calls by tool, the most called first.
+    by_tool: Vec<ByTool<'a>>,
+    /// Calls by API key, the most used first.
+    by_api_key: Vec<ByKey<'a>>,
+    /// Calls of each day of the span.
+    by_day: Vec<ByDay>,
 }
 
-fn report(
-    usage: &UsageReport,
+/// Number of all calls of a span, beside the limit of a month.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "UsageRequests"))]
+struct Requests {
+    /// Number of all calls.
+    total: u64,
+    /// Number of calls that the plan, or the key, allows in a month; `null` if it is unlimited, and for another span than
+    /// `month`.
+    limit: Option<u64>,
+    /// Share of the limit that is used up, in percent; `null` without a limit.
+    percentage: Option<u64>,
+}
+
+/// Numbers of calls by success.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "UsageByStatus"))]
+struct ByStatus {
+    /// Number of calls that ended well.
+    success: u64,
+    /// Number of all others.
+    error: u64,
+}
+
+/// Lengths of arguments and results, in bytes.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "UsageBytes"))]
+struct PayloadBytes {
+    /// Length of all arguments.
+    arguments: u64,
+    /// Length of all results.
+    results: u64,
+}
+
+/// Calls of an MCP.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "UsageByMcp"))]
+struct ByMcp<'a> {
+    /// Id of the MCP.
+    mcp_id: &'a str,
+    /// Name of the MCP; `null` if it was removed.
+    name: Option<&'a str>,
+    /// Number of calls.
+    requests: u64,
+    /// Number of calls that failed.
+    errors: u64,
+    /// Mean time to the answer, in milliseconds; `null` without calls.
+    avg_latency_ms: Option<u64>,
+}
+
+/// Calls of a tool.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "UsageByTool"))]
+struct ByTool<'a> {
+    /// Id of the tool's MCP.
+    mcp_id: &'a str,
+    /// Name of the tool.
+    tool: &'a str,
+    /// Number of calls.
+    requests: u64,
+    /// Number of calls that failed.
+    errors: u64,
+    /// Mean time to the answer, in milliseconds; `null` without calls.
+    avg_latency_ms: Option<u64>,
+}
+
+/// Calls of an API key.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "UsageByApiKey"))]
+struct ByKey<'a> {
+    /// Id of the key.
+    key_id: &'a str,
+    /// Name of the key; `null` if it is not kept any more.
+    name: Option<&'a str>,
+    /// Number of calls.
+    requests: u64,
+}
+
+/// Calls of a day.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "UsageByDay"))]
+struct ByDay {
+    /// Day (UTC).
+    #[cfg_attr(test, schemars(with = "Date"))]
+    date: String,
+    /// Number of calls.
+    requests: u64,
+}
+
+fn report<'a>(
+    usage: &'a UsageReport,
     period: &'static str,
     span: Span,
     limit: Option<u64>,
-    shared: &Shared,
-) -> Report {
+    names: &'a HashMap<Arc<str>, String>,
+) -> Report<'a> {
     let (start, end) = span.seconds();
-    let names = shared.gateway.key_names();
     let total = usage.total.calls();
     let percentage = limit.map(|limit| (total.saturating_mul(100)).checked_div(limit).unwrap_or(100));
     let (arguments, results) = usage.total.bytes();
-    let by_mcp = usage.by_server.iter().map(|(id, name, tally)| {
-        json!({
-            "mcp_id": id, "name": name, "requests": tally.calls(), "errors": tally.errors(),
-            "avg_latency_ms": milliseconds(tally),
-        })
+    let by_mcp = usage.by_server.iter().map(|(id, name, tally)| ByMcp {
+        mcp_id: id,
+        name: name.as_deref(),
+        requests: tally.calls(),
+        errors: tally.errors(),
+        avg_latency_ms: milliseconds(tally),
     });
-    let by_tool = usage.by_tool.iter().map(|(id, tool, tally)| {
-        json!({
-            "mcp_id": id, "tool": tool, "requests": tally.calls(), "errors": tally.errors(),
-            "avg_latency_ms": milliseconds(tally),
-        })
+    let by_tool = usage.by_tool.iter().map(|(id, tool, tally)| ByTool {
+        mcp_id: id,
+        tool,
+        requests: tally.calls(),
+        errors: tally.errors(),
+        avg_latency_ms: milliseconds(tally),
     });
-    let by_key = usage
-        .by_key
-        .iter()
-        .map(|(id, tally)| json!({"key_id": id, "name": names.get(id), "requests": tally.calls()}));
+    let by_key = usage.by_key.iter().map(|(id, tally)| ByKey {
+        key_id: id,
+        name: names.get(id).map(String::as_str),
+        requests: tally.calls(),
+    });
     let by_day = usage
         .by_day
         .iter()
-        .map(|(start, tally)| json!({"date": &moment(*start)[..10], "requests": tally.calls()}));
+        .map(|(start, tally)| ByDay { date: moment(*start)[..10].to_owned(), requests: tally.calls() });
     Report {
         period,
         start_date: moment(start),
         end_date: moment(end),
-        requests: json!({"total": total, "limit": limit, "percentage": percentage}),
-        by_status: json!({"success": total - usage.total.errors(), "error": usage.total.errors()}),
+        requests: Requests { total, limit, percentage },
+        by_status: ByStatus { success: total - usage.total.errors(), error: usage.total.errors() },
         by_outcome: usage
             .total
             .outcomes()
-            .map(|(outcome, calls)| (outcome.to_owned(), json!(calls)))
+            .map(|(outcome, calls)| (outcome.to_owned(), calls.into()))
             .collect(),
         avg_latency_ms: milliseconds(&usage.total),
-        bytes: json!({"arguments": arguments, "results": results}),
+        bytes: PayloadBytes { arguments, results },
         by_mcp: by_mcp.collect(),
         by_tool: by_tool.collect(),
         by_api_key: by_key.collect(),
@@ -181,12 +296,21 @@ fn report(
     }
 }
 
+/// Calls of an hour, a day or a month.
 #[derive(Serialize)]
-struct Item {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "UsageBucket"))]
+pub(super) struct Item {
+    /// First second.
+    #[cfg_attr(test, schemars(with = "Time"))]
     period_start: String,
+    /// Last second.
+    #[cfg_attr(test, schemars(with = "Time"))]
     period_end: String,
+    /// Number of calls.
     requests: u64,
+    /// Number of calls that failed.
     errors: u64,
+    /// Mean time to the answer, in milliseconds; `null` without calls.
     avg_latency_ms: Option<u64>,
 }
 

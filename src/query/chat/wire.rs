@@ -37,6 +37,7 @@ pub(in crate::query) struct StreamOptions {
 
 /// Token counts, as the endpoint reports them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TokenUsage {
     /// Tokens of the request.
     pub prompt_tokens: u64,
