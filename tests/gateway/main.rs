@@ -28,6 +28,7 @@ mod matrix;
 mod mcp_cli;
 mod odd_answers;
 mod odd_servers;
+mod openapi;
 mod overload;
 mod owner;
 mod persisting;

@@ -97,7 +97,8 @@ impl Server {
             }
             "error" => {
                 let message = arguments["message"].as_str().unwrap_or("told to answer with an error");
-                return Err(Refusal::new(arguments["code"].as_i64().unwrap_or(-32000), message));
+                let refusal = Refusal::new(arguments["code"].as_i64().unwrap_or(-32000), message);
+                return Err(Refusal { data: arguments.get("data").cloned(), ..refusal });
             }
             "crash" => crash(&arguments),
             "env" => return Ok(Some(content(&environment()))),

@@ -59,7 +59,8 @@ tools
   fail {message?}         a result with isError
   empty                   a result without content
   reply {result}          the given result, in the legacy era whatever it is
-  error {code?, message?} a JSON-RPC error
+  error {code?, message?, data?}
+                          a JSON-RPC error
   crash {code?, signal?}  ends the process, without an answer
   env, fds, pid           the environment, the open descriptors and the id of this process
   meta                    the _meta of the call

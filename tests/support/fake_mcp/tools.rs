@@ -102,8 +102,16 @@ pub(crate) fn templates() -> Value {
     json!({"resourceTemplates": [{"uriTemplate": "fake://item/{name}", "name": "item", "mimeType": "text/plain"}]})
 }
 
+/// A resource that is not listed and no text.
+const BLOB: &str = "fake://blob";
+
 /// `resources/read`; nothing when there is no such resource.
 pub(crate) fn read(uri: &str) -> Option<Value> {
+    if uri == BLOB {
+        return Some(
+            json!({"contents": [{"uri": uri, "mimeType": "application/octet-stream", "blob": "AAE="}]}),
+        );
+    }
     let listed = RESOURCES
         .iter()
         .find(|(known, ..)| *known == uri)
