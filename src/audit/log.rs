@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -16,10 +15,14 @@ use tokio::sync::oneshot;
 
 use super::entry::{AuditEntry, EntryKind, Outcome};
 use super::error::Error;
+use super::error::off_the_runtime;
 use super::export::Export;
+use super::part::Part;
+use super::query::AuditQuery;
 use super::rate::{Rate, RateDecision};
 use super::reading;
-use super::segments::{Listed, Part, Segments};
+use super::segments::{Listed, Segments};
+use super::settings::AuditSettings;
 use crate::clock;
 use crate::process;
 
@@ -37,58 +40,6 @@ const LOOK_EVERY_BYTES: u64 = 64 * 1024;
 /// Number of lines between checks for expired segments, and the interval of checks when nothing is written.
 const EXPIRE_EVERY: u64 = 1_000;
 const EXPIRE_AFTER: Duration = Duration::from_secs(900);
-
-/// Retention settings of the audit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AuditSettings {
-    /// Age after which segments are removed.
-    pub keep: Duration,
-    /// Maximum total size, in bytes.
-    pub keep_bytes: u64,
-    /// `true` if calls are recorded, too, each with a hash of its arguments.
-    pub calls: bool,
-}
-
-impl Default for AuditSettings {
-    fn default() -> AuditSettings {
-        AuditSettings { keep: Duration::from_secs(400 * 86_400), keep_bytes: 64 * 1024 * 1024, calls: false }
-    }
-}
-
-/// Filter for entries; an unset field matches all.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AuditQuery {
-    /// Action to match, exactly or as a prefix followed by a dot.
-    pub action: Option<String>,
-    /// Outcome to match, by its name.
-    pub outcome: Option<String>,
-    /// Id of the member to match.
-    pub member_id: Option<String>,
-    /// Id of the key to match.
-    pub key_id: Option<String>,
-}
-
-impl AuditQuery {
-    pub(super) fn takes(&self, line: &str) -> bool {
-        #[derive(Deserialize)]
-        struct Seen<'a> {
-            #[serde(borrow)]
-            action: std::borrow::Cow<'a, str>,
-            outcome: &'a str,
-            member_id: Option<std::borrow::Cow<'a, str>>,
-            key_id: Option<std::borrow::Cow<'a, str>>,
-        }
-        let Ok(seen) = serde_json::from_str::<Seen<'_>>(line) else { return false };
-        let of_action = |wanted: &String| {
-            let rest = seen.action.strip_prefix(wanted.as_str());
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
-        self.action.as_ref().is_none_or(of_action)
-            && self.outcome.as_ref().is_none_or(|wanted| wanted == seen.outcome)
-            && self.member_id.as_ref().is_none_or(|wanted| seen.member_id.as_deref() == Some(wanted))
-            && self.key_id.as_ref().is_none_or(|wanted| seen.key_id.as_deref() == Some(wanted))
-    }
-}
 
 enum Message {
     Entry(Box<AuditEntry>, Option<oneshot::Sender<()>>),
@@ -417,18 +368,6 @@ impl AuditHandle {
         if !matches!(joined.await, Ok(Ok(()))) {
             tracing::error!("the audit's thread panicked");
         }
-    }
-}
-
-pub(super) async fn off_the_runtime<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> Result<T, Error> {
-    let failed = |error: &dyn std::fmt::Display| Error::Internal {
-        reason: format!("the audit cannot be read: {error}"),
-    };
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result.map_err(|error| failed(&error)),
-        Err(error) => Err(failed(&error)),
     }
 }
 

@@ -3,7 +3,10 @@
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 
-use super::segments::{Listed, Part, Segment, number_of};
+use super::line::number_of;
+use super::part::Part;
+use super::segments::Listed;
+use super::strand::Segment;
 use crate::store::disk::File;
 
 /// Number of bytes read at once from a segment when reading from its beginning.

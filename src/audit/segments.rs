@@ -7,57 +7,16 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::log::AuditSettings;
+use super::part::Part;
+use super::settings::AuditSettings;
 use super::shares::{Authors, Gone};
-pub(super) use super::strand::{Segment, is_entry};
-use super::strand::{Strand, remove_unfinished, sync_directory};
+use super::strand::{Segment, Strand, remove_unfinished, sync_directory};
 use crate::store::disk as fs;
 
 /// Maximum length of a segment, in bytes.
 const SEGMENT: u64 = 4 * 1024 * 1024;
 /// Minimum number of segments that the kept size is divided into: limits the size of a segment.
 const MIN_SEGMENTS: u64 = 32;
-
-/// Class of entries with files and a share of the space of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
-    /// Acts that were carried out, and files of versions that kept everything in one place.
-    Acts,
-    /// Calls, and questions that lead to calls.
-    Calls,
-    /// Refused and failed requests, and looks.
-    Rest,
-}
-
-impl Part {
-    pub(super) const ALL: [Part; 3] = [Part::Acts, Part::Calls, Part::Rest];
-
-    /// Returns the number of quarters of the kept size that are reserved for it, regardless of the size of the
-    /// others.
-    fn quarters(self) -> u64 {
-        match self {
-            Part::Acts => 2,
-            Part::Calls | Part::Rest => 1,
-        }
-    }
-
-    /// Returns the end of its files' names.
-    pub(super) fn suffix(self) -> &'static str {
-        match self {
-            Part::Acts => "-acts.jsonl",
-            Part::Calls => "-calls.jsonl",
-            Part::Rest => "-rest.jsonl",
-        }
-    }
-
-    /// Returns the part that a file belongs to and the number of its first line; `None` for a foreign file.
-    fn of_file(path: &Path) -> Option<(Part, u64)> {
-        let (number, rest) = path.file_name()?.to_str()?.split_at_checked(20)?;
-        let part = Part::ALL.into_iter().find(|part| part.suffix() == rest);
-        let part = part.or_else(|| (rest == ".jsonl").then_some(Part::Acts))?;
-        Some((part, number.parse().ok()?))
-    }
-}
 
 /// Files of each part at one time, the oldest first.
 pub(super) type Listed = [Vec<Segment>; Part::ALL.len()];
@@ -189,13 +148,6 @@ impl Segments {
 /// Returns the maximum length of a segment, in bytes.
 pub(super) fn segment_size(settings: AuditSettings) -> u64 {
     SEGMENT.min(settings.keep_bytes / MIN_SEGMENTS)
-}
-
-/// Returns the number that a line begins with; `None` if it begins otherwise.
-pub(super) fn number_of(line: &[u8]) -> Option<u64> {
-    let digits = line.strip_prefix(b"{\"number\":")?;
-    let end = digits.iter().position(|byte| !byte.is_ascii_digit())?;
-    std::str::from_utf8(&digits[..end]).ok()?.parse().ok()
 }
 
 #[cfg(test)]

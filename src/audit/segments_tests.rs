@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::super::reading::{Direction, Lines, search};
 use super::*;
+use crate::audit::line::number_of;
 use crate::power_disk::{Cut, Dice, Fault};
 use crate::store::disk::OpenOptions;
 use crate::store::simulated::Place;

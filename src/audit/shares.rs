@@ -10,7 +10,7 @@ use std::hash::{BuildHasher, RandomState};
 use memchr::memmem;
 use serde_json::{Map, Value, json};
 
-use super::segments::number_of;
+use super::line::number_of;
 
 /// Maximum number of members, and of actions, named in the report of removed lines.
 const NAMED: usize = 5;

@@ -11,9 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
-use serde::de::IgnoredAny;
-
-use super::segments::{Part, number_of};
+use super::line::{is_entry, number_of};
+use super::part::Part;
 use super::shares::{Authors, Gone, Shares, add, shares_of, thin, to_go};
 use crate::process;
 use crate::store::disk::{self as fs, File, OpenOptions};
@@ -427,11 +426,6 @@ fn shown_lines(segment: &Segment) -> io::Result<Vec<u8>> {
 fn have_one_in_common(some: &[u8], others: &[u8]) -> bool {
     let some: HashSet<&[u8]> = some.split_inclusive(|byte| *byte == b'\n').collect();
     others.split_inclusive(|byte| *byte == b'\n').any(|line| is_entry(line) && some.contains(line))
-}
-
-/// Reports whether a line is an entry, and not the damaged remains of one.
-pub(super) fn is_entry(line: &[u8]) -> bool {
-    number_of(line).is_some() && serde_json::from_slice::<IgnoredAny>(line).is_ok()
 }
 
 /// Reports whether a file is of the version that kept everything in one place.

@@ -3,31 +3,16 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use super::buffer::UsageBuffer;
 use super::error::Error;
 use super::meter::Meter;
 use super::quota::Quotas;
+use super::traffic::Traffic;
 use super::writer::{self, Retention, UsageBuffers, UsageHandle};
 use crate::access::{KeyRing, Principal};
 use crate::store::Store;
 use crate::telemetry::metrics::ServerMetrics;
-
-/// Counts of a server's calls, including those of earlier runs of the daemon.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Traffic {
-    /// Number of tool calls and resource reads that reached dispatch.
-    pub calls: u64,
-    /// Number of those that ended with an error.
-    pub errors: u64,
-    /// Number of calls on the current UTC day.
-    pub calls_today: u64,
-    /// Sum of all durations.
-    pub total_latency: Duration,
-    /// Time when the last call ended; `None` if there was none since the daemon started.
-    pub last_active: Option<SystemTime>,
-}
 
 /// Usage and quotas of a running daemon.
 pub struct Accounting {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::accounting::Traffic;
 use super::buffer::{UsageBuffer, UsageSample};
 use super::calendar::hour_of;
+use super::traffic::Traffic;
 use crate::clock;
 use crate::telemetry::metrics::{Kind, OK, ServerMetrics};
 use crate::unix_time;

@@ -14,9 +14,10 @@ mod error;
 mod meter;
 mod quota;
 mod report;
+mod traffic;
 mod writer;
 
-pub use self::accounting::{Accounting, Traffic};
+pub use self::accounting::Accounting;
 #[cfg(feature = "bench")]
 pub use self::bench::CallAccounting;
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub(crate) use self::meter::Meter;
 #[cfg(test)]
 pub(crate) use self::quota::Quotas;
 pub use self::report::{Bucket, Granularity, HistoryQuery, Period, Span, Usage, UsageOf};
+pub use self::traffic::Traffic;
 pub use self::writer::Retention;
 #[cfg(test)]
 pub(crate) use self::writer::UsageBuffers;

@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use dashmap::DashMap;
 use tokio::sync::oneshot;
 
-use super::accounting::Traffic;
 use super::aggregates::{Grant, Total, UsageAggregates};
 use super::buffer::UsageBuffer;
 use super::calendar::{day_of, day_of_hour, hour_of};
 use super::error::Error;
 use super::report::{self, Bucket, HistoryQuery, Span, Usage, UsageOf};
+use super::traffic::Traffic;
 use crate::access::KeyRing;
 use crate::clock;
 use crate::store::{self, Store, StoreError};

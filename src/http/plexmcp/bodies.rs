@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::Value;
 
 use super::errors::ApiError;
 use super::fields::{Fields, Page, last, success};
 use super::mcp::{self, Health, Mcp, McpDetail};
+use super::supervision::supervision;
 use crate::gateway::{
-    BreakerState, CRASH_LOOP, LogLine, Permissions, PinState, ServerView, State, Status, Tool, ToolCall,
-    ToolPins, Usage, on_the_wall,
+    BreakerState, LogLine, Permissions, PinState, ServerView, State, Tool, ToolCall, ToolPins, Usage,
+    on_the_wall,
 };
 use crate::http::core::body::{object, string};
 use crate::http::core::timestamp::timestamp;
@@ -163,39 +163,6 @@ pub(super) fn detail(server: &ServerView, usage: &Usage, permissions: &Permissio
     )
 }
 
-fn supervision(status: &Status) -> mcp::Supervision<'_> {
-    let failures = status.failures;
-    let replicas = status.replicas.iter().map(|replica| mcp::Replica {
-        number: replica.number,
-        state: replica.state.name(),
-        since: timestamp(replica.since),
-        incarnation: replica.incarnation,
-        pid: replica.pid,
-        outdated: replica.outdated,
-    });
-    mcp::Supervision {
-        since: timestamp(status.since),
-        incarnation: status.incarnation,
-        pid: status.pid,
-        failures,
-        crash_loop: failures >= CRASH_LOOP,
-        next_start_at: status.state.next_start().map(timestamp),
-        last_exit: status.last_exit.as_ref().map(ToString::to_string),
-        first_stderr: &status.first_stderr,
-        last_stderr: &status.last_stderr,
-        remarks: &status.remarks,
-        unenforced: &status.unenforced,
-        replicas: replicas.collect(),
-        update: status.update.as_ref().map(|update| mcp::PendingUpdate {
-            state: update.state.name(),
-            since: timestamp(update.since),
-            cause: update.state.cause().map(ToString::to_string),
-            next_start_at: update.state.next_start().map(timestamp),
-            last_stderr: &update.last_stderr,
-        }),
-    }
-}
-
 fn traffic_now(server: &ServerView) -> mcp::Traffic {
     mcp::Traffic {
         in_flight: server.in_flight,
@@ -206,17 +173,6 @@ fn traffic_now(server: &ServerView) -> mcp::Traffic {
             BreakerState::Closed | BreakerState::HalfOpen => None,
         },
     }
-}
-
-/// Returns a server's state for an error that the server caused.
-pub(super) fn state_for_error(status: &Status) -> Value {
-    let body = mcp::McpState {
-        state: status.state.name(),
-        cause: status.cause(),
-        restarts: status.restarts,
-        supervision: supervision(status),
-    };
-    serde_json::to_value(body).unwrap_or_default()
 }
 
 /// Writes the answer to an order that is being carried out.

@@ -209,7 +209,7 @@ impl From<Error> for ApiError {
             Error::Unreachable { in_flight, retry_after, status, .. } => {
                 let mut details = json!({"phase": phase(in_flight)});
                 if let Some(status) = status {
-                    details["server"] = super::bodies::state_for_error(&status);
+                    details["server"] = super::supervision::state_for_error(&status);
                 }
                 ApiError::new(StatusCode::BAD_GATEWAY, "mcp_unreachable", text)
                     .with(&details)

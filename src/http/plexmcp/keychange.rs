@@ -12,13 +12,14 @@ use serde_json::value::RawValue;
 
 use super::errors::ApiError;
 use super::fields::{Fields, success, success_with};
-use super::keys::{MAX_NAME, item, key_id, moment, read_description, read_end, refused, told};
+use super::keys::{MAX_NAME, item, key_id, read_description, read_end, refused, told};
 use super::{Id, Shared, ToolCaller, json, limits, strict};
 use crate::gateway::{ChangeRequest, NewKey, parse_duration};
 use crate::http::core::body;
 use crate::http::core::context::RequestContext;
 #[cfg(test)]
 use crate::http::core::openapi::Time;
+use crate::http::core::timestamp::format_second;
 
 /// Members that `PATCH` may change.
 const MEMBERS: [&str; 5] = ["name", "description", "expires_at", "permissions", "limits"];
@@ -71,7 +72,7 @@ pub(super) async fn rotate(
     let grace = body.map(|body| read_grace(&body)).transpose()?.unwrap_or_default();
     let made = shared.gateway.rotate_key(&caller, &id, grace).await?;
     visitor.tells_all(told(&made.record));
-    visitor.tells("previous_key_until", made.record.replaced.map(|replaced| moment(replaced.until)));
+    visitor.tells("previous_key_until", made.record.replaced.map(|replaced| format_second(replaced.until)));
     let mut response = json(success(rotated(&made), None));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
@@ -124,8 +125,8 @@ fn rotated(made: &NewKey) -> Rotated<'_> {
         name: &record.name,
         key: &made.text,
         prefix: &record.prefix,
-        rotated_at: replaced.map(|replaced| moment(replaced.at)),
-        previous_key_until: replaced.filter(|it| it.until > it.at).map(|it| moment(it.until)),
-        expires_at: record.expires_at.map(moment),
+        rotated_at: replaced.map(|replaced| format_second(replaced.at)),
+        previous_key_until: replaced.filter(|it| it.until > it.at).map(|it| format_second(it.until)),
+        expires_at: record.expires_at.map(format_second),
     }
 }

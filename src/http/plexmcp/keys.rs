@@ -167,7 +167,7 @@ fn revoked(revocation: &Revocation) -> Revoked<'_> {
         id: &revocation.id,
         // A key that is no longer kept had ended before.
         status: key.map_or(KeyStatus::Revoked, |key| key.status).name(),
-        revoked_at: key.and_then(|key| key.record.revoked_at).map(moment),
+        revoked_at: key.and_then(|key| key.record.revoked_at).map(format_second),
         revoked_keys: &revocation.revoked,
         durable: revocation.durable,
         warning: (!revocation.durable).then_some(NOT_DURABLE),
@@ -194,7 +194,7 @@ pub(super) fn told(key: &KeyRecord) -> Map<String, Value> {
         ("id", Value::from(&*key.id)),
         ("name", Value::from(key.name.as_str())),
         ("owner_id", Value::from(&*key.member_id)),
-        ("expires_at", key.expires_at.map(moment).into()),
+        ("expires_at", key.expires_at.map(format_second).into()),
         ("permissions", key.permissions.clone().into()),
         ("limits", serde_json::to_value(limits::show(&key.limits)).unwrap_or_default()),
         ("created_by", key.created_by.as_ref().map(|maker| &*maker.key_id).into()),
@@ -320,16 +320,16 @@ pub(super) fn item(key: &KeyView) -> Item<'_> {
         description: record.description.as_deref(),
         prefix: &record.prefix,
         status: key.status.name(),
-        created_at: moment(record.created_at),
-        last_used: key.last_used.map(moment),
-        expires_at: record.expires_at.map(moment),
-        revoked_at: record.revoked_at.map(moment),
+        created_at: format_second(record.created_at),
+        last_used: key.last_used.map(format_second),
+        expires_at: record.expires_at.map(format_second),
+        revoked_at: record.revoked_at.map(format_second),
         owner_id: &record.member_id,
         created_by: made_by(record.created_by.as_ref()),
         permissions: record.permissions.clone().into(),
         limits: limits::show(&record.limits),
-        rotated_at: record.replaced.map(|replaced| moment(replaced.at)),
-        previous_key_until: record.replaced.filter(|it| it.until > now).map(|it| moment(it.until)),
+        rotated_at: record.replaced.map(|replaced| format_second(replaced.at)),
+        previous_key_until: record.replaced.filter(|it| it.until > now).map(|it| format_second(it.until)),
         usage: Usage { total_requests: key.total_requests, requests_today: key.requests_today },
     }
 }
@@ -378,16 +378,11 @@ fn created(made: &NewKey) -> Created<'_> {
         key: &made.text,
         prefix: &record.prefix,
         status: KeyStatus::Active.name(),
-        created_at: moment(record.created_at),
-        expires_at: record.expires_at.map(moment),
+        created_at: format_second(record.created_at),
+        expires_at: record.expires_at.map(format_second),
         owner_id: &record.member_id,
         created_by: made_by(record.created_by.as_ref()),
         permissions: record.permissions.clone().into(),
         limits: limits::show(&record.limits),
     }
-}
-
-/// Formats seconds since 1970 as the dialect writes them.
-pub(super) fn moment(seconds: u64) -> String {
-    format_second(seconds)
 }

@@ -17,6 +17,7 @@ mod payloads;
 mod pins;
 mod plans;
 mod strict;
+mod supervision;
 mod usage;
 
 #[cfg(test)]

@@ -6,10 +6,9 @@ use serde::Serialize;
 
 use super::errors::ApiError;
 use super::fields::{Fields, Page, last, success};
-use super::keys::moment;
 use super::{Caller, QueryPairs, Shared, json};
 use crate::gateway::{MemberView, Role};
-use crate::http::core::timestamp::timestamp;
+use crate::http::core::timestamp::{format_second, timestamp};
 #[cfg(test)]
 use {
     super::openapi::words::{Role as RoleName, Source},
@@ -161,7 +160,7 @@ pub(super) fn item(seen: &MemberView) -> Item<'_> {
         role: seen.member.role.name(),
         plan: seen.member.plan.as_ref().map(|plan| &*plan.name),
         source: seen.member.source.name(),
-        joined_at: moment(seen.joined_at),
-        last_active: seen.last_active.map(moment),
+        joined_at: format_second(seen.joined_at),
+        last_active: seen.last_active.map(format_second),
     }
 }

@@ -10,11 +10,11 @@ use serde_json::{Map, Value};
 
 use super::errors::ApiError;
 use super::fields::{Fields, Page, last, success};
-use super::keys::{key_id, moment};
+use super::keys::key_id;
 use super::{Caller, Id, QueryPairs, Shared, ToolCaller, json};
 use crate::clock::believed;
 use crate::gateway::{Bucket, CallStats, Granularity, HistoryQuery, Period, Span, UsageOf, UsageReport};
-use crate::http::core::timestamp::parse_moment;
+use crate::http::core::timestamp::{format_second, parse_moment};
 use crate::unix_time;
 #[cfg(test)]
 use {
@@ -272,14 +272,14 @@ fn report<'a>(
         name: names.get(id).map(String::as_str),
         requests: tally.calls(),
     });
-    let by_day = usage
-        .by_day
-        .iter()
-        .map(|(start, tally)| ByDay { date: moment(*start)[..10].to_owned(), requests: tally.calls() });
+    let by_day = usage.by_day.iter().map(|(start, tally)| ByDay {
+        date: format_second(*start)[..10].to_owned(),
+        requests: tally.calls(),
+    });
     Report {
         period,
-        start_date: moment(start),
-        end_date: moment(end),
+        start_date: format_second(start),
+        end_date: format_second(end),
         requests: Requests { total, limit, percentage },
         by_status: ByStatus { success: total - usage.total.errors(), error: usage.total.errors() },
         by_outcome: usage
@@ -316,8 +316,8 @@ pub(super) struct Item {
 
 fn item(bucket: &Bucket) -> Item {
     Item {
-        period_start: moment(bucket.start),
-        period_end: moment(bucket.end),
+        period_start: format_second(bucket.start),
+        period_end: format_second(bucket.end),
         requests: bucket.tally.calls(),
         errors: bucket.tally.errors(),
         avg_latency_ms: milliseconds(&bucket.tally),
