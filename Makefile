@@ -11,8 +11,10 @@ TARGET =
 # What `make wild` may be told: which servers (a,b), how many of the table at most; how many seconds late they begin.
 ONLY =
 LATE =
+# Where `make record-answers` writes.
+DIR =
 
-.PHONY: help build check test openapi canary soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-gateway
+.PHONY: help build check test openapi canary record-answers soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-gateway
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -29,6 +31,10 @@ openapi: ## Write the OpenAPI documents anew, of what the code answers
 
 canary: real-servers wild-short ## The tests of the daemon with everything logged: no secret of a test may be in any log
 	MCPVISOR_TEST_LOG=trace cargo test --locked --test gateway
+
+record-answers: real-servers wild-short ## The tests of the daemon, with every answer written down in the folder DIR=
+	@test -n "$(DIR)" || { echo 'say where: make record-answers DIR=folder'; exit 2; }
+	MCPVISOR_TEST_RECORD=$(abspath $(DIR)) cargo test --locked --test gateway
 
 soak: real-servers ## The long runs: SCENARIO=cycles|kills|broken|mixed|idle|edit|durability|powercut|usage|limits|queries|hangups|ids|authority|slow|unread|budgets|seed, COUNT=, SECONDS=, RELEASE=1
 ifeq ($(SCENARIO),seed)

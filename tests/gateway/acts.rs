@@ -6,12 +6,12 @@ use std::collections::HashMap;
 use mcpvisor::http::{Route, known_routes};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::support::DEADLINE;
 use crate::support::ask::ask;
 use crate::support::gateway::{Gateway, TestGateway};
+use crate::support::recording::Socket;
 
 /// The longest body that is taken here.
 const LIMIT: usize = 4096;
@@ -118,7 +118,7 @@ async fn every_failed_act_has_exactly_one_line_with_its_name_whatever_is_wrong()
 }
 
 /// Sends a part of a request, and gives what comes back until the connection ends.
-async fn half_sent(mut socket: TcpStream, head: String, leaves: bool) -> String {
+async fn half_sent(mut socket: Socket, head: String, leaves: bool) -> String {
     socket.write_all(head.as_bytes()).await.expect("sent");
     if leaves {
         socket.shutdown().await.expect("ended");

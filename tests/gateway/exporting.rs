@@ -5,11 +5,11 @@ use std::path::Path;
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use crate::revoking::{make, revoke};
 use crate::support::ask::ask;
 use crate::support::gateway::{Gateway, TestGateway};
+use crate::support::recording::Socket;
 use crate::support::{DEADLINE, wait_until};
 
 /// How many lines there are from before, in so many segments: more than sockets take while nobody reads.
@@ -35,7 +35,7 @@ fn large_audit(data: &Path) {
 }
 
 /// A socket on which an export was asked for, and nothing was read.
-async fn asked(gateway: &Gateway, key: &str) -> TcpStream {
+async fn asked(gateway: &Gateway, key: &str) -> Socket {
     let mut socket = gateway.raw_socket().await;
     let head = format!(
         "GET /v1/audit/export HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {key}\r\nconnection: close\r\n\r\n",
@@ -46,7 +46,7 @@ async fn asked(gateway: &Gateway, key: &str) -> TcpStream {
 }
 
 /// Everything up to the end of the connection, however that comes.
-async fn rest(mut socket: TcpStream) -> Vec<u8> {
+async fn rest(mut socket: Socket) -> Vec<u8> {
     let mut bytes = Vec::new();
     let read = socket.read_to_end(&mut bytes);
     let in_time = tokio::time::timeout(DEADLINE, read).await.is_ok();

@@ -2,10 +2,10 @@
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use crate::support::ask::ask;
 use crate::support::gateway::{Gateway, TestGateway, fake};
+use crate::support::recording::Socket;
 use crate::support::{DEADLINE, wait_until};
 
 #[tokio::test]
@@ -46,7 +46,7 @@ async fn logs_need_a_key_a_server_and_a_sensible_tail() {
 
 /// A log that is being followed over a socket of its own.
 pub(crate) struct Following {
-    socket: TcpStream,
+    socket: Socket,
     text: String,
 }
 
@@ -57,20 +57,14 @@ impl Following {
     }
 
     /// The same over a connection to somebody who passes it on, under the name that is to be asked for.
-    pub(crate) async fn over(
-        socket: TcpStream,
-        host: &str,
-        key: &str,
-        path: &str,
-        headers: &str,
-    ) -> Following {
+    pub(crate) async fn over(socket: Socket, host: &str, key: &str, path: &str, headers: &str) -> Following {
         let request =
             format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {key}\r\n{headers}\r\n");
         Following::of(socket, request.as_bytes()).await
     }
 
     /// The answer to this request, as it is to be sent.
-    pub(crate) async fn of(mut socket: TcpStream, request: &[u8]) -> Following {
+    pub(crate) async fn of(mut socket: Socket, request: &[u8]) -> Following {
         socket.write_all(request).await.expect("sent");
         Following { socket, text: String::new() }
     }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use crate::full_disk::{Mounted, fill, is_mounted, limit, small_disk};
@@ -16,6 +15,7 @@ use crate::support::ask::ask;
 use crate::support::gateway::{Gateway, INVOKE, TestGateway, fake, with};
 use crate::support::http::{Connection, Reply};
 use crate::support::llm::{Llm, Turn};
+use crate::support::recording::Socket;
 use crate::support::{DEADLINE, wait_until};
 
 const KEYS: &str = "/v1/api-keys";
@@ -68,14 +68,14 @@ fn call(tool: &str, arguments: Value) -> Value {
 }
 
 /// A raw socket that has sent this much.
-async fn sent(gateway: &Gateway, text: &str) -> TcpStream {
+async fn sent(gateway: &Gateway, text: &str) -> Socket {
     let mut socket = gateway.raw_socket().await;
     socket.write_all(text.as_bytes()).await.expect("sent");
     socket
 }
 
 /// Reads until the text has come, or the end.
-async fn read_until(socket: &mut TcpStream, wanted: &str) -> String {
+async fn read_until(socket: &mut Socket, wanted: &str) -> String {
     let mut text = String::new();
     let read = async {
         let mut buffer = [0; 4096];

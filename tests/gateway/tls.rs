@@ -19,6 +19,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::support::gateway::{Gateway, TestGateway};
+use crate::support::recording::Recorded;
 use crate::support::wire::Wire;
 use crate::support::{DEADLINE, wait_until};
 
@@ -60,7 +61,7 @@ async fn connect(
     gateway: &Gateway,
     trusted: &CertificateDer<'static>,
     protocols: &[&str],
-) -> std::io::Result<TlsStream<TcpStream>> {
+) -> std::io::Result<Recorded<TlsStream<TcpStream>>> {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.clone()).expect("a certificate");
     let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -70,13 +71,15 @@ async fn connect(
         .with_no_client_auth();
     config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     let name = ServerName::try_from("localhost").expect("a name");
-    let stream = gateway.raw_socket().await;
+    // Bare: what is written down is what was said inside.
+    let stream = TcpStream::connect(gateway.address()).await?;
     let shaking = TlsConnector::from(Arc::new(config)).connect(name, stream);
-    timeout(DEADLINE, shaking).await.expect("a handshake ends")
+    let stream = timeout(DEADLINE, shaking).await.expect("a handshake ends")?;
+    Ok(Recorded::new(stream, gateway.address()))
 }
 
 /// One request on a connection that stays open.
-async fn exchange(stream: &mut TlsStream<TcpStream>) -> String {
+async fn exchange(stream: &mut Recorded<TlsStream<TcpStream>>) -> String {
     stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("sent");
     let mut said = Vec::new();
     while !said.ends_with(b"}") {

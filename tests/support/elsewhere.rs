@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use super::gateway::Gateway;
+use super::recording;
 
 /// The client, and the server whose tool is the client.
 const ASKER: &str = include_str!("../gateway/places/asker.py");
@@ -53,7 +54,7 @@ pub(crate) fn by_address(gateway: &Gateway, requests: &[Value]) -> Value {
 
 /// Has a user of this machine fulfil a wish; the tests' own user for `None`.
 pub(crate) async fn as_user(uid: Option<u32>, wish: &Value) -> Value {
-    let (wish, python) = (wish.to_string(), if Path::new(PYTHON).exists() { PYTHON } else { "python3" });
+    let (text, python) = (wish.to_string(), if Path::new(PYTHON).exists() { PYTHON } else { "python3" });
     let asked = tokio::task::spawn_blocking(move || {
         let mut command = Command::new(python);
         command.args(["-c", ASKER]).current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -61,12 +62,14 @@ pub(crate) async fn as_user(uid: Option<u32>, wish: &Value) -> Value {
             command.uid(uid).gid(uid);
         }
         let mut asker = command.spawn().expect("python starts");
-        asker.stdin.take().expect("piped").write_all(wish.as_bytes()).expect("it reads");
+        asker.stdin.take().expect("piped").write_all(text.as_bytes()).expect("it reads");
         let output = asker.wait_with_output().expect("it ends");
         assert!(output.status.success(), "{}", output.status);
         serde_json::from_slice(&output.stdout).expect("JSON")
     });
-    asked.await.expect("no panic")
+    let answers = asked.await.expect("no panic");
+    recording::asked_elsewhere(wish, &answers);
+    answers
 }
 
 /// Another machine: a network namespace with a cable to this one. Both go when this is dropped.
@@ -104,7 +107,9 @@ impl Machine {
         let mut asker = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("ip starts");
         asker.stdin.take().expect("piped").write_all(wish.to_string().as_bytes()).expect("it reads");
         let output = asker.wait_with_output().expect("it ends");
-        serde_json::from_slice(&output.stdout).expect("JSON")
+        let answers = serde_json::from_slice(&output.stdout).expect("JSON");
+        recording::asked_elsewhere(wish, &answers);
+        answers
     }
 }
 

@@ -24,6 +24,7 @@ use self::process::{Runner, address_in, spawn};
 use super::canaries;
 use super::http::{Connection, Reply};
 use super::processes::{self, Process};
+use super::recording::{self, Socket};
 use super::{DEADLINE, wait_until};
 
 /// The variable that every server of a test carries, by which the harness finds what is left.
@@ -103,8 +104,9 @@ impl Gateway {
     }
 
     /// A bare socket, for requests that no client would send.
-    pub(crate) async fn raw_socket(&self) -> TcpStream {
-        TcpStream::connect(self.address()).await.expect("the daemon accepts connections")
+    pub(crate) async fn raw_socket(&self) -> Socket {
+        let stream = TcpStream::connect(self.address()).await.expect("the daemon accepts connections");
+        Socket::new(stream, self.address())
     }
 
     /// Sends a request over a connection that is kept alive for the next one.
@@ -273,6 +275,7 @@ impl Gateway {
         match ended {
             Ok(address) => {
                 self.address = Some(address);
+                recording::listens(address);
                 self.key = String::from_utf8_lossy(key).trim().to_owned();
                 None
             }
@@ -378,6 +381,7 @@ impl Gateway {
         })
         .await;
         self.address = Some(address);
+        recording::listens(address);
         let path = self.data.join("owner.key");
         let key = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         self.key = key.trim().to_owned();

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::canaries::{self, Place, check_answer};
+use super::recording;
 
 /// No answer takes longer: beyond the longest deadline that the daemon itself keeps.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(330);
@@ -51,6 +52,7 @@ pub(crate) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     driver: JoinHandle<()>,
     host: String,
+    port: u16,
     headers: Vec<(String, String)>,
 }
 
@@ -65,7 +67,7 @@ impl Connection {
             let _ = connection.await;
         });
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Ok(Connection { sender, driver, host: address.to_string(), headers })
+        Ok(Connection { sender, driver, host: address.to_string(), port: address.port(), headers })
     }
 
     /// Sends a request and waits for the whole answer.
@@ -102,6 +104,7 @@ impl Connection {
             request = request.header(name, value);
         }
         let request = request.body(Full::new(body.clone())).expect("a valid request");
+        let asked = recording::is_on().then(|| request.headers().clone());
         let exchange = async {
             self.sender.ready().await?;
             let response = self.sender.send_request(request).await?;
@@ -112,6 +115,9 @@ impl Connection {
         let reply = timeout(REPLY_TIMEOUT, exchange)
             .await
             .unwrap_or_else(|_| panic!("{method} {path}: no answer in {REPLY_TIMEOUT:?}"));
+        if let Some(headers) = asked {
+            recording::answered(self.port, (method, path, &headers, &body), reply.as_ref().ok());
+        }
         if let Ok(Reply { status, headers, body: answer }) = &reply {
             check_answer(Place::Answer { method, path, request: &body, status: *status }, headers, answer);
         }

@@ -13,6 +13,7 @@ pub(crate) mod load;
 pub(crate) mod power;
 pub(crate) mod processes;
 pub(crate) mod proxies;
+pub(crate) mod recording;
 pub(crate) mod site;
 pub(crate) mod strangers;
 pub(crate) mod terminal;

@@ -18,6 +18,7 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 
 use super::elsewhere::{PYTHON, can_play_users};
+use super::recording::{self, Socket};
 use super::{DEADLINE, wait_until};
 
 /// What Debian has no package of is installed from PyPI.
@@ -166,6 +167,7 @@ impl Proxy {
         for _ in 0..3 {
             let mut proxy = Proxy::launch(program, daemon, site);
             if proxy.listens().await {
+                recording::listens(proxy.listen);
                 return proxy;
             }
             // Somebody may have taken the port since it was found free.
@@ -215,8 +217,9 @@ impl Proxy {
     }
 
     /// Opens a connection to it.
-    pub(crate) async fn connect(&self) -> TcpStream {
-        TcpStream::connect(self.listen).await.expect("the proxy accepts connections")
+    pub(crate) async fn connect(&self) -> Socket {
+        let stream = TcpStream::connect(self.listen).await.expect("the proxy accepts connections");
+        Socket::new(stream, self.listen)
     }
 
     fn output(&self) -> String {

@@ -12,6 +12,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
+use super::recording::{self, Socket};
+
 /// An address of this machine that no other test's client has.
 pub(crate) fn address(last: u8) -> Ipv4Addr {
     Ipv4Addr::new(127, 0, 0, last)
@@ -25,11 +27,11 @@ pub(crate) fn allow_many_sockets() {
 }
 
 /// Connects from an address, with a buffer that takes hardly anything if that is wanted.
-pub(crate) async fn connect(
-    from: Ipv4Addr,
-    to: SocketAddr,
-    reads_little: bool,
-) -> std::io::Result<TcpStream> {
+pub(crate) async fn connect(from: Ipv4Addr, to: SocketAddr, reads_little: bool) -> std::io::Result<Socket> {
+    Ok(Socket::new(connect_bare(from, to, reads_little).await?, to))
+}
+
+async fn connect_bare(from: Ipv4Addr, to: SocketAddr, reads_little: bool) -> std::io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;
     if reads_little {
@@ -52,7 +54,7 @@ pub(crate) fn ask_from(
         // A blocking socket of the standard library has no local address to choose, so tokio makes it.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let stream = runtime.block_on(async {
-            tokio::time::timeout(limit, connect(from, to, false)).await.map_err(std::io::Error::other)?
+            tokio::time::timeout(limit, connect_bare(from, to, false)).await.map_err(std::io::Error::other)?
         })?;
         let mut stream = {
             let _within = runtime.enter();
@@ -63,6 +65,7 @@ pub(crate) fn ask_from(
         stream.write_all(request.as_bytes())?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
+        recording::spoken(to.port(), request.as_bytes(), answer.as_bytes(), true);
         Ok(answer)
     };
     let answer = asked().unwrap_or_default();
@@ -113,7 +116,7 @@ impl Siege {
 
 async fn hold(from: Ipv4Addr, to: SocketAddr, bytes: Arc<str>) {
     loop {
-        let Ok(mut stream) = connect(from, to, false).await else {
+        let Ok(mut stream) = connect_bare(from, to, false).await else {
             // There is no port or no descriptor left for a moment.
             tokio::time::sleep(Duration::from_millis(20)).await;
             continue;

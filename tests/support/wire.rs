@@ -4,20 +4,19 @@
 use bytes::Bytes;
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::time::timeout;
 
 use super::DEADLINE;
 use super::canaries::{Place, check_answer};
 use super::gateway::Gateway;
 use super::http::Reply;
+use super::recording::Socket;
 
 /// A connection of which nothing is hidden.
 pub(crate) struct Wire {
-    read: OwnedReadHalf,
-    write: OwnedWriteHalf,
+    read: ReadHalf<Socket>,
+    write: WriteHalf<Socket>,
     /// What was read and not yet used.
     left: Vec<u8>,
 }
@@ -25,9 +24,9 @@ pub(crate) struct Wire {
 impl Wire {
     /// Connects.
     pub(crate) async fn open(gateway: &Gateway) -> Wire {
-        let stream: TcpStream = gateway.raw_socket().await;
+        let stream = gateway.raw_socket().await;
         stream.set_nodelay(true).expect("a TCP socket");
-        let (read, write) = stream.into_split();
+        let (read, write) = split(stream);
         Wire { read, write, left: Vec::new() }
     }
 
@@ -75,7 +74,7 @@ impl Wire {
     }
 }
 
-async fn read_reply(read: &mut OwnedReadHalf, left: &mut Vec<u8>) -> Reply {
+async fn read_reply(read: &mut ReadHalf<Socket>, left: &mut Vec<u8>) -> Reply {
     let end = loop {
         if let Some(at) = left.windows(4).position(|four| four == b"\r\n\r\n") {
             break at + 4;
@@ -103,7 +102,7 @@ async fn read_reply(read: &mut OwnedReadHalf, left: &mut Vec<u8>) -> Reply {
     Reply { status, headers, body }
 }
 
-async fn more(read: &mut OwnedReadHalf, left: &mut Vec<u8>) {
+async fn more(read: &mut ReadHalf<Socket>, left: &mut Vec<u8>) {
     let mut piece = [0; 4096];
     let count = timeout(DEADLINE, read.read(&mut piece)).await.expect("the daemon answers");
     let count = count.expect("the connection holds");

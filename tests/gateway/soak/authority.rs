@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use super::Report;
 use crate::full_disk::{Mounted, fill, is_mounted, small_disk};
 use crate::revoking::{Made, begin, make_by, revoke};
 use crate::support::ask::ask;
 use crate::support::gateway::{Gateway, INVOKE, TestGateway, fake, with};
+use crate::support::recording::Socket;
 
 /// How many keys and members the plan allows at most.
 const MAX_ALLOWED: u64 = 8;
@@ -73,7 +73,7 @@ struct Seen {
     beyond: u64,
 }
 
-async fn follow(gateway: &Gateway, key: &str) -> TcpStream {
+async fn follow(gateway: &Gateway, key: &str) -> Socket {
     let mut socket = gateway.raw_socket().await;
     let head = format!(
         "GET /v1/mcps/fake/logs?follow=true HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {key}\r\n\r\n",
@@ -84,7 +84,7 @@ async fn follow(gateway: &Gateway, key: &str) -> TcpStream {
 }
 
 /// Everything that a stream still has to say; it must end by itself.
-async fn rest(mut socket: TcpStream) -> String {
+async fn rest(mut socket: Socket) -> String {
     let mut text = String::new();
     let mut buffer = [0; 4096];
     let end = Instant::now() + Duration::from_secs(20);

@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use super::{Report, setting};
 use crate::support::gateway::{Gateway, INVOKE, TestGateway, fake, with};
+use crate::support::recording::Socket;
 use crate::support::strangers::{address, allow_many_sockets, ask_from, closing, connect};
 use crate::support::usage::Usage;
 use crate::support::{DEADLINE, wire};
@@ -83,7 +83,7 @@ struct Rogue {
     from: Ipv4Addr,
     key: Option<String>,
     dice: Dice,
-    held: Vec<TcpStream>,
+    held: Vec<Socket>,
 }
 
 impl Rogue {
@@ -141,7 +141,7 @@ impl Rogue {
 /// Each of these keys asks for as much as it can at once and reads none of it: how many of the answers are
 /// held by then, of how many that were asked for. Nothing but the limits on unread answers bounds what that
 /// takes: the calls have places at the server, and their connections have places here.
-async fn hoard(gateway: &Gateway, keys: &[String]) -> (Vec<TcpStream>, usize) {
+async fn hoard(gateway: &Gateway, keys: &[String]) -> (Vec<Socket>, usize) {
     let body =
         json!({"mcp_id": "fake", "tool": "big", "arguments": {"bytes": MAX_ANSWER}, "timeout": 300_000});
     let mut held = Vec::new();

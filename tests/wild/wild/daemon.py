@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import re
 import signal
 import subprocess
@@ -17,6 +18,17 @@ MOST_LINES = 2_000
 
 class Broken(Exception):
     """The daemon did not start, stop or answer as it has to; the text says how."""
+
+
+def _record(method, path, body, answer, text):
+    """Writes an answer down as `tests/support/recording.rs` does, if that is wanted."""
+    folder = os.environ.get("MCPVISOR_TEST_RECORD")
+    if folder:
+        line = {"test": "wild", "method": method, "path": path, "asked": (body or b"").decode()}
+        line |= {"status": answer.status, "headers": answer.getheaders(), "body": text}
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with Path(folder, "wild.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
 
 
 class Daemon:
@@ -59,7 +71,9 @@ class Daemon:
         try:
             connection.request(method, path, body=body, headers=headers)
             answer = connection.getresponse()
-            return answer.status, answer.read().decode("utf-8")
+            text = answer.read().decode("utf-8")
+            _record(method, path, body, answer, text)
+            return answer.status, text
         except (OSError, http.client.HTTPException) as error:
             raise Broken(f"{method} {path} was not answered: {error!r}") from error
         finally:
