@@ -8,6 +8,8 @@ SECONDS =
 RELEASE =
 # What `make fuzz` may be told: which target (all), and for how long each.
 TARGET =
+# Another build of the daemon for `make bench-gateway` to compare with, in the same rounds.
+BESIDE =
 # What `make wild` may be told: which servers (a,b), how many of the table at most; how many seconds late they begin.
 ONLY =
 LATE =
@@ -86,5 +88,5 @@ deny: ## Licences, advisories, duplicates and sources of all dependencies
 bench: ## Run all benches (minutes; leave the machine alone meanwhile)
 	cargo bench --locked --features bench
 
-bench-gateway: ## Only the whole path of a call, next to its two baselines
-	cargo bench --locked --features bench --bench gateway
+bench-gateway: ## Only the whole path of a call, next to its two baselines: BESIDE=path of another build of the daemon
+	$(if $(BESIDE),BENCH_BESIDE=$(abspath $(BESIDE))) cargo bench --locked --features bench --bench gateway
