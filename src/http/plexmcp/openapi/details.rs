@@ -69,7 +69,7 @@ pub(in crate::http::plexmcp) struct UnreachableDetails {
     /// State of the MCP; absent if that is not the reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "McpState<'static>")]
-    server: Option<McpState<'static>>,
+    server: Option<Box<McpState<'static>>>,
 }
 
 /// Code `mcp_timeout`: there was no answer in time.
