@@ -32,7 +32,7 @@ pub(in crate::http) trait Dialect: Send + Sync {
 
     /// Returns the route whose requests the edge hands over itself, past the router; `None` for none. Its handler must
     /// be the one that the router has for that route.
-    fn fast_path(&self) -> Option<FastPath> {
+    fn fast_path(&self) -> Option<&'static FastPath> {
         None
     }
 
@@ -51,7 +51,6 @@ pub(in crate::http) trait Dialect: Send + Sync {
 }
 
 /// Route that bypasses the router, because it serves nearly all requests of its dialect.
-#[derive(Clone)]
 pub(in crate::http) struct FastPath {
     /// Method of the route.
     pub(in crate::http) method: Method,
@@ -82,7 +81,7 @@ impl Dialects {
     }
 
     /// Returns the fast paths of all dialects.
-    pub(in crate::http) fn fast_paths(self) -> impl Iterator<Item = FastPath> {
+    pub(in crate::http) fn fast_paths(self) -> impl Iterator<Item = &'static FastPath> {
         self.all().filter_map(|dialect| dialect.fast_path())
     }
 

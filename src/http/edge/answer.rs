@@ -67,7 +67,7 @@ pub(super) enum Handled {
 /// Request as the audit names it.
 pub(super) enum Target {
     /// A request of a dialect's fast path.
-    Call(FastPath),
+    Call(&'static FastPath),
     /// Any other request.
     Routed(Method, Uri),
 }

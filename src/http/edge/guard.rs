@@ -51,7 +51,7 @@ pub struct Guard {
     /// Fast paths, and the state for their handlers. The guard hands such a request over itself: the router's
     /// boxes and its map of extensions cost a call more than keys, limits and usage do. `None` if all requests go
     /// through the router.
-    fast: Option<(Shared, Arc<[FastPath]>)>,
+    fast: Option<(Shared, Arc<[&'static FastPath]>)>,
     /// Paths of calls: a request to one of them is given up when its caller leaves.
     paths_of_calls: Arc<[&'static str]>,
 }
@@ -101,10 +101,10 @@ impl Guard {
 
     /// Returns the fast path that a request is for, with the state for its handler; `None` if it goes through the
     /// router.
-    fn fast_path(&self, method: &Method, path: &str) -> Option<(&Shared, FastPath)> {
+    fn fast_path(&self, method: &Method, path: &str) -> Option<(&Shared, &'static FastPath)> {
         let (shared, paths) = self.fast.as_ref()?;
         let fast = paths.iter().find(|fast| fast.path == path && fast.method == *method)?;
-        Some((shared, fast.clone()))
+        Some((shared, fast))
     }
 
     /// Answers a request. The future never fails and never panics. When it is dropped, an act goes on to its
@@ -126,8 +126,8 @@ impl Guard {
             visitor: None,
             is_act,
             has_body: !request.body().is_end_stream(),
-            asked: match &fast {
-                Some((_, fast)) => Target::Call(fast.clone()),
+            asked: match fast {
+                Some((_, fast)) => Target::Call(fast),
                 None => Target::Routed(request.method().clone(), request.uri().clone()),
             },
             books: self.books.clone(),

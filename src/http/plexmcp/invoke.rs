@@ -5,13 +5,14 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::body::HttpBody;
 use axum::extract::{Request, State};
+use axum::http::Method;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 
 use super::errors::{ApiError, bad_query};
 use super::{RequestContext, Shared, bodies, invoker, payloads};
 use crate::http::core::body::RequestBody;
-use crate::http::core::dialect::Answering;
+use crate::http::core::dialect::{Answering, FastPath};
 use crate::http::core::query;
 
 /// Path of the route.
@@ -26,8 +27,10 @@ pub(super) async fn routed(
     answer(shared, visitor, request).await
 }
 
-/// Handles the route for the edge, which bypasses the router.
-pub(super) fn boxed(
+/// The route for the edge, which bypasses the router.
+pub(super) static FAST_PATH: FastPath = FastPath { method: Method::POST, path: PATH, handler: boxed };
+
+fn boxed(
     shared: Shared,
     context: Arc<RequestContext>,
     request: axum::http::Request<RequestBody>,

@@ -31,7 +31,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, FromRequest, FromRequestParts, Path, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, patch, post, put};
 
@@ -62,8 +62,8 @@ impl Dialect for PlexMcp {
         false
     }
 
-    fn fast_path(&self) -> Option<FastPath> {
-        Some(FastPath { method: Method::POST, path: invoke::PATH, handler: invoke::boxed })
+    fn fast_path(&self) -> Option<&'static FastPath> {
+        Some(&invoke::FAST_PATH)
     }
 
     fn unknown_route(&self) -> Response {

@@ -60,19 +60,15 @@ enum State {
 }
 
 impl State {
-    fn of(number: u8) -> State {
-        [
-            State::Accepted,
-            State::Handshaking,
-            State::Idle,
-            State::ReadingHead,
-            State::Handling,
-            State::Streaming,
-        ]
-        .into_iter()
-        .find(|state| *state as u8 == number)
-        .unwrap_or(State::Accepted)
-    }
+    /// All states, each at its number.
+    const ALL: [State; 6] = [
+        State::Accepted,
+        State::Handshaking,
+        State::Idle,
+        State::ReadingHead,
+        State::Handling,
+        State::Streaming,
+    ];
 
     /// Reports whether a request is being served.
     fn is_serving(self) -> bool {
@@ -148,7 +144,7 @@ impl ConnectionState {
     }
 
     fn state(&self) -> State {
-        State::of(self.state.load(Relaxed))
+        State::ALL[usize::from(self.state.load(Relaxed))]
     }
 
     fn enter(&self, state: State) {
@@ -339,4 +335,16 @@ impl ConnectionState {
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(NEVER - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_state_stands_at_its_number() {
+        for (number, state) in State::ALL.into_iter().enumerate() {
+            assert_eq!(usize::from(state as u8), number);
+        }
+    }
 }
