@@ -1,6 +1,5 @@
 //! Errors of reading the audit: a closed set, with one table of facts. Writing it never fails a request.
 
-use std::io;
 use std::time::Duration;
 
 use crate::facts::{ErrorFacts, Fault, Retry};
@@ -33,17 +32,5 @@ impl Error {
             Error::ShuttingDown => ErrorFacts::new("shutting_down", Fault::Gateway, Retry::Safe),
             Error::Internal { .. } => ErrorFacts::new("internal", Fault::Gateway, Retry::Safe),
         }
-    }
-}
-
-pub(super) async fn off_the_runtime<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> Result<T, Error> {
-    let failed = |error: &dyn std::fmt::Display| Error::Internal {
-        reason: format!("the audit cannot be read: {error}"),
-    };
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result.map_err(|error| failed(&error)),
-        Err(error) => Err(failed(&error)),
     }
 }

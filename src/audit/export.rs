@@ -4,10 +4,10 @@ use std::io;
 
 use bytes::Bytes;
 
-use super::error::{Error, off_the_runtime};
+use super::error::Error;
 use super::line::is_entry;
 use super::query::AuditQuery;
-use super::reading::{Direction, Lines};
+use super::reading::{Direction, Lines, off_the_runtime};
 use super::segments::Listed;
 
 /// Minimum length of a piece other than the last one, in bytes; a piece exceeds it by less than one line.

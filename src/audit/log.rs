@@ -15,7 +15,6 @@ use tokio::sync::oneshot;
 
 use super::entry::{AuditEntry, EntryKind, Outcome};
 use super::error::Error;
-use super::error::off_the_runtime;
 use super::export::Export;
 use super::part::Part;
 use super::query::AuditQuery;
@@ -348,7 +347,8 @@ impl AuditHandle {
         take: u64,
     ) -> Result<(u64, Vec<String>), Error> {
         let segments = self.list().await?;
-        off_the_runtime(move || reading::search(segments, skip, take, |line| query.takes(line))).await
+        reading::off_the_runtime(move || reading::search(segments, skip, take, |line| query.takes(line)))
+            .await
     }
 
     /// Exports all entries so far, oldest first, as lines of JSON in pieces.

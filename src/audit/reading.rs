@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 
+use super::error::Error;
 use super::line::number_of;
 use super::part::Part;
 use super::segments::Listed;
@@ -195,4 +196,17 @@ pub(super) fn search(
         }
     }
     Ok((found, page))
+}
+
+/// Reads on a thread that may block.
+pub(super) async fn off_the_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, Error> {
+    let failed = |error: &dyn std::fmt::Display| Error::Internal {
+        reason: format!("the audit cannot be read: {error}"),
+    };
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result.map_err(|error| failed(&error)),
+        Err(error) => Err(failed(&error)),
+    }
 }

@@ -32,8 +32,11 @@ fn on_disk(dir: &Path) -> Registry {
 }
 
 fn in_memory(dir: &Path) -> Registry {
-    let vault = DurableStore::bare(Arc::new(MemoryStore::default()));
-    Registry::open(vault, settings(dir), &KeyRing::default(), &PinBook::default()).expect("opens")
+    on(Arc::new(MemoryStore::default()), dir).expect("opens")
+}
+
+fn on(store: Arc<dyn Store>, dir: &Path) -> Result<Registry, OpenError> {
+    Registry::open(DurableStore::bare(store), settings(dir), &KeyRing::default(), &PinBook::default())
 }
 
 impl Registry {
@@ -379,13 +382,7 @@ impl Store for FailingStore {
 fn what_could_not_be_stored_did_not_happen() {
     let dir = tempfile::tempdir().unwrap();
     let store = Arc::new(FailingStore::default());
-    let mut registry = Registry::open(
-        DurableStore::bare(store.clone()),
-        settings(dir.path()),
-        &KeyRing::default(),
-        &PinBook::default(),
-    )
-    .unwrap();
+    let mut registry = on(store.clone(), dir.path()).unwrap();
     registry.add("a", command("1")).unwrap();
     let records = store.scan_prefix(b"").unwrap();
     let list = registry.list();
@@ -402,13 +399,7 @@ fn what_could_not_be_stored_did_not_happen() {
     registry.shut_down().expect("the store works again");
     assert_eq!(store.scan_prefix(b"").unwrap(), records, "as if nothing had been asked");
     registry.add("b", command("1")).expect("changes are accepted again");
-    let again = Registry::open(
-        DurableStore::bare(store),
-        settings(dir.path()),
-        &KeyRing::default(),
-        &PinBook::default(),
-    )
-    .unwrap();
+    let again = on(store, dir.path()).unwrap();
     assert_eq!(names(&again.list()), ["a", "b"]);
 }
 
@@ -416,24 +407,11 @@ fn what_could_not_be_stored_did_not_happen() {
 fn two_servers_of_one_name_in_the_store_are_damage() {
     let dir = tempfile::tempdir().unwrap();
     let store = Arc::new(MemoryStore::default());
-    let mut registry = Registry::open(
-        DurableStore::bare(store.clone()),
-        settings(dir.path()),
-        &KeyRing::default(),
-        &PinBook::default(),
-    )
-    .unwrap();
+    let mut registry = on(store.clone(), dir.path()).unwrap();
     registry.add("a", command("1")).unwrap();
     let (_, value) = store.scan_prefix(b"s/").unwrap().remove(0);
     store.apply(vec![Op::Put { key: b"s/mcp_twin".to_vec(), value }]).unwrap();
-    let error = Registry::open(
-        DurableStore::bare(store),
-        settings(dir.path()),
-        &KeyRing::default(),
-        &PinBook::default(),
-    )
-    .err()
-    .expect("damage");
+    let error = on(store, dir.path()).err().expect("damage");
     assert_eq!(error.to_string(), "the set of servers is damaged: two servers are named 'a'");
 }
 

@@ -12,6 +12,7 @@ use std::pin::Pin;
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use hyper::HeaderMap;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -112,22 +113,8 @@ fn shown(bytes: &[u8]) -> Value {
     match text {
         Ok(text) if kept.len() == bytes.len() => text.into(),
         Ok(text) => json!({"length": bytes.len(), "text": text}),
-        Err(_) => json!({"length": bytes.len(), "base64": base64(kept)}),
+        Err(_) => json!({"length": bytes.len(), "base64": BASE64_STANDARD.encode(kept)}),
     }
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for three in bytes.chunks(3) {
-        let number = [0, 1, 2].map(|at| u32::from(three.get(at).copied().unwrap_or(0)));
-        let number = number[0] << 16 | number[1] << 8 | number[2];
-        for digit in 0..4 {
-            let value = (number >> (18 - 6 * digit)) as usize & 63;
-            text.push(if digit <= three.len() { char::from(DIGITS[value]) } else { '=' });
-        }
-    }
-    text
 }
 
 /// A bare socket to the daemon.

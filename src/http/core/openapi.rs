@@ -13,7 +13,7 @@ mod document;
 mod schema;
 
 #[cfg(test)]
-pub(in crate::http) use self::document::{Answer, Dialect, ErrorAnswer, Operation, check};
+pub(in crate::http) use self::document::{Answer, Dialect, ErrorAnswer, Operation, check, error, reading};
 #[cfg(test)]
 pub(in crate::http) use self::schema::{
     Date, False, Members, OpenObject, Schemas, Time, any_of, at_most, described, example, list, nullable,

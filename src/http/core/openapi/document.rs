@@ -54,6 +54,35 @@ pub(in crate::http) struct ErrorAnswer {
     pub(in crate::http) description: &'static str,
 }
 
+/// Describes the answers of an error status.
+pub(in crate::http) const fn error(
+    status: u16,
+    name: &'static str,
+    description: &'static str,
+) -> ErrorAnswer {
+    ErrorAnswer { status, name, description }
+}
+
+/// Begins the description of a route that reads.
+pub(in crate::http) fn reading(
+    id: &'static str,
+    tag: &'static str,
+    summary: &'static str,
+    answer: Answer,
+) -> Operation {
+    Operation {
+        id,
+        tag,
+        summary,
+        description: "",
+        query: Vec::new(),
+        body: None,
+        may_lack_body: false,
+        answer,
+        errors: Vec::new(),
+    }
+}
+
 /// A dialect's description of itself.
 pub(in crate::http) struct Dialect<'a> {
     pub(in crate::http) title: &'static str,

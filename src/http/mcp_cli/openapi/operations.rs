@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::words::{Status, TokenEvent, ToolCallEvent, ToolResultEvent};
 use crate::http::core::openapi::{
-    Answer, Dialect, ErrorAnswer, Members, Operation, Schemas, check, described, nullable, text, whole,
+    Answer, Dialect, ErrorAnswer, Members, Operation, Schemas, check, described, error, nullable, reading,
+    text, whole,
 };
 use crate::http::mcp_cli::{bodies, errors, query};
 
@@ -17,7 +18,7 @@ const TAGS: [(&str, &str); 4] = [
 
 const PATH_PARAMETERS: [(&str, &str, &str); 1] = [("name", "Name of the server", "playwright")];
 
-const ERRORS: [ErrorAnswer; 11] = [
+const ERRORS: [ErrorAnswer; 12] = [
     error(400, "BadRequest", "The request cannot be used; `error` says why."),
     error(401, "Unauthorized", "A key is needed, and there is none that is accepted."),
     error(
@@ -37,20 +38,12 @@ const ERRORS: [ErrorAnswer; 11] = [
         "InternalServerError",
         "The server, the model or a file failed, by `code`; or a defect of the gateway.",
     ),
+    error(503, "ServiceUnavailable", "It cannot be done now, and nothing was carried out."),
 ];
-
-/// Answer of a service that cannot do it now, which stands behind the others by its number.
-const UNAVAILABLE: ErrorAnswer =
-    error(503, "ServiceUnavailable", "It cannot be done now, and nothing was carried out.");
-
-const fn error(status: u16, name: &'static str, description: &'static str) -> ErrorAnswer {
-    ErrorAnswer { status, name, description }
-}
 
 #[test]
 fn the_document_of_api_is_what_the_code_says() {
     let routes = crate::http::mcp_cli::routes();
-    let errors: Vec<ErrorAnswer> = ERRORS.into_iter().chain([UNAVAILABLE]).collect();
     let dialect = Dialect {
         title: "mcpvisor, the MCP CLI dialect",
         description: "MCP servers, their tools, and questions that a model answers with them, in the form of the MCP CLI API. \
@@ -61,33 +54,19 @@ fn the_document_of_api_is_what_the_code_says() {
         tags: &TAGS,
         routes: routes.known(),
         path_parameters: &PATH_PARAMETERS,
-        errors: &errors,
+        errors: &ERRORS,
         describe,
         error: Schemas::of::<errors::Shape<'static>>,
     };
     check(&dialect, "src/http/mcp_cli/openapi.json", super::DOCUMENT);
 }
 
-fn reading(id: &'static str, tag: &'static str, summary: &'static str, answer: Answer) -> Operation {
-    Operation {
-        id,
-        tag,
-        summary,
-        description: "",
-        query: Vec::new(),
-        body: None,
-        may_lack_body: false,
-        answer,
-        errors: Vec::new(),
-    }
-}
-
-fn some(description: &str) -> (Value, &str) {
-    (json!({"type": "string", "minLength": 1}), description)
+fn some_text() -> Value {
+    json!({"type": "string", "minLength": 1})
 }
 
 fn definition(members: Members, command_is_required: bool) -> Members {
-    let (command, about) = some("Program to run.");
+    let (command, about) = (some_text(), "Program to run.");
     let members = match command_is_required {
         true => members.must("command", command, about),
         false => members.may("command", nullable(command), about),
@@ -102,9 +81,11 @@ fn definition(members: Members, command_is_required: bool) -> Members {
 }
 
 fn path_body() -> (Value, Value) {
-    let (path, _) = some("");
     let about = "Path of the file. With a key it has to be in the folder that `api.config_root` names.";
-    (Members::default().must("filepath", path, about).open(), json!({"filepath": "/path/to/config.json"}))
+    (
+        Members::default().must("filepath", some_text(), about).open(),
+        json!({"filepath": "/path/to/config.json"}),
+    )
 }
 
 /// Returns the description of a route; `None` if it has none.
@@ -242,12 +223,11 @@ fn describe_servers(schemas: &mut Schemas, method: &str, path: &str) -> Option<O
 fn question() -> (Value, Value) {
     let names =
         || json!({"type": ["array", "null"], "items": {"type": "string"}, "minItems": 1, "maxItems": 256});
-    let (some_text, _) = some("");
-    let maybe_text = || nullable(json!({"type": "string", "minLength": 1}));
+    let maybe_text = || nullable(some_text());
     let switch = || json!({"type": ["boolean", "null"]});
     let temperature = json!({"type": ["number", "null"], "minimum": 0, "maximum": 2});
     let members = Members::default()
-        .must("query", some_text, "Question.")
+        .must("query", some_text(), "Question.")
         .may(
             "server",
             maybe_text(),

@@ -6,8 +6,8 @@ use super::words::{LogEnd, LogGap};
 use super::{organization, requests};
 use crate::gateway::AuditLine;
 use crate::http::core::openapi::{
-    Answer, Dialect, ErrorAnswer, Members, Operation, Schemas, any_of, check, described, list, one_of,
-    schemas, text, whole,
+    Answer, Dialect, ErrorAnswer, Members, Operation, Schemas, any_of, check, described, error, list, one_of,
+    reading, schemas, text, whole,
 };
 use crate::http::plexmcp::payloads::schema::{Invocation, Resources};
 use crate::http::plexmcp::{errors::ErrorEnvelope, fields, mcp, pins, usage};
@@ -91,10 +91,6 @@ const ERRORS: [ErrorAnswer; 15] = [
     ),
     error(504, "GatewayTimeout", "The MCP did not answer in time: `mcp_timeout`."),
 ];
-
-const fn error(status: u16, name: &'static str, description: &'static str) -> ErrorAnswer {
-    ErrorAnswer { status, name, description }
-}
 
 #[test]
 fn the_document_of_v1_is_what_the_code_says() {
@@ -214,26 +210,6 @@ pub(super) fn span_query(more: Query) -> Query {
     ];
     query.extend(more);
     query
-}
-
-/// Begins the description of a route that reads.
-pub(super) fn reading(
-    id: &'static str,
-    tag: &'static str,
-    summary: &'static str,
-    answer: Answer,
-) -> Operation {
-    Operation {
-        id,
-        tag,
-        summary,
-        description: "",
-        query: Vec::new(),
-        body: None,
-        may_lack_body: false,
-        answer,
-        errors: Vec::new(),
-    }
 }
 
 /// Returns the description of a route of MCPs or of calls; `None` for others.

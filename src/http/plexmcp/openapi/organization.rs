@@ -1,8 +1,8 @@
 //! Descriptions of the routes of the organization, its members and plans, and of keys.
 
-use super::operations::{Query, data, data_with_warnings, page, page_query, reading, span_query};
+use super::operations::{Query, data, data_with_warnings, page, page_query, span_query};
 use super::requests;
-use crate::http::core::openapi::{Answer, Operation, Schemas, one_of};
+use crate::http::core::openapi::{Answer, Operation, Schemas, one_of, reading};
 use crate::http::plexmcp::{keychange, keys, members, organization, plans, usage};
 
 const MEMBERS: &str = "/v1/organization/members";
