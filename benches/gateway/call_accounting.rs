@@ -31,9 +31,9 @@ impl AccountingRun {
     pub(crate) async fn new() -> Result<AccountingRun> {
         let mut plan = Plan::with_rate("bench", Some(1_000_000_000));
         plan.monthly_requests = Some(1_000_000_000_000);
-        let mut charter = Tenancy::default();
-        charter.organization.plan = Arc::new(plan);
-        let keys = KeyRing::new(charter);
+        let mut tenancy = Tenancy::default();
+        tenancy.organization.plan = Arc::new(plan);
+        let keys = KeyRing::new(tenancy);
         let wish = NewKeySpec {
             name: "bench".to_owned(),
             description: None,

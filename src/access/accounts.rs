@@ -20,7 +20,7 @@ const ANYBODY: &str = "anybody";
 
 /// Accounts of all members; see the module documentation.
 pub(super) struct Accounts {
-    pub(super) charter: Arc<Tenancy>,
+    pub(super) tenancy: Arc<Tenancy>,
     by_member: HashMap<Arc<str>, Arc<Account>>,
     pub(super) operator: Principal,
     pub(super) anybody: Principal,
@@ -28,11 +28,11 @@ pub(super) struct Accounts {
 
 impl Accounts {
     /// Makes the accounts of an organization. The usage of a member that has an account in `before` continues.
-    pub(super) fn new(charter: Arc<Tenancy>, before: Option<&Accounts>) -> Accounts {
+    pub(super) fn new(tenancy: Arc<Tenancy>, before: Option<&Accounts>) -> Accounts {
         let now = Instant::now();
         let account = |member: &Arc<Member>| {
             let known = before.and_then(|before| before.by_member.get(&member.id));
-            let plan = charter.plan_of(member).clone();
+            let plan = tenancy.plan_of(member).clone();
             if let Some(known) = known.filter(|known| known.member == *member && known.plan == plan) {
                 return known.clone();
             }
@@ -42,11 +42,11 @@ impl Accounts {
             let unread = known.map(|known| known.unread.clone()).unwrap_or_default();
             Arc::new(Account { member: member.clone(), plan, bucket, last_active, unread })
         };
-        let by_member = charter.members.iter().map(|member| (member.id.clone(), account(member))).collect();
+        let by_member = tenancy.members.iter().map(|member| (member.id.clone(), account(member))).collect();
         let slot = |of: fn(&Accounts) -> &Principal| before.map(|before| of(before).slot.clone());
-        let operator = keyless(&charter, LOCAL_OPERATOR, "this machine's operator", slot(|it| &it.operator));
-        let anybody = keyless(&charter, ANYBODY, "anybody", slot(|it| &it.anybody));
-        Accounts { charter, by_member, operator, anybody }
+        let operator = keyless(&tenancy, LOCAL_OPERATOR, "this machine's operator", slot(|it| &it.operator));
+        let anybody = keyless(&tenancy, ANYBODY, "anybody", slot(|it| &it.anybody));
+        Accounts { tenancy, by_member, operator, anybody }
     }
 
     pub(super) fn get(&self, member: &str) -> Option<&Arc<Account>> {
@@ -60,7 +60,7 @@ impl Accounts {
     /// Makes the entry of a key under these accounts. A key with an entry `before` keeps what was taken
     /// from its bucket.
     pub(super) fn entry(&self, record: KeyRecord, before: Option<&Entry>) -> Entry {
-        let limits = record.limits.or(self.charter.key_defaults);
+        let limits = record.limits.or(self.tenancy.key_defaults);
         let known = before.and_then(|before| before.bucket.as_ref());
         let bucket = bucket(limits.requests_per_second, known, Instant::now());
         let account = self.by_member.get(&record.member_id).cloned();
@@ -79,9 +79,9 @@ fn bucket(rate: Option<NonZeroU32>, known: Option<&Arc<Bucket>>, now: Instant) -
 }
 
 /// Makes a principal without a key: the first owner, without limits.
-fn keyless(charter: &Tenancy, id: &str, name: &str, slot: Option<Arc<Slot>>) -> Principal {
-    let member = charter.owner().cloned().unwrap_or_else(|| Arc::new(Tenancy::default_owner()));
-    let plan = charter.plan_of(&member).clone();
+fn keyless(tenancy: &Tenancy, id: &str, name: &str, slot: Option<Arc<Slot>>) -> Principal {
+    let member = tenancy.owner().cloned().unwrap_or_else(|| Arc::new(Tenancy::default_owner()));
+    let plan = tenancy.plan_of(&member).clone();
     let record = KeyRecord {
         id: id.into(),
         member_id: member.id.clone(),

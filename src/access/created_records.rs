@@ -58,25 +58,25 @@ pub struct CreatedRecords {
 }
 
 impl Tenancy {
-    /// Returns this charter, which comes from the configuration, together with what was made over the API.
+    /// Returns this tenancy, which comes from the configuration, together with what was made over the API.
     /// The file wins: a member or plan that it defines stays as it says. A member whose plan no longer
     /// exists has the organization's. Also returns a sentence for each part that is not in force for these
     /// reasons.
     #[must_use]
     pub fn with(&self, made: &CreatedRecords) -> (Tenancy, Vec<String>) {
-        let (mut charter, mut overruled) = (self.clone(), Vec::new());
+        let (mut tenancy, mut overruled) = (self.clone(), Vec::new());
         for plan in &made.plans {
             if self.plans.get(&plan.name).is_some_and(|known| known.source == Source::File) {
                 overruled.push(format!("the plan '{}' is as the configuration file says", plan.name));
                 continue;
             }
-            charter.plans.insert(plan.name.clone(), Arc::new(plan.clone().into()));
+            tenancy.plans.insert(plan.name.clone(), Arc::new(plan.clone().into()));
         }
-        if let Some(plan) = charter.plans.get(&charter.organization.plan.name) {
-            charter.organization.plan = plan.clone();
+        if let Some(plan) = tenancy.plans.get(&tenancy.organization.plan.name) {
+            tenancy.organization.plan = plan.clone();
         }
-        for member in &mut charter.members {
-            if let Some(plan) = member.plan.as_ref().and_then(|plan| charter.plans.get(&plan.name)) {
+        for member in &mut tenancy.members {
+            if let Some(plan) = member.plan.as_ref().and_then(|plan| tenancy.plans.get(&plan.name)) {
                 *member = Arc::new(Member { plan: Some(plan.clone()), ..Member::clone(member) });
             }
         }
@@ -85,7 +85,7 @@ impl Tenancy {
                 overruled.push(format!("the member '{}' is as the configuration file says", record.id));
                 continue;
             }
-            let plan = record.plan.as_ref().map(|name| charter.plans.get(name).cloned().ok_or(name));
+            let plan = record.plan.as_ref().map(|name| tenancy.plans.get(name).cloned().ok_or(name));
             let plan = plan.transpose().unwrap_or_else(|name| {
                 let id = &record.id;
                 overruled.push(format!(
@@ -93,7 +93,7 @@ impl Tenancy {
                 ));
                 None
             });
-            charter.members.push(Arc::new(Member {
+            tenancy.members.push(Arc::new(Member {
                 id: record.id.clone(),
                 name: record.name.clone(),
                 email: record.email.clone(),
@@ -103,7 +103,7 @@ impl Tenancy {
                 created_at: Some(record.created_at),
             }));
         }
-        (charter, overruled)
+        (tenancy, overruled)
     }
 }
 
@@ -155,10 +155,10 @@ mod tests {
             ],
             plans: vec![plan("gold", 9), plan("team", 3)],
         };
-        let (charter, overruled) = file.with(&made);
+        let (tenancy, overruled) = file.with(&made);
         assert_eq!(overruled.len(), 3, "{overruled:?}");
-        assert_eq!(charter.member("user_owner").map(|owner| owner.role), Some(Role::Owner));
-        let rate = |id: &str| charter.member(id).map(|member| charter.plan_of(member).requests_per_second);
+        assert_eq!(tenancy.member("user_owner").map(|owner| owner.role), Some(Role::Owner));
+        let rate = |id: &str| tenancy.member(id).map(|member| tenancy.plan_of(member).requests_per_second);
         assert_eq!(rate("user_a"), Some(Some(7)));
         assert_eq!(rate("user_b"), Some(Some(3)), "a plan that is no more is the organization's");
         assert_eq!(rate("user_owner"), Some(Some(3)), "a plan that is built in can be made anew");

@@ -45,14 +45,14 @@ impl Default for KeyRing {
 
 impl KeyRing {
     /// Makes a ring without keys, for these members.
-    pub fn new(charter: Tenancy) -> KeyRing {
-        let accounts = Arc::new(ArcSwap::from_pointee(Accounts::new(Arc::new(charter), None)));
+    pub fn new(tenancy: Tenancy) -> KeyRing {
+        let accounts = Arc::new(ArcSwap::from_pointee(Accounts::new(Arc::new(tenancy), None)));
         KeyRing { accounts, table: Arc::default(), census: Arc::default() }
     }
 
     /// Returns the organization and its members.
-    pub fn charter(&self) -> Arc<Tenancy> {
-        self.accounts.load().charter.clone()
+    pub fn tenancy(&self) -> Arc<Tenancy> {
+        self.accounts.load().tenancy.clone()
     }
 
     fn census(&self) -> MutexGuard<'_, Census> {
@@ -118,8 +118,8 @@ impl KeyRing {
     /// Replaces the organization, its members and the plans. Keys of members that no longer exist are
     /// refused from now on, and callers with an affected key are notified. Buckets and counts continue
     /// unchanged.
-    pub fn govern(&self, charter: Tenancy) {
-        let accounts = Arc::new(Accounts::new(Arc::new(charter), Some(&self.accounts.load())));
+    pub fn govern(&self, tenancy: Tenancy) {
+        let accounts = Arc::new(Accounts::new(Arc::new(tenancy), Some(&self.accounts.load())));
         self.accounts.store(accounts.clone());
         for slot in self.table.load().slots() {
             let Some(before) = slot.entry() else { continue };
@@ -199,15 +199,15 @@ impl KeyRing {
 
     /// Reports whether a key is accepted at `now` and has all rights of an administrator.
     pub fn administers(&self, record: &KeyRecord, now: u64) -> bool {
-        administers(&self.accounts.load().charter, record, now)
+        administers(&self.accounts.load().tenancy, record, now)
     }
 
-    /// Reports whether any key is accepted at `now` and has all rights of an administrator, under a charter
+    /// Reports whether any key is accepted at `now` and has all rights of an administrator, under a tenancy
     /// that is or might be in force.
-    pub fn is_administered(&self, charter: &Tenancy, now: u64) -> bool {
+    pub fn is_administered(&self, tenancy: &Tenancy, now: u64) -> bool {
         let table = self.table.load();
         let mut entries = table.slots().filter_map(|slot| slot.entry());
-        entries.any(|entry| administers(charter, &entry.record, now))
+        entries.any(|entry| administers(tenancy, &entry.record, now))
     }
 
     /// Reports whether any key except these is accepted at `now` and has all rights of an administrator.
@@ -216,7 +216,7 @@ impl KeyRing {
         let mut others = table.slots().filter_map(|slot| slot.entry());
         let accounts = self.accounts.load();
         others.any(|entry| {
-            !ids.contains(&entry.record.id) && administers(&accounts.charter, &entry.record, now)
+            !ids.contains(&entry.record.id) && administers(&accounts.tenancy, &entry.record, now)
         })
     }
 
@@ -247,11 +247,11 @@ fn hashes(record: &KeyRecord) -> [Option<Hash>; 2] {
     [Some(record.hash), record.replaced.map(|replaced| replaced.hash)]
 }
 
-/// Reports whether a key is accepted at `now` and has all rights of an administrator under this charter.
-pub fn administers(charter: &Tenancy, record: &KeyRecord, now: u64) -> bool {
+/// Reports whether a key is accepted at `now` and has all rights of an administrator under this tenancy.
+pub fn administers(tenancy: &Tenancy, record: &KeyRecord, now: u64) -> bool {
     record.status(now) == KeyStatus::Active
         && record.permissions.are_unlimited()
-        && charter.member(&record.member_id).is_some_and(|member| member.role.may_administer())
+        && tenancy.member(&record.member_id).is_some_and(|member| member.role.may_administer())
 }
 
 fn view(slot: &Slot, now: u64) -> Option<KeyView> {

@@ -173,15 +173,15 @@ fn report(parts: &[Part]) -> (String, Exit) {
 }
 
 fn backup(dir: &DataDir, to: Option<&Path>) -> Result<(String, Exit), StoreError> {
-    let mut vault = DurableStore::open_for_backup(dir)?;
+    let mut durable = DurableStore::open_for_backup(dir)?;
     let path = match to {
         Some(path) => {
-            vault.backup_to(path)?;
+            durable.backup_to(path)?;
             path.to_owned()
         }
-        None => vault.checkpoint()?.unwrap_or_default(),
+        None => durable.checkpoint()?.unwrap_or_default(),
     };
-    Ok((format!("wrote the backup of change {} to {}\n", vault.seq(), path.display()), Exit::Graceful))
+    Ok((format!("wrote the backup of change {} to {}\n", durable.seq(), path.display()), Exit::Graceful))
 }
 
 fn restore(dir: &DataDir, from: Option<&Path>) -> Result<(String, Exit), StoreError> {
@@ -192,7 +192,7 @@ fn restore(dir: &DataDir, from: Option<&Path>) -> Result<(String, Exit), StoreEr
             reason: "the content cannot be replaced".to_owned(),
         })?,
     };
-    let (aside, vault) = DurableStore::replace(dir, &backup)?;
+    let (aside, durable) = DurableStore::replace(dir, &backup)?;
     let mut text = format!(
         "restored {} records of change {}, made {}, from {}\n",
         backup.len(),
@@ -203,6 +203,6 @@ fn restore(dir: &DataDir, from: Option<&Path>) -> Result<(String, Exit), StoreEr
     if let Some(aside) = aside {
         text.push_str(&format!("what was there is kept in {}\n", aside.display()));
     }
-    text.push_str(&format!("the store is at change {} now\n", vault.seq()));
+    text.push_str(&format!("the store is at change {} now\n", durable.seq()));
     Ok((text, Exit::Graceful))
 }

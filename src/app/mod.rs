@@ -32,7 +32,7 @@ use crate::audit;
 use crate::cli::{self, Command, Exit, Program};
 use crate::clock;
 use crate::config::{self, Config, Environment, Flags, ProcessEnvironment};
-use crate::gateway::{Gateway, GatewaySettings, Parts, State};
+use crate::gateway::{Gateway, Parts, State};
 use crate::http::{HttpServer, Tls};
 use crate::pins::PinBook;
 use crate::process::{self, Host, HostSettings};
@@ -192,16 +192,16 @@ struct Opened {
 fn open(config: &Config) -> Result<Opened, StartupError> {
     let data_dir = directory::open(&config.data_dir)?;
     clock::begin(Arc::new(ClockFile::of(data_dir.path())));
-    let vault =
+    let durable =
         DurableStore::open(&data_dir, keeping::probe_store).map_err(|error| StartupError::store(&error))?;
     let (store, keys, pins) =
-        (vault.store().clone(), KeyRing::new(config.charter.clone()), PinBook::default());
+        (durable.store().clone(), KeyRing::new(config.tenancy.clone()), PinBook::default());
     let settings = Settings {
         data_dir: config.data_dir.clone(),
         config_root: Some(config.config_root.clone()),
         allowed: config.allowed.clone(),
     };
-    let mut registry = Registry::open(vault, settings, &keys, &pins).map_err(|error| match &error {
+    let mut registry = Registry::open(durable, settings, &keys, &pins).map_err(|error| match &error {
         OpenError::Store(error) => StartupError::store(error),
         OpenError::OwnerKey { .. } => StartupError::io(error),
     })?;
@@ -333,14 +333,8 @@ async fn start_gateway(
         .await
         .map_err(|error| internal(&error))?;
     let audit = audit::open(&config.data_dir, config.audit).map_err(|error| internal(&error))?;
-    let settings = GatewaySettings {
-        call_timeout: config.http.call_timeout,
-        max_call_timeout: config.http.max_call_timeout,
-        calls_per_key: config.calls_per_key,
-        unread: config.unread,
-    };
     let parts = Parts { registry, applied, pins, keys, accounting, audit, supervisor, metrics };
-    let gateway = Gateway::start(parts, settings).map_err(|error| internal(&error))?;
+    let gateway = Gateway::start(parts, config.gateway).map_err(|error| internal(&error))?;
     Ok((gateway, supervised))
 }
 

@@ -17,14 +17,14 @@ use crate::store::{DurableStore, StoreError};
 /// Replaces the key and reports what happened to the old one.
 pub(super) fn renew(flags: &Flags, env: &dyn Environment) -> Exit {
     process::hold_too_large();
-    let (path, charter) = match config::data_dir_and_members(flags, env) {
+    let (path, tenancy) = match config::data_dir_and_members(flags, env) {
         Ok(found) => found,
         Err(problems) => {
             let _ = io::stderr().write_all(config::list_problems(&problems).as_bytes());
             return Exit::Config;
         }
     };
-    match replace(&path, charter) {
+    match replace(&path, tenancy) {
         Ok(renewed) => {
             let mut out = io::stdout().lock();
             let written = out.write_all(report(&renewed).as_bytes()).and_then(|()| out.flush());
@@ -39,20 +39,20 @@ pub(super) fn renew(flags: &Flags, env: &dyn Environment) -> Exit {
 
 struct Failed(Exit, String);
 
-fn replace(path: &Path, charter: Tenancy) -> Result<Renewed, Failed> {
+fn replace(path: &Path, tenancy: Tenancy) -> Result<Renewed, Failed> {
     let store = |error: StoreError| {
         let exit = if error.is_lasting() { Exit::Config } else { Exit::Io };
         Failed(exit, format!("{error}{}", hint(&error, path)))
     };
     let dir = keeping::existing(path).map_err(store)?;
-    let vault = DurableStore::open(&dir, keeping::probe_store).map_err(store)?;
+    let durable = DurableStore::open(&dir, keeping::probe_store).map_err(store)?;
     let settings = Settings { data_dir: path.to_owned(), config_root: None, allowed: AllowedServers::Off };
     let open = |error: OpenError| match error {
         OpenError::Store(error) => store(error),
         OpenError::OwnerKey { .. } => Failed(Exit::Io, error.to_string()),
     };
-    let (ring, pins) = (KeyRing::new(charter), PinBook::default());
-    let mut registry = Registry::open(vault, settings, &ring, &pins).map_err(open)?;
+    let (ring, pins) = (KeyRing::new(tenancy), PinBook::default());
+    let mut registry = Registry::open(durable, settings, &ring, &pins).map_err(open)?;
     let renewed = registry.renew_owner_key().map_err(open)?;
     record(path, &renewed).map_err(|error| Failed(Exit::Io, error.to_string()))?;
     registry.finish().map_err(|error| Failed(Exit::Io, error.to_string()))?;

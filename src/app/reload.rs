@@ -108,14 +108,14 @@ impl Reloader {
                 }
             }
         }
-        if asked && config.charter != self.settings.charter {
-            match self.gateway.reload_charter(config.charter.clone()).await {
+        if asked && config.tenancy != self.settings.tenancy {
+            match self.gateway.reload_tenancy(config.tenancy.clone()).await {
                 Ok(()) => {
                     tracing::info!(
-                        members = config.charter.members.len(),
+                        members = config.tenancy.members.len(),
                         "applied members, plans and limits of keys"
                     );
-                    self.settings.charter = config.charter.clone();
+                    self.settings.tenancy = config.tenancy.clone();
                 }
                 Err(error) => {
                     tracing::error!(%error, "members and plans could not be applied");
@@ -123,9 +123,9 @@ impl Reloader {
                 }
             }
         }
-        if config.charter != self.settings.charter {
+        if config.tenancy != self.settings.tenancy {
             tracing::warn!("members, plans or limits of keys have changed: SIGHUP applies them");
-            config.charter = self.settings.charter.clone();
+            config.tenancy = self.settings.tenancy.clone();
         }
         if config != self.settings {
             tracing::warn!("other settings have changed, too: they take effect at the next start");

@@ -58,7 +58,7 @@ pub(super) fn apply(
     server(top.section("server", problems), base, config, &mut paths, problems);
     http(top.section("http", problems), document, base, config, &mut paths, problems);
     api(top.section("api", problems), base, config, &mut paths, problems);
-    config.charter = tenancy::read(&mut top, problems);
+    config.tenancy = tenancy::read(&mut top, problems);
     limits(top.section("limits", problems), config, problems);
     usage(top.section("usage", problems), config, problems);
     audit(top.section("audit", problems), config, problems);
@@ -128,14 +128,15 @@ fn http(
             usize::try_from(number).ok().map(Some)
         });
     }
-    s.duration("call_timeout", MS..=DAY, &mut http.call_timeout, problems);
-    s.duration("max_call_timeout", MS..=DAY, &mut http.max_call_timeout, problems);
-    if http.call_timeout > http.max_call_timeout {
-        let most = show_duration(http.max_call_timeout);
+    let calls = &mut config.gateway;
+    s.duration("call_timeout", MS..=DAY, &mut calls.call_timeout, problems);
+    s.duration("max_call_timeout", MS..=DAY, &mut calls.max_call_timeout, problems);
+    if calls.call_timeout > calls.max_call_timeout {
+        let most = show_duration(calls.max_call_timeout);
         let at = s.position("call_timeout").or_else(|| s.position("max_call_timeout"));
         let reason = format!(
             "must not be longer than http.max_call_timeout, which is {most} (found {})",
-            show_duration(http.call_timeout)
+            show_duration(calls.call_timeout)
         );
         problems.at(document.source, at, "http.call_timeout", reason);
     }
@@ -184,13 +185,13 @@ fn starts(mut s: Section<'_>, config: &mut Config, problems: &mut Problems) {
 }
 
 fn limits(mut s: Section<'_>, config: &mut Config, problems: &mut Problems) {
-    s.count("calls_per_key", 1..=1_000_000, &mut config.calls_per_key, problems);
+    s.count("calls_per_key", 1..=1_000_000, &mut config.gateway.calls_per_key, problems);
     let size = format!("{}, from 1 MiB to 1 TiB", values::SIZE);
     let amount =
         |value: &DeValue<'_>| section::size(value).filter(|bytes| (1 << 20..=1 << 40).contains(bytes));
-    s.set("unread_per_key", &size, &mut config.unread.per_key, problems, amount);
-    s.set("unread", &size, &mut config.unread.all, problems, amount);
-    config.charter.key_defaults = tenancy::key_defaults(s.section("keys", problems), problems);
+    s.set("unread_per_key", &size, &mut config.gateway.unread.per_key, problems, amount);
+    s.set("unread", &size, &mut config.gateway.unread.all, problems, amount);
+    config.tenancy.key_defaults = tenancy::key_defaults(s.section("keys", problems), problems);
     s.finish(problems);
 }
 
@@ -429,9 +430,9 @@ mod tests {
                 http.header_timeout = Duration::from_millis(times.1);
                 http.body_timeout = Duration::from_millis(times.1 / 2 + 50);
                 http.keep_alive = Duration::from_millis(times.3);
-                http.call_timeout = Duration::from_millis(times.2);
-                http.max_call_timeout = Duration::from_millis(times.3);
                 http.redact_env = redact;
+                config.gateway.call_timeout = Duration::from_millis(times.2);
+                config.gateway.max_call_timeout = Duration::from_millis(times.3);
                 config
             },
         )
@@ -463,8 +464,8 @@ mod tests {
             time(http.body_timeout),
             time(http.keep_alive),
             http.max_connections,
-            time(http.call_timeout),
-            time(http.max_call_timeout),
+            time(config.gateway.call_timeout),
+            time(config.gateway.max_call_timeout),
             http.redact_env,
             config.starts.concurrent,
             config.starts.per_second,

@@ -164,7 +164,7 @@ pub fn data_dir_and_members(
         None => file::Paths::default(),
     };
     let given = flags.data_dir.map(|dir| working_dir.join(dir)).or(paths.data_dir);
-    problems.into_result((given.unwrap_or_else(|| environment::default_data_dir(env)), config.charter))
+    problems.into_result((given.unwrap_or_else(|| environment::default_data_dir(env)), config.tenancy))
 }
 
 /// Returns the Unix socket of a daemon of this user that runs with default settings, for commands that look for

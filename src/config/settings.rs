@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::ServersFile;
 use crate::access::Tenancy;
 use crate::audit::AuditSettings;
-use crate::gateway::UnreadLimits;
+use crate::gateway::GatewaySettings;
 use crate::http::Settings as HttpSettings;
 use crate::query::LlmSettings;
 use crate::registry::AllowedServers;
@@ -38,11 +38,9 @@ pub struct Config {
     /// Limits on starting servers.
     pub starts: StartLimits,
     /// The organization, its members and their plans.
-    pub charter: Tenancy,
-    /// Most calls that a key may have under way.
-    pub calls_per_key: usize,
-    /// Limits on the bytes of answers that wait to be read.
-    pub unread: UnreadLimits,
+    pub tenancy: Tenancy,
+    /// Deadlines of calls, and limits on what callers may have under way.
+    pub gateway: GatewaySettings,
     /// Times for which usage is kept.
     pub retention: Retention,
     /// Servers that may be defined through the API.
@@ -74,9 +72,8 @@ impl Config {
             drain: Duration::from_secs(20),
             http: HttpSettings::default(),
             starts: StartLimits::default(),
-            charter: Tenancy::default(),
-            calls_per_key: 128,
-            unread: UnreadLimits::default(),
+            tenancy: Tenancy::default(),
+            gateway: GatewaySettings::default(),
             retention: Retention::default(),
             allowed: AllowedServers::Any,
             audit: AuditSettings::default(),

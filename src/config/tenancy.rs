@@ -21,15 +21,15 @@ type Plans = BTreeMap<Arc<str>, Arc<Plan>>;
 /// Reads `[organization]`, `[[members]]` and `[plans.NAME]`.
 pub(super) fn read(top: &mut Section<'_>, problems: &mut Problems) -> Tenancy {
     let plans = plans(top.section("plans", problems), problems);
-    let mut charter = Tenancy { plans: plans.clone(), ..Tenancy::default() };
-    organization(top.section("organization", problems), &plans, &mut charter, problems);
+    let mut tenancy = Tenancy { plans: plans.clone(), ..Tenancy::default() };
+    organization(top.section("organization", problems), &plans, &mut tenancy, problems);
     let sections = top.sections("members", problems);
     if sections.is_empty() {
-        return charter;
+        return tenancy;
     }
-    charter.members = sections.into_iter().filter_map(|section| member(section, &plans, problems)).collect();
-    check_members(top, &charter, problems);
-    charter
+    tenancy.members = sections.into_iter().filter_map(|section| member(section, &plans, problems)).collect();
+    check_members(top, &tenancy, problems);
+    tenancy
 }
 
 /// Reads `[limits.keys]`: the limits of keys that have none of their own.
@@ -79,8 +79,8 @@ fn plans(mut section: Section<'_>, problems: &mut Problems) -> Plans {
     plans
 }
 
-fn organization(mut s: Section<'_>, plans: &Plans, charter: &mut Tenancy, problems: &mut Problems) {
-    let organization = &mut charter.organization;
+fn organization(mut s: Section<'_>, plans: &Plans, tenancy: &mut Tenancy, problems: &mut Problems) {
+    let organization = &mut tenancy.organization;
     s.set("id", ID, &mut organization.id, problems, |value| id(value).map(Into::into));
     s.set("name", TEXT, &mut organization.name, problems, text);
     s.set("slug", ID, &mut organization.slug, problems, id);
@@ -119,18 +119,18 @@ fn set_plan(s: &mut Section<'_>, plans: &Plans, slot: &mut Option<Arc<Plan>>, pr
     });
 }
 
-fn check_members(top: &Section<'_>, charter: &Tenancy, problems: &mut Problems) {
+fn check_members(top: &Section<'_>, tenancy: &Tenancy, problems: &mut Problems) {
     let mut ids = HashSet::new();
-    if let Some(twice) = charter.members.iter().find(|member| !ids.insert(&*member.id)) {
+    if let Some(twice) = tenancy.members.iter().find(|member| !ids.insert(&*member.id)) {
         top.refuse("members", format!("has two members with the id '{}'", twice.id), problems);
     }
-    if charter.owner().is_none() && problems.len() == 0 {
+    if tenancy.owner().is_none() && problems.len() == 0 {
         top.refuse("members", "must have at least one with role = \"owner\"".to_owned(), problems);
     }
-    match charter.organization.plan.max_members {
-        Some(limit) if charter.members.len() as u64 > limit => {
-            let plan = &charter.organization.plan.name;
-            let count = charter.members.len();
+    match tenancy.organization.plan.max_members {
+        Some(limit) if tenancy.members.len() as u64 > limit => {
+            let plan = &tenancy.organization.plan.name;
+            let count = tenancy.members.len();
             top.refuse(
                 "members",
                 format!("has {count} members, and the plan '{plan}' allows {limit}"),
@@ -166,36 +166,36 @@ mod tests {
     fn read(text: &str) -> (Tenancy, Vec<String>) {
         let (mut config, mut problems) = (Config::with_defaults("/d".into()), Problems::default());
         file::apply(Document { source: "c.toml", text }, "/etc".as_ref(), &mut config, &mut problems);
-        let charter = config.charter.clone();
+        let tenancy = config.tenancy.clone();
         let lines = problems.into_result(()).err().unwrap_or_default();
-        (charter, lines.iter().map(ToString::to_string).collect())
+        (tenancy, lines.iter().map(ToString::to_string).collect())
     }
 
     #[test]
     fn members_have_roles_and_plans() {
-        let (charter, lines) = read(
+        let (tenancy, lines) = read(
             "[organization]\nname = 'Acme'\nplan = 'gold'\n[plans.gold]\nrequests_per_second = 5\nmax_api_keys = 2\n\
              [[members]]\nid = 'user_a'\nrole = 'owner'\nname = 'Ann'\n[[members]]\nid = 'user_b'\nplan = 'free'\n",
         );
         assert_eq!(lines, [""; 0]);
-        assert_eq!((charter.organization.name.as_str(), &*charter.organization.plan.name), ("Acme", "gold"));
-        assert_eq!(charter.organization.plan.max_api_keys, Some(2));
-        let [ann, b] = charter.members.as_slice() else { panic!("two members") };
+        assert_eq!((tenancy.organization.name.as_str(), &*tenancy.organization.plan.name), ("Acme", "gold"));
+        assert_eq!(tenancy.organization.plan.max_api_keys, Some(2));
+        let [ann, b] = tenancy.members.as_slice() else { panic!("two members") };
         assert_eq!(
-            (ann.role, ann.name.as_str(), charter.plan_of(ann).requests_per_second),
+            (ann.role, ann.name.as_str(), tenancy.plan_of(ann).requests_per_second),
             (Role::Owner, "Ann", Some(5))
         );
         assert_eq!(
-            (b.role, b.name.as_str(), charter.plan_of(b).requests_per_second),
+            (b.role, b.name.as_str(), tenancy.plan_of(b).requests_per_second),
             (Role::Member, "user_b", Some(10))
         );
     }
 
     #[test]
     fn without_members_there_is_one_owner() {
-        let (charter, _) = read("[organization]\nplan = 'unlimited'\n");
+        let (tenancy, _) = read("[organization]\nplan = 'unlimited'\n");
         assert_eq!(
-            (&*charter.members[0].id, charter.organization.plan.requests_per_second),
+            (&*tenancy.members[0].id, tenancy.organization.plan.requests_per_second),
             ("user_owner", None)
         );
     }

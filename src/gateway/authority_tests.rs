@@ -394,7 +394,7 @@ impl History {
     fn counts(&self) -> Counts {
         let keys = self.life.ring.keys(self.now);
         let live = keys.iter().filter(|key| key.record.status(self.now) == KeyStatus::Active);
-        let members = self.life.ring.charter().members.len();
+        let members = self.life.ring.tenancy().members.len();
         Counts { keys: live.count() as u64, members: members as u64 }
     }
 }

@@ -86,9 +86,9 @@ impl Gateway {
             })
             .collect();
         let mut doubts = record.permissions.doubts(&announced);
-        let charter = self.0.keys.charter();
-        let Some(owner) = charter.member(&record.member_id) else { return doubts };
-        let plan = charter.plan_of(owner);
+        let tenancy = self.0.keys.tenancy();
+        let Some(owner) = tenancy.member(&record.member_id) else { return doubts };
+        let plan = tenancy.plan_of(owner);
         let mut above = |what: &str, own: Option<u64>, limit: Option<u64>, whose: &str| {
             if let (Some(own), Some(limit)) = (own, limit)
                 && own > limit
@@ -115,7 +115,7 @@ impl Gateway {
     /// Returns the monthly limit of a key: its own, or the default for keys; `None` if there is none or no such key.
     pub fn monthly_limit_of_key(&self, id: &str) -> Option<u64> {
         let limits = self.0.keys.key(id, clock::now())?.record.limits;
-        limits.or(self.0.keys.charter().key_defaults).monthly_requests
+        limits.or(self.0.keys.tenancy().key_defaults).monthly_requests
     }
 }
 

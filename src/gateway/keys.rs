@@ -176,7 +176,7 @@ impl Gateway {
             return Err(AccessError::forbidden("Your role does not allow keys for others").into());
         }
         let reason = || format!("there is no member '{id}'");
-        let member = self.0.keys.charter().member(id).cloned();
+        let member = self.0.keys.tenancy().member(id).cloned();
         let unknown = || registry::Error::Unacceptable { field: "owner_id", reason: reason() };
         Ok(member.ok_or_else(unknown)?)
     }
@@ -280,8 +280,8 @@ impl Gateway {
 
     /// Returns the organization with its current counts.
     pub fn organization(&self, _: &Principal) -> OrganizationView {
-        let charter = self.0.keys.charter();
-        let organization = charter.organization.clone();
+        let tenancy = self.0.keys.tenancy();
+        let organization = tenancy.organization.clone();
         OrganizationView {
             id: organization.id,
             name: organization.name,
@@ -291,15 +291,15 @@ impl Gateway {
             created_at: self.0.registry.created_at(),
             mcps: self.0.registry.list().entries().len() as u64,
             api_keys: self.0.keys.active(clock::now()) as u64,
-            team_members: charter.members.len() as u64,
+            team_members: tenancy.members.len() as u64,
         }
     }
 
     /// Returns the organization's members: in the order of the configuration, then those made over the API.
     pub fn members(&self, _: &Principal) -> Vec<MemberView> {
         let began = unix_time::seconds(self.0.registry.created_at());
-        let charter = self.0.keys.charter();
-        let seen = charter.members.iter().map(|member| MemberView {
+        let tenancy = self.0.keys.tenancy();
+        let seen = tenancy.members.iter().map(|member| MemberView {
             member: member.clone(),
             joined_at: member.created_at.unwrap_or(began),
             last_active: self.0.keys.last_active(&member.id),

@@ -66,14 +66,14 @@ impl Gateway {
 
     /// Returns all plans, by name.
     pub fn plans(&self, _: &Principal) -> Vec<PlanView> {
-        let charter = self.0.keys.charter();
+        let tenancy = self.0.keys.tenancy();
         let own = |plan: &Arc<Plan>| {
             let has = |member: &&Arc<Member>| member.plan.as_ref().is_some_and(|own| own.name == plan.name);
-            charter.members.iter().filter(has).count()
+            tenancy.members.iter().filter(has).count()
         };
-        let seen = charter.plans.values().map(|plan| PlanView {
+        let seen = tenancy.plans.values().map(|plan| PlanView {
             plan: plan.clone(),
-            is_of_organization: plan.name == charter.organization.plan.name,
+            is_of_organization: plan.name == tenancy.organization.plan.name,
             members: own(plan),
         });
         seen.collect()
@@ -103,8 +103,8 @@ impl Gateway {
     /// Applies the organization, members and plans of the configuration file. Servers, and keys that the change does
     /// not concern, are not affected. The change is in force, and recorded, even if this ends with an error because
     /// no key could be made for somebody to administer.
-    pub async fn reload_charter(&self, charter: Tenancy) -> Result<(), Error> {
-        let Reloaded { removed, owner_key } = self.0.registry.reload_charter(charter).await?;
+    pub async fn reload_tenancy(&self, tenancy: Tenancy) -> Result<(), Error> {
+        let Reloaded { removed, owner_key } = self.0.registry.reload_tenancy(tenancy).await?;
         let entry = AuditEntry::of_daemon("members.apply", "configuration file", Outcome::Done);
         let details = (!removed.is_empty()).then(|| ("removed_members".to_owned(), json!(removed)));
         // A line that cannot be written is logged where that happens.
@@ -114,9 +114,9 @@ impl Gateway {
 
     /// Returns the member that a request for a key makes with it, as it is going to be.
     pub(super) fn new_owner(&self, caller: &Principal, request: MemberRequest) -> Result<Arc<Member>, Error> {
-        let charter = self.0.keys.charter();
-        let record = member_to_be(&charter, caller, request, clock::now())?;
-        let plan = record.plan.as_ref().and_then(|name| charter.plans.get(name).cloned());
+        let tenancy = self.0.keys.tenancy();
+        let record = member_to_be(&tenancy, caller, request, clock::now())?;
+        let plan = record.plan.as_ref().and_then(|name| tenancy.plans.get(name).cloned());
         let made =
             Member { id: record.id, name: record.name, role: record.role, plan, ..Tenancy::default_owner() };
         Ok(Arc::new(made))

@@ -97,6 +97,17 @@ pub struct GatewaySettings {
     pub unread: UnreadLimits,
 }
 
+impl Default for GatewaySettings {
+    fn default() -> GatewaySettings {
+        GatewaySettings {
+            call_timeout: Duration::from_secs(30),
+            max_call_timeout: Duration::from_secs(300),
+            calls_per_key: 128,
+            unread: UnreadLimits::default(),
+        }
+    }
+}
+
 /// Entry point to everything the gateway does. Cheap to clone.
 #[derive(Clone)]
 pub struct Gateway(Arc<Inner>);
@@ -174,6 +185,11 @@ impl Gateway {
             settings,
             stop: Stop::new(),
         })))
+    }
+
+    /// Returns the deadlines and limits that the gateway was started with.
+    pub fn settings(&self) -> &GatewaySettings {
+        &self.0.settings
     }
 
     /// Returns the principal that a key belongs to at `now`.

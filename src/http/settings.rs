@@ -74,10 +74,6 @@ pub struct Settings {
     pub max_streams: Option<usize>,
     /// Number of these that one key may have open; `None` for a quarter.
     pub max_streams_per_key: Option<usize>,
-    /// Deadline of a call that sets none.
-    pub call_timeout: Duration,
-    /// Longest deadline that a caller may ask for.
-    pub max_call_timeout: Duration,
     /// `true` to show `[REDACTED]` in place of the values of `env` in `/api`.
     pub redact_env: bool,
     /// `true` to put the cause of an internal error into its answer.
@@ -105,8 +101,6 @@ impl Default for Settings {
             max_waiting: None,
             max_streams: None,
             max_streams_per_key: None,
-            call_timeout: Duration::from_secs(30),
-            max_call_timeout: Duration::from_secs(300),
             redact_env: false,
             debug: false,
         }

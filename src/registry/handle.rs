@@ -157,9 +157,9 @@ impl RegistryHandle {
         self.ask_as(caller, Right::Administer, change).await
     }
 
-    /// Runs [`Registry::reload_charter`] on the registry's thread.
-    pub(crate) async fn reload_charter(&self, charter: Tenancy) -> Result<Reloaded, Error> {
-        self.ask(move |registry| Ok(registry.reload_charter(charter))).await
+    /// Runs [`Registry::reload_tenancy`] on the registry's thread.
+    pub(crate) async fn reload_tenancy(&self, tenancy: Tenancy) -> Result<Reloaded, Error> {
+        self.ask(move |registry| Ok(registry.reload_tenancy(tenancy))).await
     }
 
     /// Returns the reason why changes cannot be stored now; `None` while they can.

@@ -22,13 +22,13 @@ impl Registry {
             if before.revoked_at.is_some() {
                 return Err(conflict("The API key was revoked, which is for ever; make another one"));
             }
-            let charter = self.keys.charter();
-            let owner = owner(&charter, &before)?;
-            check_grant(caller, Some(&before), &after, owner, charter.key_defaults).map_err(forbidden)?;
+            let tenancy = self.keys.tenancy();
+            let owner = owner(&tenancy, &before)?;
+            check_grant(caller, Some(&before), &after, owner, tenancy.key_defaults).map_err(forbidden)?;
             let (moments, own) =
                 ([Some(at), change.expires_at.flatten()], HashSet::from([before.id.clone()]));
             for moment in moments.into_iter().flatten() {
-                let goes = administers(&charter, &before, moment) && !administers(&charter, &after, moment);
+                let goes = administers(&tenancy, &before, moment) && !administers(&tenancy, &after, moment);
                 if goes && !self.keys.administers_without(&own, moment) {
                     return Err(forbidden("Cannot limit your only active key"));
                 }
@@ -53,11 +53,11 @@ impl Registry {
                 ));
             }
         }
-        let charter = self.keys.charter();
-        let owner = owner(&charter, &before)?;
+        let tenancy = self.keys.tenancy();
+        let owner = owner(&tenancy, &before)?;
         // The holder of a key may rotate it; for others the same rules hold as for making the key.
         if *before.id != **caller.key_id() {
-            check_grant(caller, None, &before, owner, charter.key_defaults).map_err(forbidden)?;
+            check_grant(caller, None, &before, owner, tenancy.key_defaults).map_err(forbidden)?;
         }
         let until = at.saturating_add(grace).min(before.expires_at.unwrap_or(u64::MAX));
         let made = NewKey::rotate(&before, at, until)
@@ -75,8 +75,8 @@ impl Registry {
     }
 }
 
-fn owner<'a>(charter: &'a Tenancy, record: &KeyRecord) -> Result<&'a Member, Error> {
-    let owner = charter.member(&record.member_id).map(|member| &**member);
+fn owner<'a>(tenancy: &'a Tenancy, record: &KeyRecord) -> Result<&'a Member, Error> {
+    let owner = tenancy.member(&record.member_id).map(|member| &**member);
     owner.ok_or_else(|| conflict("The member that owns the API key is no more"))
 }
 

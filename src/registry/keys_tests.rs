@@ -19,13 +19,13 @@ use crate::store::{DurableStore, MemoryStore, Store};
 const NOW: u64 = 1_000_000;
 
 /// Returns an organization with a plan, an owner, an administrator and two members.
-fn charter(change: impl FnOnce(&mut Plan)) -> Tenancy {
+fn tenancy(change: impl FnOnce(&mut Plan)) -> Tenancy {
     let mut plan = Plan::with_rate("p", None);
     change(&mut plan);
-    let mut charter = Tenancy::default();
-    charter.organization.plan = Arc::new(plan);
+    let mut tenancy = Tenancy::default();
+    tenancy.organization.plan = Arc::new(plan);
     let member = |id: &str, role| Member { id: id.into(), role, ..Tenancy::default_owner() };
-    charter.members = [
+    tenancy.members = [
         member("user_owner", Role::Owner),
         member("user_admin", Role::Admin),
         member("user_joe", Role::Member),
@@ -33,7 +33,7 @@ fn charter(change: impl FnOnce(&mut Plan)) -> Tenancy {
     ]
     .map(Arc::new)
     .into();
-    charter
+    tenancy
 }
 
 fn wish(member: &str) -> NewKeySpec {
@@ -53,9 +53,9 @@ fn named(name: &str) -> KeyChange {
 }
 
 /// Opens a registry on a store that can be told to fail.
-fn registry(dir: &Path, store: &Arc<FailingStore>, charter: Tenancy) -> (Registry, KeyRing) {
+fn registry(dir: &Path, store: &Arc<FailingStore>, tenancy: Tenancy) -> (Registry, KeyRing) {
     set_clock(NOW);
-    let ring = KeyRing::new(charter);
+    let ring = KeyRing::new(tenancy);
     let registry =
         Registry::open(DurableStore::bare(store.clone()), settings(dir), &ring, &PinBook::default())
             .expect("opens");
@@ -73,7 +73,7 @@ fn status(ring: &KeyRing, key: &NewKey) -> KeyStatus {
 #[test]
 fn on_a_full_disk_a_revocation_is_in_force_and_outlives_the_daemon() {
     let (dir, store) = (tempfile::tempdir().unwrap(), Arc::<FailingStore>::default());
-    let (mut registry, ring) = registry(dir.path(), &store, charter(|_| {}));
+    let (mut registry, ring) = registry(dir.path(), &store, tenancy(|_| {}));
     let key = registry.create_key(&operator(), wish("user_joe")).unwrap();
     let caller = holder(&ring, &key);
     store.apply_fails.store(true, Ordering::SeqCst);
@@ -85,14 +85,14 @@ fn on_a_full_disk_a_revocation_is_in_force_and_outlives_the_daemon() {
     drop(registry);
 
     // Also where the disk is still full.
-    let (mut registry, ring) = self::registry(dir.path(), &store, charter(|_| {}));
+    let (mut registry, ring) = self::registry(dir.path(), &store, tenancy(|_| {}));
     assert_eq!(ring.authenticate(&key.text, NOW).err(), Some(CredentialError::Revoked));
     store.apply_fails.store(false, Ordering::SeqCst);
     registry.store_pending_revocations();
     assert!(registry.owed.is_empty());
     drop(registry);
     std::fs::remove_file(dir.path().join("reserve")).unwrap();
-    let (_registry, ring) = self::registry(dir.path(), &store, charter(|_| {}));
+    let (_registry, ring) = self::registry(dir.path(), &store, tenancy(|_| {}));
     assert_eq!(
         ring.authenticate(&key.text, NOW).err(),
         Some(CredentialError::Revoked),
@@ -108,7 +108,7 @@ fn person() -> MemberRequest {
 #[test]
 fn on_a_full_disk_a_member_is_removed_with_its_keys_and_stays_so() {
     let (dir, store) = (tempfile::tempdir().unwrap(), Arc::<FailingStore>::default());
-    let (mut registry, ring) = registry(dir.path(), &store, charter(|_| {}));
+    let (mut registry, ring) = registry(dir.path(), &store, tenancy(|_| {}));
     let key = registry.create_key_with_member(&operator(), person(), wish("")).unwrap();
     assert_eq!(*key.record.member_id, *"user_new");
     let caller = holder(&ring, &key);
@@ -121,7 +121,7 @@ fn on_a_full_disk_a_member_is_removed_with_its_keys_and_stays_so() {
     );
     let is_gone = |ring: &KeyRing| {
         assert_eq!(ring.authenticate(&key.text, NOW).err(), Some(CredentialError::Revoked));
-        assert!(ring.charter().member("user_new").is_none());
+        assert!(ring.tenancy().member("user_new").is_none());
     };
     is_gone(&ring);
     assert_eq!(caller.again(NOW).err(), Some(CredentialError::Revoked));
@@ -132,7 +132,7 @@ fn on_a_full_disk_a_member_is_removed_with_its_keys_and_stays_so() {
 
     // The next start can read it, and write nothing.
     store.reads_fail.store(false, Ordering::SeqCst);
-    let (mut registry, ring) = self::registry(dir.path(), &store, charter(|_| {}));
+    let (mut registry, ring) = self::registry(dir.path(), &store, tenancy(|_| {}));
     is_gone(&ring);
     store.close(false);
     // Another one of that name, before anybody has thought of what is owed.
@@ -142,14 +142,14 @@ fn on_a_full_disk_a_member_is_removed_with_its_keys_and_stays_so() {
     registry.remove_member(&operator(), "user_new").unwrap();
     drop(registry);
     std::fs::remove_file(dir.path().join("reserve")).unwrap();
-    let (_registry, ring) = self::registry(dir.path(), &store, charter(|_| {}));
+    let (_registry, ring) = self::registry(dir.path(), &store, tenancy(|_| {}));
     is_gone(&ring);
 }
 
 #[test]
 fn a_removal_that_is_not_durable_says_so_and_is_stored_in_the_end() {
     let (dir, store) = (tempfile::tempdir().unwrap(), Arc::<FailingStore>::default());
-    let (mut registry, ring) = registry(dir.path(), &store, charter(|_| {}));
+    let (mut registry, ring) = registry(dir.path(), &store, tenancy(|_| {}));
     let key = registry.create_key_with_member(&operator(), person(), wish("")).unwrap();
     store.close(true);
     registry.owed.break_reserve(true);
@@ -157,20 +157,20 @@ fn a_removal_that_is_not_durable_says_so_and_is_stored_in_the_end() {
     assert_eq!(registry.owed.fleeting().load(Ordering::Relaxed), 1);
     let again = registry.revoke_key(&operator(), &key.record.id, Revoke::Key).expect("as it was");
     assert_eq!((again.durable, again.revoked.len()), (false, 0), "its key went with it");
-    assert!(ring.charter().member("user_new").is_none());
+    assert!(ring.tenancy().member("user_new").is_none());
     store.close(false);
     registry.store_pending_revocations();
     assert!(registry.owed.is_empty());
     drop(registry);
-    let (_registry, ring) = self::registry(dir.path(), &store, charter(|_| {}));
+    let (_registry, ring) = self::registry(dir.path(), &store, tenancy(|_| {}));
     assert_eq!(ring.authenticate(&key.text, NOW).err(), Some(CredentialError::Revoked));
-    assert!(ring.charter().member("user_new").is_none());
+    assert!(ring.tenancy().member("user_new").is_none());
 }
 
 #[test]
 fn room_is_kept_for_the_removal_of_a_member_however_many_keys_it_has() {
     let (dir, store) = (tempfile::tempdir().unwrap(), Arc::<FailingStore>::default());
-    let (mut registry, ring) = registry(dir.path(), &store, charter(|_| {}));
+    let (mut registry, ring) = registry(dir.path(), &store, tenancy(|_| {}));
     let first = registry.create_key_with_member(&operator(), person(), wish("")).unwrap();
     let mut keys = vec![first];
     keys.extend((0..1_500).map(|_| registry.create_key(&operator(), wish("user_new")).unwrap()));
@@ -179,7 +179,7 @@ fn room_is_kept_for_the_removal_of_a_member_however_many_keys_it_has() {
     assert_eq!((removal.durable, removal.revoked.len()), (true, keys.len()));
     drop((registry, ring));
     store.reads_fail.store(false, Ordering::SeqCst);
-    let (_registry, ring) = self::registry(dir.path(), &store, charter(|_| {}));
+    let (_registry, ring) = self::registry(dir.path(), &store, tenancy(|_| {}));
     assert!(keys.iter().all(|key| ring.authenticate(&key.text, NOW).err() == Some(CredentialError::Revoked)));
 }
 
@@ -187,14 +187,14 @@ fn room_is_kept_for_the_removal_of_a_member_however_many_keys_it_has() {
 #[test]
 fn what_is_owed_takes_no_key_of_a_later_member_of_that_name() {
     let (dir, store) = (tempfile::tempdir().unwrap(), Arc::<FailingStore>::default());
-    let (mut registry, ring) = registry(dir.path(), &store, charter(|_| {}));
+    let (mut registry, ring) = registry(dir.path(), &store, tenancy(|_| {}));
     let old = registry.create_key_with_member(&operator(), person(), wish("")).unwrap();
     store.close(true);
     registry.remove_member(&operator(), "user_new").expect("in force");
-    let mut filed = charter(|_| {});
+    let mut filed = tenancy(|_| {});
     let role = Role::Member;
     filed.members.push(Arc::new(Member { id: "user_new".into(), role, ..Tenancy::default_owner() }));
-    registry.reload_charter(filed.clone()).owner_key.expect("somebody may administer");
+    registry.reload_tenancy(filed.clone()).owner_key.expect("somebody may administer");
     store.close(false);
     set_clock(NOW + 1);
     let new = registry.create_key(&operator(), wish("user_new")).expect("made");
@@ -211,7 +211,7 @@ fn what_is_owed_takes_no_key_of_a_later_member_of_that_name() {
 #[test]
 fn what_is_no_end_is_refused_as_a_whole_on_a_disk_that_takes_nothing() {
     let (dir, store) = (tempfile::tempdir().unwrap(), Arc::<FailingStore>::default());
-    let (mut registry, ring) = registry(dir.path(), &store, charter(|_| {}));
+    let (mut registry, ring) = registry(dir.path(), &store, tenancy(|_| {}));
     let plan = |monthly_requests| PlanRecord {
         name: "own".into(),
         requests_per_second: None,
@@ -222,7 +222,7 @@ fn what_is_no_end_is_refused_as_a_whole_on_a_disk_that_takes_nothing() {
     };
     registry.put_plan(&operator(), plan(9)).unwrap();
     let key = registry.create_key_with_member(&operator(), person(), wish("")).unwrap();
-    let (charter_before, record) = (ring.charter(), ring.key(&key.record.id, NOW).unwrap().record);
+    let (tenancy_before, record) = (ring.tenancy(), ring.key(&key.record.id, NOW).unwrap().record);
     store.close(true);
     let narrow = json!({"mcps": []}).try_into().expect("good");
     let change = KeyChange { permissions: Some(narrow), ..KeyChange::default() };
@@ -237,7 +237,7 @@ fn what_is_no_end_is_refused_as_a_whole_on_a_disk_that_takes_nothing() {
     for (n, outcome) in outcomes.iter().enumerate() {
         assert!(matches!(outcome, Err(Error::Store { .. })), "act {n}: {outcome:?}");
     }
-    assert_eq!(ring.charter(), charter_before);
+    assert_eq!(ring.tenancy(), tenancy_before);
     assert_eq!(ring.key(&key.record.id, NOW).unwrap().record, record);
     holder(&ring, &key);
     assert!(registry.owed.is_empty());
@@ -248,15 +248,15 @@ fn what_is_no_end_is_refused_as_a_whole_on_a_disk_that_takes_nothing() {
 #[test]
 fn on_a_full_disk_members_that_the_file_has_no_more_are_refused() {
     let (dir, store) = (tempfile::tempdir().unwrap(), Arc::<FailingStore>::default());
-    let (mut registry, ring) = registry(dir.path(), &store, charter(|_| {}));
+    let (mut registry, ring) = registry(dir.path(), &store, tenancy(|_| {}));
     let key = registry.create_key(&operator(), wish("user_joe")).unwrap();
     let caller = holder(&ring, &key);
     store.close(true);
-    let mut filed = charter(|_| {});
+    let mut filed = tenancy(|_| {});
     filed.members.retain(|member| !["user_joe", "user_owner"].contains(&&*member.id));
     let chief = Member { id: "user_chief".into(), ..Tenancy::default_owner() };
     filed.members.push(Arc::new(chief));
-    let reloaded = registry.reload_charter(filed);
+    let reloaded = registry.reload_tenancy(filed);
     let removed: Vec<&str> = reloaded.removed.iter().map(|id| &**id).collect();
     assert_eq!(removed, ["user_owner", "user_joe"]);
     assert!(reloaded.owner_key.is_err(), "there is no key for who may administer now");
@@ -267,18 +267,18 @@ fn on_a_full_disk_members_that_the_file_has_no_more_are_refused() {
 #[test]
 fn a_member_and_its_first_key_are_made_together_or_not_at_all() {
     let (dir, store) = (tempfile::tempdir().unwrap(), Arc::<FailingStore>::default());
-    let (mut registry, ring) = registry(dir.path(), &store, charter(|plan| plan.max_api_keys = Some(1)));
+    let (mut registry, ring) = registry(dir.path(), &store, tenancy(|plan| plan.max_api_keys = Some(1)));
     let before = store.scan_prefix(b"").unwrap();
     let refused = registry.create_key_with_member(&operator(), person(), wish(""));
     assert!(matches!(refused, Err(Error::LimitReached { resource: "api_keys", limit: 1 })));
-    assert!(ring.charter().member("user_new").is_none());
+    assert!(ring.tenancy().member("user_new").is_none());
     assert_eq!(store.scan_prefix(b"").unwrap(), before);
 }
 
 #[test]
 fn a_revocation_that_is_not_durable_says_so_and_is_tried_again() {
     let (dir, store) = (tempfile::tempdir().unwrap(), Arc::<FailingStore>::default());
-    let (mut registry, ring) = registry(dir.path(), &store, charter(|_| {}));
+    let (mut registry, ring) = registry(dir.path(), &store, tenancy(|_| {}));
     let keys: Vec<NewKey> =
         (0..3).map(|_| registry.create_key(&operator(), wish("user_joe")).unwrap()).collect();
     store.apply_fails.store(true, Ordering::SeqCst);
@@ -305,7 +305,7 @@ fn a_revocation_that_is_not_durable_says_so_and_is_tried_again() {
 #[test]
 fn a_key_knows_who_made_it_and_takes_along_what_it_made() {
     let (dir, store) = (tempfile::tempdir().unwrap(), Arc::<FailingStore>::default());
-    let (mut registry, ring) = registry(dir.path(), &store, charter(|_| {}));
+    let (mut registry, ring) = registry(dir.path(), &store, tenancy(|_| {}));
     let admin = registry.create_key(&operator(), wish("user_admin")).unwrap();
     let by_admin = registry.create_key(&holder(&ring, &admin), wish("user_joe")).unwrap();
     let by_joe = registry.create_key(&holder(&ring, &by_admin), wish("user_joe")).unwrap();
@@ -334,7 +334,7 @@ fn a_key_knows_who_made_it_and_takes_along_what_it_made() {
 #[test]
 fn descendants_never_take_the_last_key_that_administers_along() {
     let (dir, store) = (tempfile::tempdir().unwrap(), Arc::<FailingStore>::default());
-    let (mut registry, ring) = registry(dir.path(), &store, charter(|_| {}));
+    let (mut registry, ring) = registry(dir.path(), &store, tenancy(|_| {}));
     let text = std::fs::read_to_string(dir.path().join("owner.key")).unwrap();
     let owner = ring.authenticate(text.trim(), NOW).expect("the first key");
     let second = registry.create_key(&owner, wish("user_owner")).unwrap();
@@ -351,7 +351,7 @@ fn descendants_never_take_the_last_key_that_administers_along() {
 #[tokio::test]
 async fn nothing_is_done_for_a_key_that_was_revoked_while_it_waited_for_its_turn() {
     let (dir, store) = (tempfile::tempdir().unwrap(), Arc::<FailingStore>::default());
-    let (mut registry, ring) = registry(dir.path(), &store, charter(|_| {}));
+    let (mut registry, ring) = registry(dir.path(), &store, tenancy(|_| {}));
     let key = registry.create_key(&operator(), wish("user_admin")).unwrap();
     let caller = holder(&ring, &key);
     registry.add("a", command()).unwrap();
@@ -385,7 +385,7 @@ async fn nothing_is_done_for_a_key_that_was_revoked_while_it_waited_for_its_turn
 async fn no_limit_of_a_plan_is_passed_by_asking_at_once() {
     let (dir, store) = (tempfile::tempdir().unwrap(), Arc::<FailingStore>::default());
     let limit = |plan: &mut Plan| (plan.max_api_keys, plan.max_mcps) = (Some(5), Some(5));
-    let (mut registry, ring) = registry(dir.path(), &store, charter(limit));
+    let (mut registry, ring) = registry(dir.path(), &store, tenancy(limit));
     let key = registry.create_key(&operator(), wish("user_admin")).unwrap();
     let caller = holder(&ring, &key);
     let handle = registry.start(Box::new(|_| {})).unwrap();
@@ -422,12 +422,12 @@ async fn no_limit_of_a_plan_is_passed_by_asking_at_once() {
 #[test]
 fn one_member_takes_nobody_s_keys_away_and_ended_ones_make_room() {
     let (dir, store) = (tempfile::tempdir().unwrap(), Arc::<FailingStore>::default());
-    let mut charter = charter(|_| {});
+    let mut tenancy = tenancy(|_| {});
     // So many that each may have ten.
-    charter.members.extend((0..996).map(|n| {
+    tenancy.members.extend((0..996).map(|n| {
         Arc::new(Member { id: format!("user_{n}").into(), role: Role::Member, ..Tenancy::default_owner() })
     }));
-    let (mut registry, ring) = registry(dir.path(), &store, charter);
+    let (mut registry, ring) = registry(dir.path(), &store, tenancy);
     let joe = registry.create_key(&operator(), wish("user_joe")).unwrap();
     let joe = holder(&ring, &joe);
     let mut made: Vec<NewKey> =

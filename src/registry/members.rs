@@ -73,7 +73,7 @@ impl Registry {
         let (record, made) = self.member_more(caller, request, clock::now())?;
         self.ledger.commit(vec![put_member(&record).map_err(stored)?]).map_err(stored)?;
         self.govern(made);
-        self.keys.charter().member(&record.id).cloned().ok_or(Error::MemberNotFound)
+        self.keys.tenancy().member(&record.id).cloned().ok_or(Error::MemberNotFound)
     }
 
     /// Makes a member and a key for it, both or neither.
@@ -86,9 +86,9 @@ impl Registry {
         self.check_paid(request.id.as_deref())?;
         let at = clock::now();
         let (record, made) = self.member_more(caller, request, at)?;
-        let (charter, _) = self.file_charter.with(&made);
+        let (tenancy, _) = self.file_tenancy.with(&made);
         let wish = NewKeySpec { member_id: record.id.clone(), ..wish };
-        let mut key = self.key_to_be(caller, wish, &charter, at)?;
+        let mut key = self.key_to_be(caller, wish, &tenancy, at)?;
         key.batch.push(put_member(&record).map_err(stored)?);
         self.ledger.commit(key.batch).map_err(stored)?;
         self.govern(made);
@@ -105,7 +105,7 @@ impl Registry {
         at: u64,
     ) -> Result<(MemberRecord, CreatedRecords), Error> {
         let (record, mut made) =
-            (member_to_be(&self.keys.charter(), caller, request, at)?, self.made.clone());
+            (member_to_be(&self.keys.tenancy(), caller, request, at)?, self.made.clone());
         if made.members.len() >= MAX_MEMBERS {
             return Err(Error::LimitReached { resource: "team_members", limit: MAX_MEMBERS as u64 });
         }
@@ -120,14 +120,14 @@ impl Registry {
         id: &str,
         change: &MemberChange,
     ) -> Result<Arc<Member>, Error> {
-        let (at, charter, mut made) = (clock::now(), self.keys.charter(), self.made.clone());
-        let member = member_made(&charter, caller, id)?;
+        let (at, tenancy, mut made) = (clock::now(), self.keys.tenancy(), self.made.clone());
+        let member = member_made(&tenancy, caller, id)?;
         let role = change.role.unwrap_or(member.role);
         if role > caller.role() {
             return Err(too_high());
         }
         if let Some(plan) = &change.plan {
-            check_plan(&charter, caller, plan.as_deref())?;
+            check_plan(&tenancy, caller, plan.as_deref())?;
         }
         let record = made.members.iter_mut().find(|record| *record.id == *id).ok_or(Error::MemberNotFound)?;
         record.name = change.name.clone().unwrap_or_else(|| record.name.clone());
@@ -138,14 +138,14 @@ impl Registry {
         self.check_administered(&made, at)?;
         self.ledger.commit(vec![op]).map_err(stored)?;
         self.govern(made);
-        self.keys.charter().member(id).cloned().ok_or(Error::MemberNotFound)
+        self.keys.tenancy().member(id).cloned().ok_or(Error::MemberNotFound)
     }
 
     /// Removes a member and revokes its keys; they stay revoked for a member of the same name that is made
     /// later. In force on return, whether or not it could be stored, as a revocation is.
     pub fn remove_member(&mut self, caller: &Principal, id: &str) -> Result<Removal, Error> {
-        let (at, charter, mut made) = (clock::now(), self.keys.charter(), self.made.clone());
-        member_made(&charter, caller, id)?;
+        let (at, tenancy, mut made) = (clock::now(), self.keys.tenancy(), self.made.clone());
+        member_made(&tenancy, caller, id)?;
         made.members.retain(|record| *record.id != *id);
         self.check_administered(&made, at)?;
         let own = self.keys.keys(at).into_iter().map(|key| key.record);
@@ -166,8 +166,8 @@ impl Registry {
 
     /// Makes a plan, or replaces one that is not in the configuration file. Only an owner may.
     pub fn put_plan(&mut self, caller: &Principal, plan: PlanRecord) -> Result<Arc<Plan>, Error> {
-        let (charter, mut made) = (self.owned_charter(caller)?, self.made.clone());
-        changeable_plan(&charter, &plan.name)?;
+        let (tenancy, mut made) = (self.owned_tenancy(caller)?, self.made.clone());
+        changeable_plan(&tenancy, &plan.name)?;
         made.plans.retain(|known| known.name != plan.name);
         if made.plans.len() >= MAX_PLANS {
             return Err(Error::LimitReached { resource: "plans", limit: MAX_PLANS as u64 });
@@ -176,21 +176,21 @@ impl Registry {
         made.plans.push(plan);
         self.ledger.commit(vec![op]).map_err(stored)?;
         self.govern(made);
-        self.keys.charter().plans.get(&name).cloned().ok_or(Error::PlanNotFound)
+        self.keys.tenancy().plans.get(&name).cloned().ok_or(Error::PlanNotFound)
     }
 
     /// Removes a plan that was made over the API. A built-in plan of that name gets its built-in values back.
     pub fn remove_plan(&mut self, caller: &Principal, name: &str) -> Result<(), Error> {
-        let (charter, mut made) = (self.owned_charter(caller)?, self.made.clone());
-        changeable_plan(&charter, name)?;
+        let (tenancy, mut made) = (self.owned_tenancy(caller)?, self.made.clone());
+        changeable_plan(&tenancy, name)?;
         if !made.plans.iter().any(|plan| *plan.name == *name) {
-            return Err(match charter.plans.contains_key(name) {
+            return Err(match tenancy.plans.contains_key(name) {
                 true => conflict(format!("The plan '{name}' is built in")),
                 false => Error::PlanNotFound,
             });
         }
         let has = |plan: &Arc<Plan>| *plan.name == *name;
-        let member = charter.members.iter().find(|member| member.plan.as_ref().is_some_and(has));
+        let member = tenancy.members.iter().find(|member| member.plan.as_ref().is_some_and(has));
         if let Some(member) = member.filter(|_| !Plan::built_in().contains_key(name)) {
             return Err(conflict(format!(
                 "The member '{}' has the plan '{name}'; give it another one first",
@@ -205,11 +205,11 @@ impl Registry {
 
     /// Adopts the organization, members and plans of the configuration file as they are now, which needs no
     /// disk. If nobody could administer any more, a key is made for the first owner, as at a start.
-    pub(crate) fn reload_charter(&mut self, charter: Tenancy) -> Reloaded {
-        let before = self.keys.charter();
-        self.file_charter = charter;
+    pub(crate) fn reload_tenancy(&mut self, tenancy: Tenancy) -> Reloaded {
+        let before = self.keys.tenancy();
+        self.file_tenancy = tenancy;
         self.govern(self.made.clone());
-        let after = self.keys.charter();
+        let after = self.keys.tenancy();
         let ids = before.members.iter().map(|member| member.id.clone());
         let removed = ids.filter(|id| after.member(id).is_none()).collect();
         let owner_key =
@@ -220,12 +220,12 @@ impl Registry {
 
     /// Puts the members and plans of the file together with `made` in force on the key ring.
     pub(super) fn govern(&mut self, made: CreatedRecords) {
-        let (charter, overruled) = self.file_charter.with(&made);
+        let (tenancy, overruled) = self.file_tenancy.with(&made);
         self.made = made;
         for reason in overruled {
             tracing::warn!("{reason}");
         }
-        self.keys.govern(charter);
+        self.keys.govern(tenancy);
     }
 
     /// Returns the stored members and plans that were made over the API, without members whose removal is owed.
@@ -235,17 +235,17 @@ impl Registry {
         Ok(made)
     }
 
-    fn owned_charter(&self, caller: &Principal) -> Result<Arc<Tenancy>, Error> {
+    fn owned_tenancy(&self, caller: &Principal) -> Result<Arc<Tenancy>, Error> {
         match caller.role() {
-            Role::Owner => Ok(self.keys.charter()),
+            Role::Owner => Ok(self.keys.tenancy()),
             _ => Err(forbidden("Only an owner may change plans")),
         }
     }
 
     /// Returns an error if nobody who may administer would be left.
     fn check_administered(&self, made: &CreatedRecords, at: u64) -> Result<(), Error> {
-        let ((after, _), before) = (self.file_charter.with(made), self.keys.charter());
-        let somebody = |charter: &Tenancy| self.keys.is_administered(charter, at);
+        let ((after, _), before) = (self.file_tenancy.with(made), self.keys.tenancy());
+        let somebody = |tenancy: &Tenancy| self.keys.is_administered(tenancy, at);
         match after.owner().is_none() || (somebody(&before) && !somebody(&after)) {
             true => Err(forbidden("Cannot take away the only member whose key may administer")),
             false => Ok(()),
@@ -255,7 +255,7 @@ impl Registry {
 
 /// Returns the member that a request makes, if the caller may make it.
 pub(crate) fn member_to_be(
-    charter: &Tenancy,
+    tenancy: &Tenancy,
     caller: &Principal,
     request: MemberRequest,
     at: u64,
@@ -265,17 +265,17 @@ pub(crate) fn member_to_be(
         return Err(too_high());
     }
     if request.plan.is_some() {
-        check_plan(charter, caller, request.plan.as_deref())?;
+        check_plan(tenancy, caller, request.plan.as_deref())?;
     }
     let id: Arc<str> = match request.id {
-        Some(id) if charter.member(&id).is_some() => {
+        Some(id) if tenancy.member(&id).is_some() => {
             return Err(conflict(format!("There is a member '{id}' already")));
         }
         Some(id) => id.into(),
         None => format!("user_{}", uuid::Uuid::now_v7().simple()).into(),
     };
-    match charter.organization.plan.max_members {
-        Some(limit) if charter.members.len() as u64 >= limit => {
+    match tenancy.organization.plan.max_members {
+        Some(limit) if tenancy.members.len() as u64 >= limit => {
             return Err(Error::LimitReached { resource: "team_members", limit });
         }
         _ => {}
@@ -286,9 +286,9 @@ pub(crate) fn member_to_be(
 }
 
 /// Returns a member that was made over the API and that the caller may change.
-fn member_made<'a>(charter: &'a Tenancy, caller: &Principal, id: &str) -> Result<&'a Arc<Member>, Error> {
+fn member_made<'a>(tenancy: &'a Tenancy, caller: &Principal, id: &str) -> Result<&'a Arc<Member>, Error> {
     caller.require(Right::Administer)?;
-    let member = charter.member(id).ok_or(Error::MemberNotFound)?;
+    let member = tenancy.member(id).ok_or(Error::MemberNotFound)?;
     if member.source != Source::Api {
         let how = match member.source {
             Source::File => "is in the configuration file: change it there, and send the daemon SIGHUP",
@@ -304,13 +304,13 @@ fn member_made<'a>(charter: &'a Tenancy, caller: &Principal, id: &str) -> Result
 
 /// Checks that the caller is an owner and that the plan exists: a plan sets how much a member may cost, which
 /// is for owners to decide.
-fn check_plan(charter: &Tenancy, caller: &Principal, plan: Option<&str>) -> Result<(), Error> {
+fn check_plan(tenancy: &Tenancy, caller: &Principal, plan: Option<&str>) -> Result<(), Error> {
     if caller.role() != Role::Owner {
         return Err(forbidden("Only an owner may give a member a plan of its own"));
     }
     match plan {
-        Some(name) if !charter.plans.contains_key(name) => {
-            let names: Vec<&str> = charter.plans.keys().map(|name| &**name).collect();
+        Some(name) if !tenancy.plans.contains_key(name) => {
+            let names: Vec<&str> = tenancy.plans.keys().map(|name| &**name).collect();
             let reason = format!("there is no plan '{name}'; there are {}", names.join(", "));
             Err(Error::Unacceptable { field: "plan", reason })
         }
@@ -318,8 +318,8 @@ fn check_plan(charter: &Tenancy, caller: &Principal, plan: Option<&str>) -> Resu
     }
 }
 
-fn changeable_plan(charter: &Tenancy, name: &str) -> Result<(), Error> {
-    match charter.plans.get(name) {
+fn changeable_plan(tenancy: &Tenancy, name: &str) -> Result<(), Error> {
+    match tenancy.plans.get(name) {
         Some(plan) if plan.source == Source::File => Err(conflict(format!(
             "The plan '{name}' is in the configuration file: change it there, and send the daemon SIGHUP"
         ))),

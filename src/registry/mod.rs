@@ -115,7 +115,7 @@ pub struct Registry {
     keys: KeyRing,
     owed: PendingRevocations,
     /// Organization, members and plans of the configuration file, without those made over the API.
-    file_charter: Tenancy,
+    file_tenancy: Tenancy,
     /// Members and plans made over the API that are in force. Kept here because a full disk may have closed the
     /// store.
     made: CreatedRecords,
@@ -127,12 +127,12 @@ impl Registry {
     /// Loads the set of servers, the keys and the pins; keys and pins go to `keys` and `pins`. The first start on a store makes the installation's id and the
     /// owner's key, whose text is left in `owner.key` with mode 0600.
     pub fn open(
-        vault: DurableStore,
+        durable: DurableStore,
         settings: Settings,
         keys: &KeyRing,
         pins: &PinBook,
     ) -> Result<Registry, OpenError> {
-        let mut ledger = RegistryStore::new(vault);
+        let mut ledger = RegistryStore::new(durable);
         let now = now();
         let instance = match ledger.instance()? {
             Some(instance) => instance,
@@ -147,7 +147,7 @@ impl Registry {
         naming::warn(&list, None);
         let extras = ledger.extras()?.unwrap_or_else(file::empty_extras);
         ledger.pins()?.into_iter().for_each(|(server, known)| pins.set(&server, known));
-        let (file_charter, mut made) = (Tenancy::clone(&keys.charter()), ledger.made()?);
+        let (file_tenancy, mut made) = (Tenancy::clone(&keys.tenancy()), ledger.made()?);
         let owed = PendingRevocations::open(&settings.data_dir);
         owed.take_away(&mut made);
         let root = settings.config_root.unwrap_or_else(|| settings.data_dir.clone());
@@ -160,7 +160,7 @@ impl Registry {
             instance,
             keys: keys.clone(),
             owed,
-            file_charter,
+            file_tenancy,
             made: CreatedRecords::default(),
             pins: pins.clone(),
             announce: None,
@@ -287,7 +287,7 @@ impl Registry {
     /// Returns an error if `count` is more servers than the plan allows and more than there are now. Servers
     /// files, which are the operator's own, may already have made more than the plan allows.
     fn check_plan(&self, count: usize) -> Result<(), Error> {
-        let most = self.keys.charter().organization.plan.max_mcps;
+        let most = self.keys.tenancy().organization.plan.max_mcps;
         match most {
             Some(limit) if count as u64 > limit && count > self.list().entries().len() => {
                 Err(Error::LimitReached { resource: "mcps", limit })
@@ -372,7 +372,7 @@ impl Registry {
         self.extras = file::empty_extras();
         let cleaned = vec![registry_store::put_extras(&self.extras)?, registry_store::put_clean()?];
         self.ledger.commit(cleaned)?;
-        self.ledger.vault().begin_journal_anew()?;
+        self.ledger.durable().begin_journal_anew()?;
         tracing::warn!(
             members = members.len(),
             first = members.first(),
@@ -466,19 +466,19 @@ impl Registry {
 
     /// Returns a receiver that follows whether changes can be stored; its value is `None` while they can.
     pub(crate) fn trouble(&mut self) -> watch::Receiver<Option<StoreDegraded>> {
-        self.ledger.vault().trouble()
+        self.ledger.durable().trouble()
     }
 
     /// Does the work that no caller waits for: the backup of what has changed.
     pub(crate) fn run_maintenance(&mut self) {
-        self.ledger.vault().run_maintenance();
+        self.ledger.durable().run_maintenance();
     }
 
     /// Checks whether changes can be stored again. If the store then has other records than the backup that
     /// stood in for it, adopts them.
     pub(crate) fn probe(&mut self) -> Result<(), Error> {
         self.owed.hold();
-        if self.ledger.vault().probe().map_err(stored)? {
+        if self.ledger.durable().probe().map_err(stored)? {
             tracing::warn!("the store has other servers or keys than what stood in for it; these count now");
             self.extras = self.ledger.extras().map_err(stored)?.unwrap_or_else(file::empty_extras);
             let mut keys = self.ledger.keys().map_err(stored)?;
@@ -496,8 +496,8 @@ impl Registry {
     /// Stores what is owed, flushes the store and backs it up, at the end.
     pub(crate) fn shut_down(&mut self) -> Result<(), Error> {
         self.store_pending_revocations();
-        let settled = self.ledger.vault().rollback_pending().map_err(stored);
-        self.ledger.vault().back_up();
+        let settled = self.ledger.durable().rollback_pending().map_err(stored);
+        self.ledger.durable().back_up();
         settled
     }
 }

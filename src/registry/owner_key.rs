@@ -48,10 +48,10 @@ impl Registry {
         };
         let old: Vec<usize> =
             keys.iter().enumerate().filter(|one| is_old((one.0, one.1))).map(|(index, _)| index).collect();
-        let charter = self.keys.charter();
-        let is_owner = |id: &Arc<str>| charter.member(id).is_some_and(|member| member.role == Role::Owner);
+        let tenancy = self.keys.tenancy();
+        let is_owner = |id: &Arc<str>| tenancy.member(id).is_some_and(|member| member.role == Role::Owner);
         let same = old.iter().map(|&index| &keys[index].member_id).find(|id| is_owner(id)).cloned();
-        let made = generate(&path, same.unwrap_or_else(|| first_owner(&charter)), at)?;
+        let made = generate(&path, same.unwrap_or_else(|| first_owner(&tenancy)), at)?;
         let (mut batch, mut revoked) = (vec![put_key(&made.record)?], Vec::new());
         for index in old {
             let key = &mut keys[index];
@@ -105,21 +105,21 @@ pub(super) fn make_if_none(
     now: SystemTime,
 ) -> Result<(), OpenError> {
     let at = unix_time::seconds(now);
-    if !ring.is_administered(&ring.charter(), at) {
+    if !ring.is_administered(&ring.tenancy(), at) {
         ring.put([make(ledger, &data_dir.join(FILE), ring, at)?]);
     }
     Ok(())
 }
 
 fn make(ledger: &mut RegistryStore, path: &Path, ring: &KeyRing, at: u64) -> Result<KeyRecord, OpenError> {
-    let made = generate(path, first_owner(&ring.charter()), at)?;
+    let made = generate(path, first_owner(&ring.tenancy()), at)?;
     ledger.commit(vec![put_key(&made.record)?])?;
     tracing::info!(path = %path.display(), key = %made.record.prefix, "made the owner key");
     Ok(made.record)
 }
 
-fn first_owner(charter: &Tenancy) -> Arc<str> {
-    charter.owner().map_or_else(|| DEFAULT_OWNER.into(), |owner| owner.id.clone())
+fn first_owner(tenancy: &Tenancy) -> Arc<str> {
+    tenancy.owner().map_or_else(|| DEFAULT_OWNER.into(), |owner| owner.id.clone())
 }
 
 /// Makes a key for an owner and writes its text to the file.

@@ -62,29 +62,29 @@ pub(super) struct LastApplied<'a> {
     pub(super) emptied: Option<String>,
 }
 
-/// Typed access to the records, and the vault that holds them.
+/// Typed access to the records, and the durable store that holds them.
 pub(super) struct RegistryStore {
-    vault: DurableStore,
+    durable: DurableStore,
 }
 
 impl RegistryStore {
-    pub(super) fn new(vault: DurableStore) -> RegistryStore {
-        RegistryStore { vault }
+    pub(super) fn new(durable: DurableStore) -> RegistryStore {
+        RegistryStore { durable }
     }
 
     /// Carries out a batch, which is durable after `Ok`. After an error everything is as before, at the latest
     /// when the next batch is accepted.
     pub(super) fn commit(&mut self, batch: Vec<Op>) -> Result<(), StoreError> {
-        self.vault.commit(batch)
+        self.durable.commit(batch)
     }
 
-    /// Returns the vault, which protects the records.
-    pub(super) fn vault(&mut self) -> &mut DurableStore {
-        &mut self.vault
+    /// Returns the durable store, which protects the records.
+    pub(super) fn durable(&mut self) -> &mut DurableStore {
+        &mut self.durable
     }
 
     fn store(&self) -> &Arc<dyn Store> {
-        self.vault.store()
+        self.durable.store()
     }
 
     fn get<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, StoreError> {

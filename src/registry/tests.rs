@@ -26,8 +26,8 @@ pub(crate) fn settings(dir: &Path) -> Settings {
 
 /// Opens the registry of a directory, on the real store.
 fn on_disk(dir: &Path) -> Registry {
-    let vault = reopen(|| DurableStore::open(&DataDir::open(dir)?, |_| Ok(()))).expect("the store opens");
-    Registry::open(vault, settings(dir), &KeyRing::default(), &PinBook::default())
+    let durable = reopen(|| DurableStore::open(&DataDir::open(dir)?, |_| Ok(()))).expect("the store opens");
+    Registry::open(durable, settings(dir), &KeyRing::default(), &PinBook::default())
         .expect("the registry opens")
 }
 
@@ -95,8 +95,8 @@ fn the_first_start_makes_a_key_that_works_and_later_ones_none() {
     let file = dir.path().join("owner.key");
     let ring = KeyRing::default();
     let start = |ring: &KeyRing| {
-        let vault = reopen(|| DurableStore::open(&DataDir::open(dir.path())?, |_| Ok(()))).unwrap();
-        Registry::open(vault, settings(dir.path()), ring, &PinBook::default()).map(drop)
+        let durable = reopen(|| DurableStore::open(&DataDir::open(dir.path())?, |_| Ok(()))).unwrap();
+        Registry::open(durable, settings(dir.path()), ring, &PinBook::default()).map(drop)
     };
     start(&ring).unwrap();
     let text = fs::read_to_string(&file).unwrap();

@@ -103,11 +103,11 @@ mod tests {
         assert!(parts.iter().all(|part| part.problems.is_empty()), "{parts:?}");
         assert!(!dir.store_path().exists(), "looking makes nothing");
 
-        let mut vault = DurableStore::open(&dir, |_| Ok(())).unwrap();
+        let mut durable = DurableStore::open(&dir, |_| Ok(())).unwrap();
         let instance = Op::Put { key: b"m/instance".to_vec(), value: encode("i").unwrap() };
-        vault.commit(vec![instance]).unwrap();
-        vault.run_maintenance();
-        drop(vault);
+        durable.commit(vec![instance]).unwrap();
+        durable.run_maintenance();
+        drop(durable);
         let parts = reopen(|| check(&dir)).unwrap();
         assert!(parts.iter().all(|part| part.problems.is_empty()), "{parts:?}");
         let whats: Vec<&str> = parts.iter().map(|part| part.what.as_str()).collect();

@@ -82,7 +82,7 @@ pub(super) struct Disk {
 }
 
 impl DurableStore {
-    /// Creates a vault without any files beside the store, for tests: as durable as the store itself.
+    /// Creates a durable store without any files beside the store, for tests: as durable as the store itself.
     pub fn bare(store: Arc<dyn Store>) -> DurableStore {
         DurableStore::assemble(store, None, 0)
     }
@@ -104,16 +104,16 @@ impl DurableStore {
         }
     }
 
-    /// Creates a vault with a fallback in the place of the store, which `reopen` opens once there is room.
+    /// Creates a durable store with a fallback in the place of the store, which `reopen` opens once there is room.
     pub(super) fn standing_in(fallback: ReadOnlyFallback, seq: u64, reopen: Reopen) -> DurableStore {
         let now = StoreDegraded { cause: fallback.full.cause().into(), from_backup: true };
-        let mut vault = DurableStore::assemble(fallback.store(), None, seq);
-        vault.standby = Some(ActiveFallback { fallback, reopen });
-        vault.trouble.send_replace(Some(now));
-        vault
+        let mut durable = DurableStore::assemble(fallback.store(), None, seq);
+        durable.standby = Some(ActiveFallback { fallback, reopen });
+        durable.trouble.send_replace(Some(now));
+        durable
     }
 
-    /// Returns the store, to read from. Writes that bypass the vault are neither in the journal nor in a backup.
+    /// Returns the store, to read from. Writes that bypass the durable store are neither in the journal nor in a backup.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
     }

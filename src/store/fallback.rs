@@ -137,16 +137,16 @@ mod tests {
     fn used() -> (tempfile::TempDir, DataDir) {
         let outer = tempfile::tempdir().unwrap();
         let dir = DataDir::open(outer.path()).unwrap();
-        let mut vault = DurableStore::open(&dir, |_| Ok(())).unwrap();
-        vault.commit(vec![put("m/instance", "i"), put("s/1", "one")]).unwrap();
-        vault.run_maintenance();
-        vault.commit(vec![put("s/2", "two")]).unwrap();
-        vault.store().apply(vec![put("u/x", "usage")]).unwrap();
-        vault.store().flush().unwrap();
+        let mut durable = DurableStore::open(&dir, |_| Ok(())).unwrap();
+        durable.commit(vec![put("m/instance", "i"), put("s/1", "one")]).unwrap();
+        durable.run_maintenance();
+        durable.commit(vec![put("s/2", "two")]).unwrap();
+        durable.store().apply(vec![put("u/x", "usage")]).unwrap();
+        durable.store().flush().unwrap();
         (outer, dir)
     }
 
-    /// The vault of a directory whose store was not opened at the start.
+    /// The durable store of a directory whose store was not opened at the start.
     fn without_its_store(dir: &DataDir) -> Result<DurableStore, StoreError> {
         let (standby, seq) = read_only_fallback(dir, full())?;
         let dir = dir.clone();
@@ -157,16 +157,16 @@ mod tests {
     #[test]
     fn backup_and_journal_are_read_and_nothing_is_written_until_the_store_opens() {
         let (_outer, dir) = used();
-        let mut vault = without_its_store(&dir).expect("there is a backup");
-        let store = vault.store().clone();
+        let mut durable = without_its_store(&dir).expect("there is a backup");
+        let store = durable.store().clone();
         assert_eq!(store.scan_prefix(b"s/").unwrap().len(), 2);
         assert_eq!(store.get(b"u/x"), Err(full()), "not \"nothing\"");
-        assert_eq!(vault.commit(vec![put("s/3", "three")]), Err(full()));
-        assert!(vault.trouble().borrow().as_ref().is_some_and(|trouble| trouble.from_backup));
-        assert_eq!(vault.rollback_pending(), Ok(()), "there is nothing to settle");
-        assert_eq!(reopen(|| vault.probe()), Ok(false), "it holds what was told");
-        assert_eq!(*vault.trouble().borrow(), None);
-        vault.commit(vec![put("s/3", "three")]).unwrap();
+        assert_eq!(durable.commit(vec![put("s/3", "three")]), Err(full()));
+        assert!(durable.trouble().borrow().as_ref().is_some_and(|trouble| trouble.from_backup));
+        assert_eq!(durable.rollback_pending(), Ok(()), "there is nothing to settle");
+        assert_eq!(reopen(|| durable.probe()), Ok(false), "it holds what was told");
+        assert_eq!(*durable.trouble().borrow(), None);
+        durable.commit(vec![put("s/3", "three")]).unwrap();
         assert_eq!(store.scan_prefix(b"s/").unwrap().len(), 3, "whoever had the stand-in has the store");
         assert!(store.get(b"u/x").unwrap().is_some());
     }
@@ -175,10 +175,10 @@ mod tests {
     fn what_only_the_store_knew_is_told_when_it_is_there() {
         let (outer, dir) = used();
         std::fs::remove_file(outer.path().join("journal")).unwrap();
-        let mut vault = without_its_store(&dir).expect("there is a backup");
-        assert_eq!(vault.store().scan_prefix(b"s/").unwrap().len(), 1);
-        assert_eq!(reopen(|| vault.probe()), Ok(true), "there is another server");
-        assert_eq!(vault.store().scan_prefix(b"s/").unwrap().len(), 2);
+        let mut durable = without_its_store(&dir).expect("there is a backup");
+        assert_eq!(durable.store().scan_prefix(b"s/").unwrap().len(), 1);
+        assert_eq!(reopen(|| durable.probe()), Ok(true), "there is another server");
+        assert_eq!(durable.store().scan_prefix(b"s/").unwrap().len(), 2);
     }
 
     #[test]

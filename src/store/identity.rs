@@ -43,13 +43,13 @@ mod tests {
         let outer = tempfile::tempdir().unwrap();
         assert_eq!(instance_beside(outer.path()), None);
         let dir = DataDir::open(outer.path()).unwrap();
-        let mut vault = DurableStore::open(&dir, |_| Ok(())).unwrap();
+        let mut durable = DurableStore::open(&dir, |_| Ok(())).unwrap();
         let record = serde_json::json!({"id": "x"});
         let put = Op::Put { key: INSTANCE_KEY.to_vec(), value: encode(&record).unwrap() };
-        vault.commit(vec![put]).unwrap();
+        durable.commit(vec![put]).unwrap();
         let known = || instance_beside(outer.path()).map(|text| serde_json::from_str(&text).unwrap());
         assert_eq!(known(), Some(record.clone()), "by the journal");
-        vault.run_maintenance();
+        durable.run_maintenance();
         fs::write(outer.path().join("journal"), b"damaged").unwrap();
         assert_eq!(known(), Some(record.clone()), "by the marker");
         fs::write(outer.path().join("marker"), b"damaged").unwrap();

@@ -58,7 +58,7 @@ impl DurableStore {
     }
 
     /// Replaces the content of a data directory by a backup; the old store is moved aside. Returns its new path (`None`
-    /// if there was no store), and the vault.
+    /// if there was no store), and the durable store.
     pub fn replace(dir: &DataDir, backup: &Backup) -> Result<(Option<PathBuf>, DurableStore), StoreError> {
         let beside = RecoverySources::read(dir)?;
         let aside = move_aside(dir)?;
@@ -66,9 +66,9 @@ impl DurableStore {
         let usage = usage_kept(dir)?;
         let store = make(dir, [backup.records.clone(), usage].concat(), Vec::new(), seq)?;
         let disk = Disk { dir: dir.clone(), journal: None, wrap: to_file };
-        let mut vault = DurableStore::assemble(store, Some(disk), seq);
-        vault.checkpoint()?;
-        Ok((aside, vault))
+        let mut durable = DurableStore::assemble(store, Some(disk), seq);
+        durable.checkpoint()?;
+        Ok((aside, durable))
     }
 }
 
@@ -243,7 +243,7 @@ fn make(
     Ok(store)
 }
 
-/// Returns the vault of a good store, at a number; its journal is continued, or begun again.
+/// Returns the durable store of a good store, at a number; its journal is continued, or begun again.
 fn go_on(
     dir: &DataDir,
     beside: &RecoverySources,
@@ -270,9 +270,9 @@ fn go_on(
         store.flush()?;
     }
     let disk = Disk { dir: dir.clone(), journal: None, wrap: to_file };
-    let mut vault = DurableStore::assemble(store, Some(disk), next);
-    vault.run_maintenance();
-    Ok(vault)
+    let mut durable = DurableStore::assemble(store, Some(disk), next);
+    durable.run_maintenance();
+    Ok(durable)
 }
 
 #[cfg(test)]

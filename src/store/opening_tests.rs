@@ -33,8 +33,8 @@ fn open(path: &Path) -> DurableStore {
 }
 
 /// Returns the configuration and the kept lists, as text.
-fn content(vault: &DurableStore) -> Vec<String> {
-    let records = vault.store().scan_prefix(b"").unwrap().into_iter();
+fn content(durable: &DurableStore) -> Vec<String> {
+    let records = durable.store().scan_prefix(b"").unwrap().into_iter();
     let records = records.filter(|(key, _)| is_compared(key) || key.starts_with(b"c/"));
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     records.map(|(key, value)| format!("{}={}", text(&key), text(&value[1..]))).collect()
@@ -46,15 +46,15 @@ const LATER: [&str; 3] = ["m/instance=\"i\"", "s/2=\"new\"", "s/3=\"three\""];
 /// A directory with a backup of three changes, and two changes after it.
 fn used() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    let mut vault = open(dir.path());
+    let mut durable = open(dir.path());
     for op in [put("m/instance", "i"), put("s/1", "one"), put("s/2", "two")] {
-        vault.commit(vec![op]).unwrap();
+        durable.commit(vec![op]).unwrap();
     }
-    vault.run_maintenance();
-    assert_eq!(content(&vault), FIRST);
-    vault.commit(vec![put("s/3", "three"), put("s/2", "new")]).unwrap();
-    vault.commit(vec![delete("s/1")]).unwrap();
-    assert_eq!(content(&vault), LATER);
+    durable.run_maintenance();
+    assert_eq!(content(&durable), FIRST);
+    durable.commit(vec![put("s/3", "three"), put("s/2", "new")]).unwrap();
+    durable.commit(vec![delete("s/1")]).unwrap();
+    assert_eq!(content(&durable), LATER);
     dir
 }
 
@@ -74,9 +74,9 @@ fn journal_of(path: &Path) -> Contents {
 #[test]
 fn everything_agrees_after_an_end_without_a_word() {
     let dir = used();
-    let vault = open(dir.path());
+    let durable = open(dir.path());
     assert_eq!(
-        (content(&vault), vault.seq(), quarantined(dir.path())),
+        (content(&durable), durable.seq(), quarantined(dir.path())),
         (LATER.map(String::from).into(), 5, 0)
     );
 }
@@ -85,10 +85,10 @@ fn everything_agrees_after_an_end_without_a_word() {
 fn a_store_that_is_gone_is_made_from_the_backup_and_the_journal() {
     let dir = used();
     remove_store(dir.path());
-    let mut vault = open(dir.path());
-    assert_eq!((content(&vault), vault.seq()), (LATER.map(String::from).into(), 5));
-    vault.commit(vec![put("s/4", "four")]).unwrap();
-    drop(vault);
+    let mut durable = open(dir.path());
+    assert_eq!((content(&durable), durable.seq()), (LATER.map(String::from).into(), 5));
+    durable.commit(vec![put("s/4", "four")]).unwrap();
+    drop(durable);
     assert_eq!(content(&open(dir.path())).len(), 4);
 }
 
@@ -110,8 +110,8 @@ fn an_emptied_store_is_found_out_and_nothing_is_lost() {
     let store_only = journal_of(dir.path());
     let mut later = Journal::begin(dir.path(), 3, to_file).unwrap();
     store_only.after(3).unwrap().for_each(|entry| later.append(entry.seq, &entry.ops).unwrap());
-    let vault = open(dir.path());
-    assert_eq!((content(&vault), quarantined(dir.path())), (LATER.map(String::from).into(), 1));
+    let durable = open(dir.path());
+    assert_eq!((content(&durable), quarantined(dir.path())), (LATER.map(String::from).into(), 1));
 }
 
 #[test]
@@ -119,15 +119,15 @@ fn what_the_store_lost_at_its_end_comes_back_from_the_journal() {
     let dir = used();
     let old = tempfile::tempdir().unwrap();
     {
-        let mut vault = open(old.path());
+        let mut durable = open(old.path());
         for op in [put("m/instance", "i"), put("s/1", "one")] {
-            vault.commit(vec![op]).unwrap();
+            durable.commit(vec![op]).unwrap();
         }
     }
     remove_store(dir.path());
     fs::rename(old.path().join("store"), dir.path().join("store")).unwrap();
-    let vault = open(dir.path());
-    assert_eq!((content(&vault), quarantined(dir.path())), (LATER.map(String::from).into(), 0));
+    let durable = open(dir.path());
+    assert_eq!((content(&durable), quarantined(dir.path())), (LATER.map(String::from).into(), 0));
 }
 
 #[test]
@@ -140,8 +140,8 @@ fn another_installation_s_store_and_one_with_other_content_are_found_out() {
             store.apply(odd).unwrap();
             store.flush().unwrap();
         }
-        let vault = open(dir.path());
-        assert_eq!((content(&vault), quarantined(dir.path())), (LATER.map(String::from).into(), 1));
+        let durable = open(dir.path());
+        assert_eq!((content(&durable), quarantined(dir.path())), (LATER.map(String::from).into(), 1));
     }
 }
 
@@ -183,10 +183,10 @@ fn a_store_of_an_older_version_gets_a_backup_and_a_journal() {
         store.apply(vec![schema, put("m/instance", "i"), put("s/2", "two")]).unwrap();
         store.flush().unwrap();
     }
-    let mut vault = open(dir.path());
-    assert_eq!((vault.seq(), content(&vault).len()), (1, 2));
-    vault.commit(vec![put("s/3", "three")]).unwrap();
-    drop(vault);
+    let mut durable = open(dir.path());
+    assert_eq!((durable.seq(), content(&durable).len()), (1, 2));
+    durable.commit(vec![put("s/3", "three")]).unwrap();
+    drop(durable);
     remove_store(dir.path());
     assert_eq!(content(&open(dir.path())), ["m/instance=\"i\"", "s/2=\"two\"", "s/3=\"three\""]);
 }
@@ -232,14 +232,18 @@ fn a_migration_that_was_cut_short_anywhere_is_finished_by_the_next_start() {
         if done >= 5 {
             Journal::begin(dir.path(), 1, to_file).unwrap();
         }
-        let mut vault = open(dir.path());
-        assert_eq!((content(&vault).len(), vault.seq(), quarantined(dir.path())), (2, 1, 0), "{done} parts");
+        let mut durable = open(dir.path());
         assert_eq!(
-            vault.store().get(SCHEMA_KEY).unwrap(),
+            (content(&durable).len(), durable.seq(), quarantined(dir.path())),
+            (2, 1, 0),
+            "{done} parts"
+        );
+        assert_eq!(
+            durable.store().get(SCHEMA_KEY).unwrap(),
             Some(encode(&crate::store::SCHEMA_VERSION).unwrap())
         );
-        vault.commit(vec![put("s/3", "three")]).unwrap();
-        drop(vault);
+        durable.commit(vec![put("s/3", "three")]).unwrap();
+        drop(durable);
         remove_store(dir.path());
         assert_eq!(content(&open(dir.path())).len(), 3, "{done} parts: backup and journal have it all");
     }
@@ -265,10 +269,10 @@ fn a_damaged_or_missing_journal_is_begun_anew_and_costs_nothing() {
     for (damage, aside) in ways {
         let dir = used();
         damage(&dir.path().join("journal"));
-        let mut vault = open(dir.path());
-        assert_eq!((content(&vault), quarantined(dir.path())), (LATER.map(String::from).into(), aside));
-        vault.commit(vec![put("s/4", "four")]).unwrap();
-        drop(vault);
+        let mut durable = open(dir.path());
+        assert_eq!((content(&durable), quarantined(dir.path())), (LATER.map(String::from).into(), aside));
+        durable.commit(vec![put("s/4", "four")]).unwrap();
+        drop(durable);
         remove_store(dir.path());
         let restored = open(dir.path());
         assert_eq!(content(&restored).len(), 4, "the backup and the new journal have it all");
@@ -283,24 +287,24 @@ fn usage_goes_on_from_its_last_backup_when_the_store_is_restored() {
         backup::write_usage(dir.path(), at, vec![usage(at)]).unwrap();
     }
     remove_store(dir.path());
-    let mut vault = open(dir.path());
-    assert_eq!(vault.store().scan_prefix(b"u/").unwrap(), [usage(2)]);
-    assert_eq!(content(&vault), LATER);
-    vault.run_maintenance();
-    drop(vault);
+    let mut durable = open(dir.path());
+    assert_eq!(durable.store().scan_prefix(b"u/").unwrap(), [usage(2)]);
+    assert_eq!(content(&durable), LATER);
+    durable.run_maintenance();
+    drop(durable);
     fs::write(dir.path().join("backup/usage-2.json"), b"{}").unwrap();
     let data_dir = reopen(|| DataDir::open(dir.path())).unwrap();
     let (_, backup) = Backup::latest(&data_dir).unwrap().expect("there is one");
-    let (_, vault) = reopen(|| DurableStore::replace(&data_dir, &backup)).unwrap();
-    assert_eq!(vault.store().scan_prefix(b"u/").unwrap(), [usage(1)], "by hand, too");
+    let (_, durable) = reopen(|| DurableStore::replace(&data_dir, &backup)).unwrap();
+    assert_eq!(durable.store().scan_prefix(b"u/").unwrap(), [usage(1)], "by hand, too");
 }
 
 #[test]
 fn a_bad_newest_backup_is_passed_over() {
     let dir = used();
-    let mut vault = open(dir.path());
-    vault.run_maintenance();
-    drop(vault);
+    let mut durable = open(dir.path());
+    durable.run_maintenance();
+    drop(durable);
     fs::write(dir.path().join("backup/config-5.json"), b"{}").unwrap();
     remove_store(dir.path());
     assert_eq!(content(&open(dir.path())), LATER, "from the one before it and the journal");
@@ -311,12 +315,12 @@ fn a_store_damaged_together_with_its_journal_falls_back_to_the_backup() {
     let dir = used();
     remove_store(dir.path());
     fs::write(dir.path().join("journal"), b"no journal\n").unwrap();
-    let mut vault = open(dir.path());
-    assert_eq!(content(&vault), FIRST);
-    vault.commit(vec![put("s/4", "four")]).unwrap();
-    drop(vault);
-    let vault = open(dir.path());
-    assert_eq!((content(&vault).len(), quarantined(dir.path())), (4, 1));
+    let mut durable = open(dir.path());
+    assert_eq!(content(&durable), FIRST);
+    durable.commit(vec![put("s/4", "four")]).unwrap();
+    drop(durable);
+    let durable = open(dir.path());
+    assert_eq!((content(&durable).len(), quarantined(dir.path())), (4, 1));
 }
 
 #[test]
@@ -324,50 +328,50 @@ fn a_backup_replaces_the_content_and_numbers_go_on() {
     let dir = used();
     let data_dir = reopen(|| DataDir::open(dir.path())).unwrap();
     let (_, backup) = Backup::latest(&data_dir).unwrap().expect("there is one");
-    let (aside, vault) = reopen(|| DurableStore::replace(&data_dir, &backup)).unwrap();
-    assert_eq!((content(&vault), vault.seq()), (FIRST.map(String::from).into(), 6));
+    let (aside, durable) = reopen(|| DurableStore::replace(&data_dir, &backup)).unwrap();
+    assert_eq!((content(&durable), durable.seq()), (FIRST.map(String::from).into(), 6));
     assert!(aside.expect("kept").join("db").exists());
-    drop((vault, data_dir));
-    let vault = open(dir.path());
-    assert_eq!((content(&vault), vault.seq()), (FIRST.map(String::from).into(), 6));
+    drop((durable, data_dir));
+    let durable = open(dir.path());
+    assert_eq!((content(&durable), durable.seq()), (FIRST.map(String::from).into(), 6));
 }
 
 #[test]
 fn backups_come_with_changes_and_not_without() {
     let dir = tempfile::tempdir().unwrap();
-    let mut vault = open(dir.path());
+    let mut durable = open(dir.path());
     let mut count = || {
-        vault.run_maintenance();
+        durable.run_maintenance();
         backup::list(dir.path()).unwrap().len()
     };
     assert_eq!((count(), count()), (1, 1));
-    drop(vault);
-    let mut vault = open(dir.path());
-    vault.commit(vec![put("m/instance", "i")]).unwrap();
-    vault.commit(vec![put("s/1", "x")]).unwrap();
-    vault.run_maintenance();
+    drop(durable);
+    let mut durable = open(dir.path());
+    durable.commit(vec![put("m/instance", "i")]).unwrap();
+    durable.commit(vec![put("s/1", "x")]).unwrap();
+    durable.run_maintenance();
     let newest = backup::list(dir.path()).unwrap()[0].0;
     assert_eq!(newest, 2, "one for both");
-    vault.commit(vec![put("c/1", "kept lists")]).unwrap();
-    vault.run_maintenance();
-    assert_eq!((backup::list(dir.path()).unwrap()[0].0, vault.seq()), (2, 2));
+    durable.commit(vec![put("c/1", "kept lists")]).unwrap();
+    durable.run_maintenance();
+    assert_eq!((backup::list(dir.path()).unwrap()[0].0, durable.seq()), (2, 2));
     assert_eq!(journal_of(dir.path()).last(), 2, "kept lists are not journaled");
 }
 
 #[test]
 fn a_large_backup_waits_for_an_eighth_to_change_and_is_written_at_the_end() {
     let dir = tempfile::tempdir().unwrap();
-    let mut vault = open(dir.path());
-    vault.commit(vec![put("m/instance", "i")]).unwrap();
+    let mut durable = open(dir.path());
+    durable.commit(vec![put("m/instance", "i")]).unwrap();
     let many = (0..100).map(|n| put(&format!("s/large-{n}"), &"y".repeat(8_000)));
-    vault.commit(many.collect()).unwrap();
-    vault.run_maintenance();
+    durable.commit(many.collect()).unwrap();
+    durable.run_maintenance();
     let newest = || backup::list(dir.path()).unwrap()[0].0;
     assert_eq!(newest(), 2);
     let mut written = Vec::new();
     for n in 0..60 {
-        vault.commit(vec![put(&format!("s/{n}"), &"y".repeat(8_000))]).unwrap();
-        vault.run_maintenance();
+        durable.commit(vec![put(&format!("s/{n}"), &"y".repeat(8_000))]).unwrap();
+        durable.run_maintenance();
         written.push(newest());
     }
     written.dedup();
@@ -376,9 +380,9 @@ fn a_large_backup_waits_for_an_eighth_to_change_and_is_written_at_the_end() {
         fs::metadata(dir.path().join("journal")).unwrap().len() < 600_000,
         "and the journal is shortened"
     );
-    vault.back_up();
-    assert_eq!((newest(), vault.seq()), (62, 62));
-    drop(vault);
+    durable.back_up();
+    assert_eq!((newest(), durable.seq()), (62, 62));
+    drop(durable);
     remove_store(dir.path());
     assert_eq!(content(&open(dir.path())).len(), 161);
 }
@@ -386,34 +390,34 @@ fn a_large_backup_waits_for_an_eighth_to_change_and_is_written_at_the_end() {
 #[test]
 fn a_backup_that_fails_refuses_no_change_and_is_written_with_the_next() {
     let dir = tempfile::tempdir().unwrap();
-    let mut vault = open(dir.path());
+    let mut durable = open(dir.path());
     fs::write(dir.path().join("backup"), b"in the way").unwrap();
-    vault.commit(vec![put("m/instance", "i")]).unwrap();
-    vault.run_maintenance();
-    assert!(vault.checkpoint().is_err());
-    assert_eq!(*vault.trouble().borrow(), None, "changes can be stored");
+    durable.commit(vec![put("m/instance", "i")]).unwrap();
+    durable.run_maintenance();
+    assert!(durable.checkpoint().is_err());
+    assert_eq!(*durable.trouble().borrow(), None, "changes can be stored");
     fs::remove_file(dir.path().join("backup")).unwrap();
-    vault.commit(vec![put("s/1", "one")]).unwrap();
-    vault.run_maintenance();
+    durable.commit(vec![put("s/1", "one")]).unwrap();
+    durable.run_maintenance();
     assert_eq!(backup::list(dir.path()).unwrap()[0].0, 2);
 }
 
 #[test]
 fn a_long_journal_is_shortened_and_the_newest_backup_is_not_needed_for_it() {
     let dir = tempfile::tempdir().unwrap();
-    let mut vault = open(dir.path());
-    vault.commit(vec![put("m/instance", "i")]).unwrap();
+    let mut durable = open(dir.path());
+    durable.commit(vec![put("m/instance", "i")]).unwrap();
     let long = "y".repeat(20_000);
     for round in 0..40 {
-        vault.commit(vec![put(&format!("s/{}", round % 3), &format!("{round}{long}"))]).unwrap();
-        vault.run_maintenance();
+        durable.commit(vec![put(&format!("s/{}", round % 3), &format!("{round}{long}"))]).unwrap();
+        durable.run_maintenance();
     }
     let len = fs::metadata(dir.path().join("journal")).unwrap().len();
     assert!(len <= journal::COMPACT_AT + 50_000, "{len}");
     let journal = journal_of(dir.path());
     assert!(journal.base > 20, "{}", journal.base);
-    let before = content(&vault);
-    drop(vault);
+    let before = content(&durable);
+    drop(durable);
     fs::write(dir.path().join("backup/config-41.json"), b"{}").unwrap();
     remove_store(dir.path());
     assert_eq!(content(&open(dir.path())), before);
@@ -422,16 +426,16 @@ fn a_long_journal_is_shortened_and_the_newest_backup_is_not_needed_for_it() {
 #[test]
 fn a_journal_that_somebody_cut_under_us_is_begun_anew() {
     let dir = tempfile::tempdir().unwrap();
-    let mut vault = open(dir.path());
-    vault.commit(vec![put("m/instance", "i")]).unwrap();
+    let mut durable = open(dir.path());
+    durable.commit(vec![put("m/instance", "i")]).unwrap();
     fs::write(dir.path().join("journal"), b"").unwrap();
     let long = "y".repeat(150_000);
     for round in 0..4 {
-        vault.commit(vec![put("s/1", &format!("{round}{long}"))]).unwrap();
-        vault.run_maintenance();
+        durable.commit(vec![put("s/1", &format!("{round}{long}"))]).unwrap();
+        durable.run_maintenance();
     }
-    let before = content(&vault);
-    drop(vault);
+    let before = content(&durable);
+    drop(durable);
     assert_eq!(journal_of(dir.path()).damage, None);
     remove_store(dir.path());
     assert_eq!(content(&open(dir.path())), before);
@@ -474,27 +478,27 @@ fn fails_at(n: u64, lasting: bool) -> bool {
     let journal = Journal::begin(dir.path(), 0, failing).unwrap();
     let store = Arc::new(FaultStore { inner: image.clone(), fault: fault.clone() });
     let disk = Disk { dir: dir.clone(), journal: Some(journal), wrap: failing };
-    let mut vault = DurableStore::assemble(store, Some(disk), 0);
+    let mut durable = DurableStore::assemble(store, Some(disk), 0);
     let (mut acknowledged, mut in_doubt, mut refused) = (BTreeMap::new(), None, false);
     for batch in scenario() {
         let next = after(&acknowledged, &batch);
-        match vault.commit(batch) {
+        match durable.commit(batch) {
             Ok(()) => {
                 assert!(!(refused && lasting), "nothing is accepted while the disk fails");
-                assert!(vault.trouble().borrow().is_none());
+                assert!(durable.trouble().borrow().is_none());
                 (acknowledged, in_doubt) = (next, None);
             }
             Err(error) => {
                 assert_eq!(error.cause(), "no storage space");
-                assert!(vault.trouble().borrow().is_some());
+                assert!(durable.trouble().borrow().is_some());
                 in_doubt = in_doubt.or(Some(next));
                 refused = true;
             }
         }
-        vault.run_maintenance();
+        durable.run_maintenance();
     }
     let reached = fault.count() >= n;
-    drop(vault);
+    drop(durable);
 
     // The process has ended. The state after a restart is checked.
     let beside = RecoverySources::read(&dir).unwrap();
@@ -529,16 +533,16 @@ fn the_number_of_a_refused_change_is_that_of_one_which_takes_it_back() {
     let store = Arc::new(FaultStore { inner: image.clone(), fault: fault.clone() });
     let journal = Journal::begin(dir.path(), 0, to_file).unwrap();
     let disk = Disk { dir: dir.clone(), journal: Some(journal), wrap: to_file };
-    let mut vault = DurableStore::assemble(store, Some(disk), 0);
-    vault.commit(vec![put("m/instance", "i"), put("s/1", "one")]).unwrap();
+    let mut durable = DurableStore::assemble(store, Some(disk), 0);
+    durable.commit(vec![put("m/instance", "i"), put("s/1", "one")]).unwrap();
     // Reading the old values, then applying, then the flush, which fails.
     let refused = vec![put("s/1", "changed"), put("s/2", "two")];
     fault.fail_after(refused.len() as u64 + 2);
-    vault.commit(refused.clone()).expect_err("the flush fails");
-    vault.commit(vec![put("s/3", "three")]).unwrap();
-    assert_eq!(vault.seq(), 3);
+    durable.commit(refused.clone()).expect_err("the flush fails");
+    durable.commit(vec![put("s/3", "three")]).unwrap();
+    assert_eq!(durable.seq(), 3);
     let acknowledged = found(&*image);
-    drop(vault);
+    drop(durable);
     // A power cut: the database has the change that was refused, and nothing later.
     let kept = MemoryStore::default();
     kept.apply(vec![put("m/instance", "i"), put("s/1", "one"), put_seq(1).unwrap()]).unwrap();
@@ -555,18 +559,18 @@ fn a_change_that_the_database_alone_kept_is_taken_back_again_by_a_start() {
         let (place, mut dice) = (Place::new(), Dice::new(seed));
         place.disk().luck = Dice::new(seed);
         let dir = place.data_dir();
-        let mut vault = DurableStore::open(&dir, |_| Ok(())).unwrap();
-        vault.commit(vec![put("m/instance", "i"), put("s/1", "one")]).unwrap();
+        let mut durable = DurableStore::open(&dir, |_| Ok(())).unwrap();
+        durable.commit(vec![put("m/instance", "i"), put("s/1", "one")]).unwrap();
         // The journal has it, and the database fails: so the change is refused.
         place.disk().plan(Some(power_disk::Fault { after: 2, lasts, full: false }));
-        vault.commit(vec![put("s/2", "two"), delete("s/1")]).expect_err("the database fails");
+        durable.commit(vec![put("s/2", "two"), delete("s/1")]).expect_err("the database fails");
         place.disk().plan(None);
-        vault.commit(vec![put("s/3", "three")]).unwrap();
-        drop(vault);
+        durable.commit(vec![put("s/3", "three")]).unwrap();
+        drop(durable);
         place.disk().cut(Cut::any(&mut dice), &mut dice);
-        let vault = DurableStore::open(&dir, |_| Ok(())).unwrap();
+        let durable = DurableStore::open(&dir, |_| Ok(())).unwrap();
         let expected = ["m/instance=\"i\"", "s/1=\"one\"", "s/3=\"three\""];
-        assert_eq!(content(&vault), expected, "seed {seed}, {lasts} operations");
+        assert_eq!(content(&durable), expected, "seed {seed}, {lasts} operations");
     }
 }
 
@@ -578,15 +582,15 @@ fn a_store_that_works_again_is_found_out_by_a_probe() {
     install(&fault);
     let journal = Journal::begin(dir.path(), 0, failing).unwrap();
     let store = Arc::new(FaultStore { inner: Arc::new(MemoryStore::default()), fault: fault.clone() });
-    let mut vault =
+    let mut durable =
         DurableStore::assemble(store, Some(Disk { dir, journal: Some(journal), wrap: failing }), 0);
-    vault.commit(vec![put("s/1", "one")]).expect_err("the disk is full");
-    vault.probe().expect_err("still");
-    let trouble = vault.trouble().borrow().clone().expect("there is trouble");
+    durable.commit(vec![put("s/1", "one")]).expect_err("the disk is full");
+    durable.probe().expect_err("still");
+    let trouble = durable.trouble().borrow().clone().expect("there is trouble");
     assert_eq!((&*trouble.cause, trouble.from_backup), ("no storage space", false));
     fault.mend();
-    vault.probe().expect("there is space again");
-    assert_eq!(*vault.trouble().borrow(), None);
-    assert!(found(&**vault.store()).is_empty(), "what was refused is not there");
-    vault.commit(vec![put("s/1", "one")]).unwrap();
+    durable.probe().expect("there is space again");
+    assert_eq!(*durable.trouble().borrow(), None);
+    assert!(found(&**durable.store()).is_empty(), "what was refused is not there");
+    durable.commit(vec![put("s/1", "one")]).unwrap();
 }

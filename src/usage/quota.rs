@@ -188,11 +188,11 @@ impl Quotas {
             keys: QuotaPools::default(),
             most_keys: AtomicUsize::new(MANY),
         };
-        let charter = quotas.ring.charter();
+        let tenancy = quotas.ring.tenancy();
         let limited = |plan: &Plan| plan.monthly_requests.is_some();
-        let own = charter.members.iter().filter(|member| member.plan.as_deref().is_some_and(limited));
+        let own = tenancy.members.iter().filter(|member| member.plan.as_deref().is_some_and(limited));
         let mut holders: Vec<Arc<QuotaPool>> = own.map(|member| quotas.of_member(&member.id)).collect();
-        holders.extend(limited(&charter.organization.plan).then(|| quotas.organization.clone()));
+        holders.extend(limited(&tenancy.organization.plan).then(|| quotas.organization.clone()));
         for holder in holders {
             // A store that cannot be read yet does not prevent the start: calls are refused until the month's usage
             // is known.

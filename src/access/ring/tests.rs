@@ -68,9 +68,9 @@ fn a_key_has_only_so_many_calls_at_once_also_across_changes_of_the_ring() {
 
 #[test]
 fn the_keys_of_a_member_share_its_budget() {
-    let mut charter = Tenancy::default();
-    charter.organization.plan = Arc::new(Plan::with_rate("two", Some(2)));
-    let ring = KeyRing::new(charter);
+    let mut tenancy = Tenancy::default();
+    tenancy.organization.plan = Arc::new(Plan::with_rate("two", Some(2)));
+    let ring = KeyRing::new(tenancy);
     let keys = [made("user_owner", None), made("user_owner", None)];
     put(&ring, keys.iter().map(|key| key.record.clone()));
     let [a, b] = keys.map(|key| ring.authenticate(&key.text, 1).expect("valid"));
@@ -86,9 +86,9 @@ fn rate(limit: u32) -> KeyLimits {
 
 #[test]
 fn what_a_key_or_its_member_has_used_outlives_every_change_of_the_ring() {
-    let mut charter = Tenancy::default();
-    charter.organization.plan = Arc::new(Plan::with_rate("three", Some(3)));
-    let ring = KeyRing::new(charter.clone());
+    let mut tenancy = Tenancy::default();
+    tenancy.organization.plan = Arc::new(Plan::with_rate("three", Some(3)));
+    let ring = KeyRing::new(tenancy.clone());
     let [a, b] = [made("user_owner", None), made("user_owner", None)];
     let mut limited = a.record.clone();
     limited.limits = rate(2);
@@ -100,9 +100,9 @@ fn what_a_key_or_its_member_has_used_outlives_every_change_of_the_ring() {
     };
     assert_eq!(left(&a), (2, 1, false));
     // One more member, another name of the owner, the same keys again: no bucket is refilled.
-    charter.members.push(Arc::new(Member { id: "user_new".into(), ..Tenancy::default_owner() }));
-    charter.members[0] = Arc::new(Member { name: "Olga".to_owned(), ..Tenancy::default_owner() });
-    ring.govern(charter.clone());
+    tenancy.members.push(Arc::new(Member { id: "user_new".into(), ..Tenancy::default_owner() }));
+    tenancy.members[0] = Arc::new(Member { name: "Olga".to_owned(), ..Tenancy::default_owner() });
+    ring.govern(tenancy.clone());
     put(&ring, keys.clone());
     assert_eq!(left(&a), (2, 0, false));
     assert_eq!(left(&a), (2, 0, true), "its own bucket is empty");
@@ -141,50 +141,50 @@ fn a_replaced_text_is_accepted_for_its_grace_and_told_apart_afterwards() {
 
 #[tokio::test]
 async fn calls_under_way_are_told_of_changes_of_their_own_member_or_plan_only() {
-    let mut charter = Tenancy::default();
+    let mut tenancy = Tenancy::default();
     let member = |role| Arc::new(Member { id: "user_b".into(), role, ..Tenancy::default_owner() });
-    charter.members.push(member(Role::Admin));
-    let (ring, [a, b]) = (KeyRing::new(charter.clone()), [made("user_owner", None), made("user_b", None)]);
+    tenancy.members.push(member(Role::Admin));
+    let (ring, [a, b]) = (KeyRing::new(tenancy.clone()), [made("user_owner", None), made("user_b", None)]);
     put(&ring, [&a, &b].map(|key| key.record.clone()));
     let [of_a, of_b] = [&a, &b].map(|key| ring.authenticate(&key.text, 1).expect("valid"));
     let changed = of_b.changed();
-    charter.members[1] = member(Role::Member);
-    ring.govern(charter.clone());
+    tenancy.members[1] = member(Role::Member);
+    ring.govern(tenancy.clone());
     changed.await;
     assert!(of_a.is_unchanged() && !of_b.is_unchanged());
     assert_eq!(of_b.again(1).map(|now| now.role()), Ok(Role::Member));
     // The organization's plan holds for every member without one of its own.
     let (changed, operator) = (of_a.changed(), ring.local_operator());
-    charter.organization.plan = Arc::new(Plan::with_rate("two", Some(2)));
-    ring.govern(charter.clone());
+    tenancy.organization.plan = Arc::new(Plan::with_rate("two", Some(2)));
+    ring.govern(tenancy.clone());
     changed.await;
     assert_eq!(of_a.again(1).map(|now| now.plan().requests_per_second), Ok(Some(2)));
     assert!(operator.again(1).is_ok() && ring.local_operator().is_unchanged());
     let changed = of_b.changed();
-    charter.members.pop();
-    ring.govern(charter);
+    tenancy.members.pop();
+    ring.govern(tenancy);
     changed.await;
     assert_eq!(of_b.again(1).err(), Some(CredentialError::Revoked));
 }
 
 #[test]
 fn keys_end_with_their_member_and_act_with_its_role_from_then_on() {
-    let mut charter = Tenancy::default();
-    charter.members.push(Arc::new(Member {
+    let mut tenancy = Tenancy::default();
+    tenancy.members.push(Arc::new(Member {
         id: "user_b".into(),
         role: Role::Admin,
         ..Tenancy::default_owner()
     }));
-    let (ring, key) = (KeyRing::new(charter.clone()), made("user_b", None));
+    let (ring, key) = (KeyRing::new(tenancy.clone()), made("user_b", None));
     put(&ring, [key.record.clone()]);
     let before = ring.authenticate(&key.text, 1).expect("valid");
     assert!(ring.administers(&key.record, 1));
-    charter.members[1] = Arc::new(Member { role: Role::Viewer, ..Member::clone(&charter.members[1]) });
-    ring.govern(charter.clone());
+    tenancy.members[1] = Arc::new(Member { role: Role::Viewer, ..Member::clone(&tenancy.members[1]) });
+    ring.govern(tenancy.clone());
     assert_eq!(ring.authenticate(&key.text, 1).expect("valid").role(), Role::Viewer);
     assert_eq!(before.again(1).map(|now| now.role()), Ok(Role::Viewer));
-    charter.members.pop();
-    ring.govern(charter);
+    tenancy.members.pop();
+    ring.govern(tenancy);
     assert_eq!(ring.authenticate(&key.text, 1).err(), Some(CredentialError::Revoked));
     assert!(before.again(1).is_err() && !ring.administers(&key.record, 1));
 }

@@ -32,27 +32,27 @@ pub(super) struct Life {
     pub(super) tasks: JoinSet<()>,
 }
 
-fn charter() -> Tenancy {
-    let mut charter = Tenancy::default();
+fn tenancy() -> Tenancy {
+    let mut tenancy = Tenancy::default();
     let (keys, members) = (Some(MAX_COUNTS.keys), Some(MAX_COUNTS.members));
     let plan = Plan { max_api_keys: keys, max_members: members, ..Plan::with_rate(PLAN, None) };
-    charter.organization.plan = Arc::new(plan);
-    charter.members.push(Arc::new(Member {
+    tenancy.organization.plan = Arc::new(plan);
+    tenancy.members.push(Arc::new(Member {
         id: "user_admin".into(),
         role: Role::Admin,
         ..Tenancy::default_owner()
     }));
-    charter
+    tenancy
 }
 
 impl Life {
     /// Begins a run on a directory and its store. A start that needs room on the disk gets it.
     pub(super) fn begin(dir: &Path, store: &Arc<FailingStore>) -> Life {
-        let ring = KeyRing::new(charter());
+        let ring = KeyRing::new(tenancy());
         // A store that a full disk has closed is opened anew.
         store.reads_fail.store(false, Ordering::SeqCst);
-        let vault = DurableStore::bare(store.clone());
-        let opened = Registry::open(vault, settings(dir), &ring, &PinBook::default()).or_else(|_| {
+        let durable = DurableStore::bare(store.clone());
+        let opened = Registry::open(durable, settings(dir), &ring, &PinBook::default()).or_else(|_| {
             // No key administers any more, and none can be made: somebody makes room.
             store.apply_fails.store(false, Ordering::SeqCst);
             Registry::open(DurableStore::bare(store.clone()), settings(dir), &ring, &PinBook::default())

@@ -410,18 +410,18 @@ impl World {
 
     fn open(&mut self) -> Result<Live, String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
-        let mut charter = Tenancy::default();
-        let plan = Plan { monthly_requests: Some(QUOTA), ..(*charter.organization.plan).clone() };
-        charter.plans.insert(plan.name.clone(), Arc::new(plan));
-        charter.organization.plan = charter.plans[&charter.organization.plan.name].clone();
-        let ring = KeyRing::new(charter.clone());
-        let vault = DurableStore::open(&self.dir, |_| Ok(())).map_err(|error| text(&error))?;
-        let (store, data_dir) = (vault.store().clone(), self.dir.path().to_owned());
+        let mut tenancy = Tenancy::default();
+        let plan = Plan { monthly_requests: Some(QUOTA), ..(*tenancy.organization.plan).clone() };
+        tenancy.plans.insert(plan.name.clone(), Arc::new(plan));
+        tenancy.organization.plan = tenancy.plans[&tenancy.organization.plan.name].clone();
+        let ring = KeyRing::new(tenancy.clone());
+        let durable = DurableStore::open(&self.dir, |_| Ok(())).map_err(|error| text(&error))?;
+        let (store, data_dir) = (durable.store().clone(), self.dir.path().to_owned());
         clock::begin(Arc::new(ClockFile::of(&data_dir)));
         let allowed = AllowedServers::Any;
         let settings = Settings { data_dir: data_dir.clone(), config_root: None, allowed };
         let mut registry =
-            Registry::open(vault, settings, &ring, &PinBook::default()).map_err(|error| text(&error))?;
+            Registry::open(durable, settings, &ring, &PinBook::default()).map_err(|error| text(&error))?;
         let audit = audit::open(&data_dir, AuditSettings::default()).map_err(|error| text(&error))?;
         let (books, book) = (UsageBuffers::default(), Arc::<UsageBuffer>::default());
         books.insert(SERVER.into(), ("called".into(), book.clone()));

@@ -91,10 +91,10 @@ pub fn read_and_tell(
     caller: &Principal,
     reading: &crate::gateway::RateReading,
 ) -> usize {
-    let visitor =
+    let context =
         RequestContext::new(crate::http::server::peer::Peer::at([127, 0, 0, 1].into()).into(), true);
-    visitor.told(caller.clone(), Some(*reading), clock::wall_clock());
-    visitor.put_rate_on(answer);
+    context.told(caller.clone(), Some(*reading), clock::wall_clock());
+    context.put_rate_on(answer);
     match credential(request) {
         Credential::Token(token) => token.len(),
         Credential::None | Credential::Unusable => 0,
@@ -102,7 +102,7 @@ pub fn read_and_tell(
 }
 
 /// Returns the guard's state of a routed request. A request without it came past the guard and is let in nowhere.
-pub(in crate::http) fn visitor(parts: &Parts) -> Result<&Arc<RequestContext>, AuthError> {
+pub(in crate::http) fn request_context(parts: &Parts) -> Result<&Arc<RequestContext>, AuthError> {
     parts.extensions.get::<Arc<RequestContext>>().ok_or(AuthError::Missing)
 }
 
@@ -125,14 +125,14 @@ async fn prove_nearness(context: &RequestContext) -> Result<(), AuthError> {
 /// request from the member's rate limit.
 pub(in crate::http) fn identify<'a>(
     shared: &Shared,
-    visitor: &'a RequestContext,
+    context: &'a RequestContext,
     headers: &HeaderMap,
 ) -> Result<&'a Principal, AuthError> {
     let now = clock::wall_clock();
     let principal =
-        authenticate(&shared.gateway, headers, now).map_err(|denied| shared.failed(visitor, denied))?;
+        authenticate(&shared.gateway, headers, now).map_err(|denied| shared.failed(context, denied))?;
     let reading = principal.take_request();
-    let principal = visitor.told(principal, reading, now);
+    let principal = context.told(principal, reading, now);
     match reading.and_then(|reading| reading.refused) {
         Some(retry_after) => Err(AuthError::TooMany { retry_after }),
         None => Ok(principal),
@@ -154,13 +154,13 @@ fn authenticate(gateway: &Gateway, headers: &HeaderMap, now: SystemTime) -> Resu
 impl Shared {
     /// Counts a bad credential. An address that has sent too many is no longer told why one is bad; a good one is
     /// accepted all the same, so that nobody can shut others out behind one address.
-    fn failed(&self, visitor: &RequestContext, denied: AuthError) -> AuthError {
+    fn failed(&self, context: &RequestContext, denied: AuthError) -> AuthError {
         // The holder of a key that has ended is no stranger, and is to hear what became of it.
         if !matches!(denied, AuthError::Refused { refused: CredentialError::Unknown, .. }) {
             return denied;
         }
         let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
-        match attempts.failed(visitor.peer.address(), Instant::now()) {
+        match attempts.failed(context.peer.address(), Instant::now()) {
             Some(retry_after) => AuthError::TooMany { retry_after },
             None => denied,
         }
@@ -170,21 +170,21 @@ impl Shared {
 /// Admits a request to `/api`, or returns the reason against it (`docs/http-api.md`, M1.1 and G5.2). A credential
 /// that is sent is used or refused, whoever sends it: a key that does not count makes nobody somebody else.
 pub(in crate::http) async fn admit_to_api(shared: &Shared, parts: &Parts) -> Result<Principal, AuthError> {
-    let visitor = visitor(parts)?;
+    let context = request_context(parts)?;
     let keyless = match (shared.settings.api_auth, credential(&parts.headers)) {
         (ApiAuth::Off, Credential::None) => Some(shared.gateway.anybody()),
         (ApiAuth::Off, _) if is_for_a_proxy(&parts.headers) => Some(shared.gateway.anybody()),
         (ApiAuth::Auto, Credential::None) => {
-            prove_nearness(visitor).await?;
+            prove_nearness(context).await?;
             Some(shared.gateway.local_operator())
         }
         _ => None,
     };
     if let Some(caller) = keyless {
-        visitor.told(caller.clone(), None, SystemTime::UNIX_EPOCH);
+        context.told(caller.clone(), None, SystemTime::UNIX_EPOCH);
         return Ok(caller);
     }
-    let principal = identify(shared, visitor, &parts.headers)?;
+    let principal = identify(shared, context, &parts.headers)?;
     match principal.role().may_administer() && principal.permissions().are_unlimited() {
         true => Ok(principal.clone()),
         false => Err(AuthError::RoleTooLow),
@@ -194,11 +194,11 @@ pub(in crate::http) async fn admit_to_api(shared: &Shared, parts: &Parts) -> Res
 /// Admits a request to data about all servers, such as the metrics: from the daemon's own user without a key, and
 /// with every key that may use all servers.
 pub(in crate::http) async fn admit_to_metrics(shared: &Shared, parts: &Parts) -> Result<(), AuthError> {
-    let visitor = visitor(parts)?;
+    let context = request_context(parts)?;
     if credential(&parts.headers) == Credential::None {
-        return prove_nearness(visitor).await;
+        return prove_nearness(context).await;
     }
-    match identify(shared, visitor, &parts.headers)?.permissions().allow_all_mcps() {
+    match identify(shared, context, &parts.headers)?.permissions().allow_all_mcps() {
         true => Ok(()),
         false => Err(AuthError::RoleTooLow),
     }

@@ -90,7 +90,7 @@ pub(super) struct RequestMeta {
     pub(super) cross_origin: CrossOrigin,
     pub(super) peer: Arc<Peer>,
     /// State of the request for handlers and the audit; `None` until it is checked, and after it is recorded.
-    pub(super) visitor: Option<Arc<RequestContext>>,
+    pub(super) context: Option<Arc<RequestContext>>,
     /// `true` if the request is carried out to its end even when its caller leaves.
     pub(super) is_act: bool,
     /// `true` if the request has a body.
@@ -194,8 +194,8 @@ impl Drop for Handling {
     /// Records a request that is given up because its caller has left. It may have been carried out all the
     /// same.
     fn drop(&mut self) {
-        if let Some(visitor) = self.about.visitor.take() {
-            visitor.left(&self.about.books.audit, self.about.request_id.to_str().unwrap_or_default());
+        if let Some(context) = self.about.context.take() {
+            context.left(&self.about.books.audit, self.about.request_id.to_str().unwrap_or_default());
         }
     }
 }
@@ -225,13 +225,13 @@ impl RequestMeta {
 
     /// Has the audit record the request. Returns the signal that the answer waits for; `None` if it need not wait.
     fn record(&mut self, response: &Response) -> Option<oneshot::Receiver<()>> {
-        let visitor = self.visitor.take()?;
+        let context = self.context.take()?;
         let status = response.status();
-        if !visitor.is_worth_recording(status, self.is_act) {
+        if !context.is_worth_recording(status, self.is_act) {
             return None;
         }
         debug_assert!(
-            self.is_act || !visitor.is_act(),
+            self.is_act || !context.is_act(),
             "an act must not be given up: a route of a method that only reads, or of calls, has done one"
         );
         let asked = || match &self.asked {
@@ -243,7 +243,7 @@ impl RequestMeta {
         };
         let is_act = self.is_act && response.extensions().get::<HalfSent>().is_none();
         let id = response.headers().get(X_REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
-        visitor.answered(&self.books.audit, status, id, is_act, asked)
+        context.answered(&self.books.audit, status, id, is_act, asked)
     }
 
     fn panicked(&self, panic: &(dyn Any + Send)) -> Response {
@@ -253,9 +253,9 @@ impl RequestMeta {
     fn internal_error(&self, cause: &str) -> Response {
         let request_id = self.request_id.to_str().unwrap_or_default();
         tracing::error!(request_id, cause, "internal error");
-        if let Some(visitor) = &self.visitor {
+        if let Some(context) = &self.context {
             // A defect in the middle of an act does not tell whether the act took effect.
-            visitor.is_unclear();
+            context.is_unclear();
         }
         self.dialect.reject(EdgeRejection::Internal { request_id, cause: self.debug.then_some(cause) })
     }
@@ -281,8 +281,8 @@ impl RequestMeta {
         }
         let headers = response.headers_mut();
         self.cross_origin.allow_on(headers);
-        if let Some(visitor) = &self.visitor {
-            visitor.put_rate_on(headers);
+        if let Some(context) = &self.context {
+            context.put_rate_on(headers);
         }
         if let Some((method, uri, since)) = self.trace.take() {
             let request_id = self.request_id.to_str().unwrap_or_default();
@@ -300,13 +300,13 @@ impl RequestMeta {
             return Answer { response, owed: None };
         };
         let carried_out = matches!(self.asked, Target::Call(_));
-        let caller = self.visitor.as_deref().and_then(RequestContext::caller);
+        let caller = self.context.as_deref().and_then(RequestContext::caller);
         match gateway.owe(caller, weight, carried_out) {
             Ok(owed) => Answer { response, owed: Some(owed) },
             Err(error) => {
-                if let Some(visitor) = &self.visitor {
+                if let Some(context) = &self.context {
                     // The request was carried out, and only its answer is withheld.
-                    visitor.is_unclear();
+                    context.is_unclear();
                 }
                 Answer { response: self.dialect.failure(error), owed: None }
             }

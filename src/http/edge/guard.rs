@@ -123,7 +123,7 @@ impl Guard {
             request_id: request_id(request.headers()),
             cross_origin: CrossOrigin::default(),
             peer: visit.peer.clone(),
-            visitor: None,
+            context: None,
             is_act,
             has_body: !request.body().is_end_stream(),
             asked: match fast {
@@ -138,7 +138,7 @@ impl Guard {
         let checked = match self.check(&request, visit.misframed) {
             Ok(checked) => checked,
             Err((status, rejection)) => {
-                about.visitor = Some(RequestContext::new(visit.peer, false));
+                about.context = Some(RequestContext::new(visit.peer, false));
                 let refused = about.refuse(status, rejection);
                 return ResponseFuture::here(Handled::Refused(Some(refused)), about, watch);
             }
@@ -148,13 +148,13 @@ impl Guard {
         }
         let claims_nearness =
             dialect.trusts_nearness() && checked.loopback && !speaks_for_another(request.headers());
-        let visitor = RequestContext::new(visit.peer, claims_nearness);
-        about.visitor = Some(visitor.clone());
+        let context = RequestContext::new(visit.peer, claims_nearness);
+        about.context = Some(context.clone());
         if let Some((shared, fast)) = fast {
-            let answer = (fast.handler)(shared.clone(), visitor, request);
+            let answer = (fast.handler)(shared.clone(), context, request);
             return ResponseFuture::here(Handled::Called(answer), about, watch);
         }
-        request.extensions_mut().insert(visitor);
+        request.extensions_mut().insert(context);
         if !is_act {
             // The router is cloned because a service is called by `&mut`; it is one pointer.
             return ResponseFuture::here(Handled::Routed(self.router.clone().call(request)), about, watch);

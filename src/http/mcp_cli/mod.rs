@@ -19,7 +19,7 @@ use axum::routing::{delete, get, post, put};
 use bytes::Bytes;
 
 use self::errors::ApiError;
-use super::core::auth::{admit_to_api, visitor};
+use super::core::auth::{admit_to_api, request_context};
 use super::core::body;
 use super::core::context::RequestContext;
 use super::core::dialect::{Answering, Dialect, is_under};
@@ -95,7 +95,7 @@ impl FromRequestParts<Shared> for Api {
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Api, ApiError> {
         let caller = admit_to_api(shared, parts).await?;
-        Ok(Api { shared: shared.clone(), caller, context: visitor(parts)?.clone() })
+        Ok(Api { shared: shared.clone(), caller, context: request_context(parts)?.clone() })
     }
 }
 

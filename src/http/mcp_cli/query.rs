@@ -72,9 +72,9 @@ fn record(api: &Api, asked: &QueryRequest) {
 }
 
 /// Notes an error for the audit: calls may have been carried out before the question was given up.
-fn note_error(visitor: &RequestContext, error: &QueryError) {
+fn note_error(context: &RequestContext, error: &QueryError) {
     if let QueryError::Server(error) = error {
-        visitor.failed_with(error);
+        context.failed_with(error);
     }
 }
 
@@ -227,7 +227,7 @@ impl Answering {
 async fn stream(api: Api, asked: QueryRequest) -> Result<Response, ApiError> {
     let (sender, mut received) = mpsc::channel(WAITING);
     let recording = Recording {
-        visitor: api.context.clone(),
+        context: api.context.clone(),
         audit: api.shared.gateway.audit().clone(),
         outcome: Outcome::Unknown,
     };
@@ -240,7 +240,7 @@ async fn stream(api: Api, asked: QueryRequest) -> Result<Response, ApiError> {
             (final_event(&Ok(answer), asked.include_steps), true)
         }
     };
-    recording.visitor.goes_on();
+    recording.context.goes_on();
     let events = AnswerEvents {
         recording: if is_over { recording.ending(Outcome::Done) } else { recording },
         answering: (!is_over).then_some(answering),
@@ -253,7 +253,7 @@ async fn stream(api: Api, asked: QueryRequest) -> Result<Response, ApiError> {
 
 /// Guard that has the audit record a question when its answer has ended or its reader has left.
 struct Recording {
-    visitor: Arc<RequestContext>,
+    context: Arc<RequestContext>,
     audit: AuditHandle,
     outcome: Outcome,
 }
@@ -267,7 +267,7 @@ impl Recording {
 
 impl Drop for Recording {
     fn drop(&mut self) {
-        self.visitor.ended(&self.audit, self.outcome);
+        self.context.ended(&self.audit, self.outcome);
     }
 }
 

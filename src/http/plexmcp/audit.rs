@@ -20,11 +20,11 @@ use crate::http::core::streams::StreamPermit;
 
 pub(super) async fn list(
     Administrator(caller): Administrator,
-    Extension(visitor): Extension<Arc<RequestContext>>,
+    Extension(context): Extension<Arc<RequestContext>>,
     State(shared): State<Shared>,
     QueryPairs(query): QueryPairs,
 ) -> Result<Response, ApiError> {
-    visitor.looks("audit.read", "/v1/audit");
+    context.looks("audit.read", "/v1/audit");
     let mut fields = Fields::default();
     let page = Page::read(&query, &mut fields);
     let query = read(&query, &mut fields);
@@ -39,11 +39,11 @@ pub(super) async fn list(
 /// long answer comes piece by piece, and has a place among the streams of its key.
 pub(super) async fn export(
     Administrator(caller): Administrator,
-    Extension(visitor): Extension<Arc<RequestContext>>,
+    Extension(context): Extension<Arc<RequestContext>>,
     State(shared): State<Shared>,
     QueryPairs(query): QueryPairs,
 ) -> Result<Response, ApiError> {
-    visitor.looks("audit.export", "/v1/audit/export");
+    context.looks("audit.export", "/v1/audit/export");
     let mut fields = Fields::default();
     let query = read(&query, &mut fields);
     let query = fields.finish(query)?;

@@ -20,11 +20,11 @@ pub(super) const PATH: &str = "/v1/mcp/invoke";
 
 /// Handles the route for the router.
 pub(super) async fn routed(
-    Extension(visitor): Extension<Arc<RequestContext>>,
+    Extension(context): Extension<Arc<RequestContext>>,
     State(shared): State<Shared>,
     request: Request,
 ) -> Response {
-    answer(shared, visitor, request).await
+    answer(shared, context, request).await
 }
 
 /// The route for the edge, which bypasses the router.
@@ -39,32 +39,32 @@ fn boxed(
 }
 
 /// Calls a tool for the sender of this request.
-async fn answer<B>(shared: Shared, visitor: Arc<RequestContext>, request: axum::http::Request<B>) -> Response
+async fn answer<B>(shared: Shared, context: Arc<RequestContext>, request: axum::http::Request<B>) -> Response
 where
     B: HttpBody<Data = Bytes>,
 {
-    invoke(&shared, &visitor, request).await.unwrap_or_else(ApiError::into_response)
+    invoke(&shared, &context, request).await.unwrap_or_else(ApiError::into_response)
 }
 
 async fn invoke<B>(
     shared: &Shared,
-    visitor: &RequestContext,
+    context: &RequestContext,
     request: axum::http::Request<B>,
 ) -> Result<Response, ApiError>
 where
     B: HttpBody<Data = Bytes>,
 {
-    let caller = invoker(shared, visitor, request.headers())?;
+    let caller = invoker(shared, context, request.headers())?;
     if let Some(asked) = request.uri().query() {
         query::read(Some(asked), &[]).map_err(bad_query)?;
     }
     let body = shared.body(request).await?;
-    let call = bodies::read_invoke(&body, shared.settings.max_call_timeout)?;
+    let call = bodies::read_invoke(&body, shared.gateway.settings().max_call_timeout)?;
     if shared.gateway.audit().settings().calls {
         let arguments = call.arguments.as_deref().unwrap_or(b"{}");
-        visitor.calls(format!("{}/{}", call.server, call.tool), arguments);
+        context.calls(format!("{}/{}", call.server, call.tool), arguments);
     }
     let reply = shared.gateway.call_tool(&call, caller).await;
-    let reply = reply.inspect_err(|error| visitor.failed_with(error))?;
+    let reply = reply.inspect_err(|error| context.failed_with(error))?;
     payloads::invoked(&call.tool, &reply)
 }

@@ -26,17 +26,17 @@ const MEMBERS: [&str; 5] = ["name", "description", "expires_at", "permissions", 
 
 pub(super) async fn change(
     ToolCaller(caller): ToolCaller,
-    Extension(visitor): Extension<Arc<RequestContext>>,
+    Extension(context): Extension<Arc<RequestContext>>,
     State(shared): State<Shared>,
     id: Id,
     request: Request,
 ) -> Result<Response, ApiError> {
     let id = key_id(id, &caller)?;
     let body = shared.body(request).await?;
-    visitor.audit_as("key.change", &id);
+    context.audit_as("key.change", &id);
     let change = read_change(&body)?;
     let changed = shared.gateway.change_key(&caller, &id, change).await.map_err(refused)?;
-    visitor.tells_all(told(&changed.record));
+    context.tells_all(told(&changed.record));
     let warnings = shared.gateway.doubts_about(&changed.record);
     Ok(json(success_with(item(&changed), &warnings)))
 }
@@ -61,18 +61,18 @@ fn read_change(body: &[u8]) -> Result<ChangeRequest, ApiError> {
 /// Gives a key another text. The old text is refused from the next request on, unless it has a grace.
 pub(super) async fn rotate(
     ToolCaller(caller): ToolCaller,
-    Extension(visitor): Extension<Arc<RequestContext>>,
+    Extension(context): Extension<Arc<RequestContext>>,
     State(shared): State<Shared>,
     id: Id,
     request: Request,
 ) -> Result<Response, ApiError> {
     let id = key_id(id, &caller)?;
     let body = body::read_if_any(request, shared.settings.body_limit, shared.settings.body_timeout).await?;
-    visitor.audit_as("key.rotate", &id);
+    context.audit_as("key.rotate", &id);
     let grace = body.map(|body| read_grace(&body)).transpose()?.unwrap_or_default();
     let made = shared.gateway.rotate_key(&caller, &id, grace).await?;
-    visitor.tells_all(told(&made.record));
-    visitor.tells("previous_key_until", made.record.replaced.map(|replaced| format_second(replaced.until)));
+    context.tells_all(told(&made.record));
+    context.tells("previous_key_until", made.record.replaced.map(|replaced| format_second(replaced.until)));
     let mut response = json(success(rotated(&made), None));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)

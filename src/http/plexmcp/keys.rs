@@ -82,15 +82,15 @@ pub(super) async fn detail(
 
 pub(super) async fn create(
     ToolCaller(caller): ToolCaller,
-    Extension(visitor): Extension<Arc<RequestContext>>,
+    Extension(context): Extension<Arc<RequestContext>>,
     State(shared): State<Shared>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let body = shared.body(request).await?;
     let wish = read_new(&body)?;
-    visitor.audit_as("key.create", &wish.name);
+    context.audit_as("key.create", &wish.name);
     let made = shared.gateway.create_key(&caller, wish).await.map_err(refused)?;
-    visitor.tells_all(told(&made.record));
+    context.tells_all(told(&made.record));
     let warnings = shared.gateway.doubts_about(&made.record);
     let mut response = json(success_with(created(&made), &warnings));
     *response.status_mut() = StatusCode::CREATED;
@@ -106,14 +106,14 @@ pub(super) async fn create(
 /// `DELETE`.
 pub(super) async fn revoke(
     Caller(caller): Caller,
-    Extension(visitor): Extension<Arc<RequestContext>>,
+    Extension(context): Extension<Arc<RequestContext>>,
     State(shared): State<Shared>,
     id: Id,
     QueryPairs(query): QueryPairs,
     _: DiscardBody,
 ) -> Result<Response, ApiError> {
     let id = key_id(id, &caller)?;
-    visitor.audit_as("key.revoke", &id);
+    context.audit_as("key.revoke", &id);
     let mut fields = Fields::default();
     let what = match last(&query, "descendants") {
         None | Some("false") => Revoke::Key,
@@ -127,10 +127,10 @@ pub(super) async fn revoke(
     let what = fields.finish(what)?;
     let revocation = shared.gateway.revoke_key(&caller, &id, what).await?;
     if let Some(key) = &revocation.key {
-        visitor.tells_all(told(&key.record));
+        context.tells_all(told(&key.record));
     }
-    visitor.tells("revoked_keys", revocation.revoked.iter().map(|id| &**id).collect::<Vec<_>>());
-    visitor.tells("durable", revocation.durable);
+    context.tells("revoked_keys", revocation.revoked.iter().map(|id| &**id).collect::<Vec<_>>());
+    context.tells("durable", revocation.durable);
     Ok(json(success(revoked(&revocation), None)))
 }
 

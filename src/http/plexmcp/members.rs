@@ -40,7 +40,7 @@ pub(super) async fn detail(
 
 pub(super) async fn create(
     Administrator(caller): Administrator,
-    Extension(visitor): Extension<Arc<RequestContext>>,
+    Extension(context): Extension<Arc<RequestContext>>,
     State(shared): State<Shared>,
     request: Request,
 ) -> Result<Response, ApiError> {
@@ -52,9 +52,9 @@ pub(super) async fn create(
         fields.problem("name", "is required");
     }
     let request = fields.finish(request)?;
-    visitor.audit_as("member.create", request.id.as_deref().or(request.name.as_deref()).unwrap_or_default());
+    context.audit_as("member.create", request.id.as_deref().or(request.name.as_deref()).unwrap_or_default());
     let made = shared.gateway.add_member(&caller, request).await?;
-    visitor.tells_all(told(&made));
+    context.tells_all(told(&made));
     let mut response = json(success(item(&made), None));
     *response.status_mut() = StatusCode::CREATED;
     if let Ok(location) = HeaderValue::try_from(format!("{}/{}", super::MEMBERS, made.member.id)) {
@@ -65,14 +65,14 @@ pub(super) async fn create(
 
 pub(super) async fn change(
     Administrator(caller): Administrator,
-    Extension(visitor): Extension<Arc<RequestContext>>,
+    Extension(context): Extension<Arc<RequestContext>>,
     State(shared): State<Shared>,
     id: Id,
     request: Request,
 ) -> Result<Response, ApiError> {
     let id = member_id(id)?;
     let body = shared.body(request).await?;
-    visitor.audit_as("member.change", &id);
+    context.audit_as("member.change", &id);
     let mut fields = Fields::default();
     let given = strict::read(&body, CHANGEABLE, &mut fields)?;
     let [name, email, role, plan] = given;
@@ -87,23 +87,23 @@ pub(super) async fn change(
     };
     let change = fields.finish(change)?;
     let changed = shared.gateway.change_member(&caller, &id, change).await?;
-    visitor.tells_all(told(&changed));
+    context.tells_all(told(&changed));
     Ok(json(success(item(&changed), None)))
 }
 
 /// Removes a member. A body is ignored, as it is on every `DELETE`.
 pub(super) async fn remove(
     Administrator(caller): Administrator,
-    Extension(visitor): Extension<Arc<RequestContext>>,
+    Extension(context): Extension<Arc<RequestContext>>,
     State(shared): State<Shared>,
     id: Id,
     _: DiscardBody,
 ) -> Result<Response, ApiError> {
     let id = member_id(id)?;
-    visitor.audit_as("member.remove", &id);
+    context.audit_as("member.remove", &id);
     let removal = shared.gateway.remove_member(&caller, &id).await?;
-    visitor.tells("revoked_keys", removal.revoked.iter().map(|id| &**id).collect::<Vec<_>>());
-    visitor.tells("durable", removal.durable);
+    context.tells("revoked_keys", removal.revoked.iter().map(|id| &**id).collect::<Vec<_>>());
+    context.tells("durable", removal.durable);
     Ok(json(success(removed(&id, &removal), None)))
 }
 

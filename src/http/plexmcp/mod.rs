@@ -36,7 +36,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, patch, post, put};
 
 use self::errors::ApiError;
-use super::core::auth::{AuthError, identify, visitor};
+use super::core::auth::{AuthError, identify, request_context};
 use super::core::context::RequestContext;
 use super::core::dialect::{Answering, Dialect, FastPath, is_under};
 use super::core::rejection::EdgeRejection;
@@ -71,10 +71,11 @@ impl Dialect for PlexMcp {
     }
 
     fn wrong_method<'a>(&'a self, shared: &'a Shared, parts: &'a Parts) -> Answering<'a> {
-        let answer = match visitor(parts).and_then(|visitor| identify(shared, visitor, &parts.headers)) {
-            Ok(_) => errors::method_not_allowed().into_response(),
-            Err(denied) => ApiError::from(denied).into_response(),
-        };
+        let answer =
+            match request_context(parts).and_then(|context| identify(shared, context, &parts.headers)) {
+                Ok(_) => errors::method_not_allowed().into_response(),
+                Err(denied) => ApiError::from(denied).into_response(),
+            };
         Box::pin(std::future::ready(answer))
     }
 
@@ -144,7 +145,7 @@ impl FromRequestParts<Shared> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Caller, ApiError> {
-        let caller = identify(shared, visitor(parts)?, &parts.headers)?.clone();
+        let caller = identify(shared, request_context(parts)?, &parts.headers)?.clone();
         check_query(parts)?;
         Ok(Caller(caller))
     }
@@ -157,7 +158,7 @@ impl FromRequestParts<Shared> for Administrator {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Administrator, ApiError> {
-        let principal = identify(shared, visitor(parts)?, &parts.headers)?;
+        let principal = identify(shared, request_context(parts)?, &parts.headers)?;
         if !principal.role().may_administer() {
             return Err(AuthError::RoleTooLow.into());
         }
@@ -173,7 +174,7 @@ impl FromRequestParts<Shared> for Owner {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Owner, ApiError> {
-        let principal = identify(shared, visitor(parts)?, &parts.headers)?;
+        let principal = identify(shared, request_context(parts)?, &parts.headers)?;
         if principal.role() != Role::Owner {
             return Err(AuthError::RoleTooLow.into());
         }
@@ -189,7 +190,7 @@ impl FromRequestParts<Shared> for ToolCaller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<ToolCaller, ApiError> {
-        let caller = invoker(shared, visitor(parts)?, &parts.headers)?.clone();
+        let caller = invoker(shared, request_context(parts)?, &parts.headers)?.clone();
         check_query(parts)?;
         Ok(ToolCaller(caller))
     }
@@ -198,10 +199,10 @@ impl FromRequestParts<Shared> for ToolCaller {
 /// Returns the caller, if its role may call tools.
 fn invoker<'a>(
     shared: &Shared,
-    visitor: &'a RequestContext,
+    context: &'a RequestContext,
     headers: &HeaderMap,
 ) -> Result<&'a Principal, AuthError> {
-    let principal = identify(shared, visitor, headers)?;
+    let principal = identify(shared, context, headers)?;
     match principal.role().may_invoke() {
         true => Ok(principal),
         false => Err(AuthError::RoleTooLow),
@@ -266,7 +267,7 @@ async fn detail(Caller(caller): Caller, State(shared): State<Shared>, id: Id) ->
 
 async fn logs(
     Administrator(caller): Administrator,
-    Extension(visitor): Extension<Arc<RequestContext>>,
+    Extension(context): Extension<Arc<RequestContext>>,
     State(shared): State<Shared>,
     id: Id,
     QueryPairs(query): QueryPairs,
@@ -274,7 +275,7 @@ async fn logs(
 ) -> Result<Response, ApiError> {
     let id = mcp_id(id)?;
     let query = bodies::read_logs(&query)?;
-    visitor.looks(if query.follow { "logs.follow" } else { "logs.read" }, &id);
+    context.looks(if query.follow { "logs.follow" } else { "logs.read" }, &id);
     if !query.follow {
         return Ok(json(bodies::logs(&shared.gateway.logs(&caller, &id, query.tail)?)));
     }
@@ -285,37 +286,41 @@ async fn logs(
 
 async fn restart(
     Administrator(caller): Administrator,
-    Extension(visitor): Extension<Arc<RequestContext>>,
+    Extension(context): Extension<Arc<RequestContext>>,
     State(shared): State<Shared>,
     id: Id,
     _: DiscardBody,
 ) -> Result<Response, ApiError> {
     let id = mcp_id(id)?;
-    visitor.audit_as("server.restart", &id);
+    context.audit_as("server.restart", &id);
     shared.gateway.restart_server(&caller, &id)?;
     Ok(json(bodies::accepted()))
 }
 
 async fn resources(
     ToolCaller(caller): ToolCaller,
-    Extension(visitor): Extension<Arc<RequestContext>>,
+    Extension(context): Extension<Arc<RequestContext>>,
     State(shared): State<Shared>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let body = shared.body(request).await?;
-    let query = bodies::read_resources(&body, shared.settings.max_call_timeout)?;
+    let query = bodies::read_resources(&body, shared.gateway.settings().max_call_timeout)?;
     if let Some(uri) = &query.uri {
         if shared.gateway.audit().settings().calls {
-            visitor.calls(format!("{}/resources/read", query.server), uri.as_bytes());
+            context.calls(format!("{}/resources/read", query.server), uri.as_bytes());
         }
         let reply = shared.gateway.read_resource(&query.server, uri, query.timeout, &caller).await;
-        let reply = reply.inspect_err(|error| visitor.failed_with(error))?;
+        let reply = reply.inspect_err(|error| context.failed_with(error))?;
         return Ok(json(payloads::resource_read(uri, &reply)));
     }
     let asked = Instant::now();
     let (server, catalog) = shared
         .gateway
-        .catalog(&caller, &query.server, Some(query.timeout.unwrap_or(shared.settings.call_timeout)))
+        .catalog(
+            &caller,
+            &query.server,
+            Some(query.timeout.unwrap_or(shared.gateway.settings().call_timeout)),
+        )
         .await?;
     Ok(json(payloads::resource_list(&server, &catalog, asked.elapsed())))
 }

@@ -35,17 +35,17 @@ pub(super) async fn show(
 
 pub(super) async fn approve(
     Administrator(caller): Administrator,
-    Extension(visitor): Extension<Arc<RequestContext>>,
+    Extension(context): Extension<Arc<RequestContext>>,
     State(shared): State<Shared>,
     id: Id,
     request: Request,
 ) -> Result<Response, ApiError> {
     let id = mcp_id(id)?;
     let body = shared.body(request).await?;
-    visitor.audit_as("tool.approve", &id);
+    context.audit_as("tool.approve", &id);
     let approval = read_approval(&body)?;
-    visitor.tells("digest", approval.digest.to_string());
-    visitor.tells("tools", approval.tools.clone().map_or_else(|| Value::from("*"), Value::from));
+    context.tells("digest", approval.digest.to_string());
+    context.tells("tools", approval.tools.clone().map_or_else(|| Value::from("*"), Value::from));
     Ok(json(report(&shared.gateway.approve_tools(&caller, &id, approval).await?)))
 }
 

@@ -33,14 +33,14 @@ fn plan_name(name: Id) -> Result<String, ApiError> {
 
 pub(super) async fn replace(
     Owner(caller): Owner,
-    Extension(visitor): Extension<Arc<RequestContext>>,
+    Extension(context): Extension<Arc<RequestContext>>,
     State(shared): State<Shared>,
     name: Id,
     request: Request,
 ) -> Result<Response, ApiError> {
     let name = plan_name(name)?;
     let body = shared.body(request).await?;
-    visitor.audit_as("plan.put", &name);
+    context.audit_as("plan.put", &name);
     let plan = read(&name, &body)?;
     let put = shared.gateway.put_plan(&caller, plan).await?;
     let put = item(&put);
@@ -52,7 +52,7 @@ pub(super) async fn replace(
         put.max_members,
     ];
     for (limit, number) in LIMITS.into_iter().zip(told) {
-        visitor.tells(limit, number);
+        context.tells(limit, number);
     }
     Ok(json(success(put, None)))
 }
@@ -60,13 +60,13 @@ pub(super) async fn replace(
 /// Removes a plan. A body is ignored, as it is on every `DELETE`.
 pub(super) async fn remove(
     Owner(caller): Owner,
-    Extension(visitor): Extension<Arc<RequestContext>>,
+    Extension(context): Extension<Arc<RequestContext>>,
     State(shared): State<Shared>,
     name: Id,
     _: DiscardBody,
 ) -> Result<Response, ApiError> {
     let name = plan_name(name)?;
-    visitor.audit_as("plan.remove", &name);
+    context.audit_as("plan.remove", &name);
     shared.gateway.remove_plan(&caller, &name).await?;
     Ok(json(success(Removed { name: &name, status: "removed" }, None)))
 }

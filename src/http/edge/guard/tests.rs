@@ -35,7 +35,7 @@ fn guard(bound_to_loopback: bool, debug: bool) -> Guard {
         request
             .extensions()
             .get::<Arc<RequestContext>>()
-            .is_some_and(|visitor| visitor.claims_nearness)
+            .is_some_and(|context| context.claims_nearness)
             .to_string()
     }
     let router = Router::new()
@@ -232,8 +232,8 @@ impl Acting {
         let (go, done) = (Arc::new(tokio::sync::Semaphore::new(0)), Arc::<AtomicU64>::default());
         let act = {
             let (go, done) = (go.clone(), done.clone());
-            async move |axum::Extension(visitor): Visited| {
-                visitor.audit_as("thing.change", "a thing");
+            async move |axum::Extension(context): Visited| {
+                context.audit_as("thing.change", "a thing");
                 go.acquire().await.expect("open").forget();
                 done.fetch_add(1, Ordering::Relaxed);
                 "done"
@@ -241,13 +241,13 @@ impl Acting {
         };
         let look = {
             let go = go.clone();
-            async move |axum::Extension(visitor): Visited| {
-                visitor.looks("secrets.read", "secrets");
+            async move |axum::Extension(context): Visited| {
+                context.looks("secrets.read", "secrets");
                 go.acquire().await.expect("open").forget();
             }
         };
-        async fn breaks(axum::Extension(visitor): Visited) {
-            visitor.audit_as("thing.change", "a thing");
+        async fn breaks(axum::Extension(context): Visited) {
+            context.audit_as("thing.change", "a thing");
             panic!("in the middle of it")
         }
         let router = Router::new()
