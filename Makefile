@@ -16,7 +16,7 @@ LATE =
 # Where `make record-answers` writes.
 DIR =
 
-.PHONY: help build check test openapi canary record-answers soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-gateway
+.PHONY: help build dist check test openapi canary record-answers soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-gateway
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -24,6 +24,9 @@ help: ## Show this list
 
 build: ## Build the release daemon: target/release/mcpvisor
 	cargo build --locked --release --bin mcpvisor --bin mcp-server
+
+dist: ## Build the daemon as packages have it, slower to build and faster: target/dist/mcpvisor
+	cargo build --locked --profile dist --bin mcpvisor --bin mcp-server
 
 test: real-servers wild-short ## Install what the tests need, then run every test
 	cargo test --locked

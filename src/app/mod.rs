@@ -35,14 +35,14 @@ use crate::config::{self, Config, Environment, Flags, ProcessEnvironment};
 use crate::gateway::{Gateway, Parts, State};
 use crate::http::{HttpServer, Tls};
 use crate::pins::PinBook;
-use crate::process::{self, Host, HostSettings};
+use crate::process::{self, Footprint, Host, HostSettings};
 use crate::query::Agent;
 use crate::registry::{Applied, OpenError, Registry, Settings};
 use crate::signals::{DaemonRequest, Signals, Stop};
 use crate::store::{ClockFile, DurableStore, Store, StoreError};
 use crate::supervisor::Supervisor;
 use crate::telemetry::logging;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Metrics, ProcessSample};
 use crate::usage::Accounting;
 
 /// Variables of our environment that every child gets. Besides these, only those named in `server.pass_env` are
@@ -327,7 +327,8 @@ async fn start_gateway(
     let Opened { registry, keys, pins, store, applied } = opened;
     let (supervisor, supervised) =
         Supervisor::start(host.clone(), config.starts).await.map_err(|error| internal(&error))?;
-    let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), &State::NAMES).map_err(|error| internal(&error))?;
+    let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), &State::NAMES, process_sample)
+        .map_err(|error| internal(&error))?;
     let backups = Some(config.data_dir.clone());
     let accounting = Accounting::open(store, keys.clone(), config.retention, backups)
         .await
@@ -336,6 +337,20 @@ async fn start_gateway(
     let parts = Parts { registry, applied, pins, keys, accounting, audit, supervisor, metrics };
     let gateway = Gateway::start(parts, config.gateway).map_err(|error| internal(&error))?;
     Ok((gateway, supervised))
+}
+
+/// Returns what the daemon's own process takes, for the metrics.
+fn process_sample() -> Option<ProcessSample> {
+    let own = Footprint::own()?;
+    Some(ProcessSample {
+        cpu_seconds: own.cpu.as_secs_f64(),
+        open_fds: own.open_files as f64,
+        max_fds: own.max_files.map_or(f64::INFINITY, |most| most as f64),
+        virtual_bytes: own.virtual_bytes as f64,
+        resident_bytes: own.resident_bytes as f64,
+        start_seconds: own.started as f64,
+        threads: own.threads as f64,
+    })
 }
 
 /// Waits until the daemon is asked to stop. Until then notifies `reload` on every request to apply the servers

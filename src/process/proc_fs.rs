@@ -120,21 +120,39 @@ pub(super) fn name(pid: i32) -> Option<String> {
     Some(String::from_utf8_lossy(&name).trim_end().to_owned())
 }
 
-/// Returns the resident memory of a process, in bytes, and its CPU time; `None` if it is gone.
-pub(super) fn usage(pid: i32) -> Option<(u64, Duration)> {
-    let line = stat_line(pid)?;
-    let (ticks, pages) = parse_usage(&line)?;
-    let ticks_a_second = rustix::param::clock_ticks_per_second();
-    let page = u64::try_from(rustix::param::page_size()).ok()?;
-    Some((pages * page, Duration::from_secs_f64(ticks as f64 / ticks_a_second as f64)))
+/// Fields of a line of `/proc/PID/stat` that say what a process takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FullStat {
+    /// User plus system time, in clock ticks.
+    pub(super) cpu_ticks: u64,
+    pub(super) threads: u64,
+    /// Start time, in clock ticks since boot.
+    pub(super) started: u64,
+    pub(super) virtual_bytes: u64,
+    pub(super) resident_pages: u64,
 }
 
-/// Parses user plus system time in clock ticks, and the resident pages.
-fn parse_usage(line: &str) -> Option<(u64, u64)> {
-    // Fields 14, 15 and 24 of the line; the first after the name is field 3.
+/// Reads what a process takes; `None` if it is gone.
+pub(super) fn full_stat(pid: i32) -> Option<FullStat> {
+    parse_full_stat(&stat_line(pid)?)
+}
+
+/// Returns the resident memory of a process, in bytes, and its CPU time; `None` if it is gone.
+pub(super) fn usage(pid: i32) -> Option<(u64, Duration)> {
+    let stat = full_stat(pid)?;
+    let ticks_a_second = rustix::param::clock_ticks_per_second();
+    let page = u64::try_from(rustix::param::page_size()).ok()?;
+    Some((stat.resident_pages * page, Duration::from_secs_f64(stat.cpu_ticks as f64 / ticks_a_second as f64)))
+}
+
+fn parse_full_stat(line: &str) -> Option<FullStat> {
+    // Fields 14, 15, 20 and 22 to 24 of the line; the first after the name is field 3.
     let mut fields = line[line.rfind(')')? + 1..].split_ascii_whitespace().skip(11);
     let (user, system): (u64, u64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-    Some((user + system, fields.nth(8)?.parse().ok()?))
+    let threads = fields.nth(4)?.parse().ok()?;
+    let started = fields.nth(1)?.parse().ok()?;
+    let (virtual_bytes, resident_pages) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    Some(FullStat { cpu_ticks: user + system, threads, started, virtual_bytes, resident_pages })
 }
 
 fn parse_stat(line: &str) -> Option<Stat> {
@@ -162,8 +180,10 @@ mod tests {
 
     #[test]
     fn usage_is_read_from_its_fields() {
-        let line = "7 (a) S 1 42 42 0 -1 4194560 1 0 0 0 5 6 0 0 20 0 1 0 98765 1000 2 99";
-        assert_eq!(parse_usage(line), Some((11, 2)));
+        let line = "7 (a) S 1 42 42 0 -1 4194560 1 0 0 0 5 6 0 0 20 0 3 0 98765 1000 2 99";
+        let full =
+            FullStat { cpu_ticks: 11, threads: 3, started: 98765, virtual_bytes: 1000, resident_pages: 2 };
+        assert_eq!(parse_full_stat(line), Some(full));
         let (rss, _) = usage(std::process::id().cast_signed()).unwrap();
         assert!(rss > 100_000);
     }

@@ -10,8 +10,8 @@ use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::RecordFields;
+use tracing_subscriber::filter::{ParseError, Targets};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -86,7 +86,7 @@ pub fn init(settings: &Settings) -> Result<(), LoggingError> {
 /// # Errors
 /// The reason that they cannot, for people.
 pub fn check_directives(directives: &str) -> Result<(), String> {
-    EnvFilter::builder().parse(directives).map(drop).map_err(|error| error.to_string())
+    directives.parse::<Targets>().map(drop).map_err(|error| error.to_string())
 }
 
 /// Makes the subscriber that turns events into lines for a writer.
@@ -94,9 +94,9 @@ fn subscriber<W>(settings: &Settings, writer: W) -> Result<impl Subscriber + Sen
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::builder()
-        .parse(directives(settings))
-        .map_err(|error| LoggingError::Directives(error.to_string()))?;
+    let filter: Targets = directives(settings)
+        .parse()
+        .map_err(|error: ParseError| LoggingError::Directives(error.to_string()))?;
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(writer)
         .fmt_fields(Fields)

@@ -6,6 +6,7 @@
 //! [`MAX_SERIES`] series that name a server; servers beyond that share the label `other`.
 
 mod kept;
+mod process;
 mod server;
 mod snapshot;
 
@@ -17,16 +18,17 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use prometheus::core::Collector;
-use prometheus::process_collector::ProcessCollector;
 use prometheus::{
     GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
 
+pub use self::process::ProcessSample;
 pub use self::server::ServerMetrics;
 pub use self::snapshot::Snapshot;
 
 use self::kept::Kept;
+use self::process::ProcessMetrics;
 use self::server::{CallSeries, NO_STATE, ServerInner};
 use self::snapshot::SNAPSHOT;
 use crate::{clock, unix_time};
@@ -97,6 +99,8 @@ struct Shared {
     http_connections: IntGauge,
     reload_good: IntGauge,
     kept: Kept,
+    process: ProcessMetrics,
+    read_process: fn() -> Option<ProcessSample>,
     reload_time: IntGauge,
     states: &'static [&'static str],
     table: Mutex<Table>,
@@ -130,11 +134,16 @@ struct Table {
 
 impl Metrics {
     /// Declares all metrics. `states` are the values of the state label: the names that
-    /// [`ServerMetrics::set_state`] accepts.
+    /// [`ServerMetrics::set_state`] accepts. `read_process` reads what the daemon's own process takes, at each
+    /// [`Metrics::render`]; with `None` its metrics stay as they are.
     ///
     /// # Errors
     /// A declaration that prometheus refuses, which is a defect of this file.
-    pub fn new(version: &str, states: &'static [&'static str]) -> Result<Metrics, MetricsError> {
+    pub fn new(
+        version: &str,
+        states: &'static [&'static str],
+        read_process: fn() -> Option<ProcessSample>,
+    ) -> Result<Metrics, MetricsError> {
         let registry = Registry::new();
         let by_server = |name: &str, help: &str| counters(&registry, name, help, &["server"]);
         let families = Families {
@@ -181,10 +190,20 @@ impl Metrics {
         )?
         .get_metric_with_label_values(&[version])?
         .set(1);
-        registry.register(Box::new(ProcessCollector::for_self()))?;
+        let process = ProcessMetrics::declare(&registry)?;
         let table = Mutex::default();
-        let shared =
-            Shared { registry, families, http_connections, reload_good, kept, reload_time, states, table };
+        let shared = Shared {
+            registry,
+            families,
+            http_connections,
+            reload_good,
+            kept,
+            process,
+            read_process,
+            reload_time,
+            states,
+            table,
+        };
         let metrics = Metrics { shared: Arc::new(shared) };
         // The start has applied the servers files, or the daemon would not run.
         metrics.reloaded(true);
@@ -313,6 +332,11 @@ impl Metrics {
 
     /// Returns all metrics in the Prometheus text format, version 0.0.4.
     pub fn render(&self) -> String {
+        if let Some(sample) = (self.shared.read_process)() {
+            // A counter takes steps, so two callers must not take the same one.
+            let _one_after_the_other = self.shared.table();
+            self.shared.process.set(&sample);
+        }
         let mut text = String::new();
         if let Err(error) = TextEncoder::new().encode_utf8(&self.shared.registry.gather(), &mut text) {
             tracing::error!(%error, "the metrics could not be written completely");

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 const STATES: &[&str] = &["idle", "ready", "failed"];
 
 fn metrics() -> Metrics {
-    Metrics::new("1.2.3", STATES).expect("declared")
+    let sample = || Some(ProcessSample { open_fds: 7.0, cpu_seconds: 1.25, ..ProcessSample::default() });
+    Metrics::new("1.2.3", STATES, sample).expect("declared")
 }
 
 /// Returns the value of a series, `name{label="value",…}` with labels in alphabetical order.
@@ -97,7 +98,11 @@ fn the_rest_is_set_and_counted() {
     ] {
         assert_eq!(value(&metrics, series), Some(expected), "{series}");
     }
-    assert!(value(&metrics, "process_open_fds").is_some_and(|fds| fds > 0.0));
+    // Twice, because a counter takes steps.
+    for _ in 0..2 {
+        assert_eq!(value(&metrics, "process_open_fds"), Some(7.0));
+        assert_eq!(value(&metrics, "process_cpu_seconds_total"), Some(1.25));
+    }
 }
 
 #[test]
