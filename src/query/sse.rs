@@ -8,42 +8,66 @@ pub(super) const MAX_EVENT: usize = 16 * 1024 * 1024;
 #[error("an event of it is longer than {MAX_EVENT} bytes")]
 pub struct TooLong;
 
-/// Parser that assembles the data of events. Their names and ids are ignored.
+/// Parser that assembles the data of events. Their names and ids are ignored. Bytes that are no UTF-8 become U+FFFD,
+/// because some models send a character in two tokens.
 #[derive(Debug, Default)]
 pub struct SseData {
     waiting: Vec<u8>,
     data: String,
+    /// `true` if the last byte ended a line as a carriage return: a line feed behind it belongs to it.
+    after_return: bool,
+    /// `true` once a line was read: only before the first may a byte order mark stand.
+    has_begun: bool,
 }
 
 impl SseData {
-    /// Takes bytes; hands out the data of each event that is complete.
+    /// Takes bytes; hands out the data of each event that is complete. A line ends with a line feed, a carriage return or
+    /// both.
     pub fn feed<E: From<TooLong>>(
         &mut self,
         bytes: &[u8],
         mut event: impl FnMut(&str) -> Result<(), E>,
     ) -> Result<(), E> {
+        let bytes = if self.after_return { bytes.strip_prefix(b"\n").unwrap_or(bytes) } else { bytes };
+        self.after_return &= bytes.is_empty();
         // The bytes that wait have no end of a line in them, however often they are added to.
         let mut searched = self.waiting.len();
         self.waiting.extend_from_slice(bytes);
+        let waiting = std::mem::take(&mut self.waiting);
         let mut begin = 0;
-        while let Some(length) = memchr::memchr(b'\n', &self.waiting[searched..]) {
-            let line = &self.waiting[begin..searched + length];
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            begin = searched + length + 1;
+        while let Some(length) = memchr::memchr2(b'\n', b'\r', &waiting[searched..]) {
+            let end = searched + length;
+            let line = &waiting[begin..end];
+            begin = end + 1;
+            if waiting[end] == b'\r' {
+                self.after_return = begin == waiting.len();
+                begin += usize::from(waiting.get(begin) == Some(&b'\n'));
+            }
             searched = begin;
-            if line.is_empty() {
-                if !self.data.is_empty() {
-                    event(&std::mem::take(&mut self.data))?;
-                }
-            } else if let Some(data) = line.strip_prefix(b"data:") {
-                if !self.data.is_empty() {
-                    self.data.push('\n');
-                }
-                self.data.push_str(&String::from_utf8_lossy(data.strip_prefix(b" ").unwrap_or(data)));
+            if let Some(whole) = self.take_line(line) {
+                event(&whole)?;
             }
         }
+        self.waiting = waiting;
         self.waiting.drain(..begin);
         if self.waiting.len() + self.data.len() > MAX_EVENT { Err(TooLong.into()) } else { Ok(()) }
+    }
+
+    /// Takes one line without its end; returns the data of the event that it ends, or `None` if it ends none that has
+    /// data.
+    fn take_line(&mut self, line: &[u8]) -> Option<String> {
+        let is_first = !std::mem::replace(&mut self.has_begun, true);
+        let line = line.strip_prefix(b"\xEF\xBB\xBF").filter(|_| is_first).unwrap_or(line);
+        if line.is_empty() {
+            return Some(std::mem::take(&mut self.data)).filter(|data| !data.is_empty());
+        }
+        if let Some(data) = line.strip_prefix(b"data:") {
+            if !self.data.is_empty() {
+                self.data.push('\n');
+            }
+            self.data.push_str(&String::from_utf8_lossy(data.strip_prefix(b" ").unwrap_or(data)));
+        }
+        None
     }
 
     /// Returns the data of an event that was not ended; `None` if there is none.
@@ -58,6 +82,56 @@ impl SseData {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    /// Returns the events of a text that comes in these pieces, and what is left of it.
+    fn read(pieces: &[&[u8]]) -> (Vec<String>, Option<String>) {
+        let (mut sse, mut found) = (SseData::default(), Vec::new());
+        for piece in pieces {
+            let mut note = |data: &str| {
+                found.push(data.to_owned());
+                Ok::<(), TooLong>(())
+            };
+            sse.feed(piece, &mut note).expect("short");
+        }
+        (found, sse.rest())
+    }
+
+    fn lines() -> impl Strategy<Value = Vec<String>> {
+        let line = prop_oneof![
+            Just(String::new()),
+            Just("data: a".to_owned()),
+            Just("data:ü".to_owned()),
+            Just(": comment".to_owned()),
+            Just("event: ping".to_owned()),
+            Just("data".to_owned()),
+        ];
+        prop::collection::vec(line, 0..12)
+    }
+
+    proptest! {
+        #[test]
+        fn lines_may_end_in_three_ways_and_be_cut_anywhere(
+            lines in lines(),
+            ends in prop::collection::vec(prop::sample::select(vec!["\n", "\r\n"]), 12),
+            begins_with_mark: bool,
+            cuts in prop::collection::vec(0usize..120, 0..6),
+        ) {
+            let with = |end: &str| lines.iter().map(|line| format!("{line}{end}")).collect::<String>();
+            let expected = read(&[with("\n").as_bytes()]);
+            prop_assert_eq!(&read(&[with("\r").as_bytes()]), &expected);
+            let mixed: String = lines.iter().zip(&ends).map(|(line, end)| format!("{line}{end}")).collect();
+            let mark = if begins_with_mark { "\u{feff}" } else { "" };
+            for text in [format!("{mark}{mixed}"), with("\r")] {
+                let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (text.len() + 1)).collect();
+                cuts.extend([0, text.len()]);
+                cuts.sort_unstable();
+                let pieces: Vec<&[u8]> =
+                    cuts.windows(2).map(|cut| &text.as_bytes()[cut[0]..cut[1]]).collect();
+                prop_assert_eq!(&read(&pieces), &expected);
+            }
+        }
+    }
 
     #[test]
     fn there_is_an_end_to_the_length_of_an_event() {
