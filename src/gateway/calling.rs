@@ -19,7 +19,7 @@ use crate::telemetry::metrics::{Kind, OK};
 impl Gateway {
     /// Calls a tool. A call that may have reached the child is never repeated. Dropping the future cancels the call.
     /// Where calls have to queue, each key has its own queue.
-    pub async fn call_tool(&self, call: &ToolCall, caller: &Principal) -> Result<ToolReply, Error> {
+    pub async fn call_tool(&self, call: &ToolCall<'_>, caller: &Principal) -> Result<ToolReply, Error> {
         let caller = &*present(caller)?;
         let entry = self.entry(caller, &call.server)?;
         check_invokes(caller, &entry, &call.tool)?;
@@ -36,11 +36,14 @@ impl Gateway {
         let _under_way = self.begin_call(caller)?;
         self.0.accounting.take(caller).await?;
         let sent = call.arguments.as_ref().map_or(0, Bytes::len);
-        let mut members =
-            Vec::with_capacity(call.tool.len() + call.arguments.as_ref().map_or(2, Bytes::len) + 32);
-        members.extend_from_slice(b"\"name\":");
+        // Exactly as long as needed unless something is escaped: then the bytes are taken over as they are.
+        let (name, arguments) = (b"\"name\":", b",\"arguments\":");
+        let quoted = call.tool.len() + 2;
+        let given = call.arguments.as_ref().map_or(2, Bytes::len);
+        let mut members = Vec::with_capacity(name.len() + quoted + arguments.len() + given);
+        members.extend_from_slice(name);
         push_string(&mut members, &call.tool)?;
-        members.extend_from_slice(b",\"arguments\":");
+        members.extend_from_slice(arguments);
         members.extend_from_slice(&one_line(call.arguments.clone().unwrap_or(Bytes::from_static(b"{}"))));
         let meta = match call.context.clone() {
             None => Bytes::new(),
@@ -50,7 +53,8 @@ impl Gateway {
         let mut request =
             self.request(method::TOOLS_CALL, members.into(), meta, limits, caller.key_id().clone());
         request.progress = true;
-        request.unchecked = if known { Unchecked::Nothing } else { Unchecked::Tool(call.tool.clone(), gate) };
+        request.unchecked =
+            if known { Unchecked::Nothing } else { Unchecked::Tool(call.tool.to_string(), gate) };
         let meter = self.meter(&entry)?;
         let mut measured = meter.calls.measure(Kind::Tool, caller.key_id(), &call.tool, request.started);
         let asker = Asker { caller, entry: &entry, tool: Some(&call.tool) };

@@ -1,5 +1,6 @@
 //! The input and output types of the gateway: plain data, shaped for no dialect.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -44,11 +45,11 @@ pub struct ServerView {
 
 /// Tool call as a dialect hands it over.
 #[derive(Debug)]
-pub struct ToolCall {
+pub struct ToolCall<'a> {
     /// Id or exact name of the server.
-    pub server: String,
+    pub server: Cow<'a, str>,
     /// Name of the tool, as the server announces it.
-    pub tool: String,
+    pub tool: Cow<'a, str>,
     /// The `arguments` object, raw JSON; `None` stands for `{}`.
     pub arguments: Option<Bytes>,
     /// Object forwarded as `_meta["plexmcp/context"]`, raw JSON; `None` to forward none.

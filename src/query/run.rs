@@ -1,5 +1,6 @@
 //! Loop of a question: ask the model, make its calls side by side, send it the results, ask again.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -294,8 +295,8 @@ async fn call(
     }
     let bytes = Bytes::from(arguments.get().to_owned());
     let asked = ToolCall {
-        server: tool.server_id.to_string(),
-        tool: tool.tool.to_string(),
+        server: Cow::Borrowed(&*tool.server_id),
+        tool: Cow::Borrowed(&*tool.tool),
         arguments: Some(bytes.clone()),
         context: None,
         timeout: None,

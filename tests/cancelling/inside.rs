@@ -79,17 +79,17 @@ impl Inside {
     pub(crate) async fn start() -> Inside {
         let data = TempDir::new().expect("a directory");
         let dir = DataDir::open(data.path()).expect("a data directory");
-        let vault = DurableStore::open(&dir, |_| Ok(())).expect("a store");
-        let store = vault.store().clone();
-        let mut charter = Tenancy::default();
-        charter.organization.plan = Plan::built_in()["unlimited"].clone();
-        let (keys, pins) = (KeyRing::new(charter), PinBook::default());
+        let durable = DurableStore::open(&dir, |_| Ok(())).expect("a store");
+        let store = durable.store().clone();
+        let mut tenancy = Tenancy::default();
+        tenancy.organization.plan = Plan::built_in()["unlimited"].clone();
+        let (keys, pins) = (KeyRing::new(tenancy), PinBook::default());
         let settings = Settings {
             data_dir: data.path().to_owned(),
             config_root: Some(data.path().to_owned()),
             allowed: Default::default(),
         };
-        let registry = Registry::open(vault, settings, &keys, &pins).expect("a registry");
+        let registry = Registry::open(durable, settings, &keys, &pins).expect("a registry");
         let host = Host::new(HostSettings {
             instance: registry.instance_id().to_string(),
             base_env: Vec::new(),
@@ -102,7 +102,7 @@ impl Inside {
         .expect("a host");
         let (supervisor, _) =
             Supervisor::start(host.clone(), StartLimits::default()).await.expect("a supervisor");
-        let metrics = Metrics::new("test", &Running::NAMES).expect("metrics");
+        let metrics = Metrics::new("test", &Running::NAMES, || None).expect("metrics");
         let limits = GatewaySettings {
             call_timeout: DEADLINE,
             max_call_timeout: DEADLINE,
@@ -247,7 +247,7 @@ impl Inside {
 
     /// Calls a tool of the server that runs.
     pub(crate) async fn call(&self, tool: &str, what: &str) -> ToolReply {
-        let (server, tool) = ("fake".to_owned(), tool.to_owned());
+        let (server, tool) = ("fake".into(), tool.into());
         let call = ToolCall { server, tool, arguments: None, context: None, timeout: None };
         self.gateway.call_tool(&call, &self.caller).await.unwrap_or_else(|error| panic!("{what}: {error}"))
     }

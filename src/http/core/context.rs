@@ -2,7 +2,6 @@
 
 mod record;
 
-use std::cell::RefCell;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
@@ -10,26 +9,10 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 use self::record::Record;
 pub(in crate::http) use self::record::Unnamed;
-use super::header_pool;
 use super::timestamp::retry_seconds;
 use crate::gateway::{Principal, RateReading};
 use crate::http::server::peer::Peer;
 use crate::unix_time;
-
-thread_local! {
-    /// The last limit, and the last second of a full bucket, that this thread formatted, with the header value.
-    /// Most answers repeat the values of the one before.
-    static LAST_LIMIT: RefCell<(u64, HeaderValue)> = const { RefCell::new((u64::MAX, HeaderValue::from_static(""))) };
-    static LAST_RESET: RefCell<(u64, HeaderValue)> = const { RefCell::new((u64::MAX, HeaderValue::from_static(""))) };
-}
-
-fn written(last: &RefCell<(u64, HeaderValue)>, number: u64) -> HeaderValue {
-    let mut last = last.borrow_mut();
-    if last.0 != number {
-        *last = (number, HeaderValue::from(number));
-    }
-    last.1.clone()
-}
 
 const X_RATELIMIT_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const X_RATELIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
@@ -86,8 +69,13 @@ impl RequestContext {
     /// Adds the three headers of an answer to a caller whose requests are limited (`docs/http-api.md`, P3.3).
     pub(in crate::http) fn put_rate_on(&self, headers: &mut HeaderMap) {
         let Some(Known { rate: Some((reading, full_at)), .. }) = self.known.get() else { return };
-        headers.insert(X_RATELIMIT_LIMIT, LAST_LIMIT.with(|last| written(last, reading.limit.into())));
-        headers.insert(X_RATELIMIT_REMAINING, header_pool::number(reading.remaining));
-        headers.insert(X_RATELIMIT_RESET, LAST_RESET.with(|last| written(last, *full_at)));
+        headers.insert(X_RATELIMIT_LIMIT, number(reading.limit.into()));
+        headers.insert(X_RATELIMIT_REMAINING, number(reading.remaining.into()));
+        headers.insert(X_RATELIMIT_RESET, number(*full_at));
     }
+}
+
+/// Returns a header value of this number. `HeaderValue::from` would take two pieces of memory for it.
+fn number(number: u64) -> HeaderValue {
+    HeaderValue::from_str(itoa::Buffer::new().format(number)).unwrap_or(HeaderValue::from_static("0"))
 }

@@ -6,7 +6,6 @@ pub(in crate::http) mod body;
 pub(in crate::http) mod context;
 pub(in crate::http) mod dialect;
 pub(in crate::http) mod events;
-pub(in crate::http) mod header_pool;
 pub(in crate::http) mod openapi;
 pub(in crate::http) mod owed;
 pub(in crate::http) mod query;

@@ -1,6 +1,5 @@
 //! Times as both dialects write them: RFC 3339, UTC, whole seconds (`docs/http-api.md`, G2.4).
 
-use std::cell::RefCell;
 use std::time::{Duration, SystemTime};
 
 use crate::clock;
@@ -9,12 +8,6 @@ use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use time::{Date, OffsetDateTime, Time, UtcOffset};
 
-thread_local! {
-    /// The last second that this thread formatted, with its text. Formatting costs more than the rest of an
-    /// answer's envelope, and most calls end in the same second as another.
-    static LAST: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
-}
-
 /// Formats a time as `2026-11-22T15:45:00Z`. Times before 1970 are written as 1970.
 pub(in crate::http) fn timestamp(at: SystemTime) -> String {
     format_second(unix_time::seconds(at))
@@ -22,14 +15,8 @@ pub(in crate::http) fn timestamp(at: SystemTime) -> String {
 
 /// Appends the current time to a JSON text, without quotes.
 pub(in crate::http) fn push_now(out: &mut Vec<u8>) {
-    let now = unix_time::seconds(clock::wall_clock());
-    LAST.with_borrow_mut(|(second, text)| {
-        if *second != now {
-            *second = now;
-            *text = format_second(now);
-        }
-        out.extend_from_slice(text.as_bytes());
-    });
+    // Writing to memory cannot fail.
+    let _ = moment(unix_time::seconds(clock::wall_clock())).format_into(out, &Rfc3339);
 }
 
 /// The last second that can be written: 9999-12-31T23:59:59Z.
@@ -61,11 +48,14 @@ pub(in crate::http) fn retry_seconds(wait: Duration) -> u64 {
 
 /// Formats a second since 1970. Seconds that cannot be written become the last one that can.
 pub(in crate::http) fn format_second(second: u64) -> String {
+    moment(second).format(&Rfc3339).unwrap_or_default()
+}
+
+fn moment(second: u64) -> OffsetDateTime {
     let moment = i64::try_from(second.min(LAST_SECOND))
         .ok()
         .and_then(|second| OffsetDateTime::from_unix_timestamp(second).ok());
-    let moment = moment.unwrap_or(OffsetDateTime::UNIX_EPOCH).to_offset(UtcOffset::UTC);
-    moment.format(&Rfc3339).unwrap_or_default()
+    moment.unwrap_or(OffsetDateTime::UNIX_EPOCH).to_offset(UtcOffset::UTC)
 }
 
 #[cfg(test)]

@@ -6,8 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::http::core::header_pool;
-
 /// Header with the id of a request, which the client sends or the edge makes.
 pub(in crate::http) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -43,5 +41,5 @@ fn new_request_id() -> HeaderValue {
             value >>= 4;
         }
     }
-    header_pool::value(&id).unwrap_or(HeaderValue::from_static("req"))
+    HeaderValue::from_bytes(&id).unwrap_or(HeaderValue::from_static("req"))
 }

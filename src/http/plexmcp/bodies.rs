@@ -17,7 +17,7 @@ use crate::http::core::body::{object, string};
 use crate::http::core::timestamp::timestamp;
 
 /// Reads the body of `POST /v1/mcp/invoke`. `arguments` and `context` stay slices of it.
-pub(super) fn read_invoke(body: &Bytes, longest: Duration) -> Result<ToolCall, ApiError> {
+pub(super) fn read_invoke(body: &Bytes, longest: Duration) -> Result<ToolCall<'_>, ApiError> {
     let [server, tool, arguments, timeout, context] =
         object(body, ["mcp_id", "tool", "arguments", "timeout", "context"])?.members;
     let mut fields = Fields::default();
@@ -46,7 +46,7 @@ pub(super) struct ResourceQuery {
 pub(super) fn read_resources(body: &[u8], longest: Duration) -> Result<ResourceQuery, ApiError> {
     let [server, uri, timeout] = object(body, ["mcp_id", "uri", "timeout"])?.members;
     let mut fields = Fields::default();
-    let server = fields.name("mcp_id", server);
+    let server = fields.name("mcp_id", server).into_owned();
     let uri = uri.and_then(|raw| match string(raw) {
         Some(uri) if !uri.is_empty() => Some(uri),
         _ => {

@@ -1,6 +1,7 @@
 //! Common parts of `/v1`: fields that are checked all at once, pages of lists, and the envelope of a success
 //! (`docs/http-api.md`, P1 and P4).
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::errors::ApiError;
-use crate::http::core::body::{is_object, string};
+use crate::http::core::body::{is_object, text};
 use crate::nearest::closest;
 
 /// The longest id, name or tool name in a request, in characters.
@@ -51,17 +52,17 @@ impl Fields {
         self.nothing(format!("names nothing to change; there are {}", names.join(", ")));
     }
 
-    pub(super) fn name(&mut self, field: &str, raw: Option<&RawValue>) -> String {
+    pub(super) fn name<'a>(&mut self, field: &str, raw: Option<&'a RawValue>) -> Cow<'a, str> {
         let Some(raw) = raw else {
             self.problem(field, "is required");
-            return String::new();
+            return Cow::Borrowed("");
         };
-        match string(raw) {
+        match text(raw) {
             Some(name) if (1..=MAX_NAME).contains(&name.chars().count()) => return name,
             Some(_) => self.problem(field, format!("must be 1 to {MAX_NAME} characters long")),
             None => self.problem(field, "must be a string"),
         }
-        String::new()
+        Cow::Borrowed("")
     }
 
     pub(super) fn timeout(&mut self, raw: Option<&RawValue>, longest: Duration) -> Option<Duration> {

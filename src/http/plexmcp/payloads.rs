@@ -109,14 +109,15 @@ fn is_json_container(text: &str) -> bool {
 #[derive(Deserialize)]
 struct Block<'a> {
     #[serde(borrow, rename = "type")]
-    kind: Option<Cow<'a, str>>,
+    kind: Option<&'a RawValue>,
     #[serde(borrow)]
     text: Option<&'a RawValue>,
 }
 
 impl<'a> Block<'a> {
     fn text(self) -> Option<&'a RawValue> {
-        self.text.filter(|text| self.kind.as_deref() == Some("text") && text.get().starts_with('"'))
+        let is_text = self.kind.and_then(text).as_deref() == Some("text");
+        self.text.filter(|text| is_text && text.get().starts_with('"'))
     }
 }
 
