@@ -155,7 +155,9 @@ impl Link {
             Ok(()) => {}
             Err(mpsc::error::TrySendError::Closed(_)) => return Outcome::Gone { sent: false },
             Err(mpsc::error::TrySendError::Full(submitted)) => {
-                match tokio::time::timeout_at(hard.into(), self.0.calls.send(submitted)).await {
+                // Boxed, because it is rare and its state is large.
+                let sending = Box::pin(tokio::time::timeout_at(hard.into(), self.0.calls.send(submitted)));
+                match sending.await {
                     Ok(Ok(())) => {}
                     Ok(Err(_)) => return Outcome::Gone { sent: false },
                     Err(_) => return Outcome::TimedOut { sent: false },

@@ -13,6 +13,7 @@ use crate::child::{Call, Catalog, Limits, Outcome, Stream, too_long};
 use crate::pins::Gate;
 use crate::supervisor::{
     Admitted, CallOutcome, CallPermit, Leaving, NotAdmitted, QueuedStartView, ServerHandle, State, Status,
+    Ticket,
 };
 
 /// Time after which callers are told to retry when the queue is full.
@@ -79,7 +80,8 @@ impl Request {
 /// Answer of the child: a result, or a JSON-RPC error.
 pub(super) type Said = Result<Bytes, crate::jsonrpc::RpcError>;
 
-/// Makes a call on the child that the server has, or that it gets within the deadline.
+/// Makes a call on the child that the server has, or that it gets within the deadline. What few calls wait for is boxed, so
+/// that the future of the others is small.
 pub(super) async fn dispatch(
     handle: &ServerHandle,
     request: Request,
@@ -88,21 +90,20 @@ pub(super) async fn dispatch(
     // The first attempt comes at once.
     let mut now = request.started;
     loop {
-        let permit = place(handle, &request, asker, now).await?;
+        let permit = match handle.admit(&request.caller, now) {
+            Ok(Admitted::Now(permit)) => permit,
+            Ok(Admitted::Queued(ticket)) => Box::pin(wait_for_place(handle, &request, asker, ticket)).await?,
+            Err(refused) => return Err(not_admitted(handle, refused)),
+        };
         // A slow request body, the quota or the queue may have delayed the call.
         asker.check()?;
         if let Err(missing) = check(handle, &request.unchecked) {
             drop(permit);
-            let updated = tokio::select! {
-                biased;
-                refused = asker.refused() => return Err(refused),
-                updated = await_update(handle, request.deadline()) => updated,
-            };
-            if updated {
-                now = Instant::now();
-                continue;
+            if !Box::pin(was_updated(handle, &request, asker)).await? {
+                return Err(missing);
             }
-            return Err(missing);
+            now = Instant::now();
+            continue;
         }
         let call = Call {
             method: request.method,
@@ -137,7 +138,7 @@ pub(super) async fn dispatch(
             Outcome::Gone { sent: true } => {
                 let incarnation = permit.link().incarnation();
                 permit.end(CallOutcome::Lost);
-                return Err(lost_in_flight(handle, incarnation).await);
+                return Err(Box::pin(lost_in_flight(handle, incarnation)).await);
             }
             // The child never saw the call: the next one may.
             Outcome::Gone { sent: false } => permit.close_place(),
@@ -146,18 +147,23 @@ pub(super) async fn dispatch(
     }
 }
 
-/// Gets a place for the call, from the time `now` on, and waits for it in the queue if necessary.
-async fn place(
+/// Waits while a changed definition is being brought up, until the request's deadline. Returns `true` if there was an
+/// update and it has ended; fails if the caller may not go on.
+async fn was_updated(handle: &ServerHandle, request: &Request, asker: &Asker<'_>) -> Result<bool, Error> {
+    tokio::select! {
+        biased;
+        refused = asker.refused() => Err(refused),
+        updated = await_update(handle, request.deadline()) => Ok(updated),
+    }
+}
+
+/// Waits in the queue for a place for the call.
+async fn wait_for_place(
     handle: &ServerHandle,
     request: &Request,
     asker: &Asker<'_>,
-    now: Instant,
+    mut ticket: Ticket,
 ) -> Result<CallPermit, Error> {
-    let mut ticket = match handle.admit(&request.caller, now) {
-        Ok(Admitted::Now(permit)) => return Ok(permit),
-        Ok(Admitted::Queued(ticket)) => ticket,
-        Err(refused) => return Err(not_admitted(handle, refused)),
-    };
     let deadline = request.deadline();
     let mut changes = handle.watch();
     // The time in the queue counts from when only the place itself is missing.

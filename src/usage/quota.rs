@@ -113,23 +113,40 @@ impl QuotaPool {
             match taken {
                 Some(Take::Taken) => return Ok(()),
                 Some(Take::UsedUp) => return Err(used_up(limit, of)),
-                Some(Take::Ask(_)) | None => {}
-            }
-            let _turn = self.asking.lock().await;
-            // The previous lock holder may have stored a grant already.
-            let ask = self.account().as_mut().map(|account| account.take(now, limit));
-            match ask {
-                Some(Take::Taken) => return Ok(()),
-                Some(Take::UsedUp) => return Err(used_up(limit, of)),
-                Some(Take::Ask(grant)) => {
-                    usage.put_grant(self.id.clone(), grant).await?;
-                    if let Some(account) = &mut *self.account() {
-                        account.grant(grant);
+                // Boxed, because it is rare and its state is large.
+                Some(Take::Ask(_)) | None => {
+                    if Box::pin(self.take_after_asking(usage, now, limit, of)).await? {
+                        return Ok(());
                     }
                 }
-                None => self.load(usage).await?,
             }
         }
+    }
+
+    /// Takes one call if another call has had a grant stored meanwhile, and returns `true`. Otherwise has a grant stored, or
+    /// the account loaded, and returns `false`.
+    async fn take_after_asking(
+        &self,
+        usage: &UsageHandle,
+        now: u64,
+        limit: u64,
+        of: QuotaOf,
+    ) -> Result<bool, Error> {
+        let _turn = self.asking.lock().await;
+        // The previous lock holder may have stored a grant already.
+        let ask = self.account().as_mut().map(|account| account.take(now, limit));
+        match ask {
+            Some(Take::Taken) => return Ok(true),
+            Some(Take::UsedUp) => return Err(used_up(limit, of)),
+            Some(Take::Ask(grant)) => {
+                usage.put_grant(self.id.clone(), grant).await?;
+                if let Some(account) = &mut *self.account() {
+                    account.grant(grant);
+                }
+            }
+            None => self.load(usage).await?,
+        }
+        Ok(false)
     }
 
     fn give_back(&self) {

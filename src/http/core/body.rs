@@ -175,7 +175,7 @@ async fn in_time(
     if let Poll::Ready(collected) = poll_fn(|cx| Poll::Ready(body.as_mut().poll(cx))).await {
         return collected;
     }
-    let waited = tokio::time::timeout(patience, body).await;
+    let waited = Box::pin(tokio::time::timeout(patience, body)).await;
     waited.unwrap_or(Err(BodyError::TooSlow { limit: patience }))
 }
 

@@ -23,7 +23,7 @@ use super::request_id::request_id;
 use crate::gateway::{Acts, AuditHandle};
 use crate::http::core::body::RequestBody;
 use crate::http::core::context::RequestContext;
-use crate::http::core::dialect::{Dialects, FastPath};
+use crate::http::core::dialect::{Dialect, Dialects, FastPath};
 use crate::http::core::rejection::EdgeRejection;
 use crate::http::core::routes::{Effect, Route};
 use crate::http::core::shared::Shared;
@@ -35,6 +35,9 @@ use crate::http::server::peer::PeerInfo;
 const MAX_HOST: usize = 253;
 /// Least time between two log entries of a refused `Host`: it is easily repeated, and an operator needs one.
 const TELL_HOST_EVERY: Duration = Duration::from_secs(60);
+
+/// A fast path, with the dialect that it is of.
+type FastRoute = (&'static FastPath, &'static dyn Dialect);
 
 /// The guard with the routes behind it. Cheap to clone.
 #[derive(Clone)]
@@ -51,7 +54,7 @@ pub struct Guard {
     /// Fast paths, and the state for their handlers. The guard hands such a request over itself: the router's
     /// boxes and its map of extensions cost a call more than keys, limits and usage do. `None` if all requests go
     /// through the router.
-    fast: Option<(Shared, Arc<[&'static FastPath]>)>,
+    fast: Option<(Shared, Arc<[FastRoute]>)>,
     /// Paths of calls: a request to one of them is given up when its caller leaves.
     paths_of_calls: Arc<[&'static str]>,
 }
@@ -81,7 +84,9 @@ impl Guard {
         let calling = routes.iter().filter(|route| route.effect == Effect::Calls);
         self.paths_of_calls = calling.map(|route| route.path).collect();
         self.books = Arc::new(RequestAccounting { audit, gateway, routes });
-        self.fast = Some((shared, self.dialects.fast_paths().collect()));
+        let dialects = self.dialects;
+        let paths = dialects.fast_paths().map(|fast| (fast, dialects.of(fast.path)));
+        self.fast = Some((shared, paths.collect()));
         self
     }
 
@@ -101,10 +106,10 @@ impl Guard {
 
     /// Returns the fast path that a request is for, with the state for its handler; `None` if it goes through the
     /// router.
-    fn fast_path(&self, method: &Method, path: &str) -> Option<(&Shared, &'static FastPath)> {
+    fn fast_path(&self, method: &Method, path: &str) -> Option<(&Shared, FastRoute)> {
         let (shared, paths) = self.fast.as_ref()?;
-        let fast = paths.iter().find(|fast| fast.path == path && fast.method == *method)?;
-        Some((shared, fast))
+        let route = paths.iter().find(|(fast, _)| fast.path == path && fast.method == *method)?;
+        Some((shared, *route))
     }
 
     /// Answers a request. The future never fails and never panics. When it is dropped, an act goes on to its
@@ -113,7 +118,7 @@ impl Guard {
         let mut request = request.map(Into::into);
         let path = request.uri().path();
         let fast = self.fast_path(request.method(), path);
-        let dialect = self.dialects.of(path);
+        let dialect = fast.map_or_else(|| self.dialects.of(path), |(_, (_, dialect))| dialect);
         let is_act = fast.is_none()
             && Effect::of_method(request.method()) == Effect::Acts
             && !self.paths_of_calls.contains(&path);
@@ -127,7 +132,7 @@ impl Guard {
             is_act,
             has_body: !request.body().is_end_stream(),
             asked: match fast {
-                Some((_, fast)) => Target::Call(fast),
+                Some((_, (fast, _))) => Target::Call(fast),
                 None => Target::Routed(request.method().clone(), request.uri().clone()),
             },
             books: self.books.clone(),
@@ -150,7 +155,7 @@ impl Guard {
             dialect.trusts_nearness() && checked.loopback && !speaks_for_another(request.headers());
         let context = RequestContext::new(visit.peer, claims_nearness);
         about.context = Some(context.clone());
-        if let Some((shared, fast)) = fast {
+        if let Some((shared, (fast, _))) = fast {
             let answer = (fast.handler)(shared.clone(), context, request);
             return ResponseFuture::here(Handled::Called(answer), about, watch);
         }
