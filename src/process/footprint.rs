@@ -1,7 +1,10 @@
 //! Resources of the machine that the daemon's own process holds, read from `/proc`.
 
 use std::fs;
+use std::sync::OnceLock;
 use std::time::Duration;
+
+use rustix::process::{Resource, getrlimit};
 
 use super::proc_fs;
 
@@ -38,9 +41,19 @@ impl Footprint {
             virtual_bytes: stat.virtual_bytes,
             resident_bytes: stat.resident_pages * u64::try_from(rustix::param::page_size()).ok()?,
             open_files: u64::try_from(open_files).ok()?,
-            max_files: proc_fs::limit(pid, "Max open files"),
-            started: booted()? + stat.started / ticks_a_second,
+            max_files: getrlimit(Resource::Nofile).current,
+            started: started(stat.started / ticks_a_second)?,
         })
+    }
+}
+
+/// Returns when the daemon started, in seconds since 1970: the first answer for ever, because the machine's boot moves when
+/// its clock is set.
+fn started(seconds_after_boot: u64) -> Option<u64> {
+    static STARTED: OnceLock<u64> = OnceLock::new();
+    match STARTED.get() {
+        Some(started) => Some(*started),
+        None => booted().map(|booted| *STARTED.get_or_init(|| booted + seconds_after_boot)),
     }
 }
 

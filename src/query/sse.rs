@@ -28,8 +28,9 @@ impl SseData {
         bytes: &[u8],
         mut event: impl FnMut(&str) -> Result<(), E>,
     ) -> Result<(), E> {
-        let bytes = if self.after_return { bytes.strip_prefix(b"\n").unwrap_or(bytes) } else { bytes };
+        let rest = if self.after_return { bytes.strip_prefix(b"\n").unwrap_or(bytes) } else { bytes };
         self.after_return &= bytes.is_empty();
+        let bytes = rest;
         // The bytes that wait have no end of a line in them, however often they are added to.
         let mut searched = self.waiting.len();
         self.waiting.extend_from_slice(bytes);
@@ -57,7 +58,7 @@ impl SseData {
     /// data.
     fn take_line(&mut self, line: &[u8]) -> Option<String> {
         let is_first = !std::mem::replace(&mut self.has_begun, true);
-        let line = line.strip_prefix(b"\xEF\xBB\xBF").filter(|_| is_first).unwrap_or(line);
+        let line = if is_first { without_mark(line) } else { line };
         if line.is_empty() {
             return Some(std::mem::take(&mut self.data)).filter(|data| !data.is_empty());
         }
@@ -72,11 +73,17 @@ impl SseData {
 
     /// Returns the data of an event that was not ended; `None` if there is none.
     pub fn rest(self) -> Option<String> {
-        let last = String::from_utf8_lossy(&self.waiting).into_owned();
+        let waiting = if self.has_begun { &self.waiting[..] } else { without_mark(&self.waiting) };
+        let last = String::from_utf8_lossy(waiting).into_owned();
         let mut data = self.data;
         data.push_str(last.trim_end().strip_prefix("data:").unwrap_or_default().trim_start());
         (!data.is_empty()).then_some(data)
     }
+}
+
+/// Cuts a byte order mark from the beginning of a stream.
+pub(super) fn without_mark(stream: &[u8]) -> &[u8] {
+    stream.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(stream)
 }
 
 #[cfg(test)]
@@ -139,6 +146,14 @@ mod tests {
         let piece = vec![b'x'; MAX_EVENT / 4];
         let fed: Vec<_> = (0..5).map(|_| sse.feed(&piece, |_| Ok::<(), TooLong>(()))).collect();
         assert_eq!((fed[3], fed[4]), (Ok(()), Err(TooLong)));
+    }
+
+    #[test]
+    fn a_line_feed_of_its_own_after_a_cut_pair_ends_the_event() {
+        let text = b"\xEF\xBB\xBFdata: a\r\n\ndata: b\r\n\r\ndata: c";
+        let pieces: Vec<&[u8]> = text.chunks(1).collect();
+        assert_eq!(read(&pieces), (vec!["a".to_owned(), "b".to_owned()], Some("c".to_owned())));
+        assert_eq!(read(&[b"\xEF\xBB\xBFdata: a"]), (vec![], Some("a".to_owned())));
     }
 
     #[test]

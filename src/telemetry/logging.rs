@@ -86,7 +86,7 @@ pub fn init(settings: &Settings) -> Result<(), LoggingError> {
 /// # Errors
 /// The reason that they cannot, for people.
 pub fn check_directives(directives: &str) -> Result<(), String> {
-    directives.parse::<Targets>().map(drop).map_err(|error| error.to_string())
+    filter(directives).map(drop)
 }
 
 /// Makes the subscriber that turns events into lines for a writer.
@@ -94,9 +94,7 @@ fn subscriber<W>(settings: &Settings, writer: W) -> Result<impl Subscriber + Sen
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let filter: Targets = directives(settings)
-        .parse()
-        .map_err(|error: ParseError| LoggingError::Directives(error.to_string()))?;
+    let filter = filter(&directives(settings)).map_err(LoggingError::Directives)?;
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(writer)
         .fmt_fields(Fields)
@@ -104,6 +102,26 @@ where
         // The layer would report on stderr, and panic if stderr is what fails.
         .log_internal_errors(false);
     Ok(tracing_subscriber::registry().with(filter).with(lines))
+}
+
+/// Reads directives: levels, modules and `module=level`, separated by commas; blanks around them and nothing between two
+/// commas are ignored. `Err` is the reason against them.
+fn filter(directives: &str) -> Result<Targets, String> {
+    let parts: Vec<&str> = directives.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+    for part in &parts {
+        let (module, level) = part.split_once('=').unwrap_or((part, "trace"));
+        let is_module = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | ':');
+        if module.is_empty() || !module.chars().all(is_module) {
+            return Err(format!("'{part}' names no module, as mcpvisor::child=debug does"));
+        }
+        if level.is_empty() {
+            return Err(format!("'{part}' names no level: off, error, warn, info, debug or trace"));
+        }
+    }
+    if parts.is_empty() {
+        return Ok(Targets::new());
+    }
+    parts.join(",").parse().map_err(|error: ParseError| error.to_string())
 }
 
 fn directives(settings: &Settings) -> String {
@@ -294,14 +312,22 @@ mod tests {
         assert_eq!(at(Level::Debug), ["DEBUG ours", "WARN  their warning"]);
         assert_eq!(at(Level::Info), ["WARN  their warning"]);
         assert!(at(Level::Error).is_empty());
-        let directives = Settings { level: Level::Error, directives: Some("hyper=info".into()) };
-        assert_eq!(logged(&directives, log), ["INFO  theirs", "WARN  their warning"]);
+        for text in ["hyper=info", ",hyper=info,", " hyper=info , mcpvisor=off"] {
+            let directives = Settings { level: Level::Error, directives: Some(text.into()) };
+            assert_eq!(logged(&directives, log), ["INFO  theirs", "WARN  their warning"], "{text}");
+        }
+        for text in ["", ",", "off"] {
+            let directives = Settings { level: Level::Info, directives: Some(text.into()) };
+            assert!(logged(&directives, log).is_empty(), "{text}");
+        }
     }
 
     #[test]
     fn bad_directives_are_refused() {
         assert!(check_directives("info,mcpvisor::child=trace").is_ok());
-        assert!(check_directives("mcpvisor=loud").is_err());
+        for bad in ["mcpvisor=loud", "[x]=debug", "mcpvisor[call]=debug", "mcpvisor=", "*=info", "=info"] {
+            assert!(check_directives(bad).is_err(), "{bad}");
+        }
         let settings = Settings { directives: Some("a=b=c".into()), ..Settings::default() };
         assert!(matches!(subscriber(&settings, io::stderr), Err(LoggingError::Directives(_))));
     }

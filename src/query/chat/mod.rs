@@ -31,7 +31,7 @@ pub(super) use self::wire::{ChatRequest, Reply, StreamOptions, ToolRequest, tool
 use self::wire::{Unread, is_passing};
 use super::rejected_tools::RejectedTools;
 use super::settings::{ApiKey, LlmSettings};
-use super::sse::{MAX_EVENT, SseData};
+use super::sse::{MAX_EVENT, SseData, without_mark};
 use super::{Event, ModelError, QueryError};
 use crate::clock;
 
@@ -328,7 +328,7 @@ fn learn(dislikes: &mut ModelQuirks, failed: &Failed, request: &ChatRequest<'_>)
 
 /// Reads a whole answer; or events, which some send unasked and without the content type.
 fn read_body(body: &[u8]) -> Result<Reply, Unread> {
-    let text = body.trim_ascii_start();
+    let text = without_mark(body).trim_ascii_start();
     if ![&b"data:"[..], b"event:", b":"].iter().any(|begin| text.starts_with(begin)) {
         return wire::read_completion(body);
     }
