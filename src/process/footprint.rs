@@ -32,17 +32,16 @@ impl Footprint {
     pub fn own() -> Option<Footprint> {
         let pid = std::process::id().cast_signed();
         let stat = proc_fs::full_stat(pid)?;
-        let ticks_a_second = rustix::param::clock_ticks_per_second();
         // The directory itself is open while it is read.
         let open_files = fs::read_dir("/proc/self/fd").ok()?.count().saturating_sub(1);
         Some(Footprint {
-            cpu: Duration::from_secs_f64(stat.cpu_ticks as f64 / ticks_a_second as f64),
+            cpu: stat.cpu(),
             threads: stat.threads,
             virtual_bytes: stat.virtual_bytes,
-            resident_bytes: stat.resident_pages * u64::try_from(rustix::param::page_size()).ok()?,
+            resident_bytes: stat.resident_bytes(),
             open_files: u64::try_from(open_files).ok()?,
             max_files: getrlimit(Resource::Nofile).current,
-            started: started(stat.started / ticks_a_second)?,
+            started: started(stat.started / rustix::param::clock_ticks_per_second())?,
         })
     }
 }

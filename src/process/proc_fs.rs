@@ -132,6 +132,18 @@ pub(super) struct FullStat {
     pub(super) resident_pages: u64,
 }
 
+impl FullStat {
+    /// Returns user plus system time.
+    pub(super) fn cpu(&self) -> Duration {
+        Duration::from_secs_f64(self.cpu_ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+    }
+
+    /// Returns the resident memory, in bytes.
+    pub(super) fn resident_bytes(&self) -> u64 {
+        self.resident_pages * rustix::param::page_size() as u64
+    }
+}
+
 /// Reads what a process takes; `None` if it is gone.
 pub(super) fn full_stat(pid: i32) -> Option<FullStat> {
     parse_full_stat(&stat_line(pid)?)
@@ -139,10 +151,7 @@ pub(super) fn full_stat(pid: i32) -> Option<FullStat> {
 
 /// Returns the resident memory of a process, in bytes, and its CPU time; `None` if it is gone.
 pub(super) fn usage(pid: i32) -> Option<(u64, Duration)> {
-    let stat = full_stat(pid)?;
-    let ticks_a_second = rustix::param::clock_ticks_per_second();
-    let page = u64::try_from(rustix::param::page_size()).ok()?;
-    Some((stat.resident_pages * page, Duration::from_secs_f64(stat.cpu_ticks as f64 / ticks_a_second as f64)))
+    full_stat(pid).map(|stat| (stat.resident_bytes(), stat.cpu()))
 }
 
 fn parse_full_stat(line: &str) -> Option<FullStat> {

@@ -282,6 +282,7 @@ async fn a_502_says_how_the_server_is() {
     })
     .await;
     let server = &refused["error"]["details"]["server"];
+    assert_eq!(server["state"], "backoff", "{refused}");
     assert!(server["cause"].as_str().is_some_and(|cause| cause.contains('3')), "{refused}");
     for member in ["since", "incarnation", "next_start_at", "last_stderr", "failures"] {
         assert!(server.get(member).is_some(), "{member} in {refused}");
