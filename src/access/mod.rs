@@ -32,7 +32,7 @@ pub use limits::{KeyLimits, LimitsChange, MAX_CALLS_AT_ONCE, MAX_MONTHLY_REQUEST
 pub use permissions::{BadPermissions, Permissions};
 pub use principal::{CallOfKey, LOCAL_OPERATOR, Principal};
 pub use rate::RateReading;
-pub use rights::{AccessError, Right};
+pub use rights::{AccessError, Present, Right};
 pub use ring::{KeyRing, KeyView, administers};
 pub use tenancy::{DEFAULT_OWNER, DEFAULT_PLAN, Member, Organization, Plan, Role, Source, Tenancy};
 pub use unread::{HeldUnread, Unread, fair_share};

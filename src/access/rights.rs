@@ -1,7 +1,7 @@
 //! Rights that acts take, and the error of who lacks them. Asked of the principal as it was accepted, or as it is
 //! now; the time is given.
 
-use std::borrow::Cow;
+use std::ops::Deref;
 
 use super::key::CredentialError;
 use super::key::KeyRecord;
@@ -63,14 +63,33 @@ impl From<CredentialError> for AccessError {
     }
 }
 
+/// Principal as it is now. See [`Principal::present`].
+pub enum Present<'a> {
+    /// It is as it was.
+    Unchanged(&'a Principal),
+    /// Its key, its member or the plan has changed. Boxed, because it is rare and each call keeps a place for it.
+    Changed(Box<Principal>),
+}
+
+impl Deref for Present<'_> {
+    type Target = Principal;
+
+    fn deref(&self) -> &Principal {
+        match self {
+            Present::Unchanged(principal) => principal,
+            Present::Changed(principal) => principal,
+        }
+    }
+}
+
 impl Principal {
     /// Returns the principal as it is now, or the reason that it is not accepted any more. The time, in seconds since
     /// 1970, is asked only if that can make a difference.
-    pub fn present(&self, now: impl FnOnce() -> u64) -> Result<Cow<'_, Principal>, AccessError> {
+    pub fn present(&self, now: impl FnOnce() -> u64) -> Result<Present<'_>, AccessError> {
         if self.is_unchanged() {
-            return Ok(Cow::Borrowed(self));
+            return Ok(Present::Unchanged(self));
         }
-        Ok(Cow::Owned(self.again(now())?))
+        Ok(Present::Changed(Box::new(self.again(now())?)))
     }
 
     /// Refuses a principal that lacks a right.

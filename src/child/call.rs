@@ -1,7 +1,10 @@
 //! The entry for calls: a bounded channel to the task that owns the child's pipes.
 
 use std::borrow::Cow;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -34,8 +37,8 @@ pub enum Outcome {
     },
     /// The child is gone, or about to end.
     Gone {
-        /// `true` if the call had been handed to the child: then its outcome is unknown.
-        sent: bool,
+        /// The call as it was made, if the child never had it; `None` if it had, and the outcome is unknown.
+        unsent: Option<Box<Call>>,
     },
 }
 
@@ -59,12 +62,36 @@ pub struct Call {
     pub limits: Limits,
 }
 
+/// A call that is not written yet.
+pub(super) struct Unsent {
+    pub(super) call: Call,
+    /// Members that `params._meta` has because of the link's era, before those of the call; empty in the legacy era.
+    pub(super) era_meta: Bytes,
+}
+
+impl Unsent {
+    /// Returns the outcome of a call that is given back to its caller.
+    pub(super) fn given_back(self) -> Outcome {
+        Outcome::Gone { unsent: Some(Box::new(self.call)) }
+    }
+}
+
 /// A message to the calls task.
 pub(super) enum Submitted {
     /// A call, with the channel for its outcome.
-    Call { call: Call, reply: oneshot::Sender<Outcome> },
+    Call { unsent: Unsent, reply: oneshot::Sender<Outcome> },
     /// A notification without params.
     Notification(&'static str),
+}
+
+impl Submitted {
+    /// Returns the outcome of a message that could not be handed to the task.
+    fn given_back(self) -> Outcome {
+        match self {
+            Submitted::Call { unsent, .. } => unsent.given_back(),
+            Submitted::Notification(_) => Outcome::Gone { unsent: None },
+        }
+    }
 }
 
 /// The handle that calls go through. Cheap to clone; valid for one child.
@@ -96,7 +123,7 @@ impl CallsOfATest {
     pub(crate) fn next(&mut self) -> Option<(Call, oneshot::Sender<Outcome>)> {
         loop {
             match self.0.try_recv().ok()? {
-                Submitted::Call { call, reply } => return Some((call, reply)),
+                Submitted::Call { unsent, reply } => return Some((unsent.call, reply)),
                 Submitted::Notification(_) => {}
             }
         }
@@ -142,33 +169,30 @@ impl Link {
         self.0.era
     }
 
-    /// Makes a call. Dropping the future cancels it: the child is notified, and a late reply is dropped. Waits for a
-    /// place in the channel only if more callers are admitted than it has places.
-    pub async fn call(&self, mut call: Call) -> Outcome {
-        if !self.0.era_meta.is_empty() {
-            call.meta = join(&self.0.era_meta, &call.meta);
-        }
+    /// Makes a call, at once. Dropping the future cancels it: the child is notified, and a late reply is dropped. Waits
+    /// for a place in the channel only if more callers are admitted than it has places.
+    pub fn call(&self, call: Call) -> Calling<'_> {
         let (reply, answer) = oneshot::channel();
         let hard = call.limits.hard;
-        let submitted = Submitted::Call { call, reply };
-        match self.0.calls.try_send(submitted) {
-            Ok(()) => {}
-            Err(mpsc::error::TrySendError::Closed(_)) => return Outcome::Gone { sent: false },
-            Err(mpsc::error::TrySendError::Full(submitted)) => {
-                // Boxed, because it is rare and its state is large.
-                let sending = Box::pin(tokio::time::timeout_at(hard.into(), self.0.calls.send(submitted)));
-                match sending.await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(_)) => return Outcome::Gone { sent: false },
-                    Err(_) => return Outcome::TimedOut { sent: false },
-                }
+        let submitted = Submitted::Call { unsent: Unsent { call, era_meta: self.0.era_meta.clone() }, reply };
+        Calling(match self.0.calls.try_send(submitted) {
+            Ok(()) => Step::Waiting(Waiting { answer, abandoned: Some(&self.0.abandoned) }),
+            Err(mpsc::error::TrySendError::Closed(submitted)) => {
+                Step::Over(Some(Box::new(submitted.given_back())))
             }
+            Err(mpsc::error::TrySendError::Full(submitted)) => {
+                Step::Sending(Box::pin(self.send(submitted, hard, answer)))
+            }
+        })
+    }
+
+    /// Waits for a place in the channel, until `hard`, and then for the outcome.
+    async fn send(&self, submitted: Submitted, hard: Instant, answer: oneshot::Receiver<Outcome>) -> Outcome {
+        match tokio::time::timeout_at(hard.into(), self.0.calls.send(submitted)).await {
+            Ok(Ok(())) => Waiting { answer, abandoned: Some(&self.0.abandoned) }.await,
+            Ok(Err(mpsc::error::SendError(submitted))) => submitted.given_back(),
+            Err(_) => Outcome::TimedOut { sent: false },
         }
-        let mut waiting = Waiting { answer, abandoned: Some(&self.0.abandoned) };
-        let outcome = (&mut waiting.answer).await;
-        waiting.abandoned = None;
-        // The task drops a reply port unused only when it is itself torn down with the child.
-        outcome.unwrap_or(Outcome::Gone { sent: true })
     }
 
     /// Sends a notification without params. A child that is gone does not get it.
@@ -182,10 +206,49 @@ impl Link {
     }
 }
 
-/// Notifies the calls task, when dropped early, that a caller has left.
+/// A call that has been made. See [`Link::call`].
+pub struct Calling<'a>(Step<'a>);
+
+/// Written by hand, and what is rare in it boxed, because it is a part of each call's future.
+enum Step<'a> {
+    /// The call is in the channel.
+    Waiting(Waiting<'a>),
+    /// The call was not taken; `None` once that was told.
+    Over(Option<Box<Outcome>>),
+    /// The channel is full.
+    Sending(Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>),
+}
+
+impl Future for Calling<'_> {
+    type Output = Outcome;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        match &mut self.get_mut().0 {
+            Step::Waiting(waiting) => Pin::new(waiting).poll(cx),
+            Step::Over(outcome) => {
+                Poll::Ready(outcome.take().map_or(Outcome::Gone { unsent: None }, |outcome| *outcome))
+            }
+            Step::Sending(sending) => sending.as_mut().poll(cx),
+        }
+    }
+}
+
+/// Waits for the outcome of a call, and notifies the calls task, when dropped early, that the caller has left.
 struct Waiting<'a> {
     answer: oneshot::Receiver<Outcome>,
     abandoned: Option<&'a Notify>,
+}
+
+impl Future for Waiting<'_> {
+    type Output = Outcome;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        let this = self.get_mut();
+        let outcome = ready!(Pin::new(&mut this.answer).poll(cx));
+        this.abandoned = None;
+        // The task drops a reply port unused only when it is itself torn down with the child.
+        Poll::Ready(outcome.unwrap_or(Outcome::Gone { unsent: None }))
+    }
 }
 
 impl Drop for Waiting<'_> {
@@ -195,15 +258,4 @@ impl Drop for Waiting<'_> {
             abandoned.notify_one();
         }
     }
-}
-
-fn join(first: &Bytes, second: &Bytes) -> Bytes {
-    if second.is_empty() {
-        return first.clone();
-    }
-    let mut both = Vec::with_capacity(first.len() + second.len() + 1);
-    both.extend_from_slice(first);
-    both.push(b',');
-    both.extend_from_slice(second);
-    both.into()
 }

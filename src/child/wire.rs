@@ -11,7 +11,7 @@ use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 
-use super::call::{Call, Outcome, Submitted};
+use super::call::{Call, Outcome, Submitted, Unsent};
 use super::counters::Counters;
 use super::log::{ServerLog, Stream, printable};
 use super::noise::Noise;
@@ -93,13 +93,13 @@ struct Waiter {
     reply: oneshot::Sender<Outcome>,
     method: &'static str,
     /// The call; `None` once it has been written.
-    unsent: Option<Call>,
+    unsent: Option<Unsent>,
 }
 
 impl Waiter {
     fn gone(self) {
-        let sent = self.unsent.is_none();
-        let _ = self.reply.send(Outcome::Gone { sent });
+        let outcome = self.unsent.map_or(Outcome::Gone { unsent: None }, Unsent::given_back);
+        let _ = self.reply.send(outcome);
     }
 }
 
@@ -251,8 +251,8 @@ impl Wire {
     fn finish(mut self, mut calls: mpsc::Receiver<Submitted>) {
         calls.close();
         while let Ok(submitted) = calls.try_recv() {
-            if let Submitted::Call { reply, .. } = submitted {
-                let _ = reply.send(Outcome::Gone { sent: false });
+            if let Submitted::Call { unsent, reply } = submitted {
+                let _ = reply.send(unsent.given_back());
             }
         }
         self.pending.drain().into_iter().for_each(|(_, waiter)| waiter.gone());
@@ -260,23 +260,23 @@ impl Wire {
     }
 
     fn register(&mut self, submitted: Submitted, now: Instant) {
-        let (call, reply) = match submitted {
-            Submitted::Call { call, reply } => (call, reply),
+        let (unsent, reply) = match submitted {
+            Submitted::Call { unsent, reply } => (unsent, reply),
             Submitted::Notification(name) => return jsonrpc::push_notification(&mut self.out, name, b""),
         };
         if reply.is_closed() {
             return;
         }
         if self.stdin_lost || self.stdin_closed {
-            let _ = reply.send(Outcome::Gone { sent: false });
+            let _ = reply.send(unsent.given_back());
             return;
         }
-        if call.limits.hard <= now {
+        let Call { method, limits, .. } = unsent.call;
+        if limits.hard <= now {
             let _ = reply.send(Outcome::TimedOut { sent: false });
             return;
         }
-        let limits = call.limits;
-        let waiter = Waiter { reply, method: call.method, unsent: Some(call) };
+        let waiter = Waiter { reply, method, unsent: Some(unsent) };
         match self.pending.insert(limits, waiter) {
             Ok(id) => self.backlog.push_back(id),
             Err(waiter) => waiter.gone(),
@@ -288,15 +288,14 @@ impl Wire {
         while self.out.len() < HIGH_WATER {
             let Some(id) = self.backlog.pop_front() else { return };
             // A call that is over has left the table, and its unsent request with it.
-            let Some(call) = self.pending.get_mut(id).and_then(|waiter| waiter.unsent.take()) else {
-                continue;
-            };
+            let unsent = self.pending.get_mut(id).and_then(|waiter| waiter.unsent.take());
+            let Some(Unsent { call, era_meta }) = unsent else { continue };
             jsonrpc::push_request(
                 &mut self.out,
                 id,
                 call.method,
                 &call.members,
-                &[&call.meta],
+                &[&era_meta, &call.meta],
                 call.progress,
             );
         }

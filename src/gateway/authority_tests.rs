@@ -22,9 +22,9 @@ use tokio::sync::{oneshot, watch};
 use self::life::{Life, MAX_COUNTS, PLAN};
 use self::steps::{Counts, NAMES, Step, step};
 use crate::access::{KeyChange, KeyStatus, NewKey, NewKeySpec, Permissions, PlanRecord, Principal, Role};
-use crate::child::{Limits, Outcome};
+use crate::child::{Call, Limits, Outcome};
 use crate::clock::simulated::set_wall as set_clock;
-use crate::gateway::dispatch::{Request, Unchecked, dispatch};
+use crate::gateway::dispatch::{CallTerms, dispatch};
 use crate::gateway::follow::Reader;
 use crate::gateway::standing::Asker;
 use crate::gateway::stop::Stage;
@@ -297,7 +297,8 @@ impl History {
         self.life.tasks.spawn(async move {
             let asker = Asker { caller: &caller, entry: &entry, tool: Some("t") };
             // The text's place goes along, so that the child can say whose call it is.
-            let _ = dispatch(&handle, request(text, caller.key_id()), &asker).await;
+            let (call, terms) = request(text, caller.key_id());
+            let _ = dispatch(&handle, call, &terms, &asker).await;
         });
     }
 
@@ -399,20 +400,12 @@ impl History {
     }
 }
 
-fn request(text: usize, key: &Arc<str>) -> Request {
-    let started = Instant::now();
-    let far = started + Duration::from_secs(3_600);
-    Request {
-        method: "tools/call",
-        members: text.to_string().into(),
-        meta: Bytes::new(),
-        progress: false,
-        started,
-        limits: Limits { first: far, idle: Duration::from_secs(3_600), hard: far },
-        caller: key.clone(),
-        usual: Duration::from_secs(3_600),
-        unchecked: Unchecked::Nothing,
-    }
+fn request(text: usize, key: &Arc<str>) -> (Call, CallTerms<'_>) {
+    let (started, hour) = (Instant::now(), Duration::from_secs(3_600));
+    let limits = Limits { first: started + hour, idle: hour, hard: started + hour };
+    let members = text.to_string().into();
+    let call = Call { method: "tools/call", members, meta: Bytes::new(), progress: false, limits };
+    (call, CallTerms::new(started, limits, key, hour))
 }
 
 async fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {

@@ -1,16 +1,15 @@
 //! A call, from the caller's request to the answer: looked up, admitted, counted, dispatched.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::dispatch::{Request, Unchecked, dispatch, lists_are_current, require_tool};
+use super::dispatch::{CallTerms, Unchecked, dispatch, lists_are_current, require_tool};
 use super::keychange::calls_at_once;
 use super::standing::{Asker, present};
 use super::{Error, Gateway, Principal, ResourceReply, ServerEntry, ToolCall, ToolReply, check_runs};
 use crate::access::{CallOfKey, Right};
-use crate::child::Limits;
+use crate::child::{Call, Limits};
 use crate::jsonrpc::{RpcError, one_line};
 use crate::mcp::{self, NoResult, method};
 use crate::supervisor::ServerHandle;
@@ -49,16 +48,16 @@ impl Gateway {
             None => Bytes::new(),
             Some(context) => [b"\"plexmcp/context\":", &one_line(context)[..]].concat().into(),
         };
-        let limits = self.limits(&handle, &entry, call.timeout);
-        let mut request =
-            self.request(method::TOOLS_CALL, members.into(), meta, limits, caller.key_id().clone());
-        request.progress = true;
-        request.unchecked =
-            if known { Unchecked::Nothing } else { Unchecked::Tool(call.tool.to_string(), gate) };
+        let (mut terms, limits) = self.terms(&handle, &entry, call.timeout, caller);
+        if !known {
+            terms.unchecked = Some(Box::new(Unchecked::Tool(call.tool.to_string(), gate)));
+        }
+        let request =
+            Call { method: method::TOOLS_CALL, members: members.into(), meta, progress: true, limits };
         let meter = self.meter(&entry)?;
-        let mut measured = meter.calls.measure(Kind::Tool, caller.key_id(), &call.tool, request.started);
+        let mut measured = meter.calls.measure(Kind::Tool, caller.key_id(), &call.tool, terms.started);
         let asker = Asker { caller, entry: &entry, tool: Some(&call.tool) };
-        let reply = dispatch(&handle, request, &asker).await.and_then(|said| match said {
+        let reply = dispatch(&handle, request, &terms, &asker).await.and_then(|said| match said {
             Ok(result) => mcp::read_tool_result(&result).map_err(without_result),
             Err(error) if error.code == mcp::CAPABILITY_REQUIRED => Err(Error::InputRequired),
             Err(error) if error.code == -32602 => Err(Error::InvalidArguments { message: error.message }),
@@ -107,19 +106,20 @@ impl Gateway {
         self.0.accounting.take(caller).await?;
         let mut members = b"\"uri\":".to_vec();
         push_string(&mut members, uri)?;
-        let mut request = self.request(
-            method::RESOURCES_READ,
-            members.into(),
-            Bytes::new(),
-            self.limits(&handle, &entry, timeout),
-            caller.key_id().clone(),
-        );
-        request.unchecked = Unchecked::Resource(uri.to_owned());
+        let (mut terms, limits) = self.terms(&handle, &entry, timeout, caller);
+        terms.unchecked = Some(Box::new(Unchecked::Resource(uri.to_owned())));
+        let request = Call {
+            method: method::RESOURCES_READ,
+            members: members.into(),
+            meta: Bytes::new(),
+            progress: false,
+            limits,
+        };
         let meter = self.meter(&entry)?;
         let mut measured =
-            meter.calls.measure(Kind::Resource, caller.key_id(), method::RESOURCES_READ, request.started);
+            meter.calls.measure(Kind::Resource, caller.key_id(), method::RESOURCES_READ, terms.started);
         let asker = Asker { caller, entry: &entry, tool: None };
-        let contents = read(&handle, request, &asker).await;
+        let contents = read(&handle, request, &terms, &asker).await;
         if let Err(refused) = &contents
             && never_reached(refused)
         {
@@ -145,14 +145,15 @@ impl Gateway {
         caller.begin_call(limit).ok_or(Error::TooManyCalls { limit })
     }
 
-    /// Returns the start and the deadlines of a call that begins now: by the caller's timeout if it gives one, else
-    /// by the server's definition, else by the gateway's settings.
-    fn limits(
+    /// Returns the terms and the deadlines of a call that begins now. The deadlines are by the caller's timeout if it gives one, else by
+    /// the server's definition, else by the gateway's settings.
+    fn terms<'a>(
         &self,
         handle: &ServerHandle,
         entry: &ServerEntry,
         timeout: Option<Duration>,
-    ) -> (Instant, Limits) {
+        caller: &'a Principal,
+    ) -> (CallTerms<'a>, Limits) {
         let (started, settings) = (Instant::now(), &self.0.settings);
         let longest = settings.max_call_timeout;
         let limits = match timeout {
@@ -163,19 +164,7 @@ impl Gateway {
                 Limits { first: started + idle, idle, hard: started + longest }
             }
         };
-        (started, limits)
-    }
-
-    fn request(
-        &self,
-        method: &'static str,
-        members: Bytes,
-        meta: Bytes,
-        (started, limits): (Instant, Limits),
-        caller: Arc<str>,
-    ) -> Request {
-        let (usual, unchecked) = (self.0.settings.call_timeout, Unchecked::Nothing);
-        Request { method, members, meta, progress: false, started, limits, caller, usual, unchecked }
+        (CallTerms::new(started, limits, caller.key_id(), settings.call_timeout), limits)
     }
 }
 
@@ -194,10 +183,11 @@ fn never_reached(refused: &Error) -> bool {
 
 async fn read(
     handle: &ServerHandle,
-    request: Request,
+    request: Call,
+    terms: &CallTerms<'_>,
     asker: &Asker<'_>,
 ) -> Result<mcp::ReadContents, Error> {
-    match dispatch(handle, request, asker).await? {
+    match dispatch(handle, request, terms, asker).await? {
         Ok(result) => mcp::read_contents(&result).map_err(|reason| Error::BadReply { reason }),
         // -32002 up to 2025-11-25, -32602 since and in servers that never knew the former.
         Err(error) if matches!(error.code, -32002 | -32602) => {

@@ -33,138 +33,151 @@ const MIN_BLAMED_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time that a lost call waits to learn the cause of its child's end.
 const EXIT_REASON_GRACE: Duration = Duration::from_millis(50);
 
-/// Request to a child, before the child is chosen.
-pub(super) struct Request {
-    pub(super) method: &'static str,
-    pub(super) members: Bytes,
-    pub(super) meta: Bytes,
-    pub(super) progress: bool,
+/// Terms of a call, before a child is chosen for it.
+pub(super) struct CallTerms<'a> {
     pub(super) started: Instant,
-    pub(super) limits: Limits,
+    /// End of the time that the call may wait, without a sign of life, for a child or for its answer.
+    pub(super) deadline: Instant,
     /// Id of the caller's key; each key has its own queue.
-    pub(super) caller: Arc<str>,
-    /// Deadline of calls that name none.
-    pub(super) usual: Duration,
-    /// Check that is due once a child has announced its lists.
-    pub(super) unchecked: Unchecked,
+    pub(super) caller: &'a Arc<str>,
+    /// `true` if the server is to blame for an answer that does not come in time, and not the caller's short deadline.
+    pub(super) blames: bool,
+    /// Check that is due once a child has announced its lists; `None` if none is. Boxed, because it is rare.
+    pub(super) unchecked: Option<Box<Unchecked>>,
 }
 
 /// Check that could not be made before the call.
 #[derive(Debug, Clone)]
 pub(super) enum Unchecked {
-    /// No check is due.
-    Nothing,
     /// Check that the server has this tool, and that it is as approved where a gate is given.
     Tool(String, Option<Gate>),
     /// Check that the server has resources, such as the one with this URI.
     Resource(String),
 }
 
-impl Request {
-    fn deadline(&self) -> Instant {
-        self.limits.first.min(self.limits.hard)
+impl<'a> CallTerms<'a> {
+    /// Returns the terms of a call that began at `started` and ends within `limits`. `usual` is the deadline of calls
+    /// that name none.
+    pub(super) fn new(
+        started: Instant,
+        limits: Limits,
+        caller: &'a Arc<str>,
+        usual: Duration,
+    ) -> CallTerms<'a> {
+        let deadline = limits.first.min(limits.hard);
+        let blames = deadline - started >= MIN_BLAMED_TIMEOUT.min(usual);
+        CallTerms { started, deadline, caller, blames, unchecked: None }
     }
 
     fn timed_out(&self, in_flight: bool) -> Error {
-        let (nominal, spent) = (self.deadline() - self.started, self.started.elapsed());
+        let (nominal, spent) = (self.deadline - self.started, self.started.elapsed());
         // Progress may have extended the call far beyond its first deadline.
         let after = if spent < nominal + Duration::from_millis(250) { nominal } else { spent };
         Error::TimedOut { after, in_flight, meanwhile: None }
-    }
-
-    fn is_telling(&self) -> bool {
-        self.deadline() - self.started >= MIN_BLAMED_TIMEOUT.min(self.usual)
     }
 }
 
 /// Answer of the child: a result, or a JSON-RPC error.
 pub(super) type Said = Result<Bytes, crate::jsonrpc::RpcError>;
 
-/// Makes a call on the child that the server has, or that it gets within the deadline. What few calls wait for is boxed, so
-/// that the future of the others is small.
-pub(super) async fn dispatch(
-    handle: &ServerHandle,
-    request: Request,
-    asker: &Asker<'_>,
-) -> Result<Said, Error> {
-    // The first attempt comes at once.
-    let mut now = request.started;
-    loop {
-        let permit = match handle.admit(&request.caller, now) {
-            Ok(Admitted::Now(permit)) => permit,
-            Ok(Admitted::Queued(ticket)) => Box::pin(wait_for_place(handle, &request, asker, ticket)).await?,
-            Err(refused) => return Err(not_admitted(handle, refused)),
-        };
-        // A slow request body, the quota or the queue may have delayed the call.
-        asker.check()?;
-        if let Err(missing) = check(handle, &request.unchecked) {
-            drop(permit);
-            if !Box::pin(was_updated(handle, &request, asker)).await? {
-                return Err(missing);
+/// Makes a call on the child that the server has, or that it gets within the deadline. What few calls wait for is
+/// boxed, so that the future of the others is small.
+#[allow(
+    clippy::manual_async_fn,
+    reason = "an async fn keeps its arguments twice, and the call is a large one"
+)]
+pub(super) fn dispatch<'a>(
+    handle: &'a ServerHandle,
+    mut call: Call,
+    terms: &'a CallTerms<'a>,
+    asker: &'a Asker<'a>,
+) -> impl Future<Output = Result<Said, Error>> + Send + 'a {
+    async move {
+        // The first attempt comes at once.
+        let mut now = terms.started;
+        loop {
+            let permit = match handle.admit(terms.caller, now) {
+                Ok(Admitted::Now(permit)) => permit,
+                Ok(Admitted::Queued(ticket)) => {
+                    Box::pin(wait_for_place(handle, terms, asker, ticket)).await?
+                }
+                Err(refused) => return Err(not_admitted(handle, refused)),
+            };
+            // A slow request body, the quota or the queue may have delayed the call.
+            asker.check()?;
+            // A future in a box at once, so that the error does not take room in that of each call.
+            let updating = check(handle, terms.unchecked.as_deref())
+                .err()
+                .map(|missing| Box::pin(await_other_lists(handle, terms, asker, missing)));
+            if let Some(updating) = updating {
+                drop(permit);
+                updating.await?;
+                now = Instant::now();
+                continue;
+            }
+            match permit.link().call(call).await {
+                Outcome::Result(result) => {
+                    permit.end(CallOutcome::Answered);
+                    return Ok(Ok(result));
+                }
+                Outcome::Error(error) => {
+                    permit.end(CallOutcome::Answered);
+                    return Ok(Err(error));
+                }
+                Outcome::Unusable(reason) => {
+                    permit.end(CallOutcome::Answered);
+                    return Err(Error::BadReply { reason: reason.into_owned() });
+                }
+                Outcome::TooLong { length, limit } => {
+                    permit.end(CallOutcome::Answered);
+                    return Err(Error::BadReply { reason: too_long(length, limit) });
+                }
+                Outcome::TimedOut { sent } => {
+                    if sent && terms.blames {
+                        permit.end(CallOutcome::Unanswered);
+                    }
+                    return Err(terms.timed_out(sent));
+                }
+                Outcome::Gone { unsent: None } => {
+                    let incarnation = permit.link().incarnation();
+                    permit.end(CallOutcome::Lost);
+                    return Err(Box::pin(lost_in_flight(handle, incarnation)).await);
+                }
+                // The child never saw the call: the next one may.
+                Outcome::Gone { unsent: Some(unsent) } => {
+                    permit.close_place();
+                    call = *unsent;
+                }
             }
             now = Instant::now();
-            continue;
         }
-        let call = Call {
-            method: request.method,
-            members: request.members.clone(),
-            meta: request.meta.clone(),
-            progress: request.progress,
-            limits: request.limits,
-        };
-        match permit.link().call(call).await {
-            Outcome::Result(result) => {
-                permit.end(CallOutcome::Answered);
-                return Ok(Ok(result));
-            }
-            Outcome::Error(error) => {
-                permit.end(CallOutcome::Answered);
-                return Ok(Err(error));
-            }
-            Outcome::Unusable(reason) => {
-                permit.end(CallOutcome::Answered);
-                return Err(Error::BadReply { reason: reason.into_owned() });
-            }
-            Outcome::TooLong { length, limit } => {
-                permit.end(CallOutcome::Answered);
-                return Err(Error::BadReply { reason: too_long(length, limit) });
-            }
-            Outcome::TimedOut { sent } => {
-                if sent && request.is_telling() {
-                    permit.end(CallOutcome::Unanswered);
-                }
-                return Err(request.timed_out(sent));
-            }
-            Outcome::Gone { sent: true } => {
-                let incarnation = permit.link().incarnation();
-                permit.end(CallOutcome::Lost);
-                return Err(Box::pin(lost_in_flight(handle, incarnation)).await);
-            }
-            // The child never saw the call: the next one may.
-            Outcome::Gone { sent: false } => permit.close_place(),
-        }
-        now = Instant::now();
     }
 }
 
-/// Waits while a changed definition is being brought up, until the request's deadline. Returns `true` if there was an
-/// update and it has ended; fails if the caller may not go on.
-async fn was_updated(handle: &ServerHandle, request: &Request, asker: &Asker<'_>) -> Result<bool, Error> {
-    tokio::select! {
+/// Waits while a changed definition is being brought up, until the call's deadline: its lists may have what is missing.
+/// Fails with `missing` if there was no update or it did not end, and if the caller may not go on.
+async fn await_other_lists(
+    handle: &ServerHandle,
+    terms: &CallTerms<'_>,
+    asker: &Asker<'_>,
+    missing: Error,
+) -> Result<(), Error> {
+    let updated = tokio::select! {
         biased;
-        refused = asker.refused() => Err(refused),
-        updated = await_update(handle, request.deadline()) => Ok(updated),
-    }
+        refused = asker.refused() => return Err(refused),
+        updated = await_update(handle, terms.deadline) => updated,
+    };
+    if updated { Ok(()) } else { Err(missing) }
 }
 
 /// Waits in the queue for a place for the call.
 async fn wait_for_place(
     handle: &ServerHandle,
-    request: &Request,
+    terms: &CallTerms<'_>,
     asker: &Asker<'_>,
     mut ticket: Ticket,
 ) -> Result<CallPermit, Error> {
-    let deadline = request.deadline();
+    let deadline = terms.deadline;
     let mut changes = handle.watch();
     // The time in the queue counts from when only the place itself is missing.
     let mut queued_since = None;
@@ -197,7 +210,7 @@ async fn wait_for_place(
                         false => unreachable(handle, &status, false),
                     });
                 }
-                let mut error = request.timed_out(false);
+                let mut error = terms.timed_out(false);
                 if let Error::TimedOut { meanwhile: told, .. } = &mut error {
                     *told = Some(meanwhile(handle));
                 }
@@ -260,11 +273,11 @@ pub(super) fn lists_are_current(handle: &ServerHandle) -> bool {
 }
 
 /// Makes the check that was postponed.
-fn check(handle: &ServerHandle, unchecked: &Unchecked) -> Result<(), Error> {
+fn check(handle: &ServerHandle, unchecked: Option<&Unchecked>) -> Result<(), Error> {
     match unchecked {
-        Unchecked::Nothing => Ok(()),
-        Unchecked::Tool(tool, gate) => require_tool(&handle.catalog(), tool, gate.as_ref()),
-        Unchecked::Resource(uri) => {
+        None => Ok(()),
+        Some(Unchecked::Tool(tool, gate)) => require_tool(&handle.catalog(), tool, gate.as_ref()),
+        Some(Unchecked::Resource(uri)) => {
             let status = handle.status();
             let known = status.introduction.as_ref();
             if known.is_none_or(|known| known.capabilities.get("resources").is_some()) {

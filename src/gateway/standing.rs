@@ -2,12 +2,11 @@
 //! place, a child, a model, a line of a log) is woken when a key is changed, and its wait ends when its key expires.
 //! A request carried out at once was authenticated just before and costs one comparison.
 
-use std::borrow::Cow;
 use std::future::Future;
 use std::time::Duration;
 
 use super::{Error, Principal, ServerEntry, check_permitted};
-use crate::access::Right;
+use crate::access::{Present, Right};
 use crate::clock;
 use crate::unix_time;
 
@@ -15,7 +14,7 @@ use crate::unix_time;
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// Returns the caller as it is now, or the reason that it is not accepted any more.
-pub(super) fn present(caller: &Principal) -> Result<Cow<'_, Principal>, Error> {
+pub(super) fn present(caller: &Principal) -> Result<Present<'_>, Error> {
     Ok(caller.present(clock::now)?)
 }
 

@@ -3,19 +3,19 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::future::poll_fn;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, Request};
 use bytes::{Bytes, BytesMut};
-use http_body_util::BodyExt;
 use hyper::body::{Frame, Incoming, SizeHint};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
+use tokio::time::Sleep;
 
 use crate::jsonrpc::{MAX_DEPTH, too_deep};
 
@@ -112,34 +112,58 @@ impl HttpBody for RequestBody {
 }
 
 /// Reads a JSON body: checks the content type, then the length, then reads. The result is not nested too deeply;
-/// [`object`] checks that it is UTF-8 and JSON.
-pub(in crate::http) async fn read<B>(
+/// [`object`] checks that it is UTF-8 and JSON. The future keeps the body alone: what the head says is checked at once.
+pub(in crate::http) fn read<B>(
     request: Request<B>,
     limit: usize,
     patience: Duration,
-) -> Result<Bytes, BodyError>
+) -> impl Future<Output = Result<Bytes, BodyError>> + Unpin + use<B>
 where
-    B: HttpBody<Data = Bytes>,
+    B: HttpBody<Data = Bytes> + Unpin,
 {
-    if !is_json(request.headers()) {
+    let refused = check_head(request.headers(), limit).err();
+    JsonBody { refused, body: Collecting::new(request.into_body(), limit, patience) }
+}
+
+/// Reader of a JSON body.
+struct JsonBody<B> {
+    /// Reason why the body is not read; `None` if it is.
+    refused: Option<BodyError>,
+    body: Collecting<B>,
+}
+
+impl<B: HttpBody<Data = Bytes> + Unpin> Future for JsonBody<B> {
+    type Output = Result<Bytes, BodyError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        if let Some(refused) = this.refused.take() {
+            return Poll::Ready(Err(refused));
+        }
+        let mut bytes = ready!(Pin::new(&mut this.body).poll(cx))?;
+        if bytes.starts_with(BYTE_ORDER_MARK) {
+            bytes = bytes.slice(BYTE_ORDER_MARK.len()..);
+        }
+        Poll::Ready(match too_deep(&bytes) {
+            true => Err(BodyError::Malformed { reason: format!("nested more than {MAX_DEPTH} levels deep") }),
+            false => Ok(bytes),
+        })
+    }
+}
+
+/// Checks what the head says of the body: its type, its coding and its length.
+fn check_head(headers: &HeaderMap, limit: usize) -> Result<(), BodyError> {
+    if !is_json(headers) {
         return Err(BodyError::NotJson);
     }
-    if is_coded(request.headers()) {
+    if is_coded(headers) {
         return Err(BodyError::Coded);
     }
-    let announced =
-        request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: u64| length > limit as u64) {
-        return Err(BodyError::TooLong { limit });
+    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    match announced {
+        Some(length) if length > limit as u64 => Err(BodyError::TooLong { limit }),
+        _ => Ok(()),
     }
-    let mut bytes = in_time(collect(request.into_body(), limit), patience).await?;
-    if bytes.starts_with(BYTE_ORDER_MARK) {
-        bytes = bytes.slice(BYTE_ORDER_MARK.len()..);
-    }
-    if too_deep(&bytes) {
-        return Err(BodyError::Malformed { reason: format!("nested more than {MAX_DEPTH} levels deep") });
-    }
-    Ok(bytes)
 }
 
 /// Reads a body as [`read`] does. `None` if there is no body; such a request needs no content type.
@@ -149,7 +173,7 @@ pub(in crate::http) async fn read_if_any<B>(
     patience: Duration,
 ) -> Result<Option<Bytes>, BodyError>
 where
-    B: HttpBody<Data = Bytes>,
+    B: HttpBody<Data = Bytes> + Unpin,
 {
     match request.body().is_end_stream() {
         true => Ok(None),
@@ -163,20 +187,7 @@ pub(in crate::http) async fn skip(
     limit: usize,
     patience: Duration,
 ) -> Result<(), BodyError> {
-    in_time(collect(request.into_body(), limit), patience).await.map(drop)
-}
-
-/// Waits for a body for at most `patience`. Most bodies come with their heads and need no timer.
-async fn in_time(
-    body: impl Future<Output = Result<Bytes, BodyError>>,
-    patience: Duration,
-) -> Result<Bytes, BodyError> {
-    let mut body = pin!(body);
-    if let Poll::Ready(collected) = poll_fn(|cx| Poll::Ready(body.as_mut().poll(cx))).await {
-        return collected;
-    }
-    let waited = Box::pin(tokio::time::timeout(patience, body)).await;
-    waited.unwrap_or(Err(BodyError::TooSlow { limit: patience }))
+    Collecting::new(request.into_body(), limit, patience).await.map(drop)
 }
 
 /// Reports whether the content type is `application/json` with any parameters, or any `application/*+json`
@@ -200,27 +211,66 @@ fn is_coded(headers: &HeaderMap) -> bool {
     codings.any(|coding| !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"))
 }
 
-/// Collects the whole body. A body that arrives in one piece, as most do, is not copied.
-async fn collect<B: HttpBody<Data = Bytes>>(body: B, limit: usize) -> Result<Bytes, BodyError> {
-    let mut body = pin!(body);
-    let mut first = Bytes::new();
-    let mut more = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| BodyError::Broken)?.into_data() else { continue };
-        if first.len() + more.len() + data.len() > limit {
-            return Err(BodyError::TooLong { limit });
+/// Collector of a whole body within a limit on its size and its time. A body that arrives in one piece, as most do, is
+/// not copied, and one that comes with its head needs no timer.
+struct Collecting<B> {
+    body: B,
+    limit: usize,
+    patience: Duration,
+    first: Bytes,
+    more: BytesMut,
+    /// End of the patience; `None` while nothing was waited for.
+    end: Option<Pin<Box<Sleep>>>,
+}
+
+impl<B> Collecting<B> {
+    fn new(body: B, limit: usize, patience: Duration) -> Collecting<B> {
+        Collecting { body, limit, patience, first: Bytes::new(), more: BytesMut::new(), end: None }
+    }
+
+    fn take(&mut self, data: Bytes) -> Result<(), BodyError> {
+        if self.first.len() + self.more.len() + data.len() > self.limit {
+            return Err(BodyError::TooLong { limit: self.limit });
         }
-        if first.is_empty() && more.is_empty() {
-            first = data;
+        if self.first.is_empty() && self.more.is_empty() {
+            self.first = data;
         } else {
-            more.extend_from_slice(&std::mem::take(&mut first));
-            more.extend_from_slice(&data);
+            self.more.extend_from_slice(&std::mem::take(&mut self.first));
+            self.more.extend_from_slice(&data);
         }
-        if body.is_end_stream() {
-            break;
+        Ok(())
+    }
+
+    fn collected(&mut self) -> Bytes {
+        let (first, more) = (std::mem::take(&mut self.first), std::mem::take(&mut self.more));
+        if more.is_empty() { first } else { more.freeze() }
+    }
+}
+
+impl<B: HttpBody<Data = Bytes> + Unpin> Future for Collecting<B> {
+    type Output = Result<Bytes, BodyError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        loop {
+            match Pin::new(&mut this.body).poll_frame(cx) {
+                Poll::Ready(Some(frame)) => {
+                    let Ok(data) = frame.map_err(|_| BodyError::Broken)?.into_data() else { continue };
+                    this.take(data)?;
+                    if this.body.is_end_stream() {
+                        return Poll::Ready(Ok(this.collected()));
+                    }
+                }
+                Poll::Ready(None) => return Poll::Ready(Ok(this.collected())),
+                Poll::Pending => {
+                    let limit = this.patience;
+                    let end = this.end.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+                    ready!(end.as_mut().poll(cx));
+                    return Poll::Ready(Err(BodyError::TooSlow { limit }));
+                }
+            }
         }
     }
-    Ok(if more.is_empty() { first } else { more.freeze() })
 }
 
 /// Wanted members of a JSON object, each as the text it came in.

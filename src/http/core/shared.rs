@@ -42,9 +42,9 @@ impl AppState {
     pub(in crate::http) fn body<B>(
         &self,
         request: Request<B>,
-    ) -> impl Future<Output = Result<Bytes, BodyError>>
+    ) -> impl Future<Output = Result<Bytes, BodyError>> + Unpin + use<B>
     where
-        B: HttpBody<Data = Bytes>,
+        B: HttpBody<Data = Bytes> + Unpin,
     {
         body::read(request, self.settings.body_limit, self.settings.body_timeout)
     }

@@ -13,6 +13,9 @@ pub(in crate::http) fn timestamp(at: SystemTime) -> String {
     format_second(unix_time::seconds(at))
 }
 
+/// Length of a time as it is written here, in bytes.
+pub(in crate::http) const SECOND_LENGTH: usize = "2026-11-22T15:45:00Z".len();
+
 /// Appends the current time to a JSON text, without quotes.
 pub(in crate::http) fn push_now(out: &mut Vec<u8>) {
     // Writing to memory cannot fail.
@@ -76,7 +79,7 @@ mod tests {
         let mut out = Vec::new();
         push_now(&mut out);
         let again = timestamp(clock::wall_clock());
-        assert_eq!(out.len(), again.len());
+        assert_eq!((out.len(), again.len()), (SECOND_LENGTH, SECOND_LENGTH));
         assert!(out.ends_with(b"Z") && out.as_slice() <= again.as_bytes());
     }
 

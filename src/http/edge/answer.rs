@@ -167,14 +167,14 @@ impl Future for Handling {
                 let nothing = || Answer { response: Response::default(), owed: None };
                 return Poll::Ready(answer.take().unwrap_or_else(nothing));
             }
-            Handled::Routed(routed) => {
-                let polled = caught(|| Pin::new(routed).poll(cx).map(|Ok(response)| response));
-                ready!(polled).unwrap_or_else(|panic| this.about.panicked(&*panic))
-            }
-            Handled::Called(answer) => {
-                let polled = caught(|| answer.as_mut().poll(cx));
-                ready!(polled).unwrap_or_else(|panic| this.about.panicked(&*panic))
-            }
+            Handled::Routed(routed) => match caught(|| Pin::new(routed).poll(cx)) {
+                Ok(polled) => ready!(polled).unwrap_or_else(|never| match never {}),
+                Err(panic) => this.about.panicked(&*panic),
+            },
+            Handled::Called(answer) => match caught(|| answer.as_mut().poll(cx)) {
+                Ok(polled) => ready!(polled),
+                Err(panic) => this.about.panicked(&*panic),
+            },
         };
         let Answer { response, owed } = this.about.with_room(response);
         let response = this.about.finish(response);
@@ -200,12 +200,9 @@ impl Drop for Handling {
     }
 }
 
-/// Polls a handler and catches a panic. Nothing of the handler is used after one: its future is not polled again.
-fn caught(poll: impl FnOnce() -> Poll<Response>) -> Poll<Result<Response, Box<dyn Any + Send>>> {
-    match catch_unwind(AssertUnwindSafe(poll)) {
-        Ok(polled) => polled.map(Ok),
-        Err(panic) => Poll::Ready(Err(panic)),
-    }
+/// Runs a part of a handler and catches a panic. Nothing of the handler is used after one.
+pub(super) fn caught<T>(part: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
+    catch_unwind(AssertUnwindSafe(part))
 }
 
 impl RequestMeta {
@@ -246,7 +243,7 @@ impl RequestMeta {
         context.answered(&self.books.audit, status, id, is_act, asked)
     }
 
-    fn panicked(&self, panic: &(dyn Any + Send)) -> Response {
+    pub(super) fn panicked(&self, panic: &(dyn Any + Send)) -> Response {
         self.internal_error(&format!("a handler panicked: {}", panic_text(panic)))
     }
 

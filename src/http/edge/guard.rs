@@ -15,7 +15,9 @@ use axum::http::{HeaderMap, Method, Request, StatusCode, Uri};
 use hyper::body::Incoming;
 use tower_service::Service;
 
-use super::answer::{Handled, Handling, RequestAccounting, RequestMeta, ResponseFuture, State, Target};
+use super::answer::{
+    Handled, Handling, RequestAccounting, RequestMeta, ResponseFuture, State, Target, caught,
+};
 use super::cors::CrossOrigin;
 use super::forwarded::speaks_for_another;
 use super::origin::{Checked, HostCheckError, Policy};
@@ -156,8 +158,11 @@ impl Guard {
         let context = RequestContext::new(visit.peer, claims_nearness);
         about.context = Some(context.clone());
         if let Some((shared, (fast, _))) = fast {
-            let answer = (fast.handler)(shared.clone(), context, request);
-            return ResponseFuture::here(Handled::Called(answer), about, watch);
+            let step = match caught(|| (fast.handler)(shared.clone(), context, request)) {
+                Ok(answer) => Handled::Called(answer),
+                Err(panic) => Handled::Refused(Some(about.panicked(&*panic))),
+            };
+            return ResponseFuture::here(step, about, watch);
         }
         request.extensions_mut().insert(context);
         if !is_act {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::errors::{ApiError, bad_query};
 use super::{RequestContext, Shared, bodies, invoker, payloads};
-use crate::http::core::body::RequestBody;
+use crate::http::core::auth::AuthError;
 use crate::http::core::dialect::{Answering, FastPath};
 use crate::http::core::query;
 
@@ -28,42 +28,52 @@ pub(super) async fn routed(
 }
 
 /// The route for the edge, which bypasses the router.
-pub(super) static FAST_PATH: FastPath = FastPath { method: Method::POST, path: PATH, handler: boxed };
+pub(super) static FAST_PATH: FastPath = FastPath { method: Method::POST, path: PATH, handler: answer };
 
-fn boxed(
+/// Calls a tool for the sender of this request. The head is read at once and let go, so that the future, which is
+/// made anew for each call, is small.
+fn answer<B>(
     shared: Shared,
     context: Arc<RequestContext>,
-    request: axum::http::Request<RequestBody>,
-) -> Answering<'static> {
-    Box::pin(answer(shared, context, request))
-}
-
-/// Calls a tool for the sender of this request.
-async fn answer<B>(shared: Shared, context: Arc<RequestContext>, request: axum::http::Request<B>) -> Response
+    request: axum::http::Request<B>,
+) -> Answering<'static>
 where
-    B: HttpBody<Data = Bytes>,
+    B: HttpBody<Data = Bytes> + Unpin + Send + 'static,
 {
-    invoke(&shared, &context, request).await.unwrap_or_else(ApiError::into_response)
+    if let Err(refused) = check_head(&shared, &context, &request) {
+        return Box::pin(std::future::ready(refused.into_response()));
+    }
+    let mut body = shared.body(request);
+    Box::pin(async move {
+        // By reference: awaited by value, it would be kept twice.
+        let answer = match (&mut body).await {
+            Ok(body) => invoke(&shared, &context, &body).await,
+            Err(unread) => Err(unread.into()),
+        };
+        answer.unwrap_or_else(ApiError::into_response)
+    })
 }
 
-async fn invoke<B>(
+/// Checks the key, the role and the query of a request.
+fn check_head<B>(
     shared: &Shared,
     context: &RequestContext,
-    request: axum::http::Request<B>,
-) -> Result<Response, ApiError>
-where
-    B: HttpBody<Data = Bytes>,
-{
-    let caller = invoker(shared, context, request.headers())?;
-    if let Some(asked) = request.uri().query() {
-        query::read(Some(asked), &[]).map_err(bad_query)?;
+    request: &axum::http::Request<B>,
+) -> Result<(), ApiError> {
+    invoker(shared, context, request.headers())?;
+    match request.uri().query() {
+        Some(asked) => query::read(Some(asked), &[]).map(drop).map_err(bad_query),
+        None => Ok(()),
     }
-    let body = shared.body(request).await?;
-    let call = bodies::read_invoke(&body, shared.gateway.settings().max_call_timeout)?;
+}
+
+async fn invoke(shared: &Shared, context: &RequestContext, body: &Bytes) -> Result<Response, ApiError> {
+    let call = bodies::read_invoke(body, shared.gateway.settings().max_call_timeout)?;
     if shared.gateway.audit().settings().calls {
         let arguments = call.arguments.as_deref().unwrap_or(b"{}");
         context.calls(format!("{}/{}", call.server, call.tool), arguments);
     }
+    let caller = context.caller().ok_or(AuthError::Missing)?;
     let reply = shared.gateway.call_tool(&call, caller).await;
     let reply = reply.inspect_err(|error| context.failed_with(error))?;
     payloads::invoked(&call.tool, &reply)

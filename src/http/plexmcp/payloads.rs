@@ -11,8 +11,8 @@ use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::Response;
 use bytes::Bytes;
+use serde::Deserialize;
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::errors::ApiError;
@@ -20,7 +20,7 @@ use super::json;
 use crate::gateway::{Catalog, Resource, ResourceReply, ServerView, ToolReply};
 use crate::http::core::body::{object, string, text};
 use crate::http::core::owed::in_pieces;
-use crate::http::core::timestamp::push_now;
+use crate::http::core::timestamp::{SECOND_LENGTH, push_now};
 use crate::jsonrpc::too_deep;
 
 /// Size in bytes up to which payloads are copied. Larger ones are handed on in the buffer that they came in;
@@ -34,9 +34,10 @@ pub(super) fn invoked(tool: &str, reply: &ToolReply) -> Result<Response, ApiErro
     if reply.is_error || payloads <= COPIED || payloads < reply.whole / 2 {
         return Ok(json(whole(tool, reply)?));
     }
-    let mut head = Vec::from(&b"{\"success\":true,\"data\":{\"result\":"[..]);
-    let mut rest = Vec::with_capacity(256);
-    push_rest(&mut rest, tool, reply);
+    let mut digits = itoa::Buffer::new();
+    let latency = digits.format(milliseconds(reply.latency));
+    let mut rest = Vec::with_capacity(rest_length(tool, reply, latency));
+    push_rest(&mut rest, tool, reply, latency);
     let (result, made) = match shown(reply) {
         Cow::Borrowed(slice) => (reply.structured.as_ref().unwrap_or(&reply.content).slice_ref(slice), 0),
         Cow::Owned(text) => {
@@ -44,13 +45,19 @@ pub(super) fn invoked(tool: &str, reply: &ToolReply) -> Result<Response, ApiErro
             (Bytes::from(text), made)
         }
     };
-    head.shrink_to_fit();
-    let pieces = [head.into(), result, rest.into(), reply.content.clone(), Bytes::from_static(END)];
+    let pieces = [BEGIN.into(), result, rest.into(), reply.content.clone(), END.into()];
     let mut response = in_pieces(pieces, reply.whole + made);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }
 
+/// The parts of an answer that are the same in each.
+const BEGIN: &[u8] = b"{\"success\":true,\"data\":{\"result\":";
+const MCP_ID: &[u8] = b",\"metadata\":{\"mcp_id\":";
+const TOOL: &[u8] = b",\"tool\":";
+const LATENCY: &[u8] = b",\"latency_ms\":";
+const TIMESTAMP: &[u8] = b",\"timestamp\":\"";
+const CONTENT: &[u8] = b"},\"content\":";
 const END: &[u8] = b",\"is_error\":false}}";
 
 /// Builds the answer in one piece.
@@ -60,24 +67,34 @@ fn whole(tool: &str, reply: &ToolReply) -> Result<Vec<u8>, ApiError> {
         let structured = reply.structured.as_deref().map(read);
         return Err(ApiError::tool_failed(&error_text(reply), read(&reply.content), structured));
     }
-    let structured = reply.structured.as_ref().map_or(0, Bytes::len);
-    let mut out = Vec::with_capacity(256 + structured.max(reply.content.len()) + reply.content.len());
-    out.extend_from_slice(b"{\"success\":true,\"data\":{\"result\":");
-    out.extend_from_slice(&shown(reply));
-    push_rest(&mut out, tool, reply);
+    let (result, mut digits) = (shown(reply), itoa::Buffer::new());
+    let latency = digits.format(milliseconds(reply.latency));
+    // Spare memory would cost a piece of memory more when the text becomes a body.
+    let length = BEGIN.len() + result.len() + rest_length(tool, reply, latency);
+    let mut out = Vec::with_capacity(length + reply.content.len() + END.len());
+    out.extend_from_slice(BEGIN);
+    out.extend_from_slice(&result);
+    push_rest(&mut out, tool, reply, latency);
     out.extend_from_slice(&reply.content);
     out.extend_from_slice(END);
     Ok(out)
 }
 
 /// Appends the part between `result` and `content`.
-fn push_rest(out: &mut Vec<u8>, tool: &str, reply: &ToolReply) {
-    out.extend_from_slice(b",\"metadata\":{\"mcp_id\":");
+fn push_rest(out: &mut Vec<u8>, tool: &str, reply: &ToolReply, latency: &str) {
+    out.extend_from_slice(MCP_ID);
     push_string(out, &reply.server_id);
-    out.extend_from_slice(b",\"tool\":");
+    out.extend_from_slice(TOOL);
     push_string(out, tool);
-    push_timing(out, reply.latency);
-    out.extend_from_slice(b"},\"content\":");
+    push_timing(out, latency);
+    out.extend_from_slice(CONTENT);
+}
+
+/// Returns the length of that part; it is longer only if something in a name is escaped.
+fn rest_length(tool: &str, reply: &ToolReply, latency: &str) -> usize {
+    let names = reply.server_id.len() + tool.len() + 4;
+    let parts = [MCP_ID, TOOL, LATENCY, TIMESTAMP, CONTENT].iter().map(|part| part.len()).sum::<usize>();
+    parts + names + latency.len() + SECOND_LENGTH + 1
 }
 
 /// Returns `result` by the three rules of `docs/http-api.md`, P10.4: the structured content; else a lone text block,
@@ -116,7 +133,8 @@ struct Block<'a> {
 
 impl<'a> Block<'a> {
     fn text(self) -> Option<&'a RawValue> {
-        let is_text = self.kind.and_then(text).as_deref() == Some("text");
+        let is_text =
+            self.kind.is_some_and(|kind| kind.get() == "\"text\"" || text(kind).as_deref() == Some("text"));
         self.text.filter(|text| is_text && text.get().starts_with('"'))
     }
 }
@@ -179,7 +197,7 @@ pub(super) fn resource_read(uri: &str, reply: &ResourceReply) -> Vec<u8> {
     push_string(&mut out, &reply.server_id);
     out.extend_from_slice(b",\"uri\":");
     push_string(&mut out, uri);
-    push_timing(&mut out, reply.latency);
+    push_timing(&mut out, itoa::Buffer::new().format(milliseconds(reply.latency)));
     out.extend_from_slice(b"}}}");
     out
 }
@@ -211,7 +229,7 @@ pub(super) fn resource_list(server: &ServerView, catalog: &Catalog, latency: Dur
     push_entries(&mut out, catalog.resource_templates().iter().map(|template| &**template));
     out.extend_from_slice(b",\"metadata\":{\"mcp_id\":");
     push_string(&mut out, &server.id);
-    push_timing(&mut out, latency);
+    push_timing(&mut out, itoa::Buffer::new().format(milliseconds(latency)));
     out.extend_from_slice(b"}}}");
     out
 }
@@ -227,19 +245,20 @@ fn push_entries<'a>(out: &mut Vec<u8>, entries: impl Iterator<Item = &'a RawValu
     out.push(b']');
 }
 
-fn push_timing(out: &mut Vec<u8>, latency: Duration) {
-    out.extend_from_slice(b",\"latency_ms\":");
-    push_json(out, &u64::try_from(latency.as_millis()).unwrap_or(u64::MAX));
-    out.extend_from_slice(b",\"timestamp\":\"");
+/// Appends the members about the time; `latency` is in milliseconds.
+fn push_timing(out: &mut Vec<u8>, latency: &str) {
+    out.extend_from_slice(LATENCY);
+    out.extend_from_slice(latency.as_bytes());
+    out.extend_from_slice(TIMESTAMP);
     push_now(out);
     out.push(b'"');
 }
 
-fn push_string(out: &mut Vec<u8>, text: &str) {
-    push_json(out, text);
+fn milliseconds(latency: Duration) -> u64 {
+    u64::try_from(latency.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn push_json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
-    // Writing a string or a number to memory cannot fail.
-    drop(serde_json::to_writer(out, value));
+fn push_string(out: &mut Vec<u8>, text: &str) {
+    // Writing a string to memory cannot fail.
+    drop(serde_json::to_writer(out, text));
 }

@@ -1,0 +1,209 @@
+#!/usr/bin/env python3
+"""Counts what one call of `POST /v1/mcp/invoke` costs outside the kernel: instructions and pieces of memory.
+
+    benches/instructions.py CHILD DAEMON...
+
+CHILD is the bench program, which is also the echo server (`--echo-child`); each DAEMON is a build of mcpvisor. 16
+connections make 12,800 calls, every answer is checked, and only these calls are counted. Instructions repeat within a
+thousandth for the same build, whatever else the machine does; what is compared has to be built with one profile.
+
+Needs Debian 12's valgrind (3.19) and gcc. That valgrind does not know pidfd_open and pidfd_send_signal, which the
+daemon cannot do without, so a copy of it is told which known calls have the same arguments.
+"""
+
+import json
+import mmap
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+
+CONNECTIONS, CALLS, WARM_UP = 16, 12_800, 1_600
+LIBRARY = pathlib.Path("/usr/libexec/valgrind")
+# Place of the table of system calls in callgrind of valgrind 3.19.0-1 (Debian 12, amd64).
+TABLE = 0x253D90
+# pidfd_open has the arguments of eventfd2, and pidfd_send_signal those of a call that takes four numbers.
+LIKE = {434: 290, 424: 74}
+COUNTER = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+static unsigned long *count;
+extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
+extern void *__libc_memalign(size_t, size_t);
+__attribute__((constructor)) static void begin(void) {
+    int file = open(getenv("PIECES"), O_RDWR);
+    if (file < 0) abort();
+    count = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+}
+static void one(void) { if (count) __atomic_add_fetch(count, 1, __ATOMIC_RELAXED); }
+void *malloc(size_t n) { one(); return __libc_malloc(n); }
+void *calloc(size_t n, size_t m) { one(); return __libc_calloc(n, m); }
+void *realloc(void *p, size_t n) { one(); return __libc_realloc(p, n); }
+void *aligned_alloc(size_t a, size_t n) { one(); return __libc_memalign(a, n); }
+int posix_memalign(void **p, size_t a, size_t n) { one(); return (*p = __libc_memalign(a, n)) ? 0 : 12; }
+"""
+
+
+class Daemon:
+    """A daemon with one echo server, under `before` (a program and its options) and with `env` added."""
+
+    def __init__(self, program, child, before=(), env=None):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mcpvisor-count-"))
+        servers, config = self.folder / "servers.json", self.folder / "mcpvisor.toml"
+        servers.write_text(json.dumps({"mcpServers": {"echo": {"command": child, "args": ["--echo-child"]}}}))
+        config.write_text(
+            '[organization]\nplan = "bench"\n[plans.bench]\nrequests_per_second = 1000000\n'
+            "monthly_requests = 1000000000000\n[limits]\ncalls_per_key = 100000\n"
+        )
+        data = self.folder / "data"
+        command = [*before, program, "serve", "--host", "127.0.0.1", "--port", "0", "--data-dir", data]
+        command += ["--servers", servers, "--config", config]
+        self.log = open(self.folder / "stderr", "w+b")
+        self.process = subprocess.Popen(
+            [str(part) for part in command],
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log, text=True,
+        )
+        self.port = self.announced_port()
+        self.key = (data / "owner.key").read_text().strip()
+
+    def announced_port(self):
+        for line in self.process.stdout:
+            if "http://127.0.0.1:" in line:
+                port = line.split("http://127.0.0.1:")[1]
+                threading.Thread(target=self.process.stdout.read, daemon=True).start()
+                return int("".join(c for c in port.split("/")[0].split()[0] if c.isdigit()))
+        self.log.seek(0)
+        sys.exit(f"it did not say where it listens: {self.log.read().decode()[-2000:]}")
+
+    def wait_until_ready(self):
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                self.load(1, 1)
+                return
+            except (AssertionError, OSError):
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+
+    def load(self, connections, calls):
+        """Makes `calls` calls over so many connections, all at once, and checks each answer."""
+        failures = []
+
+        def one(index):
+            try:
+                with socket.create_connection(("127.0.0.1", self.port)) as connection:
+                    answers = connection.makefile("rb")
+                    for number in range(calls // connections):
+                        self.call(connection, answers, "%012d" % (index * 1_000_000 + number))
+            except (AssertionError, OSError, ValueError) as failure:
+                failures.append(failure)
+
+        threads = [threading.Thread(target=one, args=(index,)) for index in range(connections)]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+        if failures:
+            raise AssertionError(failures[0])
+
+    def call(self, connection, answers, nonce):
+        body = '{"tool":"echo","mcp_id":"echo","arguments":{"nonce":"%s"}}' % nonce
+        connection.sendall(
+            (
+                f"POST /v1/mcp/invoke HTTP/1.1\r\nhost: 127.0.0.1:{self.port}\r\n"
+                f"authorization: Bearer {self.key}\r\ncontent-type: application/json\r\n"
+                f"content-length: {len(body)}\r\n\r\n{body}"
+            ).encode()
+        )
+        length, status = 0, answers.readline()
+        while (line := answers.readline().strip().lower()):
+            if line.startswith(b"content-length:"):
+                length = int(line.split(b":")[1])
+        answer = answers.read(length)
+        assert b" 200 " in status and nonce.encode() in answer, (status, answer[:300])
+
+    def end(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(60)
+        self.log.close()
+        shutil.rmtree(self.folder)
+
+
+def teach(folder):
+    """Copies valgrind's tools into `folder` and has callgrind know the two calls."""
+    shutil.copytree(LIBRARY, folder, symlinks=True)
+    tool = folder / "callgrind-amd64-linux"
+    image = bytearray(tool.read_bytes())
+    entry = lambda number: slice(TABLE + 16 * (number + 1), TABLE + 16 * (number + 2))
+    for unknown, known in LIKE.items():
+        if any(image[entry(unknown)]) or not struct.unpack("<Q", image[entry(known)][:8])[0]:
+            sys.exit(f"{tool} is not the one of valgrind 3.19.0-1 on amd64: its table of calls is elsewhere")
+        image[entry(unknown)] = image[entry(known)]
+    tool.write_bytes(image)
+
+
+def instructions(program, child, scratch):
+    library, out = scratch / "valgrind", scratch / "callgrind.out"
+    if not library.exists():
+        teach(library)
+    env = {"VALGRIND_LIB": str(library)}
+    before = ["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={out}"]
+    daemon = Daemon(program, child, before, env)
+    control = lambda order: subprocess.run(
+        ["callgrind_control", *order, str(daemon.process.pid)],
+        env={**os.environ, **env}, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )
+    daemon.wait_until_ready()
+    daemon.load(CONNECTIONS, WARM_UP)
+    control(["-i", "on"])
+    daemon.load(CONNECTIONS, CALLS)
+    control(["-i", "off"])
+    daemon.end()
+    totals = [line for line in out.read_text().splitlines() if line.startswith(("totals:", "summary:"))]
+    kept = os.environ.get("KEEP")
+    if kept:
+        shutil.copy(out, kept + "-" + pathlib.Path(program).parent.parent.name)
+    return int(totals[-1].split()[1]) / CALLS
+
+
+def pieces(program, child, scratch):
+    source, library, counts = scratch / "count.c", scratch / "count.so", scratch / "count"
+    source.write_text(COUNTER)
+    subprocess.run(["gcc", "-O2", "-shared", "-fPIC", "-o", library, source], check=True)
+    counts.write_bytes(bytes(4096))
+    daemon = Daemon(program, child, env={"LD_PRELOAD": str(library), "PIECES": str(counts)})
+    daemon.wait_until_ready()
+    daemon.load(CONNECTIONS, WARM_UP)
+    with open(counts, "r+b") as file, mmap.mmap(file.fileno(), 4096) as shared:
+        read = lambda: struct.unpack("<Q", shared[:8])[0]
+        begin = read()
+        daemon.load(CONNECTIONS, CALLS)
+        taken = read() - begin
+    daemon.end()
+    return taken / CALLS
+
+
+def main():
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    child, programs = sys.argv[1], sys.argv[2:]
+    with tempfile.TemporaryDirectory(prefix="mcpvisor-count-") as scratch:
+        for program in programs:
+            cost, memory = (count(program, child, pathlib.Path(scratch)) for count in (instructions, pieces))
+            print(f"{cost:10.0f} instructions, {memory:6.2f} pieces of memory a call: {program}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
