@@ -41,9 +41,11 @@ record-answers: real-servers wild-short ## The tests of the daemon, with every a
 	@test -n "$(DIR)" || { echo 'say where: make record-answers DIR=folder'; exit 2; }
 	MCPVISOR_TEST_RECORD=$(abspath $(DIR)) cargo test --locked --test gateway
 
-soak: real-servers ## The long runs: SCENARIO=cycles|kills|broken|mixed|idle|edit|durability|powercut|usage|limits|queries|hangups|ids|authority|slow|unread|budgets|seed, COUNT=, SECONDS=, RELEASE=1
+soak: real-servers ## The long runs: SCENARIO=cycles|kills|broken|mixed|idle|edit|durability|powercut|usage|limits|queries|hangups|ids|authority|slow|unread|budgets|seed|unit, COUNT=, SECONDS=, RELEASE=1
 ifeq ($(SCENARIO),seed)
 	SIMULATION_RUNS=$(or $(COUNT),2000) cargo test --locked $(if $(RELEASE),--release) --lib simulation -- --nocapture
+else ifeq ($(SCENARIO),unit)
+	SOAK=long SOAK_COUNT=$(COUNT) cargo test --locked $(if $(RELEASE),--release) --lib
 else
 	SOAK=long SOAK_COUNT=$(COUNT) SOAK_SECONDS=$(SECONDS) cargo test --locked $(if $(RELEASE),--release) \
 	  --test gateway soak::$(SCENARIO) -- --nocapture --test-threads=1

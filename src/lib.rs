@@ -89,3 +89,10 @@ pub mod fuzzing;
 #[cfg(test)]
 #[path = "../tests/support/power/disk.rs"]
 mod power_disk;
+
+/// Returns the size of a test that has a short form and, with `SOAK=long` in the environment, a long one
+/// (docs/testing/README.md).
+#[cfg(test)]
+pub(crate) fn long_or<T>(short: T, long: T) -> T {
+    if std::env::var("SOAK").is_ok_and(|size| size == "long") { long } else { short }
+}

@@ -148,8 +148,7 @@ fn processes_are_started_in_two_places() {
     // Children by `process`; and the look at a store, which is no child of anybody's and is over
     // before there is a runtime.
     const PLACES: [&str; 2] = ["src/process/", "src/app/keeping.rs"];
-    let others =
-        Source::below("src").into_iter().filter(|it| !PLACES.iter().any(|place| it.path.starts_with(place)));
+    let others = Source::below("src").filter(|it| !PLACES.iter().any(|place| it.path.starts_with(place)));
     let found = others.filter_map(|source| {
         let place = source.product.find("Command::new(")?;
         Some(source.at(place))
@@ -159,7 +158,7 @@ fn processes_are_started_in_two_places() {
 
 #[test]
 fn files_are_short_enough_to_read() {
-    let too_long = Source::below("src").into_iter().filter_map(|source| {
+    let too_long = Source::below("src").filter_map(|source| {
         let lines = source.product.lines().filter(|line| !line.trim().is_empty()).count();
         (lines > MAX_LINES).then(|| format!("{}: {lines} lines of code", source.path))
     });

@@ -29,6 +29,7 @@ use crate::gateway::follow::Reader;
 use crate::gateway::standing::Asker;
 use crate::gateway::stop::Stage;
 use crate::gateway::{LogFollower, LogNews, MemberChange, MemberRequest, while_accepted};
+use crate::long_or;
 use crate::registry::tests::{FailingStore, operator};
 
 const BEGIN: u64 = 1_000_000;
@@ -428,9 +429,8 @@ async fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
 
 #[test]
 fn nothing_of_a_key_begins_after_it_has_ended_whatever_happens() {
-    let long = std::env::var("SOAK").is_ok_and(|size| size == "long");
     let count = std::env::var("SOAK_COUNT").ok().and_then(|count| count.parse().ok());
-    let cases = if long { count.unwrap_or(3_000) } else { 48 };
+    let cases = long_or(48, count.unwrap_or(3_000));
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let histories = prop::collection::vec(step(), 10..80);
     let outcome = runner.run(&histories, |steps| {

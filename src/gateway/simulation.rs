@@ -30,7 +30,7 @@ fn nothing_acknowledged_is_lost_whatever_disk_clock_and_process_do() {
         other => panic!("SIMULATION_CLOCK is \"steady\", \"wild\" or not there, and not {other:?}"),
     };
     let alone = setting("SIMULATION_SEED");
-    let runs = if alone.is_some() { 1 } else { setting("SIMULATION_RUNS").unwrap_or(20) };
+    let runs = if alone.is_some() { 1 } else { setting("SIMULATION_RUNS").unwrap_or(8) };
     let mut seen = model::Seen::default();
     for run in 0..runs {
         let seed = alone.unwrap_or(run + 1);

@@ -36,7 +36,7 @@ struct Files {
 }
 
 struct Module {
-    source: Source,
+    source: &'static Source,
     /// Product code without what is for the fuzzer only, its `use` declarations blanked.
     code: String,
     uses: Vec<Use>,
@@ -51,7 +51,7 @@ struct Use {
 }
 
 impl Files {
-    fn of(sources: Vec<Source>) -> Files {
+    fn of(sources: impl IntoIterator<Item = &'static Source>) -> Files {
         let mut modules: BTreeMap<Place, Module> =
             sources.into_iter().map(|source| (place_of(&source.path), Module::of(source))).collect();
         // What is compiled for tests only is declared in code that is blanked; a program is no module.
@@ -164,7 +164,7 @@ impl Files {
 }
 
 impl Module {
-    fn of(source: Source) -> Module {
+    fn of(source: &'static Source) -> Module {
         let mut code = without(&source.product, "#[cfg(any(test, fuzzing))]");
         let mut uses = Vec::new();
         let declared: Vec<usize> = words(&code, "use ").collect();
@@ -262,7 +262,9 @@ mod tests {
     use super::*;
 
     fn files(sources: &[(&str, &str)]) -> Files {
-        Files::of(sources.iter().map(|(path, text)| Source::new(path, (*text).to_owned())).collect())
+        let source =
+            |(path, text): &(&str, &str)| &*Box::leak(Box::new(Source::new(path, (*text).to_owned())));
+        Files::of(sources.iter().map(source))
     }
 
     fn circles(sources: &[(&str, &str)]) -> Vec<String> {

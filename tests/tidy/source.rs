@@ -1,7 +1,9 @@
 //! Rust source as the tidy tests read it: without comments, texts and tests.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// A file of the repository.
 pub(crate) struct Source {
@@ -16,10 +18,15 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// All `.rs` files below a folder, sorted by path.
-    pub(crate) fn below(folder: &str) -> Vec<Source> {
+    /// All `.rs` files below a folder, sorted by path. Each is read once, for all tests.
+    pub(crate) fn below(folder: &str) -> impl Iterator<Item = &'static Source> {
+        static READ: Mutex<BTreeMap<String, &'static Source>> = Mutex::new(BTreeMap::new());
         let files = files_below(folder).into_iter().filter(|path| path.ends_with(".rs"));
-        files.map(|path| Source::new(&path, read(&path))).collect()
+        let mut known = READ.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = |path: String| -> &'static Source {
+            known.entry(path).or_insert_with_key(|path| Box::leak(Box::new(Source::new(path, read(path)))))
+        };
+        files.map(read).collect::<Vec<_>>().into_iter()
     }
 
     pub(crate) fn new(path: &str, text: String) -> Source {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::policy::Replicas;
 use super::*;
+use crate::long_or;
 use proptest::prelude::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -259,7 +260,7 @@ fn policy(kind: u8) -> Policy {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(10_000))]
+    #![proptest_config(ProptestConfig::with_cases(long_or(1_500, 10_000)))]
 
     /// After any sequence of events: when things settle, the server has the right number of replicas of its
     /// last definition, or none if it should have none.

@@ -1,6 +1,7 @@
 //! Tests of the state machine, state by state and in random order.
 
 use super::*;
+use crate::long_or;
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -373,7 +374,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(10_000))]
+    #![proptest_config(ProptestConfig::with_cases(long_or(1_500, 10_000)))]
 
     /// After any sequence of events there was never a second child, and when things settle, the last
     /// request holds.
