@@ -49,14 +49,8 @@ async fn call(link: Link, calls: u64) {
     let members = Bytes::from_static(br#""name":"echo","arguments":{"nonce":"0123456789abcdef"}"#);
     for _ in 0..calls {
         let now = Instant::now();
-        let call = Call {
-            method: "tools/call",
-            members: members.clone(),
-            meta: Bytes::new(),
-            progress: true,
-            limits: Link::within(now + DEADLINE, now),
-        };
-        match link.call(call).await {
+        let call = Call { progress: true, ..Call::new("tools/call", members.clone()) };
+        match link.call(call, Link::within(now + DEADLINE, now)).await {
             Outcome::Result(result) => {
                 assert!(memchr::memmem::find(&result, b"0123456789abcdef").is_some(), "{result:?}");
             }

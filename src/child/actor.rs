@@ -25,8 +25,6 @@ use crate::process::{
     Exit, ExitReport, Host, Pipes, Process, SpawnError, Spec, StopSequence, TreeGuard, TreeView, unread,
 };
 
-/// Number of notifications buffered for each receiver; when more arrive, the oldest are dropped.
-const NOTICES: usize = 64;
 /// Time a child that closed a pipe gets to end by itself.
 const BROKEN_GRACE: Duration = Duration::from_millis(500);
 
@@ -62,6 +60,8 @@ pub struct ChildArgs {
     pub log: ServerLog,
     /// Counters of noise, late replies and dropped lines, shared by all children of the server.
     pub counters: Arc<Counters>,
+    /// Channel for notifications that belong to no call, shared by all children of the server.
+    pub notices: broadcast::Sender<Notification>,
     /// Receiver of the child's reports. Must not block.
     pub report: Box<dyn Fn(Report) + Send + Sync>,
 }
@@ -284,7 +284,7 @@ impl ChildState {
         let (control, control_in) = mpsc::channel(4);
         let (order, order_in) = oneshot::channel();
         // Received from the start: real servers change their lists right after the handshake.
-        let (notices, fresh) = broadcast::channel(NOTICES);
+        let fresh = self.args.notices.subscribe();
         let abandoned = Arc::new(Notify::new());
         let activity = Activity::new();
         let view = StartView::new(activity.clone(), self.args.launcher);
@@ -294,7 +294,7 @@ impl ChildState {
             calls: calls_in,
             abandoned: abandoned.clone(),
             control: control_in,
-            notices,
+            notices: self.args.notices.clone(),
             counters: self.args.counters.clone(),
             log: self.args.log.clone(),
             incarnation: self.args.incarnation,

@@ -10,6 +10,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use super::exchange::Exchange;
 use super::pending::Limits;
 use crate::jsonrpc::RpcError;
 use crate::mcp::Era;
@@ -48,23 +49,31 @@ pub fn too_long(length: usize, limit: usize) -> String {
 }
 
 /// One JSON-RPC request to a child.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Call {
     /// Name of the MCP method.
-    pub method: &'static str,
+    pub method: Cow<'static, str>,
     /// The members of `params` without braces, JSON on one line.
     pub members: Bytes,
     /// Further members of `params._meta` without braces, JSON on one line; mostly empty.
     pub meta: Bytes,
     /// `true` to ask for progress notifications, which restart the idle limit.
     pub progress: bool,
-    /// Deadlines of the call.
-    pub limits: Limits,
+    /// Caller's part in the exchange; `None` if it waits for the answer only.
+    pub exchange: Option<Box<Exchange>>,
+}
+
+impl Call {
+    /// Returns a request without `_meta` of its own, of a caller that waits for the answer only and wants no progress.
+    pub fn new(method: &'static str, members: Bytes) -> Call {
+        Call { method: method.into(), members, meta: Bytes::new(), progress: false, exchange: None }
+    }
 }
 
 /// A call that is not written yet.
 pub(super) struct Unsent {
     pub(super) call: Call,
+    pub(super) limits: Limits,
     /// Members that `params._meta` has because of the link's era, before those of the call; empty in the legacy era.
     pub(super) era_meta: Bytes,
 }
@@ -169,19 +178,19 @@ impl Link {
         self.0.era
     }
 
-    /// Makes a call, at once. Dropping the future cancels it: the child is notified, and a late reply is dropped. Waits
+    /// Makes a call with these deadlines, at once. Dropping the future cancels it: the child is notified, and a late reply is dropped. Waits
     /// for a place in the channel only if more callers are admitted than it has places.
-    pub fn call(&self, call: Call) -> Calling<'_> {
+    pub fn call(&self, call: Call, limits: Limits) -> Calling<'_> {
         let (reply, answer) = oneshot::channel();
-        let hard = call.limits.hard;
-        let submitted = Submitted::Call { unsent: Unsent { call, era_meta: self.0.era_meta.clone() }, reply };
+        let unsent = Unsent { call, limits, era_meta: self.0.era_meta.clone() };
+        let submitted = Submitted::Call { unsent, reply };
         Calling(match self.0.calls.try_send(submitted) {
             Ok(()) => Step::Waiting(Waiting { answer, abandoned: Some(&self.0.abandoned) }),
             Err(mpsc::error::TrySendError::Closed(submitted)) => {
                 Step::Over(Some(Box::new(submitted.given_back())))
             }
             Err(mpsc::error::TrySendError::Full(submitted)) => {
-                Step::Sending(Box::pin(self.send(submitted, hard, answer)))
+                Step::Sending(Box::pin(self.send(submitted, limits.hard, answer)))
             }
         })
     }

@@ -5,10 +5,12 @@ mod actor;
 mod call;
 mod catalog;
 mod counters;
+mod exchange;
 mod handshake;
 mod listing;
 mod log;
 mod noise;
+mod parked;
 mod pending;
 mod probe;
 pub mod reason;
@@ -26,6 +28,7 @@ pub(crate) use call::CallsOfATest;
 pub use call::{Call, Link, Outcome, too_long};
 pub use catalog::{Catalog, CatalogSlot, Resource, Tool};
 pub use counters::{CounterReading, Counters};
+pub use exchange::{ClientPort, Disposition, Event, Exchange, PushedRequest};
 pub use handshake::{HandshakeOutcome, Opening};
 pub use log::{LogLine, ServerLog, Stream, Words};
 pub use pending::{Limits, Pending};
@@ -35,3 +38,5 @@ pub use wire::Notification;
 
 #[cfg(test)]
 mod actor_tests;
+#[cfg(test)]
+mod wire_tests;

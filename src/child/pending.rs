@@ -121,7 +121,12 @@ impl<W> Pending<W> {
 
     /// Returns the waiters of all calls in flight.
     pub fn waiters(&self) -> impl Iterator<Item = &W> {
-        self.entries.iter().flatten().map(|entry| &entry.waiter)
+        self.with_ids().map(|(_, waiter)| waiter)
+    }
+
+    /// Returns all waiters with the ids of their calls, in no order.
+    pub fn with_ids(&self) -> impl Iterator<Item = (u64, &W)> {
+        self.entries.iter().flatten().map(|entry| (entry.id, &entry.waiter))
     }
 
     /// Returns the time to call [`Pending::expire`] next, never later than the earliest deadline; `None` if no call

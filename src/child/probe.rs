@@ -231,7 +231,7 @@ async fn ask(link: &Link, patience: Duration) -> Outcome {
     };
     let now = Instant::now();
     let limits = Link::within(now + patience, now);
-    link.call(Call { method, members: Bytes::new(), meta: Bytes::new(), progress: false, limits }).await
+    link.call(Call::new(method, Bytes::new()), limits).await
 }
 
 #[cfg(test)]

@@ -36,7 +36,8 @@ pub(super) async fn keep_fresh(
     let refreshing = async {
         loop {
             match notices.recv().await {
-                Ok(notice) if is_list_change(&notice.method) => {}
+                // The channel is the server's, for all its children.
+                Ok(notice) if notice.incarnation == link.incarnation() && is_list_change(&notice.method) => {}
                 // A missed notification may have been a change.
                 Err(RecvError::Lagged(_)) => {}
                 Ok(_) => continue,
@@ -84,15 +85,8 @@ async fn listen(link: &Link, facts: &HandshakeInfo, activity: &Activity) {
     loop {
         let now = Instant::now();
         let limits = Limits { first: now + FOR_EVER, idle: FOR_EVER, hard: now + FOR_EVER };
-        let call = Call {
-            method: method::LISTEN,
-            members: members.clone(),
-            meta: Bytes::new(),
-            progress: false,
-            limits,
-        };
         activity.set_listening(true);
-        let ended = link.call(call).await;
+        let ended = link.call(Call::new(method::LISTEN, members.clone()), limits).await;
         activity.set_listening(false);
         match ended {
             Outcome::Result(_) => tokio::time::sleep(DEBOUNCE).await,

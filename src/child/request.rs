@@ -35,7 +35,7 @@ pub(super) async fn ask(
     deadline: Instant,
 ) -> Result<Result<Bytes, RpcError>, HandshakeError> {
     let limits = Link::within(deadline, Instant::now());
-    match link.call(Call { method, members, meta: Bytes::new(), progress: false, limits }).await {
+    match link.call(Call::new(method, members), limits).await {
         Outcome::Result(result) => Ok(Ok(result)),
         Outcome::Error(error) => Ok(Err(error)),
         Outcome::Unusable(reason) => Err(HandshakeError::Refused(format!("{method}: {reason}"))),

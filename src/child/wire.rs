@@ -2,19 +2,23 @@
 //! the child: writing, reading, new calls, deadlines and callers who left are all awaited at once, so that a child that
 //! does not read cannot keep us from reading.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 
-use super::call::{Call, Outcome, Submitted, Unsent};
+use super::call::{Outcome, Submitted, Unsent};
 use super::counters::Counters;
+use super::exchange::{Addressee, Disposition, Event, Exchange, PushedRequest, addressee};
 use super::log::{ServerLog, Stream, printable};
 use super::noise::Noise;
+use super::parked::Parked;
 use super::pending::Pending;
 use super::probe::Activity;
 use super::timer::Timer;
@@ -35,6 +39,8 @@ const OUTPUT_DRAIN_GRACE: Duration = Duration::from_millis(200);
 const FRAMES_A_TURN: usize = 256;
 /// Longest `params` of a notification that are kept for receivers, in bytes.
 const MAX_NOTICE: usize = 64 * 1024;
+/// Longest `params` of a pushed request that are handed to a client, in bytes.
+const MAX_PUSHED: usize = 1024 * 1024;
 /// Line length in bytes beyond which a result is copied if it is less than half of the line.
 const SLICED: usize = 64 * 1024;
 /// Length a noise line is cut to, in bytes.
@@ -66,6 +72,8 @@ pub(super) enum WireEnd {
 /// A notification of the child that does not belong to one call.
 #[derive(Debug, Clone)]
 pub struct Notification {
+    /// Number of the run that sent it.
+    pub incarnation: u64,
     /// Name of the method.
     pub method: Arc<str>,
     /// The `params`, raw JSON; `None` if there are none or they exceed 64 KiB.
@@ -91,14 +99,21 @@ const OPENINGS: u64 = 2;
 
 struct Waiter {
     reply: oneshot::Sender<Outcome>,
-    method: &'static str,
+    method: Cow<'static, str>,
+    exchange: Option<Box<Exchange>>,
     /// The call; `None` once it has been written.
     unsent: Option<Unsent>,
 }
 
 impl Waiter {
     fn gone(self) {
-        let outcome = self.unsent.map_or(Outcome::Gone { unsent: None }, Unsent::given_back);
+        let outcome = match self.unsent {
+            None => Outcome::Gone { unsent: None },
+            Some(mut unsent) => {
+                unsent.call.exchange = self.exchange;
+                unsent.given_back()
+            }
+        };
         let _ = self.reply.send(outcome);
     }
 }
@@ -121,6 +136,8 @@ struct Wire {
     /// `true` once stdin was closed or lost: the rest will never be written.
     stdin_closed: bool,
     noise: Noise,
+    /// Requests of the child that wait for the answer of a client.
+    parked: Parked,
 }
 
 /// Runs until the child's stdout ends, then answers every remaining call. Returns the reason, and `true` if the child
@@ -186,6 +203,7 @@ where
                 }
             }
             _ = abandoned.notified() => wire.cancel_abandoned(),
+            answered = wire.parked.next(), if !wire.parked.is_empty() => wire.pass_on(answered),
             _ = expiry.rung() => activity.expired(wire.expire(Instant::now())),
             _ = phase.rung() => match last_words {
                 Some(_) => break if wire.stdin_lost { WireEnd::StdinClosed } else { WireEnd::Eof },
@@ -243,6 +261,7 @@ impl Wire {
             stdin_lost: false,
             stdin_closed: false,
             noise: Noise::default(),
+            parked: Parked::default(),
         };
         (wire, wiring.calls, wiring.control)
     }
@@ -260,7 +279,7 @@ impl Wire {
     }
 
     fn register(&mut self, submitted: Submitted, now: Instant) {
-        let (unsent, reply) = match submitted {
+        let (mut unsent, reply) = match submitted {
             Submitted::Call { unsent, reply } => (unsent, reply),
             Submitted::Notification(name) => return jsonrpc::push_notification(&mut self.out, name, b""),
         };
@@ -271,12 +290,13 @@ impl Wire {
             let _ = reply.send(unsent.given_back());
             return;
         }
-        let Call { method, limits, .. } = unsent.call;
+        let limits = unsent.limits;
         if limits.hard <= now {
             let _ = reply.send(Outcome::TimedOut { sent: false });
             return;
         }
-        let waiter = Waiter { reply, method, unsent: Some(unsent) };
+        let (method, exchange) = (unsent.call.method.clone(), unsent.call.exchange.take());
+        let waiter = Waiter { reply, method, exchange, unsent: Some(unsent) };
         match self.pending.insert(limits, waiter) {
             Ok(id) => self.backlog.push_back(id),
             Err(waiter) => waiter.gone(),
@@ -289,11 +309,11 @@ impl Wire {
             let Some(id) = self.backlog.pop_front() else { return };
             // A call that is over has left the table, and its unsent request with it.
             let unsent = self.pending.get_mut(id).and_then(|waiter| waiter.unsent.take());
-            let Some(Unsent { call, era_meta }) = unsent else { continue };
+            let Some(Unsent { call, era_meta, .. }) = unsent else { continue };
             jsonrpc::push_request(
                 &mut self.out,
                 id,
-                call.method,
+                &call.method,
                 &call.members,
                 &[&era_meta, &call.meta],
                 call.progress,
@@ -325,7 +345,7 @@ impl Wire {
         match message {
             Incoming::Response { id, outcome } => self.answer_call(id, outcome, frame),
             Incoming::Notification { method, params } => self.take_notification(method, params),
-            Incoming::Request { id, method, .. } => self.answer_child(&id, &method),
+            Incoming::Request { id, method, params } => self.take_request(&id, method, params),
             Incoming::Noise => return,
         }
         self.noise.spoken();
@@ -379,7 +399,7 @@ impl Wire {
     fn fail_too_long(&mut self, line: &TooLong) -> Result<(), WireEnd> {
         let waiter = jsonrpc::id_of_answer(&line.front, &line.back).and_then(|id| self.pending.complete(id));
         let TooLong { length, limit, .. } = *line;
-        let method = waiter.as_ref().map(|waiter| waiter.method);
+        let method = waiter.as_ref().map(|waiter| &*waiter.method);
         tracing::warn!(server = %self.server, length, limit, method, "a line longer than max_frame was thrown away");
         match waiter {
             Some(waiter) => {
@@ -394,62 +414,122 @@ impl Wire {
 
     fn take_notification(&mut self, name: String, params: Option<Bytes>) {
         match name.as_str() {
-            method::PROGRESS => {
-                let token = params
-                    .as_deref()
-                    .and_then(|params| serde_json::from_slice::<ProgressParams>(params).ok());
-                // Progress for an unknown token is dropped: some servers go on after cancellation.
-                if let Some(ProgressParams { token: Some(token) }) = token {
-                    self.pending.progress(token, Instant::now());
-                }
-            }
-            method::CANCELLED => {
-                let id = params
-                    .as_deref()
-                    .and_then(|params| serde_json::from_slice::<CancelledParams>(params).ok());
-                // The one call of ours that a child may end this way is an open stream (spec
-                // 2026-07-28, basic/patterns/cancellation).
-                let listening = id.and_then(|CancelledParams { id }| id).filter(|id| {
-                    self.pending.get_mut(*id).is_some_and(|waiter| waiter.method == method::LISTEN)
-                });
-                if let Some(waiter) = listening.and_then(|id| self.pending.complete(id)) {
-                    let _ = waiter.reply.send(Outcome::Result(Bytes::from_static(b"{}")));
-                }
-            }
+            method::PROGRESS => self.take_progress(params.as_deref()),
+            method::CANCELLED => self.take_cancellation(params.as_deref()),
             method::MESSAGE => self.take_log_message(params.as_deref()),
             _ => {
                 // Copied: a slice would keep the whole read buffer until the receivers have read it.
                 let params = params.filter(|params| params.len() <= MAX_NOTICE);
                 let params = params.map(|params| Bytes::copy_from_slice(&params));
-                if self.notices.send(Notification { method: name.into(), params }).is_err() {
+                let incarnation = self.incarnation;
+                if self.notices.send(Notification { incarnation, method: name.into(), params }).is_err() {
                     self.counters.dropped_notice();
                 }
             }
         }
     }
 
-    /// Writes a log message of the child to the server's log (spec 2025-11-25, server/utilities/logging).
+    fn take_progress(&mut self, params: Option<&[u8]>) {
+        let token = params.and_then(|params| serde_json::from_slice::<ProgressParams>(params).ok());
+        // Progress for an unknown token is dropped: some servers go on after cancellation.
+        let Some(ProgressParams { token: Some(token) }) = token else { return };
+        let waiter = self.pending.progress(token, Instant::now());
+        if let (Some(Waiter { exchange: Some(exchange), .. }), Some(params)) = (waiter, params)
+            && !exchange.tell(Event::Progress, params)
+        {
+            self.counters.dropped_notice();
+        }
+    }
+
+    fn take_cancellation(&mut self, params: Option<&[u8]>) {
+        let Some(params) =
+            params.and_then(|params| serde_json::from_slice::<CancelledParams<'_>>(params).ok())
+        else {
+            return;
+        };
+        // The one call of ours that a child may end this way is an open stream (spec
+        // 2026-07-28, basic/patterns/cancellation).
+        let listening = jsonrpc::own_id(params.id.get())
+            .filter(|id| self.pending.get_mut(*id).is_some_and(|waiter| waiter.method == method::LISTEN));
+        match listening.and_then(|id| self.pending.complete(id)) {
+            Some(waiter) => drop(waiter.reply.send(Outcome::Result(Bytes::from_static(b"{}")))),
+            // Or it takes back a request of its own.
+            None => self.parked.cancel(params.id.get().as_bytes()),
+        }
+    }
+
+    /// Writes a log message of the child to the server's log (spec 2025-11-25, server/utilities/logging), and tells it to
+    /// the caller that asked for such messages, if only one did: on stdio, nothing says which request they are of.
     fn take_log_message(&mut self, params: Option<&[u8]>) {
         // During a flood, the message is not even parsed.
         if self.log.refuses() {
             return self.counters.left_out();
         }
-        let Some(line) = params.and_then(mcp::read_log_message) else {
+        let Some((line, params)) = params.and_then(|params| Some((mcp::read_log_message(params)?, params)))
+        else {
             return self.counters.dropped_notice();
         };
         if !self.log.push(self.incarnation, Stream::Log, &printable(line.as_bytes())) {
             self.counters.left_out();
         }
+        let exchanges = self.pending.waiters().filter_map(|waiter| waiter.exchange.as_deref());
+        let mut interested = exchanges.filter(|exchange| exchange.wants_logs());
+        if let (Some(exchange), None) = (interested.next(), interested.next())
+            && !exchange.tell(Event::Log, params)
+        {
+            self.counters.dropped_notice();
+        }
     }
 
-    fn answer_child(&mut self, id: &[u8], name: &str) {
+    /// Answers a request of the child, or hands it to the client that it is for.
+    fn take_request(&mut self, id: &Bytes, asked: String, params: Option<Bytes>) {
+        if asked == method::PING {
+            return self.answer_child(id, &mcp::answer(&asked));
+        }
+        let under_way =
+            self.pending.with_ids().map(|(id, waiter)| (id, &*waiter.method, waiter.exchange.as_deref()));
+        let disposition = match addressee(under_way) {
+            Addressee::Nobody | Addressee::Mute => Disposition::Answer(mcp::answer(&asked)),
+            Addressee::Several => Disposition::Answer(Answer::Error(
+                -32603,
+                "requests of several clients are under way, and nothing says which of them this is for"
+                    .into(),
+            )),
+            Addressee::One(_) if params.as_ref().is_some_and(|params| params.len() > MAX_PUSHED) => {
+                Disposition::Answer(Answer::Error(-32603, "the request is longer than a mebibyte".into()))
+            }
+            Addressee::One(client) => {
+                // Copied: a slice would keep the whole read buffer as long as the client thinks.
+                let params = params.map(|params| Bytes::copy_from_slice(&params));
+                client.on_request(PushedRequest { method: asked, params })
+            }
+        };
+        match disposition {
+            Disposition::Answer(answer) => self.answer_child(id, &answer),
+            Disposition::Park(answer) => {
+                if !self.parked.park(Bytes::copy_from_slice(id), answer) {
+                    let full = "too many requests wait for the client's answer";
+                    self.answer_child(id, &Answer::Error(-32603, full.into()));
+                }
+            }
+        }
+    }
+
+    /// Passes on the answer of a client to the request with this id; `None` if the child has taken it back.
+    fn pass_on(&mut self, answered: Option<(Bytes, Answer)>) {
+        if let Some((id, answer)) = answered {
+            self.answer_child(&id, &answer);
+        }
+    }
+
+    fn answer_child(&mut self, id: &[u8], answer: &Answer) {
         if self.out.len() > ANSWER_LIMIT || self.stdin_closed {
             self.counters.dropped_notice();
             return;
         }
-        match mcp::answer(name) {
-            Answer::Result(result) => jsonrpc::push_result(&mut self.out, id, result.as_bytes()),
-            Answer::Error(code, message) => jsonrpc::push_error(&mut self.out, id, code, message),
+        match answer {
+            Answer::Result(result) => jsonrpc::push_result(&mut self.out, id, result),
+            Answer::Error(code, message) => jsonrpc::push_error(&mut self.out, id, *code, message),
         }
     }
 
@@ -502,7 +582,7 @@ impl Wire {
     /// cancelled (spec 2025-11-25, basic/utilities/cancellation).
     fn cancel(&mut self, id: u64, waiter: &Waiter, reason: &str) {
         // They are a child's first requests; later ones by these methods are probes of liveness.
-        let is_opening = id <= OPENINGS && [method::DISCOVER, method::INITIALIZE].contains(&waiter.method);
+        let is_opening = id <= OPENINGS && [method::DISCOVER, method::INITIALIZE].contains(&&*waiter.method);
         if is_opening && waiter.unsent.is_none() {
             self.openings_over.push(id);
         }
@@ -556,10 +636,9 @@ struct ProgressParams {
 }
 
 #[derive(Deserialize)]
-struct CancelledParams {
-    #[serde(rename = "requestId")]
-    #[serde(deserialize_with = "own_id")]
-    id: Option<u64>,
+struct CancelledParams<'a> {
+    #[serde(borrow, rename = "requestId")]
+    id: &'a RawValue,
 }
 
 /// Reads an id of ours in any spelling a child uses; `None` for any other id.

@@ -299,7 +299,7 @@ impl History {
             let asker = Asker { caller: &caller, entry: &entry, tool: Some("t") };
             // The text's place goes along, so that the child can say whose call it is.
             let (call, terms) = request(text, caller.key_id());
-            let _ = dispatch(&handle, call, &terms, &asker).await;
+            let _ = dispatch(&handle, &mut Some(call), &terms, &asker).await;
         });
     }
 
@@ -405,8 +405,7 @@ fn request(text: usize, key: &Arc<str>) -> (Call, CallTerms<'_>) {
     let (started, hour) = (Instant::now(), Duration::from_secs(3_600));
     let limits = Limits { first: started + hour, idle: hour, hard: started + hour };
     let members = text.to_string().into();
-    let call = Call { method: "tools/call", members, meta: Bytes::new(), progress: false, limits };
-    (call, CallTerms::new(started, limits, key, hour))
+    (Call::new("tools/call", members), CallTerms::new(started, limits, key, hour))
 }
 
 async fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {

@@ -36,8 +36,7 @@ const EXIT_REASON_GRACE: Duration = Duration::from_millis(50);
 /// Terms of a call, before a child is chosen for it.
 pub(super) struct CallTerms<'a> {
     pub(super) started: Instant,
-    /// End of the time that the call may wait, without a sign of life, for a child or for its answer.
-    pub(super) deadline: Instant,
+    pub(super) limits: Limits,
     /// Id of the caller's key; each key has its own queue.
     pub(super) caller: &'a Arc<str>,
     /// `true` if the server is to blame for an answer that does not come in time, and not the caller's short deadline.
@@ -66,11 +65,16 @@ impl<'a> CallTerms<'a> {
     ) -> CallTerms<'a> {
         let deadline = limits.first.min(limits.hard);
         let blames = deadline - started >= MIN_BLAMED_TIMEOUT.min(usual);
-        CallTerms { started, deadline, caller, blames, unchecked: None }
+        CallTerms { started, limits, caller, blames, unchecked: None }
+    }
+
+    /// Returns the end of the time that the call may wait, without a sign of life, for a child or for its answer.
+    fn deadline(&self) -> Instant {
+        self.limits.first.min(self.limits.hard)
     }
 
     fn timed_out(&self, in_flight: bool) -> Error {
-        let (nominal, spent) = (self.deadline - self.started, self.started.elapsed());
+        let (nominal, spent) = (self.deadline() - self.started, self.started.elapsed());
         // Progress may have extended the call far beyond its first deadline.
         let after = if spent < nominal + Duration::from_millis(250) { nominal } else { spent };
         Error::TimedOut { after, in_flight, meanwhile: None }
@@ -81,76 +85,71 @@ impl<'a> CallTerms<'a> {
 pub(super) type Said = Result<Bytes, crate::jsonrpc::RpcError>;
 
 /// Makes a call on the child that the server has, or that it gets within the deadline. What few calls wait for is
-/// boxed, so that the future of the others is small.
-#[allow(
-    clippy::manual_async_fn,
-    reason = "an async fn keeps its arguments twice, and the call is a large one"
-)]
-pub(super) fn dispatch<'a>(
-    handle: &'a ServerHandle,
-    mut call: Call,
-    terms: &'a CallTerms<'a>,
-    asker: &'a Asker<'a>,
-) -> impl Future<Output = Result<Said, Error>> + Send + 'a {
-    async move {
-        // The first attempt comes at once.
-        let mut now = terms.started;
-        loop {
-            let permit = match handle.admit(terms.caller, now) {
-                Ok(Admitted::Now(permit)) => permit,
-                Ok(Admitted::Queued(ticket)) => {
-                    Box::pin(wait_for_place(handle, terms, asker, ticket)).await?
-                }
-                Err(refused) => return Err(not_admitted(handle, refused)),
-            };
-            // A slow request body, the quota or the queue may have delayed the call.
-            asker.check()?;
-            // A future in a box at once, so that the error does not take room in that of each call.
-            let updating = check(handle, terms.unchecked.as_deref())
-                .err()
-                .map(|missing| Box::pin(await_other_lists(handle, terms, asker, missing)));
-            if let Some(updating) = updating {
-                drop(permit);
-                updating.await?;
-                now = Instant::now();
-                continue;
-            }
-            match permit.link().call(call).await {
-                Outcome::Result(result) => {
-                    permit.end(CallOutcome::Answered);
-                    return Ok(Ok(result));
-                }
-                Outcome::Error(error) => {
-                    permit.end(CallOutcome::Answered);
-                    return Ok(Err(error));
-                }
-                Outcome::Unusable(reason) => {
-                    permit.end(CallOutcome::Answered);
-                    return Err(Error::BadReply { reason: reason.into_owned() });
-                }
-                Outcome::TooLong { length, limit } => {
-                    permit.end(CallOutcome::Answered);
-                    return Err(Error::BadReply { reason: too_long(length, limit) });
-                }
-                Outcome::TimedOut { sent } => {
-                    if sent && terms.blames {
-                        permit.end(CallOutcome::Unanswered);
-                    }
-                    return Err(terms.timed_out(sent));
-                }
-                Outcome::Gone { unsent: None } => {
-                    let incarnation = permit.link().incarnation();
-                    permit.end(CallOutcome::Lost);
-                    return Err(Box::pin(lost_in_flight(handle, incarnation)).await);
-                }
-                // The child never saw the call: the next one may.
-                Outcome::Gone { unsent: Some(unsent) } => {
-                    permit.close_place();
-                    call = *unsent;
-                }
-            }
+/// boxed, so that the future of the others is small. `call` has the call, and `None` once a child may have it.
+pub(super) async fn dispatch(
+    handle: &ServerHandle,
+    call: &mut Option<Call>,
+    terms: &CallTerms<'_>,
+    asker: &Asker<'_>,
+) -> Result<Said, Error> {
+    // The first attempt comes at once.
+    let mut now = terms.started;
+    loop {
+        let permit = match handle.admit(terms.caller, now) {
+            Ok(Admitted::Now(permit)) => permit,
+            Ok(Admitted::Queued(ticket)) => Box::pin(wait_for_place(handle, terms, asker, ticket)).await?,
+            Err(refused) => return Err(not_admitted(handle, refused)),
+        };
+        // A slow request body, the quota or the queue may have delayed the call.
+        asker.check()?;
+        // A future in a box at once, so that the error does not take room in that of each call.
+        let updating = check(handle, terms.unchecked.as_deref())
+            .err()
+            .map(|missing| Box::pin(await_other_lists(handle, terms, asker, missing)));
+        if let Some(updating) = updating {
+            drop(permit);
+            updating.await?;
             now = Instant::now();
+            continue;
         }
+        let Some(request) = call.take() else {
+            return Err(Error::Internal { reason: "a call was made twice".to_owned() });
+        };
+        match permit.link().call(request, terms.limits).await {
+            Outcome::Result(result) => {
+                permit.end(CallOutcome::Answered);
+                return Ok(Ok(result));
+            }
+            Outcome::Error(error) => {
+                permit.end(CallOutcome::Answered);
+                return Ok(Err(error));
+            }
+            Outcome::Unusable(reason) => {
+                permit.end(CallOutcome::Answered);
+                return Err(Error::BadReply { reason: reason.into_owned() });
+            }
+            Outcome::TooLong { length, limit } => {
+                permit.end(CallOutcome::Answered);
+                return Err(Error::BadReply { reason: too_long(length, limit) });
+            }
+            Outcome::TimedOut { sent } => {
+                if sent && terms.blames {
+                    permit.end(CallOutcome::Unanswered);
+                }
+                return Err(terms.timed_out(sent));
+            }
+            Outcome::Gone { unsent: None } => {
+                let incarnation = permit.link().incarnation();
+                permit.end(CallOutcome::Lost);
+                return Err(Box::pin(lost_in_flight(handle, incarnation)).await);
+            }
+            // The child never saw the call: the next one may.
+            Outcome::Gone { unsent: Some(unsent) } => {
+                permit.close_place();
+                *call = Some(*unsent);
+            }
+        }
+        now = Instant::now();
     }
 }
 
@@ -165,7 +164,7 @@ async fn await_other_lists(
     let updated = tokio::select! {
         biased;
         refused = asker.refused() => return Err(refused),
-        updated = await_update(handle, terms.deadline) => updated,
+        updated = await_update(handle, terms.deadline()) => updated,
     };
     if updated { Ok(()) } else { Err(missing) }
 }
@@ -177,7 +176,7 @@ async fn wait_for_place(
     asker: &Asker<'_>,
     mut ticket: Ticket,
 ) -> Result<CallPermit, Error> {
-    let deadline = terms.deadline;
+    let deadline = terms.deadline();
     let mut changes = handle.watch();
     // The time in the queue counts from when only the place itself is missing.
     let mut queued_since = None;

@@ -10,6 +10,7 @@ mod dispatch;
 mod error;
 mod exporting;
 mod follow;
+mod forward;
 mod keychange;
 mod keys;
 mod members;

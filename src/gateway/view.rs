@@ -52,8 +52,8 @@ pub struct ToolCall<'a> {
     pub tool: Cow<'a, str>,
     /// The `arguments` object, raw JSON; `None` stands for `{}`.
     pub arguments: Option<Bytes>,
-    /// Object forwarded as `_meta["plexmcp/context"]`, raw JSON; `None` to forward none.
-    pub context: Option<Bytes>,
+    /// Members of `_meta` to forward without braces, JSON on one line; empty to forward none.
+    pub meta: Bytes,
     /// Deadline of the caller, which nothing extends. If `None`, the default applies, and progress extends it up to
     /// the longest deadline a caller may ask for.
     pub timeout: Option<Duration>,

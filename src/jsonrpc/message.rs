@@ -231,16 +231,16 @@ pub fn push_result(out: &mut BytesMut, id: &[u8], result: &[u8]) {
     out.put_slice(b"}\n");
 }
 
-/// Appends an error answer to a peer's request. `message` is JSON string content: no quote, no escape.
+/// Appends an error answer to a peer's request.
 pub fn push_error(out: &mut BytesMut, id: &[u8], code: i32, message: &str) {
-    debug_assert!(!message.contains(['"', '\\', '\n']));
     out.put_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
     out.put_slice(id);
     out.put_slice(b",\"error\":{\"code\":");
     out.put_slice(code.to_string().as_bytes());
-    out.put_slice(b",\"message\":\"");
-    out.put_slice(message.as_bytes());
-    out.put_slice(b"\"}}\n");
+    out.put_slice(b",\"message\":");
+    // Writing a string to memory cannot fail.
+    drop(serde_json::to_writer(out.writer(), message));
+    out.put_slice(b"}}\n");
 }
 
 /// Puts JSON on one line. Valid JSON has raw line breaks only between tokens, so blanks can replace them.

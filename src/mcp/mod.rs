@@ -42,6 +42,10 @@ pub mod method {
     pub const TEMPLATES_LIST: &str = "resources/templates/list";
     /// Request for the contents of a resource.
     pub const RESOURCES_READ: &str = "resources/read";
+    /// Request for a prompt with its arguments filled in.
+    pub const PROMPTS_GET: &str = "prompts/get";
+    /// Request for values of an argument of a prompt or of a resource template.
+    pub const COMPLETE: &str = "completion/complete";
     /// Request for a page of the prompts.
     pub const PROMPTS_LIST: &str = "prompts/list";
     /// Notification that a request's result is no longer wanted.

@@ -298,7 +298,7 @@ async fn call(
         server: Cow::Borrowed(&*tool.server_id),
         tool: Cow::Borrowed(&*tool.tool),
         arguments: Some(bytes.clone()),
-        context: None,
+        meta: Bytes::new(),
         timeout: None,
     };
     let mut recording =

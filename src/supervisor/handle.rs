@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 use super::admission::{Admission, Admitted, NotAdmitted};
 use super::breaker::BreakerState;
@@ -16,10 +16,13 @@ use super::fleet::Load;
 use super::policy::Policy;
 use super::shared_hooks::SharedHooks;
 use super::status::{ReplicaView, ServerInfo, State, Status, Update};
-use crate::child::{Catalog, CatalogSlot, Counters, Link, ServerLog};
+use crate::child::{Catalog, CatalogSlot, Counters, Link, Notification, ServerLog};
 use crate::clock;
 use crate::mcp::Era;
 use crate::process::TreeView;
+
+/// Number of notifications buffered for those who subscribe; when more arrive, the oldest are dropped.
+const MAX_NOTICES: usize = 256;
 
 /// State, lists and call admission of one server.
 pub struct ServerHandle {
@@ -29,6 +32,8 @@ pub struct ServerHandle {
     status: watch::Sender<Arc<Status>>,
     catalog: ArcSwap<CatalogSlot>,
     counters: Arc<Counters>,
+    /// Notifications of all its children that belong to no call.
+    notices: broadcast::Sender<Notification>,
     log: ServerLog,
     admission: Arc<Admission>,
     /// Policy of the last definition that could be used.
@@ -115,6 +120,7 @@ impl ServerHandle {
             status: watch::Sender::new(Arc::new(status)),
             catalog: ArcSwap::from_pointee(slot),
             counters: Arc::default(),
+            notices: broadcast::Sender::new(MAX_NOTICES),
             log: ServerLog::default(),
             leaving: ArcSwapOption::empty(),
             children: AtomicU64::new(0),
@@ -164,6 +170,16 @@ impl ServerHandle {
     /// Returns counters of what its children did apart from answering calls.
     pub fn counters(&self) -> &Arc<Counters> {
         &self.counters
+    }
+
+    /// Subscribes to the notifications of all its children, now and later, that belong to no call. A receiver that falls
+    /// behind by 256 of them loses the oldest, and is told so.
+    pub fn subscribe(&self) -> broadcast::Receiver<Notification> {
+        self.notices.subscribe()
+    }
+
+    pub(super) fn notices(&self) -> &broadcast::Sender<Notification> {
+        &self.notices
     }
 
     /// Returns the recent output of its children apart from messages.

@@ -274,6 +274,7 @@ impl ReplicaState {
             catalog: self.lists.clone(),
             log: self.args.handle.log().clone(),
             counters: self.args.handle.counters().clone(),
+            notices: self.args.handle.notices().clone(),
             report: Box::new(move |report| {
                 let _ = replica.send_message(ReplicaMsg::Child(incarnation, report));
             }),

@@ -248,7 +248,7 @@ impl Inside {
     /// Calls a tool of the server that runs.
     pub(crate) async fn call(&self, tool: &str, what: &str) -> ToolReply {
         let (server, tool) = ("fake".into(), tool.into());
-        let call = ToolCall { server, tool, arguments: None, context: None, timeout: None };
+        let call = ToolCall { server, tool, arguments: None, meta: bytes::Bytes::new(), timeout: None };
         self.gateway.call_tool(&call, &self.caller).await.unwrap_or_else(|error| panic!("{what}: {error}"))
     }
 

@@ -121,14 +121,14 @@ pub(in crate::http) fn read<B>(
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
-    let refused = check_head(request.headers(), limit).err();
+    let refused = check_head(request.headers(), limit).err().map(Box::new);
     JsonBody { refused, body: Collecting::new(request.into_body(), limit, patience) }
 }
 
 /// Reader of a JSON body.
 struct JsonBody<B> {
-    /// Reason why the body is not read; `None` if it is.
-    refused: Option<BodyError>,
+    /// Reason why the body is not read; `None` if it is. Boxed, because each call keeps a place for it.
+    refused: Option<Box<BodyError>>,
     body: Collecting<B>,
 }
 
@@ -138,7 +138,7 @@ impl<B: HttpBody<Data = Bytes> + Unpin> Future for JsonBody<B> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         if let Some(refused) = this.refused.take() {
-            return Poll::Ready(Err(refused));
+            return Poll::Ready(Err(*refused));
         }
         let mut bytes = ready!(Pin::new(&mut this.body).poll(cx))?;
         if bytes.starts_with(BYTE_ORDER_MARK) {
@@ -218,32 +218,37 @@ struct Collecting<B> {
     limit: usize,
     patience: Duration,
     first: Bytes,
-    more: BytesMut,
+    /// All pieces; `None` while there is one at most.
+    more: Option<Box<BytesMut>>,
     /// End of the patience; `None` while nothing was waited for.
     end: Option<Pin<Box<Sleep>>>,
 }
 
 impl<B> Collecting<B> {
     fn new(body: B, limit: usize, patience: Duration) -> Collecting<B> {
-        Collecting { body, limit, patience, first: Bytes::new(), more: BytesMut::new(), end: None }
+        Collecting { body, limit, patience, first: Bytes::new(), more: None, end: None }
     }
 
     fn take(&mut self, data: Bytes) -> Result<(), BodyError> {
-        if self.first.len() + self.more.len() + data.len() > self.limit {
+        let before = self.more.as_ref().map_or(self.first.len(), |more| more.len());
+        if before + data.len() > self.limit {
             return Err(BodyError::TooLong { limit: self.limit });
         }
-        if self.first.is_empty() && self.more.is_empty() {
+        if before == 0 {
             self.first = data;
         } else {
-            self.more.extend_from_slice(&std::mem::take(&mut self.first));
-            self.more.extend_from_slice(&data);
+            let first = &mut self.first;
+            let more = self.more.get_or_insert_with(|| Box::new(BytesMut::from(std::mem::take(first))));
+            more.extend_from_slice(&data);
         }
         Ok(())
     }
 
     fn collected(&mut self) -> Bytes {
-        let (first, more) = (std::mem::take(&mut self.first), std::mem::take(&mut self.more));
-        if more.is_empty() { first } else { more.freeze() }
+        match self.more.take() {
+            Some(more) => more.freeze(),
+            None => std::mem::take(&mut self.first),
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use crate::gateway::{
 };
 use crate::http::core::body::{object, string};
 use crate::http::core::timestamp::timestamp;
+use crate::jsonrpc::one_line;
 
 /// Reads the body of `POST /v1/mcp/invoke`. `arguments` and `context` stay slices of it.
 pub(super) fn read_invoke(body: &Bytes, longest: Duration) -> Result<ToolCall<'_>, ApiError> {
@@ -26,9 +27,14 @@ pub(super) fn read_invoke(body: &Bytes, longest: Duration) -> Result<ToolCall<'_
         tool: fields.name("tool", tool),
         arguments: fields.object("arguments", arguments, body),
         timeout: fields.timeout(timeout, longest),
-        context: fields.object("context", context, body),
+        meta: fields.object("context", context, body).map_or_else(Bytes::new, context_meta),
     };
     fields.finish(call)
+}
+
+/// Returns the member of `_meta` that a `context` is forwarded as (`docs/http-api.md`, P10.2).
+fn context_meta(context: Bytes) -> Bytes {
+    [b"\"plexmcp/context\":", &one_line(context)[..]].concat().into()
 }
 
 /// Request of `POST /v1/mcp/resources`.

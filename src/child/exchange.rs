@@ -1,0 +1,198 @@
+//! An exchange: what a caller takes part in while its request is under way. Progress and log messages of the child
+//! come as events, and requests that the child pushes go to whoever can answer them. A call without one costs nothing
+//! of this.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::mcp::{Answer, method};
+
+/// Maximum number of events that wait for their reader; what comes meanwhile is dropped.
+const MAX_EVENTS: usize = 64;
+/// Longest `params` of an event, in bytes; longer ones are dropped.
+const MAX_EVENT: usize = 64 * 1024;
+
+/// Message of a child about one request that is under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The `params` of a progress notification, raw JSON, with the token that the gateway chose.
+    Progress(Bytes),
+    /// The `params` of a log message, raw JSON.
+    Log(Bytes),
+}
+
+/// Request that a child pushes to its client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushedRequest {
+    /// Requested method, not checked against any list.
+    pub method: String,
+    /// The `params`, raw JSON; `None` if they are missing.
+    pub params: Option<Bytes>,
+}
+
+/// Outcome of handing a pushed request to a client.
+#[derive(Debug)]
+pub enum Disposition {
+    /// The answer is known.
+    Answer(Answer),
+    /// The answer comes later. If the sender is dropped, the child is told that the client has gone; if the child takes
+    /// its request back or ends, the receiver is dropped.
+    Park(oneshot::Receiver<Answer>),
+}
+
+/// Client of a request, as far as the child may ask it something.
+pub trait ClientPort: Send + Sync {
+    /// Returns the number of the client; requests of the same client have the same.
+    fn client(&self) -> u64;
+
+    /// Takes a request that the child pushes while a request of this client is under way. Must not block. The client's
+    /// capabilities are for the port to check.
+    fn on_request(&self, request: PushedRequest) -> Disposition;
+}
+
+/// Caller's part in a request that is under way.
+#[derive(Default)]
+pub struct Exchange {
+    events: Option<mpsc::Sender<Event>>,
+    wants_logs: bool,
+    client: Option<Arc<dyn ClientPort>>,
+}
+
+impl std::fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let client = self.client.as_ref().map(|client| client.client());
+        f.debug_struct("Exchange").field("wants_logs", &self.wants_logs).field("client", &client).finish()
+    }
+}
+
+impl Exchange {
+    /// Returns an exchange with events, and their receiver. Events that nobody has room for are dropped, so that a slow
+    /// reader holds up neither the child nor other callers. `logs` asks for log messages as well as for progress.
+    pub fn with_events(logs: bool) -> (Exchange, mpsc::Receiver<Event>) {
+        let (events, received) = mpsc::channel(MAX_EVENTS);
+        (Exchange { events: Some(events), wants_logs: logs, client: None }, received)
+    }
+
+    /// Lets requests that the child pushes go to `client`.
+    pub fn answered_by(mut self, client: Arc<dyn ClientPort>) -> Exchange {
+        self.client = Some(client);
+        self
+    }
+
+    /// Reports whether the caller asked for log messages.
+    pub(super) fn wants_logs(&self) -> bool {
+        self.wants_logs && self.events.is_some()
+    }
+
+    /// Hands an event over. Returns `false` if it was dropped.
+    pub(super) fn tell(&self, kind: fn(Bytes) -> Event, params: &[u8]) -> bool {
+        let Some(events) = &self.events else { return false };
+        if params.len() > MAX_EVENT {
+            return false;
+        }
+        // Copied: a slice would keep the whole read buffer until the receiver has read it.
+        events.try_send(kind(Bytes::copy_from_slice(params))).is_ok()
+    }
+}
+
+/// Clients that a request which a child pushes may be meant for.
+pub(super) enum Addressee<'a> {
+    /// No request that may lead to one is under way.
+    Nobody,
+    /// Only requests of callers that cannot be asked anything.
+    Mute,
+    /// Only requests of this client; the port of the newest.
+    One(&'a Arc<dyn ClientPort>),
+    /// Requests of several callers: on stdio nothing says which of them is meant.
+    Several,
+}
+
+/// Returns whom a pushed request is for, given the requests that are under way with their ids.
+pub(super) fn addressee<'a>(
+    under_way: impl Iterator<Item = (u64, &'a str, Option<&'a Exchange>)>,
+) -> Addressee<'a> {
+    let mut newest: Option<(u64, &Arc<dyn ClientPort>)> = None;
+    let mut mute = false;
+    for (id, asked, exchange) in under_way {
+        match exchange.and_then(|exchange| exchange.client.as_ref()) {
+            Some(port) => match newest {
+                Some((_, known)) if known.client() != port.client() => return Addressee::Several,
+                Some((newer, _)) if newer > id => {}
+                _ => newest = Some((id, port)),
+            },
+            None => mute |= may_ask(asked),
+        }
+    }
+    match (newest, mute) {
+        (None, false) => Addressee::Nobody,
+        (None, true) => Addressee::Mute,
+        (Some((_, port)), false) => Addressee::One(port),
+        (Some(_), true) => Addressee::Several,
+    }
+}
+
+/// Reports whether a server may ask its client something while it carries out a request of this method.
+fn may_ask(asked: &str) -> bool {
+    matches!(asked, method::TOOLS_CALL | method::RESOURCES_READ | method::PROMPTS_GET)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Client(u64);
+
+    impl ClientPort for Client {
+        fn client(&self) -> u64 {
+            self.0
+        }
+
+        fn on_request(&self, _: PushedRequest) -> Disposition {
+            Disposition::Answer(Answer::Result("{}".into()))
+        }
+    }
+
+    fn of(client: u64) -> Exchange {
+        Exchange::default().answered_by(Arc::new(Client(client)))
+    }
+
+    fn whom(under_way: &[(u64, &str, Option<&Exchange>)]) -> String {
+        match addressee(under_way.iter().copied()) {
+            Addressee::Nobody => "nobody".to_owned(),
+            Addressee::Mute => "mute".to_owned(),
+            Addressee::One(port) => port.client().to_string(),
+            Addressee::Several => "several".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_pushed_request_goes_to_the_only_client_that_it_can_be_for() {
+        let (one, again, other) = (of(1), of(1), of(2));
+        let call = method::TOOLS_CALL;
+        assert_eq!(whom(&[]), "nobody");
+        assert_eq!(whom(&[(1, method::PING, None), (2, method::LISTEN, None)]), "nobody");
+        assert_eq!(whom(&[(1, call, None)]), "mute");
+        assert_eq!(whom(&[(1, call, Some(&one)), (2, method::PING, None)]), "1");
+        assert_eq!(whom(&[(7, call, Some(&one)), (3, call, Some(&again))]), "1");
+        assert_eq!(whom(&[(1, call, Some(&one)), (2, call, Some(&other))]), "several");
+        assert_eq!(
+            whom(&[(1, call, Some(&one)), (2, call, None)]),
+            "several",
+            "a caller of REST may be meant"
+        );
+    }
+
+    #[test]
+    fn events_beyond_what_is_read_are_dropped_and_nothing_waits() {
+        let (exchange, mut events) = Exchange::with_events(false);
+        let told = (0..MAX_EVENTS + 5).filter(|_| exchange.tell(Event::Progress, b"{}")).count();
+        assert_eq!(told, MAX_EVENTS);
+        assert!(!exchange.tell(Event::Log, &vec![b' '; MAX_EVENT + 1]), "too long");
+        assert_eq!(events.try_recv(), Ok(Event::Progress("{}".into())));
+        assert!(exchange.tell(Event::Log, b"[]"), "there is room again");
+        drop(events);
+        assert!(!exchange.tell(Event::Progress, b"{}"), "nobody reads any more");
+    }
+}

@@ -1,0 +1,228 @@
+//! A request on its way to a server and back, the same for every operation and every dialect: the caller's rights, its
+//! places and its quota, the child, and what is counted.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::dispatch::{CallTerms, Said, Unchecked, dispatch, lists_are_current, require_tool};
+use super::keychange::calls_at_once;
+use super::standing::{Asker, present};
+use super::{Error, Gateway, Principal, ServerEntry, check_runs};
+use crate::access::{CallOfKey, Right};
+use crate::child::{Call, Limits};
+use crate::mcp::method;
+use crate::supervisor::ServerHandle;
+use crate::telemetry::metrics::{Kind, OK};
+
+/// Operation that a caller asks of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Operation<'a> {
+    /// Call of the tool with this name.
+    ToolCall(&'a str),
+    /// Read of the resource with this URI.
+    ResourceRead(&'a str),
+}
+
+impl<'a> Operation<'a> {
+    /// Returns the method of MCP that it is.
+    pub(super) fn method(self) -> &'static str {
+        match self {
+            Operation::ToolCall(_) => method::TOOLS_CALL,
+            Operation::ResourceRead(_) => method::RESOURCES_READ,
+        }
+    }
+
+    fn kind(self) -> Kind {
+        match self {
+            Operation::ToolCall(_) => Kind::Tool,
+            Operation::ResourceRead(_) => Kind::Resource,
+        }
+    }
+
+    /// Returns the name of the tool; `None` for what is no tool.
+    fn tool(self) -> Option<&'a str> {
+        match self {
+            Operation::ToolCall(tool) => Some(tool),
+            Operation::ResourceRead(_) => None,
+        }
+    }
+
+    /// Returns the name that usage is counted under.
+    fn counted_as(self) -> &'a str {
+        self.tool().unwrap_or(self.method())
+    }
+
+    fn check_allowed(self, caller: &Principal, entry: &ServerEntry) -> Result<(), Error> {
+        caller.require(Right::Member)?;
+        match self.tool() {
+            Some(tool) if !caller.permissions().allow_tool(&entry.id, tool) => {
+                Err(Error::ToolNotPermitted { tool: tool.to_owned() })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Request of a caller to a server.
+pub(super) struct Invocation<'a> {
+    /// Id or exact name of the server.
+    pub(super) server: &'a str,
+    pub(super) operation: Operation<'a>,
+    /// The operation as MCP's request, until a child may have it. One place for it: each call keeps this.
+    pub(super) call: Option<Call>,
+    /// Bytes that the caller gave, as usage counts them.
+    pub(super) sent: usize,
+    /// Deadline of the caller, which nothing extends; `None` for the default, which progress extends.
+    pub(super) timeout: Option<Duration>,
+}
+
+/// What a caller makes of an answer.
+pub(super) trait Payload: Sized {
+    /// Reads the answer of a child.
+    fn read(said: Said) -> Result<Self, Error>;
+
+    /// Returns the bytes that the caller gets, as usage counts them.
+    fn bytes(&self) -> usize;
+
+    /// Returns the outcome that is counted.
+    fn outcome(&self) -> &'static str {
+        OK
+    }
+}
+
+/// Answer to an invocation.
+pub(super) struct Answered<T> {
+    pub(super) payload: T,
+    /// Server that answered.
+    pub(super) entry: Arc<ServerEntry>,
+    pub(super) handle: Arc<ServerHandle>,
+    /// Time from admission to the child's answer.
+    pub(super) latency: Duration,
+}
+
+impl Gateway {
+    /// Carries a request to a server and returns what it answered. A request that may have reached the child is never
+    /// repeated. Dropping the future cancels it. Where requests have to queue, each key has its own queue.
+    #[allow(
+        clippy::manual_async_fn,
+        reason = "an async fn keeps its arguments twice, and this is a large one"
+    )]
+    pub(super) fn forward<'a, T: Payload + Send>(
+        &'a self,
+        caller: &'a Principal,
+        mut invocation: Invocation<'a>,
+    ) -> impl Future<Output = Result<Answered<T>, Error>> + Send + 'a {
+        async move {
+            let caller = &*present(caller)?;
+            let entry = self.entry(caller, invocation.server)?;
+            let operation = invocation.operation;
+            operation.check_allowed(caller, &entry)?;
+            check_runs(&entry)?;
+            let handle = self.handle(&entry)?;
+            let unchecked = self.check_before(&handle, &entry, operation, caller)?;
+            self.check_unread(caller)?;
+            let _under_way = self.begin_call(caller)?;
+            self.0.accounting.take(caller).await?;
+            let mut terms = self.terms(&handle, &entry, invocation.timeout, caller);
+            terms.unchecked = unchecked;
+            let meter = self.meter(&entry)?;
+            let counted_as = operation.counted_as();
+            let mut measured =
+                meter.calls.measure(operation.kind(), caller.key_id(), counted_as, terms.started);
+            let asker = Asker { caller, entry: &entry, tool: operation.tool() };
+            let reply: Result<T, Error> =
+                dispatch(&handle, &mut invocation.call, &terms, &asker).await.and_then(Payload::read);
+            if let Err(refused) = &reply
+                && never_reached(refused)
+            {
+                let refused = refused.clone();
+                measured.withdraw();
+                self.0.accounting.give_back(caller);
+                return Err(without_hidden(refused, caller, &entry));
+            }
+            measured.carried(invocation.sent, reply.as_ref().map_or(0, Payload::bytes));
+            let latency =
+                measured.end(reply.as_ref().map_or_else(|error| error.facts().name, Payload::outcome));
+            reply.map(|payload| Answered { payload, entry, handle, latency })
+        }
+    }
+
+    /// Makes the checks that the lists of the last child allow already. Returns the check that is due once the next one
+    /// has announced its own; `None` if none is.
+    fn check_before(
+        &self,
+        handle: &ServerHandle,
+        entry: &ServerEntry,
+        operation: Operation<'_>,
+        caller: &Principal,
+    ) -> Result<Option<Box<Unchecked>>, Error> {
+        let tool = match operation {
+            Operation::ToolCall(tool) => tool,
+            Operation::ResourceRead(uri) => {
+                return Ok(Some(Box::new(Unchecked::Resource(uri.to_owned()))));
+            }
+        };
+        let pin = handle.setting(&entry.definition, |policy| policy.pin);
+        let (catalog, gate) = (handle.catalog(), self.0.pins.gate(&entry.id, pin));
+        if catalog.tool(tool).is_some() && gate.is_none() {
+            return Ok(None);
+        }
+        if lists_are_current(handle) {
+            require_tool(&catalog, tool, gate.as_ref())
+                .map_err(|error| without_hidden(error, caller, entry))?;
+        }
+        Ok(Some(Box::new(Unchecked::Tool(tool.to_owned(), gate))))
+    }
+
+    /// Takes one of the places for calls that a key may have under way; given back when the guard is dropped.
+    fn begin_call<'a>(&self, caller: &'a Principal) -> Result<CallOfKey<'a>, Error> {
+        let limit = calls_at_once(caller, self.0.settings.calls_per_key);
+        caller.begin_call(limit).ok_or(Error::TooManyCalls { limit })
+    }
+
+    /// Returns the terms of a call that begins now. Its deadlines are by the caller's timeout if it
+    /// gives one, else by the server's definition, else by the gateway's settings.
+    fn terms<'a>(
+        &self,
+        handle: &ServerHandle,
+        entry: &ServerEntry,
+        timeout: Option<Duration>,
+        caller: &'a Principal,
+    ) -> CallTerms<'a> {
+        let (started, settings) = (Instant::now(), &self.0.settings);
+        let longest = settings.max_call_timeout;
+        let limits = match timeout {
+            Some(timeout) => Limits { first: started + timeout, idle: timeout, hard: started + timeout },
+            None => {
+                let of_server = handle.setting(&entry.definition, |policy| policy.call_timeout);
+                let idle = of_server.map_or(settings.call_timeout, |timeout| timeout.min(longest));
+                Limits { first: started + idle, idle, hard: started + longest }
+            }
+        };
+        CallTerms::new(started, limits, caller.key_id(), settings.call_timeout)
+    }
+}
+
+/// Reports whether a request was refused before a server could receive it, because of its content or its caller.
+fn never_reached(refused: &Error) -> bool {
+    matches!(
+        refused,
+        Error::ToolNotFound { .. }
+            | Error::ToolBlocked { .. }
+            | Error::ServerDisabled { .. }
+            | Error::ServerNotPermitted { .. }
+            | Error::ToolNotPermitted { .. }
+            | Error::Access(_)
+    )
+}
+
+/// Removes the suggestion of a tool that the caller may not see.
+fn without_hidden(error: Error, caller: &Principal, entry: &ServerEntry) -> Error {
+    match error {
+        Error::ToolNotFound { tool, suggestion } => {
+            let visible = |tool: &String| caller.permissions().allow_tool(&entry.id, tool);
+            Error::ToolNotFound { tool, suggestion: suggestion.filter(visible) }
+        }
+        other => other,
+    }
+}
