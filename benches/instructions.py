@@ -4,8 +4,9 @@
     benches/instructions.py CHILD DAEMON...
 
 CHILD is the bench program, which is also the echo server (`--echo-child`); each DAEMON is a build of mcpvisor. 16
-connections make 12,800 calls, every answer is checked, and only these calls are counted. Instructions repeat within a
-thousandth for the same build, whatever else the machine does; what is compared has to be built with one profile.
+connections make 12,800 calls, every answer is checked, and what the daemon does meanwhile is counted. Instructions
+repeat within half a hundredth for the same build, whatever else the machine does; what is compared has to be built with
+one profile. With KEEP=PATH in the environment, callgrind's file for the first DAEMON is kept as PATH-1, and so on.
 
 Needs Debian 12's valgrind (3.19) and gcc. That valgrind does not know pidfd_open and pidfd_send_signal, which the
 daemon cannot do without, so a copy of it is told which known calls have the same arguments.
@@ -24,8 +25,6 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.error
-import urllib.request
 
 CONNECTIONS, CALLS, WARM_UP = 16, 12_800, 1_600
 LIBRARY = pathlib.Path("/usr/libexec/valgrind")
@@ -109,7 +108,7 @@ class Daemon:
                     answers = connection.makefile("rb")
                     for number in range(calls // connections):
                         self.call(connection, answers, "%012d" % (index * 1_000_000 + number))
-            except (AssertionError, OSError, ValueError) as failure:
+            except Exception as failure:  # Any other end of the thread would count as calls that were made.
                 failures.append(failure)
 
         threads = [threading.Thread(target=one, args=(index,)) for index in range(connections)]
@@ -134,11 +133,17 @@ class Daemon:
         answer = answers.read(length)
         assert b" 200 " in status and nonce.encode() in answer, (status, answer[:300])
 
-    def end(self):
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(60)
-        self.log.close()
-        shutil.rmtree(self.folder)
+        try:
+            self.process.wait(60)
+        finally:
+            self.process.kill()
+            self.log.close()
+            shutil.rmtree(self.folder)
 
 
 def teach(folder):
@@ -154,45 +159,41 @@ def teach(folder):
     tool.write_bytes(image)
 
 
-def instructions(program, child, scratch):
+def instructions(program, child, scratch, number):
     library, out = scratch / "valgrind", scratch / "callgrind.out"
     if not library.exists():
         teach(library)
     env = {"VALGRIND_LIB": str(library)}
     before = ["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={out}"]
-    daemon = Daemon(program, child, before, env)
-    control = lambda order: subprocess.run(
-        ["callgrind_control", *order, str(daemon.process.pid)],
-        env={**os.environ, **env}, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )
-    daemon.wait_until_ready()
-    daemon.load(CONNECTIONS, WARM_UP)
-    control(["-i", "on"])
-    daemon.load(CONNECTIONS, CALLS)
-    control(["-i", "off"])
-    daemon.end()
+    with Daemon(program, child, before, env) as daemon:
+        control = lambda order: subprocess.run(
+            ["callgrind_control", "-i", order, str(daemon.process.pid)],
+            env={**os.environ, **env}, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )
+        daemon.wait_until_ready()
+        daemon.load(CONNECTIONS, WARM_UP)
+        control("on")
+        daemon.load(CONNECTIONS, CALLS)
+        control("off")
     totals = [line for line in out.read_text().splitlines() if line.startswith(("totals:", "summary:"))]
-    kept = os.environ.get("KEEP")
-    if kept:
-        shutil.copy(out, kept + "-" + pathlib.Path(program).parent.parent.name)
+    if "KEEP" in os.environ:
+        shutil.copy(out, f"{os.environ['KEEP']}-{number}")
     return int(totals[-1].split()[1]) / CALLS
 
 
-def pieces(program, child, scratch):
+def pieces(program, child, scratch, _number):
     source, library, counts = scratch / "count.c", scratch / "count.so", scratch / "count"
     source.write_text(COUNTER)
     subprocess.run(["gcc", "-O2", "-shared", "-fPIC", "-o", library, source], check=True)
     counts.write_bytes(bytes(4096))
-    daemon = Daemon(program, child, env={"LD_PRELOAD": str(library), "PIECES": str(counts)})
-    daemon.wait_until_ready()
-    daemon.load(CONNECTIONS, WARM_UP)
-    with open(counts, "r+b") as file, mmap.mmap(file.fileno(), 4096) as shared:
-        read = lambda: struct.unpack("<Q", shared[:8])[0]
-        begin = read()
-        daemon.load(CONNECTIONS, CALLS)
-        taken = read() - begin
-    daemon.end()
-    return taken / CALLS
+    with Daemon(program, child, env={"LD_PRELOAD": str(library), "PIECES": str(counts)}) as daemon:
+        daemon.wait_until_ready()
+        daemon.load(CONNECTIONS, WARM_UP)
+        with open(counts, "r+b") as file, mmap.mmap(file.fileno(), 4096) as shared:
+            read = lambda: struct.unpack("<Q", shared[:8])[0]
+            begin = read()
+            daemon.load(CONNECTIONS, CALLS)
+            return (read() - begin) / CALLS
 
 
 def main():
@@ -200,8 +201,8 @@ def main():
         sys.exit(__doc__)
     child, programs = sys.argv[1], sys.argv[2:]
     with tempfile.TemporaryDirectory(prefix="mcpvisor-count-") as scratch:
-        for program in programs:
-            cost, memory = (count(program, child, pathlib.Path(scratch)) for count in (instructions, pieces))
+        for number, program in enumerate(programs, 1):
+            cost, memory = (count(program, child, pathlib.Path(scratch), number) for count in (instructions, pieces))
             print(f"{cost:10.0f} instructions, {memory:6.2f} pieces of memory a call: {program}", flush=True)
 
 

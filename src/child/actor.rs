@@ -190,8 +190,8 @@ struct Running {
     activity: Arc<Activity>,
     control: mpsc::Sender<Control>,
     order: Option<oneshot::Sender<StopSequence>>,
-    /// Notifications since the child's start; taken by the refresh task once the handshake is done.
-    notices: Option<broadcast::Receiver<Notification>>,
+    /// Signal that a list has changed since the child's start.
+    lists_changed: Arc<Notify>,
     helpers: Vec<AbortHandle>,
 }
 
@@ -283,8 +283,8 @@ impl ChildState {
         let (calls, calls_in) = mpsc::channel(self.args.max_in_flight.max(16));
         let (control, control_in) = mpsc::channel(4);
         let (order, order_in) = oneshot::channel();
-        // Received from the start: real servers change their lists right after the handshake.
-        let fresh = self.args.notices.subscribe();
+        // Noticed from the start: real servers change their lists right after the handshake.
+        let lists_changed = Arc::new(Notify::new());
         let abandoned = Arc::new(Notify::new());
         let activity = Activity::new();
         let view = StartView::new(activity.clone(), self.args.launcher);
@@ -295,6 +295,7 @@ impl ChildState {
             abandoned: abandoned.clone(),
             control: control_in,
             notices: self.args.notices.clone(),
+            lists_changed: lists_changed.clone(),
             counters: self.args.counters.clone(),
             log: self.args.log.clone(),
             incarnation: self.args.incarnation,
@@ -335,8 +336,7 @@ impl ChildState {
         self.wire_open = true;
         self.shaking = true;
         let helpers = vec![drained, handshake.abort_handle()];
-        self.running =
-            Some(Running { guard, activity, control, order: Some(order), notices: Some(fresh), helpers });
+        self.running = Some(Running { guard, activity, control, order: Some(order), lists_changed, helpers });
     }
 
     fn teller(&self) -> Teller {
@@ -357,17 +357,15 @@ impl ChildState {
         match (result, &mut self.running) {
             (Ok((link, introduced)), Some(running)) if self.wire_open && self.exit.is_none() => {
                 self.args.catalog.publish(introduced.catalog.clone());
-                if let Some(notices) = running.notices.take() {
-                    let fresh = refresh::keep_fresh(
-                        link.clone(),
-                        introduced.facts.clone(),
-                        notices,
-                        self.args.catalog.clone(),
-                        running.activity.clone(),
-                        teller,
-                    );
-                    running.helpers.push(tokio::spawn(fresh).abort_handle());
-                }
+                let fresh = refresh::keep_fresh(
+                    link.clone(),
+                    introduced.facts.clone(),
+                    running.lists_changed.clone(),
+                    self.args.catalog.clone(),
+                    running.activity.clone(),
+                    teller,
+                );
+                running.helpers.push(tokio::spawn(fresh).abort_handle());
                 let actor = myself.clone();
                 let watch = probe::watch(
                     link.clone(),

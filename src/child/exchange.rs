@@ -48,7 +48,8 @@ pub trait ClientPort: Send + Sync {
     fn client(&self) -> u64;
 
     /// Takes a request that the child pushes while a request of this client is under way. Must not block. The client's
-    /// capabilities are for the port to check.
+    /// capabilities are for the port to check. Whoever keeps the sender of a parked answer drops it when the client has
+    /// no request under way any more.
     fn on_request(&self, request: PushedRequest) -> Disposition;
 }
 
@@ -82,13 +83,13 @@ impl Exchange {
     }
 
     /// Reports whether the caller asked for log messages.
-    pub(super) fn wants_logs(&self) -> bool {
+    fn wants_logs(&self) -> bool {
         self.wants_logs && self.events.is_some()
     }
 
-    /// Hands an event over. Returns `false` if it was dropped.
+    /// Hands an event over to the caller, if it asked for events. Returns `false` if it was dropped.
     pub(super) fn tell(&self, kind: fn(Bytes) -> Event, params: &[u8]) -> bool {
-        let Some(events) = &self.events else { return false };
+        let Some(events) = &self.events else { return true };
         if params.len() > MAX_EVENT {
             return false;
         }
@@ -109,7 +110,18 @@ pub(super) enum Addressee<'a> {
     Several,
 }
 
-/// Returns whom a pushed request is for, given the requests that are under way with their ids.
+/// Returns whom a log message is for, given the requests that the child has: the caller of the only one that it can be
+/// about, if it asked for such messages. `None` if nobody is to have it: on stdio nothing says which request a message
+/// is about, and one about another caller's may have that caller's data in it.
+pub(super) fn reader_of_logs<'a>(
+    under_way: impl Iterator<Item = (u64, &'a str, Option<&'a Exchange>)>,
+) -> Option<&'a Exchange> {
+    let mut speaking = under_way.filter(|(_, asked, exchange)| exchange.is_some() || may_ask(asked));
+    let (_, _, exchange) = speaking.next()?;
+    exchange.filter(|exchange| exchange.wants_logs() && speaking.next().is_none())
+}
+
+/// Returns whom a pushed request is for, given the requests that the child has, with their ids.
 pub(super) fn addressee<'a>(
     under_way: impl Iterator<Item = (u64, &'a str, Option<&'a Exchange>)>,
 ) -> Addressee<'a> {
@@ -182,6 +194,20 @@ mod tests {
             "several",
             "a caller of REST may be meant"
         );
+    }
+
+    #[test]
+    fn a_log_message_is_for_the_caller_of_the_only_request_that_it_can_be_about() {
+        let (logs, _logs) = Exchange::with_events(true);
+        let (progress, _progress) = Exchange::with_events(false);
+        let is_read = |under_way: &[(u64, &str, Option<&Exchange>)]| {
+            reader_of_logs(under_way.iter().copied()).is_some()
+        };
+        let call = method::TOOLS_CALL;
+        assert!(is_read(&[(1, method::PING, None), (2, call, Some(&logs))]));
+        assert!(!is_read(&[]) && !is_read(&[(1, call, Some(&progress))]));
+        assert!(!is_read(&[(1, call, Some(&logs)), (2, call, Some(&progress))]));
+        assert!(!is_read(&[(1, call, Some(&logs)), (2, call, None)]), "a caller of REST may be meant");
     }
 
     #[test]

@@ -10,12 +10,18 @@ use crate::mcp::Answer;
 
 /// Maximum number of requests that wait; the next ones are refused.
 const MAX_PARKED: usize = 64;
+/// Longest id of a request that may wait, in bytes.
+const MAX_ID_BYTES: usize = 1024;
 
 /// Pushed requests that are not answered yet, by the child's ids.
 #[derive(Default)]
 pub(super) struct Parked {
-    waits: JoinSet<(Bytes, Answer)>,
-    ids: HashMap<Bytes, AbortHandle>,
+    waits: JoinSet<(u64, Bytes, Answer)>,
+    /// Number of the wait for each id: an answer may be on its way when the child takes its request back and uses the
+    /// id again.
+    ids: HashMap<Bytes, (u64, AbortHandle)>,
+    /// Number of the last wait.
+    last: u64,
 }
 
 impl Parked {
@@ -24,32 +30,43 @@ impl Parked {
         self.waits.is_empty()
     }
 
-    /// Waits for the answer to the request with this id. Returns `false` if too many wait, or one of the same id.
-    pub(super) fn park(&mut self, id: Bytes, answer: oneshot::Receiver<Answer>) -> bool {
-        if self.ids.len() >= MAX_PARKED || self.ids.contains_key(&id) {
-            return false;
+    /// Returns why a request with this id could not wait; `None` if it can.
+    pub(super) fn refusal(&self, id: &[u8]) -> Option<&'static str> {
+        if id.len() > MAX_ID_BYTES {
+            return Some("the id of the request is longer than a kibibyte");
         }
-        let name = id.clone();
-        let wait = self.waits.spawn(async move {
-            let gone = Answer::Error(-32603, "the client has gone".into());
-            (name, answer.await.unwrap_or(gone))
-        });
-        self.ids.insert(id, wait);
-        true
+        if self.ids.contains_key(id) {
+            return Some("a request with this id waits for its answer already");
+        }
+        (self.ids.len() >= MAX_PARKED).then_some("too many requests wait for the client's answer")
     }
 
-    /// Drops the request with this id, because the child has taken it back.
-    pub(super) fn cancel(&mut self, id: &[u8]) {
-        if let Some(wait) = self.ids.remove(id) {
-            wait.abort();
-        }
+    /// Waits for the answer to the request with this id, for which [`Parked::refusal`] has no reason against it.
+    pub(super) fn park(&mut self, id: Bytes, answer: oneshot::Receiver<Answer>) {
+        self.last += 1;
+        let (number, name) = (self.last, id.clone());
+        let wait = self.waits.spawn(async move {
+            let gone = Answer::Error(-32603, "the client has gone".into());
+            (number, name, answer.await.unwrap_or(gone))
+        });
+        self.ids.insert(id, (number, wait));
+    }
+
+    /// Drops the request with this id, because the child has taken it back. Returns `false` if none of this id waits.
+    pub(super) fn cancel(&mut self, id: &[u8]) -> bool {
+        let wait = self.ids.remove(id);
+        wait.inspect(|(_, wait)| wait.abort()).is_some()
     }
 
     /// Returns the next answer with the id it is for; `None` if that request was taken back. Cancel safe. Must not be
     /// awaited while none waits.
     pub(super) async fn next(&mut self) -> Option<(Bytes, Answer)> {
-        let (id, answer) = self.waits.join_next().await?.ok()?;
-        self.ids.remove(&id).map(|_| (id, answer))
+        let (number, id, answer) = self.waits.join_next().await?.ok()?;
+        let is_wanted = self.ids.get(&id).is_some_and(|(wanted, _)| *wanted == number);
+        is_wanted.then(|| {
+            self.ids.remove(&id);
+            (id, answer)
+        })
     }
 }
 
@@ -66,7 +83,8 @@ mod tests {
         let mut parked = Parked::default();
         let (answer, waits) = oneshot::channel();
         let (gone, waits_too) = oneshot::channel();
-        assert!(parked.park("1".into(), waits) && parked.park("\"a\"".into(), waits_too));
+        parked.park("1".into(), waits);
+        parked.park("\"a\"".into(), waits_too);
         answer.send(result()).expect("waited for");
         assert_eq!(parked.next().await, Some(("1".into(), result())));
         drop(gone);
@@ -79,25 +97,43 @@ mod tests {
         let mut parked = Parked::default();
         let (mut answer, waits) = oneshot::channel::<Answer>();
         parked.park("1".into(), waits);
-        parked.cancel(b"1");
+        assert!(parked.cancel(b"1") && !parked.cancel(b"1"));
         assert_eq!(parked.next().await, None);
         answer.closed().await;
-        assert!(parked.park("1".into(), oneshot::channel().1), "its id is free again");
+        assert_eq!(parked.refusal(b"1"), None, "its id is free again");
+    }
+
+    #[tokio::test]
+    async fn a_late_answer_is_not_given_to_the_next_request_of_that_id() {
+        let mut parked = Parked::default();
+        let (late, waits) = oneshot::channel();
+        parked.park("1".into(), waits);
+        late.send(Answer::Result("\"of the first\"".into())).expect("waited for");
+        // The wait ends before the child takes its request back.
+        tokio::task::yield_now().await;
+        parked.cancel(b"1");
+        let (answer, waits) = oneshot::channel();
+        parked.park("1".into(), waits);
+        assert_eq!(parked.next().await, None);
+        answer.send(result()).expect("waited for");
+        assert_eq!(parked.next().await, Some(("1".into(), result())));
     }
 
     #[tokio::test]
     async fn there_is_an_end_to_the_number_of_requests_that_wait() {
         let mut parked = Parked::default();
-        let answers: Vec<_> = (0..=MAX_PARKED)
-            .map(|id| {
-                let (answer, waits) = oneshot::channel::<Answer>();
-                (answer, parked.park(id.to_string().into(), waits))
-            })
-            .collect();
-        let taken = answers.iter().filter(|(_, taken)| *taken).count();
-        assert_eq!(taken, MAX_PARKED);
-        let (_again, waits) = oneshot::channel();
-        parked.cancel(b"1");
-        assert!(!parked.park("2".into(), waits), "an id that waits already");
+        let mut answers = Vec::new();
+        for id in 0..MAX_PARKED {
+            assert_eq!(parked.refusal(id.to_string().as_bytes()), None);
+            let (answer, waits) = oneshot::channel::<Answer>();
+            answers.push(answer);
+            parked.park(id.to_string().into(), waits);
+        }
+        let why = |parked: &Parked, id: &[u8]| parked.refusal(id).unwrap_or_default().to_owned();
+        assert!(why(&parked, b"new").starts_with("too many"));
+        assert!(parked.cancel(b"1"));
+        assert_eq!(parked.refusal(b"new"), None);
+        assert!(why(&parked, b"2").contains("already"));
+        assert!(why(&parked, &[b'1'; MAX_ID_BYTES + 1]).contains("kibibyte"));
     }
 }

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::broadcast;
-use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::sync::Notify;
 
 use super::call::{Call, Link, Outcome};
 use super::catalog::CatalogSlot;
@@ -15,7 +14,6 @@ use super::pending::Limits;
 use super::probe::Activity;
 use super::request::HandshakeError;
 use super::teller::Teller;
-use super::wire::Notification;
 use crate::mcp::{Era, HandshakeInfo, method};
 
 /// Shortest time between two readings of the lists.
@@ -23,11 +21,12 @@ const DEBOUNCE: Duration = Duration::from_secs(1);
 /// Lifetime of a listen request, which has no natural end.
 const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// Refreshes the catalog as long as the child runs; the task must be aborted with it.
+/// Refreshes the catalog as long as the child runs, each time that `changed` is notified; the task must be aborted with
+/// the child.
 pub(super) async fn keep_fresh(
     link: Link,
     facts: HandshakeInfo,
-    mut notices: broadcast::Receiver<Notification>,
+    changed: Arc<Notify>,
     catalog: Arc<CatalogSlot>,
     activity: Arc<Activity>,
     teller: Teller,
@@ -35,16 +34,8 @@ pub(super) async fn keep_fresh(
     let listening = listen(&link, &facts, &activity);
     let refreshing = async {
         loop {
-            match notices.recv().await {
-                // The channel is the server's, for all its children.
-                Ok(notice) if notice.incarnation == link.incarnation() && is_list_change(&notice.method) => {}
-                // A missed notification may have been a change.
-                Err(RecvError::Lagged(_)) => {}
-                Ok(_) => continue,
-                Err(RecvError::Closed) => return,
-            }
             // Any number of announced changes needs one reading.
-            while !matches!(notices.try_recv(), Err(TryRecvError::Empty | TryRecvError::Closed)) {}
+            changed.notified().await;
             match reload_catalog(&link, &facts, &catalog.load(), &teller).await {
                 Ok(fresh) => catalog.publish(Arc::new(fresh)),
                 Err(HandshakeError::Gone) => return,
@@ -66,7 +57,8 @@ pub(super) async fn keep_fresh(
 const LISTS: [(&str, &str); 3] =
     [("tools", "toolsListChanged"), ("resources", "resourcesListChanged"), ("prompts", "promptsListChanged")];
 
-fn is_list_change(name: &str) -> bool {
+/// Reports whether a notification of this name says that a list has changed.
+pub(super) fn is_list_change(name: &str) -> bool {
     matches!(name, method::TOOLS_CHANGED | method::RESOURCES_CHANGED | method::PROMPTS_CHANGED)
 }
 

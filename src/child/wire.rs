@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,12 +16,13 @@ use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 
 use super::call::{Outcome, Submitted, Unsent};
 use super::counters::Counters;
-use super::exchange::{Addressee, Disposition, Event, Exchange, PushedRequest, addressee};
+use super::exchange::{Addressee, Disposition, Event, Exchange, PushedRequest, addressee, reader_of_logs};
 use super::log::{ServerLog, Stream, printable};
 use super::noise::Noise;
 use super::parked::Parked;
 use super::pending::Pending;
 use super::probe::Activity;
+use super::refresh::is_list_change;
 use super::timer::Timer;
 use crate::jsonrpc::{self, Framer, Incoming, Line, Mended, Oversize, TooLong};
 use crate::mcp::{self, Answer, method};
@@ -87,6 +89,8 @@ pub(super) struct WireConfig {
     pub(super) abandoned: Arc<Notify>,
     pub(super) control: mpsc::Receiver<Control>,
     pub(super) notices: broadcast::Sender<Notification>,
+    /// Signal that a list has changed.
+    pub(super) lists_changed: Arc<Notify>,
     pub(super) counters: Arc<Counters>,
     pub(super) log: ServerLog,
     pub(super) incarnation: u64,
@@ -121,6 +125,7 @@ impl Waiter {
 struct Wire {
     server: Arc<str>,
     notices: broadcast::Sender<Notification>,
+    lists_changed: Arc<Notify>,
     counters: Arc<Counters>,
     log: ServerLog,
     incarnation: u64,
@@ -249,6 +254,7 @@ impl Wire {
         let wire = Wire {
             server: wiring.server,
             notices: wiring.notices,
+            lists_changed: wiring.lists_changed,
             counters: wiring.counters,
             log: wiring.log,
             incarnation: wiring.incarnation,
@@ -418,15 +424,24 @@ impl Wire {
             method::CANCELLED => self.take_cancellation(params.as_deref()),
             method::MESSAGE => self.take_log_message(params.as_deref()),
             _ => {
-                // Copied: a slice would keep the whole read buffer until the receivers have read it.
-                let params = params.filter(|params| params.len() <= MAX_NOTICE);
-                let params = params.map(|params| Bytes::copy_from_slice(&params));
-                let incarnation = self.incarnation;
-                if self.notices.send(Notification { incarnation, method: name.into(), params }).is_err() {
-                    self.counters.dropped_notice();
+                if is_list_change(&name) {
+                    self.lists_changed.notify_one();
                 }
+                self.tell_notice(name, params);
             }
         }
+    }
+
+    fn tell_notice(&self, name: String, params: Option<Bytes>) {
+        if self.notices.receiver_count() == 0 {
+            return;
+        }
+        // Copied: a slice would keep the whole read buffer until the receivers have read it.
+        let params = params.filter(|params| params.len() <= MAX_NOTICE);
+        let params = params.map(|params| Bytes::copy_from_slice(&params));
+        let notice = Notification { incarnation: self.incarnation, method: name.into(), params };
+        // Who has subscribed may leave at any time.
+        let _ = self.notices.send(notice);
     }
 
     fn take_progress(&mut self, params: Option<&[u8]>) {
@@ -447,19 +462,20 @@ impl Wire {
         else {
             return;
         };
-        // The one call of ours that a child may end this way is an open stream (spec
-        // 2026-07-28, basic/patterns/cancellation).
+        // It takes back a request of its own, or ends the one call of ours that it may end this way: an open stream
+        // (spec 2026-07-28, basic/patterns/cancellation).
+        if self.parked.cancel(params.id.get().as_bytes()) {
+            return;
+        }
         let listening = jsonrpc::own_id(params.id.get())
             .filter(|id| self.pending.get_mut(*id).is_some_and(|waiter| waiter.method == method::LISTEN));
-        match listening.and_then(|id| self.pending.complete(id)) {
-            Some(waiter) => drop(waiter.reply.send(Outcome::Result(Bytes::from_static(b"{}")))),
-            // Or it takes back a request of its own.
-            None => self.parked.cancel(params.id.get().as_bytes()),
+        if let Some(waiter) = listening.and_then(|id| self.pending.complete(id)) {
+            let _ = waiter.reply.send(Outcome::Result(Bytes::from_static(b"{}")));
         }
     }
 
     /// Writes a log message of the child to the server's log (spec 2025-11-25, server/utilities/logging), and tells it to
-    /// the caller that asked for such messages, if only one did: on stdio, nothing says which request they are of.
+    /// the caller that it is for.
     fn take_log_message(&mut self, params: Option<&[u8]>) {
         // During a flood, the message is not even parsed.
         if self.log.refuses() {
@@ -472,13 +488,16 @@ impl Wire {
         if !self.log.push(self.incarnation, Stream::Log, &printable(line.as_bytes())) {
             self.counters.left_out();
         }
-        let exchanges = self.pending.waiters().filter_map(|waiter| waiter.exchange.as_deref());
-        let mut interested = exchanges.filter(|exchange| exchange.wants_logs());
-        if let (Some(exchange), None) = (interested.next(), interested.next())
-            && !exchange.tell(Event::Log, params)
-        {
+        let reader = reader_of_logs(self.under_way());
+        if reader.is_some_and(|exchange| !exchange.tell(Event::Log, params)) {
             self.counters.dropped_notice();
         }
+    }
+
+    /// Returns the requests that the child has, with their ids and methods.
+    fn under_way(&self) -> impl Iterator<Item = (u64, &str, Option<&Exchange>)> {
+        let sent = self.pending.with_ids().filter(|(_, waiter)| waiter.unsent.is_none());
+        sent.map(|(id, waiter)| (id, &*waiter.method, waiter.exchange.as_deref()))
     }
 
     /// Answers a request of the child, or hands it to the client that it is for.
@@ -486,32 +505,31 @@ impl Wire {
         if asked == method::PING {
             return self.answer_child(id, &mcp::answer(&asked));
         }
-        let under_way =
-            self.pending.with_ids().map(|(id, waiter)| (id, &*waiter.method, waiter.exchange.as_deref()));
-        let disposition = match addressee(under_way) {
+        let refused = |reason: &'static str| Disposition::Answer(Answer::Error(-32603, reason.into()));
+        let disposition = match addressee(self.under_way()) {
             Addressee::Nobody | Addressee::Mute => Disposition::Answer(mcp::answer(&asked)),
-            Addressee::Several => Disposition::Answer(Answer::Error(
-                -32603,
-                "requests of several clients are under way, and nothing says which of them this is for"
-                    .into(),
-            )),
+            Addressee::Several => refused(
+                "requests of several clients are under way, and nothing says which of them this is for",
+            ),
             Addressee::One(_) if params.as_ref().is_some_and(|params| params.len() > MAX_PUSHED) => {
-                Disposition::Answer(Answer::Error(-32603, "the request is longer than a mebibyte".into()))
+                refused("the request is longer than a mebibyte")
             }
-            Addressee::One(client) => {
-                // Copied: a slice would keep the whole read buffer as long as the client thinks.
-                let params = params.map(|params| Bytes::copy_from_slice(&params));
-                client.on_request(PushedRequest { method: asked, params })
-            }
+            // Before the client sees a question that could not wait for its answer.
+            Addressee::One(client) => match self.parked.refusal(id) {
+                Some(reason) => refused(reason),
+                None => {
+                    // Copied: a slice would keep the whole read buffer as long as the client thinks.
+                    let params = params.map(|params| Bytes::copy_from_slice(&params));
+                    let request = PushedRequest { method: asked, params };
+                    // The task of a child must not end with a defect of a client's port.
+                    catch_unwind(AssertUnwindSafe(|| client.on_request(request)))
+                        .unwrap_or_else(|_| refused("the gateway failed to ask the client"))
+                }
+            },
         };
         match disposition {
             Disposition::Answer(answer) => self.answer_child(id, &answer),
-            Disposition::Park(answer) => {
-                if !self.parked.park(Bytes::copy_from_slice(id), answer) {
-                    let full = "too many requests wait for the client's answer";
-                    self.answer_child(id, &Answer::Error(-32603, full.into()));
-                }
-            }
+            Disposition::Park(answer) => self.parked.park(Bytes::copy_from_slice(id), answer),
         }
     }
 
@@ -528,7 +546,7 @@ impl Wire {
             return;
         }
         match answer {
-            Answer::Result(result) => jsonrpc::push_result(&mut self.out, id, result),
+            Answer::Result(result) => jsonrpc::push_result(&mut self.out, id, &jsonrpc::one_line(result)),
             Answer::Error(code, message) => jsonrpc::push_error(&mut self.out, id, *code, message),
         }
     }

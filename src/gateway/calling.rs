@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde_json::value::RawValue;
 
 use super::dispatch::Said;
 use super::forward::{Answered, Invocation, Operation, Payload};
@@ -16,27 +17,23 @@ use crate::telemetry::metrics::OK;
 impl Gateway {
     /// Calls a tool. A call that may have reached the child is never repeated. Dropping the future cancels the call.
     /// Where calls have to queue, each key has its own queue.
-    pub async fn call_tool(&self, call: &ToolCall<'_>, caller: &Principal) -> Result<ToolReply, Error> {
+    pub fn call_tool<'a>(
+        &'a self,
+        call: &'a ToolCall<'a>,
+        caller: &'a Principal,
+    ) -> impl Future<Output = Result<ToolReply, Error>> + Send + 'a {
         let operation = Operation::ToolCall(&call.tool);
-        let mut request = Call::new(operation.method(), tool_members(call)?);
+        let mut request = Call::new(operation.method(), tool_members(call));
         (request.meta, request.progress) = (call.meta.clone(), true);
         let invocation = Invocation {
             server: &call.server,
             operation,
             call: Some(request),
-            sent: call.arguments.as_ref().map_or(0, Bytes::len),
+            sent: call.arguments.map_or(0, |given| given.get().len()),
             timeout: call.timeout,
         };
-        let answered: Answered<mcp::ToolResult> = self.forward(caller, invocation).await?;
-        let reply = answered.payload;
-        Ok(ToolReply {
-            server_id: answered.entry.id.clone(),
-            structured: reply.structured,
-            content: reply.content,
-            whole: reply.whole,
-            is_error: reply.is_error,
-            latency: answered.latency,
-        })
+        // No future of its own: each would have its place in that of every call.
+        self.forward::<mcp::ToolResult>(caller, invocation)
     }
 
     /// Reads a resource. `timeout` has the meaning of that in [`ToolCall`], `caller` that of [`Gateway::call_tool`].
@@ -48,11 +45,11 @@ impl Gateway {
         caller: &Principal,
     ) -> Result<ResourceReply, Error> {
         let mut members = b"\"uri\":".to_vec();
-        push_string(&mut members, uri)?;
+        push_string(&mut members, uri);
         let operation = Operation::ResourceRead(uri);
         let call = Some(Call::new(operation.method(), members.into()));
         let invocation = Invocation { server, operation, call, sent: uri.len(), timeout };
-        let answered: Answered<mcp::ReadContents> = self.forward(caller, invocation).await?;
+        let answered = self.forward::<mcp::ReadContents>(caller, invocation).await?;
         let catalog = answered.handle.catalog();
         let known = catalog.resources().iter().find(|known| &*known.uri == uri);
         let name = known.and_then(|known| known.name.clone());
@@ -62,6 +59,8 @@ impl Gateway {
 }
 
 impl Payload for mcp::ToolResult {
+    type Reply = ToolReply;
+
     fn read(said: Said) -> Result<mcp::ToolResult, Error> {
         match said {
             Ok(result) => mcp::read_tool_result(&result).map_err(without_result),
@@ -78,9 +77,17 @@ impl Payload for mcp::ToolResult {
     fn outcome(&self) -> &'static str {
         if self.is_error { "tool_error" } else { OK }
     }
+
+    fn reply(answered: Answered<mcp::ToolResult>) -> ToolReply {
+        let Answered { payload, entry, latency, .. } = answered;
+        let mcp::ToolResult { structured, content, is_error, whole } = payload;
+        ToolReply { server_id: entry.id.clone(), structured, content, is_error, whole, latency }
+    }
 }
 
 impl Payload for mcp::ReadContents {
+    type Reply = Answered<mcp::ReadContents>;
+
     fn read(said: Said) -> Result<mcp::ReadContents, Error> {
         match said {
             Ok(result) => mcp::read_contents(&result).map_err(|reason| Error::BadReply { reason }),
@@ -95,19 +102,23 @@ impl Payload for mcp::ReadContents {
     fn bytes(&self) -> usize {
         self.iter().map(|one| one.get().len()).sum()
     }
+
+    fn reply(answered: Answered<mcp::ReadContents>) -> Answered<mcp::ReadContents> {
+        answered
+    }
 }
 
 /// Returns the members of `params` of a tool call, on one line.
-fn tool_members(call: &ToolCall<'_>) -> Result<Bytes, Error> {
+fn tool_members(call: &ToolCall<'_>) -> Bytes {
     let (name, arguments) = (b"\"name\":", b",\"arguments\":");
-    let given = call.arguments.clone().map_or(Bytes::from_static(b"{}"), one_line);
+    let given = one_line(call.arguments.map_or("{}", RawValue::get).as_bytes());
     // Exactly as long as needed unless something is escaped: then the bytes are taken over as they are.
     let mut members = Vec::with_capacity(name.len() + call.tool.len() + 2 + arguments.len() + given.len());
     members.extend_from_slice(name);
-    push_string(&mut members, &call.tool)?;
+    push_string(&mut members, &call.tool);
     members.extend_from_slice(arguments);
     members.extend_from_slice(&given);
-    Ok(members.into())
+    members.into()
 }
 
 fn without_result(why: NoResult) -> Error {
@@ -121,6 +132,7 @@ fn from_rpc(error: RpcError) -> Error {
     Error::Rpc { code: error.code, message: error.message, data: error.data }
 }
 
-fn push_string(out: &mut Vec<u8>, text: &str) -> Result<(), Error> {
-    serde_json::to_writer(out, text).map_err(|error| Error::Internal { reason: error.to_string() })
+fn push_string(out: &mut Vec<u8>, text: &str) {
+    // Writing a string to memory cannot fail.
+    drop(serde_json::to_writer(out, text));
 }

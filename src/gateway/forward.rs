@@ -77,7 +77,10 @@ pub(super) struct Invocation<'a> {
 }
 
 /// What a caller makes of an answer.
-pub(super) trait Payload: Sized {
+pub(super) trait Payload: Sized + Send {
+    /// What the caller gets.
+    type Reply;
+
     /// Reads the answer of a child.
     fn read(said: Said) -> Result<Self, Error>;
 
@@ -88,6 +91,9 @@ pub(super) trait Payload: Sized {
     fn outcome(&self) -> &'static str {
         OK
     }
+
+    /// Returns what the caller gets.
+    fn reply(answered: Answered<Self>) -> Self::Reply;
 }
 
 /// Answer to an invocation.
@@ -107,11 +113,11 @@ impl Gateway {
         clippy::manual_async_fn,
         reason = "an async fn keeps its arguments twice, and this is a large one"
     )]
-    pub(super) fn forward<'a, T: Payload + Send>(
+    pub(super) fn forward<'a, T: Payload>(
         &'a self,
         caller: &'a Principal,
         mut invocation: Invocation<'a>,
-    ) -> impl Future<Output = Result<Answered<T>, Error>> + Send + 'a {
+    ) -> impl Future<Output = Result<T::Reply, Error>> + Send + 'a {
         async move {
             let caller = &*present(caller)?;
             let entry = self.entry(caller, invocation.server)?;
@@ -143,7 +149,7 @@ impl Gateway {
             measured.carried(invocation.sent, reply.as_ref().map_or(0, Payload::bytes));
             let latency =
                 measured.end(reply.as_ref().map_or_else(|error| error.facts().name, Payload::outcome));
-            reply.map(|payload| Answered { payload, entry, handle, latency })
+            reply.map(|payload| T::reply(Answered { payload, entry, handle, latency }))
         }
     }
 

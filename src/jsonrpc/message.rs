@@ -244,15 +244,12 @@ pub fn push_error(out: &mut BytesMut, id: &[u8], code: i32, message: &str) {
 }
 
 /// Puts JSON on one line. Valid JSON has raw line breaks only between tokens, so blanks can replace them.
-pub fn one_line(json: Bytes) -> Bytes {
-    if memchr::memchr2(b'\n', b'\r', &json).is_none() {
-        return json;
+pub fn one_line(json: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr2(b'\n', b'\r', json).is_none() {
+        return Cow::Borrowed(json);
     }
-    let mut text = BytesMut::from(&json[..]);
-    for byte in text.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')) {
-        *byte = b' ';
-    }
-    text.freeze()
+    let blank = |byte: &u8| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte };
+    Cow::Owned(json.iter().map(blank).collect())
 }
 
 fn push_number(out: &mut BytesMut, number: u64) {
@@ -386,7 +383,7 @@ mod tests {
             id in any::<u64>(), progress in any::<bool>(), text in "\\PC{0,40}", meta in any::<bool>()
         ) {
             let value = serde_json::to_string_pretty(&serde_json::json!({"a": text, "b": [1, 2]})).unwrap();
-            let value = one_line(Bytes::from(value));
+            let value = one_line(value.as_bytes()).into_owned();
             let mut members = b"\"v\":".to_vec();
             members.extend_from_slice(&value);
             let mut out = BytesMut::new();

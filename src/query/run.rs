@@ -293,16 +293,20 @@ async fn call(
     while let Some(wait) = caller.take_request().and_then(|reading| reading.refused) {
         while_accepted(caller, tokio::time::sleep(wait)).await?;
     }
-    let bytes = Bytes::from(arguments.get().to_owned());
     let asked = ToolCall {
         server: Cow::Borrowed(&*tool.server_id),
         tool: Cow::Borrowed(&*tool.tool),
-        arguments: Some(bytes.clone()),
+        arguments: Some(&arguments),
         meta: Bytes::new(),
         timeout: None,
     };
-    let mut recording =
-        Recording { gateway, caller, tool: &tool, arguments: &bytes, outcome: Outcome::Unknown };
+    let mut recording = Recording {
+        gateway,
+        caller,
+        tool: &tool,
+        arguments: arguments.get().as_bytes(),
+        outcome: Outcome::Unknown,
+    };
     let answered = gateway.call_tool(&asked, caller).await;
     recording.outcome = match &answered {
         Ok(_) => Outcome::Done,

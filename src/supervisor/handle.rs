@@ -22,7 +22,7 @@ use crate::mcp::Era;
 use crate::process::TreeView;
 
 /// Number of notifications buffered for those who subscribe; when more arrive, the oldest are dropped.
-const MAX_NOTICES: usize = 256;
+const MAX_NOTICES: usize = 64;
 
 /// State, lists and call admission of one server.
 pub struct ServerHandle {
@@ -173,7 +173,7 @@ impl ServerHandle {
     }
 
     /// Subscribes to the notifications of all its children, now and later, that belong to no call. A receiver that falls
-    /// behind by 256 of them loses the oldest, and is told so.
+    /// behind by 64 of them loses the oldest, and is told so.
     pub fn subscribe(&self) -> broadcast::Receiver<Notification> {
         self.notices.subscribe()
     }

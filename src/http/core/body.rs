@@ -245,6 +245,8 @@ impl<B> Collecting<B> {
     }
 
     fn collected(&mut self) -> Bytes {
+        // This stays as long as the call: nothing is to ring meanwhile.
+        self.end = None;
         match self.more.take() {
             Some(more) => more.freeze(),
             None => std::mem::take(&mut self.first),
@@ -493,6 +495,34 @@ mod tests {
         let limit = Duration::from_secs(30);
         let read = read(request(Some("application/json"), Body::new(Endless)), 16, limit).await;
         assert_eq!(read, Err(BodyError::TooSlow { limit }));
+    }
+
+    #[tokio::test]
+    async fn a_body_in_pieces_with_pauses_is_put_together_up_to_the_limit() {
+        struct Pieces(Vec<&'static [u8]>, bool);
+        impl HttpBody for Pieces {
+            type Data = Bytes;
+            type Error = std::convert::Infallible;
+            fn poll_frame(
+                mut self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+            ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+                self.1 = !self.1;
+                if self.1 {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Poll::Ready(self.0.pop().map(|piece| Ok(Frame::data(Bytes::from_static(piece)))))
+            }
+        }
+        let read = |pieces: &[&'static [u8]]| {
+            let pieces = Pieces(pieces.iter().rev().copied().collect(), false);
+            Collecting::new(pieces, 6, Duration::from_secs(5))
+        };
+        assert_eq!(read(&[b"", b"{\"", b"", b"a\":", b"1"]).await, Ok(Bytes::from_static(b"{\"a\":1")));
+        assert_eq!(read(&[b"{}"]).await, Ok(Bytes::from_static(b"{}")));
+        assert_eq!(read(&[]).await, Ok(Bytes::new()));
+        assert_eq!(read(&[b"1234", b"567"]).await, Err(BodyError::TooLong { limit: 6 }));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde_json::value::RawValue;
 
 use super::errors::ApiError;
 use super::fields::{Fields, Page, last, success};
@@ -25,16 +26,16 @@ pub(super) fn read_invoke(body: &Bytes, longest: Duration) -> Result<ToolCall<'_
     let call = ToolCall {
         server: fields.name("mcp_id", server),
         tool: fields.name("tool", tool),
-        arguments: fields.object("arguments", arguments, body),
+        arguments: fields.object("arguments", arguments),
         timeout: fields.timeout(timeout, longest),
-        meta: fields.object("context", context, body).map_or_else(Bytes::new, context_meta),
+        meta: fields.object("context", context).map_or_else(Bytes::new, context_meta),
     };
     fields.finish(call)
 }
 
 /// Returns the member of `_meta` that a `context` is forwarded as (`docs/http-api.md`, P10.2).
-fn context_meta(context: Bytes) -> Bytes {
-    [b"\"plexmcp/context\":", &one_line(context)[..]].concat().into()
+fn context_meta(context: &RawValue) -> Bytes {
+    [b"\"plexmcp/context\":", &*one_line(context.get().as_bytes())].concat().into()
 }
 
 /// Request of `POST /v1/mcp/resources`.

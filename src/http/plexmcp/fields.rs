@@ -4,7 +4,6 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -80,14 +79,14 @@ impl Fields {
         }
     }
 
-    /// Checks that a member is an object, and returns it as a slice of the body.
-    pub(super) fn object(&mut self, field: &str, raw: Option<&RawValue>, body: &Bytes) -> Option<Bytes> {
+    /// Checks that a member is an object, and returns it as it was written.
+    pub(super) fn object<'a>(&mut self, field: &str, raw: Option<&'a RawValue>) -> Option<&'a RawValue> {
         let raw = raw?;
         if !is_object(raw) {
             self.problem(field, "must be an object");
             return None;
         }
-        Some(body.slice_ref(raw.get().as_bytes()))
+        Some(raw)
     }
 
     pub(super) fn finish<T>(self, value: T) -> Result<T, ApiError> {

@@ -8,6 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use serde_json::value::RawValue;
 
 use super::errors::{ApiError, bad_query};
 use super::{RequestContext, Shared, bodies, invoker, payloads};
@@ -70,8 +71,8 @@ fn check_head<B>(
 async fn invoke(shared: &Shared, context: &RequestContext, body: &Bytes) -> Result<Response, ApiError> {
     let call = bodies::read_invoke(body, shared.gateway.settings().max_call_timeout)?;
     if shared.gateway.audit().settings().calls {
-        let arguments = call.arguments.as_deref().unwrap_or(b"{}");
-        context.calls(format!("{}/{}", call.server, call.tool), arguments);
+        let arguments = call.arguments.map_or("{}", RawValue::get);
+        context.calls(format!("{}/{}", call.server, call.tool), arguments.as_bytes());
     }
     let caller = context.caller().ok_or(AuthError::Missing)?;
     let reply = shared.gateway.call_tool(&call, caller).await;
