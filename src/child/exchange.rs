@@ -2,7 +2,9 @@
 //! come as events, and requests that the child pushes go to whoever can answer them. A call without one costs nothing
 //! of this.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
@@ -11,6 +13,10 @@ use crate::mcp::{Answer, method};
 
 /// Maximum number of events that wait for their reader; what comes meanwhile is dropped.
 const MAX_EVENTS: usize = 64;
+/// Maximum number of requests that are over for their callers and kept; the oldest go.
+const MAX_UNFINISHED: usize = 256;
+/// Time that a child may go on with a request whose cancellation it was told.
+const UNFINISHED_FOR: Duration = Duration::from_secs(60);
 /// Longest `params` of an event, in bytes; longer ones are dropped.
 const MAX_EVENT: usize = 64 * 1024;
 
@@ -98,6 +104,45 @@ impl Exchange {
     }
 }
 
+/// Requests that are over for their callers, because they timed out or their callers left, and that the child may go on
+/// with: what it pushes or logs may still be about them.
+#[derive(Default)]
+pub(super) struct Unfinished {
+    /// Id, client and end of each request, the oldest first.
+    kept: VecDeque<(u64, Option<u64>, Instant)>,
+}
+
+impl Unfinished {
+    /// Keeps a request that the child had.
+    pub(super) fn add(&mut self, id: u64, asked: &str, exchange: Option<&Exchange>, now: Instant) {
+        self.forget(now);
+        let client = exchange.and_then(|exchange| exchange.client.as_ref()).map(|client| client.client());
+        if client.is_some() || may_ask(asked) {
+            if self.kept.len() == MAX_UNFINISHED {
+                self.kept.pop_front();
+            }
+            self.kept.push_back((id, client, now + UNFINISHED_FOR));
+        }
+    }
+
+    /// Drops a request that the child has answered after all.
+    pub(super) fn answered(&mut self, id: u64) {
+        self.kept.retain(|(kept, ..)| *kept != id);
+    }
+
+    /// Drops the requests that the child had time to give up.
+    pub(super) fn forget(&mut self, now: Instant) {
+        while self.kept.front().is_some_and(|(.., end)| *end <= now) {
+            self.kept.pop_front();
+        }
+    }
+
+    /// Reports whether there is one of another client than this.
+    fn has_another(&self, client: Option<u64>) -> bool {
+        self.kept.iter().any(|(_, kept, _)| kept.is_none() || *kept != client)
+    }
+}
+
 /// Clients that a request which a child pushes may be meant for.
 pub(super) enum Addressee<'a> {
     /// No request that may lead to one is under way.
@@ -115,7 +160,11 @@ pub(super) enum Addressee<'a> {
 /// is about, and one about another caller's may have that caller's data in it.
 pub(super) fn reader_of_logs<'a>(
     under_way: impl Iterator<Item = (u64, &'a str, Option<&'a Exchange>)>,
+    unfinished: &Unfinished,
 ) -> Option<&'a Exchange> {
+    if !unfinished.kept.is_empty() {
+        return None;
+    }
     let mut speaking = under_way.filter(|(_, asked, exchange)| exchange.is_some() || may_ask(asked));
     let (_, _, exchange) = speaking.next()?;
     exchange.filter(|exchange| exchange.wants_logs() && speaking.next().is_none())
@@ -124,6 +173,7 @@ pub(super) fn reader_of_logs<'a>(
 /// Returns whom a pushed request is for, given the requests that the child has, with their ids.
 pub(super) fn addressee<'a>(
     under_way: impl Iterator<Item = (u64, &'a str, Option<&'a Exchange>)>,
+    unfinished: &Unfinished,
 ) -> Addressee<'a> {
     let mut newest: Option<(u64, &Arc<dyn ClientPort>)> = None;
     let mut mute = false;
@@ -137,6 +187,7 @@ pub(super) fn addressee<'a>(
             None => mute |= may_ask(asked),
         }
     }
+    mute |= unfinished.has_another(newest.map(|(_, port)| port.client()));
     match (newest, mute) {
         (None, false) => Addressee::Nobody,
         (None, true) => Addressee::Mute,
@@ -171,7 +222,7 @@ mod tests {
     }
 
     fn whom(under_way: &[(u64, &str, Option<&Exchange>)]) -> String {
-        match addressee(under_way.iter().copied()) {
+        match addressee(under_way.iter().copied(), &Unfinished::default()) {
             Addressee::Nobody => "nobody".to_owned(),
             Addressee::Mute => "mute".to_owned(),
             Addressee::One(port) => port.client().to_string(),
@@ -197,11 +248,40 @@ mod tests {
     }
 
     #[test]
+    fn what_may_be_about_a_request_that_was_given_up_goes_to_no_other_client() {
+        let (one, now, call) = (of(1), Instant::now(), method::TOOLS_CALL);
+        let whom = |unfinished: &Unfinished| match addressee([(9, call, Some(&one))].into_iter(), unfinished)
+        {
+            Addressee::One(port) => Some(port.client()),
+            _ => None,
+        };
+        let (mut unfinished, logs) = (Unfinished::default(), Exchange::with_events(true));
+        let is_read = |unfinished: &Unfinished| {
+            reader_of_logs([(9, call, Some(&logs.0))].into_iter(), unfinished).is_some()
+        };
+        unfinished.add(1, method::PING, None, now);
+        assert!(whom(&unfinished) == Some(1) && is_read(&unfinished), "a probe asks nobody");
+        unfinished.add(2, call, Some(&of(1)), now);
+        assert!(whom(&unfinished) == Some(1) && !is_read(&unfinished), "its own");
+        unfinished.add(3, call, Some(&of(2)), now);
+        unfinished.add(4, call, None, now);
+        assert_eq!(whom(&unfinished), None);
+        unfinished.answered(3);
+        assert_eq!(whom(&unfinished), None, "the other one is left");
+        unfinished.answered(4);
+        assert_eq!(whom(&unfinished), Some(1));
+        (5..5 + 2 * MAX_UNFINISHED as u64).for_each(|id| unfinished.add(id, call, None, now));
+        assert_eq!((whom(&unfinished), unfinished.kept.len()), (None, MAX_UNFINISHED));
+        unfinished.forget(now + UNFINISHED_FOR);
+        assert!(whom(&unfinished) == Some(1) && is_read(&unfinished));
+    }
+
+    #[test]
     fn a_log_message_is_for_the_caller_of_the_only_request_that_it_can_be_about() {
         let (logs, _logs) = Exchange::with_events(true);
         let (progress, _progress) = Exchange::with_events(false);
         let is_read = |under_way: &[(u64, &str, Option<&Exchange>)]| {
-            reader_of_logs(under_way.iter().copied()).is_some()
+            reader_of_logs(under_way.iter().copied(), &Unfinished::default()).is_some()
         };
         let call = method::TOOLS_CALL;
         assert!(is_read(&[(1, method::PING, None), (2, call, Some(&logs))]));

@@ -16,7 +16,9 @@ use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 
 use super::call::{Outcome, Submitted, Unsent};
 use super::counters::Counters;
-use super::exchange::{Addressee, Disposition, Event, Exchange, PushedRequest, addressee, reader_of_logs};
+use super::exchange::{
+    Addressee, Disposition, Event, Exchange, PushedRequest, Unfinished, addressee, reader_of_logs,
+};
 use super::log::{ServerLog, Stream, printable};
 use super::noise::Noise;
 use super::parked::Parked;
@@ -143,6 +145,7 @@ struct Wire {
     noise: Noise,
     /// Requests of the child that wait for the answer of a client.
     parked: Parked,
+    unfinished: Unfinished,
 }
 
 /// Runs until the child's stdout ends, then answers every remaining call. Returns the reason, and `true` if the child
@@ -268,6 +271,7 @@ impl Wire {
             stdin_closed: false,
             noise: Noise::default(),
             parked: Parked::default(),
+            unfinished: Unfinished::default(),
         };
         (wire, wiring.calls, wiring.control)
     }
@@ -383,7 +387,10 @@ impl Wire {
         let Some(waiter) = self.pending.complete(id) else {
             match self.openings_over.iter().position(|over| *over == id) {
                 Some(at) => drop(self.openings_over.swap_remove(at)),
-                None => self.counters.late_reply(),
+                None => {
+                    self.unfinished.answered(id);
+                    self.counters.late_reply();
+                }
             }
             return;
         };
@@ -488,7 +495,8 @@ impl Wire {
         if !self.log.push(self.incarnation, Stream::Log, &printable(line.as_bytes())) {
             self.counters.left_out();
         }
-        let reader = reader_of_logs(self.under_way());
+        self.unfinished.forget(Instant::now());
+        let reader = reader_of_logs(self.under_way(), &self.unfinished);
         if reader.is_some_and(|exchange| !exchange.tell(Event::Log, params)) {
             self.counters.dropped_notice();
         }
@@ -506,7 +514,8 @@ impl Wire {
             return self.answer_child(id, &mcp::answer(&asked));
         }
         let refused = |reason: &'static str| Disposition::Answer(Answer::Error(-32603, reason.into()));
-        let disposition = match addressee(self.under_way()) {
+        self.unfinished.forget(Instant::now());
+        let disposition = match addressee(self.under_way(), &self.unfinished) {
             Addressee::Nobody | Addressee::Mute => Disposition::Answer(mcp::answer(&asked)),
             Addressee::Several => refused(
                 "requests of several clients are under way, and nothing says which of them this is for",
@@ -605,6 +614,9 @@ impl Wire {
             self.openings_over.push(id);
         }
         let known_to_child = waiter.unsent.is_none() && waiter.method != method::INITIALIZE;
+        if known_to_child {
+            self.unfinished.add(id, &waiter.method, waiter.exchange.as_deref(), Instant::now());
+        }
         if known_to_child && !self.stdin_closed && self.out.len() <= ANSWER_LIMIT {
             let members = format!("\"requestId\":{id},\"reason\":\"{reason}\"");
             jsonrpc::push_notification(&mut self.out, method::CANCELLED, members.as_bytes());

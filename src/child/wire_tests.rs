@@ -236,6 +236,24 @@ async fn nobody_is_asked_what_may_be_meant_for_somebody_else() {
 }
 
 #[tokio::test]
+async fn a_question_about_a_call_that_was_given_up_is_shown_to_nobody_else() {
+    let mut child = Played::new();
+    let (_gone, exchange) = asks(2);
+    let (given_up, late) = child.call(Some(exchange)).await;
+    given_up.abort();
+    assert_eq!(child.heard().await["method"], "notifications/cancelled");
+    let (asked, exchange) = asks(1);
+    let (_outcome, _) = child.call(Some(exchange)).await;
+    let elicit = |id: u64| json!({"jsonrpc": "2.0", "id": id, "method": "elicitation/create"});
+    child.says(elicit(1)).await;
+    assert_eq!(child.heard().await["error"]["code"], -32603);
+    // Its late answer shows that the child is done with it.
+    child.answers(late).await;
+    child.says(elicit(2)).await;
+    assert_eq!(asked.question().await.0.method, "elicitation/create");
+}
+
+#[tokio::test]
 async fn notices_say_which_run_they_are_of() {
     let mut child = Played::new();
     child.says(json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})).await;
