@@ -10,7 +10,7 @@ use super::dispatch::Said;
 use super::forward::{Answered, Invocation, Operation, Payload};
 use super::{Error, Gateway, Principal, ResourceReply, ToolCall, ToolReply};
 use crate::child::Call;
-use crate::jsonrpc::{RpcError, one_line};
+use crate::jsonrpc::{RpcError, one_line, push_string};
 use crate::mcp::{self, NoResult};
 use crate::telemetry::metrics::OK;
 
@@ -130,9 +130,4 @@ fn without_result(why: NoResult) -> Error {
 
 fn from_rpc(error: RpcError) -> Error {
     Error::Rpc { code: error.code, message: error.message, data: error.data }
-}
-
-fn push_string(out: &mut Vec<u8>, text: &str) {
-    // Writing a string to memory cannot fail.
-    drop(serde_json::to_writer(out, text));
 }

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::dispatch::{CallTerms, Said, Unchecked, dispatch, lists_are_current, require_tool};
 use super::keychange::calls_at_once;
-use super::standing::{Asker, present};
+use super::standing::{Asker, check_invokes, present};
 use super::{Error, Gateway, Principal, ServerEntry, check_runs};
-use crate::access::{CallOfKey, Right};
+use crate::access::CallOfKey;
 use crate::child::{Call, Limits};
 use crate::mcp::method;
 use crate::supervisor::ServerHandle;
@@ -50,16 +50,6 @@ impl<'a> Operation<'a> {
     /// Returns the name that usage is counted under.
     fn counted_as(self) -> &'a str {
         self.tool().unwrap_or(self.method())
-    }
-
-    fn check_allowed(self, caller: &Principal, entry: &ServerEntry) -> Result<(), Error> {
-        caller.require(Right::Member)?;
-        match self.tool() {
-            Some(tool) if !caller.permissions().allow_tool(&entry.id, tool) => {
-                Err(Error::ToolNotPermitted { tool: tool.to_owned() })
-            }
-            _ => Ok(()),
-        }
     }
 }
 
@@ -122,7 +112,7 @@ impl Gateway {
             let caller = &*present(caller)?;
             let entry = self.entry(caller, invocation.server)?;
             let operation = invocation.operation;
-            operation.check_allowed(caller, &entry)?;
+            check_invokes(caller, &entry, operation.tool())?;
             check_runs(&entry)?;
             let handle = self.handle(&entry)?;
             let unchecked = self.check_before(&handle, &entry, operation, caller)?;

@@ -28,6 +28,21 @@ pub(super) fn administers(caller: &Principal) -> Result<(), Error> {
     Ok(caller.require(Right::Administer)?)
 }
 
+/// Refuses a caller that may not call, or not this tool of a server that it may see; `tool` is `None` for what is no tool.
+pub(super) fn check_invokes(
+    caller: &Principal,
+    entry: &ServerEntry,
+    tool: Option<&str>,
+) -> Result<(), Error> {
+    caller.require(Right::Member)?;
+    match tool {
+        Some(tool) if !caller.permissions().allow_tool(&entry.id, tool) => {
+            Err(Error::ToolNotPermitted { tool: tool.to_owned() })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Waits until a caller may not go on: its key has ended, or no longer allows the request.
 pub(super) async fn refused(caller: &Principal, may: impl Fn(&Principal) -> Result<(), Error>) -> Error {
     loop {
@@ -81,13 +96,7 @@ impl Asker<'_> {
 
     fn may(&self, caller: &Principal) -> Result<(), Error> {
         check_permitted(caller, self.entry)?;
-        caller.require(Right::Member)?;
-        match self.tool {
-            Some(tool) if !caller.permissions().allow_tool(&self.entry.id, tool) => {
-                Err(Error::ToolNotPermitted { tool: tool.to_owned() })
-            }
-            _ => Ok(()),
-        }
+        check_invokes(caller, self.entry, self.tool)
     }
 }
 

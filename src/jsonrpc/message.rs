@@ -2,6 +2,7 @@
 //! payloads; outgoing frames are written into one buffer, with payloads spliced in as they came.
 
 use std::borrow::Cow;
+use std::io::Write;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Deserialize;
@@ -238,9 +239,13 @@ pub fn push_error(out: &mut BytesMut, id: &[u8], code: i32, message: &str) {
     out.put_slice(b",\"error\":{\"code\":");
     out.put_slice(code.to_string().as_bytes());
     out.put_slice(b",\"message\":");
-    // Writing a string to memory cannot fail.
-    drop(serde_json::to_writer(out.writer(), message));
+    push_string(out.writer(), message);
     out.put_slice(b"}}\n");
+}
+
+/// Appends a string as JSON to a buffer in memory, which cannot fail.
+pub fn push_string(out: impl Write, text: &str) {
+    drop(serde_json::to_writer(out, text));
 }
 
 /// Puts JSON on one line. Valid JSON has raw line breaks only between tokens, so blanks can replace them.

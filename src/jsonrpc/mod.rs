@@ -14,6 +14,6 @@ pub use framing::{Framer, Line, Oversize, TooLong};
 pub use mending::{Mended, mend};
 pub use message::{
     Incoming, RpcError, classify, one_line, own_id, present, push_error, push_notification, push_request,
-    push_result,
+    push_result, push_string,
 };
 pub use too_long::id_of_answer;

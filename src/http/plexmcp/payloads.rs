@@ -21,7 +21,7 @@ use crate::gateway::{Catalog, Resource, ResourceReply, ServerView, ToolReply};
 use crate::http::core::body::{object, string, text};
 use crate::http::core::owed::in_pieces;
 use crate::http::core::timestamp::{SECOND_LENGTH, push_now};
-use crate::jsonrpc::too_deep;
+use crate::jsonrpc::{push_string, too_deep};
 
 /// Size in bytes up to which payloads are copied. Larger ones are handed on in the buffer that they came in;
 /// below it, a copy costs less than more pieces do.
@@ -83,9 +83,9 @@ fn whole(tool: &str, reply: &ToolReply) -> Result<Vec<u8>, ApiError> {
 /// Appends the part between `result` and `content`.
 fn push_rest(out: &mut Vec<u8>, tool: &str, reply: &ToolReply, latency: &str) {
     out.extend_from_slice(MCP_ID);
-    push_string(out, &reply.server_id);
+    push_string(&mut *out, &reply.server_id);
     out.extend_from_slice(TOOL);
-    push_string(out, tool);
+    push_string(&mut *out, tool);
     push_timing(out, latency);
     out.extend_from_slice(CONTENT);
 }
@@ -212,7 +212,7 @@ fn push_named(out: &mut Vec<u8>, entry: &RawValue, uri: &str, name: Option<&str>
     match (name, text.strip_prefix('{')) {
         (Some(name), Some(rest)) if nameless => {
             out.extend_from_slice(b"{\"name\":");
-            push_string(out, name);
+            push_string(&mut *out, name);
             out.push(b',');
             out.extend_from_slice(rest.as_bytes());
         }
@@ -256,9 +256,4 @@ fn push_timing(out: &mut Vec<u8>, latency: &str) {
 
 fn milliseconds(latency: Duration) -> u64 {
     u64::try_from(latency.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn push_string(out: &mut Vec<u8>, text: &str) {
-    // Writing a string to memory cannot fail.
-    drop(serde_json::to_writer(out, text));
 }
