@@ -33,17 +33,21 @@ pub(super) struct ProcessMetrics {
 
 impl ProcessMetrics {
     pub(super) fn declare(registry: &Registry) -> Result<ProcessMetrics, MetricsError> {
-        let cpu = Counter::new("process_cpu_seconds_total", "User and system CPU time, in seconds.")?;
+        let cpu =
+            Counter::new("process_cpu_seconds_total", "Total user and system CPU time spent in seconds.")?;
         let gauge = |name: &str, help: &str| register(registry, Gauge::new(name, help)?);
         Ok(ProcessMetrics {
             cpu: register(registry, cpu)?,
             gauges: [
-                gauge("process_open_fds", "Open file descriptors.")?,
-                gauge("process_max_fds", "Limit on open file descriptors.")?,
-                gauge("process_virtual_memory_bytes", "Virtual memory, in bytes.")?,
-                gauge("process_resident_memory_bytes", "Resident memory, in bytes.")?,
-                gauge("process_start_time_seconds", "When the process started, in seconds since 1970.")?,
-                gauge("process_threads", "Threads of the process.")?,
+                gauge("process_open_fds", "Number of open file descriptors.")?,
+                gauge("process_max_fds", "Maximum number of open file descriptors.")?,
+                gauge("process_virtual_memory_bytes", "Virtual memory size in bytes.")?,
+                gauge("process_resident_memory_bytes", "Resident memory size in bytes.")?,
+                gauge(
+                    "process_start_time_seconds",
+                    "Start time of the process since unix epoch in seconds.",
+                )?,
+                gauge("process_threads", "Number of OS threads in the process.")?,
             ],
         })
     }
