@@ -41,7 +41,7 @@ impl ListKind {
     }
 
     /// Returns the member of the result that holds the entries.
-    fn member(self) -> &'static str {
+    pub(super) fn member(self) -> &'static str {
         match self {
             ListKind::Tools => "tools",
             ListKind::Resources => "resources",

@@ -8,6 +8,7 @@ mod list;
 mod logging;
 mod result;
 mod tool;
+pub mod translate;
 
 pub use answer::{Answer, answer};
 pub use digest::{NoDigest, ToolDigest};
@@ -48,6 +49,16 @@ pub mod method {
     pub const COMPLETE: &str = "completion/complete";
     /// Request for a page of the prompts.
     pub const PROMPTS_LIST: &str = "prompts/list";
+    /// Request for updates of a resource (legacy era).
+    pub const SUBSCRIBE: &str = "resources/subscribe";
+    /// Request that ends the updates of a resource (legacy era).
+    pub const UNSUBSCRIBE: &str = "resources/unsubscribe";
+    /// Request that sets the least severity of log messages (legacy era).
+    pub const SET_LEVEL: &str = "logging/setLevel";
+    /// Notification that a resource has changed.
+    pub const RESOURCE_UPDATED: &str = "notifications/resources/updated";
+    /// Notification that says which changes a stream announces (modern era).
+    pub const ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
     /// Notification that a request's result is no longer wanted.
     pub const CANCELLED: &str = "notifications/cancelled";
     /// Notification of a request's progress.

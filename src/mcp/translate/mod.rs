@@ -1,0 +1,20 @@
+//! Translation between clients and children of the two eras. Pure: text in, text out (spec 2025-11-25 and 2026-07-28;
+//! `docs/mcp.md` has the table of what becomes of what).
+
+mod client;
+mod envelope;
+mod header_params;
+mod level;
+mod members;
+mod offer;
+mod pushed;
+mod reply;
+
+pub use client::{Abilities, Client, asked};
+pub use envelope::{CLIENT_CAPABILITIES, CLIENT_INFO, Envelope, LOG_LEVEL, PROGRESS_TOKEN, PROTOCOL_VERSION};
+pub use header_params::HeaderParam;
+pub use level::Level;
+pub use members::{Members, push_member, text};
+pub use offer::{LEGACY_VERSIONS, Server, agreed_version, list_result};
+pub use pushed::{InputRequired, Question, input_required, of_next_hop, progress_for, read_responses};
+pub use reply::{Reply, ReplyKind, SERVER_INFO, error_for_legacy, error_for_modern, is_cacheable};

@@ -1,0 +1,294 @@
+//! Results and errors of a child on their way to a client of either era. What needs no change goes through byte for byte.
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use super::members::{Members, push_member, text};
+use crate::jsonrpc::{RpcError, push_string};
+use crate::mcp::method;
+use crate::mcp::result::CAPABILITY_REQUIRED;
+
+/// Member of a result's `_meta` with the name and version of the server.
+pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
+
+/// Members that every complete result has in the modern era and none in the legacy one.
+const MODERN_ONLY: [&str; 3] = ["resultType", "ttlMs", "cacheScope"];
+
+/// Result of a child as far as the gateway looks into it.
+#[derive(Debug)]
+pub struct Reply<'a> {
+    whole: &'a Bytes,
+    members: Members<'a>,
+}
+
+/// Kind of a result, by its `resultType`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplyKind {
+    /// The final answer.
+    Complete,
+    /// The server needs input first (spec 2026-07-28, basic/patterns/mrtr).
+    InputRequired,
+    /// A kind that only an extension defines.
+    Other,
+}
+
+impl<'a> Reply<'a> {
+    /// Reads a result; `None` if it is no object.
+    pub fn read(result: &'a Bytes) -> Option<Reply<'a>> {
+        let text = std::str::from_utf8(result).ok()?;
+        Some(Reply { whole: result, members: Members::read(text)? })
+    }
+
+    /// Returns the kind; a result without one is complete, as all of the legacy era are.
+    pub fn kind(&self) -> ReplyKind {
+        match self.members.get("resultType").map(text) {
+            None => ReplyKind::Complete,
+            Some(Some(kind)) if kind == "complete" => ReplyKind::Complete,
+            Some(Some(kind)) if kind == "input_required" => ReplyKind::InputRequired,
+            Some(_) => ReplyKind::Other,
+        }
+    }
+
+    /// Reports whether a tool failed (`isError`).
+    pub fn is_error(&self) -> bool {
+        self.members.get("isError").is_some_and(|value| value.get() == "true")
+    }
+
+    /// Returns the members of the result.
+    pub fn members(&self) -> &Members<'a> {
+        &self.members
+    }
+
+    /// Returns the result for a modern client. A result of the modern era goes through as it is; one of the legacy era is
+    /// completed with what the modern one demands (spec 2026-07-28, basic/index and server/utilities/caching): invented
+    /// hints promise nothing. `server` makes the JSON of the server's `serverInfo`.
+    pub fn for_modern(&self, asked: &str, server: impl FnOnce() -> String) -> Bytes {
+        if self.members.get("resultType").is_some() {
+            return self.whole.clone();
+        }
+        let server = server();
+        let mut out = Vec::with_capacity(self.whole.len() + server.len() + 96);
+        out.extend_from_slice(b"{\"resultType\":\"complete\"");
+        if is_cacheable(asked) {
+            out.extend_from_slice(b",\"ttlMs\":0,\"cacheScope\":\"private\"");
+        }
+        let meta = self.members.object("_meta");
+        let names_itself = meta.as_ref().is_some_and(|meta| meta.get(SERVER_INFO).is_some());
+        self.members.write(&mut out, |name| name != "_meta" && !MODERN_ONLY.contains(&name));
+        match meta {
+            Some(_) if names_itself => self.members.write(&mut out, |name| name == "_meta"),
+            meta => {
+                let mut inside = Vec::with_capacity(server.len() + 64);
+                push_member(&mut inside, SERVER_INFO, server.as_bytes());
+                if let Some(meta) = meta {
+                    meta.write(&mut inside, |_| true);
+                }
+                inside.insert(0, b'{');
+                inside.push(b'}');
+                push_member(&mut out, "_meta", &inside);
+            }
+        }
+        out.push(b'}');
+        out.into()
+    }
+
+    /// Returns a complete result for a legacy client: without the members that its era does not know, and without
+    /// structured content that is no object (spec 2025-06-18 on; six of six agent libraries lose such an answer), which
+    /// a text block then holds.
+    pub fn for_legacy(&self) -> Bytes {
+        let structured = self.members.get("structuredContent");
+        let is_odd = structured.is_some_and(|value| !value.get().starts_with('{'));
+        let modern = |name: &str| MODERN_ONLY.contains(&name);
+        if !is_odd && !self.members.iter().any(|(name, _)| modern(name)) {
+            return self.whole.clone();
+        }
+        let content = self.members.get("content");
+        let is_untold = is_odd && content.is_none_or(|content| !has_text(content));
+        let mut out = vec![b'{'];
+        self.members.write(&mut out, |name| {
+            !modern(name) && !(is_odd && name == "structuredContent") && !(is_untold && name == "content")
+        });
+        if let (true, Some(structured)) = (is_untold, structured) {
+            push_member(&mut out, "content", &with_text(content, structured.get()));
+        }
+        out.push(b'}');
+        out.into()
+    }
+}
+
+/// Reports whether an array of content has a text block.
+fn has_text(content: &RawValue) -> bool {
+    let blocks: Vec<&RawValue> = serde_json::from_str(content.get()).unwrap_or_default();
+    blocks.iter().any(|block| {
+        Members::read(block.get()).is_some_and(|block| block.text("type").as_deref() == Some("text"))
+    })
+}
+
+/// Returns an array of content with a text block after its own.
+fn with_text(content: Option<&RawValue>, said: &str) -> Vec<u8> {
+    let own = content.map(|content| content.get().trim_end().trim_end_matches(']'));
+    let mut out = own.unwrap_or("[").as_bytes().to_vec();
+    if out.trim_ascii() != b"[" {
+        out.push(b',');
+    }
+    out.extend_from_slice(b"{\"type\":\"text\",\"text\":");
+    push_string(&mut out, said);
+    out.extend_from_slice(b"}]");
+    out
+}
+
+/// Reports whether complete results of a method carry hints about caching (spec 2026-07-28, server/utilities/caching).
+pub fn is_cacheable(asked: &str) -> bool {
+    matches!(
+        asked,
+        method::DISCOVER
+            | method::TOOLS_LIST
+            | method::PROMPTS_LIST
+            | method::RESOURCES_LIST
+            | method::TEMPLATES_LIST
+            | method::RESOURCES_READ
+    )
+}
+
+/// Code for a resource that does not exist, up to 2025-11-25.
+const NOT_FOUND: i64 = -32002;
+/// Code for parameters that cannot be used; since 2026-07-28 also for a resource that does not exist.
+const INVALID_PARAMS: i64 = -32602;
+/// Code for a request that a legacy server answers after an address was opened.
+const ADDRESS_REQUIRED: i64 = -32042;
+/// Code for a defect or a state of the server that the client can do nothing about.
+const INTERNAL: i64 = -32603;
+
+/// Returns an error of a child for a modern client: codes that its revision forbids become those that it has.
+/// `uri` is that of a resource that was to be read.
+pub fn error_for_modern(error: RpcError, uri: Option<&str>) -> RpcError {
+    match error.code {
+        NOT_FOUND => {
+            let told = error.data.or_else(|| {
+                let mut data = b"{\"uri\":".to_vec();
+                push_string(&mut data, uri?);
+                data.push(b'}');
+                Some(data.into())
+            });
+            RpcError { code: INVALID_PARAMS, data: told, ..error }
+        }
+        ADDRESS_REQUIRED => RpcError { code: INTERNAL, ..error },
+        // These describe the way between the gateway and the child.
+        -32020 | -32022 => RpcError { code: INTERNAL, data: None, ..error },
+        _ => error,
+    }
+}
+
+/// Returns an error of a child for a legacy client, which knows none of the codes that 2026-07-28 has added.
+pub fn error_for_legacy(error: RpcError) -> RpcError {
+    match error.code {
+        CAPABILITY_REQUIRED => RpcError { code: INVALID_PARAMS, ..error },
+        -32020 | -32022 => RpcError { code: INTERNAL, data: None, ..error },
+        _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    const SERVER: &str = r#"{"name":"s","version":"1"}"#;
+
+    fn modern(asked: &str, result: &'static str) -> Value {
+        let result = Bytes::from_static(result.as_bytes());
+        let told = Reply::read(&result).expect("an object").for_modern(asked, || SERVER.to_owned());
+        serde_json::from_slice(&told).expect("JSON")
+    }
+
+    fn legacy(result: &Value) -> Value {
+        let result = Bytes::from(result.to_string());
+        serde_json::from_slice(&Reply::read(&result).expect("an object").for_legacy()).expect("JSON")
+    }
+
+    #[test]
+    fn a_result_of_the_legacy_era_is_completed_for_a_modern_client() {
+        let told = modern(method::TOOLS_CALL, r#"{"content":[],"_meta":{"a":1}}"#);
+        let meta = json!({SERVER_INFO: {"name": "s", "version": "1"}, "a": 1});
+        assert_eq!(told, json!({"resultType": "complete", "content": [], "_meta": meta}));
+        let read = modern(method::RESOURCES_READ, r#"{"contents":[]}"#);
+        assert_eq!((&read["ttlMs"], &read["cacheScope"]), (&json!(0), &json!("private")));
+        assert_eq!(modern(method::PROMPTS_GET, "{}")["ttlMs"], Value::Null);
+    }
+
+    #[test]
+    fn a_result_of_the_modern_era_goes_through_byte_for_byte() {
+        let result = Bytes::from_static(br#"{ "content" : [1.0], "resultType":"complete" }"#);
+        let told =
+            Reply::read(&result).expect("an object").for_modern(method::TOOLS_CALL, || SERVER.to_owned());
+        assert_eq!(told, result);
+        let old = Bytes::from_static(br#"{ "content" : [1.0] ,"isError":false}"#);
+        assert_eq!(Reply::read(&old).expect("an object").for_legacy(), old);
+    }
+
+    #[test]
+    fn structured_content_that_is_no_object_becomes_text_for_a_legacy_client() {
+        let told = legacy(&json!({"resultType": "complete", "content": [], "structuredContent": [1, "a"]}));
+        assert_eq!(told, json!({"content": [{"type": "text", "text": "[1,\"a\"]"}]}));
+        let image = json!({"type": "image", "data": "", "mimeType": "image/png"});
+        let told = legacy(&json!({"content": [image], "structuredContent": null}));
+        assert_eq!(told, json!({"content": [image, {"type": "text", "text": "null"}]}));
+        let text = json!([{"type": "text", "text": "7"}]);
+        assert_eq!(legacy(&json!({"content": text, "structuredContent": 7})), json!({"content": text}));
+        let none = legacy(&json!({"structuredContent": 7}));
+        assert_eq!(none, json!({"content": [{"type": "text", "text": "7"}]}));
+        let object = json!({"content": [], "structuredContent": {"a": 1}});
+        assert_eq!(legacy(&object), object);
+    }
+
+    #[test]
+    fn kinds_are_told_apart_by_their_type() {
+        let kind = |text: &'static str| {
+            let result = Bytes::from_static(text.as_bytes());
+            Reply::read(&result).map(|reply| reply.kind())
+        };
+        assert_eq!(kind("{}"), Some(ReplyKind::Complete));
+        assert_eq!(kind(r#"{"resultType":"input_required"}"#), Some(ReplyKind::InputRequired));
+        assert_eq!(kind(r#"{"resultType":"task"}"#), Some(ReplyKind::Other));
+        assert_eq!(kind(r#"{"resultType":7}"#), Some(ReplyKind::Other));
+        assert_eq!(kind("[]"), None);
+    }
+
+    #[test]
+    fn codes_that_an_era_does_not_have_never_reach_its_clients() {
+        let error = |code| RpcError { code, message: "m".to_owned(), data: None };
+        let told = error_for_modern(error(-32002), Some("a:b"));
+        assert_eq!((told.code, told.data.as_deref()), (-32602, Some(&br#"{"uri":"a:b"}"#[..])));
+        assert_eq!(error_for_modern(error(-32042), None).code, -32603);
+        for code in [-32020, -32021, -32022] {
+            assert!(![-32020, -32021, -32022].contains(&error_for_legacy(error(code)).code));
+        }
+        assert_eq!(error_for_modern(error(-32601), None).code, -32601);
+        assert_eq!(error_for_legacy(error(-32002)).code, -32002);
+    }
+
+    proptest! {
+        #[test]
+        fn what_both_eras_know_survives_the_way_to_either_client(
+            text in "[ -~]{0,20}", number in any::<i64>(), is_modern in any::<bool>(), extra in "[a-z]{4,8}",
+        ) {
+            let mut result = json!({"content": [{"type": "text", "text": text}], extra.clone(): {"n": number}});
+            if is_modern {
+                result["resultType"] = json!("complete");
+                result["ttlMs"] = json!(5);
+            }
+            let raw = Bytes::from(result.to_string());
+            let reply = Reply::read(&raw).expect("an object");
+            for told in [reply.for_modern(method::RESOURCES_READ, || SERVER.to_owned()), reply.for_legacy()] {
+                let told: Value = serde_json::from_slice(&told).expect("JSON");
+                prop_assert_eq!(&told["content"], &result["content"]);
+                prop_assert_eq!(&told[&extra], &result[&extra]);
+            }
+            let old: Value = serde_json::from_slice(&reply.for_legacy()).expect("JSON");
+            prop_assert!(MODERN_ONLY.iter().all(|name| old.get(name).is_none()));
+            let new: Value = serde_json::from_slice(&reply.for_modern(method::TOOLS_CALL, || SERVER.to_owned())).expect("JSON");
+            prop_assert_eq!(&new["resultType"], "complete");
+        }
+    }
+}
