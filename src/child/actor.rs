@@ -12,15 +12,16 @@ use super::call::Link;
 use super::catalog::CatalogSlot;
 use super::counters::Counters;
 use super::handshake::{self, HandshakeOutcome, Opening};
+use super::interest::Interests;
 use super::log::{ServerLog, Words};
 use super::probe::{self, Activity, MISSES, ProbeResult, ProbeSettings, StartView};
-use super::refresh;
+use super::refresh::{self, Company, ListChanges};
 use super::request::HandshakeError;
 use super::stderr;
 use super::teller::Teller;
 use super::wire::{self, Control, Notification, WireConfig, WireEnd};
 use crate::jsonrpc::Oversize;
-use crate::mcp::Era;
+use crate::mcp::{Declared, Era};
 use crate::process::{
     Exit, ExitReport, Host, Pipes, Process, SpawnError, Spec, StopSequence, TreeGuard, TreeView, unread,
 };
@@ -62,6 +63,10 @@ pub struct ChildArgs {
     pub counters: Arc<Counters>,
     /// Channel for notifications that belong to no call, shared by all children of the server.
     pub notices: broadcast::Sender<Notification>,
+    /// What clients want to hear of the child beside answers.
+    pub interests: Arc<Interests>,
+    /// What the child is told that its client can be asked.
+    pub declared: Declared,
     /// Receiver of the child's reports. Must not block.
     pub report: Box<dyn Fn(Report) + Send + Sync>,
 }
@@ -190,8 +195,8 @@ struct Running {
     activity: Arc<Activity>,
     control: mpsc::Sender<Control>,
     order: Option<oneshot::Sender<StopSequence>>,
-    /// Signal that a list has changed since the child's start.
-    lists_changed: Arc<Notify>,
+    /// Lists that have changed since the child's start.
+    lists_changed: Arc<ListChanges>,
     helpers: Vec<AbortHandle>,
 }
 
@@ -284,7 +289,7 @@ impl ChildState {
         let (control, control_in) = mpsc::channel(4);
         let (order, order_in) = oneshot::channel();
         // Noticed from the start: real servers change their lists right after the handshake.
-        let lists_changed = Arc::new(Notify::new());
+        let lists_changed = Arc::<ListChanges>::default();
         let abandoned = Arc::new(Notify::new());
         let activity = Activity::new();
         let view = StartView::new(activity.clone(), self.args.launcher);
@@ -320,6 +325,7 @@ impl ChildState {
         let link = Link::new(calls, abandoned, self.args.incarnation, Era::Legacy, bytes::Bytes::new());
         let start = handshake::Start {
             link,
+            declared: self.args.declared,
             opening: self.args.opening,
             begun: Instant::now(),
             start_timeout: self.args.start_timeout,
@@ -357,15 +363,20 @@ impl ChildState {
         match (result, &mut self.running) {
             (Ok((link, introduced)), Some(running)) if self.wire_open && self.exit.is_none() => {
                 self.args.catalog.publish(introduced.catalog.clone());
-                let fresh = refresh::keep_fresh(
-                    link.clone(),
-                    introduced.facts.clone(),
-                    running.lists_changed.clone(),
-                    self.args.catalog.clone(),
-                    running.activity.clone(),
+                let (notices, incarnation) = (self.args.notices.clone(), self.args.incarnation);
+                let company = refresh::keep_company(Company {
+                    link: link.clone(),
+                    facts: introduced.facts.clone(),
+                    changed: running.lists_changed.clone(),
+                    catalog: self.args.catalog.clone(),
+                    tell: Box::new(move |list| {
+                        let _ = notices.send(Notification { incarnation, method: list.into(), params: None });
+                    }),
+                    interests: self.args.interests.clone(),
+                    activity: running.activity.clone(),
                     teller,
-                );
-                running.helpers.push(tokio::spawn(fresh).abort_handle());
+                });
+                running.helpers.push(tokio::spawn(company).abort_handle());
                 let actor = myself.clone();
                 let watch = probe::watch(
                     link.clone(),

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::actor::ChildState;
 use super::*;
+use crate::mcp::Declared;
 use crate::process::marked_tests::{DEADLINE, Marked};
 use crate::process::{Limits, Spec, StopSequence};
 
@@ -43,6 +44,8 @@ fn args(marked: &Marked, report: impl Fn(Report) + Send + Sync + 'static) -> Chi
         log: ServerLog::default(),
         counters: Arc::default(),
         notices: tokio::sync::broadcast::Sender::new(1),
+        interests: Arc::default(),
+        declared: Declared { elicitation: false, sampling: false },
         report: Box::new(report),
     }
 }

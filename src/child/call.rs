@@ -14,6 +14,7 @@ use super::exchange::Exchange;
 use super::pending::Limits;
 use crate::jsonrpc::RpcError;
 use crate::mcp::Era;
+use crate::mcp::translate::Envelope;
 
 /// Result of a call.
 #[derive(Debug)]
@@ -59,6 +60,8 @@ pub struct Call {
     pub meta: Bytes,
     /// `true` to ask for progress notifications, which restart the idle limit.
     pub progress: bool,
+    /// Members of `params._meta` that say for whom the request is made, in either era; `None` for the gateway's own.
+    pub envelope: Option<Box<Envelope>>,
     /// Caller's part in the exchange; `None` if it waits for the answer only.
     pub exchange: Option<Box<Exchange>>,
 }
@@ -66,7 +69,14 @@ pub struct Call {
 impl Call {
     /// Returns a request without `_meta` of its own, of a caller that waits for the answer only and wants no progress.
     pub fn new(method: &'static str, members: Bytes) -> Call {
-        Call { method: method.into(), members, meta: Bytes::new(), progress: false, exchange: None }
+        Call {
+            method: method.into(),
+            members,
+            meta: Bytes::new(),
+            progress: false,
+            envelope: None,
+            exchange: None,
+        }
     }
 }
 
@@ -182,7 +192,9 @@ impl Link {
     /// for a place in the channel only if more callers are admitted than it has places.
     pub fn call(&self, call: Call, limits: Limits) -> Calling<'_> {
         let (reply, answer) = oneshot::channel();
-        let unsent = Unsent { call, limits, era_meta: self.0.era_meta.clone() };
+        let of_the_era = call.envelope.as_ref().map(|envelope| envelope.of(self.0.era));
+        let era_meta = of_the_era.unwrap_or(&self.0.era_meta).clone();
+        let unsent = Unsent { call, limits, era_meta };
         let submitted = Submitted::Call { unsent, reply };
         Calling(match self.0.calls.try_send(submitted) {
             Ok(()) => Step::Waiting(Waiting { answer, abandoned: Some(&self.0.abandoned) }),

@@ -9,7 +9,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::Notify;
 
-use crate::mcp::{self, ListKind, ToolDigest};
+use crate::mcp::translate::HeaderParam;
+use crate::mcp::{self, ListKind, ToolDigest, method};
 use crate::nearest::closest;
 use crate::text::json_text;
 
@@ -27,6 +28,8 @@ pub struct Tool {
     /// Computed on first use.
     digest: OnceLock<ToolDigest>,
     unordered: OnceLock<ToolDigest>,
+    /// Read on first use.
+    header_params: OnceLock<Arc<[HeaderParam]>>,
 }
 
 impl Tool {
@@ -38,6 +41,11 @@ impl Tool {
     /// Returns the digest of the definition, ignoring the order of its enumerations.
     pub fn unordered_digest(&self) -> ToolDigest {
         *self.unordered.get_or_init(|| ToolDigest::of_unordered(&self.raw))
+    }
+
+    /// Returns the arguments that clients repeat in headers.
+    pub fn header_params(&self) -> &Arc<[HeaderParam]> {
+        self.header_params.get_or_init(|| HeaderParam::read(self.input_schema.get()).into())
     }
 
     /// Returns `_meta`, unchanged; `None` if the entry has none.
@@ -184,11 +192,32 @@ impl Catalog {
 
     /// Returns the entries of one list, unchanged.
     pub fn entries(&self, kind: ListKind) -> Vec<Box<RawValue>> {
+        self.texts(kind).map(ToOwned::to_owned).collect()
+    }
+
+    /// Returns the names of the notifications that say which of the lists differ from earlier ones. Resources and their
+    /// templates have one together.
+    pub fn differs_from(&self, earlier: &Catalog) -> impl Iterator<Item = &'static str> + use<> {
+        let same = |kind| {
+            let (now, before) = (self.texts(kind), earlier.texts(kind));
+            now.map(RawValue::get).eq(before.map(RawValue::get))
+        };
+        let resources = same(ListKind::Resources) && same(ListKind::Templates);
+        let lists = [
+            (same(ListKind::Tools), method::TOOLS_CHANGED),
+            (resources, method::RESOURCES_CHANGED),
+            (same(ListKind::Prompts), method::PROMPTS_CHANGED),
+        ];
+        lists.into_iter().filter(|(same, _)| !same).map(|(_, name)| name)
+    }
+
+    /// Returns the entries of one list, raw JSON.
+    pub fn texts(&self, kind: ListKind) -> Box<dyn Iterator<Item = &RawValue> + '_> {
         match kind {
-            ListKind::Tools => self.tools.iter().map(|tool| tool.raw.clone()).collect(),
-            ListKind::Resources => self.resources.iter().map(|resource| resource.raw.clone()).collect(),
-            ListKind::Templates => self.templates.clone(),
-            ListKind::Prompts => self.prompts.clone(),
+            ListKind::Tools => Box::new(self.tools.iter().map(|tool| &*tool.raw)),
+            ListKind::Resources => Box::new(self.resources.iter().map(|resource| &*resource.raw)),
+            ListKind::Templates => Box::new(self.templates.iter().map(|template| &**template)),
+            ListKind::Prompts => Box::new(self.prompts.iter().map(|prompt| &**prompt)),
         }
     }
 
@@ -317,7 +346,15 @@ fn read_tool(raw: Box<RawValue>, remark: &mut dyn FnMut(String)) -> Result<Tool,
             RawValue::from_string("{\"type\":\"object\"}".to_owned()).map_err(|error| error.to_string())?
         }
     };
-    Ok(Tool { name, description, input_schema, raw, digest: OnceLock::new(), unordered: OnceLock::new() })
+    Ok(Tool {
+        name,
+        description,
+        input_schema,
+        raw,
+        digest: OnceLock::new(),
+        unordered: OnceLock::new(),
+        header_params: OnceLock::new(),
+    })
 }
 
 fn read_resource(raw: Box<RawValue>, remark: &mut dyn FnMut(String)) -> Result<Resource, String> {

@@ -53,6 +53,16 @@ pub trait ClientPort: Send + Sync {
     /// Returns the number of the client; requests of the same client have the same.
     fn client(&self) -> u64;
 
+    /// Returns the id of the principal that the client calls as. What is about a request of one client may be shown to
+    /// another only if both call as the same principal.
+    fn principal(&self) -> &Arc<str>;
+
+    /// Reports whether all that this port was asked is still unanswered, so that the server waits for it and is not at work
+    /// for it.
+    fn is_awaited(&self) -> bool {
+        false
+    }
+
     /// Takes a request that the child pushes while a request of this client is under way. Must not block. The client's
     /// capabilities are for the port to check. Whoever keeps the sender of a parked answer drops it when the client has
     /// no request under way any more.
@@ -88,6 +98,11 @@ impl Exchange {
         self
     }
 
+    /// Reports whether the caller is a client that can be asked.
+    pub(super) fn can_be_asked(&self) -> bool {
+        self.client.is_some()
+    }
+
     /// Reports whether the caller asked for log messages.
     fn wants_logs(&self) -> bool {
         self.wants_logs && self.events.is_some()
@@ -108,20 +123,21 @@ impl Exchange {
 /// with: what it pushes or logs may still be about them.
 #[derive(Default)]
 pub(super) struct Unfinished {
-    /// Id, client and end of each request, the oldest first.
-    kept: VecDeque<(u64, Option<u64>, Instant)>,
+    /// Id, principal and end of each request, the oldest first.
+    kept: VecDeque<(u64, Option<Arc<str>>, Instant)>,
 }
 
 impl Unfinished {
     /// Keeps a request that the child had.
     pub(super) fn add(&mut self, id: u64, asked: &str, exchange: Option<&Exchange>, now: Instant) {
         self.forget(now);
-        let client = exchange.and_then(|exchange| exchange.client.as_ref()).map(|client| client.client());
-        if client.is_some() || may_ask(asked) {
+        let client = exchange.and_then(|exchange| exchange.client.as_ref());
+        let principal = client.map(|client| client.principal().clone());
+        if principal.is_some() || may_ask(asked) {
             if self.kept.len() == MAX_UNFINISHED {
                 self.kept.pop_front();
             }
-            self.kept.push_back((id, client, now + UNFINISHED_FOR));
+            self.kept.push_back((id, principal, now + UNFINISHED_FOR));
         }
     }
 
@@ -137,9 +153,9 @@ impl Unfinished {
         }
     }
 
-    /// Reports whether there is one of another client than this.
-    fn has_another(&self, client: Option<u64>) -> bool {
-        self.kept.iter().any(|(_, kept, _)| kept.is_none() || *kept != client)
+    /// Reports whether there is one of another principal than this.
+    fn has_another(&self, principal: Option<&Arc<str>>) -> bool {
+        self.kept.iter().any(|(_, kept, _)| kept.is_none() || kept.as_ref() != principal)
     }
 }
 
@@ -155,44 +171,84 @@ pub(super) enum Addressee<'a> {
     Several,
 }
 
-/// Returns whom a log message is for, given the requests that the child has: the caller of the only one that it can be
-/// about, if it asked for such messages. `None` if nobody is to have it: on stdio nothing says which request a message
-/// is about, and one about another caller's may have that caller's data in it.
+/// Returns whom a log message is for, given the requests that the child has: the caller of the only one that it is at work
+/// for, if it asked for such messages. `None` if nobody is to have it: on stdio nothing says which request a message is
+/// about, and one about another principal's may have that principal's data in it.
 pub(super) fn reader_of_logs<'a>(
     under_way: impl Iterator<Item = (u64, &'a str, Option<&'a Exchange>)>,
     unfinished: &Unfinished,
 ) -> Option<&'a Exchange> {
-    if !unfinished.kept.is_empty() {
-        return None;
+    let (mut working, mut awaited) = (None, Candidates::default());
+    for (id, _, exchange) in under_way.filter(|(_, asked, exchange)| exchange.is_some() || may_ask(asked)) {
+        match exchange.and_then(|exchange| exchange.client.as_ref()) {
+            Some(port) if port.is_awaited() => awaited.add(id, port),
+            _ if working.is_some() => return None,
+            _ => working = Some(exchange),
+        }
     }
-    let mut speaking = under_way.filter(|(_, asked, exchange)| exchange.is_some() || may_ask(asked));
-    let (_, _, exchange) = speaking.next()?;
-    exchange.filter(|exchange| exchange.wants_logs() && speaking.next().is_none())
+    let exchange = working.flatten().filter(|exchange| exchange.wants_logs())?;
+    let is_alone = match &exchange.client {
+        Some(port) => awaited.are_of(port.principal()) && !unfinished.has_another(Some(port.principal())),
+        None => awaited.newest.is_none() && unfinished.kept.is_empty(),
+    };
+    is_alone.then_some(exchange)
 }
 
-/// Returns whom a pushed request is for, given the requests that the child has, with their ids.
+/// Returns whom a pushed request is for, given the requests that the child has, with their ids: the only client that it is
+/// at work for. Where it waits for some clients and is at work for one of the same principal, it is that one's: a request
+/// that waits for an answer rarely asks for a second one, and who forgot a question must not end all later ones.
 pub(super) fn addressee<'a>(
     under_way: impl Iterator<Item = (u64, &'a str, Option<&'a Exchange>)>,
     unfinished: &Unfinished,
 ) -> Addressee<'a> {
-    let mut newest: Option<(u64, &Arc<dyn ClientPort>)> = None;
+    let (mut working, mut awaited) = (Candidates::default(), Candidates::default());
     let mut mute = false;
     for (id, asked, exchange) in under_way {
         match exchange.and_then(|exchange| exchange.client.as_ref()) {
-            Some(port) => match newest {
-                Some((_, known)) if known.client() != port.client() => return Addressee::Several,
-                Some((newer, _)) if newer > id => {}
-                _ => newest = Some((id, port)),
-            },
+            Some(port) if port.is_awaited() => awaited.add(id, port),
+            Some(port) => working.add(id, port),
             None => mute |= may_ask(asked),
         }
     }
-    mute |= unfinished.has_another(newest.map(|(_, port)| port.client()));
-    match (newest, mute) {
-        (None, false) => Addressee::Nobody,
-        (None, true) => Addressee::Mute,
-        (Some((_, port)), false) => Addressee::One(port),
-        (Some(_), true) => Addressee::Several,
+    let (found, others) = match working.newest {
+        Some(_) => (&working, Some(&awaited)),
+        None => (&awaited, None),
+    };
+    let Some((_, port)) = found.newest else {
+        return if mute || unfinished.has_another(None) { Addressee::Mute } else { Addressee::Nobody };
+    };
+    let is_alone = !found.several && others.is_none_or(|others| others.are_of(port.principal()));
+    match is_alone && !mute && !unfinished.has_another(Some(port.principal())) {
+        true => Addressee::One(port),
+        false => Addressee::Several,
+    }
+}
+
+/// Requests of clients that a pushed request may be meant for.
+#[derive(Default)]
+struct Candidates<'a> {
+    newest: Option<(u64, &'a Arc<dyn ClientPort>)>,
+    /// `true` if they are of several clients.
+    several: bool,
+    /// `true` if they are of several principals.
+    mixed: bool,
+}
+
+impl<'a> Candidates<'a> {
+    fn add(&mut self, id: u64, port: &'a Arc<dyn ClientPort>) {
+        if let Some((newer, known)) = self.newest {
+            self.several |= known.client() != port.client();
+            self.mixed |= known.principal() != port.principal();
+            if newer > id {
+                return;
+            }
+        }
+        self.newest = Some((id, port));
+    }
+
+    /// Reports whether there is none of another principal.
+    fn are_of(&self, principal: &Arc<str>) -> bool {
+        !self.mixed && self.newest.is_none_or(|(_, port)| port.principal() == principal)
     }
 }
 
@@ -205,11 +261,23 @@ fn may_ask(asked: &str) -> bool {
 mod tests {
     use super::*;
 
-    struct Client(u64);
+    struct Client {
+        number: u64,
+        principal: Arc<str>,
+        is_awaited: bool,
+    }
 
     impl ClientPort for Client {
         fn client(&self) -> u64 {
-            self.0
+            self.number
+        }
+
+        fn principal(&self) -> &Arc<str> {
+            &self.principal
+        }
+
+        fn is_awaited(&self) -> bool {
+            self.is_awaited
         }
 
         fn on_request(&self, _: PushedRequest) -> Disposition {
@@ -218,7 +286,12 @@ mod tests {
     }
 
     fn of(client: u64) -> Exchange {
-        Exchange::default().answered_by(Arc::new(Client(client)))
+        as_principal(client, &client.to_string(), false)
+    }
+
+    fn as_principal(number: u64, principal: &str, is_awaited: bool) -> Exchange {
+        let principal = principal.into();
+        Exchange::default().answered_by(Arc::new(Client { number, principal, is_awaited }))
     }
 
     fn whom(under_way: &[(u64, &str, Option<&Exchange>)]) -> String {
@@ -245,6 +318,23 @@ mod tests {
             "several",
             "a caller of REST may be meant"
         );
+    }
+
+    #[test]
+    fn a_question_that_is_forgotten_holds_up_nobody_of_its_principal_and_is_shown_to_nobody_else() {
+        let call = method::TOOLS_CALL;
+        let (waits, also) = (as_principal(1, "a", true), as_principal(2, "a", true));
+        let (works, other) = (as_principal(3, "a", false), as_principal(4, "b", false));
+        let asked = |under_way: &[&Exchange]| {
+            let numbered: Vec<_> =
+                under_way.iter().zip(1..).map(|(one, id)| (id, call, Some(*one))).collect();
+            whom(&numbered)
+        };
+        assert_eq!(asked(&[&waits, &also, &works]), "3");
+        assert_eq!(asked(&[&waits]), "1", "its own second question");
+        assert_eq!(asked(&[&waits, &also]), "several");
+        assert_eq!(asked(&[&waits, &other]), "several", "it may be about another principal's");
+        assert_eq!(asked(&[&works, &other]), "several");
     }
 
     #[test]

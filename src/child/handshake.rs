@@ -14,7 +14,7 @@ use super::probe::StartView;
 use super::request::{HandshakeError, ask, refusal};
 use super::start_clock::{Judgement, LAUNCHER_LOOK, PROBE_GRACE, ProbeGrace, Seen, StartClock};
 use super::teller::Teller;
-use crate::mcp::{self, Era, HandshakeInfo, Probe, method};
+use crate::mcp::{self, Declared, Era, HandshakeInfo, Probe, method};
 use crate::process::{TreeView, Usage};
 
 /// Opening of a handshake.
@@ -63,6 +63,8 @@ impl Phase {
 pub(super) struct Start {
     /// Link to the child, not yet in its era.
     pub(super) link: Link,
+    /// What the child is told that its client can be asked.
+    pub(super) declared: Declared,
     pub(super) opening: Opening,
     /// Time of the spawn.
     pub(super) begun: Instant,
@@ -83,10 +85,13 @@ pub(super) async fn shake_hands(start: Start) -> Result<(Link, HandshakeOutcome)
     let deadline = start.begun + longest;
     let attempt = async {
         let Start { link, teller, .. } = &start;
+        let declared = start.declared;
         let (era, facts) = match start.opening {
-            Opening::Probe => open_by_probe(link, deadline, phase, Some(&start.tree), teller).await?,
-            Opening::Patient => open_by_probe(link, deadline, phase, None, teller).await?,
-            Opening::Legacy => (Era::Legacy, initialize(link, deadline, phase).await?),
+            Opening::Probe => {
+                open_by_probe(link, declared, deadline, phase, Some(&start.tree), teller).await?
+            }
+            Opening::Patient => open_by_probe(link, declared, deadline, phase, None, teller).await?,
+            Opening::Legacy => (Era::Legacy, initialize(link, declared, deadline, phase).await?),
             Opening::Modern => match discover(link, deadline, phase).await? {
                 (Probe::Modern, Some(facts)) => (Era::Modern, facts),
                 _ => return Err(HandshakeError::Refused("it does not speak 2026-07-28".to_owned())),
@@ -145,6 +150,7 @@ async fn usage_of(tree: &TreeView) -> Option<Usage> {
 /// within its grace gets `initialize` as well.
 async fn open_by_probe(
     link: &Link,
+    declared: Declared,
     deadline: Instant,
     phase: &Phase,
     grace: Option<&TreeView>,
@@ -163,7 +169,7 @@ async fn open_by_probe(
     };
     let Some(verdict) = verdict else {
         tracing::debug!(server = %teller.server, "server/discover is not answered yet; trying initialize as well");
-        return open_both_ways(link, probe, deadline, phase).await;
+        return open_both_ways(link, declared, probe, deadline, phase).await;
     };
     match verdict? {
         (Probe::Modern, Some(facts)) => Ok((Era::Modern, facts)),
@@ -177,7 +183,7 @@ async fn open_by_probe(
                      about that is no fault of its own",
                 );
             }
-            Ok((Era::Legacy, initialize(link, deadline, phase).await?))
+            Ok((Era::Legacy, initialize(link, declared, deadline, phase).await?))
         }
     }
 }
@@ -200,11 +206,12 @@ async fn await_end_of_grace(tree: &TreeView) {
 /// `initialize` or does not answer it, the probe decides.
 async fn open_both_ways(
     link: &Link,
+    declared: Declared,
     mut probe: Pin<&mut impl Future<Output = Result<(Probe, Option<HandshakeInfo>), HandshakeError>>>,
     deadline: Instant,
     phase: &Phase,
 ) -> Result<(Era, HandshakeInfo), HandshakeError> {
-    let mut opening = std::pin::pin!(initialize(link, deadline, phase));
+    let mut opening = std::pin::pin!(initialize(link, declared, deadline, phase));
     let verdict = tokio::select! {
         biased;
         opened = &mut opening => return match opened {
@@ -250,9 +257,14 @@ async fn discover(
     }
 }
 
-async fn initialize(link: &Link, deadline: Instant, phase: &Phase) -> Result<HandshakeInfo, HandshakeError> {
+async fn initialize(
+    link: &Link,
+    declared: Declared,
+    deadline: Instant,
+    phase: &Phase,
+) -> Result<HandshakeInfo, HandshakeError> {
     phase.set(method::INITIALIZE);
-    match ask(link, method::INITIALIZE, mcp::initialize_params().into(), deadline).await? {
+    match ask(link, method::INITIALIZE, mcp::initialize_params(declared).into(), deadline).await? {
         Ok(result) => {
             let facts = mcp::read_initialize(&result).map_err(HandshakeError::Refused)?;
             link.notify(method::INITIALIZED).await;

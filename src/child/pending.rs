@@ -114,6 +114,13 @@ impl<W> Pending<W> {
         Some(&mut entry.waiter)
     }
 
+    /// Lets a call wait to its end without a sign of life.
+    pub fn hold(&mut self, id: u64) {
+        if let Some(entry) = self.entry(id) {
+            entry.deadline = entry.hard;
+        }
+    }
+
     /// Returns the waiter of a call; `None` if it is not in flight.
     pub fn get_mut(&mut self, id: u64) -> Option<&mut W> {
         self.entry(id).map(|entry| &mut entry.waiter)

@@ -24,7 +24,7 @@ use super::noise::Noise;
 use super::parked::Parked;
 use super::pending::Pending;
 use super::probe::Activity;
-use super::refresh::is_list_change;
+use super::refresh::ListChanges;
 use super::timer::Timer;
 use crate::jsonrpc::{self, Framer, Incoming, Line, Mended, Oversize, TooLong};
 use crate::mcp::{self, Answer, method};
@@ -91,8 +91,8 @@ pub(super) struct WireConfig {
     pub(super) abandoned: Arc<Notify>,
     pub(super) control: mpsc::Receiver<Control>,
     pub(super) notices: broadcast::Sender<Notification>,
-    /// Signal that a list has changed.
-    pub(super) lists_changed: Arc<Notify>,
+    /// Lists that the child says have changed.
+    pub(super) lists_changed: Arc<ListChanges>,
     pub(super) counters: Arc<Counters>,
     pub(super) log: ServerLog,
     pub(super) incarnation: u64,
@@ -127,7 +127,7 @@ impl Waiter {
 struct Wire {
     server: Arc<str>,
     notices: broadcast::Sender<Notification>,
-    lists_changed: Arc<Notify>,
+    lists_changed: Arc<ListChanges>,
     counters: Arc<Counters>,
     log: ServerLog,
     incarnation: u64,
@@ -430,12 +430,9 @@ impl Wire {
             method::PROGRESS => self.take_progress(params.as_deref()),
             method::CANCELLED => self.take_cancellation(params.as_deref()),
             method::MESSAGE => self.take_log_message(params.as_deref()),
-            _ => {
-                if is_list_change(&name) {
-                    self.lists_changed.notify_one();
-                }
-                self.tell_notice(name, params);
-            }
+            // Told to clients once the list has been read again.
+            name if self.lists_changed.announce(name) => {}
+            _ => self.tell_notice(name, params),
         }
     }
 
@@ -538,8 +535,19 @@ impl Wire {
         };
         match disposition {
             Disposition::Answer(answer) => self.answer_child(id, &answer),
-            Disposition::Park(answer) => self.parked.park(Bytes::copy_from_slice(id), answer),
+            Disposition::Park(answer) => {
+                self.hold_asking();
+                self.parked.park(Bytes::copy_from_slice(id), answer);
+            }
         }
+    }
+
+    /// Gives the requests whose clients can be asked all of their time, while one of them is: a person thinks longer than
+    /// a server may be silent.
+    fn hold_asking(&mut self) {
+        let asking = self.under_way().filter(|(_, _, exchange)| exchange.is_some_and(Exchange::can_be_asked));
+        let asking: Vec<u64> = asking.map(|(id, ..)| id).collect();
+        asking.into_iter().for_each(|id| self.pending.hold(id));
     }
 
     /// Passes on the answer of a client to the request with this id; `None` if the child has taken it back.

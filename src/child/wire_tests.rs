@@ -15,6 +15,7 @@ use super::exchange::{ClientPort, Disposition, Event, Exchange, PushedRequest};
 use super::log::ServerLog;
 use super::pending::Limits;
 use super::probe::Activity;
+use super::refresh::ListChanges;
 use super::wire::{self, Notification, WireConfig};
 use crate::mcp::{Answer, Era};
 
@@ -24,7 +25,7 @@ struct Played {
     requests: Lines<BufReader<DuplexStream>>,
     answers: DuplexStream,
     notices: broadcast::Receiver<Notification>,
-    lists_changed: Arc<Notify>,
+    lists_changed: Arc<ListChanges>,
 }
 
 impl Played {
@@ -34,7 +35,7 @@ impl Played {
         let (calls, calls_in) = mpsc::channel(16);
         let (control, control_in) = mpsc::channel(4);
         let (sender, notices) = broadcast::channel(16);
-        let (abandoned, lists_changed) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (abandoned, lists_changed) = (Arc::new(Notify::new()), Arc::<ListChanges>::default());
         let config = WireConfig {
             server: "played".into(),
             calls: calls_in,
@@ -101,6 +102,11 @@ struct Asked {
 }
 
 impl ClientPort for Asked {
+    fn principal(&self) -> &Arc<str> {
+        static PRINCIPAL: std::sync::LazyLock<Arc<str>> = std::sync::LazyLock::new(|| "p".into());
+        &PRINCIPAL
+    }
+
     fn client(&self) -> u64 {
         self.client
     }
@@ -257,9 +263,11 @@ async fn a_question_about_a_call_that_was_given_up_is_shown_to_nobody_else() {
 async fn notices_say_which_run_they_are_of() {
     let mut child = Played::new();
     child.says(json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})).await;
+    child.says(json!({"jsonrpc": "2.0", "method": "notifications/resources/updated"})).await;
     let notice = child.notices.recv().await.expect("a notice");
-    assert_eq!((notice.incarnation, &*notice.method), (7, "notifications/tools/list_changed"));
-    child.lists_changed.notified().await;
+    assert_eq!((notice.incarnation, &*notice.method), (7, "notifications/resources/updated"));
+    let changed = child.lists_changed.next().await;
+    assert_eq!(changed, ["notifications/tools/list_changed"], "told once the list was read again");
 }
 
 #[tokio::test]

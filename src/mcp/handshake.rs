@@ -34,11 +34,29 @@ pub struct HandshakeInfo {
     pub instructions: Option<Box<str>>,
 }
 
+/// What the gateway declares to a legacy child that its client can be asked. One child serves many clients, so that it is
+/// the same for all of them; what one of them cannot do is refused when it is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Declared {
+    /// Input of the user, by forms (`elicitation`).
+    pub elicitation: bool,
+    /// Completions by the client's model (`sampling`).
+    pub sampling: bool,
+}
+
+impl Declared {
+    /// Returns the capabilities object.
+    fn capabilities(self) -> Value {
+        let declared = [("elicitation", self.elicitation), ("sampling", self.sampling)];
+        declared.into_iter().filter(|(_, is)| *is).map(|(name, _)| (name.to_owned(), json!({}))).collect()
+    }
+}
+
 /// Returns the members of `initialize`'s params, without braces.
-pub fn initialize_params() -> String {
+pub fn initialize_params(declared: Declared) -> String {
     let params = json!({
         "protocolVersion": OFFERED_LEGACY_VERSION,
-        "capabilities": {},
+        "capabilities": declared.capabilities(),
         "clientInfo": client_info(),
     })
     .to_string();

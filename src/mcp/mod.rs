@@ -14,7 +14,7 @@ pub use answer::{Answer, answer};
 pub use digest::{NoDigest, ToolDigest};
 pub use era::{Era, MODERN_VERSION, OFFERED_LEGACY_VERSION, modern_meta};
 pub use handshake::{
-    HandshakeInfo, Probe, initialize_params, read_discover, read_initialize, read_probe_error,
+    Declared, HandshakeInfo, Probe, initialize_params, read_discover, read_initialize, read_probe_error,
 };
 pub use list::{ListKind, ListPage, NextPage, read_page};
 pub use logging::read_log_message;

@@ -16,7 +16,7 @@ use super::fleet::Load;
 use super::policy::Policy;
 use super::shared_hooks::SharedHooks;
 use super::status::{ReplicaView, ServerInfo, State, Status, Update};
-use crate::child::{Catalog, CatalogSlot, Counters, Link, Notification, ServerLog};
+use crate::child::{Catalog, CatalogSlot, Counters, Interests, Link, Notification, ServerLog};
 use crate::clock;
 use crate::mcp::Era;
 use crate::process::TreeView;
@@ -34,6 +34,8 @@ pub struct ServerHandle {
     counters: Arc<Counters>,
     /// Notifications of all its children that belong to no call.
     notices: broadcast::Sender<Notification>,
+    /// What clients want to hear of its children beside answers.
+    interests: Arc<Interests>,
     log: ServerLog,
     admission: Arc<Admission>,
     /// Policy of the last definition that could be used.
@@ -121,6 +123,7 @@ impl ServerHandle {
             catalog: ArcSwap::from_pointee(slot),
             counters: Arc::default(),
             notices: broadcast::Sender::new(MAX_NOTICES),
+            interests: Arc::default(),
             log: ServerLog::default(),
             leaving: ArcSwapOption::empty(),
             children: AtomicU64::new(0),
@@ -176,6 +179,11 @@ impl ServerHandle {
     /// behind by 64 of them loses the oldest, and is told so.
     pub fn subscribe(&self) -> broadcast::Receiver<Notification> {
         self.notices.subscribe()
+    }
+
+    /// Returns what clients want to hear of its children beside answers, for them to add to.
+    pub fn interests(&self) -> &Arc<Interests> {
+        &self.interests
     }
 
     pub(super) fn notices(&self) -> &broadcast::Sender<Notification> {
@@ -360,8 +368,13 @@ impl ServerHandle {
         // A child of an earlier definition that was started anew does not override the current one.
         let newest = roster.members.iter().filter(|member| member.status.state.serves());
         if newest.map(|member| member.generation).max().is_none_or(|newest| newest <= generation) {
+            let (now, before) = (lists.load(), self.catalog());
             self.catalog.store(lists);
             roster.introduction = Some(introduction);
+            for list in now.differs_from(&before) {
+                let incarnation = link.incarnation();
+                let _ = self.notices.send(Notification { incarnation, method: list.into(), params: None });
+            }
         }
         drop(roster);
         self.surroundings.catalogs_changed.notify_one();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::problem::Problems;
+use crate::mcp::Declared;
 use crate::nearest::closest;
 use crate::process::Limits;
 
@@ -141,6 +142,8 @@ pub struct Policy {
     pub sandboxed: bool,
     /// Treatment of a tool whose definition changed.
     pub pin: PinMode,
+    /// What children of the legacy era are told that their client can be asked.
+    pub client_capabilities: Declared,
 }
 
 impl Default for Policy {
@@ -168,6 +171,7 @@ impl Default for Policy {
             limits: Limits::default(),
             sandboxed: false,
             pin: PinMode::default(),
+            client_capabilities: Declared { elicitation: true, sampling: true },
         }
     }
 }
@@ -179,7 +183,8 @@ impl Policy {
         let child = |policy: &Policy| {
             let graces = (policy.stdin_grace, policy.term_grace);
             let held = (policy.limits.clone(), policy.sandboxed);
-            (policy.era, policy.max_frame, graces, policy.ping_interval, policy.ping_timeout, held)
+            let probes = (policy.ping_interval, policy.ping_timeout);
+            (policy.era, policy.client_capabilities, policy.max_frame, graces, probes, held)
         };
         child(self) == child(other)
     }
@@ -217,7 +222,7 @@ pub fn parse_duration(value: &Value) -> Option<Duration> {
 }
 
 /// Known members of `mcpvisor`; those of its `limits` follow.
-const SETTINGS: [&str; 22] = [
+const SETTINGS: [&str; 23] = [
     "era",
     "restart",
     "start",
@@ -225,6 +230,7 @@ const SETTINGS: [&str; 22] = [
     "replicas",
     "sandbox",
     "pin",
+    "client_capabilities",
     "limits",
     "idle_stop",
     "breaker_pause",
@@ -294,6 +300,10 @@ pub(super) fn parse_policy(own: &Map<String, Value>, problems: &mut Problems) ->
                 Some("block") => policy.pin = PinMode::Block,
                 _ => drop(problems.add::<()>(&path, "must be \"off\", \"warn\" or \"block\"")),
             },
+            "client_capabilities" => match parse_capabilities(value) {
+                Some(declared) => policy.client_capabilities = declared,
+                None => drop(problems.add::<()>(&path, "must be a list of \"elicitation\" and \"sampling\"")),
+            },
             "limits" => match value {
                 Value::Object(limits) => policy.limits = parse_limits(limits, &path, problems),
                 _ => drop(problems.add::<()>(&path, "must be an object")),
@@ -324,6 +334,16 @@ pub(super) fn parse_policy(own: &Map<String, Value>, problems: &mut Problems) ->
         }
     }
     policy
+}
+
+/// Reads what children may ask of their client: a list of names, each at most once.
+fn parse_capabilities(value: &Value) -> Option<Declared> {
+    let names: Vec<&str> = value.as_array()?.iter().map(Value::as_str).collect::<Option<_>>()?;
+    let known = ["elicitation", "sampling"];
+    let are_known = names.iter().all(|name| known.contains(name));
+    let has = |name| names.contains(&name);
+    (are_known && names.len() <= known.len())
+        .then(|| Declared { elicitation: has("elicitation"), sampling: has("sampling") })
 }
 
 /// Records an unknown setting, with the known one that was probably meant.

@@ -275,6 +275,8 @@ impl ReplicaState {
             log: self.args.handle.log().clone(),
             counters: self.args.handle.counters().clone(),
             notices: self.args.handle.notices().clone(),
+            interests: self.args.handle.interests().clone(),
+            declared: policy.client_capabilities,
             report: Box::new(move |report| {
                 let _ = replica.send_message(ReplicaMsg::Child(incarnation, report));
             }),
