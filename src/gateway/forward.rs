@@ -21,6 +21,12 @@ pub(super) enum Operation<'a> {
     ToolCall(&'a str),
     /// Read of the resource with this URI.
     ResourceRead(&'a str),
+    /// Prompt with its arguments filled in.
+    PromptGet,
+    /// Values for an argument.
+    Completion,
+    /// Method of an extension.
+    Extension(&'static str),
 }
 
 impl<'a> Operation<'a> {
@@ -29,6 +35,9 @@ impl<'a> Operation<'a> {
         match self {
             Operation::ToolCall(_) => method::TOOLS_CALL,
             Operation::ResourceRead(_) => method::RESOURCES_READ,
+            Operation::PromptGet => method::PROMPTS_GET,
+            Operation::Completion => method::COMPLETE,
+            Operation::Extension(method) => method,
         }
     }
 
@@ -36,6 +45,9 @@ impl<'a> Operation<'a> {
         match self {
             Operation::ToolCall(_) => Kind::Tool,
             Operation::ResourceRead(_) => Kind::Resource,
+            Operation::PromptGet => Kind::Prompt,
+            Operation::Completion => Kind::Completion,
+            Operation::Extension(_) => Kind::Extension,
         }
     }
 
@@ -43,7 +55,7 @@ impl<'a> Operation<'a> {
     fn tool(self) -> Option<&'a str> {
         match self {
             Operation::ToolCall(tool) => Some(tool),
-            Operation::ResourceRead(_) => None,
+            _ => None,
         }
     }
 
@@ -157,6 +169,7 @@ impl Gateway {
             Operation::ResourceRead(uri) => {
                 return Ok(Some(Box::new(Unchecked::Resource(uri.to_owned()))));
             }
+            Operation::PromptGet | Operation::Completion | Operation::Extension(_) => return Ok(None),
         };
         let pin = handle.setting(&entry.definition, |policy| policy.pin);
         let (catalog, gate) = (handle.catalog(), self.0.pins.gate(&entry.id, pin));

@@ -15,6 +15,7 @@ mod keychange;
 mod keys;
 mod members;
 mod readiness;
+mod relay;
 mod scraping;
 mod server_meter;
 mod servers;
@@ -52,6 +53,7 @@ pub use self::follow::{LogEnd, LogFollower, LogNews};
 pub use self::keychange::ChangeRequest;
 pub use self::keys::{CreateKeyError, KeyRequest, KeyView, MemberView, OrganizationView};
 pub use self::members::PlanView;
+pub use self::relay::{Announcements, Asked, ClientRequest, News, Offer, Relayed};
 pub use self::standing::while_accepted;
 pub use self::unread::{UnreadAnswer, UnreadLimits};
 pub use self::view::{Readiness, ResourceReply, ServerView, ToolCall, ToolReply};
@@ -66,7 +68,10 @@ pub use crate::audit::{
     AuditEntry, AuditHandle, AuditQuery, AuditSettings, EntryKind, Error as AuditError, Outcome,
     told_of_change, told_of_definition,
 };
-pub use crate::child::{Catalog, CounterReading, LogLine, Resource, Stream, Tool};
+pub use crate::child::{
+    Catalog, ClientPort, CounterReading, Disposition, Event, Exchange, Interest, LogLine, PushedRequest,
+    Resource, Stream, Tool,
+};
 pub use crate::facts::{ErrorFacts, Fault, Retry};
 pub use crate::mcp::ToolDigest;
 pub use crate::pins::{

@@ -54,11 +54,18 @@ pub enum Kind {
     Resource,
     /// Request for a list.
     List,
+    /// Request for a prompt.
+    Prompt,
+    /// Request for values of an argument.
+    Completion,
+    /// Request of an extension of MCP.
+    Extension,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Kind; 3] = [Kind::Tool, Kind::Resource, Kind::List];
+    pub const ALL: [Kind; 6] =
+        [Kind::Tool, Kind::Resource, Kind::List, Kind::Prompt, Kind::Completion, Kind::Extension];
 
     /// Returns the value of the `kind` label.
     pub fn name(self) -> &'static str {
@@ -66,6 +73,9 @@ impl Kind {
             Kind::Tool => "tool",
             Kind::Resource => "resource",
             Kind::List => "list",
+            Kind::Prompt => "prompt",
+            Kind::Completion => "completion",
+            Kind::Extension => "extension",
         }
     }
 }

@@ -1,0 +1,246 @@
+//! The operations of MCP clients: any request that a server knows, carried as the client wrote it, and what the server
+//! announces of itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::broadcast;
+
+use super::dispatch::Said;
+use super::forward::{Answered, Invocation, Operation, Payload};
+use super::standing::{present, refused};
+use super::stop::Stage;
+use super::{Error, Gateway, LogEnd, Principal, check_permitted};
+use crate::child::{Call, Catalog, Exchange, Interests, Notification};
+use crate::jsonrpc::RpcError;
+use crate::mcp::translate::{Envelope, HeaderParam, Reply};
+use crate::registry::ServerEntry;
+use crate::supervisor::{ServerHandle, ServerInfo};
+use crate::telemetry::metrics::OK;
+
+/// Kind of request that an MCP client may make of a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// `tools/call` of the tool with this name.
+    Tool(Box<str>),
+    /// `resources/read` of the resource with this URI.
+    Resource(Box<str>),
+    /// `prompts/get`.
+    Prompt,
+    /// `completion/complete`.
+    Completion,
+    /// Method of an extension, known to be harmless to pass on.
+    Extension(&'static str),
+}
+
+impl Asked {
+    fn operation(&self) -> Operation<'_> {
+        match self {
+            Asked::Tool(name) => Operation::ToolCall(name),
+            Asked::Resource(uri) => Operation::ResourceRead(uri),
+            Asked::Prompt => Operation::PromptGet,
+            Asked::Completion => Operation::Completion,
+            Asked::Extension(method) => Operation::Extension(method),
+        }
+    }
+
+    /// Returns the method of MCP that it is.
+    pub fn method(&self) -> &'static str {
+        self.operation().method()
+    }
+}
+
+/// Request of an MCP client.
+#[derive(Debug)]
+pub struct ClientRequest {
+    /// Id or exact name of the server.
+    pub server: Arc<str>,
+    /// Kind of the request.
+    pub asked: Asked,
+    /// The members of `params` without braces and without `_meta`, JSON on one line.
+    pub members: Bytes,
+    /// The members of `params._meta`.
+    pub envelope: Box<Envelope>,
+    /// The client's part in it; `None` if it waits for the answer only.
+    pub exchange: Option<Box<Exchange>>,
+    /// Deadline that nothing extends; `None` for the server's.
+    pub timeout: Option<Duration>,
+}
+
+/// Answer of a server to an MCP client: a result, raw JSON, or the server's error.
+pub type Relayed = Result<Bytes, RpcError>;
+
+/// The answer as it is counted.
+struct Counted {
+    said: Relayed,
+    outcome: &'static str,
+}
+
+impl Payload for Counted {
+    type Reply = Relayed;
+
+    fn read(said: Said) -> Result<Counted, Error> {
+        let outcome = match &said {
+            Err(_) => "rpc_error",
+            // Looked at before it is parsed: nearly no result has it.
+            Ok(result) if memchr::memmem::find(result, b"\"isError\"").is_some() => {
+                match Reply::read(result).is_some_and(|reply| reply.is_error()) {
+                    true => "tool_error",
+                    false => OK,
+                }
+            }
+            Ok(_) => OK,
+        };
+        Ok(Counted { said, outcome })
+    }
+
+    fn bytes(&self) -> usize {
+        self.said.as_ref().map_or(0, Bytes::len)
+    }
+
+    fn outcome(&self) -> &'static str {
+        self.outcome
+    }
+
+    fn reply(answered: Answered<Counted>) -> Relayed {
+        answered.payload.said
+    }
+}
+
+/// What a server offers to a caller.
+pub struct Offer {
+    /// Id of the server, which never changes.
+    pub id: Arc<str>,
+    /// Name of the server.
+    pub name: Arc<str>,
+    /// What the server's last child said of itself.
+    pub info: Arc<ServerInfo>,
+    /// Its lists, without tools that are blocked.
+    pub catalog: Arc<Catalog>,
+}
+
+impl Gateway {
+    /// Carries a request of an MCP client to a server; the future keeps all that it needs. Dropping it cancels the
+    /// request. One that may have reached the child is never repeated.
+    pub fn relay(
+        &self,
+        caller: Principal,
+        request: ClientRequest,
+    ) -> impl Future<Output = Result<Relayed, Error>> + Send + use<> {
+        let gateway = self.clone();
+        async move {
+            let ClientRequest { server, asked, members, envelope, exchange, timeout } = request;
+            let operation = asked.operation();
+            let sent = members.len();
+            let mut call = Call::new(operation.method(), members);
+            (call.progress, call.envelope, call.exchange) = (true, Some(envelope), exchange);
+            let invocation = Invocation { server: &server, operation, call: Some(call), sent, timeout };
+            gateway.forward::<Counted>(&caller, invocation).await
+        }
+    }
+
+    /// Returns what a server offers. One that has said nothing yet is started if necessary and waited for.
+    pub async fn offer(&self, caller: &Principal, server: &str, wait: Duration) -> Result<Offer, Error> {
+        let (view, catalog) = self.catalog(caller, server, Some(wait)).await?;
+        let Some(info) = view.status.introduction.clone() else {
+            let reason = format!("Server '{}' has not introduced itself", view.name);
+            let status = Some(view.status);
+            return Err(Error::Unreachable { reason, in_flight: false, retry_after: None, status });
+        };
+        Ok(Offer { id: view.id, name: view.name, info, catalog })
+    }
+
+    /// Returns what the server's last child said of itself; `None` if none has been ready yet.
+    pub fn introduction(&self, caller: &Principal, server: &str) -> Result<Option<Arc<ServerInfo>>, Error> {
+        let handle = self.handle(&*self.entry(caller, server)?)?;
+        Ok(handle.status().introduction.clone())
+    }
+
+    /// Returns the arguments of a tool that clients repeat in headers, as far as the server's lists are known.
+    pub fn header_params(
+        &self,
+        caller: &Principal,
+        server: &str,
+        tool: &str,
+    ) -> Result<Option<Arc<[HeaderParam]>>, Error> {
+        let catalog = self.handle(&*self.entry(caller, server)?)?.catalog();
+        Ok(catalog.tool(tool).map(|tool| tool.header_params().clone()).filter(|params| !params.is_empty()))
+    }
+
+    /// Reports whether a caller may use a tool of a server, and so may see it.
+    pub fn may_see_tool(&self, caller: &Principal, server: &str, tool: &str) -> bool {
+        caller.permissions().allow_tool(server, tool)
+    }
+
+    /// Follows what a server announces, from now on.
+    pub fn announcements(&self, caller: &Principal, server: &str) -> Result<Announcements, Error> {
+        let entry = self.entry(caller, server)?;
+        let handle = self.handle(&entry)?;
+        let notices = handle.subscribe();
+        Ok(Announcements { caller: caller.clone(), entry, handle, notices, gateway: self.clone() })
+    }
+
+    /// Waits until the daemon begins to stop.
+    pub async fn stopping(&self) {
+        let mut stage = self.0.stop.subscribe();
+        let _ = stage.wait_for(|stage| *stage > Stage::Serving).await;
+    }
+}
+
+/// What a server announces to a caller, for as long as it may hear it.
+pub struct Announcements {
+    caller: Principal,
+    entry: Arc<ServerEntry>,
+    handle: Arc<ServerHandle>,
+    notices: broadcast::Receiver<Notification>,
+    gateway: Gateway,
+}
+
+/// Event of a server's announcements.
+#[derive(Debug)]
+pub enum News {
+    /// The server has announced something.
+    Notice(Notification),
+    /// So much was announced that some of it was lost: whatever it was may have changed.
+    Lost,
+    /// No more follows.
+    End(LogEnd),
+}
+
+impl Announcements {
+    /// Returns what clients want to hear of the server, for the caller to add to.
+    pub fn interests(&self) -> &Arc<Interests> {
+        self.handle.interests()
+    }
+
+    /// Reports whether a child runs that can be told what is wanted.
+    pub fn has_child(&self) -> bool {
+        self.handle.takes_calls()
+    }
+
+    /// Waits for the next event. Cancel safe.
+    pub async fn next(&mut self) -> News {
+        let Announcements { caller, entry, handle, notices, gateway } = self;
+        let removed = async {
+            let mut changes = handle.watch();
+            while handle.leaving().is_none() && changes.changed().await.is_ok() {}
+        };
+        tokio::select! {
+            biased;
+            () = gateway.stopping() => News::End(LogEnd::Stopping),
+            () = removed => News::End(LogEnd::Removed),
+            error = refused(caller, |caller| check_permitted(caller, entry)) => News::End(LogEnd::Refused(error)),
+            notice = notices.recv() => match notice {
+                Ok(notice) => News::Notice(notice),
+                Err(broadcast::error::RecvError::Lagged(_)) => News::Lost,
+                Err(broadcast::error::RecvError::Closed) => News::End(LogEnd::Removed),
+            },
+        }
+    }
+
+    /// Returns the reason that the caller may not hear more; `None` while it may.
+    pub fn refused(&self) -> Option<Error> {
+        present(&self.caller).and_then(|caller| check_permitted(&caller, &self.entry)).err()
+    }
+}
