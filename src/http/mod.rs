@@ -9,6 +9,7 @@ mod core;
 mod edge;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod mcp;
 mod mcp_cli;
 mod plexmcp;
 mod server;
@@ -42,7 +43,7 @@ pub use self::edge::{Guard, ResponseFuture};
 pub use self::server::peer::PeerInfo;
 pub use self::server::places::{Places, places_within, share_of};
 pub use self::server::tls::{Tls, TlsError, TlsFiles};
-pub use self::settings::{ApiAuth, Settings, SocketPlace};
+pub use self::settings::{ApiAuth, McpSettings, Settings, SocketPlace};
 
 /// The HTTP front, bound and not yet serving: clients that come early wait in the kernel's queue.
 pub struct HttpServer {
@@ -173,7 +174,7 @@ pub fn service(settings: Settings, gateway: Gateway, queries: Agent, address: So
 
 /// The dialects of the front.
 const DIALECTS: Dialects =
-    Dialects { mounted: &[&plexmcp::PlexMcp, &mcp_cli::McpCli], fallback: &admin::Admin };
+    Dialects { mounted: &[&plexmcp::PlexMcp, &mcp_cli::McpCli, &mcp::Mcp], fallback: &admin::Admin };
 
 /// The only dialect at the address of the operational routes.
 const OPERATIONAL: Dialects = Dialects { mounted: &[], fallback: &admin::Admin };

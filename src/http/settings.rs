@@ -30,6 +30,33 @@ pub struct SocketPlace {
     pub wanted: bool,
 }
 
+/// Settings of `/mcp`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct McpSettings {
+    /// Access rule: as that of `/api`, except that any key that may call tools is let in.
+    pub auth: ApiAuth,
+    /// Length of the longest request body, in bytes.
+    pub body_limit: usize,
+    /// Number of sessions of the legacy era that may be open at once.
+    pub max_sessions: usize,
+    /// Number of streams of changes that may be open at once; `None` for half of `max_connections`.
+    pub max_streams: Option<usize>,
+    /// Number of these that one key may have open; `None` for three quarters.
+    pub max_streams_per_key: Option<usize>,
+}
+
+impl Default for McpSettings {
+    fn default() -> McpSettings {
+        McpSettings {
+            auth: ApiAuth::Auto,
+            body_limit: 4 * 1024 * 1024,
+            max_sessions: 10_000,
+            max_streams: None,
+            max_streams_per_key: None,
+        }
+    }
+}
+
 /// Settings of the HTTP front.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -46,6 +73,8 @@ pub struct Settings {
     pub tls: Option<TlsFiles>,
     /// Access rule of `/api`.
     pub api_auth: ApiAuth,
+    /// Settings of `/mcp`.
+    pub mcp: McpSettings,
     /// Names that clients may put in `Host` beside the ones that are always accepted: `name`
     /// for any port, `name:port` for one, `*` for all (which gives up the protection against
     /// DNS rebinding).
@@ -89,6 +118,7 @@ impl Default for Settings {
             operations: None,
             tls: None,
             api_auth: ApiAuth::Auto,
+            mcp: McpSettings::default(),
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             body_limit: 1024 * 1024,
@@ -119,6 +149,13 @@ impl Settings {
     pub(super) fn stream_limits(&self) -> StreamLimits {
         let total = self.max_streams.unwrap_or(self.max_connections / 4).max(1);
         let per_key = self.max_streams_per_key.unwrap_or(total.div_ceil(4)).clamp(1, total);
+        StreamLimits { total, per_key }
+    }
+
+    /// Returns the limits on open streams of changes, with the defaults filled in.
+    pub(super) fn mcp_stream_limits(&self) -> StreamLimits {
+        let total = self.mcp.max_streams.unwrap_or(self.max_connections / 2).max(1);
+        let per_key = self.mcp.max_streams_per_key.unwrap_or(share_of(total)).clamp(1, total);
         StreamLimits { total, per_key }
     }
 

@@ -191,6 +191,45 @@ pub(in crate::http) async fn admit_to_api(shared: &Shared, parts: &Parts) -> Res
     }
 }
 
+/// Admits an MCP client: the daemon's own user as `mcp.auth` says, or the holder of a key that may call tools. Takes nothing
+/// from the rate limits; see [`take_request`].
+pub(in crate::http) async fn admit_client(
+    shared: &Shared,
+    context: &RequestContext,
+    headers: &HeaderMap,
+) -> Result<Principal, AuthError> {
+    match (shared.settings.mcp.auth, credential(headers)) {
+        (ApiAuth::Off, Credential::None) => return Ok(shared.gateway.anybody()),
+        (ApiAuth::Off, _) if is_for_a_proxy(headers) => return Ok(shared.gateway.anybody()),
+        (ApiAuth::Auto, Credential::None) => {
+            prove_nearness(context).await?;
+            return Ok(shared.gateway.local_operator());
+        }
+        _ => {}
+    }
+    let now = clock::wall_clock();
+    let principal =
+        authenticate(&shared.gateway, headers, now).map_err(|denied| shared.failed(context, denied))?;
+    match principal.role().may_invoke() {
+        true => Ok(principal),
+        false => Err(AuthError::RoleTooLow),
+    }
+}
+
+/// Takes a request of a caller from its rate limits, unless it is free, and has the answer tell what is left.
+pub(in crate::http) fn take_request(
+    context: &RequestContext,
+    caller: &Principal,
+    is_free: bool,
+) -> Result<(), AuthError> {
+    let reading = if is_free { None } else { caller.take_request() };
+    context.told(caller.clone(), reading, clock::wall_clock());
+    match reading.and_then(|reading| reading.refused) {
+        Some(retry_after) => Err(AuthError::TooMany { retry_after }),
+        None => Ok(()),
+    }
+}
+
 /// Admits a request to data about all servers, such as the metrics: from the daemon's own user without a key, and
 /// with every key that may use all servers.
 pub(in crate::http) async fn admit_to_metrics(shared: &Shared, parts: &Parts) -> Result<(), AuthError> {

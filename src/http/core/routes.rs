@@ -23,6 +23,8 @@ pub enum Access {
     Owner,
     /// As `api.auth` says: the daemon's own user, or an administrator's key without limits.
     Operator,
+    /// As `mcp.auth` says: the daemon's own user, or the holder of a key that may call tools.
+    Client,
     /// The daemon's own user, or the holder of a key that may use all servers.
     Metrics,
 }
@@ -109,17 +111,15 @@ impl Routes {
         self.add(Route { method, path, access, effect, action, query }, handler)
     }
 
-    /// Adds a route that asks servers and changes nothing here: it is dropped when its caller leaves. The path
-    /// has no placeholders, since the guard compares it with that of a request.
+    /// Adds a route that asks servers and changes nothing here: it is dropped when its caller leaves.
     pub(in crate::http) fn calling(
         self,
+        method: &'static str,
         path: &'static str,
         access: Access,
         handler: MethodRouter<Shared>,
     ) -> Routes {
-        debug_assert!(!path.contains('{'), "{path}");
-        let (method, effect) = ("POST", Effect::Calls);
-        self.add(Route { method, path, access, effect, action: None, query: &[] }, handler)
+        self.add(Route { method, path, access, effect: Effect::Calls, action: None, query: &[] }, handler)
     }
 
     fn add(mut self, route: Route, handler: MethodRouter<Shared>) -> Routes {
@@ -140,6 +140,11 @@ impl Routes {
     pub(in crate::http) fn known(&self) -> &[Route] {
         &self.known
     }
+}
+
+/// Reports whether a request is for this route, by its method and its path.
+pub(in crate::http) fn is_for(route: &Route, method: &Method, path: &str) -> bool {
+    route.method == method.as_str() && place_of(route.path, path).is_some()
 }
 
 /// Returns the act that a request asks for, by its method and its path: its name in the audit, and its target,

@@ -1,17 +1,25 @@
 //! State that all handlers share.
 
+use std::any::Any;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use axum::body::HttpBody;
 use axum::http::Request;
 use bytes::Bytes;
 
 use super::body::{self, BodyError};
-use super::streams::Streams;
+use super::streams::{StreamNames, Streams};
 use crate::gateway::{Attempts, Gateway};
 use crate::http::settings::Settings;
 use crate::query::Agent;
+
+/// Words of the refusal of a further stream.
+const STREAMS: StreamNames = StreamNames {
+    what: "logs and exports of the audit",
+    total: "http.max_streams",
+    per_key: "http.max_streams_per_key",
+};
 
 /// State that the handlers share. It is one pointer, because the router clones it for each request.
 #[derive(Clone)]
@@ -25,6 +33,8 @@ pub(in crate::http) struct AppState {
     pub(in crate::http) settings: Settings,
     /// Counts of the open streams.
     pub(in crate::http) streams: Arc<Streams>,
+    /// What the one dialect that keeps something between requests keeps; made when it is first asked for.
+    kept: OnceLock<Box<dyn Any + Send + Sync>>,
     /// Counter of recent bad credentials, by address.
     pub(super) attempts: Mutex<Attempts>,
 }
@@ -32,8 +42,19 @@ pub(in crate::http) struct AppState {
 impl Shared {
     /// Creates the state, with no stream open and no bad credential counted.
     pub(in crate::http) fn new(gateway: Gateway, queries: Agent, settings: Settings) -> Shared {
-        let streams = Arc::new(Streams::new(settings.stream_limits()));
-        Shared(Arc::new(AppState { gateway, queries, settings, streams, attempts: Mutex::default() }))
+        let streams = Arc::new(Streams::new(settings.stream_limits(), STREAMS));
+        let (kept, attempts) = (OnceLock::new(), Mutex::default());
+        Shared(Arc::new(AppState { gateway, queries, settings, streams, kept, attempts }))
+    }
+
+    /// Returns what a dialect keeps between requests. There is room for that of one dialect.
+    ///
+    /// # Panics
+    /// If a second dialect asks for its own: a defect that its first request shows.
+    pub(in crate::http) fn kept<T: Default + Send + Sync + 'static>(&self) -> &Arc<T> {
+        let kept = self.0.kept.get_or_init(|| Box::new(Arc::<T>::default()));
+        let Some(kept) = kept.downcast_ref() else { unreachable!("two dialects keep something") };
+        kept
     }
 }
 

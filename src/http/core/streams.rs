@@ -12,10 +12,22 @@ pub(in crate::http) struct StreamLimits {
     pub(in crate::http) per_key: usize,
 }
 
-/// Counts of the open streams, by key.
+/// Words about streams of one kind, for a refusal.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::http) struct StreamNames {
+    /// What they are, in the plural.
+    pub(in crate::http) what: &'static str,
+    /// Setting of the limit for all keys together.
+    pub(in crate::http) total: &'static str,
+    /// Setting of the limit for each single key.
+    pub(in crate::http) per_key: &'static str,
+}
+
+/// Counts of the open streams of one kind, by key.
 #[derive(Debug)]
 pub(in crate::http) struct Streams {
     limits: StreamLimits,
+    names: StreamNames,
     open: Mutex<HashMap<Arc<str>, usize>>,
 }
 
@@ -28,19 +40,18 @@ pub(in crate::http) struct StreamPermit {
 /// Refusal of a further stream: whose there are as many as there may be, how many that is, and the setting that says
 /// so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{who} {limit} logs and exports of the audit open, as many as there may be ({setting}); end one and ask again"
-)]
+#[error("{who} {limit} {what} open, as many as there may be ({setting}); end one and ask again")]
 pub(in crate::http) struct TooManyStreams {
     who: &'static str,
+    what: &'static str,
     limit: usize,
     setting: &'static str,
 }
 
 impl Streams {
     /// Creates the counts, with no stream open.
-    pub(in crate::http) fn new(limits: StreamLimits) -> Streams {
-        Streams { limits, open: Mutex::default() }
+    pub(in crate::http) fn new(limits: StreamLimits, names: StreamNames) -> Streams {
+        Streams { limits, names, open: Mutex::default() }
     }
 
     fn counts(&self) -> MutexGuard<'_, HashMap<Arc<str>, usize>> {
@@ -52,18 +63,12 @@ impl Streams {
         let mut open = self.counts();
         let StreamLimits { total, per_key } = self.limits;
         if open.get(&key).is_some_and(|own| *own >= per_key) {
-            return Err(TooManyStreams {
-                who: "This key has",
-                limit: per_key,
-                setting: "http.max_streams_per_key",
-            });
+            let (who, what, setting) = ("This key has", self.names.what, self.names.per_key);
+            return Err(TooManyStreams { who, what, limit: per_key, setting });
         }
         if open.values().sum::<usize>() >= total {
-            return Err(TooManyStreams {
-                who: "All keys together have",
-                limit: total,
-                setting: "http.max_streams",
-            });
+            let (who, what, setting) = ("All keys together have", self.names.what, self.names.total);
+            return Err(TooManyStreams { who, what, limit: total, setting });
         }
         *open.entry(key.clone()).or_default() += 1;
         Ok(StreamPermit { streams: self.clone(), key })
@@ -86,9 +91,11 @@ impl Drop for StreamPermit {
 mod tests {
     use super::*;
 
+    const NAMES: StreamNames = StreamNames { what: "logs", total: "a", per_key: "b" };
+
     #[test]
     fn streams_are_bounded_for_each_key_and_altogether() {
-        let streams = Arc::new(Streams::new(StreamLimits { total: 64, per_key: 8 }));
+        let streams = Arc::new(Streams::new(StreamLimits { total: 64, per_key: 8 }, NAMES));
         let open = |key: &str| streams.open(key.into());
         let mut held: Vec<StreamPermit> = (0..9).filter_map(|_| open("a").ok()).collect();
         assert_eq!((held.len(), open("a").is_err()), (8, true));

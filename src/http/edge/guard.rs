@@ -27,7 +27,7 @@ use crate::http::core::body::RequestBody;
 use crate::http::core::context::RequestContext;
 use crate::http::core::dialect::{Dialect, Dialects, FastPath};
 use crate::http::core::rejection::EdgeRejection;
-use crate::http::core::routes::{Effect, Route};
+use crate::http::core::routes::{Effect, Route, is_for};
 use crate::http::core::shared::Shared;
 use crate::http::server::HttpService;
 use crate::http::server::framing::Misframed;
@@ -57,8 +57,8 @@ pub struct Guard {
     /// boxes and its map of extensions cost a call more than keys, limits and usage do. `None` if all requests go
     /// through the router.
     fast: Option<(Shared, Arc<[FastRoute]>)>,
-    /// Paths of calls: a request to one of them is given up when its caller leaves.
-    paths_of_calls: Arc<[&'static str]>,
+    /// Routes of calls: a request to one of them is given up when its caller leaves.
+    calls: Arc<[Route]>,
 }
 
 impl Guard {
@@ -71,10 +71,10 @@ impl Guard {
         audit: AuditHandle,
     ) -> Guard {
         let books = Arc::new(RequestAccounting { audit, gateway: None, routes: Vec::new() });
-        let (acts, paths_of_calls) = (Acts::default(), Arc::default());
+        let (acts, calls) = (Acts::default(), Arc::default());
         let policy = Arc::new(policy);
         let told_host = Arc::default();
-        Guard { policy, debug, dialects, router, books, told_host, acts, fast: None, paths_of_calls }
+        Guard { policy, debug, dialects, router, books, told_host, acts, fast: None, calls }
     }
 
     /// Lets requests of fast paths bypass the router, which has the same handlers for them, and counts the memory
@@ -83,8 +83,7 @@ impl Guard {
         let routes: Vec<Route> = self.dialects.routes();
         self.acts = shared.gateway.acts().clone();
         let (audit, gateway) = (self.books.audit.clone(), Some(shared.gateway.clone()));
-        let calling = routes.iter().filter(|route| route.effect == Effect::Calls);
-        self.paths_of_calls = calling.map(|route| route.path).collect();
+        self.calls = routes.iter().filter(|route| route.effect == Effect::Calls).copied().collect();
         self.books = Arc::new(RequestAccounting { audit, gateway, routes });
         let dialects = self.dialects;
         let paths = dialects.fast_paths().map(|fast| (fast, dialects.of(fast.path)));
@@ -123,7 +122,7 @@ impl Guard {
         let dialect = fast.map_or_else(|| self.dialects.of(path), |(_, (_, dialect))| dialect);
         let is_act = fast.is_none()
             && Effect::of_method(request.method()) == Effect::Acts
-            && !self.paths_of_calls.contains(&path);
+            && !self.calls.iter().any(|route| is_for(route, request.method(), path));
         let mut about = RequestMeta {
             dialect,
             debug: self.debug,

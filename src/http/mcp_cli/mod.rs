@@ -78,7 +78,7 @@ fn routes() -> Routes {
         .acting("server.change", "PUT", "/api/servers/{name}", Operator, &[], put(change))
         .acting("server.remove", "DELETE", "/api/servers/{name}", Operator, &[], delete(remove))
         .on("GET", "/api/servers/{name}/tools", Operator, get(tools))
-        .calling("/api/query", Operator, post(query::run))
+        .calling("POST", "/api/query", Operator, post(query::run))
         .acting("config.export", "POST", "/api/config/export", Operator, &[], post(export))
         .acting("config.import", "POST", "/api/config/import", Operator, &[], post(import))
 }

@@ -1,0 +1,185 @@
+//! `subscriptions/listen`: a stream of the changes that a modern client asks for (spec 2026-07-28,
+//! basic/patterns/subscriptions). It is acknowledged first, and every message carries the id of the request.
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::fault::{Fault, INVALID_PARAMS};
+use super::modern::Call;
+use super::offer::server_of;
+use super::outgoing::{self, Message, WAITING};
+use super::state::StreamPermit;
+use crate::gateway::{Announcements, Interest, News};
+use crate::mcp::method;
+
+/// Maximum number of resources of one stream.
+const MAX_RESOURCES: usize = 256;
+
+/// Lists whose changes can be asked for: the flag of the filter, the capability, the notification.
+const LISTS: [(&str, &str, &str); 3] = [
+    ("toolsListChanged", "tools", method::TOOLS_CHANGED),
+    ("promptsListChanged", "prompts", method::PROMPTS_CHANGED),
+    ("resourcesListChanged", "resources", method::RESOURCES_CHANGED),
+];
+
+/// What a stream tells.
+struct Filter {
+    /// Notifications of the lists.
+    lists: Vec<&'static str>,
+    resources: Vec<String>,
+}
+
+/// Answers the request with the stream.
+pub(super) async fn answer(call: &Call<'_>) -> Result<Response, Fault> {
+    let permit = call.state.streams(call.settings).open(call.caller.key_id().clone());
+    let permit = permit.map_err(|full| Fault::http(StatusCode::SERVICE_UNAVAILABLE, full.to_string()))?;
+    let announcements = call.gateway.announcements(call.caller, call.server).map_err(Fault::of)?;
+    let info = call.gateway.introduction(call.caller, call.server).map_err(Fault::of)?;
+    let capabilities = info.as_ref().map(|info| server_of("", info).capabilities).unwrap_or(&Value::Null);
+    let (filter, acknowledged) = read_filter(call, capabilities)?;
+    let wished = filter.resources.iter().map(|uri| announcements.interests().resource(uri));
+    let interests = wished.collect::<Result<Vec<Interest>, _>>();
+    let interests =
+        interests.map_err(|full| Fault::http(StatusCode::SERVICE_UNAVAILABLE, full.to_string()))?;
+    if announcements.has_child() {
+        for interest in &interests {
+            interest.is_known().await;
+        }
+    }
+    let id = call.request.id.get().to_owned();
+    let (messages, received) = mpsc::channel(WAITING);
+    let tag = format!("{{\"io.modelcontextprotocol/subscriptionId\":{id}}}");
+    let params = format!("{{\"notifications\":{acknowledged},\"_meta\":{tag}}}");
+    let first = outgoing::notification(method::ACKNOWLEDGED, Some(params.as_bytes()));
+    let _ = messages.try_send(Message::plain(first));
+    let listener =
+        Listener { id: id.into(), tag, filter, announcements, _interests: interests, _permit: permit };
+    tokio::spawn(listener.feed(messages));
+    Ok(outgoing::stream(received))
+}
+
+/// Reads what is asked for, and returns it with the part that the server can tell.
+fn read_filter(call: &Call<'_>, capabilities: &Value) -> Result<(Filter, Value), Fault> {
+    let invalid = |text: &'static str| Fault::bad(INVALID_PARAMS, text);
+    let asked = match call.request.params.get("notifications") {
+        None => return Err(invalid("Invalid params: 'notifications' must be an object")),
+        Some(asked) => asked.get(),
+    };
+    let asked: Value = serde_json::from_str(asked).unwrap_or_default();
+    if !asked.is_object() {
+        return Err(invalid("Invalid params: 'notifications' must be an object"));
+    }
+    let mut acknowledged = json!({});
+    let mut lists = Vec::new();
+    for (flag, capability, notification) in LISTS {
+        if asked[flag] == true && capabilities[capability]["listChanged"] == true {
+            acknowledged[flag] = json!(true);
+            lists.push(notification);
+        }
+    }
+    let resources = match &asked["resourceSubscriptions"] {
+        Value::Null => Vec::new(),
+        given => {
+            let uris: Option<Vec<String>> = serde_json::from_value(given.clone()).ok();
+            uris.filter(|uris| uris.len() <= MAX_RESOURCES).ok_or_else(|| {
+                invalid("Invalid params: 'resourceSubscriptions' must be a list of at most 256 URIs")
+            })?
+        }
+    };
+    let can_subscribe = capabilities["resources"]["subscribe"] == true;
+    let resources = if can_subscribe { resources } else { Vec::new() };
+    if !resources.is_empty() {
+        acknowledged["resourceSubscriptions"] = json!(resources);
+    }
+    Ok((Filter { lists, resources }, acknowledged))
+}
+
+struct Listener {
+    /// Id of the request, raw JSON.
+    id: Bytes,
+    /// `_meta` of each message.
+    tag: String,
+    filter: Filter,
+    announcements: Announcements,
+    _interests: Vec<Interest>,
+    _permit: StreamPermit,
+}
+
+impl Listener {
+    async fn feed(mut self, messages: mpsc::Sender<Message>) {
+        loop {
+            let news = tokio::select! {
+                biased;
+                () = messages.closed() => return,
+                news = self.announcements.next() => news,
+            };
+            let (texts, is_over) = match news {
+                News::Notice(notice) => (self.told(&notice.method, notice.params.as_deref()), false),
+                // Whatever was lost may have been any of these.
+                News::Lost => (self.all(), false),
+                News::End(_) => {
+                    let result = format!("{{\"resultType\":\"complete\",\"_meta\":{}}}", self.tag);
+                    (vec![outgoing::result(&self.id, result.as_bytes())], true)
+                }
+            };
+            for text in texts {
+                if messages.send(Message::plain(text)).await.is_err() {
+                    return;
+                }
+            }
+            if is_over {
+                return;
+            }
+        }
+    }
+
+    fn told(&self, name: &str, params: Option<&[u8]>) -> Vec<Vec<u8>> {
+        if self.filter.lists.contains(&name) {
+            return vec![self.tagged(name, None)];
+        }
+        let uri = params.filter(|_| name == method::RESOURCE_UPDATED).and_then(|params| {
+            let params: Value = serde_json::from_slice(params).ok()?;
+            params["uri"].as_str().map(str::to_owned)
+        });
+        let is_wanted = |uri: &String| self.filter.resources.iter().any(|wanted| covers(wanted, uri));
+        uri.filter(is_wanted).map(|uri| self.tagged(name, Some(&uri))).into_iter().collect()
+    }
+
+    fn all(&self) -> Vec<Vec<u8>> {
+        let lists = self.filter.lists.iter().map(|name| self.tagged(name, None));
+        let updated = self.filter.resources.iter();
+        lists.chain(updated.map(|uri| self.tagged(method::RESOURCE_UPDATED, Some(uri)))).collect()
+    }
+
+    fn tagged(&self, name: &str, uri: Option<&str>) -> Vec<u8> {
+        let uri = uri.map(|uri| format!("\"uri\":{},", json!(uri))).unwrap_or_default();
+        let params = format!("{{{uri}\"_meta\":{}}}", self.tag);
+        outgoing::notification(name, Some(params.as_bytes()))
+    }
+}
+
+/// Reports whether an update of a resource is about one that is followed: itself, or a part of it (spec 2026-07-28,
+/// server/resources: the URI may be that of a sub-resource).
+pub(super) fn covers(followed: &str, updated: &str) -> bool {
+    match updated.strip_prefix(followed) {
+        Some("") => true,
+        Some(rest) => followed.ends_with('/') || rest.starts_with(['/', '?', '#']),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_update_of_a_part_is_an_update_of_the_whole_and_not_of_a_namesake() {
+        for part in ["a://x", "a://x/y", "a://x#y", "a://x?y"] {
+            assert!(covers("a://x", part), "{part}");
+        }
+        assert!(covers("a://x/", "a://x/y") && !covers("a://x", "a://xy") && !covers("a://x/y", "a://x"));
+    }
+}

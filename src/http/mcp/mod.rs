@@ -1,0 +1,296 @@
+//! `/mcp/{server}`: MCP's Streamable HTTP, for clients of both eras at one URL, in front of servers of either
+//! (`docs/mcp.md`). The era is decided for each request, by its body.
+
+mod carry;
+mod check;
+mod fault;
+mod legacy;
+mod listen;
+mod message;
+mod modern;
+mod offer;
+mod outgoing;
+mod outlet;
+mod own_stream;
+mod parked;
+mod running;
+mod session;
+mod state;
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use axum::routing::{delete, get, post};
+use serde_json::value::RawValue;
+
+use self::check::SpokenEra;
+use self::fault::{Fault, INVALID_REQUEST};
+use self::legacy::{Visit, accepted};
+use self::message::{Body, Posted};
+use self::modern::Call;
+use self::state::McpState;
+use super::core::auth::{admit_client, take_request};
+use super::core::body;
+use super::core::context::RequestContext;
+use super::core::dialect::{Answering, Dialect, is_under};
+use super::core::rejection::EdgeRejection;
+use super::core::routes::{Access, Routes};
+use super::core::shared::Shared;
+use crate::gateway::{Error, Principal};
+use crate::mcp::method;
+
+/// The dialect.
+pub(super) struct Mcp;
+
+impl Dialect for Mcp {
+    fn owns(&self, path: &str) -> bool {
+        is_under(path, "/mcp")
+    }
+
+    fn routes(&self) -> Routes {
+        Routes::default()
+            .calling("POST", "/mcp/{server}", Access::Client, post(posted))
+            .on("GET", "/mcp/{server}", Access::Client, get(streamed))
+            .calling("DELETE", "/mcp/{server}", Access::Client, delete(ended))
+    }
+
+    fn trusts_nearness(&self) -> bool {
+        true
+    }
+
+    fn unknown_route(&self) -> Response {
+        let text = "Not found: the servers are at /mcp/{server}";
+        Fault::http(StatusCode::NOT_FOUND, text).into_response(None)
+    }
+
+    fn wrong_method<'a>(&'a self, _: &'a Shared, _: &'a Parts) -> Answering<'a> {
+        let fault = Fault::http(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed");
+        Box::pin(std::future::ready(fault.into_response(None)))
+    }
+
+    fn reject(&self, rejection: EdgeRejection<'_>) -> Response {
+        Fault::from(rejection).into_response(None)
+    }
+
+    fn failure(&self, error: Error) -> Response {
+        Fault::of(error).into_response(None)
+    }
+}
+
+type Server = Result<Path<String>, PathRejection>;
+
+/// Returns the server that a path names.
+fn named(server: Server) -> Result<Arc<str>, Fault> {
+    match server {
+        Ok(Path(server)) => Ok(server.into()),
+        Err(_) => Err(Fault::http(StatusCode::NOT_FOUND, "The name of the server cannot be decoded")),
+    }
+}
+
+async fn posted(
+    Extension(context): Extension<Arc<RequestContext>>,
+    State(shared): State<Shared>,
+    server: Server,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let caller = match admit_client(&shared, &context, &parts.headers).await {
+        Ok(caller) => caller,
+        Err(denied) => return Fault::from(denied).into_response(None),
+    };
+    let (limit, patience) = (shared.settings.mcp.body_limit, shared.settings.body_timeout);
+    let headers = parts.headers.clone();
+    let read = body::read(Request::from_parts(parts, body), limit, patience).await;
+    let read = match read {
+        Ok(read) => read,
+        Err(unread) => return Fault::from(unread).into_response(None),
+    };
+    let post = Post { shared: &shared, context: &context, caller, headers: &headers };
+    let (answered, id) = match message::read(&read) {
+        Err((fault, id)) => (Err(fault), id),
+        Ok(Body::One(message)) => {
+            let id = match &message {
+                Posted::Request(request) => Some(request.id),
+                Posted::Notification { .. } | Posted::Answer { .. } => None,
+            };
+            (post.take(server, &message).await, id)
+        }
+        Ok(Body::Several(messages)) => (post.take_batch(server, &messages).await, None),
+    };
+    answered.unwrap_or_else(|fault| fault.into_response(id.map(RawValue::get).map(str::as_bytes)))
+}
+
+/// A POST that was read.
+struct Post<'a> {
+    shared: &'a Shared,
+    context: &'a RequestContext,
+    caller: Principal,
+    headers: &'a HeaderMap,
+}
+
+impl Post<'_> {
+    fn state(&self) -> &Arc<McpState> {
+        self.shared.kept()
+    }
+
+    fn visit<'a>(&'a self, server: &'a Arc<str>) -> Visit<'a> {
+        Visit {
+            gateway: &self.shared.gateway,
+            settings: &self.shared.settings,
+            state: self.state(),
+            caller: &self.caller,
+            server,
+            headers: self.headers,
+        }
+    }
+
+    /// Takes a request from the rate limits. `server/discover` is never refused for them: a client that is refused there
+    /// takes this for a server of the earlier era, for as long as it runs.
+    fn take_from_rate(&self, asked: &str) -> Result<(), Fault> {
+        let is_free = asked == method::DISCOVER;
+        take_request(self.context, &self.caller, is_free).map_err(Fault::from)
+    }
+
+    async fn take(&self, server: Server, message: &Posted<'_>) -> Result<Response, Fault> {
+        let server = &named(server)?;
+        match message {
+            Posted::Request(request) => {
+                self.take_from_rate(&request.method)?;
+                let meta = request.params.object("_meta");
+                match check::era_of(meta.as_ref(), self.headers) {
+                    SpokenEra::Modern => {
+                        let call = Call {
+                            gateway: &self.shared.gateway,
+                            settings: &self.shared.settings,
+                            state: self.state(),
+                            caller: &self.caller,
+                            server,
+                            request,
+                            headers: self.headers,
+                        };
+                        call.answer().await
+                    }
+                    SpokenEra::Legacy => {
+                        let visit = self.visit(server);
+                        if request.method == method::INITIALIZE
+                            && !self.headers.contains_key(&legacy::SESSION_ID)
+                        {
+                            return visit.open(request).await;
+                        }
+                        check::check_legacy_version(self.headers)?;
+                        let session = visit.session()?;
+                        visit.answer(&session, request).await
+                    }
+                }
+            }
+            Posted::Notification { params, .. } => {
+                self.take_from_rate("")?;
+                let meta = params.object("_meta");
+                match check::era_of(meta.as_ref(), self.headers) {
+                    // Nothing that a modern client notifies of concerns a server over HTTP.
+                    SpokenEra::Modern => Ok(accepted()),
+                    SpokenEra::Legacy => {
+                        check::check_legacy_version(self.headers)?;
+                        Ok(Visit::take(&*self.visit(server).session()?, message))
+                    }
+                }
+            }
+            Posted::Answer { .. } => {
+                self.take_from_rate("")?;
+                if check::names_modern(self.headers) {
+                    let text = "Invalid request: this era has no requests of servers to answer";
+                    return Err(Fault::bad(INVALID_REQUEST, text));
+                }
+                check::check_legacy_version(self.headers)?;
+                Ok(Visit::take(&*self.visit(server).session()?, message))
+            }
+        }
+    }
+
+    /// Takes a batch, which only the revision of 2025-03-26 has.
+    async fn take_batch(&self, server: Server, messages: &[Posted<'_>]) -> Result<Response, Fault> {
+        let server = &named(server)?;
+        self.take_from_rate("")?;
+        let refused = || Fault::bad(INVALID_REQUEST, "Invalid request: a body is one message, not an array");
+        if check::names_modern(self.headers) || !self.headers.contains_key(&legacy::SESSION_ID) {
+            return Err(refused());
+        }
+        check::check_legacy_version(self.headers)?;
+        let visit = self.visit(server);
+        let session = visit.session()?;
+        if session.opening.version != "2025-03-26" {
+            return Err(refused());
+        }
+        let mut answers = Vec::new();
+        for message in messages {
+            match message {
+                Posted::Request(request) => answers.push(visit.answer_alone(&session, request).await),
+                other => drop(Visit::take(&session, other)),
+            }
+        }
+        match answers.is_empty() {
+            true => Ok(accepted()),
+            false => Ok(outgoing::json([&b"["[..], &answers.join(&b","[..]), b"]"].concat())),
+        }
+    }
+}
+
+async fn streamed(
+    Extension(context): Extension<Arc<RequestContext>>,
+    State(shared): State<Shared>,
+    server: Server,
+    headers: HeaderMap,
+) -> Response {
+    in_session(&shared, &context, server, &headers, StatusCode::METHOD_NOT_ALLOWED, |visit| {
+        let session = visit.session()?;
+        visit.stream(&session)
+    })
+    .await
+}
+
+async fn ended(
+    Extension(context): Extension<Arc<RequestContext>>,
+    State(shared): State<Shared>,
+    server: Server,
+    headers: HeaderMap,
+) -> Response {
+    in_session(&shared, &context, server, &headers, StatusCode::BAD_REQUEST, |visit| {
+        let session = visit.session()?;
+        visit.state.sessions.close(&session);
+        let mut response = Response::default();
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        Ok(response)
+    })
+    .await
+}
+
+/// Does something with the session that a request names; one that names none is refused with `without`.
+async fn in_session(
+    shared: &Shared,
+    context: &RequestContext,
+    server: Server,
+    headers: &HeaderMap,
+    without: StatusCode,
+    act: impl FnOnce(&Visit<'_>) -> Result<Response, Fault>,
+) -> Response {
+    let caller = match admit_client(shared, context, headers).await {
+        Ok(caller) => caller,
+        Err(denied) => return Fault::from(denied).into_response(None),
+    };
+    let acted = take_request(context, &caller, false).map_err(Fault::from).and_then(|()| {
+        if !headers.contains_key(&legacy::SESSION_ID) {
+            return Err(message::no_session(without));
+        }
+        check::check_legacy_version(headers)?;
+        let (server, settings) = (named(server)?, &shared.settings);
+        let state: &Arc<McpState> = shared.kept();
+        let gateway = &shared.gateway;
+        act(&Visit { gateway, settings, state, caller: &caller, server: &server, headers })
+    });
+    acted.unwrap_or_else(|fault| fault.into_response(None))
+}

@@ -1,0 +1,347 @@
+//! Requests of the modern era, each complete in itself (spec 2026-07-28).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use bytes::Bytes;
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::check::{self, status_of_error};
+use super::fault::{CAPABILITY_MISSING, Fault, INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND};
+use super::listen;
+use super::message::Request;
+use super::offer::{self, Opened, server_of};
+use super::outgoing::{self, Message, UPGRADE_AFTER, WAITING, takes_streams};
+use super::parked::{Bound, Parked, ParkedRequests};
+use super::running::{ModernPort, Running, Step};
+use super::state::McpState;
+use crate::gateway::{Asked, ClientRequest, Error, Event, Exchange, Gateway, Principal, Relayed};
+use crate::http::settings::Settings;
+use crate::mcp::translate::{
+    Envelope, Level, Members, PROGRESS_TOKEN, Reply, error_for_modern, input_required, progress_for,
+    read_responses,
+};
+use crate::mcp::{Era, method};
+
+/// Time to wait for the questions that a server asks together.
+const SIBLINGS: Duration = Duration::from_millis(50);
+/// Longest time that a client waits for a server to introduce itself.
+const OPENING: Duration = Duration::from_secs(8);
+/// Members of `params` that answer a server's questions.
+const RESPONSES: &str = "inputResponses";
+const STATE: &str = "requestState";
+
+/// A request with what it came with.
+pub(super) struct Call<'a> {
+    pub(super) gateway: &'a Gateway,
+    pub(super) settings: &'a Settings,
+    pub(super) state: &'a McpState,
+    pub(super) caller: &'a Principal,
+    /// Server as the path names it.
+    pub(super) server: &'a Arc<str>,
+    pub(super) request: &'a Request<'a>,
+    pub(super) headers: &'a HeaderMap,
+}
+
+impl Call<'_> {
+    /// Answers the request, or refuses it.
+    pub(super) async fn answer(&self) -> Result<Response, Fault> {
+        let answered = self.dispatch().await;
+        answered.map_err(|fault| match fault.code() {
+            METHOD_NOT_FOUND => fault.status(StatusCode::NOT_FOUND),
+            _ => fault,
+        })
+    }
+
+    async fn dispatch(&self) -> Result<Response, Fault> {
+        let meta = self.request.params.object("_meta");
+        let envelope = check::check_modern(self.request, meta.as_ref(), self.headers)?;
+        match &*self.request.method {
+            method::DISCOVER => {
+                let opened = self.opened().await.map_err(Fault::of_opening)?;
+                Ok(self.told(opened.server().discover_result().as_bytes()))
+            }
+            method::LISTEN => listen::answer(self).await,
+            asked => match offer::list_of(asked) {
+                Some(kind) => {
+                    let opened = self.opened().await.map_err(Fault::of)?;
+                    Ok(self.told(&opened.list(kind, &self.request.params, Era::Modern)?))
+                }
+                None => self.forward(meta.as_ref(), envelope).await,
+            },
+        }
+    }
+
+    async fn opened(&self) -> Result<Opened<'_>, Error> {
+        Opened::of(self.gateway, self.caller, self.server, OPENING).await
+    }
+
+    fn told(&self, result: &[u8]) -> Response {
+        outgoing::json(outgoing::result(self.request.id(), result))
+    }
+
+    /// Forwards the request to the server, or goes on with it where it was put aside.
+    async fn forward(
+        &self,
+        meta: Option<&Members<'_>>,
+        envelope: check::Envelope,
+    ) -> Result<Response, Fault> {
+        let params = &self.request.params;
+        let asked = offer::asked_for(self.gateway, self.caller, self.server, self.request)?;
+        if let Asked::Tool(tool) = &asked {
+            let repeated = self.gateway.header_params(self.caller, self.server, tool).map_err(Fault::of)?;
+            if let Some(repeated) = repeated {
+                check::check_header_params(&repeated, params, self.headers)?;
+            }
+        }
+        let mut members = Vec::new();
+        params.write(&mut members, |name| name != "_meta");
+        let token = meta.and_then(|meta| meta.get(PROGRESS_TOKEN));
+        let mut way = Way {
+            gateway: self.gateway.clone(),
+            requests: self.state.parked.clone(),
+            caller: self.caller.clone(),
+            id: Bytes::copy_from_slice(self.request.id()),
+            server: self.server.clone(),
+            method: asked.method(),
+            uri: match &asked {
+                Asked::Resource(uri) => Some(uri.clone()),
+                _ => None,
+            },
+            members: members.into(),
+            token: token.map(|token| Bytes::copy_from_slice(token.get().as_bytes())),
+            level: envelope.level,
+            parked: None,
+        };
+        let own_state = params.text(STATE).filter(|state| ParkedRequests::is_own(state));
+        way.parked = Some(match own_state {
+            Some(state) => way.resumed(&state, params)?,
+            None => way.begun(asked, meta, envelope, self.state.next_client()),
+        });
+        way.answer(takes_streams(self.headers)).await
+    }
+}
+
+/// A request on its way to its answer.
+struct Way {
+    gateway: Gateway,
+    requests: ParkedRequests,
+    caller: Principal,
+    /// The client's id of the request, raw JSON.
+    id: Bytes,
+    server: Arc<str>,
+    method: &'static str,
+    /// URI of a resource that is read.
+    uri: Option<Box<str>>,
+    /// The members of `params` but for `_meta`.
+    members: Bytes,
+    /// The client's progress token, raw JSON; `None` if it wants no progress.
+    token: Option<Bytes>,
+    level: Option<Level>,
+    /// The request itself; `None` once it is over or put aside.
+    parked: Option<Parked>,
+}
+
+/// What the client gets next.
+enum Next {
+    /// A notification, whole.
+    Message(Vec<u8>),
+    /// The result, raw JSON, or what there is instead.
+    Last(Result<Bytes, Fault>),
+}
+
+impl Way {
+    /// Begins the request.
+    fn begun(
+        &self,
+        asked: Asked,
+        meta: Option<&Members<'_>>,
+        envelope: check::Envelope,
+        client: u64,
+    ) -> Parked {
+        let port = ModernPort::new(client, self.caller.member().id.clone(), envelope.client.abilities);
+        let (exchange, events) = match self.token.is_some() || self.level.is_some() {
+            true => {
+                let (exchange, events) = Exchange::with_events(self.level.is_some());
+                (exchange, Some(events))
+            }
+            false => (Exchange::default(), None),
+        };
+        let request = ClientRequest {
+            server: self.server.clone(),
+            asked,
+            members: self.members.clone(),
+            envelope: Box::new(Envelope::new(meta, &envelope.client, self.level.map(Level::name), true)),
+            exchange: Some(Box::new(exchange.answered_by(port.clone()))),
+            timeout: None,
+        };
+        let answer = Box::pin(self.gateway.relay(self.caller.clone(), request));
+        Parked::new(Running { answer, events, port })
+    }
+
+    /// Goes on with the request that was put aside under this state, with the client's answers.
+    fn resumed(&self, state: &str, params: &Members<'_>) -> Result<Parked, Fault> {
+        let invalid = |text: &'static str| Fault::bad(INVALID_PARAMS, text).status(StatusCode::OK);
+        let responses = params.get(RESPONSES).map(|raw| {
+            read_responses(raw)
+                .ok_or_else(|| invalid("Invalid params: 'inputResponses' must be an object of objects"))
+        });
+        let responses = responses.transpose()?.unwrap_or_default();
+        let parked = self.bound().and_then(|bound| self.requests.take(state, &bound));
+        let mut parked = parked.ok_or_else(|| {
+            invalid("Invalid params: 'requestState' is not that of this request, was used, or has expired")
+        })?;
+        parked.answer(&responses);
+        Ok(parked)
+    }
+
+    /// Returns what the state of this request is bound to.
+    fn bound(&self) -> Option<Bound> {
+        let text = [&b"{"[..], &self.members, b"}"].concat();
+        let mut params: Value = serde_json::from_slice(&text).ok()?;
+        if let Some(params) = params.as_object_mut() {
+            params.remove(RESPONSES);
+            params.remove(STATE);
+        }
+        let principal = self.caller.member().id.clone();
+        Some(Bound { principal, server: self.server.clone(), method: self.method, params })
+    }
+
+    /// Returns the answer: JSON if it comes before anything else and in time, else a stream.
+    async fn answer(mut self, takes_streams: bool) -> Result<Response, Fault> {
+        let first = match takes_streams {
+            true => tokio::time::timeout(UPGRADE_AFTER, self.next()).await.ok(),
+            false => Some(self.last().await),
+        };
+        match first {
+            Some(Next::Last(Ok(result))) => Ok(outgoing::answer(&self.id, result)),
+            Some(Next::Last(Err(fault))) => Err(fault),
+            first => {
+                let (messages, received) = mpsc::channel(WAITING);
+                tokio::spawn(self.feed(first, messages));
+                Ok(outgoing::stream(received))
+            }
+        }
+    }
+
+    /// Waits for the end, for a client that takes nothing else.
+    async fn last(&mut self) -> Next {
+        loop {
+            if let last @ Next::Last(_) = self.next().await {
+                return last;
+            }
+        }
+    }
+
+    /// Feeds the stream to its end. A client that leaves has cancelled the request.
+    async fn feed(mut self, mut first: Option<Next>, messages: mpsc::Sender<Message>) {
+        loop {
+            let next = match first.take() {
+                Some(next) => next,
+                None => tokio::select! {
+                    biased;
+                    () = messages.closed() => return,
+                    next = self.next() => next,
+                },
+            };
+            let (text, is_over) = match next {
+                Next::Message(text) => (text, false),
+                Next::Last(Ok(result)) => (outgoing::result(&self.id, &result), true),
+                Next::Last(Err(fault)) => (fault.message(Some(&self.id)), true),
+            };
+            if messages.send(Message::plain(text)).await.is_err() || is_over {
+                return;
+            }
+        }
+    }
+
+    /// Waits for what the client gets next. Cancel safe.
+    async fn next(&mut self) -> Next {
+        loop {
+            let Some(parked) = &mut self.parked else {
+                return Next::Last(Err(Fault::answer(INTERNAL_ERROR, "The request is over")));
+            };
+            match parked.running.step().await {
+                Step::Event(event) => {
+                    if let Some(message) = self.event(&event) {
+                        return Next::Message(message);
+                    }
+                }
+                Step::Asked => {
+                    tokio::time::sleep(SIBLINGS).await;
+                    if let Some(questions) = self.put_aside() {
+                        return Next::Last(questions);
+                    }
+                }
+                Step::Lacking(capabilities) => {
+                    self.parked = None;
+                    let text = "The server asks for something that this client has not declared";
+                    let data = format!("{{\"requiredCapabilities\":{capabilities}}}");
+                    return Next::Last(Err(Fault::bad(CAPABILITY_MISSING, text).with(data)));
+                }
+                Step::Over(over) => {
+                    self.parked = None;
+                    return Next::Last(self.over(over));
+                }
+            }
+        }
+    }
+
+    /// Returns the notification for an event; `None` if the client did not ask for it.
+    fn event(&self, event: &Event) -> Option<Vec<u8>> {
+        match event {
+            Event::Progress(params) => {
+                let params = progress_for(params, self.token.as_deref()?)?;
+                Some(outgoing::notification(method::PROGRESS, Some(&params)))
+            }
+            Event::Log(params) => {
+                let said = Level::of_message(std::str::from_utf8(params).ok()?);
+                (said >= self.level?).then(|| outgoing::notification(method::MESSAGE, Some(params)))
+            }
+        }
+    }
+
+    /// Puts the request aside and returns the questions. `None` if the server has taken all of them back.
+    fn put_aside(&mut self) -> Option<Result<Bytes, Fault>> {
+        let parked = self.parked.as_mut()?;
+        parked.ask(parked.running.take_asked());
+        let questions = parked.questions();
+        if questions.is_empty() {
+            return None;
+        }
+        let (bound, parked) = (self.bound(), self.parked.take()?);
+        let put = bound.and_then(|bound| self.requests.put(bound, parked).ok());
+        Some(match put {
+            Some(state) => Ok(input_required(&questions, &state).into()),
+            None => {
+                let text = "Too many requests wait for input of this client; answer some of them first";
+                Err(Fault::answer(INTERNAL_ERROR, text))
+            }
+        })
+    }
+
+    /// Returns the answer of the server for the client.
+    fn over(&self, over: Result<Relayed, Error>) -> Result<Bytes, Fault> {
+        match over {
+            Err(error) => Err(Fault::of(error)),
+            Ok(Err(error)) => {
+                let error = error_for_modern(error, self.uri.as_deref());
+                let status = status_of_error(error.code);
+                Err(Fault::from(error).status(status))
+            }
+            Ok(Ok(result)) => match Reply::read(&result) {
+                None => Err(Fault::answer(INTERNAL_ERROR, "The server's result is no object")),
+                Some(reply) => Ok(reply.for_modern(self.method, || self.server_info())),
+            },
+        }
+    }
+
+    /// Returns the JSON of `serverInfo`.
+    fn server_info(&self) -> String {
+        let info = self.gateway.introduction(&self.caller, &self.server).ok().flatten();
+        info.map_or_else(|| "{}".to_owned(), |info| server_of(&self.server, &info).info())
+    }
+}

@@ -1,0 +1,36 @@
+//! What the dialect keeps between requests.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use super::parked::ParkedRequests;
+use super::session::Sessions;
+use crate::http::core::streams::{StreamNames, Streams};
+use crate::http::settings::Settings;
+
+pub(super) use crate::http::core::streams::StreamPermit;
+
+/// What the dialect keeps between requests: sessions, requests that were put aside, and the count of quiet streams.
+#[derive(Default)]
+pub(super) struct McpState {
+    pub(super) parked: ParkedRequests,
+    pub(super) sessions: Sessions,
+    clients: AtomicU64,
+    streams: OnceLock<Arc<Streams>>,
+}
+
+/// Words of the refusal of a further stream.
+const NAMES: StreamNames =
+    StreamNames { what: "streams of changes", total: "mcp.max_streams", per_key: "mcp.max_streams_per_key" };
+
+impl McpState {
+    /// Returns a number that no client has had.
+    pub(super) fn next_client(&self) -> u64 {
+        self.clients.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Returns the count of the streams that only tell of changes.
+    pub(super) fn streams(&self, settings: &Settings) -> &Arc<Streams> {
+        self.streams.get_or_init(|| Arc::new(Streams::new(settings.mcp_stream_limits(), NAMES)))
+    }
+}
