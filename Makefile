@@ -16,7 +16,7 @@ LATE =
 # Where `make record-answers` writes.
 DIR =
 
-.PHONY: help build dist check test openapi canary record-answers soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-gateway
+.PHONY: help build dist check test openapi canary record-answers conformance soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-gateway
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -40,6 +40,11 @@ canary: real-servers wild-short ## The tests of the daemon with everything logge
 record-answers: real-servers wild-short ## The tests of the daemon, with every answer written down in the folder DIR=
 	@test -n "$(DIR)" || { echo 'say where: make record-answers DIR=folder'; exit 2; }
 	MCPVISOR_TEST_RECORD=$(abspath $(DIR)) cargo test --locked --test gateway
+
+conformance: ## The official MCP conformance suite against /mcp, in front of a child of each era: OUT=folder for what was said
+	tests/conformance/install.sh
+	cargo build --locked --bin mcpvisor
+	python3 -B tests/conformance/run.py --daemon $(or $(CARGO_TARGET_DIR),target)/debug/mcpvisor $(if $(OUT),-o $(OUT))
 
 soak: real-servers ## The long runs: SCENARIO=cycles|kills|broken|mixed|idle|edit|durability|powercut|usage|limits|queries|hangups|ids|authority|slow|unread|budgets|seed|unit, COUNT=, SECONDS=, RELEASE=1
 ifeq ($(SCENARIO),seed)

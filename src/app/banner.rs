@@ -74,20 +74,24 @@ fn is_starting(server: &ServerView) -> bool {
 }
 
 fn addresses(config: &Config, doors: &ListenAddresses, url: &str) -> String {
-    let api = match (config.http.api_auth, doors.address.ip().is_loopback()) {
-        (ApiAuth::Off, _) => "open to everyone who can connect",
-        (ApiAuth::Auto, true) => "open to this user's programs; others need an owner or admin key",
-        (ApiAuth::Auto, false) => {
-            "open to this user's programs at localhost; others need an owner or admin key"
+    let is_near = doors.address.ip().is_loopback();
+    let open = |auth, key: &str| match (auth, is_near) {
+        (ApiAuth::Off, _) => "open to everyone who can connect".to_owned(),
+        (ApiAuth::Auto, true) => format!("open to this user's programs; others need {key}"),
+        (ApiAuth::Auto, false) => format!("open to this user's programs at localhost; others need {key}"),
+        (ApiAuth::Required, _) => {
+            format!("{} required", key.trim_start_matches("an ").trim_start_matches("a "))
         }
-        (ApiAuth::Required, _) => "owner or admin key required",
     };
+    let api = open(config.http.api_auth, "an owner or admin key");
+    let mcp = open(config.http.mcp.auth, "a key");
     let key = config.data_dir.join("owner.key");
     let mut text = format!(
         "mcpvisor {version}\n\
          \n\
          \x20 PlexMCP API   {url}/v1       key required\n\
          \x20 MCP CLI API   {url}/api      {api}\n\
+         \x20 MCP           {url}/mcp/NAME {mcp}\n\
          \x20 Operations    {url}/readyz   /healthz, /metrics\n\
          \x20 Owner key     {key}\n",
         version = env!("CARGO_PKG_VERSION"),

@@ -23,6 +23,9 @@ pub(super) fn say(http: &Settings, address: IpAddr, socket: Option<&Path>) {
             );
         }
     }
+    if http.mcp.auth == ApiAuth::Off {
+        tracing::warn!("mcp.auth is \"off\": whoever can connect may use every server at /mcp");
+    }
     for reason in concerns(http, address, process::is_root()) {
         tracing::warn!("{reason}");
     }

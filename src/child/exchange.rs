@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_that_is_forgotten_holds_up_nobody_of_its_principal_and_is_shown_to_nobody_else() {
+    fn a_forgotten_question_holds_up_nobody_of_its_principal_and_no_other_sees() {
         let call = method::TOOLS_CALL;
         let (waits, also) = (as_principal(1, "a", true), as_principal(2, "a", true));
         let (works, other) = (as_principal(3, "a", false), as_principal(4, "b", false));

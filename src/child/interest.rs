@@ -16,7 +16,7 @@ const MAX_RESOURCES: usize = 4096;
 
 /// Sum of the wishes, for a child to be told.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct Wishes {
     /// Number of the change that led to it.
     pub version: u64,
     /// URIs of the resources whose updates are wanted, in order.
@@ -35,7 +35,7 @@ struct Counts {
 /// Wishes of the clients of one server.
 pub struct Interests {
     counts: Mutex<Counts>,
-    wanted: watch::Sender<Wanted>,
+    wanted: watch::Sender<Wishes>,
     /// Version of the wishes that a child was told last.
     told: watch::Sender<u64>,
 }
@@ -44,7 +44,7 @@ impl Default for Interests {
     fn default() -> Interests {
         Interests {
             counts: Mutex::default(),
-            wanted: watch::Sender::new(Wanted::default()),
+            wanted: watch::Sender::new(Wishes::default()),
             told: watch::Sender::new(0),
         }
     }
@@ -97,7 +97,7 @@ impl Interests {
 
     fn publish(&self, counts: &mut Counts) {
         counts.version += 1;
-        let sum = Wanted {
+        let sum = Wishes {
             version: counts.version,
             resources: Arc::new(counts.resources.keys().cloned().collect()),
             level: counts.levels.keys().next().copied(),
@@ -106,7 +106,7 @@ impl Interests {
     }
 
     /// Subscribes to the sum of the wishes, for a child.
-    pub(super) fn wanted(&self) -> watch::Receiver<Wanted> {
+    pub(super) fn wanted(&self) -> watch::Receiver<Wishes> {
         self.wanted.subscribe()
     }
 

@@ -31,7 +31,7 @@ pub use catalog::{Catalog, CatalogSlot, Resource, Tool};
 pub use counters::{CounterReading, Counters};
 pub use exchange::{ClientPort, Disposition, Event, Exchange, PushedRequest};
 pub use handshake::{HandshakeOutcome, Opening};
-pub use interest::{Interest, Interests, TooManyResources, Wanted};
+pub use interest::{Interest, Interests, TooManyResources, Wishes};
 pub use log::{LogLine, ServerLog, Stream, Words};
 pub use pending::{Limits, Pending};
 pub use probe::{ProbeResult, ProbeSettings, StartPhase, StartView};

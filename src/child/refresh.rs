@@ -11,7 +11,7 @@ use tokio::sync::{Notify, watch};
 
 use super::call::{Call, Link, Outcome};
 use super::catalog::CatalogSlot;
-use super::interest::{Interests, Wanted};
+use super::interest::{Interests, Wishes};
 use super::listing::reload_catalog;
 use super::pending::Limits;
 use super::probe::Activity;
@@ -127,7 +127,7 @@ impl ListChanges {
 
 /// Returns the filter of the stream to open, without braces: every list that may change, and the wanted resources if the
 /// child has updates of them. Empty if the child would have nothing to tell.
-fn filter_of(facts: &HandshakeInfo, wanted: &Wanted) -> String {
+fn filter_of(facts: &HandshakeInfo, wanted: &Wishes) -> String {
     let lists = LISTS.iter().filter(|(list, _)| facts.capabilities[list]["listChanged"] == true);
     let mut filter: Vec<String> = lists.map(|(_, flag)| format!("\"{flag}\":true")).collect();
     if facts.capabilities["resources"]["subscribe"] == true && !wanted.resources.is_empty() {
@@ -183,7 +183,7 @@ async fn listen(link: &Link, facts: &HandshakeInfo, activity: &Activity, interes
 
 /// Waits until the wishes lead to another filter. Returns `false` if there will be none any more.
 async fn until_other(
-    wanted: &mut watch::Receiver<Wanted>,
+    wanted: &mut watch::Receiver<Wishes>,
     facts: &HandshakeInfo,
     filter: &str,
     interests: &Interests,

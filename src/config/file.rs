@@ -58,6 +58,7 @@ pub(super) fn apply(
     server(top.section("server", problems), base, config, &mut paths, problems);
     http(top.section("http", problems), document, base, config, &mut paths, problems);
     api(top.section("api", problems), base, config, &mut paths, problems);
+    mcp(top.section("mcp", problems), config, problems);
     config.tenancy = tenancy::read(&mut top, problems);
     limits(top.section("limits", problems), config, problems);
     usage(top.section("usage", problems), config, problems);
@@ -108,11 +109,7 @@ fn http(
     s.set("allowed_origins", values::ORIGIN, &mut http.allowed_origins, problems, |value| {
         texts(value, values::origin).filter(|all| all.len() == 1 || all.iter().all(|one| one != "*"))
     });
-    let size = format!("{}, from 1 KiB to 64 MiB", values::SIZE);
-    s.set("body_limit", &size, &mut http.body_limit, problems, |value| {
-        let bytes = section::size(value)?;
-        (1024..=64 << 20).contains(&bytes).then_some(bytes)
-    });
+    body_limit(&mut s, &mut http.body_limit, problems);
     s.duration("header_timeout", 100 * MS..=HOUR, &mut http.header_timeout, problems);
     s.duration("body_timeout", 100 * MS..=HOUR, &mut http.body_timeout, problems);
     s.duration("write_timeout", 100 * MS..=HOUR, &mut http.write_timeout, problems);
@@ -123,10 +120,7 @@ fn http(
         ("max_streams", &mut http.max_streams),
         ("max_streams_per_key", &mut http.max_streams_per_key),
     ] {
-        s.set(name, SHARE, share, problems, |value| {
-            let number = section::integer(value).filter(|number| (1..=1_000_000).contains(number))?;
-            usize::try_from(number).ok().map(Some)
-        });
+        set_share(&mut s, name, share, problems);
     }
     let calls = &mut config.gateway;
     s.duration("call_timeout", MS..=DAY, &mut calls.call_timeout, problems);
@@ -170,9 +164,41 @@ fn tls(
     Some(files)
 }
 
+/// Words for who may use a part of the front without a key.
+const AUTHS: [(&str, ApiAuth); 3] =
+    [("auto", ApiAuth::Auto), ("required", ApiAuth::Required), ("off", ApiAuth::Off)];
+
+fn mcp(mut s: Section<'_>, config: &mut Config, problems: &mut Problems) {
+    let mcp = &mut config.http.mcp;
+    s.choice("auth", &AUTHS, &mut mcp.auth, problems);
+    body_limit(&mut s, &mut mcp.body_limit, problems);
+    s.count("max_sessions", 1..=1_000_000, &mut mcp.max_sessions, problems);
+    for (name, share) in
+        [("max_streams", &mut mcp.max_streams), ("max_streams_per_key", &mut mcp.max_streams_per_key)]
+    {
+        set_share(&mut s, name, share, problems);
+    }
+    s.finish(problems);
+}
+
+fn body_limit(s: &mut Section<'_>, limit: &mut usize, problems: &mut Problems) {
+    let size = format!("{}, from 1 KiB to 64 MiB", values::SIZE);
+    s.set("body_limit", &size, limit, problems, |value| {
+        let bytes = section::size(value)?;
+        (1024..=64 << 20).contains(&bytes).then_some(bytes)
+    });
+}
+
+/// Reads a number that is a share of another setting unless it is set.
+fn set_share(s: &mut Section<'_>, name: &'static str, share: &mut Option<usize>, problems: &mut Problems) {
+    s.set(name, SHARE, share, problems, |value| {
+        let number = section::integer(value).filter(|number| (1..=1_000_000).contains(number))?;
+        usize::try_from(number).ok().map(Some)
+    });
+}
+
 fn api(mut s: Section<'_>, base: &Path, config: &mut Config, paths: &mut Paths, problems: &mut Problems) {
-    let auths = [("auto", ApiAuth::Auto), ("required", ApiAuth::Required), ("off", ApiAuth::Off)];
-    s.choice("auth", &auths, &mut config.http.api_auth, problems);
+    s.choice("auth", &AUTHS, &mut config.http.api_auth, problems);
     s.switch("redact_env", &mut config.http.redact_env, problems);
     s.set("config_root", PATH, &mut paths.config_root, problems, |value| path(value, base).map(Some));
     s.finish(problems);
@@ -427,6 +453,8 @@ mod tests {
                 http.allowed_origins = hosts.iter().map(|host| format!("https://{host}")).collect();
                 http.allowed_hosts = hosts;
                 (http.body_limit, http.max_connections) = (body, connections);
+                (http.mcp.auth, http.mcp.body_limit, http.mcp.max_sessions) = (auth, body, connections);
+                http.mcp.max_streams = Some(starts);
                 http.header_timeout = Duration::from_millis(times.1);
                 http.body_timeout = Duration::from_millis(times.1 / 2 + 50);
                 http.keep_alive = Duration::from_millis(times.3);
@@ -450,6 +478,7 @@ mod tests {
             "[server]\nhost = {:?}\nport = {}\nworkers = {}\nwatch = {}\ncgroups = {}\ndrain = {}\n\
              [http]\nallowed_hosts = {:?}\nallowed_origins = {:?}\nbody_limit = {}\nheader_timeout = {}\n\
              body_timeout = {}\nkeep_alive = {}\nmax_connections = {}\ncall_timeout = {}\nmax_call_timeout = {}\n\
+             [mcp]\nauth = {auth:?}\nbody_limit = {}\nmax_sessions = {}\nmax_streams = {}\n\
              [api]\nauth = {auth:?}\nredact_env = {}\n[starts]\nconcurrent = {}\nper_second = {}\n[log]\nlevel = {:?}\n",
             http.host,
             http.port,
@@ -466,6 +495,9 @@ mod tests {
             http.max_connections,
             time(config.gateway.call_timeout),
             time(config.gateway.max_call_timeout),
+            http.mcp.body_limit,
+            http.mcp.max_sessions,
+            http.mcp.max_streams.unwrap_or_default(),
             http.redact_env,
             config.starts.concurrent,
             config.starts.per_second,

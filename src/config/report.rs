@@ -28,7 +28,7 @@ pub fn list_problems(problems: &[ConfigProblem]) -> String {
 pub fn describe(config: &Config) -> String {
     let http = &config.http;
     let host = if http.host.contains(':') { format!("[{}]", http.host) } else { http.host.clone() };
-    let auth = match http.api_auth {
+    let auth = |auth| match auth {
         ApiAuth::Auto => "auto",
         ApiAuth::Required => "required",
         ApiAuth::Off => "off",
@@ -45,7 +45,8 @@ pub fn describe(config: &Config) -> String {
     if let Some(address) = http.operations {
         line("metrics", &format!("http://{address}/metrics"));
     }
-    line("/api auth", auth);
+    line("/api auth", auth(http.api_auth));
+    line("/mcp auth", auth(http.mcp.auth));
     line("data", &config.data_dir.display().to_string());
     line("config root", &config.config_root.display().to_string());
     line("workers", &config.workers.to_string());
@@ -155,6 +156,7 @@ mod tests {
             "configuration is valid\n\
              listen       http://[::1]:5000\n\
              /api auth    auto\n\
+             /mcp auth    auto\n\
              data         /data\n\
              config root  /data\n\
              workers      1\n\

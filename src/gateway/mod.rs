@@ -53,7 +53,7 @@ pub use self::follow::{LogEnd, LogFollower, LogNews};
 pub use self::keychange::ChangeRequest;
 pub use self::keys::{CreateKeyError, KeyRequest, KeyView, MemberView, OrganizationView};
 pub use self::members::PlanView;
-pub use self::relay::{Announcements, Asked, ClientRequest, News, Offer, Relayed};
+pub use self::relay::{Announcements, Asked, ClientRequest, News, Relayed, ServerOffer};
 pub use self::standing::while_accepted;
 pub use self::unread::{UnreadAnswer, UnreadLimits};
 pub use self::view::{Readiness, ResourceReply, ServerView, ToolCall, ToolReply};

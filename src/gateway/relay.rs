@@ -109,7 +109,7 @@ impl Payload for Counted {
 }
 
 /// What a server offers to a caller.
-pub struct Offer {
+pub struct ServerOffer {
     /// Id of the server, which never changes.
     pub id: Arc<str>,
     /// Name of the server.
@@ -141,14 +141,19 @@ impl Gateway {
     }
 
     /// Returns what a server offers. One that has said nothing yet is started if necessary and waited for.
-    pub async fn offer(&self, caller: &Principal, server: &str, wait: Duration) -> Result<Offer, Error> {
+    pub async fn introduced(
+        &self,
+        caller: &Principal,
+        server: &str,
+        wait: Duration,
+    ) -> Result<ServerOffer, Error> {
         let (view, catalog) = self.catalog(caller, server, Some(wait)).await?;
         let Some(info) = view.status.introduction.clone() else {
             let reason = format!("Server '{}' has not introduced itself", view.name);
             let status = Some(view.status);
             return Err(Error::Unreachable { reason, in_flight: false, retry_after: None, status });
         };
-        Ok(Offer { id: view.id, name: view.name, info, catalog })
+        Ok(ServerOffer { id: view.id, name: view.name, info, catalog })
     }
 
     /// Returns what the server's last child said of itself; `None` if none has been ready yet.

@@ -84,7 +84,10 @@ pub(crate) fn files_below(folder: &str) -> Vec<String> {
         {
             let entry = entry.expect("a readable folder");
             let path = folder.join(entry.file_name());
-            if ["node_modules", "venv", "target", ".git"].iter().any(|name| path.ends_with(name)) {
+            let name = entry.file_name();
+            let is_installed = ["node_modules", "venv", "target", ".git"].iter().any(|known| name == *known)
+                || name.to_string_lossy().starts_with("venv-");
+            if is_installed {
                 continue;
             }
             match entry.file_type().expect("a file type") {

@@ -274,8 +274,9 @@ impl Fault {
                 };
                 AuthError::ended(refused).into()
             }
-            Error::Registry(RegistryError::ServerNotFound { .. }) | Error::ServerNotPermitted { .. } => {
-                Fault::http(StatusCode::NOT_FOUND, "There is no such server, or this key may not use it")
+            Error::Registry(RegistryError::ServerNotFound { name }) | Error::ServerNotPermitted { name } => {
+                let text = format!("There is no server '{name}', or this key may not use it");
+                Fault::http(StatusCode::NOT_FOUND, text)
             }
             Error::Access(_) => Fault::http(StatusCode::FORBIDDEN, text),
             // What a key may not use it does not see.

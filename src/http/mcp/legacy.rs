@@ -30,7 +30,7 @@ const OPENING: Duration = Duration::from_secs(45);
 
 /// What a legacy request came with.
 #[derive(Clone, Copy)]
-pub(super) struct Visit<'a> {
+pub(super) struct LegacyCall<'a> {
     pub(super) gateway: &'a Gateway,
     pub(super) settings: &'a Settings,
     pub(super) state: &'a Arc<McpState>,
@@ -40,7 +40,7 @@ pub(super) struct Visit<'a> {
     pub(super) headers: &'a HeaderMap,
 }
 
-impl Visit<'_> {
+impl LegacyCall<'_> {
     /// Answers `initialize`: opens a session, once the server is known to be there.
     pub(super) async fn open(&self, request: &Request<'_>) -> Result<Response, Fault> {
         let invalid = |what: &'static str| Fault::answer(INVALID_PARAMS, what);
@@ -136,7 +136,7 @@ impl Visit<'_> {
     pub(super) async fn answer_alone(&self, session: &Arc<Session>, request: &Request<'_>) -> Vec<u8> {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        let visit = Visit { headers: &headers, ..*self };
+        let visit = LegacyCall { headers: &headers, ..*self };
         let response = match visit.answer(session, request).await {
             Ok(response) => response,
             Err(fault) => return fault.message(Some(request.id())),

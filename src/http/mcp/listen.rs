@@ -7,8 +7,8 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use super::call::Call;
 use super::fault::{Fault, INVALID_PARAMS};
-use super::modern::Call;
 use super::offer::server_of;
 use super::outgoing::{self, Message, WAITING};
 use super::state::StreamPermit;

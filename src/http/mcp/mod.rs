@@ -1,6 +1,7 @@
 //! `/mcp/{server}`: MCP's Streamable HTTP, for clients of both eras at one URL, in front of servers of either
 //! (`docs/mcp.md`). The era is decided for each request, by its body.
 
+mod call;
 mod carry;
 mod check;
 mod fault;
@@ -28,11 +29,11 @@ use axum::response::Response;
 use axum::routing::{delete, get, post};
 use serde_json::value::RawValue;
 
+use self::call::Call;
 use self::check::SpokenEra;
 use self::fault::{Fault, INVALID_REQUEST};
-use self::legacy::{Visit, accepted};
+use self::legacy::{LegacyCall, accepted};
 use self::message::{Body, Posted};
-use self::modern::Call;
 use self::state::McpState;
 use super::core::auth::{admit_client, take_request};
 use super::core::body;
@@ -138,8 +139,8 @@ impl Post<'_> {
         self.shared.kept()
     }
 
-    fn visit<'a>(&'a self, server: &'a Arc<str>) -> Visit<'a> {
-        Visit {
+    fn visit<'a>(&'a self, server: &'a Arc<str>) -> LegacyCall<'a> {
+        LegacyCall {
             gateway: &self.shared.gateway,
             settings: &self.shared.settings,
             state: self.state(),
@@ -196,7 +197,7 @@ impl Post<'_> {
                     SpokenEra::Modern => Ok(accepted()),
                     SpokenEra::Legacy => {
                         check::check_legacy_version(self.headers)?;
-                        Ok(Visit::take(&*self.visit(server).session()?, message))
+                        Ok(LegacyCall::take(&*self.visit(server).session()?, message))
                     }
                 }
             }
@@ -207,7 +208,7 @@ impl Post<'_> {
                     return Err(Fault::bad(INVALID_REQUEST, text));
                 }
                 check::check_legacy_version(self.headers)?;
-                Ok(Visit::take(&*self.visit(server).session()?, message))
+                Ok(LegacyCall::take(&*self.visit(server).session()?, message))
             }
         }
     }
@@ -230,7 +231,7 @@ impl Post<'_> {
         for message in messages {
             match message {
                 Posted::Request(request) => answers.push(visit.answer_alone(&session, request).await),
-                other => drop(Visit::take(&session, other)),
+                other => drop(LegacyCall::take(&session, other)),
             }
         }
         match answers.is_empty() {
@@ -276,7 +277,7 @@ async fn in_session(
     server: Server,
     headers: &HeaderMap,
     without: StatusCode,
-    act: impl FnOnce(&Visit<'_>) -> Result<Response, Fault>,
+    act: impl FnOnce(&LegacyCall<'_>) -> Result<Response, Fault>,
 ) -> Response {
     let caller = match admit_client(shared, context, headers).await {
         Ok(caller) => caller,
@@ -290,7 +291,7 @@ async fn in_session(
         let (server, settings) = (named(server)?, &shared.settings);
         let state: &Arc<McpState> = shared.kept();
         let gateway = &shared.gateway;
-        act(&Visit { gateway, settings, state, caller: &caller, server: &server, headers })
+        act(&LegacyCall { gateway, settings, state, caller: &caller, server: &server, headers })
     });
     acted.unwrap_or_else(|fault| fault.into_response(None))
 }

@@ -3,23 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::Response;
 use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use super::call::Call;
 use super::check::{self, status_of_error};
 use super::fault::{CAPABILITY_MISSING, Fault, INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND};
 use super::listen;
-use super::message::Request;
 use super::offer::{self, Opened, server_of};
 use super::outgoing::{self, Message, UPGRADE_AFTER, WAITING, takes_streams};
 use super::parked::{Bound, Parked, ParkedRequests};
 use super::running::{ModernPort, Running, Step};
-use super::state::McpState;
 use crate::gateway::{Asked, ClientRequest, Error, Event, Exchange, Gateway, Principal, Relayed};
-use crate::http::settings::Settings;
 use crate::mcp::translate::{
     Envelope, Level, Members, PROGRESS_TOKEN, Reply, error_for_modern, input_required, progress_for,
     read_responses,
@@ -33,18 +31,6 @@ const OPENING: Duration = Duration::from_secs(8);
 /// Members of `params` that answer a server's questions.
 const RESPONSES: &str = "inputResponses";
 const STATE: &str = "requestState";
-
-/// A request with what it came with.
-pub(super) struct Call<'a> {
-    pub(super) gateway: &'a Gateway,
-    pub(super) settings: &'a Settings,
-    pub(super) state: &'a McpState,
-    pub(super) caller: &'a Principal,
-    /// Server as the path names it.
-    pub(super) server: &'a Arc<str>,
-    pub(super) request: &'a Request<'a>,
-    pub(super) headers: &'a HeaderMap,
-}
 
 impl Call<'_> {
     /// Answers the request, or refuses it.

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 
 use super::fault::{Fault, INVALID_PARAMS};
 use super::message::Request;
-use crate::gateway::{Asked, Error, Gateway, Offer, Principal, ServerInfo};
+use crate::gateway::{Asked, Error, Gateway, Principal, ServerInfo, ServerOffer};
 use crate::mcp::translate::{Members, Server, list_result};
 use crate::mcp::{Era, ListKind, method};
 
@@ -17,7 +17,7 @@ const EXTENSIONS: [&str; 3] = ["skills/list", "skills/get", "resources/directory
 pub(super) struct Opened<'a> {
     gateway: &'a Gateway,
     caller: &'a Principal,
-    offer: Offer,
+    introduced: ServerOffer,
 }
 
 /// Returns what a server said of itself, for clients: by its own name if it has one.
@@ -38,18 +38,18 @@ impl<'a> Opened<'a> {
         server: &str,
         wait: Duration,
     ) -> Result<Opened<'a>, Error> {
-        let offer = gateway.offer(caller, server, wait).await?;
-        Ok(Opened { gateway, caller, offer })
+        let introduced = gateway.introduced(caller, server, wait).await?;
+        Ok(Opened { gateway, caller, introduced })
     }
 
     /// Returns what the server said of itself.
     pub(super) fn server(&self) -> Server<'_> {
-        server_of(&self.offer.name, &self.offer.info)
+        server_of(&self.introduced.name, &self.introduced.info)
     }
 
     /// Returns the only page of a list, for a client of this era.
     pub(super) fn list(&self, kind: ListKind, params: &Members<'_>, client: Era) -> Result<Vec<u8>, Fault> {
-        let Offer { id, catalog, .. } = &self.offer;
+        let ServerOffer { id, catalog, .. } = &self.introduced;
         let server = self.server();
         let is_unannounced = kind == ListKind::Tools && !catalog.tools().is_empty();
         if !server.has(kind.capability()) && !is_unannounced {

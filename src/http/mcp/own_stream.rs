@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::fault::Fault;
-use super::legacy::{Visit, replay};
+use super::legacy::{LegacyCall, replay};
 use super::listen::covers;
 use super::outgoing::{self, Message, WAITING, takes_streams};
 use super::session::Session;
@@ -19,7 +19,7 @@ use crate::mcp::translate::LEGACY_VERSIONS;
 /// Number of the session's own stream in the ids of events.
 const OWN: u64 = 0;
 
-impl Visit<'_> {
+impl LegacyCall<'_> {
     /// Answers GET: with the rest of the stream whose event the client has seen last, else with the session's own one.
     pub(super) fn stream(&self, session: &Arc<Session>) -> Result<Response, Fault> {
         if !takes_streams(self.headers) {

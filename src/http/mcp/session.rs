@@ -219,9 +219,9 @@ impl Session {
     }
 
     /// Marks the session as used for as long as the guard lives.
-    pub(super) fn hold(self: &Arc<Session>) -> Held {
+    pub(super) fn hold(self: &Arc<Session>) -> SessionUse {
         self.parts().streams += 1;
-        Held(self.clone())
+        SessionUse(self.clone())
     }
 
     fn is_idle_at(&self, now: Instant) -> bool {
@@ -260,9 +260,9 @@ impl Parts {
 }
 
 /// Guard of a use of a session.
-pub(super) struct Held(Arc<Session>);
+pub(super) struct SessionUse(Arc<Session>);
 
-impl Drop for Held {
+impl Drop for SessionUse {
     fn drop(&mut self) {
         let mut parts = self.0.parts();
         parts.streams -= 1;
