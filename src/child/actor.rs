@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tokio::sync::{Notify, broadcast, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use super::call::Link;
@@ -14,6 +14,7 @@ use super::counters::Counters;
 use super::handshake::{self, HandshakeOutcome, Opening};
 use super::interest::Interests;
 use super::log::{ServerLog, Words};
+use super::notices::Notices;
 use super::probe::{self, Activity, MISSES, ProbeResult, ProbeSettings, StartView};
 use super::refresh::{self, Company, ListChanges};
 use super::request::HandshakeError;
@@ -62,7 +63,7 @@ pub struct ChildArgs {
     /// Counters of noise, late replies and dropped lines, shared by all children of the server.
     pub counters: Arc<Counters>,
     /// Channel for notifications that belong to no call, shared by all children of the server.
-    pub notices: broadcast::Sender<Notification>,
+    pub notices: Notices,
     /// What clients want to hear of the child beside answers.
     pub interests: Arc<Interests>,
     /// What the child is told that its client can be asked.
@@ -370,7 +371,7 @@ impl ChildState {
                     changed: running.lists_changed.clone(),
                     catalog: self.args.catalog.clone(),
                     tell: Box::new(move |list| {
-                        let _ = notices.send(Notification { incarnation, method: list.into(), params: None });
+                        notices.send(Notification { incarnation, method: list.into(), params: None });
                     }),
                     interests: self.args.interests.clone(),
                     activity: running.activity.clone(),

@@ -43,7 +43,7 @@ fn args(marked: &Marked, report: impl Fn(Report) + Send + Sync + 'static) -> Chi
         catalog: Arc::new(CatalogSlot::new(Arc::default(), Arc::default())),
         log: ServerLog::default(),
         counters: Arc::default(),
-        notices: tokio::sync::broadcast::Sender::new(1),
+        notices: Notices::new("tree".into(), NoticesOfAll::default()),
         interests: Arc::default(),
         declared: Declared { elicitation: false, sampling: false },
         report: Box::new(report),

@@ -12,7 +12,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{Notify, broadcast, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::call::{Outcome, Submitted, Unsent};
 use super::counters::Counters;
@@ -21,6 +21,7 @@ use super::exchange::{
 };
 use super::log::{ServerLog, Stream, printable};
 use super::noise::Noise;
+use super::notices::Notices;
 use super::parked::Parked;
 use super::pending::Pending;
 use super::probe::Activity;
@@ -90,7 +91,7 @@ pub(super) struct WireConfig {
     pub(super) calls: mpsc::Receiver<Submitted>,
     pub(super) abandoned: Arc<Notify>,
     pub(super) control: mpsc::Receiver<Control>,
-    pub(super) notices: broadcast::Sender<Notification>,
+    pub(super) notices: Notices,
     /// Lists that the child says have changed.
     pub(super) lists_changed: Arc<ListChanges>,
     pub(super) counters: Arc<Counters>,
@@ -126,7 +127,7 @@ impl Waiter {
 
 struct Wire {
     server: Arc<str>,
-    notices: broadcast::Sender<Notification>,
+    notices: Notices,
     lists_changed: Arc<ListChanges>,
     counters: Arc<Counters>,
     log: ServerLog,
@@ -437,15 +438,14 @@ impl Wire {
     }
 
     fn tell_notice(&self, name: String, params: Option<Bytes>) {
-        if self.notices.receiver_count() == 0 {
+        if self.notices.are_unheard() {
             return;
         }
         // Copied: a slice would keep the whole read buffer until the receivers have read it.
         let params = params.filter(|params| params.len() <= MAX_NOTICE);
         let params = params.map(|params| Bytes::copy_from_slice(&params));
         let notice = Notification { incarnation: self.incarnation, method: name.into(), params };
-        // Who has subscribed may leave at any time.
-        let _ = self.notices.send(notice);
+        self.notices.send(notice);
     }
 
     fn take_progress(&mut self, params: Option<&[u8]>) {

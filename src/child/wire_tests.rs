@@ -13,6 +13,7 @@ use super::call::{Call, Link, Outcome};
 use super::counters::Counters;
 use super::exchange::{ClientPort, Disposition, Event, Exchange, PushedRequest};
 use super::log::ServerLog;
+use super::notices::{Notices, NoticesOfAll};
 use super::pending::Limits;
 use super::probe::Activity;
 use super::refresh::ListChanges;
@@ -34,7 +35,8 @@ impl Played {
         let (its_stdout, stdout) = tokio::io::duplex(1 << 20);
         let (calls, calls_in) = mpsc::channel(16);
         let (control, control_in) = mpsc::channel(4);
-        let (sender, notices) = broadcast::channel(16);
+        let sender = Notices::new("s".into(), NoticesOfAll::default());
+        let notices = sender.subscribe();
         let (abandoned, lists_changed) = (Arc::new(Notify::new()), Arc::<ListChanges>::default());
         let config = WireConfig {
             server: "played".into(),
@@ -103,8 +105,9 @@ struct Asked {
 
 impl ClientPort for Asked {
     fn principal(&self) -> &Arc<str> {
-        static PRINCIPAL: std::sync::LazyLock<Arc<str>> = std::sync::LazyLock::new(|| "p".into());
-        &PRINCIPAL
+        static PRINCIPALS: std::sync::LazyLock<[Arc<str>; 3]> =
+            std::sync::LazyLock::new(|| ["a".into(), "b".into(), "c".into()]);
+        &PRINCIPALS[self.client as usize % 3]
     }
 
     fn client(&self) -> u64 {

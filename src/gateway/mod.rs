@@ -69,8 +69,8 @@ pub use crate::audit::{
     told_of_change, told_of_definition,
 };
 pub use crate::child::{
-    Catalog, ClientPort, CounterReading, Disposition, Event, Exchange, Interest, LogLine, PushedRequest,
-    Resource, Stream, Tool,
+    Catalog, ClientPort, CounterReading, Disposition, Event, Exchange, Interest, Interests, LogLine,
+    PushedRequest, Resource, Stream, Tool,
 };
 pub use crate::facts::{ErrorFacts, Fault, Retry};
 pub use crate::mcp::ToolDigest;

@@ -15,7 +15,7 @@ use super::{Error, Gateway, LogEnd, Principal, check_permitted};
 use crate::child::{Call, Catalog, Exchange, Interests, Notification};
 use crate::jsonrpc::RpcError;
 use crate::mcp::translate::{Envelope, HeaderParam, Reply};
-use crate::registry::ServerEntry;
+use crate::registry::{ServerEntry, ServerList};
 use crate::supervisor::{ServerHandle, ServerInfo};
 use crate::telemetry::metrics::OK;
 
@@ -182,8 +182,31 @@ impl Gateway {
     pub fn announcements(&self, caller: &Principal, server: &str) -> Result<Announcements, Error> {
         let entry = self.entry(caller, server)?;
         let handle = self.handle(&entry)?;
-        let notices = handle.subscribe();
-        Ok(Announcements { caller: caller.clone(), entry, handle, notices, gateway: self.clone() })
+        let source = Source::One { notices: handle.subscribe(), entry, handle };
+        Ok(Announcements { caller: caller.clone(), source, gateway: self.clone() })
+    }
+
+    /// Follows what all servers announce that the caller may use, from now on.
+    pub fn announcements_of_all(&self, caller: &Principal) -> Announcements {
+        let source = Source::All(self.0.supervisor.directory().subscribe());
+        Announcements { caller: caller.clone(), source, gateway: self.clone() }
+    }
+
+    /// Returns what clients want to hear of a server, for a caller to add to, and `true` if a child runs that can be told.
+    pub fn interests(&self, caller: &Principal, server: &str) -> Result<(Arc<Interests>, bool), Error> {
+        let handle = self.handle(&*self.entry(caller, server)?)?;
+        Ok((handle.interests().clone(), handle.takes_calls()))
+    }
+
+    /// Returns all servers as they are defined, in the order they were made. The same value as long as none changes.
+    pub fn server_list(&self) -> Arc<ServerList> {
+        self.0.registry.list()
+    }
+
+    /// Returns the last lists of a server, without tools that are blocked; `None` if the caller may not use it.
+    pub fn known_lists(&self, caller: &Principal, server: &str) -> Option<Arc<Catalog>> {
+        let entry = self.entry(caller, server).ok()?;
+        Some(self.handle(&entry).ok()?.catalog())
     }
 
     /// Waits until the daemon begins to stop.
@@ -193,20 +216,23 @@ impl Gateway {
     }
 }
 
-/// What a server announces to a caller, for as long as it may hear it.
+/// What servers announce to a caller, for as long as it may hear it.
 pub struct Announcements {
     caller: Principal,
-    entry: Arc<ServerEntry>,
-    handle: Arc<ServerHandle>,
-    notices: broadcast::Receiver<Notification>,
+    source: Source,
     gateway: Gateway,
+}
+
+enum Source {
+    One { entry: Arc<ServerEntry>, handle: Arc<ServerHandle>, notices: broadcast::Receiver<Notification> },
+    All(broadcast::Receiver<(Arc<str>, Notification)>),
 }
 
 /// Event of a server's announcements.
 #[derive(Debug)]
 pub enum News {
-    /// The server has announced something.
-    Notice(Notification),
+    /// The server with this id has announced something.
+    Notice(Arc<str>, Notification),
     /// So much was announced that some of it was lost: whatever it was may have changed.
     Lost,
     /// No more follows.
@@ -214,38 +240,51 @@ pub enum News {
 }
 
 impl Announcements {
-    /// Returns what clients want to hear of the server, for the caller to add to.
-    pub fn interests(&self) -> &Arc<Interests> {
-        self.handle.interests()
-    }
-
-    /// Reports whether a child runs that can be told what is wanted.
-    pub fn has_child(&self) -> bool {
-        self.handle.takes_calls()
-    }
-
     /// Waits for the next event. Cancel safe.
     pub async fn next(&mut self) -> News {
-        let Announcements { caller, entry, handle, notices, gateway } = self;
-        let removed = async {
-            let mut changes = handle.watch();
-            while handle.leaving().is_none() && changes.changed().await.is_ok() {}
-        };
-        tokio::select! {
-            biased;
-            () = gateway.stopping() => News::End(LogEnd::Stopping),
-            () = removed => News::End(LogEnd::Removed),
-            error = refused(caller, |caller| check_permitted(caller, entry)) => News::End(LogEnd::Refused(error)),
-            notice = notices.recv() => match notice {
-                Ok(notice) => News::Notice(notice),
-                Err(broadcast::error::RecvError::Lagged(_)) => News::Lost,
-                Err(broadcast::error::RecvError::Closed) => News::End(LogEnd::Removed),
+        let Announcements { caller, source, gateway } = self;
+        match source {
+            Source::One { entry, handle, notices } => {
+                let removed = async {
+                    let mut changes = handle.watch();
+                    while handle.leaving().is_none() && changes.changed().await.is_ok() {}
+                };
+                tokio::select! {
+                    biased;
+                    () = gateway.stopping() => News::End(LogEnd::Stopping),
+                    () = removed => News::End(LogEnd::Removed),
+                    error = refused(caller, |caller| check_permitted(caller, entry)) => {
+                        News::End(LogEnd::Refused(error))
+                    }
+                    notice = notices.recv() => match notice {
+                        Ok(notice) => News::Notice(entry.id.clone(), notice),
+                        Err(broadcast::error::RecvError::Lagged(_)) => News::Lost,
+                        Err(broadcast::error::RecvError::Closed) => News::End(LogEnd::Removed),
+                    },
+                }
+            }
+            Source::All(notices) => tokio::select! {
+                biased;
+                () = gateway.stopping() => News::End(LogEnd::Stopping),
+                error = refused(caller, |_| Ok(())) => News::End(LogEnd::Refused(error)),
+                news = permitted(caller, notices) => news,
             },
         }
     }
+}
 
-    /// Returns the reason that the caller may not hear more; `None` while it may.
-    pub fn refused(&self) -> Option<Error> {
-        present(&self.caller).and_then(|caller| check_permitted(&caller, &self.entry)).err()
+/// Waits for a notice of a server that the caller may use.
+async fn permitted(caller: &Principal, notices: &mut broadcast::Receiver<(Arc<str>, Notification)>) -> News {
+    loop {
+        match notices.recv().await {
+            Ok((server, notice)) => {
+                let may = present(caller).is_ok_and(|caller| caller.permissions().allow_mcp(&server));
+                if may {
+                    return News::Notice(server, notice);
+                }
+            }
+            Err(broadcast::error::RecvError::Lagged(_)) => return News::Lost,
+            Err(broadcast::error::RecvError::Closed) => return News::End(LogEnd::Stopping),
+        }
     }
 }

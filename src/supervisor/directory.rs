@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
+use tokio::sync::broadcast;
 
 use super::handle::ServerHandle;
 use super::policy::StartMode;
 use super::server_spec::ServerSpec;
 use super::shared_hooks::{Demand, SharedHooks};
 use super::status::State;
+use crate::child::Notification;
 
 /// All servers by id. Cheap to clone. No guard of the map is ever held across an await.
 #[derive(Clone, Default)]
@@ -27,6 +29,11 @@ impl Directory {
     /// Returns all handles, in no particular order.
     pub fn all(&self) -> Vec<Arc<ServerHandle>> {
         self.servers.iter().map(|entry| entry.value().clone()).collect()
+    }
+
+    /// Subscribes to what all servers announce, each with its id.
+    pub fn subscribe(&self) -> broadcast::Receiver<(Arc<str>, Notification)> {
+        self.surroundings.notices.subscribe()
     }
 
     /// Waits until any server's lists have changed since the last call returned.

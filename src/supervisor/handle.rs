@@ -16,13 +16,10 @@ use super::fleet::Load;
 use super::policy::Policy;
 use super::shared_hooks::SharedHooks;
 use super::status::{ReplicaView, ServerInfo, State, Status, Update};
-use crate::child::{Catalog, CatalogSlot, Counters, Interests, Link, Notification, ServerLog};
+use crate::child::{Catalog, CatalogSlot, Counters, Interests, Link, Notices, Notification, ServerLog};
 use crate::clock;
 use crate::mcp::Era;
 use crate::process::TreeView;
-
-/// Number of notifications buffered for those who subscribe; when more arrive, the oldest are dropped.
-const MAX_NOTICES: usize = 64;
 
 /// State, lists and call admission of one server.
 pub struct ServerHandle {
@@ -33,7 +30,7 @@ pub struct ServerHandle {
     catalog: ArcSwap<CatalogSlot>,
     counters: Arc<Counters>,
     /// Notifications of all its children that belong to no call.
-    notices: broadcast::Sender<Notification>,
+    notices: Notices,
     /// What clients want to hear of its children beside answers.
     interests: Arc<Interests>,
     log: ServerLog,
@@ -114,6 +111,7 @@ impl ServerHandle {
         };
         let slot = CatalogSlot::new(catalog, surroundings.catalogs_changed.clone());
         ServerHandle {
+            notices: Notices::new(id.clone(), surroundings.notices.clone()),
             admission: Arc::new(Admission::new(name.clone(), policy)),
             policy: ArcSwap::from_pointee(policy.clone()),
             id,
@@ -122,7 +120,6 @@ impl ServerHandle {
             status: watch::Sender::new(Arc::new(status)),
             catalog: ArcSwap::from_pointee(slot),
             counters: Arc::default(),
-            notices: broadcast::Sender::new(MAX_NOTICES),
             interests: Arc::default(),
             log: ServerLog::default(),
             leaving: ArcSwapOption::empty(),
@@ -186,7 +183,7 @@ impl ServerHandle {
         &self.interests
     }
 
-    pub(super) fn notices(&self) -> &broadcast::Sender<Notification> {
+    pub(super) fn notices(&self) -> &Notices {
         &self.notices
     }
 
@@ -373,7 +370,7 @@ impl ServerHandle {
             roster.introduction = Some(introduction);
             for list in now.differs_from(&before) {
                 let incarnation = link.incarnation();
-                let _ = self.notices.send(Notification { incarnation, method: list.into(), params: None });
+                self.notices.send(Notification { incarnation, method: list.into(), params: None });
             }
         }
         drop(roster);

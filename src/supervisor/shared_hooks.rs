@@ -5,6 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Notify;
 
+use crate::child::NoticesOfAll;
+
 /// Callback that asks for a server that has no child because nothing asked for it.
 pub(super) type Demand = Box<dyn Fn(&Arc<str>) + Send + Sync>;
 
@@ -14,6 +16,8 @@ pub(super) struct SharedHooks {
     demand: OnceLock<Demand>,
     /// Notified when any server's lists have changed.
     pub(super) catalogs_changed: Arc<Notify>,
+    /// Channel of what all servers announce.
+    pub(super) notices: NoticesOfAll,
 }
 
 impl SharedHooks {

@@ -1,11 +1,11 @@
 //! A modern request, complete with what it came with.
 
-use std::sync::Arc;
-
 use axum::http::HeaderMap;
 
 use super::message::Request;
+use super::routing::Router;
 use super::state::McpState;
+use super::target::Target;
 use crate::gateway::{Gateway, Principal};
 use crate::http::settings::Settings;
 
@@ -15,8 +15,15 @@ pub(super) struct Call<'a> {
     pub(super) settings: &'a Settings,
     pub(super) state: &'a McpState,
     pub(super) caller: &'a Principal,
-    /// Server as the path names it.
-    pub(super) server: &'a Arc<str>,
+    /// What the path is the endpoint of.
+    pub(super) target: &'a Target,
     pub(super) request: &'a Request<'a>,
     pub(super) headers: &'a HeaderMap,
+}
+
+impl<'a> Call<'a> {
+    /// Returns who asks, and where.
+    pub(super) fn router(&self) -> Router<'a> {
+        Router { gateway: self.gateway, caller: self.caller, target: self.target }
+    }
 }

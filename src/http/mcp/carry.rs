@@ -12,6 +12,7 @@ use super::fault::{Fault, INTERNAL_ERROR};
 use super::message::Request;
 use super::outgoing;
 use super::outlet::Outlet;
+use super::routing::Routed;
 use super::session::Session;
 use crate::gateway::{
     Asked, ClientPort, ClientRequest, Disposition, Error, Event, Exchange, Gateway, Principal, PushedRequest,
@@ -38,8 +39,6 @@ pub(super) struct Carry {
     outlet: Arc<Outlet>,
     /// The client's id, raw JSON.
     id: String,
-    /// The members of `params` but for `_meta`.
-    members: Bytes,
     envelope: Envelope,
     /// The client's progress token, raw JSON; `None` if it wants no progress.
     token: Option<Bytes>,
@@ -59,17 +58,15 @@ impl Carry {
         let meta = request.params.object("_meta");
         let token = meta.as_ref().and_then(|meta| meta.get(PROGRESS_TOKEN));
         let token = token.map(|token| Bytes::copy_from_slice(token.get().as_bytes()));
-        let mut members = Vec::new();
-        request.params.write(&mut members, |name| name != "_meta");
-        let level = session.level().map(Level::name);
-        let envelope = Envelope::new(meta.as_ref(), &session.opening.client, level, false);
+        // A client that has set none gets what a legacy server would send by itself.
+        let level = session.level().map_or("info", Level::name);
+        let envelope = Envelope::new(meta.as_ref(), &session.opening.client, Some(level), false);
         Carry {
             gateway: gateway.clone(),
             caller: caller.clone(),
             session: session.clone(),
             outlet,
             id: request.id.get().to_owned(),
-            members: members.into(),
             envelope,
             token,
             takes_streams,
@@ -77,10 +74,10 @@ impl Carry {
     }
 
     /// Carries the request to its end.
-    pub(super) async fn run(self, server: Arc<str>, asked: Asked) {
+    pub(super) async fn run(self, routed: Routed) {
         // Also when the task is aborted: a stream that never ends would keep its connection for ever.
         let _end = End { session: self.session.clone(), outlet: self.outlet.clone(), id: self.id.clone() };
-        let last = match self.rounds(&server, &asked).await {
+        let last = match self.rounds(&routed).await {
             Ok(result) => outgoing::result(self.id.as_bytes(), &result),
             Err(fault) => fault.message(Some(self.id.as_bytes())),
         };
@@ -88,22 +85,28 @@ impl Carry {
     }
 
     /// Makes the request, and again with the client's answers as long as the server asks for input.
-    async fn rounds(&self, server: &Arc<str>, asked: &Asked) -> Result<Bytes, Fault> {
-        let mut members = self.members.clone();
+    async fn rounds(&self, routed: &Routed) -> Result<Bytes, Fault> {
+        let mut members = routed.members.clone();
         for _ in 0..MAX_ROUNDS {
-            let answered = self.relay(server, asked, members).await.map_err(Fault::of)?;
+            let answered = self.relay(routed, members).await.map_err(Fault::of)?;
             let result = answered.map_err(|error| Fault::from(error_for_legacy(error)))?;
             let unusable =
                 |why: &str| Fault::answer(INTERNAL_ERROR, format!("The server's result is unusable: {why}"));
             let reply = Reply::read(&result).ok_or_else(|| unusable("it is no object"))?;
             match reply.kind() {
-                ReplyKind::Complete => return Ok(reply.for_legacy()),
+                ReplyKind::Complete => {
+                    let told = reply.for_legacy();
+                    return Ok(match &routed.back {
+                        Some(back) => back.result(told),
+                        None => told,
+                    });
+                }
                 ReplyKind::Other => return Err(unusable("it is of a type that this client does not know")),
                 ReplyKind::InputRequired => {
                     let input = InputRequired::read(&reply).map_err(unusable)?;
-                    members = match self.ask(input).await {
+                    members = match self.ask(input, &routed.members).await {
                         Ok(members) => members,
-                        Err(refused) => return refusal(asked, refused),
+                        Err(refused) => return refusal(&routed.asked, refused),
                     };
                 }
             }
@@ -112,7 +115,7 @@ impl Carry {
     }
 
     /// Makes the request once, and passes on what is reported meanwhile.
-    async fn relay(&self, server: &Arc<str>, asked: &Asked, members: Bytes) -> Result<Relayed, Error> {
+    async fn relay(&self, routed: &Routed, members: Bytes) -> Result<Relayed, Error> {
         let (exchange, mut events) = Exchange::with_events(true);
         let port = Arc::new(LegacyPort {
             session: self.session.clone(),
@@ -121,8 +124,8 @@ impl Carry {
             asked: Mutex::default(),
         });
         let request = ClientRequest {
-            server: server.clone(),
-            asked: asked.clone(),
+            server: routed.server.clone(),
+            asked: routed.asked.clone(),
             members,
             envelope: Box::new(self.envelope.clone()),
             exchange: Some(Box::new(exchange.answered_by(port))),
@@ -157,7 +160,7 @@ impl Carry {
     }
 
     /// Asks the client all that a modern server wants to know, and returns the members of the next request.
-    async fn ask(&self, input: InputRequired) -> Result<Bytes, String> {
+    async fn ask(&self, input: InputRequired, members: &Bytes) -> Result<Bytes, String> {
         let mut waiting = Vec::with_capacity(input.questions.len());
         let mut asked = AskedIds { session: &self.session, ids: Vec::new() };
         for question in &input.questions {
@@ -177,7 +180,7 @@ impl Carry {
             }
         }
         responses.push(b'}');
-        let mut members = self.members.to_vec();
+        let mut members = members.to_vec();
         match input.questions.is_empty() {
             false => push_member(&mut members, "inputResponses", &responses),
             true => tokio::time::sleep(AGAIN_AFTER).await,

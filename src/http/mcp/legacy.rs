@@ -16,9 +16,11 @@ use super::message::{Posted, Request, no_session};
 use super::offer::{self, Opened};
 use super::outgoing::{self, Message, UPGRADE_AFTER, WAITING, takes_streams};
 use super::outlet::{Numbered, Reader};
+use super::routing::Router;
 use super::session::{Opening, Session};
 use super::state::McpState;
-use crate::gateway::{Gateway, Principal};
+use super::target::Target;
+use crate::gateway::{Gateway, Interest, Interests, Principal};
 use crate::http::settings::Settings;
 use crate::mcp::translate::{Client, LEGACY_VERSIONS, Level, agreed_version};
 use crate::mcp::{Answer, Era, method};
@@ -35,8 +37,8 @@ pub(super) struct LegacyCall<'a> {
     pub(super) settings: &'a Settings,
     pub(super) state: &'a Arc<McpState>,
     pub(super) caller: &'a Principal,
-    /// Server as the path names it.
-    pub(super) server: &'a Arc<str>,
+    /// What the path is the endpoint of.
+    pub(super) target: &'a Target,
     pub(super) headers: &'a HeaderMap,
 }
 
@@ -50,12 +52,12 @@ impl LegacyCall<'_> {
         let capabilities = request.params.get("capabilities").unwrap_or(nothing);
         let client = Client::read(request.params.get("clientInfo"), capabilities)
             .ok_or_else(|| invalid("Invalid params: 'capabilities' and 'clientInfo' must be objects"))?;
-        let opened = Opened::of(self.gateway, self.caller, self.server, OPENING).await;
+        let opened = Opened::of(self.gateway, self.caller, self.target, OPENING).await;
         let opened = opened.map_err(Fault::of_opening)?;
         let version = agreed_version(&asked);
         let opening = Opening {
             principal: self.caller.member().id.clone(),
-            server: self.server.clone(),
+            server: self.target.key(),
             version,
             client,
             number: self.state.next_client(),
@@ -80,7 +82,7 @@ impl LegacyCall<'_> {
     pub(super) fn session(&self) -> Result<Arc<Session>, Fault> {
         let id = self.headers.get(&SESSION_ID).ok_or_else(|| no_session(StatusCode::BAD_REQUEST))?;
         let id = id.to_str().unwrap_or_default();
-        let found = self.state.sessions.find(id, &self.caller.member().id, self.server);
+        let found = self.state.sessions.find(id, &self.caller.member().id, &self.target.key());
         found.ok_or_else(|| Fault::http(StatusCode::NOT_FOUND, "There is no such session (any more)"))
     }
 
@@ -124,7 +126,7 @@ impl LegacyCall<'_> {
             }
             asked => match offer::list_of(asked) {
                 Some(kind) => {
-                    let opened = Opened::of(self.gateway, self.caller, self.server, OPENING).await;
+                    let opened = Opened::of(self.gateway, self.caller, self.target, OPENING).await;
                     Ok(told(&opened.map_err(Fault::of)?.list(kind, &request.params, Era::Legacy)?))
                 }
                 None => self.forward(session, request).await,
@@ -146,41 +148,59 @@ impl LegacyCall<'_> {
     }
 
     async fn set_level(&self, session: &Session, request: &Request<'_>) -> Result<(), Fault> {
-        self.require("logging", &request.method)?;
         let level = request.params.get("level").and_then(Level::read);
         let level = level.ok_or_else(|| {
             Fault::answer(INVALID_PARAMS, "Invalid params: 'level' is no level of log messages")
         })?;
-        let announcements = self.gateway.announcements(self.caller, self.server).map_err(Fault::of)?;
-        let interest = announcements.interests().level(level);
-        if announcements.has_child() {
-            interest.is_known().await;
+        let mut wishes = Vec::new();
+        match self.target {
+            Target::One(server) => {
+                self.require(server, "logging", &request.method)?;
+                wishes.push(self.wish(server, |interests| Ok(interests.level(level))).await?);
+            }
+            Target::All(aggregate) => {
+                for (_, entry) in aggregate.of(self.caller) {
+                    wishes.push(self.wish(&entry.id, |interests| Ok(interests.level(level))).await?);
+                }
+            }
         }
-        session.set_level(level, interest);
+        session.set_level(level, wishes);
         Ok(())
     }
 
     async fn follow(&self, session: &Session, request: &Request<'_>) -> Result<(), Fault> {
-        self.require("resources", &request.method)?;
         let uri = request.params.text("uri");
         let uri =
             uri.ok_or_else(|| Fault::answer(INVALID_PARAMS, "Invalid params: 'uri' must be a string"))?;
+        let router = Router { gateway: self.gateway, caller: self.caller, target: self.target };
+        let (server, own) = router.server_of_resource(&uri)?;
+        self.require(&server, "resources", &request.method)?;
         if request.method == method::UNSUBSCRIBE {
             session.unfollow(&uri);
             return Ok(());
         }
-        let announcements = self.gateway.announcements(self.caller, self.server).map_err(Fault::of)?;
         let full = |full: &dyn std::error::Error| Fault::answer(INVALID_REQUEST, full.to_string());
-        let interest = announcements.interests().resource(&uri).map_err(|error| full(&error))?;
-        if announcements.has_child() {
+        let interest = self.wish(&server, |interests| interests.resource(&own).map_err(|error| full(&error)));
+        session.follow(&uri, interest.await?).map_err(|error| full(&error))
+    }
+
+    /// Adds a wish to those of a server's clients, and waits until its child has been told.
+    async fn wish(
+        &self,
+        server: &str,
+        wish: impl FnOnce(&Arc<Interests>) -> Result<Interest, Fault>,
+    ) -> Result<Interest, Fault> {
+        let (interests, has_child) = self.gateway.interests(self.caller, server).map_err(Fault::of)?;
+        let interest = wish(&interests)?;
+        if has_child {
             interest.is_known().await;
         }
-        session.follow(&uri, interest).map_err(|error| full(&error))
+        Ok(interest)
     }
 
     /// Refuses a method of a capability that the server has not announced.
-    fn require(&self, capability: &str, asked: &str) -> Result<(), Fault> {
-        let info = self.gateway.introduction(self.caller, self.server).map_err(Fault::of)?;
+    fn require(&self, server: &str, capability: &str, asked: &str) -> Result<(), Fault> {
+        let info = self.gateway.introduction(self.caller, server).map_err(Fault::of)?;
         match info.is_none_or(|info| offer::server_of("", &info).has(capability)) {
             true => Ok(()),
             false => Err(Fault::unknown_method(StatusCode::OK, asked)),
@@ -190,13 +210,13 @@ impl LegacyCall<'_> {
     /// Forwards a request in a task of its own: a client that leaves has not cancelled it (spec 2025-11-25,
     /// basic/transports).
     async fn forward(&self, session: &Arc<Session>, request: &Request<'_>) -> Result<Response, Fault> {
-        let asked = offer::asked_for(self.gateway, self.caller, self.server, request)?;
+        let router = Router { gateway: self.gateway, caller: self.caller, target: self.target };
+        let routed = router.route(request)?;
         let takes_streams = takes_streams(self.headers);
         let id = request.id.get();
         let outlet = session.new_outlet();
         let carry = Carry::new(self.gateway, self.caller, session, outlet.clone(), request, takes_streams);
-        let begun =
-            session.begin(id, &outlet, || tokio::spawn(carry.run(self.server.clone(), asked)).abort_handle());
+        let begun = session.begin(id, &outlet, || tokio::spawn(carry.run(routed)).abort_handle());
         begun.map_err(|refused| {
             Fault::bad(INVALID_REQUEST, format!("Invalid request: {refused}")).status(StatusCode::OK)
         })?;

@@ -9,9 +9,11 @@ use tokio::sync::mpsc;
 
 use super::call::Call;
 use super::fault::{Fault, INVALID_PARAMS};
-use super::offer::server_of;
+use super::offer::capabilities_of_all;
 use super::outgoing::{self, Message, WAITING};
+use super::routing::address_here;
 use super::state::StreamPermit;
+use super::target::Target;
 use crate::gateway::{Announcements, Interest, News};
 use crate::mcp::method;
 
@@ -36,18 +38,29 @@ struct Filter {
 pub(super) async fn answer(call: &Call<'_>) -> Result<Response, Fault> {
     let permit = call.state.streams(call.settings).open(call.caller.key_id().clone());
     let permit = permit.map_err(|full| Fault::http(StatusCode::SERVICE_UNAVAILABLE, full.to_string()))?;
-    let announcements = call.gateway.announcements(call.caller, call.server).map_err(Fault::of)?;
-    let info = call.gateway.introduction(call.caller, call.server).map_err(Fault::of)?;
-    let capabilities = info.as_ref().map(|info| server_of("", info).capabilities).unwrap_or(&Value::Null);
-    let (filter, acknowledged) = read_filter(call, capabilities)?;
-    let wished = filter.resources.iter().map(|uri| announcements.interests().resource(uri));
-    let interests = wished.collect::<Result<Vec<Interest>, _>>();
-    let interests =
-        interests.map_err(|full| Fault::http(StatusCode::SERVICE_UNAVAILABLE, full.to_string()))?;
-    if announcements.has_child() {
-        for interest in &interests {
+    let announcements = match call.target {
+        Target::One(server) => call.gateway.announcements(call.caller, server).map_err(Fault::of)?,
+        Target::All(_) => call.gateway.announcements_of_all(call.caller),
+    };
+    let capabilities = match call.target {
+        Target::One(server) => {
+            let info = call.gateway.introduction(call.caller, server).map_err(Fault::of)?;
+            info.map(|info| info.capabilities.clone()).unwrap_or_default()
+        }
+        Target::All(_) => capabilities_of_all(),
+    };
+    let (filter, acknowledged) = read_filter(call, &capabilities)?;
+    let mut interests = Vec::with_capacity(filter.resources.len());
+    for uri in &filter.resources {
+        let (server, own) = call.router().server_of_resource(uri)?;
+        let (wishes, has_child) = call.gateway.interests(call.caller, &server).map_err(Fault::of)?;
+        let interest = wishes.resource(&own);
+        let interest =
+            interest.map_err(|full| Fault::http(StatusCode::SERVICE_UNAVAILABLE, full.to_string()))?;
+        if has_child {
             interest.is_known().await;
         }
+        interests.push(interest);
     }
     let id = call.request.id.get().to_owned();
     let (messages, received) = mpsc::channel(WAITING);
@@ -55,8 +68,15 @@ pub(super) async fn answer(call: &Call<'_>) -> Result<Response, Fault> {
     let params = format!("{{\"notifications\":{acknowledged},\"_meta\":{tag}}}");
     let first = outgoing::notification(method::ACKNOWLEDGED, Some(params.as_bytes()));
     let _ = messages.try_send(Message::plain(first));
-    let listener =
-        Listener { id: id.into(), tag, filter, announcements, _interests: interests, _permit: permit };
+    let listener = Listener {
+        id: id.into(),
+        tag,
+        filter,
+        target: call.target.clone(),
+        announcements,
+        _interests: interests,
+        _permit: permit,
+    };
     tokio::spawn(listener.feed(messages));
     Ok(outgoing::stream(received))
 }
@@ -103,6 +123,7 @@ struct Listener {
     /// `_meta` of each message.
     tag: String,
     filter: Filter,
+    target: Target,
     announcements: Announcements,
     _interests: Vec<Interest>,
     _permit: StreamPermit,
@@ -117,7 +138,9 @@ impl Listener {
                 news = self.announcements.next() => news,
             };
             let (texts, is_over) = match news {
-                News::Notice(notice) => (self.told(&notice.method, notice.params.as_deref()), false),
+                News::Notice(server, notice) => {
+                    (self.told(&server, &notice.method, notice.params.as_deref()), false)
+                }
                 // Whatever was lost may have been any of these.
                 News::Lost => (self.all(), false),
                 News::End(_) => {
@@ -136,13 +159,13 @@ impl Listener {
         }
     }
 
-    fn told(&self, name: &str, params: Option<&[u8]>) -> Vec<Vec<u8>> {
+    fn told(&self, server: &str, name: &str, params: Option<&[u8]>) -> Vec<Vec<u8>> {
         if self.filter.lists.contains(&name) {
             return vec![self.tagged(name, None)];
         }
         let uri = params.filter(|_| name == method::RESOURCE_UPDATED).and_then(|params| {
             let params: Value = serde_json::from_slice(params).ok()?;
-            params["uri"].as_str().map(str::to_owned)
+            address_here(&self.target, server, params["uri"].as_str()?)
         });
         let is_wanted = |uri: &String| self.filter.resources.iter().any(|wanted| covers(wanted, uri));
         uri.filter(is_wanted).map(|uri| self.tagged(name, Some(&uri))).into_iter().collect()

@@ -1,4 +1,4 @@
-//! `/mcp/{server}`: MCP's Streamable HTTP, for clients of both eras at one URL, in front of servers of either
+//! `/mcp` and `/mcp/{server}`: MCP's Streamable HTTP, for clients of both eras at one URL, in front of servers of either
 //! (`docs/mcp.md`). The era is decided for each request, by its body.
 
 mod call;
@@ -14,9 +14,11 @@ mod outgoing;
 mod outlet;
 mod own_stream;
 mod parked;
+mod routing;
 mod running;
 mod session;
 mod state;
+mod target;
 
 use std::sync::Arc;
 
@@ -35,6 +37,7 @@ use self::fault::{Fault, INVALID_REQUEST};
 use self::legacy::{LegacyCall, accepted};
 use self::message::{Body, Posted};
 use self::state::McpState;
+use self::target::Target;
 use super::core::auth::{admit_client, take_request};
 use super::core::body;
 use super::core::context::RequestContext;
@@ -55,6 +58,9 @@ impl Dialect for Mcp {
 
     fn routes(&self) -> Routes {
         Routes::default()
+            .calling("POST", "/mcp", Access::Client, post(posted))
+            .on("GET", "/mcp", Access::Client, get(streamed))
+            .calling("DELETE", "/mcp", Access::Client, delete(ended))
             .calling("POST", "/mcp/{server}", Access::Client, post(posted))
             .on("GET", "/mcp/{server}", Access::Client, get(streamed))
             .calling("DELETE", "/mcp/{server}", Access::Client, delete(ended))
@@ -65,7 +71,7 @@ impl Dialect for Mcp {
     }
 
     fn unknown_route(&self) -> Response {
-        let text = "Not found: the servers are at /mcp/{server}";
+        let text = "Not found: all servers are at /mcp, and each at /mcp/ and its name";
         Fault::http(StatusCode::NOT_FOUND, text).into_response(None)
     }
 
@@ -83,12 +89,16 @@ impl Dialect for Mcp {
     }
 }
 
-type Server = Result<Path<String>, PathRejection>;
+type Server = Result<Option<Path<String>>, PathRejection>;
 
-/// Returns the server that a path names.
-fn named(server: Server) -> Result<Arc<str>, Fault> {
+/// Returns what a path is the endpoint of.
+fn target_of(server: Server, shared: &Shared) -> Result<Target, Fault> {
     match server {
-        Ok(Path(server)) => Ok(server.into()),
+        Ok(Some(Path(server))) => Ok(Target::One(server.into())),
+        Ok(None) => {
+            let state: &Arc<McpState> = shared.kept();
+            Ok(Target::All(state.aggregate.get(&shared.gateway)))
+        }
         Err(_) => Err(Fault::http(StatusCode::NOT_FOUND, "The name of the server cannot be decoded")),
     }
 }
@@ -139,13 +149,13 @@ impl Post<'_> {
         self.shared.kept()
     }
 
-    fn visit<'a>(&'a self, server: &'a Arc<str>) -> LegacyCall<'a> {
+    fn visit<'a>(&'a self, target: &'a Target) -> LegacyCall<'a> {
         LegacyCall {
             gateway: &self.shared.gateway,
             settings: &self.shared.settings,
             state: self.state(),
             caller: &self.caller,
-            server,
+            target,
             headers: self.headers,
         }
     }
@@ -158,7 +168,7 @@ impl Post<'_> {
     }
 
     async fn take(&self, server: Server, message: &Posted<'_>) -> Result<Response, Fault> {
-        let server = &named(server)?;
+        let target = &target_of(server, self.shared)?;
         match message {
             Posted::Request(request) => {
                 self.take_from_rate(&request.method)?;
@@ -170,14 +180,14 @@ impl Post<'_> {
                             settings: &self.shared.settings,
                             state: self.state(),
                             caller: &self.caller,
-                            server,
+                            target,
                             request,
                             headers: self.headers,
                         };
                         call.answer().await
                     }
                     SpokenEra::Legacy => {
-                        let visit = self.visit(server);
+                        let visit = self.visit(target);
                         if request.method == method::INITIALIZE
                             && !self.headers.contains_key(&legacy::SESSION_ID)
                         {
@@ -197,7 +207,7 @@ impl Post<'_> {
                     SpokenEra::Modern => Ok(accepted()),
                     SpokenEra::Legacy => {
                         check::check_legacy_version(self.headers)?;
-                        Ok(LegacyCall::take(&*self.visit(server).session()?, message))
+                        Ok(LegacyCall::take(&*self.visit(target).session()?, message))
                     }
                 }
             }
@@ -208,21 +218,21 @@ impl Post<'_> {
                     return Err(Fault::bad(INVALID_REQUEST, text));
                 }
                 check::check_legacy_version(self.headers)?;
-                Ok(LegacyCall::take(&*self.visit(server).session()?, message))
+                Ok(LegacyCall::take(&*self.visit(target).session()?, message))
             }
         }
     }
 
     /// Takes a batch, which only the revision of 2025-03-26 has.
     async fn take_batch(&self, server: Server, messages: &[Posted<'_>]) -> Result<Response, Fault> {
-        let server = &named(server)?;
+        let target = &target_of(server, self.shared)?;
         self.take_from_rate("")?;
         let refused = || Fault::bad(INVALID_REQUEST, "Invalid request: a body is one message, not an array");
         if check::names_modern(self.headers) || !self.headers.contains_key(&legacy::SESSION_ID) {
             return Err(refused());
         }
         check::check_legacy_version(self.headers)?;
-        let visit = self.visit(server);
+        let visit = self.visit(target);
         let session = visit.session()?;
         if session.opening.version != "2025-03-26" {
             return Err(refused());
@@ -288,10 +298,10 @@ async fn in_session(
             return Err(message::no_session(without));
         }
         check::check_legacy_version(headers)?;
-        let (server, settings) = (named(server)?, &shared.settings);
+        let (target, settings) = (target_of(server, shared)?, &shared.settings);
         let state: &Arc<McpState> = shared.kept();
         let gateway = &shared.gateway;
-        act(&LegacyCall { gateway, settings, state, caller: &caller, server: &server, headers })
+        act(&LegacyCall { gateway, settings, state, caller: &caller, target: &target, headers })
     });
     acted.unwrap_or_else(|fault| fault.into_response(None))
 }

@@ -16,6 +16,7 @@ use super::listen;
 use super::offer::{self, Opened, server_of};
 use super::outgoing::{self, Message, UPGRADE_AFTER, WAITING, takes_streams};
 use super::parked::{Bound, Parked, ParkedRequests};
+use super::routing::{Routed, WayBack};
 use super::running::{ModernPort, Running, Step};
 use crate::gateway::{Asked, ClientRequest, Error, Event, Exchange, Gateway, Principal, Relayed};
 use crate::mcp::translate::{
@@ -62,7 +63,7 @@ impl Call<'_> {
     }
 
     async fn opened(&self) -> Result<Opened<'_>, Error> {
-        Opened::of(self.gateway, self.caller, self.server, OPENING).await
+        Opened::of(self.gateway, self.caller, self.target, OPENING).await
     }
 
     fn told(&self, result: &[u8]) -> Response {
@@ -76,28 +77,27 @@ impl Call<'_> {
         envelope: check::Envelope,
     ) -> Result<Response, Fault> {
         let params = &self.request.params;
-        let asked = offer::asked_for(self.gateway, self.caller, self.server, self.request)?;
+        let Routed { server, asked, members, back } = self.router().route(self.request)?;
         if let Asked::Tool(tool) = &asked {
-            let repeated = self.gateway.header_params(self.caller, self.server, tool).map_err(Fault::of)?;
+            let repeated = self.gateway.header_params(self.caller, &server, tool).map_err(Fault::of)?;
             if let Some(repeated) = repeated {
                 check::check_header_params(&repeated, params, self.headers)?;
             }
         }
-        let mut members = Vec::new();
-        params.write(&mut members, |name| name != "_meta");
         let token = meta.and_then(|meta| meta.get(PROGRESS_TOKEN));
         let mut way = Way {
             gateway: self.gateway.clone(),
             requests: self.state.parked.clone(),
             caller: self.caller.clone(),
             id: Bytes::copy_from_slice(self.request.id()),
-            server: self.server.clone(),
+            server,
+            back,
             method: asked.method(),
             uri: match &asked {
                 Asked::Resource(uri) => Some(uri.clone()),
                 _ => None,
             },
-            members: members.into(),
+            members,
             token: token.map(|token| Bytes::copy_from_slice(token.get().as_bytes())),
             level: envelope.level,
             parked: None,
@@ -119,6 +119,8 @@ struct Way {
     /// The client's id of the request, raw JSON.
     id: Bytes,
     server: Arc<str>,
+    /// Way back to the client's words; `None` if they are the server's.
+    back: Option<WayBack>,
     method: &'static str,
     /// URI of a resource that is read.
     uri: Option<Box<str>>,
@@ -320,7 +322,13 @@ impl Way {
             }
             Ok(Ok(result)) => match Reply::read(&result) {
                 None => Err(Fault::answer(INTERNAL_ERROR, "The server's result is no object")),
-                Some(reply) => Ok(reply.for_modern(self.method, || self.server_info())),
+                Some(reply) => {
+                    let told = reply.for_modern(self.method, || self.server_info());
+                    Ok(match &self.back {
+                        Some(back) => back.result(told),
+                        None => told,
+                    })
+                }
             },
         }
     }

@@ -1,23 +1,46 @@
-//! What a server offers, as an MCP client asks for it: openings, lists, and which requests it takes.
+//! What is at an endpoint, as an MCP client asks for it: openings and lists.
 
-use std::time::Duration;
+use std::borrow::Cow;
+use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
 
 use super::fault::{Fault, INVALID_PARAMS};
-use super::message::Request;
-use crate::gateway::{Asked, Error, Gateway, Principal, ServerInfo, ServerOffer};
-use crate::mcp::translate::{Members, Server, list_result};
+use super::target::{Aggregate, Target};
+use crate::gateway::{Catalog, Error, Gateway, Principal, ServerInfo, ServerOffer};
+use crate::mcp::translate::{Members, Server, list_result, push_member, rewrite_addresses};
 use crate::mcp::{Era, ListKind, method};
 
-/// Methods of extensions that only read, and so are passed on as they are (Skills, SEP-2640).
-const EXTENSIONS: [&str; 3] = ["skills/list", "skills/get", "resources/directory/read"];
+/// Longest time that a list of all servers waits for those that have never said what they have.
+const FIRST_LISTS: Duration = Duration::from_secs(3);
 
-/// A server that has introduced itself, as this caller may see it.
+/// An endpoint that can say what is at it, as this caller may see it.
 pub(super) struct Opened<'a> {
     gateway: &'a Gateway,
     caller: &'a Principal,
-    introduced: ServerOffer,
+    face: Face,
+    what: What<'a>,
+}
+
+enum What<'a> {
+    One(ServerOffer),
+    All {
+        aggregate: &'a Aggregate,
+        /// The servers that have said what they have, with their places.
+        offers: Vec<(usize, ServerOffer)>,
+        /// Names of the others, with the reason.
+        missing: Vec<(String, String)>,
+    },
+}
+
+/// What an endpoint says of itself.
+struct Face {
+    name: String,
+    version: String,
+    capabilities: Value,
+    instructions: Option<String>,
 }
 
 /// Returns what a server said of itself, for clients: by its own name if it has one.
@@ -30,29 +53,88 @@ pub(super) fn server_of<'a>(name: &'a str, info: &'a ServerInfo) -> Server<'a> {
     }
 }
 
+impl Face {
+    fn of(name: &str, info: &ServerInfo) -> Face {
+        let server = server_of(name, info);
+        Face {
+            name: server.name.to_owned(),
+            version: server.version.to_owned(),
+            capabilities: info.capabilities.clone(),
+            instructions: server.instructions.map(str::to_owned),
+        }
+    }
+
+    /// Returns what all servers together are. What can change is what the set of servers can: tools of each come and go.
+    fn of_all(aggregate: &Aggregate, offers: &[(usize, ServerOffer)]) -> Face {
+        let told = offers.iter().filter_map(|(at, offer)| {
+            let text = offer.info.instructions.as_deref()?;
+            Some(format!("{}: {text}", aggregate.prefixes.of(*at)))
+        });
+        let told: Vec<String> = told.collect();
+        Face {
+            name: "mcpvisor".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            capabilities: capabilities_of_all(),
+            instructions: (!told.is_empty()).then(|| told.join("\n\n")),
+        }
+    }
+}
+
+/// Returns the capabilities of all servers together. Any of them may come at any time, and a client asks only once.
+pub(super) fn capabilities_of_all() -> Value {
+    json!({
+        "tools": {"listChanged": true},
+        "prompts": {"listChanged": true},
+        "resources": {"listChanged": true, "subscribe": true},
+        "completions": {},
+        "logging": {},
+    })
+}
+
 impl<'a> Opened<'a> {
-    /// Returns the server; one that has said nothing yet is started and waited for.
+    /// Returns what is at an endpoint. A server that has said nothing yet is started and waited for; of all servers, those
+    /// that say nothing within three seconds are named as missing.
     pub(super) async fn of(
         gateway: &'a Gateway,
         caller: &'a Principal,
-        server: &str,
+        target: &'a Target,
         wait: Duration,
     ) -> Result<Opened<'a>, Error> {
-        let introduced = gateway.introduced(caller, server, wait).await?;
-        Ok(Opened { gateway, caller, introduced })
+        let (face, what) = match target {
+            Target::One(server) => {
+                let offer = gateway.introduced(caller, server, wait).await?;
+                (Face::of(&offer.name, &offer.info), What::One(offer))
+            }
+            Target::All(aggregate) => {
+                let (mut offers, mut missing) = (Vec::new(), Vec::new());
+                let until = Instant::now() + FIRST_LISTS;
+                for (at, entry) in aggregate.of(caller) {
+                    let left = until.saturating_duration_since(Instant::now());
+                    match gateway.introduced(caller, &entry.id, left).await {
+                        Ok(offer) => offers.push((at, offer)),
+                        Err(error) if error.ends_work() => return Err(error),
+                        Err(error) => missing.push((entry.name.to_string(), error.to_string())),
+                    }
+                }
+                (Face::of_all(aggregate, &offers), What::All { aggregate, offers, missing })
+            }
+        };
+        Ok(Opened { gateway, caller, face, what })
     }
 
-    /// Returns what the server said of itself.
+    /// Returns what the endpoint says of itself.
     pub(super) fn server(&self) -> Server<'_> {
-        server_of(&self.introduced.name, &self.introduced.info)
+        Server {
+            name: &self.face.name,
+            version: &self.face.version,
+            capabilities: &self.face.capabilities,
+            instructions: self.face.instructions.as_deref(),
+        }
     }
 
     /// Returns the only page of a list, for a client of this era.
     pub(super) fn list(&self, kind: ListKind, params: &Members<'_>, client: Era) -> Result<Vec<u8>, Fault> {
-        let ServerOffer { id, catalog, .. } = &self.introduced;
-        let server = self.server();
-        let is_unannounced = kind == ListKind::Tools && !catalog.tools().is_empty();
-        if !server.has(kind.capability()) && !is_unannounced {
+        if !self.has(kind) {
             return Err(Fault::unknown_method(StatusCode::OK, kind.method()));
         }
         if params.get("cursor").is_some_and(|cursor| cursor.get() != "null") {
@@ -60,17 +142,82 @@ impl<'a> Opened<'a> {
                 "Invalid params: no page of this list has this cursor; the first page is the whole list";
             return Err(Fault::answer(INVALID_PARAMS, text));
         }
-        Ok(match kind {
+        let server = self.server();
+        match &self.what {
+            What::One(offer) => {
+                let entries = self.seen(&offer.id, &offer.catalog, kind);
+                Ok(list_result(kind, entries, client, &server, ""))
+            }
+            What::All { aggregate, offers, missing } => {
+                let renamed: Vec<Box<RawValue>> = offers
+                    .iter()
+                    .flat_map(|(at, offer)| {
+                        let entries = self.seen(&offer.id, &offer.catalog, kind);
+                        entries.filter_map(|entry| renamed(aggregate, *at, kind, entry))
+                    })
+                    .collect();
+                let more = told_missing(missing);
+                Ok(list_result(kind, renamed.iter().map(|entry| &**entry), client, &server, &more))
+            }
+        }
+    }
+
+    /// Reports whether the endpoint has a list of this kind.
+    fn has(&self, kind: ListKind) -> bool {
+        let is_unannounced = match &self.what {
+            What::One(offer) => kind == ListKind::Tools && !offer.catalog.tools().is_empty(),
+            What::All { .. } => true,
+        };
+        is_unannounced || self.server().has(kind.capability())
+    }
+
+    /// Returns the entries of a server's list that the caller may see.
+    fn seen<'b>(
+        &'b self,
+        id: &'b str,
+        catalog: &'b Catalog,
+        kind: ListKind,
+    ) -> Box<dyn Iterator<Item = &'b RawValue> + 'b> {
+        match kind {
             ListKind::Tools => {
                 let tools = catalog.tools().iter();
                 let seen = tools.filter(|tool| self.gateway.may_see_tool(self.caller, id, &tool.name));
-                list_result(kind, seen.map(|tool| &*tool.raw), client, &server)
+                Box::new(seen.map(|tool| &*tool.raw))
             }
-            ListKind::Resources | ListKind::Templates | ListKind::Prompts => {
-                list_result(kind, catalog.texts(kind), client, &server)
-            }
-        })
+            ListKind::Resources | ListKind::Templates | ListKind::Prompts => catalog.texts(kind),
+        }
     }
+}
+
+/// Returns the member of a list's `_meta` that names the servers which are missing in it; nothing if none is.
+fn told_missing(missing: &[(String, String)]) -> String {
+    if missing.is_empty() {
+        return String::new();
+    }
+    let names = missing.iter().map(|(name, reason)| (name.clone(), Value::from(reason.clone())));
+    format!(",\"mcpvisor/unavailable\":{}", Value::Object(names.collect::<Map<_, _>>()))
+}
+
+/// Returns an entry of a server's list with its name or address at the endpoint of all servers. `None` for one without.
+fn renamed(aggregate: &Aggregate, at: usize, kind: ListKind, entry: &RawValue) -> Option<Box<RawValue>> {
+    let wrap = |uri: &str| aggregate.prefixes.wrap(at, uri);
+    let named: Cow<'_, [u8]> = match kind {
+        ListKind::Tools | ListKind::Prompts => {
+            let members = Members::read(entry.get())?;
+            let name = aggregate.prefixes.name(at, &members.text("name")?);
+            let mut out = vec![b'{'];
+            push_member(&mut out, "name", json!(name).to_string().as_bytes());
+            members.write(&mut out, |member| member != "name");
+            out.push(b'}');
+            Cow::Owned(out)
+        }
+        ListKind::Resources | ListKind::Templates => Cow::Borrowed(entry.get().as_bytes()),
+    };
+    let text = match rewrite_addresses(&named, wrap) {
+        Some(rewritten) => Vec::from(rewritten),
+        None => named.into_owned(),
+    };
+    RawValue::from_string(String::from_utf8(text).ok()?).ok()
 }
 
 /// Returns the list that a method asks for; `None` if it asks for none.
@@ -81,46 +228,5 @@ pub(super) fn list_of(asked: &str) -> Option<ListKind> {
         method::TEMPLATES_LIST => Some(ListKind::Templates),
         method::PROMPTS_LIST => Some(ListKind::Prompts),
         _ => None,
-    }
-}
-
-/// Returns what a request asks a server for. Refuses what the server has not announced, what the gateway does not pass on,
-/// and parameters that lack what is checked here.
-pub(super) fn asked_for(
-    gateway: &Gateway,
-    caller: &Principal,
-    server: &str,
-    request: &Request<'_>,
-) -> Result<Asked, Fault> {
-    let text = |member: &str| -> Result<Box<str>, Fault> {
-        let text = request.params.text(member).map(|text| text.into_owned().into_boxed_str());
-        text.ok_or_else(|| {
-            Fault::answer(INVALID_PARAMS, format!("Invalid params: '{member}' must be a string"))
-        })
-    };
-    let (asked, capability) = match &*request.method {
-        method::TOOLS_CALL => {
-            let is_object =
-                |name: &str| request.params.get(name).is_none_or(|raw| raw.get().starts_with('{'));
-            if !is_object("arguments") {
-                return Err(Fault::answer(INVALID_PARAMS, "Invalid params: 'arguments' must be an object"));
-            }
-            return Ok(Asked::Tool(text("name")?));
-        }
-        method::RESOURCES_READ => (Asked::Resource(text("uri")?), "resources"),
-        method::PROMPTS_GET => {
-            text("name")?;
-            (Asked::Prompt, "prompts")
-        }
-        method::COMPLETE => (Asked::Completion, "completions"),
-        other => match EXTENSIONS.iter().find(|known| **known == other) {
-            Some(known) => return Ok(Asked::Extension(known)),
-            None => return Err(Fault::unknown_method(StatusCode::OK, other)),
-        },
-    };
-    let info = gateway.introduction(caller, server).map_err(Fault::of)?;
-    match info.is_none_or(|info| server_of("", &info).has(capability)) {
-        true => Ok(asked),
-        false => Err(Fault::unknown_method(StatusCode::OK, &request.method)),
     }
 }

@@ -11,7 +11,9 @@ use super::fault::Fault;
 use super::legacy::{LegacyCall, replay};
 use super::listen::covers;
 use super::outgoing::{self, Message, WAITING, takes_streams};
+use super::routing::address_here;
 use super::session::Session;
+use super::target::Target;
 use crate::gateway::{Announcements, News};
 use crate::mcp::method;
 use crate::mcp::translate::LEGACY_VERSIONS;
@@ -36,11 +38,15 @@ impl LegacyCall<'_> {
         }
         let permit = self.state.streams(self.settings).open(self.caller.key_id().clone());
         let permit = permit.map_err(|full| Fault::http(StatusCode::SERVICE_UNAVAILABLE, full.to_string()))?;
-        let announcements = self.gateway.announcements(self.caller, self.server).map_err(Fault::of)?;
+        let announcements = match self.target {
+            Target::One(server) => self.gateway.announcements(self.caller, server).map_err(Fault::of)?,
+            Target::All(_) => self.gateway.announcements_of_all(self.caller),
+        };
         let number = session.number();
         session.own_stream.send_replace(number);
         let (messages, received) = mpsc::channel(WAITING);
-        let feed = Feed { session: session.clone(), announcements, number, count: 0 };
+        let target = self.target.clone();
+        let feed = Feed { session: session.clone(), target, announcements, number, count: 0 };
         let came_back = seen.is_some();
         tokio::spawn(async move {
             let _permit = permit;
@@ -59,6 +65,7 @@ fn last_event(headers: &HeaderMap) -> Option<(u64, u64)> {
 
 struct Feed {
     session: Arc<Session>,
+    target: Target,
     announcements: Announcements,
     /// Number of this connection among those of the stream; a later one ends it.
     number: u64,
@@ -93,7 +100,9 @@ impl Feed {
                 news = self.announcements.next() => news,
             };
             match news {
-                News::Notice(notice) => due.extend(self.told(&notice.method, notice.params.as_deref())),
+                News::Notice(server, notice) => {
+                    due.extend(self.told(&server, &notice.method, notice.params.as_deref()));
+                }
                 News::Lost => due = self.all(),
                 News::End(_) => return,
             }
@@ -101,12 +110,12 @@ impl Feed {
     }
 
     /// Returns the notification for the client; `None` if it is not for it.
-    fn told(&self, name: &str, params: Option<&[u8]>) -> Option<Vec<u8>> {
+    fn told(&self, server: &str, name: &str, params: Option<&[u8]>) -> Option<Vec<u8>> {
         if name == method::RESOURCE_UPDATED {
             let params: Value = serde_json::from_slice(params?).ok()?;
-            let uri = params["uri"].as_str()?;
-            let is_followed = self.session.followed().iter().any(|followed| covers(followed, uri));
-            return is_followed.then(|| updated(uri));
+            let uri = address_here(&self.target, server, params["uri"].as_str()?)?;
+            let is_followed = self.session.followed().iter().any(|followed| covers(followed, &uri));
+            return is_followed.then(|| updated(&uri));
         }
         let is_list =
             [method::TOOLS_CHANGED, method::RESOURCES_CHANGED, method::PROMPTS_CHANGED].contains(&name);

@@ -66,7 +66,7 @@ struct Parts {
     asked: HashMap<u64, oneshot::Sender<Answer>>,
     outlets: VecDeque<Arc<Outlet>>,
     followed: HashMap<String, Interest>,
-    level: Option<(Level, Interest)>,
+    level: Option<(Level, Vec<Interest>)>,
     streams: usize,
     used: Option<Instant>,
     is_over: bool,
@@ -208,8 +208,8 @@ impl Session {
     }
 
     /// Sets the least severity of the log messages that the client wants.
-    pub(super) fn set_level(&self, level: Level, interest: Interest) {
-        let before = self.parts().level.replace((level, interest));
+    pub(super) fn set_level(&self, level: Level, wishes: Vec<Interest>) {
+        let before = self.parts().level.replace((level, wishes));
         drop(before);
     }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::parked::ParkedRequests;
 use super::session::Sessions;
+use super::target::CurrentAggregate;
 use crate::http::core::streams::{StreamNames, Streams};
 use crate::http::settings::Settings;
 
@@ -15,6 +16,7 @@ pub(super) use crate::http::core::streams::StreamPermit;
 pub(super) struct McpState {
     pub(super) parked: ParkedRequests,
     pub(super) sessions: Sessions,
+    pub(super) aggregate: CurrentAggregate,
     clients: AtomicU64,
     streams: OnceLock<Arc<Streams>>,
 }

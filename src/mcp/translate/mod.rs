@@ -1,6 +1,7 @@
 //! Translation between clients and children of the two eras. Pure: text in, text out (spec 2025-11-25 and 2026-07-28;
 //! `docs/mcp.md` has the table of what becomes of what).
 
+mod aggregate;
 mod client;
 mod envelope;
 mod header_params;
@@ -10,6 +11,7 @@ mod offer;
 mod pushed;
 mod reply;
 
+pub use aggregate::{Prefixes, rewrite_addresses};
 pub use client::{Abilities, Client, asked};
 pub use envelope::{CLIENT_CAPABILITIES, CLIENT_INFO, Envelope, LOG_LEVEL, PROGRESS_TOKEN, PROTOCOL_VERSION};
 pub use header_params::HeaderParam;

@@ -83,12 +83,14 @@ pub fn agreed_version(asked: &str) -> &'static str {
 }
 
 /// Returns the only page of a list, as the result for a client of this era. Entries stay as the server wrote them but for
-/// what the client's era does not have.
+/// what the client's era does not have. `more` is added to the `_meta` that modern clients get: members with a comma before
+/// each, or nothing.
 pub fn list_result<'a>(
     kind: ListKind,
     entries: impl Iterator<Item = &'a RawValue>,
     client: Era,
     server: &Server<'_>,
+    more: &str,
 ) -> Vec<u8> {
     let mut out = b"{".to_vec();
     if client == Era::Modern {
@@ -105,7 +107,7 @@ pub fn list_result<'a>(
     }
     out.push(b']');
     if client == Era::Modern {
-        let meta = format!("{{\"{SERVER_INFO}\":{}}}", server.info());
+        let meta = format!("{{\"{SERVER_INFO}\":{}{more}}}", server.info());
         push_member(&mut out, "_meta", meta.as_bytes());
     }
     out.push(b'}');
@@ -180,7 +182,8 @@ mod tests {
             raw(r#"{"name":"b", "outputSchema":{"type":"object"} ,"x":1.0}"#),
         ];
         let told = |client| {
-            let list = list_result(ListKind::Tools, entries.iter().map(|entry| &**entry), client, &server);
+            let list =
+                list_result(ListKind::Tools, entries.iter().map(|entry| &**entry), client, &server, "");
             serde_json::from_slice::<Value>(&list).expect("JSON")
         };
         let (legacy, modern) = (told(Era::Legacy), told(Era::Modern));
@@ -188,7 +191,7 @@ mod tests {
         assert_eq!(modern["tools"][0], json!({"name": "a", "outputSchema": {"type": "array"}}));
         assert_eq!(legacy["tools"][1], json!({"name": "b", "outputSchema": {"type": "object"}, "x": 1.0}));
         assert_eq!((&modern["resultType"], legacy.get("resultType")), (&json!("complete"), None));
-        let list = list_result(ListKind::Tools, std::iter::empty(), Era::Legacy, &server);
+        let list = list_result(ListKind::Tools, std::iter::empty(), Era::Legacy, &server, "");
         assert_eq!(list, b"{\"tools\":[]}");
     }
 }

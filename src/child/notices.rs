@@ -1,0 +1,84 @@
+//! Notifications of a server's children that belong to no call, for whoever follows this server, and for whoever follows
+//! all of them.
+
+use std::sync::Arc;
+
+use tokio::sync::broadcast;
+
+use super::wire::Notification;
+
+/// Number of notifications buffered for those who subscribe; when more arrive, the oldest are dropped.
+const MAX_NOTICES: usize = 64;
+/// The same for those who follow all servers.
+const MAX_OF_ALL: usize = 1024;
+
+/// Channel of what all servers announce. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct NoticesOfAll(broadcast::Sender<(Arc<str>, Notification)>);
+
+impl Default for NoticesOfAll {
+    fn default() -> NoticesOfAll {
+        NoticesOfAll(broadcast::Sender::new(MAX_OF_ALL))
+    }
+}
+
+impl NoticesOfAll {
+    /// Subscribes to what all servers announce, now and later, each with the server's id.
+    pub fn subscribe(&self) -> broadcast::Receiver<(Arc<str>, Notification)> {
+        self.0.subscribe()
+    }
+}
+
+/// Channel of what one server announces. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Notices {
+    server: Arc<str>,
+    own: broadcast::Sender<Notification>,
+    all: NoticesOfAll,
+}
+
+impl Notices {
+    /// Creates the channel of the server with this id.
+    pub fn new(server: Arc<str>, all: NoticesOfAll) -> Notices {
+        Notices { server, own: broadcast::Sender::new(MAX_NOTICES), all }
+    }
+
+    /// Subscribes to what the server announces, now and later. A receiver that falls behind by 64 of them loses the oldest,
+    /// and is told so.
+    pub fn subscribe(&self) -> broadcast::Receiver<Notification> {
+        self.own.subscribe()
+    }
+
+    /// Reports whether nobody would hear a notification.
+    pub(super) fn are_unheard(&self) -> bool {
+        self.own.receiver_count() == 0 && self.all.0.receiver_count() == 0
+    }
+
+    /// Sends a notification. Who has subscribed may leave at any time.
+    pub fn send(&self, notice: Notification) {
+        if self.all.0.receiver_count() > 0 {
+            let _ = self.all.0.send((self.server.clone(), notice.clone()));
+        }
+        let _ = self.own.send(notice);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_notice_reaches_who_follows_the_server_and_who_follows_all() {
+        let all = NoticesOfAll::default();
+        let (one, other) = (Notices::new("a".into(), all.clone()), Notices::new("b".into(), all.clone()));
+        assert!(one.are_unheard());
+        let (mut of_one, mut of_all) = (one.subscribe(), all.subscribe());
+        let notice = |incarnation| Notification { incarnation, method: "m".into(), params: None };
+        one.send(notice(1));
+        other.send(notice(2));
+        assert_eq!(of_one.recv().await.map(|notice| notice.incarnation), Ok(1));
+        let told = (of_all.recv().await.expect("one"), of_all.recv().await.expect("two"));
+        assert_eq!((&*told.0.0, &*told.1.0, told.1.1.incarnation), ("a", "b", 2));
+        assert!(of_one.try_recv().is_err() && !other.are_unheard());
+    }
+}

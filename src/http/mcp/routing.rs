@@ -1,0 +1,255 @@
+//! Which server a request is for, and what it asks that server, in the server's own words.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use bytes::Bytes;
+use serde_json::json;
+
+use super::fault::{Fault, INVALID_PARAMS};
+use super::message::Request;
+use super::offer::server_of;
+use super::target::{Aggregate, Target};
+use crate::gateway::{Asked, Catalog, Gateway, Principal};
+use crate::mcp::translate::{Members, push_member, rewrite_addresses};
+use crate::mcp::{ListKind, method};
+
+/// Methods of extensions that only read, and so are passed on as they are (Skills, SEP-2640).
+const EXTENSIONS: [&str; 3] = ["skills/list", "skills/get", "resources/directory/read"];
+
+/// A request that has found its server.
+pub(super) struct Routed {
+    /// Id or name of the server.
+    pub(super) server: Arc<str>,
+    pub(super) asked: Asked,
+    /// The members of `params` but for `_meta`, in the server's own words.
+    pub(super) members: Bytes,
+    /// The way back from the server's words; `None` if they are the client's.
+    pub(super) back: Option<WayBack>,
+}
+
+/// Way from a server's own addresses to those at the endpoint of all servers.
+#[derive(Clone)]
+pub(super) struct WayBack {
+    aggregate: Arc<Aggregate>,
+    place: usize,
+}
+
+impl WayBack {
+    /// Returns a result with the addresses of the endpoint.
+    pub(super) fn result(&self, result: Bytes) -> Bytes {
+        let wrap = |uri: &str| self.aggregate.prefixes.wrap(self.place, uri);
+        rewrite_addresses(&result, wrap).unwrap_or(result)
+    }
+}
+
+/// Who asks, and where.
+#[derive(Clone, Copy)]
+pub(super) struct Router<'a> {
+    pub(super) gateway: &'a Gateway,
+    pub(super) caller: &'a Principal,
+    pub(super) target: &'a Target,
+}
+
+impl Router<'_> {
+    /// Returns what a request asks of which server. Refuses what the server has not announced, what the gateway does not
+    /// pass on, and parameters that lack what is checked here.
+    pub(super) fn route(&self, request: &Request<'_>) -> Result<Routed, Fault> {
+        let params = &request.params;
+        match &*request.method {
+            method::TOOLS_CALL => {
+                if !params.get("arguments").is_none_or(|raw| raw.get().starts_with('{')) {
+                    return Err(Fault::answer(
+                        INVALID_PARAMS,
+                        "Invalid params: 'arguments' must be an object",
+                    ));
+                }
+                let (place, name) = self.named(ListKind::Tools, &text(params, "name")?)?;
+                let members = with(params, "name", &name);
+                self.routed(place, Asked::Tool(name), members, None)
+            }
+            method::PROMPTS_GET => {
+                let (place, name) = self.named(ListKind::Prompts, &text(params, "name")?)?;
+                self.routed(place, Asked::Prompt, with(params, "name", &name), Some("prompts"))
+            }
+            method::RESOURCES_READ => {
+                let (place, uri) = self.addressed(&text(params, "uri")?)?;
+                let members = with(params, "uri", &uri);
+                self.routed(place, Asked::Resource(uri), members, Some("resources"))
+            }
+            method::COMPLETE => {
+                let (place, members) = self.completed(params)?;
+                self.routed(place, Asked::Completion, members, Some("completions"))
+            }
+            other => match (EXTENSIONS.iter().find(|known| **known == other), self.target) {
+                (Some(known), Target::One(_)) => {
+                    self.routed(None, Asked::Extension(known), written(params), None)
+                }
+                _ => Err(Fault::unknown_method(StatusCode::OK, other)),
+            },
+        }
+        .map_err(|fault| match fault.code() {
+            super::fault::METHOD_NOT_FOUND => Fault::unknown_method(StatusCode::OK, &request.method),
+            _ => fault,
+        })
+    }
+
+    fn routed(
+        &self,
+        place: Option<usize>,
+        asked: Asked,
+        members: Bytes,
+        capability: Option<&str>,
+    ) -> Result<Routed, Fault> {
+        let (server, back) = match (self.target, place) {
+            (Target::All(aggregate), Some(place)) => {
+                let back = WayBack { aggregate: aggregate.clone(), place };
+                (aggregate.servers[place].id.clone(), Some(back))
+            }
+            (Target::One(server), _) => (server.clone(), None),
+            (Target::All(_), None) => return Err(Fault::unknown_method(StatusCode::OK, asked.method())),
+        };
+        if let Some(capability) = capability {
+            let info = self.gateway.introduction(self.caller, &server).map_err(Fault::of)?;
+            if !info.is_none_or(|info| server_of("", &info).has(capability)) {
+                return Err(Fault::unknown_method(StatusCode::OK, asked.method()));
+            }
+        }
+        Ok(Routed { server, asked, members, back })
+    }
+
+    /// Returns the server that has the tool or prompt of this name, and the server's own name for it. A bare name counts
+    /// where it is the only one: apps call tools by the names that are written into them.
+    fn named(&self, kind: ListKind, name: &str) -> Result<(Option<usize>, Box<str>), Fault> {
+        let Target::All(aggregate) = self.target else { return Ok((None, name.into())) };
+        let lists = |at: usize| self.gateway.known_lists(self.caller, &aggregate.servers[at].id);
+        let is_there = |at: usize, own: &str| {
+            lists(at).is_some_and(|lists| !lists.is_loaded() || has(&lists, kind, own))
+        };
+        if let Some((at, own)) = aggregate.prefixes.split(name).find(|(at, own)| is_there(*at, own)) {
+            return Ok((Some(at), own.into()));
+        }
+        let (mut bare, mut cut) = (None, None);
+        for (at, _) in aggregate.of(self.caller) {
+            let Some(lists) = lists(at) else { continue };
+            if has(&lists, kind, name) {
+                if bare.replace(at).is_some() {
+                    let text = format!("'{name}' is what several servers have: name it as the list does");
+                    return Err(Fault::answer(INVALID_PARAMS, text));
+                }
+            }
+            cut = cut.or_else(|| {
+                let own = names(&lists, kind).find(|own| aggregate.prefixes.name(at, own) == name)?;
+                Some((at, own))
+            });
+        }
+        match (cut, bare) {
+            (Some((at, own)), _) => Ok((Some(at), own)),
+            (None, Some(at)) => Ok((Some(at), name.into())),
+            (None, None) => {
+                let what = if kind == ListKind::Tools { "Tool" } else { "Prompt" };
+                Err(Fault::answer(INVALID_PARAMS, format!("{what} '{name}' not found")))
+            }
+        }
+    }
+
+    /// Returns the server that has the resource of this address, and the server's own address for it.
+    pub(super) fn addressed(&self, uri: &str) -> Result<(Option<usize>, Box<str>), Fault> {
+        let Target::All(aggregate) = self.target else { return Ok((None, uri.into())) };
+        let may = |at: usize| self.caller.permissions().allow_mcp(&aggregate.servers[at].id);
+        if let Some((at, own)) = aggregate.prefixes.unwrap(uri).filter(|(at, _)| may(*at)) {
+            return Ok((Some(at), own.into()));
+        }
+        let lists = |at: usize| self.gateway.known_lists(self.caller, &aggregate.servers[at].id);
+        let has =
+            |at: usize| lists(at).is_some_and(|lists| lists.resources().iter().any(|one| *one.uri == *uri));
+        let mut found = aggregate.of(self.caller).map(|(at, _)| at).filter(|at| has(*at));
+        match (found.next(), found.next()) {
+            (Some(at), None) => Ok((Some(at), uri.into())),
+            _ => {
+                let data = json!({"uri": uri}).to_string();
+                Err(Fault::answer(INVALID_PARAMS, format!("Resource '{uri}' not found")).with(data))
+            }
+        }
+    }
+
+    /// Returns the id of the server that has the resource of this address, and the server's own address for it.
+    pub(super) fn server_of_resource(&self, uri: &str) -> Result<(Arc<str>, Box<str>), Fault> {
+        let (place, own) = self.addressed(uri)?;
+        let server = match (self.target, place) {
+            (Target::All(aggregate), Some(place)) => aggregate.servers[place].id.clone(),
+            (target, _) => target.key(),
+        };
+        Ok((server, own))
+    }
+
+    fn completed(&self, params: &Members<'_>) -> Result<(Option<usize>, Bytes), Fault> {
+        let Target::All(_) = self.target else { return Ok((None, written(params))) };
+        let invalid =
+            || Fault::answer(INVALID_PARAMS, "Invalid params: 'ref' must name a prompt or a resource");
+        let reference = params.object("ref").ok_or_else(invalid)?;
+        let (member, place, own) = match (reference.text("name"), reference.text("uri")) {
+            (Some(name), _) => {
+                let (place, own) = self.named(ListKind::Prompts, &name)?;
+                ("name", place, own)
+            }
+            (None, Some(uri)) => {
+                let (place, own) = self.addressed(&uri)?;
+                ("uri", place, own)
+            }
+            (None, None) => return Err(invalid()),
+        };
+        let mut inside = vec![b'{'];
+        reference.write(&mut inside, |name| name != member);
+        push_member(&mut inside, member, json!(own).to_string().as_bytes());
+        inside.push(b'}');
+        let mut members = Vec::new();
+        push_member(&mut members, "ref", &inside);
+        params.write(&mut members, |name| !matches!(name, "_meta" | "ref"));
+        Ok((place, members.into()))
+    }
+}
+
+/// Returns the address at an endpoint of a resource of the server with this id.
+pub(super) fn address_here(target: &Target, server: &str, uri: &str) -> Option<String> {
+    match target {
+        Target::One(_) => Some(uri.to_owned()),
+        Target::All(aggregate) => Some(aggregate.prefixes.wrap(aggregate.place(server)?, uri)),
+    }
+}
+
+fn text(params: &Members<'_>, member: &str) -> Result<Box<str>, Fault> {
+    let text = params.text(member).map(|text| text.into_owned().into_boxed_str());
+    text.ok_or_else(|| Fault::answer(INVALID_PARAMS, format!("Invalid params: '{member}' must be a string")))
+}
+
+/// Writes the members of `params` but for `_meta`.
+fn written(params: &Members<'_>) -> Bytes {
+    let mut members = Vec::new();
+    params.write(&mut members, |name| name != "_meta");
+    members.into()
+}
+
+/// Writes them with a server's own text for one of them.
+fn with(params: &Members<'_>, member: &str, own: &str) -> Bytes {
+    if params.text(member).as_deref() == Some(own) {
+        return written(params);
+    }
+    let mut members = Vec::new();
+    push_member(&mut members, member, json!(own).to_string().as_bytes());
+    params.write(&mut members, |name| name != "_meta" && name != member);
+    members.into()
+}
+
+fn has(lists: &Catalog, kind: ListKind, name: &str) -> bool {
+    match kind {
+        ListKind::Tools => lists.tool(name).is_some(),
+        _ => names(lists, kind).any(|own| *own == *name),
+    }
+}
+
+fn names(lists: &Catalog, kind: ListKind) -> impl Iterator<Item = Box<str>> + '_ {
+    lists.texts(kind).filter_map(|entry| {
+        Members::read(entry.get())?.text("name").map(|name| name.into_owned().into_boxed_str())
+    })
+}

@@ -1,0 +1,257 @@
+//! Names and addresses of several servers behind one endpoint: which server's something is must be read off it, and it must
+//! be found again as the server wrote it.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+/// Longest name that clients of models take, in characters.
+const MAX_NAME: usize = 64;
+/// Longest part of a name that stands for the server, in characters.
+const MAX_PREFIX: usize = 24;
+/// Digits of a suffix that tells apart what would have the same name.
+const SUFFIX: usize = 6;
+/// Scheme of the address of a resource whose own scheme may change.
+const WRAPPED: &str = "mcpvisor://";
+/// Schemes that hosts go by, and so stay: the server goes in front of the authority.
+const KEPT: [&str; 2] = ["ui://", "skill://"];
+/// Mark between the server and the authority there. No authority of a server begins with it.
+const MARK: &str = "~";
+
+/// Names of the servers behind one endpoint: by letters, digits, `_` and `-`, no two the same, and the same however many
+/// others there are, unless one comes whose name is mapped to the same.
+#[derive(Debug, Default)]
+pub struct Prefixes {
+    separator: String,
+    of_servers: Vec<String>,
+    by_prefix: HashMap<String, usize>,
+}
+
+impl Prefixes {
+    /// Names the servers with these names, in their order.
+    pub fn new<'a>(names: impl Iterator<Item = &'a str>, separator: &str) -> Prefixes {
+        let names: Vec<&str> = names.collect();
+        let mapped: Vec<String> = names.iter().map(|name| mapped(name, separator)).collect();
+        let mut counts: HashMap<&str, usize> = HashMap::new();
+        mapped.iter().for_each(|name| *counts.entry(name).or_default() += 1);
+        let exact = |at: usize| mapped[at] == names[at];
+        let of_servers: Vec<String> = (0..names.len())
+            .map(|at| match counts[&*mapped[at]] == 1 || exact(at) {
+                true => mapped[at].clone(),
+                // By its own name, so that it does not depend on who else is there or in which order.
+                false => with_suffix(&mapped[at], names[at], MAX_PREFIX),
+            })
+            .collect();
+        let by_prefix = of_servers.iter().enumerate().map(|(at, name)| (name.clone(), at)).collect();
+        Prefixes { separator: separator.to_owned(), of_servers, by_prefix }
+    }
+
+    /// Returns the name of the server at this place.
+    pub fn of(&self, server: usize) -> &str {
+        self.of_servers.get(server).map_or("", String::as_str)
+    }
+
+    /// Returns the place of the server with this name.
+    pub fn server(&self, name: &str) -> Option<usize> {
+        self.by_prefix.get(name).copied()
+    }
+
+    /// Returns the name that something of a server has here, at most 64 characters. One that would be longer is cut, with a
+    /// suffix that is always the same.
+    pub fn name(&self, server: usize, own: &str) -> String {
+        let whole = format!("{}{}{own}", self.of(server), self.separator);
+        match whole.chars().count() <= MAX_NAME {
+            true => whole,
+            false => with_suffix(&whole, own, MAX_NAME),
+        }
+    }
+
+    /// Returns the servers and own names that a name may stand for, if it was not cut.
+    pub fn split<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (usize, &'a str)> + 'a {
+        name.match_indices(&self.separator)
+            .filter_map(|(at, separator)| Some((self.server(&name[..at])?, &name[at + separator.len()..])))
+    }
+
+    /// Returns the address that a resource, or a template of one, has here.
+    pub fn wrap(&self, server: usize, uri: &str) -> String {
+        let name = self.of(server);
+        match KEPT.iter().find_map(|scheme| Some((scheme, uri.strip_prefix(scheme)?))) {
+            Some((scheme, rest)) => format!("{scheme}{name}{MARK}{rest}"),
+            None => format!("{WRAPPED}{name}/{uri}"),
+        }
+    }
+
+    /// Returns the server and the own address of a resource; `None` for an address that was not made here.
+    pub fn unwrap(&self, uri: &str) -> Option<(usize, String)> {
+        if let Some(rest) = uri.strip_prefix(WRAPPED) {
+            let (name, own) = rest.split_once('/')?;
+            return Some((self.server(name)?, own.to_owned()));
+        }
+        let (scheme, rest) = KEPT.iter().find_map(|scheme| Some((scheme, uri.strip_prefix(scheme)?)))?;
+        let (name, own) = rest.split_once(MARK)?;
+        Some((self.server(name)?, format!("{scheme}{own}")))
+    }
+}
+
+/// Maps a name to letters, digits, `_` and `-`, without the separator in it, so that the first separator of a name is the
+/// one behind the server.
+fn mapped(name: &str, separator: &str) -> String {
+    let is_kept = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-');
+    let mut mapped: String = name.chars().map(|letter| if is_kept(letter) { letter } else { '_' }).collect();
+    while mapped.contains(separator) {
+        mapped = mapped.replace(separator, "_");
+    }
+    // A separator of underscores must not merge with one at the end of the name.
+    let mapped = mapped.trim_end_matches('_');
+    let mapped = if mapped.is_empty() { "server" } else { mapped };
+    match mapped.chars().count() <= MAX_PREFIX {
+        true => mapped.to_owned(),
+        false => with_suffix(mapped, name, MAX_PREFIX),
+    }
+}
+
+/// Cuts a name and adds a suffix that stands for `whole`.
+fn with_suffix(name: &str, whole: &str, longest: usize) -> String {
+    let cut: String = name.chars().take(longest - SUFFIX - 1).collect();
+    let hash = Sha256::digest(whole.as_bytes());
+    let digits: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{}-{}", cut.trim_end_matches('_'), &digits[..SUFFIX])
+}
+
+/// Rewrites the addresses of resources in an entry of a list, a result of a tool or the contents of a resource: its own
+/// `uri` or `uriTemplate`, those of resource links and embedded resources in its content, and the one of an app
+/// (`_meta.ui.resourceUri`, and `_meta["ui/resourceUri"]` as it was first called). `None` if there are none.
+pub fn rewrite_addresses(json: &[u8], wrap: impl Fn(&str) -> String) -> Option<Bytes> {
+    // Nearly no result of a tool has any: it is not parsed then.
+    memchr::memmem::find(json, b"\"uri").or_else(|| memchr::memmem::find(json, b"esourceUri\""))?;
+    let mut value: Value = serde_json::from_slice(json).ok()?;
+    let mut is_changed = false;
+    rewrite(value.as_object_mut()?, &wrap, &mut is_changed);
+    is_changed.then(|| value.to_string().into())
+}
+
+fn rewrite(object: &mut Map<String, Value>, wrap: &impl Fn(&str) -> String, is_changed: &mut bool) {
+    let mut put = |value: &mut Value| {
+        if let Value::String(uri) = value {
+            *uri = wrap(uri);
+            *is_changed = true;
+        }
+    };
+    for name in ["uri", "uriTemplate"] {
+        object.get_mut(name).map(&mut put);
+    }
+    if let Some(meta) = object.get_mut("_meta").and_then(Value::as_object_mut) {
+        meta.get_mut("ui/resourceUri").map(&mut put);
+        meta.get_mut("ui").and_then(|ui| ui.get_mut("resourceUri")).map(&mut put);
+    }
+    for list in ["content", "contents", "messages"] {
+        for item in object.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+            if let Some(item) = item.as_object_mut() {
+                rewrite(item, wrap, is_changed);
+            }
+        }
+    }
+    // An embedded resource, and the one block of a prompt's message.
+    for inner in ["resource", "content"] {
+        if let Some(inner) = object.get_mut(inner).and_then(Value::as_object_mut) {
+            rewrite(inner, wrap, is_changed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn prefixes(names: &[&str]) -> Prefixes {
+        Prefixes::new(names.iter().copied(), "__")
+    }
+
+    #[test]
+    fn servers_have_names_that_every_model_takes_and_no_two_the_same() {
+        let named = prefixes(&["git", "my files", "my.files", "a__b", "größe", "git_"]);
+        assert_eq!(
+            (named.of(0), named.of(3), named.of(4)),
+            ("git", "a_b", "gr__e".replace("__", "_").as_str())
+        );
+        assert_ne!(named.of(1), named.of(2));
+        assert!(named.of(1).starts_with("my_files-") && named.of(5).starts_with("git-"));
+        let fewer = prefixes(&["my.files", "x", "my files"]);
+        assert_eq!((fewer.of(0), fewer.of(2)), (named.of(2), named.of(1)), "the suffix is the server's own");
+        assert_eq!(named.server(named.of(2)), Some(2));
+    }
+
+    #[test]
+    fn a_name_stands_for_a_server_and_its_own_name() {
+        let named = prefixes(&["git", "files"]);
+        assert_eq!(named.name(1, "read_file"), "files__read_file");
+        let split: Vec<_> = named.split("git__a__b").collect();
+        assert_eq!(split, [(0, "a__b")]);
+        assert_eq!(named.split("other__x").count(), 0);
+        let long = "x".repeat(80);
+        let cut = named.name(0, &long);
+        assert!(cut.len() == MAX_NAME && cut.starts_with("git__xxx"));
+        assert_ne!(cut, named.name(0, &format!("{long}y")), "what is cut is told apart");
+    }
+
+    #[test]
+    fn addresses_keep_the_schemes_that_hosts_go_by() {
+        let named = prefixes(&["map", "files"]);
+        assert_eq!(named.wrap(0, "ui://view/a.html"), "ui://map~view/a.html");
+        assert_eq!(named.wrap(1, "file:///a b"), "mcpvisor://files/file:///a b");
+        assert_eq!(named.unwrap("ui://map~view/a.html"), Some((0, "ui://view/a.html".to_owned())));
+        for other in ["file:///a", "ui://view/a", "mcpvisor://nobody/x", "mcpvisor://files"] {
+            assert_eq!(named.unwrap(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_rewritten_wherever_a_client_takes_them_from() {
+        let result = json!({
+            "content": [
+                {"type": "text", "text": "see \"uri\": a:1"},
+                {"type": "resource_link", "uri": "a:1", "name": "n"},
+                {"type": "resource", "resource": {"uri": "a:2", "text": "t"}},
+            ],
+            "_meta": {"ui": {"resourceUri": "ui://v"}, "ui/resourceUri": "ui://v"},
+            "structuredContent": {"uri": "kept"},
+        });
+        let told = rewrite_addresses(result.to_string().as_bytes(), |uri| format!("w/{uri}")).expect("some");
+        let told: Value = serde_json::from_slice(&told).expect("JSON");
+        assert_eq!(
+            (&told["content"][1]["uri"], &told["content"][2]["resource"]["uri"]),
+            (&json!("w/a:1"), &json!("w/a:2"))
+        );
+        assert_eq!(
+            (&told["_meta"]["ui"]["resourceUri"], &told["structuredContent"]),
+            (&json!("w/ui://v"), &json!({"uri": "kept"}))
+        );
+        let prompt = json!({"messages": [{"role": "user", "content": {"type": "resource", "resource": {"uri": "a:3"}}}]});
+        let told = rewrite_addresses(prompt.to_string().as_bytes(), |uri| format!("w/{uri}")).expect("some");
+        assert!(String::from_utf8_lossy(&told).contains("w/a:3"));
+        assert_eq!(rewrite_addresses(br#"{"content":[{"type":"text","text":"uri"}]}"#, str::to_owned), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_wrapped_is_found_again_as_it_was(
+            names in proptest::collection::hash_set("\\PC{1,40}", 1..8),
+            own in "[A-Za-z0-9_./-]{1,30}",
+            uri in "(ui|skill|file|https|test)://[a-z/{}?~]{0,20}",
+        ) {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let named = prefixes(&names);
+            for server in 0..names.len() {
+                let name = named.name(server, &own);
+                prop_assert!(name.chars().count() <= MAX_NAME);
+                prop_assert!(named.of(server).bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)));
+                prop_assert!(named.split(&name).any(|found| found == (server, &*own)), "{} of {:?}", name, named);
+                prop_assert_eq!(named.unwrap(&named.wrap(server, &uri)), Some((server, uri.clone())));
+            }
+        }
+    }
+}
