@@ -36,6 +36,8 @@ pub enum Outcome {
     TimedOut {
         /// `true` if the call had been handed to the child.
         sent: bool,
+        /// `true` if the child had asked the call's client something: that it was not answered may be the client's doing.
+        asked: bool,
     },
     /// The child is gone, or about to end.
     Gone {
@@ -212,7 +214,7 @@ impl Link {
         match tokio::time::timeout_at(hard.into(), self.0.calls.send(submitted)).await {
             Ok(Ok(())) => Waiting { answer, abandoned: Some(&self.0.abandoned) }.await,
             Ok(Err(mpsc::error::SendError(submitted))) => submitted.given_back(),
-            Err(_) => Outcome::TimedOut { sent: false },
+            Err(_) => Outcome::TimedOut { sent: false, asked: false },
         }
     }
 

@@ -125,6 +125,8 @@ impl Exchange {
 pub(super) struct Unfinished {
     /// Id, principal and end of each request, the oldest first.
     kept: VecDeque<(u64, Option<Arc<str>>, Instant)>,
+    /// Time until which there may be further ones that found no room: of whom is not known any more.
+    overflow: Option<Instant>,
 }
 
 impl Unfinished {
@@ -135,7 +137,8 @@ impl Unfinished {
         let principal = client.map(|client| client.principal().clone());
         if principal.is_some() || may_ask(asked) {
             if self.kept.len() == MAX_UNFINISHED {
-                self.kept.pop_front();
+                // Forgotten for room, and not because it is over: whoever it was of, it counts as another's.
+                self.overflow = self.kept.pop_front().map(|(.., end)| end).max(self.overflow);
             }
             self.kept.push_back((id, principal, now + UNFINISHED_FOR));
         }
@@ -151,11 +154,18 @@ impl Unfinished {
         while self.kept.front().is_some_and(|(.., end)| *end <= now) {
             self.kept.pop_front();
         }
+        self.overflow = self.overflow.filter(|end| *end > now);
+    }
+
+    /// Reports whether there is none.
+    fn is_empty(&self) -> bool {
+        self.kept.is_empty() && self.overflow.is_none()
     }
 
     /// Reports whether there is one of another principal than this.
     fn has_another(&self, principal: Option<&Arc<str>>) -> bool {
-        self.kept.iter().any(|(_, kept, _)| kept.is_none() || kept.as_ref() != principal)
+        self.overflow.is_some()
+            || self.kept.iter().any(|(_, kept, _)| kept.is_none() || kept.as_ref() != principal)
     }
 }
 
@@ -189,7 +199,7 @@ pub(super) fn reader_of_logs<'a>(
     let exchange = working.flatten().filter(|exchange| exchange.wants_logs())?;
     let is_alone = match &exchange.client {
         Some(port) => awaited.are_of(port.principal()) && !unfinished.has_another(Some(port.principal())),
-        None => awaited.newest.is_none() && unfinished.kept.is_empty(),
+        None => awaited.newest.is_none() && unfinished.is_empty(),
     };
     is_alone.then_some(exchange)
 }
@@ -362,6 +372,12 @@ mod tests {
         assert_eq!(whom(&unfinished), Some(1));
         (5..5 + 2 * MAX_UNFINISHED as u64).for_each(|id| unfinished.add(id, call, None, now));
         assert_eq!((whom(&unfinished), unfinished.kept.len()), (None, MAX_UNFINISHED));
+        let mut full = Unfinished::default();
+        full.add(1, call, Some(&of(2)), now);
+        (2..=1 + MAX_UNFINISHED as u64).for_each(|id| full.add(id, call, Some(&of(1)), now));
+        assert_eq!(whom(&full), None, "what found no room is not forgotten");
+        full.forget(now + UNFINISHED_FOR);
+        assert_eq!(whom(&full), Some(1));
         unfinished.forget(now + UNFINISHED_FOR);
         assert!(whom(&unfinished) == Some(1) && is_read(&unfinished));
     }

@@ -62,14 +62,23 @@ enum Wish {
     Level(Level),
 }
 
-/// Refusal of a wish: as many resources are followed as may be.
+/// Longest URI that can be followed, in bytes.
+const MAX_URI: usize = 8 * 1024;
+
+/// Refusal of a wish: as many resources are followed as may be, or the URI is too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the clients of this server follow {MAX_RESOURCES} resources, which is as many as they may")]
+#[error(
+    "the clients of this server follow {MAX_RESOURCES} resources, which is as many as they may, or the URI is longer than \
+     {MAX_URI} bytes"
+)]
 pub struct TooManyResources;
 
 impl Interests {
     /// Asks for updates of a resource.
     pub fn resource(self: &Arc<Interests>, uri: &str) -> Result<Interest, TooManyResources> {
+        if uri.len() > MAX_URI {
+            return Err(TooManyResources);
+        }
         let mut counts = self.counts();
         let uri: Arc<str> = uri.into();
         if counts.resources.len() >= MAX_RESOURCES && !counts.resources.contains_key(&uri) {
@@ -112,7 +121,11 @@ impl Interests {
 
     /// Records that a child was told the wishes of this version.
     pub(super) fn told(&self, version: u64) {
-        self.told.send_replace(version);
+        self.told.send_if_modified(|told| {
+            let is_newer = version > *told;
+            *told = version.max(*told);
+            is_newer
+        });
     }
 }
 

@@ -176,7 +176,15 @@ async fn listen(link: &Link, facts: &HandshakeInfo, activity: &Activity, interes
             | Outcome::Unusable(_)
             | Outcome::TooLong { .. }
             | Outcome::TimedOut { .. }
-            | Outcome::Gone { .. } => return,
+            | Outcome::Gone { .. } => break,
+        }
+    }
+    // Nothing more is told, and nobody is to wait for it.
+    loop {
+        let now_wanted = wanted.borrow_and_update().version;
+        interests.told(now_wanted);
+        if wanted.changed().await.is_err() {
+            return;
         }
     }
 }

@@ -110,6 +110,8 @@ struct Waiter {
     exchange: Option<Box<Exchange>>,
     /// The call; `None` once it has been written.
     unsent: Option<Unsent>,
+    /// `true` once the child has asked the call's client something.
+    asked: bool,
 }
 
 impl Waiter {
@@ -303,11 +305,11 @@ impl Wire {
         }
         let limits = unsent.limits;
         if limits.hard <= now {
-            let _ = reply.send(Outcome::TimedOut { sent: false });
+            let _ = reply.send(Outcome::TimedOut { sent: false, asked: false });
             return;
         }
         let (method, exchange) = (unsent.call.method.clone(), unsent.call.exchange.take());
-        let waiter = Waiter { reply, method, exchange, unsent: Some(unsent) };
+        let waiter = Waiter { reply, method, exchange, unsent: Some(unsent), asked: false };
         match self.pending.insert(limits, waiter) {
             Ok(id) => self.backlog.push_back(id),
             Err(waiter) => waiter.gone(),
@@ -547,7 +549,12 @@ impl Wire {
     fn hold_asking(&mut self) {
         let asking = self.under_way().filter(|(_, _, exchange)| exchange.is_some_and(Exchange::can_be_asked));
         let asking: Vec<u64> = asking.map(|(id, ..)| id).collect();
-        asking.into_iter().for_each(|id| self.pending.hold(id));
+        for id in asking {
+            self.pending.hold(id);
+            if let Some(waiter) = self.pending.get_mut(id) {
+                waiter.asked = true;
+            }
+        }
     }
 
     /// Passes on the answer of a client to the request with this id; `None` if the child has taken it back.
@@ -599,9 +606,10 @@ impl Wire {
         let mut expired = 0;
         for (id, waiter) in self.pending.expire(now) {
             self.cancel(id, &waiter, "the deadline has passed");
-            let sent = waiter.unsent.is_none();
-            expired += usize::from(sent);
-            let _ = waiter.reply.send(Outcome::TimedOut { sent });
+            let (sent, asked) = (waiter.unsent.is_none(), waiter.asked);
+            // One whose client was asked says nothing about the child.
+            expired += usize::from(sent && !asked);
+            let _ = waiter.reply.send(Outcome::TimedOut { sent, asked });
         }
         self.tidy_backlog();
         expired

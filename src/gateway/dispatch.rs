@@ -132,8 +132,8 @@ pub(super) async fn dispatch(
                 permit.end(CallOutcome::Answered);
                 return Err(Error::BadReply { reason: too_long(length, limit) });
             }
-            Outcome::TimedOut { sent } => {
-                if sent && terms.blames {
+            Outcome::TimedOut { sent, asked } => {
+                if sent && !asked && terms.blames {
                     permit.end(CallOutcome::Unanswered);
                 }
                 return Err(terms.timed_out(sent));

@@ -52,7 +52,7 @@ impl<'a> Operation<'a> {
     }
 
     /// Returns the name of the tool; `None` for what is no tool.
-    fn tool(self) -> Option<&'a str> {
+    pub(super) fn tool(self) -> Option<&'a str> {
         match self {
             Operation::ToolCall(tool) => Some(tool),
             _ => None,

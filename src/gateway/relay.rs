@@ -9,7 +9,7 @@ use tokio::sync::broadcast;
 
 use super::dispatch::Said;
 use super::forward::{Answered, Invocation, Operation, Payload};
-use super::standing::{present, refused};
+use super::standing::{check_invokes, present, refused};
 use super::stop::Stage;
 use super::{Error, Gateway, LogEnd, Principal, check_permitted};
 use crate::child::{Call, Catalog, Exchange, Interests, Notification};
@@ -169,8 +169,29 @@ impl Gateway {
         server: &str,
         tool: &str,
     ) -> Result<Option<Arc<[HeaderParam]>>, Error> {
-        let catalog = self.handle(&*self.entry(caller, server)?)?.catalog();
+        let entry = self.entry(caller, server)?;
+        // What a caller may not use it does not see, not even by a header that is wanted for it.
+        if !caller.permissions().allow_tool(&entry.id, tool) {
+            return Ok(None);
+        }
+        let catalog = self.handle(&entry)?.catalog();
         Ok(catalog.tool(tool).map(|tool| tool.header_params().clone()).filter(|params| !params.is_empty()))
+    }
+
+    /// Reports whether a caller's key is still good.
+    pub fn is_accepted(&self, caller: &Principal) -> bool {
+        present(caller).is_ok()
+    }
+
+    /// Refuses a caller that may not ask this of a server.
+    pub fn may_ask(&self, caller: &Principal, server: &str, asked: &Asked) -> Result<(), Error> {
+        let entry = self.entry(caller, server)?;
+        check_invokes(&*present(caller)?, &entry, asked.operation().tool())
+    }
+
+    /// Returns the id of the server with this id or exact name, if the caller may use it.
+    pub fn permitted_server(&self, caller: &Principal, server: &str) -> Result<Arc<str>, Error> {
+        Ok(self.entry(caller, server)?.id.clone())
     }
 
     /// Reports whether a caller may use a tool of a server, and so may see it.

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 
 /// Headers of an answer that a page of another origin may read.
-const EXPOSED: &str = "X-Request-Id, Retry-After, WWW-Authenticate, Allow, Location, X-RateLimit-Limit, \
+const EXPOSED: &str = "X-Request-Id, Mcp-Session-Id, Retry-After, WWW-Authenticate, Allow, Location, X-RateLimit-Limit, \
                        X-RateLimit-Remaining, X-RateLimit-Reset";
 
 /// Mark of the answer to an `OPTIONS` on a path that has routes.

@@ -7,6 +7,7 @@ use super::routing::Router;
 use super::state::McpState;
 use super::target::Target;
 use crate::gateway::{Gateway, Principal};
+use crate::http::core::context::RequestContext;
 use crate::http::settings::Settings;
 
 /// A request with what it came with.
@@ -19,6 +20,8 @@ pub(super) struct Call<'a> {
     pub(super) target: &'a Target,
     pub(super) request: &'a Request<'a>,
     pub(super) headers: &'a HeaderMap,
+    /// Record of the request, for the audit.
+    pub(super) context: &'a RequestContext,
 }
 
 impl<'a> Call<'a> {

@@ -2,14 +2,14 @@
 //! the session's stream.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::fault::{Fault, INTERNAL_ERROR};
-use super::message::Request;
+use super::message::{Request, is_id};
 use super::outgoing;
 use super::outlet::Outlet;
 use super::routing::Routed;
@@ -57,6 +57,7 @@ impl Carry {
     ) -> Carry {
         let meta = request.params.object("_meta");
         let token = meta.as_ref().and_then(|meta| meta.get(PROGRESS_TOKEN));
+        let token = token.filter(|token| is_id(token.get()));
         let token = token.map(|token| Bytes::copy_from_slice(token.get().as_bytes()));
         // A client that has set none gets what a legacy server would send by itself.
         let level = session.level().map_or("info", Level::name);
@@ -262,16 +263,19 @@ struct LegacyPort {
     session: Arc<Session>,
     outlet: Arc<Outlet>,
     takes_streams: bool,
-    /// Ids of what the client was asked.
-    asked: Mutex<Vec<u64>>,
+    /// Ids of what the client was asked, and the time of the last question.
+    asked: Mutex<(Vec<u64>, Option<Instant>)>,
 }
 
 impl Drop for LegacyPort {
     fn drop(&mut self) {
         let asked = self.asked.get_mut().unwrap_or_else(PoisonError::into_inner);
-        asked.iter().for_each(|id| self.session.unask(*id));
+        asked.0.iter().for_each(|id| self.session.unask(*id));
     }
 }
+
+/// Time for which a further question may belong to the same request as the one before.
+const TOGETHER: Duration = Duration::from_millis(50);
 
 impl ClientPort for LegacyPort {
     fn client(&self) -> u64 {
@@ -280,6 +284,12 @@ impl ClientPort for LegacyPort {
 
     fn principal(&self) -> &Arc<str> {
         &self.session.opening.principal
+    }
+
+    fn is_awaited(&self) -> bool {
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_open = asked.0.iter().any(|id| self.session.is_asked(*id));
+        is_open && asked.1.is_none_or(|last| last.elapsed() >= TOGETHER)
     }
 
     fn on_request(&self, request: PushedRequest) -> Disposition {
@@ -295,7 +305,9 @@ impl ClientPort for LegacyPort {
         }
         match put(&self.session, &self.outlet, &request.method, params) {
             Ok((id, answer)) => {
-                self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+                let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+                asked.0.push(id);
+                asked.1 = Some(Instant::now());
                 Disposition::Park(answer)
             }
             Err(full) => Disposition::Answer(Answer::Error(-32603, full.into())),

@@ -73,7 +73,8 @@ pub(super) struct Envelope {
 }
 
 /// Checks the `_meta` and the headers of a modern request in this order: what is missing in `_meta`; whether the header names
-/// the version that the body does, and whether it is spoken here; the other headers.
+/// the version that the body does, and whether it is spoken here; the other headers. The official suite wants a header that
+/// differs told before a version that is not spoken (`server-stateless`).
 pub(super) fn check_modern(
     request: &Request<'_>,
     meta: Option<&Members<'_>>,
@@ -129,6 +130,11 @@ fn mismatch(text: impl Into<Cow<'static, str>>) -> Fault {
 }
 
 fn check_headers(request: &Request<'_>, headers: &HeaderMap) -> Result<(), Fault> {
+    for name in [VERSION, METHOD, NAME] {
+        if headers.get_all(name).iter().nth(1).is_some() {
+            return Err(mismatch(format!("{name} is there more than once")));
+        }
+    }
     match headers.get(METHOD).map(|given| given.to_str().unwrap_or_default().trim()) {
         Some(given) if given == request.method => {}
         Some(_) => return Err(mismatch("Mcp-Method differs from the method in the body")),
@@ -154,6 +160,9 @@ pub(super) fn check_header_params(
     let arguments = params.get("arguments").and_then(|raw| serde_json::from_str(raw.get()).ok());
     let arguments: Value = arguments.unwrap_or_default();
     for one in repeated {
+        if headers.get_all(&*one.header).iter().nth(1).is_some() {
+            return Err(mismatch(format!("{} is there more than once", one.header)));
+        }
         let given = headers.get(&*one.header).map(|given| decoded(given.as_bytes()));
         let text = match given {
             Some(None) => format!("{} cannot be decoded", one.header),

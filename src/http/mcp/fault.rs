@@ -95,7 +95,8 @@ impl Fault {
         self
     }
 
-    fn retry(mut self, after: Option<Duration>) -> Fault {
+    /// Adds the time after which asking again is worth it.
+    pub(super) fn retry(mut self, after: Option<Duration>) -> Fault {
         self.0.meta.retry_after = after;
         self
     }
@@ -309,24 +310,22 @@ impl Fault {
         }
     }
 
-    /// Translates the error of a server that should introduce itself. Clients conclude from other statuses that this
-    /// endpoint speaks another era, and stay with that; 503 is about now.
+    /// Translates the error of a server that should introduce itself. From a success with an error, and from most statuses,
+    /// clients conclude that this endpoint speaks another era, and stay with that; 503 says nothing but "not now".
     pub(super) fn of_opening(error: Error) -> Fault {
-        let is_about_now = matches!(
-            error,
-            Error::Unreachable { .. }
-                | Error::TimedOut { .. }
-                | Error::ShuttingDown
-                | Error::BreakerOpen { .. }
-        );
         let fault = Fault::of(error);
-        match is_about_now {
-            true => {
-                let wait = fault.0.meta.retry_after.unwrap_or(Duration::from_secs(5));
-                fault.status(StatusCode::SERVICE_UNAVAILABLE).retry(Some(wait))
-            }
-            false => fault,
+        let says_enough = [
+            StatusCode::UNAUTHORIZED,
+            StatusCode::FORBIDDEN,
+            StatusCode::NOT_FOUND,
+            StatusCode::TOO_MANY_REQUESTS,
+            StatusCode::INTERNAL_SERVER_ERROR,
+        ];
+        if says_enough.contains(&fault.0.status) {
+            return fault;
         }
+        let wait = fault.0.meta.retry_after.unwrap_or(Duration::from_secs(5));
+        fault.status(StatusCode::SERVICE_UNAVAILABLE).retry(Some(wait))
     }
 }
 

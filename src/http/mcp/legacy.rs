@@ -21,6 +21,7 @@ use super::session::{Opening, Session};
 use super::state::McpState;
 use super::target::Target;
 use crate::gateway::{Gateway, Interest, Interests, Principal};
+use crate::http::core::context::RequestContext;
 use crate::http::settings::Settings;
 use crate::mcp::translate::{Client, LEGACY_VERSIONS, Level, agreed_version};
 use crate::mcp::{Answer, Era, method};
@@ -40,6 +41,8 @@ pub(super) struct LegacyCall<'a> {
     /// What the path is the endpoint of.
     pub(super) target: &'a Target,
     pub(super) headers: &'a HeaderMap,
+    /// Record of the HTTP request, for the audit; `None` where it records no call.
+    pub(super) context: Option<&'a RequestContext>,
 }
 
 impl LegacyCall<'_> {
@@ -66,10 +69,11 @@ impl LegacyCall<'_> {
         let mut response = outgoing::json(outgoing::result(request.id(), result.as_bytes()));
         let session = self.state.sessions.open(opening, self.settings.mcp.max_sessions).ok_or_else(|| {
             let text = format!(
-                "There are {} sessions, as many as there may be (mcp.max_sessions); try again later",
+                "There are {} sessions, as many as there may be (mcp.max_sessions), or this member has half of them; try \
+                 again later",
                 self.settings.mcp.max_sessions
             );
-            Fault::http(StatusCode::SERVICE_UNAVAILABLE, text)
+            Fault::http(StatusCode::SERVICE_UNAVAILABLE, text).retry(Some(Duration::from_secs(60)))
         })?;
         if let Ok(id) = HeaderValue::from_str(&session.id) {
             response.headers_mut().insert(&SESSION_ID, id);
@@ -175,6 +179,10 @@ impl LegacyCall<'_> {
         let router = Router { gateway: self.gateway, caller: self.caller, target: self.target };
         let (server, own) = router.server_of_resource(&uri)?;
         self.require(&server, "resources", &request.method)?;
+        let info = self.gateway.introduction(self.caller, &server).map_err(Fault::of)?;
+        if info.is_some_and(|info| info.capabilities["resources"]["subscribe"] != true) {
+            return Err(Fault::unknown_method(StatusCode::OK, &request.method));
+        }
         if request.method == method::UNSUBSCRIBE {
             session.unfollow(&uri);
             return Ok(());
@@ -212,6 +220,9 @@ impl LegacyCall<'_> {
     async fn forward(&self, session: &Arc<Session>, request: &Request<'_>) -> Result<Response, Fault> {
         let router = Router { gateway: self.gateway, caller: self.caller, target: self.target };
         let routed = router.route(request)?;
+        if let Some(context) = self.context {
+            routed.record(self.gateway, context, request);
+        }
         let takes_streams = takes_streams(self.headers);
         let id = request.id.get();
         let outlet = session.new_outlet();
@@ -232,7 +243,7 @@ impl LegacyCall<'_> {
             }
             // It was cancelled: nobody waits for an answer.
             Some(None) => Ok(accepted()),
-            first => Ok(replay(session, first.flatten(), reader)),
+            first => Ok(self.replay(session, first.flatten(), reader)),
         }
     }
 }
@@ -247,8 +258,20 @@ async fn last_of(reader: &mut Reader) -> Option<Numbered> {
     }
 }
 
-/// Returns the answer with the rest of a stream, after `first`.
-pub(super) fn replay(session: &Arc<Session>, first: Option<Numbered>, mut reader: Reader) -> Response {
+impl LegacyCall<'_> {
+    /// Returns the answer with the rest of a stream, after `first`.
+    pub(super) fn replay(&self, session: &Arc<Session>, first: Option<Numbered>, reader: Reader) -> Response {
+        replay(self.gateway.clone(), self.caller.clone(), session, first, reader)
+    }
+}
+
+fn replay(
+    gateway: Gateway,
+    caller: Principal,
+    session: &Arc<Session>,
+    first: Option<Numbered>,
+    mut reader: Reader,
+) -> Response {
     let (messages, received) = mpsc::channel(WAITING);
     let (session, held) = (session.clone(), session.hold());
     let can_resume = session.opening.version >= LEGACY_VERSIONS[LEGACY_VERSIONS.len() - 1];
@@ -257,9 +280,7 @@ pub(super) fn replay(session: &Arc<Session>, first: Option<Numbered>, mut reader
         let stream = reader.stream();
         // An event without data, so that a client whose connection breaks at once can ask for the rest; older clients do
         // not expect it.
-        if can_resume
-            && messages.send(Message { id: Some(format!("{stream}-0")), text: "".into() }).await.is_err()
-        {
+        if can_resume && messages.send(Message::numbered(Some(format!("{stream}-0")), "")).await.is_err() {
             return;
         }
         let mut next = first;
@@ -276,7 +297,9 @@ pub(super) fn replay(session: &Arc<Session>, first: Option<Numbered>, mut reader
                 },
             };
             let id = can_resume.then(|| format!("{stream}-{}", message.number));
-            if messages.send(Message { id, text: message.text }).await.is_err() || message.is_last {
+            // One that finds no room is not lost: the client may come back for it.
+            let Ok(counted) = Message::numbered(id, message.text).counted(&gateway, &caller) else { return };
+            if messages.send(counted).await.is_err() || message.is_last {
                 return;
             }
         }

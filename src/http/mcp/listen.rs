@@ -1,6 +1,8 @@
 //! `subscriptions/listen`: a stream of the changes that a modern client asks for (spec 2026-07-28,
 //! basic/patterns/subscriptions). It is acknowledged first, and every message carries the id of the request.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use axum::response::Response;
 use bytes::Bytes;
@@ -17,6 +19,8 @@ use super::target::Target;
 use crate::gateway::{Announcements, Interest, News};
 use crate::mcp::method;
 
+/// Longest time that a client waits for a server to introduce itself.
+const INTRODUCED_WITHIN: Duration = Duration::from_secs(8);
 /// Maximum number of resources of one stream.
 const MAX_RESOURCES: usize = 256;
 
@@ -44,23 +48,26 @@ pub(super) async fn answer(call: &Call<'_>) -> Result<Response, Fault> {
     };
     let capabilities = match call.target {
         Target::One(server) => {
-            let info = call.gateway.introduction(call.caller, server).map_err(Fault::of)?;
-            info.map(|info| info.capabilities.clone()).unwrap_or_default()
+            // What it can announce is known once it has said what it is.
+            let offer = call.gateway.introduced(call.caller, server, INTRODUCED_WITHIN).await;
+            offer.map_err(Fault::of_opening)?.info.capabilities.clone()
         }
         Target::All(_) => capabilities_of_all(),
     };
     let (filter, acknowledged) = read_filter(call, &capabilities)?;
-    let mut interests = Vec::with_capacity(filter.resources.len());
+    let (mut interests, mut can_be_told) = (Vec::with_capacity(filter.resources.len()), false);
     for uri in &filter.resources {
         let (server, own) = call.router().server_of_resource(uri)?;
         let (wishes, has_child) = call.gateway.interests(call.caller, &server).map_err(Fault::of)?;
         let interest = wishes.resource(&own);
         let interest =
             interest.map_err(|full| Fault::http(StatusCode::SERVICE_UNAVAILABLE, full.to_string()))?;
-        if has_child {
-            interest.is_known().await;
-        }
         interests.push(interest);
+        can_be_told |= has_child;
+    }
+    // The last of them: whoever is told of it has been told of those before.
+    if let Some(interest) = interests.last().filter(|_| can_be_told) {
+        interest.is_known().await;
     }
     let id = call.request.id.get().to_owned();
     let (messages, received) = mpsc::channel(WAITING);

@@ -122,8 +122,8 @@ fn one(text: &str) -> Result<Posted<'_>, Refused<'_>> {
     }
 }
 
-/// Reports whether raw JSON is an id: a string or an integer (spec 2025-11-25, basic/index), of a bounded length.
-fn is_id(raw: &str) -> bool {
+/// Reports whether raw JSON is an id, or a token: a string or an integer (spec 2025-11-25, basic/index), of a bounded length.
+pub(super) fn is_id(raw: &str) -> bool {
     let is_integer = || raw.parse::<i64>().is_ok() || raw.parse::<u64>().is_ok();
     raw.len() <= MAX_ID && (raw.starts_with('"') || is_integer())
 }

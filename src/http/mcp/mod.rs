@@ -26,7 +26,7 @@ use axum::Extension;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
 use axum::routing::{delete, get, post};
 use serde_json::value::RawValue;
@@ -38,7 +38,7 @@ use self::legacy::{LegacyCall, accepted};
 use self::message::{Body, Posted};
 use self::state::McpState;
 use self::target::Target;
-use super::core::auth::{admit_client, take_request};
+use super::core::auth::{AuthError, admit_client, take_request};
 use super::core::body;
 use super::core::context::RequestContext;
 use super::core::dialect::{Answering, Dialect, is_under};
@@ -92,9 +92,11 @@ impl Dialect for Mcp {
 type Server = Result<Option<Path<String>>, PathRejection>;
 
 /// Returns what a path is the endpoint of.
-fn target_of(server: Server, shared: &Shared) -> Result<Target, Fault> {
+fn target_of(server: Server, shared: &Shared, caller: &Principal) -> Result<Target, Fault> {
     match server {
-        Ok(Some(Path(server))) => Ok(Target::One(server.into())),
+        Ok(Some(Path(server))) => {
+            shared.gateway.permitted_server(caller, &server).map(Target::One).map_err(Fault::of)
+        }
         Ok(None) => {
             let state: &Arc<McpState> = shared.kept();
             Ok(Target::All(state.aggregate.get(&shared.gateway)))
@@ -136,6 +138,9 @@ async fn posted(
     answered.unwrap_or_else(|fault| fault.into_response(id.map(RawValue::get).map(str::as_bytes)))
 }
 
+/// Size of the answers to a batch, in bytes, from which no further request of it is carried out.
+const MAX_BATCH_ANSWER: usize = 4 * 1024 * 1024;
+
 /// A POST that was read.
 struct Post<'a> {
     shared: &'a Shared,
@@ -157,6 +162,7 @@ impl Post<'_> {
             caller: &self.caller,
             target,
             headers: self.headers,
+            context: Some(self.context),
         }
     }
 
@@ -168,7 +174,7 @@ impl Post<'_> {
     }
 
     async fn take(&self, server: Server, message: &Posted<'_>) -> Result<Response, Fault> {
-        let target = &target_of(server, self.shared)?;
+        let target = &target_of(server, self.shared, &self.caller)?;
         match message {
             Posted::Request(request) => {
                 self.take_from_rate(&request.method)?;
@@ -183,6 +189,7 @@ impl Post<'_> {
                             target,
                             request,
                             headers: self.headers,
+                            context: self.context,
                         };
                         call.answer().await
                     }
@@ -223,12 +230,28 @@ impl Post<'_> {
         }
     }
 
+    /// Takes a further request of a batch from the rate limits.
+    fn take_one_more(&self, request: &message::Request<'_>) -> Result<(), Fault> {
+        let reading = self.caller.take_request().and_then(|reading| reading.refused);
+        match reading.filter(|_| request.method != method::PING) {
+            Some(retry_after) => Err(AuthError::TooMany { retry_after }.into()),
+            None => Ok(()),
+        }
+    }
+
     /// Takes a batch, which only the revision of 2025-03-26 has.
     async fn take_batch(&self, server: Server, messages: &[Posted<'_>]) -> Result<Response, Fault> {
-        let target = &target_of(server, self.shared)?;
+        let target = &target_of(server, self.shared, &self.caller)?;
         self.take_from_rate("")?;
         let refused = || Fault::bad(INVALID_REQUEST, "Invalid request: a body is one message, not an array");
-        if check::names_modern(self.headers) || !self.headers.contains_key(&legacy::SESSION_ID) {
+        let is_modern = |message: &Posted<'_>| match message {
+            Posted::Request(message::Request { params, .. }) | Posted::Notification { params, .. } => {
+                check::era_of(params.object("_meta").as_ref(), self.headers) == SpokenEra::Modern
+            }
+            Posted::Answer { .. } => false,
+        };
+        let has_modern = check::names_modern(self.headers) || messages.iter().any(is_modern);
+        if has_modern || !self.headers.contains_key(&legacy::SESSION_ID) {
             return Err(refused());
         }
         check::check_legacy_version(self.headers)?;
@@ -237,12 +260,23 @@ impl Post<'_> {
         if session.opening.version != "2025-03-26" {
             return Err(refused());
         }
-        let mut answers = Vec::new();
+        let (mut answers, mut whole) = (Vec::new(), 0);
         for message in messages {
-            match message {
-                Posted::Request(request) => answers.push(visit.answer_alone(&session, request).await),
-                other => drop(LegacyCall::take(&session, other)),
-            }
+            let Posted::Request(request) = message else {
+                LegacyCall::take(&session, message);
+                continue;
+            };
+            let answer = match self.take_one_more(request) {
+                Ok(()) if whole < MAX_BATCH_ANSWER => visit.answer_alone(&session, request).await,
+                Ok(()) => {
+                    let text = "The answers to this batch are too long; send the requests one by one";
+                    Fault::answer(fault::INTERNAL_ERROR, text).message(Some(request.id()))
+                }
+                Err(refused) => refused.message(Some(request.id())),
+            };
+            whole += answer.len();
+            // One that was cancelled has no answer.
+            answers.extend(Some(answer).filter(|answer| !answer.is_empty()));
         }
         match answers.is_empty() {
             true => Ok(accepted()),
@@ -255,8 +289,13 @@ async fn streamed(
     Extension(context): Extension<Arc<RequestContext>>,
     State(shared): State<Shared>,
     server: Server,
+    method: Method,
     headers: HeaderMap,
 ) -> Response {
+    // The router answers HEAD by the handler of GET. It would take the stream from whoever reads it, and read nothing.
+    if method == Method::HEAD {
+        return Fault::http(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed").into_response(None);
+    }
     in_session(&shared, &context, server, &headers, StatusCode::METHOD_NOT_ALLOWED, |visit| {
         let session = visit.session()?;
         visit.stream(&session)
@@ -298,10 +337,18 @@ async fn in_session(
             return Err(message::no_session(without));
         }
         check::check_legacy_version(headers)?;
-        let (target, settings) = (target_of(server, shared)?, &shared.settings);
+        let (target, settings) = (target_of(server, shared, &caller)?, &shared.settings);
         let state: &Arc<McpState> = shared.kept();
         let gateway = &shared.gateway;
-        act(&LegacyCall { gateway, settings, state, caller: &caller, target: &target, headers })
+        act(&LegacyCall {
+            gateway,
+            settings,
+            state,
+            caller: &caller,
+            target: &target,
+            headers,
+            context: None,
+        })
     });
     acted.unwrap_or_else(|fault| fault.into_response(None))
 }

@@ -6,13 +6,13 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use axum::response::Response;
 use bytes::Bytes;
-use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::call::Call;
 use super::check::{self, status_of_error};
 use super::fault::{CAPABILITY_MISSING, Fault, INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND};
 use super::listen;
+use super::message::is_id;
 use super::offer::{self, Opened, server_of};
 use super::outgoing::{self, Message, UPGRADE_AFTER, WAITING, takes_streams};
 use super::parked::{Bound, Parked, ParkedRequests};
@@ -23,7 +23,7 @@ use crate::mcp::translate::{
     Envelope, Level, Members, PROGRESS_TOKEN, Reply, error_for_modern, input_required, progress_for,
     read_responses,
 };
-use crate::mcp::{Era, method};
+use crate::mcp::{Era, ToolDigest, method};
 
 /// Time to wait for the questions that a server asks together.
 const SIBLINGS: Duration = Duration::from_millis(50);
@@ -77,14 +77,16 @@ impl Call<'_> {
         envelope: check::Envelope,
     ) -> Result<Response, Fault> {
         let params = &self.request.params;
-        let Routed { server, asked, members, back } = self.router().route(self.request)?;
+        let routed = self.router().route(self.request)?;
+        routed.record(self.gateway, self.context, self.request);
+        let Routed { server, asked, members, back } = routed;
         if let Asked::Tool(tool) = &asked {
             let repeated = self.gateway.header_params(self.caller, &server, tool).map_err(Fault::of)?;
             if let Some(repeated) = repeated {
                 check::check_header_params(&repeated, params, self.headers)?;
             }
         }
-        let token = meta.and_then(|meta| meta.get(PROGRESS_TOKEN));
+        let token = meta.and_then(|meta| meta.get(PROGRESS_TOKEN)).filter(|token| is_id(token.get()));
         let mut way = Way {
             gateway: self.gateway.clone(),
             requests: self.state.parked.clone(),
@@ -104,7 +106,10 @@ impl Call<'_> {
         };
         let own_state = params.text(STATE).filter(|state| ParkedRequests::is_own(state));
         way.parked = Some(match own_state {
-            Some(state) => way.resumed(&state, params)?,
+            Some(state) => {
+                self.gateway.may_ask(self.caller, &way.server, &asked).map_err(Fault::of)?;
+                way.resumed(&state, params)?
+            }
             None => way.begun(asked, meta, envelope, self.state.next_client()),
         });
         way.answer(takes_streams(self.headers)).await
@@ -167,7 +172,7 @@ impl Way {
             timeout: None,
         };
         let answer = Box::pin(self.gateway.relay(self.caller.clone(), request));
-        Parked::new(Running { answer, events, port })
+        Parked::new(Running { answer, events, port }, self.caller.clone())
     }
 
     /// Goes on with the request that was put aside under this state, with the client's answers.
@@ -179,6 +184,8 @@ impl Way {
         });
         let responses = responses.transpose()?.unwrap_or_default();
         let parked = self.bound().and_then(|bound| self.requests.take(state, &bound));
+        // Who began it may have lost its key since: then it is given up.
+        let parked = parked.filter(|parked| self.gateway.is_accepted(&parked.caller));
         let mut parked = parked.ok_or_else(|| {
             invalid("Invalid params: 'requestState' is not that of this request, was used, or has expired")
         })?;
@@ -189,20 +196,24 @@ impl Way {
     /// Returns what the state of this request is bound to.
     fn bound(&self) -> Option<Bound> {
         let text = [&b"{"[..], &self.members, b"}"].concat();
-        let mut params: Value = serde_json::from_slice(&text).ok()?;
-        if let Some(params) = params.as_object_mut() {
-            params.remove(RESPONSES);
-            params.remove(STATE);
-        }
+        let mut asked = vec![b'{'];
+        let members = Members::read(std::str::from_utf8(&text).ok()?)?;
+        members.write(&mut asked, |name| !matches!(name, RESPONSES | STATE));
+        asked.push(b'}');
+        let params = ToolDigest::of(serde_json::from_slice(&asked).ok()?);
         let principal = self.caller.member().id.clone();
         Some(Bound { principal, server: self.server.clone(), method: self.method, params })
     }
 
     /// Returns the answer: JSON if it comes before anything else and in time, else a stream.
     async fn answer(mut self, takes_streams: bool) -> Result<Response, Fault> {
-        let first = match takes_streams {
-            true => tokio::time::timeout(UPGRADE_AFTER, self.next()).await.ok(),
-            false => Some(self.last().await),
+        // A question that the client has left out is asked again, and the server is not waited for.
+        let is_open = self.parked.as_ref().is_some_and(|parked| !parked.questions.is_empty());
+        let asked_again = if is_open { self.put_aside() } else { None };
+        let first = match (asked_again, takes_streams) {
+            (Some(questions), _) => Some(Next::Last(questions)),
+            (None, true) => tokio::time::timeout(UPGRADE_AFTER, self.next()).await.ok(),
+            (None, false) => Some(self.last().await),
         };
         match first {
             Some(Next::Last(Ok(result))) => Ok(outgoing::answer(&self.id, result)),
@@ -240,7 +251,10 @@ impl Way {
                 Next::Last(Ok(result)) => (outgoing::result(&self.id, &result), true),
                 Next::Last(Err(fault)) => (fault.message(Some(&self.id)), true),
             };
-            if messages.send(Message::plain(text)).await.is_err() || is_over {
+            let message = Message::plain(text).counted(&self.gateway, &self.caller);
+            let message =
+                message.unwrap_or_else(|full| Message::plain(Fault::of(full).message(Some(&self.id))));
+            if messages.send(message).await.is_err() || is_over {
                 return;
             }
         }
@@ -305,7 +319,8 @@ impl Way {
         Some(match put {
             Some(state) => Ok(input_required(&questions, &state).into()),
             None => {
-                let text = "Too many requests wait for input of this client; answer some of them first";
+                let text =
+                    "No further request can wait for input of this client; answer some of those that do";
                 Err(Fault::answer(INTERNAL_ERROR, text))
             }
         })

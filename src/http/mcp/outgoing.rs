@@ -14,6 +14,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 use tokio::sync::mpsc;
 
+use crate::gateway::{Error, Gateway, Principal, UnreadAnswer};
 use crate::http::core::events;
 use crate::http::core::owed::in_pieces;
 use crate::jsonrpc::{one_line, push_string};
@@ -96,15 +97,33 @@ pub(super) fn takes_streams(headers: &HeaderMap) -> bool {
 
 /// A message for a stream, with the id that it can be asked for again by; `None` for none.
 pub(super) struct Message {
-    pub(super) id: Option<String>,
+    id: Option<String>,
     /// The message on one line; empty for an event that only has an id.
-    pub(super) text: Bytes,
+    text: Bytes,
+    /// Count of a large message among what waits to be read; `None` for others.
+    owed: Option<UnreadAnswer>,
 }
 
+/// Size of a message, in bytes, from which it counts among what waits to be read.
+const COUNTED: usize = 64 * 1024;
+
 impl Message {
-    /// Creates a message that cannot be asked for again.
+    /// Creates a small message that cannot be asked for again.
     pub(super) fn plain(text: impl Into<Bytes>) -> Message {
-        Message { id: None, text: text.into() }
+        Message { id: None, text: text.into(), owed: None }
+    }
+
+    /// Creates a small message that can be asked for again.
+    pub(super) fn numbered(id: Option<String>, text: impl Into<Bytes>) -> Message {
+        Message { id, text: text.into(), owed: None }
+    }
+
+    /// Counts the message among what waits to be read, if it is large. Fails if there is no room for it.
+    pub(super) fn counted(mut self, gateway: &Gateway, caller: &Principal) -> Result<Message, Error> {
+        if self.text.len() > COUNTED {
+            self.owed = Some(gateway.owe(Some(caller), self.text.len(), true)?);
+        }
+        Ok(self)
     }
 
     fn into_event(self) -> Event {
@@ -120,12 +139,14 @@ impl Message {
 /// Returns an answer with these messages as events. The first comment goes out at once: some proxies hold back the head of
 /// an answer until its first byte.
 pub(super) fn stream(messages: mpsc::Receiver<Message>) -> Response {
-    events::answer(Messages { messages, is_open: false })
+    events::answer(Messages { messages, is_open: false, owed_now: None })
 }
 
 struct Messages {
     messages: mpsc::Receiver<Message>,
     is_open: bool,
+    /// Count of the message that was taken last: until the connection asks for the next one.
+    owed_now: Option<UnreadAnswer>,
 }
 
 impl Stream for Messages {
@@ -136,7 +157,12 @@ impl Stream for Messages {
             self.is_open = true;
             return Poll::Ready(Some(Ok(Event::default().comment(""))));
         }
-        self.messages.poll_recv(context).map(|message| message.map(|message| Ok(message.into_event())))
+        let Poll::Ready(next) = self.messages.poll_recv(context) else { return Poll::Pending };
+        self.owed_now = None;
+        Poll::Ready(next.map(|mut message| {
+            self.owed_now = message.owed.take();
+            Ok(message.into_event())
+        }))
     }
 }
 

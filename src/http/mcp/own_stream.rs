@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::fault::Fault;
-use super::legacy::{LegacyCall, replay};
+use super::legacy::LegacyCall;
 use super::listen::covers;
 use super::outgoing::{self, Message, WAITING, takes_streams};
 use super::routing::address_here;
@@ -30,11 +30,10 @@ impl LegacyCall<'_> {
         }
         let seen = last_event(self.headers);
         if let Some((stream, after)) = seen.filter(|(stream, _)| *stream != OWN) {
-            // One that is not kept any more: what is left of it cannot be told, and nothing is made up for it.
-            let outlet = session.outlet(stream).ok_or_else(|| {
-                Fault::http(StatusCode::NOT_FOUND, "The stream with this event is not kept any more")
-            })?;
-            return Ok(replay(session, None, outlet.read_after(after)));
+            if let Some(outlet) = session.outlet(stream) {
+                return Ok(self.replay(session, None, outlet.read_after(after)));
+            }
+            // What is left of it cannot be told any more. An error would be taken for the end of the session.
         }
         let permit = self.state.streams(self.settings).open(self.caller.key_id().clone());
         let permit = permit.map_err(|full| Fault::http(StatusCode::SERVICE_UNAVAILABLE, full.to_string()))?;
@@ -43,7 +42,14 @@ impl LegacyCall<'_> {
             Target::All(_) => self.gateway.announcements_of_all(self.caller),
         };
         let number = session.number();
-        session.own_stream.send_replace(number);
+        let is_mine = session.own_stream.send_if_modified(|newest| {
+            let is_open = *newest != u64::MAX;
+            *newest = if is_open { number } else { u64::MAX };
+            is_open
+        });
+        if !is_mine {
+            return Err(Fault::http(StatusCode::NOT_FOUND, "There is no such session (any more)"));
+        }
         let (messages, received) = mpsc::channel(WAITING);
         let target = self.target.clone();
         let feed = Feed { session: session.clone(), target, announcements, number, count: 0 };
@@ -89,7 +95,7 @@ impl Feed {
                 self.count += 1;
                 let can_resume = self.session.opening.version >= LEGACY_VERSIONS[LEGACY_VERSIONS.len() - 1];
                 let id = can_resume.then(|| format!("{OWN}-{}", self.count));
-                if messages.send(Message { id, text: text.into() }).await.is_err() {
+                if messages.send(Message::numbered(id, text)).await.is_err() {
                     return;
                 }
             }

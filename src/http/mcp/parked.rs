@@ -4,14 +4,15 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use serde_json::Value;
+use tokio::task::AbortHandle;
 
 use super::running::{Asking, Running};
-use crate::mcp::Answer;
+use crate::gateway::Principal;
 use crate::mcp::translate::{Members, Question, asked, of_next_hop};
+use crate::mcp::{Answer, ToolDigest};
 
 /// Time that a client has to answer.
 const TTL: Duration = Duration::from_secs(270);
@@ -19,7 +20,8 @@ const TTL: Duration = Duration::from_secs(270);
 const MAX_PARKED: usize = 4096;
 /// Maximum number of requests of one principal that wait.
 const MAX_OF_ONE: usize = 64;
-/// Beginning of a state that was made here. States of servers go through as they are.
+/// Beginning of a state that was made here, before digits of this process. States of servers go through as they are, those
+/// of another gateway behind this one included.
 const PREFIX: &str = "mcpvisor.";
 /// Random bytes of a state.
 const STATE_BYTES: usize = 32;
@@ -33,13 +35,15 @@ pub(super) struct Bound {
     pub(super) server: Arc<str>,
     /// Method of the request.
     pub(super) method: &'static str,
-    /// The `params` without `_meta` and without the answers, in whatever order they are written.
-    pub(super) params: Value,
+    /// Digest of the `params` without `_meta` and without the answers, in whatever order they are written.
+    pub(super) params: ToolDigest,
 }
 
 /// A request that waits, with its questions.
 pub(super) struct Parked {
     pub(super) running: Running,
+    /// Who began it.
+    pub(super) caller: Principal,
     /// Questions that were asked and are not answered, by their keys.
     pub(super) questions: Vec<(String, Asking)>,
     /// Number of questions asked so far.
@@ -48,8 +52,8 @@ pub(super) struct Parked {
 
 impl Parked {
     /// Begins to ask for a request.
-    pub(super) fn new(running: Running) -> Parked {
-        Parked { running, questions: Vec::new(), asked: 0 }
+    pub(super) fn new(running: Running, caller: Principal) -> Parked {
+        Parked { running, caller, questions: Vec::new(), asked: 0 }
     }
 
     /// Adds what the server asks. Each question gets a key that this request has not had.
@@ -97,40 +101,46 @@ impl Parked {
 
 /// The requests that wait. Cheap to clone.
 #[derive(Clone, Default)]
-pub(super) struct ParkedRequests(Arc<Mutex<HashMap<String, (Bound, Parked)>>>);
+pub(super) struct ParkedRequests(Arc<Mutex<HashMap<String, Waiting>>>);
+
+/// A request that waits, what its state is bound to, and the task that ends its time.
+struct Waiting {
+    bound: Bound,
+    parked: Parked,
+    end: AbortHandle,
+}
 
 /// Refusal to let a further request wait.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TooMany;
 
 impl ParkedRequests {
-    fn table(&self) -> MutexGuard<'_, HashMap<String, (Bound, Parked)>> {
+    fn table(&self) -> MutexGuard<'_, HashMap<String, Waiting>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reports whether a state was made here, as it seems.
     pub(super) fn is_own(state: &str) -> bool {
-        state.starts_with(PREFIX)
+        state.starts_with(own_prefix())
     }
 
     /// Puts a request aside and returns its state. When its time is over, it is dropped and so cancelled.
     pub(super) fn put(&self, bound: Bound, parked: Parked) -> Result<String, TooMany> {
         let state = new_state().ok_or(TooMany)?;
         let mut table = self.table();
-        let of_this = table.values().filter(|(other, _)| other.principal == bound.principal).count();
+        let of_this = table.values().filter(|other| other.bound.principal == bound.principal).count();
         if table.len() >= MAX_PARKED || of_this >= MAX_OF_ONE {
             return Err(TooMany);
         }
-        table.insert(state.clone(), (bound, parked));
-        drop(table);
         let (requests, expired) = (Arc::downgrade(&self.0), state.clone());
-        tokio::spawn(async move {
+        let end = tokio::spawn(async move {
             tokio::time::sleep(TTL).await;
             if let Some(requests) = requests.upgrade() {
                 let late = requests.lock().unwrap_or_else(PoisonError::into_inner).remove(&expired);
                 drop(late);
             }
         });
+        table.insert(state.clone(), Waiting { bound, parked, end: end.abort_handle() });
         Ok(state)
     }
 
@@ -138,33 +148,50 @@ impl ParkedRequests {
     /// it where it is: who guesses must not end it.
     pub(super) fn take(&self, state: &str, bound: &Bound) -> Option<Parked> {
         let mut table = self.table();
-        if table.get(state).is_none_or(|(known, _)| known != bound) {
+        if table.get(state).is_none_or(|known| known.bound != *bound) {
             return None;
         }
-        table.remove(state).map(|(_, parked)| parked)
+        let waiting = table.remove(state)?;
+        waiting.end.abort();
+        Some(waiting.parked)
     }
 }
 
 fn new_state() -> Option<String> {
     let mut random = [0u8; STATE_BYTES];
     getrandom::fill(&mut random).ok()?;
-    let mut state = String::with_capacity(PREFIX.len() + 2 * STATE_BYTES);
-    state.push_str(PREFIX);
-    for byte in random {
-        let _ = write!(state, "{byte:02x}");
-    }
-    Some(state)
+    Some(format!("{}{}", own_prefix(), hex(&random)))
+}
+
+/// Returns the beginning of the states of this process.
+fn own_prefix() -> &'static str {
+    static OWN: OnceLock<String> = OnceLock::new();
+    OWN.get_or_init(|| {
+        let mut random = [0u8; 4];
+        // Without random bytes no state is made either.
+        let _ = getrandom::fill(&mut random);
+        format!("{PREFIX}{}.", hex(&random))
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::KeyRing;
     use crate::gateway::{ClientPort, Disposition, PushedRequest};
     use crate::http::mcp::running::ModernPort;
     use crate::mcp::translate::Abilities;
-    use serde_json::json;
+    use serde_json::{Value, json, value::to_raw_value};
 
     fn bound(principal: &str, params: Value) -> Bound {
+        let params = ToolDigest::of(&to_raw_value(&params).expect("JSON"));
         Bound { principal: principal.into(), server: "mcp_1".into(), method: "tools/call", params }
     }
 
@@ -178,7 +205,7 @@ mod tests {
             answers.push(answer);
         }
         let running = Running { answer: Box::pin(std::future::pending()), events: None, port };
-        let mut parked = Parked::new(running);
+        let mut parked = Parked::new(running, KeyRing::default().local_operator());
         let asked = parked.running.take_asked();
         parked.ask(asked);
         (parked, answers)
@@ -187,10 +214,11 @@ mod tests {
     #[tokio::test]
     async fn a_state_is_good_once_and_only_for_what_it_was_given_for() {
         let requests = ParkedRequests::default();
-        let mine = bound("a", json!({"name": "t", "arguments": {"x": 1, "y": 2}}));
+        let arguments = json!({"name": "t", "arguments": {"x": 1, "y": 2}});
+        let mine = bound("a", arguments.clone());
         let state = requests.put(mine.clone(), asking(asked::ELICIT).0).expect("room");
-        assert!(ParkedRequests::is_own(&state) && !ParkedRequests::is_own("eyJ"));
-        assert!(requests.take(&state, &bound("b", mine.params.clone())).is_none(), "another principal");
+        assert!(ParkedRequests::is_own(&state) && !ParkedRequests::is_own("mcpvisor.00000000.00"));
+        assert!(requests.take(&state, &bound("b", arguments)).is_none(), "another principal");
         assert!(requests.take(&state, &bound("a", json!({"name": "t"}))).is_none(), "another request");
         assert!(requests.take("mcpvisor.00", &mine).is_none());
         let reordered = bound("a", json!({"arguments": {"y": 2, "x": 1}, "name": "t"}));

@@ -11,6 +11,7 @@ use super::message::Request;
 use super::offer::server_of;
 use super::target::{Aggregate, Target};
 use crate::gateway::{Asked, Catalog, Gateway, Principal};
+use crate::http::core::context::RequestContext;
 use crate::mcp::translate::{Members, push_member, rewrite_addresses};
 use crate::mcp::{ListKind, method};
 
@@ -26,6 +27,17 @@ pub(super) struct Routed {
     pub(super) members: Bytes,
     /// The way back from the server's words; `None` if they are the client's.
     pub(super) back: Option<WayBack>,
+}
+
+impl Routed {
+    /// Records a call of a tool for the audit, where that has calls.
+    pub(super) fn record(&self, gateway: &Gateway, context: &RequestContext, request: &Request<'_>) {
+        let Asked::Tool(tool) = &self.asked else { return };
+        if gateway.audit().settings().calls {
+            let arguments = request.params.get("arguments").map_or("{}", |arguments| arguments.get());
+            context.calls(format!("{}/{tool}", self.server), arguments.as_bytes());
+        }
+    }
 }
 
 /// Way from a server's own addresses to those at the endpoint of all servers.

@@ -5,7 +5,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
@@ -137,14 +137,20 @@ impl Session {
         if parts.in_flight.get(id).is_some_and(|(number, _)| *number == stream) {
             parts.in_flight.remove(id);
         }
+        parts.tidy();
         parts.used = Some(Instant::now());
     }
 
     /// Cancels the request with this id, raw JSON, if it is under way.
     pub(super) fn cancel(&self, id: &str) {
-        let task = self.parts().in_flight.remove(id);
-        if let Some((_, task)) = task {
-            task.abort();
+        let mut parts = self.parts();
+        let Some((stream, task)) = parts.in_flight.remove(id) else { return };
+        // A task that was never polled cannot do it itself.
+        let outlet = parts.outlets.iter().find(|outlet| outlet.number == stream).cloned();
+        drop(parts);
+        task.abort();
+        if let Some(outlet) = outlet {
+            outlet.close();
         }
     }
 
@@ -177,6 +183,11 @@ impl Session {
         if let Some(waiting) = waiting {
             let _ = waiting.send(answer);
         }
+    }
+
+    /// Reports whether a request to the client waits for its answer.
+    pub(super) fn is_asked(&self, id: u64) -> bool {
+        self.parts().asked.contains_key(&id)
     }
 
     /// Takes back a request to the client.
@@ -296,7 +307,10 @@ impl Sessions {
         let session = Arc::new(Session { id: id.clone(), opening, parts, next, own_stream });
         let mut table = self.table();
         let gone = table.sweep(now, at_most);
-        let is_full = table.sessions.len() >= at_most;
+        let own =
+            table.sessions.values().filter(|other| other.opening.principal == session.opening.principal);
+        // Half of them for one member, so that it shuts nobody out.
+        let is_full = table.sessions.len() >= at_most || own.count() >= at_most.div_ceil(2);
         if !is_full {
             table.sessions.insert(id, session.clone());
         }
@@ -309,11 +323,25 @@ impl Sessions {
     pub(super) fn find(&self, id: &str, principal: &str, server: &str) -> Option<Arc<Session>> {
         let session = self.table().sessions.get(id).cloned()?;
         let is_theirs = *session.opening.principal == *principal && *session.opening.server == *server;
-        if !is_theirs || session.is_idle_at(Instant::now()) {
+        if !is_theirs {
+            return None;
+        }
+        if session.is_idle_at(Instant::now()) {
+            self.close(&session);
             return None;
         }
         session.touch();
         Some(session)
+    }
+
+    /// Ends the sessions that are over, from time to time, as long as there are any holders of the table.
+    pub(super) async fn keep_tidy(sessions: Weak<Sessions>) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let Some(sessions) = sessions.upgrade() else { return };
+            let gone = sessions.table().sweep(Instant::now(), 0);
+            gone.iter().for_each(|session| session.end());
+        }
     }
 
     /// Ends a session.
@@ -385,13 +413,13 @@ mod tests {
     fn there_are_no_more_sessions_than_may_be() {
         let sessions = Sessions::default();
         let first = sessions.open(opening("a"), 2).expect("room");
-        assert!(sessions.open(opening("a"), 2).is_some() && sessions.open(opening("a"), 2).is_none());
+        assert!(sessions.open(opening("b"), 2).is_some() && sessions.open(opening("b"), 2).is_none());
         first.parts().used = Instant::now().checked_sub(IDLE);
         let _held = first.hold();
-        assert!(sessions.open(opening("a"), 2).is_none(), "its stream is open");
+        assert!(sessions.open(opening("c"), 2).is_none(), "its stream is open");
         drop(_held);
         first.parts().used = Instant::now().checked_sub(IDLE);
-        assert!(sessions.open(opening("a"), 2).is_some(), "an idle one makes room");
+        assert!(sessions.open(opening("c"), 2).is_some(), "an idle one makes room");
     }
 
     #[tokio::test]

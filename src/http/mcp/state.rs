@@ -12,13 +12,27 @@ use crate::http::settings::Settings;
 pub(super) use crate::http::core::streams::StreamPermit;
 
 /// What the dialect keeps between requests: sessions, requests that were put aside, and the count of quiet streams.
-#[derive(Default)]
 pub(super) struct McpState {
     pub(super) parked: ParkedRequests,
-    pub(super) sessions: Sessions,
+    pub(super) sessions: Arc<Sessions>,
     pub(super) aggregate: CurrentAggregate,
     clients: AtomicU64,
     streams: OnceLock<Arc<Streams>>,
+}
+
+impl Default for McpState {
+    /// Creates the state, with a task that ends sessions which are over. Must be called in a runtime.
+    fn default() -> McpState {
+        let sessions = Arc::<Sessions>::default();
+        tokio::spawn(Sessions::keep_tidy(Arc::downgrade(&sessions)));
+        McpState {
+            parked: ParkedRequests::default(),
+            sessions,
+            aggregate: CurrentAggregate::default(),
+            clients: AtomicU64::new(0),
+            streams: OnceLock::new(),
+        }
+    }
 }
 
 /// Words of the refusal of a further stream.

@@ -7,6 +7,8 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use super::members::{Members, push_member};
+
 /// Longest name that clients of models take, in characters.
 const MAX_NAME: usize = 64;
 /// Longest part of a name that stands for the server, in characters.
@@ -122,15 +124,32 @@ fn with_suffix(name: &str, whole: &str, longest: usize) -> String {
 
 /// Rewrites the addresses of resources in an entry of a list, a result of a tool or the contents of a resource: its own
 /// `uri` or `uriTemplate`, those of resource links and embedded resources in its content, and the one of an app
-/// (`_meta.ui.resourceUri`, and `_meta["ui/resourceUri"]` as it was first called). `None` if there are none.
+/// (`_meta.ui.resourceUri`, and `_meta["ui/resourceUri"]` as it was first called). Members that can have none stay as they
+/// were written. `None` if there are none.
 pub fn rewrite_addresses(json: &[u8], wrap: impl Fn(&str) -> String) -> Option<Bytes> {
     // Nearly no result of a tool has any: it is not parsed then.
     memchr::memmem::find(json, b"\"uri").or_else(|| memchr::memmem::find(json, b"esourceUri\""))?;
-    let mut value: Value = serde_json::from_slice(json).ok()?;
+    let members = Members::read(std::str::from_utf8(json).ok()?)?;
     let mut is_changed = false;
-    rewrite(value.as_object_mut()?, &wrap, &mut is_changed);
-    is_changed.then(|| value.to_string().into())
+    let mut out = Vec::with_capacity(json.len() + 64);
+    out.push(b'{');
+    for (name, value) in members.iter() {
+        if !MAY_HAVE_ADDRESSES.contains(&name) {
+            push_member(&mut out, name, value.get().as_bytes());
+            continue;
+        }
+        let mut one: Map<String, Value> = Map::new();
+        one.insert(name.to_owned(), serde_json::from_str(value.get()).ok()?);
+        rewrite(&mut one, &wrap, &mut is_changed);
+        push_member(&mut out, name, one[name].to_string().as_bytes());
+    }
+    out.push(b'}');
+    is_changed.then(|| out.into())
 }
+
+/// Members that addresses are looked for in.
+const MAY_HAVE_ADDRESSES: [&str; 7] =
+    ["uri", "uriTemplate", "_meta", "content", "contents", "messages", "resource"];
 
 fn rewrite(object: &mut Map<String, Value>, wrap: &impl Fn(&str) -> String, is_changed: &mut bool) {
     let mut put = |value: &mut Value| {
@@ -218,17 +237,19 @@ mod tests {
                 {"type": "resource", "resource": {"uri": "a:2", "text": "t"}},
             ],
             "_meta": {"ui": {"resourceUri": "ui://v"}, "ui/resourceUri": "ui://v"},
-            "structuredContent": {"uri": "kept"},
+            "structuredContent": {"uri": "kept", "n": 0},
         });
-        let told = rewrite_addresses(result.to_string().as_bytes(), |uri| format!("w/{uri}")).expect("some");
+        let text = result.to_string().replace("\"n\":0", "\"n\":12345678901234567890123");
+        let told = rewrite_addresses(text.as_bytes(), |uri| format!("w/{uri}")).expect("some");
+        assert!(String::from_utf8_lossy(&told).contains("12345678901234567890123"), "as it was written");
         let told: Value = serde_json::from_slice(&told).expect("JSON");
         assert_eq!(
             (&told["content"][1]["uri"], &told["content"][2]["resource"]["uri"]),
             (&json!("w/a:1"), &json!("w/a:2"))
         );
         assert_eq!(
-            (&told["_meta"]["ui"]["resourceUri"], &told["structuredContent"]),
-            (&json!("w/ui://v"), &json!({"uri": "kept"}))
+            (&told["_meta"]["ui"]["resourceUri"], &told["structuredContent"]["uri"]),
+            (&json!("w/ui://v"), &json!("kept"))
         );
         let prompt = json!({"messages": [{"role": "user", "content": {"type": "resource", "resource": {"uri": "a:3"}}}]});
         let told = rewrite_addresses(prompt.to_string().as_bytes(), |uri| format!("w/{uri}")).expect("some");

@@ -5,6 +5,9 @@ use serde_json::value::RawValue;
 
 use super::members::Members;
 
+/// Longest capabilities or info of a client, in bytes.
+const MAX_CLIENT: usize = 64 * 1024;
+
 /// Name, version and capabilities of a client, as it sent them.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -42,8 +45,12 @@ pub mod asked {
 }
 
 impl Client {
-    /// Reads a client; `None` if the capabilities or the info are no objects.
+    /// Reads a client; `None` if the capabilities or the info are no objects, or are longer than 64 KiB.
     pub fn read(info: Option<&RawValue>, capabilities: &RawValue) -> Option<Client> {
+        let is_long = |raw: &RawValue| raw.get().len() > MAX_CLIENT;
+        if is_long(capabilities) || info.is_some_and(is_long) {
+            return None;
+        }
         let abilities = Abilities::read(capabilities)?;
         if info.is_some_and(|info| !info.get().starts_with('{')) {
             return None;

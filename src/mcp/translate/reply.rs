@@ -175,6 +175,9 @@ pub fn error_for_modern(error: RpcError, uri: Option<&str>) -> RpcError {
         ADDRESS_REQUIRED => RpcError { code: INTERNAL, ..error },
         // These describe the way between the gateway and the child.
         -32020 | -32022 => RpcError { code: INTERNAL, data: None, ..error },
+        CAPABILITY_REQUIRED => error,
+        // Reserved for what the specification will define.
+        -32099..=-32020 => RpcError { code: INTERNAL, ..error },
         _ => error,
     }
 }
