@@ -45,7 +45,7 @@ fn args(marked: &Marked, report: impl Fn(Report) + Send + Sync + 'static) -> Chi
         counters: Arc::default(),
         notices: Notices::new("tree".into(), NoticesOfAll::default()),
         interests: Arc::default(),
-        declared: Declared { elicitation: false, sampling: false },
+        declared: Declared { elicitation: false, sampling: false, roots: false },
         report: Box::new(report),
     }
 }

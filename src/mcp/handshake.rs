@@ -28,6 +28,8 @@ pub struct HandshakeInfo {
     pub server_name: Option<Box<str>>,
     /// `serverInfo.version`, at most 256 characters; `None` if it is missing.
     pub server_version: Option<Box<str>>,
+    /// `serverInfo` as the child sent it, with title and icons; `null` if it is no object, or longer than 64 KiB.
+    pub server_info: Value,
     /// The `capabilities` object as the child sent it; `null` if it is missing.
     pub capabilities: Value,
     /// The `instructions` text; `None` if it is missing.
@@ -42,15 +44,21 @@ pub struct Declared {
     pub elicitation: bool,
     /// Completions by the client's model (`sampling`).
     pub sampling: bool,
+    /// The client's roots (`roots`). Some servers then take the answer, also an empty one, for their directories.
+    pub roots: bool,
 }
 
 impl Declared {
     /// Returns the capabilities object.
     fn capabilities(self) -> Value {
-        let declared = [("elicitation", self.elicitation), ("sampling", self.sampling)];
+        let declared =
+            [("elicitation", self.elicitation), ("sampling", self.sampling), ("roots", self.roots)];
         declared.into_iter().filter(|(_, is)| *is).map(|(name, _)| (name.to_owned(), json!({}))).collect()
     }
 }
+
+/// Longest `serverInfo` that is kept whole, in bytes.
+const MAX_SERVER_INFO: usize = 64 * 1024;
 
 /// Returns the members of `initialize`'s params, without braces.
 pub fn initialize_params(declared: Declared) -> String {
@@ -115,6 +123,10 @@ fn facts(version: &str, info: &Value, result: &Value) -> HandshakeInfo {
         protocol_version: version.chars().take(32).collect::<String>().into(),
         server_name: text(&info["name"]),
         server_version: text(&info["version"]),
+        server_info: match info.is_object() && info.to_string().len() <= MAX_SERVER_INFO {
+            true => info.clone(),
+            false => Value::Null,
+        },
         capabilities: result["capabilities"].clone(),
         instructions: result["instructions"].as_str().map(Into::into),
     }

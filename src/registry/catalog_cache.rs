@@ -32,6 +32,9 @@ pub(super) struct StoredCatalog {
     modern: bool,
     server_name: Option<Box<str>>,
     server_version: Option<Box<str>>,
+    /// Missing in records of earlier versions.
+    #[serde(default)]
+    server_info: Value,
     capabilities: Value,
     instructions: Option<Box<str>>,
     tools: Vec<Box<RawValue>>,
@@ -49,6 +52,7 @@ impl StoredCatalog {
             modern: introduction.modern,
             server_name: introduction.server_name.clone(),
             server_version: introduction.server_version.clone(),
+            server_info: introduction.server_info.clone(),
             capabilities: introduction.capabilities.clone(),
             instructions: introduction.instructions.clone(),
             tools: catalog.entries(ListKind::Tools),
@@ -65,6 +69,7 @@ impl StoredCatalog {
             modern: self.modern,
             server_name: self.server_name,
             server_version: self.server_version,
+            server_info: self.server_info,
             capabilities: self.capabilities,
             instructions: self.instructions,
         };

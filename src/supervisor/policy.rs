@@ -171,7 +171,7 @@ impl Default for Policy {
             limits: Limits::default(),
             sandboxed: false,
             pin: PinMode::default(),
-            client_capabilities: Declared { elicitation: true, sampling: true },
+            client_capabilities: Declared { elicitation: true, sampling: true, roots: false },
         }
     }
 }
@@ -302,7 +302,10 @@ pub(super) fn parse_policy(own: &Map<String, Value>, problems: &mut Problems) ->
             },
             "client_capabilities" => match parse_capabilities(value) {
                 Some(declared) => policy.client_capabilities = declared,
-                None => drop(problems.add::<()>(&path, "must be a list of \"elicitation\" and \"sampling\"")),
+                None => drop(
+                    problems
+                        .add::<()>(&path, "must be a list of \"elicitation\", \"sampling\" and \"roots\""),
+                ),
             },
             "limits" => match value {
                 Value::Object(limits) => policy.limits = parse_limits(limits, &path, problems),
@@ -339,11 +342,14 @@ pub(super) fn parse_policy(own: &Map<String, Value>, problems: &mut Problems) ->
 /// Reads what children may ask of their client: a list of names, each at most once.
 fn parse_capabilities(value: &Value) -> Option<Declared> {
     let names: Vec<&str> = value.as_array()?.iter().map(Value::as_str).collect::<Option<_>>()?;
-    let known = ["elicitation", "sampling"];
+    let known = ["elicitation", "sampling", "roots"];
     let are_known = names.iter().all(|name| known.contains(name));
     let has = |name| names.contains(&name);
-    (are_known && names.len() <= known.len())
-        .then(|| Declared { elicitation: has("elicitation"), sampling: has("sampling") })
+    (are_known && names.len() <= known.len()).then(|| Declared {
+        elicitation: has("elicitation"),
+        sampling: has("sampling"),
+        roots: has("roots"),
+    })
 }
 
 /// Records an unknown setting, with the known one that was probably meant.

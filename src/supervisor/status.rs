@@ -279,6 +279,8 @@ pub struct ServerInfo {
     pub server_name: Option<Box<str>>,
     /// `serverInfo.version`; `None` if it is missing.
     pub server_version: Option<Box<str>>,
+    /// `serverInfo` as the child sent it; `null` if it is missing or too long.
+    pub server_info: Value,
     /// The capabilities object, as the child sent it.
     pub capabilities: Value,
     /// The `instructions` text; `None` if it is missing.

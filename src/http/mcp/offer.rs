@@ -39,6 +39,7 @@ enum What<'a> {
 struct Face {
     name: String,
     version: String,
+    told: Value,
     capabilities: Value,
     instructions: Option<String>,
 }
@@ -48,6 +49,7 @@ pub(super) fn server_of<'a>(name: &'a str, info: &'a ServerInfo) -> Server<'a> {
     Server {
         name: info.server_name.as_deref().unwrap_or(name),
         version: info.server_version.as_deref().unwrap_or(env!("CARGO_PKG_VERSION")),
+        told: &info.server_info,
         capabilities: &info.capabilities,
         instructions: info.instructions.as_deref(),
     }
@@ -59,6 +61,7 @@ impl Face {
         Face {
             name: server.name.to_owned(),
             version: server.version.to_owned(),
+            told: info.server_info.clone(),
             capabilities: info.capabilities.clone(),
             instructions: server.instructions.map(str::to_owned),
         }
@@ -74,6 +77,7 @@ impl Face {
         Face {
             name: "mcpvisor".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            told: Value::Null,
             capabilities: capabilities_of_all(),
             instructions: (!told.is_empty()).then(|| told.join("\n\n")),
         }
@@ -127,6 +131,7 @@ impl<'a> Opened<'a> {
         Server {
             name: &self.face.name,
             version: &self.face.version,
+            told: &self.face.told,
             capabilities: &self.face.capabilities,
             instructions: self.face.instructions.as_deref(),
         }

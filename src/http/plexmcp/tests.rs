@@ -244,6 +244,7 @@ fn view(name: &str, age_s: u64, state: State, entry: Value) -> ServerView {
                 modern: false,
                 server_name: Some("demo".into()),
                 server_version: None,
+                server_info: serde_json::Value::Null,
                 capabilities: json!({}),
                 instructions: None,
             })),

@@ -20,6 +20,8 @@ pub struct Server<'a> {
     pub name: &'a str,
     /// Version to tell clients.
     pub version: &'a str,
+    /// `serverInfo` as the server sent it, for what it has beside these; `null` for none.
+    pub told: &'a Value,
     /// Capabilities as the server sent them.
     pub capabilities: &'a Value,
     /// Instructions for a model; `None` if it has none.
@@ -29,7 +31,17 @@ pub struct Server<'a> {
 impl Server<'_> {
     /// Returns the JSON of `serverInfo`.
     pub fn info(&self) -> String {
-        json!({"name": self.name, "version": self.version}).to_string()
+        self.info_value().to_string()
+    }
+
+    fn info_value(&self) -> Value {
+        let mut info = json!({"name": self.name, "version": self.version});
+        for (member, value) in self.told.as_object().into_iter().flatten() {
+            if !matches!(member.as_str(), "name" | "version") {
+                info[member] = value.clone();
+            }
+        }
+        info
     }
 
     /// Returns the capabilities to announce to a client. Tasks are left out: those of the legacy era belong to one
@@ -46,7 +58,7 @@ impl Server<'_> {
         let mut result = json!({
             "protocolVersion": version,
             "capabilities": self.announced(),
-            "serverInfo": {"name": self.name, "version": self.version},
+            "serverInfo": self.info_value(),
         });
         if let Some(instructions) = self.instructions {
             result["instructions"] = instructions.into();
@@ -63,7 +75,7 @@ impl Server<'_> {
             "capabilities": self.announced(),
             "ttlMs": 0,
             "cacheScope": "private",
-            "_meta": {SERVER_INFO: {"name": self.name, "version": self.version}},
+            "_meta": {SERVER_INFO: self.info_value()},
         });
         if let Some(instructions) = self.instructions {
             result["instructions"] = instructions.into();
@@ -162,21 +174,28 @@ mod tests {
     #[test]
     fn an_opening_tells_what_the_server_has_and_no_tasks() {
         let capabilities = json!({"tools": {"listChanged": true}, "tasks": {}, "extensions": {"x/y": {}}});
-        let server =
-            Server { name: "n", version: "1", capabilities: &capabilities, instructions: Some("Do.") };
+        let server = Server {
+            name: "n",
+            version: "1",
+            told: &json!({"name": "x", "title": "T"}),
+            capabilities: &capabilities,
+            instructions: Some("Do."),
+        };
         let discovered: Value = serde_json::from_str(&server.discover_result()).expect("JSON");
         assert_eq!(discovered["supportedVersions"], json!(["2026-07-28"]));
         let announced = json!({"tools": {"listChanged": true}, "extensions": {"x/y": {}}});
         assert_eq!((&discovered["capabilities"], &discovered["instructions"]), (&announced, &json!("Do.")));
         let opened: Value = serde_json::from_str(&server.initialize_result("2025-06-18")).expect("JSON");
         assert_eq!((&opened["capabilities"], &opened["protocolVersion"]), (&announced, &json!("2025-06-18")));
+        assert_eq!(opened["serverInfo"], json!({"name": "n", "version": "1", "title": "T"}));
         assert!(opened.get("resultType").is_none() && server.has("tools") && !server.has("prompts"));
     }
 
     #[test]
     fn entries_lose_only_what_the_clients_era_does_not_have() {
         let nothing = Value::Null;
-        let server = Server { name: "n", version: "1", capabilities: &nothing, instructions: None };
+        let server =
+            Server { name: "n", version: "1", told: &nothing, capabilities: &nothing, instructions: None };
         let entries = [
             raw(r#"{"name":"a", "outputSchema":{"type":"array"},"execution":{"taskSupport":"optional"}}"#),
             raw(r#"{"name":"b", "outputSchema":{"type":"object"} ,"x":1.0}"#),
