@@ -6,7 +6,8 @@
 CHILD is the bench program, which is also the echo server (`--echo-child`); each DAEMON is a build of mcpvisor. 16
 connections make 12,800 calls, every answer is checked, and what the daemon does meanwhile is counted. Instructions
 repeat within half a hundredth for the same build, whatever else the machine does; what is compared has to be built with
-one profile. With KEEP=PATH in the environment, callgrind's file for the first DAEMON is kept as PATH-1, and so on.
+one profile. With KEEP=PATH in the environment, callgrind's file for the first DAEMON is kept as PATH-1, and so on. With ROUTES=v1,mcp,all each build is counted once for each of
+these: `/v1/mcp/invoke`, a modern `tools/call` on `/mcp/echo`, and the same on `/mcp`.
 
 Needs Debian 12's valgrind (3.19) and gcc. That valgrind does not know pidfd_open and pidfd_send_signal, which the
 daemon cannot do without, so a copy of it is told which known calls have the same arguments.
@@ -55,10 +56,24 @@ int posix_memalign(void **p, size_t a, size_t n) { one(); return (*p = __libc_me
 """
 
 
+MODERN = "mcp-protocol-version: 2026-07-28\r\nmcp-method: tools/call\r\nmcp-name: %s\r\n"
+CALL = (
+    '{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"%s","arguments":{"nonce":"%%s"},"_meta":'
+    '{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}'
+)
+# Path, further headers and body of a call, with a place for what is to come back.
+REQUESTS = {
+    "v1": ("/v1/mcp/invoke", "", '{"tool":"echo","mcp_id":"echo","arguments":{"nonce":"%s"}}'),
+    "mcp": ("/mcp/echo", MODERN % "echo", CALL % "echo"),
+    "all": ("/mcp", MODERN % "echo__echo", CALL % "echo__echo"),
+}
+
+
 class Daemon:
     """A daemon with one echo server, under `before` (a program and its options) and with `env` added."""
 
-    def __init__(self, program, child, before=(), env=None):
+    def __init__(self, program, child, route, before=(), env=None):
+        self.route = route
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mcpvisor-count-"))
         servers, config = self.folder / "servers.json", self.folder / "mcpvisor.toml"
         servers.write_text(json.dumps({"mcpServers": {"echo": {"command": child, "args": ["--echo-child"]}}}))
@@ -118,10 +133,11 @@ class Daemon:
             raise AssertionError(failures[0])
 
     def call(self, connection, answers, nonce):
-        body = '{"tool":"echo","mcp_id":"echo","arguments":{"nonce":"%s"}}' % nonce
+        path, headers, body = REQUESTS[self.route]
+        body = body % nonce
         connection.sendall(
             (
-                f"POST /v1/mcp/invoke HTTP/1.1\r\nhost: 127.0.0.1:{self.port}\r\n"
+                f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{self.port}\r\n{headers}"
                 f"authorization: Bearer {self.key}\r\ncontent-type: application/json\r\n"
                 f"content-length: {len(body)}\r\n\r\n{body}"
             ).encode()
@@ -159,13 +175,13 @@ def teach(folder):
     tool.write_bytes(image)
 
 
-def instructions(program, child, scratch, number):
+def instructions(program, child, route, scratch, number):
     library, out = scratch / "valgrind", scratch / "callgrind.out"
     if not library.exists():
         teach(library)
     env = {"VALGRIND_LIB": str(library)}
     before = ["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={out}"]
-    with Daemon(program, child, before, env) as daemon:
+    with Daemon(program, child, route, before, env) as daemon:
         control = lambda order: subprocess.run(
             ["callgrind_control", "-i", order, str(daemon.process.pid)],
             env={**os.environ, **env}, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -181,12 +197,12 @@ def instructions(program, child, scratch, number):
     return int(totals[-1].split()[1]) / CALLS
 
 
-def pieces(program, child, scratch, _number):
+def pieces(program, child, route, scratch, _number):
     source, library, counts = scratch / "count.c", scratch / "count.so", scratch / "count"
     source.write_text(COUNTER)
     subprocess.run(["gcc", "-O2", "-shared", "-fPIC", "-o", library, source], check=True)
     counts.write_bytes(bytes(4096))
-    with Daemon(program, child, env={"LD_PRELOAD": str(library), "PIECES": str(counts)}) as daemon:
+    with Daemon(program, child, route, env={"LD_PRELOAD": str(library), "PIECES": str(counts)}) as daemon:
         daemon.wait_until_ready()
         daemon.load(CONNECTIONS, WARM_UP)
         with open(counts, "r+b") as file, mmap.mmap(file.fileno(), 4096) as shared:
@@ -200,10 +216,13 @@ def main():
     if len(sys.argv) < 3:
         sys.exit(__doc__)
     child, programs = sys.argv[1], sys.argv[2:]
+    routes = os.environ.get("ROUTES", "v1").split(",")
     with tempfile.TemporaryDirectory(prefix="mcpvisor-count-") as scratch:
-        for number, program in enumerate(programs, 1):
-            cost, memory = (count(program, child, pathlib.Path(scratch), number) for count in (instructions, pieces))
-            print(f"{cost:10.0f} instructions, {memory:6.2f} pieces of memory a call: {program}", flush=True)
+        builds = [(program, route) for program in programs for route in routes]
+        for number, (program, route) in enumerate(builds, 1):
+            scratch = pathlib.Path(scratch)
+            cost, memory = (count(program, child, route, scratch, number) for count in (instructions, pieces))
+            print(f"{cost:10.0f} instructions, {memory:6.2f} pieces of memory a call: {route} of {program}", flush=True)
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ pub(in crate::http) trait Dialect: Send + Sync {
 pub(in crate::http) struct FastPath {
     /// Method of the route.
     pub(in crate::http) method: Method,
-    /// Path of the route, without placeholders.
+    /// Path of the route; its last segment may be a placeholder.
     pub(in crate::http) path: &'static str,
     /// Handler of its requests.
     pub(in crate::http) handler: fn(Shared, Arc<RequestContext>, Request<RequestBody>) -> Answering<'static>,

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use futures_core::Stream;
 
 /// Interval of the comments on a quiet stream, which keep proxies in between from closing it.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+pub(in crate::http) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Header that asks a proxy not to buffer an answer; nginx introduced it, and other proxies know it, too.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -21,8 +21,13 @@ pub(in crate::http) fn answer(
     events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static,
 ) -> Response {
     let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
+    ask_proxies(&mut response);
+    response
+}
+
+/// Asks proxies to pass each event of an answer on at once and unchanged.
+pub(in crate::http) fn ask_proxies(response: &mut Response) {
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
     headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
-    response
 }

@@ -147,6 +147,12 @@ pub(in crate::http) fn is_for(route: &Route, method: &Method, path: &str) -> boo
     route.method == method.as_str() && place_of(route.path, path).is_some()
 }
 
+/// Reports whether a path is that of a route whose last segment is a placeholder.
+pub(in crate::http) fn is_filled(route: &str, path: &str) -> bool {
+    let Some(begin) = route.strip_suffix('}').and_then(|route| route.rsplit_once('{')) else { return false };
+    path.strip_prefix(begin.0).is_some_and(|place| !place.is_empty() && !place.contains('/'))
+}
+
 /// Returns the act that a request asks for, by its method and its path: its name in the audit, and its target,
 /// which is the segment in the route's placeholder, or the path if it has none. `None` if it is no act.
 pub(in crate::http) fn act_of(
@@ -209,6 +215,16 @@ mod tests {
         ] {
             assert_eq!(act(method, path), None, "{method} {path}");
         }
+    }
+
+    #[test]
+    fn a_placeholder_is_filled_by_one_segment() {
+        for (path, is) in
+            [("/a/b", true), ("/a/%2F", true), ("/a/", false), ("/a/b/c", false), ("/b/b", false)]
+        {
+            assert_eq!(is_filled("/a/{x}", path), is, "{path}");
+        }
+        assert!(!is_filled("/a/b", "/a/b"));
     }
 
     #[test]

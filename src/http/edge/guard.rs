@@ -27,7 +27,7 @@ use crate::http::core::body::RequestBody;
 use crate::http::core::context::RequestContext;
 use crate::http::core::dialect::{Dialect, Dialects, FastPath};
 use crate::http::core::rejection::EdgeRejection;
-use crate::http::core::routes::{Effect, Route, is_for};
+use crate::http::core::routes::{Effect, Route, is_filled, is_for};
 use crate::http::core::shared::Shared;
 use crate::http::server::HttpService;
 use crate::http::server::framing::Misframed;
@@ -109,7 +109,8 @@ impl Guard {
     /// router.
     fn fast_path(&self, method: &Method, path: &str) -> Option<(&Shared, FastRoute)> {
         let (shared, paths) = self.fast.as_ref()?;
-        let route = paths.iter().find(|(fast, _)| fast.path == path && fast.method == *method)?;
+        let is_path = |fast: &FastPath| fast.path == path || is_filled(fast.path, path);
+        let route = paths.iter().find(|(fast, _)| is_path(fast) && fast.method == *method)?;
         Some((shared, *route))
     }
 

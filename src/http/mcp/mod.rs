@@ -23,12 +23,14 @@ mod target;
 use std::sync::Arc;
 
 use axum::Extension;
+use axum::body::HttpBody;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
 use axum::routing::{delete, get, post};
+use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use self::call::Call;
@@ -39,9 +41,10 @@ use self::message::{Body, Posted};
 use self::state::McpState;
 use self::target::Target;
 use super::core::auth::{AuthError, admit_client, take_request};
-use super::core::body;
+use super::core::body::{self, RequestBody};
 use super::core::context::RequestContext;
-use super::core::dialect::{Answering, Dialect, is_under};
+use super::core::dialect::{Answering, Dialect, FastPath, is_under};
+use super::core::query::decode;
 use super::core::rejection::EdgeRejection;
 use super::core::routes::{Access, Routes};
 use super::core::shared::Shared;
@@ -61,13 +64,17 @@ impl Dialect for Mcp {
             .calling("POST", "/mcp", Access::Client, post(posted))
             .on("GET", "/mcp", Access::Client, get(streamed))
             .calling("DELETE", "/mcp", Access::Client, delete(ended))
-            .calling("POST", "/mcp/{server}", Access::Client, post(posted))
-            .on("GET", "/mcp/{server}", Access::Client, get(streamed))
-            .calling("DELETE", "/mcp/{server}", Access::Client, delete(ended))
+            .calling("POST", ONE, Access::Client, post(posted))
+            .on("GET", ONE, Access::Client, get(streamed))
+            .calling("DELETE", ONE, Access::Client, delete(ended))
     }
 
     fn trusts_nearness(&self) -> bool {
         true
+    }
+
+    fn fast_path(&self) -> Option<&'static FastPath> {
+        Some(&FAST_PATH)
     }
 
     fn unknown_route(&self) -> Response {
@@ -89,37 +96,74 @@ impl Dialect for Mcp {
     }
 }
 
-type Server = Result<Option<Path<String>>, PathRejection>;
+/// Server that a path names; `None` where it names none. `Err` if the name cannot be decoded.
+type Named = Result<Option<String>, ()>;
+
+/// Reads what the router found in a path.
+fn named(found: Result<Option<Path<String>>, PathRejection>) -> Named {
+    found.map(|found| found.map(|Path(server)| server)).map_err(drop)
+}
 
 /// Returns what a path is the endpoint of.
-fn target_of(server: Server, shared: &Shared, caller: &Principal) -> Result<Target, Fault> {
+fn target_of(server: Named, shared: &Shared, caller: &Principal) -> Result<Target, Fault> {
     match server {
-        Ok(Some(Path(server))) => {
+        Ok(Some(server)) => {
             shared.gateway.permitted_server(caller, &server).map(Target::One).map_err(Fault::of)
         }
         Ok(None) => {
             let state: &Arc<McpState> = shared.kept();
             Ok(Target::All(state.aggregate.get(&shared.gateway)))
         }
-        Err(_) => Err(Fault::http(StatusCode::NOT_FOUND, "The name of the server cannot be decoded")),
+        Err(()) => Err(Fault::http(StatusCode::NOT_FOUND, "The name of the server cannot be decoded")),
     }
 }
 
+/// Handles POST for the router.
 async fn posted(
     Extension(context): Extension<Arc<RequestContext>>,
     State(shared): State<Shared>,
-    server: Server,
+    server: Result<Option<Path<String>>, PathRejection>,
     request: Request,
 ) -> Response {
-    let (parts, body) = request.into_parts();
-    let caller = match admit_client(&shared, &context, &parts.headers).await {
+    answer(shared, context, named(server), request).await
+}
+
+/// POST to one server for the edge, which bypasses the router.
+static FAST_PATH: FastPath = FastPath { method: Method::POST, path: ONE, handler: fast };
+
+/// Path of one server.
+const ONE: &str = "/mcp/{server}";
+
+fn fast(
+    shared: Shared,
+    context: Arc<RequestContext>,
+    request: axum::http::Request<RequestBody>,
+) -> Answering<'static> {
+    let place = request.uri().path().strip_prefix("/mcp/").unwrap_or_default();
+    // A `+` in a path is a plus.
+    let server = match place.contains(['%', '+']) {
+        true => decode(&place.replace('+', "%2B")).ok_or(()),
+        false => Ok(place.to_owned()),
+    };
+    Box::pin(answer(shared, context, server.map(Some), request))
+}
+
+async fn answer<B>(
+    shared: Shared,
+    context: Arc<RequestContext>,
+    server: Named,
+    request: axum::http::Request<B>,
+) -> Response
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
+    let caller = match admit_client(&shared, &context, request.headers()).await {
         Ok(caller) => caller,
         Err(denied) => return Fault::from(denied).into_response(None),
     };
     let (limit, patience) = (shared.settings.mcp.body_limit, shared.settings.body_timeout);
-    let headers = parts.headers.clone();
-    let read = body::read(Request::from_parts(parts, body), limit, patience).await;
-    let read = match read {
+    let headers = request.headers().clone();
+    let read = match body::read(request, limit, patience).await {
         Ok(read) => read,
         Err(unread) => return Fault::from(unread).into_response(None),
     };
@@ -173,7 +217,7 @@ impl Post<'_> {
         take_request(self.context, &self.caller, is_free).map_err(Fault::from)
     }
 
-    async fn take(&self, server: Server, message: &Posted<'_>) -> Result<Response, Fault> {
+    async fn take(&self, server: Named, message: &Posted<'_>) -> Result<Response, Fault> {
         let target = &target_of(server, self.shared, &self.caller)?;
         match message {
             Posted::Request(request) => {
@@ -240,7 +284,7 @@ impl Post<'_> {
     }
 
     /// Takes a batch, which only the revision of 2025-03-26 has.
-    async fn take_batch(&self, server: Server, messages: &[Posted<'_>]) -> Result<Response, Fault> {
+    async fn take_batch(&self, server: Named, messages: &[Posted<'_>]) -> Result<Response, Fault> {
         let target = &target_of(server, self.shared, &self.caller)?;
         self.take_from_rate("")?;
         let refused = || Fault::bad(INVALID_REQUEST, "Invalid request: a body is one message, not an array");
@@ -288,7 +332,7 @@ impl Post<'_> {
 async fn streamed(
     Extension(context): Extension<Arc<RequestContext>>,
     State(shared): State<Shared>,
-    server: Server,
+    server: Result<Option<Path<String>>, PathRejection>,
     method: Method,
     headers: HeaderMap,
 ) -> Response {
@@ -296,7 +340,7 @@ async fn streamed(
     if method == Method::HEAD {
         return Fault::http(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed").into_response(None);
     }
-    in_session(&shared, &context, server, &headers, StatusCode::METHOD_NOT_ALLOWED, |visit| {
+    in_session(&shared, &context, named(server), &headers, StatusCode::METHOD_NOT_ALLOWED, |visit| {
         let session = visit.session()?;
         visit.stream(&session)
     })
@@ -306,10 +350,10 @@ async fn streamed(
 async fn ended(
     Extension(context): Extension<Arc<RequestContext>>,
     State(shared): State<Shared>,
-    server: Server,
+    server: Result<Option<Path<String>>, PathRejection>,
     headers: HeaderMap,
 ) -> Response {
-    in_session(&shared, &context, server, &headers, StatusCode::BAD_REQUEST, |visit| {
+    in_session(&shared, &context, named(server), &headers, StatusCode::BAD_REQUEST, |visit| {
         let session = visit.session()?;
         visit.state.sessions.close(&session);
         let mut response = Response::default();
@@ -323,7 +367,7 @@ async fn ended(
 async fn in_session(
     shared: &Shared,
     context: &RequestContext,
-    server: Server,
+    server: Named,
     headers: &HeaderMap,
     without: StatusCode,
     act: impl FnOnce(&LegacyCall<'_>) -> Result<Response, Fault>,

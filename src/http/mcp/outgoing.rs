@@ -2,17 +2,17 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
-use axum::response::sse::Event;
 use bytes::Bytes;
-use futures_core::Stream;
+use hyper::body::Frame;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, Sleep, sleep};
 
 use crate::gateway::{Error, Gateway, Principal, UnreadAnswer};
 use crate::http::core::events;
@@ -126,43 +126,67 @@ impl Message {
         Ok(self)
     }
 
-    fn into_event(self) -> Event {
-        // What is sent here was read as UTF-8 before.
-        let event = Event::default().data(String::from_utf8_lossy(&self.text));
-        match self.id {
-            Some(id) => event.id(id),
-            None => event,
+    /// Returns the message as an event (WHATWG HTML, section 9.2.6). An empty text is an empty `data` field: without the
+    /// field, clients do not take notice of the id (axum's events leave it out).
+    fn into_event(self) -> Bytes {
+        let mut event = Vec::with_capacity(self.text.len() + 48);
+        if let Some(id) = &self.id {
+            event.extend_from_slice(b"id: ");
+            event.extend_from_slice(id.as_bytes());
+            event.push(b'\n');
         }
+        event.extend_from_slice(b"data: ");
+        event.extend_from_slice(&one_line(&self.text));
+        event.extend_from_slice(b"\n\n");
+        event.into()
     }
 }
+
+/// Comment on a quiet stream.
+const COMMENT: &[u8] = b":\n\n";
 
 /// Returns an answer with these messages as events. The first comment goes out at once: some proxies hold back the head of
 /// an answer until its first byte.
 pub(super) fn stream(messages: mpsc::Receiver<Message>) -> Response {
-    events::answer(Messages { messages, is_open: false, owed_now: None })
+    let body = Events { messages, quiet: None, owed_now: None };
+    let mut response = Response::new(Body::new(body));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    events::ask_proxies(&mut response);
+    response
 }
 
-struct Messages {
+struct Events {
     messages: mpsc::Receiver<Message>,
-    is_open: bool,
+    /// End of the time without an event; `None` before the first comment.
+    quiet: Option<Pin<Box<Sleep>>>,
     /// Count of the message that was taken last: until the connection asks for the next one.
     owed_now: Option<UnreadAnswer>,
 }
 
-impl Stream for Messages {
-    type Item = Result<Event, Infallible>;
+impl HttpBody for Events {
+    type Data = Bytes;
+    type Error = Infallible;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if !self.is_open {
-            self.is_open = true;
-            return Poll::Ready(Some(Ok(Event::default().comment(""))));
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = self.get_mut();
+        let comment = || Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(COMMENT)))));
+        let Some(quiet) = &mut this.quiet else {
+            this.quiet = Some(Box::pin(sleep(events::KEEP_ALIVE)));
+            return comment();
+        };
+        if let Poll::Ready(next) = this.messages.poll_recv(context) {
+            quiet.as_mut().reset(Instant::now() + events::KEEP_ALIVE);
+            let Some(mut message) = next else { return Poll::Ready(None) };
+            this.owed_now = message.owed.take();
+            return Poll::Ready(Some(Ok(Frame::data(message.into_event()))));
         }
-        let Poll::Ready(next) = self.messages.poll_recv(context) else { return Poll::Pending };
-        self.owed_now = None;
-        Poll::Ready(next.map(|mut message| {
-            self.owed_now = message.owed.take();
-            Ok(message.into_event())
-        }))
+        this.owed_now = None;
+        ready!(quiet.as_mut().poll(context));
+        quiet.as_mut().reset(Instant::now() + events::KEEP_ALIVE);
+        comment()
     }
 }
 
@@ -183,6 +207,26 @@ mod tests {
             r#"{"jsonrpc":"2.0","method":"n","params":{ }}"#
         );
         assert_eq!(written(request(7, "m", None)), r#"{"jsonrpc":"2.0","id":7,"method":"m"}"#);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_begins_with_a_comment_and_has_one_whenever_it_is_quiet() {
+        let (sender, received) = mpsc::channel(4);
+        let mut body = stream(received).into_body();
+        let mut next = async || {
+            let frame = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
+            frame.map(|frame| frame.expect("no error").into_data().expect("data"))
+        };
+        assert_eq!(next().await.as_deref(), Some(COMMENT));
+        let _ = sender.try_send(Message::numbered(Some("1-0".to_owned()), ""));
+        let _ = sender.try_send(Message::plain("{\"a\":\r1}"));
+        assert_eq!(next().await.as_deref(), Some(&b"id: 1-0\ndata: \n\n"[..]));
+        assert_eq!(next().await.as_deref(), Some(&b"data: {\"a\": 1}\n\n"[..]));
+        let began = Instant::now();
+        assert_eq!(next().await.as_deref(), Some(COMMENT));
+        assert_eq!(began.elapsed(), events::KEEP_ALIVE);
+        drop(sender);
+        assert_eq!(next().await, None);
     }
 
     #[test]
