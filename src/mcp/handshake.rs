@@ -29,7 +29,7 @@ pub struct HandshakeInfo {
     /// `serverInfo.version`, at most 256 characters; `None` if it is missing.
     pub server_version: Option<Box<str>>,
     /// `serverInfo` as the child sent it, with title and icons; `null` if it is no object, or longer than 64 KiB.
-    pub server_info: Value,
+    pub server_info: Box<Value>,
     /// The `capabilities` object as the child sent it; `null` if it is missing.
     pub capabilities: Value,
     /// The `instructions` text; `None` if it is missing.
@@ -124,8 +124,8 @@ fn facts(version: &str, info: &Value, result: &Value) -> HandshakeInfo {
         server_name: text(&info["name"]),
         server_version: text(&info["version"]),
         server_info: match info.is_object() && info.to_string().len() <= MAX_SERVER_INFO {
-            true => info.clone(),
-            false => Value::Null,
+            true => Box::new(info.clone()),
+            false => Box::default(),
         },
         capabilities: result["capabilities"].clone(),
         instructions: result["instructions"].as_str().map(Into::into),

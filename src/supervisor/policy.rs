@@ -257,60 +257,10 @@ pub(super) fn parse_policy(own: &Map<String, Value>, problems: &mut Problems) ->
     }
     for (member, value) in own {
         let path = format!("{OWN_MEMBER}.{member}");
+        if parse_choice(member, value, &path, &mut policy, problems) {
+            continue;
+        }
         match member.as_str() {
-            "era" => match value.as_str() {
-                Some("auto") => policy.era = EraChoice::Auto,
-                Some("legacy") => policy.era = EraChoice::Legacy,
-                Some("modern") => policy.era = EraChoice::Modern,
-                _ => drop(problems.add::<()>(&path, "must be \"auto\", \"legacy\" or \"modern\"")),
-            },
-            "restart" => match value.as_str() {
-                Some("always") => policy.restart = RestartPolicy::Always,
-                Some("on-failure") => policy.restart = RestartPolicy::OnFailure,
-                Some("never") => policy.restart = RestartPolicy::Never,
-                _ => drop(problems.add::<()>(&path, "must be \"always\", \"on-failure\" or \"never\"")),
-            },
-            "start" => match value.as_str() {
-                Some("eager") => policy.start = StartMode::Eager,
-                Some("on-demand") => policy.start = StartMode::OnDemand,
-                _ => drop(problems.add::<()>(&path, "must be \"eager\" or \"on-demand\"")),
-            },
-            "update" => match value.as_str() {
-                Some("start-first") => policy.update = UpdateMode::StartFirst,
-                Some("stop-first") => policy.update = UpdateMode::StopFirst,
-                _ => drop(problems.add::<()>(&path, "must be \"start-first\" or \"stop-first\"")),
-            },
-            "replicas" => match parse_replicas(value) {
-                Some(replicas) => policy.replicas = replicas,
-                None => {
-                    let reason = format!(
-                        "must be a whole number from 1 to {MAX_REPLICAS}, or a range such as \"1..4\""
-                    );
-                    problems.add::<()>(&path, &reason);
-                }
-            },
-            "sandbox" => match value.as_str() {
-                Some("none") => policy.sandboxed = false,
-                Some("fs") => policy.sandboxed = true,
-                _ => drop(problems.add::<()>(&path, "must be \"none\" or \"fs\"")),
-            },
-            "pin" => match value.as_str() {
-                Some("off") => policy.pin = PinMode::Off,
-                Some("warn") => policy.pin = PinMode::Warn,
-                Some("block") => policy.pin = PinMode::Block,
-                _ => drop(problems.add::<()>(&path, "must be \"off\", \"warn\" or \"block\"")),
-            },
-            "client_capabilities" => match parse_capabilities(value) {
-                Some(declared) => policy.client_capabilities = declared,
-                None => drop(
-                    problems
-                        .add::<()>(&path, "must be a list of \"elicitation\", \"sampling\" and \"roots\""),
-                ),
-            },
-            "limits" => match value {
-                Value::Object(limits) => policy.limits = parse_limits(limits, &path, problems),
-                _ => drop(problems.add::<()>(&path, "must be an object")),
-            },
             "idle_stop" => set_duration(&mut policy.idle_stop, value, &path, problems),
             "breaker_pause" => set_duration(&mut policy.breaker_pause, value, &path, problems),
             "breaker_failures" => {
@@ -337,6 +287,71 @@ pub(super) fn parse_policy(own: &Map<String, Value>, problems: &mut Problems) ->
         }
     }
     policy
+}
+
+/// Reads a setting that is a choice between words, or consists of others. Returns `false` for any other setting.
+fn parse_choice(
+    member: &str,
+    value: &Value,
+    path: &str,
+    policy: &mut Policy,
+    problems: &mut Problems,
+) -> bool {
+    match member {
+        "era" => match value.as_str() {
+            Some("auto") => policy.era = EraChoice::Auto,
+            Some("legacy") => policy.era = EraChoice::Legacy,
+            Some("modern") => policy.era = EraChoice::Modern,
+            _ => drop(problems.add::<()>(path, "must be \"auto\", \"legacy\" or \"modern\"")),
+        },
+        "restart" => match value.as_str() {
+            Some("always") => policy.restart = RestartPolicy::Always,
+            Some("on-failure") => policy.restart = RestartPolicy::OnFailure,
+            Some("never") => policy.restart = RestartPolicy::Never,
+            _ => drop(problems.add::<()>(path, "must be \"always\", \"on-failure\" or \"never\"")),
+        },
+        "start" => match value.as_str() {
+            Some("eager") => policy.start = StartMode::Eager,
+            Some("on-demand") => policy.start = StartMode::OnDemand,
+            _ => drop(problems.add::<()>(path, "must be \"eager\" or \"on-demand\"")),
+        },
+        "update" => match value.as_str() {
+            Some("start-first") => policy.update = UpdateMode::StartFirst,
+            Some("stop-first") => policy.update = UpdateMode::StopFirst,
+            _ => drop(problems.add::<()>(path, "must be \"start-first\" or \"stop-first\"")),
+        },
+        "replicas" => match parse_replicas(value) {
+            Some(replicas) => policy.replicas = replicas,
+            None => {
+                let reason =
+                    format!("must be a whole number from 1 to {MAX_REPLICAS}, or a range such as \"1..4\"");
+                problems.add::<()>(path, &reason);
+            }
+        },
+        "sandbox" => match value.as_str() {
+            Some("none") => policy.sandboxed = false,
+            Some("fs") => policy.sandboxed = true,
+            _ => drop(problems.add::<()>(path, "must be \"none\" or \"fs\"")),
+        },
+        "pin" => match value.as_str() {
+            Some("off") => policy.pin = PinMode::Off,
+            Some("warn") => policy.pin = PinMode::Warn,
+            Some("block") => policy.pin = PinMode::Block,
+            _ => drop(problems.add::<()>(path, "must be \"off\", \"warn\" or \"block\"")),
+        },
+        "client_capabilities" => match parse_capabilities(value) {
+            Some(declared) => policy.client_capabilities = declared,
+            None => drop(
+                problems.add::<()>(path, "must be a list of \"elicitation\", \"sampling\" and \"roots\""),
+            ),
+        },
+        "limits" => match value {
+            Value::Object(limits) => policy.limits = parse_limits(limits, path, problems),
+            _ => drop(problems.add::<()>(path, "must be an object")),
+        },
+        _ => return false,
+    }
+    true
 }
 
 /// Reads what children may ask of their client: a list of names, each at most once.

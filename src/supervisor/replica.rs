@@ -526,7 +526,7 @@ fn introduction(introduced: &HandshakeOutcome) -> ServerInfo {
         modern: introduced.era == Era::Modern,
         server_name: facts.server_name.clone(),
         server_version: facts.server_version.clone(),
-        server_info: facts.server_info.clone(),
+        server_info: (*facts.server_info).clone(),
         capabilities: facts.capabilities.clone(),
         instructions: facts.instructions.clone(),
     }

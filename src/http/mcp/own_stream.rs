@@ -29,11 +29,12 @@ impl LegacyCall<'_> {
             return Err(Fault::http(StatusCode::METHOD_NOT_ALLOWED, text));
         }
         let seen = last_event(self.headers);
-        if let Some((stream, after)) = seen.filter(|(stream, _)| *stream != OWN) {
-            if let Some(outlet) = session.outlet(stream) {
-                return Ok(self.replay(session, None, outlet.read_after(after)));
-            }
-            // What is left of it cannot be told any more. An error would be taken for the end of the session.
+        // What is left of a stream that is not kept any more cannot be told. An error would be taken for the end of the
+        // session, and so the own stream is opened.
+        let broken = seen.filter(|(stream, _)| *stream != OWN);
+        let broken = broken.and_then(|(stream, after)| Some((session.outlet(stream)?, after)));
+        if let Some((outlet, after)) = broken {
+            return Ok(self.replay(session, None, outlet.read_after(after)));
         }
         let permit = self.state.streams(self.settings).open(self.caller.key_id().clone());
         let permit = permit.map_err(|full| Fault::http(StatusCode::SERVICE_UNAVAILABLE, full.to_string()))?;

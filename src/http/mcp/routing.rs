@@ -144,11 +144,9 @@ impl Router<'_> {
         let (mut bare, mut cut) = (None, None);
         for (at, _) in aggregate.of(self.caller) {
             let Some(lists) = lists(at) else { continue };
-            if has(&lists, kind, name) {
-                if bare.replace(at).is_some() {
-                    let text = format!("'{name}' is what several servers have: name it as the list does");
-                    return Err(Fault::answer(INVALID_PARAMS, text));
-                }
+            if has(&lists, kind, name) && bare.replace(at).is_some() {
+                let text = format!("'{name}' is what several servers have: name it as the list does");
+                return Err(Fault::answer(INVALID_PARAMS, text));
             }
             cut = cut.or_else(|| {
                 let own = names(&lists, kind).find(|own| aggregate.prefixes.name(at, own) == name)?;

@@ -96,7 +96,7 @@ pub fn of_next_hop(params: &str, is_modern_client: bool) -> Bytes {
         return copied(params);
     }
     let mut out = vec![b'{'];
-    members.write(&mut out, |name| !dropped(name) && !(has_token && name == "_meta"));
+    members.write(&mut out, |name| !(dropped(name) || has_token && name == "_meta"));
     if let Some(meta) = meta.filter(|_| has_token) {
         let mut rest = vec![b'{'];
         meta.write(&mut rest, |name| name != PROGRESS_TOKEN);

@@ -106,7 +106,7 @@ impl<'a> Reply<'a> {
         let is_untold = is_odd && content.is_none_or(|content| !has_text(content));
         let mut out = vec![b'{'];
         self.members.write(&mut out, |name| {
-            !modern(name) && !(is_odd && name == "structuredContent") && !(is_untold && name == "content")
+            !(modern(name) || is_odd && name == "structuredContent" || is_untold && name == "content")
         });
         if let (true, Some(structured)) = (is_untold, structured) {
             push_member(&mut out, "content", &with_text(content, structured.get()));
