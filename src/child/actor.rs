@@ -14,13 +14,13 @@ use super::counters::Counters;
 use super::handshake::{self, HandshakeOutcome, Opening};
 use super::interest::Interests;
 use super::log::{ServerLog, Words};
-use super::notices::Notices;
+use super::notices::{Notices, Notification};
 use super::probe::{self, Activity, MISSES, ProbeResult, ProbeSettings, StartView};
 use super::refresh::{self, Company, ListChanges};
 use super::request::HandshakeError;
 use super::stderr;
 use super::teller::Teller;
-use super::wire::{self, Control, Notification, WireConfig, WireEnd};
+use super::wire::{self, Control, WireConfig, WireEnd};
 use crate::jsonrpc::Oversize;
 use crate::mcp::{Declared, Era};
 use crate::process::{

@@ -34,11 +34,10 @@ pub use exchange::{ClientPort, Disposition, Event, Exchange, PushedRequest};
 pub use handshake::{HandshakeOutcome, Opening};
 pub use interest::{Interest, Interests, TooManyResources, Wishes};
 pub use log::{LogLine, ServerLog, Stream, Words};
-pub use notices::{Notices, NoticesOfAll};
+pub use notices::{Notices, NoticesOfAll, Notification};
 pub use pending::{Limits, Pending};
 pub use probe::{ProbeResult, ProbeSettings, StartPhase, StartView};
 pub use request::HandshakeError;
-pub use wire::Notification;
 
 #[cfg(test)]
 mod actor_tests;

@@ -3,14 +3,24 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::broadcast;
-
-use super::wire::Notification;
 
 /// Number of notifications buffered for those who subscribe; when more arrive, the oldest are dropped.
 const MAX_NOTICES: usize = 64;
 /// The same for those who follow all servers.
 const MAX_OF_ALL: usize = 1024;
+
+/// A notification of the child that does not belong to one call.
+#[derive(Debug, Clone)]
+pub struct Notification {
+    /// Number of the run that sent it.
+    pub incarnation: u64,
+    /// Name of the method.
+    pub method: Arc<str>,
+    /// The `params`, raw JSON; `None` if there are none or they exceed 64 KiB.
+    pub params: Option<Bytes>,
+}
 
 /// Channel of what all servers announce. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -21,7 +21,7 @@ use super::exchange::{
 };
 use super::log::{ServerLog, Stream, printable};
 use super::noise::Noise;
-use super::notices::Notices;
+use super::notices::{Notices, Notification};
 use super::parked::Parked;
 use super::pending::Pending;
 use super::probe::Activity;
@@ -72,17 +72,6 @@ pub(super) enum WireEnd {
     Oversize(Oversize),
     /// The child writes, but no messages.
     OnlyNoise,
-}
-
-/// A notification of the child that does not belong to one call.
-#[derive(Debug, Clone)]
-pub struct Notification {
-    /// Number of the run that sent it.
-    pub incarnation: u64,
-    /// Name of the method.
-    pub method: Arc<str>,
-    /// The `params`, raw JSON; `None` if there are none or they exceed 64 KiB.
-    pub params: Option<Bytes>,
 }
 
 /// Channels and settings of the task.

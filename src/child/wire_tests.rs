@@ -13,11 +13,11 @@ use super::call::{Call, Link, Outcome};
 use super::counters::Counters;
 use super::exchange::{ClientPort, Disposition, Event, Exchange, PushedRequest};
 use super::log::ServerLog;
-use super::notices::{Notices, NoticesOfAll};
+use super::notices::{Notices, NoticesOfAll, Notification};
 use super::pending::Limits;
 use super::probe::Activity;
 use super::refresh::ListChanges;
-use super::wire::{self, Notification, WireConfig};
+use super::wire::{self, WireConfig};
 use crate::mcp::{Answer, Era};
 
 /// A child that the test plays.

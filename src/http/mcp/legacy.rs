@@ -219,7 +219,7 @@ impl LegacyCall<'_> {
     /// basic/transports).
     async fn forward(&self, session: &Arc<Session>, request: &Request<'_>) -> Result<Response, Fault> {
         let router = Router { gateway: self.gateway, caller: self.caller, target: self.target };
-        let routed = router.route(request)?;
+        let routed = router.find(request)?;
         if let Some(context) = self.context {
             routed.record(self.gateway, context, request);
         }

@@ -77,7 +77,7 @@ impl Call<'_> {
         envelope: check::Envelope,
     ) -> Result<Response, Fault> {
         let params = &self.request.params;
-        let routed = self.router().route(self.request)?;
+        let routed = self.router().find(self.request)?;
         routed.record(self.gateway, self.context, self.request);
         let Routed { server, asked, members, back } = routed;
         if let Asked::Tool(tool) = &asked {

@@ -66,7 +66,7 @@ pub(super) struct Router<'a> {
 impl Router<'_> {
     /// Returns what a request asks of which server. Refuses what the server has not announced, what the gateway does not
     /// pass on, and parameters that lack what is checked here.
-    pub(super) fn route(&self, request: &Request<'_>) -> Result<Routed, Fault> {
+    pub(super) fn find(&self, request: &Request<'_>) -> Result<Routed, Fault> {
         let params = &request.params;
         match &*request.method {
             method::TOOLS_CALL => {
