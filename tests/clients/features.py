@@ -1,0 +1,403 @@
+"""What is tried with each client written in Python, once for all of them.
+
+A client is an adapter: a subclass of `Client` that says how its library does a thing. What it does not define, the
+library does not offer. Each feature's outcome is printed as one line of JSON, which run.py reads:
+
+    {"feature": "tools", "outcome": "ok" | "no" | "none", "detail": "..."}
+"""
+
+import asyncio
+import contextlib
+import json
+import re
+import sys
+import time
+import traceback
+
+REVISION = {"legacy": "2025-11-25", "modern": "2026-07-28", "auto": "2026-07-28"}
+# The tools of child.py, three more than the fixture has.
+TOOLS, RESOURCES, TEMPLATES, PROMPTS = 32, 3, 1, 5
+WATCHED = "test://watched-resource"
+MODEL_SAYS = "forty-two, said the model"
+ROOT = "file:///a/folder/of/the/client"
+# One thing here takes twelve seconds, and some processes take a while to start.
+PATIENCE_S = 20
+# How soon a notification has to come.
+SOON_S = 5
+ROUNDS = 10
+
+
+class NotOffered(Exception):
+    """The library has nothing for it."""
+
+
+class Wrong(Exception):
+    """It was done, and what came of it is not what should have."""
+
+
+class Heard:
+    """What came without being asked for, and the name that this client's user answers with."""
+
+    def __init__(self, name):
+        self.name = name
+        self.declines = False
+        self.logs = []
+        self.updated = []
+        self.changes = 0
+
+    def log(self, text):
+        self.logs.append(str(text))
+
+    def update(self, uri):
+        self.updated.append(str(uri))
+
+    def change(self):
+        self.changes += 1
+
+    def answer(self, properties):
+        """What this client's user does with a form: an action, and the content that goes with it."""
+        if self.declines:
+            return {"action": "decline"}
+        return {"action": "accept", "content": {name: self.name for name in properties}}
+
+
+class Client:
+    """An adapter. What a library has nothing for stays as it is here."""
+
+    def __init__(self, url, era, heard):
+        self.url, self.era, self.heard = url, era, heard
+
+    async def __aenter__(self):
+        raise NotImplementedError
+
+    async def __aexit__(self, *error):
+        raise NotImplementedError
+
+    def version(self):
+        """The revision that was agreed on; None where the library keeps it to itself."""
+        return None
+
+    async def tools(self):
+        raise NotOffered
+
+    async def resources(self):
+        raise NotOffered
+
+    async def templates(self):
+        raise NotOffered
+
+    async def prompts(self):
+        raise NotOffered
+
+    async def call(self, name, arguments=None, on_progress=None):
+        """The text of the result, and whether it was an error."""
+        raise NotOffered
+
+    async def read(self, uri):
+        raise NotOffered
+
+    async def prompt(self, name, arguments):
+        raise NotOffered
+
+    async def complete(self, prompt, argument, value):
+        raise NotOffered
+
+    async def cancel_a_call(self, name):
+        """Begins a call, and gives it up as this library's users would."""
+        raise NotOffered
+
+    async def watch(self, uri):
+        """From now on changes of this resource are heard of."""
+        raise NotOffered
+
+    async def listen(self):
+        """From now on changes of the list of tools are heard of."""
+        raise NotOffered
+
+    async def ask_for_logs(self):
+        """From now on messages of every level are wanted."""
+        raise NotOffered
+
+    # What the callbacks of a library can do. Unasked logs are a matter of the legacy era.
+    progresses = logs = elicits = samples = has_roots = True
+
+
+def require(condition, otherwise):
+    if not condition:
+        raise Wrong(otherwise)
+
+
+def need(offered):
+    if not offered:
+        raise NotOffered
+
+
+async def within(seconds, condition):
+    """Whether a condition comes true in time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        await asyncio.sleep(0.02)
+    return True
+
+
+async def tools(client):
+    names = await client.tools()
+    require(len(names) == TOOLS and "test_simple_text" in names, f"{len(names)} tools")
+
+
+async def resources(client):
+    uris = [str(uri) for uri in await client.resources()]
+    require(len(uris) == RESOURCES and WATCHED in uris, f"resources {uris}")
+
+
+async def templates(client):
+    found = await client.templates()
+    require(len(found) == TEMPLATES, f"templates {found}")
+
+
+async def prompts(client):
+    names = await client.prompts()
+    require(len(names) == PROMPTS and "test_simple_prompt" in names, f"prompts {names}")
+
+
+async def simple(client):
+    text, failed = await client.call("test_simple_text")
+    require("One sentence" in text and not failed, f"{text!r}, failed: {failed}")
+
+
+async def progress(client):
+    need(client.progresses)
+    events = []
+    await client.call("test_tool_with_progress", on_progress=lambda done: events.append(float(done)))
+    # The last may be behind the answer on its way through the library's tasks.
+    await within(1, lambda: len(events) >= 3)
+    require(events == [0, 50, 100], f"events {events}")
+
+
+async def unasked_logs(client):
+    """Most clients of the legacy era never say a level, and most servers send them everything then."""
+    need(client.logs and client.era == "legacy")
+    await hear_logs(client)
+
+
+async def logging(client):
+    need(client.logs)
+    await client.ask_for_logs()
+    await hear_logs(client)
+
+
+async def hear_logs(client):
+    client.heard.logs.clear()
+    await client.call("test_tool_with_logging")
+    await within(1, lambda: len(client.heard.logs) >= 3)
+    require(len(client.heard.logs) == 3, f"heard {client.heard.logs}")
+
+
+async def elicitation(client):
+    need(client.elicits)
+    text, failed = await client.call("test_elicitation", {"message": "Who are you?"})
+    require(client.heard.name in text and not failed, f"{text!r}, failed: {failed}")
+
+
+async def sampling(client):
+    need(client.samples)
+    text, failed = await client.call("test_sampling", {"prompt": "What is the answer?"})
+    require(MODEL_SAYS in text and not failed, f"{text!r}, failed: {failed}")
+
+
+async def decline(client):
+    need(client.elicits)
+    client.heard.declines = True
+    try:
+        text, failed = await client.call("test_elicitation", {"message": "Who are you?"})
+    finally:
+        client.heard.declines = False
+    require('"decline"' in text and not failed, f"{text!r}, failed: {failed}")
+
+
+async def two_rounds(client):
+    """A tool that asks, and asks again knowing the first answer."""
+    need(client.elicits)
+    text, failed = await client.call("test_input_required_result_multi_round")
+    require(f"{client.heard.name} likes {client.heard.name}" in text and not failed, f"{text!r}, failed: {failed}")
+
+
+async def asking_prompt(client):
+    need(client.elicits)
+    text = await client.prompt("test_input_required_result_prompt", {})
+    require(client.heard.name in text, repr(text))
+
+
+async def roots(client):
+    need(client.has_roots)
+    text, failed = await client.call("test_input_required_result_list_roots")
+    require(ROOT in text and not failed, f"{text!r}, failed: {failed}")
+
+
+async def three_questions(client):
+    """A form, a completion and the roots, all at once."""
+    need(client.elicits and client.samples and client.has_roots)
+    text, failed = await client.call("test_input_required_result_multiple_inputs")
+    require("3 answers" in text and MODEL_SAYS in text and not failed, f"{text!r}, failed: {failed}")
+
+
+async def slow(client):
+    """One server is enough for this: it takes twelve seconds, and is a matter of the gateway alone."""
+    need(client.url.endswith("/dual"))
+    text, failed = await client.call("test_slow")
+    require("There at last" in text and not failed, f"{text!r}, failed: {failed}")
+
+
+async def error(client):
+    text, failed = await client.call("test_error_handling")
+    require(failed and "nothing but fail" in text, f"{text!r}, failed: {failed}")
+
+
+async def read(client):
+    text = await client.read("test://static-text")
+    require(text == "A text that stays as it is.", repr(text))
+
+
+async def prompt(client):
+    text = await client.prompt("test_prompt_with_arguments", {"arg1": "red", "arg2": "blue"})
+    require("'red'" in text and "'blue'" in text, repr(text))
+
+
+async def complete(client):
+    values = await client.complete("test_prompt_with_arguments", "arg1", "test")
+    require(list(values) == ["test", "testing"], f"values {values}")
+
+
+async def cancel(client):
+    async def given_up():
+        # Digits, because some libraries wrap the text in something of their own.
+        return int(re.search(r"\d+", (await client.call("test_count_given_up"))[0])[0])
+
+    before = await given_up()
+    await client.cancel_a_call("test_wait_long")
+    end = time.monotonic() + SOON_S
+    while (after := await given_up()) == before and time.monotonic() < end:
+        await asyncio.sleep(0.1)
+    require(after == before + 1, f"the server knows of {after - before} given up after {SOON_S} s")
+
+
+async def subscribe(client):
+    await client.watch(WATCHED)
+    client.heard.updated.clear()
+    await client.call("test_trigger_resource_change")
+    require(await within(SOON_S, lambda: WATCHED in client.heard.updated), f"no update after {SOON_S} s")
+
+
+async def list_changed(client):
+    await client.listen()
+    before = client.heard.changes
+    await client.call("test_trigger_tool_change")
+    require(await within(SOON_S, lambda: client.heard.changes > before), f"no change after {SOON_S} s")
+
+
+async def header(client):
+    """An argument that modern clients have to repeat in a header, which they know from the list of tools."""
+    text, failed = await client.call("test_x_mcp_header", {"region": "north", "level": 3})
+    require(text.startswith("Region north, level 3") and not failed, f"{text!r}, failed: {failed}")
+
+
+async def header_unlisted(client):
+    """The same by a client that has not seen the list: it is refused, and has to look."""
+    async with other(client) as second:
+        await header(second)
+
+
+async def beside(client):
+    """The same library twice, so that both use the same ids: nobody gets what is the other's."""
+    async with other(client) as second:
+        for number in range(ROUNDS):
+            mine, yours = f"mine{number}", f"yours{number}"
+            both = [echo(each, word) for each, word in ((client, mine), (second, yours))]
+            (first_text, _), (second_text, _) = await asyncio.gather(*both)
+            require(mine in first_text and yours in second_text, f"{first_text!r} and {second_text!r}")
+
+
+async def ask_beside(client):
+    """Two clients that are asked at the same time, with equal ids: each answers its own question."""
+    need(client.elicits)
+    async with other(client) as second:
+        both = [each.call("test_elicitation", {"message": "Who?"}) for each in (client, second)]
+        texts = [text for text, _ in await asyncio.gather(*both)]
+        fits = [each.heard.name in text for each, text in zip((client, second), texts, strict=True)]
+        require(all(fits), f"{texts}")
+
+
+def echo(client, word):
+    return client.call("json_schema_2020_12_tool", {"name": word, "phone": "1"})
+
+
+@contextlib.asynccontextmanager
+async def other(client):
+    async with type(client)(client.url, client.era, Heard("berta")) as second:
+        yield second
+
+
+FEATURES = [
+    tools, resources, templates, prompts, simple, progress, unasked_logs, logging, error, slow, elicitation, decline,
+    two_rounds, asking_prompt, sampling, roots, three_questions, read, prompt, complete, cancel, subscribe,
+    list_changed, header, header_unlisted, beside, ask_beside,
+]  # fmt: skip
+
+
+def report(feature, outcome, detail=""):
+    print(json.dumps({"feature": feature, "outcome": outcome, "detail": detail}), flush=True)
+
+
+def reason(error):
+    """An error in one line. Groups of them hide what went wrong in their innermost."""
+    while isinstance(error, BaseExceptionGroup) and error.exceptions:
+        error = error.exceptions[0]
+    text = " ".join(str(error).split())
+    return (f"{type(error).__name__}: {text}" if not isinstance(error, Wrong) else text)[:300]
+
+
+@contextlib.asynccontextmanager
+async def tried(feature):
+    """One feature, whose end is reported, whatever it is."""
+    try:
+        # In the same task: what opens a connection must be where it is closed.
+        async with asyncio.timeout(PATIENCE_S):
+            yield
+        report(feature, "ok")
+    except NotOffered:
+        report(feature, "none")
+    except Exception as error:
+        traceback.print_exc()
+        report(feature, "no", reason(error))
+
+
+async def try_all(kind, url, era):
+    client, is_open = kind(url, era, Heard("anna")), False
+    async with tried("open"):
+        await client.__aenter__()
+        is_open = True
+        version = client.version()
+        require(version in (None, REVISION[era]), f"agreed on {version}")
+    if not is_open:
+        return
+    for feature in FEATURES:
+        async with tried(feature.__name__):
+            await feature(client)
+    async with tried("close"):
+        await client.__aexit__(None, None, None)
+
+
+def main(kind):
+    _, url, era = sys.argv
+    asyncio.run(try_all(kind, url, era))
+
+
+async def cancel_task(call):
+    """Gives a call up as asyncio does it, once it is under way."""
+    task = asyncio.ensure_future(call)
+    await asyncio.sleep(0.3)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
