@@ -105,6 +105,14 @@ impl Server {
         if !self.flags.no_resources {
             capabilities["resources"] = json!({});
         }
+        if self.flags.converse {
+            capabilities = json!({
+                "tools": {"listChanged": true},
+                "prompts": {"listChanged": true},
+                "resources": {"listChanged": true, "subscribe": true},
+                "logging": {}
+            });
+        }
         capabilities
     }
 }

@@ -1,5 +1,6 @@
 //! `tools/call`: what each tool does.
 
+use std::collections::VecDeque;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
@@ -11,22 +12,23 @@ use serde_json::{Map, Value, json};
 
 use crate::grandchild::{self, Wanted};
 use crate::output::{self, Output};
-use crate::server::{Ask, Server, result};
+use crate::server::{Ask, Question, Server, result};
 use crate::stats::Stats;
 use crate::timer::Timer;
 use crate::tools;
-use crate::wire::{self, Params, Refusal};
+use crate::wire::{self, Meta, Params, Refusal};
 
 /// One tool call as it came in.
 pub(crate) struct Call<'a> {
     pub(crate) id: &'a str,
     pub(crate) params: &'a Params<'a>,
+    pub(crate) meta: &'a Meta<'a>,
     pub(crate) token: Option<&'a str>,
     pub(crate) modern: bool,
 }
 
 impl Call<'_> {
-    fn arguments(&self) -> Value {
+    pub(crate) fn arguments(&self) -> Value {
         self.params.arguments.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
     }
 
@@ -86,6 +88,11 @@ impl Server {
             "wait_for" => self.wait_for(call, arguments["file"].as_str().unwrap_or_default()),
             "gather" => self.gather(call, count("count"), batch),
             "ask" => return self.ask(call, batch),
+            "interview" if self.flags.converse => return self.interview(call, batch),
+            "report" if self.flags.converse => self.report(call, &arguments, batch),
+            "touch" | "change" | "followed" if self.flags.converse => {
+                return Ok(Some(self.announce(name, &arguments, batch)));
+            }
             "big" => {
                 let bytes = usize::try_from(count("bytes")).unwrap_or_default();
                 return Ok(Some(text(&"b".repeat(bytes))));
@@ -137,7 +144,7 @@ impl Server {
         self.timer.after(delay, move |batch| later.finish(batch));
     }
 
-    fn wait_for(&self, call: &Call<'_>, file: &str) {
+    pub(crate) fn wait_for(&self, call: &Call<'_>, file: &str) {
         let ticket = self.stats.begin(call.id);
         let later = self.later(call, ticket, &text("it is there"));
         look_for(later, file.into());
@@ -191,12 +198,19 @@ impl Server {
             ("sampling/createMessage", json!({"messages": [message], "maxTokens": 16})),
             ("elicitation/create", json!({"message": "Your name?", "requestedSchema": schema})),
             ("fake/unknown", json!({})),
-        ];
-        let ticket = self.stats.begin(call.id);
-        let ask =
-            Ask { call_id: call.id.to_owned(), ticket, answers: Map::new(), outstanding: questions.len() };
+        ]
+        .map(|(method, params)| (method.to_owned(), method.to_owned(), params));
+        let ask = self.begin_to_ask(call, None);
         self.question(ask, &questions, batch);
         Ok(None)
+    }
+}
+
+impl Server {
+    /// A call that is about to ask its client.
+    pub(crate) fn begin_to_ask(&self, call: &Call<'_>, rounds: Option<VecDeque<Vec<Question>>>) -> Ask {
+        let (call_id, ticket) = (call.id.to_owned(), self.stats.begin(call.id));
+        Ask { call_id, ticket, answers: Map::new(), outstanding: 0, rounds, before: Vec::new() }
     }
 }
 

@@ -1,36 +1,100 @@
 //! What is sent without being asked for: announcements, floods and storms.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use serde_json::{Value, json};
 
 use crate::output::Output;
 use crate::timer::Timer;
 use crate::wire;
 
-/// Who is told that the tools have changed.
+/// Who is told what.
 #[derive(Default)]
 pub(crate) struct Feed {
     pub(crate) legacy: AtomicBool,
-    listens: Mutex<Vec<String>>,
+    parts: Mutex<Parts>,
+}
+
+#[derive(Default)]
+struct Parts {
+    /// The open `subscriptions/listen` by their ids, raw JSON, each with its filter.
+    listens: BTreeMap<String, Value>,
+    /// Resources that the legacy session follows.
+    followed: BTreeSet<String>,
+    level: Option<String>,
 }
 
 impl Feed {
     /// Adds a `tools/list_changed` for each listener: one for the legacy session, one for each
     /// `subscriptions/listen`.
     pub(crate) fn tools_changed(&self, output: &Output, batch: &mut Vec<u8>) {
-        const METHOD: &str = "notifications/tools/list_changed";
+        self.changed("tools", output, batch);
+    }
+
+    /// The same for any list.
+    pub(crate) fn changed(&self, list: &str, output: &Output, batch: &mut Vec<u8>) {
+        let method = format!("notifications/{list}/list_changed");
         if self.legacy.load(Ordering::Relaxed) {
-            output.frame(batch, &wire::notification(METHOD, "{}"));
+            output.frame(batch, &wire::notification(&method, "{}"));
         }
-        for id in self.listens().iter() {
-            output.frame(batch, &wire::notification(METHOD, &subscription(id, "")));
+        for (id, wanted) in &self.parts().listens {
+            if wanted[format!("{list}ListChanged")] == true {
+                output.frame(batch, &wire::notification(&method, &subscription(id, "")));
+            }
         }
     }
 
-    /// The ids of the open `subscriptions/listen`.
-    pub(crate) fn listens(&self) -> MutexGuard<'_, Vec<String>> {
-        self.listens.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Tells who follows a resource that it was updated.
+    pub(crate) fn updated(&self, uri: &str, output: &Output, batch: &mut Vec<u8>) {
+        const METHOD: &str = "notifications/resources/updated";
+        let parts = self.parts();
+        if parts.followed.contains(uri) {
+            output.frame(batch, &wire::notification(METHOD, &json!({"uri": uri}).to_string()));
+        }
+        for (id, wanted) in &parts.listens {
+            let uris = wanted["resourceSubscriptions"].as_array();
+            if uris.is_some_and(|uris| uris.iter().any(|wanted| wanted == uri)) {
+                let more = format!(r#","uri":{}"#, wire::quoted(uri));
+                output.frame(batch, &wire::notification(METHOD, &subscription(id, &more)));
+            }
+        }
+    }
+
+    pub(crate) fn listen(&self, id: &str, filter: &str) {
+        let filter = serde_json::from_str(filter).unwrap_or_default();
+        self.parts().listens.insert(id.to_owned(), filter);
+    }
+
+    pub(crate) fn unlisten(&self, id: &str) {
+        self.parts().listens.remove(id);
+    }
+
+    pub(crate) fn follow(&self, uri: &str, on: bool) {
+        let mut parts = self.parts();
+        match on {
+            true => parts.followed.insert(uri.to_owned()),
+            false => parts.followed.remove(uri),
+        };
+    }
+
+    pub(crate) fn set_level(&self, level: &str) {
+        self.parts().level = Some(level.to_owned());
+    }
+
+    /// The resources that are followed in either way, and the level.
+    pub(crate) fn report(&self) -> Value {
+        let parts = self.parts();
+        let listened = parts.listens.values().filter_map(|wanted| wanted["resourceSubscriptions"].as_array());
+        let listened = listened.flatten().filter_map(Value::as_str).map(str::to_owned);
+        let followed: BTreeSet<String> = parts.followed.iter().cloned().chain(listened).collect();
+        json!({"followed": followed, "level": parts.level})
+    }
+
+    fn parts(&self) -> MutexGuard<'_, Parts> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -27,6 +27,8 @@ which server
   --page-loop       tools/list never ends: every page names a next one
   --count-file P    append one byte to P for each tools/call, before it is carried out
   --ask-on-init     send roots/list right after notifications/initialized (legacy)
+  --converse        log messages, updates of resources and changes of all lists are announced, and there
+                    are the tools of conversation
 
 start and end
   --exit CODE       exit at once
@@ -74,6 +76,15 @@ tools
                           and setsid); answers its pid
   change_tools            adds a tool and sends notifications/tools/list_changed
   log_stderr {bytes}      writes so many bytes of lines to stderr, then answers
+
+tools of conversation
+  interview {rounds}      asks its client, round by round, what the lists of {method, params} say, and
+                          reports the answers of each round by q0, q1, ...; in the modern era by
+                          input_required, with what was answered so far as the state
+  report {file, level?}   sends a progress notification and a log message, answers when there is a file
+  touch {uri}             tells who follows this resource that it was updated
+  change {list}           tells that this list (tools, prompts, resources) has changed
+  followed                the resources that are followed and the level of log messages that was set
 ";
 
 /// Which protocol era is played.
@@ -113,6 +124,7 @@ pub(crate) struct Flags {
     pub(crate) page_loop: bool,
     pub(crate) count_file: Option<PathBuf>,
     pub(crate) ask_on_init: bool,
+    pub(crate) converse: bool,
     pub(crate) exit: Option<u8>,
     pub(crate) hang_init: bool,
     pub(crate) slow_init: Duration,
@@ -161,6 +173,7 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Command, String> {
             "--page-loop" => flags.page_loop = true,
             "--count-file" => flags.count_file = Some(value()?.into()),
             "--ask-on-init" => flags.ask_on_init = true,
+            "--converse" => flags.converse = true,
             "--exit" => flags.exit = Some(number(flag, value()?)?),
             "--hang-init" => flags.hang_init = true,
             "--slow-init" => flags.slow_init = Duration::from_millis(number(flag, value()?)?),

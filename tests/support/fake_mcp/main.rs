@@ -4,6 +4,7 @@
 
 mod answers;
 mod call;
+mod converse;
 mod feed;
 mod flags;
 mod grandchild;

@@ -1,6 +1,6 @@
 //! Reading, the eras, and every method but `tools/call`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io::{BufRead, BufReader, Read};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::answers::method_not_found;
 use crate::call::{Call, Later};
+use crate::converse::ASKING;
 use crate::feed::{Feed, flood_notifications, storm, subscription};
 use crate::flags::{Era, Flags, Probe};
 use crate::output::{self, Output};
@@ -25,12 +26,19 @@ pub(crate) const MODERN: &str = "2026-07-28";
 /// A batch of answers is written when it has grown to so many bytes.
 const FULL_BATCH: usize = 256 * 1024;
 
-/// A call of `ask` that waits for the client's answers.
+/// One question to the client: a name for its answer, the method and the parameters.
+pub(crate) type Question = (String, String, Value);
+
+/// A call of `ask` or `interview` that waits for the client's answers.
 pub(crate) struct Ask {
     pub(crate) call_id: String,
     pub(crate) ticket: u64,
     pub(crate) answers: Map<String, Value>,
     pub(crate) outstanding: usize,
+    /// What is to be asked after that; `None` for a call of `ask`, which asks once.
+    pub(crate) rounds: Option<VecDeque<Vec<Question>>>,
+    /// The answers of the rounds before.
+    pub(crate) before: Vec<Value>,
 }
 
 /// What a request is answered with; `None` for not now, or never.
@@ -55,7 +63,7 @@ pub(crate) struct Server {
     pub(crate) gathered: Vec<Later>,
     next_request: u64,
     /// Requests to the client: id → the number of the ask and the method.
-    questions: HashMap<u64, (u64, &'static str)>,
+    questions: HashMap<u64, (u64, String)>,
     asks: HashMap<u64, Ask>,
 }
 
@@ -138,7 +146,8 @@ impl Server {
             Err(refusal) => return self.refuse(id, &refusal, batch),
         };
         if method == "tools/call" {
-            let call = Call { id, params: &params, token: meta.progress_token.map(RawValue::get), modern };
+            let token = meta.progress_token.map(RawValue::get);
+            let call = Call { id, params: &params, meta: &meta, token, modern };
             return self.call(&call, batch);
         }
         let answer = if modern {
@@ -219,6 +228,15 @@ impl Server {
                 Ok(self.delayed(id, false, self.initialize(params)))
             }
             "ping" => Ok(Some(json!({}))),
+            "logging/setLevel" if self.flags.converse => {
+                self.feed.set_level(params.level.as_deref().unwrap_or_default());
+                Ok(Some(json!({})))
+            }
+            "resources/subscribe" | "resources/unsubscribe" if self.flags.converse => {
+                let uri = params.uri.as_deref().unwrap_or_default();
+                self.feed.follow(uri, method == "resources/subscribe");
+                Ok(Some(json!({})))
+            }
             "server/discover" => match self.flags.probe {
                 Probe::MethodNotFound => Err(method_not_found(method)),
                 Probe::Invalid => Err(Refusal::new(-32602, "Invalid request parameters")),
@@ -250,9 +268,12 @@ impl Server {
                 Ok(answer)
             }
             "subscriptions/listen" => {
-                self.feed.listens().push(id.to_owned());
-                let agreed = r#","notifications":{"toolsListChanged":true}"#;
-                let params = subscription(id, agreed);
+                let agreed = match params.notifications {
+                    Some(wanted) if self.flags.converse => wanted.get(),
+                    _ => r#"{"toolsListChanged":true}"#,
+                };
+                self.feed.listen(id, agreed);
+                let params = subscription(id, &format!(r#","notifications":{agreed}"#));
                 let frame = wire::notification("notifications/subscriptions/acknowledged", &params);
                 self.output.frame(batch, &frame);
                 Ok(None)
@@ -290,7 +311,7 @@ impl Server {
                 let params = raw.and_then(|raw| serde_json::from_str::<Params<'_>>(raw.get()).ok());
                 if let Some(id) = params.and_then(|params| params.request_id) {
                     self.stats.cancelled(id, self.flags.ignore_cancel);
-                    self.feed.listens().retain(|listen| listen != id.get());
+                    self.feed.unlisten(id.get());
                 }
             }
             _ => {}
@@ -319,12 +340,12 @@ impl Server {
 
     /// Sends the questions of one `ask`. Ids count from 0, as in all real servers, so they collide
     /// with the client's own.
-    pub(crate) fn question(&mut self, ask: Ask, questions: &[(&'static str, Value)], batch: &mut Vec<u8>) {
+    pub(crate) fn question(&mut self, ask: Ask, questions: &[Question], batch: &mut Vec<u8>) {
         let number = ask.ticket;
-        self.asks.insert(number, ask);
-        for (method, params) in questions {
+        self.asks.insert(number, Ask { outstanding: questions.len(), ..ask });
+        for (name, method, params) in questions {
             let id = self.next_request_id();
-            self.questions.insert(id, (number, method));
+            self.questions.insert(id, (number, name.clone()));
             self.output.frame(batch, &wire::request(id, method, &params.to_string()));
         }
     }
@@ -336,7 +357,7 @@ impl Server {
     }
 
     fn response(&mut self, id: &str, message: &Message<'_>, batch: &mut Vec<u8>) {
-        let Some((number, method)) = id.parse().ok().and_then(|id| self.questions.remove(&id)) else {
+        let Some((number, name)) = id.parse().ok().and_then(|id| self.questions.remove(&id)) else {
             return;
         };
         let Some(ask) = self.asks.get_mut(&number) else { return };
@@ -346,15 +367,22 @@ impl Server {
             (None, Some(error)) => json!({"error": value(error)}),
             (None, None) => json!({}),
         };
-        ask.answers.insert(method.to_owned(), answer);
+        ask.answers.insert(name, answer);
         ask.outstanding -= 1;
         if ask.outstanding > 0 {
             return;
         }
-        if let Some(ask) = self.asks.remove(&number)
-            && self.stats.finish(ask.ticket)
-        {
-            let body = crate::call::content(&Value::Object(ask.answers));
+        let Some(mut ask) = self.asks.remove(&number) else { return };
+        let answers = Value::Object(std::mem::take(&mut ask.answers));
+        if let Some(rounds) = &mut ask.rounds {
+            ask.before.push(answers.clone());
+            if let Some(next) = rounds.pop_front() {
+                return self.question(ask, &next, batch);
+            }
+        }
+        if self.stats.finish(ask.ticket) {
+            let said = if ask.rounds.is_some() { json!({"rounds": ask.before}) } else { answers };
+            let body = crate::call::content(&said);
             let frame = wire::response(&ask.call_id, &result(false, false, &body));
             self.output.call_reply(batch, &ask.call_id, &frame);
         }
@@ -367,7 +395,7 @@ impl Server {
 
 /// Dresses a result body, a JSON object, for its era.
 pub(crate) fn result(modern: bool, cacheable: bool, body: &str) -> String {
-    if !modern {
+    if !modern || body.starts_with(ASKING) {
         return body.to_owned();
     }
     let cache = if cacheable { r#""ttlMs":0,"cacheScope":"private","# } else { "" };

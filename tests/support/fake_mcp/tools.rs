@@ -38,10 +38,19 @@ pub(crate) const OWN: [(&str, &str); 20] = [
     ("reply", ""),
 ];
 
+/// The same of those that are only there with `--converse`.
+const CONVERSE: [(&str, &str); 5] = [
+    ("interview", "Asks the client in rounds, and reports its answers."),
+    ("report", "Tells how far it is, and answers when there is a file."),
+    ("touch", "Tells that a resource was updated."),
+    ("change", "Tells that a list has changed."),
+    ("followed", "Returns which resources are followed."),
+];
+
 /// The tools as `tools/list` shows them: the own ones, then further ones that echo, then `added`; over
 /// all that the entries of the file.
 pub(crate) fn list(flags: &Flags, added: usize) -> Vec<Value> {
-    let mut tools = scripted(flags.tools, added);
+    let mut tools = scripted(flags.converse, flags.tools, added);
     let file = flags.tools_file.as_ref().and_then(|path| std::fs::read(path).ok());
     let given: Vec<Value> = file.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
     for entry in given {
@@ -53,8 +62,9 @@ pub(crate) fn list(flags: &Flags, added: usize) -> Vec<Value> {
     tools
 }
 
-fn scripted(further: usize, added: usize) -> Vec<Value> {
+fn scripted(converse: bool, further: usize, added: usize) -> Vec<Value> {
     let own = OWN.iter().map(|(name, description)| entry(name, description));
+    let own = own.chain(CONVERSE.iter().filter(|_| converse).map(|(name, said)| entry(name, said)));
     let further = (0..further).map(|n| entry(&format!("tool_{n}"), "Returns its arguments."));
     let added = (0..added).map(|n| entry(&format!("added_{n}"), "Returns its arguments. Came later."));
     own.chain(further).chain(added).collect()

@@ -34,6 +34,14 @@ pub(crate) struct Params<'a> {
     pub(crate) request_id: Option<&'a RawValue>,
     #[serde(rename = "protocolVersion")]
     pub(crate) protocol_version: Option<Cow<'a, str>>,
+    pub(crate) level: Option<Cow<'a, str>>,
+    /// The filter of a `subscriptions/listen`.
+    #[serde(borrow)]
+    pub(crate) notifications: Option<&'a RawValue>,
+    #[serde(borrow, rename = "inputResponses")]
+    pub(crate) input_responses: Option<&'a RawValue>,
+    #[serde(rename = "requestState")]
+    pub(crate) request_state: Option<Cow<'a, str>>,
     #[serde(borrow, rename = "_meta")]
     pub(crate) meta: Option<&'a RawValue>,
 }
@@ -47,6 +55,8 @@ pub(crate) struct Meta<'a> {
     pub(crate) protocol_version: Option<Cow<'a, str>>,
     #[serde(borrow, rename = "io.modelcontextprotocol/clientCapabilities")]
     pub(crate) client_capabilities: Option<&'a RawValue>,
+    #[serde(rename = "io.modelcontextprotocol/logLevel")]
+    pub(crate) log_level: Option<Cow<'a, str>>,
 }
 
 /// A JSON-RPC error to answer with.
