@@ -25,6 +25,7 @@ mod hostile;
 mod hygiene;
 mod logs;
 mod matrix;
+mod mcp;
 mod mcp_cli;
 mod odd_answers;
 mod odd_servers;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{HeaderMap, Request};
 use hyper_util::rt::TokioIo;
@@ -122,6 +123,31 @@ impl Connection {
             check_answer(Place::Answer { method, path, request: &body, status: *status }, headers, answer);
         }
         reply
+    }
+
+    /// Sends a request and returns the head of the answer, and its body to be read piece by piece.
+    pub(crate) async fn begin(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(String, String)],
+        body: Bytes,
+    ) -> Result<(u16, HeaderMap, Incoming), hyper::Error> {
+        let mut request = Request::builder().method(method).uri(path);
+        if !headers.iter().any(|(name, _)| name == "host") {
+            request = request.header("host", &self.host);
+        }
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        for (name, value) in canaries::headers() {
+            request = request.header(name, value);
+        }
+        let request = request.body(Full::new(body)).expect("a valid request");
+        self.sender.ready().await?;
+        let response = timeout(REPLY_TIMEOUT, self.sender.send_request(request)).await;
+        let (head, body) = response.unwrap_or_else(|_| panic!("{method} {path}: no answer"))?.into_parts();
+        Ok((head.status.as_u16(), head.headers, body))
     }
 
     /// Whether another request can go over it.

@@ -10,6 +10,7 @@ pub(crate) mod gateway;
 pub(crate) mod http;
 pub(crate) mod llm;
 pub(crate) mod load;
+pub(crate) mod mcp;
 pub(crate) mod power;
 pub(crate) mod processes;
 pub(crate) mod proxies;
