@@ -112,7 +112,9 @@ async fn check_ready(gateway: &Gateway, server: &str, version: &str, name: &str)
     assert_eq!((&seen["health"], &seen["restarts"]), (&json!("healthy"), &json!(0)), "{server}");
 }
 
-const EVERYTHING: [&str; 13] = [
+/// The two that ask its client are there since the gateway says in its handshake that its clients can be asked for input
+/// and for samples, whichever of them are there.
+const EVERYTHING: [&str; 15] = [
     "echo",
     "get-annotated-message",
     "get-env",
@@ -125,6 +127,8 @@ const EVERYTHING: [&str; 13] = [
     "toggle-simulated-logging",
     "toggle-subscriber-updates",
     "trigger-long-running-operation",
+    "trigger-elicitation-request",
+    "trigger-sampling-request",
     "simulate-research-query",
 ];
 
@@ -352,7 +356,7 @@ async fn a_list_that_changes_right_after_the_handshake_ends_up_whole() {
     // Asked while the server starts: the answer waits for it.
     let early = tools(&gateway, "everything").await;
     assert!(!early.is_empty());
-    wait_until("all thirteen tools are known", DEADLINE, || async {
+    wait_until("all fifteen tools are known", DEADLINE, || async {
         let known: Vec<String> =
             tools(&gateway, "everything").await.into_iter().map(|(name, _)| name).collect();
         (known == EVERYTHING).then_some(())

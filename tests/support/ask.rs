@@ -22,6 +22,10 @@ pub(crate) fn ask<'a>(gateway: &'a Gateway, method: &'a str, path: &'a str) -> A
     if is_plexmcp(path) { ask.with_key() } else { ask }
 }
 
+fn is_mcp(path: &str) -> bool {
+    path.split(['/', '?']).nth(1) == Some("mcp")
+}
+
 fn is_plexmcp(path: &str) -> bool {
     path.split(['/', '?']).nth(1) == Some("v1")
 }
@@ -90,13 +94,28 @@ pub(crate) fn check_shape(method: &str, path: &str, reply: &Reply) {
     }
     assert_eq!(reply.headers["content-type"], "application/json", "{what}");
     let body = reply.json();
-    if is_plexmcp(path) {
+    if is_mcp(path) {
+        check_mcp(reply.status, &body, &what);
+    } else if is_plexmcp(path) {
         check_plexmcp(reply.status, &body, &what);
     } else if reply.status >= 400 && (path, reply.status) != ("/readyz", 503) {
         let error = body["error"].as_str().unwrap_or_else(|| panic!("no error text: {what}"));
         assert!(!error.is_empty(), "{what}");
     } else {
         assert!(body.is_object() && body.get("error").is_none(), "{what}");
+    }
+}
+
+fn check_mcp(status: u16, body: &Value, what: &str) {
+    assert_eq!(body["jsonrpc"], "2.0", "{what}");
+    // An id that could not be read is left out.
+    assert!(body.get("id").is_none_or(|id| id.is_string() || id.is_i64() || id.is_u64()), "{what}");
+    let error = &body["error"];
+    if status >= 400 || !error.is_null() {
+        assert!(error["code"].is_i64() && body.get("result").is_none(), "{what}");
+        assert!(error["message"].as_str().is_some_and(|text| !text.is_empty()), "{what}");
+    } else {
+        assert!(body["result"].is_object(), "{what}");
     }
 }
 

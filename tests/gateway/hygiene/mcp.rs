@@ -1,6 +1,9 @@
-//! What belongs to MCP over HTTP, of which nothing is served yet: its headers change nothing on the
-//! routes that there are, and its endpoint is not there and keeps nothing (D57, D60).
+//! What belongs to MCP over HTTP: its headers change nothing on the routes of the other dialects, its endpoints are
+//! those of servers, and sessions that are over leave nothing (D57, D60). The rest is in `crate::mcp`.
 
+use std::collections::HashSet;
+
+use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::serving;
@@ -8,6 +11,7 @@ use crate::support::ask::ask;
 use crate::support::gateway::{Gateway, INVOKE};
 use crate::support::http::Reply;
 use crate::support::usage::Usage;
+use crate::support::{DEADLINE, wait_until};
 
 /// As specified, as nobody would have them, and for another request than the one they come with.
 const HEADERS: [&[(&str, &str)]; 6] = [
@@ -47,8 +51,14 @@ async fn exchange(gateway: &Gateway, method: &str, path: &str, headers: &[(&str,
 }
 
 #[tokio::test]
-async fn headers_of_mcp_change_nothing_on_the_routes_that_there_are() {
+async fn headers_of_mcp_change_nothing_on_the_other_routes() {
     let gateway = serving("").await;
+    // Which is written down a moment after the server is ready.
+    wait_until("the tools are pinned", DEADLINE, || async {
+        let tools = gateway.server("fake").await["tools"].clone();
+        tools.as_array()?.iter().all(|tool| tool["pin"] == "pinned").then_some(())
+    })
+    .await;
     for (method, path, status) in [
         ("POST", INVOKE, 200),
         ("GET", "/v1/mcps/fake", 200),
@@ -66,31 +76,63 @@ async fn headers_of_mcp_change_nothing_on_the_routes_that_there_are() {
 }
 
 #[tokio::test]
-async fn there_is_no_mcp_endpoint_and_a_thousand_handshakes_leave_nothing_behind() {
+async fn what_is_no_server_has_no_endpoint_of_mcp() {
     let gateway = serving("").await;
-    let hello = json!({
-        "jsonrpc": "2.0", "id": 1, "method": "initialize",
-        "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}
-    });
-    for (method, path) in [("POST", "/mcp"), ("GET", "/mcp"), ("DELETE", "/mcp"), ("POST", "/mcp/fake")] {
+    for (method, path) in [
+        ("POST", "/mcp/fake/more"),
+        ("GET", "/mcp/fake/more"),
+        ("DELETE", "/mcp/fake/more"),
+        ("POST", "/mcp/nobody"),
+        ("POST", "/mcp/%ff"),
+    ] {
         let request = ask(&gateway, method, path).with_key();
-        let request = if method == "POST" { request.json(hello.to_string()) } else { request };
+        let request = if method == "POST" { request.json(hello().to_string()) } else { request };
         let reply = request.header("accept", "application/json, text/event-stream").send().await;
-        assert!(reply.expect(404)["error"].is_string(), "{method} {path}");
+        assert_eq!(reply.expect(404)["error"]["code"], 404, "{method} {path}");
         assert!(!reply.headers.contains_key("mcp-session-id"), "{method} {path}");
     }
+    for method in ["PUT", "PATCH"] {
+        let reply = ask(&gateway, method, "/mcp/fake").with_key().json("{}").send().await;
+        reply.expect(405);
+        assert!(reply.headers.contains_key("allow"), "{:?}", reply.headers);
+    }
+    gateway.stop().await;
+}
+
+fn hello() -> Value {
+    json!({
+        "jsonrpc": "2.0", "id": 1, "method": "initialize",
+        "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}
+    })
+}
+
+#[tokio::test]
+async fn a_thousand_sessions_opened_and_ended_leave_nothing_behind() {
+    let gateway = serving("").await;
     let mut connection = gateway.connect().await;
     let mut before = Usage::of(gateway.pid());
+    let mut ids = HashSet::new();
     // The first half fills what is filled once.
     for number in 0..2_000 {
         if number == 1_000 {
             before = Usage::of(gateway.pid());
         }
-        connection.send("POST", "/mcp", Some(&hello)).await.expect("an answer").expect(404);
+        let opened = connection.send("POST", "/mcp/fake", Some(&hello())).await.expect("an answer");
+        assert_eq!(opened.expect(200)["result"]["protocolVersion"], "2025-11-25");
+        let id = opened.headers["mcp-session-id"].to_str().expect("visible ASCII").to_owned();
+        let named = [("mcp-session-id", id.as_str())];
+        let ended = connection.send_bytes("DELETE", "/mcp/fake", &named, Bytes::new()).await;
+        assert_eq!(ended.expect("an answer").status, 204);
+        assert!(ids.insert(id), "an id that was there before");
     }
     let after = Usage::of(gateway.pid());
-    println!("1,000 introductions: memory {} KiB before and {} KiB after", before.resident, after.resident);
+    println!("1,000 sessions: memory {} KiB before and {} KiB after", before.resident, after.resident);
     assert!(after.resident < before.resident + 4096, "{before:?} {after:?}");
     assert!(after.files <= before.files && after.threads <= before.threads + 2, "{before:?} {after:?}");
+    // The child never heard of them: it was introduced to the gateway once.
+    let stats = gateway.call("fake", "stats", json!({})).await;
+    assert_eq!(stats["client"]["clientInfo"]["name"], "mcpvisor", "{stats}");
+    let greeted = stats["notifications"].as_array().expect("a list").iter();
+    assert_eq!(greeted.filter(|one| one["method"] == "notifications/initialized").count(), 1, "{stats}");
     gateway.stop().await;
 }

@@ -36,7 +36,8 @@ async fn an_unknown_route_is_404_in_the_shape_of_its_dialect_and_asks_for_no_key
         "/v2/mcps",
         "/apiary",
         "/v10",
-        "/mcp",
+        "/mcps",
+        "/mcp/fake/more",
         "/healthz/",
         "/favicon.ico",
     ];
