@@ -11,7 +11,7 @@ use axum::http::{Request, StatusCode};
 use mcpvisor::access::{KeyRing, Plan, Tenancy};
 use mcpvisor::audit::{self, AuditQuery, AuditSettings};
 use mcpvisor::gateway::{
-    Gateway, GatewaySettings, Parts, Principal, State as Running, ToolCall, ToolReply, UnreadLimits,
+    Error, Gateway, GatewaySettings, Parts, Principal, State as Running, ToolCall, ToolReply, UnreadLimits,
 };
 use mcpvisor::http::{self, Guard, PeerInfo};
 use mcpvisor::pins::PinBook;
@@ -164,11 +164,18 @@ impl Inside {
             .header("authorization", format!("Bearer {}", self.key))
             .header("content-type", "application/json")
             .header("x-request-id", &asked.request_id);
+        let request =
+            asked.headers.iter().fold(request, |request, (name, value)| request.header(*name, value));
         (request.body(Pieces::of(&text, gone.clone())).expect("a request"), gone)
     }
 
     /// Asks and waits for the whole answer.
-    async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> axum::response::Response {
+    pub(crate) async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+    ) -> axum::response::Response {
         let asked = Asked { body, ..Asked::of(path) };
         let (request, _) = self.request(method, &asked);
         let Ok(response) = self.guard.call(request.map(Body::new), self.visit()).await;
@@ -223,13 +230,18 @@ impl Inside {
         lines.filter(|line| line["request_id"] == request_id).collect()
     }
 
-    /// Nobody holds a place any more: the key's one call can be made, and the one question asked.
-    pub(crate) async fn holds_nothing(&self, what: &str) {
+    /// Waits until no call is under way, whoever began it.
+    pub(crate) async fn is_quiet(&self, what: &str) {
         wait_until(&format!("no call is in flight after {what}"), async || {
             let server = self.gateway.server(&self.caller, "fake").ok()?;
             (server.in_flight == 0 && server.queued == 0).then_some(())
         })
         .await;
+    }
+
+    /// Nobody holds a place any more: the key's one call can be made, and the one question asked.
+    pub(crate) async fn holds_nothing(&self, what: &str) {
+        self.is_quiet(what).await;
         self.call("echo", what).await;
         // A question that nobody can answer, but that would be refused before if there were no place.
         let question = json!({"server": "none", "query": "Are you there?"});
@@ -245,11 +257,18 @@ impl Inside {
         told["executions"].as_u64().expect("a number")
     }
 
-    /// Calls a tool of the server that runs.
+    /// Calls a tool of the server that runs. A call of a session goes on when its client has left, and holds the key's
+    /// one place until it is over.
     pub(crate) async fn call(&self, tool: &str, what: &str) -> ToolReply {
         let (server, tool) = ("fake".into(), tool.into());
         let call = ToolCall { server, tool, arguments: None, meta: bytes::Bytes::new(), timeout: None };
-        self.gateway.call_tool(&call, &self.caller).await.unwrap_or_else(|error| panic!("{what}: {error}"))
+        wait_until(&format!("the key's place is free after {what}"), async || {
+            match self.gateway.call_tool(&call, &self.caller).await {
+                Err(Error::TooManyCalls { .. }) => None,
+                called => Some(called.unwrap_or_else(|error| panic!("{what}: {error}"))),
+            }
+        })
+        .await
     }
 
     /// All logs that may be followed can be.

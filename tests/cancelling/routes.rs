@@ -22,13 +22,17 @@ pub(crate) struct Asked {
     pub(crate) path: String,
     pub(crate) body: Option<Value>,
     pub(crate) request_id: String,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    /// Whether an answer means that there was a call, which is recorded.
+    pub(crate) is_call: bool,
     /// What is looked at, or tidied up, afterwards.
     pub(crate) done: Option<Done>,
 }
 
 impl Asked {
     pub(crate) fn of(path: impl Into<String>) -> Asked {
-        Asked { path: path.into(), body: None, request_id: format!("cancelled-{}", number()), done: None }
+        let request_id = format!("cancelled-{}", number());
+        Asked { path: path.into(), body: None, request_id, headers: Vec::new(), is_call: true, done: None }
     }
 
     fn with(self, body: Value) -> Asked {
@@ -115,12 +119,66 @@ pub(crate) fn cases(route: &Route) -> Vec<Case> {
         ("GET", "/v1/mcps/{id}/logs") => {
             vec![plain("/v1/mcps/fake/logs", None), plain("/v1/mcps/fake/logs?follow=true", None)]
         }
+        (method, "/mcp" | "/mcp/{server}") => mcp(method, route.path == "/mcp"),
         (method, path) => {
             let name = if path.starts_with("/v1/api-keys") { "none" } else { "fake" };
             let path = path.replace("{id}", name).replace("{name}", name);
             vec![plain(&path, (method != "GET").then(|| json!({})))]
         }
     }
+}
+
+/// The requests of MCP clients of both eras, to the server that runs or to all of them.
+fn mcp(method: &str, to_all: bool) -> Vec<Case> {
+    let path = if to_all { "/mcp" } else { "/mcp/fake" };
+    let tool = if to_all { "fake__sleep" } else { "sleep" };
+    let sleep = json!({"name": tool, "arguments": {"ms": 5}});
+    match method {
+        "POST" => vec![
+            modern("a modern call", path, "tools/call", sleep.clone()),
+            modern("a stream of changes", path, "subscriptions/listen", json!({"notifications": {}})),
+            case("an opening", move |_| Box::pin(async move { Asked { is_call: false, ..hello(path) } })),
+            in_session("a call in a session", path, Some(sleep)),
+        ],
+        _ => vec![in_session("", path, None)],
+    }
+}
+
+fn modern(name: &'static str, path: &'static str, method: &'static str, mut params: Value) -> Case {
+    let is_call = method == "tools/call";
+    let tool = params["name"].as_str().map(str::to_owned);
+    params["_meta"] = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {}
+    });
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+    case(name, move |_| {
+        let headers = [("mcp-protocol-version", "2026-07-28"), ("mcp-method", method)];
+        let headers = headers.into_iter().map(|(name, value)| (name, value.to_owned()));
+        let headers = headers.chain(tool.clone().map(|tool| ("mcp-name", tool))).collect();
+        let asked = Asked { headers, is_call, ..Asked::of(path).with(body.clone()) };
+        Box::pin(async move { asked })
+    })
+}
+
+fn hello(path: &str) -> Asked {
+    let params = json!({"protocolVersion": "2025-11-25", "capabilities": {}});
+    Asked::of(path).with(json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}))
+}
+
+/// A call of a tool in a session, or a request without a body.
+fn in_session(name: &'static str, path: &'static str, call: Option<Value>) -> Case {
+    case(name, move |inside| {
+        let is_call = call.is_some();
+        let body = call
+            .clone()
+            .map(|params| json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}));
+        Box::pin(async move {
+            let opened = inside.ask("POST", path, hello(path).body).await;
+            let id = opened.headers()["mcp-session-id"].to_str().expect("ASCII").to_owned();
+            Asked { headers: vec![("mcp-session-id", id)], is_call, body, ..Asked::of(path) }
+        })
+    })
 }
 
 fn plan(name: &str) -> PlanRecord {
