@@ -363,8 +363,13 @@ impl ChildState {
         let teller = self.teller();
         match (result, &mut self.running) {
             (Ok((link, introduced)), Some(running)) if self.wire_open && self.exit.is_none() => {
+                let before = self.args.catalog.load();
                 self.args.catalog.publish(introduced.catalog.clone());
                 let (notices, incarnation) = (self.args.notices.clone(), self.args.incarnation);
+                // The child before may have had other lists. Those of the first child are told where they take a place.
+                for list in introduced.catalog.differs_from(&before).filter(|_| before.is_loaded()) {
+                    notices.send(Notification { incarnation, method: list.into(), params: None });
+                }
                 let company = refresh::keep_company(Company {
                     link: link.clone(),
                     facts: introduced.facts.clone(),

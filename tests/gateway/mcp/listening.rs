@@ -198,6 +198,11 @@ async fn a_listen_goes_on_with_the_next_child_which_is_told_its_wishes() {
         assert_eq!(tag(&stream.until(UPDATED).await), "l", "{server}");
         client.told("change", json!({"list": "prompts"})).await;
         assert_eq!(tag(&stream.until(PROMPTS).await), "l", "{server}");
+        client.told("change_tools", json!({})).await;
+        assert_eq!(tag(&stream.until(TOOLS).await), "l", "{server}");
+        // The next child does not have the tool that was added.
+        kill(&gateway, server).await;
+        assert_eq!(tag(&stream.until(TOOLS).await), "l", "{server}");
     }
     gateway.stop().await;
 }
