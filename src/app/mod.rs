@@ -10,6 +10,7 @@ mod openness;
 mod owner;
 mod places;
 mod reload;
+mod session_key;
 mod systemd;
 
 use std::collections::HashSet;
@@ -266,7 +267,8 @@ async fn run(
         }
         _ => None,
     };
-    let http = descriptors::fitted(&config.http, &opened.registry.list());
+    let mut http = descriptors::fitted(&config.http, &opened.registry.list());
+    http.mcp.session_key = session_key::load(&config.data_dir);
     let front = HttpServer::bind(http, tls).await.map_err(StartupError::io)?;
     let address = front.local_addr();
     let url = format!("{}://{address}", if watching.is_some() { "https" } else { "http" });

@@ -1,5 +1,6 @@
 //! Settings of the HTTP front.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -43,6 +44,48 @@ pub struct McpSettings {
     pub max_streams: Option<usize>,
     /// Number of these that one key may have open; `None` for three quarters.
     pub max_streams_per_key: Option<usize>,
+    /// Key of the installation that ids of sessions are sealed with; `None` for one of this process alone.
+    pub session_key: Option<SessionKey>,
+}
+
+/// Secret of 32 bytes, shown by nothing but its own text.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SessionKey([u8; 32]);
+
+impl fmt::Debug for SessionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionKey")
+    }
+}
+
+impl SessionKey {
+    /// Makes a key; `None` without random bytes.
+    pub fn random() -> Option<SessionKey> {
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).ok()?;
+        Some(SessionKey(key))
+    }
+
+    /// Reads a key: 64 hexadecimal digits.
+    pub fn read(text: &str) -> Option<SessionKey> {
+        let mut key = [0; 32];
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        for (at, byte) in key.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
+        }
+        Some(SessionKey(key))
+    }
+
+    /// Returns the text of the key, for the file that it is kept in.
+    pub fn text(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    pub(super) fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
 }
 
 impl Default for McpSettings {
@@ -53,6 +96,7 @@ impl Default for McpSettings {
             max_sessions: 10_000,
             max_streams: None,
             max_streams_per_key: None,
+            session_key: None,
         }
     }
 }

@@ -10,10 +10,11 @@ use super::{backup, clock_file, journal, marker, reserve};
 const SOCKET: &str = "mcpvisor.sock";
 
 /// Names directly inside the data directory that belong to the daemon.
-const RESERVED_NAMES: [&str; 11] = [
+const RESERVED_NAMES: [&str; 12] = [
     LOCK,
     STORE,
     "owner.key",
+    "mcp-sessions.key",
     "audit",
     clock_file::FILE,
     SOCKET,

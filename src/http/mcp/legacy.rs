@@ -18,6 +18,7 @@ use super::outgoing::{self, Message, UPGRADE_AFTER, WAITING, takes_streams};
 use super::outlet::{Numbered, Reader};
 use super::routing::Router;
 use super::session::{Opening, Session};
+use super::session_id::Carried;
 use super::state::McpState;
 use super::target::Target;
 use crate::gateway::{Gateway, Interest, Interests, Principal};
@@ -58,16 +59,15 @@ impl LegacyCall<'_> {
         let opened = Opened::of(self.gateway, self.caller, self.target, OPENING).await;
         let opened = opened.map_err(Fault::of_opening)?;
         let version = agreed_version(&asked);
-        let opening = Opening {
-            principal: self.caller.member().id.clone(),
-            server: self.target.key(),
-            version,
-            client,
-            number: self.state.next_client(),
-        };
+        let abilities = client.abilities;
+        let opening = self.opening(version, client);
         let result = opened.server().initialize_result(version);
         let mut response = outgoing::json(outgoing::result(request.id(), result.as_bytes()));
-        let session = self.state.sessions.open(opening, self.settings.mcp.max_sessions).ok_or_else(|| {
+        let (principal, endpoint) = (&self.caller.member().id, self.target.key());
+        let ids = self.state.ids(self.settings);
+        let id = ids.and_then(|ids| ids.make(Carried { version, abilities }, principal, &endpoint));
+        let session = id.and_then(|id| self.state.sessions.open(id, opening, self.settings.mcp.max_sessions));
+        let session = session.ok_or_else(|| {
             let text = format!(
                 "There are {} sessions, as many as there may be (mcp.max_sessions), or this member has half of them; try \
                  again later",
@@ -87,7 +87,29 @@ impl LegacyCall<'_> {
         let id = self.headers.get(&SESSION_ID).ok_or_else(|| no_session(StatusCode::BAD_REQUEST))?;
         let id = id.to_str().unwrap_or_default();
         let found = self.state.sessions.find(id, &self.caller.member().id, &self.target.key());
-        found.ok_or_else(|| Fault::http(StatusCode::NOT_FOUND, "There is no such session (any more)"))
+        found
+            .or_else(|| self.reopened(id))
+            .ok_or_else(|| Fault::http(StatusCode::NOT_FOUND, "There is no such session (any more)"))
+    }
+
+    /// Opens a session again whose id says that it was one: hardly any client opens another one by itself. What it had
+    /// subscribed to is not known any more, so that its own stream begins with everything that may have changed.
+    fn reopened(&self, id: &str) -> Option<Arc<Session>> {
+        let carried =
+            self.state.ids(self.settings)?.read(id, &self.caller.member().id, &self.target.key())?;
+        let client = Client::with_abilities(carried.abilities);
+        let opening = self.opening(carried.version, client);
+        self.state.sessions.reopen(id, opening, self.settings.mcp.max_sessions)
+    }
+
+    fn opening(&self, version: &'static str, client: Client) -> Opening {
+        Opening {
+            principal: self.caller.member().id.clone(),
+            server: self.target.key(),
+            version,
+            client,
+            number: self.state.next_client(),
+        }
     }
 
     /// Takes a message of a session that is no request. It is answered with 202, whatever comes of it.

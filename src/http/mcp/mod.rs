@@ -17,6 +17,7 @@ mod parked;
 mod routing;
 mod running;
 mod session;
+mod session_id;
 mod state;
 mod target;
 

@@ -3,7 +3,6 @@
 //! children and outlive them.
 
 use std::collections::{HashMap, VecDeque};
-use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -32,8 +31,8 @@ const MAX_FINISHED: usize = 8;
 const KEPT_BYTES: usize = 256 * 1024;
 /// Maximum number of resources that one session follows.
 const MAX_FOLLOWED: usize = 256;
-/// Random bytes of an id.
-const ID_BYTES: usize = 32;
+/// Number of sessions of which is remembered that their clients have ended them.
+const MAX_ENDED: usize = 4096;
 
 /// What a session is opened with.
 pub(super) struct Opening {
@@ -290,6 +289,8 @@ pub(super) struct Sessions {
 #[derive(Default)]
 struct Table {
     sessions: HashMap<String, Arc<Session>>,
+    /// Ids of the last sessions that were ended by their clients, the oldest first.
+    ended: VecDeque<String>,
     looked: Option<Instant>,
 }
 
@@ -298,10 +299,9 @@ impl Sessions {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens a session; `None` if there are `at_most` of them, or no random bytes.
-    pub(super) fn open(&self, opening: Opening, at_most: usize) -> Option<Arc<Session>> {
+    /// Opens a session under this id; `None` if there are `at_most` of them.
+    pub(super) fn open(&self, id: String, opening: Opening, at_most: usize) -> Option<Arc<Session>> {
         let now = Instant::now();
-        let id = new_id()?;
         let parts = Mutex::new(Parts { used: Some(now), ..Parts::default() });
         let (next, own_stream) = (AtomicU64::new(0), watch::Sender::new(0));
         let session = Arc::new(Session { id: id.clone(), opening, parts, next, own_stream });
@@ -311,12 +311,21 @@ impl Sessions {
             table.sessions.values().filter(|other| other.opening.principal == session.opening.principal);
         // Half of them for one member, so that it shuts nobody out.
         let is_full = table.sessions.len() >= at_most || own.count() >= at_most.div_ceil(2);
-        if !is_full {
-            table.sessions.insert(id, session.clone());
-        }
+        // Two requests may bring a session back at once: the first has.
+        let opened = match is_full {
+            true => None,
+            false => Some(table.sessions.entry(id).or_insert(session).clone()),
+        };
         drop(table);
         gone.iter().for_each(|session| session.end());
-        (!is_full).then_some(session)
+        opened
+    }
+
+    /// Opens a session again that went with a restart of the daemon or by its idleness; `None` for one that its client has
+    /// ended, as far as that is remembered, and if there are `at_most` of them.
+    pub(super) fn reopen(&self, id: &str, opening: Opening, at_most: usize) -> Option<Arc<Session>> {
+        let was_ended = self.table().ended.iter().any(|ended| ended == id);
+        if was_ended { None } else { self.open(id.to_owned(), opening, at_most) }
     }
 
     /// Returns the session with this id, of this principal and at this server; `None` if there is none.
@@ -327,7 +336,8 @@ impl Sessions {
             return None;
         }
         if session.is_idle_at(Instant::now()) {
-            self.close(&session);
+            let gone = self.table().sessions.remove(id);
+            gone.iter().for_each(|session| session.end());
             return None;
         }
         session.touch();
@@ -344,9 +354,15 @@ impl Sessions {
         }
     }
 
-    /// Ends a session.
+    /// Ends a session for good, as its client wishes.
     pub(super) fn close(&self, session: &Session) {
-        let gone = self.table().sessions.remove(&session.id);
+        let mut table = self.table();
+        if table.ended.len() == MAX_ENDED {
+            table.ended.pop_front();
+        }
+        table.ended.push_back(session.id.clone());
+        let gone = table.sessions.remove(&session.id);
+        drop(table);
         if let Some(gone) = gone {
             gone.end();
         }
@@ -371,18 +387,15 @@ impl Table {
     }
 }
 
-fn new_id() -> Option<String> {
-    let mut random = [0u8; ID_BYTES];
-    getrandom::fill(&mut random).ok()?;
-    Some(random.iter().fold(String::with_capacity(2 * ID_BYTES), |mut id, byte| {
-        let _ = write!(id, "{byte:02x}");
-        id
-    }))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn open(sessions: &Sessions, principal: &str, at_most: usize) -> Option<Arc<Session>> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed).to_string();
+        sessions.open(id, opening(principal), at_most)
+    }
 
     fn opening(principal: &str) -> Opening {
         let capabilities = serde_json::from_str("{}").expect("JSON");
@@ -400,32 +413,44 @@ mod tests {
     #[test]
     fn a_session_is_only_there_for_who_opened_it_where_it_was_opened() {
         let sessions = Sessions::default();
-        let session = sessions.open(opening("a"), 10).expect("room");
-        assert!(session.id.len() == 2 * ID_BYTES && session.id.bytes().all(|byte| byte.is_ascii_graphic()));
+        let session = open(&sessions, "a", 10).expect("room");
         assert!(sessions.find(&session.id, "a", "s").is_some());
         assert!(sessions.find(&session.id, "b", "s").is_none());
         assert!(sessions.find(&session.id, "a", "t").is_none());
+        let again = sessions.reopen(&session.id, opening("a"), 10).expect("room");
+        assert!(Arc::ptr_eq(&again, &session), "it is there");
         sessions.close(&session);
         assert!(sessions.find(&session.id, "a", "s").is_none());
+        assert!(sessions.reopen(&session.id, opening("a"), 10).is_none(), "its client has ended it");
+    }
+
+    #[test]
+    fn a_session_that_went_by_its_idleness_comes_back_under_its_id() {
+        let sessions = Sessions::default();
+        let session = open(&sessions, "a", 10).expect("room");
+        session.parts().used = Instant::now().checked_sub(IDLE);
+        assert!(sessions.find(&session.id, "a", "s").is_none());
+        let again = sessions.reopen(&session.id, opening("a"), 10).expect("room");
+        assert!(!Arc::ptr_eq(&again, &session) && sessions.find(&session.id, "a", "s").is_some());
     }
 
     #[test]
     fn there_are_no_more_sessions_than_may_be() {
         let sessions = Sessions::default();
-        let first = sessions.open(opening("a"), 2).expect("room");
-        assert!(sessions.open(opening("b"), 2).is_some() && sessions.open(opening("b"), 2).is_none());
+        let first = open(&sessions, "a", 2).expect("room");
+        assert!(open(&sessions, "b", 2).is_some() && open(&sessions, "b", 2).is_none());
         first.parts().used = Instant::now().checked_sub(IDLE);
         let _held = first.hold();
-        assert!(sessions.open(opening("c"), 2).is_none(), "its stream is open");
+        assert!(open(&sessions, "c", 2).is_none(), "its stream is open");
         drop(_held);
         first.parts().used = Instant::now().checked_sub(IDLE);
-        assert!(sessions.open(opening("c"), 2).is_some(), "an idle one makes room");
+        assert!(open(&sessions, "c", 2).is_some(), "an idle one makes room");
     }
 
     #[tokio::test]
     async fn an_id_under_way_is_refused_and_free_again_after_it() {
         let sessions = Sessions::default();
-        let session = sessions.open(opening("a"), 1).expect("room");
+        let session = open(&sessions, "a", 1).expect("room");
         let begin = |id: &str| begun(&session, id).map(|outlet| outlet.number);
         let first = begin("1").expect("free");
         assert_eq!(begin("1"), Err(Refusal::SameId));
@@ -443,7 +468,7 @@ mod tests {
     #[tokio::test]
     async fn questions_are_answered_once_and_those_of_an_ended_session_are_given_up() {
         let sessions = Sessions::default();
-        let session = sessions.open(opening("a"), 1).expect("room");
+        let session = open(&sessions, "a", 1).expect("room");
         let (id, answered) = session.ask().expect("room");
         session.answered(id, Answer::Result("{}".into()));
         session.answered(id, Answer::Result("[]".into()));
@@ -457,7 +482,7 @@ mod tests {
     #[tokio::test]
     async fn finished_streams_are_kept_for_a_while_and_not_all_of_them() {
         let sessions = Sessions::default();
-        let session = sessions.open(opening("a"), 1).expect("room");
+        let session = open(&sessions, "a", 1).expect("room");
         let first = begun(&session, "0").expect("room");
         first.finish("x");
         session.ended("0", first.number);

@@ -5,9 +5,10 @@ use std::sync::{Arc, OnceLock};
 
 use super::parked::ParkedRequests;
 use super::session::Sessions;
+use super::session_id::SessionIds;
 use super::target::CurrentAggregate;
 use crate::http::core::streams::{StreamNames, Streams};
-use crate::http::settings::Settings;
+use crate::http::settings::{SessionKey, Settings};
 
 pub(super) use crate::http::core::streams::StreamPermit;
 
@@ -18,6 +19,7 @@ pub(super) struct McpState {
     pub(super) aggregate: CurrentAggregate,
     clients: AtomicU64,
     streams: OnceLock<Arc<Streams>>,
+    ids: OnceLock<Option<SessionIds>>,
 }
 
 impl Default for McpState {
@@ -31,6 +33,7 @@ impl Default for McpState {
             aggregate: CurrentAggregate::default(),
             clients: AtomicU64::new(0),
             streams: OnceLock::new(),
+            ids: OnceLock::new(),
         }
     }
 }
@@ -43,6 +46,15 @@ impl McpState {
     /// Returns a number that no client has had.
     pub(super) fn next_client(&self) -> u64 {
         self.clients.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Returns the maker of ids of sessions; `None` without random bytes.
+    pub(super) fn ids(&self, settings: &Settings) -> Option<&SessionIds> {
+        let make = || {
+            let kept = settings.mcp.session_key.clone().or_else(SessionKey::random);
+            kept.as_ref().map(|key| SessionIds::new(key.bytes()))
+        };
+        self.ids.get_or_init(make).as_ref()
     }
 
     /// Returns the count of the streams that only tell of changes.

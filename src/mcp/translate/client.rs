@@ -59,6 +59,23 @@ impl Client {
     }
 }
 
+impl Client {
+    /// Returns a client of which no more is known than what it can be asked.
+    pub fn with_abilities(abilities: Abilities) -> Client {
+        let Abilities { form, url, sampling, sampling_tools, roots } = abilities;
+        let mode = |is: bool, name: &str| if is { format!("\"{name}\":{{}}") } else { String::new() };
+        let joined = |parts: [String; 2]| parts.map(|part| part).join(",").trim_matches(',').to_owned();
+        let elicitation = joined([mode(form, "form"), mode(url, "url")]);
+        let parts = [
+            (form || url).then(|| format!("\"elicitation\":{{{elicitation}}}")),
+            sampling.then(|| format!("\"sampling\":{{{}}}", mode(sampling_tools, "tools"))),
+            roots.then(|| "\"roots\":{}".to_owned()),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        Client { info: None, capabilities: format!("{{{}}}", parts.join(",")).into(), abilities }
+    }
+}
+
 fn on_one_line(raw: &RawValue) -> Bytes {
     Bytes::from(crate::jsonrpc::one_line(raw.get().as_bytes()).into_owned())
 }
@@ -117,6 +134,19 @@ mod tests {
         assert_eq!(of(r#"{"elicitation":{"form":{},"url":{}}}"#), both);
         let tools = Abilities { sampling: true, sampling_tools: true, roots: true, ..none };
         assert_eq!(of(r#"{"sampling":{"tools":{}},"roots":{"listChanged":true}}"#), tools);
+    }
+
+    #[test]
+    fn a_client_of_which_little_is_known_declares_what_it_can_be_asked() {
+        for capabilities in [
+            "{}",
+            r#"{"elicitation":{"form":{},"url":{}},"sampling":{"tools":{}},"roots":{}}"#,
+            r#"{"elicitation":{"url":{}}}"#,
+            r#"{"elicitation":{"form":{}},"sampling":{}}"#,
+        ] {
+            let client = Client::with_abilities(of(capabilities));
+            assert_eq!(client.capabilities, capabilities);
+        }
     }
 
     #[test]

@@ -286,15 +286,19 @@ async fn a_session_outlives_its_child_and_what_it_followed_is_followed_again() {
 }
 
 #[tokio::test]
-async fn sessions_do_not_outlive_the_daemon_and_a_client_is_told_to_open_another() {
+async fn a_session_outlives_the_daemon_and_ids_that_nobody_gave_do_not_count() {
     let mut gateway = world("").await;
     let id = open(&gateway, "legacy").await.id;
     assert!(gateway.terminate().await.success());
     gateway.restart().await;
     gateway.wait_state("legacy", "ready").await;
     let session = open(&gateway, "legacy").await;
-    session.ask("ping", json!({})).header("mcp-session-id", &id).refused(404, 404).await;
-    assert_eq!(session.ask("ping", json!({})).result().await, json!({}));
+    let with = |id: &str| session.ask("ping", json!({})).header("mcp-session-id", id);
+    assert_eq!(with(&id).result().await, json!({}));
+    assert_eq!(with(&id).result().await, json!({}));
+    let (last, other) = id.split_at(id.len() - 1);
+    let forged = format!("{last}{}", if other == "0" { "1" } else { "0" });
+    with(&forged).refused(404, 404).await;
     gateway.stop().await;
 }
 
