@@ -16,7 +16,7 @@ LATE =
 # Where `make record-answers` writes.
 DIR =
 
-.PHONY: help build dist check test openapi canary record-answers conformance soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-gateway
+.PHONY: help build dist check test openapi canary record-answers conformance clients soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-gateway
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -45,6 +45,11 @@ conformance: ## The official MCP conformance suite against /mcp, in front of a c
 	tests/conformance/install.sh
 	cargo build --locked --bin mcpvisor
 	python3 -B tests/conformance/run.py --daemon $(or $(CARGO_TARGET_DIR),target)/debug/mcpvisor $(if $(OUT),-o $(OUT))
+
+clients: ## Twelve MCP clients that others wrote, against /mcp in front of a child of each era, some 11 minutes: ONLY=client[:era[:server]]
+	tests/clients/install.sh
+	cargo build --locked --bin mcpvisor
+	python3 -B tests/clients/run.py --daemon $(or $(CARGO_TARGET_DIR),target)/debug/mcpvisor $(if $(ONLY),--only $(ONLY))
 
 soak: real-servers ## The long runs: SCENARIO=cycles|kills|broken|mixed|idle|edit|durability|powercut|usage|limits|queries|hangups|ids|authority|slow|unread|budgets|seed|unit, COUNT=, SECONDS=, RELEASE=1
 ifeq ($(SCENARIO),seed)
