@@ -2,7 +2,10 @@
 //! surrogates in JSON, and shortening of long texts.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::ops::Range;
+
+use serde_json::value::RawValue;
 
 /// Ranges of the code points that, by Unicode 17, are ignored where they are not supported
 /// (`Default_Ignorable_Code_Point`): zero-width and joining characters, fillers, variation selectors, tags, and
@@ -59,6 +62,35 @@ pub fn cut(mut text: String, most: usize) -> String {
     text
 }
 
+/// Writes bytes as hexadecimal digits in lower case.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Reads exactly `N` bytes from hexadecimal digits in either case; `None` for any other text.
+pub fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    if text.len() != 2 * N || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+/// Returns a JSON value that is a string, or `None` for any other. Borrows the text unless something in it is escaped.
+pub fn json_string(raw: &RawValue) -> Option<Cow<'_, str>> {
+    let literal = raw.get();
+    match literal.strip_prefix('"')?.strip_suffix('"') {
+        Some(plain) if memchr::memchr(b'\\', plain.as_bytes()).is_none() => Some(Cow::Borrowed(plain)),
+        _ => serde_json::from_str(literal).ok().map(Cow::Owned),
+    }
+}
+
 /// Decodes a JSON string. Half of a surrogate pair in it, which no text can hold, becomes U+FFFD. `None` if the
 /// JSON is not a string.
 pub fn json_text(raw: &str) -> Option<String> {
@@ -111,6 +143,15 @@ fn half_at(bytes: &[u8], at: usize) -> Option<u32> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn digits_are_read_back_as_the_bytes_they_stand_for() {
+        assert_eq!(hex(&[0, 10, 255]), "000aff");
+        assert_eq!(from_hex("000aFf"), Some([0, 10, 255]));
+        for other in ["", "000af", "000affff", "00 aff", "+0+a+f", "000afg"] {
+            assert_eq!(from_hex::<3>(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn what_turns_the_direction_of_text_is_invisible_and_letters_are_not() {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::core::streams::StreamLimits;
 use super::server::places::{Places, share_of};
 use super::server::tls::TlsFiles;
+use crate::text::{from_hex, hex};
 
 /// Access rule of `/api`, which can define programs to run (`docs/http-api.md`, M1.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -68,19 +69,12 @@ impl SessionKey {
 
     /// Reads a key: 64 hexadecimal digits.
     pub fn read(text: &str) -> Option<SessionKey> {
-        let mut key = [0; 32];
-        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return None;
-        }
-        for (at, byte) in key.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
-        }
-        Some(SessionKey(key))
+        from_hex(text).map(SessionKey)
     }
 
     /// Returns the text of the key, for the file that it is kept in.
     pub fn text(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&self.0)
     }
 
     pub(super) fn bytes(&self) -> &[u8; 32] {

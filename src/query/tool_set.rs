@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use super::schema::{WRAPPED, adapt};
+use crate::text::hex;
 
 /// The longest name that OpenAI's API takes.
 const MAX_NAME: usize = 64;
@@ -163,7 +164,7 @@ impl ToolSet {
         // A server may have given another tool just this name; then the next one is free.
         let mut hash = Sha256::digest(format!("{}\0{own}", tool.server_id));
         loop {
-            let piece: String = hash[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+            let piece = hex(&hash[..4]);
             let kept: String = plain.chars().take(MAX_NAME - piece.len() - 1).collect();
             let name = format!("{kept}_{piece}");
             if !self.tools.contains_key(&name) {

@@ -2,7 +2,6 @@
 //! that they belong to.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +13,7 @@ use super::list::ServerEntry;
 use crate::child::Catalog;
 use crate::mcp::ListKind;
 use crate::supervisor::{CachedCatalog, Definition, ServerInfo};
+use crate::text::hex;
 
 /// Announcement of a server's child that is to be stored.
 pub struct CatalogUpdate {
@@ -101,11 +101,7 @@ fn fingerprint(definition: &Definition) -> String {
     env.sort();
     let parts = (definition.command(), definition.args(), env, definition.cwd());
     // Strings always have a text.
-    let hash = Sha256::digest(serde_json::to_vec(&parts).unwrap_or_default());
-    hash.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex(&Sha256::digest(serde_json::to_vec(&parts).unwrap_or_default()))
 }
 
 #[cfg(test)]

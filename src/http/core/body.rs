@@ -18,6 +18,7 @@ use serde_json::value::RawValue;
 use tokio::time::Sleep;
 
 use crate::jsonrpc::{MAX_DEPTH, too_deep};
+use crate::text::json_string;
 
 /// UTF-8 byte order mark. Some Windows programs begin every text with it; a reader of JSON may skip it (RFC 8259,
 /// section 8.1).
@@ -404,16 +405,7 @@ impl Visitor<'_> for NameIndex<'_> {
 
 /// Returns a member as a string, or `None` if it is not one.
 pub(in crate::http) fn string(raw: &RawValue) -> Option<String> {
-    text(raw).map(Cow::into_owned)
-}
-
-/// Returns a member as a string, or `None` if it is not one. Borrows the text unless something in it is escaped.
-pub(in crate::http) fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
-    let literal = raw.get();
-    match literal.strip_prefix('"')?.strip_suffix('"') {
-        Some(plain) if memchr::memchr(b'\\', plain.as_bytes()).is_none() => Some(Cow::Borrowed(plain)),
-        _ => serde_json::from_str(literal).ok().map(Cow::Owned),
-    }
+    json_string(raw).map(Cow::into_owned)
 }
 
 /// Reports whether a member is an object.

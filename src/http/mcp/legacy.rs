@@ -93,7 +93,8 @@ impl LegacyCall<'_> {
     }
 
     /// Opens a session again whose id says that it was one: hardly any client opens another one by itself. What it had
-    /// subscribed to is not known any more, so that its own stream begins with everything that may have changed.
+    /// subscribed to is not known any more; a stream of its own that is taken up again (`Last-Event-ID`) begins with
+    /// everything that may have changed.
     fn reopened(&self, id: &str) -> Option<Arc<Session>> {
         let carried =
             self.state.ids(self.settings)?.read(id, &self.caller.member().id, &self.target.key())?;
@@ -181,7 +182,7 @@ impl LegacyCall<'_> {
         let mut wishes = Vec::new();
         match self.target {
             Target::One(server) => {
-                self.require(server, "logging", &request.method)?;
+                self.router().require(server, "logging", &request.method)?;
                 wishes.push(self.wish(server, |interests| Ok(interests.level(level))).await?);
             }
             Target::All(aggregate) => {
@@ -198,9 +199,7 @@ impl LegacyCall<'_> {
         let uri = request.params.text("uri");
         let uri =
             uri.ok_or_else(|| Fault::answer(INVALID_PARAMS, "Invalid params: 'uri' must be a string"))?;
-        let router = Router { gateway: self.gateway, caller: self.caller, target: self.target };
-        let (server, own) = router.server_of_resource(&uri)?;
-        self.require(&server, "resources", &request.method)?;
+        let (server, own) = self.router().server_of_resource(&uri)?;
         let info = self.gateway.introduction(self.caller, &server).map_err(Fault::of)?;
         if info.is_some_and(|info| info.capabilities["resources"]["subscribe"] != true) {
             return Err(Fault::unknown_method(StatusCode::OK, &request.method));
@@ -228,20 +227,14 @@ impl LegacyCall<'_> {
         Ok(interest)
     }
 
-    /// Refuses a method of a capability that the server has not announced.
-    fn require(&self, server: &str, capability: &str, asked: &str) -> Result<(), Fault> {
-        let info = self.gateway.introduction(self.caller, server).map_err(Fault::of)?;
-        match info.is_none_or(|info| offer::server_of("", &info).has(capability)) {
-            true => Ok(()),
-            false => Err(Fault::unknown_method(StatusCode::OK, asked)),
-        }
+    fn router(&self) -> Router<'_> {
+        Router { gateway: self.gateway, caller: self.caller, target: self.target }
     }
 
     /// Forwards a request in a task of its own: a client that leaves has not cancelled it (spec 2025-11-25,
     /// basic/transports).
     async fn forward(&self, session: &Arc<Session>, request: &Request<'_>) -> Result<Response, Fault> {
-        let router = Router { gateway: self.gateway, caller: self.caller, target: self.target };
-        let routed = router.find(request)?;
+        let routed = self.router().find(request)?;
         if let Some(context) = self.context {
             routed.record(self.gateway, context, request);
         }

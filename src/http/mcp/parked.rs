@@ -3,7 +3,6 @@
 //! one principal, one server and one request, and for a time.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use super::running::{Asking, Running};
 use crate::gateway::Principal;
 use crate::mcp::translate::{Members, Question, asked, of_next_hop};
 use crate::mcp::{Answer, ToolDigest};
+use crate::text::hex;
 
 /// Time that a client has to answer.
 const TTL: Duration = Duration::from_secs(270);
@@ -171,13 +171,6 @@ fn own_prefix() -> &'static str {
         // Without random bytes no state is made either.
         let _ = getrandom::fill(&mut random);
         format!("{PREFIX}{}.", hex(&random))
-    })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
     })
 }
 

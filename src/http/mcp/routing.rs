@@ -20,7 +20,7 @@ const EXTENSIONS: [&str; 3] = ["skills/list", "skills/get", "resources/directory
 
 /// A request that has found its server.
 pub(super) struct Routed {
-    /// Id or name of the server.
+    /// Id of the server.
     pub(super) server: Arc<str>,
     pub(super) asked: Asked,
     /// The members of `params` but for `_meta`, in the server's own words.
@@ -100,10 +100,6 @@ impl Router<'_> {
                 _ => Err(Fault::unknown_method(StatusCode::OK, other)),
             },
         }
-        .map_err(|fault| match fault.code() {
-            super::fault::METHOD_NOT_FOUND => Fault::unknown_method(StatusCode::OK, &request.method),
-            _ => fault,
-        })
     }
 
     fn routed(
@@ -122,12 +118,18 @@ impl Router<'_> {
             (Target::All(_), None) => return Err(Fault::unknown_method(StatusCode::OK, asked.method())),
         };
         if let Some(capability) = capability {
-            let info = self.gateway.introduction(self.caller, &server).map_err(Fault::of)?;
-            if !info.is_none_or(|info| server_of("", &info).has(capability)) {
-                return Err(Fault::unknown_method(StatusCode::OK, asked.method()));
-            }
+            self.require(&server, capability, asked.method())?;
         }
         Ok(Routed { server, asked, members, back })
+    }
+
+    /// Refuses a method of a capability that the server, named by its id, has not announced.
+    pub(super) fn require(&self, server: &str, capability: &str, method: &str) -> Result<(), Fault> {
+        let info = self.gateway.introduction(self.caller, server).map_err(Fault::of)?;
+        match info.is_none_or(|info| server_of("", &info).has(capability)) {
+            true => Ok(()),
+            false => Err(Fault::unknown_method(StatusCode::OK, method)),
+        }
     }
 
     /// Returns the server that has the tool or prompt of this name, and the server's own name for it. A bare name counts

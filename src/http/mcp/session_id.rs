@@ -5,6 +5,7 @@
 use ring::hmac::{self, HMAC_SHA256, Key};
 
 use crate::mcp::translate::{Abilities, LEGACY_VERSIONS};
+use crate::text::{from_hex, hex};
 
 /// Random bytes of an id.
 const RANDOM: usize = 16;
@@ -40,12 +41,13 @@ impl SessionIds {
         bytes[RANDOM + 1] = to_bits(carried.abilities);
         let seal = self.seal(&bytes[..RANDOM + 2], principal, endpoint);
         bytes[RANDOM + 2..].copy_from_slice(&seal);
-        Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+        Some(hex(&bytes))
     }
 
     /// Reads an id that this installation has made for this principal and endpoint; `None` for any other text.
     pub(super) fn read(&self, id: &str, principal: &str, endpoint: &str) -> Option<Carried> {
-        let bytes = from_hex(id)?;
+        // An id comes back as it was written.
+        let bytes: [u8; WHOLE] = from_hex(id).filter(|bytes| hex(bytes) == id)?;
         let (said, seal) = bytes.split_at(RANDOM + 2);
         let expected = self.seal(said, principal, endpoint);
         if !bool::from(subtle::ConstantTimeEq::ct_eq(&expected[..], seal)) {
@@ -77,17 +79,6 @@ fn to_bits(abilities: Abilities) -> u8 {
 fn from_bits(bits: u8) -> Abilities {
     let is = |place: u8| bits & (1 << place) != 0;
     Abilities { form: is(0), url: is(1), sampling: is(2), sampling_tools: is(3), roots: is(4) }
-}
-
-fn from_hex(text: &str) -> Option<[u8; WHOLE]> {
-    if text.len() != 2 * WHOLE || !text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
-        return None;
-    }
-    let mut bytes = [0u8; WHOLE];
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]

@@ -9,8 +9,9 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::errors::ApiError;
-use crate::http::core::body::{is_object, text};
+use crate::http::core::body::is_object;
 use crate::nearest::closest;
+use crate::text::json_string;
 
 /// The longest id, name or tool name in a request, in characters.
 const MAX_NAME: usize = 256;
@@ -56,7 +57,7 @@ impl Fields {
             self.problem(field, "is required");
             return Cow::Borrowed("");
         };
-        match text(raw) {
+        match json_string(raw) {
             Some(name) if (1..=MAX_NAME).contains(&name.chars().count()) => return name,
             Some(_) => self.problem(field, format!("must be 1 to {MAX_NAME} characters long")),
             None => self.problem(field, "must be a string"),

@@ -18,10 +18,11 @@ use serde_json::value::RawValue;
 use super::errors::ApiError;
 use super::json;
 use crate::gateway::{Catalog, Resource, ResourceReply, ServerView, ToolReply};
-use crate::http::core::body::{object, string, text};
+use crate::http::core::body::{object, string};
 use crate::http::core::owed::in_pieces;
 use crate::http::core::timestamp::{SECOND_LENGTH, push_now};
 use crate::jsonrpc::{push_string, too_deep};
+use crate::text::json_string;
 
 /// Size in bytes up to which payloads are copied. Larger ones are handed on in the buffer that they came in;
 /// below it, a copy costs less than more pieces do.
@@ -105,7 +106,7 @@ fn shown(reply: &ToolReply) -> Cow<'_, [u8]> {
         return Cow::Borrowed(structured);
     }
     let Some(literal) = lone_text(&reply.content) else { return Cow::Borrowed(&reply.content) };
-    match text(literal) {
+    match json_string(literal) {
         Some(Cow::Borrowed(text)) if is_json_container(text) => Cow::Borrowed(text.trim().as_bytes()),
         Some(Cow::Owned(text)) if is_json_container(&text) => match text.trim() {
             whole if whole.len() == text.len() => Cow::Owned(text.into_bytes()),
@@ -133,8 +134,9 @@ struct Block<'a> {
 
 impl<'a> Block<'a> {
     fn text(self) -> Option<&'a RawValue> {
-        let is_text =
-            self.kind.is_some_and(|kind| kind.get() == "\"text\"" || text(kind).as_deref() == Some("text"));
+        let is_text = self
+            .kind
+            .is_some_and(|kind| kind.get() == "\"text\"" || json_string(kind).as_deref() == Some("text"));
         self.text.filter(|text| is_text && text.get().starts_with('"'))
     }
 }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::members::{Members, push_member};
+use crate::text::hex;
 
 /// Longest name that clients of models take, in characters.
 const MAX_NAME: usize = 64;
@@ -117,8 +118,7 @@ fn mapped(name: &str, separator: &str) -> String {
 /// Cuts a name and adds a suffix that stands for `whole`.
 fn with_suffix(name: &str, whole: &str, longest: usize) -> String {
     let cut: String = name.chars().take(longest - SUFFIX - 1).collect();
-    let hash = Sha256::digest(whole.as_bytes());
-    let digits: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits = hex(&Sha256::digest(whole.as_bytes()));
     format!("{}-{}", cut.trim_end_matches('_'), &digits[..SUFFIX])
 }
 

@@ -2,7 +2,8 @@
 
 use serde_json::value::RawValue;
 
-use super::members::{Members, text};
+use super::members::Members;
+use crate::text::json_string;
 
 /// Severity of a log message, the least severe first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,7 +20,7 @@ impl Level {
 
     /// Reads a member that names a level; `None` if it does not.
     pub fn read(raw: &RawValue) -> Option<Level> {
-        text(raw).and_then(|name| Level::named(&name))
+        json_string(raw).and_then(|name| Level::named(&name))
     }
 
     /// Returns the level of a log message from its `params`; one that cannot be read counts as `info`.

@@ -8,6 +8,7 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAcces
 use serde_json::value::RawValue;
 
 use crate::jsonrpc::{one_line, push_string};
+use crate::text::json_string;
 
 /// Maximum number of members of an object that is read here; MCP's own have a dozen.
 const MAX_MEMBERS: usize = 1024;
@@ -31,7 +32,7 @@ impl<'a> Members<'a> {
 
     /// Returns the value of a member that is a string; `None` if it is missing or none.
     pub fn text(&self, name: &str) -> Option<Cow<'a, str>> {
-        self.get(name).and_then(text)
+        self.get(name).and_then(json_string)
     }
 
     /// Returns the value of a member that is an object; `None` if it is missing or none.
@@ -60,15 +61,6 @@ pub fn push_member(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     push_string(&mut *out, name);
     out.push(b':');
     out.extend_from_slice(&one_line(value));
-}
-
-/// Returns a value that is a string; borrowed unless something in it is escaped.
-pub fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
-    let literal = raw.get();
-    match literal.strip_prefix('"')?.strip_suffix('"') {
-        Some(plain) if memchr::memchr(b'\\', plain.as_bytes()).is_none() => Some(Cow::Borrowed(plain)),
-        _ => serde_json::from_str(literal).ok().map(Cow::Owned),
-    }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {

@@ -3,10 +3,11 @@
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use super::members::{Members, push_member, text};
+use super::members::{Members, push_member};
 use crate::jsonrpc::{RpcError, push_string};
 use crate::mcp::method;
 use crate::mcp::result::CAPABILITY_REQUIRED;
+use crate::text::json_string;
 
 /// Member of a result's `_meta` with the name and version of the server.
 pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
@@ -41,7 +42,7 @@ impl<'a> Reply<'a> {
 
     /// Returns the kind; a result without one is complete, as all of the legacy era are.
     pub fn kind(&self) -> ReplyKind {
-        match self.members.get("resultType").map(text) {
+        match self.members.get("resultType").map(json_string) {
             None => ReplyKind::Complete,
             Some(Some(kind)) if kind == "complete" => ReplyKind::Complete,
             Some(Some(kind)) if kind == "input_required" => ReplyKind::InputRequired,
