@@ -5,6 +5,7 @@
 //! Handles are resolved once per server; after that, counting touches atomics only. A family has at most
 //! [`MAX_SERIES`] series that name a server; servers beyond that share the label `other`.
 
+mod deprecated;
 mod kept;
 mod process;
 mod server;
@@ -23,10 +24,12 @@ use prometheus::{
     TextEncoder,
 };
 
+pub use self::deprecated::Deprecated;
 pub use self::process::ProcessSample;
 pub use self::server::ServerMetrics;
 pub use self::snapshot::Snapshot;
 
+use self::deprecated::DeprecatedUse;
 use self::kept::Kept;
 use self::process::ProcessMetrics;
 use self::server::{CallSeries, NO_STATE, ServerInner};
@@ -109,6 +112,7 @@ struct Shared {
     http_connections: IntGauge,
     reload_good: IntGauge,
     kept: Kept,
+    deprecated: DeprecatedUse,
     process: ProcessMetrics,
     read_process: fn() -> Option<ProcessSample>,
     reload_time: IntGauge,
@@ -179,6 +183,7 @@ impl Metrics {
             tool_changes: by_server("mcpvisor_tool_changes_total", TOOL_CHANGES_HELP)?,
         };
         let kept = Kept::declare(&registry)?;
+        let deprecated = DeprecatedUse::declare(&registry)?;
         let http_connections =
             register(&registry, IntGauge::new("mcpvisor_http_connections", "Open HTTP connections.")?)?;
         let reload_good = register(
@@ -208,6 +213,7 @@ impl Metrics {
             http_connections,
             reload_good,
             kept,
+            deprecated,
             process,
             read_process,
             reload_time,
@@ -276,6 +282,11 @@ impl Metrics {
     /// Sets the number of open HTTP connections.
     pub fn set_http_connections(&self, open: usize) {
         self.shared.http_connections.set(i64::try_from(open).unwrap_or(i64::MAX));
+    }
+
+    /// Counts a use of what MCP has deprecated, by the client of this name; `None` for one without.
+    pub fn count_deprecated(&self, feature: Deprecated, client: Option<&str>) {
+        self.shared.deprecated.count(feature, client);
     }
 
     /// Sets whether changes cannot be stored.

@@ -199,6 +199,7 @@ fn label_values_are_escaped() {
 fn the_reference_lists_the_families_that_are_there_and_no_others() {
     let metrics = metrics();
     metrics.server("git").unwrap();
+    metrics.count_deprecated(super::Deprecated::Logging, None);
     let rendered = metrics.render();
     let there: BTreeSet<(&str, &str)> =
         rendered.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
