@@ -194,8 +194,8 @@ impl Link {
     /// for a place in the channel only if more callers are admitted than it has places.
     pub fn call(&self, call: Call, limits: Limits) -> Calling<'_> {
         let (reply, answer) = oneshot::channel();
-        let of_the_era = call.envelope.as_ref().map(|envelope| envelope.of(self.0.era));
-        let era_meta = of_the_era.unwrap_or(&self.0.era_meta).clone();
+        let of_the_call = call.envelope.as_ref().map(|envelope| envelope.of(self.0.era));
+        let era_meta = of_the_call.unwrap_or_else(|| self.0.era_meta.clone());
         let unsent = Unsent { call, limits, era_meta };
         let submitted = Submitted::Call { unsent, reply };
         Calling(match self.0.calls.try_send(submitted) {

@@ -129,13 +129,15 @@ impl Interests {
     }
 }
 
-impl Interest {
-    /// Waits until the child was told of it, for two seconds at most.
-    pub async fn is_known(&self) {
-        let mut told = self.interests.told.subscribe();
-        let known = told.wait_for(|told| *told >= self.version);
-        let _ = tokio::time::timeout(TOLD_WITHIN, known).await;
-    }
+/// Waits until the children were told of all these wishes, for two seconds at most altogether.
+pub async fn are_known(interests: &[&Interest]) {
+    let known = async {
+        for interest in interests {
+            let mut told = interest.interests.told.subscribe();
+            let _ = told.wait_for(|told| *told >= interest.version).await;
+        }
+    };
+    let _ = tokio::time::timeout(TOLD_WITHIN, known).await;
 }
 
 impl Drop for Interest {
@@ -190,12 +192,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_waits_for_a_child_to_know_waits_no_longer_than_two_seconds() {
         let interests = Arc::new(Interests::default());
-        let wish = interests.resource("a").expect("room");
+        let others = Arc::new(Interests::default());
+        let (wish, other) = (interests.resource("a").expect("room"), others.resource("b").expect("room"));
         let begun = tokio::time::Instant::now();
-        wish.is_known().await;
-        assert_eq!(begun.elapsed(), TOLD_WITHIN);
+        are_known(&[&wish, &other]).await;
+        assert_eq!(begun.elapsed(), TOLD_WITHIN, "for both together");
         interests.told(wish.version);
-        wish.is_known().await;
+        others.told(other.version);
+        are_known(&[&wish, &other]).await;
         assert_eq!(begun.elapsed(), TOLD_WITHIN);
     }
 }

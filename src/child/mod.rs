@@ -32,7 +32,7 @@ pub use catalog::{Catalog, CatalogSlot, Resource, Tool};
 pub use counters::{CounterReading, Counters};
 pub use exchange::{ClientPort, Disposition, Event, Exchange, PushedRequest};
 pub use handshake::{HandshakeOutcome, Opening};
-pub use interest::{Interest, Interests, TooManyResources, Wishes};
+pub use interest::{Interest, Interests, TooManyResources, Wishes, are_known};
 pub use log::{LogLine, ServerLog, Stream, Words};
 pub use notices::{Notices, NoticesOfAll, Notification};
 pub use pending::{Limits, Pending};

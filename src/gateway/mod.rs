@@ -39,6 +39,7 @@ use self::server_meter::ServerMeter;
 use self::stop::Stop;
 use crate::access::{KeyRing, Unread};
 use crate::clock;
+use crate::mcp::translate::Members;
 use crate::pins::PinBook;
 use crate::registry::{CatalogCache, Registry, RegistryHandle};
 use crate::supervisor::{ServerHandle, ServerSpec, Supervisor};
@@ -53,7 +54,7 @@ pub use self::follow::{LogEnd, LogFollower, LogNews};
 pub use self::keychange::ChangeRequest;
 pub use self::keys::{CreateKeyError, KeyRequest, KeyView, MemberView, OrganizationView};
 pub use self::members::PlanView;
-pub use self::relay::{Announcements, Asked, ClientRequest, News, Relayed, ServerOffer};
+pub use self::relay::{Announcements, Asked, ClientRequest, News, Relayed, ServerOffer, ToolFacts};
 pub use self::standing::while_accepted;
 pub use self::unread::{UnreadAnswer, UnreadLimits};
 pub use self::view::{Readiness, ResourceReply, ServerView, ToolCall, ToolReply};
@@ -70,7 +71,7 @@ pub use crate::audit::{
 };
 pub use crate::child::{
     Catalog, ClientPort, CounterReading, Disposition, Event, Exchange, Interest, Interests, LogLine,
-    PushedRequest, Resource, Stream, Tool,
+    PushedRequest, Resource, Stream, Tool, are_known,
 };
 pub use crate::facts::{ErrorFacts, Fault, Retry};
 pub use crate::mcp::ToolDigest;
@@ -85,6 +86,7 @@ pub use crate::supervisor::{
     BreakerState, CRASH_LOOP, Cause, Definition, OWN_MEMBER, PinMode, Problem, QueuedStartView, ReplicaView,
     ServerInfo, State, Status, Update, Usage, on_the_wall, parse_duration,
 };
+pub use crate::telemetry::metrics::Deprecated;
 pub use crate::usage::{
     Bucket, CallStats, Error as UsageError, Granularity, HistoryQuery, Period, QuotaOf, Span, Traffic,
     Usage as UsageReport, UsageOf,
@@ -243,6 +245,13 @@ impl Gateway {
     /// Sets the number of open HTTP connections.
     pub fn set_http_connections(&self, open: usize) {
         self.0.metrics.set_http_connections(open);
+    }
+
+    /// Counts a use of what MCP has deprecated, by the client with this `clientInfo`, raw JSON; `None` for one without.
+    pub fn count_deprecated(&self, feature: Deprecated, info: Option<&[u8]>) {
+        let text = info.and_then(|info| std::str::from_utf8(info).ok());
+        let name = text.and_then(Members::read).and_then(|info| info.text("name"));
+        self.0.metrics.count_deprecated(feature, name.as_deref());
     }
 
     fn entry(&self, caller: &Principal, id_or_name: &str) -> Result<Arc<ServerEntry>, Error> {

@@ -14,7 +14,7 @@ use super::stop::Stage;
 use super::{Error, Gateway, LogEnd, Principal, check_permitted};
 use crate::child::{Call, Catalog, Exchange, Interests, Notification};
 use crate::jsonrpc::RpcError;
-use crate::mcp::translate::{Envelope, HeaderParam, Reply};
+use crate::mcp::translate::{Envelope, HeaderParam, Reply, may_be_error};
 use crate::registry::{ServerEntry, ServerList};
 use crate::supervisor::{ServerHandle, ServerInfo};
 use crate::telemetry::metrics::OK;
@@ -83,8 +83,8 @@ impl Payload for Counted {
     fn read(said: Said) -> Result<Counted, Error> {
         let outcome = match &said {
             Err(_) => "rpc_error",
-            // Looked at before it is parsed: nearly no result has it.
-            Ok(result) if memchr::memmem::find(result, b"\"isError\"").is_some() => {
+            // Looked at before it is parsed: hardly any result is one.
+            Ok(result) if may_be_error(result) => {
                 match Reply::read(result).is_some_and(|reply| reply.is_error()) {
                     true => "tool_error",
                     false => OK,
@@ -106,6 +106,14 @@ impl Payload for Counted {
     fn reply(answered: Answered<Counted>) -> Relayed {
         answered.payload.said
     }
+}
+
+/// What is known of a tool and its server, as far as the server's lists are.
+pub struct ToolFacts {
+    /// Arguments that clients repeat in headers; `None` if there are none that the caller may know of.
+    pub header_params: Option<Arc<[HeaderParam]>>,
+    /// What the server's last child said of itself; `None` if none has been ready yet.
+    pub info: Option<Arc<ServerInfo>>,
 }
 
 /// What a server offers to a caller.
@@ -162,20 +170,15 @@ impl Gateway {
         Ok(handle.status().introduction.clone())
     }
 
-    /// Returns the arguments of a tool that clients repeat in headers, as far as the server's lists are known.
-    pub fn header_params(
-        &self,
-        caller: &Principal,
-        server: &str,
-        tool: &str,
-    ) -> Result<Option<Arc<[HeaderParam]>>, Error> {
+    /// Returns what is known of a tool and its server before a call.
+    pub fn tool_facts(&self, caller: &Principal, server: &str, tool: &str) -> Result<ToolFacts, Error> {
         let entry = self.entry(caller, server)?;
+        let handle = self.handle(&entry)?;
+        let (catalog, info) = (handle.catalog(), handle.status().introduction.clone());
         // What a caller may not use it does not see, not even by a header that is wanted for it.
-        if !caller.permissions().allow_tool(&entry.id, tool) {
-            return Ok(None);
-        }
-        let catalog = self.handle(&entry)?.catalog();
-        Ok(catalog.tool(tool).map(|tool| tool.header_params().clone()).filter(|params| !params.is_empty()))
+        let tool = catalog.tool(tool).filter(|tool| !tool.header_params().is_empty());
+        let tool = tool.filter(|tool| caller.permissions().allow_tool(&entry.id, &tool.name));
+        Ok(ToolFacts { header_params: tool.map(|tool| tool.header_params().clone()), info })
     }
 
     /// Reports whether a caller's key is still good.

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::list::ServerEntry;
 use crate::child::Catalog;
 use crate::mcp::ListKind;
-use crate::supervisor::{CachedCatalog, Definition, ServerInfo};
+use crate::supervisor::{CachedCatalog, Definition, ServerInfo, ToldInfo};
 use crate::text::hex;
 
 /// Announcement of a server's child that is to be stored.
@@ -72,6 +72,7 @@ impl StoredCatalog {
             server_info: self.server_info,
             capabilities: self.capabilities,
             instructions: self.instructions,
+            told: ToldInfo::default(),
         };
         CachedCatalog { catalog: Arc::new(catalog), introduction: Arc::new(introduction) }
     }

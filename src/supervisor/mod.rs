@@ -44,7 +44,7 @@ pub use problem::Problem;
 pub use remote::{ADDRESS_MEMBERS, Remote, Transport};
 pub use server_spec::ServerSpec;
 pub use start_limiter::{QueuedStartView, Rank, StartLimits};
-pub use status::{Cause, ReplicaView, ServerInfo, State, Status, Update, on_the_wall};
+pub use status::{Cause, ReplicaView, ServerInfo, State, Status, ToldInfo, Update, on_the_wall};
 
 pub use crate::process::Usage;
 

@@ -14,7 +14,7 @@ use super::handle::ServerHandle;
 use super::lifecycle::{DesiredState, Effect, Ending, Event, Lifecycle};
 use super::policy::EraChoice;
 use super::start_limiter::{Rank, StartLimiter, StartPermit};
-use super::status::{Cause, ServerInfo, State};
+use super::status::{Cause, ServerInfo, State, ToldInfo};
 use crate::child::{
     CatalogSlot, ChildActor, ChildArgs, ChildMsg, End, Fault, HandshakeError, HandshakeOutcome, Link,
     Opening, ProbeSettings, Report, Words, reason,
@@ -529,6 +529,7 @@ fn introduction(introduced: &HandshakeOutcome) -> ServerInfo {
         server_info: (*facts.server_info).clone(),
         capabilities: facts.capabilities.clone(),
         instructions: facts.instructions.clone(),
+        told: ToldInfo::default(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! A server's state as an operator sees it, with its reason. Plain values, published by the replica.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
@@ -285,6 +285,25 @@ pub struct ServerInfo {
     pub capabilities: Value,
     /// The `instructions` text; `None` if it is missing.
     pub instructions: Option<Box<str>>,
+    /// What is told to clients with each answer, once it was asked for.
+    pub told: ToldInfo,
+}
+
+/// Text that is made of the rest of a [`ServerInfo`], at most once. Equal to any other, because it says nothing more.
+#[derive(Debug, Clone, Default)]
+pub struct ToldInfo(OnceLock<Box<str>>);
+
+impl ToldInfo {
+    /// Returns the text, which `make` makes the first time.
+    pub fn get_or_make(&self, make: impl FnOnce() -> String) -> &str {
+        self.0.get_or_init(|| make().into())
+    }
+}
+
+impl PartialEq for ToldInfo {
+    fn eq(&self, _: &ToldInfo) -> bool {
+        true
+    }
 }
 
 impl ServerInfo {

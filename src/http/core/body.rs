@@ -122,8 +122,22 @@ pub(in crate::http) fn read<B>(
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
-    let refused = check_head(request.headers(), limit).err().map(Box::new);
-    JsonBody { refused, body: Collecting::new(request.into_body(), limit, patience) }
+    let (head, body) = request.into_parts();
+    read_of(&head.headers, body, limit, patience)
+}
+
+/// Reads the body of a request with these headers as [`read`] does, for who needs them afterwards.
+pub(in crate::http) fn read_of<B>(
+    headers: &HeaderMap,
+    body: B,
+    limit: usize,
+    patience: Duration,
+) -> impl Future<Output = Result<Bytes, BodyError>> + Unpin + use<B>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
+    let refused = check_head(headers, limit).err().map(Box::new);
+    JsonBody { refused, body: Collecting::new(body, limit, patience) }
 }
 
 /// Reader of a JSON body.

@@ -15,3 +15,4 @@ pub(in crate::http) mod routes;
 pub(in crate::http) mod shared;
 pub(in crate::http) mod streams;
 pub(in crate::http) mod timestamp;
+pub(in crate::http) mod trace;

@@ -23,6 +23,7 @@ use super::forwarded::speaks_for_another;
 use super::origin::{Checked, HostCheckError, Policy};
 use super::request_id::request_id;
 use crate::gateway::{Acts, AuditHandle};
+use crate::http::core::auth::carries_credential;
 use crate::http::core::body::RequestBody;
 use crate::http::core::context::RequestContext;
 use crate::http::core::dialect::{Dialect, Dialects, FastPath};
@@ -153,8 +154,11 @@ impl Guard {
         if checked.has_origin {
             about.cross_origin = CrossOrigin::of(request.method(), request.headers());
         }
-        let claims_nearness =
-            dialect.trusts_nearness() && checked.loopback && !speaks_for_another(request.headers());
+        // Whoever sends a credential is asked for it and for nothing else.
+        let claims_nearness = dialect.trusts_nearness()
+            && checked.loopback
+            && !carries_credential(request.headers())
+            && !speaks_for_another(request.headers());
         let context = RequestContext::new(visit.peer, claims_nearness);
         about.context = Some(context.clone());
         if let Some((shared, (fast, _))) = fast {

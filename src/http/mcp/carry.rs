@@ -4,20 +4,22 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use axum::http::HeaderMap;
 use bytes::Bytes;
 use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::fault::{Fault, INTERNAL_ERROR};
 use super::message::{Request, is_id};
-use super::outgoing;
+use super::outgoing::{self, takes_streams};
 use super::outlet::Outlet;
 use super::routing::Routed;
 use super::session::Session;
 use crate::gateway::{
-    Asked, ClientPort, ClientRequest, Disposition, Error, Event, Exchange, Gateway, Principal, PushedRequest,
-    Relayed,
+    Asked, ClientPort, ClientRequest, Deprecated, Disposition, Error, Event, Exchange, Gateway, Principal,
+    PushedRequest, Relayed,
 };
+use crate::http::core::trace::trace_of;
 use crate::mcp::translate::{
     Envelope, InputRequired, Level, Members, PROGRESS_TOKEN, Question, Reply, ReplyKind, asked,
     error_for_legacy, of_next_hop, progress_for, push_member,
@@ -42,26 +44,28 @@ pub(super) struct Carry {
     envelope: Envelope,
     /// The client's progress token, raw JSON; `None` if it wants no progress.
     token: Option<Bytes>,
+    /// `true` if the client can be told anything before the answer.
     takes_streams: bool,
 }
 
 impl Carry {
-    /// Prepares a request; `takes_streams` tells whether the client can be told anything before the answer.
+    /// Prepares a request, which came with these headers.
     pub(super) fn new(
         gateway: &Gateway,
         caller: &Principal,
         session: &Arc<Session>,
         outlet: Arc<Outlet>,
         request: &Request<'_>,
-        takes_streams: bool,
+        headers: &HeaderMap,
     ) -> Carry {
-        let meta = request.params.object("_meta");
-        let token = meta.as_ref().and_then(|meta| meta.get(PROGRESS_TOKEN));
+        let meta = request.meta.as_ref();
+        let token = meta.and_then(|meta| meta.get(PROGRESS_TOKEN));
         let token = token.filter(|token| is_id(token.get()));
         let token = token.map(|token| Bytes::copy_from_slice(token.get().as_bytes()));
         // A client that has set none gets what a legacy server would send by itself.
         let level = session.level().map_or("info", Level::name);
-        let envelope = Envelope::new(meta.as_ref(), &session.opening.client, Some(level), false);
+        let envelope =
+            Envelope::new(meta, session.opening.client.clone(), Some(level), false, trace_of(headers));
         Carry {
             gateway: gateway.clone(),
             caller: caller.clone(),
@@ -70,7 +74,7 @@ impl Carry {
             id: request.id.get().to_owned(),
             envelope,
             token,
-            takes_streams,
+            takes_streams: takes_streams(headers),
         }
     }
 
@@ -119,6 +123,7 @@ impl Carry {
     async fn relay(&self, routed: &Routed, members: Bytes) -> Result<Relayed, Error> {
         let (exchange, mut events) = Exchange::with_events(true);
         let port = Arc::new(LegacyPort {
+            gateway: self.gateway.clone(),
             session: self.session.clone(),
             outlet: self.outlet.clone(),
             takes_streams: self.takes_streams,
@@ -199,12 +204,13 @@ impl Carry {
         if abilities.lacks(&question.method, members.as_ref()).is_some() || !self.takes_streams {
             return Err(format!("The tool asks for {}, which this client does not support", question.method));
         }
-        put(&self.session, &self.outlet, &question.method, params)
+        put(&self.gateway, &self.session, &self.outlet, &question.method, params)
     }
 }
 
 /// Asks the client of a session something on the stream of a request.
 fn put(
+    gateway: &Gateway,
     session: &Session,
     outlet: &Outlet,
     method: &str,
@@ -217,7 +223,19 @@ fn put(
         session.unask(id);
         return Err(full());
     }
+    if let Some(feature) = deprecated_question(method) {
+        gateway.count_deprecated(feature, session.opening.client.info.as_deref());
+    }
     Ok((id, answer))
+}
+
+/// Returns what of MCP's deprecated parts a question of a server belongs to; `None` if it belongs to none.
+pub(super) fn deprecated_question(method: &str) -> Option<Deprecated> {
+    match method {
+        asked::ROOTS => Some(Deprecated::Roots),
+        asked::SAMPLE => Some(Deprecated::Sampling),
+        _ => None,
+    }
 }
 
 /// Ends a request whose client did not give what the server asks for: as the failure of a tool, which a model reads, else
@@ -260,6 +278,7 @@ impl Drop for AskedIds<'_> {
 
 /// Port of a client that is asked on the stream of its request.
 struct LegacyPort {
+    gateway: Gateway,
     session: Arc<Session>,
     outlet: Arc<Outlet>,
     takes_streams: bool,
@@ -303,7 +322,7 @@ impl ClientPort for LegacyPort {
                 other => Answer::Error(-32601, format!("this client does not support {other}").into()),
             });
         }
-        match put(&self.session, &self.outlet, &request.method, params) {
+        match put(&self.gateway, &self.session, &self.outlet, &request.method, params) {
             Ok((id, answer)) => {
                 let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
                 asked.0.push(id);

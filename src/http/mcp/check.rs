@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -17,11 +17,11 @@ use crate::mcp::translate::{
 use crate::mcp::{MODERN_VERSION, method};
 
 /// Header with the revision that a client speaks.
-const VERSION: &str = "mcp-protocol-version";
+static VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 /// Header with the method of a modern request.
-const METHOD: &str = "mcp-method";
+static METHOD: HeaderName = HeaderName::from_static("mcp-method");
 /// Header with the name of what a modern request is for.
-const NAME: &str = "mcp-name";
+static NAME: HeaderName = HeaderName::from_static("mcp-name");
 
 /// Era of a request, as its body and headers tell it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,12 +48,12 @@ pub(super) fn names_modern(headers: &HeaderMap) -> bool {
 }
 
 fn version(headers: &HeaderMap) -> Option<&str> {
-    headers.get(VERSION).and_then(|version| version.to_str().ok()).map(str::trim)
+    headers.get(&VERSION).and_then(|version| version.to_str().ok()).map(str::trim)
 }
 
 /// Refuses a header that names no revision that a session can have been opened with.
 pub(super) fn check_legacy_version(headers: &HeaderMap) -> Result<(), Fault> {
-    let Some(given) = headers.get(VERSION) else { return Ok(()) };
+    let Some(given) = headers.get(&VERSION) else { return Ok(()) };
     let given = given.to_str().unwrap_or("\u{fffd}").trim();
     if LEGACY_VERSIONS.contains(&given) {
         return Ok(());
@@ -75,18 +75,15 @@ pub(super) struct Envelope {
 /// Checks the `_meta` and the headers of a modern request in this order: what is missing in `_meta`; whether the header names
 /// the version that the body does, and whether it is spoken here; the other headers. The official suite wants a header that
 /// differs told before a version that is not spoken (`server-stateless`).
-pub(super) fn check_modern(
-    request: &Request<'_>,
-    meta: Option<&Members<'_>>,
-    headers: &HeaderMap,
-) -> Result<Envelope, Fault> {
-    let envelope = read_envelope(meta)?;
+pub(super) fn check_modern(request: &Request<'_>, headers: &HeaderMap) -> Result<Envelope, Fault> {
+    let meta = request.meta.as_ref();
+    let envelope = read_envelope(request, meta)?;
     check_version(meta, headers)?;
     check_headers(request, headers)?;
     Ok(envelope)
 }
 
-fn read_envelope(meta: Option<&Members<'_>>) -> Result<Envelope, Fault> {
+fn read_envelope(request: &Request<'_>, meta: Option<&Members<'_>>) -> Result<Envelope, Fault> {
     let missing = |name: &str, what: &str| {
         Fault::bad(INVALID_PARAMS, format!("Invalid params: params._meta['{name}'] {what}"))
     };
@@ -99,7 +96,8 @@ fn read_envelope(meta: Option<&Members<'_>>) -> Result<Envelope, Fault> {
         return Err(missing(CLIENT_CAPABILITIES, "must be an object"));
     };
     let info = meta.and_then(|meta| meta.get(CLIENT_INFO));
-    let client = Client::read(info, capabilities).ok_or_else(|| missing(CLIENT_INFO, "must be an object"))?;
+    let client = Client::read_by(info, capabilities, |part| request.part(part))
+        .ok_or_else(|| missing(CLIENT_INFO, "must be an object"))?;
     let level = match meta.and_then(|meta| meta.get(LOG_LEVEL)) {
         None => None,
         Some(level) => {
@@ -129,22 +127,29 @@ fn mismatch(text: impl Into<Cow<'static, str>>) -> Fault {
     Fault::bad(HEADER_MISMATCH, text)
 }
 
-fn check_headers(request: &Request<'_>, headers: &HeaderMap) -> Result<(), Fault> {
-    for name in [VERSION, METHOD, NAME] {
-        if headers.get_all(name).iter().nth(1).is_some() {
-            return Err(mismatch(format!("{name} is there more than once")));
-        }
+/// Returns a header that may be there once; `None` if it is not there.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, Fault> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next();
+    match values.next() {
+        None => Ok(first),
+        Some(_) => Err(mismatch(format!("{name} is there more than once"))),
     }
-    match headers.get(METHOD).map(|given| given.to_str().unwrap_or_default().trim()) {
+}
+
+fn check_headers(request: &Request<'_>, headers: &HeaderMap) -> Result<(), Fault> {
+    only(headers, &VERSION)?;
+    let (method, name) = (only(headers, &METHOD)?, only(headers, &NAME)?);
+    match method.map(|given| given.to_str().unwrap_or_default().trim()) {
         Some(given) if given == request.method => {}
         Some(_) => return Err(mismatch("Mcp-Method differs from the method in the body")),
         None => return Err(mismatch("Mcp-Method is missing")),
     }
     let Some(member) = named_by(&request.method) else { return Ok(()) };
     // Without a name in the body there is nothing to compare, and the request is refused for that.
-    let Some(name) = request.params.text(member) else { return Ok(()) };
-    match headers.get(NAME).map(|given| decoded(given.as_bytes())) {
-        Some(Some(given)) if given == name => Ok(()),
+    let Some(told) = request.params.text(member) else { return Ok(()) };
+    match name.map(|given| decoded(given.as_bytes())) {
+        Some(Some(given)) if given == told => Ok(()),
         Some(Some(_)) => Err(mismatch(format!("Mcp-Name differs from params.{member} in the body"))),
         Some(None) => Err(mismatch("Mcp-Name cannot be decoded")),
         None => Err(mismatch("Mcp-Name is missing")),
@@ -207,8 +212,12 @@ pub(super) fn status_of_error(code: i64) -> StatusCode {
 mod tests {
     use super::*;
     use crate::http::mcp::message::{Body, Posted, read};
-    use axum::http::HeaderValue;
     use proptest::prelude::*;
+
+    // The names as a client writes them.
+    const VERSION: &str = "mcp-protocol-version";
+    const METHOD: &str = "mcp-method";
+    const NAME: &str = "mcp-name";
 
     fn headers(given: &[(&'static str, &str)]) -> HeaderMap {
         let value = |text: &str| HeaderValue::from_bytes(text.as_bytes()).expect("a header");
@@ -217,11 +226,12 @@ mod tests {
 
     fn checked(params: Value, given: &[(&'static str, &str)]) -> Result<SpokenEra, Value> {
         let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).to_string();
-        let Ok(Body::One(Posted::Request(request))) = read(body.as_bytes()) else { panic!("a request") };
-        let (meta, headers) = (request.params.object("_meta"), headers(given));
-        match era_of(meta.as_ref(), &headers) {
+        let body = bytes::Bytes::from(body);
+        let Ok(Body::One(Posted::Request(request))) = read(&body) else { panic!("a request") };
+        let headers = headers(given);
+        match era_of(request.meta.as_ref(), &headers) {
             SpokenEra::Legacy => Ok(SpokenEra::Legacy),
-            SpokenEra::Modern => match check_modern(&request, meta.as_ref(), &headers) {
+            SpokenEra::Modern => match check_modern(&request, &headers) {
                 Ok(_) => Ok(SpokenEra::Modern),
                 Err(fault) => {
                     let told: Value = serde_json::from_slice(&fault.message(None)).expect("JSON");

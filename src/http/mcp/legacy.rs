@@ -21,7 +21,7 @@ use super::session::{Opening, Session};
 use super::session_id::Carried;
 use super::state::McpState;
 use super::target::Target;
-use crate::gateway::{Gateway, Interest, Interests, Principal};
+use crate::gateway::{Deprecated, Gateway, Interest, Interests, Principal, are_known};
 use crate::http::core::context::RequestContext;
 use crate::http::settings::Settings;
 use crate::mcp::translate::{Client, LEGACY_VERSIONS, Level, agreed_version};
@@ -122,7 +122,7 @@ impl LegacyCall<'_> {
                 }
             }
             Posted::Notification { method, params } if *method == method::CANCELLED => {
-                if let Some(id) = params.get("requestId") {
+                if let Some(id) = params.members.get("requestId") {
                     session.cancel(id.get());
                 }
             }
@@ -183,15 +183,18 @@ impl LegacyCall<'_> {
         match self.target {
             Target::One(server) => {
                 self.router().require(server, "logging", &request.method)?;
-                wishes.push(self.wish(server, |interests| Ok(interests.level(level))).await?);
+                wishes.push(self.wish(server, |interests| Ok(interests.level(level)))?);
             }
             Target::All(aggregate) => {
                 for (_, entry) in aggregate.of(self.caller) {
-                    wishes.push(self.wish(&entry.id, |interests| Ok(interests.level(level))).await?);
+                    wishes.push(self.wish(&entry.id, |interests| Ok(interests.level(level)))?);
                 }
             }
         }
-        session.set_level(level, wishes);
+        let told: Vec<&Interest> = wishes.iter().filter(|wish| wish.1).map(|wish| &wish.0).collect();
+        are_known(&told).await;
+        session.set_level(level, wishes.into_iter().map(|wish| wish.0).collect());
+        self.gateway.count_deprecated(Deprecated::Logging, session.opening.client.info.as_deref());
         Ok(())
     }
 
@@ -209,22 +212,22 @@ impl LegacyCall<'_> {
             return Ok(());
         }
         let full = |full: &dyn std::error::Error| Fault::answer(INVALID_REQUEST, full.to_string());
-        let interest = self.wish(&server, |interests| interests.resource(&own).map_err(|error| full(&error)));
-        session.follow(&uri, interest.await?).map_err(|error| full(&error))
+        let (interest, has_child) =
+            self.wish(&server, |interests| interests.resource(&own).map_err(|error| full(&error)))?;
+        if has_child {
+            are_known(&[&interest]).await;
+        }
+        session.follow(&uri, interest).map_err(|error| full(&error))
     }
 
-    /// Adds a wish to those of a server's clients, and waits until its child has been told.
-    async fn wish(
+    /// Adds a wish to those of a server's clients. Returns `true` with it if there is a child to be told.
+    fn wish(
         &self,
         server: &str,
         wish: impl FnOnce(&Arc<Interests>) -> Result<Interest, Fault>,
-    ) -> Result<Interest, Fault> {
+    ) -> Result<(Interest, bool), Fault> {
         let (interests, has_child) = self.gateway.interests(self.caller, server).map_err(Fault::of)?;
-        let interest = wish(&interests)?;
-        if has_child {
-            interest.is_known().await;
-        }
-        Ok(interest)
+        Ok((wish(&interests)?, has_child))
     }
 
     fn router(&self) -> Router<'_> {
@@ -241,7 +244,7 @@ impl LegacyCall<'_> {
         let takes_streams = takes_streams(self.headers);
         let id = request.id.get();
         let outlet = session.new_outlet();
-        let carry = Carry::new(self.gateway, self.caller, session, outlet.clone(), request, takes_streams);
+        let carry = Carry::new(self.gateway, self.caller, session, outlet.clone(), request, self.headers);
         let begun = session.begin(id, &outlet, || tokio::spawn(carry.run(routed)).abort_handle());
         begun.map_err(|refused| {
             Fault::bad(INVALID_REQUEST, format!("Invalid request: {refused}")).status(StatusCode::OK)

@@ -16,7 +16,7 @@ use super::outgoing::{self, Message, WAITING};
 use super::routing::address_here;
 use super::state::StreamPermit;
 use super::target::Target;
-use crate::gateway::{Announcements, Interest, News};
+use crate::gateway::{Announcements, Interest, News, are_known};
 use crate::mcp::method;
 
 /// Longest time that a client waits for a server to introduce itself.
@@ -55,20 +55,17 @@ pub(super) async fn answer(call: &Call<'_>) -> Result<Response, Fault> {
         Target::All(_) => capabilities_of_all(),
     };
     let (filter, acknowledged) = read_filter(call, &capabilities)?;
-    let (mut interests, mut can_be_told) = (Vec::with_capacity(filter.resources.len()), false);
+    let mut interests = Vec::with_capacity(filter.resources.len());
     for uri in &filter.resources {
         let (server, own) = call.router().server_of_resource(uri)?;
         let (wishes, has_child) = call.gateway.interests(call.caller, &server).map_err(Fault::of)?;
         let interest = wishes.resource(&own);
         let interest =
             interest.map_err(|full| Fault::http(StatusCode::SERVICE_UNAVAILABLE, full.to_string()))?;
-        interests.push(interest);
-        can_be_told |= has_child;
+        interests.push((interest, has_child));
     }
-    // The last of them: whoever is told of it has been told of those before.
-    if let Some(interest) = interests.last().filter(|_| can_be_told) {
-        interest.is_known().await;
-    }
+    let told: Vec<&Interest> = interests.iter().filter(|wish| wish.1).map(|wish| &wish.0).collect();
+    are_known(&told).await;
     let id = call.request.id.get().to_owned();
     let (messages, received) = mpsc::channel(WAITING);
     let tag = format!("{{\"io.modelcontextprotocol/subscriptionId\":{id}}}");
@@ -81,7 +78,7 @@ pub(super) async fn answer(call: &Call<'_>) -> Result<Response, Fault> {
         filter,
         target: call.target.clone(),
         announcements,
-        _interests: interests,
+        _interests: interests.into_iter().map(|wish| wish.0).collect(),
         _permit: permit,
     };
     tokio::spawn(listener.feed(messages));

@@ -1,12 +1,17 @@
 //! What a client posts: one JSON-RPC message, or several in the revision that had batches.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use axum::http::StatusCode;
+use bytes::Bytes;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::fault::{Fault, INVALID_REQUEST, PARSE_ERROR};
-use crate::mcp::translate::Members;
+use crate::jsonrpc::one_line;
+use crate::mcp::translate::{Members, Name, Params};
+use crate::text::json_string;
 
 /// Maximum number of messages in a batch.
 const MAX_BATCH: usize = 64;
@@ -23,7 +28,7 @@ pub(super) enum Posted<'a> {
         /// Name of its kind.
         method: Cow<'a, str>,
         /// Its `params`.
-        params: Members<'a>,
+        params: Params<'a>,
     },
     /// An answer to a request of a server.
     Answer {
@@ -41,14 +46,37 @@ pub(super) struct Request<'a> {
     pub(super) id: &'a RawValue,
     /// Method that is asked for.
     pub(super) method: Cow<'a, str>,
-    /// The `params`; empty if there are none.
+    /// The `params` but for `_meta`; empty if there are none.
     pub(super) params: Members<'a>,
+    /// The members of `params._meta`; `None` if there is none.
+    pub(super) meta: Option<Members<'a>>,
+    /// The body that the request was read in, and its text.
+    body: &'a Bytes,
+    text: &'a str,
 }
 
-impl Request<'_> {
+impl<'a> Request<'a> {
     /// Returns the id as it is written into the answer.
-    pub(super) fn id(&self) -> &[u8] {
+    pub(super) fn id(&self) -> &'a [u8] {
         self.id.get().as_bytes()
+    }
+
+    /// Returns a part of the request, without a copy.
+    pub(super) fn part(&self, part: &'a str) -> Bytes {
+        self.body.slice_ref(part.as_bytes())
+    }
+
+    /// Returns the members of `params` but for `_meta` as the request of another hop has them: without braces and on one
+    /// line; without a copy where they stand so in the body.
+    pub(super) fn members(&self) -> Bytes {
+        match self.params.piece(self.text) {
+            Some(piece) if matches!(one_line(piece.as_bytes()), Cow::Borrowed(_)) => self.part(piece),
+            _ => {
+                let mut members = Vec::new();
+                self.params.write(&mut members, |_| true);
+                members.into()
+            }
+        }
     }
 }
 
@@ -65,61 +93,114 @@ pub(super) enum Body<'a> {
 pub(super) type Refused<'a> = (Fault, Option<&'a RawValue>);
 
 /// Reads a body.
-pub(super) fn read(body: &[u8]) -> Result<Body<'_>, Refused<'_>> {
+pub(super) fn read(body: &Bytes) -> Result<Body<'_>, Refused<'_>> {
     let unreadable = |reason: String| (Fault::bad(PARSE_ERROR, format!("Parse error: {reason}")), None);
     let text = std::str::from_utf8(body).map_err(|error| unreadable(error.to_string()))?;
-    if text.trim_ascii_start().starts_with('[') {
-        let messages: Vec<&RawValue> =
-            serde_json::from_str(text).map_err(|error| unreadable(error.to_string()))?;
-        if messages.is_empty() || messages.len() > MAX_BATCH {
-            let text = format!("A batch has between 1 and {MAX_BATCH} messages");
-            return Err((Fault::bad(INVALID_REQUEST, text), None));
-        }
-        let messages = messages.iter().map(|message| one(message.get())).collect::<Result<_, _>>()?;
-        return Ok(Body::Several(messages));
+    if !text.trim_ascii_start().starts_with('[') {
+        return one(body, text).map(Body::One);
     }
-    if let Err(error) = serde_json::from_str::<&RawValue>(text) {
-        return Err(unreadable(error.to_string()));
+    let messages: Vec<&RawValue> =
+        serde_json::from_str(text).map_err(|error| unreadable(error.to_string()))?;
+    if messages.is_empty() || messages.len() > MAX_BATCH {
+        let text = format!("A batch has between 1 and {MAX_BATCH} messages");
+        return Err((Fault::bad(INVALID_REQUEST, text), None));
     }
-    one(text).map(Body::One)
+    let messages = messages.iter().map(|message| one(body, message.get())).collect::<Result<_, _>>()?;
+    Ok(Body::Several(messages))
 }
 
-fn one(text: &str) -> Result<Posted<'_>, Refused<'_>> {
-    let invalid = |reason: &'static str| Fault::bad(INVALID_REQUEST, reason);
-    let Some(message) = Members::read(text) else {
-        return Err((invalid("Invalid request: the body is no JSON-RPC message"), None));
-    };
-    let id = message.get("id").filter(|id| is_id(id.get()));
-    let refused = |reason| (invalid(reason), id);
-    if message.text("jsonrpc").as_deref() != Some("2.0") {
+/// Members of a message that are read, in one pass over it.
+#[derive(Default)]
+struct Message<'a> {
+    jsonrpc: Option<&'a RawValue>,
+    id: Option<&'a RawValue>,
+    method: Option<&'a RawValue>,
+    params: Option<Params<'a>>,
+    result: Option<&'a RawValue>,
+    error: Option<&'a RawValue>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Message<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Message<'a>, D::Error> {
+        deserializer.deserialize_map(MessageVisitor)
+    }
+}
+
+struct MessageVisitor;
+
+impl<'de> Visitor<'de> for MessageVisitor {
+    type Value = Message<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a message")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Message<'de>, A::Error> {
+        let mut message = Message::default();
+        // Of several of one name the last counts, as for every other reader.
+        while let Some(name) = map.next_key_seed(Name)? {
+            match &*name {
+                "jsonrpc" => message.jsonrpc = Some(map.next_value()?),
+                "id" => message.id = Some(map.next_value()?),
+                "method" => message.method = Some(map.next_value()?),
+                "params" => message.params = Some(map.next_value()?),
+                "result" => message.result = Some(map.next_value()?),
+                "error" => message.error = Some(map.next_value()?),
+                _ => map.next_value::<IgnoredAny>().map(drop)?,
+            }
+        }
+        Ok(message)
+    }
+}
+
+fn one<'a>(body: &'a Bytes, text: &'a str) -> Result<Posted<'a>, Refused<'a>> {
+    // Without the second, serde_json would copy the text of a number or a string into its error.
+    let message: Option<Message<'_>> =
+        text.trim_ascii_start().starts_with('{').then(|| serde_json::from_str(text).ok()).flatten();
+    let Some(message) = message else { return Err(unreadable(text)) };
+    let Message { jsonrpc, id: given, method, params, result, error } = message;
+    let id = given.filter(|id| is_id(id.get()));
+    let refused = |reason: &'static str| (Fault::bad(INVALID_REQUEST, reason), id);
+    if jsonrpc.and_then(json_string).as_deref() != Some("2.0") {
         return Err(refused("Invalid request: 'jsonrpc' must be \"2.0\""));
     }
-    if message.get("id").is_some() && id.is_none() {
-        return Err((invalid("Invalid request: 'id' must be a string or an integer"), None));
+    if given.is_some() && id.is_none() {
+        return Err(refused("Invalid request: 'id' must be a string or an integer"));
     }
-    let outcome = match (message.get("result"), message.get("error")) {
+    let outcome = match (result, error) {
         (Some(result), None) => Some(Ok(result)),
         (None, Some(error)) => Some(Err(error)),
         _ => None,
     };
-    let method = match message.get("method") {
-        None => None,
-        Some(_) => Some(
-            message.text("method").ok_or_else(|| refused("Invalid request: 'method' must be a string"))?,
-        ),
-    };
-    let params = match message.get("params") {
-        None => Members::default(),
-        Some(params) if method.is_some() => Members::read(params.get())
-            .ok_or_else(|| refused("Invalid request: 'params' must be an object"))?,
-        Some(_) => Members::default(),
-    };
+    let not_text = || refused("Invalid request: 'method' must be a string");
+    let method = method.map(|method| json_string(method).ok_or_else(not_text)).transpose()?;
+    let params = params.unwrap_or_default();
     match (method, id, outcome) {
-        (Some(method), Some(id), None) => Ok(Posted::Request(Request { id, method, params })),
+        (Some(method), Some(id), None) => {
+            let Params { members: params, meta } = params;
+            Ok(Posted::Request(Request { id, method, params, meta, body, text }))
+        }
         (Some(method), None, None) => Ok(Posted::Notification { method, params }),
         (None, Some(id), Some(outcome)) => Ok(Posted::Answer { id, outcome }),
         _ => Err(refused("Invalid request: it is neither a request, nor a notification, nor an answer")),
     }
+}
+
+/// Returns what is wrong with a message that could not be read.
+fn unreadable(text: &str) -> Refused<'_> {
+    if let Err(error) = serde_json::from_str::<&RawValue>(text) {
+        return (Fault::bad(PARSE_ERROR, format!("Parse error: {error}")), None);
+    }
+    let invalid = |reason: &'static str| Fault::bad(INVALID_REQUEST, reason);
+    let Some(message) = Members::read(text) else {
+        return (invalid("Invalid request: the body is no JSON-RPC message"), None);
+    };
+    let id = message.get("id").filter(|id| is_id(id.get()));
+    let reason = match message.object("params") {
+        None => "Invalid request: 'params' must be an object, of at most 1024 members",
+        Some(_) => "Invalid request: 'params._meta' must be an object, of at most 1024 members",
+    };
+    (invalid(reason), id)
 }
 
 /// Reports whether raw JSON is an id, or a token: a string or an integer (spec 2025-11-25, basic/index), of a bounded length.
@@ -140,7 +221,7 @@ mod tests {
     use serde_json::json;
 
     fn kind(body: &str) -> String {
-        match read(body.as_bytes()) {
+        match read(&Bytes::copy_from_slice(body.as_bytes())) {
             Ok(Body::One(Posted::Request(request))) => format!("request {}", request.id.get()),
             Ok(Body::One(Posted::Notification { method, .. })) => format!("notification {method}"),
             Ok(Body::One(Posted::Answer { id, outcome })) => {
@@ -177,6 +258,10 @@ mod tests {
             (r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{}}"#, "-32600 1"),
             (r#"{"jsonrpc":"2.0","id":1,"method":"a","result":{}}"#, "-32600 1"),
             (r#"{"jsonrpc":"2.0","id":1}"#, "-32600 1"),
+            (r#"{"jsonrpc":"2.0","id":1,"method":"a","params":{"_meta":7}}"#, "-32600 1"),
+            (r#"{"jsonrpc":"2.0","id":1,"method":"a","params":{"_meta":null}}"#, "request 1"),
+            (r#"{"jsonrpc":"2.0","id":7,"method":"a","id":1}"#, "request 1"),
+            (r#"{"jsonrpc":"2.0","id":1,"method":"a","other":[{}]}"#, "request 1"),
         ] {
             assert_eq!(kind(body), expected, "{body}");
         }
@@ -185,14 +270,15 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_or_refused_and_never_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = read(&body);
+            let _ = read(&body.into());
         }
 
         #[test]
         fn an_id_comes_back_as_it_was_written(id in "[ -~]{0,20}", number in any::<i64>()) {
             for id in [json!(id), json!(number)] {
                 let body = json!({"jsonrpc": "2.0", "id": id, "method": "m"}).to_string();
-                let Ok(Body::One(Posted::Request(request))) = read(body.as_bytes()) else { panic!("{body}") };
+                let body = Bytes::from(body);
+                let Ok(Body::One(Posted::Request(request))) = read(&body) else { panic!("{body:?}") };
                 prop_assert_eq!(request.id.get(), id.to_string());
             }
         }

@@ -163,12 +163,12 @@ where
         Err(denied) => return Fault::from(denied).into_response(None),
     };
     let (limit, patience) = (shared.settings.mcp.body_limit, shared.settings.body_timeout);
-    let headers = request.headers().clone();
-    let read = match body::read(request, limit, patience).await {
+    let (head, body) = request.into_parts();
+    let read = match body::read_of(&head.headers, body, limit, patience).await {
         Ok(read) => read,
         Err(unread) => return Fault::from(unread).into_response(None),
     };
-    let post = Post { shared: &shared, context: &context, caller, headers: &headers };
+    let post = Post { shared: &shared, context: &context, caller, headers: &head.headers };
     let (answered, id) = match message::read(&read) {
         Err((fault, id)) => (Err(fault), id),
         Ok(Body::One(message)) => {
@@ -223,8 +223,7 @@ impl Post<'_> {
         match message {
             Posted::Request(request) => {
                 self.take_from_rate(&request.method)?;
-                let meta = request.params.object("_meta");
-                match check::era_of(meta.as_ref(), self.headers) {
+                match check::era_of(request.meta.as_ref(), self.headers) {
                     SpokenEra::Modern => {
                         let call = Call {
                             gateway: &self.shared.gateway,
@@ -253,8 +252,7 @@ impl Post<'_> {
             }
             Posted::Notification { params, .. } => {
                 self.take_from_rate("")?;
-                let meta = params.object("_meta");
-                match check::era_of(meta.as_ref(), self.headers) {
+                match check::era_of(params.meta.as_ref(), self.headers) {
                     // Nothing that a modern client notifies of concerns a server over HTTP.
                     SpokenEra::Modern => Ok(accepted()),
                     SpokenEra::Legacy => {
@@ -289,11 +287,13 @@ impl Post<'_> {
         let target = &target_of(server, self.shared, &self.caller)?;
         self.take_from_rate("")?;
         let refused = || Fault::bad(INVALID_REQUEST, "Invalid request: a body is one message, not an array");
-        let is_modern = |message: &Posted<'_>| match message {
-            Posted::Request(message::Request { params, .. }) | Posted::Notification { params, .. } => {
-                check::era_of(params.object("_meta").as_ref(), self.headers) == SpokenEra::Modern
-            }
-            Posted::Answer { .. } => false,
+        let is_modern = |message: &Posted<'_>| {
+            let meta = match message {
+                Posted::Request(request) => request.meta.as_ref(),
+                Posted::Notification { params, .. } => params.meta.as_ref(),
+                Posted::Answer { .. } => return false,
+            };
+            check::era_of(meta, self.headers) == SpokenEra::Modern
         };
         let has_modern = check::names_modern(self.headers) || messages.iter().any(is_modern);
         if has_modern || !self.headers.contains_key(&legacy::SESSION_ID) {

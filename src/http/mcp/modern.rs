@@ -9,19 +9,23 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::call::Call;
+use super::carry::deprecated_question;
 use super::check::{self, status_of_error};
 use super::fault::{CAPABILITY_MISSING, Fault, INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND};
 use super::listen;
 use super::message::is_id;
-use super::offer::{self, Opened, server_of};
+use super::offer::{self, Opened};
 use super::outgoing::{self, Message, UPGRADE_AFTER, WAITING, takes_streams};
 use super::parked::{Bound, Parked, ParkedRequests};
 use super::routing::{Routed, WayBack};
 use super::running::{ModernPort, Running, Step};
-use crate::gateway::{Asked, ClientRequest, Error, Event, Exchange, Gateway, Principal, Relayed};
+use crate::gateway::{
+    Asked, ClientRequest, Deprecated, Error, Event, Exchange, Gateway, Principal, Relayed, ServerInfo,
+};
+use crate::http::core::trace::trace_of;
 use crate::mcp::translate::{
-    Envelope, Level, Members, PROGRESS_TOKEN, Reply, error_for_modern, input_required, progress_for,
-    read_responses,
+    Envelope, Level, Members, PROGRESS_TOKEN, TraceContext, error_for_modern, for_modern, input_required,
+    progress_for, read_responses,
 };
 use crate::mcp::{Era, ToolDigest, method};
 
@@ -44,8 +48,7 @@ impl Call<'_> {
     }
 
     async fn dispatch(&self) -> Result<Response, Fault> {
-        let meta = self.request.params.object("_meta");
-        let envelope = check::check_modern(self.request, meta.as_ref(), self.headers)?;
+        let envelope = check::check_modern(self.request, self.headers)?;
         match &*self.request.method {
             method::DISCOVER => {
                 let opened = self.opened().await.map_err(Fault::of_opening)?;
@@ -57,7 +60,7 @@ impl Call<'_> {
                     let opened = self.opened().await.map_err(Fault::of)?;
                     Ok(self.told(&opened.list(kind, &self.request.params, Era::Modern)?))
                 }
-                None => self.forward(meta.as_ref(), envelope).await,
+                None => self.forward(envelope).await,
             },
         }
     }
@@ -71,27 +74,25 @@ impl Call<'_> {
     }
 
     /// Forwards the request to the server, or goes on with it where it was put aside.
-    async fn forward(
-        &self,
-        meta: Option<&Members<'_>>,
-        envelope: check::Envelope,
-    ) -> Result<Response, Fault> {
-        let params = &self.request.params;
+    async fn forward(&self, envelope: check::Envelope) -> Result<Response, Fault> {
+        let (params, meta) = (&self.request.params, self.request.meta.as_ref());
         let routed = self.router().find(self.request)?;
         routed.record(self.gateway, self.context, self.request);
         let Routed { server, asked, members, back } = routed;
+        let mut info = None;
         if let Asked::Tool(tool) = &asked {
-            let repeated = self.gateway.header_params(self.caller, &server, tool).map_err(Fault::of)?;
-            if let Some(repeated) = repeated {
+            let facts = self.gateway.tool_facts(self.caller, &server, tool).map_err(Fault::of)?;
+            if let Some(repeated) = facts.header_params {
                 check::check_header_params(&repeated, params, self.headers)?;
             }
+            info = facts.info;
         }
         let token = meta.and_then(|meta| meta.get(PROGRESS_TOKEN)).filter(|token| is_id(token.get()));
         let mut way = Way {
             gateway: self.gateway.clone(),
             requests: self.state.parked.clone(),
             caller: self.caller.clone(),
-            id: Bytes::copy_from_slice(self.request.id()),
+            id: self.request.part(self.request.id.get()),
             server,
             back,
             method: asked.method(),
@@ -100,17 +101,22 @@ impl Call<'_> {
                 _ => None,
             },
             members,
-            token: token.map(|token| Bytes::copy_from_slice(token.get().as_bytes())),
+            token: token.map(|token| self.request.part(token.get())),
             level: envelope.level,
+            client: envelope.client.info.clone(),
+            info,
             parked: None,
         };
+        if way.level.is_some() {
+            self.gateway.count_deprecated(Deprecated::Logging, way.client.as_deref());
+        }
         let own_state = params.text(STATE).filter(|state| ParkedRequests::is_own(state));
         way.parked = Some(match own_state {
             Some(state) => {
                 self.gateway.may_ask(self.caller, &way.server, &asked).map_err(Fault::of)?;
                 way.resumed(&state, params)?
             }
-            None => way.begun(asked, meta, envelope, self.state.next_client()),
+            None => way.begun(asked, meta, envelope, self.state.next_client(), trace_of(self.headers)),
         });
         way.answer(takes_streams(self.headers)).await
     }
@@ -134,6 +140,10 @@ struct Way {
     /// The client's progress token, raw JSON; `None` if it wants no progress.
     token: Option<Bytes>,
     level: Option<Level>,
+    /// The client's `clientInfo`, raw JSON; `None` if it sent none.
+    client: Option<Bytes>,
+    /// What the server said of itself; `None` if that is to be looked up.
+    info: Option<Arc<ServerInfo>>,
     /// The request itself; `None` once it is over or put aside.
     parked: Option<Parked>,
 }
@@ -154,8 +164,10 @@ impl Way {
         meta: Option<&Members<'_>>,
         envelope: check::Envelope,
         client: u64,
+        trace: Option<TraceContext<'_>>,
     ) -> Parked {
-        let port = ModernPort::new(client, self.caller.member().id.clone(), envelope.client.abilities);
+        let check::Envelope { client: described, level } = envelope;
+        let port = ModernPort::new(client, self.caller.member().id.clone(), described.abilities);
         let (exchange, events) = match self.token.is_some() || self.level.is_some() {
             true => {
                 let (exchange, events) = Exchange::with_events(self.level.is_some());
@@ -167,7 +179,7 @@ impl Way {
             server: self.server.clone(),
             asked,
             members: self.members.clone(),
-            envelope: Box::new(Envelope::new(meta, &envelope.client, self.level.map(Level::name), true)),
+            envelope: Box::new(Envelope::new(meta, described, level.map(Level::name), true, trace)),
             exchange: Some(Box::new(exchange.answered_by(port.clone()))),
             timeout: None,
         };
@@ -309,7 +321,11 @@ impl Way {
     /// Puts the request aside and returns the questions. `None` if the server has taken all of them back.
     fn put_aside(&mut self) -> Option<Result<Bytes, Fault>> {
         let parked = self.parked.as_mut()?;
-        parked.ask(parked.running.take_asked());
+        let asked = parked.running.take_asked();
+        for feature in asked.iter().filter_map(|one| deprecated_question(&one.method)) {
+            self.gateway.count_deprecated(feature, self.client.as_deref());
+        }
+        parked.ask(asked);
         let questions = parked.questions();
         if questions.is_empty() {
             return None;
@@ -335,22 +351,22 @@ impl Way {
                 let status = status_of_error(error.code);
                 Err(Fault::from(error).status(status))
             }
-            Ok(Ok(result)) => match Reply::read(&result) {
+            Ok(Ok(result)) => match for_modern(&result, self.method, |out| self.push_server_info(out)) {
                 None => Err(Fault::answer(INTERNAL_ERROR, "The server's result is no object")),
-                Some(reply) => {
-                    let told = reply.for_modern(self.method, || self.server_info());
-                    Ok(match &self.back {
-                        Some(back) => back.result(told),
-                        None => told,
-                    })
-                }
+                Some(told) => Ok(match &self.back {
+                    Some(back) => back.result(told),
+                    None => told,
+                }),
             },
         }
     }
 
-    /// Returns the JSON of `serverInfo`.
-    fn server_info(&self) -> String {
-        let info = self.gateway.introduction(&self.caller, &self.server).ok().flatten();
-        info.map_or_else(|| "{}".to_owned(), |info| server_of(&self.server, &info).info())
+    /// Writes the JSON of `serverInfo`.
+    fn push_server_info(&self, out: &mut Vec<u8>) {
+        let looked_up = || self.gateway.introduction(&self.caller, &self.server).ok().flatten();
+        match self.info.clone().or_else(looked_up) {
+            Some(info) => offer::push_server_info(out, &self.server, &info),
+            None => out.extend_from_slice(b"{}"),
+        }
     }
 }

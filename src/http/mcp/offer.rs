@@ -55,6 +55,15 @@ pub(super) fn server_of<'a>(name: &'a str, info: &'a ServerInfo) -> Server<'a> {
     }
 }
 
+/// Writes the `serverInfo` of a server, JSON, as clients of all its answers get it.
+pub(super) fn push_server_info(out: &mut Vec<u8>, id: &str, info: &ServerInfo) {
+    let written = || server_of(id, info).info();
+    match info.server_name {
+        Some(_) => out.extend_from_slice(info.told.get_or_make(written).as_bytes()),
+        None => out.extend_from_slice(written().as_bytes()),
+    }
+}
+
 impl Face {
     fn of(name: &str, info: &ServerInfo) -> Face {
         let server = server_of(name, info);

@@ -77,25 +77,25 @@ impl Router<'_> {
                     ));
                 }
                 let (place, name) = self.named(ListKind::Tools, &text(params, "name")?)?;
-                let members = with(params, "name", &name);
+                let members = with(request, "name", &name);
                 self.routed(place, Asked::Tool(name), members, None)
             }
             method::PROMPTS_GET => {
                 let (place, name) = self.named(ListKind::Prompts, &text(params, "name")?)?;
-                self.routed(place, Asked::Prompt, with(params, "name", &name), Some("prompts"))
+                self.routed(place, Asked::Prompt, with(request, "name", &name), Some("prompts"))
             }
             method::RESOURCES_READ => {
                 let (place, uri) = self.addressed(&text(params, "uri")?)?;
-                let members = with(params, "uri", &uri);
+                let members = with(request, "uri", &uri);
                 self.routed(place, Asked::Resource(uri), members, Some("resources"))
             }
             method::COMPLETE => {
-                let (place, members) = self.completed(params)?;
+                let (place, members) = self.completed(request)?;
                 self.routed(place, Asked::Completion, members, Some("completions"))
             }
             other => match (EXTENSIONS.iter().find(|known| **known == other), self.target) {
                 (Some(known), Target::One(_)) => {
-                    self.routed(None, Asked::Extension(known), written(params), None)
+                    self.routed(None, Asked::Extension(known), request.members(), None)
                 }
                 _ => Err(Fault::unknown_method(StatusCode::OK, other)),
             },
@@ -195,8 +195,9 @@ impl Router<'_> {
         Ok((server, own))
     }
 
-    fn completed(&self, params: &Members<'_>) -> Result<(Option<usize>, Bytes), Fault> {
-        let Target::All(_) = self.target else { return Ok((None, written(params))) };
+    fn completed(&self, request: &Request<'_>) -> Result<(Option<usize>, Bytes), Fault> {
+        let Target::All(_) = self.target else { return Ok((None, request.members())) };
+        let params = &request.params;
         let invalid =
             || Fault::answer(INVALID_PARAMS, "Invalid params: 'ref' must name a prompt or a resource");
         let reference = params.object("ref").ok_or_else(invalid)?;
@@ -217,7 +218,7 @@ impl Router<'_> {
         inside.push(b'}');
         let mut members = Vec::new();
         push_member(&mut members, "ref", &inside);
-        params.write(&mut members, |name| !matches!(name, "_meta" | "ref"));
+        params.write(&mut members, |name| name != "ref");
         Ok((place, members.into()))
     }
 }
@@ -235,21 +236,15 @@ fn text(params: &Members<'_>, member: &str) -> Result<Box<str>, Fault> {
     text.ok_or_else(|| Fault::answer(INVALID_PARAMS, format!("Invalid params: '{member}' must be a string")))
 }
 
-/// Writes the members of `params` but for `_meta`.
-fn written(params: &Members<'_>) -> Bytes {
-    let mut members = Vec::new();
-    params.write(&mut members, |name| name != "_meta");
-    members.into()
-}
-
-/// Writes them with a server's own text for one of them.
-fn with(params: &Members<'_>, member: &str, own: &str) -> Bytes {
+/// Returns the members of `params` with a server's own text for one of them.
+fn with(request: &Request<'_>, member: &str, own: &str) -> Bytes {
+    let params = &request.params;
     if params.text(member).as_deref() == Some(own) {
-        return written(params);
+        return request.members();
     }
-    let mut members = Vec::new();
+    let mut members = Vec::with_capacity(256);
     push_member(&mut members, member, json!(own).to_string().as_bytes());
-    params.write(&mut members, |name| name != "_meta" && name != member);
+    params.write(&mut members, |name| name != member);
     members.into()
 }
 

@@ -15,6 +15,7 @@ use super::{RequestContext, Shared, bodies, invoker, payloads};
 use crate::http::core::auth::AuthError;
 use crate::http::core::dialect::{Answering, FastPath};
 use crate::http::core::query;
+use crate::http::core::trace::{add_trace, trace_members};
 
 /// Path of the route.
 pub(super) const PATH: &str = "/v1/mcp/invoke";
@@ -44,11 +45,12 @@ where
     if let Err(refused) = check_head(&shared, &context, &request) {
         return Box::pin(std::future::ready(refused.into_response()));
     }
+    let trace = trace_members(request.headers());
     let mut body = shared.body(request);
     Box::pin(async move {
         // By reference: awaited by value, it would be kept twice.
         let answer = match (&mut body).await {
-            Ok(body) => invoke(&shared, &context, &body).await,
+            Ok(body) => invoke(&shared, &context, &body, &trace).await,
             Err(unread) => Err(unread.into()),
         };
         answer.unwrap_or_else(ApiError::into_response)
@@ -68,8 +70,14 @@ fn check_head<B>(
     }
 }
 
-async fn invoke(shared: &Shared, context: &RequestContext, body: &Bytes) -> Result<Response, ApiError> {
-    let call = bodies::read_invoke(body, shared.gateway.settings().max_call_timeout)?;
+async fn invoke(
+    shared: &Shared,
+    context: &RequestContext,
+    body: &Bytes,
+    trace: &Bytes,
+) -> Result<Response, ApiError> {
+    let mut call = bodies::read_invoke(body, shared.gateway.settings().max_call_timeout)?;
+    call.meta = add_trace(call.meta, trace);
     if shared.gateway.audit().settings().calls {
         let arguments = call.arguments.map_or("{}", RawValue::get);
         context.calls(format!("{}/{}", call.server, call.tool), arguments.as_bytes());

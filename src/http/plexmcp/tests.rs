@@ -247,6 +247,7 @@ fn view(name: &str, age_s: u64, state: State, entry: Value) -> ServerView {
                 server_info: serde_json::Value::Null,
                 capabilities: json!({}),
                 instructions: None,
+                told: Default::default(),
             })),
             ..Status::new(state)
         }),

@@ -1,9 +1,12 @@
 //! What a client says of itself, once in a session or with each request, and what a server may ask it.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::members::Members;
+use crate::jsonrpc::one_line;
 
 /// Longest capabilities or info of a client, in bytes.
 const MAX_CLIENT: usize = 64 * 1024;
@@ -47,6 +50,15 @@ pub mod asked {
 impl Client {
     /// Reads a client; `None` if the capabilities or the info are no objects, or are longer than 64 KiB.
     pub fn read(info: Option<&RawValue>, capabilities: &RawValue) -> Option<Client> {
+        Client::read_by(info, capabilities, |part| Bytes::copy_from_slice(part.as_bytes()))
+    }
+
+    /// Reads a client as [`Client::read`] does; `keep` makes what is kept of its text.
+    pub fn read_by<'a>(
+        info: Option<&'a RawValue>,
+        capabilities: &'a RawValue,
+        keep: impl Fn(&'a str) -> Bytes,
+    ) -> Option<Client> {
         let is_long = |raw: &RawValue| raw.get().len() > MAX_CLIENT;
         if is_long(capabilities) || info.is_some_and(is_long) {
             return None;
@@ -55,7 +67,11 @@ impl Client {
         if info.is_some_and(|info| !info.get().starts_with('{')) {
             return None;
         }
-        Some(Client { info: info.map(on_one_line), capabilities: on_one_line(capabilities), abilities })
+        let kept = |raw: &'a RawValue| match one_line(raw.get().as_bytes()) {
+            Cow::Borrowed(_) => keep(raw.get()),
+            Cow::Owned(line) => line.into(),
+        };
+        Some(Client { info: info.map(kept), capabilities: kept(capabilities), abilities })
     }
 }
 
@@ -74,10 +90,6 @@ impl Client {
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         Client { info: None, capabilities: format!("{{{}}}", parts.join(",")).into(), abilities }
     }
-}
-
-fn on_one_line(raw: &RawValue) -> Bytes {
-    Bytes::from(crate::jsonrpc::one_line(raw.get().as_bytes()).into_owned())
 }
 
 impl Abilities {

@@ -10,13 +10,29 @@ use serde_json::value::RawValue;
 use crate::jsonrpc::{one_line, push_string};
 use crate::text::json_string;
 
+/// Member of `params`, and of a result, that says for whom and how, and not what.
+pub const META: &str = "_meta";
+
 /// Maximum number of members of an object that is read here; MCP's own have a dozen.
 const MAX_MEMBERS: usize = 1024;
 
 /// Members of an object, in their order. Of several of one name only the last is kept: what is checked here must be what
 /// the receiver reads.
 #[derive(Debug, Clone, Default)]
-pub struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+pub struct Members<'a> {
+    list: Vec<(Cow<'a, str>, &'a RawValue)>,
+    /// `true` if something stands between them in the text that is none of them.
+    has_gaps: bool,
+}
+
+/// `params` of a message, read at once with its `_meta`, which is not among its members.
+#[derive(Debug, Clone, Default)]
+pub struct Params<'a> {
+    /// The members but for `_meta`.
+    pub members: Members<'a>,
+    /// The members of `_meta`; `None` if it is missing or null. Anything else than an object is refused.
+    pub meta: Option<Members<'a>>,
+}
 
 impl<'a> Members<'a> {
     /// Reads an object. `None` for any other text, and for one with more than 1024 members.
@@ -27,7 +43,7 @@ impl<'a> Members<'a> {
 
     /// Returns the value of a member, raw JSON; `None` if it is missing.
     pub fn get(&self, name: &str) -> Option<&'a RawValue> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| *value)
+        self.list.iter().find(|(known, _)| known == name).map(|(_, value)| *value)
     }
 
     /// Returns the value of a member that is a string; `None` if it is missing or none.
@@ -42,7 +58,18 @@ impl<'a> Members<'a> {
 
     /// Returns the members with their names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
-        self.0.iter().map(|(name, value)| (&**name, *value))
+        self.list.iter().map(|(name, value)| (&**name, *value))
+    }
+
+    /// Returns the part of `text`, in which they were read, that has all of them, without braces. `None` if there is none,
+    /// or if it would have something else as well, such as `_meta` or an earlier member of a name.
+    pub fn piece<'t>(&self, text: &'t str) -> Option<&'t str> {
+        let ((Cow::Borrowed(first), _), (_, last)) = (self.list.first()?, self.list.last()?) else {
+            return None;
+        };
+        let place = |part: &str| (part.as_ptr() as usize).checked_sub(text.as_ptr() as usize);
+        let (begin, end) = (place(first)?.checked_sub(1)?, place(last.get())? + last.get().len());
+        text.get(begin..end).filter(|piece| !self.has_gaps && piece.starts_with('"'))
     }
 
     /// Writes the members that `keep` accepts without braces, on one line.
@@ -63,6 +90,30 @@ pub fn push_member(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend_from_slice(&one_line(value));
 }
 
+impl<'a> Members<'a> {
+    /// Adds a member, or replaces the one of its name.
+    fn set(&mut self, name: Cow<'a, str>, value: &'a RawValue) -> Result<(), TooMany> {
+        match self.list.iter().position(|(known, _)| *known == name) {
+            Some(at) => {
+                self.list[at].1 = value;
+                self.has_gaps = true;
+            }
+            None if self.list.len() == MAX_MEMBERS => return Err(TooMany),
+            None => self.list.push((name, value)),
+        }
+        Ok(())
+    }
+}
+
+/// Refusal of an object with more members than are read.
+struct TooMany;
+
+impl fmt::Display for TooMany {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an object has more than {MAX_MEMBERS} members")
+    }
+}
+
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Members<'a>, D::Error> {
         deserializer.deserialize_map(MembersVisitor)
@@ -79,21 +130,47 @@ impl<'de> Visitor<'de> for MembersVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-        let mut members: Vec<(Cow<'de, str>, &RawValue)> = Vec::with_capacity(8);
+        let mut members = Members { list: Vec::with_capacity(8), has_gaps: false };
         while let Some(name) = map.next_key_seed(Name)? {
-            let value = map.next_value()?;
-            match members.iter().position(|(known, _)| *known == name) {
-                Some(at) => members[at].1 = value,
-                None if members.len() == MAX_MEMBERS => return Err(A::Error::custom("too many members")),
-                None => members.push((name, value)),
-            }
+            members.set(name, map.next_value()?).map_err(A::Error::custom)?;
         }
-        Ok(Members(members))
+        Ok(members)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Params<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Params<'a>, D::Error> {
+        deserializer.deserialize_map(ParamsVisitor)
+    }
+}
+
+struct ParamsVisitor;
+
+impl<'de> Visitor<'de> for ParamsVisitor {
+    type Value = Params<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Params<'de>, A::Error> {
+        let members = Members { list: Vec::with_capacity(4), has_gaps: false };
+        let (mut params, mut meta_behind) = (Params { members, meta: None }, false);
+        while let Some(name) = map.next_key_seed(Name)? {
+            if name == META {
+                params.meta = map.next_value()?;
+                meta_behind = !params.members.list.is_empty();
+                continue;
+            }
+            params.members.has_gaps |= meta_behind;
+            params.members.set(name, map.next_value()?).map_err(A::Error::custom)?;
+        }
+        Ok(params)
     }
 }
 
 /// Reads a name without a copy where nothing in it is escaped.
-struct Name;
+pub struct Name;
 
 impl<'de> DeserializeSeed<'de> for Name {
     type Value = Cow<'de, str>;
@@ -142,6 +219,27 @@ mod tests {
         let members = Members::read(json).expect("an object");
         assert_eq!(members.text("name").as_deref(), Some("bad"));
         assert_eq!(written(json, |_| true), r#""name":"bad","x":1"#);
+    }
+
+    #[test]
+    fn a_piece_of_the_text_has_the_members_and_nothing_else() {
+        for (text, piece) in [
+            (r#"{"a":1,"b":{"c":2}}"#, Some(r#""a":1,"b":{"c":2}"#)),
+            (r#"{ "a" : 1 , "_meta" : {} }"#, Some(r#""a" : 1"#)),
+            (r#"{"_meta":{},"a":1 ,"b":2 }"#, Some(r#""a":1 ,"b":2"#)),
+            (r#"{"a":1,"_meta":{},"b":2}"#, None),
+            (r#"{"a":1,"b":2,"a":3}"#, None),
+            (r#"{"\u0061":1}"#, None),
+            (r#"{"_meta":null}"#, None),
+            ("{}", None),
+        ] {
+            let params: Params<'_> = serde_json::from_str(text).expect("an object");
+            assert_eq!(params.members.piece(text), piece, "{text}");
+            assert!(params.members.get(META).is_none());
+        }
+        let text = r#"{"a":1}"#;
+        let params: Params<'_> = serde_json::from_str(text).expect("an object");
+        assert_eq!(params.members.piece("another text"), None);
     }
 
     #[test]

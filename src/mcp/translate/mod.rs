@@ -10,13 +10,17 @@ mod members;
 mod offer;
 mod pushed;
 mod reply;
+mod trace;
 
 pub use aggregate::{Prefixes, rewrite_addresses};
 pub use client::{Abilities, Client, asked};
 pub use envelope::{CLIENT_CAPABILITIES, CLIENT_INFO, Envelope, LOG_LEVEL, PROGRESS_TOKEN, PROTOCOL_VERSION};
 pub use header_params::HeaderParam;
 pub use level::Level;
-pub use members::{Members, push_member};
+pub use members::{META, Members, Name, Params, push_member};
 pub use offer::{LEGACY_VERSIONS, Server, agreed_version, list_result};
 pub use pushed::{InputRequired, Question, input_required, of_next_hop, progress_for, read_responses};
-pub use reply::{Reply, ReplyKind, SERVER_INFO, error_for_legacy, error_for_modern, is_cacheable};
+pub use reply::{
+    Reply, ReplyKind, SERVER_INFO, error_for_legacy, error_for_modern, for_modern, is_cacheable, may_be_error,
+};
+pub use trace::{TRACEPARENT, TraceContext, of_headers};

@@ -1,9 +1,12 @@
 //! Results and errors of a child on their way to a client of either era. What needs no change goes through byte for byte.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
+use memchr::memmem;
 use serde_json::value::RawValue;
 
-use super::members::{Members, push_member};
+use super::members::{META, Members, push_member};
 use crate::jsonrpc::{RpcError, push_string};
 use crate::mcp::method;
 use crate::mcp::result::CAPABILITY_REQUIRED;
@@ -12,8 +15,10 @@ use crate::text::json_string;
 /// Member of a result's `_meta` with the name and version of the server.
 pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 
+/// Member with the kind of a result.
+const RESULT_TYPE: &str = "resultType";
 /// Members that every complete result has in the modern era and none in the legacy one.
-const MODERN_ONLY: [&str; 3] = ["resultType", "ttlMs", "cacheScope"];
+const MODERN_ONLY: [&str; 3] = [RESULT_TYPE, "ttlMs", "cacheScope"];
 
 /// Result of a child as far as the gateway looks into it.
 #[derive(Debug)]
@@ -42,7 +47,7 @@ impl<'a> Reply<'a> {
 
     /// Returns the kind; a result without one is complete, as all of the legacy era are.
     pub fn kind(&self) -> ReplyKind {
-        match self.members.get("resultType").map(json_string) {
+        match self.members.get(RESULT_TYPE).map(json_string) {
             None => ReplyKind::Complete,
             Some(Some(kind)) if kind == "complete" => ReplyKind::Complete,
             Some(Some(kind)) if kind == "input_required" => ReplyKind::InputRequired,
@@ -60,34 +65,22 @@ impl<'a> Reply<'a> {
         &self.members
     }
 
-    /// Returns the result for a modern client. A result of the modern era goes through as it is; one of the legacy era is
-    /// completed with what the modern one demands (spec 2026-07-28, basic/index and server/utilities/caching): invented
-    /// hints promise nothing. `server` makes the JSON of the server's `serverInfo`.
-    pub fn for_modern(&self, asked: &str, server: impl FnOnce() -> String) -> Bytes {
-        if self.members.get("resultType").is_some() {
+    /// Writes the result for a modern client. See [`for_modern`].
+    fn for_modern(&self, asked: &str, push_server: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+        if self.members.get(RESULT_TYPE).is_some() {
             return self.whole.clone();
         }
-        let server = server();
-        let mut out = Vec::with_capacity(self.whole.len() + server.len() + 96);
-        out.extend_from_slice(b"{\"resultType\":\"complete\"");
-        if is_cacheable(asked) {
-            out.extend_from_slice(b",\"ttlMs\":0,\"cacheScope\":\"private\"");
-        }
-        let meta = self.members.object("_meta");
+        let mut out = completed(asked, self.whole.len());
+        let meta = self.members.object(META);
         let names_itself = meta.as_ref().is_some_and(|meta| meta.get(SERVER_INFO).is_some());
-        self.members.write(&mut out, |name| name != "_meta" && !MODERN_ONLY.contains(&name));
+        self.members.write(&mut out, |name| name != META && !MODERN_ONLY.contains(&name));
         match meta {
-            Some(_) if names_itself => self.members.write(&mut out, |name| name == "_meta"),
-            meta => {
-                let mut inside = Vec::with_capacity(server.len() + 64);
-                push_member(&mut inside, SERVER_INFO, server.as_bytes());
+            Some(_) if names_itself => self.members.write(&mut out, |name| name == META),
+            meta => push_meta(&mut out, push_server, |out| {
                 if let Some(meta) = meta {
-                    meta.write(&mut inside, |_| true);
+                    meta.write(out, |_| true);
                 }
-                inside.insert(0, b'{');
-                inside.push(b'}');
-                push_member(&mut out, "_meta", &inside);
-            }
+            }),
         }
         out.push(b'}');
         out.into()
@@ -116,6 +109,73 @@ impl<'a> Reply<'a> {
         out.into()
     }
 }
+
+/// Returns a result for a modern client; `None` if it is no object. A result of the modern era goes through as it is; one
+/// of the legacy era is completed with what the modern one demands (spec 2026-07-28, basic/index and
+/// server/utilities/caching): invented hints promise nothing. `push_server` writes the JSON of the server's `serverInfo`.
+pub fn for_modern(result: &Bytes, asked: &str, push_server: impl FnOnce(&mut Vec<u8>)) -> Option<Bytes> {
+    if result.starts_with(b"{\"resultType\":") {
+        return Some(result.clone());
+    }
+    let Some(members) = plain_members(result) else {
+        return Some(Reply::read(result)?.for_modern(asked, push_server));
+    };
+    let mut out = completed(asked, result.len());
+    if !members.is_empty() {
+        out.push(b',');
+        out.extend_from_slice(members);
+    }
+    push_meta(&mut out, push_server, |_| ());
+    out.push(b'}');
+    Some(out.into())
+}
+
+/// Returns the members of a result without braces where none of them needs a look: no name that means something here is
+/// anywhere in it, however it may be written. The result is JSON.
+fn plain_members(result: &[u8]) -> Option<&[u8]> {
+    let looked_at = LOOKED_AT.iter().any(|name| name.find(result).is_some());
+    let members = result.trim_ascii().strip_prefix(b"{")?.strip_suffix(b"}")?.trim_ascii();
+    (!looked_at).then_some(members)
+}
+
+/// What is looked for in a result before it is read: names that mean something here, and the escape that may hide one.
+static LOOKED_AT: LazyLock<[memmem::Finder<'static>; 5]> =
+    LazyLock::new(|| ["_meta\"", RESULT_TYPE, "ttlMs", "cacheScope", "\\u"].map(memmem::Finder::new));
+
+/// Begins a complete result of this length.
+fn completed(asked: &str, length: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(length + 320);
+    out.extend_from_slice(b"{\"resultType\":\"complete\"");
+    if is_cacheable(asked) {
+        out.extend_from_slice(b",\"ttlMs\":0,\"cacheScope\":\"private\"");
+    }
+    out
+}
+
+/// Writes `_meta` with the server's `serverInfo` and with what `more` adds, after other members.
+fn push_meta(out: &mut Vec<u8>, push_server: impl FnOnce(&mut Vec<u8>), more: impl FnOnce(&mut Vec<u8>)) {
+    out.extend_from_slice(b",\"_meta\":{\"io.modelcontextprotocol/serverInfo\":");
+    push_server(out);
+    more(out);
+    out.push(b'}');
+}
+
+/// Reports whether a result may say that a tool failed, as far as can be told without reading it. A result that may not
+/// says so for certain.
+pub fn may_be_error(result: &[u8]) -> bool {
+    let says_true = |at: usize| {
+        let behind = result[at + IS_ERROR.len()..].trim_ascii_start();
+        behind.strip_prefix(b":").is_some_and(|value| value.trim_ascii_start().starts_with(b"true"))
+    };
+    let [is_error, escape] = &*SAYS_ERROR;
+    is_error.find_iter(result).any(says_true) || escape.find(result).is_some()
+}
+
+static SAYS_ERROR: LazyLock<[memmem::Finder<'static>; 2]> =
+    LazyLock::new(|| [IS_ERROR, b"\\u"].map(memmem::Finder::new));
+
+/// The member that says that a tool failed.
+const IS_ERROR: &[u8] = b"\"isError\"";
 
 /// Reports whether an array of content has a text block.
 fn has_text(content: &RawValue) -> bool {
@@ -200,9 +260,12 @@ mod tests {
 
     const SERVER: &str = r#"{"name":"s","version":"1"}"#;
 
+    fn push_server(out: &mut Vec<u8>) {
+        out.extend_from_slice(SERVER.as_bytes());
+    }
+
     fn modern(asked: &str, result: &'static str) -> Value {
-        let result = Bytes::from_static(result.as_bytes());
-        let told = Reply::read(&result).expect("an object").for_modern(asked, || SERVER.to_owned());
+        let told = for_modern(&Bytes::from_static(result.as_bytes()), asked, push_server).expect("an object");
         serde_json::from_slice(&told).expect("JSON")
     }
 
@@ -224,9 +287,7 @@ mod tests {
     #[test]
     fn a_result_of_the_modern_era_goes_through_byte_for_byte() {
         let result = Bytes::from_static(br#"{ "content" : [1.0], "resultType":"complete" }"#);
-        let told =
-            Reply::read(&result).expect("an object").for_modern(method::TOOLS_CALL, || SERVER.to_owned());
-        assert_eq!(told, result);
+        assert_eq!(for_modern(&result, method::TOOLS_CALL, push_server), Some(result));
         let old = Bytes::from_static(br#"{ "content" : [1.0] ,"isError":false}"#);
         assert_eq!(Reply::read(&old).expect("an object").for_legacy(), old);
     }
@@ -272,7 +333,38 @@ mod tests {
         assert_eq!(error_for_legacy(error(-32002)).code, -32002);
     }
 
+    #[test]
+    fn a_failure_is_seen_however_it_is_written_and_other_results_are_not_read() {
+        for (result, may) in [
+            (r#"{"content":[],"isError":true}"#, true),
+            ("{\"isError\" :\ttrue}", true),
+            (r#"{"isError":false,"x":{"isError":true}}"#, true),
+            (r#"{"is\u0045rror":true}"#, true),
+            (r#"{"content":[],"isError":false}"#, false),
+            (r#"{"content":[{"type":"text","text":"true"}]}"#, false),
+            (r#"{"isError":"#, false),
+        ] {
+            assert_eq!(may_be_error(result.as_bytes()), may, "{result}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn a_result_that_is_not_read_comes_out_as_one_that_is(
+            text in "[ -~]{0,20}|_meta|ttlMs\"", name in "[a-z]{1,6}|_meta|ttlMs|resultType", blank in "[ \t]{0,2}",
+        ) {
+            let mut result = json!({"content": [{"type": "text", "text": text}]});
+            result[&name] = json!({"isError": true});
+            let raw = Bytes::from(format!("{blank}{result}{blank}"));
+            let read = |told: Bytes| serde_json::from_slice::<Value>(&told).expect("JSON");
+            let told = for_modern(&raw, method::RESOURCES_READ, push_server).expect("an object");
+            let reply = Reply::read(&raw).expect("an object");
+            prop_assert_eq!(read(told), read(reply.for_modern(method::RESOURCES_READ, push_server)));
+            for other in ["[]", "7", "\"{}\"", "null"] {
+                prop_assert_eq!(for_modern(&Bytes::from(other), method::TOOLS_CALL, push_server), None);
+            }
+        }
+
         #[test]
         fn what_both_eras_know_survives_the_way_to_either_client(
             text in "[ -~]{0,20}", number in any::<i64>(), is_modern in any::<bool>(), extra in "[a-z]{4,8}",
@@ -284,14 +376,14 @@ mod tests {
             }
             let raw = Bytes::from(result.to_string());
             let reply = Reply::read(&raw).expect("an object");
-            for told in [reply.for_modern(method::RESOURCES_READ, || SERVER.to_owned()), reply.for_legacy()] {
+            for told in [reply.for_modern(method::RESOURCES_READ, push_server), reply.for_legacy()] {
                 let told: Value = serde_json::from_slice(&told).expect("JSON");
                 prop_assert_eq!(&told["content"], &result["content"]);
                 prop_assert_eq!(&told[&extra], &result[&extra]);
             }
             let old: Value = serde_json::from_slice(&reply.for_legacy()).expect("JSON");
             prop_assert!(MODERN_ONLY.iter().all(|name| old.get(name).is_none()));
-            let new: Value = serde_json::from_slice(&reply.for_modern(method::TOOLS_CALL, || SERVER.to_owned())).expect("JSON");
+            let new: Value = serde_json::from_slice(&reply.for_modern(method::TOOLS_CALL, push_server)).expect("JSON");
             prop_assert_eq!(&new["resultType"], "complete");
         }
     }

@@ -1,0 +1,121 @@
+//! Trace context (W3C Trace Context and Baggage; MCP 2026-07-28, basic/index): who calls may say by headers of HTTP or in
+//! `_meta` which trace a request belongs to. It is passed on as it came: the gateway makes no spans of its own, and an
+//! intermediary that makes none does not change it.
+
+use super::members::push_member;
+use crate::jsonrpc::push_string;
+
+/// Member of `_meta`, and header, that names the trace.
+pub const TRACEPARENT: &str = "traceparent";
+/// Member and header with what vendors say of it.
+const TRACESTATE: &str = "tracestate";
+/// Member and header with what the caller wants to travel along.
+const BAGGAGE: &str = "baggage";
+
+/// Longest `tracestate`, in bytes (W3C Trace Context, section 3.3.1.5, asks for at least this).
+const MAX_TRACESTATE: usize = 512;
+/// Longest `baggage`, in bytes (W3C Baggage, section 3.3.2).
+const MAX_BAGGAGE: usize = 8192;
+
+/// Returns the trace context of the headers of a request; `header` finds a header. What is not as the specification has it is
+/// left out, and without a good `traceparent` there is none.
+pub fn of_headers<'a>(header: impl Fn(&str) -> Option<&'a str>) -> Option<TraceContext<'a>> {
+    let parent = header(TRACEPARENT).map(str::trim).filter(|parent| is_parent(parent))?;
+    let kept = |name: &str, most: usize| {
+        let value = header(name).map(str::trim)?;
+        let is_good = !value.is_empty() && value.len() <= most && value.bytes().all(is_printable);
+        is_good.then_some(value)
+    };
+    Some(TraceContext {
+        parent,
+        state: kept(TRACESTATE, MAX_TRACESTATE),
+        baggage: kept(BAGGAGE, MAX_BAGGAGE),
+    })
+}
+
+/// Trace that a request belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TraceContext<'a> {
+    parent: &'a str,
+    state: Option<&'a str>,
+    baggage: Option<&'a str>,
+}
+
+impl<'a> TraceContext<'a> {
+    /// Writes the members of `_meta` after others, without braces.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        for (name, value) in self.members() {
+            let mut text = Vec::with_capacity(value.len() + 2);
+            push_string(&mut text, value);
+            push_member(out, name, &text);
+        }
+    }
+
+    fn members(&self) -> impl Iterator<Item = (&'static str, &'a str)> + use<'a> {
+        let members = [(TRACEPARENT, Some(self.parent)), (TRACESTATE, self.state), (BAGGAGE, self.baggage)];
+        members.into_iter().filter_map(|(name, value)| Some((name, value?)))
+    }
+}
+
+/// Reports whether a text is a `traceparent`: version, trace, parent and flags in lower-case hexadecimal, neither id all
+/// zeros, and more only behind a version that is not known yet (W3C Trace Context, section 3.2).
+fn is_parent(text: &str) -> bool {
+    let mut parts = text.splitn(5, '-');
+    let mut hex = |digits: usize| {
+        parts.next().filter(|part| {
+            part.len() == digits && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        })
+    };
+    let (Some(version), Some(trace), Some(span), Some(_)) = (hex(2), hex(32), hex(16), hex(2)) else {
+        return false;
+    };
+    let is_zero = |id: &str| id.bytes().all(|byte| byte == b'0');
+    let more = parts.next();
+    let is_of_version = version != "ff" && (version != "00" || more.is_none());
+    is_of_version
+        && !is_zero(trace)
+        && !is_zero(span)
+        && text.len() <= MAX_TRACESTATE
+        && more.is_none_or(|more| more.bytes().all(is_printable))
+}
+
+fn is_printable(byte: u8) -> bool {
+    (b' '..=b'~').contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    fn of(headers: &[(&str, &'static str)]) -> Vec<(&'static str, &'static str)> {
+        let find = |name: &str| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+        of_headers(find).map(|context| context.members().collect()).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_good_context_is_passed_on_as_it_came() {
+        let all = [(TRACEPARENT, PARENT), (TRACESTATE, "a=1,b=2"), (BAGGAGE, "user=7")];
+        assert_eq!(of(&all), all);
+        let newer = "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more";
+        assert_eq!(of(&[(TRACEPARENT, newer)]), [(TRACEPARENT, newer)]);
+    }
+
+    #[test]
+    fn what_is_no_context_is_left_out_and_nothing_goes_without_a_parent() {
+        assert!(of(&[(TRACESTATE, "a=1"), (BAGGAGE, "b=2")]).is_empty());
+        for bad in [
+            "",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
+            "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more",
+            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        ] {
+            assert!(of(&[(TRACEPARENT, bad)]).is_empty(), "{bad}");
+        }
+        assert_eq!(of(&[(TRACEPARENT, PARENT), (TRACESTATE, "a=\u{e9}")]), [(TRACEPARENT, PARENT)]);
+    }
+}
