@@ -51,7 +51,7 @@ clients: ## Twelve MCP clients that others wrote, against /mcp in front of a chi
 	cargo build --locked --bin mcpvisor
 	python3 -B tests/clients/run.py --daemon $(or $(CARGO_TARGET_DIR),target)/debug/mcpvisor $(if $(ONLY),--only $(ONLY))
 
-soak: real-servers ## The long runs: SCENARIO=cycles|kills|broken|mixed|idle|edit|durability|powercut|usage|limits|queries|hangups|ids|authority|slow|unread|budgets|seed|unit, COUNT=, SECONDS=, RELEASE=1
+soak: real-servers ## The long runs: SCENARIO=cycles|kills|broken|mixed|idle|edit|durability|powercut|usage|limits|queries|hangups|ids|authority|slow|unread|budgets|clients|seed|unit, COUNT=, SECONDS=, RELEASE=1
 ifeq ($(SCENARIO),seed)
 	SIMULATION_RUNS=$(or $(COUNT),2000) cargo test --locked $(if $(RELEASE),--release) --lib simulation -- --nocapture
 else ifeq ($(SCENARIO),unit)

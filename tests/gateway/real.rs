@@ -3,6 +3,8 @@
 //!
 //! They are installed by `make real-servers`; a test that does not find one fails and says so.
 
+mod door;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -8,6 +8,7 @@ mod questions;
 mod refusals;
 mod sessions;
 mod streams;
+mod traces;
 
 use serde_json::{Value, json};
 
@@ -79,7 +80,7 @@ async fn another(gateway: &Gateway, server: &str, before: Process) {
 }
 
 /// A question for a form.
-fn form(message: &str) -> Value {
+pub(crate) fn form(message: &str) -> Value {
     let schema = json!({"type": "object", "properties": {"name": {"type": "string"}}});
     json!({"method": "elicitation/create", "params": {"message": message, "requestedSchema": schema}})
 }
@@ -91,16 +92,16 @@ fn sample(text: &str) -> Value {
 }
 
 /// An answer to [`form`].
-fn accept(name: &str) -> Value {
+pub(crate) fn accept(name: &str) -> Value {
     json!({"action": "accept", "content": {"name": name}})
 }
 
 /// An answer to [`sample`].
-fn sampled(text: &str) -> Value {
+pub(crate) fn sampled(text: &str) -> Value {
     json!({"role": "assistant", "model": "test", "content": {"type": "text", "text": text}})
 }
 
 /// What a client declares that can be asked both.
-fn both() -> Value {
+pub(crate) fn both() -> Value {
     json!({"elicitation": {}, "sampling": {}})
 }

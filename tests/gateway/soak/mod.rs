@@ -6,6 +6,7 @@
 mod authority;
 mod broken;
 mod budgets;
+mod clients;
 mod cycles;
 mod durability;
 mod edit;
