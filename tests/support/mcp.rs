@@ -22,6 +22,11 @@ pub(crate) const LEGACY: &str = "2025-11-25";
 pub(crate) const OURS: &str = "io.modelcontextprotocol/";
 const BOTH: &str = "application/json, text/event-stream";
 
+/// The path of a server or group; of all servers where none is named.
+fn path_of(server: &str) -> String {
+    if server.is_empty() { "/mcp".to_owned() } else { format!("/mcp/{server}") }
+}
+
 /// A request to `/mcp`, to be changed and sent.
 #[derive(Clone)]
 pub(crate) struct Post<'a> {
@@ -295,7 +300,7 @@ pub(crate) struct Modern<'a> {
 
 /// A client that calls with the owner's key and can be asked nothing.
 pub(crate) fn modern<'a>(gateway: &'a Gateway, server: &str) -> Modern<'a> {
-    let (path, key) = (format!("/mcp/{server}"), Some(gateway.key().to_owned()));
+    let (path, key) = (path_of(server), Some(gateway.key().to_owned()));
     Modern { gateway, path, key, capabilities: json!({}) }
 }
 
@@ -376,7 +381,7 @@ pub(crate) fn hello<'a>(gateway: &'a Gateway, server: &str, version: &str, capab
         "capabilities": capabilities,
         "clientInfo": {"name": "legacy test", "version": "1"}
     });
-    Post::new(gateway, "POST", &format!("/mcp/{server}"), Some(gateway.key()))
+    Post::new(gateway, "POST", &path_of(server), Some(gateway.key()))
         .message(json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}))
 }
 
@@ -401,7 +406,7 @@ impl<'a> Session<'a> {
         let told: Value = serde_json::from_str(&text).expect("JSON");
         let id = answer.headers["mcp-session-id"].to_str().expect("visible ASCII").to_owned();
         let version = told["result"]["protocolVersion"].as_str().expect("a version").to_owned();
-        let (path, key) = (format!("/mcp/{server}"), Some(key.to_owned()));
+        let (path, key) = (path_of(server), Some(key.to_owned()));
         let session = Session { gateway, path, key, id, version };
         session.notify("notifications/initialized", json!({})).await;
         session
@@ -414,7 +419,7 @@ impl<'a> Session<'a> {
 
     /// The same session at another server.
     pub(crate) fn at(&self, server: &str) -> Session<'a> {
-        Session { path: format!("/mcp/{server}"), ..self.clone() }
+        Session { path: path_of(server), ..self.clone() }
     }
 
     fn post(&self, method: &'static str) -> Post<'a> {

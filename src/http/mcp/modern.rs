@@ -18,6 +18,7 @@ use super::outgoing::{self, Message, UPGRADE_AFTER, WAITING, takes_streams};
 use super::parked::{Bound, Parked, ParkedRequests};
 use super::routing::{Routed, WayBack};
 use super::running::{ModernPort, Running, Step};
+use super::search;
 use crate::gateway::{Asked, ClientRequest, Error, Event, Exchange, Gateway, Principal, Relayed};
 use crate::mcp::translate::{
     Envelope, Level, Members, PROGRESS_TOKEN, Reply, error_for_modern, input_required, progress_for,
@@ -77,10 +78,16 @@ impl Call<'_> {
         envelope: check::Envelope,
     ) -> Result<Response, Fault> {
         let params = &self.request.params;
+        if let Some(found) = search::answer(self.gateway, self.caller, self.target, self.request) {
+            return found.map(|found| self.told(&search::for_modern(&found)));
+        }
         let routed = self.router().find(self.request)?;
         routed.record(self.gateway, self.context, self.request);
-        let Routed { server, asked, members, back } = routed;
-        if let Asked::Tool(tool) = &asked {
+        let Routed { server, asked, members, back, by_search } = routed;
+        // Who has searched for a tool does not know what it wants repeated in headers.
+        if let Asked::Tool(tool) = &asked
+            && !by_search
+        {
             let repeated = self.gateway.header_params(self.caller, &server, tool).map_err(Fault::of)?;
             if let Some(repeated) = repeated {
                 check::check_header_params(&repeated, params, self.headers)?;
