@@ -36,22 +36,23 @@ pub(super) struct Tools {
 
 /// Pattern for the names of tools: each `*` stands for any number of characters, including none.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Pattern(Box<str>);
+pub struct Pattern(Box<str>);
 
 impl Pattern {
-    fn read(text: &str) -> Option<Pattern> {
+    /// Reads a pattern; `None` for an empty text and one of more than 256 characters.
+    pub fn read(text: &str) -> Option<Pattern> {
         (1..=MAX_PATTERN).contains(&text.chars().count()).then(|| Pattern(text.into()))
     }
 
     /// Returns the pattern as it was written.
-    pub(super) fn text(&self) -> &str {
+    pub fn text(&self) -> &str {
         &self.0
     }
 
     /// Reports whether a name matches. A `*` in the name is matched only by a `*`, so this also reports
     /// whether the pattern allows everything that another pattern does (it may return `false` although that
     /// is so).
-    pub(super) fn fits(&self, name: &str) -> bool {
+    pub fn fits(&self, name: &str) -> bool {
         let (pattern, name) = (self.0.as_bytes(), name.as_bytes());
         let (mut p, mut n) = (0, 0);
         // Position of the last `*`, and the position in the name where the rest of the pattern was last

@@ -32,7 +32,7 @@ use crate::access::KeyRing;
 use crate::audit;
 use crate::cli::{self, Command, Exit, Program};
 use crate::clock;
-use crate::config::{self, Config, Environment, Flags, ProcessEnvironment};
+use crate::config::{self, Config, ConfigProblem, Environment, Flags, ProcessEnvironment};
 use crate::gateway::{Gateway, Parts, State};
 use crate::http::{HttpServer, Tls};
 use crate::pins::PinBook;
@@ -110,11 +110,11 @@ impl StartupError {
 fn serve(flags: &Flags, ignored: &[i32]) -> Exit {
     let env = ProcessEnvironment;
     let config = match config::load(flags, &env) {
-        Ok(config) => config,
-        Err(problems) => {
-            let _ = io::stderr().write_all(config::list_problems(&problems).as_bytes());
-            return Exit::Config;
-        }
+        Ok(config) => match config::group_problems(&config, |_| false) {
+            problems if problems.is_empty() => config,
+            problems => return refused(&problems),
+        },
+        Err(problems) => return refused(&problems),
     };
     match prepare_and_run(config, flags, &env, ignored) {
         Ok(exit) => exit,
@@ -123,6 +123,11 @@ fn serve(flags: &Flags, ignored: &[i32]) -> Exit {
             exit
         }
     }
+}
+
+fn refused(problems: &[ConfigProblem]) -> Exit {
+    let _ = io::stderr().write_all(config::list_problems(problems).as_bytes());
+    Exit::Config
 }
 
 fn prepare_and_run(
@@ -207,7 +212,20 @@ fn open(config: &Config) -> Result<Opened, StartupError> {
         OpenError::OwnerKey { .. } => StartupError::io(error),
     })?;
     let applied = apply_servers_files(config, &mut registry)?;
+    reserve_groups(config, &mut registry)?;
     Ok(Opened { registry, keys, pins, store, applied })
+}
+
+/// Keeps the names of groups from servers. Servers that were made over the API have theirs already.
+fn reserve_groups(config: &Config, registry: &mut Registry) -> Result<(), StartupError> {
+    let list = registry.list();
+    let taken = |name: &str| list.get(name).map(|entry| format!("'{}' ({})", entry.name, entry.id));
+    let problems = config::clashing_groups(config, taken);
+    if !problems.is_empty() {
+        return Err(StartupError(Exit::Config, config::list_problems(&problems).trim_end().to_owned()));
+    }
+    let names = config.groups.by_name.keys().cloned().collect();
+    registry.reserve(names).map_err(|error| StartupError(Exit::Config, error.to_string()))
 }
 
 /// Applies the servers files, and returns what each has changed, if anything.
@@ -336,8 +354,10 @@ async fn start_gateway(
         .await
         .map_err(|error| internal(&error))?;
     let audit = audit::open(&config.data_dir, config.audit).map_err(|error| internal(&error))?;
-    let parts = Parts { registry, applied, pins, keys, accounting, audit, supervisor, metrics };
+    let groups = config.groups.clone();
+    let parts = Parts { registry, applied, groups, pins, keys, accounting, audit, supervisor, metrics };
     let gateway = Gateway::start(parts, config.gateway).map_err(|error| internal(&error))?;
+    gateway.tell_of_missing(&config.groups);
     Ok((gateway, supervised))
 }
 

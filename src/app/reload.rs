@@ -1,5 +1,5 @@
 //! Applies the servers files again on SIGHUP, and when one of them changes. SIGHUP also applies the members,
-//! plans and limits for keys of the configuration file.
+//! plans, limits for keys and groups of servers of the configuration file.
 
 use std::collections::HashSet;
 use std::io;
@@ -15,7 +15,7 @@ use super::certificate::Watching;
 use super::file_watcher::{Changes, FileWatcher, Identity, LOOK};
 use super::{log_applied, systemd};
 use crate::config::{self, Config, ConfigProblem, Flags, ProcessEnvironment, Weight};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Groups};
 
 /// Task that applies the servers files again. Runs until it is dropped.
 pub(super) struct Reloader {
@@ -77,7 +77,7 @@ impl Reloader {
         }
     }
 
-    /// Reads everything, and applies the servers files if nothing is wrong anywhere. Applies members and plans
+    /// Reads everything, and applies the servers files if nothing is wrong anywhere. Applies groups, members and plans
     /// only if `asked`, since a configuration file is not watched. Returns `false` if anything failed.
     async fn apply(&mut self, asked: bool) -> bool {
         let flags = self.flags.clone();
@@ -93,21 +93,31 @@ impl Reloader {
                 return false;
             }
         };
+        let known = &self.settings.groups.by_name;
+        let clashes = config::group_problems(&config, |group| known.contains_key(group));
         let files = std::mem::take(&mut config.servers);
         tell(&files, &mut self.told);
-        let mut good = true;
-        for file in &files {
-            let path = file.path.to_string_lossy();
-            // An explicit request applies the file even if this version was applied before.
-            let content = if asked { file.content() } else { file.content().seen(file.version.clone()) };
-            match self.gateway.apply_servers_file(&path, content).await {
-                Ok(applied) => log_applied(&path, &applied),
-                Err(error) => {
-                    tracing::error!(file = %path, %error, "the servers file could not be applied");
-                    good = false;
-                }
+        // First, so that a server which has the name of a new group is refused. A group may have to wait until the
+        // server that has its name is gone.
+        let new_groups = (asked && config.groups != self.settings.groups).then(|| config.groups.clone());
+        let mut grouped = self.apply_groups(new_groups.as_ref(), &clashes).await;
+        let mut good = self.apply_files(&files, asked).await;
+        if grouped.is_err() && clashes.is_empty() {
+            grouped = self.apply_groups(new_groups.as_ref(), &clashes).await;
+            good &= grouped.is_err() || self.apply_files(&files, asked).await;
+        }
+        match grouped {
+            Ok(()) if new_groups.is_some() => self.settings.groups = config.groups.clone(),
+            Ok(()) => {}
+            Err(reason) => {
+                tracing::error!("{reason}; groups stay as they were");
+                good = false;
             }
         }
+        if !asked && config.groups != self.settings.groups {
+            tracing::warn!("groups of servers have changed: SIGHUP applies them");
+        }
+        config.groups = self.settings.groups.clone();
         if asked && config.tenancy != self.settings.tenancy {
             match self.gateway.reload_tenancy(config.tenancy.clone()).await {
                 Ok(()) => {
@@ -133,6 +143,37 @@ impl Reloader {
         // A file that has disappeared from the list is still checked: it may come back.
         if !files.is_empty() {
             self.paths = paths(&files);
+        }
+        good
+    }
+}
+
+impl Reloader {
+    /// Puts groups in force; `None` if they are to stay.
+    async fn apply_groups(&self, groups: Option<&Groups>, clashes: &[ConfigProblem]) -> Result<(), String> {
+        let Some(groups) = groups else { return Ok(()) };
+        if let Some(clash) = clashes.first() {
+            return Err(clash.to_string());
+        }
+        self.gateway.set_groups(groups.clone()).await.map_err(|error| error.to_string())?;
+        tracing::info!(groups = groups.by_name.len(), "applied the groups of servers");
+        Ok(())
+    }
+
+    /// Applies the servers files. Returns `false` if one could not be.
+    async fn apply_files(&self, files: &[config::ServersFile], asked: bool) -> bool {
+        let mut good = true;
+        for file in files {
+            let path = file.path.to_string_lossy();
+            // An explicit request applies the file even if this version was applied before.
+            let content = if asked { file.content() } else { file.content().seen(file.version.clone()) };
+            match self.gateway.apply_servers_file(&path, content).await {
+                Ok(applied) => log_applied(&path, &applied),
+                Err(error) => {
+                    tracing::error!(file = %path, %error, "the servers file could not be applied");
+                    good = false;
+                }
+            }
         }
         good
     }

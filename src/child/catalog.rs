@@ -2,6 +2,7 @@
 //! gateway itself needs are parsed.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
@@ -277,16 +278,42 @@ fn without_repeats(mut entries: Vec<Box<RawValue>>) -> Vec<Box<RawValue>> {
     entries
 }
 
+/// Signal that catalogs have changed, for one task that waits for it, and a number by which others see whether any has
+/// since they looked.
+#[derive(Debug, Default)]
+pub struct CatalogChanges {
+    version: AtomicU64,
+    changed: Notify,
+}
+
+impl CatalogChanges {
+    /// Tells of a change that was made before.
+    pub fn tell(&self) {
+        self.version.fetch_add(1, Ordering::Release);
+        self.changed.notify_one();
+    }
+
+    /// Returns a number that is another after each change.
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// Waits until there has been a change since the last call returned.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+}
+
 /// A published catalog: readers take no lock, and a subscriber is notified of each new catalog.
 #[derive(Debug, Default)]
 pub struct CatalogSlot {
     current: ArcSwap<Catalog>,
-    changed: Arc<Notify>,
+    changed: Arc<CatalogChanges>,
 }
 
 impl CatalogSlot {
     /// Creates a slot with a catalog in it; `changed` is notified of each later one.
-    pub fn new(catalog: Arc<Catalog>, changed: Arc<Notify>) -> CatalogSlot {
+    pub fn new(catalog: Arc<Catalog>, changed: Arc<CatalogChanges>) -> CatalogSlot {
         CatalogSlot { current: ArcSwap::new(catalog), changed }
     }
 
@@ -298,7 +325,7 @@ impl CatalogSlot {
     /// Replaces the catalog and notifies the subscriber.
     pub(super) fn publish(&self, catalog: Arc<Catalog>) {
         self.current.store(catalog);
-        self.changed.notify_one();
+        self.changed.tell();
     }
 }
 

@@ -28,7 +28,7 @@ pub use actor::{ChildActor, ChildArgs, ChildMsg, End, Fault, Report, WireEndRepo
 #[cfg(test)]
 pub(crate) use call::CallsOfATest;
 pub use call::{Call, Link, Outcome, too_long};
-pub use catalog::{Catalog, CatalogSlot, Resource, Tool};
+pub use catalog::{Catalog, CatalogChanges, CatalogSlot, Resource, Tool};
 pub use counters::{CounterReading, Counters};
 pub use exchange::{ClientPort, Disposition, Event, Exchange, PushedRequest};
 pub use handshake::{HandshakeOutcome, Opening};

@@ -16,7 +16,8 @@ pub use exit::Exit;
 pub use flags::{Command, EarlyExit, Program, StoreAction, parse};
 
 use crate::config::{
-    Config, ConfigProblem, Environment, Flags, describe, entry_problems, list_problems, load, warnings,
+    Config, ConfigProblem, Environment, Flags, describe, entry_problems, group_problems, list_problems, load,
+    warnings,
 };
 
 /// Runs `serve --check`: writes every problem of the configuration to `err`, or a description of what would run
@@ -32,6 +33,7 @@ pub fn check(
 ) -> Exit {
     let loaded = load(flags, env).and_then(|config| {
         let mut problems = entry_problems(&config.servers);
+        problems.extend(group_problems(&config, |_| false));
         problems.extend(places(&config));
         if !problems.is_empty() {
             let _ = err.write_all(warnings(&config, env).as_bytes());

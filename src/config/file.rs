@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
+use super::groups;
 use super::llm;
 use super::problem::{Position, Problems};
 use super::section::{self, Document, Section, show_duration, texts};
@@ -59,6 +60,7 @@ pub(super) fn apply(
     http(top.section("http", problems), document, base, config, &mut paths, problems);
     api(top.section("api", problems), base, config, &mut paths, problems);
     mcp(top.section("mcp", problems), config, problems);
+    groups::read(top.section("groups", problems), &mut config.groups, problems);
     config.tenancy = tenancy::read(&mut top, problems);
     limits(top.section("limits", problems), config, problems);
     usage(top.section("usage", problems), config, problems);
@@ -178,6 +180,7 @@ fn mcp(mut s: Section<'_>, config: &mut Config, problems: &mut Problems) {
     {
         set_share(&mut s, name, share, problems);
     }
+    groups::naming(&mut s, &mut config.groups.all, problems);
     s.finish(problems);
 }
 

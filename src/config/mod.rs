@@ -10,6 +10,7 @@ mod file;
 mod foreign;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod groups;
 mod importing;
 mod json;
 mod llm;
@@ -30,6 +31,7 @@ pub use environment::{
 pub use foreign::{
     CLIENTS, Client, Entry, ImportError, Reading, Remark, Source, Weight, read as read_foreign,
 };
+pub use groups::{clashing_groups, group_problems};
 pub use importing::{Found, Plan, look, plan};
 pub use problem::{ConfigProblem, Position};
 pub use report::{describe, list_problems, remarks, warnings};

@@ -1,6 +1,7 @@
 //! Describes a configuration to an operator: its problems, or what it would run. Values of servers' `env` and
 //! their arguments may be secrets and are never shown.
 
+use super::groups::missing_members;
 use super::problem::one_line;
 use super::settings::Config;
 use super::{ConfigProblem, Entry, Environment, Remark, ServersFile, Weight, section::show_duration};
@@ -60,6 +61,9 @@ pub fn describe(config: &Config) -> String {
     if config.servers.is_empty() {
         line("servers file", "none");
     }
+    for group in config.groups.by_name.values() {
+        line("group", &format!("/mcp/{}: {}", group.name, group.servers.join(", ")));
+    }
     out
 }
 
@@ -73,7 +77,7 @@ pub fn remarks(files: &[ServersFile]) -> impl Iterator<Item = (Weight, String)> 
 }
 
 /// Returns the warnings, one per line: sources that were skipped, remarks on servers files, references of
-/// servers that cannot be resolved now, and misleading names. None of these is a problem: the daemon may be
+/// servers that cannot be resolved now, members of groups that there are not, and misleading names. None of these is a problem: the daemon may be
 /// started elsewhere, missing files may appear, and names are the operator's choice.
 pub fn warnings(config: &Config, env: &dyn Environment) -> String {
     let mut out: String =
@@ -81,6 +85,9 @@ pub fn warnings(config: &Config, env: &dyn Environment) -> String {
     for (weight, text) in remarks(&config.servers) {
         let word = if weight == Weight::Warning { "warning" } else { "note" };
         out.push_str(&format!("{word}: {text}\n"));
+    }
+    for text in missing_members(config) {
+        out.push_str(&format!("warning: {}\n", one_line(&text)));
     }
     let mut looks = LookAlikes::default();
     for file in &config.servers {

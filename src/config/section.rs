@@ -111,6 +111,12 @@ impl<'t> Section<'t> {
         problems.at(self.document.source, self.position(name), self.path_of(name), reason);
     }
 
+    /// Reports the table itself, by its path.
+    pub(super) fn refuse_all(&self, reason: &str, problems: &mut Problems) {
+        let first = self.entries.first().and_then(|entry| self.document.position(&entry.name_span));
+        problems.at(self.document.source, first, self.path.clone(), reason);
+    }
+
     /// Reads a setting into its slot, or reports that it "must be" as expected.
     pub(super) fn set<T>(
         &mut self,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::ServersFile;
 use crate::access::Tenancy;
 use crate::audit::AuditSettings;
-use crate::gateway::GatewaySettings;
+use crate::gateway::{GatewaySettings, Groups};
 use crate::http::Settings as HttpSettings;
 use crate::query::LlmSettings;
 use crate::registry::AllowedServers;
@@ -39,6 +39,8 @@ pub struct Config {
     pub starts: StartLimits,
     /// The organization, its members and their plans.
     pub tenancy: Tenancy,
+    /// Groups of servers, and how things of several servers are named.
+    pub groups: Groups,
     /// Deadlines of calls, and limits on what callers may have under way.
     pub gateway: GatewaySettings,
     /// Times for which usage is kept.
@@ -73,6 +75,7 @@ impl Config {
             http: HttpSettings::default(),
             starts: StartLimits::default(),
             tenancy: Tenancy::default(),
+            groups: Groups::default(),
             gateway: GatewaySettings::default(),
             retention: Retention::default(),
             allowed: AllowedServers::Any,

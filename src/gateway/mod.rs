@@ -11,6 +11,7 @@ mod error;
 mod exporting;
 mod follow;
 mod forward;
+mod groups;
 mod keychange;
 mod keys;
 mod members;
@@ -26,14 +27,17 @@ mod stop;
 mod unread;
 mod view;
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
+use tokio::sync::watch;
 
 use self::catalog_persister::CatalogPersister;
 use self::defining::entry_of_file;
+use self::groups::CurrentGroups;
 use self::scraping::Scrape;
 use self::server_meter::ServerMeter;
 use self::stop::Stop;
@@ -51,6 +55,7 @@ pub use self::acts::{Acts, Listener, UnderWay};
 pub use self::error::Error;
 pub use self::exporting::{AuditExport, AuditPieces};
 pub use self::follow::{LogEnd, LogFollower, LogNews};
+pub use self::groups::{Group, Groups, Naming, SEARCH_TOOLS, Search};
 pub use self::keychange::ChangeRequest;
 pub use self::keys::{CreateKeyError, KeyRequest, KeyView, MemberView, OrganizationView};
 pub use self::members::PlanView;
@@ -60,8 +65,8 @@ pub use self::unread::{UnreadAnswer, UnreadLimits};
 pub use self::view::{Readiness, ResourceReply, ServerView, ToolCall, ToolReply};
 pub use crate::access::{
     AccessError, Attempts, CredentialError, KeyChange, KeyLimits, KeyRecord, KeyStatus, LimitsChange,
-    MAX_CALLS_AT_ONCE, MAX_MONTHLY_REQUESTS, MAX_REQUESTS_PER_SECOND, Maker, Member, NewKey, Permissions,
-    Plan, PlanRecord, Principal, RateReading, Role, Tenancy,
+    MAX_CALLS_AT_ONCE, MAX_MONTHLY_REQUESTS, MAX_REQUESTS_PER_SECOND, Maker, Member, NewKey, Pattern,
+    Permissions, Plan, PlanRecord, Principal, RateReading, Role, Tenancy,
 };
 #[cfg(test)]
 pub(crate) use crate::audit::AuditLine;
@@ -75,6 +80,7 @@ pub use crate::child::{
 };
 pub use crate::facts::{ErrorFacts, Fault, Retry};
 pub use crate::mcp::ToolDigest;
+pub use crate::mcp::translate::PrefixRule;
 pub use crate::pins::{
     Approval, Difference, Error as PinError, PinReport, PinState, PinSums, PinnedTool, ToolPins,
 };
@@ -134,6 +140,7 @@ struct Inner {
     /// Count of all answers that wait to be read.
     unread: Unread,
     scrape: Scrape,
+    groups: CurrentGroups,
     settings: GatewaySettings,
     stop: Stop,
 }
@@ -146,6 +153,8 @@ pub struct Parts {
     pub registry: Registry,
     /// Changes by servers files that were applied before there was an audit to record them, each with the file's path.
     pub applied: Vec<(String, Applied)>,
+    /// Groups of servers, whose names the registry keeps from servers ([`Registry::reserve`]).
+    pub groups: Groups,
     /// Pins that the registry keeps.
     pub pins: PinBook,
     /// Ring that the registry puts keys, members and plans on.
@@ -163,13 +172,19 @@ pub struct Parts {
 impl Gateway {
     /// Starts the registry on its thread and has the supervisor follow it.
     pub fn start(parts: Parts, settings: GatewaySettings) -> Result<Gateway, Error> {
-        let Parts { registry, applied, pins, keys, accounting, audit, supervisor, metrics } = parts;
+        let Parts { registry, applied, groups, pins, keys, accounting, audit, supervisor, metrics } = parts;
         for (path, applied) in applied {
             audit.note(entry_of_file(&path, &applied, &registry.list()));
         }
         let meters = Meters::default();
-        let follow =
-            Follower { supervisor: supervisor.clone(), metrics: metrics.clone(), meters: meters.clone() };
+        let groups = CurrentGroups::new(groups);
+        let follow = Follower {
+            supervisor: supervisor.clone(),
+            metrics: metrics.clone(),
+            meters: meters.clone(),
+            there: Mutex::default(),
+            regrouped: groups.teller(),
+        };
         // Once here, so that the directory has every server when this returns.
         follow.apply(&registry.list(), &registry.catalog_cache()?);
         let none = CatalogCache::default();
@@ -190,6 +205,7 @@ impl Gateway {
             acts: Acts::default(),
             unread: Unread::default(),
             scrape: Scrape::default(),
+            groups,
             settings,
             stop: Stop::new(),
         })))
@@ -293,6 +309,10 @@ struct Follower {
     supervisor: Supervisor,
     metrics: Metrics,
     meters: Meters,
+    /// Ids of the servers that could be called the last time.
+    there: Mutex<HashSet<Arc<str>>>,
+    /// Teller of those who listen at several servers.
+    regrouped: watch::Sender<()>,
 }
 
 impl Follower {
@@ -307,6 +327,15 @@ impl Follower {
         self.supervisor.apply(specs.collect());
         // The pin mode of tools may have changed.
         self.supervisor.directory().look_again();
+        // A server that comes tells of its lists itself; of one that has gone nobody else would.
+        let there = servers.entries().iter().filter(|entry| entry.definition.enabled());
+        let there: HashSet<Arc<str>> = there.map(|entry| entry.id.clone()).collect();
+        let mut before = self.there.lock().unwrap_or_else(PoisonError::into_inner);
+        if !before.is_subset(&there) {
+            self.regrouped.send_replace(());
+        }
+        *before = there;
+        drop(before);
         let gone: Vec<Arc<str>> = self
             .meters
             .iter()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use super::dispatch::Said;
 use super::forward::{Answered, Invocation, Operation, Payload};
@@ -126,6 +126,8 @@ pub struct ServerOffer {
     pub info: Arc<ServerInfo>,
     /// Its lists, without tools that are blocked.
     pub catalog: Arc<Catalog>,
+    /// Reason that no child serves now and none is about to; the lists are those of the last one then.
+    pub unavailable: Option<String>,
 }
 
 impl Gateway {
@@ -161,7 +163,8 @@ impl Gateway {
             let status = Some(view.status);
             return Err(Error::Unreachable { reason, in_flight: false, retry_after: None, status });
         };
-        Ok(ServerOffer { id: view.id, name: view.name, info, catalog })
+        let unavailable = view.status.state.cause().map(ToString::to_string);
+        Ok(ServerOffer { id: view.id, name: view.name, info, catalog, unavailable })
     }
 
     /// Returns what the server's last child said of itself; `None` if none has been ready yet.
@@ -210,9 +213,13 @@ impl Gateway {
         Ok(Announcements { caller: caller.clone(), source, gateway: self.clone() })
     }
 
-    /// Follows what all servers announce that the caller may use, from now on.
+    /// Follows what all servers announce that the caller may use, from now on. A change of the groups, and the end of a
+    /// server, count as a loss: anything may be in other places.
     pub fn announcements_of_all(&self, caller: &Principal) -> Announcements {
-        let source = Source::All(self.0.supervisor.directory().subscribe());
+        let source = Source::All {
+            notices: self.0.supervisor.directory().subscribe(),
+            groups: self.0.groups.changes(),
+        };
         Announcements { caller: caller.clone(), source, gateway: self.clone() }
     }
 
@@ -249,7 +256,7 @@ pub struct Announcements {
 
 enum Source {
     One { entry: Arc<ServerEntry>, handle: Arc<ServerHandle>, notices: broadcast::Receiver<Notification> },
-    All(broadcast::Receiver<(Arc<str>, Notification)>),
+    All { notices: broadcast::Receiver<(Arc<str>, Notification)>, groups: watch::Receiver<()> },
 }
 
 /// Event of a server's announcements.
@@ -287,10 +294,11 @@ impl Announcements {
                     },
                 }
             }
-            Source::All(notices) => tokio::select! {
+            Source::All { notices, groups } => tokio::select! {
                 biased;
                 () = gateway.stopping() => News::End(LogEnd::Stopping),
                 error = refused(caller, |_| Ok(())) => News::End(LogEnd::Refused(error)),
+                Ok(()) = groups.changed() => News::Lost,
                 news = permitted(caller, notices) => news,
             },
         }

@@ -8,6 +8,7 @@ mod list;
 mod logging;
 mod result;
 mod tool;
+mod tool_index;
 pub mod translate;
 
 pub use answer::{Answer, answer};
@@ -20,6 +21,7 @@ pub use list::{ListKind, ListPage, NextPage, read_page};
 pub use logging::read_log_message;
 pub use result::{CAPABILITY_REQUIRED, NoResult, ReadContents, ToolResult, read_contents, read_tool_result};
 pub use tool::{is_for_models, tool_meta};
+pub use tool_index::ToolIndex;
 
 /// Method names of MCP.
 pub mod method {

@@ -1,6 +1,7 @@
 //! Thread of the registry and handle to it: changes are jobs on a bounded queue, done one after the other; the
 //! set of servers is read without a request to the thread.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -222,6 +223,11 @@ impl RegistryHandle {
     pub async fn apply_file(&self, file_id: &str, file: ServersFile) -> Result<Applied, Error> {
         let file_id = file_id.to_owned();
         self.ask(move |registry| registry.apply_file(&file_id, &file)).await
+    }
+
+    /// Runs [`Registry::reserve`] on the registry's thread.
+    pub async fn reserve(&self, names: HashSet<Arc<str>>) -> Result<(), Error> {
+        self.ask(move |registry| registry.reserve(names)).await
     }
 
     /// Runs [`Registry::approve_tools`] on the registry's thread.

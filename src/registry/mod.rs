@@ -22,11 +22,13 @@ mod paths;
 mod pending_revocations;
 mod pinning;
 mod registry_store;
+mod reserved;
 mod revoking;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -120,6 +122,8 @@ pub struct Registry {
     /// store.
     made: CreatedRecords,
     pins: PinBook,
+    /// Names that no server may have.
+    reserved: HashSet<Arc<str>>,
     announce: Option<Announce>,
 }
 
@@ -163,6 +167,7 @@ impl Registry {
             file_tenancy,
             made: CreatedRecords::default(),
             pins: pins.clone(),
+            reserved: HashSet::new(),
             announce: None,
         };
         if let Err(error) = registry.clean_frame() {
@@ -211,6 +216,7 @@ impl Registry {
             }
         };
         self.allowed.check(name, &definition)?;
+        self.check_reserved([name].into_iter())?;
         if let Some(existing) = list.by_name(name) {
             let is_fit = existing.definition.problems().is_empty();
             let same = is_fit && merge::covered(definition.raw(), existing.definition.raw());
@@ -277,6 +283,7 @@ impl Registry {
         for (name, definition) in &wanted {
             self.allowed.check(name, definition)?;
         }
+        self.check_reserved(wanted.iter().map(|(name, _)| name.as_str()))?;
         let before = self.list();
         let entries = with_stamp(|stamp| merge::after_import(&before, wanted, stamp));
         self.check_plan(entries.len())?;
@@ -304,13 +311,13 @@ impl Registry {
 
     /// Applies a servers file: does what it added, changed and dropped since it was last applied, all or
     /// nothing. Servers that it did not make are left alone, unless it newly asks for their name. An entry that
-    /// cannot be used is quarantined and affects no other. Only the entries are kept, since a file of another
+    /// cannot be used, or has a reserved name, is quarantined and affects no other. Only the entries are kept, since a file of another
     /// program may have anything beside them. If a file no longer has servers, none is removed at first sight,
     /// see [`ServersFile::seen`].
     ///
     /// `file_id` tells files apart: the canonical path.
     pub fn apply_file(&mut self, file_id: &str, file: &ServersFile) -> Result<Applied, Error> {
-        let wanted = file.quarantining()?;
+        let wanted = self.without_reserved(file.quarantining()?);
         let list = self.list();
         let last = self.ledger.last_applied(file_id).map_err(stored)?;
         if let Some(version) = file.doubtful()

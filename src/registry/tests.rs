@@ -495,3 +495,30 @@ async fn a_panic_of_the_thread_is_told_and_not_taken_for_a_shutdown() {
     assert!(matches!(handle.add(&operator(), "b", command("1")).await, Err(Error::Internal { .. })));
     assert!(matches!(handle.close().await, Err(Error::Internal { .. })));
 }
+
+#[test]
+fn a_reserved_name_is_no_servers_as_long_as_it_is_reserved() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut registry = in_memory(dir.path());
+    registry.add("there", command("x")).unwrap();
+    let id = registry.list().by_name("there").unwrap().id.clone();
+    for taken in ["there", &id] {
+        let names = ["free".into(), taken.into()].into();
+        let error = registry.reserve(names).expect_err("it is a server's");
+        assert!(error.to_string().ends_with(taken), "{error}");
+    }
+    registry.add("free", command("x")).expect("nothing was reserved");
+    registry.remove("free").unwrap();
+    registry.reserve(["free".into()].into()).expect("free");
+    assert!(matches!(registry.add("free", command("x")), Err(Error::Conflict { .. })));
+    let entry = |name: &str| FileEntry { name: name.to_owned(), raw: command("x"), problems: Vec::new() };
+    let file = ServersFile::of_entries(["free", "other"].map(entry));
+    registry.apply_file("f", &file).unwrap();
+    let fault = |registry: &Registry| registry.list().by_name("free").unwrap().definition.fault();
+    assert!(fault(&registry).expect("a fault").contains("[groups.free]"));
+    assert_eq!(registry.list().by_name("other").unwrap().definition.fault(), None);
+    registry.reserve(["free".into()].into()).expect("it was reserved before");
+    registry.reserve([].into()).unwrap();
+    registry.apply_file("f", &file).unwrap();
+    assert_eq!(fault(&registry), None, "the entry counts again");
+}

@@ -38,12 +38,17 @@ impl Directory {
 
     /// Waits until any server's lists have changed since the last call returned.
     pub async fn catalogs_changed(&self) {
-        self.surroundings.catalogs_changed.notified().await;
+        self.surroundings.catalogs_changed.changed().await;
     }
 
     /// Wakes a task that waits for changed lists, so that it looks at them again.
     pub fn look_again(&self) {
-        self.surroundings.catalogs_changed.notify_one();
+        self.surroundings.catalogs_changed.tell();
+    }
+
+    /// Returns a number that is another after any server's lists have changed.
+    pub fn catalogs_version(&self) -> u64 {
+        self.surroundings.catalogs_changed.version()
     }
 
     /// Sets the callback that asks for servers that rest; only the first call counts.

@@ -367,6 +367,8 @@ impl ServerHandle {
         if newest.map(|member| member.generation).max().is_none_or(|newest| newest <= generation) {
             let (now, before) = (lists.load(), self.catalog());
             self.catalog.store(lists);
+            // Before anybody hears of it.
+            self.surroundings.catalogs_changed.tell();
             roster.introduction = Some(introduction);
             for list in now.differs_from(&before) {
                 let incarnation = link.incarnation();
@@ -374,7 +376,7 @@ impl ServerHandle {
             }
         }
         drop(roster);
-        self.surroundings.catalogs_changed.notify_one();
+        self.surroundings.catalogs_changed.tell();
         self.admission.open_place(link, generation);
     }
 

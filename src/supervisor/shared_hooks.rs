@@ -3,9 +3,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use tokio::sync::Notify;
-
-use crate::child::NoticesOfAll;
+use crate::child::{CatalogChanges, NoticesOfAll};
 
 /// Callback that asks for a server that has no child because nothing asked for it.
 pub(super) type Demand = Box<dyn Fn(&Arc<str>) + Send + Sync>;
@@ -14,8 +12,8 @@ pub(super) type Demand = Box<dyn Fn(&Arc<str>) + Send + Sync>;
 #[derive(Default)]
 pub(super) struct SharedHooks {
     demand: OnceLock<Demand>,
-    /// Notified when any server's lists have changed.
-    pub(super) catalogs_changed: Arc<Notify>,
+    /// Told when any server's lists have changed.
+    pub(super) catalogs_changed: Arc<CatalogChanges>,
     /// Channel of what all servers announce.
     pub(super) notices: NoticesOfAll,
 }

@@ -11,7 +11,8 @@ use axum::http::{Request, StatusCode};
 use mcpvisor::access::{KeyRing, Plan, Tenancy};
 use mcpvisor::audit::{self, AuditQuery, AuditSettings};
 use mcpvisor::gateway::{
-    Error, Gateway, GatewaySettings, Parts, Principal, State as Running, ToolCall, ToolReply, UnreadLimits,
+    Error, Gateway, GatewaySettings, Group, Groups, Naming, Parts, Principal, State as Running, ToolCall,
+    ToolReply, UnreadLimits,
 };
 use mcpvisor::http::{self, Guard, PeerInfo};
 use mcpvisor::pins::PinBook;
@@ -115,8 +116,22 @@ impl Inside {
             Accounting::open(store, keys.clone(), Retention::default(), backups).await.expect("usage");
         let calls = AuditSettings { calls: true, ..AuditSettings::default() };
         let audit = audit::open(data.path(), calls).expect("an audit");
-        let parts =
-            Parts { registry, applied: Vec::new(), pins, keys, accounting, audit, supervisor, metrics };
+        let mut groups = Groups::default();
+        let servers = vec!["fake".into()];
+        groups
+            .by_name
+            .insert("some".into(), Arc::new(Group { servers, ..Group::new("some", Naming::default()) }));
+        let parts = Parts {
+            registry,
+            applied: Vec::new(),
+            groups,
+            pins,
+            keys,
+            accounting,
+            audit,
+            supervisor,
+            metrics,
+        };
         let gateway = Gateway::start(parts, limits).expect("a gateway");
         let (url, model) = model::start().await;
         // The same of places for questions.

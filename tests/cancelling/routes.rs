@@ -119,7 +119,11 @@ pub(crate) fn cases(route: &Route) -> Vec<Case> {
         ("GET", "/v1/mcps/{id}/logs") => {
             vec![plain("/v1/mcps/fake/logs", None), plain("/v1/mcps/fake/logs?follow=true", None)]
         }
-        (method, "/mcp" | "/mcp/{server}") => mcp(method, route.path == "/mcp"),
+        (method, "/mcp") => mcp(method, "/mcp", "fake__sleep"),
+        (method, "/mcp/{server}") => {
+            let (one, group) = (mcp(method, "/mcp/fake", "sleep"), mcp(method, "/mcp/some", "fake__sleep"));
+            one.into_iter().chain(group).collect()
+        }
         (method, path) => {
             let name = if path.starts_with("/v1/api-keys") { "none" } else { "fake" };
             let path = path.replace("{id}", name).replace("{name}", name);
@@ -128,10 +132,8 @@ pub(crate) fn cases(route: &Route) -> Vec<Case> {
     }
 }
 
-/// The requests of MCP clients of both eras, to the server that runs or to all of them.
-fn mcp(method: &str, to_all: bool) -> Vec<Case> {
-    let path = if to_all { "/mcp" } else { "/mcp/fake" };
-    let tool = if to_all { "fake__sleep" } else { "sleep" };
+/// The requests of MCP clients of both eras at an endpoint, to the server that runs: alone, in a group, or among all.
+fn mcp(method: &str, path: &'static str, tool: &'static str) -> Vec<Case> {
     let sleep = json!({"name": tool, "arguments": {"ms": 5}});
     match method {
         "POST" => vec![

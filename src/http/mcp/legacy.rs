@@ -17,6 +17,7 @@ use super::offer::{self, Opened};
 use super::outgoing::{self, Message, UPGRADE_AFTER, WAITING, takes_streams};
 use super::outlet::{Numbered, Reader};
 use super::routing::Router;
+use super::search;
 use super::session::{Opening, Session};
 use super::session_id::Carried;
 use super::state::McpState;
@@ -156,7 +157,10 @@ impl LegacyCall<'_> {
                     let opened = Opened::of(self.gateway, self.caller, self.target, OPENING).await;
                     Ok(told(&opened.map_err(Fault::of)?.list(kind, &request.params, Era::Legacy)?))
                 }
-                None => self.forward(session, request).await,
+                None => match search::answer(self.gateway, self.caller, self.target, request) {
+                    Some(found) => Ok(told(&found?)),
+                    None => self.forward(session, request).await,
+                },
             },
         }
     }
@@ -185,7 +189,7 @@ impl LegacyCall<'_> {
                 self.router().require(server, "logging", &request.method)?;
                 wishes.push(self.wish(server, |interests| Ok(interests.level(level)))?);
             }
-            Target::All(aggregate) => {
+            Target::Several(aggregate) => {
                 for (_, entry) in aggregate.of(self.caller) {
                     wishes.push(self.wish(&entry.id, |interests| Ok(interests.level(level)))?);
                 }

@@ -11,12 +11,12 @@ use tokio::sync::mpsc;
 
 use super::call::Call;
 use super::fault::{Fault, INVALID_PARAMS};
-use super::offer::capabilities_of_all;
+use super::offer::capabilities_of_several;
 use super::outgoing::{self, Message, WAITING};
 use super::routing::address_here;
 use super::state::StreamPermit;
-use super::target::Target;
-use crate::gateway::{Announcements, Interest, News, are_known};
+use super::target::{Aggregates, Target};
+use crate::gateway::{Announcements, Gateway, Interest, LogEnd, News, are_known};
 use crate::mcp::method;
 
 /// Longest time that a client waits for a server to introduce itself.
@@ -44,7 +44,7 @@ pub(super) async fn answer(call: &Call<'_>) -> Result<Response, Fault> {
     let permit = permit.map_err(|full| Fault::http(StatusCode::SERVICE_UNAVAILABLE, full.to_string()))?;
     let announcements = match call.target {
         Target::One(server) => call.gateway.announcements(call.caller, server).map_err(Fault::of)?,
-        Target::All(_) => call.gateway.announcements_of_all(call.caller),
+        Target::Several(_) => call.gateway.announcements_of_all(call.caller),
     };
     let capabilities = match call.target {
         Target::One(server) => {
@@ -52,7 +52,7 @@ pub(super) async fn answer(call: &Call<'_>) -> Result<Response, Fault> {
             let offer = call.gateway.introduced(call.caller, server, INTRODUCED_WITHIN).await;
             offer.map_err(Fault::of_opening)?.info.capabilities.clone()
         }
-        Target::All(_) => capabilities_of_all(),
+        Target::Several(_) => capabilities_of_several(),
     };
     let (filter, acknowledged) = read_filter(call, &capabilities)?;
     let mut interests = Vec::with_capacity(filter.resources.len());
@@ -77,6 +77,8 @@ pub(super) async fn answer(call: &Call<'_>) -> Result<Response, Fault> {
         tag,
         filter,
         target: call.target.clone(),
+        aggregates: call.state.aggregates.clone(),
+        gateway: call.gateway.clone(),
         announcements,
         _interests: interests.into_iter().map(|wish| wish.0).collect(),
         _permit: permit,
@@ -128,6 +130,8 @@ struct Listener {
     tag: String,
     filter: Filter,
     target: Target,
+    aggregates: Aggregates,
+    gateway: Gateway,
     announcements: Announcements,
     _interests: Vec<Interest>,
     _permit: StreamPermit,
@@ -141,7 +145,11 @@ impl Listener {
                 () = messages.closed() => return,
                 news = self.announcements.next() => news,
             };
+            let now = self.aggregates.again(&self.gateway, &self.target);
+            let news = if now.is_none() { News::End(LogEnd::Removed) } else { news };
+            self.target = now.unwrap_or(self.target);
             let (texts, is_over) = match news {
+                News::Notice(server, _) if !self.target.has(&server) => continue,
                 News::Notice(server, notice) => {
                     (self.told(&server, &notice.method, notice.params.as_deref()), false)
                 }

@@ -1,6 +1,7 @@
-//! `/mcp` and `/mcp/{server}`: MCP's Streamable HTTP, for clients of both eras at one URL, in front of servers of either
-//! (`docs/mcp.md`). The era is decided for each request, by its body.
+//! `/mcp`, `/mcp/{server}` and `/mcp/{group}`: MCP's Streamable HTTP, for clients of both eras at one URL, in front of
+//! servers of either (`docs/mcp.md`). The era is decided for each request, by its body.
 
+mod aggregate;
 mod call;
 mod carry;
 mod check;
@@ -16,6 +17,8 @@ mod own_stream;
 mod parked;
 mod routing;
 mod running;
+mod search;
+mod seen;
 mod session;
 mod session_id;
 mod state;
@@ -49,7 +52,7 @@ use super::core::query::decode;
 use super::core::rejection::EdgeRejection;
 use super::core::routes::{Access, Routes};
 use super::core::shared::Shared;
-use crate::gateway::{Error, Principal};
+use crate::gateway::{Error, Principal, RegistryError};
 use crate::mcp::method;
 
 /// The dialect.
@@ -97,7 +100,7 @@ impl Dialect for Mcp {
     }
 }
 
-/// Server that a path names; `None` where it names none. `Err` if the name cannot be decoded.
+/// Server or group that a path names; `None` where it names none. `Err` if the name cannot be decoded.
 type Named = Result<Option<String>, ()>;
 
 /// Reads what the router found in a path.
@@ -105,16 +108,20 @@ fn named(found: Result<Option<Path<String>>, PathRejection>) -> Named {
     found.map(|found| found.map(|Path(server)| server)).map_err(drop)
 }
 
-/// Returns what a path is the endpoint of.
+fn kept(shared: &Shared) -> &Arc<McpState> {
+    shared.kept()
+}
+
+/// Returns what a path is the endpoint of. A group comes before a server: no server has its name, unless a servers file
+/// says so, and then it is quarantined.
 fn target_of(server: Named, shared: &Shared, caller: &Principal) -> Result<Target, Fault> {
     match server {
-        Ok(Some(server)) => {
-            shared.gateway.permitted_server(caller, &server).map(Target::One).map_err(Fault::of)
-        }
-        Ok(None) => {
-            let state: &Arc<McpState> = shared.kept();
-            Ok(Target::All(state.aggregate.get(&shared.gateway)))
-        }
+        Ok(Some(name)) => match kept(shared).aggregates.group(&shared.gateway, &name) {
+            None => shared.gateway.permitted_server(caller, &name).map(Target::One).map_err(Fault::of),
+            Some(group) if group.is_seen_by(caller) => Ok(Target::Several(group)),
+            Some(_) => Err(Fault::of(RegistryError::ServerNotFound { name }.into())),
+        },
+        Ok(None) => Ok(Target::Several(kept(shared).aggregates.all(&shared.gateway))),
         Err(()) => Err(Fault::http(StatusCode::NOT_FOUND, "The name of the server cannot be decoded")),
     }
 }

@@ -19,6 +19,7 @@ use super::outgoing::{self, Message, UPGRADE_AFTER, WAITING, takes_streams};
 use super::parked::{Bound, Parked, ParkedRequests};
 use super::routing::{Routed, WayBack};
 use super::running::{ModernPort, Running, Step};
+use super::search;
 use crate::gateway::{
     Asked, ClientRequest, Deprecated, Error, Event, Exchange, Gateway, Principal, Relayed, ServerInfo,
 };
@@ -76,13 +77,17 @@ impl Call<'_> {
     /// Forwards the request to the server, or goes on with it where it was put aside.
     async fn forward(&self, envelope: check::Envelope) -> Result<Response, Fault> {
         let (params, meta) = (&self.request.params, self.request.meta.as_ref());
+        if let Some(found) = search::answer(self.gateway, self.caller, self.target, self.request) {
+            return found.map(|found| self.told(&search::for_modern(&found)));
+        }
         let routed = self.router().find(self.request)?;
         routed.record(self.gateway, self.context, self.request);
-        let Routed { server, asked, members, back } = routed;
+        let Routed { server, asked, members, back, by_search } = routed;
         let mut info = None;
         if let Asked::Tool(tool) = &asked {
             let facts = self.gateway.tool_facts(self.caller, &server, tool).map_err(Fault::of)?;
-            if let Some(repeated) = facts.header_params {
+            // Who has searched for a tool does not know what it wants repeated in headers.
+            if let Some(repeated) = facts.header_params.filter(|_| !by_search) {
                 check::check_header_params(&repeated, params, self.headers)?;
             }
             info = facts.info;

@@ -7,13 +7,16 @@ use axum::http::StatusCode;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
+use super::aggregate::Aggregate;
 use super::fault::{Fault, INVALID_PARAMS};
-use super::target::{Aggregate, Target};
+use super::search;
+use super::seen::Seen;
+use super::target::Target;
 use crate::gateway::{Catalog, Error, Gateway, Principal, ServerInfo, ServerOffer};
 use crate::mcp::translate::{Members, Server, list_result, push_member, rewrite_addresses};
 use crate::mcp::{Era, ListKind, method};
 
-/// Longest time that a list of all servers waits for those that have never said what they have.
+/// Longest time that a list of several servers waits for those that have never said what they have.
 const FIRST_LISTS: Duration = Duration::from_secs(3);
 
 /// An endpoint that can say what is at it, as this caller may see it.
@@ -26,12 +29,12 @@ pub(super) struct Opened<'a> {
 
 enum What<'a> {
     One(ServerOffer),
-    All {
+    Several {
         aggregate: &'a Aggregate,
         /// The servers that have said what they have, with their places.
         offers: Vec<(usize, ServerOffer)>,
-        /// Names of the others, with the reason.
-        missing: Vec<(String, String)>,
+        /// Names of the servers that cannot be called now, with the reason.
+        unavailable: Vec<(String, String)>,
     },
 }
 
@@ -76,25 +79,33 @@ impl Face {
         }
     }
 
-    /// Returns what all servers together are. What can change is what the set of servers can: tools of each come and go.
-    fn of_all(aggregate: &Aggregate, offers: &[(usize, ServerOffer)]) -> Face {
-        let told = offers.iter().filter_map(|(at, offer)| {
+    /// Returns what several servers together are. What can change is what the set of servers can: tools of each come and go.
+    fn of_several(
+        aggregate: &Aggregate,
+        offers: &[(usize, ServerOffer)],
+        unavailable: &[(String, String)],
+    ) -> Face {
+        let group = aggregate.group.as_deref();
+        let of_group = group.and_then(|group| group.instructions.as_deref()).map(str::to_owned);
+        let of_servers = offers.iter().filter_map(|(at, offer)| {
             let text = offer.info.instructions.as_deref()?;
             Some(format!("{}: {text}", aggregate.prefixes.of(*at)))
         });
-        let told: Vec<String> = told.collect();
+        let missing = unavailable.iter().map(|(name, reason)| format!("{name} is not available: {reason}"));
+        let told: Vec<String> = of_group.into_iter().chain(of_servers).chain(missing).collect();
+        let description = group.and_then(|group| group.description.as_deref());
         Face {
-            name: "mcpvisor".to_owned(),
+            name: group.map_or("mcpvisor", |group| &group.name).to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            told: Value::Null,
-            capabilities: capabilities_of_all(),
+            told: description.map_or(Value::Null, |text| json!({"description": text})),
+            capabilities: capabilities_of_several(),
             instructions: (!told.is_empty()).then(|| told.join("\n\n")),
         }
     }
 }
 
-/// Returns the capabilities of all servers together. Any of them may come at any time, and a client asks only once.
-pub(super) fn capabilities_of_all() -> Value {
+/// Returns the capabilities of several servers together. Any of them may come at any time, and a client asks only once.
+pub(super) fn capabilities_of_several() -> Value {
     json!({
         "tools": {"listChanged": true},
         "prompts": {"listChanged": true},
@@ -105,7 +116,7 @@ pub(super) fn capabilities_of_all() -> Value {
 }
 
 impl<'a> Opened<'a> {
-    /// Returns what is at an endpoint. A server that has said nothing yet is started and waited for; of all servers, those
+    /// Returns what is at an endpoint. A server that has said nothing yet is started and waited for; of several, those
     /// that say nothing within three seconds are named as missing.
     pub(super) async fn of(
         gateway: &'a Gateway,
@@ -118,18 +129,23 @@ impl<'a> Opened<'a> {
                 let offer = gateway.introduced(caller, server, wait).await?;
                 (Face::of(&offer.name, &offer.info), What::One(offer))
             }
-            Target::All(aggregate) => {
-                let (mut offers, mut missing) = (Vec::new(), Vec::new());
+            Target::Several(aggregate) => {
+                let (mut offers, mut unavailable) = (Vec::new(), Vec::new());
                 let until = Instant::now() + FIRST_LISTS;
                 for (at, entry) in aggregate.of(caller) {
                     let left = until.saturating_duration_since(Instant::now());
                     match gateway.introduced(caller, &entry.id, left).await {
-                        Ok(offer) => offers.push((at, offer)),
+                        Ok(mut offer) => {
+                            let why = offer.unavailable.take();
+                            unavailable.extend(why.map(|reason| (entry.name.to_string(), reason)));
+                            offers.push((at, offer));
+                        }
                         Err(error) if error.ends_work() => return Err(error),
-                        Err(error) => missing.push((entry.name.to_string(), error.to_string())),
+                        Err(error) => unavailable.push((entry.name.to_string(), error.to_string())),
                     }
                 }
-                (Face::of_all(aggregate, &offers), What::All { aggregate, offers, missing })
+                let face = Face::of_several(aggregate, &offers, &unavailable);
+                (face, What::Several { aggregate, offers, unavailable })
             }
         };
         Ok(Opened { gateway, caller, face, what })
@@ -162,16 +178,10 @@ impl<'a> Opened<'a> {
                 let entries = self.seen(&offer.id, &offer.catalog, kind);
                 Ok(list_result(kind, entries, client, &server, ""))
             }
-            What::All { aggregate, offers, missing } => {
-                let renamed: Vec<Box<RawValue>> = offers
-                    .iter()
-                    .flat_map(|(at, offer)| {
-                        let entries = self.seen(&offer.id, &offer.catalog, kind);
-                        entries.filter_map(|entry| renamed(aggregate, *at, kind, entry))
-                    })
-                    .collect();
-                let more = told_missing(missing);
-                Ok(list_result(kind, renamed.iter().map(|entry| &**entry), client, &server, &more))
+            What::Several { aggregate, offers, unavailable } => {
+                let entries = self.entries_of_several(aggregate, offers, kind);
+                let more = told_unavailable(unavailable);
+                Ok(list_result(kind, entries.iter().map(|entry| &**entry), client, &server, &more))
             }
         }
     }
@@ -180,9 +190,31 @@ impl<'a> Opened<'a> {
     fn has(&self, kind: ListKind) -> bool {
         let is_unannounced = match &self.what {
             What::One(offer) => kind == ListKind::Tools && !offer.catalog.tools().is_empty(),
-            What::All { .. } => true,
+            What::Several { .. } => true,
         };
         is_unannounced || self.server().has(kind.capability())
+    }
+
+    /// Returns the entries of a list of several servers, as they are at the endpoint.
+    fn entries_of_several(
+        &self,
+        aggregate: &Aggregate,
+        offers: &[(usize, ServerOffer)],
+        kind: ListKind,
+    ) -> Vec<Box<RawValue>> {
+        let seen = Seen::of(self.gateway, aggregate, self.caller);
+        if kind == ListKind::Tools {
+            let count = offers.iter().flat_map(|(at, offer)| {
+                offer.catalog.tools().iter().filter(|tool| seen.sees(kind, *at, &tool.name))
+            });
+            if aggregate.is_searched(count.count()) {
+                return search::tools();
+            }
+        }
+        let entries = offers.iter().flat_map(|(at, offer)| {
+            self.seen(&offer.id, &offer.catalog, kind).filter_map(|entry| renamed(&seen, *at, kind, entry))
+        });
+        entries.collect()
     }
 
     /// Returns the entries of a server's list that the caller may see.
@@ -203,25 +235,30 @@ impl<'a> Opened<'a> {
     }
 }
 
-/// Returns the member of a list's `_meta` that names the servers which are missing in it; nothing if none is.
-fn told_missing(missing: &[(String, String)]) -> String {
-    if missing.is_empty() {
+/// Returns the member of a list's `_meta` that names the servers which cannot be called; nothing if none is.
+fn told_unavailable(unavailable: &[(String, String)]) -> String {
+    if unavailable.is_empty() {
         return String::new();
     }
-    let names = missing.iter().map(|(name, reason)| (name.clone(), Value::from(reason.clone())));
+    let names = unavailable.iter().map(|(name, reason)| (name.clone(), Value::from(reason.clone())));
     format!(",\"mcpvisor/unavailable\":{}", Value::Object(names.collect::<Map<_, _>>()))
 }
 
-/// Returns an entry of a server's list with its name or address at the endpoint of all servers. `None` for one without.
-fn renamed(aggregate: &Aggregate, at: usize, kind: ListKind, entry: &RawValue) -> Option<Box<RawValue>> {
-    let wrap = |uri: &str| aggregate.prefixes.wrap(at, uri);
+/// Returns an entry of a server's list with its name or address at the endpoint of several servers. `None` for one without,
+/// and for one that is not there for the caller.
+fn renamed(seen: &Seen<'_>, at: usize, kind: ListKind, entry: &RawValue) -> Option<Box<RawValue>> {
+    let wrap = |uri: &str| seen.aggregate.prefixes.wrap(at, uri);
     let named: Cow<'_, [u8]> = match kind {
         ListKind::Tools | ListKind::Prompts => {
             let members = Members::read(entry.get())?;
-            let name = aggregate.prefixes.name(at, &members.text("name")?);
+            let own = members.text("name").filter(|own| seen.sees(kind, at, own))?;
             let mut out = vec![b'{'];
-            push_member(&mut out, "name", json!(name).to_string().as_bytes());
-            members.write(&mut out, |member| member != "name");
+            push_member(&mut out, "name", json!(seen.listed(kind, at, &own)).to_string().as_bytes());
+            let text = search::described(seen.aggregate, at, &own).filter(|_| kind == ListKind::Tools);
+            if let Some(text) = text {
+                push_member(&mut out, "description", json!(text).to_string().as_bytes());
+            }
+            members.write(&mut out, |member| member != "name" && (text.is_none() || member != "description"));
             out.push(b'}');
             Cow::Owned(out)
         }

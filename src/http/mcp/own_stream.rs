@@ -13,8 +13,8 @@ use super::listen::covers;
 use super::outgoing::{self, Message, WAITING, takes_streams};
 use super::routing::address_here;
 use super::session::Session;
-use super::target::Target;
-use crate::gateway::{Announcements, News};
+use super::target::{Aggregates, Target};
+use crate::gateway::{Announcements, Gateway, News};
 use crate::mcp::method;
 use crate::mcp::translate::LEGACY_VERSIONS;
 
@@ -40,7 +40,7 @@ impl LegacyCall<'_> {
         let permit = permit.map_err(|full| Fault::http(StatusCode::SERVICE_UNAVAILABLE, full.to_string()))?;
         let announcements = match self.target {
             Target::One(server) => self.gateway.announcements(self.caller, server).map_err(Fault::of)?,
-            Target::All(_) => self.gateway.announcements_of_all(self.caller),
+            Target::Several(_) => self.gateway.announcements_of_all(self.caller),
         };
         let number = session.number();
         let is_mine = session.own_stream.send_if_modified(|newest| {
@@ -52,8 +52,9 @@ impl LegacyCall<'_> {
             return Err(Fault::http(StatusCode::NOT_FOUND, "There is no such session (any more)"));
         }
         let (messages, received) = mpsc::channel(WAITING);
-        let target = self.target.clone();
-        let feed = Feed { session: session.clone(), target, announcements, number, count: 0 };
+        let (target, aggregates) = (self.target.clone(), self.state.aggregates.clone());
+        let (session, gateway) = (session.clone(), self.gateway.clone());
+        let feed = Feed { session, target, aggregates, gateway, announcements, number, count: 0 };
         let came_back = seen.is_some();
         tokio::spawn(async move {
             let _permit = permit;
@@ -73,6 +74,8 @@ fn last_event(headers: &HeaderMap) -> Option<(u64, u64)> {
 struct Feed {
     session: Arc<Session>,
     target: Target,
+    aggregates: Aggregates,
+    gateway: Gateway,
     announcements: Announcements,
     /// Number of this connection among those of the stream; a later one ends it.
     number: u64,
@@ -106,10 +109,16 @@ impl Feed {
                 () = &mut replaced => return,
                 news = self.announcements.next() => news,
             };
+            // Servers may have come and gone. A group that is gone has nothing to tell any more.
+            match self.aggregates.again(&self.gateway, &self.target) {
+                Some(now) => self.target = now,
+                None => return,
+            }
             match news {
-                News::Notice(server, notice) => {
+                News::Notice(server, notice) if self.target.has(&server) => {
                     due.extend(self.told(&server, &notice.method, notice.params.as_deref()));
                 }
+                News::Notice(..) => {}
                 News::Lost => due = self.all(),
                 News::End(_) => return,
             }

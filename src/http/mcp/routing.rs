@@ -5,11 +5,15 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use bytes::Bytes;
 use serde_json::json;
+use serde_json::value::RawValue;
 
+use super::aggregate::{Aggregate, names};
 use super::fault::{Fault, INVALID_PARAMS};
 use super::message::Request;
 use super::offer::server_of;
-use super::target::{Aggregate, Target};
+use super::search;
+use super::seen::Seen;
+use super::target::Target;
 use crate::gateway::{Asked, Catalog, Gateway, Principal};
 use crate::http::core::context::RequestContext;
 use crate::mcp::translate::{Members, push_member, rewrite_addresses};
@@ -27,6 +31,8 @@ pub(super) struct Routed {
     pub(super) members: Bytes,
     /// The way back from the server's words; `None` if they are the client's.
     pub(super) back: Option<WayBack>,
+    /// `true` for a tool that was found by a search, and not called by a name of the list.
+    pub(super) by_search: bool,
 }
 
 impl Routed {
@@ -34,13 +40,16 @@ impl Routed {
     pub(super) fn record(&self, gateway: &Gateway, context: &RequestContext, request: &Request<'_>) {
         let Asked::Tool(tool) = &self.asked else { return };
         if gateway.audit().settings().calls {
-            let arguments = request.params.get("arguments").map_or("{}", |arguments| arguments.get());
+            let outer = request.params.get("arguments");
+            let inner = outer.filter(|_| self.by_search).and_then(|raw| Members::read(raw.get()));
+            let arguments = inner.map_or(outer, |inner| inner.get("arguments"));
+            let arguments = arguments.map_or("{}", |arguments| arguments.get());
             context.calls(format!("{}/{tool}", self.server), arguments.as_bytes());
         }
     }
 }
 
-/// Way from a server's own addresses to those at the endpoint of all servers.
+/// Way from a server's own addresses to those at the endpoint of several servers.
 #[derive(Clone)]
 pub(super) struct WayBack {
     aggregate: Arc<Aggregate>,
@@ -70,15 +79,14 @@ impl Router<'_> {
         let params = &request.params;
         match &*request.method {
             method::TOOLS_CALL => {
-                if !params.get("arguments").is_none_or(|raw| raw.get().starts_with('{')) {
-                    return Err(Fault::answer(
-                        INVALID_PARAMS,
-                        "Invalid params: 'arguments' must be an object",
-                    ));
-                }
-                let (place, name) = self.named(ListKind::Tools, &text(params, "name")?)?;
-                let members = with(request, "name", &name);
-                self.routed(place, Asked::Tool(name), members, None)
+                let called = search::called(self.target, request)?;
+                let (place, name) = self.named(ListKind::Tools, &called.name)?;
+                let members = match called.by_search {
+                    false => with(request, "name", &name),
+                    true => found_call(params, &name, called.arguments),
+                };
+                let routed = self.routed(place, Asked::Tool(name), members, None)?;
+                Ok(Routed { by_search: called.by_search, ..routed })
             }
             method::PROMPTS_GET => {
                 let (place, name) = self.named(ListKind::Prompts, &text(params, "name")?)?;
@@ -110,17 +118,17 @@ impl Router<'_> {
         capability: Option<&str>,
     ) -> Result<Routed, Fault> {
         let (server, back) = match (self.target, place) {
-            (Target::All(aggregate), Some(place)) => {
+            (Target::Several(aggregate), Some(place)) => {
                 let back = WayBack { aggregate: aggregate.clone(), place };
                 (aggregate.servers[place].id.clone(), Some(back))
             }
             (Target::One(server), _) => (server.clone(), None),
-            (Target::All(_), None) => return Err(Fault::unknown_method(StatusCode::OK, asked.method())),
+            (Target::Several(_), None) => return Err(Fault::unknown_method(StatusCode::OK, asked.method())),
         };
         if let Some(capability) = capability {
             self.require(&server, capability, asked.method())?;
         }
-        Ok(Routed { server, asked, members, back })
+        Ok(Routed { server, asked, members, back, by_search: false })
     }
 
     /// Refuses a method of a capability that the server, named by its id, has not announced.
@@ -132,33 +140,34 @@ impl Router<'_> {
         }
     }
 
-    /// Returns the server that has the tool or prompt of this name, and the server's own name for it. A bare name counts
-    /// where it is the only one: apps call tools by the names that are written into them.
+    /// Returns the server that has the tool or prompt of this name, and the server's own name for it.
     fn named(&self, kind: ListKind, name: &str) -> Result<(Option<usize>, Box<str>), Fault> {
-        let Target::All(aggregate) = self.target else { return Ok((None, name.into())) };
+        let Target::Several(aggregate) = self.target else { return Ok((None, name.into())) };
         let lists = |at: usize| self.gateway.known_lists(self.caller, &aggregate.servers[at].id);
-        let is_there = |at: usize, own: &str| {
-            lists(at).is_some_and(|lists| !lists.is_loaded() || has(&lists, kind, own))
+        let shows = |at: usize, own: &str| match kind {
+            ListKind::Tools => aggregate.shows_tool(self.caller, at, own),
+            _ => aggregate.shows_server(self.caller, at),
         };
-        if let Some((at, own)) = aggregate.prefixes.split(name).find(|(at, own)| is_there(*at, own)) {
+        // A full name, as most are, says itself what it is.
+        let is_there =
+            |at: usize, own: &str| shows(at, own) && lists(at).is_some_and(|lists| has(&lists, kind, own));
+        let mut full = aggregate.prefixes.split(name).filter(|_| !aggregate.renames());
+        if let Some((at, own)) = full.find(|(at, own)| is_there(*at, own)) {
             return Ok((Some(at), own.into()));
         }
-        let (mut bare, mut cut) = (None, None);
-        for (at, _) in aggregate.of(self.caller) {
-            let Some(lists) = lists(at) else { continue };
-            if has(&lists, kind, name) && bare.replace(at).is_some() {
+        match Seen::of(self.gateway, aggregate, self.caller).find(kind, name) {
+            Ok(Some((at, own))) => return Ok((Some(at), own)),
+            Ok(None) => {}
+            Err(()) => {
                 let text = format!("'{name}' is what several servers have: name it as the list does");
                 return Err(Fault::answer(INVALID_PARAMS, text));
             }
-            cut = cut.or_else(|| {
-                let own = names(&lists, kind).find(|own| aggregate.prefixes.name(at, own) == name)?;
-                Some((at, own))
-            });
         }
-        match (cut, bare) {
-            (Some((at, own)), _) => Ok((Some(at), own)),
-            (None, Some(at)) => Ok((Some(at), name.into())),
-            (None, None) => {
+        // Of a server that has never said what it has.
+        let unknown = |at: usize| lists(at).is_some_and(|lists| !lists.is_loaded());
+        match aggregate.prefixes.split(name).find(|(at, own)| shows(*at, own) && unknown(*at)) {
+            Some((at, own)) => Ok((Some(at), own.into())),
+            None => {
                 let what = if kind == ListKind::Tools { "Tool" } else { "Prompt" };
                 Err(Fault::answer(INVALID_PARAMS, format!("{what} '{name}' not found")))
             }
@@ -167,7 +176,7 @@ impl Router<'_> {
 
     /// Returns the server that has the resource of this address, and the server's own address for it.
     pub(super) fn addressed(&self, uri: &str) -> Result<(Option<usize>, Box<str>), Fault> {
-        let Target::All(aggregate) = self.target else { return Ok((None, uri.into())) };
+        let Target::Several(aggregate) = self.target else { return Ok((None, uri.into())) };
         let may = |at: usize| self.caller.permissions().allow_mcp(&aggregate.servers[at].id);
         if let Some((at, own)) = aggregate.prefixes.unwrap(uri).filter(|(at, _)| may(*at)) {
             return Ok((Some(at), own.into()));
@@ -189,14 +198,14 @@ impl Router<'_> {
     pub(super) fn server_of_resource(&self, uri: &str) -> Result<(Arc<str>, Box<str>), Fault> {
         let (place, own) = self.addressed(uri)?;
         let server = match (self.target, place) {
-            (Target::All(aggregate), Some(place)) => aggregate.servers[place].id.clone(),
+            (Target::Several(aggregate), Some(place)) => aggregate.servers[place].id.clone(),
             (target, _) => target.key(),
         };
         Ok((server, own))
     }
 
     fn completed(&self, request: &Request<'_>) -> Result<(Option<usize>, Bytes), Fault> {
-        let Target::All(_) = self.target else { return Ok((None, request.members())) };
+        let Target::Several(_) = self.target else { return Ok((None, request.members())) };
         let params = &request.params;
         let invalid =
             || Fault::answer(INVALID_PARAMS, "Invalid params: 'ref' must name a prompt or a resource");
@@ -227,7 +236,7 @@ impl Router<'_> {
 pub(super) fn address_here(target: &Target, server: &str, uri: &str) -> Option<String> {
     match target {
         Target::One(_) => Some(uri.to_owned()),
-        Target::All(aggregate) => Some(aggregate.prefixes.wrap(aggregate.place(server)?, uri)),
+        Target::Several(aggregate) => Some(aggregate.prefixes.wrap(aggregate.place(server)?, uri)),
     }
 }
 
@@ -248,15 +257,20 @@ fn with(request: &Request<'_>, member: &str, own: &str) -> Bytes {
     members.into()
 }
 
+/// Writes the members of a call that was made by the tool that calls others.
+fn found_call(params: &Members<'_>, name: &str, arguments: Option<&RawValue>) -> Bytes {
+    let mut members = Vec::new();
+    push_member(&mut members, "name", json!(name).to_string().as_bytes());
+    if let Some(arguments) = arguments {
+        push_member(&mut members, "arguments", arguments.get().as_bytes());
+    }
+    params.write(&mut members, |member| !matches!(member, "name" | "arguments"));
+    members.into()
+}
+
 fn has(lists: &Catalog, kind: ListKind, name: &str) -> bool {
     match kind {
         ListKind::Tools => lists.tool(name).is_some(),
-        _ => names(lists, kind).any(|own| *own == *name),
+        _ => names(lists, kind).any(|own| own == name),
     }
-}
-
-fn names(lists: &Catalog, kind: ListKind) -> impl Iterator<Item = Box<str>> + '_ {
-    lists.texts(kind).filter_map(|entry| {
-        Members::read(entry.get())?.text("name").map(|name| name.into_owned().into_boxed_str())
-    })
 }

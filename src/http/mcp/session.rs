@@ -38,7 +38,7 @@ const MAX_ENDED: usize = 4096;
 pub(super) struct Opening {
     /// Id of the member that opens it.
     pub(super) principal: Arc<str>,
-    /// Id of the server that the path names; empty for all of them.
+    /// Endpoint that the path names, see [`Target::key`](super::target::Target::key).
     pub(super) server: Arc<str>,
     /// Version that was agreed on.
     pub(super) version: &'static str,

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use super::parked::ParkedRequests;
 use super::session::Sessions;
 use super::session_id::SessionIds;
-use super::target::CurrentAggregate;
+use super::target::Aggregates;
 use crate::http::core::streams::{StreamNames, Streams};
 use crate::http::settings::{SessionKey, Settings};
 
@@ -16,7 +16,7 @@ pub(super) use crate::http::core::streams::StreamPermit;
 pub(super) struct McpState {
     pub(super) parked: ParkedRequests,
     pub(super) sessions: Arc<Sessions>,
-    pub(super) aggregate: CurrentAggregate,
+    pub(super) aggregates: Aggregates,
     clients: AtomicU64,
     streams: OnceLock<Arc<Streams>>,
     ids: OnceLock<Option<SessionIds>>,
@@ -30,7 +30,7 @@ impl Default for McpState {
         McpState {
             parked: ParkedRequests::default(),
             sessions,
-            aggregate: CurrentAggregate::default(),
+            aggregates: Aggregates::default(),
             clients: AtomicU64::new(0),
             streams: OnceLock::new(),
             ids: OnceLock::new(),

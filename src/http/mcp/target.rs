@@ -1,80 +1,97 @@
-//! What an endpoint is in front of: one server with its own names, or all servers that the caller may use, told apart by
-//! their names.
+//! What an endpoint is in front of: one server with its own names, or several that the caller may use, told apart by their
+//! names: all of them, or those of a group.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::gateway::{Gateway, Principal, ServerEntry, ServerList};
-use crate::mcp::translate::Prefixes;
-
-/// Separator between a server and its own name for something. Letters, digits, `_` and `-` are what the grammars of all
-/// models take.
-const SEPARATOR: &str = "__";
+use super::aggregate::Aggregate;
+use crate::gateway::{Gateway, Groups, ServerList};
 
 /// What a path is the endpoint of.
 #[derive(Clone)]
 pub(super) enum Target {
     /// The server of this name or id.
     One(Arc<str>),
-    /// All servers.
-    All(Arc<Aggregate>),
-}
-
-/// All servers that can be called, with their names at the endpoint.
-pub(super) struct Aggregate {
-    pub(super) servers: Vec<Arc<ServerEntry>>,
-    pub(super) prefixes: Prefixes,
-    /// The list that it was made of.
-    list: Arc<ServerList>,
+    /// All servers, or those of a group.
+    Several(Arc<Aggregate>),
 }
 
 impl Target {
-    /// Returns what tells this endpoint apart from others: the name in the path, nothing for all servers.
+    /// Returns what tells this endpoint apart from others: the id of its server, which begins with `mcp_`, or a text that
+    /// is no such id.
     pub(super) fn key(&self) -> Arc<str> {
         match self {
             Target::One(server) => server.clone(),
-            Target::All(_) => "".into(),
+            Target::Several(aggregate) => aggregate.key.clone(),
+        }
+    }
+
+    /// Reports whether the server with this id is behind the endpoint.
+    pub(super) fn has(&self, server: &str) -> bool {
+        match self {
+            // Of another one nothing comes here.
+            Target::One(_) => true,
+            Target::Several(aggregate) => aggregate.place(server).is_some(),
         }
     }
 }
 
-impl Aggregate {
-    fn new(list: Arc<ServerList>) -> Aggregate {
-        let can_run = |entry: &&Arc<ServerEntry>| {
-            entry.definition.enabled()
-                && (entry.definition.command().is_some() || entry.definition.fault().is_some())
-        };
-        let servers: Vec<Arc<ServerEntry>> = list.entries().iter().filter(can_run).cloned().collect();
-        let prefixes = Prefixes::new(servers.iter().map(|entry| &*entry.name), SEPARATOR);
-        Aggregate { servers, prefixes, list }
-    }
+/// The endpoints of several servers, made anew when servers or groups change.
+#[derive(Clone, Default)]
+pub(super) struct Aggregates(Arc<Mutex<Kept>>);
 
-    /// Returns the place of the server with this id.
-    pub(super) fn place(&self, id: &str) -> Option<usize> {
-        self.servers.iter().position(|entry| *entry.id == *id)
-    }
-
-    /// Returns the servers that a caller may use, with their places.
-    pub(super) fn of<'a>(
-        &'a self,
-        caller: &'a Principal,
-    ) -> impl Iterator<Item = (usize, &'a Arc<ServerEntry>)> + 'a {
-        let may = |(_, entry): &(usize, &Arc<ServerEntry>)| caller.permissions().allow_mcp(&entry.id);
-        self.servers.iter().enumerate().filter(may)
-    }
+#[derive(Default)]
+struct Kept {
+    /// What the others were made of; `None` before the first.
+    of: Option<(Arc<ServerList>, Arc<Groups>)>,
+    all: Option<Arc<Aggregate>>,
+    groups: HashMap<Arc<str>, Arc<Aggregate>>,
 }
 
-/// The aggregate of the current servers, made anew when they change.
-#[derive(Default)]
-pub(super) struct CurrentAggregate(Mutex<Option<Arc<Aggregate>>>);
-
-impl CurrentAggregate {
-    /// Returns the aggregate.
-    pub(super) fn get(&self, gateway: &Gateway) -> Arc<Aggregate> {
-        let list = gateway.server_list();
+impl Aggregates {
+    fn current(&self, gateway: &Gateway) -> (MutexGuard<'_, Kept>, Arc<ServerList>, Arc<Groups>) {
+        let (list, groups) = (gateway.server_list(), gateway.groups());
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*kept {
-            Some(aggregate) if Arc::ptr_eq(&aggregate.list, &list) => aggregate.clone(),
-            _ => kept.insert(Arc::new(Aggregate::new(list))).clone(),
+        let is_same = kept
+            .of
+            .as_ref()
+            .is_some_and(|(known, named)| Arc::ptr_eq(known, &list) && Arc::ptr_eq(named, &groups));
+        if !is_same {
+            *kept = Kept { of: Some((list.clone(), groups.clone())), ..Kept::default() };
+        }
+        (kept, list, groups)
+    }
+
+    /// Returns the endpoint of all servers.
+    pub(super) fn all(&self, gateway: &Gateway) -> Arc<Aggregate> {
+        let (mut kept, list, groups) = self.current(gateway);
+        let make = || Arc::new(Aggregate::new(&list, &groups.all, None));
+        kept.all.get_or_insert_with(make).clone()
+    }
+
+    /// Returns the endpoint of a group; `None` if there is none of this name.
+    pub(super) fn group(&self, gateway: &Gateway, name: &str) -> Option<Arc<Aggregate>> {
+        if !gateway.has_group(name) {
+            return None;
+        }
+        let (mut kept, list, groups) = self.current(gateway);
+        if let Some(made) = kept.groups.get(name) {
+            return Some(made.clone());
+        }
+        let group = groups.by_name.get(name)?;
+        let made = Arc::new(Aggregate::new(&list, &group.naming, Some(group)));
+        kept.groups.insert(group.name.clone(), made.clone());
+        Some(made)
+    }
+
+    /// Returns what is now at an endpoint; `None` if it is gone.
+    pub(super) fn again(&self, gateway: &Gateway, target: &Target) -> Option<Target> {
+        match target {
+            Target::One(_) => Some(target.clone()),
+            Target::Several(aggregate) => match &aggregate.group {
+                None => Some(Target::Several(self.all(gateway))),
+                Some(group) => self.group(gateway, &group.name).map(Target::Several),
+            },
         }
     }
 }

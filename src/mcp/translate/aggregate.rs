@@ -44,7 +44,7 @@ impl Prefixes {
             .map(|at| match counts[&*mapped[at]] == 1 || exact(at) {
                 true => mapped[at].clone(),
                 // By its own name, so that it does not depend on who else is there or in which order.
-                false => with_suffix(&mapped[at], names[at], MAX_PREFIX),
+                false => Suffix::without(separator).on(&mapped[at], names[at], MAX_PREFIX),
             })
             .collect();
         let by_prefix = of_servers.iter().enumerate().map(|(at, name)| (name.clone(), at)).collect();
@@ -61,14 +61,29 @@ impl Prefixes {
         self.by_prefix.get(name).copied()
     }
 
-    /// Returns the name that something of a server has here, at most 64 characters. One that would be longer is cut, with a
-    /// suffix that is always the same.
+    /// Returns the full name that something of a server has here: at most 64 letters, digits, `_` and `-`. One that would be
+    /// longer, or have other characters, is changed, with a suffix that is always the same.
     pub fn name(&self, server: usize, own: &str) -> String {
-        let whole = format!("{}{}{own}", self.of(server), self.separator);
-        match whole.chars().count() <= MAX_NAME {
+        let whole = self.whole(server, own);
+        match is_plain(&whole) {
             true => whole,
-            false => with_suffix(&whole, own, MAX_NAME),
+            false => self.changed_name(server, own, SUFFIX),
         }
+    }
+
+    fn whole(&self, server: usize, own: &str) -> String {
+        format!("{}{}{own}", self.of(server), self.separator)
+    }
+
+    /// Returns the full name as it is where it cannot be what it would be, with a suffix of so many digits.
+    pub(super) fn changed_name(&self, server: usize, own: &str, digits: usize) -> String {
+        Suffix::default().of(digits).on(&kept_letters(&self.whole(server, own)), own, MAX_NAME)
+    }
+
+    /// Returns what of a server has without its name in front where another one has that already: its own name with a
+    /// suffix of so many digits that is the server's.
+    pub(super) fn short_name(&self, server: usize, own: &str, digits: usize) -> String {
+        Suffix::default().of(digits).on(&kept_letters(own), &self.whole(server, own), MAX_NAME)
     }
 
     /// Returns the servers and own names that a name may stand for, if it was not cut.
@@ -98,28 +113,83 @@ impl Prefixes {
     }
 }
 
-/// Maps a name to letters, digits, `_` and `-`, without the separator in it, so that the first separator of a name is the
-/// one behind the server.
+/// Reports whether a name is one that the grammars of all models take.
+pub(super) fn is_plain(name: &str) -> bool {
+    (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(is_kept)
+}
+
+fn is_kept(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
+}
+
+fn kept_letters(name: &str) -> String {
+    name.chars().map(|letter| if letter.is_ascii() && is_kept(letter as u8) { letter } else { '_' }).collect()
+}
+
+/// Maps the name of a server to letters, digits, `_` and `-`, so that in what is made of it, the separator and anything, the
+/// first separator is the one behind the server.
 fn mapped(name: &str, separator: &str) -> String {
-    let is_kept = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-');
-    let mut mapped: String = name.chars().map(|letter| if is_kept(letter) { letter } else { '_' }).collect();
+    let filler = if separator == "_" { "-" } else { "_" };
+    let mut mapped = kept_letters(name);
     while mapped.contains(separator) {
-        mapped = mapped.replace(separator, "_");
+        mapped = mapped.replace(separator, filler);
     }
     // A separator of underscores must not merge with one at the end of the name.
-    let mapped = mapped.trim_end_matches('_');
-    let mapped = if mapped.is_empty() { "server" } else { mapped };
-    match mapped.chars().count() <= MAX_PREFIX {
-        true => mapped.to_owned(),
-        false => with_suffix(mapped, name, MAX_PREFIX),
+    mapped.truncate(mapped.trim_end_matches('_').len());
+    while !mapped.is_empty() && !is_clear(&mapped, separator) {
+        mapped.pop();
+    }
+    if mapped.is_empty() {
+        let stands_in = ["server", "0", "x"].into_iter().find(|one| is_clear(one, separator));
+        stands_in.unwrap_or("q").clone_into(&mut mapped);
+    }
+    match mapped.len() <= MAX_PREFIX {
+        true => mapped,
+        false => Suffix::without(separator).on(&mapped, name, MAX_PREFIX),
     }
 }
 
-/// Cuts a name and adds a suffix that stands for `whole`.
-fn with_suffix(name: &str, whole: &str, longest: usize) -> String {
-    let cut: String = name.chars().take(longest - SUFFIX - 1).collect();
-    let digits = hex(&Sha256::digest(whole.as_bytes()));
-    format!("{}-{}", cut.trim_end_matches('_'), &digits[..SUFFIX])
+/// Reports whether the first separator in a server's name and a separator is the latter.
+fn is_clear(name: &str, separator: &str) -> bool {
+    format!("{name}{separator}").find(separator) == Some(name.len())
+}
+
+/// What is put behind a name that was cut or is another's: a digest of what it stands for.
+struct Suffix {
+    joint: char,
+    alphabet: Vec<char>,
+    digits: usize,
+}
+
+impl Default for Suffix {
+    fn default() -> Suffix {
+        Suffix::without("")
+    }
+}
+
+impl Suffix {
+    /// A suffix with no character of a separator, so that none is found in it.
+    fn without(separator: &str) -> Suffix {
+        let fits = |letter: &char| !separator.contains(*letter);
+        let joint = "-_xz0".chars().find(fits).unwrap_or('-');
+        let alphabet = ('0'..='9').chain('a'..='z').filter(fits).take(16).collect();
+        Suffix { joint, alphabet, digits: SUFFIX }
+    }
+
+    fn of(self, digits: usize) -> Suffix {
+        Suffix { digits, ..self }
+    }
+
+    /// Cuts a name and adds the suffix that stands for `whole`.
+    fn on(&self, name: &str, whole: &str, longest: usize) -> String {
+        let digest = hex(&Sha256::digest(whole.as_bytes()));
+        let digits = digest.chars().take(self.digits).filter_map(|digit| digit.to_digit(16));
+        let cut: String = name.chars().take(longest - self.digits - 1).collect();
+        let mut suffixed = cut.trim_end_matches('_').to_owned();
+        suffixed.push(self.joint);
+        suffixed.extend(digits.filter_map(|digit| self.alphabet.get(digit as usize)));
+        suffixed
+    }
 }
 
 /// Rewrites the addresses of resources in an entry of a list, a result of a tool or the contents of a resource: its own
@@ -260,17 +330,20 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_wrapped_is_found_again_as_it_was(
-            names in proptest::collection::hash_set("\\PC{1,40}", 1..8),
-            own in "[A-Za-z0-9_./-]{1,30}",
+            names in proptest::collection::hash_set("\\PC{1,40}|[a-c_-]{1,30}", 1..8),
+            own in "[A-Za-z0-9_-]{1,30}",
             uri in "(ui|skill|file|https|test)://[a-z/{}?~]{0,20}",
+            separator in "__|[_-]{1,4}|[a-c_-]{1,4}|[A-Za-z0-9_-]{1,4}",
         ) {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            let named = prefixes(&names);
+            let named = Prefixes::new(names.iter().copied(), &separator);
             for server in 0..names.len() {
                 let name = named.name(server, &own);
-                prop_assert!(name.chars().count() <= MAX_NAME);
-                prop_assert!(named.of(server).bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)));
-                prop_assert!(named.split(&name).any(|found| found == (server, &*own)), "{} of {:?}", name, named);
+                prop_assert!(is_plain(&name) && is_plain(named.of(server)));
+                prop_assert!(named.of(server).len() <= MAX_PREFIX);
+                // The first separator is the one behind the server, so that no other server is meant.
+                let first = named.split(&name).next();
+                prop_assert_eq!(first, Some((server, &*own)), "{} of {:?}", name, named);
                 prop_assert_eq!(named.unwrap(&named.wrap(server, &uri)), Some((server, uri.clone())));
             }
         }

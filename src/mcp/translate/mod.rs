@@ -7,6 +7,7 @@ mod envelope;
 mod header_params;
 mod level;
 mod members;
+mod names;
 mod offer;
 mod pushed;
 mod reply;
@@ -18,6 +19,7 @@ pub use envelope::{CLIENT_CAPABILITIES, CLIENT_INFO, Envelope, LOG_LEVEL, PROGRE
 pub use header_params::HeaderParam;
 pub use level::Level;
 pub use members::{META, Members, Name, Params, push_member};
+pub use names::{Found, Names, PrefixRule};
 pub use offer::{LEGACY_VERSIONS, Server, agreed_version, list_result};
 pub use pushed::{InputRequired, Question, input_required, of_next_hop, progress_for, read_responses};
 pub use reply::{

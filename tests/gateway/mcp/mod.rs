@@ -1,12 +1,14 @@
-//! MCP over HTTP, at `/mcp/{server}`: clients of both eras in front of servers of both, over real sockets.
+//! MCP over HTTP, at `/mcp/{server}`, groups and `/mcp`: clients of both eras in front of servers of both, over real sockets.
 
 mod admission;
 mod crashes;
 mod eras;
+mod groups;
 mod listening;
 mod questions;
 mod refusals;
 mod sessions;
+mod several;
 mod streams;
 mod traces;
 

@@ -29,7 +29,11 @@ const ERRORS: [ErrorAnswer; 12] = [
     error(404, "NotFound", "There is no such server, tool or file."),
     error(405, "MethodNotAllowed", "The path has no such method."),
     error(408, "RequestTimeout", "The body did not arrive in time."),
-    error(409, "Conflict", "The name is taken by another definition, or the server is switched off."),
+    error(
+        409,
+        "Conflict",
+        "The name is taken by another definition or a group of servers, or the server is switched off.",
+    ),
     error(413, "PayloadTooLarge", "The body is too long."),
     error(415, "UnsupportedMediaType", "The body is not sent as plain JSON."),
     error(429, "TooManyRequests", "There are too many requests, calls or bad keys."),
@@ -124,7 +128,7 @@ fn describe(schemas: &mut Schemas, method: &str, path: &str) -> Option<Operation
         ("POST", "/api/config/import") => Operation {
             description: "All or nothing. Servers that are equal keep running.",
             body: Some(path_body()),
-            errors: vec![404],
+            errors: vec![404, 409],
             ..reading(
                 "importConfig",
                 "Configuration",
