@@ -77,6 +77,11 @@ pub fn main(program: Program) -> ExitCode {
         Ok(Command::DemoServer) => demo_server().into(),
         Ok(Command::Ask(ask)) => cli::ask::run(&ask).into(),
         Ok(Command::Stdio(stdio)) => cli::stdio::run(&stdio, &ProcessEnvironment, &start_daemon).into(),
+        Ok(Command::Connect(connect)) => {
+            let (out, err) = (&mut io::stdout(), &mut io::stderr());
+            let own = std::env::current_exe().unwrap_or_else(|_| OWN_COMMAND.into());
+            cli::connect::run(&connect, &own, &ProcessEnvironment, out, err).into()
+        }
         Ok(Command::Import(import)) => {
             let (out, err) = (&mut io::stdout(), &mut io::stderr());
             cli::import::run(&import, &ProcessEnvironment, out, err).into()

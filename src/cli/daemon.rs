@@ -59,7 +59,8 @@ impl Place {
     /// A text that says why the address is none.
     pub(super) fn address(&self, path: &str) -> Result<Url, String> {
         let url = &self.url;
-        let address = Url::parse(&format!("{url}{path}"))
+        let address = Url::parse(url)
+            .and_then(|_| Url::parse(&format!("{url}{path}")))
             .map_err(|error| format!("--url {url:?} is not an address: {error}"))?;
         match address.scheme() {
             "http" | "https" => Ok(address),
@@ -67,12 +68,32 @@ impl Place {
         }
     }
 
+    /// Returns the address of the endpoint of a server or group; `None` for that of all servers.
+    ///
+    /// # Errors
+    /// A text that says why there is none.
+    pub(super) fn endpoint(&self, server: Option<&str>) -> Result<Url, String> {
+        let mut endpoint = self.address("/mcp")?;
+        if let Some(server) = server {
+            // `.` and `..` would lead elsewhere.
+            let is_name = !matches!(server, "" | "." | "..");
+            let path = endpoint.path_segments_mut().ok().filter(|_| is_name);
+            path.ok_or_else(|| format!("{server:?} is no name of a server"))?.push(server);
+        }
+        Ok(endpoint)
+    }
+
+    /// Reports whether it is an address of this machine.
+    pub(super) fn is_this_machine(&self) -> bool {
+        let url = Url::parse(&self.url).ok();
+        self.socket.is_some() || url.and_then(|url| url.host_str().map(is_this_machine)).unwrap_or_default()
+    }
+
     /// Returns a builder of a client that reaches the place. This machine is never asked for by way of a proxy.
     pub(super) fn client(&self) -> ClientBuilder {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut client = Client::builder();
-        let host = Url::parse(&self.url).ok().and_then(|url| url.host_str().map(is_this_machine));
-        if self.socket.is_some() || host == Some(true) {
+        if self.is_this_machine() {
             client = client.no_proxy();
         }
         match &self.socket {

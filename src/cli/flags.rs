@@ -8,6 +8,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::Exit;
 use super::ask::Ask;
+use super::connect::Connect;
 use super::import::Import;
 use super::stdio::Stdio;
 use crate::config::{self, Flags};
@@ -34,6 +35,8 @@ pub enum Command {
     Ask(Ask),
     /// Be an MCP server on stdin and stdout, by a running daemon.
     Stdio(Stdio),
+    /// Put this gateway into the configuration file of a client.
+    Connect(Connect),
     /// Make a servers file from other clients' files.
     Import(Import),
     /// Replace the owner's key. Only the flags that locate it are set.
@@ -93,6 +96,7 @@ where
                 Subcommands::DemoServer => Command::DemoServer,
                 Subcommands::Ask(line) => line.into_command(),
                 Subcommands::Stdio(line) => line.into_command()?,
+                Subcommands::Connect(line) => line.into_command(),
                 Subcommands::Import(line) => line.into_command(),
                 Subcommands::Store(store) => store.command.into_command(),
                 Subcommands::Keys(keys) => keys.command.into_command(),
@@ -131,6 +135,8 @@ enum Subcommands {
     Ask(AskLine),
     /// Be the MCP server of a running daemon on stdin and stdout, for clients that only start commands
     Stdio(StdioLine),
+    /// Put this gateway into the configuration file of an MCP client; shows the change, and writes it with --write
+    Connect(ConnectLine),
     /// Make a servers file out of those of other clients, which stay as they are
     Import(ImportLine),
     /// Be a small MCP server on stdin and stdout, to try the gateway with
@@ -241,6 +247,45 @@ impl StdioLine {
             return Err(Mcpvisor::command().error(ErrorKind::TooManyValues, text));
         }
         Ok(Command::Stdio(Stdio { server, url, socket, key, no_start }))
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Clients: claude-desktop, claude-code, vscode, cursor, windsurf, zed, codex, gemini, opencode, goose.\n\
+                  Comments, order and everything else in the file stay as they are; what it had is kept beside it."
+)]
+struct ConnectLine {
+    /// The client
+    #[arg(value_name = "CLIENT")]
+    client: String,
+    /// Server or group to offer; all servers otherwise
+    #[arg(value_name = "SERVER")]
+    server: Option<String>,
+    /// Write the file
+    #[arg(long)]
+    write: bool,
+    /// Take back what was written last, if nobody has changed the file since
+    #[arg(long, conflicts_with_all = ["write", "server"])]
+    undo: bool,
+    /// The file of the project in the working directory, for all who work on it
+    #[arg(long)]
+    project: bool,
+    /// Have the client start `mcpvisor stdio`, also where it speaks HTTP
+    #[arg(long)]
+    stdio: bool,
+    /// The daemon's address, if it is not this user's usual one
+    #[arg(long, env = "MCPVISOR_URL", value_name = "URL")]
+    url: Option<String>,
+    /// Environment variable that the client finds the key in; MCPVISOR_KEY for a daemon of another machine
+    #[arg(long, value_name = "NAME")]
+    key_variable: Option<String>,
+}
+
+impl ConnectLine {
+    fn into_command(self) -> Command {
+        let ConnectLine { client, server, write, undo, project, stdio, url, key_variable } = self;
+        Command::Connect(Connect { client, server, write, undo, project, stdio, url, key_variable })
     }
 }
 
@@ -477,6 +522,27 @@ mod tests {
         let refused = words(Program::Mcpvisor, "mcpvisor stdio a b").expect_err("several");
         assert!(refused.0.to_string().contains("[groups.NAME]"), "{}", refused.0);
         assert_eq!(refused.0.exit_code(), 2);
+    }
+
+    #[test]
+    fn a_connection_arrives_with_everything_that_was_said_of_it() {
+        let line = "mcpvisor connect cursor a --write --project --stdio --url http://h:1 --key-variable K";
+        let expected = Connect {
+            client: "cursor".into(),
+            server: Some("a".into()),
+            write: true,
+            undo: false,
+            project: true,
+            stdio: true,
+            url: Some("http://h:1".into()),
+            key_variable: Some("K".into()),
+        };
+        assert_eq!(words(Program::Mcpvisor, line).expect("understood"), Command::Connect(expected));
+        for line in
+            ["mcpvisor connect", "mcpvisor connect cursor --undo --write", "mcpvisor connect zed a --undo"]
+        {
+            assert_eq!(words(Program::Mcpvisor, line).expect_err(line).0.exit_code(), 2, "{line}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! configuration file: only there is a wrong variable reported together with every other problem.
 
 pub mod ask;
+pub mod connect;
 mod daemon;
 pub mod demo_server;
 mod exit;

@@ -4,6 +4,7 @@
 //! For each setting a flag takes precedence over an environment variable, that over the configuration file, and
 //! that over the default. Nothing is created or changed: loading only reads.
 
+mod connecting;
 mod dotenv;
 mod environment;
 mod file;
@@ -23,6 +24,7 @@ mod values;
 
 use std::path::{Path, PathBuf};
 
+pub use connecting::{Link, TARGETS, Target, Uneditable, Way};
 pub use environment::{
     ENV_CONFIG, ENV_DATA_DIR, ENV_DEBUG, ENV_HOST, ENV_LOG, ENV_PORT, ENV_SERVERS, Environment,
     ProcessEnvironment,

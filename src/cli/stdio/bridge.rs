@@ -10,18 +10,19 @@ use tokio::time::{sleep, timeout};
 
 use super::fault::{Fault, HEADER_MISMATCH, INVALID_REQUEST};
 use super::headers::RepeatedArguments;
-use super::ledger::{Ledger, MAX_OPEN, Refusal, Ticket};
 use super::line::{self, Kind, MAX_LINE, Message, Request};
 use super::note;
+use super::pending::{MAX_OPEN, PendingRequests, Refusal, Ticket};
 use super::pipes::{Input, Output};
-use super::remote::{Answered, Failure, Remote, Reply, in_session};
+use super::remote::{Answered, Remote, Reply, TransportError, in_session};
 use super::session::{Session, Wishes, agreed_version, initialized, list_tools, withdrawn};
 use crate::jsonrpc::Line;
 use crate::mcp::method;
 use crate::mcp::translate::Members;
 
-/// Maximum number of requests that the daemon has at once; further ones wait. Streams of changes do not count.
-const AT_ONCE: usize = 64;
+/// Maximum number of requests that the daemon has at once, each on a connection; further ones wait. Streams of changes do not
+/// count.
+const AT_ONCE: usize = 32;
 /// Maximum number of notifications and answers of the client that wait to be sent.
 const WAITING: usize = 1024;
 /// Maximum number of pages of tools that are read for the headers of a call.
@@ -59,7 +60,7 @@ struct Kept {
 pub(super) struct Bridge {
     remote: Remote,
     output: Output,
-    ledger: Mutex<Ledger<Kept>>,
+    pending: Mutex<PendingRequests<Kept>>,
     /// Number of requests whose tasks are not over, streams not counted.
     under_way: watch::Sender<usize>,
     places: Semaphore,
@@ -93,7 +94,7 @@ impl Bridge {
         let bridge = Arc::new(Bridge {
             remote,
             output,
-            ledger: Mutex::default(),
+            pending: Mutex::default(),
             under_way: watch::Sender::new(0),
             places: Semaphore::new(AT_ONCE),
             phase: watch::Sender::new(Phase::Closed),
@@ -140,7 +141,7 @@ impl Bridge {
             Kind::Notification { is_modern: true, .. } => {}
             Kind::Notification { .. } => self.say(text),
             Kind::Answer(id) => {
-                lock(&self.ledger).told(&id);
+                lock(&self.pending).told(&id);
                 self.say(text);
             }
             Kind::Batch(ids) => self.begin_batch(ids, text).await,
@@ -152,7 +153,7 @@ impl Bridge {
         let is_opening = !is_modern && request.method == method::INITIALIZE;
         let id = request.id.clone();
         let is_stream = is_modern && request.method == method::LISTEN;
-        let begun = lock(&self.ledger).begin(&id, |ticket| {
+        let begun = lock(&self.pending).begin(&id, |ticket| {
             let bridge = self.clone();
             self.under_way.send_modify(|count| *count += usize::from(!is_stream));
             let exchange = Exchange { bridge, request, line, ticket };
@@ -202,22 +203,22 @@ impl Bridge {
         });
     }
 
-    fn fault_of(&self, asked: &str, failure: &Failure) -> Fault {
+    fn fault_of(&self, asked: &str, failure: &TransportError) -> Fault {
         match failure {
-            Failure::Unreachable(reason) => Fault::unreachable(self.remote.shown(), reason),
-            Failure::Lost(reason) => Fault::lost(asked, reason),
+            TransportError::Unreachable(reason) => Fault::unreachable(self.remote.shown(), reason),
+            TransportError::Lost(reason) => Fault::lost(asked, reason),
         }
     }
 
     /// Cancels a request: in the modern era by closing its connection, else by telling the daemon.
     fn cancel(self: &Arc<Self>, id: &str, line: Bytes) {
-        let mut ledger = lock(&self.ledger);
+        let mut pending = lock(&self.pending);
         // `initialize` cannot be cancelled (spec 2025-11-25, basic/utilities/cancellation).
-        if ledger.kept(id).is_none_or(|kept| kept.is_opening) {
+        if pending.kept(id).is_none_or(|kept| kept.is_opening) {
             return;
         }
-        let Some(Kept { task, is_modern, .. }) = ledger.cancel(id) else { return };
-        drop(ledger);
+        let Some(Kept { task, is_modern, .. }) = pending.cancel(id) else { return };
+        drop(pending);
         if is_modern {
             return task.abort();
         }
@@ -338,11 +339,15 @@ impl Bridge {
     pub(super) async fn finish(self: &Arc<Self>, grace: Duration) {
         let mut under_way = self.under_way.subscribe();
         let _ = timeout(grace, under_way.wait_for(|count| *count == 0)).await;
-        let left = lock(&self.ledger).give_up();
-        for (id, kept) in left {
-            kept.task.abort();
-            self.output.try_line(Fault::lost("", "the bridge ends").message(Some(&id)));
-        }
+        let left = lock(&self.pending).give_up();
+        left.iter().for_each(|(_, kept)| kept.task.abort());
+        let ended = Fault::lost("", "the bridge ends");
+        let answers = async {
+            for (id, _) in &left {
+                self.output.line(ended.message(Some(id))).await;
+            }
+        };
+        let _ = timeout(END_WITHIN, answers).await;
         if let Some(stream) = lock(&self.own_stream).take() {
             stream.abort();
         }
@@ -399,19 +404,19 @@ impl Exchange {
     }
 
     fn is_open(&self) -> bool {
-        lock(&self.bridge.ledger).is_open(&self.request.id, self.ticket)
+        lock(&self.bridge.pending).is_open(&self.request.id, self.ticket)
     }
 
     /// Writes the answer, unless the request has had one or was cancelled.
     async fn answer(&self, message: Bytes) -> bool {
-        let is_first = lock(&self.bridge.ledger).answer(&self.request.id, self.ticket);
+        let is_first = lock(&self.bridge.pending).answer(&self.request.id, self.ticket);
         if is_first {
             self.bridge.output.line(message).await;
         }
         is_first
     }
 
-    fn fault(&self, failure: &Failure) -> Fault {
+    fn fault(&self, failure: &TransportError) -> Fault {
         self.bridge.fault_of(&self.request.method, failure)
     }
 
@@ -504,17 +509,19 @@ impl Exchange {
         let ended = "it ended without one".to_owned();
         let mut events = match reply {
             Reply::Message(text) if is_answer(&text) => return Ok(Some(text)),
-            Reply::Message(_) => return Err(self.fault(&Failure::Lost("it is no message of MCP".to_owned()))),
+            Reply::Message(_) => {
+                return Err(self.fault(&TransportError::Lost("it is no message of MCP".to_owned())));
+            }
             Reply::Refused(_, fault) => return Err(fault),
             Reply::Accepted if !self.is_open() => return Ok(None),
-            Reply::Accepted => return Err(self.fault(&Failure::Lost(ended))),
+            Reply::Accepted => return Err(self.fault(&TransportError::Lost(ended))),
             Reply::Events(events) => events,
         };
         loop {
             let message = match events.next().await {
                 Ok(Some(message)) => message,
                 Ok(None) if !self.is_open() => return Ok(None),
-                Ok(None) => return Err(self.broken_off(Failure::Lost(ended)).await),
+                Ok(None) => return Err(self.broken_off(TransportError::Lost(ended)).await),
                 Err(failure) => return Err(self.broken_off(failure).await),
             };
             let members = std::str::from_utf8(&message).ok().and_then(Members::read);
@@ -527,15 +534,15 @@ impl Exchange {
                 continue;
             }
             if let Some(question) = id {
-                lock(&self.bridge.ledger).asked(&question, self.ticket);
+                lock(&self.bridge.pending).asked(&question, self.ticket);
             }
             self.bridge.output.line(message).await;
         }
     }
 
     /// Takes back the questions of an answer that broke off, and returns the error for it.
-    async fn broken_off(&self, failure: Failure) -> Fault {
-        let questions = lock(&self.bridge.ledger).orphaned(self.ticket);
+    async fn broken_off(&self, failure: TransportError) -> Fault {
+        let questions = lock(&self.bridge.pending).orphaned(self.ticket);
         for question in questions {
             self.bridge.output.line(withdrawn(&question)).await;
         }
@@ -545,13 +552,13 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        let mut ledger = lock(&self.bridge.ledger);
-        drop(ledger.orphaned(self.ticket));
-        if ledger.answer(&self.request.id, self.ticket) {
+        let mut pending = lock(&self.bridge.pending);
+        drop(pending.orphaned(self.ticket));
+        if pending.answer(&self.request.id, self.ticket) {
             let fault = Fault::lost(&self.request.method, "the bridge has a defect");
             self.bridge.output.try_line(fault.message(Some(&self.request.id)));
         }
-        drop(ledger);
+        drop(pending);
         let is_stream = self.request.version.is_some() && self.request.method == method::LISTEN;
         self.bridge.under_way.send_modify(|count| *count -= usize::from(!is_stream));
         // Nobody waits for a session that did not come to be.

@@ -13,7 +13,7 @@ use crate::mcp::translate::Members;
 pub(super) const PARSE_ERROR: i64 = -32700;
 /// JSON that is no request here.
 pub(super) const INVALID_REQUEST: i64 = -32600;
-/// Failure that the client can do nothing about.
+/// TransportError that the client can do nothing about.
 pub(super) const INTERNAL_ERROR: i64 = -32603;
 /// Headers that contradict the body (spec 2026-07-28, basic/transports/streamable-http).
 pub(super) const HEADER_MISMATCH: i64 = -32020;

@@ -4,8 +4,8 @@
 mod bridge;
 mod fault;
 mod headers;
-mod ledger;
 mod line;
+mod pending;
 mod pipes;
 mod remote;
 mod session;
@@ -96,18 +96,12 @@ async fn serve(stdio: &Stdio, env: &dyn Environment, start: Starter<'_>) -> Resu
         _ = terminated.recv() => return Ok(Exit::Graceful),
         _ = interrupted.recv() => return Ok(Exit::Graceful),
     };
-    let mut endpoint = place.address("/mcp").map_err(Problem::Usage)?;
-    if let Some(server) = &stdio.server {
-        // `.` and `..` would lead elsewhere.
-        let is_name = !matches!(server.as_str(), "" | "." | "..");
-        let mut path = endpoint.path_segments_mut().ok().filter(|_| is_name);
-        let path =
-            path.as_mut().ok_or_else(|| Problem::Usage(format!("{server:?} is no name of a server")))?;
-        path.push(server);
-    }
+    let endpoint = place.endpoint(stdio.server.as_deref()).map_err(Problem::Usage)?;
     let remote = Remote::new(&place, endpoint, stdio.key.clone()).map_err(Problem::Io)?;
     let what = stdio.server.as_ref().map_or_else(|| "all servers".to_owned(), |server| format!("{server:?}"));
-    note(&format!("connected to {what} of the daemon at {}", place.shown()));
+    // An address may lead through a proxy, so that only the first request shows whether anybody is there.
+    let verb = if stdio.url.is_some() { "speaks" } else { "connected" };
+    note(&format!("{verb} to {what} of the daemon at {}", place.shown()));
     let lines = pipes::read(io::stdin()).map_err(failed)?;
     let (output, mut written) = pipes::write(io::stdout()).map_err(failed)?;
     let bridge = Bridge::new(remote, output);

@@ -32,6 +32,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Time after which a connection that is not used is closed: before the daemon closes it, which might be in the middle of a
 /// request.
 const IDLE: Duration = Duration::from_secs(10);
+/// Maximum number of connections that are kept though they are not used: the daemon has so many for all of its clients.
+const MAX_IDLE: usize = 4;
 
 /// Header with the id of a session.
 const SESSION_ID: &str = "mcp-session-id";
@@ -40,7 +42,7 @@ const VERSION: &str = "mcp-protocol-version";
 
 /// Reason that there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(super) enum TransportError {
     /// Nothing was sent: no connection could be made.
     Unreachable(String),
     /// Something was sent, and no whole answer came.
@@ -83,7 +85,11 @@ impl Remote {
     /// Makes the client of an endpoint of the daemon. Nothing is sent yet.
     pub(super) fn new(place: &Place, endpoint: Url, key: Option<String>) -> Result<Remote, String> {
         let client = place.client().redirect(Policy::none()).connect_timeout(CONNECT_TIMEOUT);
-        let client = client.pool_idle_timeout(IDLE).build().map_err(|error| innermost(&error))?;
+        let client = client
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(MAX_IDLE)
+            .build()
+            .map_err(|error| innermost(&error))?;
         Ok(Remote { client, endpoint, key, shown: place.shown(), is_away: AtomicBool::new(false) })
     }
 
@@ -93,7 +99,11 @@ impl Remote {
     }
 
     /// Posts a message with these headers beside the usual ones.
-    pub(super) async fn post(&self, body: Bytes, headers: &[(String, String)]) -> Result<Answered, Failure> {
+    pub(super) async fn post(
+        &self,
+        body: Bytes,
+        headers: &[(String, String)],
+    ) -> Result<Answered, TransportError> {
         let response = self.send(LOOK_FOR, || {
             let post = self.client.post(self.endpoint.clone()).body(body.clone());
             let post = post.header(CONTENT_TYPE, "application/json");
@@ -105,7 +115,11 @@ impl Remote {
 
     /// Asks for the session's own stream: what follows an event, if one is named. A daemon that does not answer is not looked
     /// for.
-    pub(super) async fn stream(&self, session: &Session, after: Option<&str>) -> Result<Reply, Failure> {
+    pub(super) async fn stream(
+        &self,
+        session: &Session,
+        after: Option<&str>,
+    ) -> Result<Reply, TransportError> {
         let response = self.send(Duration::ZERO, || {
             let get = self.client.get(self.endpoint.clone()).header(ACCEPT, "text/event-stream");
             let get = in_session(session).into_iter().fold(get, |get, (name, value)| get.header(name, value));
@@ -132,11 +146,15 @@ impl Remote {
 
     /// Sends a request, and waits for the head of the answer. As long as no connection can be made, nothing was sent, and it
     /// is tried again for a while.
-    async fn send(&self, look_for: Duration, make: impl Fn() -> RequestBuilder) -> Result<Response, Failure> {
+    async fn send(
+        &self,
+        look_for: Duration,
+        make: impl Fn() -> RequestBuilder,
+    ) -> Result<Response, TransportError> {
         let deadline = Instant::now() + look_for;
         loop {
             let sent = timeout(HEAD_TIMEOUT, self.with_key(make()).send()).await;
-            let silent = || Failure::Lost(format!("nothing came within {} s", HEAD_TIMEOUT.as_secs()));
+            let silent = || TransportError::Lost(format!("nothing came within {} s", HEAD_TIMEOUT.as_secs()));
             match sent.map_err(|_| silent())? {
                 Ok(response) => {
                     if self.is_away.swap(false, Ordering::Relaxed) {
@@ -144,15 +162,17 @@ impl Remote {
                     }
                     return Ok(response);
                 }
-                Err(error) if error.is_builder() => return Err(Failure::Unreachable(innermost(&error))),
-                Err(error) if !error.is_connect() => return Err(Failure::Lost(innermost(&error))),
+                Err(error) if error.is_builder() => {
+                    return Err(TransportError::Unreachable(innermost(&error)));
+                }
+                Err(error) if !error.is_connect() => return Err(TransportError::Lost(innermost(&error))),
                 Err(error) => {
                     let reason = innermost(&error);
                     if !self.is_away.swap(true, Ordering::Relaxed) {
                         note(&format!("{} does not answer: {reason}", self.shown));
                     }
                     if Instant::now() >= deadline {
-                        return Err(Failure::Unreachable(reason));
+                        return Err(TransportError::Unreachable(reason));
                     }
                     sleep(LOOK_EVERY).await;
                 }
@@ -168,7 +188,7 @@ pub(super) fn in_session(session: &Session) -> Vec<(String, String)> {
     id.into_iter().chain(version).collect()
 }
 
-async fn read(response: Response) -> Result<Answered, Failure> {
+async fn read(response: Response) -> Result<Answered, TransportError> {
     let status = response.status();
     let text = |headers: &HeaderMap, name: &str| {
         headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
@@ -191,28 +211,29 @@ async fn read(response: Response) -> Result<Answered, Failure> {
     let reply = match body.is_empty() {
         true => Reply::Accepted,
         false if std::str::from_utf8(body).is_err() => {
-            return Err(Failure::Lost("it is not UTF-8".to_owned()));
+            return Err(TransportError::Lost("it is not UTF-8".to_owned()));
         }
         false => Reply::Message(Bytes::copy_from_slice(&one_line(body))),
     };
     Ok(Answered { reply, session })
 }
 
-async fn whole(mut response: Response, most: usize) -> Result<Vec<u8>, Failure> {
+async fn whole(mut response: Response, most: usize) -> Result<Vec<u8>, TransportError> {
     let mut body = Vec::new();
     while let Some(piece) = next_piece(&mut response).await? {
         body.extend_from_slice(&piece);
         if body.len() > most {
-            return Err(Failure::Lost(format!("it is longer than {most} bytes")));
+            return Err(TransportError::Lost(format!("it is longer than {most} bytes")));
         }
     }
     Ok(body)
 }
 
-async fn next_piece(response: &mut Response) -> Result<Option<Bytes>, Failure> {
+async fn next_piece(response: &mut Response) -> Result<Option<Bytes>, TransportError> {
     let piece = timeout(SILENCE, response.chunk()).await;
-    let piece = piece.map_err(|_| Failure::Lost(format!("nothing came for {} s", SILENCE.as_secs())))?;
-    piece.map_err(|error| Failure::Lost(innermost(&error)))
+    let piece =
+        piece.map_err(|_| TransportError::Lost(format!("nothing came for {} s", SILENCE.as_secs())))?;
+    piece.map_err(|error| TransportError::Lost(innermost(&error)))
 }
 
 /// A stream of messages. Dropping it closes its connection.
@@ -223,15 +244,15 @@ pub(super) struct Events {
     ready: VecDeque<Bytes>,
 }
 
-impl From<TooLong> for Failure {
-    fn from(error: TooLong) -> Failure {
-        Failure::Lost(error.to_string())
+impl From<TooLong> for TransportError {
+    fn from(error: TooLong) -> TransportError {
+        TransportError::Lost(error.to_string())
     }
 }
 
 impl Events {
     /// Waits for the next message, which is on one line. `None` at the end of the stream.
-    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, TransportError> {
         loop {
             if let Some(message) = self.ready.pop_front() {
                 return Ok(Some(message));
@@ -240,7 +261,7 @@ impl Events {
             let ready = &mut self.ready;
             self.sse.feed(&piece, |data| {
                 ready.push_back(Bytes::copy_from_slice(&one_line(data.as_bytes())));
-                Ok::<(), Failure>(())
+                Ok::<(), TransportError>(())
             })?;
         }
     }

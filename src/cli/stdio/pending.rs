@@ -29,20 +29,20 @@ struct Open<T> {
 
 /// The requests by their ids, raw JSON, and the questions that came with their answers.
 #[derive(Debug)]
-pub(super) struct Ledger<T> {
+pub(super) struct PendingRequests<T> {
     open: HashMap<String, Open<T>>,
     /// Ids of the server's questions, raw JSON, each with the request that it came with.
     questions: HashMap<String, Ticket>,
     next: u64,
 }
 
-impl<T> Default for Ledger<T> {
-    fn default() -> Ledger<T> {
-        Ledger { open: HashMap::new(), questions: HashMap::new(), next: 0 }
+impl<T> Default for PendingRequests<T> {
+    fn default() -> PendingRequests<T> {
+        PendingRequests { open: HashMap::new(), questions: HashMap::new(), next: 0 }
     }
 }
 
-impl<T> Ledger<T> {
+impl<T> PendingRequests<T> {
     /// Begins a request. `kept` makes what belongs to it.
     pub(super) fn begin(&mut self, id: &str, kept: impl FnOnce(Ticket) -> T) -> Result<(), Refusal> {
         if self.open.contains_key(id) {
@@ -146,7 +146,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_request_gets_exactly_one_answer_or_is_cancelled(steps in prop::collection::vec(step(), 0..120)) {
-            let mut ledger = Ledger::default();
+            let mut pending = PendingRequests::default();
             let mut begun: Vec<(String, Ticket)> = Vec::new();
             let mut fates: Vec<Fate> = Vec::new();
             let open = |fates: &[Fate], begun: &[(String, Ticket)], id: &str| {
@@ -157,10 +157,10 @@ mod tests {
                     Step::Begin { id } => {
                         let id = id.to_string();
                         let was_open = open(&fates, &begun, &id).is_some();
-                        match ledger.begin(&id, |ticket| ticket) {
+                        match pending.begin(&id, |ticket| ticket) {
                             Ok(()) => {
                                 prop_assert!(!was_open);
-                                let ticket = Ticket(ledger.next);
+                                let ticket = Ticket(pending.next);
                                 begun.push((id, ticket));
                                 fates.push(Fate::default());
                             }
@@ -171,27 +171,27 @@ mod tests {
                     Step::Answer { at } => {
                         let Some((id, ticket)) = begun.get(at) else { continue };
                         let is_first = fates[at] == Fate::default();
-                        prop_assert_eq!(ledger.answer(id, *ticket), is_first);
+                        prop_assert_eq!(pending.answer(id, *ticket), is_first);
                         fates[at].answers += usize::from(is_first);
                     }
                     Step::Cancel { id } => {
                         let id = id.to_string();
                         let at = open(&fates, &begun, &id);
-                        let ticket = ledger.cancel(&id);
+                        let ticket = pending.cancel(&id);
                         prop_assert_eq!(ticket, at.map(|at| begun[at].1));
                         at.into_iter().for_each(|at| fates[at].cancelled = true);
                     }
                     Step::GiveUp => {
-                        for (id, _) in ledger.give_up() {
+                        for (id, _) in pending.give_up() {
                             let at = open(&fates, &begun, &id).expect("only what is open is given up");
                             fates[at].answers += 1;
                         }
                     }
                 }
                 let waiting = fates.iter().filter(|fate| **fate == Fate::default()).count();
-                prop_assert_eq!(ledger.open.len(), waiting);
+                prop_assert_eq!(pending.open.len(), waiting);
             }
-            for (id, _) in ledger.give_up() {
+            for (id, _) in pending.give_up() {
                 let at = open(&fates, &begun, &id).expect("only what is open is given up");
                 fates[at].answers += 1;
             }
@@ -201,25 +201,25 @@ mod tests {
 
     #[test]
     fn there_is_an_end_to_the_number_of_requests() {
-        let mut ledger = Ledger::default();
+        let mut pending = PendingRequests::default();
         for id in 0..MAX_OPEN {
-            ledger.begin(&id.to_string(), |_| ()).expect("room");
+            pending.begin(&id.to_string(), |_| ()).expect("room");
         }
-        assert_eq!(ledger.begin("x", |_| ()), Err(Refusal::Full));
-        assert_eq!(ledger.cancel("0"), Some(()));
-        assert_eq!(ledger.begin("x", |_| ()), Ok(()));
+        assert_eq!(pending.begin("x", |_| ()), Err(Refusal::Full));
+        assert_eq!(pending.cancel("0"), Some(()));
+        assert_eq!(pending.begin("x", |_| ()), Ok(()));
     }
 
     #[test]
     fn questions_of_a_request_that_broke_off_are_taken_back_once() {
-        let mut ledger = Ledger::<()>::default();
+        let mut pending = PendingRequests::<()>::default();
         let (one, two) = (Ticket(1), Ticket(2));
         for (question, ticket) in [("7", one), ("8", one), ("9", two)] {
-            ledger.asked(question, ticket);
+            pending.asked(question, ticket);
         }
-        ledger.told("8");
-        assert_eq!(ledger.orphaned(one), ["7"]);
-        assert!(ledger.orphaned(one).is_empty());
-        assert_eq!(ledger.orphaned(two), ["9"]);
+        pending.told("8");
+        assert_eq!(pending.orphaned(one), ["7"]);
+        assert!(pending.orphaned(one).is_empty());
+        assert_eq!(pending.orphaned(two), ["9"]);
     }
 }
