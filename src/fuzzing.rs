@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::access::Permissions;
 use crate::jsonrpc::{Framer, Incoming, Line, RpcError, classify, push_error, push_result, too_deep};
-use crate::query::{SseData, TooLong};
+use crate::sse::{SseData, TooLong};
 use crate::{config, http, store};
 
 /// Name of a target, which is also that of its corpus, and the function to run.

@@ -24,6 +24,9 @@ pub mod clock;
 pub mod facts;
 
 #[forbid(unsafe_code)]
+pub mod sse;
+
+#[forbid(unsafe_code)]
 pub mod jsonrpc;
 
 #[forbid(unsafe_code)]

@@ -4,8 +4,9 @@ use crate::http::{Settings, places_within};
 use crate::process;
 use crate::registry::ServerList;
 
-/// File descriptors for the store, the audit, the listeners, the runtime and files read briefly.
-const OWN: u64 = 128;
+/// File descriptors for the connections of the Unix socket, and for the store, the audit, the listeners, the runtime and
+/// files read briefly.
+const OWN: u64 = 256 + 64;
 /// File descriptors of a child: three pipes, its process, and those open while it is started.
 const PER_CHILD: u64 = 6;
 /// Number of children for which descriptors are kept free, for servers that are defined later.

@@ -15,9 +15,10 @@ mod systemd;
 
 use std::collections::HashSet;
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Child, ExitCode};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -75,6 +76,12 @@ pub fn main(program: Program) -> ExitCode {
         }
         Ok(Command::DemoServer) => demo_server().into(),
         Ok(Command::Ask(ask)) => cli::ask::run(&ask).into(),
+        Ok(Command::Stdio(stdio)) => cli::stdio::run(&stdio, &ProcessEnvironment, &start_daemon).into(),
+        Ok(Command::Connect(connect)) => {
+            let (out, err) = (&mut io::stdout(), &mut io::stderr());
+            let own = std::env::current_exe().unwrap_or_else(|_| OWN_COMMAND.into());
+            cli::connect::run(&connect, &own, &ProcessEnvironment, out, err).into()
+        }
         Ok(Command::Import(import)) => {
             let (out, err) = (&mut io::stdout(), &mut io::stderr());
             cli::import::run(&import, &ProcessEnvironment, out, err).into()
@@ -90,6 +97,14 @@ fn demo_server() -> Exit {
         Ok(()) => Exit::Graceful,
         Err(_) => Exit::Io,
     }
+}
+
+/// Starts a daemon in this directory that outlives this process, with the settings of the environment. What is meant for
+/// a command that talks to a daemon is no setting of one.
+fn start_daemon(directory: &Path, log: File) -> io::Result<Child> {
+    let own = std::env::current_exe()?;
+    let of_commands = ["MCPVISOR_KEY", "MCPVISOR_URL", "MCPVISOR_SOCKET"];
+    process::start_detached(&own, &["serve"], directory, &of_commands, log)
 }
 
 /// Exit code and message of a failure that kept the daemon from serving.

@@ -2,19 +2,18 @@
 //! goes to stdout, so that it can be piped.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use reqwest::{Client, Response, Url};
+use reqwest::Response;
 use serde_json::{Map, Value, json};
 
 use super::Exit;
+use super::daemon::{Place, innermost};
 use crate::config::{ProcessEnvironment, usual_socket};
-use crate::query::{SseData, TooLong};
+use crate::sse::{SseData, TooLong};
 use crate::text::cut;
 
-/// Address of the daemon if none is given.
-pub const DEFAULT_URL: &str = "http://127.0.0.1:5000";
 /// Longest text shown of a tool's arguments and of its result, in characters.
 const SHOWN: usize = 160;
 /// Longest silence after which the daemon counts as gone: it sends something every 15 seconds.
@@ -108,56 +107,17 @@ async fn follow(ask: &Ask, mut show: Show<impl Write, impl Write>) -> Result<(),
     }
 }
 
-/// Returns the socket and the address to use: those given; else the usual socket if a daemon listens on it,
-/// which needs no key; else the usual address.
-fn place(ask: &Ask, usual_socket: PathBuf) -> (Option<PathBuf>, String) {
-    let url = || ask.url.clone().unwrap_or_else(|| DEFAULT_URL.to_owned());
-    match (&ask.socket, &ask.url) {
-        (Some(socket), _) => (Some(socket.clone()), url()),
-        (None, None) if is_answered(&usual_socket) => (Some(usual_socket), url()),
-        _ => (None, url()),
-    }
-}
-
-/// Reports whether a daemon listens on the socket: one that was killed leaves its socket behind.
-fn is_answered(socket: &Path) -> bool {
-    std::os::unix::net::UnixStream::connect(socket).is_ok()
-}
-
 async fn send(ask: &Ask) -> Result<Response, Problem> {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let (socket, url) = place(ask, usual_socket(&ProcessEnvironment));
-    let base = url.trim_end_matches('/');
-    let url = Url::parse(&format!("{base}/api/query"))
-        .map_err(|error| Problem::Usage(format!("--url {base:?} is not an address: {error}")))?;
-    let shown = socket.as_ref().map_or_else(|| base.to_owned(), |socket| socket.display().to_string());
+    let place = Place::find(ask.socket.as_deref(), ask.url.as_deref(), &usual_socket(&ProcessEnvironment));
+    let url = place.address("/api/query").map_err(Problem::Usage)?;
     let unreachable =
-        |error: reqwest::Error| Problem::Unreachable { url: shown.clone(), reason: innermost(&error) };
-    let mut client = Client::builder();
-    if socket.is_some() || url.host_str().is_some_and(is_this_machine) {
-        client = client.no_proxy();
-    }
-    if let Some(socket) = socket {
-        client = client.unix_socket(socket);
-    }
-    let client = client.build().map_err(unreachable)?;
+        |error: reqwest::Error| Problem::Unreachable { url: place.shown(), reason: innermost(&error) };
+    let client = place.client().build().map_err(unreachable)?;
     let mut request = client.post(url).header("content-type", "application/json").body(body(ask).to_string());
     if let Some(key) = &ask.key {
         request = request.bearer_auth(key);
     }
     request.send().await.map_err(unreachable)
-}
-
-fn is_this_machine(host: &str) -> bool {
-    host == "localhost" || host == "[::1]" || host.starts_with("127.")
-}
-
-fn innermost(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
 
 fn body(ask: &Ask) -> Value {
@@ -304,22 +264,6 @@ mod tests {
 
     fn last(result: &str) -> Value {
         json!({"type": "final", "status": "success", "result": result, "finish_reason": "stop"})
-    }
-
-    #[test]
-    fn the_usual_socket_is_the_default_where_somebody_listens_on_it() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let socket = directory.path().join("s.sock");
-        let default = || (None, DEFAULT_URL.to_owned());
-        assert_eq!(place(&Ask::default(), socket.clone()), default(), "there is none");
-        let listener = std::os::unix::net::UnixListener::bind(&socket).expect("bound");
-        assert_eq!(place(&Ask::default(), socket.clone()).0, Some(socket.clone()));
-        let by_address = Ask { url: Some("http://h:1".into()), ..Ask::default() };
-        assert_eq!(place(&by_address, socket.clone()), (None, "http://h:1".to_owned()));
-        let by_socket = Ask { socket: Some("/other".into()), ..Ask::default() };
-        assert_eq!(place(&by_socket, socket.clone()).0, Some("/other".into()));
-        drop(listener);
-        assert_eq!(place(&Ask::default(), socket), default(), "its daemon is gone");
     }
 
     #[test]

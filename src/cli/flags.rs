@@ -8,7 +8,9 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::Exit;
 use super::ask::Ask;
+use super::connect::Connect;
 use super::import::Import;
+use super::stdio::Stdio;
 use crate::config::{self, Flags};
 
 /// Program that was started, by its name.
@@ -31,6 +33,10 @@ pub enum Command {
     DemoServer,
     /// Ask a running daemon a question.
     Ask(Ask),
+    /// Be an MCP server on stdin and stdout, by a running daemon.
+    Stdio(Stdio),
+    /// Put this gateway into the configuration file of a client.
+    Connect(Connect),
     /// Make a servers file from other clients' files.
     Import(Import),
     /// Replace the owner's key. Only the flags that locate it are set.
@@ -84,13 +90,17 @@ where
     A: Into<OsString> + Clone,
 {
     let command = match program {
-        Program::Mcpvisor => read::<Mcpvisor, _, _>(args).map(|line| match line.command {
-            Subcommands::Serve(flags) => flags.into_command(None),
-            Subcommands::DemoServer => Command::DemoServer,
-            Subcommands::Ask(line) => line.into_command(),
-            Subcommands::Import(line) => line.into_command(),
-            Subcommands::Store(store) => store.command.into_command(),
-            Subcommands::Keys(keys) => keys.command.into_command(),
+        Program::Mcpvisor => read::<Mcpvisor, _, _>(args).and_then(|line| {
+            Ok(match line.command {
+                Subcommands::Serve(flags) => flags.into_command(None),
+                Subcommands::DemoServer => Command::DemoServer,
+                Subcommands::Ask(line) => line.into_command(),
+                Subcommands::Stdio(line) => line.into_command()?,
+                Subcommands::Connect(line) => line.into_command(),
+                Subcommands::Import(line) => line.into_command(),
+                Subcommands::Store(store) => store.command.into_command(),
+                Subcommands::Keys(keys) => keys.command.into_command(),
+            })
         }),
         Program::McpServer => {
             read::<McpServer, _, _>(args).map(|line| line.flags.into_command(Some("0.0.0.0")))
@@ -123,6 +133,10 @@ enum Subcommands {
     Serve(ServeFlags),
     /// Ask a question of a running daemon; a model answers it with the servers' tools
     Ask(AskLine),
+    /// Be the MCP server of a running daemon on stdin and stdout, for clients that only start commands
+    Stdio(StdioLine),
+    /// Put this gateway into the configuration file of an MCP client; shows the change, and writes it with --write
+    Connect(ConnectLine),
     /// Make a servers file out of those of other clients, which stay as they are
     Import(ImportLine),
     /// Be a small MCP server on stdin and stdout, to try the gateway with
@@ -197,6 +211,81 @@ impl AskLine {
     fn into_command(self) -> Command {
         let AskLine { question, servers, url, socket, key, model, tools, max_turns, quiet } = self;
         Command::Ask(Ask { question, servers, url, socket, key, model, tools, max_turns, quiet })
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Speaks MCP of either era. Where no daemon runs, one is started and stays; what it writes is in daemon.log of its data\n\
+                  directory. stdout has nothing but MCP, stderr says what it is connected to and what goes wrong."
+)]
+struct StdioLine {
+    /// Server or group to offer; all servers otherwise
+    #[arg(value_name = "SERVER")]
+    servers: Vec<String>,
+    /// The address of a daemon that runs already
+    #[arg(long, env = "MCPVISOR_URL", value_name = "URL")]
+    url: Option<String>,
+    /// The Unix socket of a daemon that runs already, which needs no key
+    #[arg(long, env = "MCPVISOR_SOCKET", value_name = "FILE")]
+    socket: Option<PathBuf>,
+    /// A key of the daemon, where it wants one; better given as MCPVISOR_KEY, since others may see a command line
+    #[arg(long, env = "MCPVISOR_KEY", hide_env_values = true, value_name = "KEY")]
+    key: Option<String>,
+    /// Start no daemon where none runs
+    #[arg(long)]
+    no_start: bool,
+}
+
+impl StdioLine {
+    fn into_command(self) -> Result<Command, clap::Error> {
+        let StdioLine { mut servers, url, socket, key, no_start } = self;
+        let server = servers.pop();
+        if !servers.is_empty() {
+            let text = "one server or group can be named, or none for all of them; several servers at one address are a group, \
+                        [groups.NAME] in the configuration file\n";
+            return Err(Mcpvisor::command().error(ErrorKind::TooManyValues, text));
+        }
+        Ok(Command::Stdio(Stdio { server, url, socket, key, no_start }))
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Clients: claude-desktop, claude-code, vscode, cursor, windsurf, zed, codex, gemini, opencode, goose.\n\
+                  Comments, order and everything else in the file stay as they are; what it had is kept beside it."
+)]
+struct ConnectLine {
+    /// The client
+    #[arg(value_name = "CLIENT")]
+    client: String,
+    /// Server or group to offer; all servers otherwise
+    #[arg(value_name = "SERVER")]
+    server: Option<String>,
+    /// Write the file
+    #[arg(long)]
+    write: bool,
+    /// Take back what was written last, if nobody has changed the file since
+    #[arg(long, conflicts_with_all = ["write", "server"])]
+    undo: bool,
+    /// The file of the project in the working directory, for all who work on it
+    #[arg(long)]
+    project: bool,
+    /// Have the client start `mcpvisor stdio`, also where it speaks HTTP
+    #[arg(long)]
+    stdio: bool,
+    /// The daemon's address, if it is not this user's usual one
+    #[arg(long, env = "MCPVISOR_URL", value_name = "URL")]
+    url: Option<String>,
+    /// Environment variable that the client finds the key in; MCPVISOR_KEY for a daemon of another machine
+    #[arg(long, value_name = "NAME")]
+    key_variable: Option<String>,
+}
+
+impl ConnectLine {
+    fn into_command(self) -> Command {
+        let ConnectLine { client, server, write, undo, project, stdio, url, key_variable } = self;
+        Command::Connect(Connect { client, server, write, undo, project, stdio, url, key_variable })
     }
 }
 
@@ -413,6 +502,47 @@ mod tests {
         };
         assert_eq!((ask.url, ask.socket), (None, None));
         assert!(words(Program::Mcpvisor, "mcpvisor ask why").is_err(), "a server must be named");
+    }
+
+    #[test]
+    fn a_bridge_has_one_server_or_all_of_them() {
+        let Ok(Command::Stdio(all)) = words(Program::Mcpvisor, "mcpvisor stdio") else {
+            panic!("understood")
+        };
+        assert_eq!((all.server, all.no_start), (None, false));
+        let line = "mcpvisor stdio a --url http://h:1 --socket s --key k --no-start";
+        let expected = Stdio {
+            server: Some("a".into()),
+            url: Some("http://h:1".into()),
+            socket: Some("s".into()),
+            key: Some("k".into()),
+            no_start: true,
+        };
+        assert_eq!(words(Program::Mcpvisor, line).expect("understood"), Command::Stdio(expected));
+        let refused = words(Program::Mcpvisor, "mcpvisor stdio a b").expect_err("several");
+        assert!(refused.0.to_string().contains("[groups.NAME]"), "{}", refused.0);
+        assert_eq!(refused.0.exit_code(), 2);
+    }
+
+    #[test]
+    fn a_connection_arrives_with_everything_that_was_said_of_it() {
+        let line = "mcpvisor connect cursor a --write --project --stdio --url http://h:1 --key-variable K";
+        let expected = Connect {
+            client: "cursor".into(),
+            server: Some("a".into()),
+            write: true,
+            undo: false,
+            project: true,
+            stdio: true,
+            url: Some("http://h:1".into()),
+            key_variable: Some("K".into()),
+        };
+        assert_eq!(words(Program::Mcpvisor, line).expect("understood"), Command::Connect(expected));
+        for line in
+            ["mcpvisor connect", "mcpvisor connect cursor --undo --write", "mcpvisor connect zed a --undo"]
+        {
+            assert_eq!(words(Program::Mcpvisor, line).expect_err(line).0.exit_code(), 2, "{line}");
+        }
     }
 
     #[test]

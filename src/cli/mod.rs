@@ -5,10 +5,13 @@
 //! configuration file: only there is a wrong variable reported together with every other problem.
 
 pub mod ask;
+pub mod connect;
+mod daemon;
 pub mod demo_server;
 mod exit;
 mod flags;
 pub mod import;
+pub mod stdio;
 
 use std::io::Write;
 

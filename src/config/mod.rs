@@ -4,6 +4,7 @@
 //! For each setting a flag takes precedence over an environment variable, that over the configuration file, and
 //! that over the default. Nothing is created or changed: loading only reads.
 
+mod connecting;
 mod dotenv;
 mod environment;
 mod file;
@@ -24,6 +25,7 @@ mod values;
 
 use std::path::{Path, PathBuf};
 
+pub use connecting::{Link, TARGETS, Target, Uneditable, Way};
 pub use environment::{
     ENV_CONFIG, ENV_DATA_DIR, ENV_DEBUG, ENV_HOST, ENV_LOG, ENV_PORT, ENV_SERVERS, Environment,
     ProcessEnvironment,
@@ -167,6 +169,41 @@ pub fn data_dir_and_members(
     };
     let given = flags.data_dir.map(|dir| working_dir.join(dir)).or(paths.data_dir);
     problems.into_result((given.unwrap_or_else(|| environment::default_data_dir(env)), config.tenancy))
+}
+
+/// Where a daemon of this user is that runs with the settings of the environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DaemonPlace {
+    /// Directory of the store.
+    pub data_dir: PathBuf,
+    /// Unix socket. `None` if it is switched off.
+    pub socket: Option<PathBuf>,
+    /// Port; 0 for any free one.
+    pub port: u16,
+    /// `true` if it is spoken to by TLS.
+    pub tls: bool,
+}
+
+/// Returns where a daemon is that was started with these flags and this environment, for commands that look for one or
+/// start it. The servers files are not read.
+///
+/// # Errors
+/// The problems of the environment and the configuration file.
+pub fn daemon_place(flags: &Flags, env: &dyn Environment) -> Result<DaemonPlace, Vec<ConfigProblem>> {
+    let working_dir = env.working_dir();
+    let mut problems = Problems::default();
+    let flags = flags.clone().or(environment::flags_from(env, &mut problems));
+    let mut config = Config::with_defaults(PathBuf::new());
+    let paths = match &flags.config {
+        Some(named) => read_file(named, &working_dir, &mut config, &mut problems),
+        None => file::Paths::default(),
+    };
+    let given = flags.data_dir.map(|dir| working_dir.join(dir)).or(paths.data_dir);
+    let data_dir = given.unwrap_or_else(|| environment::default_data_dir(env));
+    let socket = paths.socket.unwrap_or_else(|| Some(environment::default_socket(env, &data_dir)));
+    let port = flags.port.unwrap_or(config.http.port);
+    let tls = config.http.tls.is_some();
+    problems.into_result(DaemonPlace { data_dir, socket, port, tls })
 }
 
 /// Returns the Unix socket of a daemon of this user that runs with default settings, for commands that look for

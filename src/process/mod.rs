@@ -6,6 +6,7 @@
 //! server, and grandchildren may leave the process group.
 
 mod cgroup;
+mod detached;
 mod disk;
 mod dispositions;
 mod error;
@@ -32,6 +33,7 @@ mod too_large;
 mod tree;
 mod user;
 
+pub use detached::start_detached;
 pub use disk::{free_bytes, set_aside};
 pub use dispositions::take_signals;
 pub use error::SpawnError;

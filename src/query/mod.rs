@@ -14,7 +14,6 @@ mod rejected_tools;
 mod run;
 mod schema;
 mod settings;
-mod sse;
 mod tool_set;
 mod tool_text;
 mod trial;
@@ -29,8 +28,8 @@ pub use self::chat::TokenUsage;
 pub use self::made::CallsMade;
 pub use self::run::Agent;
 pub use self::settings::{ApiKey, KeyHeader, KeySource, LlmSettings, MalformedKey};
-pub use self::sse::{SseData, TooLong};
 use crate::gateway::Error;
+use crate::sse::TooLong;
 
 /// A question, with the limits for its answer.
 #[derive(Debug, Clone, Default)]

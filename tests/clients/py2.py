@@ -12,10 +12,14 @@ MODES = {"legacy": "legacy", "auto": "auto", "modern": "2026-07-28"}
 
 
 class Py2(features.Client):
+    def server(self):
+        """What the SDK is given to reach the server."""
+        return self.url
+
     async def __aenter__(self):
         self.stack = contextlib.AsyncExitStack()
         client = Client(
-            self.url,
+            self.server(),
             mode=MODES[self.era],
             sampling_callback=self.on_sampling,
             elicitation_callback=self.on_elicitation,

@@ -51,6 +51,9 @@ CLIENTS = {
     "py2": (venv("py2"), "py2.py", ALL_ERAS),
     "fastmcp": (venv("fastmcp"), "fastmcp_client.py", ALL_ERAS),
     "mcp-remote": (NODE, "bridge.mjs", ["legacy", "auto"]),
+    "stdio-ts1": (NODE, "stdio_ts1.mjs", ["legacy"]),
+    "stdio-ts2": (NODE, "stdio_ts2.mjs", ALL_ERAS),
+    "stdio-py2": (venv("py2"), "stdio_py2.py", ALL_ERAS),
     "inspector": (PYTHON, "inspector_cli.py", ALL_ERAS),
     "langchain": (venv("py1"), "agents_langchain.py", ["legacy"]),
     "llama-index": (venv("py2"), "agents_llama.py", ["legacy"]),
@@ -109,20 +112,21 @@ def planned(only):
     return chosen
 
 
-def environment(home):
+def environment(home, program):
     """Nothing of whoever runs this: some clients keep what they learn at home, and one looks for proxies."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
-    return kept | {"HOME": str(home), "NO_PROXY": "127.0.0.1"}
+    # Some clients start the program itself (`mcpvisor stdio`).
+    return kept | {"HOME": str(home), "NO_PROXY": "127.0.0.1", "MCPVISOR": str(program.resolve())}
 
 
-def try_client(run, url, folder):
+def try_client(run, url, folder, built):
     """Runs the client's script and fills in what it reports. What it does not get to is `no` by `the end`."""
     program, script, _ = CLIENTS[run.client]
     command = [*program, str(HERE / script), f"{url}/mcp/{run.server}", run.era]
     with open(folder / f"{run.name.replace(':', '-')}.log", "wb") as log:
         client = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
-            env=environment(folder), start_new_session=True,
+            env=environment(folder, built), start_new_session=True,
         )  # fmt: skip
         try:
             said, _ = client.communicate(timeout=PATIENCE_S)
@@ -195,7 +199,7 @@ def try_all(options, folder):
     runs = planned(options.only)
     with Daemon(options.daemon, {era: server(era) for era in SERVERS}, folder / "daemon.log") as daemon:
         for run in runs:
-            try_client(run, daemon.url, folder)
+            try_client(run, daemon.url, folder, options.daemon)
             outcomes = [outcome for outcome, _ in run.outcomes.values()]
             counts = ", ".join(f"{outcomes.count(outcome)} {mark}" for outcome, mark in MARKS.items())
             print(f"{run.name:<32} {counts}", flush=True)

@@ -3,6 +3,7 @@
 //! a deadline, never for a time, and ends with `stop`, which fails it for anything left behind.
 
 pub(crate) mod ask;
+pub(crate) mod bridge;
 pub(crate) mod canaries;
 pub(crate) mod elsewhere;
 pub(crate) mod fake;

@@ -11,7 +11,7 @@ use crate::config::problem::Position;
 
 /// Notation of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Format {
+pub(in crate::config) enum Format {
     Json,
     Toml,
     Yaml,
@@ -60,6 +60,38 @@ impl Format {
     }
 }
 
+/// Parses a text of this notation. In JSON no member may be there twice.
+pub(in crate::config) fn parse_text(format: Format, text: &str) -> Result<Value, ImportError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    match format {
+        Format::Json => {
+            let parsed = parse_json(text)?;
+            match parsed.repeated.first() {
+                Some(place) => Err(ImportError::of(place.as_str(), "is written twice")),
+                None => Ok(parsed.value),
+            }
+        }
+        Format::Toml => parse_toml(text),
+        Format::Yaml => yaml::parse(text),
+    }
+}
+
+fn parse_json(text: &str) -> Result<json::Parsed, ImportError> {
+    let refused = |(at, reason)| ImportError::at(at, format!("is not valid JSON: {reason}"));
+    json::parse(&jsonc::blanked(text)).map_err(refused)
+}
+
+fn parse_toml(text: &str) -> Result<Value, ImportError> {
+    toml::from_str(text).map_err(|error| {
+        let at = error.span().map(|span| Position::of(text, span.start));
+        ImportError {
+            position: at,
+            place: String::new(),
+            reason: format!("is not valid TOML: {}", error.message()),
+        }
+    })
+}
+
 /// Parses a text. `yaml` allows YAML as well, which is meant for files that are imported once, not for those
 /// that are read again and again.
 pub(super) fn parse(path: &Path, text: &str, yaml: bool) -> Result<Parsed, ImportError> {
@@ -68,18 +100,10 @@ pub(super) fn parse(path: &Path, text: &str, yaml: bool) -> Result<Parsed, Impor
     let plain = |value| Parsed { value, repeated: Vec::new(), format };
     match format {
         Format::Json => {
-            let refused = |(at, reason)| ImportError::at(at, format!("is not valid JSON: {reason}"));
-            let parsed = json::parse(&jsonc::blanked(text)).map_err(refused)?;
+            let parsed = parse_json(text)?;
             Ok(Parsed { value: parsed.value, repeated: parsed.repeated, format })
         }
-        Format::Toml => toml::from_str::<Value>(text).map(plain).map_err(|error| {
-            let at = error.span().map(|span| Position::of(text, span.start));
-            ImportError {
-                position: at,
-                place: String::new(),
-                reason: format!("is not valid TOML: {}", error.message()),
-            }
-        }),
+        Format::Toml => parse_toml(text).map(plain),
         Format::Yaml if yaml => yaml::parse(text).map(plain),
         Format::Yaml => Err(ImportError::whole(
             "is YAML, which is not read here; \"mcpvisor import --from FILE\" makes a servers file of it",

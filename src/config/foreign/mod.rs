@@ -26,6 +26,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 pub use client::{CLIENTS, Client};
+pub(super) use format::{Format, parse_text};
 pub use remark::{Remark, Weight};
 
 use self::client::Unit;

@@ -17,8 +17,9 @@ use crate::http::server::peer::Peer;
 use crate::http::server::state::{ConnectionState, Timeouts};
 use crate::process::Holder;
 
-/// Connections served at once; further ones wait in the kernel's queue.
-const MAX_CONNECTIONS: usize = 64;
+/// Connections served at once; further ones wait in the kernel's queue. Each client that starts `mcpvisor stdio` keeps one
+/// open for what it is told unasked.
+const MAX_CONNECTIONS: usize = 256;
 
 /// A listening socket. Its file is removed when this is dropped, unless another has taken its place by then.
 pub(in crate::http) struct Socket {

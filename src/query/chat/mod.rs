@@ -31,9 +31,9 @@ pub(super) use self::wire::{ChatRequest, Reply, StreamOptions, ToolRequest, tool
 use self::wire::{Unread, is_passing};
 use super::rejected_tools::RejectedTools;
 use super::settings::{ApiKey, LlmSettings};
-use super::sse::{MAX_EVENT, SseData, without_mark};
 use super::{Event, ModelError, QueryError};
 use crate::clock;
+use crate::sse::{MAX_EVENT, SseData, without_mark};
 
 /// Time limit for making a connection.
 const CONNECT: Duration = Duration::from_secs(10);

@@ -125,7 +125,7 @@ fn merge(message: &mut Map<String, Value>, delta: Map<String, Value>) {
 mod tests {
     use super::*;
     use crate::query::ModelError;
-    use crate::query::sse::SseData;
+    use crate::sse::SseData;
     use proptest::prelude::*;
     use serde_json::json;
 

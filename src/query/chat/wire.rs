@@ -11,7 +11,7 @@ use super::excerpt::excerpt;
 use super::pieces::{has_thoughts, settled, text_of};
 use super::refusal::EndpointError;
 use crate::query::ModelError;
-use crate::query::sse::TooLong;
+use crate::sse::TooLong;
 use crate::text::mend_surrogates;
 
 /// Request of one turn.

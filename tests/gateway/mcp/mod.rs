@@ -1,6 +1,7 @@
 //! MCP over HTTP, at `/mcp/{server}`, groups and `/mcp`: clients of both eras in front of servers of both, over real sockets.
 
 mod admission;
+mod bridge;
 mod crashes;
 mod eras;
 mod groups;

@@ -1,26 +1,55 @@
 //! Reader of the data of Server-Sent Events (WHATWG HTML, section 9.2), out of bytes however they are cut. Pure.
 
-/// The longest event, in bytes.
-pub(super) const MAX_EVENT: usize = 16 * 1024 * 1024;
+/// The longest event, in bytes, unless another limit is given.
+pub const MAX_EVENT: usize = 16 * 1024 * 1024;
 
-/// Error for an event that is longer than 16 MiB.
+/// Error for an event that is longer than it may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an event of it is longer than {MAX_EVENT} bytes")]
-pub struct TooLong;
+#[error("an event of it is longer than {limit} bytes")]
+pub struct TooLong {
+    /// The most that an event may have, in bytes.
+    pub limit: usize,
+}
 
-/// Parser that assembles the data of events. Their names and ids are ignored. Bytes that are no UTF-8 become U+FFFD,
+/// Parser that assembles the data of events. Their names are ignored. Bytes that are no UTF-8 become U+FFFD,
 /// because some models send a character in two tokens.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct SseData {
     waiting: Vec<u8>,
     data: String,
+    /// Id of the last event that had one; `None` before it.
+    last_id: Option<String>,
+    limit: usize,
     /// `true` if the last byte ended a line as a carriage return: a line feed behind it belongs to it.
     after_return: bool,
     /// `true` once a line was read: only before the first may a byte order mark stand.
     has_begun: bool,
 }
 
+impl Default for SseData {
+    fn default() -> SseData {
+        SseData::with_limit(MAX_EVENT)
+    }
+}
+
 impl SseData {
+    /// Makes a parser for events of at most so many bytes.
+    pub fn with_limit(limit: usize) -> SseData {
+        SseData {
+            waiting: Vec::new(),
+            data: String::new(),
+            last_id: None,
+            limit,
+            after_return: false,
+            has_begun: false,
+        }
+    }
+
+    /// Returns the id that came last, by which the stream can be taken up again; `None` if there was none.
+    pub fn last_id(&self) -> Option<&str> {
+        self.last_id.as_deref()
+    }
+
     /// Takes bytes; hands out the data of each event that is complete. A line ends with a line feed, a carriage return or
     /// both.
     pub fn feed<E: From<TooLong>>(
@@ -51,7 +80,8 @@ impl SseData {
         }
         self.waiting = waiting;
         self.waiting.drain(..begin);
-        if self.waiting.len() + self.data.len() > MAX_EVENT { Err(TooLong.into()) } else { Ok(()) }
+        let limit = self.limit;
+        if self.waiting.len() + self.data.len() > limit { Err(TooLong { limit }.into()) } else { Ok(()) }
     }
 
     /// Takes one line without its end; returns the data of the event that it ends, or `None` if it ends none that has
@@ -67,6 +97,10 @@ impl SseData {
                 self.data.push('\n');
             }
             self.data.push_str(&String::from_utf8_lossy(data.strip_prefix(b" ").unwrap_or(data)));
+        } else if let Some(id) = line.strip_prefix(b"id:") {
+            // One with a null character does not count (WHATWG HTML, section 9.2.6).
+            let id = String::from_utf8_lossy(id.strip_prefix(b" ").unwrap_or(id));
+            self.last_id = if id.contains('\0') { self.last_id.take() } else { Some(id.into_owned()) };
         }
         None
     }
@@ -82,7 +116,7 @@ impl SseData {
 }
 
 /// Cuts a byte order mark from the beginning of a stream.
-pub(super) fn without_mark(stream: &[u8]) -> &[u8] {
+pub fn without_mark(stream: &[u8]) -> &[u8] {
     stream.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(stream)
 }
 
@@ -145,7 +179,7 @@ mod tests {
         let mut sse = SseData::default();
         let piece = vec![b'x'; MAX_EVENT / 4];
         let fed: Vec<_> = (0..5).map(|_| sse.feed(&piece, |_| Ok::<(), TooLong>(()))).collect();
-        assert_eq!((fed[3], fed[4]), (Ok(()), Err(TooLong)));
+        assert_eq!((fed[3], fed[4]), (Ok(()), Err(TooLong { limit: MAX_EVENT })));
     }
 
     #[test]
@@ -154,6 +188,17 @@ mod tests {
         let pieces: Vec<&[u8]> = text.chunks(1).collect();
         assert_eq!(read(&pieces), (vec!["a".to_owned(), "b".to_owned()], Some("c".to_owned())));
         assert_eq!(read(&[b"\xEF\xBB\xBFdata: a"]), (vec![], Some("a".to_owned())));
+    }
+
+    #[test]
+    fn the_last_id_is_known_also_of_events_without_data() {
+        let mut sse = SseData::with_limit(64);
+        assert_eq!(sse.last_id(), None);
+        for (text, id) in [("id: 1-0\n\n", "1-0"), ("id:1-1\ndata: a\n\n", "1-1"), ("id: \0\n\n", "1-1")] {
+            sse.feed(text.as_bytes(), |_| Ok::<(), TooLong>(())).expect("short");
+            assert_eq!(sse.last_id(), Some(id), "{text}");
+        }
+        assert_eq!(sse.feed(&[b'x'; 65], |_| Ok::<(), TooLong>(())), Err(TooLong { limit: 64 }));
     }
 
     #[test]
