@@ -11,6 +11,7 @@ mod error;
 mod exporting;
 mod follow;
 mod forward;
+mod isolation;
 mod keychange;
 mod keys;
 mod members;
@@ -50,6 +51,7 @@ pub use self::acts::{Acts, Listener, UnderWay};
 pub use self::error::Error;
 pub use self::exporting::{AuditExport, AuditPieces};
 pub use self::follow::{LogEnd, LogFollower, LogNews};
+pub use self::isolation::ClientScope;
 pub use self::keychange::ChangeRequest;
 pub use self::keys::{CreateKeyError, KeyRequest, KeyView, MemberView, OrganizationView};
 pub use self::members::PlanView;
@@ -82,8 +84,8 @@ pub use crate::registry::{
     ServerList, ServersFile,
 };
 pub use crate::supervisor::{
-    BreakerState, CRASH_LOOP, Cause, Definition, OWN_MEMBER, PinMode, Problem, QueuedStartView, ReplicaView,
-    ServerInfo, State, Status, Update, Usage, on_the_wall, parse_duration,
+    BreakerState, CRASH_LOOP, Cause, Definition, OWN_MEMBER, PinMode, PoolSums, Problem, QueuedStartView,
+    ReplicaView, ServerInfo, State, Status, Update, Usage, on_the_wall, parse_duration,
 };
 pub use crate::usage::{
     Bucket, CallStats, Error as UsageError, Granularity, HistoryQuery, Period, QuotaOf, Span, Traffic,

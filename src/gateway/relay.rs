@@ -9,6 +9,7 @@ use tokio::sync::broadcast;
 
 use super::dispatch::Said;
 use super::forward::{Answered, Invocation, Operation, Payload};
+use super::isolation::concerns;
 use super::standing::{check_invokes, present, refused};
 use super::stop::Stage;
 use super::{Error, Gateway, LogEnd, Principal, check_permitted};
@@ -158,7 +159,7 @@ impl Gateway {
 
     /// Returns what the server's last child said of itself; `None` if none has been ready yet.
     pub fn introduction(&self, caller: &Principal, server: &str) -> Result<Option<Arc<ServerInfo>>, Error> {
-        let handle = self.handle(&*self.entry(caller, server)?)?;
+        let handle = self.handle_of_lists(&*self.entry(caller, server)?, caller)?;
         Ok(handle.status().introduction.clone())
     }
 
@@ -174,7 +175,7 @@ impl Gateway {
         if !caller.permissions().allow_tool(&entry.id, tool) {
             return Ok(None);
         }
-        let catalog = self.handle(&entry)?.catalog();
+        let catalog = self.handle_of_lists(&entry, caller)?.catalog();
         Ok(catalog.tool(tool).map(|tool| tool.header_params().clone()).filter(|params| !params.is_empty()))
     }
 
@@ -215,7 +216,20 @@ impl Gateway {
 
     /// Returns what clients want to hear of a server, for a caller to add to, and `true` if a child runs that can be told.
     pub fn interests(&self, caller: &Principal, server: &str) -> Result<(Arc<Interests>, bool), Error> {
-        let handle = self.handle(&*self.entry(caller, server)?)?;
+        let handle = self.handle_for(&*self.entry(caller, server)?, caller)?;
+        Ok((handle.interests().clone(), handle.takes_calls()))
+    }
+
+    /// Returns the same for a caller who waits for updates of resources: a child that nobody else can start is started.
+    pub fn resource_interests(
+        &self,
+        caller: &Principal,
+        server: &str,
+    ) -> Result<(Arc<Interests>, bool), Error> {
+        let handle = self.handle_for(&*self.entry(caller, server)?, caller)?;
+        if handle.is_pool() {
+            handle.demand();
+        }
         Ok((handle.interests().clone(), handle.takes_calls()))
     }
 
@@ -227,7 +241,7 @@ impl Gateway {
     /// Returns the last lists of a server, without tools that are blocked; `None` if the caller may not use it.
     pub fn known_lists(&self, caller: &Principal, server: &str) -> Option<Arc<Catalog>> {
         let entry = self.entry(caller, server).ok()?;
-        Some(self.handle(&entry).ok()?.catalog())
+        Some(self.handle_of_lists(&entry, caller).ok()?.catalog())
     }
 
     /// Waits until the daemon begins to stop.
@@ -277,7 +291,7 @@ impl Announcements {
                     error = refused(caller, |caller| check_permitted(caller, entry)) => {
                         News::End(LogEnd::Refused(error))
                     }
-                    notice = notices.recv() => match notice {
+                    notice = concerning(caller, notices) => match notice {
                         Ok(notice) => News::Notice(entry.id.clone(), notice),
                         Err(broadcast::error::RecvError::Lagged(_)) => News::Lost,
                         Err(broadcast::error::RecvError::Closed) => News::End(LogEnd::Removed),
@@ -294,13 +308,26 @@ impl Announcements {
     }
 }
 
-/// Waits for a notice of a server that the caller may use.
+/// Waits for a notice of a server that concerns the caller.
+async fn concerning(
+    caller: &Principal,
+    notices: &mut broadcast::Receiver<Notification>,
+) -> Result<Notification, broadcast::error::RecvError> {
+    loop {
+        let notice = notices.recv().await?;
+        if concerns(caller, &notice) {
+            return Ok(notice);
+        }
+    }
+}
+
+/// Waits for a notice of a server that the caller may use, and that concerns it.
 async fn permitted(caller: &Principal, notices: &mut broadcast::Receiver<(Arc<str>, Notification)>) -> News {
     loop {
         match notices.recv().await {
             Ok((server, notice)) => {
-                let may = present(caller).is_ok_and(|caller| caller.permissions().allow_mcp(&server));
-                if may {
+                let may = |caller: &Principal| caller.permissions().allow_mcp(&server);
+                if concerns(caller, &notice) && present(caller).is_ok_and(|caller| may(&caller)) {
                     return News::Notice(server, notice);
                 }
             }

@@ -104,12 +104,14 @@ impl LegacyCall<'_> {
     }
 
     fn opening(&self, version: &'static str, client: Client) -> Opening {
+        let number = self.state.next_client();
         Opening {
             principal: self.caller.member().id.clone(),
             server: self.target.key(),
             version,
             client,
-            number: self.state.next_client(),
+            number,
+            scope: self.gateway.client_scope(number),
         }
     }
 
@@ -131,12 +133,17 @@ impl LegacyCall<'_> {
         accepted()
     }
 
-    /// Answers a request of a session.
+    /// Answers a request of a session, as of a caller in it.
     pub(super) async fn answer(
         &self,
         session: &Arc<Session>,
         request: &Request<'_>,
     ) -> Result<Response, Fault> {
+        let caller = &session.opening.scope.caller(self.caller);
+        LegacyCall { caller, ..*self }.answer_in(session, request).await
+    }
+
+    async fn answer_in(&self, session: &Arc<Session>, request: &Request<'_>) -> Result<Response, Fault> {
         let told = |result: &[u8]| outgoing::json(outgoing::result(request.id(), result));
         match &*request.method {
             method::PING => Ok(told(b"{}")),
@@ -183,11 +190,14 @@ impl LegacyCall<'_> {
         match self.target {
             Target::One(server) => {
                 self.router().require(server, "logging", &request.method)?;
-                wishes.push(self.wish(server, |interests| Ok(interests.level(level))).await?);
+                let interests = self.gateway.interests(self.caller, server).map_err(Fault::of)?;
+                wishes.push(wish(interests, |interests| Ok(interests.level(level))).await?);
             }
             Target::All(aggregate) => {
                 for (_, entry) in aggregate.of(self.caller) {
-                    wishes.push(self.wish(&entry.id, |interests| Ok(interests.level(level))).await?);
+                    // One that has no room for a child of this client is no reason to tell the others nothing.
+                    let Ok(interests) = self.gateway.interests(self.caller, &entry.id) else { continue };
+                    wishes.push(wish(interests, |interests| Ok(interests.level(level))).await?);
                 }
             }
         }
@@ -209,22 +219,9 @@ impl LegacyCall<'_> {
             return Ok(());
         }
         let full = |full: &dyn std::error::Error| Fault::answer(INVALID_REQUEST, full.to_string());
-        let interest = self.wish(&server, |interests| interests.resource(&own).map_err(|error| full(&error)));
+        let interests = self.gateway.resource_interests(self.caller, &server).map_err(Fault::of)?;
+        let interest = wish(interests, |interests| interests.resource(&own).map_err(|error| full(&error)));
         session.follow(&uri, interest.await?).map_err(|error| full(&error))
-    }
-
-    /// Adds a wish to those of a server's clients, and waits until its child has been told.
-    async fn wish(
-        &self,
-        server: &str,
-        wish: impl FnOnce(&Arc<Interests>) -> Result<Interest, Fault>,
-    ) -> Result<Interest, Fault> {
-        let (interests, has_child) = self.gateway.interests(self.caller, server).map_err(Fault::of)?;
-        let interest = wish(&interests)?;
-        if has_child {
-            interest.is_known().await;
-        }
-        Ok(interest)
     }
 
     fn router(&self) -> Router<'_> {
@@ -261,6 +258,18 @@ impl LegacyCall<'_> {
             first => Ok(self.replay(session, first.flatten(), reader)),
         }
     }
+}
+
+/// Adds a wish to those of a server's clients, and waits until its child, if there is one, has been told.
+async fn wish(
+    (interests, has_child): (Arc<Interests>, bool),
+    wish: impl FnOnce(&Arc<Interests>) -> Result<Interest, Fault>,
+) -> Result<Interest, Fault> {
+    let interest = wish(&interests)?;
+    if has_child {
+        interest.is_known().await;
+    }
+    Ok(interest)
 }
 
 /// Waits for the last message of a stream.

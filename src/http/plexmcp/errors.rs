@@ -336,6 +336,8 @@ mod tests {
             ("breaker_open", 503, "service_unavailable"),
             ("timed_out", 504, "mcp_timeout"),
             ("overloaded", 503, "service_unavailable"),
+            ("too_many_pools", 503, "service_unavailable"),
+            ("secret_missing", 409, "secret_missing"),
             ("shutting_down", 503, "service_unavailable"),
             ("already_exists", 409, "already_exists"),
             ("invalid_definition", 422, "validation_error"),

@@ -61,7 +61,7 @@ const ERRORS: [ErrorAnswer; 15] = [
     error(
         409,
         "Conflict",
-        "It is not in a state that allows it: `mcp_inactive`, `tools_changed`, `conflict`.",
+        "It is not in a state that allows it: `mcp_inactive`, `secret_missing`, `tools_changed`, `conflict`.",
     ),
     error(413, "PayloadTooLarge", "The body is too long: `payload_too_large`."),
     error(415, "UnsupportedMediaType", "The body is not sent as plain JSON: `invalid_request`."),
