@@ -57,6 +57,9 @@ pub mod pins;
 pub mod registry;
 
 #[forbid(unsafe_code)]
+pub mod secrets;
+
+#[forbid(unsafe_code)]
 pub mod gateway;
 
 #[forbid(unsafe_code)]

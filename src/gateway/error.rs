@@ -174,6 +174,9 @@ pub enum Error {
         /// Name of the secret.
         secret: String,
     },
+    /// The member has stored nothing under this name.
+    #[error("Secret not found")]
+    SecretNotFound,
     /// The daemon is stopping.
     #[error("The gateway is shutting down")]
     ShuttingDown,
@@ -238,6 +241,7 @@ impl Error {
             Error::Overloaded { .. } => of_gateway("overloaded"),
             Error::TooManyPools { .. } => of_gateway("too_many_pools"),
             Error::SecretMissing { .. } => of_caller("secret_missing", Retry::Safe),
+            Error::SecretNotFound => of_caller("secret_not_found", Retry::Pointless),
             Error::ShuttingDown => of_gateway("shutting_down"),
             Error::Internal { .. } => of_gateway("internal"),
         }

@@ -52,6 +52,10 @@ impl Gateway {
         caller: &Principal,
     ) -> Result<Arc<ServerHandle>, Error> {
         let key = key(isolation, caller);
+        let lacks = |name: &&String| !self.0.secrets.has(&caller.member().id, name);
+        if let Some(secret) = entry.definition.secrets().iter().find(lacks) {
+            return Err(Error::SecretMissing { name: entry.name.to_string(), secret: secret.clone() });
+        }
         // Asked under the lock that the end takes as well: nothing is made for a session or a key that is over.
         let is_over = || match (&key, caller.session()) {
             (PoolKey::Session(_), Some(session)) if session.is_over_for_more() => true,

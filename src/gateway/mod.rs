@@ -18,6 +18,7 @@ mod members;
 mod readiness;
 mod relay;
 mod scraping;
+mod secrets;
 mod server_meter;
 mod servers;
 #[cfg(test)]
@@ -42,6 +43,7 @@ use crate::access::{KeyRing, Unread};
 use crate::clock;
 use crate::pins::PinBook;
 use crate::registry::{CatalogCache, Registry, RegistryHandle};
+use crate::secrets::SecretBook;
 use crate::supervisor::{ServerHandle, ServerSpec, Supervisor};
 use crate::telemetry::metrics::Metrics;
 use crate::usage::Accounting;
@@ -128,6 +130,7 @@ struct Inner {
     metrics: Metrics,
     meters: Meters,
     pins: PinBook,
+    secrets: SecretBook,
     accounting: Accounting,
     audit: AuditHandle,
     acts: Acts,
@@ -150,6 +153,8 @@ pub struct Parts {
     pub pins: PinBook,
     /// Ring that the registry puts keys, members and plans on.
     pub keys: KeyRing,
+    /// What members have stored for their children.
+    pub secrets: SecretBook,
     /// Usage and quotas.
     pub accounting: Accounting,
     /// Record of who did what.
@@ -163,7 +168,9 @@ pub struct Parts {
 impl Gateway {
     /// Starts the registry on its thread and has the supervisor follow it.
     pub fn start(parts: Parts, settings: GatewaySettings) -> Result<Gateway, Error> {
-        let Parts { registry, applied, pins, keys, accounting, audit, supervisor, metrics } = parts;
+        let Parts { registry, applied, pins, keys, secrets, accounting, audit, supervisor, metrics } = parts;
+        let book = secrets.clone();
+        supervisor.directory().find_secrets_by(Box::new(move |member, name| book.get(member, name)));
         for (path, applied) in applied {
             audit.note(entry_of_file(&path, &applied, &registry.list()));
         }
@@ -185,6 +192,7 @@ impl Gateway {
             metrics,
             meters,
             pins,
+            secrets,
             accounting,
             audit,
             acts: Acts::default(),

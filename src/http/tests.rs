@@ -47,6 +47,7 @@ pub(super) fn every_error() -> Vec<Error> {
         Error::Overloaded { retry_after: wait },
         Error::TooManyPools { name: "x".into(), limit: 1 },
         Error::SecretMissing { name: "x".into(), secret: "TOKEN".into() },
+        Error::SecretNotFound,
         Error::ShuttingDown,
         RegistryError::AlreadyExists { name: "x".into() }.into(),
         RegistryError::InvalidDefinition {
@@ -148,6 +149,7 @@ fn is_listed(error: &Error) {
         | Error::Overloaded { .. }
         | Error::TooManyPools { .. }
         | Error::SecretMissing { .. }
+        | Error::SecretNotFound
         | Error::ShuttingDown
         | Error::Internal { .. } => {}
     }

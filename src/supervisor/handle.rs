@@ -587,7 +587,9 @@ impl ReplicaSet {
     /// Returns the replica that stands for the server: one that serves, otherwise one of the newest
     /// definition; `None` if there are none.
     fn representative(&self) -> Option<&ReplicaEntry> {
-        self.members.iter().min_by_key(|member| {
+        // One that has left says nothing of a server whose next one is about to come (`UpdateMode::StopFirst`).
+        let there = self.members.iter().filter(|member| member.status.state != State::Disabled);
+        there.min_by_key(|member| {
             let state = &member.status.state;
             (!state.serves(), Reverse(member.generation), rank(state), member.number)
         })
@@ -664,6 +666,17 @@ mod tests {
     fn handle() -> ServerHandle {
         let surroundings = Arc::<SharedHooks>::default();
         ServerHandle::new("mcp_1".into(), "s".into(), &Policy::default(), State::Starting, None, surroundings)
+    }
+
+    #[test]
+    fn a_replica_that_has_left_does_not_make_its_server_look_switched_off() {
+        let handle = handle();
+        handle.roster().members.push(member(1, 0, State::Ready));
+        handle.publish(1, |status| status.state = State::Stopping);
+        handle.publish(1, |status| status.state = State::Disabled);
+        assert_eq!(handle.status().state, State::Stopping);
+        handle.remove_replica(1, &State::Idle);
+        assert_eq!(handle.status().state, State::Idle);
     }
 
     #[test]

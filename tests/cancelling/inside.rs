@@ -18,6 +18,7 @@ use mcpvisor::pins::PinBook;
 use mcpvisor::process::{Host, HostSettings};
 use mcpvisor::query::{Agent, LlmSettings};
 use mcpvisor::registry::{Registry, Settings};
+use mcpvisor::secrets::SecretBook;
 use mcpvisor::store::{DataDir, DurableStore};
 use mcpvisor::supervisor::{StartLimits, Supervisor};
 use mcpvisor::telemetry::metrics::Metrics;
@@ -115,8 +116,18 @@ impl Inside {
             Accounting::open(store, keys.clone(), Retention::default(), backups).await.expect("usage");
         let calls = AuditSettings { calls: true, ..AuditSettings::default() };
         let audit = audit::open(data.path(), calls).expect("an audit");
-        let parts =
-            Parts { registry, applied: Vec::new(), pins, keys, accounting, audit, supervisor, metrics };
+        let secrets = SecretBook::open(data.path());
+        let parts = Parts {
+            registry,
+            applied: Vec::new(),
+            pins,
+            keys,
+            secrets,
+            accounting,
+            audit,
+            supervisor,
+            metrics,
+        };
         let gateway = Gateway::start(parts, limits).expect("a gateway");
         let (url, model) = model::start().await;
         // The same of places for questions.

@@ -1,11 +1,15 @@
 //! Children of a session or a principal of its own: who shares one, when it ends, and what reaches whom.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use serde_json::{Value, json};
 
 use crate::reloading::rewrite;
 use crate::revoking::{Made, make};
 use crate::support::ask::ask;
 use crate::support::gateway::{Gateway, INVOKE, TestGateway, fake, with};
+use crate::support::http::Reply;
 use crate::support::mcp::{LEGACY, Modern, Session, modern};
 use crate::support::processes::Process;
 use crate::support::{DEADLINE, wait_until};
@@ -323,4 +327,132 @@ async fn questions_of_several_principals_at_once_each_reach_their_own_client() {
         assert_eq!(other_work.last().await["id"], "w");
         gateway.stop().await;
     }
+}
+
+const OF_A: &str = "s3cret-of-a-4711";
+const OF_B: &str = "s3cret-of-b-0815";
+const LATER: &str = "s3cret-of-a-later";
+
+/// Every file below a directory that has one of these texts in it.
+fn files_with(directory: &Path, texts: &[&str]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).expect("a directory").filter_map(Result::ok) {
+        let path = entry.path();
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => found.extend(files_with(&path, texts)),
+            Ok(kind) if kind.is_file() => {
+                let content = fs::read(&path).unwrap_or_default();
+                let has = |text: &&str| content.windows(text.len()).any(|part| part == text.as_bytes());
+                found.extend(texts.iter().any(has).then_some(path));
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// A server that needs what its principal has stored.
+async fn with_secret() -> Gateway {
+    let mut definition = with(fake(&[]), json!({"isolation": "per-principal"}));
+    definition["env"] = json!({"TOKEN": "Bearer ${principal:TOKEN}", "OTHER": "x"});
+    let gateway = TestGateway::new().server("fake", definition).variable("MCPVISOR_LOG", "trace");
+    let gateway = gateway.start().await;
+    gateway.wait_state("fake", "idle").await;
+    gateway
+}
+
+async fn store(gateway: &Gateway, key: &str, path: &str, value: &str) -> Reply {
+    ask(gateway, "PUT", path).key(key).json(json!({"value": value}).to_string()).send().await
+}
+
+async fn token_of(gateway: &Gateway, key: &str) -> Reply {
+    let body = json!({"mcp_id": "fake", "tool": "env", "arguments": {}}).to_string();
+    ask(gateway, "POST", INVOKE).key(key).json(body).send().await
+}
+
+#[tokio::test]
+async fn what_a_member_stored_reaches_its_own_child_and_is_shown_nowhere() {
+    let mut gateway = with_secret().await;
+    let [first, second, other] = members(&gateway).await;
+    let path = "/v1/members/me/secrets/TOKEN";
+    let refused = token_of(&gateway, &first.text).await.expect(409)["error"].clone();
+    assert_eq!(
+        (&refused["code"], &refused["details"]["secret"]),
+        (&json!("secret_missing"), &json!("TOKEN"))
+    );
+    let text = refused["message"].as_str().expect("a text");
+    assert!(
+        text.contains("your secret 'TOKEN'") && text.contains("PUT /v1/members/me/secrets/TOKEN"),
+        "{text}"
+    );
+    store(&gateway, &first.text, path, OF_A).await.expect(200);
+    store(&gateway, &other.text, path, OF_B).await.expect(200);
+    for (key, secret) in [(&first, OF_A), (&second, OF_A), (&other, OF_B)] {
+        let told = token_of(&gateway, &key.text).await.expect(200)["data"]["result"].clone();
+        assert_eq!(told["TOKEN"], format!("Bearer {secret}"));
+    }
+    // A list of tools is there for whoever may use the server, from whichever child.
+    let listed = modern(&gateway, "fake").ask("tools/list", json!({})).result().await;
+    assert!(listed["tools"].as_array().is_some_and(|tools| !tools.is_empty()));
+    let told = ask(&gateway, "GET", "/v1/members/me/secrets").key(&second.text).send().await.expect(200);
+    assert_eq!(told["data"], json!([{"member_id": "user_a", "name": "TOKEN"}]));
+    // Another value takes the earlier child's place, and none ends it.
+    let before = of_key(&gateway, &first.text).await;
+    store(&gateway, gateway.key(), "/v1/members/user_a/secrets/TOKEN", LATER).await.expect(200);
+    gone(before).await;
+    let told = token_of(&gateway, &first.text).await.expect(200)["data"]["result"].clone();
+    assert_eq!(told["TOKEN"], format!("Bearer {LATER}"));
+    let theirs = of_key(&gateway, &other.text).await;
+    ask(&gateway, "DELETE", path).key(&other.text).send().await.expect(200);
+    gone(theirs).await;
+    token_of(&gateway, &other.text).await.expect(409);
+    ask(&gateway, "DELETE", path).key(&other.text).send().await.expect(404);
+    gateway.post("/api/config/export", &json!({"filepath": "out.json"})).await.expect(200);
+    let audit = gateway.get("/v1/audit/export").await.text();
+    assert!(audit.contains("secret.put") && audit.contains("me/TOKEN"), "{audit}");
+    let all = [OF_A, OF_B, LATER];
+    assert!(!all.iter().any(|secret| audit.contains(secret)));
+    assert!(gateway.terminate().await.success());
+    assert_eq!(files_with(gateway.data(), &all), Vec::<PathBuf>::new());
+    let output = gateway.output();
+    assert!(output.contains("TRACE") && !all.iter().any(|secret| output.contains(secret)));
+    gateway.restart().await;
+    let told = token_of(&gateway, &first.text).await.expect(200)["data"]["result"].clone();
+    assert_eq!(told["TOKEN"], format!("Bearer {LATER}"), "it outlives the daemon");
+    // A member that is made anew has nothing of the earlier one.
+    gateway.delete("/v1/organization/members/user_a").await.expect(200);
+    let anew = make(&gateway, json!({"name": "a", "member": {"id": "user_a"}})).await;
+    token_of(&gateway, &anew.text).await.expect(409);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn secrets_are_for_their_member_and_administrators_and_for_isolated_ones() {
+    let gateway = with_secret().await;
+    let [first, _, other] = members(&gateway).await;
+    let theirs = "/v1/members/user_b/secrets/TOKEN";
+    store(&gateway, &first.text, theirs, "x").await.expect(403);
+    ask(&gateway, "DELETE", theirs).key(&first.text).send().await.expect(403);
+    ask(&gateway, "GET", "/v1/members/user_b/secrets").key(&first.text).send().await.expect(403);
+    store(&gateway, &other.text, theirs, "x").await.expect(200);
+    let admin = make(&gateway, json!({"name": "c", "member": {"id": "user_c", "role": "admin"}})).await;
+    store(&gateway, &admin.text, theirs, "y").await.expect(200);
+    let owner = gateway.get("/v1/organization/members?role=owner").await.expect(200)["data"][0]["id"].clone();
+    let of_owner = format!("/v1/members/{}/secrets/TOKEN", owner.as_str().expect("an id"));
+    store(&gateway, &admin.text, &of_owner, "x").await.expect(403);
+    store(&gateway, &admin.text, "/v1/members/nobody/secrets/TOKEN", "x").await.expect(404);
+    let refused = store(&gateway, &other.text, "/v1/members/me/secrets/A-B", "x").await.expect(422);
+    assert!(refused["error"]["details"]["name"].is_string(), "{refused}");
+    let long = store(&gateway, &other.text, theirs, &"x".repeat(8 * 1024 + 1)).await.expect(422);
+    assert!(long["error"]["details"]["value"].is_string(), "{long}");
+    // A definition that needs one where all share a child is refused, with the reason.
+    let mut shared = gateway.marked(fake(&[]));
+    (shared["name"], shared["env"]["TOKEN"]) = (json!("shared"), json!("${principal:TOKEN}"));
+    let refused = gateway.post("/api/servers", &shared).await.expect(400);
+    let text = refused["error"].as_str().expect("a text");
+    assert!(
+        text.starts_with("env.TOKEN refers to ${principal:TOKEN}") && text.contains("per-principal"),
+        "{text}"
+    );
+    gateway.stop().await;
 }

@@ -309,6 +309,7 @@ impl Fault {
             | Error::Overloaded { .. }
             | Error::TooManyPools { .. }
             | Error::SecretMissing { .. }
+            | Error::SecretNotFound
             | Error::ShuttingDown => answer(INTERNAL_ERROR, text).retry(retry_after),
         }
     }

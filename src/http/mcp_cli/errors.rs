@@ -205,7 +205,9 @@ impl From<Error> for ApiError {
             Error::Registry(error) => error.into(),
             Error::Usage(error) => error.into(),
             Error::Audit(error) => error.into(),
-            Error::ToolNotFound { .. } | Error::ResourceNotFound { .. } => failure(StatusCode::NOT_FOUND),
+            Error::ToolNotFound { .. } | Error::ResourceNotFound { .. } | Error::SecretNotFound => {
+                failure(StatusCode::NOT_FOUND)
+            }
             Error::ServerNotPermitted { .. } | Error::ToolNotPermitted { .. } => {
                 failure(StatusCode::FORBIDDEN)
             }
@@ -508,6 +510,7 @@ mod tests {
                     "secret_missing",
                 ),
             ),
+            ("secret_not_found", 404, plain("Secret not found")),
             ("shutting_down", 503, coded("The gateway is shutting down", "service_unavailable")),
             ("already_exists", 409, plain("Server 'x' already exists")),
             (

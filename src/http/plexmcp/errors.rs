@@ -338,6 +338,7 @@ mod tests {
             ("overloaded", 503, "service_unavailable"),
             ("too_many_pools", 503, "service_unavailable"),
             ("secret_missing", 409, "secret_missing"),
+            ("secret_not_found", 404, "not_found"),
             ("shutting_down", 503, "service_unavailable"),
             ("already_exists", 409, "already_exists"),
             ("invalid_definition", 422, "validation_error"),

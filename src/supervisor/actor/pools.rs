@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use ractor::ActorRef;
-
 use super::super::policy::Isolation;
 use super::super::shared_hooks::FleetId;
-use super::{Server, SupervisorMsg, SupervisorState};
+use super::{ActorRef, Server, SupervisorMsg, SupervisorState};
 use crate::child::PoolKey;
 
 impl SupervisorState {

@@ -80,6 +80,7 @@ impl From<Error> for ApiError {
             Error::SecretMissing { secret, .. } => {
                 ApiError::new(StatusCode::CONFLICT, "secret_missing", text).with(&json!({"secret": secret}))
             }
+            Error::SecretNotFound => ApiError::new(StatusCode::NOT_FOUND, "not_found", text),
             Error::ShuttingDown => unavailable(text),
             Error::Internal { .. } => ApiError::defect(text),
         }

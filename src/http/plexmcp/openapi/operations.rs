@@ -25,10 +25,11 @@ const TAGS: [(&str, &str); 7] = [
 const PATH_PARAMETERS: [(&str, &str, &str); 2] = [
     (
         "id",
-        "Id; of an MCP also its exact name, and of a key also `self`, which is the key that is sent",
+        "Id; of an MCP also its exact name, of a key also `self`, which is the key that is sent, and before `secrets` also `me`, which is \
+         the member whose key is sent",
         "demo",
     ),
-    ("name", "Name of the plan", "partner"),
+    ("name", "Name of the plan or of the secret", "partner"),
 ];
 
 /// Answers of errors. `docs/http-api.md`, P2 has all codes.
