@@ -60,6 +60,9 @@ pub mod pins;
 pub mod registry;
 
 #[forbid(unsafe_code)]
+pub mod secrets;
+
+#[forbid(unsafe_code)]
 pub mod gateway;
 
 #[forbid(unsafe_code)]

@@ -102,5 +102,5 @@ fn keyless(tenancy: &Tenancy, id: &str, name: &str, slot: Option<Arc<Slot>>) -> 
     let (limits, slot) = (KeyLimits::default(), slot.unwrap_or_default());
     let entry = Arc::new(Entry { record, account: Some(account.clone()), limits, bucket: None });
     slot.set(Some(entry.clone()));
-    Principal { slot, hash: entry.record.hash, ends_at: None, entry, account }
+    Principal { slot, hash: entry.record.hash, ends_at: None, entry, account, session: None }
 }

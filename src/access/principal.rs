@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::account::Account;
+use super::client_session::ClientSession;
 use super::key::Hash;
 use super::limits::KeyLimits;
 use super::permissions::Permissions;
@@ -29,6 +30,8 @@ pub struct Principal {
     /// The entry at the time the key was presented; see [`Principal::again`].
     pub(super) entry: Arc<Entry>,
     pub(super) account: Arc<Account>,
+    /// Session of an MCP client that it calls in; `None` for every other caller.
+    pub(super) session: Option<Arc<ClientSession>>,
 }
 
 impl Principal {
@@ -40,6 +43,16 @@ impl Principal {
     /// Returns the member that owns the key.
     pub fn member(&self) -> &Member {
         &self.account.member
+    }
+
+    /// Returns the principal as it calls in a session of an MCP client.
+    pub fn in_session(&self, session: &Arc<ClientSession>) -> Principal {
+        Principal { session: Some(session.clone()), ..self.clone() }
+    }
+
+    /// Returns the session of an MCP client that it calls in; `None` for every other caller.
+    pub fn session(&self) -> Option<&Arc<ClientSession>> {
+        self.session.as_ref()
     }
 
     /// Returns the role that the key acts with.

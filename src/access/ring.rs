@@ -157,7 +157,7 @@ impl KeyRing {
         };
         note(&slot.last_used, now);
         note(&account.last_active, now);
-        Ok(Principal { slot: slot.clone(), hash, ends_at, entry, account })
+        Ok(Principal { slot: slot.clone(), hash, ends_at, entry, account, session: None })
     }
 
     /// Returns the principal of a caller without a key that the kernel identifies as the daemon's own user:

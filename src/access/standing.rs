@@ -22,8 +22,8 @@ impl Principal {
         let ends_at = entry.record.end_of(&self.hash, now).map_err(|_| CredentialError::Revoked)?;
         match (entry.record.status(now), &entry.account) {
             (KeyStatus::Active, Some(account)) => {
-                let account = account.clone();
-                Ok(Principal { slot: self.slot.clone(), hash: self.hash, ends_at, entry, account })
+                let (account, session) = (account.clone(), self.session.clone());
+                Ok(Principal { slot: self.slot.clone(), hash: self.hash, ends_at, entry, account, session })
             }
             (KeyStatus::Expired, Some(_)) => Err(CredentialError::Expired),
             (KeyStatus::Revoked, _) | (_, None) => Err(CredentialError::Revoked),

@@ -40,6 +40,7 @@ use crate::pins::PinBook;
 use crate::process::{self, Footprint, Host, HostSettings};
 use crate::query::Agent;
 use crate::registry::{Applied, OpenError, Registry, Settings};
+use crate::secrets::SecretBook;
 use crate::signals::{DaemonRequest, Signals, Stop};
 use crate::store::{ClockFile, DurableStore, Store, StoreError};
 use crate::supervisor::Supervisor;
@@ -359,7 +360,13 @@ async fn start_gateway(
     host: &Host,
 ) -> Result<(Gateway, JoinHandle<()>), StartupError> {
     let internal = |error: &dyn std::fmt::Display| StartupError(Exit::Internal, error.to_string());
-    let Opened { registry, keys, pins, store, applied } = opened;
+    let Opened { mut registry, keys, pins, store, applied } = opened;
+    let secrets = SecretBook::open(&config.data_dir);
+    // A backup that stands in for the store may lack members.
+    if !registry.stands_in() {
+        let tenancy = keys.tenancy();
+        secrets.keep_only(|member| tenancy.member(member).is_some());
+    }
     let (supervisor, supervised) =
         Supervisor::start(host.clone(), config.starts).await.map_err(|error| internal(&error))?;
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), &State::NAMES, process_sample)
@@ -370,7 +377,8 @@ async fn start_gateway(
         .map_err(|error| internal(&error))?;
     let audit = audit::open(&config.data_dir, config.audit).map_err(|error| internal(&error))?;
     let groups = config.groups.clone();
-    let parts = Parts { registry, applied, groups, pins, keys, accounting, audit, supervisor, metrics };
+    let parts =
+        Parts { registry, applied, groups, pins, keys, secrets, accounting, audit, supervisor, metrics };
     let gateway = Gateway::start(parts, config.gateway).map_err(|error| internal(&error))?;
     gateway.tell_of_missing(&config.groups);
     Ok((gateway, supervised))

@@ -11,10 +11,11 @@ use tokio::task::AbortHandle;
 use super::call::Link;
 use super::catalog::CatalogSlot;
 use super::counters::Counters;
+use super::exchange::Sharing;
 use super::handshake::{self, HandshakeOutcome, Opening};
 use super::interest::Interests;
 use super::log::{ServerLog, Words};
-use super::notices::{Notices, Notification};
+use super::notices::Notices;
 use super::probe::{self, Activity, MISSES, ProbeResult, ProbeSettings, StartView};
 use super::refresh::{self, Company, ListChanges};
 use super::request::HandshakeError;
@@ -64,6 +65,8 @@ pub struct ChildArgs {
     pub counters: Arc<Counters>,
     /// Channel for notifications that belong to no call, shared by all children of the server.
     pub notices: Notices,
+    /// Who shares the child.
+    pub sharing: Sharing,
     /// What clients want to hear of the child beside answers.
     pub interests: Arc<Interests>,
     /// What the child is told that its client can be asked.
@@ -305,6 +308,7 @@ impl ChildState {
             counters: self.args.counters.clone(),
             log: self.args.log.clone(),
             incarnation: self.args.incarnation,
+            sharing: self.args.sharing,
             activity: activity.clone(),
             max_frame: self.args.max_frame,
         };
@@ -368,7 +372,7 @@ impl ChildState {
                 let (notices, incarnation) = (self.args.notices.clone(), self.args.incarnation);
                 // The child before may have had other lists. Those of the first child are told where they take a place.
                 for list in introduced.catalog.differs_from(&before).filter(|_| before.is_loaded()) {
-                    notices.send(Notification { incarnation, method: list.into(), params: None });
+                    notices.send(incarnation, list.into(), None);
                 }
                 let company = refresh::keep_company(Company {
                     link: link.clone(),
@@ -376,7 +380,7 @@ impl ChildState {
                     changed: running.lists_changed.clone(),
                     catalog: self.args.catalog.clone(),
                     tell: Box::new(move |list| {
-                        notices.send(Notification { incarnation, method: list.into(), params: None });
+                        notices.send(incarnation, list.into(), None);
                     }),
                     interests: self.args.interests.clone(),
                     activity: running.activity.clone(),

@@ -27,6 +27,7 @@ fn args(marked: &Marked, report: impl Fn(Report) + Send + Sync + 'static) -> Chi
             command: "sh".to_owned(),
             args: vec!["-c".to_owned(), TREE.to_owned()],
             env: Vec::new(),
+            secrets: Vec::new(),
             cwd: None,
             limits: Limits::default(),
             sandbox: None,
@@ -45,6 +46,7 @@ fn args(marked: &Marked, report: impl Fn(Report) + Send + Sync + 'static) -> Chi
         counters: Arc::default(),
         notices: Notices::new("tree".into(), NoticesOfAll::default()),
         interests: Arc::default(),
+        sharing: Sharing::All,
         declared: Declared { elicitation: false, sampling: false, roots: false },
         report: Box::new(report),
     }

@@ -169,6 +169,15 @@ impl Unfinished {
     }
 }
 
+/// Callers that share a child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// Any.
+    All,
+    /// Only those of one session or one principal: whatever the child says is for them, whichever request it is about.
+    OnePrincipal,
+}
+
 /// Clients that a request which a child pushes may be meant for.
 pub(super) enum Addressee<'a> {
     /// No request that may lead to one is under way.
@@ -187,7 +196,13 @@ pub(super) enum Addressee<'a> {
 pub(super) fn reader_of_logs<'a>(
     under_way: impl Iterator<Item = (u64, &'a str, Option<&'a Exchange>)>,
     unfinished: &Unfinished,
+    sharing: Sharing,
 ) -> Option<&'a Exchange> {
+    if sharing == Sharing::OnePrincipal {
+        let readers = under_way.filter_map(|(id, _, exchange)| Some((id, exchange?)));
+        let readers = readers.filter(|(_, exchange)| exchange.wants_logs());
+        return readers.max_by_key(|(id, _)| *id).map(|(_, exchange)| exchange);
+    }
     let (mut working, mut awaited) = (None, Candidates::default());
     for (id, _, exchange) in under_way.filter(|(_, asked, exchange)| exchange.is_some() || may_ask(asked)) {
         match exchange.and_then(|exchange| exchange.client.as_ref()) {
@@ -206,10 +221,12 @@ pub(super) fn reader_of_logs<'a>(
 
 /// Returns whom a pushed request is for, given the requests that the child has, with their ids: the only client that it is
 /// at work for. Where it waits for some clients and is at work for one of the same principal, it is that one's: a request
-/// that waits for an answer rarely asks for a second one, and who forgot a question must not end all later ones.
+/// that waits for an answer rarely asks for a second one, and who forgot a question must not end all later ones. Where all
+/// are of one principal, it is the client's that was at work last.
 pub(super) fn addressee<'a>(
     under_way: impl Iterator<Item = (u64, &'a str, Option<&'a Exchange>)>,
     unfinished: &Unfinished,
+    sharing: Sharing,
 ) -> Addressee<'a> {
     let (mut working, mut awaited) = (Candidates::default(), Candidates::default());
     let mut mute = false;
@@ -227,6 +244,9 @@ pub(super) fn addressee<'a>(
     let Some((_, port)) = found.newest else {
         return if mute || unfinished.has_another(None) { Addressee::Mute } else { Addressee::Nobody };
     };
+    if sharing == Sharing::OnePrincipal {
+        return Addressee::One(port);
+    }
     let is_alone = !found.several && others.is_none_or(|others| others.are_of(port.principal()));
     match is_alone && !mute && !unfinished.has_another(Some(port.principal())) {
         true => Addressee::One(port),
@@ -305,7 +325,11 @@ mod tests {
     }
 
     fn whom(under_way: &[(u64, &str, Option<&Exchange>)]) -> String {
-        match addressee(under_way.iter().copied(), &Unfinished::default()) {
+        whom_in(Sharing::All, under_way)
+    }
+
+    fn whom_in(sharing: Sharing, under_way: &[(u64, &str, Option<&Exchange>)]) -> String {
+        match addressee(under_way.iter().copied(), &Unfinished::default(), sharing) {
             Addressee::Nobody => "nobody".to_owned(),
             Addressee::Mute => "mute".to_owned(),
             Addressee::One(port) => port.client().to_string(),
@@ -331,6 +355,22 @@ mod tests {
     }
 
     #[test]
+    fn a_child_of_one_principal_always_finds_a_client_to_ask() {
+        let whom = |under_way: &[(u64, &str, Option<&Exchange>)]| whom_in(Sharing::OnePrincipal, under_way);
+        let (one, waits) = (as_principal(1, "a", false), as_principal(2, "a", true));
+        let (newer, call) = (as_principal(3, "a", false), method::TOOLS_CALL);
+        assert_eq!(whom(&[(8, call, Some(&newer)), (3, call, Some(&one)), (4, call, None)]), "3");
+        assert_eq!(whom(&[(3, call, Some(&one)), (5, call, Some(&waits))]), "1", "at work, not waiting");
+        assert_eq!(whom(&[(5, call, Some(&waits))]), "2");
+        assert_eq!((whom(&[(5, call, None)]).as_str(), whom(&[]).as_str()), ("mute", "nobody"));
+        let (logs, _events) = Exchange::with_events(true);
+        let under_way = [(1, call, Some(&logs)), (2, call, Some(&one)), (3, call, None)];
+        let reader =
+            |sharing| reader_of_logs(under_way.iter().copied(), &Unfinished::default(), sharing).is_some();
+        assert!(reader(Sharing::OnePrincipal) && !reader(Sharing::All));
+    }
+
+    #[test]
     fn a_forgotten_question_holds_up_nobody_of_its_principal_and_no_other_sees() {
         let call = method::TOOLS_CALL;
         let (waits, also) = (as_principal(1, "a", true), as_principal(2, "a", true));
@@ -350,14 +390,17 @@ mod tests {
     #[test]
     fn what_may_be_about_a_request_that_was_given_up_goes_to_no_other_client() {
         let (one, now, call) = (of(1), Instant::now(), method::TOOLS_CALL);
-        let whom = |unfinished: &Unfinished| match addressee([(9, call, Some(&one))].into_iter(), unfinished)
-        {
+        let whom = |unfinished: &Unfinished| match addressee(
+            [(9, call, Some(&one))].into_iter(),
+            unfinished,
+            Sharing::All,
+        ) {
             Addressee::One(port) => Some(port.client()),
             _ => None,
         };
         let (mut unfinished, logs) = (Unfinished::default(), Exchange::with_events(true));
         let is_read = |unfinished: &Unfinished| {
-            reader_of_logs([(9, call, Some(&logs.0))].into_iter(), unfinished).is_some()
+            reader_of_logs([(9, call, Some(&logs.0))].into_iter(), unfinished, Sharing::All).is_some()
         };
         unfinished.add(1, method::PING, None, now);
         assert!(whom(&unfinished) == Some(1) && is_read(&unfinished), "a probe asks nobody");
@@ -387,7 +430,7 @@ mod tests {
         let (logs, _logs) = Exchange::with_events(true);
         let (progress, _progress) = Exchange::with_events(false);
         let is_read = |under_way: &[(u64, &str, Option<&Exchange>)]| {
-            reader_of_logs(under_way.iter().copied(), &Unfinished::default()).is_some()
+            reader_of_logs(under_way.iter().copied(), &Unfinished::default(), Sharing::All).is_some()
         };
         let call = method::TOOLS_CALL;
         assert!(is_read(&[(1, method::PING, None), (2, call, Some(&logs))]));

@@ -114,6 +114,11 @@ impl Interests {
         self.wanted.send_replace(sum);
     }
 
+    /// Reports whether updates of any resource are wanted.
+    pub fn has_resources(&self) -> bool {
+        !self.wanted.borrow().resources.is_empty()
+    }
+
     /// Subscribes to the sum of the wishes, for a child.
     pub(super) fn wanted(&self) -> watch::Receiver<Wishes> {
         self.wanted.subscribe()

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch;
 
+use super::notices::PoolKey;
 use crate::clock;
 use crate::text::{is_invisible, is_presentation};
 
@@ -60,6 +61,8 @@ pub struct LogLine {
     pub at: SystemTime,
     /// Number of the run that wrote it.
     pub incarnation: u64,
+    /// Pool of the child that wrote it, in words (`session 7`); `None` for a child that all share.
+    pub pool: Option<Arc<str>>,
     /// Stream the line was read from.
     pub stream: Stream,
     /// Text of the line, printable, without its line end.
@@ -93,7 +96,11 @@ impl Words {
 
 /// The last lines of a server's log. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct ServerLog(Arc<Inner>);
+pub struct ServerLog {
+    inner: Arc<Inner>,
+    /// Pool of the children that write here; `None` for those that all share.
+    pool: Option<Arc<str>>,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -105,13 +112,18 @@ struct Inner {
 impl Default for ServerLog {
     fn default() -> Self {
         let ring = Mutex::new(Ring::new(Instant::now()));
-        ServerLog(Arc::new(Inner { ring, newest: watch::Sender::new(0) }))
+        ServerLog { inner: Arc::new(Inner { ring, newest: watch::Sender::new(0) }), pool: None }
     }
 }
 
 impl ServerLog {
+    /// Returns the same log for the children of a pool, whose lines are marked with it.
+    pub fn of_pool(&self, pool: &PoolKey) -> ServerLog {
+        ServerLog { inner: self.inner.clone(), pool: Some(pool.to_string().into()) }
+    }
+
     fn ring(&self) -> MutexGuard<'_, Ring> {
-        self.0.ring.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the newest `count` lines, newest last.
@@ -133,7 +145,7 @@ impl ServerLog {
 
     /// Subscribes to the number of the newest line; 0 before the first.
     pub fn watch(&self) -> watch::Receiver<u64> {
-        self.0.newest.subscribe()
+        self.inner.newest.subscribe()
     }
 
     /// Returns the kept lines of one child besides its messages.
@@ -189,11 +201,11 @@ impl ServerLog {
     /// Keeps a line unless the rate is exceeded; reports whether it did.
     pub(super) fn push(&self, incarnation: u64, stream: Stream, text: &str) -> bool {
         let mut ring = self.ring();
-        let kept = ring.offer(incarnation, stream, text, Instant::now());
+        let kept = ring.offer(Writer { incarnation, pool: self.pool.as_ref() }, stream, text, Instant::now());
         let last = ring.last;
         drop(ring);
         if kept {
-            self.0.newest.send_replace(last);
+            self.inner.newest.send_replace(last);
         }
         kept
     }
@@ -222,6 +234,13 @@ fn is_of_probe(line: &str) -> bool {
     line.contains("server/discover") || line.contains("validation error")
 }
 
+/// Child that a line is of.
+#[derive(Clone, Copy)]
+struct Writer<'a> {
+    incarnation: u64,
+    pool: Option<&'a Arc<str>>,
+}
+
 #[derive(Debug)]
 struct Ring {
     lines: VecDeque<Arc<LogLine>>,
@@ -241,18 +260,18 @@ impl Ring {
         Ring { lines, heads, bytes: 0, last: 0, budget, left_out: 0, noted: now }
     }
 
-    fn offer(&mut self, incarnation: u64, stream: Stream, text: &str, now: Instant) -> bool {
+    fn offer(&mut self, writer: Writer<'_>, stream: Stream, text: &str, now: Instant) -> bool {
         if !self.budget.spend(now) {
             self.left_out += 1;
             return false;
         }
         if self.left_out > 0 && now.duration_since(self.noted) >= NOTE_EVERY {
             let note = format!("{} lines left out: more than {RATE} a second", self.left_out);
-            self.push(incarnation, Stream::Gateway, note);
+            self.push(Writer { pool: None, ..writer }, Stream::Gateway, note);
             (self.left_out, self.noted) = (0, now);
         }
-        self.push(incarnation, stream, text.to_owned());
-        self.keep_first(incarnation, stream, text);
+        self.push(writer, stream, text.to_owned());
+        self.keep_first(writer.incarnation, stream, text);
         true
     }
 
@@ -274,9 +293,16 @@ impl Ring {
         }
     }
 
-    fn push(&mut self, incarnation: u64, stream: Stream, text: String) {
+    fn push(&mut self, writer: Writer<'_>, stream: Stream, text: String) {
         self.last += 1;
-        let line = LogLine { number: self.last, at: clock::wall_clock(), incarnation, stream, text };
+        let line = LogLine {
+            number: self.last,
+            at: clock::wall_clock(),
+            incarnation: writer.incarnation,
+            pool: writer.pool.cloned(),
+            stream,
+            text,
+        };
         self.bytes += cost(&line);
         self.lines.push_back(Arc::new(line));
         while self.bytes > RING_BYTES {
@@ -374,7 +400,12 @@ mod tests {
         let mut ring = Ring::new(start);
         for n in 0..10_000u32 {
             let now = start + Duration::from_millis(u64::from(n) * 20);
-            assert!(ring.offer(1, Stream::Stderr, &format!("{n:>100}"), now));
+            assert!(ring.offer(
+                Writer { incarnation: 1, pool: None },
+                Stream::Stderr,
+                &format!("{n:>100}"),
+                now
+            ));
         }
         assert!(ring.lines.iter().map(|line| cost(line)).sum::<usize>() <= RING_BYTES);
         assert!(ring.lines.back().is_some_and(|line| line.text.ends_with("9999") && line.number == 10_000));
@@ -405,7 +436,12 @@ mod tests {
         for line in lines(5, 100) {
             log.push(1, Stream::Stderr, &line);
         }
-        assert!(log.push(1, Stream::Stdout, "no message") && log.push(2, Stream::Stderr, "another child"));
+        let of_pool = log.of_pool(&PoolKey::Session(7));
+        assert!(
+            log.push(1, Stream::Stdout, "no message") && of_pool.push(2, Stream::Stderr, "another child")
+        );
+        let pools: Vec<Option<Arc<str>>> = log.tail(2).iter().map(|line| line.pool.clone()).collect();
+        assert_eq!(pools, [None, Some("session 7".into())]);
         let words = log.words_of(1);
         assert_eq!((words.first().to_vec(), &words.last), (lines(0, 20), &lines(80, 100)));
         assert_eq!(words.stderr().count(), 40);
@@ -436,7 +472,7 @@ mod tests {
         let mut kept = 0;
         for ms in 0..10_000u64 {
             let now = start + Duration::from_millis(ms);
-            kept += u64::from(ring.offer(1, Stream::Stderr, "x", now));
+            kept += u64::from(ring.offer(Writer { incarnation: 1, pool: None }, Stream::Stderr, "x", now));
         }
         let allowed = u64::from(BURST) + 10 * u64::from(RATE);
         assert!((allowed - 2..=allowed + 1).contains(&kept), "{kept}");

@@ -1,6 +1,7 @@
 //! Notifications of a server's children that belong to no call, for whoever follows this server, and for whoever follows
 //! all of them.
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,11 +12,31 @@ const MAX_NOTICES: usize = 64;
 /// The same for those who follow all servers.
 const MAX_OF_ALL: usize = 1024;
 
+/// Owner of a pool of children: whoever shares them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum PoolKey {
+    /// Session of an MCP client, by the number that no other session of this run has.
+    Session(u64),
+    /// Member, by its id.
+    Principal(Arc<str>),
+}
+
+impl fmt::Display for PoolKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PoolKey::Session(number) => write!(f, "session {number}"),
+            PoolKey::Principal(member) => write!(f, "principal {member}"),
+        }
+    }
+}
+
 /// A notification of the child that does not belong to one call.
 #[derive(Debug, Clone)]
 pub struct Notification {
     /// Number of the run that sent it.
     pub incarnation: u64,
+    /// Pool of the child, whose owner alone it concerns; `None` for a child that all share.
+    pub pool: Option<PoolKey>,
     /// Name of the method.
     pub method: Arc<str>,
     /// The `params`, raw JSON; `None` if there are none or they exceed 64 KiB.
@@ -45,12 +66,19 @@ pub struct Notices {
     server: Arc<str>,
     own: broadcast::Sender<Notification>,
     all: NoticesOfAll,
+    /// Pool of the children that send here; `None` for those that all share.
+    pool: Option<PoolKey>,
 }
 
 impl Notices {
     /// Creates the channel of the server with this id.
     pub fn new(server: Arc<str>, all: NoticesOfAll) -> Notices {
-        Notices { server, own: broadcast::Sender::new(MAX_NOTICES), all }
+        Notices { server, own: broadcast::Sender::new(MAX_NOTICES), all, pool: None }
+    }
+
+    /// Returns the same channel for the children of a pool.
+    pub fn of_pool(&self, pool: PoolKey) -> Notices {
+        Notices { pool: Some(pool), ..self.clone() }
     }
 
     /// Subscribes to what the server announces, now and later. A receiver that falls behind by 64 of them loses the oldest,
@@ -64,8 +92,9 @@ impl Notices {
         self.own.receiver_count() == 0 && self.all.0.receiver_count() == 0
     }
 
-    /// Sends a notification. Who has subscribed may leave at any time.
-    pub fn send(&self, notice: Notification) {
+    /// Sends a notification of the run with this number. Who has subscribed may leave at any time.
+    pub fn send(&self, incarnation: u64, method: Arc<str>, params: Option<Bytes>) {
+        let notice = Notification { incarnation, pool: self.pool.clone(), method, params };
         if self.all.0.receiver_count() > 0 {
             let _ = self.all.0.send((self.server.clone(), notice.clone()));
         }
@@ -83,12 +112,13 @@ mod tests {
         let (one, other) = (Notices::new("a".into(), all.clone()), Notices::new("b".into(), all.clone()));
         assert!(one.are_unheard());
         let (mut of_one, mut of_all) = (one.subscribe(), all.subscribe());
-        let notice = |incarnation| Notification { incarnation, method: "m".into(), params: None };
-        one.send(notice(1));
-        other.send(notice(2));
+        one.send(1, "m".into(), None);
+        other.send(2, "m".into(), None);
         assert_eq!(of_one.recv().await.map(|notice| notice.incarnation), Ok(1));
         let told = (of_all.recv().await.expect("one"), of_all.recv().await.expect("two"));
         assert_eq!((&*told.0.0, &*told.1.0, told.1.1.incarnation), ("a", "b", 2));
         assert!(of_one.try_recv().is_err() && !other.are_unheard());
+        one.of_pool(PoolKey::Session(7)).send(3, "m".into(), None);
+        assert_eq!(of_one.recv().await.expect("one").pool, Some(PoolKey::Session(7)));
     }
 }

@@ -17,11 +17,11 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use super::call::{Outcome, Submitted, Unsent};
 use super::counters::Counters;
 use super::exchange::{
-    Addressee, Disposition, Event, Exchange, PushedRequest, Unfinished, addressee, reader_of_logs,
+    Addressee, Disposition, Event, Exchange, PushedRequest, Sharing, Unfinished, addressee, reader_of_logs,
 };
 use super::log::{ServerLog, Stream, printable};
 use super::noise::Noise;
-use super::notices::{Notices, Notification};
+use super::notices::Notices;
 use super::parked::Parked;
 use super::pending::Pending;
 use super::probe::Activity;
@@ -86,6 +86,8 @@ pub(super) struct WireConfig {
     pub(super) counters: Arc<Counters>,
     pub(super) log: ServerLog,
     pub(super) incarnation: u64,
+    /// Who shares the child.
+    pub(super) sharing: Sharing,
     pub(super) activity: Arc<Activity>,
     pub(super) max_frame: usize,
 }
@@ -123,6 +125,7 @@ struct Wire {
     counters: Arc<Counters>,
     log: ServerLog,
     incarnation: u64,
+    sharing: Sharing,
     pending: Pending<Waiter>,
     /// Ids of abandoned openings: a server that was opened both ways answers both.
     openings_over: Vec<u64>,
@@ -253,6 +256,7 @@ impl Wire {
             counters: wiring.counters,
             log: wiring.log,
             incarnation: wiring.incarnation,
+            sharing: wiring.sharing,
             pending: Pending::default(),
             openings_over: Vec::new(),
             backlog: VecDeque::new(),
@@ -435,8 +439,7 @@ impl Wire {
         // Copied: a slice would keep the whole read buffer until the receivers have read it.
         let params = params.filter(|params| params.len() <= MAX_NOTICE);
         let params = params.map(|params| Bytes::copy_from_slice(&params));
-        let notice = Notification { incarnation: self.incarnation, method: name.into(), params };
-        self.notices.send(notice);
+        self.notices.send(self.incarnation, name.into(), params);
     }
 
     fn take_progress(&mut self, params: Option<&[u8]>) {
@@ -484,7 +487,7 @@ impl Wire {
             self.counters.left_out();
         }
         self.unfinished.forget(Instant::now());
-        let reader = reader_of_logs(self.under_way(), &self.unfinished);
+        let reader = reader_of_logs(self.under_way(), &self.unfinished, self.sharing);
         if reader.is_some_and(|exchange| !exchange.tell(Event::Log, params)) {
             self.counters.dropped_notice();
         }
@@ -503,7 +506,7 @@ impl Wire {
         }
         let refused = |reason: &'static str| Disposition::Answer(Answer::Error(-32603, reason.into()));
         self.unfinished.forget(Instant::now());
-        let disposition = match addressee(self.under_way(), &self.unfinished) {
+        let disposition = match addressee(self.under_way(), &self.unfinished, self.sharing) {
             Addressee::Nobody | Addressee::Mute => Disposition::Answer(mcp::answer(&asked)),
             Addressee::Several => refused(
                 "requests of several clients are under way, and nothing says which of them this is for",

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 
 use super::call::{Call, Link, Outcome};
 use super::counters::Counters;
-use super::exchange::{ClientPort, Disposition, Event, Exchange, PushedRequest};
+use super::exchange::{ClientPort, Disposition, Event, Exchange, PushedRequest, Sharing};
 use super::log::ServerLog;
 use super::notices::{Notices, NoticesOfAll, Notification};
 use super::pending::Limits;
@@ -48,6 +48,7 @@ impl Played {
             counters: Arc::new(Counters::default()),
             log: ServerLog::default(),
             incarnation: 7,
+            sharing: Sharing::All,
             activity: Activity::new(),
             max_frame: 1 << 20,
         };

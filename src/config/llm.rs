@@ -200,6 +200,7 @@ fn reference(text: &str) -> Option<KeyReference> {
         // A default would be the key itself.
         Reference::Variable { default: Some(_), .. } => None,
         Reference::File(path) => Some(KeyReference::File(path.into())),
+        Reference::Principal(_) => None,
     }
 }
 

@@ -323,6 +323,7 @@ fn worth_waiting(
     match handle.leaving() {
         None => {}
         Some(Leaving::Removed) => return Err(not_found(&name())),
+        Some(Leaving::PoolEnded) => return Err(pool_ended(handle.name())),
         Some(Leaving::Shutdown) => return Err(Error::ShuttingDown),
     }
     match &status.state {
@@ -342,6 +343,14 @@ fn worth_waiting(
     }
     handle.demand();
     Ok(if status.failed_starts > 0 { WaitBudget::AMoment } else { WaitBudget::ToTheDeadline })
+}
+
+/// Returns the error for a call whose pool ended before a child had it.
+pub(super) fn pool_ended(server: &str) -> Error {
+    let reason = format!(
+        "The pool of server '{server}' that this call was for has ended, with its session or member or by another definition"
+    );
+    Error::Unreachable { reason, in_flight: false, retry_after: None, status: None }
 }
 
 /// Describes what a server was doing while a call waited for it in vain.

@@ -152,6 +152,31 @@ pub enum Error {
         /// Time after which it is worth asking again.
         retry_after: Duration,
     },
+    /// The server has as many children of sessions and principals as it may, and all of them are in use.
+    #[error(
+        "Server '{name}' has {limit} pools in use, which is as many as it may have (mcpvisor.max_pools); try again when a \
+         session has ended or a pool is idle"
+    )]
+    TooManyPools {
+        /// Name of the server.
+        name: String,
+        /// Maximum number of pools.
+        limit: usize,
+    },
+    /// The server needs a secret of the principal that it has not stored.
+    #[error(
+        "Server '{name}' needs your secret '{secret}', which you have not stored: store it with \
+         PUT /v1/members/me/secrets/{secret}, then call again"
+    )]
+    SecretMissing {
+        /// Name of the server.
+        name: String,
+        /// Name of the secret.
+        secret: String,
+    },
+    /// The member has stored nothing under this name.
+    #[error("Secret not found")]
+    SecretNotFound,
     /// The daemon is stopping.
     #[error("The gateway is shutting down")]
     ShuttingDown,
@@ -214,6 +239,9 @@ impl Error {
             Error::BreakerOpen { .. } => of_server("breaker_open", Retry::Safe),
             Error::TimedOut { in_flight, .. } => of_server("timed_out", unless_in_flight(*in_flight)),
             Error::Overloaded { .. } => of_gateway("overloaded"),
+            Error::TooManyPools { .. } => of_gateway("too_many_pools"),
+            Error::SecretMissing { .. } => of_caller("secret_missing", Retry::Safe),
+            Error::SecretNotFound => of_caller("secret_not_found", Retry::Pointless),
             Error::ShuttingDown => of_gateway("shutting_down"),
             Error::Internal { .. } => of_gateway("internal"),
         }

@@ -126,7 +126,7 @@ impl Gateway {
             let operation = invocation.operation;
             check_invokes(caller, &entry, operation.tool())?;
             check_runs(&entry)?;
-            let handle = self.handle(&entry)?;
+            let handle = self.handle_for(&entry, caller)?;
             let unchecked = self.check_before(&handle, &entry, operation, caller)?;
             self.check_unread(caller)?;
             let _under_way = self.begin_call(caller)?;

@@ -59,9 +59,11 @@ impl Gateway {
     /// unless the answer says that it is not yet.
     pub async fn remove_member(&self, caller: &Principal, id: &str) -> Result<Removal, Error> {
         require(caller, Right::Administer)?;
-        let id = id.to_owned();
-        let make = move |registry: &mut Registry, caller: &Principal| registry.remove_member(caller, &id);
-        Ok(self.0.registry.govern(caller, make).await?)
+        let named = id.to_owned();
+        let make = move |registry: &mut Registry, caller: &Principal| registry.remove_member(caller, &named);
+        let removal = self.0.registry.govern(caller, make).await?;
+        self.forget_members(&[id.into()]).await;
+        Ok(removal)
     }
 
     /// Returns all plans, by name.
@@ -105,6 +107,7 @@ impl Gateway {
     /// no key could be made for somebody to administer.
     pub async fn reload_tenancy(&self, tenancy: Tenancy) -> Result<(), Error> {
         let Reloaded { removed, owner_key } = self.0.registry.reload_tenancy(tenancy).await?;
+        self.forget_members(&removed).await;
         let entry = AuditEntry::of_daemon("members.apply", "configuration file", Outcome::Done);
         let details = (!removed.is_empty()).then(|| ("removed_members".to_owned(), json!(removed)));
         // A line that cannot be written is logged where that happens.

@@ -12,12 +12,14 @@ mod exporting;
 mod follow;
 mod forward;
 mod groups;
+mod isolation;
 mod keychange;
 mod keys;
 mod members;
 mod readiness;
 mod relay;
 mod scraping;
+mod secrets;
 mod server_meter;
 mod servers;
 #[cfg(test)]
@@ -46,6 +48,7 @@ use crate::clock;
 use crate::mcp::translate::Members;
 use crate::pins::PinBook;
 use crate::registry::{CatalogCache, Registry, RegistryHandle};
+use crate::secrets::SecretBook;
 use crate::supervisor::{ServerHandle, ServerSpec, Supervisor};
 use crate::telemetry::metrics::Metrics;
 use crate::usage::Accounting;
@@ -56,6 +59,7 @@ pub use self::error::Error;
 pub use self::exporting::{AuditExport, AuditPieces};
 pub use self::follow::{LogEnd, LogFollower, LogNews};
 pub use self::groups::{Group, Groups, Naming, SEARCH_TOOLS, Search};
+pub use self::isolation::ClientScope;
 pub use self::keychange::ChangeRequest;
 pub use self::keys::{CreateKeyError, KeyRequest, KeyView, MemberView, OrganizationView};
 pub use self::members::PlanView;
@@ -89,8 +93,8 @@ pub use crate::registry::{
     ServerList, ServersFile,
 };
 pub use crate::supervisor::{
-    BreakerState, CRASH_LOOP, Cause, Definition, OWN_MEMBER, PinMode, Problem, QueuedStartView, ReplicaView,
-    ServerInfo, State, Status, Update, Usage, on_the_wall, parse_duration,
+    BreakerState, CRASH_LOOP, Cause, Definition, OWN_MEMBER, PinMode, PoolSums, Problem, QueuedStartView,
+    ReplicaView, ServerInfo, State, Status, Update, Usage, on_the_wall, parse_duration,
 };
 pub use crate::telemetry::metrics::Deprecated;
 pub use crate::usage::{
@@ -134,6 +138,7 @@ struct Inner {
     metrics: Metrics,
     meters: Meters,
     pins: PinBook,
+    secrets: SecretBook,
     accounting: Accounting,
     audit: AuditHandle,
     acts: Acts,
@@ -159,6 +164,8 @@ pub struct Parts {
     pub pins: PinBook,
     /// Ring that the registry puts keys, members and plans on.
     pub keys: KeyRing,
+    /// What members have stored for their children.
+    pub secrets: SecretBook,
     /// Usage and quotas.
     pub accounting: Accounting,
     /// Record of who did what.
@@ -172,7 +179,10 @@ pub struct Parts {
 impl Gateway {
     /// Starts the registry on its thread and has the supervisor follow it.
     pub fn start(parts: Parts, settings: GatewaySettings) -> Result<Gateway, Error> {
-        let Parts { registry, applied, groups, pins, keys, accounting, audit, supervisor, metrics } = parts;
+        let Parts { registry, applied, groups, pins, keys, secrets, accounting, audit, supervisor, metrics } =
+            parts;
+        let book = secrets.clone();
+        supervisor.directory().find_secrets_by(Box::new(move |member, name| book.get(member, name)));
         for (path, applied) in applied {
             audit.note(entry_of_file(&path, &applied, &registry.list()));
         }
@@ -200,6 +210,7 @@ impl Gateway {
             metrics,
             meters,
             pins,
+            secrets,
             accounting,
             audit,
             acts: Acts::default(),

@@ -9,6 +9,7 @@ use tokio::sync::{broadcast, watch};
 
 use super::dispatch::Said;
 use super::forward::{Answered, Invocation, Operation, Payload};
+use super::isolation::concerns;
 use super::standing::{check_invokes, present, refused};
 use super::stop::Stage;
 use super::{Error, Gateway, LogEnd, Principal, check_permitted};
@@ -169,14 +170,14 @@ impl Gateway {
 
     /// Returns what the server's last child said of itself; `None` if none has been ready yet.
     pub fn introduction(&self, caller: &Principal, server: &str) -> Result<Option<Arc<ServerInfo>>, Error> {
-        let handle = self.handle(&*self.entry(caller, server)?)?;
+        let handle = self.handle_of_lists(&*self.entry(caller, server)?, caller)?;
         Ok(handle.status().introduction.clone())
     }
 
     /// Returns what is known of a tool and its server before a call.
     pub fn tool_facts(&self, caller: &Principal, server: &str, tool: &str) -> Result<ToolFacts, Error> {
         let entry = self.entry(caller, server)?;
-        let handle = self.handle(&entry)?;
+        let handle = self.handle_of_lists(&entry, caller)?;
         let (catalog, info) = (handle.catalog(), handle.status().introduction.clone());
         // What a caller may not use it does not see, not even by a header that is wanted for it.
         let tool = catalog.tool(tool).filter(|tool| !tool.header_params().is_empty());
@@ -225,7 +226,20 @@ impl Gateway {
 
     /// Returns what clients want to hear of a server, for a caller to add to, and `true` if a child runs that can be told.
     pub fn interests(&self, caller: &Principal, server: &str) -> Result<(Arc<Interests>, bool), Error> {
-        let handle = self.handle(&*self.entry(caller, server)?)?;
+        let handle = self.handle_for(&*self.entry(caller, server)?, caller)?;
+        Ok((handle.interests().clone(), handle.takes_calls()))
+    }
+
+    /// Returns the same for a caller who waits for updates of resources: a child that nobody else can start is started.
+    pub fn resource_interests(
+        &self,
+        caller: &Principal,
+        server: &str,
+    ) -> Result<(Arc<Interests>, bool), Error> {
+        let handle = self.handle_for(&*self.entry(caller, server)?, caller)?;
+        if handle.is_pool() {
+            handle.demand();
+        }
         Ok((handle.interests().clone(), handle.takes_calls()))
     }
 
@@ -237,7 +251,7 @@ impl Gateway {
     /// Returns the last lists of a server, without tools that are blocked; `None` if the caller may not use it.
     pub fn known_lists(&self, caller: &Principal, server: &str) -> Option<Arc<Catalog>> {
         let entry = self.entry(caller, server).ok()?;
-        Some(self.handle(&entry).ok()?.catalog())
+        Some(self.handle_of_lists(&entry, caller).ok()?.catalog())
     }
 
     /// Waits until the daemon begins to stop.
@@ -287,7 +301,7 @@ impl Announcements {
                     error = refused(caller, |caller| check_permitted(caller, entry)) => {
                         News::End(LogEnd::Refused(error))
                     }
-                    notice = notices.recv() => match notice {
+                    notice = concerning(caller, notices) => match notice {
                         Ok(notice) => News::Notice(entry.id.clone(), notice),
                         Err(broadcast::error::RecvError::Lagged(_)) => News::Lost,
                         Err(broadcast::error::RecvError::Closed) => News::End(LogEnd::Removed),
@@ -305,13 +319,26 @@ impl Announcements {
     }
 }
 
-/// Waits for a notice of a server that the caller may use.
+/// Waits for a notice of a server that concerns the caller.
+async fn concerning(
+    caller: &Principal,
+    notices: &mut broadcast::Receiver<Notification>,
+) -> Result<Notification, broadcast::error::RecvError> {
+    loop {
+        let notice = notices.recv().await?;
+        if concerns(caller, &notice) {
+            return Ok(notice);
+        }
+    }
+}
+
+/// Waits for a notice of a server that the caller may use, and that concerns it.
 async fn permitted(caller: &Principal, notices: &mut broadcast::Receiver<(Arc<str>, Notification)>) -> News {
     loop {
         match notices.recv().await {
             Ok((server, notice)) => {
-                let may = present(caller).is_ok_and(|caller| caller.permissions().allow_mcp(&server));
-                if may {
+                let may = |caller: &Principal| caller.permissions().allow_mcp(&server);
+                if concerns(caller, &notice) && present(caller).is_ok_and(|caller| may(&caller)) {
                     return News::Notice(server, notice);
                 }
             }

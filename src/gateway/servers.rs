@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use super::dispatch::{self, await_child, await_update, unreachable};
 use super::follow::{LogFollower, Reader};
+use super::isolation::isolation;
 use super::standing::{self, require, while_accepted};
 use super::view::ServerView;
 use super::{Error, Gateway, check_permitted, check_runs, not_found, scraping};
 use crate::access::{Principal, Right};
 use crate::child::{Catalog, LogLine};
 use crate::registry::ServerEntry;
-use crate::supervisor::Usage;
+use crate::supervisor::{Isolation, ServerHandle, Usage};
 
 impl Gateway {
     /// Returns the servers that a caller may use, in the order they were made.
@@ -88,18 +89,19 @@ impl Gateway {
         tokio::select! {
             biased;
             error = standing::refused(caller, may) => Err(error),
-            loaded = self.loaded_catalog(&entry, id_or_name, wait) => loaded,
+            loaded = self.loaded_catalog(caller, &entry, id_or_name, wait) => loaded,
         }
     }
 
     async fn loaded_catalog(
         &self,
+        caller: &Principal,
         entry: &ServerEntry,
         id_or_name: &str,
         wait: Option<Duration>,
     ) -> Result<(ServerView, Arc<Catalog>), Error> {
         check_runs(entry)?;
-        let handle = self.handle(entry)?;
+        let handle = self.handle_of_lists(entry, caller)?;
         let wait = wait.unwrap_or_else(|| handle.setting(&entry.definition, |policy| policy.start_timeout));
         let deadline = Instant::now() + wait;
         await_update(&handle, deadline).await;
@@ -113,7 +115,9 @@ impl Gateway {
                 return Err(unreachable(&handle, &handle.status(), false));
             }
         }
-        let view = self.view(entry).ok_or_else(|| not_found(id_or_name))?;
+        let mut view = self.view_with(entry, &handle).ok_or_else(|| not_found(id_or_name))?;
+        // What a client is told is what the child whose lists these are said of itself.
+        view.status = handle.status();
         let catalog = view.catalog.clone();
         Ok((view, catalog))
     }
@@ -121,12 +125,18 @@ impl Gateway {
     /// Returns what is to be seen of a server; `None` before it was announced to the supervisor.
     fn view(&self, entry: &ServerEntry) -> Option<ServerView> {
         let handle = self.0.supervisor.directory().get(&entry.id)?;
+        self.view_with(entry, &handle)
+    }
+
+    /// Returns what is to be seen of a server, with the lists of the handle, which may be one of its pools.
+    fn view_with(&self, entry: &ServerEntry, listed: &ServerHandle) -> Option<ServerView> {
+        let handle = self.0.supervisor.directory().get(&entry.id)?;
         let status = handle.status();
         let traffic = self.0.meters.get(&entry.id).map(|meter| meter.calls.read());
         let traffic = traffic.unwrap_or_else(|| self.0.accounting.before(&entry.id));
         let (load, breaker) = handle.traffic();
         let pin = handle.setting(&entry.definition, |policy| policy.pin);
-        let pins = self.0.pins.beside(&entry.id, pin, handle.catalog());
+        let pins = self.0.pins.beside(&entry.id, pin, listed.catalog());
         Some(ServerView {
             id: entry.id.clone(),
             name: entry.name.clone(),
@@ -134,6 +144,7 @@ impl Gateway {
             created_at: entry.created_at,
             updated_at: entry.updated_at,
             status,
+            pools: (isolation(&handle, entry) != Isolation::Shared).then(|| handle.pool_sums()),
             catalog: pins.listed(),
             pins,
             traffic,

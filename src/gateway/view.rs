@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::child::{Catalog, CounterReading};
 use crate::pins::ToolPins;
-use crate::supervisor::{BreakerState, Definition, Status};
+use crate::supervisor::{BreakerState, Definition, PoolSums, Status};
 use crate::usage::Traffic;
 
 /// Snapshot of a server, for display, taken without asking its children.
@@ -27,6 +27,8 @@ pub struct ServerView {
     pub updated_at: SystemTime,
     /// State, cause, incarnation and what the child announced of itself.
     pub status: Arc<Status>,
+    /// Number of the pools of sessions and principals; `None` if all callers share its children.
+    pub pools: Option<PoolSums>,
     /// Last good lists, without tools that are blocked.
     pub catalog: Arc<Catalog>,
     /// Tools compared with what was approved of them.

@@ -45,6 +45,9 @@ pub(super) fn every_error() -> Vec<Error> {
         Error::BreakerOpen { name: "x".into(), retry_after: wait },
         Error::TimedOut { after: wait, in_flight: true, meanwhile: None },
         Error::Overloaded { retry_after: wait },
+        Error::TooManyPools { name: "x".into(), limit: 1 },
+        Error::SecretMissing { name: "x".into(), secret: "TOKEN".into() },
+        Error::SecretNotFound,
         Error::ShuttingDown,
         RegistryError::AlreadyExists { name: "x".into() }.into(),
         RegistryError::InvalidDefinition {
@@ -144,6 +147,9 @@ fn is_listed(error: &Error) {
         | Error::BreakerOpen { .. }
         | Error::TimedOut { .. }
         | Error::Overloaded { .. }
+        | Error::TooManyPools { .. }
+        | Error::SecretMissing { .. }
+        | Error::SecretNotFound
         | Error::ShuttingDown
         | Error::Internal { .. } => {}
     }

@@ -54,6 +54,8 @@ pub struct Spec {
     pub args: Vec<String>,
     /// Variables in addition to the base ones, which they override.
     pub env: Vec<(String, String)>,
+    /// Secrets of the principal whose child it is, by name, for the references to them in `env`.
+    pub secrets: Vec<(String, Secret)>,
     /// Working directory; `None` for ours, or the sandbox's directory if there is a sandbox.
     pub cwd: Option<PathBuf>,
     /// Resource limits of the process and its tree.
@@ -73,20 +75,29 @@ struct Resolved<'s> {
 impl Spec {
     /// Resolves the references, the variables first: the other texts may refer to these as well.
     fn resolve(&self, ours: impl Fn(&str) -> Option<OsString>) -> Result<Resolved<'_>, SpawnError> {
+        let stored = |wanted: &str| {
+            let known = self.secrets.iter().find(|(name, _)| name == wanted);
+            known.map(|(_, secret)| secret.expose().to_owned())
+        };
+        let of_variable = |(name, value): &'_ (String, String)| {
+            secret::resolve(&format!("env.{name}"), value, &ours, stored)
+        };
         let env: Vec<(&str, Secret)> = self
             .env
             .iter()
-            .map(|(name, value)| Ok((name.as_str(), secret::resolve(&format!("env.{name}"), value, &ours)?)))
+            .map(|variable| Ok((variable.0.as_str(), of_variable(variable)?)))
             .collect::<Result<_, SpawnError>>()?;
+        // Every user of the machine can read the others.
+        let none = |_: &str| None;
         let theirs = |wanted: &str| {
             let own = env.iter().rev().find(|(name, _)| *name == wanted);
             own.map(|(_, value)| OsString::from(value.expose())).or_else(|| ours(wanted))
         };
-        let command = secret::resolve("command", &self.command, theirs)?;
+        let command = secret::resolve("command", &self.command, theirs, none)?;
         let args = self.args.iter().enumerate();
-        let args = args.map(|(at, text)| secret::resolve(&format!("args[{at}]"), text, theirs));
+        let args = args.map(|(at, text)| secret::resolve(&format!("args[{at}]"), text, theirs, none));
         let args = args.collect::<Result<_, _>>()?;
-        let cwd = self.cwd.as_deref().map(|cwd| secret::resolve("cwd", &cwd.to_string_lossy(), theirs));
+        let cwd = self.cwd.as_deref().map(|cwd| secret::resolve("cwd", &cwd.to_string_lossy(), theirs, none));
         let cwd = cwd.transpose()?;
         Ok(Resolved { command, args, env, cwd })
     }

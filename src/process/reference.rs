@@ -1,5 +1,5 @@
-//! References in the texts of a server's definition: `${env:NAME}`, `${env:NAME:-default}` and
-//! `${file:/absolute/path}`. Pure: splits a text into its pieces; the caller supplies the value of a reference.
+//! References in the texts of a server's definition: `${env:NAME}`, `${env:NAME:-default}`,
+//! `${file:/absolute/path}` and `${principal:NAME}`. Pure: splits a text into its pieces; the caller supplies the value of a reference.
 //!
 //! Everything else is literal, also other kinds such as `${HOME}`: they mean something to other programs. Of the
 //! dollars right before a brace two stand for one, so `$${env:X}` is the text `${env:X}` and `$$${env:X}` a dollar with
@@ -20,6 +20,8 @@ pub enum Reference<'v> {
     },
     /// The content of a file, by its absolute path.
     File(&'v str),
+    /// A secret that the member has stored whose child it is, by its name.
+    Principal(&'v str),
 }
 
 impl fmt::Display for Reference<'_> {
@@ -28,6 +30,7 @@ impl fmt::Display for Reference<'_> {
         match self {
             Reference::Variable { name, .. } => write!(f, "${{env:{name}}}"),
             Reference::File(path) => write!(f, "${{file:{path}}}"),
+            Reference::Principal(name) => write!(f, "${{principal:{name}}}"),
         }
     }
 }
@@ -51,6 +54,12 @@ pub enum Malformed {
          write \"$${{file:\" for the text itself"
     )]
     Path,
+    /// The name is not a valid name of a secret.
+    #[error(
+        "has a \"${{principal:…}}\" that names no secret: letters, digits and '_', not starting with a digit; \
+         write \"$${{principal:\" for the text itself"
+    )]
+    SecretName,
 }
 
 /// A piece of a value: literal text or a reference.
@@ -106,7 +115,7 @@ impl<'v> Pieces<'v> {
             return Ok(Piece::Literal(piece));
         }
         let inside = &self.rest["${".len()..];
-        for (kind, prefix) in [("env", "env:"), ("file", "file:")] {
+        for (kind, prefix) in [("env", "env:"), ("file", "file:"), ("principal", "principal:")] {
             let Some(named) = inside.strip_prefix(prefix) else { continue };
             let Some((named, rest)) = named.split_once('}') else {
                 self.rest = "";
@@ -123,6 +132,9 @@ fn reference<'v>(kind: &str, named: &'v str) -> Result<Reference<'v>, Malformed>
     if kind == "file" {
         let good = Path::new(named).is_absolute() && !named.contains('\0');
         return if good { Ok(Reference::File(named)) } else { Err(Malformed::Path) };
+    }
+    if kind == "principal" {
+        return if is_variable(named) { Ok(Reference::Principal(named)) } else { Err(Malformed::SecretName) };
     }
     let (name, default) = match named.split_once(":-") {
         Some((name, default)) => (name, Some(default)),
@@ -182,6 +194,7 @@ mod tests {
                     Ok(format!("<{name}|{text}>"))
                 }
                 Piece::Reference(Reference::File(path)) => Ok(format!("<{path}>")),
+                Piece::Reference(Reference::Principal(name)) => Ok(format!("<of principal {name}>")),
             })
             .collect()
     }
@@ -194,6 +207,7 @@ mod tests {
             ("${env:A}", "<A>"),
             ("x${env:A_1}y${file:/a b/c}z", "x<A_1>y</a b/c>z"),
             ("${env:A}${env:B}", "<A><B>"),
+            ("a${principal:TOKEN}b$${principal:TOKEN}", "a<of principal TOKEN>b${principal:TOKEN}"),
             ("${env:A:-}${env:B:-a b:-c}", "<A|><B|a b:-c>"),
             (
                 "${HOME} ${foo} ${foo:bar} ${} ${env} ${input:key} $HOME",
@@ -227,6 +241,9 @@ mod tests {
             ("${env:${env:A}}", Malformed::Name),
             ("${file:relative}", Malformed::Path),
             ("${file:}", Malformed::Path),
+            ("${principal:}", Malformed::SecretName),
+            ("${principal:A:-b}", Malformed::SecretName),
+            ("${principal:A", Malformed::Unclosed("principal")),
             ("${env:A}${file:~/x}", Malformed::Path),
         ] {
             assert_eq!(check_references(value), Err(malformed), "{value}");
@@ -254,7 +271,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_can_be_written(text in "(\\PC|[${}:]|\\$\\{env:|\\$\\{file:/){0,30}") {
+        fn any_text_can_be_written(text in "(\\PC|[${}:]|\\$\\{env:|\\$\\{file:/|\\$\\{principal:){0,30}") {
             prop_assert_eq!(shown(&escaped(&text)), Ok(text));
         }
 
@@ -272,7 +289,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_it_panic_or_go_on_for_ever(text in "(\\PC|[${}:/]|\\$\\{env:|\\$\\{file:){0,60}") {
+        fn no_text_makes_it_panic_or_go_on_for_ever(text in "(\\PC|[${}:/]|\\$\\{env:|\\$\\{file:|\\$\\{principal:){0,60}") {
             prop_assert!(pieces(&text).count() <= text.len() + 1);
         }
     }

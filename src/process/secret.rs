@@ -19,6 +19,11 @@ const MAX_VALUE: usize = 128 * 1024;
 pub struct Secret(String);
 
 impl Secret {
+    /// Makes a secret of a text.
+    pub fn new(text: String) -> Secret {
+        Secret(text)
+    }
+
     /// Returns the text itself, for its intended recipient only.
     pub(super) fn expose(&self) -> &str {
         &self.0
@@ -38,7 +43,7 @@ impl fmt::Display for Secret {
 }
 
 /// Replaces every reference in a text of a definition. `place` names the text: `env.TOKEN`, `args[1]`. `variables`
-/// looks up our own environment.
+/// looks up our own environment, `secrets` what the child's principal has stored.
 ///
 /// # Errors
 /// If a reference cannot be replaced: names the place and the reference, never a value.
@@ -46,6 +51,7 @@ pub(super) fn resolve(
     place: &str,
     value: &str,
     variables: impl Fn(&str) -> Option<OsString>,
+    secrets: impl Fn(&str) -> Option<String>,
 ) -> Result<Secret, SpawnError> {
     let mut resolved = String::with_capacity(value.len());
     for piece in pieces(value) {
@@ -56,6 +62,10 @@ pub(super) fn resolve(
                 let found = match reference {
                     Reference::Variable { name, default } => variable_text(variables(name), default),
                     Reference::File(path) => file_text(Path::new(path)),
+                    Reference::Principal(name) => {
+                        let missing = "is not stored for the principal of this child".to_owned();
+                        secrets(name).ok_or(Unusable::Because(missing))
+                    }
                 };
                 let text = found.map_err(|unusable| unusable.told(place, reference))?;
                 resolved.push_str(&text);
@@ -73,7 +83,8 @@ pub(super) fn resolve(
 /// Returns a sentence about the first reference of a text that cannot be replaced now, without any value; `None` if all
 /// can. `place` as for an error of a start: `env.TOKEN`.
 pub fn unresolved(place: &str, value: &str, variables: impl Fn(&str) -> Option<OsString>) -> Option<String> {
-    resolve(place, value, variables).err().map(|error| error.to_string())
+    // What a principal has stored is known for each of its children only.
+    resolve(place, value, variables, |_| Some(String::new())).err().map(|error| error.to_string())
 }
 
 /// Reason that a reference cannot be replaced.
@@ -151,15 +162,30 @@ mod tests {
         }
     }
 
+    fn secrets(name: &str) -> Option<String> {
+        (name == "OWN").then(|| "own s3cret".to_owned())
+    }
+
+    #[test]
+    fn what_the_principal_stored_is_replaced_once_and_what_it_did_not_is_named() {
+        assert_eq!(
+            resolved("a ${principal:OWN} $${principal:OWN}").as_deref(),
+            Ok("a own s3cret ${principal:OWN}")
+        );
+        let missing = resolved("${principal:OTHER}").unwrap_err();
+        assert!(missing.contains("${principal:OTHER}, which is not stored"), "{missing}");
+        assert_eq!(unresolved("env.KEY", "${principal:OTHER}", variables), None, "another may have it");
+    }
+
     fn resolved(value: &str) -> Result<String, String> {
-        resolve("env.KEY", value, variables)
+        resolve("env.KEY", value, variables, secrets)
             .map(|secret| secret.expose().to_owned())
             .map_err(|error| error.to_string())
     }
 
     #[test]
     fn a_secret_is_never_printed() {
-        let secret = resolve("env.KEY", "${env:TOKEN}", variables).unwrap();
+        let secret = resolve("env.KEY", "${env:TOKEN}", variables, secrets).unwrap();
         assert_eq!(
             format!("{secret} {secret:?} {:?}", Some(&secret)),
             "[redacted] [redacted] Some([redacted])"
@@ -219,7 +245,8 @@ mod tests {
             (file("long", &[b'x'; 64 * 1024 + 1]), "is longer than 64 KiB"),
         ];
         for (reference, reason) in cases {
-            let error = resolve("env.KEY", &format!("${{env:TOKEN}} {reference}"), variables).unwrap_err();
+            let error =
+                resolve("env.KEY", &format!("${{env:TOKEN}} {reference}"), variables, secrets).unwrap_err();
             assert_eq!(error.to_string(), format!("env.KEY refers to {reference}, which {reason}"));
             assert!(error.permanent);
         }

@@ -65,7 +65,7 @@ pub use memory::MemoryStore;
 pub use opening::{PROBE_LIMIT, StoreProbe, probe};
 pub use records::{RECORD_VERSION, SCHEMA_VERSION, decode, encode};
 pub use reserve::Reserve;
-pub use reserved_names::is_reserved;
+pub use reserved_names::{PRINCIPAL_SECRETS, PRINCIPAL_SECRETS_KEY, is_reserved};
 
 /// Longest time for opening before the start is given up: sled may hang on a damaged file.
 pub const OPEN_LIMIT: Duration = Duration::from_secs(60);

@@ -9,12 +9,20 @@ use super::{backup, clock_file, journal, marker, reserve};
 /// Name of the Unix socket, unless another path is configured.
 const SOCKET: &str = "mcpvisor.sock";
 
+/// Name of the file with what members have stored for their children, sealed.
+pub const PRINCIPAL_SECRETS: &str = "principal-secrets.json";
+
+/// Name of the file with the key that those are sealed with.
+pub const PRINCIPAL_SECRETS_KEY: &str = "principal-secrets.key";
+
 /// Names directly inside the data directory that belong to the daemon.
-const RESERVED_NAMES: [&str; 12] = [
+const RESERVED_NAMES: [&str; 14] = [
     LOCK,
     STORE,
     "owner.key",
     "mcp-sessions.key",
+    PRINCIPAL_SECRETS,
+    PRINCIPAL_SECRETS_KEY,
     "audit",
     clock_file::FILE,
     SOCKET,

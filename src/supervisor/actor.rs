@@ -1,6 +1,8 @@
 //! The supervisor actor. It owns the replicas of all servers, one-for-one, and never ends because of one.
 //! The [`Fleet`] of each server decides about its replicas; the actor carries that out.
 
+mod pools;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,6 +17,7 @@ use super::fleet::{Action, Fleet, ReplicaPhase};
 use super::handle::{Leaving, ServerHandle};
 use super::replica::{ReplicaActor, ReplicaArgs, ReplicaMsg};
 use super::server_spec::ServerSpec;
+use super::shared_hooks::FleetId;
 use super::start_limiter::{StartLimiter, StartLimits};
 use super::status::{Cause, State};
 use crate::clock;
@@ -31,10 +34,14 @@ pub(super) enum SupervisorMsg {
     Apply(Vec<ServerSpec>),
     /// Request to replace the children of a server one by one, as if its definition had changed.
     Renew(Arc<str>),
-    /// Request for a server that rests.
-    Demand(Arc<str>),
-    /// New phase of a replica, with the server and the number of the replica.
-    Moved(Arc<str>, u64, ReplicaPhase),
+    /// Request for a server or a pool that rests.
+    Demand(FleetId),
+    /// Request to end a pool, which nobody can find any more.
+    Close(FleetId),
+    /// A member has stored or removed a secret.
+    SecretChanged { member: Arc<str>, name: String, removed: bool },
+    /// New phase of a replica, with its server and number.
+    Moved(FleetId, u64, ReplicaPhase),
     /// Timer message: look which servers are idle, busy or have spare replicas.
     Look,
     /// Request to end everything; `done` is answered when no process is left.
@@ -49,6 +56,7 @@ pub(super) struct SupervisorArgs {
     pub(super) directory: Directory,
 }
 
+/// A server as all callers share it, or one of its pools.
 struct Server {
     /// The definition in force.
     definition: Arc<Definition>,
@@ -67,9 +75,9 @@ pub(super) struct SupervisorState {
     host: Host,
     brake: StartLimiter,
     directory: Directory,
-    servers: HashMap<Arc<str>, Server>,
+    servers: HashMap<FleetId, Server>,
     /// Server and replica number of each replica actor.
-    actors: HashMap<ActorId, (Arc<str>, u64)>,
+    actors: HashMap<ActorId, (FleetId, u64)>,
     /// Timer for the next look; `None` if none is due.
     look: Option<JoinHandle<()>>,
     shutdown: Option<oneshot::Sender<()>>,
@@ -105,9 +113,16 @@ impl Actor for SupervisorActor {
         match message {
             SupervisorMsg::Apply(specs) => state.apply(&myself, specs).await,
             SupervisorMsg::Renew(server) => state.renew(&myself, &server).await,
-            SupervisorMsg::Demand(server) => state.with_fleet(&myself, &server, Fleet::demand).await,
-            SupervisorMsg::Moved(server, number, doing) => {
-                state.with_fleet(&myself, &server, |fleet| fleet.on_phase(number, doing)).await;
+            SupervisorMsg::Demand(id) => {
+                state.add_pool(&id);
+                state.with_fleet(&myself, &id, Fleet::demand).await;
+            }
+            SupervisorMsg::Close(id) => state.with_fleet(&myself, &id, Fleet::close).await,
+            SupervisorMsg::SecretChanged { member, name, removed } => {
+                state.secret_changed(&myself, &member, &name, removed).await;
+            }
+            SupervisorMsg::Moved(id, number, doing) => {
+                state.with_fleet(&myself, &id, |fleet| fleet.on_phase(number, doing)).await;
             }
             SupervisorMsg::Look => state.look(&myself).await,
             SupervisorMsg::Shutdown { drain, done } => {
@@ -156,7 +171,7 @@ impl Server {
 
     /// Returns the state of the server without replicas.
     fn resting(&self) -> State {
-        match self.fleet.is_enabled() {
+        match self.fleet.is_enabled() || self.is_of_principals_only() && self.definition.runs() {
             true => State::Idle,
             false => match State::without_replicas(&self.definition, false) {
                 failed @ State::Failed { .. } => failed,
@@ -165,9 +180,21 @@ impl Server {
         }
     }
 
+    /// Reports whether it is what all share of a server that only principals can have children of.
+    fn is_of_principals_only(&self) -> bool {
+        self.handle.member().is_none() && !self.definition.secrets().is_empty()
+    }
+
     /// Reports whether the last definition given is the same as this one.
     fn was_told(&self, definition: &Definition) -> bool {
         self.refused.as_ref().unwrap_or(&self.definition).says(definition)
+    }
+
+    /// Replaces all children, as if the definition had changed.
+    fn renew(&mut self) -> Vec<Action> {
+        self.handle.begin_generation(self.fleet.generation() + 1, false);
+        self.given_up = false;
+        self.fleet.renew()
     }
 
     fn define(&mut self, definition: Arc<Definition>, is_new: bool) -> Vec<Action> {
@@ -191,9 +218,9 @@ impl Server {
             self.handle.begin_generation(self.fleet.generation() + 1, !is_new);
             self.given_up = false;
         }
-        let actions = self.fleet.define(policy, definition.runs(), new_child);
-        self.definition = definition;
-        actions
+        self.definition = definition.clone();
+        let runs = definition.runs() && !self.is_of_principals_only();
+        self.fleet.define(policy, runs, new_child)
     }
 }
 
@@ -203,45 +230,47 @@ impl SupervisorState {
             return;
         }
         let wanted: HashMap<&str, &ServerSpec> = specs.iter().map(|spec| (&*spec.id, spec)).collect();
-        let gone: Vec<Arc<str>> =
-            self.servers.keys().filter(|id| !wanted.contains_key(&***id)).cloned().collect();
+        let gone: Vec<FleetId> =
+            self.servers.keys().filter(|id| !wanted.contains_key(&*id.server)).cloned().collect();
         for id in gone {
             if let Some(server) = self.servers.get(&id) {
-                self.directory.remove(&id);
+                self.directory.remove(&id.server);
                 server.handle.leave(Leaving::Removed);
             }
             self.with_fleet(myself, &id, Fleet::close).await;
         }
         for spec in specs {
-            let known = self.servers.get(&spec.id).map(|server| server.was_told(&spec.definition));
+            let id = FleetId::shared(&spec.id);
+            let known = self.servers.get(&id).map(|server| server.was_told(&spec.definition));
             if known == Some(true) {
                 continue;
             }
             let handle = self.directory.ensure(&spec);
             let definition = spec.definition;
-            let server = self
-                .servers
-                .entry(spec.id.clone())
-                .or_insert_with(|| Server::new(handle, definition.clone()));
+            let server =
+                self.servers.entry(id.clone()).or_insert_with(|| Server::new(handle, definition.clone()));
             let actions = server.define(definition, known.is_none());
-            self.perform(myself, &spec.id, actions).await;
+            self.perform(myself, &id, actions).await;
+            self.define_pools(myself, &id).await;
         }
     }
 
     async fn renew(&mut self, myself: &ActorRef<SupervisorMsg>, id: &Arc<str>) {
-        let Some(server) = self.servers.get_mut(id) else { return };
-        server.handle.begin_generation(server.fleet.generation() + 1, false);
-        server.given_up = false;
-        let mut actions = server.fleet.renew();
-        // Asking for new children is asking for the server.
-        actions.extend(server.fleet.demand());
-        self.perform(myself, id, actions).await;
+        for id in self.fleets_of(id) {
+            let Some(server) = self.servers.get_mut(&id) else { continue };
+            let mut actions = server.renew();
+            // Asking for new children is asking for the server. A pool that rests gets a new one when it is called.
+            if id.pool.is_none() {
+                actions.extend(server.fleet.demand());
+            }
+            self.perform(myself, &id, actions).await;
+        }
     }
 
     async fn with_fleet(
         &mut self,
         myself: &ActorRef<SupervisorMsg>,
-        id: &Arc<str>,
+        id: &FleetId,
         change: impl FnOnce(&mut Fleet) -> Vec<Action>,
     ) {
         if let Some(server) = self.servers.get_mut(id) {
@@ -250,7 +279,7 @@ impl SupervisorState {
         }
     }
 
-    async fn perform(&mut self, myself: &ActorRef<SupervisorMsg>, id: &Arc<str>, actions: Vec<Action>) {
+    async fn perform(&mut self, myself: &ActorRef<SupervisorMsg>, id: &FleetId, actions: Vec<Action>) {
         let mut actions = VecDeque::from(actions);
         while let Some(action) = actions.pop_front() {
             let Some(server) = self.servers.get_mut(id) else { return };
@@ -282,7 +311,7 @@ impl SupervisorState {
         }
     }
 
-    async fn add(&mut self, myself: &ActorRef<SupervisorMsg>, id: &Arc<str>, number: u64, replaces: bool) {
+    async fn add(&mut self, myself: &ActorRef<SupervisorMsg>, id: &FleetId, number: u64, replaces: bool) {
         let Some(server) = self.servers.get_mut(id) else { return };
         server.handle.add_replica(number);
         if server.given_up {
@@ -337,7 +366,7 @@ impl SupervisorState {
     }
 
     async fn close_all(&mut self, myself: &ActorRef<SupervisorMsg>, drain: Duration) {
-        let ids: Vec<Arc<str>> = self.servers.keys().cloned().collect();
+        let ids: Vec<FleetId> = self.servers.keys().cloned().collect();
         for id in ids {
             if let Some(server) = self.servers.get_mut(&id) {
                 server.drain = drain;
@@ -350,14 +379,16 @@ impl SupervisorState {
     async fn look(&mut self, myself: &ActorRef<SupervisorMsg>) {
         self.look = None;
         let now = Instant::now();
-        let watched: Vec<Arc<str>> = self
+        let watched: Vec<FleetId> = self
             .servers
             .iter()
             .filter(|(_, server)| server.fleet.look_every().is_some())
             .map(|(id, _)| id.clone())
             .collect();
         for id in watched {
-            let Some(load) = self.servers.get(&id).map(|server| server.handle.load()) else { continue };
+            let Some(load) = self.servers.get(&id).map(|server| server.handle.load_of_looks()) else {
+                continue;
+            };
             self.with_fleet(myself, &id, |fleet| fleet.look(load, now)).await;
         }
     }

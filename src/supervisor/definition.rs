@@ -4,10 +4,10 @@ use std::ffi::OsString;
 
 use serde_json::{Map, Value};
 
-use super::policy::{OWN_MEMBER, Policy, parse_policy};
+use super::policy::{Isolation, OWN_MEMBER, Policy, parse_policy};
 use super::problem::{Problem, Problems};
 use super::remote::{Remote, Transport};
-use crate::process;
+use crate::process::{self, Reference};
 
 /// A checked server definition. `raw` is the entry as it was written, with unknown members and order; the
 /// typed members are read from it.
@@ -17,6 +17,8 @@ pub struct Definition {
     command: Option<String>,
     args: Vec<String>,
     env: Vec<(String, String)>,
+    /// Names of the secrets of a principal that `env` refers to, each once.
+    secrets: Vec<String>,
     cwd: Option<String>,
     enabled: bool,
     policy: Policy,
@@ -71,15 +73,47 @@ impl Definition {
         };
         let enabled = switched_on(&raw, &mut problems);
         let none = Vec::new();
-        let definition = Definition { raw, command, args, env, cwd, enabled, policy, remote, problems: none };
+        let secrets = secrets_of(&env);
+        let definition =
+            Definition { raw, command, args, env, secrets, cwd, enabled, policy, remote, problems: none };
         if references {
-            for (place, text) in definition.texts() {
-                if let Err(malformed) = process::check_references(text) {
-                    problems.add::<()>(&place, &malformed.to_string());
-                }
-            }
+            definition.check_references(&mut problems);
         }
         (definition, problems.into_list())
+    }
+
+    fn check_references(&self, problems: &mut Problems) {
+        for (place, text) in self.texts() {
+            if let Err(malformed) = process::check_references(text) {
+                problems.add::<()>(&place, &malformed.to_string());
+            }
+            let is_secret = |reference: &Reference<'_>| matches!(reference, Reference::Principal(_));
+            let Some(secret) = process::references(text).find(is_secret) else { continue };
+            if !place.starts_with("env.") {
+                let reason =
+                    format!("refers to {secret}: only values of env may refer to a principal's secret");
+                problems.add::<()>(&place, &reason);
+            } else if self.policy.isolation != Isolation::PerPrincipal {
+                let reason = format!(
+                    "refers to {secret}, which needs a child of its own for each principal: set \
+                     {OWN_MEMBER}.isolation to \"per-principal\""
+                );
+                problems.add::<()>(&place, &reason);
+            }
+        }
+    }
+
+    /// Returns the definition of a pool of the server: its children are those of the server, made on demand.
+    pub(super) fn of_pool(&self) -> Definition {
+        // A child must not go on with a secret that was replaced, not even until the next one is ready.
+        let policy = self.policy.of_pool(!self.secrets.is_empty());
+        Definition { policy, ..self.clone() }
+    }
+
+    /// Returns the names of the secrets that a principal must have stored for a child of its own, each once; empty if the
+    /// server needs none. Such a server has no children but those of principals.
+    pub fn secrets(&self) -> &[String] {
+        &self.secrets
     }
 
     /// Returns the texts that may contain references, with their places.
@@ -237,6 +271,19 @@ impl Definition {
     pub fn raw(&self) -> &Map<String, Value> {
         &self.raw
     }
+}
+
+/// Returns the names of the secrets that variables refer to, each once.
+fn secrets_of(env: &[(String, String)]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for reference in env.iter().flat_map(|(_, value)| process::references(value)) {
+        if let Reference::Principal(name) = reference
+            && !names.iter().any(|known| known == name)
+        {
+            names.push(name.to_owned());
+        }
+    }
+    names
 }
 
 /// Maximum number of problems that are named in one sentence.
@@ -399,6 +446,33 @@ mod tests {
             parse(json!({"command": "x", "env": {"A": "${env:SET}", "B": "${env:GONE}"}})).unwrap();
         let missing = definition.unresolved(|name| (name == "SET").then(|| "s3cret".into()));
         assert_eq!(missing, ["env.B refers to ${env:GONE}, which is not set"]);
+    }
+
+    #[test]
+    fn a_principal_s_secret_is_for_the_environment_of_a_child_of_its_own_only() {
+        let entry = |isolation: &str, args: Value| {
+            json!({"command": "x", "args": args, "env": {"A": "${principal:T}-${principal:T}", "B": "${principal:U}"},
+                   "mcpvisor": {"isolation": isolation}})
+        };
+        let definition = parse(entry("per-principal", json!([]))).expect("valid");
+        assert_eq!(definition.secrets(), ["T", "U"]);
+        assert!(definition.unresolved(|_| None).is_empty());
+        let of_pool = definition.of_pool();
+        assert!(
+            of_pool.policy().update == crate::supervisor::UpdateMode::StopFirst && of_pool.says(&definition)
+        );
+        let problems = parse(entry("per-session", json!(["${principal:T}"]))).expect_err("three are wrong");
+        let needs =
+            "which needs a child of its own for each principal: set mcpvisor.isolation to \"per-principal\"";
+        assert_eq!(
+            problems,
+            [
+                format!("env.A refers to ${{principal:T}}, {needs}"),
+                format!("env.B refers to ${{principal:U}}, {needs}"),
+                "args[0] refers to ${principal:T}: only values of env may refer to a principal's secret"
+                    .to_owned(),
+            ]
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tokio::sync::broadcast;
 use super::handle::ServerHandle;
 use super::policy::StartMode;
 use super::server_spec::ServerSpec;
-use super::shared_hooks::{Demand, SharedHooks};
+use super::shared_hooks::{Demand, Secrets, SharedHooks};
 use super::status::State;
 use crate::child::Notification;
 
@@ -51,7 +51,7 @@ impl Directory {
         self.surroundings.catalogs_changed.version()
     }
 
-    /// Sets the callback that asks for servers that rest; only the first call counts.
+    /// Sets the callback that asks for servers and pools that rest; only the first call counts.
     pub(super) fn on_demand(&self, demand: Demand) {
         self.surroundings.on_demand(demand);
     }
@@ -71,6 +71,11 @@ impl Directory {
             ))
         };
         self.servers.entry(spec.id.clone()).or_insert_with(make).clone()
+    }
+
+    /// Sets the finder of what members have stored for their children; only the first call counts.
+    pub fn find_secrets_by(&self, secrets: Secrets) {
+        self.surroundings.find_secrets_by(secrets);
     }
 
     pub(super) fn remove(&self, id: &str) {

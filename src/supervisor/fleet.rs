@@ -169,6 +169,12 @@ impl Fleet {
         self.settle()
     }
 
+    /// Ends all replicas; the next demand makes others.
+    pub(super) fn rest(&mut self) -> Vec<Action> {
+        self.asked = false;
+        self.settle()
+    }
+
     /// Ends all replicas and makes no further ones.
     pub(super) fn close(&mut self) -> Vec<Action> {
         self.enabled = false;

@@ -1,9 +1,9 @@
-//! Handle of a server: its state, its lists and the admission of calls. Its replicas and the supervisor
-//! write it; all other parts read it.
+//! Handle of a server, or of one of its pools: its state, its lists and the admission of calls. Its replicas and the
+//! supervisor write it; all other parts read it.
 
 use std::cmp::Reverse;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -14,17 +14,26 @@ use super::breaker::BreakerState;
 use super::definition::Definition;
 use super::fleet::Load;
 use super::policy::Policy;
-use super::shared_hooks::SharedHooks;
+use super::pools::{Found, PoolRefused, PoolSums, Pools};
+use super::shared_hooks::{FleetId, SharedHooks};
 use super::status::{ReplicaView, ServerInfo, State, Status, Update};
-use crate::child::{Catalog, CatalogSlot, Counters, Interests, Link, Notices, Notification, ServerLog};
+use crate::child::{
+    Catalog, CatalogSlot, Counters, Interests, Link, Notices, Notification, PoolKey, ServerLog, Sharing,
+};
 use crate::clock;
 use crate::mcp::Era;
-use crate::process::TreeView;
+use crate::process::{Secret, TreeView};
 
-/// State, lists and call admission of one server.
+/// State, lists and call admission of one server, or of one of its pools.
 pub struct ServerHandle {
     id: Arc<str>,
     name: Arc<str>,
+    /// The name as in the daemon's log, with the pool.
+    label: Arc<str>,
+    /// What it is a pool of; `None` for what all callers share.
+    of: Option<PoolOf>,
+    /// Its pools; empty for a pool.
+    pools: Pools<ServerHandle>,
     roster: Mutex<ReplicaSet>,
     status: watch::Sender<Arc<Status>>,
     catalog: ArcSwap<CatalogSlot>,
@@ -38,18 +47,29 @@ pub struct ServerHandle {
     /// Policy of the last definition that could be used.
     policy: ArcSwap<Policy>,
     leaving: ArcSwapOption<Leaving>,
-    /// Number of the last child; 0 before the first.
-    children: AtomicU64,
+    /// Number of the last child of the server, of whichever pool; 0 before the first.
+    children: Arc<AtomicU64>,
     /// `true` if the server was asked for since it was last told to rest.
     asked: AtomicBool,
     surroundings: Arc<SharedHooks>,
 }
 
-/// Reason why a server is being removed.
+/// What a pool is part of.
+struct PoolOf {
+    server: Weak<ServerHandle>,
+    number: u64,
+    key: PoolKey,
+    /// Id of the member that the pool's callers belong to.
+    member: Arc<str>,
+}
+
+/// Reason why a server, or a pool of it, is being removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leaving {
     /// The operator or the configuration removed it.
     Removed,
+    /// The owner of the pool is over, the server is not isolated in this way any more, or another pool needed the room.
+    PoolEnded,
     /// The daemon stops, and all servers with it.
     Shutdown,
 }
@@ -115,7 +135,10 @@ impl ServerHandle {
             admission: Arc::new(Admission::new(name.clone(), policy)),
             policy: ArcSwap::from_pointee(policy.clone()),
             id,
+            label: name.clone(),
             name,
+            of: None,
+            pools: Pools::default(),
             roster: Mutex::new(roster),
             status: watch::Sender::new(Arc::new(status)),
             catalog: ArcSwap::from_pointee(slot),
@@ -123,7 +146,7 @@ impl ServerHandle {
             interests: Arc::default(),
             log: ServerLog::default(),
             leaving: ArcSwapOption::empty(),
-            children: AtomicU64::new(0),
+            children: Arc::default(),
             asked: AtomicBool::new(false),
             surroundings,
         }
@@ -197,9 +220,15 @@ impl ServerHandle {
         self.leaving.load().as_deref().copied()
     }
 
-    /// Returns the calls in flight and waiting, and the state of the breaker.
+    /// Returns the calls in flight and waiting, also those of its pools, and the state of the breaker.
     pub fn traffic(&self) -> (Load, BreakerState) {
-        self.admission.reading(Instant::now())
+        let (mut load, breaker) = self.admission.reading(Instant::now());
+        for pool in self.pools.all() {
+            let of_pool = pool.load();
+            load.in_flight += of_pool.in_flight;
+            load.queued += of_pool.queued;
+        }
+        (load, breaker)
     }
 
     /// Gives a call a place on a child or in the queue, or returns why not. `caller` tells apart the
@@ -216,12 +245,24 @@ impl ServerHandle {
     /// Asks for a child, if the server has none because nothing asked for it. Cheap to repeat.
     pub fn demand(&self) {
         if !self.asked.swap(true, Ordering::Relaxed) {
-            self.surroundings.demand(&self.id);
+            self.surroundings.demand(self.fleet());
         }
+    }
+
+    /// Returns the id that the supervisor knows it by.
+    pub(super) fn fleet(&self) -> FleetId {
+        FleetId { server: self.id.clone(), pool: self.of.as_ref().map(|of| of.number) }
     }
 
     pub(super) fn load(&self) -> Load {
         self.admission.load()
+    }
+
+    /// Returns the load as it counts for idleness: a pool whose clients wait for updates of resources has something to do.
+    pub(super) fn load_of_looks(&self) -> Load {
+        let mut load = self.load();
+        load.queued += usize::from(self.is_pool() && self.interests.has_resources());
+        load
     }
 
     pub(super) fn set_policy(&self, policy: &Policy) {
@@ -238,10 +279,14 @@ impl ServerHandle {
         }
     }
 
-    pub(super) fn leave(&self, leaving: Leaving) {
+    /// Marks it as being removed. Its pools, which it returns, leave with it.
+    pub(super) fn leave(&self, leaving: Leaving) -> Vec<Arc<ServerHandle>> {
+        let pools = self.pools.close();
+        pools.iter().for_each(|pool| drop(pool.leave(leaving)));
         self.leaving.store(Some(Arc::new(leaving)));
         // Wakes all tasks that wait for a change.
         self.status.send_modify(|_| {});
+        pools
     }
 
     /// Returns the number for a child that is started now.
@@ -312,9 +357,13 @@ impl ServerHandle {
         self.show(&self.roster(), Some(resting));
     }
 
-    /// Returns views of the process trees of all its children.
+    /// Returns views of the process trees of all its children, also those of its pools.
     pub fn trees(&self) -> Vec<TreeView> {
-        self.roster().members.iter().filter_map(|member| member.status.tree.clone()).collect()
+        let own = self.roster().members.iter().filter_map(|member| member.status.tree.clone()).collect();
+        self.pools.all().iter().fold(own, |mut trees: Vec<_>, pool| {
+            trees.extend(pool.trees());
+            trees
+        })
     }
 
     /// Changes the published status of a replica.
@@ -345,6 +394,11 @@ impl ServerHandle {
     /// Records that a replica starts a child, which may take the place of another one.
     pub(super) fn child_started(&self, number: u64, incarnation: u64, replaces: bool) {
         self.roster().restarts += u64::from(replaces);
+        if let Some(server) = self.of.as_ref().and_then(|of| of.server.upgrade()) {
+            let mut roster = server.roster();
+            roster.restarts += u64::from(replaces);
+            server.show(&roster, None);
+        }
         self.publish(number, |status| (status.incarnation, status.turn) = (incarnation, None));
     }
 
@@ -365,14 +419,14 @@ impl ServerHandle {
         // A child of an earlier definition that was started anew does not override the current one.
         let newest = roster.members.iter().filter(|member| member.status.state.serves());
         if newest.map(|member| member.generation).max().is_none_or(|newest| newest <= generation) {
-            let (now, before) = (lists.load(), self.catalog());
+            let (now, before) = (lists.load(), self.lists_shown());
+            self.adopted_by_server(link.incarnation(), &introduction, &lists);
             self.catalog.store(lists);
             // Before anybody hears of it.
             self.surroundings.catalogs_changed.tell();
             roster.introduction = Some(introduction);
             for list in now.differs_from(&before) {
-                let incarnation = link.incarnation();
-                self.notices.send(Notification { incarnation, method: list.into(), params: None });
+                self.notices.send(link.incarnation(), list.into(), None);
             }
         }
         drop(roster);
@@ -409,6 +463,124 @@ impl ServerHandle {
     }
 }
 
+/// The pools of a server.
+impl ServerHandle {
+    /// Returns the pool of this owner, whose callers belong to `member`; makes it if there is none. What all share keeps
+    /// its lists and its state, which a pool knows nothing of. `policy` is the server's. A pool that has to go for it is
+    /// returned with it.
+    pub(super) fn pool(
+        self: &Arc<ServerHandle>,
+        key: &PoolKey,
+        member: &Arc<str>,
+        policy: &Policy,
+        is_over: impl FnOnce() -> bool,
+    ) -> Result<Found<ServerHandle>, PoolRefused> {
+        let make = || self.new_pool(key, member, policy);
+        let found = self.pools.get(key, policy.max_pools, is_over, ServerHandle::rests, make)?;
+        if let Some(evicted) = &found.evicted {
+            evicted.leave(Leaving::PoolEnded);
+        }
+        Ok(found)
+    }
+
+    fn new_pool(self: &Arc<ServerHandle>, key: &PoolKey, member: &Arc<str>, policy: &Policy) -> ServerHandle {
+        let (id, name) = (self.id.clone(), self.name.clone());
+        let mut pool =
+            ServerHandle::new(id, name, &policy.of_pool(false), State::Idle, None, self.surroundings.clone());
+        pool.label = format!("{} ({key})", self.name).into();
+        (pool.counters, pool.children) = (self.counters.clone(), self.children.clone());
+        (pool.log, pool.notices) = (self.log.of_pool(key), self.notices.of_pool(key.clone()));
+        let (server, number) = (Arc::downgrade(self), self.surroundings.next_pool());
+        pool.of = Some(PoolOf { server, number, key: key.clone(), member: member.clone() });
+        // Opened as the others were. What they listed says nothing of what this one will.
+        pool.roster().learnt = self.learnt();
+        pool
+    }
+
+    /// Returns the pool of this owner; `None` if it has none.
+    pub fn known_pool(&self, key: &PoolKey) -> Option<Arc<ServerHandle>> {
+        self.pools.find(key)
+    }
+
+    /// Returns the pool with this number; `None` if it has gone.
+    pub(super) fn pool_of_number(&self, number: u64) -> Option<Arc<ServerHandle>> {
+        self.pools.all().into_iter().find(|pool| pool.of.as_ref().is_some_and(|of| of.number == number))
+    }
+
+    /// Ends the pools that `goes` is true of, by owner and member, and returns them.
+    pub(super) fn end_pools(&self, goes: impl Fn(&PoolKey, &Arc<str>) -> bool) -> Vec<Arc<ServerHandle>> {
+        let is_meant = |pool: &ServerHandle| pool.of.as_ref().is_some_and(|of| goes(&of.key, &of.member));
+        let ended = self.pools.take(is_meant);
+        ended.iter().for_each(|pool| drop(pool.leave(Leaving::PoolEnded)));
+        ended
+    }
+
+    /// Returns the number of its pools.
+    pub fn pool_sums(&self) -> PoolSums {
+        let pools = self.pools.all();
+        PoolSums { count: pools.len(), ready: pools.iter().filter(|pool| pool.takes_calls()).count() }
+    }
+
+    /// Reports whether it is a pool, and not what all callers share.
+    pub fn is_pool(&self) -> bool {
+        self.of.is_some()
+    }
+
+    /// Returns the name as in the daemon's log, with the pool.
+    pub(super) fn label(&self) -> &Arc<str> {
+        &self.label
+    }
+
+    /// Returns the member that the callers belong to; `None` for what all share.
+    pub(super) fn member(&self) -> Option<&Arc<str>> {
+        self.of.as_ref().map(|of| &of.member)
+    }
+
+    /// Returns who shares its children.
+    pub(super) fn sharing(&self) -> Sharing {
+        if self.is_pool() { Sharing::OnePrincipal } else { Sharing::All }
+    }
+
+    /// Returns what the member of the pool has stored under a name; `None` if that is nothing, and for what all share.
+    pub(super) fn secret(&self, name: &str) -> Option<Secret> {
+        self.surroundings.secret(self.member()?, name)
+    }
+
+    /// Returns the name of the directory that a sandboxed child may write: of a pool, one that its member's children share.
+    pub(super) fn sandbox(&self) -> String {
+        // No name of a server's directory has a '+', and no id of a member a '/'.
+        self.member().map_or_else(|| self.id.to_string(), |member| format!("{}+{member}", self.id))
+    }
+
+    /// Reports whether a pool can be given up without anybody's losing anything.
+    fn rests(&self) -> bool {
+        let load = self.load();
+        let is_unasked = !self.asked.load(Ordering::Relaxed) && load.in_flight + load.queued == 0;
+        is_unasked && self.roster().members.is_empty() && !self.interests.has_resources()
+    }
+
+    /// Returns the lists that callers have been shown: those of the server as long as a pool has none of its own.
+    fn lists_shown(&self) -> Arc<Catalog> {
+        let own = self.catalog();
+        let server = self.of.as_ref().filter(|_| !own.is_loaded()).and_then(|of| of.server.upgrade());
+        server.map_or(own, |server| server.catalog())
+    }
+
+    /// Gives what a pool's child announced to a server that has no child of its own to announce anything.
+    fn adopted_by_server(&self, incarnation: u64, introduction: &Arc<ServerInfo>, lists: &CatalogSlot) {
+        let Some(server) = self.of.as_ref().and_then(|of| of.server.upgrade()) else { return };
+        let mut roster = server.roster();
+        if roster.members.is_empty() {
+            let slot = CatalogSlot::new(lists.load(), self.surroundings.catalogs_changed.clone());
+            let changed: Vec<_> = slot.load().differs_from(&server.catalog()).collect();
+            server.catalog.store(Arc::new(slot));
+            (roster.introduction, roster.learnt) = (Some(introduction.clone()), Some(introduction.era()));
+            server.show(&roster, None);
+            changed.into_iter().for_each(|list| server.notices.send(incarnation, list.into(), None));
+        }
+    }
+}
+
 impl ReplicaSet {
     fn serves(&self) -> bool {
         self.members.iter().any(|member| member.status.state.serves())
@@ -417,7 +589,9 @@ impl ReplicaSet {
     /// Returns the replica that stands for the server: one that serves, otherwise one of the newest
     /// definition; `None` if there are none.
     fn representative(&self) -> Option<&ReplicaEntry> {
-        self.members.iter().min_by_key(|member| {
+        // One that has left says nothing of a server whose next one is about to come (`UpdateMode::StopFirst`).
+        let there = self.members.iter().filter(|member| member.status.state != State::Disabled);
+        there.min_by_key(|member| {
             let state = &member.status.state;
             (!state.serves(), Reverse(member.generation), rank(state), member.number)
         })
@@ -494,6 +668,17 @@ mod tests {
     fn handle() -> ServerHandle {
         let surroundings = Arc::<SharedHooks>::default();
         ServerHandle::new("mcp_1".into(), "s".into(), &Policy::default(), State::Starting, None, surroundings)
+    }
+
+    #[test]
+    fn a_replica_that_has_left_does_not_make_its_server_look_switched_off() {
+        let handle = handle();
+        handle.roster().members.push(member(1, 0, State::Ready));
+        handle.publish(1, |status| status.state = State::Stopping);
+        handle.publish(1, |status| status.state = State::Disabled);
+        assert_eq!(handle.status().state, State::Stopping);
+        handle.remove_replica(1, &State::Idle);
+        assert_eq!(handle.status().state, State::Idle);
     }
 
     #[test]

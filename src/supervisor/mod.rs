@@ -15,6 +15,7 @@ mod handle;
 mod lifecycle;
 mod names;
 mod policy;
+mod pools;
 mod problem;
 mod remote;
 mod replica;
@@ -38,14 +39,18 @@ pub use handle::{CachedCatalog, Leaving, ServerHandle};
 pub use lifecycle::{DesiredState, Effect, Ending, Event, Lifecycle};
 pub use names::{LookAlikes, check_visible};
 pub use policy::{
-    EraChoice, OWN_MEMBER, PinMode, Policy, Replicas, RestartPolicy, StartMode, UpdateMode, parse_duration,
+    EraChoice, Isolation, OWN_MEMBER, PinMode, Policy, Replicas, RestartPolicy, StartMode, UpdateMode,
+    parse_duration,
 };
+pub use pools::{PoolRefused, PoolSums};
 pub use problem::Problem;
 pub use remote::{ADDRESS_MEMBERS, Remote, Transport};
 pub use server_spec::ServerSpec;
+pub use shared_hooks::Secrets;
 pub use start_limiter::{QueuedStartView, Rank, StartLimits};
 pub use status::{Cause, ReplicaView, ServerInfo, State, Status, ToldInfo, Update, on_the_wall};
 
+pub use crate::child::PoolKey;
 pub use crate::process::Usage;
 
 use crate::process::Host;
@@ -68,8 +73,8 @@ impl Supervisor {
         let args = actor::SupervisorArgs { host, brake, directory: directory.clone() };
         let (actor, ended) = Actor::spawn(None, actor::SupervisorActor, args).await?;
         let asked = actor.clone();
-        directory.on_demand(Box::new(move |server| {
-            let _ = asked.send_message(actor::SupervisorMsg::Demand(server.clone()));
+        directory.on_demand(Box::new(move |fleet| {
+            let _ = asked.send_message(actor::SupervisorMsg::Demand(fleet));
         }));
         Ok((Supervisor { actor, directory }, ended))
     }
@@ -86,6 +91,39 @@ impl Supervisor {
     /// Replaces the children of a server, each as soon as its successor is ready.
     pub fn renew(&self, server: &Arc<str>) {
         let _ = self.actor.send_message(actor::SupervisorMsg::Renew(server.clone()));
+    }
+
+    /// Returns the pool of a server that belongs to this owner, whose callers are `member`'s; makes it if there is none.
+    /// `policy` is the server's. `is_over` tells whether the owner has ended.
+    pub fn pool(
+        &self,
+        server: &Arc<ServerHandle>,
+        (key, member): (&PoolKey, &Arc<str>),
+        policy: &Policy,
+        is_over: impl FnOnce() -> bool,
+    ) -> Result<Arc<ServerHandle>, PoolRefused> {
+        let found = server.pool(key, member, policy, is_over)?;
+        self.close(found.evicted.as_slice());
+        Ok(found.pool)
+    }
+
+    /// Ends the pools of all servers that `goes` is true of, by owner and member. Does not wait for their children.
+    pub fn end_pools(&self, goes: impl Fn(&PoolKey, &Arc<str>) -> bool) {
+        for server in self.directory.all() {
+            self.close(&server.end_pools(&goes));
+        }
+    }
+
+    fn close(&self, pools: &[Arc<ServerHandle>]) {
+        for pool in pools {
+            let _ = self.actor.send_message(actor::SupervisorMsg::Close(pool.fleet()));
+        }
+    }
+
+    /// Takes note that a member's secret of this name was stored, or `removed`: children that have it are replaced, or end.
+    pub fn secret_changed(&self, member: &Arc<str>, name: &str, removed: bool) {
+        let (member, name) = (member.clone(), name.to_owned());
+        let _ = self.actor.send_message(actor::SupervisorMsg::SecretChanged { member, name, removed });
     }
 
     /// Returns the directory that routes calls.

@@ -80,6 +80,18 @@ impl PinMode {
     }
 }
 
+/// Who shares a child of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Isolation {
+    /// All callers.
+    #[default]
+    Shared,
+    /// One session of an MCP client. Callers without a session share one with all of their member's.
+    PerSession,
+    /// All callers of one member, by whichever of its keys and in whichever dialect.
+    PerPrincipal,
+}
+
 /// Bounds of the number of replicas of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Replicas {
@@ -92,7 +104,10 @@ pub struct Replicas {
 /// Maximum number of replicas that a server may have.
 pub(super) const MAX_REPLICAS: usize = 64;
 
-/// Default idle time after which a server that is started on demand is stopped.
+/// Maximum number of pools that can be set.
+const MOST_POOLS: usize = 4096;
+
+/// Default idle time after which a server that is started on demand is stopped, and a pool's child.
 const ON_DEMAND_IDLE: Duration = Duration::from_secs(600);
 
 /// Settings of a server. Every member has a default; see `docs/configuration.md`.
@@ -106,6 +121,12 @@ pub struct Policy {
     pub start: StartMode,
     /// Idle time without calls after which the server is stopped until it is called again; zero for never.
     pub idle_stop: Duration,
+    /// Who shares a child of it.
+    pub isolation: Isolation,
+    /// Maximum number of pools: children of a session or a principal, running or not.
+    pub max_pools: usize,
+    /// Idle time without calls after which a pool's child is stopped until it is called again; zero for never.
+    pub pool_idle_stop: Duration,
     /// Number of processes of the server that run side by side.
     pub replicas: Replicas,
     /// Treatment of a running child when its definition changes.
@@ -153,6 +174,9 @@ impl Default for Policy {
             restart: RestartPolicy::Always,
             start: StartMode::Eager,
             idle_stop: Duration::ZERO,
+            isolation: Isolation::Shared,
+            max_pools: 64,
+            pool_idle_stop: ON_DEMAND_IDLE,
             replicas: Replicas { min: 1, max: 1 },
             update: UpdateMode::StartFirst,
             breaker_failures: 5,
@@ -177,6 +201,18 @@ impl Default for Policy {
 }
 
 impl Policy {
+    /// Returns the policy of a pool: one child, started when it is called and stopped when it is idle. With `stop_first`
+    /// it is stopped before another takes its place.
+    pub(super) fn of_pool(&self, stop_first: bool) -> Policy {
+        Policy {
+            start: StartMode::OnDemand,
+            idle_stop: self.pool_idle_stop,
+            replicas: Replicas { min: 1, max: 1 },
+            update: if stop_first { UpdateMode::StopFirst } else { self.update },
+            ..self.clone()
+        }
+    }
+
     /// Reports whether a child started under the other policy is the same as one started under this.
     /// Settings that are not compared take effect without a new child.
     pub(super) fn same_child(&self, other: &Policy) -> bool {
@@ -222,17 +258,20 @@ pub fn parse_duration(value: &Value) -> Option<Duration> {
 }
 
 /// Known members of `mcpvisor`; those of its `limits` follow.
-const SETTINGS: [&str; 23] = [
+const SETTINGS: [&str; 26] = [
     "era",
     "restart",
     "start",
     "update",
+    "isolation",
     "replicas",
     "sandbox",
     "pin",
     "client_capabilities",
     "limits",
     "idle_stop",
+    "pool_idle_stop",
+    "max_pools",
     "breaker_pause",
     "breaker_failures",
     "start_timeout",
@@ -262,6 +301,8 @@ pub(super) fn parse_policy(own: &Map<String, Value>, problems: &mut Problems) ->
         }
         match member.as_str() {
             "idle_stop" => set_duration(&mut policy.idle_stop, value, &path, problems),
+            "pool_idle_stop" => set_duration(&mut policy.pool_idle_stop, value, &path, problems),
+            "max_pools" => set_count(&mut policy.max_pools, value, 1..=MOST_POOLS, &path, problems),
             "breaker_pause" => set_duration(&mut policy.breaker_pause, value, &path, problems),
             "breaker_failures" => {
                 let mut failures = 0;
@@ -319,6 +360,12 @@ fn parse_choice(
             Some("start-first") => policy.update = UpdateMode::StartFirst,
             Some("stop-first") => policy.update = UpdateMode::StopFirst,
             _ => drop(problems.add::<()>(path, "must be \"start-first\" or \"stop-first\"")),
+        },
+        "isolation" => match value.as_str() {
+            Some("shared") => policy.isolation = Isolation::Shared,
+            Some("per-session") => policy.isolation = Isolation::PerSession,
+            Some("per-principal") => policy.isolation = Isolation::PerPrincipal,
+            _ => drop(problems.add::<()>(path, "must be \"shared\", \"per-session\" or \"per-principal\"")),
         },
         "replicas" => match parse_replicas(value) {
             Some(replicas) => policy.replicas = replicas,
@@ -512,6 +559,33 @@ mod tests {
             problems(json!({"limits": { *name: null }})).iter().all(|line| !line.contains("known"))
         };
         assert!(LIMITS.iter().all(limit));
+    }
+
+    #[test]
+    fn isolation_is_read_and_a_pool_has_one_child_on_demand() {
+        let read = |own: Value| {
+            let mut problems = Problems::default();
+            let policy = parse_policy(own.as_object().expect("an object"), &mut problems);
+            (policy, problems.lines())
+        };
+        assert_eq!(read(json!({})).0.isolation, Isolation::Shared);
+        let own =
+            json!({"isolation": "per-session", "max_pools": 3, "replicas": "2..4", "pool_idle_stop": "1s"});
+        let (policy, problems) = read(own);
+        assert_eq!((policy.isolation, policy.max_pools, problems.len()), (Isolation::PerSession, 3, 0));
+        let of_pool = policy.of_pool(false);
+        assert_eq!((of_pool.start, of_pool.replicas), (StartMode::OnDemand, Replicas { min: 1, max: 1 }));
+        assert_eq!((of_pool.idle_stop, of_pool.update), (Duration::from_secs(1), UpdateMode::StartFirst));
+        assert_eq!(policy.of_pool(true).update, UpdateMode::StopFirst);
+        assert!(policy.same_child(&of_pool), "a pool's child is as any other");
+        let (_, problems) = read(json!({"isolation": "per-user", "max_pools": 0}));
+        assert_eq!(
+            problems,
+            [
+                "mcpvisor.isolation must be \"shared\", \"per-session\" or \"per-principal\"",
+                "mcpvisor.max_pools must be a whole number from 1 to 4096",
+            ]
+        );
     }
 
     #[test]

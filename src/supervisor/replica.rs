@@ -21,7 +21,7 @@ use crate::child::{
 };
 use crate::clock;
 use crate::mcp::Era;
-use crate::process::{Exit, Host, Spec, StopSequence};
+use crate::process::{Exit, Host, Secret, Spec, StopSequence};
 
 /// Shortest wait for the start brake, in milliseconds, that is logged beside the duration of a start.
 const WORTH_TELLING_MS: u128 = 100;
@@ -154,7 +154,7 @@ impl Actor for ReplicaActor {
             _ => return Ok(()),
         };
         if state.child.as_ref().is_some_and(|child| child.get_id() == who.get_id()) {
-            tracing::error!(server = %state.args.handle.name(), reason, "the child's actor ended before its child");
+            tracing::error!(server = %state.args.handle.label(), reason, "the child's actor ended before its child");
             let cause = Cause::Protocol { reason: "the gateway lost track of it".to_owned() };
             state
                 .ended(
@@ -217,7 +217,7 @@ impl ReplicaState {
         let turn = self.args.brake.stand_in_line(rank);
         let view = turn.view();
         if let Some(before) = view.before() {
-            tracing::info!(server = %self.args.handle.name(), before, "waits for its turn to start");
+            tracing::info!(server = %self.args.handle.label(), before, "waits for its turn to start");
         }
         self.args.handle.publish(self.args.number, |status| {
             status.turn = Some(view);
@@ -245,22 +245,30 @@ impl ReplicaState {
         }
     }
 
+    /// Returns the secrets of the principal that the definition refers to, as far as there are any.
+    fn secrets(&self) -> Vec<(String, Secret)> {
+        let handle = &self.args.handle;
+        let names = self.args.definition.secrets().iter();
+        names.filter_map(|name| Some((name.clone(), handle.secret(name)?))).collect()
+    }
+
     async fn spawn(&mut self, myself: &ActorRef<ReplicaMsg>, incarnation: u64, otherwise: bool) {
         self.spawned_at = Instant::now();
-        tracing::info!(server = %self.args.handle.name(), "starting");
+        tracing::info!(server = %self.args.handle.label(), "starting");
         let definition = &self.args.definition;
         let policy = definition.policy();
         let replica = myself.clone();
         let args = ChildArgs {
-            server: self.args.handle.name().clone(),
+            server: self.args.handle.label().clone(),
             incarnation,
             spec: Spec {
                 command: definition.command().unwrap_or_default().to_owned(),
                 args: definition.args().to_vec(),
                 env: definition.env().to_vec(),
+                secrets: self.secrets(),
                 cwd: definition.cwd().map(Into::into),
                 limits: policy.limits.clone(),
-                sandbox: policy.sandboxed.then(|| self.args.handle.id().to_string()),
+                sandbox: policy.sandboxed.then(|| self.args.handle.sandbox()),
             },
             launcher: definition.is_launcher(),
             host: self.args.host.clone(),
@@ -276,6 +284,7 @@ impl ReplicaState {
             counters: self.args.handle.counters().clone(),
             notices: self.args.handle.notices().clone(),
             interests: self.args.handle.interests().clone(),
+            sharing: self.args.handle.sharing(),
             declared: policy.client_capabilities,
             report: Box::new(move |report| {
                 let _ = replica.send_message(ReplicaMsg::Child(incarnation, report));
@@ -302,7 +311,7 @@ impl ReplicaState {
                 let limits = &self.args.definition.policy().limits;
                 let unenforced = self.args.host.unenforced(limits);
                 for sentence in &unenforced {
-                    tracing::warn!(server = %self.args.handle.name(), "limit {sentence}");
+                    tracing::warn!(server = %self.args.handle.label(), "limit {sentence}");
                 }
                 self.args.handle.publish(self.args.number, |status| {
                     status.pid = Some(pid);
@@ -400,7 +409,7 @@ impl ReplicaState {
         });
         self.on(myself, Event::Ended { incarnation, ending }).await;
         if self.life.is_queued() && self.life.failures() == 0 && self.shown == State::Starting {
-            let name = self.args.handle.name();
+            let name = self.args.handle.label();
             tracing::warn!(server = %name, "{cause}; trying once more, opened in the other way");
         }
     }
@@ -422,7 +431,7 @@ impl ReplicaState {
     }
 
     fn log(&self, state: &State) {
-        let name = self.args.handle.name();
+        let name = self.args.handle.label();
         match state {
             State::Backoff { attempt, until, cause, hopeless } => {
                 let seconds = until.saturating_duration_since(Instant::now()).as_secs_f32();

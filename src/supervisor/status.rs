@@ -58,7 +58,7 @@ impl State {
         match definition.fault() {
             Some(reason) if definition.enabled() => State::Failed { cause: Cause::Definition { reason } },
             _ if !definition.runs() => State::Disabled,
-            _ if wanted => State::Starting,
+            _ if wanted && definition.secrets().is_empty() => State::Starting,
             _ => State::Idle,
         }
     }

@@ -19,6 +19,7 @@ use mcpvisor::pins::PinBook;
 use mcpvisor::process::{Host, HostSettings};
 use mcpvisor::query::{Agent, LlmSettings};
 use mcpvisor::registry::{Registry, Settings};
+use mcpvisor::secrets::SecretBook;
 use mcpvisor::store::{DataDir, DurableStore};
 use mcpvisor::supervisor::{StartLimits, Supervisor};
 use mcpvisor::telemetry::metrics::Metrics;
@@ -116,6 +117,7 @@ impl Inside {
             Accounting::open(store, keys.clone(), Retention::default(), backups).await.expect("usage");
         let calls = AuditSettings { calls: true, ..AuditSettings::default() };
         let audit = audit::open(data.path(), calls).expect("an audit");
+        let secrets = SecretBook::open(data.path());
         let mut groups = Groups::default();
         let servers = vec!["fake".into()];
         groups
@@ -127,6 +129,7 @@ impl Inside {
             groups,
             pins,
             keys,
+            secrets,
             accounting,
             audit,
             supervisor,

@@ -103,6 +103,18 @@ pub(crate) fn cases(route: &Route) -> Vec<Case> {
                 Asked::of("/v1/organization/plans/gone")
             })
         })],
+        ("PUT", "/v1/members/{id}/secrets/{name}") => vec![case("", |_| {
+            Box::pin(async {
+                Asked::of("/v1/members/me/secrets/TOKEN").with(json!({"value": number().to_string()}))
+            })
+        })],
+        ("DELETE", "/v1/members/{id}/secrets/{name}") => vec![case("", |inside| {
+            Box::pin(async {
+                let stored = inside.gateway.put_secret(inside.caller(), "me", "GONE", "x".to_owned()).await;
+                stored.expect("stored");
+                Asked::of("/v1/members/me/secrets/GONE")
+            })
+        })],
         ("POST", "/v1/mcps/{id}/restart") => vec![case("", restart)],
         ("POST", "/v1/mcps/{id}/pins/approve") => vec![case("", approve)],
         ("POST", "/api/servers") => vec![case("", add)],

@@ -23,6 +23,7 @@ mod full_disk;
 mod fuzzing;
 mod hostile;
 mod hygiene;
+mod isolation;
 mod logs;
 mod matrix;
 mod mcp;

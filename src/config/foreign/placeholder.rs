@@ -261,7 +261,8 @@ impl<'t> Reader<'_, 't> {
 
     fn of_kind(&mut self, whole: &str, kind: &str, what: &str) -> Option<String> {
         match kind {
-            "env" => None,
+            // Its own word for what each member stores.
+            "env" | "principal" => None,
             "file" => self.file(what),
             "workspaceFolder" => Some(as_text(&self.around.workspace)),
             "input" | "promptString" | "prompt" => {

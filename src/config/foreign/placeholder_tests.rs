@@ -30,6 +30,7 @@ fn variables_are_references_in_every_client_s_way() {
         ("${TOKEN:-}", "${env:TOKEN:-}"),
         ("${env:TOKEN:-a:b}", "${env:TOKEN:-a:b}"),
         ("${file:/run/t}", "${file:/run/t}"),
+        ("a ${principal:TOKEN}", "a ${principal:TOKEN}"),
         ("${file:~/t}", "${file:/home/u/t}"),
         ("$${TOKEN}", "$${TOKEN}"),
         ("$$${TOKEN}", "$$${env:TOKEN}"),

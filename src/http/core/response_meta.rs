@@ -21,6 +21,9 @@ pub(in crate::http) struct HalfSent;
 /// Time to wait after the store refused a change: the interval in which the store is tried again.
 pub(in crate::http) const STORE_PAUSE: Duration = Duration::from_secs(5);
 
+/// Time to wait after a server had no room for another pool: sessions end and pools come to rest at their own pace.
+pub(in crate::http) const POOL_PAUSE: Duration = Duration::from_secs(10);
+
 /// Headers and notes of a refusal beside its body.
 #[derive(Debug, Default)]
 pub(in crate::http) struct ResponseMeta {

@@ -15,7 +15,7 @@ use crate::gateway::{CredentialError, Error, RegistryError, Retry};
 use crate::http::core::auth::AuthError;
 use crate::http::core::body::{BodyError, CODED};
 use crate::http::core::rejection::{EdgeRejection, TOO_MANY_ACTS, TWO_ENDS, UNKNOWN_CODING, foreign_host};
-use crate::http::core::response_meta::ResponseMeta;
+use crate::http::core::response_meta::{POOL_PAUSE, ResponseMeta};
 use crate::jsonrpc::{RpcError, push_string};
 
 /// Text that is not JSON (JSON-RPC 2.0, section 5.1).
@@ -254,6 +254,7 @@ impl Fault {
         let retry_after = match &error {
             Error::Unreachable { retry_after, .. } => *retry_after,
             Error::BreakerOpen { retry_after, .. } | Error::Overloaded { retry_after } => Some(*retry_after),
+            Error::TooManyPools { .. } => Some(POOL_PAUSE),
             Error::ShuttingDown | Error::TooManyCalls { .. } => Some(Duration::from_secs(1)),
             _ => None,
         };
@@ -306,6 +307,9 @@ impl Fault {
             | Error::BreakerOpen { .. }
             | Error::TimedOut { .. }
             | Error::Overloaded { .. }
+            | Error::TooManyPools { .. }
+            | Error::SecretMissing { .. }
+            | Error::SecretNotFound
             | Error::ShuttingDown => answer(INTERNAL_ERROR, text).retry(retry_after),
         }
     }

@@ -105,12 +105,14 @@ impl LegacyCall<'_> {
     }
 
     fn opening(&self, version: &'static str, client: Client) -> Opening {
+        let number = self.state.next_client();
         Opening {
             principal: self.caller.member().id.clone(),
             server: self.target.key(),
             version,
             client,
-            number: self.state.next_client(),
+            number,
+            scope: self.gateway.client_scope(number),
         }
     }
 
@@ -132,12 +134,17 @@ impl LegacyCall<'_> {
         accepted()
     }
 
-    /// Answers a request of a session.
+    /// Answers a request of a session, as of a caller in it.
     pub(super) async fn answer(
         &self,
         session: &Arc<Session>,
         request: &Request<'_>,
     ) -> Result<Response, Fault> {
+        let caller = &session.opening.scope.caller(self.caller);
+        LegacyCall { caller, ..*self }.answer_in(session, request).await
+    }
+
+    async fn answer_in(&self, session: &Arc<Session>, request: &Request<'_>) -> Result<Response, Fault> {
         let told = |result: &[u8]| outgoing::json(outgoing::result(request.id(), result));
         match &*request.method {
             method::PING => Ok(told(b"{}")),
@@ -187,11 +194,14 @@ impl LegacyCall<'_> {
         match self.target {
             Target::One(server) => {
                 self.router().require(server, "logging", &request.method)?;
-                wishes.push(self.wish(server, |interests| Ok(interests.level(level)))?);
+                let interests = self.gateway.interests(self.caller, server).map_err(Fault::of)?;
+                wishes.push(wish(interests, |interests| Ok(interests.level(level)))?);
             }
             Target::Several(aggregate) => {
                 for (_, entry) in aggregate.of(self.caller) {
-                    wishes.push(self.wish(&entry.id, |interests| Ok(interests.level(level)))?);
+                    // One that has no room for a child of this client is no reason to tell the others nothing.
+                    let Ok(interests) = self.gateway.interests(self.caller, &entry.id) else { continue };
+                    wishes.push(wish(interests, |interests| Ok(interests.level(level)))?);
                 }
             }
         }
@@ -216,22 +226,13 @@ impl LegacyCall<'_> {
             return Ok(());
         }
         let full = |full: &dyn std::error::Error| Fault::answer(INVALID_REQUEST, full.to_string());
+        let interests = self.gateway.resource_interests(self.caller, &server).map_err(Fault::of)?;
         let (interest, has_child) =
-            self.wish(&server, |interests| interests.resource(&own).map_err(|error| full(&error)))?;
+            wish(interests, |interests| interests.resource(&own).map_err(|error| full(&error)))?;
         if has_child {
             are_known(&[&interest]).await;
         }
         session.follow(&uri, interest).map_err(|error| full(&error))
-    }
-
-    /// Adds a wish to those of a server's clients. Returns `true` with it if there is a child to be told.
-    fn wish(
-        &self,
-        server: &str,
-        wish: impl FnOnce(&Arc<Interests>) -> Result<Interest, Fault>,
-    ) -> Result<(Interest, bool), Fault> {
-        let (interests, has_child) = self.gateway.interests(self.caller, server).map_err(Fault::of)?;
-        Ok((wish(&interests)?, has_child))
     }
 
     fn router(&self) -> Router<'_> {
@@ -268,6 +269,14 @@ impl LegacyCall<'_> {
             first => Ok(self.replay(session, first.flatten(), reader)),
         }
     }
+}
+
+/// Adds a wish to those of a server's clients. Returns `true` with it if there is a child to be told.
+fn wish(
+    (interests, has_child): (Arc<Interests>, bool),
+    wish: impl FnOnce(&Arc<Interests>) -> Result<Interest, Fault>,
+) -> Result<(Interest, bool), Fault> {
+    Ok((wish(&interests)?, has_child))
 }
 
 /// Waits for the last message of a stream.

@@ -58,7 +58,7 @@ pub(super) async fn answer(call: &Call<'_>) -> Result<Response, Fault> {
     let mut interests = Vec::with_capacity(filter.resources.len());
     for uri in &filter.resources {
         let (server, own) = call.router().server_of_resource(uri)?;
-        let (wishes, has_child) = call.gateway.interests(call.caller, &server).map_err(Fault::of)?;
+        let (wishes, has_child) = call.gateway.resource_interests(call.caller, &server).map_err(Fault::of)?;
         let interest = wishes.resource(&own);
         let interest =
             interest.map_err(|full| Fault::http(StatusCode::SERVICE_UNAVAILABLE, full.to_string()))?;

@@ -38,9 +38,10 @@ impl LegacyCall<'_> {
         }
         let permit = self.state.streams(self.settings).open(self.caller.key_id().clone());
         let permit = permit.map_err(|full| Fault::http(StatusCode::SERVICE_UNAVAILABLE, full.to_string()))?;
+        let caller = &session.opening.scope.caller(self.caller);
         let announcements = match self.target {
-            Target::One(server) => self.gateway.announcements(self.caller, server).map_err(Fault::of)?,
-            Target::Several(_) => self.gateway.announcements_of_all(self.caller),
+            Target::One(server) => self.gateway.announcements(caller, server).map_err(Fault::of)?,
+            Target::Several(_) => self.gateway.announcements_of_all(caller),
         };
         let number = session.number();
         let is_mine = session.own_stream.send_if_modified(|newest| {

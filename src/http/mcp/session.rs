@@ -11,7 +11,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 
 use super::outlet::Outlet;
-use crate::gateway::Interest;
+use crate::gateway::{ClientScope, Interest};
 use crate::mcp::Answer;
 use crate::mcp::translate::{Client, Level};
 
@@ -46,6 +46,8 @@ pub(super) struct Opening {
     pub(super) client: Client,
     /// Number of the client, which no other has.
     pub(super) number: u64,
+    /// What the gateway keeps for the session alone; ends with it.
+    pub(super) scope: ClientScope,
 }
 
 /// One session.
@@ -249,6 +251,7 @@ impl Session {
         };
         parts.in_flight.values().for_each(|(_, task)| task.abort());
         parts.outlets.iter().for_each(|outlet| outlet.close());
+        self.opening.scope.end();
         self.own_stream.send_replace(u64::MAX);
     }
 }
@@ -401,7 +404,8 @@ mod tests {
         let capabilities = serde_json::from_str("{}").expect("JSON");
         let client = Client::read(None, capabilities).expect("an object");
         let (version, number) = ("2025-11-25", 1);
-        Opening { principal: principal.into(), server: "s".into(), version, client, number }
+        let (server, scope) = ("s".into(), ClientScope::default());
+        Opening { principal: principal.into(), server, version, client, number, scope }
     }
 
     fn begun(session: &Session, id: &str) -> Result<Arc<Outlet>, Refusal> {

@@ -16,7 +16,7 @@ use crate::gateway::{
 use crate::http::core::auth::AuthError;
 use crate::http::core::body::{BodyError, CODED};
 use crate::http::core::rejection::{EdgeRejection, TOO_MANY_ACTS, TWO_ENDS, UNKNOWN_CODING, foreign_host};
-use crate::http::core::response_meta::{ResponseMeta, STORE_PAUSE};
+use crate::http::core::response_meta::{POOL_PAUSE, ResponseMeta, STORE_PAUSE};
 use crate::query::{ModelError, QueryError};
 
 /// An answer of `/api` that is not a success. Boxed, so that a handler's success is not as large as its rare
@@ -205,7 +205,9 @@ impl From<Error> for ApiError {
             Error::Registry(error) => error.into(),
             Error::Usage(error) => error.into(),
             Error::Audit(error) => error.into(),
-            Error::ToolNotFound { .. } | Error::ResourceNotFound { .. } => failure(StatusCode::NOT_FOUND),
+            Error::ToolNotFound { .. } | Error::ResourceNotFound { .. } | Error::SecretNotFound => {
+                failure(StatusCode::NOT_FOUND)
+            }
             Error::ServerNotPermitted { .. } | Error::ToolNotPermitted { .. } => {
                 failure(StatusCode::FORBIDDEN)
             }
@@ -224,6 +226,8 @@ impl From<Error> for ApiError {
             Error::Overloaded { retry_after } | Error::BreakerOpen { retry_after, .. } => {
                 unavailable(text).retry(Some(retry_after))
             }
+            Error::TooManyPools { .. } => unavailable(text).retry(Some(POOL_PAUSE)),
+            Error::SecretMissing { .. } => failure(StatusCode::CONFLICT).code("secret_missing"),
             Error::ShuttingDown => unavailable(text),
             Error::Internal { .. } => ApiError::defect(text),
         }
@@ -488,6 +492,25 @@ mod tests {
             ),
             ("timed_out", 500, coded("No answer within 3000 ms", "mcp_timeout")),
             ("overloaded", 503, coded("Too many calls are waiting for this server", "service_unavailable")),
+            (
+                "too_many_pools",
+                503,
+                coded(
+                    "Server 'x' has 1 pools in use, which is as many as it may have (mcpvisor.max_pools); try again when \
+                     a session has ended or a pool is idle",
+                    "service_unavailable",
+                ),
+            ),
+            (
+                "secret_missing",
+                409,
+                coded(
+                    "Server 'x' needs your secret 'TOKEN', which you have not stored: store it with PUT \
+                     /v1/members/me/secrets/TOKEN, then call again",
+                    "secret_missing",
+                ),
+            ),
+            ("secret_not_found", 404, plain("Secret not found")),
             ("shutting_down", 503, coded("The gateway is shutting down", "service_unavailable")),
             ("already_exists", 409, plain("Server 'x' already exists")),
             (

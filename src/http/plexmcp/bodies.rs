@@ -144,7 +144,7 @@ pub(super) fn detail(server: &ServerView, usage: &Usage, permissions: &Permissio
                 error_rate: error_rate(traffic.errors, traffic.calls),
                 avg_latency_ms: average_ms(traffic.total_latency, traffic.calls),
             },
-            supervision: supervision(&server.status),
+            supervision: supervision(&server.status, server.pools),
             traffic: traffic_now(server),
             tree: mcp::Tree {
                 processes: usage.processes,
@@ -236,6 +236,7 @@ fn log_item(line: &LogLine) -> mcp::LogLine<'_> {
     mcp::LogLine {
         at: timestamp(line.at),
         incarnation: line.incarnation,
+        pool: line.pool.as_deref(),
         stream: line.stream.name(),
         number: line.number,
         line: &line.text,

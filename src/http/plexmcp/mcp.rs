@@ -143,11 +143,25 @@ pub(super) struct Supervision<'a> {
     /// Limits of its definition that the gateway's machine does not, or not fully, enforce; absent if there are none.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     pub(super) unenforced: &'a [String],
+    /// Processes of sessions and principals, where they do not share those of the MCP; absent if they do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Pools"))]
+    pub(super) pools: Option<Pools>,
     /// Processes, where an MCP may have several; empty while it rests.
     pub(super) replicas: Vec<Replica>,
     /// State of a changed definition while the earlier one still serves; absent if there is no such change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) update: Option<PendingUpdate<'a>>,
+}
+
+/// Number of the pools of an MCP: the places for a process of one session or one principal.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Pools {
+    /// Number of all of them, also of those whose process is not running.
+    pub(super) count: usize,
+    /// Number of those whose process takes calls.
+    pub(super) ready: usize,
 }
 
 /// One of an MCP's processes.
@@ -240,6 +254,10 @@ pub(super) struct LogLine<'a> {
     pub(super) at: String,
     /// Number of the process that wrote it.
     pub(super) incarnation: u64,
+    /// Session or principal whose own process wrote it, such as `session 7`; absent for a process that all share.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "String"))]
+    pub(super) pool: Option<&'a str>,
     /// Source of the line.
     #[cfg_attr(test, schemars(with = "ChildStream"))]
     pub(super) stream: &'static str,

@@ -16,6 +16,7 @@ mod organization;
 mod payloads;
 mod pins;
 mod plans;
+mod secrets;
 mod strict;
 mod supervision;
 mod usage;
@@ -117,6 +118,9 @@ fn routes() -> Routes {
         .on("GET", "/v1/organization/plans", Viewer, get(plans::list))
         .acting("plan.put", "PUT", "/v1/organization/plans/{name}", Owner, &[], put(plans::replace))
         .acting("plan.remove", "DELETE", "/v1/organization/plans/{name}", Owner, &[], delete(plans::remove))
+        .on("GET", "/v1/members/{id}/secrets", Member, get(secrets::list))
+        .acting("secret.put", "PUT", SECRET, Member, &[], put(secrets::put))
+        .acting("secret.remove", "DELETE", SECRET, Member, &[], delete(secrets::remove))
         .asking("GET", "/v1/audit", Admin, &AUDIT, get(audit::list))
         .asking("GET", "/v1/audit/export", Admin, &AUDIT[2..], get(audit::export))
         .asking("GET", "/v1/usage", Viewer, &HISTORY[..3], get(usage::show))
@@ -130,6 +134,8 @@ fn routes() -> Routes {
         .asking("GET", "/v1/api-keys/{id}/usage", Member, &HISTORY[..3], get(usage::of_key))
 }
 
+/// Path of one secret of a member.
+const SECRET: &str = "/v1/members/{id}/secrets/{name}";
 /// Path of the members.
 const MEMBERS: &str = "/v1/organization/members";
 /// Query parameters of the audit: two of pages, and its filters.

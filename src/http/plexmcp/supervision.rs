@@ -3,11 +3,11 @@
 use serde_json::Value;
 
 use super::mcp;
-use crate::gateway::{CRASH_LOOP, Status};
+use crate::gateway::{CRASH_LOOP, PoolSums, Status};
 use crate::http::core::timestamp::timestamp;
 
-/// Returns the details of a server's supervision.
-pub(super) fn supervision(status: &Status) -> mcp::Supervision<'_> {
+/// Returns the details of a server's supervision; `pools` if it has any, and they are told.
+pub(super) fn supervision(status: &Status, pools: Option<PoolSums>) -> mcp::Supervision<'_> {
     let failures = status.failures;
     let replicas = status.replicas.iter().map(|replica| mcp::Replica {
         number: replica.number,
@@ -29,6 +29,7 @@ pub(super) fn supervision(status: &Status) -> mcp::Supervision<'_> {
         last_stderr: &status.last_stderr,
         remarks: &status.remarks,
         unenforced: &status.unenforced,
+        pools: pools.map(|sums| mcp::Pools { count: sums.count, ready: sums.ready }),
         replicas: replicas.collect(),
         update: status.update.as_ref().map(|update| mcp::PendingUpdate {
             state: update.state.name(),
@@ -46,7 +47,7 @@ pub(super) fn state_for_error(status: &Status) -> Value {
         state: status.state.name(),
         cause: status.cause(),
         restarts: status.restarts,
-        supervision: supervision(status),
+        supervision: supervision(status, None),
     };
     serde_json::to_value(body).unwrap_or_default()
 }

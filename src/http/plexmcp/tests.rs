@@ -251,6 +251,7 @@ fn view(name: &str, age_s: u64, state: State, entry: Value) -> ServerView {
             })),
             ..Status::new(state)
         }),
+        pools: None,
         counters: CounterReading::default(),
         in_flight: 0,
         queued: 0,

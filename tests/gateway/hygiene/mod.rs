@@ -14,13 +14,14 @@ use crate::support::http::Reply;
 use crate::support::{DEADLINE, wait_until};
 
 /// Every route that takes a body: its method, and a body that it accepts.
-const WITH_BODY: [(&str, &str, &str); 10] = [
+const WITH_BODY: [(&str, &str, &str); 11] = [
     ("POST", "/v1/mcp/invoke", r#"{"mcp_id": "fake", "tool": "echo"}"#),
     ("POST", "/v1/mcp/resources", r#"{"mcp_id": "fake"}"#),
     ("POST", "/v1/api-keys", r#"{"name": "new"}"#),
     ("PATCH", "/v1/api-keys/self", r#"{"name": "new"}"#),
     ("POST", "/v1/organization/members", r#"{"name": "new"}"#),
     ("PUT", "/v1/organization/plans/new", r#"{"max_mcps": 5}"#),
+    ("PUT", "/v1/members/me/secrets/NEW", r#"{"value": "new"}"#),
     ("POST", "/api/servers", r#"{"name": "new", "command": "/no/such/program"}"#),
     ("PUT", "/api/servers/other", r#"{"args": []}"#),
     ("POST", "/api/config/export", r#"{"filepath": "out.json"}"#),

@@ -15,13 +15,14 @@ const CONFIG: &str = "[organization]\nplan = \"unlimited\"\ndescription = \"Some
     [http]\ncall_timeout = \"200ms\"\nmax_call_timeout = \"10s\"\n";
 
 /// What cannot come here, and why.
-const EXCEPTIONS: [(&str, &str); 8] = [
+const EXCEPTIONS: [(&str, &str); 9] = [
     ("KeyRevocation/properties/warning", "only where the disk takes nothing: tests/gateway/full_disk.rs"),
     ("MemberRemoval/properties/warning", "the same"),
     ("InternalErrorDetails/", "only for a defect: src/http/plexmcp/errors.rs has a test for it"),
     ("McpState/properties/pid", "a server that cannot be reached has no process"),
     ("McpState/properties/remarks", "as in Supervision, from which it is taken"),
     ("McpState/properties/unenforced", "as in Supervision, from which it is taken"),
+    ("McpState/properties/pools", "an error tells only of the child that it met"),
     ("McpState/properties/update", "as in Supervision, from which it is taken"),
     ("McpState/properties/first_stderr", "as in Supervision, from which it is taken"),
 ];
@@ -57,6 +58,13 @@ fn talkative() -> Value {
     with(json!({"command": "/bin/sh", "args": ["-c", script]}), json!({"limits": {"cpu": 0.5}}))
 }
 
+/// A server that each member has a process of, with what it has stored.
+fn own() -> Value {
+    let mut definition = with(fake(&[]), json!({"isolation": "per-principal"}));
+    definition["env"] = json!({"TOKEN": "${principal:TOKEN}"});
+    definition
+}
+
 async fn daemon(tools: &Path) -> Gateway {
     let tools = tools.to_str().expect("UTF-8");
     let mut pinned = with(fake(&["--tools-file", tools]), json!({"pin": "block"}));
@@ -70,6 +78,7 @@ async fn daemon(tools: &Path) -> Gateway {
         .server("failing", failing(50))
         .server("edited", fake(&[]))
         .server("mute", with(fake(&[]), json!({"breaker_pause": "10m"})))
+        .server("own", own())
         .server("off", json!({"command": "true", "disabled": true}))
         .server("remote", json!({"url": "https://example.com/mcp"}))
         .start()
@@ -94,6 +103,7 @@ async fn every_answer_of_v1_is_described_and_everything_described_is_answered() 
     pins(&mut asking).await;
     mcps(&mut asking).await;
     logs(&mut asking).await;
+    secrets(&mut asking).await;
     organization(&mut asking).await;
     keys(&mut asking).await;
     numbers(&mut asking).await;
@@ -215,6 +225,28 @@ async fn logs(asking: &mut Asking<'_>) {
     let (_, events) = text.split_once("\r\n\r\n").expect("a head");
     let lines = events.lines().filter(|line| ["event: ", "data: "].iter().any(|it| line.starts_with(it)));
     asking.document.check_events("GET", "/v1/mcps/{id}/logs", &lines.collect::<Vec<_>>().join("\n"));
+}
+
+/// What is stored for a process of one's own, which then writes to the log.
+async fn secrets(asking: &mut Asking<'_>) {
+    let path = "/v1/members/me/secrets/TOKEN";
+    asking.ask("POST", INVOKE, call("own", "echo", json!({})), 409).await;
+    asking.ask("PUT", path, Some(json!({"value": "x"})), 200).await;
+    asking.ask("PUT", path, Some(json!({"values": "x"})), 400).await;
+    asking.ask("PUT", path, Some(json!({"value": ""})), 422).await;
+    asking.ask("PUT", "/v1/members/nobody/secrets/TOKEN", Some(json!({"value": "x"})), 404).await;
+    asking.ask("GET", "/v1/members/me/secrets", None, 200).await;
+    asking.ask("GET", "/v1/members/nobody/secrets", None, 404).await;
+    asking.ask("POST", INVOKE, call("own", "log_stderr", json!({"bytes": 10})), 200).await;
+    wait_until("the line is there", DEADLINE, || async {
+        let lines = asking.gateway.get("/v1/mcps/own/logs").await.expect(200)["data"].clone();
+        lines.as_array()?.iter().any(|line| line["pool"].is_string()).then_some(())
+    })
+    .await;
+    asking.ask("GET", "/v1/mcps/own/logs?tail=1000", None, 200).await;
+    asking.ask("GET", "/v1/mcps/own", None, 200).await;
+    asking.ask("DELETE", path, None, 200).await;
+    asking.ask("DELETE", path, None, 404).await;
 }
 
 async fn organization(asking: &mut Asking<'_>) {

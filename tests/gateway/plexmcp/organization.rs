@@ -56,7 +56,7 @@ async fn each_role_may_do_what_the_table_says() {
     let key = json!({"name": "x"}).to_string();
     let (yes, no) = (true, false);
     // What, and whether viewer, member and admin may.
-    let table: [(&str, &str, &str, [bool; 3]); 12] = [
+    let table: [(&str, &str, &str, [bool; 3]); 15] = [
         ("GET", "/v1/mcps", "", [yes, yes, yes]),
         ("GET", "/v1/mcps/fake", "", [yes, yes, yes]),
         ("GET", "/v1/organization", "", [yes, yes, yes]),
@@ -67,6 +67,9 @@ async fn each_role_may_do_what_the_table_says() {
         ("POST", "/v1/mcp/resources", &read, [no, yes, yes]),
         ("GET", "/v1/api-keys", "", [no, yes, yes]),
         ("POST", "/v1/api-keys", &key, [no, yes, yes]),
+        ("GET", "/v1/members/me/secrets", "", [no, yes, yes]),
+        ("PUT", "/v1/members/me/secrets/TOKEN", r#"{"value": "x"}"#, [no, yes, yes]),
+        ("DELETE", "/v1/members/me/secrets/TOKEN", "", [no, yes, yes]),
         ("GET", "/v1/mcps/fake/logs", "", [no, no, yes]),
         ("POST", "/v1/mcps/fake/restart", "", [no, no, yes]),
     ];

@@ -10,7 +10,7 @@ use crate::gateway::{
     AccessError, AuditError, CredentialError, Error, PinError, QuotaOf, RegistryError, UsageError,
 };
 use crate::http::core::auth::AuthError;
-use crate::http::core::response_meta::STORE_PAUSE;
+use crate::http::core::response_meta::{POOL_PAUSE, STORE_PAUSE};
 use crate::http::plexmcp::supervision::state_for_error;
 
 /// The one translation of gateway errors into statuses and codes, with those of its rooms below.
@@ -76,6 +76,11 @@ impl From<Error> for ApiError {
                     .with(&json!({"phase": phase(in_flight), "timeout_ms": timeout_ms}))
             }
             Error::Overloaded { retry_after } => unavailable(text).retry(Some(retry_after)),
+            Error::TooManyPools { .. } => unavailable(text).retry(Some(POOL_PAUSE)),
+            Error::SecretMissing { secret, .. } => {
+                ApiError::new(StatusCode::CONFLICT, "secret_missing", text).with(&json!({"secret": secret}))
+            }
+            Error::SecretNotFound => ApiError::new(StatusCode::NOT_FOUND, "not_found", text),
             Error::ShuttingDown => unavailable(text),
             Error::Internal { .. } => ApiError::defect(text),
         }

@@ -23,6 +23,7 @@ pub(in crate::http::plexmcp) enum ErrorDetails {
     Breaker(BreakerDetails),
     Limit(LimitDetails),
     Blocked(BlockedToolDetails),
+    Secret(MissingSecretDetails),
     Internal(InternalErrorDetails),
     Fields(FieldProblems),
 }
@@ -107,6 +108,13 @@ pub(in crate::http::plexmcp) struct LimitDetails {
 pub(in crate::http::plexmcp) struct BlockedToolDetails {
     /// State of the tool.
     change: PinState,
+}
+
+/// Code `secret_missing`: the MCP needs a secret of the caller's member that is not stored.
+#[derive(JsonSchema)]
+pub(in crate::http::plexmcp) struct MissingSecretDetails {
+    /// Name of the secret.
+    secret: String,
 }
 
 /// Code `internal_error`: a defect of the gateway.

@@ -25,10 +25,11 @@ const TAGS: [(&str, &str); 7] = [
 const PATH_PARAMETERS: [(&str, &str, &str); 2] = [
     (
         "id",
-        "Id; of an MCP also its exact name, and of a key also `self`, which is the key that is sent",
+        "Id; of an MCP also its exact name, of a key also `self`, which is the key that is sent, and before `secrets` also `me`, which is \
+         the member whose key is sent",
         "demo",
     ),
-    ("name", "Name of the plan", "partner"),
+    ("name", "Name of the plan or of the secret", "partner"),
 ];
 
 /// Answers of errors. `docs/http-api.md`, P2 has all codes.
@@ -61,7 +62,7 @@ const ERRORS: [ErrorAnswer; 15] = [
     error(
         409,
         "Conflict",
-        "It is not in a state that allows it: `mcp_inactive`, `tools_changed`, `conflict`.",
+        "It is not in a state that allows it: `mcp_inactive`, `secret_missing`, `tools_changed`, `conflict`.",
     ),
     error(413, "PayloadTooLarge", "The body is too long: `payload_too_large`."),
     error(415, "UnsupportedMediaType", "The body is not sent as plain JSON: `invalid_request`."),

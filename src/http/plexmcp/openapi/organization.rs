@@ -3,10 +3,11 @@
 use super::operations::{Query, data, data_with_warnings, page, page_query, span_query};
 use super::requests;
 use crate::http::core::openapi::{Answer, Operation, Schemas, one_of, reading};
-use crate::http::plexmcp::{keychange, keys, members, organization, plans, usage};
+use crate::http::plexmcp::{keychange, keys, members, organization, plans, secrets, usage};
 
 const MEMBERS: &str = "/v1/organization/members";
 const MEMBER: &str = "/v1/organization/members/{id}";
+const SECRET: &str = "/v1/members/{id}/secrets/{name}";
 
 /// Returns the description of one of these routes; `None` for others.
 pub(super) fn describe(schemas: &mut Schemas, method: &str, path: &str) -> Option<Operation> {
@@ -114,7 +115,49 @@ fn describe_members(schemas: &mut Schemas, method: &str, path: &str) -> Option<O
                 ok("It is removed.", data::<members::Removed<'_>>(schemas)),
             )
         },
-        _ => return describe_keys(schemas, method, path),
+        _ => return describe_secrets(schemas, method, path).or_else(|| describe_keys(schemas, method, path)),
+    })
+}
+
+fn describe_secrets(schemas: &mut Schemas, method: &str, path: &str) -> Option<Operation> {
+    let ok = |description, schema| Answer::json(200, description, schema);
+    Some(match (method, path) {
+        ("GET", "/v1/members/{id}/secrets") => Operation {
+            description: "For the member itself and for administrators. Values are never shown.",
+            errors: vec![404],
+            ..reading(
+                "listSecrets",
+                "Organization",
+                "List the names of a member's secrets",
+                ok("The secrets, by name, without their values.", data::<Vec<secrets::Item<'_>>>(schemas)),
+            )
+        },
+        ("PUT", SECRET) => Operation {
+            description: "For the member itself and for administrators. The environment of an MCP that is isolated by \
+                          principal refers to it as `${principal:NAME}`. It is stored sealed, and shown to nobody.",
+            body: Some(requests::secret()),
+            errors: vec![404, 422],
+            ..reading(
+                "putSecret",
+                "Organization",
+                "Store a secret of a member for its own processes",
+                ok(
+                    "It is stored. Processes with an earlier one are replaced.",
+                    data::<secrets::Changed<'_>>(schemas),
+                ),
+            )
+        },
+        ("DELETE", SECRET) => Operation {
+            description: "For the member itself and for administrators. Processes that have it end.",
+            errors: vec![404, 408, 413],
+            ..reading(
+                "deleteSecret",
+                "Organization",
+                "Remove a secret of a member",
+                ok("It is removed.", data::<secrets::Removed<'_>>(schemas)),
+            )
+        },
+        _ => return None,
     })
 }
 

@@ -233,3 +233,9 @@ pub(super) fn plan() -> Body {
         .may("max_members", most(MAX_MONTHLY_REQUESTS), "Members.");
     (members.at_least_one(), json!({"requests_per_second": 50, "monthly_requests": 100_000}))
 }
+
+/// Returns the body of `PUT /v1/members/{id}/secrets/{name}`.
+pub(super) fn secret() -> Body {
+    let members = Members::default().must("value", text(1, 8192), "The secret, without NUL.");
+    (members.closed(), json!({"value": "an access token"}))
+}

@@ -247,6 +247,8 @@ schemas! {
     ActiveKey = {"type": "string", "const": "active"};
     /// Status of what was just removed.
     Removed = {"type": "string", "const": "removed"};
+    /// Status of what was just stored.
+    Stored = {"type": "string", "const": "stored"};
     /// Digest of a tool, or of all tools of an MCP.
     Digest = {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"};
 }

@@ -1,0 +1,143 @@
+//! Which child a caller's requests go to: the server's, or the one of its session or principal.
+
+use std::sync::Arc;
+
+use super::dispatch::pool_ended;
+use super::standing::present;
+use super::{Error, Gateway, Principal, ServerEntry};
+use crate::access::ClientSession;
+use crate::child::Notification;
+use crate::supervisor::{Isolation, PoolKey, PoolRefused, ServerHandle, Supervisor};
+
+impl Gateway {
+    /// Returns the handle that a caller's requests to a server go to. For a shared server this is one comparison more than
+    /// the server's own handle.
+    pub(super) fn handle_for(
+        &self,
+        entry: &ServerEntry,
+        caller: &Principal,
+    ) -> Result<Arc<ServerHandle>, Error> {
+        let shared = self.handle(entry)?;
+        match isolation(&shared, entry) {
+            Isolation::Shared => Ok(shared),
+            isolation => self.pool(&shared, entry, isolation, caller),
+        }
+    }
+
+    /// Returns the handle whose lists a caller is shown: the one of its pool if that has listed anything, else the server's,
+    /// which knows what the last child had. A pool is made only where nothing else can say anything.
+    pub(super) fn handle_of_lists(
+        &self,
+        entry: &ServerEntry,
+        caller: &Principal,
+    ) -> Result<Arc<ServerHandle>, Error> {
+        let shared = self.handle(entry)?;
+        let isolation = isolation(&shared, entry);
+        if isolation == Isolation::Shared {
+            return Ok(shared);
+        }
+        let known = shared.known_pool(&key(isolation, caller)).filter(|pool| pool.catalog().is_loaded());
+        match known {
+            Some(pool) => Ok(pool),
+            None if entry.definition.secrets().is_empty() || shared.catalog().is_loaded() => Ok(shared),
+            None => self.pool(&shared, entry, isolation, caller),
+        }
+    }
+
+    fn pool(
+        &self,
+        shared: &Arc<ServerHandle>,
+        entry: &ServerEntry,
+        isolation: Isolation,
+        caller: &Principal,
+    ) -> Result<Arc<ServerHandle>, Error> {
+        let key = key(isolation, caller);
+        let lacks = |name: &&String| !self.0.secrets.has(&caller.member().id, name);
+        if let Some(secret) = entry.definition.secrets().iter().find(lacks) {
+            return Err(Error::SecretMissing { name: entry.name.to_string(), secret: secret.clone() });
+        }
+        // Asked under the lock that the end takes as well: nothing is made for a session or a key that is over.
+        let is_over = || match (&key, caller.session()) {
+            (PoolKey::Session(_), Some(session)) if session.is_over_for_more() => true,
+            _ => present(caller).is_err(),
+        };
+        let policy = entry.definition.policy();
+        let made = self.0.supervisor.pool(shared, (&key, &caller.member().id), policy, is_over);
+        made.map_err(|refused| match refused {
+            PoolRefused::Full { limit } => Error::TooManyPools { name: entry.name.to_string(), limit },
+            PoolRefused::Over => pool_ended(&entry.name),
+        })
+    }
+
+    /// Ends what runs for members that there are not any more.
+    pub(super) fn end_pools_of<'a>(&self, gone: impl Fn(&str) -> bool + 'a) {
+        self.0.supervisor.end_pools(|_, member| gone(member));
+    }
+
+    /// Returns the scope of a session of an MCP client, whose number no other session of this run has.
+    pub fn client_scope(&self, number: u64) -> ClientScope {
+        ClientScope {
+            session: Arc::new(ClientSession::new(number)),
+            supervisor: Some(self.0.supervisor.clone()),
+        }
+    }
+}
+
+/// Returns who shares a child of a server, by the definition in force.
+pub(super) fn isolation(shared: &ServerHandle, entry: &ServerEntry) -> Isolation {
+    shared.setting(&entry.definition, |policy| policy.isolation)
+}
+
+/// Returns the owner of the pool that a caller's requests go to.
+fn key(isolation: Isolation, caller: &Principal) -> PoolKey {
+    match (isolation, caller.session()) {
+        (Isolation::PerSession, Some(session)) => PoolKey::Session(session.number()),
+        _ => PoolKey::Principal(caller.member().id.clone()),
+    }
+}
+
+/// Reports whether what a child announced concerns a caller: it is shared, or of the caller's session or principal.
+pub(super) fn concerns(caller: &Principal, notice: &Notification) -> bool {
+    match &notice.pool {
+        None => true,
+        Some(PoolKey::Session(number)) => caller.session().is_some_and(|session| session.number() == *number),
+        Some(PoolKey::Principal(member)) => caller.member().id == *member,
+    }
+}
+
+/// Scope of a session of an MCP client: what the gateway runs for it alone ends with it, or when this is dropped.
+pub struct ClientScope {
+    session: Arc<ClientSession>,
+    /// Supervisor of what has to end; `None` in tests that have none.
+    supervisor: Option<Supervisor>,
+}
+
+impl ClientScope {
+    /// Returns the principal as it calls in the session.
+    pub fn caller(&self, principal: &Principal) -> Principal {
+        principal.in_session(&self.session)
+    }
+
+    /// Ends the session's children, without waiting for them. Does nothing the second time.
+    pub fn end(&self) {
+        if self.session.end()
+            && let Some(supervisor) = &self.supervisor
+        {
+            let own = PoolKey::Session(self.session.number());
+            supervisor.end_pools(|key, _| *key == own);
+        }
+    }
+}
+
+impl Drop for ClientScope {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+#[cfg(test)]
+impl Default for ClientScope {
+    fn default() -> ClientScope {
+        ClientScope { session: Arc::new(ClientSession::new(0)), supervisor: None }
+    }
+}
