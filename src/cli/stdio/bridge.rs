@@ -14,7 +14,7 @@ use super::line::{self, Kind, MAX_LINE, Message, Request};
 use super::note;
 use super::pending::{MAX_OPEN, PendingRequests, Refusal, Ticket};
 use super::pipes::{Input, Output};
-use super::remote::{Answered, Remote, Reply, TransportError, in_session};
+use super::remote::{Answered, Boxed, Remote, Reply, TransportError, in_session};
 use super::session::{Session, Wishes, agreed_version, initialized, list_tools, withdrawn};
 use crate::jsonrpc::Line;
 use crate::mcp::method;
@@ -75,6 +75,10 @@ pub(super) struct Bridge {
     said: mpsc::Sender<Bytes>,
 }
 
+fn spawn(task: Boxed<'static, ()>) -> AbortHandle {
+    tokio::spawn(task).abort_handle()
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -105,7 +109,7 @@ impl Bridge {
             repeated: Mutex::default(),
             said,
         });
-        tokio::spawn(say_all(bridge.clone(), saying));
+        spawn(Box::pin(say_all(bridge.clone(), saying)));
         bridge
     }
 
@@ -160,7 +164,7 @@ impl Bridge {
             if is_opening {
                 self.close_session();
             }
-            let task = tokio::spawn(exchange.run(is_opening)).abort_handle();
+            let task = spawn(Box::pin(exchange.run(is_opening)));
             Kept { task, is_modern, is_opening }
         });
         if let Err(refusal) = begun {
@@ -180,7 +184,7 @@ impl Bridge {
         }
         self.under_way.send_modify(|count| *count += 1);
         let bridge = self.clone();
-        tokio::spawn(async move {
+        spawn(Box::pin(async move {
             let _place = bridge.places.acquire().await;
             let fault = match bridge.remote.post(line, &in_session(&session)).await {
                 Ok(Answered { reply: Reply::Message(text), .. }) if text.starts_with(b"[") => {
@@ -200,7 +204,7 @@ impl Bridge {
                 }
             }
             bridge.under_way.send_modify(|count| *count -= 1);
-        });
+        }));
     }
 
     fn fault_of(&self, asked: &str, failure: &TransportError) -> Fault {
@@ -223,7 +227,7 @@ impl Bridge {
             return task.abort();
         }
         let bridge = self.clone();
-        tokio::spawn(async move {
+        spawn(Box::pin(async move {
             for pause in TELL_AGAIN {
                 sleep(pause).await;
                 if task.is_finished() {
@@ -231,7 +235,7 @@ impl Bridge {
                 }
                 bridge.say(line.clone());
             }
-        });
+        }));
     }
 
     /// Sends something of the client's session that gets no answer.
@@ -259,13 +263,19 @@ impl Bridge {
         lock(&self.wishes).clear();
         if let Phase::Open(session) = self.phase.send_replace(Phase::Opening) {
             let bridge = self.clone();
-            tokio::spawn(async move { timeout(END_WITHIN, bridge.remote.end(&session)).await });
+            spawn(Box::pin(async move {
+                let _ = timeout(END_WITHIN, bridge.remote.end(&session)).await;
+            }));
         }
     }
 
     /// Opens the session again that the daemon does not know any more, as the client had opened it. Of several that have
     /// found it lost, one does so.
-    async fn reopen(&self, lost: &Session) -> Result<(), Fault> {
+    fn reopen<'a>(&'a self, lost: &'a Session) -> Boxed<'a, Result<(), Fault>> {
+        Box::pin(self.reopen_once(lost))
+    }
+
+    async fn reopen_once(&self, lost: &Session) -> Result<(), Fault> {
         let _one = self.reopening.lock().await;
         match &*self.phase.borrow() {
             Phase::Open(session) if **session == *lost => {}
@@ -302,7 +312,7 @@ impl Bridge {
     }
 
     fn open_own_stream(self: &Arc<Self>) {
-        let stream = tokio::spawn(read_own_stream(self.clone())).abort_handle();
+        let stream = spawn(Box::pin(read_own_stream(self.clone())));
         if let Some(before) = lock(&self.own_stream).replace(stream) {
             before.abort();
         }
@@ -505,7 +515,11 @@ impl Exchange {
     }
 
     /// Receives the answer; what comes before it on a stream goes to the client at once. `None` if the request was cancelled.
-    async fn received(&self, reply: Reply) -> Result<Option<Bytes>, Fault> {
+    fn received(&self, reply: Reply) -> Boxed<'_, Result<Option<Bytes>, Fault>> {
+        Box::pin(self.receive(reply))
+    }
+
+    async fn receive(&self, reply: Reply) -> Result<Option<Bytes>, Fault> {
         let ended = "it ended without one".to_owned();
         let mut events = match reply {
             Reply::Message(text) if is_answer(&text) => return Ok(Some(text)),

@@ -1,6 +1,7 @@
 //! The daemon as the bridge speaks to it: MCP's Streamable HTTP, one request after the other or many at once.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -39,6 +40,9 @@ const MAX_IDLE: usize = 4;
 const SESSION_ID: &str = "mcp-session-id";
 /// Header with the revision that is spoken.
 const VERSION: &str = "mcp-protocol-version";
+
+/// A future that is named in several places and shall be code in one: nothing here is on the path of the daemon's calls.
+pub(super) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Reason that there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,33 +103,38 @@ impl Remote {
     }
 
     /// Posts a message with these headers beside the usual ones.
-    pub(super) async fn post(
-        &self,
+    pub(super) fn post<'a>(
+        &'a self,
         body: Bytes,
-        headers: &[(String, String)],
-    ) -> Result<Answered, TransportError> {
-        let response = self.send(LOOK_FOR, || {
-            let post = self.client.post(self.endpoint.clone()).body(body.clone());
-            let post = post.header(CONTENT_TYPE, "application/json");
-            let post = post.header(ACCEPT, "application/json, text/event-stream");
-            headers.iter().fold(post, |post, (name, value)| post.header(name, value))
-        });
-        read(response.await?).await
+        headers: &'a [(String, String)],
+    ) -> Boxed<'a, Result<Answered, TransportError>> {
+        Box::pin(async move {
+            let make = || {
+                let post = self.client.post(self.endpoint.clone()).body(body.clone());
+                let post = post.header(CONTENT_TYPE, "application/json");
+                let post = post.header(ACCEPT, "application/json, text/event-stream");
+                headers.iter().fold(post, |post, (name, value)| post.header(name, value))
+            };
+            read(self.send(LOOK_FOR, &make).await?).await
+        })
     }
 
     /// Asks for the session's own stream: what follows an event, if one is named. A daemon that does not answer is not looked
     /// for.
-    pub(super) async fn stream(
-        &self,
-        session: &Session,
-        after: Option<&str>,
-    ) -> Result<Reply, TransportError> {
-        let response = self.send(Duration::ZERO, || {
-            let get = self.client.get(self.endpoint.clone()).header(ACCEPT, "text/event-stream");
-            let get = in_session(session).into_iter().fold(get, |get, (name, value)| get.header(name, value));
-            after.into_iter().fold(get, |get, after| get.header("last-event-id", after))
-        });
-        read(response.await?).await.map(|answered| answered.reply)
+    pub(super) fn stream<'a>(
+        &'a self,
+        session: &'a Session,
+        after: Option<&'a str>,
+    ) -> Boxed<'a, Result<Reply, TransportError>> {
+        Box::pin(async move {
+            let make = || {
+                let get = self.client.get(self.endpoint.clone()).header(ACCEPT, "text/event-stream");
+                let headers = in_session(session).into_iter();
+                let get = headers.fold(get, |get, (name, value)| get.header(name, value));
+                after.into_iter().fold(get, |get, after| get.header("last-event-id", after))
+            };
+            read(self.send(Duration::ZERO, &make).await?).await.map(|answered| answered.reply)
+        })
     }
 
     /// Ends a session.
@@ -149,7 +158,7 @@ impl Remote {
     async fn send(
         &self,
         look_for: Duration,
-        make: impl Fn() -> RequestBuilder,
+        make: &(dyn Fn() -> RequestBuilder + Sync),
     ) -> Result<Response, TransportError> {
         let deadline = Instant::now() + look_for;
         loop {
@@ -188,7 +197,11 @@ pub(super) fn in_session(session: &Session) -> Vec<(String, String)> {
     id.into_iter().chain(version).collect()
 }
 
-async fn read(response: Response) -> Result<Answered, TransportError> {
+fn read(response: Response) -> Boxed<'static, Result<Answered, TransportError>> {
+    Box::pin(read_now(response))
+}
+
+async fn read_now(response: Response) -> Result<Answered, TransportError> {
     let status = response.status();
     let text = |headers: &HeaderMap, name: &str| {
         headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
@@ -252,18 +265,20 @@ impl From<TooLong> for TransportError {
 
 impl Events {
     /// Waits for the next message, which is on one line. `None` at the end of the stream.
-    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, TransportError> {
-        loop {
-            if let Some(message) = self.ready.pop_front() {
-                return Ok(Some(message));
+    pub(super) fn next(&mut self) -> Boxed<'_, Result<Option<Bytes>, TransportError>> {
+        Box::pin(async move {
+            loop {
+                if let Some(message) = self.ready.pop_front() {
+                    return Ok(Some(message));
+                }
+                let Some(piece) = next_piece(&mut self.response).await? else { return Ok(None) };
+                let ready = &mut self.ready;
+                self.sse.feed(&piece, |data| {
+                    ready.push_back(Bytes::copy_from_slice(&one_line(data.as_bytes())));
+                    Ok::<(), TransportError>(())
+                })?;
             }
-            let Some(piece) = next_piece(&mut self.response).await? else { return Ok(None) };
-            let ready = &mut self.ready;
-            self.sse.feed(&piece, |data| {
-                ready.push_back(Bytes::copy_from_slice(&one_line(data.as_bytes())));
-                Ok::<(), TransportError>(())
-            })?;
-        }
+        })
     }
 
     /// Returns the id of the last event, by which the stream can be taken up again; `None` if there was none.
