@@ -77,6 +77,14 @@ pub(crate) fn object(value: Value) -> Map<String, Value> {
     }
 }
 
+/// A group that has the only server.
+fn one_group() -> Groups {
+    let some = Group { servers: vec!["fake".into()], ..Group::new("some", Naming::default()) };
+    let mut groups = Groups::default();
+    groups.by_name.insert("some".into(), Arc::new(some));
+    groups
+}
+
 impl Inside {
     pub(crate) async fn start() -> Inside {
         let data = TempDir::new().expect("a directory");
@@ -118,11 +126,7 @@ impl Inside {
         let calls = AuditSettings { calls: true, ..AuditSettings::default() };
         let audit = audit::open(data.path(), calls).expect("an audit");
         let secrets = SecretBook::open(data.path());
-        let mut groups = Groups::default();
-        let servers = vec!["fake".into()];
-        groups
-            .by_name
-            .insert("some".into(), Arc::new(Group { servers, ..Group::new("some", Naming::default()) }));
+        let groups = one_group();
         let parts = Parts {
             registry,
             applied: Vec::new(),
