@@ -69,8 +69,14 @@ fn refusal(route: &Route, caller: &Caller) -> Option<u16> {
 }
 
 async fn status(gateway: &Gateway, route: &Route, caller: &Caller) -> (u16, String) {
-    // What is addressed is not there, so that nothing is changed by those who may change it.
-    let path = route.path.replace("{id}", "nobody").replace("{name}", "nobody").replace("{server}", "nobody");
+    // What is addressed is not there, so that nothing is changed by those who may change it; but a member has only secrets of
+    // its own.
+    let path = route
+        .path
+        .replace("{id}/secrets", "me/secrets")
+        .replace("{id}", "nobody")
+        .replace("{name}", "nobody")
+        .replace("{server}", "nobody");
     let mut request = ask(gateway, route.method, &path).without_key();
     if let Some(key) = &caller.key {
         request = request.key(key);

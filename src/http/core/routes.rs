@@ -154,7 +154,8 @@ pub(in crate::http) fn is_filled(route: &str, path: &str) -> bool {
 }
 
 /// Returns the act that a request asks for, by its method and its path: its name in the audit, and its target,
-/// which is the segment in the route's placeholder, or the path if it has none. `None` if it is no act.
+/// which is the segments in the route's placeholders with a slash between, or the path if it has none. `None` if it is no
+/// act.
 pub(in crate::http) fn act_of(
     routes: &[Route],
     method: &Method,
@@ -162,11 +163,14 @@ pub(in crate::http) fn act_of(
 ) -> Option<(&'static str, String)> {
     routes.iter().find_map(|route| {
         let action = route.action.filter(|_| route.method == method.as_str())?;
-        let place = place_of(route.path, path)?;
+        place_of(route.path, path)?;
+        let places = route.path.split('/').zip(path.split('/')).filter(|(part, _)| part.starts_with('{'));
         // A `+` in a path is a plus. A target that cannot be decoded names nothing, and is recorded as it was
         // sent.
-        let decoded = decode(&place.replace('+', "%2B"));
-        Some((action, decoded.unwrap_or_else(|| place.to_owned())))
+        let named =
+            places.map(|(_, sent)| decode(&sent.replace('+', "%2B")).unwrap_or_else(|| sent.to_owned()));
+        let named: Vec<String> = named.collect();
+        Some((action, if named.is_empty() { path.to_owned() } else { named.join("/") }))
     })
 }
 
@@ -200,6 +204,7 @@ mod tests {
             ("PUT", "/api/servers/a%20b+c", "server.change", "a b+c"),
             ("DELETE", "/api/servers/%ff", "server.remove", "%ff"),
             ("POST", "/v1/mcps/%2F/pins/approve", "tool.approve", "/"),
+            ("PUT", "/v1/members/a/secrets/B", "secret.put", "a/B"),
         ] {
             assert_eq!(act(method, path), Some((action, target.to_owned())), "{method} {path}");
         }

@@ -67,7 +67,12 @@ async fn check(gateway: &Gateway, sample: &Sample) {
     let client = modern(gateway, server);
     let (old, new) = (session.ask("tools/list", json!({})), client.ask("tools/list", json!({})));
     let (old, new) = (old.result().await, new.result().await);
-    assert_eq!(old["tools"], new["tools"], "{server}");
+    let mut of_both_eras = old["tools"].clone();
+    for tool in of_both_eras.as_array_mut().expect("a list") {
+        // Tasks as 2025-11-25 had them, which the modern era does not know.
+        tool.as_object_mut().expect("a tool").remove("execution");
+    }
+    assert_eq!(of_both_eras, new["tools"], "{server}");
     assert_eq!(names(&new), expected, "{server}");
     let all = modern(gateway, "").ask("tools/list", json!({})).result().await;
     let prefix = format!("{server}__");

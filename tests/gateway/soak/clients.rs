@@ -69,10 +69,11 @@ async fn clients() {
 }
 
 async fn started(clients: usize, streams: usize) -> Gateway {
-    let connections = streams + clients * 8;
+    // Those that have just left are counted until it is noticed.
+    let (connections, most) = (streams + clients * 8 + 100, streams + 100);
     let config = format!(
         "[http]\nmax_connections = {connections}\nmax_connections_per_address = {connections}\n[mcp]\n\
-         max_sessions = {}\nmax_streams = {streams}\nmax_streams_per_key = {streams}\n[limits]\ncalls_per_key = 100000\n\
+         max_sessions = {}\nmax_streams = {most}\nmax_streams_per_key = {most}\n[limits]\ncalls_per_key = 100000\n\
          [organization]\nplan = \"unlimited\"\n",
         clients * 4 + 10
     );
