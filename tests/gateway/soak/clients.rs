@@ -15,7 +15,7 @@ use crate::support::strangers::allow_many_sockets;
 use crate::support::usage::Usage;
 
 /// What a quiet stream may take of the daemon, in bytes of resident memory (`docs/limits.md`).
-const BYTES_A_STREAM: u64 = 24 * 1024;
+const BYTES_A_STREAM: u64 = 32 * 1024;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn clients() {
