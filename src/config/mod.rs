@@ -159,6 +159,21 @@ pub fn data_dir_and_members(
     flags: &Flags,
     env: &dyn Environment,
 ) -> Result<(PathBuf, Tenancy), Vec<ConfigProblem>> {
+    let Surroundings { data_dir, config, problems, .. } = surroundings(flags, env);
+    problems.into_result((data_dir, config.tenancy))
+}
+
+/// What flags, environment and configuration file say, for commands that need a part of it.
+struct Surroundings {
+    flags: Flags,
+    config: Config,
+    data_dir: PathBuf,
+    /// Socket that the file names, `Some(None)` if it switches it off.
+    socket: Option<Option<PathBuf>>,
+    problems: Problems,
+}
+
+fn surroundings(flags: &Flags, env: &dyn Environment) -> Surroundings {
     let working_dir = env.working_dir();
     let mut problems = Problems::default();
     let flags = flags.clone().or(environment::flags_from(env, &mut problems));
@@ -167,8 +182,9 @@ pub fn data_dir_and_members(
         Some(named) => read_file(named, &working_dir, &mut config, &mut problems),
         None => file::Paths::default(),
     };
-    let given = flags.data_dir.map(|dir| working_dir.join(dir)).or(paths.data_dir);
-    problems.into_result((given.unwrap_or_else(|| environment::default_data_dir(env)), config.tenancy))
+    let given = flags.data_dir.as_ref().map(|dir| working_dir.join(dir)).or(paths.data_dir);
+    let data_dir = given.unwrap_or_else(|| environment::default_data_dir(env));
+    Surroundings { flags, config, data_dir, socket: paths.socket, problems }
 }
 
 /// Where a daemon of this user is that runs with the settings of the environment.
@@ -190,17 +206,8 @@ pub struct DaemonPlace {
 /// # Errors
 /// The problems of the environment and the configuration file.
 pub fn daemon_place(flags: &Flags, env: &dyn Environment) -> Result<DaemonPlace, Vec<ConfigProblem>> {
-    let working_dir = env.working_dir();
-    let mut problems = Problems::default();
-    let flags = flags.clone().or(environment::flags_from(env, &mut problems));
-    let mut config = Config::with_defaults(PathBuf::new());
-    let paths = match &flags.config {
-        Some(named) => read_file(named, &working_dir, &mut config, &mut problems),
-        None => file::Paths::default(),
-    };
-    let given = flags.data_dir.map(|dir| working_dir.join(dir)).or(paths.data_dir);
-    let data_dir = given.unwrap_or_else(|| environment::default_data_dir(env));
-    let socket = paths.socket.unwrap_or_else(|| Some(environment::default_socket(env, &data_dir)));
+    let Surroundings { flags, config, data_dir, socket, problems } = surroundings(flags, env);
+    let socket = socket.unwrap_or_else(|| Some(environment::default_socket(env, &data_dir)));
     let port = flags.port.unwrap_or(config.http.port);
     let tls = config.http.tls.is_some();
     problems.into_result(DaemonPlace { data_dir, socket, port, tls })

@@ -251,13 +251,13 @@ enum Credential<'a> {
     Token(&'a str),
 }
 
-/// Returns the key in `Authorization: Bearer`, `Authorization: ApiKey` or `X-API-Key`. The same key may be sent
-/// in several ways; different ones are no credential at all.
 /// Reports whether a request has a credential of any kind, good or not.
 pub(in crate::http) fn carries_credential(headers: &HeaderMap) -> bool {
     headers.contains_key(AUTHORIZATION) || headers.contains_key(&X_API_KEY)
 }
 
+/// Returns the key in `Authorization: Bearer`, `Authorization: ApiKey` or `X-API-Key`. The same key may be sent
+/// in several ways; different ones are no credential at all.
 fn credential(headers: &HeaderMap) -> Credential<'_> {
     let mut found = Credential::None;
     // One walk over the few headers costs less than two look-ups by name.

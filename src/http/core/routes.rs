@@ -144,7 +144,7 @@ impl Routes {
 
 /// Reports whether a request is for this route, by its method and its path.
 pub(in crate::http) fn is_for(route: &Route, method: &Method, path: &str) -> bool {
-    route.method == method.as_str() && place_of(route.path, path).is_some()
+    route.method == method.as_str() && is_path_of(route.path, path)
 }
 
 /// Reports whether a path is that of a route whose last segment is a placeholder.
@@ -163,7 +163,9 @@ pub(in crate::http) fn act_of(
 ) -> Option<(&'static str, String)> {
     routes.iter().find_map(|route| {
         let action = route.action.filter(|_| route.method == method.as_str())?;
-        place_of(route.path, path)?;
+        if !is_path_of(route.path, path) {
+            return None;
+        }
         let places = route.path.split('/').zip(path.split('/')).filter(|(part, _)| part.starts_with('{'));
         // A `+` in a path is a plus. A target that cannot be decoded names nothing, and is recorded as it was
         // sent.
@@ -174,19 +176,15 @@ pub(in crate::http) fn act_of(
     })
 }
 
-/// Returns the segment of a path that fills the last placeholder of a route; the whole path if there is no
-/// placeholder, and `None` if the path is another route's.
-fn place_of<'a>(route: &str, path: &'a str) -> Option<&'a str> {
-    let (mut given, mut place) = (path.split('/'), path);
-    for part in route.split('/') {
-        let segment = given.next()?;
-        if part.starts_with('{') {
-            place = Some(segment).filter(|segment| !segment.is_empty())?;
-        } else if part != segment {
-            return None;
-        }
-    }
-    given.next().is_none().then_some(place)
+/// Reports whether a path is a route's, with a segment in each of its placeholders.
+fn is_path_of(route: &str, path: &str) -> bool {
+    let mut given = path.split('/');
+    let fits = |(part, segment): (&str, &str)| match part.starts_with('{') {
+        true => !segment.is_empty(),
+        false => part == segment,
+    };
+    route.split('/').all(|part| given.next().is_some_and(|segment| fits((part, segment))))
+        && given.next().is_none()
 }
 
 #[cfg(test)]

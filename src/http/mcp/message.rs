@@ -154,7 +154,7 @@ impl<'de> Visitor<'de> for MessageVisitor {
 }
 
 fn one<'a>(body: &'a Bytes, text: &'a str) -> Result<Posted<'a>, Refused<'a>> {
-    // Without the second, serde_json would copy the text of a number or a string into its error.
+    // Without the look at its beginning, serde_json would copy the text of a number or a string into its error.
     let message: Option<Message<'_>> =
         text.trim_ascii_start().starts_with('{').then(|| serde_json::from_str(text).ok()).flatten();
     let Some(message) = message else { return Err(unreadable(text)) };

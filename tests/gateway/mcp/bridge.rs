@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{SERVERS, accept, both, cancelled, form, in_flight, sample, sampled, servers, world};
 use crate::support::bridge::{Bridge, opening};
-use crate::support::gateway::{TestGateway, fake};
+use crate::support::gateway::{Gateway, TestGateway, fake};
 use crate::support::processes;
 use crate::support::{DEADLINE, wait_until};
 
@@ -30,6 +30,15 @@ fn rounds_of(rounds: &Value) -> Value {
 fn with_token(mut params: Value, token: Value) -> Value {
     params["_meta"]["progressToken"] = token;
     params
+}
+
+/// Waits until the server is asked again for updates of the resource.
+async fn followed_again(gateway: &Gateway) {
+    wait_until("the resource is followed again", DEADLINE, || async {
+        let told = gateway.call("legacy", "followed", json!({})).await;
+        (told["followed"] == json!(["fake://one"])).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -243,11 +252,7 @@ async fn a_daemon_that_is_killed_is_an_error_and_its_successor_is_found() {
     assert_eq!(bridge.told("echo", json!({"nonce": 5})).await["nonce"], 5);
     bridge.says("answers again").await;
     // What it followed is followed again without its doing.
-    wait_until("the resource is followed again", DEADLINE, || async {
-        let told = gateway.call("legacy", "followed", json!({})).await;
-        (told["followed"] == json!(["fake://one"])).then_some(())
-    })
-    .await;
+    followed_again(&gateway).await;
     bridge.done().await;
     gateway.stop().await;
 }
@@ -281,11 +286,7 @@ async fn a_lost_session_is_opened_again_and_no_call_is_made_twice() {
     assert_eq!(called(&count) - before, 20);
     bridge.says("the session was lost, and another one is open in its place").await;
     assert_eq!(bridge.said().matches("the session was lost").count(), 1, "{}", bridge.said());
-    wait_until("the resource is followed again", DEADLINE, || async {
-        let told = gateway.call("legacy", "followed", json!({})).await;
-        (told["followed"] == json!(["fake://one"])).then_some(())
-    })
-    .await;
+    followed_again(&gateway).await;
     bridge.done().await;
     gateway.stop().await;
 }
