@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Counts what one call of `POST /v1/mcp/invoke` costs outside the kernel: instructions and pieces of memory.
 
-    benches/instructions.py CHILD DAEMON...
+    python3 benches/instructions.py CHILD DAEMON...
 
 CHILD is the bench program, which is also the echo server (`--echo-child`); each DAEMON is a build of mcpvisor. 16
 connections make 12,800 calls, every answer is checked, and what the daemon does meanwhile is counted. Instructions
 repeat within half a hundredth for the same build, whatever else the machine does; what is compared has to be built with
 one profile. With KEEP=PATH in the environment, callgrind's file for the first DAEMON is kept as PATH-1, and so on. With ROUTES=v1,mcp,all each build is counted once for each of
-these: `/v1/mcp/invoke`, a modern `tools/call` on `/mcp/echo`, and the same on `/mcp`.
+these: `/v1/mcp/invoke`, a modern `tools/call` on `/mcp/echo`, and the same on `/mcp`. With SERVERS=100 and TOOLS=20 there
+are as many of them, of which one is called.
 
 Needs Debian 12's valgrind (3.19) and gcc. That valgrind does not know pidfd_open and pidfd_send_signal, which the
 daemon cannot do without, so a copy of it is told which known calls have the same arguments.
@@ -26,6 +27,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 
 CONNECTIONS, CALLS, WARM_UP = 16, 12_800, 1_600
 LIBRARY = pathlib.Path("/usr/libexec/valgrind")
@@ -76,7 +78,9 @@ class Daemon:
         self.route = route
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mcpvisor-count-"))
         servers, config = self.folder / "servers.json", self.folder / "mcpvisor.toml"
-        servers.write_text(json.dumps({"mcpServers": {"echo": {"command": child, "args": ["--echo-child"]}}}))
+        definition = {"command": child, "args": ["--echo-child", "--tools", os.environ.get("TOOLS", "1")]}
+        further = {f"server{number}": definition for number in range(1, int(os.environ.get("SERVERS", "1")))}
+        servers.write_text(json.dumps({"mcpServers": {"echo": definition, **further}}))
         config.write_text(
             '[organization]\nplan = "bench"\n[plans.bench]\nrequests_per_second = 1000000\n'
             "monthly_requests = 1000000000000\n[limits]\ncalls_per_key = 100000\n"
@@ -103,10 +107,11 @@ class Daemon:
         sys.exit(f"it did not say where it listens: {self.log.read().decode()[-2000:]}")
 
     def wait_until_ready(self):
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 240
         while True:
             try:
-                self.load(1, 1)
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz"):
+                    self.load(1, 1)
                 return
             except (AssertionError, OSError):
                 if time.monotonic() > deadline:

@@ -30,8 +30,8 @@ struct EchoArguments<'a> {
     nonce: &'a str,
 }
 
-/// Serves until stdin ends.
-pub(crate) fn run() -> Result<()> {
+/// Serves until stdin ends, with so many tools.
+pub(crate) fn run(tools: usize) -> Result<()> {
     let mut stdin = std::io::stdin().lock();
     let mut stdout = std::io::stdout().lock();
     let mut input = Vec::with_capacity(2 * READ_SIZE);
@@ -45,7 +45,7 @@ pub(crate) fn run() -> Result<()> {
         input.extend_from_slice(chunk.get(..count).unwrap_or_default());
         let Some(end) = memchr::memrchr(b'\n', &input) else { continue };
         for line in input.get(..end).unwrap_or_default().split(|byte| *byte == b'\n') {
-            answer(line, &mut output)?;
+            answer(line, tools, &mut output)?;
         }
         input.drain(..=end);
         // Stdout keeps complete lines itself; these are all complete.
@@ -54,7 +54,7 @@ pub(crate) fn run() -> Result<()> {
     }
 }
 
-fn answer(line: &[u8], output: &mut Vec<u8>) -> Result<()> {
+fn answer(line: &[u8], tools: usize, output: &mut Vec<u8>) -> Result<()> {
     let message: Message<'_> = serde_json::from_slice(line).context("a line that is no JSON-RPC message")?;
     let (Some(id), Some(method)) = (message.id, message.method) else { return Ok(()) };
     let id = id.get();
@@ -73,10 +73,7 @@ fn answer(line: &[u8], output: &mut Vec<u8>) -> Result<()> {
             output,
             r#"{{"jsonrpc":"2.0","id":{id},"result":{{"protocolVersion":"2025-11-25","capabilities":{{"tools":{{}}}},"serverInfo":{{"name":"bench-echo","version":"1"}}}}}}"#
         )?,
-        "tools/list" => write!(
-            output,
-            r#"{{"jsonrpc":"2.0","id":{id},"result":{{"tools":[{{"name":"echo","description":"Gives back its nonce","inputSchema":{{"type":"object","properties":{{"nonce":{{"type":"string"}}}},"required":["nonce"]}}}}]}}}}"#
-        )?,
+        "tools/list" => write_list(id, tools, output)?,
         "ping" => write!(output, r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#)?,
         _ => write!(
             output,
@@ -84,5 +81,21 @@ fn answer(line: &[u8], output: &mut Vec<u8>) -> Result<()> {
         )?,
     }
     output.push(b'\n');
+    Ok(())
+}
+
+fn write_list(id: &str, tools: usize, output: &mut Vec<u8>) -> Result<()> {
+    write!(output, r#"{{"jsonrpc":"2.0","id":{id},"result":{{"tools":["#)?;
+    for number in 0..tools {
+        let (comma, name) = match number {
+            0 => ("", "echo".to_owned()),
+            _ => (",", format!("tool_{number}")),
+        };
+        write!(
+            output,
+            r#"{comma}{{"name":"{name}","description":"Gives back its nonce","inputSchema":{{"type":"object","properties":{{"nonce":{{"type":"string"}}}},"required":["nonce"]}}}}"#
+        )?;
+    }
+    output.extend_from_slice(b"]}}");
     Ok(())
 }

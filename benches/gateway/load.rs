@@ -14,6 +14,8 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::options::Kind;
+
 /// The path that every variant answers.
 pub(crate) const PATH: &str = "/v1/mcp/invoke";
 
@@ -29,6 +31,8 @@ static NEXT_NONCE: AtomicU64 = AtomicU64::new(1);
 pub(crate) struct Target {
     address: SocketAddr,
     request: Arc<Request>,
+    /// Whether it says at `/readyz` when its servers have started.
+    waits: bool,
 }
 
 /// A request whose nonce is written over for each call.
@@ -40,27 +44,57 @@ struct Request {
 }
 
 impl Target {
-    pub(crate) fn new(address: SocketAddr, key: Option<&str>, echoes: bool) -> Target {
+    /// Describes the calls of a variant.
+    pub(crate) fn new(address: SocketAddr, key: Option<&str>, kind: Kind) -> Target {
         let authorization = key.map_or(String::new(), |key| format!("authorization: Bearer {key}\r\n"));
-        let (before, after) = (r#"{"mcp_id":"echo","tool":"echo","arguments":{"nonce":""#, r#""}}"#);
+        let (path, headers, before, after) = match kind {
+            Kind::Modern => modern("/mcp/echo", "echo"),
+            Kind::Aggregate => modern("/mcp", "echo__echo"),
+            _ => {
+                let before = r#"{"mcp_id":"echo","tool":"echo","arguments":{"nonce":""#;
+                (PATH, String::new(), before.to_owned(), r#""}}"#)
+            }
+        };
         let length = before.len() + NONCE_LENGTH + after.len();
         let head = format!(
-            "POST {PATH} HTTP/1.1\r\nhost: {address}\r\n{authorization}content-type: application/json\r\n\
+            "POST {path} HTTP/1.1\r\nhost: {address}\r\n{authorization}{headers}content-type: application/json\r\n\
              content-length: {length}\r\n\r\n{before}"
         );
         let nonce_at = head.len();
         let bytes = format!("{head}{:0NONCE_LENGTH$}{after}", 0).into_bytes();
-        Target { address, request: Arc::new(Request { bytes, nonce_at, echoes }) }
+        let echoes = kind != Kind::Constant;
+        // Another build may be from before there was such a thing.
+        let waits = kind.is_daemon() && kind != Kind::Beside;
+        Target { address, request: Arc::new(Request { bytes, nonce_at, echoes }), waits }
     }
 }
 
-/// Calls until the first right answer; what was wrong last otherwise.
+/// Returns the path of a modern call, its headers, and its body before and after the nonce.
+fn modern(path: &'static str, tool: &str) -> (&'static str, String, String, &'static str) {
+    let headers = format!(
+        "accept: application/json, text/event-stream\r\nmcp-protocol-version: 2026-07-28\r\n\
+         mcp-method: tools/call\r\nmcp-name: {tool}\r\n"
+    );
+    let before = format!(
+        r#"{{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{{"name":"{tool}","arguments":{{"nonce":""#
+    );
+    let after = concat!(
+        r#""},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","#,
+        r#""io.modelcontextprotocol/clientCapabilities":{}}}}"#
+    );
+    (path, headers, before, after)
+}
+
+/// Waits until every server has started, and calls until the first right answer; what was wrong last otherwise.
 pub(crate) async fn wait_until_ready(target: &Target, within: Duration) -> Result<()> {
     let deadline = Instant::now() + within;
     let mut last_error = None;
     loop {
         let attempt = timeout_at(deadline, async {
             let mut connection = Connection::open(target).await?;
+            if target.waits {
+                connection.ready().await?;
+            }
             connection.call().await
         });
         match attempt.await {
@@ -180,7 +214,22 @@ impl Connection {
         let nonce = fresh_nonce();
         let (start, end) = (self.request.nonce_at, self.request.nonce_at + NONCE_LENGTH);
         self.outgoing.get_mut(start..end).context("no place for the nonce")?.copy_from_slice(&nonce);
-        self.send().await.context("sending a call")?;
+        send(&self.stream, &self.outgoing).await.context("sending a call")?;
+        let echoes = self.request.echoes;
+        let body = self.answer().await?;
+        let right = if echoes { memmem::find(body, &nonce).is_some() } else { !body.is_empty() };
+        ensure!(right, "the answer to another call, or to none: {}", shown(body));
+        Ok(())
+    }
+
+    /// Asks whether every server has started. An error if not.
+    async fn ready(&mut self) -> Result<()> {
+        send(&self.stream, b"GET /readyz HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n").await?;
+        self.answer().await.map(drop)
+    }
+
+    /// Waits for one answer and returns its body. An error if it is no success.
+    async fn answer(&mut self) -> Result<&[u8]> {
         let mut filled = 0;
         let body_at = loop {
             filled += self.receive(filled).await?;
@@ -193,23 +242,8 @@ impl Connection {
             }
         };
         let received = self.incoming.get(..filled).unwrap_or_default();
-        let body = received.get(body_at..).unwrap_or_default();
         ensure!(received.starts_with(b"HTTP/1.1 200 "), "not a success: {}", shown(received));
-        let right = if self.request.echoes { memmem::find(body, &nonce).is_some() } else { !body.is_empty() };
-        ensure!(right, "the answer to another call, or to none: {}", shown(received));
-        Ok(())
-    }
-
-    async fn send(&self) -> io::Result<()> {
-        let mut rest = self.outgoing.as_slice();
-        while !rest.is_empty() {
-            match self.stream.try_write(rest) {
-                Ok(count) => rest = rest.get(count..).unwrap_or_default(),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.stream.writable().await?,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
+        Ok(received.get(body_at..).unwrap_or_default())
     }
 
     /// Waits before it reads: right after a request there is nothing to read yet.
@@ -226,6 +260,18 @@ impl Connection {
             }
         }
     }
+}
+
+async fn send(stream: &TcpStream, bytes: &[u8]) -> io::Result<()> {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        match stream.try_write(rest) {
+            Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.writable().await?,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn fresh_nonce() -> [u8; NONCE_LENGTH] {

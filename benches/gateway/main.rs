@@ -5,6 +5,8 @@
 //!   child, the reply out. No actors, no keys, no limits, one thread.
 //! * `beside`: another build of the daemon, if one is named.
 //! * `constant`: the same HTTP stack with a constant answer, no child at all.
+//! * `modern`, `aggregate`, when asked for: the daemon as an MCP client of 2026-07-28 calls it, at the endpoint of
+//!   one server, and at that of all of 100 servers with 2,000 tools.
 //!
 //! Each is a process of its own, so CPU time and memory are read per process. One load generator
 //! drives all three by turns, checks every answer and fails the run on a wrong one. The method
@@ -38,7 +40,7 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 fn main() -> ExitCode {
     let options = Options::parse();
     let outcome = match options.mode() {
-        Mode::EchoChild => echo_child::run(),
+        Mode::EchoChild => echo_child::run(options.tools),
         Mode::BaselineConstant => single_threaded().and_then(|runtime| runtime.block_on(constant::serve())),
         Mode::BaselinePipe => single_threaded().and_then(|runtime| runtime.block_on(pipe::serve())),
         Mode::Measure => single_threaded().and_then(|runtime| runtime.block_on(measure(&options))),

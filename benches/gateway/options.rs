@@ -13,6 +13,10 @@ pub(crate) enum Kind {
     /// The daemon that `--beside` names.
     #[value(skip)]
     Beside,
+    /// The daemon, called by a modern MCP client at the endpoint of one server.
+    Modern,
+    /// The daemon with 100 servers and 2,000 tools, called by a modern MCP client at the endpoint of all.
+    Aggregate,
     /// HTTP to one child and back, nothing else.
     Pipe,
     /// The HTTP stack with a constant answer.
@@ -24,9 +28,16 @@ impl Kind {
         match self {
             Kind::Gateway => "gateway",
             Kind::Beside => "beside",
+            Kind::Modern => "modern",
+            Kind::Aggregate => "aggregate",
             Kind::Pipe => "pipe",
             Kind::Constant => "constant",
         }
+    }
+
+    /// Reports whether it is a daemon, with a key and servers.
+    pub(crate) fn is_daemon(self) -> bool {
+        !matches!(self, Kind::Pipe | Kind::Constant)
     }
 }
 
@@ -70,6 +81,9 @@ pub(crate) struct Options {
     _filter: Option<String>,
     #[arg(long, hide = true)]
     echo_child: bool,
+    /// Tools that the child has
+    #[arg(long, hide = true, default_value_t = 1)]
+    pub(crate) tools: usize,
     #[arg(long, hide = true)]
     baseline_constant: bool,
     #[arg(long, hide = true)]

@@ -86,13 +86,14 @@ impl Level {
         Some(format!("{level} in flight: {toll:.2} of {whole:.1} µs, {share:.1} %"))
     }
 
-    /// The CPU time for a call against that of the other daemon in the same round; none without both.
-    fn against_beside(&self) -> Option<String> {
+    /// The CPU time for a call of one variant against that of another in the same round; none without both.
+    fn against(&self, kind: Kind, base: Kind) -> Option<String> {
         let of = |kind| self.series.iter().find(|series| series.kind == kind);
-        let (gateway, beside) = (of(Kind::Gateway)?, of(Kind::Beside)?);
+        let (series, base) = (of(kind)?, of(base)?);
         let mut ratios: Vec<f64> =
-            gateway.costs.iter().zip(&beside.costs).map(|(cost, base)| cost / base).collect();
-        Some(format!("{} in flight: {}", self.in_flight, spread(&mut ratios)))
+            series.costs.iter().zip(&base.costs).map(|(cost, base)| cost / base).collect();
+        let (kind, base) = (series.kind.name(), base.kind.name());
+        Some(format!("{} in flight: {kind} against {base}: {}", self.in_flight, spread(&mut ratios)))
     }
 
     /// Of each round the rate against that of `pipe` in the same round; none without `pipe`.
@@ -173,9 +174,12 @@ fn mebibytes(kibibytes: u32) -> String {
 pub(crate) fn print_call_accounting(levels: &[Level]) {
     println!("authentication, limits and usage, of the gateway's CPU for a call:");
     levels.iter().filter_map(Level::toll).for_each(|toll| println!("  {toll}"));
-    let against: Vec<String> = levels.iter().filter_map(Level::against_beside).collect();
+    const PAIRS: [(Kind, Kind); 3] =
+        [(Kind::Gateway, Kind::Beside), (Kind::Modern, Kind::Gateway), (Kind::Aggregate, Kind::Gateway)];
+    let all = levels.iter().flat_map(|level| PAIRS.map(|(kind, base)| level.against(kind, base)));
+    let against: Vec<String> = all.flatten().collect();
     if !against.is_empty() {
-        println!("the gateway's CPU for a call against beside's in the same round (least-most):");
+        println!("CPU for a call against another's in the same round (least-most):");
         against.iter().for_each(|ratio| println!("  {ratio}"));
     }
 }

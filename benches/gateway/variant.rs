@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 use crate::load::Target;
@@ -36,8 +36,9 @@ impl Running {
     pub(crate) fn start(kind: Kind, beside: Option<&Path>) -> Result<Running> {
         let directory = tempfile::tempdir().context("making a directory")?;
         let mut command = match kind {
-            Kind::Gateway => gateway(directory.path(), Path::new(env!("CARGO_BIN_EXE_mcpvisor")))?,
-            Kind::Beside => gateway(directory.path(), beside.context("no other daemon")?)?,
+            Kind::Gateway | Kind::Modern => gateway(directory.path(), own_daemon(), ONE_SERVER)?,
+            Kind::Aggregate => gateway(directory.path(), own_daemon(), MANY_SERVERS)?,
+            Kind::Beside => gateway(directory.path(), beside.context("no other daemon")?, ONE_SERVER)?,
             Kind::Pipe => baseline("--baseline-pipe")?,
             Kind::Constant => baseline("--baseline-constant")?,
         };
@@ -49,16 +50,13 @@ impl Running {
             .with_context(|| format!("running {command:?}"))?;
         let stdout = process.stdout.take();
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut running = Running { kind, process, target: Target::new(nowhere, None, true), directory };
+        let mut running = Running { kind, process, target: Target::new(nowhere, None, kind), directory };
         let address = stdout
             .context("no stdout")
             .and_then(announced_address)
             .with_context(|| running.complain("it did not say where it listens"))?;
-        let key = match kind {
-            Kind::Gateway | Kind::Beside => Some(running.owner_key()?),
-            Kind::Pipe | Kind::Constant => None,
-        };
-        running.target = Target::new(address, key.as_deref(), kind != Kind::Constant);
+        let key = if kind.is_daemon() { Some(running.owner_key()?) } else { None };
+        running.target = Target::new(address, key.as_deref(), kind);
         Ok(running)
     }
 
@@ -84,9 +82,9 @@ impl Running {
 
     /// Ends the program as its operator would and fails if it does not end, or not well.
     pub(crate) fn stop(mut self) -> Result<()> {
-        match self.kind {
-            Kind::Gateway | Kind::Beside => kill(Pid::from_raw(i32::try_from(self.pid())?), Signal::SIGTERM)?,
-            Kind::Pipe | Kind::Constant => drop(self.process.stdin.take()),
+        match self.kind.is_daemon() {
+            true => kill(Pid::from_raw(i32::try_from(self.pid())?), Signal::SIGTERM)?,
+            false => drop(self.process.stdin.take()),
         }
         let deadline = Instant::now() + STOPPED_WITHIN;
         loop {
@@ -125,12 +123,25 @@ fn baseline(mode: &str) -> Result<Command> {
     Ok(command)
 }
 
-/// The daemon with one server and its defaults otherwise.
-fn gateway(directory: &Path, program: &Path) -> Result<Command> {
-    let servers = directory.join("servers.json");
+fn own_daemon() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_mcpvisor"))
+}
+
+/// Servers of a daemon, and tools of each.
+type World = (usize, usize);
+
+const ONE_SERVER: World = (1, 1);
+/// The catalogue that the cost of the endpoint of all servers is told for.
+const MANY_SERVERS: World = (100, 20);
+
+/// The daemon with so many servers, of which calls go to `echo`, and its defaults otherwise.
+fn gateway(directory: &Path, program: &Path, (servers, tools): World) -> Result<Command> {
     let child = std::env::current_exe().context("finding this program")?;
-    let definition = json!({"mcpServers": {"echo": {"command": child, "args": ["--echo-child"]}}});
-    std::fs::write(&servers, definition.to_string()).context("writing the servers file")?;
+    let definition = json!({"command": child, "args": ["--echo-child", "--tools", tools.to_string()]});
+    let name = |number| if number == 0 { "echo".to_owned() } else { format!("server{number}") };
+    let all: Map<String, Value> = (0..servers).map(|number| (name(number), definition.clone())).collect();
+    let servers = directory.join("servers.json");
+    std::fs::write(&servers, json!({"mcpServers": all}).to_string()).context("writing the servers file")?;
     // A rate that is counted for every call and never reached.
     let config = directory.join("mcpvisor.toml");
     let limits = "[organization]\nplan = \"bench\"\n[plans.bench]\nrequests_per_second = 1000000\nmonthly_requests = 1000000000000\n[limits]\ncalls_per_key = 100000\n";
