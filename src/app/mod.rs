@@ -12,6 +12,7 @@ mod places;
 mod reload;
 mod session_key;
 mod systemd;
+mod trimming;
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -321,6 +322,7 @@ async fn run(
     reload::tell(&config.servers, &mut told);
     systemd::ready(&url);
     let watchdog = tokio::spawn(systemd::watchdog());
+    let trimmer = tokio::spawn(trimming::give_back_unused());
     let status = tokio::spawn(systemd::status(url.clone(), gateway.clone()));
     let greeting = tokio::spawn(banner::show(config.clone(), doors, url, gateway.clone(), started));
     let reload = Arc::new(Notify::new());
@@ -350,6 +352,7 @@ async fn run(
     };
     watchdog.abort();
     reaper.abort();
+    trimmer.abort();
     Ok(exit)
 }
 
