@@ -8,6 +8,7 @@ mod groups;
 mod listening;
 mod questions;
 mod refusals;
+mod rmcp_client;
 mod sessions;
 mod several;
 mod streams;
