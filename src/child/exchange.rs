@@ -178,6 +178,33 @@ pub enum Sharing {
     OnePrincipal,
 }
 
+/// Principals whose requests a child has had so far: whatever it says by itself may be about any of them.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) enum Served {
+    /// None: what it says is about itself.
+    #[default]
+    Nobody,
+    /// All of this principal.
+    One(Arc<str>),
+    /// Those of several, or of callers of whom nothing is known.
+    Several,
+}
+
+impl Served {
+    /// Takes over a request of this method that the child gets.
+    pub(super) fn add(&mut self, asked: &str, exchange: Option<&Exchange>) {
+        if *self == Served::Several || (exchange.is_none() && !may_ask(asked)) {
+            return;
+        }
+        let client = exchange.and_then(|exchange| exchange.client.as_ref());
+        *self = match (client.map(|client| client.principal()), &*self) {
+            (Some(principal), Served::Nobody) => Served::One(principal.clone()),
+            (Some(principal), Served::One(known)) if known == principal => return,
+            _ => Served::Several,
+        };
+    }
+}
+
 /// Clients that a request which a child pushes may be meant for.
 pub(super) enum Addressee<'a> {
     /// No request that may lead to one is under way.
@@ -290,6 +317,25 @@ fn may_ask(asked: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_child_says_by_itself_is_for_the_only_principal_that_it_has_served() {
+        let (call, list) = (method::TOOLS_CALL, method::TOOLS_LIST);
+        let mine = |number| as_principal(number, "a", false);
+        let mut served = Served::default();
+        served.add(list, None);
+        assert_eq!(served, Served::Nobody, "the gateway's own requests are about nobody");
+        served.add(call, Some(&mine(1)));
+        served.add(call, Some(&mine(2)));
+        assert_eq!(served, Served::One("a".into()));
+        served.add(call, Some(&as_principal(3, "b", false)));
+        served.add(call, Some(&mine(4)));
+        assert_eq!(served, Served::Several);
+        let mut served = Served::default();
+        served.add(call, Some(&mine(1)));
+        served.add(call, None);
+        assert_eq!(served, Served::Several, "of a caller of whom nothing is known");
+    }
 
     struct Client {
         number: u64,

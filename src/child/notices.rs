@@ -19,6 +19,8 @@ pub enum PoolKey {
     Session(u64),
     /// Member, by its id.
     Principal(Arc<str>),
+    /// All clients of the legacy era, of a server that is spoken to in each client's own.
+    Legacy,
 }
 
 impl fmt::Display for PoolKey {
@@ -26,6 +28,7 @@ impl fmt::Display for PoolKey {
         match self {
             PoolKey::Session(number) => write!(f, "session {number}"),
             PoolKey::Principal(member) => write!(f, "principal {member}"),
+            PoolKey::Legacy => f.write_str("legacy clients"),
         }
     }
 }
@@ -35,8 +38,8 @@ impl fmt::Display for PoolKey {
 pub struct Notification {
     /// Number of the run that sent it.
     pub incarnation: u64,
-    /// Pool of the child, whose owner alone it concerns; `None` for a child that all share.
-    pub pool: Option<PoolKey>,
+    /// Whom alone it concerns; `None` for whoever may use the server.
+    pub owner: Option<PoolKey>,
     /// Name of the method.
     pub method: Arc<str>,
     /// The `params`, raw JSON; `None` if there are none or they exceed 64 KiB.
@@ -92,9 +95,32 @@ impl Notices {
         self.own.receiver_count() == 0 && self.all.0.receiver_count() == 0
     }
 
+    /// Reports whether those who subscribe are so far behind that only what they must not miss is to be sent.
+    pub(super) fn are_full(&self) -> bool {
+        self.own.len() >= MAX_NOTICES / 2 || self.all.0.len() >= MAX_OF_ALL / 2
+    }
+
     /// Sends a notification of the run with this number. Who has subscribed may leave at any time.
     pub fn send(&self, incarnation: u64, method: Arc<str>, params: Option<Bytes>) {
-        let notice = Notification { incarnation, pool: self.pool.clone(), method, params };
+        self.deliver(Notification { incarnation, owner: self.pool.clone(), method, params });
+    }
+
+    /// Sends a notification that concerns only this member, where the children are shared.
+    pub(super) fn send_to(
+        &self,
+        member: Arc<str>,
+        incarnation: u64,
+        method: Arc<str>,
+        params: Option<Bytes>,
+    ) {
+        let owner = match &self.pool {
+            None | Some(PoolKey::Legacy) => PoolKey::Principal(member),
+            Some(owner) => owner.clone(),
+        };
+        self.deliver(Notification { incarnation, owner: Some(owner), method, params });
+    }
+
+    fn deliver(&self, notice: Notification) {
         if self.all.0.receiver_count() > 0 {
             let _ = self.all.0.send((self.server.clone(), notice.clone()));
         }
@@ -119,6 +145,12 @@ mod tests {
         assert_eq!((&*told.0.0, &*told.1.0, told.1.1.incarnation), ("a", "b", 2));
         assert!(of_one.try_recv().is_err() && !other.are_unheard());
         one.of_pool(PoolKey::Session(7)).send(3, "m".into(), None);
-        assert_eq!(of_one.recv().await.expect("one").pool, Some(PoolKey::Session(7)));
+        assert_eq!(of_one.recv().await.expect("one").owner, Some(PoolKey::Session(7)));
+        one.send_to("member".into(), 3, "m".into(), None);
+        assert_eq!(of_one.recv().await.expect("one").owner, Some(PoolKey::Principal("member".into())));
+        one.of_pool(PoolKey::Legacy).send_to("member".into(), 3, "m".into(), None);
+        assert_eq!(of_one.recv().await.expect("one").owner, Some(PoolKey::Principal("member".into())));
+        one.of_pool(PoolKey::Session(7)).send_to("member".into(), 3, "m".into(), None);
+        assert_eq!(of_one.recv().await.expect("one").owner, Some(PoolKey::Session(7)));
     }
 }

@@ -17,7 +17,8 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use super::call::{Outcome, Submitted, Unsent};
 use super::counters::Counters;
 use super::exchange::{
-    Addressee, Disposition, Event, Exchange, PushedRequest, Sharing, Unfinished, addressee, reader_of_logs,
+    Addressee, Disposition, Event, Exchange, PushedRequest, Served, Sharing, Unfinished, addressee,
+    reader_of_logs,
 };
 use super::log::{ServerLog, Stream, printable};
 use super::noise::Noise;
@@ -141,6 +142,7 @@ struct Wire {
     /// Requests of the child that wait for the answer of a client.
     parked: Parked,
     unfinished: Unfinished,
+    served: Served,
 }
 
 /// Runs until the child's stdout ends, then answers every remaining call. Returns the reason, and `true` if the child
@@ -268,6 +270,7 @@ impl Wire {
             noise: Noise::default(),
             parked: Parked::default(),
             unfinished: Unfinished::default(),
+            served: Served::default(),
         };
         (wire, wiring.calls, wiring.control)
     }
@@ -302,6 +305,7 @@ impl Wire {
             return;
         }
         let (method, exchange) = (unsent.call.method.clone(), unsent.call.exchange.take());
+        self.served.add(&method, exchange.as_deref());
         let waiter = Waiter { reply, method, exchange, unsent: Some(unsent), asked: false };
         match self.pending.insert(limits, waiter) {
             Ok(id) => self.backlog.push_back(id),
@@ -487,10 +491,33 @@ impl Wire {
             self.counters.left_out();
         }
         self.unfinished.forget(Instant::now());
-        let reader = reader_of_logs(self.under_way(), &self.unfinished, self.sharing);
-        if reader.is_some_and(|exchange| !exchange.tell(Event::Log, params)) {
+        let is_told = match reader_of_logs(self.under_way(), &self.unfinished, self.sharing) {
+            Some(exchange) => exchange.tell(Event::Log, params),
+            None => self.tell_log_message(params),
+        };
+        if !is_told {
             self.counters.dropped_notice();
         }
+    }
+
+    /// Tells a log message that is about no request in particular to the only principal that the child has served, and to
+    /// all if it has served nobody yet. Returns `false` if there was no room for it.
+    fn tell_log_message(&self, params: &[u8]) -> bool {
+        if self.notices.are_unheard() {
+            return true;
+        }
+        // What clients must not miss comes the same way.
+        if params.len() > MAX_NOTICE || self.notices.are_full() {
+            return false;
+        }
+        let copied = || Some(Bytes::copy_from_slice(params));
+        let (run, name) = (self.incarnation, Arc::from(method::MESSAGE));
+        match (&self.served, self.sharing) {
+            (Served::Nobody, _) | (_, Sharing::OnePrincipal) => self.notices.send(run, name, copied()),
+            (Served::One(member), _) => self.notices.send_to(member.clone(), run, name, copied()),
+            (Served::Several, _) => {}
+        }
+        true
     }
 
     /// Returns the requests that the child has, with their ids and methods.

@@ -7,7 +7,8 @@ use super::standing::present;
 use super::{Error, Gateway, Principal, ServerEntry};
 use crate::access::ClientSession;
 use crate::child::Notification;
-use crate::supervisor::{Isolation, PoolKey, PoolRefused, ServerHandle, Supervisor};
+use crate::mcp::Era;
+use crate::supervisor::{EraChoice, Isolation, PoolKey, PoolRefused, ServerHandle, Supervisor};
 
 impl Gateway {
     /// Returns the handle that a caller's requests to a server go to. For a shared server this is one comparison more than
@@ -18,9 +19,9 @@ impl Gateway {
         caller: &Principal,
     ) -> Result<Arc<ServerHandle>, Error> {
         let shared = self.handle(entry)?;
-        match isolation(&shared, entry) {
-            Isolation::Shared => Ok(shared),
-            isolation => self.pool(&shared, entry, isolation, caller),
+        match key(&shared, entry, caller) {
+            None => Ok(shared),
+            Some(key) => self.pool(&shared, entry, key, caller),
         }
     }
 
@@ -32,15 +33,12 @@ impl Gateway {
         caller: &Principal,
     ) -> Result<Arc<ServerHandle>, Error> {
         let shared = self.handle(entry)?;
-        let isolation = isolation(&shared, entry);
-        if isolation == Isolation::Shared {
-            return Ok(shared);
-        }
-        let known = shared.known_pool(&key(isolation, caller)).filter(|pool| pool.catalog().is_loaded());
+        let Some(key) = key(&shared, entry, caller) else { return Ok(shared) };
+        let known = shared.known_pool(&key).filter(|pool| pool.catalog().is_loaded());
         match known {
             Some(pool) => Ok(pool),
             None if entry.definition.secrets().is_empty() || shared.catalog().is_loaded() => Ok(shared),
-            None => self.pool(&shared, entry, isolation, caller),
+            None => self.pool(&shared, entry, key, caller),
         }
     }
 
@@ -48,10 +46,9 @@ impl Gateway {
         &self,
         shared: &Arc<ServerHandle>,
         entry: &ServerEntry,
-        isolation: Isolation,
+        key: PoolKey,
         caller: &Principal,
     ) -> Result<Arc<ServerHandle>, Error> {
-        let key = key(isolation, caller);
         let lacks = |name: &&String| !self.0.secrets.has(&caller.member().id, name);
         if let Some(secret) = entry.definition.secrets().iter().find(lacks) {
             return Err(Error::SecretMissing { name: entry.name.to_string(), secret: secret.clone() });
@@ -62,7 +59,8 @@ impl Gateway {
             _ => present(caller).is_err(),
         };
         let policy = entry.definition.policy();
-        let made = self.0.supervisor.pool(shared, (&key, &caller.member().id), policy, is_over);
+        let member = Some(&caller.member().id).filter(|_| key != PoolKey::Legacy);
+        let made = self.0.supervisor.pool(shared, (&key, member), policy, is_over);
         made.map_err(|refused| match refused {
             PoolRefused::Full { limit } => Error::TooManyPools { name: entry.name.to_string(), limit },
             PoolRefused::Over => pool_ended(&entry.name),
@@ -71,7 +69,7 @@ impl Gateway {
 
     /// Ends what runs for members that there are not any more.
     pub(super) fn end_pools_of<'a>(&self, gone: impl Fn(&str) -> bool + 'a) {
-        self.0.supervisor.end_pools(|_, member| gone(member));
+        self.0.supervisor.end_pools(|_, member| member.is_some_and(|member| gone(member)));
     }
 
     /// Returns the scope of a session of an MCP client, whose number no other session of this run has.
@@ -84,24 +82,41 @@ impl Gateway {
 }
 
 /// Returns who shares a child of a server, by the definition in force.
-pub(super) fn isolation(shared: &ServerHandle, entry: &ServerEntry) -> Isolation {
+fn isolation(shared: &ServerHandle, entry: &ServerEntry) -> Isolation {
     shared.setting(&entry.definition, |policy| policy.isolation)
 }
 
-/// Returns the owner of the pool that a caller's requests go to.
-fn key(isolation: Isolation, caller: &Principal) -> PoolKey {
-    match (isolation, caller.session()) {
-        (Isolation::PerSession, Some(session)) => PoolKey::Session(session.number()),
-        _ => PoolKey::Principal(caller.member().id.clone()),
+/// Reports whether some callers of a server have a child of their own.
+pub(super) fn has_pools(shared: &ServerHandle, entry: &ServerEntry) -> bool {
+    isolation(shared, entry) != Isolation::Shared || is_matched(shared, entry)
+}
+
+/// Reports whether clients of each era have a child that is spoken to in theirs.
+fn is_matched(shared: &ServerHandle, entry: &ServerEntry) -> bool {
+    shared.setting(&entry.definition, |policy| policy.era) == EraChoice::Matched
+}
+
+/// Returns the owner of the pool that a caller's requests go to; `None` if they go to the child that all share.
+fn key(shared: &ServerHandle, entry: &ServerEntry, caller: &Principal) -> Option<PoolKey> {
+    match (isolation(shared, entry), caller.session()) {
+        (Isolation::Shared, None) => None,
+        (Isolation::Shared, Some(_)) => {
+            // A server that was opened in the legacy era has no other.
+            let is_of_two = is_matched(shared, entry) && shared.learnt() == Some(Era::Modern);
+            is_of_two.then_some(PoolKey::Legacy)
+        }
+        (Isolation::PerSession, Some(session)) => Some(PoolKey::Session(session.number())),
+        _ => Some(PoolKey::Principal(caller.member().id.clone())),
     }
 }
 
-/// Reports whether what a child announced concerns a caller: it is shared, or of the caller's session or principal.
+/// Reports whether what a child announced concerns a caller: everybody, or the caller's session or principal.
 pub(super) fn concerns(caller: &Principal, notice: &Notification) -> bool {
-    match &notice.pool {
+    match &notice.owner {
         None => true,
         Some(PoolKey::Session(number)) => caller.session().is_some_and(|session| session.number() == *number),
         Some(PoolKey::Principal(member)) => caller.member().id == *member,
+        Some(PoolKey::Legacy) => caller.session().is_some(),
     }
 }
 

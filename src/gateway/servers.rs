@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use super::dispatch::{self, await_child, await_update, unreachable};
 use super::follow::{LogFollower, Reader};
-use super::isolation::isolation;
+use super::isolation::has_pools;
 use super::standing::{self, require, while_accepted};
 use super::view::ServerView;
 use super::{Error, Gateway, check_permitted, check_runs, not_found, scraping};
 use crate::access::{Principal, Right};
 use crate::child::{Catalog, LogLine};
 use crate::registry::ServerEntry;
-use crate::supervisor::{Isolation, ServerHandle, Usage};
+use crate::supervisor::{ServerHandle, Usage};
 
 impl Gateway {
     /// Returns the servers that a caller may use, in the order they were made.
@@ -144,7 +144,7 @@ impl Gateway {
             created_at: entry.created_at,
             updated_at: entry.updated_at,
             status,
-            pools: (isolation(&handle, entry) != Isolation::Shared).then(|| handle.pool_sums()),
+            pools: has_pools(&handle, entry).then(|| handle.pool_sums()),
             catalog: pins.listed(),
             pins,
             traffic,

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::policy::{Isolation, OWN_MEMBER, Policy, parse_policy};
 use super::problem::{Problem, Problems};
 use super::remote::{Remote, Transport};
+use crate::child::PoolKey;
 use crate::process::{self, Reference};
 
 /// A checked server definition. `raw` is the entry as it was written, with unknown members and order; the
@@ -104,9 +105,9 @@ impl Definition {
     }
 
     /// Returns the definition of a pool of the server: its children are those of the server, made on demand.
-    pub(super) fn of_pool(&self) -> Definition {
+    pub(super) fn of_pool(&self, key: &PoolKey) -> Definition {
         // A child must not go on with a secret that was replaced, not even until the next one is ready.
-        let policy = self.policy.of_pool(!self.secrets.is_empty());
+        let policy = self.policy.of_pool(key, !self.secrets.is_empty());
         Definition { policy, ..self.clone() }
     }
 
@@ -457,7 +458,7 @@ mod tests {
         let definition = parse(entry("per-principal", json!([]))).expect("valid");
         assert_eq!(definition.secrets(), ["T", "U"]);
         assert!(definition.unresolved(|_| None).is_empty());
-        let of_pool = definition.of_pool();
+        let of_pool = definition.of_pool(&PoolKey::Principal("user".into()));
         assert!(
             of_pool.policy().update == crate::supervisor::UpdateMode::StopFirst && of_pool.says(&definition)
         );

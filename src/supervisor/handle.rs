@@ -59,8 +59,8 @@ struct PoolOf {
     server: Weak<ServerHandle>,
     number: u64,
     key: PoolKey,
-    /// Id of the member that the pool's callers belong to.
-    member: Arc<str>,
+    /// Id of the member that the pool's callers belong to; `None` for a pool of all members.
+    member: Option<Arc<str>>,
 }
 
 /// Reason why a server, or a pool of it, is being removed.
@@ -381,7 +381,7 @@ impl ServerHandle {
 
     /// Returns the era in which a child of the current definition was ready, in this run of the daemon or
     /// in an earlier one; `None` if none was.
-    pub(super) fn learnt(&self) -> Option<Era> {
+    pub fn learnt(&self) -> Option<Era> {
         self.roster().learnt
     }
 
@@ -471,7 +471,7 @@ impl ServerHandle {
     pub(super) fn pool(
         self: &Arc<ServerHandle>,
         key: &PoolKey,
-        member: &Arc<str>,
+        member: Option<&Arc<str>>,
         policy: &Policy,
         is_over: impl FnOnce() -> bool,
     ) -> Result<Found<ServerHandle>, PoolRefused> {
@@ -483,15 +483,19 @@ impl ServerHandle {
         Ok(found)
     }
 
-    fn new_pool(self: &Arc<ServerHandle>, key: &PoolKey, member: &Arc<str>, policy: &Policy) -> ServerHandle {
-        let (id, name) = (self.id.clone(), self.name.clone());
-        let mut pool =
-            ServerHandle::new(id, name, &policy.of_pool(false), State::Idle, None, self.surroundings.clone());
+    fn new_pool(
+        self: &Arc<ServerHandle>,
+        key: &PoolKey,
+        member: Option<&Arc<str>>,
+        policy: &Policy,
+    ) -> ServerHandle {
+        let (id, name, policy) = (self.id.clone(), self.name.clone(), policy.of_pool(key, false));
+        let mut pool = ServerHandle::new(id, name, &policy, State::Idle, None, self.surroundings.clone());
         pool.label = format!("{} ({key})", self.name).into();
         (pool.counters, pool.children) = (self.counters.clone(), self.children.clone());
         (pool.log, pool.notices) = (self.log.of_pool(key), self.notices.of_pool(key.clone()));
         let (server, number) = (Arc::downgrade(self), self.surroundings.next_pool());
-        pool.of = Some(PoolOf { server, number, key: key.clone(), member: member.clone() });
+        pool.of = Some(PoolOf { server, number, key: key.clone(), member: member.cloned() });
         // Opened as the others were. What they listed says nothing of what this one will.
         pool.roster().learnt = self.learnt();
         pool
@@ -508,8 +512,12 @@ impl ServerHandle {
     }
 
     /// Ends the pools that `goes` is true of, by owner and member, and returns them.
-    pub(super) fn end_pools(&self, goes: impl Fn(&PoolKey, &Arc<str>) -> bool) -> Vec<Arc<ServerHandle>> {
-        let is_meant = |pool: &ServerHandle| pool.of.as_ref().is_some_and(|of| goes(&of.key, &of.member));
+    pub(super) fn end_pools(
+        &self,
+        goes: impl Fn(&PoolKey, Option<&Arc<str>>) -> bool,
+    ) -> Vec<Arc<ServerHandle>> {
+        let is_meant =
+            |pool: &ServerHandle| pool.of.as_ref().is_some_and(|of| goes(&of.key, of.member.as_ref()));
         let ended = self.pools.take(is_meant);
         ended.iter().for_each(|pool| drop(pool.leave(Leaving::PoolEnded)));
         ended
@@ -533,12 +541,17 @@ impl ServerHandle {
 
     /// Returns the member that the callers belong to; `None` for what all share.
     pub(super) fn member(&self) -> Option<&Arc<str>> {
-        self.of.as_ref().map(|of| &of.member)
+        self.of.as_ref().and_then(|of| of.member.as_ref())
+    }
+
+    /// Returns the owner of the pool; `None` for what all share.
+    pub(super) fn owner(&self) -> Option<&PoolKey> {
+        self.of.as_ref().map(|of| &of.key)
     }
 
     /// Returns who shares its children.
     pub(super) fn sharing(&self) -> Sharing {
-        if self.is_pool() { Sharing::OnePrincipal } else { Sharing::All }
+        if self.member().is_some() { Sharing::OnePrincipal } else { Sharing::All }
     }
 
     /// Returns what the member of the pool has stored under a name; `None` if that is nothing, and for what all share.

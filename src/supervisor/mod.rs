@@ -98,7 +98,7 @@ impl Supervisor {
     pub fn pool(
         &self,
         server: &Arc<ServerHandle>,
-        (key, member): (&PoolKey, &Arc<str>),
+        (key, member): (&PoolKey, Option<&Arc<str>>),
         policy: &Policy,
         is_over: impl FnOnce() -> bool,
     ) -> Result<Arc<ServerHandle>, PoolRefused> {
@@ -108,7 +108,7 @@ impl Supervisor {
     }
 
     /// Ends the pools of all servers that `goes` is true of, by owner and member. Does not wait for their children.
-    pub fn end_pools(&self, goes: impl Fn(&PoolKey, &Arc<str>) -> bool) {
+    pub fn end_pools(&self, goes: impl Fn(&PoolKey, Option<&Arc<str>>) -> bool) {
         for server in self.directory.all() {
             self.close(&server.end_pools(&goes));
         }

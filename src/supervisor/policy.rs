@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::problem::Problems;
+use crate::child::PoolKey;
 use crate::mcp::Declared;
 use crate::nearest::closest;
 use crate::process::Limits;
@@ -22,6 +23,8 @@ pub enum EraChoice {
     Legacy,
     /// Open with `server/discover` only (2026-07-28).
     Modern,
+    /// Find out as with `Auto`; clients of the legacy era have a child of their own, which is opened with `initialize`.
+    Matched,
 }
 
 /// Condition under which a child that ended unasked is replaced.
@@ -201,10 +204,16 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// Returns the policy of a pool: one child, started when it is called and stopped when it is idle. With `stop_first`
-    /// it is stopped before another takes its place.
-    pub(super) fn of_pool(&self, stop_first: bool) -> Policy {
+    /// Returns the policy of a pool of this owner: one child, started when it is called and stopped when it is idle. With
+    /// `stop_first` it is stopped before another takes its place.
+    pub(super) fn of_pool(&self, key: &PoolKey, stop_first: bool) -> Policy {
         Policy {
+            era: match (self.era, key) {
+                // Sessions are a thing of the legacy era.
+                (EraChoice::Matched, PoolKey::Legacy | PoolKey::Session(_)) => EraChoice::Legacy,
+                (EraChoice::Matched, PoolKey::Principal(_)) => EraChoice::Auto,
+                (era, _) => era,
+            },
             start: StartMode::OnDemand,
             idle_stop: self.pool_idle_stop,
             replicas: Replicas { min: 1, max: 1 },
@@ -343,7 +352,8 @@ fn parse_choice(
             Some("auto") => policy.era = EraChoice::Auto,
             Some("legacy") => policy.era = EraChoice::Legacy,
             Some("modern") => policy.era = EraChoice::Modern,
-            _ => drop(problems.add::<()>(path, "must be \"auto\", \"legacy\" or \"modern\"")),
+            Some("matched") => policy.era = EraChoice::Matched,
+            _ => drop(problems.add::<()>(path, "must be \"auto\", \"legacy\", \"modern\" or \"matched\"")),
         },
         "restart" => match value.as_str() {
             Some("always") => policy.restart = RestartPolicy::Always,
@@ -573,10 +583,14 @@ mod tests {
             json!({"isolation": "per-session", "max_pools": 3, "replicas": "2..4", "pool_idle_stop": "1s"});
         let (policy, problems) = read(own);
         assert_eq!((policy.isolation, policy.max_pools, problems.len()), (Isolation::PerSession, 3, 0));
-        let of_pool = policy.of_pool(false);
+        let (member, legacy) = (PoolKey::Principal("user".into()), PoolKey::Legacy);
+        let of_pool = policy.of_pool(&member, false);
         assert_eq!((of_pool.start, of_pool.replicas), (StartMode::OnDemand, Replicas { min: 1, max: 1 }));
         assert_eq!((of_pool.idle_stop, of_pool.update), (Duration::from_secs(1), UpdateMode::StartFirst));
-        assert_eq!(policy.of_pool(true).update, UpdateMode::StopFirst);
+        assert_eq!(policy.of_pool(&member, true).update, UpdateMode::StopFirst);
+        let matched = Policy { era: EraChoice::Matched, ..policy.clone() };
+        let eras = [legacy, PoolKey::Session(1), member].map(|key| matched.of_pool(&key, false).era);
+        assert_eq!(eras, [EraChoice::Legacy, EraChoice::Legacy, EraChoice::Auto]);
         assert!(policy.same_child(&of_pool), "a pool's child is as any other");
         let (_, problems) = read(json!({"isolation": "per-user", "max_pools": 0}));
         assert_eq!(

@@ -238,10 +238,9 @@ impl ReplicaState {
         match (self.args.definition.policy().era, self.args.handle.learnt(), otherwise) {
             (EraChoice::Legacy, ..) => Opening::Legacy,
             (EraChoice::Modern, ..) => Opening::Modern,
-            (EraChoice::Auto, None, false) | (EraChoice::Auto, Some(Era::Legacy), true) => Opening::Probe,
-            (EraChoice::Auto, Some(Era::Modern), false) => Opening::Patient,
-            (EraChoice::Auto, Some(Era::Legacy), false)
-            | (EraChoice::Auto, None | Some(Era::Modern), true) => Opening::Legacy,
+            (_, None, false) | (_, Some(Era::Legacy), true) => Opening::Probe,
+            (_, Some(Era::Modern), false) => Opening::Patient,
+            (_, Some(Era::Legacy), false) | (_, None | Some(Era::Modern), true) => Opening::Legacy,
         }
     }
 
@@ -518,7 +517,7 @@ fn classify_exit(end: End, era: EraChoice, line: Option<Arc<str>>) -> (Ending, C
             // With a prescribed era there is no other way to open it.
             let ending = if ended_deaf {
                 Ending::NeverRead(cause.clone())
-            } else if opened || misspoke || era != EraChoice::Auto {
+            } else if opened || misspoke || matches!(era, EraChoice::Legacy | EraChoice::Modern) {
                 Ending::Crashed(cause.clone())
             } else {
                 Ending::NotOpened { cause: cause.clone(), at_once }

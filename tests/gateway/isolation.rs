@@ -72,6 +72,41 @@ async fn members(gateway: &Gateway) -> [Made; 3] {
 }
 
 #[tokio::test]
+async fn a_matched_server_has_a_child_of_each_era_for_the_clients_of_that_era() {
+    let entry = |era: &str, choice: &str| with(fake(&["--converse", "--era", era]), json!({"era": choice}));
+    let both = || TestGateway::new().server("fake", entry("both", "matched"));
+    let gateway = both().server("old", entry("legacy", "matched")).start().await;
+    for server in ["fake", "old"] {
+        gateway.wait_state(server, "ready").await;
+    }
+    let (one, two) = (open(&gateway).await, open(&gateway).await);
+    let of_sessions = of_session(&one).await;
+    assert_eq!(of_session(&two).await.pid, of_sessions.pid);
+    let of_others = of_client(modern(&gateway, "fake")).await;
+    assert_eq!(of_key(&gateway, gateway.key()).await.pid, of_others.pid);
+    assert_ne!(of_others.pid, of_sessions.pid);
+    assert_eq!(pools(&gateway).await, json!({"count": 1, "ready": 1}));
+    // Each child is spoken to in its clients' era, and tells them of its own changes.
+    let version = "io.modelcontextprotocol/protocolVersion";
+    assert_eq!(one.told("meta", json!({})).await.get(version), None);
+    assert_eq!(modern(&gateway, "fake").told("meta", json!({})).await[version], "2026-07-28");
+    let mut stream = one.stream().send().await;
+    two.told("change_tools", json!({})).await;
+    assert_eq!(stream.message().await["method"], "notifications/tools/list_changed");
+    // A server of one era has one child for all.
+    let session = Session::open(&gateway, "old", json!({})).await;
+    let told = modern(&gateway, "old").told("pid", json!({})).await;
+    assert_eq!(session.told("pid", json!({})).await, told);
+    // The setting ends what it began.
+    let of = |era, choice| gateway.marked(entry(era, choice));
+    let entries = json!({"fake": of("both", "auto"), "old": of("legacy", "matched")});
+    rewrite(&gateway, &json!({"mcpServers": entries}).to_string());
+    gone(of_sessions).await;
+    one.told("echo", json!({"nonce": 1})).await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn each_session_has_a_child_that_no_other_sees_and_that_ends_with_it() {
     let gateway = isolated("per-session", json!({})).await;
     let (one, two) = (open(&gateway).await, open(&gateway).await);

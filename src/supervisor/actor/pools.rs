@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::policy::Isolation;
+use super::super::policy::{EraChoice, Isolation};
 use super::super::shared_hooks::FleetId;
 use super::{ActorRef, Server, SupervisorMsg, SupervisorState};
 use crate::child::PoolKey;
@@ -22,7 +22,8 @@ impl SupervisorState {
         }
         let Some(server) = self.servers.get(&FleetId::shared(&id.server)) else { return };
         let Some(handle) = server.handle.pool_of_number(number) else { return };
-        let definition = Arc::new(server.definition.of_pool());
+        let Some(owner) = handle.owner() else { return };
+        let definition = Arc::new(server.definition.of_pool(owner));
         let mut pool = Server::new(handle, definition.clone());
         // Nothing is to be done for a fleet without replicas.
         drop(pool.define(definition, true));
@@ -33,15 +34,16 @@ impl SupervisorState {
     pub(super) async fn define_pools(&mut self, myself: &ActorRef<SupervisorMsg>, id: &FleetId) {
         let Some(server) = self.servers.get(id) else { return };
         let (definition, handle) = (server.definition.clone(), server.handle.clone());
-        let isolation = definition.policy().isolation;
-        handle.end_pools(|key, _| !has_use_for(isolation, key));
-        let of_pool = Arc::new(definition.of_pool());
+        let policy = definition.policy();
+        handle.end_pools(|key, _| !has_use_for(policy.isolation, policy.era, key));
         for id in self.fleets_of(&id.server).into_iter().filter(|id| id.pool.is_some()) {
             let Some(pool) = self.servers.get_mut(&id) else { continue };
+            let Some(owner) = pool.handle.owner() else { continue };
+            let of_pool = Arc::new(definition.of_pool(owner));
             let actions = match pool.handle.leaving() {
                 Some(_) => pool.fleet.close(),
                 None if pool.was_told(&of_pool) => continue,
-                None => pool.define(of_pool.clone(), false),
+                None => pool.define(of_pool, false),
             };
             self.perform(myself, &id, actions).await;
         }
@@ -71,9 +73,12 @@ impl SupervisorState {
 
 /// Reports whether a server that is isolated so has pools of such an owner. With one for each session, callers without a
 /// session have one for their principal.
-fn has_use_for(isolation: Isolation, key: &PoolKey) -> bool {
+fn has_use_for(isolation: Isolation, era: EraChoice, key: &PoolKey) -> bool {
     match (isolation, key) {
-        (Isolation::Shared, _) | (Isolation::PerPrincipal, PoolKey::Session(_)) => false,
+        (Isolation::Shared, PoolKey::Legacy) => era == EraChoice::Matched,
+        (_, PoolKey::Legacy) | (Isolation::Shared, _) | (Isolation::PerPrincipal, PoolKey::Session(_)) => {
+            false
+        }
         (Isolation::PerPrincipal, PoolKey::Principal(_)) | (Isolation::PerSession, _) => true,
     }
 }

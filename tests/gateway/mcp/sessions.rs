@@ -8,6 +8,7 @@ use crate::support::gateway::Gateway;
 use crate::support::mcp::{Answer, LEGACY, Session, modern};
 use crate::support::{DEADLINE, wait_until};
 
+const MESSAGE: &str = "notifications/message";
 const TOOLS: &str = "notifications/tools/list_changed";
 const PROMPTS: &str = "notifications/prompts/list_changed";
 const RESOURCES: &str = "notifications/resources/list_changed";
@@ -129,6 +130,38 @@ async fn a_change_of_a_list_is_told_once_to_each_session_after_the_list_has_it()
         for stream in streams {
             assert_eq!(ends(stream).await, Vec::<Value>::new(), "{server}");
         }
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn log_messages_about_no_request_are_for_the_only_member_that_the_child_serves() {
+    let gateway = world("").await;
+    let other = make(&gateway, json!({"name": "b", "member": {"id": "user_b"}})).await;
+    for server in SERVERS {
+        let session = open(&gateway, server).await;
+        let theirs = Session::open_as(&gateway, server, &other.text, LEGACY, json!({})).await;
+        let (mut stream, mut their_stream) = (own_stream(&session).await, own_stream(&theirs).await);
+        session.ask("logging/setLevel", json!({"level": "warning"})).result().await;
+        for (level, data) in [("info", "quiet"), ("error", "loud")] {
+            session.told("murmur", json!({"level": level, "data": data})).await;
+        }
+        let told = stream.message().await;
+        assert_eq!((&told["method"], &told["params"]["data"]), (&json!(MESSAGE), &json!("loud")), "{server}");
+        // From now on it may be about either of them.
+        theirs.told("murmur", json!({"level": "error", "data": "whose?"})).await;
+        session.told("murmur", json!({"level": "error", "data": "whose?"})).await;
+        wait_until("both have been said", DEADLINE, || async {
+            let log = gateway.get(&format!("/v1/mcps/{server}/logs")).await.expect(200).to_string();
+            (log.matches("whose?").count() == 2).then_some(())
+        })
+        .await;
+        session.told("change", json!({"list": "prompts"})).await;
+        for stream in [&mut stream, &mut their_stream] {
+            assert_eq!(stream.message().await["method"], PROMPTS, "{server}: the next one");
+        }
+        session.ended().await;
+        theirs.ended().await;
     }
     gateway.stop().await;
 }

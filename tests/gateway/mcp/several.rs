@@ -101,13 +101,13 @@ async fn find(gateway: &Gateway, endpoint: &str, key: &str, question: &str) -> V
 
 #[tokio::test]
 async fn tools_are_searched_for_where_there_are_many_of_them() {
-    // 25 tools in each of the servers.
+    // 27 tools in each of the servers.
     let config = "[mcp]\nsearch = 30\n[audit]\ncalls = true\n[groups.few]\nservers = [\"legacy\"]\n\
         [groups.never]\nservers = [\"legacy\", \"modern\"]\nsearch = \"off\"\n\
         [groups.ever]\nservers = [\"legacy\"]\nsearch = \"on\"\nprefix = \"never\"\n";
     let gateway = world(config).await;
     assert_eq!(listed(&gateway).await, ["find_tools", "call_tool"]);
-    for (group, count) in [("few", 25), ("never", 50), ("ever", 2)] {
+    for (group, count) in [("few", 27), ("never", 54), ("ever", 2)] {
         let told = modern(&gateway, group).ask("tools/list", json!({})).result().await;
         assert_eq!(names(&told).len(), count, "{group}");
     }

@@ -90,9 +90,10 @@ impl Server {
             "ask" => return self.ask(call, batch),
             "interview" if self.flags.converse => return self.interview(call, batch),
             "report" if self.flags.converse => self.report(call, &arguments, batch),
-            "touch" | "change" | "followed" if self.flags.converse => {
+            "touch" | "change" | "followed" | "murmur" if self.flags.converse => {
                 return Ok(Some(self.announce(name, &arguments, batch)));
             }
+            "open_first" if self.flags.converse => return self.open_first(call),
             "big" => {
                 let bytes = usize::try_from(count("bytes")).unwrap_or_default();
                 return Ok(Some(text(&"b".repeat(bytes))));

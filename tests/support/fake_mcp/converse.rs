@@ -2,6 +2,7 @@
 //! announces what changes. In the legacy era it asks by requests of its own, in the modern one by `input_required`.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
@@ -50,12 +51,31 @@ impl Server {
         self.wait_for(call, arguments["file"].as_str().unwrap_or_default());
     }
 
-    /// Tells of a change, or what is to be told of.
+    /// Wants an address opened each other time that it is called.
+    pub(crate) fn open_first(&mut self, call: &Call<'_>) -> Result<Option<String>, Refusal> {
+        self.wants_opened = !self.wants_opened;
+        if self.wants_opened {
+            let asked = json!({"mode": "url", "url": "https://fake.example/", "message": "open", "elicitationId": "e"});
+            let data = Some(json!({"elicitations": [asked]}));
+            return Err(Refusal { data, ..Refusal::new(-32042, "open it first") });
+        }
+        let params = call.arguments();
+        Ok(Some(content(&json!({"opened": true, "arguments": params}))))
+    }
+
+    /// Tells of a change, logs something afterwards, or tells what is to be told of.
     pub(crate) fn announce(&self, tool: &str, arguments: &Value, batch: &mut Vec<u8>) -> String {
         match tool {
             "touch" => self.feed.updated(arguments["uri"].as_str().unwrap_or_default(), &self.output, batch),
             "change" => {
                 self.feed.changed(arguments["list"].as_str().unwrap_or_default(), &self.output, batch)
+            }
+            "murmur" => {
+                let params = json!({"level": arguments["level"], "data": arguments["data"]});
+                let (output, said) =
+                    (self.output.clone(), wire::notification("notifications/message", &params.to_string()));
+                // Once the answer has gone, when it is about no request any more.
+                self.timer.after(Duration::from_millis(1), move |batch| output.frame(batch, &said));
             }
             _ => {}
         }

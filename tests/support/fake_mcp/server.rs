@@ -58,6 +58,7 @@ pub(crate) struct Server {
     /// Whether the probe has spoilt what comes after it.
     poisoned: bool,
     pub(crate) added_tools: usize,
+    pub(crate) wants_opened: bool,
     pub(crate) broke_line: bool,
     /// The calls of `gather` that wait for more of their kind.
     pub(crate) gathered: Vec<Later>,
@@ -80,6 +81,7 @@ impl Server {
             settled: false,
             poisoned: false,
             added_tools: 0,
+            wants_opened: false,
             broke_line: false,
             gathered: Vec::new(),
             next_request: 0,

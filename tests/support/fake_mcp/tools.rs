@@ -39,12 +39,14 @@ pub(crate) const OWN: [(&str, &str); 20] = [
 ];
 
 /// The same of those that are only there with `--converse`.
-const CONVERSE: [(&str, &str); 5] = [
+const CONVERSE: [(&str, &str); 7] = [
     ("interview", "Asks the client in rounds, and reports its answers."),
     ("report", "Tells how far it is, and answers when there is a file."),
     ("touch", "Tells that a resource was updated."),
     ("change", "Tells that a list has changed."),
     ("followed", "Returns which resources are followed."),
+    ("open_first", "Wants an address opened, each other time."),
+    ("murmur", "Logs something once it has answered."),
 ];
 
 /// The tools as `tools/list` shows them: the own ones, then further ones that echo, then `added`; over
