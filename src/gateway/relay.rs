@@ -140,13 +140,15 @@ impl Gateway {
         request: ClientRequest,
     ) -> impl Future<Output = Result<Relayed, Error>> + Send + use<> {
         let gateway = self.clone();
+        let ClientRequest { server, asked, members, envelope, exchange, timeout } = request;
+        let sent = members.len();
+        let mut call = Call::new(asked.method(), members);
+        (call.progress, call.envelope, call.exchange) = (true, Some(envelope), exchange);
+        // Boxed by whoever waits for it: it keeps the parts of the request, and each of them once.
+        let mut call = Some(call);
         async move {
-            let ClientRequest { server, asked, members, envelope, exchange, timeout } = request;
             let operation = asked.operation();
-            let sent = members.len();
-            let mut call = Call::new(operation.method(), members);
-            (call.progress, call.envelope, call.exchange) = (true, Some(envelope), exchange);
-            let invocation = Invocation { server: &server, operation, call: Some(call), sent, timeout };
+            let invocation = Invocation { server: &server, operation, call: call.take(), sent, timeout };
             gateway.forward::<Counted>(&caller, invocation).await
         }
     }

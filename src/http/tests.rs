@@ -218,8 +218,9 @@ fn a_path_belongs_to_a_dialect_by_its_first_segment() {
 
 #[test]
 fn a_fast_path_is_a_route_of_calls_of_its_dialect() {
-    for dialect in DIALECTS.all() {
-        let Some(fast) = dialect.fast_path() else { continue };
+    for (dialect, fast) in
+        DIALECTS.all().flat_map(|dialect| dialect.fast_paths().iter().map(move |fast| (dialect, fast)))
+    {
         let routes = dialect.routes();
         let route = routes.known().iter().find(|route| route.path == fast.path).expect("a route");
         assert_eq!((route.method, route.effect), (fast.method.as_str(), Effect::Calls));

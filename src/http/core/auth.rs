@@ -259,14 +259,31 @@ pub(in crate::http) fn carries_credential(headers: &HeaderMap) -> bool {
 /// Returns the key in `Authorization: Bearer`, `Authorization: ApiKey` or `X-API-Key`. The same key may be sent
 /// in several ways; different ones are no credential at all.
 fn credential(headers: &HeaderMap) -> Credential<'_> {
+    let by_scheme = |value| text_of(value).and_then(in_scheme);
+    let plain = |value| text_of(value).map(str::trim_ascii);
+    // One walk over few headers costs less than two look-ups by name.
+    if headers.len() <= WALKED {
+        return one_of(headers.iter().filter_map(|(name, value)| match name {
+            name if name == AUTHORIZATION => Some(by_scheme(value)),
+            name if *name == X_API_KEY => Some(plain(value)),
+            _ => None,
+        }));
+    }
+    let authorization = headers.get_all(AUTHORIZATION).iter().map(by_scheme);
+    one_of(authorization.chain(headers.get_all(&X_API_KEY).iter().map(plain)))
+}
+
+/// Number of headers up to which all of them are looked at.
+const WALKED: usize = 6;
+
+fn text_of(value: &HeaderValue) -> Option<&str> {
+    value.to_str().ok()
+}
+
+/// Returns the only token among those that were sent, `None` for one that cannot be read.
+fn one_of<'a>(sent: impl Iterator<Item = Option<&'a str>>) -> Credential<'a> {
     let mut found = Credential::None;
-    // One walk over the few headers costs less than two look-ups by name.
-    for (name, value) in headers {
-        let token = match name {
-            name if name == AUTHORIZATION => value.to_str().ok().and_then(in_scheme),
-            name if *name == X_API_KEY => value.to_str().ok().map(str::trim_ascii),
-            _ => continue,
-        };
+    for token in sent {
         let Some(token) = token.filter(|token| !token.is_empty()) else { return Credential::Unusable };
         match found {
             Credential::Token(before) if before != token => return Credential::Unusable,

@@ -30,10 +30,10 @@ pub(in crate::http) trait Dialect: Send + Sync {
     /// Reports whether a caller that is provably the daemon's own user may do without a key.
     fn trusts_nearness(&self) -> bool;
 
-    /// Returns the route whose requests the edge hands over itself, past the router; `None` for none. Its handler must
-    /// be the one that the router has for that route.
-    fn fast_path(&self) -> Option<&'static FastPath> {
-        None
+    /// Returns the routes whose requests the edge hands over itself, past the router. Their handlers must be those that the
+    /// router has for these routes.
+    fn fast_paths(&self) -> &'static [FastPath] {
+        &[]
     }
 
     /// Answers a request whose path has no route, without asking for a key.
@@ -82,7 +82,7 @@ impl Dialects {
 
     /// Returns the fast paths of all dialects.
     pub(in crate::http) fn fast_paths(self) -> impl Iterator<Item = &'static FastPath> {
-        self.all().filter_map(|dialect| dialect.fast_path())
+        self.all().flat_map(|dialect| dialect.fast_paths())
     }
 
     /// Returns all dialects.

@@ -78,7 +78,7 @@ pub(super) struct Envelope {
 pub(super) fn check_modern(request: &Request<'_>, headers: &HeaderMap) -> Result<Envelope, Fault> {
     let meta = request.meta.as_ref();
     let envelope = read_envelope(request, meta)?;
-    check_version(meta, headers)?;
+    check_version(meta, only(headers, &VERSION)?)?;
     check_headers(request, headers)?;
     Ok(envelope)
 }
@@ -107,9 +107,9 @@ fn read_envelope(request: &Request<'_>, meta: Option<&Members<'_>>) -> Result<En
     Ok(Envelope { client, level })
 }
 
-fn check_version(meta: Option<&Members<'_>>, headers: &HeaderMap) -> Result<(), Fault> {
+fn check_version(meta: Option<&Members<'_>>, given: Option<&HeaderValue>) -> Result<(), Fault> {
     let asked = meta.and_then(|meta| meta.text(PROTOCOL_VERSION)).unwrap_or_default();
-    match version(headers) {
+    match given.and_then(|given| given.to_str().ok()).map(str::trim) {
         Some(given) if given == asked => {}
         Some(_) => return Err(mismatch("MCP-Protocol-Version differs from the version in the body")),
         None => return Err(mismatch("MCP-Protocol-Version is missing")),
@@ -138,7 +138,6 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a Head
 }
 
 fn check_headers(request: &Request<'_>, headers: &HeaderMap) -> Result<(), Fault> {
-    only(headers, &VERSION)?;
     let (method, name) = (only(headers, &METHOD)?, only(headers, &NAME)?);
     match method.map(|given| given.to_str().unwrap_or_default().trim()) {
         Some(given) if given == request.method => {}

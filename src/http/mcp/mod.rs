@@ -60,14 +60,14 @@ pub(super) struct Mcp;
 
 impl Dialect for Mcp {
     fn owns(&self, path: &str) -> bool {
-        is_under(path, "/mcp")
+        is_under(path, ALL)
     }
 
     fn routes(&self) -> Routes {
         Routes::default()
-            .calling("POST", "/mcp", Access::Client, post(posted))
-            .on("GET", "/mcp", Access::Client, get(streamed))
-            .calling("DELETE", "/mcp", Access::Client, delete(ended))
+            .calling("POST", ALL, Access::Client, post(posted))
+            .on("GET", ALL, Access::Client, get(streamed))
+            .calling("DELETE", ALL, Access::Client, delete(ended))
             .calling("POST", ONE, Access::Client, post(posted))
             .on("GET", ONE, Access::Client, get(streamed))
             .calling("DELETE", ONE, Access::Client, delete(ended))
@@ -77,8 +77,8 @@ impl Dialect for Mcp {
         true
     }
 
-    fn fast_path(&self) -> Option<&'static FastPath> {
-        Some(&FAST_PATH)
+    fn fast_paths(&self) -> &'static [FastPath] {
+        &FAST_PATHS
     }
 
     fn unknown_route(&self) -> Response {
@@ -136,13 +136,27 @@ async fn posted(
     answer(shared, context, named(server), request).await
 }
 
-/// POST to one server for the edge, which bypasses the router.
-static FAST_PATH: FastPath = FastPath { method: Method::POST, path: ONE, handler: fast };
+/// POST for the edge, which bypasses the router.
+static FAST_PATHS: [FastPath; 2] = [
+    FastPath { method: Method::POST, path: ONE, handler: to_one },
+    FastPath { method: Method::POST, path: ALL, handler: to_all },
+];
+
+/// Path of all servers.
+const ALL: &str = "/mcp";
 
 /// Path of one server.
 const ONE: &str = "/mcp/{server}";
 
-fn fast(
+fn to_all(
+    shared: Shared,
+    context: Arc<RequestContext>,
+    request: axum::http::Request<RequestBody>,
+) -> Answering<'static> {
+    Box::pin(answer(shared, context, Ok(None), request))
+}
+
+fn to_one(
     shared: Shared,
     context: Arc<RequestContext>,
     request: axum::http::Request<RequestBody>,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use axum::response::Response;
 use bytes::Bytes;
+use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::call::Call;
@@ -15,8 +16,8 @@ use super::fault::{CAPABILITY_MISSING, Fault, INTERNAL_ERROR, INVALID_PARAMS, ME
 use super::listen;
 use super::message::is_id;
 use super::offer::{self, Opened};
-use super::outgoing::{self, Message, UPGRADE_AFTER, WAITING, takes_streams};
-use super::parked::{Bound, Parked, ParkedRequests};
+use super::outgoing::{self, Message, Told, UPGRADE_AFTER, WAITING, takes_streams};
+use super::parked::{Again, Bound, Parked, ParkedRequests};
 use super::routing::{Routed, WayBack};
 use super::running::{ModernPort, Running, Step};
 use super::search;
@@ -24,9 +25,10 @@ use crate::gateway::{
     Asked, ClientRequest, Deprecated, Error, Event, Exchange, Gateway, Principal, Relayed, ServerInfo,
 };
 use crate::http::core::trace::trace_of;
+use crate::jsonrpc::RpcError;
 use crate::mcp::translate::{
-    Envelope, Level, Members, PROGRESS_TOKEN, TraceContext, error_for_modern, for_modern, input_required,
-    progress_for, read_responses,
+    Envelope, Level, Members, ModernResult, PROGRESS_TOKEN, TraceContext, addresses_to_open,
+    error_for_modern, for_modern, for_modern_behind, input_required, progress_for, read_responses,
 };
 use crate::mcp::{Era, ToolDigest, method};
 
@@ -92,8 +94,9 @@ impl Call<'_> {
             }
             info = facts.info;
         }
+        let own_state = params.text(STATE).filter(|state| ParkedRequests::is_own(state));
         let token = meta.and_then(|meta| meta.get(PROGRESS_TOKEN)).filter(|token| is_id(token.get()));
-        let mut way = Way {
+        let mut way = Box::new(Way {
             gateway: self.gateway.clone(),
             requests: self.state.parked.clone(),
             caller: self.caller.clone(),
@@ -110,21 +113,48 @@ impl Call<'_> {
             level: envelope.level,
             client: envelope.client.info.clone(),
             info,
+            is_resumed: own_state.is_some(),
             parked: None,
-        };
+        });
         if way.level.is_some() {
             self.gateway.count_deprecated(Deprecated::Logging, way.client.as_deref());
         }
-        let own_state = params.text(STATE).filter(|state| ParkedRequests::is_own(state));
-        way.parked = Some(match own_state {
+        let again = match own_state {
             Some(state) => {
                 self.gateway.may_ask(self.caller, &way.server, &asked).map_err(Fault::of)?;
-                way.resumed(&state, params)?
+                let mut resumed = way.resumed(&state, params)?;
+                let again = resumed.again();
+                way.parked = Some(resumed).filter(|_| again.is_none());
+                again
             }
-            None => way.begun(asked, meta, envelope, self.state.next_client(), trace_of(self.headers)),
-        });
+            None => Some(Again::Make),
+        };
+        match again {
+            None => {}
+            Some(Again::Make) => {
+                let (client, trace) = (self.state.next_client(), trace_of(self.headers));
+                way.parked = Some(way.begun(asked, meta, envelope, client, trace));
+            }
+            Some(Again::GiveUp) => {
+                let result = way.over(not_opened(&asked)).map(|result| outgoing::answer(&way.id, result));
+                return result;
+            }
+        }
         way.answer(takes_streams(self.headers)).await
     }
+}
+
+/// Returns the end of a request whose client did not agree to open what its server wants opened first: for a tool a result
+/// that a model reads.
+fn not_opened(asked: &Asked) -> Result<Relayed, Error> {
+    const TEXT: &str = "An address that the server wants opened first was not opened";
+    Ok(match asked {
+        Asked::Tool(_) => {
+            let content = json!([{"type": "text", "text": TEXT}]);
+            Ok(json!({"content": content, "isError": true}).to_string().into())
+        }
+        _ => Err(RpcError { code: INTERNAL_ERROR, message: TEXT.to_owned(), data: None }),
+    })
 }
 
 /// A request on its way to its answer.
@@ -149,6 +179,8 @@ struct Way {
     client: Option<Bytes>,
     /// What the server said of itself; `None` if that is to be looked up.
     info: Option<Arc<ServerInfo>>,
+    /// `true` for one that comes with a state of this gateway.
+    is_resumed: bool,
     /// The request itself; `None` once it is over or put aside.
     parked: Option<Parked>,
 }
@@ -157,8 +189,8 @@ struct Way {
 enum Next {
     /// A notification, whole.
     Message(Vec<u8>),
-    /// The result, raw JSON, or what there is instead.
-    Last(Result<Bytes, Fault>),
+    /// The result, or what there is instead.
+    Last(Result<Told, Fault>),
 }
 
 impl Way {
@@ -183,13 +215,27 @@ impl Way {
         let request = ClientRequest {
             server: self.server.clone(),
             asked,
-            members: self.members.clone(),
+            members: self.members_of_server(),
             envelope: Box::new(Envelope::new(meta, described, level.map(Level::name), true, trace)),
             exchange: Some(Box::new(exchange.answered_by(port.clone()))),
             timeout: None,
         };
         let answer = Box::pin(self.gateway.relay(self.caller.clone(), request));
         Parked::new(Running { answer, events, port }, self.caller.clone())
+    }
+
+    /// Returns the members for the server: without a state that is not its own, and the answers that belong to it.
+    fn members_of_server(&self) -> Bytes {
+        if !self.is_resumed {
+            return self.members.clone();
+        }
+        let text = [&b"{"[..], &self.members, b"}"].concat();
+        let members = std::str::from_utf8(&text).ok().and_then(Members::read);
+        let mut kept = Vec::with_capacity(text.len());
+        if let Some(members) = members {
+            members.write(&mut kept, |name| !matches!(name, RESPONSES | STATE));
+        }
+        kept.into()
     }
 
     /// Goes on with the request that was put aside under this state, with the client's answers.
@@ -223,7 +269,7 @@ impl Way {
     }
 
     /// Returns the answer: JSON if it comes before anything else and in time, else a stream.
-    async fn answer(mut self, takes_streams: bool) -> Result<Response, Fault> {
+    async fn answer(mut self: Box<Self>, takes_streams: bool) -> Result<Response, Fault> {
         // A question that the client has left out is asked again, and the server is not waited for.
         let is_open = self.parked.as_ref().is_some_and(|parked| !parked.questions.is_empty());
         let asked_again = if is_open { self.put_aside() } else { None };
@@ -253,7 +299,7 @@ impl Way {
     }
 
     /// Feeds the stream to its end. A client that leaves has cancelled the request.
-    async fn feed(mut self, mut first: Option<Next>, messages: mpsc::Sender<Message>) {
+    async fn feed(mut self: Box<Self>, mut first: Option<Next>, messages: mpsc::Sender<Message>) {
         loop {
             let next = match first.take() {
                 Some(next) => next,
@@ -265,7 +311,7 @@ impl Way {
             };
             let (text, is_over) = match next {
                 Next::Message(text) => (text, false),
-                Next::Last(Ok(result)) => (outgoing::result(&self.id, &result), true),
+                Next::Last(Ok(told)) => (told.message(&self.id), true),
                 Next::Last(Err(fault)) => (fault.message(Some(&self.id)), true),
             };
             let message = Message::plain(text).counted(&self.gateway, &self.caller);
@@ -302,6 +348,14 @@ impl Way {
                     return Next::Last(Err(Fault::bad(CAPABILITY_MISSING, text).with(data)));
                 }
                 Step::Over(over) => {
+                    let addresses = match &over {
+                        Ok(Err(error)) => addresses_to_open(error),
+                        _ => Vec::new(),
+                    };
+                    if !addresses.is_empty() {
+                        parked.ask_before_again(addresses);
+                        continue;
+                    }
                     self.parked = None;
                     return Next::Last(self.over(over));
                 }
@@ -324,7 +378,7 @@ impl Way {
     }
 
     /// Puts the request aside and returns the questions. `None` if the server has taken all of them back.
-    fn put_aside(&mut self) -> Option<Result<Bytes, Fault>> {
+    fn put_aside(&mut self) -> Option<Result<Told, Fault>> {
         let parked = self.parked.as_mut()?;
         let asked = parked.running.take_asked();
         for feature in asked.iter().filter_map(|one| deprecated_question(&one.method)) {
@@ -338,7 +392,7 @@ impl Way {
         let (bound, parked) = (self.bound(), self.parked.take()?);
         let put = bound.and_then(|bound| self.requests.put(bound, parked).ok());
         Some(match put {
-            Some(state) => Ok(input_required(&questions, &state).into()),
+            Some(state) => Ok(Told::Result(input_required(&questions, &state).into())),
             None => {
                 let text =
                     "No further request can wait for input of this client; answer some of those that do";
@@ -348,7 +402,7 @@ impl Way {
     }
 
     /// Returns the answer of the server for the client.
-    fn over(&self, over: Result<Relayed, Error>) -> Result<Bytes, Fault> {
+    fn over(&self, over: Result<Relayed, Error>) -> Result<Told, Fault> {
         match over {
             Err(error) => Err(Fault::of(error)),
             Ok(Err(error)) => {
@@ -356,14 +410,26 @@ impl Way {
                 let status = status_of_error(error.code);
                 Err(Fault::from(error).status(status))
             }
-            Ok(Ok(result)) => match for_modern(&result, self.method, |out| self.push_server_info(out)) {
-                None => Err(Fault::answer(INTERNAL_ERROR, "The server's result is no object")),
-                Some(told) => Ok(match &self.back {
-                    Some(back) => back.result(told),
-                    None => told,
-                }),
-            },
+            Ok(Ok(result)) => self
+                .result(result)
+                .ok_or_else(|| Fault::answer(INTERNAL_ERROR, "The server's result is no object")),
         }
+    }
+
+    /// Returns a result of the server for the client; `None` if it is no object.
+    fn result(&self, result: Bytes) -> Option<Told> {
+        let push_server = |out: &mut Vec<u8>| self.push_server_info(out);
+        if let Some(back) = &self.back {
+            return Some(Told::Result(back.result(for_modern(&result, self.method, push_server)?)));
+        }
+        let push_begin = |out: &mut Vec<u8>| outgoing::push_begin(out, &self.id);
+        Some(match for_modern_behind(push_begin, &result, self.method, push_server)? {
+            ModernResult::Unchanged => Told::Result(result),
+            ModernResult::Written(mut answer) => {
+                answer.push(b'}');
+                Told::Answer(answer)
+            }
+        })
     }
 
     /// Writes the JSON of `serverInfo`.

@@ -30,22 +30,46 @@ pub(super) const WAITING: usize = 16;
 /// Writes the answer to the request with this id; both are raw JSON.
 pub(super) fn result(id: &[u8], result: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(id.len() + result.len() + 40);
-    out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
-    out.extend_from_slice(id);
-    out.extend_from_slice(b",\"result\":");
+    push_begin(&mut out, id);
     out.extend_from_slice(result);
     out.push(b'}');
     out
 }
 
-/// Returns the answer with a result, raw JSON. A large one goes out in the buffer that it came in.
-pub(super) fn answer(id: &[u8], result: Bytes) -> Response {
-    if result.len() <= COPIED {
-        return json(self::result(id, &result));
+/// Writes what stands before the result in an answer; behind it is a brace.
+pub(super) fn push_begin(out: &mut Vec<u8>, id: &[u8]) {
+    out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
+    out.extend_from_slice(id);
+    out.extend_from_slice(b",\"result\":");
+}
+
+/// Result on its way to a client.
+pub(super) enum Told {
+    /// The result, raw JSON.
+    Result(Bytes),
+    /// The answer with it, whole.
+    Answer(Vec<u8>),
+}
+
+impl Told {
+    /// Returns the answer to the request with this id.
+    pub(super) fn message(self, id: &[u8]) -> Vec<u8> {
+        match self {
+            Told::Result(result) => self::result(id, &result),
+            Told::Answer(answer) => answer,
+        }
     }
-    let mut begin = b"{\"jsonrpc\":\"2.0\",\"id\":".to_vec();
-    begin.extend_from_slice(id);
-    begin.extend_from_slice(b",\"result\":");
+}
+
+/// Returns the answer with a result. A large one goes out in the buffer that it came in.
+pub(super) fn answer(id: &[u8], told: Told) -> Response {
+    let result = match told {
+        Told::Answer(answer) => return json(answer),
+        Told::Result(result) if result.len() <= COPIED => return json(self::result(id, &result)),
+        Told::Result(result) => result,
+    };
+    let mut begin = Vec::with_capacity(id.len() + 40);
+    push_begin(&mut begin, id);
     let weight = result.len();
     let mut response = in_pieces([begin.into(), result, Bytes::from_static(b"}")], weight);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -92,7 +116,11 @@ pub(super) fn takes_streams(headers: &HeaderMap) -> bool {
         let essence = given.split(';').next().unwrap_or_default().trim();
         ["text/event-stream", "text/*", "*/*"].iter().any(|known| essence.eq_ignore_ascii_case(known))
     };
-    accepted.iter().next().is_none() || types.any(is_stream)
+    // As the SDKs write it.
+    if accepted.iter().next().is_none_or(|value| value.as_bytes().ends_with(b", text/event-stream")) {
+        return true;
+    }
+    types.any(is_stream)
 }
 
 /// A message for a stream, with the id that it can be asked for again by; `None` for none.

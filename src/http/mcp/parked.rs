@@ -6,11 +6,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
+use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use super::running::{Asking, Running};
-use crate::gateway::Principal;
-use crate::mcp::translate::{Members, Question, asked, of_next_hop};
+use crate::gateway::{ClientPort, Disposition, Principal, PushedRequest};
+use crate::mcp::translate::{Members, Question, asked, is_accepted, of_next_hop};
 use crate::mcp::{Answer, ToolDigest};
 use crate::text::hex;
 
@@ -48,12 +50,50 @@ pub(super) struct Parked {
     pub(super) questions: Vec<(String, Asking)>,
     /// Number of questions asked so far.
     pub(super) asked: usize,
+    /// Answers to what has to be agreed to before the request is made again; none for one that goes on in its server.
+    before_again: Vec<oneshot::Receiver<Answer>>,
+}
+
+/// What becomes of a request that is to be made again once all that was asked is agreed to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    /// All was agreed to.
+    Make,
+    /// Something was not.
+    GiveUp,
 }
 
 impl Parked {
     /// Begins to ask for a request.
     pub(super) fn new(running: Running, caller: Principal) -> Parked {
-        Parked { running, caller, questions: Vec::new(), asked: 0 }
+        Parked { running, caller, questions: Vec::new(), asked: 0, before_again: Vec::new() }
+    }
+
+    /// Asks, after the end of the request, for what the server wants agreed to before it is made again.
+    pub(super) fn ask_before_again(&mut self, elicitations: Vec<Bytes>) {
+        self.running.answer = Box::pin(std::future::pending());
+        for params in elicitations {
+            let request = PushedRequest { method: asked::ELICIT.to_owned(), params: Some(params) };
+            // What the client cannot be asked ends the request, as the port tells.
+            if let Disposition::Park(answer) = self.running.port.on_request(request) {
+                self.before_again.push(answer);
+            }
+        }
+    }
+
+    /// Returns what becomes of such a request; `None` as long as answers are missing, and for others.
+    pub(super) fn again(&mut self) -> Option<Again> {
+        if self.before_again.is_empty() || !self.questions.is_empty() {
+            return None;
+        }
+        let is_agreed = |answer: &mut oneshot::Receiver<Answer>| match answer.try_recv() {
+            Ok(Answer::Result(result)) => is_accepted(&result),
+            _ => false,
+        };
+        match self.before_again.iter_mut().all(is_agreed) {
+            true => Some(Again::Make),
+            false => Some(Again::GiveUp),
+        }
     }
 
     /// Adds what the server asks. Each question gets a key that this request has not had.
@@ -89,7 +129,7 @@ impl Parked {
         for (key, one) in waiting {
             match responses.get(&key) {
                 Some(response) => {
-                    let result = bytes::Bytes::copy_from_slice(response.get().as_bytes());
+                    let result = Bytes::copy_from_slice(response.get().as_bytes());
                     let _ = one.answer.send(Answer::Result(result));
                 }
                 None => self.questions.push((key, one)),
@@ -178,7 +218,6 @@ fn own_prefix() -> &'static str {
 mod tests {
     use super::*;
     use crate::access::KeyRing;
-    use crate::gateway::{ClientPort, Disposition, PushedRequest};
     use crate::http::mcp::running::ModernPort;
     use crate::mcp::translate::Abilities;
     use serde_json::{Value, json, value::to_raw_value};
@@ -232,6 +271,25 @@ mod tests {
         drop(answers);
         parked.ask(Vec::new());
         assert!(parked.questions().is_empty(), "what the server took back is not asked again");
+    }
+
+    #[tokio::test]
+    async fn a_request_is_made_again_once_all_addresses_were_agreed_to() {
+        let address = || Bytes::from(r#"{"mode":"url","url":"https://a.example/"}"#);
+        for (second, verdict) in [("accept", Again::Make), ("cancel", Again::GiveUp)] {
+            let port = ModernPort::new(1, "p".into(), Abilities { url: true, ..Abilities::default() });
+            let running = Running { answer: Box::pin(std::future::pending()), events: None, port };
+            let mut parked = Parked::new(running, KeyRing::default().local_operator());
+            assert_eq!(parked.again(), None, "nothing was asked");
+            parked.ask_before_again(vec![address(), address()]);
+            let asked = parked.running.take_asked();
+            parked.ask(asked);
+            let answer = |key: &str, action: &str| format!(r#"{{"{key}":{{"action":"{action}"}}}}"#);
+            parked.answer(&Members::read(&answer("elicitation-1", "accept")).expect("an object"));
+            assert_eq!(parked.again(), None, "one answer is missing");
+            parked.answer(&Members::read(&answer("elicitation-2", second)).expect("an object"));
+            assert_eq!(parked.again(), Some(verdict));
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,11 +1,13 @@
 //! A request of a modern client that is under way: its answer, its events, and what the server asks meanwhile. It can be
 //! put aside between two requests of the client, and goes on where it was.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
 
 use bytes::Bytes;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::gateway::{ClientPort, Disposition, Error, Event, PushedRequest, Relayed};
 use crate::mcp::Answer;
@@ -34,7 +36,6 @@ pub(super) struct ModernPort {
     principal: Arc<str>,
     abilities: Abilities,
     asked: Mutex<Asked>,
-    arrived: Notify,
 }
 
 #[derive(Default)]
@@ -44,13 +45,20 @@ struct Asked {
     unanswered: usize,
     /// Capabilities that a question needed and the client lacks, as JSON.
     lacking: Option<&'static str>,
+    /// Wakes who waits for any of it.
+    waker: Option<Waker>,
+}
+
+impl Asked {
+    fn has_arrived(&self) -> bool {
+        !self.waiting.is_empty() || self.lacking.is_some()
+    }
 }
 
 impl ModernPort {
     /// Creates the port of a client with this number, which no other request has, and which calls as this principal.
     pub(super) fn new(client: u64, principal: Arc<str>, abilities: Abilities) -> Arc<ModernPort> {
-        let (asked, arrived) = (Mutex::default(), Notify::new());
-        Arc::new(ModernPort { client, principal, abilities, asked, arrived })
+        Arc::new(ModernPort { client, principal, abilities, asked: Mutex::default() })
     }
 
     /// Notes how many questions the client has not answered.
@@ -62,17 +70,28 @@ impl ModernPort {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until something was asked. Cancel safe.
+    /// Waits until something was asked, for one at a time. Cancel safe.
     async fn arrival(&self) {
-        loop {
-            let arrived = self.arrived.notified();
-            {
-                let asked = self.asked();
-                if !asked.waiting.is_empty() || asked.lacking.is_some() {
-                    return;
-                }
+        poll_fn(|context| {
+            let mut asked = self.asked();
+            if asked.has_arrived() {
+                return Poll::Ready(());
             }
-            arrived.await;
+            match &mut asked.waker {
+                Some(waker) => waker.clone_from(context.waker()),
+                none => *none = Some(context.waker().clone()),
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Wakes who waits for what was asked.
+    fn wake(mut asked: MutexGuard<'_, Asked>) {
+        let waker = asked.waker.take();
+        drop(asked);
+        if let Some(waker) = waker {
+            waker.wake();
         }
     }
 }
@@ -102,7 +121,7 @@ impl ClientPort for ModernPort {
             }
             if lacking != "{}" {
                 asked.lacking = Some(lacking);
-                self.arrived.notify_one();
+                ModernPort::wake(asked);
             }
             let text = format!("this client does not support {}", request.method);
             return Disposition::Answer(Answer::Error(-32601, text.into()));
@@ -113,7 +132,7 @@ impl ClientPort for ModernPort {
         }
         let (answer, answered) = oneshot::channel();
         asked.waiting.push(Asking { method: request.method, params: request.params, answer });
-        self.arrived.notify_one();
+        ModernPort::wake(asked);
         Disposition::Park(answered)
     }
 }

@@ -63,8 +63,8 @@ impl Dialect for PlexMcp {
         false
     }
 
-    fn fast_path(&self) -> Option<&'static FastPath> {
-        Some(&invoke::FAST_PATH)
+    fn fast_paths(&self) -> &'static [FastPath] {
+        std::slice::from_ref(&invoke::FAST_PATH)
     }
 
     fn unknown_route(&self) -> Response {

@@ -21,8 +21,12 @@ pub use level::Level;
 pub use members::{META, Members, Name, Params, push_member};
 pub use names::{Found, Names, PrefixRule};
 pub use offer::{LEGACY_VERSIONS, Server, agreed_version, list_result};
-pub use pushed::{InputRequired, Question, input_required, of_next_hop, progress_for, read_responses};
+pub use pushed::{
+    InputRequired, Question, addresses_to_open, input_required, is_accepted, of_next_hop, progress_for,
+    read_responses,
+};
 pub use reply::{
-    Reply, ReplyKind, SERVER_INFO, error_for_legacy, error_for_modern, for_modern, is_cacheable, may_be_error,
+    ModernResult, Reply, ReplyKind, SERVER_INFO, error_for_legacy, error_for_modern, for_modern,
+    for_modern_behind, is_cacheable, may_be_error,
 };
 pub use trace::{TRACEPARENT, TraceContext, of_headers};

@@ -6,8 +6,8 @@ use serde_json::value::RawValue;
 
 use super::envelope::PROGRESS_TOKEN;
 use super::members::{Members, push_member};
-use super::reply::Reply;
-use crate::jsonrpc::push_string;
+use super::reply::{ADDRESS_REQUIRED, Reply};
+use crate::jsonrpc::{RpcError, push_string};
 
 /// Maximum number of questions in one result.
 const MAX_QUESTIONS: usize = 64;
@@ -54,6 +54,30 @@ impl InputRequired {
         }
         Ok(InputRequired { questions, state: state.map(|state| copied(state.get())) })
     }
+}
+
+/// Returns the `params` of the questions that such an error stands for, each a raw JSON object: none for other errors, and
+/// for one that names nothing that could be asked.
+pub fn addresses_to_open(error: &RpcError) -> Vec<Bytes> {
+    let data = error.data.as_deref().filter(|_| error.code == ADDRESS_REQUIRED);
+    let data = data.and_then(|data| std::str::from_utf8(data).ok()).and_then(Members::read);
+    let asked = data.as_ref().and_then(|data| data.get("elicitations"));
+    let asked: Vec<&RawValue> =
+        asked.and_then(|asked| serde_json::from_str(asked.get()).ok()).unwrap_or_default();
+    let is_address = |one: &&RawValue| {
+        Members::read(one.get()).is_some_and(|one| one.text("mode").as_deref() == Some("url"))
+    };
+    // One that cannot be asked leaves nothing to be asked for.
+    match asked.len() <= MAX_QUESTIONS && asked.iter().all(is_address) {
+        true => asked.iter().map(|one| copied(one.get())).collect(),
+        false => Vec::new(),
+    }
+}
+
+/// Reports whether the answer to an elicitation, raw JSON, accepts it.
+pub fn is_accepted(answer: &[u8]) -> bool {
+    let answer = std::str::from_utf8(answer).ok().and_then(Members::read);
+    answer.is_some_and(|answer| answer.text("action").as_deref() == Some("accept"))
 }
 
 fn copied(text: &str) -> Bytes {
@@ -174,6 +198,28 @@ mod tests {
         for bad in [r#"{"a":null}"#, r#"{"a":7}"#, "[]", "null"] {
             assert_eq!(read(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn an_error_that_wants_addresses_opened_says_which() {
+        let error = |code, data: Value| RpcError {
+            code,
+            message: "first".to_owned(),
+            data: Some(data.to_string().into()),
+        };
+        let one = json!({"mode": "url", "url": "https://a.example/", "message": "m", "elicitationId": "e"});
+        let data = json!({"elicitations": [one, one]});
+        let found = addresses_to_open(&error(-32042, data.clone()));
+        assert_eq!(found, [one.to_string(), one.to_string()]);
+        let nothing: Vec<Bytes> = Vec::new();
+        assert_eq!(addresses_to_open(&error(-32603, data)), nothing);
+        for bad in [json!(null), json!({}), json!({"elicitations": [one, {"mode": "form"}]}), json!([one])] {
+            assert_eq!(addresses_to_open(&error(-32042, bad.clone())), nothing, "{bad}");
+        }
+        let many = json!({"elicitations": vec![&one; MAX_QUESTIONS + 1]});
+        assert_eq!(addresses_to_open(&error(-32042, many)), nothing);
+        assert!(is_accepted(br#"{"action":"accept"}"#));
+        assert!(!is_accepted(br#"{"action":"decline"}"#) && !is_accepted(b"[]"));
     }
 
     proptest! {

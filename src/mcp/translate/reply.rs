@@ -65,12 +65,17 @@ impl<'a> Reply<'a> {
         &self.members
     }
 
-    /// Writes the result for a modern client. See [`for_modern`].
-    fn for_modern(&self, asked: &str, push_server: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    /// Writes the result for a modern client. See [`for_modern_behind`].
+    fn for_modern(
+        &self,
+        push_begin: impl FnOnce(&mut Vec<u8>),
+        asked: &str,
+        push_server: impl FnOnce(&mut Vec<u8>),
+    ) -> ModernResult {
         if self.members.get(RESULT_TYPE).is_some() {
-            return self.whole.clone();
+            return ModernResult::Unchanged;
         }
-        let mut out = completed(asked, self.whole.len());
+        let mut out = completed(push_begin, asked, self.whole.len());
         let meta = self.members.object(META);
         let names_itself = meta.as_ref().is_some_and(|meta| meta.get(SERVER_INFO).is_some());
         self.members.write(&mut out, |name| name != META && !MODERN_ONLY.contains(&name));
@@ -83,7 +88,7 @@ impl<'a> Reply<'a> {
             }),
         }
         out.push(b'}');
-        out.into()
+        ModernResult::Written(out)
     }
 
     /// Returns a complete result for a legacy client: without the members that its era does not know, and without
@@ -114,20 +119,42 @@ impl<'a> Reply<'a> {
 /// of the legacy era is completed with what the modern one demands (spec 2026-07-28, basic/index and
 /// server/utilities/caching): invented hints promise nothing. `push_server` writes the JSON of the server's `serverInfo`.
 pub fn for_modern(result: &Bytes, asked: &str, push_server: impl FnOnce(&mut Vec<u8>)) -> Option<Bytes> {
+    Some(match for_modern_behind(|_| (), result, asked, push_server)? {
+        ModernResult::Unchanged => result.clone(),
+        ModernResult::Written(written) => written.into(),
+    })
+}
+
+/// A result as a modern client gets it.
+#[derive(Debug)]
+pub enum ModernResult {
+    /// As it is.
+    Unchanged,
+    /// Completed, behind the text that it was to begin with.
+    Written(Vec<u8>),
+}
+
+/// Does the same with a result that is to stand behind what `push_begin` writes, so that it is written once.
+pub fn for_modern_behind(
+    push_begin: impl FnOnce(&mut Vec<u8>),
+    result: &Bytes,
+    asked: &str,
+    push_server: impl FnOnce(&mut Vec<u8>),
+) -> Option<ModernResult> {
     if result.starts_with(b"{\"resultType\":") {
-        return Some(result.clone());
+        return Some(ModernResult::Unchanged);
     }
     let Some(members) = plain_members(result) else {
-        return Some(Reply::read(result)?.for_modern(asked, push_server));
+        return Some(Reply::read(result)?.for_modern(push_begin, asked, push_server));
     };
-    let mut out = completed(asked, result.len());
+    let mut out = completed(push_begin, asked, result.len());
     if !members.is_empty() {
         out.push(b',');
         out.extend_from_slice(members);
     }
     push_meta(&mut out, push_server, |_| ());
     out.push(b'}');
-    Some(out.into())
+    Some(ModernResult::Written(out))
 }
 
 /// Returns the members of a result without braces where none of them needs a look: no name that means something here is
@@ -142,9 +169,10 @@ fn plain_members(result: &[u8]) -> Option<&[u8]> {
 static LOOKED_AT: LazyLock<[memmem::Finder<'static>; 5]> =
     LazyLock::new(|| ["_meta\"", RESULT_TYPE, "ttlMs", "cacheScope", "\\u"].map(memmem::Finder::new));
 
-/// Begins a complete result of this length.
-fn completed(asked: &str, length: usize) -> Vec<u8> {
-    let mut out = Vec::with_capacity(length + 320);
+/// Begins a complete result of this length behind what `push_begin` writes.
+fn completed(push_begin: impl FnOnce(&mut Vec<u8>), asked: &str, length: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(length + 384);
+    push_begin(&mut out);
     out.extend_from_slice(b"{\"resultType\":\"complete\"");
     if is_cacheable(asked) {
         out.extend_from_slice(b",\"ttlMs\":0,\"cacheScope\":\"private\"");
@@ -215,8 +243,8 @@ pub fn is_cacheable(asked: &str) -> bool {
 const NOT_FOUND: i64 = -32002;
 /// Code for parameters that cannot be used; since 2026-07-28 also for a resource that does not exist.
 const INVALID_PARAMS: i64 = -32602;
-/// Code for a request that a legacy server answers after an address was opened.
-const ADDRESS_REQUIRED: i64 = -32042;
+/// Code for a request that a legacy server answers after an address was opened (spec 2025-11-25, client/elicitation).
+pub(super) const ADDRESS_REQUIRED: i64 = -32042;
 /// Code for a defect or a state of the server that the client can do nothing about.
 const INTERNAL: i64 = -32603;
 
@@ -267,6 +295,14 @@ mod tests {
     fn modern(asked: &str, result: &'static str) -> Value {
         let told = for_modern(&Bytes::from_static(result.as_bytes()), asked, push_server).expect("an object");
         serde_json::from_slice(&told).expect("JSON")
+    }
+
+    /// The result as a modern client gets it when it has to be read for that.
+    fn read_for_modern(reply: &Reply<'_>, asked: &str) -> Bytes {
+        match reply.for_modern(|_| (), asked, push_server) {
+            ModernResult::Unchanged => reply.whole.clone(),
+            ModernResult::Written(written) => written.into(),
+        }
     }
 
     fn legacy(result: &Value) -> Value {
@@ -359,7 +395,7 @@ mod tests {
             let read = |told: Bytes| serde_json::from_slice::<Value>(&told).expect("JSON");
             let told = for_modern(&raw, method::RESOURCES_READ, push_server).expect("an object");
             let reply = Reply::read(&raw).expect("an object");
-            prop_assert_eq!(read(told), read(reply.for_modern(method::RESOURCES_READ, push_server)));
+            prop_assert_eq!(read(told), read(read_for_modern(&reply, method::RESOURCES_READ)));
             for other in ["[]", "7", "\"{}\"", "null"] {
                 prop_assert_eq!(for_modern(&Bytes::from(other), method::TOOLS_CALL, push_server), None);
             }
@@ -376,14 +412,14 @@ mod tests {
             }
             let raw = Bytes::from(result.to_string());
             let reply = Reply::read(&raw).expect("an object");
-            for told in [reply.for_modern(method::RESOURCES_READ, push_server), reply.for_legacy()] {
+            for told in [read_for_modern(&reply, method::RESOURCES_READ), reply.for_legacy()] {
                 let told: Value = serde_json::from_slice(&told).expect("JSON");
                 prop_assert_eq!(&told["content"], &result["content"]);
                 prop_assert_eq!(&told[&extra], &result[&extra]);
             }
             let old: Value = serde_json::from_slice(&reply.for_legacy()).expect("JSON");
             prop_assert!(MODERN_ONLY.iter().all(|name| old.get(name).is_none()));
-            let new: Value = serde_json::from_slice(&reply.for_modern(method::TOOLS_CALL, push_server)).expect("JSON");
+            let new: Value = serde_json::from_slice(&read_for_modern(&reply, method::TOOLS_CALL)).expect("JSON");
             prop_assert_eq!(&new["resultType"], "complete");
         }
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{SERVERS, accept, both, cancelled, form, in_flight, sample, sampled, world};
+use super::{SERVERS, accept, both, cancelled, form, in_flight, sample, sampled, stats, world};
 use crate::revoking::{make, revoke};
 use crate::support::gateway::Gateway;
 use crate::support::mcp::{Modern, Post, Session, modern};
@@ -347,6 +347,40 @@ async fn a_question_left_open_is_asked_again_with_a_new_state() {
     let told = again(&call, replies(&rest), &next).result().await;
     let answers = &told["structuredContent"]["rounds"][0];
     assert_eq!((&answers["q0"]["result"], &answers["q1"]["result"]), (&accept("one"), &accept("two")));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_that_wants_an_address_opened_is_made_again_once_the_client_agrees() {
+    let gateway = world("").await;
+    for server in SERVERS {
+        let client = modern(&gateway, server).can(json!({"elicitation": {"url": {}}}));
+        let executions = async || stats(&gateway, server).await["executions"].as_u64().expect("a number");
+        let before = executions().await;
+        let call = client.call("open_first", json!({"a": 1}));
+        let (questions, state) = asked(&call.clone().last().await);
+        let (key, question) = questions.iter().next().expect("a question");
+        let address = json!({"mode": "url", "url": "https://fake.example/", "message": "open"});
+        assert_eq!(question, &json!({"method": "elicitation/create", "params": address}), "{server}");
+        let without = again(&call, json!({}), &state).last().await;
+        let (questions, state) = asked(&without);
+        assert_eq!(questions.keys().next(), Some(key), "{server}: asked again");
+        let told = again(&call, json!({key: {"action": "accept"}}), &state).result().await;
+        let made = json!({"opened": true, "arguments": {"a": 1}});
+        assert_eq!(told["structuredContent"], made, "{server}");
+        again(&call, json!({key: {"action": "accept"}}), &state).refused(200, -32602).await;
+
+        let (questions, state) = asked(&call.clone().last().await);
+        let declined = json!({questions.keys().next().expect("a question"): {"action": "decline"}});
+        let told = again(&call, declined, &state).result().await;
+        assert_eq!((&told["isError"], &told["resultType"]), (&json!(true), &json!("complete")), "{server}");
+        assert_eq!(executions().await - before, 4, "{server}: three times, and this look");
+        // Every second time it wants something opened.
+        call.clone().result().await;
+        let unable = modern(&gateway, server).can(json!({"elicitation": {}}));
+        unable.call("open_first", json!({})).refused(400, -32021).await;
+        call.result().await;
+    }
     gateway.stop().await;
 }
 
