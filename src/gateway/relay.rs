@@ -141,14 +141,12 @@ impl Gateway {
     ) -> impl Future<Output = Result<Relayed, Error>> + Send + use<> {
         let gateway = self.clone();
         let ClientRequest { server, asked, members, envelope, exchange, timeout } = request;
-        let sent = members.len();
-        let mut call = Call::new(asked.method(), members);
-        (call.progress, call.envelope, call.exchange) = (true, Some(envelope), exchange);
-        // Boxed by whoever waits for it: it keeps the parts of the request, and each of them once.
-        let mut call = Some(call);
         async move {
-            let operation = asked.operation();
-            let invocation = Invocation { server: &server, operation, call: call.take(), sent, timeout };
+            // Made here: a future keeps what it is given also when that has moved on.
+            let (operation, sent) = (asked.operation(), members.len());
+            let mut call = Call::new(operation.method(), members);
+            (call.progress, call.envelope, call.exchange) = (true, Some(envelope), exchange);
+            let invocation = Invocation { server: &server, operation, call: Some(call), sent, timeout };
             gateway.forward::<Counted>(&caller, invocation).await
         }
     }

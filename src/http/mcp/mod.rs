@@ -199,7 +199,7 @@ where
             };
             (post.take(server, &message).await, id)
         }
-        Ok(Body::Several(messages)) => (post.take_batch(server, &messages).await, None),
+        Ok(Body::Several(messages)) => (Box::pin(post.take_batch(server, &messages)).await, None),
     };
     answered.unwrap_or_else(|fault| fault.into_response(id.map(RawValue::get).map(str::as_bytes)))
 }
@@ -263,11 +263,12 @@ impl Post<'_> {
                         if request.method == method::INITIALIZE
                             && !self.headers.contains_key(&legacy::SESSION_ID)
                         {
-                            return visit.open(request).await;
+                            return Box::pin(visit.open(request)).await;
                         }
                         check::check_legacy_version(self.headers)?;
                         let session = visit.session()?;
-                        visit.answer(&session, request).await
+                        // Boxed, as all that is not of most requests: each keeps a place for the largest.
+                        Box::pin(visit.answer(&session, request)).await
                     }
                 }
             }

@@ -57,7 +57,7 @@ impl Call<'_> {
                 let opened = self.opened().await.map_err(Fault::of_opening)?;
                 Ok(self.told(opened.server().discover_result().as_bytes()))
             }
-            method::LISTEN => listen::answer(self).await,
+            method::LISTEN => Box::pin(listen::answer(self)).await,
             asked => match offer::list_of(asked) {
                 Some(kind) => {
                     let opened = self.opened().await.map_err(Fault::of)?;
@@ -69,7 +69,8 @@ impl Call<'_> {
     }
 
     async fn opened(&self) -> Result<Opened<'_>, Error> {
-        Opened::of(self.gateway, self.caller, self.target, OPENING).await
+        // Boxed: a request that is passed on keeps a place for it.
+        Box::pin(Opened::of(self.gateway, self.caller, self.target, OPENING)).await
     }
 
     fn told(&self, result: &[u8]) -> Response {

@@ -16,50 +16,11 @@ pub const META: &str = "_meta";
 /// Maximum number of members of an object that is read here; MCP's own have a dozen.
 const MAX_MEMBERS: usize = 1024;
 
-/// Number of members that are kept without a piece of memory of their own.
-const HERE: usize = 4;
-
-type Member<'a> = (Cow<'a, str>, &'a RawValue);
-
-/// Members in their order.
-#[derive(Debug, Clone, Default)]
-struct List<'a> {
-    first: [Option<Member<'a>>; HERE],
-    /// What follows once the others are all there.
-    more: Vec<Member<'a>>,
-}
-
-impl<'a> List<'a> {
-    fn iter(&self) -> impl Iterator<Item = &Member<'a>> {
-        self.first.iter().map_while(Option::as_ref).chain(&self.more)
-    }
-
-    fn last(&self) -> Option<&Member<'a>> {
-        self.more.last().or_else(|| self.first.iter().rev().find_map(Option::as_ref))
-    }
-
-    /// Returns the member of this name.
-    fn find(&mut self, name: &str) -> Option<&mut Member<'a>> {
-        self.first.iter_mut().map_while(Option::as_mut).chain(&mut self.more).find(|(known, _)| known == name)
-    }
-
-    fn len(&self) -> usize {
-        self.first.iter().map_while(Option::as_ref).count() + self.more.len()
-    }
-
-    fn push(&mut self, member: Member<'a>) {
-        match self.first.iter_mut().find(|place| place.is_none()) {
-            Some(place) => *place = Some(member),
-            None => self.more.push(member),
-        }
-    }
-}
-
 /// Members of an object, in their order. Of several of one name only the last is kept: what is checked here must be what
 /// the receiver reads.
 #[derive(Debug, Clone, Default)]
 pub struct Members<'a> {
-    list: List<'a>,
+    list: Vec<(Cow<'a, str>, &'a RawValue)>,
     /// `true` if something stands between them in the text that is none of them.
     has_gaps: bool,
 }
@@ -103,7 +64,7 @@ impl<'a> Members<'a> {
     /// Returns the part of `text`, in which they were read, that has all of them, without braces. `None` if there is none,
     /// or if it would have something else as well, such as `_meta` or an earlier member of a name.
     pub fn piece<'t>(&self, text: &'t str) -> Option<&'t str> {
-        let ((Cow::Borrowed(first), _), (_, last)) = (self.list.iter().next()?, self.list.last()?) else {
+        let ((Cow::Borrowed(first), _), (_, last)) = (self.list.first()?, self.list.last()?) else {
             return None;
         };
         let place = |part: &str| (part.as_ptr() as usize).checked_sub(text.as_ptr() as usize);
@@ -132,15 +93,14 @@ pub fn push_member(out: &mut Vec<u8>, name: &str, value: &[u8]) {
 impl<'a> Members<'a> {
     /// Adds a member, or replaces the one of its name.
     fn set(&mut self, name: Cow<'a, str>, value: &'a RawValue) -> Result<(), TooMany> {
-        if let Some(known) = self.list.find(&name) {
-            known.1 = value;
-            self.has_gaps = true;
-            return Ok(());
+        match self.list.iter().position(|(known, _)| *known == name) {
+            Some(at) => {
+                self.list[at].1 = value;
+                self.has_gaps = true;
+            }
+            None if self.list.len() == MAX_MEMBERS => return Err(TooMany),
+            None => self.list.push((name, value)),
         }
-        if self.list.len() == MAX_MEMBERS {
-            return Err(TooMany);
-        }
-        self.list.push((name, value));
         Ok(())
     }
 }
@@ -170,7 +130,7 @@ impl<'de> Visitor<'de> for MembersVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-        let mut members = Members::default();
+        let mut members = Members { list: Vec::with_capacity(8), has_gaps: false };
         while let Some(name) = map.next_key_seed(Name)? {
             members.set(name, map.next_value()?).map_err(A::Error::custom)?;
         }
@@ -194,11 +154,12 @@ impl<'de> Visitor<'de> for ParamsVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Params<'de>, A::Error> {
-        let (mut params, mut meta_behind) = (Params::default(), false);
+        let members = Members { list: Vec::with_capacity(4), has_gaps: false };
+        let (mut params, mut meta_behind) = (Params { members, meta: None }, false);
         while let Some(name) = map.next_key_seed(Name)? {
             if name == META {
                 params.meta = map.next_value()?;
-                meta_behind = params.members.list.len() > 0;
+                meta_behind = !params.members.list.is_empty();
                 continue;
             }
             params.members.has_gaps |= meta_behind;
