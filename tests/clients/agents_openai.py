@@ -33,7 +33,8 @@ class OpenAiAgents(features.Client):
         return [resource.uri for resource in (await self.server.list_resources()).resources]
 
     async def templates(self):
-        return (await self.server.list_resource_templates()).resource_templates
+        found = (await self.server.list_resource_templates()).resource_templates
+        return [template.uri_template for template in found]
 
     async def prompts(self):
         return [prompt.name for prompt in (await self.server.list_prompts()).prompts]

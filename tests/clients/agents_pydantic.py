@@ -57,7 +57,7 @@ class PydanticAi(features.Client):
         return [resource.uri for resource in await self.toolset.list_resources()]
 
     async def templates(self):
-        return await self.toolset.list_resource_templates()
+        return [template.uri_template for template in await self.toolset.list_resource_templates()]
 
     async def prompts(self):
         return [prompt.name for prompt in await self.toolset.list_prompts()]

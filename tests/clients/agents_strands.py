@@ -34,7 +34,8 @@ class Strands(features.Client):
         return [resource.uri for resource in (await asyncio.to_thread(self.client.list_resources_sync)).resources]
 
     async def templates(self):
-        return (await asyncio.to_thread(self.client.list_resource_templates_sync)).resource_templates
+        found = (await asyncio.to_thread(self.client.list_resource_templates_sync)).resource_templates
+        return [template.uri_template for template in found]
 
     async def prompts(self):
         return [prompt.name for prompt in (await asyncio.to_thread(self.client.list_prompts_sync)).prompts]

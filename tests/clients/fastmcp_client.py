@@ -58,7 +58,7 @@ class FastMcp(features.Client):
         return [resource.uri for resource in await self.client.list_resources()]
 
     async def templates(self):
-        return await self.client.list_resource_templates()
+        return [template.uri_template for template in await self.client.list_resource_templates()]
 
     async def prompts(self):
         return [prompt.name for prompt in await self.client.list_prompts()]

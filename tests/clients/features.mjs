@@ -16,6 +16,33 @@ export class NotOffered extends Error {}
 /** It was done, and what came of it is not what should have. */
 class Wrong extends Error {}
 
+/** How an address names what the server has that is tried. Without anything said: as the server does. */
+class Door {
+  /** In front of the names of tools and prompts, and of the addresses of resources; tools that have another name. */
+  constructor({ names = "", uris = "", renamed = {} } = {}) {
+    Object.assign(this, { names, uris, renamed });
+    this.own = Object.fromEntries(Object.entries(renamed).map(([before, name]) => [name, before]));
+  }
+
+  tool(own) {
+    return this.renamed[own] ?? this.names + own;
+  }
+
+  /** Those of a list that are the server's, by its own names. */
+  ownTools(names) {
+    const known = names.filter((name) => name in this.own || name.startsWith(this.names));
+    return known.map((name) => this.own[name] ?? name.slice(this.names.length));
+  }
+
+  ownPrompts(names) {
+    return names.filter((name) => name.startsWith(this.names)).map((name) => name.slice(this.names.length));
+  }
+
+  ownUris(uris) {
+    return uris.filter((uri) => uri.startsWith(this.uris)).map((uri) => uri.slice(this.uris.length));
+  }
+}
+
 /** What came without being asked for, and the name that this client's user answers with. */
 export class Heard {
   declines = false;
@@ -23,8 +50,8 @@ export class Heard {
   updated = [];
   changes = 0;
 
-  constructor(name) {
-    this.name = name;
+  constructor(name, door = new Door()) {
+    Object.assign(this, { name, door });
   }
 
   /** What this client's user does with a form. */
@@ -57,7 +84,7 @@ export class Client {
   }
 
   onUpdate({ params }) {
-    this.heard.updated.push(params.uri);
+    this.heard.updated.push(...this.heard.door.ownUris([params.uri]));
   }
 
   onChange() {
@@ -106,6 +133,47 @@ export class Client {
   }
 }
 
+/** A client that is told the server's own names and uses those of the door. */
+function behind(door, Kind) {
+  return class extends Kind {
+    async tools() {
+      return door.ownTools(await super.tools());
+    }
+
+    async resources() {
+      return door.ownUris(await super.resources());
+    }
+
+    async templates() {
+      return door.ownUris(await super.templates());
+    }
+
+    async prompts() {
+      return door.ownPrompts(await super.prompts());
+    }
+
+    call(name, args, options) {
+      return super.call(door.tool(name), args, options);
+    }
+
+    read(uri) {
+      return super.read(door.uris + uri);
+    }
+
+    prompt(name, args) {
+      return super.prompt(door.names + name, args);
+    }
+
+    complete(prompt, name, value) {
+      return super.complete(door.names + prompt, name, value);
+    }
+
+    watch(uri) {
+      return super.watch(door.uris + uri);
+    }
+  };
+}
+
 function require(condition, otherwise) {
   if (!condition) throw new Wrong(otherwise);
 }
@@ -136,7 +204,7 @@ async function answered(client, tool, args, word) {
 }
 
 async function withOther(client, use) {
-  const second = new client.constructor(client.url, client.era, new Heard("berta"));
+  const second = new client.constructor(client.url, client.era, new Heard("berta", client.heard.door));
   await second.open();
   try {
     await use(second);
@@ -309,8 +377,10 @@ async function open(client) {
 }
 
 export async function main(Kind) {
-  const [url, era] = process.argv.slice(2);
-  const client = new Kind(url, era, new Heard("anna"));
+  const [url, era, named] = process.argv.slice(2);
+  const door = named && new Door(JSON.parse(named));
+  const Given = door ? behind(door, Kind) : Kind;
+  const client = new Given(url, era, new Heard("anna", door));
   if (!(await tried("open", () => open(client)))) process.exit(0);
   for (const [name, feature] of Object.entries(FEATURES)) await tried(name, () => feature(client));
   await tried("close", () => client.close());

@@ -13,10 +13,12 @@ import re
 import sys
 import time
 import traceback
+from dataclasses import dataclass, field
 
 REVISION = {"legacy": "2025-11-25", "modern": "2026-07-28", "auto": "2026-07-28"}
 # The tools of child.py, three more than the fixture has.
-TOOLS, RESOURCES, TEMPLATES, PROMPTS = 32, 3, 1, 5
+TOOLS, RESOURCES, PROMPTS = 32, 3, 5
+TEMPLATE = "test://template/{id}/data"
 WATCHED = "test://watched-resource"
 MODEL_SAYS = "forty-two, said the model"
 ROOT = "file:///a/folder/of/the/client"
@@ -35,11 +37,46 @@ class Wrong(Exception):
     """It was done, and what came of it is not what should have."""
 
 
+@dataclass(frozen=True)
+class Door:
+    """How an address names what the server has that is tried. Without anything said: as the server does."""
+
+    # In front of the names of tools and prompts, and of the addresses of resources.
+    names: str = ""
+    uris: str = ""
+    # Tools that have another name there.
+    renamed: dict = field(default_factory=dict)
+
+    def tool(self, own):
+        return self.renamed.get(own, self.names + own)
+
+    def prompt(self, own):
+        return self.names + own
+
+    def uri(self, own):
+        return self.uris + own
+
+    def own_tools(self, names):
+        """Those of a list that are the server's, by its own names."""
+        own = {name: before for before, name in self.renamed.items()}
+        return [own.get(name) or name.removeprefix(self.names) for name in names if name in own or self.has(name)]
+
+    def has(self, name):
+        return name.startswith(self.names)
+
+    def own_prompts(self, names):
+        return [name.removeprefix(self.names) for name in names if self.has(name)]
+
+    def own_uris(self, uris):
+        return [uri.removeprefix(self.uris) for uri in uris if uri.startswith(self.uris)]
+
+
 class Heard:
     """What came without being asked for, and the name that this client's user answers with."""
 
-    def __init__(self, name):
+    def __init__(self, name, door=None):
         self.name = name
+        self.door = door or Door()
         self.declines = False
         self.logs = []
         self.updated = []
@@ -49,7 +86,7 @@ class Heard:
         self.logs.append(str(text))
 
     def update(self, uri):
-        self.updated.append(str(uri))
+        self.updated += self.door.own_uris([str(uri)])
 
     def change(self):
         self.changes += 1
@@ -122,6 +159,40 @@ class Client:
     progresses = logs = elicits = samples = has_roots = True
 
 
+def behind(door, kind):
+    """A client that is told the server's own names and uses those of the door."""
+
+    class Behind(kind):
+        async def tools(self):
+            return door.own_tools(await super().tools())
+
+        async def resources(self):
+            return door.own_uris([str(uri) for uri in await super().resources()])
+
+        async def templates(self):
+            return door.own_uris(await super().templates())
+
+        async def prompts(self):
+            return door.own_prompts(await super().prompts())
+
+        async def call(self, name, arguments=None, on_progress=None):
+            return await super().call(door.tool(name), arguments, on_progress)
+
+        async def read(self, uri):
+            return await super().read(door.uri(uri))
+
+        async def prompt(self, name, arguments):
+            return await super().prompt(door.prompt(name), arguments)
+
+        async def complete(self, prompt, argument, value):
+            return await super().complete(door.prompt(prompt), argument, value)
+
+        async def watch(self, uri):
+            await super().watch(door.uri(uri))
+
+    return Behind
+
+
 def require(condition, otherwise):
     if not condition:
         raise Wrong(otherwise)
@@ -154,7 +225,7 @@ async def resources(client):
 
 async def templates(client):
     found = await client.templates()
-    require(len(found) == TEMPLATES, f"templates {found}")
+    require(found == [TEMPLATE], f"templates {found}")
 
 
 async def prompts(client):
@@ -335,7 +406,7 @@ def echo(client, word):
 
 @contextlib.asynccontextmanager
 async def other(client):
-    async with type(client)(client.url, client.era, Heard("berta")) as second:
+    async with type(client)(client.url, client.era, Heard("berta", client.heard.door)) as second:
         yield second
 
 
@@ -373,8 +444,8 @@ async def tried(feature):
         report(feature, "no", reason(error))
 
 
-async def try_all(kind, url, era):
-    client, is_open = kind(url, era, Heard("anna")), False
+async def try_all(kind, url, era, door):
+    client, is_open = kind(url, era, Heard("anna", door)), False
     async with tried("open"):
         await client.__aenter__()
         is_open = True
@@ -389,9 +460,15 @@ async def try_all(kind, url, era):
         await client.__aexit__(None, None, None)
 
 
+def given():
+    """What run.py says on the command line: the address, the era, and how things are named there if not as usual."""
+    _, url, era, *named = sys.argv
+    return url, era, Door(**json.loads(named[0])) if named else None
+
+
 def main(kind):
-    _, url, era = sys.argv
-    asyncio.run(try_all(kind, url, era))
+    url, era, door = given()
+    asyncio.run(try_all(behind(door, kind) if door else kind, url, era, door))
 
 
 async def cancel_task(call):

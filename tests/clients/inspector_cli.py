@@ -44,7 +44,8 @@ class Inspector(features.Client):
         return [resource["uri"] for resource in (await self.run("resources/list"))["resources"]]
 
     async def templates(self):
-        return (await self.run("resources/templates/list"))["resourceTemplates"]
+        found = (await self.run("resources/templates/list"))["resourceTemplates"]
+        return [template["uriTemplate"] for template in found]
 
     async def prompts(self):
         return [prompt["name"] for prompt in (await self.run("prompts/list"))["prompts"]]

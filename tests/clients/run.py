@@ -1,20 +1,25 @@
 #!/usr/bin/env python3
-"""Tries MCP clients that others wrote against the front door at /mcp/{server}, and says what of it works.
+"""Tries MCP clients that others wrote against the front door, and says what of it works.
 
-    run.py [--daemon PATH_TO_MCPVISOR] [--only CLIENT[:ERA[:SERVER]]]... [--expect FILE]
+    run.py [--daemon PATH_TO_MCPVISOR] [--only CLIENT[:ERA[:PLACE]]]... [--expect FILE]
 
 The daemon is started with a data directory of its own and three servers, child.py as `dual`, `legacy` and `modern`;
-each client is run in each era that it speaks against each of them, one after the other, because they hear of each
-other's changes. What is printed is a table: ok, NO, or - for what the client does not offer, or what is not there to be
+each client is run in each era that it speaks at each place, one after the other, because they hear of each other's
+changes. A place is a server at its own address, /mcp/{server}, or for the clients of the SDKs also behind a door that
+it shares with others: `legacy@all` is the server `legacy` at /mcp, `dual@group` the server `dual` in a group; doors.py
+has them.
+
+What is printed is a table: ok, NO, or - for what the client does not offer, or what is not there to be
 tried (logs that nobody asked for are a thing of the legacy era, and the slow call is made of one server only).
 
-What is not ok has to be named in the file of expectations, one a line, `*` standing for all:
-`CLIENT ERA SERVER FEATURE no|may  the reason`, where `may` is for what depends on who is first. Exit codes: 0 as
+What is not ok has to be named in the file of expectations, one a line, `*` standing for anything:
+`CLIENT ERA PLACE FEATURE no|may  the reason`, where `may` is for what depends on who is first. Exit codes: 0 as
 expected; 1 something is not ok and not named, or named `no` and ok wherever its line holds; 2 it could not be tried at
 all. What each client wrote to stderr is in the folder that is named at the end.
 """
 
 import argparse
+import fnmatch
 import json
 import os
 import signal
@@ -27,6 +32,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "conformance"))
 
+import doors  # noqa: E402
 from daemon import Broken, Daemon  # noqa: E402
 
 SERVERS = ["dual", "legacy", "modern"]
@@ -56,11 +62,13 @@ CLIENTS = {
     "stdio-py2": (venv("py2"), "stdio_py2.py", ALL_ERAS),
     "inspector": (PYTHON, "inspector_cli.py", ALL_ERAS),
     "langchain": (venv("py1"), "agents_langchain.py", ["legacy"]),
-    "llama-index": (venv("py2"), "agents_llama.py", ["legacy"]),
-    "openai-agents": (venv("py2"), "agents_openai.py", ["auto"]),
+    "llama-index": (venv("agents"), "agents_llama.py", ["legacy"]),
+    "openai-agents": (venv("agents"), "agents_openai.py", ["auto"]),
     "pydantic-ai": (venv("fastmcp"), "agents_pydantic.py", ["auto"]),
     "strands": (venv("strands"), "agents_strands.py", ["auto"]),
 }
+# Those that are tried at the doors as well: what others build on these is the same there.
+AT_DOORS = ["ts1", "ts2", "py1", "py2", "fastmcp"]
 
 
 @dataclass
@@ -73,22 +81,22 @@ class Expectation:
     seen: list = field(default_factory=list)
 
     def holds_for(self, place):
-        return all(want in ("*", found) for want, found in zip(self.place, place, strict=True))
+        return all(fnmatch.fnmatchcase(found, want) for want, found in zip(self.place, place, strict=True))
 
 
 @dataclass
 class Run:
-    """One client in one era against one server."""
+    """One client in one era at one place."""
 
     client: str
     era: str
-    server: str
+    place: str
     # By feature: the outcome, and what was wrong.
     outcomes: dict = field(default_factory=dict)
 
     @property
     def name(self):
-        return f"{self.client}:{self.era}:{self.server}"
+        return f"{self.client}:{self.era}:{self.place}"
 
 
 def read_expectations(path):
@@ -98,18 +106,30 @@ def read_expectations(path):
         if not words or words[0].startswith("#"):
             continue
         if len(words) < 6 or words[4] not in ("no", "may"):
-            raise Broken(f"{path}:{number}: write CLIENT ERA SERVER FEATURE no|may and the reason")
+            raise Broken(f"{path}:{number}: write CLIENT ERA PLACE FEATURE no|may and the reason")
         expectations.append(Expectation(words[:4], words[4], " ".join(words[5:]), number))
     return expectations
 
 
 def planned(only):
     """The runs that are asked for; all where nothing is."""
-    runs = [Run(c, e, s) for c, (_, _, eras) in CLIENTS.items() for e in eras for s in SERVERS]
+    runs = [Run(c, e, p) for c, (_, _, eras) in CLIENTS.items() for e in eras for p in places_of(c)]
     chosen = [run for run in runs if not only or any(f"{run.name}:".startswith(f"{o}:") for o in only)]
     if not chosen:
         raise Broken(f"nothing is called {' or '.join(only)}; there are {', '.join(CLIENTS)}")
     return chosen
+
+
+def places_of(client):
+    return SERVERS + (doors.PLACES if client in AT_DOORS else [])
+
+
+def require_installed(runs):
+    """What these runs need must be there; Broken says how it gets there."""
+    programs = {program[0] for program, _, _ in (CLIENTS[run.client] for run in runs)}
+    needed = [HERE / "node_modules" if program == NODE[0] else Path(program) for program in programs]
+    if missing := [str(path) for path in needed if not path.exists()]:
+        raise Broken(f"{', '.join(missing)} is missing: run tests/clients/install.sh, or `make clients`")
 
 
 def environment(home, program):
@@ -122,7 +142,8 @@ def environment(home, program):
 def try_client(run, url, folder, built):
     """Runs the client's script and fills in what it reports. What it does not get to is `no` by `the end`."""
     program, script, _ = CLIENTS[run.client]
-    command = [*program, str(HERE / script), f"{url}/mcp/{run.server}", run.era]
+    path, *named = doors.arguments(run.place)
+    command = [*program, str(HERE / script), url + path, run.era, *named]
     with open(folder / f"{run.name.replace(':', '-')}.log", "wb") as log:
         client = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
@@ -156,7 +177,7 @@ def judge(runs, expectations):
     wrong = []
     for run in runs:
         for feature, (outcome, detail) in run.outcomes.items():
-            fitting = [e for e in expectations if e.holds_for((run.client, run.era, run.server, feature))]
+            fitting = [e for e in expectations if e.holds_for((run.client, run.era, run.place, feature))]
             for expectation in fitting:
                 expectation.seen.append(outcome)
             if outcome == "no" and not fitting:
@@ -175,18 +196,26 @@ def features_of(runs):
 
 
 def print_table(runs, expectations):
-    """A row for each feature and a column for each run: there are fewer of the former that fit under each other."""
-    for client in dict.fromkeys(run.client for run in runs):
-        columns = [run for run in runs if run.client == client]
-        heads = [f"{run.era}>{run.server}" for run in columns]
-        print(f"\n{client:<16} " + " ".join(f"{head:<13}" for head in heads))
-        for feature in features_of(columns):
-            marks = [MARKS[run.outcomes.get(feature, ("none", ""))[0]] for run in columns]
-            print(f"{feature:<16} " + " ".join(f"{mark:<13}" for mark in marks))
+    """A row for each feature and a column for each run: there are fewer of the former that fit under each other. The
+    doors have tables of their own, or the columns would not fit beside each other."""
+    tables = {}
+    for run in runs:
+        _, at, door = run.place.partition("@")
+        tables.setdefault(f"{run.client}{at}{door}", []).append(run)
+    for title, columns in tables.items():
+        print_columns(title, columns)
     print()
     for expectation in expectations:
         if "no" in expectation.seen:
             print(f"expected  {' '.join(expectation.place)}: {expectation.reason}")
+
+
+def print_columns(title, columns):
+    heads = [f"{run.era}>{run.place.partition('@')[0]}" for run in columns]
+    print(f"\n{title:<20} " + " ".join(f"{head:<13}" for head in heads))
+    for feature in features_of(columns):
+        marks = [MARKS[run.outcomes.get(feature, ("none", ""))[0]] for run in columns]
+        print(f"{feature:<20} " + " ".join(f"{mark:<13}" for mark in marks))
 
 
 def server(era):
@@ -197,12 +226,14 @@ def server(era):
 
 def try_all(options, folder):
     runs = planned(options.only)
-    with Daemon(options.daemon, {era: server(era) for era in SERVERS}, folder / "daemon.log") as daemon:
+    require_installed(runs)
+    servers = {era: server(era) for era in SERVERS}
+    with Daemon(options.daemon, servers, folder / "daemon.log", doors.CONFIG) as daemon:
         for run in runs:
             try_client(run, daemon.url, folder, options.daemon)
             outcomes = [outcome for outcome, _ in run.outcomes.values()]
             counts = ", ".join(f"{outcomes.count(outcome)} {mark}" for outcome, mark in MARKS.items())
-            print(f"{run.name:<32} {counts}", flush=True)
+            print(f"{run.name:<34} {counts}", flush=True)
     return runs
 
 
@@ -210,7 +241,7 @@ def parsed_options():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     built = HERE.parent.parent / "target/debug/mcpvisor"
     parser.add_argument("--daemon", metavar="MCPVISOR", type=Path, default=built, help="the program to start")
-    parser.add_argument("--only", metavar="CLIENT[:ERA[:SERVER]]", action="append", default=[])
+    parser.add_argument("--only", metavar="CLIENT[:ERA[:PLACE]]", action="append", default=[])
     parser.add_argument("--expect", type=Path, default=HERE / "expected.txt", help="file of expectations")
     return parser.parse_args()
 
@@ -221,8 +252,6 @@ def main():
     options = parsed_options()
     folder = Path(tempfile.mkdtemp(prefix="clients-"))
     try:
-        if not (HERE / ".stamp-python").exists():
-            raise Broken("the clients are not installed: run tests/clients/install.sh")
         expectations = read_expectations(options.expect)
         runs = try_all(options, folder)
     except (Broken, OSError) as reason:

@@ -23,10 +23,12 @@ class Broken(Exception):
 class Daemon:
     """The daemon, for the time of a `with`. What it prints goes to the log."""
 
-    def __init__(self, program, servers, log):
+    def __init__(self, program, servers, log, config=""):
         self.program = program.resolve()
         self.servers = servers
         self.log = log
+        # The text of its configuration file.
+        self.config = config
         self.url = None
 
     def __enter__(self):
@@ -54,7 +56,10 @@ class Daemon:
     def _start(self, folder):
         file = folder / "servers.json"
         file.write_text(json.dumps({"mcpServers": self.servers}))
-        command = [self.program, "serve", "--port", "0", "--servers", file, "--data-dir", folder / "data"]
+        config = folder / "mcpvisor.toml"
+        config.write_text(self.config)
+        command = [self.program, "serve", "--port", "0", "--config", config]
+        command += ["--servers", file, "--data-dir", folder / "data"]
         # No setting of whoever runs this may leak in.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MCPVISOR_")}
         with open(self.log, "wb") as log:
