@@ -66,9 +66,11 @@ CLIENTS = {
     "openai-agents": (venv("agents"), "agents_openai.py", ["auto"]),
     "pydantic-ai": (venv("fastmcp"), "agents_pydantic.py", ["auto"]),
     "strands": (venv("strands"), "agents_strands.py", ["auto"]),
+    "as-go-sdk": (PYTHON, "opening_go.py", ["legacy", "auto"]),
+    "as-claude-code": (PYTHON, "opening_claude.py", ["legacy", "auto"]),
 }
 # Those that are tried at the doors as well: what others build on these is the same there.
-AT_DOORS = ["ts1", "ts2", "py1", "py2", "fastmcp"]
+AT_DOORS = ["ts1", "ts2", "py1", "py2", "fastmcp", "as-go-sdk", "as-claude-code"]
 
 
 @dataclass
