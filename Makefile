@@ -16,7 +16,7 @@ LATE =
 # Where `make record-answers` writes.
 DIR =
 
-.PHONY: help build dist check test openapi canary record-answers conformance clients soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-gateway
+.PHONY: help build dist check test openapi canary record-answers conformance clients clients-short soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-gateway
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -28,8 +28,9 @@ build: ## Build the release daemon: target/release/mcpvisor
 dist: ## Build the daemon as packages have it, slower to build and faster: target/dist/mcpvisor
 	cargo build --locked --profile dist --bin mcpvisor --bin mcp-server
 
-test: real-servers wild-short ## Install what the tests need, then run every test
+test: real-servers wild-short clients-short ## Install what the tests need, then run every test
 	cargo test --locked
+	$(try_clients) --short
 
 openapi: ## Write the OpenAPI documents anew, of what the code answers
 	UPDATE_OPENAPI=1 cargo test --locked --lib the_document_of_
@@ -46,10 +47,16 @@ conformance: ## The official MCP conformance suite against /mcp, in front of a c
 	cargo build --locked --bin mcpvisor
 	python3 -B tests/conformance/run.py --daemon $(or $(CARGO_TARGET_DIR),target)/debug/mcpvisor $(if $(OUT),-o $(OUT))
 
-clients: ## Twelve MCP clients that others wrote, against /mcp in front of a child of each era, some 11 minutes: ONLY=client[:era[:server]]
+# The daemon is there after `cargo test` as well; building it alone would build some crates anew.
+try_clients = python3 -B tests/clients/run.py --daemon $(or $(CARGO_TARGET_DIR),target)/debug/mcpvisor
+
+clients: ## Twelve MCP clients that others wrote, against /mcp in front of a child of each era, some 15 minutes: ONLY=client[:era[:place]]
 	tests/clients/install.sh
 	cargo build --locked --bin mcpvisor
-	python3 -B tests/clients/run.py --daemon $(or $(CARGO_TARGET_DIR),target)/debug/mcpvisor $(if $(ONLY),--only $(ONLY))
+	$(try_clients) $(if $(ONLY),--only $(ONLY))
+
+clients-short: ## Install the three of them of which `make test` tries a minute
+	tests/clients/install.sh --short
 
 soak: real-servers ## The long runs: SCENARIO=cycles|kills|broken|mixed|idle|edit|durability|powercut|usage|limits|queries|hangups|ids|authority|slow|unread|budgets|clients|seed|unit, COUNT=, SECONDS=, RELEASE=1
 ifeq ($(SCENARIO),seed)

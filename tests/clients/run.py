@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Tries MCP clients that others wrote against the front door, and says what of it works.
 
-    run.py [--daemon PATH_TO_MCPVISOR] [--only CLIENT[:ERA[:PLACE]]]... [--expect FILE]
+    run.py [--daemon PATH_TO_MCPVISOR] [--short] [--only CLIENT[:ERA[:PLACE]]]... [--expect FILE]
 
 The daemon is started with a data directory of its own and three servers, child.py as `dual`, `legacy` and `modern`;
 each client is run in each era that it speaks at each place, one after the other, because they hear of each other's
 changes. A place is a server at its own address, /mcp/{server}, or for the clients of the SDKs also behind a door that
 it shares with others: `legacy@all` is the server `legacy` at /mcp, `dual@group` the server `dual` in a group; doors.py
-has them.
+has them. `--short` tries a client of each generation of the SDKs, at the places where most has to be translated.
 
 What is printed is a table: ok, NO, or - for what the client does not offer, or what is not there to be
 tried (logs that nobody asked for are a thing of the legacy era, and the slow call is made of one server only).
@@ -71,6 +71,16 @@ CLIENTS = {
 }
 # Those that are tried at the doors as well: what others build on these is the same there.
 AT_DOORS = ["ts1", "ts2", "py1", "py2", "fastmcp", "as-go-sdk", "as-claude-code"]
+# In both eras, each in front of a server of the other one, and at each kind of door.
+SHORT = [
+    "ts1:legacy:modern",
+    "ts2:modern:legacy",
+    "py2:auto:legacy@all",
+    "ts2:auto:modern@all",
+    "py2:legacy:dual@group",
+    "as-go-sdk:auto:dual",
+    "as-claude-code:legacy:dual",
+]
 
 
 @dataclass
@@ -227,7 +237,7 @@ def server(era):
 
 
 def try_all(options, folder):
-    runs = planned(options.only)
+    runs = planned(SHORT if options.short else options.only)
     require_installed(runs)
     servers = {era: server(era) for era in SERVERS}
     with Daemon(options.daemon, servers, folder / "daemon.log", doors.CONFIG) as daemon:
@@ -243,7 +253,9 @@ def parsed_options():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     built = HERE.parent.parent / "target/debug/mcpvisor"
     parser.add_argument("--daemon", metavar="MCPVISOR", type=Path, default=built, help="the program to start")
-    parser.add_argument("--only", metavar="CLIENT[:ERA[:PLACE]]", action="append", default=[])
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument("--only", metavar="CLIENT[:ERA[:PLACE]]", action="append", default=[])
+    chosen.add_argument("--short", action="store_true", help="a client of each generation of the SDKs, in a minute")
     parser.add_argument("--expect", type=Path, default=HERE / "expected.txt", help="file of expectations")
     return parser.parse_args()
 
