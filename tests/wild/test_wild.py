@@ -147,6 +147,85 @@ class ADifferenceIsFound(unittest.TestCase):
         texts[0] = texts[0].replace(old, new)
 
 
+OPENED = '{"instructions":"Add.","serverInfo":{"name":"s","version":"1"}}'
+OPENED_MODERN = '{"instructions":"Add.","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"s","version":"1"}}}'
+
+
+def at_the_door(era):
+    """What a client of the era sees of the same server."""
+    door = seen()
+    door.opened, door.lists["templates"] = OPENED, []
+    if era == "modern":
+        door.protocol, door.opened = "2026-07-28", OPENED_MODERN
+        door.call = Answer(f'{{"content":{CONTENT},"resultType":"complete","_meta":{{"io.modelcontextprotocol/x":1}}}}')
+    return door
+
+
+def door_places(era, change=lambda _: None, plain=None):
+    """Where the door's differences are, without the era in front."""
+    gateway, plain = shown(), plain or seen()
+    plain.opened = OPENED
+    gateway.mcp = {era: at_the_door(era)}
+    change(gateway.mcp[era])
+    found = [fault.at for fault in checks.verdict(server(), plain, None, gateway).faults]
+    assert all(at.startswith(f"mcp.{era}.") for at in found), found
+    return [at.split(".", 2)[2] for at in found]
+
+
+class ADifferenceIsFoundAtTheDoor(unittest.TestCase):
+    def test_and_there_is_none_where_all_is_equal(self):
+        self.assertEqual((door_places("legacy"), door_places("modern")), ([], []))
+
+    def test_in_every_thing_that_a_client_sees(self):
+        swap = ADifferenceIsFound.swap
+        changes = {
+            "version": lambda it: setattr(it, "protocol", "2025-06-18"),
+            "instructions": lambda it: setattr(it, "opened", it.opened.replace("Add", "Sum")),
+            "server.name": lambda it: setattr(it, "opened", it.opened.replace('"s"', '"t"')),
+            "tools": lambda it: it.lists["tools"].reverse(),
+            "tools.add.description": lambda it: swap(it.lists["tools"], "Adds", "adds"),
+            "tools.add.inputSchema": lambda it: swap(it.lists["tools"], "1.0", "1"),
+            "tools.add.more": lambda it: swap(it.lists["tools"], '"name"', '"more":1,"name"'),
+            "resources.a://b.name": lambda it: swap(it.lists["resources"], '"B"', '"C"'),
+            "templates": lambda it: it.lists["templates"].append('{"uriTemplate":"a://{b}"}'),
+            "prompts": lambda it: it.lists["prompts"].clear(),
+            "call.content": lambda it: setattr(it, "call", Answer(it.call.result.replace('"4"', '"5"'))),
+            "call.structuredContent": lambda it: self.more(it, '"structuredContent":4'),
+            "call.isError": lambda it: self.more(it, '"isError":true'),
+            "call._meta.own": lambda it: self.more(it, '"_meta":{"own":1}'),
+            "call.error.code": lambda it: setattr(it, "call", Answer(error='{"code":-32603}')),
+            "read.0": lambda it: setattr(it, "read", Answer(it.read.result.replace('"x"', '"y"'))),
+            "read.error": lambda it: setattr(it, "read", Answer(error='{"message":"no"}')),
+            "unknown_tool": lambda it: setattr(it, "unknown", Answer("{}")),
+        }
+        for era in ("legacy", "modern"):
+            for place, change in changes.items():
+                self.assertIn(place, door_places(era, change), f"{era} {place}")
+
+    def test_where_an_era_is_not_served_at_all(self):
+        gateway = shown()
+        gateway.mcp = {"modern": "nothing"}
+        self.assertEqual(places(gateway=gateway), ["mcp.modern.open"])
+
+    def test_in_how_a_result_ends_which_only_one_era_says(self):
+        bare = at_the_door("legacy").call
+        self.assertEqual(door_places("modern", lambda it: setattr(it, "call", bare)), ["call.resultType"])
+
+    def test_and_tasks_are_for_the_older_era_only(self):
+        plain = seen()
+        plain.lists["tools"][0] = plain.lists["tools"][0].replace('"name"', '"execution":{},"name"')
+        gateway_too = lambda it: it.lists.update(tools=plain.lists["tools"])  # noqa: E731
+        # `/v1` shows it under its name, which is not what is tried here.
+        self.assertEqual(door_places("legacy", gateway_too, copy.deepcopy(plain)), [])
+        self.assertEqual(door_places("modern", plain=copy.deepcopy(plain)), [])
+        self.assertEqual(door_places("modern", gateway_too, copy.deepcopy(plain)), ["tools.add.execution"])
+
+    @staticmethod
+    def more(door, member):
+        """Another member behind those of the result; it takes the place of one of its name."""
+        door.call = Answer(f"{door.call.result[:-1]},{member}}}")
+
+
 class AReasonExcuses(unittest.TestCase):
     def test_its_own_place_and_no_other(self):
         gateway = shown()

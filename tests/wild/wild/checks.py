@@ -9,7 +9,8 @@ import fnmatch
 import re
 from dataclasses import dataclass
 
-from . import rawjson
+from . import door_checks, rawjson
+from .differences import Difference, Masked
 
 # How the members of a tool are called on `/v1`, where they are shown.
 V1_MEMBERS = {
@@ -24,23 +25,9 @@ V1_MEMBERS = {
 # What the gateway adds of its own.
 V1_OWN = {"pin"}
 NO_SCHEMA = '{"type":"object"}'
-SHOWN_OF_A_TEXT = 120
 INVALID_ARGUMENTS = -32602
 # The places of what a server writes beside answers.
 OUTPUT_PLACES = {"noise.count", "noise", "logs", "stderr"}
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Where something differs, and how."""
-
-    at: str
-    plain: str
-    gateway: str
-
-    def __str__(self):
-        plain, gateway = _around_the_first_difference(self.plain, self.gateway)
-        return f"{self.at}: a plain client sees {plain}, the gateway shows {gateway}"
 
 
 @dataclass(frozen=True)
@@ -61,6 +48,8 @@ def verdict(server, legacy, modern, shown, late=False):
         reference = modern if modern is not None and shown.protocol == modern.protocol else legacy
         for check in (_tools, _api_tools, _other_lists, _call, _unknown_tool, _read, _noise, _logs, _stderr):
             found += check(Masked(server.masks), reference, shown)
+        for era, seen in shown.mcp.items():
+            found += door_checks.differences(Masked(server.masks), reference, era, seen)
     return judged(found, server.differences)
 
 
@@ -75,26 +64,6 @@ def judged(found, differences):
             accepted.append((difference, reason))
             used.add(reason)
     return Verdict(faults, accepted, [known for known in differences if known not in used])
-
-
-class Masked:
-    """Compares values at places, after what differs from run to run has been masked on both sides."""
-
-    def __init__(self, masks):
-        self._masks = masks
-
-    def text(self, at, text):
-        """A text with what the masks of this place fit replaced."""
-        for mask in self._masks:
-            if fnmatch.fnmatchcase(at, mask.at):
-                text = re.sub(mask.pattern, lambda _, to=mask.to: to, text)
-        return text
-
-    def same(self, at, plain, gateway):
-        """Yields the difference, if there is one. `None` is an absence, and not the text `None`."""
-        masked = [None if side is None else self.text(at, side) for side in (plain, gateway)]
-        if masked[0] != masked[1]:
-            yield Difference(at, *("nothing" if side is None else side for side in masked))
 
 
 def _era(server, legacy, modern, shown, late):
@@ -334,13 +303,3 @@ def _covers(known, difference):
 
 def _words(text):
     return sorted(re.findall(r"\w+", text))
-
-
-def _around_the_first_difference(plain, gateway):
-    """Both texts in quotes, long ones cut to where they begin to differ."""
-    if max(len(plain), len(gateway)) <= SHOWN_OF_A_TEXT:
-        return repr(plain), repr(gateway)
-    same = next((at for at, (a, b) in enumerate(zip(plain, gateway)) if a != b), min(len(plain), len(gateway)))
-    begin = max(0, same - SHOWN_OF_A_TEXT // 3)
-    cut = slice(begin, begin + SHOWN_OF_A_TEXT)
-    return tuple(f"{'…' if begin else ''}{side[cut]!r} (at {same} of {len(side)})" for side in (plain, gateway))

@@ -6,11 +6,16 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
 from . import processes
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "support"))
+
+import mcp_http  # noqa: E402
 
 _ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)/v1")
 MOST_LINES = 2_000
@@ -78,6 +83,11 @@ class Daemon:
             raise Broken(f"{method} {path} was not answered: {error!r}") from error
         finally:
             connection.close()
+
+    def endpoint(self, name, patience=60.0):
+        """The MCP address of a server."""
+        headers = {"Authorization": f"Bearer {self._key}"}
+        return mcp_http.Endpoint(f"http://127.0.0.1:{self._port}/mcp/{name}", headers, patience)
 
     def settled(self, name, patience):
         """The state of a server once it does not change any more by itself, or when the patience is over."""

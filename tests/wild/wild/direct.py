@@ -26,6 +26,8 @@ class Seen:
 
     protocol: str
     seconds: float = 0.0
+    # The result of `initialize` or `server/discover`.
+    opened: str = None
     lists: dict = field(default_factory=dict)
     failures: dict = field(default_factory=dict)
     call: object = None
@@ -37,12 +39,12 @@ class Seen:
 
 def legacy(server, home, environment, deadline):
     """Opens by `initialize` and asks everything. Raises Silent."""
-    return _with_client(server, home, environment, deadline, _ask_legacy)
+    return _with_client(server, home, environment, deadline, ask_legacy)
 
 
 def modern(server, home, environment, deadline):
     """The same by `server/discover`; `None` where the server does not speak 2026-07-28. Raises Silent."""
-    return _with_client(server, home, environment, deadline, _ask_modern)
+    return _with_client(server, home, environment, deadline, ask_modern)
 
 
 def _with_client(server, home, environment, deadline, ask):
@@ -57,14 +59,17 @@ def _with_client(server, home, environment, deadline, ask):
     return seen
 
 
-def _ask_legacy(client, server, home):
+def ask_legacy(client, server, home):
+    """A conversation of the older era from its opening on, with a client of either wire. Raises Silent."""
     begin = time.monotonic()
-    opened = rawjson.value(client.initialize())
-    seen = Seen(opened.get("protocolVersion"), time.monotonic() - begin)
+    text = client.initialize()
+    opened = rawjson.value(text)
+    seen = Seen(opened.get("protocolVersion"), time.monotonic() - begin, text)
     return _ask_all(client, server, home, seen, opened)
 
 
-def _ask_modern(client, server, home):
+def ask_modern(client, server, home):
+    """The same of the modern era; `None` where that is not spoken."""
     begin = time.monotonic()
     try:
         opened = client.discover()
@@ -72,7 +77,8 @@ def _ask_modern(client, server, home):
         return None  # some end on it: they are of the older era
     if opened is None:
         return None
-    return _ask_all(client, server, home, Seen("2026-07-28", time.monotonic() - begin), rawjson.value(opened))
+    seen = Seen("2026-07-28", time.monotonic() - begin, opened)
+    return _ask_all(client, server, home, seen, rawjson.value(opened))
 
 
 def _ask_all(client, server, home, seen, opened):

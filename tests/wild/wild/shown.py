@@ -1,9 +1,9 @@
-"""What the gateway shows of a server, asked as a client of its HTTP API would."""
+"""What the gateway shows of a server, asked as a client of its HTTP API would, and as an MCP client of either era."""
 
 import json
 from dataclasses import dataclass, field
 
-from . import rawjson
+from . import door, rawjson
 from .direct import NO_TOOL
 
 LOG_TAIL = 1000
@@ -27,6 +27,8 @@ class Shown:
     log: list = field(default_factory=list)
     output: dict = field(default_factory=dict)
     memory: int = 0
+    # By era: what an MCP client sees at the server's own address, or the text of what went wrong.
+    mcp: dict = field(default_factory=dict)
 
 
 def by_gateway(daemon, server, home, patience):
@@ -42,6 +44,8 @@ def by_gateway(daemon, server, home, patience):
         shown.read = daemon.ask("POST", "/v1/mcp/resources", {"mcp_id": server.name, "uri": server.read})
     _lists(daemon, server.name, shown)
     look_at_output(daemon, server.name, shown)
+    # Last: some servers write a line for each request, and lines are counted.
+    shown.mcp = door.through(daemon, server, home)
     return shown
 
 
