@@ -16,7 +16,7 @@ LATE =
 # Where `make record-answers` writes.
 DIR =
 
-.PHONY: help build dist check test openapi canary record-answers conformance clients clients-short soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-gateway
+.PHONY: help build dist check test openapi canary record-answers conformance clients clients-short browser soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-gateway
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -57,6 +57,11 @@ clients: ## Twelve MCP clients that others wrote, against /mcp in front of a chi
 
 clients-short: ## Install the three of them of which `make test` tries a minute
 	tests/clients/install.sh --short
+
+browser: ## A browser through /mcp: Playwright's server drives Debian's Chromium for a client of each era
+	tests/browser/install.sh
+	cargo build --locked --bin mcpvisor
+	python3 -B tests/browser/run.py --daemon $(or $(CARGO_TARGET_DIR),target)/debug/mcpvisor
 
 soak: real-servers ## The long runs: SCENARIO=cycles|kills|broken|mixed|idle|edit|durability|powercut|usage|limits|queries|hangups|ids|authority|slow|unread|budgets|clients|seed|unit, COUNT=, SECONDS=, RELEASE=1
 ifeq ($(SCENARIO),seed)
