@@ -50,9 +50,9 @@ class LangChain(features.Client):
     async def prompt(self, name, arguments):
         return (await self.client.get_prompt("one", name, arguments=arguments))[0].content
 
-    async def cancel_a_call(self, name):
+    async def cancel_a_call(self, name, under_way):
         # The session of the call goes with it, by a DELETE.
-        await features.cancel_task(self.call(name))
+        await features.cancel_task(self.call(name), under_way)
 
 
 if __name__ == "__main__":

@@ -48,8 +48,8 @@ class LlamaIndex(features.Client):
     async def prompt(self, name, arguments):
         return (await self.client.get_prompt(name, arguments))[0].content
 
-    async def cancel_a_call(self, name):
-        await features.cancel_task(self.call(name))
+    async def cancel_a_call(self, name, under_way):
+        await features.cancel_task(self.call(name), under_way)
 
 
 if __name__ == "__main__":

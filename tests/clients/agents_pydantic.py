@@ -79,8 +79,8 @@ class PydanticAi(features.Client):
     async def prompt(self, name, arguments):
         return str((await self.toolset.get_prompt(name, arguments)).messages[0].content)
 
-    async def cancel_a_call(self, name):
-        await features.cancel_task(self.call(name))
+    async def cancel_a_call(self, name, under_way):
+        await features.cancel_task(self.call(name), under_way)
 
 
 if __name__ == "__main__":

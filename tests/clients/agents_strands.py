@@ -54,8 +54,8 @@ class Strands(features.Client):
     async def prompt(self, name, arguments):
         return (await asyncio.to_thread(self.client.get_prompt_sync, name, arguments)).messages[0].content.text
 
-    async def cancel_a_call(self, name):
-        await features.cancel_task(self.call(name))
+    async def cancel_a_call(self, name, under_way):
+        await features.cancel_task(self.call(name), under_way)
 
     async def listen(self):
         """Nothing to do: it listens since it was opened, having been given a callback."""

@@ -18,12 +18,13 @@ import fixture_offers as offers  # noqa: E402
 # Longer than any client here waits for anything.
 LONG_S = 60
 
-given_up = 0
+begun = given_up = 0
 
 
 @offers.tool("Takes a minute, unless it is given up.")
 async def test_wait_long(_call):
-    global given_up
+    global begun, given_up
+    begun += 1
     try:
         await asyncio.sleep(LONG_S)
     except asyncio.CancelledError:
@@ -39,9 +40,9 @@ async def test_slow(_call):
     return offers.said("There at last.")
 
 
-@offers.tool("Tells how many long calls were given up.")
+@offers.tool("Tells how many long calls were begun and given up.")
 async def test_count_given_up(_call):
-    return offers.said(str(given_up))
+    return offers.said(f"{begun} begun, {given_up} given up")
 
 
 if __name__ == "__main__":

@@ -90,8 +90,8 @@ class FastMcp(features.Client):
         ref = types.PromptReference(name=prompt)
         return (await self.client.complete(ref, {"name": argument, "value": value})).values
 
-    async def cancel_a_call(self, name):
-        await features.cancel_task(self.call(name))
+    async def cancel_a_call(self, name, under_way):
+        await features.cancel_task(self.call(name), under_way)
 
     async def watch(self, uri):
         # By the session below; the client itself has neither subscriptions nor listening.

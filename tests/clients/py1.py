@@ -85,11 +85,11 @@ class Py1(features.Client):
         ref = types.PromptReference(type="ref/prompt", name=prompt)
         return (await self.session.complete(ref, {"name": argument, "value": value})).completion.values
 
-    async def cancel_a_call(self, name):
+    async def cancel_a_call(self, name, under_way):
         # Cancelling the task tells the server nothing in this line: the notification has to be sent by hand.
         identity = self.session._request_id
         call = asyncio.ensure_future(self.call(name))
-        await asyncio.sleep(0.3)
+        await under_way()
         params = types.CancelledNotificationParams(requestId=identity, reason="no longer needed")
         await self.session.send_notification(
             types.ClientNotification(types.CancelledNotification(method="notifications/cancelled", params=params))

@@ -92,8 +92,8 @@ class Py2(features.Client):
         ref = types.PromptReference(name=prompt)
         return (await self.client.complete(ref, {"name": argument, "value": value})).completion.values
 
-    async def cancel_a_call(self, name):
-        await features.cancel_task(self.call(name))
+    async def cancel_a_call(self, name, under_way):
+        await features.cancel_task(self.call(name), under_way)
 
     async def watch(self, uri):
         if self.era == "legacy":

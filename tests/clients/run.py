@@ -19,13 +19,16 @@ all. What each client wrote to stderr is in the folder that is named at the end.
 """
 
 import argparse
+import contextlib
 import fnmatch
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,6 +43,10 @@ ALL_ERAS = ["legacy", "auto", "modern"]
 MARKS = {"ok": "ok", "no": "NO", "none": "-"}
 # For all that one client does; the slowest starts a process for each thing.
 PATIENCE_S = 240
+# How often the daemon is started until its children are in the eras that they are to be in.
+STARTS = 3
+# How soon after it is ready it has to say so.
+SAID_S = 5
 
 NODE = ["node"]
 PYTHON = [sys.executable, "-B"]
@@ -236,11 +243,33 @@ def server(era):
     return child | {"mcpvisor": {"client_capabilities": ["elicitation", "sampling", "roots"]}}
 
 
+@contextlib.contextmanager
+def started(program, folder):
+    """The daemon, in front of a child of each era. A child of both that is slow to begin, as on a machine with much to
+    do, is opened in both ways, and then is one of the older era: that is another thing than what is to be tried."""
+    servers, log = {era: server(era) for era in SERVERS}, folder / "daemon.log"
+    for _ in range(STARTS):
+        with Daemon(program, servers, log, doors.CONFIG) as daemon:
+            if revision(log, "dual") == "2026-07-28":
+                yield daemon
+                return
+    raise Broken(f"a child of both eras was opened in the older one in {STARTS} starts: the machine is too busy")
+
+
+def revision(log, name):
+    """The revision that a child is served in, which the daemon says when all are ready; Broken where it does not."""
+    end = time.monotonic() + SAID_S
+    while time.monotonic() < end:
+        if found := re.search(rf"^  {name} +ready .*MCP (\S+)$", log.read_text(), re.MULTILINE):
+            return found[1]
+        time.sleep(0.05)
+    raise Broken(f"the daemon does not say in which revision it serves {name}: {log}")
+
+
 def try_all(options, folder):
     runs = planned(SHORT if options.short else options.only)
     require_installed(runs)
-    servers = {era: server(era) for era in SERVERS}
-    with Daemon(options.daemon, servers, folder / "daemon.log", doors.CONFIG) as daemon:
+    with started(options.daemon, folder) as daemon:
         for run in runs:
             try_client(run, daemon.url, folder, options.daemon)
             outcomes = [outcome for outcome, _ in run.outcomes.values()]
