@@ -89,6 +89,8 @@ class Py1(features.Client):
         # Cancelling the task tells the server nothing in this line: the notification has to be sent by hand.
         identity = self.session._request_id
         call = asyncio.ensure_future(self.call(name))
+        # So that it takes this id, before anything else is asked.
+        await asyncio.sleep(0)
         await under_way()
         params = types.CancelledNotificationParams(requestId=identity, reason="no longer needed")
         await self.session.send_notification(
