@@ -95,7 +95,7 @@ where
                 Subcommands::Serve(flags) => flags.into_command(None),
                 Subcommands::DemoServer => Command::DemoServer,
                 Subcommands::Ask(line) => line.into_command(),
-                Subcommands::Stdio(line) => line.into_command()?,
+                Subcommands::Stdio(line) => line.into_command(),
                 Subcommands::Connect(line) => line.into_command(),
                 Subcommands::Import(line) => line.into_command(),
                 Subcommands::Store(store) => store.command.into_command(),
@@ -220,7 +220,7 @@ impl AskLine {
                   directory. stdout has nothing but MCP, stderr says what it is connected to and what goes wrong."
 )]
 struct StdioLine {
-    /// Server or group to offer; all servers otherwise
+    /// Servers to offer, or a group; all servers otherwise
     #[arg(value_name = "SERVER")]
     servers: Vec<String>,
     /// The address of a daemon that runs already
@@ -238,15 +238,11 @@ struct StdioLine {
 }
 
 impl StdioLine {
-    fn into_command(self) -> Result<Command, clap::Error> {
-        let StdioLine { mut servers, url, socket, key, no_start } = self;
-        let server = servers.pop();
-        if !servers.is_empty() {
-            let text = "one server or group can be named, or none for all of them; several servers at one address are a group, \
-                        [groups.NAME] in the configuration file\n";
-            return Err(Mcpvisor::command().error(ErrorKind::TooManyValues, text));
-        }
-        Ok(Command::Stdio(Stdio { server, url, socket, key, no_start }))
+    fn into_command(self) -> Command {
+        let StdioLine { servers, url, socket, key, no_start } = self;
+        // As an address names several.
+        let server = Some(servers.join(",")).filter(|_| !servers.is_empty());
+        Command::Stdio(Stdio { server, url, socket, key, no_start })
     }
 }
 
@@ -505,7 +501,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bridge_has_one_server_or_all_of_them() {
+    fn a_bridge_has_the_servers_that_are_named_or_all_of_them() {
         let Ok(Command::Stdio(all)) = words(Program::Mcpvisor, "mcpvisor stdio") else {
             panic!("understood")
         };
@@ -519,9 +515,10 @@ mod tests {
             no_start: true,
         };
         assert_eq!(words(Program::Mcpvisor, line).expect("understood"), Command::Stdio(expected));
-        let refused = words(Program::Mcpvisor, "mcpvisor stdio a b").expect_err("several");
-        assert!(refused.0.to_string().contains("[groups.NAME]"), "{}", refused.0);
-        assert_eq!(refused.0.exit_code(), 2);
+        let Ok(Command::Stdio(two)) = words(Program::Mcpvisor, "mcpvisor stdio a b") else {
+            panic!("understood")
+        };
+        assert_eq!(two.server.as_deref(), Some("a,b"));
     }
 
     #[test]

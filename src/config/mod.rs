@@ -159,12 +159,12 @@ pub fn data_dir_and_members(
     flags: &Flags,
     env: &dyn Environment,
 ) -> Result<(PathBuf, Tenancy), Vec<ConfigProblem>> {
-    let Surroundings { data_dir, config, problems, .. } = surroundings(flags, env);
+    let PartialConfig { data_dir, config, problems, .. } = partial_config(flags, env);
     problems.into_result((data_dir, config.tenancy))
 }
 
 /// What flags, environment and configuration file say, for commands that need a part of it.
-struct Surroundings {
+struct PartialConfig {
     flags: Flags,
     config: Config,
     data_dir: PathBuf,
@@ -173,7 +173,7 @@ struct Surroundings {
     problems: Problems,
 }
 
-fn surroundings(flags: &Flags, env: &dyn Environment) -> Surroundings {
+fn partial_config(flags: &Flags, env: &dyn Environment) -> PartialConfig {
     let working_dir = env.working_dir();
     let mut problems = Problems::default();
     let flags = flags.clone().or(environment::flags_from(env, &mut problems));
@@ -184,7 +184,7 @@ fn surroundings(flags: &Flags, env: &dyn Environment) -> Surroundings {
     };
     let given = flags.data_dir.as_ref().map(|dir| working_dir.join(dir)).or(paths.data_dir);
     let data_dir = given.unwrap_or_else(|| environment::default_data_dir(env));
-    Surroundings { flags, config, data_dir, socket: paths.socket, problems }
+    PartialConfig { flags, config, data_dir, socket: paths.socket, problems }
 }
 
 /// Where a daemon of this user is that runs with the settings of the environment.
@@ -206,7 +206,7 @@ pub struct DaemonPlace {
 /// # Errors
 /// The problems of the environment and the configuration file.
 pub fn daemon_place(flags: &Flags, env: &dyn Environment) -> Result<DaemonPlace, Vec<ConfigProblem>> {
-    let Surroundings { flags, config, data_dir, socket, problems } = surroundings(flags, env);
+    let PartialConfig { flags, config, data_dir, socket, problems } = partial_config(flags, env);
     let socket = socket.unwrap_or_else(|| Some(environment::default_socket(env, &data_dir)));
     let port = flags.port.unwrap_or(config.http.port);
     let tls = config.http.tls.is_some();

@@ -117,13 +117,29 @@ fn kept(shared: &Shared) -> &Arc<McpState> {
 fn target_of(server: Named, shared: &Shared, caller: &Principal) -> Result<Target, Fault> {
     match server {
         Ok(Some(name)) => match kept(shared).aggregates.group(&shared.gateway, &name) {
-            None => shared.gateway.permitted_server(caller, &name).map(Target::One).map_err(Fault::of),
+            None => match shared.gateway.permitted_server(caller, &name) {
+                Ok(server) => Ok(Target::One(server)),
+                Err(error) => listed(&name, shared, caller).unwrap_or_else(|| Err(Fault::of(error))),
+            },
             Some(group) if group.is_seen_by(caller) => Ok(Target::Several(group)),
             Some(_) => Err(Fault::of(RegistryError::ServerNotFound { name }.into())),
         },
         Ok(None) => Ok(Target::Several(kept(shared).aggregates.all(&shared.gateway))),
         Err(()) => Err(Fault::http(StatusCode::NOT_FOUND, "The name of the server cannot be decoded")),
     }
+}
+
+/// Returns the endpoint of a list of servers, all of which the caller may use; `None` for what is no such list.
+fn listed(name: &str, shared: &Shared, caller: &Principal) -> Option<Result<Target, Fault>> {
+    let unknown = |name: &str| Fault::of(RegistryError::ServerNotFound { name: name.into() }.into());
+    let found = kept(shared).aggregates.listed(&shared.gateway, name)?;
+    Some(found.map_err(|name| unknown(&name)).and_then(|aggregate| {
+        // One that it may not use is one that is not there.
+        match (0..aggregate.servers.len()).find(|at| !aggregate.shows_server(caller, *at)) {
+            Some(hidden) => Err(unknown(&aggregate.servers[hidden].name)),
+            None => Ok(Target::Several(aggregate)),
+        }
+    }))
 }
 
 /// Handles POST for the router.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::aggregate::Aggregate;
-use crate::gateway::{Gateway, Groups, ServerList};
+use crate::gateway::{Gateway, Group, Groups, ServerList};
 
 /// What a path is the endpoint of.
 #[derive(Clone)]
@@ -36,6 +36,17 @@ impl Target {
     }
 }
 
+impl Kept {
+    /// Keeps an endpoint under its name, as long as there is room.
+    fn keep(&mut self, made: Aggregate, name: &Arc<str>) -> Arc<Aggregate> {
+        let made = Arc::new(made);
+        if self.named.len() < MAX_KEPT {
+            self.named.insert(name.clone(), made.clone());
+        }
+        made
+    }
+}
+
 /// The endpoints of several servers, made anew when servers or groups change.
 #[derive(Clone, Default)]
 pub(super) struct Aggregates(Arc<Mutex<Kept>>);
@@ -45,8 +56,16 @@ struct Kept {
     /// What the others were made of; `None` before the first.
     of: Option<(Arc<ServerList>, Arc<Groups>)>,
     all: Option<Arc<Aggregate>>,
-    groups: HashMap<Arc<str>, Arc<Aggregate>>,
+    /// Those of groups and of lists, by their names.
+    named: HashMap<Arc<str>, Arc<Aggregate>>,
 }
+
+/// What stands between the servers of a list.
+const BETWEEN: char = ',';
+/// Maximum number of servers in a list.
+const MAX_LISTED: usize = 64;
+/// Maximum number of endpoints of groups and lists that are kept; beyond that they are made anew.
+const MAX_KEPT: usize = 256;
 
 impl Aggregates {
     fn current(&self, gateway: &Gateway) -> (MutexGuard<'_, Kept>, Arc<ServerList>, Arc<Groups>) {
@@ -75,13 +94,33 @@ impl Aggregates {
             return None;
         }
         let (mut kept, list, groups) = self.current(gateway);
-        if let Some(made) = kept.groups.get(name) {
+        if let Some(made) = kept.named.get(name) {
             return Some(made.clone());
         }
         let group = groups.by_name.get(name)?;
-        let made = Arc::new(Aggregate::new(&list, &group.naming, Some(group)));
-        kept.groups.insert(group.name.clone(), made.clone());
-        Some(made)
+        Some(kept.keep(Aggregate::new(&list, &group.naming, Some(group)), &group.name))
+    }
+
+    /// Returns the endpoint of a list of servers, `one,other`, by their names or ids: a group that nobody had to write down.
+    /// `None` for what is no such list; the first name that no server has is an error.
+    pub(super) fn listed(&self, gateway: &Gateway, name: &str) -> Option<Result<Arc<Aggregate>, Box<str>>> {
+        let names: Vec<&str> = name.split(BETWEEN).map(str::trim).collect();
+        if names.len() < 2 || names.len() > MAX_LISTED {
+            return None;
+        }
+        let (mut kept, list, groups) = self.current(gateway);
+        if let Some(made) = kept.named.get(name) {
+            return Some(Ok(made.clone()));
+        }
+        let mut group = Group::new(name, groups.all.clone());
+        for one in names {
+            let Some(entry) = list.get(one) else { return Some(Err(one.into())) };
+            if !group.servers.contains(&entry.name) {
+                group.servers.push(entry.name.clone());
+            }
+        }
+        let group = Arc::new(group);
+        Some(Ok(kept.keep(Aggregate::new(&list, &group.naming, Some(&group)), &group.name)))
     }
 
     /// Returns what is now at an endpoint; `None` if it is gone.
@@ -90,7 +129,10 @@ impl Aggregates {
             Target::One(_) => Some(target.clone()),
             Target::Several(aggregate) => match &aggregate.group {
                 None => Some(Target::Several(self.all(gateway))),
-                Some(group) => self.group(gateway, &group.name).map(Target::Several),
+                Some(group) => {
+                    let listed = || self.listed(gateway, &group.name)?.ok();
+                    self.group(gateway, &group.name).or_else(listed).map(Target::Several)
+                }
             },
         }
     }

@@ -32,6 +32,38 @@ async fn two(config: &str) -> Gateway {
 }
 
 #[tokio::test]
+async fn a_list_of_servers_is_an_address_for_who_may_use_all_of_them() {
+    let gateway = TestGateway::new().server("a", fake(&[])).server("b", fake(&[])).server("c", fake(&[]));
+    let gateway = gateway.start().await;
+    for server in ["a", "b", "c"] {
+        gateway.wait_state(server, "ready").await;
+    }
+    let tools = async |endpoint: &str, key: &str| {
+        names(&modern(&gateway, endpoint).key(Some(key)).ask("tools/list", json!({})).result().await)
+    };
+    let owner = gateway.key().to_owned();
+    let found = tools("b,a", &owner).await;
+    let of = |server: &str| found.iter().filter(|name| name.starts_with(server)).count();
+    assert!(found[0].starts_with("b__") && of("a__") == of("b__") && of("c__") == 0, "{found:?}");
+    let id = gateway.server("a").await["id"].as_str().expect("an id").to_owned();
+    assert_eq!(tools(&format!("b, {id},a,b"), &owner).await, found, "by id, and each once");
+    let session = Session::open(&gateway, "b,a", json!({})).await;
+    assert_eq!(session.told("a__echo", json!({"nonce": 1})).await["nonce"], 1);
+    session.at("a,b").ask("ping", json!({})).refused(404, 404).await;
+    // Unknown ones, and ones that a key may not use, are the same.
+    let body = json!({"name": "some", "member": {"id": "user_b"}, "permissions": {"mcps": ["a", "b"]}});
+    let some = make(&gateway, body).await;
+    assert_eq!(tools("b,a", &some.text).await, found);
+    for (list, named) in [("a,c", "'c'"), ("a,nobody", "'nobody'"), ("a,", "''")] {
+        let client = modern(&gateway, list).key(Some(&some.text));
+        let told = client.ask("tools/list", json!({})).refused(404, 404).await;
+        assert!(told["error"]["message"].as_str().expect("a text").contains(named), "{told}");
+    }
+    session.ended().await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn names_follow_the_rule_and_full_ones_count_under_each() {
     for (config, echo_of_a, echo_of_b, tool) in [
         ("", "a__echo", "my_b__echo", "my_b__tool_0"),
