@@ -282,7 +282,8 @@ impl Quotas {
 
     /// Drops keys that no longer exist from memory; what was granted to them stays stored.
     fn forget(&self) {
-        let ids: HashSet<Arc<str>> = self.ring.keys(0).into_iter().map(|key| key.record.id).collect();
+        let mut ids: HashSet<Arc<str>> = self.ring.keys(0).into_iter().map(|key| key.record.id).collect();
+        ids.extend(self.ring.subject_names().into_iter().map(|(id, _)| id));
         self.keys.retain(|id, _| ids.contains(id));
         self.most_keys.store((2 * self.keys.len()).max(MANY), Ordering::Relaxed);
     }
