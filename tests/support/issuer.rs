@@ -10,6 +10,7 @@ use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use ring::rand::SystemRandom;
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
+    RsaPublicKeyComponents,
 };
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -79,13 +80,8 @@ impl SigningKey {
             }
             Pair::Ed(pair) => json!({"kty": "OKP", "crv": "Ed25519", "x": code(pair.public_key().as_ref())}),
             Pair::Rsa(pair) => {
-                let public = pair.public();
-                let (n, e) = (public.modulus(), public.exponent());
-                json!({
-                    "kty": "RSA",
-                    "n": code(n.big_endian_without_leading_zero()),
-                    "e": code(e.big_endian_without_leading_zero())
-                })
+                let RsaPublicKeyComponents::<Vec<u8>> { n, e } = pair.public().into();
+                json!({"kty": "RSA", "n": code(&n), "e": code(&e)})
             }
         };
         key["kid"] = self.id.clone().into();

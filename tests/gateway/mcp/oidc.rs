@@ -356,7 +356,8 @@ async fn a_resource_says_where_its_tokens_come_from() {
         [("", ""), ("/mcp", "/mcp"), ("/mcp/legacy", "/mcp/legacy"), ("/mcp/no%20one", "/mcp/no%20one")]
     {
         let origin = ("origin", "http://localhost:3000");
-        let request = ask(&gateway, "GET", &format!("{METADATA}{path}")).without_key();
+        let path = format!("{METADATA}{path}");
+        let request = ask(&gateway, "GET", &path).without_key();
         let reply = request.header(origin.0, origin.1).send().await;
         assert_eq!(reply.headers["access-control-allow-origin"], origin.1);
         let document = reply.expect(200);
@@ -389,7 +390,8 @@ async fn without_an_authorization_server_nothing_points_to_one() {
     let gateway = TestGateway::new().server("legacy", fake(&[])).config_toml(config).start().await;
     for path in ["", "/mcp", "/mcp/legacy"] {
         for method in ["GET", "POST"] {
-            let request = ask(&gateway, method, &format!("{METADATA}{path}")).without_key();
+            let path = format!("{METADATA}{path}");
+            let request = ask(&gateway, method, &path).without_key();
             let request = if method == "POST" { request.json("{}") } else { request };
             assert_eq!(request.send().await.expect(404), json!({"error": "Not found"}), "{method} {path}");
         }
