@@ -91,7 +91,7 @@ impl Verifier<Vec<u8>> for RingVerifier {
     fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), signature::Error> {
         let verified = match (&self.method, &self.key) {
             (Method::Rsa(parameters), DecodingKeyKind::RsaModulusExponent { n, e }) => {
-                RsaPublicKeyComponents { n, e }.verify(*parameters, message, signature)
+                RsaPublicKeyComponents { n, e }.verify(parameters, message, signature)
             }
             (Method::Other(algorithm), DecodingKeyKind::SecretOrDer(key)) => {
                 UnparsedPublicKey::new(*algorithm, key).verify(message, signature)
