@@ -217,7 +217,7 @@ mod tests {
                 "auth.oidc.public_url must be the origin",
             ),
             ("[auth]\noidc = 1\n".to_owned(), "auth.oidc must be a section: [auth.oidc]"),
-            ("[auth.odic]\n".to_owned(), "auth.odic is not a known setting; did you mean 'oidc'?"),
+            ("[auth.odic]\n".to_owned(), "auth.odic is not a known setting; did you mean \"oidc\"?"),
             (more("audience = []"), "auth.oidc.audience must be a text or an array"),
             (more("jwks_url = 'http://x'"), "auth.oidc.jwks_url must be an address: https"),
             (more("algorithms = ['HS256']"), "auth.oidc.algorithms must be an array of RS256"),
