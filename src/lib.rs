@@ -69,6 +69,9 @@ pub mod gateway;
 pub mod query;
 
 #[forbid(unsafe_code)]
+pub mod oidc;
+
+#[forbid(unsafe_code)]
 pub mod http;
 
 #[forbid(unsafe_code)]

@@ -22,7 +22,7 @@ const MAX_LINES: usize = 600;
 
 /// Crates (or parts of one) that only some places may name. Everything else goes through what
 /// these places offer, so that each can be replaced in one of them.
-const EXTERNALS: [(&str, &[&str]); 25] = [
+const EXTERNALS: [(&str, &[&str]); 27] = [
     ("sled", &["src/store/sled.rs"]),
     ("prometheus", &["src/telemetry/metrics.rs", "src/telemetry/metrics/"]),
     // To open a pipe without waiting for its other end takes a flag that the library has no name for.
@@ -46,8 +46,19 @@ const EXTERNALS: [(&str, &[&str]); 25] = [
     ("hyper_util", &["src/http/"]),
     ("http_body_util", &["src/http/"]),
     ("tower_service", &["src/http/"]),
-    ("rustls", &["src/http/server/tls.rs", "src/query/chat/", "src/cli/daemon.rs"]),
-    ("reqwest", &["src/query/chat/", "src/cli/ask.rs", "src/cli/daemon.rs", "src/cli/stdio/remote.rs"]),
+    ("rustls", &["src/http/server/tls.rs", "src/query/chat/", "src/cli/daemon.rs", "src/oidc/issuer.rs"]),
+    (
+        "reqwest",
+        &[
+            "src/query/chat/",
+            "src/cli/ask.rs",
+            "src/cli/daemon.rs",
+            "src/cli/stdio/remote.rs",
+            "src/oidc/issuer.rs",
+        ],
+    ),
+    ("jsonwebtoken", &["src/oidc/"]),
+    ("signature", &["src/oidc/jws.rs"]),
     ("httpdate", &["src/query/chat/"]),
     ("serde_saphyr", &["src/config/foreign/yaml.rs"]),
     ("tokio_rustls", &["src/http/server/tls.rs"]),

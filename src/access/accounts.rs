@@ -13,7 +13,7 @@ use super::permissions::Permissions;
 use super::principal::{LOCAL_OPERATOR, Principal};
 use super::rate::Bucket;
 use super::slot::{Entry, Slot};
-use super::tenancy::{Member, Tenancy};
+use super::tenancy::{Member, Role, Source, Tenancy};
 
 /// Id of callers without a key where `/api` is open to everybody.
 const ANYBODY: &str = "anybody";
@@ -29,18 +29,9 @@ pub(super) struct Accounts {
 impl Accounts {
     /// Makes the accounts of an organization. The usage of a member that has an account in `before` continues.
     pub(super) fn new(tenancy: Arc<Tenancy>, before: Option<&Accounts>) -> Accounts {
-        let now = Instant::now();
         let account = |member: &Arc<Member>| {
             let known = before.and_then(|before| before.by_member.get(&member.id));
-            let plan = tenancy.plan_of(member).clone();
-            if let Some(known) = known.filter(|known| known.member == *member && known.plan == plan) {
-                return known.clone();
-            }
-            let rate = plan.requests_per_second.and_then(NonZeroU32::new);
-            let bucket = bucket(rate, known.and_then(|known| known.bucket.as_ref()), now);
-            let last_active = known.map(|known| known.last_active.clone()).unwrap_or_default();
-            let unread = known.map(|known| known.unread.clone()).unwrap_or_default();
-            Arc::new(Account { member: member.clone(), plan, bucket, last_active, unread })
+            account(&tenancy, member.clone(), known)
         };
         let by_member = tenancy.members.iter().map(|member| (member.id.clone(), account(member))).collect();
         let slot = |of: fn(&Accounts) -> &Principal| before.map(|before| of(before).slot.clone());
@@ -64,7 +55,69 @@ impl Accounts {
         let known = before.and_then(|before| before.bucket.as_ref());
         let bucket = bucket(limits.requests_per_second, known, Instant::now());
         let account = self.by_member.get(&record.member_id).cloned();
-        Entry { record, account, limits, bucket }
+        Entry { record, account, limits, bucket, by_token: false }
+    }
+
+    /// Makes the entry of access tokens with these rights, under the plan of this name or the organization's. Their
+    /// subject is a member in all but the list of members. What it has taken by an entry `before` stays taken.
+    pub(super) fn entry_of_token(
+        &self,
+        record: KeyRecord,
+        role: Role,
+        plan: Option<&str>,
+        before: Option<&Entry>,
+    ) -> Entry {
+        let member = Member {
+            id: record.id.clone(),
+            name: record.name.clone(),
+            role,
+            plan: plan.and_then(|name| self.tenancy.plans.get(name).cloned()),
+            source: Source::Token,
+            ..Tenancy::default_owner()
+        };
+        let known = before.and_then(|before| before.account.as_ref());
+        let account = account(&self.tenancy, Arc::new(member), known);
+        let limits = record.limits.or(self.tenancy.key_defaults);
+        let known = before.and_then(|before| before.bucket.as_ref());
+        let bucket = bucket(limits.requests_per_second, known, Instant::now());
+        Entry { record, account: Some(account), limits, bucket, by_token: true }
+    }
+}
+
+/// Returns the account of a member: the known one if nothing has changed, or a new one that goes on with its counts.
+fn account(tenancy: &Tenancy, member: Arc<Member>, known: Option<&Arc<Account>>) -> Arc<Account> {
+    let plan = tenancy.plan_of(&member).clone();
+    if let Some(known) = known.filter(|known| known.member == member && known.plan == plan) {
+        return known.clone();
+    }
+    let rate = plan.requests_per_second.and_then(NonZeroU32::new);
+    let bucket = bucket(rate, known.and_then(|known| known.bucket.as_ref()), Instant::now());
+    let last_active = known.map(|known| known.last_active.clone()).unwrap_or_default();
+    let unread = known.map(|known| known.unread.clone()).unwrap_or_default();
+    Arc::new(Account { member, plan, bucket, last_active, unread })
+}
+
+/// Returns the record of a caller that has no key.
+pub(super) fn keyless_record(
+    id: Arc<str>,
+    member_id: Arc<str>,
+    name: String,
+    permissions: Permissions,
+) -> KeyRecord {
+    KeyRecord {
+        id,
+        member_id,
+        name,
+        description: None,
+        prefix: String::new(),
+        hash: [0; 32],
+        created_at: 0,
+        expires_at: None,
+        revoked_at: None,
+        permissions,
+        created_by: None,
+        limits: KeyLimits::default(),
+        replaced: None,
     }
 }
 
@@ -82,25 +135,12 @@ fn bucket(rate: Option<NonZeroU32>, known: Option<&Arc<Bucket>>, now: Instant) -
 fn keyless(tenancy: &Tenancy, id: &str, name: &str, slot: Option<Arc<Slot>>) -> Principal {
     let member = tenancy.owner().cloned().unwrap_or_else(|| Arc::new(Tenancy::default_owner()));
     let plan = tenancy.plan_of(&member).clone();
-    let record = KeyRecord {
-        id: id.into(),
-        member_id: member.id.clone(),
-        name: name.to_owned(),
-        description: None,
-        prefix: String::new(),
-        hash: [0; 32],
-        created_at: 0,
-        expires_at: None,
-        revoked_at: None,
-        permissions: Permissions::default(),
-        created_by: None,
-        limits: KeyLimits::default(),
-        replaced: None,
-    };
+    let record = keyless_record(id.into(), member.id.clone(), name.to_owned(), Permissions::default());
     let (last_active, unread) = (Arc::default(), Arc::default());
     let account = Arc::new(Account { member, plan, bucket: None, last_active, unread });
     let (limits, slot) = (KeyLimits::default(), slot.unwrap_or_default());
-    let entry = Arc::new(Entry { record, account: Some(account.clone()), limits, bucket: None });
+    let entry =
+        Arc::new(Entry { record, account: Some(account.clone()), limits, bucket: None, by_token: false });
     slot.set(Some(entry.clone()));
     Principal { slot, hash: entry.record.hash, ends_at: None, entry, account, session: None }
 }

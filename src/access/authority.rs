@@ -21,7 +21,7 @@ pub fn check_grant(
         return Err("A key cannot allow more than the key that makes it");
     }
     let sooner = before.is_some_and(|before| ends_within(after.expires_at, before.expires_at));
-    if !sooner && !ends_within(after.expires_at, own.expires_at) {
+    if !sooner && !ends_within(after.expires_at, caller.expires_at()) {
         return Err("A key cannot be valid for longer than the key that makes it");
     }
     let tighter = before.is_some_and(|before| after.limits.are_within(&before.limits));

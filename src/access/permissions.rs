@@ -126,6 +126,47 @@ impl Permissions {
             && named.into_iter().all(|mcp| within(self.patterns(mcp), wider.patterns(mcp)))
     }
 
+    /// Returns the permissions that allow what at least one of these does, and nothing else; with none of them, nothing.
+    #[must_use]
+    pub fn union<'a>(all: impl IntoIterator<Item = &'a Permissions>) -> Permissions {
+        let all: Vec<&Permissions> = all.into_iter().collect();
+        let named: BTreeSet<Arc<str>> = all.iter().flat_map(|one| one.named_mcps()).cloned().collect();
+        let covers_all = all.iter().any(|one| one.mcps.is_none());
+        // An MCP that nobody names is used by whoever is not limited to some, by the patterns for all others.
+        let patterns = |mcp: Option<&str>| -> Vec<Pattern> {
+            let with = all.iter().filter(|one| mcp.map_or(one.mcps.is_none(), |mcp| one.allow_mcp(mcp)));
+            let patterns = with.map(|one| match (mcp, &one.tools) {
+                (_, None) => None,
+                (Some(mcp), Some(_)) => one.patterns(mcp),
+                (None, Some(tools)) => Some(tools.others.as_deref().unwrap_or_default()),
+            });
+            match patterns.collect::<Option<Vec<&[Pattern]>>>() {
+                Some(lists) => lists.concat(),
+                None => vec![Pattern(ALL.into())],
+            }
+        };
+        let by_mcp = named.iter().map(|mcp| (mcp.clone(), patterns(Some(mcp)))).collect();
+        let others = covers_all.then(|| patterns(None));
+        let mcps = (!covers_all)
+            .then(|| named.into_iter().filter(|mcp| all.iter().any(|one| one.allow_mcp(mcp))).collect());
+        let permissions = Permissions { mcps, tools: Some(Tools { others, by_mcp }) };
+        match all.iter().any(|one| one.are_unlimited()) {
+            true => Permissions::default(),
+            false => permissions,
+        }
+    }
+
+    /// Returns these permissions with each MCP named as `id_of` says.
+    #[must_use]
+    pub fn renamed(&self, id_of: &mut dyn FnMut(&str) -> Arc<str>) -> Permissions {
+        let mcps = self.mcps.as_ref().map(|mcps| mcps.iter().map(|mcp| id_of(mcp)).collect());
+        let tools = self.tools.as_ref().map(|tools| Tools {
+            others: tools.others.clone(),
+            by_mcp: tools.by_mcp.iter().map(|(mcp, list)| (id_of(mcp), list.clone())).collect(),
+        });
+        Permissions { mcps, tools }
+    }
+
     /// Returns the ids of all MCPs that are named in these permissions, possibly repeated.
     pub fn named_mcps(&self) -> impl Iterator<Item = &Arc<str>> {
         let by_mcp = self.tools.iter().flat_map(|tools| tools.by_mcp.keys());
@@ -326,6 +367,19 @@ mod tests {
             if narrow.are_within(&wide) && narrow.allow_tool(mcp, &tool) {
                 prop_assert!(wide.allow_tool(mcp, &tool), "{:?} {:?}", narrow, wide);
             }
+        }
+
+        #[test]
+        fn a_union_allows_what_one_of_its_parts_does_and_nothing_else(
+            parts in prop::collection::vec(any_permissions(), 0..4),
+            mcp in prop::sample::select(vec!["m1", "m2", "m3", "m4"]),
+            tool in "[ab]{0,5}",
+        ) {
+            let union = Permissions::union(&parts);
+            prop_assert_eq!(union.allow_mcp(mcp), parts.iter().any(|part| part.allow_mcp(mcp)));
+            let allowed = parts.iter().any(|part| part.allow_tool(mcp, &tool));
+            prop_assert_eq!(union.allow_tool(mcp, &tool), allowed, "{:?} {:?}", parts, union);
+            prop_assert_eq!(union.renamed(&mut |id| id.into()), union);
         }
 
         #[test]

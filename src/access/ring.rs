@@ -13,7 +13,8 @@ use super::census::Census;
 use super::key::{CredentialError, Hash, KeyRecord, KeyStatus, hash};
 use super::lineage;
 use super::principal::Principal;
-use super::slot::{Entry, Slot};
+use super::slot::{Entry, Slot, note};
+use super::subjects::{Admitted, Subjects, TokenGrant, TooManySubjects};
 use super::table::Table;
 use super::tenancy::Tenancy;
 
@@ -35,6 +36,8 @@ pub struct KeyRing {
     table: Arc<ArcSwap<Table>>,
     /// Counts of keys by member, for those who change keys.
     census: Arc<Mutex<Census>>,
+    /// Subjects of access tokens, who have no keys.
+    subjects: Arc<Mutex<Subjects>>,
 }
 
 impl Default for KeyRing {
@@ -47,7 +50,7 @@ impl KeyRing {
     /// Makes a ring without keys, for these members.
     pub fn new(tenancy: Tenancy) -> KeyRing {
         let accounts = Arc::new(ArcSwap::from_pointee(Accounts::new(Arc::new(tenancy), None)));
-        KeyRing { accounts, table: Arc::default(), census: Arc::default() }
+        KeyRing { accounts, table: Arc::default(), census: Arc::default(), subjects: Arc::default() }
     }
 
     /// Returns the organization and its members.
@@ -57,6 +60,28 @@ impl KeyRing {
 
     fn census(&self) -> MutexGuard<'_, Census> {
         self.census.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn subjects(&self) -> MutexGuard<'_, Subjects> {
+        self.subjects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the principal of an access token that was verified at `now`, in seconds since 1970. Its subject is made
+    /// if it is not known.
+    pub fn admit(&self, grant: &TokenGrant, now: u64) -> Result<Admitted, TooManySubjects> {
+        let mut subjects = self.subjects();
+        // Loaded under the lock: a change that comes later finds what is made here.
+        subjects.admit(grant, &self.accounts.load(), now)
+    }
+
+    /// Reports whether there is a member of this id, or a subject of access tokens that is known now.
+    pub fn has_member(&self, id: &str) -> bool {
+        self.tenancy().member(id).is_some() || self.subjects().contains(id)
+    }
+
+    /// Returns the ids of the subjects of access tokens that are known now, each with its name.
+    pub fn subject_names(&self) -> Vec<(Arc<str>, String)> {
+        self.subjects().names()
     }
 
     /// Replaces the keys. A key that is missing or revoked in `records` is refused from now on. Only one
@@ -128,6 +153,7 @@ impl KeyRing {
                 slot.set(Some(Arc::new(after)));
             }
         }
+        self.subjects().govern(&accounts);
     }
 
     /// Records when keys were last used before this start, in seconds since 1970.
@@ -265,13 +291,6 @@ fn view(slot: &Slot, now: u64) -> Option<KeyView> {
 
 fn status(entry: &Entry, now: u64) -> KeyStatus {
     if entry.account.is_none() { KeyStatus::Revoked } else { entry.record.status(now) }
-}
-
-/// Records a time, unless a later one is recorded already. Writes once a second, not for every call.
-fn note(seconds: &AtomicU64, now: u64) {
-    if seconds.load(Ordering::Relaxed) < now {
-        seconds.fetch_max(now, Ordering::Relaxed);
-    }
 }
 
 fn time(seconds: &AtomicU64) -> Option<u64> {

@@ -22,6 +22,8 @@ pub(super) struct Entry {
     /// Limits in force: the key's own, or the default for keys.
     pub(super) limits: KeyLimits,
     pub(super) bucket: Option<Arc<Bucket>>,
+    /// `true` if it stands for access tokens of one subject with the same rights, each of which ends at a time of its own.
+    pub(super) by_token: bool,
 }
 
 impl Entry {
@@ -74,5 +76,12 @@ impl Slot {
         // Stored after the entry: a reader of the new address also finds the new entry.
         self.place.store(place.cast_mut(), Ordering::Release);
         self.changed.notify_waiters();
+    }
+}
+
+/// Records a time, unless a later one is recorded already. Writes once a second, not for every call.
+pub(super) fn note(seconds: &AtomicU64, now: u64) {
+    if seconds.load(Ordering::Relaxed) < now {
+        seconds.fetch_max(now, Ordering::Relaxed);
     }
 }

@@ -19,7 +19,12 @@ impl Principal {
         let entry = self.slot.entry().ok_or(CredentialError::Revoked)?;
         // If the text was replaced, the holder of the old one counts as somebody else after the grace
         // period.
-        let ends_at = entry.record.end_of(&self.hash, now).map_err(|_| CredentialError::Revoked)?;
+        let ends_at = match entry.by_token {
+            // Tokens with the same rights share an entry, and each ends at its own time.
+            true if self.ends_at.is_some_and(|end| end <= now) => return Err(CredentialError::Expired),
+            true => self.ends_at,
+            false => entry.record.end_of(&self.hash, now).map_err(|_| CredentialError::Revoked)?,
+        };
         match (entry.record.status(now), &entry.account) {
             (KeyStatus::Active, Some(account)) => {
                 let (account, session) = (account.clone(), self.session.clone());
@@ -35,9 +40,15 @@ impl Principal {
         &self.entry.record
     }
 
-    /// Returns the time from which the key is refused, in seconds since 1970; `None` if it does not expire.
+    /// Returns the time from which the key or access token is refused, in seconds since 1970; `None` if it does not
+    /// expire.
     pub fn expires_at(&self) -> Option<u64> {
-        self.entry.record.expires_at
+        if self.entry.by_token { self.ends_at } else { self.entry.record.expires_at }
+    }
+
+    /// Reports whether it was accepted with an access token and has no key.
+    pub fn has_token(&self) -> bool {
+        self.entry.by_token
     }
 
     /// Returns the time from which the presented text is refused, in seconds since 1970: when the key

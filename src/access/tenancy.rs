@@ -63,6 +63,8 @@ pub enum Source {
     File,
     /// It was made over the API.
     Api,
+    /// It is the subject of an access token, and in no list of members.
+    Token,
 }
 
 impl Source {
@@ -72,6 +74,7 @@ impl Source {
             Source::BuiltIn => "built-in",
             Source::File => "file",
             Source::Api => "api",
+            Source::Token => "token",
         }
     }
 }

@@ -84,7 +84,8 @@ fn addresses(config: &Config, doors: &ListenAddresses, url: &str) -> String {
         }
     };
     let api = open(config.http.api_auth, "an owner or admin key");
-    let mcp = open(config.http.mcp.auth, "a key");
+    let tokens = config.http.oidc.is_some();
+    let mcp = open(config.http.mcp.auth, if tokens { "a key or an access token" } else { "a key" });
     let key = config.data_dir.join("owner.key");
     let mut text = format!(
         "mcpvisor {version}\n\

@@ -30,7 +30,7 @@ use tokio::task::JoinHandle;
 use self::banner::ListenAddresses;
 use self::certificate::Watching;
 use self::reload::Reloader;
-use crate::access::KeyRing;
+use crate::access::{KeyRing, SUBJECT_PREFIX};
 use crate::audit;
 use crate::cli::{self, Command, Exit, Program};
 use crate::clock;
@@ -368,7 +368,7 @@ async fn start_gateway(
     // A backup that stands in for the store may lack members.
     if !registry.stands_in() {
         let tenancy = keys.tenancy();
-        secrets.keep_only(|member| tenancy.member(member).is_some());
+        secrets.keep_only(|member| tenancy.member(member).is_some() || member.starts_with(SUBJECT_PREFIX));
     }
     let (supervisor, supervised) =
         Supervisor::start(host.clone(), config.starts).await.map_err(|error| internal(&error))?;

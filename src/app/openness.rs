@@ -26,6 +26,9 @@ pub(super) fn say(http: &Settings, address: IpAddr, socket: Option<&Path>) {
     if http.mcp.auth == ApiAuth::Off {
         tracing::warn!("mcp.auth is \"off\": whoever can connect may use every server at /mcp");
     }
+    if let Some(oidc) = &http.oidc {
+        tracing::info!(issuer = oidc.issuer, "access tokens of this issuer are accepted beside keys");
+    }
     for reason in concerns(http, address, process::is_root()) {
         tracing::warn!("{reason}");
     }
@@ -46,6 +49,11 @@ fn concerns(http: &Settings, address: IpAddr, is_root: bool) -> Vec<&'static str
              api.auth = \"required\" asks for a key then, too (docs/reverse-proxy.md)",
         );
     }
+    if http.oidc.as_ref().is_some_and(|oidc| !oidc.lets_call()) {
+        concerns.push(
+            "no access token may call a tool: set auth.oidc.roles, or auth.oidc.default_role = \"member\"",
+        );
+    }
     if is_root && http.api_auth == ApiAuth::Auto {
         concerns.push(
             "running as root: servers run as root, and programs of root need no key; a user of its own is safer",
@@ -57,6 +65,8 @@ fn concerns(http: &Settings, address: IpAddr, is_root: bool) -> Vec<&'static str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::Role;
+    use crate::oidc::OidcSettings;
 
     #[test]
     fn what_makes_the_door_wider_is_said() {
@@ -67,6 +77,11 @@ mod tests {
         assert_eq!((count(&plain, everywhere, false), count(&plain, here, true)), (1, 1));
         let proxied = Settings { allowed_hosts: vec!["mcp.example".into()], ..Settings::default() };
         assert_eq!(count(&proxied, here, false), 1);
+        let mut oidc = OidcSettings::new("https://id.example".to_owned(), "https://gw.example".to_owned());
+        let told = |oidc: &OidcSettings| Settings { oidc: Some(oidc.clone().into()), ..Settings::default() };
+        assert_eq!(count(&told(&oidc), here, false), 1);
+        oidc.default_role = Role::Member;
+        assert_eq!(count(&told(&oidc), here, false), 0);
         let required = Settings { api_auth: ApiAuth::Required, ..proxied };
         assert_eq!(count(&required, here, true), 0);
     }

@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::groups;
 use super::llm;
+use super::oidc;
 use super::problem::{Position, Problems};
 use super::section::{self, Document, Section, show_duration, texts};
 use super::servers_file::Named;
@@ -62,6 +63,7 @@ pub(super) fn apply(
     mcp(top.section("mcp", problems), config, problems);
     groups::read(top.section("groups", problems), &mut config.groups, problems);
     config.tenancy = tenancy::read(&mut top, problems);
+    config.http.oidc = oidc::read(top.section("auth", problems), &config.tenancy, problems);
     limits(top.section("limits", problems), config, problems);
     usage(top.section("usage", problems), config, problems);
     audit(top.section("audit", problems), config, problems);

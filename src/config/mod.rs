@@ -15,6 +15,7 @@ mod groups;
 mod importing;
 mod json;
 mod llm;
+mod oidc;
 mod problem;
 mod report;
 mod section;

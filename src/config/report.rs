@@ -48,6 +48,10 @@ pub fn describe(config: &Config) -> String {
     }
     line("/api auth", auth(http.api_auth));
     line("/mcp auth", auth(http.mcp.auth));
+    if let Some(oidc) = &http.oidc {
+        line("tokens of", &oidc.issuer);
+        line("tokens for", &oidc.public_url);
+    }
     line("data", &config.data_dir.display().to_string());
     line("config root", &config.config_root.display().to_string());
     line("workers", &config.workers.to_string());
@@ -88,6 +92,12 @@ pub fn warnings(config: &Config, env: &dyn Environment) -> String {
     }
     for text in missing_members(config) {
         out.push_str(&format!("warning: {}\n", one_line(&text)));
+    }
+    if let Some(oidc) = &config.http.oidc
+        && !oidc.lets_call()
+    {
+        let text = "auth.oidc: no access token may call a tool; set auth.oidc.roles, or auth.oidc.default_role = \"member\"";
+        out.push_str(&format!("warning: {text}\n"));
     }
     let mut looks = LookAlikes::default();
     for file in &config.servers {

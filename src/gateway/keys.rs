@@ -257,14 +257,15 @@ impl Gateway {
         }
         let own = self.0.keys.keys(clock::now()).into_iter().map(|key| key.record);
         let own = own.filter(|key| key.member_id == caller.member().id).map(|key| key.id);
+        let own = own.chain(caller.has_token().then(|| caller.key_id().clone()));
         let keys = own.filter(|id| of.keys.as_ref().is_none_or(|asked| asked.contains(id)));
         UsageOf { keys: Some(keys.collect()), ..of }
     }
 
-    /// Returns the names of all keys, by id.
+    /// Returns the names of all keys, and of the subjects of access tokens that are known now, by id.
     pub fn key_names(&self) -> HashMap<Arc<str>, String> {
         let keys = self.0.keys.keys(clock::now()).into_iter();
-        keys.map(|key| (key.record.id, key.record.name)).collect()
+        keys.map(|key| (key.record.id, key.record.name)).chain(self.0.keys.subject_names()).collect()
     }
 
     /// Returns the monthly limit of the plan that a caller's calls count for; `None` for no limit.

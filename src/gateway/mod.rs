@@ -26,6 +26,7 @@ mod servers;
 mod simulation;
 mod standing;
 mod stop;
+mod tokens;
 mod unread;
 mod view;
 
@@ -70,7 +71,7 @@ pub use self::view::{Readiness, ResourceReply, ServerView, ToolCall, ToolReply};
 pub use crate::access::{
     AccessError, Attempts, CredentialError, KeyChange, KeyLimits, KeyRecord, KeyStatus, LimitsChange,
     MAX_CALLS_AT_ONCE, MAX_MONTHLY_REQUESTS, MAX_REQUESTS_PER_SECOND, Maker, Member, NewKey, Pattern,
-    Permissions, Plan, PlanRecord, Principal, RateReading, Role, Tenancy,
+    Permissions, Plan, PlanRecord, Principal, RateReading, Role, Tenancy, TokenGrant, TooManySubjects,
 };
 #[cfg(test)]
 pub(crate) use crate::audit::AuditLine;

@@ -44,7 +44,7 @@ impl Gateway {
         let (book, id, named) = (self.0.secrets.clone(), member.clone(), name.to_owned());
         on_the_disk(move || book.put(&id, &named, &value)).await?;
         // A member that was removed meanwhile leaves nothing behind.
-        if self.0.keys.tenancy().member(&member).is_none() {
+        if !self.has_member(&member) {
             self.forget_members(std::slice::from_ref(&member)).await;
             return Err(registry::Error::MemberNotFound.into());
         }

@@ -11,6 +11,7 @@ mod edge;
 pub(crate) mod fuzz;
 mod mcp;
 mod mcp_cli;
+mod oauth;
 mod plexmcp;
 mod server;
 mod settings;
@@ -173,8 +174,10 @@ pub fn service(settings: Settings, gateway: Gateway, queries: Agent, address: So
 }
 
 /// The dialects of the front.
-const DIALECTS: Dialects =
-    Dialects { mounted: &[&plexmcp::PlexMcp, &mcp_cli::McpCli, &mcp::Mcp], fallback: &admin::Admin };
+const DIALECTS: Dialects = Dialects {
+    mounted: &[&plexmcp::PlexMcp, &mcp_cli::McpCli, &mcp::Mcp, &oauth::OAuth],
+    fallback: &admin::Admin,
+};
 
 /// The only dialect at the address of the operational routes.
 const OPERATIONAL: Dialects = Dialects { mounted: &[], fallback: &admin::Admin };
@@ -200,8 +203,8 @@ fn guard_before(dialects: Dialects, shared: &Shared, bound_to_loopback: bool) ->
 
 /// Builds the router with the routes of these dialects.
 fn router(dialects: Dialects, shared: Shared) -> Router {
-    let router =
-        dialects.all().fold(Router::new(), |router, dialect| router.merge(dialect.routes().into_router()));
+    let served = dialects.all().filter(|dialect| dialect.is_served(&shared.settings));
+    let router = served.fold(Router::new(), |router, dialect| router.merge(dialect.routes().into_router()));
     router.method_not_allowed_fallback(wrong_method).fallback(unknown_route).with_state(shared)
 }
 

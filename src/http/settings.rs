@@ -3,11 +3,13 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::core::streams::StreamLimits;
 use super::server::places::{Places, share_of};
 use super::server::tls::TlsFiles;
+use crate::oidc::OidcSettings;
 use crate::text::{from_hex, hex};
 
 /// Access rule of `/api`, which can define programs to run (`docs/http-api.md`, M1.1).
@@ -113,6 +115,8 @@ pub struct Settings {
     pub api_auth: ApiAuth,
     /// Settings of `/mcp`.
     pub mcp: McpSettings,
+    /// Authorization server whose access tokens are accepted beside keys; `None` for none.
+    pub oidc: Option<Arc<OidcSettings>>,
     /// Names that clients may put in `Host` beside the ones that are always accepted: `name`
     /// for any port, `name:port` for one, `*` for all (which gives up the protection against
     /// DNS rebinding).
@@ -157,6 +161,7 @@ impl Default for Settings {
             tls: None,
             api_auth: ApiAuth::Auto,
             mcp: McpSettings::default(),
+            oidc: None,
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             body_limit: 1024 * 1024,

@@ -15,7 +15,7 @@ use super::aggregates::Grant;
 use super::calendar::{day_of, first_of_month, next_month, start_of_day};
 use super::error::{Error, QuotaOf};
 use super::writer::UsageHandle;
-use crate::access::{KeyRing, Plan, Principal};
+use crate::access::{KeyRing, MAX_SUBJECTS, Plan, Principal};
 use crate::clock;
 
 /// Id of the organization among the quota holders. A member's holder has the member's id; an id with a slash is no
@@ -26,6 +26,9 @@ const KEYS: &str = "key/";
 
 /// Number of holders from which those of keys that no longer exist are looked for.
 const MANY: usize = 1_024;
+
+/// Number of holders from which those of members that no longer exist are looked for: more than there can be at once.
+const MANY_MEMBERS: usize = 2 * MAX_SUBJECTS;
 
 /// State of a monthly quota. Pure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -264,6 +267,10 @@ impl Quotas {
         if let Some(holder) = self.members.get(id) {
             return holder.clone();
         }
+        if self.members.len() >= MANY_MEMBERS {
+            // Subjects of access tokens come and go; what was granted to them stays stored.
+            self.members.retain(|id, _| self.ring.has_member(id));
+        }
         // A member that is named like the organization is not the organization.
         let kept = if **id == *ORGANIZATION { [MEMBERS, id].concat().into() } else { id.clone() };
         self.members.entry(id.clone()).or_insert_with(|| Arc::new(QuotaPool::new(kept))).clone()
@@ -282,7 +289,8 @@ impl Quotas {
 
     /// Drops keys that no longer exist from memory; what was granted to them stays stored.
     fn forget(&self) {
-        let ids: HashSet<Arc<str>> = self.ring.keys(0).into_iter().map(|key| key.record.id).collect();
+        let mut ids: HashSet<Arc<str>> = self.ring.keys(0).into_iter().map(|key| key.record.id).collect();
+        ids.extend(self.ring.subject_names().into_iter().map(|(id, _)| id));
         self.keys.retain(|id, _| ids.contains(id));
         self.most_keys.store((2 * self.keys.len()).max(MANY), Ordering::Relaxed);
     }

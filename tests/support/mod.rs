@@ -9,6 +9,7 @@ pub(crate) mod elsewhere;
 pub(crate) mod fake;
 pub(crate) mod gateway;
 pub(crate) mod http;
+pub(crate) mod issuer;
 pub(crate) mod llm;
 pub(crate) mod load;
 pub(crate) mod mcp;

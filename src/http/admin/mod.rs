@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
-use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
@@ -11,12 +11,13 @@ use serde_json::{Value, json};
 
 use super::core::auth::{AuthError, admit_to_metrics};
 use super::core::dialect::{Answering, Dialect};
-use super::core::query;
-use super::core::rejection::{EdgeRejection, TOO_MANY_ACTS, TWO_ENDS, UNKNOWN_CODING, foreign_host};
+use super::core::plain::{self, answer, error, refused_query, reject};
+use super::core::rejection::EdgeRejection;
 use super::core::routes::{Access, Routes};
 use super::core::shared::Shared;
 use super::core::timestamp::retry_seconds;
 use crate::gateway::Error;
+use crate::oidc::TokenError;
 
 /// Content type of the Prometheus text format.
 const METRICS_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -51,9 +52,7 @@ impl Dialect for Admin {
 
     /// Answers that there is no room for the answer, the one error that the edge meets on these paths.
     fn failure(&self, failed: Error) -> Response {
-        let mut response = error(StatusCode::SERVICE_UNAVAILABLE, &failed.to_string());
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        response
+        plain::failure(&failed)
     }
 }
 
@@ -73,13 +72,6 @@ impl FromRequestParts<Shared> for KnownRequest {
     async fn from_request_parts(parts: &mut Parts, _: &Shared) -> Result<KnownRequest, Response> {
         refused_query(parts).map_or(Ok(KnownRequest), Err)
     }
-}
-
-/// Returns the refusal of a query that the route does not know, or `None` if the query is acceptable.
-fn refused_query(parts: &Parts) -> Option<Response> {
-    let problems = query::of(parts).err()?;
-    let sentence = problems.into_iter().next().map(|problem| problem.sentence).unwrap_or_default();
-    Some(error(StatusCode::BAD_REQUEST, &sentence))
 }
 
 /// Answers that the process serves.
@@ -124,14 +116,26 @@ async fn metrics(State(shared): State<Shared>, request: Request) -> Response {
 
 fn refuse(denied: &AuthError) -> Response {
     match denied {
-        AuthError::Missing | AuthError::Unproven { .. } | AuthError::Refused { .. } => {
+        AuthError::Missing
+        | AuthError::Unproven { .. }
+        | AuthError::Refused { .. }
+        | AuthError::Unverified
+        | AuthError::Token { .. } => {
             let mut body = json!({"error": "Authentication required"});
-            if let AuthError::Unproven { why } = denied {
-                body["reason"] = Value::from(*why);
+            match denied {
+                AuthError::Unproven { why } => body["reason"] = Value::from(*why),
+                AuthError::Token { why } => body["reason"] = Value::from(why.text()),
+                _ => {}
             }
             let mut response = answer(StatusCode::UNAUTHORIZED, &body);
             response.headers_mut().insert(WWW_AUTHENTICATE, denied.challenge());
             response.extensions_mut().insert(denied.failed_login());
+            response
+        }
+        AuthError::ScopeMissing => error(StatusCode::FORBIDDEN, TokenError::Scope.text()),
+        AuthError::Unverifiable { why, retry_after } => {
+            let mut response = error(StatusCode::SERVICE_UNAVAILABLE, why);
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_seconds(*retry_after)));
             response
         }
         AuthError::RoleTooLow => error(StatusCode::FORBIDDEN, "A key that may use all servers is required"),
@@ -141,45 +145,4 @@ fn refuse(denied: &AuthError) -> Response {
             response
         }
     }
-}
-
-fn reject(rejection: EdgeRejection<'_>) -> Response {
-    match rejection {
-        EdgeRejection::AmbiguousFraming => {
-            let mut response = error(StatusCode::BAD_REQUEST, TWO_ENDS);
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            response
-        }
-        EdgeRejection::UnknownCoding => error(StatusCode::NOT_IMPLEMENTED, UNKNOWN_CODING),
-        EdgeRejection::BadHost => {
-            error(StatusCode::BAD_REQUEST, "The request must have exactly one valid Host header")
-        }
-        EdgeRejection::ForeignHost { host } => error(StatusCode::FORBIDDEN, &foreign_host(host)),
-        EdgeRejection::ForeignOrigin => {
-            error(StatusCode::FORBIDDEN, "The Origin header names an origin that is not allowed")
-        }
-        EdgeRejection::TooManyActs => {
-            let mut response = error(StatusCode::SERVICE_UNAVAILABLE, TOO_MANY_ACTS);
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-            response
-        }
-        EdgeRejection::Internal { request_id, cause } => {
-            let mut body = json!({"error": "An unexpected error occurred", "request_id": request_id});
-            if let Some(cause) = cause {
-                body["cause"] = Value::from(cause);
-            }
-            answer(StatusCode::INTERNAL_SERVER_ERROR, &body)
-        }
-    }
-}
-
-fn error(status: StatusCode, text: &str) -> Response {
-    answer(status, &json!({"error": text}))
-}
-
-fn answer(status: StatusCode, body: &Value) -> Response {
-    let mut response = Response::new(Body::from(body.to_string()));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
 }

@@ -1,86 +1,30 @@
 //! Credentials: how they are read from a request, and which ones a request needs.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName};
 
 use crate::clock;
-use crate::gateway::{CredentialError, Gateway, Principal};
+use crate::gateway::{CredentialError, Principal};
 use crate::http::core::context::RequestContext;
 use crate::http::core::shared::Shared;
 use crate::http::settings::ApiAuth;
+use crate::oidc::{TokenError, TokenVerifier, is_for, is_jwt};
 use crate::process::Holder;
+use crate::unix_time;
+
+pub(in crate::http) use crate::http::core::auth_error::{AuthError, FailedLogin};
 
 /// `X-API-Key`, one of the three ways to send a key (`docs/http-api.md`, G5.1).
 static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// Reasons to refuse a request its access.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::http) enum AuthError {
-    /// No credential was sent.
-    Missing,
-    /// No credential was sent where the daemon's own user needs none, and the client is not provably that user.
-    Unproven {
-        /// Reason against it, in words that follow "a key is needed:".
-        why: &'static str,
-    },
-    /// The credential is not a key of ours, or cannot be read as one.
-    Refused {
-        /// Reason why the key does not count.
-        refused: CredentialError,
-        /// The beginning of the credential, for the log; never enough to use.
-        prefix: String,
-    },
-    /// The key is good but its role may not do this.
-    RoleTooLow,
-    /// Too many requests of one member, or too many bad credentials from one address.
-    TooMany {
-        /// Time to wait before the next attempt.
-        retry_after: Duration,
-    },
-}
-
-/// Mark on a 401 for the guard, which logs it together with the peer.
-#[derive(Debug, Clone)]
-pub(in crate::http) struct FailedLogin {
-    /// The beginning of the credential; empty if there was none.
-    pub(in crate::http) prefix: String,
-    /// Reason against letting the request in without a credential, if it had none and might have needed none.
-    pub(in crate::http) why: Option<&'static str>,
-}
-
-impl AuthError {
-    /// Returns the refusal of a key that was good when the request came and has ended since.
-    pub(in crate::http) fn ended(refused: CredentialError) -> AuthError {
-        AuthError::Refused { refused, prefix: String::new() }
-    }
-
-    /// Returns the challenge of a 401 (RFC 9110, section 15.5.2; RFC 6750, section 3).
-    pub(in crate::http) fn challenge(&self) -> HeaderValue {
-        match self {
-            AuthError::Missing | AuthError::Unproven { .. } => {
-                HeaderValue::from_static("Bearer realm=\"mcp\"")
-            }
-            AuthError::Refused { .. } | AuthError::RoleTooLow | AuthError::TooMany { .. } => {
-                HeaderValue::from_static("Bearer realm=\"mcp\", error=\"invalid_token\"")
-            }
-        }
-    }
-
-    /// Returns the note for the log.
-    pub(in crate::http) fn failed_login(&self) -> FailedLogin {
-        match self {
-            AuthError::Refused { prefix, .. } => FailedLogin { prefix: prefix.clone(), why: None },
-            AuthError::Unproven { why } => FailedLogin { prefix: String::new(), why: Some(why) },
-            AuthError::Missing | AuthError::RoleTooLow | AuthError::TooMany { .. } => {
-                FailedLogin { prefix: String::new(), why: None }
-            }
-        }
-    }
-}
+/// Time to wait after there was no room for another subject of access tokens: until some have ended.
+const ROOM_PAUSE: Duration = Duration::from_secs(60);
 
 /// Finds a key in a request and reports its rate, and does nothing between: for the bench. Returns the length of
 /// the key that was found.
@@ -121,16 +65,33 @@ async fn prove_nearness(context: &RequestContext) -> Result<(), AuthError> {
     }
 }
 
-/// Authenticates a request: the one way in for everybody who needs a key. Returns the caller and takes the
-/// request from the member's rate limit.
-pub(in crate::http) fn identify<'a>(
+/// Authenticates a request to this path: the one way in for everybody who needs a key or an access token. Returns the
+/// caller and takes the request from the member's rate limit.
+pub(in crate::http) async fn identify<'a>(
     shared: &Shared,
     context: &'a RequestContext,
+    path: &str,
+    headers: &HeaderMap,
+) -> Result<&'a Principal, AuthError> {
+    match identify_now(shared, context, path, headers) {
+        Err(AuthError::Unverified) => {
+            verify(shared, context, path, headers).await;
+            identify_now(shared, context, path, headers)
+        }
+        known => known,
+    }
+}
+
+/// The same without waiting: an access token that was not verified yet is [`AuthError::Unverified`].
+pub(in crate::http) fn identify_now<'a>(
+    shared: &Shared,
+    context: &'a RequestContext,
+    path: &str,
     headers: &HeaderMap,
 ) -> Result<&'a Principal, AuthError> {
     let now = clock::wall_clock();
-    let principal =
-        authenticate(&shared.gateway, headers, now).map_err(|denied| shared.failed(context, denied))?;
+    let principal = authenticate(shared, context, headers, now)
+        .map_err(|denied| shared.failed(context, denied).challenging(shared, context, path))?;
     let reading = principal.take_request();
     let principal = context.told(principal, reading, now);
     match reading.and_then(|reading| reading.refused) {
@@ -139,15 +100,82 @@ pub(in crate::http) fn identify<'a>(
     }
 }
 
-fn authenticate(gateway: &Gateway, headers: &HeaderMap, now: SystemTime) -> Result<Principal, AuthError> {
-    match credential(headers) {
-        Credential::None => Err(AuthError::Missing),
+fn authenticate(
+    shared: &Shared,
+    context: &RequestContext,
+    headers: &HeaderMap,
+    now: SystemTime,
+) -> Result<Principal, AuthError> {
+    let token = match credential(headers) {
+        Credential::None => return Err(AuthError::Missing),
         Credential::Unusable => {
-            Err(AuthError::Refused { refused: CredentialError::Unknown, prefix: String::new() })
+            return Err(AuthError::Refused { refused: CredentialError::Unknown, prefix: String::new() });
         }
-        Credential::Token(token) => gateway
-            .authenticate(token, now)
-            .map_err(|refused| AuthError::Refused { refused, prefix: shown_prefix(token) }),
+        Credential::Token(token) => token,
+    };
+    match shared.gateway.authenticate(token, now) {
+        Ok(principal) => Ok(principal),
+        // Keys come first, so that a call with one costs what it costs where no tokens are accepted.
+        Err(CredentialError::Unknown) if shared.tokens.is_some() && is_jwt(token) => {
+            context.token().cloned().unwrap_or(Err(AuthError::Unverified))
+        }
+        Err(refused) => Err(AuthError::Refused { refused, prefix: shown_prefix(token) }),
+    }
+}
+
+/// Verifies the access token of a request to this path, and keeps the outcome for those who ask who is calling. In a box,
+/// so that requests with keys do not carry its state.
+pub(in crate::http) fn verify<'a>(
+    shared: &'a Shared,
+    context: &'a RequestContext,
+    path: &'a str,
+    headers: &'a HeaderMap,
+) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+    Box::pin(async move {
+        if let (Some(tokens), Credential::Token(token)) = (&shared.tokens, credential(headers)) {
+            let outcome = principal_of(shared, tokens, token, path).await;
+            if outcome.is_ok() {
+                // Should the token end before the answer.
+                let ended = AuthError::Token { why: TokenError::Expired };
+                context.keep_challenge(ended.challenge_at(tokens.settings(), path));
+            }
+            context.keep_token(outcome);
+        }
+    })
+}
+
+async fn principal_of(
+    shared: &Shared,
+    tokens: &TokenVerifier,
+    token: &str,
+    path: &str,
+) -> Result<Principal, AuthError> {
+    let now = clock::wall_clock();
+    let settings = tokens.settings();
+    let verified = tokens.verify(token, clock::not_before(unix_time::seconds(now))).await;
+    let verified = verified.map_err(|why| match why {
+        TokenError::Unavailable { retry_after } => {
+            AuthError::Unverifiable { why: why.to_string(), retry_after }
+        }
+        why => AuthError::Token { why },
+    })?;
+    if !is_for(settings, &verified.audience, path) {
+        return Err(AuthError::Token { why: TokenError::Audience });
+    }
+    if !verified.has_scopes {
+        return Err(AuthError::ScopeMissing);
+    }
+    let admitted = shared.gateway.admit_token(&verified.grant, (&settings.issuer, &verified.subject), now);
+    admitted.map_err(|full| AuthError::Unverifiable { why: full.to_string(), retry_after: ROOM_PAUSE })
+}
+
+impl AuthError {
+    /// Has the answer to a request to this path tell where access tokens come from, if any are accepted.
+    fn challenging(self, shared: &Shared, context: &RequestContext, path: &str) -> AuthError {
+        if let Some(tokens) = &shared.tokens {
+            context.keep_challenge(self.challenge_at(tokens.settings(), path));
+        }
+        self
     }
 }
 
@@ -155,8 +183,13 @@ impl Shared {
     /// Counts a bad credential. An address that has sent too many is no longer told why one is bad; a good one is
     /// accepted all the same, so that nobody can shut others out behind one address.
     fn failed(&self, context: &RequestContext, denied: AuthError) -> AuthError {
-        // The holder of a key that has ended is no stranger, and is to hear what became of it.
-        if !matches!(denied, AuthError::Refused { refused: CredentialError::Unknown, .. }) {
+        // The holder of a key or token that has ended is no stranger, and is to hear what became of it.
+        let is_strange = match &denied {
+            AuthError::Refused { refused, .. } => *refused == CredentialError::Unknown,
+            AuthError::Token { why } => why.is_forged(),
+            _ => false,
+        };
+        if !is_strange {
             return denied;
         }
         let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -171,11 +204,13 @@ impl Shared {
 /// that is sent is used or refused, whoever sends it: a key that does not count makes nobody somebody else.
 pub(in crate::http) async fn admit_to_api(shared: &Shared, parts: &Parts) -> Result<Principal, AuthError> {
     let context = request_context(parts)?;
+    let path = parts.uri.path();
     let keyless = match (shared.settings.api_auth, credential(&parts.headers)) {
         (ApiAuth::Off, Credential::None) => Some(shared.gateway.anybody()),
         (ApiAuth::Off, _) if is_for_a_proxy(&parts.headers) => Some(shared.gateway.anybody()),
         (ApiAuth::Auto, Credential::None) => {
-            prove_nearness(context).await?;
+            let proved = prove_nearness(context).await;
+            proved.map_err(|denied| denied.challenging(shared, context, path))?;
             Some(shared.gateway.local_operator())
         }
         _ => None,
@@ -184,32 +219,38 @@ pub(in crate::http) async fn admit_to_api(shared: &Shared, parts: &Parts) -> Res
         context.told(caller.clone(), None, SystemTime::UNIX_EPOCH);
         return Ok(caller);
     }
-    let principal = identify(shared, context, &parts.headers)?;
+    let principal = identify(shared, context, path, &parts.headers).await?;
     match principal.role().may_administer() && principal.permissions().are_unlimited() {
         true => Ok(principal.clone()),
         false => Err(AuthError::RoleTooLow),
     }
 }
 
-/// Admits an MCP client: the daemon's own user as `mcp.auth` says, or the holder of a key that may call tools. Takes nothing
-/// from the rate limits; see [`take_request`].
+/// Admits an MCP client to this path: the daemon's own user as `mcp.auth` says, or the holder of a key or an access token
+/// that may call tools. Takes nothing from the rate limits; see [`take_request`].
 pub(in crate::http) async fn admit_client(
     shared: &Shared,
     context: &RequestContext,
+    path: &str,
     headers: &HeaderMap,
 ) -> Result<Principal, AuthError> {
     match (shared.settings.mcp.auth, credential(headers)) {
         (ApiAuth::Off, Credential::None) => return Ok(shared.gateway.anybody()),
         (ApiAuth::Off, _) if is_for_a_proxy(headers) => return Ok(shared.gateway.anybody()),
         (ApiAuth::Auto, Credential::None) => {
-            prove_nearness(context).await?;
+            let proved = prove_nearness(context).await;
+            proved.map_err(|denied| denied.challenging(shared, context, path))?;
             return Ok(shared.gateway.local_operator());
         }
         _ => {}
     }
-    let now = clock::wall_clock();
+    let mut known = authenticate(shared, context, headers, clock::wall_clock());
+    if matches!(known, Err(AuthError::Unverified)) {
+        verify(shared, context, path, headers).await;
+        known = authenticate(shared, context, headers, clock::wall_clock());
+    }
     let principal =
-        authenticate(&shared.gateway, headers, now).map_err(|denied| shared.failed(context, denied))?;
+        known.map_err(|denied| shared.failed(context, denied).challenging(shared, context, path))?;
     match principal.role().may_invoke() {
         true => Ok(principal),
         false => Err(AuthError::RoleTooLow),
@@ -234,10 +275,12 @@ pub(in crate::http) fn take_request(
 /// with every key that may use all servers.
 pub(in crate::http) async fn admit_to_metrics(shared: &Shared, parts: &Parts) -> Result<(), AuthError> {
     let context = request_context(parts)?;
+    let path = parts.uri.path();
     if credential(&parts.headers) == Credential::None {
-        return prove_nearness(context).await;
+        let proved = prove_nearness(context).await;
+        return proved.map_err(|denied| denied.challenging(shared, context, path));
     }
-    match identify(shared, context, &parts.headers)?.permissions().allow_all_mcps() {
+    match identify(shared, context, path, &parts.headers).await?.permissions().allow_all_mcps() {
         true => Ok(()),
         false => Err(AuthError::RoleTooLow),
     }
@@ -319,6 +362,7 @@ fn shown_prefix(token: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::http::HeaderValue;
 
     fn headers(given: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut map = HeaderMap::new();
@@ -367,12 +411,5 @@ mod tests {
     fn the_log_never_sees_enough_of_a_key() {
         assert_eq!(shown_prefix("pk_live_0123456789012345678901234567890123456789abc"), "pk_live_012");
         assert_eq!(shown_prefix("short"), "s");
-    }
-
-    #[test]
-    fn the_challenge_names_an_error_only_when_something_was_sent() {
-        assert_eq!(AuthError::Missing.challenge(), "Bearer realm=\"mcp\"");
-        let refused = AuthError::Refused { refused: CredentialError::Unknown, prefix: String::new() };
-        assert_eq!(refused.challenge(), "Bearer realm=\"mcp\", error=\"invalid_token\"");
     }
 }

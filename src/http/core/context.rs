@@ -5,10 +5,13 @@ mod record;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
+use axum::http::header::WWW_AUTHENTICATE;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::response::Response;
 
 use self::record::Record;
 pub(in crate::http) use self::record::Unnamed;
+use super::auth_error::{AuthError, Challenge};
 use super::timestamp::retry_seconds;
 use crate::gateway::{Principal, RateReading};
 use crate::http::server::peer::Peer;
@@ -29,6 +32,10 @@ pub(in crate::http) struct RequestContext {
     pub(in crate::http) claims_nearness: bool,
     /// Caller and rate, set once the caller is known.
     known: OnceLock<Known>,
+    /// Outcome of verifying the access token of the request, once there is one.
+    token: OnceLock<Box<Result<Principal, AuthError>>>,
+    /// Challenge of a refusal, which tells where access tokens come from.
+    challenge: OnceLock<Box<Challenge>>,
     /// Entries for the audit log that the handlers collect.
     record: Record,
 }
@@ -44,7 +51,14 @@ struct Known {
 
 impl RequestContext {
     pub(in crate::http) fn new(peer: Arc<Peer>, claims_nearness: bool) -> Arc<RequestContext> {
-        Arc::new(RequestContext { peer, claims_nearness, known: OnceLock::new(), record: Record::default() })
+        Arc::new(RequestContext {
+            peer,
+            claims_nearness,
+            known: OnceLock::new(),
+            token: OnceLock::new(),
+            challenge: OnceLock::new(),
+            record: Record::default(),
+        })
     }
 
     /// Returns the caller, or `None` while it is not known.
@@ -64,6 +78,32 @@ impl RequestContext {
             (reading, retry_seconds(full_at))
         });
         &self.known.get_or_init(|| Known { caller, rate }).caller
+    }
+
+    /// Returns the outcome of verifying the access token; `None` if nobody has.
+    pub(super) fn token(&self) -> Option<&Result<Principal, AuthError>> {
+        self.token.get().map(|outcome| &**outcome)
+    }
+
+    /// Keeps the outcome of verifying the access token.
+    pub(super) fn keep_token(&self, outcome: Result<Principal, AuthError>) {
+        let _ = self.token.set(Box::new(outcome));
+    }
+
+    /// Keeps the challenge that an answer of its status is to have.
+    pub(super) fn keep_challenge(&self, challenge: Option<Challenge>) {
+        if let Some(challenge) = challenge {
+            let _ = self.challenge.set(Box::new(challenge));
+        }
+    }
+
+    /// Puts the challenge on an answer of its status.
+    pub(in crate::http) fn put_challenge_on(&self, response: &mut Response) {
+        if let Some(challenge) = self.challenge.get()
+            && challenge.status == response.status()
+        {
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge.value.clone());
+        }
     }
 
     /// Adds the three headers of an answer to a caller whose requests are limited (`docs/http-api.md`, P3.3).

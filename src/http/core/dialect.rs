@@ -15,6 +15,7 @@ use super::rejection::EdgeRejection;
 use super::routes::{Route, Routes};
 use super::shared::Shared;
 use crate::gateway::Error;
+use crate::http::settings::Settings;
 
 /// Answer that is being made.
 pub(in crate::http) type Answering<'a> = Pin<Box<dyn Future<Output = Response> + Send + 'a>>;
@@ -26,6 +27,11 @@ pub(in crate::http) trait Dialect: Send + Sync {
 
     /// Returns the routes, in the order of the documents.
     fn routes(&self) -> Routes;
+
+    /// Reports whether the routes are there with these settings.
+    fn is_served(&self, _: &Settings) -> bool {
+        true
+    }
 
     /// Reports whether a caller that is provably the daemon's own user may do without a key.
     fn trusts_nearness(&self) -> bool;

@@ -2,12 +2,14 @@
 //! times, streams, and what a request leaves in the audit.
 
 pub(in crate::http) mod auth;
+pub(in crate::http) mod auth_error;
 pub(in crate::http) mod body;
 pub(in crate::http) mod context;
 pub(in crate::http) mod dialect;
 pub(in crate::http) mod events;
 pub(in crate::http) mod openapi;
 pub(in crate::http) mod owed;
+pub(in crate::http) mod plain;
 pub(in crate::http) mod query;
 pub(in crate::http) mod rejection;
 pub(in crate::http) mod response_meta;

@@ -12,6 +12,7 @@ use super::body::{self, BodyError};
 use super::streams::{StreamNames, Streams};
 use crate::gateway::{Attempts, Gateway};
 use crate::http::settings::Settings;
+use crate::oidc::TokenVerifier;
 use crate::query::Agent;
 
 /// Words of the refusal of a further stream.
@@ -31,6 +32,8 @@ pub(in crate::http) struct AppState {
     /// Answerer of the questions of `/api/query`.
     pub(in crate::http) queries: Agent,
     pub(in crate::http) settings: Settings,
+    /// Verifier of access tokens; `None` if none are accepted.
+    pub(in crate::http) tokens: Option<TokenVerifier>,
     /// Counts of the open streams.
     pub(in crate::http) streams: Arc<Streams>,
     /// What the one dialect that keeps something between requests keeps; made when it is first asked for.
@@ -44,7 +47,8 @@ impl Shared {
     pub(in crate::http) fn new(gateway: Gateway, queries: Agent, settings: Settings) -> Shared {
         let streams = Arc::new(Streams::new(settings.stream_limits(), STREAMS));
         let (kept, attempts) = (OnceLock::new(), Mutex::default());
-        Shared(Arc::new(AppState { gateway, queries, settings, streams, kept, attempts }))
+        let tokens = settings.oidc.clone().map(TokenVerifier::new);
+        Shared(Arc::new(AppState { gateway, queries, settings, tokens, streams, kept, attempts }))
     }
 
     /// Returns what a dialect keeps between requests. There is room for that of one dialect.

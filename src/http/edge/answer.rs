@@ -276,6 +276,9 @@ impl RequestMeta {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
         }
+        if let Some(context) = &self.context {
+            context.put_challenge_on(&mut response);
+        }
         let headers = response.headers_mut();
         self.cross_origin.allow_on(headers);
         if let Some(context) = &self.context {

@@ -17,6 +17,7 @@ use crate::http::core::body::{BodyError, CODED};
 use crate::http::core::rejection::{EdgeRejection, TOO_MANY_ACTS, TWO_ENDS, UNKNOWN_CODING, foreign_host};
 use crate::http::core::response_meta::{POOL_PAUSE, ResponseMeta};
 use crate::jsonrpc::{RpcError, push_string};
+use crate::oidc::TokenError;
 
 /// Text that is not JSON (JSON-RPC 2.0, section 5.1).
 pub(super) const PARSE_ERROR: i64 = -32700;
@@ -166,6 +167,12 @@ impl From<AuthError> for Fault {
             }
             AuthError::Refused { refused, .. } => {
                 Fault::http(StatusCode::UNAUTHORIZED, format!("The API key is not valid: {}", ended(refused)))
+            }
+            AuthError::Unverified => Fault::http(StatusCode::UNAUTHORIZED, "The access token is not valid"),
+            AuthError::Token { why } => Fault::http(StatusCode::UNAUTHORIZED, why.text()),
+            AuthError::ScopeMissing => return Fault::http(StatusCode::FORBIDDEN, TokenError::Scope.text()),
+            AuthError::Unverifiable { why, retry_after } => {
+                return Fault::http(StatusCode::SERVICE_UNAVAILABLE, why.clone()).retry(Some(*retry_after));
             }
             AuthError::RoleTooLow => {
                 return Fault::http(StatusCode::FORBIDDEN, "This key's role may not use MCP servers");

@@ -31,7 +31,7 @@ use axum::body::HttpBody;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::Response;
 use axum::routing::{delete, get, post};
 use bytes::Bytes;
@@ -195,7 +195,8 @@ async fn answer<B>(
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
-    let caller = match admit_client(&shared, &context, request.headers()).await {
+    let path = request.uri().path();
+    let caller = match admit_client(&shared, &context, path, request.headers()).await {
         Ok(caller) => caller,
         Err(denied) => return Fault::from(denied).into_response(None),
     };
@@ -373,13 +374,14 @@ async fn streamed(
     State(shared): State<Shared>,
     server: Result<Option<Path<String>>, PathRejection>,
     method: Method,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Response {
     // The router answers HEAD by the handler of GET. It would take the stream from whoever reads it, and read nothing.
     if method == Method::HEAD {
         return Fault::http(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed").into_response(None);
     }
-    in_session(&shared, &context, named(server), &headers, StatusCode::METHOD_NOT_ALLOWED, |visit| {
+    in_session(&shared, &context, named(server), (&uri, &headers), StatusCode::METHOD_NOT_ALLOWED, |visit| {
         let session = visit.session()?;
         visit.stream(&session)
     })
@@ -390,9 +392,10 @@ async fn ended(
     Extension(context): Extension<Arc<RequestContext>>,
     State(shared): State<Shared>,
     server: Result<Option<Path<String>>, PathRejection>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    in_session(&shared, &context, named(server), &headers, StatusCode::BAD_REQUEST, |visit| {
+    in_session(&shared, &context, named(server), (&uri, &headers), StatusCode::BAD_REQUEST, |visit| {
         let session = visit.session()?;
         visit.state.sessions.close(&session);
         let mut response = Response::default();
@@ -407,11 +410,11 @@ async fn in_session(
     shared: &Shared,
     context: &RequestContext,
     server: Named,
-    headers: &HeaderMap,
+    (uri, headers): (&Uri, &HeaderMap),
     without: StatusCode,
     act: impl FnOnce(&LegacyCall<'_>) -> Result<Response, Fault>,
 ) -> Response {
-    let caller = match admit_client(shared, context, headers).await {
+    let caller = match admit_client(shared, context, uri.path(), headers).await {
         Ok(caller) => caller,
         Err(denied) => return Fault::from(denied).into_response(None),
     };

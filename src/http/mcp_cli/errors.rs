@@ -17,6 +17,7 @@ use crate::http::core::auth::AuthError;
 use crate::http::core::body::{BodyError, CODED};
 use crate::http::core::rejection::{EdgeRejection, TOO_MANY_ACTS, TWO_ENDS, UNKNOWN_CODING, foreign_host};
 use crate::http::core::response_meta::{POOL_PAUSE, ResponseMeta, STORE_PAUSE};
+use crate::oidc::TokenError;
 use crate::query::{ModelError, QueryError};
 
 /// An answer of `/api` that is not a success. Boxed, so that a handler's success is not as large as its rare
@@ -315,14 +316,22 @@ fn unavailable(text: String) -> ApiError {
 impl From<AuthError> for ApiError {
     fn from(denied: AuthError) -> ApiError {
         match denied {
-            AuthError::Missing | AuthError::Unproven { .. } | AuthError::Refused { .. } => {
+            AuthError::Missing
+            | AuthError::Unproven { .. }
+            | AuthError::Refused { .. }
+            | AuthError::Unverified
+            | AuthError::Token { .. } => {
                 let mut failure = ApiError::new(StatusCode::UNAUTHORIZED, "Authentication required");
-                if let AuthError::Unproven { why } = denied {
-                    failure.0.reason = Some(why);
-                }
+                failure.0.reason = match denied {
+                    AuthError::Unproven { why } => Some(why),
+                    AuthError::Token { why } => Some(why.text()),
+                    _ => None,
+                };
                 failure.0.manner.denied = Some(denied);
                 failure
             }
+            AuthError::ScopeMissing => ApiError::new(StatusCode::FORBIDDEN, TokenError::Scope.text()),
+            AuthError::Unverifiable { why, retry_after } => unavailable(why).retry(Some(retry_after)),
             AuthError::RoleTooLow => {
                 ApiError::new(StatusCode::FORBIDDEN, "An owner or admin key without limits is required")
             }

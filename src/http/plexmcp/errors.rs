@@ -20,6 +20,7 @@ use crate::http::core::query;
 use crate::http::core::rejection::{EdgeRejection, TOO_MANY_ACTS, TWO_ENDS, UNKNOWN_CODING, foreign_host};
 use crate::http::core::response_meta::ResponseMeta;
 use crate::http::core::streams::TooManyStreams;
+use crate::oidc::TokenError;
 #[cfg(test)]
 use {super::openapi::details::ErrorDetails, crate::http::core::openapi::False};
 
@@ -174,6 +175,15 @@ impl From<AuthError> for ApiError {
             }
             AuthError::Refused { refused: CredentialError::Revoked, .. } => {
                 denied_with("revoked_key", "API key has been revoked", denied)
+            }
+            AuthError::Unverified => denied_with("unauthorized", "Invalid or missing API key", denied),
+            AuthError::Token { why } => denied_with("unauthorized", why.text(), denied),
+            AuthError::ScopeMissing => {
+                ApiError::new(StatusCode::FORBIDDEN, "forbidden", TokenError::Scope.text())
+            }
+            AuthError::Unverifiable { why, retry_after } => {
+                ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", &why)
+                    .retry(Some(retry_after))
             }
             AuthError::RoleTooLow => {
                 ApiError::new(StatusCode::FORBIDDEN, "forbidden", "Your role does not allow this action")

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::errors::{ApiError, bad_query};
-use super::{RequestContext, Shared, bodies, invoker, payloads};
-use crate::http::core::auth::AuthError;
+use super::{RequestContext, Shared, bodies, may_call_tools, payloads};
+use crate::http::core::auth::{AuthError, identify_now, verify};
 use crate::http::core::dialect::{Answering, FastPath};
 use crate::http::core::query;
 use crate::http::core::trace::{add_trace, trace_members};
@@ -42,8 +42,10 @@ fn answer<B>(
 where
     B: HttpBody<Data = Bytes> + Unpin + Send + 'static,
 {
-    if let Err(refused) = check_head(&shared, &context, &request) {
-        return Box::pin(std::future::ready(refused.into_response()));
+    match check_head(&shared, &context, &request) {
+        Ok(()) => {}
+        Err(Refused::Unverified) => return Box::pin(answer_verified(shared, context, request)),
+        Err(Refused::With(refused)) => return Box::pin(std::future::ready(refused.into_response())),
     }
     let trace = trace_members(request.headers());
     let mut body = shared.body(request);
@@ -57,15 +59,45 @@ where
     })
 }
 
+/// Verifies the access token of a request, and then answers it.
+async fn answer_verified<B>(
+    shared: Shared,
+    context: Arc<RequestContext>,
+    request: axum::http::Request<B>,
+) -> Response
+where
+    B: HttpBody<Data = Bytes> + Unpin + Send + 'static,
+{
+    verify(&shared, &context, request.uri().path(), request.headers()).await;
+    answer(shared, context, request).await
+}
+
+/// Reason that a request is not read on.
+enum Refused {
+    /// It has an access token that was not verified yet.
+    Unverified,
+    With(ApiError),
+}
+
+impl From<AuthError> for Refused {
+    fn from(denied: AuthError) -> Refused {
+        match denied {
+            AuthError::Unverified => Refused::Unverified,
+            denied => Refused::With(denied.into()),
+        }
+    }
+}
+
 /// Checks the key, the role and the query of a request.
 fn check_head<B>(
     shared: &Shared,
     context: &RequestContext,
     request: &axum::http::Request<B>,
-) -> Result<(), ApiError> {
-    invoker(shared, context, request.headers())?;
-    match request.uri().query() {
-        Some(asked) => query::read(Some(asked), &[]).map(drop).map_err(bad_query),
+) -> Result<(), Refused> {
+    let uri = request.uri();
+    may_call_tools(identify_now(shared, context, uri.path(), request.headers())?)?;
+    match uri.query() {
+        Some(asked) => query::read(Some(asked), &[]).map(drop).map_err(|bad| Refused::With(bad_query(bad))),
         None => Ok(()),
     }
 }

@@ -72,12 +72,12 @@ impl Dialect for PlexMcp {
     }
 
     fn wrong_method<'a>(&'a self, shared: &'a Shared, parts: &'a Parts) -> Answering<'a> {
-        let answer =
-            match request_context(parts).and_then(|context| identify(shared, context, &parts.headers)) {
+        Box::pin(async move {
+            match caller(shared, parts).await {
                 Ok(_) => errors::method_not_allowed().into_response(),
                 Err(denied) => ApiError::from(denied).into_response(),
-            };
-        Box::pin(std::future::ready(answer))
+            }
+        })
     }
 
     fn reject(&self, rejection: EdgeRejection<'_>) -> Response {
@@ -151,7 +151,7 @@ impl FromRequestParts<Shared> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Caller, ApiError> {
-        let caller = identify(shared, request_context(parts)?, &parts.headers)?.clone();
+        let caller = caller(shared, parts).await?.clone();
         check_query(parts)?;
         Ok(Caller(caller))
     }
@@ -164,7 +164,7 @@ impl FromRequestParts<Shared> for Administrator {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Administrator, ApiError> {
-        let principal = identify(shared, request_context(parts)?, &parts.headers)?;
+        let principal = caller(shared, parts).await?;
         if !principal.role().may_administer() {
             return Err(AuthError::RoleTooLow.into());
         }
@@ -180,7 +180,7 @@ impl FromRequestParts<Shared> for Owner {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Owner, ApiError> {
-        let principal = identify(shared, request_context(parts)?, &parts.headers)?;
+        let principal = caller(shared, parts).await?;
         if principal.role() != Role::Owner {
             return Err(AuthError::RoleTooLow.into());
         }
@@ -196,19 +196,19 @@ impl FromRequestParts<Shared> for ToolCaller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<ToolCaller, ApiError> {
-        let caller = invoker(shared, request_context(parts)?, &parts.headers)?.clone();
+        let caller = may_call_tools(caller(shared, parts).await?)?.clone();
         check_query(parts)?;
         Ok(ToolCaller(caller))
     }
 }
 
-/// Returns the caller, if its role may call tools.
-fn invoker<'a>(
-    shared: &Shared,
-    context: &'a RequestContext,
-    headers: &HeaderMap,
-) -> Result<&'a Principal, AuthError> {
-    let principal = identify(shared, context, headers)?;
+/// Returns the caller of a request.
+async fn caller<'a>(shared: &Shared, parts: &'a Parts) -> Result<&'a Principal, AuthError> {
+    identify(shared, request_context(parts)?, parts.uri.path(), &parts.headers).await
+}
+
+/// Refuses a caller whose role may not call tools.
+fn may_call_tools(principal: &Principal) -> Result<&Principal, AuthError> {
     match principal.role().may_invoke() {
         true => Ok(principal),
         false => Err(AuthError::RoleTooLow),

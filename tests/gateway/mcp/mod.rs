@@ -6,6 +6,7 @@ mod crashes;
 mod eras;
 mod groups;
 mod listening;
+mod oidc;
 mod questions;
 mod refusals;
 mod rmcp_client;
