@@ -90,17 +90,15 @@ where
     A: Into<OsString> + Clone,
 {
     let command = match program {
-        Program::Mcpvisor => read::<Mcpvisor, _, _>(args).and_then(|line| {
-            Ok(match line.command {
-                Subcommands::Serve(flags) => flags.into_command(None),
-                Subcommands::DemoServer => Command::DemoServer,
-                Subcommands::Ask(line) => line.into_command(),
-                Subcommands::Stdio(line) => line.into_command(),
-                Subcommands::Connect(line) => line.into_command(),
-                Subcommands::Import(line) => line.into_command(),
-                Subcommands::Store(store) => store.command.into_command(),
-                Subcommands::Keys(keys) => keys.command.into_command(),
-            })
+        Program::Mcpvisor => read::<Mcpvisor, _, _>(args).map(|line| match line.command {
+            Subcommands::Serve(flags) => flags.into_command(None),
+            Subcommands::DemoServer => Command::DemoServer,
+            Subcommands::Ask(line) => line.into_command(),
+            Subcommands::Stdio(line) => line.into_command(),
+            Subcommands::Connect(line) => line.into_command(),
+            Subcommands::Import(line) => line.into_command(),
+            Subcommands::Store(store) => store.command.into_command(),
+            Subcommands::Keys(keys) => keys.command.into_command(),
         }),
         Program::McpServer => {
             read::<McpServer, _, _>(args).map(|line| line.flags.into_command(Some("0.0.0.0")))
