@@ -135,7 +135,7 @@ async fn a_change_of_a_list_is_told_once_to_each_session_after_the_list_has_it()
 }
 
 #[tokio::test]
-async fn log_messages_about_no_request_are_for_the_only_member_that_the_child_serves() {
+async fn log_messages_about_no_request_are_for_the_only_member_served() {
     let gateway = world("").await;
     let other = make(&gateway, json!({"name": "b", "member": {"id": "user_b"}})).await;
     for server in SERVERS {

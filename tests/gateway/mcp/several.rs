@@ -46,7 +46,7 @@ async fn a_list_of_servers_is_an_address_for_who_may_use_all_of_them() {
     let of = |server: &str| found.iter().filter(|name| name.starts_with(server)).count();
     assert!(found[0].starts_with("b__") && of("a__") == of("b__") && of("c__") == 0, "{found:?}");
     let id = gateway.server("a").await["id"].as_str().expect("an id").to_owned();
-    assert_eq!(tools(&format!("b, {id},a,b"), &owner).await, found, "by id, and each once");
+    assert_eq!(tools(&format!("b,{id},a,b"), &owner).await, found, "by id, and each once");
     let session = Session::open(&gateway, "b,a", json!({})).await;
     assert_eq!(session.told("a__echo", json!({"nonce": 1})).await["nonce"], 1);
     session.at("a,b").ask("ping", json!({})).refused(404, 404).await;
