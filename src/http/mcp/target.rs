@@ -36,17 +36,6 @@ impl Target {
     }
 }
 
-impl Kept {
-    /// Keeps an endpoint under its name, as long as there is room.
-    fn keep(&mut self, made: Aggregate, name: &Arc<str>) -> Arc<Aggregate> {
-        let made = Arc::new(made);
-        if self.named.len() < MAX_KEPT {
-            self.named.insert(name.clone(), made.clone());
-        }
-        made
-    }
-}
-
 /// The endpoints of several servers, made anew when servers or groups change.
 #[derive(Clone, Default)]
 pub(super) struct Aggregates(Arc<Mutex<Kept>>);
@@ -56,16 +45,17 @@ struct Kept {
     /// What the others were made of; `None` before the first.
     of: Option<(Arc<ServerList>, Arc<Groups>)>,
     all: Option<Arc<Aggregate>>,
-    /// Those of groups and of lists, by their names.
-    named: HashMap<Arc<str>, Arc<Aggregate>>,
+    groups: HashMap<Arc<str>, Arc<Aggregate>>,
+    /// Those of lists of servers, as clients have written them.
+    lists: HashMap<Arc<str>, Arc<Aggregate>>,
 }
 
 /// What stands between the servers of a list.
 const BETWEEN: char = ',';
 /// Maximum number of servers in a list.
 const MAX_LISTED: usize = 64;
-/// Maximum number of endpoints of groups and lists that are kept; beyond that they are made anew.
-const MAX_KEPT: usize = 256;
+/// Maximum number of lists that are kept. Clients can make up more, which then all are made anew.
+const MAX_KEPT: usize = 32;
 
 impl Aggregates {
     fn current(&self, gateway: &Gateway) -> (MutexGuard<'_, Kept>, Arc<ServerList>, Arc<Groups>) {
@@ -94,11 +84,13 @@ impl Aggregates {
             return None;
         }
         let (mut kept, list, groups) = self.current(gateway);
-        if let Some(made) = kept.named.get(name) {
+        if let Some(made) = kept.groups.get(name) {
             return Some(made.clone());
         }
         let group = groups.by_name.get(name)?;
-        Some(kept.keep(Aggregate::new(&list, &group.naming, Some(group)), &group.name))
+        let made = Arc::new(Aggregate::new(&list, &group.naming, Some(group)));
+        kept.groups.insert(group.name.clone(), made.clone());
+        Some(made)
     }
 
     /// Returns the endpoint of a list of servers, `one,other`, by their names or ids: a group that nobody had to write down.
@@ -109,7 +101,7 @@ impl Aggregates {
             return None;
         }
         let (mut kept, list, groups) = self.current(gateway);
-        if let Some(made) = kept.named.get(name) {
+        if let Some(made) = kept.lists.get(name) {
             return Some(Ok(made.clone()));
         }
         let mut group = Group::new(name, groups.all.clone());
@@ -120,7 +112,12 @@ impl Aggregates {
             }
         }
         let group = Arc::new(group);
-        Some(Ok(kept.keep(Aggregate::new(&list, &group.naming, Some(&group)), &group.name)))
+        let made = Arc::new(Aggregate::new(&list, &group.naming, Some(&group)));
+        if kept.lists.len() >= MAX_KEPT {
+            kept.lists.clear();
+        }
+        kept.lists.insert(group.name.clone(), made.clone());
+        Some(Ok(made))
     }
 
     /// Returns what is now at an endpoint; `None` if it is gone.
