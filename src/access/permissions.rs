@@ -156,13 +156,20 @@ impl Permissions {
         }
     }
 
-    /// Returns these permissions with each MCP named as `id_of` says.
+    /// Returns these permissions with each MCP named as `id_of` says. Where two names are of one MCP, only tools that both
+    /// allow by the same words are allowed.
     #[must_use]
     pub fn renamed(&self, id_of: &mut dyn FnMut(&str) -> Arc<str>) -> Permissions {
         let mcps = self.mcps.as_ref().map(|mcps| mcps.iter().map(|mcp| id_of(mcp)).collect());
-        let tools = self.tools.as_ref().map(|tools| Tools {
-            others: tools.others.clone(),
-            by_mcp: tools.by_mcp.iter().map(|(mcp, list)| (id_of(mcp), list.clone())).collect(),
+        let tools = self.tools.as_ref().map(|tools| {
+            let mut renamed = Tools { others: tools.others.clone(), ..Tools::default() };
+            for (mcp, list) in &tools.by_mcp {
+                let known = renamed.by_mcp.entry(id_of(mcp));
+                known
+                    .and_modify(|both| both.retain(|one| list.contains(one)))
+                    .or_insert_with(|| list.clone());
+            }
+            renamed
         });
         Permissions { mcps, tools }
     }
@@ -353,6 +360,14 @@ mod tests {
             }
             read(value)
         })
+    }
+
+    #[test]
+    fn two_names_of_one_mcp_allow_what_both_allow() {
+        let named = json!({"mcps": ["todo"], "tools": {"todo": ["read_*", "add"], "mcp_1": ["read_*"]}});
+        let named = read(named);
+        let renamed = named.renamed(&mut |_| "mcp_1".into());
+        assert!(renamed.allow_tool("mcp_1", "read_all") && !renamed.allow_tool("mcp_1", "add"));
     }
 
     proptest! {

@@ -49,13 +49,18 @@ pub(super) struct Slot {
     /// Notified of each change.
     changed: Notify,
     /// Number of calls of the key under way.
-    pub(super) calls: AtomicUsize,
+    pub(super) calls: Arc<AtomicUsize>,
     /// Time of the last use, in seconds since 1970; 0 for never.
     pub(super) last_used: AtomicU64,
     pub(super) unread: Unread,
 }
 
 impl Slot {
+    /// Creates a slot for the same caller with other rights: what it has under way and unread counts for both.
+    pub(super) fn beside(&self) -> Slot {
+        Slot { calls: self.calls.clone(), unread: self.unread.clone(), ..Slot::default() }
+    }
+
     pub(super) fn entry(&self) -> Option<Arc<Entry>> {
         self.entry.load_full()
     }

@@ -17,6 +17,8 @@ pub const SUBJECT_PREFIX: &str = "oidc_";
 pub const MAX_SUBJECTS: usize = 10_000;
 /// Maximum number of different rights that the tokens of one subject give at once.
 const MAX_RIGHTS: usize = 8;
+/// Maximum number of rights of one subject that are told of: who gets tokens on demand could write without end.
+const MAX_TOLD: usize = 64;
 
 /// Rights that an access token gives to its subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +42,7 @@ pub struct TokenGrant {
 pub struct Admitted {
     /// Identity of the caller.
     pub principal: Principal,
-    /// `true` if no token of this subject with these rights came before.
+    /// `true` if no token of this subject with these rights came before, as far as is known, for the first 64.
     pub is_new: bool,
 }
 
@@ -63,6 +65,8 @@ struct Subject {
     plan: Option<Arc<str>>,
     /// Time from which all its tokens are refused, in seconds since 1970.
     ends_at: u64,
+    /// Number of different rights that were told of, those that came back after others included.
+    told: usize,
 }
 
 impl Subjects {
@@ -106,14 +110,17 @@ impl Subjects {
     /// Puts all subjects under other accounts: plans and default limits may have changed.
     pub(super) fn govern(&self, accounts: &Accounts) {
         for subject in self.by_id.values() {
+            // All have what the first has: one rate, however many rights there are.
+            let mut first: Option<Arc<Entry>> = None;
             for slot in &subject.rights {
                 let Some(before) = slot.entry() else { continue };
                 let Some(role) = role(&before) else { continue };
-                let record = before.record.clone();
-                let after = accounts.entry_of_token(record, role, subject.plan.as_deref(), Some(&before));
-                if !before.is_same(&after) {
-                    slot.set(Some(Arc::new(after)));
-                }
+                let (record, plan) = (before.record.clone(), subject.plan.as_deref());
+                let known = first.as_ref().unwrap_or(&before);
+                let after = Arc::new(accounts.entry_of_token(record, role, plan, Some(known)));
+                let now = if before.is_same(&after) { before } else { after };
+                slot.set(Some(now.clone()));
+                first.get_or_insert(now);
             }
         }
     }
@@ -144,14 +151,17 @@ impl Subject {
         let record = keyless_record(id.clone(), id, name, grant.permissions.clone());
         let plan = grant.plan.as_deref();
         let entry = Arc::new(accounts.entry_of_token(record, grant.role, plan, before.as_deref()));
-        let slot = Arc::new(Slot::default());
+        // So does what they have under way and unread.
+        let first = self.rights.first();
+        let slot = Arc::new(first.map_or_else(Slot::default, |first| first.beside()));
         slot.set(Some(entry.clone()));
         if self.rights.len() >= MAX_RIGHTS {
             let unused = self.rights.iter().position(|slot| Arc::strong_count(slot) == 1);
             self.rights.remove(unused.unwrap_or_default());
         }
         self.rights.push(slot.clone());
-        (slot, entry, true)
+        self.told += 1;
+        (slot, entry, self.told <= MAX_TOLD)
     }
 }
 

@@ -14,7 +14,7 @@ const LEAST: u64 = 32 << 20;
 #[derive(Debug, Default)]
 struct Trimming {
     was_idle: bool,
-    /// Resident memory after the last time, in bytes: what could not be given back then.
+    /// Unused memory after the last time, in bytes: what could not be given back then.
     left: u64,
 }
 
@@ -22,14 +22,14 @@ impl Trimming {
     /// Takes over a look. Returns `true` if memory is to be given back now.
     fn look(&mut self, held: HeldMemory) -> bool {
         let idle = held.resident.saturating_sub(held.allocated);
-        let is_idle =
-            idle >= LEAST && idle >= held.allocated / 2 && held.resident >= self.left + self.left / 4;
+        let is_more = self.left == 0 || idle >= self.left + LEAST.max(self.left / 4);
+        let is_idle = idle >= LEAST && idle >= held.allocated / 2 && is_more;
         std::mem::replace(&mut self.was_idle, is_idle) && is_idle
     }
 
     /// Takes over what is resident after memory was given back.
     fn given_back(&mut self, held: HeldMemory) {
-        *self = Trimming { was_idle: false, left: held.resident };
+        *self = Trimming { was_idle: false, left: held.resident.saturating_sub(held.allocated) };
     }
 }
 
@@ -39,13 +39,14 @@ pub(super) async fn give_back_unused() {
     loop {
         tokio::time::sleep(LOOK).await;
         // Both walk through what is free, and wait for who allocates.
-        let Ok(Some(held)) = tokio::task::spawn_blocking(HeldMemory::own).await else { return };
+        // Nothing to look at now, for want of a descriptor perhaps, may be something later.
+        let Ok(Some(held)) = tokio::task::spawn_blocking(HeldMemory::own).await else { continue };
         if trimming.look(held) {
             let given = tokio::task::spawn_blocking(|| {
                 give_back_memory();
                 HeldMemory::own()
             });
-            let Ok(Some(left)) = given.await else { return };
+            let Ok(Some(left)) = given.await else { continue };
             tracing::debug!(before = held.resident, after = left.resident, "memory was given back");
             trimming.given_back(left);
         }
@@ -92,5 +93,12 @@ mod tests {
         }
         trimming.look(held(260, 20));
         assert!(trimming.look(held(260, 20)), "a new load has left");
+        // Half of those who were there leave, then the others.
+        let mut trimming = Trimming::default();
+        trimming.look(held(700, 350));
+        assert!(trimming.look(held(700, 350)));
+        trimming.given_back(held(400, 350));
+        trimming.look(held(400, 20));
+        assert!(trimming.look(held(400, 20)));
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use memchr::memmem;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::mcp::{Answer, method};
@@ -191,9 +192,12 @@ pub(super) enum Served {
 }
 
 impl Served {
-    /// Takes over a request of this method that the child gets.
-    pub(super) fn add(&mut self, asked: &str, exchange: Option<&Exchange>) {
-        if *self == Served::Several || (exchange.is_none() && !may_ask(asked)) {
+    /// Takes over a request of this method, with these members, that the child gets.
+    pub(super) fn add(&mut self, asked: &str, members: &[u8], exchange: Option<&Exchange>) {
+        // The sum of what clients wish to follow: of whom what it says of that is, is not known.
+        let follows = asked == method::SUBSCRIBE
+            || asked == method::LISTEN && memmem::find(members, b"\"resourceSubscriptions\"").is_some();
+        if *self == Served::Several || (exchange.is_none() && !may_ask(asked) && !follows) {
             return;
         }
         let client = exchange.and_then(|exchange| exchange.client.as_ref());
@@ -323,18 +327,24 @@ mod tests {
         let (call, list) = (method::TOOLS_CALL, method::TOOLS_LIST);
         let mine = |number| as_principal(number, "a", false);
         let mut served = Served::default();
-        served.add(list, None);
+        served.add(list, b"", None);
+        served.add(method::LISTEN, b"\"notifications\":{\"toolsListChanged\":true}", None);
         assert_eq!(served, Served::Nobody, "the gateway's own requests are about nobody");
-        served.add(call, Some(&mine(1)));
-        served.add(call, Some(&mine(2)));
+        served.add(call, b"", Some(&mine(1)));
+        served.add(call, b"", Some(&mine(2)));
         assert_eq!(served, Served::One("a".into()));
-        served.add(call, Some(&as_principal(3, "b", false)));
-        served.add(call, Some(&mine(4)));
+        served.add(call, b"", Some(&as_principal(3, "b", false)));
+        served.add(call, b"", Some(&mine(4)));
         assert_eq!(served, Served::Several);
-        let mut served = Served::default();
-        served.add(call, Some(&mine(1)));
-        served.add(call, None);
-        assert_eq!(served, Served::Several, "of a caller of whom nothing is known");
+        let listen = b"\"notifications\":{\"resourceSubscriptions\":[\"a://b\"]}";
+        for (asked, members) in
+            [(call, &b""[..]), (method::SUBSCRIBE, b"\"uri\":\"a://b\""), (method::LISTEN, listen)]
+        {
+            let mut served = Served::default();
+            served.add(call, b"", Some(&mine(1)));
+            served.add(asked, members, None);
+            assert_eq!(served, Served::Several, "{asked}: of callers of whom nothing is known");
+        }
     }
 
     struct Client {

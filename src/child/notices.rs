@@ -95,11 +95,6 @@ impl Notices {
         self.own.receiver_count() == 0 && self.all.0.receiver_count() == 0
     }
 
-    /// Reports whether those who subscribe are so far behind that only what they must not miss is to be sent.
-    pub(super) fn are_full(&self) -> bool {
-        self.own.len() >= MAX_NOTICES / 2 || self.all.0.len() >= MAX_OF_ALL / 2
-    }
-
     /// Sends a notification of the run with this number. Who has subscribed may leave at any time.
     pub fn send(&self, incarnation: u64, method: Arc<str>, params: Option<Bytes>) {
         self.deliver(Notification { incarnation, owner: self.pool.clone(), method, params });

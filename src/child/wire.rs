@@ -143,6 +143,28 @@ struct Wire {
     parked: Parked,
     unfinished: Unfinished,
     served: Served,
+    told_logs: LogRate,
+}
+
+/// Log messages about no request that were told in this second.
+#[derive(Default)]
+struct LogRate {
+    since: Option<Instant>,
+    count: u32,
+}
+
+/// Maximum number of them in a second.
+const MAX_LOGS: u32 = 16;
+
+impl LogRate {
+    /// Counts one more. Returns `false` if there is no room for it.
+    fn has_room(&mut self, now: Instant) -> bool {
+        if self.since.is_none_or(|since| now.duration_since(since) >= Duration::from_secs(1)) {
+            *self = LogRate { since: Some(now), count: 0 };
+        }
+        self.count += 1;
+        self.count <= MAX_LOGS
+    }
 }
 
 /// Runs until the child's stdout ends, then answers every remaining call. Returns the reason, and `true` if the child
@@ -271,6 +293,7 @@ impl Wire {
             parked: Parked::default(),
             unfinished: Unfinished::default(),
             served: Served::default(),
+            told_logs: LogRate::default(),
         };
         (wire, wiring.calls, wiring.control)
     }
@@ -305,7 +328,7 @@ impl Wire {
             return;
         }
         let (method, exchange) = (unsent.call.method.clone(), unsent.call.exchange.take());
-        self.served.add(&method, exchange.as_deref());
+        self.served.add(&method, &unsent.call.members, exchange.as_deref());
         let waiter = Waiter { reply, method, exchange, unsent: Some(unsent), asked: false };
         match self.pending.insert(limits, waiter) {
             Ok(id) => self.backlog.push_back(id),
@@ -502,12 +525,12 @@ impl Wire {
 
     /// Tells a log message that is about no request in particular to the only principal that the child has served, and to
     /// all if it has served nobody yet. Returns `false` if there was no room for it.
-    fn tell_log_message(&self, params: &[u8]) -> bool {
+    fn tell_log_message(&mut self, params: &[u8]) -> bool {
         if self.notices.are_unheard() {
             return true;
         }
-        // What clients must not miss comes the same way.
-        if params.len() > MAX_NOTICE || self.notices.are_full() {
+        // What clients must not miss comes the same way, and who falls behind is told that it may have missed that.
+        if params.len() > MAX_NOTICE || !self.told_logs.has_room(Instant::now()) {
             return false;
         }
         let copied = || Some(Bytes::copy_from_slice(params));

@@ -101,8 +101,9 @@ fn key(shared: &ServerHandle, entry: &ServerEntry, caller: &Principal) -> Option
     match (isolation(shared, entry), caller.session()) {
         (Isolation::Shared, None) => None,
         (Isolation::Shared, Some(_)) => {
-            // A server that was opened in the legacy era has no other.
-            let is_of_two = is_matched(shared, entry) && shared.learnt() == Some(Era::Modern);
+            // A server that was opened in the legacy era has no other. One of which that is not known yet is believed to
+            // have both: a session that moved to another child later would lose what it had there.
+            let is_of_two = is_matched(shared, entry) && shared.learnt() != Some(Era::Legacy);
             is_of_two.then_some(PoolKey::Legacy)
         }
         (Isolation::PerSession, Some(session)) => Some(PoolKey::Session(session.number())),

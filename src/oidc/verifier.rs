@@ -96,6 +96,11 @@ impl TokenVerifier {
         if token.len() > MAX_TOKEN {
             return Err(TokenError::Malformed);
         }
+        // After a silence, keys that were taken back in it must not count.
+        if let Some(seen_at) = self.0.read_at().filter(|read_at| read_at.elapsed() >= 2 * MAX_AGE) {
+            // Where they cannot be read, the keys that there are go on being used.
+            let _ = self.0.refresh(Some(seen_at)).await;
+        }
         let hash: TokenHash = Sha256::digest(token.as_bytes()).into();
         let number = self.0.keys.load().as_ref().map_or(0, |keys| keys.number);
         let known = self.0.cache().get(number, &hash);
@@ -131,6 +136,11 @@ impl Inner {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns the time when the keys were read; `None` if they never were.
+    fn read_at(&self) -> Option<Instant> {
+        self.keys.load().as_ref().map(|keys| keys.read_at)
+    }
+
     /// Returns the keys, read again if there are none or none that may have signed the token.
     async fn keys_for(self: &Arc<Inner>, header: &TokenHeader) -> Result<Arc<KnownKeys>, TokenError> {
         let fits = |keys: &Arc<KnownKeys>| !keys.set.candidates(header).is_empty();
@@ -153,7 +163,7 @@ impl Inner {
     /// says when to come again: the last attempt has failed.
     async fn refresh(self: &Arc<Inner>, seen_at: Option<Instant>) -> Result<(), Duration> {
         let mut reading = self.reading.clone().lock_owned().await;
-        let is_new = self.keys.load().as_ref().map(|keys| keys.read_at) != seen_at;
+        let is_new = self.read_at() != seen_at;
         let pause = reading.pause(Instant::now());
         if !is_new && pause.is_zero() {
             let inner = self.clone();
@@ -199,8 +209,7 @@ impl Inner {
 
     /// Has keys that are old read again, without waiting for it.
     fn refresh_beside(self: &Arc<Inner>) {
-        let read_at = self.keys.load().as_ref().map(|keys| keys.read_at);
-        let Some(seen_at) = read_at.filter(|read_at| read_at.elapsed() >= MAX_AGE) else { return };
+        let Some(seen_at) = self.read_at().filter(|read_at| read_at.elapsed() >= MAX_AGE) else { return };
         // While the issuer cannot be asked, the keys that there are go on being used.
         let is_due = self.reading.try_lock().is_ok_and(|reading| reading.pause(Instant::now()).is_zero());
         if is_due {

@@ -13,7 +13,7 @@ use super::admission::{Admission, Admitted, NotAdmitted};
 use super::breaker::BreakerState;
 use super::definition::Definition;
 use super::fleet::Load;
-use super::policy::Policy;
+use super::policy::{EraChoice, Policy};
 use super::pools::{Found, PoolRefused, PoolSums, Pools};
 use super::shared_hooks::{FleetId, SharedHooks};
 use super::status::{ReplicaView, ServerInfo, State, Status, Update};
@@ -123,7 +123,7 @@ impl ServerHandle {
             members: Vec::new(),
             generation: 0,
             restarts: 0,
-            learnt: introduction.as_ref().map(|known| known.era()),
+            learnt: learnt_from(introduction.as_deref(), policy),
             introduction,
             settled: false,
             failed: false,
@@ -582,16 +582,29 @@ impl ServerHandle {
     /// Gives what a pool's child announced to a server that has no child of its own to announce anything.
     fn adopted_by_server(&self, incarnation: u64, introduction: &Arc<ServerInfo>, lists: &CatalogSlot) {
         let Some(server) = self.of.as_ref().and_then(|of| of.server.upgrade()) else { return };
+        // The era that it was opened in by order says nothing of the server.
+        let is_by_order =
+            self.policy.load().era == EraChoice::Legacy && server.policy.load().era == EraChoice::Matched;
         let mut roster = server.roster();
-        if roster.members.is_empty() {
+        if roster.members.is_empty() && !(is_by_order && roster.introduction.is_some()) {
             let slot = CatalogSlot::new(lists.load(), self.surroundings.catalogs_changed.clone());
             let changed: Vec<_> = slot.load().differs_from(&server.catalog()).collect();
             server.catalog.store(Arc::new(slot));
-            (roster.introduction, roster.learnt) = (Some(introduction.clone()), Some(introduction.era()));
+            roster.introduction = Some(introduction.clone());
+            if !is_by_order {
+                roster.learnt = Some(introduction.era());
+            }
             server.show(&roster, None);
             changed.into_iter().for_each(|list| server.notices.send(incarnation, list.into(), None));
         }
     }
+}
+
+/// Returns the era of a server, by what is remembered of it. Of one that is spoken to in both, a child of the legacy era may
+/// have said it.
+fn learnt_from(introduction: Option<&ServerInfo>, policy: &Policy) -> Option<Era> {
+    let era = introduction.map(ServerInfo::era);
+    era.filter(|era| *era == Era::Modern || policy.era != EraChoice::Matched)
 }
 
 impl ReplicaSet {

@@ -107,6 +107,22 @@ async fn a_matched_server_has_a_child_of_each_era_for_the_clients_of_that_era() 
 }
 
 #[tokio::test]
+async fn a_matched_server_that_rests_learns_nothing_from_the_child_of_sessions() {
+    let own = json!({"era": "matched", "start": "on-demand", "idle_stop": "1s"});
+    let entry = with(fake(&["--converse", "--era", "both"]), own);
+    let gateway = TestGateway::new().server("fake", entry).start().await;
+    let session = open(&gateway).await;
+    let before = of_session(&session).await;
+    // The child that all others share has gone, or was never there, when that of the sessions is ready.
+    gateway.wait_state("fake", "idle").await;
+    let version = "io.modelcontextprotocol/protocolVersion";
+    assert_eq!(modern(&gateway, "fake").told("meta", json!({})).await[version], "2026-07-28");
+    assert_eq!(of_session(&session).await.pid, before.pid, "a session stays where it was");
+    assert_eq!(session.told("meta", json!({})).await.get(version), None);
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn each_session_has_a_child_that_no_other_sees_and_that_ends_with_it() {
     let gateway = isolated("per-session", json!({})).await;
     let (one, two) = (open(&gateway).await, open(&gateway).await);

@@ -43,7 +43,7 @@ use self::fault::{Fault, INVALID_REQUEST};
 use self::legacy::{LegacyCall, accepted};
 use self::message::{Body, Posted};
 use self::state::McpState;
-use self::target::Target;
+use self::target::{Target, names_in_list};
 use super::core::auth::{AuthError, admit_client, take_request};
 use super::core::body::{self, RequestBody};
 use super::core::context::RequestContext;
@@ -129,17 +129,20 @@ fn target_of(server: Named, shared: &Shared, caller: &Principal) -> Result<Targe
     }
 }
 
-/// Returns the endpoint of a list of servers, all of which the caller may use; `None` for what is no such list.
-fn listed(name: &str, shared: &Shared, caller: &Principal) -> Option<Result<Target, Fault>> {
+/// Returns the endpoint of a list of servers, all of which the caller may use; `None` for what is no such list. Each is
+/// asked for in turn, so that one that the caller may not use is like one that is not there.
+fn listed(path: &str, shared: &Shared, caller: &Principal) -> Option<Result<Target, Fault>> {
     let unknown = |name: &str| Fault::of(RegistryError::ServerNotFound { name: name.into() }.into());
-    let found = kept(shared).aggregates.listed(&shared.gateway, name)?;
-    Some(found.map_err(|name| unknown(&name)).and_then(|aggregate| {
-        // One that it may not use is one that is not there.
-        match (0..aggregate.servers.len()).find(|at| !aggregate.shows_server(caller, *at)) {
-            Some(hidden) => Err(unknown(&aggregate.servers[hidden].name)),
-            None => Ok(Target::Several(aggregate)),
+    let mut ids: Vec<Arc<str>> = Vec::new();
+    for name in names_in_list(path)? {
+        match shared.gateway.permitted_server(caller, name) {
+            Ok(id) if !ids.contains(&id) => ids.push(id),
+            Ok(_) => {}
+            Err(_) => return Some(Err(unknown(name))),
         }
-    }))
+    }
+    let found = kept(shared).aggregates.listed(&shared.gateway, &ids.join(","));
+    Some(found.map(Target::Several).ok_or_else(|| unknown(path)))
 }
 
 /// Handles POST for the router.

@@ -52,6 +52,8 @@ pub(super) struct Parked {
     pub(super) asked: usize,
     /// Answers to what has to be agreed to before the request is made again; none for one that goes on in its server.
     before_again: Vec<oneshot::Receiver<Answer>>,
+    /// `true` if something could not be asked that has to be agreed to.
+    lacks_consent: bool,
 }
 
 /// What becomes of a request that is to be made again once all that was asked is agreed to.
@@ -66,7 +68,14 @@ pub(super) enum Again {
 impl Parked {
     /// Begins to ask for a request.
     pub(super) fn new(running: Running, caller: Principal) -> Parked {
-        Parked { running, caller, questions: Vec::new(), asked: 0, before_again: Vec::new() }
+        Parked {
+            running,
+            caller,
+            questions: Vec::new(),
+            asked: 0,
+            before_again: Vec::new(),
+            lacks_consent: false,
+        }
     }
 
     /// Asks, after the end of the request, for what the server wants agreed to before it is made again.
@@ -74,9 +83,11 @@ impl Parked {
         self.running.answer = Box::pin(std::future::pending());
         for params in elicitations {
             let request = PushedRequest { method: asked::ELICIT.to_owned(), params: Some(params) };
-            // What the client cannot be asked ends the request, as the port tells.
-            if let Disposition::Park(answer) = self.running.port.on_request(request) {
-                self.before_again.push(answer);
+            match self.running.port.on_request(request) {
+                Disposition::Park(answer) => self.before_again.push(answer),
+                // What the client does not support ends the request, as the port tells; of more than it takes at once it
+                // is not asked, and so has not agreed.
+                Disposition::Answer(_) => self.lacks_consent = true,
             }
         }
     }
@@ -90,7 +101,7 @@ impl Parked {
             Ok(Answer::Result(result)) => is_accepted(&result),
             _ => false,
         };
-        match self.before_again.iter_mut().all(is_agreed) {
+        match !self.lacks_consent && self.before_again.iter_mut().all(is_agreed) {
             true => Some(Again::Make),
             false => Some(Again::GiveUp),
         }

@@ -46,16 +46,24 @@ struct Kept {
     of: Option<(Arc<ServerList>, Arc<Groups>)>,
     all: Option<Arc<Aggregate>>,
     groups: HashMap<Arc<str>, Arc<Aggregate>>,
-    /// Those of lists of servers, as clients have written them.
+    /// Those of lists of servers, by their ids.
     lists: HashMap<Arc<str>, Arc<Aggregate>>,
 }
 
+/// Beginning of the key of a list, before the ids of its servers.
+const LIST: &str = "list/";
 /// What stands between the servers of a list.
 const BETWEEN: char = ',';
 /// Maximum number of servers in a list.
 const MAX_LISTED: usize = 64;
 /// Maximum number of lists that are kept. Clients can make up more, which then all are made anew.
 const MAX_KEPT: usize = 32;
+
+/// Returns the servers that a path names with commas between; `None` for what is no such list.
+pub(super) fn names_in_list(path: &str) -> Option<Vec<&str>> {
+    let names: Vec<&str> = path.split(BETWEEN).map(str::trim).collect();
+    (2..=MAX_LISTED).contains(&names.len()).then_some(names)
+}
 
 impl Aggregates {
     fn current(&self, gateway: &Gateway) -> (MutexGuard<'_, Kept>, Arc<ServerList>, Arc<Groups>) {
@@ -93,43 +101,35 @@ impl Aggregates {
         Some(made)
     }
 
-    /// Returns the endpoint of a list of servers, `one,other`, by their names or ids: a group that nobody had to write down.
-    /// `None` for what is no such list; the first name that no server has is an error.
-    pub(super) fn listed(&self, gateway: &Gateway, name: &str) -> Option<Result<Arc<Aggregate>, Box<str>>> {
-        let names: Vec<&str> = name.split(BETWEEN).map(str::trim).collect();
-        if names.len() < 2 || names.len() > MAX_LISTED {
-            return None;
-        }
+    /// Returns the endpoint of a list of servers, by their ids with commas between: a group that nobody had to write down.
+    /// `None` once one of them is gone.
+    pub(super) fn listed(&self, gateway: &Gateway, ids: &str) -> Option<Arc<Aggregate>> {
         let (mut kept, list, groups) = self.current(gateway);
-        if let Some(made) = kept.lists.get(name) {
-            return Some(Ok(made.clone()));
+        if let Some(made) = kept.lists.get(ids) {
+            return Some(made.clone());
         }
-        let mut group = Group::new(name, groups.all.clone());
-        for one in names {
-            let Some(entry) = list.get(one) else { return Some(Err(one.into())) };
-            if !group.servers.contains(&entry.name) {
-                group.servers.push(entry.name.clone());
-            }
-        }
-        let group = Arc::new(group);
-        let made = Arc::new(Aggregate::new(&list, &group.naming, Some(&group)));
+        let servers = ids.split(BETWEEN).map(|id| list.by_id(id).map(|entry| entry.name.clone()));
+        let servers: Vec<Arc<str>> = servers.collect::<Option<_>>()?;
+        let name = servers.iter().map(|name| &**name).collect::<Vec<_>>().join(",");
+        let group = Arc::new(Group { servers, ..Group::new(&name, groups.all.clone()) });
+        let mut made = Aggregate::new(&list, &group.naming, Some(&group));
+        made.key = format!("{LIST}{ids}").into();
+        let made = Arc::new(made);
         if kept.lists.len() >= MAX_KEPT {
             kept.lists.clear();
         }
-        kept.lists.insert(group.name.clone(), made.clone());
-        Some(Ok(made))
+        kept.lists.insert(ids.into(), made.clone());
+        Some(made)
     }
 
     /// Returns what is now at an endpoint; `None` if it is gone.
     pub(super) fn again(&self, gateway: &Gateway, target: &Target) -> Option<Target> {
         match target {
             Target::One(_) => Some(target.clone()),
-            Target::Several(aggregate) => match &aggregate.group {
-                None => Some(Target::Several(self.all(gateway))),
-                Some(group) => {
-                    let listed = || self.listed(gateway, &group.name)?.ok();
-                    self.group(gateway, &group.name).or_else(listed).map(Target::Several)
-                }
+            Target::Several(aggregate) => match (&aggregate.group, aggregate.key.strip_prefix(LIST)) {
+                (None, _) => Some(Target::Several(self.all(gateway))),
+                (Some(_), Some(ids)) => self.listed(gateway, ids).map(Target::Several),
+                (Some(group), None) => self.group(gateway, &group.name).map(Target::Several),
             },
         }
     }

@@ -54,10 +54,20 @@ async fn a_list_of_servers_is_an_address_for_who_may_use_all_of_them() {
     let body = json!({"name": "some", "member": {"id": "user_b"}, "permissions": {"mcps": ["a", "b"]}});
     let some = make(&gateway, body).await;
     assert_eq!(tools("b,a", &some.text).await, found);
-    for (list, named) in [("a,c", "'c'"), ("a,nobody", "'nobody'"), ("a,", "''")] {
+    let hidden = gateway.server("c").await["id"].as_str().expect("an id").to_owned();
+    for (list, named) in [
+        ("a,c", "c"),
+        ("a,nobody", "nobody"),
+        ("a,", ""),
+        // The first that it may not use is told, whether it is there or not, and as it was written.
+        ("c,nobody", "c"),
+        ("nobody,c", "nobody"),
+        (&format!("a,{hidden}"), &hidden),
+    ] {
         let client = modern(&gateway, list).key(Some(&some.text));
         let told = client.ask("tools/list", json!({})).refused(404, 404).await;
-        assert!(told["error"]["message"].as_str().expect("a text").contains(named), "{told}");
+        let text = told["error"]["message"].as_str().expect("a text");
+        assert!(text.contains(&format!("'{named}'")), "{list}: {told}");
     }
     session.ended().await;
     gateway.stop().await;
