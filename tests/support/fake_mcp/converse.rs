@@ -74,8 +74,8 @@ impl Server {
                 let params = json!({"level": arguments["level"], "data": arguments["data"]});
                 let (output, said) =
                     (self.output.clone(), wire::notification("notifications/message", &params.to_string()));
-                // Once the answer has gone, when it is about no request any more.
-                self.timer.after(Duration::from_millis(1), move |batch| output.frame(batch, &said));
+                // Once the answer has gone, also on a busy machine, when it is about no request any more.
+                self.timer.after(Duration::from_millis(200), move |batch| output.frame(batch, &said));
             }
             _ => {}
         }
