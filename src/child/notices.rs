@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::broadcast;
@@ -123,9 +124,38 @@ impl Notices {
     }
 }
 
+/// Log messages about no request that were told in this second.
+#[derive(Default)]
+pub(super) struct LogRate {
+    since: Option<Instant>,
+    count: u32,
+}
+
+/// Maximum number of them in a second.
+const MAX_LOGS: u32 = 16;
+
+impl LogRate {
+    /// Counts one more. Returns `false` if there is no room for it.
+    pub(super) fn has_room(&mut self, now: Instant) -> bool {
+        if self.since.is_none_or(|since| now.duration_since(since) >= Duration::from_secs(1)) {
+            *self = LogRate { since: Some(now), count: 0 };
+        }
+        self.count += 1;
+        self.count <= MAX_LOGS
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn so_many_log_messages_are_told_in_a_second_and_then_again() {
+        let (mut rate, begin) = (LogRate::default(), Instant::now());
+        let told = (0..MAX_LOGS + 5).filter(|_| rate.has_room(begin)).count();
+        assert_eq!(told, MAX_LOGS as usize);
+        assert!(rate.has_room(begin + Duration::from_secs(1)));
+    }
 
     #[tokio::test]
     async fn a_notice_reaches_who_follows_the_server_and_who_follows_all() {

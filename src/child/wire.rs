@@ -22,7 +22,7 @@ use super::exchange::{
 };
 use super::log::{ServerLog, Stream, printable};
 use super::noise::Noise;
-use super::notices::Notices;
+use super::notices::{LogRate, Notices};
 use super::parked::Parked;
 use super::pending::Pending;
 use super::probe::Activity;
@@ -144,27 +144,6 @@ struct Wire {
     unfinished: Unfinished,
     served: Served,
     told_logs: LogRate,
-}
-
-/// Log messages about no request that were told in this second.
-#[derive(Default)]
-struct LogRate {
-    since: Option<Instant>,
-    count: u32,
-}
-
-/// Maximum number of them in a second.
-const MAX_LOGS: u32 = 16;
-
-impl LogRate {
-    /// Counts one more. Returns `false` if there is no room for it.
-    fn has_room(&mut self, now: Instant) -> bool {
-        if self.since.is_none_or(|since| now.duration_since(since) >= Duration::from_secs(1)) {
-            *self = LogRate { since: Some(now), count: 0 };
-        }
-        self.count += 1;
-        self.count <= MAX_LOGS
-    }
 }
 
 /// Runs until the child's stdout ends, then answers every remaining call. Returns the reason, and `true` if the child
