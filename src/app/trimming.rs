@@ -22,8 +22,7 @@ impl Trimming {
     /// Takes over a look. Returns `true` if memory is to be given back now.
     fn look(&mut self, held: HeldMemory) -> bool {
         let idle = held.resident.saturating_sub(held.allocated);
-        let is_more = self.left == 0 || idle >= self.left + LEAST.max(self.left / 4);
-        let is_idle = idle >= LEAST && idle >= held.allocated / 2 && is_more;
+        let is_idle = idle >= self.left + LEAST.max(self.left / 4) && idle >= held.allocated / 2;
         std::mem::replace(&mut self.was_idle, is_idle) && is_idle
     }
 
@@ -38,8 +37,8 @@ pub(super) async fn give_back_unused() {
     let mut trimming = Trimming::default();
     loop {
         tokio::time::sleep(LOOK).await;
-        // Both walk through what is free, and wait for who allocates.
-        // Nothing to look at now, for want of a descriptor perhaps, may be something later.
+        // In threads of their own: both walk through what is free, and wait for who allocates. Where there is nothing to
+        // look at now, for want of a descriptor perhaps, there may be something later.
         let Ok(Some(held)) = tokio::task::spawn_blocking(HeldMemory::own).await else { continue };
         if trimming.look(held) {
             let given = tokio::task::spawn_blocking(|| {

@@ -194,10 +194,7 @@ pub(super) enum Served {
 impl Served {
     /// Takes over a request of this method, with these members, that the child gets.
     pub(super) fn add(&mut self, asked: &str, members: &[u8], exchange: Option<&Exchange>) {
-        // The sum of what clients wish to follow: of whom what it says of that is, is not known.
-        let follows = asked == method::SUBSCRIBE
-            || asked == method::LISTEN && memmem::find(members, b"\"resourceSubscriptions\"").is_some();
-        if *self == Served::Several || (exchange.is_none() && !may_ask(asked) && !follows) {
+        if *self == Served::Several || (exchange.is_none() && !may_ask(asked) && !follows(asked, members)) {
             return;
         }
         let client = exchange.and_then(|exchange| exchange.client.as_ref());
@@ -207,6 +204,13 @@ impl Served {
             _ => Served::Several,
         };
     }
+}
+
+/// Reports whether a request makes the child follow resources: the sum of what clients wish, so that of whom what it says of
+/// them is, is not known.
+fn follows(asked: &str, members: &[u8]) -> bool {
+    asked == method::SUBSCRIBE
+        || asked == method::LISTEN && memmem::find(members, b"\"resourceSubscriptions\"").is_some()
 }
 
 /// Clients that a request which a child pushes may be meant for.

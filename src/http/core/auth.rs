@@ -50,10 +50,10 @@ pub(in crate::http) fn request_context(parts: &Parts) -> Result<&Arc<RequestCont
     parts.extensions.get::<Arc<RequestContext>>().ok_or(AuthError::Missing)
 }
 
-/// Checks that the request provably comes from the daemon's own user, on this machine and from none of its
+/// Checks that the request to this path provably comes from the daemon's own user, on this machine and from none of its
 /// servers. `Err` holds the reason against it.
-async fn prove_nearness(context: &RequestContext) -> Result<(), AuthError> {
-    let unproven = |why| Err(AuthError::Unproven { why });
+async fn prove_nearness(shared: &Shared, context: &RequestContext, path: &str) -> Result<(), AuthError> {
+    let unproven = |why| Err(AuthError::Unproven { why }.challenging(shared, context, path));
     if !context.claims_nearness {
         return unproven("the request was passed on, or is not addressed to this machine's loopback");
     }
@@ -209,8 +209,7 @@ pub(in crate::http) async fn admit_to_api(shared: &Shared, parts: &Parts) -> Res
         (ApiAuth::Off, Credential::None) => Some(shared.gateway.anybody()),
         (ApiAuth::Off, _) if is_for_a_proxy(&parts.headers) => Some(shared.gateway.anybody()),
         (ApiAuth::Auto, Credential::None) => {
-            let proved = prove_nearness(context).await;
-            proved.map_err(|denied| denied.challenging(shared, context, path))?;
+            prove_nearness(shared, context, path).await?;
             Some(shared.gateway.local_operator())
         }
         _ => None,
@@ -238,8 +237,7 @@ pub(in crate::http) async fn admit_client(
         (ApiAuth::Off, Credential::None) => return Ok(shared.gateway.anybody()),
         (ApiAuth::Off, _) if is_for_a_proxy(headers) => return Ok(shared.gateway.anybody()),
         (ApiAuth::Auto, Credential::None) => {
-            let proved = prove_nearness(context).await;
-            proved.map_err(|denied| denied.challenging(shared, context, path))?;
+            prove_nearness(shared, context, path).await?;
             return Ok(shared.gateway.local_operator());
         }
         _ => {}
@@ -277,8 +275,7 @@ pub(in crate::http) async fn admit_to_metrics(shared: &Shared, parts: &Parts) ->
     let context = request_context(parts)?;
     let path = parts.uri.path();
     if credential(&parts.headers) == Credential::None {
-        let proved = prove_nearness(context).await;
-        return proved.map_err(|denied| denied.challenging(shared, context, path));
+        return prove_nearness(shared, context, path).await;
     }
     match identify(shared, context, path, &parts.headers).await?.permissions().allow_all_mcps() {
         true => Ok(()),

@@ -155,8 +155,7 @@ impl Carry {
                 params.map(|params| outgoing::notification(method::PROGRESS, Some(&params)))
             }
             Event::Log(params) => {
-                let said = Level::of_message(std::str::from_utf8(params).unwrap_or_default());
-                let is_wanted = self.session.level().is_none_or(|least| said >= least);
+                let is_wanted = self.session.wants_log(params);
                 is_wanted.then(|| outgoing::notification(method::MESSAGE, Some(params)))
             }
         };

@@ -16,7 +16,7 @@ use super::session::Session;
 use super::target::{Aggregates, Target};
 use crate::gateway::{Announcements, Gateway, News};
 use crate::mcp::method;
-use crate::mcp::translate::{LEGACY_VERSIONS, Level};
+use crate::mcp::translate::LEGACY_VERSIONS;
 
 /// Number of the session's own stream in the ids of events.
 const OWN: u64 = 0;
@@ -135,9 +135,7 @@ impl Feed {
             return is_followed.then(|| updated(&uri));
         }
         if name == method::MESSAGE {
-            let said = Level::of_message(std::str::from_utf8(params?).ok()?);
-            let is_wanted = self.session.level().is_none_or(|least| said >= least);
-            return is_wanted.then(|| outgoing::notification(name, params));
+            return self.session.wants_log(params?).then(|| outgoing::notification(name, params));
         }
         let is_list =
             [method::TOOLS_CHANGED, method::RESOURCES_CHANGED, method::PROMPTS_CHANGED].contains(&name);

@@ -230,6 +230,12 @@ impl Session {
         self.parts().level.as_ref().map(|(level, _)| *level)
     }
 
+    /// Reports whether the client wants a log message with these `params`, raw JSON. One that has set no level gets all.
+    pub(super) fn wants_log(&self, params: &[u8]) -> bool {
+        let said = Level::of_message(std::str::from_utf8(params).unwrap_or_default());
+        self.level().is_none_or(|least| said >= least)
+    }
+
     /// Marks the session as used for as long as the guard lives.
     pub(super) fn hold(self: &Arc<Session>) -> SessionUse {
         self.parts().streams += 1;
